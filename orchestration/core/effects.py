@@ -1,0 +1,52 @@
+"""What a decision asks the world to do: plain data, performed by `orchestration.perform` in the transaction of the state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from orchestration.core.states import State
+
+
+@dataclass(frozen=True, slots=True)
+class TakeSlots:
+    """Take one slot of the limit on each of these tags (sorted) for the run that makes the transition."""
+
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseSlots:
+    """Give back every slot that the run holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class RememberResult:
+    """Let later task runs with this cache key reuse the state that is being written."""
+
+    cache_key: str
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExpireCaches:
+    """Forget what the run's earlier states put into the cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorToParentTask:
+    """Force the parent task run of a nested flow into a copy of the state that is being written."""
+
+    parent_task_run_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRuns:
+    """Propose this state for other flow runs, through the rules."""
+
+    flow_run_ids: tuple[UUID, ...]
+    proposed: State
+
+
+Effect = TakeSlots | ReleaseSlots | RememberResult | ExpireCaches | MirrorToParentTask | CancelRuns

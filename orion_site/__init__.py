@@ -1,0 +1,13 @@
+"""The wiring of the server: settings, urls, the doors for wheel, command line and in-process use."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+__version__ = "0.1.0"
+
+# In a wheel the apps live under `_apps`, so that names as general as `runs` do not land in site-packages.
+_APPS = Path(__file__).parent / "_apps"
+if _APPS.is_dir() and str(_APPS) not in sys.path:
+    sys.path.insert(0, str(_APPS))

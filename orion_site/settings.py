@@ -1,0 +1,96 @@
+"""Settings of the full server. `settings_embedded` takes most of this away for use inside a user's process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from orion_site.env import database_from_url, database_url, env_bool, env_int, env_list, env_str, orion_home
+
+SITE = Path(__file__).resolve().parent
+BASE_DIR = SITE / "_data" if (SITE / "_data").is_dir() else SITE.parent
+
+DEBUG = env_bool("ORION_DEBUG", False)
+# Until users exist nothing is signed that outlives a process; `orion_site.secrets` keeps the key in ORION_HOME.
+SECRET_KEY_FILE = orion_home() / "secret-key"
+SECRET_KEY = env_str("ORION_SECRET_KEY") or "read-from-file-at-start"
+
+ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", *env_list("ORION_ALLOWED_HOSTS")]
+
+INSTALLED_APPS = [
+    "orion_site.apps.OrionAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "orion_site.accounts",
+    "runs",
+    "deployments",
+]
+
+MIDDLEWARE = [
+    "orion_site.accounts.guard.GuardMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+# Redirecting a POST to another spelling of its path would turn it into a GET.
+APPEND_SLASH = False
+
+ROOT_URLCONF = "orion_site.urls"
+WSGI_APPLICATION = "orion_site.wsgi.application"
+ASGI_APPLICATION = "orion_site.asgi.application"
+FORCE_SCRIPT_NAME = env_str("ORION_BASE_PATH") or None
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+DATABASES = {"default": database_from_url(database_url())}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+USE_I18N = False
+
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = SITE / "_static"
+WHITENOISE_USE_FINDERS = True
+
+DATA_UPLOAD_MAX_MEMORY_SIZE = env_int("ORION_API_MAX_BODY_BYTES", 10 * 1024 * 1024, minimum=1024)
+
+REST_FRAMEWORK = {
+    "DEFAULT_PERMISSION_CLASSES": ["orion_site.accounts.permissions.DenyUndeclared"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "UNAUTHENTICATED_USER": None,
+    "EXCEPTION_HANDLER": "orchestration.api.errors.answer_error",
+    "DEFAULT_PARSER_CLASSES": ["orchestration.api.parsing.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": [
+        "orchestration.api.rendering.JSONRenderer",
+        "orchestration.api.rendering.BrowsableRenderer",
+    ],
+}
+
+# What Orion itself reads.
+ORION_API_DEFAULT_LIMIT = env_int("ORION_API_DEFAULT_LIMIT", 200, minimum=1)
+ORION_TAG_SLOT_WAIT_SECONDS = env_int("ORION_TAG_SLOT_WAIT_SECONDS", 30, minimum=1)
+# Dotted paths of functions that are told, after commit, of each changed run: f(kind, run_id, state_type).
+ORION_STATE_LISTENERS: list[str] = []

@@ -1,0 +1,12 @@
+"""Settings of the API inside a user's process: the same rules and tables, without admin, pages, sessions or static files."""
+
+from __future__ import annotations
+
+from orion_site.settings import *  # noqa: F403
+
+INSTALLED_APPS = ["rest_framework", "runs", "deployments"]
+MIDDLEWARE: list[str] = []
+ROOT_URLCONF = "orion_site.urls_api"
+TEMPLATES: list[dict] = []
+# The user's process has its own logging.
+LOGGING_CONFIG = None

@@ -1,0 +1,118 @@
+"""Everything that Orion's SDK raises.
+
+    OrionError
+    ├── UsageError                 the program asks for something that cannot be; the message says what to write instead
+    │   ├── MissingContext         a task was called, or a run logger wanted, outside a flow
+    │   ├── ParameterError         wrong or invalid parameters
+    │   ├── UnserializableError    an input or parameter that cannot be stored or sent
+    │   └── SettingsError          a setting that cannot be read
+    ├── RunEnded                   a run ended in a state that has no value
+    │   ├── FailedRun, CrashedRun, CancelledRun, PausedRun
+    │   └── UpstreamFailed         an input of a task did not complete
+    ├── MissingResult              a run finished, but its value was not kept
+    ├── OrchestrationRefused       the rules refused a transition (ABORT, or a lost run)
+    ├── TaskTimedOut, FlowTimedOut
+    └── ApiError                   the API said no, or said nothing
+        ├── ApiUnreachable         no answer (after retries)
+        ├── NotFound (404), Conflict (409), InvalidRequest (422), Overloaded (429, 503)
+        └── DatabaseNotReady       the database behind the in-process API is missing, unmigrated or damaged
+"""
+
+from __future__ import annotations
+
+
+class OrionError(Exception):
+    """The root of all errors of the SDK."""
+
+
+class UsageError(OrionError):
+    """The program asks for something that cannot be."""
+
+
+class MissingContext(UsageError, RuntimeError):
+    """A task was called, or a run logger wanted, outside a flow run."""
+
+
+class ParameterError(UsageError, TypeError):
+    """The parameters of a call do not fit the function."""
+
+
+class UnserializableError(UsageError, TypeError):
+    """A value cannot be stored or sent."""
+
+
+class SettingsError(UsageError, ValueError):
+    """A setting cannot be read."""
+
+
+class RunEnded(OrionError):
+    """A run ended without a value."""
+
+
+class FailedRun(RunEnded):
+    """A run failed and its exception is not at hand."""
+
+
+class CrashedRun(RunEnded):
+    """A run's infrastructure died under it."""
+
+
+class CancelledRun(RunEnded):
+    """A run was cancelled."""
+
+
+class PausedRun(RunEnded):
+    """A run is paused and has no value yet."""
+
+
+class UpstreamFailed(RunEnded):
+    """An input of a task did not complete, so the task did not start."""
+
+
+class MissingResult(OrionError):
+    """A run finished, but its value was not kept; persist results to read it from another process."""
+
+
+class OrchestrationRefused(OrionError):
+    """The rules refused a transition and the run must stop here."""
+
+
+class TaskTimedOut(OrionError, TimeoutError):
+    """A task ran longer than its `timeout_seconds`."""
+
+
+class FlowTimedOut(OrionError, TimeoutError):
+    """A flow ran longer than its `timeout_seconds`."""
+
+
+class ApiError(OrionError):
+    """The API answered with an error, or did not answer."""
+
+    def __init__(self, message: str, *, status: int | None = None, detail: object = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.detail = detail
+
+
+class ApiUnreachable(ApiError):
+    """No answer came, however often we asked."""
+
+
+class NotFound(ApiError):
+    """The API knows no such thing."""
+
+
+class Conflict(ApiError):
+    """It exists already, or is in the way of something else."""
+
+
+class InvalidRequest(ApiError):
+    """The API did not understand a field of the request."""
+
+
+class Overloaded(ApiError):
+    """The API asks to come back later."""
+
+
+class DatabaseNotReady(ApiError):
+    """The database behind the in-process API is missing, unmigrated or damaged."""
