@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orion_site.env import database_from_url, database_url, env_bool, env_int, env_list, env_str, orion_home
+from orion_site.env import database_from_url, database_url, env_bool, env_int, env_list, env_str
+from orion_site.secret_key import secret_key
 
 SITE = Path(__file__).resolve().parent
 BASE_DIR = SITE / "_data" if (SITE / "_data").is_dir() else SITE.parent
 
 DEBUG = env_bool("ORION_DEBUG", False)
-# Until users exist nothing is signed that outlives a process; `orion_site.secrets` keeps the key in ORION_HOME.
-SECRET_KEY_FILE = orion_home() / "secret-key"
-SECRET_KEY = env_str("ORION_SECRET_KEY") or "read-from-file-at-start"
+SECRET_KEY = secret_key()
 
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", *env_list("ORION_ALLOWED_HOSTS")]
 
@@ -90,6 +89,9 @@ REST_FRAMEWORK = {
 }
 
 # What Orion itself reads.
+# Threads of each lane of the server. SQLite has one writer and Python one interpreter lock: more threads only take turns.
+ORION_SERVER_THREADS = env_int("ORION_SERVER_THREADS", 4, minimum=1)
+ORION_SERVER_MAX_IN_FLIGHT = env_int("ORION_SERVER_MAX_IN_FLIGHT", 64, minimum=1)
 ORION_API_DEFAULT_LIMIT = env_int("ORION_API_DEFAULT_LIMIT", 200, minimum=1)
 ORION_TAG_SLOT_WAIT_SECONDS = env_int("ORION_TAG_SLOT_WAIT_SECONDS", 30, minimum=1)
 # Dotted paths of functions that are told, after commit, of each changed run: f(kind, run_id, state_type).

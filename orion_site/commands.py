@@ -1,0 +1,38 @@
+"""The server's share of the `orion` command: `orion server …` and `orion database …`.
+
+Django and daphne are imported inside the commands: `orion --help` must not wait for them.
+"""
+
+from __future__ import annotations
+
+import click
+
+
+@click.group()
+def server() -> None:
+    """Run the Orion server: API, dashboard and services."""
+
+
+@server.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; this machine only for now.")
+@click.option("--port", default=4200, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free port.")
+@click.option("--base-path", default="", envvar="ORION_BASE_PATH", help="Serve below this path, as behind a proxy.")
+@click.option("--services/--no-services", default=True, show_default=True, help="Tick the services in this process.")
+@click.option("--open", "open_browser", is_flag=True, help="Open the dashboard in a browser.")
+def start(host: str, port: int, base_path: str, services: bool, open_browser: bool) -> None:
+    """Start the server in the foreground; Ctrl-C stops it.
+
+    Example: orion server start --port 4300
+    """
+    from orion_site.server import CannotStart, ServerOptions, banner, run_server, say
+
+    def ready(address: str) -> None:
+        say(banner(address))
+        if open_browser:
+            click.launch(address)
+
+    try:
+        run_server(ServerOptions(host=host, port=port, base_path=base_path, services=services), on_ready=ready)
+    except CannotStart as error:
+        raise click.ClickException(str(error)) from error
+    say("Orion has stopped.")

@@ -1,0 +1,51 @@
+"""Lanes: the bounded, persistent threads on which Django answers, so that a request neither makes a thread nor a connection.
+
+Transitions have a lane of their own: however many pages are being read, a run can report what it did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Lane:
+    """A few threads, and a bound on how many requests may run or queue for them."""
+
+    def __init__(self, name: str, *, threads: int, in_flight: int) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=f"orion-{name}")
+        self._limit = in_flight
+        self._admitted = 0
+        self._lock = Lock()
+
+    @property
+    def admitted(self) -> int:
+        return self._admitted
+
+    def admit(self) -> bool:
+        """Take a place, which `leave` gives back; False when every place is taken."""
+        with self._lock:
+            if self._admitted >= self._limit:
+                return False
+            self._admitted += 1
+            return True
+
+    def leave(self) -> None:
+        with self._lock:
+            self._admitted -= 1
+
+    def start(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
+        """Run `work` on a thread and leave the lane when it ends, whether or not anybody still waits for it."""
+        future: Future[T] = self._pool.submit(work, *args, **kwargs)
+        future.add_done_callback(lambda _: self.leave())
+        return asyncio.wrap_future(future)
+
+    def close(self) -> None:
+        """Let what runs end, and refuse the rest."""
+        self._pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,89 @@
+"""daphne, with what we need beside it: a socket of ours, bodies bounded while they are read, and a calm end."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from daphne.http_protocol import HTTPFactory, WebRequest
+from daphne.server import Server
+from twisted.internet import defer, reactor
+from twisted.logger import globalLogBeginner
+
+from orion_site.bridge import WSGIBridge
+
+# Requests that run when the server is told to stop may take this long to end.
+GRACE_SECONDS = 10
+# A body is read on up to this many times the limit, so that its client can read the refusal, and then cut off.
+PATIENCE = 8
+
+
+class BoundedRequest(WebRequest):
+    """A request whose body is not kept once it is longer than the server reads."""
+
+    _received = 0
+
+    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 (Twisted's name)
+        limit = self.channel.factory.server.max_body
+        self._received += len(data)
+        if self._received > limit * PATIENCE:
+            self.channel.loseConnection()
+        elif self._received <= limit + len(data):
+            # One piece more than the limit is kept: the bridge sees that the body is too long, and says so.
+            super().handleContentChunk(data)
+
+
+class BoundedHTTPFactory(HTTPFactory):
+    def buildProtocol(self, addr: Any) -> Any:  # noqa: N802 (Twisted's name)
+        protocol = super().buildProtocol(addr)
+        protocol.requestFactory = BoundedRequest
+        return protocol
+
+
+class LoopbackServer(Server):
+    """One listening socket, until SIGINT or SIGTERM."""
+
+    def __init__(self, application: WSGIBridge, listener: socket.socket, *, ready_callable: Callable[[], None]) -> None:
+        self.listener = listener
+        self.max_body = application.max_body
+        super().__init__(
+            application,
+            endpoints=["the socket of ours"],
+            ready_callable=ready_callable,
+            request_buffer_size=1024 * 1024,
+            server_name="",
+        )
+
+    def run(self) -> None:
+        self.connections: dict[Any, dict[str, Any]] = {}
+        self.http_factory = BoundedHTTPFactory(self)
+        self._prepare_websockets()
+        globalLogBeginner.beginLoggingTo([lambda _: None], redirectStandardIO=False, discardBuffer=True)
+        # daphne's endpoints are strings for plug-ins; a bound socket can be handed over as it is.
+        reactor.callWhenRunning(self._listen)
+        reactor.callLater(1, self.application_checker)
+        asyncio.set_event_loop(reactor._asyncioEventloop)
+        reactor.addSystemEventTrigger("before", "shutdown", self.kill_all_applications)
+        reactor.run(installSignalHandlers=True)
+
+    def _listen(self) -> None:
+        self.listener.setblocking(False)
+        self.listener.listen(1024)
+        reactor.adoptStreamPort(self.listener.fileno(), self.listener.family, self.http_factory)
+        self.ready_callable()
+
+    def _prepare_websockets(self) -> None:
+        from daphne.ws_protocol import WebSocketFactory
+
+        self.ws_factory = WebSocketFactory(self, server=self.server_name)
+        self.ws_factory.setProtocolOptions(openHandshakeTimeout=self.websocket_handshake_timeout)
+
+    def kill_all_applications(self) -> defer.Deferred[Any]:
+        """Let what is being answered be answered; daphne would cancel it, and trips over idle connections."""
+        running = [details.get("application_instance") for details in self.connections.values()]
+        unfinished = [task for task in running if task is not None and not task.done()]
+        if not unfinished:
+            return defer.succeed(None)
+        return defer.Deferred.fromFuture(asyncio.ensure_future(asyncio.wait(unfinished, timeout=GRACE_SECONDS)))

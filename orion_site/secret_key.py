@@ -1,0 +1,52 @@
+"""The key that signs sessions and forms: from `ORION_SECRET_KEY`, else from a file in ORION_HOME, never a default.
+
+A process that finds neither signs with a key of its own, which ends with it. `orion server start` makes the file.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from orion_site.env import env_str, orion_home
+
+
+def secret_key() -> str:
+    return env_str("ORION_SECRET_KEY") or _stored() or secrets.token_urlsafe(48)
+
+
+def create_secret_key() -> Path:
+    """Make the key file, readable by its owner alone, unless there is one; two servers starting at once agree on it."""
+    path = secret_key_path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not _stored():
+        scratch = path.with_name(f"{path.name}.{os.getpid()}")
+        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(48))
+        _publish(scratch, path)
+    return path
+
+
+def secret_key_path() -> Path:
+    return orion_home() / "secret-key"
+
+
+def _publish(scratch: Path, path: Path) -> None:
+    if path.exists():  # an empty file, left by a full disk
+        path.unlink()
+    try:
+        # A link, not a rename: of two servers that start at once the first one's key stands.
+        os.link(scratch, path)
+    except FileExistsError:
+        pass
+    finally:
+        scratch.unlink()
+
+
+def _stored() -> str:
+    try:
+        return secret_key_path().read_text().strip()
+    except OSError:
+        return ""

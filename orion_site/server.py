@@ -1,0 +1,159 @@
+"""The server: daphne in this process, its socket bound before anything else so that every refusal is one sentence."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+
+LOOPBACK_NAMES = {"localhost": "127.0.0.1"}
+
+
+class CannotStart(Exception):
+    """The server cannot start; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """What `orion server start` was asked for."""
+
+    host: str = "127.0.0.1"
+    port: int = 4200
+    base_path: str = ""
+    services: bool = True
+
+
+def run_server(options: ServerOptions, *, on_ready: Callable[[str], None] = lambda address: None) -> None:
+    """Serve until SIGINT or SIGTERM. `on_ready` is told the address once requests are accepted."""
+    listener = bound_socket(options)
+    try:
+        _prepare(options)
+        _serve(listener, options, on_ready)
+    finally:
+        listener.close()
+
+
+def bound_socket(options: ServerOptions) -> socket.socket:
+    """A listening socket on a loopback address; port 0 asks the system for a free one."""
+    host = loopback_address(options.host)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, options.port))
+    except OSError as error:
+        listener.close()
+        raise CannotStart(_why_not_bound(host, options.port, error)) from error
+    return listener
+
+
+def loopback_address(host: str) -> str:
+    address = LOOPBACK_NAMES.get(host.lower(), host.strip("[]"))
+    try:
+        is_loopback = ip_address(address).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback:
+        raise CannotStart(
+            f"Orion listens on this machine only until it has users: {host} would let anybody on the network run "
+            "work here. Use --host 127.0.0.1, and a reverse proxy that checks who asks."
+        )
+    return address
+
+
+def _why_not_bound(host: str, port: int, error: OSError) -> str:
+    match error:
+        case PermissionError():
+            return f"Port {port} needs more rights than this user has; use a port above 1023 with --port."
+        case _ if error.errno == 98 or "in use" in str(error):
+            return f"Port {port} of {host} is in use; stop what listens there or choose another one with --port."
+    return f"Cannot listen on {host}:{port}: {error.strerror or error}."
+
+
+def _prepare(options: ServerOptions) -> None:
+    """Settings, key and database, in the order in which they need each other."""
+    from orion_site.secret_key import create_secret_key
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orion_site.settings")
+    if options.base_path.strip("/"):
+        os.environ["ORION_BASE_PATH"] = "/" + options.base_path.strip("/")
+    try:
+        create_secret_key()
+    except OSError as error:
+        raise CannotStart(f"Cannot write to ORION_HOME: {error}.") from error
+
+    import django
+    from django.core.exceptions import ImproperlyConfigured
+
+    try:
+        django.setup()
+    except ImproperlyConfigured as error:
+        raise CannotStart(str(error)) from error
+    _prepare_database()
+
+
+def _prepare_database() -> None:
+    from orion_site.database import DatabaseUnusable, prepare
+
+    try:
+        prepare()
+    except DatabaseUnusable as error:
+        raise CannotStart(str(error)) from error
+
+
+def _serve(listener: socket.socket, options: ServerOptions, on_ready: Callable[[str], None]) -> None:
+    from orion_site.asgi import application
+    from orion_site.listening import LoopbackServer
+    from orion_site.ticker import Ticker, services_of_this_server
+
+    ticker = Ticker(services_of_this_server()) if options.services else None
+    address = address_of(listener, options.base_path)
+
+    def ready() -> None:
+        if ticker:
+            ticker.start()
+        on_ready(address)
+
+    try:
+        LoopbackServer(application, listener, ready_callable=ready).run()
+    finally:
+        if ticker:
+            ticker.stop()
+        application.close()
+
+
+def address_of(listener: socket.socket, base_path: str = "") -> str:
+    host, port = listener.getsockname()[:2]
+    path = "/" + base_path.strip("/") if base_path.strip("/") else ""
+    return f"http://[{host}]:{port}{path}" if ":" in host else f"http://{host}:{port}{path}"
+
+
+def banner(address: str) -> str:
+    """What a person wants to know when the server is up."""
+    from django.db import connection
+
+    from orion_site import __version__
+
+    lines = [
+        ("Dashboard", address),
+        ("API", f"{address}/api (reference: {address}/docs)"),
+        ("Database", _described(connection.settings_dict, connection.vendor)),
+        ("Clients", f"orion config set ORION_API_URL {address}/api"),
+    ]
+    body = "\n".join(f"  {name:<10} {text}" for name, text in lines)
+    return f"\n  Orion {__version__}\n\n{body}\n\n  Ctrl-C stops the server.\n"
+
+
+def _described(database: dict[str, Any], vendor: str) -> str:
+    if vendor == "sqlite":
+        return f"SQLite, {database['NAME']}"
+    place = f"{database['HOST'] or 'local socket'}{':' + database['PORT'] if database['PORT'] else ''}"
+    return f"PostgreSQL, {database['NAME']} on {place}"
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
