@@ -1,0 +1,19 @@
+"""The command `orion`: a light click tree whose commands are imported when they are chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and give its exit code."""
+    import sys
+
+    from orionflow.cli.boundary import guarded
+    from orionflow.cli.root import root
+    from orionflow.cli.terminal import Terminal
+
+    terminal = Terminal()
+    words = list(sys.argv[1:] if argv is None else argv)
+    # click would turn Ctrl-C and usage errors into exits of its own; the boundary wants to see them.
+    return guarded(lambda: root.main(words, prog_name="orion", obj=terminal, standalone_mode=False), terminal)

@@ -1,0 +1,61 @@
+"""The class of all commands: help with examples, and the few options that every command takes."""
+
+from __future__ import annotations
+
+import click
+
+from orionflow.cli.terminal import Terminal
+
+Examples = tuple[tuple[str, str], ...]
+HELP_NAMES = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+class WithExamples:
+    """Shows examples below the options."""
+
+    examples: Examples = ()
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_epilog(ctx, formatter)  # type: ignore[misc]
+        if not self.examples:
+            return
+        with formatter.section("Examples"):
+            width = max(len(line) for line, _ in self.examples)
+            for line, note in self.examples:
+                formatter.write(f"  {line.ljust(width)}  # {note}\n" if note else f"  {line}\n")
+
+
+class OrionCommand(WithExamples, click.Command):
+    """A command with examples; without them it would not pass the tests."""
+
+    def __init__(self, *args: object, examples: Examples = (), **kwargs: object) -> None:
+        kwargs.setdefault("context_settings", HELP_NAMES)
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        self.examples = examples
+        self.params.extend(shared_options())
+
+
+def shared_options() -> list[click.Parameter]:
+    """Options that may stand anywhere on the line: `orion --debug fr ls` and `orion fr ls --debug` are the same."""
+    return [
+        _flag(["--debug"], "debug", "Show the whole trace of an error."),
+        _flag(["-q", "--quiet"], "quiet", "Print only data and errors."),
+        _flag(["-v", "--verbose"], "verbose", "Say more; twice for even more.", count=True),
+        _flag(["--no-color"], "no_color", "Print without colours."),
+    ]
+
+
+def _flag(names: list[str], attribute: str, text: str, *, count: bool = False) -> click.Option:
+    def remember(ctx: click.Context, parameter: click.Parameter, value: int) -> None:
+        terminal = ctx.find_object(Terminal)
+        if value and terminal:
+            setattr(terminal, attribute, value)
+
+    return click.Option(
+        [*names, f"shared_{attribute}"],
+        is_flag=not count,
+        count=count,
+        expose_value=False,
+        callback=remember,
+        help=text,
+    )

@@ -1,0 +1,157 @@
+"""The forms in which a command gives its data: a table for people, the API's own objects for programs.
+
+JSON, JSON lines and YAML show exactly what the API answers and stay stable; tables may change.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from orionflow.cli.tables import Cell, render_fields, render_table
+from orionflow.cli.terminal import Terminal, current_terminal
+from orionflow.cli.yaml_text import as_yaml
+
+FORMATS = ("table", "wide", "json", "jsonl", "yaml", "name", "csv")
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table: `text` is what a person reads; `field` is the plain value behind it, for CSV."""
+
+    title: str
+    text: Callable[[Row], str]
+    field: str = ""
+    wide: bool = False
+    paint: Callable[[str, Row], str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What the user asked for with -o, --json and --columns."""
+
+    format: str
+    columns: tuple[str, ...]
+    terminal: Terminal
+
+    @property
+    def is_for_people(self) -> bool:
+        return self.format in ("table", "wide")
+
+    def show_many(self, rows: Sequence[Row], columns: Sequence[Column], *, name: str = "name") -> None:
+        """A list: a table, or an array of the API's objects."""
+        match self.format:
+            case "table" | "wide":
+                self._table(rows, self._chosen(columns))
+            case "csv":
+                self._csv(rows, self._chosen(columns))
+            case "name":
+                self._lines(str(row.get(name) or row.get("id")) for row in rows)
+            case "jsonl":
+                self._lines(json.dumps(self._picked(row), ensure_ascii=False) for row in rows)
+            case _:
+                self._structure([self._picked(row) for row in rows])
+
+    def show_one(self, thing: Row, fields: Sequence[Column] | None = None, *, name: str = "name") -> None:
+        """One object: its fields below each other, or the API's object."""
+        shown = fields or [field_column(key) for key in thing]
+        match self.format:
+            case "table" | "wide":
+                wanted = self._chosen(shown, every=True)
+                cells = [(column.title, self._cell(column, thing)) for column in wanted]
+                self.terminal.out(render_fields(cells))
+            case "json" | "yaml":
+                self._structure(self._picked(thing))
+            case _:
+                self.show_many([thing], shown, name=name)
+
+    def _chosen(self, columns: Sequence[Column], *, every: bool = False) -> list[Column]:
+        if self.columns:
+            known = {column.title.lower(): column for column in columns}
+            return [known.get(wanted.lower()) or plain_column(wanted) for wanted in self.columns]
+        return [column for column in columns if every or self.format != "table" or not column.wide]
+
+    def _table(self, rows: Sequence[Row], columns: Sequence[Column]) -> None:
+        cells = [[self._cell(column, row) for column in columns] for row in rows]
+        if text := render_table([column.title for column in columns], cells, self.terminal):
+            self.terminal.out(text)
+
+    def _cell(self, column: Column, row: Row) -> Cell:
+        text = column.text(row)
+        return Cell(text, column.paint(text, row) if column.paint else text)
+
+    def _csv(self, rows: Sequence[Row], columns: Sequence[Column]) -> None:
+        import csv
+        import io
+
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow([column.title.lower().replace(" ", "_") for column in columns])
+        writer.writerows([_plain(row, column) for column in columns] for row in rows)
+        self.terminal.out(buffer.getvalue().rstrip("\n"))
+
+    def _picked(self, row: Row) -> Row:
+        return {wanted: dig(row, wanted) for wanted in self.columns} if self.columns else row
+
+    def _structure(self, thing: Any) -> None:
+        text = as_yaml(thing) if self.format == "yaml" else json.dumps(thing, indent=2, ensure_ascii=False)
+        self.terminal.out(text)
+
+    def _lines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.terminal.out(line)
+
+
+def dig(row: Row, path: str) -> Any:
+    """The value at a dotted path (`state.message`), or None."""
+    found: Any = row
+    for part in path.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    return found
+
+
+def plain_column(path: str) -> Column:
+    return Column(path.upper(), lambda row: as_text(dig(row, path)), field=path)
+
+
+def field_column(key: str) -> Column:
+    return Column(key.replace("_", " "), lambda row: as_text(row.get(key)), field=key)
+
+
+def as_text(value: Any) -> str:
+    match value:
+        case None:
+            return "-"
+        case str():
+            return value
+        case list() if all(isinstance(item, str) for item in value):
+            return ", ".join(value) or "-"
+        case dict() | list() | bool():
+            return json.dumps(value, ensure_ascii=False)
+    return str(value)
+
+
+def _plain(row: Row, column: Column) -> str:
+    value = dig(row, column.field) if column.field else column.text(row)
+    return "" if value is None else as_text(value)
+
+
+def chosen_output(format: str, as_json: bool, columns: str | None) -> Output:
+    wanted = tuple(part.strip() for part in columns.split(",") if part.strip()) if columns else ()
+    return Output("json" if as_json else format, wanted, current_terminal())
+
+
+def output_option_list() -> list[Callable[[Any], Any]]:
+    return [
+        click.option(
+            "-o", "--output", "format", type=click.Choice(FORMATS), default="table", show_default=True,
+            help="The form of the answer; json is the API's object.",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="The same as -o json."),
+        click.option("--columns", metavar="A,B", help="Only these columns or fields, such as name,state.message."),
+    ]  # fmt: skip

@@ -1,0 +1,101 @@
+"""The tree of commands, as a table. Commands of the server come from the package `orionflow-server`, when it is installed."""
+
+from __future__ import annotations
+
+import click
+
+from orionflow.cli.boundary import CommandFailed
+from orionflow.cli.command import HELP_NAMES
+from orionflow.cli.exit_codes import ExitCode
+from orionflow.cli.lazy import Entry, LazyGroup
+
+HERE = "orionflow.cli"
+RUN, LOOK, SERVER, SETUP = "Run", "Look and act", "Server", "Settings and help"
+ENTRIES = {
+    "run": Entry(f"{HERE}.run:run", "Run a flow in this process and follow it.", section=RUN),
+    "flow-run": Entry(f"{HERE}.flow_run:flow_run", "Runs of flows: list, explain, cancel, retry.", ("fr",), LOOK),
+    "task-run": Entry(f"{HERE}.task_run:task_run", "Runs of tasks.", ("tr",), LOOK),
+    "flow": Entry(f"{HERE}.flow:flow", "Flows that have run.", section=LOOK),
+    "api": Entry(f"{HERE}.raw_api:api", "Send one raw request to the API.", section=LOOK),
+    "server": Entry(f"{HERE}.root:server", "Start Orion's API, pages and services.", section=SERVER),
+    "database": Entry(f"{HERE}.root:database", "Create, upgrade, check or reset the database.", ("db",), SERVER),
+    "doctor": Entry(f"{HERE}.doctor:doctor", "Check this installation and say what to repair.", section=SERVER),
+    "config": Entry(f"{HERE}.config:config", "Read and change settings.", section=SETUP),
+    "profile": Entry(f"{HERE}.profile:profile", "Named sets of settings.", section=SETUP),
+    "version": Entry(f"{HERE}.version:version", "Versions of client and server.", section=SETUP),
+    "completion": Entry(f"{HERE}.completion:completion", "Tab completion for your shell.", section=SETUP),
+    "help": Entry(f"{HERE}.topics:show_topic", "Explain a topic: states, filters, exit-codes …", section=SETUP),
+}
+EXAMPLES = (
+    ("orion run flows.py:etl -p day=2026-01-01", "run a flow here"),
+    ('orion flow-run ls "state:failed since:-24h"', "what failed today?"),
+    ("orion flow-run why @last", "why is it in this state?"),
+    ("orion server start", "API and dashboard"),
+)
+
+
+def plugin_command(name: str) -> click.Command | None:
+    """A command that an installed package offers in the entry point group `orionflow.commands`."""
+    from importlib.metadata import entry_points
+
+    for found in entry_points(group="orionflow.commands", name=name):
+        command: click.Command = found.load()
+        return command
+    return None
+
+
+def server_group(name: str) -> click.Command:
+    command = plugin_command(name)
+    if command is None:
+        raise CommandFailed(
+            ExitCode.USAGE,
+            f"`orion {name}` belongs to the package orionflow-server, which is not installed here.",
+            fix="pip install orionflow-server",
+        )
+    return command
+
+
+def __getattr__(name: str) -> click.Command:
+    # The table above names these two like any other command; they are looked up when they are chosen.
+    if name in ("server", "database"):
+        return server_group(name)
+    raise AttributeError(name)
+
+
+@click.pass_context
+def _without_command(ctx: click.Context, profile: str | None, api_url: str | None, version: bool) -> None:
+    _apply_flags(profile, api_url)
+    if version:
+        from orionflow.cli.version import client_version
+
+        click.echo(client_version())
+        ctx.exit(0)
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def _apply_flags(profile: str | None, api_url: str | None) -> None:
+    """Flags win over the environment; the processes that a flow starts inherit them through it."""
+    import os
+
+    if profile:
+        os.environ["ORION_PROFILE"] = profile
+    if api_url:
+        os.environ["ORION_API_URL"] = api_url
+
+
+root = LazyGroup(
+    "orion",
+    entries=ENTRIES,
+    fallback=plugin_command,
+    examples=EXAMPLES,
+    callback=_without_command,
+    invoke_without_command=True,
+    context_settings=HELP_NAMES,
+    help="Orion: decorate functions, call them, and have every state decided by rules, recorded and explained.",
+    params=[
+        click.Option(["--profile"], metavar="NAME", help="Use the settings of this profile."),
+        click.Option(["--api-url"], metavar="URL", help="Use the API at this address."),
+        click.Option(["--version"], is_flag=True, help="Print the version and exit."),
+    ],
+)

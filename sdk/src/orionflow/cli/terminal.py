@@ -1,0 +1,70 @@
+"""The terminal as a command sees it: data goes to stdout, everything else to stderr; colour and icons only where they can be shown."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+
+class Terminal:
+    """What the flags and the environment say about how to talk to this user."""
+
+    def __init__(self) -> None:
+        self.debug = False
+        self.quiet = False
+        self.verbose = 0
+        self.no_color = False
+
+    @property
+    def is_interactive(self) -> bool:
+        """Whether somebody can answer a question."""
+        return sys.stdin.isatty() and sys.stderr.isatty()
+
+    @property
+    def shows_live(self) -> bool:
+        """Whether stdout is a screen that can be redrawn."""
+        return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+    def has_color(self, *, stderr: bool = False) -> bool:
+        if self.no_color or os.environ.get("NO_COLOR"):
+            return False
+        if os.environ.get("FORCE_COLOR"):
+            return True
+        stream = sys.stderr if stderr else sys.stdout
+        return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+    @property
+    def has_unicode(self) -> bool:
+        return "utf" in (getattr(sys.stdout, "encoding", "") or "").lower()
+
+    @property
+    def width(self) -> int:
+        import shutil
+
+        return shutil.get_terminal_size((100, 24)).columns
+
+    def out(self, text: str) -> None:
+        click.echo(text, color=self.has_color())
+
+    def note(self, text: str) -> None:
+        if not self.quiet:
+            click.echo(text, err=True, color=self.has_color(stderr=True))
+
+    def detail(self, text: str) -> None:
+        if self.verbose:
+            self.note(text)
+
+    def error(self, text: str) -> None:
+        click.echo(click.style("error: ", fg="red", bold=True) + text, err=True, color=self.has_color(stderr=True))
+
+    def error_detail(self, text: str) -> None:
+        click.echo(text, err=True, color=self.has_color(stderr=True))
+
+
+def current_terminal() -> Terminal:
+    """The terminal of the command that is being run."""
+    context = click.get_current_context(silent=True)
+    found = context.find_object(Terminal) if context else None
+    return found or Terminal()

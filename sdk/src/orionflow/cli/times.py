@@ -1,0 +1,146 @@
+"""Moments as people write and read them: `-2h`, `2026-11-21T09:00`, `today`; shown in the local zone, in UTC, or in one asked for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+
+import click
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_RELATIVE = re.compile(r"^([+-]?)((?:\d+(?:\.\d+)?[smhdw])+)$")
+_PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The moment a command began, and the zone in which it speaks."""
+
+    now: datetime
+    zone: tzinfo
+
+    def absolute(self, moment: datetime | str | None) -> str:
+        """`2026-11-21 13:02:07 +01:00`, or a dash."""
+        found = read_moment(moment)
+        if found is None:
+            return "-"
+        local = found.astimezone(self.zone)
+        offset = local.strftime("%z")
+        return f"{local:%Y-%m-%d %H:%M:%S} {offset[:3]}:{offset[3:5]}"
+
+    def near(self, moment: datetime | str | None) -> str:
+        """`13:02 (4m ago)`; with the date when it was not today."""
+        found = read_moment(moment)
+        if found is None:
+            return "-"
+        local, today = found.astimezone(self.zone), self.now.astimezone(self.zone).date()
+        shown = f"{local:%H:%M}" if local.date() == today else f"{local:%Y-%m-%d %H:%M}"
+        return f"{shown} ({self.distance(found)})"
+
+    def distance(self, moment: datetime) -> str:
+        seconds = (self.now - moment).total_seconds()
+        return f"{rough(seconds)} ago" if seconds >= 0 else f"in {rough(-seconds)}"
+
+    def clock_time(self, moment: datetime | str | None) -> str:
+        """`13:02:07.123`, for log lines."""
+        found = read_moment(moment)
+        return f"{found.astimezone(self.zone):%H:%M:%S.%f}"[:-3] if found else "-"
+
+    def moment(self, written: str) -> datetime:
+        """The moment that somebody wrote; raises a usage error that shows the forms."""
+        if written in ("now", "today", "yesterday"):
+            return self._named(written)
+        if relative := _RELATIVE.match(written):
+            away = read_period(relative.group(2))
+            return self.now + away if relative.group(1) == "+" else self.now - away
+        try:
+            read = datetime.fromisoformat(written)
+        except ValueError:
+            raise click.UsageError(
+                f"{written!r} is not a time; write -2h, -7d, today, 2026-11-21 or 2026-11-21T09:00+01:00."
+            ) from None
+        return read if read.tzinfo else read.replace(tzinfo=self.zone)
+
+    def _named(self, word: str) -> datetime:
+        if word == "now":
+            return self.now
+        midnight = self.now.astimezone(self.zone).replace(hour=0, minute=0, second=0, microsecond=0)
+        return midnight if word == "today" else midnight - timedelta(days=1)
+
+
+def read_moment(value: datetime | str | None) -> datetime | None:
+    """A moment of the API; its answers are ISO 8601 with an offset."""
+    if value is None or isinstance(value, datetime):
+        return value
+    read = datetime.fromisoformat(value)
+    return read if read.tzinfo else read.replace(tzinfo=UTC)
+
+
+def read_period(written: str) -> timedelta:
+    """`90s`, `2h30m` or a bare number of seconds."""
+    if written.replace(".", "", 1).isdigit():
+        return timedelta(seconds=float(written))
+    if not _RELATIVE.match(written):
+        raise click.UsageError(f"{written!r} is not a duration; write 90s, 15m, 2h30m or 7d.")
+    return timedelta(seconds=sum(float(number) * UNITS[unit] for number, unit in _PART.findall(written)))
+
+
+def rough(seconds: float) -> str:
+    """One unit is enough to say how long ago: `4m`."""
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{int(seconds // size)}{unit}"
+    return f"{int(seconds)}s"
+
+
+def duration(seconds: float | None) -> str:
+    """`4m 12s`, `1h 03m`, `250ms`, or a dash."""
+    if seconds is None:
+        return "-"
+    if seconds < 1:
+        return f"{round(seconds * 1000)}ms"
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}m {rest:02d}s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h {minutes:02d}m" if hours < 48 else f"{hours // 24}d {hours % 24}h"
+
+
+def make_clock(*, zone_name: str | None = None, utc: bool = False) -> Clock:
+    now = datetime.now(UTC)
+    if utc:
+        return Clock(now, UTC)
+    if zone_name is None:
+        # None means the machine's own zone, with the offset that was in force at each moment shown.
+        return Clock(now, LocalZone())
+    return Clock(now, _zone(zone_name))
+
+
+def _zone(name: str) -> tzinfo:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise click.UsageError(f"There is no time zone {name!r}; write one like Europe/Berlin.") from None
+
+
+class LocalZone(tzinfo):
+    """The machine's zone; the offset is asked of the system for each moment, so summer time is right in the past too."""
+
+    def fromutc(self, dt: datetime) -> datetime:
+        local = dt.replace(tzinfo=UTC).astimezone()
+        return local.replace(tzinfo=self)
+
+    def utcoffset(self, dt: datetime | None) -> timedelta:
+        naive = (dt or datetime.now(UTC)).replace(tzinfo=None)
+        return naive.astimezone().utcoffset() or timedelta(0)
+
+    def dst(self, dt: datetime | None) -> None:
+        return None
+
+    def tzname(self, dt: datetime | None) -> str:
+        return "local"

@@ -1,0 +1,41 @@
+"""YAML for people and programs, without a YAML library: blocks outside, JSON scalars (which are YAML) inside."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+# Words that need no quotes; anything that YAML could take for a number, a date or a yes is quoted.
+_PLAIN = re.compile(r"^[A-Za-z][A-Za-z0-9_./-]*( [A-Za-z0-9_./-]+)*$")
+_AMBIGUOUS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
+
+
+def as_yaml(value: Any) -> str:
+    return "\n".join(_block(value))
+
+
+def _block(value: Any) -> list[str]:
+    match value:
+        case dict() if value:
+            return [line for key, inner in value.items() for line in _entry(f"{_scalar(str(key))}:", inner)]
+        case list() if value:
+            return [line for inner in value for line in _item(inner)]
+    return [_scalar(value)]
+
+
+def _entry(label: str, value: Any) -> list[str]:
+    if isinstance(value, dict | list) and value:
+        return [label, *("  " + line for line in _block(value))]
+    return [f"{label} {_scalar(value)}"]
+
+
+def _item(value: Any) -> list[str]:
+    first, *rest = _block(value)
+    return [f"- {first}", *("  " + line for line in rest)]
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, str) and _PLAIN.match(value) and value.lower() not in _AMBIGUOUS:
+        return value
+    return json.dumps(value, ensure_ascii=False)
