@@ -33,7 +33,7 @@ class WorkQueue(Row):
     is_paused = models.BooleanField(default=False)
     concurrency_limit = models.PositiveIntegerField(null=True)
     priority = models.PositiveIntegerField(default=1)
-    work_pool = models.ForeignKey(WorkPool, on_delete=models.CASCADE, null=True, related_name="queues")
+    work_pool = models.ForeignKey(WorkPool, on_delete=models.CASCADE, null=True, related_name="queues", db_index=False)
     last_polled = models.DateTimeField(null=True)
 
     class Meta:
@@ -48,7 +48,7 @@ class Deployment(Row):
     """A flow that was handed to Orion: where its code is, with which parameters and where it runs."""
 
     name = models.CharField(max_length=255, validators=[NAME])
-    flow = models.ForeignKey(Flow, on_delete=models.CASCADE, related_name="deployments")
+    flow = models.ForeignKey(Flow, on_delete=models.CASCADE, related_name="deployments", db_index=False)
     version = models.CharField(max_length=255, null=True)
     description = models.TextField(null=True)
     paused = models.BooleanField(default=False)
@@ -95,7 +95,7 @@ class ConcurrencyLimit(Row):
 class Slot(models.Model):
     """One place under a limit, held by one task run. Use is counted from these rows, so it cannot drift."""
 
-    limit = models.ForeignKey(ConcurrencyLimit, on_delete=models.CASCADE, related_name="slots")
+    limit = models.ForeignKey(ConcurrencyLimit, on_delete=models.CASCADE, related_name="slots", db_index=False)
     task_run = models.ForeignKey(TaskRun, on_delete=models.CASCADE, related_name="slots")
     taken_at = models.DateTimeField()
     epoch = models.PositiveIntegerField(default=0)

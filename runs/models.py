@@ -6,7 +6,6 @@ Runs copy their current state's type, name and time so that lists filter without
 
 from __future__ import annotations
 
-import uuid
 from datetime import timedelta
 
 from django.core.validators import RegexValidator
@@ -15,6 +14,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from orchestration.core.states import StateType
+from runs.ids import uuid7
 from runs.querysets import ArtifactQuerySet, FlowQuerySet, FlowRunQuerySet, LogQuerySet, TaskRunQuerySet
 
 STATE_TYPES = [(state_type.value, state_type.value.title()) for state_type in StateType]
@@ -25,7 +25,7 @@ NAME = RegexValidator(r"^[^/%&><\x00-\x1f]+$", "must not contain / % & > < or co
 class Row(models.Model):
     """The columns that every resource of the API has."""
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     created = models.DateTimeField(default=timezone.now, editable=False)
     updated = models.DateTimeField(auto_now=True)
 
@@ -80,10 +80,16 @@ class Run(Row):
 class FlowRun(Run):
     """One call of a flow."""
 
-    flow = models.ForeignKey(Flow, on_delete=models.CASCADE, related_name="runs")
+    # The foreign keys below have no index of their own where another index begins with the same column.
+    flow = models.ForeignKey(Flow, on_delete=models.CASCADE, related_name="runs", db_index=False)
     # The parent task run is deleted with the parent flow run; the child is a run of its own and stays.
     parent_task_run = models.ForeignKey(
-        "TaskRun", on_delete=models.SET_NULL, null=True, related_name="child_flow_runs", db_constraint=False
+        "TaskRun",
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="child_flow_runs",
+        db_constraint=False,
+        db_index=False,
     )
     deployment_id = models.UUIDField(null=True)
     deployment_version = models.CharField(max_length=255, null=True)
@@ -122,6 +128,12 @@ class FlowRun(Run):
             models.Index(
                 fields=["next_scheduled_start_time"], name="flow_run_due", condition=Q(state_type="SCHEDULED")
             ),
+            # Nested flows: which flow run does this task run stand for?
+            models.Index(
+                fields=["parent_task_run"],
+                name="flow_run_by_parent_task",
+                condition=Q(parent_task_run__isnull=False),
+            ),
             # Runs of a deployment.
             models.Index(
                 fields=["deployment_id", "-expected_start_time"],
@@ -134,7 +146,10 @@ class FlowRun(Run):
 class TaskRun(Run):
     """One call of a task. `dynamic_key` tells apart the calls of one task in one flow run."""
 
-    flow_run = models.ForeignKey(FlowRun, on_delete=models.CASCADE, null=True, related_name="task_runs")
+    # Here and in the states the unique constraint serves as the index of the foreign key: each index costs on each insert.
+    flow_run = models.ForeignKey(
+        FlowRun, on_delete=models.CASCADE, null=True, related_name="task_runs", db_index=False
+    )
     task_key = models.CharField(max_length=1024)
     dynamic_key = models.CharField(max_length=1024)
     cache_key = models.CharField(max_length=2000, null=True)
@@ -171,7 +186,7 @@ class TaskRun(Run):
 class StateRow(models.Model):
     """One state of one run, with the trail of rules that led to it. Rows are written once and never changed."""
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     seq = models.PositiveIntegerField()
     type = models.CharField(max_length=10, choices=STATE_TYPES)
     name = models.CharField(max_length=255)
@@ -199,7 +214,7 @@ class StateRow(models.Model):
 class FlowRunState(StateRow):
     """One state of a flow run."""
 
-    flow_run = models.ForeignKey(FlowRun, on_delete=models.CASCADE, related_name="states")
+    flow_run = models.ForeignKey(FlowRun, on_delete=models.CASCADE, related_name="states", db_index=False)
 
     class Meta(StateRow.Meta):
         constraints = [
@@ -214,7 +229,7 @@ class FlowRunState(StateRow):
 class TaskRunState(StateRow):
     """One state of a task run."""
 
-    task_run = models.ForeignKey(TaskRun, on_delete=models.CASCADE, related_name="states")
+    task_run = models.ForeignKey(TaskRun, on_delete=models.CASCADE, related_name="states", db_index=False)
 
     class Meta(StateRow.Meta):
         constraints = [
@@ -229,7 +244,8 @@ class TaskRunState(StateRow):
 class CacheEntry(models.Model):
     """A finished task run state that runs with the same cache key may reuse until it expires."""
 
-    cache_key = models.CharField(max_length=2000)
+    # Long keys are stored as their hash: an index of PostgreSQL takes no more than 2,700 bytes.
+    cache_key = models.CharField(max_length=255)
     expires_at = models.DateTimeField(null=True)
     task_run_state = models.ForeignKey(TaskRunState, on_delete=models.CASCADE, related_name="cache_entries")
     created = models.DateTimeField(default=timezone.now)
@@ -247,7 +263,7 @@ class CacheEntry(models.Model):
 class Log(models.Model):
     """One line that a run wrote."""
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     created = models.DateTimeField(default=timezone.now, editable=False)
     name = models.CharField(max_length=255)
     level = models.SmallIntegerField()
@@ -316,7 +332,7 @@ class ArtifactCollection(Row):
 class FlowRunInput(Row):
     """A value handed to a flow run from outside, such as the answer that resumes a pause."""
 
-    flow_run = models.ForeignKey(FlowRun, on_delete=models.CASCADE, related_name="inputs")
+    flow_run = models.ForeignKey(FlowRun, on_delete=models.CASCADE, related_name="inputs", db_index=False)
     key = models.CharField(max_length=255)
     value = models.TextField()
     sender = models.CharField(max_length=1024, null=True)

@@ -1,0 +1,52 @@
+"""Where writes happen: one short transaction, queued fairly on SQLite, repeated when PostgreSQL asks for it.
+
+On SQLite a transaction begins IMMEDIATE behind the fair gate of `orion_site.sqlite`; on PostgreSQL it is READ COMMITTED
+and rows are locked one by one. No HTTP, template or broker inside.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from django.db import IntegrityError, OperationalError, connection, transaction
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# serialization_failure and deadlock_detected: the database promises that a repeat may succeed.
+REPEATABLE = frozenset({"40001", "40P01"})
+REPEATS = 3
+
+
+def write_transaction() -> AbstractContextManager[None]:
+    return transaction.atomic()
+
+
+def repeated_on_conflict(work: Callable[P, R]) -> Callable[P, R]:
+    """Run a whole write transaction again, up to three times, when another one got in its way.
+
+    That another one may also have written the same row a moment earlier: the repeat then finds it. Inside an outer
+    transaction there is nothing to repeat; the error belongs to whoever opened that.
+    """
+
+    @wraps(work)
+    def repeating(*args: P.args, **kwargs: P.kwargs) -> R:
+        for attempt in range(1, REPEATS + 1):
+            try:
+                return work(*args, **kwargs)
+            except (OperationalError, IntegrityError) as error:
+                if attempt == REPEATS or connection.in_atomic_block or not _is_conflict(error):
+                    raise
+                time.sleep(random.uniform(0, 0.02 * 2**attempt))
+        raise AssertionError("unreachable")
+
+    return repeating
+
+
+def _is_conflict(error: Exception) -> bool:
+    return isinstance(error, IntegrityError) or getattr(error.__cause__, "sqlstate", None) in REPEATABLE

@@ -1,0 +1,40 @@
+"""Tests run on real databases: SQLite, or with ORION_TEST_DATABASE=postgresql a PostgreSQL of their own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from django.db import connections
+
+from orion_site.env import database_from_url
+from tests.postgresql import running_postgresql
+
+DATABASE = os.environ.get("ORION_TEST_DATABASE", "sqlite")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if DATABASE not in {"sqlite", "postgresql"}:
+        raise pytest.UsageError(f"ORION_TEST_DATABASE={DATABASE!r} is unknown; use sqlite or postgresql.")
+
+
+def pytest_report_header() -> str:
+    return f"orion: tests on {DATABASE}"
+
+
+@pytest.fixture(scope="session")
+def postgresql_url() -> Iterator[str]:
+    """A PostgreSQL server of this session alone."""
+    with running_postgresql() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(request: pytest.FixtureRequest) -> None:
+    """Point Django at the database that the session is about, before pytest-django creates the test database."""
+    if DATABASE == "sqlite":
+        return
+    url = request.getfixturevalue("postgresql_url")
+    del connections["default"]
+    connections.settings = connections.configure_settings({"default": database_from_url(url)})

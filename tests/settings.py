@@ -1,0 +1,17 @@
+"""The server's settings for tests: a home of their own, and a SQLite file instead of memory, because threads must meet there."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+
+_home = tempfile.mkdtemp(prefix="orion-tests-")
+atexit.register(shutil.rmtree, _home, ignore_errors=True)
+os.environ["ORION_HOME"] = _home
+os.environ["ORION_TEST_SQLITE"] = os.path.join(_home, "test.db")
+for _name in ("ORION_DATABASE_URL", "ORION_API_URL", "ORION_PROFILE"):
+    os.environ.pop(_name, None)
+
+from orion_site.settings import *  # noqa: E402, F403
