@@ -1,21 +1,23 @@
 """Everything that Orion's SDK raises.
 
-    OrionError
-    ├── UsageError                 the program asks for something that cannot be; the message says what to write instead
-    │   ├── MissingContext         a task was called, or a run logger wanted, outside a flow
-    │   ├── ParameterError         wrong or invalid parameters
-    │   ├── UnserializableError    an input or parameter that cannot be stored or sent
-    │   └── SettingsError          a setting that cannot be read
-    ├── RunEnded                   a run ended in a state that has no value
-    │   ├── FailedRun, CrashedRun, CancelledRun, PausedRun
-    │   └── UpstreamFailed         an input of a task did not complete
-    ├── MissingResult              a run finished, but its value was not kept
-    ├── OrchestrationRefused       the rules refused a transition (ABORT, or a lost run)
-    ├── TaskTimedOut, FlowTimedOut
-    └── ApiError                   the API said no, or said nothing
-        ├── ApiUnreachable         no answer (after retries)
-        ├── NotFound (404), Conflict (409), InvalidRequest (422), Overloaded (429, 503)
-        └── DatabaseNotReady       the database behind the in-process API is missing, unmigrated or damaged
+OrionError
+├── UsageError                 the program asks for something that cannot be; the message says what to write instead
+│   ├── MissingContext         a task was called, or a run logger wanted, outside a flow
+│   ├── ParameterError         wrong or invalid parameters
+│   ├── UnserializableError    an input or parameter that cannot be stored or sent
+│   └── SettingsError          a setting that cannot be read
+├── RunEnded                   a run ended in a state that has no value
+│   ├── FailedRun, CrashedRun, CancelledRun, PausedRun
+│   └── UpstreamFailed         an input of a task did not complete
+├── MissingResult              a run finished, but its value was not kept
+├── OrchestrationRefused       the rules refused a transition (ABORT, or a lost run)
+├── TaskTimedOut, FlowTimedOut
+└── ApiError                   the API said no, or said nothing
+    ├── ApiUnreachable         no answer (after retries)
+    ├── NotFound (404), Conflict (409), InvalidRequest (422), Overloaded (429, 503)
+    ├── NotAllowed (401, 403)  the API does not know us, or does not let us
+    ├── ServerFailed (5xx)     the API broke over the request
+    └── DatabaseNotReady       the database behind the in-process API is missing, unmigrated or damaged
 """
 
 from __future__ import annotations
@@ -92,6 +94,7 @@ class ApiError(OrionError):
         super().__init__(message)
         self.status = status
         self.detail = detail
+        self.retry_after = 0.0
 
 
 class ApiUnreachable(ApiError):
@@ -112,6 +115,14 @@ class InvalidRequest(ApiError):
 
 class Overloaded(ApiError):
     """The API asks to come back later."""
+
+
+class NotAllowed(ApiError):
+    """The API does not know us, or does not let us."""
+
+
+class ServerFailed(ApiError):
+    """The API broke over the request."""
 
 
 class DatabaseNotReady(ApiError):

@@ -1,0 +1,98 @@
+"""What an HTTP answer of the API means: the error it stands for, in one sentence, and how long it asks us to wait."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from orionflow.errors import (
+    ApiError,
+    Conflict,
+    InvalidRequest,
+    NotAllowed,
+    NotFound,
+    Overloaded,
+    ServerFailed,
+)
+
+LONGEST_WAIT = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Status, headers in lower case, and body."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
+_ERRORS: dict[int, type[ApiError]] = {
+    401: NotAllowed,
+    403: NotAllowed,
+    404: NotFound,
+    409: Conflict,
+    423: Overloaded,
+    429: Overloaded,
+    503: Overloaded,
+}
+
+
+def error_from_reply(reply: Reply, *, method: str, url: str) -> ApiError:
+    """The error of our tree for this answer; its message says what was asked and what the API had to say."""
+    detail = _detail(reply.content)
+    kind: type[ApiError] = _ERRORS.get(reply.status) or (ServerFailed if reply.status >= 500 else InvalidRequest)
+    message = f"{method} {url} was answered with {reply.status}: {_sentence(detail)}"
+    error = kind(message, status=reply.status, detail=detail)
+    error.retry_after = seconds_to_wait(reply.headers)
+    return error
+
+
+def _detail(content: bytes) -> Any:
+    try:
+        body = json.loads(content)
+    except ValueError:
+        return content[:500].decode("utf-8", "replace")
+    if not isinstance(body, dict):
+        return body
+    for key in ("detail", "exception_detail", "exception_message", "message"):
+        if body.get(key):
+            return body[key]
+    return body
+
+
+def _sentence(detail: Any) -> str:
+    """Validation errors as `field: what is wrong`, anything else as it is."""
+    if isinstance(detail, list) and detail and all(isinstance(one, dict) for one in detail):
+        return "; ".join(f"{_place(one.get('loc'))}{one.get('msg', one)}" for one in detail[:5])
+    return str(detail).strip() or "no explanation given"
+
+
+def _place(loc: Any) -> str:
+    parts = [str(part) for part in loc if part != "body"] if isinstance(loc, list | tuple) else []
+    return ".".join(parts) + ": " if parts else ""
+
+
+def seconds_to_wait(headers: Mapping[str, str]) -> float:
+    """What `Retry-After` asks for, as seconds or as a date; never more than a minute, never less than nothing."""
+    asked = headers.get("retry-after")
+    if not asked:
+        return 0.0
+    try:
+        seconds = float(asked)
+    except ValueError:
+        seconds = _seconds_until(asked)
+    return min(max(seconds, 0.0), LONGEST_WAIT) if seconds == seconds else 0.0
+
+
+def _seconds_until(date: str) -> float:
+    from email.utils import parsedate_to_datetime
+
+    try:
+        moment = parsedate_to_datetime(date)
+    except ValueError:
+        return 0.0
+    return (moment - datetime.now(UTC)).total_seconds() if moment.tzinfo else 0.0

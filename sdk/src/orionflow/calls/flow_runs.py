@@ -1,0 +1,190 @@
+"""Calls about flow runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from orionflow.calls import Call, names, present, selection
+from orionflow.ids import uuid7
+from orionflow.states import State
+from orionflow.wire import (
+    Dependency,
+    FlowRun,
+    FlowRunInput,
+    Graph,
+    HistoryBucket,
+    OrchestrationResult,
+    Why,
+    state_to_wire,
+)
+
+
+def create_flow_run(
+    flow_id: UUID,
+    *,
+    name: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    state: State | None = None,
+    tags: Sequence[str] = (),
+    flow_version: str | None = None,
+    context: Mapping[str, Any] | None = None,
+    empirical_policy: Mapping[str, Any] | None = None,
+    parent_task_run_id: UUID | None = None,
+    idempotency_key: str | None = None,
+    deployment_id: UUID | None = None,
+) -> Call[FlowRun]:
+    """A new flow run, or the one that has this idempotency key. Without one the call makes its own, to be repeatable."""
+    body = present(
+        flow_id=flow_id,
+        name=name,
+        parameters=parameters or {},
+        state=state,
+        tags=list(tags),
+        flow_version=flow_version,
+        context=context,
+        empirical_policy=empirical_policy,
+        parent_task_run_id=parent_task_run_id,
+        idempotency_key=idempotency_key or str(uuid7()),
+        deployment_id=deployment_id,
+    )
+    return Call("POST", "/flow_runs/", body, read=FlowRun)
+
+
+def read_flow_run(flow_run_id: UUID) -> Call[FlowRun]:
+    """One flow run by its id."""
+    return Call("GET", f"/flow_runs/{flow_run_id}", read=FlowRun)
+
+
+def update_flow_run(
+    flow_run_id: UUID,
+    *,
+    name: str | None = None,
+    flow_version: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    empirical_policy: Mapping[str, Any] | None = None,
+    tags: Sequence[str] | None = None,
+    infrastructure_pid: str | None = None,
+    job_variables: Mapping[str, Any] | None = None,
+) -> Call[None]:
+    """Change the named fields of a flow run; its state is changed by `set_flow_run_state` alone."""
+    body = present(
+        name=name,
+        flow_version=flow_version,
+        parameters=parameters,
+        empirical_policy=empirical_policy,
+        tags=names(tags),
+        infrastructure_pid=infrastructure_pid,
+        job_variables=job_variables,
+    )
+    return Call("PATCH", f"/flow_runs/{flow_run_id}", body)
+
+
+def delete_flow_run(flow_run_id: UUID) -> Call[None]:
+    """Delete a flow run with its task runs and states."""
+    return Call("DELETE", f"/flow_runs/{flow_run_id}")
+
+
+def set_flow_run_state(
+    flow_run_id: UUID, state: State, *, force: bool = False, epoch: int | None = None
+) -> Call[OrchestrationResult]:
+    """Propose a state for a flow run and learn the rules' verdict; the state's id makes the proposal repeatable."""
+    return propose_state("flow_runs", flow_run_id, state, force=force, epoch=epoch)
+
+
+def propose_state(
+    collection: str, run_id: UUID, state: State, *, force: bool, epoch: int | None
+) -> Call[OrchestrationResult]:
+    body = {"state": state_to_wire(state), "force": force}
+    headers = {"Orion-Proposal-Id": str(state.id or uuid7())}
+    if epoch is not None:
+        headers["Orion-Run-Epoch"] = str(epoch)
+    return Call("POST", f"/{collection}/{run_id}/set_state", body, read=OrchestrationResult, headers=headers)
+
+
+def resume_flow_run(flow_run_id: UUID, *, run_input: Mapping[str, Any] | None = None) -> Call[OrchestrationResult]:
+    """Let a paused flow run go on, with the input it waits for."""
+    return Call("POST", f"/flow_runs/{flow_run_id}/resume", present(run_input=run_input), read=OrchestrationResult)
+
+
+def read_flow_runs(
+    *, sort: str | None = None, limit: int | None = None, offset: int = 0, **criteria: Any
+) -> Call[list[FlowRun]]:
+    """Flow runs that fit the criteria (`flows=`, `flow_runs=`, `task_runs=`, `deployments=`)."""
+    body = selection(sort=sort, limit=limit, offset=offset, **criteria)
+    return Call("POST", "/flow_runs/filter", body, read=list[FlowRun])
+
+
+def count_flow_runs(**criteria: Any) -> Call[int]:
+    """How many flow runs fit the criteria."""
+    return Call("POST", "/flow_runs/count", selection(**criteria), read=int)
+
+
+def read_flow_run_history(
+    *, start: datetime, end: datetime, interval: timedelta, **criteria: Any
+) -> Call[list[HistoryBucket]]:
+    """Counts of flow runs by state, for each interval between two moments."""
+    return read_history("flow_runs", start, end, interval, criteria)
+
+
+def read_history(
+    collection: str, start: datetime, end: datetime, interval: timedelta, criteria: Mapping[str, Any]
+) -> Call[list[HistoryBucket]]:
+    body = selection(
+        history_start=start, history_end=end, history_interval_seconds=interval.total_seconds(), **criteria
+    )
+    return Call("POST", f"/{collection}/history", body, read=list[HistoryBucket])
+
+
+def read_flow_run_states(flow_run_id: UUID) -> Call[list[State]]:
+    """The states a flow run went through, oldest first."""
+    return read_states("flow_run", flow_run_id)
+
+
+def read_states(kind: str, run_id: UUID) -> Call[list[State]]:
+    from orionflow.wire import StateList
+
+    return Call("GET", f"/{kind}_states/", params={f"{kind}_id": run_id}, read=StateList)
+
+
+def explain_flow_run(flow_run_id: UUID) -> Call[Why]:
+    """Why a flow run is where it is, and what would make it move."""
+    return Call("GET", f"/flow_runs/{flow_run_id}/why", read=Why)
+
+
+def read_flow_run_dependencies(flow_run_id: UUID) -> Call[list[Dependency]]:
+    """The task runs of a flow run with those they take their inputs from."""
+    return Call("GET", f"/flow_runs/{flow_run_id}/graph", read=list[Dependency])
+
+
+def read_flow_run_graph(flow_run_id: UUID, *, since: datetime | None = None) -> Call[Graph]:
+    """The graph of a flow run: nodes with their edges, in time order."""
+    params = None if since is None else {"since": since.isoformat()}
+    return Call("GET", f"/flow_runs/{flow_run_id}/graph-v2", params=params, read=Graph)
+
+
+def create_flow_run_input(flow_run_id: UUID, key: str, value: str, *, sender: str | None = None) -> Call[None]:
+    """Hand a value to a flow run from outside."""
+    return Call(
+        "POST", f"/flow_runs/{flow_run_id}/input", present(key=key, value=value, sender=sender), idempotent=False
+    )
+
+
+def read_flow_run_input(flow_run_id: UUID, key: str) -> Call[bytes]:
+    """The value under one key, as it was handed in."""
+    return Call("GET", f"/flow_runs/{flow_run_id}/input/{key}", read=bytes)
+
+
+def read_flow_run_inputs(
+    flow_run_id: UUID, prefix: str, *, limit: int = 1, exclude_keys: Sequence[str] = ()
+) -> Call[list[FlowRunInput]]:
+    """Values under keys that begin with a prefix."""
+    body = {"prefix": prefix, "limit": limit, "exclude_keys": list(exclude_keys)}
+    return Call("POST", f"/flow_runs/{flow_run_id}/input/filter", body, read=list[FlowRunInput])
+
+
+def delete_flow_run_input(flow_run_id: UUID, key: str) -> Call[None]:
+    """Forget the value under one key."""
+    return Call("DELETE", f"/flow_runs/{flow_run_id}/input/{key}")

@@ -1,0 +1,119 @@
+"""Calls about what runs leave behind, logs and artifacts, and about saved searches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+from orionflow.calls import Call, Filter, present, selection
+from orionflow.wire import Artifact, ArtifactCollection, Log, SavedSearch
+
+
+def create_logs(lines: Sequence[Mapping[str, Any]]) -> Call[None]:
+    """Store log lines, each with name, level, message, timestamp and the ids of its run."""
+    return Call("POST", "/logs/", list(lines), idempotent=False)
+
+
+def read_logs(
+    *, logs: Filter | None = None, sort: str | None = None, limit: int | None = None, offset: int = 0
+) -> Call[list[Log]]:
+    """Log lines that fit the filter, oldest first unless `sort` says otherwise."""
+    return Call("POST", "/logs/filter", present(logs=logs, sort=sort, limit=limit, offset=offset), read=list[Log])
+
+
+def create_artifact(
+    *,
+    key: str | None = None,
+    type: str | None = None,
+    description: str | None = None,
+    data: Any = None,
+    metadata: Mapping[str, str] | None = None,
+    flow_run_id: UUID | None = None,
+    task_run_id: UUID | None = None,
+) -> Call[Artifact]:
+    """A new artifact; under a key it becomes the newest of that key."""
+    body = present(
+        key=key,
+        type=type,
+        description=description,
+        data=data,
+        metadata_=metadata,
+        flow_run_id=flow_run_id,
+        task_run_id=task_run_id,
+    )
+    return Call("POST", "/artifacts/", body, read=Artifact, idempotent=False)
+
+
+def read_artifact(artifact_id: UUID) -> Call[Artifact]:
+    """One artifact by its id."""
+    return Call("GET", f"/artifacts/{artifact_id}", read=Artifact)
+
+
+def read_latest_artifact(key: str) -> Call[Artifact]:
+    """The newest artifact of a key."""
+    return Call("GET", f"/artifacts/{quote(key, safe='')}/latest", read=Artifact)
+
+
+def update_artifact(
+    artifact_id: UUID, *, data: Any = None, description: str | None = None, metadata: Mapping[str, str] | None = None
+) -> Call[None]:
+    """Change the named fields of an artifact."""
+    return Call("PATCH", f"/artifacts/{artifact_id}", present(data=data, description=description, metadata_=metadata))
+
+
+def delete_artifact(artifact_id: UUID) -> Call[None]:
+    """Delete an artifact; the one before it becomes the newest of its key."""
+    return Call("DELETE", f"/artifacts/{artifact_id}")
+
+
+def read_artifacts(
+    *,
+    artifacts: Filter | None = None,
+    sort: str | None = None,
+    limit: int | None = None,
+    offset: int = 0,
+    **criteria: Any,
+) -> Call[list[Artifact]]:
+    """Artifacts that fit the criteria."""
+    body = selection(artifacts=artifacts, sort=sort, limit=limit, offset=offset, **criteria)
+    return Call("POST", "/artifacts/filter", body, read=list[Artifact])
+
+
+def read_latest_artifacts(
+    *,
+    artifacts: Filter | None = None,
+    sort: str | None = None,
+    limit: int | None = None,
+    offset: int = 0,
+    **criteria: Any,
+) -> Call[list[ArtifactCollection]]:
+    """The newest artifact of each key that fits the criteria."""
+    body = selection(artifacts=artifacts, sort=sort, limit=limit, offset=offset, **criteria)
+    return Call("POST", "/artifacts/latest/filter", body, read=list[ArtifactCollection])
+
+
+def count_artifacts(*, artifacts: Filter | None = None, **criteria: Any) -> Call[int]:
+    """How many artifacts fit the criteria."""
+    return Call("POST", "/artifacts/count", selection(artifacts=artifacts, **criteria), read=int)
+
+
+def save_search(name: str, filters: Sequence[Mapping[str, Any]]) -> Call[SavedSearch]:
+    """Store filters under a name; what the name held before is replaced."""
+    return Call("PUT", "/saved_searches/", {"name": name, "filters": list(filters)}, read=SavedSearch)
+
+
+def read_saved_search(saved_search_id: UUID) -> Call[SavedSearch]:
+    """One saved search by its id."""
+    return Call("GET", f"/saved_searches/{saved_search_id}", read=SavedSearch)
+
+
+def delete_saved_search(saved_search_id: UUID) -> Call[None]:
+    """Forget a saved search."""
+    return Call("DELETE", f"/saved_searches/{saved_search_id}")
+
+
+def read_saved_searches(*, limit: int | None = None, offset: int = 0) -> Call[list[SavedSearch]]:
+    """All saved searches."""
+    return Call("POST", "/saved_searches/filter", present(limit=limit, offset=offset), read=list[SavedSearch])

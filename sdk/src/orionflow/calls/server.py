@@ -1,0 +1,27 @@
+"""Calls about the server itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orionflow.calls import Call
+
+
+def check_health() -> Call[Any]:
+    """Whether the API answers."""
+    return Call("GET", "/health", read=Any)
+
+
+def check_readiness() -> Call[Any]:
+    """Whether the API and its database can work."""
+    return Call("GET", "/ready", read=Any)
+
+
+def read_version() -> Call[str]:
+    """The version of the server."""
+    return Call("GET", "/version", read=str)
+
+
+def read_server_settings() -> Call[dict[str, Any]]:
+    """The settings of the server, without secrets."""
+    return Call("GET", "/admin/settings", read=dict[str, Any])

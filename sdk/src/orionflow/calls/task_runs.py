@@ -1,0 +1,99 @@
+"""Calls about task runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from orionflow.calls import Call, present, selection
+from orionflow.calls.flow_runs import propose_state, read_history, read_states
+from orionflow.ids import uuid7
+from orionflow.states import State
+from orionflow.wire import HistoryBucket, OrchestrationResult, TaskRun, Why
+
+
+def create_task_run(
+    *,
+    task_key: str,
+    dynamic_key: str,
+    flow_run_id: UUID | None = None,
+    id: UUID | None = None,
+    name: str | None = None,
+    state: State | None = None,
+    tags: Sequence[str] = (),
+    task_version: str | None = None,
+    task_inputs: Mapping[str, Any] | None = None,
+    empirical_policy: Mapping[str, Any] | None = None,
+    cache_key: str | None = None,
+    cache_expiration: datetime | None = None,
+) -> Call[TaskRun]:
+    """A new task run, or the one that its flow run already has under this task key and dynamic key."""
+    body = present(
+        id=id or uuid7(),
+        flow_run_id=flow_run_id,
+        task_key=task_key,
+        dynamic_key=dynamic_key,
+        name=name,
+        state=state,
+        tags=list(tags),
+        task_version=task_version,
+        task_inputs=task_inputs,
+        empirical_policy=empirical_policy,
+        cache_key=cache_key,
+        cache_expiration=cache_expiration,
+    )
+    return Call("POST", "/task_runs/", body, read=TaskRun)
+
+
+def read_task_run(task_run_id: UUID) -> Call[TaskRun]:
+    """One task run by its id."""
+    return Call("GET", f"/task_runs/{task_run_id}", read=TaskRun)
+
+
+def update_task_run(task_run_id: UUID, *, name: str) -> Call[None]:
+    """Rename a task run."""
+    return Call("PATCH", f"/task_runs/{task_run_id}", {"name": name})
+
+
+def delete_task_run(task_run_id: UUID) -> Call[None]:
+    """Delete a task run with its states."""
+    return Call("DELETE", f"/task_runs/{task_run_id}")
+
+
+def set_task_run_state(
+    task_run_id: UUID, state: State, *, force: bool = False, epoch: int | None = None
+) -> Call[OrchestrationResult]:
+    """Propose a state for a task run and learn the rules' verdict; the state's id makes the proposal repeatable."""
+    return propose_state("task_runs", task_run_id, state, force=force, epoch=epoch)
+
+
+def read_task_runs(
+    *, sort: str | None = None, limit: int | None = None, offset: int = 0, **criteria: Any
+) -> Call[list[TaskRun]]:
+    """Task runs that fit the criteria (`flows=`, `flow_runs=`, `task_runs=`, `deployments=`)."""
+    body = selection(sort=sort, limit=limit, offset=offset, **criteria)
+    return Call("POST", "/task_runs/filter", body, read=list[TaskRun])
+
+
+def count_task_runs(**criteria: Any) -> Call[int]:
+    """How many task runs fit the criteria."""
+    return Call("POST", "/task_runs/count", selection(**criteria), read=int)
+
+
+def read_task_run_history(
+    *, start: datetime, end: datetime, interval: timedelta, **criteria: Any
+) -> Call[list[HistoryBucket]]:
+    """Counts of task runs by state, for each interval between two moments."""
+    return read_history("task_runs", start, end, interval, criteria)
+
+
+def read_task_run_states(task_run_id: UUID) -> Call[list[State]]:
+    """The states a task run went through, oldest first."""
+    return read_states("task_run", task_run_id)
+
+
+def explain_task_run(task_run_id: UUID) -> Call[Why]:
+    """Why a task run is where it is, and what would make it move."""
+    return Call("GET", f"/task_runs/{task_run_id}/why", read=Why)

@@ -1,0 +1,177 @@
+"""The API inside this process: requests go straight into the server's WSGI application, without a port.
+
+The server package is found by its entry point, so the SDK never imports it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from orionflow.errors import ApiUnreachable
+
+EPHEMERAL_URL = "http://ephemeral.orion/api"
+GROUP = "orionflow.server"
+NAME = "ephemeral"
+SERVER_PACKAGE = "orionflow-server"
+
+Headers = list[tuple[str, str]]
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class WsgiReply:
+    """The answer of the application, taken down as it speaks."""
+
+    __slots__ = ("content", "headers", "reason", "status")
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.reason = ""
+        self.headers: dict[str, str] = {}
+        self.content = b""
+
+    def start(self, status: str, headers: Headers, exc_info: object = None) -> Callable[[bytes], None]:
+        code, _, self.reason = status.partition(" ")
+        self.status = int(code)
+        self.headers = {name.lower(): value for name, value in headers}
+        return self._write
+
+    def _write(self, part: bytes) -> None:
+        self.content += part
+
+
+_BASE_ENVIRON: dict[str, Any] = {
+    "SERVER_NAME": "ephemeral.orion",
+    "SERVER_PORT": "80",
+    "HTTP_HOST": "ephemeral.orion",
+    "SERVER_PROTOCOL": "HTTP/1.1",
+    "REMOTE_ADDR": "127.0.0.1",
+    "SCRIPT_NAME": "",
+    "wsgi.version": (1, 0),
+    "wsgi.url_scheme": "http",
+    "wsgi.errors": sys.stderr,
+    "wsgi.multithread": True,
+    "wsgi.multiprocess": True,
+    "wsgi.run_once": False,
+    "CONTENT_TYPE": "application/json",
+    "HTTP_ACCEPT": "application/json",
+}
+
+
+def call_application(
+    application: Application, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes
+) -> WsgiReply:
+    """One request to a WSGI application, as a server would make it."""
+    environ = {
+        **_BASE_ENVIRON,
+        "REQUEST_METHOD": method,
+        "PATH_INFO": _as_wsgi_text(path),
+        "QUERY_STRING": query,
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.input": io.BytesIO(body),
+    }
+    for name, value in headers.items():
+        environ[_environ_name(name)] = value
+    reply = WsgiReply()
+    parts = application(environ, reply.start)
+    try:
+        reply.content += b"".join(parts)
+    finally:
+        close = getattr(parts, "close", None)
+        if close is not None:
+            close()
+    return reply
+
+
+def _as_wsgi_text(path: str) -> str:
+    return unquote_to_bytes(path).decode("latin-1") if "%" in path or not path.isascii() else path
+
+
+def _environ_name(header: str) -> str:
+    name = header.upper().replace("-", "_")
+    return name if name in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{name}"
+
+
+class _ThreadsEnd:
+    """Lives in a thread's own storage; when the thread ends it closes what the application opened for it."""
+
+    __slots__ = ("_close",)
+
+    def __init__(self, close: Callable[[], None]) -> None:
+        self._close = close
+
+    def __del__(self) -> None:
+        self._close()
+
+
+class EphemeralDoor:
+    """The application of this process, made at the first request, once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._application: Application | None = None
+        self._ends = threading.local()
+
+    def application(self) -> Application:
+        if self._application is None:
+            with self._lock:
+                if self._application is None:
+                    self._application = server_entry_point().load()()
+        return self._application
+
+    def request(self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> WsgiReply:
+        application = self.application()
+        if not hasattr(self._ends, "sentinel"):
+            self._watch_thread(application)
+        return call_application(application, method, path, query, headers, body)
+
+    def _watch_thread(self, application: Application) -> None:
+        close = getattr(application, "close_connections", None)
+        self._ends.sentinel = None if close is None else _ThreadsEnd(close)
+
+    @property
+    def knows_this_thread(self) -> bool:
+        """Whether this thread has made a request before, and so has its database connection at hand."""
+        return hasattr(self._ends, "sentinel")
+
+
+def server_entry_point() -> EntryPoint:
+    """Where the server package offers its application; says what to do when none is installed."""
+    # Asking the one package by its name reads one file; the search through all packages is for servers of other names.
+    try:
+        found = distribution(SERVER_PACKAGE).entry_points.select(group=GROUP, name=NAME)
+    except PackageNotFoundError:
+        found = entry_points(group=GROUP, name=NAME)
+    for entry_point in found:
+        return entry_point
+    raise ApiUnreachable(
+        "ORION_API_URL is not set, and no Orion server is installed to serve the API in this process; "
+        f"`pip install {SERVER_PACKAGE}`, or set ORION_API_URL to the address of a running server."
+    )
+
+
+_door = EphemeralDoor()
+
+
+def ephemeral_door() -> EphemeralDoor:
+    """The door of this process."""
+    return _door
+
+
+def _forget_in_child() -> None:
+    # The child must neither use nor close the parent's database connections; the application is made anew.
+    global _door
+    forget = getattr(_door._application, "forget_connections", None)
+    if forget is not None:
+        forget()
+    _door = EphemeralDoor()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)

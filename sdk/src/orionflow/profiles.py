@@ -1,0 +1,123 @@
+"""Settings in files: the profiles in the home, and the project's orion.toml or pyproject.toml `[tool.orion]`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orionflow.errors import SettingsError
+
+Layer = tuple[str, Mapping[str, object]]
+FILE_NAME = "profiles.toml"
+DEFAULT_PROFILE = "default"
+_BARE_KEY = re.compile(r"^[A-Za-z0-9_-]+$")
+
+
+@dataclass(slots=True)
+class Profiles:
+    """What `profiles.toml` holds: named sets of raw settings, and which one is active."""
+
+    path: Path
+    active: str = DEFAULT_PROFILE
+    profiles: dict[str, dict[str, object]] = field(default_factory=lambda: {DEFAULT_PROFILE: {}})
+
+    def save(self) -> None:
+        """Write the file in one step, so that a reader never sees half of it; keys may be in it, so it is private."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        draft = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(self.as_toml())
+        os.replace(draft, self.path)
+
+    def as_toml(self) -> str:
+        lines = [f"active = {_toml(self.active)}"]
+        for name, values in self.profiles.items():
+            lines += [
+                "",
+                f"[profiles.{_key(name)}]",
+                *(f"{_key(key)} = {_toml(value)}" for key, value in values.items()),
+            ]
+        return "\n".join(lines) + "\n"
+
+
+def read_profiles(home: Path) -> Profiles:
+    """The profiles of this home; an empty default one where no file is."""
+    path = home / FILE_NAME
+    content = _read_toml(path)
+    profiles = content.get("profiles", {})
+    if not isinstance(profiles, dict) or not all(isinstance(values, dict) for values in profiles.values()):
+        raise SettingsError(f"{path} must hold one table [profiles.NAME] for each profile.")
+    return Profiles(
+        path, active=str(content.get("active", DEFAULT_PROFILE)), profiles={DEFAULT_PROFILE: {}, **profiles}
+    )
+
+
+def profile_layer(home: Path, wanted: str | None) -> list[Layer]:
+    """The raw settings of the wanted profile, or of the active one; a wanted one must exist."""
+    found = read_profiles(home)
+    name = wanted or found.active
+    if name not in found.profiles:
+        known = ", ".join(sorted(found.profiles))
+        raise SettingsError(f"There is no profile {name!r} in {found.path}; it knows {known}.")
+    values = {key: value for key, value in found.profiles[name].items() if key not in {"home", "profile"}}
+    return [(f"profile {name} in {found.path}", {**values, "profile": name})]
+
+
+def project_layer(folder: str | None) -> list[Layer]:
+    """The raw settings of the nearest orion.toml, or pyproject.toml with `[tool.orion]`, from a folder upwards."""
+    if folder is None:
+        return []
+    for place in (Path(folder), *Path(folder).parents):
+        if (own := place / "orion.toml").is_file():
+            return [(str(own), _flat(_read_toml(own), own))]
+        if (shared := place / "pyproject.toml").is_file():
+            table = _read_toml(shared).get("tool", {}).get("orion")
+            if table is not None:
+                return [(f"{shared} [tool.orion]", _flat(table, shared))]
+    return []
+
+
+def _flat(table: dict[str, Any], path: Path) -> dict[str, object]:
+    """Nested tables join their names: `[api] url = …` is `api_url = …`."""
+    flat: dict[str, object] = {}
+    for key, value in table.items():
+        name = str(key).replace("-", "_").lower()
+        if isinstance(value, dict):
+            flat |= {f"{name}_{inner}": leaf for inner, leaf in _flat(value, path).items()}
+        else:
+            flat[name] = value
+    return flat
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}.") from None
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}.") from None
+
+
+def _key(name: str) -> str:
+    return name if _BARE_KEY.match(name) else _toml(name)
+
+
+def _toml(value: object) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return repr(value)
+        case list() | tuple():
+            return "[" + ", ".join(map(_toml, value)) + "]"
+    # A JSON string is a TOML basic string, but for DEL, which TOML wants escaped.
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

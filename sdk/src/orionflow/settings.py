@@ -1,0 +1,259 @@
+"""The SDK's settings: one table of name, type, default and meaning, and where each value came from.
+
+Precedence: flags > environment `ORION_*` > orion.toml or pyproject.toml `[tool.orion]` > the active profile > defaults.
+The page `docs/settings.md` is printed from this table.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from orionflow.errors import SettingsError
+
+PREFIX = "ORION_"
+EMPTY = frozenset({"", "none", "null"})
+YES = frozenset({"1", "true", "yes", "on"})
+NO = frozenset({"0", "false", "no", "off"})
+LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
+
+Reader = Callable[[str], Any]
+
+
+def read_text(raw: str) -> str:
+    return raw
+
+
+def read_url(raw: str) -> str:
+    if not raw.startswith(("http://", "https://")):
+        raise ValueError("is not an http:// or https:// address, such as http://127.0.0.1:4200/api")
+    return raw.rstrip("/")
+
+
+def read_yes_or_no(raw: str) -> bool:
+    if raw.lower() in YES:
+        return True
+    if raw.lower() in NO:
+        return False
+    raise ValueError("is not a yes or no; use true or false")
+
+
+def read_count(raw: str) -> int:
+    number = _number(raw, int, "a whole number")
+    return int(number)
+
+
+def read_positive(raw: str) -> int:
+    count = read_count(raw)
+    if count < 1:
+        raise ValueError("is too small; the least is 1")
+    return count
+
+
+def read_seconds(raw: str) -> float:
+    return _number(raw, float, "a number of seconds")
+
+
+def read_path(raw: str) -> Path:
+    return Path(raw).expanduser().absolute()
+
+
+def read_level(raw: str) -> int:
+    if raw.upper() in LEVELS:
+        return LEVELS[raw.upper()]
+    if raw.isdigit():
+        return int(raw)
+    raise ValueError(f"is not a log level; use one of {', '.join(LEVELS)}, or a number")
+
+
+def read_names(raw: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in raw.split(",") if name.strip())
+
+
+def _number(raw: str, kind: type[int] | type[float], what: str) -> Any:
+    try:
+        number = kind(raw)
+    except ValueError:
+        raise ValueError(f"is not {what}") from None
+    if not 0 <= number < float("inf"):
+        raise ValueError("must be zero or more")
+    return number
+
+
+def setting(default: Any, read: Reader, meaning: str, *, secret: bool = False) -> Any:
+    return field(default=default, metadata={"read": read, "meaning": meaning, "secret": secret})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting of the SDK with its value; `origins` says where the ones that are not defaults came from."""
+
+    api_url: str | None = setting(None, read_url, "Where the API is; unset means: in this process, without a server.")
+    api_key: str | None = setting(None, read_text, "Sent as a bearer token with every request.", secret=True)
+    home: Path = setting(
+        Path("~/.orion").expanduser(), read_path, "Where Orion keeps its database, profiles, results and spool."
+    )
+    profile: str = setting("default", read_text, "The profile of `profiles.toml` that is active.")
+
+    api_connect_timeout_seconds: float = setting(5.0, read_seconds, "How long to wait for a connection to the API.")
+    api_read_timeout_seconds: float = setting(30.0, read_seconds, "How long to wait for an answer of the API.")
+    api_retry_budget_seconds: float = setting(
+        60.0, read_seconds, "How long one request is repeated while the API cannot be reached or is overloaded."
+    )
+
+    reporting_interval_ms: int = setting(
+        50, read_count, "The oldest that a reported transition gets before it is sent."
+    )
+    reporting_batch_size: int = setting(500, read_positive, "The most transitions sent in one request.")
+    reporting_queue_size: int = setting(
+        20_000, read_positive, "Transitions kept in memory before the program is slowed down, then spooled to a file."
+    )
+    reporting_block_seconds: float = setting(
+        10.0, read_seconds, "How long a full queue slows the program down before transitions go to a spool file."
+    )
+    reporting_budget_seconds: float = setting(
+        600.0, read_seconds, "How long a flow run waits for an API that is away before it gives up its report."
+    )
+    reporting_exit_seconds: float = setting(
+        10.0, read_seconds, "How long the interpreter's exit waits for an API that is away before it spools the rest."
+    )
+
+    logging_level: int = setting(20, read_level, "The lowest level of the run loggers.")
+    logging_to_api: bool = setting(True, read_yes_or_no, "Whether log lines of runs are sent to the API.")
+    logging_queue_size: int = setting(
+        10_000, read_positive, "Log lines kept in memory; further ones are dropped, counted and reported as a gap."
+    )
+    logging_line_bytes: int = setting(65_536, read_positive, "The longest log line sent; the rest of it is cut off.")
+    logging_extra_loggers: tuple[str, ...] = setting(
+        (), read_names, "Further loggers whose lines belong to runs, by comma."
+    )
+    logging_log_prints: bool = setting(
+        False, read_yes_or_no, "Whether `print` in flows and tasks logs, unless they say."
+    )
+
+    results_path: Path | None = setting(None, read_path, "Where results are stored; unset means `results` in the home.")
+    results_persist_by_default: bool = setting(
+        False, read_yes_or_no, "Whether results are stored unless a flow or task says."
+    )
+    flow_default_retries: int = setting(0, read_count, "Retries of flows that do not say.")
+    flow_default_retry_delay_seconds: float = setting(0.0, read_seconds, "Their delay.")
+    task_default_retries: int = setting(0, read_count, "Retries of tasks that do not say.")
+    task_default_retry_delay_seconds: float = setting(0.0, read_seconds, "Their delay.")
+    task_runner_threads: int | None = setting(
+        None, read_positive, "Threads of the default task runner; unset: as many as Python thinks."
+    )
+
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    def origin(self, name: str) -> str:
+        """Where the value of this setting came from, in words."""
+        return self.origins.get(name, "default")
+
+
+def settings_table() -> tuple[Field[Any], ...]:
+    """The fields of all settings, in the order of the documentation."""
+    return tuple(one for one in fields(Settings) if "meaning" in one.metadata)
+
+
+def environment_name(name: str) -> str:
+    return PREFIX + name.upper()
+
+
+def read_setting(one: Field[Any], raw: object, origin: str) -> Any:
+    """The typed value of one raw value; raises SettingsError with one sentence when it cannot be read."""
+    text = _as_text(raw)
+    if text.lower() in EMPTY:
+        return default_of(one)
+    try:
+        return one.metadata["read"](text)
+    except ValueError as why:
+        shown = "" if one.metadata["secret"] else f"={text!r}"
+        raise SettingsError(f"{environment_name(one.name)}{shown} ({origin}) {why}.") from None
+
+
+def _as_text(raw: object) -> str:
+    if isinstance(raw, list | tuple):
+        return ",".join(map(str, raw))
+    return str(raw).strip()
+
+
+def default_of(one: Field[Any]) -> Any:
+    return None if one.default is MISSING else one.default
+
+
+def resolve_settings(layers: list[tuple[str, Mapping[str, object]]]) -> Settings:
+    """Settings from layers of raw values, strongest first; each layer comes with the words for its origin."""
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for one in settings_table():
+        for origin, layer in layers:
+            if one.name in layer:
+                values[one.name] = read_setting(one, layer[one.name], origin)
+                origins[one.name] = origin
+                break
+    return Settings(**values, origins=origins)
+
+
+_flags: list[dict[str, Any]] = []
+_resolved: tuple[object, Settings] | None = None
+
+
+def current_settings() -> Settings:
+    """The settings in force here and now. Files are read once per working directory and environment."""
+    global _resolved
+    environment = _environment()
+    key = (tuple(environment.items()), _working_directory())
+    if _resolved is None or _resolved[0] != key:
+        _resolved = (key, _read_everything(environment))
+    return _with_flags(_resolved[1])
+
+
+def forget_settings() -> None:
+    """Read files again at the next use: a profile was changed."""
+    global _resolved
+    _resolved = None
+
+
+@contextmanager
+def override_settings(**flags: Any) -> Iterator[None]:
+    """Typed values that win over everything else, in the whole process, until the block ends."""
+    _flags.append(flags)
+    try:
+        yield
+    finally:
+        _flags.remove(flags)
+
+
+def _with_flags(settings: Settings) -> Settings:
+    if not _flags:
+        return settings
+    flags = {name: value for layer in _flags for name, value in layer.items()}
+    return replace(settings, **flags, origins={**settings.origins, **dict.fromkeys(flags, "flag")})
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
+
+
+def _working_directory() -> str | None:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return None
+
+
+def _read_everything(environment: dict[str, str]) -> Settings:
+    from orionflow.profiles import profile_layer, project_layer
+
+    known = {environment_name(one.name): one.name for one in settings_table()}
+    layers: list[tuple[str, Mapping[str, object]]] = [
+        (f"environment {name}", {known[name]: value}) for name, value in environment.items() if name in known
+    ]
+    layers += project_layer(_working_directory())
+    home = resolve_settings(layers)
+    layers += profile_layer(home.home, home.profile if "profile" in home.origins else None)
+    return resolve_settings(layers)
