@@ -97,4 +97,6 @@ class RunLost(DomainError):
     """A writer of an earlier attempt reported; the run was given to somebody else in the meantime."""
 
     code = "run_lost"
-    message = "Flow run {id} is no longer yours: attempt {epoch} was replaced by attempt {current}. Stop without reporting."
+    message = (
+        "Flow run {id} is no longer yours: attempt {epoch} was replaced by attempt {current}. Stop without reporting."
+    )

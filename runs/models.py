@@ -55,7 +55,9 @@ class Run(Row):
     tags = models.JSONField(default=list, blank=True)
     empirical_policy = models.JSONField(default=dict, blank=True)
 
-    seq = models.PositiveIntegerField(default=0, help_text="Number of states so far; the current state has this number.")
+    seq = models.PositiveIntegerField(
+        default=0, help_text="Number of states so far; the current state has this number."
+    )
     state_id = models.UUIDField(null=True, editable=False)
     state_type = models.CharField(max_length=10, choices=STATE_TYPES, null=True)
     state_name = models.CharField(max_length=255, null=True)
@@ -147,9 +149,7 @@ class TaskRun(Run):
     """One call of a task. `dynamic_key` tells apart the calls of one task in one flow run."""
 
     # Here and in the states the unique constraint serves as the index of the foreign key: each index costs on each insert.
-    flow_run = models.ForeignKey(
-        FlowRun, on_delete=models.CASCADE, null=True, related_name="task_runs", db_index=False
-    )
+    flow_run = models.ForeignKey(FlowRun, on_delete=models.CASCADE, null=True, related_name="task_runs", db_index=False)
     task_key = models.CharField(max_length=1024)
     dynamic_key = models.CharField(max_length=1024)
     cache_key = models.CharField(max_length=2000, null=True)

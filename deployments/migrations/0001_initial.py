@@ -3,8 +3,9 @@
 import django.core.validators
 import django.db.models.deletion
 import django.utils.timezone
-import runs.ids
 from django.db import migrations, models
+
+import runs.ids
 
 
 class Migration(migrations.Migration):

@@ -1,0 +1,49 @@
+"""Limits on tags: made or changed by tag, freed by hand, deleted. Lowering one evicts nobody, it only lets nobody in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from deployments.models import ConcurrencyLimit, Slot
+from orchestration.errors import ConcurrencyLimitNotFound
+from orchestration.transactions import repeated_on_conflict, write_transaction
+from runs.models import TaskRun
+
+
+@repeated_on_conflict
+def set_limit(*, tag: str, slots: int, now: datetime) -> tuple[ConcurrencyLimit, bool]:
+    """The limit on `tag`, and whether it is new."""
+    with write_transaction():
+        return ConcurrencyLimit.objects.update_or_create(
+            tag=tag,
+            defaults={"concurrency_limit": slots, "updated": now},
+            create_defaults={"concurrency_limit": slots, "created": now},
+        )
+
+
+@repeated_on_conflict
+def reset_limit(*, tag: str, held_by: Sequence[UUID] = (), now: datetime) -> None:
+    """Free every slot of the limit, and give them to the task runs named in `held_by`; unknown ones are passed over."""
+    with write_transaction():
+        limit = ConcurrencyLimit.objects.select_for_update(no_key=True).filter(tag=tag).first()
+        if limit is None:
+            raise ConcurrencyLimitNotFound(tag=tag)
+        Slot.objects.filter(limit=limit).delete()
+        known = TaskRun.objects.filter(pk__in=held_by).values_list("pk", flat=True)
+        Slot.objects.bulk_create([Slot(limit=limit, task_run_id=pk, taken_at=now) for pk in known])
+
+
+def delete_limit(*, tag: str) -> None:
+    with write_transaction():
+        deleted, _ = ConcurrencyLimit.objects.filter(tag=tag).delete()
+        if not deleted:
+            raise ConcurrencyLimitNotFound(tag=tag)
+
+
+def delete_limit_by_id(*, limit_id: UUID) -> None:
+    with write_transaction():
+        deleted, _ = ConcurrencyLimit.objects.filter(pk=limit_id).delete()
+        if not deleted:
+            raise ConcurrencyLimitNotFound(tag=limit_id)

@@ -1,0 +1,51 @@
+"""Telling, after commit, that a run changed. A leaf: whoever wants to hear is named in the settings.
+
+A message is a hint. Losing one may delay a page; it loses no run.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from uuid import UUID
+
+from django.conf import settings
+from django.core.signals import setting_changed
+from django.db import transaction
+from django.utils.module_loading import import_string
+
+Listener = Callable[[str, UUID, str], None]
+Change = tuple[str, UUID, str]
+
+logger = logging.getLogger("orion.announce")
+
+
+@lru_cache(maxsize=1)
+def listeners() -> tuple[Listener, ...]:
+    return tuple(import_string(path) for path in settings.ORION_STATE_LISTENERS)
+
+
+def runs_changed(changes: Iterable[Change]) -> None:
+    """Announce `(kind, run_id, state_type)` when the transaction is committed; a rollback tells nobody."""
+    if listeners():
+        told = list(changes)
+        transaction.on_commit(lambda: _tell(told))
+
+
+def _tell(changes: list[Change]) -> None:
+    for listener in listeners():
+        for kind, run_id, state_type in changes:
+            try:
+                listener(kind, run_id, state_type)
+            except Exception:
+                # The change is committed: a listener's trouble must not look like the caller's.
+                logger.exception("%s could not be told of %s %s", listener, kind, run_id)
+
+
+def _forget_listeners(*, setting: str, **_: object) -> None:
+    if setting == "ORION_STATE_LISTENERS":
+        listeners.cache_clear()
+
+
+setting_changed.connect(_forget_listeners)

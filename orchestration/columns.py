@@ -1,0 +1,155 @@
+"""Values as the two databases spell them, and JSON columns as the rules' values.
+
+The ORM does this too, at several times the price; transitions are what Orion does all day, so they spell for themselves.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from pydantic_core import to_json
+
+from orchestration.core.runs import Overlap, RunPolicy
+from orchestration.core.states import NO_DETAILS, StateDetails, is_unpersisted
+
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """How one database wants ids, moments and periods, and what it gives back."""
+
+    uuid: Callable[[UUID], Any]
+    moment: Callable[[datetime], Any]
+    period: Callable[[timedelta], Any]
+    read_uuid: Callable[[Any], UUID]
+    read_moment: Callable[[Any], datetime]
+    read_period: Callable[[Any], timedelta]
+
+
+def _sqlite_moment(value: datetime) -> str:
+    if value.tzinfo is not UTC:
+        value = value.astimezone(UTC)
+    # As Django writes it, because texts are compared: a space, and no fraction where it is zero.
+    return value.isoformat(" ")[:-6]
+
+
+def _utc(value: datetime) -> datetime:
+    return value if value.tzinfo is UTC else value.astimezone(UTC)
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+_SQLITE = Spelling(
+    uuid=lambda value: value.hex,
+    moment=_sqlite_moment,
+    period=lambda value: value // _MICROSECOND,
+    read_uuid=UUID,
+    read_moment=lambda value: value.replace(tzinfo=UTC),
+    read_period=lambda value: timedelta(microseconds=value),
+)
+_POSTGRESQL = Spelling(_same, _utc, _same, _same, _utc, _same)
+
+
+def spelling() -> Spelling:
+    return _SQLITE if connection.vendor == "sqlite" else _POSTGRESQL
+
+
+def json_text(value: Any) -> str:
+    return to_json(value).decode()
+
+
+def stored_data(data: Any) -> str | None:
+    """The JSON of a state's data; what is marked `unpersisted` is for the one answer only."""
+    return None if data is None or is_unpersisted(data) else json_text(data)
+
+
+# --- state details -----------------------------------------------------------------------------------------------------
+
+# The ids of the run and of its flow run follow from where the state is stored.
+_OWN_IDS = frozenset({"flow_run_id", "task_run_id"})
+_KEPT_DETAILS = tuple((f.name, f.default) for f in fields(StateDetails) if f.name not in _OWN_IDS)
+_UUID_DETAILS = ("child_flow_run_id", "transition_id", "task_parameters_id")
+_MOMENT_DETAILS = ("scheduled_time", "cache_expiration", "pause_timeout")
+
+
+def details_text(details: StateDetails) -> str:
+    """The fields that say something, as JSON."""
+    kept = {name: value for name, default in _KEPT_DETAILS if (value := getattr(details, name)) != default}
+    return json_text(kept) if kept else "{}"
+
+
+def details_from(text: str, flow_run_id: UUID | None, task_run_id: UUID | None) -> StateDetails:
+    if text == "{}":
+        return StateDetails(flow_run_id=flow_run_id, task_run_id=task_run_id)
+    kept = json.loads(text)
+    for name in _UUID_DETAILS:
+        if kept.get(name):
+            kept[name] = UUID(kept[name])
+    for name in _MOMENT_DETAILS:
+        if kept.get(name):
+            kept[name] = datetime.fromisoformat(kept[name])
+    return StateDetails(**{**kept, "flow_run_id": flow_run_id, "task_run_id": task_run_id})
+
+
+def with_own_ids(details: StateDetails, flow_run_id: UUID | None, task_run_id: UUID | None) -> StateDetails:
+    if details is NO_DETAILS:
+        return StateDetails(flow_run_id=flow_run_id, task_run_id=task_run_id)
+    if details.flow_run_id == flow_run_id and details.task_run_id == task_run_id:
+        return details
+    given = {name: getattr(details, name) for name, _ in _KEPT_DETAILS}
+    return StateDetails(flow_run_id=flow_run_id, task_run_id=task_run_id, **given)
+
+
+# --- policies and tags -------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1024)
+def tags_from(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))
+
+
+@lru_cache(maxsize=1024)
+def policy_from(text: str) -> RunPolicy:
+    """The policy in `empirical_policy`; retries and delays may carry the names of older clients."""
+    if text == "{}":
+        return RunPolicy()
+    given = json.loads(text)
+    delay = given.get("retry_delay")
+    if delay is None and given.get("retry_delay_seconds"):
+        delay = given["retry_delay_seconds"]
+    return RunPolicy(
+        retries=given["retries"] if given.get("retries") is not None else given.get("max_retries") or None,
+        retry_delay=tuple(delay) if isinstance(delay, list) else delay,
+        retry_backoff_factor=given.get("retry_backoff_factor"),
+        retry_delay_max=given.get("retry_delay_max"),
+        retry_jitter_factor=given.get("retry_jitter_factor"),
+        crash_retries=given.get("crash_retries") or 0,
+        crash_count=given.get("crash_count") or 0,
+        overlap=Overlap(given.get("overlap") or Overlap.ALLOW),
+        pause_keys=frozenset(given.get("pause_keys") or ()),
+        resuming=bool(given.get("resuming")),
+        retry_type=given.get("retry_type"),
+    )
+
+
+_POLICY_FIELDS = tuple(f.name for f in fields(RunPolicy))
+
+
+def policy_text(text: str, before: RunPolicy, after: RunPolicy) -> str:
+    """The stored policy with what the rules changed, and everything else as its author wrote it."""
+    stored = json.loads(text)
+    for name in _POLICY_FIELDS:
+        value = getattr(after, name)
+        if value != getattr(before, name):
+            stored[name] = sorted(value) if isinstance(value, frozenset) else value
+    return json_text(stored)

@@ -1,0 +1,118 @@
+"""What rules may ask of the database. Each answer costs its queries when it is first asked for, and nothing otherwise."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import cached_property
+from uuid import UUID
+
+from django.db.models import Count, Q
+
+from deployments.models import ConcurrencyLimit, Slot
+from orchestration.columns import details_from, json_text
+from orchestration.core.decide import LimitUse, ParentFlowRun
+from orchestration.core.states import State, StateType
+from orchestration.stored import StoredRun
+from runs.models import CacheEntry, Flow, FlowRun, FlowRunState
+
+
+class StoredFacts:
+    """The facts about one proposal for one run."""
+
+    def __init__(self, stored: StoredRun, now: datetime) -> None:
+        self._stored = stored
+        self._now = now
+
+    @property
+    def now(self) -> datetime:
+        return self._now
+
+    @cached_property
+    def draw(self) -> float:
+        return random.random()
+
+    def parent_flow_run(self) -> ParentFlowRun | None:
+        return self._parent
+
+    @cached_property
+    def _parent(self) -> ParentFlowRun | None:
+        parent = self._stored.parent
+        return with_pause_details([parent])[parent.id] if parent else None
+
+    def cached_state(self, cache_key: str) -> State | None:
+        return cached_states([cache_key], self._now).get(cache_key)
+
+    def limits_on(self, tags: Sequence[str]) -> Sequence[LimitUse]:
+        if not tags:
+            return ()
+        limits = locked_limits(tags)
+        taken = slots_taken([limit.pk for limit in limits], but_by=self._stored.run.id)
+        return [LimitUse(limit.tag, limit.concurrency_limit, taken.get(limit.pk, 0)) for limit in limits]
+
+    def active_runs_of_same_flow(self) -> Sequence[UUID]:
+        # Two runs that start together must not both find themselves alone: they meet at the row of their flow.
+        Flow.objects.select_for_update(no_key=True).filter(pk=self._stored.flow_id).values_list("pk").first()
+        active = FlowRun.objects.in_state(StateType.RUNNING, StateType.CANCELLING).filter(flow_id=self._stored.flow_id)
+        return list(
+            active.exclude(pk=self._stored.run.id).order_by("expected_start_time", "id").values_list("pk", flat=True)
+        )
+
+
+def locked_limits(tags: Sequence[str]) -> list[ConcurrencyLimit]:
+    """The limits on these tags, held until the end of the transaction; in the order of their ids, against deadlock."""
+    return list(ConcurrencyLimit.objects.select_for_update(no_key=True).filter(tag__in=set(tags)).order_by("pk"))
+
+
+def slots_taken(limit_ids: Sequence[UUID], but_by: UUID) -> dict[UUID, int]:
+    if not limit_ids:
+        return {}
+    slots = Slot.objects.filter(limit_id__in=limit_ids).exclude(task_run_id=but_by)
+    return dict(slots.values_list("limit_id").annotate(Count("pk")).order_by())
+
+
+def cached_states(cache_keys: Sequence[str], now: datetime) -> dict[str, State]:
+    """For each key the newest state that may still be reused."""
+    by_column = {indexed_key(key): key for key in cache_keys}
+    entries = (
+        CacheEntry.objects.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now), cache_key__in=by_column)
+        .select_related("task_run_state__task_run")
+        .only("cache_key", "task_run_state", "task_run_state__task_run__flow_run")
+        .order_by("pk")
+    )
+    return {by_column[entry.cache_key]: state_of_entry(entry) for entry in entries}
+
+
+def state_of_entry(entry: CacheEntry) -> State:
+    row = entry.task_run_state
+    return State(
+        id=row.id,
+        type=StateType(row.type),
+        name=row.name,
+        timestamp=row.timestamp,
+        message=row.message,
+        data=row.data,
+        details=details_from(json_text(row.details), row.task_run.flow_run_id, row.task_run_id),
+    )
+
+
+def indexed_key(cache_key: str) -> str:
+    if len(cache_key) <= 255:
+        return cache_key
+    return f"sha256:{hashlib.sha256(cache_key.encode()).hexdigest()}"
+
+
+def with_pause_details(parents: Sequence[ParentFlowRun]) -> dict[UUID, ParentFlowRun]:
+    """The flow runs with the details of their state where those matter: a task that meets a pause repeats its deadline."""
+    paused = {p.state.id: p for p in parents if p.state is not None and p.state.type is StateType.PAUSED}
+    known = {parent.id: parent for parent in parents}
+    if paused:
+        for state_id, details in FlowRunState.objects.filter(pk__in=paused).values_list("pk", "details"):
+            parent = paused[state_id]
+            assert parent.state is not None
+            state = replace(parent.state, details=details_from(json_text(details), parent.id, None))
+            known[parent.id] = replace(parent, state=state)
+    return known

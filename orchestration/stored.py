@@ -1,0 +1,251 @@
+"""Runs as they are stored: one query gives a run, its current state and, for a task run, its flow run's state."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from django.db import connection
+
+from orchestration.columns import Spelling, details_from, policy_from, spelling, tags_from
+from orchestration.core.decide import Judgement, ParentFlowRun
+from orchestration.core.runs import Run
+from orchestration.core.states import State, StateType
+from orchestration.core.verdicts import ACCEPT, Accept, Reject
+from orchestration.errors import FlowRunNotFound, NotFound, TaskRunNotFound
+
+Kind = Literal["flow-run", "task-run"]
+
+
+@dataclass(slots=True)
+class StoredRun:
+    """A run with what the rules do not see. A batch moves it along from transition to transition."""
+
+    run: Run
+    state: State | None
+    seq: int
+    policy: str
+    was_refused: bool
+    epoch: int
+    flow_id: UUID | None = None
+    parent: ParentFlowRun | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTaskRun:
+    """What the maker of a task run says about it."""
+
+    task_key: str
+    dynamic_key: str
+    flow_run_id: UUID | None = None
+    name: str = ""
+    tags: Sequence[str] = ()
+    empirical_policy: Mapping[str, Any] = field(default_factory=dict)
+    task_inputs: Mapping[str, Any] = field(default_factory=dict)
+    cache_key: str | None = None
+    cache_expiration: datetime | None = None
+    task_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """Where the runs of one kind and their states are."""
+
+    kind: Kind
+    runs: str
+    states: str
+    run_column: str
+    missing: type[NotFound]
+
+
+FLOW_RUNS = Tables("flow-run", "runs_flowrun", "runs_flowrunstate", "flow_run_id", FlowRunNotFound)
+TASK_RUNS = Tables("task-run", "runs_taskrun", "runs_taskrunstate", "task_run_id", TaskRunNotFound)
+
+_RUN = (
+    "r.id, r.tags, r.empirical_policy, r.seq, r.state_id, r.state_type, r.state_name, r.state_timestamp, r.run_count, "
+    "r.start_time, r.end_time, r.total_run_time, r.expected_start_time, r.next_scheduled_start_time, "
+    "r.refusal IS NOT NULL, s.message, s.data, s.details"
+)
+_SELECT_FLOW_RUNS = (
+    f"SELECT {_RUN}, r.epoch, r.flow_id, r.parent_task_run_id, r.deployment_id, r.infrastructure_pid "
+    "FROM runs_flowrun r LEFT JOIN runs_flowrunstate s ON s.id = r.state_id WHERE r.id IN "
+)
+_SELECT_TASK_RUNS = (
+    f"SELECT {_RUN}, f.epoch, r.flow_run_id, r.flow_run_run_count, "
+    "f.state_id, f.state_type, f.state_name, f.state_timestamp, f.run_count "
+    "FROM runs_taskrun r LEFT JOIN runs_taskrunstate s ON s.id = r.state_id "
+    "LEFT JOIN runs_flowrun f ON f.id = r.flow_run_id WHERE r.id IN "
+)
+
+
+def lock(tables: Tables, run_ids: Sequence[UUID]) -> None:
+    """Hold these runs until the end of the transaction, in the order of their ids. SQLite holds the whole file already."""
+    if connection.vendor == "postgresql" and run_ids:
+        # A statement of its own: joined rows would be those from before the wait for the lock.
+        _fetch(f"SELECT id FROM {tables.runs} WHERE id IN ", sorted(run_ids), " ORDER BY id FOR NO KEY UPDATE")
+
+
+def read_flow_runs(run_ids: Sequence[UUID]) -> dict[UUID, StoredRun]:
+    spell = spelling()
+    return {stored.run.id: stored for row in _fetch(_SELECT_FLOW_RUNS, run_ids) if (stored := _flow_run(row, spell))}
+
+
+def read_task_runs(run_ids: Sequence[UUID]) -> dict[UUID, StoredRun]:
+    spell = spelling()
+    return {stored.run.id: stored for row in _fetch(_SELECT_TASK_RUNS, run_ids) if (stored := _task_run(row, spell))}
+
+
+def locked_run(tables: Tables, run_id: UUID) -> StoredRun:
+    lock(tables, [run_id])
+    found = (read_flow_runs if tables is FLOW_RUNS else read_task_runs)([run_id])
+    if run_id not in found:
+        raise tables.missing(id=run_id)
+    return found[run_id]
+
+
+def _fetch(select: str, ids: Sequence[UUID], rest: str = "") -> list[tuple[Any, ...]]:
+    if not ids:
+        return []
+    spell = spelling().uuid
+    with connection.cursor() as cursor:
+        cursor.execute(f"{select}({', '.join(['%s'] * len(ids))}){rest}", [spell(one) for one in ids])
+        return list(cursor.fetchall())
+
+
+def _flow_run(row: tuple[Any, ...], spell: Spelling) -> StoredRun:
+    epoch, flow_id, parent_task_run_id, deployment_id, infrastructure_pid = row[18:]
+    run_id = spell.read_uuid(row[0])
+    parent_task_run_id = _maybe(spell.read_uuid, parent_task_run_id)
+    run = _run(
+        row,
+        spell,
+        kind="flow-run",
+        parent_task_run_id=parent_task_run_id,
+        deployment_id=_maybe(spell.read_uuid, deployment_id),
+        infrastructure_pid=infrastructure_pid,
+    )
+    state = _current_state(row, spell, run_id, parent_task_run_id)
+    return StoredRun(run, state, row[3], row[2], bool(row[14]), epoch, flow_id=spell.read_uuid(flow_id))
+
+
+def _task_run(row: tuple[Any, ...], spell: Spelling) -> StoredRun:
+    epoch, flow_run_id, flow_run_run_count, *parent = row[18:]
+    run_id = spell.read_uuid(row[0])
+    flow_run_id = _maybe(spell.read_uuid, flow_run_id)
+    run = _run(row, spell, kind="task-run", flow_run_id=flow_run_id, flow_run_run_count=flow_run_run_count)
+    state = _current_state(row, spell, flow_run_id, run_id)
+    stored = StoredRun(run, state, row[3], row[2], bool(row[14]), epoch or 0)
+    if flow_run_id is not None:
+        stored.parent = parent_from(flow_run_id, *parent, spell=spell)
+    return stored
+
+
+def _run(row: tuple[Any, ...], spell: Spelling, **own: Any) -> Run:
+    return Run(
+        id=spell.read_uuid(row[0]),
+        tags=tags_from(row[1]),
+        policy=policy_from(row[2]),
+        run_count=row[8],
+        start_time=_maybe(spell.read_moment, row[9]),
+        end_time=_maybe(spell.read_moment, row[10]),
+        total_run_time=spell.read_period(row[11]),
+        expected_start_time=_maybe(spell.read_moment, row[12]),
+        next_scheduled_start_time=_maybe(spell.read_moment, row[13]),
+        **own,
+    )
+
+
+def _current_state(
+    row: tuple[Any, ...], spell: Spelling, flow_run_id: UUID | None, task_run_id: UUID | None
+) -> State | None:
+    if row[4] is None:
+        return None
+    return State(
+        id=spell.read_uuid(row[4]),
+        type=StateType(row[5]),
+        name=row[6],
+        timestamp=spell.read_moment(row[7]),
+        message=row[15],
+        data=None if row[16] is None else json.loads(row[16]),
+        details=details_from(row[17] or "{}", flow_run_id, task_run_id),
+    )
+
+
+def parent_from(
+    flow_run_id: UUID,
+    state_id: Any,
+    state_type: str | None,
+    state_name: str,
+    state_timestamp: Any,
+    run_count: int,
+    *,
+    spell: Spelling,
+) -> ParentFlowRun:
+    """The flow run that rules about task runs ask for; the details of its state are read only when it is paused."""
+    if state_type is None:
+        return ParentFlowRun(flow_run_id, None, run_count)
+    state = State(
+        id=spell.read_uuid(state_id),
+        type=StateType(state_type),
+        name=state_name,
+        timestamp=spell.read_moment(state_timestamp),
+    )
+    return ParentFlowRun(flow_run_id, state, run_count)
+
+
+def _maybe(read: Any, value: Any) -> Any:
+    return None if value is None else read(value)
+
+
+# --- states by id ------------------------------------------------------------------------------------------------------
+
+_STATE = "id, type, name, timestamp, message, data, details, trail, verdict, proposal_id"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredState:
+    """A state as it was written once, with the verdict that its proposer was given."""
+
+    run_id: UUID
+    state: State
+    trail: tuple[Judgement, ...]
+    verdict: Accept | Reject
+
+
+def read_states(tables: Tables, ids: Sequence[UUID], flow_run_ids: dict[UUID, UUID | None]) -> dict[UUID, StoredState]:
+    """The states that came of these proposals, by the proposal's id. `flow_run_ids` completes the states of task runs."""
+    spell = spelling()
+    select = f"SELECT {_STATE}, {tables.run_column} FROM {tables.states} WHERE "
+    found = {}
+    for column, place in (("id", 0), ("proposal_id", 9)):
+        for row in _fetch(f"{select}{column} IN ", ids):
+            found[spell.read_uuid(row[place])] = _stored_state(tables, row, spell, flow_run_ids)
+    return found
+
+
+def _stored_state(
+    tables: Tables, row: tuple[Any, ...], spell: Spelling, flow_run_ids: dict[UUID, UUID | None]
+) -> StoredState:
+    run_id = spell.read_uuid(row[10])
+    other = flow_run_ids.get(run_id)
+    own_ids = (run_id, other) if tables is FLOW_RUNS else (other, run_id)
+    trail = trail_from(row[7])
+    state = State(
+        id=spell.read_uuid(row[0]),
+        type=StateType(row[1]),
+        name=row[2],
+        timestamp=spell.read_moment(row[3]),
+        message=row[4],
+        data=None if row[5] is None else json.loads(row[5]),
+        details=details_from(row[6], *own_ids),
+    )
+    verdict = ACCEPT if row[8] == "ACCEPT" else Reject(trail[-1].reason if trail else "", state=state)
+    return StoredState(run_id, state, trail, verdict)
+
+
+def trail_from(text: str) -> tuple[Judgement, ...]:
+    return tuple(Judgement(*line) for line in json.loads(text))

@@ -1,0 +1,74 @@
+"""Artifacts, and for each key the collection that points at its newest one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from orchestration.errors import ArtifactNotFound
+from orchestration.transactions import repeated_on_conflict, write_transaction
+from runs.models import Artifact, ArtifactCollection
+
+UPDATABLE = frozenset({"data", "description", "metadata_"})
+MAX_METADATA_CHARACTERS = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewArtifact:
+    """Something that a run wants to show."""
+
+    key: str | None = None
+    type: str | None = None
+    description: str | None = None
+    data: Any = None
+    metadata_: dict[str, str] | None = None
+    flow_run_id: UUID | None = None
+    task_run_id: UUID | None = None
+
+
+@repeated_on_conflict
+def create_artifact(*, new: NewArtifact, now: datetime) -> Artifact:
+    with write_transaction():
+        artifact = Artifact(**{**asdict(new), "metadata_": _cut(new.metadata_)}, created=now)
+        artifact.save(force_insert=True)
+        if new.key is not None:
+            ArtifactCollection.objects.update_or_create(
+                key=new.key,
+                defaults={"latest_id": artifact.pk, "updated": now},
+                create_defaults={"latest_id": artifact.pk, "created": now},
+            )
+        return artifact
+
+
+def update_artifact(*, artifact_id: UUID, changes: Mapping[str, Any], now: datetime) -> None:
+    columns = {name: value for name, value in changes.items() if name in UPDATABLE}
+    if "metadata_" in columns:
+        columns["metadata_"] = _cut(columns["metadata_"])
+    with write_transaction():
+        if not Artifact.objects.filter(pk=artifact_id).update(**columns, updated=now):
+            raise ArtifactNotFound(id=artifact_id)
+
+
+@repeated_on_conflict
+def delete_artifact(*, artifact_id: UUID) -> None:
+    """Remove the artifact; its collection falls back to the one before, or goes with the last one."""
+    with write_transaction():
+        artifact = Artifact.objects.filter(pk=artifact_id).first()
+        if artifact is None:
+            raise ArtifactNotFound(id=artifact_id)
+        artifact.delete()
+        collection = ArtifactCollection.objects.filter(latest_id=artifact_id)
+        latest = (
+            Artifact.objects.filter(key=artifact.key).order_by("-created", "-pk").values_list("pk", flat=True).first()
+        )
+        if latest:
+            collection.update(latest_id=latest)
+        else:
+            collection.delete()
+
+
+def _cut(metadata: dict[str, str] | None) -> dict[str, str] | None:
+    return metadata and {name: str(value)[:MAX_METADATA_CHARACTERS] for name, value in metadata.items()}

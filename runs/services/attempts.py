@@ -1,0 +1,105 @@
+"""What people ask of a flow run as a whole: to go on after a pause, to stop, to be tried again."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from orchestration.core.states import StateType, awaiting_retry, cancelling, resuming, running
+from orchestration.core.verdicts import Abort, Reject
+from orchestration.errors import FlowRunNotFound
+from orchestration.services import Outcome, Proposal, propose
+from orchestration.stored import FLOW_RUNS, StoredRun, lock, read_flow_runs
+from orchestration.transactions import repeated_on_conflict, write_transaction
+from runs.models import FlowRunInput
+
+
+@repeated_on_conflict
+def resume_flow_run(
+    *, run_id: UUID, run_input: dict[str, Any] | None, now: datetime, author: str | None = None
+) -> Outcome:
+    """Let a paused run go on: RUNNING in its own process, or SCHEDULED again where it left (a suspended run).
+
+    A pause that waits for input is given `run_input` first, checked against the schema that came with the pause.
+    """
+    with write_transaction():
+        lock(FLOW_RUNS, [run_id])
+        stored = read_flow_runs([run_id]).get(run_id)
+        if stored is None:
+            raise FlowRunNotFound(id=run_id)
+        if stored.state is None or stored.state.type is not StateType.PAUSED:
+            return Outcome(Abort("Cannot resume a run that is not paused."), None, False, ())
+        if refusal := _give_input(stored, run_input, now):
+            return Outcome(Reject(refusal), stored.state, False, ())
+        onwards = resuming(now) if stored.state.details.pause_reschedule else running()
+        return propose(FLOW_RUNS, run_id, Proposal(onwards, now, author=author))
+
+
+def _give_input(stored: StoredRun, run_input: dict[str, Any] | None, now: datetime) -> str | None:
+    """Store the answer that the pause waits for; else say what is wrong with it."""
+    assert stored.state is not None
+    keyset = stored.state.details.run_input_keyset
+    if not keyset:
+        return None
+    schema = FlowRunInput.objects.filter(flow_run_id=stored.run.id, key=keyset["schema"]).values_list("value").first()
+    if schema is None:
+        return "The run has not said yet which input it waits for; try again in a moment."
+    try:
+        given = hydrated(run_input or {})
+    except ValueError as error:
+        return f"Error hydrating run input: {error}"
+    if problem := _mismatch(given, json.loads(schema[0])):
+        return f"Run input validation failed: {problem}"
+    FlowRunInput.objects.update_or_create(
+        flow_run_id=stored.run.id,
+        key=keyset["response"],
+        defaults={"value": json.dumps(given), "updated": now},
+        create_defaults={"value": json.dumps(given), "created": now},
+    )
+    return None
+
+
+def hydrated(value: Any) -> Any:
+    """The input with `{"__prefect_kind": "json", "value": "…"}` replaced by what the text says."""
+    if isinstance(value, list):
+        return [hydrated(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    match value.get("__prefect_kind"):
+        case None:
+            return value.get("value") if "__prefect_kind" in value else {k: hydrated(v) for k, v in value.items()}
+        case "none":
+            return hydrated(value.get("value"))
+        case "json":
+            return json.loads(value.get("value") or "null")
+        case kind:
+            raise ValueError(f"inputs of kind {kind!r} are not supported; send the value itself or kind 'json'")
+
+
+def _mismatch(given: Any, schema: dict[str, Any]) -> str | None:
+    # Only here, because it loads a good deal for something that few runs do.
+    import jsonschema
+
+    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(given))
+    if error is None:
+        return None
+    where = ".".join(str(part) for part in error.absolute_path)
+    return f"{where}: {error.message}" if where else error.message
+
+
+def cancel_flow_run(*, run_id: UUID, now: datetime, author: str | None = None, message: str | None = None) -> Outcome:
+    """Ask a run to stop. One that has not started is cancelled at once; a running one is told at its next report."""
+    return propose_as(run_id, Proposal(cancelling(message), now, author=author))
+
+
+def retry_flow_run(*, run_id: UUID, now: datetime, author: str | None = None) -> Outcome:
+    """Take a finished run out of its terminal state for another attempt; the rules say where that is possible."""
+    return propose_as(run_id, Proposal(awaiting_retry(now, message="Tried again on request."), now, author=author))
+
+
+@repeated_on_conflict
+def propose_as(run_id: UUID, proposal: Proposal) -> Outcome:
+    with write_transaction():
+        return propose(FLOW_RUNS, run_id, proposal)

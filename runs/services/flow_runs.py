@@ -1,0 +1,126 @@
+"""Flow runs: made once per idempotency key, changed column by column, deleted with everything below them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from deployments.models import Slot
+from orchestration.core.states import State
+from orchestration.errors import FlowNotFound, FlowRunNotFound
+from orchestration.services import Proposal, propose
+from orchestration.stored import FLOW_RUNS
+from orchestration.transactions import repeated_on_conflict, write_transaction
+from runs.ids import uuid7
+from runs.models import CacheEntry, Flow, FlowRun, FlowRunInput, FlowRunState, Log, TaskRun, TaskRunState
+
+UPDATABLE = frozenset(
+    {"name", "flow_version", "parameters", "empirical_policy", "tags", "infrastructure_pid", "job_variables"}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewFlowRun:
+    """What the maker of a flow run says about it."""
+
+    flow_id: UUID
+    id: UUID = field(default_factory=uuid7)
+    name: str = ""
+    tags: list[str] = field(default_factory=list)
+    parameters: dict[str, Any] = field(default_factory=dict)
+    context: dict[str, Any] = field(default_factory=dict)
+    empirical_policy: dict[str, Any] = field(default_factory=dict)
+    job_variables: dict[str, Any] = field(default_factory=dict)
+    flow_version: str | None = None
+    parent_task_run_id: UUID | None = None
+    deployment_id: UUID | None = None
+    deployment_version: str | None = None
+    work_queue_id: UUID | None = None
+    work_queue_name: str | None = None
+    infrastructure_document_id: UUID | None = None
+    idempotency_key: str | None = None
+    auto_scheduled: bool = False
+    created_by: dict[str, Any] | None = None
+
+
+@repeated_on_conflict
+def create_flow_run(*, new: NewFlowRun, state: State | None, now: datetime) -> tuple[FlowRun, bool]:
+    """The run, and whether it is new: a known idempotency key (or id) gives the stored run, unchanged.
+
+    The first state is set by force, as its maker says.
+    """
+    with write_transaction():
+        if run := _existing(new):
+            return run, False
+        # Also holds the flow: on SQLite a missing flow would only be noticed at commit.
+        if not Flow.objects.filter(pk=new.flow_id).exists():
+            raise FlowNotFound(id=new.flow_id)
+        run = FlowRun(**asdict(new), created=now)
+        run.save(force_insert=True)
+        if state is not None:
+            propose(FLOW_RUNS, run.pk, Proposal(state, now, force=True))
+            run.refresh_from_db()
+        return run, True
+
+
+def _existing(new: NewFlowRun) -> FlowRun | None:
+    if new.idempotency_key is not None:
+        found = FlowRun.objects.filter(flow_id=new.flow_id, idempotency_key=new.idempotency_key).first()
+        if found:
+            return found
+    return FlowRun.objects.filter(pk=new.id).first()
+
+
+@repeated_on_conflict
+def update_flow_run(*, run_id: UUID, changes: Mapping[str, Any], now: datetime) -> None:
+    """Change the columns that are not the rules'. Of the policy, what is not sent stays."""
+    unknown = changes.keys() - UPDATABLE
+    if unknown:
+        raise ValueError(f"not for update_flow_run: {sorted(unknown)}")
+    with write_transaction():
+        run = FlowRun.objects.select_for_update(no_key=True).only("empirical_policy").filter(pk=run_id).first()
+        if run is None:
+            raise FlowRunNotFound(id=run_id)
+        columns = {**changes, "updated": now}
+        if "empirical_policy" in columns:
+            columns["empirical_policy"] = {**run.empirical_policy, **columns["empirical_policy"]}
+        FlowRun.objects.filter(pk=run_id).update(**columns)
+
+
+@repeated_on_conflict
+def delete_flow_run(*, run_id: UUID) -> None:
+    """Remove the run with its task runs, states and logs. Nested flow runs are runs of their own and stay; so do artifacts."""
+    with write_transaction():
+        if not FlowRun.objects.select_for_update().filter(pk=run_id).values("pk"):
+            raise FlowRunNotFound(id=run_id)
+        delete_flow_runs(FlowRun.objects.filter(pk=run_id).values("pk"))
+
+
+def delete_flow_runs(runs: QuerySet[FlowRun, Any]) -> None:
+    """One statement per table, however much hangs below; the ORM's own cascade would load every row."""
+    tasks = TaskRun.objects.filter(flow_run__in=runs).values("pk")
+    delete_below_task_runs(tasks)
+    for rows in (
+        TaskRun.objects.filter(flow_run__in=runs),
+        FlowRunState.objects.filter(flow_run__in=runs),
+        FlowRunInput.objects.filter(flow_run__in=runs),
+        Log.objects.filter(flow_run_id__in=runs),
+    ):
+        rows._raw_delete(rows.db)
+    doomed = FlowRun.objects.filter(pk__in=runs)
+    doomed._raw_delete(doomed.db)
+
+
+def delete_below_task_runs(tasks: QuerySet[TaskRun, Any]) -> None:
+    FlowRun.objects.filter(parent_task_run__in=tasks).update(parent_task_run=None)
+    for rows in (
+        CacheEntry.objects.filter(task_run_state__task_run__in=tasks),
+        Slot.objects.filter(task_run__in=tasks),
+        TaskRunState.objects.filter(task_run__in=tasks),
+    ):
+        rows._raw_delete(rows.db)

@@ -1,0 +1,61 @@
+"""Log lines, stored many at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from orchestration.columns import spelling
+from orchestration.record import insert_rows
+from orchestration.transactions import write_transaction
+from runs.ids import uuid7
+
+MAX_MESSAGE_BYTES = 64 * 1024
+_COLUMNS = ("id", "created", "name", "level", "message", "timestamp", "flow_run_id", "task_run_id")
+
+
+@dataclass(frozen=True, slots=True)
+class NewLog:
+    """One line as its writer sent it."""
+
+    name: str
+    level: int
+    message: str
+    timestamp: datetime
+    flow_run_id: UUID | None = None
+    task_run_id: UUID | None = None
+
+
+def record_logs(*, lines: Sequence[NewLog], now: datetime) -> None:
+    """Store the lines in one statement; a message over 64 KiB is cut and says so."""
+    if not lines:
+        return
+    spell = spelling()
+    created = spell.moment(now)
+    rows = [
+        (
+            spell.uuid(uuid7()),
+            created,
+            line.name,
+            line.level,
+            cut(line.message),
+            spell.moment(line.timestamp),
+            spell.uuid(line.flow_run_id) if line.flow_run_id else None,
+            spell.uuid(line.task_run_id) if line.task_run_id else None,
+        )
+        for line in lines
+    ]
+    with write_transaction():
+        insert_rows("runs_log", _COLUMNS, rows)
+
+
+def cut(message: str) -> str:
+    if len(message) * 4 <= MAX_MESSAGE_BYTES:
+        return message
+    encoded = message.encode()
+    if len(encoded) <= MAX_MESSAGE_BYTES:
+        return message
+    kept = encoded[:MAX_MESSAGE_BYTES].decode(errors="ignore")
+    return f"{kept}… [cut: {len(encoded)} bytes, of which {MAX_MESSAGE_BYTES} are kept]"

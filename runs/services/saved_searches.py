@@ -1,0 +1,30 @@
+"""Saved searches: the dashboard's named filters, one per name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from orchestration.errors import SavedSearchNotFound
+from orchestration.transactions import repeated_on_conflict, write_transaction
+from runs.models import SavedSearch
+
+
+@repeated_on_conflict
+def save_search(*, name: str, filters: Sequence[dict[str, Any]], now: datetime) -> tuple[SavedSearch, bool]:
+    """Store the search under its name, in place of an older one; and whether the name is new."""
+    with write_transaction():
+        return SavedSearch.objects.update_or_create(
+            name=name,
+            defaults={"filters": list(filters), "updated": now},
+            create_defaults={"filters": list(filters), "created": now},
+        )
+
+
+def delete_saved_search(*, search_id: UUID) -> None:
+    with write_transaction():
+        deleted, _ = SavedSearch.objects.filter(pk=search_id).delete()
+        if not deleted:
+            raise SavedSearchNotFound(id=search_id)

@@ -1,0 +1,60 @@
+"""Task runs: made once per call of a task in a flow run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from uuid import UUID
+
+from orchestration.core.states import State
+from orchestration.errors import FlowRunNotFound, TaskRunNotFound
+from orchestration.services import Proposal, propose
+from orchestration.stored import TASK_RUNS, NewTaskRun
+from orchestration.transactions import repeated_on_conflict, write_transaction
+from runs.ids import uuid7
+from runs.models import FlowRun, TaskRun
+from runs.services.flow_runs import delete_below_task_runs
+
+
+@repeated_on_conflict
+def create_task_run(
+    *, new: NewTaskRun, run_id: UUID | None = None, state: State | None, now: datetime
+) -> tuple[TaskRun, bool]:
+    """The task run, and whether it is new: one call of one task in one flow run is stored once, with its present state."""
+    with write_transaction():
+        if run := _existing(new, run_id):
+            return run, False
+        if new.flow_run_id and not FlowRun.objects.filter(pk=new.flow_run_id).exists():
+            raise FlowRunNotFound(id=new.flow_run_id)
+        run = TaskRun(id=run_id or uuid7(), **{**asdict(new), "tags": list(new.tags)}, created=now)
+        run.save(force_insert=True)
+        if state is not None:
+            propose(TASK_RUNS, run.pk, Proposal(state, now, force=True))
+            run.refresh_from_db()
+        return run, True
+
+
+def _existing(new: NewTaskRun, run_id: UUID | None) -> TaskRun | None:
+    if run_id and (run := TaskRun.objects.filter(pk=run_id).first()):
+        return run
+    if new.flow_run_id is None:
+        return None
+    return TaskRun.objects.filter(
+        flow_run_id=new.flow_run_id, task_key=new.task_key, dynamic_key=new.dynamic_key
+    ).first()
+
+
+def update_task_run(*, run_id: UUID, name: str, now: datetime) -> None:
+    with write_transaction():
+        if not TaskRun.objects.filter(pk=run_id).update(name=name, updated=now):
+            raise TaskRunNotFound(id=run_id)
+
+
+@repeated_on_conflict
+def delete_task_run(*, run_id: UUID) -> None:
+    with write_transaction():
+        doomed = TaskRun.objects.filter(pk=run_id)
+        if not doomed.select_for_update().values("pk"):
+            raise TaskRunNotFound(id=run_id)
+        delete_below_task_runs(doomed.values("pk"))
+        doomed._raw_delete(doomed.db)

@@ -1,0 +1,63 @@
+"""What time and cancellation leave to be done. Both may be called any number of times by any number of tickers."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from orchestration.core.states import StateType, cancelled, cancelling, failed
+from orchestration.services import propose_flow_run_state, propose_task_run_state
+from runs.models import FlowRun, FlowRunState, TaskRun
+
+BATCH = 200
+TASKS_PER_RUN = 100
+# A cancelled run that was not cleaned up for a day has nobody left who would write to it.
+CLEAN_UP_WINDOW = timedelta(days=1)
+
+
+def fail_expired_pauses(now: datetime) -> int:
+    """Fail the flow runs whose pause ended without an answer; how many that were."""
+    expired = _expired_pauses(now)
+    for run_id in expired:
+        ended = failed("The flow was paused and never resumed.")
+        propose_flow_run_state(run_id=run_id, proposed=ended, now=now, force=True, author="pause expiry")
+    return len(expired)
+
+
+def _expired_pauses(now: datetime) -> list[UUID]:
+    paused = FlowRun.objects.in_state(StateType.PAUSED).values("state_id")
+    states = FlowRunState.objects.filter(pk__in=paused).values_list("flow_run_id", "details__pause_timeout")
+    # A pause without a deadline waits for ever.
+    return [run_id for run_id, until in states if until and datetime.fromisoformat(until) < now][:BATCH]
+
+
+def clean_up_cancelled(now: datetime) -> int:
+    """Cancel what cancelled flow runs left open: their task runs and nested flow runs; how many that were."""
+    return _cancel_task_runs(now) + _cancel_nested_runs(now)
+
+
+def _cancel_task_runs(now: datetime) -> int:
+    left = TaskRun.objects.unfinished().filter(
+        flow_run__state_type="CANCELLED", flow_run__state_timestamp__gt=now - CLEAN_UP_WINDOW
+    )
+    run_ids = list(left.order_by("flow_run_id", "pk").values_list("pk", flat=True)[: BATCH * TASKS_PER_RUN])
+    for run_id in run_ids:
+        ended = cancelled("The parent flow run was cancelled.")
+        propose_task_run_state(run_id=run_id, proposed=ended, now=now, force=True, author="cancellation clean-up")
+    return len(run_ids)
+
+
+def _cancel_nested_runs(now: datetime) -> int:
+    left = FlowRun.objects.unfinished().filter(
+        parent_task_run__flow_run__state_type="CANCELLED",
+        parent_task_run__flow_run__state_timestamp__gt=now - CLEAN_UP_WINDOW,
+    )
+    runs = list(left.exclude(state_type="CANCELLING").values_list("pk", "deployment_id")[:BATCH])
+    message = "The parent flow run was cancelled."
+    for run_id, deployment_id in runs:
+        # A deployed run has a process of its own, and an agent that ends it.
+        ended = cancelling(message) if deployment_id else cancelled(message)
+        propose_flow_run_state(
+            run_id=run_id, proposed=ended, now=now, force=deployment_id is None, author="cancellation clean-up"
+        )
+    return len(runs)
