@@ -9,11 +9,15 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from orionflow.cli.exit_codes import ExitCode
 from orionflow.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from orionflow.errors import ApiError
 
 
 class CommandFailed(Exception):
@@ -53,6 +57,9 @@ def _reader_went_away() -> int:
 def _tell(error: Exception, terminal: Terminal) -> int:
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        terminal.error_detail(error.format_message())
+        return ExitCode.USAGE
     failure = explained(error)
     terminal.error(failure.what)
     for line in _lines("  why", failure.why) + _lines("  fix", failure.fix):
@@ -101,24 +108,34 @@ def _of_the_sdk(error: Exception) -> CommandFailed | None:
     return None
 
 
-def _of_the_api(error: Exception) -> CommandFailed:
+def _of_the_api(error: ApiError) -> CommandFailed:
     from orionflow import errors
 
-    what, _, why = str(error).partition("\n")
-    status = getattr(error, "status", None)
-    if status in (401, 403):
-        return CommandFailed(ExitCode.NOT_ALLOWED, what, why.strip(), "check ORION_API_KEY and your role")
-    if isinstance(error, errors.DatabaseNotReady):
-        return CommandFailed(
-            ExitCode.UNREACHABLE, what, why.strip(), "" if "orion " in what else "orion database upgrade"
-        )
-    if isinstance(error, errors.ApiUnreachable):
-        return CommandFailed(ExitCode.UNREACHABLE, what, why.strip(), "orion doctor")
-    if isinstance(error, errors.Overloaded):
-        return CommandFailed(ExitCode.UNREACHABLE, what, why.strip(), "try again in a moment")
-    kinds = ((errors.NotFound, ExitCode.NOT_FOUND), (errors.Conflict, ExitCode.CONFLICT))
-    code = next((code for kind, code in kinds if isinstance(error, kind)), ExitCode.USAGE)
-    return CommandFailed(code, what, why.strip())
+    what, why = _question_and_answer(error)
+    rows: Sequence[tuple[type[Exception], ExitCode, str]] = (
+        (errors.DatabaseNotReady, ExitCode.UNREACHABLE, "orion database upgrade"),
+        (errors.ApiUnreachable, ExitCode.UNREACHABLE, "orion server start, or orion doctor"),
+        (errors.NotAllowed, ExitCode.NOT_ALLOWED, "check ORION_API_KEY and your role"),
+        (errors.NotFound, ExitCode.NOT_FOUND, ""),
+        (errors.Conflict, ExitCode.CONFLICT, ""),
+        (errors.Overloaded, ExitCode.UNREACHABLE, "try again in a moment"),
+        (errors.InvalidRequest, ExitCode.USAGE, ""),
+    )
+    for kind, code, fix in rows:
+        if isinstance(error, kind):
+            # Errors of the SDK often say themselves what to do.
+            return CommandFailed(code, what, why, "" if "`orion " in what else fix)
+    return CommandFailed(ExitCode.FAILED, what, why, "look into the server's log")
+
+
+def _question_and_answer(error: ApiError) -> tuple[str, str]:
+    """What the API said comes first; which request it answered is the reason."""
+    asked, answered, said = str(error).partition(" was answered with ")
+    if not answered:
+        what, _, why = str(error).partition("\n")
+        return what, why.strip()
+    status, _, sentence = said.partition(": ")
+    return sentence, f"{asked} was answered with {status}"
 
 
 def _unforeseen(error: Exception) -> CommandFailed:

@@ -1,6 +1,6 @@
 """Groups that know the names and summaries of their commands without importing them.
 
-`orion --help` must be quick, and a command should pay only for itself; so modules are imported when a command is chosen.
+`orion --help` must be quick, and a command should pay only for itself: modules are imported when they are chosen.
 """
 
 from __future__ import annotations

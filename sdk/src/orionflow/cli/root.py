@@ -1,4 +1,4 @@
-"""The tree of commands, as a table. Commands of the server come from the package `orionflow-server`, when it is installed."""
+"""The tree of commands, as a table. Those of the server come from the package `orionflow-server`, when it is there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The terminal as a command sees it: data goes to stdout, everything else to stderr; colour and icons only where they can be shown."""
+"""The terminal as a command sees it: data goes to stdout, everything else to stderr.
+
+Colour and icons are used only where they can be shown.
+"""
 
 from __future__ import annotations
 

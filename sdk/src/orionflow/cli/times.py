@@ -1,4 +1,7 @@
-"""Moments as people write and read them: `-2h`, `2026-11-21T09:00`, `today`; shown in the local zone, in UTC, or in one asked for."""
+"""Moments as people write and read them: `-2h`, `2026-11-21T09:00`, `today`.
+
+They are shown in the local zone, in UTC, or in a zone asked for.
+"""
 
 from __future__ import annotations
 
@@ -129,7 +132,7 @@ def _zone(name: str) -> tzinfo:
 
 
 class LocalZone(tzinfo):
-    """The machine's zone; the offset is asked of the system for each moment, so summer time is right in the past too."""
+    """The machine's zone, asked of the system for each moment, so summer time is right in the past too."""
 
     def fromutc(self, dt: datetime) -> datetime:
         local = dt.replace(tzinfo=UTC).astimezone()

@@ -1,0 +1,98 @@
+"""How a run is named on the command line: id, the beginning of an id, run name, `@last`, `@last-failed`.
+
+A task run may also be named `flow-run/task-run`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from uuid import UUID
+
+from orionflow.cli.backend import Backend, Json
+from orionflow.cli.boundary import CommandFailed
+from orionflow.cli.exit_codes import ExitCode
+from orionflow.cli.lazy import near
+
+NEWEST = "EXPECTED_START_TIME_DESC"
+BAD_STATES = {"state": {"type": {"any_": ["FAILED", "CRASHED"]}}}
+_PREFIX = re.compile(r"^[0-9a-fA-F][0-9a-fA-F-]{3,35}$")
+_SHOWN = 8
+
+
+def find_flow_run(api: Backend, wanted: str) -> Json:
+    """The one flow run that is meant; otherwise exit 5, with the candidates."""
+    return _find(api, "flow_runs", "flow run", wanted, {})
+
+
+def find_task_run(api: Backend, wanted: str) -> Json:
+    """The one task run that is meant; otherwise exit 5, with the candidates."""
+    owner, slash, name = wanted.rpartition("/")
+    within: Json = {}
+    if slash:
+        within = {"flow_runs": {"id": {"any_": [find_flow_run(api, owner)["id"]]}}}
+    return _find(api, "task_runs", "task run", name, within)
+
+
+def _find(api: Backend, resource: str, kind: str, wanted: str, within: Json) -> Json:
+    if wanted.startswith("@"):
+        return _newest(api, resource, kind, wanted, within)
+    if whole := _as_uuid(wanted):
+        run: Json = api.get(f"/{resource}/{whole}")
+        return run
+    found = _by_name(api, resource, wanted, within) or _by_prefix(api, resource, wanted, within)
+    if len(found) == 1:
+        return found[0]
+    raise _ambiguous(kind, wanted, found) if found else _missing(api, resource, kind, wanted, within)
+
+
+def _newest(api: Backend, resource: str, kind: str, wanted: str, within: Json) -> Json:
+    conditions = {"@last": {}, "@last-failed": {resource: BAD_STATES}}
+    if wanted not in conditions:
+        raise CommandFailed(ExitCode.USAGE, f"{wanted} is unknown.", fix="write @last or @last-failed")
+    found = _ask(api, resource, {**within, **conditions[wanted]}, 1)
+    if not found:
+        which = "has failed yet" if wanted == "@last-failed" else "is known yet"
+        raise CommandFailed(ExitCode.NOT_FOUND, f"No {kind} {which}.", fix="orion run flows.py:my_flow")
+    return found[0]
+
+
+def _by_name(api: Backend, resource: str, name: str, within: Json) -> list[Json]:
+    return _ask(api, resource, {**within, resource: {"name": {"any_": [name]}}}, 20)
+
+
+def _by_prefix(api: Backend, resource: str, beginning: str, within: Json) -> list[Json]:
+    if not _PREFIX.match(beginning):
+        return []
+    return _ask(api, resource, {**within, resource: {"id": {"startswith_": beginning.lower()}}}, 20)
+
+
+def _ask(api: Backend, resource: str, filters: Json, limit: int) -> list[Json]:
+    found: list[Json] = api.post(f"/{resource}/filter", {**filters, "sort": NEWEST, "limit": limit})
+    return found
+
+
+def _as_uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def _ambiguous(kind: str, wanted: str, found: list[Json]) -> CommandFailed:
+    lines = [f"{run['id']}  {run['name']}  {run['state_name']}" for run in found[:_SHOWN]]
+    if len(found) > _SHOWN:
+        lines.append(f"and {len(found) - _SHOWN} more")
+    return CommandFailed(
+        ExitCode.NOT_FOUND,
+        f"{wanted!r} means more than one {kind}.",
+        "\n".join(lines),
+        "give the id of the one you mean",
+    )
+
+
+def _missing(api: Backend, resource: str, kind: str, wanted: str, within: Json) -> CommandFailed:
+    latest: list[Any] = [run["name"] for run in _ask(api, resource, within, 50)]
+    proposals = near(wanted, latest)
+    fix = f"did you mean {' or '.join(proposals)}?" if proposals else f"orion {kind.replace(' ', '-')} ls"
+    return CommandFailed(ExitCode.NOT_FOUND, f"There is no {kind} {wanted!r}.", fix=fix)

@@ -1,0 +1,32 @@
+"""`orion completion`: the script that teaches a shell the names of our commands and options."""
+
+from __future__ import annotations
+
+import click
+
+from orionflow.cli.command import OrionCommand
+from orionflow.cli.terminal import current_terminal
+
+VARIABLE = "_ORION_COMPLETE"
+
+
+@click.command(
+    cls=OrionCommand,
+    examples=(
+        ('eval "$(orion completion bash)"', "in ~/.bashrc"),
+        ('eval "$(orion completion zsh)"', "in ~/.zshrc"),
+        ("orion completion fish > ~/.config/fish/completions/orion.fish", ""),
+    ),
+)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script for a shell."""
+    from click.shell_completion import get_completion_class
+
+    from orionflow.cli.root import root
+
+    completer = get_completion_class(shell)
+    assert completer is not None
+    script = completer(root, {}, "orion", VARIABLE)
+    # Only the text: click's own `source()` starts a bash to look at its version.
+    current_terminal().out(script.source_template % script.source_vars())

@@ -1,0 +1,180 @@
+"""`orion config`: the settings in force, where each came from, and changes to the active profile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orionflow.cli.boundary import CommandFailed
+from orionflow.cli.command import HELP_NAMES, OrionCommand
+from orionflow.cli.exit_codes import ExitCode
+from orionflow.cli.lazy import Entry, LazyGroup, near
+from orionflow.cli.options import Output, output_options
+from orionflow.cli.output import Column, as_text
+from orionflow.cli.terminal import current_terminal
+
+if TYPE_CHECKING:
+    from orionflow.profiles import Profiles
+
+config = LazyGroup(
+    "config",
+    context_settings=HELP_NAMES,
+    help="Settings. Flags win over ORION_* variables, these over orion.toml, this over the profile, all over defaults.",
+    entries={
+        "view": Entry("orionflow.cli.config:view", "Show the settings in force."),
+        "set": Entry("orionflow.cli.config:set_values", "Set values in the active profile."),
+        "unset": Entry("orionflow.cli.config:unset", "Remove values from the active profile."),
+    },
+    examples=(("orion config view --show-origin", ""), ("orion config set api_url=http://127.0.0.1:4200/api", "")),
+)
+
+
+@click.command(
+    cls=OrionCommand,
+    examples=(
+        ("orion config view", "what differs from the defaults"),
+        ("orion config view --all --show-origin", "everything, and where it came from"),
+        ("orion config view -o json", "for scripts"),
+    ),
+)
+@click.option("--show-origin", is_flag=True, help="Say where each value came from.")
+@click.option("--all", "every", is_flag=True, help="Show defaults and meanings too.")
+@output_options
+def view(show_origin: bool, every: bool, output: Output) -> None:
+    """Show the settings in force. Secrets are never shown."""
+    rows = [row for row in setting_rows() if every or row["origin"] != "default" or not output.is_for_people]
+    columns = [
+        Column("SETTING", lambda row: row["name"], field="name"),
+        Column("VALUE", lambda row: as_text(row["value"]), field="value"),
+        *([Column("ORIGIN", lambda row: row["origin"], field="origin")] if show_origin else []),
+        *([Column("MEANING", lambda row: row["meaning"], field="meaning")] if every else []),
+    ]
+    output.show_many(rows, columns)
+    if not rows:
+        output.terminal.note("Everything is at its default; --all shows the defaults.")
+
+
+def setting_rows() -> list[dict[str, Any]]:
+    from orionflow.settings import current_settings, environment_name, settings_table
+
+    settings = current_settings()
+    return [
+        {
+            "name": one.name,
+            "value": _shown(getattr(settings, one.name), secret=one.metadata["secret"]),
+            "origin": settings.origin(one.name),
+            "environment": environment_name(one.name),
+            "meaning": one.metadata["meaning"],
+        }
+        for one in settings_table()
+    ]
+
+
+def _shown(value: Any, *, secret: bool) -> Any:
+    if secret and value is not None:
+        return "********"
+    return value if value is None or isinstance(value, bool | int | float | str) else as_text(_listed(value))
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else str(value)
+
+
+@click.command(
+    "set",
+    cls=OrionCommand,
+    examples=(
+        ("orion config set api_url=http://127.0.0.1:4200/api", "use a running server"),
+        ("orion config set ORION_LOGGING_LEVEL=DEBUG", "names of variables are understood too"),
+    ),
+)
+@click.argument("pairs", metavar="NAME=VALUE...", nargs=-1, required=True)
+def set_values(pairs: tuple[str, ...]) -> None:
+    """Set values in the active profile."""
+    values = dict(setting_pair(pair) for pair in pairs)
+    name = change_profile(lambda profile: profile.update(values))
+    current_terminal().note(f"Set {', '.join(values)} in profile {name}.")
+    _warn_if_hidden(values)
+
+
+def setting_pair(pair: str) -> tuple[str, str]:
+    from orionflow.settings import read_setting, settings_table
+
+    typed, separator, value = pair.partition("=")
+    if not separator:
+        raise click.UsageError(f"{pair!r} has no value; write {pair}=value.")
+    name = setting_name(typed)
+    one = next(one for one in settings_table() if one.name == name)
+    read_setting(one, value, "the command line")
+    return name, value
+
+
+def setting_name(typed: str) -> str:
+    """The name in the table: `api_url`, `api-url` and `ORION_API_URL` are the same."""
+    from orionflow.settings import settings_table
+
+    name = typed.lower().replace("-", "_").removeprefix("orion_")
+    known = [one.name for one in settings_table() if one.name not in ("home", "profile")]
+    if name in ("home", "profile"):
+        raise click.UsageError(f"A profile cannot set {name}; set ORION_{name.upper()} in the environment.")
+    if name not in known:
+        proposals = near(name, known)
+        hint = f"did you mean {proposals[0]}?" if proposals else "`orion config view --all` lists them."
+        raise click.UsageError(f"There is no setting {typed!r}; {hint}")
+    return name
+
+
+@click.command(
+    cls=OrionCommand,
+    examples=(("orion config unset api_url", "back to the API in this process"),),
+)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+def unset(names: tuple[str, ...]) -> None:
+    """Remove values from the active profile."""
+    known = [setting_name(name) for name in names]
+
+    def remove(profile: dict[str, object]) -> None:
+        for name in known:
+            if name not in profile:
+                raise CommandFailed(
+                    ExitCode.NOT_FOUND,
+                    f"The active profile does not set {name}.",
+                    fix="orion config view --show-origin",
+                )
+            del profile[name]
+
+    name = change_profile(remove)
+    current_terminal().note(f"Removed {', '.join(known)} from profile {name}.")
+
+
+def stored_profiles() -> Profiles:
+    from orionflow.profiles import read_profiles
+    from orionflow.settings import current_settings
+
+    return read_profiles(current_settings().home)
+
+
+def change_profile(change: Callable[[dict[str, object]], None]) -> str:
+    """Change the profile that is in force, and save it; its name."""
+    from orionflow.settings import current_settings, forget_settings
+
+    name = current_settings().profile
+    stored = stored_profiles()
+    change(stored.profiles.setdefault(name, {}))
+    stored.save()
+    forget_settings()
+    return name
+
+
+def _warn_if_hidden(names: Sequence[str] | dict[str, str]) -> None:
+    """A value that something stronger hides would seem not to work."""
+    from orionflow.settings import current_settings
+
+    settings = current_settings()
+    for name in names:
+        if not settings.origin(name).startswith("profile"):
+            current_terminal().note(
+                f"{name} stays as it is: it comes from {settings.origin(name)}, which wins over profiles."
+            )

@@ -1,0 +1,107 @@
+"""`orion flow-run watch`: another process's run, followed until it ends."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from orionflow.cli.addressing import find_flow_run
+from orionflow.cli.backend import Backend, Json, backend
+from orionflow.cli.boundary import CommandFailed
+from orionflow.cli.command import OrionCommand
+from orionflow.cli.exit_codes import TERMINAL_TYPES, ExitCode, exit_code_of_state
+from orionflow.cli.flow_run.inspect import task_progress
+from orionflow.cli.histories import history_lines
+from orionflow.cli.log_lines import LogQuery, line_text, log_query, new_lines
+from orionflow.cli.options import Output, output_options, time_options
+from orionflow.cli.status_line import StatusLine, progress_text
+from orionflow.cli.times import Clock, read_period
+
+POLL_SECONDS = 0.5
+
+
+@click.command(
+    cls=OrionCommand,
+    examples=(
+        ("orion flow-run watch @last", "states, log and progress until it ends"),
+        ("orion fr watch brave-otter --no-logs", "states only"),
+        ("orion fr watch @last --timeout 10m && echo done", "the exit code tells how it ended"),
+    ),
+)
+@click.argument("run", metavar="RUN")
+@click.option("--logs/--no-logs", "with_logs", default=True, show_default=True, help="Print its log lines too.")
+@click.option("--timeout", metavar="TIME", help="Stop watching after this time (exit 9); the run goes on.")
+@output_options
+@time_options
+def watch(run: str, with_logs: bool, timeout: str | None, output: Output, clock: Clock) -> int:
+    """Follow a run until it ends; the exit code says how. Ctrl-C stops the watching, not the run."""
+    api = backend()
+    found = find_flow_run(api, run)
+    deadline = time.monotonic() + read_period(timeout).total_seconds() if timeout else None
+    watcher = Watcher(api, found, output, clock, with_logs=with_logs and output.is_for_people)
+    try:
+        state_type = watcher.until_the_end(deadline)
+    except KeyboardInterrupt:
+        output.terminal.note(f"\n{found['name']} goes on. To cancel it: orion flow-run cancel {found['name']}")
+        return ExitCode.INTERRUPTED
+    if not output.is_for_people:
+        output.show_one(api.get(f"/flow_runs/{found['id']}"))
+    return exit_code_of_state(state_type)
+
+
+class Watcher:
+    """Shows what is new about one run since the last look."""
+
+    def __init__(self, api: Backend, run: Json, output: Output, clock: Clock, *, with_logs: bool) -> None:
+        self.api, self.run, self.output, self.clock = api, run, output, clock
+        self.states_seen = 0
+        self.began = time.monotonic()
+        self.status = StatusLine(output.terminal)
+        filters = {"flow_run_id": {"any_": [run["id"]]}}
+        query = log_query(filters=filters, level=None, since=None, grep=None, clock=clock)
+        self.query: LogQuery | None = query if with_logs else None
+
+    def until_the_end(self, deadline: float | None) -> str:
+        """Look twice a second; the type of the final state."""
+        try:
+            while True:
+                state_type = self.look()
+                if state_type in TERMINAL_TYPES:
+                    return state_type
+                if deadline is not None and time.monotonic() > deadline:
+                    raise CommandFailed(
+                        ExitCode.TIMED_OUT, f"{self.run['name']} is still active.", "--timeout has passed"
+                    )
+                time.sleep(POLL_SECONDS)
+        finally:
+            self.status.clear()
+
+    def look(self) -> str:
+        answer = self.api.get(f"/flow_runs/{self.run['id']}/why")
+        state = answer["state"] or {}
+        # Lines first: what a state ended with was logged before it.
+        self._show_lines()
+        self._show_states(answer["history"])
+        if self.status.is_shown:
+            self._show_progress(state)
+        return str(state.get("type") or "")
+
+    def _show_lines(self) -> None:
+        for line in new_lines(self.api, self.query) if self.query else ():
+            self.status.clear()
+            self.output.terminal.out(line_text(line, self.clock, self.output.terminal))
+
+    def _show_states(self, history: list[Json]) -> None:
+        fresh = history[self.states_seen :]
+        self.states_seen = len(history)
+        for text in history_lines(fresh, self.clock, self.output.terminal, with_rules=False):
+            self.status.clear()
+            if self.output.is_for_people:
+                self.output.terminal.out(text.strip())
+
+    def _show_progress(self, state: Json) -> None:
+        finished, known = task_progress(self.api, self.run["id"])
+        seconds = time.monotonic() - self.began
+        name = self.run["name"]
+        self.status.show(progress_text(name, str(state.get("name")), finished, known, seconds))

@@ -1,0 +1,34 @@
+"""The states of a run below each other, with the rules that led to them: the part that `inspect` and `why` share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import click
+
+from orionflow.cli.backend import Json
+from orionflow.cli.looks import color_of, first_line, state_label
+from orionflow.cli.terminal import Terminal
+from orionflow.cli.times import Clock
+
+
+def history_lines(history: Sequence[Json], clock: Clock, terminal: Terminal, *, with_rules: bool) -> Iterator[str]:
+    """One line for each state; with rules, also what each rule said that did not simply let it pass."""
+    labels = [state_label(state["type"], state["name"], terminal) for state in history]
+    width = max((len(label) for label in labels), default=0)
+    for state, label in zip(history, labels, strict=True):
+        painted = click.style(label.ljust(width), fg=color_of(state["type"]))
+        words = [first_line(state["message"]), _author(state)]
+        yield f"  {clock.clock_time(state['timestamp'])}  {painted}  {'  '.join(filter(None, words))}".rstrip()
+        if with_rules:
+            yield from trail_lines(state["trail"])
+
+
+def trail_lines(trail: Sequence[Json]) -> Iterator[str]:
+    for judgement in trail:
+        said = f" {judgement['verdict']}: {judgement['reason']}" if judgement["reason"] else f" {judgement['verdict']}"
+        yield f"      {judgement['rule']}{said}"
+
+
+def _author(state: Json) -> str:
+    return f"(by {state['author']})" if state.get("author") else ""

@@ -1,0 +1,73 @@
+"""Parameters of a flow, as a command line writes them: `-p day=2026-01-01 -p limit=5` or `--params @day.json`."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, get_type_hints
+
+import click
+
+from orionflow.cli.lazy import near
+from orionflow.cli.raw_api import read_json
+
+
+def read_parameters(fn: Callable[..., Any], pairs: Sequence[str], whole: str | None) -> dict[str, Any]:
+    """All parameters, checked against the names that the function takes. The single ones win over the file's."""
+    parameters = _whole(whole)
+    texts = _text_parameters(fn)
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not separator:
+            raise click.UsageError(f"-p {pair!r} has no value; write -p {name}=value.")
+        parameters[name] = value if name in texts else _read_value(value)
+    check_names(fn, parameters)
+    return parameters
+
+
+def _whole(text: str | None) -> dict[str, Any]:
+    if text is None:
+        return {}
+    read = read_json(text, "--params")
+    if not isinstance(read, dict):
+        raise click.UsageError('--params must be a JSON object: {"name": value}.')
+    return read
+
+
+def _read_value(text: str) -> Any:
+    """JSON where it is JSON, else the text itself: nobody wants to quote a date twice."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _text_parameters(fn: Callable[..., Any]) -> frozenset[str]:
+    """Parameters declared as text: `-p zip=01234` must not become a number."""
+    try:
+        hints = get_type_hints(fn)
+    except Exception:
+        # Annotations that name what is not there at run time are the function's own affair.
+        return frozenset()
+    return frozenset(name for name, hint in hints.items() if hint is str or hint == str | None)
+
+
+def check_names(fn: Callable[..., Any], given: dict[str, Any]) -> None:
+    signature = inspect.signature(fn).parameters
+    takes_any = any(one.kind is one.VAR_KEYWORD for one in signature.values())
+    known = [name for name, one in signature.items() if one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)]
+    for name in given:
+        if name not in known and not takes_any:
+            raise _unknown(fn, name, known)
+    missing = [name for name in known if name not in given and signature[name].default is inspect.Parameter.empty]
+    if missing:
+        raise click.UsageError(
+            f"{fn.__name__} needs {', '.join(missing)}; add {' '.join(f'-p {n}=…' for n in missing)}."
+        )
+
+
+def _unknown(fn: Callable[..., Any], name: str, known: list[str]) -> click.UsageError:
+    proposals = near(name, known)
+    hint = f"did you mean {proposals[0]}?" if proposals else f"it takes {', '.join(known) or 'none'}."
+    return click.UsageError(f"{fn.__name__} has no parameter {name!r}; {hint}")

@@ -1,0 +1,177 @@
+"""`orion profile`: named sets of settings in `profiles.toml` of the home."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orionflow.cli.boundary import CommandFailed
+from orionflow.cli.command import HELP_NAMES, OrionCommand
+from orionflow.cli.config import setting_pair, stored_profiles
+from orionflow.cli.exit_codes import ExitCode
+from orionflow.cli.lazy import Entry, LazyGroup, near
+from orionflow.cli.options import Output, ask_before, output_options
+from orionflow.cli.output import Column, as_text
+from orionflow.cli.terminal import current_terminal
+
+if TYPE_CHECKING:
+    from orionflow.profiles import Profiles
+
+HERE = "orionflow.cli.profile"
+NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+SECRETS = frozenset({"api_key"})
+
+profile = LazyGroup(
+    "profile",
+    context_settings=HELP_NAMES,
+    help="Profiles: named sets of settings, one of which is active.",
+    entries={
+        "ls": Entry(f"{HERE}:ls", "List profiles."),
+        "inspect": Entry(f"{HERE}:inspect", "Show what a profile sets.", ("show",)),
+        "create": Entry(f"{HERE}:create", "Create a profile."),
+        "use": Entry(f"{HERE}:use", "Make a profile the active one."),
+        "rename": Entry(f"{HERE}:rename", "Rename a profile."),
+        "delete": Entry(f"{HERE}:delete", "Delete a profile.", ("rm",)),
+    },
+    examples=(
+        ("orion profile create staging -s api_url=https://orion.example/api", ""),
+        ("orion profile use staging", ""),
+        ("orion --profile staging fr ls", "for one command"),
+    ),
+)
+
+
+@click.command(
+    cls=OrionCommand, examples=(("orion profile ls", "the active one is marked"), ("orion profile ls --json", ""))
+)
+@output_options
+def ls(output: Output) -> None:
+    """List profiles; the active one is marked."""
+    from orionflow.settings import current_settings
+
+    stored, active = stored_profiles(), current_settings().profile
+    rows = [_row(name, values, active) for name, values in stored.profiles.items()]
+    columns = [
+        Column("ACTIVE", lambda row: "*" if row["active"] else "", field="active"),
+        Column("PROFILE", lambda row: row["name"], field="name"),
+        Column("SETS", lambda row: as_text(list(row["settings"])), field="settings"),
+    ]
+    output.show_many(rows, columns)
+
+
+def _row(name: str, values: dict[str, object], active: str) -> dict[str, Any]:
+    shown = {key: "********" if key in SECRETS else value for key, value in values.items()}
+    return {"name": name, "active": name == active, "settings": shown}
+
+
+@click.command(
+    cls=OrionCommand, examples=(("orion profile inspect", "the active one"), ("orion profile inspect default", ""))
+)
+@click.argument("name", required=False)
+@output_options
+def inspect(name: str | None, output: Output) -> None:
+    """Show what a profile sets; without a NAME, the active one. Secrets are never shown."""
+    from orionflow.settings import current_settings
+
+    active = current_settings().profile
+    wanted = name or active
+    row = _row(wanted, _existing(stored_profiles(), wanted), active)
+    shown = [Column("settings", lambda row: _lines(row["settings"]))]
+    output.show_one(row, [Column("name", lambda row: row["name"], field="name"), *shown])
+
+
+def _lines(settings: dict[str, object]) -> str:
+    return "\n".join(f"{key} = {value}" for key, value in settings.items()) or "-"
+
+
+@click.command(
+    cls=OrionCommand,
+    examples=(
+        ("orion profile create staging -s api_url=https://orion.example/api", ""),
+        ("orion profile create copy --from default", "with the same settings"),
+    ),
+)
+@click.argument("name")
+@click.option("-s", "--set", "pairs", metavar="NAME=VALUE", multiple=True, help="A setting of the new profile.")
+@click.option("--from", "source", metavar="PROFILE", help="Begin with the settings of this one.")
+def create(name: str, pairs: tuple[str, ...], source: str | None) -> None:
+    """Create a profile."""
+    stored = stored_profiles()
+    _refuse_existing(stored, name)
+    begin = dict(_existing(stored, source)) if source else {}
+    stored.profiles[name] = {**begin, **dict(setting_pair(pair) for pair in pairs)}
+    _save(stored)
+    current_terminal().note(f"Created profile {name}; make it the active one with: orion profile use {name}")
+
+
+@click.command(cls=OrionCommand, examples=(("orion profile use default", ""),))
+@click.argument("name")
+def use(name: str) -> None:
+    """Make a profile the active one."""
+    stored = stored_profiles()
+    _existing(stored, name)
+    stored.active = name
+    _save(stored)
+    current_terminal().note(f"Profile {name} is active now.")
+    _warn_if_environment_wins(name)
+
+
+def _warn_if_environment_wins(name: str) -> None:
+    from orionflow.settings import current_settings
+
+    settings = current_settings()
+    if settings.profile != name:
+        current_terminal().note(f"But here profile {settings.profile} is in force, from {settings.origin('profile')}.")
+
+
+@click.command(cls=OrionCommand, examples=(("orion profile rename staging testing", ""),))
+@click.argument("name")
+@click.argument("new_name")
+def rename(name: str, new_name: str) -> None:
+    """Rename a profile."""
+    stored = stored_profiles()
+    _existing(stored, name)
+    _refuse_existing(stored, new_name)
+    stored.profiles = {new_name if key == name else key: values for key, values in stored.profiles.items()}
+    stored.active = new_name if stored.active == name else stored.active
+    _save(stored)
+    current_terminal().note(f"Profile {name} is called {new_name} now.")
+
+
+@click.command(cls=OrionCommand, examples=(("orion profile delete staging --yes", ""),))
+@click.argument("name")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def delete(name: str, yes: bool) -> None:
+    """Delete a profile; the active one cannot be deleted."""
+    stored = stored_profiles()
+    _existing(stored, name)
+    if stored.active == name:
+        raise CommandFailed(ExitCode.CONFLICT, f"Profile {name} is active.", fix="orion profile use another one first")
+    ask_before(f"delete the profile {name}", yes=yes)
+    del stored.profiles[name]
+    _save(stored)
+    current_terminal().note(f"Deleted profile {name}.")
+
+
+def _existing(stored: Profiles, name: str) -> dict[str, object]:
+    if name in stored.profiles:
+        return stored.profiles[name]
+    proposals = near(name, list(stored.profiles))
+    fix = f"did you mean {proposals[0]}?" if proposals else f"orion profile create {name}"
+    raise CommandFailed(ExitCode.NOT_FOUND, f"There is no profile {name!r}.", f"{stored.path} does not have it", fix)
+
+
+def _refuse_existing(stored: Profiles, name: str) -> None:
+    if not NAME.match(name):
+        raise click.UsageError(f"{name!r} cannot be a profile's name; use letters, digits, - _ and . in it.")
+    if name in stored.profiles:
+        raise CommandFailed(ExitCode.CONFLICT, f"Profile {name} exists already.", fix=f"orion profile inspect {name}")
+
+
+def _save(stored: Profiles) -> None:
+    from orionflow.settings import forget_settings
+
+    stored.save()
+    forget_settings()

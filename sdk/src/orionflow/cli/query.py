@@ -1,0 +1,151 @@
+"""The query language of lists: `state:failed flow:etl since:-24h tag:nightly name:brave*` becomes the API's filters.
+
+A word without a key looks for names that contain it. Several values stand with commas and mean any of them; several
+terms must all hold. `*` stands for any characters.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from orionflow.cli.times import Clock
+
+Filters = dict[str, Any]
+STATE_TYPES = (
+    "SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING", "COMPLETED", "FAILED", "CRASHED", "CANCELLED",
+)  # fmt: skip
+# Names that states have beside the name of their type, as the rules write them.
+STATE_NAMES = ("Late", "AwaitingRetry", "Resuming", "Retrying", "Rerunning", "Cached", "Suspended", "NotReady",
+               "TimedOut", "Skipped")  # fmt: skip
+STATE_GROUPS = {
+    "unfinished": ("SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING"),
+    "finished": ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"),
+    "bad": ("FAILED", "CRASHED"),
+}
+
+
+def flow_run_filters(terms: Sequence[str], clock: Clock) -> Filters:
+    """The body of POST /flow_runs/filter, without sort and limit."""
+    return _filters(terms, {**_run_keys("flow_runs", clock), **FLOW_RUN_KEYS}, "flow_runs")
+
+
+def task_run_filters(terms: Sequence[str], clock: Clock) -> Filters:
+    """The body of POST /task_runs/filter, without sort and limit."""
+    return _filters(terms, {**_run_keys("task_runs", clock), **TASK_RUN_KEYS}, "task_runs")
+
+
+def flow_filters(terms: Sequence[str], clock: Clock) -> Filters:
+    """The body of POST /flows/filter, without sort and limit."""
+    return _filters(terms, FLOW_KEYS, "flows")
+
+
+Term = Callable[[str], Filters]
+
+
+def _filters(terms: Sequence[str], keys: dict[str, Term], own: str) -> Filters:
+    filters: Filters = {}
+    for word in _words(terms):
+        key, colon, value = word.partition(":")
+        if not colon:
+            _merge(filters, {own: _named(word if "*" in word else f"*{word}*")})
+        elif key.lower() not in keys:
+            raise click.UsageError(f"{word!r}: there is no filter {key!r}; use one of {', '.join(keys)}.")
+        elif not value:
+            raise click.UsageError(f"{word!r} has no value; write {key}:something.")
+        else:
+            _merge(filters, keys[key.lower()](value))
+    return filters
+
+
+def _words(terms: Sequence[str]) -> list[str]:
+    """One quoted query or several words, it is the same."""
+    try:
+        return [word for term in terms for word in shlex.split(term)]
+    except ValueError as error:
+        raise click.UsageError(f"The query has an open quotation mark ({error}).") from None
+
+
+def _merge(into: Filters, more: Filters) -> None:
+    for key, value in more.items():
+        if isinstance(value, dict):
+            _merge(into.setdefault(key, {}), value)
+        elif key == "all_":
+            into[key] = [*into.get(key, []), *value]
+        elif key in into:
+            raise click.UsageError(f"One filter stands twice with {value!r}; join values with a comma: a,b.")
+        else:
+            into[key] = value
+
+
+def _run_keys(own: str, clock: Clock) -> dict[str, Term]:
+    """What flow runs and task runs can both be asked for."""
+    return {
+        "state": lambda value: {own: {"state": _states(value)}},
+        "name": lambda value: {own: _named(value)},
+        "tag": lambda value: {own: {"tags": {"all_": value.split(",")}}},
+        "id": lambda value: {own: {"id": {"any_": value.split(",")}}},
+        "since": lambda value: (
+            {own: {"expected_start_time": {"after_": clock.moment(value).isoformat()}}}
+            if own == "flow_runs"
+            else {own: {"start_time": {"after_": clock.moment(value).isoformat()}}}
+        ),
+        "until": lambda value: (
+            {own: {"expected_start_time": {"before_": clock.moment(value).isoformat()}}}
+            if own == "flow_runs"
+            else {own: {"start_time": {"before_": clock.moment(value).isoformat()}}}
+        ),
+        "flow": lambda value: {"flows": _named(value)},
+        "deployment": lambda value: {"deployments": _named(value)},
+    }
+
+
+FLOW_RUN_KEYS: dict[str, Term] = {
+    "task": lambda value: {"task_runs": _named(value)},
+    "queue": lambda value: {"flow_runs": {"work_queue_name": {"any_": value.split(",")}}},
+    "version": lambda value: {"flow_runs": {"flow_version": {"any_": value.split(",")}}},
+    "is": lambda value: {"flow_runs": {"parent_task_run_id": {"is_null_": _is_top(value)}}},
+}
+TASK_RUN_KEYS: dict[str, Term] = {
+    "run": lambda value: {"flow_runs": _named(value)},
+    "is": lambda value: {"task_runs": {"subflow_runs": {"exists_": not _is_top(value)}}},
+}
+FLOW_KEYS: dict[str, Term] = {
+    "name": lambda value: {"flows": _named(value)},
+    "tag": lambda value: {"flows": {"tags": {"all_": value.split(",")}}},
+    "state": lambda value: {"flow_runs": {"state": _states(value)}},
+    "id": lambda value: {"flows": {"id": {"any_": value.split(",")}}},
+}
+
+
+def _named(value: str) -> Filters:
+    """Exact names, or a pattern. The API's `like_` looks anywhere in the name and takes % for any characters."""
+    if "*" not in value:
+        return {"name": {"any_": value.split(",")}}
+    return {"name": {"like_": value.strip("*").replace("*", "%")}}
+
+
+def _states(value: str) -> Filters:
+    """Types are asked by type and names by name; both at once cannot be said to the API as any of them."""
+    types: list[str] = []
+    names: list[str] = []
+    for word in value.split(","):
+        found = STATE_GROUPS.get(word.lower()) or tuple(one for one in STATE_TYPES if one == word.upper())
+        types += found
+        names += [] if found else [_state_name(word)]
+    if types and names:
+        return {"operator": "or_", "type": {"any_": types}, "name": {"any_": names}}
+    return {"type": {"any_": types}} if types else {"name": {"any_": names}}
+
+
+def _state_name(word: str) -> str:
+    return next((name for name in STATE_NAMES if name.lower() == word.lower()), word)
+
+
+def _is_top(value: str) -> bool:
+    if value not in ("top", "subflow"):
+        raise click.UsageError(f"is:{value} is unknown; write is:top or is:subflow.")
+    return value == "top"

@@ -1,0 +1,115 @@
+"""`orion help`: what no single command explains."""
+
+from __future__ import annotations
+
+import click
+
+from orionflow.cli.boundary import CommandFailed
+from orionflow.cli.command import OrionCommand
+from orionflow.cli.exit_codes import MEANINGS, ExitCode
+from orionflow.cli.lazy import near
+from orionflow.cli.looks import painted, state_label
+from orionflow.cli.terminal import Terminal, current_terminal
+
+STATES = (
+    ("SCHEDULED", "will run at a time; Late when that time has passed, AwaitingRetry between two tries"),
+    ("PENDING", "about to start; its parameters and inputs are being prepared"),
+    ("RUNNING", "user code runs; Retrying for a further try"),
+    ("PAUSED", "waits for somebody to resume it; Suspended when its process has ended meanwhile"),
+    ("CANCELLING", "was asked to stop and has not stopped yet"),
+    ("COMPLETED", "ended well; Cached when a stored result was taken instead of running"),
+    ("FAILED", "user code raised an error and no retry was left; TimedOut when it took too long"),
+    ("CRASHED", "the process or machine under it died"),
+    ("CANCELLED", "stopped because somebody wanted it so"),
+)
+FILTERS = """\
+A query is a list of terms; a run must fit all of them. It stands with `ls` and with --query.
+
+  state:failed             a type: {types}
+  state:late               a name of a state
+  state:failed,crashed     one of several; also state:unfinished, state:finished, state:bad
+  flow:etl                 the flow's name; * stands for any characters: flow:etl-*
+  name:brave-otter         the run's name
+  otter                    a bare word: the name contains it
+  tag:nightly              has the tag; several terms: has all of them
+  since:-24h  until:today  by (expected) start: -90s, -15m, -2h, -7d, today, yesterday, 2026-11-21T09:00
+  id:0198f3…               the whole id
+  is:top  is:subflow       called directly, or by another flow
+  task:extract-0           has a task run with this name             (flow runs)
+  queue:default  version:1 the work queue; the flow's version        (flow runs)
+  run:brave-otter          the flow run                              (task runs)
+
+Example: orion fr ls "state:failed flow:etl since:-24h\""""
+ADDRESSING = """\
+Wherever a command takes a RUN:
+
+  0198f3c2-…               its id
+  0198f3c2                 the beginning of its id, 4 characters or more, when only one run has it
+  brave-otter              its name, when only one run has it
+  @last                    the newest run
+  @last-failed             the newest run that Failed or Crashed
+  brave-otter/extract-0    a task run of a flow run                  (task runs)
+
+When several runs fit, the command does nothing, lists them and exits with 5.
+Example: orion fr why @last-failed"""
+
+
+def _states(terminal: Terminal) -> str:
+    rows = [(painted(state_label(one, one, terminal).ljust(14), one), text) for one, text in STATES]
+    return (
+        "A run is in one state at a time; each has a type, which the rules read, and a name for people.\n\n"
+        + "\n".join(f"  {label}{text}" for label, text in rows)
+    )
+
+
+def _exit_codes(terminal: Terminal) -> str:
+    return "\n".join(f"  {code:>3}  {meaning}" for code, meaning in MEANINGS.items())
+
+
+def _filters(terminal: Terminal) -> str:
+    return FILTERS.format(types=", ".join(one.lower() for one, _ in STATES))
+
+
+TOPICS = {
+    "states": _states,
+    "filters": _filters,
+    "addressing": lambda terminal: ADDRESSING,
+    "exit-codes": _exit_codes,
+}
+
+
+@click.command(
+    "help",
+    cls=OrionCommand,
+    examples=(("orion help states", ""), ("orion help filters", "the query language of lists"), ("orion help run", "")),
+)
+@click.argument("words", metavar="[TOPIC or COMMAND]...", nargs=-1)
+@click.pass_context
+def show_topic(ctx: click.Context, words: tuple[str, ...]) -> None:
+    """Explain a topic (states, filters, addressing, exit-codes) or show the help of a command."""
+    terminal = current_terminal()
+    if not words:
+        terminal.out(f"Topics: {', '.join(TOPICS)}. And `orion COMMAND --help` for each command.")
+    elif words[0] in TOPICS:
+        terminal.out(TOPICS[words[0]](terminal))
+    else:
+        _show_command(ctx, words)
+
+
+def _show_command(ctx: click.Context, words: tuple[str, ...]) -> None:
+    parent = ctx.parent
+    command: click.Command | None = parent.command if parent else None
+    for word in words:
+        found = command.get_command(ctx, word) if isinstance(command, click.Group) else None
+        if found is None or parent is None:
+            raise _no_such_topic(words)
+        command, parent = found, click.Context(found, info_name=word, parent=parent)
+    assert command is not None
+    assert parent is not None
+    current_terminal().out(command.get_help(parent))
+
+
+def _no_such_topic(words: tuple[str, ...]) -> CommandFailed:
+    proposals = near(words[0], list(TOPICS))
+    fix = f"did you mean orion help {proposals[0]}?" if proposals else f"topics are {', '.join(TOPICS)}"
+    return CommandFailed(ExitCode.USAGE, f"There is no topic or command {' '.join(words)!r}.", fix=fix)
