@@ -55,7 +55,7 @@ def read_positive(raw: str) -> int:
 
 
 def read_seconds(raw: str) -> float:
-    return _number(raw, float, "a number of seconds")
+    return float(_number(raw, float, "a number of seconds"))
 
 
 def read_path(raw: str) -> Path:

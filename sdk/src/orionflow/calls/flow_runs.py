@@ -36,7 +36,7 @@ def create_flow_run(
     idempotency_key: str | None = None,
     deployment_id: UUID | None = None,
 ) -> Call[FlowRun]:
-    """A new flow run, or the one that has this idempotency key. Without one the call makes its own, to be repeatable."""
+    """A new flow run, or the one with this idempotency key. Without one the call makes its own, to be repeatable."""
     body = present(
         flow_id=flow_id,
         name=name,

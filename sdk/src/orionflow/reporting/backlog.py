@@ -1,0 +1,158 @@
+"""What still waits to be delivered, in order: in memory first, and beyond its bound in a spool file behind it.
+
+Numbers count every transition since the start: `added` is the last one's, `settled` the last acknowledged one's.
+The caller holds the reporter's lock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from pydantic_core import from_json, to_json
+
+from orionflow.reporting.items import Transition, Unsendable, encode_transition
+from orionflow.spool import SpoolFile
+
+NOTHING = b"null"
+
+
+@dataclass(frozen=True, slots=True)
+class SpooledItem:
+    """One line of a spool file: the bytes of the item, and the flow run it belongs to."""
+
+    flow_run_id: UUID | None
+    item: bytes
+    epoch: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The oldest items of the backlog; they stay there until they are settled."""
+
+    first: int
+    items: Sequence[Transition | SpooledItem]
+    lines: list[bytes] | None = None
+
+
+class Backlog:
+    """An ordered queue with a bound on memory and none on patience."""
+
+    def __init__(self, limit: int, open_spool: Callable[[], SpoolFile], epochs: Mapping[UUID, int]) -> None:
+        self._limit = limit
+        self._open_spool = open_spool
+        self._epochs = epochs
+        self._memory: deque[Transition] = deque()
+        self._spool: SpoolFile | None = None
+        self.added = 0
+        self.settled = 0
+
+    @property
+    def waiting(self) -> int:
+        return self.added - self.settled
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next item would go beyond the bound; a spool file takes any number."""
+        return self._spool is None and len(self._memory) >= self._limit
+
+    @property
+    def spool_path(self) -> Path | None:
+        return None if self._spool is None else self._spool.path
+
+    def append(self, item: Transition) -> int:
+        # Once something is in the file, later items must follow it there.
+        if self._spool is None:
+            self._memory.append(item)
+        else:
+            self._spool.append([self._line(item)])
+        self.added += 1
+        return self.added
+
+    def _line(self, item: Transition) -> bytes:
+        epoch = None if item.flow_run_id is None else self._epochs.get(item.flow_run_id)
+        return spool_line(item, epoch)
+
+    def start_spooling(self) -> None:
+        """Let later items go to a file."""
+        if self._spool is None:
+            self._spool = self._open_spool()
+
+    def spool_everything(self) -> Path | None:
+        """Move what is in memory to a file, before what is in one already, so that it outlives this process."""
+        if not self._memory:
+            return self.spool_path
+        behind = self._spool
+        self._spool = self._open_spool()
+        self._spool.append(self._line(item) for item in self._memory)
+        self._memory.clear()
+        if behind is not None:
+            self._spool.append(behind.rest().splitlines(keepends=True))
+            behind.remove()
+        return self._spool.path
+
+    def head(self, count: int) -> Head:
+        first = self.settled + 1
+        if self._memory:
+            return Head(first, list(islice(self._memory, count)))
+        if self._spool is None:
+            return Head(first, ())
+        lines = self._spool.head(count)
+        return Head(first, [read_spool_line(line) for line in lines], lines)
+
+    def settle(self, head: Head) -> None:
+        """The items of this head are acknowledged. Between its taking and now they may have moved to a file."""
+        if self._memory:
+            for _ in head.items:
+                self._memory.popleft()
+        elif self._spool is not None:
+            self._settle_in_file(self._spool, head)
+        self.settled += len(head.items)
+
+    def _settle_in_file(self, spool: SpoolFile, head: Head) -> None:
+        spool.settle(head.lines or spool.head(len(head.items)))
+        if spool.waiting == 0:
+            spool.remove()
+            self._spool = None
+
+    def abandon(self) -> None:
+        """Leave everything to another process."""
+        self._memory.clear()
+        if self._spool is not None:
+            self._spool.close()
+            self._spool = None
+
+
+def spool_line(item: Transition, epoch: int | None) -> bytes:
+    # The item's JSON is put in as it is: encoding it twice would cost as much again.
+    try:
+        encoded = encode_transition(item, {})
+    except Unsendable:
+        encoded = NOTHING
+    return b'{"flow_run_id":%b,"epoch":%b,"item":%b}\n' % (to_json(item.flow_run_id), to_json(epoch), encoded)
+
+
+def read_spool_line(line: bytes) -> SpooledItem:
+    """Raises ValueError for a line that is damaged."""
+    entry: Mapping[str, Any] = from_json(line)
+    run = entry.get("flow_run_id")
+    return SpooledItem(None if run is None else UUID(run), to_json(entry["item"]), entry.get("epoch"))
+
+
+def encode_all(items: Iterable[Transition | SpooledItem], aliases: Mapping[UUID, UUID]) -> list[bytes]:
+    """The JSON of each item, and `null` for those that have none."""
+    return [_encode(item, aliases) for item in items]
+
+
+def _encode(item: Transition | SpooledItem, aliases: Mapping[UUID, UUID]) -> bytes:
+    if isinstance(item, SpooledItem):
+        return item.item
+    try:
+        return encode_transition(item, aliases)
+    except Unsendable:
+        return NOTHING

@@ -1,0 +1,110 @@
+"""One batch to the API: its encoding, the answers in order, and the search for an item that spoils the others."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from pydantic_core import from_json, to_json
+
+from orionflow.answers import Reply
+from orionflow.calls import Call
+from orionflow.errors import ApiError, InvalidRequest, ServerFailed
+from orionflow.reporting.items import ERROR, Answer, answer_from_wire
+from orionflow.transport import Patience
+
+if TYPE_CHECKING:
+    from orionflow.client import OrionClient
+
+logger = logging.getLogger("orionflow.reporting")
+
+TRANSITIONS: Call[Any] = Call("POST", "/task_runs/transitions")
+LOGS: Call[None] = Call("POST", "/logs/")
+# The caller knows best when to try again: it may be asked to stop, or to spool, in between.
+ONCE = Patience(budget_seconds=0.0)
+
+
+class Delivery:
+    """Posts batches; remembers what the replies said about flow runs."""
+
+    def __init__(self, client: OrionClient) -> None:
+        self._client = client
+        self.epochs: dict[UUID, int] = {}
+        self.orders: dict[UUID, str] = {}
+
+    def post(self, items: Sequence[bytes], *, suspicious: bool = False) -> list[Answer]:
+        """The answer to each item; raises an ApiError when the API is away.
+
+        A batch that the API does not understand is halved until the item that spoils it stands alone. `suspicious` says
+        that the server broke over this batch before: then it is halved for that as well.
+        """
+        try:
+            return self._post(items)
+        except InvalidRequest as error:
+            if len(items) == 1:
+                return [_refused(error)]
+            return [answer for half in _halves(items) for answer in self.post(half)]
+        except ServerFailed as error:
+            if not suspicious or len(items) == 1:
+                raise
+            return self._post_halves(items, error)
+
+    def _post(self, items: Sequence[bytes]) -> list[Answer]:
+        body = b"".join((self._head(), b",".join(items), b"]}"))
+        reply = self._client.exchange(TRANSITIONS, body, patience=ONCE)
+        return self._read(reply, len(items))
+
+    def _head(self) -> bytes:
+        head: dict[str, Any] = {"sent_at": datetime.now(UTC)}
+        if self.epochs:
+            head["epochs"] = {str(run): epoch for run, epoch in self.epochs.copy().items()}
+        return to_json(head)[:-1] + b',"items":['
+
+    def _read(self, reply: Reply, expected: int) -> list[Answer]:
+        wire = from_json(reply.content)
+        for run, order in (wire.get("orders") or {}).items():
+            self.orders[UUID(run)] = order
+        answers = [answer_from_wire(result) for result in wire["results"]]
+        if len(answers) != expected:
+            raise ServerFailed(f"The API answered {len(answers)} of {expected} transitions; are its versions mixed?")
+        return answers
+
+    def _post_halves(self, items: Sequence[bytes], error: ServerFailed) -> list[Answer]:
+        """Find the item over which the server breaks; when it breaks over every one, it is not the items' fault."""
+        answers: list[Answer | None] = []
+        for half in _halves(items):
+            try:
+                answers += self.post(half, suspicious=True)
+            except ServerFailed:
+                answers += [None] * len(half)
+        if not any(answers):
+            raise error
+        return [answer or _refused(error) for answer in answers]
+
+    def post_logs(self, lines: Sequence[bytes]) -> int:
+        """Store lines; returns how many the API did not want."""
+        try:
+            self._client.exchange(LOGS, b"[" + b",".join(lines) + b"]", patience=ONCE)
+        except InvalidRequest as error:
+            if len(lines) == 1:
+                logger.warning("A log line was refused. %s", error)
+                return 1
+            return sum(self.post_logs(half) for half in _halves(lines))
+        return 0
+
+
+def _halves(items: Sequence[bytes]) -> tuple[Sequence[bytes], Sequence[bytes]]:
+    middle = len(items) // 2
+    return items[:middle], items[middle:]
+
+
+def _refused(error: ApiError) -> Answer:
+    return Answer(ERROR, reason=str(error), code=f"http_{error.status}")
+
+
+def is_hopeless(error: ApiError) -> bool:
+    """Whether asking again cannot help: the address, the key or the versions are wrong."""
+    return error.status is not None and error.status < 500 and error.status not in {408, 423, 425, 429}

@@ -1,0 +1,155 @@
+"""What is reported, and what comes back: transitions of task runs, log lines, and the rules' answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic_core import PydanticSerializationError, to_json
+
+from orionflow.states import State
+from orionflow.wire import state_from_wire, state_to_wire
+
+ACCEPT, REJECT, WAIT, ABORT, ERROR = "ACCEPT", "REJECT", "WAIT", "ABORT", "ERROR"
+UNSENDABLE = "unsendable"
+
+
+class Transition:
+    """One step of a task run: made, moved, or both at once. Plain slots, as three of them are made for every task."""
+
+    __slots__ = ("create", "flow_run_id", "force", "state", "task_run_id")
+
+    def __init__(
+        self,
+        task_run_id: UUID,
+        create: dict[str, Any] | None = None,
+        state: State | None = None,
+        force: bool = False,
+        flow_run_id: UUID | None = None,
+    ) -> None:
+        self.task_run_id = task_run_id
+        self.create = create
+        self.state = state
+        self.force = force
+        # Tells whose drain waits for this step; without it, every drain does.
+        self.flow_run_id = create.get("flow_run_id") if flow_run_id is None and create is not None else flow_run_id
+
+
+class LogLine:
+    """One line that a run wrote."""
+
+    __slots__ = ("flow_run_id", "level", "message", "name", "task_run_id", "timestamp")
+
+    def __init__(
+        self,
+        name: str,
+        level: int,
+        message: str,
+        timestamp: datetime,
+        flow_run_id: UUID | None = None,
+        task_run_id: UUID | None = None,
+    ) -> None:
+        self.name = name
+        self.level = level
+        self.message = message
+        self.timestamp = timestamp
+        self.flow_run_id = flow_run_id
+        self.task_run_id = task_run_id
+
+
+class Answer:
+    """The rules' verdict on one transition.
+
+    `state` is the run's state afterwards where it differs from the proposed one; `task_run_id` is the stored run's
+    where the transition would have made one that existed.
+    """
+
+    __slots__ = ("code", "delay_seconds", "reason", "state", "status", "task_run_id")
+
+    def __init__(
+        self,
+        status: str,
+        reason: str | None = None,
+        delay_seconds: float | None = None,
+        state: State | None = None,
+        task_run_id: UUID | None = None,
+        code: str | None = None,
+    ) -> None:
+        self.status = status
+        self.reason = reason
+        self.delay_seconds = delay_seconds
+        self.state = state
+        self.task_run_id = task_run_id
+        self.code = code
+
+    @property
+    def is_accepted(self) -> bool:
+        return self.status == ACCEPT
+
+    def __repr__(self) -> str:
+        return f"Answer({self.status}, reason={self.reason!r}, state={self.state!r})"
+
+
+ACCEPTED = Answer(ACCEPT)
+
+
+def answer_from_wire(result: Mapping[str, Any]) -> Answer:
+    """The answer of one result of a batch; the usual one is shared."""
+    if len(result) == 1 and result["status"] == ACCEPT:
+        return ACCEPTED
+    state, task_run_id = result.get("state"), result.get("task_run_id")
+    return Answer(
+        result["status"],
+        result.get("reason"),
+        result.get("delay_seconds"),
+        None if state is None else state_from_wire(state),
+        None if task_run_id is None else UUID(task_run_id),
+        result.get("code"),
+    )
+
+
+class Unsendable(Exception):
+    """A transition holds a value that is not JSON; the rest of its batch shall not suffer for it."""
+
+
+def encode_transition(item: Transition, aliases: Mapping[UUID, UUID]) -> bytes:
+    """The JSON of one transition. `aliases` names runs that were stored under another id than the client's."""
+    task_run_id = aliases.get(item.task_run_id, item.task_run_id) if aliases else item.task_run_id
+    wire: dict[str, Any] = {"task_run_id": task_run_id}
+    if item.create is not None:
+        wire["task_run"] = item.create
+    if item.state is not None:
+        wire["state"] = state_to_wire(item.state)
+    if item.force:
+        wire["force"] = True
+    try:
+        return to_json(wire)
+    except (PydanticSerializationError, ValueError) as error:
+        raise Unsendable(str(error)) from error
+
+
+def encode_log_line(line: LogLine, longest: int) -> bytes:
+    wire: dict[str, Any] = {
+        "name": line.name,
+        "level": line.level,
+        "message": _clean(line.message, longest),
+        "timestamp": line.timestamp,
+    }
+    if line.flow_run_id is not None:
+        wire["flow_run_id"] = line.flow_run_id
+    if line.task_run_id is not None:
+        wire["task_run_id"] = line.task_run_id
+    return to_json(wire)
+
+
+def _clean(message: str, longest: int) -> str:
+    """Text that every database takes: no NUL, no lone surrogates, and at most so many bytes."""
+    if "\x00" in message:
+        message = message.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    raw = message.encode("utf-8", "replace")
+    if len(raw) <= longest:
+        return raw.decode()
+    lost = len(raw) - longest
+    return raw[:longest].decode("utf-8", "ignore") + f"… ({lost} bytes were cut off here)"

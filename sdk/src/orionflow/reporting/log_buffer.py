@@ -1,0 +1,69 @@
+"""Log lines on their way: bounded, and what does not fit is counted and told as a line of its own."""
+
+from __future__ import annotations
+
+from collections import deque
+from datetime import UTC, datetime
+from uuid import UUID
+
+from orionflow.reporting.items import LogLine
+
+WARNING = 30
+GAP_LOGGER = "orionflow.logging"
+
+Runs = tuple[UUID | None, UUID | None]
+
+
+class LogBuffer:
+    """A queue of lines that never blocks. The caller holds the reporter's lock."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._lines: deque[LogLine] = deque()
+        self._lost: dict[Runs, int] = {}
+        self.added = 0
+        self.settled = 0
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def add(self, line: LogLine) -> None:
+        runs = (line.flow_run_id, line.task_run_id)
+        if len(self._lines) >= self._limit:
+            self._lost[runs] = self._lost.get(runs, 0) + 1
+            return
+        if runs in self._lost:
+            self._tell_gap(runs, line.timestamp)
+        self._append(line)
+
+    def _append(self, line: LogLine) -> None:
+        self._lines.append(line)
+        self.added += 1
+
+    def _tell_gap(self, runs: Runs, when: datetime) -> None:
+        self._append(gap_line(self._lost.pop(runs), runs, when))
+
+    def head(self, count: int) -> list[LogLine]:
+        """The oldest lines, which stay here until they are settled; gaps are told once there is room for them."""
+        if self._lost and len(self._lines) < self._limit:
+            for runs in list(self._lost):
+                self._tell_gap(runs, datetime.now(UTC))
+        return [self._lines[index] for index in range(min(count, len(self._lines)))]
+
+    def settle(self, count: int) -> None:
+        """These many of the oldest are stored, or given up."""
+        for _ in range(count):
+            self._lines.popleft()
+        self.settled += count
+
+    def lose(self, lines: list[LogLine]) -> None:
+        """The API does not want these lines; count them where they are missing."""
+        for line in lines:
+            runs = (line.flow_run_id, line.task_run_id)
+            self._lost[runs] = self._lost.get(runs, 0) + 1
+
+
+def gap_line(count: int, runs: Runs, when: datetime) -> LogLine:
+    what = "1 log line was" if count == 1 else f"{count} log lines were"
+    text = f"{what} lost here: the program logged faster than the API took it, or the API was away."
+    return LogLine(GAP_LOGGER, WARNING, text, when, *runs)

@@ -1,0 +1,50 @@
+"""How long the API has been away, when to try again, and when to stop waiting for it."""
+
+from __future__ import annotations
+
+from orionflow.errors import ApiError
+from orionflow.reporting.delivery import is_hopeless
+from orionflow.transport import Patience
+
+# The server may have broken over one item; after as many failures the batch is searched for it.
+FAILURES_BEFORE_SUSPICION = 3
+
+
+class Outage:
+    """The failures since the last success. The caller holds the reporter's lock."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._began: float | None = None
+        self.failures = 0
+        self.next_try_at = 0.0
+        self.error: ApiError | None = None
+
+    @property
+    def is_on(self) -> bool:
+        return self.error is not None
+
+    @property
+    def looks_like_the_batch(self) -> bool:
+        return self.failures >= FAILURES_BEFORE_SUSPICION
+
+    def note_failure(self, error: ApiError, now: float) -> None:
+        self._began = now if self._began is None else self._began
+        self.next_try_at = now + max(self._patience.delay(self.failures), error.retry_after)
+        self.failures += 1
+        self.error = error
+
+    def note_success(self) -> None:
+        self._began, self.failures, self.error = None, 0, None
+
+    def lasted(self, now: float) -> float:
+        return 0.0 if self._began is None else now - self._began
+
+    def is_over_budget(self, now: float) -> bool:
+        """Whether those who wait shall wait no longer."""
+        if self.error is None:
+            return False
+        return is_hopeless(self.error) or self.lasted(now) >= self._patience.budget_seconds
+
+    def budget_left(self, now: float) -> float:
+        return max(0.0, self._patience.budget_seconds - self.lasted(now))

@@ -1,0 +1,160 @@
+"""Files that keep reports while the API is away: `ORION_HOME/spool/<id>.jsonl`, one item a line, in order.
+
+A file is locked by its writer for as long as it lives. A file that nobody locks was left by a process that ended;
+whoever finds it sends it, and deletes it when all of it is acknowledged. Items carry the client's ids, so repeating
+them is harmless.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO
+
+from orionflow.errors import OrionError
+from orionflow.ids import uuid7
+
+try:
+    import fcntl
+except ImportError:  # Windows: a file that is open cannot be renamed or deleted there, which protects it as well.
+    fcntl = None  # type: ignore[assignment]
+
+FORMAT = 1
+
+
+class SpoolError(OrionError):
+    """Reports can be kept neither in memory nor in a file."""
+
+
+class SpoolFile:
+    """A queue of lines in a file: written at its end, read from its front."""
+
+    def __init__(self, folder: Path, api_url: str) -> None:
+        self._header = json.dumps({"format": FORMAT, "api_url": api_url}).encode() + b"\n"
+        self.path = folder / f"{uuid7()}.jsonl"
+        self._file = self._open()
+        self._front = len(self._header)
+        self.waiting = 0
+        self._write([self._header])
+
+    def _open(self) -> IO[bytes]:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            file = open(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "r+b")  # noqa: SIM115
+        except OSError as error:
+            raise self._cannot(error) from error
+        lock(file)
+        return file
+
+    def _cannot(self, error: OSError) -> SpoolError:
+        return SpoolError(
+            f"Reports cannot be kept in {self.path}: {error.strerror}; make room there, or start the API."
+        )
+
+    def append(self, lines: Iterable[bytes]) -> None:
+        """Add lines at the end. They outlive this process, though not a loss of power."""
+        batch = list(lines)
+        self._write(batch)
+        self.waiting += len(batch)
+
+    def _write(self, lines: list[bytes]) -> None:
+        end = self._file.seek(0, os.SEEK_END)
+        try:
+            self._file.write(b"".join(lines))
+            self._file.flush()
+        except OSError as error:
+            # Half a line would spoil the next one.
+            self._file.truncate(end)
+            raise self._cannot(error) from error
+
+    def head(self, count: int) -> list[bytes]:
+        """The oldest lines; they stay until they are settled."""
+        self._file.seek(self._front)
+        return [line for line in (self._file.readline() for _ in range(min(count, self.waiting))) if line]
+
+    def settle(self, lines: list[bytes]) -> None:
+        """These oldest lines are acknowledged."""
+        self._front += sum(map(len, lines))
+        self.waiting -= len(lines)
+
+    def rest(self) -> bytes:
+        """Everything that still waits, as it stands in the file."""
+        self._file.seek(self._front)
+        return self._file.read()
+
+    def remove(self) -> None:
+        self.close()
+        self.path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def lock(file: IO[bytes]) -> bool:
+    """Claim a file for this process; False when another one lives that has it."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+class Leftover:
+    """A spool file whose process ended."""
+
+    def __init__(self, path: Path, file: IO[bytes], api_url: str) -> None:
+        self.path = path
+        self.api_url = api_url
+        self._file = file
+
+    def lines(self) -> Iterator[bytes]:
+        """The lines in order, without a last one that was cut off by the end of its process."""
+        return (line for line in self._file if line.endswith(b"\n"))
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self.close()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def spool_folder(home: Path) -> Path:
+    return home / "spool"
+
+
+def leftovers(folder: Path) -> Iterator[Leftover]:
+    """Claimed leftover files, oldest first; the caller removes or closes each."""
+    for path in sorted(folder.glob("*.jsonl")):
+        if (found := _claim(path)) is not None:
+            yield found
+
+
+def _claim(path: Path) -> Leftover | None:
+    try:
+        file = open(path, "r+b")  # noqa: SIM115
+    except OSError:
+        return None
+    # The file may have been sent and deleted by another process between the open and the lock.
+    if not lock(file) or not path.exists():
+        file.close()
+        return None
+    first = file.readline()
+    if not first.endswith(b"\n"):
+        # Its process ended before it had anything to keep.
+        path.unlink(missing_ok=True)
+        file.close()
+        return None
+    return _with_header(path, file, json.loads(first))
+
+
+def _with_header(path: Path, file: IO[bytes], header: dict[str, object]) -> Leftover | None:
+    if header.get("format") != FORMAT:
+        # A newer Orion wrote it, and will know what to do with it.
+        file.close()
+        return None
+    return Leftover(path, file, str(header["api_url"]))
