@@ -1,0 +1,134 @@
+"""The one handler of errors: what was raised becomes a status and a body, in the same words on both databases."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.core.signals import got_request_exception
+from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError
+from django.http import Http404
+from pydantic import ValidationError
+from pydantic_core import from_json
+from rest_framework.exceptions import APIException, MethodNotAllowed
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+from orchestration.api.parsing import UnreadableBody
+from orchestration.errors import Conflict, DomainError, NotFound, RunLost
+
+logger = logging.getLogger("orion.api")
+
+# Longer bodies are not sent back with the complaint about them.
+LONGEST_ECHO = 64 * 1024
+
+STATUS_OF = {NotFound: 404, Conflict: 409, RunLost: 409}
+# What clients of Orion's elders show to people.
+INTEGRITY = "Data integrity conflict. This usually means a unique or foreign key constraint was violated."
+
+
+class InvalidRequest(Exception):
+    """A part of the request does not fit its model; each complaint names its place."""
+
+    def __init__(self, complaints: list[dict[str, Any]], body: bytes = b"") -> None:
+        self.complaints = complaints
+        self.body = body
+        super().__init__(complaints)
+
+
+def complaint(loc: list[Any], message: str, kind: str) -> dict[str, Any]:
+    return {"loc": loc, "msg": message, "type": kind}
+
+
+def complaints_of(error: ValidationError, *place: str) -> list[dict[str, Any]]:
+    errors = error.errors(include_url=False, include_context=False, include_input=False)
+    return [complaint([*place, *one["loc"]], one["msg"], one["type"]) for one in errors]
+
+
+class Refused(Exception):
+    """An explicit check failed; `detail` says what is wrong and what would be right."""
+
+    def __init__(self, detail: str, status: int = 422) -> None:
+        self.detail = detail
+        self.status = status
+        super().__init__(detail)
+
+
+class Missing(Refused):
+    """The row that the path names is not there."""
+
+    def __init__(self, thing: str) -> None:
+        super().__init__(f"{thing} not found", 404)
+
+
+def answer_error(error: Exception, context: dict[str, Any]) -> Response:
+    """DRF's exception handler."""
+    set_rollback()
+    match error:
+        case InvalidRequest():
+            return _invalid(error.complaints, error.body)
+        case UnreadableBody():
+            return _invalid([complaint(["body"], str(error), error.kind)], error.body)
+        case Refused():
+            return Response({"detail": error.detail}, status=error.status)
+        case DomainError():
+            return _domain_error(error, context.get("view"))
+        case Http404():
+            return Response({"detail": "Not Found"}, status=404)
+        case PermissionDenied():
+            return Response({"detail": str(error) or "This operation is not allowed to you."}, status=403)
+        case APIException():
+            return _drf_error(error)
+        case DatabaseError() | InterfaceError():
+            return _database_error(error, context)
+        case _:
+            return _unexpected(error, context)
+
+
+def _invalid(complaints: list[dict[str, Any]], body: bytes) -> Response:
+    content = {
+        "exception_message": "Invalid request received.",
+        "exception_detail": complaints,
+        "request_body": _echo(body),
+    }
+    return Response(content, status=422)
+
+
+def _echo(body: bytes) -> Any:
+    if not body:
+        return None
+    if len(body) > LONGEST_ECHO:
+        return f"({len(body)} bytes)"
+    try:
+        return from_json(body)
+    except ValueError:
+        return body.decode("utf-8", "replace")
+
+
+def _domain_error(error: DomainError, view: Any) -> Response:
+    status = next((code for kind, code in STATUS_OF.items() if isinstance(error, kind)), 422)
+    # The rules' own endpoints have always used another key than the rest.
+    key = "exception_message" if getattr(view, "orchestrates", False) and status == 404 else "detail"
+    return Response({key: str(error), "code": error.code}, status=status)
+
+
+def _drf_error(error: APIException) -> Response:
+    detail = "Method Not Allowed" if isinstance(error, MethodNotAllowed) else str(error.detail)
+    headers = {"Retry-After": f"{error.wait:.0f}"} if getattr(error, "wait", None) else None
+    return Response({"detail": detail}, status=error.status_code, headers=headers)
+
+
+def _database_error(error: Exception, context: dict[str, Any]) -> Response:
+    if isinstance(error, IntegrityError):
+        return Response({"detail": INTEGRITY}, status=409)
+    if isinstance(error, OperationalError | InterfaceError):
+        logger.warning("The database could not answer: %s", error)
+        return Response({"exception_message": "Service Unavailable"}, status=503, headers={"Retry-After": "1"})
+    return _unexpected(error, context)
+
+
+def _unexpected(error: Exception, context: dict[str, Any]) -> Response:
+    logger.error("An operation of the API broke", exc_info=error)
+    got_request_exception.send(sender=None, request=context.get("request"))
+    return Response({"exception_message": "Internal Server Error"}, status=500)

@@ -1,0 +1,163 @@
+"""Operations: one class for each, a pydantic model in and a described value out, bound to paths by `endpoint`.
+
+An operation's `perform` says by its signature what it takes: `body` and `query` are models, everything else stands in
+the path. The same signature makes the OpenAPI document.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any, ClassVar, get_type_hints
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from orchestration.api.errors import InvalidRequest, Refused, complaint, complaints_of
+from orchestration.api.rendering import BrowserNegotiation, renderers
+from orion_site.accounts.permissions import Action
+
+OLDEST_API = (0, 8, 0)
+
+
+class Operation(APIView):
+    """One operation of the API. Subclasses declare, and define `perform`."""
+
+    method: ClassVar[str]
+    action_required: ClassVar[Action | None] = None
+    answers: ClassVar[Mapping[int, Any]]
+    """The type of the answer's content by status, the usual one first; None for no content."""
+    orchestrates: ClassVar[bool] = False
+    """Whether a missing run is told in the words of the rules instead of a plain detail."""
+
+    # The other operations on the same path, for the Allow header and the browsable page.
+    siblings: tuple[type[Operation], ...] = ()
+    perform: ClassVar[Callable[..., Any]]
+    content_negotiation_class = BrowserNegotiation
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "method" in cls.__dict__:
+            setattr(cls, cls.method.lower(), cls._respond)
+            cls.http_method_names = [cls.method.lower(), *(["head"] if cls.method == "GET" else [])]
+
+    def get_renderers(self) -> list[Any]:
+        return [renderer() for renderer in renderers()]
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if version := request.META.get("HTTP_X_PREFECT_API_VERSION"):
+            refuse_old_client(version)
+
+    def _respond(self, request: Request, **path: str) -> Response:
+        answer = self.perform(**arguments_of(type(self)).read(request, path))
+        return answer if isinstance(answer, Response) else Response(answer, status=next(iter(self.answers)))
+
+    def _allowed_methods(self) -> list[str]:
+        return [operation.method for operation in self.siblings or (type(self),)]
+
+    def get_view_name(self) -> str:
+        return title_of(type(self))
+
+
+def title_of(operation: type[Operation]) -> str:
+    """The class's name as words: ReadFlowRun becomes "Read flow run"."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", operation.__name__).capitalize()
+
+
+def endpoint(*operations: type[Operation]) -> Callable[..., HttpResponseBase]:
+    """The view of one path: each of its methods is an operation."""
+    views = {operation.method: operation.as_view(siblings=operations) for operation in operations}
+    otherwise = views[operations[0].method]
+    if "GET" in views:
+        views["HEAD"] = views["GET"]
+
+    def view(request: HttpRequest, **path: str) -> HttpResponseBase:
+        return views.get(request.method or "", otherwise)(request, **path)
+
+    view.csrf_exempt = True  # type: ignore[attr-defined]  # programs have no cookies; the guard looks at Origin instead
+    view.operations = operations  # type: ignore[attr-defined]
+    return view
+
+
+@lru_cache(maxsize=32)
+def refuse_old_client(version: str) -> None:
+    """Clients say which API they were written for; those before 0.8 expect another one."""
+    if not re.fullmatch(r"\d{1,9}\.\d{1,9}\.\d{1,9}", version):
+        raise Refused(f"Invalid X-PREFECT-API-VERSION header format: {version[:100]!r}. Use three numbers: 0.8.4.", 400)
+    if tuple(int(part) for part in version.split(".")) < OLDEST_API:
+        oldest = ".".join(map(str, OLDEST_API))
+        raise Refused(f"The client was written for API {version}, and this server answers from {oldest} on.", 400)
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What an operation takes, from its signature."""
+
+    path: Mapping[str, TypeAdapter[Any]]
+    body: TypeAdapter[Any] | None
+    body_optional: bool
+    query: type[BaseModel] | None
+
+    def read(self, request: Request, path: Mapping[str, str]) -> dict[str, Any]:
+        arguments = {name: _read_path(adapter, path[name], name) for name, adapter in self.path.items()}
+        if self.query is not None:
+            arguments["query"] = _read_query(self.query, request)
+        if self.body is not None:
+            arguments["body"] = _read_body(self.body, request.data, self.body_optional)
+        return arguments
+
+
+@cache
+def arguments_of(operation: type[Operation]) -> Arguments:
+    hints = get_type_hints(operation.perform, include_extras=True)
+    parameters = inspect.signature(operation.perform).parameters
+    body = hints.get("body")
+    return Arguments(
+        path={name: TypeAdapter(hints[name]) for name in parameters if name not in {"self", "body", "query"}},
+        body=TypeAdapter(body) if body is not None else None,
+        body_optional=body is not None and parameters["body"].default is not inspect.Parameter.empty,
+        query=hints.get("query"),
+    )
+
+
+def _read_path(adapter: TypeAdapter[Any], value: str, name: str) -> Any:
+    _refuse_nul(value, "path", name)
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        raise InvalidRequest(complaints_of(error, "path", name)) from None
+
+
+def _read_query(query: type[BaseModel], request: Request) -> Any:
+    for name, value in request.GET.items():
+        _refuse_nul(value, "query", name)
+    try:
+        return query.model_validate(request.GET.dict())
+    except ValidationError as error:
+        raise InvalidRequest(complaints_of(error, "query")) from None
+
+
+def _read_body(adapter: TypeAdapter[Any], body: Any, optional: bool) -> Any:
+    # Without a body DRF gives an empty dictionary, or form fields.
+    raw = body if isinstance(body, bytes) else b""
+    if not raw.strip():
+        raw = b"{}" if optional else b"null"
+    elif optional and raw.strip() == b"null":
+        raw = b"{}"
+    try:
+        return adapter.validate_json(raw)
+    except ValidationError as error:
+        raise InvalidRequest(complaints_of(error, "body"), raw) from None
+
+
+def _refuse_nul(value: str, *place: str) -> None:
+    if "\x00" in value:
+        raise InvalidRequest([complaint([*place], "Text must not contain the character NUL", "nul_character")])

@@ -1,0 +1,32 @@
+"""Pages of lists: how many rows, and from which on."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeVar
+
+from django.conf import settings
+from django.db.models import Model, QuerySet
+from pydantic import Field
+
+from orchestration.api.errors import Refused
+from orchestration.wire import Wire
+
+# Farther than this nobody turns pages; the databases count in 64 bits.
+FARTHEST = 2**62
+Row = TypeVar("Row", bound=Model)
+
+
+class Page(Wire):
+    """The part of a filter request that says which rows of the result are wanted."""
+
+    limit: int | None = None
+    offset: Annotated[int, Field(ge=0, le=FARTHEST)] = 0
+
+
+def rows_of(rows: QuerySet[Row, Row], page: Page) -> list[Row]:
+    limit = settings.ORION_API_DEFAULT_LIMIT
+    if page.limit is not None:
+        if not 0 <= page.limit <= limit:
+            raise Refused(f"Invalid limit: must be less than or equal to {limit}.")
+        limit = page.limit
+    return list(rows[page.offset : page.offset + limit]) if limit else []

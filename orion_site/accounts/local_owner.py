@@ -1,0 +1,57 @@
+"""The operator of a server without users: a person on this machine is its owner, in the admin too.
+
+The owner is a row like any user, so that the admin's own log has somebody to name, but nobody can sign in as it: it
+has no password, and no session is opened. Each request is looked at anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import ip_address
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.functional import SimpleLazyObject
+
+OWNER_NAME = "local-owner"
+LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
+# Whoever comes through a proxy may come from anywhere, whatever address the proxy has.
+FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_X_REAL_IP")
+
+
+class LocalOwnerMiddleware:
+    """Below the admin's address, let requests from this machine act as the local owner."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path.startswith(reverse("admin:index")) and is_from_this_machine(request):
+            request.user = SimpleLazyObject(local_owner)
+        return self._get_response(request)
+
+
+def is_from_this_machine(request: HttpRequest) -> bool:
+    """Asked by a loopback address, for a loopback name, and not by way of a proxy."""
+    if any(header in request.META for header in FORWARDED):
+        return False
+    return _host_name(request.get_host()) in LOOPBACK_HOSTS and _is_loopback(request.META.get("REMOTE_ADDR", ""))
+
+
+def local_owner() -> AbstractBaseUser:
+    users = get_user_model()
+    owner = users.objects.filter(username=OWNER_NAME).first()
+    return owner or users.objects.create_superuser(OWNER_NAME)
+
+
+def _host_name(host: str) -> str:
+    return host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,75 @@
+"""The one place that says who may do what. What declares no action is denied to everybody.
+
+Entrances declare actions; this module knows actors. Until users exist there is one actor, the local owner, who may do
+everything: the guard lets nobody else in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import wraps
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponseBase
+from rest_framework.permissions import BasePermission
+
+
+class Action(StrEnum):
+    """What can be asked of Orion, as far as rights are concerned."""
+
+    PROBE = "probe"  # is the server there, and which version is it
+    READ_RUNS = "runs.read"
+    REPORT_RUNS = "runs.report"  # what a running flow says about itself: creations, transitions, logs, artifacts
+    CHANGE_RUNS = "runs.change"  # what a person does to runs: cancel, resume, rename, delete
+    READ_LIMITS = "limits.read"
+    CHANGE_LIMITS = "limits.change"
+    READ_SETTINGS = "settings.read"
+    OPERATE = "operate"  # the admin
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asks."""
+
+    name: str
+    actions: frozenset[Action]
+
+
+LOCAL_OWNER = Actor("local owner", frozenset(Action))
+
+
+def actor_of(request: HttpRequest) -> Actor:
+    """The guard let the request in, so it comes from this machine: from its owner."""
+    return LOCAL_OWNER
+
+
+def may(actor: Actor, action: Action | None) -> bool:
+    return action is not None and action in actor.actions
+
+
+class DenyUndeclared(BasePermission):
+    """DRF's question, answered by the action that the operation declares; without one the answer is no."""
+
+    message = "This operation is not allowed to you."
+
+    def has_permission(self, request: Any, view: Any) -> bool:
+        return may(actor_of(request), getattr(view, "action_required", None))
+
+
+def requires(action: Action) -> Callable[[Callable[..., HttpResponseBase]], Callable[..., HttpResponseBase]]:
+    """Declare the action of a plain Django view: `@requires(Action.READ_RUNS)`."""
+
+    def declare(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if not may(actor_of(request), action):
+                raise PermissionDenied(DenyUndeclared.message)
+            return view(request, *args, **kwargs)
+
+        guarded.action_required = action  # type: ignore[attr-defined]
+        return guarded
+
+    return declare

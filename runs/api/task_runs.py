@@ -1,0 +1,81 @@
+"""Task runs: created once per call of a task, read, renamed, deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from django.utils import timezone
+from rest_framework.response import Response
+
+from orchestration.api.errors import Missing
+from orchestration.api.operations import Operation
+from orchestration.api.states import proposed_state
+from orchestration.core.states import State, StateType
+from orion_site.accounts.permissions import Action
+from runs.api.schemas.task_runs import TaskRunCreate, TaskRunOut, TaskRunUpdate, new_task_run, task_run_out
+from runs.models import TaskRun
+from runs.selectors.states import current_task_run_states
+from runs.services.task_runs import create_task_run, delete_task_run, update_task_run
+
+PENDING = State(type=StateType.PENDING)
+
+
+class CreateTaskRun(Operation):
+    """Create a task run. One call of a task in a flow run is stored once: a repeat returns it as it is now."""
+
+    method = "POST"
+    action_required = Action.REPORT_RUNS
+    answers = {201: TaskRunOut, 200: TaskRunOut}
+
+    def perform(self, body: TaskRunCreate) -> Response:
+        now = timezone.now()
+        state = proposed_state(body.state, keep_identity=False) if body.state else PENDING
+        run, created = create_task_run(new=new_task_run(body), run_id=body.id, state=state, now=now)
+        return Response(task_runs_out([run], now)[0], status=201 if created else 200)
+
+
+class ReadTaskRun(Operation):
+    """Read a task run with its current state."""
+
+    method = "GET"
+    action_required = Action.READ_RUNS
+    answers = {200: TaskRunOut}
+
+    def perform(self, id: UUID) -> TaskRunOut:
+        run = TaskRun.objects.filter(pk=id).first()
+        if run is None:
+            raise Missing("Task run")
+        return task_runs_out([run], timezone.now())[0]
+
+
+class UpdateTaskRun(Operation):
+    """Rename a task run."""
+
+    method = "PATCH"
+    action_required = Action.REPORT_RUNS
+    answers = {204: None}
+
+    def perform(self, id: UUID, body: TaskRunUpdate) -> None:
+        if body.name is not None:
+            update_task_run(run_id=id, name=body.name, now=timezone.now())
+        elif not TaskRun.objects.filter(pk=id).exists():
+            raise Missing("Task run")
+
+
+class DeleteTaskRun(Operation):
+    """Delete a task run with its states."""
+
+    method = "DELETE"
+    action_required = Action.CHANGE_RUNS
+    answers = {204: None}
+
+    def perform(self, id: UUID) -> None:
+        delete_task_run(run_id=id)
+
+
+def task_runs_out(runs: Sequence[TaskRun], now: datetime) -> list[TaskRunOut]:
+    """A page of runs: one query for all their states."""
+    states = current_task_run_states(runs)
+    return [task_run_out(run, states.get(run.state_id), now) for run in runs]
