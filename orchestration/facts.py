@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
@@ -74,16 +74,14 @@ def slots_taken(limit_ids: Sequence[UUID], but_by: UUID) -> dict[UUID, int]:
     return dict(slots.values_list("limit_id").annotate(Count("pk")).order_by())
 
 
-def cached_states(cache_keys: Sequence[str], now: datetime) -> dict[str, State]:
-    """For each key the newest state that may still be reused."""
+def cached_states(cache_keys: Iterable[str], now: datetime) -> dict[str, State]:
+    """For each key the state that may still be reused."""
     by_column = {indexed_key(key): key for key in cache_keys}
-    entries = (
-        CacheEntry.objects.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now), cache_key__in=by_column)
-        .select_related("task_run_state__task_run")
-        .only("cache_key", "task_run_state", "task_run_state__task_run__flow_run")
-        .order_by("pk")
-    )
-    return {by_column[entry.cache_key]: state_of_entry(entry) for entry in entries}
+    entries = CacheEntry.objects.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now), cache_key__in=by_column)
+    return {
+        by_column[entry.cache_key]: state_of_entry(entry)
+        for entry in entries.select_related("task_run_state__task_run")
+    }
 
 
 def state_of_entry(entry: CacheEntry) -> State:

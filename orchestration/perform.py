@@ -29,8 +29,11 @@ def release_slots(effect: ReleaseSlots, stored: StoredRun) -> None:
 
 
 def remember_result(effect: RememberResult, state_id: UUID, now: datetime) -> None:
-    CacheEntry.objects.create(
-        cache_key=indexed_key(effect.cache_key), expires_at=effect.expires_at, task_run_state_id=state_id, created=now
+    columns = {"expires_at": effect.expires_at, "task_run_state_id": state_id, "created": now}
+    entry = CacheEntry(cache_key=indexed_key(effect.cache_key), **columns)
+    # The newest result wins, in one statement: two runs with one key may finish together.
+    CacheEntry.objects.bulk_create(
+        [entry], update_conflicts=True, unique_fields=["cache_key"], update_fields=list(columns)
     )
 
 

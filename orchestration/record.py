@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.db import OperationalError, connection
 
-from orchestration.columns import details_text, json_text, policy_text, spelling, stored_data
+from orchestration.columns import Spelling, details_text, json_text, policy_text, spelling, stored_data
 from orchestration.core.decide import Decision, Judgement
 from orchestration.core.runs import Run
 from orchestration.core.states import State
@@ -33,6 +33,7 @@ def next_timestamp(state: State | None, now: datetime) -> datetime:
 
 
 def state_row(
+    spell: Spelling,
     run_id: UUID,
     state: State,
     *,
@@ -45,7 +46,6 @@ def state_row(
     author: str | None,
 ) -> tuple[Any, ...]:
     """The columns of STATE_COLUMNS and then the run's id."""
-    spell = spelling()
     assert state.id is not None
     assert state.timestamp is not None
     return (

@@ -10,7 +10,7 @@ from datetime import datetime
 from uuid import UUID
 
 from orchestration import announce, perform
-from orchestration.columns import with_own_ids
+from orchestration.columns import spelling, with_own_ids
 from orchestration.core.bookkeeping import settle
 from orchestration.core.decide import Decision, Judgement, Policy, Transition, decide
 from orchestration.core.effects import (
@@ -142,6 +142,7 @@ def _write(tables: Tables, stored: StoredRun, decision: Decision, proposal: Prop
         details=with_own_ids(decision.state.details, *own_ids(stored.run)),
     )
     row = state_row(
+        spelling(),
         stored.run.id,
         state,
         seq=stored.seq + 1,

@@ -86,17 +86,17 @@ def lock(tables: Tables, run_ids: Sequence[UUID]) -> None:
     """Hold these runs until the end of the transaction, in the order of their ids. SQLite holds the whole file already."""
     if connection.vendor == "postgresql" and run_ids:
         # A statement of its own: joined rows would be those from before the wait for the lock.
-        _fetch(f"SELECT id FROM {tables.runs} WHERE id IN ", sorted(run_ids), " ORDER BY id FOR NO KEY UPDATE")
+        fetch(f"SELECT id FROM {tables.runs} WHERE id IN ", sorted(run_ids), " ORDER BY id FOR NO KEY UPDATE")
 
 
 def read_flow_runs(run_ids: Sequence[UUID]) -> dict[UUID, StoredRun]:
     spell = spelling()
-    return {stored.run.id: stored for row in _fetch(_SELECT_FLOW_RUNS, run_ids) if (stored := _flow_run(row, spell))}
+    return {stored.run.id: stored for row in fetch(_SELECT_FLOW_RUNS, run_ids) if (stored := _flow_run(row, spell))}
 
 
 def read_task_runs(run_ids: Sequence[UUID]) -> dict[UUID, StoredRun]:
     spell = spelling()
-    return {stored.run.id: stored for row in _fetch(_SELECT_TASK_RUNS, run_ids) if (stored := _task_run(row, spell))}
+    return {stored.run.id: stored for row in fetch(_SELECT_TASK_RUNS, run_ids) if (stored := _task_run(row, spell))}
 
 
 def locked_run(tables: Tables, run_id: UUID) -> StoredRun:
@@ -107,7 +107,7 @@ def locked_run(tables: Tables, run_id: UUID) -> StoredRun:
     return found[run_id]
 
 
-def _fetch(select: str, ids: Sequence[UUID], rest: str = "") -> list[tuple[Any, ...]]:
+def fetch(select: str, ids: Sequence[UUID], rest: str = "") -> list[tuple[Any, ...]]:
     if not ids:
         return []
     spell = spelling().uuid
@@ -222,7 +222,7 @@ def read_states(tables: Tables, ids: Sequence[UUID], flow_run_ids: dict[UUID, UU
     select = f"SELECT {_STATE}, {tables.run_column} FROM {tables.states} WHERE "
     found = {}
     for column, place in (("id", 0), ("proposal_id", 9)):
-        for row in _fetch(f"{select}{column} IN ", ids):
+        for row in fetch(f"{select}{column} IN ", ids):
             found[spell.read_uuid(row[place])] = _stored_state(tables, row, spell, flow_run_ids)
     return found
 

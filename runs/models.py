@@ -242,7 +242,7 @@ class TaskRunState(StateRow):
 
 
 class CacheEntry(models.Model):
-    """A finished task run state that runs with the same cache key may reuse until it expires."""
+    """The newest finished task run state with this cache key; runs with the same key may reuse it until it expires."""
 
     # Long keys are stored as their hash: an index of PostgreSQL takes no more than 2,700 bytes.
     cache_key = models.CharField(max_length=255)
@@ -251,10 +251,8 @@ class CacheEntry(models.Model):
     created = models.DateTimeField(default=timezone.now)
 
     class Meta:
-        indexes = [
-            # Retrieval: the newest entry with this key.
-            models.Index(fields=["cache_key", "-id"], name="cache_entry_newest"),
-        ]
+        # One row per key: the table grows with the keys, not with the runs that met them.
+        constraints = [models.UniqueConstraint(fields=["cache_key"], name="one_cache_entry_per_key")]
 
     def __str__(self) -> str:
         return self.cache_key

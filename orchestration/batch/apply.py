@@ -1,0 +1,249 @@
+"""The loop over the items of a batch: each is judged by the rules on top of what the items before it did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError
+
+from orchestration import announce
+from orchestration.batch.facts import BatchFacts
+from orchestration.batch.items import BatchOutcome, ItemOutcome, TaskRunTransition
+from orchestration.batch.loading import Loaded, MovingRun, key_of, load
+from orchestration.batch.writing import write
+from orchestration.columns import json_text, policy_from, spelling, with_own_ids
+from orchestration.core.bookkeeping import settle
+from orchestration.core.decide import Decision, Policy, Transition, decide
+from orchestration.core.policies import CORE_TASK, MINIMAL_TASK
+from orchestration.core.runs import Run
+from orchestration.core.states import NO_DETAILS, State, StateType
+from orchestration.core.verdicts import ACCEPT, Accept
+from orchestration.errors import DomainError, FlowRunNotFound, RunLost, StateIdTaken, TaskRunNotFound
+from orchestration.record import refusal_text, state_row, verdict_name
+from orchestration.services import Outcome, with_scheduled_time
+from orchestration.stored import NewTaskRun, StoredRun
+from orchestration.transactions import repeated_on_conflict, write_transaction
+from runs.ids import uuid7
+
+_TICK = timedelta(microseconds=1)
+# Clocks that differ by less are taken to agree: the difference may as well be the way of the message.
+_SAME_CLOCK = timedelta(seconds=1)
+_ORDERS = {StateType.CANCELLING: "cancel", StateType.CANCELLED: "cancel", StateType.PAUSED: "pause"}
+
+
+@repeated_on_conflict
+def apply_task_run_transitions(
+    *,
+    items: Sequence[TaskRunTransition],
+    now: datetime,
+    sent_at: datetime | None,
+    epochs: Mapping[UUID, int] | None = None,
+) -> BatchOutcome:
+    """Apply the items in their order, each by the same rules as if it came alone, in one transaction.
+
+    A bad item is answered with its error and changes nothing; the others go on.
+    """
+    try:
+        with write_transaction():
+            return _Batch(items, now, sent_at, epochs or {}, every_state=False).apply()
+    except IntegrityError:
+        # A state id that belongs to another run, or a run that somebody else made just now: look closer, once.
+        with write_transaction():
+            return _Batch(items, now, sent_at, epochs or {}, every_state=True).apply()
+
+
+class _Batch:
+    def __init__(
+        self,
+        items: Sequence[TaskRunTransition],
+        now: datetime,
+        sent_at: datetime | None,
+        epochs: Mapping[UUID, int],
+        *,
+        every_state: bool,
+    ) -> None:
+        self._items = items
+        self._now = now
+        self._offset = _clock_offset(now, sent_at)
+        self._epochs = epochs
+        self._loaded: Loaded = load(items, epochs, every_state=every_state)
+        self._facts = BatchFacts(items, self._loaded, now)
+        self._spell = spelling()
+        self._state_rows: list[tuple[Any, ...]] = []
+        self._answers: dict[UUID, tuple[UUID, Outcome]] = {}
+        self._flow_runs: set[UUID] = set()
+
+    def apply(self) -> BatchOutcome:
+        outcomes = tuple([self._item(item) for item in self._items])
+        write(self._loaded.runs.values(), self._state_rows, self._facts, self._now)
+        moved = [m for m in self._loaded.runs.values() if m.touched and m.state is not None]
+        announce.runs_changed(("task-run", m.run.id, m.state.type.value) for m in moved if m.state)
+        return BatchOutcome(outcomes, self._orders())
+
+    def _item(self, item: TaskRunTransition) -> ItemOutcome:
+        try:
+            return self._applied(item)
+        except DomainError as error:
+            return ItemOutcome(item.task_run_id, None, error, False)
+
+    def _applied(self, item: TaskRunTransition) -> ItemOutcome:
+        moving = self._find(item)
+        created = moving is None
+        if moving is None:
+            moving = self._make(item)
+        else:
+            self._let_in(moving.run)
+        proposed = item.proposed
+        if proposed is None:
+            return ItemOutcome(moving.run.id, None, None, created)
+        outcome = self._answer_given_before(moving, proposed.id)
+        if outcome is None and item.create is not None and not created:
+            # The call was made before: its run is given as it is, and its first state is not set again.
+            outcome = Outcome(ACCEPT, moving.state, False, ())
+        if outcome is None:
+            outcome = self._propose(moving, proposed, MINIMAL_TASK if item.force or created else CORE_TASK)
+            if proposed.id:
+                self._answers[proposed.id] = (moving.run.id, outcome)
+        return ItemOutcome(moving.run.id, outcome, None, created)
+
+    def _find(self, item: TaskRunTransition) -> MovingRun | None:
+        loaded = self._loaded
+        run_id = loaded.aliases.get(item.task_run_id, item.task_run_id)
+        if moving := loaded.runs.get(run_id):
+            return moving
+        if item.create is None:
+            raise TaskRunNotFound(id=item.task_run_id)
+        known = loaded.by_key.get(key_of(item.create)) if item.create.flow_run_id else None
+        if known is None:
+            return None
+        loaded.aliases[item.task_run_id] = known
+        return loaded.runs[known]
+
+    def _make(self, item: TaskRunTransition) -> MovingRun:
+        new = item.create
+        assert new is not None
+        flow_run_id = new.flow_run_id
+        if flow_run_id is not None and flow_run_id not in self._loaded.parents:
+            raise FlowRunNotFound(id=flow_run_id)
+        policy = json_text(new.empirical_policy) if new.empirical_policy else "{}"
+        run = Run(
+            id=item.task_run_id,
+            kind="task-run",
+            policy=policy_from(policy),
+            tags=tuple(new.tags),
+            flow_run_id=flow_run_id,
+        )
+        epoch = self._loaded.epochs.get(flow_run_id, 0) if flow_run_id else 0
+        moving = MovingRun.of(StoredRun(run, None, 0, policy, False, epoch), new)
+        self._let_in(run)
+        moving.touched = True
+        self._loaded.runs[run.id] = moving
+        if flow_run_id:
+            self._loaded.by_key[key_of(new)] = run.id
+        return moving
+
+    def _let_in(self, run: Run) -> None:
+        """Raise RunLost for what an attempt sends whose flow run was given to another one."""
+        flow_run_id = run.flow_run_id
+        if flow_run_id is None:
+            return
+        self._flow_runs.add(flow_run_id)
+        claimed = self._epochs.get(flow_run_id)
+        if claimed is not None and claimed != (current := self._loaded.epochs.get(flow_run_id)):
+            raise RunLost(id=flow_run_id, epoch=claimed, current=current)
+
+    def _answer_given_before(self, moving: MovingRun, proposal_id: UUID | None) -> Outcome | None:
+        if proposal_id is None:
+            return None
+        if answered := self._answers.get(proposal_id):
+            run_id, outcome = answered
+        elif given := self._loaded.states.get(proposal_id):
+            run_id, outcome = given.run_id, Outcome(given.verdict, given.state, True, given.trail)
+        else:
+            return None
+        if run_id != moving.run.id:
+            raise StateIdTaken(id=proposal_id)
+        return outcome
+
+    def _propose(self, moving: MovingRun, proposed: State, policy: Policy) -> Outcome:
+        if proposed.type is StateType.SCHEDULED:
+            proposed = with_scheduled_time(proposed, self._now)
+        concerned = _concerned(policy, moving.state.type if moving.state else None, proposed.type)
+        self._facts.about(moving)
+        decision = decide(Transition(moving.run, moving.state, proposed), concerned, self._facts)
+        moving.touched = True
+        if decision.state is None:
+            moving.refusal = refusal_text(decision, proposed, self._now)
+            return Outcome(decision.verdict, moving.state, False, decision.trail)
+        state = self._write(moving, decision, proposed)
+        if decision.effects:
+            self._facts.perform(decision.effects, moving, state)
+        return Outcome(decision.verdict, state, True, decision.trail)
+
+    def _write(self, moving: MovingRun, decision: Decision, proposed: State) -> State:
+        decided = decision.state
+        assert decided is not None
+        accepted = isinstance(decision.verdict, Accept)
+        at = self._timestamp(proposed.timestamp, moving.state)
+        details = decided.details
+        state = State(
+            id=(proposed.id if accepted else None) or uuid7(),
+            type=decided.type,
+            name=decided.name,
+            message=decided.message,
+            data=decided.data,
+            timestamp=at,
+            details=moving.own_details
+            if details is NO_DETAILS
+            else with_own_ids(details, moving.run.flow_run_id, moving.run.id),
+        )
+        moving.run = settle(decision.run, moving.state, state)
+        moving.state, moving.seq, moving.refusal = state, moving.seq + 1, None
+        row = state_row(
+            self._spell,
+            moving.run.id,
+            state,
+            seq=moving.seq,
+            trail=decision.trail,
+            verdict=verdict_name(decision),
+            proposal_id=None if accepted else proposed.id,
+            client_timestamp=proposed.timestamp if proposed.timestamp != at else None,
+            epoch=moving.stored.epoch,
+            author=None,
+        )
+        self._state_rows.append(row)
+        return state
+
+    def _timestamp(self, said: datetime | None, current: State | None) -> datetime:
+        """The client's time by our clock: not in the future, and after the state before."""
+        at = self._now if said is None else min(said.astimezone(UTC) + self._offset, self._now)
+        if current is not None and current.timestamp is not None and at <= current.timestamp:
+            return current.timestamp + _TICK
+        return at
+
+    def _orders(self) -> dict[UUID, str]:
+        orders = {}
+        for flow_run_id in self._flow_runs:
+            parent = self._loaded.parents.get(flow_run_id)
+            claimed = self._epochs.get(flow_run_id)
+            if claimed is not None and claimed != self._loaded.epochs.get(flow_run_id):
+                orders[flow_run_id] = "lost"
+            elif parent and parent.state and parent.state.type in _ORDERS:
+                orders[flow_run_id] = _ORDERS[parent.state.type]
+        return orders
+
+
+def _clock_offset(now: datetime, sent_at: datetime | None) -> timedelta:
+    if sent_at is None or abs(now - sent_at) <= _SAME_CLOCK:
+        return timedelta()
+    return now - sent_at
+
+
+@lru_cache(maxsize=512)
+def _concerned(policy: Policy, initial: StateType | None, proposed: StateType) -> Policy:
+    """The rules that `decide` will ask anyhow; most pairs concern few of them, and a batch meets few pairs."""
+    return tuple(rule for rule in policy if initial in rule.leaving and proposed in rule.entering)
