@@ -44,8 +44,9 @@ def state_row(
     client_timestamp: datetime | None,
     epoch: int,
     author: str | None,
+    details: str | None = None,
 ) -> tuple[Any, ...]:
-    """The columns of STATE_COLUMNS and then the run's id."""
+    """The columns of STATE_COLUMNS and then the run's id. `details` is their text, for a caller who knows it."""
     assert state.id is not None
     assert state.timestamp is not None
     return (
@@ -56,7 +57,7 @@ def state_row(
         spell.moment(state.timestamp),
         state.message,
         stored_data(state.data),
-        details_text(state.details),
+        details_text(state.details) if details is None else details,
         trail_text(trail),
         verdict,
         spell.uuid(proposal_id) if proposal_id else None,

@@ -112,9 +112,10 @@ class _Batch:
 
     def _find(self, item: TaskRunTransition) -> MovingRun | None:
         loaded = self._loaded
-        run_id = loaded.aliases.get(item.task_run_id, item.task_run_id)
-        if moving := loaded.runs.get(run_id):
+        if moving := loaded.runs.get(item.task_run_id):
             return moving
+        if alias := loaded.aliases.get(item.task_run_id):
+            return loaded.runs[alias]
         if item.create is None:
             raise TaskRunNotFound(id=item.task_run_id)
         known = loaded.by_key.get(key_of(item.create)) if item.create.flow_run_id else None
@@ -214,6 +215,8 @@ class _Batch:
             client_timestamp=proposed.timestamp if proposed.timestamp != at else None,
             epoch=moving.stored.epoch,
             author=None,
+            # Most states say nothing beyond whose they are.
+            details="{}" if state.details is moving.own_details else None,
         )
         self._state_rows.append(row)
         return state
