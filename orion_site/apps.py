@@ -7,3 +7,16 @@ from django.contrib.admin.apps import AdminConfig
 
 class OrionAdminConfig(AdminConfig):
     default_site = "orion_site.admin_site.OrionAdminSite"
+
+    def ready(self) -> None:
+        super().ready()
+        self._leave_out_users()
+
+    def _leave_out_users(self) -> None:
+        # There is one local owner who signs in nowhere; forms for users and groups would promise what does not exist.
+        from django.contrib import admin
+        from django.contrib.auth.models import Group, User
+
+        for model in (User, Group):
+            if admin.site.is_registered(model):
+                admin.site.unregister(model)

@@ -1,4 +1,4 @@
-"""Lanes: the bounded, persistent threads on which Django answers, so that a request neither makes a thread nor a connection.
+"""Lanes: the bounded, persistent threads on which Django answers; a request makes neither a thread nor a connection.
 
 Transitions have a lane of their own: however many pages are being read, a run can report what it did.
 """

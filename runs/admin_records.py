@@ -1,0 +1,52 @@
+"""What the admin's pages share: records that only the rules write, forms that write what was changed, and bounded counts."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.db.models import Model
+from django.forms import ModelForm
+from django.http import HttpRequest
+from django.utils.functional import cached_property
+
+COUNT_CAP = 10_000
+
+
+class CappedPaginator(Paginator):
+    """Counts so far and no further: the admin's own pages would count the whole table each time."""
+
+    @cached_property
+    def count(self) -> int:
+        return self.object_list.order_by()[:COUNT_CAP].count()
+
+
+class BoundedAdmin(admin.ModelAdmin):
+    """A list whose cost does not grow with its table."""
+
+    show_full_result_count = False
+    paginator = CappedPaginator
+    list_per_page = 50
+    list_max_show_all = 50
+
+
+class RecordAdmin(BoundedAdmin):
+    """Rows that services write and people read."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+class SettingAdmin(BoundedAdmin):
+    """Rows that people may change. Only the changed columns are written: the rest may have moved on meanwhile."""
+
+    def save_model(self, request: HttpRequest, obj: Model, form: ModelForm, change: bool) -> None:
+        if change:
+            obj.save(update_fields=[*form.changed_data, "updated"])
+        else:
+            obj.save()

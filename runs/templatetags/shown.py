@@ -1,0 +1,53 @@
+"""Small words of the pages: values as JSON, rules as words, tasks as a bar."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from django import template
+
+register = template.Library()
+
+# A page is for reading; the API gives the whole value.
+LONGEST_VALUE = 20_000
+LEVELS = ((50, "critical"), (40, "error"), (30, "warning"), (20, "info"), (0, "debug"))
+
+
+@register.filter
+def as_json(value: Any) -> str:
+    """Indented JSON, cut where it is longer than anybody reads."""
+    text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+    if len(text) <= LONGEST_VALUE:
+        return text
+    return f"{text[:LONGEST_VALUE]}\n… {len(text) - LONGEST_VALUE} characters more; the API has the whole value."
+
+
+@register.filter
+def rule_words(name: str) -> str:
+    """`WaitForScheduledTime` as `Wait for scheduled time`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).capitalize()
+
+
+@register.filter
+def level_name(level: int) -> str:
+    return next(name for floor, name in LEVELS if level >= floor)
+
+
+@register.filter
+def lookup(mapping: dict[Any, Any], key: Any) -> Any:
+    """A value by its key; keys of run ids may be UUIDs or their text."""
+    found = mapping.get(key)
+    return found if found is not None else mapping.get(str(key), "")
+
+
+@register.filter
+def spoke(trail: list[list[str]]) -> list[list[str]]:
+    """The judgements that were more than a silent yes."""
+    return [line for line in trail if line[1] != "accept" or line[2]]
+
+
+@register.filter
+def silent(trail: list[list[str]]) -> list[list[str]]:
+    return [line for line in trail if line[1] == "accept" and not line[2]]

@@ -1,0 +1,73 @@
+"""Moments and periods as people read them. Every moment names its zone, and keeps the exact one for machines."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+register = template.Library()
+
+UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
+
+
+@register.filter
+def period(value: timedelta | float | None) -> str:
+    """`310 ms`, `4.2 s`, `4m 12s`, `2d 3h`: two units at most."""
+    if value is None:
+        return ""
+    seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms" if seconds > 0 else "0 s"
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return _two_units(int(seconds))
+
+
+def _two_units(seconds: int) -> str:
+    parts = []
+    for letter, size in UNITS:
+        amount, seconds = divmod(seconds, size)
+        if amount or parts:
+            parts.append(f"{amount}{letter}")
+    return " ".join(part for part in parts[:2] if not part.startswith("0"))
+
+
+@register.filter
+def moment(value: datetime | None) -> SafeString | str:
+    """Date and time to the second, in UTC."""
+    if value is None:
+        return ""
+    return _time(value, f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC")
+
+
+@register.filter
+def ago(value: datetime | None) -> SafeString | str:
+    """How long ago, or in how long; the exact moment is in the title."""
+    if value is None:
+        return ""
+    seconds = (timezone.now() - value).total_seconds()
+    rough = coarse(abs(seconds))
+    return _time(value, "just now" if rough == "0s" else f"{rough} ago" if seconds >= 0 else f"in {rough}")
+
+
+def coarse(seconds: float) -> str:
+    """One unit, rounded down: `3h`."""
+    for letter, size in UNITS:
+        if seconds >= size:
+            return f"{int(seconds // size)}{letter}"
+    return "0s"
+
+
+@register.filter
+def clock(value: datetime) -> str:
+    """Time of day to the millisecond, as in a log."""
+    return f"{value:%H:%M:%S}.{value.microsecond // 1000:03d}"
+
+
+def _time(value: datetime, text: str) -> SafeString:
+    exact = f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return format_html('<time datetime="{}" title="{}">{}</time>', value.isoformat(), exact, text)
