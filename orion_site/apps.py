@@ -10,6 +10,8 @@ class OrionAdminConfig(AdminConfig):
 
     def ready(self) -> None:
         super().ready()
+        from orion_site import checks  # noqa: F401 (registers itself)
+
         self._leave_out_users()
 
     def _leave_out_users(self) -> None:

@@ -1,4 +1,4 @@
-"""Headers that every answer carries: nothing is loaded from elsewhere, framed, guessed at or kept stale."""
+"""Headers of pages: nothing is loaded from elsewhere, framed or kept stale. The guard adds what every answer carries."""
 
 from __future__ import annotations
 
@@ -18,11 +18,7 @@ POLICY = "; ".join(
 )
 HEADERS = {
     "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-cache",
 }
 

@@ -109,7 +109,7 @@ LOGGING = {
 }
 
 # What Orion itself reads.
-# Threads of each lane of the server. SQLite has one writer and Python one interpreter lock: more threads only take turns.
+# Threads of each lane. SQLite has one writer and Python one interpreter lock: more threads only take turns.
 ORION_SERVER_THREADS = env_int("ORION_SERVER_THREADS", 4, minimum=1)
 ORION_SERVER_MAX_IN_FLIGHT = env_int("ORION_SERVER_MAX_IN_FLIGHT", 64, minimum=1)
 ORION_API_DEFAULT_LIMIT = env_int("ORION_API_DEFAULT_LIMIT", 200, minimum=1)

@@ -1,4 +1,4 @@
-"""What the admin's pages share: records that only the rules write, forms that write what was changed, and bounded counts."""
+"""What the admin's pages share: records for reading, forms that write what was changed, and bounded counts."""
 
 from __future__ import annotations
 

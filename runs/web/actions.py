@@ -1,4 +1,4 @@
-"""What a person does to a flow run from its page: each a POST form that proposes, says what came of it, and goes back."""
+"""What a person does to a flow run from its page: each a POST that proposes, tells what came of it and goes back."""
 
 from __future__ import annotations
 

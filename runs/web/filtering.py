@@ -1,4 +1,4 @@
-"""The filter of the runs list as the address carries it: `?state=failed,crashed&flow=etl&tag=prod&since=-24h&q=otter`."""
+"""The filter of the runs list as its address carries it: `?state=failed,crashed&flow=etl&tag=prod&since=-24h`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,53 @@
+"""What can be wrong with settings that are each fine by themselves; `manage.py check` and the server's start ask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+
+LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
+SHORTEST_KEY = 32
+
+
+@register("orion")
+def check_debug(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    foreign = sorted(set(settings.ALLOWED_HOSTS) - LOOPBACK_HOSTS)
+    if not settings.DEBUG or not foreign:
+        return []
+    return [
+        Error(
+            f"ORION_DEBUG shows source code and settings, and ORION_ALLOWED_HOSTS lets {', '.join(foreign)} in.",
+            hint="Unset one of the two.",
+            id="orion.E001",
+        )
+    ]
+
+
+@register("orion")
+def check_base_path(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    path = settings.FORCE_SCRIPT_NAME
+    if not path or (path.startswith("/") and not path.endswith("/") and "//" not in path):
+        return []
+    return [
+        Error(
+            f"ORION_BASE_PATH={path!r} is not a path below which the server can be found.",
+            hint="Write it like /orion: a slash in front and none at the end.",
+            id="orion.E002",
+        )
+    ]
+
+
+@register("orion")
+def check_secret_key(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    if len(settings.SECRET_KEY) >= SHORTEST_KEY:
+        return []
+    return [
+        Warning(
+            f"ORION_SECRET_KEY is shorter than {SHORTEST_KEY} characters.",
+            hint="Unset it, and Orion makes a key of its own in ORION_HOME.",
+            id="orion.W001",
+        )
+    ]
