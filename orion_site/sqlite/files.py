@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -55,3 +57,32 @@ def file_system_of(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str 
         if inside and len(mount) >= len(best):
             best, kind = mount, fields[2]
     return kind
+
+
+def looks_truncated(path: Path) -> bool:
+    """Whether the file is shorter than its own header says. SQLite would notice when it first misses a page."""
+    with path.open("rb") as file:
+        header = file.read(100)
+    if len(header) < 100 or not header.startswith(b"SQLite format 3\0"):
+        # Nothing at all is an empty database; anything else, SQLite itself refuses.
+        return False
+    log = Path(f"{path}-wal")
+    if log.exists() and log.stat().st_size:
+        # A crash in the middle of a checkpoint leaves such a file, and SQLite completes it from the log.
+        return False
+    size = int.from_bytes(header[16:18], "big")
+    page_size = 65536 if size == 1 else size
+    return path.stat().st_size < page_size * int.from_bytes(header[28:32], "big")
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Keep other processes that ask for the same file waiting. The lock is a file beside it and ends with this process."""
+    try:
+        import fcntl
+    except ImportError:  # Windows has no flock; there the first start of two at once may fail, and says so
+        yield
+        return
+    with open(f"{path}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,86 @@
+"""The door for use inside a user's process: the whole API as a WSGI application, without a port.
+
+What is imported here is what a script waits for before its first task; keep it little.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+SETTINGS = "orion_site.settings_embedded"
+
+_starting = threading.Lock()
+_application: WSGIApplication | None = None
+
+
+def ephemeral_application() -> WSGIApplication:
+    """The API on the database of ORION_HOME (or ORION_DATABASE_URL), which is created if the home has none.
+
+    Raises DatabaseUnusable or ImproperlyConfigured with one sentence when there is no way to serve.
+    """
+    global _application
+    with _starting:
+        if _application is None:
+            _application = _start()
+        return _application
+
+
+def _start() -> WSGIApplication:
+    _configure()
+    from orion_site.database import prepare
+
+    prepare()
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_leave_connections_to_parent)
+    from django.core.handlers.wsgi import WSGIHandler
+
+    return WSGIHandler()
+
+
+def _configure() -> None:
+    from django.conf import ENVIRONMENT_VARIABLE, settings
+
+    if settings.configured:
+        _refuse_other_projects(hasattr(settings, "ORION_STATE_LISTENERS"))
+        return
+    chosen = os.environ.get(ENVIRONMENT_VARIABLE)
+    _refuse_other_projects(chosen is None or chosen.startswith("orion_site."))
+    os.environ.setdefault(ENVIRONMENT_VARIABLE, SETTINGS)
+    import django
+
+    django.setup(set_prefix=False)
+
+
+def _refuse_other_projects(ours: bool) -> None:
+    if ours:
+        return
+    from django.core.exceptions import ImproperlyConfigured
+
+    raise ImproperlyConfigured(
+        "This process belongs to another Django project, and Django runs one project per process; "
+        "start `orion server start` and set ORION_API_URL to its address."
+    )
+
+
+# SQLite's handles must not be used after a fork, and not even closed: a reference keeps them as they are.
+_of_parent: list[object] = []
+
+
+def _leave_connections_to_parent() -> None:
+    global _starting
+    from django.db import connections
+
+    _starting = threading.Lock()
+    for alias in connections:
+        wrapper = connections[alias]
+        _of_parent.append(wrapper.connection)
+        wrapper.connection = None
+        del connections[alias]
+        if pools := getattr(type(wrapper), "_connection_pools", None):
+            _of_parent.append(dict(pools))
+            pools.clear()

@@ -1,0 +1,59 @@
+"""Which migrations there are and which the database has had: two lists of names, compared at each start.
+
+Django's own answer loads every migration and builds the graph of all models, which takes longer than a short flow.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.apps import apps
+from django.db import connection
+
+Name = tuple[str, str]
+
+
+def known_migrations() -> list[Name]:
+    """Every migration of the installed apps, as (app, name)."""
+    return [
+        (config.label, file.stem)
+        for config in apps.get_app_configs()
+        for file in sorted((Path(config.path) / "migrations").glob("[0-9]*.py"))
+    ]
+
+
+def applied_migrations() -> set[Name] | None:
+    """What the database says it has had; None if it was never migrated at all."""
+    if not _has_migration_table():
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT app, name FROM django_migrations")
+        return set(cursor.fetchall())
+
+
+def _has_migration_table() -> bool:
+    catalogue = (
+        "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'django_migrations'"
+        if connection.vendor == "sqlite"
+        else "SELECT 1 WHERE to_regclass('django_migrations') IS NOT NULL"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(catalogue)
+        return cursor.fetchone() is not None
+
+
+def missing_migrations() -> list[Name] | None:
+    """What the database lacks, in order; None if it was never migrated at all."""
+    applied = applied_migrations()
+    return None if applied is None else [name for name in known_migrations() if name not in applied]
+
+
+def only_new_apps(missing: list[Name]) -> bool:
+    """Whether what is missing belongs to apps of which nothing was applied yet.
+
+    A database made inside a user's process has the tables of runs; those of accounts and the admin come with a server.
+    """
+    applied = {app for app, _ in applied_migrations() or ()}
+    return not any(app in applied for app, _ in missing)
+
+
