@@ -81,7 +81,7 @@ def explained(error: Exception) -> CommandFailed:
     if isinstance(error, click.UsageError):
         return _usage(error)
     if isinstance(error, click.ClickException):
-        return CommandFailed(ExitCode.USAGE, error.format_message())
+        return CommandFailed(ExitCode.FAILED, error.format_message())
     return _of_the_sdk(error) or _unforeseen(error)
 
 

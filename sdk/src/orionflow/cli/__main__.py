@@ -1,0 +1,9 @@
+"""`python -m orionflow.cli` is `orion`, also where scripts are not on the path."""
+
+from __future__ import annotations
+
+import sys
+
+from orionflow.cli import main
+
+sys.exit(main())

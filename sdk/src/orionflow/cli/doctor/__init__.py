@@ -1,0 +1,77 @@
+"""`orion doctor`: looks at this installation, and says of each part whether it is well and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import click
+
+from orionflow.cli.command import OrionCommand
+from orionflow.cli.doctor.findings import Finding
+from orionflow.cli.exit_codes import ExitCode
+from orionflow.cli.looks import arrow
+from orionflow.cli.options import Output, output_options
+from orionflow.cli.output import Column
+from orionflow.cli.terminal import Terminal
+
+LOOKS = {"ok": ("✓", "+", "green"), "warning": ("!", "!", "yellow"), "problem": ("✗", "x", "red")}
+COLUMNS = [
+    Column(key.upper(), lambda row, key=key: row[key] or "", field=key) for key in ("check", "verdict", "text", "fix")
+]  # type: ignore[misc]
+
+
+@click.command(
+    cls=OrionCommand,
+    examples=(
+        ("orion doctor", "exit 0 when all is well, 1 when something is to be repaired"),
+        ("orion doctor --deep", "read the whole database file too"),
+        ("orion doctor -o json", "for monitoring"),
+    ),
+)
+@click.option("--deep", is_flag=True, help="Also read the whole SQLite file; takes a while for a large one.")
+@output_options
+def doctor(deep: bool, output: Output) -> int:
+    """Check versions, home, database, API, clock, disk and unsent reports. Changes nothing."""
+    found: list[Finding] = []
+    for finding in examine(deep=deep):
+        found.append(finding)
+        if output.is_for_people:
+            _show(finding, output.terminal)
+    if not output.is_for_people:
+        output.show_many([finding.as_row() for finding in found], COLUMNS, name="check")
+    return _conclude(found, output.terminal)
+
+
+def examine(*, deep: bool) -> Iterator[Finding]:
+    """Each part in turn; what cannot be examined is a problem itself, not the end of the examination."""
+    from orionflow.cli.doctor import connection, database, home
+
+    parts: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
+        ("versions", home.versions),
+        ("settings", home.settings),
+        ("home", home.home),
+        ("disk", home.disk),
+        ("spool", home.spool),
+        ("database", lambda: database.database(deep=deep)),
+        ("api", connection.api),
+    ]
+    for name, examination in parts:
+        try:
+            yield from examination()
+        except Exception as error:
+            yield Finding(name, "problem", f"{type(error).__name__}: {error}")
+
+
+def _show(finding: Finding, terminal: Terminal) -> None:
+    icon, plain, color = LOOKS[finding.verdict]
+    mark = click.style(icon if terminal.has_unicode else plain, fg=color)
+    terminal.out(f" {mark} {finding.check.ljust(10)}{finding.text}")
+    if finding.fix:
+        terminal.out(f"   {' ' * 10}{arrow(terminal)} {finding.fix}")
+
+
+def _conclude(found: list[Finding], terminal: Terminal) -> int:
+    problems = sum(finding.verdict == "problem" for finding in found)
+    warnings = sum(finding.verdict == "warning" for finding in found)
+    terminal.note(f"problems: {problems}, warnings: {warnings}" if problems or warnings else "All is well.")
+    return ExitCode.FAILED if problems else ExitCode.DONE

@@ -1,0 +1,81 @@
+"""The API: does it answer, how fast, in which version, and does its clock agree with ours."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from orionflow.cli.backend import Backend
+from orionflow.cli.boundary import explained
+from orionflow.cli.doctor.findings import Finding
+from orionflow.cli.version import client_version
+
+PATIENCE_SECONDS = 2.0
+# The Date header has whole seconds, and the request takes its time.
+CLOCK_TOLERANCE_SECONDS = 3.0
+
+
+def api() -> Iterator[Finding]:
+    from orionflow.cli.doctor.database import sqlite_path
+    from orionflow.settings import current_settings
+
+    settings = current_settings()
+    if settings.api_url is None and _is_untouched(sqlite_path(_database_url(), settings.home)):
+        # Asking the API in this process would make the database; a doctor changes nothing.
+        yield Finding("api", "ok", "in this process; nothing has run yet")
+        return
+    backend = Backend(patience_seconds=PATIENCE_SECONDS)
+    try:
+        yield from _answers(backend)
+    except Exception as error:
+        failure = explained(error)
+        yield Finding("api", "problem", failure.what, failure.fix)
+        return
+    if not backend.client.is_ephemeral:
+        yield from _clock(backend)
+
+
+def _database_url() -> str | None:
+    import os
+
+    return os.environ.get("ORION_DATABASE_URL")
+
+
+def _is_untouched(path: object) -> bool:
+    from pathlib import Path
+
+    return isinstance(path, Path) and not path.exists()
+
+
+def _answers(backend: Backend) -> Iterator[Finding]:
+    backend.get("/health")
+    began = time.perf_counter()
+    backend.post("/flow_runs/filter", {"limit": 1})
+    took = (time.perf_counter() - began) * 1000
+    where = "in this process" if backend.client.is_ephemeral else f"at {backend.client.api_url}"
+    yield Finding("api", "ok", f"{where}, reads a run in {took:.0f} ms; its database is up to date")
+    yield _version(str(backend.get("/version")))
+
+
+def _version(server: str) -> Finding:
+    client = client_version()
+    if server.split(".")[:2] == client.split(".")[:2]:
+        return Finding("api", "ok", f"version {server} fits this client")
+    return Finding(
+        "api", "problem", f"version {server} does not fit client {client}", f"pip install orionflow=={server}"
+    )
+
+
+def _clock(backend: Backend) -> Iterator[Finding]:
+    """Two clocks that differ put states and logs in a wrong order on the page."""
+    reply = backend.client.session().get(f"{backend.client.api_url}/health", timeout=PATIENCE_SECONDS)
+    if "Date" not in reply.headers:
+        yield Finding("clock", "warning", "the API tells no time, so clocks cannot be compared")
+        return
+    apart = abs((datetime.now(UTC) - parsedate_to_datetime(reply.headers["Date"])).total_seconds())
+    if apart > CLOCK_TOLERANCE_SECONDS:
+        yield Finding("clock", "warning", f"differs from the server's by {apart:.0f} s", "let both machines use NTP")
+    else:
+        yield Finding("clock", "ok", "agrees with the server's")

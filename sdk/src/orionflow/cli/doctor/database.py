@@ -1,0 +1,83 @@
+"""The SQLite file, read with Python's own driver and without writing.
+
+It must be examined also when the server cannot open it.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+from orionflow.cli.doctor.findings import Finding, size
+
+READ_WHOLE_BELOW = 50_000_000
+
+
+def database(*, deep: bool) -> Iterator[Finding]:
+    from orionflow.settings import current_settings
+
+    settings = current_settings()
+    if settings.api_url:
+        yield Finding("database", "ok", "belongs to the server; its own `orion doctor` examines it")
+        return
+    path = sqlite_path(os.environ.get("ORION_DATABASE_URL"), settings.home)
+    if path is None:
+        yield Finding("database", "ok", "on PostgreSQL; the API tells below whether it can be used")
+    elif not path.exists():
+        yield Finding("database", "ok", f"{path} will be made by the first run")
+    else:
+        yield from _file(path, deep=deep)
+
+
+def sqlite_path(url: str | None, home: Path) -> Path | None:
+    """The database file, or None when it is no SQLite."""
+    if not url:
+        return home / "orion.db"
+    parts = urlsplit(url)
+    return Path(unquote(parts.path)[1:]) if parts.scheme.startswith("sqlite") else None
+
+
+def _file(path: Path, *, deep: bool) -> Iterator[Finding]:
+    length = path.stat().st_size
+    try:
+        connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=5)
+        try:
+            yield from _facts(connection, path, length, deep=deep)
+        finally:
+            connection.close()
+    except sqlite3.DatabaseError as error:
+        yield Finding(
+            "database",
+            "problem",
+            f"{path}: {error}",
+            "restore a copy, or orion database reset (which deletes all runs)",
+        )
+
+
+def _facts(connection: sqlite3.Connection, path: Path, length: int, *, deep: bool) -> Iterator[Finding]:
+    mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
+    text = f"{path}, {size(length)}, journal {mode}, SQLite {sqlite3.sqlite_version}"
+    if mode != "wal":
+        yield Finding("database", "warning", f"{text}: readers and writers block each other", "orion database upgrade")
+    else:
+        yield Finding("database", "ok", text)
+    if deep or length < READ_WHOLE_BELOW:
+        yield _whole(connection)
+    yield from _write_ahead_log(path)
+
+
+def _whole(connection: sqlite3.Connection) -> Finding:
+    said = connection.execute("PRAGMA quick_check(3)").fetchall()
+    if said == [("ok",)]:
+        return Finding("database", "ok", "its pages are sound")
+    return Finding("database", "problem", f"damaged: {said[0][0]}", "restore a copy")
+
+
+def _write_ahead_log(path: Path) -> Iterator[Finding]:
+    log = path.with_name(path.name + "-wal")
+    if log.exists() and log.stat().st_size > 500_000_000:
+        fix = "end programs that keep it open, then orion database check"
+        yield Finding("database", "warning", f"{log} has grown to {size(log.stat().st_size)}", fix)

@@ -1,0 +1,31 @@
+"""Every command of the tree that this distribution brings, with the words that lead to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from orionflow.cli.lazy import LazyGroup
+from orionflow.cli.root import root
+
+SERVER_GROUPS = ("server", "database")
+
+
+def all_groups(group: LazyGroup = root, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], LazyGroup]]:
+    yield path, group
+    for name in group.entries:
+        command = None if name in SERVER_GROUPS else group.get_command(click.Context(group), name)
+        if isinstance(command, LazyGroup):
+            yield from all_groups(command, (*path, name))
+
+
+def all_commands() -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    for path, group in all_groups():
+        for name in group.entries:
+            if name in SERVER_GROUPS:
+                continue
+            command = group.get_command(click.Context(group), name)
+            assert command is not None
+            if not isinstance(command, click.Group):
+                yield (*path, name), command

@@ -1,0 +1,68 @@
+"""Two ways to call `orion`: as a process of its own in a home of its own, or here when no API is touched."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from orionflow.cli import main
+from orionflow.settings import forget_settings
+
+PROGRAMS = Path(__file__).parent / "programs"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command printed and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Orion = Callable[..., Answer]
+
+
+def environment_of(home: Path, **more: str) -> dict[str, str]:
+    """Only what a command needs: settings of whoever runs the tests must not reach it."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ORION_", "DJANGO_", "PYTHON"))}
+    return {**kept, "ORION_HOME": str(home), "TZ": "UTC", "COLUMNS": "200", "PYTHONWARNINGS": "default", **more}
+
+
+def run_orion(home: Path, *words: str, stdin: str = "", **environment: str) -> Answer:
+    done = subprocess.run(
+        [sys.executable, "-m", "orionflow.cli", *words],
+        capture_output=True, text=True, input=stdin, env=environment_of(home, **environment), cwd=PROGRAMS,
+        timeout=120, check=False,
+    )  # fmt: skip
+    return Answer(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def orion_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Orion]:
+    """`orion` in this process, for commands that ask no API; its home is empty."""
+    for name in [name for name in os.environ if name.startswith("ORION_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("ORION_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    forget_settings()
+
+    def call(*words: str) -> Answer:
+        code = main(list(words))
+        captured = capsys.readouterr()
+        return Answer(code, captured.out, captured.err)
+
+    yield call
+    forget_settings()
+
+
+@pytest.fixture
+def orion(tmp_path: Path) -> Orion:
+    """`orion` as a process, in an empty home."""
+    return lambda *words, **options: run_orion(tmp_path / "home", *words, **options)

@@ -1,0 +1,151 @@
+"""Help is complete, quick to load, and true."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+
+import click
+import pytest
+
+from orionflow.cli.command import WithExamples
+from orionflow.cli.lazy import LazyGroup
+from orionflow.cli.root import root
+from tests.cli.commands import SERVER_GROUPS, all_commands, all_groups
+
+COMMANDS = {" ".join(path): command for path, command in all_commands()}
+GROUPS = {" ".join(path) or "orion": group for path, group in all_groups()}
+
+
+def help_of(path: str, command: click.Command) -> str:
+    return command.get_help(click.Context(command, info_name=f"orion {path}"))
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_help_of_every_command_shows_an_example(path):
+    text = help_of(path, COMMANDS[path])
+
+    assert "Examples:" in text
+    assert "orion " in text.partition("Examples:")[2]
+
+
+@pytest.mark.parametrize("path", GROUPS)
+def test_help_of_every_group_shows_an_example(path):
+    text = help_of(path, GROUPS[path])
+
+    assert "Examples:" in text
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_every_example_is_understood_by_the_command_line(path):
+    command = COMMANDS[path]
+    assert isinstance(command, WithExamples)
+
+    for line, _ in command.examples:
+        words = example_words(line)
+
+        assert parse(words), line
+
+
+def example_words(line: str) -> list[str]:
+    """The words after `orion`, without what belongs to the shell."""
+    inner = line.partition("$(")[2].rstrip('")') if "$(" in line else line
+    before_pipe = inner.split(" > ")[0].split(" && ")[0]
+    return shlex.split(before_pipe)[1:]
+
+
+def parse(words: list[str]) -> bool:
+    """Let click read the words down to the last command, without running it."""
+    command: click.Command = root
+    context = click.Context(root, info_name="orion")
+    while isinstance(command, LazyGroup):
+        context = command.make_context(command.name, list(words), parent=context, resilient_parsing=False)
+        words = [*context._protected_args, *context.args]
+        if not words:
+            return True
+        if words[0] in SERVER_GROUPS:
+            return True
+        _, found, words = command.resolve_command(context, words)
+        assert found is not None
+        command = found
+    command.make_context(command.name, list(words), parent=context)
+    return True
+
+
+@pytest.mark.parametrize("path", GROUPS)
+def test_lists_name_what_their_commands_do_without_importing_them(path):
+    group = GROUPS[path]
+
+    for name, entry in group.entries.items():
+        assert entry.summary.endswith(".") or "…" in entry.summary, name
+        assert len(entry.summary) < 60, name
+
+
+def test_asking_for_help_loads_no_heavy_library():
+    code = (
+        "import sys, json, io, contextlib\n"
+        "from orionflow.cli import main\n"
+        "with contextlib.redirect_stdout(io.StringIO()) as page:\n"
+        "    code = main(['--help'])\n"
+        "print(json.dumps([code, len(page.getvalue()), sorted(sys.modules)]))\n"
+    )
+
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    exit_code, length, modules = json.loads(answer.stdout)
+    assert exit_code == 0
+    assert length > 500
+    heavy = {
+        "pydantic",
+        "requests",
+        "django",
+        "rich",
+        "cloudpickle",
+        "importlib.metadata",
+        "asyncio",
+        "orionflow.client",
+    }
+    assert heavy.isdisjoint(modules)
+    assert [name for name in modules if name.startswith("orionflow.cli.flow_run")] == []
+
+
+def test_help_of_a_topic_and_of_a_command_can_be_asked_with_the_word_help(orion_here):
+    topic = orion_here("help", "exit-codes")
+    command = orion_here("help", "flow-run", "ls")
+
+    assert "130" in topic.out
+    assert "Usage: orion flow-run ls" in command.out
+
+
+def test_unknown_command_proposes_near_ones(orion_here):
+    answer = orion_here("flw-run", "ls")
+
+    assert answer.code == 2
+    assert "did you mean orion flow-run" in answer.err
+    assert answer.out == ""
+
+
+def test_unknown_command_of_a_group_proposes_near_ones(orion_here):
+    answer = orion_here("fr", "inspct", "@last")
+
+    assert answer.code == 2
+    assert "orion flow-run inspect" in answer.err
+
+
+def test_shell_completion_knows_commands_without_loading_them():
+    environment = {"_ORION_COMPLETE": "bash_complete", "COMP_WORDS": "orion fl", "COMP_CWORD": "1"}
+    code = "import sys; from orionflow.cli import main; main([]); assert 'orionflow.cli.flow' not in sys.modules"
+
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+
+    assert answer.stdout.split() == ["plain,flow-run", "plain,flow"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_the_script_of_a_shell(orion_here, shell):
+    answer = orion_here("completion", shell)
+
+    assert answer.code == 0
+    assert "_ORION_COMPLETE" in answer.out

@@ -1,0 +1,110 @@
+"""Tables line up, structures are valid, and only screens get colour."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orionflow.cli.output import Column, Output
+from orionflow.cli.tables import Cell, display_width, render_table
+from orionflow.cli.terminal import Terminal
+from orionflow.cli.yaml_text import as_yaml
+
+ROWS = [{"id": "1", "name": "brave-otter", "state": {"message": "a\nb"}}, {"id": "2", "name": "日本", "state": None}]
+COLUMNS = [
+    Column("NAME", lambda row: row["name"], field="name"),
+    Column("MESSAGE", lambda row: (row["state"] or {}).get("message") or "", field="state.message"),
+    Column("ID", lambda row: row["id"], field="id", wide=True),
+]
+
+
+def printed(capsys: pytest.CaptureFixture[str], form: str, *columns: str) -> str:
+    Output(form, columns, Terminal()).show_many(ROWS, COLUMNS)
+    return capsys.readouterr().out
+
+
+def test_a_table_lines_up_whatever_its_cells_hold(capsys):
+    lines = printed(capsys, "table").splitlines()
+
+    assert lines[0].split() == ["NAME", "MESSAGE"]
+    assert lines[1] == "brave-otter  a b"
+    assert lines[2] == "日本"
+
+
+def test_wide_shows_further_columns(capsys):
+    assert printed(capsys, "wide").splitlines()[0].split() == ["NAME", "MESSAGE", "ID"]
+
+
+def test_columns_can_be_titles_or_fields(capsys):
+    lines = printed(capsys, "table", "id", "state.message").splitlines()
+
+    assert lines[0].split() == ["ID", "STATE.MESSAGE"]
+    assert lines[2].split() == ["2", "-"]
+
+
+def test_json_is_the_object_and_can_be_narrowed(capsys):
+    assert json.loads(printed(capsys, "json")) == ROWS
+    assert json.loads(printed(capsys, "json", "id", "state.message")) == [
+        {"id": "1", "state.message": "a\nb"},
+        {"id": "2", "state.message": None},
+    ]
+
+
+def test_json_lines_hold_one_object_each(capsys):
+    assert [json.loads(line) for line in printed(capsys, "jsonl").splitlines()] == ROWS
+
+
+def test_csv_can_be_read_again(capsys):
+    rows = list(csv.DictReader(io.StringIO(printed(capsys, "csv"))))
+
+    assert rows[0] == {"name": "brave-otter", "message": "a\nb", "id": "1"}
+
+
+def test_names_stand_alone(capsys):
+    assert printed(capsys, "name").splitlines() == ["brave-otter", "日本"]
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(JSON_VALUES.filter(lambda value: "\x85" not in repr(value)))
+def test_yaml_reads_back_as_what_was_written(value):
+    text = json.dumps(value, ensure_ascii=False)
+    if not text.isprintable():
+        return
+
+    assert yaml.safe_load(as_yaml(value)) == value
+
+
+def test_no_colour_without_a_screen_and_with_no_color(monkeypatch):
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert not Terminal().has_color()
+
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert Terminal().has_color()
+
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not Terminal().has_color()
+
+
+def test_no_rows_make_no_table():
+    assert render_table(["A"], [], Terminal()) == ""
+
+
+def test_wide_characters_take_two_columns():
+    table = render_table(
+        ["A", "B"], [[Cell("日本", "日本"), Cell("x", "x")], [Cell("abcd", "abcd"), Cell("y", "y")]], Terminal()
+    )
+
+    assert [display_width(line) for line in table.splitlines()[1:]] == [7, 7]
