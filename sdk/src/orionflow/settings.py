@@ -257,3 +257,46 @@ def _read_everything(environment: dict[str, str]) -> Settings:
     home = resolve_settings(layers)
     layers += profile_layer(home.home, home.profile if "profile" in home.origins else None)
     return resolve_settings(layers)
+
+
+def settings_page() -> str:
+    """The table of all settings as Markdown: what `docs/settings.md` holds."""
+    rows = [
+        f"| `{environment_name(one.name)}` | {_shown_default(one)} | {one.metadata['meaning']} |"
+        for one in settings_table()
+    ]
+    return PAGE_HEAD + "\n".join(rows) + "\n"
+
+
+def _shown_default(one: Field[Any]) -> str:
+    match one.default:
+        case None | ():
+            return "unset"
+        case bool():
+            return "`true`" if one.default else "`false`"
+        case Path():
+            return "`~/.orion`"
+        case int() if one.metadata["read"] is read_level:
+            return f"`{logging_name(one.default)}`"
+    return f"`{one.default}`"
+
+
+def logging_name(level: int) -> str:
+    return next((name for name, number in LEVELS.items() if number == level), str(level))
+
+
+PAGE_HEAD = """# Settings of the SDK
+
+Printed from the table in `orionflow/settings.py`; `python -m orionflow.settings > docs/settings.md` renews it.
+
+A value is taken from the first place that has one: a flag of the command, the environment, `orion.toml` or the table
+`[tool.orion]` of `pyproject.toml` in the working directory or above it, the active profile in `~/.orion/profiles.toml`,
+the default. In files the names are written in lower case without the prefix, nested or not: `api_url = "…"` and
+`[api]` `url = "…"` are the same. `orion config view --show-origin` tells where each value comes from.
+
+| Variable | Default | Meaning |
+|---|---|---|
+"""
+
+if __name__ == "__main__":
+    print(settings_page(), end="")

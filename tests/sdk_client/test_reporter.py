@@ -1,0 +1,242 @@
+"""The reporter while all is well: order, batches, answers, orders and log lines."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from orionflow.client import OrionClient
+from orionflow.ids import uuid7
+from orionflow.reporting import Reporter
+from tests.sdk_client.conftest import quick_settings
+from tests.sdk_client.reports import FLOW_RUN, ids_of, line, state, step, task_of_three_steps
+from tests.sdk_client.scripted_server import ScriptedServer, slow
+
+
+def test_what_was_streamed_is_stored_in_order_when_the_drain_is_over(server: ScriptedServer, reporter: Reporter):
+    items = [item for number in range(700) for item in task_of_three_steps(number)]
+
+    for item in items:
+        reporter.stream(item)
+    reporter.drain(FLOW_RUN)
+
+    assert server.order == ids_of(items)
+    assert reporter.waiting == 0
+
+
+def test_batches_are_bounded_and_few(server: ScriptedServer, reporter: Reporter):
+    items = [step() for _ in range(2_000)]
+
+    for item in items:
+        reporter.stream(item)
+    reporter.drain()
+
+    sizes = [len(seen.body["items"]) for seen in server.batches()]
+    assert max(sizes) <= 500
+    assert len(sizes) <= 12
+
+
+def test_an_item_waits_no_longer_than_the_interval(server: ScriptedServer, reporter: Reporter):
+    item = step()
+
+    reporter.stream(item)
+    time.sleep(0.2)
+
+    assert server.order == ids_of([item])
+
+
+def test_asking_sends_what_is_queued_before_and_at_once(server: ScriptedServer, reporter: Reporter):
+    streamed, asked = step("PENDING"), step("RUNNING")
+    reporter.stream(streamed)
+
+    reply = reporter.ask(asked).result(timeout=5)
+
+    assert reply.is_accepted
+    assert server.order == ids_of([streamed, asked])
+
+
+def test_a_verdict_comes_with_its_reason_and_state(server: ScriptedServer, reporter: Reporter):
+    retry = {"id": str(uuid7()), "type": "SCHEDULED", "name": "AwaitingRetry"}
+    server.result_of = lambda item: {"status": "REJECT", "reason": "retry 1 of 3", "state": retry}
+
+    reply = reporter.ask(step("FAILED")).result(timeout=5)
+
+    assert (reply.status, reply.reason) == ("REJECT", "retry 1 of 3")
+    assert reply.state is not None
+    assert reply.state.name == "AwaitingRetry"
+
+
+def test_a_refused_step_is_remembered_for_its_flow_run(server: ScriptedServer, reporter: Reporter):
+    server.result_of = lambda item: {"status": "ABORT", "reason": "this run is over"}
+
+    reporter.stream(step())
+    reporter.drain(FLOW_RUN)
+
+    assert [one.reason for one in reporter.refused(FLOW_RUN)] == ["this run is over"]
+    assert reporter.refused(uuid7()) == []
+
+
+def test_orders_for_a_flow_run_are_learnt_from_replies(server: ScriptedServer, reporter: Reporter):
+    server.orders = {str(FLOW_RUN): "cancel"}
+
+    reporter.stream(step())
+    reporter.drain(FLOW_RUN)
+
+    assert reporter.orders(FLOW_RUN) == "cancel"
+    assert reporter.orders(uuid7()) is None
+
+
+def test_a_run_that_was_stored_under_another_id_is_reported_under_that(server: ScriptedServer, reporter: Reporter):
+    stored = uuid7()
+    pending, running, completed = task_of_three_steps(1)
+    server.result_of = lambda item: {"status": "ACCEPT", "task_run_id": str(stored)}
+    reporter.ask(pending).result(timeout=5)
+    server.result_of = lambda item: {"status": "ACCEPT"}
+
+    reporter.stream(running)
+    reporter.stream(completed)
+    reporter.drain()
+
+    assert [server.states[one]["task_run_id"] for one in ids_of([running, completed])] == [str(stored)] * 2
+
+
+def test_the_attempt_is_named_with_every_batch(server: ScriptedServer, reporter: Reporter):
+    reporter.set_epoch(FLOW_RUN, 3)
+
+    reporter.stream(step())
+    reporter.drain()
+
+    assert server.batches()[0].body["epochs"] == {str(FLOW_RUN): 3}
+
+
+def test_a_drain_waits_for_its_own_flow_run_only(server: ScriptedServer, reporter: Reporter):
+    other = uuid7()
+    reporter.stream(step(flow_run=FLOW_RUN))
+    reporter.drain(FLOW_RUN)
+    server.fault_of = lambda seen: slow(0.5)
+    reporter.stream(step(flow_run=other))
+
+    began = time.monotonic()
+    reporter.drain(FLOW_RUN)
+
+    assert time.monotonic() - began < 0.25
+
+
+def test_threads_keep_the_order_of_their_own_items(server: ScriptedServer, reporter: Reporter):
+    reports = [[step() for _ in range(500)] for _ in range(6)]
+
+    def report(items: list) -> None:
+        for item in items:
+            reporter.stream(item)
+
+    threads = [threading.Thread(target=report, args=(items,)) for items in reports]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    reporter.drain()
+
+    assert sorted(server.order) == sorted(one for items in reports for one in ids_of(items))
+    for items in reports:
+        mine = set(ids_of(items))
+        assert [one for one in server.order if one in mine] == ids_of(items)
+
+
+def test_log_lines_arrive_with_the_drain(server: ScriptedServer, reporter: Reporter):
+    for number in range(1_200):
+        reporter.log(line(f"line {number}"))
+
+    reporter.drain(FLOW_RUN)
+
+    assert [one["message"] for one in server.logs] == [f"line {number}" for number in range(1_200)]
+
+
+def test_lines_that_no_database_takes_are_made_so_that_they_do(server: ScriptedServer, reporter: Reporter):
+    reporter.log(line("null \x00, surrogate \ud800, " + "long " * 20_000))
+
+    reporter.drain()
+
+    (message,) = [one["message"] for one in server.logs]
+    assert message.startswith("null �, surrogate ?, long")
+    assert message.endswith("bytes were cut off here)")
+    assert len(message.encode()) < 66_000
+
+
+def test_lines_beyond_the_bound_are_counted_where_they_are_missing(server: ScriptedServer):
+    settings = quick_settings(logging_queue_size=10)
+    reporter = Reporter(OrionClient(server.url, settings=settings), settings=settings)
+    server.faults = [slow(0.3)]
+    reporter.log(line("first"))
+    time.sleep(0.15)
+
+    for number in range(30):
+        reporter.log(line(f"line {number}"))
+    reporter.close(5)
+
+    told = [one["message"] for one in server.logs]
+    assert told[:10] == ["first", *(f"line {number}" for number in range(9))]
+    assert told[10].startswith("21 log lines were lost here")
+    assert server.logs[10]["flow_run_id"] == str(FLOW_RUN)
+    assert len(told) == 11
+
+
+def test_a_step_that_is_not_json_is_refused_and_the_others_go_on(server: ScriptedServer, reporter: Reporter):
+    good, bad, last = step(), step(data=object()), step()
+
+    reporter.stream(good)
+    refused = reporter.ask(bad)
+    reporter.stream(last)
+    reporter.drain()
+
+    assert refused.result(timeout=5).code == "unsendable"
+    assert server.order == ids_of([good, last])
+
+
+def test_a_callback_of_an_answer_may_report(server: ScriptedServer, reporter: Reporter):
+    following = step()
+
+    reporter.ask(step()).add_done_callback(lambda _: reporter.stream(following))
+    time.sleep(0.3)
+
+    assert server.order[-1] == str(following.state.id)
+
+
+def test_a_closed_reporter_has_delivered_everything(server: ScriptedServer, reporter: Reporter):
+    items = [step() for _ in range(50)]
+    for item in items:
+        reporter.stream(item)
+
+    reporter.close()
+
+    assert server.order == ids_of(items)
+
+
+def test_a_reporter_that_was_told_nothing_starts_no_thread():
+    before = threading.active_count()
+
+    Reporter(OrionClient("http://127.0.0.1:9")).close()
+
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_force_is_told(force: bool, server: ScriptedServer, reporter: Reporter):
+    item = step()
+    item.force = force
+
+    reporter.stream(item)
+    reporter.drain()
+
+    assert server.states[ids_of([item])[0]].get("force", False) is force
+
+
+def test_a_state_without_details_travels_light(server: ScriptedServer, reporter: Reporter):
+    item = step()
+    item.state = state("RUNNING")
+
+    reporter.stream(item)
+    reporter.drain()
+
+    assert set(server.states[ids_of([item])[0]]["state"]) == {"type", "name", "timestamp", "id"}

@@ -1,0 +1,150 @@
+"""One request: retries with patience where they can help, and one sentence where they cannot."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from orionflow import errors
+from orionflow.calls import Call
+from orionflow.client import OrionClient
+from tests.sdk_client.scripted_server import ScriptedServer, answer, drop_after_commit, slow
+
+PING = Call("POST", "/ping", {"n": 1}, read=dict)
+
+
+@pytest.mark.parametrize("status", [408, 429, 502, 503, 504])
+def test_a_passing_failure_is_tried_again(status: int, server: ScriptedServer, client: OrionClient):
+    server.faults = [answer(status), answer(status)]
+
+    reply = client.send(PING)
+
+    assert reply == {"echo": {"n": 1}}
+    assert len(server.requests) == 3
+
+
+def test_retry_after_is_honoured(server: ScriptedServer, client: OrionClient):
+    server.faults = [answer(429, None, Retry_After="0.4")]
+
+    client.send(PING)
+
+    first, second = server.requests
+    assert second.at - first.at >= 0.4
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, errors.InvalidRequest),
+        (401, errors.NotAllowed),
+        (403, errors.NotAllowed),
+        (404, errors.NotFound),
+        (409, errors.Conflict),
+        (413, errors.InvalidRequest),
+        (422, errors.InvalidRequest),
+        (500, errors.ServerFailed),
+    ],
+)
+def test_a_lasting_failure_is_told_at_once(
+    status: int, kind: type[errors.ApiError], server: ScriptedServer, client: OrionClient
+):
+    server.faults = [answer(status, {"detail": "because of the moon"})]
+
+    with pytest.raises(kind, match=f"POST .+/api/ping was answered with {status}: because of the moon") as told:
+        client.send(PING)
+
+    assert told.value.status == status
+    assert len(server.requests) == 1
+
+
+def test_an_invalid_field_is_named(server: ScriptedServer, client: OrionClient):
+    detail = [{"loc": ["body", "state", "type"], "msg": "Input should be a state type"}]
+    server.faults = [answer(422, {"detail": detail})]
+
+    with pytest.raises(errors.InvalidRequest, match="state.type: Input should be a state type") as told:
+        client.send(PING)
+
+    assert told.value.detail == detail
+
+
+def test_the_budget_ends_the_retries(server: ScriptedServer):
+    server.fault_of = lambda seen: answer(503, {"detail": "later"})
+    began = time.monotonic()
+
+    with pytest.raises(errors.Overloaded, match="503: later"):
+        OrionClient(server.url, retry_budget_seconds=0.5).send(PING)
+
+    assert time.monotonic() - began < 1.5
+
+
+def test_a_server_that_is_away_is_told_with_its_address_and_the_fix(server: ScriptedServer):
+    server.stop()
+    try:
+        with pytest.raises(errors.ApiUnreachable) as told:
+            OrionClient(server.url, retry_budget_seconds=0.2).send(PING)
+    finally:
+        server.restart()
+
+    assert f"The Orion API at {server.url} does not answer (connection refused)" in str(told.value)
+    assert "`orion server start`" in str(told.value)
+
+
+def test_a_server_that_comes_back_is_found(server: ScriptedServer, client: OrionClient):
+    client.send(PING)
+    server.stop()
+    server.restart()
+
+    assert client.send(PING) == {"echo": {"n": 1}}
+
+
+def test_a_lost_answer_is_asked_for_again(server: ScriptedServer, client: OrionClient):
+    server.faults = [drop_after_commit()]
+
+    assert client.send(PING) == {"echo": {"n": 1}}
+
+
+def test_a_call_that_may_not_be_repeated_is_not_when_its_answer_is_lost(server: ScriptedServer, client: OrionClient):
+    server.faults = [drop_after_commit()]
+
+    with pytest.raises(errors.ApiUnreachable):
+        client.send(Call("POST", "/ping", {"n": 1}, idempotent=False))
+
+    assert len(server.requests) == 1
+
+
+def test_an_answer_that_takes_too_long_is_given_up(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ORION_API_READ_TIMEOUT_SECONDS", "0.1")
+    server.faults = [slow(1)]
+
+    with pytest.raises(errors.ApiUnreachable, match=r"no answer within 0.1 s"):
+        OrionClient(server.url, retry_budget_seconds=0).send(PING)
+
+
+def test_a_key_is_sent_as_a_bearer_token(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ORION_API_KEY", "s3cret")
+
+    OrionClient(server.url).send(PING)
+
+    assert server.requests[0].headers["authorization"] == "Bearer s3cret"
+
+
+def test_a_value_that_is_not_json_is_told(client: OrionClient):
+    with pytest.raises(errors.UnserializableError, match="cannot be sent to the API as JSON"):
+        client.send(Call("POST", "/ping", {"n": object()}))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_child_opens_its_own_connection(server: ScriptedServer, client: OrionClient):
+    client.send(PING)
+    child = os.fork()
+    if child == 0:
+        ok = client.send(PING) == {"echo": {"n": 1}}
+        os._exit(0 if ok else 1)
+
+    mine = client.send(PING)
+
+    assert os.waitpid(child, 0)[1] == 0
+    assert mine == {"echo": {"n": 1}}
