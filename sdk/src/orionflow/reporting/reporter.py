@@ -127,6 +127,8 @@ class Reporter:
 
     def close(self, timeout: float | None = None) -> None:
         """Deliver what is left, or keep it in a spool file, and stop."""
+        if self._closed:
+            return
         try:
             self.drain(timeout=self.settings.reporting_exit_seconds if timeout is None else timeout)
         except ApiError as error:
@@ -136,6 +138,8 @@ class Reporter:
             self._wake.notify()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout=1)
+        with self._lock:
+            self._backlog.abandon()
         self.client.close()
 
     def abandon(self) -> None:
@@ -318,10 +322,11 @@ class Reporter:
             logger.exception("What could not be delivered stays in memory only")
 
     def _undelivered(self, error: ApiError) -> ApiError:
-        count, path = self._backlog.waiting, self._backlog.spool_path
+        waiting, path = self._backlog.waiting, self._backlog.spool_path
+        count = "1 reported transition" if waiting == 1 else f"{waiting} reported transitions"
         kept = f"kept in {path}, to be sent when Orion runs here again" if path else "kept in memory only"
         kind = DatabaseNotReady if isinstance(error, DatabaseNotReady) else ApiUnreachable
-        return kind(f"{count} reported transitions could not be delivered and are {kept}. {error}", status=error.status)
+        return kind(f"{count} could not be delivered, {kept}. {error}", status=error.status)
 
     def _wait_until_settled(self, goal: int, logs_goal: int, timeout: float | None) -> None:
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -340,7 +345,7 @@ class Reporter:
     def _leave_behind(self, error: ApiError) -> None:
         with self._lock:
             self._spool_everything()
-            told = self._undelivered(error) if self._backlog.waiting else error
+            told = self._undelivered(self._outage.error or error) if self._backlog.waiting else error
             lost = len(self._logs)
         logger.error("%s%s", told, f" {lost} log lines were lost." if lost else "")
 

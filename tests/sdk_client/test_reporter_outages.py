@@ -1,0 +1,361 @@
+"""The reporter while the API is slow, broken or away: nothing acknowledged is lost, nothing is stored twice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orionflow.client import OrionClient
+from orionflow.errors import ApiError, ApiUnreachable
+from orionflow.reporting import Reporter, replay_leftovers
+from orionflow.reporting.reporter import Transition
+from orionflow.settings import override_settings
+from tests.sdk_client.conftest import quick_settings
+from tests.sdk_client.reports import FLOW_RUN, ids_of, line, step
+from tests.sdk_client.scripted_server import Fault, ScriptedServer, Seen, answer, drop_after_commit, slow
+
+MakeReporter = Callable[..., Reporter]
+
+
+@pytest.fixture
+def reporter_with(server: ScriptedServer) -> Any:
+    made: list[Reporter] = []
+
+    def make(**changes: object) -> Reporter:
+        settings = quick_settings(**changes)
+        made.append(Reporter(OrionClient(server.url, settings=settings), settings=settings))
+        return made[-1]
+
+    yield make
+    for reporter in made:
+        reporter.close(0.2)
+
+
+def stream_all(reporter: Reporter, items: list[Transition]) -> None:
+    for item in items:
+        reporter.stream(item)
+
+
+def spool_files(home: Path) -> list[Path]:
+    return sorted((home / "spool").glob("*.jsonl"))
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_a_batch_that_fails_in_passing_is_sent_again(status: int, server: ScriptedServer, reporter: Reporter):
+    items = [step() for _ in range(20)]
+    server.faults = [answer(status), answer(status)]
+
+    stream_all(reporter, items)
+    reporter.drain(FLOW_RUN)
+
+    assert server.order == ids_of(items)
+
+
+def test_retry_after_slows_the_reporter_down(server: ScriptedServer, reporter: Reporter):
+    server.faults = [answer(429, None, Retry_After="0.5")]
+
+    reporter.stream(step())
+    reporter.drain(FLOW_RUN)
+
+    first, second = server.batches()
+    assert second.at - first.at >= 0.5
+
+
+def test_a_batch_whose_answer_was_lost_is_stored_once(server: ScriptedServer, reporter: Reporter):
+    items = [step() for _ in range(20)]
+    server.faults = [drop_after_commit()]
+
+    stream_all(reporter, items)
+    reporter.drain(FLOW_RUN)
+
+    assert server.order == ids_of(items)
+    assert len(server.batches()) == 2
+
+
+def test_a_restart_of_the_server_in_the_middle_loses_nothing(server: ScriptedServer, reporter: Reporter):
+    items = [step() for _ in range(900)]
+
+    stream_all(reporter, items[:300])
+    time.sleep(0.1)
+    server.stop()
+    stream_all(reporter, items[300:600])
+    time.sleep(0.3)
+    server.restart()
+    stream_all(reporter, items[600:])
+    reporter.drain(FLOW_RUN)
+
+    assert server.order == ids_of(items)
+
+
+def test_a_storm_of_faults_loses_nothing_and_keeps_the_order(server: ScriptedServer, reporter: Reporter):
+    faults = [drop_after_commit(), answer(503), slow(0.02), answer(500), answer(429, None, Retry_After="0.05"), Fault()]
+    server.faults = [fault for _ in range(6) for fault in faults]
+    items = [step() for _ in range(1_500)]
+
+    for start in range(0, 1_500, 100):
+        stream_all(reporter, items[start : start + 100])
+        time.sleep(0.02)
+    reporter.drain(FLOW_RUN)
+
+    assert server.order == ids_of(items)
+
+
+def test_the_program_is_not_interrupted_while_the_api_is_away(server: ScriptedServer, reporter: Reporter):
+    server.stop()
+
+    began = time.monotonic()
+    stream_all(reporter, [step() for _ in range(5_000)])
+    took = time.monotonic() - began
+    server.restart()
+    reporter.drain(FLOW_RUN)
+
+    assert took < 1.0
+    assert len(server.order) == 5_000
+
+
+def poison(items: list[Transition], status: int) -> Callable[[Seen], Fault | None]:
+    """A server that breaks over, or does not understand, batches that hold one of these items."""
+    bad = set(ids_of(items))
+
+    def fault_of(seen: Seen) -> Fault | None:
+        held = {item["state"]["id"] for item in seen.body["items"]} if "transitions" in seen.path else set()
+        return answer(status, {"detail": "not like this"}) if held & bad else None
+
+    return fault_of
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_an_item_that_the_api_does_not_understand_is_found_and_the_others_are_stored(
+    status: int, server: ScriptedServer, reporter: Reporter
+):
+    items = [step() for _ in range(200)]
+    bad = [items[17], items[111]]
+    server.fault_of = poison(bad, status)
+
+    stream_all(reporter, items)
+    reporter.drain(FLOW_RUN)
+
+    assert server.order == [one for one in ids_of(items) if one not in ids_of(bad)]
+    assert [one.code for one in reporter.refused(FLOW_RUN)] == [f"http_{status}"] * 2
+    assert len(server.batches()) < 60
+
+
+def test_an_item_over_which_the_server_breaks_is_found_after_a_few_failures(server: ScriptedServer, reporter: Reporter):
+    items = [step() for _ in range(40)]
+    server.fault_of = poison([items[9]], 500)
+
+    stream_all(reporter, items)
+    reporter.drain(FLOW_RUN)
+
+    assert set(server.order) == set(ids_of(items)) - set(ids_of([items[9]]))
+    assert [one.code for one in reporter.refused(FLOW_RUN)] == ["http_500"]
+
+
+def test_a_server_that_breaks_over_everything_is_not_the_items_fault(
+    server: ScriptedServer, reporter_with: MakeReporter
+):
+    reporter = reporter_with(reporting_budget_seconds=2.0)
+    server.fault_of = lambda seen: answer(500)
+    items = [step() for _ in range(8)]
+
+    stream_all(reporter, items)
+    with pytest.raises(ApiUnreachable):
+        reporter.drain(FLOW_RUN)
+
+    assert reporter.waiting == 8
+    assert reporter.refused(FLOW_RUN) == []
+
+
+def test_a_drain_says_when_the_api_stayed_away_and_where_the_rest_is(
+    home: Path, server: ScriptedServer, reporter_with: MakeReporter
+):
+    reporter = reporter_with(reporting_budget_seconds=0.5)
+    server.stop()
+    stream_all(reporter, [step() for _ in range(3)])
+    asked = reporter.ask(step())
+
+    with pytest.raises(ApiUnreachable) as told:
+        reporter.drain(FLOW_RUN)
+
+    (file,) = spool_files(home)
+    assert str(told.value).startswith(f"4 reported transitions could not be delivered, kept in {file}")
+    assert isinstance(asked.exception(timeout=1), ApiUnreachable)
+    server.restart()
+
+
+def test_what_was_given_up_is_delivered_when_the_api_comes_back(
+    home: Path, server: ScriptedServer, reporter_with: MakeReporter
+):
+    reporter = reporter_with(reporting_budget_seconds=0.3)
+    items = [step() for _ in range(40)]
+    server.stop()
+    stream_all(reporter, items[:20])
+    with pytest.raises(ApiUnreachable):
+        reporter.drain(FLOW_RUN)
+    stream_all(reporter, items[20:])
+
+    server.restart()
+    wait_for(lambda: reporter.waiting == 0, 20)
+
+    assert server.order == ids_of(items)
+    assert spool_files(home) == []
+
+
+def wait_for(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def test_a_wrong_key_is_told_at_once(server: ScriptedServer, reporter: Reporter):
+    server.fault_of = lambda seen: answer(401, {"detail": "who are you?"})
+    reporter.stream(step())
+
+    began = time.monotonic()
+    with pytest.raises(ApiError, match=r"who are you\?"):
+        reporter.drain(FLOW_RUN)
+
+    assert time.monotonic() - began < 1
+    server.fault_of = lambda seen: None
+
+
+def test_a_drain_with_a_time_limit_keeps_it(server: ScriptedServer, reporter: Reporter):
+    server.stop()
+    reporter.stream(step())
+
+    began = time.monotonic()
+    with pytest.raises(ApiUnreachable, match="1 reported transition could not be delivered"):
+        reporter.drain(FLOW_RUN, timeout=0.3)
+
+    assert time.monotonic() - began < 1
+    server.restart()
+
+
+def test_memory_is_bounded_and_a_file_takes_what_follows_in_order(
+    home: Path, server: ScriptedServer, reporter_with: MakeReporter
+):
+    reporter = reporter_with(reporting_queue_size=100, reporting_block_seconds=0.2)
+    items = [step() for _ in range(1_000)]
+    server.stop()
+
+    stream_all(reporter, items[:600])
+    (file,) = spool_files(home)
+    kept = file.read_bytes().count(b"\n") - 1
+    server.restart()
+    stream_all(reporter, items[600:])
+    reporter.drain(FLOW_RUN)
+
+    assert kept == 500
+    assert server.order == ids_of(items)
+    assert spool_files(home) == []
+
+
+def test_a_slow_api_slows_the_program_down_before_a_file_is_used(
+    home: Path, server: ScriptedServer, reporter_with: MakeReporter
+):
+    reporter = reporter_with(reporting_queue_size=100, reporting_batch_size=50)
+    server.fault_of = lambda seen: slow(0.05)
+    items = [step() for _ in range(500)]
+
+    began = time.monotonic()
+    stream_all(reporter, items)
+    took = time.monotonic() - began
+    reporter.drain(FLOW_RUN)
+
+    assert took > 0.25
+    assert server.order == ids_of(items)
+    assert spool_files(home) == []
+
+
+def test_a_disk_that_takes_nothing_is_told(home: Path, server: ScriptedServer, reporter_with: MakeReporter):
+    reporter = reporter_with(reporting_queue_size=10, reporting_block_seconds=0.1)
+    home.mkdir(parents=True)
+    (home / "spool").write_text("a file where the folder should be")
+    server.stop()
+
+    with pytest.raises(Exception, match=r"Reports cannot be kept in .+; make room there, or start the API"):
+        stream_all(reporter, [step() for _ in range(11)])
+
+    server.restart()
+
+
+def test_log_lines_wait_for_the_api_and_are_not_repeated(server: ScriptedServer, reporter: Reporter):
+    server.stop()
+    reporter.log(line("kept"))
+    time.sleep(0.2)
+    server.restart()
+
+    reporter.drain()
+
+    assert [one["message"] for one in server.logs] == ["kept"]
+
+
+def test_what_is_left_at_the_end_is_sent_by_the_next_process(
+    home: Path, server: ScriptedServer, reporter_with: MakeReporter
+):
+    reporter = reporter_with()
+    reporter.set_epoch(FLOW_RUN, 7)
+    items = [step() for _ in range(30)]
+    server.stop()
+    stream_all(reporter, items)
+    reporter.close(0.2)
+    server.restart()
+
+    with override_settings(api_url=server.url):
+        sent = replay_leftovers()
+
+    assert sent == 30
+    assert server.order == ids_of(items)
+    assert server.batches()[-1].body["epochs"] == {str(FLOW_RUN): 7}
+    assert spool_files(home) == []
+
+
+def test_leftovers_for_another_api_are_left_alone(home: Path, server: ScriptedServer, reporter_with: MakeReporter):
+    reporter = reporter_with()
+    server.stop()
+    reporter.stream(step())
+    reporter.close(0.1)
+    server.restart()
+
+    with override_settings(api_url="http://127.0.0.1:9/api"):
+        sent = replay_leftovers()
+
+    assert sent == 0
+    assert len(spool_files(home)) == 1
+
+
+def test_the_file_of_a_living_process_is_left_alone(home: Path, server: ScriptedServer, reporter_with: MakeReporter):
+    reporter = reporter_with(reporting_budget_seconds=0.1)
+    server.stop()
+    reporter.stream(step())
+    with pytest.raises(ApiUnreachable):
+        reporter.drain(FLOW_RUN)
+    server.restart()
+
+    with override_settings(api_url=server.url):
+        sent = replay_leftovers()
+
+    assert sent == 0
+
+
+def test_a_leftover_whose_last_line_was_cut_off_is_sent_without_it(
+    home: Path, server: ScriptedServer, reporter_with: MakeReporter
+):
+    reporter = reporter_with()
+    items = [step() for _ in range(3)]
+    server.stop()
+    stream_all(reporter, items)
+    reporter.close(0.1)
+    server.restart()
+    (file,) = spool_files(home)
+    file.write_bytes(file.read_bytes()[:-20])
+
+    with override_settings(api_url=server.url):
+        sent = replay_leftovers()
+
+    assert sent == 2
+    assert server.order == ids_of(items[:2])
