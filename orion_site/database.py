@@ -23,6 +23,9 @@ UPGRADE = "`orion database upgrade`"
 class DatabaseUnusable(RuntimeError):
     """The database cannot be used as it is; the message says why and what to do, in one sentence."""
 
+    # By this the SDK, which never imports the server, knows whose sentence it is passing on.
+    code = "database_unusable"
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -288,4 +291,3 @@ def _version() -> str:
 
 def _spelled(names: list[Name]) -> tuple[str, ...]:
     return tuple(f"{app}.{name}" for app, name in names)
-

@@ -14,7 +14,7 @@ from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, e
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from orionflow.errors import ApiUnreachable
+from orionflow.errors import ApiUnreachable, DatabaseNotReady
 
 EPHEMERAL_URL = "http://ephemeral.orion/api"
 GROUP = "orionflow.server"
@@ -101,13 +101,16 @@ def _environ_name(header: str) -> str:
 class _ThreadsEnd:
     """Lives in a thread's own storage; when the thread ends it closes what the application opened for it."""
 
-    __slots__ = ("_close",)
+    __slots__ = ("_close", "_process")
 
     def __init__(self, close: Callable[[], None]) -> None:
         self._close = close
+        self._process = os.getpid()
 
     def __del__(self) -> None:
-        self._close()
+        # A forked child inherits this, but not the right to close its parent's connections.
+        if os.getpid() == self._process:
+            self._close()
 
 
 class EphemeralDoor:
@@ -122,7 +125,7 @@ class EphemeralDoor:
         if self._application is None:
             with self._lock:
                 if self._application is None:
-                    self._application = server_entry_point().load()()
+                    self._application = make_application(server_entry_point())
         return self._application
 
     def request(self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> WsgiReply:
@@ -132,13 +135,20 @@ class EphemeralDoor:
         return call_application(application, method, path, query, headers, body)
 
     def _watch_thread(self, application: Application) -> None:
-        close = getattr(application, "close_connections", None)
-        self._ends.sentinel = None if close is None else _ThreadsEnd(close)
+        closer = getattr(application, "thread_closer", None)
+        # The main thread's connections end with the process.
+        watched = closer is not None and threading.current_thread() is not threading.main_thread()
+        self._ends.sentinel = _ThreadsEnd(closer()) if watched and closer else None
 
-    @property
-    def knows_this_thread(self) -> bool:
-        """Whether this thread has made a request before, and so has its database connection at hand."""
-        return hasattr(self._ends, "sentinel")
+
+def make_application(entry_point: EntryPoint) -> Application:
+    """The server's application; what keeps it from starting is told in the server's own sentence."""
+    try:
+        application: Application = entry_point.load()()
+    except Exception as error:
+        kind = DatabaseNotReady if getattr(error, "code", None) == "database_unusable" else ApiUnreachable
+        raise kind(str(error) or type(error).__name__) from error
+    return application
 
 
 def server_entry_point() -> EntryPoint:
@@ -165,11 +175,8 @@ def ephemeral_door() -> EphemeralDoor:
 
 
 def _forget_in_child() -> None:
-    # The child must neither use nor close the parent's database connections; the application is made anew.
+    # The server leaves the parent's database connections alone by itself; what is ours here are a lock and sentinels.
     global _door
-    forget = getattr(_door._application, "forget_connections", None)
-    if forget is not None:
-        forget()
     _door = EphemeralDoor()
 
 

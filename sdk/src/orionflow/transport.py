@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from orionflow.answers import Reply, error_from_reply
 from orionflow.ephemeral import EPHEMERAL_URL, EphemeralDoor, ephemeral_door
-from orionflow.errors import ApiError, ApiUnreachable, DatabaseNotReady
+from orionflow.errors import ApiError, ApiUnreachable, ServerFailed
 
 if TYPE_CHECKING:
     import requests
@@ -75,7 +75,13 @@ class EphemeralTransport:
         return ephemeral_door()
 
     def exchange(self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        reply = self.door.request(method, self._prefix + path, query, headers, body)
+        try:
+            reply = self.door.request(method, self._prefix + path, query, headers, body)
+        except ApiError:
+            raise
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}"
+            raise ServerFailed(f"{method} {self.url}{path} broke inside this process: {what}", status=500) from error
         return Reply(reply.status, reply.headers, reply.content)
 
     def close(self) -> None:
@@ -216,10 +222,6 @@ def _attempt(
         reply = transport.exchange(method, path, query, headers, body)
     except Unanswered as silence:
         raise unreachable(transport.url, silence) from silence
-    except Exception as error:
-        if (known := database_trouble(error)) is not None:
-            raise known from error
-        raise
     if reply.status < 400:
         return reply
     raise error_from_reply(reply, method=method, url=transport.url + path)
@@ -233,13 +235,6 @@ def unreachable(url: str, silence: Unanswered) -> ApiUnreachable:
         f"The Orion API at {url} does not answer ({silence}); start it with `orion server start`, "
         f"or correct ORION_API_URL (now from: {origin})."
     )
-
-
-def database_trouble(error: Exception) -> DatabaseNotReady | None:
-    """The server's own one sentence when its application cannot be made in this process."""
-    if getattr(error, "code", None) in {"database_not_ready", "database_damaged", "database_unmigrated"}:
-        return DatabaseNotReady(str(error))
-    return None
 
 
 _all_http: weakref.WeakSet[HttpTransport] = weakref.WeakSet()
