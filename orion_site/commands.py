@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import click
 
+from orion_site.database_commands import database
+
+__all__ = ["database", "server"]
+
 
 @click.group()
 def server() -> None:

@@ -1,4 +1,4 @@
-"""Headers of pages: nothing is loaded from elsewhere, framed or kept stale. The guard adds what every answer carries."""
+"""Headers of pages: nothing is loaded from elsewhere, framed or kept stale. The guard adds what all answers carry."""
 
 from __future__ import annotations
 

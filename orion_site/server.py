@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any
 
 LOOPBACK_NAMES = {"localhost": "127.0.0.1"}
 
@@ -75,17 +74,25 @@ def _why_not_bound(host: str, port: int, error: OSError) -> str:
 
 
 def _prepare(options: ServerOptions) -> None:
-    """Settings, key and database, in the order in which they need each other."""
+    """Key, settings and database, in the order in which they need each other."""
     from orion_site.secret_key import create_secret_key
 
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orion_site.settings")
     if options.base_path.strip("/"):
         os.environ["ORION_BASE_PATH"] = "/" + options.base_path.strip("/")
     try:
         create_secret_key()
     except OSError as error:
-        raise CannotStart(f"Cannot write to ORION_HOME: {error}.") from error
+        raise CannotStart(
+            f"ORION_HOME cannot be written to: {error.strerror} ({error.filename}); set it to another folder."
+        ) from error
+    settings_ready()
+    _refuse_contradictions()
+    _prepare_database()
 
+
+def settings_ready() -> None:
+    """Django with the server's settings. Raises CannotStart for settings that cannot be read."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orion_site.settings")
     import django
     from django.core.exceptions import ImproperlyConfigured
 
@@ -93,7 +100,14 @@ def _prepare(options: ServerOptions) -> None:
         django.setup()
     except ImproperlyConfigured as error:
         raise CannotStart(str(error)) from error
-    _prepare_database()
+
+
+def _refuse_contradictions() -> None:
+    from django.core.checks import ERROR, run_checks
+
+    wrong = [found for found in run_checks(tags=["orion"]) if found.level >= ERROR]
+    if wrong:
+        raise CannotStart(" ".join(f"{found.msg} {found.hint}" for found in wrong))
 
 
 def _prepare_database() -> None:
@@ -137,22 +151,16 @@ def banner(address: str) -> str:
     from django.db import connection
 
     from orion_site import __version__
+    from orion_site.database import place
 
     lines = [
         ("Dashboard", address),
         ("API", f"{address}/api (reference: {address}/docs)"),
-        ("Database", _described(connection.settings_dict, connection.vendor)),
+        ("Database", f"{connection.display_name}, {place()}"),
         ("Clients", f"orion config set ORION_API_URL {address}/api"),
     ]
     body = "\n".join(f"  {name:<10} {text}" for name, text in lines)
     return f"\n  Orion {__version__}\n\n{body}\n\n  Ctrl-C stops the server.\n"
-
-
-def _described(database: dict[str, Any], vendor: str) -> str:
-    if vendor == "sqlite":
-        return f"SQLite, {database['NAME']}"
-    place = f"{database['HOST'] or 'local socket'}{':' + database['PORT'] if database['PORT'] else ''}"
-    return f"PostgreSQL, {database['NAME']} on {place}"
 
 
 def say(text: str) -> None:

@@ -1,0 +1,120 @@
+"""`orion database …`: look at the database, bring it up to date, or begin anew. Django is imported when one runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from orion_site.database import Change, Report
+
+
+@click.group()
+def database() -> None:
+    """Create, check, upgrade or reset the database of this machine's Orion."""
+
+
+@database.command()
+@click.option("--dry-run", is_flag=True, help="Say what would be applied, and change nothing.")
+def upgrade(dry_run: bool) -> None:
+    """Bring the database up to date; create it if there is none.
+
+    Example: orion database upgrade
+    """
+    with _django():
+        from orion_site import database as whole
+
+        if dry_run:
+            _tell_plan(whole.check())
+        else:
+            _tell_change(whole.upgrade())
+
+
+@database.command()
+@click.option("--deep", is_flag=True, help="Have the database verify its own pages and rows, which takes a while.")
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to print the report.")
+def check(deep: bool, output: str) -> None:
+    """Say whether the database can be used; exit code 1 if not.
+
+    Example: orion database check --deep
+    """
+    with _django():
+        from orion_site import database as whole
+
+        report = whole.check(deep=deep)
+    if output == "json":
+        click.echo(json.dumps({**asdict(report), "ok": report.ok}))
+    else:
+        _tell_report(report)
+    if not report.ok:
+        raise click.exceptions.Exit(1)
+
+
+@database.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def reset(yes: bool) -> None:
+    """Delete every run and everything else that Orion stored, and start with an empty database.
+
+    Example: orion database reset --yes
+    """
+    with _django():
+        from orion_site import database as whole
+
+        if not yes:
+            _ask(whole.place())
+        whole.reset()
+        click.echo(f"The database {whole.place()} is empty now.", err=True)
+
+
+def _ask(place: str) -> None:
+    question = f"Delete everything that is stored in {place}?"
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{question} Nobody is there to ask; repeat the command with --yes.")
+    click.confirm(question, abort=True, err=True)
+
+
+@contextmanager
+def _django() -> Iterator[None]:
+    """Django with the server's settings, and its complaints as single sentences."""
+    from orion_site.server import CannotStart, settings_ready
+
+    try:
+        settings_ready()
+        from orion_site.database import DatabaseUnusable
+
+        try:
+            yield
+        except DatabaseUnusable as error:
+            raise click.ClickException(str(error)) from error
+    except CannotStart as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _tell_plan(report: Report) -> None:
+    if report.missing:
+        click.echo("\n".join(report.missing))
+    else:
+        click.echo(report.problem or f"The database {report.place} is up to date.", err=True)
+
+
+def _tell_change(change: Change) -> None:
+    if change.created:
+        click.echo(f"Created the database {change.place}.", err=True)
+    elif change.applied:
+        click.echo(f"Applied {len(change.applied)} migrations to {change.place}.", err=True)
+    else:
+        click.echo(f"The database {change.place} is up to date.", err=True)
+
+
+def _tell_report(report: Report) -> None:
+    click.echo(f"database  {report.vendor} {report.version}".rstrip())
+    click.echo(f"place     {report.place}")
+    if report.unknown:
+        click.echo(f"newer     {len(report.unknown)} migrations of a newer Orion are applied; that does no harm")
+    click.echo(f"state     {report.problem or 'good'}")
