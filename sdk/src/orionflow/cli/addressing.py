@@ -64,7 +64,7 @@ def _by_name(api: Backend, resource: str, name: str, within: Json) -> list[Json]
 def _by_prefix(api: Backend, resource: str, beginning: str, within: Json) -> list[Json]:
     if not _PREFIX.match(beginning):
         return []
-    return _ask(api, resource, {**within, resource: {"id": {"startswith_": beginning.lower()}}}, 20)
+    return _ask(api, resource, {**within, resource: {"id": {"startswith_": beginning.lower().replace("-", "")}}}, 20)
 
 
 def _ask(api: Backend, resource: str, filters: Json, limit: int) -> list[Json]:

@@ -1,0 +1,144 @@
+"""Commands that change runs: cancel, delete, retry; they never hang and never surprise."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import PROGRAMS, environment_of, run_orion
+
+
+@pytest.fixture
+def home(tmp_path):
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def orion(home):
+    return lambda *words, **options: run_orion(home, *words, **options)
+
+
+def start_flow(home: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "orionflow.cli", "run", *words],
+        env=environment_of(home), cwd=PROGRAMS, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def wait_for_state(orion, name: str, state: str) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        answer = orion("fr", "ls", f"name:{name}", "--json")
+        if answer.code == 0 and [run["state_type"] for run in json.loads(answer.out)] == [state]:
+            return
+    raise AssertionError(f"{name} did not become {state}")
+
+
+def test_a_running_run_is_cancelled_and_its_process_ends(home, orion):
+    process = start_flow(home, "shop.py:endless", "--name", "long")
+    wait_for_state(orion, "long", "RUNNING")
+
+    answer = orion("fr", "cancel", "long")
+
+    _, errors = process.communicate(timeout=60)
+    assert answer.code == 0, answer.err
+    assert "long is Cancelling" in answer.out
+    assert process.returncode == 8, errors
+    wait_for_state(orion, "long", "CANCELLED")
+
+
+def test_watching_follows_a_run_of_another_process(home, orion):
+    process = start_flow(home, "shop.py:endless", "-p", "at_most=20", "--name", "short")
+    wait_for_state(orion, "short", "RUNNING")
+
+    answer = orion("fr", "watch", "short")
+
+    process.communicate(timeout=60)
+    assert answer.code == 0, answer.err
+    assert "Running" in answer.out
+    assert "Completed" in answer.out
+
+
+def test_watching_ends_with_exit_9_when_its_time_is_up(home, orion):
+    process = start_flow(home, "shop.py:endless", "-p", "at_most=100", "--name", "slow")
+    wait_for_state(orion, "slow", "RUNNING")
+
+    answer = orion("fr", "watch", "slow", "--timeout", "1s")
+
+    process.terminate()
+    process.communicate(timeout=60)
+    assert answer.code == 9
+
+
+def test_a_finished_run_cannot_be_cancelled_and_the_rule_says_why(orion):
+    orion("run", "shop.py:greet", "-p", "name=Ada", "--name", "done")
+
+    answer = orion("fr", "cancel", "done")
+
+    assert answer.code == 6
+    assert "Completed" in answer.err
+    assert "why:" in answer.err
+
+
+def test_deleting_is_refused_without_yes_where_nobody_can_answer(orion):
+    orion("run", "shop.py:greet", "-p", "name=Ada", "--name", "done")
+
+    refused = orion("fr", "delete", "done")
+    planned = orion("fr", "delete", "done", "--dry-run")
+
+    assert refused.code == 2
+    assert "--yes" in refused.err
+    assert planned.code == 0
+    assert "done" in planned.out
+    assert orion("fr", "ls", "-o", "name").out.split() == ["done"]
+
+    assert orion("fr", "delete", "done", "--yes").code == 0
+    assert orion("fr", "ls", "-o", "name").out.split() == []
+    assert orion("fr", "delete", "done", "--yes").code == 5
+
+
+def test_bulk_actions_are_guarded(orion):
+    for number in range(3):
+        orion("run", "shop.py:greet", "-p", "name=Ada", "--name", f"bulk-{number}")
+
+    refused = orion("fr", "delete", "--query", "bulk", "--max", "2", "--yes")
+    done = orion("fr", "delete", "--query", "bulk", "--yes")
+
+    assert refused.code == 2
+    assert "3 runs" in refused.err
+    assert done.code == 0
+    assert "3 runs" in done.err
+
+
+def test_naming_runs_and_giving_a_query_at_once_is_refused(orion):
+    assert orion("fr", "cancel").code == 2
+    assert orion("fr", "cancel", "x", "--query", "y").code == 2
+
+
+def test_a_failed_run_is_retried_as_the_same_run(orion, tmp_path):
+    file = tmp_path / "needed.txt"
+    orion("run", "shop.py:mending", "-p", f"path={file}", "--name", "mend-me")
+    file.write_text("here")
+
+    answer = orion("fr", "retry", "mend-me", "--entrypoint", "shop.py:mending", "-o", "json")
+
+    run = json.loads(answer.out)
+    assert answer.code == 0, answer.err
+    assert (run["name"], run["state_type"], run["run_count"]) == ("mend-me", "COMPLETED", 2)
+    assert orion("fr", "ls", "-o", "name").out.split() == ["mend-me"]
+
+
+def test_retry_says_what_it_needs(orion):
+    orion("run", "shop.py:broken", "--name", "bad")
+
+    elsewhere = orion("fr", "retry", "bad", "--entrypoint", "shop.py:greet")
+    nowhere = orion("fr", "retry", "bad", "--entrypoint", "")
+
+    assert elsewhere.code == 2
+    assert "'broken'" in elsewhere.err
+    assert nowhere.code in (2, 5)

@@ -1,0 +1,139 @@
+"""What goes wrong is told in three lines on stderr, with an exit code that scripts can rely on."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import click
+import pytest
+
+from orionflow import errors
+from orionflow.cli.boundary import CommandFailed, explained, guarded
+from orionflow.cli.exit_codes import MEANINGS, ExitCode, exit_code_of_state
+from orionflow.cli.terminal import Terminal
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (click.UsageError("no"), 2),
+        (click.ClickException("port in use"), 1),
+        (errors.SettingsError("no"), 2),
+        (errors.ParameterError("no"), 2),
+        (errors.FailedRun("no"), 1),
+        (errors.OrchestrationRefused("no"), 6),
+        (errors.ApiUnreachable("no"), 3),
+        (errors.DatabaseNotReady("no"), 3),
+        (errors.Overloaded("no", status=503), 3),
+        (errors.NotAllowed("no", status=403), 4),
+        (errors.NotFound("no", status=404), 5),
+        (errors.Conflict("no", status=409), 6),
+        (errors.InvalidRequest("no", status=422), 2),
+        (errors.ServerFailed("no", status=500), 1),
+        (CommandFailed(ExitCode.TIMED_OUT, "no"), 9),
+        (RuntimeError("no"), 1),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
+)
+def test_each_kind_of_failure_has_its_exit_code(error, code):
+    assert explained(error).code == code
+
+
+@pytest.mark.parametrize(
+    ("state", "code"), [("COMPLETED", 0), ("FAILED", 1), ("CRASHED", 7), ("CANCELLED", 8), ("PAUSED", 0), (None, 0)]
+)
+def test_the_end_of_a_run_has_its_exit_code(state, code):
+    assert exit_code_of_state(state) == code
+
+
+def test_every_exit_code_is_explained():
+    assert set(MEANINGS) == set(ExitCode)
+
+
+def test_an_interruption_ends_with_130(capsys):
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    assert guarded(interrupted, Terminal()) == 130
+
+
+def test_the_answer_of_the_api_comes_before_the_question():
+    failure = explained(errors.NotFound("GET http://x/api/y was answered with 404: No such run.", status=404))
+
+    assert failure.what == "No such run."
+    assert failure.why == "GET http://x/api/y was answered with 404"
+
+
+def test_debug_shows_the_trace_and_otherwise_nobody_does(orion):
+    plain = orion("--profile", "nowhere", "fr", "ls")
+    debug = orion("--profile", "nowhere", "fr", "ls", "--debug")
+
+    assert plain.code == debug.code == 2
+    assert "Traceback" not in plain.err
+    assert "Traceback" in debug.err
+    assert plain.out == ""
+
+
+def test_a_server_that_does_not_answer_is_exit_3(orion):
+    answer = orion("--api-url", "http://127.0.0.1:9/api", "fr", "ls")
+
+    assert answer.code == 3
+    assert "http://127.0.0.1:9/api" in answer.err
+    assert "orion server start" in answer.err
+
+
+def test_a_damaged_database_is_one_sentence(orion, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "orion.db").write_bytes(b"this is no database" * 100)
+
+    listed, examined = orion("fr", "ls"), orion("doctor")
+
+    assert listed.code == 3
+    assert "Traceback" not in listed.err
+    assert examined.code == 1
+    assert "orion.db" in examined.out
+
+
+def test_an_unmigrated_database_is_told_with_its_fix(orion, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    sqlite3.connect(home / "orion.db").execute("CREATE TABLE something (id INTEGER)").connection.close()
+
+    answer = orion("fr", "ls")
+
+    assert answer.code == 3
+    assert "orion database upgrade" in answer.err
+
+
+def test_a_reader_that_leaves_early_is_no_error(tmp_path):
+    import subprocess
+    import sys
+
+    from tests.cli.conftest import environment_of
+
+    command = f"{sys.executable} -m orionflow.cli help filters | head -1"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        capture_output=True,
+        text=True,
+        env=environment_of(tmp_path),
+        check=False,
+    )
+
+    assert done.returncode == 0
+    assert done.stderr == ""
+
+
+def test_the_doctor_finds_an_empty_home_well_and_leaves_it_empty(orion, tmp_path):
+    answer = orion("doctor")
+
+    assert answer.code == 0, answer.out
+    assert not (tmp_path / "home").exists()
+
+
+def test_versions_are_told_and_compared(orion):
+    answer = orion("version", "--check", "-o", "json")
+
+    assert answer.code == 0, answer.err
+    assert '"api"' in answer.out

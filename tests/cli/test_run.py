@@ -1,0 +1,109 @@
+"""`orion run` loads a flow, calls it with parameters, and its exit code says how the run ended."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("run-home")
+
+
+@pytest.fixture
+def orion(home):
+    from tests.cli.conftest import run_orion
+
+    return lambda *words, **options: run_orion(home, *words, **options)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["shop.py:greet", "-p", "name=Ada"], 0),
+        (["shop:greet", "-p", "name=Ada"], 0),
+        (["shop.py:quiet"], 0),
+        (["shop.py:broken"], 1),
+        (["shop.py:crashing"], 7),
+        (["shop.py:cancelling"], 8),
+        (["shop.py:greet"], 2),
+        (["shop.py:greet", "-p", "name=Ada", "-p", "tims=2"], 2),
+        (["shop.py:greet", "-p", "name"], 2),
+        (["shop.py:greet", "--params", "[1]"], 2),
+        (["shop.py:greet", "-p", "name=Ada", "-p", "times=many"], 2),
+        (["shop.py"], 5),
+        (["shop.py:gret"], 5),
+        (["shop.py:not_a_flow"], 5),
+        (["nowhere.py:greet"], 5),
+        (["nowhere:greet"], 5),
+        (["damaged.py:greet"], 2),
+    ],
+)
+def test_the_exit_code_says_how_it_went(orion, words, code):
+    answer = orion("run", *words)
+
+    assert answer.code == code, answer.err
+    if code in (2, 5):
+        assert answer.err.startswith("error: ") or "\nerror: " in answer.err
+        assert "Traceback" not in answer.err
+
+
+def test_the_finished_run_is_printed_as_the_object_of_the_api(orion):
+    answer = orion(
+        "run",
+        "shop.py:greet",
+        "-p",
+        "name=12",
+        "-p",
+        "times=3",
+        "--name",
+        "try-7",
+        "--tag",
+        "a",
+        "--tag",
+        "b",
+        "-o",
+        "json",
+    )
+
+    run = json.loads(answer.out)
+    assert answer.code == 0, answer.err
+    assert (run["name"], run["state_type"], run["parameters"]) == ("try-7", "COMPLETED", {"name": "12", "times": 3})
+    assert set(run["tags"]) == {"a", "b"}
+    assert "try-7 is Completed" in answer.err
+
+
+def test_parameters_come_from_a_file_or_stdin_and_single_ones_win(orion, tmp_path):
+    file = tmp_path / "greet.json"
+    file.write_text(json.dumps({"name": "Ada", "times": 2}))
+
+    from_file = orion("run", "shop.py:greet", "--params", f"@{file}", "-p", "name=Bob", "--json")
+    from_stdin = orion("run", "shop.py:greet", "--params", "@-", "--json", stdin='{"name": "Eve"}')
+
+    assert json.loads(from_file.out)["parameters"] == {"name": "Bob", "times": 2}
+    assert json.loads(from_stdin.out)["parameters"]["name"] == "Eve"
+
+
+def test_watching_without_a_screen_prints_no_progress_line(orion):
+    answer = orion("run", "shop.py:greet", "-p", "name=Ada", "--watch")
+
+    assert answer.code == 0
+    assert "\x1b" not in answer.err + answer.out
+    assert "tasks" not in answer.out
+
+
+def test_a_file_that_cannot_be_imported_is_told_with_its_line(orion):
+    answer = orion("run", "damaged.py:greet")
+
+    assert "ZeroDivisionError" in answer.err
+    assert "damaged.py, line 5" in answer.err
+
+
+def test_a_wrong_name_proposes_the_right_one(orion):
+    flow = orion("run", "shop.py:gret")
+    parameter = orion("run", "shop.py:greet", "-p", "nam=Ada")
+
+    assert "shop.py:greet" in flow.err
+    assert "did you mean name?" in parameter.err
