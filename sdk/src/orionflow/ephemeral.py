@@ -116,9 +116,9 @@ class _ThreadsEnd:
 class EphemeralDoor:
     """The application of this process, made at the first request, once."""
 
-    def __init__(self) -> None:
+    def __init__(self, application: Application | None = None) -> None:
         self._lock = threading.Lock()
-        self._application: Application | None = None
+        self._application = application
         self._ends = threading.local()
 
     def application(self) -> Application:

@@ -35,6 +35,10 @@ class Delivery:
         self.epochs: dict[UUID, int] = {}
         self.orders: dict[UUID, str] = {}
 
+    def forget(self, flow_run_id: UUID) -> None:
+        self.epochs.pop(flow_run_id, None)
+        self.orders.pop(flow_run_id, None)
+
     def post(self, items: Sequence[bytes], *, suspicious: bool = False) -> list[Answer]:
         """The answer to each item; raises an ApiError when the API is away.
 

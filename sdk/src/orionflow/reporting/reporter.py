@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future
 from uuid import UUID
@@ -19,6 +18,7 @@ from orionflow.errors import ApiError, ApiUnreachable, DatabaseNotReady, ServerF
 from orionflow.reporting.backlog import NOTHING, Backlog, Head, encode_all
 from orionflow.reporting.delivery import Delivery
 from orionflow.reporting.items import ERROR, UNSENDABLE, Answer, LogLine, Transition, encode_log_line
+from orionflow.reporting.ledger import Ledger
 from orionflow.reporting.log_buffer import LogBuffer
 from orionflow.reporting.outage import Outage
 from orionflow.settings import Settings, current_settings
@@ -30,7 +30,6 @@ logger = logging.getLogger("orionflow.reporting")
 # While the API is away no longer than this, a full queue waits for it; after that a file takes over.
 SHORT_OUTAGE_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 15.0
-REFUSALS_KEPT = 100
 
 
 class Reporter:
@@ -52,10 +51,7 @@ class Reporter:
         self._oldest_at = 0.0
         self._flush_to = 0
         self._flush_logs_to = 0
-        self._last: dict[UUID | None, int] = {}
-        self._futures: dict[int, Future[Answer]] = {}
-        self._aliases: dict[UUID, UUID] = {}
-        self._refused: dict[UUID | None, deque[Answer]] = {}
+        self._ledger = Ledger()
         self._gave_up = False
         self._closed = False
         self._thread: threading.Thread | None = None
@@ -71,13 +67,10 @@ class Reporter:
 
     def ask(self, item: Transition) -> Future[Answer]:
         """Report a step and learn the verdict; everything queued before it is delivered first."""
-        future: Future[Answer] = Future()
         with self._lock:
-            number = self._add(item)
-            self._futures[number] = future
-            self._flush_to = number
+            self._flush_to = self._add(item)
             self._wake.notify()
-        return future
+            return self._ledger.expect(self._flush_to)
 
     def log(self, line: LogLine) -> None:
         """Report a log line. It never waits: when lines come too fast they are dropped, counted and told as a gap."""
@@ -108,7 +101,7 @@ class Reporter:
 
     def refused(self, flow_run_id: UUID | None) -> list[Answer]:
         """The answers to streamed steps of a flow run that the rules did not accept."""
-        return list(self._refused.get(flow_run_id, ()))
+        return self._ledger.refused(flow_run_id)
 
     def set_epoch(self, flow_run_id: UUID, epoch: int) -> None:
         """Name the attempt that reports; reports of an older one are answered with the order "lost"."""
@@ -117,8 +110,8 @@ class Reporter:
     def forget(self, flow_run_id: UUID) -> None:
         """A flow run ended: let go of what was remembered about it."""
         with self._lock:
-            for memory in (self._last, self._refused, self._delivery.orders, self._delivery.epochs):
-                memory.pop(flow_run_id, None)
+            self._ledger.forget(flow_run_id)
+            self._delivery.forget(flow_run_id)
 
     @property
     def waiting(self) -> int:
@@ -151,7 +144,7 @@ class Reporter:
 
     def _add(self, item: Transition) -> int:
         number = self._backlog.append(item)
-        self._last[item.flow_run_id] = number
+        self._ledger.last[item.flow_run_id] = number
         waiting = number - self._backlog.settled
         if waiting == 1:
             self._begin_interval()
@@ -185,9 +178,7 @@ class Reporter:
         return SpoolFile(spool_folder(self.settings.home), self.client.api_url)
 
     def _goal(self, flow_run_id: UUID | None) -> int:
-        if flow_run_id is None:
-            return self._backlog.added
-        return max(self._last.get(flow_run_id, 0), self._last.get(None, 0))
+        return self._backlog.added if flow_run_id is None else self._ledger.last_of(flow_run_id)
 
     def _is_settled(self, goal: int, logs_goal: int) -> bool:
         return self._backlog.settled >= goal and self._logs.settled >= logs_goal
@@ -254,32 +245,20 @@ class Reporter:
         return [encode_log_line(line, longest) for line in lines]
 
     def _deliver(self, head: Head, suspicious: bool) -> list[Answer]:
-        encoded = encode_all(head.items, self._aliases)
+        encoded = encode_all(head.items, self._ledger.aliases)
         sendable = [item for item in encoded if item is not NOTHING and item != NOTHING]
         answers = iter(self._delivery.post(sendable, suspicious=suspicious) if sendable else ())
         return [_unsendable() if item == NOTHING else next(answers) for item in encoded]
 
     def _settle(self, head: Head, answers: list[Answer]) -> None:
-        asked: list[tuple[Future[Answer], Answer]] = []
         with self._lock:
             self._backlog.settle(head)
             self._note_success()
-            for number, item, answer in zip(
-                range(head.first, head.first + len(answers)), head.items, answers, strict=True
-            ):
-                if number in self._futures:
-                    asked.append((self._futures.pop(number), answer))
-                elif not answer.is_accepted:
-                    self._refuse(item.flow_run_id, answer)
-                if answer.task_run_id is not None and isinstance(item, Transition):
-                    self._aliases[item.task_run_id] = answer.task_run_id
+            asked = self._ledger.note(head, answers)
             self._progress.notify_all()
         # Outside of the lock: callbacks of a future may report.
         for future, answer in asked:
             future.set_result(answer)
-
-    def _refuse(self, flow_run_id: UUID | None, answer: Answer) -> None:
-        self._refused.setdefault(flow_run_id, deque(maxlen=REFUSALS_KEPT)).append(answer)
 
     def _settle_logs(self, lines: list[LogLine], unwanted: int) -> None:
         with self._lock:
@@ -311,9 +290,7 @@ class Reporter:
         """Those who wait shall know; what they reported is kept in a file and still sent when the API comes back."""
         self._gave_up = True
         self._spool_everything()
-        for future in self._futures.values():
-            future.set_exception(self._undelivered(error))
-        self._futures.clear()
+        self._ledger.fail_all(self._undelivered(error))
 
     def _spool_everything(self) -> None:
         try:

@@ -1,0 +1,57 @@
+"""Who waits for which answer, and what the answers taught. The caller holds the reporter's lock."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future
+from uuid import UUID
+
+from orionflow.errors import ApiError
+from orionflow.reporting.backlog import Head
+from orionflow.reporting.items import Answer, Transition
+
+REFUSALS_KEPT = 100
+
+
+class Ledger:
+    """Transitions by their number in the backlog, and refusals by flow run."""
+
+    def __init__(self) -> None:
+        self.last: dict[UUID | None, int] = {}
+        self.aliases: dict[UUID, UUID] = {}
+        self._expected: dict[int, Future[Answer]] = {}
+        self._refused: dict[UUID | None, deque[Answer]] = {}
+
+    def last_of(self, flow_run_id: UUID) -> int:
+        """The number of the last transition of a flow run, or of one that does not say whose it is."""
+        return max(self.last.get(flow_run_id, 0), self.last.get(None, 0))
+
+    def expect(self, number: int) -> Future[Answer]:
+        future: Future[Answer] = Future()
+        self._expected[number] = future
+        return future
+
+    def note(self, head: Head, answers: list[Answer]) -> list[tuple[Future[Answer], Answer]]:
+        """Learn from the answers to these transitions; returns those that somebody waits for."""
+        asked = []
+        for number, (item, answer) in enumerate(zip(head.items, answers, strict=True), start=head.first):
+            if (future := self._expected.pop(number, None)) is not None:
+                asked.append((future, answer))
+            elif not answer.is_accepted:
+                self._refused.setdefault(item.flow_run_id, deque(maxlen=REFUSALS_KEPT)).append(answer)
+            if answer.task_run_id is not None and isinstance(item, Transition):
+                self.aliases[item.task_run_id] = answer.task_run_id
+        return asked
+
+    def refused(self, flow_run_id: UUID | None) -> list[Answer]:
+        return list(self._refused.get(flow_run_id, ()))
+
+    def fail_all(self, error: ApiError) -> None:
+        """Nobody shall wait any longer."""
+        for future in self._expected.values():
+            future.set_exception(error)
+        self._expected.clear()
+
+    def forget(self, flow_run_id: UUID) -> None:
+        self.last.pop(flow_run_id, None)
+        self._refused.pop(flow_run_id, None)

@@ -1,0 +1,175 @@
+"""The way into an application of this process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from wsgiref.validate import validator
+
+import pytest
+
+import orionflow
+from orionflow.ephemeral import EphemeralDoor, call_application, make_application
+
+NEEDED_PACKAGES = ("pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection")
+
+
+def echo(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
+    body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+    start_response("201 Created", [("Content-Type", "text/plain"), ("X-Query", environ["QUERY_STRING"])])
+    yield environ["REQUEST_METHOD"].encode() + b" " + environ["PATH_INFO"].encode("latin-1")
+    yield b" " + environ["HTTP_X_TEST"].encode() + b" " + body
+
+
+@pytest.mark.filterwarnings("ignore::wsgiref.validate.WSGIWarning")
+def test_a_request_is_one_that_a_wsgi_application_understands():
+    headers = {"X-Test": "yes", "Content-Type": "application/json"}
+
+    reply = call_application(validator(echo), "POST", "/api/flows/a%20%C3%BC", "a=1&b=2", headers, b"{}")
+
+    assert reply.status == 201
+    assert reply.content == "POST /api/flows/a ü yes {}".encode()
+    assert reply.headers["x-query"] == "a=1&b=2"
+
+
+def test_an_application_that_writes_by_hand_is_understood():
+    def old_fashioned(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        start_response("200 OK", [])(b"first ")
+        return [b"second"]
+
+    assert call_application(old_fashioned, "GET", "/", "", {}, b"").content == b"first second"
+
+
+def test_the_application_is_told_when_its_answer_was_read():
+    closed = []
+
+    class Parts(list):
+        def close(self) -> None:
+            closed.append(True)
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Parts:
+        start_response("200 OK", [])
+        return Parts([b"x"])
+
+    call_application(application, "GET", "/", "", {}, b"")
+
+    assert closed == [True]
+
+
+class Counting:
+    """An application that opens something for each thread, as the server does with database connections."""
+
+    def __init__(self) -> None:
+        self.opened: list[int] = []
+        self.closed: list[int] = []
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        start_response("200 OK", [])
+        return [b""]
+
+    def thread_closer(self) -> Callable[[], None]:
+        thread = threading.get_ident()
+        self.opened.append(thread)
+        return lambda: self.closed.append(threading.get_ident())
+
+
+def test_what_a_thread_opened_is_closed_by_that_thread_when_it_ends():
+    application = Counting()
+    door = EphemeralDoor(application)
+
+    def ask_twice() -> None:
+        door.request("GET", "/", "", {}, b"")
+        door.request("GET", "/", "", {}, b"")
+
+    thread = threading.Thread(target=ask_twice)
+    thread.start()
+    thread.join()
+
+    assert len(application.opened) == 1
+    assert application.closed == application.opened
+
+
+def test_what_the_main_thread_opened_stays_open():
+    application = Counting()
+
+    EphemeralDoor(application).request("GET", "/", "", {}, b"")
+
+    assert application.opened == []
+
+
+class Broken:
+    """An entry point whose server cannot start."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def load(self) -> Callable[[], Any]:
+        raise self.error
+
+
+def test_a_server_that_cannot_start_is_told_in_its_own_words():
+    from orionflow.errors import ApiUnreachable
+
+    with pytest.raises(ApiUnreachable, match="another Django project"):
+        make_application(Broken(RuntimeError("This process belongs to another Django project")))  # type: ignore[arg-type]
+
+
+def test_a_database_that_is_not_ready_is_told_as_such():
+    from orionflow.errors import DatabaseNotReady
+
+    error = RuntimeError("orion.db is damaged; restore a backup.")
+    error.code = "database_unusable"  # type: ignore[attr-defined]
+
+    with pytest.raises(DatabaseNotReady, match="damaged"):
+        make_application(Broken(error))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def sdk_alone(tmp_path: Path) -> Path:
+    """A folder of packages that holds the SDK and what it needs, and no server."""
+    import pydantic
+
+    installed = Path(pydantic.__file__).parents[1]
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    for found in installed.iterdir():
+        if found.name.split(".")[0].split("-")[0] in NEEDED_PACKAGES:
+            (folder / found.name).symlink_to(found)
+    (folder / "orionflow").symlink_to(Path(orionflow.__file__).parent)
+    return folder
+
+
+def test_without_a_server_the_fix_is_told(sdk_alone: Path, home: Path):
+    program = "from orionflow.client import OrionClient; OrionClient().check_health()"
+
+    ended = subprocess.run(
+        [sys.executable, "-S", "-c", program],
+        env={"PYTHONPATH": str(sdk_alone), "ORION_HOME": str(home), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=sdk_alone,
+    )
+
+    last = ended.stderr.strip().splitlines()[-1]
+    assert last.startswith(
+        "orionflow.errors.ApiUnreachable: ORION_API_URL is not set, and no Orion server is installed"
+    )
+    assert "`pip install orionflow-server`" in last
+
+
+def test_the_client_in_this_process_needs_neither_requests_nor_django_to_be_made(home: Path):
+    program = (
+        "import sys; from orionflow.client import OrionClient; from orionflow.reporting import get_reporter;"
+        "OrionClient(); get_reporter();"
+        "print([name for name in ('requests', 'django', 'urllib3') if name in sys.modules])"
+    )
+
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+
+    assert (ended.stdout.strip(), ended.stderr) == ("[]", "")
