@@ -13,6 +13,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import chain
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -118,11 +119,15 @@ class WSGIBridge:
         chunks = self._application(environ, start_response)
         try:
             # Django says which of its answers are made while they are sent; anybody else's may be.
-            whole = None if getattr(chunks, "streaming", True) else b"".join(chunks)
-            answer = Answer(*encoded(*started[0], whole), whole)
-            if whole is None:
-                stream(answer, chunks, loop, receive, send)
-            return answer
+            if getattr(chunks, "streaming", True):
+                # The first piece is made before the head is asked for: a generator calls start_response only then.
+                pieces = iter(chunks)
+                first = next(pieces, b"")
+                answer = Answer(*encoded(*started[0], None), None)
+                stream(answer, chain([first], pieces), loop, receive, send)
+                return answer
+            whole = b"".join(chunks)
+            return Answer(*encoded(*started[0], whole), whole)
         finally:
             close = getattr(chunks, "close", None)
             if close is not None:

@@ -1,0 +1,95 @@
+"""A real `orion server start` in a process and a home of its own."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+# The machine may be busy with other tests.
+PATIENCE_SECONDS = 60
+COMMAND = [str(Path(sys.executable).with_name("orion"))]
+
+
+@dataclass
+class RunningServer:
+    """The process, the port it took, and what it said so far."""
+
+    process: subprocess.Popen[str]
+    port: int
+    said: str
+
+    def get(self, path: str, **headers: str) -> tuple[int, dict[str, str], str]:
+        return self.request("GET", path, headers=headers)
+
+    def request(
+        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, dict[str, str], str]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request(method, path, body=body, headers=headers or {})
+            answer = connection.getresponse()
+            return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read().decode()
+        finally:
+            connection.close()
+
+    def interrupt(self) -> tuple[int, str]:
+        """Press Ctrl-C; the exit code, and everything that was said from then on."""
+        self.process.send_signal(signal.SIGINT)
+        _, said = self.process.communicate(timeout=PATIENCE_SECONDS)
+        return self.process.returncode, said
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ORION_", "DJANGO_"))}
+    return {**kept, "ORION_HOME": str(home), **more}
+
+
+def orion(home: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *words],
+        env=environment(home, **more),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@contextmanager
+def running_server(home: Path, *options: str, **more: str) -> Iterator[RunningServer]:
+    """Start on a free port, wait for the banner, and stop at the end."""
+    process = subprocess.Popen(
+        [*COMMAND, "server", "start", "--port", "0", *options],
+        env=environment(home, **more),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        yield _after_banner(process)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def _after_banner(process: subprocess.Popen[str]) -> RunningServer:
+    assert process.stderr is not None
+    said, deadline = "", time.monotonic() + PATIENCE_SECONDS
+    while "Ctrl-C stops" not in said:
+        line = process.stderr.readline()
+        assert line, f"the server ended with {process.wait()}: {said}"
+        assert time.monotonic() < deadline, said
+        said += line
+    found = re.search(r"127\.0\.0\.1:(\d+)", said)
+    assert found, said
+    return RunningServer(process, int(found[1]), said)

@@ -1,0 +1,216 @@
+"""The bridge between the event loop and WSGI, with small WSGI applications on the other side."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pytest
+
+from orion_site.bridge import WSGIBridge
+
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class Whole(list[bytes]):
+    """An answer that is there at once, as Django's are."""
+
+    streaming = False
+
+
+class Exchange:
+    """One request as an ASGI server makes it, and what came back."""
+
+    def __init__(
+        self, *body: bytes, path: str = "/", method: str = "POST", headers: Iterable[tuple[bytes, bytes]] = ()
+    ):
+        self.scope = {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"a=1",
+            "headers": list(headers),
+            "client": ["127.0.0.1", 5000],
+            "server": ["127.0.0.1", 4200],
+            "scheme": "http",
+            "root_path": "/from-a-header",
+        }
+        self._messages = [{"type": "http.request", "body": part, "more_body": True} for part in body]
+        self._messages.append({"type": "http.request", "body": b"", "more_body": False})
+        self.gone = asyncio.Event()
+        self.sent: list[dict[str, Any]] = []
+
+    async def receive(self) -> dict[str, Any]:
+        if self._messages:
+            return self._messages.pop(0)
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: dict[str, Any]) -> None:
+        self.sent.append(message)
+
+    @property
+    def status(self) -> int:
+        return self.sent[0]["status"]
+
+    @property
+    def headers(self) -> dict[bytes, bytes]:
+        return dict(self.sent[0]["headers"])
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(message.get("body", b"") for message in self.sent[1:])
+
+
+def bridge_to(application: Application, **options: Any) -> WSGIBridge:
+    return WSGIBridge(application, **{"base_path": "", "max_body": 1000, "threads": 2, "in_flight": 8, **options})
+
+
+def echo(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    body = environ["wsgi.input"].read().decode()
+    shown = {name: value for name, value in environ.items() if isinstance(value, str)}
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return Whole([json.dumps({**shown, "body": body}).encode()])
+
+
+async def test_a_request_reaches_the_application_whole():
+    exchange = Exchange(b"on", b"e", path="/a%20b/caf%C3%A9", headers=[(b"x-one", b"1"), (b"x-one", b"2")])
+
+    await bridge_to(echo)(exchange.scope, exchange.receive, exchange.send)
+
+    seen = json.loads(exchange.body)
+    assert exchange.status == 200
+    assert seen["body"] == "one"
+    assert seen["CONTENT_LENGTH"] == "3"
+    assert seen["PATH_INFO"].encode("latin-1").decode() == "/a b/café"
+    assert (seen["QUERY_STRING"], seen["REMOTE_ADDR"], seen["HTTP_X_ONE"]) == ("a=1", "127.0.0.1", "1,2")
+    assert exchange.headers[b"content-length"] == str(len(exchange.body)).encode()
+
+
+@pytest.mark.parametrize("path", ["/orion/runs", "/runs"])
+async def test_the_base_path_is_split_off_whether_or_not_a_proxy_did(path: str):
+    exchange = Exchange(path=path)
+
+    await bridge_to(echo, base_path="/orion/")(exchange.scope, exchange.receive, exchange.send)
+
+    seen = json.loads(exchange.body)
+    assert (seen["SCRIPT_NAME"], seen["PATH_INFO"]) == ("/orion", "/runs")
+
+
+async def test_no_header_can_set_the_base_path():
+    exchange = Exchange()
+
+    await bridge_to(echo)(exchange.scope, exchange.receive, exchange.send)
+
+    assert json.loads(exchange.body)["SCRIPT_NAME"] == ""
+
+
+async def test_a_body_over_the_limit_is_not_handed_on():
+    exchange = Exchange(b"x" * 600, b"x" * 600)
+
+    await bridge_to(echo)(exchange.scope, exchange.receive, exchange.send)
+
+    assert exchange.status == 413
+    assert b"longer than 1000 bytes" in exchange.body
+
+
+async def test_above_the_limit_requests_are_sent_away_for_a_second_and_transitions_are_not():
+    release = threading.Event()
+
+    def slow(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if "set_state" not in environ["PATH_INFO"]:
+            release.wait(10)
+        return echo(environ, start_response)
+
+    bridge = bridge_to(slow, threads=1, in_flight=2)
+    waiting = [Exchange(), Exchange()]
+    running = [asyncio.ensure_future(bridge(one.scope, one.receive, one.send)) for one in waiting]
+    await asyncio.sleep(0.05)
+    refused, transition = Exchange(), Exchange(path="/api/flow_runs/1/set_state")
+
+    await bridge(refused.scope, refused.receive, refused.send)
+    await bridge(transition.scope, transition.receive, transition.send)
+    release.set()
+    await asyncio.gather(*running)
+
+    assert (refused.status, refused.headers[b"retry-after"]) == (503, b"1")
+    assert transition.status == 200
+    assert [one.status for one in waiting] == [200, 200]
+
+
+async def test_every_place_is_given_back():
+    bridge = bridge_to(echo, in_flight=1)
+
+    statuses = []
+    for _ in range(5):
+        exchange = Exchange()
+        await bridge(exchange.scope, exchange.receive, exchange.send)
+        statuses.append(exchange.status)
+
+    assert statuses == [200] * 5
+
+
+async def test_a_view_ends_although_its_client_has_left():
+    ended = threading.Event()
+
+    def slow(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        threading.Event().wait(0.2)
+        ended.set()
+        return echo(environ, start_response)
+
+    exchange = Exchange()
+    bridge = bridge_to(slow)
+    task = asyncio.ensure_future(bridge(exchange.scope, exchange.receive, exchange.send))
+    await asyncio.sleep(0.05)
+
+    task.cancel()
+
+    assert await asyncio.to_thread(ended.wait, 5)
+
+
+async def test_a_stream_is_sent_piece_by_piece_and_ends_with_its_client():
+    made: list[int] = []
+
+    def endless(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        for number in range(100_000):
+            made.append(number)
+            yield b"%d\n" % number
+            threading.Event().wait(0.005)
+
+    exchange = Exchange()
+    bridge = bridge_to(endless)
+    task = asyncio.ensure_future(bridge(exchange.scope, exchange.receive, exchange.send))
+    await asyncio.sleep(0.1)
+
+    exchange.gone.set()
+    await asyncio.wait_for(task, 5)
+
+    assert exchange.body.startswith(b"0\n1\n2\n")
+    assert len(made) < 1000
+
+
+async def test_an_answer_is_closed_even_if_its_application_fails():
+    closed = threading.Event()
+
+    class Failing(Whole):
+        def __iter__(self) -> Iterator[bytes]:
+            raise OSError("no")
+
+        def close(self) -> None:
+            closed.set()
+
+    def failing(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        start_response("200 OK", [])
+        return Failing()
+
+    exchange = Exchange()
+
+    with pytest.raises(OSError, match="no"):
+        await bridge_to(failing)(exchange.scope, exchange.receive, exchange.send)
+
+    assert closed.is_set()

@@ -1,0 +1,36 @@
+"""Settings that contradict each other are told before the server starts."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.checks import run_checks
+from django.test import override_settings
+
+
+def ids() -> list[str]:
+    return [found.id for found in run_checks(tags=["orion"])]
+
+
+def test_the_defaults_are_good():
+    assert ids() == []
+
+
+@override_settings(DEBUG=True, ALLOWED_HOSTS=["localhost", "orion.example"])
+def test_debugging_for_others_is_an_error():
+    assert ids() == ["orion.E001"]
+
+
+@override_settings(DEBUG=True, ALLOWED_HOSTS=["localhost", "127.0.0.1"])
+def test_debugging_on_this_machine_is_fine():
+    assert ids() == []
+
+
+@pytest.mark.parametrize("path", ["orion", "/orion/", "//orion"])
+def test_a_base_path_that_cannot_be_found_is_an_error(path: str):
+    with override_settings(FORCE_SCRIPT_NAME=path):
+        assert ids() == ["orion.E002"]
+
+
+@override_settings(SECRET_KEY="short")
+def test_a_short_key_is_warned_of():
+    assert ids() == ["orion.W001"]

@@ -1,0 +1,183 @@
+"""`orion server start` as its user meets it: a process, a port, a banner, a Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.site.running import RunningServer, orion, running_server
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with running_server(tmp_path_factory.mktemp("home")) as running:
+        yield running
+
+
+def test_the_banner_says_where_everything_is(server: RunningServer):
+    address = f"http://127.0.0.1:{server.port}"
+
+    for text in (f"Dashboard  {address}", f"{address}/docs", "SQLite", "orion.db", f"ORION_API_URL {address}/api"):
+        assert text in server.said
+
+
+def test_a_started_server_is_healthy(server: RunningServer):
+    status, headers, body = server.get("/api/health")
+
+    assert status == 200
+    assert headers["content-type"].startswith("application/json")
+    assert json.loads(body) is True
+
+
+def test_the_dashboard_and_its_files_are_served(server: RunningServer):
+    page_status, page_headers, page = server.get("/runs")
+    style_status, style_headers, _ = server.get("/static/css/orion.css")
+
+    assert (page_status, style_status) == (200, 200)
+    assert "No runs yet" in page
+    assert style_headers["content-type"].startswith("text/css")
+    assert "default-src 'self'" in page_headers["content-security-policy"]
+
+
+def test_the_status_page_names_the_services_that_tick(server: RunningServer):
+    _, _, page = server.get("/status")
+
+    assert "pause expiry" in page
+    assert "cancellation clean-up" in page
+
+
+def test_another_name_in_the_host_header_is_refused(server: RunningServer):
+    status, _, _ = server.get("/runs", Host="evil.example")
+
+    assert status == 400
+
+
+def test_a_run_is_created_and_moved_over_http(server: RunningServer):
+    flow = json.loads(_post(server, "/api/flows/", {"name": "over-http"})[1])
+    run = json.loads(_post(server, "/api/flow_runs/", {"flow_id": flow["id"], "state": {"type": "PENDING"}})[1])
+
+    status, body = _post(server, f"/api/flow_runs/{run['id']}/set_state", {"state": {"type": "RUNNING"}})
+
+    assert status == 201
+    assert json.loads(body)["status"] == "ACCEPT"
+
+
+def test_a_body_that_is_too_long_is_refused_before_it_is_kept(server: RunningServer):
+    status, _, body = server.request(
+        "POST", "/api/flows/", b"x" * (11 * 1024 * 1024), {"Content-Type": "application/json"}
+    )
+
+    assert status == 413
+    assert "longer than" in body
+
+
+def test_a_body_in_chunks_is_read_whole(server: RunningServer):
+    def chunks() -> Iterator[bytes]:
+        yield b'{"name": '
+        yield b'"in-chunks"}'
+
+    status, _, body = server.request("POST", "/api/flows/", chunks(), {"Content-Type": "application/json"})  # type: ignore[arg-type]
+
+    assert status == 201
+    assert json.loads(body)["name"] == "in-chunks"
+
+
+def test_a_websocket_is_refused_politely(server: RunningServer):
+    status, _, _ = server.get(
+        "/ws",
+        Connection="Upgrade",
+        Upgrade="websocket",
+        **{"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="},
+    )
+
+    assert status == 403
+
+
+def test_the_keys_of_the_home_are_for_its_owner_alone(tmp_path: Path):
+    with running_server(tmp_path):
+        key = tmp_path / "secret-key"
+
+        assert key.stat().st_mode & 0o777 == 0o600
+        assert len(key.read_text()) >= 48
+
+
+def test_ctrl_c_ends_the_server_with_success(tmp_path: Path):
+    with running_server(tmp_path) as running:
+        code, said = running.interrupt()
+
+    assert code == 0
+    assert "Orion has stopped" in said
+    assert "Traceback" not in said
+
+
+def test_below_a_base_path_pages_links_and_files_have_it(tmp_path: Path):
+    with running_server(tmp_path, "--base-path", "orion") as running:
+        _, _, page = running.get("/orion/runs")
+        file_status, _, _ = running.get("/orion/static/css/orion.css")
+        api_status, _, _ = running.get("/orion/api/health")
+        stripped_by_proxy, _, _ = running.get("/runs")
+
+    assert 'href="/orion/flows"' in page
+    assert 'href="/orion/static/css/orion.css"' in page
+    assert (file_status, api_status, stripped_by_proxy) == (200, 200, 200)
+
+
+def test_a_port_in_use_is_one_sentence(tmp_path: Path):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+
+        ended = orion(tmp_path, "server", "start", "--port", str(port))
+
+    assert ended.returncode == 1
+    assert f"Port {port} of 127.0.0.1 is in use" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.7", "::", "example.com"])
+def test_other_addresses_than_loopback_are_refused(tmp_path: Path, host: str):
+    ended = orion(tmp_path, "server", "start", "--port", "0", "--host", host)
+
+    assert ended.returncode == 1
+    assert "this machine only until it has users" in ended.stderr
+
+
+def test_a_database_that_is_not_there_is_one_sentence(tmp_path: Path):
+    url = f"sqlite:////{tmp_path}/typo.db"
+
+    ended = orion(tmp_path, "server", "start", "--port", "0", ORION_DATABASE_URL=url)
+
+    assert ended.returncode == 1
+    assert "There is no database at" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_setting_that_cannot_be_read_is_one_sentence(tmp_path: Path):
+    ended = orion(tmp_path, "server", "start", "--port", "0", ORION_SERVER_THREADS="many")
+
+    assert ended.returncode == 1
+    assert "ORION_SERVER_THREADS='many' is not a whole number" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_database_is_created_checked_and_reset(tmp_path: Path):
+    created = orion(tmp_path, "database", "upgrade")
+    checked = orion(tmp_path, "database", "check", "-o", "json")
+    unasked = orion(tmp_path, "database", "reset")
+    emptied = orion(tmp_path, "database", "reset", "--yes")
+
+    assert (created.returncode, checked.returncode, unasked.returncode, emptied.returncode) == (0, 0, 2, 0)
+    assert json.loads(checked.stdout)["ok"] is True
+    assert "repeat the command with --yes" in unasked.stderr
+
+
+def _post(server: RunningServer, path: str, body: object) -> tuple[int, str]:
+    status, _, text = server.request("POST", path, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    return status, text

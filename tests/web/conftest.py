@@ -1,0 +1,13 @@
+"""A browser on this machine, as far as the server can tell."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def browser(db: None) -> Client:
+    return Client(headers={"host": "127.0.0.1:4200"})

@@ -1,0 +1,110 @@
+"""The list of flows, and one flow's page."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import uuid4
+
+from django.test import Client
+
+from tests.web.conftest import HOSTILE
+from tests.web.rows import NOON, make_flow, make_run
+
+
+def test_a_flow_is_shown_with_its_last_run(browser: Client):
+    make_run("older", state="FAILED", at=NOON)
+    newest = make_run("newest", state="RUNNING", at=NOON + timedelta(hours=1))
+
+    answer = browser.get("/flows")
+
+    (line,) = answer.context["found"].lines
+    assert line.last_run.id == newest.id
+    assert "etl" in answer.content.decode()
+
+
+def test_only_the_last_twelve_runs_are_fetched_of_each_flow(browser: Client):
+    for name in ("etl", "train"):
+        for place in range(20):
+            make_run(f"{name}-{place:02}", flow=make_flow(name), at=NOON + timedelta(minutes=place))
+
+    lines = browser.get("/flows").context["found"].lines
+
+    for line in lines:
+        assert [run.name for run in line.last_runs] == [f"{line.flow.name}-{place:02}" for place in range(8, 20)]
+
+
+def test_a_flow_that_never_ran_says_so(browser: Client):
+    make_flow("rarely")
+
+    page = browser.get("/flows").content.decode()
+
+    assert "never run" in page
+
+
+def test_without_flows_the_page_says_how_to_make_one(browser: Client):
+    assert "No runs yet" in browser.get("/flows").content.decode()
+
+
+def test_flows_are_found_by_a_part_of_their_name(browser: Client):
+    make_flow("etl-daily")
+    make_flow("train")
+
+    page = browser.get("/flows?q=DAILY").content.decode()
+
+    assert "etl-daily" in page
+    assert "train" not in page
+
+
+def test_the_next_page_goes_on_after_the_last_name(browser: Client):
+    for place in range(50):
+        make_flow(f"flow-{place:02}")
+
+    first = browser.get("/flows")
+    second = browser.get("/flows" + first.context["next"])
+    names = [line.flow.name for answer in (first, second) for line in answer.context["found"].lines]
+
+    assert names == [f"flow-{place:02}" for place in range(50)]
+
+
+def test_the_list_costs_the_same_few_queries_for_many_flows(browser: Client, django_assert_num_queries):
+    for place in range(40):
+        make_run(flow=make_flow(f"flow-{place}"))
+
+    with django_assert_num_queries(3):  # flows, where their last runs begin, those runs
+        browser.get("/flows")
+
+
+def test_a_flow_has_a_page_with_its_runs_and_how_they_went(browser: Client):
+    make_run("good", at=NOON)
+    bad = make_run("bad", state="FAILED", at=NOON + timedelta(minutes=1))
+
+    page = browser.get(f"/flows/{bad.flow_id}").content.decode()
+
+    for text in ("good", "bad", "50 %", "1m 30s"):
+        assert text in page
+
+
+def test_a_flow_that_is_not_there_is_not_found(browser: Client):
+    assert browser.get(f"/flows/{uuid4()}").status_code == 404
+
+
+def test_a_flow_without_runs_has_a_page(browser: Client):
+    page = browser.get(f"/flows/{make_flow().id}").content.decode()
+
+    assert "never run" in page
+
+
+def test_names_of_others_are_text_and_not_markup(browser: Client):
+    run = make_run(HOSTILE, flow=make_flow(HOSTILE, tags=[HOSTILE]))
+
+    pages = [browser.get(address).content.decode() for address in ("/flows", f"/flows/{run.flow_id}")]
+
+    assert all(HOSTILE not in page for page in pages)
+
+
+def test_the_page_of_a_flow_costs_few_queries(browser: Client, django_assert_num_queries):
+    for place in range(70):
+        run = make_run(f"run-{place}", state="FAILED", message="no")
+
+    with django_assert_num_queries(4):  # flow, trend, runs, reasons
+        browser.get(f"/flows/{run.flow_id}")

@@ -1,0 +1,258 @@
+"""A flow run's page, and what can be done from it."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+from django.test import Client
+
+from runs.models import Artifact, FlowRun
+from tests.web.conftest import HOSTILE
+from tests.web.rows import add_lines, make_flow, make_run, make_task_run
+
+TRAIL = [["PreventDuplicateTransitions", "accept", ""], ["RetryFailedFlows", "reject", "retry 1 of 3"]]
+
+
+def test_the_head_says_what_ran_when_and_how_it_ended(browser: Client):
+    run = make_run("brave-otter", state="FAILED", tags=["prod"], flow_version="4fa9c1")
+
+    page = browser.get(f"/runs/{run.id}").content.decode()
+
+    for text in ("brave-otter", "etl", "Failed", "2026-11-20 12:00:00 UTC", "1m 30s", "4fa9c1", "prod", str(run.id)):
+        assert text in page
+
+
+def test_a_run_that_is_not_there_is_not_found(browser: Client):
+    answer = browser.get(f"/runs/{uuid4()}")
+
+    assert answer.status_code == 404
+    assert "There is nothing here" in answer.content.decode()
+
+
+def test_the_history_shows_each_rule_that_spoke_and_counts_the_silent_ones(browser: Client):
+    run = make_run(state="SCHEDULED", state_name="AwaitingRetry", message="KeyError", trail=TRAIL)
+
+    page = browser.get(f"/runs/{run.id}?tab=history").content.decode()
+
+    for text in ("Awaiting retry", "KeyError", "Retry failed flows", "retry 1 of 3", "1 rule let it pass", "Pending"):
+        assert text in page
+
+
+def test_the_task_runs_are_listed_and_summed_up(browser: Client):
+    run = make_run(state="RUNNING")
+    make_task_run("load-0", flow_run=run)
+    make_task_run("load-1", flow_run=run, state="FAILED", message="disk full")
+    make_task_run("of-another-run")
+
+    page = browser.get(f"/runs/{run.id}").content.decode()
+
+    assert "2 of 2 task runs finished" in page
+    assert "disk full" in page
+    assert "of-another-run" not in page
+
+
+def test_task_runs_can_be_narrowed_to_a_state(browser: Client):
+    run = make_run(state="RUNNING")
+    make_task_run("load-0", flow_run=run)
+    make_task_run("load-1", flow_run=run, state="FAILED")
+
+    page = browser.get(f"/runs/{run.id}?state=failed").content.decode()
+
+    assert "load-1" in page
+    assert "load-0" not in page
+
+
+def test_every_task_run_is_on_exactly_one_page(browser: Client):
+    run = make_run()
+    for place in range(230):
+        make_task_run(f"load-{place}", flow_run=run)
+
+    seen: list[str] = []
+    address = "?tab=tasks"
+    while address:
+        answer = browser.get(f"/runs/{run.id}{address}")
+        seen += [task.name for task in answer.context["page"].rows]
+        address = answer.context["next"]
+
+    assert sorted(seen) == sorted(f"load-{place}" for place in range(230))
+
+
+def test_the_log_has_every_line_in_order_with_the_task_that_wrote_it(browser: Client):
+    run = make_run()
+    task = make_task_run("load-0", flow_run=run)
+    add_lines(run, *[f"line {place}" for place in range(620)], task_run=task)
+
+    first = browser.get(f"/runs/{run.id}?tab=logs")
+    second = browser.get(f"/runs/{run.id}{first.context['next']}")
+    messages = [line.message for answer in (first, second) for line in answer.context["log"].lines]
+
+    assert messages == [f"line {place}" for place in range(620)]
+    assert "load-0" in first.content.decode()
+
+
+def test_the_log_from_the_end_shows_the_last_lines_in_their_order(browser: Client):
+    run = make_run()
+    add_lines(run, *[f"line {place}" for place in range(620)])
+
+    answer = browser.get(f"/runs/{run.id}?tab=logs&from=end")
+
+    assert [line.message for line in answer.context["log"].lines] == [f"line {place}" for place in range(120, 620)]
+
+
+def test_a_level_leaves_the_lesser_lines_out(browser: Client):
+    run = make_run()
+    add_lines(run, "chatter", level=10)
+    add_lines(run, "disk full", level=40)
+
+    page = browser.get(f"/runs/{run.id}?tab=logs&level=30").content.decode()
+
+    assert "disk full" in page
+    assert "chatter" not in page
+
+
+def test_the_parameters_are_shown_as_json(browser: Client):
+    run = make_run(parameters={"day": "2026-11-20", "deep": {"limit": 10}})
+
+    page = browser.get(f"/runs/{run.id}?tab=parameters").content.decode()
+
+    assert "2026-11-20" in page
+    assert "&quot;limit&quot;: 10" in page
+
+
+def test_nested_runs_and_their_parent_lead_to_each_other(browser: Client):
+    parent = make_run("parent-run")
+    child = make_run("child-run", flow=make_flow("inner"), parent_task_run=make_task_run(flow_run=parent))
+
+    below = browser.get(f"/runs/{parent.id}?tab=subflows").content.decode()
+    above = browser.get(f"/runs/{child.id}").content.decode()
+
+    assert "child-run" in below
+    assert f"/runs/{parent.id}" in above
+
+
+def test_artifacts_are_shown_and_stored_results_are_not(browser: Client):
+    run = make_run()
+    Artifact.objects.create(key="summary", type="markdown", data="# Good", flow_run_id=run.id)
+    Artifact.objects.create(type="result", data="secret-place", flow_run_id=run.id)
+
+    page = browser.get(f"/runs/{run.id}?tab=artifacts").content.decode()
+
+    assert "# Good" in page
+    assert "secret-place" not in page
+
+
+@pytest.mark.parametrize("tab", ["tasks", "logs", "history", "parameters", "subflows", "artifacts"])
+def test_an_empty_tab_says_so_in_words(browser: Client, tab: str):
+    run = make_run(state="PENDING")
+
+    page = browser.get(f"/runs/{run.id}?tab={tab}").content.decode()
+
+    assert 'class="empty"' in page or 'class="history"' in page
+
+
+@pytest.mark.parametrize("tab", ["tasks", "logs", "history", "parameters", "artifacts"])
+def test_what_runs_say_is_text_and_not_markup(browser: Client, tab: str):
+    run = make_run(
+        HOSTILE, state="FAILED", message=HOSTILE, parameters={HOSTILE: HOSTILE}, trail=[["R", "reject", HOSTILE]]
+    )
+    task = make_task_run(HOSTILE, flow_run=run, state="FAILED", message=HOSTILE, tags=[HOSTILE])
+    add_lines(run, HOSTILE, task_run=task)
+    Artifact.objects.create(key=HOSTILE, type=HOSTILE, description=HOSTILE, data=HOSTILE, flow_run_id=run.id)
+
+    page = browser.get(f"/runs/{run.id}?tab={tab}").content.decode()
+
+    assert HOSTILE not in page
+    assert "&lt;script&gt;" in page
+
+
+@pytest.mark.parametrize(
+    ("tab", "most"), [("tasks", 6), ("logs", 6), ("history", 5), ("parameters", 4), ("subflows", 6), ("artifacts", 5)]
+)
+def test_a_tab_costs_few_queries_however_full_it_is(
+    browser: Client, django_assert_max_num_queries, tab: str, most: int
+):
+    run = make_run()
+    for place in range(30):
+        task = make_task_run(f"load-{place}", flow_run=run, state="FAILED", message="no")
+        make_run(f"child-{place}", state="FAILED", parent_task_run=task)
+        add_lines(run, "line", task_run=task)
+        Artifact.objects.create(key=f"k-{place}", flow_run_id=run.id)
+
+    with django_assert_max_num_queries(most):
+        browser.get(f"/runs/{run.id}?tab={tab}")
+
+
+def test_a_moving_run_reloads_its_page_until_somebody_stops_that(browser: Client):
+    run = make_run(state="RUNNING")
+
+    moving = browser.get(f"/runs/{run.id}").content.decode()
+    still = browser.get(f"/runs/{run.id}?refresh=0").content.decode()
+
+    assert 'http-equiv="refresh"' in moving
+    assert 'http-equiv="refresh"' not in still
+
+
+def test_a_scheduled_run_is_cancelled_from_its_page(browser: Client):
+    run = make_run(state="SCHEDULED")
+
+    answer = browser.post(f"/runs/{run.id}/cancel", follow=True)
+
+    run.refresh_from_db()
+    assert run.state_type == "CANCELLED"
+    assert "cancelled now" in answer.content.decode()
+
+
+def test_a_running_run_is_told_to_cancel(browser: Client):
+    run = make_run(state="RUNNING")
+
+    answer = browser.post(f"/runs/{run.id}/cancel", follow=True)
+
+    run.refresh_from_db()
+    assert run.state_type == "CANCELLING"
+    assert "is being cancelled" in answer.content.decode()
+
+
+def test_a_refused_action_says_why(browser: Client):
+    run = make_run(state="COMPLETED")
+
+    answer = browser.post(f"/runs/{run.id}/cancel", follow=True)
+
+    assert "The run stays as it is" in answer.content.decode()
+
+
+def test_a_failed_deployed_run_is_retried_from_its_page(browser: Client):
+    run = make_run(state="FAILED", deployment_id=uuid4())
+
+    browser.post(f"/runs/{run.id}/retry")
+
+    run.refresh_from_db()
+    assert run.state_name == "AwaitingRetry"
+
+
+def test_a_run_is_deleted_from_its_page(browser: Client):
+    run = make_run()
+
+    answer = browser.post(f"/runs/{run.id}/delete", follow=True)
+
+    assert not FlowRun.objects.filter(pk=run.pk).exists()
+    assert "was deleted" in answer.content.decode()
+
+
+@pytest.mark.parametrize("action", ["cancel", "retry", "delete"])
+def test_an_action_is_a_post_from_our_own_page(action: str, db: None):
+    run = make_run(state="RUNNING")
+    stranger = Client(enforce_csrf_checks=True, headers={"host": "127.0.0.1:4200"})
+
+    posted = stranger.post(f"/runs/{run.id}/{action}")
+    got = stranger.get(f"/runs/{run.id}/{action}")
+
+    assert posted.status_code == 403
+    assert "The form has expired" in posted.content.decode()
+    assert got.status_code == 405
+    assert FlowRun.objects.get(pk=run.pk).state_type == "RUNNING"
+
+
+@pytest.mark.parametrize("action", ["cancel", "retry", "delete"])
+def test_an_action_on_a_run_that_is_gone_is_not_found(browser: Client, action: str):
+    assert browser.post(f"/runs/{uuid4()}/{action}").status_code == 404

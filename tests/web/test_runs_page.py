@@ -1,0 +1,120 @@
+"""The list of flow runs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.test.utils import override_script_prefix
+from django.utils import timezone
+
+from tests.web.conftest import HOSTILE
+from tests.web.rows import NOON, make_flow, make_run
+
+
+def test_the_root_leads_to_the_runs(browser: Client):
+    answer = browser.get("/")
+
+    assert answer.status_code == 302
+    assert answer["location"] == "/runs"
+
+
+def test_a_run_is_shown_with_its_flow_its_state_and_why_it_failed(browser: Client):
+    make_run("brave-otter", state="FAILED", message="KeyError: 'customer_id'", tags=["prod"])
+
+    page = browser.get("/runs").content.decode()
+
+    for text in ("brave-otter", "etl", "Failed", "KeyError: &#x27;customer_id&#x27;", "prod", "1m 30s"):
+        assert text in page
+
+
+def test_without_runs_the_page_says_how_to_make_one(browser: Client):
+    page = browser.get("/runs").content.decode()
+
+    assert "No runs yet" in page
+    assert "from orionflow import flow, task" in page
+
+
+def test_a_filter_without_hits_offers_the_way_back(browser: Client):
+    make_run()
+
+    page = browser.get("/runs?q=nobody").content.decode()
+
+    assert "No run matches" in page
+    assert "Remove the filter name" in page
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["state=failed,crashed", "state=FAILED", "flow=train", "tag=gpu", "q=OTTER", "since=-24h"],
+)
+def test_each_filter_keeps_what_matches_and_nothing_else(browser: Client, query: str):
+    now = timezone.now()
+    make_run("brave-otter", state="FAILED", flow=make_flow("train"), tags=["gpu"], at=now)
+    make_run("quiet-heron", tags=["gpus", "cpu"], at=now - timedelta(days=2))
+
+    page = browser.get(f"/runs?{query}").content.decode()
+
+    assert "brave-otter" in page
+    assert "quiet-heron" not in page
+
+
+def test_what_cannot_be_read_in_a_filter_is_said_and_left_out(browser: Client):
+    make_run()
+
+    page = browser.get("/runs?state=broken&since=yesterday").content.decode()
+
+    assert "There is no state &#x27;broken&#x27;" in page
+    assert "is not a time to look back" in page
+    assert "brave-otter" in page
+
+
+def test_older_runs_follow_on_the_next_page_and_none_is_lost_at_equal_times(browser: Client):
+    for place in range(120):
+        make_run(f"run-{place:03}", at=NOON - timedelta(minutes=place // 40))
+
+    seen: list[str] = []
+    address = "/runs"
+    while address:
+        answer = browser.get(address)
+        seen += [run.name for run in answer.context["found"].page.rows]
+        address = "/runs" + answer.context["next"] if answer.context["next"] else ""
+
+    assert len(seen) == 120
+    assert len(set(seen)) == 120
+
+
+def test_a_cursor_that_cannot_be_read_shows_the_first_page(browser: Client):
+    make_run()
+
+    answer = browser.get("/runs?after=rubbish")
+
+    assert "brave-otter" in answer.content.decode()
+
+
+def test_names_of_others_are_text_and_not_markup(browser: Client):
+    make_run(HOSTILE, state="FAILED", message=HOSTILE, tags=[HOSTILE], flow=make_flow(HOSTILE))
+
+    page = browser.get("/runs").content.decode()
+
+    assert HOSTILE not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_a_full_page_costs_as_many_queries_as_a_short_one(browser: Client, django_assert_num_queries):
+    for place in range(60):
+        make_run(f"run-{place}", state="FAILED", message="no", flow=make_flow(f"flow-{place}"))
+
+    with django_assert_num_queries(3):  # runs, reasons, count
+        browser.get("/runs")
+
+
+def test_every_address_of_the_page_lies_below_the_base_path(browser: Client):
+    make_run()
+
+    with override_script_prefix("/orion/"):
+        page = browser.get("/runs").content.decode()
+
+    assert 'href="/orion/runs' in page
+    assert 'href="/runs' not in page

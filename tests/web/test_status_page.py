@@ -1,0 +1,46 @@
+"""The status page."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from orion_site import status
+from orion_site.ticker import Service
+
+
+def test_it_says_what_this_server_is_and_where_its_data_is(browser: Client):
+    page = browser.get("/status").content.decode()
+
+    for text in ("Orion", "Python", "Database", "MB"):
+        assert text in page
+
+
+def test_without_a_ticker_it_says_how_to_get_one(browser: Client):
+    page = browser.get("/status").content.decode()
+
+    assert "No services tick in this process" in page
+
+
+@pytest.mark.parametrize(
+    ("service", "verdict"),
+    [
+        (Service("a", 5, print, last_tick=timezone.now()), "well"),
+        (Service("b", 5, print, last_tick=timezone.now() - timedelta(minutes=5)), "behind"),
+        (Service("c", 5, print, last_tick=timezone.now(), last_error="OSError: no"), "failing"),
+        (Service("d", 5, print), "well"),
+    ],
+    ids=["on time", "late", "in error", "not yet"],
+)
+def test_a_service_is_well_behind_or_failing(service: Service, verdict: str):
+    line = status.ServiceLine(service, service.lag(timezone.now()))
+
+    assert line.verdict == verdict
+
+
+def test_the_page_costs_one_query_at_most(browser: Client, django_assert_max_num_queries):
+    with django_assert_max_num_queries(1):
+        browser.get("/status")
