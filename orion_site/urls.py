@@ -1,16 +1,32 @@
-"""Every address of the server: the dashboard, the admin, and the API."""
+"""The full server's paths: the API, its documentation, the operators' room and the pages."""
 
 from __future__ import annotations
 
 from django.contrib import admin
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import include, path
+from django.views.defaults import page_not_found, server_error
 
-from orion_site import urls_api
+from orion_site.docs import redoc, swagger
 from orion_site.status import status
+from orion_site.urls_api import urlpatterns as api_urls
 
 urlpatterns = [
-    path("", include("runs.web.urls")),
+    *api_urls,
+    path("docs", swagger, name="docs"),
+    path("redoc", redoc, name="redoc"),
     path("status", status, name="status"),
     path("admin/", admin.site.urls),
-    *urls_api.urlpatterns,
+    path("", include("runs.web.urls")),
 ]
+
+
+def handler404(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return page_not_found(request, exception)
+
+
+def handler500(request: HttpRequest) -> HttpResponse:
+    """Programs get JSON even where the API itself could not be reached."""
+    if request.path_info.startswith("/api/"):
+        return JsonResponse({"exception_message": "Internal Server Error"}, status=500)
+    return server_error(request)

@@ -34,6 +34,7 @@ class Operation(APIView):
     action_required: ClassVar[Action | None] = None
     answers: ClassVar[Mapping[int, Any]]
     """The type of the answer's content by status, the usual one first; None for no content."""
+    body_optional: ClassVar[bool] = False
     orchestrates: ClassVar[bool] = False
     """Whether a missing run is told in the words of the rules instead of a plain detail."""
 
@@ -44,7 +45,7 @@ class Operation(APIView):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "method" in cls.__dict__:
+        if getattr(cls, "method", None):
             setattr(cls, cls.method.lower(), cls._respond)
             cls.http_method_names = [cls.method.lower(), *(["head"] if cls.method == "GET" else [])]
 
@@ -56,9 +57,14 @@ class Operation(APIView):
         if version := request.META.get("HTTP_X_PREFECT_API_VERSION"):
             refuse_old_client(version)
 
-    def _respond(self, request: Request, **path: str) -> Response:
+    def _respond(self, request: Request, **path: str) -> HttpResponseBase:
         answer = self.perform(**arguments_of(type(self)).read(request, path))
-        return answer if isinstance(answer, Response) else Response(answer, status=next(iter(self.answers)))
+        return answer if isinstance(answer, HttpResponseBase) else Response(answer, status=next(iter(self.answers)))
+
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+        # What a client did wrong is told to the client; what we did wrong was logged where it happened.
+        response._has_been_logged = True
+        return super().finalize_response(request, response, *args, **kwargs)
 
     def _allowed_methods(self) -> list[str]:
         return [operation.method for operation in self.siblings or (type(self),)]
@@ -123,7 +129,7 @@ def arguments_of(operation: type[Operation]) -> Arguments:
     return Arguments(
         path={name: TypeAdapter(hints[name]) for name in parameters if name not in {"self", "body", "query"}},
         body=TypeAdapter(body) if body is not None else None,
-        body_optional=body is not None and parameters["body"].default is not inspect.Parameter.empty,
+        body_optional=operation.body_optional,
         query=hints.get("query"),
     )
 

@@ -27,6 +27,7 @@ class SetState(Wire):
 class StateProposal(Operation):
     """What the two operations below share."""
 
+    method = "POST"
     action_required = Action.REPORT_RUNS
     answers = {201: OrchestrationResult, 200: OrchestrationResult}
     orchestrates = True
@@ -47,16 +48,12 @@ class SetFlowRunState(StateProposal):
     `Orion-Run-Epoch` says which attempt reports; a report of an attempt that was replaced is answered with 409.
     """
 
-    method = "POST"
-
     def perform(self, id: UUID, body: SetState) -> Response:
         return result_of(propose_flow_run_state(run_id=id, **self.proposal(body)))
 
 
 class SetTaskRunState(StateProposal):
     """Propose a state for a task run; headers as for flow runs."""
-
-    method = "POST"
 
     def perform(self, id: UUID, body: SetState) -> Response:
         return result_of(propose_task_run_state(run_id=id, **self.proposal(body)))

@@ -1,0 +1,119 @@
+"""The first thing that every request meets: who is addressed, from where, and by which page of which browser.
+
+Until users exist, whoever reaches the server owns it. So it answers this machine only, under its own names only, and no
+page of another site may speak through the owner's browser. CORS headers are never sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.http.request import split_domain_port
+
+WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+HARDENING = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a request goes no further."""
+
+    status: int
+    detail: str
+
+
+def refusal(meta: Mapping[str, Any], *, method: str, path: str) -> Refusal | None:
+    """What speaks against a request, from its WSGI environment; websockets give theirs in the same form."""
+    return (
+        _foreign_machine(meta.get("REMOTE_ADDR") or "")
+        or _foreign_host(meta.get("HTTP_HOST") or "")
+        or _foreign_page(meta, method)
+        or (_not_json(meta) if method in WRITING and path.startswith("/api/") else None)
+    )
+
+
+class GuardMiddleware:
+    """Django's place for `refusal`, before everything else."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        refused = refusal(request.META, method=request.method or "", path=request.path_info)
+        if refused is not None:
+            return JsonResponse({"detail": refused.detail}, status=refused.status)
+        response = self.get_response(request)
+        for header, value in HARDENING.items():
+            response.headers.setdefault(header, value)
+        return response
+
+
+def _foreign_machine(address: str) -> Refusal | None:
+    # A call inside this process has no address.
+    if not address or _is_loopback(address):
+        return None
+    return Refusal(403, "Orion answers this machine only: it has no users yet who could prove who they are.")
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        ip = ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(ip, "ipv4_mapped", None)
+    return (mapped or ip).is_loopback
+
+
+def _foreign_host(host: str) -> Refusal | None:
+    """Exact names only. A name of somebody else's that points here is the first half of DNS rebinding."""
+    domain, _ = split_domain_port(host.lower())
+    if domain and domain.rstrip(".") in settings.ALLOWED_HOSTS:
+        return None
+    shown = host[:100] or "(none)"
+    return Refusal(400, f"The server is not known as {shown!r}; name it in ORION_ALLOWED_HOSTS if it should be.")
+
+
+def _foreign_page(meta: Mapping[str, Any], method: str) -> Refusal | None:
+    """Programs send no Origin. A browser's must be our own, whatever the method: reading is worth protecting too."""
+    if (origin := meta.get("HTTP_ORIGIN")) is not None and not _same_origin(origin, meta.get("HTTP_HOST") or ""):
+        return Refusal(403, f"Requests from pages of {origin[:100]!r} are not answered.")
+    site = meta.get("HTTP_SEC_FETCH_SITE")
+    if site in {None, "same-origin", "none"} or _is_visit(meta, method):
+        return None
+    return Refusal(403, "Requests from pages of other sites are not answered.")
+
+
+def _same_origin(origin: str, host: str) -> bool:
+    scheme, _, rest = origin.lower().partition("://")
+    return scheme in {"http", "https"} and rest == host.lower()
+
+
+def _is_visit(meta: Mapping[str, Any], method: str) -> bool:
+    """Somebody followed a link to the dashboard: the other site learns nothing of the answer."""
+    return (
+        method in {"GET", "HEAD"}
+        and meta.get("HTTP_SEC_FETCH_MODE") == "navigate"
+        and meta.get("HTTP_SEC_FETCH_DEST") == "document"
+    )
+
+
+def _not_json(meta: Mapping[str, Any]) -> Refusal | None:
+    """Forms and plain text are what a browser sends to another site without asking first."""
+    content_type = (meta.get("CONTENT_TYPE") or "").partition(";")[0].strip().lower()
+    if content_type == "application/json" or not _has_body(meta):
+        return None
+    return Refusal(415, "The API reads JSON only: send Content-Type: application/json.")
+
+
+def _has_body(meta: Mapping[str, Any]) -> bool:
+    return (meta.get("CONTENT_LENGTH") or "0") != "0" or bool(meta.get("HTTP_TRANSFER_ENCODING"))

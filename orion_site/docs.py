@@ -1,0 +1,62 @@
+"""The API's documentation in the browser, from assets of our own: it works without a network."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.templatetags.static import static
+from django.urls import get_script_prefix
+from django.utils.html import format_html
+
+from orion_site.accounts.permissions import Action, requires
+
+_ASSETS = "drf_spectacular_sidecar"
+# Both viewers write styles into their page, and ReDoc searches in a worker of its own making.
+_POLICY = (
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; worker-src blob:; "
+    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+{head}
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
+
+
+@requires(Action.PROBE)
+def swagger(request: HttpRequest) -> HttpResponse:
+    """Swagger UI: read, and try."""
+    folder = f"{_ASSETS}/swagger-ui-dist"
+    head = format_html('<link rel="stylesheet" href="{}">', static(f"{folder}/swagger-ui.css"))
+    body = format_html(
+        '<div id="swagger"></div><script src="{}"></script><script src="{}" data-document="{}"></script>',
+        static(f"{folder}/swagger-ui-bundle.js"),
+        static("js/swagger.js"),
+        _document(),
+    )
+    return _page("Orion API", head, body)
+
+
+@requires(Action.PROBE)
+def redoc(request: HttpRequest) -> HttpResponse:
+    """ReDoc: read."""
+    script = static(f"{_ASSETS}/redoc/bundles/redoc.standalone.js")
+    body = format_html('<redoc spec-url="{}"></redoc><script src="{}"></script>', _document(), script)
+    return _page("Orion API reference", "", body)
+
+
+def _document() -> str:
+    return f"{get_script_prefix()}api/openapi.json"
+
+
+def _page(title: str, head: str, body: str) -> HttpResponse:
+    page = HttpResponse(format_html(_PAGE, title=title, head=head, body=body))
+    page.headers["Content-Security-Policy"] = _POLICY
+    return page

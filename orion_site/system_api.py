@@ -1,0 +1,137 @@
+"""The server about itself: whether it is there, which version it is, and how it is set up."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.db import Error, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.urls import Resolver404, resolve
+from django.views.decorators.csrf import csrf_exempt
+from rest_framework.response import Response
+from typing_extensions import TypedDict
+
+import orion_site
+from orchestration.api.errors import Refused
+from orchestration.api.operations import Operation
+from orchestration.wire import Text1024, Wire
+from orion_site.accounts.permissions import Action, requires
+
+API_VERSION = "0.8.4"
+
+
+class CheckHealth(Operation):
+    """True, when the server answers."""
+
+    method = "GET"
+    action_required = Action.PROBE
+    answers = {200: bool}
+
+    def perform(self) -> bool:
+        return True
+
+
+class ReadyOut(TypedDict):
+    message: str
+
+
+class CheckReady(Operation):
+    """Whether the server can work: its database answers."""
+
+    method = "GET"
+    action_required = Action.PROBE
+    answers = {200: ReadyOut, 503: ReadyOut}
+
+    def perform(self) -> Response:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+        except Error:
+            return Response({"message": "Database is not available"}, status=503)
+        return Response({"message": "OK"})
+
+
+class SayHello(Operation):
+    """Say hello."""
+
+    method = "GET"
+    action_required = Action.PROBE
+    answers = {200: str}
+
+    def perform(self) -> str:
+        return "👋"
+
+
+class ReadVersion(Operation):
+    """Orion's version."""
+
+    method = "GET"
+    action_required = Action.PROBE
+    answers = {200: str}
+
+    def perform(self) -> str:
+        return orion_site.__version__
+
+
+class ReadSettings(Operation):
+    """How the server is set up, without its secrets."""
+
+    method = "GET"
+    action_required = Action.READ_SETTINGS
+    answers = {200: dict[str, Any]}
+
+    def perform(self) -> dict[str, Any]:
+        return {
+            "ORION_VERSION": orion_site.__version__,
+            "ORION_API_VERSION": API_VERSION,
+            "ORION_DATABASE": _database(),
+            "ORION_DEBUG": settings.DEBUG,
+            "ORION_ALLOWED_HOSTS": settings.ALLOWED_HOSTS,
+            "ORION_BASE_PATH": settings.FORCE_SCRIPT_NAME,
+            "ORION_API_DEFAULT_LIMIT": settings.ORION_API_DEFAULT_LIMIT,
+            "ORION_API_MAX_BODY_BYTES": settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
+            "ORION_TAG_SLOT_WAIT_SECONDS": settings.ORION_TAG_SLOT_WAIT_SECONDS,
+        }
+
+
+def _database() -> str:
+    """Which database, never how to log into it."""
+    parts = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{parts['NAME']}"
+    return urlsplit(f"postgresql://{parts['HOST']}:{parts['PORT']}/{parts['NAME']}").geturl()
+
+
+class CsrfQuestion(Wire):
+    client: Text1024
+
+
+class ReadCsrfToken(Operation):
+    """Clients ask for a token before they write; none is needed, as programs carry no cookies."""
+
+    method = "GET"
+    action_required = Action.PROBE
+    answers = {422: ReadyOut}
+
+    def perform(self, query: CsrfQuestion) -> None:
+        raise Refused("CSRF protection is disabled.")
+
+
+@csrf_exempt
+@requires(Action.PROBE)
+def unknown_path(request: HttpRequest, rest: str) -> HttpResponse:
+    """Anything else below the API: the same path with or without its last slash, if there is one; else 404.
+
+    307 keeps the method and the body, which 301 would lose.
+    """
+    other = request.path_info[:-1] if request.path_info.endswith("/") else f"{request.path_info}/"
+    try:
+        known = resolve(other).func is not unknown_path
+    except Resolver404:
+        known = False
+    if not known:
+        return JsonResponse({"detail": "Not Found"}, status=404)
+    target = request.get_full_path().replace(request.path_info, other, 1)
+    return HttpResponse(status=307, headers={"Location": target})

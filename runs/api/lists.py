@@ -1,0 +1,99 @@
+"""Lists and counts of flows, flow runs and task runs, by the filter language."""
+
+from __future__ import annotations
+
+from django.utils import timezone
+
+from orchestration.api.operations import Operation
+from orchestration.api.pagination import Page, rows_of
+from orion_site.accounts.permissions import Action
+from runs.api.flow_runs import flow_runs_out
+from runs.api.schemas.flow_runs import FlowRunOut
+from runs.api.schemas.flows import FlowOut, flow_out
+from runs.api.schemas.task_runs import TaskRunOut
+from runs.api.task_runs import task_runs_out
+from runs.filters.searches import (
+    FlowRunSearch,
+    FlowSearch,
+    Search,
+    flow_runs_matching,
+    flows_matching,
+    task_runs_matching,
+)
+from runs.filters.sorts import ORDERS, FlowRunSort, FlowSort, TaskRunSort
+
+
+class FlowListing(FlowSearch, Page):
+    sort: FlowSort = FlowSort.NAME_ASC
+
+
+class FlowRunListing(FlowRunSearch, Page):
+    sort: FlowRunSort = FlowRunSort.ID_DESC
+
+
+class TaskRunListing(Search, Page):
+    sort: TaskRunSort = TaskRunSort.ID_DESC
+
+
+class RunQuestion(Operation):
+    """What the operations below share: they read, and their body may be left out."""
+
+    method = "POST"
+    action_required = Action.READ_RUNS
+    body_optional = True
+
+
+class FilterFlows(RunQuestion):
+    """List flows."""
+
+    answers = {200: list[FlowOut]}
+
+    def perform(self, body: FlowListing) -> list[FlowOut]:
+        return [flow_out(flow) for flow in rows_of(flows_matching(body).order_by(*ORDERS[body.sort]), body)]
+
+
+class CountFlows(RunQuestion):
+    """Count flows."""
+
+    answers = {200: int}
+
+    def perform(self, body: FlowSearch) -> int:
+        return flows_matching(body).count()
+
+
+class FilterFlowRuns(RunQuestion):
+    """List flow runs with their current states."""
+
+    answers = {200: list[FlowRunOut]}
+
+    def perform(self, body: FlowRunListing) -> list[FlowRunOut]:
+        runs = rows_of(flow_runs_matching(body).order_by(*ORDERS[body.sort]), body)
+        return flow_runs_out(runs, timezone.now())
+
+
+class CountFlowRuns(RunQuestion):
+    """Count flow runs."""
+
+    answers = {200: int}
+
+    def perform(self, body: FlowRunSearch) -> int:
+        return flow_runs_matching(body).count()
+
+
+class FilterTaskRuns(RunQuestion):
+    """List task runs with their current states."""
+
+    answers = {200: list[TaskRunOut]}
+
+    def perform(self, body: TaskRunListing) -> list[TaskRunOut]:
+        runs = rows_of(task_runs_matching(body).order_by(*ORDERS[body.sort]), body)
+        return task_runs_out(runs, timezone.now())
+
+
+class CountTaskRuns(RunQuestion):
+    """Count task runs."""
+
+    answers = {200: int}
+
+    def perform(self, body: Search) -> int:
+        return task_runs_matching(body).count()

@@ -1,0 +1,56 @@
+"""Three questions that the two databases spell differently: patterns, and the contents of lists of tags."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.db.models import CharField, JSONField, Lookup, TextField
+
+
+@CharField.register_lookup
+@TextField.register_lookup
+class Like(Lookup):
+    """A substring without regard to case, in which `%` and `_` are SQL's wildcards, as clients expect."""
+
+    lookup_name = "orion_like"
+
+    def get_prep_lookup(self) -> str:
+        return f"%{self.rhs}%"
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
+        column, column_params = self.process_lhs(compiler, connection)
+        # PostgreSQL would take a backslash as an escape, SQLite does not: neither shall.
+        spelled = f"{column} ILIKE %s ESCAPE ''" if connection.vendor == "postgresql" else f"{column} LIKE %s"
+        return spelled, [*column_params, self.rhs]
+
+
+@JSONField.register_lookup
+class HoldsAll(Lookup):
+    """A JSON list of texts holds each of the given ones."""
+
+    lookup_name = "orion_holds_all"
+    prepare_rhs = False
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
+        column, params = compiler.compile(self.lhs)
+        wanted = json.dumps(sorted(set(self.rhs)))
+        if connection.vendor == "postgresql":
+            return f"{column} @> %s::jsonb", [*params, wanted]
+        missing = (
+            f"SELECT 1 FROM json_each(%s) AS wanted WHERE wanted.value NOT IN (SELECT value FROM json_each({column}))"
+        )
+        return f"NOT EXISTS ({missing})", [wanted, *params]
+
+
+@JSONField.register_lookup
+class IsEmptyList(Lookup):
+    """A JSON list has no elements."""
+
+    lookup_name = "orion_is_empty"
+    prepare_rhs = False
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
+        column, params = compiler.compile(self.lhs)
+        count = "jsonb_array_length" if connection.vendor == "postgresql" else "json_array_length"
+        return f"{count}({column}) {'=' if self.rhs else '>'} 0", params
