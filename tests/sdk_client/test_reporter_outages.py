@@ -187,6 +187,19 @@ def test_a_drain_says_when_the_api_stayed_away_and_where_the_rest_is(
     server.restart()
 
 
+def test_who_asks_after_that_is_not_kept_waiting_for_ever(server: ScriptedServer, reporter_with: MakeReporter):
+    reporter = reporter_with(reporting_budget_seconds=0.1)
+    server.stop()
+    reporter.stream(step())
+    with pytest.raises(ApiUnreachable):
+        reporter.drain(FLOW_RUN)
+
+    asked = reporter.ask(step())
+
+    assert isinstance(asked.exception(timeout=5), ApiUnreachable)
+    server.restart()
+
+
 def test_what_was_given_up_is_delivered_when_the_api_comes_back(
     home: Path, server: ScriptedServer, reporter_with: MakeReporter
 ):

@@ -31,6 +31,9 @@ class Outage:
     def note_failure(self, error: ApiError, now: float) -> None:
         self._began = now if self._began is None else self._began
         self.next_try_at = now + max(self._patience.delay(self.failures), error.retry_after)
+        # The last try comes when the budget ends, not a pause later.
+        if now < (end := self._began + self._patience.budget_seconds):
+            self.next_try_at = min(self.next_try_at, end)
         self.failures += 1
         self.error = error
 
@@ -45,6 +48,3 @@ class Outage:
         if self.error is None:
             return False
         return is_hopeless(self.error) or self.lasted(now) >= self._patience.budget_seconds
-
-    def budget_left(self, now: float) -> float:
-        return max(0.0, self._patience.budget_seconds - self.lasted(now))

@@ -188,7 +188,14 @@ class Reporter:
     def _run(self) -> None:
         while self._wait_for_work():
             with self._sending:
-                self._send_batch()
+                # Whoever had the role until now may have sent it all, or learnt that the API wants a pause.
+                if self._is_due():
+                    self._send_batch()
+
+    def _is_due(self) -> bool:
+        with self._lock:
+            pause = self._time_to_next_batch(time.monotonic())
+            return pause is not None and pause <= 0
 
     def _wait_for_work(self) -> bool:
         """Sleep until a batch is due; False when the reporter is closed."""
@@ -281,7 +288,7 @@ class Reporter:
             if not self._outage.is_on:
                 logger.info("%s Transitions are kept and sent later.", error)
             self._outage.note_failure(error, time.monotonic())
-            if self._outage.is_over_budget(time.monotonic()) and not self._gave_up:
+            if self._outage.is_over_budget(time.monotonic()):
                 self._give_up(error)
             self._progress.notify_all()
             self._wake.notify()
