@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import cached_property
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import Count, Q
 
 from deployments.models import ConcurrencyLimit, Slot
@@ -34,6 +35,10 @@ class StoredFacts:
     @cached_property
     def draw(self) -> float:
         return random.random()
+
+    @property
+    def slot_wait_seconds(self) -> int:
+        return int(settings.ORION_TAG_SLOT_WAIT_SECONDS)
 
     def parent_flow_run(self) -> ParentFlowRun | None:
         return self._parent

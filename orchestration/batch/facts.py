@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
+from django.conf import settings
+
 from deployments.models import ConcurrencyLimit, Slot
 from orchestration.batch.items import TaskRunTransition
 from orchestration.batch.loading import Loaded, MovingRun
@@ -42,6 +44,10 @@ class BatchFacts:
         if self._draw is None:
             self._draw = random.random()
         return self._draw
+
+    @property
+    def slot_wait_seconds(self) -> int:
+        return int(settings.ORION_TAG_SLOT_WAIT_SECONDS)
 
     def parent_flow_run(self) -> ParentFlowRun | None:
         assert self._run is not None

@@ -7,11 +7,13 @@ done it returns as effects, and they are dropped when a later rule refuses.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Protocol
 from uuid import UUID
 
+from orchestration.core.bookkeeping import consequences
 from orchestration.core.effects import Effect
 from orchestration.core.runs import Run
 from orchestration.core.states import State, StateType
@@ -39,7 +41,12 @@ class Facts(Protocol):
     @property
     def draw(self) -> float:
         """A number in [0, 1), the same however often it is asked: the only chance that rules may use."""
+
     def parent_flow_run(self) -> ParentFlowRun | None: ...
+    @property
+    def slot_wait_seconds(self) -> int:
+        """How long a run is told to wait for a slot before it asks again."""
+
     def cached_state(self, cache_key: str) -> State | None: ...
     def limits_on(self, tags: Sequence[str]) -> Sequence[LimitUse]: ...
     def active_runs_of_same_flow(self) -> Sequence[UUID]: ...
@@ -99,24 +106,42 @@ class Decision:
     trail: tuple[Judgement, ...]
 
 
+@lru_cache(maxsize=1024)
+def concerned(policy: Policy, leaving: StateType | None, entering: StateType) -> tuple[tuple[str, Rule], ...]:
+    """The rules of a policy that a transition between these types concerns, with their names."""
+    return tuple((type(r).__name__, r) for r in policy if leaving in r.leaving and entering in r.entering)
+
+
 def decide(transition: Transition, policy: Policy, facts: Facts) -> Decision:
     """Judge `transition` by the rules of `policy` that it concerns, in their order."""
-    intended = (transition.initial_type, transition.proposed.type)
-    current, effects, trail = transition, (), []
-    for rule in policy:
-        if intended[0] not in rule.leaving or intended[1] not in rule.entering:
-            continue
+    current = transition
+    effects: tuple[Effect, ...] = ()
+    trail: list[Judgement] = []
+    for name, rule in concerned(policy, transition.initial_type, transition.proposed.type):
         verdict = rule.judge(current, facts)
-        trail.append(Judgement(type(rule).__name__, type(verdict).__name__.lower(), verdict.reason))
+        trail.append(Judgement(name, VERDICT_NAMES[type(verdict)], verdict.reason))
+        if verdict is ACCEPT:
+            continue
         match verdict:
             case Accept():
                 effects += verdict.effects
             case Amend():
                 effects += verdict.effects
-                current = replace(current, proposed=verdict.state or current.proposed, run=verdict.run or current.run)
+                current = Transition(verdict.run or current.run, current.initial, verdict.state or current.proposed)
+            case Reject(state=None):
+                return Decision(verdict, None, transition.run, (), tuple(trail))
             case Reject():
-                run = verdict.run or transition.run
-                return Decision(verdict, verdict.state, run, verdict.effects, tuple(trail))
+                return _written(verdict, verdict.state, verdict.run or transition.run, verdict.effects, trail)
             case _:
                 return Decision(verdict, None, transition.run, (), tuple(trail))
-    return Decision(ACCEPT, current.proposed, current.run, effects, tuple(trail))
+    return _written(ACCEPT, current.proposed, current.run, effects, trail)
+
+
+VERDICT_NAMES = {kind: kind.__name__.lower() for kind in (Accept, Amend, Reject, Wait, Abort)}
+
+
+def _written(
+    verdict: Accept | Reject, state: State | None, run: Run, effects: tuple[Effect, ...], trail: list[Judgement]
+) -> Decision:
+    assert state is not None
+    return Decision(verdict, state, run, effects + consequences(run, state), tuple(trail))

@@ -1,4 +1,4 @@
-"""A run as the rules see it: the columns that decisions read and bookkeeping writes, without the database around them."""
+"""A run as the rules see it: the columns that decisions read and bookkeeping writes, without the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The vocabulary of orchestration: state types, states, and one constructor for each state that Orion itself proposes."""
+"""The vocabulary of orchestration: state types, states, and a constructor for each state that Orion itself writes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ NO_DETAILS = StateDetails()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """One state of one run. `data` is a reference to a result or any JSON; Orion never looks inside beyond its `type`."""
+    """One state of one run. `data` is a reference to a result or any JSON; Orion reads nothing but its `type`."""
 
     type: StateType
     name: str = ""

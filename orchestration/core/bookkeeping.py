@@ -1,0 +1,77 @@
+"""What a written state does to its run: times, counts, and the memory of pauses. Holds for forced states too.
+
+The rules decide whether a state is written; this file only keeps the books of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from orchestration.core.effects import Effect, MirrorToParentTask, ReleaseSlots
+from orchestration.core.runs import Run
+from orchestration.core.states import State, StateType
+
+RELEASE = (ReleaseSlots(),)
+KEEPS_SLOTS = frozenset({StateType.RUNNING, StateType.CANCELLING})
+
+
+def settle(run: Run, initial: State | None, written: State) -> Run:
+    """The run after `written` has become its state. `written` must have its timestamp."""
+    assert written.timestamp is not None
+    changes = _times(run, initial, written, written.timestamp)
+    if written.type is StateType.RUNNING and not run.policy.resuming:
+        changes["run_count"] = run.run_count + 1
+    if run.kind == "flow-run":
+        _remember_resuming(run, initial, written, changes)
+    return replace(run, **changes) if changes else run
+
+
+def consequences(run: Run, written: State) -> tuple[Effect, ...]:
+    """What follows from any written state, by whichever rule: slots are given back, and a parent task run follows."""
+    if run.kind == "task-run":
+        return RELEASE if run.tags and written.type not in KEEPS_SLOTS else ()
+    if run.parent_task_run_id is not None:
+        return (MirrorToParentTask(run.parent_task_run_id),)
+    return ()
+
+
+def _times(run: Run, initial: State | None, written: State, at: datetime) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    if initial is not None:
+        _leave(run, initial, written, at, changes)
+    if written.type is StateType.RUNNING and run.start_time is None:
+        changes["start_time"] = at
+    # A run that never started has no end: it failed its validation, or was cancelled while it waited.
+    if written.is_terminal and run.start_time is not None and run.end_time is None:
+        changes["end_time"] = at
+    if written.type is StateType.SCHEDULED:
+        changes["next_scheduled_start_time"] = written.details.scheduled_time
+    if run.expected_start_time is None:
+        changes["expected_start_time"] = written.details.scheduled_time if written.type is StateType.SCHEDULED else at
+    return changes
+
+
+def _leave(run: Run, initial: State, written: State, at: datetime, changes: dict[str, Any]) -> None:
+    if initial.type is StateType.RUNNING and initial.timestamp is not None and at > initial.timestamp:
+        changes["total_run_time"] = run.total_run_time + (at - initial.timestamp)
+    if initial.type is StateType.SCHEDULED:
+        changes["next_scheduled_start_time"] = None
+    if initial.is_terminal and not written.is_terminal:
+        changes["end_time"] = None
+
+
+def _remember_resuming(run: Run, initial: State | None, written: State, changes: dict[str, Any]) -> None:
+    """Leaving a pause marks the run as resuming; entering RUNNING or an end with the mark takes it away.
+
+    A run resumed in its process enters RUNNING directly from the pause and so counts one start more; a suspended run
+    comes by SCHEDULED, has the mark when it enters RUNNING, and continues its attempt uncounted.
+    """
+    resuming = run.policy.resuming
+    if resuming and (written.type is StateType.RUNNING or written.is_terminal):
+        resuming = False
+    if initial is not None and initial.type is StateType.PAUSED and not written.is_terminal:
+        resuming = True
+    if resuming is not run.policy.resuming:
+        changes["policy"] = replace(run.policy, resuming=resuming)

@@ -1,0 +1,51 @@
+"""Caching: a task whose cache key is known does not run again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from orchestration.core.decide import Facts, Transition
+from orchestration.core.effects import RememberResult
+from orchestration.core.rules.sets import ANYWHERE, TO_RUNNING
+from orchestration.core.states import StateType
+from orchestration.core.verdicts import ACCEPT, Accept, Amend, Reject, Verdict
+
+
+class ReuseCachedResults:
+    """A task run with a cache key does not start when an unexpired result with the same key is known: it completes
+    under the name Cached with that result. `refresh_cache` runs it all the same."""
+
+    leaving = ANYWHERE
+    entering = TO_RUNNING
+
+    def judge(self, transition: Transition, facts: Facts) -> Verdict:
+        details = transition.proposed.details
+        if details.cache_key is None:
+            return ACCEPT
+        if details.refresh_cache:
+            return Amend("the cache is to be refreshed")
+        cached = facts.cached_state(details.cache_key)
+        if cached is None:
+            return Amend(f"no unexpired result has the cache key {_short(details.cache_key)}")
+        # The copy is a state of its own: services give it an id, a time and the ids of this run.
+        copy = replace(cached, name="Cached", id=None, timestamp=None)
+        return Reject(f"a result with the cache key {_short(details.cache_key)} is known", state=copy)
+
+
+class RememberResultsByCacheKey:
+    """When a task run with a cache key completes, its state is kept for later runs with that key, until it expires."""
+
+    leaving = ANYWHERE
+    entering = frozenset({StateType.COMPLETED})
+
+    def judge(self, transition: Transition, facts: Facts) -> Verdict:
+        details = transition.proposed.details
+        if details.cache_key is None:
+            return ACCEPT
+        effect = RememberResult(details.cache_key, details.cache_expiration)
+        until = f" until {details.cache_expiration.isoformat()}" if details.cache_expiration else ""
+        return Accept(f"kept in the cache{until}", effects=(effect,))
+
+
+def _short(cache_key: str) -> str:
+    return repr(cache_key if len(cache_key) <= 60 else f"{cache_key[:57]}…")

@@ -1,0 +1,39 @@
+"""Cancelling: a run that is being cancelled can only end cancelled, and one that has nothing to kill ends at once."""
+
+from __future__ import annotations
+
+from orchestration.core.decide import Facts, Transition
+from orchestration.core.states import ANY, StateType, cancelled
+from orchestration.core.verdicts import ACCEPT, Reject, Verdict
+
+
+class FinishCancelling:
+    """A run that is being cancelled can only become cancelled, and a cancelled run stays so unless it is forced."""
+
+    leaving: frozenset[StateType | None] = frozenset({StateType.CANCELLING, StateType.CANCELLED})
+    entering = ANY - {StateType.CANCELLED}
+
+    def judge(self, transition: Transition, facts: Facts) -> Verdict:
+        if transition.initial_type is StateType.CANCELLING:
+            return Reject("this run is being cancelled and can only become cancelled")
+        return Reject("this run is cancelled; force the state to take it up again")
+
+
+class CancelAtOnceWithoutInfrastructure:
+    """A run that waits to be started, or that is suspended, has no process to kill: asked to cancel, it is cancelled at
+    once. This holds even when the state is forced."""
+
+    leaving: frozenset[StateType | None] = frozenset({StateType.SCHEDULED, StateType.PAUSED})
+    entering = frozenset({StateType.CANCELLING})
+
+    def judge(self, transition: Transition, facts: Facts) -> Verdict:
+        initial = transition.initial
+        assert initial is not None
+        if initial.type is StateType.PAUSED:
+            idle = initial.details.pause_reschedule
+        else:
+            idle = transition.run.infrastructure_pid is None or initial.name == "Resuming"
+        if not idle:
+            return ACCEPT
+        reason = "nothing of this run is executing, so it is cancelled at once"
+        return Reject(reason, state=cancelled(transition.proposed.message or reason.capitalize() + "."))

@@ -1,0 +1,33 @@
+"""Concurrency limits: a slot is taken on the way into RUNNING and given back on the way out, by whatever door."""
+
+from __future__ import annotations
+
+from orchestration.core.decide import Facts, Transition
+from orchestration.core.effects import TakeSlots
+from orchestration.core.rules.sets import ANYWHERE, TO_RUNNING
+from orchestration.core.verdicts import ACCEPT, Abort, Accept, Verdict, Wait
+
+
+class TakeConcurrencySlots:
+    """A task run starts only when each of its tags that has a limit has a free slot. Slots are taken all together or
+    not at all, so a run that waits for one tag never blocks another. A limit of 0 stops the task."""
+
+    leaving = ANYWHERE
+    entering = TO_RUNNING
+
+    def judge(self, transition: Transition, facts: Facts) -> Verdict:
+        if not transition.run.tags:
+            return ACCEPT
+        limits = facts.limits_on(transition.run.tags)
+        for use in limits:
+            if use.limit == 0:
+                return Abort(f"the concurrency limit of tag '{use.tag}' is 0, so nothing with this tag may run")
+        for use in limits:
+            if use.taken >= use.limit:
+                reason = f"{use.taken} of {use.limit} slots of tag '{use.tag}' are taken"
+                return Wait(reason, facts.slot_wait_seconds)
+        if not limits:
+            return ACCEPT
+        # Sorted: two runs with tags (a, b) and (b, a) would otherwise wait for each other.
+        tags = tuple(sorted(use.tag for use in limits))
+        return Accept(f"takes a slot of {', '.join(tags)}", effects=(TakeSlots(tags),))

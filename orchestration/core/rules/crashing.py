@@ -1,0 +1,32 @@
+"""Crashes: the infrastructure died, not the code; so they have a budget of their own, and it is empty by default."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from orchestration.core.decide import Facts, Transition
+from orchestration.core.rules.retries import retry_delay
+from orchestration.core.rules.sets import FROM_RUNNING
+from orchestration.core.states import StateType, awaiting_retry
+from orchestration.core.verdicts import ACCEPT, Amend, Reject, Verdict
+
+
+class RetryCrashedRuns:
+    """A run whose infrastructure crashed runs again only if it was told so: `crash_retries` times, counted apart from
+    the retries of failures. By default a crash is final, because the work may have been half done."""
+
+    leaving = FROM_RUNNING
+    entering = frozenset({StateType.CRASHED})
+
+    def judge(self, transition: Transition, facts: Facts) -> Verdict:
+        policy, proposed = transition.run.policy, transition.proposed
+        if policy.crash_retries == 0:
+            return ACCEPT
+        attempt = policy.crash_count + 1
+        if attempt > policy.crash_retries:
+            return Amend(f"all {policy.crash_retries} crash retries are used")
+        delay = retry_delay(policy, attempt, facts)
+        again = awaiting_retry(facts.now + delay, message=proposed.message, data=proposed.data)
+        run = replace(transition.run, policy=replace(policy, crash_count=attempt))
+        reason = f"crash retry {attempt} of {policy.crash_retries} in {delay.total_seconds():g} s"
+        return Reject(reason, state=again, run=run)

@@ -1,0 +1,115 @@
+"""Retries of failures: how many, and how long to wait before each."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from datetime import timedelta
+
+from orchestration.core.decide import Facts, Transition
+from orchestration.core.rules.sets import ANYWHERE, FROM_RUNNING, TO_RUNNING
+from orchestration.core.runs import RunPolicy
+from orchestration.core.states import StateType, awaiting_retry
+from orchestration.core.verdicts import ACCEPT, Amend, Reject, Verdict
+
+
+class RetryFailedFlows:
+    """A flow run that fails runs again while it has retries left. It stays the same run; its pauses can fire again."""
+
+    leaving = FROM_RUNNING
+    entering = frozenset({StateType.FAILED})
+
+    def judge(self, transition: Transition, facts: Facts) -> Verdict:
+        verdict = _retry(transition, facts)
+        if not isinstance(verdict, Reject):
+            return verdict
+        policy = replace(transition.run.policy, resuming=False, pause_keys=frozenset(), retry_type="in_process")
+        return replace(verdict, run=replace(transition.run, policy=policy))
+
+
+class RetryFailedTasks:
+    """A task run that fails runs again while it has retries left, unless its failure is marked as not retriable."""
+
+    leaving = FROM_RUNNING
+    entering = frozenset({StateType.FAILED})
+
+    def judge(self, transition: Transition, facts: Facts) -> Verdict:
+        return _retry(transition, facts)
+
+
+def _retry(transition: Transition, facts: Facts) -> Verdict:
+    policy, proposed = transition.run.policy, transition.proposed
+    # The first run is not a retry: with retries=2 a run may start three times. Crashes are counted on their own.
+    attempt = transition.run.run_count - policy.crash_count
+    if not policy.retries:
+        return ACCEPT
+    if proposed.details.retriable is False:
+        return Amend("this failure is marked as not retriable")
+    if attempt > policy.retries:
+        return Amend(f"all {policy.retries} retries are used")
+    delay = retry_delay(policy, attempt, facts)
+    again = awaiting_retry(facts.now + delay, message=proposed.message, data=proposed.data)
+    return Reject(f"retry {attempt} of {policy.retries} in {delay.total_seconds():g} s", state=again)
+
+
+def retry_delay(policy: RunPolicy, attempt: int, facts: Facts) -> timedelta:
+    """How long to wait before retry number `attempt` (from 1).
+
+    The base is `retry_delay`, or its element of that number (the last one repeats); times
+    `retry_backoff_factor ** (attempt - 1)`; at most `retry_delay_max`. With a jitter factor f the wait is drawn from an
+    exponential distribution of that mean, cut to [delay * (1 - f), delay * (1 + f)], so that many clients spread out.
+    """
+    delays = policy.retry_delay
+    base = delays[min(attempt, len(delays)) - 1] if isinstance(delays, tuple) and delays else delays or 0.0
+    assert not isinstance(base, tuple)
+    seconds = _grown(float(base), policy, attempt)
+    if policy.retry_jitter_factor and seconds > 0:
+        seconds = _jittered(seconds, policy.retry_jitter_factor, facts.draw)
+    return timedelta(seconds=seconds)
+
+
+# A year: longer waits overflow dates, and no one waits for them.
+LONGEST_DELAY_SECONDS = 366 * 24 * 3600.0
+
+
+def _grown(base: float, policy: RunPolicy, attempt: int) -> float:
+    longest = LONGEST_DELAY_SECONDS if policy.retry_delay_max is None else policy.retry_delay_max
+    if policy.retry_backoff_factor is None or base == 0:
+        return min(base, longest)
+    exponent = (attempt - 1) * math.log(max(policy.retry_backoff_factor, 1e-9))
+    return min(base * math.exp(min(exponent, 100.0)), longest)
+
+
+def _jittered(mean: float, factor: float, draw: float) -> float:
+    """Inverse transform sampling of the truncated exponential distribution."""
+    low, high = mean * max(0.0, 1 - factor), mean * (1 + factor)
+    from_low, from_high = math.exp(-low / mean), math.exp(-high / mean)
+    return -mean * math.log(from_low - draw * (from_low - from_high))
+
+
+class NameRepeatedTries:
+    """A task run that starts again is named for the reason: Retrying after a failure, otherwise Rerunning."""
+
+    leaving = ANYWHERE
+    entering = TO_RUNNING
+
+    def judge(self, transition: Transition, facts: Facts) -> Verdict:
+        if transition.run.run_count == 0:
+            return ACCEPT
+        retrying = transition.initial is not None and transition.initial.name == "AwaitingRetry"
+        name = "Retrying" if retrying else "Rerunning"
+        return Amend(f"start number {transition.run.run_count + 1}", state=replace(transition.proposed, name=name))
+
+
+class RememberFlowAttempt:
+    """A task run remembers in which attempt of its flow run it last started."""
+
+    leaving = ANYWHERE
+    entering = TO_RUNNING
+
+    def judge(self, transition: Transition, facts: Facts) -> Verdict:
+        parent = facts.parent_flow_run()
+        if parent is None or parent.run_count == transition.run.flow_run_run_count:
+            return ACCEPT
+        run = replace(transition.run, flow_run_run_count=parent.run_count)
+        return Amend(f"attempt {parent.run_count} of its flow run", run=run)

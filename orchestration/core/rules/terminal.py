@@ -1,0 +1,112 @@
+"""Terminal is terminal: what may take a finished run out of its final state, and what that undoes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+from orchestration.core.decide import Facts, Transition
+from orchestration.core.effects import ExpireCaches
+from orchestration.core.rules.sets import ANYWHERE
+from orchestration.core.runs import Run
+from orchestration.core.states import ANY, TERMINAL, UNFINISHED, StateType
+from orchestration.core.verdicts import ACCEPT, Abort, Accept, Amend, Reject, Verdict
+
+FROM_TERMINAL: frozenset[StateType | None] = frozenset(TERMINAL)
+# A finished run has nothing left that could be stopped, held or lost.
+NOT_AFTER_THE_END = frozenset({StateType.CANCELLING, StateType.PAUSED, StateType.CRASHED})
+
+
+class KeepFinishedFlowRuns:
+    """A finished flow run cannot be cancelled, paused or crashed. It can be started again unless it completed and its
+    result is stored; scheduling it again needs a deployment, because somebody must start it. A new start forgets the
+    pauses of the attempt before."""
+
+    leaving = FROM_TERMINAL
+    entering = ANY
+
+    def judge(self, transition: Transition, facts: Facts) -> Verdict:
+        assert transition.initial is not None
+        target = transition.proposed.type
+        if target in NOT_AFTER_THE_END:
+            return Abort(f"this run is already in the terminal state {transition.initial.name}")
+        if target in TERMINAL:
+            return ACCEPT
+        if transition.initial.type is StateType.COMPLETED and transition.initial.has_stored_data:
+            return Reject("this run completed and its result is stored, so it does not run again")
+        if target is StateType.SCHEDULED and transition.run.deployment_id is None:
+            return Abort("this run has no deployment, so nothing could start it again at a scheduled time")
+        return Amend("a finished run starts again", run=_reopened(transition.run, target))
+
+
+def _reopened(run: Run, target: StateType) -> Run:
+    retry_type: Literal["reschedule"] | None = "reschedule" if target is StateType.SCHEDULED else None
+    return replace(
+        run, policy=replace(run.policy, resuming=False, pause_keys=frozenset(), retry_type=retry_type, crash_count=0)
+    )
+
+
+class KeepFinishedTaskRuns:
+    """A finished task run cannot be cancelled, paused or crashed, and one that completed with a stored result keeps it
+    whatever is proposed. Otherwise it may run again, with all its retries; when its flow run is at a later attempt, the
+    new try is named Retrying."""
+
+    leaving = FROM_TERMINAL
+    entering = ANY
+
+    def judge(self, transition: Transition, facts: Facts) -> Verdict:
+        assert transition.initial is not None
+        target = transition.proposed.type
+        if target in NOT_AFTER_THE_END:
+            return Abort(f"this run is already in the terminal state {transition.initial.name}")
+        if transition.initial.type is StateType.COMPLETED and transition.initial.has_stored_data:
+            return Reject("this run completed and its result is stored, so it does not run again")
+        if target in TERMINAL:
+            return ACCEPT
+        policy = replace(transition.run.policy, crash_count=0)
+        run = replace(transition.run, run_count=0, policy=policy)
+        parent = facts.parent_flow_run() if target is StateType.RUNNING else None
+        if parent is not None and run.flow_run_run_count < parent.run_count:
+            return Amend(
+                f"its flow run is at attempt {parent.run_count}",
+                state=replace(transition.proposed, name="Retrying"),
+                run=run,
+            )
+        return Amend("a finished task run starts again with all its retries", run=run)
+
+
+class ExpireCachesOfReopenedRuns:
+    """When a task run is taken out of a final state, what it put into the cache expires: its outcome is open again."""
+
+    leaving = FROM_TERMINAL
+    entering = UNFINISHED
+
+    def judge(self, transition: Transition, facts: Facts) -> Verdict:
+        return Accept("its cached results expire", effects=(ExpireCaches(),))
+
+
+class MarkLostResults:
+    """A failed or crashed run that is set to completed by hand keeps no value of its own: a reference to the result of
+    the failure becomes an unknown result."""
+
+    leaving: frozenset[StateType | None] = frozenset({StateType.FAILED, StateType.CRASHED})
+    entering = frozenset({StateType.COMPLETED})
+
+    def judge(self, transition: Transition, facts: Facts) -> Verdict:
+        data = transition.initial.data if transition.initial else None
+        if not isinstance(data, dict) or data.get("type") != "reference":
+            return ACCEPT
+        marked = replace(transition.proposed, data={"type": "unknown"})
+        return Amend("the stored result belongs to a failure", state=marked)
+
+
+class MarkOnlyScheduledRunsLate:
+    """Late says that a scheduled run has not started; a run that is no longer scheduled cannot become late."""
+
+    leaving = ANYWHERE
+    entering = frozenset({StateType.SCHEDULED})
+
+    def judge(self, transition: Transition, facts: Facts) -> Verdict:
+        if transition.proposed.name != "Late" or transition.initial_type is StateType.SCHEDULED:
+            return ACCEPT
+        return Reject("only a scheduled run can be late")
