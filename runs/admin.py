@@ -32,22 +32,13 @@ class RunAdmin(RecordAdmin):
 
 @admin.register(models.FlowRun)
 class FlowRunAdmin(RunAdmin):
-    list_display = [
-        "name",
-        "flow",
-        "state_name",
-        "state_timestamp",
-        "start_time",
-        "total_run_time",
-        "run_count",
-        "tags",
-    ]
+    list_display = ["name", "flow", "state_name", "start_time", "total_run_time", "run_count"]
     list_select_related = ["flow"]
 
 
 @admin.register(models.TaskRun)
 class TaskRunAdmin(RunAdmin):
-    list_display = ["name", "flow_run", "state_name", "state_timestamp", "start_time", "total_run_time", "run_count"]
+    list_display = ["name", "flow_run", "state_name", "start_time", "total_run_time", "run_count"]
     list_select_related = ["flow_run"]
 
 

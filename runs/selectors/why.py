@@ -42,7 +42,7 @@ def why_flow_run(*, run_id: UUID, now: datetime) -> Why | None:
     history = _newest(FlowRunState.objects.filter(flow_run=run_id))
     state = history[-1] if history else None
     return Why(
-        run_id, "flow-run", run, state, _moves(run), list(_flow_run_reasons(run, state, now)), history, run.refusal
+        run_id, "flow-run", run, state, _moves(run), list(flow_run_reasons(run, state, now)), history, run.refusal
     )
 
 
@@ -53,7 +53,7 @@ def why_task_run(*, run_id: UUID, now: datetime) -> Why | None:
     history = _newest(TaskRunState.objects.filter(task_run=run_id))
     state = history[-1] if history else None
     return Why(
-        run_id, "task-run", run, state, _moves(run), list(_task_run_reasons(run, state, now)), history, run.refusal
+        run_id, "task-run", run, state, _moves(run), list(task_run_reasons(run, state, now)), history, run.refusal
     )
 
 
@@ -65,7 +65,7 @@ def _moves(run: FlowRun | TaskRun) -> bool:
     return run.state_type == "RUNNING"
 
 
-def _flow_run_reasons(run: FlowRun, state: StateRow | None, now: datetime) -> Iterator[Reason]:
+def flow_run_reasons(run: FlowRun, state: StateRow | None, now: datetime) -> Iterator[Reason]:
     yield from _by_state(run, state, now)
     match run.state_type:
         case "SCHEDULED" if _is_due(run, now):
@@ -76,7 +76,7 @@ def _flow_run_reasons(run: FlowRun, state: StateRow | None, now: datetime) -> It
     yield from _last_refusal(run)
 
 
-def _task_run_reasons(run: TaskRun, state: StateRow | None, now: datetime) -> Iterator[Reason]:
+def task_run_reasons(run: TaskRun, state: StateRow | None, now: datetime) -> Iterator[Reason]:
     yield from _by_state(run, state, now)
     if run.state_type in {"SCHEDULED", "PENDING", "PAUSED"}:
         yield from _flow_run_in_the_way(run)

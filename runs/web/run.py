@@ -39,6 +39,7 @@ def flow_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
     progress = selectors.progress_of(run_id=run.id)
     context = {
         **head_of(request, run, tab, FLOW_RUN_TABS),
+        "why": selectors.why_flow_run(run=run, now=timezone.now()),
         "progress": progress,
         "parts": parts_of(progress),
         "can_retry": run.deployment_id is not None and run.state_type in {"FAILED", "CRASHED", "COMPLETED"},
@@ -55,6 +56,7 @@ def task_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
     tab = chosen_tab(request, TASK_RUN_TABS)
     context = {
         **head_of(request, run, tab, TASK_RUN_TABS),
+        "why": selectors.why_task_run(run=run, now=timezone.now()),
         "child": selectors.child_flow_run_of_task(task_run_id=run.id),
         **task_run_tab(request, run, tab),
     }

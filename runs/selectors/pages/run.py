@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Coalesce
 
+from orchestration.core.states import TERMINAL
 from runs.models import Artifact, FlowRun, FlowRunState, Log, StateRow, TaskRun, TaskRunState
+from runs.selectors.obstacles import Reason
 from runs.selectors.pages.keyset import Count, Cursor, Page, page_of
 from runs.selectors.pages.runs import rows_of_runs, told_reasons
+from runs.selectors.why import flow_run_reasons, task_run_reasons
 
 TASKS_PER_PAGE = 100
 LINES_PER_PAGE = 500
@@ -58,6 +62,35 @@ def flow_run_facts(*, run_id: UUID) -> FlowRun | None:
 
 def task_run_facts(*, run_id: UUID) -> TaskRun | None:
     return TaskRun.objects.select_related("flow_run__flow").filter(pk=run_id).first()
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """What the present state says of itself, what keeps the run from moving, and the rules that led here."""
+
+    message: str
+    reasons: Sequence[Reason]
+    trail: list[list[str]]
+
+    @property
+    def is_told(self) -> bool:
+        return bool(self.message or self.reasons or self.trail)
+
+
+def why_flow_run(*, run: FlowRun, now: datetime) -> Why:
+    state = FlowRunState.objects.filter(pk=run.state_id).first()
+    return _why(run, state, lambda: flow_run_reasons(run, state, now))
+
+
+def why_task_run(*, run: TaskRun, now: datetime) -> Why:
+    state = TaskRunState.objects.filter(pk=run.state_id).first()
+    return _why(run, state, lambda: task_run_reasons(run, state, now))
+
+
+def _why(run: FlowRun | TaskRun, state: StateRow | None, reasons: Callable[[], Iterable[Reason]]) -> Why:
+    # A finished run waits for nothing; its last state says how it ended.
+    waits = [] if run.state_type in TERMINAL else list(reasons())
+    return Why((state.message if state else None) or "", waits, state.trail if state else [])
 
 
 def progress_of(*, run_id: UUID) -> Progress:

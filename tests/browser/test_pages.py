@@ -1,0 +1,90 @@
+"""The pages in a browser: nothing sticks out, nothing complains, and the main actions can be reached and done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import Shown
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+WIDTHS = [320, 390, 768, 1024, 1440]
+SCREENS = [(width, scheme) for width in WIDTHS for scheme in ("light", "dark")]
+PATHS = [
+    "/runs",
+    "/runs?state=failed&tag=prod",
+    "/runs/{run}",
+    "/runs/{run}?tab=logs",
+    "/runs/{run}?tab=history",
+    "/runs/{run}?tab=parameters",
+    "/task-runs/{task_run}",
+    "/flows",
+    "/flows/{flow}",
+    "/status",
+    "/admin/runs/flowrun/",
+]
+
+
+@pytest.fixture
+def page(chromium: Browser, shown: Shown) -> Iterator[Page]:
+    context = chromium.new_context(base_url=shown.address, java_script_enabled=False)
+    yield context.new_page()
+    context.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), SCREENS)
+def test_pages_fit_their_screen_and_the_console_stays_silent(chromium: Browser, shown: Shown, width: int, scheme: str):
+    context = chromium.new_context(
+        base_url=shown.address,
+        viewport={"width": width, "height": 800},
+        color_scheme="dark" if scheme == "dark" else "light",
+    )
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on(
+        "console", lambda message: complaints.append(message.text) if message.type in {"error", "warning"} else None
+    )
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+
+    wide: list[str] = []
+    for path in PATHS:
+        page.goto(path.format(run=shown.run, task_run=shown.task_run, flow=shown.flow))
+        if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+            wide.append(path)
+    context.close()
+
+    # Django's own lists scroll sideways on phones.
+    assert [path for path in wide if not path.startswith("/admin") or width >= 1024] == []
+    assert complaints == []
+
+
+def test_from_the_list_to_the_reason_of_a_failure_without_scripts(page: Page, shown: Shown):
+    page.goto("/runs")
+    page.get_by_label("State").select_option("failed")
+    page.get_by_role("button", name="Filter").click()
+    page.locator("tbody a.name").first.click()
+    page.get_by_role("link", name="History").click()
+
+    expect(page.get_by_text("1 of 2 tasks failed").first).to_be_visible()
+    assert page.url.endswith(f"/runs/{shown.run}?tab=history")
+
+
+def test_the_keyboard_reaches_the_content_first(page: Page):
+    page.goto("/runs")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+
+    assert page.url.endswith("#main")
+
+
+def test_a_deletion_is_asked_about_and_then_told(page: Page, shown: Shown):
+    page.goto("/runs?state=running")
+    page.locator("tbody a.name").first.click()
+    expect(page.get_by_role("button", name="Delete this run")).to_be_hidden()
+    page.get_by_text("Delete…").click()
+    page.get_by_role("button", name="Delete this run").click()
+
+    expect(page.get_by_role("status")).to_have_text("The run was deleted.")
