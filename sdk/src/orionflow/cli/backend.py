@@ -35,7 +35,7 @@ class Backend:
         from orionflow.client import Call
 
         way, _, query = path.partition("?")
-        content = self.client.send(Call(method, way, body, params=parse_qs(query), read=bytes))
+        content: bytes = self.client.send(Call(method, way, body, params=parse_qs(query), read=bytes))
         return json.loads(content) if content else None
 
     def pages(self, path: str, body: Json, limit: int | None) -> Iterator[Json]:

@@ -35,7 +35,7 @@ def run_here(
     return tell_end(state, time.monotonic() - began, output)
 
 
-def _call(flow: Flow[Any, Any], parameters: dict[str, Any]) -> State[Any]:
+def _call(flow: Flow[Any, Any], parameters: dict[str, Any]) -> State:
     outcome = flow(**parameters, return_state=True)
     return asyncio.run(outcome) if asyncio.iscoroutine(outcome) else outcome
 
@@ -47,7 +47,7 @@ def _observed(flow: Flow[Any, Any], followed: Followed | None) -> Flow[Any, Any]
     return flow.with_options(on_running=[*(flow.on_running or ()), followed.begin])
 
 
-def tell_end(state: State[Any], seconds: float, output: Output) -> int:
+def tell_end(state: State, seconds: float, output: Output) -> int:
     """Say how the run ended; with -o, its object."""
     run_id = state.state_details.flow_run_id
     api = Backend()
@@ -92,7 +92,7 @@ class Followed:
         self.status.clear()
 
 
-def _followed_to_the_end(followed: Followed | None, action: Callable[[], State[Any]]) -> State[Any]:
+def _followed_to_the_end(followed: Followed | None, action: Callable[[], State]) -> State:
     """Whatever happens to the flow, its progress line is taken away."""
     try:
         return action()

@@ -11,13 +11,11 @@ from orionflow.cli.doctor.findings import Finding
 from orionflow.cli.exit_codes import ExitCode
 from orionflow.cli.looks import arrow
 from orionflow.cli.options import Output, output_options
-from orionflow.cli.output import Column
+from orionflow.cli.output import plain_column
 from orionflow.cli.terminal import Terminal
 
 LOOKS = {"ok": ("✓", "+", "green"), "warning": ("!", "!", "yellow"), "problem": ("✗", "x", "red")}
-COLUMNS = [
-    Column(key.upper(), lambda row, key=key: row[key] or "", field=key) for key in ("check", "verdict", "text", "fix")
-]  # type: ignore[misc]
+COLUMNS = [plain_column(key) for key in ("check", "verdict", "text", "fix")]
 
 
 @click.command(

@@ -12,7 +12,7 @@ from orionflow.cli.command import OrionCommand
 from orionflow.cli.exit_codes import ExitCode
 from orionflow.cli.flow_run.selection import counted, selected_runs, selection_options
 from orionflow.cli.options import Output, ask_before, destructive, output_options, time_options
-from orionflow.cli.output import Column
+from orionflow.cli.output import Column, plain_column
 from orionflow.cli.proposals import Answer, propose
 from orionflow.cli.terminal import Terminal
 from orionflow.cli.times import Clock
@@ -67,10 +67,7 @@ def _tell(answers: Sequence[tuple[Json, Answer]], output: Output) -> int:
     return _refuse(refused, output.terminal) if refused else ExitCode.DONE
 
 
-RESULT = [
-    Column(key.upper(), lambda row, key=key: row[key] or "", field=key)
-    for key in ("name", "verdict", "state", "reason")
-]  # type: ignore[misc]
+RESULT = [plain_column(key) for key in ("name", "verdict", "state.name", "reason")]
 
 
 def _as_object(run: Json, answer: Answer) -> Json:

@@ -1,0 +1,82 @@
+"""What changes when somebody looks at a screen: colours, questions, and a line of progress."""
+
+from __future__ import annotations
+
+import os
+import pty
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from orionflow.cli.status_line import progress_text
+from tests.cli.conftest import PROGRAMS, environment_of
+
+
+def on_a_screen(home: Path, *words: str, answer: str = "") -> tuple[int, str]:
+    """Run `orion` on a terminal of its own and type an answer; its exit code and everything on the screen."""
+    pid, screen = pty.fork()
+    if pid == 0:
+        os.chdir(PROGRAMS)
+        os.execve(sys.executable, [sys.executable, "-m", "orionflow.cli", *words], environment_of(home, TERM="xterm"))
+    shown = b""
+    while part := _read(screen):
+        shown += part
+        if answer and b"[y/N]" in shown:
+            # The prompt is printed a moment before the keyboard is read; nobody types that fast.
+            time.sleep(0.3)
+            os.write(screen, answer.encode())
+            answer = ""
+    os.close(screen)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
+
+
+def _read(screen: int) -> bytes:
+    try:
+        return os.read(screen, 4096)
+    except OSError:  # Linux says so when the other side has closed.
+        return b""
+
+
+@pytest.fixture
+def home(tmp_path):
+    return tmp_path / "home"
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 2)])
+def test_a_person_is_asked_before_something_is_destroyed(home, answer, code):
+    on_a_screen(home, "profile", "create", "staging")
+
+    exit_code, shown = on_a_screen(home, "profile", "delete", "staging", answer=answer)
+
+    assert exit_code == code
+    assert "Really delete the profile staging?" in shown
+
+
+def test_ctrl_c_at_a_question_is_an_interruption(home):
+    on_a_screen(home, "profile", "create", "staging")
+
+    exit_code, _ = on_a_screen(home, "profile", "delete", "staging", answer="\x03")
+
+    assert exit_code == 130
+
+
+def test_a_screen_gets_colours_unless_they_are_unwanted(home):
+    _, coloured = on_a_screen(home, "help", "states")
+    _, plain = on_a_screen(home, "help", "states", "--no-color")
+
+    assert "\x1b[32m" in coloured
+    assert "\x1b[" not in plain
+
+
+def test_a_table_on_a_screen_fits_it(home):
+    _, shown = on_a_screen(home, "config", "view", "--all")
+
+    assert "api_url" in shown
+    assert max(len(line) for line in shown.splitlines()) < 260
+
+
+def test_progress_shows_how_many_of_the_known_tasks_are_finished():
+    assert progress_text("otter", "Running", 19, 38, 12.4) == "otter Running [##########----------] 19/38 tasks 12.0s"
+    assert "0/0 tasks" in progress_text("otter", "Running", 0, 0, 0)
