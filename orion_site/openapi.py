@@ -8,23 +8,13 @@ from functools import cache
 from inspect import cleandoc
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, get_resolver
 from pydantic import TypeAdapter
-from pydantic_core import to_json
 
 import orion_site
 from orchestration.api.operations import Operation, arguments_of, title_of
-from orion_site.accounts.permissions import Action, requires
 
 REF = "#/components/schemas/{model}"
-
-
-@requires(Action.PROBE)
-def document(request: HttpRequest) -> HttpResponse:
-    """The document as JSON; its server is wherever the request found it."""
-    told = {**openapi(), "servers": [{"url": request.path.removesuffix("/openapi.json")}]}
-    return HttpResponse(to_json(told), content_type="application/json")
 
 
 def operations() -> Iterator[tuple[str, type[Operation]]]:

@@ -10,6 +10,7 @@ from django.db import Error, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import Resolver404, resolve
 from django.views.decorators.csrf import csrf_exempt
+from pydantic_core import to_json
 from rest_framework.response import Response
 from typing_extensions import TypedDict
 
@@ -117,6 +118,15 @@ class ReadCsrfToken(Operation):
 
     def perform(self, query: CsrfQuestion) -> None:
         raise Refused("CSRF protection is disabled.")
+
+
+@requires(Action.PROBE)
+def document(request: HttpRequest) -> HttpResponse:
+    """The OpenAPI document; its server is wherever the request found it."""
+    from orion_site.openapi import openapi  # loads every operation, and pydantic's schema generator
+
+    told = {**openapi(), "servers": [{"url": request.path.removesuffix("/openapi.json")}]}
+    return HttpResponse(to_json(told), content_type="application/json")
 
 
 @csrf_exempt

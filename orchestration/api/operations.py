@@ -1,4 +1,4 @@
-"""Operations: one class for each, a pydantic model in and a described value out, bound to paths by `endpoint`.
+"""Operations: one class for each, a pydantic model in and a described value out, bound to paths by `Endpoint`.
 
 An operation's `perform` says by its signature what it takes: `body` and `query` are models, everything else stands in
 the path. The same signature makes the OpenAPI document.
@@ -10,7 +10,8 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
+from importlib import import_module
 from typing import Any, ClassVar, get_type_hints
 
 from django.http import HttpRequest
@@ -78,19 +79,50 @@ def title_of(operation: type[Operation]) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", operation.__name__).capitalize()
 
 
-def endpoint(*operations: type[Operation]) -> Callable[..., HttpResponseBase]:
+@dataclass(frozen=True, slots=True)
+class Named:
+    """An operation that is imported when it is first asked for."""
+
+    module: str
+    name: str
+
+    def load(self) -> type[Operation]:
+        operation: type[Operation] = getattr(import_module(self.module), self.name)
+        return operation
+
+
+class Later:
+    """A module of operations that a short-lived process may never need: `lists = Later("runs.api.lists")`."""
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Named:
+        return Named(self._module, name)
+
+
+class Endpoint:
     """The view of one path: each of its methods is an operation."""
-    views = {operation.method: operation.as_view(siblings=operations) for operation in operations}
-    otherwise = views[operations[0].method]
-    if "GET" in views:
-        views["HEAD"] = views["GET"]
 
-    def view(request: HttpRequest, **path: str) -> HttpResponseBase:
-        return views.get(request.method or "", otherwise)(request, **path)
+    # Programs have no cookies that could be abused; the guard looks at Origin instead.
+    csrf_exempt = True
 
-    view.csrf_exempt = True  # type: ignore[attr-defined]  # programs have no cookies; the guard looks at Origin instead
-    view.operations = operations  # type: ignore[attr-defined]
-    return view
+    def __init__(self, *declared: type[Operation] | Named) -> None:
+        self._declared = declared
+
+    @cached_property
+    def operations(self) -> tuple[type[Operation], ...]:
+        return tuple(one.load() if isinstance(one, Named) else one for one in self._declared)
+
+    @cached_property
+    def _views(self) -> dict[str, Callable[..., HttpResponseBase]]:
+        views = {operation.method: operation.as_view(siblings=self.operations) for operation in self.operations}
+        return {**views, "HEAD": views["GET"]} if "GET" in views else views
+
+    def __call__(self, request: HttpRequest, **path: str) -> HttpResponseBase:
+        # Any operation will do to say which methods there are.
+        view = self._views.get(request.method or "") or next(iter(self._views.values()))
+        return view(request, **path)
 
 
 @lru_cache(maxsize=32)

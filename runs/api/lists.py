@@ -1,4 +1,4 @@
-"""Lists and counts of flows, flow runs and task runs, by the filter language."""
+"""Lists and counts of flows, runs and log lines, by the filter language."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from orion_site.accounts.permissions import Action
 from runs.api.flow_runs import flow_runs_out
 from runs.api.schemas.flow_runs import FlowRunOut
 from runs.api.schemas.flows import FlowOut, flow_out
+from runs.api.schemas.logs import LogOut, log_out
 from runs.api.schemas.task_runs import TaskRunOut
 from runs.api.task_runs import task_runs_out
+from runs.filters.conditions import matched
+from runs.filters.resources import LogFilter
 from runs.filters.searches import (
     FlowRunSearch,
     FlowSearch,
@@ -20,7 +23,8 @@ from runs.filters.searches import (
     flows_matching,
     task_runs_matching,
 )
-from runs.filters.sorts import ORDERS, FlowRunSort, FlowSort, TaskRunSort
+from runs.filters.sorts import ORDERS, FlowRunSort, FlowSort, LogSort, TaskRunSort
+from runs.models import Log
 
 
 class FlowListing(FlowSearch, Page):
@@ -33,6 +37,11 @@ class FlowRunListing(FlowRunSearch, Page):
 
 class TaskRunListing(Search, Page):
     sort: TaskRunSort = TaskRunSort.ID_DESC
+
+
+class LogListing(Page):
+    logs: LogFilter | None = None
+    sort: LogSort = LogSort.TIMESTAMP_ASC
 
 
 class RunQuestion(Operation):
@@ -97,3 +106,13 @@ class CountTaskRuns(RunQuestion):
 
     def perform(self, body: Search) -> int:
         return task_runs_matching(body).count()
+
+
+class FilterLogs(RunQuestion):
+    """List log lines."""
+
+    answers = {200: list[LogOut]}
+
+    def perform(self, body: LogListing) -> list[LogOut]:
+        lines = Log.objects.filter(matched(body.logs)).order_by(*ORDERS[body.sort])
+        return [log_out(line) for line in rows_of(lines, body)]

@@ -13,7 +13,7 @@ from orchestration.api.operations import Operation
 from orchestration.api.states import StateCreate, StateOut, proposed_state, state_out
 from orchestration.batch import ItemOutcome, TaskRunTransition, apply_task_run_transitions
 from orchestration.core.states import State
-from orchestration.core.verdicts import Accept, Reject, Wait
+from orchestration.core.verdicts import Abort, Accept, Reject, Wait
 from orchestration.wire import Moment, Natural, StrictWire, Wire
 from orion_site.accounts.permissions import Action
 from runs.api.schemas.task_runs import NewTaskRunIn, new_task_run
@@ -92,29 +92,37 @@ def _transition(item: TransitionItem) -> TaskRunTransition:
 def _result(item: TaskRunTransition, came: ItemOutcome) -> TransitionResult:
     if came.error is not None:
         return {"status": "ERROR", "code": came.error.code, "reason": str(came.error)}
-    assert came.outcome is not None
-    result: TransitionResult = ACCEPTED
-    match came.outcome.verdict:
+    if came.outcome is None:
+        return _with_id(item, came, ACCEPTED)
+    result = _verdict(came.outcome.verdict)
+    state = came.outcome.state
+    if state is not None and not _as_proposed(state, item.proposed):
+        result = {**result, "state": state_out(state)}
+    return _with_id(item, came, result)
+
+
+def _verdict(verdict: Accept | Reject | Wait | Abort) -> TransitionResult:
+    match verdict:
         case Accept():
-            pass
-        case Wait(reason=reason, seconds=seconds):
-            result = {"status": "WAIT", "reason": reason, "delay_seconds": seconds}
-        case verdict:
-            result = {"status": "REJECT" if isinstance(verdict, Reject) else "ABORT", "reason": verdict.reason}
-    if came.task_run_id != item.task_run_id:
-        result = {**result, "task_run_id": came.task_run_id}
-    if came.outcome.state is not None and not _as_proposed(came.outcome.state, item.proposed):
-        result = {**result, "state": state_out(came.outcome.state)}
-    return result
+            return ACCEPTED
+        case Wait():
+            return {"status": "WAIT", "reason": verdict.reason, "delay_seconds": verdict.seconds}
+        case Reject():
+            return {"status": "REJECT", "reason": verdict.reason}
+        case Abort():
+            return {"status": "ABORT", "reason": verdict.reason}
+
+
+def _with_id(item: TaskRunTransition, came: ItemOutcome, result: TransitionResult) -> TransitionResult:
+    return result if came.task_run_id == item.task_run_id else {**result, "task_run_id": came.task_run_id}
 
 
 def _as_proposed(state: State, proposed: State | None) -> bool:
-    return proposed is not None and (
-        state is proposed
-        or (
-            state.id == proposed.id
-            and state.type == proposed.type
-            and state.name == proposed.name
-            and state.timestamp == proposed.timestamp
-        )
+    """Whether the sender knows the state already. Its clock may be off; that alone is not worth sending states back."""
+    return (
+        proposed is not None
+        and proposed.timestamp is not None
+        and state.id == proposed.id
+        and state.type is proposed.type
+        and state.name == proposed.name
     )
