@@ -1,19 +1,22 @@
-"""Import DRF without what it offers for PostgreSQL's field types: that alone is a third of the API's import time.
+"""Import DRF without what it offers to others: field types of PostgreSQL, a client for tests, YAML.
 
-Imported before `rest_framework`. Orion has no model serializers, so nobody misses the fields; where PostgreSQL is the
-database, its driver is loaded anyway.
+That is half of the API's import time, and a script waits for it before its first task. Imported before
+`rest_framework`. Orion has no model serializers, so nobody misses the fields; where PostgreSQL is the database, its
+driver is loaded anyway.
 """
 
 from __future__ import annotations
 
 import sys
 
-_OFFER = "django.contrib.postgres.fields"
+_OFFERS = ("django.contrib.postgres.fields", "requests", "yaml")
 
-if "rest_framework.compat" not in sys.modules and _OFFER not in sys.modules:
+if "rest_framework.compat" not in sys.modules:
+    absent = [name for name in _OFFERS if name not in sys.modules]
     # None in sys.modules makes the import fail as if the package were absent, which DRF provides for.
-    sys.modules[_OFFER] = None  # type: ignore[assignment]
+    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]
     try:
         import rest_framework.compat  # noqa: F401
     finally:
-        del sys.modules[_OFFER]
+        for name in absent:
+            del sys.modules[name]
