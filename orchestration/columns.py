@@ -1,6 +1,6 @@
 """Values as the two databases spell them, and JSON columns as the rules' values.
 
-The ORM does this too, at several times the price; transitions are what Orion does all day, so they spell for themselves.
+The ORM does this too, at several times the price; transitions are what Orion does all day, so they do it here.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def stored_data(data: Any) -> str | None:
     return None if data is None or is_unpersisted(data) else json_text(data)
 
 
-# --- state details -----------------------------------------------------------------------------------------------------
+# --- state details -----------------------------------------------------------------------------------------------
 
 # The ids of the run and of its flow run follow from where the state is stored.
 _OWN_IDS = frozenset({"flow_run_id", "task_run_id"})
@@ -110,7 +110,7 @@ def with_own_ids(details: StateDetails, flow_run_id: UUID | None, task_run_id: U
     return StateDetails(flow_run_id=flow_run_id, task_run_id=task_run_id, **given)
 
 
-# --- policies and tags -------------------------------------------------------------------------------------------------
+# --- policies and tags -------------------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=1024)

@@ -1,4 +1,4 @@
-"""What can be wrong with a request to the domain. None of it knows of HTTP; `orchestration.api` gives each class a status.
+"""What can be wrong with a request to the domain. None of it knows HTTP; `orchestration.api` gives each a status.
 
 DomainError
 ├── NotFound: FlowNotFound, FlowRunNotFound, TaskRunNotFound, StateNotFound, ArtifactNotFound, LogNotFound,

@@ -1,4 +1,4 @@
-"""What rules may ask of the database. Each answer costs its queries when it is first asked for, and nothing otherwise."""
+"""What rules may ask of the database. An answer costs its queries when it is first asked for, and nothing otherwise."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def indexed_key(cache_key: str) -> str:
 
 
 def with_pause_details(parents: Sequence[ParentFlowRun]) -> dict[UUID, ParentFlowRun]:
-    """The flow runs with the details of their state where those matter: a task that meets a pause repeats its deadline."""
+    """The flow runs, paused ones with the details of their state: a task that meets a pause takes its deadline."""
     paused = {p.state.id: p for p in parents if p.state is not None and p.state.type is StateType.PAUSED}
     known = {parent.id: parent for parent in parents}
     if paused:

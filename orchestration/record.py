@@ -19,7 +19,10 @@ from orchestration.stored import StoredRun, Tables
 
 _TICK = timedelta(microseconds=1)
 
-STATE_COLUMNS = "id, seq, type, name, timestamp, message, data, details, trail, verdict, proposal_id, client_timestamp, epoch, author"
+STATE_COLUMNS = (
+    *("id", "seq", "type", "name", "timestamp", "message", "data", "details"),
+    *("trail", "verdict", "proposal_id", "client_timestamp", "epoch", "author"),
+)
 # Columns of a run that bookkeeping may change, with the way they are spelled.
 _PLAIN = ("run_count", "flow_run_run_count")
 _MOMENTS = ("start_time", "end_time", "expected_start_time", "next_scheduled_start_time")
@@ -76,7 +79,9 @@ def trail_text(trail: tuple[Judgement, ...]) -> str:
 def insert_state(tables: Tables, row: Sequence[Any]) -> None:
     marks = ", ".join(["%s"] * len(row))
     with connection.cursor() as cursor:
-        cursor.execute(f"INSERT INTO {tables.states} ({STATE_COLUMNS}, {tables.run_column}) VALUES ({marks})", row)
+        cursor.execute(
+            f"INSERT INTO {tables.states} ({', '.join(STATE_COLUMNS)}, {tables.run_column}) VALUES ({marks})", row
+        )
 
 
 def insert_rows(table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -90,7 +95,7 @@ def insert_rows(table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
             cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)
             return
         # COPY takes a tenth of the time of any INSERT.
-        with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
+        with connection.wrap_database_errors, cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)
 

@@ -46,7 +46,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A state that somebody wants for a run. `epoch` is the attempt that asks; `author` is null for the run's own client."""
+    """A state that somebody wants for a run. `epoch` is the attempt that asks; `author` is null for its own client."""
 
     state: State
     now: datetime
@@ -128,7 +128,7 @@ def _answer_given_before(tables: Tables, stored: StoredRun, proposal_id: UUID | 
 
 
 def other_own_id(run: Run) -> UUID | None:
-    """Besides its own id, what the details of a run's states name: a task run's flow run, a nested flow run's task run."""
+    """What the details of a run's states name besides itself: its flow run, or the task run that a nested one is."""
     return run.flow_run_id if run.kind == "task-run" else run.parent_task_run_id
 
 

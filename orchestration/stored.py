@@ -83,7 +83,7 @@ _SELECT_TASK_RUNS = (
 
 
 def lock(tables: Tables, run_ids: Sequence[UUID]) -> None:
-    """Hold these runs until the end of the transaction, in the order of their ids. SQLite holds the whole file already."""
+    """Hold these runs until the end of the transaction, in the order of their ids. SQLite holds the file anyway."""
     if connection.vendor == "postgresql" and run_ids:
         # A statement of its own: joined rows would be those from before the wait for the lock.
         fetch(f"SELECT id FROM {tables.runs} WHERE id IN ", sorted(run_ids), " ORDER BY id FOR NO KEY UPDATE")
@@ -201,7 +201,7 @@ def _maybe(read: Any, value: Any) -> Any:
     return None if value is None else read(value)
 
 
-# --- states by id ------------------------------------------------------------------------------------------------------
+# --- states by id ------------------------------------------------------------------------------------------------
 
 _STATE = "id, type, name, timestamp, message, data, details, trail, verdict, proposal_id"
 
@@ -217,7 +217,7 @@ class StoredState:
 
 
 def read_states(tables: Tables, ids: Sequence[UUID], flow_run_ids: dict[UUID, UUID | None]) -> dict[UUID, StoredState]:
-    """The states that came of these proposals, by the proposal's id. `flow_run_ids` completes the states of task runs."""
+    """The states that came of these proposals, by the proposal's id. `flow_run_ids` completes states of task runs."""
     spell = spelling()
     select = f"SELECT {_STATE}, {tables.run_column} FROM {tables.states} WHERE "
     found = {}

@@ -109,7 +109,7 @@ def upgrade() -> Change:
 
 
 def reset() -> Change:
-    """Delete everything that Orion stored and start with empty tables. Asking whether this is meant is up to the caller."""
+    """Delete everything that Orion stored and start with empty tables. Asking whether this is meant is the caller's."""
     if (file := _file()) is not None:
         connection.close()
         with alone(file):
@@ -129,7 +129,7 @@ def place() -> str:
     return f"{settings['NAME']} on {settings['HOST'] or 'the local socket'}"
 
 
-# --- SQLite files ------------------------------------------------------------------------------------------------------
+# --- SQLite files ------------------------------------------------------------------------------------------------
 
 
 def _file() -> Path | None:
@@ -211,7 +211,7 @@ def _connected_to(path: Path) -> Iterator[None]:
         settings["NAME"] = name
 
 
-# --- both databases ----------------------------------------------------------------------------------------------------
+# --- both databases ----------------------------------------------------------------------------------------------
 
 
 @contextmanager

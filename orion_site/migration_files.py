@@ -55,5 +55,3 @@ def only_new_apps(missing: list[Name]) -> bool:
     """
     applied = {app for app, _ in applied_migrations() or ()}
     return not any(app in applied for app, _ in missing)
-
-

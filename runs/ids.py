@@ -1,4 +1,4 @@
-"""Identifiers that sort by time: rows that are written together lie together on disk, and keyset pages need no second key."""
+"""Identifiers that sort by time: rows that are written together lie together on disk."""
 
 from __future__ import annotations
 

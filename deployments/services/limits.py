@@ -1,4 +1,4 @@
-"""Limits on tags: made or changed by tag, freed by hand, deleted. Lowering one evicts nobody, it only lets nobody in."""
+"""Limits on tags: made or changed by tag, freed by hand, deleted. Lowering one evicts nobody."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Many transitions of task runs at once: the way in which the SDK reports. The hot path of Orion.
 
-`items` is what comes in and goes out, `loading` reads everything that the items concern, `apply` judges them one by one in
-memory, `writing` stores what came of it. The number of queries does not depend on the number of items.
+`items` is what comes in and goes out, `loading` reads everything that the items concern, `apply` judges them one by
+one in memory, `writing` stores what came of it. The number of queries does not depend on the number of items.
 """
 
 from __future__ import annotations

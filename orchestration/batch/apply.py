@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -25,7 +24,7 @@ from orchestration.core.verdicts import ACCEPT, Accept
 from orchestration.errors import DomainError, FlowRunNotFound, RunLost, StateIdTaken, TaskRunNotFound
 from orchestration.record import refusal_text, state_row, verdict_name
 from orchestration.services import Outcome, with_scheduled_time
-from orchestration.stored import NewTaskRun, StoredRun
+from orchestration.stored import StoredRun
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.ids import uuid7
 
@@ -79,7 +78,7 @@ class _Batch:
 
     def apply(self) -> BatchOutcome:
         outcomes = tuple([self._item(item) for item in self._items])
-        write(self._loaded.runs.values(), self._state_rows, self._facts, self._now)
+        write(self._loaded.runs, self._state_rows, self._facts, self._now)
         moved = [m for m in self._loaded.runs.values() if m.touched and m.state is not None]
         announce.runs_changed(("task-run", m.run.id, m.state.type.value) for m in moved if m.state)
         return BatchOutcome(outcomes, self._orders())
@@ -173,9 +172,8 @@ class _Batch:
     def _propose(self, moving: MovingRun, proposed: State, policy: Policy) -> Outcome:
         if proposed.type is StateType.SCHEDULED:
             proposed = with_scheduled_time(proposed, self._now)
-        concerned = _concerned(policy, moving.state.type if moving.state else None, proposed.type)
         self._facts.about(moving)
-        decision = decide(Transition(moving.run, moving.state, proposed), concerned, self._facts)
+        decision = decide(Transition(moving.run, moving.state, proposed), policy, self._facts)
         moving.touched = True
         if decision.state is None:
             moving.refusal = refusal_text(decision, proposed, self._now)
@@ -244,9 +242,3 @@ def _clock_offset(now: datetime, sent_at: datetime | None) -> timedelta:
     if sent_at is None or abs(now - sent_at) <= _SAME_CLOCK:
         return timedelta()
     return now - sent_at
-
-
-@lru_cache(maxsize=512)
-def _concerned(policy: Policy, initial: StateType | None, proposed: StateType) -> Policy:
-    """The rules that `decide` will ask anyhow; most pairs concern few of them, and a batch meets few pairs."""
-    return tuple(rule for rule in policy if initial in rule.leaving and proposed in rule.entering)

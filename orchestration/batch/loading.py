@@ -1,4 +1,4 @@
-"""Everything that a batch concerns, read and locked in a fixed number of queries: flow runs, then task runs, then limits."""
+"""Everything that a batch concerns, read and locked in a fixed number of queries: flow runs first, then task runs."""
 
 from __future__ import annotations
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db import OperationalError, connection
 
@@ -17,7 +18,7 @@ from orchestration.record import STATE_COLUMNS, insert_rows
 from orchestration.stored import TASK_RUNS
 from runs.models import CacheEntry
 
-_STATE_COLUMNS = (*STATE_COLUMNS.split(", "), TASK_RUNS.run_column)
+_STATE_COLUMNS = (*STATE_COLUMNS, TASK_RUNS.run_column)
 # What transitions change; in the same order in `_moved` and in both statements.
 _MOVING = (
     "seq",
@@ -51,17 +52,25 @@ _FIXED = (
 )
 _UPDATE = f"UPDATE runs_taskrun SET {', '.join(f'{name} = %s' for name in _MOVING)} WHERE id = %s AND seq = %s"
 
+_REMEMBER = (
+    "INSERT INTO runs_cacheentry (cache_key, expires_at, task_run_state_id, created) VALUES (%s, %s, %s, %s) "
+    "ON CONFLICT (cache_key) DO UPDATE SET expires_at = excluded.expires_at, "
+    "task_run_state_id = excluded.task_run_state_id, created = excluded.created"
+)
 
-def write(runs: Iterable[MovingRun], state_rows: Sequence[Sequence[Any]], facts: BatchFacts, now: datetime) -> None:
+
+def write(
+    runs: Mapping[UUID, MovingRun], state_rows: Sequence[Sequence[Any]], facts: BatchFacts, now: datetime
+) -> None:
     spell = spelling()
     at = spell.moment(now)
-    touched = [moving for moving in runs if moving.touched]
+    touched = [moving for moving in runs.values() if moving.touched]
     made = [(*_fixed(moving, spell, at), *_moved(moving, spell, at)) for moving in touched if moving.new]
     insert_rows("runs_taskrun", (*_FIXED, *_MOVING), made)
     insert_rows(TASK_RUNS.states, _STATE_COLUMNS, state_rows)
     _update([moving for moving in touched if not moving.new], spell, at)
-    _write_slots(facts, {moving.run.id: moving.stored.epoch for moving in touched}, now)
-    _write_cache(facts, now)
+    _write_slots(facts, runs, spell, at)
+    _write_cache(facts, spell, at)
 
 
 def _fixed(moving: MovingRun, spell: Spelling, created: Any) -> tuple[Any, ...]:
@@ -117,29 +126,27 @@ def _update(runs: Sequence[MovingRun], spell: Spelling, updated: Any) -> None:
             raise OperationalError("a task run was moved by somebody else while it was locked")
 
 
-def _write_slots(facts: BatchFacts, epochs: dict[Any, int], now: datetime) -> None:
+def _write_slots(facts: BatchFacts, runs: Mapping[UUID, MovingRun], spell: Spelling, now: Any) -> None:
     if released := facts.slots_to_release():
         Slot.objects.filter(
             limit__in={facts.limits[tag].pk for tag, _ in released}, task_run__in={run_id for _, run_id in released}
         ).delete()
-    slots = [
-        Slot(limit=facts.limits[tag], task_run_id=run_id, taken_at=now, epoch=epochs.get(run_id, 0))
+    taken = [
+        (spell.uuid(facts.limits[tag].pk), spell.uuid(run_id), now, runs[run_id].stored.epoch)
         for tag, run_id in facts.slots_to_take()
     ]
-    Slot.objects.bulk_create(slots)
+    insert_rows("deployments_slot", ("limit_id", "task_run_id", "taken_at", "epoch"), taken)
 
 
-def _write_cache(facts: BatchFacts, now: datetime) -> None:
+def _write_cache(facts: BatchFacts, spell: Spelling, now: Any) -> None:
     if facts.expired:
         CacheEntry.objects.filter(task_run_state__task_run__in=facts.expired).delete()
     # In the order of their keys: two batches that remember the same results must not wait for each other.
     entries = [
-        CacheEntry(cache_key=indexed_key(key), expires_at=effect.expires_at, task_run_state_id=state.id, created=now)
+        (indexed_key(key), effect.expires_at and spell.moment(effect.expires_at), spell.uuid(state.id), now)
         for key, (effect, state) in sorted(facts.remembered.items())
+        if state.id
     ]
-    CacheEntry.objects.bulk_create(
-        entries,
-        update_conflicts=True,
-        unique_fields=["cache_key"],
-        update_fields=["expires_at", "task_run_state", "created"],
-    )
+    if entries:
+        with connection.cursor() as cursor:
+            cursor.executemany(_REMEMBER, entries)

@@ -77,7 +77,7 @@ def looks_truncated(path: Path) -> bool:
 
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Keep other processes that ask for the same file waiting. The lock is a file beside it and ends with this process."""
+    """Keep other processes that ask for the same file waiting. The lock is a file beside it."""
     try:
         import fcntl
     except ImportError:  # Windows has no flock; there the first start of two at once may fail, and says so

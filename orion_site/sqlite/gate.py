@@ -44,7 +44,7 @@ class FairGate:
         return True
 
     def release(self) -> None:
-        """Give the gate to the next in line. It may be called by another thread, when that one closes the connection."""
+        """Give the gate to the next in line. Another thread may call this, when it closes our connection."""
         with self._mutex:
             self._depth -= 1
             if self._depth:

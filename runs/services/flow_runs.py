@@ -94,7 +94,7 @@ def update_flow_run(*, run_id: UUID, changes: Mapping[str, Any], now: datetime) 
 
 @repeated_on_conflict
 def delete_flow_run(*, run_id: UUID) -> None:
-    """Remove the run with its task runs, states and logs. Nested flow runs are runs of their own and stay; so do artifacts."""
+    """Remove the run with its task runs, states and logs. Nested flow runs are runs of their own and stay."""
     with write_transaction():
         if not FlowRun.objects.select_for_update().filter(pk=run_id).values("pk"):
             raise FlowRunNotFound(id=run_id)

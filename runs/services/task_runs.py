@@ -20,7 +20,7 @@ from runs.services.flow_runs import delete_below_task_runs
 def create_task_run(
     *, new: NewTaskRun, run_id: UUID | None = None, state: State | None, now: datetime
 ) -> tuple[TaskRun, bool]:
-    """The task run, and whether it is new: one call of one task in one flow run is stored once, with its present state."""
+    """The task run, and whether it is new: one call of one task in one flow run is stored once, and never changed."""
     with write_transaction():
         if run := _existing(new, run_id):
             return run, False
