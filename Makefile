@@ -1,0 +1,88 @@
+# Orion. `make demo` runs the main job, `make test` proves it; `make help` lists the rest.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+DEMO_HOME := $(CURDIR)/.demo
+PORT ?= 4200
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test check lint types stairs migrations templates test-sqlite test-postgresql test-slow chaos browser bench docs clean
+
+help:  ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
+
+$(VENV)/installed: pyproject.toml sdk/pyproject.toml
+	@echo "==> environment: installing Orion into $(VENV) (about a minute, once)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --upgrade pip
+	@$(PIP) install -e ./sdk -e .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	@echo "==> environment: installing the tools for tests (about two minutes, once)"
+	@$(PIP) install -e './sdk' -e '.[dev]'
+	@touch $@
+
+demo: $(VENV)/installed  ## Run the main job: a census of the Python distributions on this machine
+	@ORION_HOME=$(DEMO_HOME) $(BIN)/python examples/census.py
+	@echo
+	@echo "Open the dashboard on these runs with:  make serve   (http://127.0.0.1:$(PORT))"
+
+serve: $(VENV)/installed  ## Serve the dashboard and the API on the demo's runs (Ctrl-C ends it)
+	@ORION_HOME=$(DEMO_HOME) $(BIN)/orion server start --port $(PORT)
+
+test: check test-sqlite test-postgresql  ## Everything: format, lint, types, stairs, migrations, tests on both databases
+	@echo "==> all checks and tests passed"
+
+check: lint types stairs migrations templates  ## Everything but the tests
+
+lint: $(VENV)/installed-dev
+	@echo "==> format and lint"
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+
+types: $(VENV)/installed-dev
+	@echo "==> types"
+	@$(BIN)/mypy
+
+stairs: $(VENV)/installed-dev
+	@echo "==> import stairs"
+	@$(BIN)/lint-imports
+
+migrations: $(VENV)/installed-dev
+	@echo "==> migrations"
+	@ORION_HOME=$$(mktemp -d) $(BIN)/python -W ignore manage.py makemigrations --check --dry-run
+	@ORION_HOME=$$(mktemp -d) $(BIN)/python -W ignore manage.py check
+
+templates: $(VENV)/installed-dev
+	@echo "==> templates"
+	@$(BIN)/djlint --check --lint --quiet templates
+
+test-sqlite: $(VENV)/installed-dev  ## The tests on SQLite
+	@echo "==> tests on SQLite"
+	@ORION_TEST_DATABASE=sqlite $(BIN)/pytest
+
+test-postgresql: $(VENV)/installed-dev  ## The tests that touch the database, on PostgreSQL
+	@echo "==> tests on PostgreSQL"
+	@ORION_TEST_DATABASE=postgresql $(BIN)/pytest tests/services tests/api tests/web tests/faults
+
+chaos: $(VENV)/installed-dev  ## The long fault rounds
+	@ORION_CHAOS_ROUNDS=20 $(BIN)/pytest tests/faults -m "slow or not slow"
+
+test-slow: $(VENV)/installed-dev  ## Wheels in empty environments, long browser rounds
+	@$(BIN)/pytest tests/packaging tests/browser -m "slow or not slow"
+
+browser: $(VENV)/installed-dev  ## The pages in a real browser
+	@$(BIN)/pytest tests/browser
+
+bench: $(VENV)/installed-dev  ## Measure; `make bench ARGS=--peer` measures the peers beside us
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+docs: $(VENV)/installed  ## Renew the generated pages of the documentation
+	@$(BIN)/python -m orchestration.core.document > docs/rules.md
+	@$(BIN)/python -m orionflow.settings > docs/settings.md
+
+clean:  ## Remove the environment and everything that was made
+	rm -rf $(VENV) .demo .cache build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
