@@ -17,17 +17,18 @@ def history_lines(history: Sequence[Json], clock: Clock, terminal: Terminal, *, 
     labels = [state_label(state["type"], state["name"], terminal) for state in history]
     width = max((len(label) for label in labels), default=0)
     for state, label in zip(history, labels, strict=True):
-        painted = click.style(label.ljust(width), fg=color_of(state["type"]))
-        words = [first_line(state["message"]), _author(state)]
-        yield f"  {clock.clock_time(state['timestamp'])}  {painted}  {'  '.join(filter(None, words))}".rstrip()
+        painted = click.style(label, fg=color_of(state["type"]))
+        words = "  ".join(filter(None, (first_line(state["message"]), _author(state))))
+        gap = " " * (width - len(label) + 2) if words else ""
+        yield f"  {clock.clock_time(state['timestamp'])}  {painted}{gap}{words}"
         if with_rules:
             yield from trail_lines(state["trail"])
 
 
 def trail_lines(trail: Sequence[Json]) -> Iterator[str]:
     for judgement in trail:
-        said = f" {judgement['verdict']}: {judgement['reason']}" if judgement["reason"] else f" {judgement['verdict']}"
-        yield f"      {judgement['rule']}{said}"
+        reason = f": {judgement['reason']}" if judgement["reason"] else ""
+        yield f"      {judgement['rule']} said {judgement['verdict'].lower()}{reason}"
 
 
 def _author(state: Json) -> str:

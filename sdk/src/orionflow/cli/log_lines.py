@@ -100,4 +100,6 @@ def line_text(line: Json, clock: Clock, terminal: Terminal) -> str:
     name = next((name for name, number in LEVELS.items() if number == level), str(level)).upper()
     shown = click.style(name.ljust(8), fg=COLORS.get(level - level % 10))
     stamp = clock.absolute(line["timestamp"]) if terminal.verbose else clock.clock_time(line["timestamp"])
-    return f"{stamp}  {shown}  {line['message']}"
+    # Later lines of a message stand below its first.
+    message = line["message"].rstrip("\n").replace("\n", "\n" + " " * (len(stamp) + 12))
+    return f"{stamp}  {shown}  {message}"

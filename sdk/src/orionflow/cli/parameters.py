@@ -15,15 +15,20 @@ from orionflow.cli.raw_api import read_json
 
 def read_parameters(fn: Callable[..., Any], pairs: Sequence[str], whole: str | None) -> dict[str, Any]:
     """All parameters, checked against the names that the function takes. The single ones win over the file's."""
-    parameters = _whole(whole)
-    texts = _text_parameters(fn)
+    parameters = {**_whole(whole), **read_pairs(pairs, "-p", texts=_text_parameters(fn))}
+    check_names(fn, parameters)
+    return parameters
+
+
+def read_pairs(pairs: Sequence[str], option: str, *, texts: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """`name=value` pairs; values are JSON or text, and always text for the names in `texts`."""
+    read: dict[str, Any] = {}
     for pair in pairs:
         name, separator, value = pair.partition("=")
         if not separator:
-            raise click.UsageError(f"-p {pair!r} has no value; write -p {name}=value.")
-        parameters[name] = value if name in texts else _read_value(value)
-    check_names(fn, parameters)
-    return parameters
+            raise click.UsageError(f"{option} {pair!r} has no value; write {option} {name}=value.")
+        read[name] = value if name in texts else _read_value(value)
+    return read
 
 
 def _whole(text: str | None) -> dict[str, Any]:

@@ -21,10 +21,14 @@ class Answer:
         return str(self.state["name"]) if self.state else "without a state"
 
 
-def propose(api: Backend, run: Json, state_type: str, message: str) -> Answer:
+def propose(api: Backend, run: Json, state_type: str, message: str, *, force: bool = False) -> Answer:
     """Propose a state for a flow run; the answer says whether a state was written."""
-    body = {"state": {"type": state_type, "message": message}, "force": False}
-    answer = api.post(f"/flow_runs/{run['id']}/set_state", body)
+    body = {"state": {"type": state_type, "message": message}, "force": force}
+    return read_answer(run, api.post(f"/flow_runs/{run['id']}/set_state", body))
+
+
+def read_answer(run: Json, answer: Json) -> Answer:
+    """The verdict; a rule may also have written another state than the proposed one."""
     state = answer.get("state")
     wrote = answer["status"] in ("ACCEPT", "REJECT") and bool(state) and state["id"] != run["state_id"]
     return Answer(answer["status"], state, answer["details"].get("reason") or "", wrote)

@@ -1,35 +1,46 @@
-"""The answer of `why`, in words: the reasons with their fixes, what was refused last, the states and their rules."""
+"""The answer of `why`, in words: the reasons with their fixes, the states, and the rules that led to them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import click
 
 from orionflow.cli.backend import Json
+from orionflow.cli.exit_codes import TERMINAL_TYPES
 from orionflow.cli.histories import history_lines, trail_lines
-from orionflow.cli.looks import arrow, painted
+from orionflow.cli.looks import arrow, first_line, painted, run_state_label
 from orionflow.cli.terminal import Terminal
 from orionflow.cli.times import Clock
 
 RECENT = 3
 
 
-def why_lines(name: str, answer: Json, clock: Clock, terminal: Terminal, *, every: bool) -> Iterator[str]:
-    """The whole explanation, line by line."""
+def why_lines(
+    name: str, answer: Json, clock: Clock, terminal: Terminal, *, every: bool, culprits: Sequence[Json] = ()
+) -> Iterator[str]:
+    """The whole explanation, line by line. `culprits` are task runs of a flow run that ended badly."""
     yield _headline(name, answer)
-    for number, reason in enumerate(answer["reasons"], 1):
+    for number, reason in enumerate(_worth_saying(answer), 1):
         yield from _reason(number, reason, clock, terminal)
-    yield from _refusal(answer.get("refusal"), clock)
+    yield from _culprits(culprits, terminal)
     yield from _history(answer["history"], clock, terminal, every=every)
 
 
 def _headline(name: str, answer: Json) -> str:
-    state = answer["state"]
+    state, because = answer["state"], ", because:" if _worth_saying(answer) else "."
     if state is None:
-        return f"{name} has no state yet" + (", because:" if answer["reasons"] else ".")
-    shown = painted(state["name"], state["type"])
-    return f"{name} is {shown}" + (", because:" if answer["reasons"] else ".")
+        return f"{name} has no state yet{because}"
+    shown = f"{name} is {painted(state['name'], state['type'])}"
+    # A run that ended has its reason in its last state; one that goes on has it in what it waits for.
+    if state["type"] in TERMINAL_TYPES and state["message"]:
+        return f"{shown}: {state['message'].strip()}"
+    return f"{shown}{because}"
+
+
+def _worth_saying(answer: Json) -> list[Json]:
+    """The headline of a run that ended says already that it ended."""
+    return [reason for reason in answer["reasons"] if reason["code"] != "finished"]
 
 
 def _reason(number: int, reason: Json, clock: Clock, terminal: Terminal) -> Iterator[str]:
@@ -43,29 +54,19 @@ def _reason(number: int, reason: Json, clock: Clock, terminal: Terminal) -> Iter
         yield f"    {arrow(terminal)} {reason['fix']}"
 
 
+def _culprits(task_runs: Sequence[Json], terminal: Terminal) -> Iterator[str]:
+    if task_runs:
+        yield ""
+        yield click.style("Its task runs that ended badly", bold=True)
+    for run in task_runs:
+        message = first_line((run["state"] or {}).get("message"))
+        yield f"  {painted(run_state_label(run, terminal), run['state_type'])}  {run['name']}  {message}".rstrip()
+
+
 def _holder(holder: object) -> str:
     if isinstance(holder, dict):
         return str(holder.get("name") or holder.get("id") or holder)
     return str(holder)
-
-
-def _refusal(refusal: Json | None, clock: Clock) -> Iterator[str]:
-    """The last proposal that wrote no state: it explains a run that stands still."""
-    if not refusal:
-        return
-    wait = f" for {refusal['seconds']} s" if refusal.get("seconds") else ""
-    when = f" at {clock.near(refusal['at'])}" if refusal.get("at") else ""
-    yield ""
-    yield f"Last refused{when}: {_proposed(refusal)} was answered {refusal['verdict']}{wait}"
-    if refusal.get("reason"):
-        yield f"  {refusal['reason']}"
-
-
-def _proposed(refusal: Json) -> str:
-    proposed = refusal.get("proposed")
-    if isinstance(proposed, dict):
-        return str(proposed.get("name") or proposed.get("type"))
-    return str(proposed or "the proposal")
 
 
 def _history(history: list[Json], clock: Clock, terminal: Terminal, *, every: bool) -> Iterator[str]:
@@ -81,5 +82,5 @@ def _history(history: list[Json], clock: Clock, terminal: Terminal, *, every: bo
         yield from history_lines(shown, clock, terminal, with_rules=True)
         return
     yield from history_lines(shown, clock, terminal, with_rules=False)
-    decisive = [judgement for judgement in shown[-1]["trail"] if judgement["verdict"] != "ACCEPT"]
+    decisive = [judgement for judgement in shown[-1]["trail"] if judgement["verdict"].lower() != "accept"]
     yield from trail_lines(decisive)

@@ -19,6 +19,7 @@ flow_run = LazyGroup(
         "why": Entry(f"{HERE}.why:why", "Explain why a run is in the state it is in.", section=LOOK),
         "watch": Entry(f"{HERE}.watch:watch", "Follow a run until it ends.", section=LOOK),
         "cancel": Entry(f"{HERE}.cancel:cancel", "Cancel runs.", section=ACT),
+        "resume": Entry(f"{HERE}.resume:resume", "Let a paused run go on.", section=ACT),
         "retry": Entry(f"{HERE}.retry:retry", "Run a finished run again, as the same run.", section=ACT),
         "delete": Entry(f"{HERE}.delete:delete", "Delete runs with their task runs and states.", ("rm",), ACT),
     },

@@ -26,14 +26,23 @@ MESSAGE = "Cancelled from the command line."
         ("orion flow-run cancel brave-otter", ""),
         ('orion fr cancel --query "flow:monitor state:running" --yes', "all that match"),
         ('orion fr cancel --query "state:pending" --dry-run', "only say which"),
+        ("orion fr cancel brave-otter --force --yes", "when its process is gone and cannot answer"),
     ),
 )
 @selection_options
+@click.option("--force", is_flag=True, help="Call it Cancelled at once: for runs whose process is gone.")
 @destructive
 @output_options
 @time_options
 def cancel(
-    runs: tuple[str, ...], query: str | None, most: int, yes: bool, dry_run: bool, output: Output, clock: Clock
+    runs: tuple[str, ...],
+    query: str | None,
+    most: int,
+    force: bool,
+    yes: bool,
+    dry_run: bool,
+    output: Output,
+    clock: Clock,
 ) -> int:
     """Cancel runs. A running one stops at its next task; one that has not started is cancelled at once."""
     api = backend()
@@ -42,16 +51,17 @@ def cancel(
         output.terminal.note(f"Would cancel {counted(found)}.")
         output.show_many(found, PLAN)
         return ExitCode.DONE
-    if query and found:
-        ask_before(f"cancel {counted(found)}", yes=yes)
-    return _tell(_cancel_all(api, found), output)
+    if found and (query or force):
+        ask_before(f"cancel {counted(found)}{', whatever the rules say' if force else ''}", yes=yes)
+    return _tell(_cancel_all(api, found, force=force), output)
 
 
 PLAN = [Column("RUN", lambda run: run["name"]), Column("STATE", lambda run: run["state_name"] or "-")]
 
 
-def _cancel_all(api: Backend, runs: Sequence[Json]) -> list[tuple[Json, Answer]]:
-    return [(run, propose(api, run, "CANCELLING", MESSAGE)) for run in runs]
+def _cancel_all(api: Backend, runs: Sequence[Json], *, force: bool) -> list[tuple[Json, Answer]]:
+    wanted = "CANCELLED" if force else "CANCELLING"
+    return [(run, propose(api, run, wanted, MESSAGE, force=force)) for run in runs]
 
 
 def _tell(answers: Sequence[tuple[Json, Answer]], output: Output) -> int:

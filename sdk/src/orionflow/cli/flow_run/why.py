@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from orionflow.cli.addressing import find_flow_run
-from orionflow.cli.backend import backend
+from orionflow.cli.addressing import BAD_STATES, find_flow_run
+from orionflow.cli.backend import Backend, Json, backend
 from orionflow.cli.command import OrionCommand
 from orionflow.cli.options import Output, output_options, time_options
 from orionflow.cli.reasons import why_lines
@@ -32,5 +32,15 @@ def why(run: str, every: bool, output: Output, clock: Clock) -> None:
     if not output.is_for_people:
         output.show_one(answer, name="run_id")
         return
-    for line in why_lines(found["name"], answer, clock, output.terminal, every=every):
+    culprits = _bad_task_runs(api, found)
+    for line in why_lines(found["name"], answer, clock, output.terminal, every=every, culprits=culprits):
         output.terminal.out(line)
+
+
+def _bad_task_runs(api: Backend, run: Json) -> list[Json]:
+    """Where to look next, when a run ended badly."""
+    if run["state_type"] not in ("FAILED", "CRASHED"):
+        return []
+    body = {"flow_runs": {"id": {"any_": [run["id"]]}}, "task_runs": BAD_STATES, "sort": "END_TIME_DESC", "limit": 5}
+    found: list[Json] = api.post("/task_runs/filter", body)
+    return found
