@@ -138,8 +138,8 @@ def _last_refusal(run: FlowRun | TaskRun) -> Iterator[Reason]:
     refusal = run.refusal
     if not refusal:
         return
-    proposed, verdict = refusal.get("proposed"), refusal.get("verdict")
-    text = f"The last proposal ({proposed}) was answered with {verdict}: {refusal.get('reason')}"
+    proposed, verdict = refusal.get("proposed") or {}, refusal.get("verdict")
+    text = f"The last proposal, {proposed.get('name')}, was answered with {verdict}: {refusal.get('reason')}"
     at = refusal.get("at")
     yield Reason("last_refusal", text, since=datetime.fromisoformat(at) if at else None)
 
