@@ -1,0 +1,104 @@
+"""The rules reference, written from the rules themselves: `python -m orchestration.core.document > docs/rules.md`."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+
+from orchestration.core.decide import Policy, Rule
+from orchestration.core.policies import CORE_FLOW, CORE_TASK, MINIMAL_FLOW, MINIMAL_TASK
+from orchestration.core.states import ANY, TERMINAL, UNFINISHED, StateType
+from orchestration.core.verdicts import Abort, Accept, Amend, Reject, Wait
+
+INTRODUCTION = """\
+# The rules
+
+*This page is generated from the rules' own docstrings (`make docs`).*
+
+Every state of every run has passed the rules below. A client **proposes** a state; the rules that concern the
+transition are asked in order, and the first that refuses settles it. What each rule said, and why, is stored with the
+state and shown on the run's page, by `orion flow-run why`, and by `GET /api/flow_runs/{id}/why`.
+"""
+
+POLICIES: tuple[tuple[str, str, Policy], ...] = (
+    ("Flow runs", "Judged for every proposed state of a flow run.", CORE_FLOW),
+    ("Task runs", "Judged for every proposed state of a task run, one by one or in a batch.", CORE_TASK),
+    (
+        "Forced states of flow runs",
+        "`force` passes all rules but these, without which the record would be false.",
+        MINIMAL_FLOW,
+    ),
+    ("Forced states of task runs", "The same for task runs.", MINIMAL_TASK),
+)
+
+USUAL_NAMES = {
+    StateType.SCHEDULED: "Scheduled, Late, AwaitingRetry, Resuming",
+    StateType.PENDING: "Pending; NotReady for a task whose input did not complete",
+    StateType.RUNNING: "Running; Retrying and Rerunning for a repeated start of a task",
+    StateType.PAUSED: "Paused, Suspended; NotReady for a task of a paused flow",
+    StateType.CANCELLING: "Cancelling",
+    StateType.COMPLETED: "Completed, Cached, Skipped, or any name of yours",
+    StateType.FAILED: "Failed, TimedOut, or any name of yours",
+    StateType.CRASHED: "Crashed",
+    StateType.CANCELLED: "Cancelled",
+}
+
+BOOKS = """\
+## What every written state does
+
+Also when it was forced or put in the place of another (`orchestration/core/bookkeeping.py`):
+
+- `start_time` is set by the first RUNNING and never moves; `end_time` is set by a final state of a run that had started,
+  and cleared when the run leaves it. A run that never started has no end.
+- `total_run_time` grows by the time spent in RUNNING; waiting and paused time does not count.
+- `run_count` grows by one with each RUNNING, except when a suspended run continues.
+- `expected_start_time` is set once; `next_scheduled_start_time` lives as long as the SCHEDULED state.
+- A task run gives back its concurrency slots when it enters anything but RUNNING or CANCELLING, by whatever door.
+- The task run that stands for a nested flow in its parent follows the nested run's state.
+"""
+
+
+def document() -> str:
+    """The whole page, as Markdown."""
+    policies = [_policy(*policy) for policy in POLICIES]
+    return "\n".join([INTRODUCTION, _states(), _verdicts(), *policies, BOOKS])
+
+
+def _states() -> str:
+    rows = [f"| {t.value} | {'yes' if t in TERMINAL else 'no'} | {USUAL_NAMES[t]} |" for t in StateType]
+    return "\n".join(["## States", "", "| type | final | usual names |", "|---|---|---|", *rows, ""])
+
+
+def _verdicts() -> str:
+    rows = [f"| {kind.__name__} | {_prose(kind)} |" for kind in (Accept, Amend, Reject, Wait, Abort)]
+    return "\n".join(["## Verdicts", "", "| verdict | meaning |", "|---|---|", *rows, ""])
+
+
+def _policy(title: str, introduction: str, policy: Policy) -> str:
+    rows = [f"| {number} | {_row(rule)} |" for number, rule in enumerate(policy, 1)]
+    return "\n".join(
+        [f"## {title}", "", introduction, "", "| # | rule | from | to | meaning |", "|---|---|---|---|---|", *rows, ""]
+    )
+
+
+def _row(rule: Rule) -> str:
+    kind = type(rule)
+    return " | ".join([f"`{kind.__name__}`", _types(rule.leaving), _types(rule.entering), _prose(kind)])
+
+
+def _types(types: frozenset[StateType | None] | frozenset[StateType]) -> str:
+    known = frozenset(t for t in types if t is not None)
+    named = {ANY: "any", TERMINAL: "any final", UNFINISHED: "any unfinished"}
+    if known in named:
+        return named[known]
+    if len(known) > len(ANY) / 2:
+        return f"any but {', '.join(sorted(ANY - known))}"
+    return ", ".join(sorted(known))
+
+
+def _prose(kind: type) -> str:
+    return " ".join((inspect.getdoc(kind) or "").split())
+
+
+if __name__ == "__main__":
+    sys.stdout.write(document())

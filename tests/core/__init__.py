@@ -1,0 +1,3 @@
+"""The rules engine, without a database."""
+
+from __future__ import annotations
