@@ -5,26 +5,26 @@ Nothing here repairs by deleting: a file that is not understood stays where it i
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from django.db import Error, connection, connections
 
+from orion_site.database_file import (
+    UPGRADE,
+    DatabaseUnusable,
+    create_alone,
+    file_exists,
+    is_new_home,
+    no_tables,
+    refuse_what_is_not_there,
+    sqlite_file,
+)
 from orion_site.migration_files import Name, applied_migrations, known_migrations, missing_migrations, only_new_apps
-from orion_site.sqlite.files import alone, looks_truncated
+from orion_site.sqlite.files import alone, damaged
 
-UPGRADE = "`orion database upgrade`"
-
-
-class DatabaseUnusable(RuntimeError):
-    """The database cannot be used as it is; the message says why and what to do, in one sentence."""
-
-    # By this the SDK, which never imports the server, knows whose sentence it is passing on.
-    code = "database_unusable"
+__all__ = ["Change", "DatabaseUnusable", "Report", "check", "place", "prepare", "reset", "upgrade"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +57,12 @@ def prepare() -> None:
 
     A home without a database gets one. An existing database is never changed but for tables of apps that are new to it.
     """
-    if _is_new_home():
-        _create_alone(say=True)
-    _refuse_what_is_not_there()
+    if is_new_home():
+        create_alone(_migrate, say=True)
+    refuse_what_is_not_there()
+    _refuse_emptysqlite_file()
     with _told_plainly():
+        _reach_postgresql()
         missing = missing_migrations()
         if missing and only_new_apps(missing):
             _migrate()
@@ -73,8 +75,10 @@ def check(*, deep: bool = False) -> Report:
     """Look without changing anything; `deep` has the database verify its own pages and rows, which takes a while."""
     version = ""
     try:
-        _refuse_what_is_not_there()
+        refuse_what_is_not_there()
+        _refuse_emptysqlite_file()
         with _told_plainly():
+            _reach_postgresql()
             version = _version()
             missing, applied = missing_migrations(), applied_migrations() or set()
             problem = _behind(missing) or (_broken_pages() if deep else None)
@@ -95,11 +99,13 @@ def check(*, deep: bool = False) -> Report:
 
 def upgrade() -> Change:
     """Bring the database up to date; make it first if it is a SQLite file that does not exist."""
-    if _file() is not None and not _exists():
+    if sqlite_file() is not None and not file_exists():
         before: list[Name] = known_migrations()
-        _create_alone(say=False)
+        create_alone(_migrate, say=False)
         return Change(place(), True, _spelled(before))
-    _refuse_what_is_not_there()
+    refuse_what_is_not_there()
+    with _told_plainly():
+        _reach_postgresql()
     with _told_plainly(), _one_at_a_time():
         missing = missing_migrations()
         missing = known_migrations() if missing is None else missing
@@ -110,11 +116,8 @@ def upgrade() -> Change:
 
 def reset() -> Change:
     """Delete everything that Orion stored and start with empty tables. Asking whether this is meant is the caller's."""
-    if (file := _file()) is not None:
-        connection.close()
-        with alone(file):
-            for path in (file, Path(f"{file}-wal"), Path(f"{file}-shm")):
-                path.unlink(missing_ok=True)
+    if (file := sqlite_file()) is not None:
+        deletesqlite_file(file)
     else:
         with _told_plainly():
             _drop_tables()
@@ -129,91 +132,6 @@ def place() -> str:
     return f"{settings['NAME']} on {settings['HOST'] or 'the local socket'}"
 
 
-# --- SQLite files ------------------------------------------------------------------------------------------------
-
-
-def _file() -> Path | None:
-    """The file of a SQLite database on disk."""
-    name = str(connection.settings_dict["NAME"])
-    if connection.vendor != "sqlite" or name == ":memory:" or "mode=memory" in name:
-        return None
-    return Path(name).absolute()
-
-
-def _exists() -> bool:
-    file = _file()
-    return file is None or file.exists()
-
-
-def _is_new_home() -> bool:
-    # A path that somebody typed is not created in passing: it may be a slip, and a new file would hide the old one.
-    return not os.environ.get("ORION_DATABASE_URL") and not _exists()
-
-
-def _refuse_what_is_not_there() -> None:
-    file = _file()
-    if file is None:
-        return
-    if not file.exists():
-        raise DatabaseUnusable(f"There is no database at {file}; create it with {UPGRADE}.")
-    if not file.is_file():
-        raise DatabaseUnusable(f"{file} is not a file; set ORION_HOME or ORION_DATABASE_URL to another place.")
-    if looks_truncated(file):
-        from orion_site.sqlite.base import damaged
-
-        raise DatabaseUnusable(damaged(str(file)))
-
-
-def _create_alone(*, say: bool) -> None:
-    """Make the SQLite file under another name and move it into place whole: nobody ever opens half a database."""
-    file = _file()
-    assert file is not None
-    _make_folder(file.parent)
-    with alone(file):
-        if file.exists():
-            return
-        if Path(f"{file}-wal").exists():
-            raise DatabaseUnusable(
-                f"{file} is gone but its write-ahead log is still there; restore the file or move {file}-wal away."
-            )
-        draft = file.with_name(f"{file.name}.{os.getpid()}.new")
-        draft.touch(mode=0o600)
-        try:
-            with _connected_to(draft):
-                _migrate()
-            draft.rename(file)
-        finally:
-            for leftover in (draft, Path(f"{draft}-wal"), Path(f"{draft}-shm")):
-                leftover.unlink(missing_ok=True)
-    if say:
-        print(f"Orion created its database at {file}.", file=sys.stderr, flush=True)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise DatabaseUnusable(
-            f"The folder {folder} cannot be made ({error.strerror}); set ORION_HOME to a place that you can write to."
-        ) from error
-
-
-@contextmanager
-def _connected_to(path: Path) -> Iterator[None]:
-    settings = connection.settings_dict
-    name = settings["NAME"]
-    connection.close()
-    settings["NAME"] = str(path)
-    try:
-        yield
-    finally:
-        connection.close()
-        settings["NAME"] = name
-
-
-# --- both databases ----------------------------------------------------------------------------------------------
-
-
 @contextmanager
 def _told_plainly() -> Iterator[None]:
     """Turn what the driver says into one sentence."""
@@ -224,10 +142,15 @@ def _told_plainly() -> Iterator[None]:
         raise DatabaseUnusable(_plainly(str(error).strip().splitlines()[0])) from error
 
 
-def _plainly(said: str) -> str:
-    if (file := _file()) is not None:
-        from orion_site.sqlite.base import damaged
+def _reach_postgresql() -> None:
+    """Ask the server once without the pool, which would try in silence until its time is up."""
+    if connection.vendor == "postgresql" and connection.connection is None:
+        with connection.wrap_database_errors:
+            connection.Database.connect(**connection.get_connection_params()).close()
 
+
+def _plainly(said: str) -> str:
+    if (file := sqlite_file()) is not None:
         if "malformed" in said or "not a database" in said:
             return damaged(str(file))
         return said if str(file) in said else f"The database {file} cannot be used: {said}."
@@ -236,7 +159,7 @@ def _plainly(said: str) -> str:
 
 def _behind(missing: list[Name] | None) -> str | None:
     if missing is None:
-        return f"The database {place()} has no tables of Orion; create them with {UPGRADE}."
+        return no_tables(place())
     if missing:
         return f"The database {place()} is older than this Orion ({len(missing)} migrations behind); run {UPGRADE}."
     return None
@@ -251,7 +174,7 @@ def _migrate() -> None:
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
     """Two upgrades that start together would both create the same table."""
-    if (file := _file()) is not None:
+    if (file := sqlite_file()) is not None:
         with alone(file):
             yield
         return

@@ -10,7 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.sqlite3 import base, creation
 from django.db.utils import DatabaseError, OperationalError
 
-from orion_site.sqlite.files import refuse_network_file_system
+from orion_site.sqlite.files import damaged, refuse_network_file_system
 from orion_site.sqlite.gate import FairGate, gate_of
 
 # RETURNING, and UPDATE … FROM.
@@ -98,10 +98,6 @@ class DatabaseWrapper(base.DatabaseWrapper):
             super()._close()
         finally:
             self._leave_gate()
-
-
-def damaged(path: str) -> str:
-    return f"{path} is not a SQLite database or is damaged; restore a backup or move it away."
 
 
 def _refuse_old_sqlite() -> None:

@@ -59,6 +59,10 @@ def file_system_of(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str 
     return kind
 
 
+def damaged(path: str) -> str:
+    return f"{path} is not a SQLite database or is damaged; restore a backup or move it away."
+
+
 def looks_truncated(path: Path) -> bool:
     """Whether the file is shorter than its own header says. SQLite would notice when it first misses a page."""
     with path.open("rb") as file:

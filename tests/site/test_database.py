@@ -1,0 +1,247 @@
+"""The database as a process finds it: new, old, damaged, missing. Every trouble is one sentence and changes nothing."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from orion_site.sqlite.files import file_system_of, looks_truncated
+
+# Each test chooses its database itself; once is enough.
+pytestmark = pytest.mark.skipif(os.environ.get("ORION_TEST_DATABASE") == "postgresql", reason="runs with SQLite")
+
+START = """
+import sys
+from orion_site.bootstrap import ephemeral_application
+try:
+    ephemeral_application()
+except Exception as error:
+    sys.exit(f"{type(error).__name__}: {error}")
+"""
+
+
+def in_a_process(home: Path, code: str = START, **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ORION_", "DJANGO_"))}
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env={**kept, "ORION_HOME": str(home), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=Path(__file__).parents[2],
+    )
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A home with a database."""
+    home = tmp_path / "home"
+    assert in_a_process(home).returncode == 0
+    return home
+
+
+def tables_of(file: Path) -> set[str]:
+    with sqlite3.connect(file) as connection:
+        names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    connection.close()
+    return names
+
+
+def test_an_empty_home_gets_a_database_and_one_line_says_so(tmp_path):
+    home = tmp_path / "deep" / "home"
+
+    started = in_a_process(home)
+
+    assert started.returncode == 0
+    assert started.stderr == f"Orion created its database at {home}/orion.db.\n"
+    assert {"runs_flowrun", "runs_taskrun", "deployments_slot"} <= tables_of(home / "orion.db")
+    assert sorted(file.name for file in home.iterdir()) == ["orion.db", "orion.db.lock"]
+
+
+def test_the_second_start_says_nothing(home):
+    started = in_a_process(home)
+
+    assert (started.returncode, started.stdout, started.stderr) == (0, "", "")
+
+
+def test_first_starts_at_once_make_one_database(tmp_path):
+    with ThreadPoolExecutor(4) as pool:
+        starts = list(pool.map(lambda _: in_a_process(tmp_path / "home"), range(4)))
+
+    assert [start.returncode for start in starts] == [0] * 4
+    assert [bool(start.stderr) for start in starts].count(True) == 1
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda file: file.write_bytes(b"this is not a database at all" * 100),
+        lambda file: os.truncate(file, file.stat().st_size // 2),
+        lambda file: os.truncate(file, 100),
+        lambda file: file.write_bytes(file.read_bytes()[:4096] + b"\xa5" * (file.stat().st_size - 4096)),
+    ],
+    ids=["another file", "cut in half", "only a header", "flipped bytes"],
+)
+def test_a_damaged_file_is_named_and_left_as_it_is(home, spoil):
+    file = home / "orion.db"
+    spoil(file)
+    before = file.read_bytes()
+
+    started = in_a_process(home)
+
+    expected = f"{file} is not a SQLite database or is damaged; restore a backup or move it away."
+    assert started.stderr == f"DatabaseUnusable: {expected}\n"
+    assert started.returncode == 1
+    assert file.read_bytes() == before
+
+
+def test_a_half_written_log_is_no_damage(home):
+    file = home / "orion.db"
+    writer = sqlite3.connect(file)
+    writer.execute("INSERT INTO runs_flow (id, created, updated, name, tags) VALUES ('a', '', '', 'kept', '[]')")
+    writer.commit()
+    copy = home.parent / "copy"
+    copy.mkdir()
+    (copy / "orion.db").write_bytes(file.read_bytes())
+    log = (home / "orion.db-wal").read_bytes()
+    (copy / "orion.db-wal").write_bytes(log + log[: len(log) // 3])
+    writer.close()
+
+    started = in_a_process(copy)
+
+    assert (started.returncode, started.stderr) == (0, "")
+
+
+def test_an_empty_file_is_not_taken_for_a_database(home):
+    (home / "orion.db").write_bytes(b"")
+
+    started = in_a_process(home)
+
+    assert "has no tables of Orion; create them with `orion database upgrade`." in started.stderr
+    assert (home / "orion.db").stat().st_size == 0
+
+
+def test_a_path_that_was_given_and_is_not_there_is_not_created(tmp_path):
+    wrong = tmp_path / "typo.db"
+
+    started = in_a_process(tmp_path / "home", ORION_DATABASE_URL=f"sqlite:///{wrong}")
+
+    assert f"There is no database at {wrong}; create it with `orion database upgrade`." in started.stderr
+    assert not wrong.exists()
+
+
+def test_a_log_without_its_database_is_not_written_over(home):
+    (home / "orion.db").unlink()
+    (home / "orion.db-wal").write_bytes(b"all that is left")
+
+    started = in_a_process(home)
+
+    assert "its write-ahead log is still there" in started.stderr
+    assert not (home / "orion.db").exists()
+
+
+def test_an_older_database_is_not_upgraded_in_passing(home):
+    with sqlite3.connect(home / "orion.db") as connection:
+        connection.execute("DELETE FROM django_migrations WHERE app = 'runs' AND name != '0001_initial'")
+    connection.close()
+
+    started = in_a_process(home)
+
+    assert "is older than this Orion (1 migrations behind); run `orion database upgrade`." in started.stderr
+
+
+def test_a_server_adds_the_tables_that_only_it_needs(home):
+    code = "import django; django.setup(); from orion_site.database import prepare; prepare()"
+
+    started = in_a_process(home, code, DJANGO_SETTINGS_MODULE="orion_site.settings")
+
+    assert (started.returncode, started.stderr) == (0, "")
+    assert {"django_session", "runs_flowrun"} <= tables_of(home / "orion.db")
+
+
+ADMINISTER = """
+import django; django.setup()
+from orion_site import database
+print(database.check().problem)
+print(database.upgrade().created)
+print(database.check(deep=True).ok, database.upgrade().applied)
+from runs.models import Flow
+Flow.objects.create(name="gone")
+database.reset()
+print(Flow.objects.count(), database.check(deep=True).ok)
+"""
+
+
+def test_upgrade_check_and_reset_tell_what_they_did(tmp_path):
+    home = tmp_path / "home"
+
+    done = in_a_process(home, ADMINISTER, DJANGO_SETTINGS_MODULE="orion_site.settings")
+
+    assert done.stderr == ""
+    problem, *others = done.stdout.splitlines()
+    assert problem == f"There is no database at {home}/orion.db; create it with `orion database upgrade`."
+    assert others == ["True", "True ()", "0 True"]
+
+
+def test_postgresql_is_upgraded_checked_and_reset_alike(tmp_path, postgresql_url):
+    environment = {"ORION_DATABASE_URL": postgresql_url, "DJANGO_SETTINGS_MODULE": "orion_site.settings"}
+
+    done = in_a_process(tmp_path, ADMINISTER, **environment)
+
+    assert done.stderr == ""
+    problem, *others = done.stdout.splitlines()
+    assert "has no tables of Orion; create them with `orion database upgrade`." in problem
+    assert others == ["False", "True ()", "0 True"]
+
+
+def test_a_postgresql_that_is_not_there_is_one_sentence(tmp_path):
+    started = in_a_process(tmp_path, ORION_DATABASE_URL="postgresql://nobody:secret@127.0.0.1:1/orion")
+
+    assert started.stderr.startswith("DatabaseUnusable: PostgreSQL cannot be used (orion on 127.0.0.1)")
+    assert started.stderr.count("\n") == 1
+    assert "secret" not in started.stderr
+
+
+def test_a_process_of_another_django_project_is_told_what_to_do(tmp_path):
+    started = in_a_process(tmp_path / "home", DJANGO_SETTINGS_MODULE="mysite.settings")
+
+    assert started.stderr.startswith("ImproperlyConfigured: This process belongs to another Django project")
+
+
+def test_a_forked_child_has_connections_of_its_own(home):
+    code = """
+import os
+from orion_site.bootstrap import ephemeral_application
+ephemeral_application()
+from runs.models import Flow
+Flow.objects.create(name="parent")
+child = os.fork()
+if not child:
+    Flow.objects.create(name="child")
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+print(sorted(Flow.objects.values_list("name", flat=True)))
+"""
+
+    done = in_a_process(home, code)
+
+    assert (done.stdout, done.stderr) == ("['child', 'parent']\n", "")
+
+
+def test_network_file_systems_are_recognised_by_the_list_of_mounts(tmp_path):
+    mounts = tmp_path / "mounts"
+    mounts.write_text("/dev/sda / ext4 rw 0 0\nnas:/home /mnt/my\\040home nfs4 rw 0 0\n")
+
+    assert file_system_of(Path("/mnt/my home/.orion/orion.db"), mounts) == "nfs4"
+    assert file_system_of(Path("/mnt/my homely/orion.db"), mounts) == "ext4"
+    assert file_system_of(Path("/tmp"), tmp_path / "missing") is None
+
+
+def test_a_sound_file_does_not_look_truncated(home):
+    assert not looks_truncated(home / "orion.db")
