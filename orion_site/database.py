@@ -60,7 +60,7 @@ def prepare() -> None:
     if is_new_home():
         create_alone(_migrate, say=True)
     refuse_what_is_not_there()
-    _refuse_emptysqlite_file()
+    refuse_empty_file()
     with _told_plainly():
         _reach_postgresql()
         missing = missing_migrations()
@@ -76,7 +76,7 @@ def check(*, deep: bool = False) -> Report:
     version = ""
     try:
         refuse_what_is_not_there()
-        _refuse_emptysqlite_file()
+        refuse_empty_file()
         with _told_plainly():
             _reach_postgresql()
             version = _version()
@@ -117,7 +117,7 @@ def upgrade() -> Change:
 def reset() -> Change:
     """Delete everything that Orion stored and start with empty tables. Asking whether this is meant is the caller's."""
     if (file := sqlite_file()) is not None:
-        deletesqlite_file(file)
+        delete_file(file)
     else:
         with _told_plainly():
             _drop_tables()

@@ -56,7 +56,7 @@ def refuse_what_is_not_there() -> None:
         raise DatabaseUnusable(damaged(str(file)))
 
 
-def _refuse_emptysqlite_file() -> None:
+def refuse_empty_file() -> None:
     # Looking into it would already make it a database.
     file = sqlite_file()
     if file is not None and file.stat().st_size == 0:
