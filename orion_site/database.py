@@ -15,9 +15,11 @@ from orion_site.database_file import (
     UPGRADE,
     DatabaseUnusable,
     create_alone,
+    delete_file,
     file_exists,
     is_new_home,
     no_tables,
+    refuse_empty_file,
     refuse_what_is_not_there,
     sqlite_file,
 )
