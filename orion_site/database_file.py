@@ -50,7 +50,7 @@ def refuse_what_is_not_there() -> None:
         return
     if not file.exists():
         raise DatabaseUnusable(f"There is no database at {file}; create it with {UPGRADE}.")
-    if not file.issqlite_file():
+    if not file.is_file():
         raise DatabaseUnusable(f"{file} is not a file; set ORION_HOME or ORION_DATABASE_URL to another place.")
     if looks_truncated(file):
         raise DatabaseUnusable(damaged(str(file)))
