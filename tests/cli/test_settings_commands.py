@@ -93,3 +93,10 @@ def test_an_unknown_profile_is_told_in_one_sentence(orion_here, monkeypatch):
     assert answer.code == 2
     assert "nowhere" in answer.err
     assert "Traceback" not in answer.err
+
+
+def test_set_takes_name_and_value_apart_too(orion_here):
+    answer = orion_here("config", "set", "ORION_API_URL", "http://127.0.0.1:9/api")
+
+    assert answer.code == 0
+    assert "127.0.0.1:9" in orion_here("config", "view").out

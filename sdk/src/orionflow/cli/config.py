@@ -92,11 +92,16 @@ def _listed(value: Any) -> Any:
 )
 @click.argument("pairs", metavar="NAME=VALUE...", nargs=-1, required=True)
 def set_values(pairs: tuple[str, ...]) -> None:
-    """Set values in the active profile."""
-    values = dict(setting_pair(pair) for pair in pairs)
+    """Set values in the active profile: NAME=VALUE, several of them, or NAME VALUE."""
+    values = dict(setting_pair(pair) for pair in _joined(pairs))
     name = change_profile(lambda profile: profile.update(values))
     current_terminal().note(f"Set {', '.join(values)} in profile {name}.")
     _warn_if_hidden(values)
+
+
+def _joined(words: tuple[str, ...]) -> tuple[str, ...]:
+    """`NAME VALUE` is understood as well as `NAME=VALUE`."""
+    return (f"{words[0]}={words[1]}",) if len(words) == 2 and "=" not in words[0] else words
 
 
 def setting_pair(pair: str) -> tuple[str, str]:

@@ -1,0 +1,65 @@
+"""The same commands over HTTP, against a server of this module's own."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.cli.conftest import environment_of, run_orion
+
+
+@pytest.fixture(scope="module")
+def server_url(tmp_path_factory):
+    home = tmp_path_factory.mktemp("server-home")
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "orionflow.cli", "server", "start", "--port", "0"],
+        env=environment_of(home), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    try:
+        yield announced_address(process)
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def announced_address(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if found := re.search(r"API +(http://\S+)", line):
+            return found.group(1)
+    raise AssertionError("the server ended before it told its address")
+
+
+@pytest.fixture
+def orion(server_url, tmp_path):
+    return lambda *words, **options: run_orion(tmp_path / "home", "--api-url", server_url, *words, **options)
+
+
+def test_a_flow_runs_here_and_its_records_are_there(orion, tmp_path):
+    answer = orion("run", "shop.py:greet", "-p", "name=Ada", "-p", "times=4", "--name", "over-http")
+
+    shown = orion("fr", "inspect", "over-http").out
+    assert answer.code == 0, answer.err
+    assert "4/4 finished" in shown
+    assert "hello Ada" in orion("fr", "logs", "over-http").out
+    assert not (tmp_path / "home" / "orion.db").exists()
+
+
+def test_the_doctor_compares_versions_and_clocks(orion):
+    findings = json.loads(orion("doctor", "--json").out)
+
+    told = {finding["check"]: finding["verdict"] for finding in findings}
+    assert (told["api"], told["clock"]) == ("ok", "ok")
+
+
+def test_an_address_can_be_a_setting_of_a_profile(server_url, tmp_path):
+    home = tmp_path / "home"
+    run_orion(home, "config", "set", f"api_url={server_url}")
+
+    answer = run_orion(home, "api", "GET", "/health")
+
+    assert json.loads(answer.out) is True
