@@ -10,6 +10,7 @@ import pytest
 from orionflow import errors
 from orionflow.cli.boundary import CommandFailed, explained, guarded
 from orionflow.cli.exit_codes import MEANINGS, ExitCode, exit_code_of_state
+from orionflow.cli.root import server_group
 from orionflow.cli.terminal import Terminal
 
 
@@ -137,3 +138,11 @@ def test_versions_are_told_and_compared(orion):
 
     assert answer.code == 0, answer.err
     assert '"api"' in answer.out
+
+
+def test_a_group_of_a_package_that_is_missing_says_what_to_install():
+    with pytest.raises(CommandFailed) as caught:
+        server_group("not-installed")
+
+    assert caught.value.code == 2
+    assert caught.value.fix == "pip install orionflow-server"

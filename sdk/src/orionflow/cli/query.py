@@ -83,21 +83,19 @@ def _merge(into: Filters, more: Filters) -> None:
 
 def _run_keys(own: str, clock: Clock) -> dict[str, Term]:
     """What flow runs and task runs can both be asked for."""
+    # Task runs cannot be asked for the time they were expected at.
+    began = "expected_start_time" if own == "flow_runs" else "start_time"
+
+    def moment(operator: str) -> Term:
+        return lambda value: {own: {began: {operator: clock.moment(value).isoformat()}}}
+
     return {
         "state": lambda value: {own: {"state": _states(value)}},
         "name": lambda value: {own: _named(value)},
         "tag": lambda value: {own: {"tags": {"all_": value.split(",")}}},
         "id": lambda value: {own: {"id": {"any_": value.split(",")}}},
-        "since": lambda value: (
-            {own: {"expected_start_time": {"after_": clock.moment(value).isoformat()}}}
-            if own == "flow_runs"
-            else {own: {"start_time": {"after_": clock.moment(value).isoformat()}}}
-        ),
-        "until": lambda value: (
-            {own: {"expected_start_time": {"before_": clock.moment(value).isoformat()}}}
-            if own == "flow_runs"
-            else {own: {"start_time": {"before_": clock.moment(value).isoformat()}}}
-        ),
+        "since": moment("after_"),
+        "until": moment("before_"),
         "flow": lambda value: {"flows": _named(value)},
         "deployment": lambda value: {"deployments": _named(value)},
     }
