@@ -40,7 +40,8 @@ class HasDeployment(Leaf):
 
     def conditions(self, column: str) -> Iterable[Q]:
         if self.is_null_ is not None:
-            yield Q(Exists(Deployment.objects.filter(flow=OuterRef("pk")), negated=self.is_null_))
+            has_one = Q(Exists(Deployment.objects.filter(flow=OuterRef("pk"))))
+            yield ~has_one if self.is_null_ else has_one
 
 
 class FlowFilter(Filter):
@@ -86,7 +87,8 @@ class StandsForSubflow(Leaf):
 
     def conditions(self, column: str) -> Iterable[Q]:
         if self.exists_ is not None:
-            yield Q(Exists(FlowRun.objects.filter(parent_task_run=OuterRef("pk")), negated=not self.exists_))
+            has_one = Q(Exists(FlowRun.objects.filter(parent_task_run=OuterRef("pk"))))
+            yield has_one if self.exists_ else ~has_one
 
 
 class OfFlowRun(Leaf):

@@ -1,0 +1,142 @@
+"""GET /flow_runs/{id}/why and /task_runs/{id}/why: every run that does not move can say why."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.utils import timezone
+
+from deployments.models import Deployment, WorkPool, WorkQueue
+from runs.models import FlowRun
+from tests.factories import make_flow, make_flow_run, make_limit, make_state, make_task_run
+
+pytestmark = pytest.mark.django_db
+
+
+def why(api, run):
+    kind = "flow_runs" if isinstance(run, FlowRun) else "task_runs"
+    answer = api.read(f"/{kind}/{run.id}/why")
+    assert answer.status_code == 200
+    return answer.json()
+
+
+def codes(told):
+    return [reason["code"] for reason in told["reasons"]]
+
+
+def soon():
+    return timezone.now() + timedelta(hours=1)
+
+
+def test_a_running_run_moves(api):
+    told = why(api, make_flow_run("RUNNING"))
+
+    assert (told["moving"], told["reasons"], told["kind"]) == (True, [], "flow-run")
+
+
+@pytest.mark.parametrize("type", ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"])
+def test_a_finished_run_waits_for_nothing(api, type):
+    told = why(api, make_flow_run(type))
+
+    assert (told["moving"], codes(told)) == (False, ["finished"])
+
+
+def test_a_run_that_is_scheduled_for_later_says_when(api):
+    told = why(api, make_flow_run(make_state("SCHEDULED", scheduled_time=soon())))
+
+    assert codes(told) == ["scheduled_later"]
+
+
+def test_a_run_that_waits_for_its_retry_says_when_it_comes(api):
+    run = make_flow_run("RUNNING", retries=1, retry_delay=600)
+    api.send(f"/flow_runs/{run.id}/set_state", {"state": {"type": "FAILED"}})
+
+    told = why(api, run)
+
+    assert codes(told) == ["awaiting_retry"]
+    assert "Attempt 1 failed" in told["reasons"][0]["text"]
+
+
+def test_the_history_tells_which_rule_said_what(api):
+    run = make_flow_run("RUNNING", retries=1)
+    api.send(f"/flow_runs/{run.id}/set_state", {"state": {"type": "FAILED", "message": "boom"}})
+
+    last = why(api, run)["history"][-1]
+
+    assert (last["name"], last["verdict"], last["seq"]) == ("AwaitingRetry", "REJECT", 2)
+    assert last["trail"][-1]["verdict"] == "reject"
+    assert last["trail"][-1]["reason"]
+
+
+def test_a_task_run_that_waits_for_a_slot_names_who_holds_it(api, counted):
+    holder = make_task_run("RUNNING", name="holder")
+    make_limit("gpu", 1, taken_by=[holder])
+    run = make_task_run("PENDING", tags=["gpu"])
+    api.send(f"/task_runs/{run.id}/set_state", {"state": {"type": "RUNNING"}})
+
+    with counted("why a task run waits for a slot"):
+        told = why(api, run)
+
+    reason = next(reason for reason in told["reasons"] if reason["code"] == "waiting_for_slot")
+    assert [one["id"] for one in reason["holders"]] == [str(holder.id)]
+    assert told["refusal"]["verdict"] == "WAIT"
+    assert "last_refusal" in codes(told)
+
+
+def test_a_limit_of_zero_is_told(api):
+    make_limit("gpu", 0)
+
+    assert "limit_is_zero" in codes(why(api, make_task_run("PENDING", tags=["gpu"])))
+
+
+def test_a_task_run_of_a_flow_run_that_does_not_run_says_so(api):
+    told = why(api, make_task_run("PENDING", flow_run=make_flow_run("PAUSED")))
+
+    assert "flow_run_not_running" in codes(told)
+
+
+def test_a_run_that_must_not_overlap_names_the_other(api):
+    flow = make_flow()
+    other = make_flow_run("RUNNING", flow=flow, name="other")
+    run = make_flow_run("PENDING", flow=flow, overlap="queue")
+
+    reasons = why(api, run)["reasons"]
+
+    overlap = next(reason for reason in reasons if reason["code"] == "overlap")
+    assert [one["id"] for one in overlap["holders"]] == [str(other.id)]
+
+
+def test_a_paused_run_says_until_when_and_how_to_go_on(api):
+    run = make_flow_run(make_state("PAUSED", pause_timeout=soon()))
+
+    reason = why(api, run)["reasons"][0]
+
+    assert reason["code"] == "paused"
+    assert str(run.id) in reason["fix"]
+
+
+def test_a_cancelling_run_waits_for_its_process(api):
+    assert codes(why(api, make_flow_run("CANCELLING"))) == ["cancelling"]
+
+
+def test_a_run_without_a_state_says_so(api):
+    assert codes(why(api, make_flow_run(None))) == ["no_state"]
+
+
+def test_an_overdue_deployed_run_says_what_stands_in_the_queue(api):
+    pool = WorkPool.objects.create(name="pool", is_paused=True)
+    queue = WorkQueue.objects.create(name="default", work_pool=pool)
+    flow = make_flow()
+    deployment = Deployment.objects.create(name="nightly", flow=flow, paused=True, work_queue=queue)
+    run = make_flow_run("SCHEDULED", flow=flow, deployment_id=deployment.id, work_queue_id=queue.id)
+
+    told = codes(why(api, run))
+
+    assert told == ["due", "deployment_paused", "pool_paused", "no_agent"]
+
+
+def test_a_missing_run_cannot_be_explained(api):
+    assert api.read(f"/flow_runs/{uuid4()}/why").json() == {"detail": "Flow run not found"}
+    assert api.read(f"/task_runs/{uuid4()}/why").json() == {"detail": "Task run not found"}

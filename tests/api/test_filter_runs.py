@@ -1,0 +1,266 @@
+"""The filter language against an oracle in Python, over a small world of runs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from runs.models import FlowRun, TaskRun
+from tests.api.oracle import matching_ids
+from tests.factories import NOON, later, make_flow, make_flow_run, make_state, make_task_run
+
+pytestmark = pytest.mark.django_db
+
+NAMES = ["Census", "census-2", "100% sure", "100x sure", "under_score", "underXscore", "back\\slash", "ångström"]
+TAGS = ["nightly", "gpu", 'quo"te', "ünï", "a'b", "[]"]
+TYPES = ["SCHEDULED", "PENDING", "RUNNING", "COMPLETED", "FAILED", "CRASHED"]
+STATE_NAMES = ["Scheduled", "Late", "Running", "Completed", "Custom"]
+ID = [str(UUID(int=number + (7 << 76) + (2 << 62))) for number in range(1, 13)]
+TIMES = [later(hours * 3600).isoformat() for hours in range(-3, 4)]
+
+
+@pytest.fixture
+def world(db):
+    """Twelve flow runs of three flows and as many task runs, each a little different."""
+    flows = [make_flow(name) for name in ("etl", "census", "empty")]
+    for number, run_id in enumerate(ID):
+        state = make_state(TYPES[number % 6], STATE_NAMES[number % 5], scheduled_time=later((number - 6) * 1800))
+        run = make_flow_run(
+            state,
+            flow=flows[number % 2],
+            now=NOON + timedelta(minutes=20 * (number - 6)),
+            id=UUID(run_id),
+            name=NAMES[number % 8],
+            tags=TAGS[number % 6 : number % 6 + number % 3],
+            flow_version=[None, "1", "2"][number % 3],
+            work_queue_name=[None, "q1"][number % 2],
+            idempotency_key=[None, f"key-{number % 4}"][number % 2 if number < 4 else 0],
+        )
+        if number % 3 == 0:
+            make_task_run(
+                make_state(TYPES[number % 6]),
+                flow_run=run,
+                name=NAMES[number % 8],
+                tags=TAGS[: number % 4],
+                now=NOON + timedelta(minutes=20 * (number - 6)),
+            )
+    return flows
+
+
+def optional(**fields):
+    """Some of the fields, each perhaps null."""
+    return st.fixed_dictionaries({}, optional={name: st.one_of(st.none(), kind) for name, kind in fields.items()})
+
+
+def some(values):
+    return st.lists(st.sampled_from(values), max_size=3)
+
+
+operator = st.sampled_from(["and_", "or_"])
+patterns = st.sampled_from(["census", "CENSUS", "100%", "100_", "_", "%", "", "r_s", "\\", "x s", "-", "Å", "zzz"])
+times = st.sampled_from(TIMES)
+tags = optional(all_=some(TAGS), is_null_=st.booleans(), operator=operator).map(lambda leaf: _given(leaf))
+name = optional(any_=some(NAMES), like_=patterns)
+text = optional(any_=some(["1", "2", "q1", "other"]))
+text_or_null = optional(any_=some(["q1", "other"]), is_null_=st.booleans(), operator=operator).map(
+    lambda leaf: _given(leaf)
+)
+state = optional(type=optional(any_=some(TYPES)), name=optional(any_=some(STATE_NAMES)), operator=operator).map(
+    lambda leaf: _given(leaf)
+)
+window = optional(before_=times, after_=times)
+flow_run_filters = optional(
+    operator=operator,
+    id=optional(any_=some(ID), not_any_=some(ID)),
+    name=name,
+    tags=tags,
+    state=state,
+    flow_version=text,
+    work_queue_name=text_or_null,
+    start_time=optional(before_=times, after_=times, is_null_=st.booleans()),
+    expected_start_time=window,
+    next_scheduled_start_time=window,
+    idempotency_key=optional(any_=some(["key-1", "key-3"]), not_any_=some(["key-1", "key-3"])),
+).map(lambda filter: _given(filter))
+task_run_filters = optional(
+    operator=operator,
+    name=name,
+    tags=tags,
+    state=state,
+    start_time=optional(before_=times, after_=times, is_null_=st.booleans()),
+    flow_run_id=optional(any_=some(ID), is_null_=st.booleans()),
+).map(lambda filter: _given(filter))
+
+
+def _given(filter):
+    """Null means "not said" for conditions, but an operator must be one."""
+    return {name: value for name, value in filter.items() if not (name == "operator" and value is None)}
+
+
+law = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+
+
+@law
+@given(filter=flow_run_filters)
+def test_flow_runs_are_found_as_the_language_says(api, world, filter):
+    rows = [{**run, "id": str(run["id"])} for run in FlowRun.objects.values()]
+
+    answer = api.send("/flow_runs/filter", {"flow_runs": filter})
+    count = api.send("/flow_runs/count", {"flow_runs": filter})
+
+    assert answer.status_code == 200, answer.json()
+    assert {run["id"] for run in answer.json()} == matching_ids(rows, filter)
+    assert count.json() == len(answer.json())
+
+
+@law
+@given(filter=task_run_filters)
+def test_task_runs_are_found_as_the_language_says(api, world, filter):
+    rows = [{**run, "id": str(run["id"]), "flow_run_id": str(run["flow_run_id"])} for run in TaskRun.objects.values()]
+
+    answer = api.send("/task_runs/filter", {"task_runs": filter})
+
+    assert answer.status_code == 200, answer.json()
+    assert {run["id"] for run in answer.json()} == matching_ids(rows, filter)
+    assert api.send("/task_runs/count", {"task_runs": filter}).json() == len(answer.json())
+
+
+@law
+@given(flow_runs=flow_run_filters, task_runs=task_run_filters)
+def test_a_filter_on_task_runs_asks_for_one_that_matches(api, world, flow_runs, task_runs):
+    tasks = [{**row, "id": str(row["id"]), "flow_run_id": str(row["flow_run_id"])} for row in TaskRun.objects.values()]
+    with_task = {task["flow_run_id"] for task in tasks if task["id"] in matching_ids(tasks, task_runs)}
+    rows = [{**run, "id": str(run["id"])} for run in FlowRun.objects.values()]
+
+    answer = api.send("/flow_runs/filter", {"flow_runs": flow_runs, "task_runs": task_runs})
+
+    assert {run["id"] for run in answer.json()} == matching_ids(rows, flow_runs) & with_task
+
+
+def test_an_absent_body_or_null_asks_for_everything(api, world):
+    for body in (None, {}, b"null", {"flow_runs": None, "deployments": None}, {"mood": "good"}):
+        assert api.send("/flow_runs/count", body).json() == 12
+
+
+def test_an_empty_filter_still_asks_for_the_row(api, world):
+    assert api.send("/flow_runs/count", {"task_runs": {}}).json() == 4
+    assert api.send("/flow_runs/count", {"deployments": {}}).json() == 0
+    assert api.send("/flow_runs/count", {"flows": {}}).json() == 12
+    assert api.send("/flow_runs/count", {"work_pools": {}}).json() == 0
+    assert api.send("/flow_runs/count", {"work_pool_queues": {}}).json() == 0
+    assert api.send("/flows/count", {"flow_runs": {}}).json() == 2
+    assert api.send("/flows/count", {"deployments": {}}).json() == 0
+
+
+def test_flows_are_found_by_their_runs(api, world):
+    found = api.send("/flows/filter", {"flow_runs": {"id": {"any_": ID[:1]}}}).json()
+
+    assert [flow["name"] for flow in found] == ["etl"]
+
+
+def test_flow_runs_and_task_runs_must_match_through_the_same_run(api, world):
+    with_tasks = {"flow_runs": {"id": {"any_": [ID[0]]}}, "task_runs": {}}
+    without = {"flow_runs": {"id": {"any_": [ID[1]]}}, "task_runs": {}}
+
+    assert api.send("/flows/count", with_tasks).json() == 1
+    assert api.send("/flows/count", without).json() == 0
+
+
+def test_task_runs_are_found_by_flow_and_flow_run(api, world):
+    assert api.send("/task_runs/count", {"flows": {"name": {"any_": ["etl"]}}}).json() == 2
+    assert api.send("/task_runs/count", {"flow_runs": {"id": {"any_": ID[:3]}}}).json() == 1
+
+
+def test_flows_without_deployment_are_found(api, world):
+    assert api.send("/flows/count", {"flows": {"deployment": {"is_null_": True}}}).json() == 3
+    assert api.send("/flows/count", {"flows": {"deployment": {"is_null_": False}}}).json() == 0
+
+
+def test_nested_flow_runs_are_found_by_their_parent(api, world):
+    parent = make_flow_run()
+    standing = make_task_run(flow_run=parent)
+    child = make_flow_run(parent_task_run_id=standing.id)
+
+    found = api.send("/flow_runs/filter", {"flow_runs": {"parent_flow_run_id": {"any_": [str(parent.id)]}}}).json()
+    top = api.send("/flow_runs/count", {"flow_runs": {"parent_task_run_id": {"is_null_": True}}}).json()
+    tasks = api.send("/task_runs/filter", {"task_runs": {"subflow_runs": {"exists_": True}}}).json()
+
+    assert [run["id"] for run in found] == [str(child.id)]
+    assert top == 13
+    assert [task["id"] for task in tasks] == [str(standing.id)]
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        ({"flow_runs": {"mood": {}}}, ["body", "flow_runs", "mood"]),
+        ({"flow_runs": {"name": {"regex_": "("}}}, ["body", "flow_runs", "name", "regex_"]),
+        ({"flow_runs": {"state": {"type": {"any_": ["running"]}}}}, ["body", "flow_runs", "state", "type", "any_", 0]),
+        ({"flow_runs": {"id": {"any_": ["x"]}}}, ["body", "flow_runs", "id", "any_", 0]),
+        ({"flow_runs": {"operator": "xor_"}}, ["body", "flow_runs", "operator"]),
+        ({"flow_runs": {"start_time": {"after_": "soon"}}}, ["body", "flow_runs", "start_time", "after_"]),
+        ({"flow_runs": {"name": {"like_": "x" * 256}}}, ["body", "flow_runs", "name", "like_"]),
+        ({"sort": "name__startswith"}, ["body", "sort"]),
+        ({"offset": -1}, ["body", "offset"]),
+        ({"limit": "many"}, ["body", "limit"]),
+    ],
+)
+def test_what_the_language_does_not_know_is_refused_by_its_place(api, body, place):
+    answer = api.send("/flow_runs/filter", body)
+
+    assert answer.status_code == 422
+    assert answer.json()["exception_detail"][0]["loc"] == place
+
+
+def test_pages_are_limited(api, world):
+    too_much = {"detail": "Invalid limit: must be less than or equal to 200."}
+
+    assert api.send("/flow_runs/filter", {"limit": 201}).json() == too_much
+    assert api.send("/flow_runs/filter", {"limit": -1}).json() == too_much
+    assert api.send("/flow_runs/filter", {"limit": 0}).json() == []
+    assert api.send("/flow_runs/filter", {"offset": 2**62}).json() == []
+    assert len(api.send("/flow_runs/filter", {"limit": 5, "offset": 10}).json()) == 2
+
+
+@pytest.mark.parametrize(
+    "sort",
+    [
+        "ID_DESC",
+        "START_TIME_ASC",
+        "START_TIME_DESC",
+        "EXPECTED_START_TIME_ASC",
+        "EXPECTED_START_TIME_DESC",
+        "NAME_ASC",
+        "NAME_DESC",
+        "NEXT_SCHEDULED_START_TIME_ASC",
+        "END_TIME_DESC",
+    ],
+)
+def test_pages_of_any_order_hold_every_run_once(api, world, sort):
+    pages = [api.send("/flow_runs/filter", {"sort": sort, "limit": 5, "offset": at}).json() for at in (0, 5, 10)]
+
+    assert sorted(run["id"] for page in pages for run in page) == sorted(ID)
+
+
+def test_runs_that_have_not_started_sort_by_when_they_are_expected(api, db):
+    late = make_flow_run(make_state("SCHEDULED", scheduled_time=later(60)))
+    early = make_flow_run("RUNNING", now=later(30))
+
+    found = api.send("/flow_runs/filter", {"sort": "START_TIME_ASC"}).json()
+
+    assert [run["id"] for run in found] == [str(early.id), str(late.id)]
+
+
+def test_a_page_costs_the_same_whatever_its_size(api, world, counted):
+    with counted("filter flow runs"):
+        api.send("/flow_runs/filter", {"flows": {"name": {"like_": "e"}}, "sort": "EXPECTED_START_TIME_DESC"})
+    with counted("filter task runs"):
+        api.send("/task_runs/filter", {"flow_runs": {"id": {"any_": ID}}})
+    with counted("count flow runs"):
+        api.send("/flow_runs/count", {})

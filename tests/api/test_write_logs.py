@@ -1,0 +1,78 @@
+"""POST /logs/ and reading lines back."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+
+from tests.factories import NOON, later, make_flow_run, make_log
+
+pytestmark = pytest.mark.django_db
+
+
+def line(message="hello", **fields):
+    return {"name": "orion.flow_runs", "level": 20, "message": message, "timestamp": NOON.isoformat(), **fields}
+
+
+def test_lines_are_stored_and_read_in_the_order_of_time(api, counted):
+    run = str(uuid4())
+    lines = [line("second", timestamp=later(2).isoformat(), flow_run_id=run), line("first", flow_run_id=run)]
+
+    with counted("write logs"):
+        answer = api.send("/logs/", lines)
+    with counted("filter logs"):
+        told = api.send("/logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}}).json()
+
+    assert (answer.status_code, answer.json()) == (201, None)
+    assert [one["message"] for one in told] == ["first", "second"]
+    assert told[0].keys() >= {"id", "created", "updated", "name", "level", "timestamp", "task_run_id"}
+
+
+def test_a_huge_message_is_cut_and_says_so(api):
+    api.send("/logs/", [line("ä" * 70_000)])
+
+    told = api.send("/logs/filter", {}).json()[0]["message"]
+
+    assert len(told.encode()) < 66_000
+    assert "cut" in told
+
+
+def test_a_long_logger_name_is_shortened(api):
+    answer = api.send("/logs/", [line(name="x" * 400)])
+
+    assert answer.status_code == 201
+    assert len(api.send("/logs/filter", {}).json()[0]["name"]) == 255
+
+
+def test_lines_are_found_by_level_and_time(api):
+    run = make_flow_run()
+    make_log("info", flow_run=run, level=20)
+    make_log("error", flow_run=run, level=40, timestamp=later(10))
+
+    def found(**asked):
+        return [one["message"] for one in api.send("/logs/filter", {"logs": asked, "sort": "TIMESTAMP_DESC"}).json()]
+
+    assert found(level={"ge_": 30}) == ["error"]
+    assert found(level={"le_": 30}) == ["info"]
+    assert found(timestamp={"after_": later(5).isoformat()}) == ["error"]
+    assert found(level={"ge_": 50}, timestamp={"before_": NOON.isoformat()}, operator="or_") == ["info"]
+    assert found() == ["error", "info"]
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        ({}, ["body"]),
+        ([line(level="loud")], ["body", 0, "level"]),
+        ([line(level=2**40)], ["body", 0, "level"]),
+        ([line(), line(timestamp="noon")], ["body", 1, "timestamp"]),
+        ([line(mood="good")], ["body", 0, "mood"]),
+    ],
+)
+def test_a_line_that_does_not_fit_is_refused_by_its_place(api, body, place):
+    answer = api.send("/logs/", body)
+
+    assert answer.status_code == 422
+    assert answer.json()["exception_detail"][0]["loc"] == place
+    assert api.send("/logs/filter", {}).json() == []
