@@ -20,7 +20,7 @@ from orchestration.core.decide import Decision, Policy, Transition, decide
 from orchestration.core.policies import CORE_TASK, MINIMAL_TASK
 from orchestration.core.runs import Run
 from orchestration.core.states import NO_DETAILS, State, StateType
-from orchestration.core.verdicts import ACCEPT, Accept
+from orchestration.core.verdicts import ACCEPT, Abort, Accept
 from orchestration.errors import DomainError, FlowRunNotFound, RunLost, StateIdTaken, TaskRunNotFound
 from orchestration.record import refusal_text, state_row, verdict_name
 from orchestration.services import Outcome, with_scheduled_time
@@ -31,6 +31,7 @@ from runs.ids import uuid7
 _TICK = timedelta(microseconds=1)
 # Clocks that differ by less are taken to agree: the difference may as well be the way of the message.
 _SAME_CLOCK = timedelta(seconds=1)
+_REFUSED_BEFORE = Abort("This was refused when it was first sent; what came after it is stored already.")
 _ORDERS = {StateType.CANCELLING: "cancel", StateType.CANCELLED: "cancel", StateType.PAUSED: "pause"}
 
 
@@ -75,13 +76,18 @@ class _Batch:
         self._state_rows: list[tuple[Any, ...]] = []
         self._answers: dict[UUID, tuple[UUID, Outcome]] = {}
         self._flow_runs: set[UUID] = set()
+        self._stored_up_to = _last_stored(items, self._loaded)
+        self._position = 0
 
     def apply(self) -> BatchOutcome:
-        outcomes = tuple([self._item(item) for item in self._items])
+        outcomes = []
+        for item in self._items:
+            outcomes.append(self._item(item))
+            self._position += 1
         write(self._loaded.runs, self._state_rows, self._facts, self._now)
         moved = [m for m in self._loaded.runs.values() if m.touched and m.state is not None]
         announce.runs_changed(("task-run", m.run.id, m.state.type.value) for m in moved if m.state)
-        return BatchOutcome(outcomes, self._orders())
+        return BatchOutcome(tuple(outcomes), self._orders())
 
     def _item(self, item: TaskRunTransition) -> ItemOutcome:
         try:
@@ -163,6 +169,9 @@ class _Batch:
             run_id, outcome = answered
         elif given := self._loaded.states.get(proposal_id):
             run_id, outcome = given.run_id, Outcome(given.verdict, given.state, True, given.trail)
+        elif self._position < self._stored_up_to:
+            # It wrote nothing then, and must not now: what came after it has been stored since.
+            return Outcome(_REFUSED_BEFORE, moving.state, False, ())
         else:
             return None
         if run_id != moving.run.id:
@@ -236,6 +245,13 @@ class _Batch:
             elif parent and parent.state and parent.state.type in _ORDERS:
                 orders[flow_run_id] = _ORDERS[parent.state.type]
         return orders
+
+
+def _last_stored(items: Sequence[TaskRunTransition], loaded: Loaded) -> int:
+    """The position of the last item that is known. Clients repeat in order: all items before it were judged, too."""
+    known = loaded.states
+    positions = (n for n, item in enumerate(items) if item.proposed and item.proposed.id in known)
+    return max(positions, default=-1) if known else -1
 
 
 def _clock_offset(now: datetime, sent_at: datetime | None) -> timedelta:

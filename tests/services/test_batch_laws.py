@@ -1,0 +1,138 @@
+"""The laws of the batch, for any sequence: in one piece, in pieces or one by one, the records are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from deployments.models import Slot
+from orchestration.batch import NewTaskRun, TaskRunTransition, apply_task_run_transitions
+from orchestration.services import propose_task_run_state
+from runs.ids import uuid7
+from runs.models import TaskRun, TaskRunState
+from runs.services.task_runs import create_task_run
+from tests.factories import later, make_flow_run, make_limit, make_state
+
+pytestmark = pytest.mark.django_db
+
+TASKS = 3
+_worlds = count(1)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One move of one of three task runs."""
+
+    task: int
+    type: str
+    force: bool = False
+    cache_key: str | None = None
+    data: Any = None
+
+
+steps = st.builds(
+    Step,
+    task=st.integers(0, TASKS - 1),
+    type=st.sampled_from(["PENDING", "RUNNING", "RUNNING", "COMPLETED", "FAILED", "CRASHED", "CANCELLED", "SCHEDULED"]),
+    force=st.sampled_from([False, False, False, True]),
+    cache_key=st.sampled_from([None, None, "k"]),
+    data=st.sampled_from([None, {"type": "unpersisted"}, {"type": "reference"}]),
+)
+flow_states = st.sampled_from(["RUNNING", "RUNNING", "PAUSED", "CANCELLING"])
+
+
+class World:
+    """A flow run with three tasks of which two share a limit, apart from all other worlds."""
+
+    def __init__(self, flow_state: str) -> None:
+        self.name = f"w{next(_worlds)}"
+        self.flow_run = make_flow_run(flow_state)
+        make_limit(self.name, 1)
+        self.tasks = [uuid7() for _ in range(TASKS)]
+
+    def items(self, moves: Sequence[Step]) -> list[TaskRunTransition]:
+        begun = [TaskRunTransition(self.tasks[n], self._new(n), self._state(Step(n, "PENDING"))) for n in range(TASKS)]
+        return [*begun, *(TaskRunTransition(self.tasks[s.task], None, self._state(s), s.force) for s in moves)]
+
+    def _new(self, number: int) -> NewTaskRun:
+        tags = (self.name,) if number else ()
+        policy = {"retries": 1, "retry_delay": 0} if number == 1 else {}
+        return NewTaskRun(
+            task_key="t", dynamic_key=str(number), flow_run_id=self.flow_run.pk, tags=tags, empirical_policy=policy
+        )
+
+    def _state(self, step: Step) -> Any:
+        key = step.cache_key and f"{self.name}-{step.cache_key}"
+        return make_state(step.type, id=uuid7(), data=step.data, cache_key=key)
+
+    def records(self) -> list[Any]:
+        """Everything that is stored of the tasks, but for ids and times."""
+        kept = ("type", "name", "seq", "trail", "verdict", "data")
+        return [self._record(TaskRun.objects.get(pk=task), kept) for task in self.tasks]
+
+    def _record(self, run: TaskRun, kept: Sequence[str]) -> Any:
+        history = [tuple(row) for row in TaskRunState.objects.filter(task_run=run).order_by("seq").values_list(*kept)]
+        refused = run.refusal and run.refusal["reason"].replace(self.name, "w")
+        slots = Slot.objects.filter(task_run=run).count()
+        books = (run.seq, run.state_type, run.state_name, run.run_count, run.flow_run_run_count, bool(run.end_time))
+        return (str(history).replace(self.name, "w"), refused, slots, books)
+
+
+def one_batch(items: Sequence[TaskRunTransition]) -> list[str]:
+    done = apply_task_run_transitions(items=items, now=later(10), sent_at=None).items
+    return [said(item.outcome) for item in done]
+
+
+def batches_of_one(items: Sequence[TaskRunTransition]) -> list[str]:
+    return [verdict for item in items for verdict in one_batch([item])]
+
+
+def proposals(items: Sequence[TaskRunTransition]) -> list[str]:
+    return [said(_proposed(item)) for item in items]
+
+
+def _proposed(item: TaskRunTransition) -> Any:
+    if item.create:
+        create_task_run(new=item.create, run_id=item.task_run_id, state=item.proposed, now=later(10))
+        return None
+    return propose_task_run_state(run_id=item.task_run_id, proposed=item.proposed, now=later(10), force=item.force)
+
+
+def said(outcome: Any) -> str:
+    return type(outcome.verdict).__name__ if outcome else "Accept"
+
+
+@pytest.mark.parametrize("in_pieces", [batches_of_one, proposals])
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(moves=st.lists(steps, max_size=12), flow_state=flow_states)
+def test_a_batch_is_its_items_one_by_one(
+    in_pieces: Callable[[Sequence[TaskRunTransition]], list[str]], moves: list[Step], flow_state: str
+):
+    whole, parts = World(flow_state), World(flow_state)
+
+    verdicts = one_batch(whole.items(moves))
+
+    assert in_pieces(parts.items(moves)) == verdicts
+    assert parts.records() == whole.records()
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(moves=st.lists(steps, max_size=10), cut=st.integers(0, 13))
+@example([Step(0, "COMPLETED"), Step(0, "CRASHED"), Step(0, "PENDING", force=True)], 0)
+@example([Step(1, "RUNNING"), Step(2, "RUNNING"), Step(1, "PENDING", force=True)], 0)
+def test_what_was_stored_before_changes_nothing_when_it_comes_again(moves: list[Step], cut: int):
+    plain, repeated = World("RUNNING"), World("RUNNING")
+    one_batch(plain.items(moves))
+    items = repeated.items(moves)
+
+    one_batch(items[:cut])
+    one_batch(items)
+    one_batch(items)
+
+    assert [history for history, *_ in repeated.records()] == [history for history, *_ in plain.records()]
