@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
@@ -184,7 +183,9 @@ class AsyncOrionClient(Methods):
 
     async def send(self, call: Call[T]) -> T:
         """Send one call and read its answer; raises an ApiError when there is none to read."""
-        return await asyncio.to_thread(self.sync.send, call)
+        from asyncio import to_thread
+
+        return await to_thread(self.sync.send, call)
 
     async def __aenter__(self) -> Self:
         return self

@@ -146,8 +146,9 @@ def make_application(entry_point: EntryPoint) -> Application:
     try:
         application: Application = entry_point.load()()
     except Exception as error:
-        kind = DatabaseNotReady if getattr(error, "code", None) == "database_unusable" else ApiUnreachable
-        raise kind(str(error) or type(error).__name__) from error
+        if getattr(error, "code", None) == "database_unusable":
+            raise DatabaseNotReady(str(error)) from error
+        raise ApiUnreachable(f"The API cannot be served in this process ({type(error).__name__}): {error}") from error
     return application
 
 
