@@ -1,0 +1,81 @@
+"""kill -9 in the middle of writing: what was acknowledged is there, and every history is whole."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ROUNDS = 5
+
+VERIFY = """
+import sys
+from orion_site.bootstrap import ephemeral_application
+ephemeral_application()
+from orion_site import database
+from django.db.models import Count, F, Max, Q
+from runs.models import FlowRun, FlowRunState, TaskRun, TaskRunState
+
+assert database.check(deep=True).ok
+stored = {str(pk) for rows in (FlowRunState, TaskRunState) for pk in rows.objects.values_list("pk", flat=True)}
+acknowledged = set(open(sys.argv[1]).read().split())
+print("lost", len(acknowledged - stored))
+broken = 0
+for runs in (FlowRun, TaskRun):
+    histories = runs.objects.annotate(n=Count("states"), last=Max("states__seq"))
+    broken += histories.exclude(n=F("seq"), last=F("seq")).count()
+    broken += runs.objects.exclude(states__seq=F("seq"), states__id=F("state_id"), states__type=F("state_type")).count()
+print("broken", broken)
+"""
+
+
+def _environment(home: Path, url: str | None) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ORION_", "DJANGO_"))}
+    return {**kept, "ORION_HOME": str(home), **({"ORION_DATABASE_URL": url} if url else {})}
+
+
+def _write_and_kill(environment: dict[str, str], seconds: float) -> list[str]:
+    """The states that the writer was told of before it died. A line cut short was never read whole by anybody."""
+    writer = subprocess.Popen(
+        [sys.executable, "-m", "tests.faults.writer"], stdout=subprocess.PIPE, env=environment, cwd=ROOT, text=True
+    )
+    assert writer.stdout is not None
+    first = writer.stdout.readline()
+    time.sleep(seconds)
+    writer.kill()
+    rest = writer.stdout.read()
+    writer.wait()
+    writer.stdout.close()
+    return [line for line in (first + rest).split("\n")[:-1] if line]
+
+
+@pytest.mark.slow
+def test_nothing_acknowledged_is_lost_when_the_writer_is_killed(tmp_path, request):
+    postgresql = os.environ.get("ORION_TEST_DATABASE") == "postgresql"
+    url = request.getfixturevalue("postgresql_url") if postgresql else None
+    environment = _environment(tmp_path / "home", url)
+    if url:
+        upgrade = "import django; django.setup(); from orion_site.database import upgrade; upgrade()"
+        settings = {"DJANGO_SETTINGS_MODULE": "orion_site.settings_embedded"}
+        subprocess.run([sys.executable, "-c", upgrade], env={**environment, **settings}, cwd=ROOT, check=True)
+    acknowledged = []
+
+    for _ in range(ROUNDS):
+        acknowledged += _write_and_kill(environment, random.uniform(0.05, 0.4))
+
+    (tmp_path / "acknowledged").write_text("\n".join(acknowledged))
+    verified = subprocess.run(
+        [sys.executable, "-c", VERIFY, str(tmp_path / "acknowledged")],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert (verified.stdout, verified.stderr) == ("lost 0\nbroken 0\n", "")
+    assert len(acknowledged) > ROUNDS
