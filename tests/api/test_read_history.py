@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runs.models import FlowRun
+from runs.models import FlowRun, TaskRun
 from tests.factories import NOON, later, make_flow_run, make_state, make_task_run
 
 pytestmark = pytest.mark.django_db
@@ -155,8 +155,6 @@ def test_task_runs_are_counted_in_all_nine_states(api):
 
 
 def test_outcomes_are_counted_in_twenty_parts(api):
-    from runs.models import TaskRun
-
     for number, state in enumerate(["COMPLETED", "FAILED", "CRASHED", "RUNNING"]):
         run = make_task_run(state)
         TaskRun.objects.filter(pk=run.pk).update(start_time=later(number))

@@ -1,0 +1,146 @@
+"""Error bodies: one shape for each kind of trouble, and nothing of ours in them."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+from django.db import IntegrityError, OperationalError
+from django.test import RequestFactory
+
+from orchestration.api.errors import INTEGRITY, answer_error
+from orchestration.api.operations import Endpoint, Operation
+from orion_site.accounts.permissions import Action
+from tests.factories import make_flow
+
+pytestmark = pytest.mark.django_db
+
+
+def test_an_unknown_path_is_not_found(api):
+    answer = api.read("/nothing/here")
+
+    assert (answer.status_code, answer.json()) == (404, {"detail": "Not Found"})
+
+
+def test_a_wrong_method_says_which_are_right(api):
+    answer = api.call("PUT", f"/flows/{uuid4()}", {})
+
+    assert (answer.status_code, answer.json()) == (405, {"detail": "Method Not Allowed"})
+    assert answer["Allow"] == "GET, PATCH, DELETE"
+
+
+@pytest.mark.parametrize(("wrong", "right"), [("/flows", "/api/flows/"), ("/flows/filter/", "/api/flows/filter")])
+def test_another_spelling_of_a_path_keeps_method_and_body(api, wrong, right):
+    answer = api.send(f"{wrong}?x=1", {"name": "census"})
+
+    assert (answer.status_code, answer["Location"]) == (307, f"{right}?x=1")
+
+
+@pytest.mark.parametrize("body", [b"{", b"", b"{'a': 1}", b"\xff\xfe", b'{"name": "x"} trailing', b"name=x"])
+def test_a_body_that_is_not_json_is_a_complaint_about_the_body(api, body):
+    answer = api.send("/flows/", body)
+
+    assert answer.status_code == 422
+    assert answer.json()["exception_detail"][0]["loc"] == ["body"]
+
+
+def test_a_body_that_is_too_large_is_refused_before_it_is_parsed(api, settings):
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
+
+    answer = api.send("/flows/", {"name": "x" * 2000})
+
+    assert answer.status_code == 413
+    assert "1000 bytes" in answer.json()["detail"]
+
+
+def test_a_long_body_is_not_sent_back(api):
+    answer = api.send("/flows/", {"name": "x" * 100_000})
+
+    assert answer.json()["request_body"] == "(100012 bytes)"
+
+
+@pytest.mark.parametrize("version", ["0.7.9", "0.0.0", "0.8", "zero", "1.2.3.4", "0.8.4-beta", "9" * 5000])
+def test_old_and_malformed_client_versions_are_refused(api, version):
+    answer = api.read("/health", x_prefect_api_version=version)
+
+    assert answer.status_code == 400
+    assert "detail" in answer.json()
+
+
+@pytest.mark.parametrize("version", ["0.8.0", "0.8.4", "1.0.0", None])
+def test_clients_of_this_version_or_later_pass(api, version):
+    headers = {"x-prefect-api-version": version} if version else {}
+
+    assert api.read("/health", **headers).json() is True
+
+
+def test_the_csrf_probe_of_older_clients_is_told_that_none_is_needed(api):
+    answer = api.read("/csrf-token?client=abc")
+
+    assert (answer.status_code, answer.json()) == (422, {"detail": "CSRF protection is disabled."})
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "body"),
+    [
+        (
+            IntegrityError("x"),
+            409,
+            {"detail": INTEGRITY},
+        ),
+        (OperationalError("database is locked"), 503, {"exception_message": "Service Unavailable"}),
+        (RuntimeError("secret"), 500, {"exception_message": "Internal Server Error"}),
+    ],
+)
+def test_trouble_of_our_own_is_told_without_its_details(error, status, body, caplog):
+    answer = answer_error(error, {})
+
+    assert (answer.status_code, answer.data) == (status, body)
+
+
+class Broken(Operation):
+    """Breaks."""
+
+    method = "GET"
+    action_required = Action.PROBE
+    answers = {200: str}
+
+    def perform(self) -> str:
+        raise RuntimeError("secret")
+
+
+def test_an_operation_that_breaks_answers_and_is_logged(caplog):
+    answer = Endpoint(Broken)(RequestFactory().get("/")).render()
+
+    assert answer.status_code == 500
+    assert b"secret" not in answer.content
+    assert "secret" in caplog.text
+
+
+def test_any_accept_header_gets_json(api):
+    for accept in ("application/xml", "*/*", "nonsense", ""):
+        assert api.read("/health", accept=accept)["Content-Type"] == "application/json"
+
+
+def test_a_browser_gets_a_page_around_the_answer(api):
+    flow = make_flow("census")
+
+    page = api.read(f"/flows/{flow.id}", accept="text/html,application/xhtml+xml,*/*;q=0.8")
+
+    assert page["Content-Type"].startswith("text/html")
+    assert "census" in page.content.decode()
+    assert "Read flow" in page.content.decode()
+
+
+def test_a_browser_gets_a_page_with_a_form_where_a_body_is_wanted(api):
+    page = api.read("/flows/filter", accept="text/html")
+
+    assert page.status_code == 405
+    assert "<form" in page.content.decode()
+
+
+def test_the_server_tells_about_itself(api):
+    assert api.read("/hello").json() == "👋"
+    assert api.read("/ready").json() == {"message": "OK"}
+    assert api.read("/version").json() == api.read("/admin/version").json() == "0.1.0"
+    assert "PASSWORD" not in api.read("/admin/settings").content.decode().upper()

@@ -1,0 +1,106 @@
+"""Every address declares what it asks of an actor; what declares nothing is denied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.admin.sites import AdminSite
+from django.core.exceptions import PermissionDenied
+from django.http import HttpResponse
+from django.test import RequestFactory
+from django.urls import URLPattern, URLResolver, get_resolver, resolve
+
+from orchestration.api.operations import Endpoint, Operation
+from orion_site.accounts.permissions import Action, Actor, DenyUndeclared, may, requires
+
+
+def addresses(resolver: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for pattern in resolver.url_patterns:
+        path = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from addresses(pattern, path)
+        else:
+            assert isinstance(pattern, URLPattern)
+            yield path, pattern.callback
+
+
+def declared(view: Any) -> list[Any]:
+    """The actions of an address; one for each method of the API's."""
+    if operations := getattr(view, "operations", None):
+        return [operation.action_required for operation in operations]
+    return [getattr(view, "action_required", None)]
+
+
+ALL = list(addresses(get_resolver()))
+# The admin has one door of its own: its site asks before every view.
+OUTSIDE_ADMIN = [(path, view) for path, view in ALL if not path.startswith("admin/")]
+
+
+@pytest.mark.parametrize(("path", "view"), OUTSIDE_ADMIN, ids=[path for path, _ in OUTSIDE_ADMIN])
+def test_every_address_declares_its_action(path, view):
+    assert all(isinstance(action, Action) for action in declared(view)), f"{path} declares no action"
+
+
+def test_the_walk_saw_the_api_and_the_pages():
+    paths = [path for path, _ in ALL]
+
+    assert len([path for path in paths if path.startswith("api/")]) > 50
+    assert {"", "runs", "docs"} <= set(paths)
+    assert any(path.startswith("admin/") for path in paths)
+
+
+def test_the_admin_asks_for_itself():
+    admin = resolve("/admin/").func.admin_site
+
+    assert type(admin).has_permission is not AdminSite.has_permission
+
+
+class Undeclared(Operation):
+    """An operation whose author forgot something."""
+
+    method = "GET"
+    answers = {200: str}
+
+    def perform(self) -> str:
+        return "secret"
+
+
+def test_an_operation_that_declares_nothing_is_denied():
+    answer = Endpoint(Undeclared)(RequestFactory().get("/"))
+
+    assert answer.status_code == 403
+    assert answer.data == {"detail": DenyUndeclared.message}
+
+
+def test_an_actor_may_do_what_was_given_to_it_and_no_more():
+    reader = Actor("reader", frozenset({Action.READ_RUNS}))
+
+    assert may(reader, Action.READ_RUNS)
+    assert not may(reader, Action.CHANGE_RUNS)
+    assert not may(reader, None)
+
+
+def test_a_page_asks_before_it_answers(monkeypatch):
+    stranger = Actor("stranger", frozenset())
+    monkeypatch.setattr("orion_site.accounts.permissions.actor_of", lambda request: stranger)
+
+    @requires(Action.READ_RUNS)
+    def page(request):
+        return HttpResponse("secret")
+
+    with pytest.raises(PermissionDenied):
+        page(RequestFactory().get("/"))
+
+
+def test_every_operation_of_the_api_asks_before_it_answers(monkeypatch, db):
+    from orion_site.openapi import operations
+
+    stranger = Actor("stranger", frozenset())
+    monkeypatch.setattr("orion_site.accounts.permissions.actor_of", lambda request: stranger)
+
+    for path, operation in operations():
+        request = RequestFactory().generic(operation.method, path)
+        answer = Endpoint(operation)(request, id="x", key="x", tag="x", name="x")
+        assert answer.status_code == 403, operation
