@@ -17,6 +17,7 @@ MOST_LINES = 10_000
 
 
 class LogCreate(StrictWire):
+    id: UUID | None = None
     name: str
     level: Annotated[int, Field(ge=-(2**15), lt=2**15)]
     message: str
@@ -35,7 +36,7 @@ class CreateLogs(Operation):
     def perform(self, body: Annotated[list[LogCreate], Field(max_length=MOST_LINES)]) -> None:
         # A logger's name is for people; one that is longer than the column is no reason to lose the line.
         lines = [
-            NewLog(line.name[:255], line.level, line.message, line.timestamp, line.flow_run_id, line.task_run_id)
-            for line in body
+            NewLog(one.name[:255], one.level, one.message, one.timestamp, one.flow_run_id, one.task_run_id, one.id)
+            for one in body
         ]
         record_logs(lines=lines, now=timezone.now())

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from orchestration.errors import ArtifactNotFound
 from orchestration.transactions import repeated_on_conflict, write_transaction
+from runs.ids import uuid7
 from runs.models import Artifact, ArtifactCollection
 
 UPDATABLE = frozenset({"data", "description", "metadata_"})
@@ -18,7 +19,9 @@ MAX_METADATA_CHARACTERS = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewArtifact:
-    """Something that a run wants to show."""
+    """Something that a run wants to show. With an id of its maker's, making it again changes nothing."""
+
+    id: UUID | None = None
 
     key: str | None = None
     type: str | None = None
@@ -32,7 +35,11 @@ class NewArtifact:
 @repeated_on_conflict
 def create_artifact(*, new: NewArtifact, now: datetime) -> Artifact:
     with write_transaction():
-        artifact = Artifact(**{**asdict(new), "metadata_": _cut(new.metadata_)}, created=now)
+        known = Artifact.objects.filter(pk=new.id).first() if new.id else None
+        if known is not None:
+            return known
+        columns = {**asdict(new), "metadata_": _cut(new.metadata_), "id": new.id or uuid7()}
+        artifact = Artifact(**columns, created=now)
         artifact.save(force_insert=True)
         if new.key is not None:
             ArtifactCollection.objects.update_or_create(

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from django.db import IntegrityError
+
 from orchestration.columns import spelling
 from orchestration.record import insert_rows
 from orchestration.transactions import write_transaction
 from runs.ids import uuid7
+from runs.models import Log
 
 MAX_MESSAGE_BYTES = 64 * 1024
 _COLUMNS = ("id", "created", "name", "level", "message", "timestamp", "flow_run_id", "task_run_id")
@@ -26,17 +29,18 @@ class NewLog:
     timestamp: datetime
     flow_run_id: UUID | None = None
     task_run_id: UUID | None = None
+    id: UUID | None = None
 
 
 def record_logs(*, lines: Sequence[NewLog], now: datetime) -> None:
-    """Store the lines in one statement; a message over 64 KiB is cut and says so."""
+    """Store the lines in one statement; a message over 64 KiB is cut and says so, a known id is left out."""
     if not lines:
         return
     spell = spelling()
     created = spell.moment(now)
     rows = [
         (
-            spell.uuid(uuid7()),
+            spell.uuid(line.id or uuid7()),
             created,
             line.name,
             line.level,
@@ -47,8 +51,15 @@ def record_logs(*, lines: Sequence[NewLog], now: datetime) -> None:
         )
         for line in lines
     ]
-    with write_transaction():
-        insert_rows("runs_log", _COLUMNS, rows)
+    try:
+        with write_transaction():
+            insert_rows("runs_log", _COLUMNS, rows)
+    except IntegrityError:
+        # Their writer never heard of our answer and sends them again, perhaps with new ones.
+        with write_transaction():
+            known = Log.objects.filter(pk__in=[line.id for line in lines if line.id]).values_list("pk", flat=True)
+            stored = {spell.uuid(id) for id in known}
+            insert_rows("runs_log", _COLUMNS, list({row[0]: row for row in rows if row[0] not in stored}.values()))
 
 
 def cut(message: str) -> str:

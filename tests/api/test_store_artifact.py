@@ -94,3 +94,12 @@ def test_the_newest_of_each_key_are_listed(api, counted):
     assert api.send("/artifacts/latest/count", {}).json() == 2
     assert api.send("/artifacts/latest/count", {"artifacts": {"type": {"any_": ["table"]}}}).json() == 1
     assert api.send("/artifacts/latest/count", {"artifacts": {"latest_id": {"any_": [str(newest.id)]}}}).json() == 1
+
+
+def test_an_artifact_that_is_sent_again_is_stored_once(api):
+    body = {"id": str(uuid4()), "key": "once", "data": 1}
+
+    first, again = api.send("/artifacts/", body), api.send("/artifacts/", body)
+
+    assert (again.status_code, again.json()) == (201, first.json())
+    assert api.send("/artifacts/count", {"artifacts": {"key": {"any_": ["once"]}}}).json() == 1

@@ -76,3 +76,15 @@ def test_a_line_that_does_not_fit_is_refused_by_its_place(api, body, place):
     assert answer.status_code == 422
     assert answer.json()["exception_detail"][0]["loc"] == place
     assert api.send("/logs/filter", {}).json() == []
+
+
+def test_lines_that_are_sent_again_with_new_ones_are_stored_once(api):
+    run = str(uuid4())
+    first, second = (line(word, id=str(uuid4()), flow_run_id=run) for word in ("first", "second"))
+    api.send("/logs/", [first])
+
+    answer = api.send("/logs/", [first, second, second])
+
+    told = api.send("/logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}}).json()
+    assert answer.status_code == 201
+    assert sorted(one["id"] for one in told) == sorted([first["id"], second["id"]])

@@ -19,6 +19,7 @@ Metadata = Annotated[dict[str, MetadataText], Field(max_length=1000)]
 
 
 class ArtifactCreate(StrictWire):
+    id: UUID | None = None
     key: Key | None = None
     type: Text255 | None = None
     description: str | None = None

@@ -8,12 +8,13 @@ from urllib.parse import quote
 from uuid import UUID
 
 from orionflow.calls import Call, Filter, present, selection
+from orionflow.ids import uuid7
 from orionflow.wire import Artifact, ArtifactCollection, Log, SavedSearch
 
 
 def create_logs(lines: Sequence[Mapping[str, Any]]) -> Call[None]:
     """Store log lines, each with name, level, message, timestamp and the ids of its run."""
-    return Call("POST", "/logs/", list(lines), idempotent=False)
+    return Call("POST", "/logs/", [{"id": uuid7(), **line} for line in lines])
 
 
 def read_logs(
@@ -35,6 +36,7 @@ def create_artifact(
 ) -> Call[Artifact]:
     """A new artifact; under a key it becomes the newest of that key."""
     body = present(
+        id=uuid7(),
         key=key,
         type=type,
         description=description,
@@ -43,7 +45,7 @@ def create_artifact(
         flow_run_id=flow_run_id,
         task_run_id=task_run_id,
     )
-    return Call("POST", "/artifacts/", body, read=Artifact, idempotent=False)
+    return Call("POST", "/artifacts/", body, read=Artifact)
 
 
 def read_artifact(artifact_id: UUID) -> Call[Artifact]:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pydantic_core import PydanticSerializationError, to_json
 
+from orionflow.ids import uuid7
 from orionflow.states import State
 from orionflow.wire import state_from_wire, state_to_wire
 
@@ -40,7 +41,7 @@ class Transition:
 class LogLine:
     """One line that a run wrote."""
 
-    __slots__ = ("flow_run_id", "level", "message", "name", "task_run_id", "timestamp")
+    __slots__ = ("flow_run_id", "id", "level", "message", "name", "task_run_id", "timestamp")
 
     def __init__(
         self,
@@ -51,6 +52,7 @@ class LogLine:
         flow_run_id: UUID | None = None,
         task_run_id: UUID | None = None,
     ) -> None:
+        self.id = uuid7()
         self.name = name
         self.level = level
         self.message = message
@@ -132,6 +134,7 @@ def encode_transition(item: Transition, aliases: Mapping[UUID, UUID]) -> bytes:
 
 def encode_log_line(line: LogLine, longest: int) -> bytes:
     wire: dict[str, Any] = {
+        "id": line.id,
         "name": line.name,
         "level": line.level,
         "message": _clean(line.message, longest),
