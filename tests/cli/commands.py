@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 import click
@@ -29,3 +30,9 @@ def all_commands() -> Iterator[tuple[tuple[str, ...], click.Command]]:
             assert command is not None
             if not isinstance(command, click.Group):
                 yield (*path, name), command
+
+
+def words_of(line: str) -> list[str]:
+    """The words after `orion`, without what belongs to the shell."""
+    inner = line.partition("$(")[2].rstrip('")') if "$(" in line else line
+    return shlex.split(inner.split(" > ")[0].split(" && ")[0])[1:]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,3 +68,35 @@ def orion_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 def orion(tmp_path: Path) -> Orion:
     """`orion` as a process, in an empty home."""
     return lambda *words, **options: run_orion(tmp_path / "home", *words, **options)
+
+
+class Companion:
+    """Calls `orion` in an interpreter that stays; see companion.py."""
+
+    def __init__(self, home: Path, cwd: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.cli.companion"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=environment_of(home, PYTHONPATH=str(PROGRAMS.parents[2])), cwd=cwd,
+        )  # fmt: skip
+
+    def __call__(self, *words: str, **environment: str) -> Answer:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps({"words": words, "environment": environment}) + "\n")
+        self.process.stdin.flush()
+        if line := self.process.stdout.readline():
+            return Answer(*json.loads(line))
+        raise AssertionError(self.process.communicate()[1])
+
+    def close(self) -> None:
+        self.process.communicate(timeout=30)
+
+
+@contextmanager
+def companion(home: Path, cwd: Path = PROGRAMS) -> Iterator[Companion]:
+    session = Companion(home, cwd)
+    try:
+        yield session
+    finally:
+        session.close()

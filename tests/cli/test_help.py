@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import subprocess
 import sys
 
@@ -13,7 +12,7 @@ import pytest
 from orionflow.cli.command import WithExamples
 from orionflow.cli.lazy import LazyGroup
 from orionflow.cli.root import root
-from tests.cli.commands import SERVER_GROUPS, all_commands, all_groups
+from tests.cli.commands import SERVER_GROUPS, all_commands, all_groups, words_of
 
 COMMANDS = {" ".join(path): command for path, command in all_commands()}
 GROUPS = {" ".join(path) or "orion": group for path, group in all_groups()}
@@ -44,16 +43,9 @@ def test_every_example_is_understood_by_the_command_line(path):
     assert isinstance(command, WithExamples)
 
     for line, _ in command.examples:
-        words = example_words(line)
+        words = words_of(line)
 
         assert parse(words), line
-
-
-def example_words(line: str) -> list[str]:
-    """The words after `orion`, without what belongs to the shell."""
-    inner = line.partition("$(")[2].rstrip('")') if "$(" in line else line
-    before_pipe = inner.split(" > ")[0].split(" && ")[0]
-    return shlex.split(before_pipe)[1:]
 
 
 def parse(words: list[str]) -> bool:

@@ -9,7 +9,7 @@ import json
 import pytest
 import yaml
 
-from tests.cli.conftest import run_orion
+from tests.cli.conftest import companion, run_orion
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,8 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def orion(home):
-    return lambda *words, **options: run_orion(home, *words, **options)
+    with companion(home) as orion:
+        yield orion
 
 
 @pytest.fixture(scope="module")
@@ -217,15 +218,15 @@ def test_colours_can_be_forced_and_forbidden(orion):
     assert "\x1b[" not in orion("fr", "ls", "--no-color", FORCE_COLOR="1").out
 
 
-def test_ascii_terminals_get_ascii(orion):
-    shown = orion("fr", "ls", PYTHONIOENCODING="ascii", LC_ALL="C").out
+def test_ascii_terminals_get_ascii(home):
+    shown = run_orion(home, "fr", "ls", PYTHONIOENCODING="ascii", LC_ALL="C").out
 
     assert shown.isascii()
     assert "x Failed" in shown
 
 
-def test_a_raw_request_prints_the_answer(orion):
-    answer = orion("api", "POST", "/flow_runs/filter", "-d", "@-", stdin='{"limit": 1}')
+def test_a_raw_request_prints_the_answer(home):
+    answer = run_orion(home, "api", "POST", "/flow_runs/filter", "-d", "@-", stdin='{"limit": 1}')
 
     assert json.loads(answer.out)[0]["name"] == "twin"
 

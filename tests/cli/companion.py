@@ -1,0 +1,41 @@
+"""An interpreter that stays: it runs one command line after the other, so that Django is loaded once and not for each.
+
+One JSON list of words a line comes in; exit code, stdout and stderr go out as one JSON list a line.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+
+from orionflow.cli import main
+
+
+def serve() -> None:
+    answers = sys.stdout
+    for line in sys.stdin:
+        request = json.loads(line)
+        os.environ.update(request["environment"])
+        print(json.dumps(run(request["words"])), file=answers, flush=True)
+        for name in request["environment"]:
+            del os.environ[name]
+
+
+def run(words: list[str]) -> tuple[int, str, str]:
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    with redirect_stdout(out), redirect_stderr(err):
+        code = main(words)
+    return int(code), _written(out), _written(err)
+
+
+def _written(stream: io.TextIOWrapper) -> str:
+    buffer = stream.buffer
+    assert isinstance(buffer, io.BytesIO)
+    return buffer.getvalue().decode()
+
+
+if __name__ == "__main__":
+    serve()

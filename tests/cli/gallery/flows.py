@@ -1,0 +1,28 @@
+"""The flows that the examples in the help of `orion` speak of."""
+
+from __future__ import annotations
+
+from orionflow import flow, get_run_logger, task
+
+
+@task
+def extract(day: str) -> list[int]:
+    get_run_logger().warning("row 7 of %s is odd", day)
+    return [1, 2, 3]
+
+
+@task
+def load(rows: list[int], limit: int) -> int:
+    if limit == 0:
+        raise ValueError("nothing may be loaded")
+    return len(rows)
+
+
+@flow
+def etl(day: str = "2026-01-01", limit: int = 5) -> int:
+    return load(extract(day), limit)
+
+
+@flow
+def monitor() -> None:
+    extract("today")
