@@ -21,9 +21,14 @@ PATIENCE = 8
 
 
 class BoundedRequest(WebRequest):
-    """A request whose body is not kept once it is longer than the server reads."""
+    """A request whose body is not kept once it is longer than the server reads, nor parsed here on the loop."""
 
     _received = 0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Newer versions of Twisted would parse forms for nobody; Django does that on its own thread.
+        self._parsePOSTFormSubmission = False
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 (Twisted's name)
         limit = self.channel.factory.server.max_body
@@ -40,6 +45,9 @@ class BoundedHTTPFactory(HTTPFactory):
         protocol = super().buildProtocol(addr)
         protocol.requestFactory = BoundedRequest
         return protocol
+
+    def log(self, request: Any) -> None:
+        """No line for each request: Twisted would format it and then throw it away."""
 
 
 class LoopbackServer(Server):
