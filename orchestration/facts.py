@@ -113,7 +113,7 @@ def with_pause_details(parents: Sequence[ParentFlowRun]) -> dict[UUID, ParentFlo
     paused = {p.state.id: p for p in parents if p.state is not None and p.state.type is StateType.PAUSED}
     known = {parent.id: parent for parent in parents}
     if paused:
-        for state_id, details in FlowRunState.objects.filter(pk__in=paused).values_list("pk", "details"):
+        for state_id, details in FlowRunState.objects.filter(pk__in=list(paused)).values_list("pk", "details"):
             parent = paused[state_id]
             assert parent.state is not None
             state = replace(parent.state, details=details_from(json_text(details), parent.id, None))

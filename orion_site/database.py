@@ -147,8 +147,10 @@ def _told_plainly() -> Iterator[None]:
 def _reach_postgresql() -> None:
     """Ask the server once without the pool, which would try in silence until its time is up."""
     if connection.vendor == "postgresql" and connection.connection is None:
+        import psycopg
+
         with connection.wrap_database_errors:
-            connection.Database.connect(**connection.get_connection_params()).close()
+            psycopg.connect(**connection.get_connection_params()).close()
 
 
 def _plainly(said: str) -> str:
@@ -209,9 +211,7 @@ def _broken_pages() -> str | None:
 
 
 def _version() -> str:
-    if connection.vendor == "sqlite":
-        return ".".join(str(part) for part in connection.get_database_version())
-    return str(connection.pg_version)
+    return ".".join(str(part) for part in connection.get_database_version())
 
 
 def _spelled(names: list[Name]) -> tuple[str, ...]:

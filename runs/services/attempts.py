@@ -80,7 +80,7 @@ def hydrated(value: Any) -> Any:
 
 def _mismatch(given: Any, schema: dict[str, Any]) -> str | None:
     # Only here, because it loads a good deal for something that few runs do.
-    import jsonschema
+    import jsonschema  # type: ignore[import-untyped]
 
     error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(given))
     if error is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -29,7 +29,7 @@ class NewFlowRun:
     """What the maker of a flow run says about it."""
 
     flow_id: UUID
-    id: UUID = field(default_factory=uuid7)
+    id: UUID | None = None
     name: str = ""
     tags: list[str] = field(default_factory=list)
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -60,7 +60,8 @@ def create_flow_run(*, new: NewFlowRun, state: State | None, now: datetime) -> t
         # Also holds the flow: on SQLite a missing flow would only be noticed at commit.
         if not Flow.objects.filter(pk=new.flow_id).exists():
             raise FlowNotFound(id=new.flow_id)
-        run = FlowRun(**asdict(new), created=now)
+        columns = {f.name: getattr(new, f.name) for f in fields(new)}
+        run = FlowRun(**{**columns, "id": new.id or uuid7()}, created=now)
         run.save(force_insert=True)
         if state is not None:
             propose(FLOW_RUNS, run.pk, Proposal(state, now, force=True))
@@ -70,10 +71,11 @@ def create_flow_run(*, new: NewFlowRun, state: State | None, now: datetime) -> t
 
 def _existing(new: NewFlowRun) -> FlowRun | None:
     if new.idempotency_key is not None:
-        found = FlowRun.objects.filter(flow_id=new.flow_id, idempotency_key=new.idempotency_key).first()
-        if found:
-            return found
-    return FlowRun.objects.filter(pk=new.id).first()
+        known: FlowRun | None = FlowRun.objects.filter(flow_id=new.flow_id, idempotency_key=new.idempotency_key).first()
+        if known:
+            return known
+    same_id: FlowRun | None = FlowRun.objects.filter(pk=new.id).first() if new.id else None
+    return same_id
 
 
 @repeated_on_conflict

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import datetime
 from uuid import UUID
 
@@ -26,7 +26,8 @@ def create_task_run(
             return run, False
         if new.flow_run_id and not FlowRun.objects.filter(pk=new.flow_run_id).exists():
             raise FlowRunNotFound(id=new.flow_run_id)
-        run = TaskRun(id=run_id or uuid7(), **{**asdict(new), "tags": list(new.tags)}, created=now)
+        columns = {f.name: getattr(new, f.name) for f in fields(new)}
+        run = TaskRun(id=run_id or uuid7(), **{**columns, "tags": list(new.tags)}, created=now)
         run.save(force_insert=True)
         if state is not None:
             propose(TASK_RUNS, run.pk, Proposal(state, now, force=True))
@@ -35,13 +36,14 @@ def create_task_run(
 
 
 def _existing(new: NewTaskRun, run_id: UUID | None) -> TaskRun | None:
-    if run_id and (run := TaskRun.objects.filter(pk=run_id).first()):
-        return run
+    same_id: TaskRun | None = TaskRun.objects.filter(pk=run_id).first() if run_id else None
+    if same_id:
+        return same_id
     if new.flow_run_id is None:
         return None
-    return TaskRun.objects.filter(
-        flow_run_id=new.flow_run_id, task_key=new.task_key, dynamic_key=new.dynamic_key
-    ).first()
+    calls = TaskRun.objects.filter(flow_run_id=new.flow_run_id, task_key=new.task_key, dynamic_key=new.dynamic_key)
+    call: TaskRun | None = calls.first()
+    return call
 
 
 def update_task_run(*, run_id: UUID, name: str, now: datetime) -> None:

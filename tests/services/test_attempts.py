@@ -1,0 +1,198 @@
+"""Resuming, cancelling and retrying a flow run, and what the upkeep does when nobody asks."""
+
+from __future__ import annotations
+
+import json
+from uuid import uuid4
+
+import pytest
+
+from orchestration.core.states import cancelling, running
+from orchestration.core.verdicts import Abort, Accept, Reject
+from orchestration.errors import FlowRunNotFound
+from orchestration.services import propose_flow_run_state
+from runs.models import FlowRunInput
+from runs.services.attempts import cancel_flow_run, hydrated, resume_flow_run, retry_flow_run
+from runs.services.run_inputs import create_flow_run_input
+from runs.services.upkeep import clean_up_cancelled, fail_expired_pauses
+from tests.factories import NOON, history_of, later, make_flow_run, make_state, make_task_run, state_of
+
+pytestmark = pytest.mark.django_db
+
+SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+KEYSET = {"response": "paused-1-response", "schema": "paused-1-schema"}
+
+
+def make_paused(**details):
+    run = make_flow_run("RUNNING", **({"deployment_id": uuid4()} if details.get("pause_reschedule") else {}))
+    pause = make_state("PAUSED", pause_key="1", **{"pause_timeout": later(60), **details})
+    assert propose_flow_run_state(run_id=run.pk, proposed=pause, now=later(1)).written
+    return run
+
+
+def test_a_paused_run_goes_on_running():
+    run = make_paused()
+
+    outcome = resume_flow_run(run_id=run.pk, run_input=None, now=later(2))
+
+    assert isinstance(outcome.verdict, Accept)
+    assert history_of(run) == ["Running", "Paused", "Running"]
+
+
+def test_a_suspended_run_is_scheduled_again():
+    run = make_paused(pause_reschedule=True)
+
+    resume_flow_run(run_id=run.pk, run_input=None, now=later(2))
+
+    assert history_of(run)[-1] == "Resuming"
+
+
+def test_a_run_that_is_not_paused_cannot_be_resumed():
+    run = make_flow_run("RUNNING")
+
+    outcome = resume_flow_run(run_id=run.pk, run_input=None, now=later(2))
+
+    assert isinstance(outcome.verdict, Abort)
+    assert outcome.state is None
+
+
+def test_a_second_resume_changes_nothing():
+    run = make_paused()
+    resume_flow_run(run_id=run.pk, run_input=None, now=later(2))
+
+    outcome = resume_flow_run(run_id=run.pk, run_input=None, now=later(3))
+
+    assert isinstance(outcome.verdict, Abort)
+    assert history_of(run) == ["Running", "Paused", "Running"]
+
+
+def test_a_resume_after_the_deadline_fails_the_run():
+    run = make_paused()
+
+    resume_flow_run(run_id=run.pk, run_input=None, now=later(61))
+
+    assert state_of(run) == "FAILED"
+
+
+def test_the_input_that_a_pause_waits_for_is_checked_and_stored():
+    run = make_paused(run_input_keyset=KEYSET)
+    create_flow_run_input(flow_run_id=run.pk, key=KEYSET["schema"], value=json.dumps(SCHEMA), sender=None, now=NOON)
+
+    wrong = resume_flow_run(run_id=run.pk, run_input={"n": "many"}, now=later(2))
+    right = resume_flow_run(run_id=run.pk, run_input={"n": 3}, now=later(3))
+
+    assert isinstance(wrong.verdict, Reject)
+    assert "n: 'many' is not of type 'integer'" in wrong.verdict.reason
+    assert isinstance(right.verdict, Accept)
+    assert json.loads(FlowRunInput.objects.get(key=KEYSET["response"]).value) == {"n": 3}
+
+
+def test_a_pause_that_has_not_said_what_it_waits_for_is_asked_again():
+    run = make_paused(run_input_keyset=KEYSET)
+
+    outcome = resume_flow_run(run_id=run.pk, run_input={"n": 3}, now=later(2))
+
+    assert isinstance(outcome.verdict, Reject)
+    assert state_of(run) == "PAUSED"
+
+
+def test_inputs_of_kind_json_are_read():
+    given = {"a": {"__prefect_kind": "json", "value": '{"b": [1]}'}, "c": [{"__prefect_kind": "none", "value": 2}]}
+
+    assert hydrated(given) == {"a": {"b": [1]}, "c": [2]}
+
+
+def test_inputs_that_cannot_be_read_are_refused():
+    with pytest.raises(ValueError, match="workspace_variable"):
+        hydrated({"__prefect_kind": "workspace_variable", "variable_name": "x"})
+    with pytest.raises(ValueError, match="Expecting"):
+        hydrated({"__prefect_kind": "json", "value": "{"})
+
+
+def test_a_run_that_has_not_started_is_cancelled_at_once():
+    run = make_flow_run("SCHEDULED")
+
+    outcome = cancel_flow_run(run_id=run.pk, now=later(1), author="page")
+
+    assert isinstance(outcome.verdict, Reject)
+    assert state_of(run) == "CANCELLED"
+
+
+def test_a_running_run_is_asked_to_stop():
+    run = make_flow_run("RUNNING")
+
+    cancel_flow_run(run_id=run.pk, now=later(1))
+
+    assert state_of(run) == "CANCELLING"
+
+
+def test_a_failed_run_of_a_deployment_can_be_tried_again():
+    run = make_flow_run("FAILED", deployment_id=uuid4())
+
+    outcome = retry_flow_run(run_id=run.pk, now=later(1))
+
+    assert isinstance(outcome.verdict, Accept)
+    assert history_of(run) == ["Failed", "AwaitingRetry"]
+
+
+def test_a_run_that_nobody_could_start_is_not_scheduled_again():
+    run = make_flow_run("FAILED")
+
+    outcome = retry_flow_run(run_id=run.pk, now=later(1))
+
+    assert isinstance(outcome.verdict, Abort)
+    assert outcome.verdict.reason
+
+
+def test_runs_that_are_not_there_cannot_be_resumed_cancelled_or_retried():
+    for attempt in (
+        lambda: resume_flow_run(run_id=uuid4(), run_input=None, now=NOON),
+        lambda: cancel_flow_run(run_id=uuid4(), now=NOON),
+        lambda: retry_flow_run(run_id=uuid4(), now=NOON),
+    ):
+        with pytest.raises(FlowRunNotFound):
+            attempt()
+
+
+def test_pauses_that_ended_without_an_answer_fail_their_runs():
+    expired, waiting, endless = make_paused(), make_paused(pause_timeout=later(9999)), make_paused(pause_timeout=None)
+
+    assert fail_expired_pauses(later(100)) == 1
+    assert fail_expired_pauses(later(100)) == 0
+
+    assert [state_of(run) for run in (expired, waiting, endless)] == ["FAILED", "PAUSED", "PAUSED"]
+
+
+def test_what_a_cancelled_run_left_open_is_cancelled():
+    flow_run = make_flow_run("RUNNING")
+    left, done = make_task_run("RUNNING", flow_run=flow_run), make_task_run("COMPLETED", flow_run=flow_run)
+    parent = make_task_run("RUNNING", flow_run=flow_run)
+    nested = make_flow_run("RUNNING", parent_task_run_id=parent.pk)
+    deployed = make_flow_run("RUNNING", parent_task_run_id=left.pk, deployment_id=uuid4())
+    elsewhere = make_task_run("RUNNING")
+    propose_flow_run_state(run_id=flow_run.pk, proposed=make_state("CANCELLED"), now=later(1), force=True)
+
+    clean_up_cancelled(later(2))
+    clean_up_cancelled(later(3))
+
+    assert [state_of(run) for run in (left, done, nested)] == ["CANCELLED", "COMPLETED", "CANCELLED"]
+    assert [state_of(run) for run in (deployed, elsewhere)] == ["CANCELLING", "RUNNING"]
+
+
+def test_a_completion_that_came_first_wins_over_a_cancel():
+    run = make_flow_run("COMPLETED")
+
+    outcome = propose_flow_run_state(run_id=run.pk, proposed=cancelling(), now=later(1))
+
+    assert isinstance(outcome.verdict, Abort)
+    assert state_of(run) == "COMPLETED"
+
+
+def test_a_cancelled_run_never_starts():
+    run = make_flow_run("SCHEDULED")
+    cancel_flow_run(run_id=run.pk, now=later(1))
+
+    outcome = propose_flow_run_state(run_id=run.pk, proposed=running(), now=later(2))
+
+    assert not outcome.written
+    assert state_of(run) == "CANCELLED"
