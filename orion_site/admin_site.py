@@ -17,6 +17,3 @@ class OrionAdminSite(AdminSite):
     def has_permission(self, request: HttpRequest) -> bool:
         """Django asks whether the user is of the staff; Orion, whether the actor may operate it."""
         return may(actor_of(request), Action.OPERATE) and super().has_permission(request)
-
-    def has_permission(self, request: HttpRequest) -> bool:
-        return may(actor_of(request), Action.OPERATE) and super().has_permission(request)

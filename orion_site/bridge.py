@@ -23,8 +23,8 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-# What must get through while the dashboard is busy: the reports of running work.
-RESERVED = frozenset({b"set_state", b"transitions", b"heartbeat"})
+# What must get through while the dashboard is busy: the reports of running work. Creations end with a slash.
+RESERVED = frozenset({b"", b"set_state", b"transitions", b"heartbeat"})
 
 
 class ClientGone(Exception):
@@ -105,7 +105,7 @@ class WSGIBridge:
 
     def _lane(self, scope: Scope) -> Lane:
         path: bytes = scope.get("raw_path") or scope["path"].encode()
-        if scope["method"] == "POST" and path.rstrip(b"/").rpartition(b"/")[2] in RESERVED:
+        if scope["method"] == "POST" and b"/api/" in path and path.rpartition(b"/")[2] in RESERVED:
             return self._reserved
         return self._ordinary
 
