@@ -48,8 +48,8 @@ BOOKS = """\
 
 Also when it was forced or put in the place of another (`orchestration/core/bookkeeping.py`):
 
-- `start_time` is set by the first RUNNING and never moves; `end_time` is set by a final state of a run that had started,
-  and cleared when the run leaves it. A run that never started has no end.
+- `start_time` is set by the first RUNNING and never moves; `end_time` is set by a final state of a run that had
+  started, and cleared when the run leaves it. A run that never started has no end.
 - `total_run_time` grows by the time spent in RUNNING; waiting and paused time does not count.
 - `run_count` grows by one with each RUNNING, except when a suspended run continues.
 - `expected_start_time` is set once; `next_scheduled_start_time` lives as long as the SCHEDULED state.
