@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from django.urls import include, path
+from django.urls import include, path, register_converter
 
 from orchestration.api.operations import Endpoint, Later
 from orchestration.api.set_state import SetFlowRunState, SetTaskRunState
 from orion_site import system_api
 from runs.api import flow_runs, flows, logs, task_runs
 from runs.api.transitions import ApplyTaskRunTransitions
+
+
+class Anything:
+    """The rest of a path, whatever is in it; Django's own `path` stops at a line break."""
+
+    regex = "(?s:.*)"
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return value
+
+
+register_converter(Anything, "anything")
 
 # A flow that runs and reports needs what is imported above. The rest is for those who look on.
 artifacts = Later("runs.api.artifacts")
@@ -34,7 +49,7 @@ api = [
     path("flows/", Endpoint(flows.CreateFlow)),
     path("flows/count", Endpoint(lists.CountFlows)),
     path("flows/filter", Endpoint(lists.FilterFlows)),
-    path("flows/name/<path:name>", Endpoint(flows.ReadFlowByName)),
+    path("flows/name/<anything:name>", Endpoint(flows.ReadFlowByName)),
     path("flows/<str:id>", Endpoint(flows.ReadFlow, flows.UpdateFlow, flows.DeleteFlow)),
     #
     path("flow_runs/", Endpoint(flow_runs.CreateFlowRun)),
@@ -83,9 +98,9 @@ api = [
     #
     path("concurrency_limits/", Endpoint(limits.SetConcurrencyLimit)),
     path("concurrency_limits/filter", Endpoint(limits.FilterConcurrencyLimits)),
-    path("concurrency_limits/tag/<path:tag>/reset", Endpoint(limits.ResetConcurrencyLimit)),
+    path("concurrency_limits/tag/<anything:tag>/reset", Endpoint(limits.ResetConcurrencyLimit)),
     path(
-        "concurrency_limits/tag/<path:tag>",
+        "concurrency_limits/tag/<anything:tag>",
         Endpoint(limits.ReadConcurrencyLimitByTag, limits.DeleteConcurrencyLimitByTag),
     ),
     path("concurrency_limits/<str:id>", Endpoint(limits.ReadConcurrencyLimit, limits.DeleteConcurrencyLimit)),
@@ -94,7 +109,7 @@ api = [
     path("ui/task_runs/count", Endpoint(histories.CountTaskRunsByState)),
     path("ui/task_runs/dashboard/counts", Endpoint(histories.CountTaskRunOutcomes)),
     #
-    path("<path:rest>", system_api.unknown_path),
+    path("<anything:rest>", system_api.unknown_path),
 ]
 
 urlpatterns = [path("api/", include(api))]

@@ -107,6 +107,8 @@ def _echo(body: bytes) -> Any:
 
 
 def _domain_error(error: DomainError, view: Any) -> Response:
+    if isinstance(error, NotFound) and getattr(view, "missing", 404) == 409:
+        return Response({"detail": f"{INTEGRITY} {error}", "code": error.code}, status=409)
     status = next((code for kind, code in STATUS_OF.items() if isinstance(error, kind)), 422)
     # The rules' own endpoints have always used another key than the rest.
     key = "exception_message" if getattr(view, "orchestrates", False) and status == 404 else "detail"

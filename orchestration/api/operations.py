@@ -36,6 +36,8 @@ class Operation(APIView):
     answers: ClassVar[Mapping[int, Any]]
     """The type of the answer's content by status, the usual one first; None for no content."""
     body_optional: ClassVar[bool] = False
+    missing: ClassVar[int] = 404
+    """The status when something that the request names is not there: in a path 404, in a body a conflict."""
     orchestrates: ClassVar[bool] = False
     """Whether a missing run is told in the words of the rules instead of a plain detail."""
 

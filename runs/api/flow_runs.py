@@ -30,6 +30,7 @@ class CreateFlowRun(Operation):
     method = "POST"
     action_required = Action.REPORT_RUNS
     answers = {201: FlowRunOut, 200: FlowRunOut}
+    missing = 409
 
     def perform(self, body: FlowRunCreate) -> Response:
         now = timezone.now()

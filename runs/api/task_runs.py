@@ -28,6 +28,7 @@ class CreateTaskRun(Operation):
     method = "POST"
     action_required = Action.REPORT_RUNS
     answers = {201: TaskRunOut, 200: TaskRunOut}
+    missing = 409
 
     def perform(self, body: TaskRunCreate) -> Response:
         now = timezone.now()

@@ -17,9 +17,9 @@ pytestmark = pytest.mark.django_db
 
 
 def test_an_unknown_path_is_not_found(api):
-    answer = api.read("/nothing/here")
-
-    assert (answer.status_code, answer.json()) == (404, {"detail": "Not Found"})
+    for path in ("/nothing/here", "/", "/nothing%0Ahere", "/flows/filter/more"):
+        answer = api.read(path)
+        assert (answer.status_code, answer.json()) == (404, {"detail": "Not Found"})
 
 
 def test_a_wrong_method_says_which_are_right(api):

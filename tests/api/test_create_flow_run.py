@@ -63,7 +63,8 @@ def test_a_repeat_with_the_makers_own_id_makes_no_second_run(api):
 def test_an_unknown_flow_is_told(api):
     answer = api.send("/flow_runs/", {"flow_id": str(uuid4())})
 
-    assert answer.status_code == 404
+    assert answer.status_code == 409
+    assert answer.json()["detail"].startswith("Data integrity conflict.")
     assert answer.json()["code"] == "flow_not_found"
 
 

@@ -75,7 +75,7 @@ def test_delays_may_be_a_list(api):
 def test_a_task_run_of_an_unknown_flow_run_is_refused(api):
     answer = api.send("/task_runs/", {"flow_run_id": str(uuid4()), "task_key": "a", "dynamic_key": "0"})
 
-    assert answer.status_code == 404
+    assert answer.status_code == 409
     assert answer.json()["code"] == "flow_run_not_found"
 
 

@@ -22,6 +22,7 @@ class FlowRunPolicyIn(Wire):
     retry_jitter_factor: Annotated[float, Field(ge=0, le=1000)] | None = None
     crash_retries: Natural | None = None
     overlap: Overlap | None = None
+    overlap_scope: Literal["flow", "deployment"] | None = None
     pause_keys: list[str] | None = None
     resuming: bool | None = None
     retry_type: Literal["in_process", "reschedule"] | None = None
@@ -52,6 +53,7 @@ class TaskRunPolicyOut(TypedDict):
 
 class FlowRunPolicyOut(TaskRunPolicyOut):
     overlap: Overlap
+    overlap_scope: Literal["flow", "deployment"]
     pause_keys: list[str]
     resuming: bool
     retry_type: Literal["in_process", "reschedule"] | None
@@ -71,6 +73,7 @@ _TASK_DEFAULTS: Mapping[str, Any] = {
 _FLOW_DEFAULTS: Mapping[str, Any] = {
     **_TASK_DEFAULTS,
     "overlap": "allow",
+    "overlap_scope": "flow",
     "pause_keys": [],
     "resuming": False,
     "retry_type": None,
