@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from daphne.http_protocol import HTTPFactory, WebRequest
 from daphne.server import Server
-from twisted.internet import defer, reactor
+from twisted.internet import defer
+from twisted.internet import reactor as installed_reactor
 from twisted.logger import globalLogBeginner
 
 from orion_site.bridge import WSGIBridge
 
+# Its type depends on the platform, and Twisted's stubs know only the least of it.
+reactor: Any = installed_reactor
 # Requests that run when the server is told to stop may take this long to end.
 GRACE_SECONDS = 10
 # A body is read on up to this many times the limit, so that its client can read the refusal, and then cut off.
@@ -50,6 +53,10 @@ class BoundedHTTPFactory(HTTPFactory):
         """No line for each request: Twisted would format it and then throw it away."""
 
 
+def _no_log(event: Any) -> None:
+    """What Twisted has to say is said by our own banner and errors."""
+
+
 class LoopbackServer(Server):
     """One listening socket, until SIGINT or SIGTERM."""
 
@@ -68,7 +75,7 @@ class LoopbackServer(Server):
         self.connections: dict[Any, dict[str, Any]] = {}
         self.http_factory = BoundedHTTPFactory(self)
         self._prepare_websockets()
-        globalLogBeginner.beginLoggingTo([lambda _: None], redirectStandardIO=False, discardBuffer=True)
+        globalLogBeginner.beginLoggingTo([cast(Any, _no_log)], redirectStandardIO=False, discardBuffer=True)
         # daphne's endpoints are strings for plug-ins; a bound socket can be handed over as it is.
         reactor.callWhenRunning(self._listen)
         reactor.callLater(1, self.application_checker)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ipaddress import ip_address
+from typing import cast
 
-from django.contrib.auth import get_user_model
-from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
@@ -29,7 +29,7 @@ class LocalOwnerMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if request.path.startswith(reverse("admin:index")) and is_from_this_machine(request):
-            request.user = SimpleLazyObject(local_owner)
+            request.user = cast(User, SimpleLazyObject(local_owner))
         return self._get_response(request)
 
 
@@ -40,10 +40,9 @@ def is_from_this_machine(request: HttpRequest) -> bool:
     return _host_name(request.get_host()) in LOOPBACK_HOSTS and _is_loopback(request.META.get("REMOTE_ADDR", ""))
 
 
-def local_owner() -> AbstractBaseUser:
-    users = get_user_model()
-    owner = users.objects.filter(username=OWNER_NAME).first()
-    return owner or users.objects.create_superuser(OWNER_NAME)
+def local_owner() -> User:
+    owner = User.objects.filter(username=OWNER_NAME).first()
+    return owner or User.objects.create_superuser(OWNER_NAME)
 
 
 def _host_name(host: str) -> str:

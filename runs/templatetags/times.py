@@ -28,7 +28,7 @@ def period(value: timedelta | float | None) -> str:
 
 
 def _two_units(seconds: int) -> str:
-    parts = []
+    parts: list[str] = []
     for letter, size in UNITS:
         amount, seconds = divmod(seconds, size)
         if amount or parts:

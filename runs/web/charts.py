@@ -69,10 +69,10 @@ def parts_of(progress: Progress) -> list[Part]:
     total = sum(progress.by_type.values())
     parts: list[Part] = []
     x = 0.0
-    for state_type in (*PROGRESS_ORDER, None):
+    for state_type in PROGRESS_ORDER:
         number = progress.by_type.get(state_type, 0)
         if number:
             width = 1000 * number / total
-            parts.append(Part(state_type or "", number, round(x, 2), round(width, 2)))
+            parts.append(Part(state_type, number, round(x, 2), round(width, 2)))
             x += width
     return parts

@@ -95,8 +95,8 @@ def flow_run_tab(request: HttpRequest, run: FlowRun, tab: str) -> dict[str, Any]
             return paged(request, *selectors.child_flow_runs_of(run_id=run.id, after=after))
         case "logs":
             level, from_end = log_wishes(request)
-            page = selectors.flow_run_log(run_id=run.id, level=level, after=after, from_end=from_end)
-            return log_context(request, page, level, from_end)
+            log = selectors.flow_run_log(run_id=run.id, level=level, after=after, from_end=from_end)
+            return log_context(request, log, level, from_end)
         case "history":
             return {"history": selectors.flow_run_history(run_id=run.id, states=run.seq)}
         case "artifacts":
@@ -109,8 +109,8 @@ def task_run_tab(request: HttpRequest, run: TaskRun, tab: str) -> dict[str, Any]
         case "logs":
             level, from_end = log_wishes(request)
             after = Cursor.read(request.GET.get("after", ""))
-            page = selectors.task_run_log(run_id=run.id, level=level, after=after, from_end=from_end)
-            return log_context(request, page, level, from_end)
+            log = selectors.task_run_log(run_id=run.id, level=level, after=after, from_end=from_end)
+            return log_context(request, log, level, from_end)
         case "history":
             return {"history": selectors.task_run_history(run_id=run.id, states=run.seq)}
         case "artifacts":

@@ -7,7 +7,7 @@ from django.core.checks import run_checks
 from django.test import override_settings
 
 
-def ids() -> list[str]:
+def ids() -> list[str | None]:
     return [found.id for found in run_checks(tags=["orion"])]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.contrib import admin
-from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
 from django.test import Client
 
 from deployments.models import ConcurrencyLimit, Slot
@@ -94,7 +94,7 @@ def test_the_owner_is_a_user_without_a_password_made_once(browser: Client):
     browser.get("/admin/")
     browser.get("/admin/")
 
-    (owner,) = get_user_model().objects.all()
+    (owner,) = User.objects.all()
     assert owner.username == OWNER_NAME
     assert owner.is_superuser
     assert not owner.has_usable_password()
