@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orionflow.client import OrionClient
+from orionflow.client import Call, OrionClient
 from orionflow.errors import ApiError, ApiUnreachable
 from orionflow.reporting import Reporter, replay_leftovers
 from orionflow.reporting.reporter import Transition
@@ -372,3 +373,77 @@ def test_a_leftover_whose_last_line_was_cut_off_is_sent_without_it(
 
     assert sent == 2
     assert server.order == ids_of(items[:2])
+
+
+def test_a_kept_call_is_sent_after_all_that_was_reported_before_it(
+    home: Path, server: ScriptedServer, reporter_with: MakeReporter
+):
+    reporter = reporter_with(reporting_budget_seconds=0.2)
+    items = [step() for _ in range(6)]
+    server.stop()
+    stream_all(reporter, items[:3])
+    with pytest.raises(ApiUnreachable):
+        reporter.drain(FLOW_RUN)
+    reporter.keep(
+        Call("POST", "/flow_runs/1/set_state", {"state": "final"}, headers={"Orion-Proposal-Id": "x"}), FLOW_RUN
+    )
+    stream_all(reporter, items[3:])
+
+    server.restart()
+    wait_for(lambda: reporter.waiting == 0, 20)
+
+    told = [(seen.path[4:], seen.headers.get("orion-proposal-id")) for seen in server.requests]
+    assert told == [("/task_runs/transitions", None), ("/flow_runs/1/set_state", "x"), ("/task_runs/transitions", None)]
+    assert server.order == ids_of(items)
+
+
+def test_a_kept_call_outlives_its_process(home: Path, server: ScriptedServer, reporter_with: MakeReporter):
+    reporter = reporter_with()
+    server.stop()
+    reporter.stream(step())
+    reporter.keep(Call("POST", "/flow_runs/1/set_state", {"state": "final"}), FLOW_RUN)
+    reporter.close(0.1)
+    server.restart()
+
+    with override_settings(api_url=server.url):
+        sent = replay_leftovers()
+
+    assert sent == 2
+    assert (server.requests[-1].path, server.requests[-1].body) == ("/api/flow_runs/1/set_state", {"state": "final"})
+
+
+def test_a_kept_call_that_is_refused_stops_nothing(server: ScriptedServer, reporter: Reporter):
+    item = step()
+    server.fault_of = lambda seen: answer(404, {"detail": "gone"}) if "set_state" in seen.path else None
+
+    reporter.keep(Call("POST", "/flow_runs/1/set_state", {}), FLOW_RUN)
+    reporter.stream(item)
+    reporter.drain(FLOW_RUN)
+
+    assert server.order == ids_of([item])
+    assert [one.code for one in reporter.refused(FLOW_RUN)] == ["http_404"]
+
+
+def test_a_handler_that_logs_to_a_run_while_the_reporter_complains_does_not_stop_it(
+    home: Path, server: ScriptedServer, reporter_with: MakeReporter
+):
+    reporter = reporter_with(reporting_queue_size=10, reporting_block_seconds=0.1)
+    told: list[str] = []
+
+    class ToTheRun(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told.append(record.getMessage())
+            reporter.log(line(record.getMessage()))
+
+    handler = ToTheRun()
+    logging.getLogger("orionflow.reporting").addHandler(handler)
+    server.stop()
+    try:
+        stream_all(reporter, [step() for _ in range(30)])
+    finally:
+        logging.getLogger("orionflow.reporting").removeHandler(handler)
+    server.restart()
+    reporter.drain()
+
+    assert told
+    assert [one["message"] for one in server.logs] == told

@@ -29,7 +29,7 @@ def encode(body: object) -> bytes:
         raise UnserializableError(f"A value cannot be sent to the API as JSON: {error}.") from None
 
 
-def state_to_wire(state: State) -> dict[str, Any]:
+def state_to_wire(state: State[Any]) -> dict[str, Any]:
     """What the API wants to know of a state; unset fields stay away."""
     wire: dict[str, Any] = {"type": state.type, "name": state.name}
     if state.message is not None:
@@ -52,7 +52,7 @@ def details_to_wire(details: StateDetails | None) -> dict[str, Any]:
     return {name: value for name, value in values if value is not None and value is not False}
 
 
-def state_from_wire(wire: dict[str, Any]) -> State:
+def state_from_wire(wire: dict[str, Any]) -> State[Any]:
     """The state of an answer. By hand, as it is read for every run and needs no validator."""
     return State(
         type=StateType(wire["type"]),
@@ -80,16 +80,16 @@ def _uuid(value: str | UUID | None) -> UUID | None:
     return UUID(value) if isinstance(value, str) else value
 
 
-def _state_or_none(value: State | dict[str, Any] | None) -> State | None:
+def _state_or_none(value: State[Any] | dict[str, Any] | None) -> State[Any] | None:
     return state_from_wire(value) if isinstance(value, dict) else value
 
 
-def _wire_or_none(state: State | None) -> dict[str, Any] | None:
+def _wire_or_none(state: State[Any] | None) -> dict[str, Any] | None:
     return None if state is None else state_to_wire(state)
 
 
-StateList = list[Annotated[State, PlainValidator(state_from_wire)]]
-AnyState = Annotated[State | None, PlainValidator(_state_or_none), PlainSerializer(_wire_or_none)]
+StateList = list[Annotated[State[Any], PlainValidator(state_from_wire)]]
+AnyState = Annotated[State[Any] | None, PlainValidator(_state_or_none), PlainSerializer(_wire_or_none)]
 Details = Annotated[dict[str, Any], BeforeValidator(lambda value: value or {})]
 Names = Annotated[list[str], BeforeValidator(lambda value: value or [])]
 

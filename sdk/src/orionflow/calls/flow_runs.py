@@ -27,7 +27,7 @@ def create_flow_run(
     *,
     name: str | None = None,
     parameters: Mapping[str, Any] | None = None,
-    state: State | None = None,
+    state: State[Any] | None = None,
     tags: Sequence[str] = (),
     flow_version: str | None = None,
     context: Mapping[str, Any] | None = None,
@@ -88,14 +88,14 @@ def delete_flow_run(flow_run_id: UUID) -> Call[None]:
 
 
 def set_flow_run_state(
-    flow_run_id: UUID, state: State, *, force: bool = False, epoch: int | None = None
+    flow_run_id: UUID, state: State[Any], *, force: bool = False, epoch: int | None = None
 ) -> Call[OrchestrationResult]:
     """Propose a state for a flow run and learn the rules' verdict; the state's id makes the proposal repeatable."""
     return propose_state("flow_runs", flow_run_id, state, force=force, epoch=epoch)
 
 
 def propose_state(
-    collection: str, run_id: UUID, state: State, *, force: bool, epoch: int | None
+    collection: str, run_id: UUID, state: State[Any], *, force: bool, epoch: int | None
 ) -> Call[OrchestrationResult]:
     body = {"state": state_to_wire(state), "force": force}
     headers = {"Orion-Proposal-Id": str(state.id or uuid7())}
@@ -138,12 +138,12 @@ def read_history(
     return Call("POST", f"/{collection}/history", body, read=list[HistoryBucket])
 
 
-def read_flow_run_states(flow_run_id: UUID) -> Call[list[State]]:
+def read_flow_run_states(flow_run_id: UUID) -> Call[list[State[Any]]]:
     """The states a flow run went through, oldest first."""
     return read_states("flow_run", flow_run_id)
 
 
-def read_states(kind: str, run_id: UUID) -> Call[list[State]]:
+def read_states(kind: str, run_id: UUID) -> Call[list[State[Any]]]:
     from orionflow.wire import StateList
 
     return Call("GET", f"/{kind}_states/", params={f"{kind}_id": run_id}, read=StateList)

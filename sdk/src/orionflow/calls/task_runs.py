@@ -21,7 +21,7 @@ def create_task_run(
     flow_run_id: UUID | None = None,
     id: UUID | None = None,
     name: str | None = None,
-    state: State | None = None,
+    state: State[Any] | None = None,
     tags: Sequence[str] = (),
     task_version: str | None = None,
     task_inputs: Mapping[str, Any] | None = None,
@@ -63,7 +63,7 @@ def delete_task_run(task_run_id: UUID) -> Call[None]:
 
 
 def set_task_run_state(
-    task_run_id: UUID, state: State, *, force: bool = False, epoch: int | None = None
+    task_run_id: UUID, state: State[Any], *, force: bool = False, epoch: int | None = None
 ) -> Call[OrchestrationResult]:
     """Propose a state for a task run and learn the rules' verdict; the state's id makes the proposal repeatable."""
     return propose_state("task_runs", task_run_id, state, force=force, epoch=epoch)
@@ -89,7 +89,7 @@ def read_task_run_history(
     return read_history("task_runs", start, end, interval, criteria)
 
 
-def read_task_run_states(task_run_id: UUID) -> Call[list[State]]:
+def read_task_run_states(task_run_id: UUID) -> Call[list[State[Any]]]:
     """The states a task run went through, oldest first."""
     return read_states("task_run", task_run_id)
 

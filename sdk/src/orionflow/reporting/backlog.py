@@ -16,8 +16,11 @@ from uuid import UUID
 
 from pydantic_core import from_json, to_json
 
+from orionflow.calls import Call
+from orionflow.errors import UnserializableError
 from orionflow.reporting.items import Transition, Unsendable, encode_transition
 from orionflow.spool import SpoolFile
+from orionflow.wire import encode
 
 NOTHING = b"null"
 
@@ -32,11 +35,22 @@ class SpooledItem:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptCall:
+    """A call that comes after everything reported before it, such as the proposal of a flow run's final state."""
+
+    flow_run_id: UUID | None
+    call: Call[Any]
+
+
+Item = Transition | SpooledItem | KeptCall
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """The oldest items of the backlog; they stay there until they are settled."""
 
     first: int
-    items: Sequence[Transition | SpooledItem]
+    items: Sequence[Item]
     lines: list[bytes] | None = None
 
 
@@ -47,7 +61,7 @@ class Backlog:
         self._limit = limit
         self._open_spool = open_spool
         self._epochs = epochs
-        self._memory: deque[Transition] = deque()
+        self._memory: deque[Transition | KeptCall] = deque()
         self._spool: SpoolFile | None = None
         self.added = 0
         self.settled = 0
@@ -65,7 +79,7 @@ class Backlog:
     def spool_path(self) -> Path | None:
         return None if self._spool is None else self._spool.path
 
-    def append(self, item: Transition) -> int:
+    def append(self, item: Transition | KeptCall) -> int:
         # Once something is in the file, later items must follow it there.
         if self._spool is None:
             self._memory.append(item)
@@ -74,9 +88,9 @@ class Backlog:
         self.added += 1
         return self.added
 
-    def _line(self, item: Transition) -> bytes:
+    def _line(self, item: Transition | KeptCall) -> bytes:
         epoch = None if item.flow_run_id is None else self._epochs.get(item.flow_run_id)
-        return spool_line(item, epoch)
+        return spooled_call(item) if isinstance(item, KeptCall) else spool_line(item, epoch)
 
     def start_spooling(self) -> None:
         """Let later items go to a file."""
@@ -99,11 +113,12 @@ class Backlog:
     def head(self, count: int) -> Head:
         first = self.settled + 1
         if self._memory:
-            return Head(first, list(islice(self._memory, count)))
+            return Head(first, batch_of(list(islice(self._memory, count))))
         if self._spool is None:
             return Head(first, ())
         lines = self._spool.head(count)
-        return Head(first, [read_spool_line(line) for line in lines], lines)
+        items = batch_of([read_spool_line(line) for line in lines])
+        return Head(first, items, lines[: len(items)])
 
     def settle(self, head: Head) -> None:
         """The items of this head are acknowledged. Between its taking and now they may have moved to a file."""
@@ -128,6 +143,20 @@ class Backlog:
             self._spool = None
 
 
+def batch_of(items: Sequence[Item]) -> Sequence[Item]:
+    """The first items that can travel together: transitions up to a call, or a call alone."""
+    for index, item in enumerate(items):
+        if isinstance(item, KeptCall):
+            return items[: max(index, 1)]
+    return items
+
+
+def spooled_call(kept: KeptCall) -> bytes:
+    call = kept.call
+    wire = {"method": call.method, "path": call.path, "body": call.body, "headers": call.headers}
+    return to_json({"flow_run_id": kept.flow_run_id, "call": wire}) + b"\n"
+
+
 def spool_line(item: Transition, epoch: int | None) -> bytes:
     # The item's JSON is put in as it is: encoding it twice would cost as much again.
     try:
@@ -137,22 +166,24 @@ def spool_line(item: Transition, epoch: int | None) -> bytes:
     return b'{"flow_run_id":%b,"epoch":%b,"item":%b}\n' % (to_json(item.flow_run_id), to_json(epoch), encoded)
 
 
-def read_spool_line(line: bytes) -> SpooledItem:
-    """Raises ValueError for a line that is damaged."""
+def read_spool_line(line: bytes) -> SpooledItem | KeptCall:
+    """Raises ValueError or KeyError for a line that is damaged."""
     entry: Mapping[str, Any] = from_json(line)
-    run = entry.get("flow_run_id")
-    return SpooledItem(None if run is None else UUID(run), to_json(entry["item"]), entry.get("epoch"))
+    run = None if entry["flow_run_id"] is None else UUID(entry["flow_run_id"])
+    if "call" in entry:
+        return KeptCall(run, Call(**entry["call"]))
+    return SpooledItem(run, to_json(entry["item"]), entry.get("epoch"))
 
 
-def encode_all(items: Iterable[Transition | SpooledItem], aliases: Mapping[UUID, UUID]) -> list[bytes]:
+def encode_all(items: Iterable[Item], aliases: Mapping[UUID, UUID]) -> list[bytes]:
     """The JSON of each item, and `null` for those that have none."""
     return [_encode(item, aliases) for item in items]
 
 
-def _encode(item: Transition | SpooledItem, aliases: Mapping[UUID, UUID]) -> bytes:
-    if isinstance(item, SpooledItem):
-        return item.item
+def _encode(item: Item, aliases: Mapping[UUID, UUID]) -> bytes:
     try:
-        return encode_transition(item, aliases)
-    except Unsendable:
+        if isinstance(item, Transition):
+            return encode_transition(item, aliases)
+        return item.item if isinstance(item, SpooledItem) else encode(item.call.body)
+    except (Unsendable, UnserializableError):
         return NOTHING

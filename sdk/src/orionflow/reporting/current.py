@@ -6,12 +6,14 @@ import atexit
 import logging
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from orionflow.client import OrionClient
+from orionflow.ephemeral import EPHEMERAL_URL
 from orionflow.errors import ApiError
-from orionflow.reporting.backlog import NOTHING, SpooledItem, read_spool_line
-from orionflow.reporting.delivery import Delivery
+from orionflow.reporting.backlog import NOTHING, Item, SpooledItem, batch_of, read_spool_line
+from orionflow.reporting.delivery import Delivery, deliver
 from orionflow.reporting.reporter import Reporter
 from orionflow.settings import current_settings
 from orionflow.spool import Leftover, leftovers, spool_folder
@@ -25,13 +27,13 @@ _reporters: dict[tuple[str, Path], Reporter] = {}
 def get_reporter(client: OrionClient | None = None) -> Reporter:
     """The reporter of this process for the API that the settings name, or that the client speaks to."""
     settings = current_settings()
-    client = client or OrionClient(settings=settings)
-    key = (client.api_url, settings.home)
+    api_url = client.api_url if client else settings.api_url or EPHEMERAL_URL
     with _lock:
-        reporter = _reporters.get(key)
+        reporter = _reporters.get((api_url, settings.home))
         if reporter is None:
-            reporter = _reporters[key] = Reporter(client, settings=settings)
-            _replay_in_background(client, settings.home)
+            reporter = Reporter(client, settings=settings)
+            _reporters[api_url, settings.home] = reporter
+            _replay_in_background(reporter.client, settings.home)
         return reporter
 
 
@@ -88,36 +90,30 @@ def replay_leftovers(client: OrionClient | None = None) -> int:
 
 def _replay(leftover: Leftover, client: OrionClient, batch_size: int) -> int:
     delivery = Delivery(client)
-    batch: list[SpooledItem] = []
+    items = _readable(leftover)
     sent = 0
-    for item in _readable(leftover):
-        batch.append(item)
-        if len(batch) == batch_size:
-            sent += _send(delivery, batch)
-    sent += _send(delivery, batch)
+    while sent < len(items):
+        batch = batch_of(items[sent : sent + batch_size])
+        _send(delivery, batch)
+        sent += len(batch)
     leftover.remove()
-    logger.info("%d transitions of an ended process were sent from %s.", sent, leftover.path)
+    logger.info("%d reports of an ended process were sent from %s.", sent, leftover.path)
     return sent
 
 
-def _readable(leftover: Leftover) -> list[SpooledItem]:
-    items = []
+def _readable(leftover: Leftover) -> list[Item]:
+    items: list[Item] = []
     for line in leftover.lines():
         try:
             items.append(read_spool_line(line))
         except (ValueError, KeyError):
             logger.warning("A damaged line of %s was left out.", leftover.path)
-    return [item for item in items if item.item != NOTHING]
+    return [item for item in items if not (isinstance(item, SpooledItem) and item.item == NOTHING)]
 
 
-def _send(delivery: Delivery, batch: list[SpooledItem]) -> int:
-    if not batch:
-        return 0
-    delivery.epochs.update({i.flow_run_id: i.epoch for i in batch if i.flow_run_id and i.epoch is not None})
-    answers = delivery.post([item.item for item in batch], suspicious=True)
-    for answer in answers:
+def _send(delivery: Delivery, batch: Sequence[Item]) -> None:
+    spooled = [item for item in batch if isinstance(item, SpooledItem)]
+    delivery.epochs.update({one.flow_run_id: one.epoch for one in spooled if one.flow_run_id and one.epoch is not None})
+    for answer in deliver(delivery, batch, {}, suspicious=True):
         if not answer.is_accepted:
-            logger.info("A transition kept while the API was away was not accepted: %s.", answer.reason)
-    count = len(batch)
-    batch.clear()
-    return count
+            logger.info("A report kept while the API was away was not accepted: %s.", answer.reason)

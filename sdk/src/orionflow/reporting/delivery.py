@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -12,8 +12,9 @@ from pydantic_core import from_json, to_json
 
 from orionflow.answers import Reply
 from orionflow.calls import Call
-from orionflow.errors import ApiError, InvalidRequest, ServerFailed
-from orionflow.reporting.items import ERROR, Answer, answer_from_wire
+from orionflow.errors import ApiError, Conflict, InvalidRequest, NotFound, ServerFailed
+from orionflow.reporting.backlog import NOTHING, Item, KeptCall, encode_all
+from orionflow.reporting.items import ACCEPT, ERROR, UNSENDABLE, Answer, answer_from_wire
 from orionflow.transport import Patience
 
 if TYPE_CHECKING:
@@ -88,6 +89,16 @@ class Delivery:
             raise error
         return [answer or _refused(error) for answer in answers]
 
+    def send(self, call: Call[Any], body: bytes) -> Answer:
+        """The answer to one kept call; one that the API does not take is refused like any transition."""
+        try:
+            reply = self._client.exchange(call, body, patience=ONCE)
+        except (InvalidRequest, NotFound, Conflict) as error:
+            return _refused(error)
+        verdict = from_json(reply.content) if reply.content else {}
+        details = verdict.get("details") or {}
+        return Answer(verdict.get("status", ACCEPT), details.get("reason"), details.get("delay_seconds"))
+
     def post_logs(self, lines: Sequence[bytes]) -> int:
         """Store lines; returns how many the API did not want."""
         try:
@@ -98,6 +109,22 @@ class Delivery:
                 return 1
             return sum(self.post_logs(half) for half in _halves(lines))
         return 0
+
+
+def deliver(
+    delivery: Delivery, items: Sequence[Item], aliases: Mapping[UUID, UUID], *, suspicious: bool
+) -> list[Answer]:
+    """The answers to items that travel together; those that are not JSON are refused here and the others go on."""
+    encoded = encode_all(items, aliases)
+    if isinstance(items[0], KeptCall):
+        return [_unsendable() if encoded[0] == NOTHING else delivery.send(items[0].call, encoded[0])]
+    sendable = [item for item in encoded if item != NOTHING]
+    answers = iter(delivery.post(sendable, suspicious=suspicious) if sendable else ())
+    return [_unsendable() if item == NOTHING else next(answers) for item in encoded]
+
+
+def _unsendable() -> Answer:
+    return Answer(ERROR, reason="the report holds a value that is not JSON", code=UNSENDABLE)
 
 
 def _halves(items: Sequence[bytes]) -> tuple[Sequence[bytes], Sequence[bytes]]:

@@ -26,7 +26,7 @@ class Transition:
         self,
         task_run_id: UUID,
         create: dict[str, Any] | None = None,
-        state: State | None = None,
+        state: State[Any] | None = None,
         force: bool = False,
         flow_run_id: UUID | None = None,
     ) -> None:
@@ -75,7 +75,7 @@ class Answer:
         status: str,
         reason: str | None = None,
         delay_seconds: float | None = None,
-        state: State | None = None,
+        state: State[Any] | None = None,
         task_run_id: UUID | None = None,
         code: str | None = None,
     ) -> None:

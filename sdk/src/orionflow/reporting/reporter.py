@@ -11,13 +11,15 @@ import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import Future
+from typing import Any
 from uuid import UUID
 
+from orionflow.calls import Call
 from orionflow.client import OrionClient
 from orionflow.errors import ApiError, ApiUnreachable, DatabaseNotReady, ServerFailed
-from orionflow.reporting.backlog import NOTHING, Backlog, Head, encode_all
-from orionflow.reporting.delivery import Delivery
-from orionflow.reporting.items import ERROR, UNSENDABLE, Answer, LogLine, Transition, encode_log_line
+from orionflow.reporting.backlog import Backlog, Head, KeptCall
+from orionflow.reporting.delivery import Delivery, deliver
+from orionflow.reporting.items import Answer, LogLine, Transition, encode_log_line
 from orionflow.reporting.ledger import Ledger
 from orionflow.reporting.log_buffer import LogBuffer
 from orionflow.reporting.outage import Outage
@@ -38,7 +40,8 @@ class Reporter:
     def __init__(self, client: OrionClient | None = None, *, settings: Settings | None = None) -> None:
         self.settings = settings or current_settings()
         self.client = client or OrionClient(settings=self.settings)
-        self._lock = threading.Lock()
+        # Reentrant: a signal's handler, or one of logging, may report in the middle of reporting.
+        self._lock = threading.RLock()
         self._wake = threading.Condition(self._lock)
         self._progress = threading.Condition(self._lock)
         self._sending = threading.Lock()
@@ -71,6 +74,14 @@ class Reporter:
             self._flush_to = self._add(item)
             self._wake.notify()
             return self._ledger.expect(self._flush_to)
+
+    def keep(self, call: Call[Any], flow_run_id: UUID | None = None) -> None:
+        """Have a call sent once everything reported before it is: the final state of a run whose API is away.
+
+        Like transitions it outlives this process in the spool; nobody hears the answer.
+        """
+        with self._lock:
+            self._add(KeptCall(flow_run_id, call))
 
     def log(self, line: LogLine) -> None:
         """Report a log line. It never waits: when lines come too fast they are dropped, counted and told as a gap."""
@@ -142,7 +153,7 @@ class Reporter:
 
     # The queue
 
-    def _add(self, item: Transition) -> int:
+    def _add(self, item: Transition | KeptCall) -> int:
         number = self._backlog.append(item)
         self._ledger.last[item.flow_run_id] = number
         waiting = number - self._backlog.settled
@@ -238,7 +249,7 @@ class Reporter:
             self._oldest_at = time.monotonic()
         try:
             if head.items:
-                self._settle(head, self._deliver(head, suspicious))
+                self._settle(head, deliver(self._delivery, head.items, self._ledger.aliases, suspicious=suspicious))
             if lines:
                 self._settle_logs(lines, self._delivery.post_logs(self._encoded(lines)))
         except ApiError as error:
@@ -250,12 +261,6 @@ class Reporter:
     def _encoded(self, lines: Iterable[LogLine]) -> list[bytes]:
         longest = self.settings.logging_line_bytes
         return [encode_log_line(line, longest) for line in lines]
-
-    def _deliver(self, head: Head, suspicious: bool) -> list[Answer]:
-        encoded = encode_all(head.items, self._ledger.aliases)
-        sendable = [item for item in encoded if item is not NOTHING and item != NOTHING]
-        answers = iter(self._delivery.post(sendable, suspicious=suspicious) if sendable else ())
-        return [_unsendable() if item == NOTHING else next(answers) for item in encoded]
 
     def _settle(self, head: Head, answers: list[Answer]) -> None:
         with self._lock:
@@ -332,7 +337,3 @@ class Reporter:
             told = self._undelivered(self._outage.error or error) if self._backlog.waiting else error
             lost = len(self._logs)
         logger.error("%s%s", told, f" {lost} log lines were lost." if lost else "")
-
-
-def _unsendable() -> Answer:
-    return Answer(ERROR, reason="the transition holds a value that is not JSON", code=UNSENDABLE)
