@@ -1,0 +1,65 @@
+"""Run the benchmarks, each in a process of its own, and print what they measured as a table.
+
+python -m benchmarks                      all of them
+python -m benchmarks tasks http_load      some of them
+python -m benchmarks --peer               the peers beside us (installs them under .cache/peers)
+python -m benchmarks --quick              smaller sizes, for a look
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from benchmarks.measuring import ROOT
+
+BENCHMARKS = ("start", "tasks", "http_load", "batch", "footprint")
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__.split("\n")[0])
+    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help=f"which: {', '.join(BENCHMARKS)}")
+    parser.add_argument("--peer", action="store_true", help="measure the peers in the same run")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes")
+    asked = parser.parse_args()
+    if asked.quick:
+        os.environ["ORION_BENCH_QUICK"] = "1"
+    rows = [row for name in asked.names or BENCHMARKS for row in run(name, ["--peer"] if asked.peer else [])]
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
+    path.write_text(json.dumps(rows, indent=1))
+    print_table(rows)
+    print(f"\nkept in {path.relative_to(ROOT)}")
+    return 0
+
+
+def run(name: str, options: list[str]) -> list[dict[str, Any]]:
+    """The rows of one benchmark, shown as they come."""
+    print(f"==> {name}", flush=True)
+    command = [sys.executable, "-m", f"benchmarks.{name}", *options]
+    rows = []
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            rows.append(json.loads(line))
+            print("    " + ", ".join(f"{key}={value}" for key, value in rows[-1].items()), flush=True)
+    if process.returncode:
+        raise SystemExit(f"benchmark {name} failed with exit code {process.returncode}")
+    return rows
+
+
+def print_table(rows: list[dict[str, Any]]) -> None:
+    print("\n| benchmark | who | figures |\n|---|---|---|")
+    for row in rows:
+        figures = ", ".join(f"{key} {value}" for key, value in row.items() if key not in {"bench", "who"})
+        print(f"| {row['bench']} | {row.get('who', 'orion')} | {figures} |")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,70 @@
+"""How much room Orion takes: the database per run, the installation, the server's memory, the first page."""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from pathlib import Path
+from urllib.parse import urljoin
+
+from benchmarks.measuring import QUICK, ROOT, empty_home, environment, report, running_server
+
+
+def database(tasks: int) -> None:
+    with empty_home() as home:
+        command = [sys.executable, str(ROOT / "benchmarks" / "noop_tasks.py"), "seq", str(tasks)]
+        subprocess.run(command, env=environment(home), check=True, stdout=subprocess.DEVNULL)
+        size = sum(path.stat().st_size for path in home.glob("orion.db*"))
+    report("database_size", task_runs=tasks, megabytes=round(size / 1e6, 2), bytes_per_task_run=round(size / tasks))
+
+
+def installation() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for name, what in (("sdk", ["./sdk"]), ("whole", ["./sdk", "."])):
+            home = Path(folder) / name
+            subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
+            pip = [str(home / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check"]
+            subprocess.run([*pip, "install", *what], cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
+            frozen = subprocess.run([*pip, "list", "--format=freeze"], capture_output=True, text=True, check=True)
+            packages = [line for line in frozen.stdout.splitlines() if not re.match(r"(pip|setuptools)==", line)]
+            megabytes = sum(f.stat().st_size for f in (home / "lib").rglob("*") if f.is_file() and not f.is_symlink())
+            pips = sum(
+                f.stat().st_size for f in (home / "lib").glob("*/site-packages/[ps][ie][pt]*/**/*") if f.is_file()
+            )
+            report("installation", what=name, packages=len(packages), megabytes=round((megabytes - pips) / 1e6, 1))
+
+
+def server() -> None:
+    with empty_home() as home, running_server(home) as (url, _):
+        page = urljoin(url, "/runs")
+        sizes = {page: transferred(page)}
+        html = urllib.request.urlopen(page).read().decode()
+        for link in re.findall(r'(?:href|src)="([^"]+\.(?:css|js|svg|png|ico)[^"]*)"', html):
+            sizes[urljoin(page, link)] = transferred(urljoin(page, link))
+        report("first_load", page="/runs", kilobytes_gz=round(sum(sizes.values()) / 1000, 1), requests=len(sizes))
+        report("server_memory", idle_mb=memory_of_children())
+
+
+def transferred(url: str) -> int:
+    with urllib.request.urlopen(url) as answer:
+        return len(gzip.compress(answer.read()))
+
+
+def memory_of_children() -> int:
+    """Resident megabytes of the server started by this process."""
+    listed = subprocess.run(["ps", "-eo", "ppid,rss,args"], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(None, 2) for line in listed.splitlines()[1:]]
+    return sum(int(rss) for ppid, rss, args in rows if int(ppid) == os.getpid() and "server start" in args) // 1024
+
+
+if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_known_args()
+    database(2000 if QUICK else 20000)
+    server()
+    installation()

@@ -1,0 +1,116 @@
+"""Transitions per second over HTTP: create a task run, RUNNING, COMPLETED, at 1, 8 and 32 clients, on both databases.
+
+The client is a small one of its own, on one event loop and one connection each: what it takes is time the server on the
+same machine does not get.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import time
+import uuid
+from collections import Counter
+from typing import Any
+from urllib.parse import urlsplit
+
+from benchmarks.measuring import QUICK, empty_home, percentile, postgresql, report, running_server
+
+SECONDS = 3.0 if QUICK else 8.0
+
+
+class Connection:
+    """One kept-alive connection that posts JSON."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self.host, self.port, self.base = parts.hostname, parts.port, parts.path
+
+    async def open(self) -> None:
+        self.reader, self.writer = await asyncio.open_connection(self.host, self.port)
+
+    async def post(self, path: str, body: Any) -> tuple[int, Any]:
+        content = json.dumps(body).encode()
+        head = f"POST {self.base}{path} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\n"
+        head += f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+        self.writer.write(head.encode() + content)
+        answer = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+        length = int(answer.split("content-length:")[1].split("\r\n")[0])
+        return int(answer.split()[1]), json.loads(await self.reader.readexactly(length))
+
+
+class Load:
+    """What the clients did and how long each request took."""
+
+    def __init__(self) -> None:
+        self.create: list[float] = []
+        self.set_state: list[float] = []
+        self.errors: Counter[str] = Counter()
+
+    async def timed(self, connection: Connection, times: list[float], path: str, body: Any) -> Any:
+        started = time.perf_counter()
+        status, answer = await connection.post(path, body)
+        times.append(time.perf_counter() - started)
+        if status >= 300 or answer.get("status", "ACCEPT") != "ACCEPT":
+            self.errors[f"{status} {answer.get('status', '')}".strip()] += 1
+        return answer
+
+    async def one_run(self, connection: Connection, flow_run_id: str) -> None:
+        new = {
+            "flow_run_id": flow_run_id,
+            "task_key": "t",
+            "dynamic_key": uuid.uuid4().hex,
+            "state": {"type": "PENDING"},
+        }
+        run = await self.timed(connection, self.create, "/task_runs/", new)
+        for state in ("RUNNING", "COMPLETED"):
+            path = f"/task_runs/{run['id']}/set_state"
+            await self.timed(connection, self.set_state, path, {"state": {"type": state}})
+
+
+async def load(url: str, clients: int) -> tuple[Load, float]:
+    connections = [Connection(url) for _ in range(clients)]
+    for connection in connections:
+        await connection.open()
+    _, flow = await connections[0].post("/flows/", {"name": "load"})
+    _, run = await connections[0].post("/flow_runs/", {"flow_id": flow["id"], "state": {"type": "PENDING"}})
+    await connections[0].post(f"/flow_runs/{run['id']}/set_state", {"state": {"type": "RUNNING"}})
+    for _ in range(30):
+        await Load().one_run(connections[0], run["id"])
+    done, started = Load(), time.perf_counter()
+
+    async def client(connection: Connection) -> None:
+        while time.perf_counter() - started < SECONDS:
+            await done.one_run(connection, run["id"])
+
+    await asyncio.gather(*map(client, connections))
+    return done, time.perf_counter() - started
+
+
+def measure(url: str, database: str, clients: int) -> None:
+    done, seconds = asyncio.run(load(url, clients))
+    report(
+        "http_transitions",
+        who="orion",
+        database=database,
+        clients=clients,
+        transitions_per_second=round((len(done.create) + len(done.set_state)) / seconds, 1),
+        set_state_p50_ms=round(percentile(done.set_state, 0.5) * 1000, 2),
+        set_state_p95_ms=round(percentile(done.set_state, 0.95) * 1000, 2),
+        set_state_p99_ms=round(percentile(done.set_state, 0.99) * 1000, 2),
+        errors=sum(done.errors.values()),
+    )
+
+
+def on(database: str, **more: str) -> None:
+    with empty_home() as home, running_server(home, **more) as (url, _):
+        for clients in (1, 8, 32):
+            measure(url, database, clients)
+
+
+if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_known_args()
+    on("sqlite")
+    with postgresql() as database_url:
+        on("postgresql", ORION_DATABASE_URL=database_url)

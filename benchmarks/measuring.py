@@ -1,0 +1,94 @@
+"""What every benchmark needs: an empty home, a running server, rows of results, percentiles."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+QUICK = bool(os.environ.get("ORION_BENCH_QUICK"))
+
+
+def report(bench: str, **figures: Any) -> None:
+    """One result, as a line of JSON on stdout."""
+    print(json.dumps({"bench": bench, **figures}), flush=True)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+@contextlib.contextmanager
+def empty_home() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="orion-bench-") as home:
+        yield Path(home)
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """The environment of a child process that sees nothing of the caller's Orion."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ORION_", "PREFECT_"))}
+    return {**kept, "ORION_HOME": str(home), "ORION_LOGGING_LEVEL": "ERROR", **more}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def running_server(home: Path, **more: str) -> Iterator[tuple[str, float]]:
+    """The URL of a server's API, and the seconds from its start until it was healthy."""
+    port = free_port()
+    command = [str(Path(sys.executable).parent / "orion"), "server", "start", "--port", str(port)]
+    started = time.perf_counter()
+    with subprocess.Popen(
+        command, env=environment(home, **more), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as server:
+        try:
+            url = f"http://127.0.0.1:{port}/api"
+            wait_until_healthy(url, server)
+            yield url, time.perf_counter() - started
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.wait(20)
+
+
+def wait_until_healthy(url: str, server: subprocess.Popen[bytes], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            raise RuntimeError(f"the server ended with exit code {server.returncode} before it was healthy")
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/health", timeout=2):
+            return
+        time.sleep(0.02)
+    raise TimeoutError(f"{url} was not healthy within {seconds} s")
+
+
+@contextlib.contextmanager
+def postgresql() -> Iterator[str]:
+    """The URL of a PostgreSQL of this benchmark alone."""
+    sys.path.insert(0, str(ROOT))
+    from tests.postgresql import running_postgresql
+
+    with running_postgresql() as url:
+        yield url
+
+
+def timed(command: Sequence[str], env: dict[str, str], cwd: Path = ROOT) -> float:
+    """The seconds that a whole process takes. Raises if it fails."""
+    started = time.perf_counter()
+    subprocess.run(command, env=env, cwd=cwd, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.perf_counter() - started

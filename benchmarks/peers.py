@@ -1,0 +1,70 @@
+"""The peers, from the package index, each in an environment of its own under `.cache/peers`, doing the same work."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measuring import ROOT, timed
+
+PREFECT, DBOS = "prefect==3.8.8", "dbos==3.4.0"
+SCRIPTS = ROOT / "benchmarks" / "peer_scripts"
+
+
+def python_of(requirement: str) -> Path:
+    """The interpreter of the peer's environment, which is built when it is asked for first."""
+    home = ROOT / ".cache" / "peers" / requirement.split("==")[0]
+    python = home / "bin" / "python"
+    if not (home / "complete").exists():
+        print(f"building an environment for {requirement}, once", file=sys.stderr, flush=True)
+        venv.create(home, with_pip=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", requirement], check=True)
+        (home / "complete").touch()
+    return python
+
+
+def bare_environment(home: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ORION_", "PREFECT_", "DBOS_"))}
+    quiet = {"PREFECT_LOGGING_LEVEL": "ERROR", "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    return {**kept, **quiet, "PREFECT_HOME": home, "HOME": home}
+
+
+def run_script(requirement: str, script: str, *arguments: str) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="peer-") as home:
+        command = [str(python_of(requirement)), str(SCRIPTS / script), *arguments]
+        done = subprocess.run(
+            command, env=bare_environment(home), cwd=home, capture_output=True, text=True, check=False, timeout=300
+        )
+        lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+        if not lines:
+            raise RuntimeError(f"{requirement} {script} gave no result: {done.stderr[-500:]}")
+        return dict(json.loads(lines[-1]))
+
+
+def prefect_tasks(number: int) -> dict[str, Any]:
+    return run_script(PREFECT, "prefect_tasks.py", str(number))
+
+
+def dbos_tasks(number: int) -> dict[str, Any]:
+    return run_script(DBOS, "dbos_tasks.py", str(number))
+
+
+def hello(requirement: str, script: str) -> tuple[float, float]:
+    """Seconds of a whole process that runs one small flow: the very first time, and once more in the same home."""
+    with tempfile.TemporaryDirectory(prefix="peer-") as home:
+        command = [str(python_of(requirement)), str(SCRIPTS / script)]
+        first = timed(command, bare_environment(home), Path(home))
+        return first, timed(command, bare_environment(home), Path(home))
+
+
+def import_seconds(requirement: str, module: str) -> float:
+    with tempfile.TemporaryDirectory(prefix="peer-") as home:
+        command = [str(python_of(requirement)), "-c", f"import {module}"]
+        timed(command, bare_environment(home))
+        return timed(command, bare_environment(home))

@@ -1,0 +1,55 @@
+"""No-op tasks per second, in-process and against a server, and beside the peers in the same run with `--peer`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks import peers
+from benchmarks.measuring import QUICK, ROOT, empty_home, environment, report, running_server
+
+SIZES = [200, 2000] if QUICK else [200, 2000, 20000]
+ROUNDS = 1 if QUICK else 3
+
+
+def ours(home: Path, mode: str, number: int, **more: str) -> dict[str, object]:
+    command = [sys.executable, str(ROOT / "benchmarks" / "noop_tasks.py"), mode, str(number)]
+    done = subprocess.run(command, env=environment(home, **more), capture_output=True, text=True, check=True)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def in_process() -> None:
+    for number in SIZES:
+        for mode in ("seq", "submit", "map"):
+            with empty_home() as home:
+                report("tasks_in_process", who="orion", database="sqlite", **ours(home, mode, number))
+
+
+def against_server() -> None:
+    with empty_home() as server_home, running_server(server_home) as (url, _), empty_home() as home:
+        for number in SIZES[:2]:
+            for mode in ("seq", "submit"):
+                figures = ours(home, mode, number, ORION_API_URL=url)
+                report("tasks_against_server", who="orion", database="sqlite", **figures)
+
+
+def beside_peers() -> None:
+    """Interleaved, so that a slow minute of the machine hits everybody alike."""
+    for _ in range(ROUNDS):
+        with empty_home() as home:
+            report("tasks_beside_peers", who="orion", **ours(home, "seq", 2000))
+        report("tasks_beside_peers", who=peers.DBOS, **peers.dbos_tasks(2000))
+        report("tasks_beside_peers", who=peers.PREFECT, **peers.prefect_tasks(200))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--peer", action="store_true")
+    asked = parser.parse_args()
+    in_process()
+    against_server()
+    if asked.peer:
+        beside_peers()
