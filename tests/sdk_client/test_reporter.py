@@ -240,3 +240,28 @@ def test_a_state_without_details_travels_light(server: ScriptedServer, reporter:
     reporter.drain()
 
     assert set(server.states[ids_of([item])[0]]["state"]) == {"type", "name", "timestamp", "id"}
+
+
+def test_large_items_travel_in_several_requests(server: ScriptedServer, reporter: Reporter):
+    items = [step(data={"type": "literal", "value": "x" * 100_000}) for _ in range(100)]
+
+    for item in items:
+        reporter.stream(item)
+    for _ in range(120):
+        reporter.log(line("y" * 60_000))
+    reporter.drain()
+
+    assert server.order == ids_of(items)
+    assert len(server.logs) == 120
+    assert max(int(seen.headers["content-length"]) for seen in server.requests) < 5_000_000
+
+
+def test_a_log_line_that_is_no_line_is_left_out(server: ScriptedServer, reporter: Reporter):
+    odd = line("odd")
+    odd.level = object()  # type: ignore[assignment]
+
+    reporter.log(odd)
+    reporter.log(line("even"))
+    reporter.drain()
+
+    assert [one["message"] for one in server.logs] == ["even"]

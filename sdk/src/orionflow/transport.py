@@ -208,7 +208,7 @@ def send_patiently(
             if not may_pass(trouble, idempotent) or time.monotonic() - started + delay > patience.budget_seconds:
                 raise
             if attempt == 0:
-                logger.info("%s Trying again for up to %g s.", trouble, patience.budget_seconds)
+                logger.warning("%s Trying again for up to %g s.", trouble, patience.budget_seconds)
         time.sleep(delay)
         attempt += 1
 

@@ -24,6 +24,8 @@ logger = logging.getLogger("orionflow.reporting")
 
 TRANSITIONS: Call[Any] = Call("POST", "/task_runs/transitions")
 LOGS: Call[None] = Call("POST", "/logs/")
+# The API takes 10 MB in one request.
+LARGEST_BODY = 4 * 1024 * 1024
 # The caller knows best when to try again: it may be asked to stop, or to spool, in between.
 ONCE = Patience(budget_seconds=0.0)
 
@@ -46,6 +48,8 @@ class Delivery:
         A batch that the API does not understand is halved until the item that spoils it stands alone. `suspicious` says
         that the server broke over this batch before: then it is halved for that as well.
         """
+        if is_too_large(items):
+            return [answer for half in _halves(items) for answer in self.post(half, suspicious=suspicious)]
         try:
             return self._post(items)
         except InvalidRequest as error:
@@ -101,6 +105,8 @@ class Delivery:
 
     def post_logs(self, lines: Sequence[bytes]) -> int:
         """Store lines; returns how many the API did not want."""
+        if is_too_large(lines):
+            return sum(self.post_logs(half) for half in _halves(lines))
         try:
             self._client.exchange(LOGS, b"[" + b",".join(lines) + b"]", patience=ONCE)
         except InvalidRequest as error:
@@ -125,6 +131,10 @@ def deliver(
 
 def _unsendable() -> Answer:
     return Answer(ERROR, reason="the report holds a value that is not JSON", code=UNSENDABLE)
+
+
+def is_too_large(items: Sequence[bytes]) -> bool:
+    return len(items) > 1 and sum(map(len, items)) > LARGEST_BODY
 
 
 def _halves(items: Sequence[bytes]) -> tuple[Sequence[bytes], Sequence[bytes]]:

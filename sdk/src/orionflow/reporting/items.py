@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -15,6 +16,7 @@ from orionflow.wire import state_from_wire, state_to_wire
 
 ACCEPT, REJECT, WAIT, ABORT, ERROR = "ACCEPT", "REJECT", "WAIT", "ABORT", "ERROR"
 UNSENDABLE = "unsendable"
+LONGEST_NAME = 255
 
 
 class Transition:
@@ -132,10 +134,19 @@ def encode_transition(item: Transition, aliases: Mapping[UUID, UUID]) -> bytes:
         raise Unsendable(str(error)) from error
 
 
-def encode_log_line(line: LogLine, longest: int) -> bytes:
+def encode_log_lines(lines: Iterable[LogLine], longest: int) -> list[bytes]:
+    """The JSON of each line that has one: a line that is odd in some other way than its text is left out."""
+    encoded = []
+    for line in lines:
+        with suppress(PydanticSerializationError, ValueError):
+            encoded.append(_encode_log_line(line, longest))
+    return encoded
+
+
+def _encode_log_line(line: LogLine, longest: int) -> bytes:
     wire: dict[str, Any] = {
         "id": line.id,
-        "name": line.name,
+        "name": _clean(line.name, LONGEST_NAME),
         "level": line.level,
         "message": _clean(line.message, longest),
         "timestamp": line.timestamp,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import Any
 from uuid import UUID
@@ -19,7 +18,7 @@ from orionflow.client import OrionClient
 from orionflow.errors import ApiError, ApiUnreachable, DatabaseNotReady, ServerFailed
 from orionflow.reporting.backlog import Backlog, Head, KeptCall
 from orionflow.reporting.delivery import Delivery, deliver
-from orionflow.reporting.items import Answer, LogLine, Transition, encode_log_line
+from orionflow.reporting.items import Answer, LogLine, Transition, encode_log_lines
 from orionflow.reporting.ledger import Ledger
 from orionflow.reporting.log_buffer import LogBuffer
 from orionflow.reporting.outage import Outage
@@ -113,6 +112,12 @@ class Reporter:
     def refused(self, flow_run_id: UUID | None) -> list[Answer]:
         """The answers to streamed steps of a flow run that the rules did not accept."""
         return self._ledger.refused(flow_run_id)
+
+    def obeyed(self, flow_run_id: UUID) -> None:
+        """What the API wanted was done: let go of the order, and of the steps refused because of it."""
+        with self._lock:
+            self._delivery.orders.pop(flow_run_id, None)
+            self._refused.pop(flow_run_id, None)
 
     def set_epoch(self, flow_run_id: UUID, epoch: int) -> None:
         """Name the attempt that reports; reports of an older one are answered with the order "lost"."""
@@ -251,16 +256,13 @@ class Reporter:
             if head.items:
                 self._settle(head, deliver(self._delivery, head.items, self._ledger.aliases, suspicious=suspicious))
             if lines:
-                self._settle_logs(lines, self._delivery.post_logs(self._encoded(lines)))
+                encoded = encode_log_lines(lines, self.settings.logging_line_bytes)
+                self._settle_logs(lines, self._delivery.post_logs(encoded) + len(lines) - len(encoded))
         except ApiError as error:
             self._note_failure(error)
         except Exception as error:
             logger.exception("Reporting broke")
             self._note_failure(ServerFailed(f"Reporting broke: {type(error).__name__}: {error}"))
-
-    def _encoded(self, lines: Iterable[LogLine]) -> list[bytes]:
-        longest = self.settings.logging_line_bytes
-        return [encode_log_line(line, longest) for line in lines]
 
     def _settle(self, head: Head, answers: list[Answer]) -> None:
         with self._lock:
@@ -284,14 +286,14 @@ class Reporter:
 
     def _note_success(self) -> None:
         if self._outage.is_on:
-            logger.info("The API answers again; %d transitions wait.", self._backlog.waiting)
+            logger.warning("The API answers again; %d transitions wait.", self._backlog.waiting)
         self._outage.note_success()
         self._gave_up = False
 
     def _note_failure(self, error: ApiError) -> None:
         with self._lock:
             if not self._outage.is_on:
-                logger.info("%s Transitions are kept and sent later.", error)
+                logger.warning("%s What runs report is kept and sent later.", error)
             self._outage.note_failure(error, time.monotonic())
             if self._outage.is_over_budget(time.monotonic()):
                 self._give_up(error)
