@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-from pathlib import Path
 
 from benchmarks import peers
-from benchmarks.measuring import QUICK, ROOT, empty_home, environment, report, running_server, timed
+from benchmarks.measuring import ORION, QUICK, ROOT, empty_home, environment, report, running_server, timed
 
 TIMES = 3 if QUICK else 7
-ORION = str(Path(sys.executable).parent / "orion")
 
 
 def ours() -> None:
