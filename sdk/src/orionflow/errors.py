@@ -9,9 +9,11 @@ OrionError
 ├── RunEnded                   a run ended in a state that has no value
 │   ├── FailedRun, CrashedRun, CancelledRun, PausedRun
 │   └── UpstreamFailed         an input of a task did not complete
+├── UnfinishedRun              a run has not ended, so it has no value yet
 ├── MissingResult              a run finished, but its value was not kept
 ├── OrchestrationRefused       the rules refused a transition (ABORT, or a lost run)
 ├── TaskTimedOut, FlowTimedOut
+├── WorkerCrashed              the process that ran a task's function died
 └── ApiError                   the API said no, or said nothing
     ├── ApiUnreachable         no answer (after retries)
     ├── NotFound (404), Conflict (409), InvalidRequest (422), Overloaded (429, 503)
@@ -71,6 +73,10 @@ class UpstreamFailed(RunEnded):
     """An input of a task did not complete, so the task did not start."""
 
 
+class UnfinishedRun(OrionError):
+    """A run has not ended, so it has no value yet."""
+
+
 class MissingResult(OrionError):
     """A run finished, but its value was not kept; persist results to read it from another process."""
 
@@ -85,6 +91,10 @@ class TaskTimedOut(OrionError, TimeoutError):
 
 class FlowTimedOut(OrionError, TimeoutError):
     """A flow ran longer than its `timeout_seconds`."""
+
+
+class WorkerCrashed(OrionError):
+    """The process that ran a task's function died under it."""
 
 
 class ApiError(OrionError):

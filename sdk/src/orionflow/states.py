@@ -1,12 +1,16 @@
-"""The states of runs as the SDK sees them."""
+"""The states of runs as the SDK sees them, one constructor for each that programs make, and how to ask for the value."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Generic, TypeVar
 from uuid import UUID
+
+from orionflow.errors import CancelledRun, CrashedRun, FailedRun, MissingResult, PausedRun, RunEnded, UnfinishedRun
+
+R = TypeVar("R")
 
 
 class StateType(StrEnum):
@@ -21,6 +25,20 @@ class StateType(StrEnum):
     FAILED = "FAILED"
     CRASHED = "CRASHED"
     CANCELLED = "CANCELLED"
+
+
+TERMINAL = frozenset({StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED})
+NAMES = {type: type.value.title() for type in StateType}
+
+
+class Unset:
+    """A value that nobody gave; None would be one."""
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+UNSET = Unset()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,9 +62,13 @@ class StateDetails:
     task_parameters_id: UUID | None = None
 
 
-@dataclass(slots=True, kw_only=True)
-class State:
-    """One state of one run."""
+@dataclass(slots=True, kw_only=True, repr=False)
+class State(Generic[R]):
+    """One state of one run.
+
+    `data` is what the API knows of the value: nothing, or a reference to where it is stored. `value` is the value itself,
+    or the exception, in the process that made it.
+    """
 
     type: StateType
     name: str = ""
@@ -55,3 +77,198 @@ class State:
     state_details: StateDetails = field(default_factory=StateDetails)
     timestamp: datetime | None = None
     id: UUID | None = None
+    value: Any = field(default=UNSET, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            self.name = NAMES[self.type]
+
+    def is_scheduled(self) -> bool:
+        return self.type is StateType.SCHEDULED
+
+    def is_pending(self) -> bool:
+        return self.type is StateType.PENDING
+
+    def is_running(self) -> bool:
+        return self.type is StateType.RUNNING
+
+    def is_paused(self) -> bool:
+        return self.type is StateType.PAUSED
+
+    def is_cancelling(self) -> bool:
+        return self.type is StateType.CANCELLING
+
+    def is_completed(self) -> bool:
+        return self.type is StateType.COMPLETED
+
+    def is_failed(self) -> bool:
+        return self.type is StateType.FAILED
+
+    def is_crashed(self) -> bool:
+        return self.type is StateType.CRASHED
+
+    def is_cancelled(self) -> bool:
+        return self.type is StateType.CANCELLED
+
+    def is_final(self) -> bool:
+        return self.type in TERMINAL
+
+    def result(self, raise_on_failure: bool = True) -> R:
+        """The value of the run, from memory or from where it is stored.
+
+        A run that failed raises its exception, or gives it back with `raise_on_failure=False`. A run that has not
+        finished raises UnfinishedRun; one whose value was not kept raises MissingResult.
+        """
+        if not self.is_final():
+            raise self._why_unfinished()
+        if self.type is StateType.COMPLETED:
+            value: R = self._stored_value()
+            return value
+        if raise_on_failure:
+            raise exception_of(self)
+        outcome: R = self._outcome() if self.value is not UNSET or self.data is not None else exception_of(self)
+        return outcome
+
+    def copy(self, **changes: Any) -> State[R]:
+        """The same state with some fields changed."""
+        return replace(self, **changes)
+
+    def _stored_value(self) -> Any:
+        if self.value is not UNSET:
+            return self.value
+        if self.data is None:
+            # Skipped runs and those that somebody set to COMPLETED by hand never had a value.
+            return None
+        return self._outcome()
+
+    def _outcome(self) -> Any:
+        if self.value is not UNSET:
+            return self.value
+        if not is_record(self.data):
+            return self.data
+        # Where values are stored is the business of a module above this one.
+        from orionflow.results import read_record
+
+        try:
+            return read_record(self.data)
+        except MissingResult:
+            if self.type is StateType.COMPLETED:
+                raise
+            return None
+
+    def _why_unfinished(self) -> BaseException:
+        if isinstance(self.value, BaseException):
+            return self.value
+        if self.is_paused():
+            return PausedRun(f"The run is {self.name}; its value comes after it is resumed.")
+        return UnfinishedRun(f"The run is {self.name}, so it has no value yet; wait for it to finish.")
+
+    def __repr__(self) -> str:
+        told = f"message={self.message!r}, " if self.message else ""
+        return f"{self.name}({told}type={self.type.value})"
+
+    def __str__(self) -> str:
+        return f"{self.name}({self.message!r})" if self.message else f"{self.name}()"
+
+
+def is_record(data: Any) -> bool:
+    """Whether `data` tells about a value instead of being one."""
+    return isinstance(data, dict) and data.get("type") in {"unpersisted", "reference", "literal"}
+
+
+def exception_of(state: State[Any]) -> BaseException:
+    """What a run without a value raises: its own exception where that is at hand, else one that says how it ended."""
+    outcome = state._outcome()
+    match outcome:
+        case BaseException():
+            return outcome
+        case State():
+            return exception_of(outcome)
+        case list() | tuple() | set() | frozenset():
+            return _first_exception(outcome, state)
+        case str():
+            return _ended(state)(outcome)
+    return _ended(state)(state.message or f"The run is {state.name}.")
+
+
+def _first_exception(outcome: Any, state: State[Any]) -> BaseException:
+    for inner in outcome:
+        if isinstance(inner, State) and inner.type in TERMINAL and not inner.is_completed():
+            return exception_of(inner)
+    return _ended(state)(state.message or f"The run is {state.name}.")
+
+
+def _ended(state: State[Any]) -> type[RunEnded]:
+    match state.type:
+        case StateType.CRASHED:
+            return CrashedRun
+        case StateType.CANCELLED | StateType.CANCELLING:
+            return CancelledRun
+    return FailedRun
+
+
+def Scheduled(scheduled_time: datetime | None = None, *, name: str = "Scheduled", **fields: Any) -> State[Any]:
+    """The run begins at a moment; without one, now."""
+    details = StateDetails(scheduled_time=scheduled_time or datetime.now(UTC))
+    return State(type=StateType.SCHEDULED, name=name, state_details=details, **fields)
+
+
+def Late(scheduled_time: datetime | None = None, **fields: Any) -> State[Any]:
+    """The moment passed and nobody has begun."""
+    return Scheduled(scheduled_time, name="Late", **fields)
+
+
+def AwaitingRetry(scheduled_time: datetime | None = None, **fields: Any) -> State[Any]:
+    """Failed, and to be tried again."""
+    return Scheduled(scheduled_time, name="AwaitingRetry", **fields)
+
+
+def Pending(**fields: Any) -> State[Any]:
+    return State(type=StateType.PENDING, **fields)
+
+
+def NotReady(**fields: Any) -> State[Any]:
+    """An input did not complete, so the run cannot begin."""
+    return State(type=StateType.PENDING, name="NotReady", **fields)
+
+
+def Running(**fields: Any) -> State[Any]:
+    return State(type=StateType.RUNNING, **fields)
+
+
+def Retrying(**fields: Any) -> State[Any]:
+    return State(type=StateType.RUNNING, name="Retrying", **fields)
+
+
+def Paused(
+    *, timeout_seconds: float | None = None, reschedule: bool = False, pause_key: str | None = None, **fields: Any
+) -> State[Any]:
+    """Waits for somebody to resume it, until the timeout."""
+    until = None if timeout_seconds is None else datetime.now(UTC) + timedelta(seconds=timeout_seconds)
+    details = StateDetails(pause_timeout=until, pause_reschedule=reschedule, pause_key=pause_key)
+    return State(type=StateType.PAUSED, state_details=details, **fields)
+
+
+def Suspended(**fields: Any) -> State[Any]:
+    """Paused, and its process has ended; resuming schedules it anew."""
+    return Paused(**{"name": "Suspended", "reschedule": True, **fields})
+
+
+def Cancelling(**fields: Any) -> State[Any]:
+    return State(type=StateType.CANCELLING, **fields)
+
+
+def Completed(**fields: Any) -> State[Any]:
+    return State(type=StateType.COMPLETED, **fields)
+
+
+def Failed(**fields: Any) -> State[Any]:
+    return State(type=StateType.FAILED, **fields)
+
+
+def Crashed(**fields: Any) -> State[Any]:
+    return State(type=StateType.CRASHED, **fields)
+
+
+def Cancelled(**fields: Any) -> State[Any]:
+    return State(type=StateType.CANCELLED, **fields)

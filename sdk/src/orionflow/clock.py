@@ -1,0 +1,50 @@
+"""The clock that runs wait by: the system's, unless a test puts a virtual one in its place."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """How long is it, and let me sleep; for threads and for coroutines."""
+
+    def monotonic(self) -> float: ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+    async def sleep_async(self, seconds: float) -> None: ...
+
+
+class SystemClock:
+    """Real time."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    async def sleep_async(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+_clock: Clock = SystemClock()
+
+
+def current_clock() -> Clock:
+    return _clock
+
+
+@contextmanager
+def use_clock(clock: Clock) -> Iterator[None]:
+    """Let all runs of this process wait by another clock until the block ends."""
+    global _clock
+    before, _clock = _clock, clock
+    try:
+        yield
+    finally:
+        _clock = before

@@ -1,0 +1,216 @@
+"""Where the program is: the flow run and the task run that this code belongs to, and the tags in force.
+
+Each is a context variable, so threads started by a runner and coroutines see their own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from orionflow.errors import MissingContext
+from orionflow.links import LinkTable
+from orionflow.settings import current_settings
+from orionflow.tally import Tally
+
+if TYPE_CHECKING:
+    from orionflow.client import OrionClient
+    from orionflow.engine.api import Api
+    from orionflow.engine.calls import TaskCall
+    from orionflow.flows import Flow
+    from orionflow.futures import Future
+    from orionflow.reporting import Reporter
+    from orionflow.results import ResultStore
+    from orionflow.task_runners import TaskRunner
+    from orionflow.task_runners.child import RunOfChild
+    from orionflow.tasks import Task
+    from orionflow.wire import FlowRun, TaskRun
+
+_flow_run: ContextVar[FlowRunContext | None] = ContextVar("orion_flow_run", default=None)
+_task_run: ContextVar[TaskRunContext | None] = ContextVar("orion_task_run", default=None)
+_child_run: ContextVar[RunOfChild | None] = ContextVar("orion_child_run", default=None)
+_tags: ContextVar[frozenset[str]] = ContextVar("orion_tags", default=frozenset())
+
+
+class FlowRunContext:
+    """One attempt of a flow run, as its code and its tasks see it."""
+
+    def __init__(
+        self,
+        *,
+        flow: Flow[Any, Any],
+        flow_run: FlowRun,
+        parameters: dict[str, Any],
+        api: Api,
+        task_runner: TaskRunner,
+        parent: FlowRunContext | None,
+        log_prints: bool,
+        loop: AbstractEventLoop | None,
+    ) -> None:
+        self.flow = flow
+        self.flow_run = flow_run
+        self.parameters = parameters
+        self.api = api
+        self.task_runner = task_runner
+        self.parent = parent
+        self.log_prints = log_prints
+        self.loop = loop
+        self.id: UUID = flow_run.id
+        self.submit_calls = flow.submit_calls
+        self.strict = flow.strict
+        self.keeps_results = flow.keeps_results_of_children
+        self.persists_by_default = current_settings().results_persist_by_default
+        # A second attempt, and whoever was paused, must hear what became of the steps taken before.
+        self.is_repeated = flow_run.run_count > 1
+        self.start_time = datetime.now(UTC)
+        self.tally = Tally()
+        self.links = LinkTable()
+        self.unfinished: dict[Future[Any], TaskCall] = {}
+        # What ends the coroutines of submitted tasks early.
+        self.cancellations: set[Callable[[], object]] = set()
+        self.last_in_order: Future[Any] | None = None
+        self._runner_started = False
+        self.stopped_by: BaseException | None = None
+        self._keys: dict[str, itertools.count[int]] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def reporter(self) -> Reporter:
+        return self.api.reporter
+
+    @property
+    def client(self) -> OrionClient:
+        return self.api.client
+
+    @property
+    def result_store(self) -> ResultStore:
+        from orionflow.results import store_of
+
+        return store_of(self.flow.result_storage)
+
+    def next_key(self, task_key: str) -> str:
+        """How many runs of this task came before: the same in each attempt, which is how they are found again."""
+        counter = self._keys.get(task_key)
+        if counter is None:
+            with self._lock:
+                counter = self._keys.setdefault(task_key, itertools.count())
+        return str(next(counter))
+
+    def next_pause_key(self) -> str:
+        """Pauses are counted, so that a repeated attempt does not stop at those that were resumed."""
+        return str(int(self.next_key("pause")) + 1)
+
+    def forget_future(self, future: Future[Any]) -> None:
+        """A submitted task run has ended."""
+        self.unfinished.pop(future, None)
+
+    def running_task_runner(self) -> TaskRunner:
+        """The task runner of this attempt, started when the first task is submitted."""
+        if not self._runner_started:
+            with self._lock:
+                if not self._runner_started:
+                    self.task_runner.start()
+                    self._runner_started = True
+        return self.task_runner
+
+    def stop_task_runner(self, *, wait: bool) -> None:
+        with self._lock:
+            started, self._runner_started = self._runner_started, False
+        if started:
+            self.task_runner.stop(wait=wait)
+
+    @staticmethod
+    def get() -> FlowRunContext | None:
+        """The flow run that this code belongs to, if any."""
+        return _flow_run.get()
+
+
+class TaskRunContext:
+    """One run of a task, as its code sees it."""
+
+    __slots__ = ("call", "log_prints", "start_time")
+
+    def __init__(self, call: TaskCall, log_prints: bool) -> None:
+        self.call = call
+        self.log_prints = log_prints
+        self.start_time = datetime.now(UTC)
+
+    @property
+    def task(self) -> Task[Any, Any]:
+        return self.call.task
+
+    @property
+    def id(self) -> UUID:
+        return self.call.id
+
+    @property
+    def task_run(self) -> TaskRun:
+        return self.call.as_task_run()
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return self.call.parameters
+
+    @property
+    def flow_run(self) -> FlowRunContext:
+        return self.call.flow_run
+
+    @staticmethod
+    def get() -> TaskRunContext | None:
+        """The task run that this code belongs to, if any."""
+        return _task_run.get()
+
+
+def get_run_context() -> FlowRunContext | TaskRunContext:
+    """The task run that this code belongs to, or else the flow run."""
+    found = _task_run.get() or _flow_run.get()
+    if found is None:
+        raise MissingContext("There is no run here; call this inside a function decorated with @flow or @task.")
+    return found
+
+
+def current_tags() -> frozenset[str]:
+    """The tags that runs created here get."""
+    return _tags.get()
+
+
+@contextmanager
+def tags(*new_tags: str) -> Iterator[frozenset[str]]:
+    """Runs created in this block get these tags, beside those of the blocks around it.
+
+    with tags("nightly"):
+        etl()
+    """
+    token = _tags.set(_tags.get() | frozenset(new_tags))
+    try:
+        yield _tags.get()
+    finally:
+        _tags.reset(token)
+
+
+@contextmanager
+def in_flow_run(context: FlowRunContext) -> Iterator[FlowRunContext]:
+    """Code of this block belongs to the flow run, and to no task run."""
+    token, task_token = _flow_run.set(context), _task_run.set(None)
+    try:
+        yield context
+    finally:
+        _task_run.reset(task_token)
+        _flow_run.reset(token)
+
+
+@contextmanager
+def in_task_run(context: TaskRunContext) -> Iterator[TaskRunContext]:
+    """Code of this block belongs to the task run."""
+    token = _task_run.set(context)
+    try:
+        yield context
+    finally:
+        _task_run.reset(token)

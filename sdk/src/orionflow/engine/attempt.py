@@ -1,0 +1,121 @@
+"""One attempt of a task: the user's function is called, and its outcome becomes a state with a stored value."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from typing import Any
+
+from orionflow.context import TaskRunContext, _task_run
+from orionflow.engine.calls import TaskCall
+from orionflow.engine.effects import Do, Steps, UserCode, WaitFor
+from orionflow.engine.failures import log_exception, logger_of
+from orionflow.engine.final_state import futures_in, state_of_exception, state_of_value, timed_out
+from orionflow.engine.time_limits import LimitReached
+from orionflow.errors import TaskTimedOut, WorkerCrashed
+from orionflow.ids import uuid7
+from orionflow.logging import prints_logged
+from orionflow.results import UNPERSISTED, store_of, write_result
+from orionflow.serializers import serializer_of
+from orionflow.states import UNSET, Crashed, State, StateDetails, StateType
+from orionflow.visiting import PLAIN
+
+
+def attempt_task(call: TaskCall, cache_key: str | None) -> Steps[State[Any]]:
+    """Call the function; the state in which this attempt ended, ready to be proposed."""
+    task = call.task
+    log_prints = call.flow_run.log_prints if task.log_prints is None else task.log_prints
+    token = _task_run.set(TaskRunContext(call, log_prints))
+    try:
+        with prints_logged(True) if log_prints else nullcontext():
+            value = yield UserCode(task.fn, call.args, call.kwargs, task.timeout_seconds, call.place)
+    except LimitReached:
+        state = _timed_out(call)
+    except WorkerCrashed as error:
+        state = Crashed(message=str(error), value=error)
+    except Exception as error:
+        state = _failed(call, error)
+    else:
+        state = yield from _state_of(value)
+    finally:
+        _task_run.reset(token)
+    state.id, state.timestamp = uuid7(), datetime.now(UTC)
+    if state.type is StateType.COMPLETED:
+        yield from _keep(call, state, cache_key)
+    elif state.type is StateType.FAILED and task.retries:
+        state.state_details.retriable = _is_retriable(call, state)
+    if state.data is None and state.value is not None:
+        state.data = UNPERSISTED
+    return state
+
+
+def _state_of(value: Any) -> Steps[State[Any]]:
+    if type(value) in PLAIN:
+        return State(type=StateType.COMPLETED, value=value)
+    if futures := futures_in(value):
+        yield WaitFor(futures)
+    return state_of_value(value)
+
+
+def _failed(call: TaskCall, error: Exception) -> State[Any]:
+    log_exception(call, error)
+    return state_of_exception(error, "task")
+
+
+def _timed_out(call: TaskCall) -> State[Any]:
+    seconds = call.task.timeout_seconds or 0.0
+    error = TaskTimedOut(f"Task {call.task.name!r} ran longer than its timeout_seconds={seconds:g}.")
+    return timed_out("task", seconds, error)
+
+
+def _is_retriable(call: TaskCall, state: State[Any]) -> bool:
+    """What the user's own condition says; one that raises counts as no."""
+    condition = call.task.retry_condition_fn
+    if condition is None:
+        return True
+    try:
+        return bool(condition(call.task, call.as_task_run(), state))
+    except Exception:
+        logger_of(call).exception("retry_condition_fn raised an exception, so the task is not tried again.")
+        return False
+
+
+def _keep(call: TaskCall, state: State[Any], cache_key: str | None) -> Steps[None]:
+    """Remember where the value came from, and store it if somebody will ask for it later."""
+    details: StateDetails = state.state_details
+    if not call.flow_run.links.add(state.value, call.id):
+        details.untrackable_result = True
+    if cache_key is not None:
+        details.cache_key = cache_key
+        lasts = call.task.cache_expiration
+        details.cache_expiration = None if lasts is None else datetime.now(UTC) + lasts
+    if call.task.stores_results(cache_key, call.flow_run):
+        yield from _store(call, state)
+
+
+def _store(call: TaskCall, state: State[Any]) -> Steps[None]:
+    task = call.task
+    try:
+        state.data = yield Do(_write, call, state.value)
+    except Exception as error:
+        if task.persist_result:
+            failed = state_of_exception(error, "task")
+            state.type, state.name = failed.type, failed.name
+            state.message, state.value = f"The result could not be stored: {error}", error
+            return
+        # The work is done and its value is at hand: only those who come later miss it.
+        state.message = f"The result was not stored: {error}"
+        state.state_details.cache_key = None
+        return
+    if not task.cache_result_in_memory:
+        state.value = UNSET
+
+
+def _write(call: TaskCall, value: Any) -> dict[str, Any]:
+    task, flow = call.task, call.flow_run.flow
+    return write_result(
+        value,
+        store=store_of(task.result_storage or flow.result_storage),
+        serializer=serializer_of(task.result_serializer or flow.result_serializer),
+        key=None if task.result_storage_key is None else task.storage_key_for(call),
+    )

@@ -1,0 +1,107 @@
+"""The doors of the engine: a call of a task or a flow, from sync or async code, becomes a driven run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from orionflow.context import FlowRunContext
+from orionflow.engine.calls import FlowCall, TaskCall
+from orionflow.engine.drivers import drive, drive_async, drive_on_loop_thread
+from orionflow.engine.effects import Steps
+from orionflow.engine.flow_run import run_flow
+from orionflow.engine.orders import checkpoint
+from orionflow.engine.submission import submit
+from orionflow.engine.task_run import run_task, start
+from orionflow.states import State
+
+if TYPE_CHECKING:
+    from orionflow.flows import Flow
+    from orionflow.tasks import Task
+
+Sources = Mapping[str, list[dict[str, Any]]]
+
+
+def call_task(
+    task: Task[Any, Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    flow_run: FlowRunContext,
+    wait_for: Iterable[Any] | None,
+    return_state: bool,
+) -> Any:
+    """Run a task where it is called. An async one in an async flow gives a coroutine."""
+    checkpoint(flow_run)
+    call = _prepared(task, args, kwargs, flow_run, wait_for)
+    start(call)
+    steps = run_task(call)
+    if task.is_async:
+        return _driven_async(steps, flow_run.loop is not None, return_state)
+    state = drive(steps)
+    return state if return_state else state.result()
+
+
+def submit_task(
+    task: Task[Any, Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    flow_run: FlowRunContext,
+    wait_for: Iterable[Any] | None,
+    return_state: bool = False,
+    sources: Sources | None = None,
+) -> Any:
+    """Hand a task to the flow's runner."""
+    checkpoint(flow_run)
+    future = submit(_prepared(task, args, kwargs, flow_run, wait_for, sources))
+    return future.wait() if return_state else future
+
+
+def _prepared(
+    task: Task[Any, Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    flow_run: FlowRunContext,
+    wait_for: Iterable[Any] | None,
+    sources: Sources | None = None,
+) -> TaskCall:
+    task.signature.check(args, kwargs)
+    return TaskCall(task, args, kwargs, flow_run, list(wait_for) if wait_for is not None else None, sources)
+
+
+def call_flow(
+    flow: Flow[Any, Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    wait_for: Iterable[Any] | None,
+    return_state: bool,
+) -> Any:
+    """Run a flow where it is called. An async one gives a coroutine, unless it is called by a sync flow."""
+    call = FlowCall(flow, args, kwargs, list(wait_for) if wait_for is not None else None)
+    steps = run_flow(call)
+    if flow.is_async:
+        return _driven_async(steps, call.parent is None or call.parent.loop is not None, return_state)
+    state = drive(steps)
+    return state if return_state else state.result()
+
+
+def call_flow_for_run(flow: Flow[Any, Any], flow_run_id: UUID, parameters: dict[str, Any]) -> State[Any]:
+    """Run the code of a flow for a run that exists already, and wait for its final state."""
+    steps = run_flow(FlowCall(flow, (), parameters, flow_run_id=flow_run_id))
+    return asyncio.run(drive_async(steps)) if flow.is_async else drive(steps)
+
+
+def _driven_async(steps: Steps[State[Any]], may_await: bool, return_state: bool) -> Any:
+    if may_await:
+        return _outcome(steps, return_state)
+    state = drive_on_loop_thread(steps)
+    return state if return_state else state.result()
+
+
+def _outcome(steps: Steps[State[Any]], return_state: bool) -> Coroutine[Any, Any, Any]:
+    async def outcome() -> Any:
+        state = await drive_async(steps)
+        return state if return_state else state.result()
+
+    return outcome()

@@ -1,0 +1,187 @@
+"""What was called: one call of a task, or of a flow, with everything the engine must know about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from orionflow.context import FlowRunContext, current_tags
+from orionflow.engine.inputs import Found
+from orionflow.ids import uuid7
+from orionflow.reporting.items import Transition
+from orionflow.states import State, StateDetails, StateType
+from orionflow.visiting import are_plain
+
+if TYPE_CHECKING:
+    from orionflow.flows import Flow
+    from orionflow.futures import Future
+    from orionflow.tasks import Task
+    from orionflow.wire import TaskRun
+
+
+class TaskCall:
+    """One call of a task: its run."""
+
+    __slots__ = (
+        "_parameters",
+        "args",
+        "dynamic_key",
+        "flow_run",
+        "future",
+        "id",
+        "inputs",
+        "is_abandoned",
+        "is_created",
+        "kwargs",
+        "name",
+        "place",
+        "run_count",
+        "state",
+        "tags",
+        "task",
+        "wait_for",
+    )
+
+    def __init__(
+        self,
+        task: Task[Any, Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        flow_run: FlowRunContext,
+        wait_for: Sequence[Any] | None = None,
+        sources: Mapping[str, list[dict[str, Any]]] | None = None,
+    ) -> None:
+        self.task = task
+        self.args = args
+        self.kwargs = kwargs
+        self.flow_run = flow_run
+        self.wait_for = wait_for
+        self.id = uuid7()
+        self.dynamic_key = flow_run.next_key(task.task_key)
+        self.name = f"{task.name}-{self.dynamic_key}"
+        self.inputs = inputs_of(task, args, kwargs, flow_run, wait_for, sources)
+        self.tags = _tags_of(task)
+        self.run_count = 0
+        self.state: State[Any] | None = None
+        self.future: Future[Any] | None = None
+        # Where the user's function is called when that is not here.
+        self.place: Callable[..., Any] | None = None
+        self.is_created = False
+        self.is_abandoned = False
+        self._parameters: dict[str, Any] | None = None
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The arguments by parameter, defaults included; resolved ones once the run has begun."""
+        if self._parameters is None:
+            self._parameters = self.task.signature.bound(self.args, self.kwargs)
+        return self._parameters
+
+    def resolve_to(self, args: list[Any], kwargs: dict[str, Any]) -> None:
+        """The futures among the arguments have values now."""
+        self.args, self.kwargs, self._parameters = tuple(args), kwargs, None
+
+    def creation(self) -> Transition:
+        """The step that makes the run, PENDING."""
+        task = self.task
+        create: dict[str, Any] = {
+            **task.run_template,
+            "flow_run_id": self.flow_run.id,
+            "dynamic_key": self.dynamic_key,
+            "name": self.name,
+        }
+        if self.tags:
+            create["tags"] = sorted(self.tags)
+        if self.inputs is not None and self.inputs.sources:
+            create["task_inputs"] = self.inputs.sources
+        return Transition(self.id, create, self.new_state(StateType.PENDING), False, self.flow_run.id)
+
+    def new_state(self, kind: StateType, name: str = "", message: str | None = None) -> State[Any]:
+        return State(
+            type=kind,
+            name=name,
+            message=message,
+            state_details=StateDetails(),
+            timestamp=datetime.now(UTC),
+            id=uuid7(),
+        )
+
+    def step(self, state: State[Any]) -> Transition:
+        """The step that moves the run."""
+        return Transition(self.id, None, state, False, self.flow_run.id)
+
+    def as_task_run(self) -> TaskRun:
+        """The run as the API would describe it now."""
+        from orionflow.wire import TaskRun
+
+        state = self.state
+        return TaskRun.model_construct(
+            id=self.id,
+            name=self.name,
+            flow_run_id=self.flow_run.id,
+            task_key=self.task.task_key,
+            dynamic_key=self.dynamic_key,
+            task_version=self.task.version,
+            tags=sorted(self.tags),
+            task_inputs={} if self.inputs is None else self.inputs.sources,
+            empirical_policy=dict(self.task.policy),
+            run_count=self.run_count,
+            flow_run_run_count=self.flow_run.flow_run.run_count,
+            state=state,
+            state_id=state and state.id,
+            state_type=state and state.type,
+            state_name=state and state.name,
+        )
+
+
+def _tags_of(task: Task[Any, Any]) -> frozenset[str]:
+    around = current_tags()
+    return (task.tags | around if task.tags else around) if around else task.tags
+
+
+def inputs_of(
+    task: Task[Any, Any] | Flow[Any, Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    flow_run: FlowRunContext,
+    wait_for: Iterable[Any] | None,
+    sources: Mapping[str, list[dict[str, Any]]] | None = None,
+) -> Found | None:
+    """What the arguments hold; None when there is nothing to find, which is the usual case."""
+    links = flow_run.links
+    if not wait_for and not sources and are_plain(args) and are_plain(kwargs.values()):
+        # A plain value may still be what a task returned.
+        if not any(links.source_of(value) for value in (*args, *kwargs.values())):
+            return None
+    found = Found(links)
+    if sources:
+        found.sources.update(sources)
+    for name, value in task.signature.given(args, kwargs).items():
+        found.look_through(name, value)
+    if wait_for is not None:
+        found.look_through("wait_for", list(wait_for))
+    return found
+
+
+class FlowCall:
+    """One call of a flow: its run, and under a parent flow also the task run that stands for it there."""
+
+    __slots__ = ("args", "flow", "flow_run_id", "kwargs", "parent", "wait_for")
+
+    def __init__(
+        self,
+        flow: Flow[Any, Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        wait_for: Sequence[Any] | None = None,
+        flow_run_id: UUID | None = None,
+    ) -> None:
+        self.flow = flow
+        self.args = args
+        self.kwargs = kwargs
+        self.wait_for = wait_for
+        # A run that exists already, as of a deployment; otherwise a new one is made.
+        self.flow_run_id = flow_run_id
+        self.parent = FlowRunContext.get()

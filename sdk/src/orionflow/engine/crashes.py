@@ -1,0 +1,86 @@
+"""Ends that the user's code did not choose: interrupts, exits, signals, cancelled coroutines."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from orionflow.engine.interruption import RETRY_AFTER, Postponed
+from orionflow.engine.orders import Stopped
+from orionflow.engine.time_limits import TimeUp
+
+
+class Terminated(BaseException):
+    """The process was asked to end by SIGTERM."""
+
+
+def crash_message(error: BaseException) -> str:
+    """Why the run is CRASHED, for people."""
+    match error:
+        case KeyboardInterrupt():
+            return "The run was interrupted from the keyboard (Ctrl-C)."
+        case Terminated():
+            return "The process of the run was told to end (SIGTERM)."
+        case SystemExit():
+            return f"The process of the run exited with code {0 if error.code is None else error.code}."
+        case asyncio.CancelledError():
+            return "The coroutine of the run was cancelled by the program around it."
+        case GeneratorExit():
+            return "The coroutine of the run was closed before it ended."
+        case TimeUp():
+            return "The flow run that it belongs to ran out of time."
+        case Stopped():
+            return str(error)
+    return f"The run broke: {type(error).__name__}: {error}"
+
+
+@contextmanager
+def signals_as_exceptions(wanted: bool) -> Iterator[None]:
+    """SIGTERM raises Terminated in this block, and SIGINT waits while a step is being reported.
+
+    After the block a SIGTERM that came is delivered again, so that the process ends as it was told to.
+    """
+    if not wanted or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    interrupts = _Interrupts()
+    interrupts.install()
+    try:
+        yield
+    except Terminated:
+        interrupts.restore()
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise
+    finally:
+        interrupts.restore()
+
+
+class _Interrupts:
+    """The signal handlers of one root flow run."""
+
+    def __init__(self) -> None:
+        self._before: dict[int, object] = {}
+        self._postponed = Postponed()
+
+    def install(self) -> None:
+        # A program with handlers of its own has its reasons.
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            self._before[signal.SIGTERM] = signal.signal(signal.SIGTERM, self._raise)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            self._before[signal.SIGINT] = signal.signal(signal.SIGINT, self._raise)
+
+    def restore(self) -> None:
+        while self._before:
+            number, handler = self._before.popitem()
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _raise(self, number: int, frame: FrameType | None) -> None:
+        if self._postponed.should_wait(frame):
+            threading.Timer(RETRY_AFTER, os.kill, (os.getpid(), number)).start()
+            return
+        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt

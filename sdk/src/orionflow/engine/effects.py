@@ -1,0 +1,155 @@
+"""What a run wants done. Each effect knows how to be performed by a thread that blocks and by a coroutine that awaits."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from orionflow.clock import current_clock
+from orionflow.engine.time_limits import limited, limited_async
+
+if TYPE_CHECKING:
+    from orionflow.calls import Call
+    from orionflow.client import OrionClient
+    from orionflow.futures import Future
+    from orionflow.reporting import Answer, Reporter, Transition
+
+T = TypeVar("T")
+
+# What our own blocking work of coroutines runs in; few threads, as each has a connection to the database.
+_threads = ThreadPoolExecutor(4, thread_name_prefix="orion-api")
+
+
+class Effect:
+    """Something to be done outside of the engine's own decisions."""
+
+    __slots__ = ()
+
+    def block(self) -> Any:
+        raise NotImplementedError
+
+    async def wait(self) -> Any:
+        raise NotImplementedError
+
+
+Steps = Generator[Effect, Any, T]
+
+
+class Ask(Effect):
+    """Propose a step of a task run and hear the verdict."""
+
+    __slots__ = ("reporter", "transition")
+
+    def __init__(self, reporter: Reporter, transition: Transition) -> None:
+        self.reporter = reporter
+        self.transition = transition
+
+    def block(self) -> Answer:
+        return self.reporter.ask(self.transition).result()
+
+    async def wait(self) -> Answer:
+        return await asyncio.wrap_future(self.reporter.ask(self.transition))
+
+
+class Do(Effect):
+    """Work of our own that may block: the network, a file."""
+
+    __slots__ = ("args", "work")
+
+    def __init__(self, work: Callable[..., Any], *args: Any) -> None:
+        self.work = work
+        self.args = args
+
+    def block(self) -> Any:
+        return self.work(*self.args)
+
+    async def wait(self) -> Any:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(_threads, copy_context().run, self.work, *self.args)
+
+
+def send(client: OrionClient, call: Call[T]) -> Do:
+    """Send a call to the API and wait for its answer."""
+    return Do(client.send, call)
+
+
+class Sleep(Effect):
+    """Let time pass, by the clock that is in force."""
+
+    __slots__ = ("seconds",)
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def block(self) -> None:
+        current_clock().sleep(self.seconds)
+
+    async def wait(self) -> None:
+        await current_clock().sleep_async(self.seconds)
+
+
+class WaitFor(Effect):
+    """Wait until all of these task runs have ended, however they did."""
+
+    __slots__ = ("futures",)
+
+    def __init__(self, futures: Sequence[Future[Any]]) -> None:
+        self.futures = futures
+
+    def block(self) -> None:
+        for future in self.futures:
+            future.block_until_done()
+
+    async def wait(self) -> None:
+        for future in self.futures:
+            await future.wait_until_done()
+
+
+class UserCode(Effect):
+    """Call the user's function, here or where a runner has it called."""
+
+    __slots__ = ("args", "fn", "kwargs", "place", "seconds")
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        seconds: float | None = None,
+        place: Callable[..., Any] | None = None,
+    ) -> None:
+        self.fn = fn
+        self.args = args
+        self.kwargs = kwargs
+        self.seconds = seconds
+        self.place = place
+
+    def block(self) -> Any:
+        if self.place is not None:
+            return self.place(self.fn, self.args, self.kwargs, self.seconds)
+        if self.seconds is not None:
+            return limited(self._call, self.seconds)
+        value = self.fn(*self.args, **self.kwargs)
+        return list(value) if inspect.isgenerator(value) else value
+
+    def _call(self) -> Any:
+        value = self.fn(*self.args, **self.kwargs)
+        # A generator's body is the function's body: it belongs to the run, its time and its exceptions too.
+        return list(value) if inspect.isgenerator(value) else value
+
+    async def wait(self) -> Any:
+        if self.place is not None:
+            return await asyncio.to_thread(self.place, self.fn, self.args, self.kwargs, self.seconds)
+        if self.seconds is not None:
+            return await limited_async(self._await, self.seconds)
+        return await self._await()
+
+    async def _await(self) -> Any:
+        value = self.fn(*self.args, **self.kwargs)
+        if inspect.isasyncgen(value):
+            return [part async for part in value]
+        return await value if isinstance(value, Awaitable) else value

@@ -1,0 +1,41 @@
+"""Telling about an exception once: where it was raised, with its traceback, and without the engine's own frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from orionflow.engine.calls import TaskCall
+from orionflow.logging import task_run_logger
+
+OWN = str(Path(__file__).parent)
+_TOLD = "__orion_told__"
+
+
+def logger_of(call: TaskCall) -> Any:
+    return task_run_logger(call.flow_run, call.id, call.name, call.task.name)
+
+
+def log_exception(call: TaskCall, error: Exception) -> None:
+    """One line with the traceback, unless a run further in told it already."""
+    tell(logger_of(call), error, "The task raised an exception:")
+
+
+def tell(logger: Any, error: BaseException, words: str) -> None:
+    if getattr(error, _TOLD, False):
+        logger.error("%s %s: %s (told above)", words.rstrip(":") + ":", type(error).__name__, error)
+        return
+    logger.error(words, exc_info=(type(error), error, users_part(error.__traceback__)))
+    try:
+        setattr(error, _TOLD, True)
+    except AttributeError:
+        return
+
+
+def users_part(trace: TracebackType | None) -> TracebackType | None:
+    """The traceback from the first frame that is not the engine's."""
+    first = trace
+    while first is not None and first.tb_frame.f_code.co_filename.startswith(OWN):
+        first = first.tb_next
+    return first or trace

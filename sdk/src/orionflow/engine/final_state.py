@@ -1,0 +1,87 @@
+"""What a run amounts to: the state that follows from what the user's function returned or raised."""
+
+from __future__ import annotations
+
+import traceback
+from types import GeneratorType
+from typing import Any
+
+from orionflow.futures import Future
+from orionflow.states import Completed, Failed, State, StateDetails, is_record
+from orionflow.tally import Tally
+from orionflow.visiting import visit
+
+
+def state_of_value(value: Any) -> State[Any]:
+    """The final state for a returned value.
+
+    A state that the program made itself is taken as it is. One or several states of runs, or futures, are added up:
+    cancelled, paused or failed if any is. Everything else is a value, and the run completed with it.
+    """
+    value = with_states_for_futures(value)
+    if isinstance(value, State) and not _belongs_to_a_run(value):
+        return _made_by_hand(value)
+    states = _as_states(value)
+    if states is None:
+        return Completed(value=list(value) if isinstance(value, GeneratorType) else value)
+    kind, message = Tally(states).verdict()
+    return State(type=kind, message=message, value=value)
+
+
+def state_of_nothing(tally: Tally) -> State[Any]:
+    """The final state of a flow that returned None: all the task runs and subflow runs in it are added up."""
+    if tally.total == 0:
+        return Completed(value=None)
+    kind, message = tally.verdict()
+    not_completed = tally.not_completed
+    return State(type=kind, message=message, value=not_completed or None)
+
+
+def with_states_for_futures(value: Any) -> Any:
+    """`value` with every future in it replaced by its final state; they must have ended."""
+    return visit(value, lambda part: part.final_state if isinstance(part, Future) else part)
+
+
+def futures_in(value: Any) -> list[Future[Any]]:
+    found: list[Future[Any]] = []
+
+    def look(part: Any) -> Any:
+        if isinstance(part, Future):
+            found.append(part)
+        return part
+
+    visit(value, look)
+    return found
+
+
+def _belongs_to_a_run(state: State[Any]) -> bool:
+    details = state.state_details
+    return details.flow_run_id is not None or details.task_run_id is not None
+
+
+def _made_by_hand(state: State[Any]) -> State[Any]:
+    if is_record(state.data) or state.data is None:
+        return state.copy(id=None, timestamp=None, state_details=StateDetails())
+    return state.copy(id=None, timestamp=None, data=None, value=state.data, state_details=StateDetails())
+
+
+def _as_states(value: Any) -> list[State[Any]] | None:
+    if isinstance(value, State):
+        return [value]
+    if isinstance(value, list | tuple | set | frozenset) and value and all(isinstance(one, State) for one in value):
+        return list(value)
+    return None
+
+
+def state_of_exception(error: BaseException, kind: str) -> State[Any]:
+    """The final state of a run whose function raised; `kind` is "flow" or "task"."""
+    return Failed(message=f"The {kind} raised {describe(error)}", value=error)
+
+
+def describe(error: BaseException) -> str:
+    """`ValueError: boom`"""
+    return "".join(traceback.format_exception_only(error)).strip()
+
+
+def timed_out(kind: str, seconds: float, error: Exception) -> State[Any]:
+    return Failed(name="TimedOut", message=f"The {kind} ran longer than its limit of {seconds:g} s.", value=error)

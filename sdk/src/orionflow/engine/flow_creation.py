@@ -1,0 +1,189 @@
+"""How a flow run comes to be: arguments resolved and checked, its place under the parent flow, and the run itself."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from orionflow.calls.flow_runs import create_flow_run, read_flow_run
+from orionflow.calls.flows import create_flow
+from orionflow.context import FlowRunContext, current_tags
+from orionflow.engine.api import Api, current_api
+from orionflow.engine.calls import FlowCall
+from orionflow.engine.drivers import running_loop
+from orionflow.engine.effects import Ask, Steps, WaitFor, send
+from orionflow.engine.inputs import Found, resolved_all
+from orionflow.engine.orders import checkpoint, is_paused, wait_until_resumed
+from orionflow.errors import ParameterError
+from orionflow.flows import Flow
+from orionflow.ids import uuid7
+from orionflow.links import LinkTable
+from orionflow.logging import RunLogger, logger_for_flow_run
+from orionflow.parameters import as_json
+from orionflow.reporting.items import Answer, Transition
+from orionflow.settings import current_settings
+from orionflow.states import Failed, Pending, State
+from orionflow.visiting import are_plain
+from orionflow.wire import FlowRun
+
+
+class Begun:
+    """A flow run that exists, and what its attempts need."""
+
+    def __init__(
+        self,
+        flow: Flow[Any, Any],
+        flow_run: FlowRun,
+        parameters: dict[str, Any],
+        api: Api,
+        parent: FlowRunContext | None,
+    ) -> None:
+        self.flow = flow
+        self.flow_run = flow_run
+        self.parameters = parameters
+        self.api = api
+        self.parent = parent
+        self.attempts = 1
+        self.logger: RunLogger = logger_for_flow_run(flow_run.id, flow_run.name or "", flow.name)
+
+    @property
+    def id(self) -> UUID:
+        return self.flow_run.id
+
+    @property
+    def log_prints(self) -> bool:
+        if self.flow.log_prints is not None:
+            return self.flow.log_prints
+        return self.parent.log_prints if self.parent else current_settings().logging_log_prints
+
+    def count_attempt(self) -> None:
+        """The rules let the run in once more."""
+        self.flow_run = self.flow_run.model_copy(update={"run_count": self.flow_run.run_count + 1})
+
+    def new_context(self) -> FlowRunContext:
+        """The context of the next attempt: task runs are counted from zero, so that they are found again."""
+        return FlowRunContext(
+            flow=self.flow,
+            flow_run=self.flow_run,
+            parameters=self.parameters,
+            api=self.api,
+            task_runner=self.flow.task_runner.duplicate(),
+            parent=self.parent,
+            log_prints=self.log_prints,
+            loop=running_loop() if self.flow.is_async else None,
+        )
+
+
+def begin(call: FlowCall) -> Steps[Begun | State[Any]]:
+    """Make the run that a call asks for. Returns a final state instead when there is nothing to run.
+
+    That is so when its parameters are invalid, or when the parent is tried again and had completed this subflow.
+    """
+    parent, flow = call.parent, call.flow
+    api = parent.api if parent else current_api()
+    found = yield from _take_inputs(call)
+    parameters = flow.signature.bound(call.args, call.kwargs)
+    parent_task_run_id = None
+    if parent is not None:
+        answer, parent_task_run_id = yield from _placeholder(call, parent, found)
+        if (done := (yield from _done_before(parent, answer))) is not None:
+            return done
+    problem = None
+    try:
+        parameters = flow.validated(parameters)
+    except ParameterError as error:
+        problem = error
+    run = yield from _flow_run(call, api, parameters, parent_task_run_id, problem)
+    begun = Begun(flow, run, parameters, api, parent)
+    return begun if problem is None else _invalid(begun, problem)
+
+
+def _take_inputs(call: FlowCall) -> Steps[Found | None]:
+    """Put values where futures are among the arguments, and learn which task runs they came from."""
+    parent = call.parent
+    if parent is not None:
+        checkpoint(parent)
+        if is_paused(parent):
+            yield from wait_until_resumed(parent)
+    if not call.wait_for and are_plain(call.args) and are_plain(call.kwargs.values()) and parent is None:
+        return None
+    found = Found(parent.links if parent else LinkTable())
+    for name, value in call.flow.signature.given(call.args, call.kwargs).items():
+        found.look_through(name, value)
+    found.look_through("wait_for", call.wait_for or [])
+    if found.pending:
+        yield WaitFor(found.pending)
+    args, call.kwargs = resolved_all([*call.args, *(call.wait_for or ())], call.kwargs)
+    call.args = tuple(args[: len(call.args)])
+    return found
+
+
+def _placeholder(call: FlowCall, parent: FlowRunContext, found: Found | None) -> Steps[tuple[Answer, UUID]]:
+    """The task run that stands for a subflow in its parent."""
+    flow = call.flow
+    dynamic_key = parent.next_key(flow.flow_key)
+    create: dict[str, Any] = {
+        "flow_run_id": parent.id,
+        "task_key": flow.flow_key,
+        "dynamic_key": dynamic_key,
+        "name": f"{flow.name}-{dynamic_key}",
+        "task_version": flow.version,
+        "tags": sorted(current_tags()),
+    }
+    if found is not None and found.sources:
+        create["task_inputs"] = found.sources
+    id = uuid7()
+    step = Transition(id, create, Pending(id=uuid7()), False, parent.id)
+    answer = yield Ask(parent.reporter, step)
+    return answer, answer.task_run_id or id
+
+
+def _done_before(parent: FlowRunContext, answer: Answer) -> Steps[State[Any] | None]:
+    """The final state of the subflow run that an earlier attempt of the parent completed."""
+    state = answer.state
+    if not parent.is_repeated or state is None or not state.is_completed():
+        return None
+    child = state.state_details.child_flow_run_id
+    if child is None:
+        return state
+    run = yield send(parent.client, read_flow_run(child))
+    done: State[Any] | None = run.state
+    return done
+
+
+def _flow_run(
+    call: FlowCall, api: Api, parameters: dict[str, Any], parent_task_run_id: UUID | None, problem: Exception | None
+) -> Steps[FlowRun]:
+    flow = call.flow
+    if call.flow_run_id is not None:
+        existing: FlowRun = yield send(api.client, read_flow_run(call.flow_run_id))
+        # As with a new run: the count that it will have once it is RUNNING.
+        return existing.model_copy(update={"run_count": existing.run_count + 1})
+    stored, described = as_json(parameters)
+    stored_flow = yield send(api.client, create_flow(flow.name))
+    create = partial(create_flow_run, stored_flow.id, parameters=stored, flow_version=flow.version)
+    run: FlowRun = yield send(
+        api.client,
+        create(
+            name=flow.name_for(parameters) if problem is None else None,
+            state=Pending() if problem is None else Failed(message=str(problem)),
+            tags=sorted(current_tags() | flow.tags),
+            empirical_policy=flow.policy or None,
+            parent_task_run_id=parent_task_run_id,
+        ),
+    )
+    if described:
+        logger_for_flow_run(run.id, run.name or "", flow.name).debug(
+            "No JSON can be made of %s, so the API only keeps the type.", ", ".join(described)
+        )
+    return run.model_copy(update={"run_count": 1})
+
+
+def _invalid(begun: Begun, problem: ParameterError) -> State[Any]:
+    begun.logger.error("%s The run ends as Failed.", problem)
+    state: State[Any] = Failed(message=str(problem), value=problem)
+    state.state_details.flow_run_id = begun.id
+    if begun.parent is not None:
+        begun.parent.tally.add(state)
+    return state

@@ -1,0 +1,170 @@
+"""The life of a flow run: made, let in by the rules, run, drained, ended, and again while it has tries left."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from orionflow.calls.flow_runs import set_flow_run_state
+from orionflow.context import FlowRunContext
+from orionflow.engine.calls import FlowCall
+from orionflow.engine.crashes import crash_message, signals_as_exceptions
+from orionflow.engine.effects import Do, Sleep, Steps, send
+from orionflow.engine.final_state import state_of_exception
+from orionflow.engine.flow_attempt import abandon, attempt_flow
+from orionflow.engine.flow_creation import Begun, begin
+from orionflow.engine.hooks import call_hooks
+from orionflow.engine.orders import CancelOrdered, RunTakenAway, Stopped, checkpoint
+from orionflow.engine.rules import after_end, answer_of, enter_running, seconds_until_due
+from orionflow.errors import ApiError, OrchestrationRefused
+from orionflow.hooks import Hooks
+from orionflow.ids import uuid7
+from orionflow.reporting.items import Answer
+from orionflow.results import UNPERSISTED, store_of, write_result
+from orionflow.serializers import serializer_of
+from orionflow.settings import current_settings
+from orionflow.states import UNSET, Cancelled, Crashed, State, StateType
+
+# How long a run that crashed waits for its records before it lets go of the process.
+CRASH_DRAIN_SECONDS = 10.0
+
+
+def run_flow(call: FlowCall) -> Steps[State[Any]]:
+    """One call of a flow, from its arguments to its final state."""
+    begun = yield from begin(call)
+    if isinstance(begun, State):
+        return begun
+    with signals_as_exceptions(call.parent is None):
+        state = yield from _attempts(begun)
+    state.state_details.flow_run_id = begun.id
+    if begun.parent is not None:
+        begun.parent.tally.add(state)
+        if state.is_completed() and begun.flow_run.parent_task_run_id is not None:
+            begun.parent.links.add(state.value, begun.flow_run.parent_task_run_id)
+    return state
+
+
+def _attempts(begun: Begun) -> Steps[State[Any]]:
+    state = yield from _let_in(begun)
+    begun.logger.info("Flow run %r of flow %r begins.", begun.flow_run.name, begun.flow.name)
+    while state.type is StateType.RUNNING:
+        context = begun.new_context()
+        try:
+            state = yield from _attempt(begun, context, state)
+        except BaseException as error:
+            return (yield from _crash(begun, context, error))
+        if state.is_scheduled():
+            wait = seconds_until_due(state)
+            begun.logger.warning("%s Trying again in %.3g s.", state.message or "The flow failed.", wait)
+            yield Sleep(wait)
+            state = yield from _let_in(begun)
+            begun.count_attempt()
+    yield from _finish(begun, state)
+    return state
+
+
+def _let_in(begun: Begun) -> Steps[State[Any]]:
+    return (yield from enter_running(partial(_propose, begun, lambda: State(type=StateType.RUNNING)), None))
+
+
+def _attempt(begun: Begun, context: FlowRunContext, running: State[Any]) -> Steps[State[Any]]:
+    ended = yield from attempt_flow(begun, context, running)
+    # A finished run's records are complete the moment it is finished.
+    yield Do(context.reporter.drain, begun.id)
+    if not isinstance(context.stopped_by, Stopped):
+        checkpoint(context)
+    if ended.is_completed():
+        yield from _store(begun, ended)
+    if ended.data is None and ended.value is not None:
+        ended.data = UNPERSISTED
+    return (yield from _propose_end(begun, ended))
+
+
+def _propose(begun: Begun, make: Callable[[], State[Any]]) -> Steps[tuple[State[Any], Answer]]:
+    state = make()
+    state.id = uuid7()
+    result = yield send(begun.api.client, set_flow_run_state(begun.id, state))
+    return state, answer_of(result)
+
+
+def _propose_end(begun: Begun, ended: State[Any]) -> Steps[State[Any]]:
+    proposed, answer = yield from _propose(begun, lambda: ended)
+    if answer.state is not None and answer.state.is_cancelling():
+        # Somebody cancelled the run while it came to its end: that wish is granted first.
+        proposed, answer = yield from _propose(begun, lambda: Cancelled(message="The flow run was cancelled."))
+    return after_end(proposed, answer)
+
+
+def _store(begun: Begun, state: State[Any]) -> Steps[None]:
+    flow, parent = begun.flow, begun.parent
+    by_parent = parent is not None and parent.keeps_results
+    by_default = parent.persists_by_default if parent else current_settings().results_persist_by_default
+    if not flow.stores_results(wanted_by_parent=by_parent, by_default=by_default):
+        return
+    store, serializer = store_of(flow.result_storage), serializer_of(flow.result_serializer)
+    try:
+        state.data = yield Do(partial(write_result, state.value, store=store, serializer=serializer))
+    except Exception as error:
+        if flow.persist_result:
+            failed = state_of_exception(error, "flow")
+            state.type, state.name, state.value = failed.type, failed.name, error
+            state.message = f"The result could not be stored: {error}"
+        else:
+            state.message = f"The result was not stored: {error}"
+        return
+    if not flow.cache_result_in_memory:
+        state.value = UNSET
+
+
+def _finish(begun: Begun, state: State[Any]) -> Steps[None]:
+    level = logging.INFO if state.is_completed() else logging.ERROR
+    begun.logger.log(level, "Ended as %s.", state)
+    yield from call_hooks(_hooks_for(begun, state), begun.flow, begun.flow_run, state, begun.logger)
+    begun.api.reporter.forget(begun.id)
+
+
+def _hooks_for(begun: Begun, state: State[Any]) -> Hooks:
+    flow = begun.flow
+    match state.type:
+        case StateType.COMPLETED:
+            return flow.on_completion
+        case StateType.FAILED:
+            return flow.on_failure
+        case StateType.CANCELLED:
+            return flow.on_cancellation
+        case StateType.CRASHED:
+            return flow.on_crashed
+    return Hooks()
+
+
+def _crash(begun: Begun, context: FlowRunContext, error: BaseException) -> Steps[State[Any]]:
+    """The attempt ended for a reason outside of the user's function. Raises it again, unless it was an order."""
+    abandon(context, error)
+    if isinstance(error, GeneratorExit):
+        raise error
+    state = _state_of_crash(error)
+    if not isinstance(error, RunTakenAway):
+        state = yield from _report_crash(begun, context, state)
+    yield from _finish(begun, state)
+    stops_parent = begun.parent is not None and begun.parent.stopped_by is not None
+    if not isinstance(error, Stopped) or stops_parent:
+        raise error
+    return state
+
+
+def _state_of_crash(error: BaseException) -> State[Any]:
+    if isinstance(error, CancelOrdered):
+        return Cancelled(message=str(error))
+    value = OrchestrationRefused(str(error)) if isinstance(error, Stopped) else error
+    return Crashed(message=crash_message(error), value=value)
+
+
+def _report_crash(begun: Begun, context: FlowRunContext, state: State[Any]) -> Steps[State[Any]]:
+    try:
+        yield Do(context.reporter.drain, begun.id, CRASH_DRAIN_SECONDS)
+        return (yield from _propose_end(begun, state))
+    except (ApiError, OrchestrationRefused) as trouble:
+        begun.logger.error("The end of the run as %s could not be reported: %s", state.name, trouble)
+        return state

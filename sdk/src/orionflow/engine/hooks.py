@@ -1,0 +1,42 @@
+"""Calling the user's hooks: in order, and whatever they raise is only logged."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+from orionflow.engine.drivers import loop_thread
+from orionflow.engine.effects import Effect, Steps
+from orionflow.hooks import Hook, name_of
+
+
+class CallHook(Effect):
+    """Call one hook and wait for it."""
+
+    __slots__ = ("args", "hook")
+
+    def __init__(self, hook: Hook, args: tuple[Any, ...]) -> None:
+        self.hook = hook
+        self.args = args
+
+    def block(self) -> None:
+        import asyncio
+
+        outcome = self.hook(*self.args)
+        if inspect.iscoroutine(outcome):
+            asyncio.run_coroutine_threadsafe(outcome, loop_thread().loop).result()
+
+    async def wait(self) -> None:
+        outcome = self.hook(*self.args)
+        if inspect.isawaitable(outcome):
+            await outcome
+
+
+def call_hooks(hooks: Iterable[Hook], declared: Any, run: Any, state: Any, logger: Any) -> Steps[None]:
+    """Call each hook with the flow or task, its run and the state."""
+    for hook in list(hooks):
+        try:
+            yield CallHook(hook, (declared, run, state))
+        except Exception:
+            logger.exception("The hook %r raised an exception; the run is not changed by that.", name_of(hook))

@@ -1,0 +1,123 @@
+"""`task.map`: one submitted run for each element of the iterable arguments."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from orionflow.annotations import Mark, allow_failure, quote, unmapped
+from orionflow.context import FlowRunContext
+from orionflow.engine.calling import submit_task
+from orionflow.engine.calls import inputs_of
+from orionflow.engine.drivers import drive, drive_async, running_loop
+from orionflow.engine.effects import Steps, WaitFor
+from orionflow.engine.inputs import Found, resolved
+from orionflow.errors import ParameterError
+from orionflow.futures import Future, FutureList
+from orionflow.states import State
+
+if TYPE_CHECKING:
+    from orionflow.tasks import Task
+
+
+def map_task(
+    task: Task[Any, Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    flow_run: FlowRunContext,
+    wait_for: Iterable[Any] | None,
+    return_state: bool,
+) -> Any:
+    """Submit the runs. Futures among the arguments are waited for: their values say how many runs there will be."""
+    task.signature.check(args, kwargs)
+    given = task.signature.spread(args, kwargs)
+    waited = list(wait_for) if wait_for is not None else None
+    steps = _mapped(task, given, flow_run, waited)
+    if _must_await(given, flow_run):
+        return _awaited(steps, return_state)
+    futures: FutureList[Any] = drive(steps)
+    return futures.wait() if return_state else futures
+
+
+def _must_await(given: dict[str, Any], flow_run: FlowRunContext) -> bool:
+    loop = running_loop()
+    if loop is None or loop is not flow_run.loop:
+        return False
+    return any(isinstance(part, Future) and part.loop is loop and not part.is_done for part in _tops(given))
+
+
+async def _awaited(steps: Steps[FutureList[Any]], return_state: bool) -> Any:
+    futures = await drive_async(steps)
+    return await futures.wait() if return_state else futures
+
+
+def _tops(given: dict[str, Any]) -> Iterable[Any]:
+    for value in given.values():
+        yield value.value if isinstance(value, Mark) else value
+
+
+def _mapped(
+    task: Task[Any, Any], given: dict[str, Any], flow_run: FlowRunContext, wait_for: list[Any] | None
+) -> Steps[FutureList[Any]]:
+    found = inputs_of(task, *task.signature.split(given), flow_run, None)
+    iterated = [part for part in _tops(given) if isinstance(part, Future)]
+    if pending := [future for future in iterated if not future.is_done]:
+        yield WaitFor(pending)
+    columns, whole = _sorted_out(task, given)
+    length = _common_length(task, columns)
+    futures: FutureList[Any] = FutureList()
+    for index in range(length):
+        row = {name: column[index] for name, column in columns.items()} | whole
+        args, kwargs = task.signature.split({name: row[name] for name in given})
+        futures.append(submit_task(task, args, kwargs, flow_run, wait_for, sources=_sources(found, columns)))
+    return futures
+
+
+def _sources(found: Found | None, columns: dict[str, list[Any]]) -> dict[str, list[dict[str, Any]]] | None:
+    """The runs that the mapped lists came from: their elements alone would not tell."""
+    if found is None:
+        return None
+    return {name: list(sources) for name, sources in found.sources.items() if name in columns} or None
+
+
+def _sorted_out(task: Task[Any, Any], given: dict[str, Any]) -> tuple[dict[str, list[Any]], dict[str, Any]]:
+    """The arguments to go through element by element, and those that go to each run."""
+    columns: dict[str, list[Any]] = {}
+    whole: dict[str, Any] = {}
+    for name, value in given.items():
+        if isinstance(value, unmapped):
+            whole[name] = value.value
+            continue
+        mark = value if isinstance(value, allow_failure | quote) else None
+        plain = _iterable_value(value if isinstance(value, allow_failure) else mark.value if mark else value)
+        if not _is_iterable(plain):
+            whole[name] = value
+        else:
+            columns[name] = [part if mark is None else mark.rewrap(part) for part in plain]
+    if not columns:
+        raise ParameterError(
+            f"{task.name}.map() got nothing to iterate over ({', '.join(given) or 'no arguments'}); "
+            f"pass a list, or use {task.name}.submit()."
+        )
+    return columns, whole
+
+
+def _iterable_value(value: Any) -> Any:
+    """Only the outermost future is looked into; those inside stay inputs of the single runs."""
+    inner = value.value if isinstance(value, allow_failure) else value
+    return resolved(value) if isinstance(inner, Future | State) else inner
+
+
+def _is_iterable(value: Any) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, str | bytes | io.IOBase | Mark)
+
+
+def _common_length(task: Task[Any, Any], columns: dict[str, list[Any]]) -> int:
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{name}: {length}" for name, length in lengths.items())
+        raise ParameterError(
+            f"{task.name}.map() got iterables of different lengths ({told}); use unmapped() for those that go to each run."
+        )
+    return next(iter(lengths.values()))

@@ -1,0 +1,87 @@
+"""What others want of a flow run: the API's orders, obeyed where a task is called and where one begins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orionflow.calls.flow_runs import read_flow_run
+from orionflow.engine.effects import Sleep, Steps, send
+from orionflow.reporting.items import ABORT, ERROR, Answer
+from orionflow.states import StateType
+
+if TYPE_CHECKING:
+    from orionflow.context import FlowRunContext
+
+POLL_SECONDS = 1.0
+
+
+class Stopped(BaseException):
+    """The run must end here. Not an Exception: code that catches every Exception shall not go on."""
+
+
+class CancelOrdered(Stopped):
+    """Somebody cancelled the flow run."""
+
+
+class RunTakenAway(Stopped):
+    """Another attempt owns the flow run now; nothing that this one reports is heard."""
+
+
+class TimeIsUp(Stopped):
+    """The flow run ran out of time; its tasks end with it."""
+
+
+class StepRefused(Stopped):
+    """The rules refused a step that was already taken, so what this run does is no longer recorded."""
+
+
+def checkpoint(flow_run: FlowRunContext) -> None:
+    """Raise what ends the flow run, if anything does. Called for each task, so it does next to nothing."""
+    run: FlowRunContext | None = flow_run
+    while run is not None:
+        if run.stopped_by is not None:
+            raise run.stopped_by
+        reporter = run.api.reporter
+        order = reporter.orders(run.id)
+        if order == "cancel":
+            raise stop(run, CancelOrdered("The flow run was cancelled."))
+        if order == "lost":
+            raise stop(run, RunTakenAway("Another attempt of this flow run took over."))
+        if (refused := reporter.refused(run.id)) and order is None:
+            _stop_at_refusal(run, refused)
+        run = run.parent
+
+
+def stop(flow_run: FlowRunContext, why: Stopped) -> Stopped:
+    """Remember why the run ends, so that every thread of it ends for the same reason."""
+    flow_run.stopped_by = flow_run.stopped_by or why
+    return why
+
+
+def _stop_at_refusal(flow_run: FlowRunContext, refused: list[Answer]) -> None:
+    for answer in refused:
+        if answer.status in (ABORT, ERROR):
+            raise stop(flow_run, StepRefused(f"A step of a task run was refused: {answer.reason}"))
+
+
+def is_paused(flow_run: FlowRunContext) -> bool:
+    return flow_run.api.reporter.orders(flow_run.id) == "pause"
+
+
+def wait_until_resumed(flow_run: FlowRunContext, poll_seconds: float = POLL_SECONDS) -> Steps[None]:
+    """Sleep while the flow run is paused; raises CancelOrdered when it is ended instead of resumed."""
+    while True:
+        run = yield send(flow_run.client, read_flow_run(flow_run.id))
+        match run.state_type:
+            case StateType.PAUSED:
+                yield Sleep(poll_seconds)
+            case StateType.RUNNING:
+                flow_run.is_repeated = True
+                flow_run.flow_run = run
+                flow_run.reporter.obeyed(flow_run.id)
+                return
+            case _:
+                said = run.state.message if run.state else None
+                raise stop(
+                    flow_run, CancelOrdered(said or f"The flow run became {run.state_name} while it was paused.")
+                )

@@ -1,0 +1,84 @@
+"""How to take what the rules answer: wait and ask again, go on from another state, or end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from orionflow.engine.effects import Sleep, Steps
+from orionflow.engine.orders import checkpoint, wait_until_resumed
+from orionflow.errors import OrchestrationRefused
+from orionflow.reporting.items import ABORT, ACCEPT, ERROR, REJECT, WAIT, Answer
+from orionflow.states import State
+from orionflow.wire import OrchestrationResult
+
+# When a rule keeps a run where it is and does not say for how long.
+PATIENCE_SECONDS = 1.0
+
+
+def answer_of(result: OrchestrationResult) -> Answer:
+    """The verdict on a flow run's state in the form of those on task runs."""
+    return Answer(result.status, result.details.reason, result.details.delay_seconds, result.state)
+
+
+def seconds_until_due(state: State[Any]) -> float:
+    """How long a scheduled state still has to wait."""
+    due = state.state_details.scheduled_time
+    if due is None:
+        return 0.0
+    # From the server's own clock where it says: that of this machine may differ.
+    return max((due - (state.timestamp or datetime.now(UTC))).total_seconds(), 0.0)
+
+
+def enter_running(propose: Callable[[], Steps[tuple[State[Any], Answer]]], flow_run: Any) -> Steps[State[Any]]:
+    """Propose RUNNING until the rules let the run in, or have another end for it.
+
+    Returns the RUNNING state, or the final state that they gave the run instead. Raises OrchestrationRefused when they
+    abort. `flow_run` is the context whose orders are obeyed meanwhile, if there is one.
+    """
+    while True:
+        proposed, answer = yield from propose()
+        state = answer.state
+        match answer.status:
+            case "ACCEPT":
+                return _kept(proposed, state)
+            case "WAIT":
+                yield Sleep(answer.delay_seconds or PATIENCE_SECONDS)
+            case "REJECT" if state is not None:
+                if state.is_final():
+                    return state
+                if state.is_paused() and flow_run is not None:
+                    yield from wait_until_resumed(flow_run)
+                else:
+                    yield Sleep(seconds_until_due(state) if state.is_scheduled() else PATIENCE_SECONDS)
+            case _:
+                if flow_run is not None:
+                    checkpoint(flow_run)
+                raise OrchestrationRefused(f"The run may not begin: {answer.reason or answer.status}.")
+        if flow_run is not None:
+            checkpoint(flow_run)
+
+
+def after_end(proposed: State[Any], answer: Answer) -> State[Any]:
+    """The state that a run is in after its end was proposed: this end, another one, or a wait for the next attempt."""
+    state = answer.state
+    if answer.status == ACCEPT:
+        return _kept(proposed, state)
+    if answer.status == REJECT and state is not None:
+        # The value is at hand even where the rules only keep what is known already.
+        if state.type is proposed.type and state.is_final():
+            state.value = proposed.value
+        return state
+    if answer.status in (ABORT, WAIT, ERROR):
+        raise OrchestrationRefused(f"The run may not end as {proposed.name}: {answer.reason or answer.status}.")
+    return proposed
+
+
+def _kept(proposed: State[Any], answered: State[Any] | None) -> State[Any]:
+    """Name, time and details as the API gave them; value and data as they were proposed."""
+    if answered is None:
+        return proposed
+    answered.value = proposed.value
+    answered.data = proposed.data if answered.data is None else answered.data
+    return answered

@@ -1,0 +1,118 @@
+"""How submitted task runs get to their runner: not before the futures among their inputs have ended.
+
+No thread waits for inputs, so that a few slow ones cannot block the rest of a flow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import Callable, Sequence
+from contextvars import copy_context
+from typing import Any
+
+from orionflow.engine.calls import TaskCall
+from orionflow.engine.drivers import drive, drive_async, drive_on_loop_thread, loop_thread, running_loop
+from orionflow.engine.task_run import run_task, start
+from orionflow.futures import Future
+
+
+def submit(call: TaskCall) -> Future[Any]:
+    """Report the run, have it run when its inputs are there, and return its future."""
+    flow_run, task = call.flow_run, call.task
+    runs_on_flow_loop = task.is_async and flow_run.loop is not None
+    future: Future[Any] = Future(
+        call.id, call.name, is_async=runs_on_flow_loop, loop=flow_run.loop if runs_on_flow_loop else None
+    )
+    call.future = future
+    call.place = flow_run.task_runner.call
+    flow_run.unfinished[future] = call
+    future.add_done_callback(flow_run.forget_future)
+    start(call)
+    pending = [] if call.inputs is None else call.inputs.pending
+    if flow_run.task_runner.is_sequential:
+        _run_in_order(call, pending)
+    else:
+        _after(pending, _starter(call))
+    return future
+
+
+def _starter(call: TaskCall) -> Callable[[], None]:
+    context = copy_context()
+    if call.task.is_async:
+        return lambda: context.run(_begin_coroutine, call)
+    return lambda: call.flow_run.running_task_runner().submit(lambda: context.run(_work, call))
+
+
+def _run_in_order(call: TaskCall, pending: list[Future[Any]]) -> None:
+    flow_run = call.flow_run
+    if not call.task.is_async:
+        flow_run.running_task_runner().submit(lambda: copy_context().run(_work, call))
+    elif flow_run.loop is None:
+        _quietly(lambda: drive_on_loop_thread(run_task(call)))
+    else:
+        # The flow's own loop cannot stand still: each coroutine begins when the one before has ended.
+        before, flow_run.last_in_order = flow_run.last_in_order, call.future
+        if before is not None and not before.is_done:
+            pending = [*pending, before]
+        _after(pending, _starter(call))
+
+
+def _after(pending: Sequence[Future[Any]], begin: Callable[[], None]) -> None:
+    """Call `begin` when all of these have ended; now, if none is left."""
+    if not pending:
+        begin()
+        return
+    left = len(pending)
+    lock = threading.Lock()
+
+    def one_ended(_: Future[Any]) -> None:
+        nonlocal left
+        with lock:
+            left -= 1
+            last = left == 0
+        if last:
+            begin()
+
+    for future in pending:
+        future.add_done_callback(one_ended)
+
+
+def _work(call: TaskCall) -> None:
+    _quietly(lambda: drive(run_task(call)))
+
+
+def _quietly(work: Callable[[], Any]) -> None:
+    """What ends the run is in its future; in a runner's thread nobody would hear an exception."""
+    try:
+        work()
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+
+
+def _begin_coroutine(call: TaskCall) -> None:
+    flow_run = call.flow_run
+    loop = flow_run.loop or loop_thread().loop
+    running: asyncio.Task[None] | concurrent.futures.Future[None]
+    if loop is running_loop():
+        running = loop.create_task(_coroutine(call))
+        cancel: Callable[[], object] = running.cancel
+    else:
+        running = asyncio.run_coroutine_threadsafe(_coroutine(call), loop)
+        cancel = running.cancel
+    # A loop remembers its tasks weakly, so this also keeps them alive.
+    flow_run.cancellations.add(cancel)
+    running.add_done_callback(lambda _: flow_run.cancellations.discard(cancel))
+
+
+async def _coroutine(call: TaskCall) -> None:
+    try:
+        await drive_async(run_task(call))
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:
+        # On the flow's own loop an exit or an interrupt ends the program, as it would without us.
+        if isinstance(error, KeyboardInterrupt | SystemExit) and call.flow_run.loop is not None:
+            raise

@@ -1,0 +1,235 @@
+"""The life of a task run: made, let in by the rules, run, ended, and again while it has tries left.
+
+What the rules cannot answer differently is streamed; only where their answer matters does the run wait for it.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import Any
+
+from orionflow.calls.task_runs import update_task_run
+from orionflow.context import FlowRunContext, TaskRunContext, in_task_run
+from orionflow.engine.attempt import attempt_task
+from orionflow.engine.calls import TaskCall
+from orionflow.engine.crashes import crash_message
+from orionflow.engine.effects import Ask, Do, Sleep, Steps, WaitFor, send
+from orionflow.engine.failures import logger_of
+from orionflow.engine.hooks import call_hooks
+from orionflow.engine.inputs import resolved_all
+from orionflow.engine.orders import CancelOrdered, RunTakenAway, checkpoint, is_paused, wait_until_resumed
+from orionflow.engine.rules import after_end, enter_running, seconds_until_due
+from orionflow.errors import OrchestrationRefused, UpstreamFailed
+from orionflow.reporting.items import Answer
+from orionflow.states import State, StateType
+
+DEBUG = logging.DEBUG
+logger = logging.getLogger("orionflow.task_runs")
+
+
+def run_task(call: TaskCall) -> Steps[State[Any]]:
+    """One task run from its creation to its final state."""
+    try:
+        state = yield from _life(call)
+    except BaseException as error:
+        _report_crash(call, error)
+        raise
+    yield from _finish(call, state)
+    return state
+
+
+def _life(call: TaskCall) -> Steps[State[Any]]:
+    flow_run = call.flow_run
+    if not call.is_created:
+        yield from _create(call)
+    checkpoint(flow_run)
+    if is_paused(flow_run):
+        yield from wait_until_resumed(flow_run)
+    if call.inputs is not None:
+        not_ready = yield from _take_inputs(call)
+        if not_ready is not None:
+            return not_ready
+    if call.task.task_run_name is not None:
+        yield from _rename(call)
+    return (yield from _attempts(call))
+
+
+def start(call: TaskCall) -> None:
+    """Report the run as soon as it is called, if nobody has to wait for the answer."""
+    flow_run = call.flow_run
+    if not (flow_run.is_repeated or flow_run.strict):
+        flow_run.api.reporter.stream(call.creation())
+        call.is_created = True
+
+
+def _create(call: TaskCall) -> Steps[None]:
+    """In a repeated attempt the run may exist: the answer says under which id, and how it ended."""
+    start(call)
+    if not call.is_created:
+        answer = yield Ask(call.flow_run.reporter, call.creation())
+        call.id = answer.task_run_id or call.id
+        call.state = answer.state
+        call.is_created = True
+
+
+def _take_inputs(call: TaskCall) -> Steps[State[Any] | None]:
+    """Wait for futures among the arguments and put their values there; NotReady when one has none."""
+    assert call.inputs is not None
+    if pending := call.inputs.pending:
+        yield WaitFor(pending)
+    try:
+        args, kwargs = resolved_all([*call.args, *(call.wait_for or ())], call.kwargs)
+    except UpstreamFailed as error:
+        state = call.new_state(StateType.PENDING, "NotReady", str(error))
+        state.value = error
+        _stream(call, state)
+        return state
+    call.resolve_to(args[: len(call.args)], kwargs)
+    return None
+
+
+def _rename(call: TaskCall) -> Steps[None]:
+    """Give the run the name that its arguments make, now that they have values."""
+    name = call.task.name_for(call.parameters)
+    if name != call.name:
+        call.name = name
+        yield Do(call.flow_run.reporter.drain, call.flow_run.id)
+        yield send(call.flow_run.client, update_task_run(call.id, name=name))
+
+
+def _attempts(call: TaskCall) -> Steps[State[Any]]:
+    cache_key = _cache_key(call)
+    asks = _must_ask(call, cache_key)
+    while True:
+        running = yield from _enter_running(call, cache_key, asks)
+        if running.type is not StateType.RUNNING:
+            return running
+        call.run_count += 1
+        ended = yield from attempt_task(call, cache_key)
+        state = yield from _propose_end(call, ended)
+        if not state.is_scheduled():
+            return state
+        # The rules gave the run another try.
+        call.state = state
+        _log(call, logging.INFO, "%s Trying again in %.3g s.", ended.message or ended.name, seconds_until_due(state))
+        yield Sleep(seconds_until_due(state))
+        asks = True
+        checkpoint(call.flow_run)
+
+
+def _must_ask(call: TaskCall, cache_key: str | None) -> bool:
+    """Whether the rules may answer RUNNING with anything but yes: a cached state, a limit, a state of before."""
+    flow_run = call.flow_run
+    return cache_key is not None or bool(call.tags) or flow_run.strict or flow_run.is_repeated
+
+
+def _cache_key(call: TaskCall) -> str | None:
+    if call.task.cache_key_fn is None:
+        return None
+    with in_task_run(TaskRunContext(call, call.flow_run.log_prints)) as context:
+        return call.task.cache_key_fn(context, dict(call.parameters))
+
+
+def _enter_running(call: TaskCall, cache_key: str | None, asks: bool) -> Steps[State[Any]]:
+    if not asks:
+        state = call.new_state(StateType.RUNNING)
+        _stream(call, state)
+        return state
+    try:
+        state = yield from enter_running(partial(_ask_running, call, cache_key), call.flow_run)
+    except OrchestrationRefused as error:
+        # This run cannot begin; its flow can go on without it.
+        state = call.state or call.new_state(StateType.PENDING)
+        return state.copy(value=error)
+    call.state = state
+    return state
+
+
+def _ask_running(call: TaskCall, cache_key: str | None) -> Steps[tuple[State[Any], Answer]]:
+    state = call.new_state(StateType.RUNNING)
+    state.state_details.cache_key = cache_key
+    state.state_details.refresh_cache = call.task.refresh_cache
+    answer = yield Ask(call.flow_run.reporter, call.step(state))
+    return state, answer
+
+
+def _propose_end(call: TaskCall, state: State[Any]) -> Steps[State[Any]]:
+    if not _end_matters(call, state):
+        _stream(call, state)
+        return state
+    answer = yield Ask(call.flow_run.reporter, call.step(state))
+    return after_end(state, answer)
+
+
+def _end_matters(call: TaskCall, state: State[Any]) -> bool:
+    """Whether the rules may have another try for a run that ended so."""
+    if call.flow_run.strict:
+        return True
+    match state.type:
+        case StateType.FAILED:
+            return call.task.retries > 0 and call.run_count <= call.task.retries
+        case StateType.CRASHED:
+            return call.task.crash_retries > 0
+    return False
+
+
+def _stream(call: TaskCall, state: State[Any]) -> None:
+    call.state = state
+    if not call.is_abandoned:
+        call.flow_run.api.reporter.stream(call.step(state))
+
+
+def _finish(call: TaskCall, state: State[Any]) -> Steps[None]:
+    call.state = state
+    details = state.state_details
+    details.task_run_id, details.flow_run_id = call.id, call.flow_run.id
+    if not call.is_abandoned:
+        call.flow_run.tally.add(state)
+    task = call.task
+    if state.type is not StateType.COMPLETED:
+        _log(call, logging.ERROR if state.is_final() else logging.INFO, "Ended as %s.", state)
+        hooks = task.on_failure if state.type is StateType.FAILED else ()
+    else:
+        if logger.isEnabledFor(DEBUG):
+            _log(call, DEBUG, "Ended as %s.", state)
+        hooks = task.on_completion
+    if hooks:
+        yield from call_hooks(hooks, task, call.as_task_run(), state, logger_of(call))
+    if call.future is not None:
+        call.future.settle(state)
+
+
+def _report_crash(call: TaskCall, error: BaseException) -> None:
+    """The run ends for a reason outside of the user's function."""
+    if isinstance(error, CancelOrdered):
+        state = call.new_state(StateType.CANCELLED, message=str(error))
+    else:
+        state = call.new_state(StateType.CRASHED, message=crash_message(error))
+    state.value = error
+    if call.is_created and not isinstance(error, RunTakenAway | GeneratorExit):
+        _stream(call, state)
+    state.state_details.task_run_id, state.state_details.flow_run_id = call.id, call.flow_run.id
+    if not call.is_abandoned:
+        call.flow_run.tally.add(state)
+    if call.future is not None:
+        call.future.settle(state)
+
+
+def let_go(flow_run: FlowRunContext, why: str) -> None:
+    """End the records of all task runs that are still going on; whatever becomes of them is not reported any more."""
+    for future, call in list(flow_run.unfinished.items()):
+        state = call.new_state(StateType.CRASHED, message=why)
+        if call.is_created:
+            _stream(call, state)
+        call.is_abandoned = True
+        flow_run.tally.add(state)
+        future.settle(state)
+    for cancel in list(flow_run.cancellations):
+        cancel()
+    flow_run.stop_task_runner(wait=False)
+
+
+def _log(call: TaskCall, level: int, message: str, *args: Any) -> None:
+    if logger.isEnabledFor(level):
+        logger_of(call).log(level, message, *args)

@@ -1,0 +1,287 @@
+"""Flows: the `@flow` decorator, what it can be told, and how flows are called."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, overload
+
+from orionflow.errors import UsageError
+from orionflow.hooks import Hook, hooks_from
+from orionflow.naming import NameOption, check_name_option, run_name
+from orionflow.parameters import Signature, parameter_model, validated
+from orionflow.retrying import checked_crash_retries, checked_delays, checked_retries
+from orionflow.sources import key_of_function, unwrapped, version_of_file
+from orionflow.task_runners import ConcurrentTaskRunner, TaskRunner
+from orionflow.tasks import is_async_function
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from orionflow.results import StoreOption
+    from orionflow.serializers import Serializer
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Overlap = Literal["allow", "queue", "skip", "cancel_new", "cancel_old"]
+OVERLAPS = ("allow", "queue", "skip", "cancel_new", "cancel_old")
+BAD_IN_NAMES = frozenset("/%&><")
+
+
+class Flow(Generic[P, R]):
+    """A function whose calls are runs of a workflow, recorded with the task runs and flow runs inside. Made by `@flow`.
+
+    Call it like the function. `fn` is the function itself. A generator function is run to its end within the run, and its
+    value is the list of what it yielded.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[P, R],
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        version: str | None = None,
+        tags: Iterable[str] | None = None,
+        flow_run_name: NameOption = None,
+        retries: int | None = None,
+        retry_delay_seconds: float | timedelta | None = None,
+        crash_retries: int = 0,
+        task_runner: TaskRunner | type[TaskRunner] | None = None,
+        timeout_seconds: float | None = None,
+        validate_parameters: bool = True,
+        persist_result: bool | None = None,
+        result_storage: StoreOption = None,
+        result_serializer: Serializer | str | None = None,
+        cache_result_in_memory: bool = True,
+        log_prints: bool | None = None,
+        submit_calls: bool = False,
+        strict: bool = False,
+        overlap: Overlap = "allow",
+        on_completion: Iterable[Hook] | None = None,
+        on_failure: Iterable[Hook] | None = None,
+        on_cancellation: Iterable[Hook] | None = None,
+        on_crashed: Iterable[Hook] | None = None,
+        on_running: Iterable[Hook] | None = None,
+    ) -> None:
+        function, self._binding = unwrapped(fn, "flow")
+        self.fn: Callable[..., Any] = function
+        functools.update_wrapper(self, function)
+        self.name = _checked_name(name or getattr(function, "__name__", type(function).__name__).replace("_", "-"))
+        self.description = description or inspect.getdoc(function)
+        self._version = version
+        self.tags = frozenset([tags] if isinstance(tags, str) else tags or ())
+        self.flow_key = key_of_function(function)
+        self.is_async = is_async_function(function)
+        self.signature = Signature(function, self.name)
+        check_name_option(flow_run_name, "flow_run_name")
+        self.flow_run_name = flow_run_name
+        self.retries = checked_retries(retries, "flow")
+        self.retry_delay_seconds = _one_delay(retry_delay_seconds, self.retries)
+        self.crash_retries = checked_crash_retries(crash_retries)
+        self.task_runner = _runner(task_runner)
+        self.timeout_seconds = None if timeout_seconds is None else float(timeout_seconds)
+        self.validate_parameters = validate_parameters
+        self.persist_result = persist_result
+        self.result_storage = result_storage
+        self.result_serializer = result_serializer
+        self.cache_result_in_memory = cache_result_in_memory
+        self.log_prints = log_prints
+        self.submit_calls = submit_calls
+        self.strict = strict
+        self.overlap = _checked_overlap(overlap)
+        self.on_completion = hooks_from(on_completion, "on_completion")
+        self.on_failure = hooks_from(on_failure, "on_failure")
+        self.on_cancellation = hooks_from(on_cancellation, "on_cancellation")
+        self.on_crashed = hooks_from(on_crashed, "on_crashed")
+        self.on_running = hooks_from(on_running, "on_running")
+        self._model: type[BaseModel] | None = None
+        if persist_result is False and not cache_result_in_memory:
+            raise UsageError(
+                f"Flow {self.name!r} keeps its result neither stored nor in memory; "
+                "drop persist_result=False or cache_result_in_memory=False."
+            )
+
+    @property
+    def isasync(self) -> bool:
+        """Whether the function is async."""
+        return self.is_async
+
+    @property
+    def version(self) -> str | None:
+        """What the program says, or a digest of the file that defines the flow."""
+        if self._version is None:
+            # Not when decorating: reading the file is work that an import should not do.
+            self._version = version_of_file(self.fn) or ""
+        return self._version or None
+
+    @property
+    def keeps_results_of_children(self) -> bool:
+        """Whether task runs and subflow runs must outlive this attempt: the next one takes their results from storage."""
+        return self.retries > 0 or self.crash_retries > 0
+
+    @property
+    def policy(self) -> dict[str, Any]:
+        """What the rules must know of how runs are tried again and kept apart."""
+        policy: dict[str, Any] = {}
+        if self.retries:
+            policy |= {"retries": self.retries, "retry_delay": self.retry_delay_seconds}
+        if self.crash_retries:
+            policy["crash_retries"] = self.crash_retries
+        if self.overlap != "allow":
+            policy["overlap"] = self.overlap
+        return policy
+
+    def stores_results(self, *, wanted_by_parent: bool, by_default: bool) -> bool:
+        """Whether the result must be readable later, or by others."""
+        if self.persist_result is not None:
+            return self.persist_result
+        return wanted_by_parent or not self.cache_result_in_memory or by_default
+
+    def validated(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """The parameters coerced by the annotations; raises ParameterError that says what does not fit."""
+        if not self.validate_parameters:
+            return parameters
+        if self._model is None:
+            self._model = parameter_model(self.fn, self.signature.inspected)
+        return validated(self.fn, self.name, parameters, self._model)
+
+    def name_for(self, parameters: Mapping[str, Any]) -> str | None:
+        """The name of a run with these parameters; None leaves it to the server."""
+        return None if self.flow_run_name is None else run_name(self.flow_run_name, parameters, "flow_run_name")
+
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    def __call__(self, *args: Any, return_state: bool, wait_for: Iterable[Any] | None = None, **kwargs: Any) -> Any: ...
+    @overload
+    def __call__(self, *args: Any, wait_for: Iterable[Any] | None, **kwargs: Any) -> Any: ...
+    def __call__(
+        self, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
+    ) -> Any:
+        """Run the flow and return its value, or with `return_state=True` the state in which it ended.
+
+        An async flow gives a coroutine, unless a sync flow calls it.
+        """
+        from orionflow.engine.calling import call_flow
+
+        return call_flow(self, args, kwargs, wait_for, return_state)
+
+    def with_options(self, **options: Any) -> Flow[P, R]:
+        """The same flow with some options changed: `etl.with_options(retries=2)()`."""
+        unknown = options.keys() - _OPTIONS
+        if unknown:
+            raise UsageError(
+                f"Flows have no option {', '.join(sorted(unknown))}; they have {', '.join(sorted(_OPTIONS))}."
+            )
+        return Flow(self._binding(self.fn), **{**self._options(), **options})
+
+    def _options(self) -> dict[str, Any]:
+        options = {name: getattr(self, name) for name in _OPTIONS if name != "version"}
+        return {**options, "version": self._version}
+
+    def __get__(self, instance: object, owner: type | None = None) -> Flow[P, R]:
+        """A flow in a class is a method: called on an object, it gets that as its first argument."""
+        bound = self._binding.bind(self.fn, instance, owner)
+        if bound is None:
+            return self
+        method = copy.copy(self)
+        method.fn = bound
+        method.signature = Signature(bound, self.name)
+        method._model = None
+        return method
+
+    def __repr__(self) -> str:
+        return f"Flow({self.name!r})"
+
+
+_OPTIONS = frozenset(inspect.signature(Flow.__init__).parameters) - {"self", "fn"}
+
+
+def _checked_name(name: str) -> str:
+    if bad := BAD_IN_NAMES.intersection(name):
+        raise UsageError(f"The flow name {name!r} has {' '.join(sorted(bad))} in it; choose one without {'/%&><'!r}.")
+    return name
+
+
+def _checked_overlap(overlap: str) -> str:
+    if overlap not in OVERLAPS:
+        raise UsageError(f"overlap={overlap!r} is unknown; use one of {', '.join(OVERLAPS)}.")
+    return overlap
+
+
+def _one_delay(delay: float | timedelta | None, retries: int) -> float:
+    checked = checked_delays(delay, retries, "flow")
+    if isinstance(checked, list):
+        raise UsageError("retry_delay_seconds of a flow is one number; only tasks take a list.")
+    return checked
+
+
+def _runner(chosen: TaskRunner | type[TaskRunner] | None) -> TaskRunner:
+    if chosen is None:
+        return ConcurrentTaskRunner()
+    runner = chosen() if isinstance(chosen, type) else chosen
+    if not isinstance(runner, TaskRunner):
+        raise UsageError(f"task_runner must be a TaskRunner such as ConcurrentTaskRunner(), not {chosen!r}.")
+    return runner
+
+
+@overload
+def flow(fn: Callable[P, R], /) -> Flow[P, R]: ...
+@overload
+def flow(
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    version: str | None = None,
+    tags: Iterable[str] | None = None,
+    flow_run_name: NameOption = None,
+    retries: int | None = None,
+    retry_delay_seconds: float | timedelta | None = None,
+    crash_retries: int = 0,
+    task_runner: TaskRunner | type[TaskRunner] | None = None,
+    timeout_seconds: float | None = None,
+    validate_parameters: bool = True,
+    persist_result: bool | None = None,
+    result_storage: StoreOption = None,
+    result_serializer: Serializer | str | None = None,
+    cache_result_in_memory: bool = True,
+    log_prints: bool | None = None,
+    submit_calls: bool = False,
+    strict: bool = False,
+    overlap: Overlap = "allow",
+    on_completion: Iterable[Hook] | None = None,
+    on_failure: Iterable[Hook] | None = None,
+    on_cancellation: Iterable[Hook] | None = None,
+    on_crashed: Iterable[Hook] | None = None,
+    on_running: Iterable[Hook] | None = None,
+) -> Callable[[Callable[P, R]], Flow[P, R]]: ...
+def flow(fn: Any = None, /, **options: Any) -> Any:
+    """Make a function a flow.
+
+    - `name`, `description`, `version`, `tags`: how it is shown and found; the version is a digest of the file unless said.
+    - `flow_run_name`: the name of a run, as "load-{table}" or as a function that returns it.
+    - `retries`, `retry_delay_seconds`: how often and after how long a failed run is tried again; finished task runs keep
+      their results and do not run again. `crash_retries`: the same after a crash.
+    - `task_runner`: where submitted tasks run; threads unless said.
+    - `submit_calls=True`: plain calls of tasks are submitted and return futures.
+    - `strict=True`: ask the rules before every step instead of reporting steps as they happen.
+    - `overlap`: what happens to a run that would begin while another one runs: "allow", "queue", "skip", "cancel_new",
+      "cancel_old".
+    - `timeout_seconds`: how long a run may take. Outside of the main thread it ends at the next line of Python.
+    - `validate_parameters`: whether arguments are coerced and checked by their annotations.
+    - `persist_result`, `result_storage`, `result_serializer`, `cache_result_in_memory`: whether, where and how the value
+      is stored; storage and serializer are those of its tasks too.
+    - `log_prints`: whether `print` writes to the run's log; unless said, as the flow around it does.
+    - `on_running`, `on_completion`, `on_failure`, `on_cancellation`, `on_crashed`: functions called with flow, flow run
+      and state.
+    """
+    if fn is None:
+        return lambda fn: flow(fn, **options)
+    if not callable(fn) and not isinstance(fn, classmethod | staticmethod):
+        raise UsageError(f"@flow decorates a function, not {fn!r}; give options by name, as in @flow(name='etl').")
+    return Flow(fn, **options)

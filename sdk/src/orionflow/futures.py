@@ -1,0 +1,216 @@
+"""Futures: task runs that may not have ended yet, and what to do with many of them."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
+from typing import Any, Generic, NamedTuple, TypeVar
+from uuid import UUID
+
+from orionflow.errors import UsageError
+from orionflow.states import Pending, State
+
+R = TypeVar("R")
+
+
+class Future(Generic[R]):
+    """A task run that goes on elsewhere.
+
+    Of an async task in an async flow, `result()` and `wait()` are awaited; awaiting the future itself gives it back.
+    """
+
+    __slots__ = ("_done", "_state", "is_async", "loop", "name", "task_run_id")
+
+    def __init__(
+        self,
+        task_run_id: UUID,
+        name: str,
+        *,
+        is_async: bool = False,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self.task_run_id = task_run_id
+        self.name = name
+        self.is_async = is_async
+        # Where it runs when that is the event loop of the flow: nobody may block there until it ends.
+        self.loop = loop
+        self._state: State[R] | None = None
+        self._done: concurrent.futures.Future[State[R]] = concurrent.futures.Future()
+
+    @property
+    def is_done(self) -> bool:
+        return self._state is not None
+
+    @property
+    def state(self) -> State[R]:
+        """The state of the run as far as this process knows."""
+        return self._state or Pending()
+
+    def get_state(self) -> State[R]:
+        """The same as `state`."""
+        return self.state
+
+    @property
+    def final_state(self) -> State[R]:
+        """The state in which the run ended; only for runs that have."""
+        if self._state is None:
+            raise UsageError(f"{self!r} has not ended; wait for it first.")
+        return self._state
+
+    def wait(self, timeout: float | None = None) -> Any:
+        """The state in which the run ends, or None when that takes longer than `timeout` seconds."""
+        return self._wait_async(timeout) if self.is_async else self._wait(timeout)
+
+    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> Any:
+        """What the run returns. Raises what it raised, or gives the exception back with `raise_on_failure=False`.
+
+        Raises TimeoutError when it takes longer than `timeout` seconds.
+        """
+        if self.is_async:
+            return self._result_async(timeout, raise_on_failure)
+        return self._value(self._wait(timeout), timeout, raise_on_failure)
+
+    def _value(self, state: State[R] | None, timeout: float | None, raise_on_failure: bool) -> Any:
+        if state is None:
+            raise TimeoutError(f"Task run {self.name!r} did not end within {timeout:g} s.")
+        return state.result(raise_on_failure=raise_on_failure)
+
+    def _wait(self, timeout: float | None) -> State[R] | None:
+        if self._state is None:
+            self.block_until_done(timeout)
+        return self._state
+
+    def block_until_done(self, timeout: float | None = None) -> None:
+        """Block this thread until the run has ended; raises UsageError where that would never happen."""
+        if self._state is not None:
+            return
+        if self.loop is not None and _running_loop() is self.loop:
+            raise UsageError(
+                f"Task run {self.name!r} runs on this event loop, which cannot block until it ends; "
+                "await its result first."
+            )
+        try:
+            self._done.result(timeout)
+        except concurrent.futures.TimeoutError:
+            return
+
+    async def wait_until_done(self) -> None:
+        if self._state is None:
+            await asyncio.shield(asyncio.wrap_future(self._done))
+
+    async def _wait_async(self, timeout: float | None) -> State[R] | None:
+        try:
+            await asyncio.wait_for(self.wait_until_done(), timeout)
+        except TimeoutError:
+            return None
+        return self._state
+
+    async def _result_async(self, timeout: float | None, raise_on_failure: bool) -> Any:
+        return self._value(await self._wait_async(timeout), timeout, raise_on_failure)
+
+    def settle(self, state: State[R]) -> bool:
+        """The run ended. The first to say so is believed."""
+        if self._state is not None:
+            return False
+        self._state = state
+        try:
+            self._done.set_result(state)
+        except concurrent.futures.InvalidStateError:
+            return False
+        return True
+
+    def add_done_callback(self, callback: Callable[[Future[R]], None]) -> None:
+        """Have a function called with this future when the run has ended, or now if it has."""
+        self._done.add_done_callback(lambda _: callback(self))
+
+    def __await__(self) -> Generator[Any, None, Future[R]]:
+        return self._itself().__await__()
+
+    async def _itself(self) -> Future[R]:
+        return self
+
+    def __hash__(self) -> int:
+        return hash(self.task_run_id)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Future) and other.task_run_id == self.task_run_id
+
+    def __repr__(self) -> str:
+        return f"Future({self.name!r}, {self.state.name})"
+
+    def __reduce__(self) -> Any:
+        raise UsageError(
+            f"The future of task run {self.name!r} cannot be sent to another process; hand over its result."
+        )
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+class FutureList(list[Any], Generic[R]):
+    """The futures of a mapped task, in the order of its inputs. `result()` and `wait()` concern them all."""
+
+    def wait(self, timeout: float | None = None) -> Any:
+        """The states of all, when they have ended."""
+        return _gathered([one.wait(timeout) for one in self])
+
+    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> Any:
+        """The values of all, in order."""
+        return _gathered([one.result(timeout, raise_on_failure) for one in self])
+
+    def __await__(self) -> Generator[Any, None, FutureList[R]]:
+        return self._itself().__await__()
+
+    async def _itself(self) -> FutureList[R]:
+        return self
+
+
+def _gathered(parts: list[Any]) -> Any:
+    if parts and asyncio.iscoroutine(parts[0]):
+        return asyncio.gather(*parts)
+    return parts
+
+
+class DoneAndNotDone(NamedTuple):
+    """Task runs that ended in time, and the others."""
+
+    done: set[Future[Any]]
+    not_done: set[Future[Any]]
+
+
+def wait(futures: Iterable[Future[Any]], timeout: float | None = None) -> DoneAndNotDone:
+    """Block until all of these task runs have ended, or the time is up."""
+    by_done = {future._done: future for future in futures}
+    for future in by_done.values():
+        if not future.is_done and future.loop is not None and _running_loop() is future.loop:
+            future.block_until_done()
+    done, not_done = concurrent.futures.wait(by_done, timeout)
+    return DoneAndNotDone({by_done[one] for one in done}, {by_done[one] for one in not_done})
+
+
+class as_completed(Generic[R]):  # noqa: N801
+    """Futures in the order in which their task runs end, in a `for` or an `async for` loop.
+
+    Raises TimeoutError when the next one takes longer than until `timeout` seconds from the start.
+    """
+
+    def __init__(self, futures: Iterable[Future[R]], timeout: float | None = None) -> None:
+        self._by_done = {future._done: future for future in futures}
+        self._timeout = timeout
+
+    def __iter__(self) -> Iterator[Future[R]]:
+        for done in concurrent.futures.as_completed(self._by_done, self._timeout):
+            yield self._by_done[done]
+
+    async def __aiter__(self) -> AsyncIterator[Future[R]]:
+        async def ended(future: Future[R]) -> Future[R]:
+            await future.wait_until_done()
+            return future
+
+        for next_one in asyncio.as_completed([ended(one) for one in self._by_done.values()], timeout=self._timeout):
+            yield await next_one

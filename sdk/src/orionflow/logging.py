@@ -1,0 +1,217 @@
+"""Logging of runs: loggers that know their run, lines on the console and in the API, and `print` as a line.
+
+Lines of a run come from `get_run_logger()`; they are shown on stderr and reported to the API.
+"""
+
+from __future__ import annotations
+
+import builtins
+import logging
+import sys
+import threading
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from orionflow.context import FlowRunContext, TaskRunContext, _child_run, get_run_context
+from orionflow.settings import current_settings
+
+if TYPE_CHECKING:
+    from orionflow.task_runners.child import RunOfChild
+
+    RunAdapter = logging.LoggerAdapter[logging.Logger]
+else:
+    RunAdapter = logging.LoggerAdapter
+
+ROOT = "orionflow"
+FLOW_RUNS = "orionflow.flow_runs"
+TASK_RUNS = "orionflow.task_runs"
+
+_lock = threading.Lock()
+_set_up_for: tuple[int, bool, tuple[str, ...]] | None = None
+
+
+class RunLogger(RunAdapter):
+    """A logger whose lines belong to one run."""
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
+        return msg, kwargs
+
+
+def get_run_logger(context: FlowRunContext | TaskRunContext | None = None, **extra: Any) -> RunLogger:
+    """The logger of the run that this code belongs to; raises MissingContext outside of flows and tasks."""
+    if context is None and (child := _child_run.get()) is not None:
+        return logger_of_child(child, **extra)
+    found = context or get_run_context()
+    if isinstance(found, TaskRunContext):
+        call = found.call
+        return task_run_logger(call.flow_run, call.id, call.name, call.task.name, **extra)
+    return flow_run_logger(found, **extra)
+
+
+def flow_run_logger(context: FlowRunContext, **extra: Any) -> RunLogger:
+    run = context.flow_run
+    return logger_for_flow_run(run.id, run.name or "", context.flow.name, **extra)
+
+
+def logger_for_flow_run(id: UUID, name: str, flow_name: str, **extra: Any) -> RunLogger:
+    set_up()
+    more = {"flow_run_id": id, "flow_run_name": name, "flow_name": flow_name, "run_label": f"Flow run {name!r} - "}
+    return RunLogger(logging.getLogger(FLOW_RUNS), {**more, **extra})
+
+
+def task_run_logger(flow_run: FlowRunContext, id: UUID, name: str, task_name: str, **extra: Any) -> RunLogger:
+    set_up()
+    more = {
+        "flow_run_id": flow_run.id,
+        "flow_run_name": flow_run.flow_run.name,
+        "flow_name": flow_run.flow.name,
+        "task_run_id": id,
+        "task_run_name": name,
+        "task_name": task_name,
+        "run_label": f"Task run {name!r} - ",
+    }
+    return RunLogger(logging.getLogger(TASK_RUNS), {**more, **extra})
+
+
+def logger_of_child(run: RunOfChild, **extra: Any) -> RunLogger:
+    """The logger of a task run in the process that works for it; its lines are shown and reported by the parent."""
+    names = run.names
+    more = {
+        "flow_run_id": run.flow_run_id,
+        "task_run_id": run.task_run_id,
+        "flow_name": names["flow"],
+        "flow_run_name": names["flow_run"],
+        "task_name": names["task"],
+        "task_run_name": names["task_run"],
+        "run_label": f"Task run {names['task_run']!r} - ",
+    }
+    return RunLogger(logging.getLogger(TASK_RUNS), {**more, **extra})
+
+
+class ConsoleFormatter(logging.Formatter):
+    """`12:30:01.123 | INFO    | Flow run 'calm-otter' - message`"""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s.%(msecs)03d | %(levelname)-7s | %(run_label)s%(message)s", "%H:%M:%S")
+
+    def format(self, record: logging.LogRecord) -> str:
+        if not hasattr(record, "run_label"):
+            record.run_label = f"{record.name} - "
+        return super().format(record)
+
+
+class ConsoleHandler(logging.StreamHandler[Any]):
+    """Writes to whatever stderr is now: test runners and notebooks replace it."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+        self.setFormatter(ConsoleFormatter())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
+class ApiHandler(logging.Handler):
+    """Reports lines to the API under the run they belong to."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._report(record)
+        except Exception:
+            self.handleError(record)
+
+    def _report(self, record: logging.LogRecord) -> None:
+        from orionflow.reporting import LogLine
+
+        reporter, flow_run_id, task_run_id = _run_of(record)
+        if reporter is None or flow_run_id is None or getattr(record, "send_to_api", True) is False:
+            return
+        message = record.getMessage()
+        if record.exc_info and record.exc_info[0] is not None:
+            message += "\n" + _formatter.formatException(record.exc_info)
+        when = datetime.fromtimestamp(record.created, UTC)
+        reporter.log(LogLine(record.name, record.levelno, message, when, flow_run_id, task_run_id))
+
+
+_formatter = logging.Formatter()
+
+
+def _run_of(record: logging.LogRecord) -> tuple[Any, UUID | None, UUID | None]:
+    task_run, flow_run = TaskRunContext.get(), FlowRunContext.get()
+    flow_run_id = getattr(record, "flow_run_id", None) or (flow_run.id if flow_run else None)
+    task_run_id = getattr(record, "task_run_id", None)
+    if task_run_id is None and not hasattr(record, "flow_run_id") and task_run is not None:
+        task_run_id = task_run.id
+    if flow_run is not None:
+        return flow_run.reporter, flow_run_id, task_run_id
+    from orionflow.reporting import get_reporter
+
+    return get_reporter(), flow_run_id, task_run_id
+
+
+def set_up() -> None:
+    """Give Orion's loggers their handlers and levels, once, and again when the settings changed."""
+    global _set_up_for
+    settings = current_settings()
+    wanted = (settings.logging_level, settings.logging_to_api, settings.logging_extra_loggers)
+    if wanted == _set_up_for:
+        return
+    with _lock:
+        _apply(*wanted)
+        _set_up_for = wanted
+
+
+def _apply(level: int, to_api: bool, extra_loggers: tuple[str, ...]) -> None:
+    root = logging.getLogger(ROOT)
+    root.setLevel(level)
+    if not any(isinstance(handler, ConsoleHandler) for handler in root.handlers):
+        root.addHandler(ConsoleHandler())
+        # Programs with a console handler of their own would see every line twice.
+        root.propagate = False
+    for name in (FLOW_RUNS, TASK_RUNS, *extra_loggers):
+        logger = logging.getLogger(name)
+        for handler in [one for one in logger.handlers if isinstance(one, ApiHandler)]:
+            logger.removeHandler(handler)
+        if to_api:
+            logger.addHandler(ApiHandler())
+
+
+_printing = 0
+_print = builtins.print
+
+
+@contextmanager
+def prints_logged(wanted: bool) -> Iterator[None]:
+    """While a run that wants it goes on, `print` in its code is a log line; everybody else's prints as ever."""
+    global _printing, _print
+    if not wanted:
+        yield
+        return
+    with _lock:
+        if _printing == 0 and builtins.print is not _print_or_log:
+            _print = builtins.print
+        _printing += 1
+        builtins.print = _print_or_log
+    try:
+        yield
+    finally:
+        with _lock:
+            _printing -= 1
+            # Somebody else may have put a function of their own there in the meantime.
+            if _printing == 0 and builtins.print is _print_or_log:
+                builtins.print = _print
+
+
+def _print_or_log(
+    *values: Any, sep: str | None = " ", end: str | None = "\n", file: Any = None, flush: bool = False
+) -> None:
+    context = TaskRunContext.get() or FlowRunContext.get()
+    if context is None or not context.log_prints or file not in (None, sys.stdout):
+        _print(*values, sep=sep, end=end, file=file, flush=flush)
+        return
+    get_run_logger(context).info("%s", (" " if sep is None else sep).join(map(str, values)))

@@ -1,0 +1,197 @@
+"""Arguments of calls: bound to the function's signature, coerced and validated by its annotations, made JSON for the API.
+
+Signatures and validators are made once for each function: a task may be called a hundred thousand times.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from orionflow.annotations import Mark
+from orionflow.errors import ParameterError, UsageError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+RESERVED = ("return_state", "wait_for")
+_SIMPLE = inspect.Parameter.POSITIONAL_OR_KEYWORD
+
+
+class Signature:
+    """How a function is called; knows the quick way for plain signatures."""
+
+    __slots__ = ("_allowed", "_collector", "_fn_name", "_names", "_plain", "_required", "inspected")
+
+    def __init__(self, fn: Callable[..., Any], name: str) -> None:
+        self.inspected = inspect.signature(fn)
+        self._fn_name = name
+        parameters = self.inspected.parameters.values()
+        self._plain = all(one.kind is _SIMPLE for one in parameters)
+        self._names = tuple(one.name for one in parameters)
+        self._allowed = frozenset(self._names)
+        self._collector = next((one.name for one in parameters if one.kind is one.VAR_KEYWORD), None)
+        self._required = frozenset(one.name for one in parameters if one.default is one.empty)
+        self._refuse_reserved_names()
+
+    def _refuse_reserved_names(self) -> None:
+        for name in RESERVED:
+            if name in self._names:
+                raise UsageError(
+                    f"{self._fn_name!r} has a parameter {name!r}, which calls of flows and tasks use themselves; rename it."
+                )
+
+    def check(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Raise ParameterError when these arguments do not fit."""
+        if self._plain:
+            given = self._names[: len(args)]
+            if len(args) <= len(self._names) and kwargs.keys() <= self._allowed:
+                missing = self._required.difference(given, kwargs)
+                if not missing and kwargs.keys().isdisjoint(given):
+                    return
+        self._bind(args, kwargs)
+
+    def bound(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments by parameter, defaults included."""
+        bound = self._bind(args, kwargs)
+        bound.apply_defaults()
+        return dict(bound.arguments)
+
+    def given(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments by parameter, without defaults."""
+        return dict(self._bind(args, kwargs).arguments)
+
+    def spread(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments by name, those that `**kwargs` would collect among the others."""
+        given = self.given(args, kwargs)
+        return {**{k: v for k, v in given.items() if k != self._collector}, **given.get(self._collector or "", {})}
+
+    def _bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:
+        try:
+            return self.inspected.bind(*args, **kwargs)
+        except TypeError as error:
+            raise ParameterError(
+                f"{self._fn_name!r} cannot be called so ({error}); it takes {self._fn_name}{self.inspected}."
+            ) from None
+
+    def split(self, parameters: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Bound parameters as the positional and keyword arguments of a call."""
+        bound = self.inspected.bind_partial()
+        bound.arguments.update((name, parameters[name]) for name in self._names if name in parameters)
+        more = {name: value for name, value in parameters.items() if name not in self._allowed}
+        return bound.args, {**bound.kwargs, **more}
+
+
+def validated(fn: Callable[..., Any], name: str, parameters: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """The parameters, coerced to the function's annotations; raises ParameterError that names each bad one."""
+    from pydantic import ValidationError
+
+    marked = {key: value for key, value in parameters.items() if isinstance(value, Mark)}
+    plain = {key: value for key, value in parameters.items() if key not in marked}
+    try:
+        read = model.model_validate({_field(key): value for key, value in plain.items()})
+    except ValidationError as error:
+        wrong = [one for one in error.errors(include_url=False) if _parameter(one["loc"]) not in marked]
+        if wrong:
+            raise ParameterError(f"The parameters of {name!r} do not fit: {_told(wrong)}.") from None
+        read = model.model_construct(**{_field(key): value for key, value in plain.items()})
+    coerced = {key: getattr(read, _field(key)) for key in plain}
+    return {key: coerced.get(key, value) for key, value in parameters.items()}
+
+
+def _told(errors: list[Any]) -> str:
+    parts = []
+    for error in errors:
+        place = ".".join(str(part) for part in (_parameter(error["loc"]), *error["loc"][1:]))
+        parts.append(f"{place}: {error['msg'][:1].lower()}{error['msg'][1:]} (got {_short(error.get('input'))})")
+    return "; ".join(parts)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+# A parameter may be called like a method of pydantic's models (`copy`, `json`), so fields have names of their own.
+_PREFIX = "p_"
+
+
+def _field(name: str) -> str:
+    return _PREFIX + name
+
+
+def _parameter(loc: tuple[Any, ...]) -> str:
+    return str(loc[0]).removeprefix(_PREFIX)
+
+
+def parameter_model(fn: Callable[..., Any], signature: inspect.Signature) -> type[BaseModel]:
+    """A pydantic model with a field for each parameter; defaults are taken as they are."""
+    from pydantic import ConfigDict, Field, create_model
+
+    hints = annotations_of(fn)
+    fields: dict[str, Any] = {}
+    for one in signature.parameters.values():
+        hint = hints.get(one.name, Any)
+        if one.kind is one.VAR_POSITIONAL:
+            hint = tuple[hint, ...]
+        elif one.kind is one.VAR_KEYWORD:
+            hint = dict[str, hint]
+        fields[_field(one.name)] = (hint, Field(default=None, validate_default=False, alias=None))
+    config = ConfigDict(arbitrary_types_allowed=True, protected_namespaces=(), coerce_numbers_to_str=False)
+    return create_model(f"{getattr(fn, '__name__', 'flow')}_parameters", __config__=config, **fields)
+
+
+def annotations_of(fn: Callable[..., Any]) -> dict[str, Any]:
+    """The parameters' types. One whose name cannot be found (a class inside a function, say) is left out."""
+    target = getattr(fn, "__func__", fn)
+    try:
+        return get_type_hints(target, include_extras=True)
+    except Exception:
+        return {name: hint for name, hint in _one_by_one(target)}
+
+
+def _one_by_one(fn: Any) -> list[tuple[str, Any]]:
+    names = {**getattr(fn, "__globals__", {}), **_enclosed(fn)}
+    found = []
+    for name, hint in getattr(fn, "__annotations__", {}).items():
+        try:
+            found.append((name, eval(hint, names) if isinstance(hint, str) else hint))  # as get_type_hints does
+        except Exception:
+            continue
+    return found
+
+
+def _enclosed(fn: Any) -> dict[str, Any]:
+    code, cells = getattr(fn, "__code__", None), getattr(fn, "__closure__", None) or ()
+    names = code.co_freevars if code else ()
+    enclosed = {}
+    for name, cell in zip(names, cells, strict=False):
+        try:
+            enclosed[name] = cell.cell_contents
+        except ValueError:
+            continue
+    return enclosed
+
+
+def as_json(parameters: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The parameters as the API stores them, and the names of those that are no JSON and are only described."""
+    described: list[str] = []
+    stored = {}
+    for name, value in parameters.items():
+        plain = value.value if isinstance(value, Mark) else value
+        try:
+            stored[name] = _jsonable(plain)
+        except Exception:
+            stored[name] = f"<{type(plain).__name__}>"
+            described.append(name)
+    return stored, described
+
+
+def _jsonable(value: Any) -> Any:
+    if value is None or type(value) in (bool, int):
+        return value
+    from pydantic_core import from_json, to_json
+
+    # There and back: what the database will hold, and an error here rather than in the request.
+    return from_json(to_json(value, inf_nan_mode="strings"))

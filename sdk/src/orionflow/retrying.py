@@ -1,0 +1,62 @@
+"""How runs are tried again: checks of what was declared, and delays that grow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from orionflow.errors import UsageError
+from orionflow.settings import current_settings
+
+Delays = float | int | timedelta | Sequence[float] | Callable[[int], list[float]] | None
+MOST_DELAYS = 50
+
+
+def exponential_backoff(backoff_factor: float) -> Callable[[int], list[float]]:
+    """Delays that double: `retry_delay_seconds=exponential_backoff(2)` waits 2, 4, 8, … seconds."""
+
+    def delays(retries: int) -> list[float]:
+        return [backoff_factor * max(0, 2**attempt) for attempt in range(retries)]
+
+    return delays
+
+
+def checked_retries(retries: int | None, kind: str) -> int:
+    """The number of retries, from the settings when it is not given."""
+    if retries is None:
+        settings = current_settings()
+        return settings.task_default_retries if kind == "task" else settings.flow_default_retries
+    if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
+        raise UsageError(f"retries={retries!r} must be a whole number, zero or more.")
+    return retries
+
+
+def checked_crash_retries(retries: int) -> int:
+    if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
+        raise UsageError(f"crash_retries={retries!r} must be a whole number, zero or more.")
+    return retries
+
+
+def checked_delays(delays: Delays, retries: int, kind: str) -> float | list[float]:
+    """The delays in seconds: one number, or one for each retry."""
+    if delays is None:
+        settings = current_settings()
+        named = (
+            settings.task_default_retry_delay_seconds if kind == "task" else settings.flow_default_retry_delay_seconds
+        )
+        return named
+    if callable(delays):
+        delays = delays(retries)
+    if isinstance(delays, timedelta):
+        return delays.total_seconds()
+    if isinstance(delays, int | float):
+        return _seconds(delays)
+    if len(delays) > MOST_DELAYS:
+        raise UsageError(f"retry_delay_seconds has {len(delays)} delays; {MOST_DELAYS} are the most.")
+    return [_seconds(delay) for delay in delays]
+
+
+def _seconds(delay: float) -> float:
+    if not isinstance(delay, int | float) or not 0 <= delay < float("inf"):
+        raise UsageError(f"retry_delay_seconds={delay!r} must be a number of seconds, zero or more.")
+    return delay

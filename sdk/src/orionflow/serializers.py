@@ -1,0 +1,111 @@
+"""How values become bytes and back: pickle, JSON, and either of them compressed.
+
+A serializer is named where options are given ("pickle", "json", "compressed/pickle", "compressed/json"), or is an object.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any, Protocol
+
+from orionflow.errors import UnserializableError, UsageError
+
+COMPRESSED = "compressed/"
+
+
+class Serializer(Protocol):
+    """Values to bytes and back; `type` is how references name it."""
+
+    @property
+    def type(self) -> str: ...
+
+    def dumps(self, value: Any) -> bytes: ...
+
+    def loads(self, content: bytes) -> Any: ...
+
+
+class PickleSerializer:
+    """Takes nearly everything, also functions and classes of the main script; read it only where you trust the writer."""
+
+    type = "pickle"
+
+    def dumps(self, value: Any) -> bytes:
+        import cloudpickle
+
+        try:
+            content: bytes = cloudpickle.dumps(value)
+        except Exception as error:
+            raise UnserializableError(
+                f"A {type(value).__name__} cannot be pickled ({error}); "
+                "return something else, or use persist_result=False."
+            ) from error
+        return content
+
+    def loads(self, content: bytes) -> Any:
+        import cloudpickle
+
+        return cloudpickle.loads(content)
+
+
+class JSONSerializer:
+    """Readable by every program; dates, ids and models come back as text and objects."""
+
+    type = "json"
+
+    def dumps(self, value: Any) -> bytes:
+        from pydantic_core import PydanticSerializationError, to_json
+
+        try:
+            return to_json(value)
+        except (PydanticSerializationError, ValueError) as error:
+            raise UnserializableError(
+                f"A {type(value).__name__} cannot be stored as JSON ({error}); use result_serializer='pickle'."
+            ) from error
+
+    def loads(self, content: bytes) -> Any:
+        from pydantic_core import from_json
+
+        return from_json(content)
+
+
+class CompressedSerializer:
+    """Another serializer's bytes, smaller."""
+
+    def __init__(self, serializer: Serializer | str = "pickle", level: int = 6) -> None:
+        self.serializer = serializer_of(serializer)
+        self.level = level
+
+    @property
+    def type(self) -> str:
+        return COMPRESSED + self.serializer.type
+
+    def dumps(self, value: Any) -> bytes:
+        return zlib.compress(self.serializer.dumps(value), self.level)
+
+    def loads(self, content: bytes) -> Any:
+        return self.serializer.loads(zlib.decompress(content))
+
+
+_BY_NAME: dict[str, Serializer] = {"pickle": PickleSerializer(), "json": JSONSerializer()}
+
+
+def register_serializer(serializer: Serializer) -> None:
+    """Let references name a serializer of your own; call it in every process that writes or reads such results."""
+    _BY_NAME[serializer.type] = serializer
+
+
+def serializer_of(chosen: Serializer | str | None) -> Serializer:
+    """The serializer that an option names; pickle when it names none."""
+    if chosen is None:
+        return _BY_NAME["pickle"]
+    if not isinstance(chosen, str):
+        _BY_NAME.setdefault(chosen.type, chosen)
+        return chosen
+    if chosen in _BY_NAME:
+        return _BY_NAME[chosen]
+    if chosen == "compressed":
+        return CompressedSerializer()
+    if chosen.startswith(COMPRESSED):
+        return CompressedSerializer(chosen.removeprefix(COMPRESSED))
+    known = ", ".join([*_BY_NAME, *(COMPRESSED + name for name in _BY_NAME if "/" not in name)])
+    raise UsageError(f"There is no result serializer {chosen!r}; use one of {known}.")

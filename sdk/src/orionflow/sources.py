@@ -1,0 +1,76 @@
+"""What a decorated function is: where it comes from, how it is told from others, and what it is bound to in a class."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from types import MethodType
+from typing import Any
+
+from orionflow.errors import UsageError
+
+KEY_DIGITS = 8
+
+
+class Binding:
+    """How a function in a class is bound: to the object, to the class, or to nothing."""
+
+    kind: Callable[[Any], Any] | None = None
+
+    def __call__(self, fn: Any) -> Any:
+        """The function as it was decorated."""
+        return fn if self.kind is None else self.kind(fn)
+
+    def bind(self, fn: Callable[..., Any], instance: object, owner: type | None) -> Callable[..., Any] | None:
+        return None if instance is None else MethodType(fn, instance)
+
+
+class _ToClass(Binding):
+    kind = classmethod
+
+    def bind(self, fn: Callable[..., Any], instance: object, owner: type | None) -> Callable[..., Any] | None:
+        return MethodType(fn, owner or type(instance))
+
+
+class _ToNothing(Binding):
+    kind = staticmethod
+
+    def bind(self, fn: Callable[..., Any], instance: object, owner: type | None) -> Callable[..., Any] | None:
+        return None
+
+
+def unwrapped(fn: Any, decorator: str) -> tuple[Callable[..., Any], Binding]:
+    """The plain function in what was decorated, and how it is bound in a class."""
+    if isinstance(fn, classmethod):
+        return fn.__func__, _ToClass()
+    if isinstance(fn, staticmethod):
+        return fn.__func__, _ToNothing()
+    if not callable(fn):
+        raise UsageError(f"@{decorator} decorates a function, not {fn!r}.")
+    return fn, Binding()
+
+
+def key_of_function(fn: Callable[..., Any]) -> str:
+    """What tells a function from others in every process: its name, and a digest of where it is defined."""
+    name = getattr(fn, "__qualname__", type(fn).__qualname__)
+    return f"{name}-{hashlib.sha256(f'{_origin(fn)}:{name}'.encode()).hexdigest()[:KEY_DIGITS]}"
+
+
+def _origin(fn: Callable[..., Any]) -> str:
+    module = getattr(fn, "__module__", None) or "unknown"
+    if module not in {"__main__", "__mp_main__"}:
+        return module
+    file = getattr(getattr(fn, "__code__", None), "co_filename", None)
+    return Path(file).stem if file else module
+
+
+def version_of_file(fn: Callable[..., Any]) -> str | None:
+    """A digest of the file that defines the function: another one when anything in it changed."""
+    try:
+        file = inspect.getsourcefile(fn)
+        content = Path(file).read_bytes() if file else None
+    except (OSError, TypeError):
+        return None
+    return None if content is None else hashlib.md5(content, usedforsecurity=False).hexdigest()

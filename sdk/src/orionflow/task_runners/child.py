@@ -1,0 +1,178 @@
+"""The child's side of the process runner: a packed call comes in, its outcome goes out, log lines go another way."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.context import BaseContext
+from typing import Any
+from uuid import UUID
+
+from orionflow.engine.time_limits import LimitReached, limited
+from orionflow.errors import UnserializableError
+
+_to_parent: Any = None
+
+
+def pack(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], seconds: float | None) -> bytes:
+    """A call as bytes, with the run it belongs to; raises UnserializableError that names what cannot travel."""
+    import cloudpickle
+
+    try:
+        packed: bytes = cloudpickle.dumps((fn, tuple(args), dict(kwargs), seconds, _present_run()))
+    except Exception as error:
+        raise UnserializableError(_told(fn, args, kwargs, error)) from error
+    return packed
+
+
+def _told(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], error: Exception) -> str:
+    named = [*((f"argument {n + 1}", value) for n, value in enumerate(args)), *kwargs.items()]
+    culprit = next((f"its {name} ({type(value).__name__})" for name, value in named if not _travels(value)), "it")
+    return (
+        f"Task function {getattr(fn, '__name__', fn)!r} cannot run in another process, as {culprit} cannot be pickled "
+        f"({error}); create such a thing inside of the task, or use ConcurrentTaskRunner."
+    )
+
+
+def _travels(value: Any) -> bool:
+    import cloudpickle
+
+    try:
+        cloudpickle.dumps(value)
+    except Exception:
+        return False
+    return True
+
+
+class RunOfChild:
+    """What a child process knows of the run that it works for."""
+
+    def __init__(self, flow_run_id: UUID, task_run_id: UUID, names: dict[str, Any], log_prints: bool) -> None:
+        self.flow_run_id = flow_run_id
+        self.task_run_id = task_run_id
+        self.names = names
+        self.log_prints = log_prints
+
+
+def _present_run() -> RunOfChild | None:
+    from orionflow.context import TaskRunContext
+
+    context = TaskRunContext.get()
+    if context is None:
+        return None
+    call = context.call
+    names = {"flow": call.flow_run.flow.name, "flow_run": call.flow_run.flow_run.name, "task": call.task.name}
+    return RunOfChild(call.flow_run.id, call.id, {**names, "task_run": call.name}, context.log_prints)
+
+
+def call_in_child(payload: bytes) -> bytes:
+    """Runs in the child: the outcome of a packed call, packed."""
+    import cloudpickle
+
+    try:
+        fn, args, kwargs, seconds, run = cloudpickle.loads(payload)
+        value = _call(fn, args, kwargs, seconds, run)
+    except LimitReached:
+        return _packed(("time up", None, ""))
+    except Exception as error:
+        return _packed(("raised", error, traceback.format_exc()))
+    return _packed(("returned", value, ""))
+
+
+def _call(fn: Any, args: Any, kwargs: Any, seconds: float | None, run: RunOfChild | None) -> Any:
+    import asyncio
+    import inspect
+
+    from orionflow.task_runners.child_context import working_for
+
+    def call() -> Any:
+        value = fn(*args, **kwargs)
+        if inspect.isgenerator(value):
+            return list(value)
+        return asyncio.run(_awaited(value)) if inspect.isawaitable(value) else value
+
+    with working_for(run):
+        return call() if seconds is None else limited(call, seconds)
+
+
+async def _awaited(value: Any) -> Any:
+    return await value
+
+
+def _packed(outcome: tuple[str, Any, str]) -> bytes:
+    import cloudpickle
+
+    kind, value, trace = outcome
+    try:
+        packed: bytes = cloudpickle.dumps(outcome)
+        cloudpickle.loads(packed)
+    except Exception as error:
+        what = f"returned a {type(value).__name__}" if kind == "returned" else f"raised a {type(value).__name__}"
+        told = UnserializableError(f"The task {what}, which cannot come back from its process ({error}).")
+        packed = cloudpickle.dumps(("raised", told, trace))
+    return packed
+
+
+class RemoteTraceback(Exception):
+    """The traceback in the child process, as text: the cause of the exception that came from there."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
+def unpack_outcome(outcome: bytes) -> Any:
+    """The value of a call in a child, or its exception raised here."""
+    import cloudpickle
+
+    kind, value, trace = cloudpickle.loads(outcome)
+    match kind:
+        case "time up":
+            raise LimitReached
+        case "raised":
+            raise value from RemoteTraceback(trace)
+    return value
+
+
+def receive_queue(queue: Any) -> None:
+    """Runs in the child, once: remember where log lines go."""
+    global _to_parent
+    _to_parent = queue
+
+
+class LogShipping:
+    """Log lines of children, on their way to the parent's loggers while the children work."""
+
+    def __init__(self, context: BaseContext) -> None:
+        self._queue = context.SimpleQueue()
+        self._thread = threading.Thread(target=self._listen, name="orion-child-logs", daemon=True)
+        self._thread.start()
+
+    def initializer(self) -> dict[str, Any]:
+        """What a process pool passes on to its children."""
+        return {"initializer": receive_queue, "initargs": (self._queue,)}
+
+    def _listen(self) -> None:
+        while (record := self._queue.get()) is not None:
+            target = logging.getLogger(record.name)
+            if target.isEnabledFor(record.levelno):
+                target.handle(record)
+
+    def close(self) -> None:
+        """Wait for the lines that are on their way; the children have ended."""
+        self._queue.put(None)
+        self._thread.join(timeout=5)
+        self._queue.close()
+
+
+class ShippingHandler(logging.Handler):
+    """Sends lines to the parent, ready to be shown there."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        record.msg, record.args = record.getMessage(), ()
+        if record.exc_info:
+            record.msg += "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip()
+            record.exc_info = record.exc_text = None
+        if _to_parent is not None:
+            _to_parent.put(record)

@@ -1,0 +1,328 @@
+"""Tasks: the `@task` decorator, what it can be told, and how tasks are called, submitted and mapped."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from types import MethodType
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+
+from orionflow.context import FlowRunContext, TaskRunContext
+from orionflow.errors import MissingContext, UsageError
+from orionflow.hooks import Hook, hooks_from
+from orionflow.naming import NameOption, check_name_option, run_name
+from orionflow.parameters import Signature
+from orionflow.retrying import Delays, checked_crash_retries, checked_delays, checked_retries
+from orionflow.sources import key_of_function, unwrapped
+from orionflow.states import State
+
+if TYPE_CHECKING:
+    from orionflow.engine.calls import TaskCall
+    from orionflow.futures import FutureList
+    from orionflow.results import StoreOption
+    from orionflow.serializers import Serializer
+    from orionflow.wire import TaskRun
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+CacheKeyFunction = Callable[[TaskRunContext, dict[str, Any]], str | None]
+RetryCondition = Callable[["Task[..., Any]", "TaskRun", State[Any]], bool]
+
+
+class Task(Generic[P, R]):
+    """A function whose calls inside flows are runs: recorded, retried, cached, timed. Made by `@task`.
+
+    Call it like the function; `submit` runs it at the same time as others, `map` runs it once for each element. `fn` is
+    the function itself, for calls outside of flows and in unit tests.
+
+    A generator function is run to its end within the task run, and its value is the list of what it yielded.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[P, R],
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        tags: Iterable[str] | None = None,
+        version: str | None = None,
+        cache_key_fn: CacheKeyFunction | None = None,
+        cache_expiration: timedelta | None = None,
+        refresh_cache: bool | None = None,
+        task_run_name: NameOption = None,
+        retries: int | None = None,
+        retry_delay_seconds: Delays = None,
+        retry_jitter_factor: float | None = None,
+        retry_condition_fn: RetryCondition | None = None,
+        crash_retries: int = 0,
+        persist_result: bool | None = None,
+        result_storage: StoreOption = None,
+        result_storage_key: str | None = None,
+        result_serializer: Serializer | str | None = None,
+        cache_result_in_memory: bool = True,
+        timeout_seconds: float | None = None,
+        log_prints: bool | None = None,
+        on_completion: Iterable[Hook] | None = None,
+        on_failure: Iterable[Hook] | None = None,
+        viz_return_value: Any = None,
+    ) -> None:
+        function, self._binding = unwrapped(fn, "task")
+        self.fn: Callable[..., Any] = function
+        functools.update_wrapper(self, function)
+        self.name = name or getattr(function, "__name__", type(function).__name__)
+        self.description = description or inspect.getdoc(function)
+        self.version = version
+        self.tags = frozenset([tags] if isinstance(tags, str) else tags or ())
+        self.task_key = key_of_function(function)
+        self.is_async = is_async_function(function)
+        self.signature = Signature(function, self.name)
+        check_name_option(task_run_name, "task_run_name")
+        self.task_run_name = task_run_name
+        self.cache_key_fn = cache_key_fn
+        self.cache_expiration = cache_expiration
+        self.refresh_cache = refresh_cache
+        self.retries = checked_retries(retries, "task")
+        self.retry_delay_seconds = checked_delays(retry_delay_seconds, self.retries, "task")
+        self.retry_jitter_factor = _checked_jitter(retry_jitter_factor)
+        self.retry_condition_fn = _checked_callable(retry_condition_fn, "retry_condition_fn")
+        self.crash_retries = checked_crash_retries(crash_retries)
+        self.persist_result = persist_result
+        self.result_storage = result_storage
+        self.result_storage_key = result_storage_key
+        self.result_serializer = result_serializer
+        self.cache_result_in_memory = cache_result_in_memory
+        self.timeout_seconds = None if timeout_seconds is None else float(timeout_seconds)
+        self.log_prints = log_prints
+        self.on_completion = hooks_from(on_completion, "on_completion")
+        self.on_failure = hooks_from(on_failure, "on_failure")
+        self.viz_return_value = viz_return_value
+        self._check_persistence()
+        self.policy = self._policy()
+        self.run_template = self._template()
+
+    @property
+    def isasync(self) -> bool:
+        """Whether the function is async."""
+        return self.is_async
+
+    def _check_persistence(self) -> None:
+        if self.persist_result is False and self.cache_key_fn is not None:
+            raise UsageError(
+                f"Task {self.name!r} is cached, which needs its results stored; drop persist_result=False."
+            )
+        if self.persist_result is False and not self.cache_result_in_memory:
+            raise UsageError(
+                f"Task {self.name!r} keeps its results neither stored nor in memory; "
+                "drop persist_result=False or cache_result_in_memory=False."
+            )
+
+    def _policy(self) -> dict[str, Any]:
+        """What the rules must know of how this task is tried again."""
+        policy: dict[str, Any] = {}
+        if self.retries:
+            policy["retries"] = self.retries
+            policy["retry_delay"] = self.retry_delay_seconds
+            if self.retry_jitter_factor is not None:
+                policy["retry_jitter_factor"] = self.retry_jitter_factor
+        if self.crash_retries:
+            policy["crash_retries"] = self.crash_retries
+        return policy
+
+    def _template(self) -> dict[str, Any]:
+        """The part of a new run's fields that is the same for each run."""
+        template: dict[str, Any] = {"task_key": self.task_key}
+        if self.policy:
+            template["empirical_policy"] = self.policy
+        if self.version is not None:
+            template["task_version"] = self.version
+        return template
+
+    def stores_results(self, cache_key: str | None, flow_run: FlowRunContext) -> bool:
+        """Whether a result must be readable later, or by others."""
+        if self.persist_result is not None:
+            return self.persist_result
+        return (
+            cache_key is not None
+            or flow_run.keeps_results
+            or not self.cache_result_in_memory
+            or self.result_storage_key is not None
+            or flow_run.persists_by_default
+        )
+
+    def name_for(self, parameters: Mapping[str, Any]) -> str:
+        """The name of a run with these parameters; only for tasks with a `task_run_name`."""
+        assert self.task_run_name is not None
+        return run_name(self.task_run_name, parameters, "task_run_name")
+
+    def storage_key_for(self, call: TaskCall) -> str:
+        """The place of a run's result that `result_storage_key` names."""
+        assert self.result_storage_key is not None
+        names = {"parameters": call.parameters, "task_run": call.as_task_run(), "flow_run": call.flow_run.flow_run}
+        return run_name(self.result_storage_key, {**call.parameters, **names}, "result_storage_key")
+
+    # Calls
+
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    def __call__(self, *args: Any, return_state: bool, wait_for: Iterable[Any] | None = None, **kwargs: Any) -> Any: ...
+    @overload
+    def __call__(self, *args: Any, wait_for: Iterable[Any] | None, **kwargs: Any) -> Any: ...
+    def __call__(
+        self, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
+    ) -> Any:
+        """Run the task here and return its value, or with `return_state=True` the state in which it ended.
+
+        In a flow with `submit_calls=True` the call is submitted and returns a future.
+        """
+        flow_run = self._flow_run()
+        if flow_run.submit_calls and not return_state:
+            return self.submit(*args, wait_for=wait_for, **kwargs)
+        from orionflow.engine.calling import call_task
+
+        return call_task(self, args, kwargs, flow_run, wait_for, return_state)
+
+    def submit(
+        self, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
+    ) -> Any:
+        """Have the flow's task runner run the task, and return a future; `return_state=True` waits for its state."""
+        from orionflow.engine.calling import submit_task
+
+        return submit_task(self, args, kwargs, self._flow_run(), wait_for, return_state)
+
+    def map(
+        self, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
+    ) -> FutureList[R]:
+        """Submit the task once for each element of its iterable arguments; other arguments go to each run as they are.
+
+        A text counts as one thing; `unmapped(values)` makes a whole list go to each run. Iterables must be equally long.
+        """
+        from orionflow.engine.mapping import map_task
+
+        return map_task(self, args, kwargs, self._flow_run(), wait_for, return_state)
+
+    def _flow_run(self) -> FlowRunContext:
+        flow_run = FlowRunContext.get()
+        if flow_run is None:
+            raise MissingContext(
+                f"Task {self.name!r} was called outside of a flow; call it in a function decorated with @flow, "
+                f"or call {self.name}.fn(...) to run only the function."
+            )
+        if (outer := TaskRunContext.get()) is not None:
+            raise MissingContext(
+                f"Task {self.name!r} was called inside of task {outer.task.name!r}; call it from the flow, "
+                f"make {outer.task.name!r} a flow, or call {self.name}.fn(...) to run only the function."
+            )
+        return flow_run
+
+    # Variations
+
+    def with_options(self, **options: Any) -> Task[P, R]:
+        """The same task with some options changed: `load.with_options(retries=3)(table)`."""
+        unknown = options.keys() - _OPTIONS
+        if unknown:
+            raise UsageError(
+                f"Tasks have no option {', '.join(sorted(unknown))}; they have {', '.join(sorted(_OPTIONS))}."
+            )
+        return Task(self._binding(self.fn), **{**self._options(), **options})
+
+    def _options(self) -> dict[str, Any]:
+        options = {name: getattr(self, name) for name in _OPTIONS}
+        return {**options, "tags": self.tags, "retry_delay_seconds": self.retry_delay_seconds if self.retries else None}
+
+    def __get__(self, instance: object, owner: type | None = None) -> Task[P, R]:
+        """A task in a class is a method: called on an object, it gets that as its first argument."""
+        bound = self._binding.bind(self.fn, instance, owner)
+        if bound is None:
+            return self
+        method = copy.copy(self)
+        method.fn = bound
+        method.signature = self._bound_signature()
+        return method
+
+    def _bound_signature(self) -> Signature:
+        known: Signature | None = self.__dict__.get("_signature_of_methods")
+        if known is None:
+            known = Signature(MethodType(self.fn, None) if not isinstance(self.fn, MethodType) else self.fn, self.name)
+            self.__dict__["_signature_of_methods"] = known
+        return known
+
+    def __repr__(self) -> str:
+        return f"Task({self.name!r})"
+
+
+_OPTIONS = frozenset(inspect.signature(Task.__init__).parameters) - {"self", "fn"}
+
+
+def is_async_function(function: Callable[..., Any]) -> bool:
+    target = function if inspect.isroutine(function) else getattr(function, "__call__", function)
+    return any(inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one) for one in (function, target))
+
+
+def _checked_jitter(factor: float | None) -> float | None:
+    if factor is not None and factor < 0:
+        raise UsageError(f"retry_jitter_factor={factor} must be zero or more.")
+    return factor
+
+
+def _checked_callable(option: Any, argument: str) -> Any:
+    if option is not None and not callable(option):
+        raise UsageError(f"{argument} must be a function, not {option!r}.")
+    return option
+
+
+@overload
+def task(fn: Callable[P, R], /) -> Task[P, R]: ...
+@overload
+def task(
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    tags: Iterable[str] | None = None,
+    version: str | None = None,
+    cache_key_fn: CacheKeyFunction | None = None,
+    cache_expiration: timedelta | None = None,
+    refresh_cache: bool | None = None,
+    task_run_name: NameOption = None,
+    retries: int | None = None,
+    retry_delay_seconds: Delays = None,
+    retry_jitter_factor: float | None = None,
+    retry_condition_fn: RetryCondition | None = None,
+    crash_retries: int = 0,
+    persist_result: bool | None = None,
+    result_storage: StoreOption = None,
+    result_storage_key: str | None = None,
+    result_serializer: Serializer | str | None = None,
+    cache_result_in_memory: bool = True,
+    timeout_seconds: float | None = None,
+    log_prints: bool | None = None,
+    on_completion: Iterable[Hook] | None = None,
+    on_failure: Iterable[Hook] | None = None,
+    viz_return_value: Any = None,
+) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+def task(fn: Any = None, /, **options: Any) -> Any:
+    """Make a function a task.
+
+    - `name`, `description`, `tags`, `version`: how its runs are shown and found.
+    - `task_run_name`: the name of a run, as "load-{table}" or as a function that returns it.
+    - `retries`: how often a failed run is tried again; `retry_delay_seconds`: a number, a list with one for each retry,
+      or a function of the number of retries (`exponential_backoff(2)`); `retry_jitter_factor` spreads the delays;
+      `retry_condition_fn(task, task_run, state)` says whether it is worth it; `crash_retries`: the same after a crash.
+    - `cache_key_fn(context, parameters)`: runs with equal keys return the stored value of the first, until
+      `cache_expiration` has passed; `refresh_cache=True` runs all the same and renews it.
+    - `persist_result`, `result_storage`, `result_storage_key`, `result_serializer`, `cache_result_in_memory`: whether,
+      where and how values are stored.
+    - `timeout_seconds`: how long a run may take. In threads and processes it ends at the next line of Python.
+    - `log_prints`: whether `print` writes to the run's log; unless said, as its flow does.
+    - `on_completion`, `on_failure`: functions called with task, task run and state.
+    - `viz_return_value`: kept, and without effect so far.
+    """
+    if fn is None:
+        return lambda fn: task(fn, **options)
+    if not callable(fn) and not isinstance(fn, classmethod | staticmethod):
+        raise UsageError(f"@task decorates a function, not {fn!r}; give options by name, as in @task(name='load').")
+    return Task(fn, **options)
