@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import Any
 from uuid import UUID
@@ -52,7 +53,7 @@ def tasks(client: OrionClient, flow_run_id: UUID) -> Table:
     counts: Counter[tuple[str, str]] = Counter()
     offset = 0
     while page := client.read_task_runs(flow_runs={"id": {"any_": [flow_run_id]}}, limit=200, offset=offset):
-        counts.update((run.task_key.rsplit(".", 1)[-1], run.state_name or "") for run in page)
+        counts.update((run.task_key.rsplit("-", 1)[0], run.state_name or "") for run in page)
         offset += len(page)
     table = Table(title="Task runs", title_justify="left")
     for column in ("task", "state", "runs"):
@@ -79,7 +80,7 @@ def retried(client: OrionClient, flow_run_id: UUID) -> Table:
 def largest(client: OrionClient) -> Table:
     artifact = client.read_latest_artifact("largest-distributions")
     table = Table(title="The artifact: largest distributions", title_justify="left")
-    rows = artifact.data if isinstance(artifact.data, list) else []
+    rows = json.loads(artifact.data)
     for column in rows[0] if rows else ():
         table.add_column(column, justify="left" if column == "distribution" else "right")
     for row in rows[:5]:
@@ -88,6 +89,6 @@ def largest(client: OrionClient) -> Table:
 
 
 def last_lines(client: OrionClient, flow_run_id: UUID) -> Panel:
-    lines = client.read_logs(logs={"flow_run_id": {"any_": [flow_run_id]}}, sort="TIMESTAMP_DESC", limit=5)
-    text = "\n".join(f"{line.timestamp:%H:%M:%S} {line.message}" for line in reversed(lines))
+    lines = client.read_logs(logs={"flow_run_id": {"any_": [flow_run_id]}}, sort="TIMESTAMP_DESC", limit=6)
+    text = "\n".join(f"{line.timestamp:%H:%M:%S} {line.message.splitlines()[0]}" for line in reversed(lines))
     return Panel(text or "(no lines)", title="The end of the log", title_align="left")

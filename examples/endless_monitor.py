@@ -11,8 +11,7 @@ from __future__ import annotations
 import threading
 import time
 
-from orionflow import OrionClient, flow, task
-from orionflow.context import current_flow_run_id
+from orionflow import OrionClient, flow, runtime, task
 from orionflow.states import Cancelling
 
 
@@ -33,7 +32,7 @@ def monitor(every_seconds: float = 0.05) -> None:
 @flow(name="watched-monitor")
 def watched(cancel_after_seconds: float = 1.0) -> None:
     """The same, cancelled from outside after a while."""
-    flow_run_id = current_flow_run_id()
+    flow_run_id = runtime.flow_run.id
 
     def cancel() -> None:
         with OrionClient() as client:
