@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from django.contrib import admin
 from django.core.paginator import Paginator
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils.functional import cached_property
@@ -17,7 +19,8 @@ class CappedPaginator(Paginator):
 
     @cached_property
     def count(self) -> int:
-        return self.object_list.order_by()[:COUNT_CAP].count()
+        rows = cast("QuerySet[Model]", self.object_list)
+        return rows.order_by()[:COUNT_CAP].count()
 
 
 class BoundedAdmin(admin.ModelAdmin):

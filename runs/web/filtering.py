@@ -68,7 +68,7 @@ def _states(text: str, problems: list[str]) -> tuple[StateType, ...]:
             states.append(StateType(word))
         else:
             problems.append(f"There is no state {word.lower()!r}.")
-    return tuple(states)
+    return tuple(dict.fromkeys(states))
 
 
 def _since(text: str, problems: list[str]) -> timedelta | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -74,15 +75,51 @@ def test_older_runs_follow_on_the_next_page_and_none_is_lost_at_equal_times(brow
     for place in range(120):
         make_run(f"run-{place:03}", at=NOON - timedelta(minutes=place // 40))
 
-    seen: list[str] = []
-    address = "/runs"
-    while address:
-        answer = browser.get(address)
-        seen += [run.name for run in answer.context["found"].page.rows]
-        address = "/runs" + answer.context["next"] if answer.context["next"] else ""
+    seen = [run.name for run in all_rows(browser, "/runs")]
 
     assert len(seen) == 120
     assert len(set(seen)) == 120
+
+
+def test_runs_of_several_states_come_in_one_order_and_none_is_lost(browser: Client):
+    for place in range(130):
+        state = ("FAILED", "CRASHED", "COMPLETED")[place % 3]
+        make_run(f"run-{place:03}", state=state, at=NOON - timedelta(minutes=place // 5))
+
+    rows = all_rows(browser, "/runs?state=failed,crashed")
+
+    assert {run.state_type for run in rows} == {"FAILED", "CRASHED"}
+    assert [run.pk for run in rows] == [run.pk for run in sorted(set(rows), key=place_of, reverse=True)]
+    assert len(rows) == 87
+
+
+def test_a_search_looks_at_so_many_runs_and_says_how_far_it_came(browser: Client, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("runs.selectors.pages.runs.SEARCHED", 10)
+    for place in range(45):
+        make_run(f"run-{place:02}", tags=["rare"] if place % 20 == 0 else [], at=NOON - timedelta(minutes=place))
+
+    first = browser.get("/runs?tag=rare").content.decode()
+    nothing = browser.get("/runs?tag=never").content.decode()
+    rows = all_rows(browser, "/runs?tag=rare")
+
+    assert "Look further back" in first
+    assert "No run matches so far" in nothing
+    assert [run.name for run in rows] == ["run-00", "run-20", "run-40"]
+
+
+def all_rows(browser: Client, address: str) -> list[Any]:
+    """What one sees who always goes on to the next page."""
+    rows: list[Any] = []
+    path, after = address, address
+    while after:
+        answer = browser.get(after)
+        rows += answer.context["found"].page.rows
+        after = path.partition("?")[0] + answer.context["next"] if answer.context["next"] else ""
+    return rows
+
+
+def place_of(run: Any) -> Any:
+    return run.expected_start_time, run.pk
 
 
 def test_a_cursor_that_cannot_be_read_shows_the_first_page(browser: Client):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from django.db.models import Model, Q, QuerySet
@@ -16,7 +16,7 @@ M = TypeVar("M", bound=Model)
 COUNT_CAP = 10_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Cursor:
     """The place of one row in an order by time and id; in an address it reads `<time>~<id>`."""
 
@@ -59,15 +59,44 @@ class Count:
 
 def page_of(rows: QuerySet[M], *, by: str, after: Cursor | None, size: int, newest_first: bool = True) -> Page[M]:
     """`size` rows in the order of the column `by` and then the id, beginning after the cursor."""
+    found = list(in_order(rows, by=by, after=after, newest_first=newest_first)[: size + 1])
+    return Page(found[:size], place_of(found[size - 1], by) if len(found) > size else None)
+
+
+def in_order(rows: QuerySet[M], *, by: str, after: Cursor | None, newest_first: bool = True) -> QuerySet[M]:
     sign, comparison = ("-", "lt") if newest_first else ("", "gt")
     ordered = rows.order_by(f"{sign}{by}", f"{sign}id")
-    if after:
-        beyond = Q(**{f"{by}__{comparison}": after.at}) | Q(**{by: after.at, f"id__{comparison}": after.id})
-        # The first condition alone bounds the index scan; SQLite does not see that in the OR.
-        ordered = ordered.filter(beyond, **{f"{by}__{comparison}e": after.at})
-    found = list(ordered[: size + 1])
-    last = found[size - 1] if len(found) > size else None
-    return Page(found[:size], Cursor(getattr(last, by), last.pk) if last else None)
+    return ordered.filter(*_beyond(after, by, comparison)) if after else ordered
+
+
+def not_beyond(rows: QuerySet[M], end: Cursor, *, by: str) -> QuerySet[M]:
+    """The rows from the newest to the one at `end`."""
+    at_end = Q(**{by: end.at, "id__gte": end.id})
+    return rows.filter(Q(**{f"{by}__gt": end.at}) | at_end, **{f"{by}__gte": end.at})
+
+
+def _beyond(after: Cursor, by: str, comparison: str) -> list[Q]:
+    beyond = Q(**{f"{by}__{comparison}": after.at}) | Q(**{by: after.at, f"id__{comparison}": after.id})
+    # The second condition alone bounds the index scan; SQLite does not see that in the OR.
+    return [beyond, Q(**{f"{by}__{comparison}e": after.at})]
+
+
+def place_of(row: Any, by: str) -> Cursor:
+    return Cursor(getattr(row, by), row.pk)
+
+
+def merged(pages: Sequence[Page[M]], *, by: str, size: int) -> Page[M]:
+    """One page, newest first, of pages over parts of the same rows.
+
+    A part is known only down to where its next page begins; below the highest of those places rows may be missing.
+    """
+    horizon = max((page.after for page in pages if page.after), default=None)
+    rows = sorted((row for page in pages for row in page.rows), key=lambda row: place_of(row, by), reverse=True)
+    if horizon:
+        rows = [row for row in rows if place_of(row, by) >= horizon]
+    if len(rows) > size:
+        return Page(rows[:size], place_of(rows[size - 1], by))
+    return Page(rows, horizon)
 
 
 def capped_count(rows: QuerySet[M], cap: int = COUNT_CAP) -> Count:

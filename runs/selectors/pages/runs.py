@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from django.db import connection
@@ -12,9 +12,12 @@ from django.db.models.expressions import RawSQL
 
 from orchestration.core.states import StateType
 from runs.models import FlowRun, FlowRunState
-from runs.selectors.pages.keyset import Count, Cursor, Page, capped_count, page_of
+from runs.selectors.pages.keyset import Count, Cursor, Page, capped_count, in_order, merged, not_beyond, page_of
 
 PAGE_SIZE = 50
+BY = "expected_start_time"
+# A search by tag or name looks at so many runs and then says how far it came.
+SEARCHED = 50_000
 # Enough of each run for a row; parameters and context can be large.
 ROW_COLUMNS = (
     "id",
@@ -48,9 +51,13 @@ class RunFilter:
     since: timedelta | None = None
 
     @property
-    def is_indexed(self) -> bool:
-        """Whether matching rows can be counted from an index alone."""
-        return not (self.tag or self.name)
+    def searches(self) -> bool:
+        """Whether rows must be looked at one by one: no index knows tags or parts of names."""
+        return bool(self.tag or self.name)
+
+    def by_state(self) -> list[RunFilter]:
+        """One filter for each state: the index that has their runs in order has them for one state at a time."""
+        return [replace(self, states=(state,)) for state in self.states] if len(self.states) > 1 else [self]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,31 +68,54 @@ class RunsPage:
     count: Count | None
     reasons: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def was_cut_short(self) -> bool:
+        """Whether the search ended before the page was full, with older runs left to look at."""
+        return self.page.after is not None and len(self.page.rows) < PAGE_SIZE
+
 
 def runs_page(*, wanted: RunFilter, after: Cursor | None, now: datetime) -> RunsPage:
-    matching = matching_runs(wanted, now)
-    page = page_of(rows_of_runs(matching), by="expected_start_time", after=after, size=PAGE_SIZE)
-    count = capped_count(matching) if wanted.is_indexed else None
+    parts = [_part(one, after, now) for one in wanted.by_state()]
+    page = merged(parts, by=BY, size=PAGE_SIZE)
+    count = None if wanted.searches else capped_count(indexed_runs(wanted, now))
     return RunsPage(page, count, told_reasons(page.rows))
+
+
+def _part(wanted: RunFilter, after: Cursor | None, now: datetime) -> Page[FlowRun]:
+    runs = indexed_runs(wanted, now)
+    if not wanted.searches:
+        return page_of(rows_of_runs(runs), by=BY, after=after, size=PAGE_SIZE)
+    end = _end_of_search(runs, after)
+    found = searched(not_beyond(runs, end, by=BY) if end else runs, wanted)
+    page = page_of(rows_of_runs(found), by=BY, after=after, size=PAGE_SIZE)
+    return Page(page.rows, page.after or end)
+
+
+def _end_of_search(runs: QuerySet[FlowRun], after: Cursor | None) -> Cursor | None:
+    """The last run that one request looks at; None when it can look at all of them."""
+    places = in_order(runs, by=BY, after=after).values_list(BY, "id")[SEARCHED : SEARCHED + 1]
+    return next((Cursor(at, run_id) for at, run_id in places), None)
 
 
 def rows_of_runs(runs: QuerySet[FlowRun]) -> QuerySet[FlowRun]:
     return runs.select_related("flow").only(*ROW_COLUMNS)
 
 
-def matching_runs(wanted: RunFilter, now: datetime) -> QuerySet[FlowRun]:
+def indexed_runs(wanted: RunFilter, now: datetime) -> QuerySet[FlowRun]:
     runs = FlowRun.objects.filter(expected_start_time__isnull=False)
     if wanted.states:
         runs = runs.in_state(*wanted.states)
     if wanted.flow:
         runs = runs.filter(flow__name=wanted.flow)
-    if wanted.name:
-        runs = runs.filter(name__icontains=wanted.name)
     if wanted.since is not None:
         runs = runs.filter(expected_start_time__gte=now - wanted.since)
-    if wanted.tag:
-        runs = tagged(runs, wanted.tag)
     return runs
+
+
+def searched(runs: QuerySet[FlowRun], wanted: RunFilter) -> QuerySet[FlowRun]:
+    if wanted.name:
+        runs = runs.filter(name__icontains=wanted.name)
+    return tagged(runs, wanted.tag) if wanted.tag else runs
 
 
 def tagged(runs: QuerySet[FlowRun], tag: str) -> QuerySet[FlowRun]:
