@@ -27,6 +27,11 @@ class Cursor:
         return f"{self.at.isoformat()}~{self.id}"
 
     @classmethod
+    def below_all_at(cls, moment: datetime) -> Cursor:
+        """The place after every row of that moment, newest first."""
+        return cls(moment, UUID(int=0))
+
+    @classmethod
     def read(cls, text: str) -> Cursor | None:
         """The cursor that `text` names; None when it names none: an old link shows the first page."""
         at, _, row_id = text.partition("~")
@@ -67,12 +72,6 @@ def in_order(rows: QuerySet[M], *, by: str, after: Cursor | None, newest_first: 
     sign, comparison = ("-", "lt") if newest_first else ("", "gt")
     ordered = rows.order_by(f"{sign}{by}", f"{sign}id")
     return ordered.filter(*_beyond(after, by, comparison)) if after else ordered
-
-
-def not_beyond(rows: QuerySet[M], end: Cursor, *, by: str) -> QuerySet[M]:
-    """The rows from the newest to the one at `end`."""
-    at_end = Q(**{by: end.at, "id__gte": end.id})
-    return rows.filter(Q(**{f"{by}__gt": end.at}) | at_end, **{f"{by}__gte": end.at})
 
 
 def _beyond(after: Cursor, by: str, comparison: str) -> list[Q]:
