@@ -265,3 +265,23 @@ def test_a_log_line_that_is_no_line_is_left_out(server: ScriptedServer, reporter
     reporter.drain()
 
     assert [one["message"] for one in server.logs] == ["even"]
+
+
+def test_what_is_reported_after_the_close_is_delivered_as_well(server: ScriptedServer, reporter: Reporter):
+    first, second = step(), step()
+    reporter.stream(first)
+    reporter.close()
+
+    reply = reporter.ask(second).result(timeout=5)
+
+    assert reply.is_accepted
+    assert server.order == ids_of([first, second])
+
+
+def test_who_stopped_waiting_for_an_answer_does_not_stop_the_others(server: ScriptedServer, reporter: Reporter):
+    server.faults = [slow(0.2)]
+    given_up, wanted = reporter.ask(step()), reporter.ask(step())
+
+    given_up.cancel()
+
+    assert wanted.result(timeout=5).is_accepted

@@ -138,6 +138,7 @@ class Backlog:
     def abandon(self) -> None:
         """Leave everything to another process."""
         self._memory.clear()
+        self.settled = self.added
         if self._spool is not None:
             self._spool.close()
             self._spool = None

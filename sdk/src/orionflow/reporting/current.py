@@ -54,7 +54,7 @@ def _abandon_in_child() -> None:
     global _lock
     _lock = threading.Lock()
     for reporter in _reporters.values():
-        reporter.abandon()
+        reporter.begin_again()
     _reporters.clear()
 
 

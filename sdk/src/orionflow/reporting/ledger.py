@@ -46,12 +46,16 @@ class Ledger:
     def refused(self, flow_run_id: UUID | None) -> list[Answer]:
         return list(self._refused.get(flow_run_id, ()))
 
+    def forget_refusals(self, flow_run_id: UUID) -> None:
+        self._refused.pop(flow_run_id, None)
+
     def fail_all(self, error: ApiError) -> None:
         """Nobody shall wait any longer."""
         for future in self._expected.values():
-            future.set_exception(error)
+            if future.set_running_or_notify_cancel():
+                future.set_exception(error)
         self._expected.clear()
 
     def forget(self, flow_run_id: UUID) -> None:
         self.last.pop(flow_run_id, None)
-        self._refused.pop(flow_run_id, None)
+        self.forget_refusals(flow_run_id)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from orionflow.errors import ApiError
+from pathlib import Path
+
+from orionflow.errors import ApiError, ApiUnreachable, DatabaseNotReady
 from orionflow.reporting.delivery import is_hopeless
 from orionflow.transport import Patience
 
@@ -48,3 +50,11 @@ class Outage:
         if self.error is None:
             return False
         return is_hopeless(self.error) or self.lasted(now) >= self._patience.budget_seconds
+
+
+def undelivered(waiting: int, path: Path | None, error: ApiError) -> ApiError:
+    """What those who waited are told: how much is missing, where it is, and why."""
+    count = "1 reported transition" if waiting == 1 else f"{waiting} reported transitions"
+    kept = f"kept in {path}, to be sent when Orion runs here again" if path else "kept in memory only"
+    kind = DatabaseNotReady if isinstance(error, DatabaseNotReady) else ApiUnreachable
+    return kind(f"{count} could not be delivered, {kept}. {error}", status=error.status)
