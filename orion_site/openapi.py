@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from inspect import cleandoc
-from typing import Any
+from typing import Any, Literal
 
 from django.urls import URLPattern, URLResolver, get_resolver
 from pydantic import TypeAdapter
@@ -71,7 +71,7 @@ class Schemas:
         self.definitions: dict[str, Any] = shared.get("$defs", {})
 
     def of(self, part: Any, operation: type[Operation]) -> dict[str, Any]:
-        mode = "serialization" if isinstance(part, int) else "validation"
+        mode: Literal["serialization", "validation"] = "serialization" if isinstance(part, int) else "validation"
         return self._schemas[((part, operation), mode)]
 
     def resolved(self, schema: dict[str, Any]) -> dict[str, Any]:

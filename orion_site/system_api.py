@@ -105,6 +105,10 @@ def _database() -> str:
     return urlsplit(f"postgresql://{parts['HOST']}:{parts['PORT']}/{parts['NAME']}").geturl()
 
 
+class Problem(TypedDict):
+    detail: str
+
+
 class CsrfQuestion(Wire):
     client: Text1024
 
@@ -114,7 +118,7 @@ class ReadCsrfToken(Operation):
 
     method = "GET"
     action_required = Action.PROBE
-    answers = {422: ReadyOut}
+    answers = {422: Problem}
 
     def perform(self, query: CsrfQuestion) -> None:
         raise Refused("CSRF protection is disabled.")
@@ -142,6 +146,9 @@ def unknown_path(request: HttpRequest, rest: str) -> HttpResponse:
     except Resolver404:
         known = False
     if not known:
-        return JsonResponse({"detail": "Not Found"}, status=404)
+        answer = JsonResponse({"detail": "Not Found"}, status=404)
+        # As for operations: what a client got wrong is the client's to read, not a line on a user's screen.
+        answer._has_been_logged = True  # type: ignore[attr-defined]
+        return answer
     target = request.get_full_path().replace(request.path_info, other, 1)
     return HttpResponse(status=307, headers={"Location": target})

@@ -10,7 +10,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cached_property, lru_cache
 from importlib import import_module
 from typing import Any, ClassVar, get_type_hints
 
@@ -44,6 +44,7 @@ class Operation(APIView):
     # The other operations on the same path, for the Allow header and the browsable page.
     siblings: tuple[type[Operation], ...] = ()
     perform: ClassVar[Callable[..., Any]]
+    arguments: ClassVar[Arguments]
     content_negotiation_class = BrowserNegotiation
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -155,8 +156,14 @@ class Arguments:
         return arguments
 
 
-@cache
 def arguments_of(operation: type[Operation]) -> Arguments:
+    """Read once, when the operation is first asked for: models are built then, not at import."""
+    if "arguments" not in operation.__dict__:
+        operation.arguments = _signature(operation)
+    return operation.arguments
+
+
+def _signature(operation: type[Operation]) -> Arguments:
     hints = get_type_hints(operation.perform, include_extras=True)
     parameters = inspect.signature(operation.perform).parameters
     body = hints.get("body")

@@ -84,9 +84,8 @@ MAY_BE_EMPTIED = frozenset({"flow_version", "infrastructure_pid"})
 
 
 def new_flow_run(sent: FlowRunCreate) -> NewFlowRun:
-    own_id = {"id": sent.id} if sent.id else {}
     return NewFlowRun(
-        **own_id,
+        id=sent.id,
         flow_id=sent.flow_id,
         name=sent.name or two_word_name(),
         tags=sent.tags,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Any
 
+from django.db.models import QuerySet
 from django.utils import timezone
 from pydantic import Field
 
@@ -14,6 +16,7 @@ from runs.api.lists import RunQuestion
 from runs.api.schemas.histories import (
     FlowRunHistoryRequest,
     HistoryOut,
+    HistoryWindow,
     SimpleFlowRunOut,
     TaskRunCountOut,
     TaskRunHistoryRequest,
@@ -30,10 +33,16 @@ from runs.filters.searches import (
     task_runs_matching,
 )
 from runs.filters.sorts import ORDERS, FlowRunSort
+from runs.models import FlowRun
 from runs.selectors.history import average_lateness, counts_by_state, history, outcomes_over_time
 
 DASHBOARD_PARTS = 20
 SIMPLE = ("state_type", "state_timestamp", "total_run_time", "start_time", "expected_start_time")
+
+
+def _history(runs: QuerySet[Any], window: HistoryWindow) -> list[HistoryOut]:
+    step, now = window.step(), timezone.now()
+    return history_out(history(runs, start=window.history_start, end=window.history_end, step=step, now=now))
 
 
 class ReadFlowRunHistory(RunQuestion):
@@ -43,8 +52,7 @@ class ReadFlowRunHistory(RunQuestion):
     answers = {200: list[HistoryOut]}
 
     def perform(self, body: FlowRunHistoryRequest) -> list[HistoryOut]:
-        window = {"start": body.history_start, "end": body.history_end, "step": body.step()}
-        return history_out(history(flow_runs_matching(body), **window, now=timezone.now()))
+        return _history(flow_runs_matching(body), body)
 
 
 class ReadTaskRunHistory(RunQuestion):
@@ -54,8 +62,7 @@ class ReadTaskRunHistory(RunQuestion):
     answers = {200: list[HistoryOut]}
 
     def perform(self, body: TaskRunHistoryRequest) -> list[HistoryOut]:
-        window = {"start": body.history_start, "end": body.history_end, "step": body.step()}
-        return history_out(history(task_runs_matching(body), **window, now=timezone.now()))
+        return _history(task_runs_matching(body), body)
 
 
 class ReadAverageLateness(RunQuestion):
@@ -82,16 +89,19 @@ class ReadSimpleFlowRuns(RunQuestion):
         now = timezone.now()
         runs = flow_runs_matching(body).filter(state_type__isnull=False, expected_start_time__isnull=False)
         page = runs.order_by(*ORDERS[body.sort])[body.offset : body.offset + body.limit]
-        return [
-            {
-                "id": run.id,
-                "state_type": StateType(run.state_type),
-                "timestamp": run.start_time or run.expected_start_time,
-                "duration": estimated_run_time(run, now).total_seconds(),
-                "lateness": lateness(run, now).total_seconds(),
-            }
-            for run in page.only(*SIMPLE)
-        ]
+        return [_dot(run, now) for run in page.only(*SIMPLE)]
+
+
+def _dot(run: FlowRun, now: datetime) -> SimpleFlowRunOut:
+    began = run.start_time or run.expected_start_time
+    assert began is not None
+    return {
+        "id": run.id,
+        "state_type": StateType(str(run.state_type)),
+        "timestamp": began,
+        "duration": estimated_run_time(run, now).total_seconds(),
+        "lateness": lateness(run, now).total_seconds(),
+    }
 
 
 class CountTaskRunsByState(RunQuestion):

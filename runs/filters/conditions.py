@@ -178,7 +178,8 @@ class Filter(StrictWire):
                 yield self.condition_on(name, leaf)
 
     def condition_on(self, field: str, leaf: Any) -> Q:
-        return leaf.on(self.columns.get(field, field))
+        condition: Q = leaf.on(self.columns.get(field, field))
+        return condition
 
 
 def matched(filter: Filter | None) -> Q:

@@ -43,7 +43,7 @@ class Graph:
 
 def upstream_ids(task_inputs: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[UUID]:
     """The task runs that the inputs came from, each once, in order."""
-    found = {}
+    found: dict[UUID, None] = {}
     for sources in task_inputs.values():
         for source in sources:
             if source.get("input_type") == "task_run":

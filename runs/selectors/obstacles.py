@@ -72,7 +72,8 @@ def queue_obstacles(run: FlowRun, now: datetime) -> Iterator[Reason]:
     deployment = Deployment.objects.filter(pk=run.deployment_id, paused=True).first()
     if deployment is not None:
         yield Reason("deployment_paused", f"Deployment {deployment.name!r} is paused.", "Resume the deployment.")
-    queue = WorkQueue.objects.select_related("work_pool").filter(pk=run.work_queue_id).first()
+    queues = WorkQueue.objects.select_related("work_pool")
+    queue = queues.filter(pk=run.work_queue_id).first() if run.work_queue_id else None
     if queue is None:
         yield Reason("no_queue", "It waits in no queue, so only its own process can start it.")
         return

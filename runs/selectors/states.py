@@ -9,19 +9,19 @@ from deployments.models import WorkQueue
 from runs.models import FlowRun, FlowRunState, TaskRun, TaskRunState
 
 
-def current_flow_run_states(runs: Iterable[FlowRun]) -> dict[UUID, FlowRunState]:
+def current_flow_run_states(runs: Iterable[FlowRun]) -> dict[UUID | None, FlowRunState]:
     """By the state's id."""
     ids = [run.state_id for run in runs if run.state_id]
-    return FlowRunState.objects.in_bulk(ids) if ids else {}
+    return dict(FlowRunState.objects.in_bulk(ids)) if ids else {}
 
 
-def current_task_run_states(runs: Iterable[TaskRun]) -> dict[UUID, TaskRunState]:
+def current_task_run_states(runs: Iterable[TaskRun]) -> dict[UUID | None, TaskRunState]:
     """By the state's id."""
     ids = [run.state_id for run in runs if run.state_id]
-    return TaskRunState.objects.in_bulk(ids) if ids else {}
+    return dict(TaskRunState.objects.in_bulk(ids)) if ids else {}
 
 
-def pools_of(runs: Iterable[FlowRun]) -> dict[UUID, tuple[UUID, str]]:
+def pools_of(runs: Iterable[FlowRun]) -> dict[UUID | None, tuple[UUID, str]]:
     """Id and name of the work pool, by the id of the work queue; no query when no run is in a queue."""
     ids = {run.work_queue_id for run in runs if run.work_queue_id}
     if not ids:

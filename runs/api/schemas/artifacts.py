@@ -63,7 +63,7 @@ def artifact_out(artifact: Artifact) -> ArtifactOut:
         "type": artifact.type,
         "description": artifact.description,
         "data": artifact.data,
-        "metadata_": artifact.metadata_,
+        "metadata_": artifact.metadata,
         "flow_run_id": artifact.flow_run_id,
         "task_run_id": artifact.task_run_id,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from typing_extensions import TypedDict
@@ -74,7 +74,7 @@ class FlowRunOut(RunOut):
 
 def flow_run_out(run: FlowRun, state: FlowRunState | None, pool: tuple[UUID, str] | None, now: datetime) -> FlowRunOut:
     told = stored_state_out(state, flow_run_id=run.id, task_run_id=run.parent_task_run_id) if state else None
-    own: Any = {
+    own = {
         "flow_id": run.flow_id,
         "deployment_id": run.deployment_id,
         "deployment_version": run.deployment_version,
@@ -95,4 +95,4 @@ def flow_run_out(run: FlowRun, state: FlowRunState | None, pool: tuple[UUID, str
         "job_variables": run.job_variables,
         **run_out(run, told, now),
     }
-    return own
+    return cast(FlowRunOut, own)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -86,10 +86,8 @@ def policy_in(sent: FlowRunPolicyIn | TaskRunPolicyIn | None) -> dict[str, Any]:
 
 
 def flow_run_policy_out(stored: Mapping[str, Any]) -> FlowRunPolicyOut:
-    told: Any = {**_FLOW_DEFAULTS, **stored}
-    return told
+    return cast(FlowRunPolicyOut, {**_FLOW_DEFAULTS, **stored})
 
 
 def task_run_policy_out(stored: Mapping[str, Any]) -> TaskRunPolicyOut:
-    told: Any = {**_TASK_DEFAULTS, **stored}
-    return told
+    return cast(TaskRunPolicyOut, {**_TASK_DEFAULTS, **stored})

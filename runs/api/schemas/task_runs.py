@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, cast
 from uuid import UUID
 
 from pydantic import Field
@@ -98,7 +98,7 @@ def new_task_run(sent: NewTaskRunIn) -> NewTaskRun:
 
 def task_run_out(run: TaskRun, state: TaskRunState | None, now: datetime) -> TaskRunOut:
     told = stored_state_out(state, flow_run_id=run.flow_run_id, task_run_id=run.id) if state else None
-    own: Any = {
+    own = {
         "flow_run_id": run.flow_run_id,
         "task_key": run.task_key,
         "dynamic_key": run.dynamic_key,
@@ -110,4 +110,4 @@ def task_run_out(run: TaskRun, state: TaskRunState | None, now: datetime) -> Tas
         "flow_run_run_count": run.flow_run_run_count,
         **run_out(run, told, now),
     }
-    return own
+    return cast(TaskRunOut, own)

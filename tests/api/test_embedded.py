@@ -1,0 +1,103 @@
+"""The API inside a user's process: no middleware, no sessions, no pages; the same answers, started quickly."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+import json, os, sys
+os.environ["DJANGO_SETTINGS_MODULE"] = "orion_site.settings_embedded"
+open(os.path.join(os.environ["ORION_HOME"], "orion.db"), "w").close()
+import django
+django.setup()
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+from django.core.handlers.wsgi import WSGIHandler
+from io import BytesIO
+
+application = WSGIHandler()
+
+def ask(method, path, body=None, accept="*/*"):
+    content = b"" if body is None else json.dumps(body).encode()
+    environ = {
+        "REQUEST_METHOD": method, "PATH_INFO": "/api" + path, "SERVER_NAME": "ephemeral.orion", "SERVER_PORT": "80",
+        "CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(content)), "wsgi.input": BytesIO(content),
+        "wsgi.url_scheme": "http", "HTTP_ACCEPT": accept,
+    }
+    told = []
+    answer = application(environ, lambda status, headers: told.append((int(status[:3]), dict(headers))))
+    content = b"".join(answer)
+    answer.close()
+    return told[0][0], told[0][1]["Content-Type"], json.loads(content or b"null")
+
+flow = ask("POST", "/flows/", {"name": "census"})
+run = ask("POST", "/flow_runs/", {"flow_id": flow[2]["id"]})
+state = ask("POST", "/flow_runs/" + run[2]["id"] + "/set_state", {"state": {"type": "RUNNING"}})
+before_lists = sorted(name for name in sys.modules if name in UNWANTED)
+print(json.dumps({
+    "flow": flow, "run": run, "state": state, "unwanted": before_lists,
+    "page": ask("GET", "/flows/" + flow[2]["id"], accept="text/html"),
+    "listed": ask("POST", "/flow_runs/filter", {}),
+    "refused": ask("POST", "/flows/", {"name": "a/b"}),
+    "missing": ask("GET", "/flow_runs/" + flow[2]["id"]),
+    "unknown": ask("GET", "/nothing"),
+    "why": ask("GET", "/flow_runs/" + run[2]["id"] + "/why"),
+    "document": ask("GET", "/openapi.json")[2]["openapi"],
+}))
+"""
+
+# What an in-process start must not pay for.
+UNWANTED = [
+    "runs.filters.searches",
+    "orion_site.openapi",
+    "django.contrib.postgres.fields",
+    "psycopg",
+    "runs.web",
+    "jsonschema",
+]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """What a program heard that called the API in its own process."""
+    home = tmp_path_factory.mktemp("home")
+    environment = {**os.environ, "ORION_HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[2])}
+    program = PROGRAM.replace("UNWANTED", repr(UNWANTED))
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], env=environment, capture_output=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stderr == b"", "Refusals belong into answers, not on the user's screen."
+    return json.loads(done.stdout)
+
+
+def test_runs_are_created_and_started(told):
+    assert [told[one][0] for one in ("flow", "run", "state")] == [201, 201, 201]
+    assert told["state"][2]["status"] == "ACCEPT"
+
+
+def test_a_browser_gets_json_as_there_are_no_pages(told):
+    assert told["page"][:2] == [200, "application/json"]
+
+
+def test_errors_are_the_same_as_everywhere(told):
+    assert told["refused"][0] == 422
+    assert told["refused"][2]["exception_detail"][0]["loc"] == ["body", "name"]
+    assert told["missing"][::2] == [404, {"detail": "Flow run not found"}]
+    assert told["unknown"][::2] == [404, {"detail": "Not Found"}]
+
+
+def test_lists_and_explanations_are_there_when_asked(told):
+    assert len(told["listed"][2]) == 1
+    assert told["why"][2]["moving"] is True
+    assert told["document"] == "3.1.0"
+
+
+def test_a_running_flow_does_not_load_what_lookers_need(told):
+    assert told["unwanted"] == []

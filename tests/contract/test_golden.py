@@ -1,0 +1,218 @@
+"""The API says what the golden files say, for every operation; and what they say fits the API's own models."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+from pydantic import TypeAdapter
+
+from orion_site.openapi import operations
+from tests.api.conftest import Api
+from tests.contract.exchanges import Exchanges, golden, write_golden
+
+
+class Conversation:
+    """Asks, and records what was said under the operation's name."""
+
+    def __init__(self) -> None:
+        self.api, self.exchanges = Api(), Exchanges()
+
+    def ask(self, name, method, path, body=None):
+        answer = self.api.call(method, path, body)
+        is_json = answer["Content-Type"] == "application/json" if answer.content else False
+        content = answer.json() if is_json else answer.content.decode() or None
+        self.exchanges.record(name, method, path, body, answer.status_code, content)
+        return content
+
+
+@pytest.fixture
+def conversation(db):
+    """The life of a flow with two tasks, and everything that can be asked about it."""
+    said = Conversation()
+    flow, run, task = _a_flow_runs(said)
+    _somebody_looks(said, flow, run, task)
+    _a_pause_is_answered(said, flow)
+    _things_are_left_behind(said, run, task)
+    _the_server_is_asked(said)
+    _somebody_cleans_up(said, flow, run, task)
+    return said.exchanges.said
+
+
+def _a_flow_runs(said):
+    flow = said.ask("create_flow", "POST", "/flows/", {"name": "census", "tags": ["nightly"]})["id"]
+    asked = {"flow_id": flow, "parameters": {"n": 4}, "tags": ["a"]}
+    run = said.ask("create_flow_run", "POST", "/flow_runs/", asked)["id"]
+    running = {"type": "RUNNING", "state_details": {"transition_id": "0f0e0d0c-0b0a-4908-8706-050403020100"}}
+    said.ask("set_flow_run_state", "POST", f"/flow_runs/{run}/set_state", {"state": running, "force": False})
+    created = {"flow_run_id": run, "task_key": "count-1", "dynamic_key": "0", "empirical_policy": {"retries": 1}}
+    task = said.ask("create_task_run", "POST", "/task_runs/", created)["id"]
+    said.ask("set_task_run_state", "POST", f"/task_runs/{task}/set_state", {"state": {"type": "RUNNING"}})
+    failed = {"type": "FAILED", "message": "boom"}
+    said.ask("set_task_run_state_rejected", "POST", f"/task_runs/{task}/set_state", {"state": failed})
+    said.ask("set_task_run_state_aborted", "POST", f"/flow_runs/{run}/set_state", {"state": {"type": "PENDING"}})
+    later = {"type": "SCHEDULED", "state_details": {"scheduled_time": "2099-01-01T00:00:00Z"}}
+    waiting = said.ask("create_scheduled_flow_run", "POST", "/flow_runs/", {"flow_id": flow, "state": later})["id"]
+    said.ask("set_flow_run_state_unknown", "POST", f"/flow_runs/{task}/set_state", {"state": {"type": "RUNNING"}})
+    said.api.send(f"/flow_runs/{waiting}/set_state", {"state": {"type": "CANCELLED"}})
+    said.ask("apply_task_run_transitions", "POST", "/task_runs/transitions", _batch(run))
+    return flow, run, task
+
+
+def _batch(run):
+    second, unknown = "018f0000-0000-7000-8000-00000000000a", "018f0000-0000-7000-8000-00000000000b"
+    states = [
+        {"type": type, "id": f"018f0000-0000-7000-8000-0000000000c{number}", "timestamp": "2026-01-05T12:00:00Z"}
+        for number, type in enumerate(["PENDING", "RUNNING", "COMPLETED"])
+    ]
+    inputs = {"x": [{"input_type": "parameter", "name": "n"}]}
+    created = {"flow_run_id": run, "task_key": "sum-1", "dynamic_key": "0", "task_inputs": inputs}
+    return {
+        "sent_at": "2026-01-05T12:00:00Z",
+        "items": [
+            {"task_run_id": second, "task_run": created, "state": states[0]},
+            {"task_run_id": second, "state": states[1]},
+            {"task_run_id": second, "state": states[2]},
+            {"task_run_id": unknown, "state": {"type": "RUNNING"}},
+        ],
+        "epochs": {run: 0},
+    }
+
+
+def _somebody_looks(said, flow, run, task):
+    mine = {"flow_runs": {"id": {"any_": [run]}}}
+    window = {
+        "history_start": "2026-01-05T12:00:00Z",
+        "history_end": "2099-01-05T13:00:00Z",
+        "history_interval_seconds": 1e9,
+    }
+    said.ask("read_flow", "GET", f"/flows/{flow}")
+    said.ask("read_flow_by_name", "GET", "/flows/name/census")
+    said.ask("update_flow", "PATCH", f"/flows/{flow}", {"tags": ["weekly"]})
+    said.ask("filter_flows", "POST", "/flows/filter", {"flows": {"name": {"like_": "cen"}}, "sort": "NAME_DESC"})
+    said.ask("count_flows", "POST", "/flows/count", mine)
+    said.ask("read_flow_run", "GET", f"/flow_runs/{run}")
+    said.ask("update_flow_run", "PATCH", f"/flow_runs/{run}", {"infrastructure_pid": "host:1"})
+    said.ask("filter_flow_runs", "POST", "/flow_runs/filter", {**mine, "limit": 5, "sort": "START_TIME_DESC"})
+    said.ask("filter_flow_runs_refused", "POST", "/flow_runs/filter", {"limit": 201})
+    said.ask("count_flow_runs", "POST", "/flow_runs/count", mine)
+    said.ask("read_flow_run_history", "POST", "/flow_runs/history", {**mine, **window})
+    said.ask("read_average_lateness", "POST", "/flow_runs/lateness", {"flow_runs": {"id": {"any_": []}}})
+    said.ask("explain_flow_run", "GET", f"/flow_runs/{run}/why")
+    said.ask("read_dependencies", "GET", f"/flow_runs/{run}/graph")
+    said.ask("read_graph", "GET", f"/flow_runs/{run}/graph-v2")
+    said.ask("read_task_run", "GET", f"/task_runs/{task}")
+    said.ask("update_task_run", "PATCH", f"/task_runs/{task}", {"name": "count"})
+    said.ask("filter_task_runs", "POST", "/task_runs/filter", {**mine, "sort": "NAME_ASC"})
+    said.ask("count_task_runs", "POST", "/task_runs/count", mine)
+    said.ask("read_task_run_history", "POST", "/task_runs/history", {**mine, **window})
+    said.ask("explain_task_run", "GET", f"/task_runs/{task}/why")
+    states = said.ask("read_flow_run_states", "GET", f"/flow_run_states/?flow_run_id={run}")
+    said.ask("read_flow_run_state", "GET", f"/flow_run_states/{states[0]['id']}")
+    states = said.ask("read_task_run_states", "GET", f"/task_run_states/?task_run_id={task}")
+    said.ask("read_task_run_state", "GET", f"/task_run_states/{states[0]['id']}")
+    said.ask("read_simple_flow_runs", "POST", "/ui/flow_runs/history", mine)
+    said.ask("count_task_runs_by_state", "POST", "/ui/task_runs/count", mine)
+    begun = {"task_runs": {"start_time": {"after_": "2026-01-05T12:00:00Z", "before_": "2026-01-05T13:00:00Z"}}}
+    said.ask("count_task_run_outcomes", "POST", "/ui/task_runs/dashboard/counts", begun)
+
+
+def _a_pause_is_answered(said, flow):
+    run = said.api.send("/flow_runs/", {"flow_id": flow, "state": {"type": "PAUSED"}}).json()["id"]
+    value = {"key": "greeting-1", "value": '"hello"', "sender": "me"}
+    said.ask("create_flow_run_input", "POST", f"/flow_runs/{run}/input", value)
+    said.ask("read_flow_run_input", "GET", f"/flow_runs/{run}/input/greeting-1")
+    said.ask("filter_flow_run_input", "POST", f"/flow_runs/{run}/input/filter", {"prefix": "greeting"})
+    said.ask("delete_flow_run_input", "DELETE", f"/flow_runs/{run}/input/greeting-1")
+    said.ask("resume_flow_run", "POST", f"/flow_runs/{run}/resume", {"run_input": {}})
+
+
+def _things_are_left_behind(said, run, task):
+    line = {"name": "orion.flow_runs", "level": 20, "message": "hi", "timestamp": "2026-01-05T12:00:00Z"}
+    said.ask("create_logs", "POST", "/logs/", [{**line, "flow_run_id": run}])
+    said.ask("filter_logs", "POST", "/logs/filter", {"logs": {"flow_run_id": {"any_": [run]}, "level": {"ge_": 20}}})
+    report = {"key": "report", "type": "markdown", "data": "# Hi", "metadata_": {"rows": "3"}, "flow_run_id": run}
+    artifact = said.ask("create_artifact", "POST", "/artifacts/", report)["id"]
+    said.ask("read_artifact", "GET", f"/artifacts/{artifact}")
+    said.ask("read_latest_artifact", "GET", "/artifacts/report/latest")
+    said.ask("update_artifact", "PATCH", f"/artifacts/{artifact}", {"description": "What was counted"})
+    said.ask("filter_artifacts", "POST", "/artifacts/filter", {"artifacts": {"key": {"exists_": True}}})
+    said.ask("count_artifacts", "POST", "/artifacts/count", {})
+    said.ask("filter_latest_artifacts", "POST", "/artifacts/latest/filter", {"sort": "KEY_ASC"})
+    said.ask("count_latest_artifacts", "POST", "/artifacts/latest/count", {})
+    said.ask("delete_artifact", "DELETE", f"/artifacts/{artifact}")
+    tagged = {"object": "flow_run", "property": "tags", "type": "string", "operation": "any", "value": ["a"]}
+    saved = said.ask("save_search", "PUT", "/saved_searches/", {"name": "mine", "filters": [tagged]})["id"]
+    said.ask("read_saved_search", "GET", f"/saved_searches/{saved}")
+    said.ask("filter_saved_searches", "POST", "/saved_searches/filter", {})
+    said.ask("delete_saved_search", "DELETE", f"/saved_searches/{saved}")
+    gpu = {"tag": "gpu", "concurrency_limit": 1}
+    limit = said.ask("set_concurrency_limit", "POST", "/concurrency_limits/", gpu)["id"]
+    said.ask("reset_concurrency_limit", "POST", "/concurrency_limits/tag/gpu/reset", {"slot_override": [task]})
+    said.ask("read_concurrency_limit", "GET", f"/concurrency_limits/{limit}")
+    said.ask("read_concurrency_limit_by_tag", "GET", "/concurrency_limits/tag/gpu")
+    said.ask("filter_concurrency_limits", "POST", "/concurrency_limits/filter", {})
+    said.ask("delete_concurrency_limit_by_tag", "DELETE", "/concurrency_limits/tag/gpu")
+    said.api.send("/concurrency_limits/", gpu)
+    limit = said.api.read("/concurrency_limits/tag/gpu").json()["id"]
+    said.ask("delete_concurrency_limit", "DELETE", f"/concurrency_limits/{limit}")
+
+
+def _the_server_is_asked(said):
+    said.ask("check_health", "GET", "/health")
+    said.ask("check_ready", "GET", "/ready")
+    said.ask("say_hello", "GET", "/hello")
+    said.ask("read_version", "GET", "/version")
+    said.ask("read_csrf_token", "GET", "/csrf-token?client=me")
+    said.ask("create_flow_invalid", "POST", "/flows/", {"name": "a/b", "colour": "red"})
+    said.ask("unknown_path", "GET", "/nothing")
+
+
+def _somebody_cleans_up(said, flow, run, task):
+    said.ask("delete_task_run", "DELETE", f"/task_runs/{task}")
+    said.ask("delete_flow_run", "DELETE", f"/flow_runs/{run}")
+    said.ask("read_flow_run_missing", "GET", f"/flow_runs/{run}")
+    said.ask("delete_flow", "DELETE", f"/flows/{flow}")
+
+
+# It tells of the installation, and of nothing that a client depends on.
+NOT_RECORDED = {"read_settings"}
+
+
+def test_the_api_says_what_the_golden_files_say(conversation):
+    if os.environ.get("UPDATE_CONTRACT"):
+        write_golden(conversation)
+
+    recorded = golden()
+    assert conversation.keys() == recorded.keys()
+    for name, exchange in conversation.items():
+        assert exchange == recorded[name], name
+
+
+def test_every_operation_is_recorded():
+    names = {_snake(operation.__name__) for _, operation in operations()}
+
+    assert names - golden().keys() == NOT_RECORDED
+
+
+def test_what_the_golden_files_say_fits_the_models():
+    recorded = golden()
+    for _, operation in operations():
+        exchange = recorded.get(_snake(operation.__name__))
+        answer = operation.answers.get(exchange["status"]) if exchange else None
+        if answer is not None:
+            TypeAdapter(answer).validate_python(exchange["response"], strict=False)
+            assert _extra(answer, exchange["response"]) == set(), operation
+
+
+def _extra(answer, told):
+    """Fields that are told and not declared."""
+    told = told[0] if isinstance(told, list) and told else told
+    answer = getattr(answer, "__args__", (answer,))[0]
+    declared = getattr(answer, "__annotations__", None)
+    return told.keys() - declared.keys() if declared and isinstance(told, dict) else set()
+
+
+def _snake(name):
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
