@@ -136,6 +136,7 @@ def policy_from(text: str) -> RunPolicy:
         crash_retries=given.get("crash_retries") or 0,
         crash_count=given.get("crash_count") or 0,
         overlap=Overlap(given.get("overlap") or Overlap.ALLOW),
+        overlap_scope=given.get("overlap_scope") or "flow",
         pause_keys=frozenset(given.get("pause_keys") or ()),
         resuming=bool(given.get("resuming")),
         retry_type=given.get("retry_type"),

@@ -9,11 +9,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from orchestration.core.effects import Effect, MirrorToParentTask, ReleaseSlots
-from orchestration.core.runs import Run
+from orchestration.core.effects import Effect, ExpireCaches, MirrorToParentTask, ReleaseSlots
+from orchestration.core.runs import Run, revised
 from orchestration.core.states import State, StateType
 
-RELEASE = (ReleaseSlots(),)
+RELEASE: tuple[Effect, ...] = (ReleaseSlots(),)
+EXPIRE: tuple[Effect, ...] = (ExpireCaches(),)
 KEEPS_SLOTS = frozenset({StateType.RUNNING, StateType.CANCELLING})
 
 
@@ -25,13 +26,16 @@ def settle(run: Run, initial: State | None, written: State) -> Run:
         changes["run_count"] = run.run_count + 1
     if run.kind == "flow-run":
         _remember_resuming(run, initial, written, changes)
-    return replace(run, **changes) if changes else run
+    return revised(run, **changes) if changes else run
 
 
-def consequences(run: Run, written: State) -> tuple[Effect, ...]:
-    """What follows from any written state, by whichever rule: slots are given back, and a parent task run follows."""
+def consequences(run: Run, initial: State | None, written: State) -> tuple[Effect, ...]:
+    """What follows from any written state, by whichever rule or force: a task run gives back its slots, and its cached
+    results expire when its outcome is open again; a nested flow run takes the task run of its parent along."""
     if run.kind == "task-run":
-        return RELEASE if run.tags and written.type not in KEEPS_SLOTS else ()
+        release = RELEASE if run.tags and written.type not in KEEPS_SLOTS else ()
+        reopened = initial is not None and initial.is_terminal and not written.is_terminal
+        return EXPIRE + release if reopened else release
     if run.parent_task_run_id is not None:
         return (MirrorToParentTask(run.parent_task_run_id),)
     return ()

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from orchestration.core.bookkeeping import consequences
@@ -47,9 +47,15 @@ class Facts(Protocol):
     def slot_wait_seconds(self) -> int:
         """How long a run is told to wait for a slot before it asks again."""
 
-    def cached_state(self, cache_key: str) -> State | None: ...
-    def limits_on(self, tags: Sequence[str]) -> Sequence[LimitUse]: ...
-    def active_runs_of_same_flow(self) -> Sequence[UUID]: ...
+    def cached_state(self, cache_key: str) -> State | None:
+        """The newest state that a task run with this key left in the cache and that has not expired."""
+
+    def limits_on(self, tags: Sequence[str]) -> Sequence[LimitUse]:
+        """The concurrency limits on these tags; tags without a limit are left out."""
+
+    def active_runs_of_same_flow(self) -> Sequence[UUID]:
+        """Runs of the same flow (or deployment: `policy.overlap_scope`) that are RUNNING or CANCELLING, oldest first.
+        Neither this run is among them nor one that it is nested in: that one would wait for this one for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +92,7 @@ class Rule(Protocol):
 Policy = tuple[Rule, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(NamedTuple):
     """One line of the trail: which rule was asked, what it said, and why."""
 
     rule: str
@@ -106,10 +111,15 @@ class Decision:
     trail: tuple[Judgement, ...]
 
 
+VERDICT_NAMES = {kind: kind.__name__.lower() for kind in (Accept, Amend, Reject, Wait, Abort)}
+
+
 @lru_cache(maxsize=1024)
-def concerned(policy: Policy, leaving: StateType | None, entering: StateType) -> tuple[tuple[str, Rule], ...]:
-    """The rules of a policy that a transition between these types concerns, with their names."""
-    return tuple((type(r).__name__, r) for r in policy if leaving in r.leaving and entering in r.entering)
+def concerned(policy: Policy, leaving: StateType | None, entering: StateType) -> tuple[tuple[Rule, Judgement], ...]:
+    """The rules of a policy that a transition between these types concerns, each with its line of the trail if it has
+    nothing to say, which is what most rules say most of the time."""
+    rules = [rule for rule in policy if leaving in rule.leaving and entering in rule.entering]
+    return tuple((rule, Judgement(type(rule).__name__, VERDICT_NAMES[Accept], "")) for rule in rules)
 
 
 def decide(transition: Transition, policy: Policy, facts: Facts) -> Decision:
@@ -117,11 +127,12 @@ def decide(transition: Transition, policy: Policy, facts: Facts) -> Decision:
     current = transition
     effects: tuple[Effect, ...] = ()
     trail: list[Judgement] = []
-    for name, rule in concerned(policy, transition.initial_type, transition.proposed.type):
+    for rule, silent in concerned(policy, transition.initial_type, transition.proposed.type):
         verdict = rule.judge(current, facts)
-        trail.append(Judgement(name, VERDICT_NAMES[type(verdict)], verdict.reason))
         if verdict is ACCEPT:
+            trail.append(silent)
             continue
+        trail.append(Judgement(silent.rule, VERDICT_NAMES[type(verdict)], verdict.reason))
         match verdict:
             case Accept():
                 effects += verdict.effects
@@ -131,17 +142,22 @@ def decide(transition: Transition, policy: Policy, facts: Facts) -> Decision:
             case Reject(state=None):
                 return Decision(verdict, None, transition.run, (), tuple(trail))
             case Reject():
-                return _written(verdict, verdict.state, verdict.run or transition.run, verdict.effects, trail)
+                return _written(
+                    transition, verdict, verdict.state, verdict.run or transition.run, verdict.effects, trail
+                )
             case _:
                 return Decision(verdict, None, transition.run, (), tuple(trail))
-    return _written(ACCEPT, current.proposed, current.run, effects, trail)
-
-
-VERDICT_NAMES = {kind: kind.__name__.lower() for kind in (Accept, Amend, Reject, Wait, Abort)}
+    return _written(transition, ACCEPT, current.proposed, current.run, effects, trail)
 
 
 def _written(
-    verdict: Accept | Reject, state: State | None, run: Run, effects: tuple[Effect, ...], trail: list[Judgement]
+    transition: Transition,
+    verdict: Accept | Reject,
+    state: State | None,
+    run: Run,
+    effects: tuple[Effect, ...],
+    trail: list[Judgement],
 ) -> Decision:
     assert state is not None
-    return Decision(verdict, state, run, effects + consequences(run, state), tuple(trail))
+    follow = consequences(run, transition.initial, state)
+    return Decision(verdict, state, run, effects + follow, tuple(trail))

@@ -12,7 +12,6 @@ from orchestration.core.rules.overlap import ResolveOverlaps
 from orchestration.core.rules.pausing import PauseRunningFlowRuns, ResumePausedFlowRuns, StartTasksOfRunningFlowsOnly
 from orchestration.core.rules.retries import NameRepeatedTries, RememberFlowAttempt, RetryFailedFlows, RetryFailedTasks
 from orchestration.core.rules.terminal import (
-    ExpireCachesOfReopenedRuns,
     KeepFinishedFlowRuns,
     KeepFinishedTaskRuns,
     MarkLostResults,
@@ -48,9 +47,8 @@ CORE_TASK: Policy = (
     NameRepeatedTries(),
     RememberFlowAttempt(),
     RememberResultsByCacheKey(),
-    ExpireCachesOfReopenedRuns(),
 )
 
 # A forced state passes all rules but those without which the record would be false.
 MINIMAL_FLOW: Policy = (MarkLostResults(), CancelAtOnceWithoutInfrastructure())
-MINIMAL_TASK: Policy = (MarkLostResults(), ExpireCachesOfReopenedRuns())
+MINIMAL_TASK: Policy = (MarkLostResults(),)

@@ -111,6 +111,19 @@ FACTS: list[tuple[str, State | None, State, Run, str, str]] = [
     ("a pause ends by resuming", state("PAUSED"), state("RUNNING"), flow_run(), "Accept", "Running"),
     ("a pause does not become pending", state("PAUSED"), state("PENDING"), flow_run(), "Keep", ""),
     ("too late to resume", state("PAUSED", pause_timeout=PAST), state("RUNNING"), flow_run(), "Reject", "Failed"),
+    ("or to end otherwise", state("PAUSED", pause_timeout=PAST), state("COMPLETED"), flow_run(), "Reject", "Failed"),
+    ("in time to resume", state("PAUSED", pause_timeout=soon(1)), state("RUNNING"), flow_run(), "Accept", "Running"),
+    ("a pause may end the run", state("PAUSED"), state("CANCELLED"), flow_run(), "Accept", "Cancelled"),
+    (
+        "its deployment is gone",
+        state("PAUSED", pause_reschedule=True),
+        state("SCHEDULED", "Resuming"),
+        flow_run(),
+        "Keep",
+        "",
+    ),
+    ("a first state is not late", None, state("SCHEDULED", "Late"), flow_run(), "Keep", ""),
+    ("a finished run changes its end", state("FAILED"), state("COMPLETED"), flow_run(), "Accept", "Completed"),
     ("the time has not come", state("SCHEDULED", scheduled_time=soon(90)), state("RUNNING"), flow_run(), "Wait", ""),
     (
         "not for half a second",
@@ -184,6 +197,41 @@ def test_a_retry_waits_its_delay_and_forgets_the_pauses():
     assert decision.verdict.reason == "retry 2 of 2 in 10 s"
 
 
+@pytest.mark.parametrize(("deployment", "place"), [(DEPLOYMENT, "reschedule"), (None, "in_process")])
+def test_a_crashed_run_is_started_by_an_agent_where_there_is_one(deployment, place):
+    policy = RunPolicy(crash_retries=2, crash_count=1, pause_keys=frozenset({"1"}), resuming=True)
+
+    decision = judge_flow(state("RUNNING"), state("CRASHED"), flow_run(deployment_id=deployment, policy=policy))
+
+    assert decision.run.policy == RunPolicy(crash_retries=2, crash_count=2, retry_type=place)
+    assert decision.verdict.reason == "crash retry 2 of 2 in 0 s"
+
+
+def test_a_rerun_by_hand_gives_no_retries_back():
+    policy = RunPolicy(retries=1, crash_retries=1, crash_count=1, pause_keys=frozenset({"1"}), resuming=True)
+
+    decision = judge_flow(state("CRASHED"), state("RUNNING"), flow_run(run_count=2, policy=policy))
+
+    assert decision.run.policy == RunPolicy(retries=1, crash_retries=1, crash_count=1)
+    assert decision.run.run_count == 2
+
+
+def test_a_suspended_run_that_was_retried_in_its_process_is_left_to_an_agent():
+    run = flow_run(deployment_id=DEPLOYMENT, policy=RunPolicy(retry_type="in_process"))
+
+    decision = judge_flow(state("PAUSED", "Suspended", pause_reschedule=True), state("SCHEDULED", "Resuming"), run)
+
+    assert decision.run.policy.retry_type == "reschedule"
+
+
+def test_a_flow_fails_with_retries_whatever_its_client_calls_retriable():
+    run = flow_run(run_count=1, policy=RunPolicy(retries=1))
+
+    decision = judge_flow(state("RUNNING"), state("FAILED", retriable=False), run)
+
+    assert decision.state.name == "AwaitingRetry"
+
+
 def test_crashes_do_not_use_up_the_retries_of_failures():
     policy = RunPolicy(retries=1, crash_retries=5, crash_count=3)
 
@@ -241,10 +289,19 @@ def test_cancelling_the_old_run_is_an_effect_of_starting_the_new_one():
     assert decision.effects[0].flow_run_ids == (OTHER,)
 
 
-def test_a_run_that_was_running_before_keeps_its_place():
-    run = flow_run(run_count=1, policy=RunPolicy(overlap=Overlap.SKIP))
+@pytest.mark.parametrize("overlap", set(Overlap) - {Overlap.ALLOW})
+def test_a_run_that_has_run_before_waits_for_its_turn_whatever_happens_to_new_runs(overlap):
+    run = flow_run(run_count=1, policy=RunPolicy(overlap=overlap))
 
     decision = judge_flow(state("SCHEDULED", "AwaitingRetry"), state("RUNNING"), run, World(active=(OTHER,)))
+
+    assert verdict_of(decision) == "Wait"
+
+
+def test_a_run_that_is_running_does_not_wait_for_its_turn_again():
+    run = flow_run(run_count=1, policy=RunPolicy(overlap=Overlap.QUEUE))
+
+    decision = judge_flow(state("RUNNING"), state("RUNNING"), run, World(active=(OTHER,)))
 
     assert verdict_of(decision) == "Accept"
 

@@ -6,9 +6,10 @@ import pytest
 
 from orchestration.core.decide import LimitUse, ParentFlowRun
 from orchestration.core.effects import ExpireCaches, ReleaseSlots, RememberResult, TakeSlots
+from orchestration.core.policies import MINIMAL_TASK
 from orchestration.core.runs import Run, RunPolicy
 from orchestration.core.states import State
-from tests.core.worlds import PARENT, World, judge_task, parent_in, soon, state, task_run, verdict_of
+from tests.core.worlds import PARENT, World, judge, judge_task, parent_in, soon, state, task_run, verdict_of
 
 STORED = {"type": "reference", "storage_key": "x"}
 RETRIES = RunPolicy(retries=2)
@@ -173,6 +174,22 @@ def test_leaving_a_final_state_expires_the_cache_and_gives_all_retries_back():
 
     assert decision.run.run_count == 0
     assert ExpireCaches() in decision.effects
+
+
+def test_the_cache_expires_by_whatever_door_a_run_leaves_its_end():
+    held = judge_task(state("COMPLETED"), state("RUNNING"), world=World(parent=parent_in("PAUSED")))
+    forced = judge(MINIMAL_TASK, state("COMPLETED", data=STORED), state("RUNNING"), task_run(), World())
+    ended = judge_task(state("FAILED"), state("COMPLETED"))
+
+    assert (held.effects, forced.effects, ended.effects) == ((ExpireCaches(),), (ExpireCaches(),), ())
+
+
+def test_crashes_are_forgiven_when_a_finished_task_starts_again():
+    run = task_run(run_count=3, policy=RunPolicy(crash_retries=1, crash_count=1))
+
+    decision = judge_task(state("CRASHED"), state("RUNNING"), run)
+
+    assert (decision.run.run_count, decision.run.policy.crash_count) == (0, 0)
 
 
 def test_slots_are_taken_on_the_way_in_and_given_back_on_the_way_out():

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Literal
 
 from orchestration.core.decide import Facts, Transition
 from orchestration.core.rules.retries import retry_delay
 from orchestration.core.rules.sets import FROM_RUNNING
+from orchestration.core.runs import Run, with_policy
 from orchestration.core.states import StateType, awaiting_retry
 from orchestration.core.verdicts import ACCEPT, Amend, Reject, Verdict
 
@@ -27,6 +28,15 @@ class RetryCrashedRuns:
             return Amend(f"all {policy.crash_retries} crash retries are used")
         delay = retry_delay(policy, attempt, facts)
         again = awaiting_retry(facts.now + delay, message=proposed.message, data=proposed.data)
-        run = replace(transition.run, policy=replace(policy, crash_count=attempt))
         reason = f"crash retry {attempt} of {policy.crash_retries} in {delay.total_seconds():g} s"
-        return Reject(reason, state=again, run=run)
+        return Reject(reason, state=again, run=_crashed_once_more(transition.run))
+
+
+def _crashed_once_more(run: Run) -> Run:
+    count = run.policy.crash_count + 1
+    if run.kind == "task-run":
+        return with_policy(run, crash_count=count)
+    # The process is gone, so an agent must start the run again, if there is one: agents pass over runs that are
+    # retried in their process. Its pauses can fire again, as after a failure.
+    place: Literal["in_process", "reschedule"] = "in_process" if run.deployment_id is None else "reschedule"
+    return with_policy(run, crash_count=count, resuming=False, pause_keys=frozenset(), retry_type=place)

@@ -6,7 +6,7 @@ from orchestration.core.decide import Facts, Transition
 from orchestration.core.effects import CancelRuns
 from orchestration.core.rules.sets import ANYWHERE, TO_RUNNING
 from orchestration.core.runs import Overlap
-from orchestration.core.states import cancelled, cancelling, skipped
+from orchestration.core.states import StateType, cancelled, cancelling, skipped
 from orchestration.core.verdicts import ACCEPT, Accept, Reject, Verdict, Wait
 
 # Short enough that a queue moves on soon after its head ends; the answer costs one indexed query.
@@ -14,22 +14,24 @@ QUEUE_WAIT_SECONDS = 5
 
 
 class ResolveOverlaps:
-    """When another run of the same flow is running, the overlap policy of the flow decides: `allow` lets both run,
-    `queue` waits for the other, `skip` completes the new run under the name Skipped, `cancel_new` cancels the new run,
-    and `cancel_old` cancels the other one. A run that was running before (paused, retried) keeps its place."""
+    """When another run of the same flow (or of the same deployment, where that is the policy's scope) is running, the
+    overlap policy decides: `allow` lets both run, `queue` waits for the other, `skip` completes the new run under the
+    name Skipped, `cancel_new` cancels the new run, and `cancel_old` cancels the other one. A run that has run before
+    (it was paused, retried or rerun) is not skipped or cancelled for that: it waits."""
 
     leaving = ANYWHERE
     entering = TO_RUNNING
 
     def judge(self, transition: Transition, facts: Facts) -> Verdict:
-        overlap = transition.run.policy.overlap
-        if overlap is Overlap.ALLOW or transition.run.run_count > 0:
+        policy = transition.run.policy
+        if policy.overlap is Overlap.ALLOW or transition.initial_type is StateType.RUNNING:
             return ACCEPT
         others = facts.active_runs_of_same_flow()
         if not others:
             return ACCEPT
-        reason = f"run {others[0]} of the same flow is running"
-        match overlap:
+        reason = f"run {others[0]} of the same {policy.overlap_scope} is running"
+        # To skip a retry would lose the work of the tries before.
+        match policy.overlap if transition.run.run_count == 0 else Overlap.QUEUE:
             case Overlap.QUEUE:
                 return Wait(f"{reason}; this one is queued behind it", QUEUE_WAIT_SECONDS)
             case Overlap.SKIP:
@@ -37,6 +39,8 @@ class ResolveOverlaps:
             case Overlap.CANCEL_NEW:
                 return Reject(f"{reason}; this one is cancelled", state=cancelled(f"Cancelled: {reason}."))
             case _:
-                message = f"Cancelled by run {transition.run.id} of the same flow, which took its place."
+                message = (
+                    f"Cancelled by run {transition.run.id} of the same {policy.overlap_scope}, which took its place."
+                )
                 effect = CancelRuns(tuple(others), cancelling(message))
                 return Accept(f"{reason}; it is cancelled for this one", effects=(effect,))

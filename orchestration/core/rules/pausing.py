@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from orchestration.core.decide import Facts, Transition
 from orchestration.core.rules.sets import ANYWHERE, TO_RUNNING
+from orchestration.core.runs import with_policy
 from orchestration.core.states import ANY, TERMINAL, State, StateType, failed
 from orchestration.core.verdicts import ACCEPT, Abort, Amend, Reject, Verdict
 
@@ -35,7 +34,7 @@ class PauseRunningFlowRuns:
 def _paused(transition: Transition) -> Verdict:
     keys = transition.run.policy.pause_keys
     key = transition.proposed.details.pause_key or _unused_key(keys)
-    run = replace(transition.run, policy=replace(transition.run.policy, pause_keys=keys | {key}))
+    run = with_policy(transition.run, pause_keys=keys | {key})
     return Amend(f"pause {key} fires", state=transition.proposed.with_details(pause_key=key), run=run)
 
 
@@ -47,7 +46,8 @@ def _unused_key(keys: frozenset[str]) -> str:
 
 
 class ResumePausedFlowRuns:
-    """A paused run can be resumed, scheduled to resume, or ended. Resumed after its deadline, it fails instead."""
+    """A paused run can be resumed, scheduled to resume, or ended; a pause whose deadline has passed ends as a failure,
+    whatever is proposed. What a resumed run does next counts as the same attempt."""
 
     leaving: frozenset[StateType | None] = frozenset({StateType.PAUSED})
     entering = ANY
@@ -56,12 +56,16 @@ class ResumePausedFlowRuns:
         assert transition.initial is not None
         target, details = transition.proposed.type, transition.initial.details
         if target not in {StateType.RUNNING, StateType.SCHEDULED} | TERMINAL:
-            return Reject(f"a paused run cannot become {target}; resume or cancel it")
+            return Reject(f"a paused run cannot become {target} before it is resumed; force the state if it must")
         if details.pause_reschedule and transition.run.deployment_id is None:
             return Reject("a suspended run cannot be resumed without its deployment")
-        if details.pause_timeout is not None and details.pause_timeout < facts.now and target not in TERMINAL:
+        if details.pause_timeout is not None and details.pause_timeout < facts.now:
             message = f"The flow was {transition.initial.name.lower()} and never resumed."
             return Reject("the deadline of the pause has passed", state=failed(message))
+        if target is StateType.SCHEDULED and transition.run.policy.retry_type == "in_process":
+            # Its process ended with the suspension: agents pass over runs that are retried in their process.
+            run = with_policy(transition.run, retry_type="reschedule")
+            return Amend("an agent starts it again", run=run)
         return ACCEPT
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from orchestration.core.decide import Facts, Transition
 from orchestration.core.rules.sets import ANYWHERE, FROM_RUNNING, TO_RUNNING
-from orchestration.core.runs import RunPolicy
+from orchestration.core.runs import RunPolicy, revised, with_policy
 from orchestration.core.states import StateType, awaiting_retry
 from orchestration.core.verdicts import ACCEPT, Amend, Reject, Verdict
 
@@ -23,8 +23,8 @@ class RetryFailedFlows:
         verdict = _retry(transition, facts)
         if not isinstance(verdict, Reject):
             return verdict
-        policy = replace(transition.run.policy, resuming=False, pause_keys=frozenset(), retry_type="in_process")
-        return replace(verdict, run=replace(transition.run, policy=policy))
+        run = with_policy(transition.run, resuming=False, pause_keys=frozenset(), retry_type="in_process")
+        return replace(verdict, run=run)
 
 
 class RetryFailedTasks:
@@ -34,17 +34,18 @@ class RetryFailedTasks:
     entering = frozenset({StateType.FAILED})
 
     def judge(self, transition: Transition, facts: Facts) -> Verdict:
+        policy, failure = transition.run.policy, transition.proposed
+        if policy.retries and failure.details.retriable is False:
+            return Amend("this failure is marked as not retriable")
         return _retry(transition, facts)
 
 
 def _retry(transition: Transition, facts: Facts) -> Verdict:
     policy, proposed = transition.run.policy, transition.proposed
-    # The first run is not a retry: with retries=2 a run may start three times. Crashes are counted on their own.
-    attempt = transition.run.run_count - policy.crash_count
     if not policy.retries:
         return ACCEPT
-    if proposed.details.retriable is False:
-        return Amend("this failure is marked as not retriable")
+    # The first run is not a retry: with retries=2 a run may start three times. Crashes are counted on their own.
+    attempt = max(1, transition.run.run_count - policy.crash_count)
     if attempt > policy.retries:
         return Amend(f"all {policy.retries} retries are used")
     delay = retry_delay(policy, attempt, facts)
@@ -111,5 +112,5 @@ class RememberFlowAttempt:
         parent = facts.parent_flow_run()
         if parent is None or parent.run_count == transition.run.flow_run_run_count:
             return ACCEPT
-        run = replace(transition.run, flow_run_run_count=parent.run_count)
+        run = revised(transition.run, flow_run_run_count=parent.run_count)
         return Amend(f"attempt {parent.run_count} of its flow run", run=run)

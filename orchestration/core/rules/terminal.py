@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
 
 from orchestration.core.decide import Facts, Transition
-from orchestration.core.effects import ExpireCaches
 from orchestration.core.rules.sets import ANYWHERE
-from orchestration.core.runs import Run
-from orchestration.core.states import ANY, TERMINAL, UNFINISHED, StateType
-from orchestration.core.verdicts import ACCEPT, Abort, Accept, Amend, Reject, Verdict
+from orchestration.core.runs import Run, revised, with_policy
+from orchestration.core.states import ANY, TERMINAL, StateType
+from orchestration.core.verdicts import ACCEPT, Abort, Amend, Reject, Verdict
 
 FROM_TERMINAL: frozenset[StateType | None] = frozenset(TERMINAL)
 # A finished run has nothing left that could be stopped, held or lost.
@@ -20,7 +18,7 @@ NOT_AFTER_THE_END = frozenset({StateType.CANCELLING, StateType.PAUSED, StateType
 class KeepFinishedFlowRuns:
     """A finished flow run cannot be cancelled, paused or crashed. It can be started again unless it completed and its
     result is stored; scheduling it again needs a deployment, because somebody must start it. A new start forgets the
-    pauses of the attempt before."""
+    pauses of the attempt before, but gives no retries back."""
 
     leaving = FROM_TERMINAL
     entering = ANY
@@ -40,10 +38,9 @@ class KeepFinishedFlowRuns:
 
 
 def _reopened(run: Run, target: StateType) -> Run:
-    retry_type: Literal["reschedule"] | None = "reschedule" if target is StateType.SCHEDULED else None
-    return replace(
-        run, policy=replace(run.policy, resuming=False, pause_keys=frozenset(), retry_type=retry_type, crash_count=0)
-    )
+    # Its retries are not given back, neither those of failures nor those of crashes: run_count goes on as well.
+    retry_type = "reschedule" if target is StateType.SCHEDULED else None
+    return with_policy(run, resuming=False, pause_keys=frozenset(), retry_type=retry_type)
 
 
 class KeepFinishedTaskRuns:
@@ -63,8 +60,7 @@ class KeepFinishedTaskRuns:
             return Reject("this run completed and its result is stored, so it does not run again")
         if target in TERMINAL:
             return ACCEPT
-        policy = replace(transition.run.policy, crash_count=0)
-        run = replace(transition.run, run_count=0, policy=policy)
+        run = _with_all_retries(transition.run)
         parent = facts.parent_flow_run() if target is StateType.RUNNING else None
         if parent is not None and run.flow_run_run_count < parent.run_count:
             return Amend(
@@ -75,14 +71,9 @@ class KeepFinishedTaskRuns:
         return Amend("a finished task run starts again with all its retries", run=run)
 
 
-class ExpireCachesOfReopenedRuns:
-    """When a task run is taken out of a final state, what it put into the cache expires: its outcome is open again."""
-
-    leaving = FROM_TERMINAL
-    entering = UNFINISHED
-
-    def judge(self, transition: Transition, facts: Facts) -> Verdict:
-        return Accept("its cached results expire", effects=(ExpireCaches(),))
+def _with_all_retries(run: Run) -> Run:
+    policy = replace(run.policy, crash_count=0) if run.policy.crash_count else run.policy
+    return revised(run, run_count=0, policy=policy)
 
 
 class MarkLostResults:
