@@ -11,10 +11,11 @@ from functools import cached_property
 from uuid import UUID
 
 from django.conf import settings
+from django.db import connection
 from django.db.models import Count, Q
 
 from deployments.models import ConcurrencyLimit, Slot
-from orchestration.columns import details_from, json_text
+from orchestration.columns import details_from, json_text, spelling
 from orchestration.core.decide import LimitUse, ParentFlowRun
 from orchestration.core.states import State, StateType
 from orchestration.stored import StoredRun
@@ -59,12 +60,30 @@ class StoredFacts:
         return [LimitUse(limit.tag, limit.concurrency_limit, taken.get(limit.pk, 0)) for limit in limits]
 
     def active_runs_of_same_flow(self) -> Sequence[UUID]:
+        stored, run = self._stored, self._stored.run
         # Two runs that start together must not both find themselves alone: they meet at the row of their flow.
-        Flow.objects.select_for_update(no_key=True).filter(pk=self._stored.flow_id).values_list("pk").first()
-        active = FlowRun.objects.in_state(StateType.RUNNING, StateType.CANCELLING).filter(flow_id=self._stored.flow_id)
-        return list(
-            active.exclude(pk=self._stored.run.id).order_by("expected_start_time", "id").values_list("pk", flat=True)
+        Flow.objects.select_for_update(no_key=True).filter(pk=stored.flow_id).values_list("pk").first()
+        active = FlowRun.objects.in_state(StateType.RUNNING, StateType.CANCELLING).exclude(pk=run.id)
+        if run.policy.overlap_scope == "deployment" and run.deployment_id:
+            active = active.filter(deployment_id=run.deployment_id)
+        else:
+            active = active.filter(flow_id=stored.flow_id)
+        found = list(active.order_by("expected_start_time", "pk").values_list("pk", flat=True))
+        above = flow_runs_above(run.parent_task_run_id) if found and run.parent_task_run_id else frozenset()
+        return [run_id for run_id in found if run_id not in above]
+
+
+def flow_runs_above(parent_task_run_id: UUID) -> frozenset[UUID]:
+    """The flow run of this task run, the one that it is nested in, and so on."""
+    spell = spelling()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "WITH RECURSIVE above(id) AS (SELECT flow_run_id FROM runs_taskrun WHERE id = %s UNION "
+            "SELECT t.flow_run_id FROM above JOIN runs_flowrun f ON f.id = above.id "
+            "JOIN runs_taskrun t ON t.id = f.parent_task_run_id) SELECT id FROM above WHERE id IS NOT NULL",
+            [spell.uuid(parent_task_run_id)],
         )
+        return frozenset(spell.read_uuid(row[0]) for row in cursor.fetchall())
 
 
 def locked_limits(tags: Sequence[str]) -> list[ConcurrencyLimit]:

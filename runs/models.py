@@ -253,6 +253,7 @@ class CacheEntry(models.Model):
     class Meta:
         # One row per key: the table grows with the keys, not with the runs that met them.
         constraints = [models.UniqueConstraint(fields=["cache_key"], name="one_cache_entry_per_key")]
+        verbose_name_plural = "cache entries"
 
     def __str__(self) -> str:
         return self.cache_key
@@ -296,7 +297,7 @@ class Artifact(Row):
     type = models.CharField(max_length=255, null=True)
     description = models.TextField(null=True)
     data = models.JSONField(null=True)
-    metadata_ = models.JSONField(null=True, db_column="metadata")
+    metadata = models.JSONField(null=True)
     flow_run_id = models.UUIDField(null=True)
     task_run_id = models.UUIDField(null=True)
 
@@ -347,6 +348,9 @@ class SavedSearch(Row):
 
     name = models.CharField(max_length=255, unique=True)
     filters = models.JSONField(default=list)
+
+    class Meta:
+        verbose_name_plural = "saved searches"
 
     def __str__(self) -> str:
         return self.name

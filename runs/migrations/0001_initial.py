@@ -52,7 +52,7 @@ class Migration(migrations.Migration):
                 ('filters', models.JSONField(default=list)),
             ],
             options={
-                'abstract': False,
+                'verbose_name_plural': 'saved searches',
             },
         ),
         migrations.CreateModel(
@@ -65,7 +65,7 @@ class Migration(migrations.Migration):
                 ('type', models.CharField(max_length=255, null=True)),
                 ('description', models.TextField(null=True)),
                 ('data', models.JSONField(null=True)),
-                ('metadata_', models.JSONField(db_column='metadata', null=True)),
+                ('metadata', models.JSONField(null=True)),
                 ('flow_run_id', models.UUIDField(null=True)),
                 ('task_run_id', models.UUIDField(null=True)),
             ],
@@ -204,6 +204,9 @@ class Migration(migrations.Migration):
                 ('created', models.DateTimeField(default=django.utils.timezone.now)),
                 ('task_run_state', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='cache_entries', to='runs.taskrunstate')),
             ],
+            options={
+                'verbose_name_plural': 'cache entries',
+            },
         ),
         migrations.CreateModel(
             name='FlowRunInput',

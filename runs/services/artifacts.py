@@ -35,11 +35,11 @@ class NewArtifact:
 @repeated_on_conflict
 def create_artifact(*, new: NewArtifact, now: datetime) -> Artifact:
     with write_transaction():
-        known = Artifact.objects.filter(pk=new.id).first() if new.id else None
+        known: Artifact | None = Artifact.objects.filter(pk=new.id).first() if new.id else None
         if known is not None:
             return known
-        columns = {**asdict(new), "metadata_": _cut(new.metadata_), "id": new.id or uuid7()}
-        artifact = Artifact(**columns, created=now)
+        columns = _columns(asdict(new))
+        artifact = Artifact(**{**columns, "id": new.id or uuid7()}, created=now)
         artifact.save(force_insert=True)
         if new.key is not None:
             ArtifactCollection.objects.update_or_create(
@@ -51,9 +51,7 @@ def create_artifact(*, new: NewArtifact, now: datetime) -> Artifact:
 
 
 def update_artifact(*, artifact_id: UUID, changes: Mapping[str, Any], now: datetime) -> None:
-    columns = {name: value for name, value in changes.items() if name in UPDATABLE}
-    if "metadata_" in columns:
-        columns["metadata_"] = _cut(columns["metadata_"])
+    columns = _columns({name: value for name, value in changes.items() if name in UPDATABLE})
     with write_transaction():
         if not Artifact.objects.filter(pk=artifact_id).update(**columns, updated=now):
             raise ArtifactNotFound(id=artifact_id)
@@ -77,5 +75,11 @@ def delete_artifact(*, artifact_id: UUID) -> None:
             collection.delete()
 
 
-def _cut(metadata: dict[str, str] | None) -> dict[str, str] | None:
-    return metadata and {name: str(value)[:MAX_METADATA_CHARACTERS] for name, value in metadata.items()}
+def _columns(given: dict[str, Any]) -> dict[str, Any]:
+    # The wire's name for it ends in an underscore, which Django allows in no field.
+    if "metadata_" in given:
+        metadata = given.pop("metadata_")
+        given["metadata"] = metadata and {
+            name: str(value)[:MAX_METADATA_CHARACTERS] for name, value in metadata.items()
+        }
+    return given

@@ -217,3 +217,13 @@ def test_the_collection_points_at_one_of_artifacts_made_at_once():
         cursor.execute("SELECT count(*) FROM runs_artifactcollection")
         assert cursor.fetchone()[0] == 1
     assert len({artifact.pk for artifact in artifacts}) == 4
+
+
+def test_runs_that_may_not_overlap_start_one_after_the_other():
+    flow = make_flow()
+    runs = [make_flow_run("PENDING", flow=flow, overlap="queue") for _ in range(5)]
+
+    outcomes = race(lambda run: propose_flow_run_state(run_id=run.pk, proposed=running(), now=later(1)), runs)
+
+    assert sum(isinstance(outcome.verdict, Accept) for outcome in outcomes) == 1
+    assert sorted(state_of(run) for run in runs) == ["PENDING"] * 4 + ["RUNNING"]

@@ -86,7 +86,7 @@ def test_metadata_is_cut_and_data_is_replaced():
     update_artifact(artifact_id=artifact.pk, changes={"data": [1]}, now=later(1))
 
     artifact = Artifact.objects.get()
-    assert (len(artifact.metadata_["note"]), artifact.data) == (500, [1])
+    assert (len(artifact.metadata["note"]), artifact.data) == (500, [1])
 
 
 def test_a_search_is_kept_under_its_name_in_place_of_an_older_one():
