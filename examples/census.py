@@ -19,8 +19,6 @@ from typing import Any
 from orionflow import allow_failure, flow, get_run_logger, task, unmapped
 from orionflow.artifacts import create_table_artifact
 
-sys.path.insert(0, str(Path(__file__).parent))
-
 BROKEN = "no-such-distribution"
 
 

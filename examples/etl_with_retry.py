@@ -44,4 +44,4 @@ def etl() -> float:
 
 
 if __name__ == "__main__":
-    print(f"total: {etl()} EUR; tries per row: {tries}")
+    print(f"total: {etl()} EUR; tries per row: {dict(sorted(tries.items()))}")

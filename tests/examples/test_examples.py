@@ -1,0 +1,59 @@
+"""Every example does what it says, and Orion's record of it tells the same story."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.examples.conftest import Played
+
+Play = Callable[[str], Played]
+
+
+def test_failing_row_is_retried_while_the_others_are_not(play: Play) -> None:
+    played = play("etl_with_retry.py")
+
+    assert "total: 109.7 EUR; tries per row: {1: 1, 2: 1, 3: 2}" in played.printed
+    assert played.flow_runs() == {"Completed": 1}
+    counts = {run["name"]: run["run_count"] for run in played.ask("/task_runs/filter")}
+    assert [counts[f"transform-{row}"] for row in (1, 2, 3)] == [1, 1, 2]
+
+
+def test_a_thousand_asynchronous_tasks_are_all_recorded(play: Play) -> None:
+    played = play("async_fan_out.py")
+
+    assert f"sum of squares: {sum(n * n for n in range(1000))}" in played.printed
+    assert played.ask("/task_runs/count", task_runs={"state": {"type": {"any_": ["COMPLETED"]}}}) == 1000
+
+
+def test_flows_nest_five_deep_and_each_level_is_a_run(play: Play) -> None:
+    played = play("nested_five_deep.py")
+
+    assert "32 leaves, from 0.0.0.0.0.0 to 0.1.1.1.1.1" in played.printed
+    assert played.flow_runs() == {"Completed": 31}
+    nested = played.ask("/flow_runs/count", flow_runs={"parent_task_run_id": {"is_null_": False}})
+    assert nested == 30
+
+
+def test_tasks_share_a_connection_that_cannot_be_pickled(play: Play) -> None:
+    played = play("shared_connection.py")
+
+    assert "warmest: park" in played.printed
+    assert played.task_runs() == {"Completed": 5}
+
+
+def test_upstream_part_runs_again_when_validation_fails(play: Play) -> None:
+    played = play("rerun_upstream.py")
+
+    assert "sum of the valid numbers: 15" in played.printed
+    assert played.flow_runs() == {"Completed": 1}
+    assert played.task_runs("download") == {"Completed": 2}
+    assert played.task_runs("validate") == {"Failed": 1, "Completed": 1}
+
+
+def test_endless_monitor_ends_when_it_is_cancelled(play: Play) -> None:
+    played = play("endless_monitor.py")
+
+    assert "ended Cancelled" in played.printed
+    assert played.flow_runs() == {"Cancelled": 1}
+    assert played.task_runs("probe")["Completed"] >= 1
+    assert set(played.task_runs("probe")) <= {"Completed", "Cancelled"}
