@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from django import template
@@ -12,6 +13,7 @@ register = template.Library()
 
 # A page is for reading; the API gives the whole value.
 LONGEST_VALUE = 20_000
+MOST_ROWS, MOST_COLUMNS = 100, 20
 LEVELS = ((50, "critical"), (40, "error"), (30, "warning"), (20, "info"), (0, "debug"))
 
 
@@ -22,6 +24,25 @@ def as_json(value: Any) -> str:
     if len(text) <= LONGEST_VALUE:
         return text
     return f"{text[:LONGEST_VALUE]}\n… {len(text) - LONGEST_VALUE} characters more; the API has the whole value."
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table artifact as rows of a page."""
+
+    columns: list[str]
+    rows: list[list[Any]]
+    left_out: int
+
+
+@register.filter
+def as_table(value: Any) -> Table | None:
+    """A list of objects as columns and rows; None for everything else."""
+    if not isinstance(value, list) or not value or not all(isinstance(row, dict) for row in value):
+        return None
+    columns = list(dict.fromkeys(name for row in value for name in row))[:MOST_COLUMNS]
+    rows = [[row.get(name, "") for name in columns] for row in value[:MOST_ROWS]]
+    return Table(columns, rows, max(0, len(value) - MOST_ROWS))
 
 
 @register.filter

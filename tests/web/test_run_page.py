@@ -142,6 +142,43 @@ def test_artifacts_are_shown_and_stored_results_are_not(browser: Client):
     assert "secret-place" not in page
 
 
+def test_a_table_is_shown_as_one_and_cut_where_it_is_long(browser: Client):
+    run = make_run()
+    rows = [{"name": "orders", "rows": place} for place in range(130)]
+    Artifact.objects.create(key="t", type="table", data=rows, flow_run_id=run.id)
+
+    page = browser.get(f"/runs/{run.id}?tab=artifacts").content.decode()
+
+    assert '<th scope="col">rows</th>' in page
+    assert page.count("<td>orders</td>") == 100
+    assert "30 more rows" in page
+
+
+def test_a_run_that_waits_says_what_for(browser: Client):
+    run = make_run(
+        state="PAUSED",
+        refusal={
+            "at": "2026-11-20T12:00:00+00:00",
+            "proposed": {"type": "RUNNING", "name": "Running"},
+            "verdict": "WAIT",
+            "reason": "not yet",
+        },
+    )
+
+    page = browser.get(f"/runs/{run.id}").content.decode()
+
+    assert "It is paused" in page
+    assert "not yet" in page
+
+
+def test_that_all_rules_let_a_run_pass_is_no_news(browser: Client):
+    run = make_run(trail=[["CopyScheduledTime", "accept", ""]])
+
+    page = browser.get(f"/runs/{run.id}").content.decode()
+
+    assert 'id="why"' not in page
+
+
 @pytest.mark.parametrize("tab", ["tasks", "logs", "history", "parameters", "subflows", "artifacts"])
 def test_an_empty_tab_says_so_in_words(browser: Client, tab: str):
     run = make_run(state="PENDING")

@@ -74,7 +74,8 @@ class Why:
 
     @property
     def is_told(self) -> bool:
-        return bool(self.message or self.reasons or self.trail)
+        """Whether there is anything to say: that rules let a run pass is no news."""
+        return bool(self.message or self.reasons or any(verdict != "accept" for _, verdict, _ in self.trail))
 
 
 def why_flow_run(*, run: FlowRun, now: datetime) -> Why:
