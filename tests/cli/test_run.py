@@ -32,7 +32,7 @@ def orion(home):
         (["shop.py:greet", "-p", "name=Ada", "-p", "tims=2"], 2),
         (["shop.py:greet", "-p", "name"], 2),
         (["shop.py:greet", "--params", "[1]"], 2),
-        (["shop.py:greet", "-p", "name=Ada", "-p", "times=many"], 2),
+        (["shop.py:greet", "-p", "name=Ada", "-p", "times=many"], 1),
         (["shop.py"], 5),
         (["shop.py:gret"], 5),
         (["shop.py:not_a_flow"], 5),

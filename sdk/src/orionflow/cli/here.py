@@ -7,9 +7,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from orionflow.cli.backend import Backend, Json
-from orionflow.cli.exit_codes import exit_code_of_state
+from orionflow.cli.boundary import CommandFailed
+from orionflow.cli.exit_codes import ExitCode, exit_code_of_state
 from orionflow.cli.looks import first_line, painted
 from orionflow.cli.options import Output
 from orionflow.cli.status_line import StatusLine, progress_text
@@ -26,54 +28,74 @@ def run_here(
     flow: Flow[Any, Any], parameters: dict[str, Any], *, tags: Sequence[str], watch: bool, output: Output
 ) -> int:
     """Call the flow and tell how it ended; the exit code follows its final state."""
-    from orionflow import tags as with_tags
+    from orionflow.context import tags as with_tags
 
-    followed = Followed(output) if watch else None
+    def call(observed: Flow[Any, Any]) -> State[Any]:
+        with with_tags(*tags):
+            outcome = observed(**parameters, return_state=True)
+            return asyncio.run(outcome) if asyncio.iscoroutine(outcome) else outcome
+
+    return _followed(flow, call, watch=watch, output=output)
+
+
+def rerun_here(flow: Flow[Any, Any], run: Json, *, watch: bool, output: Output) -> int:
+    """Run the flow's code for a run that exists already, with that run's parameters."""
+    from orionflow.engine.calling import call_flow_for_run
+
+    def call(observed: Flow[Any, Any]) -> State[Any]:
+        return call_flow_for_run(observed, UUID(run["id"]), run["parameters"])
+
+    return _followed(flow, call, watch=watch, output=output)
+
+
+def _followed(
+    flow: Flow[Any, Any], call: Callable[[Flow[Any, Any]], State[Any]], *, watch: bool, output: Output
+) -> int:
+    """Call with an eye on the run; whatever happens to the flow, the progress line is taken away."""
     began = time.monotonic()
-    with with_tags(*tags):
-        state = _followed_to_the_end(followed, lambda: _call(_observed(flow, followed), parameters))
-    return tell_end(state, time.monotonic() - began, output)
+    progress = Progress(output, is_wanted=watch)
+    try:
+        state = call(flow.with_options(on_running=[*flow.on_running, progress.begin]))
+        run_id, message = state.state_details.flow_run_id, state.message
+    except SystemExit:
+        # User code ended the process, which crashed the run; the command has to tell that like any other end.
+        if progress.run_id is None:
+            raise
+        run_id, message = progress.run_id, None
+    finally:
+        progress.end()
+    return tell_end(run_id, message, time.monotonic() - began, output)
 
 
-def _call(flow: Flow[Any, Any], parameters: dict[str, Any]) -> State:
-    outcome = flow(**parameters, return_state=True)
-    return asyncio.run(outcome) if asyncio.iscoroutine(outcome) else outcome
-
-
-def _observed(flow: Flow[Any, Any], followed: Followed | None) -> Flow[Any, Any]:
-    """The same flow with one more hook: it tells the progress line which run this is."""
-    if followed is None:
-        return flow
-    return flow.with_options(on_running=[*(flow.on_running or ()), followed.begin])
-
-
-def tell_end(state: State, seconds: float, output: Output) -> int:
+def tell_end(run_id: UUID | None, message: str | None, seconds: float, output: Output) -> int:
     """Say how the run ended; with -o, its object."""
-    run_id = state.state_details.flow_run_id
-    api = Backend()
-    run: Json | None = api.get(f"/flow_runs/{run_id}") if run_id else None
-    name = run["name"] if run else "The run"
-    words = first_line(state.message) if state.type != "COMPLETED" else ""
-    ended = painted(state.name, state.type)
-    output.terminal.note(f"{name} is {ended} after {duration(seconds)}{': ' + words if words else '.'}")
-    if run and output.is_for_people:
-        output.terminal.note(f"  orion flow-run inspect {name}")
-    elif run:
+    if run_id is None:
+        raise CommandFailed(ExitCode.FAILED, message or "The flow did not run.")
+    run: Json = Backend().get(f"/flow_runs/{run_id}")
+    words = first_line((run["state"] or {}).get("message"), 200) if run["state_type"] != "COMPLETED" else ""
+    ended = painted(run["state_name"] or "without a state", run["state_type"])
+    output.terminal.note(f"{run['name']} is {ended} after {duration(seconds)}{': ' + words if words else '.'}")
+    if output.is_for_people:
+        output.terminal.note(f"  orion flow-run inspect {run['name']}")
+    else:
         output.show_one(run)
-    return exit_code_of_state(state.type)
+    return exit_code_of_state(run["state_type"])
 
 
-class Followed:
-    """Draws the progress of a run from a thread of its own while the flow has the main one."""
+class Progress:
+    """Learns which run this is, and draws its progress from a thread while the flow has the main one."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, *, is_wanted: bool) -> None:
+        self.is_wanted = is_wanted
+        self.run_id: UUID | None = None
         self.status = StatusLine(output.terminal)
         self.over = threading.Event()
         self.thread: threading.Thread | None = None
 
     def begin(self, flow: Any, flow_run: Any, state: Any) -> None:
         """A hook of the flow: it runs, so its id and name are known. A retry calls it again."""
-        if self.thread is None and self.status.is_shown:
+        self.run_id = flow_run.id
+        if self.is_wanted and self.thread is None and self.status.is_shown:
             self.thread = threading.Thread(target=self._draw, args=(str(flow_run.id), flow_run.name), daemon=True)
             self.thread.start()
 
@@ -90,12 +112,3 @@ class Followed:
         if self.thread is not None:
             self.thread.join(timeout=2)
         self.status.clear()
-
-
-def _followed_to_the_end(followed: Followed | None, action: Callable[[], State]) -> State:
-    """Whatever happens to the flow, its progress line is taken away."""
-    try:
-        return action()
-    finally:
-        if followed is not None:
-            followed.end()
