@@ -148,3 +148,38 @@ def test_a_database_that_is_locked_from_outside_delays_reports_and_loses_none(tm
     program.finish()
 
     assert_all_finished_once(tmp_path, program.flow_run, 300)
+
+
+def test_a_run_whose_server_stayed_away_is_completed_by_the_next_process(tmp_path: Path):
+    home = tmp_path / "home"
+    with ExitStack() as servers:
+        server = servers.enter_context(running_server(home))
+        address = {"ORION_API_URL": f"http://127.0.0.1:{server.port}/api", "PYTHONPATH": str(ROOT)}
+        ended = python(tmp_path, "-m", "tests.faults.flow_program", str(server.process.pid), **address, **IMPATIENT)
+        kept = list((tmp_path / "spool").iterdir())
+
+        servers.enter_context(running_server(home, "--port", str(server.port)))
+        told = python(tmp_path, "-c", COMPLETE_AND_LOOK, **address)
+
+    assert "ApiUnreachable" in ended.stderr
+    assert len(kept) == 1
+    assert told.stdout == "True Completed 60\n", told.stderr
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+IMPATIENT = {"ORION_REPORTING_BUDGET_SECONDS": "1"}
+COMPLETE_AND_LOOK = """
+from orionflow.client import OrionClient
+from orionflow.reporting import replay_leftovers
+sent = replay_leftovers()
+client = OrionClient()
+(run,) = client.read_flow_runs()
+done = client.count_task_runs(task_runs={"state": {"type": {"any_": ["COMPLETED"]}}})
+print(sent > 90, run.state_name, done)
+"""
+
+
+def python(home: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *words], env=environment(home, **more), capture_output=True, text=True, timeout=120, cwd=ROOT
+    )

@@ -18,7 +18,7 @@ from orionflow.engine.flow_creation import Begun, begin
 from orionflow.engine.hooks import call_hooks
 from orionflow.engine.orders import CancelOrdered, RunTakenAway, Stopped, checkpoint
 from orionflow.engine.rules import after_end, answer_of, enter_running, seconds_until_due
-from orionflow.errors import ApiError, OrchestrationRefused
+from orionflow.errors import ApiError, ApiUnreachable, OrchestrationRefused
 from orionflow.hooks import Hooks
 from orionflow.ids import uuid7
 from orionflow.reporting.items import Answer
@@ -48,7 +48,7 @@ def run_flow(call: FlowCall) -> Steps[State[Any]]:
 
 def _attempts(begun: Begun) -> Steps[State[Any]]:
     state = yield from _let_in(begun)
-    begun.logger.info("Flow run %r of flow %r begins.", begun.flow_run.name, begun.flow.name)
+    begun.logger.info("The run of flow %r begins.", begun.flow.name)
     while state.type is StateType.RUNNING:
         context = begun.new_context()
         try:
@@ -71,8 +71,7 @@ def _let_in(begun: Begun) -> Steps[State[Any]]:
 
 def _attempt(begun: Begun, context: FlowRunContext, running: State[Any]) -> Steps[State[Any]]:
     ended = yield from attempt_flow(begun, context, running)
-    # A finished run's records are complete the moment it is finished.
-    yield Do(context.reporter.drain, begun.id)
+    yield from _drain(begun, context, ended)
     if not isinstance(context.stopped_by, Stopped):
         checkpoint(context)
     if ended.is_completed():
@@ -80,6 +79,17 @@ def _attempt(begun: Begun, context: FlowRunContext, running: State[Any]) -> Step
     if ended.data is None and ended.value is not None:
         ended.data = UNPERSISTED
     return (yield from _propose_end(begun, ended))
+
+
+def _drain(begun: Begun, context: FlowRunContext, ended: State[Any]) -> Steps[None]:
+    """A finished run's records are complete the moment it is finished."""
+    try:
+        yield Do(context.reporter.drain, begun.id)
+    except ApiUnreachable:
+        # The records lie in the spool; behind them, for whoever sends them, how the run ended.
+        last: State[Any] = State(type=ended.type, name=ended.name, message=ended.message, id=uuid7())
+        context.reporter.keep(set_flow_run_state(begun.id, last), begun.id)
+        raise
 
 
 def _propose(begun: Begun, make: Callable[[], State[Any]]) -> Steps[tuple[State[Any], Answer]]:
