@@ -19,8 +19,10 @@ COLOURS = {"Completed": "green", "Cached": "cyan", "Failed": "red", "AwaitingRet
 def report(state: State[Any]) -> None:
     """Print the run of the census: its states with their reasons, its tasks, its artifact and its log."""
     console = Console()
+    flow_run_id = state.state_details.flow_run_id
+    assert flow_run_id is not None, "the state of a run names its run"
     with OrionClient() as client:
-        run = client.read_flow_run(state.state_details.flow_run_id)
+        run = client.read_flow_run(flow_run_id)
         console.print()
         console.print(
             Panel(
@@ -39,20 +41,20 @@ def history(client: OrionClient, flow_run_id: UUID) -> Table:
     for column in ("#", "state", "rule", "verdict", "reason"):
         table.add_column(column)
     for line in client.explain_flow_run(flow_run_id).history:
-        asked = line.trail or [None]
-        for position, judgement in enumerate(asked):
+        words = [(judgement.rule, judgement.verdict, judgement.reason) for judgement in line.trail]
+        for position, said in enumerate(words or [("", "", "no rule concerned it")]):
             first = (str(line.seq), line.name) if position == 0 else ("", "")
-            words = (
-                (judgement.rule, judgement.verdict, judgement.reason) if judgement else ("", "", "no rule concerned it")
-            )
-            table.add_row(*first, *words)
+            table.add_row(*first, *said)
     return table
 
 
 def tasks(client: OrionClient, flow_run_id: UUID) -> Table:
+    """How many task runs of the run, and of the flow nested in it, ended how."""
+    nested = client.read_flow_runs(flow_runs={"parent_flow_run_id": {"any_": [flow_run_id]}})
+    of_these = {"id": {"any_": [flow_run_id, *(run.id for run in nested)]}}
     counts: Counter[tuple[str, str]] = Counter()
     offset = 0
-    while page := client.read_task_runs(flow_runs={"id": {"any_": [flow_run_id]}}, limit=200, offset=offset):
+    while page := client.read_task_runs(flow_runs=of_these, limit=200, offset=offset):
         counts.update((run.task_key.rsplit("-", 1)[0], run.state_name or "") for run in page)
         offset += len(page)
     table = Table(title="Task runs", title_justify="left")

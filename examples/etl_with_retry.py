@@ -5,12 +5,21 @@ python examples/etl_with_retry.py
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 from orionflow import flow, get_run_logger, task
 
+
+class Order(TypedDict):
+    id: int
+    amount: str
+    currency: str
+
+
 ORDERS = [
-    {"id": 1, "amount": "12.50", "currency": "EUR"},
-    {"id": 2, "amount": "7,20", "currency": "EUR"},
-    {"id": 3, "amount": "99.00", "currency": "USD"},
+    Order(id=1, amount="12.50", currency="EUR"),
+    Order(id=2, amount="7,20", currency="EUR"),
+    Order(id=3, amount="99.00", currency="USD"),
 ]
 DOLLARS_PER_EURO = 1.1
 
@@ -18,12 +27,12 @@ tries: dict[int, int] = {}
 
 
 @task
-def extract() -> list[dict]:
+def extract() -> list[Order]:
     return ORDERS
 
 
 @task(retries=2, retry_delay_seconds=[0.1, 1], task_run_name="transform-{row[id]}")
-def transform(row: dict) -> tuple[int, float]:
+def transform(row: Order) -> tuple[int, float]:
     """Amounts in euros. The service that knows the rates answers only the second time."""
     tries[row["id"]] = tries.get(row["id"], 0) + 1
     if row["currency"] == "USD" and tries[row["id"]] < 2:

@@ -26,7 +26,8 @@ def insert(connection: sqlite3.Connection, station: str, celsius: float) -> None
 
 @task
 def warmest(connection: sqlite3.Connection) -> str:
-    return connection.execute("SELECT station FROM measures ORDER BY celsius DESC LIMIT 1").fetchone()[0]
+    (station,) = connection.execute("SELECT station FROM measures ORDER BY celsius DESC LIMIT 1").fetchone()
+    return str(station)
 
 
 @flow(name="shared-connection", task_runner=SequentialTaskRunner())
