@@ -18,6 +18,9 @@ INTRODUCTION = """\
 Every state of every run has passed the rules below. A client **proposes** a state; the rules that concern the
 transition are asked in order, and the first that refuses settles it. What each rule said, and why, is stored with the
 state and shown on the run's page, by `orion flow-run why`, and by `GET /api/flow_runs/{id}/why`.
+
+Each row is proved in `tests/core` (`test_flow_rules.py`, `test_task_rules.py`); `test_laws.py` holds what is true of
+all transitions, and `test_walks.py` follows whole runs.
 """
 
 POLICIES: tuple[tuple[str, str, Policy], ...] = (
@@ -43,6 +46,15 @@ USUAL_NAMES = {
     StateType.CANCELLED: "Cancelled",
 }
 
+RETRIES = """\
+## How long a retry waits
+
+`retry_delay` seconds, or its element of the retry's number (the last one repeats), or 1 s where only a factor was
+given; times `retry_backoff_factor ** (retry - 1)`; at most `retry_delay_max`. With `retry_jitter_factor` f the wait is
+drawn from an exponential distribution of that mean, cut to [delay * (1 - f), delay * (1 + f)]. Crash retries wait by
+the same formula with their own count.
+"""
+
 BOOKS = """\
 ## What every written state does
 
@@ -62,7 +74,7 @@ Also when it was forced or put in the place of another (`orchestration/core/book
 def document() -> str:
     """The whole page, as Markdown."""
     policies = [_policy(*policy) for policy in POLICIES]
-    return "\n".join([INTRODUCTION, _states(), _verdicts(), *policies, BOOKS])
+    return "\n".join([INTRODUCTION, _states(), _verdicts(), *policies, RETRIES, BOOKS])
 
 
 def _states() -> str:

@@ -21,6 +21,7 @@ from tests.core.worlds import World
         (RunPolicy(retries=3, retry_delay=2, retry_backoff_factor=3), [2, 6, 18]),
         (RunPolicy(retries=3, retry_delay=2, retry_backoff_factor=3, retry_delay_max=10), [2, 6, 10]),
         (RunPolicy(retries=3, retry_delay=0, retry_backoff_factor=3), [0, 0, 0]),
+        (RunPolicy(retries=3, retry_backoff_factor=3), [1, 3, 9]),
     ],
 )
 def test_delays_follow_the_policy(policy, delays):

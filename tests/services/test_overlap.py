@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
-
 import pytest
 
 from orchestration.core.states import running
 from orchestration.core.verdicts import Accept, Reject, Wait
 from orchestration.services import propose_flow_run_state
-from tests.factories import history_of, later, make_flow, make_flow_run, make_task_run, state_of
+from tests.factories import later, make_flow, make_flow_run, state_of
 from tests.services.threads import race
 
 pytestmark = pytest.mark.django_db
@@ -38,41 +36,6 @@ def test_runs_of_other_flows_and_finished_runs_are_nobody_to_wait_for():
     run = make_flow_run("PENDING", flow=flow, overlap="queue")
 
     assert isinstance(start(run).verdict, Accept)
-
-
-def test_a_policy_of_a_deployment_concerns_its_own_runs_only():
-    flow, here, there = make_flow(), uuid4(), uuid4()
-    make_flow_run("RUNNING", flow=flow, deployment_id=there)
-    mine = {"flow": flow, "deployment_id": here, "overlap": "skip", "empirical_policy": {"overlap_scope": "deployment"}}
-    first, second = make_flow_run("PENDING", **mine), make_flow_run("PENDING", **mine)
-
-    outcomes = [start(first), start(second)]
-
-    assert isinstance(outcomes[0].verdict, Accept)
-    assert outcomes[1].state.name == "Skipped"
-
-
-def test_a_flow_that_calls_itself_does_not_wait_for_itself():
-    flow = make_flow()
-    outer = make_flow_run("RUNNING", flow=flow)
-    middle = make_flow_run("RUNNING", parent_task_run_id=make_task_run("RUNNING", flow_run=outer).pk)
-    inner = make_flow_run(
-        "PENDING", flow=flow, overlap="queue", parent_task_run_id=make_task_run("RUNNING", flow_run=middle).pk
-    )
-
-    assert isinstance(start(inner).verdict, Accept)
-
-
-def test_the_new_run_takes_the_place_of_the_old_one():
-    flow = make_flow()
-    old = make_flow_run("RUNNING", flow=flow)
-    new = make_flow_run("PENDING", flow=flow, overlap="cancel_old")
-
-    outcome = start(new)
-
-    assert isinstance(outcome.verdict, Accept)
-    assert history_of(old)[-1] == "Cancelling"
-    assert str(new.pk) in old.states.get(seq=old.states.count()).message
 
 
 def test_the_new_run_is_cancelled_when_the_old_one_keeps_its_place():

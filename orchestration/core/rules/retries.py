@@ -56,17 +56,24 @@ def _retry(transition: Transition, facts: Facts) -> Verdict:
 def retry_delay(policy: RunPolicy, attempt: int, facts: Facts) -> timedelta:
     """How long to wait before retry number `attempt` (from 1).
 
-    The base is `retry_delay`, or its element of that number (the last one repeats); times
-    `retry_backoff_factor ** (attempt - 1)`; at most `retry_delay_max`. With a jitter factor f the wait is drawn from an
-    exponential distribution of that mean, cut to [delay * (1 - f), delay * (1 + f)], so that many clients spread out.
+    The base is `retry_delay`, or its element of that number (the last one repeats), or 1 s where only a factor was
+    given; times `retry_backoff_factor ** (attempt - 1)`; at most `retry_delay_max`. With a jitter factor f the wait is
+    drawn from an exponential distribution of that mean, cut to [delay * (1 - f), delay * (1 + f)], so that many clients
+    spread out.
     """
-    delays = policy.retry_delay
-    base = delays[min(attempt, len(delays)) - 1] if isinstance(delays, tuple) and delays else delays or 0.0
-    assert not isinstance(base, tuple)
-    seconds = _grown(float(base), policy, attempt)
+    seconds = _grown(_base_delay(policy, attempt), policy, attempt)
     if policy.retry_jitter_factor and seconds > 0:
         seconds = _jittered(seconds, policy.retry_jitter_factor, facts.draw)
     return timedelta(seconds=seconds)
+
+
+def _base_delay(policy: RunPolicy, attempt: int) -> float:
+    delays = policy.retry_delay
+    if isinstance(delays, tuple):
+        return delays[min(attempt, len(delays)) - 1] if delays else 0.0
+    if delays is None:
+        return 0.0 if policy.retry_backoff_factor is None else 1.0
+    return delays
 
 
 # A year: longer waits overflow dates, and no one waits for them.
