@@ -61,6 +61,7 @@ class StoredFacts:
 
     def active_runs_of_same_flow(self) -> Sequence[UUID]:
         stored, run = self._stored, self._stored.run
+        assert stored.flow_id is not None
         # Two runs that start together must not both find themselves alone: they meet at the row of their flow.
         Flow.objects.select_for_update(no_key=True).filter(pk=stored.flow_id).values_list("pk").first()
         active = FlowRun.objects.in_state(StateType.RUNNING, StateType.CANCELLING).exclude(pk=run.id)

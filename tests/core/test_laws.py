@@ -83,7 +83,7 @@ def decisions(draw, force=False, leaving=None):
 
 Case = tuple[Transition, tuple, Decision]
 # Drawing a world takes milliseconds, and these tests have three seconds for all.
-some = settings(max_examples=60)
+some = settings(max_examples=40)
 
 
 @some
