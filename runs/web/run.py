@@ -26,6 +26,7 @@ FLOW_RUN_TABS = {
     "artifacts": "Artifacts",
 }
 TASK_RUN_TABS = {"logs": "Logs", "history": "History", "inputs": "Inputs", "artifacts": "Artifacts"}
+RELOAD_SECONDS = 15
 LEVEL_CHOICES = [(0, "All levels"), (20, "Info and above"), (30, "Warnings and above"), (40, "Errors only")]
 STATE_CHOICES = [("", "Any state"), *[(kind.value, kind.value.capitalize()) for kind in StateType]]
 
@@ -45,7 +46,7 @@ def flow_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
         "can_retry": run.deployment_id is not None and run.state_type in {"FAILED", "CRASHED", "COMPLETED"},
         **flow_run_tab(request, run, tab),
     }
-    return render(request, "runs/run.html", context)
+    return reloading(render(request, "runs/run.html", context), context)
 
 
 @requires(Action.READ_RUNS)
@@ -60,7 +61,14 @@ def task_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
         "child": selectors.child_flow_run_of_task(task_run_id=run.id),
         **task_run_tab(request, run, tab),
     }
-    return render(request, "runs/task_run.html", context)
+    return reloading(render(request, "runs/task_run.html", context), context)
+
+
+def reloading(page: HttpResponse, context: dict[str, Any]) -> HttpResponse:
+    """The page of a moving run comes again by itself, scripts or not; whoever reads can stop that."""
+    if context["reloads"]:
+        page.headers["Refresh"] = str(RELOAD_SECONDS)
+    return page
 
 
 def chosen_tab(request: HttpRequest, tabs: dict[str, str]) -> str:
