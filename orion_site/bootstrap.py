@@ -8,6 +8,9 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -42,7 +45,15 @@ def _start() -> WSGIApplication:
     application = WSGIHandler()
     # Who calls from many threads asks for this in each, and calls what it gets when the thread ends.
     application.thread_closer = _thread_closer  # type: ignore[attr-defined]
+    application.at_home = _at_home  # type: ignore[attr-defined]
     return application
+
+
+def _at_home(home: Path, now: Callable[[], datetime] | None = None) -> AbstractContextManager[None]:
+    """For the SDK's test kit: serve another home, empty at first, until the block ends."""
+    from orion_site.isolation import at_home
+
+    return at_home(home, now)
 
 
 def _thread_closer() -> Callable[[], None]:

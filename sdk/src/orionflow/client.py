@@ -220,3 +220,8 @@ def _read(call: Call[T], reply: Reply) -> T:
         return None  # type: ignore[return-value]
     answer: T = read_answer(call.read, reply.content)
     return answer
+
+
+def get_client(sync_client: bool = False, **options: Any) -> AsyncOrionClient | OrionClient:
+    """A client for `async with get_client() as client:`; `sync_client=True` gives the blocking one."""
+    return OrionClient(**options) if sync_client else AsyncOrionClient(**options)

@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -120,6 +121,7 @@ class EphemeralDoor:
         self._lock = threading.Lock()
         self._application = application
         self._ends = threading.local()
+        self._beside: ThreadPoolExecutor | None = None
 
     def application(self) -> Application:
         if self._application is None:
@@ -129,6 +131,24 @@ class EphemeralDoor:
         return self._application
 
     def request(self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> WsgiReply:
+        if _runs_event_loop():
+            # Where a coroutine of the user blocks on purpose (a notebook, a sync flow in async code), Django would refuse.
+            return self._aside().submit(self._request, method, path, query, headers, body).result()
+        return self._request(method, path, query, headers, body)
+
+    def _aside(self) -> ThreadPoolExecutor:
+        with self._lock:
+            self._beside = self._beside or ThreadPoolExecutor(1, thread_name_prefix="orion-api")
+            return self._beside
+
+    def end_threads(self) -> None:
+        """Close what requests from event loops have opened."""
+        with self._lock:
+            beside, self._beside = self._beside, None
+        if beside is not None:
+            beside.shutdown()
+
+    def _request(self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> WsgiReply:
         application = self.application()
         if not hasattr(self._ends, "sentinel"):
             self._watch_thread(application)
@@ -139,6 +159,11 @@ class EphemeralDoor:
         # The main thread's connections end with the process.
         watched = closer is not None and threading.current_thread() is not threading.main_thread()
         self._ends.sentinel = _ThreadsEnd(closer()) if watched and closer else None
+
+
+def _runs_event_loop() -> bool:
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None
 
 
 def make_application(entry_point: EntryPoint) -> Application:

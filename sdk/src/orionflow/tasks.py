@@ -247,7 +247,8 @@ class Task(Generic[P, R]):
     def _bound_signature(self) -> Signature:
         known: Signature | None = self.__dict__.get("_signature_of_methods")
         if known is None:
-            known = Signature(MethodType(self.fn, None) if not isinstance(self.fn, MethodType) else self.fn, self.name)
+            # Whatever it is bound to: the first parameter is taken.
+            known = Signature(MethodType(self.fn, self), self.name)
             self.__dict__["_signature_of_methods"] = known
         return known
 

@@ -49,7 +49,8 @@ def details_to_wire(details: StateDetails | None) -> dict[str, Any]:
     if details is None:
         return {}
     values = ((name, getattr(details, name)) for name in StateDetails.__slots__)
-    return {name: value for name, value in values if value is not None and value is not False}
+    # Only of `retriable` does False say more than nothing.
+    return {name: value for name, value in values if value is not None and (value is not False or name == "retriable")}
 
 
 def state_from_wire(wire: dict[str, Any]) -> State[Any]:

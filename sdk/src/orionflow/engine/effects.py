@@ -24,6 +24,13 @@ T = TypeVar("T")
 _threads = ThreadPoolExecutor(4, thread_name_prefix="orion-api")
 
 
+def end_threads() -> None:
+    """End the threads that work for coroutines, and with them their connections; others are made when needed."""
+    global _threads
+    before, _threads = _threads, ThreadPoolExecutor(4, thread_name_prefix="orion-api")
+    before.shutdown(wait=True)
+
+
 class Effect:
     """Something to be done outside of the engine's own decisions."""
 

@@ -168,7 +168,7 @@ def _end_matters(call: TaskCall, state: State[Any]) -> bool:
         return True
     match state.type:
         case StateType.FAILED:
-            return call.task.retries > 0 and call.run_count <= call.task.retries
+            return call.task.retries > 0 and state.state_details.retriable is not False
         case StateType.CRASHED:
             return call.task.crash_retries > 0
     return False

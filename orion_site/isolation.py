@@ -1,0 +1,71 @@
+"""The API in this process on a database that belongs to one block of code: what the SDK's test kit stands on."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from asgiref.local import Local
+from django.db import connections
+from django.utils import timezone
+
+from orion_site.database import upgrade
+from orion_site.env import database_from_url
+
+# An empty database is made once in a process, then copied.
+_pattern: Path | None = None
+
+
+@contextmanager
+def at_home(home: Path, now: Callable[[], datetime] | None = None) -> Iterator[None]:
+    """Serve `home`'s SQLite file, empty at first, and by another clock if there is one, until the block ends."""
+    home.mkdir(parents=True, exist_ok=True)
+    with _connected_to(home / "orion.db"), _by_clock(now):
+        _fill(home / "orion.db")
+        yield
+
+
+@contextmanager
+def _connected_to(file: Path) -> Iterator[None]:
+    settings, opened = connections.settings, connections._connections
+    connections.settings = connections.configure_settings({"default": database_from_url(f"sqlite:///{file}")})
+    # Every thread has connections of its own; those to the usual database are set aside, not closed.
+    connections._connections = Local(connections.thread_critical)
+    try:
+        yield
+    finally:
+        connections["default"].close()
+        connections.settings, connections._connections = settings, opened
+
+
+@contextmanager
+def _by_clock(now: Callable[[], datetime] | None) -> Iterator[None]:
+    usual = timezone.now
+    if now is not None:
+        timezone.now = now
+    try:
+        yield
+    finally:
+        timezone.now = usual
+
+
+def _fill(file: Path) -> None:
+    global _pattern
+    if _pattern is None or not _pattern.exists():
+        upgrade()
+        connections["default"].close()
+        _pattern = Path(tempfile.mkdtemp(prefix="orion-pattern-")) / "orion.db"
+        shutil.copyfile(file, _pattern)
+        _remove_at_exit(_pattern.parent)
+    elif not file.exists():
+        shutil.copyfile(_pattern, file)
+
+
+def _remove_at_exit(folder: Path) -> None:
+    import atexit
+
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)

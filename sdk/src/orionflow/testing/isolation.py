@@ -1,0 +1,81 @@
+"""A home, a database and a reporter that belong to one block of code."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orionflow.client import OrionClient
+from orionflow.clock import SystemClock, use_clock
+from orionflow.engine.effects import end_threads
+from orionflow.ephemeral import ephemeral_door
+from orionflow.errors import UsageError
+from orionflow.reporting import close_reporters
+from orionflow.settings import override_settings
+from orionflow.testing.virtual_clock import VirtualClock
+
+PREFIX = "ORION_"
+
+
+@dataclass(frozen=True, slots=True)
+class Isolated:
+    """Where the block's runs are recorded."""
+
+    home: Path
+    clock: VirtualClock | SystemClock
+
+    @property
+    def client(self) -> OrionClient:
+        return OrionClient()
+
+
+@contextmanager
+def isolated(*, clock: VirtualClock | None = None, **settings: Any) -> Iterator[Isolated]:
+    """In this block flows run against an empty database in a temporary home, in this process, whatever the settings say.
+
+    `clock=VirtualClock()` makes retries and pauses take no time. Further arguments are settings:
+    `isolated(logging_level=10)`.
+    """
+    with tempfile.TemporaryDirectory(prefix="orion-test-", ignore_cleanup_errors=True) as folder:
+        home = Path(folder)
+        # Reporters of before know another database.
+        close_reporters()
+        with _environment(home), override_settings(**settings), _served_from(home, clock), _waiting_by(clock):
+            try:
+                yield Isolated(home, clock or SystemClock())
+            finally:
+                close_reporters()
+                end_threads()
+                ephemeral_door().end_threads()
+
+
+@contextmanager
+def _environment(home: Path) -> Iterator[None]:
+    before = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
+    for name in before:
+        del os.environ[name]
+    os.environ["ORION_HOME"] = str(home)
+    try:
+        yield
+    finally:
+        for name in [name for name in os.environ if name.startswith(PREFIX)]:
+            del os.environ[name]
+        os.environ.update(before)
+
+
+@contextmanager
+def _served_from(home: Path, clock: VirtualClock | None) -> Iterator[None]:
+    application: Any = ephemeral_door().application()
+    if not hasattr(application, "at_home"):
+        raise UsageError("The installed Orion server is too old for orionflow.testing; install the same version of both.")
+    with application.at_home(home, clock.now if clock else None):
+        yield
+
+
+def _waiting_by(clock: VirtualClock | None) -> Any:
+    return use_clock(clock) if clock else nullcontext()

@@ -1,0 +1,73 @@
+"""A clock that tests move: retries and pauses take no time, and yet as long as they should."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+
+STEP = 0.002
+
+
+class VirtualClock:
+    """Time that goes on by itself, and jumps over whatever a run sleeps for.
+
+    With `jumps=False` a run sleeps until the test says `clock.advance(seconds)`.
+    """
+
+    def __init__(self, *, jumps: bool = True) -> None:
+        self._jumps = jumps
+        self._ahead = 0.0
+        self._sleeping = 0
+        self._moved = threading.Condition()
+        self.slept: list[float] = []
+        """How long runs wanted to sleep, in the order in which they did."""
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self._ahead
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=self._ahead)
+
+    def advance(self, seconds: float) -> None:
+        """Let so much time pass; who sleeps until then wakes up."""
+        with self._moved:
+            self._ahead += seconds
+            self._moved.notify_all()
+
+    def wait_for_sleeper(self, timeout: float = 10.0) -> None:
+        """Wait, in real time, until some run sleeps; for tests that run a flow in another thread."""
+        with self._moved:
+            if not self._moved.wait_for(lambda: self._sleeping > 0, timeout):
+                raise AssertionError(f"No run went to sleep within {timeout:g} s.")
+
+    def sleep(self, seconds: float) -> None:
+        until = self._begin(seconds)
+        with self._moved:
+            while (left := until - self.monotonic()) > 0:
+                self._moved.wait(left)
+        self._end()
+
+    async def sleep_async(self, seconds: float) -> None:
+        until = self._begin(seconds)
+        # Polling in real time: the test may advance the clock from any thread.
+        await asyncio.sleep(0)
+        while until - self.monotonic() > 0:
+            await asyncio.sleep(STEP)
+        self._end()
+
+    def _begin(self, seconds: float) -> float:
+        with self._moved:
+            self.slept.append(seconds)
+            until = self.monotonic() + seconds
+            if self._jumps:
+                self._ahead += seconds
+            else:
+                self._sleeping += 1
+            self._moved.notify_all()
+        return until
+
+    def _end(self) -> None:
+        with self._moved:
+            self._sleeping = max(self._sleeping - 1, 0)

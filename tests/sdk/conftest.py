@@ -1,0 +1,20 @@
+"""Programs of users, run for real: the API in this process, on a database of each test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from orionflow.testing import Isolated, VirtualClock, isolated
+
+
+@pytest.fixture(autouse=True)
+def orion(django_db_blocker: Any, settings: Any) -> Iterator[Isolated]:
+    """An empty database and a clock that jumps over every sleep."""
+    # The test runner has set up the whole server, which only knows the names that it has in the network.
+    settings.ALLOWED_HOSTS = [*settings.ALLOWED_HOSTS, "ephemeral.orion"]
+    # The databases of these tests are not those of Django's test runner.
+    with django_db_blocker.unblock(), isolated(clock=VirtualClock()) as here:
+        yield here
