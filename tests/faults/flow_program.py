@@ -1,6 +1,6 @@
 """A flow whose server dies under it; run in a process of its own.
 
-    python -m tests.faults.flow_program PID     kills that process half way
+python -m tests.faults.flow_program PID     kills that process half way
 """
 
 from __future__ import annotations

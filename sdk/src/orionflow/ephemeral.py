@@ -132,7 +132,7 @@ class EphemeralDoor:
 
     def request(self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> WsgiReply:
         if _runs_event_loop():
-            # Where a coroutine of the user blocks on purpose (a notebook, a sync flow in async code), Django would refuse.
+            # A coroutine blocks on purpose (a notebook, a sync flow in async code), and Django would refuse.
             return self._aside().submit(self._request, method, path, query, headers, body).result()
         return self._request(method, path, query, headers, body)
 
