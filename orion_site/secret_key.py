@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from pathlib import Path
 
 from orion_site.env import env_str, orion_home
@@ -21,11 +22,10 @@ def create_secret_key() -> Path:
     path = secret_key_path()
     path.parent.mkdir(parents=True, exist_ok=True)
     if not _stored():
-        scratch = path.with_name(f"{path.name}.{os.getpid()}")
-        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor, scratch = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_urlsafe(48))
-        _publish(scratch, path)
+        _publish(Path(scratch), path)
     return path
 
 
@@ -34,8 +34,11 @@ def secret_key_path() -> Path:
 
 
 def _publish(scratch: Path, path: Path) -> None:
-    if path.exists():  # an empty file, left by a full disk
-        path.unlink()
+    try:
+        if not path.read_text().strip():  # left by a full disk
+            path.unlink()
+    except FileNotFoundError:
+        pass
     try:
         # A link, not a rename: of two servers that start at once the first one's key stands.
         os.link(scratch, path)
