@@ -69,11 +69,20 @@ def _check_all(value: list[Any] | dict[str, Any], levels: int) -> None:
         _check(part, levels - 1)
 
 
+def indexable(key: str) -> str:
+    # Two keys and an id make one entry of an index, for which PostgreSQL has 2,700 bytes.
+    if len(key.encode(errors="surrogatepass")) > _KEY_BYTES:
+        raise PydanticCustomError("key_too_long", "A key may take at most {most} bytes", {"most": _KEY_BYTES})
+    return key
+
+
+_KEY_BYTES = 1300
 Moment = Annotated[datetime, AfterValidator(in_utc)]
 JSON = Annotated[Any, AfterValidator(storable)]
 JSONObject = Annotated[dict[str, Any], AfterValidator(storable)]
 Text255 = Annotated[str, Field(max_length=255)]
 Text1024 = Annotated[str, Field(max_length=1024)]
+Key = Annotated[Text1024, AfterValidator(indexable)]
 Name = Annotated[str, Field(min_length=1, max_length=255, pattern=NAME_PATTERN)]
 Tags = Annotated[list[Text255], Field(max_length=1000)]
 Int = Annotated[int, Field(ge=-(2**31), lt=2**31)]

@@ -9,7 +9,7 @@ from uuid import UUID
 from typing_extensions import TypedDict
 
 from orchestration.api.states import StateCreate, stored_state_out
-from orchestration.wire import JSONObject, StrictWire, Tags, Text255, Text1024
+from orchestration.wire import JSONObject, Key, StrictWire, Tags, Text255, Text1024
 from runs.api.schemas.policies import FlowRunPolicyIn, FlowRunPolicyOut, flow_run_policy_out
 from runs.api.schemas.runs import RunOut, run_out
 from runs.models import FlowRun, FlowRunState
@@ -29,7 +29,7 @@ class FlowRunCreate(StrictWire):
     infrastructure_document_id: UUID | None = None
     empirical_policy: FlowRunPolicyIn | None = None
     tags: Tags = []
-    idempotency_key: Text1024 | None = None
+    idempotency_key: Key | None = None
     deployment_id: UUID | None = None
 
 
@@ -75,6 +75,7 @@ class FlowRunOut(RunOut):
 def flow_run_out(run: FlowRun, state: FlowRunState | None, pool: tuple[UUID, str] | None, now: datetime) -> FlowRunOut:
     told = stored_state_out(state, flow_run_id=run.id, task_run_id=run.parent_task_run_id) if state else None
     own = {
+        **run_out(run, told, now),
         "flow_id": run.flow_id,
         "deployment_id": run.deployment_id,
         "deployment_version": run.deployment_version,
@@ -93,6 +94,5 @@ def flow_run_out(run: FlowRun, state: FlowRunState | None, pool: tuple[UUID, str
         "infrastructure_pid": run.infrastructure_pid,
         "created_by": run.created_by,
         "job_variables": run.job_variables,
-        **run_out(run, told, now),
     }
     return cast(FlowRunOut, own)

@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 
 from orchestration.api.states import StateCreate, stored_state_out
 from orchestration.stored import NewTaskRun
-from orchestration.wire import Moment, StrictWire, Tags, Text255, Text1024
+from orchestration.wire import Key, Moment, StrictWire, Tags, Text255, Text1024
 from runs.api.schemas.policies import TaskRunPolicyIn, TaskRunPolicyOut, policy_in, task_run_policy_out
 from runs.api.schemas.runs import RunOut, run_out
 from runs.models import TaskRun, TaskRunState
@@ -50,8 +50,8 @@ class NewTaskRunIn(StrictWire):
 
     name: Text1024 | None = None
     flow_run_id: UUID | None = None
-    task_key: Text1024
-    dynamic_key: Text1024
+    task_key: Key
+    dynamic_key: Key
     cache_key: Annotated[str, Field(max_length=2000)] | None = None
     cache_expiration: Moment | None = None
     task_version: Text255 | None = None
@@ -99,6 +99,7 @@ def new_task_run(sent: NewTaskRunIn) -> NewTaskRun:
 def task_run_out(run: TaskRun, state: TaskRunState | None, now: datetime) -> TaskRunOut:
     told = stored_state_out(state, flow_run_id=run.flow_run_id, task_run_id=run.id) if state else None
     own = {
+        **run_out(run, told, now),
         "flow_run_id": run.flow_run_id,
         "task_key": run.task_key,
         "dynamic_key": run.dynamic_key,
@@ -108,6 +109,5 @@ def task_run_out(run: TaskRun, state: TaskRunState | None, now: datetime) -> Tas
         "empirical_policy": task_run_policy_out(run.empirical_policy),
         "task_inputs": run.task_inputs,
         "flow_run_run_count": run.flow_run_run_count,
-        **run_out(run, told, now),
     }
     return cast(TaskRunOut, own)
