@@ -1,0 +1,258 @@
+"""The sender: delivers what the reporter took in, one batch at a time, and knows what to do while the API is away.
+
+One thread at a time has the role: the sender's own, or a caller who waits anyway and helps. So there is never more than
+one batch on its way, and the order of the queue is the order in the database.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from concurrent.futures import Future
+
+from orionflow.client import OrionClient
+from orionflow.errors import ApiError, ApiUnreachable, ServerFailed
+from orionflow.reporting.backlog import Backlog, Head, KeptCall
+from orionflow.reporting.delivery import Delivery, deliver
+from orionflow.reporting.items import Answer, LogLine, Transition, encode_log_lines
+from orionflow.reporting.ledger import Ledger
+from orionflow.reporting.log_buffer import LogBuffer
+from orionflow.reporting.outage import Outage, undelivered
+from orionflow.reporting.pace import Pace
+from orionflow.settings import Settings
+from orionflow.spool import SpoolError, SpoolFile, spool_folder
+from orionflow.transport import Patience
+
+logger = logging.getLogger("orionflow.reporting")
+
+# While the API is away no longer than this, a full queue waits for it; after that a file takes over.
+SHORT_OUTAGE_SECONDS = 2.0
+LONGEST_PAUSE_SECONDS = 15.0
+# The API takes no more in one request.
+LARGEST_BATCH = 1000
+
+
+class Sender:
+    """The queue, its thread, and the way to the API. Methods whose names end in `_locked` want the lock to be held."""
+
+    def __init__(self, client: OrionClient, settings: Settings) -> None:
+        self._client = client
+        self._settings = settings
+        # Reentrant: a signal's handler, or one of logging, may report in the middle of reporting.
+        self.lock = threading.RLock()
+        self._wake = threading.Condition(self.lock)
+        self._progress = threading.Condition(self.lock)
+        self._role = threading.Lock()
+        self.ledger = Ledger()
+        self.delivery = Delivery(client)
+        self.backlog = Backlog(settings.reporting_queue_size, self._open_spool, self.delivery.epochs)
+        self.logs = LogBuffer(settings.logging_queue_size)
+        self._outage = Outage(Patience(settings.reporting_budget_seconds, longest_delay=LONGEST_PAUSE_SECONDS))
+        self._pace = Pace(
+            self.backlog,
+            self.logs,
+            self._outage,
+            interval=settings.reporting_interval_ms / 1000,
+            batch_size=min(settings.reporting_batch_size, LARGEST_BATCH),
+        )
+        self._gave_up = False
+        self._stopped = False
+        self._thread: threading.Thread | None = None
+
+    def _open_spool(self) -> SpoolFile:
+        return SpoolFile(spool_folder(self._settings.home), self._client.api_url)
+
+    # Taking in
+
+    def add_locked(self, item: Transition | KeptCall) -> int:
+        number = self.backlog.append(item)
+        self.ledger.last[item.flow_run_id] = number
+        self._notice_locked(number - self.backlog.settled)
+        return number
+
+    def add_log_locked(self, line: LogLine) -> None:
+        self.logs.add(line)
+        self._notice_locked(len(self.logs))
+
+    def _notice_locked(self, waiting: int) -> None:
+        # Waking the thread costs more than queueing an item: only the first of a batch and the one that fills it do.
+        if waiting == 1:
+            self._pace.begin()
+            self._start_locked()
+            self._wake.notify()
+        elif waiting == self._pace.batch_size:
+            self._wake.notify()
+
+    def hurry_locked(self, number: int, logs_number: int = 0) -> None:
+        """Somebody waits for everything up to here."""
+        self._pace.hurry(number, logs_number)
+        self._wake.notify()
+
+    def make_room_locked(self) -> None:
+        """Slow the caller down until there is room; when there is none in time, let a file take what follows."""
+        deadline = time.monotonic() + self._settings.reporting_block_seconds
+        while self.backlog.is_full:
+            now = time.monotonic()
+            if now >= deadline or self._outage.lasted(now) > SHORT_OUTAGE_SECONDS:
+                self.backlog.start_spooling()
+                logger.warning("The API is too slow or away; reports are kept in %s.", self.backlog.spool_path)
+                return
+            self._progress.wait(timeout=min(deadline - now, 0.5))
+
+    # The role of the sender
+
+    def _start_locked(self) -> None:
+        if self._thread is not None and not self._stopped:
+            return
+        self._stopped = False
+        # A daemon: the interpreter shall not wait for it, but for `close`, which runs at exit after all other threads.
+        self._thread = threading.Thread(target=self._run, name="orion-reporter", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while self._wait_for_work():
+            with self._role:
+                # Whoever had the role until now may have sent it all, or learnt that the API wants a pause.
+                if self._is_due():
+                    self._send_batch()
+
+    def _wait_for_work(self) -> bool:
+        """Sleep until a batch is due; False when this thread is not the sender's any more."""
+        with self.lock:
+            while not self._stopped and self._thread is threading.current_thread():
+                pause = self._pace.pause()
+                if pause == 0.0:
+                    return True
+                self._wake.wait(pause)
+            return False
+
+    def _is_due(self) -> bool:
+        with self.lock:
+            return self._pace.pause() == 0.0
+
+    def help(self, goal: int, logs_goal: int) -> None:
+        """Send in the caller's thread, which would only wait, if nobody is sending: no other one has to be woken."""
+        if not self._role.acquire(blocking=False):
+            return
+        try:
+            while not self.is_settled(goal, logs_goal) and not self._outage.is_on:
+                self._send_batch()
+        finally:
+            self._role.release()
+
+    def is_settled(self, goal: int, logs_goal: int) -> bool:
+        return self.backlog.settled >= goal and self.logs.settled >= logs_goal
+
+    def _send_batch(self) -> None:
+        """Deliver the oldest transitions, then the oldest log lines. The caller has the role of the sender."""
+        with self.lock:
+            head = self.backlog.head(self._pace.batch_size)
+            lines = self.logs.head(self._pace.batch_size)
+            suspicious = self._outage.looks_like_the_batch
+            self._pace.begin()
+        try:
+            if head.items:
+                self._settle(head, deliver(self.delivery, head.items, self.ledger.aliases, suspicious=suspicious))
+            if lines:
+                encoded = encode_log_lines(lines, self._settings.logging_line_bytes)
+                self._settle_logs(lines, self.delivery.post_logs(encoded) + len(lines) - len(encoded))
+        except ApiError as error:
+            self._note_failure(error)
+        except Exception as error:
+            logger.exception("Reporting broke")
+            self._note_failure(ServerFailed(f"Reporting broke: {type(error).__name__}: {error}"))
+
+    def _settle(self, head: Head, answers: list[Answer]) -> None:
+        with self.lock:
+            self.backlog.settle(head)
+            asked = self.ledger.note(head, answers)
+            self._note_success_locked()
+        # Outside of the lock: callbacks of a future may take their time.
+        resolve(asked)
+
+    def _settle_logs(self, lines: list[LogLine], unwanted: int) -> None:
+        with self.lock:
+            self.logs.settle(len(lines))
+            self._note_success_locked()
+        if unwanted:
+            logger.warning("%d log lines were refused by the API.", unwanted)
+
+    # Outages
+
+    def _note_success_locked(self) -> None:
+        if self._outage.is_on:
+            logger.warning("The API answers again; %d reports wait.", self.backlog.waiting)
+        self._outage.note_success()
+        self._gave_up = False
+        self._progress.notify_all()
+
+    def _note_failure(self, error: ApiError) -> None:
+        with self.lock:
+            if not self._outage.is_on:
+                logger.warning("%s What runs report is kept and sent later.", error)
+            self._outage.note_failure(error, time.monotonic())
+            if self._outage.is_over_budget(time.monotonic()):
+                self._give_up_locked(error)
+            self._progress.notify_all()
+            self._wake.notify()
+
+    def _give_up_locked(self, error: ApiError) -> None:
+        """Those who wait shall know; what they reported is kept in a file and still sent when the API comes back."""
+        self._gave_up = True
+        self._spool_everything_locked()
+        self.ledger.fail_all(self._undelivered(error))
+
+    def _spool_everything_locked(self) -> None:
+        try:
+            self.backlog.spool_everything()
+        except SpoolError:
+            logger.exception("What could not be delivered stays in memory only")
+
+    def _undelivered(self, error: ApiError) -> ApiError:
+        return undelivered(self.backlog.waiting, self.backlog.spool_path, error)
+
+    def wait_until_settled(self, goal: int, logs_goal: int, timeout: float | None) -> None:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self.lock:
+            self._wake.notify()
+            while not self.is_settled(goal, logs_goal):
+                if self._gave_up and self._outage.error is not None:
+                    raise self._undelivered(self._outage.error)
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    why = self._outage.error or ApiUnreachable(f"The API took longer than {timeout:g} s.")
+                    raise self._undelivered(why)
+                self._progress.wait(left)
+
+    # The end
+
+    def leave_behind(self, error: ApiError) -> None:
+        """Keep for another process what could not be delivered, and say so unless it was said before."""
+        with self.lock:
+            self._spool_everything_locked()
+            told = self._undelivered(self._outage.error or error) if self.backlog.waiting else error
+            lost = len(self.logs)
+            self.ledger.fail_all(told)
+        if not self._gave_up:
+            logger.error("%s", told)
+        if lost:
+            logger.error("%d log lines were lost.", lost)
+
+    def stop(self) -> None:
+        """End the thread and let go of the spool file. What is reported later starts it again."""
+        with self.lock:
+            self._stopped = True
+            self._wake.notify()
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout=1)
+        with self.lock:
+            self.backlog.abandon()
+
+
+def resolve(asked: list[tuple[Future[Answer], Answer]]) -> None:
+    for future, answer in asked:
+        # Who asked may have been cancelled while it waited.
+        if future.set_running_or_notify_cancel():
+            future.set_result(answer)
