@@ -21,7 +21,7 @@ def period(value: timedelta | float | None) -> str:
         return ""
     seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
     if seconds < 1:
-        return f"{seconds * 1000:.0f} ms" if seconds > 0 else "0 s"
+        return "0 s" if seconds <= 0 else f"{seconds * 1000:.0f} ms" if seconds >= 0.001 else "< 1 ms"
     if seconds < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     return _two_units(int(seconds))

@@ -78,6 +78,7 @@ def test_a_name_may_say_more_than_its_type(name: str, shape: str, word: str):
     [
         (None, ""),
         (timedelta(), "0 s"),
+        (0.0004, "< 1 ms"),
         (0.31, "310 ms"),
         (4.24, "4.2 s"),
         (59, "59 s"),
