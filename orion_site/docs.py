@@ -21,6 +21,7 @@ _PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
+<link rel="icon" href="{icon}" type="image/svg+xml">
 {head}
 </head>
 <body>
@@ -57,6 +58,6 @@ def _document() -> str:
 
 
 def _page(title: str, head: str, body: str) -> HttpResponse:
-    page = HttpResponse(format_html(_PAGE, title=title, head=head, body=body))
+    page = HttpResponse(format_html(_PAGE, title=title, icon=static("img/orion.svg"), head=head, body=body))
     page.headers["Content-Security-Policy"] = _POLICY
     return page

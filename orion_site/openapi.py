@@ -82,7 +82,7 @@ class Schemas:
 def _operation(path: str, operation: type[Operation], schemas: Schemas) -> dict[str, Any]:
     summary, _, rest = cleandoc(operation.__doc__ or "").partition("\n\n")
     told: dict[str, Any] = {
-        "operationId": re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", operation.__name__).lower() + _suffix(path),
+        "operationId": re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", operation.__name__).lower(),
         "summary": title_of(operation),
         "description": f"{summary}\n\n{rest}".strip(),
         "tags": [path.split("/")[1]],
@@ -95,11 +95,6 @@ def _operation(path: str, operation: type[Operation], schemas: Schemas) -> dict[
         content = {"application/json": {"schema": schemas.of("body", operation)}}
         told["requestBody"] = {"required": not operation.body_optional, "content": content}
     return told
-
-
-def _suffix(path: str) -> str:
-    # One operation on two paths needs two names.
-    return "_admin" if path.startswith("/admin/") else ""
 
 
 def _parameters(operation: type[Operation], schemas: Schemas) -> Iterator[dict[str, Any]]:

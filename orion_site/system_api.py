@@ -65,6 +65,17 @@ class SayHello(Operation):
         return "👋"
 
 
+class ReadApiVersion(Operation):
+    """The version of the API that this server speaks."""
+
+    method = "GET"
+    action_required = Action.PROBE
+    answers = {200: str}
+
+    def perform(self) -> str:
+        return API_VERSION
+
+
 class ReadVersion(Operation):
     """Orion's version."""
 

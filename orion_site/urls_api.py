@@ -40,7 +40,7 @@ api = [
     path("health", Endpoint(system_api.CheckHealth)),
     path("ready", Endpoint(system_api.CheckReady)),
     path("hello", Endpoint(system_api.SayHello)),
-    path("version", Endpoint(system_api.ReadVersion)),
+    path("version", Endpoint(system_api.ReadApiVersion)),
     path("csrf-token", Endpoint(system_api.ReadCsrfToken)),
     path("admin/settings", Endpoint(system_api.ReadSettings)),
     path("admin/version", Endpoint(system_api.ReadVersion)),

@@ -8,6 +8,7 @@ import pytest
 from django.db import IntegrityError, OperationalError
 from django.test import RequestFactory
 
+import orion_site
 from orchestration.api.errors import INTEGRITY, answer_error
 from orchestration.api.operations import Endpoint, Operation
 from orion_site.accounts.permissions import Action
@@ -142,5 +143,6 @@ def test_a_browser_gets_a_page_with_a_form_where_a_body_is_wanted(api):
 def test_the_server_tells_about_itself(api):
     assert api.read("/hello").json() == "👋"
     assert api.read("/ready").json() == {"message": "OK"}
-    assert api.read("/version").json() == api.read("/admin/version").json() == "0.1.0"
+    assert api.read("/version").json() == "0.8.4"
+    assert api.read("/admin/version").json() == orion_site.__version__
     assert "PASSWORD" not in api.read("/admin/settings").content.decode().upper()

@@ -19,7 +19,7 @@ def check_readiness() -> Call[Any]:
 
 def read_version() -> Call[str]:
     """The version of the server."""
-    return Call("GET", "/version", read=str)
+    return Call("GET", "/admin/version", read=str)
 
 
 def read_server_settings() -> Call[dict[str, Any]]:

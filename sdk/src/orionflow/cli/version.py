@@ -51,7 +51,7 @@ def version(check: bool, output: Output) -> int:
 def _api_version() -> str:
     from orionflow.cli.backend import backend
 
-    return str(backend().get("/version"))
+    return str(backend().get("/admin/version"))
 
 
 def _verdict(facts: dict[str, object]) -> int:

@@ -56,7 +56,7 @@ def _answers(backend: Backend) -> Iterator[Finding]:
     took = (time.perf_counter() - began) * 1000
     where = "in this process" if backend.client.is_ephemeral else f"at {backend.client.api_url}"
     yield Finding("api", "ok", f"{where}, reads a run in {took:.0f} ms; its database is up to date")
-    yield _version(str(backend.get("/version")))
+    yield _version(str(backend.get("/admin/version")))
 
 
 def _version(server: str) -> Finding:
