@@ -23,7 +23,7 @@ GRACE_SECONDS = 10
 PATIENCE = 8
 
 
-class BoundedRequest(WebRequest):
+class BoundedRequest(WebRequest):  # type: ignore[misc]  # daphne has no types
     """A request whose body is not kept once it is longer than the server reads, nor parsed here on the loop."""
 
     _received = 0
@@ -43,7 +43,7 @@ class BoundedRequest(WebRequest):
             super().handleContentChunk(data)
 
 
-class BoundedHTTPFactory(HTTPFactory):
+class BoundedHTTPFactory(HTTPFactory):  # type: ignore[misc]  # daphne has no types
     def buildProtocol(self, addr: Any) -> Any:  # noqa: N802 (Twisted's name)
         protocol = super().buildProtocol(addr)
         protocol.requestFactory = BoundedRequest
@@ -57,7 +57,7 @@ def _no_log(event: Any) -> None:
     """What Twisted has to say is said by our own banner and errors."""
 
 
-class LoopbackServer(Server):
+class LoopbackServer(Server):  # type: ignore[misc]  # daphne has no types
     """One listening socket, until SIGINT or SIGTERM."""
 
     def __init__(self, application: WSGIBridge, listener: socket.socket, *, ready_callable: Callable[[], None]) -> None:

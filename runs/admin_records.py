@@ -14,7 +14,7 @@ from django.utils.functional import cached_property
 COUNT_CAP = 10_000
 
 
-class CappedPaginator(Paginator):
+class CappedPaginator(Paginator):  # type: ignore[type-arg]
     """Counts so far and no further: the admin's own pages would count the whole table each time."""
 
     @cached_property
@@ -23,7 +23,7 @@ class CappedPaginator(Paginator):
         return rows.order_by()[:COUNT_CAP].count()
 
 
-class BoundedAdmin(admin.ModelAdmin):
+class BoundedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """A list whose cost does not grow with its table."""
 
     show_full_result_count = False
@@ -48,7 +48,7 @@ class RecordAdmin(BoundedAdmin):
 class SettingAdmin(BoundedAdmin):
     """Rows that people may change. Only the changed columns are written: the rest may have moved on meanwhile."""
 
-    def save_model(self, request: HttpRequest, obj: Model, form: ModelForm, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Model, form: ModelForm[Model], change: bool) -> None:
         if change:
             obj.save(update_fields=[*form.changed_data, "updated"])
         else:

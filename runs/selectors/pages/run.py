@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import TypeVar, cast
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
@@ -79,12 +79,12 @@ class Why:
 
 
 def why_flow_run(*, run: FlowRun, now: datetime) -> Why:
-    state = FlowRunState.objects.filter(pk=run.state_id).first()
+    state = FlowRunState.objects.filter(flow_run=run, seq=run.seq).first()
     return _why(run, state, lambda: flow_run_reasons(run, state, now))
 
 
 def why_task_run(*, run: TaskRun, now: datetime) -> Why:
-    state = TaskRunState.objects.filter(pk=run.state_id).first()
+    state = TaskRunState.objects.filter(task_run=run, seq=run.seq).first()
     return _why(run, state, lambda: task_run_reasons(run, state, now))
 
 
@@ -96,7 +96,7 @@ def _why(run: FlowRun | TaskRun, state: StateRow | None, reasons: Callable[[], I
 
 def progress_of(*, run_id: UUID) -> Progress:
     types = TaskRun.objects.filter(flow_run=run_id).order_by().values_list("state_type", flat=True)
-    counted = Counter(types[: TASKS_COUNTED + 1])
+    counted = Counter(name or "" for name in types[: TASKS_COUNTED + 1])
     total = counted.total()
     return Progress(dict(counted), Count(min(total, TASKS_COUNTED), capped=total > TASKS_COUNTED))
 
@@ -110,9 +110,10 @@ def task_runs_of(*, run_id: UUID, state: str, after: Cursor | None) -> tuple[Pag
         runs = runs.filter(state_type=state)
     page = page_of(runs, by="place", after=after, size=TASKS_PER_PAGE)
     told = [run for run in page.rows if run.state_type not in {"COMPLETED", "RUNNING"} or run.state_name == "Cached"]
-    messages = dict(TaskRunState.objects.filter(pk__in=[run.state_id for run in told]).values_list("id", "message"))
+    states = TaskRunState.objects.filter(pk__in=[run.state_id for run in told])
+    messages: dict[UUID | None, str | None] = dict(states.values_list("id", "message"))
     reasons = {str(run.id): messages.get(run.state_id) or (run.refusal or {}).get("reason") or "" for run in told}
-    return page, reasons
+    return cast("Page[TaskRun]", page), reasons
 
 
 def child_flow_runs_of(*, run_id: UUID, after: Cursor | None) -> tuple[Page[FlowRun], dict[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.db import connection
 from django.db.models import BooleanField, QuerySet
@@ -132,5 +133,6 @@ def tagged(runs: QuerySet[FlowRun], tag: str) -> QuerySet[FlowRun]:
 def told_reasons(runs: Iterable[FlowRun]) -> dict[str, str]:
     """By run id: what the current state says of itself, or why the last proposal was refused. One query for all."""
     told = [run for run in runs if run.state_type in TOLD_IN_LISTS]
-    messages = dict(FlowRunState.objects.filter(pk__in=[run.state_id for run in told]).values_list("id", "message"))
+    states = FlowRunState.objects.filter(pk__in=[run.state_id for run in told])
+    messages: dict[UUID | None, str | None] = dict(states.values_list("id", "message"))
     return {str(run.id): messages.get(run.state_id) or (run.refusal or {}).get("reason") or "" for run in told}
