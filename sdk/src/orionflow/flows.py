@@ -14,7 +14,7 @@ from orionflow.hooks import Hook, hooks_from
 from orionflow.naming import NameOption, check_name_option, run_name
 from orionflow.parameters import Signature, parameter_model, validated
 from orionflow.retrying import checked_crash_retries, checked_delays, checked_retries
-from orionflow.sources import key_of_function, unwrapped, version_of_file
+from orionflow.sources import key_of_function, name_of_function, unwrapped, version_of_file
 from orionflow.task_runners import ConcurrentTaskRunner, TaskRunner
 from orionflow.tasks import is_async_function
 
@@ -71,7 +71,7 @@ class Flow(Generic[P, R]):
         function, self._binding = unwrapped(fn, "flow")
         self.fn: Callable[..., Any] = function
         functools.update_wrapper(self, function)
-        self.name = _checked_name(name or getattr(function, "__name__", type(function).__name__).replace("_", "-"))
+        self.name = _checked_name(name or name_of_function(function).replace("_", "-"))
         self.description = description or inspect.getdoc(function)
         self._version = version
         self.tags = frozenset([tags] if isinstance(tags, str) else tags or ())
@@ -148,7 +148,7 @@ class Flow(Generic[P, R]):
             return parameters
         if self._model is None:
             self._model = parameter_model(self.fn, self.signature.inspected)
-        return validated(self.fn, self.name, parameters, self._model)
+        return validated(self.name, parameters, self._model, defaults=self.signature.inspected)
 
     def name_for(self, parameters: Mapping[str, Any]) -> str | None:
         """The name of a run with these parameters; None leaves it to the server."""

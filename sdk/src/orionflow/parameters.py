@@ -83,12 +83,19 @@ class Signature:
         return bound.args, {**bound.kwargs, **more}
 
 
-def validated(fn: Callable[..., Any], name: str, parameters: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
-    """The parameters, coerced to the function's annotations; raises ParameterError that names each bad one."""
+def validated(
+    name: str, parameters: dict[str, Any], model: type[BaseModel], defaults: inspect.Signature
+) -> dict[str, Any]:
+    """The parameters, coerced to the function's annotations; raises ParameterError that names each bad one.
+
+    Defaults are taken as they are, as Python does.
+    """
     from pydantic import ValidationError
 
     marked = {key: value for key, value in parameters.items() if isinstance(value, Mark)}
-    plain = {key: value for key, value in parameters.items() if key not in marked}
+    plain = {
+        key: value for key, value in parameters.items() if key not in marked and not _is_default(defaults, key, value)
+    }
     try:
         read = model.model_validate({_field(key): value for key, value in plain.items()})
     except ValidationError as error:
@@ -98,6 +105,11 @@ def validated(fn: Callable[..., Any], name: str, parameters: dict[str, Any], mod
         read = model.model_construct(**{_field(key): value for key, value in plain.items()})
     coerced = {key: getattr(read, _field(key)) for key in plain}
     return {key: coerced.get(key, value) for key, value in parameters.items()}
+
+
+def _is_default(signature: inspect.Signature, name: str, value: Any) -> bool:
+    declared = signature.parameters.get(name)
+    return declared is not None and declared.default is not declared.empty and declared.default is value
 
 
 def _told(errors: list[Any]) -> str:

@@ -14,6 +14,7 @@ from orionflow.errors import MissingResult, UsageError
 from orionflow.ids import uuid7
 from orionflow.serializers import Serializer, serializer_of
 from orionflow.settings import current_settings
+from orionflow.states import NOT_KEPT
 
 UNPERSISTED: dict[str, Any] = {"type": "unpersisted"}
 _LITERALS = (None, True, False)
@@ -125,9 +126,7 @@ def read_record(record: dict[str, Any]) -> Any:
             return record.get("value")
         case "reference":
             return _read_reference(record)
-    raise MissingResult(
-        "The value of this run was not kept; set persist_result=True on its function to read it from another process."
-    )
+    raise MissingResult(NOT_KEPT)
 
 
 def _read_reference(record: dict[str, Any]) -> Any:

@@ -52,6 +52,11 @@ def unwrapped(fn: Any, decorator: str) -> tuple[Callable[..., Any], Binding]:
     return fn, Binding()
 
 
+def name_of_function(fn: Callable[..., Any]) -> str:
+    name: str = getattr(fn, "__name__", type(fn).__name__)
+    return "lambda" if name == "<lambda>" else name
+
+
 def key_of_function(fn: Callable[..., Any]) -> str:
     """What tells a function from others in every process: its name, and a digest of where it is defined."""
     name = getattr(fn, "__qualname__", type(fn).__qualname__)

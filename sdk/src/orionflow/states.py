@@ -31,6 +31,9 @@ TERMINAL = frozenset({StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, 
 NAMES = {type: type.value.title() for type in StateType}
 
 
+NOT_KEPT = "The value of this run was not kept; set persist_result=True on its function to read it from another process."
+
+
 class Unset:
     """A value that nobody gave; None would be one."""
 
@@ -122,8 +125,7 @@ class State(Generic[R]):
         if not self.is_final():
             raise self._why_unfinished()
         if self.type is StateType.COMPLETED:
-            value: R = self._stored_value()
-            return value
+            return self._stored_value()
         if raise_on_failure:
             raise exception_of(self)
         outcome: R = self._outcome() if self.value is not UNSET or self.data is not None else exception_of(self)
@@ -134,11 +136,8 @@ class State(Generic[R]):
         return replace(self, **changes)
 
     def _stored_value(self) -> Any:
-        if self.value is not UNSET:
-            return self.value
-        if self.data is None:
-            # Skipped runs and those that somebody set to COMPLETED by hand never had a value.
-            return None
+        if self.value is UNSET and self.data is None:
+            raise MissingResult(NOT_KEPT)
         return self._outcome()
 
     def _outcome(self) -> Any:

@@ -16,7 +16,7 @@ from orionflow.hooks import Hook, hooks_from
 from orionflow.naming import NameOption, check_name_option, run_name
 from orionflow.parameters import Signature
 from orionflow.retrying import Delays, checked_crash_retries, checked_delays, checked_retries
-from orionflow.sources import key_of_function, unwrapped
+from orionflow.sources import key_of_function, name_of_function, unwrapped
 from orionflow.states import State
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Task(Generic[P, R]):
         function, self._binding = unwrapped(fn, "task")
         self.fn: Callable[..., Any] = function
         functools.update_wrapper(self, function)
-        self.name = name or getattr(function, "__name__", type(function).__name__)
+        self.name = name or name_of_function(function)
         self.description = description or inspect.getdoc(function)
         self.version = version
         self.tags = frozenset([tags] if isinstance(tags, str) else tags or ())

@@ -17,6 +17,8 @@ from orionflow.annotations import Mark, quote
 # A value of one of these types holds nothing else; most arguments are of such a type, so the walk never begins.
 PLAIN = frozenset({int, float, str, bytes, bool, type(None), complex, bytearray, range, type, type(...)})
 DEEP_ENOUGH = 100
+# In longer collections nobody looks at each number and text.
+MANY = 1_000
 
 Visit = Callable[[Any], Any]
 
@@ -35,23 +37,24 @@ def visit(value: Any, replacement: Visit, *, depth: int = DEEP_ENOUGH) -> Any:
 
 
 def each(value: Any, look: Callable[[Any], None], *, depth: int = DEEP_ENOUGH) -> None:
-    """Show everything inside a value to `look`."""
+    """Show everything inside a value to `look`, plain values too where they are not too many."""
 
     def see(inner: Any) -> Any:
         look(inner)
         return inner
 
-    visit(value, see, depth=depth)
+    _Walk(see, sees_plain=True).through(value, depth)
 
 
 class _Walk:
-    def __init__(self, replacement: Visit) -> None:
+    def __init__(self, replacement: Visit, *, sees_plain: bool = False) -> None:
         self._replacement = replacement
+        self._sees_plain = sees_plain
         # A structure may hold itself; whoever is open further up is given back as it is.
         self._open: set[int] = set()
 
     def through(self, value: Any, depth: int) -> Any:
-        if type(value) in PLAIN:
+        if type(value) in PLAIN and not self._sees_plain:
             return value
         found = self._replacement(value)
         if found is not value:
@@ -91,7 +94,8 @@ class _Walk:
         return value if inner is value.value else value.rewrap(inner)
 
     def _sequence(self, value: Any, depth: int) -> Any:
-        parts = [part if type(part) in PLAIN else self.through(part, depth) for part in value]
+        skip_plain = not self._sees_plain or len(value) > MANY
+        parts = [part if skip_plain and type(part) in PLAIN else self.through(part, depth) for part in value]
         if all(new is old for new, old in zip(parts, value, strict=True)):
             return value
         kind = type(value)

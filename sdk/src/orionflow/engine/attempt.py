@@ -8,9 +8,9 @@ from typing import Any
 
 from orionflow.context import TaskRunContext, _task_run
 from orionflow.engine.calls import TaskCall
-from orionflow.engine.effects import Do, Steps, UserCode, WaitFor
+from orionflow.engine.effects import Do, Steps, UserCode
 from orionflow.engine.failures import log_exception, logger_of
-from orionflow.engine.final_state import futures_in, state_of_exception, state_of_value, timed_out
+from orionflow.engine.final_state import state_of_exception, state_of_value, timed_out
 from orionflow.engine.time_limits import LimitReached
 from orionflow.errors import TaskTimedOut, WorkerCrashed
 from orionflow.ids import uuid7
@@ -18,7 +18,6 @@ from orionflow.logging import prints_logged
 from orionflow.results import UNPERSISTED, store_of, write_result
 from orionflow.serializers import serializer_of
 from orionflow.states import UNSET, Crashed, State, StateDetails, StateType
-from orionflow.visiting import PLAIN
 
 
 def attempt_task(call: TaskCall, cache_key: str | None) -> Steps[State[Any]]:
@@ -36,7 +35,7 @@ def attempt_task(call: TaskCall, cache_key: str | None) -> Steps[State[Any]]:
     except Exception as error:
         state = _failed(call, error)
     else:
-        state = yield from _state_of(value)
+        state = state_of_value(value)
     finally:
         _task_run.reset(token)
     state.id, state.timestamp = uuid7(), datetime.now(UTC)
@@ -47,14 +46,6 @@ def attempt_task(call: TaskCall, cache_key: str | None) -> Steps[State[Any]]:
     if state.data is None and state.value is not None:
         state.data = UNPERSISTED
     return state
-
-
-def _state_of(value: Any) -> Steps[State[Any]]:
-    if type(value) in PLAIN:
-        return State(type=StateType.COMPLETED, value=value)
-    if futures := futures_in(value):
-        yield WaitFor(futures)
-    return state_of_value(value)
 
 
 def _failed(call: TaskCall, error: Exception) -> State[Any]:

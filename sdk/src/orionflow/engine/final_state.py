@@ -15,10 +15,9 @@ from orionflow.visiting import visit
 def state_of_value(value: Any) -> State[Any]:
     """The final state for a returned value.
 
-    A state that the program made itself is taken as it is. One or several states of runs, or futures, are added up:
-    cancelled, paused or failed if any is. Everything else is a value, and the run completed with it.
+    A state that the program made itself is taken as it is. One or several states of runs are added up: cancelled, paused
+    or failed if any is. Everything else is a value, and the run completed with it.
     """
-    value = with_states_for_futures(value)
     if isinstance(value, State) and not _belongs_to_a_run(value):
         return _made_by_hand(value)
     states = _as_states(value)
@@ -60,7 +59,7 @@ def _belongs_to_a_run(state: State[Any]) -> bool:
 
 
 def _made_by_hand(state: State[Any]) -> State[Any]:
-    if is_record(state.data) or state.data is None:
+    if is_record(state.data):
         return state.copy(id=None, timestamp=None, state_details=StateDetails())
     return state.copy(id=None, timestamp=None, data=None, value=state.data, state_details=StateDetails())
 

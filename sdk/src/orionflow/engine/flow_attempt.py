@@ -10,7 +10,14 @@ from orionflow.context import FlowRunContext, in_flow_run
 from orionflow.engine.crashes import crash_message
 from orionflow.engine.effects import Do, Steps, UserCode, WaitFor
 from orionflow.engine.failures import tell
-from orionflow.engine.final_state import futures_in, state_of_exception, state_of_nothing, state_of_value, timed_out
+from orionflow.engine.final_state import (
+    futures_in,
+    state_of_exception,
+    state_of_nothing,
+    state_of_value,
+    timed_out,
+    with_states_for_futures,
+)
 from orionflow.engine.flow_creation import Begun
 from orionflow.engine.hooks import call_hooks
 from orionflow.engine.orders import Stopped, TimeIsUp
@@ -48,7 +55,7 @@ def _state_of(value: Any, tally: Tally) -> Steps[State[Any]]:
     # Futures of another flow run may be among them.
     if unfinished := [future for future in futures_in(value) if not future.is_done]:
         yield WaitFor(unfinished)
-    return state_of_value(value)
+    return state_of_value(with_states_for_futures(value))
 
 
 def _wait_for_task_runs(context: FlowRunContext) -> Steps[None]:

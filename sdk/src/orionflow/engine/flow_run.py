@@ -48,6 +48,9 @@ def run_flow(call: FlowCall) -> Steps[State[Any]]:
 
 def _attempts(begun: Begun) -> Steps[State[Any]]:
     state = yield from _let_in(begun)
+    if state.is_completed() and state.data is None:
+        # The rules skipped it.
+        state.value = None
     begun.logger.info("The run of flow %r begins.", begun.flow.name)
     while state.type is StateType.RUNNING:
         context = begun.new_context()

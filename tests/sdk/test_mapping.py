@@ -1,0 +1,152 @@
+"""Mapping: one run for each element, with whole arguments, marks and edges."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from orionflow import allow_failure, flow, quote, task, unmapped
+from orionflow.errors import ParameterError
+from orionflow.testing import task_runs_of
+
+
+@task
+def add(x: int, y: int = 10) -> int:
+    return x + y
+
+
+@task
+def echo(x: Any, y: Any = None) -> Any:
+    return x, y
+
+
+@task
+def numbers() -> list[int]:
+    return [1, 2, 3]
+
+
+def in_flow(body: Any) -> Any:
+    return flow(body)()
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "expected"),
+    [
+        (([1, 2],), {}, [11, 12]),
+        (([1, 2], [3, 4]), {}, [4, 6]),
+        (([1, 2], 5), {}, [6, 7]),
+        ((), {"x": (1, 2), "y": 5}, [6, 7]),
+        ((range(3),), {}, [10, 11, 12]),
+        (((n for n in [1, 2]),), {}, [11, 12]),
+        (([],), {}, []),
+    ],
+)
+def test_each_element_gets_a_run(args: Any, kwargs: Any, expected: Any):
+    assert in_flow(lambda: add.map(*args, **kwargs).result()) == expected
+
+
+def test_texts_and_unmapped_lists_go_to_every_run_whole():
+    assert in_flow(lambda: echo.map([1, 2], "ab").result()) == [(1, "ab"), (2, "ab")]
+    assert in_flow(lambda: echo.map([1, 2], unmapped([7, 8])).result()) == [(1, [7, 8]), (2, [7, 8])]
+
+
+def test_collecting_parameters_are_mapped_by_name():
+    @task
+    def collect(**values: int) -> dict[str, int]:
+        return values
+
+    assert in_flow(lambda: collect.map(a=[1, 2], b=unmapped(3)).result()) == [{"a": 1, "b": 3}, {"a": 2, "b": 3}]
+
+
+def test_future_of_a_list_is_mapped_and_draws_edges():
+    @flow
+    def outer() -> Any:
+        return add.map(numbers.submit()).result()
+
+    state = outer(return_state=True)
+
+    assert state.result() == [11, 12, 13]
+    source, *mapped = task_runs_of(state)
+    assert all(run.task_inputs["x"][0]["id"] == str(source.id) for run in mapped)
+
+
+def test_list_that_a_task_returned_draws_edges_too():
+    @flow
+    def outer() -> Any:
+        return add.map(numbers()).result()
+
+    state = outer(return_state=True)
+
+    source, *mapped = task_runs_of(state)
+    assert all(run.task_inputs["x"][0]["id"] == str(source.id) for run in mapped)
+
+
+def test_list_of_futures_is_mapped_one_by_one():
+    def body() -> Any:
+        return add.map(add.map([1, 2])).result()
+
+    assert in_flow(body) == [21, 22]
+
+
+def test_failed_futures_stop_only_their_own_run():
+    @task
+    def odd(x: int) -> int:
+        if x % 2 == 0:
+            raise ValueError(f"{x} is even")
+        return x
+
+    @task
+    def shown(x: Any) -> str:
+        return str(x)
+
+    def body() -> Any:
+        futures = odd.map([1, 2])
+        strict = [state.name for state in shown.map(futures, return_state=True)]
+        return strict, shown.map(allow_failure(futures)).result()
+
+    assert in_flow(body) == (["Completed", "NotReady"], ["1", "2 is even"])
+
+
+def test_quoted_elements_are_not_searched():
+    assert in_flow(lambda: echo.map(quote([[1], [2]])).result()) == [([1], None), ([2], None)]
+
+
+def test_nothing_to_iterate_over_is_told():
+    with pytest.raises(ParameterError, match=r"nothing to iterate over \(x\).*submit"):
+        in_flow(lambda: add.map(1))
+
+
+def test_lengths_that_differ_are_told():
+    with pytest.raises(ParameterError, match=r"x: 2, y: 3"):
+        in_flow(lambda: add.map([1, 2], [1, 2, 3]))
+
+
+async def test_async_tasks_are_mapped_on_the_loop():
+    @task
+    async def later(x: int) -> int:
+        await asyncio.sleep(0.01)
+        return x
+
+    @flow
+    async def outer() -> Any:
+        futures = later.map([1, 2, 3])
+        again = await later.map(await later.submit([4, 5]).result())
+        states = await later.map([6], return_state=True)
+        return await futures.result() + await again.result() + [state.result() for state in states]
+
+    assert await outer() == [1, 2, 3, 4, 5, 6]
+
+
+async def test_pending_future_of_the_same_loop_is_awaited_before_mapping():
+    @task
+    async def later(x: Any) -> Any:
+        await asyncio.sleep(0.01)
+        return x
+
+    @flow
+    async def outer() -> Any:
+        return await (await later.map(later.submit([1, 2]))).result()
+
+    assert await outer() == [1, 2]

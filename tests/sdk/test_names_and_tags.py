@@ -1,0 +1,215 @@
+"""Names of runs, tags, versions, and what code can learn about its own run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from orionflow import flow, get_run_context, runtime, tags, task
+from orionflow.errors import MissingContext, UsageError
+from orionflow.testing import flow_run_of, flow_runs, states_of, task_runs_of
+
+
+@task(tags=["own"])
+def tagged() -> None: ...
+
+
+def test_flow_and_task_have_the_names_of_their_functions():
+    @flow
+    def my_flow() -> None:
+        tagged()
+
+    state = my_flow(return_state=True)
+
+    assert [run.name for run in task_runs_of(state)] == ["tagged-0"]
+    assert flow_runs("my-flow")
+
+
+def test_names_can_be_chosen():
+    @task(name="Load rows", task_run_name="load {table} from {source}")
+    def load(table: str, source: str = "shop") -> None: ...
+
+    @flow(name="ETL", flow_run_name="etl-{day}")
+    def etl(day: str) -> None:
+        load("orders")
+        load.submit("customers", source="crm")
+
+    state = etl("monday", return_state=True)
+
+    assert flow_run_of(state).name == "etl-monday"
+    assert [run.name for run in task_runs_of(state)] == ["load orders from shop", "load customers from crm"]
+
+
+def test_names_can_be_computed():
+    @task(task_run_name=lambda: f"in {runtime.flow_run.name}")
+    def one(x: int) -> None: ...
+
+    @flow(flow_run_name=lambda parameters: f"run of {parameters['x']}")
+    def outer(x: int) -> None:
+        one(x)
+
+    state = outer(7, return_state=True)
+
+    assert flow_run_of(state).name == "run of 7"
+    assert task_runs_of(state)[0].name == "in run of 7"
+
+
+def test_template_with_an_unknown_parameter_is_told():
+    @flow(flow_run_name="etl-{date}")
+    def etl(day: str) -> None: ...
+
+    with pytest.raises(UsageError, match=r"flow_run_name='etl-\{date\}'.*'date'.*day"):
+        etl("monday")
+
+
+@pytest.mark.parametrize("option", [3, ["a"]])
+def test_names_that_are_none_are_refused(option: Any):
+    with pytest.raises(UsageError, match="flow_run_name must be a text"):
+        flow(flow_run_name=option)(lambda: None)
+    with pytest.raises(UsageError, match="task_run_name must be a text"):
+        task(task_run_name=option)(lambda: None)
+
+
+def test_flow_names_that_urls_cannot_carry_are_refused():
+    with pytest.raises(UsageError, match="choose one without"):
+        flow(name="a/b")(lambda: None)
+
+
+def test_tags_come_from_the_declaration_and_from_around():
+    @flow(tags=["daily"])
+    def outer() -> None:
+        tagged()
+        with tags("inner"):
+            tagged()
+            tagged.submit()
+
+    with tags("outer", "more"):
+        state = outer(return_state=True)
+
+    assert sorted(flow_run_of(state).tags) == ["daily", "more", "outer"]
+    assert [sorted(run.tags) for run in task_runs_of(state)] == [
+        ["more", "outer", "own"],
+        ["inner", "more", "outer", "own"],
+        ["inner", "more", "outer", "own"],
+    ]
+
+
+def test_tags_end_with_their_block():
+    with tags("a") as now:
+        assert now == {"a"}
+        with tags("b") as inner:
+            assert inner == {"a", "b"}
+    with tags() as after:
+        assert after == frozenset()
+
+
+def test_version_is_a_digest_of_the_file_unless_it_is_said():
+    @flow
+    def by_file() -> None: ...
+
+    @flow(version="1.2")
+    def by_hand() -> None: ...
+
+    assert by_file.version is not None
+    assert len(by_file.version) == 32
+    assert flow_run_of(by_file(return_state=True)).flow_version == by_file.version
+    assert flow_run_of(by_hand(return_state=True)).flow_version == "1.2"
+
+
+def test_description_is_the_docstring_unless_it_is_said():
+    @flow
+    def documented() -> None:
+        """Loads."""
+
+    assert documented.description == "Loads."
+    assert task(description="Said")(lambda: None).description == "Said"
+
+
+def test_runs_know_themselves():
+    @task(tags=["t"])
+    def inside(x: int) -> dict[str, Any]:
+        run = runtime.task_run
+        return {"name": run.name, "id": run.id, "count": run.run_count, "parameters": run.parameters, "tags": run.tags}
+
+    @flow
+    def child() -> Any:
+        return runtime.flow_run.parent_flow_run_id, runtime.flow_run.root_flow_run_id
+
+    @flow
+    def outer(n: int) -> Any:
+        run = runtime.flow_run
+        return run.id, run.name, run.parameters, run.flow_name, run.run_count, inside(n), child()
+
+    state = outer(3, return_state=True)
+
+    id, name, parameters, flow_name, count, of_task, (parent, root) = state.result()
+    recorded = flow_run_of(state)
+    assert (id, name, parameters, flow_name, count) == (str(recorded.id), recorded.name, {"n": 3}, "outer", 1)
+    assert parent == root == id
+    assert of_task["name"] == "inside-0"
+    assert (of_task["count"], of_task["parameters"], of_task["tags"]) == (1, {"x": 3}, ["t"])
+
+
+def test_outside_of_runs_there_is_nothing_to_know():
+    assert runtime.flow_run.id is None
+    assert runtime.flow_run.parameters == {}
+    assert runtime.task_run.name is None
+    with pytest.raises(AttributeError, match="it has id, name"):
+        _ = runtime.flow_run.nonsense
+    with pytest.raises(MissingContext):
+        get_run_context()
+
+
+def test_context_gives_run_parameters_and_flow():
+    @task
+    def inside(x: int) -> Any:
+        context = get_run_context()
+        return context.task_run.name, context.task.name, context.parameters, context.flow_run.flow.name
+
+    @flow
+    def outer() -> Any:
+        context = get_run_context()
+        return context.flow.name, context.flow_run.name is not None, inside(1)
+
+    assert outer() == ("outer", True, ("inside-0", "inside", {"x": 1}, "outer"))
+
+
+def test_tasks_of_one_name_are_told_apart_by_where_they_are():
+    def made(n: int) -> Any:
+        @task(name="same")
+        def same() -> int:
+            return n
+
+        return same
+
+    @task(name="same")
+    def other() -> int:
+        return 0
+
+    @flow
+    def outer() -> None:
+        made(1)()
+        other()
+
+    runs = task_runs_of(outer(return_state=True))
+
+    assert [run.dynamic_key for run in runs] == ["0", "0"]
+    assert len({run.task_key for run in runs}) == 2
+
+
+def test_states_are_recorded_for_each_of_many_runs():
+    @task
+    def one(n: int) -> int:
+        return n
+
+    @flow
+    def outer() -> None:
+        for n in range(120):
+            one(n)
+
+    state = outer(return_state=True)
+
+    runs = task_runs_of(state)
+    assert [run.dynamic_key for run in runs] == [str(n) for n in range(120)]
+    assert states_of(runs[-1]) == ["Pending", "Running", "Completed"]

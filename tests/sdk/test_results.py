@@ -1,0 +1,192 @@
+"""Values of runs are stored where somebody will need them, and found again from another process."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orionflow import flow, task
+from orionflow.errors import MissingResult, UnserializableError, UsageError
+from orionflow.results import LocalFileSystem, read_record, write_result
+from orionflow.serializers import CompressedSerializer, JSONSerializer, PickleSerializer, serializer_of
+from orionflow.states import State
+from orionflow.testing import Isolated, assert_failed, flow_run_of, task_runs_of
+
+
+def recorded(state: State[Any]) -> State[Any]:
+    """The state as another process reads it."""
+    found = flow_run_of(state).state
+    assert found is not None
+    return found
+
+
+def test_stored_result_is_read_from_the_recorded_state(orion: Isolated):
+    @flow(persist_result=True)
+    def outer() -> Any:
+        return {"rows": 3}
+
+    state = outer(return_state=True)
+
+    assert recorded(state).result() == {"rows": 3}
+    assert recorded(state).data["type"] == "reference"
+    assert list((orion.home / "results").iterdir())
+
+
+def test_result_that_was_not_stored_is_told():
+    @flow
+    def outer() -> Any:
+        return {"rows": 3}
+
+    state = outer(return_state=True)
+
+    assert state.result() == {"rows": 3}
+    with pytest.raises(MissingResult, match="persist_result=True"):
+        recorded(state).result()
+
+
+@pytest.mark.parametrize("value", [None, True, False])
+def test_smallest_values_need_no_file(orion: Isolated, value: Any):
+    @task(persist_result=True)
+    def small() -> Any:
+        return value
+
+    @flow
+    def outer() -> Any:
+        small()
+        return 1
+
+    run = task_runs_of(outer(return_state=True))[0]
+
+    assert run.state.data == {"type": "literal", "value": value}
+    assert run.state.result() is value
+    assert not (orion.home / "results").exists()
+
+
+@pytest.mark.parametrize("serializer", ["json", "pickle", "compressed/json", "compressed/pickle", JSONSerializer()])
+def test_serializers_read_what_they_wrote(serializer: Any):
+    @task(persist_result=True, result_serializer=serializer)
+    def make() -> Any:
+        return {"rows": [1, 2, 3]}
+
+    @flow
+    def outer() -> Any:
+        make()
+        return 1
+
+    assert task_runs_of(outer(return_state=True))[0].state.result() == {"rows": [1, 2, 3]}
+
+
+def test_results_go_to_the_folder_and_key_that_are_named(tmp_path: Path):
+    @task(result_storage=tmp_path, result_storage_key="{parameters[day]}/{flow_run.name}.json", result_serializer="json")
+    def load(day: str) -> Any:
+        return [day]
+
+    @flow(flow_run_name="nightly")
+    def outer() -> Any:
+        return load("monday")
+
+    outer()
+
+    assert (tmp_path / "monday" / "nightly.json").read_text() == '["monday"]'
+
+
+def test_tasks_store_where_their_flow_says(tmp_path: Path):
+    @task(persist_result=True)
+    def load() -> Any:
+        return [1]
+
+    @flow(result_storage=str(tmp_path), result_serializer="json")
+    def outer() -> Any:
+        load()
+        return 1
+
+    outer()
+
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["[1]"]
+
+
+def test_results_need_not_stay_in_memory():
+    @task(cache_result_in_memory=False)
+    def load() -> Any:
+        return {"rows": 1}
+
+    @flow
+    def outer() -> Any:
+        state = load(return_state=True)
+        return repr(state.value), state.result()
+
+    assert outer() == ("UNSET", {"rows": 1})
+
+
+def test_failed_storage_fails_only_who_asked_for_it():
+    @task
+    def unstorable() -> Any:
+        return threading.Lock()
+
+    @flow
+    def outer(**options: Any) -> Any:
+        return unstorable.with_options(**options)(return_state=True)
+
+    @flow(persist_result=True)
+    def stored_flow() -> Any:
+        return threading.Lock()
+
+    assert outer(result_storage_key="here").name == "Completed"
+    assert outer(persist_result=True, wait_for=None, return_state=True).is_failed()
+    assert_failed(stored_flow(return_state=True), "could not be stored")
+
+
+def test_result_file_that_is_gone_is_told(orion: Isolated):
+    store = LocalFileSystem()
+    reference = write_result([1], store=store, serializer=PickleSerializer())
+    (orion.home / "results" / reference["storage_key"]).unlink()
+
+    with pytest.raises(MissingResult, match="refresh_cache"):
+        read_record(reference)
+
+
+@pytest.mark.parametrize("key", ["../outside", "/etc/passwd", ".", "a/../../b"])
+def test_keys_cannot_leave_the_folder(tmp_path: Path, key: str):
+    with pytest.raises(UsageError, match="leads out of"):
+        LocalFileSystem(tmp_path / "results").write(key, b"")
+
+
+def test_store_of_ones_own():
+    class Memory:
+        where = "memory://test"
+        content: dict[str, bytes] = {}
+
+        def write(self, key: str, content: bytes) -> None:
+            self.content[key] = content
+
+        def read(self, key: str) -> bytes:
+            return self.content[key]
+
+        def exists(self, key: str) -> bool:
+            return key in self.content
+
+    @flow(persist_result=True, result_storage=Memory())
+    def outer() -> Any:
+        return "kept in memory"
+
+    assert recorded(outer(return_state=True)).result() == "kept in memory"
+
+
+def test_what_cannot_become_bytes_is_told_in_one_sentence():
+    with pytest.raises(UnserializableError, match="lock cannot be pickled"):
+        PickleSerializer().dumps(threading.Lock())
+    with pytest.raises(UnserializableError, match="result_serializer='pickle'"):
+        JSONSerializer().dumps(object())
+    with pytest.raises(UsageError, match="no result serializer 'yaml'"):
+        serializer_of("yaml")
+
+
+def test_compressed_bytes_are_fewer():
+    plain, small = PickleSerializer(), CompressedSerializer("pickle")
+
+    assert len(small.dumps([0] * 10_000)) < len(plain.dumps([0] * 10_000)) / 10
+    assert small.loads(small.dumps([0] * 10)) == [0] * 10
+    assert small.type == "compressed/pickle"
