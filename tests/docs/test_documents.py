@@ -1,0 +1,65 @@
+"""What the documents say is true: their programs run, their links lead somewhere, their tables are complete."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+CODE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
+# Tests in a document are called, too.
+CALL_TESTS = "\nfor _name, _test in list(globals().items()):\n    if _name.startswith('test_'):\n        _test()\n"
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if CODE.search(page.read_text())], ids=named)
+def test_programs_of_a_document_run(page: Path, tmp_path: Path) -> None:
+    programs = [tmp_path / f"program_{number}.py" for number, _ in enumerate(CODE.findall(page.read_text()))]
+    for program, text in zip(programs, CODE.findall(page.read_text()), strict=True):
+        program.write_text(text + CALL_TESTS)
+
+    ended = [run(program) for program in programs]
+
+    assert [(code, said) for code, said in ended if code != 0] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_links_of_a_document_lead_somewhere(page: Path) -> None:
+    links = LINK.findall(CODE.sub("", page.read_text()))
+
+    broken = [link for link in links if not (page.parent / link).exists()]
+
+    assert broken == []
+
+
+def test_every_setting_of_the_server_is_documented() -> None:
+    documented = set(re.findall(r"^\| `(ORION_[A-Z_]+)`", (ROOT / "docs" / "server.md").read_text(), re.MULTILINE))
+    readers = re.compile(r'env_(?:str|int|bool|list)\(\s*"(ORION_[A-Z_]+)"')
+
+    read = set().union(*(readers.findall(path.read_text()) for path in (ROOT / "orion_site").rglob("*.py")))
+
+    assert read - {"ORION_TEST_SQLITE"} - documented == set()
+
+
+def run(program: Path) -> tuple[int, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ORION_", "DJANGO_"))}
+    ended = subprocess.run(
+        [sys.executable, str(program)],
+        env=kept | {"ORION_HOME": str(program.parent / "home")},
+        cwd=program.parent,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return ended.returncode, ended.stderr
