@@ -12,6 +12,7 @@ import sys
 from contextlib import redirect_stderr, redirect_stdout
 
 from orionflow.cli import main
+from orionflow.settings import forget_settings
 
 
 def serve() -> None:
@@ -26,6 +27,8 @@ def serve() -> None:
 
 def run(words: list[str]) -> tuple[int, str, str]:
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    # Settings are read once in a process; a test may have written profiles in between.
+    forget_settings()
     with redirect_stdout(out), redirect_stderr(err):
         code = main(words)
     return int(code), _written(out), _written(err)

@@ -74,9 +74,11 @@ class Companion:
     """Calls `orion` in an interpreter that stays; see companion.py."""
 
     def __init__(self, home: Path, cwd: Path) -> None:
+        # A pipe that nobody reads would fill up with the lines that flows log, and stop it.
+        self.log = (home / "companion.log").open("w+")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.cli.companion"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,
             env=environment_of(home, PYTHONPATH=str(PROGRAMS.parents[2])), cwd=cwd,
         )  # fmt: skip
 
@@ -87,10 +89,12 @@ class Companion:
         self.process.stdin.flush()
         if line := self.process.stdout.readline():
             return Answer(*json.loads(line))
-        raise AssertionError(self.process.communicate()[1])
+        self.log.seek(0)
+        raise AssertionError(self.log.read())
 
     def close(self) -> None:
         self.process.communicate(timeout=30)
+        self.log.close()
 
 
 @contextmanager

@@ -18,8 +18,10 @@ EXAMPLES = [
     for line, _ in command.examples
     if "server start" not in line
 ]
-# A finished run can neither be cancelled nor resumed.
 CODES = {
+    # It fails again: what it was called with has not changed.
+    "orion flow-run retry @last-failed --entrypoint flows.py:etl": 1,
+    # A finished run can neither be cancelled nor resumed.
     "orion flow-run cancel brave-otter": 6,
     "orion flow-run resume brave-otter": 6,
     "orion fr resume brave-otter --input approved=true": 6,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import click
 
 from orionflow.cli.boundary import CommandFailed
@@ -64,7 +67,7 @@ def __getattr__(name: str) -> click.Command:
 
 @click.pass_context
 def _without_command(ctx: click.Context, profile: str | None, api_url: str | None, version: bool) -> None:
-    _apply_flags(profile, api_url)
+    ctx.with_resource(_flags_in_environment(profile, api_url))
     if version:
         from orionflow.cli.version import client_version
 
@@ -74,14 +77,19 @@ def _without_command(ctx: click.Context, profile: str | None, api_url: str | Non
         click.echo(ctx.get_help())
 
 
-def _apply_flags(profile: str | None, api_url: str | None) -> None:
+@contextmanager
+def _flags_in_environment(profile: str | None, api_url: str | None) -> Iterator[None]:
     """Flags win over the environment; the processes that a flow starts inherit them through it."""
     import os
 
-    if profile:
-        os.environ["ORION_PROFILE"] = profile
-    if api_url:
-        os.environ["ORION_API_URL"] = api_url
+    flags = {"ORION_PROFILE": profile, "ORION_API_URL": api_url}
+    before = {name: os.environ.get(name) for name in flags}
+    os.environ.update({name: value for name, value in flags.items() if value})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
 
 root = LazyGroup(
