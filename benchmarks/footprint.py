@@ -13,7 +13,8 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import urljoin
 
-from benchmarks.measuring import QUICK, ROOT, empty_home, environment, report, running_server
+from benchmarks import peers
+from benchmarks.measuring import QUICK, ROOT, empty_home, environment, installed, report, running_server
 
 
 def database(tasks: int) -> None:
@@ -31,13 +32,14 @@ def installation() -> None:
             subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
             pip = [str(home / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check"]
             subprocess.run([*pip, "install", *what], cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
-            frozen = subprocess.run([*pip, "list", "--format=freeze"], capture_output=True, text=True, check=True)
-            packages = [line for line in frozen.stdout.splitlines() if not re.match(r"(pip|setuptools)==", line)]
-            megabytes = sum(f.stat().st_size for f in (home / "lib").rglob("*") if f.is_file() and not f.is_symlink())
-            pips = sum(
-                f.stat().st_size for f in (home / "lib").glob("*/site-packages/[ps][ie][pt]*/**/*") if f.is_file()
-            )
-            report("installation", what=name, packages=len(packages), megabytes=round((megabytes - pips) / 1e6, 1))
+            packages, megabytes = installed(home / "bin" / "python")
+            report("installation", who="orion", what=name, packages=packages, megabytes=megabytes)
+
+
+def peers_installations() -> None:
+    for requirement in (peers.PREFECT, peers.DBOS):
+        packages, megabytes = peers.installation(requirement)
+        report("installation", who=requirement, packages=packages, megabytes=megabytes)
 
 
 def server() -> None:
@@ -64,7 +66,11 @@ def memory_of_children() -> int:
 
 
 if __name__ == "__main__":
-    argparse.ArgumentParser(description=__doc__).parse_known_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--peer", action="store_true")
+    asked = parser.parse_args()
     database(2000 if QUICK else 20000)
     server()
     installation()
+    if asked.peer:
+        peers_installations()

@@ -15,9 +15,11 @@ from collections import Counter
 from typing import Any
 from urllib.parse import urlsplit
 
+from benchmarks import peers
 from benchmarks.measuring import QUICK, empty_home, percentile, postgresql, report, running_server
 
 SECONDS = 3.0 if QUICK else 8.0
+PAUSE_AFTER_ERROR = 0.02
 
 
 class Connection:
@@ -64,6 +66,9 @@ class Load:
             "state": {"type": "PENDING"},
         }
         run = await self.timed(connection, self.create, "/task_runs/", new)
+        if "id" not in run:
+            await asyncio.sleep(PAUSE_AFTER_ERROR)
+            return
         for state in ("RUNNING", "COMPLETED"):
             path = f"/task_runs/{run['id']}/set_state"
             await self.timed(connection, self.set_state, path, {"state": {"type": state}})
@@ -88,11 +93,11 @@ async def load(url: str, clients: int) -> tuple[Load, float]:
     return done, time.perf_counter() - started
 
 
-def measure(url: str, database: str, clients: int) -> None:
+def measure(url: str, who: str, database: str, clients: int) -> None:
     done, seconds = asyncio.run(load(url, clients))
     report(
         "http_transitions",
-        who="orion",
+        who=who,
         database=database,
         clients=clients,
         transitions_per_second=round((len(done.create) + len(done.set_state)) / seconds, 1),
@@ -106,11 +111,21 @@ def measure(url: str, database: str, clients: int) -> None:
 def on(database: str, **more: str) -> None:
     with empty_home() as home, running_server(home, **more) as (url, _):
         for clients in (1, 8, 32):
-            measure(url, database, clients)
+            measure(url, "orion", database, clients)
+
+
+def prefect_on_sqlite() -> None:
+    with empty_home() as home, peers.prefect_server(str(home)) as (url, _):
+        for clients in (1, 8, 32):
+            measure(url, peers.PREFECT, "sqlite", clients)
 
 
 if __name__ == "__main__":
-    argparse.ArgumentParser(description=__doc__).parse_known_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--peer", action="store_true")
+    asked = parser.parse_args()
     on("sqlite")
+    if asked.peer:
+        prefect_on_sqlite()
     with postgresql() as database_url:
         on("postgresql", ORION_DATABASE_URL=database_url)

@@ -18,6 +18,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 ORION = str(Path(sys.executable).parent / "orion")
+BEGAN_WITH = {"pip", "setuptools", "wheel"}
 QUICK = bool(os.environ.get("ORION_BENCH_QUICK"))
 
 
@@ -51,15 +52,21 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def running_server(home: Path, **more: str) -> Iterator[tuple[str, float]]:
-    """The URL of a server's API, and the seconds from its start until it was healthy."""
-    port = free_port()
+    """The URL of our server's API, and the seconds from its start until it was healthy."""
     if "ORION_DATABASE_URL" in more:
         # Nobody's PostgreSQL gets tables without being asked.
         subprocess.run([ORION, "database", "upgrade"], env=environment(home, **more), check=True, capture_output=True)
-    command = [ORION, "server", "start", "--port", str(port)]
+    with serving([ORION, "server", "start"], environment(home, **more)) as served:
+        yield served
+
+
+@contextlib.contextmanager
+def serving(command: Sequence[str], env: dict[str, str]) -> Iterator[tuple[str, float]]:
+    """The same for any command that takes `--port`."""
+    port = free_port()
     started = time.perf_counter()
     with subprocess.Popen(
-        command, env=environment(home, **more), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*command, "--port", str(port)], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as server:
         try:
             url = f"http://127.0.0.1:{port}/api"
@@ -89,6 +96,24 @@ def postgresql() -> Iterator[str]:
 
     with running_postgresql() as url:
         yield url
+
+
+def installed(python: Path) -> tuple[int, float]:
+    """How many packages an environment holds besides the tools it began with, and their megabytes."""
+    pip = [str(python), "-m", "pip", "--disable-pip-version-check", "list", "--format=freeze"]
+    listed = subprocess.run(pip, capture_output=True, text=True, check=True).stdout.split()
+    packages = [line for line in listed if line.partition("==")[0] not in BEGAN_WITH]
+    (site_packages,) = python.parent.parent.glob("lib/*/site-packages")
+    files = [file for entry in site_packages.iterdir() if not _began_with(entry) for file in _files(entry)]
+    return len(packages), round(sum(file.stat().st_size for file in files) / 1e6, 1)
+
+
+def _began_with(entry: Path) -> bool:
+    return entry.name.partition("-")[0] in {*BEGAN_WITH, "pkg_resources", "_distutils_hack"}
+
+
+def _files(entry: Path) -> list[Path]:
+    return [entry] if entry.is_file() else [file for file in entry.rglob("*") if file.is_file()]
 
 
 def timed(command: Sequence[str], env: dict[str, str], cwd: Path = ROOT) -> float:

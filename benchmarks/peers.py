@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import venv
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import ROOT, timed
+from benchmarks.measuring import ROOT, installed, serving, timed
 
 PREFECT, DBOS = "prefect==3.8.8", "dbos==3.4.0"
+# Newer releases of FastAPI dropped an argument that this Prefect uses; its server would not start.
+BESIDES = {PREFECT: ["fastapi==0.139.2"]}
 SCRIPTS = ROOT / "benchmarks" / "peer_scripts"
 
 
@@ -24,7 +28,9 @@ def python_of(requirement: str) -> Path:
     if not (home / "complete").exists():
         print(f"building an environment for {requirement}, once", file=sys.stderr, flush=True)
         venv.create(home, with_pip=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", requirement], check=True)
+        subprocess.run(
+            [str(python), "-m", "pip", "install", "--quiet", requirement, *BESIDES.get(requirement, [])], check=True
+        )
         (home / "complete").touch()
     return python
 
@@ -45,6 +51,19 @@ def run_script(requirement: str, script: str, *arguments: str) -> dict[str, Any]
         if not lines:
             raise RuntimeError(f"{requirement} {script} gave no result: {done.stderr[-500:]}")
         return dict(json.loads(lines[-1]))
+
+
+@contextlib.contextmanager
+def prefect_server(home: str, **more: str) -> Iterator[tuple[str, float]]:
+    """The URL of a Prefect server's API, and the seconds from its start until it was healthy."""
+    command = [str(python_of(PREFECT).parent / "prefect"), "server", "start"]
+    with serving(command, {**bare_environment(home), **more}) as served:
+        yield served
+
+
+def installation(requirement: str) -> tuple[int, float]:
+    """How many packages the peer's environment holds besides pip and setuptools, and their megabytes."""
+    return installed(python_of(requirement))
 
 
 def prefect_tasks(number: int) -> dict[str, Any]:

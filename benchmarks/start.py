@@ -51,6 +51,13 @@ def beside_peers() -> None:
         report("import", who=requirement, import_seconds=round(peers.import_seconds(requirement, module), 2))
         first, warm = peers.hello(requirement, script)
         report("hello_world", who=requirement, first_seconds=round(first, 2), warm_seconds=round(warm, 2))
+    with empty_home() as home:
+        with peers.prefect_server(str(home)) as (_, fresh):
+            pass
+        with peers.prefect_server(str(home)) as (_, existing):
+            pass
+    figures = {"fresh_seconds": round(fresh, 2), "existing_seconds": round(existing, 2)}
+    report("server_start", who=peers.PREFECT, **figures)
 
 
 if __name__ == "__main__":
