@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
@@ -51,7 +52,7 @@ def database_url() -> str:
     return os.environ.get("ORION_DATABASE_URL") or f"sqlite:///{orion_home() / 'orion.db'}"
 
 
-def database_from_url(url: str) -> dict:
+def database_from_url(url: str) -> dict[str, Any]:
     """Django's database settings for `sqlite:///path`, `sqlite:////absolute/path` or `postgresql://user:pw@host:port/name`.
 
     Raises ImproperlyConfigured for any other scheme and for a URL without a database name.
@@ -67,7 +68,7 @@ def database_from_url(url: str) -> dict:
     )
 
 
-def _sqlite(url: str) -> dict:
+def _sqlite(url: str) -> dict[str, Any]:
     # As SQLAlchemy users type it: three slashes and a relative path, or four for an absolute one.
     path = unquote(urlsplit(url).path)[1:]
     if not path.strip("/"):
@@ -96,7 +97,7 @@ def _synchronous() -> str:
     return value
 
 
-def _postgresql(url: str) -> dict:
+def _postgresql(url: str) -> dict[str, Any]:
     parts = urlsplit(url)
     name = unquote(parts.path.lstrip("/"))
     if not name:
@@ -133,7 +134,7 @@ def _postgresql(url: str) -> dict:
     }
 
 
-def _prepared_statements() -> dict:
+def _prepared_statements() -> dict[str, Any]:
     """A third less time for each transition: PostgreSQL parses and plans its few statements once.
 
     A pooler that hands out another connection for each transaction may not know them: then set the variable to no.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 from django.db import models
 
 from orchestration.core.states import TERMINAL, StateType
 
 
-class RunQuerySet(models.QuerySet):
+class RunQuerySet(models.QuerySet[Any]):
     """Questions that flow runs and task runs share."""
 
     def in_state(self, *types: StateType) -> Self:
@@ -27,13 +27,13 @@ class TaskRunQuerySet(RunQuerySet):
     pass
 
 
-class FlowQuerySet(models.QuerySet):
+class FlowQuerySet(models.QuerySet[Any]):
     pass
 
 
-class LogQuerySet(models.QuerySet):
+class LogQuerySet(models.QuerySet[Any]):
     pass
 
 
-class ArtifactQuerySet(models.QuerySet):
+class ArtifactQuerySet(models.QuerySet[Any]):
     pass
