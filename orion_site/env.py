@@ -1,4 +1,4 @@
-"""Typed readers of the environment. They fail loudly: a setting that cannot be read stops the start with one sentence."""
+"""Typed readers of the environment. A setting that cannot be read stops the start with one sentence."""
 
 from __future__ import annotations
 
