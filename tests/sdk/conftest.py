@@ -10,11 +10,18 @@ import pytest
 from orionflow.testing import Isolated, VirtualClock, isolated
 
 
-@pytest.fixture(autouse=True)
-def orion(django_db_blocker: Any, settings: Any) -> Iterator[Isolated]:
-    """An empty database and a clock that jumps over every sleep."""
-    # The test runner has set up the whole server, which only knows the names that it has in the network.
+@pytest.fixture
+def server_here(django_db_blocker: Any, settings: Any) -> Iterator[None]:
+    """The test runner has set up the whole server for this process; programs of users may use it too."""
+    # It only knows the names that it has in the network.
     settings.ALLOWED_HOSTS = [*settings.ALLOWED_HOSTS, "ephemeral.orion"]
     # The databases of these tests are not those of Django's test runner.
-    with django_db_blocker.unblock(), isolated(clock=VirtualClock()) as here:
+    with django_db_blocker.unblock():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def orion(server_here: None) -> Iterator[Isolated]:
+    """An empty database and a clock that jumps over every sleep."""
+    with isolated(clock=VirtualClock()) as here:
         yield here

@@ -134,7 +134,9 @@ def _placeholder(call: FlowCall, parent: FlowRunContext, found: Found | None) ->
     if found is not None and found.sources:
         create["task_inputs"] = found.sources
     id = uuid7()
-    step = Transition(id, create, Pending(id=uuid7()), False, parent.id)
+    # Its states are copies of the subflow's. Only who may find one of before must propose, to be told how that ended.
+    state = Pending(id=uuid7()) if parent.is_repeated else None
+    step = Transition(id, create, state, False, parent.id)
     answer = yield Ask(parent.reporter, step)
     return answer, answer.task_run_id or id
 

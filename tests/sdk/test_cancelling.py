@@ -1,0 +1,148 @@
+"""Orders from others end a running flow at its next step, and what they did is recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from orionflow import OrionClient, flow, task
+from orionflow.errors import CancelledRun
+from orionflow.states import Cancelled, Cancelling
+from orionflow.testing import Isolated, flow_run_of, flow_runs, isolated, states_of, task_runs_of
+
+
+@pytest.fixture
+def orion(server_here: None) -> Any:
+    """Real time: the orders come while the flow runs."""
+    with isolated() as here:
+        yield here
+
+
+@task
+def tick() -> None:
+    time.sleep(0.01)
+
+
+def cancel_when_running(name: str) -> threading.Thread:
+    def cancel() -> None:
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            run = next(iter(flow_runs(name)), None)
+            if run is not None and run.state_type == "RUNNING" and task_runs_of(run):
+                with OrionClient() as client:
+                    client.set_flow_run_state(run.id, Cancelling())
+                return
+            time.sleep(0.02)
+
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    return thread
+
+
+def test_endless_flow_ends_when_it_is_cancelled(orion: Isolated):
+    @flow
+    def endless() -> None:
+        while True:
+            try:
+                tick()
+            except Exception:
+                continue
+
+    cancelling = cancel_when_running("endless")
+    state = endless(return_state=True)
+    cancelling.join()
+
+    assert state.is_cancelled()
+    assert states_of(state) == ["Pending", "Running", "Cancelling", "Cancelled"]
+    assert {run.state_type for run in task_runs_of(state)} <= {"COMPLETED", "CANCELLED", "CRASHED"}
+    with pytest.raises(CancelledRun):
+        state.result()
+
+
+def test_cancelled_flow_that_maps_ends_too(orion: Isolated):
+    @flow
+    def mapping() -> None:
+        while True:
+            futures = [tick.submit() for _ in range(5)]
+            for future in futures:
+                future.wait()
+
+    cancelling = cancel_when_running("mapping")
+    state = mapping(return_state=True)
+    cancelling.join()
+
+    assert state.is_cancelled()
+
+
+async def test_async_flow_ends_when_it_is_cancelled(orion: Isolated):
+    @task
+    async def later() -> None:
+        await asyncio.sleep(0.01)
+
+    @flow
+    async def endless_async() -> None:
+        while True:
+            await later()
+
+    cancelling = cancel_when_running("endless-async")
+    state = await endless_async(return_state=True)
+    cancelling.join()
+
+    assert state.is_cancelled()
+
+
+def test_cancelled_parent_takes_its_subflow_along(orion: Isolated):
+    @flow
+    def inner() -> None:
+        while True:
+            tick()
+
+    @flow
+    def parent() -> None:
+        tick()
+        inner()
+
+    def cancel() -> None:
+        until = time.monotonic() + 10
+        while time.monotonic() < until and not flow_runs("inner"):
+            time.sleep(0.02)
+        with OrionClient() as client:
+            client.set_flow_run_state(flow_runs("parent")[0].id, Cancelling())
+            client.set_flow_run_state(flow_runs("inner")[0].id, Cancelling())
+
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    state = parent(return_state=True)
+    thread.join()
+
+    assert state.is_cancelled()
+    assert flow_runs("inner")[0].state_type == "CANCELLED"
+
+
+def test_run_that_was_ended_by_force_stops(orion: Isolated):
+    @flow
+    def forced() -> None:
+        while True:
+            tick()
+
+    def end() -> None:
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            run = next(iter(flow_runs("forced")), None)
+            if run is not None and run.state_type == "RUNNING":
+                with OrionClient() as client:
+                    client.set_flow_run_state(run.id, Cancelled(), force=True)
+                return
+            time.sleep(0.02)
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    state = forced(return_state=True)
+    thread.join()
+
+    assert state.is_cancelled()
+    assert flow_run_of(state).state_type == "CANCELLED"

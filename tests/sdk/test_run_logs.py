@@ -1,0 +1,194 @@
+"""Log lines of runs reach the console and the API with the run they belong to; prints do where it is wanted."""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+from typing import Any
+
+import pytest
+
+from orionflow import flow, get_run_logger, task
+from orionflow.testing import isolated, logs_of, task_runs_of
+
+
+def messages_of(state: Any, level: int = 0) -> list[str]:
+    return [line.message for line in logs_of(state) if line.level >= level]
+
+
+def test_lines_belong_to_their_run():
+    @task
+    def inside() -> None:
+        get_run_logger().warning("in the task %d", 1)
+
+    @flow
+    def outer() -> None:
+        get_run_logger().info("in the flow")
+        inside()
+
+    state = outer(return_state=True)
+
+    lines = {line.message: line for line in logs_of(state)}
+    assert lines["in the flow"].task_run_id is None
+    assert lines["in the flow"].name == "orionflow.flow_runs"
+    of_task = lines["in the task 1"]
+    assert (of_task.level, of_task.name) == (30, "orionflow.task_runs")
+    assert of_task.task_run_id == task_runs_of(state)[0].id
+
+
+def test_beginning_and_end_of_a_flow_are_told():
+    @flow
+    def outer() -> None: ...
+
+    assert messages_of(outer(return_state=True)) == ["The run of flow 'outer' begins.", "Ended as Completed()."]
+
+
+def test_every_task_is_told_only_when_debugging():
+    @task
+    def inside() -> None: ...
+
+    @flow
+    def outer() -> str:
+        inside()
+        return "done"
+
+    with isolated(logging_level=logging.DEBUG):
+        told = messages_of(outer(return_state=True))
+
+    assert told.count("Ended as Completed().") == 2
+    assert messages_of(outer(return_state=True)).count("Ended as Completed().") == 1
+
+
+def test_exception_is_told_once_with_the_user_s_part_of_its_traceback():
+    @task
+    def failing() -> None:
+        raise ValueError("here")
+
+    @flow
+    def outer() -> None:
+        failing()
+
+    errors = messages_of(outer(return_state=True), logging.ERROR)
+
+    traces = [message for message in errors if "Traceback" in message]
+    assert len(traces) == 1
+    assert "raise ValueError" in traces[0]
+    assert "engine" not in traces[0]
+
+
+def test_console_shows_time_level_run_and_message(capsys: pytest.CaptureFixture[str]):
+    @flow(flow_run_name="calm-otter")
+    def outer() -> None:
+        get_run_logger().info("hello")
+
+    outer()
+
+    line = next(line for line in capsys.readouterr().err.splitlines() if "hello" in line)
+    time, level, rest = line.split(" | ")
+    assert len(time) == len("12:30:01.123")
+    assert level == "INFO   "
+    assert rest == "Flow run 'calm-otter' - hello"
+
+
+def test_prints_are_lines_where_the_flow_wants_it(capsys: pytest.CaptureFixture[str]):
+    @task
+    def inside() -> None:
+        print("from", "the task", sep="-")
+
+    @task(log_prints=False)
+    def silent() -> None:
+        print("not logged")
+
+    @flow(log_prints=True)
+    def outer() -> None:
+        print("from the flow")
+        print("to a file", file=io.StringIO())
+        print("to stderr", file=sys.stderr)
+        inside()
+        inside.submit().wait()
+        silent()
+
+    state = outer(return_state=True)
+
+    told = messages_of(state)
+    assert "from the flow" in told
+    assert told.count("from-the task") == 2
+    assert "not logged" not in told
+    assert "to stderr" not in told
+    assert capsys.readouterr().out == "not logged\n"
+
+
+def test_prints_outside_of_runs_stay_prints(capsys: pytest.CaptureFixture[str]):
+    import builtins
+
+    before = builtins.print
+
+    @flow(log_prints=True)
+    def outer() -> None: ...
+
+    outer()
+    print("after")
+
+    assert builtins.print is before
+    assert capsys.readouterr().out == "after\n"
+
+
+def test_task_can_want_its_prints_logged_alone():
+    @task(log_prints=True)
+    def inside() -> None:
+        print("from the task")
+
+    @flow
+    def outer() -> None:
+        inside()
+
+    assert "from the task" in messages_of(outer(return_state=True))
+
+
+def test_further_loggers_can_belong_to_runs():
+    @flow
+    def outer() -> None:
+        logging.getLogger("shop").warning("from the library")
+
+    with isolated(logging_extra_loggers=("shop",)):
+        told = logs_of(outer(return_state=True))
+
+    assert [line.name for line in told if line.message == "from the library"] == ["shop"]
+
+
+def test_lines_can_stay_here():
+    @flow
+    def outer() -> None:
+        get_run_logger().info("secret", extra={"send_to_api": False})
+        get_run_logger().info("public")
+
+    told = messages_of(outer(return_state=True))
+
+    assert "public" in told
+    assert "secret" not in told
+
+
+def test_lines_are_kept_from_the_api_by_a_setting():
+    @flow
+    def outer() -> None:
+        get_run_logger().info("hello")
+
+    with isolated(logging_to_api=False):
+        assert messages_of(outer(return_state=True)) == []
+
+
+def test_lines_in_threads_of_tasks_belong_to_them():
+    @task
+    def inside(n: int) -> None:
+        get_run_logger().info("line %d", n)
+
+    @flow
+    def outer() -> None:
+        inside.map(range(5))
+
+    state = outer(return_state=True)
+
+    names = {run.id: run.dynamic_key for run in task_runs_of(state)}
+    by_run = {names[line.task_run_id]: line.message for line in logs_of(state) if line.task_run_id}
+    assert by_run == {str(n): f"line {n}" for n in range(5)}

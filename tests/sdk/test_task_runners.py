@@ -1,0 +1,268 @@
+"""Task runners: one after another, threads, processes, and those that users write."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from orionflow import flow, get_run_logger, task
+from orionflow.errors import UnserializableError, UsageError, WorkerCrashed
+from orionflow.task_runners import ConcurrentTaskRunner, ProcessTaskRunner, SequentialTaskRunner, TaskRunner
+from orionflow.testing import logs_of, states_of, task_runs_of
+
+
+@task
+def pid(x: Any = None) -> int:
+    return os.getpid()
+
+
+@task
+def square(x: int) -> int:
+    return x * x
+
+
+@task
+def failing() -> None:
+    raise ValueError("in the child")
+
+
+@task(log_prints=True)
+def chatty(name: str) -> None:
+    get_run_logger().warning("logged by %s", name)
+    print("printed by", name)
+
+
+@task
+def send_lock(lock: Any) -> None: ...
+
+
+@task
+def return_lock() -> Any:
+    return threading.Lock()
+
+
+@task
+def die() -> None:
+    os._exit(3)
+
+
+@task(timeout_seconds=0.3)
+def slow() -> None:
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        time.sleep(0.01)
+
+
+@task
+def gen() -> Any:
+    yield from range(3)
+
+
+@task
+async def later(x: int) -> int:
+    return x
+
+
+def test_sequential_runner_ends_each_run_before_the_next():
+    events: list[str] = []
+
+    @task
+    def noted(x: int) -> None:
+        events.append(f"begin {x}")
+        time.sleep(0.02)
+        events.append(f"end {x}")
+
+    @flow(task_runner=SequentialTaskRunner())
+    def outer() -> None:
+        noted.map([1, 2])
+        events.append("submitted")
+
+    outer()
+
+    assert events == ["begin 1", "end 1", "begin 2", "end 2", "submitted"]
+
+
+async def test_sequential_runner_keeps_the_order_of_coroutines():
+    events: list[str] = []
+
+    @task
+    async def noted(x: int) -> None:
+        import asyncio
+
+        events.append(f"begin {x}")
+        await asyncio.sleep(0.02)
+        events.append(f"end {x}")
+
+    @flow(task_runner=SequentialTaskRunner)
+    async def outer() -> None:
+        noted.map([1, 2])
+
+    await outer()
+
+    assert events == ["begin 1", "end 1", "begin 2", "end 2"]
+
+
+def test_concurrent_runner_keeps_to_its_number_of_threads():
+    running, most = 0, 0
+    lock = threading.Lock()
+
+    @task
+    def counted(x: int) -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.02)
+        with lock:
+            running -= 1
+
+    @flow(task_runner=ConcurrentTaskRunner(max_workers=2))
+    def outer() -> None:
+        counted.map(range(6))
+
+    outer()
+
+    assert most == 2
+
+
+def test_each_flow_run_has_a_runner_of_its_own():
+    runner = ConcurrentTaskRunner(max_workers=1)
+
+    @flow(task_runner=runner)
+    def outer(depth: int) -> int:
+        return 0 if depth == 0 else square.submit(1).result() + outer(depth - 1)
+
+    assert outer(2) == 2
+    assert repr(runner) == "ConcurrentTaskRunner(max_workers=1)"
+
+
+class Noting(TaskRunner):
+    """Calls work at once and notes that it did."""
+
+    events: list[str] = []
+
+    def start(self) -> None:
+        self.events.append("start")
+
+    def submit(self, work: Any) -> None:
+        self.events.append("submit")
+        work()
+
+    def stop(self, *, wait: bool = True) -> None:
+        self.events.append(f"stop wait={wait}")
+
+
+def test_runner_of_ones_own():
+    @flow(task_runner=Noting())
+    def outer() -> int:
+        return square.submit(3).result() + square.submit(4).result()
+
+    assert outer() == 25
+    assert Noting.events == ["start", "submit", "submit", "stop wait=True"]
+
+
+def test_runner_that_is_none_is_refused():
+    with pytest.raises(UsageError, match="must be a TaskRunner"):
+        flow(task_runner="threads")(lambda: None)  # type: ignore[call-overload]
+
+
+@pytest.fixture(scope="module")
+def processes() -> ProcessTaskRunner:
+    # Forked children begin at once; starting clean ones is tested where a program is run as a whole.
+    return ProcessTaskRunner(max_workers=2, start_method="forkserver")
+
+
+def test_functions_run_in_other_processes(processes: ProcessTaskRunner):
+    @flow(task_runner=processes)
+    def outer() -> Any:
+        pids = pid.map(range(4)).result()
+        return pids, square.map([1, 2, 3]).result(), gen.submit().result(), later.submit(7).result()
+
+    state = outer(return_state=True)
+
+    pids, squares, generated, of_coroutine = state.result()
+    assert os.getpid() not in pids
+    assert squares == [1, 4, 9]
+    assert generated == [0, 1, 2]
+    assert of_coroutine == 7
+    assert {run.state_type for run in task_runs_of(state)} == {"COMPLETED"}
+
+
+def test_exceptions_come_back_with_their_traceback(processes: ProcessTaskRunner):
+    @flow(task_runner=processes)
+    def outer() -> Any:
+        return failing.submit().result(raise_on_failure=False)
+
+    error = outer()
+
+    assert isinstance(error, ValueError)
+    assert "raise ValueError" in str(error.__cause__)
+
+
+def test_lines_of_children_are_shipped(processes: ProcessTaskRunner):
+    @flow(task_runner=processes)
+    def outer() -> None:
+        chatty.submit("child").wait()
+
+    state = outer(return_state=True)
+
+    lines = {line.message: line for line in logs_of(state)}
+    run = task_runs_of(state)[0]
+    assert lines["logged by child"].task_run_id == run.id
+    assert lines["logged by child"].level == 30
+    assert lines["printed by child"].task_run_id == run.id
+
+
+def test_what_cannot_travel_is_told_in_one_sentence(processes: ProcessTaskRunner):
+    @flow(task_runner=processes)
+    def outer() -> Any:
+        there = send_lock.submit(threading.Lock()).result(raise_on_failure=False)
+        back = return_lock.submit().result(raise_on_failure=False)
+        return there, back
+
+    there, back = outer()
+
+    assert isinstance(there, UnserializableError)
+    assert "its argument 1 (lock) cannot be pickled" in str(there)
+    assert isinstance(back, UnserializableError)
+    assert "returned a lock, which cannot come back" in str(back)
+
+
+def test_child_that_dies_crashes_its_run_and_the_flow_goes_on(processes: ProcessTaskRunner):
+    @flow(task_runner=processes)
+    def outer() -> Any:
+        state = die.submit().wait()
+        return state.name, type(state.result(raise_on_failure=False)), square.submit(3).result()
+
+    assert outer() == ("Crashed", WorkerCrashed, 9)
+
+
+def test_crashed_run_is_tried_again_when_it_says_so(processes: ProcessTaskRunner, tmp_path: Any):
+    marker = tmp_path / "died"
+
+    def die_once(path: str) -> str:
+        if not os.path.exists(path):
+            open(path, "w").close()
+            os._exit(3)
+        return "alive"
+
+    @flow(task_runner=processes)
+    def outer() -> Any:
+        return task(crash_retries=1)(die_once).submit(str(marker)).result()
+
+    state = outer(return_state=True)
+
+    assert state.result() == "alive"
+    assert "Crashed" not in states_of(task_runs_of(state)[0])[-1]
+
+
+def test_time_limits_hold_in_children(processes: ProcessTaskRunner):
+    @flow(task_runner=processes)
+    def outer() -> str:
+        return slow.submit().wait().name
+
+    assert outer() == "TimedOut"
