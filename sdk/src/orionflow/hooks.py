@@ -27,7 +27,9 @@ def hooks_from(option: Iterable[Hook] | None, argument: str) -> Hooks:
     """Raises UsageError for anything that is not a list of functions."""
     if option is None:
         return Hooks()
-    if callable(option) or isinstance(option, str) or not isinstance(option, Iterable):
+    # Hooks are callable too: `with_options` hands on those that a flow has.
+    is_one_function = callable(option) and not isinstance(option, Hooks)
+    if is_one_function or isinstance(option, str) or not isinstance(option, Iterable):
         raise UsageError(f"{argument} takes a list of functions: {argument}=[tell_somebody].")
     hooks = Hooks(option)
     for hook in hooks:
