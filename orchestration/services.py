@@ -98,7 +98,7 @@ def propose(tables: Tables, run_id: UUID, proposal: Proposal) -> Outcome:
         update_refusal(tables, run_id, decision, proposal.state, proposal.now)
         return Outcome(decision.verdict, stored.state, False, decision.trail)
     state = _write(tables, stored, decision, proposal)
-    _perform_all(decision.effects, stored, state, proposal.now)
+    perform_all(decision.effects, stored, state, proposal.now)
     announce.runs_changed([(tables.kind, run_id, state.type.value)])
     return Outcome(decision.verdict, state, True, decision.trail)
 
@@ -163,7 +163,7 @@ def own_ids(run: Run) -> tuple[UUID | None, UUID | None]:
     return (run.flow_run_id, run.id) if run.kind == "task-run" else (run.id, run.parent_task_run_id)
 
 
-def _perform_all(effects: tuple[Effect, ...], stored: StoredRun, state: State, now: datetime) -> None:
+def perform_all(effects: tuple[Effect, ...], stored: StoredRun, state: State, now: datetime) -> None:
     for effect in effects:
         match effect:
             case TakeSlots():

@@ -11,9 +11,10 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from deployments.models import Slot
+from orchestration.beginnings import beginning
+from orchestration.core.runs import Run
 from orchestration.core.states import State
 from orchestration.errors import FlowNotFound, FlowRunNotFound
-from orchestration.services import Proposal, propose
 from orchestration.stored import FLOW_RUNS
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.ids import uuid7
@@ -60,13 +61,22 @@ def create_flow_run(*, new: NewFlowRun, state: State | None, now: datetime) -> t
         # Also holds the flow: on SQLite a missing flow would only be noticed at commit.
         if not Flow.objects.filter(pk=new.flow_id).exists():
             raise FlowNotFound(id=new.flow_id)
-        columns = {f.name: getattr(new, f.name) for f in fields(new)}
-        run = FlowRun(**{**columns, "id": new.id or uuid7()}, created=now)
+        return _stored(new, new.id or uuid7(), state, now), True
+
+
+def _stored(new: NewFlowRun, run_id: UUID, state: State | None, now: datetime) -> FlowRun:
+    columns = {f.name: getattr(new, f.name) for f in fields(new)}
+    run = FlowRun(**{**columns, "id": run_id}, created=now)
+    if state is None:
         run.save(force_insert=True)
-        if state is not None:
-            propose(FLOW_RUNS, run.pk, Proposal(state, now, force=True))
-            run.refresh_from_db()
-        return run, True
+        return run
+    judged = Run(id=run_id, kind="flow-run", parent_task_run_id=new.parent_task_run_id, deployment_id=new.deployment_id)
+    first = beginning(FLOW_RUNS, judged, state, policy=new.empirical_policy, now=now)
+    for name, value in first.columns.items():
+        setattr(run, name, value)
+    run.save(force_insert=True)
+    first.store(now)
+    return run
 
 
 def _existing(new: NewFlowRun) -> FlowRun | None:

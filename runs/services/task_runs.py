@@ -6,9 +6,10 @@ from dataclasses import fields
 from datetime import datetime
 from uuid import UUID
 
+from orchestration.beginnings import beginning
+from orchestration.core.runs import Run
 from orchestration.core.states import State
 from orchestration.errors import FlowRunNotFound, TaskRunNotFound
-from orchestration.services import Proposal, propose
 from orchestration.stored import TASK_RUNS, NewTaskRun
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.ids import uuid7
@@ -26,13 +27,22 @@ def create_task_run(
             return run, False
         if new.flow_run_id and not FlowRun.objects.filter(pk=new.flow_run_id).exists():
             raise FlowRunNotFound(id=new.flow_run_id)
-        columns = {f.name: getattr(new, f.name) for f in fields(new)}
-        run = TaskRun(id=run_id or uuid7(), **{**columns, "tags": list(new.tags)}, created=now)
+        return _stored(new, run_id or uuid7(), state, now), True
+
+
+def _stored(new: NewTaskRun, run_id: UUID, state: State | None, now: datetime) -> TaskRun:
+    columns = {f.name: getattr(new, f.name) for f in fields(new)}
+    run = TaskRun(id=run_id, **{**columns, "tags": list(new.tags)}, created=now)
+    if state is None:
         run.save(force_insert=True)
-        if state is not None:
-            propose(TASK_RUNS, run.pk, Proposal(state, now, force=True))
-            run.refresh_from_db()
-        return run, True
+        return run
+    judged = Run(id=run_id, kind="task-run", tags=tuple(new.tags), flow_run_id=new.flow_run_id)
+    first = beginning(TASK_RUNS, judged, state, policy=dict(new.empirical_policy), now=now)
+    for name, value in first.columns.items():
+        setattr(run, name, value)
+    run.save(force_insert=True)
+    first.store(now)
+    return run
 
 
 def _existing(new: NewTaskRun, run_id: UUID | None) -> TaskRun | None:
