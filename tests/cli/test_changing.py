@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -24,8 +25,12 @@ def orion(home):
 
 
 def start_flow(home: Path, *words: str) -> subprocess.Popen[str]:
+    return start_orion(home, "run", *words)
+
+
+def start_orion(home: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "orionflow.cli", "run", *words],
+        [sys.executable, "-u", "-m", "orionflow.cli", *words],
         env=environment_of(home), cwd=PROGRAMS, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
@@ -142,3 +147,32 @@ def test_retry_says_what_it_needs(orion):
     assert elsewhere.code == 2
     assert "'broken'" in elsewhere.err
     assert nowhere.code in (2, 5)
+
+
+def test_ctrl_c_ends_a_run_as_crashed_with_exit_130(home, orion):
+    process = start_flow(home, "shop.py:endless", "--name", "stopped")
+    wait_for_state(orion, "stopped", "RUNNING")
+
+    process.send_signal(signal.SIGINT)
+
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    wait_for_state(orion, "stopped", "CRASHED")
+
+
+def test_ctrl_c_while_watching_leaves_the_run_alive_and_says_how_to_cancel(home, orion):
+    run = start_flow(home, "shop.py:endless", "-p", "at_most=100", "--name", "alive")
+    wait_for_state(orion, "alive", "RUNNING")
+    watching = start_orion(home, "fr", "watch", "alive")
+    assert watching.stdout is not None
+    watching.stdout.readline()
+
+    watching.send_signal(signal.SIGINT)
+
+    _, errors = watching.communicate(timeout=60)
+    wait_for_state(orion, "alive", "RUNNING")
+    assert watching.returncode == 130
+    assert "orion flow-run cancel alive" in errors
+    run.terminate()
+    run.communicate(timeout=60)

@@ -59,6 +59,14 @@ def endless(at_most: int = 600) -> None:
         tick()
 
 
+@flow(name="chatty")
+def chatty() -> None:
+    for number in range(8):
+        tick()
+        tick()
+        print("step", number)
+
+
 @flow(name="quiet")
 async def quiet(seconds: float = 0.0) -> str:
     return os.environ.get("ORION_HOME", "")

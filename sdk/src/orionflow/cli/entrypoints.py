@@ -78,7 +78,7 @@ def _from_file(path: Path) -> ModuleType:
 
 def _send_by_value(module: ModuleType) -> None:
     # Another process would import another module under this name.
-    import cloudpickle  # type: ignore[import-untyped]
+    import cloudpickle
 
     cloudpickle.register_pickle_by_value(module)
 

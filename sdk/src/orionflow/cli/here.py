@@ -12,6 +12,7 @@ from uuid import UUID
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.boundary import CommandFailed
 from orionflow.cli.exit_codes import ExitCode, exit_code_of_state
+from orionflow.cli.flow_run.columns import lasted
 from orionflow.cli.looks import first_line, painted
 from orionflow.cli.options import Output
 from orionflow.cli.status_line import StatusLine, progress_text
@@ -52,10 +53,10 @@ def _followed(
     flow: Flow[Any, Any], call: Callable[[Flow[Any, Any]], State[Any]], *, watch: bool, output: Output
 ) -> int:
     """Call with an eye on the run; whatever happens to the flow, the progress line is taken away."""
-    began = time.monotonic()
     progress = Progress(output, is_wanted=watch)
     try:
-        state = call(flow.with_options(on_running=[*flow.on_running, progress.begin]))
+        with progress.status.below_everything():
+            state = call(flow.with_options(on_running=[*flow.on_running, progress.begin]))
         run_id, message = state.state_details.flow_run_id, state.message
     except SystemExit:
         # User code ended the process, which crashed the run; the command has to tell that like any other end.
@@ -64,17 +65,20 @@ def _followed(
         run_id, message = progress.run_id, None
     finally:
         progress.end()
-    return tell_end(run_id, message, time.monotonic() - began, output)
+    return tell_end(run_id, message, output)
 
 
-def tell_end(run_id: UUID | None, message: str | None, seconds: float, output: Output) -> int:
+def tell_end(run_id: UUID | None, message: str | None, output: Output) -> int:
     """Say how the run ended; with -o, its object."""
     if run_id is None:
         raise CommandFailed(ExitCode.FAILED, message or "The flow did not run.")
     run: Json = Backend().get(f"/flow_runs/{run_id}")
     words = first_line((run["state"] or {}).get("message"), 200) if run["state_type"] != "COMPLETED" else ""
     ended = painted(run["state_name"] or "without a state", run["state_type"])
-    output.terminal.note(f"{run['name']} is {ended} after {duration(seconds)}{': ' + words if words else '.'}")
+    seconds = lasted(run)
+    # A run whose parameters do not fit never began.
+    took = f" after {duration(seconds)}" if seconds is not None else ""
+    output.terminal.note(f"{run['name']} is {ended}{took}{': ' + words if words else '.'}")
     if output.is_for_people:
         output.terminal.note(f"  orion flow-run inspect {run['name']}")
     else:
@@ -86,25 +90,30 @@ class Progress:
     """Learns which run this is, and draws its progress from a thread while the flow has the main one."""
 
     def __init__(self, output: Output, *, is_wanted: bool) -> None:
-        self.is_wanted = is_wanted
         self.run_id: UUID | None = None
         self.status = StatusLine(output.terminal)
+        self.status.is_shown = self.status.is_shown and is_wanted
         self.over = threading.Event()
         self.thread: threading.Thread | None = None
 
     def begin(self, flow: Any, flow_run: Any, state: Any) -> None:
         """A hook of the flow: it runs, so its id and name are known. A retry calls it again."""
         self.run_id = flow_run.id
-        if self.is_wanted and self.thread is None and self.status.is_shown:
+        if self.status.is_shown and self.thread is None:
             self.thread = threading.Thread(target=self._draw, args=(str(flow_run.id), flow_run.name), daemon=True)
             self.thread.start()
 
     def _draw(self, run_id: str, name: str) -> None:
         from orionflow.cli.flow_run.inspect import task_progress
+        from orionflow.errors import ApiError
 
         api, began = Backend(), time.monotonic()
         while not self.over.wait(REDRAW_SECONDS):
-            finished, known = task_progress(api, run_id)
+            try:
+                finished, known = task_progress(api, run_id)
+            except ApiError:
+                # The run itself reports to the API and will say what is wrong; a missing number is not worth a word.
+                continue
             self.status.show(progress_text(name, "Running", finished, known, time.monotonic() - began))
 
     def end(self) -> None:

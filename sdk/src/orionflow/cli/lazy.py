@@ -96,4 +96,5 @@ def near(typed: str, known: list[str]) -> list[str]:
 
 def load(target: str) -> click.Command:
     module, _, attribute = target.partition(":")
-    return getattr(import_module(module), attribute)
+    command: click.Command = getattr(import_module(module), attribute)
+    return command

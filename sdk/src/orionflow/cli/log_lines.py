@@ -55,7 +55,7 @@ def stored_lines(api: Backend, query: LogQuery, tail: int | None) -> Iterator[Js
         lines = api.pages("/logs/filter", {**query.filters, "sort": "TIMESTAMP_ASC"}, None)
     else:
         newest = list(api.pages("/logs/filter", {**query.filters, "sort": "TIMESTAMP_DESC"}, tail))
-        lines = reversed(newest)  # type: ignore[assignment]
+        lines = reversed(newest)
     for line in lines:
         query.seen[line["id"]] = line["timestamp"]
         if query.wants(line):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -16,7 +16,7 @@ from orionflow.cli.times import make_clock
 
 __all__ = ["Output", "ask_before", "destructive", "output_options", "time_options"]
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+Command = Callable[..., Any]
 
 
 def output_options(command: Command) -> Command:
@@ -26,7 +26,7 @@ def output_options(command: Command) -> Command:
     def with_output(*args: Any, format: str, as_json: bool, columns: str | None, **kwargs: Any) -> Any:
         return command(*args, output=chosen_output(format, as_json, columns), **kwargs)
 
-    return _with(with_output, output_option_list())
+    return _with_options(with_output, output_option_list())
 
 
 def time_options(command: Command) -> Command:
@@ -40,7 +40,7 @@ def time_options(command: Command) -> Command:
         click.option("--tz", metavar="ZONE", help="Show and read times in this zone, such as Europe/Berlin."),
         click.option("--utc", is_flag=True, help="Show and read times in UTC."),
     ]
-    return _with(with_clock, options)
+    return _with_options(with_clock, options)
 
 
 def destructive(command: Command) -> Command:
@@ -49,10 +49,10 @@ def destructive(command: Command) -> Command:
         click.option("-y", "--yes", is_flag=True, help="Do not ask."),
         click.option("--dry-run", is_flag=True, help="Only say what would be done."),
     ]
-    return _with(command, options)
+    return _with_options(command, options)
 
 
-def _with(command: Any, options: list[Callable[[Any], Any]]) -> Any:
+def _with_options(command: Command, options: list[Callable[[Any], Any]]) -> Command:
     for option in reversed(options):
         command = option(command)
     return command

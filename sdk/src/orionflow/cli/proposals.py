@@ -30,5 +30,5 @@ def propose(api: Backend, run: Json, state_type: str, message: str, *, force: bo
 def read_answer(run: Json, answer: Json) -> Answer:
     """The verdict; a rule may also have written another state than the proposed one."""
     state = answer.get("state")
-    wrote = answer["status"] in ("ACCEPT", "REJECT") and bool(state) and state["id"] != run["state_id"]
+    wrote = answer["status"] in ("ACCEPT", "REJECT") and state is not None and state["id"] != run["state_id"]
     return Answer(answer["status"], state, answer["details"].get("reason") or "", wrote)

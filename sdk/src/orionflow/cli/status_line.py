@@ -1,10 +1,17 @@
-"""One line at the bottom of the screen that is drawn again and again; where stderr is no screen it does nothing."""
+"""One line at the bottom of the screen that is drawn again and again; where stderr is no screen it does nothing.
+
+Whatever else is printed meanwhile goes above it.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import Any, TextIO
 
 from orionflow.cli.terminal import Terminal
 from orionflow.cli.times import duration
@@ -21,22 +28,59 @@ class StatusLine:
     def __init__(self, terminal: Terminal) -> None:
         self.is_shown = sys.stderr.isatty() and not terminal.quiet and os.environ.get("TERM") != "dumb"
         self.width = terminal.width
+        self.lock = threading.RLock()
+        self.is_within_a_line = False
+        self._screen = sys.stderr
         self._drawn_at = 0.0
-        self._is_dirty = False
+        self._is_drawn = False
 
     def show(self, text: str) -> None:
         now = time.monotonic()
-        if not self.is_shown or now - self._drawn_at < LEAST_SECONDS_BETWEEN:
-            return
-        self._drawn_at, self._is_dirty = now, True
-        sys.stderr.write(_ERASE + text[: self.width - 1])
-        sys.stderr.flush()
+        with self.lock:
+            # Half a line of somebody else's must not be erased.
+            if not self.is_shown or self.is_within_a_line or now - self._drawn_at < LEAST_SECONDS_BETWEEN:
+                return
+            self._drawn_at, self._is_drawn = now, True
+            self._screen.write(_ERASE + text[: self.width - 1])
+            self._screen.flush()
 
     def clear(self) -> None:
-        if self._is_dirty:
-            sys.stderr.write(_ERASE)
-            sys.stderr.flush()
-            self._is_dirty = False
+        with self.lock:
+            if self._is_drawn:
+                self._screen.write(_ERASE)
+                self._screen.flush()
+                self._is_drawn = False
+
+    @contextmanager
+    def below_everything(self) -> Iterator[None]:
+        """While this lasts, what is printed anywhere in the process goes above the line."""
+        if not self.is_shown:
+            yield
+            return
+        above_out: Any = _Above(sys.stdout, self)
+        above_err: Any = _Above(sys.stderr, self)
+        with redirect_stdout(above_out), redirect_stderr(above_err):
+            try:
+                yield
+            finally:
+                self.clear()
+
+
+class _Above:
+    """A stream that takes the status line away before it writes."""
+
+    def __init__(self, stream: TextIO, status: StatusLine) -> None:
+        self._stream = stream
+        self._status = status
+
+    def write(self, text: str) -> int:
+        with self._status.lock:
+            self._status.clear()
+            self._status.is_within_a_line = bool(text) and not text.endswith("\n")
+            return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def progress_text(name: str, state: str, finished: int, known: int, seconds: float) -> str:
