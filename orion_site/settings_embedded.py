@@ -5,8 +5,8 @@ from __future__ import annotations
 from orion_site.settings import *  # noqa: F403
 
 INSTALLED_APPS = ["rest_framework", "runs", "deployments"]
-MIDDLEWARE: list[str] = []
+MIDDLEWARE = []
 ROOT_URLCONF = "orion_site.urls_api"
-TEMPLATES: list[dict] = []
+TEMPLATES = []
 # The user's process has its own logging.
 LOGGING_CONFIG = None
