@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -60,10 +61,8 @@ def test_flow_that_returns_nothing_fails_with_any_of_its_tasks():
     @flow
     def careless() -> None:
         good()
-        try:
+        with contextlib.suppress(ValueError):
             bad()
-        except ValueError:
-            pass
 
     state = careless(return_state=True)
 
@@ -222,7 +221,12 @@ def test_task_whose_input_failed_does_not_start():
 
     assert state.result() == ("NotReady", "PENDING", "ran")
     names = sorted((run.name, run.state_name) for run in task_runs_of(state))
-    assert names == [("bad-0", "Failed"), ("bad-1", "Failed"), ("downstream-0", "NotReady"), ("downstream-1", "Completed")]
+    assert names == [
+        ("bad-0", "Failed"),
+        ("bad-1", "Failed"),
+        ("downstream-0", "NotReady"),
+        ("downstream-1", "Completed"),
+    ]
 
 
 def test_value_of_a_task_that_did_not_start_is_the_reason():

@@ -27,7 +27,9 @@ class Customer(pydantic.BaseModel):
 
 def test_values_are_coerced_to_annotations():
     @flow
-    def typed(n: int, day: date, ids: list[UUID], colour: Colour, customer: Customer, mode: Literal["a", "b"] = "a") -> Any:
+    def typed(
+        n: int, day: date, ids: list[UUID], colour: Colour, customer: Customer, mode: Literal["a", "b"] = "a"
+    ) -> Any:
         return n, day, ids, colour, customer, mode
 
     value = typed("4", "2026-01-31", ["01a1fd63-e365-7f95-9f07-8cd394638445"], "red", {"name": "Ada", "age": "36"})
@@ -43,7 +45,9 @@ def test_values_that_do_not_fit_are_told_by_name_and_recorded_as_failed():
     state = typed("four", day="yesterday", return_state=True)
 
     assert state.is_failed()
-    with pytest.raises(ParameterError, match=r"'typed' do not fit: n: input should be a valid integer.*got 'four'.*day: "):
+    with pytest.raises(
+        ParameterError, match=r"'typed' do not fit: n: input should be a valid integer.*got 'four'.*day: "
+    ):
         state.result()
     run = flow_runs("typed")[0]
     assert (run.state_type, states_of(run)) == ("FAILED", ["Failed"])
@@ -120,7 +124,9 @@ def test_objects_are_handed_over_and_not_copied():
 
 def test_parameters_are_recorded_as_json():
     @flow
-    def outer(n: int, customer: Customer, lock: Any, day: date, default: str = "d", ratio: float = float("nan")) -> None: ...
+    def outer(
+        n: int, customer: Customer, lock: Any, day: date, default: str = "d", ratio: float = float("nan")
+    ) -> None: ...
 
     state = outer("3", {"name": "Ada"}, threading.Lock(), date(2026, 1, 2), return_state=True)
 

@@ -101,6 +101,14 @@ def test_flow_can_pause_more_than_once(orion: Isolated):
     assert sorted(flow_run_of(state).empirical_policy["pause_keys"]) == ["1", "2"]
 
 
+def test_flow_that_nobody_resumes_in_time_fails(orion: Isolated):
+    state = approved(timeout=0.3, return_state=True)
+
+    assert state.is_failed()
+    assert states_of(state)[-2:] == ["Paused", "Failed"]
+    assert flow_run_of(state).state.message == "The flow was paused and never resumed."
+
+
 def test_cancelled_pause_ends_the_flow(orion: Isolated):
     def cancel() -> None:
         run = paused_run("approved")

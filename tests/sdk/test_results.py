@@ -80,7 +80,9 @@ def test_serializers_read_what_they_wrote(serializer: Any):
 
 
 def test_results_go_to_the_folder_and_key_that_are_named(tmp_path: Path):
-    @task(result_storage=tmp_path, result_storage_key="{parameters[day]}/{flow_run.name}.json", result_serializer="json")
+    @task(
+        result_storage=tmp_path, result_storage_key="{parameters[day]}/{flow_run.name}.json", result_serializer="json"
+    )
     def load(day: str) -> Any:
         return [day]
 

@@ -43,7 +43,15 @@ def test_failed_task_is_tried_again_and_its_states_tell(orion: Isolated):
 
     assert state.result() == 3
     run = task_runs_of(state)[0]
-    assert states_of(run) == ["Pending", "Running", "AwaitingRetry", "Retrying", "AwaitingRetry", "Retrying", "Completed"]
+    assert states_of(run) == [
+        "Pending",
+        "Running",
+        "AwaitingRetry",
+        "Retrying",
+        "AwaitingRetry",
+        "Retrying",
+        "Completed",
+    ]
     assert run.run_count == 3
 
 

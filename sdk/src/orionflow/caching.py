@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def task_input_hash(context: TaskRunContext, arguments: dict[str, Any]) -> str | None:
     """A cache key from a task's code and its arguments: `@task(cache_key_fn=task_input_hash)`.
 
-    Arguments are compared by value: plain ones and collections of them as they are, others by their pickle. When they cannot be compared there
-    is no key, a warning says so, and the task runs.
+    Arguments are compared by value: plain ones and collections of them as they are, others by their pickle. When they
+    cannot be compared there is no key, a warning says so, and the task runs.
     """
     try:
         return hash_of(context.task.task_key, code_of(context.task.fn), arguments)

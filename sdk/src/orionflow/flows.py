@@ -35,8 +35,8 @@ BAD_IN_NAMES = frozenset("/%&><")
 class Flow(Generic[P, R]):
     """A function whose calls are runs of a workflow, recorded with the task runs and flow runs inside. Made by `@flow`.
 
-    Call it like the function. `fn` is the function itself. A generator function is run to its end within the run, and its
-    value is the list of what it yielded.
+    Call it like the function. `fn` is the function itself. A generator function is run to its end within the run, and
+    its value is the list of what it yielded.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Flow(Generic[P, R]):
         function, self._binding = unwrapped(fn, "flow")
         self.fn: Callable[..., Any] = function
         functools.update_wrapper(self, function)
-        self.name = _checked_name(name or name_of_function(function).replace("_", "-"))
+        self.name: str = _checked_name(name or name_of_function(function).replace("_", "-"))
         self.description = description or inspect.getdoc(function)
         self._version = version
         self.tags = frozenset([tags] if isinstance(tags, str) else tags or ())
@@ -121,7 +121,7 @@ class Flow(Generic[P, R]):
 
     @property
     def keeps_results_of_children(self) -> bool:
-        """Whether task runs and subflow runs must outlive this attempt: the next one takes their results from storage."""
+        """Whether task runs and subflow runs must outlive this attempt: the next one takes their results from there."""
         return self.retries > 0 or self.crash_retries > 0
 
     @property
@@ -160,7 +160,8 @@ class Flow(Generic[P, R]):
     def __call__(self, *args: Any, return_state: bool, wait_for: Iterable[Any] | None = None, **kwargs: Any) -> Any: ...
     @overload
     def __call__(self, *args: Any, wait_for: Iterable[Any] | None, **kwargs: Any) -> Any: ...
-    def __call__(
+    # Parameters named so are refused when decorating, which the types cannot say.
+    def __call__(  # type: ignore[misc]
         self, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
     ) -> Any:
         """Run the flow and return its value, or with `return_state=True` the state in which it ended.
@@ -263,10 +264,11 @@ def flow(
 def flow(fn: Any = None, /, **options: Any) -> Any:
     """Make a function a flow.
 
-    - `name`, `description`, `version`, `tags`: how it is shown and found; the version is a digest of the file unless said.
+    - `name`, `description`, `version`, `tags`: how it is shown and found;
+      unless said, the version is a digest of the file.
     - `flow_run_name`: the name of a run, as "load-{table}" or as a function that returns it.
-    - `retries`, `retry_delay_seconds`: how often and after how long a failed run is tried again; finished task runs keep
-      their results and do not run again. `crash_retries`: the same after a crash.
+    - `retries`, `retry_delay_seconds`: how often and after how long a failed run is tried again; finished task runs
+      keep their results and do not run again. `crash_retries`: the same after a crash.
     - `task_runner`: where submitted tasks run; threads unless said.
     - `submit_calls=True`: plain calls of tasks are submitted and return futures.
     - `strict=True`: ask the rules before every step instead of reporting steps as they happen.
@@ -274,8 +276,8 @@ def flow(fn: Any = None, /, **options: Any) -> Any:
       "cancel_old".
     - `timeout_seconds`: how long a run may take. Outside of the main thread it ends at the next line of Python.
     - `validate_parameters`: whether arguments are coerced and checked by their annotations.
-    - `persist_result`, `result_storage`, `result_serializer`, `cache_result_in_memory`: whether, where and how the value
-      is stored; storage and serializer are those of its tasks too.
+    - `persist_result`, `result_storage`, `result_serializer`, `cache_result_in_memory`: whether, where and how the
+      value is stored; storage and serializer are those of its tasks too.
     - `log_prints`: whether `print` writes to the run's log; unless said, as the flow around it does.
     - `on_running`, `on_completion`, `on_failure`, `on_cancellation`, `on_crashed`: functions called with flow, flow run
       and state.

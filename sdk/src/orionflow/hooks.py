@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -40,7 +39,3 @@ def hooks_from(option: Iterable[Hook] | None, argument: str) -> Hooks:
 
 def name_of(hook: Hook) -> str:
     return getattr(hook, "__name__", repr(hook))
-
-
-def is_async(hook: Hook) -> bool:
-    return inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(getattr(hook, "__call__", None))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -54,12 +55,20 @@ class LinkTable:
             return False
         key = id(value)
         try:
-            self._weak[key] = (weakref.ref(value, lambda _, key=key: self._weak.pop(key, None)), task_run_id)
+            self._weak[key] = (weakref.ref(value, self._forgetting(key)), task_run_id)
         except TypeError:
             self._strong[key] = (value, task_run_id)
             if len(self._strong) > STRONG_LIMIT:
                 self._strong.popitem(last=False)
         return True
+
+    def _forgetting(self, key: int) -> Callable[[object], None]:
+        weak = self._weak
+
+        def forget(_: object) -> None:
+            weak.pop(key, None)
+
+        return forget
 
     def source_of(self, value: Any) -> UUID | None:
         """The task run that returned this very object."""

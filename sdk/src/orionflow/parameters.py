@@ -1,4 +1,4 @@
-"""Arguments of calls: bound to the function's signature, coerced and validated by its annotations, made JSON for the API.
+"""Arguments of calls: bound to the function's signature, coerced and validated by its annotations, made JSON.
 
 Signatures and validators are made once for each function: a task may be called a hundred thousand times.
 """
@@ -6,6 +6,7 @@ Signatures and validators are made once for each function: a task may be called 
 from __future__ import annotations
 
 import inspect
+import types
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -39,7 +40,8 @@ class Signature:
         for name in RESERVED:
             if name in self._names:
                 raise UsageError(
-                    f"{self._fn_name!r} has a parameter {name!r}, which calls of flows and tasks use themselves; rename it."
+                    f"{self._fn_name!r} has a parameter {name!r}, "
+                    "which calls of flows and tasks use themselves; rename it."
                 )
 
     def check(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
@@ -144,11 +146,11 @@ def parameter_model(fn: Callable[..., Any], signature: inspect.Signature) -> typ
     hints = annotations_of(fn)
     fields: dict[str, Any] = {}
     for one in signature.parameters.values():
-        hint = hints.get(one.name, Any)
+        hint: Any = hints.get(one.name, Any)
         if one.kind is one.VAR_POSITIONAL:
-            hint = tuple[hint, ...]
+            hint = types.GenericAlias(tuple, (hint, ...))
         elif one.kind is one.VAR_KEYWORD:
-            hint = dict[str, hint]
+            hint = types.GenericAlias(dict, (str, hint))
         fields[_field(one.name)] = (hint, Field(default=None, validate_default=False, alias=None))
     config = ConfigDict(arbitrary_types_allowed=True, protected_namespaces=(), coerce_numbers_to_str=False)
     return create_model(f"{getattr(fn, '__name__', 'flow')}_parameters", __config__=config, **fields)
@@ -160,7 +162,7 @@ def annotations_of(fn: Callable[..., Any]) -> dict[str, Any]:
     try:
         return get_type_hints(target, include_extras=True)
     except Exception:
-        return {name: hint for name, hint in _one_by_one(target)}
+        return dict(_one_by_one(target))
 
 
 def _one_by_one(fn: Any) -> list[tuple[str, Any]]:

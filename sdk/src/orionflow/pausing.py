@@ -26,8 +26,8 @@ def pause_flow_run(
 ) -> Any:
     """Pause the flow run that this code belongs to, until it is resumed on its page, by `orion` or by a program.
 
-    The process stays and asks every `poll_interval` seconds. Task runs that were submitted end first. When nobody resumes
-    it within `timeout` seconds, the flow run fails. In async flows: `await pause_flow_run()`.
+    The process stays and asks every `poll_interval` seconds. Task runs that were submitted end first. When nobody
+    resumes it within `timeout` seconds, the flow run fails. In async flows: `await pause_flow_run()`.
     """
     context = FlowRunContext.get()
     if context is None:

@@ -41,10 +41,8 @@ def checked_delays(delays: Delays, retries: int, kind: str) -> float | list[floa
     """The delays in seconds: one number, or one for each retry."""
     if delays is None:
         settings = current_settings()
-        named = (
-            settings.task_default_retry_delay_seconds if kind == "task" else settings.flow_default_retry_delay_seconds
-        )
-        return named
+        of_tasks, of_flows = settings.task_default_retry_delay_seconds, settings.flow_default_retry_delay_seconds
+        return of_tasks if kind == "task" else of_flows
     if callable(delays):
         delays = delays(retries)
     if isinstance(delays, timedelta):

@@ -1,6 +1,6 @@
 """How values become bytes and back: pickle, JSON, and either of them compressed.
 
-A serializer is named where options are given ("pickle", "json", "compressed/pickle", "compressed/json"), or is an object.
+Where options are given, a serializer is named ("pickle", "json", "compressed/pickle", "compressed/json") or an object.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Serializer(Protocol):
 
 
 class PickleSerializer:
-    """Takes nearly everything, also functions and classes of the main script; read it only where you trust the writer."""
+    """Takes nearly everything, also functions and classes of the main script; read only what you trust."""
 
     type = "pickle"
 

@@ -1,11 +1,11 @@
-"""The states of runs as the SDK sees them, one constructor for each that programs make, and how to ask for the value."""
+"""The states of runs as the SDK sees them, a constructor for each that programs make, and how to ask for the value."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 from uuid import UUID
 
 from orionflow.errors import CancelledRun, CrashedRun, FailedRun, MissingResult, PausedRun, RunEnded, UnfinishedRun
@@ -31,7 +31,9 @@ TERMINAL = frozenset({StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, 
 NAMES = {type: type.value.title() for type in StateType}
 
 
-NOT_KEPT = "The value of this run was not kept; set persist_result=True on its function to read it from another process."
+NOT_KEPT = (
+    "The value of this run was not kept; set persist_result=True on its function to read it from another process."
+)
 
 
 class Unset:
@@ -69,8 +71,8 @@ class StateDetails:
 class State(Generic[R]):
     """One state of one run.
 
-    `data` is what the API knows of the value: nothing, or a reference to where it is stored. `value` is the value itself,
-    or the exception, in the process that made it.
+    `data` is what the API knows of the value: nothing, or a reference to where it is stored. `value` is the value
+    itself, or the exception, in the process that made it.
     """
 
     type: StateType
@@ -125,11 +127,11 @@ class State(Generic[R]):
         if not self.is_final():
             raise self._why_unfinished()
         if self.type is StateType.COMPLETED:
-            return self._stored_value()
+            return cast(R, self._stored_value())
         if raise_on_failure:
             raise exception_of(self)
-        outcome: R = self._outcome() if self.value is not UNSET or self.data is not None else exception_of(self)
-        return outcome
+        outcome: Any = self._outcome() if self.value is not UNSET or self.data is not None else exception_of(self)
+        return cast(R, outcome)
 
     def copy(self, **changes: Any) -> State[R]:
         """The same state with some fields changed."""

@@ -73,11 +73,11 @@ class Task(Generic[P, R]):
         function, self._binding = unwrapped(fn, "task")
         self.fn: Callable[..., Any] = function
         functools.update_wrapper(self, function)
-        self.name = name or name_of_function(function)
+        self.name: str = name or name_of_function(function)
         self.description = description or inspect.getdoc(function)
         self.version = version
         self.tags = frozenset([tags] if isinstance(tags, str) else tags or ())
-        self.task_key = key_of_function(function)
+        self.task_key: str = key_of_function(function)
         self.is_async = is_async_function(function)
         self.signature = Signature(function, self.name)
         check_name_option(task_run_name, "task_run_name")
@@ -172,7 +172,8 @@ class Task(Generic[P, R]):
     def __call__(self, *args: Any, return_state: bool, wait_for: Iterable[Any] | None = None, **kwargs: Any) -> Any: ...
     @overload
     def __call__(self, *args: Any, wait_for: Iterable[Any] | None, **kwargs: Any) -> Any: ...
-    def __call__(
+    # Parameters named so are refused when decorating, which the types cannot say.
+    def __call__(  # type: ignore[misc]
         self, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
     ) -> Any:
         """Run the task here and return its value, or with `return_state=True` the state in which it ended.
@@ -199,11 +200,13 @@ class Task(Generic[P, R]):
     ) -> FutureList[R]:
         """Submit the task once for each element of its iterable arguments; other arguments go to each run as they are.
 
-        A text counts as one thing; `unmapped(values)` makes a whole list go to each run. Iterables must be equally long.
+        A text counts as one thing; `unmapped(values)` makes a whole list go to each run. Iterables must be equally
+        long.
         """
         from orionflow.engine.mapping import map_task
 
-        return map_task(self, args, kwargs, self._flow_run(), wait_for, return_state)
+        futures: FutureList[R] = map_task(self, args, kwargs, self._flow_run(), wait_for, return_state)
+        return futures
 
     def _flow_run(self) -> FlowRunContext:
         flow_run = FlowRunContext.get()
@@ -260,8 +263,9 @@ _OPTIONS = frozenset(inspect.signature(Task.__init__).parameters) - {"self", "fn
 
 
 def is_async_function(function: Callable[..., Any]) -> bool:
-    target = function if inspect.isroutine(function) else getattr(function, "__call__", function)
-    return any(inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one) for one in (function, target))
+    """Whether calling it gives something to await or to iterate over asynchronously."""
+    candidates = [function] if inspect.isroutine(function) else [function, type(function).__call__]
+    return any(inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one) for one in candidates)
 
 
 def _checked_jitter(factor: float | None) -> float | None:

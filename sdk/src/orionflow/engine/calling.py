@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -15,6 +16,7 @@ from orionflow.engine.flow_run import run_flow
 from orionflow.engine.orders import checkpoint
 from orionflow.engine.submission import submit
 from orionflow.engine.task_run import run_task, start
+from orionflow.errors import UsageError
 from orionflow.states import State
 
 if TYPE_CHECKING:
@@ -78,6 +80,8 @@ def call_flow(
     return_state: bool,
 ) -> Any:
     """Run a flow where it is called. An async one gives a coroutine, unless it is called by a sync flow."""
+    _refuse_in_starting_child(flow)
+    flow.signature.check(args, kwargs)
     call = FlowCall(flow, args, kwargs, list(wait_for) if wait_for is not None else None)
     steps = run_flow(call)
     if flow.is_async:
@@ -90,6 +94,16 @@ def call_flow_for_run(flow: Flow[Any, Any], flow_run_id: UUID, parameters: dict[
     """Run the code of a flow for a run that exists already, and wait for its final state."""
     steps = run_flow(FlowCall(flow, (), parameters, flow_run_id=flow_run_id))
     return asyncio.run(drive_async(steps)) if flow.is_async else drive(steps)
+
+
+def _refuse_in_starting_child(flow: Flow[Any, Any]) -> None:
+    """Python runs the main script once more in each process that it starts; flows shall not run once more."""
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None and getattr(process.current_process(), "_inheriting", False):
+        raise UsageError(
+            f"Flow {flow.name!r} was called while a child process of this script began; "
+            'call it under `if __name__ == "__main__":`.'
+        )
 
 
 def _driven_async(steps: Steps[State[Any]], may_await: bool, return_state: bool) -> Any:

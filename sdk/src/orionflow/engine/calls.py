@@ -53,17 +53,17 @@ class TaskCall:
         wait_for: Sequence[Any] | None = None,
         sources: Mapping[str, list[dict[str, Any]]] | None = None,
     ) -> None:
-        self.task = task
+        self.task: Task[Any, Any] = task
         self.args = args
         self.kwargs = kwargs
         self.flow_run = flow_run
         self.wait_for = wait_for
         self.id = uuid7()
         self.dynamic_key = flow_run.next_key(task.task_key)
-        self.name = f"{task.name}-{self.dynamic_key}"
+        self.name: str = f"{task.name}-{self.dynamic_key}"
         self.inputs = inputs_of(task, args, kwargs, flow_run, wait_for, sources)
-        self.tags = _tags_of(task)
-        self.run_count = 0
+        self.tags: frozenset[str] = _tags_of(task)
+        self.run_count: int = 0
         self.state: State[Any] | None = None
         self.future: Future[Any] | None = None
         # Where the user's function is called when that is not here.
@@ -151,10 +151,10 @@ def inputs_of(
 ) -> Found | None:
     """What the arguments hold; None when there is nothing to find, which is the usual case."""
     links = flow_run.links
-    if not wait_for and not sources and are_plain(args) and are_plain(kwargs.values()):
-        # A plain value may still be what a task returned.
-        if not any(links.source_of(value) for value in (*args, *kwargs.values())):
-            return None
+    plain = not wait_for and not sources and are_plain(args) and are_plain(kwargs.values())
+    # A plain value may still be what a task returned.
+    if plain and not any(links.source_of(value) for value in (*args, *kwargs.values())):
+        return None
     found = Found(links)
     if sources:
         found.sources.update(sources)

@@ -1,4 +1,4 @@
-"""What a run wants done. Each effect knows how to be performed by a thread that blocks and by a coroutine that awaits."""
+"""What a run wants done. Each effect can be performed by a thread that blocks and by a coroutine that awaits."""
 
 from __future__ import annotations
 

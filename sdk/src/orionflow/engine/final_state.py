@@ -15,8 +15,8 @@ from orionflow.visiting import visit
 def state_of_value(value: Any) -> State[Any]:
     """The final state for a returned value.
 
-    A state that the program made itself is taken as it is. One or several states of runs are added up: cancelled, paused
-    or failed if any is. Everything else is a value, and the run completed with it.
+    A state that the program made itself is taken as it is. One or several states of runs are added up: cancelled,
+    paused or failed if any is. Everything else is a value, and the run completed with it.
     """
     if isinstance(value, State) and not _belongs_to_a_run(value):
         return _made_by_hand(value)

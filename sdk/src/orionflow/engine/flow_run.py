@@ -16,7 +16,7 @@ from orionflow.engine.final_state import state_of_exception
 from orionflow.engine.flow_attempt import abandon, attempt_flow
 from orionflow.engine.flow_creation import Begun, begin
 from orionflow.engine.hooks import call_hooks
-from orionflow.engine.orders import CancelOrdered, RunTakenAway, Stopped, checkpoint
+from orionflow.engine.orders import CancelOrdered, PauseRanOut, RunTakenAway, Stopped, checkpoint
 from orionflow.engine.rules import after_end, answer_of, enter_running, seconds_until_due
 from orionflow.errors import ApiError, ApiUnreachable, OrchestrationRefused
 from orionflow.hooks import Hooks
@@ -25,7 +25,7 @@ from orionflow.reporting.items import Answer
 from orionflow.results import UNPERSISTED, store_of, write_result
 from orionflow.serializers import serializer_of
 from orionflow.settings import current_settings
-from orionflow.states import UNSET, Cancelled, Crashed, State, StateType
+from orionflow.states import UNSET, Cancelled, Crashed, Failed, State, StateType
 
 # How long a run that crashed waits for its records before it lets go of the process.
 CRASH_DRAIN_SECONDS = 10.0
@@ -170,6 +170,8 @@ def _crash(begun: Begun, context: FlowRunContext, error: BaseException) -> Steps
 def _state_of_crash(error: BaseException) -> State[Any]:
     if isinstance(error, CancelOrdered):
         return Cancelled(message=str(error))
+    if isinstance(error, PauseRanOut):
+        return Failed(message=str(error))
     value = OrchestrationRefused(str(error)) if isinstance(error, Stopped) else error
     return Crashed(message=crash_message(error), value=value)
 

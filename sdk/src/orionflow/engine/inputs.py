@@ -1,4 +1,4 @@
-"""What the arguments of a call hold: the futures to wait for, the task runs they came from, and their values in the end."""
+"""What the arguments of a call hold: futures to wait for, task runs that they came from, and values in the end."""
 
 from __future__ import annotations
 

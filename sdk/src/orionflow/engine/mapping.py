@@ -118,6 +118,7 @@ def _common_length(task: Task[Any, Any], columns: dict[str, list[Any]]) -> int:
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{name}: {length}" for name, length in lengths.items())
         raise ParameterError(
-            f"{task.name}.map() got iterables of different lengths ({told}); use unmapped() for those that go to each run."
+            f"{task.name}.map() got iterables of different lengths ({told}); "
+            "use unmapped() for those that go to each run."
         )
     return next(iter(lengths.values()))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from orionflow.calls.flow_runs import read_flow_run
 from orionflow.engine.effects import Sleep, Steps, send
 from orionflow.reporting.items import ABORT, ERROR, Answer
-from orionflow.states import StateType
+from orionflow.states import State, StateType
 
 if TYPE_CHECKING:
     from orionflow.context import FlowRunContext
 
 POLL_SECONDS = 1.0
+# Past the deadline of a pause by the server's clock as well.
+A_MOMENT = 0.05
 
 
 class Stopped(BaseException):
@@ -29,6 +32,10 @@ class RunTakenAway(Stopped):
 
 class TimeIsUp(Stopped):
     """The flow run ran out of time; its tasks end with it."""
+
+
+class PauseRanOut(Stopped):
+    """Nobody resumed the paused flow run in time; whatever it proposes now, the rules end it as Failed."""
 
 
 class StepRefused(Stopped):
@@ -74,7 +81,9 @@ def wait_until_resumed(flow_run: FlowRunContext, poll_seconds: float = POLL_SECO
         run = yield send(flow_run.client, read_flow_run(flow_run.id))
         match run.state_type:
             case StateType.PAUSED:
-                yield Sleep(poll_seconds)
+                if (left := _seconds_to_resume(run.state)) < 0:
+                    raise stop(flow_run, PauseRanOut("The flow was paused and never resumed."))
+                yield Sleep(min(poll_seconds, left + A_MOMENT))
             case StateType.RUNNING:
                 flow_run.is_repeated = True
                 flow_run.flow_run = run
@@ -85,3 +94,8 @@ def wait_until_resumed(flow_run: FlowRunContext, poll_seconds: float = POLL_SECO
                 raise stop(
                     flow_run, CancelOrdered(said or f"The flow run became {run.state_name} while it was paused.")
                 )
+
+
+def _seconds_to_resume(pause: State[Any] | None) -> float:
+    deadline = pause.state_details.pause_timeout if pause is not None else None
+    return float("inf") if deadline is None else (deadline - datetime.now(UTC)).total_seconds()

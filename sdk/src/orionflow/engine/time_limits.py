@@ -1,7 +1,7 @@
 """Ending user code that runs too long.
 
-In the main thread an alarm interrupts whatever goes on. In other threads an exception is raised at the next line of Python:
-one long call into C, such as `time.sleep(60)`, ends first. Coroutines are cancelled at their next `await`.
+In the main thread an alarm interrupts whatever goes on. In other threads an exception is raised at the next line of
+Python: one long call into C, such as `time.sleep(60)`, ends first. Coroutines are cancelled at their next `await`.
 """
 
 from __future__ import annotations

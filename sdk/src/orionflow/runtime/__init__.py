@@ -1,4 +1,4 @@
-"""Facts about the run that this code belongs to: `runtime.flow_run.id`, `runtime.task_run.name`. None outside of runs."""
+"""About the run that this code belongs to: `runtime.flow_run.id`, `runtime.task_run.name`; None outside of runs."""
 
 from __future__ import annotations
 

@@ -5,9 +5,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from orionflow.task_runners.base import TaskRunner
-from orionflow.task_runners.processes import ProcessTaskRunner
 from orionflow.task_runners.sequential import SequentialTaskRunner
 from orionflow.task_runners.threads import ConcurrentTaskRunner
 
+if TYPE_CHECKING:
+    from orionflow.task_runners.processes import ProcessTaskRunner
+
 __all__ = ["ConcurrentTaskRunner", "ProcessTaskRunner", "SequentialTaskRunner", "TaskRunner"]
+
+
+def __getattr__(name: str) -> Any:
+    # Python's multiprocessing takes its time to load, and few programs use it.
+    if name == "ProcessTaskRunner":
+        from orionflow.task_runners.processes import ProcessTaskRunner
+
+        return ProcessTaskRunner
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,9 +15,9 @@ class TaskRunner(abc.ABC):
             def stop(self, *, wait): self.pool.close()
             def submit(self, work): self.pool.add(work)
 
-    `work` takes nothing and returns nothing: it is one task run with all its steps, in which nothing is raised. It must be
-    called once, in this process, in any thread; the engine has waited for its inputs already. To have only the user's
-    function called elsewhere, in another process say, override `call` as well.
+    `work` takes nothing and returns nothing: it is one task run with all its steps, in which nothing is raised. It must
+    be called once, in this process, in any thread; the engine has waited for its inputs already. To have only the
+    user's function called elsewhere, in another process say, give `call` as well.
 
     A runner object belongs to a flow's declaration; each run of the flow works with a fresh `duplicate()`.
     """
@@ -31,12 +31,14 @@ class TaskRunner(abc.ABC):
 
     def start(self) -> None:
         """Called when a flow run submits its first task."""
+        return
 
     def stop(self, *, wait: bool = True) -> None:
         """Called when the flow run ends; with `wait=False` it ends early and nobody needs what still runs."""
+        return
 
     call: Callable[[Callable[..., Any], Sequence[Any], Mapping[str, Any], float | None], Any] | None = None
-    """`call(fn, args, kwargs, timeout_seconds)` returns what the user's function returns; None: it is called in `work`."""
+    """`call(fn, args, kwargs, timeout_seconds)` returns what the user's function does; None: it is called in `work`."""
 
     def duplicate(self) -> Self:
         """A runner with the same options that has not started."""

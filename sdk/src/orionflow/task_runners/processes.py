@@ -53,8 +53,8 @@ class ProcessTaskRunner(ConcurrentTaskRunner):
         except BrokenProcessPool as error:
             self._replace(pool)
             raise WorkerCrashed(
-                "The process that ran the task died (out of memory, a signal, or os._exit); "
-                "set crash_retries to have it tried again."
+                "The process that ran the task died (memory, a signal, os._exit, or a script that calls its flow "
+                'without `if __name__ == "__main__":`); set crash_retries to have it tried again.'
             ) from error
         return unpack_outcome(outcome)
 

@@ -14,8 +14,17 @@ With pytest: `from orionflow.testing.fixtures import orion` in conftest.py, and 
 
 from __future__ import annotations
 
-from orionflow.testing.asserting import assert_cancelled, assert_completed, assert_crashed, assert_failed
-from orionflow.testing.asserting import flow_run_of, flow_runs, logs_of, states_of, task_runs_of
+from orionflow.testing.asserting import (
+    assert_cancelled,
+    assert_completed,
+    assert_crashed,
+    assert_failed,
+    flow_run_of,
+    flow_runs,
+    logs_of,
+    states_of,
+    task_runs_of,
+)
 from orionflow.testing.isolation import Isolated, isolated
 from orionflow.testing.virtual_clock import VirtualClock
 

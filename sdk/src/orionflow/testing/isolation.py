@@ -36,7 +36,7 @@ class Isolated:
 
 @contextmanager
 def isolated(*, clock: VirtualClock | None = None, **settings: Any) -> Iterator[Isolated]:
-    """In this block flows run against an empty database in a temporary home, in this process, whatever the settings say.
+    """In this block flows run in this process against an empty database in a temporary home, whatever the settings say.
 
     `clock=VirtualClock()` makes retries and pauses take no time. Further arguments are settings:
     `isolated(logging_level=10)`.
@@ -72,7 +72,9 @@ def _environment(home: Path) -> Iterator[None]:
 def _served_from(home: Path, clock: VirtualClock | None) -> Iterator[None]:
     application: Any = ephemeral_door().application()
     if not hasattr(application, "at_home"):
-        raise UsageError("The installed Orion server is too old for orionflow.testing; install the same version of both.")
+        raise UsageError(
+            "The installed Orion server is too old for orionflow.testing; install the same version of both."
+        )
     with application.at_home(home, clock.now if clock else None):
         yield
 

@@ -1,0 +1,75 @@
+"""Scripts as users write them, run in processes of their own against a database of their own."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+
+class Program:
+    """One script in one home."""
+
+    def __init__(self, folder: Path, source: str) -> None:
+        self.file = folder / "program.py"
+        self.file.write_text(textwrap.dedent(source))
+        self.home = folder / "home"
+        self.process: subprocess.Popen[str] | None = None
+
+    def environment(self, **more: str) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("ORION_", "DJANGO_"))}
+        return {**kept, "ORION_HOME": str(self.home), "PYTHONUNBUFFERED": "1", **more}
+
+    def start(self, **environment: str) -> subprocess.Popen[str]:
+        self.process = subprocess.Popen(
+            [sys.executable, str(self.file)],
+            env=self.environment(**environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        return self.process
+
+    def run(self, timeout: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, str(self.file)],
+            env=self.environment(**environment),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    def wait_for_output(self, word: str, timeout: float = 30) -> None:
+        """Wait until the running program has printed a line with this word."""
+        assert self.process is not None
+        assert self.process.stdout is not None
+        until = time.monotonic() + timeout
+        while time.monotonic() < until:
+            line = self.process.stdout.readline()
+            if word in line:
+                return
+            if not line:
+                break
+        raise AssertionError(f"{word!r} did not come: {self.process.stderr and self.process.stderr.read()}")
+
+    def flow_run(self) -> tuple[str, str]:
+        """The state of the only flow run, and its message."""
+        sql = "SELECT r.state_name, s.message FROM runs_flowrun r JOIN runs_flowrunstate s ON s.id = r.state_id"
+        ((name, message),) = self.query(sql)
+        return name, message
+
+    def task_runs(self) -> list[tuple[str, str]]:
+        """Names and states of all task runs."""
+        return self.query("SELECT name, state_name FROM runs_taskrun ORDER BY id")
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Look into the program's database, as another process would."""
+        with sqlite3.connect(f"file:{self.home / 'orion.db'}?mode=ro", uri=True) as connection:
+            rows = connection.execute(sql).fetchall()
+        connection.close()
+        return rows
