@@ -6,13 +6,16 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """How long is it, and let me sleep; for threads and for coroutines."""
+    """What time is it, and let me sleep; for threads and for coroutines."""
 
     def monotonic(self) -> float: ...
+
+    def now(self) -> datetime: ...
 
     def sleep(self, seconds: float) -> None: ...
 
@@ -24,6 +27,9 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)

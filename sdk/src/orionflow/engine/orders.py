@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from orionflow.calls.flow_runs import read_flow_run
+from orionflow.clock import current_clock
 from orionflow.engine.effects import Sleep, Steps, send
 from orionflow.reporting.items import ABORT, ERROR, Answer
 from orionflow.states import State, StateType
@@ -98,4 +98,4 @@ def wait_until_resumed(flow_run: FlowRunContext, poll_seconds: float = POLL_SECO
 
 def _seconds_to_resume(pause: State[Any] | None) -> float:
     deadline = pause.state_details.pause_timeout if pause is not None else None
-    return float("inf") if deadline is None else (deadline - datetime.now(UTC)).total_seconds()
+    return float("inf") if deadline is None else (deadline - current_clock().now()).total_seconds()
