@@ -33,7 +33,7 @@ def state_to_wire(state: State[Any]) -> dict[str, Any]:
     """What the API wants to know of a state; unset fields stay away."""
     wire: dict[str, Any] = {"type": state.type, "name": state.name}
     if state.message is not None:
-        wire["message"] = state.message
+        wire["message"] = clean_text(state.message)
     if state.data is not None:
         wire["data"] = state.data
     if details := details_to_wire(state.state_details):
@@ -43,6 +43,16 @@ def state_to_wire(state: State[Any]) -> dict[str, Any]:
     if state.id is not None:
         wire["id"] = state.id
     return wire
+
+
+def clean_text(text: str, longest: int | None = None) -> str:
+    """Text that every database takes: no NUL, no lone surrogates, and at most so many bytes."""
+    if "\x00" in text:
+        text = text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    raw = text.encode("utf-8", "replace")
+    if longest is None or len(raw) <= longest:
+        return raw.decode()
+    return raw[:longest].decode("utf-8", "ignore") + f"… ({len(raw) - longest} bytes were cut off here)"
 
 
 def details_to_wire(details: StateDetails | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from orionflow.ids import uuid7
 from orionflow.states import State
-from orionflow.wire import state_from_wire, state_to_wire
+from orionflow.wire import clean_text, state_from_wire, state_to_wire
 
 ACCEPT, REJECT, WAIT, ABORT, ERROR = "ACCEPT", "REJECT", "WAIT", "ABORT", "ERROR"
 UNSENDABLE = "unsendable"
@@ -146,9 +146,9 @@ def encode_log_lines(lines: Iterable[LogLine], longest: int) -> list[bytes]:
 def _encode_log_line(line: LogLine, longest: int) -> bytes:
     wire: dict[str, Any] = {
         "id": line.id,
-        "name": _clean(line.name, LONGEST_NAME),
+        "name": clean_text(line.name, LONGEST_NAME),
         "level": line.level,
-        "message": _clean(line.message, longest),
+        "message": clean_text(line.message, longest),
         "timestamp": line.timestamp,
     }
     if line.flow_run_id is not None:
@@ -156,14 +156,3 @@ def _encode_log_line(line: LogLine, longest: int) -> bytes:
     if line.task_run_id is not None:
         wire["task_run_id"] = line.task_run_id
     return to_json(wire)
-
-
-def _clean(message: str, longest: int) -> str:
-    """Text that every database takes: no NUL, no lone surrogates, and at most so many bytes."""
-    if "\x00" in message:
-        message = message.replace("\x00", "\N{REPLACEMENT CHARACTER}")
-    raw = message.encode("utf-8", "replace")
-    if len(raw) <= longest:
-        return raw.decode()
-    lost = len(raw) - longest
-    return raw[:longest].decode("utf-8", "ignore") + f"… ({lost} bytes were cut off here)"
