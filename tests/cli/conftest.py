@@ -75,6 +75,7 @@ class Companion:
 
     def __init__(self, home: Path, cwd: Path) -> None:
         # A pipe that nobody reads would fill up with the lines that flows log, and stop it.
+        home.mkdir(exist_ok=True)
         self.log = (home / "companion.log").open("w+")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.cli.companion"],

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import PROGRAMS, environment_of, run_orion
+from tests.cli.conftest import PROGRAMS, companion, environment_of
 
 
 @pytest.fixture
@@ -21,7 +21,8 @@ def home(tmp_path):
 
 @pytest.fixture
 def orion(home):
-    return lambda *words, **options: run_orion(home, *words, **options)
+    with companion(home) as orion:
+        yield orion
 
 
 def start_flow(home: Path, *words: str) -> subprocess.Popen[str]:

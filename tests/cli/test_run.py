@@ -6,17 +6,18 @@ import json
 
 import pytest
 
+from tests.cli.conftest import companion, run_orion
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     return tmp_path_factory.mktemp("run-home")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def orion(home):
-    from tests.cli.conftest import run_orion
-
-    return lambda *words, **options: run_orion(home, *words, **options)
+    with companion(home) as session:
+        yield session
 
 
 @pytest.mark.parametrize(
@@ -75,12 +76,12 @@ def test_the_finished_run_is_printed_as_the_object_of_the_api(orion):
     assert "try-7 is Completed" in answer.err
 
 
-def test_parameters_come_from_a_file_or_stdin_and_single_ones_win(orion, tmp_path):
+def test_parameters_come_from_a_file_or_stdin_and_single_ones_win(orion, home, tmp_path):
     file = tmp_path / "greet.json"
     file.write_text(json.dumps({"name": "Ada", "times": 2}))
 
     from_file = orion("run", "shop.py:greet", "--params", f"@{file}", "-p", "name=Bob", "--json")
-    from_stdin = orion("run", "shop.py:greet", "--params", "@-", "--json", stdin='{"name": "Eve"}')
+    from_stdin = run_orion(home, "run", "shop.py:greet", "--params", "@-", "--json", stdin='{"name": "Eve"}')
 
     assert json.loads(from_file.out)["parameters"] == {"name": "Bob", "times": 2}
     assert json.loads(from_stdin.out)["parameters"]["name"] == "Eve"
