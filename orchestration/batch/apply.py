@@ -196,7 +196,8 @@ class _Batch:
         decided = decision.state
         assert decided is not None
         accepted = isinstance(decision.verdict, Accept)
-        at = self._timestamp(proposed.timestamp, moving.state)
+        # What a rule put in its place happens now; the client's moment is that of the state it asked for.
+        at = self._timestamp(proposed.timestamp if accepted else None, moving.state)
         details = decided.details
         state = State(
             id=(proposed.id if accepted else None) or uuid7(),
@@ -236,7 +237,7 @@ class _Batch:
         return at
 
     def _orders(self) -> dict[UUID, str]:
-        orders = {}
+        orders = {run_id: _ORDERS[held] for run_id, held in self._loaded.held_ancestors.items()}
         for flow_run_id in self._flow_runs:
             parent = self._loaded.parents.get(flow_run_id)
             claimed = self._epochs.get(flow_run_id)

@@ -13,7 +13,7 @@ from orchestration.batch.items import TaskRunTransition
 from orchestration.columns import spelling
 from orchestration.core.decide import ParentFlowRun
 from orchestration.core.runs import Run
-from orchestration.core.states import State, StateDetails
+from orchestration.core.states import State, StateDetails, StateType
 from orchestration.facts import with_pause_details
 from orchestration.stored import (
     TASK_RUNS,
@@ -59,6 +59,8 @@ class Loaded:
     by_key: dict[Key, UUID]
     parents: dict[UUID, ParentFlowRun]
     epochs: dict[UUID, int]
+    # The flow runs that those are nested in, where somebody wants them to stop or to wait.
+    held_ancestors: dict[UUID, StateType]
     states: dict[UUID, StoredState]
     # The stored id of runs that the items call by another one.
     aliases: dict[UUID, UUID] = field(default_factory=dict)
@@ -71,10 +73,10 @@ def load(items: Sequence[TaskRunTransition], epochs: Mapping[UUID, int], *, ever
     by_key = _known_calls([item.create for item in items if item.create and item.task_run_id not in stored])
     stored.update(_task_runs(set(by_key.values()) - stored.keys()))
     flow_runs = {run.run.flow_run_id for run in stored.values()} | {i.create.flow_run_id for i in items if i.create}
-    parents, known_epochs = _flow_runs({one for one in flow_runs if one is not None})
+    parents, known_epochs, nested = _flow_runs({one for one in flow_runs if one is not None})
     runs = {run_id: MovingRun.of(run) for run_id, run in stored.items()}
     states = _given_states(items, runs, by_key, every_state)
-    return Loaded(runs, by_key, parents, known_epochs, states)
+    return Loaded(runs, by_key, parents, known_epochs, _held_ancestors(nested), states)
 
 
 def _hold_flow_runs(epochs: Mapping[UUID, int]) -> None:
@@ -106,14 +108,34 @@ def _known_calls(calls: Sequence[NewTaskRun]) -> dict[Key, UUID]:
     return {(spell.read_uuid(row[1]), row[2], row[3]): spell.read_uuid(row[0]) for row in rows}
 
 
-def _flow_runs(run_ids: set[UUID]) -> tuple[dict[UUID, ParentFlowRun], dict[UUID, int]]:
+def _flow_runs(run_ids: set[UUID]) -> tuple[dict[UUID, ParentFlowRun], dict[UUID, int], list[UUID]]:
+    """The flow runs, their epochs, and which of them are nested in others."""
     spell = spelling()
-    select = (
-        "SELECT id, epoch, state_id, state_type, state_name, state_timestamp, run_count FROM runs_flowrun WHERE id IN "
+    rows = fetch(
+        "SELECT id, epoch, state_id, state_type, state_name, state_timestamp, run_count, parent_task_run_id "
+        "FROM runs_flowrun WHERE id IN ",
+        sorted(run_ids),
     )
-    rows = fetch(select, sorted(run_ids))
-    parents = [parent_from(spell.read_uuid(row[0]), *row[2:], spell=spell) for row in rows]
-    return with_pause_details(parents), {spell.read_uuid(row[0]): row[1] for row in rows}
+    parents = [parent_from(spell.read_uuid(row[0]), *row[2:7], spell=spell) for row in rows]
+    epochs = {spell.read_uuid(row[0]): row[1] for row in rows}
+    nested = [spell.read_uuid(row[0]) for row in rows if row[7] is not None]
+    return with_pause_details(parents), epochs, nested
+
+
+def _held_ancestors(nested: Sequence[UUID]) -> dict[UUID, StateType]:
+    """Nested runs report for themselves alone, so their replies also tell what is wanted of the runs around them."""
+    spell = spelling()
+    rows = fetch(
+        "WITH RECURSIVE around(id) AS ("
+        "SELECT call.flow_run_id FROM runs_taskrun call JOIN runs_flowrun run ON run.parent_task_run_id = call.id "
+        "WHERE run.id IN ",
+        nested,
+        " UNION SELECT call.flow_run_id FROM around JOIN runs_flowrun run ON run.id = around.id "
+        "JOIN runs_taskrun call ON call.id = run.parent_task_run_id) "
+        "SELECT run.id, run.state_type FROM around JOIN runs_flowrun run ON run.id = around.id "
+        "WHERE run.state_type IN ('CANCELLING', 'CANCELLED', 'PAUSED')",
+    )
+    return {spell.read_uuid(row[0]): StateType(row[1]) for row in rows}
 
 
 def _given_states(

@@ -146,3 +146,26 @@ def test_run_that_was_ended_by_force_stops(orion: Isolated):
 
     assert state.is_cancelled()
     assert flow_run_of(state).state_type == "CANCELLED"
+
+
+def test_cancelling_a_flow_ends_the_flow_that_runs_inside(orion: Isolated):
+    @flow
+    def inner() -> None:
+        while True:
+            tick()
+
+    @flow
+    def middle() -> None:
+        inner()
+
+    @flow
+    def outer() -> None:
+        tick()
+        middle()
+
+    cancelling = cancel_when_running("outer")
+    state = outer(return_state=True)
+    cancelling.join()
+
+    assert state.is_cancelled()
+    assert [run.state_name for run in flow_runs()] == ["Cancelled"] * 3

@@ -1,4 +1,4 @@
-"""Texts that no database takes do not keep a run from ending: undecodable file names, binary junk, very long messages."""
+"""Texts that no database takes do not keep a run from ending: undecodable file names, binary junk, long messages."""
 
 from __future__ import annotations
 
