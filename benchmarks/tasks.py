@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from benchmarks import peers
-from benchmarks.measuring import QUICK, ROOT, empty_home, environment, report, running_server
+from benchmarks.measuring import QUICK, ROOT, empty_home, environment, postgresql, report, running_server
 
 SIZES = [200, 2000] if QUICK else [200, 2000, 20000]
 ROUNDS = 1 if QUICK else 3
@@ -29,11 +29,17 @@ def in_process() -> None:
 
 
 def against_server() -> None:
-    with empty_home() as server_home, running_server(server_home) as (url, _), empty_home() as home:
+    reported_to("sqlite")
+    with postgresql() as database_url:
+        reported_to("postgresql", ORION_DATABASE_URL=database_url)
+
+
+def reported_to(database: str, **more: str) -> None:
+    with empty_home() as server_home, running_server(server_home, **more) as (url, _), empty_home() as home:
         for number in SIZES[:2]:
             for mode in ("seq", "submit"):
                 figures = ours(home, mode, number, ORION_API_URL=url)
-                report("tasks_against_server", who="orion", database="sqlite", **figures)
+                report("tasks_against_server", who="orion", database=database, **figures)
 
 
 def beside_peers() -> None:

@@ -1,0 +1,129 @@
+"""The table of docs/performance.md, from the newest results: `python -m benchmarks.report` prints it, `--write` renews it."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks import peers
+from benchmarks.measuring import ROOT
+
+PAGE = ROOT / "docs" / "performance.md"
+BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
+WHO = ("orion", peers.PREFECT, peers.DBOS)
+
+Row = dict[str, Any]
+# One line of the table: what is measured, what DESIGN asks for, which rows tell it, and how a row is told.
+Line = tuple[str, str, Callable[[Row], bool], Callable[[list[Row]], str]]
+
+
+def newest_results() -> list[Row]:
+    """For each benchmark and each who, the rows of the last run that has any."""
+    found: dict[tuple[str, str], list[Row]] = {}
+    for path in sorted((ROOT / "benchmarks" / "results").glob("*.json")):
+        of_this_run: dict[tuple[str, str], list[Row]] = {}
+        for row in json.loads(path.read_text()):
+            of_this_run.setdefault((row["bench"], row.get("who", "orion")), []).append(row)
+        found.update(of_this_run)
+    return [row for rows in found.values() for row in rows]
+
+
+def is_of(bench: str, **wanted: Any) -> Callable[[Row], bool]:
+    return lambda row: row["bench"] == bench and all(row.get(name) == value for name, value in wanted.items())
+
+
+def median(name: str, unit: str = "") -> Callable[[list[Row]], str]:
+    def told(rows: list[Row]) -> str:
+        values = sorted(row[name] for row in rows)
+        spread = f" ({values[0]:g}–{values[-1]:g})" if len(values) > 1 else ""
+        return f"{statistics.median(values):g}{unit}{spread}"
+
+    return told
+
+
+def tasks(rows: list[Row]) -> str:
+    told = median("tasks_per_second", "/s")(rows)
+    late = [row for row in rows if row["lag_seconds"] != 0]
+    if not late:
+        return f"{told}, all recorded at return"
+    recorded = statistics.median(row.get("completed_at_return", 0) for row in late)
+    lags = [row["lag_seconds"] for row in late if row["lag_seconds"] is not None]
+    lag = f"the last {statistics.median(lags):g} s later" if lags else "not all within 30 s"
+    return f"{told}; {recorded:g} of {late[0]['tasks']} recorded at return, {lag}"
+
+
+def load(rows: list[Row]) -> str:
+    row = rows[-1]
+    slow = f"p50 {row['set_state_p50_ms']:g} ms, p95 {row['set_state_p95_ms']:g} ms"
+    return f"{row['transitions_per_second']:g}/s, {slow}, {row['errors']} errors"
+
+
+def both(first: str, second: str, unit: str) -> Callable[[list[Row]], str]:
+    return lambda rows: f"{rows[-1][first]:g} / {rows[-1][second]:g}{unit}"
+
+
+LINES: list[Line] = [
+    *[
+        (f"no-op tasks in a flow, in-process, {n:,}, {mode}", "≥ 2,000/s, flat", is_of("tasks_in_process", mode=mode, tasks=n), tasks)
+        for n in (200, 2000, 20000)
+        for mode in ("seq", "submit", "map")
+    ],
+    ("the same, beside the peers, interleaved", "≥ 2.5 × DBOS", is_of("tasks_beside_peers"), tasks),
+    *[
+        (f"the same against a running server, {database}, {n:,}, {mode}", "≥ 1,500/s",
+         is_of("tasks_against_server", mode=mode, tasks=n, database=database), tasks)
+        for database in ("sqlite", "postgresql")
+        for n in (200, 2000)
+        for mode in ("seq", "submit")
+    ],
+    ("import of the SDK", "≤ 0.3 s", is_of("import"), median("import_seconds", " s")),
+    ("hello-world flow, whole process: first run in an empty home / warm", "≤ 4 / 1.0 s", is_of("hello_world"),
+     both("first_seconds", "warm_seconds", " s")),
+    ("`orion --help`", "≤ 0.3 s", is_of("orion_help"), median("seconds", " s")),
+    ("server: start → healthy, fresh / existing database", "≤ 4 / 1.5 s", is_of("server_start"),
+     both("fresh_seconds", "existing_seconds", " s")),
+    *[
+        (f"transitions over HTTP, {database}, {n} client{'s' * (n > 1)}", goal, is_of("http_transitions", database=database, clients=n), load)
+        for database in ("sqlite", "postgresql")
+        for n, goal in ((1, "≥ 300/s, p50 ≤ 4 ms"), (8, "no error"), (32, "≥ 300/s, p95 ≤ 200 ms, no error"))
+    ],
+    *[
+        (f"a batch of {n} transitions: queries", "constant", is_of("batch", transitions=n), median("queries"))
+        for n in (3, 501, 999)
+    ],
+    ("database, 1,000 flow runs with 2 task runs each", "≤ half of Prefect's 6.8 MB", is_of("database_size"), median("megabytes", " MB")),
+    ("first load of the runs page, compressed", "≤ 35 kB", is_of("first_load"), median("kilobytes_gz", " kB")),
+    ("server memory, idle", "", is_of("server_memory"), median("idle_mb", " MB")),
+    ("packages / size: SDK", "≤ 13 / 20 MB", is_of("installation", what="sdk"), both("packages", "megabytes", " MB")),
+    ("packages / size: everything", "≤ 75 / 210 MB", lambda row: row["bench"] == "installation" and row.get("what") != "sdk",
+     both("packages", "megabytes", " MB")),
+]  # fmt: skip
+
+
+def table(rows: list[Row]) -> str:
+    lines = ["| measure | goal | Orion | Prefect 3.8.8 | DBOS 3.4.0 |", "|---|---|---|---|---|"]
+    for what, goal, fits, tell in LINES:
+        told = [tell(own) if (own := _of(rows, who, fits)) else "" for who in WHO]
+        if any(told):
+            lines.append(f"| {what} | {goal} | " + " | ".join(told) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _of(rows: list[Row], who: str, fits: Callable[[Row], bool]) -> list[Row]:
+    return [row for row in rows if row.get("who", "orion") == who and fits(row)]
+
+
+def main() -> None:
+    measured = table(newest_results())
+    if "--write" not in sys.argv:
+        print(measured, end="")
+        return
+    before, _, rest = PAGE.read_text().partition(BEGIN)
+    PAGE.write_text(before + BEGIN + measured + END + rest.partition(END)[2])
+
+
+if __name__ == "__main__":
+    main()
