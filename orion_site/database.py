@@ -83,7 +83,9 @@ def check(*, deep: bool = False) -> Report:
             _reach_postgresql()
             version = _version()
             missing, applied = missing_migrations(), applied_migrations() or set()
-            problem = _behind(missing) or (_broken_pages() if deep else None)
+            # What a server adds at its start, without being asked to, leaves nothing to do.
+            behind = [] if missing and only_new_apps(missing) else missing
+            problem = _behind(behind) or (_broken_pages() if deep else None)
     except DatabaseUnusable as error:
         return Report(connection.vendor, place(), version, problem=str(error))
     known = set(known_migrations())

@@ -146,3 +146,12 @@ def test_a_group_of_a_package_that_is_missing_says_what_to_install():
 
     assert caught.value.code == 2
     assert caught.value.fix == "pip install orionflow-server"
+
+
+def test_a_database_that_a_run_made_is_found_good(orion):
+    orion("run", "shop.py:quiet")
+
+    checked, examined = orion("database", "check"), orion("doctor")
+
+    assert checked.code == 0, checked.out
+    assert examined.code == 0, examined.out
