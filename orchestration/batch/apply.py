@@ -179,25 +179,25 @@ class _Batch:
         return outcome
 
     def _propose(self, moving: MovingRun, proposed: State, policy: Policy) -> Outcome:
+        # The rules judge the moment of the transition, not of its report: a retry is due its delay after the failure.
+        at = self._timestamp(proposed.timestamp, moving.state)
         if proposed.type is StateType.SCHEDULED:
-            proposed = with_scheduled_time(proposed, self._now)
-        self._facts.about(moving)
+            proposed = with_scheduled_time(proposed, at)
+        self._facts.about(moving, at)
         decision = decide(Transition(moving.run, moving.state, proposed), policy, self._facts)
         moving.touched = True
         if decision.state is None:
             moving.refusal = refusal_text(decision, proposed, self._now)
             return Outcome(decision.verdict, moving.state, False, decision.trail)
-        state = self._write(moving, decision, proposed)
+        state = self._write(moving, decision, proposed, at)
         if decision.effects:
             self._facts.perform(decision.effects, moving, state)
         return Outcome(decision.verdict, state, True, decision.trail)
 
-    def _write(self, moving: MovingRun, decision: Decision, proposed: State) -> State:
+    def _write(self, moving: MovingRun, decision: Decision, proposed: State, at: datetime) -> State:
         decided = decision.state
         assert decided is not None
         accepted = isinstance(decision.verdict, Accept)
-        # What a rule put in its place happens now; the client's moment is that of the state it asked for.
-        at = self._timestamp(proposed.timestamp if accepted else None, moving.state)
         details = decided.details
         state = State(
             id=(proposed.id if accepted else None) or uuid7(),

@@ -35,8 +35,9 @@ class BatchFacts:
         self.remembered: dict[str, tuple[RememberResult, State]] = {}
         self.expired: set[UUID] = set()
 
-    def about(self, moving: MovingRun) -> None:
+    def about(self, moving: MovingRun, at: datetime) -> None:
         self._run = moving
+        self.now = at
         self._draw = None
 
     @property

@@ -170,6 +170,17 @@ def test_a_retry_is_given_within_a_batch():
     assert run.run_count == 2
 
 
+def test_a_retry_is_due_its_delay_after_the_failure_however_late_that_is_reported():
+    flow_run = make_flow_run("RUNNING")
+    created, running, _ = whole_life(flow_run, 1, empirical_policy={"retries": 1, "retry_delay": 60})
+    failed = make_item(created.task_run_id, "FAILED", timestamp=later(3))
+
+    outcome = send([created, running, failed], now=later(40), sent_at=later(40))
+
+    state = outcome.items[2].outcome.state
+    assert (state.timestamp, state.details.scheduled_time) == (later(3), later(63))
+
+
 def test_slots_are_taken_and_given_back_between_items():
     flow_run = make_flow_run("RUNNING")
     make_limit("gpu", 1)
