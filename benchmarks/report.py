@@ -1,11 +1,15 @@
-"""The table of docs/performance.md, from the newest results: `python -m benchmarks.report` prints it, `--write` renews it."""
+"""The table of docs/performance.md, from the newest results.
+
+python -m benchmarks.report prints it, and with --write puts it into the page.
+"""
 
 from __future__ import annotations
 
 import json
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
 from benchmarks import peers
@@ -13,6 +17,7 @@ from benchmarks.measuring import ROOT
 
 PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
+DATABASES = ("sqlite", "postgresql")
 WHO = ("orion", peers.PREFECT, peers.DBOS)
 
 Row = dict[str, Any]
@@ -65,47 +70,57 @@ def both(first: str, second: str, unit: str) -> Callable[[list[Row]], str]:
     return lambda rows: f"{rows[-1][first]:g} / {rows[-1][second]:g}{unit}"
 
 
-LINES: list[Line] = [
-    *[
-        (f"no-op tasks in a flow, in-process, {n:,}, {mode}", "≥ 2,000/s, flat", is_of("tasks_in_process", mode=mode, tasks=n), tasks)
-        for n in (200, 2000, 20000)
-        for mode in ("seq", "submit", "map")
-    ],
-    ("the same, beside the peers, interleaved", "≥ 2.5 × DBOS", is_of("tasks_beside_peers"), tasks),
-    *[
-        (f"the same against a running server, {database}, {n:,}, {mode}", "≥ 1,500/s",
-         is_of("tasks_against_server", mode=mode, tasks=n, database=database), tasks)
-        for database in ("sqlite", "postgresql")
-        for n in (200, 2000)
-        for mode in ("seq", "submit")
-    ],
-    ("import of the SDK", "≤ 0.3 s", is_of("import"), median("import_seconds", " s")),
-    ("hello-world flow, whole process: first run in an empty home / warm", "≤ 4 / 1.0 s", is_of("hello_world"),
-     both("first_seconds", "warm_seconds", " s")),
-    ("`orion --help`", "≤ 0.3 s", is_of("orion_help"), median("seconds", " s")),
-    ("server: start → healthy, fresh / existing database", "≤ 4 / 1.5 s", is_of("server_start"),
-     both("fresh_seconds", "existing_seconds", " s")),
-    *[
-        (f"transitions over HTTP, {database}, {n} client{'s' * (n > 1)}", goal, is_of("http_transitions", database=database, clients=n), load)
-        for database in ("sqlite", "postgresql")
-        for n, goal in ((1, "≥ 300/s, p50 ≤ 4 ms"), (8, "no error"), (32, "≥ 300/s, p95 ≤ 200 ms, no error"))
-    ],
-    *[
-        (f"a batch of {n} transitions: queries", "constant", is_of("batch", transitions=n), median("queries"))
-        for n in (3, 501, 999)
-    ],
-    ("database, 1,000 flow runs with 2 task runs each", "≤ half of Prefect's 6.8 MB", is_of("database_size"), median("megabytes", " MB")),
-    ("first load of the runs page, compressed", "≤ 35 kB", is_of("first_load"), median("kilobytes_gz", " kB")),
-    ("server memory, idle", "", is_of("server_memory"), median("idle_mb", " MB")),
-    ("packages / size: SDK", "≤ 13 / 20 MB", is_of("installation", what="sdk"), both("packages", "megabytes", " MB")),
-    ("packages / size: everything", "≤ 75 / 210 MB", lambda row: row["bench"] == "installation" and row.get("what") != "sdk",
-     both("packages", "megabytes", " MB")),
-]  # fmt: skip
+LOADS = ((1, "≥ 300/s, p50 ≤ 4 ms"), (8, "no error"), (32, "≥ 300/s, p95 ≤ 200 ms, no error"))
+
+
+def lines_of_tasks() -> Iterator[Line]:
+    for number in (200, 2000, 20000):
+        for mode in ("seq", "submit", "map"):
+            fits = is_of("tasks_in_process", mode=mode, tasks=number)
+            yield f"no-op tasks in a flow, in-process: {number:,}, {mode}", "≥ 2,000/s, flat", fits, tasks
+    yield "the same beside the peers, interleaved", "≥ 2.5 × DBOS", is_of("tasks_beside_peers"), tasks
+    for database in DATABASES:
+        for number in (200, 2000):
+            for mode in ("seq", "submit"):
+                fits = is_of("tasks_against_server", mode=mode, tasks=number, database=database)
+                yield f"against a running server, {database}: {number:,}, {mode}", "≥ 1,500/s", fits, tasks
+
+
+def lines_of_starts() -> Iterator[Line]:
+    yield "import of the SDK", "≤ 0.3 s", is_of("import"), median("import_seconds", " s")
+    first = both("first_seconds", "warm_seconds", " s")
+    yield "hello world, whole process: first run in an empty home / warm", "≤ 4 / 1.0 s", is_of("hello_world"), first
+    yield "`orion --help`", "≤ 0.3 s", is_of("orion_help"), median("seconds", " s")
+    fresh = both("fresh_seconds", "existing_seconds", " s")
+    yield "server: start → healthy, fresh / existing database", "≤ 4 / 1.5 s", is_of("server_start"), fresh
+
+
+def lines_of_requests() -> Iterator[Line]:
+    for database in DATABASES:
+        for clients, goal in LOADS:
+            fits = is_of("http_transitions", database=database, clients=clients)
+            yield f"transitions over HTTP, {database}, clients: {clients}", goal, fits, load
+    for number in (3, 501, 999):
+        yield f"queries of a batch of {number}", "constant", is_of("batch", transitions=number), median("queries")
+
+
+def lines_of_room() -> Iterator[Line]:
+    size = median("megabytes", " MB")
+    yield "database, 1,000 flow runs with 2,000 task runs", "≤ 3.4 MB", is_of("database_size"), size
+    yield "first load of the runs page, compressed", "≤ 35 kB", is_of("first_load"), median("kilobytes_gz", " kB")
+    yield "server memory, idle", "", is_of("server_memory"), median("idle_mb", " MB")
+    weight = both("packages", "megabytes", " MB")
+    yield "packages / size: SDK", "≤ 13 / 20 MB", is_of("installation", what="sdk"), weight
+    yield "packages / size: everything", "≤ 75 / 210 MB", is_whole_installation, weight
+
+
+def is_whole_installation(row: Row) -> bool:
+    return bool(row["bench"] == "installation" and row.get("what") != "sdk")
 
 
 def table(rows: list[Row]) -> str:
     lines = ["| measure | goal | Orion | Prefect 3.8.8 | DBOS 3.4.0 |", "|---|---|---|---|---|"]
-    for what, goal, fits, tell in LINES:
+    for what, goal, fits, tell in chain(lines_of_tasks(), lines_of_starts(), lines_of_requests(), lines_of_room()):
         told = [tell(own) if (own := _of(rows, who, fits)) else "" for who in WHO]
         if any(told):
             lines.append(f"| {what} | {goal} | " + " | ".join(told) + " |")
