@@ -8,7 +8,7 @@ import pytest
 
 from orionflow import flow, get_run_context, runtime, tags, task
 from orionflow.errors import MissingContext, UsageError
-from orionflow.testing import flow_run_of, flow_runs, states_of, task_runs_of
+from orionflow.testing import assert_failed, flow_run_of, flow_runs, states_of, task_runs_of
 
 
 @task(tags=["own"])
@@ -213,3 +213,47 @@ def test_states_are_recorded_for_each_of_many_runs():
     runs = task_runs_of(state)
     assert [run.dynamic_key for run in runs] == [str(n) for n in range(120)]
     assert states_of(runs[-1]) == ["Pending", "Running", "Completed"]
+
+
+def test_naming_functions_may_ask_about_the_run():
+    def name_of_task_run() -> str:
+        return f"{runtime.task_run.task_name} {runtime.task_run.parameters['x']}"
+
+    def name_of_flow_run() -> str:
+        return f"{runtime.flow_run.flow_name} {runtime.flow_run.parameters['day']}"
+
+    @task(task_run_name=name_of_task_run)
+    def loads(x: int) -> int:
+        return x
+
+    @flow(flow_run_name=name_of_flow_run)
+    def daily(day: int) -> int:
+        return loads(day)
+
+    state = daily("3", return_state=True)
+
+    assert flow_run_of(state).name == "daily 3"
+    assert [run.name for run in task_runs_of(state)] == ["loads 3"]
+
+
+def test_naming_function_that_raises_fails_the_run():
+    def broken() -> str:
+        raise KeyError("day")
+
+    @flow(flow_run_name=broken)
+    def daily() -> None: ...
+
+    state = daily(return_state=True)
+
+    assert_failed(state, "flow_run_name raised KeyError")
+    with pytest.raises(KeyError):
+        daily()
+
+
+def test_template_that_cannot_be_filled_in_fails_the_run():
+    @flow(flow_run_name="for {month}")
+    def daily(day: int) -> None: ...
+
+    state = daily(3, return_state=True)
+
+    assert_failed(state, "the parameters to use in braces are: day")

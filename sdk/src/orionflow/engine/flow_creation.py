@@ -6,16 +6,16 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from orionflow.calls.flow_runs import create_flow_run, read_flow_run
+from orionflow.calls.flow_runs import create_flow_run, read_flow_run, set_flow_run_state, update_flow_run
 from orionflow.calls.flows import create_flow
-from orionflow.context import FlowRunContext, current_tags
+from orionflow.context import FlowRunContext, current_tags, in_flow_run
 from orionflow.engine.api import Api, current_api
 from orionflow.engine.calls import FlowCall
 from orionflow.engine.drivers import running_loop
 from orionflow.engine.effects import Ask, Steps, WaitFor, send
 from orionflow.engine.inputs import Found, resolved_all
 from orionflow.engine.orders import checkpoint, is_paused, wait_until_resumed
-from orionflow.errors import ParameterError
+from orionflow.errors import UsageError
 from orionflow.flows import Flow
 from orionflow.ids import uuid7
 from orionflow.links import LinkTable
@@ -46,6 +46,10 @@ class Begun:
         self.parent = parent
         self.attempts = 1
         self.logger: RunLogger = logger_for_flow_run(flow_run.id, flow_run.name or "", flow.name)
+
+    def rename(self, name: str | None) -> None:
+        self.flow_run = self.flow_run.model_copy(update={"name": name})
+        self.logger = logger_for_flow_run(self.id, name or "", self.flow.name)
 
     @property
     def id(self) -> UUID:
@@ -89,14 +93,33 @@ def begin(call: FlowCall) -> Steps[Begun | State[Any]]:
         answer, parent_task_run_id = yield from _placeholder(call, parent, found)
         if (done := (yield from _done_before(parent, answer))) is not None:
             return done
-    problem = None
+    problem: Exception | None = None
+    name = None
     try:
         parameters = flow.validated(parameters)
-    except ParameterError as error:
-        problem = error
-    run = yield from _flow_run(call, api, parameters, parent_task_run_id, problem)
+        name = None if callable(flow.flow_run_name) else flow.name_for(parameters)
+    except UsageError as error:
+        # Where it was raised in here helps nobody.
+        problem = error.with_traceback(None)
+    run = yield from _flow_run(call, api, parameters, parent_task_run_id, problem or name)
     begun = Begun(flow, run, parameters, api, parent)
+    if problem is None and callable(flow.flow_run_name) and call.flow_run_id is None:
+        problem = yield from _name(begun)
     return begun if problem is None else _invalid(begun, problem)
+
+
+def _name(begun: Begun) -> Steps[Exception | None]:
+    """Have the user's function name the run, about which it may ask the runtime; what it raised, if it did."""
+    try:
+        with in_flow_run(begun.new_context()):
+            name = begun.flow.name_for(begun.parameters)
+    except Exception as error:
+        failed: State[Any] = Failed(message=f"flow_run_name raised {type(error).__name__}: {error}")
+        yield send(begun.api.client, set_flow_run_state(begun.id, failed))
+        return error
+    yield send(begun.api.client, update_flow_run(begun.id, name=name))
+    begun.rename(name)
+    return None
 
 
 def _take_inputs(call: FlowCall) -> Steps[Found | None]:
@@ -155,8 +178,13 @@ def _done_before(parent: FlowRunContext, answer: Answer) -> Steps[State[Any] | N
 
 
 def _flow_run(
-    call: FlowCall, api: Api, parameters: dict[str, Any], parent_task_run_id: UUID | None, problem: Exception | None
+    call: FlowCall,
+    api: Api,
+    parameters: dict[str, Any],
+    parent_task_run_id: UUID | None,
+    name: str | Exception | None,
 ) -> Steps[FlowRun]:
+    """The run as the API made it; with an exception for its name it is one that cannot begin."""
     flow = call.flow
     if call.flow_run_id is not None:
         existing: FlowRun = yield send(api.client, read_flow_run(call.flow_run_id))
@@ -168,8 +196,8 @@ def _flow_run(
     run: FlowRun = yield send(
         api.client,
         create(
-            name=flow.name_for(parameters) if problem is None else None,
-            state=Pending() if problem is None else Failed(message=str(problem)),
+            name=None if isinstance(name, Exception) else name,
+            state=Failed(message=str(name)) if isinstance(name, Exception) else Pending(),
             tags=sorted(current_tags() | flow.tags),
             empirical_policy=flow.policy or None,
             parent_task_run_id=parent_task_run_id,
@@ -182,7 +210,7 @@ def _flow_run(
     return run.model_copy(update={"run_count": 1})
 
 
-def _invalid(begun: Begun, problem: ParameterError) -> State[Any]:
+def _invalid(begun: Begun, problem: Exception) -> State[Any]:
     begun.logger.error("%s The run ends as Failed.", problem)
     state: State[Any] = Failed(message=str(problem), value=problem)
     state.state_details.flow_run_id = begun.id

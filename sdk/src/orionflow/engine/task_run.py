@@ -91,7 +91,8 @@ def _take_inputs(call: TaskCall) -> Steps[State[Any] | None]:
 
 def _rename(call: TaskCall) -> Steps[None]:
     """Give the run the name that its arguments make, now that they have values."""
-    name = call.task.name_for(call.parameters)
+    with in_task_run(TaskRunContext(call, call.flow_run.log_prints)):
+        name = call.task.name_for(call.parameters)
     if name != call.name:
         call.name = name
         yield Do(call.flow_run.reporter.drain, call.flow_run.id)
