@@ -1,4 +1,7 @@
-"""The admin's view of deployments, queues and limits. Slots belong to the rules engine; the rest may be changed."""
+"""The admin's view of deployments, queues, limits, variables and blocks.
+
+Slots belong to the rules engine, and blocks to the programs that define them: those are for reading, without secrets.
+"""
 
 from __future__ import annotations
 
@@ -47,3 +50,44 @@ class SlotAdmin(RecordAdmin):
     list_display = ["limit", "task_run", "taken_at", "epoch"]
     list_select_related = ["limit", "task_run"]
     search_fields = ["=task_run__id", "=limit__tag"]
+
+
+@admin.register(models.GlobalLimit)
+class GlobalLimitAdmin(SettingAdmin):
+    list_display = ["name", "limit", "active", "active_slots", "slot_decay_per_second", "updated"]
+    search_fields = ["name", "=id"]
+    readonly_fields = ["active_slots", "denied_slots", "counted_at", "avg_slot_occupancy_seconds"]
+
+
+@admin.register(models.Variable)
+class VariableAdmin(SettingAdmin):
+    list_display = ["name", "value", "tags", "updated"]
+    search_fields = ["name", "=id"]
+
+
+@admin.register(models.BlockType)
+class BlockTypeAdmin(RecordAdmin):
+    list_display = ["name", "slug", "updated"]
+    search_fields = ["name", "slug", "=id"]
+
+
+@admin.register(models.BlockSchema)
+class BlockSchemaAdmin(RecordAdmin):
+    list_display = ["block_type", "version", "checksum", "created"]
+    list_select_related = ["block_type"]
+    search_fields = ["checksum", "=id"]
+
+
+@admin.register(models.BlockDocument)
+class BlockDocumentAdmin(RecordAdmin):
+    list_display = ["name", "block_type", "is_anonymous", "updated"]
+    list_select_related = ["block_type"]
+    search_fields = ["name", "=id"]
+    exclude = ["sealed"]
+
+
+@admin.register(models.BlockReference)
+class BlockReferenceAdmin(RecordAdmin):
+    list_display = ["parent", "name", "document"]
+    list_select_related = ["parent", "document"]
+    search_fields = ["name"]

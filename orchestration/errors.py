@@ -2,9 +2,12 @@
 
 DomainError
 ├── NotFound: FlowNotFound, FlowRunNotFound, TaskRunNotFound, StateNotFound, ArtifactNotFound, LogNotFound,
-│   SavedSearchNotFound, FlowRunInputNotFound, DeploymentNotFound, ConcurrencyLimitNotFound
-├── Conflict: InputExists, StateIdTaken
+│   SavedSearchNotFound, FlowRunInputNotFound, DeploymentNotFound, ConcurrencyLimitNotFound, GlobalLimitNotFound,
+│   VariableNotFound, BlockTypeNotFound, BlockSchemaNotFound, BlockDocumentNotFound
+├── Conflict: InputExists, StateIdTaken, GlobalLimitExists, VariableExists, BlockTypeExists, BlockDocumentExists,
+│   SchemaOfAnotherType, BlockHoldsItself, SecretsUnreadable
 ├── NotResumable
+├── TooManySlots, NotARate, BadBlockReference
 └── RunLost
 """
 
@@ -76,6 +79,31 @@ class ConcurrencyLimitNotFound(NotFound):
     message = "There is no concurrency limit on {tag!r}."
 
 
+class GlobalLimitNotFound(NotFound):
+    code = "global_limit_not_found"
+    message = "Concurrency limit {name!r} not found."
+
+
+class VariableNotFound(NotFound):
+    code = "variable_not_found"
+    message = "Variable not found."
+
+
+class BlockTypeNotFound(NotFound):
+    code = "block_type_not_found"
+    message = "Block type {id} not found."
+
+
+class BlockSchemaNotFound(NotFound):
+    code = "block_schema_not_found"
+    message = "Block schema {id} not found."
+
+
+class BlockDocumentNotFound(NotFound):
+    code = "block_document_not_found"
+    message = "Block document {id} not found."
+
+
 class Conflict(DomainError):
     """The request contradicts what is stored."""
 
@@ -91,6 +119,61 @@ class InputExists(Conflict):
 class StateIdTaken(Conflict):
     code = "state_id_taken"
     message = "The state id {id} belongs to another run; make a new one for each proposal."
+
+
+class GlobalLimitExists(Conflict):
+    code = "global_limit_exists"
+    message = "There already is a concurrency limit with the name {name!r}; change that one."
+
+
+class VariableExists(Conflict):
+    code = "variable_exists"
+    message = "There already is a variable with the name {name!r}; change that one."
+
+
+class BlockTypeExists(Conflict):
+    code = "block_type_exists"
+    message = "There already is a block type with the slug {slug!r}; change that one."
+
+
+class BlockDocumentExists(Conflict):
+    code = "block_document_exists"
+    message = "There already is a block of this type with the name {name!r}; change that one."
+
+
+class SchemaOfAnotherType(Conflict):
+    code = "block_schema_of_another_type"
+    message = "Block schema {id} belongs to another block type; name a schema of the document's own type."
+
+
+class BlockHoldsItself(Conflict):
+    code = "block_holds_itself"
+    message = "Block document {id} would hold itself through its references; refer to another one."
+
+
+class SecretsUnreadable(Conflict):
+    """The key that sealed a block is not among those that this server has."""
+
+    code = "block_secrets_unreadable"
+    message = (
+        "The secrets of block document {id} were sealed with a key that this server does not have; "
+        "give it back in ORION_ENCRYPTION_KEYS or in the file {file}, or save the block anew."
+    )
+
+
+class TooManySlots(DomainError):
+    code = "too_many_slots"
+    message = "{slots} slots are more than the limit {name!r} has ({limit}); ask for fewer."
+
+
+class NotARate(DomainError):
+    code = "not_a_rate"
+    message = "The limit {name!r} has no slot decay, so it is no rate limit; set slot_decay_per_second first."
+
+
+class BadBlockReference(DomainError):
+    code = "bad_block_reference"
+    message = "{reason}"
 
 
 class RunLost(DomainError):

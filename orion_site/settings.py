@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orion_site.env import database_from_url, database_url, env_bool, env_int, env_list, env_str
+from orion_site.env import database_from_url, database_url, env_bool, env_int, env_list, env_str, orion_home
 from orion_site.secret_key import secret_key
 
 SITE = Path(__file__).resolve().parent
@@ -115,5 +115,8 @@ ORION_SERVER_THREADS = env_int("ORION_SERVER_THREADS", 4, minimum=1)
 ORION_SERVER_MAX_IN_FLIGHT = env_int("ORION_SERVER_MAX_IN_FLIGHT", 64, minimum=1)
 ORION_API_DEFAULT_LIMIT = env_int("ORION_API_DEFAULT_LIMIT", 200, minimum=1)
 ORION_TAG_SLOT_WAIT_SECONDS = env_int("ORION_TAG_SLOT_WAIT_SECONDS", 30, minimum=1)
+# Keys that seal the secrets of blocks: the first one seals, all of them open. Without any, the file has them.
+ORION_ENCRYPTION_KEYS = env_list("ORION_ENCRYPTION_KEYS")
+ORION_ENCRYPTION_KEY_FILE = orion_home() / "encryption-key"
 # Dotted paths of functions that are told, after commit, of each changed run: f(kind, run_id, state_type).
 ORION_STATE_LISTENERS: list[str] = []

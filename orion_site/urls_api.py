@@ -27,6 +27,10 @@ register_converter(Anything, "anything")
 
 # A flow that runs and reports needs what is imported above. The rest is for those who look on.
 artifacts = Later("runs.api.artifacts")
+block_documents = Later("deployments.api.block_documents")
+block_schemas = Later("deployments.api.block_schemas")
+block_types = Later("deployments.api.block_types")
+global_limits = Later("deployments.api.global_limits")
 graphs = Later("runs.api.graphs")
 histories = Later("runs.api.histories")
 inputs = Later("runs.api.inputs")
@@ -34,6 +38,7 @@ limits = Later("deployments.api.limits")
 lists = Later("runs.api.lists")
 saved_searches = Later("runs.api.saved_searches")
 states = Later("runs.api.states")
+variables = Later("deployments.api.variables")
 why = Later("runs.api.why")
 
 api = [
@@ -104,6 +109,53 @@ api = [
         Endpoint(limits.ReadConcurrencyLimitByTag, limits.DeleteConcurrencyLimitByTag),
     ),
     path("concurrency_limits/<str:id>", Endpoint(limits.ReadConcurrencyLimit, limits.DeleteConcurrencyLimit)),
+    #
+    path("v2/concurrency_limits/", Endpoint(global_limits.CreateGlobalLimit)),
+    path("v2/concurrency_limits/filter", Endpoint(global_limits.FilterGlobalLimits)),
+    path("v2/concurrency_limits/increment", Endpoint(global_limits.TakeSlots)),
+    path("v2/concurrency_limits/decrement", Endpoint(global_limits.ReturnSlots)),
+    path(
+        "v2/concurrency_limits/<anything:id_or_name>",
+        Endpoint(global_limits.ReadGlobalLimit, global_limits.UpdateGlobalLimit, global_limits.DeleteGlobalLimit),
+    ),
+    #
+    path("variables/", Endpoint(variables.CreateVariable)),
+    path("variables/count", Endpoint(variables.CountVariables)),
+    path("variables/filter", Endpoint(variables.FilterVariables)),
+    path(
+        "variables/name/<anything:name>",
+        Endpoint(variables.ReadVariableByName, variables.UpdateVariableByName, variables.DeleteVariableByName),
+    ),
+    path("variables/<str:id>", Endpoint(variables.ReadVariable, variables.UpdateVariable, variables.DeleteVariable)),
+    #
+    path("block_types/", Endpoint(block_types.CreateBlockType)),
+    path("block_types/filter", Endpoint(block_types.FilterBlockTypes)),
+    path(
+        "block_types/slug/<str:slug>/block_documents/name/<anything:name>",
+        Endpoint(block_documents.ReadBlockDocumentByName),
+    ),
+    path("block_types/slug/<str:slug>/block_documents", Endpoint(block_documents.ReadBlockDocumentsOfType)),
+    path("block_types/slug/<str:slug>", Endpoint(block_types.ReadBlockTypeBySlug)),
+    path(
+        "block_types/<str:id>",
+        Endpoint(block_types.ReadBlockType, block_types.UpdateBlockType, block_types.DeleteBlockType),
+    ),
+    #
+    path("block_schemas/", Endpoint(block_schemas.CreateBlockSchema)),
+    path("block_schemas/filter", Endpoint(block_schemas.FilterBlockSchemas)),
+    path("block_schemas/checksum/<anything:checksum>", Endpoint(block_schemas.ReadBlockSchemaByChecksum)),
+    path("block_schemas/<str:id>", Endpoint(block_schemas.ReadBlockSchema, block_schemas.DeleteBlockSchema)),
+    path("block_capabilities/", Endpoint(block_schemas.ReadBlockCapabilities)),
+    #
+    path("block_documents/", Endpoint(block_documents.CreateBlockDocument)),
+    path("block_documents/count", Endpoint(block_documents.CountBlockDocuments)),
+    path("block_documents/filter", Endpoint(block_documents.FilterBlockDocuments)),
+    path(
+        "block_documents/<str:id>",
+        Endpoint(
+            block_documents.ReadBlockDocument, block_documents.UpdateBlockDocument, block_documents.DeleteBlockDocument
+        ),
+    ),
     #
     path("ui/flow_runs/history", Endpoint(histories.ReadSimpleFlowRuns)),
     path("ui/task_runs/count", Endpoint(histories.CountTaskRunsByState)),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from django.conf import settings
 from django.db.models import Model, QuerySet
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from orchestration.api.errors import Refused
 from orchestration.wire import Wire
@@ -21,6 +21,12 @@ class Page(Wire):
 
     limit: int | None = None
     offset: Annotated[int, Field(ge=0, le=FARTHEST)] = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_not_given(cls, asked: Any) -> Any:
+        # Clients write out what they leave open: `"sort": null` asks for the usual order.
+        return {name: value for name, value in asked.items() if value is not None} if isinstance(asked, dict) else asked
 
 
 def rows_of(rows: QuerySet[Row, Row], page: Page) -> list[Row]:

@@ -26,6 +26,12 @@ class Action(StrEnum):
     CHANGE_RUNS = "runs.change"  # what a person does to runs: cancel, resume, rename, delete
     READ_LIMITS = "limits.read"
     CHANGE_LIMITS = "limits.change"
+    TAKE_SLOTS = "limits.take"  # what a running flow does with global limits: take slots and return them
+    READ_VARIABLES = "variables.read"
+    CHANGE_VARIABLES = "variables.change"
+    READ_BLOCKS = "blocks.read"
+    READ_SECRETS = "blocks.secrets"  # the same blocks, with their secrets in clear
+    CHANGE_BLOCKS = "blocks.change"
     READ_SETTINGS = "settings.read"
     OPERATE = "operate"  # the admin
 

@@ -1,0 +1,107 @@
+"""Blocks as values: the checksum that names a schema, which parts of a document are secret, what refers elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+
+MASK = "********"
+ANY = "*"
+
+
+def checksum_of(fields: Mapping[str, Any]) -> str:
+    """The name that client and server compute alike, from the fields without secrets and without nested blocks."""
+    told = _without_key("secret_fields", fields)
+    definitions = told.pop("definitions", None) or {}
+    if kept := _plain_definitions(told, definitions):
+        told["definitions"] = kept
+    return f"sha256:{sha256(json.dumps([[told], {}], sort_keys=True).encode()).hexdigest()}"
+
+
+def secret_paths(fields: Mapping[str, Any]) -> list[list[str]]:
+    """The paths of a schema's secret fields; one that ends in a star means everything below."""
+    named = fields.get("secret_fields")
+    return [path.split(".") for path in named if isinstance(path, str)] if isinstance(named, list) else []
+
+
+def masked(content: Mapping[str, Any], paths: Iterable[Sequence[str]]) -> dict[str, Any]:
+    """The content as anybody may see it. A secret without a value is seen to have none."""
+    shown = dict(content)
+    for path in paths:
+        shown = _masked_at(shown, path)
+    return shown
+
+
+def with_secrets_kept(new: Mapping[str, Any], shown: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:
+    """What was only seen masked and is sent back so means that the secret stays as it was."""
+    return {name: _kept(value, shown.get(name), whole.get(name)) for name, value in new.items()}
+
+
+def split_references(content: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The content proper, and by field the ids of the documents that fill the rest.
+
+    Raises ValueError for a reference that names no document.
+    """
+    references = {name: _target(name, value) for name, value in content.items() if _is_reference(value)}
+    return {name: value for name, value in content.items() if name not in references}, references
+
+
+def _is_reference(value: Any) -> bool:
+    return isinstance(value, dict) and "$ref" in value
+
+
+def _target(name: str, value: dict[str, Any]) -> str:
+    target = value["$ref"].get("block_document_id") if isinstance(value["$ref"], dict) else None
+    if not isinstance(target, str):
+        raise ValueError(f"The reference in {name!r} names no block_document_id.")
+    return target
+
+
+def _masked_at(value: Any, path: Sequence[str]) -> Any:
+    if not path or not isinstance(value, dict):
+        return None if value is None else MASK
+    first, rest = path[0], path[1:]
+    names = list(value) if first == ANY else [first] if first in value else []
+    # "a.*" hides the values of a dictionary, and whatever is nested in them.
+    return {**value, **{name: _masked_at(value[name], rest) for name in names}}
+
+
+def _kept(new: Any, shown: Any, whole: Any) -> Any:
+    if new == MASK == shown:
+        return whole
+    if isinstance(new, dict) and isinstance(shown, dict) and isinstance(whole, dict):
+        return with_secrets_kept(new, shown, whole)
+    return new
+
+
+def _without_key(key: str, value: Any) -> Any:
+    # Lists stay as they are: clients compute the same checksum and leave them alone.
+    if not isinstance(value, dict):
+        return value
+    return {name: _without_key(key, inner) for name, inner in value.items() if name != key}
+
+
+def _plain_definitions(told: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
+    """The definitions that are reached without passing through another block, which has a checksum of its own."""
+    kept: dict[str, Any] = {}
+    ahead = list(_referred(told))
+    while ahead:
+        name = ahead.pop()
+        definition = definitions.get(name)
+        if isinstance(definition, dict) and name not in kept and definition.get("block_type_slug") is None:
+            kept[name] = definition
+            ahead.extend(_referred(definition))
+    return kept
+
+
+def _referred(value: Any) -> Iterable[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"].removeprefix("#/definitions/")
+        for inner in value.values():
+            yield from _referred(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _referred(inner)

@@ -1,0 +1,82 @@
+"""Global limits: who may take slots, and how long the others should wait. Pure; the services lock and store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+LEAST_OCCUPANCY = 0.1
+"""Nobody is told to come back sooner than this many seconds for a slot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What is known of one limit as of `counted_at`."""
+
+    limit: int
+    active: bool
+    taken: float
+    denied: float
+    decay: float
+    average_occupancy: float
+    counted_at: datetime
+
+    def has_room_for(self, slots: int) -> bool:
+        # Decay leaves fractions like 1e-16 behind, which must not keep a free slot from being given.
+        return not self.active or self.taken + slots <= self.limit + 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The slots were there; `usages` count them, in the order of the request."""
+
+    usages: tuple[Usage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """Some limit had too few; nothing was taken, and asking again makes sense after `retry_after` seconds."""
+
+    usages: tuple[Usage, ...]
+    retry_after: float
+
+
+def take(usages: Sequence[Usage], slots: int, now: datetime) -> Taken | Denied:
+    """All or nothing: slots of every active limit, or of none."""
+    present = [as_of(usage, now) for usage in usages]
+    if all(usage.has_room_for(slots) for usage in present):
+        return Taken(tuple(replace(u, taken=u.taken + slots) if u.active else u for u in present))
+    waits = [_seconds_until(usage, slots) for usage in present if usage.active]
+    return Denied(tuple(replace(u, denied=u.denied + slots) if u.active else u for u in present), max(waits))
+
+
+def give_back(usage: Usage, slots: int, occupancy_seconds: float | None, now: datetime) -> Usage:
+    """Never below none; how long the slots were held teaches how long others will have to wait."""
+    present = as_of(usage, now)
+    average = present.average_occupancy
+    if occupancy_seconds is not None:
+        samples = max(2 * present.limit, 1)
+        held = max(occupancy_seconds / slots, LEAST_OCCUPANCY)
+        average += (held - average) / samples
+    return replace(present, taken=max(present.taken - slots, 0.0), average_occupancy=average)
+
+
+def as_of(usage: Usage, now: datetime) -> Usage:
+    """The same limit at a later time: slots have decayed, and those who were denied have come back or given up."""
+    seconds = max((now - usage.counted_at).total_seconds(), 0.0)
+    forgetting = usage.decay or 1 / max(usage.average_occupancy, LEAST_OCCUPANCY)
+    return replace(
+        usage,
+        taken=max(usage.taken - usage.decay * seconds, 0.0),
+        denied=max(usage.denied - forgetting * seconds, 0.0),
+        counted_at=max(now, usage.counted_at),
+    )
+
+
+def _seconds_until(usage: Usage, slots: int) -> float:
+    """Those who were denied before come first."""
+    waiting = slots + usage.denied
+    if usage.decay:
+        return waiting / usage.decay
+    return usage.average_occupancy * waiting / max(usage.limit, 1)

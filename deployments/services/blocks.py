@@ -1,0 +1,197 @@
+"""Block types, their schemas and the documents that fill them. Secrets are stored sealed and shown masked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from deployments.core.blocks import checksum_of, masked, secret_paths, split_references, with_secrets_kept
+from deployments.models import BlockDocument, BlockReference, BlockSchema, BlockType
+from deployments.services.vault import Unopenable, key_file, open_sealed, seal
+from orchestration.errors import (
+    BadBlockReference,
+    BlockDocumentExists,
+    BlockDocumentNotFound,
+    BlockHoldsItself,
+    BlockSchemaNotFound,
+    BlockTypeExists,
+    BlockTypeNotFound,
+    SchemaOfAnotherType,
+    SecretsUnreadable,
+)
+from orchestration.transactions import repeated_on_conflict, write_transaction
+from runs.ids import uuid7
+
+WRITTEN = ["content", "sealed", "block_schema", "updated"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewBlockDocument:
+    """A block to be stored; without a name it is anonymous and gets one of its own."""
+
+    name: str | None
+    content: Mapping[str, Any]
+    block_type_id: UUID
+    block_schema_id: UUID
+    is_anonymous: bool = False
+
+
+@repeated_on_conflict
+def create_block_type(*, columns: Mapping[str, Any], now: datetime) -> BlockType:
+    with write_transaction():
+        if BlockType.objects.filter(slug=columns["slug"]).exists():
+            raise BlockTypeExists(slug=columns["slug"])
+        block_type = BlockType(**columns, created=now)
+        block_type.save(force_insert=True)
+        return block_type
+
+
+def update_block_type(*, block_type_id: UUID, changes: Mapping[str, Any], now: datetime) -> None:
+    with write_transaction():
+        if not BlockType.objects.filter(pk=block_type_id).update(**changes, updated=now):
+            raise BlockTypeNotFound(id=block_type_id)
+
+
+def delete_block_type(*, block_type_id: UUID) -> None:
+    """Its schemas and documents go with it."""
+    with write_transaction():
+        deleted, _ = BlockType.objects.filter(pk=block_type_id).delete()
+        if not deleted:
+            raise BlockTypeNotFound(id=block_type_id)
+
+
+@repeated_on_conflict
+def create_block_schema(
+    *, block_type_id: UUID, fields: Mapping[str, Any], capabilities: Sequence[str], version: str, now: datetime
+) -> BlockSchema:
+    """The schema with these fields in this version; it is made if it is new."""
+    checksum = checksum_of(fields)
+    with write_transaction():
+        known = BlockSchema.objects.select_related("block_type").filter(checksum=checksum, version=version).first()
+        if known is not None:
+            return known
+        block_type = BlockType.objects.filter(pk=block_type_id).first()
+        if block_type is None:
+            raise BlockTypeNotFound(id=block_type_id)
+        schema = BlockSchema(block_type=block_type, checksum=checksum, version=version, created=now)
+        schema.fields, schema.capabilities = dict(fields), sorted(set(capabilities))
+        schema.save(force_insert=True)
+        return schema
+
+
+def delete_block_schema(*, block_schema_id: UUID) -> None:
+    with write_transaction():
+        deleted, _ = BlockSchema.objects.filter(pk=block_schema_id).delete()
+        if not deleted:
+            raise BlockSchemaNotFound(id=block_schema_id)
+
+
+@repeated_on_conflict
+def create_block_document(*, new: NewBlockDocument, now: datetime) -> BlockDocument:
+    with write_transaction():
+        schema = _schema(new.block_schema_id, new.block_type_id)
+        document = BlockDocument(id=uuid7(), block_type_id=new.block_type_id, created=now)
+        document.name = new.name or f"anonymous-{document.id}"
+        document.is_anonymous = new.is_anonymous
+        if BlockDocument.objects.filter(block_type_id=new.block_type_id, name=document.name).exists():
+            raise BlockDocumentExists(name=document.name)
+        content, references = _split(new.content)
+        _fill(document, schema, content)
+        document.save(force_insert=True)
+        _refer(document, references)
+        return document
+
+
+@repeated_on_conflict
+def update_block_document(
+    *, document_id: UUID, content: Mapping[str, Any] | None, merge: bool, block_schema_id: UUID | None, now: datetime
+) -> None:
+    """Fill the block anew, or with `merge` only the fields given. A secret sent back masked stays what it was."""
+    with write_transaction():
+        document = _locked(document_id)
+        schema = _schema(block_schema_id or document.block_schema_id, document.block_type_id)
+        given, references = _split(content or {})
+        whole = opened(document)
+        kept = with_secrets_kept(given, document.content, whole)
+        replaces = content is not None and not merge
+        unchanged = {} if replaces else {name: value for name, value in whole.items() if name not in references}
+        _fill(document, schema, {**unchanged, **kept})
+        document.updated = now
+        document.save(update_fields=WRITTEN)
+        overwritten = {} if replaces else {"name__in": [*given, *references]}
+        BlockReference.objects.filter(parent=document, **overwritten).delete()
+        _refer(document, references)
+
+
+def delete_block_document(*, document_id: UUID) -> None:
+    with write_transaction():
+        deleted, _ = BlockDocument.objects.filter(pk=document_id).delete()
+        if not deleted:
+            raise BlockDocumentNotFound(id=document_id)
+
+
+def opened(document: BlockDocument) -> dict[str, Any]:
+    """The document's own content with its secrets in clear."""
+    if document.sealed is None:
+        return dict(document.content)
+    try:
+        return open_sealed(document.sealed)
+    except Unopenable:
+        raise SecretsUnreadable(id=document.pk, file=key_file()) from None
+
+
+def _fill(document: BlockDocument, schema: BlockSchema, content: dict[str, Any]) -> None:
+    document.block_schema = schema
+    document.content = masked(content, secret_paths(schema.fields))
+    document.sealed = seal(content) if document.content != content else None
+
+
+def _split(content: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, UUID]]:
+    try:
+        plain, references = split_references(content)
+        return plain, {name: UUID(target) for name, target in references.items()}
+    except ValueError as error:
+        raise BadBlockReference(reason=str(error)) from None
+
+
+def _schema(schema_id: UUID, block_type_id: UUID) -> BlockSchema:
+    schema = BlockSchema.objects.filter(pk=schema_id).first()
+    if schema is None:
+        raise BlockSchemaNotFound(id=schema_id)
+    if schema.block_type_id != block_type_id:
+        raise SchemaOfAnotherType(id=schema_id)
+    return schema
+
+
+def _locked(document_id: UUID) -> BlockDocument:
+    document = BlockDocument.objects.select_for_update(no_key=True).filter(pk=document_id).first()
+    if document is None:
+        raise BlockDocumentNotFound(id=document_id)
+    return document
+
+
+def _refer(parent: BlockDocument, references: Mapping[str, UUID]) -> None:
+    if not references:
+        return
+    known = set(BlockDocument.objects.filter(pk__in=references.values()).values_list("pk", flat=True))
+    for target in references.values():
+        if target not in known:
+            raise BlockDocumentNotFound(id=target)
+    _refuse_circle(parent, known)
+    BlockReference.objects.bulk_create(
+        [BlockReference(parent=parent, name=name, document_id=target) for name, target in references.items()]
+    )
+
+
+def _refuse_circle(parent: BlockDocument, below: set[UUID]) -> None:
+    """Follow the references down, level by level: whoever reads the parent would never be done."""
+    seen: set[UUID] = set()
+    while below:
+        if parent.pk in below:
+            raise BlockHoldsItself(id=parent.pk)
+        seen |= below
+        further = BlockReference.objects.filter(parent__in=below).values_list("document_id", flat=True)
+        below = set(further) - seen

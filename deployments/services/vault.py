@@ -1,0 +1,79 @@
+"""The vault: seals what is secret with the keys of this installation, and opens it again.
+
+Keys come from ORION_ENCRYPTION_KEYS, else from a file in ORION_HOME that is made when something is first sealed. The
+first key seals and all of them open, so that keys can be changed while old seals stay readable.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from pydantic_core import from_json, to_json
+
+
+class Unopenable(Exception):
+    """None of the keys fits."""
+
+
+def seal(content: Mapping[str, Any]) -> str:
+    return MultiFernet(_fernets(_keys() or _create_keys())).encrypt(to_json(content)).decode()
+
+
+def open_sealed(sealed: str) -> dict[str, Any]:
+    keys = _keys()
+    if not keys:
+        raise Unopenable
+    try:
+        content: dict[str, Any] = from_json(MultiFernet(_fernets(keys)).decrypt(sealed))
+    except InvalidToken:
+        raise Unopenable from None
+    return content
+
+
+def key_file() -> Path:
+    return Path(settings.ORION_ENCRYPTION_KEY_FILE)
+
+
+def _keys() -> list[str]:
+    return settings.ORION_ENCRYPTION_KEYS or _stored()
+
+
+def _stored() -> list[str]:
+    try:
+        return key_file().read_text().split()
+    except FileNotFoundError:
+        return []
+
+
+def _fernets(keys: list[str]) -> list[Fernet]:
+    try:
+        return [Fernet(key) for key in keys]
+    except ValueError:
+        place = "ORION_ENCRYPTION_KEYS" if settings.ORION_ENCRYPTION_KEYS else str(key_file())
+        raise ImproperlyConfigured(f"{place} holds a key that is not 32 bytes in URL-safe base64.") from None
+
+
+def _create_keys() -> list[str]:
+    """Make the key file, readable by its owner alone; of two processes at once the first one's key stands."""
+    path = key_file()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, scratch = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(Fernet.generate_key().decode() + "\n")
+            file.flush()
+            # What is sealed with a key that a power cut took away is lost.
+            os.fsync(file.fileno())
+        os.link(scratch, path)
+    except FileExistsError:
+        pass
+    finally:
+        os.unlink(scratch)
+    return _stored()
