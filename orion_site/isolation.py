@@ -31,15 +31,15 @@ def at_home(home: Path, now: Callable[[], datetime] | None = None) -> Iterator[N
 
 @contextmanager
 def _connected_to(file: Path) -> Iterator[None]:
-    settings, opened = connections.settings, connections._connections
+    settings, opened = connections.settings, connections._connections  # type: ignore[attr-defined]
     connections.settings = connections.configure_settings({"default": database_from_url(f"sqlite:///{file}")})
     # Every thread has connections of its own; those to the usual database are set aside, not closed.
-    connections._connections = Local(connections.thread_critical)
+    connections._connections = Local(connections.thread_critical)  # type: ignore[attr-defined]
     try:
         yield
     finally:
         connections["default"].close()
-        connections.settings, connections._connections = settings, opened
+        connections.settings, connections._connections = settings, opened  # type: ignore[attr-defined]
 
 
 @contextmanager
