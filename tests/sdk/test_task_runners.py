@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import time
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
 
 from orionflow import flow, get_run_logger, task
 from orionflow.errors import UnserializableError, UsageError, WorkerCrashed
-from orionflow.task_runners import ConcurrentTaskRunner, ProcessTaskRunner, SequentialTaskRunner, TaskRunner
+from orionflow.task_runners import (
+    ConcurrentTaskRunner,
+    DaskTaskRunner,
+    ProcessTaskRunner,
+    SequentialTaskRunner,
+    TaskRunner,
+)
 from orionflow.testing import logs_of, states_of, task_runs_of
 
 
@@ -266,3 +274,54 @@ def test_time_limits_hold_in_children(processes: ProcessTaskRunner):
         return slow.submit().wait().name
 
     assert outer() == "TimedOut"
+
+
+class BrokenRunner(TaskRunner):
+    def start(self) -> None:
+        raise UsageError("The cluster is away.")
+
+    def submit(self, work: Any) -> None: ...
+
+
+def test_runner_that_cannot_start_ends_the_runs_that_it_was_given():
+    @flow(task_runner=BrokenRunner())
+    def hopeful() -> int:
+        first = square.submit(2)
+        return square.submit(first).result()
+
+    state = hopeful(return_state=True)
+
+    assert state.is_failed()
+    assert [run.state_name for run in task_runs_of(state)] == ["Crashed", "Crashed"]
+    assert "The cluster is away." in (task_runs_of(state)[0].state.message or "")
+
+
+def test_dask_runner_that_submits_nothing_needs_no_dask():
+    @flow(task_runner=DaskTaskRunner())
+    def plain() -> int:
+        return square(3)
+
+    assert plain() == 9
+
+
+@pytest.mark.skipif(find_spec("distributed") is not None, reason="Dask is installed")
+def test_missing_dask_is_told():
+    @flow(task_runner=DaskTaskRunner())
+    def parallel() -> int:
+        return square.submit(3).result()
+
+    with pytest.raises(UsageError, match=r"pip install 'orionflow\[dask\]'"):
+        parallel()
+
+
+@task
+async def pid_of_coroutine() -> int:
+    return os.getpid()
+
+
+def test_async_task_alone_runs_in_a_process():
+    @flow(task_runner=ProcessTaskRunner(1))
+    async def elsewhere() -> int:
+        return await pid_of_coroutine.submit().result()
+
+    assert asyncio.run(elsewhere()) != os.getpid()

@@ -9,12 +9,13 @@ import asyncio
 import concurrent.futures
 import threading
 from collections.abc import Callable, Sequence
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from typing import Any
 
 from orionflow.engine.calls import TaskCall
 from orionflow.engine.drivers import drive, drive_async, drive_on_loop_thread, loop_thread, running_loop
-from orionflow.engine.task_run import run_task, start
+from orionflow.engine.failures import logger_of
+from orionflow.engine.task_run import report_crash, run_task, start
 from orionflow.futures import Future
 
 
@@ -38,17 +39,36 @@ def submit(call: TaskCall) -> Future[Any]:
     return future
 
 
-def _starter(call: TaskCall) -> Callable[[], None]:
+def _starter(call: TaskCall) -> Callable[[], object]:
     context = copy_context()
     if call.task.is_async:
-        return lambda: context.run(_begin_coroutine, call)
-    return lambda: call.flow_run.running_task_runner().submit(lambda: context.run(_work, call))
+        return lambda: _begin_coroutine_where_told(call, context)
+    return lambda: _hand_over(call, lambda: context.run(_work, call))
+
+
+def _begin_coroutine_where_told(call: TaskCall, context: Context) -> None:
+    """Coroutines run on a loop; a runner that calls functions elsewhere must be there for them, too."""
+    if call.place is None or _hand_over(call):
+        context.run(_begin_coroutine, call)
+
+
+def _hand_over(call: TaskCall, work: Callable[[], None] | None = None) -> bool:
+    """A runner that cannot start or take the run ends it: nobody else would, and its flow waits for it."""
+    try:
+        runner = call.flow_run.running_task_runner()
+        if work is not None:
+            runner.submit(work)
+    except Exception as error:
+        logger_of(call).error("The task runner could not take the run: %s", error)
+        report_crash(call, error)
+        return False
+    return True
 
 
 def _run_in_order(call: TaskCall, pending: list[Future[Any]]) -> None:
     flow_run = call.flow_run
     if not call.task.is_async:
-        flow_run.running_task_runner().submit(lambda: copy_context().run(_work, call))
+        _hand_over(call, lambda: copy_context().run(_work, call))
     elif flow_run.loop is None:
         _quietly(lambda: drive_on_loop_thread(run_task(call)))
     else:
@@ -59,7 +79,7 @@ def _run_in_order(call: TaskCall, pending: list[Future[Any]]) -> None:
         _after(pending, _starter(call))
 
 
-def _after(pending: Sequence[Future[Any]], begin: Callable[[], None]) -> None:
+def _after(pending: Sequence[Future[Any]], begin: Callable[[], object]) -> None:
     """Call `begin` when all of these have ended; now, if none is left."""
     if not pending:
         begin()

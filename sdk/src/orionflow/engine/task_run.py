@@ -33,7 +33,7 @@ def run_task(call: TaskCall) -> Steps[State[Any]]:
     try:
         state = yield from _life(call)
     except BaseException as error:
-        _report_crash(call, error)
+        report_crash(call, error)
         raise
     yield from _finish(call, state)
     return state
@@ -201,7 +201,7 @@ def _finish(call: TaskCall, state: State[Any]) -> Steps[None]:
         call.future.settle(state)
 
 
-def _report_crash(call: TaskCall, error: BaseException) -> None:
+def report_crash(call: TaskCall, error: BaseException) -> None:
     """The run ends for a reason outside of the user's function."""
     if isinstance(error, CancelOrdered):
         state = call.new_state(StateType.CANCELLED, message=str(error))

@@ -12,9 +12,10 @@ from orionflow.task_runners.sequential import SequentialTaskRunner
 from orionflow.task_runners.threads import ConcurrentTaskRunner
 
 if TYPE_CHECKING:
+    from orionflow.task_runners.dask import DaskTaskRunner
     from orionflow.task_runners.processes import ProcessTaskRunner
 
-__all__ = ["ConcurrentTaskRunner", "ProcessTaskRunner", "SequentialTaskRunner", "TaskRunner"]
+__all__ = ["ConcurrentTaskRunner", "DaskTaskRunner", "ProcessTaskRunner", "SequentialTaskRunner", "TaskRunner"]
 
 
 def __getattr__(name: str) -> Any:
@@ -23,4 +24,8 @@ def __getattr__(name: str) -> Any:
         from orionflow.task_runners.processes import ProcessTaskRunner
 
         return ProcessTaskRunner
+    if name == "DaskTaskRunner":
+        from orionflow.task_runners.dask import DaskTaskRunner
+
+        return DaskTaskRunner
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

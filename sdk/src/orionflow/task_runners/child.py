@@ -23,7 +23,7 @@ def pack(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any],
     try:
         packed: bytes = cloudpickle.dumps((fn, tuple(args), dict(kwargs), seconds, _present_run()))
     except Exception as error:
-        raise UnserializableError(_told(fn, args, kwargs, error)) from error
+        raise UnserializableError(_told(fn, args, kwargs, error)) from None
     return packed
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from orionflow import context as contexts
+from orionflow.logging import logger_of_child
 from orionflow.task_runners.child import RunOfChild, ShippingHandler
 
 
@@ -20,14 +21,12 @@ def working_for(run: RunOfChild | None) -> Iterator[None]:
         yield
         return
     _ship_logs()
-    token = contexts._child_run.set(run)
-    usual_print = builtins.print
     if run.log_prints:
-        builtins.print = _logging_print(run, usual_print)
+        _ship_prints()
+    token = contexts._child_run.set(run)
     try:
         yield
     finally:
-        builtins.print = usual_print
         contexts._child_run.reset(token)
 
 
@@ -39,13 +38,18 @@ def _ship_logs() -> None:
         root.setLevel(logging.DEBUG)
 
 
-def _logging_print(run: RunOfChild, usual: Any) -> Any:
-    from orionflow.logging import logger_of_child
+def _ship_prints() -> None:
+    """From now on `print` asks which run it is called in: other threads may work for runs that want none of this."""
+    usual = builtins.print
+    if getattr(usual, "asks_for_run", False):
+        return
 
     def print(*values: Any, sep: str | None = " ", file: Any = None, **options: Any) -> None:
-        if file not in (None, sys.stdout):
+        run = contexts._child_run.get()
+        if run is None or not run.log_prints or file not in (None, sys.stdout):
             usual(*values, sep=sep, file=file, **options)
             return
         logger_of_child(run).info("%s", (" " if sep is None else sep).join(map(str, values)))
 
-    return print
+    print.asks_for_run = True  # type: ignore[attr-defined]
+    builtins.print = print

@@ -1,0 +1,140 @@
+"""Functions of tasks on a Dask cluster: many machines, or the cores of this one. Needs `orionflow[dask]`."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from importlib import import_module
+from typing import Any, Self
+
+from orionflow.errors import UsageError, WorkerCrashed
+from orionflow.task_runners.child import call_in_child, pack, receive_queue, unpack_outcome
+from orionflow.task_runners.threads import USUAL_THREADS, ConcurrentTaskRunner
+
+Options = Mapping[str, Any]
+
+
+class DaskTaskRunner(ConcurrentTaskRunner):
+    """Task functions on a Dask cluster: that at `address`, a `cluster` that the program made, or one for the flow run.
+
+    The last is a `LocalCluster` with a process for each core, unless `cluster_class` (a class, or its name with its
+    module) and `cluster_kwargs` say otherwise; `adapt_kwargs` let it grow and shrink. Functions, arguments and results
+    travel between processes, so they must be picklable, and scripts must call their flows under
+    `if __name__ == "__main__":`.
+    """
+
+    def __init__(
+        self,
+        cluster: Any = None,
+        *,
+        address: str | None = None,
+        cluster_class: str | Callable[..., Any] | None = None,
+        cluster_kwargs: Options | None = None,
+        adapt_kwargs: Options | None = None,
+        client_kwargs: Options | None = None,
+    ) -> None:
+        super().__init__()
+        if address and (cluster is not None or cluster_class or cluster_kwargs or adapt_kwargs):
+            raise UsageError("DaskTaskRunner takes the address of a cluster or what to make one of, not both.")
+        self._options: dict[str, Any] = {
+            "cluster": cluster,
+            "address": address,
+            "cluster_class": cluster_class,
+            "cluster_kwargs": cluster_kwargs,
+            "adapt_kwargs": adapt_kwargs,
+            "client_kwargs": client_kwargs,
+        }
+        self._own_cluster: Any = None
+        self._client: Any = None
+        self.call = self._call
+
+    def start(self) -> None:
+        distributed = _distributed()
+        options = self._options
+        target = options["address"] or options["cluster"]
+        if target is None:
+            target = self._own_cluster = self._new_cluster(distributed)
+        self._client = distributed.Client(target, **(options["client_kwargs"] or {}))
+        # A thread waits here for each function there.
+        self.max_workers = max(USUAL_THREADS, 2 * sum(self._client.ncores().values()))
+        super().start()
+
+    def _new_cluster(self, distributed: Any) -> Any:
+        options = self._options
+        chosen = options["cluster_class"] or distributed.LocalCluster
+        if isinstance(chosen, str):
+            module, _, name = chosen.rpartition(".")
+            chosen = getattr(import_module(module), name)
+        usual = {"threads_per_worker": 1, "dashboard_address": None} if chosen is distributed.LocalCluster else {}
+        # Dask would call the function of a worker that died again, up to three times, and tell nobody.
+        with import_module("dask.config").set({"distributed.scheduler.allowed-failures": 0}):
+            cluster = chosen(**{**usual, **(options["cluster_kwargs"] or {})})
+        if options["adapt_kwargs"]:
+            cluster.adapt(**options["adapt_kwargs"])
+        return cluster
+
+    def _call(
+        self, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], seconds: float | None
+    ) -> Any:
+        payload = pack(fn, args, kwargs, seconds)
+        killed = import_module("distributed").KilledWorker
+        running = self._client.submit(_call_on_worker, payload, os.getpid(), pure=False)
+        try:
+            outcome, lines = running.result()
+        except killed as error:
+            raise WorkerCrashed(
+                "The Dask worker that ran the task died; set crash_retries to have it tried again."
+            ) from error
+        for line in lines:
+            if (target := logging.getLogger(line.name)).isEnabledFor(line.levelno):
+                target.handle(line)
+        return unpack_outcome(outcome)
+
+    def stop(self, *, wait: bool = True) -> None:
+        if not wait and self._client is not None:
+            self._client.cancel(list(self._client.futures))
+        super().stop(wait=wait)
+        for closed in (self._client, self._own_cluster):
+            if closed is not None:
+                closed.close()
+        self._client = self._own_cluster = None
+
+    def duplicate(self) -> Self:
+        return type(self)(**self._options)
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={value!r}" for name, value in self._options.items() if value is not None)
+        return f"DaskTaskRunner({given})"
+
+
+def _distributed() -> Any:
+    try:
+        return import_module("distributed")
+    except ImportError:
+        raise UsageError("DaskTaskRunner needs Dask; install it with `pip install 'orionflow[dask]'`.") from None
+
+
+# Log lines of the function that this thread of a worker runs; they go back with its outcome.
+_lines: ContextVar[list[logging.LogRecord] | None] = ContextVar("orion_dask_lines", default=None)
+
+
+class _Lines:
+    """Takes the log lines of a worker, whose threads work for different runs."""
+
+    def put(self, line: logging.LogRecord) -> None:
+        if (lines := _lines.get()) is not None:
+            lines.append(line)
+
+
+def _call_on_worker(payload: bytes, flow_pid: int) -> tuple[bytes, list[logging.LogRecord]]:
+    if os.getpid() == flow_pid:
+        raise UsageError("Workers of DaskTaskRunner are processes of their own; leave out processes=False.")
+    receive_queue(_Lines())
+    lines: list[logging.LogRecord] = []
+    token = _lines.set(lines)
+    try:
+        return call_in_child(payload), lines
+    finally:
+        _lines.reset(token)
