@@ -192,3 +192,10 @@ def test_isolated_home_is_where_results_go(orion: None):
         assert isinstance(here, Isolated)
         outer.with_options(persist_result=True)()
         assert (here.home / "results").is_dir()
+
+
+def test_lines_of_runs_can_be_caught(orion: None, caplog: pytest.LogCaptureFixture):
+    with isolated():
+        outer()
+
+    assert "The run of flow 'outer' begins." in caplog.messages

@@ -74,25 +74,26 @@ def _let_in(begun: Begun) -> Steps[State[Any]]:
 
 def _attempt(begun: Begun, context: FlowRunContext, running: State[Any]) -> Steps[State[Any]]:
     ended = yield from attempt_flow(begun, context, running)
-    yield from _drain(begun, context, ended)
-    if not isinstance(context.stopped_by, Stopped):
-        checkpoint(context)
     if ended.is_completed():
         yield from _store(begun, ended)
     if ended.data is None and ended.value is not None:
         ended.data = UNPERSISTED
-    return (yield from _propose_end(begun, ended))
-
-
-def _drain(begun: Begun, context: FlowRunContext, ended: State[Any]) -> Steps[None]:
-    """A finished run's records are complete the moment it is finished."""
     try:
+        # A finished run's records are complete the moment it is finished.
         yield Do(context.reporter.drain, begun.id)
-    except ApiUnreachable:
-        # The records lie in the spool; behind them, for whoever sends them, how the run ended.
-        last: State[Any] = State(type=ended.type, name=ended.name, message=ended.message, id=uuid7())
-        context.reporter.keep(set_flow_run_state(begun.id, last), begun.id)
-        raise
+        if not isinstance(context.stopped_by, Stopped):
+            checkpoint(context)
+        return (yield from _propose_end(begun, ended))
+    except ApiUnreachable as away:
+        return _end_without_api(begun, ended, away)
+
+
+def _end_without_api(begun: Begun, ended: State[Any], away: ApiUnreachable) -> State[Any]:
+    """The work is done, and its value is not thrown away: the records lie in the spool, and behind them the end."""
+    last: State[Any] = State(type=ended.type, name=ended.name, message=ended.message, id=ended.id or uuid7())
+    begun.api.reporter.keep(set_flow_run_state(begun.id, last), begun.id)
+    begun.logger.error("The end of the run as %s will be reported later (ApiUnreachable). %s", ended.name, away)
+    return ended
 
 
 def _propose(begun: Begun, make: Callable[[], State[Any]]) -> Steps[tuple[State[Any], Answer]]:

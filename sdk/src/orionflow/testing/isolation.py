@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from orionflow.clock import SystemClock, use_clock
 from orionflow.engine.effects import end_threads
 from orionflow.ephemeral import ephemeral_door
 from orionflow.errors import UsageError
+from orionflow.logging import ROOT, set_up
 from orionflow.reporting import close_reporters
 from orionflow.settings import override_settings
 from orionflow.testing.virtual_clock import VirtualClock
@@ -47,7 +49,8 @@ def isolated(*, clock: VirtualClock | None = None, **settings: Any) -> Iterator[
         close_reporters()
         with _environment(home), override_settings(**settings), _served_from(home, clock), _waiting_by(clock):
             try:
-                yield Isolated(home, clock or SystemClock())
+                with _lines_for_everybody():
+                    yield Isolated(home, clock or SystemClock())
             finally:
                 close_reporters()
                 end_threads()
@@ -77,6 +80,18 @@ def _served_from(home: Path, clock: VirtualClock | None) -> Iterator[None]:
         )
     with application.at_home(home, clock.now if clock else None):
         yield
+
+
+@contextmanager
+def _lines_for_everybody() -> Iterator[None]:
+    """What runs log also goes to the handlers of the program, as those by which test runners catch lines."""
+    set_up()
+    root = logging.getLogger(ROOT)
+    before, root.propagate = root.propagate, True
+    try:
+        yield
+    finally:
+        root.propagate = before
 
 
 def _waiting_by(clock: VirtualClock | None) -> Any:
