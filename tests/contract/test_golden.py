@@ -35,6 +35,8 @@ def conversation(db):
     _somebody_looks(said, flow, run, task)
     _a_pause_is_answered(said, flow)
     _things_are_left_behind(said, run, task)
+    _things_are_shared(said)
+    _blocks_are_defined(said)
     _the_server_is_asked(said)
     _somebody_cleans_up(said, flow, run, task)
     return said.exchanges.said
@@ -157,6 +159,62 @@ def _things_are_left_behind(said, run, task):
     said.api.send("/concurrency_limits/", gpu)
     limit = said.api.read("/concurrency_limits/tag/gpu").json()["id"]
     said.ask("delete_concurrency_limit", "DELETE", f"/concurrency_limits/{limit}")
+
+
+def _things_are_shared(said):
+    colour = {"name": "colour", "value": "red", "tags": ["a"]}
+    variable = said.ask("create_variable", "POST", "/variables/", colour)["id"]
+    said.ask("create_variable_again", "POST", "/variables/", colour)
+    said.ask("read_variable", "GET", f"/variables/{variable}")
+    said.ask("read_variable_by_name", "GET", "/variables/name/colour")
+    said.ask("filter_variables", "POST", "/variables/filter", {"variables": {"name": {"like_": "col"}}, "sort": None})
+    said.ask("count_variables", "POST", "/variables/count", {})
+    said.ask("update_variable", "PATCH", f"/variables/{variable}", {"value": "blue"})
+    said.ask("update_variable_by_name", "PATCH", "/variables/name/colour", {"name": "shade"})
+    said.ask("delete_variable_by_name", "DELETE", "/variables/name/shade")
+    variable = said.api.send("/variables/", colour).json()["id"]
+    said.ask("delete_variable", "DELETE", f"/variables/{variable}")
+    slot = {"names": ["warehouse"], "slots": 1}
+    root = "/v2/concurrency_limits"
+    said.ask("create_global_limit", "POST", f"{root}/", {"name": "warehouse", "limit": 1})
+    said.ask("take_slots", "POST", f"{root}/increment", {**slot, "mode": "concurrency"})
+    said.ask("take_slots_locked", "POST", f"{root}/increment", slot)
+    said.ask("return_slots", "POST", f"{root}/decrement", {**slot, "occupancy_seconds": 0.5})
+    said.ask("update_global_limit", "PATCH", f"{root}/warehouse", {"limit": 2})
+    said.ask("read_global_limit", "GET", f"{root}/warehouse")
+    said.ask("filter_global_limits", "POST", f"{root}/filter", {})
+    said.ask("delete_global_limit", "DELETE", f"{root}/warehouse")
+
+
+def _blocks_are_defined(said):
+    login = {"name": "Login", "slug": "login", "description": "A user and a password"}
+    of_type = said.ask("create_block_type", "POST", "/block_types/", login)["id"]
+    said.ask("read_block_type", "GET", f"/block_types/{of_type}")
+    said.ask("read_block_type_by_slug", "GET", "/block_types/slug/login")
+    said.ask("update_block_type", "PATCH", f"/block_types/{of_type}", {"code_example": "Login.load('mine')"})
+    said.ask("filter_block_types", "POST", "/block_types/filter", {"block_types": {"slug": {"any_": ["login"]}}})
+    fields = {"title": "Login", "secret_fields": ["password"], "block_type_slug": "login"}
+    schema = {"block_type_id": of_type, "fields": fields, "capabilities": ["sign-in"], "version": "1.0"}
+    made = said.ask("create_block_schema", "POST", "/block_schemas/", schema)
+    said.ask("read_block_schema", "GET", f"/block_schemas/{made['id']}")
+    by_checksum = f"/block_schemas/checksum/{made['checksum']}?version=1.0"
+    said.ask("read_block_schema_by_checksum", "GET", by_checksum)
+    said.ask("filter_block_schemas", "POST", "/block_schemas/filter", {})
+    said.ask("read_block_capabilities", "GET", "/block_capabilities/")
+    filled = {"name": "mine", "block_type_id": of_type, "block_schema_id": made["id"]}
+    content = {"user": "ada", "password": "lovelace"}
+    block = said.ask("create_block_document", "POST", "/block_documents/", {**filled, "data": content})["id"]
+    held = {"inner": {"$ref": {"block_document_id": block}}}
+    said.ask("create_nested_block_document", "POST", "/block_documents/", {**filled, "name": "outer", "data": held})
+    said.ask("read_block_document", "GET", f"/block_documents/{block}?include_secrets=true")
+    said.ask("read_block_document_by_name", "GET", "/block_types/slug/login/block_documents/name/mine")
+    said.ask("read_block_documents_of_type", "GET", "/block_types/slug/login/block_documents")
+    said.ask("update_block_document", "PATCH", f"/block_documents/{block}", {"data": {"user": "bob"}})
+    said.ask("filter_block_documents", "POST", "/block_documents/filter", {"sort": "BLOCK_TYPE_AND_NAME_ASC"})
+    said.ask("count_block_documents", "POST", "/block_documents/count", {})
+    said.ask("delete_block_document", "DELETE", f"/block_documents/{block}")
+    said.ask("delete_block_schema", "DELETE", f"/block_schemas/{made['id']}")
+    said.ask("delete_block_type", "DELETE", f"/block_types/{of_type}")
 
 
 def _the_server_is_asked(said):

@@ -1,0 +1,145 @@
+"""Block types and schemas under /block_types/, /block_schemas/ and /block_capabilities/."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+
+from tests.api.blocks import FIELDS, login_schema, make_document, make_schema, make_type
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_type_is_made_and_read_by_id_and_slug(api):
+    made = make_type(api, description="A login", logo_url="https://example.org/logo.png")
+
+    block_type = made.json()
+    assert made.status_code == 201
+    assert (block_type["name"], block_type["is_protected"], block_type["code_example"]) == ("Login", False, None)
+    assert api.read("/block_types/slug/login").json() == block_type
+    assert api.read(f"/block_types/{block_type['id']}").json() == block_type
+
+
+def test_a_slug_is_given_once(api):
+    make_type(api)
+
+    answer = make_type(api)
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "block_type_exists")
+
+
+def test_a_type_is_changed(api):
+    block_type = make_type(api, description="old", code_example="x = 1").json()
+
+    answer = api.call("PATCH", f"/block_types/{block_type['id']}", {"description": "new", "code_example": None})
+
+    changed = api.read("/block_types/slug/login").json()
+    assert answer.status_code == 204
+    assert (changed["description"], changed["code_example"]) == ("new", None)
+
+
+def test_a_type_is_deleted_with_all_that_is_of_it(api):
+    schema = login_schema(api)
+    document = make_document(api, schema).json()
+
+    answer = api.call("DELETE", f"/block_types/{schema['block_type_id']}")
+
+    assert answer.status_code == 204
+    assert api.read(f"/block_schemas/{schema['id']}").status_code == 404
+    assert api.read(f"/block_documents/{document['id']}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("asked", "slugs"),
+    [
+        (None, ["json", "login"]),
+        ({"block_types": {"name": {"like_": "LOG"}}}, ["login"]),
+        ({"block_types": {"slug": {"any_": ["json"]}}}, ["json"]),
+        ({"block_schemas": {"block_capabilities": {"all_": ["write"]}}}, ["json"]),
+        ({"block_schemas": {"version": {"any_": ["none"]}}}, []),
+        ({"limit": 1, "offset": 1}, ["login"]),
+    ],
+)
+def test_types_are_listed(api, asked, slugs):
+    login_schema(api)
+    make_schema(api, make_type(api, "json").json(), {"title": "JSON"}, capabilities=["read", "write"])
+
+    listed = api.send("/block_types/filter", asked).json()
+
+    assert [block_type["slug"] for block_type in listed] == slugs
+
+
+def test_a_schema_is_found_by_its_checksum_and_version(api):
+    block_type = make_type(api).json()
+    first = make_schema(api, block_type, version="1", capabilities=["b", "a", "b"])
+    second = make_schema(api, block_type, version="2").json()
+
+    schema = first.json()
+    assert first.status_code == 201
+    assert (schema["fields"], schema["capabilities"], schema["block_type"]) == (FIELDS, ["a", "b"], block_type)
+    assert api.read(f"/block_schemas/checksum/{schema['checksum']}?version=1").json() == schema
+    assert api.read(f"/block_schemas/checksum/{schema['checksum']}").json() == second
+    assert api.read(f"/block_schemas/checksum/{schema['checksum']}?version=3").json()["detail"] == (
+        "Block schema not found"
+    )
+
+
+def test_the_same_schema_is_stored_once(api):
+    block_type = make_type(api).json()
+
+    first, second = make_schema(api, block_type).json(), make_schema(api, block_type).json()
+
+    assert first == second
+    assert len(api.send("/block_schemas/filter", {}).json()) == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "versions"),
+    [
+        ({}, ["2", "1"]),
+        ({"block_schemas": {"version": {"any_": ["1"]}}}, ["1"]),
+        ({"block_schemas": {"block_capabilities": {"all_": ["read"]}}}, ["2"]),
+        ({"block_schemas": {"block_type_id": {"any_": []}}}, []),
+    ],
+)
+def test_schemas_are_listed_newest_first(api, asked, versions):
+    block_type = make_type(api).json()
+    make_schema(api, block_type, version="1")
+    make_schema(api, block_type, version="2", capabilities=["read"])
+
+    listed = api.send("/block_schemas/filter", asked).json()
+
+    assert [schema["version"] for schema in listed] == versions
+
+
+def test_capabilities_are_listed(api):
+    block_type = make_type(api).json()
+    make_schema(api, block_type, version="1", capabilities=["write", "read"])
+    make_schema(api, block_type, version="2", capabilities=["read"])
+
+    assert api.read("/block_capabilities/").json() == ["read", "write"]
+
+
+def test_a_schema_is_deleted(api):
+    schema = login_schema(api)
+
+    answers = [api.call("DELETE", f"/block_schemas/{schema['id']}").status_code for _ in range(2)]
+
+    assert answers == [204, 404]
+
+
+def test_what_is_missing_is_told(api):
+    assert api.read("/block_types/slug/none").json() == {"detail": "Block type not found"}
+    assert api.read("/block_types/slug/none/block_documents").status_code == 404
+    assert api.call("PATCH", f"/block_types/{uuid4()}", {"description": "x"}).status_code == 404
+    assert api.call("DELETE", f"/block_types/{uuid4()}").status_code == 404
+    assert make_schema(api, {"id": str(uuid4())}).status_code == 409
+
+
+@pytest.mark.parametrize("fields", [{"slug": "Bad_Slug"}, {"name": "a/b"}, {"logo_url": "no address"}, {"colour": "x"}])
+def test_a_type_that_does_not_fit_is_refused(api, fields):
+    answer = api.send("/block_types/", {"name": "A", "slug": "a", **fields})
+
+    assert answer.status_code == 422
+    assert answer.json()["exception_detail"][0]["loc"] == ["body", next(iter(fields))]

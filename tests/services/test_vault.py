@@ -1,0 +1,46 @@
+"""The vault's key file: made once, by whoever comes first, and told to be wrong when it is."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from deployments.services.vault import Unopenable, open_sealed, seal
+
+
+@pytest.fixture(autouse=True)
+def key_file(settings, tmp_path):
+    settings.ORION_ENCRYPTION_KEYS = []
+    settings.ORION_ENCRYPTION_KEY_FILE = tmp_path / "encryption-key"
+    return settings.ORION_ENCRYPTION_KEY_FILE
+
+
+def test_what_was_sealed_is_opened():
+    content = {"password": "pässwörd", "n": [1, 2.5, None, True]}
+
+    assert open_sealed(seal(content)) == content
+
+
+def test_of_many_who_seal_first_one_makes_the_key(key_file):
+    with ThreadPoolExecutor(8) as pool:
+        seals = list(pool.map(lambda n: seal({"n": n}), range(8)))
+
+    assert [open_sealed(one)["n"] for one in seals] == list(range(8))
+    assert list(key_file.parent.iterdir()) == [key_file]
+
+
+def test_without_its_key_nothing_opens(key_file):
+    sealed = seal({"a": 1})
+    key_file.unlink()
+
+    with pytest.raises(Unopenable):
+        open_sealed(sealed)
+
+
+def test_a_broken_key_is_told_by_its_place(key_file):
+    key_file.write_text("not a key\n")
+
+    with pytest.raises(ImproperlyConfigured, match=str(key_file)):
+        seal({"a": 1})
