@@ -8,7 +8,7 @@ DEMO_HOME := $(CURDIR)/.demo
 PORT ?= 4200
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check lint types stairs migrations templates test-sqlite test-postgresql test-slow chaos browser bench docs clean
+.PHONY: help demo serve test check lint types stairs migrations templates test-sqlite test-postgresql packaging chaos browser bench docs clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -68,11 +68,11 @@ test-postgresql: $(VENV)/installed-dev  ## The tests that touch the database, on
 	@echo "==> tests on PostgreSQL"
 	@ORION_TEST_DATABASE=postgresql $(BIN)/pytest tests/services tests/api tests/web tests/faults
 
-chaos: $(VENV)/installed-dev  ## The long fault rounds
-	@ORION_CHAOS_ROUNDS=20 $(BIN)/pytest tests/faults -m "slow or not slow"
+chaos: $(VENV)/installed-dev  ## The fault tests, with many more rounds than in `make test`
+	@ORION_CHAOS_ROUNDS=40 $(BIN)/pytest tests/faults
 
-test-slow: $(VENV)/installed-dev  ## Wheels in empty environments, long browser rounds
-	@$(BIN)/pytest tests/packaging tests/browser -m "slow or not slow"
+packaging: $(VENV)/installed-dev  ## The wheels, in empty environments
+	@$(BIN)/pytest tests/packaging
 
 browser: $(VENV)/installed-dev  ## The pages in a real browser
 	@$(BIN)/pytest tests/browser

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROUNDS = 5
+ROUNDS = int(os.environ.get("ORION_CHAOS_ROUNDS", "5"))
 
 VERIFY = """
 import sys
