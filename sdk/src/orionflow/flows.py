@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, ove
 from orionflow.errors import UsageError
 from orionflow.hooks import Hook, hooks_from
 from orionflow.naming import NameOption, check_name_option, run_name
+from orionflow.options import check_known, checked_name, checked_tags, checked_timeout
 from orionflow.parameters import Signature, parameter_model, validated
 from orionflow.retrying import checked_crash_retries, checked_delays, checked_retries
 from orionflow.sources import key_of_function, name_of_function, unwrapped, version_of_file
@@ -52,7 +53,7 @@ class Flow(Generic[P, R]):
         retry_delay_seconds: float | timedelta | None = None,
         crash_retries: int = 0,
         task_runner: TaskRunner | type[TaskRunner] | None = None,
-        timeout_seconds: float | None = None,
+        timeout_seconds: float | timedelta | None = None,
         validate_parameters: bool = True,
         persist_result: bool | None = None,
         result_storage: StoreOption = None,
@@ -71,10 +72,10 @@ class Flow(Generic[P, R]):
         function, self._binding = unwrapped(fn, "flow")
         self.fn: Callable[..., Any] = function
         functools.update_wrapper(self, function)
-        self.name: str = _checked_name(name or name_of_function(function).replace("_", "-"))
+        self.name: str = _fit_for_paths(checked_name(name, name_of_function(function).replace("_", "-")))
         self.description = description or inspect.getdoc(function)
         self._version = version
-        self.tags = frozenset([tags] if isinstance(tags, str) else tags or ())
+        self.tags = checked_tags(tags)
         self.flow_key = key_of_function(function)
         self.is_async = is_async_function(function)
         self.signature = Signature(function, self.name)
@@ -84,7 +85,7 @@ class Flow(Generic[P, R]):
         self.retry_delay_seconds = _one_delay(retry_delay_seconds, self.retries)
         self.crash_retries = checked_crash_retries(crash_retries)
         self.task_runner = _runner(task_runner)
-        self.timeout_seconds = None if timeout_seconds is None else float(timeout_seconds)
+        self.timeout_seconds = checked_timeout(timeout_seconds)
         self.validate_parameters = validate_parameters
         self.persist_result = persist_result
         self.result_storage = result_storage
@@ -174,11 +175,7 @@ class Flow(Generic[P, R]):
 
     def with_options(self, **options: Any) -> Flow[P, R]:
         """The same flow with some options changed: `etl.with_options(retries=2)()`."""
-        unknown = options.keys() - _OPTIONS
-        if unknown:
-            raise UsageError(
-                f"Flows have no option {', '.join(sorted(unknown))}; they have {', '.join(sorted(_OPTIONS))}."
-            )
+        check_known(options, _OPTIONS, "Flows")
         return Flow(self._binding(self.fn), **{**self._options(), **options})
 
     def _options(self) -> dict[str, Any]:
@@ -203,7 +200,7 @@ class Flow(Generic[P, R]):
 _OPTIONS = frozenset(inspect.signature(Flow.__init__).parameters) - {"self", "fn"}
 
 
-def _checked_name(name: str) -> str:
+def _fit_for_paths(name: str) -> str:
     if bad := BAD_IN_NAMES.intersection(name):
         raise UsageError(f"The flow name {name!r} has {' '.join(sorted(bad))} in it; choose one without {'/%&><'!r}.")
     return name
@@ -245,7 +242,7 @@ def flow(
     retry_delay_seconds: float | timedelta | None = None,
     crash_retries: int = 0,
     task_runner: TaskRunner | type[TaskRunner] | None = None,
-    timeout_seconds: float | None = None,
+    timeout_seconds: float | timedelta | None = None,
     validate_parameters: bool = True,
     persist_result: bool | None = None,
     result_storage: StoreOption = None,
@@ -282,6 +279,7 @@ def flow(fn: Any = None, /, **options: Any) -> Any:
     - `on_running`, `on_completion`, `on_failure`, `on_cancellation`, `on_crashed`: functions called with flow, flow run
       and state.
     """
+    check_known(options, _OPTIONS, "Flows")
     if fn is None:
         return lambda fn: flow(fn, **options)
     if not callable(fn) and not isinstance(fn, classmethod | staticmethod):

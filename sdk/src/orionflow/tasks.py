@@ -14,6 +14,15 @@ from orionflow.context import FlowRunContext, TaskRunContext
 from orionflow.errors import MissingContext, UsageError
 from orionflow.hooks import Hook, hooks_from
 from orionflow.naming import NameOption, check_name_option, run_name
+from orionflow.options import (
+    check_known,
+    checked_callable,
+    checked_expiration,
+    checked_jitter,
+    checked_name,
+    checked_tags,
+    checked_timeout,
+)
 from orionflow.parameters import Signature
 from orionflow.retrying import Delays, checked_crash_retries, checked_delays, checked_retries
 from orionflow.sources import key_of_function, name_of_function, unwrapped
@@ -64,7 +73,7 @@ class Task(Generic[P, R]):
         result_storage_key: str | None = None,
         result_serializer: Serializer | str | None = None,
         cache_result_in_memory: bool = True,
-        timeout_seconds: float | None = None,
+        timeout_seconds: float | timedelta | None = None,
         log_prints: bool | None = None,
         on_completion: Iterable[Hook] | None = None,
         on_failure: Iterable[Hook] | None = None,
@@ -73,29 +82,29 @@ class Task(Generic[P, R]):
         function, self._binding = unwrapped(fn, "task")
         self.fn: Callable[..., Any] = function
         functools.update_wrapper(self, function)
-        self.name: str = name or name_of_function(function)
+        self.name: str = checked_name(name, name_of_function(function))
         self.description = description or inspect.getdoc(function)
         self.version = version
-        self.tags = frozenset([tags] if isinstance(tags, str) else tags or ())
+        self.tags = checked_tags(tags)
         self.task_key: str = key_of_function(function)
         self.is_async = is_async_function(function)
         self.signature = Signature(function, self.name)
         check_name_option(task_run_name, "task_run_name")
         self.task_run_name = task_run_name
-        self.cache_key_fn = cache_key_fn
-        self.cache_expiration = cache_expiration
+        self.cache_key_fn = checked_callable(cache_key_fn, "cache_key_fn")
+        self.cache_expiration = checked_expiration(cache_expiration)
         self.refresh_cache = refresh_cache
         self.retries = checked_retries(retries, "task")
         self.retry_delay_seconds = checked_delays(retry_delay_seconds, self.retries, "task")
-        self.retry_jitter_factor = _checked_jitter(retry_jitter_factor)
-        self.retry_condition_fn = _checked_callable(retry_condition_fn, "retry_condition_fn")
+        self.retry_jitter_factor = checked_jitter(retry_jitter_factor)
+        self.retry_condition_fn = checked_callable(retry_condition_fn, "retry_condition_fn")
         self.crash_retries = checked_crash_retries(crash_retries)
         self.persist_result = persist_result
         self.result_storage = result_storage
         self.result_storage_key = result_storage_key
         self.result_serializer = result_serializer
         self.cache_result_in_memory = cache_result_in_memory
-        self.timeout_seconds = None if timeout_seconds is None else float(timeout_seconds)
+        self.timeout_seconds = checked_timeout(timeout_seconds)
         self.log_prints = log_prints
         self.on_completion = hooks_from(on_completion, "on_completion")
         self.on_failure = hooks_from(on_failure, "on_failure")
@@ -226,11 +235,7 @@ class Task(Generic[P, R]):
 
     def with_options(self, **options: Any) -> Task[P, R]:
         """The same task with some options changed: `load.with_options(retries=3)(table)`."""
-        unknown = options.keys() - _OPTIONS
-        if unknown:
-            raise UsageError(
-                f"Tasks have no option {', '.join(sorted(unknown))}; they have {', '.join(sorted(_OPTIONS))}."
-            )
+        check_known(options, _OPTIONS, "Tasks")
         return Task(self._binding(self.fn), **{**self._options(), **options})
 
     def _options(self) -> dict[str, Any]:
@@ -268,18 +273,6 @@ def is_async_function(function: Callable[..., Any]) -> bool:
     return any(inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one) for one in candidates)
 
 
-def _checked_jitter(factor: float | None) -> float | None:
-    if factor is not None and factor < 0:
-        raise UsageError(f"retry_jitter_factor={factor} must be zero or more.")
-    return factor
-
-
-def _checked_callable(option: Any, argument: str) -> Any:
-    if option is not None and not callable(option):
-        raise UsageError(f"{argument} must be a function, not {option!r}.")
-    return option
-
-
 @overload
 def task(fn: Callable[P, R], /) -> Task[P, R]: ...
 @overload
@@ -303,7 +296,7 @@ def task(
     result_storage_key: str | None = None,
     result_serializer: Serializer | str | None = None,
     cache_result_in_memory: bool = True,
-    timeout_seconds: float | None = None,
+    timeout_seconds: float | timedelta | None = None,
     log_prints: bool | None = None,
     on_completion: Iterable[Hook] | None = None,
     on_failure: Iterable[Hook] | None = None,
@@ -326,6 +319,7 @@ def task(fn: Any = None, /, **options: Any) -> Any:
     - `on_completion`, `on_failure`: functions called with task, task run and state.
     - `viz_return_value`: kept, and without effect so far.
     """
+    check_known(options, _OPTIONS, "Tasks")
     if fn is None:
         return lambda fn: task(fn, **options)
     if not callable(fn) and not isinstance(fn, classmethod | staticmethod):

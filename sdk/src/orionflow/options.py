@@ -1,0 +1,63 @@
+"""Checks of what flows and tasks are told: a wrong option is said when decorating, not when a run needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from orionflow.errors import UsageError
+
+
+def check_known(options: Mapping[str, Any], known: frozenset[str], kind: str) -> None:
+    """Raise UsageError for options that flows (or tasks) do not have."""
+    if unknown := options.keys() - known:
+        raise UsageError(f"{kind} have no option {', '.join(sorted(unknown))}; they have {', '.join(sorted(known))}.")
+
+
+def checked_name(name: Any, by_itself: str) -> str:
+    if name is not None and not isinstance(name, str):
+        raise UsageError(f"name={name!r} must be a text.")
+    return name or by_itself
+
+
+def checked_tags(tags: Iterable[str] | None) -> frozenset[str]:
+    """The tags as a set; one text is one tag."""
+    if tags is None or isinstance(tags, str):
+        return frozenset([tags] if tags else ())
+    if not isinstance(tags, Iterable):
+        raise UsageError(f"tags takes texts, as in tags=['nightly'], and not {tags!r}.")
+    found = list(tags)
+    for tag in found:
+        if not isinstance(tag, str):
+            raise UsageError(f"tags takes texts, and {tag!r} is none.")
+    return frozenset(found)
+
+
+def checked_timeout(seconds: float | timedelta | None) -> float | None:
+    """The limit in seconds; zero is none, as in `timeout_seconds=settings.get("limit", 0)`."""
+    if isinstance(seconds, timedelta):
+        seconds = seconds.total_seconds()
+    if seconds is None or seconds == 0:
+        return None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
+        raise UsageError(f"timeout_seconds={seconds!r} must be a number of seconds above zero, or None.")
+    return float(seconds)
+
+
+def checked_expiration(expiration: Any) -> timedelta | None:
+    if expiration is not None and not isinstance(expiration, timedelta):
+        raise UsageError(f"cache_expiration={expiration!r} must be a timedelta, such as timedelta(hours=1).")
+    return expiration
+
+
+def checked_jitter(factor: Any) -> float | None:
+    if factor is not None and (not isinstance(factor, int | float) or factor < 0):
+        raise UsageError(f"retry_jitter_factor={factor!r} must be a number, zero or more.")
+    return factor
+
+
+def checked_callable(option: Any, argument: str) -> Any:
+    if option is not None and not callable(option):
+        raise UsageError(f"{argument} must be a function, not {option!r}.")
+    return option

@@ -1,0 +1,45 @@
+"""What a decorator was told wrongly is said where it was told, in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from orionflow import flow, task
+from orionflow.errors import UsageError
+
+WRONG = [
+    ({"timeout_seconds": "soon"}, "timeout_seconds='soon' must be a number of seconds"),
+    ({"timeout_seconds": -1}, "timeout_seconds=-1 must be a number of seconds"),
+    ({"tags": [3]}, "tags takes texts, and 3 is none"),
+    ({"tags": 3}, "tags takes texts"),
+    ({"name": 3}, "name=3 must be a text"),
+    ({"retry": 3}, "have no option retry"),
+]
+WRONG_FOR_TASKS = [
+    ({"cache_expiration": 3600}, r"cache_expiration=3600 must be a timedelta"),
+    ({"cache_key_fn": "key"}, "cache_key_fn must be a function"),
+    ({"retry_jitter_factor": "much"}, "retry_jitter_factor='much' must be a number"),
+]
+
+
+@pytest.mark.parametrize("decorator", [flow, task])
+@pytest.mark.parametrize(("options", "told"), WRONG)
+def test_wrong_option_is_told(decorator: Callable[..., Any], options: dict[str, Any], told: str):
+    with pytest.raises(UsageError, match=told):
+        decorator(**options)(lambda: None)
+
+
+@pytest.mark.parametrize(("options", "told"), WRONG_FOR_TASKS)
+def test_wrong_option_of_a_task_is_told(options: dict[str, Any], told: str):
+    with pytest.raises(UsageError, match=told):
+        task(**options)(lambda: None)
+
+
+@pytest.mark.parametrize("decorator", [flow, task])
+def test_timeout_may_be_a_duration_and_zero_is_none(decorator: Callable[..., Any]):
+    assert decorator(timeout_seconds=timedelta(minutes=1))(lambda: None).timeout_seconds == 60
+    assert decorator(timeout_seconds=0)(lambda: None).timeout_seconds is None
