@@ -22,13 +22,12 @@ from orchestration.core.runs import Run
 from orchestration.core.states import NO_DETAILS, State, StateType
 from orchestration.core.verdicts import ACCEPT, Abort, Accept
 from orchestration.errors import DomainError, FlowRunNotFound, RunLost, StateIdTaken, TaskRunNotFound
-from orchestration.record import refusal_text, state_row, verdict_name
+from orchestration.record import next_timestamp, refusal_text, state_row, verdict_name
 from orchestration.services import Outcome, with_scheduled_time
 from orchestration.stored import StoredRun
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.ids import uuid7
 
-_TICK = timedelta(microseconds=1)
 # Clocks that differ by less are taken to agree: the difference may as well be the way of the message.
 _SAME_CLOCK = timedelta(seconds=1)
 _REFUSED_BEFORE = Abort("This was refused when it was first sent; what came after it is stored already.")
@@ -180,7 +179,7 @@ class _Batch:
 
     def _propose(self, moving: MovingRun, proposed: State, policy: Policy) -> Outcome:
         # The rules judge the moment of the transition, not of its report: a retry is due its delay after the failure.
-        at = self._timestamp(proposed.timestamp, moving.state)
+        at = self._moment(proposed.timestamp)
         if proposed.type is StateType.SCHEDULED:
             proposed = with_scheduled_time(proposed, at)
         self._facts.about(moving, at)
@@ -189,7 +188,7 @@ class _Batch:
         if decision.state is None:
             moving.refusal = refusal_text(decision, proposed, self._now)
             return Outcome(decision.verdict, moving.state, False, decision.trail)
-        state = self._write(moving, decision, proposed, at)
+        state = self._write(moving, decision, proposed, next_timestamp(moving.state, at))
         if decision.effects:
             self._facts.perform(decision.effects, moving, state)
         return Outcome(decision.verdict, state, True, decision.trail)
@@ -229,12 +228,9 @@ class _Batch:
         self._state_rows.append(row)
         return state
 
-    def _timestamp(self, said: datetime | None, current: State | None) -> datetime:
-        """The client's time by our clock: not in the future, and after the state before."""
-        at = self._now if said is None else min(said.astimezone(UTC) + self._offset, self._now)
-        if current is not None and current.timestamp is not None and at <= current.timestamp:
-            return current.timestamp + _TICK
-        return at
+    def _moment(self, said: datetime | None) -> datetime:
+        """The client's time by our clock, and not in the future."""
+        return self._now if said is None else min(said.astimezone(UTC) + self._offset, self._now)
 
     def _orders(self) -> dict[UUID, str]:
         orders = {run_id: _ORDERS[held] for run_id, held in self._loaded.held_ancestors.items()}
