@@ -179,7 +179,7 @@ class _Batch:
 
     def _propose(self, moving: MovingRun, proposed: State, policy: Policy) -> Outcome:
         # The rules judge the moment of the transition, not of its report: a retry is due its delay after the failure.
-        at = self._moment(proposed.timestamp)
+        at = self._moment(proposed.timestamp, moving.state)
         if proposed.type is StateType.SCHEDULED:
             proposed = with_scheduled_time(proposed, at)
         self._facts.about(moving, at)
@@ -228,9 +228,12 @@ class _Batch:
         self._state_rows.append(row)
         return state
 
-    def _moment(self, said: datetime | None) -> datetime:
-        """The client's time by our clock, and not in the future."""
-        return self._now if said is None else min(said.astimezone(UTC) + self._offset, self._now)
+    def _moment(self, said: datetime | None, current: State | None) -> datetime:
+        """The client's time by our clock: not in the future, and not before the state that it leaves."""
+        if said is None:
+            return self._now
+        at = min(said.astimezone(UTC) + self._offset, self._now)
+        return max(at, current.timestamp) if current is not None and current.timestamp is not None else at
 
     def _orders(self) -> dict[UUID, str]:
         orders = {run_id: _ORDERS[held] for run_id, held in self._loaded.held_ancestors.items()}
