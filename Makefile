@@ -80,6 +80,24 @@ browser: $(VENV)/installed-dev  ## The pages in a real browser
 bench: $(VENV)/installed-dev  ## Measure; `make bench ARGS=--peer` measures the peers beside us
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+COMPAT_SCENARIOS ?= ../shared/acceptance
+COMPAT_CLIENT := .cache/peers/prefect2
+.PHONY: compat
+
+$(COMPAT_CLIENT)/installed: tests/compat/client.txt
+	@echo "==> environment: installing the Prefect 2 client into $(COMPAT_CLIENT) (once)"
+	@test -x $(COMPAT_CLIENT)/bin/python || $(PYTHON) -m venv $(COMPAT_CLIENT)
+	@$(COMPAT_CLIENT)/bin/python -m pip --disable-pip-version-check --quiet install -r tests/compat/client.txt
+	@touch $@
+
+ifneq ($(wildcard $(COMPAT_SCENARIOS)/run.py),)
+compat: $(VENV)/installed-dev $(COMPAT_CLIENT)/installed  ## Drive our server with the Prefect 2 client; `ARGS="--tier A --database postgresql"`
+	@$(BIN)/python -m tests.compat.serve_and_run $(COMPAT_SCENARIOS) $(COMPAT_CLIENT)/bin/python $(ARGS)
+else
+compat:
+	@echo "The acceptance scenarios are not part of this repository; name their folder with COMPAT_SCENARIOS=path."
+endif
+
 docs: $(VENV)/installed  ## Renew the generated pages of the documentation
 	@$(BIN)/python -m orchestration.core.document > docs/rules.md
 	@$(BIN)/python -m orionflow.settings > docs/settings.md
