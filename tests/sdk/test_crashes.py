@@ -143,6 +143,37 @@ def test_signals_are_recorded_and_then_do_their_work(tmp_path: Path, number: int
     ]
 
 
+def test_signal_to_an_async_program_is_recorded(tmp_path: Path):
+    program = Program(
+        tmp_path,
+        """
+        import asyncio
+        from orionflow import flow, task
+
+        @task
+        async def wait():
+            print("ready")
+            await asyncio.sleep(30)
+
+        @flow
+        async def waiting():
+            await wait()
+
+        asyncio.run(waiting())
+        """,
+    )
+
+    with program.start() as process:
+        program.wait_for_output("ready")
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+    assert process.returncode == -signal.SIGTERM
+    name, told = program.flow_run()
+    assert (name, told) == ("Crashed", "The process of the run was told to end (SIGTERM).")
+    assert program.task_runs() == [("wait-0", "Crashed")]
+
+
 def test_killed_program_loses_nothing_that_was_acknowledged(tmp_path: Path):
     program = Program(tmp_path, LONG)
 

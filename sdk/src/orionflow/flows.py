@@ -15,9 +15,8 @@ from orionflow.naming import NameOption, check_name_option, run_name
 from orionflow.options import check_known, checked_name, checked_tags, checked_timeout
 from orionflow.parameters import Signature, parameter_model, validated
 from orionflow.retrying import checked_crash_retries, checked_delays, checked_retries
-from orionflow.sources import key_of_function, name_of_function, unwrapped, version_of_file
+from orionflow.sources import is_async_function, key_of_function, name_of_function, unwrapped, version_of_file
 from orionflow.task_runners import ConcurrentTaskRunner, TaskRunner
-from orionflow.tasks import is_async_function
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

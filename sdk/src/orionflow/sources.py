@@ -79,3 +79,9 @@ def version_of_file(fn: Callable[..., Any]) -> str | None:
     except (OSError, TypeError):
         return None
     return None if content is None else hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def is_async_function(function: Callable[..., Any]) -> bool:
+    """Whether calling it gives something to await or to iterate over asynchronously."""
+    candidates = [function] if inspect.isroutine(function) else [function, type(function).__call__]
+    return any(inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one) for one in candidates)

@@ -25,7 +25,7 @@ from orionflow.options import (
 )
 from orionflow.parameters import Signature
 from orionflow.retrying import Delays, checked_crash_retries, checked_delays, checked_retries
-from orionflow.sources import key_of_function, name_of_function, unwrapped
+from orionflow.sources import is_async_function, key_of_function, name_of_function, unwrapped
 from orionflow.states import State
 
 if TYPE_CHECKING:
@@ -265,12 +265,6 @@ class Task(Generic[P, R]):
 
 
 _OPTIONS = frozenset(inspect.signature(Task.__init__).parameters) - {"self", "fn"}
-
-
-def is_async_function(function: Callable[..., Any]) -> bool:
-    """Whether calling it gives something to await or to iterate over asynchronously."""
-    candidates = [function] if inspect.isroutine(function) else [function, type(function).__call__]
-    return any(inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one) for one in candidates)
 
 
 @overload

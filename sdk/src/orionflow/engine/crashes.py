@@ -9,10 +9,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from orionflow.engine.interruption import RETRY_AFTER, Postponed
 from orionflow.engine.orders import Stopped
 from orionflow.engine.time_limits import TimeUp
+
+SIGTERM_CAME = "SIGTERM came"
 
 
 class Terminated(BaseException):
@@ -28,6 +31,8 @@ def crash_message(error: BaseException) -> str:
             return "The process of the run was told to end (SIGTERM)."
         case SystemExit():
             return f"The process of the run exited with code {0 if error.code is None else error.code}."
+        case asyncio.CancelledError(args=(message,)) if message == SIGTERM_CAME:
+            return "The process of the run was told to end (SIGTERM)."
         case asyncio.CancelledError():
             return "The coroutine of the run was cancelled by the program around it."
         case GeneratorExit():
@@ -40,47 +45,59 @@ def crash_message(error: BaseException) -> str:
 
 
 @contextmanager
-def signals_as_exceptions(wanted: bool) -> Iterator[None]:
-    """SIGTERM raises Terminated in this block, and SIGINT waits while a step is being reported.
+def signals_as_exceptions(wanted: bool, is_async: bool = False) -> Iterator[None]:
+    """In this block SIGTERM raises Terminated, or cancels the coroutine; SIGINT waits while a step is being reported.
 
     After the block a SIGTERM that came is delivered again, so that the process ends as it was told to.
     """
     if not wanted or threading.current_thread() is not threading.main_thread():
         yield
         return
-    interrupts = _Interrupts()
+    interrupts = _Interrupts(asyncio.current_task() if is_async else None)
     interrupts.install()
     try:
         yield
-    except Terminated:
-        interrupts.restore()
-        os.kill(os.getpid(), signal.SIGTERM)
-        raise
     finally:
         interrupts.restore()
+        if interrupts.is_terminating:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 class _Interrupts:
     """The signal handlers of one root flow run."""
 
-    def __init__(self) -> None:
-        self._before: dict[int, object] = {}
+    def __init__(self, coroutine: asyncio.Task[Any] | None) -> None:
+        self._coroutine = coroutine
+        self._before: dict[int, Any] = {}
         self._postponed = Postponed()
+        self.is_terminating = False
 
     def install(self) -> None:
         # A program with handlers of its own has its reasons.
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            self._before[signal.SIGTERM] = signal.signal(signal.SIGTERM, self._raise)
+            self._before[signal.SIGTERM] = signal.signal(signal.SIGTERM, self._terminate)
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            self._before[signal.SIGINT] = signal.signal(signal.SIGINT, self._raise)
+            self._before[signal.SIGINT] = signal.signal(signal.SIGINT, self._interrupt)
 
     def restore(self) -> None:
         while self._before:
             number, handler = self._before.popitem()
-            signal.signal(number, handler)  # type: ignore[arg-type]
+            signal.signal(number, handler)
 
-    def _raise(self, number: int, frame: FrameType | None) -> None:
+    def _terminate(self, number: int, frame: FrameType | None) -> None:
+        again, self.is_terminating = self.is_terminating, True
+        if self._coroutine is not None and not again:
+            # An exception here would end the event loop, and with it everything that could report the end.
+            self._coroutine.get_loop().call_soon_threadsafe(self._coroutine.cancel, SIGTERM_CAME)
+        elif not self._is_postponed(number, frame):
+            raise Terminated
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if not self._is_postponed(number, frame):
+            raise KeyboardInterrupt
+
+    def _is_postponed(self, number: int, frame: FrameType | None) -> bool:
         if self._postponed.should_wait(frame):
             threading.Timer(RETRY_AFTER, os.kill, (os.getpid(), number)).start()
-            return
-        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+            return True
+        return False

@@ -36,7 +36,7 @@ def run_flow(call: FlowCall) -> Steps[State[Any]]:
     begun = yield from begin(call)
     if isinstance(begun, State):
         return begun
-    with signals_as_exceptions(call.parent is None):
+    with signals_as_exceptions(call.parent is None, call.flow.is_async):
         state = yield from _attempts(begun)
     state.state_details.flow_run_id = begun.id
     if begun.parent is not None:

@@ -129,7 +129,8 @@ def _cache_key(call: TaskCall) -> str | None:
     if call.task.cache_key_fn is None:
         return None
     with in_task_run(TaskRunContext(call, call.flow_run.log_prints)) as context:
-        return call.task.cache_key_fn(context, dict(call.parameters))
+        key: str | None = call.task.cache_key_fn(context, dict(call.parameters))
+        return key
 
 
 def _enter_running(call: TaskCall, cache_key: str | None, asks: bool) -> Steps[State[Any]]:
