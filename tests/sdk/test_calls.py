@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from functools import partial
 from typing import Any
@@ -320,3 +321,15 @@ def test_recursion_of_flows_nests_their_runs():
 
     assert countdown(5) == 5
     assert len(flow_runs("countdown")) == 6
+
+
+def test_forgotten_await_is_told_by_name(recwarn: pytest.WarningsRecorder):
+    @flow
+    async def forgetful() -> int:
+        add_later(1)
+        return 2
+
+    asyncio.run(forgetful())
+    gc.collect()
+
+    assert [str(one.message) for one in recwarn] == ["coroutine 'task add_later' was never awaited"]

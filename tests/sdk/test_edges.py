@@ -118,3 +118,13 @@ def test_links_are_bounded():
         links.add(1000 + number, None)  # type: ignore[arg-type]
 
     assert len(links) == STRONG_LIMIT
+
+
+def test_one_future_alone_can_be_waited_for():
+    def ordered() -> None:
+        first = make.submit(1)
+        use.submit(2, wait_for=first)
+
+    first, second = runs_of(ordered)
+
+    assert inputs_of(second) == {"wait_for": [str(first.id)]}

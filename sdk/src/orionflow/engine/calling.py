@@ -40,7 +40,7 @@ def call_task(
     start(call)
     steps = run_task(call)
     if task.is_async:
-        return _driven_async(steps, flow_run.loop is not None, return_state)
+        return _driven_async(steps, flow_run.loop is not None, return_state, f"task {task.name}")
     state = drive(steps)
     return state if return_state else state.result()
 
@@ -69,7 +69,14 @@ def _prepared(
     sources: Sources | None = None,
 ) -> TaskCall:
     task.signature.check(args, kwargs)
-    return TaskCall(task, args, kwargs, flow_run, list(wait_for) if wait_for is not None else None, sources)
+    return TaskCall(task, args, kwargs, flow_run, waited_for(wait_for), sources)
+
+
+def waited_for(wait_for: Iterable[Any] | None) -> list[Any] | None:
+    """What to wait for as a list; one future alone is no list yet."""
+    if wait_for is None:
+        return None
+    return list(wait_for) if isinstance(wait_for, Iterable) else [wait_for]
 
 
 def call_flow(
@@ -82,10 +89,11 @@ def call_flow(
     """Run a flow where it is called. An async one gives a coroutine, unless it is called by a sync flow."""
     _refuse_in_starting_child(flow)
     flow.signature.check(args, kwargs)
-    call = FlowCall(flow, args, kwargs, list(wait_for) if wait_for is not None else None)
+    call = FlowCall(flow, args, kwargs, waited_for(wait_for))
     steps = run_flow(call)
     if flow.is_async:
-        return _driven_async(steps, call.parent is None or call.parent.loop is not None, return_state)
+        may_await = call.parent is None or call.parent.loop is not None
+        return _driven_async(steps, may_await, return_state, f"flow {flow.name}")
     state = drive(steps)
     return state if return_state else state.result()
 
@@ -106,16 +114,19 @@ def _refuse_in_starting_child(flow: Flow[Any, Any]) -> None:
         )
 
 
-def _driven_async(steps: Steps[State[Any]], may_await: bool, return_state: bool) -> Any:
+def _driven_async(steps: Steps[State[Any]], may_await: bool, return_state: bool, name: str) -> Any:
     if may_await:
-        return _outcome(steps, return_state)
+        return _outcome(steps, return_state, name)
     state = drive_on_loop_thread(steps)
     return state if return_state else state.result()
 
 
-def _outcome(steps: Steps[State[Any]], return_state: bool) -> Coroutine[Any, Any, Any]:
+def _outcome(steps: Steps[State[Any]], return_state: bool, name: str) -> Coroutine[Any, Any, Any]:
     async def outcome() -> Any:
         state = await drive_async(steps)
         return state if return_state else state.result()
 
-    return outcome()
+    coroutine = outcome()
+    # Python names it when it was never awaited.
+    coroutine.__qualname__ = name
+    return coroutine

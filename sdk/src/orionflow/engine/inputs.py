@@ -77,9 +77,9 @@ def _value_of(part: Any) -> Any:
     if isinstance(part, Mark):
         return _unmarked(part)
     if isinstance(part, Future):
-        return _completed_value(part.final_state)
+        return _completed_value(part.final_state, repr(part.name))
     if isinstance(part, State):
-        return _completed_value(part)
+        return _completed_value(part, str(part.state_details.task_run_id or part.state_details.flow_run_id))
     return part
 
 
@@ -103,11 +103,10 @@ def _value_even_if_failed(part: Any) -> Any:
     return state.result(raise_on_failure=False)
 
 
-def _completed_value(state: State[Any]) -> Any:
+def _completed_value(state: State[Any], run: str) -> Any:
     if not state.is_completed():
-        run = state.state_details.task_run_id
         raise UpstreamFailed(
-            f"The upstream task run {run} is {state.name}{': ' + state.message if state.message else ''}; "
+            f"The upstream run {run} is {state.name}{': ' + state.message if state.message else ''}; "
             "mark the argument with allow_failure() to run all the same."
         )
     return state.result()

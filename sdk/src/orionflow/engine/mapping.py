@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from orionflow.annotations import Mark, allow_failure, quote, unmapped
 from orionflow.context import FlowRunContext
-from orionflow.engine.calling import submit_task
+from orionflow.engine.calling import submit_task, waited_for
 from orionflow.engine.calls import inputs_of
 from orionflow.engine.drivers import drive, drive_async, running_loop
 from orionflow.engine.effects import Steps, WaitFor
@@ -32,8 +32,7 @@ def map_task(
     """Submit the runs. Futures among the arguments are waited for: their values say how many runs there will be."""
     task.signature.check(args, kwargs)
     given = task.signature.spread(args, kwargs)
-    waited = list(wait_for) if wait_for is not None else None
-    steps = _mapped(task, given, flow_run, waited)
+    steps = _mapped(task, given, flow_run, waited_for(wait_for))
     if _must_await(given, flow_run):
         return _awaited(steps, return_state)
     futures: FutureList[Any] = drive(steps)
