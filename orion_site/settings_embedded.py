@@ -1,4 +1,4 @@
-"""Settings of the API inside a user's process: the same rules and tables, without admin, pages, sessions or static files."""
+"""Settings of the API inside a user's process: the same rules and tables; no admin, pages, sessions or static files."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class Run(Row):
     start_time = models.DateTimeField(null=True)
     end_time = models.DateTimeField(null=True)
     total_run_time = models.DurationField(default=timedelta)
-    # {at, verdict, proposed, reason, seconds, trail} of the last proposal that wrote no state; null once one is written.
+    # {at, verdict, proposed, reason, seconds, trail} of the last proposal that wrote no state; null after one that did.
     refusal = models.JSONField(null=True)
 
     class Meta:
@@ -148,7 +148,7 @@ class FlowRun(Run):
 class TaskRun(Run):
     """One call of a task. `dynamic_key` tells apart the calls of one task in one flow run."""
 
-    # Here and in the states the unique constraint serves as the index of the foreign key: each index costs on each insert.
+    # Here and in the states the unique constraint is the index of the foreign key: each index costs on each insert.
     flow_run = models.ForeignKey(FlowRun, on_delete=models.CASCADE, null=True, related_name="task_runs", db_index=False)
     task_key = models.CharField(max_length=1024)
     dynamic_key = models.CharField(max_length=1024)

@@ -55,14 +55,12 @@ def overlapping_runs(run: FlowRun) -> Iterator[Reason]:
     """Running runs of the same flow, where the run's author said that they exclude each other."""
     if run.empirical_policy.get("overlap", "allow") != "queue":
         return
-    others = FlowRun.objects.filter(flow=run.flow_id, state_type__in=["RUNNING", "CANCELLING"]).exclude(pk=run.id)
-    holders = [
-        {"kind": "flow-run", "id": other.id, "name": other.name, "since": other.start_time}
-        for other in others.order_by("start_time")[:HOLDERS_SHOWN]
-    ]
-    if holders:
-        text = f"Its flow runs one at a time, and {holders[0]['name']!r} is running."
-        yield Reason("overlap", text, "Wait for that run, or cancel it.", holders[0]["since"], holders)
+    active = FlowRun.objects.filter(flow=run.flow_id, state_type__in=["RUNNING", "CANCELLING"]).exclude(pk=run.id)
+    others = list(active.order_by("start_time")[:HOLDERS_SHOWN])
+    if others:
+        text = f"Its flow runs one at a time, and {others[0].name!r} is running."
+        holders = [{"kind": "flow-run", "id": run.id, "name": run.name, "since": run.start_time} for run in others]
+        yield Reason("overlap", text, "Wait for that run, or cancel it.", others[0].start_time, holders)
 
 
 def queue_obstacles(run: FlowRun, now: datetime) -> Iterator[Reason]:
