@@ -44,6 +44,9 @@ def serving(home: str, database_url: str | None) -> Iterator[str]:
     if database_url:
         environment["ORION_DATABASE_URL"] = database_url
     orion = Path(sys.executable).with_name("orion")
+    if database_url:
+        # A server makes its own SQLite file, and leaves a shared database to whoever runs it.
+        subprocess.run([str(orion), "database", "upgrade"], env=environment, check=True)
     log = Path(home, "server.log")
     with log.open("w") as output:
         command = [str(orion), "server", "start", "--port", str(port)]
