@@ -261,3 +261,32 @@ def test_fork_in_a_flow_leaves_the_records_to_the_parent(tmp_path: Path):
     assert "value 10" in ended.stdout, ended.stderr
     assert program.flow_run()[0] == "Completed"
     assert len(program.task_runs()) == 25
+
+
+@pytest.mark.parametrize("runner", ["ConcurrentTaskRunner(2)", "ProcessTaskRunner(1)"])
+def test_program_ends_with_its_flow_whatever_its_tasks_sleep_for(runner: str, tmp_path: Path):
+    program = Program(
+        tmp_path,
+        f"""
+        import time
+        from orionflow import flow, task
+        from orionflow.task_runners import ConcurrentTaskRunner, ProcessTaskRunner
+
+        @task
+        def sleeps():
+            time.sleep(60)
+
+        @flow(timeout_seconds=1.5, task_runner={runner})
+        def hurried():
+            sleeps.submit().result()
+
+        if __name__ == "__main__":
+            assert hurried(return_state=True).name == "TimedOut"
+            print("over")
+        """,
+    )
+
+    ended = program.run(timeout=30)
+
+    assert "over" in ended.stdout, ended.stderr
+    assert program.task_runs() == [("sleeps-0", "Crashed")]

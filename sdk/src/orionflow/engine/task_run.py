@@ -186,8 +186,10 @@ def _finish(call: TaskCall, state: State[Any]) -> Steps[None]:
     call.state = state
     details = state.state_details
     details.task_run_id, details.flow_run_id = call.id, call.flow_run.id
-    if not call.is_abandoned:
-        call.flow_run.tally.add(state)
+    if call.is_abandoned:
+        # It is recorded as ended with its flow; what became of it since concerns nobody.
+        return
+    call.flow_run.tally.add(state)
     task = call.task
     if state.type is not StateType.COMPLETED:
         _log(call, logging.ERROR if state.is_final() else logging.INFO, "Ended as %s.", state)

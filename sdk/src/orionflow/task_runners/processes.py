@@ -65,9 +65,11 @@ class ProcessTaskRunner(ConcurrentTaskRunner):
             broken.shutdown(wait=False)
 
     def stop(self, *, wait: bool = True) -> None:
-        if self._processes is not None:
-            self._processes.shutdown(wait=wait, cancel_futures=not wait)
-            self._processes = None
+        pool, self._processes = self._processes, None
+        if pool is not None:
+            if not wait:
+                _end_children(pool)
+            pool.shutdown(wait=wait, cancel_futures=not wait)
         super().stop(wait=wait)
         if self._logs is not None:
             self._logs.close()
@@ -78,3 +80,9 @@ class ProcessTaskRunner(ConcurrentTaskRunner):
 
     def __repr__(self) -> str:
         return f"ProcessTaskRunner(max_workers={self.max_workers})"
+
+
+def _end_children(pool: ProcessPoolExecutor) -> None:
+    """Python would wait for them before it exits, and nobody wants what they work on any more."""
+    for child in list((pool._processes or {}).values()):
+        child.terminate()

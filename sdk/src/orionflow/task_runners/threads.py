@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
 from orionflow.settings import current_settings
 from orionflow.task_runners.base import TaskRunner, Work
+from orionflow.task_runners.daemon_pool import DaemonPool
 
 # Tasks mostly wait for something; threads are made only as they are needed.
 USUAL_THREADS = 64
@@ -20,11 +20,11 @@ class ConcurrentTaskRunner(TaskRunner):
 
     def __init__(self, max_workers: int | None = None) -> None:
         self.max_workers = max_workers
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool: DaemonPool | None = None
 
     def start(self) -> None:
         workers = self.max_workers or current_settings().task_runner_threads or USUAL_THREADS
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="orion-task")
+        self._pool = DaemonPool(workers, "orion-task")
 
     def submit(self, work: Work) -> None:
         assert self._pool is not None
@@ -32,7 +32,7 @@ class ConcurrentTaskRunner(TaskRunner):
 
     def stop(self, *, wait: bool = True) -> None:
         if self._pool is not None:
-            self._pool.shutdown(wait=wait, cancel_futures=not wait)
+            self._pool.close(wait=wait)
             self._pool = None
 
     def duplicate(self) -> Self:

@@ -1,0 +1,66 @@
+"""A pool of threads that nobody has to wait for: a program that was interrupted ends, whatever its tasks sleep for."""
+
+from __future__ import annotations
+
+import queue
+import threading
+
+from orionflow.task_runners.base import Work
+
+
+class DaemonPool:
+    """Calls what is submitted in up to `size` threads, which are made as they are needed.
+
+    Python waits for the threads of its own executors before it exits, even for those whose work was given up.
+    """
+
+    def __init__(self, size: int, name: str) -> None:
+        self._size = size
+        self._name = name
+        self._queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        self._idle = threading.Semaphore(0)
+        self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+
+    def submit(self, work: Work) -> None:
+        self._queue.put(work)
+        if self._idle.acquire(blocking=False):
+            return
+        with self._lock:
+            if len(self._threads) < self._size:
+                name = f"{self._name}-{len(self._threads)}"
+                thread = threading.Thread(target=self._serve, name=name, daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def _serve(self) -> None:
+        while (work := self._next()) is not None:
+            work()
+            # Not while waiting for more: it holds on to arguments and values.
+            del work
+
+    def _next(self) -> Work | None:
+        try:
+            return self._queue.get_nowait()
+        except queue.Empty:
+            self._idle.release()
+            return self._queue.get()
+
+    def close(self, *, wait: bool) -> None:
+        """Let the threads end; with `wait=False` what has not begun never does."""
+        if not wait:
+            self._forget_work()
+        with self._lock:
+            threads = list(self._threads)
+        for _ in threads:
+            self._queue.put(None)
+        if wait:
+            for thread in threads:
+                thread.join()
+
+    def _forget_work(self) -> None:
+        while True:
+            try:
+                self._queue.get_nowait()
+            except queue.Empty:
+                return
