@@ -130,6 +130,7 @@ api = [
     #
     path("block_types/", Endpoint(block_types.CreateBlockType)),
     path("block_types/filter", Endpoint(block_types.FilterBlockTypes)),
+    path("block_types/install_system_block_types", Endpoint(block_types.InstallSystemBlockTypes)),
     path(
         "block_types/slug/<str:slug>/block_documents/name/<anything:name>",
         Endpoint(block_documents.ReadBlockDocumentByName),

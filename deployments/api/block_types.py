@@ -15,6 +15,7 @@ from typing_extensions import TypedDict
 from deployments.filters import BlockSchemaFilter, BlockTypeFilter, block_types_matching
 from deployments.models import BlockType
 from deployments.services.blocks import create_block_type, delete_block_type, update_block_type
+from deployments.services.known_blocks import install_known_block_types
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page, rows_of
@@ -124,6 +125,17 @@ class FilterBlockTypes(Operation):
     def perform(self, body: BlockTypeListing) -> list[BlockTypeOut]:
         wanted = block_types_matching(body.block_types, body.block_schemas)
         return [block_type_out(one) for one in rows_of(BlockType.objects.filter(wanted).order_by("name", "id"), body)]
+
+
+class InstallSystemBlockTypes(Operation):
+    """Add the usual block types, where they are missing."""
+
+    method = "POST"
+    action_required = Action.CHANGE_BLOCKS
+    answers = {200: None}
+
+    def perform(self) -> None:
+        install_known_block_types(now=timezone.now())
 
 
 def block_type_out(block_type: BlockType) -> BlockTypeOut:

@@ -129,6 +129,18 @@ def test_a_schema_is_deleted(api):
     assert answers == [204, 404]
 
 
+def test_the_usual_types_are_installed_once_and_leave_others_alone(api):
+    own = make_type(api, "json", description="mine").json()
+
+    answers = [api.send("/block_types/install_system_block_types") for _ in range(2)]
+
+    slugs = [block_type["slug"] for block_type in api.send("/block_types/filter").json()]
+    assert [(answer.status_code, answer.json()) for answer in answers] == [(200, None), (200, None)]
+    assert {"json", "secret", "string", "local-file-system"} <= set(slugs)
+    assert len(slugs) == len(set(slugs))
+    assert api.read("/block_types/slug/json").json() == own
+
+
 def test_what_is_missing_is_told(api):
     assert api.read("/block_types/slug/none").json() == {"detail": "Block type not found"}
     assert api.read("/block_types/slug/none/block_documents").status_code == 404

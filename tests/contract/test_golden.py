@@ -193,6 +193,7 @@ def _blocks_are_defined(said):
     said.ask("read_block_type_by_slug", "GET", "/block_types/slug/login")
     said.ask("update_block_type", "PATCH", f"/block_types/{of_type}", {"code_example": "Login.load('mine')"})
     said.ask("filter_block_types", "POST", "/block_types/filter", {"block_types": {"slug": {"any_": ["login"]}}})
+    said.ask("install_system_block_types", "POST", "/block_types/install_system_block_types")
     fields = {"title": "Login", "secret_fields": ["password"], "block_type_slug": "login"}
     schema = {"block_type_id": of_type, "fields": fields, "capabilities": ["sign-in"], "version": "1.0"}
     made = said.ask("create_block_schema", "POST", "/block_schemas/", schema)
