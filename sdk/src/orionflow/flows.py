@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, ove
 
 from orionflow.errors import UsageError
 from orionflow.hooks import Hook, hooks_from
-from orionflow.naming import NameOption, check_name_option, run_name
+from orionflow.naming import NameOption, checked_name_option, run_name
 from orionflow.options import check_known, checked_name, checked_tags, checked_timeout
 from orionflow.parameters import Signature, parameter_model, validated
 from orionflow.retrying import checked_crash_retries, checked_delays, checked_retries
@@ -78,8 +78,7 @@ class Flow(Generic[P, R]):
         self.flow_key = key_of_function(function)
         self.is_async = is_async_function(function)
         self.signature = Signature(function, self.name)
-        check_name_option(flow_run_name, "flow_run_name")
-        self.flow_run_name = flow_run_name
+        self.flow_run_name = checked_name_option(flow_run_name, "flow_run_name")
         self.retries = checked_retries(retries, "flow")
         self.retry_delay_seconds = _one_delay(retry_delay_seconds, self.retries)
         self.crash_retries = checked_crash_retries(crash_retries)
@@ -100,7 +99,10 @@ class Flow(Generic[P, R]):
         self.on_crashed = hooks_from(on_crashed, "on_crashed")
         self.on_running = hooks_from(on_running, "on_running")
         self._model: type[BaseModel] | None = None
-        if persist_result is False and not cache_result_in_memory:
+        self._check_persistence()
+
+    def _check_persistence(self) -> None:
+        if self.persist_result is False and not self.cache_result_in_memory:
             raise UsageError(
                 f"Flow {self.name!r} keeps its result neither stored nor in memory; "
                 "drop persist_result=False or cache_result_in_memory=False."

@@ -11,10 +11,11 @@ from orionflow.errors import UsageError
 NameOption = str | Callable[..., str] | None
 
 
-def check_name_option(option: object, argument: str) -> None:
-    """Raise UsageError for what is neither a template nor a callable."""
+def checked_name_option(option: NameOption, argument: str) -> NameOption:
+    """The option; raises UsageError for what is neither a template nor a callable."""
     if option is not None and not isinstance(option, str) and not callable(option):
         raise UsageError(f"{argument} must be a text such as 'load-{{table}}', or a function that returns one.")
+    return option
 
 
 def run_name(option: str | Callable[..., str], parameters: Mapping[str, Any], argument: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 from orionflow.context import FlowRunContext, TaskRunContext
 from orionflow.errors import MissingContext, UsageError
 from orionflow.hooks import Hook, hooks_from
-from orionflow.naming import NameOption, check_name_option, run_name
+from orionflow.naming import NameOption, checked_name_option, run_name
 from orionflow.options import (
     check_known,
     checked_callable,
@@ -89,8 +89,7 @@ class Task(Generic[P, R]):
         self.task_key: str = key_of_function(function)
         self.is_async = is_async_function(function)
         self.signature = Signature(function, self.name)
-        check_name_option(task_run_name, "task_run_name")
-        self.task_run_name = task_run_name
+        self.task_run_name = checked_name_option(task_run_name, "task_run_name")
         self.cache_key_fn = checked_callable(cache_key_fn, "cache_key_fn")
         self.cache_expiration = checked_expiration(cache_expiration)
         self.refresh_cache = refresh_cache
