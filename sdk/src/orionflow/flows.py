@@ -39,6 +39,8 @@ class Flow(Generic[P, R]):
     its value is the list of what it yielded.
     """
 
+    _model: type[BaseModel] | None = None
+
     def __init__(
         self,
         fn: Callable[P, R],
@@ -98,7 +100,6 @@ class Flow(Generic[P, R]):
         self.on_cancellation = hooks_from(on_cancellation, "on_cancellation")
         self.on_crashed = hooks_from(on_crashed, "on_crashed")
         self.on_running = hooks_from(on_running, "on_running")
-        self._model: type[BaseModel] | None = None
         self._check_persistence()
 
     def _check_persistence(self) -> None:

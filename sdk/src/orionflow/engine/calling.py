@@ -128,5 +128,5 @@ def _outcome(steps: Steps[State[Any]], return_state: bool, name: str) -> Corouti
 
     coroutine = outcome()
     # Python names it when it was never awaited.
-    coroutine.__qualname__ = name
+    coroutine.__qualname__ = name  # type: ignore[attr-defined]
     return coroutine
