@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from orionflow import flow, task, task_input_hash
-from orionflow.caching import hash_of
+from orionflow.caching import code_of, hash_of
 from orionflow.errors import UnserializableError, UsageError
 from orionflow.testing import Isolated, logs_of, states_of, task_runs_of
 
@@ -180,3 +180,11 @@ def test_keys_are_the_same_in_another_process():
 def test_what_cannot_be_pickled_has_no_key():
     with pytest.raises(UnserializableError):
         hash_of(threading.Lock())
+
+
+def test_functions_without_a_source_differ_by_their_constants():
+    names: dict[str, Any] = {}
+    exec("def one(): return 1\ndef two(): return 2", names)
+
+    assert code_of(names["one"]) != code_of(names["two"])
+    assert code_of(names["one"]) == code_of(names["one"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from datetime import date
 from enum import Enum
 from typing import Annotated, Any, Literal
@@ -138,3 +139,22 @@ def test_parameters_are_recorded_as_json():
         "default": "d",
         "ratio": "NaN",
     }
+
+
+def test_iterators_are_left_to_the_flow():
+    @flow
+    def add_up(numbers: Iterable[int], more: Any = None) -> int:
+        return sum(numbers) + sum(numbers) + sum(more[0])
+
+    state = add_up((n for n in range(4)), more=[iter([1, 2])], return_state=True)
+
+    assert state.result() == 9
+    assert flow_run_of(state).parameters == {"numbers": "<generator>", "more": "<list>"}
+
+
+def test_iterables_can_be_gone_through_more_than_once():
+    @flow
+    def add_up(numbers: Iterable[int]) -> int:
+        return sum(numbers) + sum(numbers)
+
+    assert add_up([1, 2, 3]) == 12

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from orionflow.errors import UnserializableError
@@ -42,7 +43,20 @@ def code_of(function: Any) -> str:
         return inspect.getsource(function)
     except (OSError, TypeError):
         code = getattr(function, "__code__", None)
-        return repr(function) if code is None else code.co_code.hex()
+        return repr(function) if code is None else repr(_parts_of(code))
+
+
+def _parts_of(code: CodeType) -> tuple[object, ...]:
+    """Instructions, and the constants and names that they mean; without places in memory or in files."""
+    constants = tuple(_constant(one) for one in code.co_consts)
+    return code.co_code, constants, code.co_names, code.co_varnames
+
+
+def _constant(value: object) -> object:
+    if isinstance(value, CodeType):
+        return _parts_of(value)
+    # The order of a set differs from process to process.
+    return sorted(map(repr, value)) if isinstance(value, frozenset) else repr(value)
 
 
 def _canonical(value: Any) -> bytes:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from orionflow.annotations import Mark
 from orionflow.errors import ParameterError, UsageError
+from orionflow.visiting import visit
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -106,7 +107,9 @@ def validated(
             raise ParameterError(f"The parameters of {name!r} do not fit: {_told(wrong)}.") from None
         read = model.model_construct(**{_field(key): value for key, value in plain.items()})
     coerced = {key: getattr(read, _field(key)) for key in plain}
-    return {key: coerced.get(key, value) for key, value in parameters.items()}
+    # Of what is annotated as an iterable the model makes an iterator, which would be used up after one loop.
+    kept = {key: value for key, value in coerced.items() if not isinstance(value, Iterator)}
+    return {key: kept.get(key, value) for key, value in parameters.items()}
 
 
 def _is_default(signature: inspect.Signature, name: str, value: Any) -> bool:
@@ -207,5 +210,12 @@ def _jsonable(value: Any) -> Any:
         return value
     from pydantic_core import from_json, to_json
 
+    visit(value, _refuse_iterator)
     # There and back: what the database will hold, and an error here rather than in the request.
     return from_json(to_json(value, inf_nan_mode="strings"))
+
+
+def _refuse_iterator(part: Any) -> Any:
+    if isinstance(part, Iterator):
+        raise TypeError("Whoever writes down what an iterator gives leaves nothing of it to the flow.")
+    return part
