@@ -192,3 +192,20 @@ def test_compressed_bytes_are_fewer():
     assert len(small.dumps([0] * 10_000)) < len(plain.dumps([0] * 10_000)) / 10
     assert small.loads(small.dumps([0] * 10)) == [0] * 10
     assert small.type == "compressed/pickle"
+
+
+def test_storing_as_json_leaves_iterators_to_the_caller():
+    @task(persist_result=True, result_serializer="json")
+    def parts() -> dict[str, Any]:
+        return {"parts": iter([1, 2])}
+
+    @task(cache_key_fn=lambda *_: "parts", result_serializer="json")
+    def cached_parts() -> dict[str, Any]:
+        return {"parts": iter([1, 2])}
+
+    @flow
+    def reads() -> list[int]:
+        assert parts(return_state=True).is_failed()
+        return list(cached_parts()["parts"])
+
+    assert reads() == [1, 2]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from orionflow.annotations import Mark
 from orionflow.errors import ParameterError, UsageError
-from orionflow.visiting import visit
+from orionflow.visiting import refuse_iterators
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -210,12 +210,6 @@ def _jsonable(value: Any) -> Any:
         return value
     from pydantic_core import from_json, to_json
 
-    visit(value, _refuse_iterator)
+    refuse_iterators(value)
     # There and back: what the database will hold, and an error here rather than in the request.
     return from_json(to_json(value, inf_nan_mode="strings"))
-
-
-def _refuse_iterator(part: Any) -> Any:
-    if isinstance(part, Iterator):
-        raise TypeError("Whoever writes down what an iterator gives leaves nothing of it to the flow.")
-    return part

@@ -9,6 +9,7 @@ import zlib
 from typing import Any, Protocol
 
 from orionflow.errors import UnserializableError, UsageError
+from orionflow.visiting import refuse_iterators
 
 COMPRESSED = "compressed/"
 
@@ -36,7 +37,7 @@ class PickleSerializer:
             content: bytes = cloudpickle.dumps(value)
         except Exception as error:
             raise UnserializableError(
-                f"A {type(value).__name__} cannot be pickled ({error}); "
+                f"A value of type {type(value).__name__} cannot be pickled ({error}); "
                 "return something else, or use persist_result=False."
             ) from error
         return content
@@ -56,10 +57,12 @@ class JSONSerializer:
         from pydantic_core import PydanticSerializationError, to_json
 
         try:
+            refuse_iterators(value)
             return to_json(value)
-        except (PydanticSerializationError, ValueError) as error:
+        except (PydanticSerializationError, TypeError, ValueError) as error:
             raise UnserializableError(
-                f"A {type(value).__name__} cannot be stored as JSON ({error}); use result_serializer='pickle'."
+                f"A value of type {type(value).__name__} cannot be stored as JSON ({error}); "
+                "use result_serializer='pickle'."
             ) from error
 
     def loads(self, content: bytes) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from copy import copy
 from typing import Any
 
@@ -44,6 +44,17 @@ def each(value: Any, look: Callable[[Any], None], *, depth: int = DEEP_ENOUGH) -
         return inner
 
     _Walk(see, sees_plain=True).through(value, depth)
+
+
+def refuse_iterators(value: Any) -> None:
+    """Raise TypeError where an iterator is inside: whoever writes down what it gives leaves nothing of it to others."""
+
+    def look(part: Any) -> Any:
+        if isinstance(part, Iterator):
+            raise TypeError(f"a {type(part).__name__} can be gone through only once")
+        return part
+
+    visit(value, look)
 
 
 class _Walk:
