@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -15,8 +16,15 @@ DATABASE = os.environ.get("ORION_TEST_DATABASE", "sqlite")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    _hear_ctrl_c()
     if DATABASE not in {"sqlite", "postgresql"}:
         raise pytest.UsageError(f"ORION_TEST_DATABASE={DATABASE!r} is unknown; use sqlite or postgresql.")
+
+
+def _hear_ctrl_c() -> None:
+    # Shells start what runs in the background deaf to Ctrl-C; programs under test would inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pty
-import signal
 import sys
 import time
 from pathlib import Path
@@ -19,8 +18,6 @@ def on_a_screen(home: Path, *words: str, answer: str = "") -> tuple[int, str]:
     """Run `orion` on a terminal of its own and type an answer; its exit code and everything on the screen."""
     pid, screen = pty.fork()
     if pid == 0:
-        # Shells start what runs in the background deaf to Ctrl-C, and children inherit that.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.chdir(PROGRAMS)
         os.execve(sys.executable, [sys.executable, "-m", "orionflow.cli", *words], environment_of(home, TERM="xterm"))
     shown = b""
