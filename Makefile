@@ -45,7 +45,8 @@ lint: $(VENV)/installed-dev
 
 types: $(VENV)/installed-dev
 	@echo "==> types"
-	@$(BIN)/mypy
+	@# From nothing each time: with its cache, mypy forgets the managers of the models now and then.
+	@$(BIN)/mypy --no-incremental
 
 stairs: $(VENV)/installed-dev
 	@echo "==> import stairs"
