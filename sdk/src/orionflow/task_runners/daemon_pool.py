@@ -38,6 +38,8 @@ class DaemonPool:
             work()
             # Not while waiting for more: it holds on to arguments and values.
             del work
+        # One end for all: whoever finds it leaves it to the next, also to threads that were only just made.
+        self._queue.put(None)
 
     def _next(self) -> Work | None:
         try:
@@ -52,8 +54,7 @@ class DaemonPool:
             self._forget_work()
         with self._lock:
             threads = list(self._threads)
-        for _ in threads:
-            self._queue.put(None)
+        self._queue.put(None)
         if wait:
             for thread in threads:
                 thread.join()

@@ -1,0 +1,46 @@
+"""The threads of the default task runner end when their flow does."""
+
+from __future__ import annotations
+
+import threading
+
+from orionflow.task_runners.daemon_pool import DaemonPool
+
+
+class HesitantLock:
+    """A lock that lets the submission in only when the end has counted the threads."""
+
+    def __init__(self, counted: threading.Event) -> None:
+        self.lock = threading.Lock()
+        self.counted = counted
+
+    def __enter__(self) -> None:
+        if threading.current_thread().name == "submits":
+            self.counted.wait(5)
+        self.lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
+        if threading.current_thread().name == "closes":
+            self.counted.set()
+
+
+def test_pool_ends_although_a_thread_is_made_while_it_closes():
+    pool = DaemonPool(4, "test")
+    done = [threading.Event(), threading.Event()]
+    pool.submit(done[0].set)
+    done[0].wait(5)
+    pool._lock = HesitantLock(threading.Event())
+    pool._idle = threading.Semaphore(0)
+
+    submits = threading.Thread(target=pool.submit, args=(done[1].set,), name="submits", daemon=True)
+    closes = threading.Thread(target=pool.close, kwargs={"wait": True}, name="closes", daemon=True)
+    submits.start()
+    closes.start()
+    closes.join(5)
+    submits.join(5)
+
+    assert not closes.is_alive()
+    for thread in pool._threads:
+        thread.join(5)
+        assert not thread.is_alive()
