@@ -63,11 +63,11 @@ templates: $(VENV)/installed-dev
 
 test-sqlite: $(VENV)/installed-dev  ## The tests on SQLite
 	@echo "==> tests on SQLite"
-	@ORION_TEST_DATABASE=sqlite $(BIN)/pytest -n 2
+	@ORION_TEST_DATABASE=sqlite $(BIN)/pytest -n 4
 
 test-postgresql: $(VENV)/installed-dev  ## The tests that touch the database, on PostgreSQL
 	@echo "==> tests on PostgreSQL"
-	@ORION_TEST_DATABASE=postgresql $(BIN)/pytest -n 2 tests/services tests/api tests/web tests/faults
+	@ORION_TEST_DATABASE=postgresql $(BIN)/pytest -n 4 tests/services tests/api tests/web tests/faults
 
 chaos: $(VENV)/installed-dev  ## The fault tests, with many more rounds than in `make test`
 	@ORION_CHAOS_ROUNDS=40 $(BIN)/pytest tests/faults
