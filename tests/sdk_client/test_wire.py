@@ -25,7 +25,8 @@ states = st.builds(
     State,
     type=st.sampled_from(StateType),
     name=st.text(alphabet=st.characters(codec="utf-8"), min_size=1),
-    message=st.none() | st.text(alphabet=st.characters(codec="utf-8")),
+    # What no database takes is cleaned out of messages on the way: `test_odd_texts` has those.
+    message=st.none() | st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\x00")),
     data=st.none() | st.dictionaries(st.sampled_from("abc"), st.integers(-5, 5)),
     state_details=details,
     timestamp=st.none() | moments,
