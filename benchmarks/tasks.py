@@ -24,8 +24,9 @@ def ours(home: Path, mode: str, number: int, **more: str) -> dict[str, object]:
 def in_process() -> None:
     for number in SIZES:
         for mode in ("seq", "submit", "map"):
-            with empty_home() as home:
-                report("tasks_in_process", who="orion", database="sqlite", **ours(home, mode, number))
+            for _ in range(ROUNDS):
+                with empty_home() as home:
+                    report("tasks_in_process", who="orion", database="sqlite", **ours(home, mode, number))
 
 
 def against_server() -> None:
@@ -38,8 +39,9 @@ def reported_to(database: str, **more: str) -> None:
     with empty_home() as server_home, running_server(server_home, **more) as (url, _), empty_home() as home:
         for number in SIZES[:2]:
             for mode in ("seq", "submit"):
-                figures = ours(home, mode, number, ORION_API_URL=url)
-                report("tasks_against_server", who="orion", database=database, **figures)
+                for _ in range(ROUNDS):
+                    figures = ours(home, mode, number, ORION_API_URL=url)
+                    report("tasks_against_server", who="orion", database=database, **figures)
 
 
 def beside_peers() -> None:
