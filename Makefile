@@ -26,11 +26,13 @@ $(VENV)/installed-dev: $(VENV)/installed
 	@touch $@
 
 demo: $(VENV)/installed  ## Run the main job: a census of the Python distributions on this machine
+	@ORION_HOME=$(DEMO_HOME) $(BIN)/orion database upgrade
 	@ORION_HOME=$(DEMO_HOME) $(BIN)/python examples/census.py
 	@echo
 	@echo "Open the dashboard on these runs with:  make serve   (http://127.0.0.1:$(PORT))"
 
 serve: $(VENV)/installed  ## Serve the dashboard and the API on the demo's runs (Ctrl-C ends it)
+	@ORION_HOME=$(DEMO_HOME) $(BIN)/orion database upgrade
 	@ORION_HOME=$(DEMO_HOME) $(BIN)/orion server start --port $(PORT)
 
 test: check test-sqlite test-postgresql  ## Everything: format, lint, types, stairs, migrations, tests on both databases
