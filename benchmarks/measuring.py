@@ -66,14 +66,19 @@ def serving(command: Sequence[str], env: dict[str, str]) -> Iterator[tuple[str, 
     port = free_port()
     started = time.perf_counter()
     with subprocess.Popen(
-        [*command, "--port", str(port)], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*command, "--port", str(port)],
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     ) as server:
         try:
             url = f"http://127.0.0.1:{port}/api"
             wait_until_healthy(url, server)
             yield url, time.perf_counter() - started
         finally:
-            server.send_signal(signal.SIGINT)
+            # The whole group: Prefect's server is a child of its command, which may leave it behind.
+            os.killpg(server.pid, signal.SIGINT)
             server.wait(20)
 
 
