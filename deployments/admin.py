@@ -28,10 +28,10 @@ class WorkQueueAdmin(SettingAdmin):
 
 @admin.register(models.Deployment)
 class DeploymentAdmin(SettingAdmin):
-    list_display = ["name", "flow", "paused", "work_queue_name", "status", "updated"]
+    list_display = ["name", "flow", "paused", "work_queue_name", "updated"]
     list_select_related = ["flow"]
     search_fields = ["name", "=id"]
-    readonly_fields = ["flow", "status", "last_polled", "created_by", "updated_by"]
+    readonly_fields = ["flow", "last_polled", "created_by", "updated_by"]
     raw_id_fields = ["work_queue"]
 
     def has_add_permission(self, request: object) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from deployments.models import ConcurrencyLimit, Slot
+from deployments.models import ConcurrencyLimit, Lease, Slot
 from orchestration.core.effects import ExpireCaches, ReleaseSlots, RememberResult, TakeSlots
 from orchestration.facts import indexed_key
 from orchestration.stored import StoredRun
@@ -26,6 +26,10 @@ def release_slots(effect: ReleaseSlots, stored: StoredRun) -> None:
     # Only tags have limits, and the tags of a task run never change.
     if stored.run.tags:
         Slot.objects.filter(task_run_id=stored.run.id).delete()
+
+
+def end_lease(stored: StoredRun) -> None:
+    Lease.objects.filter(pk=stored.run.id).delete()
 
 
 def remember_result(effect: RememberResult, state_id: UUID, now: datetime) -> None:

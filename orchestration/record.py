@@ -13,7 +13,7 @@ from django.db import OperationalError, connection
 from orchestration.columns import Spelling, details_text, json_text, policy_text, spelling, stored_data
 from orchestration.core.decide import Decision, Judgement
 from orchestration.core.runs import Run
-from orchestration.core.states import State
+from orchestration.core.states import State, StateType
 from orchestration.core.verdicts import Accept, Wait
 from orchestration.stored import StoredRun, Tables
 
@@ -100,9 +100,16 @@ def insert_rows(table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
                 copy.write_row(row)
 
 
-def update_run(tables: Tables, stored: StoredRun, after: Run, state: State, now: datetime) -> None:
+def update_run(
+    tables: Tables, stored: StoredRun, after: Run, state: State, now: datetime, *, epoch: int | None = None
+) -> None:
     """Move the run on to `state`. The condition on `seq` is the belt to the lock's braces."""
     changes = {**_state_columns(state, stored.seq + 1, now), **_changed_columns(stored, after)}
+    if epoch is not None and epoch != stored.epoch:
+        changes["epoch"] = epoch
+    if tables.kind == "flow-run" and state.type is StateType.SCHEDULED:
+        # Agents have not been told of this yet.
+        changes["hinted_at"] = None
     spell = spelling()
     assignments = ", ".join(f"{name} = %s" for name in changes)
     with connection.cursor() as cursor:

@@ -16,6 +16,7 @@ from orchestration.core.decide import Decision, Judgement, Policy, Transition, d
 from orchestration.core.effects import (
     CancelRuns,
     Effect,
+    EndLease,
     ExpireCaches,
     MirrorToParentTask,
     ReleaseSlots,
@@ -46,13 +47,17 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A state that somebody wants for a run. `epoch` is the attempt that asks; `author` is null for its own client."""
+    """A state that somebody wants for a run. `epoch` is the attempt that asks; `author` is null for its own client.
+
+    With `new_attempt` the state begins another attempt: what the one before still sends is refused from then on.
+    """
 
     state: State
     now: datetime
     epoch: int | None = None
     force: bool = False
     author: str | None = None
+    new_attempt: bool = False
 
 
 @repeated_on_conflict
@@ -141,6 +146,7 @@ def _write(tables: Tables, stored: StoredRun, decision: Decision, proposal: Prop
         timestamp=next_timestamp(stored.state, proposal.now),
         details=with_own_ids(decision.state.details, *own_ids(stored.run)),
     )
+    epoch = stored.epoch + 1 if proposal.new_attempt else stored.epoch
     row = state_row(
         spelling(),
         stored.run.id,
@@ -150,11 +156,11 @@ def _write(tables: Tables, stored: StoredRun, decision: Decision, proposal: Prop
         verdict=verdict_name(decision),
         proposal_id=None if accepted else proposal.state.id,
         client_timestamp=proposal.state.timestamp,
-        epoch=stored.epoch,
+        epoch=epoch,
         author=proposal.author,
     )
     insert_state(tables, row)
-    update_run(tables, stored, settle(decision.run, stored.state, state), state, proposal.now)
+    update_run(tables, stored, settle(decision.run, stored.state, state), state, proposal.now, epoch=epoch)
     return state
 
 
@@ -170,6 +176,8 @@ def perform_all(effects: tuple[Effect, ...], stored: StoredRun, state: State, no
                 perform.take_slots(effect, stored, now)
             case ReleaseSlots():
                 perform.release_slots(effect, stored)
+            case EndLease():
+                perform.end_lease(stored)
             case RememberResult():
                 assert state.id is not None
                 perform.remember_result(effect, state.id, now)

@@ -32,6 +32,7 @@ class StoredRun:
     was_refused: bool
     epoch: int
     flow_id: UUID | None = None
+    work_queue_id: UUID | None = None
     parent: ParentFlowRun | None = None
 
 
@@ -71,8 +72,9 @@ _RUN = (
     "r.refusal IS NOT NULL, s.message, s.data, s.details"
 )
 _SELECT_FLOW_RUNS = (
-    f"SELECT {_RUN}, r.epoch, r.flow_id, r.parent_task_run_id, r.deployment_id, r.infrastructure_pid "
-    "FROM runs_flowrun r LEFT JOIN runs_flowrunstate s ON s.id = r.state_id WHERE r.id IN "
+    f"SELECT {_RUN}, r.epoch, r.flow_id, r.parent_task_run_id, r.deployment_id, r.infrastructure_pid, r.work_queue_id, "
+    "l.flow_run_id IS NOT NULL FROM runs_flowrun r LEFT JOIN runs_flowrunstate s ON s.id = r.state_id "
+    "LEFT JOIN deployments_lease l ON l.flow_run_id = r.id WHERE r.id IN "
 )
 _SELECT_TASK_RUNS = (
     f"SELECT {_RUN}, f.epoch, r.flow_run_id, r.flow_run_run_count, "
@@ -117,7 +119,7 @@ def fetch(select: str, ids: Sequence[UUID], rest: str = "") -> list[tuple[Any, .
 
 
 def _flow_run(row: tuple[Any, ...], spell: Spelling) -> StoredRun:
-    epoch, flow_id, parent_task_run_id, deployment_id, infrastructure_pid = row[18:]
+    epoch, flow_id, parent_task_run_id, deployment_id, infrastructure_pid, work_queue_id, leased = row[18:]
     run_id = spell.read_uuid(row[0])
     parent_task_run_id = _maybe(spell.read_uuid, parent_task_run_id)
     run = _run(
@@ -127,9 +129,12 @@ def _flow_run(row: tuple[Any, ...], spell: Spelling) -> StoredRun:
         parent_task_run_id=parent_task_run_id,
         deployment_id=_maybe(spell.read_uuid, deployment_id),
         infrastructure_pid=infrastructure_pid,
+        leased=bool(leased),
     )
     state = _current_state(row, spell, run_id, parent_task_run_id)
-    return StoredRun(run, state, row[3], row[2], bool(row[14]), epoch, flow_id=spell.read_uuid(flow_id))
+    stored = StoredRun(run, state, row[3], row[2], bool(row[14]), epoch, flow_id=spell.read_uuid(flow_id))
+    stored.work_queue_id = _maybe(spell.read_uuid, work_queue_id)
+    return stored
 
 
 def _task_run(row: tuple[Any, ...], spell: Spelling) -> StoredRun:

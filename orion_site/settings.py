@@ -27,6 +27,7 @@ INSTALLED_APPS = [
     "orion_site.accounts",
     "runs",
     "deployments",
+    "events",
 ]
 
 MIDDLEWARE = [

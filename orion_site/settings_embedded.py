@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orion_site.settings import *  # noqa: F403
 
-INSTALLED_APPS = ["rest_framework", "runs", "deployments"]
+INSTALLED_APPS = ["rest_framework", "runs", "deployments", "events"]
 MIDDLEWARE = []
 ROOT_URLCONF = "orion_site.urls_api"
 TEMPLATES = []

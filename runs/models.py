@@ -107,6 +107,11 @@ class FlowRun(Run):
     auto_scheduled = models.BooleanField(default=False)
     created_by = models.JSONField(null=True)
     epoch = models.PositiveIntegerField(default=0, help_text="Fencing token: which attempt may write.")
+    # Deployed runs: the schedule that planned it, when agents were last told of it, and how many attempts were lost
+    # between the claim and the first report.
+    schedule_id = models.UUIDField(null=True)
+    hinted_at = models.DateTimeField(null=True)
+    lost_starts = models.PositiveSmallIntegerField(default=0)
 
     objects = FlowRunQuerySet.as_manager()
 
@@ -135,6 +140,12 @@ class FlowRun(Run):
                 fields=["parent_task_run"],
                 name="flow_run_by_parent_task",
                 condition=Q(parent_task_run__isnull=False),
+            ),
+            # Limits of queues, and who holds their places.
+            models.Index(
+                fields=["work_queue_id"],
+                name="flow_run_in_queue",
+                condition=Q(work_queue_id__isnull=False, state_type__in=UNFINISHED_TYPES),
             ),
             # Runs of a deployment.
             models.Index(

@@ -9,12 +9,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from orchestration.core.effects import Effect, ExpireCaches, MirrorToParentTask, ReleaseSlots
+from orchestration.core.effects import Effect, EndLease, ExpireCaches, MirrorToParentTask, ReleaseSlots
 from orchestration.core.runs import Run, revised
 from orchestration.core.states import State, StateType
 
 RELEASE: tuple[Effect, ...] = (ReleaseSlots(),)
 EXPIRE: tuple[Effect, ...] = (ExpireCaches(),)
+END_LEASE: tuple[Effect, ...] = (EndLease(),)
 KEEPS_SLOTS = frozenset({StateType.RUNNING, StateType.CANCELLING})
 
 
@@ -31,14 +32,26 @@ def settle(run: Run, initial: State | None, written: State) -> Run:
 
 def consequences(run: Run, initial: State | None, written: State) -> tuple[Effect, ...]:
     """What follows from any written state, by whichever rule or force: a task run gives back its slots, and its cached
-    results expire when its outcome is open again; a nested flow run takes the task run of its parent along."""
+    results expire when its outcome is open again; a flow run whose attempt is over leaves its agent, and a nested one
+    takes the task run of its parent along."""
     if run.kind == "task-run":
         release = RELEASE if run.tags and written.type not in KEEPS_SLOTS else ()
         reopened = initial is not None and initial.is_terminal and not written.is_terminal
         return EXPIRE + release if reopened else release
+    ended = END_LEASE if run.leased and is_out_of_process(run, written) else ()
     if run.parent_task_run_id is not None:
-        return (MirrorToParentTask(run.parent_task_run_id),)
-    return ()
+        return (*ended, MirrorToParentTask(run.parent_task_run_id))
+    return ended
+
+
+def is_out_of_process(run: Run, state: State) -> bool:
+    """Whether no process executes a flow run in this state: it has ended, or waits for an agent to start it (again)."""
+    match state.type:
+        case StateType.SCHEDULED:
+            return run.policy.retry_type != "in_process"
+        case StateType.PAUSED:
+            return state.details.pause_reschedule
+    return state.is_terminal
 
 
 def _times(run: Run, initial: State | None, written: State, at: datetime) -> dict[str, Any]:

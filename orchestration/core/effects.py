@@ -22,6 +22,11 @@ class ReleaseSlots:
 
 
 @dataclass(frozen=True, slots=True)
+class EndLease:
+    """Take the run out of the hands of the agent that executes it: its attempt is over."""
+
+
+@dataclass(frozen=True, slots=True)
 class RememberResult:
     """Let later task runs with this cache key reuse the state that is being written."""
 
@@ -49,4 +54,4 @@ class CancelRuns:
     proposed: State
 
 
-Effect = TakeSlots | ReleaseSlots | RememberResult | ExpireCaches | MirrorToParentTask | CancelRuns
+Effect = TakeSlots | ReleaseSlots | EndLease | RememberResult | ExpireCaches | MirrorToParentTask | CancelRuns

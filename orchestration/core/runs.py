@@ -55,6 +55,7 @@ class Run:
     parent_task_run_id: UUID | None = None
     deployment_id: UUID | None = None
     infrastructure_pid: str | None = None
+    leased: bool = False
     start_time: datetime | None = None
     end_time: datetime | None = None
     total_run_time: timedelta = timedelta()

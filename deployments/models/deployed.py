@@ -1,0 +1,108 @@
+"""Flows that were handed to Orion, the schedules that plan their runs, and the calendars that schedules heed."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from deployments.models.work import WorkQueue
+from runs.models import NAME, Flow, FlowRun, Row
+
+
+class Deployment(Row):
+    """A flow that was handed to Orion: where its code is, with which parameters and where it runs."""
+
+    name = models.CharField(max_length=255, validators=[NAME])
+    flow = models.ForeignKey(Flow, on_delete=models.CASCADE, related_name="deployments", db_index=False)
+    version = models.CharField(max_length=255, null=True)
+    description = models.TextField(null=True)
+    paused = models.BooleanField(default=False)
+    tags = models.JSONField(default=list, blank=True)
+    parameters = models.JSONField(default=dict, blank=True)
+    parameter_openapi_schema = models.JSONField(null=True)
+    enforce_parameter_schema = models.BooleanField(default=False)
+    job_variables = models.JSONField(default=dict, blank=True)
+    pull_steps = models.JSONField(null=True)
+    path = models.CharField(max_length=4096, null=True)
+    entrypoint = models.CharField(max_length=4096, null=True)
+    manifest_path = models.CharField(max_length=4096, null=True)
+    storage_document_id = models.UUIDField(null=True)
+    infrastructure_document_id = models.UUIDField(null=True)
+    work_queue = models.ForeignKey(WorkQueue, on_delete=models.SET_NULL, null=True, related_name="deployments")
+    work_queue_name = models.CharField(max_length=255, null=True)
+    overlap = models.CharField(max_length=10, default="allow")
+    concurrency_limit = models.PositiveIntegerField(
+        null=True, help_text="How many of its runs may be pending or running."
+    )
+    must_start_within = models.DurationField(null=True, help_text="Counted from the time a run is scheduled for.")
+    must_finish_within = models.DurationField(null=True, help_text="Counted from the time a run is scheduled for.")
+    last_polled = models.DateTimeField(null=True)
+    created_by = models.JSONField(null=True)
+    updated_by = models.JSONField(null=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["flow", "name"], name="one_deployment_name_per_flow")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Calendar(Row):
+    """Days and times at which nothing is to be started: holidays, maintenance. Many schedules may heed one calendar."""
+
+    name = models.CharField(max_length=255, unique=True, validators=[NAME])
+    description = models.TextField(default="", blank=True)
+    ics = models.TextField(help_text="An iCalendar document; each of its events is a time to leave out.")
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Schedule(Row):
+    """When runs of a deployment are planned. What a definition means is computed in `deployments.core`."""
+
+    deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="schedules")
+    definition = models.JSONField(help_text="As the API has it: cron, interval, rrule or ics, with its time zone.")
+    active = models.BooleanField(default=True)
+    parameters = models.JSONField(default=dict, blank=True)
+    max_active_runs = models.PositiveIntegerField(null=True)
+    max_scheduled_runs = models.PositiveIntegerField(null=True, help_text="How many runs are planned ahead at most.")
+    max_runs = models.PositiveIntegerField(null=True, help_text="The schedule ends after so many runs.")
+    ends_at = models.DateTimeField(null=True)
+    misfire = models.CharField(max_length=6, default="none", help_text="Missed times: run all, the latest, or none.")
+    misfire_window = models.DurationField(null=True, help_text="Times missed longer ago than this are never run.")
+    calendars = models.ManyToManyField(Calendar, blank=True, related_name="schedules")
+    runs_planned = models.PositiveIntegerField(default=0)
+    planned_until = models.DateTimeField(null=True, help_text="Every time up to here has been decided.")
+    plan_at = models.DateTimeField(null=True, help_text="When to plan again; null: nothing is left to plan.")
+
+    class Meta:
+        ordering = ["created", "id"]
+        indexes = [models.Index(fields=["plan_at"], name="schedule_to_plan", condition=Q(plan_at__isnull=False))]
+
+    def __str__(self) -> str:
+        return f"schedule {self.id}"
+
+
+class Deadline(models.Model):
+    """A time by which a run must have started or finished. It goes when it is met, and stays when it is missed."""
+
+    class Kind(models.TextChoices):
+        START = "start"
+        FINISH = "finish"
+
+    flow_run = models.ForeignKey(FlowRun, on_delete=models.CASCADE, related_name="deadlines", db_index=False)
+    kind = models.CharField(max_length=6, choices=Kind)
+    due = models.DateTimeField()
+    missed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["flow_run", "kind"], name="one_deadline_of_a_kind")]
+        indexes = [models.Index(fields=["due"], name="deadline_to_watch", condition=Q(missed_at__isnull=True))]
+
+    def __str__(self) -> str:
+        return f"{self.kind} by {self.due}"

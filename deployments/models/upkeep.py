@@ -1,0 +1,26 @@
+"""What the services of Orion did last, whichever process ticked them."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class ServiceRecord(models.Model):
+    """One service: its last tick, how long that took and what went wrong. All tickers write the same row."""
+
+    name = models.CharField(max_length=100, primary_key=True)
+    every_seconds = models.FloatField()
+    last_tick = models.DateTimeField(null=True)
+    last_success = models.DateTimeField(null=True)
+    last_seconds = models.FloatField(default=0)
+    ticks = models.PositiveBigIntegerField(default=0)
+    errors = models.PositiveBigIntegerField(default=0)
+    last_error = models.TextField(default="", blank=True)
+    last_error_at = models.DateTimeField(null=True)
+    ticker = models.CharField(max_length=255, default="", help_text="Host and process id of who ticked last.")
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name

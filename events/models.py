@@ -1,0 +1,33 @@
+"""Events: something happened to a resource, at a time, with others involved. Rows are written once."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils import timezone
+
+from runs.ids import uuid7
+
+
+class Event(models.Model):
+    """One thing that happened. `resource` and each of `related` are labels; `prefect.resource.id` is the id among them."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    occurred = models.DateTimeField()
+    received = models.DateTimeField(default=timezone.now)
+    event = models.CharField(max_length=255)
+    resource_id = models.CharField(max_length=1024)
+    resource = models.JSONField(default=dict)
+    related = models.JSONField(default=list)
+    payload = models.JSONField(default=dict)
+    follows = models.UUIDField(null=True)
+
+    class Meta:
+        ordering = ["-occurred", "-id"]
+        indexes = [
+            models.Index(fields=["-occurred", "-id"], name="event_by_time"),
+            models.Index(fields=["event", "-occurred"], name="event_by_name"),
+            models.Index(fields=["resource_id", "-occurred"], name="event_by_resource"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event} of {self.resource_id}"

@@ -1,0 +1,33 @@
+"""Writing events down, in the transaction of what they tell about. A leaf: anybody above the models may call it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from events.models import Event
+
+RESOURCE_ID = "prefect.resource.id"
+RESOURCE_ROLE = "prefect.resource.role"
+
+
+def record_event(
+    event: str,
+    *,
+    resource: Mapping[str, str],
+    now: datetime,
+    related: Sequence[Mapping[str, str]] = (),
+    payload: Mapping[str, Any] | None = None,
+) -> Event:
+    """Record that `event` ("orion.flow-run.missed-start") happened to `resource`, which is labels with an id."""
+    stored: Event = Event.objects.create(
+        occurred=now,
+        received=now,
+        event=event,
+        resource_id=resource[RESOURCE_ID],
+        resource=dict(resource),
+        related=[dict(one) for one in related],
+        payload=dict(payload or {}),
+    )
+    return stored
