@@ -9,7 +9,7 @@ from runs.ids import uuid7
 
 
 class Event(models.Model):
-    """One thing that happened. `resource` and each of `related` are labels; `prefect.resource.id` is the id among them."""
+    """One thing that happened. `resource` and each of `related` are labels, with an id among them."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     occurred = models.DateTimeField()
