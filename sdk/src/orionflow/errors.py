@@ -14,6 +14,7 @@ OrionError
 ├── OrchestrationRefused       the rules refused a transition (ABORT, or a lost run)
 ├── TaskTimedOut, FlowTimedOut
 ├── WorkerCrashed              the process that ran a task's function died
+├── CodeUnavailable            the code of a deployed flow cannot be fetched or loaded
 └── ApiError                   the API said no, or said nothing
     ├── ApiUnreachable         no answer (after retries)
     ├── NotFound (404), Conflict (409), InvalidRequest (422), Overloaded (429, 503)
@@ -95,6 +96,10 @@ class FlowTimedOut(OrionError, TimeoutError):
 
 class WorkerCrashed(OrionError):
     """The process that ran a task's function died under it."""
+
+
+class CodeUnavailable(OrionError):
+    """The code of a deployed flow cannot be fetched or loaded; the message says which part of it, and why."""
 
 
 class ApiError(OrionError):

@@ -147,6 +147,13 @@ class Settings:
         None, read_positive, "Threads of the default task runner; unset: as many as Python thinks."
     )
 
+    storage_timeout_seconds: float = setting(
+        60.0, read_seconds, "How long fetching the code of a deployed flow may take, for each of its steps."
+    )
+    storage_max_megabytes: int = setting(
+        1024, read_positive, "How much a deployed flow's code may take on the disk; fetching stops there."
+    )
+
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def origin(self, name: str) -> str:

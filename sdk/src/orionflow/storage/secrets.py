@@ -1,0 +1,108 @@
+"""Values that a deployment refers to by name, and that are looked up on the machine that fetches the code."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orionflow.errors import ApiError, CodeUnavailable, UsageError
+
+_MARK = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}")
+_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+_VARIABLES = ("prefect.variables.", "orion.variables.")
+_SECRETS = ("prefect.blocks.secret.", "orion.secrets.")
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A secret block on the server, by its name; its value is read when the code is fetched."""
+
+    name: str
+
+    @property
+    def reference(self) -> str:
+        return f"{{{{ {_SECRETS[0]}{self.name} }}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A variable in the environment of the agent that fetches the code."""
+
+    name: str
+
+    def __post_init__(self) -> None:
+        if not _NAME.match(self.name):
+            raise UsageError(f"{self.name!r} is no name of an environment variable.")
+
+    @property
+    def reference(self) -> str:
+        return f"{{{{ ${self.name} }}}}"
+
+
+def resolved(value: Any, outputs: Mapping[str, Any]) -> Any:
+    """A step's argument with every `{{ … }}` in it replaced: outputs of earlier steps, environment, server."""
+    match value:
+        case str():
+            return _resolved_text(value, outputs)
+        case dict():
+            return {key: resolved(inner, outputs) for key, inner in value.items()}
+        case list():
+            return [resolved(inner, outputs) for inner in value]
+    return value
+
+
+def _resolved_text(text: str, outputs: Mapping[str, Any]) -> Any:
+    whole = _MARK.fullmatch(text.strip())
+    if whole:
+        return _looked_up(whole.group(1), outputs)
+    return _MARK.sub(lambda mark: str(_looked_up(mark.group(1), outputs)), text)
+
+
+def _looked_up(name: str, outputs: Mapping[str, Any]) -> Any:
+    if name.startswith("$"):
+        return _of_environment(name[1:])
+    for prefix in _VARIABLES:
+        if name.startswith(prefix):
+            return _asked(f"/variables/name/{name.removeprefix(prefix)}", f"The variable {name!r}")["value"]
+    for prefix in _SECRETS:
+        if name.startswith(prefix):
+            return _secret(name.removeprefix(prefix))
+    if name in outputs:
+        return outputs[name]
+    raise CodeUnavailable(
+        f"A pull step refers to {name!r}, which is neither an output of an earlier step "
+        f"({', '.join(outputs) or 'there is none'}) nor a variable, a secret or an environment variable ($NAME)."
+    )
+
+
+def _of_environment(name: str) -> str:
+    try:
+        return os.environ[name]
+    except KeyError:
+        raise CodeUnavailable(
+            f"The environment of this agent has no variable {name}, to which a pull step refers."
+        ) from None
+
+
+def _secret(name: str) -> Any:
+    document = _asked(
+        f"/block_types/slug/secret/block_documents/name/{name}", f"The secret {name!r}", include_secrets="true"
+    )
+    return document["data"]["value"]
+
+
+def _asked(path: str, what: str, **params: str) -> Any:
+    import json
+
+    from orionflow.calls import Call
+    from orionflow.client import OrionClient
+
+    call: Call[bytes] = Call("GET", path, params=params or None, read=bytes)
+    try:
+        with OrionClient() as client:
+            return json.loads(client.send(call))
+    except ApiError as error:
+        raise CodeUnavailable(f"{what}, to which a pull step refers, cannot be read: {error}") from error
