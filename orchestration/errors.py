@@ -3,9 +3,10 @@
 DomainError
 ├── NotFound: FlowNotFound, FlowRunNotFound, TaskRunNotFound, StateNotFound, ArtifactNotFound, LogNotFound,
 │   SavedSearchNotFound, FlowRunInputNotFound, DeploymentNotFound, ConcurrencyLimitNotFound, GlobalLimitNotFound,
-│   VariableNotFound, BlockTypeNotFound, BlockSchemaNotFound, BlockDocumentNotFound
+│   VariableNotFound, BlockTypeNotFound, BlockSchemaNotFound, BlockDocumentNotFound, WorkPoolNotFound,
+│   WorkQueueNotFound, WorkerNotFound
 ├── Conflict: InputExists, StateIdTaken, GlobalLimitExists, VariableExists, BlockTypeExists, BlockDocumentExists,
-│   SchemaOfAnotherType, BlockHoldsItself, SecretsUnreadable
+│   SchemaOfAnotherType, BlockHoldsItself, SecretsUnreadable, WorkPoolExists, WorkQueueExists, DefaultQueueStays
 ├── NotResumable
 ├── TooManySlots, NotARate, BadBlockReference
 └── RunLost
@@ -104,6 +105,21 @@ class BlockDocumentNotFound(NotFound):
     message = "Block document {id} not found."
 
 
+class WorkPoolNotFound(NotFound):
+    code = "work_pool_not_found"
+    message = "Work pool {name!r} not found."
+
+
+class WorkQueueNotFound(NotFound):
+    code = "work_queue_not_found"
+    message = "Work queue {name!r} not found."
+
+
+class WorkerNotFound(NotFound):
+    code = "worker_not_found"
+    message = "Worker {name!r} not found."
+
+
 class Conflict(DomainError):
     """The request contradicts what is stored."""
 
@@ -158,6 +174,24 @@ class SecretsUnreadable(Conflict):
     message = (
         "The secrets of block document {id} were sealed with a key that this server does not have; "
         "give it back in ORION_ENCRYPTION_KEYS or in the file {file}, or save the block anew."
+    )
+
+
+class WorkPoolExists(Conflict):
+    code = "work_pool_exists"
+    message = "There already is a work pool with the name {name!r}; change that one."
+
+
+class WorkQueueExists(Conflict):
+    code = "work_queue_exists"
+    message = "Work pool {pool!r} already has a work queue with the name {name!r}; change that one."
+
+
+class DefaultQueueStays(Conflict):
+    code = "default_queue_stays"
+    message = (
+        "Work queue {name!r} is the default queue of its pool {pool!r} and cannot be deleted; "
+        "delete the pool, or make another queue its default first."
     )
 
 

@@ -1,0 +1,149 @@
+"""Work queues: made by name or on first use, kept in an order of priorities without ties, changed and deleted.
+
+Whoever adds, moves or removes a queue holds its pool: two queues of one pool never get the same priority.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from deployments.core.priorities import lowest_free, moved
+from deployments.models import WorkPool, WorkQueue
+from orchestration.errors import DefaultQueueStays, WorkPoolNotFound, WorkQueueExists, WorkQueueNotFound
+from orchestration.transactions import repeated_on_conflict, write_transaction
+
+DEFAULT_POOL = "default-agent-pool"
+DEFAULT_QUEUE = "default"
+AGENT_POOL = "prefect-agent"
+
+
+def queue_for(*, pool_name: str | None, queue_name: str | None, now: datetime) -> WorkQueue | None:
+    """Where the runs of a deployment wait that names this pool and queue: the queue is made if it is new.
+
+    Without a pool the queue is one of the default pool; without a queue it is the pool's default queue; without either
+    there is none. Raises WorkPoolNotFound.
+    """
+    if pool_name is None and queue_name is None:
+        return None
+    known = WorkQueue.objects.select_related("work_pool").filter(work_pool__name=pool_name or DEFAULT_POOL)
+    if queue_name is not None and (queue := known.filter(name=queue_name).first()):
+        return queue
+    return _made_queue(pool_name, queue_name, now)
+
+
+@repeated_on_conflict
+def _made_queue(pool_name: str | None, queue_name: str | None, now: datetime) -> WorkQueue:
+    with write_transaction():
+        if pool_name is None or pool_name == DEFAULT_POOL:
+            default_pool(now)
+        pool = locked_pool(pool_name or DEFAULT_POOL)
+        if queue_name is None:
+            return default_queue(pool, now)
+        return WorkQueue.objects.filter(work_pool=pool, name=queue_name).first() or _add(pool, {"name": queue_name}, now)
+
+
+def default_pool(now: datetime) -> WorkPool:
+    """The pool of the queues that belong to no other, made with its default queue on first use."""
+    with write_transaction():
+        pool, made = WorkPool.objects.get_or_create(name=DEFAULT_POOL, defaults={"type": AGENT_POOL, "created": now})
+        if made:
+            default_queue(pool, now)
+        return pool
+
+
+def default_queue(pool: WorkPool, now: datetime) -> WorkQueue:
+    """The queue of runs for which no other is named; the caller holds the pool."""
+    if queue := WorkQueue.objects.select_related("work_pool").filter(pk=pool.default_queue_id).first():
+        return queue
+    queue = WorkQueue.objects.filter(work_pool=pool, name=DEFAULT_QUEUE).first()
+    queue = queue or _add(pool, {"name": DEFAULT_QUEUE, "description": "The work pool's default queue."}, now)
+    pool.default_queue_id = queue.pk
+    pool.save(update_fields=["default_queue_id", "updated"])
+    return queue
+
+
+@repeated_on_conflict
+def create_work_queue(*, pool_name: str | None, columns: Mapping[str, Any], now: datetime) -> WorkQueue:
+    with write_transaction():
+        if pool_name is None:
+            default_pool(now)
+        pool = locked_pool(pool_name or DEFAULT_POOL)
+        _refuse_taken(pool, columns["name"])
+        return _add(pool, columns, now)
+
+
+@repeated_on_conflict
+def update_work_queue(*, queue_id: UUID, changes: Mapping[str, Any], now: datetime) -> None:
+    with write_transaction():
+        queue = _held(queue_id)
+        if changes.get("name", queue.name) != queue.name and queue.work_pool:
+            _refuse_taken(queue.work_pool, changes["name"])
+        columns = {name: value for name, value in changes.items() if name != "priority"}
+        if columns:
+            WorkQueue.objects.filter(pk=queue_id).update(**columns, updated=now)
+        if changes.get("priority") and queue.work_pool:
+            _give_priority(queue.work_pool, queue.pk, changes["priority"], now)
+
+
+@repeated_on_conflict
+def delete_work_queue(*, queue_id: UUID) -> None:
+    """Runs that waited in it keep its name and wait for nobody; a pool's default queue stays as long as its pool."""
+    with write_transaction():
+        queue = _held(queue_id)
+        if queue.work_pool and queue.work_pool.default_queue_id == queue_id:
+            raise DefaultQueueStays(name=queue.name, pool=queue.work_pool.name)
+        queue.delete()
+
+
+def queue_id_of(*, pool_name: str, queue_name: str) -> UUID:
+    found = WorkQueue.objects.filter(work_pool__name=pool_name, name=queue_name).values_list("pk", flat=True).first()
+    if found is None:
+        locked_pool(pool_name)
+        raise WorkQueueNotFound(name=queue_name)
+    return found
+
+
+def locked_pool(name: str) -> WorkPool:
+    pool = WorkPool.objects.select_for_update(no_key=True).filter(name=name).first()
+    if pool is None:
+        raise WorkPoolNotFound(name=name)
+    return pool
+
+
+def _held(queue_id: UUID) -> WorkQueue:
+    """The queue, with its pool held until the end of the transaction."""
+    pool_id = WorkQueue.objects.filter(pk=queue_id).values_list("work_pool_id", flat=True).first()
+    WorkPool.objects.select_for_update(no_key=True).filter(pk=pool_id).values_list("pk").first()
+    queue = WorkQueue.objects.select_related("work_pool").filter(pk=queue_id).first()
+    if queue is None:
+        raise WorkQueueNotFound(name=str(queue_id))
+    return queue
+
+
+def _add(pool: WorkPool, columns: Mapping[str, Any], now: datetime) -> WorkQueue:
+    asked = columns.get("priority")
+    own = {name: value for name, value in columns.items() if name != "priority"}
+    priority = lowest_free(_priorities(pool).values())
+    queue = WorkQueue(**own, work_pool=pool, priority=priority, created=now)
+    queue.save(force_insert=True)
+    if asked is not None and asked != priority:
+        _give_priority(pool, queue.pk, asked, now)
+        queue.priority = asked
+    return queue
+
+
+def _give_priority(pool: WorkPool, queue_id: UUID, priority: int, now: datetime) -> None:
+    for moved_id, place in moved(_priorities(pool), queue_id, priority).items():
+        WorkQueue.objects.filter(pk=moved_id).update(priority=place, updated=now)
+
+
+def _priorities(pool: WorkPool) -> dict[UUID, int]:
+    return dict(WorkQueue.objects.filter(work_pool=pool).values_list("pk", "priority"))
+
+
+def _refuse_taken(pool: WorkPool, name: str) -> None:
+    if WorkQueue.objects.filter(work_pool=pool, name=name).exists():
+        raise WorkQueueExists(name=name, pool=pool.name)
