@@ -19,6 +19,8 @@ from runs.querysets import ArtifactQuerySet, FlowQuerySet, FlowRunQuerySet, LogQ
 
 STATE_TYPES = [(state_type.value, state_type.value.title()) for state_type in StateType]
 UNFINISHED_TYPES = ["SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING"]
+# In these states a run holds a place in its queue, its pool and its deployment; order and spelling as in the indexes.
+HOLDING_TYPES = ["PENDING", "RUNNING", "CANCELLING"]
 NAME = RegexValidator(r"^[^/%&><\x00-\x1f]+$", "must not contain / % & > < or control characters")
 
 
@@ -141,11 +143,29 @@ class FlowRun(Run):
                 name="flow_run_by_parent_task",
                 condition=Q(parent_task_run__isnull=False),
             ),
-            # Limits of queues, and who holds their places.
+            # Agents: what is due in this queue, in which order?
+            models.Index(
+                fields=["work_queue_id", "next_scheduled_start_time"],
+                name="flow_run_due_in_queue",
+                condition=Q(work_queue_id__isnull=False, state_type="SCHEDULED"),
+            ),
+            # Limits of queues and pools: who holds their places?
             models.Index(
                 fields=["work_queue_id"],
-                name="flow_run_in_queue",
-                condition=Q(work_queue_id__isnull=False, state_type__in=UNFINISHED_TYPES),
+                name="flow_run_holding_queue",
+                condition=Q(work_queue_id__isnull=False, state_type__in=HOLDING_TYPES),
+            ),
+            # Limits of deployments: who holds their places?
+            models.Index(
+                fields=["deployment_id"],
+                name="flow_run_holding_deployment",
+                condition=Q(deployment_id__isnull=False, state_type__in=HOLDING_TYPES),
+            ),
+            # Runners that ask by deployment, and what a changed schedule takes back.
+            models.Index(
+                fields=["deployment_id", "next_scheduled_start_time"],
+                name="flow_run_due_of_deployment",
+                condition=Q(deployment_id__isnull=False, state_type="SCHEDULED"),
             ),
             # Runs of a deployment.
             models.Index(
