@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from orionflow.client import get_client as get_client
     from orionflow.context import get_run_context as get_run_context
     from orionflow.context import tags as tags
+    from orionflow.deployments import Deployment as Deployment
+    from orionflow.deployments import run_deployment as run_deployment
+    from orionflow.deployments import serve as serve
     from orionflow.flows import Flow as Flow
     from orionflow.flows import flow as flow
     from orionflow.futures import Future as Future
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 
 _HOME_OF = {
     "AsyncOrionClient": "client",
+    "Deployment": "deployments",
     "Flow": "flows",
     "Future": "futures",
     "OrionClient": "client",
@@ -55,13 +59,15 @@ _HOME_OF = {
     "pause_flow_run": "pausing",
     "quote": "annotations",
     "resume_flow_run": "pausing",
+    "run_deployment": "deployments",
+    "serve": "deployments",
     "tags": "context",
     "task": "tasks",
     "task_input_hash": "caching",
     "unmapped": "annotations",
     "wait": "futures",
 }
-_MODULES = frozenset({"runtime", "states", "task_runners", "testing"})
+_MODULES = frozenset({"deployments", "runtime", "states", "storage", "task_runners", "testing"})
 
 __all__ = [*_HOME_OF, "runtime"]
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, overlo
 from urllib.parse import urlencode
 
 from orionflow.answers import Reply
-from orionflow.calls import Call, flow_runs, flows, records, server, task_runs
+from orionflow.attempt import headers_for
+from orionflow.calls import Call, deployments, flow_runs, flows, records, server, task_runs
 from orionflow.settings import Settings, current_settings
 from orionflow.transport import EphemeralTransport, HttpTransport, Patience, Transport, new_session, send_patiently
 from orionflow.wire import encode, read_answer
@@ -76,6 +77,17 @@ class Methods:
     read_flow_run_inputs = Method(flow_runs.read_flow_run_inputs)
     delete_flow_run_input = Method(flow_runs.delete_flow_run_input)
 
+    create_deployment = Method(deployments.create_deployment)
+    read_deployment = Method(deployments.read_deployment)
+    read_deployment_by_name = Method(deployments.read_deployment_by_name)
+    update_deployment = Method(deployments.update_deployment)
+    delete_deployment = Method(deployments.delete_deployment)
+    read_deployments = Method(deployments.read_deployments)
+    count_deployments = Method(deployments.count_deployments)
+    pause_deployment = Method(deployments.pause_deployment)
+    resume_deployment = Method(deployments.resume_deployment)
+    create_flow_run_from_deployment = Method(deployments.create_flow_run_from_deployment)
+
     create_task_run = Method(task_runs.create_task_run)
     read_task_run = Method(task_runs.read_task_run)
     update_task_run = Method(task_runs.update_task_run)
@@ -123,7 +135,7 @@ class OrionClient(Methods):
         budget = settings.api_retry_budget_seconds if retry_budget_seconds is None else retry_budget_seconds
         self.patience = Patience(budget_seconds=budget)
         self.transport = transport_to(api_url or settings.api_url, settings)
-        self._headers = standing_headers(api_key or settings.api_key)
+        self._headers = {**standing_headers(api_key or settings.api_key), **headers_for(self.api_url)}
 
     @property
     def api_url(self) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, overload
 
+from orionflow.deployable import Deployable
 from orionflow.errors import UsageError
 from orionflow.hooks import Hook, hooks_from
 from orionflow.naming import NameOption, checked_name_option, run_name
@@ -32,7 +33,7 @@ OVERLAPS = ("allow", "queue", "skip", "cancel_new", "cancel_old")
 BAD_IN_NAMES = frozenset("/%&><")
 
 
-class Flow(Generic[P, R]):
+class Flow(Deployable, Generic[P, R]):
     """A function whose calls are runs of a workflow, recorded with the task runs and flow runs inside. Made by `@flow`.
 
     Call it like the function. `fn` is the function itself. A generator function is run to its end within the run, and
@@ -178,7 +179,9 @@ class Flow(Generic[P, R]):
     def with_options(self, **options: Any) -> Flow[P, R]:
         """The same flow with some options changed: `etl.with_options(retries=2)()`."""
         check_known(options, _OPTIONS, "Flows")
-        return Flow(self._binding(self.fn), **{**self._options(), **options})
+        changed: Flow[P, R] = Flow(self._binding(self.fn), **{**self._options(), **options})
+        changed.fetched_from = self.fetched_from
+        return changed
 
     def _options(self) -> dict[str, Any]:
         options = {name: getattr(self, name) for name in _OPTIONS if name != "version"}
@@ -287,3 +290,7 @@ def flow(fn: Any = None, /, **options: Any) -> Any:
     if not callable(fn) and not isinstance(fn, classmethod | staticmethod):
         raise UsageError(f"@flow decorates a function, not {fn!r}; give options by name, as in @flow(name='etl').")
     return Flow(fn, **options)
+
+
+# As on the class, for those who only import the decorator: `flow.from_source(…)`.
+flow.from_source = Flow.from_source  # type: ignore[attr-defined]

@@ -12,16 +12,16 @@ from orionflow.context import FlowRunContext, current_tags, in_flow_run
 from orionflow.engine.api import Api, current_api
 from orionflow.engine.calls import FlowCall
 from orionflow.engine.drivers import running_loop
-from orionflow.engine.effects import Ask, Steps, WaitFor, send
+from orionflow.engine.effects import Steps, WaitFor, send
 from orionflow.engine.inputs import Found, resolved_all
 from orionflow.engine.orders import checkpoint, is_paused, wait_until_resumed
+from orionflow.engine.placeholders import completed_before, place_for_subflow
 from orionflow.errors import UsageError
 from orionflow.flows import Flow
-from orionflow.ids import uuid7
 from orionflow.links import LinkTable
 from orionflow.logging import RunLogger, logger_for_flow_run
 from orionflow.parameters import as_json
-from orionflow.reporting.items import Answer, Transition
+from orionflow.reporting.items import Answer
 from orionflow.settings import current_settings
 from orionflow.states import Failed, Pending, State
 from orionflow.visiting import are_plain
@@ -145,29 +145,14 @@ def _take_inputs(call: FlowCall) -> Steps[Found | None]:
 def _placeholder(call: FlowCall, parent: FlowRunContext, found: Found | None) -> Steps[tuple[Answer, UUID]]:
     """The task run that stands for a subflow in its parent."""
     flow = call.flow
-    dynamic_key = parent.next_key(flow.flow_key)
-    create: dict[str, Any] = {
-        "flow_run_id": parent.id,
-        "task_key": flow.flow_key,
-        "dynamic_key": dynamic_key,
-        "name": f"{flow.name}-{dynamic_key}",
-        "task_version": flow.version,
-        "tags": sorted(current_tags()),
-    }
-    if found is not None and found.sources:
-        create["task_inputs"] = found.sources
-    id = uuid7()
-    # Its states are copies of the subflow's. Only who may find one of before must propose, to be told how that ended.
-    state = Pending(id=uuid7()) if parent.is_repeated else None
-    step = Transition(id, create, state, False, parent.id)
-    answer = yield Ask(parent.reporter, step)
-    return answer, answer.task_run_id or id
+    sources = found.sources if found is not None else None
+    return (yield from place_for_subflow(parent, flow.flow_key, flow.name, flow.version, sources))
 
 
 def _done_before(parent: FlowRunContext, answer: Answer) -> Steps[State[Any] | None]:
     """The final state of the subflow run that an earlier attempt of the parent completed."""
-    state = answer.state
-    if not parent.is_repeated or state is None or not state.is_completed():
+    state = completed_before(parent, answer)
+    if state is None:
         return None
     child = state.state_details.child_flow_run_id
     if child is None:

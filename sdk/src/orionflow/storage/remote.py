@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -83,7 +84,7 @@ def file_system(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
     scheme = url.partition("://")[0].lower()
     extra = EXTRAS.get(scheme)
     try:
-        from fsspec.core import url_to_fs
+        url_to_fs: Any = import_module("fsspec.core").url_to_fs
     except ImportError:
         raise CodeUnavailable(_to_install(url, extra)) from None
     try:

@@ -1,0 +1,89 @@
+"""Calls about deployments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+from orionflow.calls import Call, present, selection
+from orionflow.ids import uuid7
+from orionflow.states import State
+from orionflow.wire import FlowRun
+from orionflow.wire_deployments import Deployment
+
+
+def create_deployment(flow_id: UUID, name: str, **fields: Any) -> Call[Deployment]:
+    """The deployment of this flow and name, made or brought to these fields."""
+    return Call("POST", "/deployments/", present(flow_id=flow_id, name=name, **fields), read=Deployment)
+
+
+def read_deployment(deployment_id: UUID) -> Call[Deployment]:
+    """One deployment by its id."""
+    return Call("GET", f"/deployments/{deployment_id}", read=Deployment)
+
+
+def read_deployment_by_name(name: str) -> Call[Deployment]:
+    """One deployment by `flow/deployment`."""
+    flow, _, own = name.partition("/")
+    return Call("GET", f"/deployments/name/{quote(flow, safe='')}/{quote(own, safe='')}", read=Deployment)
+
+
+def update_deployment(deployment_id: UUID, **fields: Any) -> Call[None]:
+    """Change the named fields of a deployment."""
+    return Call("PATCH", f"/deployments/{deployment_id}", fields)
+
+
+def delete_deployment(deployment_id: UUID) -> Call[None]:
+    """Delete a deployment with its schedules; its runs stay."""
+    return Call("DELETE", f"/deployments/{deployment_id}")
+
+
+def read_deployments(
+    *, sort: str | None = None, limit: int | None = None, offset: int = 0, **criteria: Any
+) -> Call[list[Deployment]]:
+    """Deployments that fit the criteria (`flows=`, `flow_runs=`, `task_runs=`, `deployments=`)."""
+    body = selection(sort=sort, limit=limit, offset=offset, **criteria)
+    return Call("POST", "/deployments/filter", body, read=list[Deployment])
+
+
+def count_deployments(**criteria: Any) -> Call[int]:
+    """How many deployments fit the criteria."""
+    return Call("POST", "/deployments/count", selection(**criteria), read=int)
+
+
+def pause_deployment(deployment_id: UUID) -> Call[None]:
+    """Plan no further runs of a deployment, and take back those that were planned."""
+    return Call("POST", f"/deployments/{deployment_id}/pause_deployment")
+
+
+def resume_deployment(deployment_id: UUID) -> Call[None]:
+    """Plan runs of a deployment again."""
+    return Call("POST", f"/deployments/{deployment_id}/resume_deployment")
+
+
+def create_flow_run_from_deployment(
+    deployment_id: UUID,
+    *,
+    state: State[Any] | None = None,
+    name: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    tags: Sequence[str] = (),
+    idempotency_key: str | None = None,
+    parent_task_run_id: UUID | None = None,
+    work_queue_name: str | None = None,
+    job_variables: Mapping[str, Any] | None = None,
+) -> Call[FlowRun]:
+    """A new run of a deployment, or the one with this idempotency key. Without one the call makes its own."""
+    body = present(
+        state=state,
+        name=name,
+        parameters=parameters or {},
+        tags=list(tags),
+        idempotency_key=idempotency_key or str(uuid7()),
+        parent_task_run_id=parent_task_run_id,
+        work_queue_name=work_queue_name,
+        job_variables=job_variables,
+    )
+    return Call("POST", f"/deployments/{deployment_id}/create_flow_run", body, read=FlowRun)

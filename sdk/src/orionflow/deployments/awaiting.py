@@ -1,0 +1,15 @@
+"""One way to write what is called from plain code and awaited in coroutines."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from orionflow.engine.drivers import drive, drive_async, running_loop
+from orionflow.engine.effects import Steps
+
+T = TypeVar("T")
+
+
+def block_or_await(steps: Steps[T]) -> Any:
+    """What the steps come to; where an event loop runs, a coroutine that does."""
+    return drive(steps) if running_loop() is None else drive_async(steps)

@@ -1,0 +1,204 @@
+"""Deployments as values: what is said about a flow, and the API's object that it becomes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+from uuid import UUID
+
+from orionflow.calls.deployments import create_deployment
+from orionflow.calls.flows import create_flow
+from orionflow.client import OrionClient
+from orionflow.deployments.awaiting import block_or_await
+from orionflow.deployments.schedules import AnySchedule, Period, schedules_of, seconds_of
+from orionflow.engine.effects import Steps, send
+from orionflow.entrypoints import entrypoint_of
+from orionflow.errors import ParameterError, UsageError
+from orionflow.options import check_known, checked_name
+from orionflow.parameters import as_json
+from orionflow.storage import Storage, storage_of
+
+if TYPE_CHECKING:
+    from orionflow.flows import Flow, Overlap
+
+_BAD_IN_NAMES = frozenset("/%&><")
+
+
+class ScheduleOptions(TypedDict, total=False):
+    """When runs are planned: short forms for one schedule, `schedules` for any number."""
+
+    cron: str | Iterable[str] | None
+    interval: Period | Iterable[Period] | None
+    rrule: str | Iterable[str] | None
+    ics: str | Path | None
+    schedule: AnySchedule | None
+    schedules: Iterable[AnySchedule] | None
+    timezone: str | None
+    anchor_date: datetime | None
+
+
+class DeploymentOptions(ScheduleOptions, total=False):
+    """What can be said of a deployment beside its name."""
+
+    work_queue_name: str | None
+    work_pool_name: str | None
+    parameters: Mapping[str, Any] | None
+    enforce_parameter_schema: bool
+    tags: Iterable[str] | None
+    description: str | None
+    version: str | None
+    overlap: Overlap | None
+    concurrency_limit: int | None
+    paused: bool
+    must_start_within: Period | None
+    must_finish_within: Period | None
+    job_variables: Mapping[str, Any] | None
+    storage: str | Path | Storage | None
+    entrypoint: str | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Deployment:
+    """A flow that is handed to Orion: what to run, with what, where and when.
+
+    `Deployment.build_from_flow(flow, name="prod", cron="0 6 * * *").apply()` hands it over; applied once more under
+    its name, it is brought up to date.
+    """
+
+    name: str
+    flow_name: str
+    entrypoint: str
+    version: str | None = None
+    description: str | None = None
+    tags: list[str] = field(default_factory=list)
+    parameters: dict[str, Any] = field(default_factory=dict)
+    parameter_openapi_schema: dict[str, Any] = field(default_factory=dict)
+    enforce_parameter_schema: bool = True
+    schedules: list[dict[str, Any]] = field(default_factory=list)
+    paused: bool = False
+    work_queue_name: str | None = None
+    work_pool_name: str | None = None
+    job_variables: dict[str, Any] = field(default_factory=dict)
+    path: str | None = None
+    pull_steps: list[dict[str, Any]] | None = None
+    overlap: str = "allow"
+    concurrency_limit: int | None = None
+    must_start_within: float | None = None
+    must_finish_within: float | None = None
+
+    def __post_init__(self) -> None:
+        self.name = _fit(checked_name(self.name, ""))
+
+    @classmethod
+    def build_from_flow(cls, flow: Flow[Any, Any], name: str, *, apply: bool = False, **options: Any) -> Deployment:
+        """The deployment of a flow, with the options of `flow.deploy`; `apply=True` hands it over at once."""
+        check_known(options, frozenset(DeploymentOptions.__annotations__), "Deployments")
+        deployment = _built(flow, name, options)
+        if apply:
+            deployment.apply()
+        return deployment
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.flow_name}/{self.name}"
+
+    def apply(self) -> Any:
+        """Hand the deployment to the API, new or changed; its id. In coroutines: `await deployment.apply()`."""
+        return block_or_await(self.applied())
+
+    def applied(self) -> Steps[UUID]:
+        """The steps of `apply`."""
+        client = OrionClient()
+        try:
+            flow = yield send(client, create_flow(self.flow_name))
+            stored = yield send(client, create_deployment(flow.id, self.name, **self.to_wire()))
+        finally:
+            client.close()
+        id: UUID = stored.id
+        return id
+
+    def to_wire(self) -> dict[str, Any]:
+        """The fields that the API stores, without those that name it."""
+        whole = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+        return {name: value for name, value in whole.items() if name not in ("name", "flow_name")}
+
+
+def _built(flow: Flow[Any, Any], name: str, options: dict[str, Any]) -> Deployment:
+    said = {key: value for key, value in options.items() if value is not None}
+    schedules = schedules_of(**{key: said.pop(key) for key in ScheduleOptions.__annotations__ if key in said})
+    place = _place(flow, said.pop("storage", None), said.pop("entrypoint", None))
+    schema = flow.parameter_schema
+    parameters = _parameters(flow, said.pop("parameters", {}))
+    return Deployment(
+        name=name,
+        flow_name=flow.name,
+        **place,
+        schedules=schedules,
+        parameters=parameters,
+        parameter_openapi_schema=schema,
+        version=said.pop("version", flow.version),
+        description=said.pop("description", flow.description),
+        tags=sorted({*flow.tags, *said.pop("tags", ())}),
+        overlap=said.pop("overlap", flow.overlap),
+        must_start_within=_seconds(said.pop("must_start_within", None)),
+        must_finish_within=_seconds(said.pop("must_finish_within", None)),
+        job_variables=dict(said.pop("job_variables", {})),
+        **said,
+    )
+
+
+def _place(flow: Flow[Any, Any], source: str | Path | Storage | None, entrypoint: str | None) -> dict[str, Any]:
+    """Where an agent finds the flow: in a folder of its machine, or by steps that bring the code."""
+    if source is None and flow.fetched_from is not None:
+        source, entrypoint = flow.fetched_from.storage, entrypoint or flow.fetched_from.entrypoint
+    if source is None:
+        return {"path": str(Path.cwd()), "entrypoint": entrypoint or entrypoint_of(flow)}
+    storage = storage_of(source)
+    return {
+        "pull_steps": storage.pull_steps(),
+        "entrypoint": entrypoint or entrypoint_of(flow, _root_in(storage, flow)),
+    }
+
+
+def _root_in(storage: Storage, flow: Flow[Any, Any]) -> Path:
+    """The folder here that will be the fetched one there: a repository's top, or the working directory."""
+    from orionflow.storage import GitRepository, LocalDirectory
+
+    if isinstance(storage, LocalDirectory):
+        return Path(storage.path).expanduser()
+    here = Path.cwd()
+    if not isinstance(storage, GitRepository):
+        return here
+    top = next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), here)
+    return top / (storage.directory or "")
+
+
+def _parameters(flow: Flow[Any, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    stored, described = as_json(given)
+    if described:
+        raise ParameterError(f"No JSON can be made of the parameters {', '.join(described)} of a deployment.")
+    takes_any = any(one.kind is one.VAR_KEYWORD for one in flow.signature.inspected.parameters.values())
+    unknown = [key for key in given if key not in flow.signature.inspected.parameters]
+    if unknown and not takes_any:
+        raise ParameterError(
+            f"{flow.name!r} has no parameter {unknown[0]!r}; it takes {flow.name}{flow.signature.inspected}."
+        )
+    return stored
+
+
+def _seconds(period: float | timedelta | None) -> float | None:
+    return None if period is None else seconds_of(period)
+
+
+def _fit(name: str) -> str:
+    if not name:
+        raise UsageError("A deployment needs a name, such as name='prod'.")
+    if bad := _BAD_IN_NAMES.intersection(name):
+        raise UsageError(
+            f"The deployment name {name!r} has {' '.join(sorted(bad))} in it; choose one without {'/%&><'!r}."
+        )
+    return name

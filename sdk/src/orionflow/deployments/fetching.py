@@ -1,0 +1,29 @@
+"""Flows whose code lies elsewhere, loaded here."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from orionflow.deployable import FetchedFrom
+from orionflow.entrypoints import load_flow
+from orionflow.flows import Flow
+from orionflow.storage import Storage, fetch, storage_of
+
+
+def fetched_flow(source: str | Path | Storage, entrypoint: str) -> Flow[..., Any]:
+    """The flow at an entry point in some storage. The fetched code stays for as long as this process lasts."""
+    storage = storage_of(source)
+    folder = fetch({"pull_steps": storage.pull_steps()}, _kept_folder())
+    flow = load_flow(entrypoint, folder)
+    flow.fetched_from = FetchedFrom(storage, entrypoint)
+    return flow
+
+
+_folders: list[tempfile.TemporaryDirectory[str]] = []
+
+
+def _kept_folder() -> Path:
+    _folders.append(tempfile.TemporaryDirectory(prefix="orion-code-", ignore_cleanup_errors=True))
+    return Path(_folders[-1].name)

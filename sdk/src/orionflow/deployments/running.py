@@ -1,0 +1,156 @@
+"""Runs of deployments, asked for by programs: somewhere else, at once or later, waited for or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from orionflow.calls import Call
+from orionflow.calls.deployments import create_flow_run_from_deployment, read_deployment, read_deployment_by_name
+from orionflow.calls.flow_runs import read_flow_run
+from orionflow.client import OrionClient
+from orionflow.clock import current_clock
+from orionflow.context import FlowRunContext, current_tags
+from orionflow.deployments.awaiting import block_or_await
+from orionflow.engine.effects import Sleep, Steps, WaitFor, send
+from orionflow.engine.inputs import Found, resolved
+from orionflow.engine.orders import checkpoint
+from orionflow.engine.placeholders import completed_before, place_for_subflow
+from orionflow.errors import ParameterError, UsageError
+from orionflow.parameters import as_json
+from orionflow.reporting.items import Answer
+from orionflow.states import Scheduled
+from orionflow.wire import FlowRun
+from orionflow.wire_deployments import Deployment
+
+
+def run_deployment(
+    name: str | UUID,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    scheduled_time: datetime | None = None,
+    timeout: float | None = None,
+    poll_interval: float = 2,
+    idempotency_key: str | None = None,
+    tags: Iterable[str] | None = None,
+    flow_run_name: str | None = None,
+    work_queue_name: str | None = None,
+    job_variables: Mapping[str, Any] | None = None,
+    as_subflow: bool = True,
+) -> Any:
+    """Have a deployment (`"flow/deployment"` or its id) run once; returns the flow run as it was last seen.
+
+    Waits until the run has ended, or `timeout` seconds; 0 does not wait. Called in a flow, the run is its subflow: it
+    has a task run there, and is cancelled with it; `as_subflow=False` leaves it on its own. In coroutines it is
+    awaited.
+    """
+    if scheduled_time is not None and scheduled_time.tzinfo is None:
+        raise UsageError(f"scheduled_time={scheduled_time} has no time zone; write datetime(…, tzinfo=UTC).")
+    wanted = _Wanted(
+        name=name,
+        parameters=dict(parameters or {}),
+        state=Scheduled(scheduled_time=scheduled_time or current_clock().now()),
+        idempotency_key=idempotency_key,
+        tags=sorted({*(tags or ()), *current_tags()}),
+        options={"name": flow_run_name, "work_queue_name": work_queue_name, "job_variables": job_variables},
+        timeout=timeout,
+        poll_interval=poll_interval,
+    )
+    parent = FlowRunContext.get() if as_subflow else None
+    return block_or_await(_within(wanted, parent) if parent else _alone(wanted))
+
+
+class _Wanted:
+    """What one call asks for."""
+
+    def __init__(self, **fields: Any) -> None:
+        self.name: str | UUID = fields["name"]
+        self.parameters: dict[str, Any] = fields["parameters"]
+        self.state = fields["state"]
+        self.idempotency_key: str | None = fields["idempotency_key"]
+        self.tags: list[str] = fields["tags"]
+        self.options: dict[str, Any] = fields["options"]
+        self.timeout: float | None = fields["timeout"]
+        self.poll_interval: float = fields["poll_interval"]
+
+    def as_call(self, deployment: Deployment, parent_task_run_id: UUID | None, key: str | None) -> Call[FlowRun]:
+        stored, described = as_json(self.parameters)
+        if described:
+            raise ParameterError(
+                f"No JSON can be made of the parameters {', '.join(described)}; a run elsewhere needs it."
+            )
+        return create_flow_run_from_deployment(
+            deployment.id,
+            state=self.state,
+            parameters=stored,
+            tags=self.tags,
+            idempotency_key=self.idempotency_key or key,
+            parent_task_run_id=parent_task_run_id,
+            **self.options,
+        )
+
+
+def _alone(wanted: _Wanted) -> Steps[FlowRun]:
+    client = OrionClient()
+    try:
+        wanted.parameters = resolved(wanted.parameters)
+        deployment = yield send(client, _reading(wanted.name))
+        run = yield send(client, wanted.as_call(deployment, None, None))
+        return (yield from _waited_for(wanted, client, run, None))
+    finally:
+        client.close()
+
+
+def _within(wanted: _Wanted, parent: FlowRunContext) -> Steps[FlowRun]:
+    checkpoint(parent)
+    found = yield from _take_inputs(wanted, parent)
+    client = parent.client
+    deployment = yield send(client, _reading(wanted.name))
+    key = f"deployment-{deployment.name}-{str(deployment.id)[:8]}"
+    answer: Answer
+    answer, task_run_id = yield from place_for_subflow(parent, key, deployment.name, deployment.version, found.sources)
+    before = completed_before(parent, answer)
+    if before is not None and before.state_details.child_flow_run_id is not None:
+        done: FlowRun = yield send(client, read_flow_run(before.state_details.child_flow_run_id))
+        return done
+    # The same attempt of the parent asks for the same run however often; the next one wants another.
+    call = wanted.as_call(deployment, task_run_id, f"{task_run_id}-{parent.flow_run.run_count}")
+    run = yield send(client, call)
+    return (yield from _waited_for(wanted, client, run, parent))
+
+
+def _take_inputs(wanted: _Wanted, parent: FlowRunContext) -> Steps[Found]:
+    found = Found(parent.links)
+    for name, value in wanted.parameters.items():
+        found.look_through(name, value)
+    if found.pending:
+        yield WaitFor(found.pending)
+    wanted.parameters = resolved(wanted.parameters)
+    return found
+
+
+def _waited_for(wanted: _Wanted, client: OrionClient, run: FlowRun, parent: FlowRunContext | None) -> Steps[FlowRun]:
+    clock = current_clock()
+    until = None if wanted.timeout is None else clock.monotonic() + wanted.timeout
+    while not (run.state is not None and run.state.is_final()):
+        left = None if until is None else until - clock.monotonic()
+        if left is not None and left <= 0:
+            break
+        yield Sleep(wanted.poll_interval if left is None else min(wanted.poll_interval, left))
+        if parent is not None:
+            checkpoint(parent)
+        run = yield send(client, read_flow_run(run.id))
+    return run
+
+
+def _reading(name: str | UUID) -> Call[Deployment]:
+    if isinstance(name, UUID):
+        return read_deployment(name)
+    if "/" in name:
+        return read_deployment_by_name(name)
+    try:
+        return read_deployment(UUID(name))
+    except ValueError:
+        raise UsageError(f"{name!r} names no deployment; write 'flow/deployment' or its id.") from None

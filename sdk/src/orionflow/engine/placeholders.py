@@ -1,0 +1,43 @@
+"""The task runs that stand for subflows in their parents, wherever the subflow runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from orionflow.context import FlowRunContext, current_tags
+from orionflow.engine.effects import Ask, Steps
+from orionflow.ids import uuid7
+from orionflow.reporting.items import Answer, Transition
+from orionflow.states import Pending, State
+
+Sources = Mapping[str, list[dict[str, Any]]]
+
+
+def place_for_subflow(
+    parent: FlowRunContext, key: str, name: str, version: str | None, sources: Sources | None
+) -> Steps[tuple[Answer, UUID]]:
+    """Make the task run that stands for a subflow, or find the one of an earlier attempt of the parent."""
+    dynamic_key = parent.next_key(key)
+    create: dict[str, Any] = {
+        "flow_run_id": parent.id,
+        "task_key": key,
+        "dynamic_key": dynamic_key,
+        "name": f"{name}-{dynamic_key}",
+        "task_version": version,
+        "tags": sorted(current_tags()),
+    }
+    if sources:
+        create["task_inputs"] = dict(sources)
+    id = uuid7()
+    # Its states are copies of the subflow's. Only who may find one of before must propose, to be told how that ended.
+    state = Pending(id=uuid7()) if parent.is_repeated else None
+    answer = yield Ask(parent.reporter, Transition(id, create, state, False, parent.id))
+    return answer, answer.task_run_id or id
+
+
+def completed_before(parent: FlowRunContext, answer: Answer) -> State[Any] | None:
+    """The state in which an earlier attempt of the parent completed this subflow, if it did."""
+    state = answer.state
+    return state if parent.is_repeated and state is not None and state.is_completed() else None

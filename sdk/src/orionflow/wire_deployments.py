@@ -1,0 +1,52 @@
+"""The API's answers about deployments, as typed values."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from orionflow.wire import Answer, Details, Names, Stored
+
+
+class DeploymentSchedule(Stored):
+    deployment_id: UUID | None = None
+    schedule: dict[str, Any]
+    active: bool = True
+    parameters: Details = {}
+    max_active_runs: int | None = None
+    max_scheduled_runs: int | None = None
+    max_runs: int | None = None
+    ends_at: datetime | None = None
+    misfire: str | None = None
+    calendars: Names = []
+
+
+class Deployment(Stored):
+    name: str
+    flow_id: UUID
+    version: str | None = None
+    description: str | None = None
+    paused: bool = False
+    schedules: list[DeploymentSchedule] = []
+    tags: Names = []
+    parameters: Details = {}
+    parameter_openapi_schema: dict[str, Any] | None = None
+    enforce_parameter_schema: bool = False
+    job_variables: Details = {}
+    work_queue_name: str | None = None
+    work_pool_name: str | None = None
+    path: str | None = None
+    entrypoint: str | None = None
+    pull_steps: list[dict[str, Any]] | None = None
+    status: str | None = None
+    last_polled: datetime | None = None
+    overlap: str | None = None
+    concurrency_limit: int | None = None
+
+
+class Upcoming(Answer):
+    """One time of a schedule's preview, and what is particular about it."""
+
+    at: datetime
+    note: str | None = None
