@@ -5,7 +5,7 @@ Whoever adds, moves or removes a queue holds its pool: two queues of one pool ne
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -42,7 +42,9 @@ def _made_queue(pool_name: str | None, queue_name: str | None, now: datetime) ->
         pool = locked_pool(pool_name or DEFAULT_POOL)
         if queue_name is None:
             return default_queue(pool, now)
-        return WorkQueue.objects.filter(work_pool=pool, name=queue_name).first() or _add(pool, {"name": queue_name}, now)
+        return WorkQueue.objects.filter(work_pool=pool, name=queue_name).first() or _add(
+            pool, {"name": queue_name}, now
+        )
 
 
 def default_pool(now: datetime) -> WorkPool:
