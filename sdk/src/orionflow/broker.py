@@ -71,7 +71,7 @@ def transport_of(url: str) -> tuple[str, dict[str, Any]]:
             return url, {"confirm_publish": True, "connect_timeout": 3, "read_timeout": 5, "write_timeout": 5}
         case "filesystem" | "file":
             import_module("kombu.transport").TRANSPORT_ALIASES[FOLDER_TRANSPORT] = "orionflow.folder_broker:Transport"
-            return f"{FOLDER_TRANSPORT}://", folder_options(Path(urlsplit(url).path))
+            return f"{FOLDER_TRANSPORT}://localhost//", folder_options(Path(urlsplit(url).path))
     raise UsageError(
         f"The broker {url!r} is not understood; use redis://host:6379/0, amqp://user:password@host// or "
         "filesystem:///absolute/folder."

@@ -22,7 +22,7 @@ PATIENCE_SECONDS = 1.0
 class Channel(filesystem.Channel):
     """The channel of kombu's file system transport with another way to take a message."""
 
-    def _get(self, queue: str) -> Any:
+    def _get(self, queue: str, timeout: float | None = None) -> Any:
         folder = Path(self.data_folder_in)
         for name in sorted(os.listdir(folder)):
             if name.partition(".")[2] == f"{queue}.msg" and (message := _taken(folder / name)) is not None:

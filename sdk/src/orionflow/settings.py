@@ -98,6 +98,15 @@ class Settings:
         Path("~/.orion").expanduser(), read_path, "Where Orion keeps its database, profiles, results and spool."
     )
     profile: str = setting("default", read_text, "The profile of `profiles.toml` that is active.")
+    broker_url: str | None = setting(
+        None,
+        read_text,
+        "The broker of agents and task workers: redis://…, amqp://… or filesystem:///folder; unset: agents poll the API.",
+        secret=True,
+    )
+    task_key: str | None = setting(
+        None, read_text, "Seals the tasks that travel to task workers; unset: a key in the home.", secret=True
+    )
 
     api_connect_timeout_seconds: float = setting(5.0, read_seconds, "How long to wait for a connection to the API.")
     api_read_timeout_seconds: float = setting(30.0, read_seconds, "How long to wait for an answer of the API.")

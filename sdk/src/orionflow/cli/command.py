@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import click
 
 from orionflow.cli.terminal import Terminal
@@ -32,14 +34,18 @@ class OrionCommand(WithExamples, click.Command):
         kwargs.setdefault("context_settings", HELP_NAMES)
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
         self.examples = examples
-        self.params.extend(shared_options())
+        self.params.extend(shared_options(taken={name for one in self.params for name in one.opts}))
 
 
-def shared_options() -> list[click.Parameter]:
-    """Options that may stand anywhere on the line: `orion --debug fr ls` and `orion fr ls --debug` are the same."""
+def shared_options(taken: Collection[str] = ()) -> list[click.Parameter]:
+    """Options that may stand anywhere on the line: `orion --debug fr ls` and `orion fr ls --debug` are the same.
+
+    Where a command has `-q` for its queues, as commands of this kind always had, quiet is spelled out.
+    """
+    quiet = ["--quiet"] if "-q" in taken else ["-q", "--quiet"]
     return [
         _flag(["--debug"], "debug", "Show the whole trace of an error."),
-        _flag(["-q", "--quiet"], "quiet", "Print only data and errors."),
+        _flag(quiet, "quiet", "Print only data and errors."),
         _flag(["-v", "--verbose"], "verbose", "Say more; twice for even more.", count=True),
         _flag(["--no-color"], "no_color", "Print without colours."),
     ]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from orionflow.task_runners.base import TaskRunner
@@ -12,20 +13,31 @@ from orionflow.task_runners.sequential import SequentialTaskRunner
 from orionflow.task_runners.threads import ConcurrentTaskRunner
 
 if TYPE_CHECKING:
+    from orionflow.task_runners.celery import CeleryTaskRunner
     from orionflow.task_runners.dask import DaskTaskRunner
     from orionflow.task_runners.processes import ProcessTaskRunner
+    from orionflow.task_runners.ray import RayTaskRunner
 
-__all__ = ["ConcurrentTaskRunner", "DaskTaskRunner", "ProcessTaskRunner", "SequentialTaskRunner", "TaskRunner"]
+__all__ = [
+    "CeleryTaskRunner",
+    "ConcurrentTaskRunner",
+    "DaskTaskRunner",
+    "ProcessTaskRunner",
+    "RayTaskRunner",
+    "SequentialTaskRunner",
+    "TaskRunner",
+]
+
+# They take their time to load, and few programs use them.
+_LATER = {
+    "CeleryTaskRunner": "orionflow.task_runners.celery",
+    "DaskTaskRunner": "orionflow.task_runners.dask",
+    "ProcessTaskRunner": "orionflow.task_runners.processes",
+    "RayTaskRunner": "orionflow.task_runners.ray",
+}
 
 
 def __getattr__(name: str) -> Any:
-    # Python's multiprocessing takes its time to load, and few programs use it.
-    if name == "ProcessTaskRunner":
-        from orionflow.task_runners.processes import ProcessTaskRunner
-
-        return ProcessTaskRunner
-    if name == "DaskTaskRunner":
-        from orionflow.task_runners.dask import DaskTaskRunner
-
-        return DaskTaskRunner
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

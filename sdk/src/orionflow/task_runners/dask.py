@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextvars import ContextVar
 from importlib import import_module
 from typing import Any, Self
 
 from orionflow.errors import UsageError, WorkerCrashed
-from orionflow.task_runners.child import call_in_child, pack, receive_queue, unpack_outcome
+from orionflow.task_runners.child import pack, unpack_outcome
+from orionflow.task_runners.lines import call_with_lines, show_lines
 from orionflow.task_runners.threads import USUAL_THREADS, ConcurrentTaskRunner
 
 Options = Mapping[str, Any]
@@ -87,9 +87,7 @@ class DaskTaskRunner(ConcurrentTaskRunner):
             raise WorkerCrashed(
                 "The Dask worker that ran the task died; set crash_retries to have it tried again."
             ) from error
-        for line in lines:
-            if (target := logging.getLogger(line.name)).isEnabledFor(line.levelno):
-                target.handle(line)
+        show_lines(lines)
         return unpack_outcome(outcome)
 
     def stop(self, *, wait: bool = True) -> None:
@@ -116,25 +114,7 @@ def _distributed() -> Any:
         raise UsageError("DaskTaskRunner needs Dask; install it with `pip install 'orionflow[dask]'`.") from None
 
 
-# Log lines of the function that this thread of a worker runs; they go back with its outcome.
-_lines: ContextVar[list[logging.LogRecord] | None] = ContextVar("orion_dask_lines", default=None)
-
-
-class _Lines:
-    """Takes the log lines of a worker, whose threads work for different runs."""
-
-    def put(self, line: logging.LogRecord) -> None:
-        if (lines := _lines.get()) is not None:
-            lines.append(line)
-
-
 def _call_on_worker(payload: bytes, flow_pid: int) -> tuple[bytes, list[logging.LogRecord]]:
     if os.getpid() == flow_pid:
         raise UsageError("Workers of DaskTaskRunner are processes of their own; leave out processes=False.")
-    receive_queue(_Lines())
-    lines: list[logging.LogRecord] = []
-    token = _lines.set(lines)
-    try:
-        return call_in_child(payload), lines
-    finally:
-        _lines.reset(token)
+    return call_with_lines(payload)

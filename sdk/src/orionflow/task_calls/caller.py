@@ -1,0 +1,127 @@
+"""The flow's side: calls are offered, given to the first worker that asks, and waited for."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from orionflow.errors import WorkerCrashed
+from orionflow.task_calls.mailbox import Mailbox, Message, now
+from orionflow.task_calls.seal import Sealed, seal, unseal
+
+logger = logging.getLogger("orionflow.task_calls")
+
+OFFER = "orion.task"
+# How long an offer may lie unanswered before it is made again; the wait doubles up to the second number.
+OFFER_AGAIN_SECONDS = (3.0, 30.0)
+# A worker says that it is alive every 2 s. One that has been silent for so long is given up.
+SILENCE_SECONDS = 20.0
+COMPLAINT_SECONDS = 30.0
+
+
+@dataclass(slots=True)
+class Call:
+    """One call of a task function, on its way."""
+
+    payload: bytes
+    id: str = field(default_factory=lambda: uuid4().hex)
+    worker: str | None = None
+    worker_name: str = ""
+    heard_at: float = 0.0
+    outcome: Sealed | None = None
+    died: str | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+class Caller:
+    """Offers calls on a queue of task workers. Threads may call at the same time."""
+
+    def __init__(self, app: Any, queue: str, key: bytes) -> None:
+        self._queue = f"orion-tasks.{queue}"
+        self._told_queue = queue
+        self._key = key
+        self._calls: dict[str, Call] = {}
+        self._mailbox = Mailbox(app, self._receive)
+
+    def open(self) -> None:
+        self._mailbox.open()
+
+    def close(self) -> None:
+        """Stop what still runs: nobody waits for it any more."""
+        for call in list(self._calls.values()):
+            if call.worker is not None:
+                self._mailbox.send(call.worker, {"kind": "stop", "call": call.id})
+            call.died = "The flow run ended before the task did."
+            call.done.set()
+        self._mailbox.close()
+
+    def call(self, payload: bytes) -> tuple[bytes, list[logging.LogRecord]]:
+        """The outcome of a packed call, with its log lines. Raises WorkerCrashed when its worker is gone."""
+        call = Call(payload)
+        self._calls[call.id] = call
+        try:
+            self._wait(call)
+        finally:
+            del self._calls[call.id]
+        if call.outcome is None:
+            raise WorkerCrashed(f"{call.died} Set crash_retries to have the task tried again.")
+        outcome: tuple[bytes, list[logging.LogRecord]] = pickle.loads(
+            unseal(self._key, f"outcome {call.id}", call.outcome)
+        )
+        return outcome
+
+    def _wait(self, call: Call) -> None:
+        patience, most = OFFER_AGAIN_SECONDS
+        offered, began, complained = 0.0, now(), False
+        while not call.done.is_set():
+            if call.worker is None and now() - offered > patience:
+                patience = min(patience * (2 if offered else 1), most)
+                self._mailbox.send_task(OFFER, [call.id, self._mailbox.name], self._queue)
+                offered = now()
+            if call.worker is not None and now() - call.heard_at > SILENCE_SECONDS:
+                call.died = f"The task worker {call.worker_name} has not been heard of for {SILENCE_SECONDS:g} s."
+                return
+            if call.worker is None and not complained and now() - began > COMPLAINT_SECONDS:
+                complained = True
+                logger.warning(
+                    "No task worker has taken a task for %g s; start one: orion task-worker start -q %s",
+                    COMPLAINT_SECONDS,
+                    self._told_queue,
+                )
+            call.done.wait(0.5)
+
+    def _receive(self, message: Message) -> None:
+        if message["kind"] == "alive":
+            for one in message["calls"]:
+                if (call := self._calls.get(one)) is not None and call.worker == message["worker"]:
+                    call.heard_at = now()
+            return
+        call = self._calls.get(message["call"])
+        if message["kind"] == "take":
+            self._give(call, message)
+        elif call is not None and call.worker == message["worker"]:
+            self._settle(call, message)
+
+    def _settle(self, call: Call, message: Message) -> None:
+        match message["kind"]:
+            case "declined":
+                call.worker = None
+                return
+            case "done":
+                call.outcome = message["outcome"]
+            case _:
+                call.died = message["reason"]
+        call.done.set()
+
+    def _give(self, call: Call | None, message: Message) -> None:
+        worker = message["worker"]
+        if call is None or call.worker not in (None, worker):
+            self._mailbox.send(worker, {"kind": "gone", "call": message["call"]})
+            return
+        call.worker, call.worker_name, call.heard_at = worker, message["name"], now()
+        payload = seal(self._key, f"call {call.id}", call.payload)
+        self._mailbox.send(worker, {"kind": "given", "call": call.id, "payload": payload, "flow": self._mailbox.name})

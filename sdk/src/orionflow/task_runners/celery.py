@@ -1,0 +1,64 @@
+"""Functions of tasks on the task workers of a fleet, through a broker. Needs `orionflow[agent]`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
+
+from orionflow.errors import UsageError
+from orionflow.settings import current_settings
+from orionflow.task_runners.child import pack, unpack_outcome
+from orionflow.task_runners.lines import show_lines
+from orionflow.task_runners.threads import ConcurrentTaskRunner
+
+
+class CeleryTaskRunner(ConcurrentTaskRunner):
+    """Task functions on task workers: `orion task-worker start -q QUEUE` on any machine that reaches the broker.
+
+    Up to `max_workers` calls are on their way at once; the workers decide how many run. The broker is that of
+    ORION_BROKER_URL unless `broker` names another one. Functions, arguments and results travel between machines, so
+    they must be picklable, and the workers need the packages that the functions import. Everything else about the task
+    runs (states, retries, caching, results) stays in the process of the flow.
+    """
+
+    def __init__(self, queue: str = "default", *, max_workers: int | None = None, broker: str | None = None) -> None:
+        super().__init__(max_workers)
+        self.queue = queue
+        self.broker = broker
+        self._caller: Any = None
+        self.call = self._call
+
+    def start(self) -> None:
+        from orionflow.broker import celery_app
+        from orionflow.task_calls.caller import Caller
+        from orionflow.task_calls.seal import task_key
+
+        url = self.broker or current_settings().broker_url
+        if url is None:
+            raise UsageError(
+                "CeleryTaskRunner needs a broker: set ORION_BROKER_URL, for instance to redis://127.0.0.1:6379/0."
+            )
+        self._caller = Caller(celery_app("orion-flow", url), self.queue, task_key())
+        self._caller.open()
+        super().start()
+
+    def _call(
+        self, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], seconds: float | None
+    ) -> Any:
+        outcome, lines = self._caller.call(pack(fn, args, kwargs, seconds))
+        show_lines(lines)
+        return unpack_outcome(outcome)
+
+    def stop(self, *, wait: bool = True) -> None:
+        if not wait and self._caller is not None:
+            self._caller.close()
+        super().stop(wait=wait)
+        if wait and self._caller is not None:
+            self._caller.close()
+        self._caller = None
+
+    def duplicate(self) -> Self:
+        return type(self)(self.queue, max_workers=self.max_workers, broker=self.broker)
+
+    def __repr__(self) -> str:
+        return f"CeleryTaskRunner({self.queue!r})"
