@@ -1,0 +1,130 @@
+"""Task functions on real clusters of this machine: Dask, and Ray where it is installed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from orionflow import flow, get_run_logger, task
+from orionflow.task_runners import DaskTaskRunner, RayTaskRunner, TaskRunner
+from orionflow.testing import Isolated, isolated, logs_of, task_runs_of
+
+# Their own warnings are not ours to mend.
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
+
+
+@pytest.fixture(autouse=True)
+def orion(server_here: None) -> Iterator[Isolated]:
+    """A clock that goes as it goes: clusters have one of their own."""
+    with isolated() as here:
+        yield here
+
+
+@pytest.fixture(scope="module")
+def dask_cluster() -> Iterator[Any]:
+    distributed = pytest.importorskip("distributed", reason="pip install 'orionflow[dask]'")
+    import dask.config
+
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+    ):
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def ray_cluster() -> Iterator[Any]:
+    ray = pytest.importorskip("ray", reason="pip install 'orionflow[ray]'")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield ray
+    ray.shutdown()
+
+
+@pytest.fixture(params=["dask", "ray"])
+def runner(request: pytest.FixtureRequest) -> TaskRunner:
+    if request.param == "dask":
+        return DaskTaskRunner(request.getfixturevalue("dask_cluster"))
+    request.getfixturevalue("ray_cluster")
+    return RayTaskRunner()
+
+
+@task
+def square(x: int) -> tuple[int, int]:
+    return x * x, os.getpid()
+
+
+@task
+def add(x: tuple[int, int], y: tuple[int, int]) -> int:
+    return x[0] + y[0]
+
+
+@task(retries=1)
+def failing() -> None:
+    raise ValueError("far away")
+
+
+@task(log_prints=True)
+def chatty() -> None:
+    get_run_logger().warning("logged far away")
+    print("printed far away")
+
+
+@task
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_functions_run_in_other_processes(runner: TaskRunner):
+    @flow(task_runner=runner)
+    def spread() -> list[tuple[int, int]]:
+        return [future.result() for future in square.map(range(6))]
+
+    values = spread()
+
+    assert [value for value, _ in values] == [0, 1, 4, 9, 16, 25]
+    assert os.getpid() not in {pid for _, pid in values}
+
+
+def test_futures_are_arguments(runner: TaskRunner):
+    @flow(task_runner=runner)
+    def chained() -> int:
+        return int(add.submit(square.submit(3), square.submit(4)).result())
+
+    assert chained() == 25
+
+
+def test_failures_are_retried_and_come_back(runner: TaskRunner):
+    @flow(task_runner=runner)
+    def outer() -> None:
+        failing.submit().result()
+
+    state = outer(return_state=True)
+
+    with pytest.raises(ValueError, match="far away"):
+        state.result()
+    assert [run.run_count for run in task_runs_of(state)] == [2]
+
+
+def test_log_lines_and_prints_come_back(runner: TaskRunner):
+    @flow(task_runner=runner)
+    def outer() -> None:
+        chatty.submit().wait()
+
+    state = outer(return_state=True)
+
+    assert {"logged far away", "printed far away"} <= {line.message for line in logs_of(state)}
+
+
+def test_killed_worker_crashes_its_task(runner: TaskRunner):
+    @flow(task_runner=runner)
+    def outer() -> None:
+        die.submit().wait()
+
+    state = outer(return_state=True)
+
+    assert [run.state_name for run in task_runs_of(state)] == ["Crashed"]
+    assert "worker that ran the task died" in (task_runs_of(state)[0].state.message or "")
