@@ -6,12 +6,22 @@ Models are built at first use: a program that reads no artifacts does not pay fo
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator, TypeAdapter
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic_core import PydanticSerializationError, to_json
 
 from orionflow.errors import UnserializableError
@@ -348,3 +358,10 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 def read_answer(kind: Any, content: bytes) -> Any:
     """The typed value of an answer's JSON."""
     return _adapter(kind).validate_json(content)
+
+
+def prepare_for(*kinds: Any) -> None:
+    """Build the validators of these answers now, before a fork makes each child build them."""
+    for kind in kinds:
+        with suppress(ValidationError):
+            _adapter(kind).validate_json(b"null")

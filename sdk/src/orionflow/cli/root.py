@@ -22,6 +22,7 @@ ENTRIES = {
     "api": Entry(f"{HERE}.raw_api:api", "Send one raw request to the API.", section=LOOK),
     "server": Entry(f"{HERE}.root:server", "Start Orion's API, pages and services.", section=SERVER),
     "database": Entry(f"{HERE}.root:database", "Create, upgrade, check or reset the database.", ("db",), SERVER),
+    "agent": Entry(f"{HERE}.agent:agent", "Execute runs of deployed flows.", ("worker",), SERVER),
     "task-worker": Entry(f"{HERE}.task_worker:task_worker", "Call the tasks of flows for a fleet.", section=SERVER),
     "doctor": Entry(f"{HERE}.doctor:doctor", "Check this installation and say what to repair.", section=SERVER),
     "config": Entry(f"{HERE}.config:config", "Read and change settings.", section=SETUP),

@@ -1,0 +1,144 @@
+"""One run, in the process that was started for it: fetch the code, load the flow, run it, tell how it ended.
+
+Forked by the launcher, or started as `python -m orionflow.agent.child` with its order on stdin where the run wants
+another interpreter.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from orionflow.attempt import Attempt, begin_attempt
+from orionflow.errors import CodeUnavailable, OrchestrationRefused
+
+if TYPE_CHECKING:
+    from orionflow.flows import Flow
+    from orionflow.states import State
+
+TOLD_VARIABLE = "ORION_AGENT_TOLD"
+RUN_VARIABLE = "ORION_FLOW_RUN_ID"
+Order = dict[str, Any]
+
+
+def load_everything() -> None:
+    """Import what runs need, and build the validators of the answers that each of them reads."""
+    import asyncio  # noqa: F401
+    import concurrent.futures.thread  # noqa: F401
+
+    import requests  # noqa: F401
+
+    import orionflow
+    import orionflow.engine.calling
+    import orionflow.entrypoints
+    import orionflow.logging
+    import orionflow.storage
+    import orionflow.task_runners.threads  # noqa: F401
+    from orionflow.wire import Flow, FlowRun, OrchestrationResult, TaskRun, prepare_for
+
+    prepare_for(Flow, FlowRun, TaskRun, OrchestrationResult)
+
+
+def execute(order: Order) -> None:
+    """Run the flow as this attempt. Returns when its end was reported; whatever else happens is the agent's to tell."""
+    _enter(order)
+    try:
+        state = _run(order)
+    except BaseException as error:
+        tell({"error": _words(error)})
+        raise
+    message = (state.message or "")[:2000]
+    tell({"type": state.type.value, "name": state.name, "message": message})
+
+
+def _enter(order: Order) -> None:
+    os.environ.update(order["env"])
+    os.environ[RUN_VARIABLE] = order["flow_run_id"]
+    if order.get("working_dir"):
+        os.chdir(order["working_dir"])
+    sys.argv = [order["deployment"].get("entrypoint") or order["flow_name"]]
+    begin_attempt(Attempt(UUID(order["flow_run_id"]), order["epoch"], order["api_url"]))
+
+
+def _run(order: Order) -> State[Any]:
+    from orionflow.calls.flow_runs import read_flow_run
+    from orionflow.engine.calling import call_flow_for_run
+    from orionflow.reporting import get_reporter
+
+    run_id = UUID(order["flow_run_id"])
+    reporter = get_reporter()
+    reporter.set_epoch(run_id, order["epoch"])
+    run = reporter.client.send(read_flow_run(run_id))
+    if run.state is None or not run.state.is_pending():
+        # Cancelled while the process started, for instance. Nothing of the user's was touched.
+        raise OrchestrationRefused(f"The run is {run.state_name or 'without a state'}, so it does not begin here.")
+    try:
+        flow = _load(order)
+    except (Exception, SystemExit) as error:
+        return _fail(order, error)
+    return call_flow_for_run(flow, run_id, run.parameters)
+
+
+def _load(order: Order) -> Flow[Any, Any]:
+    from orionflow.entrypoints import load_flow
+    from orionflow.storage import fetch
+
+    deployment = order["deployment"]
+    if not deployment.get("entrypoint"):
+        raise CodeUnavailable(
+            f"The deployment {deployment.get('name')!r} of flow {order['flow_name']!r} does not say where its code is; "
+            "deploy it again with an entrypoint such as flows.py:etl."
+        )
+    folder = fetch(deployment, Path(order["code_folder"]))
+    if not order.get("working_dir"):
+        os.chdir(folder)
+    return load_flow(deployment["entrypoint"], folder)
+
+
+def _fail(order: Order, error: BaseException) -> State[Any]:
+    """The flow could not be loaded: that is the code's fault, and another try would fail again."""
+    from orionflow.calls.flow_runs import set_flow_run_state
+    from orionflow.ids import uuid7
+    from orionflow.logging import logger_for_flow_run
+    from orionflow.reporting import get_reporter
+    from orionflow.states import Failed
+
+    run_id, reporter = UUID(order["flow_run_id"]), get_reporter()
+    logger = logger_for_flow_run(run_id, order["name"], order["flow_name"])
+    logger.log(logging.ERROR, "The code of the flow cannot be loaded:", exc_info=error)
+    state: State[Any] = Failed(message=f"The flow could not be loaded. {_words(error)}", id=uuid7())
+    reporter.drain(run_id)
+    result = reporter.client.send(set_flow_run_state(run_id, state, epoch=order["epoch"]))
+    return result.state or state
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return f"The code ended the process with code {0 if error.code is None else error.code}."
+    return str(error)[:2000] if isinstance(error, CodeUnavailable) else f"{type(error).__name__}: {error}"[:2000]
+
+
+def tell(what: dict[str, Any]) -> None:
+    """Tell the launcher how the run ended; a process that dies without this word has crashed."""
+    descriptor, _, key = os.environ.pop(TOLD_VARIABLE, "").partition(":")
+    if descriptor:
+        with socket.socket(fileno=int(descriptor)) as teller:
+            teller.send(key.encode() + b"\n" + json.dumps(what).encode())
+
+
+def main() -> None:
+    order = json.load(sys.stdin)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    execute(order)
+
+
+if __name__ == "__main__":
+    main()

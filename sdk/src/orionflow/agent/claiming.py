@@ -1,0 +1,161 @@
+"""Filling free places: the run that a hint names, or whatever is due next; each claimed run gets its process."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from orionflow.agent.contact import Contact
+from orionflow.agent.heartbeats import trusted_until
+from orionflow.agent.held import HeldRun, HeldRuns
+from orionflow.agent.launching import End, Launcher, LauncherGone
+from orionflow.agent.options import AgentOptions
+from orionflow.agent.places import Places
+from orionflow.agent.telling import teller
+from orionflow.calls.agents import Claimed
+from orionflow.errors import ApiError
+
+# Without a broker nobody tells when a run is due.
+POLL_SECONDS_ALONE = 1.0
+
+
+class Claims:
+    """Claims from two sides: `offer` for hints, and a thread that asks when a run ended and every few seconds."""
+
+    def __init__(
+        self, contact: Contact, held: HeldRuns, places: Places, begin: Callable[[Claimed, float], None], once: bool
+    ) -> None:
+        self._contact, self._held, self._places, self._begin, self._once = contact, held, places, begin, once
+        registration = contact.registration
+        assert registration is not None
+        polled = registration.poll_seconds
+        self._poll_seconds = polled if contact.options.broker else min(polled, POLL_SECONDS_ALONE)
+        self._wake = threading.Event()
+        self._nothing_due_at = 0.0
+        self._is_away = False
+        self.is_idle = False
+        self._thread = threading.Thread(target=self._fill_forever, name="orion-claims", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        """A place came free, or the agent ends."""
+        self._wake.set()
+
+    def offer(self, flow_run_id: UUID) -> None:
+        """A hint: claim this run. Waits while all places are taken, so that others get the hints meanwhile."""
+        if self._held.is_executing(flow_run_id):
+            return
+        came = time.monotonic()
+        if self._places.take_one(0):
+            self._claim(1, flow_run_id)
+        elif self._places.take_one():
+            # By now another may come first; and if none was due since, neither is this one.
+            if self._nothing_due_at > came:
+                self._places.give_back()
+            else:
+                self._claim(1)
+
+    def _fill_forever(self) -> None:
+        while not self._places.is_closed:
+            taken = self._places.take_all()
+            claimed = self._claim(taken) if taken else 0
+            self.is_idle = self._once and taken == self._places.total and not claimed
+            if not taken or claimed < taken:
+                self._wake.wait(self._poll_seconds * random.uniform(0.8, 1.2) if taken else None)
+                self._wake.clear()
+
+    def _claim(self, taken: int, flow_run_id: UUID | None = None) -> int:
+        """Claim for places that were taken, and give back those that nothing came for; how many runs that were."""
+        began = time.monotonic()
+        claimed = self._ask(taken, flow_run_id)
+        if flow_run_id is None and len(claimed) < taken and not self._is_away:
+            self._nothing_due_at = began
+        if len(claimed) < taken:
+            self._places.give_back(taken - len(claimed))
+        for one in claimed:
+            self._begin(one, began)
+        return len(claimed)
+
+    def _ask(self, limit: int, flow_run_id: UUID | None) -> list[Claimed]:
+        try:
+            claimed = self._contact.claim(limit, flow_run_id)
+        except ApiError as error:
+            if not self._is_away:
+                teller.warning("Nothing can be claimed now. %s", error)
+            self._is_away = True
+            return []
+        if self._is_away:
+            teller.info("The API answers again.")
+        self._is_away = False
+        return claimed
+
+
+class Beginnings:
+    """Makes a held run and a process of each claim."""
+
+    def __init__(
+        self, options: AgentOptions, contact: Contact, held: HeldRuns, launcher: Launcher, folder: Path,
+        on_ended: Callable[[End], None],
+    ) -> None:  # fmt: skip
+        self._options, self._contact, self._held = options, contact, held
+        self._launcher, self._folder, self._on_ended = launcher, folder, on_ended
+
+    def begin(self, claimed: Claimed, asked_at: float) -> None:
+        registration = self._contact.registration
+        assert registration is not None
+        run = HeldRun(claimed, trusted_until(asked_at, registration.lease_seconds))
+        variables = job_variables(claimed)
+        limit = variables.get("timeout_seconds") or self._options.run_seconds
+        run.ends_by = None if limit is None else run.began + float(limit)
+        self._held.add(run)
+        teller.info("%s begins.", run.title)
+        try:
+            self._launcher.start(run.key, self._order(run, variables))
+        except LauncherGone:
+            self._on_ended(End(run.key, None))
+
+    def _order(self, run: HeldRun, variables: Mapping[str, Any]) -> dict[str, Any]:
+        folder = self._folder / run.key.replace(":", "-")
+        folder.mkdir(mode=0o700)
+        return {
+            "flow_run_id": str(run.id),
+            "epoch": run.epoch,
+            "name": run.claimed.flow_run.get("name") or "",
+            "flow_name": run.claimed.flow_name,
+            "deployment": run.claimed.deployment or {},
+            "api_url": self._contact.client.api_url,
+            "code_folder": str(folder),
+            "env": self._environment(variables),
+            "working_dir": variables.get("working_dir"),
+            "limits": {"memory_bytes": self._options.memory_bytes, "processes": self._options.processes},
+            "command": self._command(variables),
+        }
+
+    def _environment(self, variables: Mapping[str, Any]) -> dict[str, str]:
+        wanted = {name: str(value) for name, value in (variables.get("env") or {}).items() if value is not None}
+        return {**wanted, "ORION_API_URL": self._contact.client.api_url}
+
+    def _command(self, variables: Mapping[str, Any]) -> list[str] | None:
+        """None: a fork of the launcher. Another interpreter is a process of its own."""
+        python = variables.get("python")
+        if not python and self._options.launcher == "fork":
+            return None
+        return [os.fspath(python or sys.executable), "-P", "-m", "orionflow.agent.child"]
+
+
+def job_variables(claimed: Claimed) -> dict[str, Any]:
+    """What the deployment says of the process, and the run in its place."""
+    deployment = claimed.deployment or {}
+    general = deployment.get("job_variables") or deployment.get("infra_overrides") or {}
+    special = claimed.flow_run.get("job_variables") or {}
+    env = {**(general.get("env") or {}), **(special.get("env") or {})}
+    return {**general, **special, "env": env}

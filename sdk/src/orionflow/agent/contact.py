@@ -1,0 +1,82 @@
+"""The agent's calls to the API, under the identity that it registered with."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID, uuid4
+
+from orionflow import __version__
+from orionflow.agent.options import AgentOptions
+from orionflow.agent.telling import teller
+from orionflow.calls import agents as calls
+from orionflow.calls.agents import Claimed, HeartbeatReply, Registration
+from orionflow.client import OrionClient
+from orionflow.errors import ApiError
+from orionflow.transport import Patience, may_pass
+
+RETRY_SECONDS = 1.0
+# Whoever claims or sends a heartbeat does so again soon; a request that is repeated in between only comes too late.
+ONCE = 0.0
+
+
+class Contact:
+    """Two clients, so that heartbeats never queue behind anything."""
+
+    def __init__(self, options: AgentOptions, name: str) -> None:
+        self.options = options
+        self.name = name
+        self.incarnation = uuid4()
+        self.client = OrionClient(retry_budget_seconds=ONCE)
+        self._pulse = OrionClient(retry_budget_seconds=ONCE)
+        self.registration: Registration | None = None
+
+    @property
+    def agent_id(self) -> UUID:
+        assert self.registration is not None
+        return self.registration.id
+
+    def register(self, is_wanted: Callable[[], bool]) -> Registration | None:
+        """Register as soon as the API answers; None when that is not wanted any more."""
+        is_told = False
+        while is_wanted():
+            try:
+                self.registration = self.client.send(calls.register_agent(self._introduction()))
+                return self.registration
+            except ApiError as error:
+                if not may_pass(error) and (error.status or 0) < 500:
+                    raise
+                if not is_told:
+                    teller.warning("%s The agent waits for it.", error)
+                    is_told = True
+            time.sleep(RETRY_SECONDS)
+        return None
+
+    def _introduction(self) -> dict[str, Any]:
+        options = self.options
+        body = {
+            "name": self.name,
+            "incarnation": self.incarnation,
+            "work_queues": list(options.queues),
+            "concurrency": options.concurrency,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "version": __version__,
+        }
+        return {**body, "work_pool_name": options.pool} if options.pool else body
+
+    def claim(self, limit: int, flow_run_id: UUID | None = None) -> list[Claimed]:
+        return self.client.send(calls.claim_runs(self.agent_id, self.incarnation, limit=limit, flow_run_id=flow_run_id))
+
+    def heartbeat(self, runs: list[tuple[UUID, int]], *, draining: bool) -> HeartbeatReply:
+        return self._pulse.send(calls.send_heartbeat(self.agent_id, self.incarnation, runs, draining=draining))
+
+    def ended(self, flow_run_id: UUID, epoch: int, **how: Any) -> Any:
+        return self.client.send(calls.report_ended(self.agent_id, self.incarnation, flow_run_id, epoch, **how))
+
+    def leave(self) -> None:
+        self.client.patience = Patience(budget_seconds=3.0)
+        self.client.send(calls.leave(self.agent_id, self.incarnation))

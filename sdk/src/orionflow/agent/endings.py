@@ -1,0 +1,95 @@
+"""Processes that ended: their places are free at once, and what they did not report themselves is reported for them."""
+
+from __future__ import annotations
+
+import queue
+import shutil
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from orionflow.agent.contact import Contact
+from orionflow.agent.held import HeldRun, HeldRuns, Stop, signal_name
+from orionflow.agent.launching import End
+from orionflow.agent.telling import teller
+from orionflow.errors import ApiError
+from orionflow.transport import may_pass
+
+# A process that said so reported its end itself. Of a crash that is not sure: its report may not have got through.
+REPORTED = frozenset({"COMPLETED", "FAILED", "PAUSED", "SCHEDULED"})
+RETRY_SECONDS = 1.0
+
+
+class Endings:
+    """Takes ends from the launcher and settles them one after another."""
+
+    def __init__(self, contact: Contact, held: HeldRuns, folder: Path) -> None:
+        self._contact, self._held, self._folder = contact, held, folder
+        self._queue: queue.SimpleQueue[tuple[HeldRun, int | None]] = queue.SimpleQueue()
+        threading.Thread(target=self._work, name="orion-endings", daemon=True).start()
+
+    def take(self, run: HeldRun, end: End) -> None:
+        run.has_process = False
+        self._queue.put((run, end.status))
+
+    def _work(self) -> None:
+        while True:
+            run, status = self._queue.get()
+            self._settle(run, status)
+            self._held.remove(run)
+            shutil.rmtree(self._folder / run.key.replace(":", "-"), ignore_errors=True)
+
+    def _settle(self, run: HeldRun, status: int | None) -> None:
+        seconds = time.monotonic() - run.began
+        if run.told and run.told.get("type") in REPORTED:
+            message = run.told.get("message")
+            teller.info(
+                "%s ended as %s after %.1f s%s",
+                run.title,
+                run.told["name"],
+                seconds,
+                f": {message}" if message else ".",
+            )
+        elif run.stopped is Stop.LOST:
+            teller.info("%s is not this agent's any more; its process has ended.", run.title)
+        else:
+            self._report(run, status, seconds)
+
+    def _report(self, run: HeldRun, status: int | None, seconds: float) -> None:
+        how = manner(run, status)
+        is_told = False
+        while True:
+            try:
+                answer = self._contact.ended(run.id, run.epoch, **how)
+            except ApiError as error:
+                if not may_pass(error) and (error.status or 0) < 500:
+                    teller.warning("%s: %s The API did not take it: %s", run.title, how["message"], error)
+                    return
+                if not is_told:
+                    teller.warning("%s: %s That is reported when the API answers. %s", run.title, how["message"], error)
+                    is_told = True
+                time.sleep(RETRY_SECONDS)
+            else:
+                name = _state_name(answer)
+                teller.warning("%s is %s after %.1f s: %s", run.title, name, seconds, how["message"])
+                return
+
+
+def manner(run: HeldRun, status: int | None) -> dict[str, Any]:
+    """How a process ended, in numbers for the API and in words for people."""
+    told = run.told or {}
+    how: dict[str, Any] = {"reason": str(run.stopped) if run.stopped else None}
+    if status is None:
+        return how | {"message": "The launcher of the agent died, and the process of the run with it."}
+    if status < 0:
+        why = f" ({run.stopped})" if run.stopped else ""
+        return how | {"signal": -status, "message": f"The process was ended by {signal_name(-status)}{why}."}
+    words = told.get("error") or told.get("message") or "It did not say why."
+    return how | {"exit_code": status, "message": f"The process exited with code {status}. {words}"}
+
+
+def _state_name(answer: Any) -> str:
+    state = answer.get("state") if isinstance(answer, dict) else None
+    state = state if isinstance(state, dict) else answer
+    return str(state.get("name") or state.get("state_name") or "ended") if isinstance(state, dict) else "ended"

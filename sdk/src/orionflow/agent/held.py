@@ -1,0 +1,98 @@
+"""The runs that an agent holds: from their claim until their end is known to the API."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from orionflow.calls.agents import Claimed
+
+
+class Stop(StrEnum):
+    """Why the agent ends a process."""
+
+    CANCELLED = "cancelled"
+    LOST = "lost"
+    TOO_LONG = "too long"
+    OUT_OF_TOUCH = "out of touch"
+    DRAINED = "drained"
+    LINGERING = "lingering"
+
+
+@dataclass(eq=False, slots=True)
+class HeldRun:
+    """One attempt and its process."""
+
+    claimed: Claimed
+    # By our own monotonic clock: until then nobody else may have been given this run.
+    trusted_until: float
+    began: float = field(default_factory=time.monotonic)
+    ends_by: float | None = None
+    pid: int | None = None
+    told: Mapping[str, Any] | None = None
+    stopped: Stop | None = None
+    killed_at: float | None = None
+    has_process: bool = True
+
+    @property
+    def id(self) -> UUID:
+        return UUID(self.claimed.flow_run["id"])
+
+    @property
+    def epoch(self) -> int:
+        return self.claimed.epoch
+
+    @property
+    def key(self) -> str:
+        return f"{self.id}:{self.epoch}"
+
+    @property
+    def title(self) -> str:
+        return f"Flow run {self.claimed.flow_run.get('name')!r} of flow {self.claimed.flow_name!r}"
+
+    @property
+    def is_tried_again(self) -> bool:
+        """Whether the API would start it elsewhere after a crash, so that two processes of it could meet."""
+        return bool((self.claimed.flow_run.get("empirical_policy") or {}).get("crash_retries"))
+
+
+class HeldRuns:
+    """All of them, for every thread of the agent."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._runs: dict[str, HeldRun] = {}
+
+    def add(self, run: HeldRun) -> None:
+        with self._lock:
+            self._runs[run.key] = run
+
+    def remove(self, run: HeldRun) -> None:
+        with self._lock:
+            self._runs.pop(run.key, None)
+
+    def get(self, key: str) -> HeldRun | None:
+        return self._runs.get(key)
+
+    def is_executing(self, flow_run_id: UUID) -> bool:
+        return any(run.id == flow_run_id and run.has_process for run in self)
+
+    def __iter__(self) -> Iterator[HeldRun]:
+        with self._lock:
+            return iter(list(self._runs.values()))
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+
+def signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,107 @@
+"""Hints from a broker: a Celery worker whose one task hands the id of a run to the agent, and waits with it.
+
+It runs in threads of the agent. Whatever becomes of the broker, the agent also asks by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+from orionflow.agent.telling import teller
+
+TASK = "orion.run"
+PAUSE_SECONDS = 5.0
+Offer = Callable[[UUID], None]
+
+
+class Hints:
+    """Consumes the queues until it is told to end; a worker that fails is started again."""
+
+    def __init__(self, broker: str, queues: Sequence[str], places: int, offer: Offer) -> None:
+        self._broker, self._queues, self._places, self._offer = broker, queues, places, offer
+        self._worker: Any = None
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._live, name="orion-hints", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def end(self) -> None:
+        """Take no further messages. Does not wait: a broker that hangs must not keep the agent."""
+        self._over.set()
+        if self._worker is not None:
+            from celery.worker import state
+
+            state.should_stop = 0
+
+    def _live(self) -> None:
+        is_told = False
+        while not self._over.is_set():
+            try:
+                self._consume()
+            except (Exception, SystemExit) as error:
+                if not is_told and not self._over.is_set():
+                    teller.warning("Hints from the broker fail, so the agent only asks by itself: %s", error)
+                    is_told = True
+            self._over.wait(PAUSE_SECONDS)
+
+    def _consume(self) -> None:
+        self._worker = hint_worker(self._broker, self._queues, self._places, self._offer)
+        self._worker.start()
+
+
+def hint_worker(broker: str, queues: Sequence[str], places: int, offer: Offer) -> Any:
+    """A Celery worker for the hint queues of an agent; the task only calls `offer`."""
+    from celery.worker import WorkController
+    from kombu import Queue
+
+    from orionflow.broker import celery_app
+
+    app = celery_app("orion-agent", broker)
+    app.conf.task_queues = [Queue(name) for name in queues]
+    app.conf.worker_soft_shutdown_timeout = 0
+    _hush()
+
+    @app.task(name=TASK)  # type: ignore[untyped-decorator]
+    def run(flow_run_id: str, *_: object, **__: object) -> None:
+        with suppress(ValueError):
+            offer(UUID(flow_run_id))
+
+    app.finalize()
+    return WorkController(
+        app=app,
+        hostname=f"orion-{time.monotonic_ns()}@agent",
+        pool="threads",
+        concurrency=places,
+        loglevel="WARNING",
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+    )
+
+
+def _hush() -> None:
+    """Celery tells of every attempt to connect; the agent says it once."""
+    for name in ("celery.worker.consumer.consumer", "celery.redirected", "kombu"):
+        logging.getLogger(name).addFilter(_OncePerOutage())
+
+
+class _OncePerOutage(logging.Filter):
+    """One line when the broker goes away, none while it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told_at = float("-inf")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        now = time.monotonic()
+        is_first, self._told_at = now - self._told_at > 60, now
+        if is_first:
+            teller.warning("The broker does not answer; the agent asks the API by itself meanwhile.")
+        return False

@@ -1,0 +1,136 @@
+"""The agent's side of the launcher: starts it, asks it for processes, hears of their ends, replaces it when it dies."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from orionflow.agent.containment import kill_group
+from orionflow.agent.zygote import Lines, Message, send_line
+from orionflow.errors import OrionError
+
+READY_SECONDS = 30.0
+# A launcher that dies again and again is not started more often than this.
+PAUSE_SECONDS = 1.0
+
+
+class LauncherGone(OrionError):
+    """The launcher died before it had started the process."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a process ended: its exit code, or minus the signal; None when nobody saw it."""
+
+    key: str
+    status: int | None
+
+
+class Launcher:
+    """Starts processes. `on_started` gets their ids, `on_told` their last words, `on_ended` their ends."""
+
+    def __init__(
+        self,
+        on_started: Callable[[str, int], None],
+        on_told: Callable[[str, Message], None],
+        on_ended: Callable[[End], None],
+    ) -> None:
+        self._on_started, self._on_told, self._on_ended = on_started, on_told, on_ended
+        self._lock = threading.Lock()
+        self._pids: dict[str, int | None] = {}
+        self._channel: socket.socket | None = None
+        self._closed = False
+        self._ready = threading.Event()
+        threading.Thread(target=self._live, name="orion-launcher", daemon=True).start()
+
+    def start(self, key: str, order: Mapping[str, Any]) -> None:
+        """Have a process started for an order. Raises LauncherGone when that cannot be."""
+        if not self._ready.wait(READY_SECONDS):
+            raise LauncherGone("The launcher does not start.")
+        with self._lock:
+            self._pids[key] = None
+            try:
+                self._send({"key": key, "order": dict(order)})
+            except OSError as error:
+                # Its end, which this thread saw first, must not be told for a process that never was.
+                if self._pids.pop(key, "told") == "told":
+                    return
+                raise LauncherGone("The launcher died.") from error
+
+    def signal(self, key: str, number: int) -> None:
+        """Signal the process group of an order, if it still lives."""
+        with self._lock, suppress(OSError):
+            if key in self._pids:
+                self._send({"key": key, "signal": number})
+
+    def close(self) -> None:
+        """End the launcher and every process it has started."""
+        with self._lock:
+            self._closed = True
+            if self._channel is not None:
+                with suppress(OSError):
+                    self._channel.shutdown(socket.SHUT_RDWR)
+
+    def _send(self, message: Message) -> None:
+        if self._channel is None:
+            raise ConnectionResetError
+        send_line(self._channel, message)
+
+    def _live(self) -> None:
+        while not self._closed:
+            began = time.monotonic()
+            self._one_life()
+            if not self._closed:
+                time.sleep(max(0.0, PAUSE_SECONDS - (time.monotonic() - began)))
+
+    def _one_life(self) -> None:
+        ours, theirs = socket.socketpair()
+        command = [sys.executable, "-P", "-m", "orionflow.agent.zygote", str(theirs.fileno())]
+        # A session of its own: Ctrl-C is for the agent, which decides what becomes of the runs.
+        process = subprocess.Popen(
+            command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
+        )
+        theirs.close()
+        with self._lock:
+            self._channel = ours
+        for message in Lines(ours):
+            self._hear(message)
+        self._bury(process, ours)
+
+    def _hear(self, message: Message) -> None:
+        if "ready" in message:
+            self._ready.set()
+            return
+        key = message["key"]
+        if "pid" in message:
+            with self._lock:
+                self._pids[key] = message["pid"]
+            self._on_started(key, message["pid"])
+        elif "told" in message:
+            self._on_told(key, message["told"])
+        else:
+            with self._lock:
+                self._pids.pop(key, None)
+            self._on_ended(End(key, message["ended"]))
+
+    def _bury(self, process: subprocess.Popen[bytes], channel: socket.socket) -> None:
+        """The launcher is gone; what it left behind goes too."""
+        self._ready.clear()
+        process.kill()
+        process.wait()
+        with self._lock:
+            channel.close()
+            self._channel = None
+            orphans, self._pids = self._pids, {}
+        for key, pid in orphans.items():
+            if pid is not None and pid != os.getpid():
+                kill_group(pid)
+            self._on_ended(End(key, None))

@@ -1,0 +1,67 @@
+"""The name of an agent: kept over its restarts, and never shared by two agents of one home."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from orionflow.errors import UsageError
+
+MOST_AGENTS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class HeldName:
+    """A name that is this process's as long as it lives, with a folder for what its runs need meanwhile."""
+
+    name: str
+    folder: Path
+    lock: IO[str]
+
+    def release(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.lock.close()
+
+
+def hold_name(home: Path, wanted: str | None) -> HeldName:
+    """The wanted name, or the first free one of host, host-2, host-3 …
+
+    A restarted agent gets the name it had, and by that the API knows at once that its earlier runs are gone.
+    """
+    if wanted:
+        held = _hold(home, wanted)
+        if held is None:
+            raise UsageError(f"An agent named {wanted!r} runs already in {home}; choose another --name.")
+        return held
+    host = re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname()) or "agent"
+    for number in range(1, MOST_AGENTS):
+        if (held := _hold(home, host if number == 1 else f"{host}-{number}")) is not None:
+            return held
+    raise UsageError(f"All {MOST_AGENTS} names for agents of {host} are taken in {home}.")
+
+
+def _hold(home: Path, name: str) -> HeldName | None:
+    if "/" in name or name.startswith("."):
+        raise UsageError(f"{name!r} cannot name an agent; use letters, digits, dots and dashes.")
+    agents = home / "agents"
+    agents.mkdir(parents=True, exist_ok=True)
+    lock = open(agents / f"{name}.lock", "a+", encoding="utf-8")  # noqa: SIM115
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        return None
+    lock.truncate(0)
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
+    folder = agents / name
+    # What an earlier start left when it was killed.
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    return HeldName(name, folder, lock)

@@ -1,0 +1,58 @@
+"""Ending processes: first asked, later killed, always with everything that they started."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from orionflow.agent.held import HeldRun, HeldRuns, Stop
+from orionflow.agent.launching import Launcher
+from orionflow.agent.telling import teller
+
+SAYINGS = {
+    Stop.CANCELLED: "was cancelled; its process is told to end.",
+    Stop.LOST: "belongs to another attempt now; its process is killed.",
+    Stop.TOO_LONG: "runs longer than its limit; its process is told to end.",
+    Stop.OUT_OF_TOUCH: "may be started elsewhere, as no heartbeat gets through; its process is killed.",
+    Stop.DRAINED: "has no more time, as the agent ends; its process is told to end.",
+    Stop.LINGERING: "has ended and its process has not; it is told to end.",
+}
+AT_ONCE = frozenset({Stop.LOST, Stop.OUT_OF_TOUCH})
+
+
+class Stopping:
+    """Stops runs, and looks after those that do not stop, or should not go on."""
+
+    def __init__(self, held: HeldRuns, launcher: Launcher, stop_seconds: float) -> None:
+        self._held, self._launcher, self._seconds = held, launcher, stop_seconds
+
+    def stop(self, run: HeldRun, why: Stop) -> None:
+        """Have the process of a run end. Once is enough, unless what was asked for turns out to be urgent."""
+        if not run.has_process or (run.stopped is not None and (why not in AT_ONCE or run.stopped in AT_ONCE)):
+            return
+        teller.log(30 if why in AT_ONCE else 20, "%s %s", run.title, SAYINGS[why])
+        run.stopped = why
+        if why in AT_ONCE:
+            self._launcher.signal(run.key, signal.SIGKILL)
+        else:
+            run.killed_at = time.monotonic() + self._seconds
+            self._launcher.signal(run.key, signal.SIGTERM)
+
+    def kill_all(self) -> None:
+        for run in self._held:
+            self._launcher.signal(run.key, signal.SIGKILL)
+
+    def look(self) -> None:
+        """Called a few times a second."""
+        now = time.monotonic()
+        for run in self._held:
+            if not run.has_process:
+                continue
+            if run.killed_at is not None and now >= run.killed_at:
+                teller.warning("%s does not end; its process is killed.", run.title)
+                run.killed_at = None
+                self._launcher.signal(run.key, signal.SIGKILL)
+            elif run.ends_by is not None and now >= run.ends_by:
+                self.stop(run, Stop.LINGERING if run.told else Stop.TOO_LONG)
+            elif now >= run.trusted_until and run.is_tried_again:
+                self.stop(run, Stop.OUT_OF_TOUCH)

@@ -1,0 +1,179 @@
+"""The agent as a whole: registered, fed, looked after, and drained when it is told to end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from orionflow.agent.claiming import Beginnings, Claims
+from orionflow.agent.contact import Contact
+from orionflow.agent.endings import Endings
+from orionflow.agent.heartbeats import Heartbeats
+from orionflow.agent.held import HeldRuns, Stop
+from orionflow.agent.hints import Hints
+from orionflow.agent.launching import End, Launcher
+from orionflow.agent.naming import HeldName
+from orionflow.agent.options import AgentOptions
+from orionflow.agent.places import Places
+from orionflow.agent.stopping import Stopping
+from orionflow.agent.telling import teller
+from orionflow.calls.agents import Registration
+from orionflow.errors import ApiError
+
+LOOK_SECONDS = 0.2
+# After the last process ended, its end has to be reported.
+REPORT_SECONDS = 10.0
+# A process that reported its end has this long to leave.
+LINGER_SECONDS = 30.0
+AFTER_KILL_SECONDS = 5.0
+
+
+class Supervisor:
+    """One agent, from its registration to its leave."""
+
+    def __init__(self, options: AgentOptions, name: HeldName) -> None:
+        self.options = options
+        self._name = name
+        self._contact = Contact(options, name.name)
+        self._held = HeldRuns()
+        self._places = Places(options.concurrency)
+        self._launcher = Launcher(self._started, self._told, self._ended)
+        self._stopping = Stopping(self._held, self._launcher, options.stop_seconds)
+        self._endings = Endings(self._contact, self._held, name.folder)
+        self._wanted_end = 0
+        self._disowned: str | None = None
+        self._hints: Hints | None = None
+        self._claims: Claims | None = None
+
+    def run(self) -> int:
+        """Work until a signal comes, or nothing is left to do; the exit code."""
+        with self._signals():
+            registration = self._contact.register(lambda: not self._wanted_end)
+            if registration is None:
+                return 0
+            self._tell_beginning(registration)
+            heartbeats = Heartbeats(self._contact, self._held, self._stopping.stop, self._disown)
+            heartbeats.start()
+            self._feed(registration)
+            self._work()
+            heartbeats.draining = True
+            self._drain()
+            heartbeats.end()
+            return self._leave()
+
+    def _tell_beginning(self, registration: Registration) -> None:
+        queues = ", ".join(queue.name for queue in registration.work_queues) or "every queue of its pool"
+        hints = "hints from the broker" if self.options.broker else "no broker, so it asks every second"
+        teller.info(
+            "Agent %r serves %s at %s with %d places; %s.",
+            self._name.name, queues, self._contact.client.api_url, self.options.concurrency, hints,
+        )  # fmt: skip
+
+    def _feed(self, registration: Registration) -> None:
+        beginnings = Beginnings(self.options, self._contact, self._held, self._launcher, self._name.folder, self._ended)
+        self._claims = Claims(self._contact, self._held, self._places, beginnings.begin, self.options.once)
+        self._claims.start()
+        if self.options.broker:
+            queues = [queue.hint_queue for queue in registration.work_queues]
+            self._hints = Hints(self.options.broker, queues, self.options.concurrency, self._claims.offer)
+            self._hints.start()
+
+    def _work(self) -> None:
+        assert self._claims is not None
+        while not self._wanted_end and self._disowned is None:
+            time.sleep(LOOK_SECONDS)
+            self._stopping.look()
+            if self._claims.is_idle and not self._held:
+                return
+
+    def _drain(self) -> None:
+        """Take nothing more, let runs finish for a while, then tell them to end, then kill them."""
+        assert self._claims is not None
+        self._places.close()
+        self._claims.wake()
+        if self._hints is not None:
+            self._hints.end()
+        running = sum(run.has_process for run in self._held)
+        patience = 0.0 if self._disowned else self.options.drain_seconds
+        if running and not self._disowned:
+            teller.info("The agent ends; %d runs have up to %g s. Once more ends it now.", running, patience)
+        self._wait_for_processes(patience)
+        for run in self._held:
+            self._stopping.stop(run, Stop.LOST if self._disowned else Stop.DRAINED)
+        self._wait_for_processes(self.options.stop_seconds + AFTER_KILL_SECONDS)
+        self._stopping.kill_all()
+        self._wait_until(lambda: not any(run.has_process for run in self._held), AFTER_KILL_SECONDS)
+        self._wait_until(lambda: not self._held, REPORT_SECONDS)
+
+    def _wait_for_processes(self, seconds: float) -> None:
+        self._wait_until(lambda: self._wanted_end > 1 or not any(run.has_process for run in self._held), seconds)
+
+    def _wait_until(self, is_so: object, seconds: float) -> None:
+        assert callable(is_so)
+        until = time.monotonic() + seconds
+        while not is_so() and time.monotonic() < until:
+            time.sleep(LOOK_SECONDS / 4)
+            self._stopping.look()
+
+    def _leave(self) -> int:
+        self._launcher.close()
+        if self._disowned is not None:
+            teller.error("The agent ends, as the API does not know it any more. %s", self._disowned)
+            return 1
+        try:
+            self._contact.leave()
+        except ApiError as error:
+            teller.warning("The agent could not take its leave, so its leases run out by themselves. %s", error)
+        teller.info("Agent %r has left.", self._name.name)
+        return 0
+
+    # What the launcher tells, in its thread
+
+    def _started(self, key: str, pid: int) -> None:
+        if (run := self._held.get(key)) is not None:
+            run.pid = pid
+
+    def _told(self, key: str, told: dict[str, object]) -> None:
+        if (run := self._held.get(key)) is not None:
+            run.told = told
+            run.ends_by = time.monotonic() + LINGER_SECONDS
+
+    def _ended(self, end: End) -> None:
+        run = self._held.get(end.key)
+        if run is None:
+            return
+        self._endings.take(run, end)
+        self._places.give_back()
+        if self._claims is not None:
+            self._claims.wake()
+
+    # What others want
+
+    def _disown(self, why: str) -> None:
+        self._disowned = self._disowned or why
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        if self.options.follows_stdin:
+            threading.Thread(target=self._follow, name="orion-follow", daemon=True).start()
+        before = {number: signal.signal(number, self._end) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        self._wanted_end += 1
+
+    def _follow(self) -> None:
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
+        # Whoever started this agent is gone, and with it the API.
+        self._wanted_end += 2

@@ -1,0 +1,195 @@
+"""The launcher: it has the SDK loaded, no threads, and forks one process for each run within a few milliseconds.
+
+It also guards them. It alone knows which of their ids are still theirs, so signals go through it; when one ends, what
+is left of its group is killed; when the agent is gone, all of them are. Lines of JSON go both ways on one socket.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+from orionflow.agent.containment import kill_group, ordinary_signals, set_apart, system_library
+
+Message = dict[str, Any]
+TOLD_VARIABLE = "ORION_AGENT_TOLD"
+
+
+class Lines:
+    """The messages that come in on a socket."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._rest = b""
+
+    def receive(self) -> list[Message] | None:
+        """What came since the last time; None when the other side is gone."""
+        try:
+            part = self._channel.recv(1 << 20)
+        except ConnectionError:
+            part = b""
+        if not part:
+            return None
+        *lines, self._rest = (self._rest + part).split(b"\n")
+        return [json.loads(line) for line in lines]
+
+    def __iter__(self) -> Iterator[Message]:
+        while (messages := self.receive()) is not None:
+            yield from messages
+
+
+def send_line(channel: socket.socket, message: Message) -> None:
+    channel.sendall(json.dumps(message, default=str).encode() + b"\n")
+
+
+class Zygote:
+    """Forks, signals and reaps; single-threaded, because a fork copies only the thread that forks."""
+
+    def __init__(self, agent: socket.socket) -> None:
+        self._agent = agent
+        self._lines = Lines(agent)
+        self._pids: dict[str, int] = {}
+        # Datagrams of children: how their runs ended, for a death without that word is a crash.
+        self._told, self._teller = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._wake, self._waker = socket.socketpair()
+        for end in (self._told, self._wake, self._waker):
+            end.setblocking(False)
+
+    def serve(self) -> Message | None:
+        """Work until the agent is gone. Returns in each forked child, with its order."""
+        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        send_line(self._agent, {"ready": os.getpid()})
+        while True:
+            ready, _, _ = select.select([self._agent, self._told, self._wake], [], [])
+            if self._wake in ready:
+                self._wake.recv(4096)
+            self._forward()
+            self._reap()
+            if self._agent in ready:
+                messages = self._lines.receive()
+                if messages is None:
+                    return self._end()
+                for message in messages:
+                    if (order := self._obey(message)) is not None:
+                        return order
+
+    def _obey(self, message: Message) -> Message | None:
+        if "signal" in message:
+            if pid := self._pids.get(message["key"]):
+                kill_group(pid, message["signal"])
+            return None
+        launcher = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            return self._become_child(launcher, message)
+        self._pids[message["key"]] = pid
+        send_line(self._agent, {"key": message["key"], "pid": pid})
+        return None
+
+    def _become_child(self, launcher: int, message: Message) -> Message:
+        ordinary_signals()
+        set_apart(launcher, message["order"].get("limits") or {})
+        for end in (self._agent, self._told, self._wake, self._waker):
+            end.close()
+        os.set_inheritable(self._teller.fileno(), True)
+        os.environ[TOLD_VARIABLE] = f"{self._teller.detach()}:{message['key']}"
+        order: Message = message["order"]
+        return order
+
+    def _forward(self) -> None:
+        while True:
+            try:
+                datagram = self._told.recv(1 << 16)
+            except BlockingIOError:
+                return
+            key, _, told = datagram.partition(b"\n")
+            send_line(self._agent, {"key": key.decode(), "told": json.loads(told)})
+
+    def _reap(self) -> None:
+        for key, pid in list(self._pids.items()):
+            if (status := _reaped(pid)) is None:
+                continue
+            del self._pids[key]
+            self._forward()
+            send_line(self._agent, {"key": key, "ended": os.waitstatus_to_exitcode(status)})
+
+    def _end(self) -> None:
+        for pid in self._pids.values():
+            kill_group(pid)
+        os._exit(0)
+
+
+def _reaped(pid: int) -> int | None:
+    """The status of a child that ended; what it left behind is killed."""
+    if hasattr(os, "waitid"):
+        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            return None
+        # Until it is reaped nobody else can get its id.
+        kill_group(pid)
+        return os.waitpid(pid, 0)[1]
+    ended, status = os.waitpid(pid, os.WNOHANG)
+    if not ended:
+        return None
+    kill_group(pid)
+    return status
+
+
+def warm_up() -> None:
+    """Load what every run needs, so that no run has to."""
+    from orionflow.agent import child
+
+    child.load_everything()
+    if sys.platform == "linux":
+        system_library()
+    # Children share what is in memory now as long as nobody touches it, which the collector would.
+    gc.collect()
+    gc.freeze()
+
+
+def replace_process(order: Message) -> None:
+    """Go on as a fresh interpreter, which finds its order on stdin."""
+    with tempfile.TemporaryFile() as file:
+        file.write(json.dumps(order, default=str).encode())
+        file.seek(0)
+        os.dup2(file.fileno(), 0)
+    environment = {**os.environ, **order["env"]}
+    os.execvpe(order["command"][0], order["command"], environment)
+
+
+def run_order(order: Message) -> None:
+    """The rest of a forked child's life."""
+    from orionflow.agent import child
+
+    if order.get("command"):
+        try:
+            replace_process(order)
+        except OSError as error:
+            child.tell({"error": f"{order['command'][0]} cannot be started: {error.strerror}."})
+            sys.exit(127)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    child.execute(order)
+
+
+def main() -> None:
+    zygote = Zygote(socket.socket(fileno=int(sys.argv[1])))
+    warm_up()
+    order = zygote.serve()
+    if order is not None:
+        run_order(order)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""Which attempt of which flow run this process was started for, if an agent started it.
+
+All that such a process writes names its attempt, so that nothing of it is stored once another attempt took over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A flow run, and the number that the API gave to this start of it."""
+
+    flow_run_id: UUID
+    epoch: int
+    api_url: str
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Orion-Run-Id": str(self.flow_run_id), "Orion-Run-Epoch": str(self.epoch)}
+
+
+_current: Attempt | None = None
+
+
+def current_attempt() -> Attempt | None:
+    return _current
+
+
+def begin_attempt(attempt: Attempt) -> None:
+    """From now on this process writes as this attempt."""
+    global _current
+    _current = attempt
+
+
+def headers_for(api_url: str) -> Mapping[str, str]:
+    """What requests to this API carry; other APIs know nothing of the attempt."""
+    if _current is None or _current.api_url.rstrip("/") != api_url.rstrip("/"):
+        return {}
+    return _current.headers
