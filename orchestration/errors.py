@@ -4,11 +4,13 @@ DomainError
 ├── NotFound: FlowNotFound, FlowRunNotFound, TaskRunNotFound, StateNotFound, ArtifactNotFound, LogNotFound,
 │   SavedSearchNotFound, FlowRunInputNotFound, DeploymentNotFound, ConcurrencyLimitNotFound, GlobalLimitNotFound,
 │   VariableNotFound, BlockTypeNotFound, BlockSchemaNotFound, BlockDocumentNotFound, WorkPoolNotFound,
-│   WorkQueueNotFound, WorkerNotFound
+│   WorkQueueNotFound, WorkerNotFound, ScheduleNotFound, CalendarNotFound
 ├── Conflict: InputExists, StateIdTaken, GlobalLimitExists, VariableExists, BlockTypeExists, BlockDocumentExists,
-│   SchemaOfAnotherType, BlockHoldsItself, SecretsUnreadable, WorkPoolExists, WorkQueueExists, DefaultQueueStays
+│   SchemaOfAnotherType, BlockHoldsItself, SecretsUnreadable, WorkPoolExists, WorkQueueExists, DefaultQueueStays,
+│   CalendarExists, CalendarInUse, ParametersMisfit
 ├── NotResumable
 ├── TooManySlots, NotARate, BadBlockReference
+├── SeveralSchedules, BadSchedule, BadCalendar, BadParameterSchema
 └── RunLost
 """
 
@@ -120,6 +122,16 @@ class WorkerNotFound(NotFound):
     message = "Worker {name!r} not found."
 
 
+class ScheduleNotFound(NotFound):
+    code = "schedule_not_found"
+    message = "Schedule {id} not found."
+
+
+class CalendarNotFound(NotFound):
+    code = "calendar_not_found"
+    message = "Calendar {name!r} not found."
+
+
 class Conflict(DomainError):
     """The request contradicts what is stored."""
 
@@ -193,6 +205,46 @@ class DefaultQueueStays(Conflict):
         "Work queue {name!r} is the default queue of its pool {pool!r} and cannot be deleted; "
         "delete the pool, or make another queue its default first."
     )
+
+
+class CalendarExists(Conflict):
+    code = "calendar_exists"
+    message = "There already is a calendar with the name {name!r}; change that one."
+
+
+class CalendarInUse(Conflict):
+    code = "calendar_in_use"
+    message = "Calendar {name!r} is heeded by {schedules} schedules; take it out of them first."
+
+
+class ParametersMisfit(Conflict):
+    code = "parameters_misfit"
+    message = "The parameters do not fit the schema of deployment {name!r}: {reason}"
+
+
+class SeveralSchedules(DomainError):
+    """A call that means the one schedule of a deployment, which has more."""
+
+    code = "several_schedules"
+    message = (
+        "Deployment {id} has several schedules, and this call means its only one. "
+        "Change one of them by its id, or all of them with PATCH /deployments/{id} and paused."
+    )
+
+
+class BadSchedule(DomainError):
+    code = "bad_schedule"
+    message = "{reason}"
+
+
+class BadCalendar(DomainError):
+    code = "bad_calendar"
+    message = "{reason}"
+
+
+class BadParameterSchema(DomainError):
+    code = "bad_parameter_schema"
+    message = "parameter_openapi_schema is no JSON schema: {reason}"
 
 
 class TooManySlots(DomainError):

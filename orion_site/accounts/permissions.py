@@ -32,6 +32,9 @@ class Action(StrEnum):
     READ_BLOCKS = "blocks.read"
     READ_SECRETS = "blocks.secrets"  # the same blocks, with their secrets in clear
     CHANGE_BLOCKS = "blocks.change"
+    READ_DEPLOYMENTS = "deployments.read"  # with their schedules, the calendars and the feeds of planned runs
+    CHANGE_DEPLOYMENTS = "deployments.change"
+    RUN_DEPLOYMENTS = "deployments.run"
     READ_QUEUES = "queues.read"  # work pools, their queues and workers, and who holds places in them
     CHANGE_QUEUES = "queues.change"
     SERVE_QUEUES = "queues.serve"  # what an agent or a worker does: say that it is there, ask for runs
