@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 TOLD_VARIABLE = "ORION_AGENT_TOLD"
 RUN_VARIABLE = "ORION_FLOW_RUN_ID"
+OUR_MODULES = ("orionflow", "importlib", "_frozen_importlib")
 Order = dict[str, Any]
 
 
@@ -111,11 +112,22 @@ def _fail(order: Order, error: BaseException) -> State[Any]:
 
     run_id, reporter = UUID(order["flow_run_id"]), get_reporter()
     logger = logger_for_flow_run(run_id, order["name"], order["flow_name"])
-    logger.log(logging.ERROR, "The code of the flow cannot be loaded:", exc_info=error)
+    logger.log(logging.ERROR, "The flow cannot be loaded. %s", _words(error), exc_info=_of_the_user(error))
     state: State[Any] = Failed(message=f"The flow could not be loaded. {_words(error)}", id=uuid7())
     reporter.drain(run_id)
     result = reporter.client.send(set_flow_run_state(run_id, state, epoch=order["epoch"]))
     return result.state or state
+
+
+def _of_the_user(error: BaseException) -> BaseException | None:
+    """The exception that the user's code raised, without our own frames; None where the words say it all."""
+    cause = error.__cause__ if isinstance(error, CodeUnavailable) else error
+    if cause is None:
+        return None
+    trace = cause.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith(OUR_MODULES):
+        trace = trace.tb_next
+    return cause.with_traceback(trace)
 
 
 def _words(error: BaseException) -> str:

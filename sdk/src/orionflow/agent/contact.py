@@ -6,10 +6,10 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 from uuid import UUID, uuid4
 
-from orionflow import __version__
 from orionflow.agent.options import AgentOptions
 from orionflow.agent.telling import teller
 from orionflow.calls import agents as calls
@@ -64,7 +64,7 @@ class Contact:
             "concurrency": options.concurrency,
             "host": socket.gethostname(),
             "pid": os.getpid(),
-            "version": __version__,
+            "version": version("orionflow"),
         }
         return {**body, "work_pool_name": options.pool} if options.pool else body
 

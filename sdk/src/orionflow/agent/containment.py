@@ -1,4 +1,4 @@
-"""How the process of a run is set apart: its own session, an end with its launcher, and limits where they are wanted."""
+"""How the process of a run is set apart: its own session, an end with its launcher, and limits if they are wanted."""
 
 from __future__ import annotations
 

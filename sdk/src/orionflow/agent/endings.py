@@ -43,7 +43,7 @@ class Endings:
     def _settle(self, run: HeldRun, status: int | None) -> None:
         seconds = time.monotonic() - run.began
         if run.told and run.told.get("type") in REPORTED:
-            message = run.told.get("message")
+            message = (run.told.get("message") or "").partition("\n")[0]
             teller.info(
                 "%s ended as %s after %.1f s%s",
                 run.title,

@@ -59,12 +59,10 @@ class Hints:
 def hint_worker(broker: str, queues: Sequence[str], places: int, offer: Offer) -> Any:
     """A Celery worker for the hint queues of an agent; the task only calls `offer`."""
     from celery.worker import WorkController
-    from kombu import Queue
 
     from orionflow.broker import celery_app
 
     app = celery_app("orion-agent", broker)
-    app.conf.task_queues = [Queue(name) for name in queues]
     app.conf.worker_soft_shutdown_timeout = 0
     _hush()
 
@@ -77,6 +75,8 @@ def hint_worker(broker: str, queues: Sequence[str], places: int, offer: Offer) -
     return WorkController(
         app=app,
         hostname=f"orion-{time.monotonic_ns()}@agent",
+        # As the sender makes them, so that both bind them alike.
+        queues=list(queues),
         pool="threads",
         concurrency=places,
         loglevel="WARNING",
