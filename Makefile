@@ -8,7 +8,7 @@ DEMO_HOME := $(CURDIR)/.demo
 PORT ?= 4200
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check lint types stairs migrations templates test-sqlite test-postgresql packaging chaos browser bench docs clean
+.PHONY: help demo serve test check lint types stairs migrations templates test-sqlite test-postgresql packaging wheels chaos browser bench docs clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -73,6 +73,10 @@ test-postgresql: $(VENV)/installed-dev  ## The tests that touch the database, on
 
 chaos: $(VENV)/installed-dev  ## The fault tests, with many more rounds than in `make test`
 	@ORION_CHAOS_ROUNDS=40 $(BIN)/pytest tests/faults
+
+wheels: $(VENV)/installed-dev  ## Build dist/*.whl of server and SDK
+	@$(BIN)/python -m build --quiet --wheel --outdir dist .
+	@$(BIN)/python -m build --quiet --wheel --outdir dist sdk
 
 packaging: $(VENV)/installed-dev  ## The wheels, in empty environments
 	@$(BIN)/pytest tests/packaging

@@ -1,0 +1,222 @@
+"""The files for operators: parsed, linted by the programs that read them, and tried where that is possible here."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+import yaml
+
+from orionflow.cli import main
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
+UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+DOCUMENTED = (ROOT / "docs" / "server.md").read_text() + (ROOT / "docs" / "settings.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text())
+    return loaded
+
+
+def orion_commands() -> Iterator[list[str]]:
+    services = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text())["services"]
+    for service in services.values():
+        if (command := service.get("command", []))[:1] == ["orion"]:
+            yield command[1:]
+    for unit in UNITS:
+        for line in re.findall(r"^ExecStart(?:Pre)?=/opt/orion/bin/orion (.*)$", unit.read_text(), re.MULTILINE):
+            yield line.replace("%i", "default").split()
+
+
+@pytest.mark.parametrize("words", [pytest.param(words, id=" ".join(words)) for words in orion_commands()])
+def test_commands_and_options_exist(words: list[str], capsys: pytest.CaptureFixture[str]):
+    code = main([*words, "--help"])
+
+    assert code == 0, capsys.readouterr().err
+
+
+def test_compose_names_only_what_it_has(compose: dict[str, Any]):
+    services = compose["services"]
+
+    for name, service in services.items():
+        assert set(service.get("depends_on", {})) <= set(services), name
+        assert {mount.split(":")[0] for mount in service.get("volumes", [])} <= {*compose["volumes"], "./nginx.conf"}
+        assert set(service.get("secrets", [])) <= set(compose["secrets"])
+        if (mode := service.get("network_mode")) is not None:
+            assert mode.removeprefix("service:") in services
+
+
+def test_compose_keeps_secrets_out_of_the_file(compose: dict[str, Any]):
+    for service in compose["services"].values():
+        for name, value in service.get("environment", {}).items():
+            if "PASSWORD" in name or "KEY" in name:
+                assert value.startswith("${"), name
+
+
+def test_every_variable_is_documented():
+    texts = [path.read_text() for path in DEPLOY.rglob("*") if path.is_file()]
+    named = {name for text in texts for name in re.findall(r"\bORION_[A-Z_]+\b", text)}
+
+    # These two are of the compose file itself.
+    assert {name for name in named - {"ORION_USER", "ORION_PASSWORD"} if name not in DOCUMENTED} == set()
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_units_are_valid(unit: Path, tmp_path: Path):
+    # The program that they start is not installed at its place here.
+    copy = tmp_path / unit.name.replace("@.", "@default.")
+    copy.write_text(unit.read_text().replace("/opt/orion/bin/orion", sys.executable))
+
+    checked = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(copy)], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    complaints = [line for line in checked.stderr.splitlines() if unit.stem.rstrip("@") in line]
+    assert complaints == []
+
+
+class Behind:
+    """Orion behind nginx, as the configuration has it, on ports of the test's own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.address = f"http://127.0.0.1:{_free_port()}"
+        self._folder = folder
+        self._server_port = _free_port()
+        conf = self._write_configuration()
+        subprocess.run(["nginx", "-t", "-c", str(conf)], capture_output=True, timeout=30, check=True)
+        command = [sys.executable, "-m", "orionflow.cli", "server", "start", "--port", str(self._server_port)]
+        self.processes = [
+            subprocess.Popen(["nginx", "-c", str(conf)], stderr=subprocess.DEVNULL),
+            subprocess.Popen(
+                [*command, "--base-path", "/orion", "--no-services", "--no-agent"],
+                env={**_own_environment(), "ORION_HOME": str(folder / "home"), "ORION_ALLOWED_HOSTS": "127.0.0.1"},
+                stderr=subprocess.DEVNULL,
+            ),
+        ]
+
+    def _write_configuration(self) -> Path:
+        folder = self._folder
+        # somebody:secret
+        (folder / "htpasswd").write_text("somebody:{PLAIN}secret\n")
+        included = (DEPLOY / "nginx" / "orion.conf").read_text()
+        included = included.replace("/etc/nginx/orion.htpasswd", str(folder / "htpasswd"))
+        (folder / "orion.conf").write_text(included.replace("127.0.0.1:4200", f"127.0.0.1:{self._server_port}"))
+        conf = folder / "nginx.conf"
+        conf.write_text(
+            f"daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;\n"
+            f"events {{}}\nhttp {{ access_log off;\n"
+            f"client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;\n"
+            f"fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;\n"
+            f"server {{ listen {self.address.removeprefix('http://')}; include {folder}/orion.conf; }} }}\n"
+        )
+        return conf
+
+    def get(self, path: str, *, password: str | None = "secret") -> tuple[int, str]:
+        request = Request(self.address + path)
+        if password:
+            request.add_header("Authorization", "Basic " + b64encode(f"somebody:{password}".encode()).decode())
+        try:
+            with urlopen(request, timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def wait(self) -> None:
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            try:
+                if self.get("/orion/api/health")[0] == 200:
+                    return
+            except OSError:
+                pass
+            time.sleep(0.1)
+        raise AssertionError((self._folder / "error.log").read_text())
+
+    def close(self) -> None:
+        for process in self.processes:
+            process.terminate()
+        for process in self.processes:
+            process.wait(timeout=20)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _own_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(("ORION_", "DJANGO_"))}
+
+
+@pytest.fixture(scope="module")
+def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
+    if shutil.which("nginx") is None:
+        pytest.skip("nginx is not installed: apt-get install nginx")
+    folder = tmp_path_factory.mktemp("nginx")
+    folder.chmod(0o755)
+    for parent in folder.parents[:2]:
+        parent.chmod(0o755)
+    running = Behind(folder)
+    try:
+        running.wait()
+        yield running
+    finally:
+        running.close()
+
+
+def test_nginx_asks_for_the_password(behind: Behind):
+    assert behind.get("/orion/runs", password=None)[0] == 401
+    assert behind.get("/orion/runs", password="wrong")[0] == 401
+
+
+def test_pages_below_the_path_link_below_the_path(behind: Behind):
+    status, page = behind.get("/orion/runs")
+
+    assert status == 200
+    assert 'href="/orion/' in page
+    assert 'href="/flows' not in page
+
+
+def test_admin_is_not_open_to_who_comes_through_the_proxy(behind: Behind):
+    _, page = behind.get("/orion/admin/")
+
+    assert "Site administration" not in page
+
+
+def test_flows_report_through_nginx(behind: Behind, tmp_path: Path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        "from orionflow import flow, task\n@task\ndef one(): return 1\n"
+        "@flow\ndef proxied(): return one() + one()\nassert proxied() == 2\n"
+    )
+    address = behind.address.replace("http://", "http://somebody:secret@")
+
+    done = subprocess.run(
+        [sys.executable, str(program)],
+        env={**_own_environment(), "ORION_HOME": str(tmp_path), "ORION_API_URL": f"{address}/orion/api"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "proxied" in behind.get("/orion/flows")[1]
