@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -70,6 +71,20 @@ def reset(yes: bool) -> None:
             _ask(whole.place())
         whole.reset()
         click.echo(f"The database {whole.place()} is empty now.", err=True)
+
+
+@database.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def backup(file: Path) -> None:
+    """Copy the SQLite database to FILE, whole and checked, while servers go on.
+
+    Example: orion database backup /backups/orion-2026-11-21.db
+    """
+    with _django():
+        from orion_site.database_backup import backup as copy
+
+        megabytes = copy(file) / 1e6
+        click.echo(f"Copied the database to {file} ({megabytes:.1f} MB).", err=True)
 
 
 def _ask(place: str) -> None:

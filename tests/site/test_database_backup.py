@@ -1,0 +1,101 @@
+"""`orion database backup`: a whole copy while somebody writes."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.site.test_database import in_a_process
+
+pytestmark = pytest.mark.skipif(os.environ.get("ORION_TEST_DATABASE") == "postgresql", reason="runs with SQLite")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    home = tmp_path / "home"
+    assert in_a_process(home).returncode == 0
+    return home
+
+
+def back_up(home: Path, file: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ORION_", "DJANGO_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "orionflow.cli", "database", "backup", str(file)],
+        env={**kept, "ORION_HOME": str(home), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def write_flows(database: Path, begun: threading.Event, stop: threading.Event) -> None:
+    """A transaction after the other, each of two rows."""
+    connection = sqlite3.connect(database, timeout=20, isolation_level=None)
+    number = 0
+    while not stop.is_set():
+        connection.execute("BEGIN IMMEDIATE")
+        for half in "ab":
+            connection.execute(
+                "INSERT INTO runs_flow (id, name, tags, created, updated) "
+                "VALUES (?, ?, '[]', '2026-01-01', '2026-01-01')",
+                (f"{number:031x}{half}", f"flow {number} {half}"),
+            )
+        connection.execute("COMMIT")
+        number += 1
+        if number == 5:
+            begun.set()
+    connection.close()
+
+
+def test_copy_is_whole_while_others_write(home: Path, tmp_path: Path):
+    begun, stop = threading.Event(), threading.Event()
+    writer = threading.Thread(target=write_flows, args=(home / "orion.db", begun, stop))
+    writer.start()
+    assert begun.wait(10)
+
+    done = back_up(home, tmp_path / "copy.db")
+
+    stop.set()
+    writer.join()
+    assert done.returncode == 0, done.stderr
+    copy = sqlite3.connect(tmp_path / "copy.db")
+    (count,) = copy.execute("SELECT COUNT(*) FROM runs_flow").fetchone()
+    assert count >= 10
+    assert count % 2 == 0, "half of a transaction was copied"
+    assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    copy.close()
+    assert (tmp_path / "copy.db").stat().st_mode & 0o077 == 0
+
+
+def test_copy_can_take_the_database_s_place(home: Path, tmp_path: Path):
+    back_up(home, tmp_path / "copy.db")
+    for file in home.glob("orion.db*"):
+        file.unlink()
+
+    (tmp_path / "copy.db").rename(home / "orion.db")
+
+    assert in_a_process(home).returncode == 0
+
+
+def test_nothing_is_replaced(home: Path, tmp_path: Path):
+    (tmp_path / "copy.db").write_text("precious")
+
+    done = back_up(home, tmp_path / "copy.db")
+
+    assert done.returncode == 1
+    assert "exists already" in done.stderr
+    assert (tmp_path / "copy.db").read_text() == "precious"
+
+
+def test_missing_folder_is_told(home: Path, tmp_path: Path):
+    done = back_up(home, tmp_path / "nowhere" / "copy.db")
+
+    assert done.returncode == 1
+    assert "is not a folder" in done.stderr
