@@ -30,6 +30,7 @@ artifacts = Later("runs.api.artifacts")
 block_documents = Later("deployments.api.block_documents")
 block_schemas = Later("deployments.api.block_schemas")
 block_types = Later("deployments.api.block_types")
+due_runs = Later("deployments.api.due_runs")
 global_limits = Later("deployments.api.global_limits")
 graphs = Later("runs.api.graphs")
 histories = Later("runs.api.histories")
@@ -40,6 +41,9 @@ saved_searches = Later("runs.api.saved_searches")
 states = Later("runs.api.states")
 variables = Later("deployments.api.variables")
 why = Later("runs.api.why")
+work_pools = Later("deployments.api.work_pools")
+work_queues = Later("deployments.api.work_queues")
+workers = Later("deployments.api.workers")
 
 api = [
     path("health", Endpoint(system_api.CheckHealth)),
@@ -118,6 +122,37 @@ api = [
         "v2/concurrency_limits/<anything:id_or_name>",
         Endpoint(global_limits.ReadGlobalLimit, global_limits.UpdateGlobalLimit, global_limits.DeleteGlobalLimit),
     ),
+    #
+    path("work_pools/", Endpoint(work_pools.CreateWorkPool)),
+    path("work_pools/count", Endpoint(work_pools.CountWorkPools)),
+    path("work_pools/filter", Endpoint(work_pools.FilterWorkPools)),
+    path(
+        "work_pools/<str:name>",
+        Endpoint(work_pools.ReadWorkPool, work_pools.UpdateWorkPool, work_pools.DeleteWorkPool),
+    ),
+    path("work_pools/<str:name>/get_scheduled_flow_runs", Endpoint(due_runs.PollWorkPool)),
+    path("work_pools/<str:work_pool_name>/queues", Endpoint(work_queues.CreatePoolQueue)),
+    path("work_pools/<str:work_pool_name>/queues/filter", Endpoint(work_queues.FilterPoolQueues)),
+    path(
+        "work_pools/<str:work_pool_name>/queues/<str:name>",
+        Endpoint(work_queues.ReadPoolQueue, work_queues.UpdatePoolQueue, work_queues.DeletePoolQueue),
+    ),
+    path("work_pools/<str:work_pool_name>/workers/heartbeat", Endpoint(workers.HearWorker)),
+    path("work_pools/<str:work_pool_name>/workers/filter", Endpoint(workers.FilterWorkers)),
+    path("work_pools/<str:work_pool_name>/workers/<str:name>", Endpoint(workers.DeleteWorker)),
+    #
+    path("work_queues/", Endpoint(work_queues.CreateWorkQueue)),
+    path("work_queues/filter", Endpoint(work_queues.FilterWorkQueues)),
+    path("work_queues/name/<anything:name>", Endpoint(work_queues.ReadWorkQueueByName)),
+    path(
+        "work_queues/<str:id>",
+        Endpoint(work_queues.ReadWorkQueue, work_queues.UpdateWorkQueue, work_queues.DeleteWorkQueue),
+    ),
+    path("work_queues/<str:id>/get_runs", Endpoint(due_runs.PollWorkQueue)),
+    path("work_queues/<str:id>/status", Endpoint(work_queues.ReadWorkQueueStatus)),
+    #
+    path("deployments/get_scheduled_flow_runs", Endpoint(due_runs.PollDeployments)),
+    path("deployments/<str:id>/work_queue_check", Endpoint(due_runs.CheckWorkQueues)),
     #
     path("variables/", Endpoint(variables.CreateVariable)),
     path("variables/count", Endpoint(variables.CountVariables)),

@@ -37,7 +37,8 @@ class Room:
 
 def room_in(queue_ids: Collection[UUID] | None) -> Room:
     """Two queries, or three where a pool is limited. `None` asks for every queue."""
-    rows = WorkQueue.objects.select_related("work_pool").order_by("priority", "name", "pk")
+    rows = WorkQueue.objects.select_related("work_pool").defer("work_pool__base_job_template")
+    rows = rows.order_by("priority", "name", "pk")
     queues = list(rows if queue_ids is None else rows.filter(pk__in=queue_ids))
     pools = {queue.work_pool.pk: queue.work_pool for queue in queues if queue.work_pool}
     taken = _taken_in_queues([queue.pk for queue in queues if queue.concurrency_limit is not None])

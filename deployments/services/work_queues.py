@@ -100,12 +100,19 @@ def delete_work_queue(*, queue_id: UUID) -> None:
         queue.delete()
 
 
-def queue_id_of(*, pool_name: str, queue_name: str) -> UUID:
-    found = WorkQueue.objects.filter(work_pool__name=pool_name, name=queue_name).values_list("pk", flat=True).first()
-    if found is None:
-        locked_pool(pool_name)
+def found_queue(*, pool_name: str, queue_name: str) -> WorkQueue:
+    queue = WorkQueue.objects.select_related("work_pool").filter(work_pool__name=pool_name, name=queue_name).first()
+    if queue is None:
+        found_pool(pool_name)
         raise WorkQueueNotFound(name=queue_name)
-    return found
+    return queue
+
+
+def found_pool(name: str) -> WorkPool:
+    pool = WorkPool.objects.filter(name=name).first()
+    if pool is None:
+        raise WorkPoolNotFound(name=name)
+    return pool
 
 
 def locked_pool(name: str) -> WorkPool:

@@ -1,0 +1,71 @@
+"""Who is there: workers that were heard of lately, and pools and queues that somebody serves.
+
+Computed when it is read, from times that are stored: nothing has to run for a silence to be noticed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Literal
+from uuid import UUID
+
+from django.db.models import Q
+
+from deployments.models import Deployment, Worker, WorkPool, WorkQueue
+
+# An agent that has not asked for this long is most likely gone.
+SILENCE = timedelta(seconds=60)
+
+Status = Literal["READY", "NOT_READY", "PAUSED"]
+
+
+def online(now: datetime) -> Q:
+    """Workers that are there."""
+    return Q(offline_at__gt=now)
+
+
+def live_workers(pool_ids: Iterable[UUID | None], now: datetime) -> list[Worker]:
+    ids = {pool_id for pool_id in pool_ids if pool_id}
+    return list(Worker.objects.filter(online(now), work_pool__in=ids).order_by("name")) if ids else []
+
+
+def served_queues(queues: Sequence[WorkQueue], now: datetime) -> set[UUID]:
+    """Queues that were asked for work lately, or that are among those of an agent that is there."""
+    named = {
+        queue_id for worker in live_workers((q.work_pool_id for q in queues), now) for queue_id in worker.queue_ids
+    }
+    return {queue.pk for queue in queues if is_recent(queue.last_polled, now) or str(queue.pk) in named}
+
+
+def is_recent(moment: datetime | None, now: datetime) -> bool:
+    return moment is not None and moment > now - SILENCE
+
+
+def statuses_of_queues(queues: Sequence[WorkQueue], now: datetime) -> dict[UUID, Status]:
+    served = served_queues(queues, now)
+    return {queue.pk: _status(queue.is_paused, queue.pk in served) for queue in queues}
+
+
+def statuses_of_pools(pools: Sequence[WorkPool], now: datetime) -> dict[UUID, Status]:
+    """A pool is ready while a worker of it is there; one for agents also while one of its queues is asked."""
+    ready: set[UUID | None] = {worker.work_pool_id for worker in live_workers((pool.pk for pool in pools), now)}
+    for_agents = [pool.pk for pool in pools if pool.type == "prefect-agent"]
+    asked = WorkQueue.objects.filter(work_pool__in=for_agents, last_polled__gt=now - SILENCE)
+    ready |= set(asked.values_list("work_pool_id", flat=True)) if for_agents else set()
+    return {pool.pk: _status(pool.is_paused, pool.pk in ready) for pool in pools}
+
+
+def ready_deployments(deployments: Sequence[Deployment], now: datetime) -> set[UUID]:
+    """Deployments that somebody would run: asked for lately themselves, or waiting in a queue that is served.
+
+    Their queues should have been selected with them.
+    """
+    served = served_queues([one.work_queue for one in deployments if one.work_queue], now)
+    return {one.pk for one in deployments if is_recent(one.last_polled, now) or one.work_queue_id in served}
+
+
+def _status(paused: bool, ready: bool) -> Status:
+    if paused:
+        return "PAUSED"
+    return "READY" if ready else "NOT_READY"

@@ -1,0 +1,37 @@
+"""Work pools: made with their default queue, changed, and deleted with their queues and workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from deployments.models import WorkPool
+from deployments.services.work_queues import default_queue, locked_pool
+from orchestration.errors import WorkPoolExists
+from orchestration.transactions import repeated_on_conflict, write_transaction
+
+
+@repeated_on_conflict
+def create_work_pool(*, columns: Mapping[str, Any], now: datetime) -> WorkPool:
+    with write_transaction():
+        if WorkPool.objects.filter(name=columns["name"]).exists():
+            raise WorkPoolExists(name=columns["name"])
+        pool = WorkPool(**columns, created=now)
+        pool.save(force_insert=True)
+        default_queue(pool, now)
+        return pool
+
+
+@repeated_on_conflict
+def update_work_pool(*, name: str, changes: Mapping[str, Any], now: datetime) -> None:
+    with write_transaction():
+        pool = locked_pool(name)
+        WorkPool.objects.filter(pk=pool.pk).update(**changes, updated=now)
+
+
+@repeated_on_conflict
+def delete_work_pool(*, name: str) -> None:
+    """Its runs stay as they are, and wait for nobody; its deployments have no queue any more."""
+    with write_transaction():
+        locked_pool(name).delete()
