@@ -16,8 +16,9 @@ from django.db.models import Count, Q
 
 from deployments.models import ConcurrencyLimit, Slot
 from orchestration.columns import details_from, json_text, spelling
-from orchestration.core.decide import LimitUse, ParentFlowRun
+from orchestration.core.decide import LimitUse, ParentFlowRun, PlaceUse
 from orchestration.core.states import State, StateType
+from orchestration.places import places_of
 from orchestration.stored import StoredRun
 from runs.models import CacheEntry, Flow, FlowRun, FlowRunState
 
@@ -72,6 +73,9 @@ class StoredFacts:
         found = list(active.order_by("expected_start_time", "pk").values_list("pk", flat=True))
         above = flow_runs_above(run.parent_task_run_id) if found and run.parent_task_run_id else frozenset()
         return [run_id for run_id in found if run_id not in above]
+
+    def places(self) -> Sequence[PlaceUse]:
+        return places_of(self._stored.work_queue_id, self._stored.run.deployment_id)
 
 
 def flow_runs_above(parent_task_run_id: UUID) -> frozenset[UUID]:

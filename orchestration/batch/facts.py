@@ -12,7 +12,7 @@ from django.conf import settings
 from deployments.models import ConcurrencyLimit, Slot
 from orchestration.batch.items import TaskRunTransition
 from orchestration.batch.loading import Loaded, MovingRun
-from orchestration.core.decide import LimitUse, ParentFlowRun
+from orchestration.core.decide import LimitUse, ParentFlowRun, PlaceUse
 from orchestration.core.effects import Effect, ExpireCaches, ReleaseSlots, RememberResult, TakeSlots
 from orchestration.core.states import State, StateType
 from orchestration.facts import cached_states, locked_limits
@@ -73,6 +73,9 @@ class BatchFacts:
         ]
 
     def active_runs_of_same_flow(self) -> Sequence[UUID]:
+        raise AssertionError("only the rules of flow runs ask for this")
+
+    def places(self) -> Sequence[PlaceUse]:
         raise AssertionError("only the rules of flow runs ask for this")
 
     def perform(self, effects: Iterable[Effect], moving: MovingRun, state: State) -> None:

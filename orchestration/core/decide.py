@@ -57,6 +57,10 @@ class Facts(Protocol):
         """Runs of the same flow (or deployment: `policy.overlap_scope`) that are RUNNING or CANCELLING, oldest first.
         Neither this run is among them nor one that it is nested in: that one would wait for this one for ever."""
 
+    def places(self) -> Sequence[PlaceUse]:
+        """The work queue, the pool and the deployment of this run, as far as it has them and they are limited or
+        paused; limited ones are held, so that the answer stays true until the state is written."""
+
 
 @dataclass(frozen=True, slots=True)
 class ParentFlowRun:
@@ -74,6 +78,21 @@ class LimitUse:
     tag: str
     limit: int
     taken: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceUse:
+    """Something in which runs hold places: how many others do, and who has held one the longest if all are taken."""
+
+    what: str
+    paused: bool
+    limit: int | None = None
+    taken: int = 0
+    holder: UUID | None = None
+
+    @property
+    def is_full(self) -> bool:
+        return self.limit is not None and self.taken >= self.limit
 
 
 class Rule(Protocol):

@@ -10,6 +10,7 @@ from orchestration.core.rules.crashing import RetryCrashedRuns
 from orchestration.core.rules.duplicates import ClaimRunsOnce, RefuseRepeatedTransitions
 from orchestration.core.rules.overlap import ResolveOverlaps
 from orchestration.core.rules.pausing import PauseRunningFlowRuns, ResumePausedFlowRuns, StartTasksOfRunningFlowsOnly
+from orchestration.core.rules.queueing import TakeQueueSlots
 from orchestration.core.rules.retries import NameRepeatedTries, RememberFlowAttempt, RetryFailedFlows, RetryFailedTasks
 from orchestration.core.rules.terminal import (
     KeepFinishedFlowRuns,
@@ -30,6 +31,7 @@ CORE_FLOW: Policy = (
     ResumePausedFlowRuns(),
     CarryScheduledTime(),
     WaitForScheduledTime(),
+    TakeQueueSlots(),
     ResolveOverlaps(),
     RetryFailedFlows(),
     RetryCrashedRuns(),
@@ -52,3 +54,6 @@ CORE_TASK: Policy = (
 # A forced state passes all rules but those without which the record would be false.
 MINIMAL_FLOW: Policy = (MarkLostResults(), CancelAtOnceWithoutInfrastructure())
 MINIMAL_TASK: Policy = (MarkLostResults(),)
+
+# Nobody asks for a run to be late; it is only said of one that waits.
+LATE_FLOW: Policy = (MarkOnlyScheduledRunsLate(),)

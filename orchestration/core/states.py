@@ -26,6 +26,8 @@ class StateType(StrEnum):
 TERMINAL = frozenset({StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED})
 ANY = frozenset(StateType)
 UNFINISHED = ANY - TERMINAL
+# A run in one of these holds a place in its work queue, its pool and its deployment.
+HOLDING = frozenset({StateType.PENDING, StateType.RUNNING, StateType.CANCELLING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +101,8 @@ def resuming(at: datetime) -> State:
     return scheduled(at, name="Resuming")
 
 
-def late(at: datetime) -> State:
-    return scheduled(at, name="Late")
+def late(at: datetime, *, message: str | None = None) -> State:
+    return scheduled(at, name="Late", message=message)
 
 
 def running(*, name: str = "Running") -> State:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from orchestration.core.decide import Decision, LimitUse, ParentFlowRun, Policy, Transition, decide
+from orchestration.core.decide import Decision, LimitUse, ParentFlowRun, PlaceUse, Policy, Transition, decide
 from orchestration.core.policies import CORE_FLOW, CORE_TASK
 from orchestration.core.runs import Run, RunPolicy
 from orchestration.core.states import State, StateDetails, StateType
@@ -28,6 +28,7 @@ class World:
     cached: dict[str, State] = field(default_factory=dict)
     limits: tuple[LimitUse, ...] = ()
     active: tuple[UUID, ...] = ()
+    places_: tuple[PlaceUse, ...] = ()
     asked: list[str] = field(default_factory=list)
 
     def parent_flow_run(self) -> ParentFlowRun | None:
@@ -45,6 +46,10 @@ class World:
     def active_runs_of_same_flow(self) -> Sequence[UUID]:
         self.asked.append("overlap")
         return self.active
+
+    def places(self) -> Sequence[PlaceUse]:
+        self.asked.append("places")
+        return self.places_
 
 
 def state(type_: str, name: str = "", *, data: Any = None, at: datetime = NOON, **details: Any) -> State:
