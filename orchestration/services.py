@@ -50,6 +50,7 @@ class Proposal:
     """A state that somebody wants for a run. `epoch` is the attempt that asks; `author` is null for its own client.
 
     With `new_attempt` the state begins another attempt: what the one before still sends is refused from then on.
+    `policy` names the rules to ask where they are neither all nor those of a forced state.
     """
 
     state: State
@@ -58,6 +59,7 @@ class Proposal:
     force: bool = False
     author: str | None = None
     new_attempt: bool = False
+    policy: Policy | None = None
 
 
 @repeated_on_conflict
@@ -98,7 +100,9 @@ def propose(tables: Tables, run_id: UUID, proposal: Proposal) -> Outcome:
     if proposal.epoch is not None and proposal.epoch != stored.epoch:
         raise RunLost(id=stored.run.flow_run_id or run_id, epoch=proposal.epoch, current=stored.epoch)
     transition = Transition(stored.run, stored.state, with_scheduled_time(proposal.state, proposal.now))
-    decision = decide(transition, policy_for(tables, proposal.force), StoredFacts(stored, proposal.now))
+    decision = decide(
+        transition, proposal.policy or policy_for(tables, proposal.force), StoredFacts(stored, proposal.now)
+    )
     if decision.state is None:
         update_refusal(tables, run_id, decision, proposal.state, proposal.now)
         return Outcome(decision.verdict, stored.state, False, decision.trail)

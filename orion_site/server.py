@@ -8,6 +8,10 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orion_site.own_agent import OwnAgent
 
 LOOPBACK_NAMES = {"localhost": "127.0.0.1"}
 
@@ -24,6 +28,8 @@ class ServerOptions:
     port: int = 4200
     base_path: str = ""
     services: bool = True
+    agent: bool = True
+    agent_concurrency: int = 4
 
 
 def run_server(options: ServerOptions, *, on_ready: Callable[[str], None] = lambda address: None) -> None:
@@ -79,6 +85,10 @@ def _prepare(options: ServerOptions) -> None:
 
     if options.base_path.strip("/"):
         os.environ["ORION_BASE_PATH"] = "/" + options.base_path.strip("/")
+    if options.agent:
+        from orion_site.own_agent import own_broker
+
+        os.environ.setdefault("ORION_BROKER_URL", own_broker())
     try:
         create_secret_key()
     except OSError as error:
@@ -122,22 +132,37 @@ def _prepare_database() -> None:
 def _serve(listener: socket.socket, options: ServerOptions, on_ready: Callable[[str], None]) -> None:
     from orion_site.asgi import application
     from orion_site.listening import LoopbackServer
-    from orion_site.ticker import Ticker, services_of_this_server
+    from orion_site.services import services_of_this_server
+    from orion_site.ticker import Ticker
 
     ticker = Ticker(services_of_this_server()) if options.services else None
     address = address_of(listener, options.base_path)
+    agent = _own_agent(address, options)
 
     def ready() -> None:
         if ticker:
             ticker.start()
         on_ready(address)
+        if agent:
+            agent.start()
 
+    server = LoopbackServer(application, listener, ready_callable=ready)
+    if agent:
+        server.before_end = agent.stop
     try:
-        LoopbackServer(application, listener, ready_callable=ready).run()
+        server.run()
     finally:
         if ticker:
             ticker.stop()
         application.close()
+
+
+def _own_agent(address: str, options: ServerOptions) -> OwnAgent | None:
+    if not options.agent:
+        return None
+    from orion_site.own_agent import OwnAgent
+
+    return OwnAgent(f"{address}/api", options.agent_concurrency)
 
 
 def address_of(listener: socket.socket, base_path: str = "") -> str:

@@ -120,4 +120,9 @@ ORION_TAG_SLOT_WAIT_SECONDS = env_int("ORION_TAG_SLOT_WAIT_SECONDS", 30, minimum
 ORION_ENCRYPTION_KEYS = env_list("ORION_ENCRYPTION_KEYS")
 ORION_ENCRYPTION_KEY_FILE = orion_home() / "encryption-key"
 # Dotted paths of functions that are told, after commit, of each changed run: f(kind, run_id, state_type).
-ORION_STATE_LISTENERS: list[str] = []
+ORION_STATE_LISTENERS: list[str] = ["deployments.services.hints.run_changed"]
+# Where agents are told of due runs; without it they ask by themselves.
+ORION_BROKER_URL = env_str("ORION_BROKER_URL")
+ORION_BROKER_TRANSPORT = "orion_site.broker.transport"
+ORION_RECONCILE_SECONDS = env_int("ORION_RECONCILE_SECONDS", 5, minimum=1)
+ORION_LATE_AFTER_SECONDS = env_int("ORION_LATE_AFTER_SECONDS", 15, minimum=0)

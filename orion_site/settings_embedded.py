@@ -10,3 +10,6 @@ ROOT_URLCONF = "orion_site.urls_api"
 TEMPLATES = []
 # The user's process has its own logging.
 LOGGING_CONFIG = None
+# Nobody else sees this database: there is nobody to tell.
+ORION_STATE_LISTENERS = []
+ORION_BROKER_URL = ""

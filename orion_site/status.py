@@ -14,24 +14,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 
+from deployments.selectors.service_health import ServiceHealth, services_and_health
 from orion_site import __version__
 from orion_site.accounts.permissions import Action, requires
-from orion_site.ticker import Service, ticking_services
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceLine:
-    """A service and how far behind it is."""
-
-    service: Service
-    lag: float
-
-    @property
-    def verdict(self) -> str:
-        if self.service.last_error:
-            return "failing"
-        # One missed tick is a busy machine; three are a stuck thread.
-        return "behind" if self.lag > 3 * self.service.every else "well"
+from orion_site.services import services_of_this_server
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +40,17 @@ def status(request: HttpRequest) -> HttpResponse:
     return render(request, "status.html", context)
 
 
+@dataclass(frozen=True, slots=True)
+class ServiceLine:
+    """A service that somebody ticks, with what it is for."""
+
+    health: ServiceHealth
+    description: str
+
+
 def service_lines() -> Sequence[ServiceLine]:
-    now = timezone.now()
-    return [ServiceLine(service, service.lag(now)) for service in ticking_services()]
+    told = {service.name: service.description for service in services_of_this_server()}
+    return [ServiceLine(one, told.get(one.record.name, "")) for one in services_and_health(now=timezone.now())]
 
 
 def database_facts() -> DatabaseFacts:

@@ -1,112 +1,135 @@
-"""The clockwork of a one-process server: a thread that ticks the services that exist.
+"""The clockwork: threads that tick the services of Orion, in a server or in a process of their own.
 
-Every service is idempotent, so any number of servers may tick the same database.
+Every service is idempotent, so any number of tickers may tick the same database. What each did last is written down in
+the database (`deployments.services.service_records`), whichever process ticks.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
-from django.db import connections
+from django.db import Error, close_old_connections, connections
 from django.utils import timezone
+
+from deployments.selectors.service_health import SECONDS_BETWEEN_NOTES
+from deployments.services.service_records import Ticks, note_ticks
 
 logger = logging.getLogger("orion.services")
 
 
+class Lane(StrEnum):
+    """Services of one lane take turns in one thread; what may take long must not delay what is due every second."""
+
+    QUICK = "quick"
+    SLOW = "slow"
+
+
 @dataclass(slots=True)
 class Service:
-    """A function that is called again and again, and how its last calls went."""
+    """A function that is called again and again, and how its calls went since that was last written down."""
 
     name: str
     every: float
     tick: Callable[[datetime], object]
     description: str = ""
-    ticks: int = 0
-    errors: int = 0
-    last_error: str = ""
-    last_tick: datetime | None = None
-    last_seconds: float = 0.0
-    due: float = field(default=0.0, repr=False)
-
-    def lag(self, now: datetime) -> float:
-        """Seconds by which the next tick is overdue."""
-        if self.last_tick is None:
-            return 0.0
-        return max(0.0, (now - self.last_tick).total_seconds() - self.every)
-
-
-class Ticker:
-    """One thread for all services, in turn: they are short, and SQLite has one writer anyway."""
-
-    def __init__(self, services: Sequence[Service]) -> None:
-        self.services = list(services)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="orion-ticker", daemon=True)
-
-    def start(self) -> None:
-        global _running
-        _running = self
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=5)
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            for service in self.services:
-                if service.due <= time.monotonic() and not self._stop.is_set():
-                    call(service)
-            connections.close_all()
-            earliest = min((service.due for service in self.services), default=time.monotonic() + 60)
-            self._stop.wait(max(0.05, earliest - time.monotonic()))
+    lane: Lane = Lane.QUICK
+    first_after: float = 0.0
+    noted: Ticks = field(default_factory=Ticks)
+    due: float | None = None
+    noted_at: float | None = None
 
 
 def call(service: Service) -> None:
     """Tick once. Whatever goes wrong is kept and logged, and the next tick tries again."""
-    began = time.monotonic()
+    began, now = time.monotonic(), timezone.now()
+    error = ""
     try:
-        service.tick(timezone.now())
-    except Exception as error:
-        service.errors += 1
-        service.last_error = f"{type(error).__name__}: {error}"
+        service.tick(now)
+    except Exception as problem:
+        error = f"{type(problem).__name__}: {problem}"
         logger.exception("Service %s failed; it is tried again in %g s.", service.name, service.every)
-    else:
-        service.last_error = ""
-    service.ticks += 1
-    service.last_tick = timezone.now()
-    service.last_seconds = time.monotonic() - began
+    service.noted = service.noted.and_one(at=now, seconds=time.monotonic() - began, error=error)
     service.due = began + service.every
 
 
-_running: Ticker | None = None
+def note(services: Iterable[Service]) -> None:
+    """Write down what the services did. A database that is away is no reason to stop ticking."""
+    told = [service for service in services if service.noted.count]
+    if not told:
+        return
+    try:
+        note_ticks({service.name: (service.every, service.noted) for service in told}, ticker=this_ticker())
+    except Error as problem:
+        logger.warning("What the services did could not be written down: %s", problem)
+        return
+    for service in told:
+        service.noted, service.noted_at = Ticks(), time.monotonic()
 
 
-def ticking_services() -> Sequence[Service]:
-    """The services of this process, for the status page; none where no ticker runs."""
-    return tuple(_running.services) if _running else ()
+def worth_noting(service: Service) -> bool:
+    """The first tick and every error at once, the rest now and then: a quick service must not write all the time."""
+    if not service.noted.count:
+        return False
+    noted_at = service.noted_at
+    return bool(noted_at is None or service.noted.errors or time.monotonic() - noted_at >= SECONDS_BETWEEN_NOTES)
 
 
-def services_of_this_server() -> list[Service]:
-    from runs.services.upkeep import clean_up_cancelled, fail_expired_pauses
+def this_ticker() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
 
-    return [
-        Service(
-            "pause expiry",
-            5,
-            lambda now: fail_expired_pauses(now=now),
-            "Fails paused runs that nobody resumed in time.",
-        ),
-        Service(
-            "cancellation clean-up",
-            20,
-            lambda now: clean_up_cancelled(now=now),
-            "Cancels what is still open below a cancelled run.",
-        ),
-    ]
+
+class _LaneThread(threading.Thread):
+    def __init__(self, lane: Lane, services: Sequence[Service], stop: threading.Event) -> None:
+        super().__init__(name=f"orion-ticker-{lane}", daemon=True)
+        self.services = services
+        # Not `_stop`: that is a name of Thread's own.
+        self.ending = stop
+
+    def run(self) -> None:
+        started = time.monotonic()
+        for service in self.services:
+            service.due = started + service.first_after
+        while not self.ending.wait(max(0.01, self._earliest() - time.monotonic())):
+            self._pass()
+        note(self.services)
+        connections.close_all()
+
+    def _earliest(self) -> float:
+        return min(service.due or 0.0 for service in self.services)
+
+    def _pass(self) -> None:
+        for service in sorted(self.services, key=lambda service: service.due or 0.0):
+            if (service.due or 0.0) <= time.monotonic() and not self.ending.is_set():
+                call(service)
+        if any(worth_noting(service) for service in self.services):
+            note(self.services)
+        close_old_connections()
+
+
+class Ticker:
+    """One thread for each lane that has services."""
+
+    def __init__(self, services: Sequence[Service]) -> None:
+        self.services = list(services)
+        self._stop = threading.Event()
+        lanes = {lane: [one for one in self.services if one.lane is lane] for lane in Lane}
+        self._threads = [_LaneThread(lane, members, self._stop) for lane, members in lanes.items() if members]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        until = time.monotonic() + 5
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(timeout=max(0.1, until - time.monotonic()))

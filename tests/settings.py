@@ -11,7 +11,7 @@ _home = tempfile.mkdtemp(prefix="orion-tests-")
 atexit.register(shutil.rmtree, _home, ignore_errors=True)
 os.environ["ORION_HOME"] = _home
 os.environ["ORION_TEST_SQLITE"] = os.path.join(_home, "test.db")
-for _name in ("ORION_DATABASE_URL", "ORION_API_URL", "ORION_PROFILE"):
+for _name in ("ORION_DATABASE_URL", "ORION_API_URL", "ORION_PROFILE", "ORION_BROKER_URL"):
     os.environ.pop(_name, None)
 
 from orion_site.settings import *  # noqa: E402, F403

@@ -1,0 +1,207 @@
+"""Which runs agents are told of, when, and how often. What is sent is seen in a folder that stands for the broker."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from django.utils import timezone
+
+from deployments import dispatch
+from deployments.core.hint_times import hint_again_after
+from deployments.models import Lease, Worker, WorkPool, WorkQueue
+from deployments.services.hints import free_places, hint_due_runs
+from runs.models import FlowRun
+from tests.factories import NOON, later, make_flow_run, make_state
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch, settings) -> Iterator[list[UUID]]:
+    """The runs that were handed to the relay."""
+    settings.ORION_BROKER_URL = "memory://"
+    handed: list[UUID] = []
+
+    class Line:
+        def offer(self, hint: dispatch.Hint) -> bool:
+            handed.append(hint.flow_run_id)
+            return True
+
+    monkeypatch.setattr(dispatch, "_relay", lambda url: Line())
+    return handed
+
+
+def make_queue(name: str = "main", **fields) -> WorkQueue:
+    pool, _ = WorkPool.objects.get_or_create(name="pool")
+    return WorkQueue.objects.create(name=name, work_pool=pool, **fields)
+
+
+def make_agent(*queues: WorkQueue, name: str = "agent", concurrency: int = 1, **fields) -> Worker:
+    return Worker.objects.create(
+        name=name,
+        work_pool=queues[0].work_pool,
+        queue_ids=[str(queue.pk) for queue in queues],
+        concurrency=concurrency,
+        **{"incarnation": uuid4(), "offline_at": later(3600), **fields},
+    )
+
+
+def waiting_run(queue: WorkQueue | None, at=NOON, **fields) -> FlowRun:
+    return make_flow_run(
+        make_state("SCHEDULED", scheduled_time=at),
+        work_queue_id=queue and queue.pk,
+        now=NOON - timedelta(hours=1),
+        **fields,
+    )
+
+
+def test_a_due_run_is_told_to_an_agent_with_a_free_place(told):
+    queue = make_queue()
+    make_agent(queue)
+    run = waiting_run(queue)
+
+    hint_due_runs(later(1))
+
+    assert told == [run.pk]
+    run.refresh_from_db()
+    assert run.hinted_at == later(1)
+
+
+def test_nobody_is_told_of_runs_of_the_future_or_without_a_queue(told):
+    queue = make_queue()
+    make_agent(queue, concurrency=5)
+    waiting_run(queue, at=later(60))
+    waiting_run(None)
+
+    hint_due_runs(later(1))
+
+    assert told == []
+
+
+@pytest.mark.parametrize(
+    "agent",
+    [
+        {"offline_at": NOON - timedelta(seconds=1)},
+        {"incarnation": None},
+        {"draining": True},
+    ],
+    ids=["gone", "of another make", "draining"],
+)
+def test_nobody_is_told_where_no_agent_listens(told, agent: dict):
+    queue = make_queue()
+    make_agent(queue, **agent)
+    waiting_run(queue)
+
+    hint_due_runs(later(1))
+
+    assert told == []
+
+
+def test_an_agent_without_a_free_place_is_left_alone(told):
+    queue = make_queue()
+    agent = make_agent(queue)
+    Lease.objects.create(flow_run=make_flow_run("RUNNING"), worker=agent, epoch=1, expires_at=later(120))
+    waiting_run(queue)
+
+    hint_due_runs(later(1))
+
+    assert told == []
+
+
+def test_agents_are_told_of_no_more_runs_than_they_have_places(told):
+    queue, other = make_queue(), make_queue("other")
+    make_agent(queue, concurrency=2)
+    make_agent(other, name="second", concurrency=1)
+    waiting = [waiting_run(queue, at=NOON + timedelta(milliseconds=n)) for n in range(4)]
+    elsewhere = waiting_run(other, at=later(0.5))
+
+    first = hint_due_runs(later(1)), list(told)
+    second = hint_due_runs(later(2))
+
+    assert first == (3, [waiting[0].pk, waiting[1].pk, elsewhere.pk])
+    assert second == 0
+
+
+def test_places_are_counted_in_each_queue_of_an_agent():
+    queue, other = make_queue(), make_queue("other")
+    make_agent(queue, other, concurrency=3)
+    make_agent(queue, name="second", concurrency=2)
+
+    assert free_places(NOON) == {queue.pk: 5, other.pk: 3}
+
+
+def test_runs_that_still_wait_are_told_of_again_less_and_less_often(told):
+    queue = make_queue()
+    make_agent(queue)
+    waiting_run(queue)
+
+    for second in range(300):
+        hint_due_runs(later(second))
+
+    assert 6 <= len(told) <= 9
+
+
+@pytest.mark.parametrize(("waited", "pause"), [(0, 15), (30, 15), (80, 40), (3600, 60)])
+def test_the_pause_between_hints_grows(waited: float, pause: float):
+    assert hint_again_after(timedelta(seconds=waited)) == timedelta(seconds=pause)
+
+
+def test_a_retry_that_waits_in_its_own_process_is_nobody_elses(told):
+    queue = make_queue()
+    make_agent(queue)
+    waiting_run(queue, empirical_policy={"retry_type": "in_process"})
+
+    hint_due_runs(later(1))
+
+    assert told == []
+
+
+def test_a_paused_queue_is_not_told(told):
+    queue = make_queue(is_paused=True)
+    make_agent(queue)
+    waiting_run(queue)
+
+    hint_due_runs(later(1))
+
+    assert told == []
+
+
+def test_without_a_broker_nothing_is_looked_up(django_assert_num_queries):
+    with django_assert_num_queries(0):
+        assert hint_due_runs(NOON) == 0
+
+
+def test_with_nothing_due_it_costs_one_query(told, django_assert_num_queries):
+    with django_assert_num_queries(1):
+        assert hint_due_runs(NOON) == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_run_that_is_created_is_told_of_after_its_commit(settings, tmp_path: Path):
+    settings.ORION_BROKER_URL = f"filesystem://{tmp_path}"
+    queue = make_queue()
+    make_agent(queue, offline_at=timezone.now() + timedelta(hours=1))
+    run = make_flow_run("SCHEDULED", work_queue_id=queue.pk, now=timezone.now())
+
+    message = _first_message(tmp_path)
+
+    assert message["headers"]["task"] == "orion.run"
+    assert message["properties"]["delivery_info"]["routing_key"] == f"orion-runs.{queue.pk}"
+    assert json.loads(base64.b64decode(message["body"]))[0] == [str(run.pk)]
+
+
+def _first_message(folder: Path) -> dict:
+    until = timezone.now() + timedelta(seconds=20)
+    while timezone.now() < until:
+        for file in (folder / "messages").glob("*.msg"):
+            try:
+                return json.loads(file.read_bytes())
+            except ValueError:
+                continue
+    raise AssertionError("nothing was sent")
