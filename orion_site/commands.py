@@ -22,8 +22,12 @@ def server() -> None:
 @click.option("--port", default=4200, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free port.")
 @click.option("--base-path", default="", envvar="ORION_BASE_PATH", help="Serve below this path, as behind a proxy.")
 @click.option("--services/--no-services", default=True, show_default=True, help="Tick the services in this process.")
+@click.option("--agent/--no-agent", default=True, show_default=True, help="Execute runs of deployed flows here.")
+@click.option("--agent-concurrency", type=click.IntRange(min=1), default=4, show_default=True, help="So many at once.")
 @click.option("--open", "open_browser", is_flag=True, help="Open the dashboard in a browser.")
-def start(host: str, port: int, base_path: str, services: bool, open_browser: bool) -> None:
+def start(
+    host: str, port: int, base_path: str, services: bool, agent: bool, agent_concurrency: int, open_browser: bool
+) -> None:
     """Start the server in the foreground; Ctrl-C stops it.
 
     Example: orion server start --port 4300
@@ -35,8 +39,16 @@ def start(host: str, port: int, base_path: str, services: bool, open_browser: bo
         if open_browser:
             click.launch(address)
 
+    options = ServerOptions(
+        host=host,
+        port=port,
+        base_path=base_path,
+        services=services,
+        agent=agent,
+        agent_concurrency=agent_concurrency,
+    )
     try:
-        run_server(ServerOptions(host=host, port=port, base_path=base_path, services=services), on_ready=ready)
+        run_server(options, on_ready=ready)
     except CannotStart as error:
         raise click.ClickException(str(error)) from error
     say("Orion has stopped.")

@@ -58,7 +58,9 @@ def _no_log(event: Any) -> None:
 
 
 class LoopbackServer(Server):  # type: ignore[misc]  # daphne has no types
-    """One listening socket, until SIGINT or SIGTERM."""
+    """One listening socket, until SIGINT or SIGTERM. `before_end` is called then, while requests are still answered."""
+
+    before_end: Callable[[], None] | None = None
 
     def __init__(self, application: WSGIBridge, listener: socket.socket, *, ready_callable: Callable[[], None]) -> None:
         self.listener = listener
@@ -96,9 +98,13 @@ class LoopbackServer(Server):  # type: ignore[misc]  # daphne has no types
         self.ws_factory.setProtocolOptions(openHandshakeTimeout=self.websocket_handshake_timeout)
 
     def kill_all_applications(self) -> defer.Deferred[Any]:
+        return defer.Deferred.fromFuture(asyncio.ensure_future(self._end_calmly()))
+
+    async def _end_calmly(self) -> None:
         """Let what is being answered be answered; daphne would cancel it, and trips over idle connections."""
+        if self.before_end is not None:
+            await asyncio.to_thread(self.before_end)
         running = [details.get("application_instance") for details in self.connections.values()]
         unfinished = [task for task in running if task is not None and not task.done()]
-        if not unfinished:
-            return defer.succeed(None)
-        return defer.Deferred.fromFuture(asyncio.ensure_future(asyncio.wait(unfinished, timeout=GRACE_SECONDS)))
+        if unfinished:
+            await asyncio.wait(unfinished, timeout=GRACE_SECONDS)

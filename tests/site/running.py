@@ -65,10 +65,10 @@ def orion(home: Path, *words: str, **more: str) -> subprocess.CompletedProcess[s
 
 
 @contextmanager
-def running_server(home: Path, *options: str, **more: str) -> Iterator[RunningServer]:
-    """Start on a free port, wait for the banner, and stop at the end."""
+def running_server(home: Path, *options: str, agent: bool = False, **more: str) -> Iterator[RunningServer]:
+    """Start on a free port, wait for the banner, and stop at the end. Its own agent only where a test is about runs."""
     process = subprocess.Popen(
-        [*COMMAND, "server", "start", "--port", "0", *options],
+        [*COMMAND, "server", "start", "--port", "0", *([] if agent else ["--no-agent"]), *options],
         env=environment(home, **more),
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
