@@ -83,6 +83,8 @@ def _run(order: Order) -> State[Any]:
         flow = _load(order)
     except (Exception, SystemExit) as error:
         return _fail(order, error)
+    if flow.crash_retries:
+        tell({"is_tried_again": True})
     return call_flow_for_run(flow, run_id, run.parameters)
 
 
@@ -137,10 +139,10 @@ def _words(error: BaseException) -> str:
 
 
 def tell(what: dict[str, Any]) -> None:
-    """Tell the launcher how the run ended; a process that dies without this word has crashed."""
-    descriptor, _, key = os.environ.pop(TOLD_VARIABLE, "").partition(":")
+    """Tell the agent something by way of the launcher; a process that dies without telling its end has crashed."""
+    descriptor, _, key = os.environ.get(TOLD_VARIABLE, "").partition(":")
     if descriptor:
-        with socket.socket(fileno=int(descriptor)) as teller:
+        with socket.socket(fileno=os.dup(int(descriptor))) as teller:
             teller.send(key.encode() + b"\n" + json.dumps(what).encode())
 
 

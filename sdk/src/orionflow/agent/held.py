@@ -39,6 +39,11 @@ class HeldRun:
     stopped: Stop | None = None
     killed_at: float | None = None
     has_process: bool = True
+    # Whether the API would start it elsewhere after a crash, so that two processes of it could meet.
+    is_tried_again: bool = False
+
+    def __post_init__(self) -> None:
+        self.is_tried_again = bool((self.claimed.flow_run.get("empirical_policy") or {}).get("crash_retries"))
 
     @property
     def id(self) -> UUID:
@@ -55,11 +60,6 @@ class HeldRun:
     @property
     def title(self) -> str:
         return f"Flow run {self.claimed.flow_run.get('name')!r} of flow {self.claimed.flow_name!r}"
-
-    @property
-    def is_tried_again(self) -> bool:
-        """Whether the API would start it elsewhere after a crash, so that two processes of it could meet."""
-        return bool((self.claimed.flow_run.get("empirical_policy") or {}).get("crash_retries"))
 
 
 class HeldRuns:

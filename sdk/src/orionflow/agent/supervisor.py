@@ -140,9 +140,14 @@ class Supervisor:
             run.pid = pid
 
     def _told(self, key: str, told: dict[str, object]) -> None:
-        if (run := self._held.get(key)) is not None:
-            run.told = told
-            run.ends_by = time.monotonic() + LINGER_SECONDS
+        run = self._held.get(key)
+        if run is None:
+            return
+        if "is_tried_again" in told:
+            run.is_tried_again = True
+            return
+        run.told = told
+        run.ends_by = time.monotonic() + LINGER_SECONDS
 
     def _ended(self, end: End) -> None:
         run = self._held.get(end.key)

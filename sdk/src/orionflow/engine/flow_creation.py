@@ -86,8 +86,10 @@ def begin(call: FlowCall) -> Steps[Begun | State[Any]]:
     """
     parent, flow = call.parent, call.flow
     api = parent.api if parent else current_api()
-    found = yield from _take_inputs(call)
-    parameters = flow.signature.bound(call.args, call.kwargs)
+    is_existing = call.flow_run_id is not None
+    # The parameters of a run that exists came as JSON: no futures are among them.
+    found = None if is_existing else (yield from _take_inputs(call))
+    parameters = call.kwargs
     parent_task_run_id = None
     if parent is not None:
         answer, parent_task_run_id = yield from _placeholder(call, parent, found)
@@ -96,16 +98,33 @@ def begin(call: FlowCall) -> Steps[Begun | State[Any]]:
     problem: Exception | None = None
     name = None
     try:
-        parameters = flow.validated(parameters)
+        parameters = flow.validated(flow.signature.bound(call.args, call.kwargs))
         name = None if callable(flow.flow_run_name) else flow.name_for(parameters)
     except UsageError as error:
         # Where it was raised in here helps nobody.
         problem = error.with_traceback(None)
     run = yield from _flow_run(call, api, parameters, parent_task_run_id, problem or name)
     begun = Begun(flow, run, parameters, api, parent)
-    if problem is None and callable(flow.flow_run_name) and call.flow_run_id is None:
+    if is_existing:
+        problem = yield from _take_over(begun, problem)
+    elif problem is None and callable(flow.flow_run_name):
         problem = yield from _name(begun)
     return begun if problem is None else _invalid(begun, problem)
+
+
+def _take_over(begun: Begun, problem: Exception | None) -> Steps[Exception | None]:
+    """A run that was made without its code learns at its first start what the code says of retries and its name."""
+    flow, run, client = begun.flow, begun.flow_run, begun.api.client
+    if problem is not None:
+        yield send(client, set_flow_run_state(begun.id, Failed(message=str(problem))))
+        return problem
+    if run.run_count > 1:
+        return None
+    if missing := {key: value for key, value in flow.policy.items() if run.empirical_policy.get(key) is None}:
+        yield send(client, update_flow_run(begun.id, empirical_policy=missing))
+    if flow.flow_run_name is None:
+        return None
+    return (yield from _name(begun))
 
 
 def _name(begun: Begun) -> Steps[Exception | None]:
