@@ -90,11 +90,11 @@ def insert_rows(table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
         return
     names = ", ".join(columns)
     with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
+        # For one row a prepared statement is faster than COPY, which takes a tenth of the time for many.
+        if connection.vendor == "sqlite" or len(rows) == 1:
             marks = ", ".join(["%s"] * len(columns))
             cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)
             return
-        # COPY takes a tenth of the time of any INSERT.
         with connection.wrap_database_errors, cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)

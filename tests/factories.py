@@ -61,7 +61,7 @@ def make_task_run(
         empirical_policy=_policy(fields),
         **fields,
     )
-    run, _ = create_task_run(new=new, state=_state(state), now=now)
+    run = create_task_run(new=new, state=_state(state), now=now).run
     return run
 
 

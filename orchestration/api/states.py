@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from typing_extensions import TypedDict
 
 from orchestration.core import states
-from orchestration.core.states import State, StateType
+from orchestration.core.states import State, StateType, is_unpersisted
 from orchestration.core.verdicts import Abort, Accept, Reject, Wait
 from orchestration.services import Outcome
 from orchestration.wire import JSON, Moment, StrictWire, Text255, Wire
@@ -149,6 +149,12 @@ def state_out(state: State) -> StateOut:
         "data": state.data,
         "state_details": details,
     }
+
+
+def written_state_out(state: State) -> StateOut:
+    """The same as it reads once it is stored: data that is not kept is left out."""
+    told = state_out(state)
+    return {**told, "data": None} if is_unpersisted(state.data) else told
 
 
 def stored_state_out(row: Any, *, flow_run_id: UUID | None, task_run_id: UUID | None) -> StateOut:

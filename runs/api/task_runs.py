@@ -11,10 +11,17 @@ from rest_framework.response import Response
 
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
-from orchestration.api.states import proposed_state
+from orchestration.api.states import proposed_state, written_state_out
 from orchestration.core.states import State, StateType
 from orion_site.accounts.permissions import Action
-from runs.api.schemas.task_runs import TaskRunCreate, TaskRunOut, TaskRunUpdate, new_task_run, task_run_out
+from runs.api.schemas.task_runs import (
+    TaskRunCreate,
+    TaskRunOut,
+    TaskRunUpdate,
+    new_task_run,
+    task_run_out,
+    task_run_told,
+)
 from runs.models import TaskRun
 from runs.selectors.states import current_task_run_states
 from runs.services.task_runs import create_task_run, delete_task_run, update_task_run
@@ -33,8 +40,11 @@ class CreateTaskRun(Operation):
     def perform(self, body: TaskRunCreate) -> Response:
         now = timezone.now()
         state = proposed_state(body.state, keep_identity=False) if body.state else PENDING
-        run, created = create_task_run(new=new_task_run(body), run_id=body.id, state=state, now=now)
-        return Response(task_runs_out([run], now)[0], status=201 if created else 200)
+        made = create_task_run(new=new_task_run(body), run_id=body.id, state=state, now=now)
+        if made.first is None:
+            return Response(task_runs_out([made.run], now)[0], status=201 if made.is_new else 200)
+        # What was written a moment ago need not be read again.
+        return Response(task_run_told(made.run, written_state_out(made.first), now), status=201)
 
 
 class ReadTaskRun(Operation):

@@ -121,7 +121,7 @@ def test_one_task_run_is_made_per_call():
         if number % 2:
             item = TaskRunTransition(uuid7(), new, make_state("PENDING", id=uuid7()))
             return apply_task_run_transitions(items=[item], now=NOON, sent_at=None).items[0].task_run_id
-        run, _ = create_task_run(new=new, state=make_state("PENDING"), now=NOON)
+        run = create_task_run(new=new, state=make_state("PENDING"), now=NOON).run
         return run.pk
 
     ids = race(create, range(6))

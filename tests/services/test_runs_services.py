@@ -91,12 +91,12 @@ def test_columns_of_the_rules_cannot_be_updated():
 def test_a_call_of_a_task_is_stored_once_with_its_present_state():
     flow_run = make_flow_run("RUNNING")
     new = NewTaskRun(task_key="t", dynamic_key="0", flow_run_id=flow_run.pk)
-    first, _ = create_task_run(new=new, state=make_state("PENDING"), now=NOON)
+    first = create_task_run(new=new, state=make_state("PENDING"), now=NOON).run
     propose_task_run_state(run_id=first.pk, proposed=running(), now=later(1))
 
-    second, made = create_task_run(new=new, state=make_state("PENDING"), now=later(2))
+    second = create_task_run(new=new, state=make_state("PENDING"), now=later(2))
 
-    assert (second.pk, second.state_type, made) == (first.pk, "RUNNING", False)
+    assert (second.run.pk, second.run.state_type, second.is_new) == (first.pk, "RUNNING", False)
 
 
 def test_a_task_run_of_an_unknown_flow_run_is_refused():

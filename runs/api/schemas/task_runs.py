@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from orchestration.api.states import StateCreate, stored_state_out
+from orchestration.api.states import StateCreate, StateOut, stored_state_out
 from orchestration.stored import NewTaskRun
 from orchestration.wire import Key, Moment, StrictWire, Tags, Text255, Text1024
 from runs.api.schemas.policies import TaskRunPolicyIn, TaskRunPolicyOut, policy_in, task_run_policy_out
@@ -98,6 +98,10 @@ def new_task_run(sent: NewTaskRunIn) -> NewTaskRun:
 
 def task_run_out(run: TaskRun, state: TaskRunState | None, now: datetime) -> TaskRunOut:
     told = stored_state_out(state, flow_run_id=run.flow_run_id, task_run_id=run.id) if state else None
+    return task_run_told(run, told, now)
+
+
+def task_run_told(run: TaskRun, told: StateOut | None, now: datetime) -> TaskRunOut:
     own = {
         **run_out(run, told, now),
         "flow_run_id": run.flow_run_id,
