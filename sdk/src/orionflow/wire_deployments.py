@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from orionflow.wire import Answer, Details, Names, Stored
+from orionflow.wire import Details, Names, Stored
 
 
 class DeploymentSchedule(Stored):
@@ -43,10 +43,3 @@ class Deployment(Stored):
     last_polled: datetime | None = None
     overlap: str | None = None
     concurrency_limit: int | None = None
-
-
-class Upcoming(Answer):
-    """One time of a schedule's preview, and what is particular about it."""
-
-    at: datetime
-    note: str | None = None

@@ -15,8 +15,8 @@ from orionflow.wire_deployments import Deployment
 
 
 def create_deployment(flow_id: UUID, name: str, **fields: Any) -> Call[Deployment]:
-    """The deployment of this flow and name, made or brought to these fields."""
-    return Call("POST", "/deployments/", present(flow_id=flow_id, name=name, **fields), read=Deployment)
+    """The deployment of this flow and name, made or brought to these fields; None empties what may be empty."""
+    return Call("POST", "/deployments/", {"flow_id": flow_id, "name": name, **fields}, read=Deployment)
 
 
 def read_deployment(deployment_id: UUID) -> Call[Deployment]:

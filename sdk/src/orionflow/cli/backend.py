@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -30,12 +30,12 @@ class Backend:
     def delete(self, path: str) -> None:
         self.request("DELETE", path)
 
-    def request(self, method: str, path: str, body: Any = None) -> Any:
+    def request(self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None) -> Any:
         """The answer's JSON, or None when it has no body."""
         from orionflow.client import Call
 
         way, _, query = path.partition("?")
-        content: bytes = self.client.send(Call(method, way, body, params=parse_qs(query), read=bytes))
+        content: bytes = self.client.send(Call(method, way, body, parse_qs(query), bytes, headers or {}))
         return json.loads(content) if content else None
 
     def pages(self, path: str, body: Json, limit: int | None) -> Iterator[Json]:

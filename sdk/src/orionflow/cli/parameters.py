@@ -15,7 +15,7 @@ from orionflow.cli.raw_api import read_json
 
 def read_parameters(fn: Callable[..., Any], pairs: Sequence[str], whole: str | None) -> dict[str, Any]:
     """All parameters, checked against the names that the function takes. The single ones win over the file's."""
-    parameters = {**_whole(whole), **read_pairs(pairs, "-p", texts=_text_parameters(fn))}
+    parameters = {**read_whole(whole), **read_pairs(pairs, "-p", texts=_text_parameters(fn))}
     check_names(fn, parameters)
     return parameters
 
@@ -31,7 +31,8 @@ def read_pairs(pairs: Sequence[str], option: str, *, texts: frozenset[str] = fro
     return read
 
 
-def _whole(text: str | None) -> dict[str, Any]:
+def read_whole(text: str | None) -> dict[str, Any]:
+    """All parameters of `--params`: a JSON object, or a file of it."""
     if text is None:
         return {}
     read = read_json(text, "--params")
@@ -59,17 +60,25 @@ def _text_parameters(fn: Callable[..., Any]) -> frozenset[str]:
 
 
 def check_names(fn: Callable[..., Any], given: dict[str, Any]) -> None:
+    """Refuse names that the function does not know, and to leave out those that it needs."""
+    known = check_known_names(fn, given)
+    signature = inspect.signature(fn).parameters
+    missing = [name for name in known if name not in given and signature[name].default is inspect.Parameter.empty]
+    if missing:
+        raise click.UsageError(
+            f"{fn.__name__} needs {', '.join(missing)}; add {' '.join(f'-p {n}=…' for n in missing)}."
+        )
+
+
+def check_known_names(fn: Callable[..., Any], given: dict[str, Any]) -> list[str]:
+    """Refuse names that the function does not know; the ones that it does."""
     signature = inspect.signature(fn).parameters
     takes_any = any(one.kind is one.VAR_KEYWORD for one in signature.values())
     known = [name for name, one in signature.items() if one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)]
     for name in given:
         if name not in known and not takes_any:
             raise _unknown(fn, name, known)
-    missing = [name for name in known if name not in given and signature[name].default is inspect.Parameter.empty]
-    if missing:
-        raise click.UsageError(
-            f"{fn.__name__} needs {', '.join(missing)}; add {' '.join(f'-p {n}=…' for n in missing)}."
-        )
+    return known
 
 
 def _unknown(fn: Callable[..., Any], name: str, known: list[str]) -> click.UsageError:

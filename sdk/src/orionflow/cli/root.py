@@ -13,13 +13,24 @@ from orionflow.cli.exit_codes import ExitCode
 from orionflow.cli.lazy import Entry, LazyGroup
 
 HERE = "orionflow.cli"
-RUN, LOOK, SERVER, SETUP = "Run", "Look and act", "Server", "Settings and help"
+RUN, LOOK, DEPLOY, SERVER, SETUP = "Run", "Look and act", "Deploy and limit", "Server", "Settings and help"
 ENTRIES = {
     "run": Entry(f"{HERE}.run:run", "Run a flow in this process and follow it.", section=RUN),
     "flow-run": Entry(f"{HERE}.flow_run:flow_run", "Runs of flows: list, explain, cancel, retry.", ("fr",), LOOK),
     "task-run": Entry(f"{HERE}.task_run:task_run", "Runs of tasks.", ("tr",), LOOK),
     "flow": Entry(f"{HERE}.flow:flow", "Flows that have run.", section=LOOK),
     "api": Entry(f"{HERE}.raw_api:api", "Send one raw request to the API.", section=LOOK),
+    "deploy": Entry(f"{HERE}.deploy:deploy", "Hand over the deployments of orion.yaml.", section=DEPLOY),
+    "deployment": Entry(f"{HERE}.deployment:deployment", "Flows that were handed over.", ("dep",), DEPLOY),
+    "work-queue": Entry(f"{HERE}.work_queue:work_queue", "Lines in which runs wait for an agent.", ("wq",), DEPLOY),
+    "work-pool": Entry(f"{HERE}.work_pool:work_pool", "Queues that share agents and a limit.", section=DEPLOY),
+    "concurrency-limit": Entry(
+        f"{HERE}.concurrency_limit:concurrency_limit", "Limits on task runs with a tag.", ("cl",), DEPLOY
+    ),
+    "global-concurrency-limit": Entry(
+        f"{HERE}.global_limit:global_limit", "Limits that flows agree on by name.", ("gcl",), DEPLOY
+    ),
+    "variable": Entry(f"{HERE}.variable:variable", "Texts that flows read by name.", section=DEPLOY),
     "server": Entry(f"{HERE}.root:server", "Start Orion's API, pages and services.", section=SERVER),
     "database": Entry(f"{HERE}.root:database", "Create, upgrade, check or reset the database.", ("db",), SERVER),
     "agent": Entry(f"{HERE}.agent:agent", "Execute runs of deployed flows.", ("worker",), SERVER),
@@ -35,6 +46,7 @@ EXAMPLES = (
     ("orion run flows.py:etl -p day=2026-01-01", "run a flow here"),
     ('orion flow-run ls "state:failed since:-24h"', "what failed today?"),
     ("orion flow-run why @last", "why is it in this state?"),
+    ("orion deploy", "hand over the flows of orion.yaml"),
     ("orion server start", "API and dashboard"),
 )
 

@@ -122,9 +122,11 @@ class Deployment:
         return id
 
     def to_wire(self) -> dict[str, Any]:
-        """The fields that the API stores, without those that name it."""
+        """The fields that the API stores, without those that name it. What is empty is emptied there, too."""
         whole = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
-        return {name: value for name, value in whole.items() if name not in ("name", "flow_name")}
+        # Without a word about the queue it stays in the one it has, or the server chooses.
+        unsaid = {name for name in ("work_queue_name", "work_pool_name") if whole[name] is None}
+        return {name: value for name, value in whole.items() if name not in {"name", "flow_name", *unsaid}}
 
 
 def _built(flow: Flow[Any, Any], name: str, options: dict[str, Any]) -> Deployment:

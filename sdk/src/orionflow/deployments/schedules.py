@@ -174,8 +174,9 @@ _KINDS: dict[str, Any] = {"cron": Cron, "interval": Interval, "rrule": RRule, "i
 
 def _of_mapping(written: dict[str, Any]) -> dict[str, Any]:
     """A schedule as orion.yaml has it, or as the API does."""
-    if "schedule" in written:
+    if isinstance(written.get("schedule"), Mapping):
         return written
+    written = _renamed({name: value for name, value in written.items() if value is not None})
     kinds = [name for name in (*_KINDS, "ics_file") if name in written]
     if len(kinds) != 1:
         raise UsageError(f"A schedule has one of {', '.join(_KINDS)} or ics_file; this one has {sorted(written)}.")
@@ -187,6 +188,17 @@ def _of_mapping(written: dict[str, Any]) -> dict[str, Any]:
     except TypeError as error:
         raise UsageError(f"A schedule does not take this: {error}.") from None
     return whole.to_wire()
+
+
+def _renamed(written: dict[str, Any]) -> dict[str, Any]:
+    """With the names that `Schedule` has, where the API or Prefect has others."""
+    if "ends_at" in written:
+        written["ends"] = written.pop("ends_at")
+    if written.pop("catchup", False):
+        written.setdefault("misfire", "all")
+    for name in ("slug", "max_scheduled_runs", "replaces"):
+        written.pop(name, None)
+    return written
 
 
 def _moments(written: dict[str, Any]) -> dict[str, Any]:

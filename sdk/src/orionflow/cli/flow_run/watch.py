@@ -37,23 +37,40 @@ POLL_SECONDS = 0.5
 def watch(run: str, with_logs: bool, timeout: str | None, output: Output, clock: Clock) -> int:
     """Follow a run until it ends; the exit code says how. Ctrl-C stops the watching, not the run."""
     api = backend()
-    found = find_flow_run(api, run)
+    return follow(api, find_flow_run(api, run), output, clock, timeout, with_logs=with_logs)
+
+
+def follow(
+    api: Backend,
+    run: Json,
+    output: Output,
+    clock: Clock,
+    timeout: str | None,
+    *,
+    with_logs: bool,
+    with_states: bool = True,
+) -> int:
+    """Wait for the end of a run, telling what is new about it; the exit code that fits its final state."""
     deadline = time.monotonic() + read_period(timeout).total_seconds() if timeout else None
-    watcher = Watcher(api, found, output, clock, with_logs=with_logs and output.is_for_people)
+    people = output.is_for_people
+    watcher = Watcher(api, run, output, clock, with_logs=with_logs and people, with_states=with_states and people)
     try:
         state_type = watcher.until_the_end(deadline)
     except KeyboardInterrupt:
-        output.terminal.note(f"\n{found['name']} goes on. To cancel it: orion flow-run cancel {found['name']}")
+        output.terminal.note(f"\n{run['name']} goes on. To cancel it: orion flow-run cancel {run['name']}")
         return ExitCode.INTERRUPTED
-    if not output.is_for_people:
-        output.show_one(api.get(f"/flow_runs/{found['id']}"))
+    if not people:
+        output.show_one(api.get(f"/flow_runs/{run['id']}"))
     return exit_code_of_state(state_type)
 
 
 class Watcher:
     """Shows what is new about one run since the last look."""
 
-    def __init__(self, api: Backend, run: Json, output: Output, clock: Clock, *, with_logs: bool) -> None:
+    def __init__(
+        self, api: Backend, run: Json, output: Output, clock: Clock, *, with_logs: bool, with_states: bool = True
+    ) -> None:
+        self.with_states = with_states
         self.api, self.run, self.output, self.clock = api, run, output, clock
         self.states_seen = 0
         self.began = time.monotonic()
@@ -97,7 +114,7 @@ class Watcher:
         self.states_seen = len(history)
         for text in history_lines(fresh, self.clock, self.output.terminal, with_rules=False):
             self.status.clear()
-            if self.output.is_for_people:
+            if self.with_states:
                 self.output.terminal.out(text.strip())
 
     def _show_progress(self, state: Json) -> None:

@@ -1,0 +1,113 @@
+"""`orion deployment run`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import click
+
+from orionflow.cli.backend import Backend, Json, backend
+from orionflow.cli.command import OrionCommand
+from orionflow.cli.deployment.finding import find_deployment, full_name
+from orionflow.cli.exit_codes import ExitCode
+from orionflow.cli.lazy import near
+from orionflow.cli.options import Output, output_options, time_options
+from orionflow.cli.parameters import read_pairs, read_whole
+from orionflow.cli.times import Clock, read_period
+
+
+@click.command(
+    cls=OrionCommand,
+    examples=(
+        ("orion deployment run etl/prod", "now"),
+        ("orion dep run etl/prod -p day=2026-01-01 -p limit=5", "with parameters"),
+        ("orion dep run etl/prod --in 2h --name tonight", "later"),
+        ("orion dep run etl/prod --idempotency-key order-17", "one run, however often it is asked for"),
+        ("orion dep run etl/prod --watch", "follow it to its end; the exit code says how it ended"),
+    ),
+)
+@click.argument("name", metavar="DEPLOYMENT")
+@click.option("-p", "--param", "pairs", metavar="NAME=VALUE", multiple=True, help="One parameter; JSON or text.")
+@click.option("--params", metavar="JSON", help="All parameters as one JSON object, or @FILE.")
+@click.option("--at", metavar="TIME", help="Start at this time, such as 2026-11-21T09:00.")
+@click.option("--in", "--start-in", "later", metavar="PERIOD", help="Start after this time, such as 90s or 2h30m.")
+@click.option("--name", "run_name", metavar="NAME", help="Name the run; otherwise it gets one.")
+@click.option("--tag", "tags", metavar="TAG", multiple=True, help="Tag the run.")
+@click.option("--queue", metavar="QUEUE", help="Another work queue than the deployment's.")
+@click.option("--job-variable", "variables", metavar="NAME=VALUE", multiple=True, help="One job variable of this run.")
+@click.option("--idempotency-key", "key", metavar="KEY", help="Give back the run of this key, if there is one.")
+@click.option("--watch", is_flag=True, help="Follow the run, with its log, until it ends.")
+@click.option("--wait", is_flag=True, help="Wait until the run ends, and print nothing of it.")
+@click.option("--timeout", metavar="PERIOD", help="Wait or watch no longer (exit 9); the run goes on.")
+@output_options
+@time_options
+def run(name: str, output: Output, clock: Clock, watch: bool, wait: bool, timeout: str | None, **said: Any) -> int:
+    """Have a deployment run once: an agent that serves its queue picks it up."""
+    api = backend()
+    found = find_deployment(api, name)
+    created = api.post(f"/deployments/{found['id']}/create_flow_run", _body(found, clock, said))
+    if watch or wait:
+        return _followed(api, created, output, clock, timeout, quiet=wait)
+    if output.is_for_people:
+        output.terminal.out(f"{created['name']} ({created['id']}) of {full_name(api, found)} {_when(created, clock)}.")
+        _say_who_serves(found, output)
+    else:
+        output.show_one(created)
+    return ExitCode.DONE
+
+
+def _body(deployment: Json, clock: Clock, said: dict[str, Any]) -> Json:
+    from orionflow.ids import uuid7
+
+    moment = _moment(clock, said["at"], said["later"])
+    fields: Json = {
+        "parameters": _parameters(deployment, said["pairs"], said["params"]),
+        "state": {"type": "SCHEDULED", "state_details": {"scheduled_time": moment.isoformat()}},
+        "tags": list(said["tags"]),
+        "name": said["run_name"],
+        "work_queue_name": said["queue"],
+        "job_variables": read_pairs(said["variables"], "--job-variable") or None,
+        "idempotency_key": said["key"] or str(uuid7()),
+    }
+    return {field: value for field, value in fields.items() if value is not None}
+
+
+def _moment(clock: Clock, at: str | None, later: str | None) -> datetime:
+    if at and later:
+        raise click.UsageError("Say --at or --in, not both.")
+    if later:
+        return clock.now + read_period(later)
+    return clock.moment(at) if at else clock.now
+
+
+def _parameters(deployment: Json, pairs: tuple[str, ...], whole: str | None) -> Json:
+    """The parameters, with text where the deployment's schema asks for text; unknown names are told with near ones."""
+    schema = deployment.get("parameter_openapi_schema") or {}
+    properties = schema.get("properties") or {}
+    texts = frozenset(name for name, one in properties.items() if one.get("type") == "string")
+    given = {**read_whole(whole), **read_pairs(pairs, "-p", texts=texts)}
+    for name in given:
+        if properties and name not in properties and schema.get("additionalProperties") is False:
+            proposals = near(name, list(properties))
+            hint = f"did you mean {proposals[0]}?" if proposals else f"it takes {', '.join(properties)}."
+            raise click.UsageError(f"{deployment['name']} has no parameter {name!r}; {hint}")
+    return given
+
+
+def _when(run: Json, clock: Clock) -> str:
+    if run["state_type"] != "SCHEDULED":
+        return f"is {run['state_name']}"
+    return f"is scheduled for {clock.near(run['expected_start_time'])}"
+
+
+def _say_who_serves(deployment: Json, output: Output) -> None:
+    if deployment.get("status") != "READY":
+        queue = deployment.get("work_queue_name") or "default"
+        output.terminal.note(f"No agent has asked for runs of it lately; start one with orion agent start -q {queue}")
+
+
+def _followed(api: Backend, run: Json, output: Output, clock: Clock, timeout: str | None, *, quiet: bool) -> int:
+    from orionflow.cli.flow_run.watch import follow
+
+    return follow(api, run, output, clock, timeout, with_logs=not quiet, with_states=not quiet)

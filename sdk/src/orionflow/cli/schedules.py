@@ -1,0 +1,77 @@
+"""Schedules as a command line writes them: --cron, --interval, --rrule or --ics, with their time zone and their end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from orionflow.cli.times import Clock, read_period
+
+Command = Callable[..., Any]
+_KINDS = ("cron", "interval", "rrule", "ics")
+
+
+def schedule_options(command: Command) -> Command:
+    """Adds the options that say when; the command gets them among its keywords."""
+    options = [
+        click.option("--cron", metavar="LINE", help="By a cron line, such as '0 6 * * 1-5'."),
+        click.option("--interval", metavar="PERIOD", help="Every so often, such as 90s, 15m or 1d."),
+        click.option("--rrule", metavar="RULE", help="By a recurrence rule, such as FREQ=WEEKLY;BYDAY=MO."),
+        click.option("--ics", metavar="FILE", help="At the events of an .ics file."),
+        click.option("--timezone", metavar="ZONE", help="The zone in which the times are meant."),
+        click.option("--anchor", metavar="TIME", help="Intervals are counted from here."),
+        click.option("--day-or/--day-and", default=True, help="Cron: either day fits, or both must."),
+        click.option("--ends", metavar="TIME", help="No run after this time."),
+        click.option("--max-runs", type=click.IntRange(min=1), metavar="N", help="End after so many runs."),
+        click.option("--catchup", type=click.Choice(["all", "latest", "none"]), help="Make up for missed times."),
+        click.option("--catchup-window", metavar="PERIOD", help="But not for those missed longer ago."),
+        click.option("--exclude", metavar="CALENDAR", multiple=True, help="Not during the events of this calendar."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def read_schedule(said: dict[str, Any], clock: Clock) -> dict[str, Any] | None:
+    """The schedule that the options name, as the API takes it; None when they name none."""
+    kinds = [kind for kind in _KINDS if said[kind]]
+    if len(kinds) > 1:
+        raise click.UsageError(f"--{kinds[0]} and --{kinds[1]} are two schedules; add them one after the other.")
+    if not kinds:
+        _refuse_leftovers(said)
+        return None
+    return _value(kinds[0], said, clock).to_wire()  # type: ignore[no-any-return]
+
+
+def _value(kind: str, said: dict[str, Any], clock: Clock) -> Any:
+    from orionflow.deployments.schedules import Cron, ICalendar, Interval, RRule
+
+    options = _shared(said, clock)
+    match kind:
+        case "cron":
+            return Cron(said["cron"], said["day_or"], **options)
+        case "interval":
+            anchor = clock.moment(said["anchor"]) if said["anchor"] else None
+            return Interval(read_period(said["interval"]), anchor, **options)
+        case "rrule":
+            return RRule(said["rrule"], **options)
+    return ICalendar.from_file(said["ics"], **options)
+
+
+def _shared(said: dict[str, Any], clock: Clock) -> dict[str, Any]:
+    return {
+        "timezone": said["timezone"],
+        "ends": clock.moment(said["ends"]) if said["ends"] else None,
+        "max_runs": said["max_runs"],
+        "misfire": said["catchup"] or "none",
+        "misfire_window": read_period(said["catchup_window"]) if said["catchup_window"] else None,
+        "calendars": said["exclude"],
+    }
+
+
+def _refuse_leftovers(said: dict[str, Any]) -> None:
+    for option in ("timezone", "anchor", "ends", "max_runs", "catchup", "catchup_window", "exclude"):
+        if said[option]:
+            raise click.UsageError(f"--{option.replace('_', '-')} belongs to --cron, --interval, --rrule or --ics.")
