@@ -15,7 +15,7 @@ from orchestration.api.states import StateOut, stored_state_out
 from orchestration.core.states import StateType
 from orion_site.accounts.permissions import Action
 from runs.models import FlowRun, StateRow
-from runs.selectors.obstacles import Reason
+from runs.selectors.reasons import Reason
 from runs.selectors.why import Why, why_flow_run, why_task_run
 
 

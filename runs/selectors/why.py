@@ -9,12 +9,9 @@ from typing import Any, Literal
 from uuid import UUID
 
 from runs.models import FlowRun, FlowRunState, StateRow, TaskRun, TaskRunState
-from runs.selectors.obstacles import (
-    Reason,
-    full_limits,
-    overlapping_runs,
-    queue_obstacles,
-)
+from runs.selectors.obstacles import full_limits, overlapping_runs
+from runs.selectors.queue_obstacles import agent_of, queue_obstacles
+from runs.selectors.reasons import Reason, told
 
 # Newer states say more; a run that has more than this many is told without its oldest.
 LONGEST_HISTORY = 1000
@@ -72,7 +69,10 @@ def flow_run_reasons(run: FlowRun, state: StateRow | None, now: datetime) -> Ite
             yield from queue_obstacles(run, now)
             yield from overlapping_runs(run)
         case "PENDING":
+            yield from agent_of(run, now)
             yield from overlapping_runs(run)
+        case "RUNNING" | "CANCELLING":
+            yield from agent_of(run, now)
     yield from _last_refusal(run)
 
 
@@ -142,7 +142,3 @@ def _last_refusal(run: FlowRun | TaskRun) -> Iterator[Reason]:
     text = f"The last proposal, {proposed.get('name')}, was answered with {verdict}: {refusal.get('reason')}"
     at = refusal.get("at")
     yield Reason("last_refusal", text, since=datetime.fromisoformat(at) if at else None)
-
-
-def told(moment: datetime | None) -> str:
-    return moment.strftime("%Y-%m-%d %H:%M:%S UTC") if moment else "an unknown time"

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from deployments.models import Deployment, WorkPool, WorkQueue
+from deployments.models import Deployment, Lease, Worker, WorkPool, WorkQueue
 from runs.models import FlowRun
 from tests.factories import make_flow, make_flow_run, make_limit, make_state, make_task_run
 
@@ -134,7 +134,76 @@ def test_an_overdue_deployed_run_says_what_stands_in_the_queue(api):
 
     told = codes(why(api, run))
 
-    assert told == ["due", "deployment_paused", "pool_paused", "no_agent"]
+    assert told == ["due", "pool_paused", "no_agent"]
+
+
+def deployed(state="SCHEDULED", queue=None, **columns):
+    flow = make_flow()
+    deployment = Deployment.objects.create(name="nightly", flow=flow, work_queue=queue, **columns)
+    return make_flow_run(state, flow=flow, deployment_id=deployment.id, work_queue_id=queue and queue.id)
+
+
+def make_queue(**columns):
+    pool = WorkPool.objects.create(name="pool", concurrency_limit=columns.pop("pool_limit", None))
+    return WorkQueue.objects.create(name="q", work_pool=pool, **columns)
+
+
+def test_a_run_in_a_full_queue_names_who_holds_its_places(api, counted):
+    queue = make_queue(concurrency_limit=1, pool_limit=1, last_polled=timezone.now())
+    holder = make_flow_run("RUNNING", name="holder", work_queue_id=queue.id)
+    run = deployed(queue=queue, concurrency_limit=0)
+
+    with counted("why a run waits in a full queue"):
+        told = why(api, run)
+
+    assert codes(told) == ["due", "queue_full", "pool_full", "deployment_full"]
+    assert [one["id"] for one in told["reasons"][1]["holders"]] == [str(holder.id)]
+    assert "1 of 1 places" in told["reasons"][1]["text"]
+
+
+def test_a_queue_is_served_by_an_agent_that_has_it_among_its_own_even_if_it_never_asked(api):
+    queue = make_queue()
+    run = deployed(queue=queue)
+    unserved = codes(why(api, run))
+    alive = {"offline_at": soon(), "queue_ids": [str(queue.id)]}
+    Worker.objects.create(name="a1", work_pool=queue.work_pool, **alive)
+
+    assert unserved == ["due", "no_agent"]
+    assert codes(why(api, run)) == ["due"]
+
+
+def test_a_run_without_queue_waits_for_the_process_that_serves_it(api):
+    served, unserved = deployed(last_polled=timezone.now()), deployed()
+
+    assert codes(why(api, served)) == ["due"]
+    assert codes(why(api, unserved)) == ["due", "no_queue"]
+
+
+@pytest.mark.parametrize(("seconds", "code"), [(60, "claimed"), (-5, "agent_silent")])
+def test_a_claimed_run_names_its_agent_and_says_when_that_fell_silent(api, seconds, code):
+    queue = make_queue()
+    run = deployed("PENDING", queue=queue)
+    agent = Worker.objects.create(name="a1", work_pool=queue.work_pool, last_heartbeat=timezone.now())
+    expires = timezone.now() + timedelta(seconds=seconds)
+    Lease.objects.create(flow_run=run, worker=agent, epoch=1, expires_at=expires)
+
+    (reason,) = [reason for reason in why(api, run)["reasons"] if reason["code"] == code]
+
+    assert "'a1'" in reason["text"]
+
+
+def test_only_runs_of_the_same_deployment_overlap_where_that_is_the_scope(api):
+    flow = make_flow()
+    mine, other = (Deployment.objects.create(name=name, flow=flow) for name in ("mine", "other"))
+    policy = {"overlap": "queue", "overlap_scope": "deployment"}
+    make_flow_run("RUNNING", flow=flow, deployment_id=other.id)
+    run = make_flow_run("PENDING", flow=flow, deployment_id=mine.id, empirical_policy=policy)
+
+    alone = codes(why(api, run))
+    make_flow_run("RUNNING", flow=flow, deployment_id=mine.id)
+
+    assert "overlap" not in alone
+    assert "overlap" in codes(why(api, run))
 
 
 def test_a_missing_run_cannot_be_explained(api):

@@ -14,9 +14,9 @@ from django.db.models.functions import Coalesce
 
 from orchestration.core.states import TERMINAL
 from runs.models import Artifact, FlowRun, FlowRunState, Log, StateRow, TaskRun, TaskRunState
-from runs.selectors.obstacles import Reason
 from runs.selectors.pages.keyset import Count, Cursor, Page, page_of
 from runs.selectors.pages.runs import rows_of_runs, told_reasons
+from runs.selectors.reasons import Reason
 from runs.selectors.why import flow_run_reasons, task_run_reasons
 
 TASKS_PER_PAGE = 100

@@ -1,0 +1,95 @@
+"""What may be in the way of a deployed run: a pause, a full queue, nobody who serves it, an agent that fell silent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from deployments.models import Deployment, Lease, WorkPool, WorkQueue
+from deployments.selectors.holders import places_in
+from deployments.selectors.presence import is_recent, served_queues
+from runs.models import FlowRun
+from runs.selectors.reasons import HOLDERS_SHOWN, Reason, told
+
+_Limited = WorkQueue | WorkPool | Deployment
+
+
+def queue_obstacles(run: FlowRun, now: datetime) -> Iterator[Reason]:
+    """For a deployed run that is due."""
+    if run.deployment_id is None and run.work_queue_id is None:
+        return
+    deployment = Deployment.objects.filter(pk=run.deployment_id).first() if run.deployment_id else None
+    queues = WorkQueue.objects.select_related("work_pool")
+    queue = queues.filter(pk=run.work_queue_id).first() if run.work_queue_id else None
+    if queue is None:
+        yield from _without_queue(deployment, now)
+    else:
+        yield from _in_queue(queue, now)
+    if deployment is not None:
+        yield from _full("deployment", deployment)
+
+
+def _without_queue(deployment: Deployment | None, now: datetime) -> Iterator[Reason]:
+    if deployment is None:
+        yield Reason("no_queue", "It waits in no queue, so only its own process can start it.")
+    elif not is_recent(deployment.last_polled, now):
+        asked = f"since {told(deployment.last_polled)}" if deployment.last_polled else "so far"
+        text = f"It waits in no queue, and no process that serves {deployment.name!r} has asked for its runs {asked}."
+        yield Reason("no_queue", text, "Serve the flow again, or give its deployment a work queue.")
+
+
+def _in_queue(queue: WorkQueue, now: datetime) -> Iterator[Reason]:
+    pool = queue.work_pool
+    if pool is not None and pool.is_paused:
+        yield Reason("pool_paused", f"Work pool {pool.name!r} is paused.", "Resume the work pool.")
+    if queue.is_paused:
+        yield Reason("queue_paused", f"Work queue {queue.name!r} is paused.", "Resume the work queue.")
+    elif not served_queues([queue], now):
+        yield _unserved(queue)
+    yield from _full("queue", queue)
+    if pool is not None:
+        yield from _full("pool", pool)
+
+
+def _unserved(queue: WorkQueue) -> Reason:
+    asked = f"last asked for work at {told(queue.last_polled)}" if queue.last_polled else "never asked for work"
+    text = f"Nobody serves work queue {queue.name!r}: no live agent has it among its queues, and it was {asked}."
+    return Reason("no_agent", text, f"Start an agent: orion agent start -q {queue.name}", queue.last_polled)
+
+
+def _full(kind: str, limited: _Limited) -> Iterator[Reason]:
+    """Said of a limit that has no place left, with the runs that hold them."""
+    limit = limited.concurrency_limit
+    if limit is None:
+        return
+    holders = list(places_in(limited)[: max(limit, HOLDERS_SHOWN)])
+    if len(holders) < limit:
+        return
+    what = "Deployment" if kind == "deployment" else f"Work {kind}"
+    text = f"{what} {limited.name!r} is full: {len(holders)} of {limit} places are taken."
+    fix = "Wait for one of the holders, end one, or raise the limit."
+    since = holders[0].state_timestamp if holders else None
+    yield Reason(f"{kind}_full", text, fix, since, [_holder(one) for one in holders[:HOLDERS_SHOWN]])
+
+
+def _holder(run: FlowRun) -> dict[str, Any]:
+    since = run.state_timestamp
+    return {"kind": "flow-run", "id": run.pk, "name": run.name, "state_type": run.state_type, "since": since}
+
+
+def agent_of(run: FlowRun, now: datetime) -> Iterator[Reason]:
+    """For a run that an agent has taken: who, and whether anything is heard of it."""
+    if run.deployment_id is None and run.work_queue_id is None:
+        return
+    lease = Lease.objects.select_related("worker").filter(flow_run=run).first()
+    if lease is None:
+        return
+    name = repr(lease.worker.name) if lease.worker else "of an unknown name"
+    if lease.expires_at <= now:
+        heard = lease.worker.last_heartbeat if lease.worker else None
+        text = f"Its agent {name} has not reported since {told(heard or lease.granted_at)}."
+        fix = "It is taken back by itself when the grace is over; look whether the agent's machine is there."
+        yield Reason("agent_silent", text, fix, heard or lease.granted_at)
+    elif run.state_type == "PENDING":
+        yield Reason("claimed", f"Agent {name} has claimed it and is starting its process.", since=lease.granted_at)
