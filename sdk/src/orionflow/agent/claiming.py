@@ -24,15 +24,15 @@ from orionflow.errors import ApiError
 
 # Without a broker nobody tells when a run is due.
 POLL_SECONDS_ALONE = 1.0
+READY_SECONDS = 1.0
 
 
 class Claims:
     """Claims from two sides: `offer` for hints, and a thread that asks when a run ended and every few seconds."""
 
-    def __init__(
-        self, contact: Contact, held: HeldRuns, places: Places, begin: Callable[[Claimed, float], None], once: bool
-    ) -> None:
-        self._contact, self._held, self._places, self._begin, self._once = contact, held, places, begin, once
+    def __init__(self, contact: Contact, held: HeldRuns, places: Places, beginnings: Beginnings, once: bool) -> None:
+        self._contact, self._held, self._places, self._once = contact, held, places, once
+        self._beginnings = beginnings
         registration = contact.registration
         assert registration is not None
         polled = registration.poll_seconds
@@ -52,7 +52,7 @@ class Claims:
 
     def offer(self, flow_run_id: UUID) -> None:
         """A hint: claim this run. Waits while all places are taken, so that others get the hints meanwhile."""
-        if self._held.is_executing(flow_run_id):
+        if self._held.is_executing(flow_run_id) or not self._beginnings.are_possible():
             return
         came = time.monotonic()
         if self._places.take_one(0):
@@ -66,6 +66,8 @@ class Claims:
 
     def _fill_forever(self) -> None:
         while not self._places.is_closed:
+            if not self._beginnings.are_possible():
+                continue
             taken = self._places.take_all()
             claimed = self._claim(taken) if taken else 0
             self.is_idle = self._once and taken == self._places.total and not claimed
@@ -82,7 +84,7 @@ class Claims:
         if len(claimed) < taken:
             self._places.give_back(taken - len(claimed))
         for one in claimed:
-            self._begin(one, began)
+            self._beginnings.begin(one, began)
         return len(claimed)
 
     def _ask(self, limit: int, flow_run_id: UUID | None) -> list[Claimed]:
@@ -108,6 +110,10 @@ class Beginnings:
     ) -> None:  # fmt: skip
         self._options, self._contact, self._held = options, contact, held
         self._launcher, self._folder, self._on_ended = launcher, folder, on_ended
+
+    def are_possible(self) -> bool:
+        """Nothing is claimed that could not be started."""
+        return self._launcher.is_ready(READY_SECONDS)
 
     def begin(self, claimed: Claimed, asked_at: float) -> None:
         registration = self._contact.registration

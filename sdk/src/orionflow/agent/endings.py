@@ -13,12 +13,17 @@ from orionflow.agent.contact import Contact
 from orionflow.agent.held import HeldRun, HeldRuns, Stop, signal_name
 from orionflow.agent.launching import End
 from orionflow.agent.telling import teller
+from orionflow.calls.flow_runs import read_flow_run
 from orionflow.errors import ApiError
+from orionflow.reporting import replay_leftovers
+from orionflow.spool import spool_folder
 from orionflow.transport import may_pass
 
 # A process that said so reported its end itself. Of a crash that is not sure: its report may not have got through.
 REPORTED = frozenset({"COMPLETED", "FAILED", "PAUSED", "SCHEDULED"})
 RETRY_SECONDS = 1.0
+DELIVERY_SECONDS = 5.0
+DELIVERIES = 720
 
 
 class Endings:
@@ -36,9 +41,25 @@ class Endings:
     def _work(self) -> None:
         while True:
             run, status = self._queue.get()
-            self._settle(run, status)
-            self._held.remove(run)
             shutil.rmtree(self._folder / run.key.replace(":", "-"), ignore_errors=True)
+            self._settle(run, status)
+            if run.told and any(spool_folder(self._contact.options.home).glob("*.jsonl")):
+                threading.Thread(target=self._deliver, args=(run,), name="orion-delivery", daemon=True).start()
+            else:
+                self._held.remove(run)
+
+    def _deliver(self, run: HeldRun) -> None:
+        """Send what a run could not report while the API was away; until then the run is kept, or it would be lost."""
+        for _ in range(DELIVERIES):
+            try:
+                replay_leftovers(self._contact.client)
+                state = self._contact.client.send(read_flow_run(run.id)).state
+                if state is None or not (state.is_running() or state.is_pending()):
+                    break
+            except ApiError as error:
+                teller.debug("%s: its last reports wait for the API. %s", run.title, error)
+            time.sleep(DELIVERY_SECONDS)
+        self._held.remove(run)
 
     def _settle(self, run: HeldRun, status: int | None) -> None:
         seconds = time.monotonic() - run.began

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from orionflow.agent.containment import kill_group
+from orionflow.agent.telling import teller
 from orionflow.agent.zygote import Lines, Message, send_line
 from orionflow.errors import OrionError
 
-READY_SECONDS = 30.0
 # A launcher that dies again and again is not started more often than this.
 PAUSE_SECONDS = 1.0
 
@@ -51,10 +51,12 @@ class Launcher:
         self._ready = threading.Event()
         threading.Thread(target=self._live, name="orion-launcher", daemon=True).start()
 
+    def is_ready(self, patience: float) -> bool:
+        """Whether processes can be started, perhaps after a moment."""
+        return self._ready.wait(patience)
+
     def start(self, key: str, order: Mapping[str, Any]) -> None:
         """Have a process started for an order. Raises LauncherGone when that cannot be."""
-        if not self._ready.wait(READY_SECONDS):
-            raise LauncherGone("The launcher does not start.")
         with self._lock:
             self._pids[key] = None
             try:
@@ -123,6 +125,9 @@ class Launcher:
 
     def _bury(self, process: subprocess.Popen[bytes], channel: socket.socket) -> None:
         """The launcher is gone; what it left behind goes too."""
+        if not self._closed:
+            was_ready = "and is started again" if self._ready.is_set() else "before it was ready; what it said is above"
+            teller.error("The launcher of the agent ended with %s, %s.", process.wait(), was_ready)
         self._ready.clear()
         process.kill()
         process.wait()

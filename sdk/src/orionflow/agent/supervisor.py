@@ -77,7 +77,7 @@ class Supervisor:
 
     def _feed(self, registration: Registration) -> None:
         beginnings = Beginnings(self.options, self._contact, self._held, self._launcher, self._name.folder, self._ended)
-        self._claims = Claims(self._contact, self._held, self._places, beginnings.begin, self.options.once)
+        self._claims = Claims(self._contact, self._held, self._places, beginnings, self.options.once)
         self._claims.start()
         if self.options.broker:
             queues = [queue.hint_queue for queue in registration.work_queues]

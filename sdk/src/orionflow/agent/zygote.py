@@ -15,7 +15,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from orionflow.agent.containment import kill_group, ordinary_signals, set_apart, system_library
 
@@ -69,7 +69,7 @@ class Zygote:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
-        send_line(self._agent, {"ready": os.getpid()})
+        self._say({"ready": os.getpid()})
         while True:
             ready, _, _ = select.select([self._agent, self._told, self._wake], [], [])
             if self._wake in ready:
@@ -79,7 +79,7 @@ class Zygote:
             if self._agent in ready:
                 messages = self._lines.receive()
                 if messages is None:
-                    return self._end()
+                    self._end()
                 for message in messages:
                     if (order := self._obey(message)) is not None:
                         return order
@@ -94,7 +94,7 @@ class Zygote:
         if pid == 0:
             return self._become_child(launcher, message)
         self._pids[message["key"]] = pid
-        send_line(self._agent, {"key": message["key"], "pid": pid})
+        self._say({"key": message["key"], "pid": pid})
         return None
 
     def _become_child(self, launcher: int, message: Message) -> Message:
@@ -114,7 +114,7 @@ class Zygote:
             except BlockingIOError:
                 return
             key, _, told = datagram.partition(b"\n")
-            send_line(self._agent, {"key": key.decode(), "told": json.loads(told)})
+            self._say({"key": key.decode(), "told": json.loads(told)})
 
     def _reap(self) -> None:
         for key, pid in list(self._pids.items()):
@@ -122,9 +122,16 @@ class Zygote:
                 continue
             del self._pids[key]
             self._forward()
-            send_line(self._agent, {"key": key, "ended": os.waitstatus_to_exitcode(status)})
+            self._say({"key": key, "ended": os.waitstatus_to_exitcode(status)})
 
-    def _end(self) -> None:
+    def _say(self, message: Message) -> None:
+        try:
+            send_line(self._agent, message)
+        except OSError:
+            self._end()
+
+    def _end(self) -> NoReturn:
+        """The agent is gone."""
         for pid in self._pids.values():
             kill_group(pid)
         os._exit(0)
