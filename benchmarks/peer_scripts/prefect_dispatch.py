@@ -1,4 +1,4 @@
-"""Prefect's way from "run this deployment" to Running, with a process worker or with serve; figures as one line of JSON.
+"""Prefect from "run this deployment" to Running, with a process worker or with serve; one line of JSON.
 
 prefect_dispatch.py worker|serve SINGLES BURST LIMIT        (LIMIT 0: no limit)
 """
