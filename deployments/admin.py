@@ -1,13 +1,18 @@
 """The admin's view of deployments, queues, limits, variables and blocks.
 
-Slots belong to the rules engine, and blocks to the programs that define them: those are for reading, without secrets.
+Slots belong to the rules engine, blocks to the programs that define them, and schedules and calendars to the API, which
+plans anew what they change: those are for reading, without secrets.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
+from django.utils import timezone
 
 from deployments import models
+from deployments.services.deployments import delete_deployment, update_deployment
 from runs.admin_records import RecordAdmin, SettingAdmin
 
 
@@ -37,6 +42,38 @@ class DeploymentAdmin(SettingAdmin):
     def has_add_permission(self, request: object) -> bool:
         # A deployment is made from code; one made by hand would point nowhere.
         return False
+
+    def save_model(self, request: object, obj: models.Deployment, form: Any, change: bool) -> None:
+        # Planned runs follow what their deployment says.
+        changes = {name: form.cleaned_data[name] for name in form.changed_data}
+        update_deployment(deployment_id=obj.pk, changes=changes, now=timezone.now())
+
+    def delete_model(self, request: object, obj: models.Deployment) -> None:
+        delete_deployment(deployment_id=obj.pk)
+
+    def delete_queryset(self, request: object, queryset: Any) -> None:
+        for deployment in queryset:
+            delete_deployment(deployment_id=deployment.pk)
+
+
+@admin.register(models.Schedule)
+class ScheduleAdmin(RecordAdmin):
+    list_display = ["deployment", "definition", "active", "runs_planned", "planned_until", "plan_at"]
+    list_select_related = ["deployment"]
+    search_fields = ["deployment__name", "=id"]
+
+
+@admin.register(models.Calendar)
+class CalendarAdmin(RecordAdmin):
+    list_display = ["name", "description", "updated"]
+    search_fields = ["name", "=id"]
+
+
+@admin.register(models.Deadline)
+class DeadlineAdmin(RecordAdmin):
+    list_display = ["flow_run", "kind", "due", "missed_at"]
+    list_select_related = ["flow_run"]
+    search_fields = ["=flow_run__id"]
 
 
 @admin.register(models.ConcurrencyLimit)

@@ -1,4 +1,4 @@
-"""What variables and blocks can be searched by, and in which orders they are listed."""
+"""What variables, blocks and calendars can be searched by, and in which orders they are listed."""
 
 from __future__ import annotations
 
@@ -26,6 +26,11 @@ class VariableSort(StrEnum):
     NAME_DESC = "NAME_DESC"
     CREATED_DESC = "CREATED_DESC"
     UPDATED_DESC = "UPDATED_DESC"
+
+
+class CalendarFilter(Filter):
+    id: AnyId | None = None
+    name: NameMatch | None = None
 
 
 class Like(Leaf):

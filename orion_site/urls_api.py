@@ -30,6 +30,8 @@ artifacts = Later("runs.api.artifacts")
 block_documents = Later("deployments.api.block_documents")
 block_schemas = Later("deployments.api.block_schemas")
 block_types = Later("deployments.api.block_types")
+calendars = Later("deployments.api.calendars")
+deployments = Later("deployments.api.deployments")
 due_runs = Later("deployments.api.due_runs")
 global_limits = Later("deployments.api.global_limits")
 graphs = Later("runs.api.graphs")
@@ -37,7 +39,10 @@ histories = Later("runs.api.histories")
 inputs = Later("runs.api.inputs")
 limits = Later("deployments.api.limits")
 lists = Later("runs.api.lists")
+runs_of_deployments = Later("deployments.api.runs_of_deployments")
 saved_searches = Later("runs.api.saved_searches")
+schedules = Later("deployments.api.schedules")
+services_api = Later("orion_site.services_api")
 states = Later("runs.api.states")
 variables = Later("deployments.api.variables")
 why = Later("runs.api.why")
@@ -51,6 +56,7 @@ api = [
     path("hello", Endpoint(system_api.SayHello)),
     path("version", Endpoint(system_api.ReadApiVersion)),
     path("csrf-token", Endpoint(system_api.ReadCsrfToken)),
+    path("admin/services", Endpoint(services_api.ReadServices)),
     path("admin/settings", Endpoint(system_api.ReadSettings)),
     path("admin/version", Endpoint(system_api.ReadVersion)),
     path("openapi.json", system_api.document),
@@ -151,8 +157,39 @@ api = [
     path("work_queues/<str:id>/get_runs", Endpoint(due_runs.PollWorkQueue)),
     path("work_queues/<str:id>/status", Endpoint(work_queues.ReadWorkQueueStatus)),
     #
+    path("deployments/", Endpoint(deployments.CreateDeployment)),
+    path("deployments/count", Endpoint(deployments.CountDeployments)),
+    path("deployments/filter", Endpoint(deployments.FilterDeployments)),
     path("deployments/get_scheduled_flow_runs", Endpoint(due_runs.PollDeployments)),
+    path(
+        "deployments/name/<str:flow_name>/<anything:deployment_name>",
+        Endpoint(deployments.ReadDeploymentByName),
+    ),
+    path(
+        "deployments/<str:id>",
+        Endpoint(deployments.ReadDeployment, deployments.UpdateDeployment, deployments.DeleteDeployment),
+    ),
+    path("deployments/<str:id>/create_flow_run", Endpoint(runs_of_deployments.CreateFlowRunFromDeployment)),
+    path("deployments/<str:id>/pause_deployment", Endpoint(deployments.PauseDeployment)),
+    path("deployments/<str:id>/resume_deployment", Endpoint(deployments.ResumeDeployment)),
+    path("deployments/<str:id>/set_schedule_active", Endpoint(deployments.SetScheduleActive)),
+    path("deployments/<str:id>/set_schedule_inactive", Endpoint(deployments.SetScheduleInactive)),
     path("deployments/<str:id>/work_queue_check", Endpoint(due_runs.CheckWorkQueues)),
+    path("deployments/<str:id>/schedule", Endpoint(runs_of_deployments.ScheduleDeployment)),
+    path("deployments/<str:id>/schedule.ics", Endpoint(schedules.ReadDeploymentFeed)),
+    path("deployments/<str:id>/schedules", Endpoint(schedules.ReadSchedules, schedules.CreateSchedules)),
+    path(
+        "deployments/<str:id>/schedules/<str:schedule_id>",
+        Endpoint(schedules.UpdateSchedule, schedules.DeleteSchedule),
+    ),
+    path("deployments/<str:id>/schedules/<str:schedule_id>/preview", Endpoint(schedules.PreviewSchedule)),
+    #
+    path("schedules/preview", Endpoint(schedules.PreviewDraft)),
+    path("schedules.ics", Endpoint(schedules.ReadFeed)),
+    #
+    path("calendars/", Endpoint(calendars.CreateCalendar)),
+    path("calendars/filter", Endpoint(calendars.FilterCalendars)),
+    path("calendars/<str:id>", Endpoint(calendars.ReadCalendar, calendars.UpdateCalendar, calendars.DeleteCalendar)),
     #
     path("variables/", Endpoint(variables.CreateVariable)),
     path("variables/count", Endpoint(variables.CountVariables)),

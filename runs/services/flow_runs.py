@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from deployments.models import Slot
+from deployments.models import Deadline, GlobalSlot, Lease, Slot
 from orchestration.beginnings import beginning
 from orchestration.core.runs import Run
 from orchestration.core.states import State
@@ -121,6 +121,9 @@ def delete_flow_runs(runs: QuerySet[FlowRun, Any]) -> None:
         TaskRun.objects.filter(flow_run__in=runs),
         FlowRunState.objects.filter(flow_run__in=runs),
         FlowRunInput.objects.filter(flow_run__in=runs),
+        Deadline.objects.filter(flow_run__in=runs),
+        Lease.objects.filter(flow_run__in=runs),
+        GlobalSlot.objects.filter(flow_run__in=runs),
         Log.objects.filter(flow_run_id__in=runs),
     ):
         rows._raw_delete(rows.db)

@@ -1,0 +1,75 @@
+"""Schedules planned by one tick: 10,000 deployments with one each, and then a tick that finds nothing to do."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from datetime import timedelta
+
+from benchmarks.measuring import ORION, QUICK, ROOT, empty_home, environment, postgresql, report
+
+DEPLOYMENTS = 1_000 if QUICK else 10_000
+# A minute of its own for each, so that the runs do not all fall on one moment.
+DEFINITIONS = [{"cron": f"{number % 60} * * * *", "timezone": "Europe/Berlin", "day_or": True} for number in range(60)]
+
+
+def in_child(database: str, **more: str) -> None:
+    """Django serves one database per process."""
+    with empty_home() as home:
+        env = environment(home, **more)
+        subprocess.run([ORION, "database", "upgrade"], env=env, check=True, capture_output=True)
+        command = [sys.executable, "-m", "benchmarks.planning", "--on", database]
+        subprocess.run(command, env=env, cwd=ROOT, check=True)
+
+
+def measure(database: str) -> None:
+    from orion_site.bootstrap import ephemeral_application
+
+    ephemeral_application()
+    from django.utils import timezone
+
+    from deployments.services.planning import plan_due_schedules
+
+    now = timezone.now()
+    prepare(now)
+    first = timed(plan_due_schedules, now)
+    again = timed(plan_due_schedules, now)
+    hour_later = timed(plan_due_schedules, now + timedelta(hours=1))
+    figures = {"runs": first[0], "seconds": first[1], "again_seconds": again[1]}
+    later = {"hour_later_runs": hour_later[0], "hour_later_seconds": hour_later[1]}
+    report("planning", who="orion", database=database, deployments=DEPLOYMENTS, **figures, **later)
+
+
+def prepare(now: object) -> None:
+    from deployments.models import Deployment, Schedule
+    from runs.models import Flow
+
+    flow = Flow.objects.create(name="planned")
+    deployments = [Deployment(flow=flow, name=f"planned-{number}", tags=["a"]) for number in range(DEPLOYMENTS)]
+    Deployment.objects.bulk_create(deployments, batch_size=500)
+    schedules = [
+        Schedule(deployment=one, definition=DEFINITIONS[number % 60], planned_until=now, plan_at=now)
+        for number, one in enumerate(deployments)
+    ]
+    Schedule.objects.bulk_create(schedules, batch_size=500)
+
+
+def timed(plan: object, now: object) -> tuple[int, float]:
+    started = time.perf_counter()
+    planned = plan(now)  # type: ignore[operator]
+    return planned, round(time.perf_counter() - started, 2)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--peer", action="store_true")
+    parser.add_argument("--on", choices=["sqlite", "postgresql"])
+    asked = parser.parse_args()
+    if asked.on:
+        measure(asked.on)
+    else:
+        in_child("sqlite")
+        with postgresql() as url:
+            in_child("postgresql", ORION_DATABASE_URL=url)

@@ -1,0 +1,1 @@
+"""Deployments, schedules and calendars on the wire."""

@@ -1,0 +1,185 @@
+"""Schedules on the wire.
+
+Beside what other clients know, a schedule may have parameters, an end, a policy for missed times and calendars.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal, cast
+from uuid import UUID
+
+from django.utils import timezone
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
+
+from deployments.core.schedules import ScheduleError, read_definition
+from deployments.models import Schedule
+from deployments.services.schedules import NewSchedule
+from orchestration.wire import JSONObject, Moment, Name, StrictWire, Text255
+
+Count = Annotated[int, Field(gt=0, lt=2**31)]
+Window = Annotated[float, Field(gt=0, le=1e9)]
+Misfire = Literal["all", "latest", "none"]
+
+
+class IntervalDefinition(StrictWire):
+    interval: Annotated[float, Field(gt=0, le=1e11, description="Seconds.")]
+    anchor_date: Moment | None = None
+    timezone: Text255 | None = None
+
+
+class CronDefinition(StrictWire):
+    cron: Annotated[str, Field(max_length=1000)]
+    timezone: Text255 | None = None
+    day_or: bool = True
+
+
+class RRuleDefinition(StrictWire):
+    rrule: Annotated[str, Field(max_length=6500)]
+    timezone: Text255 | None = None
+
+
+class IcsDefinition(StrictWire):
+    """The events of an iCalendar document; runs are planned at their beginnings."""
+
+    ics: Annotated[str, Field(max_length=1_000_000)]
+    timezone: Text255 | None = None
+
+
+def readable(definition: IntervalDefinition | CronDefinition | RRuleDefinition | IcsDefinition) -> Any:
+    """The definition itself, if times can be computed from it."""
+    try:
+        read_definition(stored_definition(definition, timezone.now()))
+    except ScheduleError as error:
+        raise PydanticCustomError("bad_schedule", "{reason}", {"reason": str(error)}) from None
+    return definition
+
+
+Definition = Annotated[IntervalDefinition | CronDefinition | RRuleDefinition | IcsDefinition, AfterValidator(readable)]
+
+
+def stored_definition(
+    sent: IntervalDefinition | CronDefinition | RRuleDefinition | IcsDefinition, now: datetime
+) -> dict[str, Any]:
+    """With what is left open filled in once and for all: an interval counts from now, in UTC."""
+    definition = sent.model_dump(mode="json")
+    if isinstance(sent, IntervalDefinition) and sent.anchor_date is None:
+        definition["anchor_date"] = now.isoformat()
+    if definition["timezone"] is None:
+        definition["timezone"] = "UTC"
+    return definition
+
+
+class Catchup(StrictWire):
+    """`catchup` is what others call making up for all missed times."""
+
+    catchup: bool | None = None
+    misfire: Misfire | None = None
+
+    def missed(self) -> Misfire | None:
+        if self.misfire is None and self.catchup is not None:
+            return "all" if self.catchup else "none"
+        return self.misfire
+
+
+class ScheduleLimits(Catchup):
+    max_active_runs: Count | None = None
+    max_scheduled_runs: Annotated[int, Field(gt=0, le=50)] | None = None
+    max_runs: Count | None = None
+    ends_at: Moment | None = None
+    misfire_window: Window | None = None
+
+
+class ScheduleCreate(ScheduleLimits):
+    active: bool = True
+    schedule: Definition
+    parameters: JSONObject = {}
+    calendars: Annotated[list[Name], Field(max_length=100)] = []
+
+
+class ScheduleUpdate(ScheduleLimits):
+    """Only what is sent is changed."""
+
+    active: bool | None = None
+    schedule: Definition | None = None
+    parameters: JSONObject | None = None
+    calendars: Annotated[list[Name], Field(max_length=100)] | None = None
+
+
+class ScheduleOut(TypedDict):
+    id: UUID
+    created: datetime
+    updated: datetime
+    deployment_id: UUID
+    schedule: dict[str, Any]
+    active: bool
+    max_active_runs: int | None
+    max_scheduled_runs: int | None
+    catchup: bool
+    parameters: dict[str, Any]
+    max_runs: int | None
+    runs_planned: int
+    ends_at: datetime | None
+    misfire: Misfire
+    misfire_window: float | None
+    calendars: list[str]
+
+
+def new_schedule(sent: ScheduleCreate, now: datetime) -> NewSchedule:
+    return NewSchedule(
+        definition=stored_definition(sent.schedule, now),
+        active=sent.active,
+        parameters=sent.parameters,
+        max_active_runs=sent.max_active_runs,
+        max_scheduled_runs=sent.max_scheduled_runs,
+        max_runs=sent.max_runs,
+        ends_at=sent.ends_at,
+        misfire=sent.missed() or "none",
+        misfire_window=_window(sent.misfire_window),
+        calendars=sent.calendars,
+    )
+
+
+MAY_BE_EMPTIED = frozenset({"max_active_runs", "max_scheduled_runs", "max_runs", "ends_at", "misfire_window"})
+_NOT_COLUMNS = frozenset({"schedule", "calendars", "catchup", "misfire"})
+
+
+def changes_of(sent: ScheduleUpdate, now: datetime) -> dict[str, Any]:
+    given = {name: getattr(sent, name) for name in sent.model_fields_set - _NOT_COLUMNS}
+    changes = {name: value for name, value in given.items() if value is not None or name in MAY_BE_EMPTIED}
+    if "misfire_window" in changes:
+        changes["misfire_window"] = _window(changes["misfire_window"])
+    if sent.schedule is not None:
+        changes["definition"] = stored_definition(sent.schedule, now)
+    if (missed := sent.missed()) is not None:
+        changes["misfire"] = missed
+    return changes
+
+
+def _window(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
+
+
+def schedule_out(schedule: Schedule, calendars: Sequence[str]) -> ScheduleOut:
+    window = schedule.misfire_window
+    return {
+        "id": schedule.id,
+        "created": schedule.created,
+        "updated": schedule.updated,
+        "deployment_id": schedule.deployment_id,
+        "schedule": schedule.definition,
+        "active": schedule.active,
+        "max_active_runs": schedule.max_active_runs,
+        "max_scheduled_runs": schedule.max_scheduled_runs,
+        "catchup": schedule.misfire == "all",
+        "parameters": schedule.parameters,
+        "max_runs": schedule.max_runs,
+        "runs_planned": schedule.runs_planned,
+        "ends_at": schedule.ends_at,
+        "misfire": cast(Misfire, schedule.misfire),
+        "misfire_window": window.total_seconds() if window is not None else None,
+        "calendars": list(calendars),
+    }

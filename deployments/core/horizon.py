@@ -1,0 +1,128 @@
+"""How far ahead runs of a schedule are planned, and when it is to be looked at again.
+
+A schedule has a cursor: every time up to there has been decided, by a run or by leaving it out. From the cursor and the
+timetable alone follows what is to be planned now, so nothing needs to be read of the runs that are planned already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice, takewhile
+from typing import Protocol
+
+# With a calendar that leaves everything out, a timetable by the second is not searched for ever.
+MOST_LOOKED_AT = 10_000
+MOST_MISSED = 100
+BUSY_WAIT = timedelta(seconds=15)
+
+
+class Times(Protocol):
+    """What is needed of a timetable: its moments after another one, ascending."""
+
+    def after(self, moment: datetime, *, inclusive: bool = False) -> Iterator[datetime]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """Plan at least `runs` and at least `ahead`, but never more than `most` nor farther than `farthest`."""
+
+    runs: int = 3
+    ahead: timedelta = timedelta(hours=1)
+    most: int = 100
+    farthest: timedelta = timedelta(days=100)
+
+    def is_reached(self, times: list[datetime], now: datetime) -> bool:
+        return len(times) >= self.most or (len(times) >= self.runs and times[-1] >= now + self.ahead)
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """The times within the horizon; `ended` when there are no others after them. With fewer than were wanted,
+    `look_at` is when more can be seen."""
+
+    times: list[datetime]
+    ended: bool = False
+    look_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The times that get a run now, the new cursor, and when to look again: never, if there is nothing left."""
+
+    times: list[datetime]
+    planned_until: datetime
+    plan_at: datetime | None
+
+
+def look_ahead(
+    timetable: Times,
+    now: datetime,
+    horizon: Horizon,
+    *,
+    ends_at: datetime | None = None,
+    left_out: Callable[[datetime], bool] | None = None,
+) -> Ahead:
+    """The times after `now` up to the horizon, without those that a calendar leaves out."""
+    times: list[datetime] = []
+    looked_at = now
+    moments = islice(timetable.after(now), MOST_LOOKED_AT)
+    for moment in moments:
+        if ends_at is not None and moment > ends_at:
+            return Ahead(times, ended=True)
+        if horizon.is_reached(times, now):
+            return Ahead(times)
+        if moment > now + horizon.farthest:
+            return Ahead(times, look_at=moment - horizon.farthest)
+        looked_at = moment
+        if left_out is None or not left_out(moment):
+            times.append(moment)
+    if next(timetable.after(looked_at), None) is None:
+        return Ahead(times, ended=True)
+    return Ahead(times, look_at=looked_at - horizon.ahead)
+
+
+def missed_times(timetable: Times, since: datetime, now: datetime) -> list[datetime]:
+    """The last times after `since` up to `now`, a hundred at most: looked for in ever longer spans back from now."""
+    span = timedelta(seconds=10)
+    while True:
+        start = max(since, now - span)
+        moments = takewhile(lambda moment: moment <= now, timetable.after(start))
+        found = list(islice(moments, MOST_LOOKED_AT))
+        if len(found) >= MOST_MISSED or start == since:
+            return found[-MOST_MISSED:]
+        span *= 4
+
+
+def plan(
+    ahead: Ahead,
+    missed: list[datetime],
+    *,
+    since: datetime,
+    now: datetime,
+    horizon: Horizon,
+    runs_left: int | None = None,
+    places: int | None = None,
+) -> Plan:
+    """What to plan of `ahead` and of what was missed. `runs_left` ends a schedule, `places` only makes it wait."""
+    due = [*missed, *(moment for moment in ahead.times if moment > since)]
+    times = due[: min(room, default=None)] if (room := [n for n in (runs_left, places) if n is not None]) else due
+    if runs_left is not None and len(times) >= runs_left:
+        return Plan(times, max([since, now, *times]), None)
+    if len(times) < len(due):
+        # The times up to now found no place; those after may find one yet.
+        return Plan(times, max([now, *times]), now + BUSY_WAIT)
+    return Plan(times, max([since, now, *times]), _look_again(ahead, now, horizon))
+
+
+def _look_again(ahead: Ahead, now: datetime, horizon: Horizon) -> datetime | None:
+    """Before fewer than the wanted number of runs, or half of the wanted time, are left."""
+    times = ahead.times
+    if ahead.ended:
+        return None
+    if ahead.look_at is not None:
+        return max(now + BUSY_WAIT, ahead.look_at)
+    if len(times) >= horizon.most:
+        return times[(len(times) - 1) // 2]
+    return max(now, min(times[-horizon.runs], times[-1] - horizon.ahead / 2))

@@ -1,0 +1,72 @@
+"""Parameters against the JSON schema that a flow's signature was turned into."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Schema = Mapping[str, Any]
+
+
+def flaw_of_schema(schema: Schema) -> str | None:
+    """Why this is no JSON schema; None if it is one."""
+    # Only here, because it loads a good deal for something that few processes do.
+    import jsonschema  # type: ignore[import-untyped]
+
+    try:
+        jsonschema.Draft202012Validator.check_schema(schema)
+    except jsonschema.SchemaError as error:
+        return _told(error)
+    return None
+
+
+def mismatch(parameters: Mapping[str, Any], schema: Schema, *, partial: bool = False) -> str | None:
+    """What is wrong with the parameters; None if nothing is. `partial` ones may leave out what is required."""
+    import jsonschema
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+
+    # An empty registry: a schema that refers to another address must not make the server ask there.
+    validator = jsonschema.Draft202012Validator(relaxed(schema, partial=partial), registry=Registry())
+    try:
+        error = jsonschema.exceptions.best_match(validator.iter_errors(parameters))
+    except Unresolvable as error:
+        return f"the schema refers to {error.ref!r}, which is not in it"
+    except RecursionError:
+        return "the schema refers to itself without end"
+    return None if error is None else _told(error)
+
+
+def relaxed(schema: Schema, *, partial: bool) -> dict[str, Any]:
+    """The schema as signatures mean it: an argument with a default may also be null, and so may a model's field."""
+    loose = {**schema, **_with_nulls(schema)}
+    for place in ("definitions", "$defs"):
+        if isinstance(inner := schema.get(place), Mapping):
+            loose[place] = {
+                name: {**one, **_with_nulls(one)} if isinstance(one, Mapping) else one for name, one in inner.items()
+            }
+    if partial:
+        loose.pop("required", None)
+    return loose
+
+
+def _with_nulls(schema: Schema) -> dict[str, Any]:
+    properties = schema.get("properties")
+    if not isinstance(properties, Mapping):
+        return {}
+    return {"properties": dict(_properties(properties, schema.get("required") or ()))}
+
+
+def _properties(properties: Mapping[str, Any], required: Any) -> Iterator[tuple[str, Any]]:
+    for name, own in properties.items():
+        yield name, own if name in required else {"anyOf": [own, {"type": "null"}]}
+
+
+def _told(error: Any) -> str:
+    """The most telling of the errors below, with the place where it is."""
+    for inner in error.context or ():
+        if inner.validator_value != "null":
+            error = inner
+            break
+    where = ".".join(str(part) for part in error.absolute_path)
+    return f"{where}: {error.message}" if where else error.message

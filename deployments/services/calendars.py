@@ -1,0 +1,69 @@
+"""Calendars: made, changed, deleted. A change moves the planned runs of every schedule that heeds the calendar."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q
+
+from deployments.core.calendars import Exclusions
+from deployments.core.schedules import ScheduleError
+from deployments.models import Calendar
+from deployments.services.schedules import plan_anew
+from orchestration.errors import BadCalendar, CalendarExists, CalendarInUse, CalendarNotFound
+from orchestration.transactions import repeated_on_conflict, write_transaction
+
+
+@repeated_on_conflict
+def create_calendar(*, name: str, ics: str, description: str = "", now: datetime) -> Calendar:
+    refuse_unreadable(ics)
+    with write_transaction():
+        _refuse_taken(name)
+        calendar = Calendar(name=name, ics=ics, description=description, created=now)
+        calendar.save(force_insert=True)
+        return calendar
+
+
+@repeated_on_conflict
+def update_calendar(*, calendar_id: UUID, changes: Mapping[str, Any], now: datetime) -> None:
+    if "ics" in changes:
+        refuse_unreadable(changes["ics"])
+    with write_transaction():
+        calendar = _held(calendar_id)
+        if changes.get("name", calendar.name) != calendar.name:
+            _refuse_taken(changes["name"])
+        Calendar.objects.filter(pk=calendar_id).update(**changes, updated=now)
+        if changes.get("ics", calendar.ics) != calendar.ics:
+            plan_anew(Q(calendars=calendar_id), now)
+
+
+@repeated_on_conflict
+def delete_calendar(*, calendar_id: UUID) -> None:
+    """A calendar that schedules heed stays: without it they would run on holidays."""
+    with write_transaction():
+        calendar = _held(calendar_id)
+        if heeded := calendar.schedules.count():
+            raise CalendarInUse(name=calendar.name, schedules=heeded)
+        calendar.delete()
+
+
+def refuse_unreadable(ics: str) -> None:
+    try:
+        Exclusions.from_ics([ics])
+    except ScheduleError as error:
+        raise BadCalendar(reason=str(error)) from None
+
+
+def _held(calendar_id: UUID) -> Calendar:
+    calendar = Calendar.objects.select_for_update().filter(pk=calendar_id).first()
+    if calendar is None:
+        raise CalendarNotFound(name=str(calendar_id))
+    return calendar
+
+
+def _refuse_taken(name: str) -> None:
+    if Calendar.objects.filter(name=name).exists():
+        raise CalendarExists(name=name)

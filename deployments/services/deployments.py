@@ -1,0 +1,148 @@
+"""Deployments: made or changed by flow and name, paused, resumed, deleted. Their planned runs follow every change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q
+
+from deployments.core.parameters import flaw_of_schema
+from deployments.models import BlockDocument, Deployment, Schedule
+from deployments.services.planned_runs import take_back
+from deployments.services.runs_of_deployments import filled_in, refuse_misfits
+from deployments.services.schedules import (
+    NewSchedule,
+    future_runs_of,
+    held_deployment,
+    plan_anew,
+    store_schedules,
+)
+from deployments.services.work_queues import queue_for
+from orchestration.errors import BadParameterSchema, BlockDocumentNotFound, FlowNotFound, SeveralSchedules
+from orchestration.transactions import repeated_on_conflict, write_transaction
+from runs.models import Flow, FlowRun
+from runs.services.flow_runs import delete_flow_runs
+
+
+@repeated_on_conflict
+def create_deployment(
+    *,
+    flow_id: UUID,
+    name: str,
+    columns: Mapping[str, Any],
+    schedules: Sequence[NewSchedule] = (),
+    pool_name: str | None = None,
+    queue_name: str | None = None,
+    now: datetime,
+) -> tuple[Deployment, bool]:
+    """The deployment of this flow and name, and whether it is new. Of one that exists only the given columns change,
+    except its schedules: they are replaced."""
+    refuse_bad_schema(columns)
+    with write_transaction():
+        if not Flow.objects.filter(pk=flow_id).exists():
+            raise FlowNotFound(id=flow_id)
+        _refuse_missing_blocks(columns)
+        known = Deployment.objects.select_for_update(no_key=True).filter(flow_id=flow_id, name=name).first()
+        deployment = known or Deployment(flow_id=flow_id, name=name, created=now)
+        _set(deployment, {**columns, **_queue_columns(pool_name, queue_name, now)}, check_parameters=True)
+        if known:
+            deployment.save(update_fields=[*_names(columns, pool_name, queue_name), "updated"])
+            _replace_schedules(deployment, schedules, now)
+        else:
+            deployment.save(force_insert=True)
+            store_schedules(deployment, schedules, now)
+        return deployment, known is None
+
+
+@repeated_on_conflict
+def update_deployment(
+    *,
+    deployment_id: UUID,
+    changes: Mapping[str, Any],
+    schedules: Sequence[NewSchedule] | None = None,
+    pool_name: str | None = None,
+    queue_name: str | None = None,
+    now: datetime,
+) -> None:
+    """Change columns, and the schedules where they are given; what is planned is planned anew."""
+    refuse_bad_schema(changes)
+    with write_transaction():
+        deployment = held_deployment(deployment_id)
+        _refuse_missing_blocks(changes)
+        if "parameters" in changes:
+            changes = {**changes, "parameters": filled_in(changes["parameters"])}
+        checked = {"parameters", "parameter_openapi_schema", "enforce_parameter_schema"} & changes.keys()
+        _set(deployment, {**changes, **_queue_columns(pool_name, queue_name, now)}, check_parameters=bool(checked))
+        deployment.save(update_fields=[*_names(changes, pool_name, queue_name), "updated"])
+        if schedules is None:
+            plan_anew(Q(deployment=deployment), now, due_runs_too=deployment.paused)
+        else:
+            _replace_schedules(deployment, schedules, now)
+
+
+@repeated_on_conflict
+def set_paused(*, deployment_id: UUID, paused: bool, now: datetime) -> None:
+    """Pause or resume, in the manner of clients that know one schedule for each deployment: its `active` follows."""
+    with write_transaction():
+        deployment = held_deployment(deployment_id)
+        refuse_several_schedules(deployment_id)
+        Deployment.objects.filter(pk=deployment_id).update(paused=paused, updated=now)
+        Schedule.objects.filter(deployment=deployment).update(active=not paused, updated=now)
+        plan_anew(Q(deployment=deployment), now, due_runs_too=paused)
+
+
+@repeated_on_conflict
+def delete_deployment(*, deployment_id: UUID) -> None:
+    """Remove the deployment with its schedules and every run that has not begun. Its other runs stay."""
+    with write_transaction():
+        deployment = held_deployment(deployment_id)
+        list(Schedule.objects.select_for_update().filter(deployment=deployment).values_list("pk"))
+        waiting = FlowRun.objects.select_for_update().filter(deployment_id=deployment_id, state_type="SCHEDULED")
+        delete_flow_runs(FlowRun.objects.filter(pk__in=list(waiting.values_list("pk", flat=True))).values("pk"))
+        deployment.delete()
+
+
+def refuse_several_schedules(deployment_id: UUID) -> None:
+    """For calls of clients that know one schedule for each deployment."""
+    if Schedule.objects.filter(deployment=deployment_id).count() > 1:
+        raise SeveralSchedules(id=deployment_id)
+
+
+def _refuse_missing_blocks(columns: Mapping[str, Any]) -> None:
+    named = {columns.get("storage_document_id"), columns.get("infrastructure_document_id")} - {None}
+    if named and (missing := named - set(BlockDocument.objects.filter(pk__in=named).values_list("pk", flat=True))):
+        raise BlockDocumentNotFound(id=min(missing))
+
+
+def refuse_bad_schema(columns: Mapping[str, Any]) -> None:
+    schema = columns.get("parameter_openapi_schema")
+    if schema and (reason := flaw_of_schema(schema)):
+        raise BadParameterSchema(reason=reason)
+
+
+def _set(deployment: Deployment, columns: Mapping[str, Any], *, check_parameters: bool) -> None:
+    for name, value in columns.items():
+        setattr(deployment, name, value)
+    if check_parameters and deployment.enforce_parameter_schema:
+        # What is required may still come with each run.
+        refuse_misfits(deployment.name, deployment.parameters, deployment.parameter_openapi_schema, partial=True)
+
+
+def _queue_columns(pool_name: str | None, queue_name: str | None, now: datetime) -> dict[str, Any]:
+    queue = queue_for(pool_name=pool_name, queue_name=queue_name, now=now)
+    return {"work_queue": queue, "work_queue_name": queue.name} if queue else {}
+
+
+def _names(columns: Mapping[str, Any], pool_name: str | None, queue_name: str | None) -> list[str]:
+    waits = ["work_queue", "work_queue_name"] if pool_name or queue_name else []
+    return [*columns, *waits]
+
+
+def _replace_schedules(deployment: Deployment, schedules: Sequence[NewSchedule], now: datetime) -> None:
+    old = list(Schedule.objects.select_for_update().filter(deployment=deployment).values_list("pk", flat=True))
+    take_back(future_runs_of(Q(), deployment.pk, None if deployment.paused else now))
+    Schedule.objects.filter(pk__in=old).delete()
+    store_schedules(deployment, schedules, now)

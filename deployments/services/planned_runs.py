@@ -1,0 +1,123 @@
+"""Runs that schedules have planned: stored many at once, each under the key of its moment, and taken back.
+
+The key is what makes planning safe: whoever plans a moment again, at the same time or later, finds it taken.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import F, Q
+
+from deployments.models import Deadline, Deployment, Schedule
+from deployments.services.runs_of_deployments import deadlines_of, merged_tags, overlap_policy, queue_name_of
+from orchestration.beginnings import Beginning, beginning
+from orchestration.bulk_beginnings import store_flow_runs
+from orchestration.columns import json_text, policy_from, spelling
+from orchestration.core.runs import Run
+from orchestration.core.states import scheduled
+from orchestration.record import insert_rows
+from orchestration.stored import FLOW_RUNS
+from runs.ids import uuid7
+from runs.models import FlowRun
+from runs.naming import two_word_name
+from runs.services.flow_runs import delete_flow_runs
+
+AUTO_TAG = "auto-scheduled"
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The moments of one schedule that are to get a run."""
+
+    deployment: Deployment
+    schedule: Schedule
+    times: Sequence[datetime]
+
+
+def store_planned(planned: Iterable[Planned], now: datetime) -> Counter[UUID]:
+    """Store the runs that are not there yet; how many those are, by schedule."""
+    begun: list[tuple[Beginning, dict[str, Any]]] = []
+    deployments: dict[UUID, Deployment] = {}
+    for one in planned:
+        deployments[one.deployment.pk] = one.deployment
+        begun += _begun(one, now)
+    new = store_flow_runs(begun, now)
+    stored = [(first, own) for first, own in begun if first.stored.run.id in new]
+    _store_deadlines(stored, deployments)
+    return Counter(own["schedule_id"] for _, own in stored)
+
+
+def _begun(planned: Planned, now: datetime) -> list[tuple[Beginning, dict[str, Any]]]:
+    shared = _shared_columns(planned.deployment, planned.schedule)
+    policy = shared["empirical_policy"]
+    judged = policy_from(json_text(policy))
+    begun = []
+    for at in planned.times:
+        run = Run(id=uuid7(), kind="flow-run", policy=judged, deployment_id=planned.deployment.pk)
+        state = scheduled(at, message="Flow run scheduled")
+        own = {**shared, "name": two_word_name(), "idempotency_key": key_of(planned.schedule, at)}
+        begun.append((beginning(FLOW_RUNS, run, state, policy=policy, now=now), own))
+    return begun
+
+
+def key_of(schedule: Schedule, at: datetime) -> str:
+    """One run for each moment of a deployment, or of a schedule whose runs get parameters of their own."""
+    key = f"scheduled {schedule.deployment_id} {at.astimezone(UTC).isoformat()}"
+    return f"{key} {schedule.pk}" if schedule.parameters else key
+
+
+def _shared_columns(deployment: Deployment, schedule: Schedule) -> dict[str, Any]:
+    return {
+        "tags": merged_tags([AUTO_TAG], deployment.tags),
+        "empirical_policy": overlap_policy(deployment),
+        "flow_id": deployment.flow_id,
+        "deployment_id": deployment.pk,
+        "deployment_version": deployment.version,
+        "work_queue_id": deployment.work_queue_id,
+        "work_queue_name": queue_name_of(deployment),
+        "parameters": {**deployment.parameters, **schedule.parameters},
+        "context": {},
+        "job_variables": {},
+        "infrastructure_document_id": deployment.infrastructure_document_id,
+        "auto_scheduled": True,
+        "created_by": {"id": str(deployment.pk), "type": "DEPLOYMENT", "display_value": deployment.name},
+        "schedule_id": schedule.pk,
+    }
+
+
+def _store_deadlines(
+    stored: Iterable[tuple[Beginning, Mapping[str, Any]]], deployments: Mapping[UUID, Deployment]
+) -> None:
+    spell = spelling()
+    rows = [
+        (spell.uuid(deadline.flow_run_id), deadline.kind.value, spell.moment(deadline.due))
+        for first, own in stored
+        for deadline in deadlines_of(
+            [(first.stored.run.id, first.columns["expected_start_time"])], deployments[own["deployment_id"]]
+        )
+    ]
+    insert_rows(Deadline._meta.db_table, ("flow_run_id", "kind", "due"), rows)
+
+
+def take_back(which: Q) -> None:
+    """Delete planned runs that have not begun, and let their schedules count them no longer.
+
+    The rows are locked first: a run that an agent claims at this moment has begun, and stays whole.
+    """
+    waiting = FlowRun.objects.select_for_update().filter(
+        which, auto_scheduled=True, state_type="SCHEDULED", run_count=0
+    )
+    found = dict(waiting.values_list("pk", "schedule_id"))
+    if not found:
+        return
+    delete_flow_runs(FlowRun.objects.filter(pk__in=found).values("pk"))
+    for schedule_id, number in Counter(found.values()).items():
+        Schedule.objects.filter(pk=schedule_id, runs_planned__gte=number).update(
+            runs_planned=F("runs_planned") - number
+        )
