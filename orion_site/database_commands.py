@@ -28,7 +28,7 @@ def upgrade(dry_run: bool) -> None:
 
     Example: orion database upgrade
     """
-    with _django():
+    with django_ready():
         from orion_site import database as whole
 
         if dry_run:
@@ -45,7 +45,7 @@ def check(deep: bool, output: str) -> None:
 
     Example: orion database check --deep
     """
-    with _django():
+    with django_ready():
         from orion_site import database as whole
 
         report = whole.check(deep=deep)
@@ -64,7 +64,7 @@ def reset(yes: bool) -> None:
 
     Example: orion database reset --yes
     """
-    with _django():
+    with django_ready():
         from orion_site import database as whole
 
         if not yes:
@@ -80,7 +80,7 @@ def backup(file: Path) -> None:
 
     Example: orion database backup /backups/orion-2026-11-21.db
     """
-    with _django():
+    with django_ready():
         from orion_site.database_backup import backup as copy
 
         megabytes = copy(file) / 1e6
@@ -95,7 +95,7 @@ def _ask(place: str) -> None:
 
 
 @contextmanager
-def _django() -> Iterator[None]:
+def django_ready() -> Iterator[None]:
     """Django with the server's settings, and its complaints as single sentences."""
     from orion_site.server import CannotStart, settings_ready
 

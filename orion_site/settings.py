@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orion_site.env import database_from_url, database_url, env_bool, env_int, env_list, env_str, orion_home
+from orion_site.env import database_from_url, database_url, env_bool, env_float, env_int, env_list, env_str, orion_home
 from orion_site.secret_key import secret_key
 
 SITE = Path(__file__).resolve().parent
@@ -29,6 +29,10 @@ INSTALLED_APPS = [
     "deployments",
     "events",
 ]
+
+# Whether Celery beat ticks the services. Its tables are needed by nobody else, and loading them loads Celery.
+if ORION_BEAT := env_bool("ORION_BEAT", False):
+    INSTALLED_APPS.append("django_celery_beat")
 
 MIDDLEWARE = [
     "orion_site.headers.SecurityHeadersMiddleware",
@@ -124,5 +128,13 @@ ORION_STATE_LISTENERS: list[str] = ["deployments.services.hints.run_changed"]
 # Where agents are told of due runs; without it they ask by themselves.
 ORION_BROKER_URL = env_str("ORION_BROKER_URL")
 ORION_BROKER_TRANSPORT = "orion_site.broker.transport"
-ORION_RECONCILE_SECONDS = env_int("ORION_RECONCILE_SECONDS", 5, minimum=1)
+# Agents hold their runs by leases: how long one lasts, how often it is renewed, and by how much it may run out before
+# the run is taken back.
+ORION_LEASE_SECONDS = env_float("ORION_LEASE_SECONDS", 120, minimum=1)
+ORION_HEARTBEAT_SECONDS = env_float("ORION_HEARTBEAT_SECONDS", 15, minimum=0.1)
+ORION_LEASE_GRACE_SECONDS = env_float("ORION_LEASE_GRACE_SECONDS", 10, minimum=0)
+ORION_RECONCILE_SECONDS = env_float("ORION_RECONCILE_SECONDS", 5, minimum=0.1)
+ORION_AGENT_POLL_SECONDS = env_float("ORION_AGENT_POLL_SECONDS", 10, minimum=0.1)
+# So often may an attempt be lost before it reports, until its run counts as one that kills its agents.
+ORION_LOST_STARTS = env_int("ORION_LOST_STARTS", 3, minimum=0)
 ORION_LATE_AFTER_SECONDS = env_int("ORION_LATE_AFTER_SECONDS", 15, minimum=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from deployments.models import ServiceRecord
 
@@ -22,7 +23,7 @@ class ServiceHealth:
     lag: float
 
     @property
-    def verdict(self) -> str:
+    def verdict(self) -> Literal["well", "behind", "failing"]:
         """`failing` if its last tick went wrong, `behind` if nobody ticks it, else `well`."""
         if self.is_failing:
             return "failing"

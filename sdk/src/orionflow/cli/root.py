@@ -22,6 +22,7 @@ ENTRIES = {
     "api": Entry(f"{HERE}.raw_api:api", "Send one raw request to the API.", section=LOOK),
     "deploy": Entry(f"{HERE}.deploy:deploy", "Hand over the deployments of orion.yaml.", section=DEPLOY),
     "deployment": Entry(f"{HERE}.deployment:deployment", "Flows that were handed over.", ("dep",), DEPLOY),
+    "calendar": Entry(f"{HERE}.calendar:calendar", "Times at which schedules start nothing.", section=DEPLOY),
     "work-queue": Entry(f"{HERE}.work_queue:work_queue", "Lines in which runs wait for an agent.", ("wq",), DEPLOY),
     "work-pool": Entry(f"{HERE}.work_pool:work_pool", "Queues that share agents and a limit.", section=DEPLOY),
     "concurrency-limit": Entry(
@@ -33,6 +34,7 @@ ENTRIES = {
     "variable": Entry(f"{HERE}.variable:variable", "Texts that flows read by name.", section=DEPLOY),
     "server": Entry(f"{HERE}.root:server", "Start Orion's API, pages and services.", section=SERVER),
     "database": Entry(f"{HERE}.root:database", "Create, upgrade, check or reset the database.", ("db",), SERVER),
+    "services": Entry(f"{HERE}.services:services", "What the server does by the clock.", section=SERVER),
     "agent": Entry(f"{HERE}.agent:agent", "Execute runs of deployed flows.", ("worker",), SERVER),
     "task-worker": Entry(f"{HERE}.task_worker:task_worker", "Call the tasks of flows for a fleet.", section=SERVER),
     "doctor": Entry(f"{HERE}.doctor:doctor", "Check this installation and say what to repair.", section=SERVER),

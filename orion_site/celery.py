@@ -1,0 +1,39 @@
+"""Orion's services as tasks of Celery, for clusters: `celery -A orion_site worker -Q orion-services`, and beat.
+
+Nothing else of Orion imports this: servers send hints without Celery, and agents have an application of their own.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+
+def application() -> Any:
+    """The application that the `celery` command finds here."""
+    # Before Celery's application is made: its support of Django looks for it.
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orion_site.settings")
+    import django
+
+    django.setup()
+    from django.conf import settings
+    from django.core.exceptions import ImproperlyConfigured
+
+    from deployments.tasks import SERVICES_QUEUE
+    from orionflow.broker import celery_app
+
+    if not settings.ORION_BROKER_URL:
+        raise ImproperlyConfigured(
+            "ORION_BROKER_URL is empty; Celery needs a broker, such as redis://localhost:6379/0."
+        )
+    found = celery_app("orion", settings.ORION_BROKER_URL)
+    found.conf.update(
+        beat_scheduler="django_celery_beat.schedulers:DatabaseScheduler",
+        imports=("deployments.tasks",),
+        task_default_queue=SERVICES_QUEUE,
+        timezone="UTC",
+    )
+    return found
+
+
+app = application()

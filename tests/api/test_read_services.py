@@ -1,0 +1,24 @@
+"""GET /api/admin/services."""
+
+from __future__ import annotations
+
+from django.utils import timezone
+
+from deployments.services.service_records import Ticks, note_ticks
+
+
+def test_services_tell_their_last_tick_and_what_went_wrong(api, counted):
+    now = timezone.now()
+    note_ticks({"planning": (5, Ticks().and_one(at=now, seconds=0.5, error="OSError: full"))}, ticker="host:1")
+
+    with counted("read services"):
+        [told] = api.read("/admin/services").json()
+
+    assert (told["name"], told["verdict"], told["lag_seconds"]) == ("planning", "failing", 0)
+    assert (told["last_error"], told["errors"], told["ticks"]) == ("OSError: full", 1, 1)
+    assert (told["last_success"], told["ticker"]) == (None, "host:1")
+    assert told["description"].startswith("Plans the runs")
+
+
+def test_before_any_tick_there_are_none(api):
+    assert api.read("/admin/services").json() == []

@@ -1,0 +1,116 @@
+"""Services in a cluster: Celery beat and a worker tick them, and any number of tickers do no harm."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.brokers import running_redis
+from tests.conftest import DATABASE
+from tests.postgresql import running_postgresql
+from tests.site.running import COMMAND, environment, orion
+
+PATIENCE_SECONDS = 90
+
+
+@contextmanager
+def process(words: Sequence[str], settings: dict[str, str], log: Path) -> Iterator[subprocess.Popen]:
+    with log.open("ab") as output:
+        started = subprocess.Popen(words, env=settings, stdout=output, stderr=output, start_new_session=True)
+    try:
+        yield started
+    finally:
+        if started.poll() is None:
+            os.killpg(started.pid, signal.SIGKILL)
+        started.wait()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+@pytest.fixture
+def database() -> Iterator[dict[str, str]]:
+    """Where the cluster keeps its rows; a file of its home, or a PostgreSQL of its own."""
+    if DATABASE == "sqlite":
+        yield {}
+        return
+    with running_postgresql() as url:
+        yield {"ORION_DATABASE_URL": url}
+
+
+def query(home: Path, settings: dict[str, str], code: str) -> str:
+    program = f"import django; django.setup()\n{code}"
+    said = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment(home, DJANGO_SETTINGS_MODULE="orion_site.settings", **settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert said.returncode == 0, said.stderr
+    return said.stdout.strip()
+
+
+def until(came_true: Callable[[], bool], log: Path) -> None:
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    while not came_true():
+        assert time.monotonic() < give_up, log.read_text()[-5000:]
+        time.sleep(0.3)
+
+
+def test_celery_ticks_the_services(home: Path, database: dict[str, str]):
+    log = home / "log"
+    with running_redis() as broker:
+        settings = {**database, "ORION_BROKER_URL": broker.url, "ORION_BEAT": "true"}
+        assert orion(home, "database", "upgrade", **settings).returncode == 0
+        assert orion(home, "services", "schedule", **settings).returncode == 0
+        celery = [sys.executable, "-m", "celery", "-A", "orion_site"]
+        worker = [*celery, "worker", "-Q", "orion-services", "-P", "threads", "-c", "2", "--without-mingle"]
+        beat = [*celery, "beat", "--pidfile=", "--max-interval", "1"]
+        whole = environment(home, **settings)
+        with process(worker, whole, log), process(beat, whole, log):
+            told = "from deployments.models import ServiceRecord as R; print(R.objects.filter(ticks__gt=1).count())"
+            until(lambda: int(query(home, settings, told)) >= 3, log)
+
+            failed = "from deployments.models import ServiceRecord as R; print(list(R.objects.filter(errors__gt=0)))"
+            assert query(home, settings, failed) == "[]"
+
+
+LATE_RUNS = 60
+MANY_RUNS = f"""
+from datetime import timedelta
+from django.utils import timezone
+from orchestration.core.states import scheduled
+from runs.services.flow_runs import NewFlowRun, create_flow_run
+from runs.services.flows import create_flow
+now = timezone.now()
+flow, _ = create_flow(name="late", tags=[], now=now)
+for number in range({LATE_RUNS}):
+    create_flow_run(new=NewFlowRun(flow_id=flow.pk), state=scheduled(now - timedelta(hours=1)), now=now)
+"""
+
+
+def test_three_tickers_mark_each_late_run_once(home: Path, database: dict[str, str]):
+    log = home / "log"
+    assert orion(home, "database", "upgrade", **database).returncode == 0
+    query(home, database, MANY_RUNS)
+    words, whole = [*COMMAND, "services", "start"], environment(home, **database)
+
+    with process(words, whole, log), process(words, whole, log), process(words, whole, log):
+        late = "from runs.models import FlowRun as R; print(R.objects.filter(state_name='Late').count())"
+        until(lambda: int(query(home, database, late)) == LATE_RUNS, log)
+        states = "from runs.models import FlowRunState as S; print(S.objects.count())"
+        assert int(query(home, database, states)) == 2 * LATE_RUNS
+
+    tickers = "from deployments.models import ServiceRecord as R; print(R.objects.filter(errors__gt=0).count())"
+    assert query(home, database, tickers) == "0"
