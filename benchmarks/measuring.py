@@ -56,7 +56,7 @@ def running_server(home: Path, **more: str) -> Iterator[tuple[str, float]]:
     if "ORION_DATABASE_URL" in more:
         # Nobody's PostgreSQL gets tables without being asked.
         subprocess.run([ORION, "database", "upgrade"], env=environment(home, **more), check=True, capture_output=True)
-    with serving([ORION, "server", "start"], environment(home, **more)) as served:
+    with serving([ORION, "server", "start", "--no-agent"], environment(home, **more)) as served:
         yield served
 
 

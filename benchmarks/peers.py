@@ -18,6 +18,7 @@ from benchmarks.measuring import ROOT, installed, serving, timed
 PREFECT, DBOS = "prefect==3.8.8", "dbos==3.4.0"
 # Newer releases of FastAPI dropped an argument that this Prefect uses; its server would not start.
 BESIDES = {PREFECT: ["fastapi==0.139.2"]}
+SCRIPT_SECONDS = 400
 SCRIPTS = ROOT / "benchmarks" / "peer_scripts"
 
 
@@ -41,11 +42,17 @@ def bare_environment(home: str) -> dict[str, str]:
     return {**kept, **quiet, "PREFECT_HOME": home, "HOME": home}
 
 
-def run_script(requirement: str, script: str, *arguments: str) -> dict[str, Any]:
+def run_script(requirement: str, script: str, *arguments: str, **more: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="peer-") as home:
         command = [str(python_of(requirement)), str(SCRIPTS / script), *arguments]
         done = subprocess.run(
-            command, env=bare_environment(home), cwd=home, capture_output=True, text=True, check=False, timeout=300
+            command,
+            env={**bare_environment(home), **more},
+            cwd=home,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SCRIPT_SECONDS,
         )
         lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
         if not lines:
@@ -87,3 +94,10 @@ def import_seconds(requirement: str, module: str) -> float:
         command = [str(python_of(requirement)), "-c", f"import {module}"]
         timed(command, bare_environment(home))
         return timed(command, bare_environment(home))
+
+
+def dispatched(way: str, *, singles: int, burst: int, limit: int) -> dict[str, Any]:
+    """How Prefect runs a deployment, by a process worker or by serve, with a server of its own."""
+    numbers = (str(singles), str(burst), str(limit))
+    with tempfile.TemporaryDirectory(prefix="peer-") as home, prefect_server(home) as (url, _):
+        return run_script(PREFECT, "prefect_dispatch.py", way, *numbers, PREFECT_API_URL=url)

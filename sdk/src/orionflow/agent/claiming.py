@@ -19,11 +19,11 @@ from orionflow.agent.launching import End, Launcher, LauncherGone
 from orionflow.agent.options import AgentOptions
 from orionflow.agent.places import Places
 from orionflow.agent.telling import teller
-from orionflow.calls.agents import Claimed
+from orionflow.calls.agents import Claimed, hint_queue
 from orionflow.errors import ApiError
 
-# Without a broker nobody tells when a run is due.
-POLL_SECONDS_ALONE = 1.0
+# Where nobody tells that a run is due.
+SHORT_POLL_SECONDS = 1.0
 READY_SECONDS = 1.0
 
 
@@ -36,7 +36,7 @@ class Claims:
         registration = contact.registration
         assert registration is not None
         polled = registration.poll_seconds
-        self._poll_seconds = polled if contact.options.broker else min(polled, POLL_SECONDS_ALONE)
+        self._poll_seconds = polled if contact.hears_every_queue else min(polled, SHORT_POLL_SECONDS)
         self._wake = threading.Event()
         self._nothing_due_at = 0.0
         self._is_away = False
@@ -108,6 +108,7 @@ class Beginnings:
         self, options: AgentOptions, contact: Contact, held: HeldRuns, launcher: Launcher, folder: Path,
         on_ended: Callable[[End], None],
     ) -> None:  # fmt: skip
+        self.on_queue: Callable[[str], None] = lambda queue: None
         self._options, self._contact, self._held = options, contact, held
         self._launcher, self._folder, self._on_ended = launcher, folder, on_ended
 
@@ -124,6 +125,8 @@ class Beginnings:
         run.ends_by = None if limit is None else run.began + float(limit)
         self._held.add(run)
         teller.info("%s begins.", run.title)
+        if queue := claimed.flow_run.get("work_queue_id"):
+            self.on_queue(hint_queue(queue))
         try:
             self._launcher.start(run.key, self._order(run, variables))
         except LauncherGone:

@@ -15,7 +15,7 @@ from orionflow.agent.telling import teller
 from orionflow.calls import agents as calls
 from orionflow.calls.agents import Claimed, HeartbeatReply, Registration
 from orionflow.client import OrionClient
-from orionflow.errors import ApiError
+from orionflow.errors import ApiError, Conflict
 from orionflow.transport import Patience, may_pass
 
 RETRY_SECONDS = 1.0
@@ -39,6 +39,11 @@ class Contact:
         assert self.registration is not None
         return self.registration.id
 
+    @property
+    def hears_every_queue(self) -> bool:
+        """Whether the broker tells of every run: not of those in queues that a pool gets later."""
+        return bool(self.options.broker and self.options.queues)
+
     def register(self, is_wanted: Callable[[], bool]) -> Registration | None:
         """Register as soon as the API answers; None when that is not wanted any more."""
         is_told = False
@@ -47,7 +52,8 @@ class Contact:
                 self.registration = self.client.send(calls.register_agent(self._introduction()))
                 return self.registration
             except ApiError as error:
-                if not may_pass(error) and (error.status or 0) < 500:
+                # A name that is alive on another machine comes free when that machine is gone.
+                if not (may_pass(error) or isinstance(error, Conflict) or (error.status or 0) >= 500):
                     raise
                 if not is_told:
                     teller.warning("%s The agent waits for it.", error)

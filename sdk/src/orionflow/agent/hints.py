@@ -24,13 +24,21 @@ class Hints:
     """Consumes the queues until it is told to end; a worker that fails is started again."""
 
     def __init__(self, broker: str, queues: Sequence[str], places: int, offer: Offer) -> None:
-        self._broker, self._queues, self._places, self._offer = broker, queues, places, offer
+        self._broker, self._queues, self._places, self._offer = broker, list(queues), places, offer
         self._worker: Any = None
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._live, name="orion-hints", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
+
+    def listen_to(self, queue: str) -> None:
+        """Hear one more queue: one that was made after the agent registered for its whole pool."""
+        if queue in self._queues:
+            return
+        self._queues.append(queue)
+        if (consumer := getattr(self._worker, "consumer", None)) is not None:
+            consumer.call_soon(consumer.add_task_queue, queue)
 
     def end(self) -> None:
         """Take no further messages. Does not wait: a broker that hangs must not keep the agent."""

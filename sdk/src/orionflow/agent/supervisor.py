@@ -69,7 +69,7 @@ class Supervisor:
 
     def _tell_beginning(self, registration: Registration) -> None:
         queues = ", ".join(queue.name for queue in registration.work_queues) or "every queue of its pool"
-        hints = "hints from the broker" if self.options.broker else "no broker, so it asks every second"
+        hints = "hints from the broker" if self.options.broker else "without a broker, so it asks every second"
         teller.info(
             "Agent %r serves %s at %s with %d places; %s.",
             self._name.name, queues, self._contact.client.api_url, self.options.concurrency, hints,
@@ -82,6 +82,7 @@ class Supervisor:
         if self.options.broker:
             queues = [queue.hint_queue for queue in registration.work_queues]
             self._hints = Hints(self.options.broker, queues, self.options.concurrency, self._claims.offer)
+            beginnings.on_queue = self._hints.listen_to
             self._hints.start()
 
     def _work(self) -> None:

@@ -18,6 +18,11 @@ class ServedQueue(Answer):
     hint_queue: str
 
 
+def hint_queue(work_queue_id: UUID | str) -> str:
+    """The broker's queue for hints about the runs of a work queue."""
+    return f"orion-runs.{work_queue_id}"
+
+
 class Registration(Answer):
     """What the API tells an agent that begins."""
 

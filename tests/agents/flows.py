@@ -1,0 +1,118 @@
+"""Flows that agents execute in the tests: good ones, and those that end their process in every way."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from orionflow import flow, task
+
+
+@task
+def double(x: int) -> int:
+    return 2 * x
+
+
+@flow
+def doubling(x: int = 1) -> int:
+    return double(x)
+
+
+@flow
+async def awaiting() -> int:
+    return 3
+
+
+@flow
+def environment(into: str) -> None:
+    Path(into).write_text("\n".join([os.getcwd(), os.environ.get("COLOUR", "-"), sys.executable]))
+
+
+@flow
+def sleeping(seconds: float = 60.0) -> None:
+    time.sleep(seconds)
+
+
+@flow
+def with_a_child_process() -> None:
+    subprocess.Popen(["sleep", "300"])
+    time.sleep(300)
+
+
+@flow
+def killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@flow
+def crashing_once(mark: str) -> str:
+    path = Path(mark)
+    if not path.exists():
+        path.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "there"
+
+
+tried_again = crashing_once.with_options(name="tried-again", crash_retries=1)
+
+
+@flow
+def leaving() -> None:
+    os._exit(3)
+
+
+@flow
+def exiting() -> None:
+    sys.exit(4)
+
+
+@flow
+def faulting() -> None:
+    ctypes.string_at(0)
+
+
+@flow
+def deaf() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while True:
+        time.sleep(0.1)
+
+
+@flow
+def hogging() -> None:
+    """A loop in C, which lets no other thread of its process run."""
+    sum(range(10**12))
+
+
+@flow
+def hungry() -> int:
+    return len(bytearray(2 << 30))
+
+
+@flow(timeout_seconds=0.5)
+def limited() -> None:
+    time.sleep(60)
+
+
+@flow(retries=1)
+def failing_once(mark: str) -> str:
+    path = Path(mark)
+    if not path.exists():
+        path.touch()
+        raise ValueError("the first time")
+    return "there"
+
+
+@flow
+def inner() -> int:
+    return double(2)
+
+
+@flow
+def outer() -> int:
+    return inner()

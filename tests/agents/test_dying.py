@@ -1,0 +1,127 @@
+"""Processes die in every way, and nothing is left: neither a run that nobody ends nor a process that nobody owns."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.agents.conftest import StartAgent
+from tests.agents.running import Api, eventually, is_alive, launcher_of, processes_of, run_process
+
+
+@pytest.mark.parametrize(
+    ("flow", "words"),
+    [("killed", "SIGKILL"), ("faulting", "SIGSEGV"), ("leaving", "code 3"), ("exiting", "code 4")],
+)
+def test_the_end_of_a_process_is_told_with_its_signal_or_code(
+    api: Api, queue: str, start_agent: StartAgent, flow: str, words: str
+):
+    start_agent()
+
+    ended = api.until_ended(api.run_of(f"flows.py:{flow}", queue))
+
+    assert ended["name"] == "Crashed"
+    assert words in ended["message"]
+
+
+def test_a_crash_is_tried_again_as_often_as_the_flow_says(
+    api: Api, queue: str, start_agent: StartAgent, tmp_path: Path
+):
+    start_agent()
+
+    run = api.run_of("flows.py:tried_again", queue, mark=str(tmp_path / "mark"))
+
+    assert api.until_ended(run)["name"] == "Completed"
+    assert api.history(run).count("Pending") == 2
+
+
+def test_a_run_that_is_killed_from_outside_takes_its_children_along(api: Api, queue: str, start_agent: StartAgent):
+    agent = start_agent()
+    run = api.run_of("flows.py:with_a_child_process", queue)
+    eventually(lambda: processes_of(run), lambda: agent.said)
+
+    os.kill(run_process(agent), signal.SIGKILL)
+
+    assert "SIGKILL" in api.until_ended(run)["message"]
+    eventually(lambda: not processes_of(run))
+
+
+def test_nothing_survives_an_agent_that_is_killed(api: Api, queue: str, start_agent: StartAgent):
+    agent = start_agent()
+    run = api.run_of("flows.py:with_a_child_process", queue)
+    eventually(lambda: processes_of(run), lambda: agent.said)
+    below = agent.children()
+
+    agent.signal(signal.SIGKILL)
+
+    eventually(lambda: not any(is_alive(pid) for pid in below), lambda: below)
+    eventually(lambda: not processes_of(run))
+    assert api.until_ended(run)["name"] == "Crashed"
+
+
+def test_nothing_survives_when_the_launcher_dies_with_its_agent_hogging(api: Api, queue: str, start_agent: StartAgent):
+    agent = start_agent()
+    run = api.run_of("flows.py:hogging", queue)
+    api.until(run, "Running")
+    below = agent.children()
+
+    agent.signal(signal.SIGKILL)
+
+    eventually(lambda: not any(is_alive(pid) for pid in below), lambda: below)
+
+
+def test_an_agent_that_starts_again_takes_its_runs_back_at_once(api: Api, queue: str, start_agent: StartAgent):
+    agent = start_agent()
+    run = api.run_of("flows.py:sleeping", queue)
+    api.until(run, "Running")
+
+    agent.signal(signal.SIGKILL)
+    agent.ended()
+    start_agent()
+
+    assert api.until_ended(run)["name"] == "Crashed"
+
+
+def test_a_launcher_that_dies_is_replaced(api: Api, queue: str, start_agent: StartAgent):
+    agent = start_agent()
+    run = api.run_of("flows.py:sleeping", queue)
+    api.until(run, "Running")
+
+    os.kill(launcher_of(agent), signal.SIGKILL)
+
+    assert "launcher" in api.until_ended(run)["message"]
+    assert api.until_ended(api.run_of("flows.py:doubling", queue))["name"] == "Completed"
+
+
+def test_a_loop_that_lets_no_thread_run_is_not_taken_for_dead(api: Api, queue: str, start_agent: StartAgent):
+    agent = start_agent()
+    run = api.run_of("flows.py:hogging", queue)
+    api.until(run, "Running")
+
+    other = api.run_of("flows.py:sleeping", queue, seconds=5)
+
+    # Longer than a lease lasts here.
+    assert api.until_ended(other)["name"] == "Completed"
+    assert api.state(run)["name"] == "Running", agent.said
+
+
+def test_memory_is_limited_for_one_run_and_others_go_on(api: Api, queue: str, start_agent: StartAgent):
+    start_agent("--memory-limit", "1G")
+
+    hungry, modest = api.run_of("flows.py:hungry", queue), api.run_of("flows.py:doubling", queue)
+
+    assert "MemoryError" in api.until_ended(hungry)["message"]
+    assert api.until_ended(modest)["name"] == "Completed"
+
+
+def test_a_run_that_takes_too_long_is_ended_with_its_group(api: Api, queue: str, start_agent: StartAgent):
+    start_agent("--run-timeout", "1", "--stop-timeout", "1")
+
+    run = api.run_of("flows.py:deaf", queue)
+
+    ended = api.until_ended(run)
+    assert ended["name"] == "Crashed"
+    assert "too long" in ended["message"]

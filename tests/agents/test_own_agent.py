@@ -1,0 +1,59 @@
+"""`orion server start` alone: a flow that was deployed just runs, and nothing outlives the server."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from tests.agents.running import QUICK, Agent, Api, eventually, is_alive
+from tests.site.running import RunningServer, running_server
+
+
+def agent_of(server: RunningServer) -> set[int]:
+    return Agent(server.process, Path()).children()
+
+
+def test_a_deployed_flow_just_runs(tmp_path: Path):
+    with running_server(tmp_path, agent=True, **QUICK) as server:
+        api = Api(server)
+
+        run = api.run_of("flows.py:doubling")
+
+        assert api.until_ended(run)["name"] == "Completed"
+
+
+def test_an_agent_that_dies_is_started_again(tmp_path: Path):
+    with running_server(tmp_path, agent=True, **QUICK) as server:
+        api = Api(server)
+        eventually(lambda: len(agent_of(server)) >= 2)
+        first = min(agent_of(server))
+
+        os.kill(first, signal.SIGKILL)
+
+        eventually(lambda: agent_of(server) and first not in agent_of(server))
+        assert api.until_ended(api.run_of("flows.py:doubling"))["name"] == "Completed"
+
+
+def test_the_server_takes_its_agent_and_its_runs_along(tmp_path: Path):
+    with running_server(tmp_path, agent=True, **QUICK) as server:
+        api = Api(server)
+        api.until(api.run_of("flows.py:sleeping"), "Running")
+        below = agent_of(server)
+
+        server.process.send_signal(signal.SIGINT)
+        server.process.wait(60)
+
+        eventually(lambda: not any(is_alive(pid) for pid in below), lambda: below)
+
+
+def test_nothing_outlives_a_server_that_is_killed(tmp_path: Path):
+    with running_server(tmp_path, agent=True, **QUICK) as server:
+        api = Api(server)
+        api.until(api.run_of("flows.py:sleeping"), "Running")
+        below = agent_of(server)
+
+        server.process.kill()
+        server.process.wait()
+
+        eventually(lambda: not any(is_alive(pid) for pid in below), lambda: below)
