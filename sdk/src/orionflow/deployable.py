@@ -55,14 +55,22 @@ class Deployable:
         """
         return self.to_deployment(name, **options).apply()
 
-    def serve(self, name: str | None = None, *, limit: int | None = None, **options: Unpack[DeploymentOptions]) -> None:
+    def serve(
+        self,
+        name: str | None = None,
+        *,
+        limit: int | None = None,
+        pause_on_shutdown: bool = True,
+        **options: Unpack[DeploymentOptions],
+    ) -> None:
         """Deploy this flow and run what is asked of it in processes of this machine, until Ctrl-C.
 
         Then its schedules are paused, as nobody would run what they plan; serving it again resumes them.
         """
         from orionflow.deployments.serving import serve
 
-        serve(self.to_deployment(name or self._own_name(), **options), limit=limit)
+        deployment = self.to_deployment(name or self._own_name(), **options)
+        serve(deployment, limit=limit, pause_on_shutdown=pause_on_shutdown)
 
     def _own_name(self: Any) -> str:
         name: str = self.name

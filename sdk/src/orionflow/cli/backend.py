@@ -30,6 +30,13 @@ class Backend:
     def delete(self, path: str) -> None:
         self.request("DELETE", path)
 
+    def text(self, path: str) -> str:
+        """An answer that is no JSON, as it came."""
+        from orionflow.client import Call
+
+        content: bytes = self.client.send(Call("GET", path, read=bytes))
+        return content.decode()
+
     def request(self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None) -> Any:
         """The answer's JSON, or None when it has no body."""
         from orionflow.client import Call

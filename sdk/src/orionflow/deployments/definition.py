@@ -25,6 +25,7 @@ from orionflow.storage import Storage, storage_of
 if TYPE_CHECKING:
     from orionflow.flows import Flow, Overlap
 
+DEFAULT_QUEUE = "default"
 _BAD_IN_NAMES = frozenset("/%&><")
 
 
@@ -124,7 +125,9 @@ class Deployment:
     def to_wire(self) -> dict[str, Any]:
         """The fields that the API stores, without those that name it. What is empty is emptied there, too."""
         whole = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
-        # Without a word about the queue it stays in the one it has, or the server chooses.
+        if self.work_pool_name is None:
+            whole["work_queue_name"] = self.work_queue_name or DEFAULT_QUEUE
+        # A pool has a default queue of its own, which the server knows.
         unsaid = {name for name in ("work_queue_name", "work_pool_name") if whole[name] is None}
         return {name: value for name, value in whole.items() if name not in {"name", "flow_name", *unsaid}}
 

@@ -119,7 +119,7 @@ class ICalendar(Schedule):
             text = Path(path).expanduser().read_text(encoding="utf-8-sig")
         except OSError as error:
             raise UsageError(f"The calendar {str(path)!r} cannot be read: {error.strerror}.") from None
-        if "BEGIN:VCALENDAR" not in text.upper():
+        if not text.lstrip().upper().startswith("BEGIN:VCALENDAR"):
             raise UsageError(f"{str(path)!r} is no iCalendar file: it does not begin with BEGIN:VCALENDAR.")
         return cls(text, **options)
 

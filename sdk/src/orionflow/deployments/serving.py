@@ -1,11 +1,109 @@
-"""Serving: an agent in this process that runs nothing but what was handed to it here."""
+"""Serving: an agent in this process that takes nothing but runs of what was handed over here.
+
+Each served deployment has a work queue of its own, which no other agent is told to serve.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from orionflow.calls.deployments import pause_deployment
+from orionflow.client import OrionClient
 from orionflow.deployments.definition import Deployment
-from orionflow.errors import UsageError
+from orionflow.engine.drivers import running_loop
+from orionflow.errors import ApiError, UsageError
+from orionflow.settings import current_settings
+
+if TYPE_CHECKING:
+    from orionflow.agent.naming import HeldName
+    from orionflow.agent.options import AgentOptions
+
+_MOST_RUNS = 4
+_LONGEST_NAME = 200
 
 
-def serve(*deployments: Deployment, limit: int | None = None) -> None:
-    """Deploy flows and run what is asked of them until Ctrl-C, at most `limit` runs at once."""
-    raise UsageError("This version cannot serve yet; deploy the flow and run `orion agent start`.")
+def serve(*deployments: Deployment, limit: int | None = None, pause_on_shutdown: bool = True) -> None:
+    """Deploy flows, and run what is asked of them in processes of this machine, at most `limit` at once, until Ctrl-C.
+
+    Runs may then finish; a second Ctrl-C ends them. The deployments are paused, as nobody would run what they plan;
+    serving them again resumes them. `pause_on_shutdown=False` leaves them as they are, for others that serve them too.
+
+    `serve(etl.to_deployment("nightly", cron="0 2 * * *"), report.to_deployment("daily", interval=86400))`
+    """
+    _check(deployments)
+    for one in deployments:
+        one.work_queue_name = queue_of(one)
+    # Paused when it was served last, it is active again.
+    ids: list[UUID] = [one.apply() for one in deployments]
+    try:
+        _run_agent(deployments, limit or _MOST_RUNS)
+    finally:
+        if pause_on_shutdown:
+            _pause(ids)
+
+
+def _check(deployments: Sequence[Deployment]) -> None:
+    if not deployments:
+        raise UsageError("There is nothing to serve; say serve(etl.to_deployment('nightly')).")
+    if running_loop() is not None:
+        raise UsageError(
+            "serve() blocks until Ctrl-C and cannot be called in a coroutine; call it from the main program."
+        )
+    if current_settings().api_url is None:
+        raise UsageError(
+            "Serving needs a server that plans runs: start one with `orion server start`, and set ORION_API_URL to its "
+            "address."
+        )
+    for one in deployments:
+        if one.work_queue_name or one.work_pool_name:
+            raise UsageError(
+                f"{one.full_name} is served here, by no work queue or pool; leave them out, or deploy it and start an "
+                "agent for its queue."
+            )
+
+
+def queue_of(deployment: Deployment) -> str:
+    """The work queue that a served deployment has for itself."""
+    plain = re.sub(r"[^\w.-]+", "-", f"serve-{deployment.flow_name}-{deployment.name}")
+    return plain[:_LONGEST_NAME]
+
+
+def _run_agent(deployments: Sequence[Deployment], places: int) -> None:
+    from orionflow.agent.naming import hold_name
+    from orionflow.agent.options import AgentOptions
+    from orionflow.agent.telling import begin_telling, teller
+
+    begin_telling()
+    settings = current_settings()
+    queues = tuple(str(one.work_queue_name) for one in deployments)
+    for one in deployments:
+        teller.info("Serving %s. Have it run with: orion deployment run %r", one.full_name, one.full_name)
+    held = hold_name(settings.home, None)
+    options = AgentOptions(home=settings.home, queues=queues, concurrency=places, broker=settings.broker_url)
+    try:
+        _supervise(options, held)
+    finally:
+        held.release()
+
+
+def _supervise(options: AgentOptions, held: HeldName) -> None:
+    from orionflow.agent.supervisor import Supervisor
+
+    if Supervisor(options, held).run() != 0:
+        raise UsageError("The agent that served here was told by the API to end; its last line says why.")
+
+
+def _pause(ids: Sequence[UUID]) -> None:
+    from orionflow.agent.telling import teller
+
+    try:
+        with OrionClient(retry_budget_seconds=5.0) as client:
+            for id in ids:
+                client.send(pause_deployment(id))
+    except ApiError as error:
+        teller.warning("The deployments could not be paused, so runs are planned that nobody takes. %s", error)
+    else:
+        teller.info("Nobody serves here any more, so the schedules are paused until the next time.")

@@ -72,10 +72,15 @@ def _changes(wanted: Json, stored: Json) -> list[Change]:
 
 
 def _are_same(wanted: list[Json], stored: list[Json]) -> bool:
-    if len(wanted) != len(stored):
-        return False
-    pairs = zip(wanted, stored, strict=True)
-    return all(_normal(one) == _normal(other, anchored="anchor_date" in one["schedule"]) for one, other in pairs)
+    """In whatever order: the API tells those first that changed last."""
+    left = list(stored)
+    for one in wanted:
+        anchored = "anchor_date" in one["schedule"]
+        twin = next((other for other in left if _normal(one) == _normal(other, anchored=anchored)), None)
+        if twin is None:
+            return False
+        left.remove(twin)
+    return not left
 
 
 def _normal(schedule: Json, *, anchored: bool = True) -> Json:

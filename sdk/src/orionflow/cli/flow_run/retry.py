@@ -12,16 +12,22 @@ from orionflow.cli.boundary import CommandFailed
 from orionflow.cli.command import OrionCommand
 from orionflow.cli.exit_codes import TERMINAL_TYPES, ExitCode
 from orionflow.cli.flow_run.columns import flow_names
-from orionflow.cli.options import Output, output_options
+from orionflow.cli.flow_run.watch import follow
+from orionflow.cli.options import Output, output_options, time_options
+from orionflow.cli.proposals import propose
+from orionflow.cli.times import Clock
 
 if TYPE_CHECKING:
     from orionflow.flows import Flow
+
+MESSAGE = "Retried from the command line."
 
 
 @click.command(
     cls=OrionCommand,
     examples=(
         ("orion flow-run retry @last-failed --entrypoint flows.py:etl", "run it again, here"),
+        ("orion fr retry calm-fox", "a run of a deployment: an agent runs it again"),
         ("orion fr retry brave-otter --entrypoint shop.flows:etl --watch", "with a progress line"),
     ),
 )
@@ -31,11 +37,12 @@ if TYPE_CHECKING:
 )
 @click.option("--watch", is_flag=True, help="Show the progress of its tasks.")
 @output_options
-def retry(run: str, entrypoint: str | None, watch: bool, output: Output) -> int:
-    """Run a finished run again: the same run, with the same parameters, in this process.
+@time_options
+def retry(run: str, entrypoint: str | None, watch: bool, output: Output, clock: Clock) -> int:
+    """Run a finished run again: the same run, with the same parameters.
 
-    The API keeps what a run was called with, not its code; --entrypoint says where that is. Task runs whose results
-    were kept are not repeated.
+    A run of a deployment is scheduled for its agents. Of others the API does not know the code; --entrypoint says where
+    that is, and they run in this process. Task runs whose results were kept are not repeated.
     """
     from orionflow.cli.entrypoints import load_flow
     from orionflow.cli.here import rerun_here
@@ -43,9 +50,27 @@ def retry(run: str, entrypoint: str | None, watch: bool, output: Output) -> int:
     api = backend()
     found = find_flow_run(api, run)
     _refuse_unfinished(found)
+    if entrypoint is None and found.get("deployment_id"):
+        return _reschedule(api, found, output, clock, watch=watch)
     flow = load_flow(entrypoint or _recorded(found))
     _refuse_other_flow(api, found, flow)
     return rerun_here(flow, found, watch=watch, output=output)
+
+
+def _reschedule(api: Backend, run: Json, output: Output, clock: Clock, *, watch: bool) -> int:
+    answer = propose(api, run, "SCHEDULED", MESSAGE)
+    if not answer.wrote:
+        raise CommandFailed(
+            ExitCode.CONFLICT, f"{run['name']} cannot be retried; it is {answer.state_name}.", answer.reason,
+            f"orion flow-run why {run['name']}",
+        )  # fmt: skip
+    if watch:
+        return follow(api, run, output, clock, None, with_logs=True)
+    if output.is_for_people:
+        output.terminal.out(f"{run['name']} waits for an agent again; follow it with orion fr watch {run['name']}")
+    else:
+        output.show_one(api.get(f"/flow_runs/{run['id']}"))
+    return ExitCode.DONE
 
 
 def _refuse_unfinished(run: Json) -> None:

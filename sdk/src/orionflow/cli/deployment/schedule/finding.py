@@ -9,8 +9,9 @@ from orionflow.cli.exit_codes import ExitCode
 
 
 def schedules_of(api: Backend, deployment: Json) -> list[Json]:
+    """The schedules of a deployment as they were added, so that their numbers stay."""
     found: list[Json] = api.get(f"/deployments/{deployment['id']}/schedules")
-    return found
+    return sorted(found, key=lambda one: (one["created"], one["id"]))
 
 
 def find_schedule(api: Backend, deployment: Json, wanted: str | None) -> Json:

@@ -1,0 +1,106 @@
+"""Schedules as programs write them, and as the API takes them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from orionflow.deployments import Cron, ICalendar, Interval, RRule
+from orionflow.deployments.schedules import as_wire, schedules_of
+from orionflow.errors import UsageError
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+ICS = "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nDTSTART:20261121T120000Z\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+
+
+def test_short_forms_become_schedules():
+    found = schedules_of(cron="0 6 * * *", interval=90, rrule="FREQ=DAILY", timezone="Europe/Berlin", anchor_date=NOON)
+
+    assert [one["schedule"] for one in found] == [
+        {"cron": "0 6 * * *", "day_or": True, "timezone": "Europe/Berlin"},
+        {"interval": 90.0, "anchor_date": "2026-11-21T12:00:00+00:00", "timezone": "Europe/Berlin"},
+        {"rrule": "FREQ=DAILY", "timezone": "Europe/Berlin"},
+    ]
+
+
+def test_several_of_a_kind_may_be_given():
+    assert len(schedules_of(cron=["0 6 * * *", "0 18 * * *"], interval=[60, timedelta(hours=1)])) == 4
+
+
+def test_everything_that_a_schedule_can_say_is_sent():
+    schedule = Cron(
+        "0 6 * * *",
+        timezone="Europe/Berlin",
+        parameters={"limit": 3},
+        active=False,
+        ends=NOON,
+        max_runs=10,
+        misfire="latest",
+        misfire_window=timedelta(hours=2),
+        calendars=["holidays"],
+    )
+
+    assert schedule.to_wire() == {
+        "schedule": {"cron": "0 6 * * *", "day_or": True, "timezone": "Europe/Berlin"},
+        "active": False,
+        "parameters": {"limit": 3},
+        "ends_at": "2026-11-21T12:00:00+00:00",
+        "max_runs": 10,
+        "misfire": "latest",
+        "misfire_window": 7200.0,
+        "calendars": ["holidays"],
+    }
+
+
+def test_what_was_not_said_is_left_to_the_server():
+    assert Interval(timedelta(minutes=5)).to_wire() == {"schedule": {"interval": 300.0}, "active": True}
+
+
+def test_calendar_file_is_read(tmp_path):
+    file = tmp_path / "plan.ics"
+    file.write_text(ICS, newline="")
+
+    assert ICalendar.from_file(file).definition() == {"ics": file.read_text(encoding="utf-8-sig")}
+    assert schedules_of(ics=file)[0]["schedule"]["ics"].startswith("BEGIN:VCALENDAR")
+
+
+@pytest.mark.parametrize(
+    ("written", "wire"),
+    [
+        ("0 6 * * *", {"cron": "0 6 * * *", "day_or": True}),
+        (timedelta(minutes=1), {"interval": 60.0}),
+        ({"cron": "0 6 * * *", "timezone": "UTC"}, {"cron": "0 6 * * *", "day_or": True, "timezone": "UTC"}),
+        (
+            {"interval": 60, "anchor_date": "2026-11-21T12:00:00+00:00"},
+            {"interval": 60.0, "anchor_date": "2026-11-21T12:00:00+00:00"},
+        ),
+        (RRule("FREQ=DAILY"), {"rrule": "FREQ=DAILY"}),
+    ],
+)
+def test_schedule_may_be_written_in_many_ways(written, wire):
+    assert as_wire(written)["schedule"] == wire
+
+
+def test_names_of_others_are_understood():
+    assert as_wire({"cron": "@daily", "catchup": True, "max_scheduled_runs": 3, "ends_at": None})["misfire"] == "all"
+
+
+@pytest.mark.parametrize(
+    ("make", "cause"),
+    [
+        (lambda: schedules_of(timezone="UTC"), "belong to cron"),
+        (lambda: Interval(0).to_wire(), "no next time"),
+        (lambda: Cron("x", misfire="some"), "misfire='some'"),  # type: ignore[arg-type]
+        (lambda: Cron("x", max_runs=0), "the least is 1"),
+        (lambda: Cron("x", ends=datetime(2026, 1, 1)).to_wire(), "no time zone"),  # noqa: DTZ001
+        (lambda: as_wire({"cron": "x", "interval": 3}), "one of cron"),
+        (lambda: as_wire({"cron": "x", "colour": 3}), "colour"),
+        (lambda: as_wire(3), "is no schedule"),  # type: ignore[arg-type]
+        (lambda: ICalendar.from_file("/nowhere.ics"), "cannot be read"),
+        (lambda: ICalendar.from_file(__file__), "no iCalendar file"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(make, cause):
+    with pytest.raises(UsageError, match=cause):
+        make()
