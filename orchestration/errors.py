@@ -4,10 +4,11 @@ DomainError
 ├── NotFound: FlowNotFound, FlowRunNotFound, TaskRunNotFound, StateNotFound, ArtifactNotFound, LogNotFound,
 │   SavedSearchNotFound, FlowRunInputNotFound, DeploymentNotFound, ConcurrencyLimitNotFound, GlobalLimitNotFound,
 │   VariableNotFound, BlockTypeNotFound, BlockSchemaNotFound, BlockDocumentNotFound, WorkPoolNotFound,
-│   WorkQueueNotFound, WorkerNotFound, ScheduleNotFound, CalendarNotFound
+│   WorkQueueNotFound, WorkerNotFound, SlotNotFound, AgentNotFound, ScheduleNotFound, CalendarNotFound
 ├── Conflict: InputExists, StateIdTaken, GlobalLimitExists, VariableExists, BlockTypeExists, BlockDocumentExists,
 │   SchemaOfAnotherType, BlockHoldsItself, SecretsUnreadable, WorkPoolExists, WorkQueueExists, DefaultQueueStays,
-│   CalendarExists, CalendarInUse, ParametersMisfit
+│   SlotLost,
+│   CalendarExists, CalendarInUse, ParametersMisfit, AgentNameTaken, AgentReplaced
 ├── NotResumable
 ├── TooManySlots, NotARate, BadBlockReference
 ├── SeveralSchedules, BadSchedule, BadCalendar, BadParameterSchema
@@ -107,6 +108,11 @@ class BlockDocumentNotFound(NotFound):
     message = "Block document {id} not found."
 
 
+class SlotNotFound(NotFound):
+    code = "slot_not_found"
+    message = "Task run {task_run_id} holds no slot of tag {tag!r}."
+
+
 class WorkPoolNotFound(NotFound):
     code = "work_pool_not_found"
     message = "Work pool {name!r} not found."
@@ -130,6 +136,11 @@ class ScheduleNotFound(NotFound):
 class CalendarNotFound(NotFound):
     code = "calendar_not_found"
     message = "Calendar {name!r} not found."
+
+
+class AgentNotFound(NotFound):
+    code = "agent_not_found"
+    message = "Agent {id} is not known here; register again."
 
 
 class Conflict(DomainError):
@@ -189,6 +200,18 @@ class SecretsUnreadable(Conflict):
     )
 
 
+class AgentNameTaken(Conflict):
+    code = "agent_name_taken"
+    message = "An agent with the name {name!r} is alive on {host}; stop that one or choose another name."
+
+
+class AgentReplaced(Conflict):
+    """The agent left, or a later start of it registered; what it held is not its own any more."""
+
+    code = "agent_replaced"
+    message = "This start of agent {name!r} has ended as far as this server knows; register again, and stop its runs."
+
+
 class WorkPoolExists(Conflict):
     code = "work_pool_exists"
     message = "There already is a work pool with the name {name!r}; change that one."
@@ -245,6 +268,16 @@ class BadCalendar(DomainError):
 class BadParameterSchema(DomainError):
     code = "bad_parameter_schema"
     message = "parameter_openapi_schema is no JSON schema: {reason}"
+
+
+class SlotLost(Conflict):
+    """A lease ran out, was released by somebody else, or ended with the attempt that held it."""
+
+    code = "slot_lost"
+    message = (
+        "The slot lease {id} is over, and others may have taken its slots: it ran out before it was renewed, was "
+        "released, or its run's attempt ended. Take slots anew before going on."
+    )
 
 
 class TooManySlots(DomainError):

@@ -130,6 +130,7 @@ def _flow_run(row: tuple[Any, ...], spell: Spelling) -> StoredRun:
         deployment_id=_maybe(spell.read_uuid, deployment_id),
         infrastructure_pid=infrastructure_pid,
         leased=bool(leased),
+        epoch=epoch,
     )
     state = _current_state(row, spell, run_id, parent_task_run_id)
     stored = StoredRun(run, state, row[3], row[2], bool(row[14]), epoch, flow_id=spell.read_uuid(flow_id))

@@ -26,6 +26,7 @@ class Anything:
 register_converter(Anything, "anything")
 
 # A flow that runs and reports needs what is imported above. The rest is for those who look on.
+agents = Later("deployments.api.agents")
 artifacts = Later("runs.api.artifacts")
 block_documents = Later("deployments.api.block_documents")
 block_schemas = Later("deployments.api.block_schemas")
@@ -35,6 +36,7 @@ deployments = Later("deployments.api.deployments")
 due_runs = Later("deployments.api.due_runs")
 global_limits = Later("deployments.api.global_limits")
 graphs = Later("runs.api.graphs")
+held_slots = Later("deployments.api.held_slots")
 histories = Later("runs.api.histories")
 inputs = Later("runs.api.inputs")
 limits = Later("deployments.api.limits")
@@ -114,6 +116,8 @@ api = [
     path("concurrency_limits/", Endpoint(limits.SetConcurrencyLimit)),
     path("concurrency_limits/filter", Endpoint(limits.FilterConcurrencyLimits)),
     path("concurrency_limits/tag/<anything:tag>/reset", Endpoint(limits.ResetConcurrencyLimit)),
+    path("concurrency_limits/tag/<anything:tag>/holders", Endpoint(held_slots.ReadTagHolders)),
+    path("concurrency_limits/tag/<anything:tag>/release", Endpoint(held_slots.ReleaseTagSlot)),
     path(
         "concurrency_limits/tag/<anything:tag>",
         Endpoint(limits.ReadConcurrencyLimitByTag, limits.DeleteConcurrencyLimitByTag),
@@ -124,6 +128,9 @@ api = [
     path("v2/concurrency_limits/filter", Endpoint(global_limits.FilterGlobalLimits)),
     path("v2/concurrency_limits/increment", Endpoint(global_limits.TakeSlots)),
     path("v2/concurrency_limits/decrement", Endpoint(global_limits.ReturnSlots)),
+    path("v2/concurrency_limits/renew", Endpoint(held_slots.RenewSlots)),
+    path("v2/concurrency_limits/release", Endpoint(held_slots.ReleaseSlots)),
+    path("v2/concurrency_limits/<str:id_or_name>/holders", Endpoint(held_slots.ReadGlobalLimitHolders)),
     path(
         "v2/concurrency_limits/<anything:id_or_name>",
         Endpoint(global_limits.ReadGlobalLimit, global_limits.UpdateGlobalLimit, global_limits.DeleteGlobalLimit),
@@ -147,6 +154,12 @@ api = [
     path("work_pools/<str:work_pool_name>/workers/filter", Endpoint(workers.FilterWorkers)),
     path("work_pools/<str:work_pool_name>/workers/<str:name>", Endpoint(workers.DeleteWorker)),
     #
+    path("agents/", Endpoint(agents.RegisterAgent)),
+    path("agents/<str:id>/claim", Endpoint(agents.ClaimRuns)),
+    path("agents/<str:id>/heartbeat", Endpoint(agents.SendHeartbeat)),
+    path("agents/<str:id>/ended", Endpoint(agents.ReportEnd)),
+    path("agents/<str:id>/leave", Endpoint(agents.LeaveAgent)),
+    #
     path("work_queues/", Endpoint(work_queues.CreateWorkQueue)),
     path("work_queues/filter", Endpoint(work_queues.FilterWorkQueues)),
     path("work_queues/name/<anything:name>", Endpoint(work_queues.ReadWorkQueueByName)),
@@ -155,6 +168,7 @@ api = [
         Endpoint(work_queues.ReadWorkQueue, work_queues.UpdateWorkQueue, work_queues.DeleteWorkQueue),
     ),
     path("work_queues/<str:id>/get_runs", Endpoint(due_runs.PollWorkQueue)),
+    path("work_queues/<str:id>/holders", Endpoint(held_slots.ReadQueueHolders)),
     path("work_queues/<str:id>/status", Endpoint(work_queues.ReadWorkQueueStatus)),
     #
     path("deployments/", Endpoint(deployments.CreateDeployment)),

@@ -58,6 +58,7 @@ class Worker(Row):
     # One start of the process: what an earlier one held is taken back when a new one registers. Null: not an agent.
     incarnation = models.UUIDField(null=True)
     queue_ids = models.JSONField(default=list)
+    serves_pool = models.BooleanField(default=False, help_text="All queues of the pool, also those made later.")
     concurrency = models.PositiveIntegerField(null=True)
     host = models.CharField(max_length=255, null=True)
     pid = models.PositiveIntegerField(null=True)

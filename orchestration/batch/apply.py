@@ -41,6 +41,7 @@ def apply_task_run_transitions(
     now: datetime,
     sent_at: datetime | None,
     epochs: Mapping[UUID, int] | None = None,
+    author: str | None = None,
 ) -> BatchOutcome:
     """Apply the items in their order, each by the same rules as if it came alone, in one transaction.
 
@@ -48,11 +49,11 @@ def apply_task_run_transitions(
     """
     try:
         with write_transaction():
-            return _Batch(items, now, sent_at, epochs or {}, every_state=False).apply()
+            return _Batch(items, now, sent_at, epochs or {}, author, every_state=False).apply()
     except IntegrityError:
         # A state id that belongs to another run, or a run that somebody else made just now: look closer, once.
         with write_transaction():
-            return _Batch(items, now, sent_at, epochs or {}, every_state=True).apply()
+            return _Batch(items, now, sent_at, epochs or {}, author, every_state=True).apply()
 
 
 class _Batch:
@@ -62,6 +63,7 @@ class _Batch:
         now: datetime,
         sent_at: datetime | None,
         epochs: Mapping[UUID, int],
+        author: str | None,
         *,
         every_state: bool,
     ) -> None:
@@ -69,6 +71,7 @@ class _Batch:
         self._now = now
         self._offset = _clock_offset(now, sent_at)
         self._epochs = epochs
+        self._author = author
         self._loaded: Loaded = load(items, epochs, every_state=every_state)
         self._facts = BatchFacts(items, self._loaded, now)
         self._spell = spelling()
@@ -221,7 +224,7 @@ class _Batch:
             proposal_id=None if accepted else proposed.id,
             client_timestamp=proposed.timestamp if proposed.timestamp != at else None,
             epoch=moving.stored.epoch,
-            author=None,
+            author=self._author,
             # Most states say nothing beyond whose they are.
             details="{}" if state.details is moving.own_details else None,
         )

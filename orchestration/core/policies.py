@@ -6,7 +6,7 @@ from orchestration.core.decide import Policy
 from orchestration.core.rules.caching import RememberResultsByCacheKey, ReuseCachedResults
 from orchestration.core.rules.cancelling import CancelAtOnceWithoutInfrastructure, FinishCancelling
 from orchestration.core.rules.concurrency import TakeConcurrencySlots
-from orchestration.core.rules.crashing import RetryCrashedRuns
+from orchestration.core.rules.crashing import HandOverLostWaits, RetryCrashedRuns
 from orchestration.core.rules.duplicates import ClaimRunsOnce, RefuseRepeatedTransitions
 from orchestration.core.rules.overlap import ResolveOverlaps
 from orchestration.core.rules.pausing import PauseRunningFlowRuns, ResumePausedFlowRuns, StartTasksOfRunningFlowsOnly
@@ -34,6 +34,7 @@ CORE_FLOW: Policy = (
     TakeQueueSlots(),
     ResolveOverlaps(),
     RetryFailedFlows(),
+    HandOverLostWaits(),
     RetryCrashedRuns(),
 )
 

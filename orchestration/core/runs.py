@@ -56,6 +56,7 @@ class Run:
     deployment_id: UUID | None = None
     infrastructure_pid: str | None = None
     leased: bool = False
+    epoch: int = 0
     start_time: datetime | None = None
     end_time: datetime | None = None
     total_run_time: timedelta = timedelta()

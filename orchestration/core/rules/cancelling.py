@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from orchestration.core.decide import Facts, Transition
-from orchestration.core.states import ANY, StateType, cancelled
+from orchestration.core.runs import Run
+from orchestration.core.states import ANY, State, StateType, cancelled
 from orchestration.core.verdicts import ACCEPT, Reject, Verdict
 
 
@@ -32,8 +33,15 @@ class CancelAtOnceWithoutInfrastructure:
         if initial.type is StateType.PAUSED:
             idle = initial.details.pause_reschedule
         else:
-            idle = transition.run.infrastructure_pid is None or initial.name == "Resuming"
+            idle = _waits_for_a_process(transition.run, initial)
         if not idle:
             return ACCEPT
         reason = "nothing of this run is executing, so it is cancelled at once"
         return Reject(reason, state=cancelled(transition.proposed.message or reason.capitalize() + "."))
+
+
+def _waits_for_a_process(run: Run, initial: State) -> bool:
+    if run.leased:
+        return False
+    # What an agent took is executed under a lease: without one, a process that is named belongs to an earlier attempt.
+    return run.epoch > 0 or run.infrastructure_pid is None or initial.name == "Resuming"

@@ -6,7 +6,6 @@ from typing import Literal
 
 from orchestration.core.decide import Facts, Transition
 from orchestration.core.rules.retries import retry_delay
-from orchestration.core.rules.sets import FROM_RUNNING
 from orchestration.core.runs import Run, with_policy
 from orchestration.core.states import StateType, awaiting_retry
 from orchestration.core.verdicts import ACCEPT, Amend, Reject, Verdict
@@ -16,12 +15,12 @@ class RetryCrashedRuns:
     """A run whose infrastructure crashed runs again only if it was told so: `crash_retries` times, counted apart from
     the retries of failures. By default a crash is final, because the work may have been half done."""
 
-    leaving = FROM_RUNNING
+    leaving: frozenset[StateType | None] = frozenset({StateType.PENDING, StateType.RUNNING, StateType.PAUSED})
     entering = frozenset({StateType.CRASHED})
 
     def judge(self, transition: Transition, facts: Facts) -> Verdict:
         policy, proposed = transition.run.policy, transition.proposed
-        if policy.crash_retries == 0:
+        if policy.crash_retries == 0 or (transition.initial and transition.initial.details.pause_reschedule):
             return ACCEPT
         attempt = policy.crash_count + 1
         if attempt > policy.crash_retries:
@@ -30,6 +29,27 @@ class RetryCrashedRuns:
         again = awaiting_retry(facts.now + delay, message=proposed.message, data=proposed.data)
         reason = f"crash retry {attempt} of {policy.crash_retries} in {delay.total_seconds():g} s"
         return Reject(reason, state=again, run=_crashed_once_more(transition.run))
+
+
+class HandOverLostWaits:
+    """A deployed run whose process died while it waited there for its next retry has lost nothing: an agent starts it
+    again at the time of that retry. It counts as no crash."""
+
+    leaving: frozenset[StateType | None] = frozenset({StateType.SCHEDULED})
+    entering = frozenset({StateType.CRASHED})
+
+    def judge(self, transition: Transition, facts: Facts) -> Verdict:
+        run, initial = transition.run, transition.initial
+        assert initial is not None
+        if run.policy.retry_type != "in_process" or run.deployment_id is None:
+            return ACCEPT
+        at = initial.details.scheduled_time or facts.now
+        again = awaiting_retry(at, message=transition.proposed.message, data=initial.data)
+        return Reject("its process only waited, so an agent starts it again", again, _left_to_agents(run))
+
+
+def _left_to_agents(run: Run) -> Run:
+    return with_policy(run, resuming=False, pause_keys=frozenset(), retry_type="reschedule")
 
 
 def _crashed_once_more(run: Run) -> Run:

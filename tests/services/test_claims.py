@@ -1,0 +1,227 @@
+"""Claims: a due run becomes one agent's, with an attempt and a lease of its own."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from deployments.models import Lease, Worker
+from deployments.services.dispatch.claims import claim_next
+from orchestration.core.states import scheduled
+from orchestration.errors import AgentNotFound, AgentReplaced, RunLost
+from orchestration.services import propose_flow_run_state
+from runs.models import FlowRun, FlowRunState
+from tests.factories import NOON, history_of, later, make_state, state_of
+from tests.services.dispatching import (
+    epoch_of,
+    is_leased,
+    make_agent,
+    make_deployment,
+    make_queue,
+    report,
+    start,
+    waiting,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_due_run_becomes_the_agents():
+    queue = make_queue()
+    run = waiting(queue, infrastructure_document_id=None)
+    FlowRun.objects.filter(pk=run.pk).update(infrastructure_pid="old:1")
+    agent = make_agent()
+
+    (claim,) = agent.claim(later(5))
+
+    lease, state = Lease.objects.get(), FlowRunState.objects.get(flow_run=run, seq=2)
+    run.refresh_from_db()
+    assert (claim.flow_run_id, claim.epoch) == (run.pk, 1)
+    assert (run.state_type, run.epoch, run.infrastructure_pid) == ("PENDING", 1, None)
+    assert (lease.flow_run_id, lease.worker_id, lease.incarnation, lease.epoch) == (
+        run.pk,
+        agent.id,
+        agent.incarnation,
+        1,
+    )
+    assert lease.expires_at == later(5) + timedelta(seconds=120)
+    assert (state.epoch, state.author) == (1, "agent smith")
+
+
+def test_what_is_not_due_is_not_given():
+    queue = make_queue()
+    early, inside = waiting(queue, later(60)), waiting(queue, empirical_policy={"retry_type": "in_process"})
+    agent = make_agent()
+
+    assert agent.claim(later(59), limit=9) == []
+    assert agent.claim(later(59), run=early) == []
+    assert agent.claim(later(59), run=inside) == []
+    assert [claim.flow_run_id for claim in agent.claim(later(60), limit=9)] == [early.pk]
+
+
+def test_an_agent_is_given_runs_of_its_queues_only():
+    mine, other = waiting(make_queue("q")), waiting(make_queue("other"))
+    agent = make_agent(queues=("q",))
+
+    assert agent.claim(run=other) == []
+    assert [claim.flow_run_id for claim in agent.claim(limit=9)] == [mine.pk]
+
+
+def test_an_agent_without_queues_serves_all_of_its_pool_also_later_ones():
+    agent = make_agent(queues=())
+    run = waiting(make_queue("newer"))
+
+    (claim,) = agent.claim()
+
+    assert claim.flow_run_id == run.pk
+    assert len(Worker.objects.get().queue_ids) == 2
+
+
+def test_a_queue_with_a_filter_gives_what_it_picks():
+    make_queue("picky", filter={"tags": ["gpu"]})
+    elsewhere = make_queue("elsewhere")
+    picked, other = waiting(elsewhere, tags=["gpu", "x"]), waiting(elsewhere, tags=["x"])
+    agent = make_agent(queues=("picky",))
+
+    assert agent.claim(run=other) == []
+    assert [claim.flow_run_id for claim in agent.claim(run=picked)] == [picked.pk]
+
+
+def test_a_run_is_given_once():
+    run = waiting(make_queue())
+    first, second = make_agent("first"), make_agent("second")
+
+    assert len(first.claim(run=run)) == 1
+    assert second.claim(run=run) == first.claim(run=run) == second.claim(limit=9) == []
+    assert epoch_of(run) == 1
+
+
+def test_what_the_rules_refuse_is_left_where_it_is():
+    queue = make_queue(concurrency_limit=1)
+    runs = [waiting(queue, later(-n)) for n in (3, 2, 1)]
+    agent = make_agent()
+
+    claims = agent.claim(limit=9)
+    refused = agent.claim(run=runs[1])
+
+    assert [claim.flow_run_id for claim in claims] == [runs[0].pk]
+    assert refused == []
+    assert [state_of(run) for run in runs] == ["PENDING", "SCHEDULED", "SCHEDULED"]
+    assert not is_leased(runs[1])
+
+
+def test_another_attempt_refuses_what_the_one_before_sends():
+    run = waiting(make_queue())
+    agent = make_agent()
+    (old,) = agent.claim()
+    start(old, later(1))
+    report(old, scheduled(later(2), name="AwaitingRetry"), later(2))
+
+    (new,) = agent.claim(later(3))
+
+    assert (new.epoch, epoch_of(run)) == (2, 2)
+    with pytest.raises(RunLost):
+        report(old, "COMPLETED", later(4))
+    assert start(new, later(4)).written
+
+
+@pytest.mark.parametrize("end", ["COMPLETED", "FAILED", "CANCELLED", "CRASHED"])
+def test_a_lease_ends_with_its_attempt(end):
+    run = waiting(make_queue())
+    (claim,) = make_agent().claim()
+    start(claim, later(1))
+
+    report(claim, end, later(2))
+
+    assert not is_leased(run)
+    assert history_of(run) == ["Scheduled", "Pending", "Running", end.title()]
+
+
+def test_a_lease_lasts_while_a_failure_is_retried_in_its_process():
+    run = waiting(make_queue(), retries=1, retry_delay=30)
+    agent = make_agent()
+    (claim,) = agent.claim()
+    start(claim, later(1))
+
+    report(claim, "FAILED", later(2))
+
+    assert history_of(run)[-1] == "AwaitingRetry"
+    assert is_leased(run)
+    assert agent.claim(later(60)) == []
+    assert start(claim, later(32)).written
+
+
+def test_a_suspended_run_leaves_its_agent():
+    run = waiting(make_queue())
+    (claim,) = make_agent().claim()
+    start(claim, later(1))
+
+    report(claim, make_state("PAUSED", "Suspended", pause_reschedule=True), later(2))
+
+    assert (state_of(run), is_leased(run)) == ("PAUSED", False)
+
+
+def test_cancelling_a_rescheduled_run_is_immediate_whatever_its_earlier_attempt_left():
+    run = waiting(make_queue())
+    (claim,) = make_agent().claim()
+    start(claim, later(1))
+    report(claim, scheduled(later(60), name="AwaitingRetry"), later(2))
+    FlowRun.objects.filter(pk=run.pk).update(infrastructure_pid="here:4711")
+
+    propose_flow_run_state(run_id=run.pk, proposed=make_state("CANCELLING"), now=later(3))
+
+    assert state_of(run) == "CANCELLED"
+
+
+def test_cancelling_a_run_that_waits_in_its_process_is_left_to_that_process():
+    run = waiting(make_queue(), retries=1, retry_delay=30)
+    (claim,) = make_agent().claim()
+    start(claim, later(1))
+    report(claim, "FAILED", later(2))
+
+    propose_flow_run_state(run_id=run.pk, proposed=make_state("CANCELLING"), now=later(3))
+
+    assert (state_of(run), is_leased(run)) == ("CANCELLING", True)
+
+
+def test_agents_that_are_over_are_given_nothing():
+    waiting(make_queue())
+    old = make_agent()
+    make_agent(now=later(1))
+
+    with pytest.raises(AgentReplaced):
+        old.claim(later(2))
+    with pytest.raises(AgentNotFound):
+        claim_next(agent_id=uuid4(), incarnation=uuid4(), limit=1, now=NOON)
+
+
+def test_a_draining_agent_is_given_nothing():
+    waiting(make_queue())
+    agent = make_agent()
+    agent.beat([], later(1), draining=True)
+
+    assert agent.claim(later(2)) == []
+
+
+def test_a_claim_costs_the_same_however_many_runs_wait():
+    queue = make_queue()
+    deployment = make_deployment(queue)
+    agent = make_agent()
+
+    def cost():
+        with CaptureQueriesContext(connection) as queries:
+            assert len(agent.claim(limit=1)) == 1
+        return len(queries)
+
+    for _ in range(2):
+        waiting(queue, deployment=deployment)
+    few = cost()
+    for _ in range(40):
+        waiting(queue, deployment=deployment)
+
+    assert cost() == few
+    assert few <= 20
