@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from math import ceil
-from typing import Annotated, Literal
+from types import MappingProxyType
+from typing import Annotated, Literal, NotRequired
 from uuid import UUID
 
 from django.db.models import Q
@@ -15,7 +16,8 @@ from rest_framework.response import Response
 from typing_extensions import TypedDict
 
 from deployments.core.global_limits import as_of
-from deployments.models import GlobalLimit
+from deployments.models import GlobalLimit, GlobalSlot
+from deployments.selectors.global_slots import slots_held
 from deployments.services.global_limits import (
     create_global_limit,
     delete_global_limit,
@@ -24,6 +26,7 @@ from deployments.services.global_limits import (
     update_global_limit,
     usage_of,
 )
+from deployments.services.slot_leases import Taker
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page, rows_of
 from orchestration.errors import GlobalLimitNotFound
@@ -32,6 +35,9 @@ from orion_site.accounts.permissions import Action
 
 Slots = Annotated[int, Field(gt=0, lt=2**31)]
 Names = Annotated[list[Name], Field(max_length=1000)]
+
+
+LeaseSeconds = Annotated[float, Field(ge=1, le=86400)]
 
 
 class GlobalLimitCreate(StrictWire):
@@ -54,10 +60,23 @@ class GlobalLimitUpdate(StrictWire):
     slot_decay_per_second: Seconds | None = None
 
 
+class TakerIn(Wire):
+    """Who takes slots: the attempt of a run, as far as there is one. With an `id` the request may be repeated."""
+
+    id: UUID | None = None
+    flow_run_id: UUID | None = None
+    task_run_id: UUID | None = None
+    epoch: Natural | None = None
+
+
 class SlotRequest(Wire):
+    """With a `holder` the slots are leased for some seconds, and renewed and released by their leases."""
+
     slots: Slots
     names: Names
     mode: Literal["concurrency", "rate_limit"] = "concurrency"
+    holder: TakerIn | None = None
+    seconds: LeaseSeconds = 60
 
 
 class SlotReturn(Wire):
@@ -88,6 +107,8 @@ class NamedLimitOut(TypedDict):
     id: UUID
     name: str
     limit: int
+    lease_id: NotRequired[UUID]
+    expires_at: NotRequired[datetime]
 
 
 class Locked(TypedDict):
@@ -104,7 +125,7 @@ class CreateGlobalLimit(Operation):
     def perform(self, body: GlobalLimitCreate) -> Response:
         limit = create_global_limit(columns=body.model_dump(), now=timezone.now())
         denied, average = ceil(limit.denied_slots), limit.avg_slot_occupancy_seconds
-        told = {**_out(limit), "denied_slots": denied, "avg_slot_occupancy_seconds": average}
+        told = {**limits_out([limit])[0], "denied_slots": denied, "avg_slot_occupancy_seconds": average}
         return Response(told, status=201)
 
 
@@ -116,10 +137,10 @@ class ReadGlobalLimit(Operation):
     answers = {200: GlobalLimitOut}
 
     def perform(self, id_or_name: str) -> GlobalLimitOut:
-        limit = GlobalLimit.objects.filter(_which(id_or_name)).first()
+        limit = GlobalLimit.objects.filter(which_limit(id_or_name)).first()
         if limit is None:
             raise GlobalLimitNotFound(name=id_or_name)
-        return _out(limit)
+        return limits_out([limit])[0]
 
 
 class UpdateGlobalLimit(Operation):
@@ -131,7 +152,7 @@ class UpdateGlobalLimit(Operation):
 
     def perform(self, id_or_name: str, body: GlobalLimitUpdate) -> None:
         changes = body.model_dump(exclude_none=True)
-        update_global_limit(which=_which(id_or_name), changes=changes, now=timezone.now())
+        update_global_limit(which=which_limit(id_or_name), changes=changes, now=timezone.now())
 
 
 class DeleteGlobalLimit(Operation):
@@ -142,7 +163,7 @@ class DeleteGlobalLimit(Operation):
     answers = {204: None}
 
     def perform(self, id_or_name: str) -> None:
-        delete_global_limit(which=_which(id_or_name))
+        delete_global_limit(which=which_limit(id_or_name))
 
 
 class FilterGlobalLimits(Operation):
@@ -154,7 +175,7 @@ class FilterGlobalLimits(Operation):
     body_optional = True
 
     def perform(self, body: Page) -> list[GlobalLimitOut]:
-        return [_out(limit) for limit in rows_of(GlobalLimit.objects.order_by("name"), body)]
+        return limits_out(rows_of(GlobalLimit.objects.order_by("name"), body))
 
 
 class TakeSlots(Operation):
@@ -166,13 +187,19 @@ class TakeSlots(Operation):
     method = "POST"
     action_required = Action.TAKE_SLOTS
     answers = {200: list[NamedLimitOut], 423: Locked}
+    missing = 409
 
     def perform(self, body: SlotRequest) -> Response:
-        as_rate = body.mode == "rate_limit"
-        taken = take_slots(names=body.names, slots=body.slots, as_rate=as_rate, now=timezone.now())
+        taken = take_slots(
+            names=body.names,
+            slots=body.slots,
+            as_rate=body.mode == "rate_limit",
+            now=timezone.now(),
+            taker=_taker(body),
+        )
         if taken.retry_after is not None:
             return Response({"detail": "Locked"}, status=423, headers={"Retry-After": f"{taken.retry_after:.3f}"})
-        return Response(_named(taken.limits))
+        return Response(_named(taken.limits, taken.leases))
 
 
 class ReturnSlots(Operation):
@@ -187,19 +214,39 @@ class ReturnSlots(Operation):
         return _named(return_slots(names=body.names, slots=body.slots, occupancy_seconds=seconds, now=timezone.now()))
 
 
-def _which(id_or_name: str) -> Q:
+def which_limit(id_or_name: str) -> Q:
     try:
         return Q(pk=UUID(id_or_name))
     except ValueError:
         return Q(name=id_or_name)
 
 
-def _named(limits: Sequence[GlobalLimit]) -> list[NamedLimitOut]:
-    return [{"id": limit.id, "name": limit.name, "limit": limit.limit} for limit in limits]
+def _taker(body: SlotRequest) -> Taker | None:
+    # Slots of a rate come back by themselves: there is nothing to hold.
+    if body.holder is None or body.mode == "rate_limit":
+        return None
+    return Taker(lease=timedelta(seconds=body.seconds), **body.holder.model_dump())
 
 
-def _out(limit: GlobalLimit) -> GlobalLimitOut:
-    present = as_of(usage_of(limit), timezone.now())
+def _named(
+    limits: Sequence[GlobalLimit], leases: Mapping[UUID, GlobalSlot] = MappingProxyType({})
+) -> list[NamedLimitOut]:
+    return [_named_one(limit, leases.get(limit.pk)) for limit in limits]
+
+
+def _named_one(limit: GlobalLimit, lease: GlobalSlot | None) -> NamedLimitOut:
+    told: NamedLimitOut = {"id": limit.id, "name": limit.name, "limit": limit.limit}
+    return {**told, "lease_id": lease.pk, "expires_at": lease.expires_at} if lease else told
+
+
+def limits_out(limits: Sequence[GlobalLimit]) -> list[GlobalLimitOut]:
+    """One query for the slots of all of them."""
+    now = timezone.now()
+    held = slots_held([limit.pk for limit in limits], now)
+    return [_out(limit, held.get(limit.pk, 0), now) for limit in limits]
+
+
+def _out(limit: GlobalLimit, held: int, now: datetime) -> GlobalLimitOut:
     return {
         "id": limit.id,
         "created": limit.created,
@@ -207,7 +254,11 @@ def _out(limit: GlobalLimit) -> GlobalLimitOut:
         "active": limit.active,
         "name": limit.name,
         "limit": limit.limit,
-        # A slot counts until the last of it has decayed.
-        "active_slots": ceil(present.taken - 1e-9),
+        "active_slots": taken_by_nobody(limit, now) + held,
         "slot_decay_per_second": limit.slot_decay_per_second,
     }
+
+
+def taken_by_nobody(limit: GlobalLimit, now: datetime) -> int:
+    """Slots of takers that did not say who they are. One counts until the last of it has decayed."""
+    return ceil(as_of(usage_of(limit), now).taken - 1e-9)

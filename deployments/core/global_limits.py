@@ -12,7 +12,11 @@ LEAST_OCCUPANCY = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What is known of one limit as of `counted_at`."""
+    """What is known of one limit as of `counted_at`.
+
+    `taken` was taken by nobody in particular; `held` are the slots of holders who said who they are. What is taken
+    now is held if the taker is `named`.
+    """
 
     limit: int
     active: bool
@@ -21,10 +25,17 @@ class Usage:
     decay: float
     average_occupancy: float
     counted_at: datetime
+    held: int = 0
+    named: bool = False
 
     def has_room_for(self, slots: int) -> bool:
         # Decay leaves fractions like 1e-16 behind, which must not keep a free slot from being given.
-        return not self.active or self.taken + slots <= self.limit + 1e-9
+        return not self.active or self.taken + self.held + slots <= self.limit + 1e-9
+
+    def with_taken(self, slots: int) -> Usage:
+        if not self.active:
+            return self
+        return replace(self, held=self.held + slots) if self.named else replace(self, taken=self.taken + slots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +57,7 @@ def take(usages: Sequence[Usage], slots: int, now: datetime) -> Taken | Denied:
     """All or nothing: slots of every active limit, or of none."""
     present = [as_of(usage, now) for usage in usages]
     if all(usage.has_room_for(slots) for usage in present):
-        return Taken(tuple(replace(u, taken=u.taken + slots) if u.active else u for u in present))
+        return Taken(tuple(usage.with_taken(slots) for usage in present))
     waits = [_seconds_until(usage, slots) for usage in present if usage.active]
     return Denied(tuple(replace(u, denied=u.denied + slots) if u.active else u for u in present), max(waits))
 
@@ -54,12 +65,14 @@ def take(usages: Sequence[Usage], slots: int, now: datetime) -> Taken | Denied:
 def give_back(usage: Usage, slots: int, occupancy_seconds: float | None, now: datetime) -> Usage:
     """Never below none; how long the slots were held teaches how long others will have to wait."""
     present = as_of(usage, now)
-    average = present.average_occupancy
-    if occupancy_seconds is not None:
-        samples = max(2 * present.limit, 1)
-        held = max(occupancy_seconds / slots, LEAST_OCCUPANCY)
-        average += (held - average) / samples
-    return replace(present, taken=max(present.taken - slots, 0.0), average_occupancy=average)
+    taught = present if occupancy_seconds is None else learn(present, slots, occupancy_seconds)
+    return replace(taught, taken=max(present.taken - slots, 0.0))
+
+
+def learn(usage: Usage, slots: int, occupancy_seconds: float) -> Usage:
+    samples = max(2 * usage.limit, 1)
+    held = max(occupancy_seconds / slots, LEAST_OCCUPANCY)
+    return replace(usage, average_occupancy=usage.average_occupancy + (held - usage.average_occupancy) / samples)
 
 
 def as_of(usage: Usage, now: datetime) -> Usage:

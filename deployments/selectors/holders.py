@@ -9,8 +9,10 @@ from typing import Literal
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
+from django.db.models.fields.json import KeyTextTransform
 
 from deployments.models import Deployment, GlobalLimit, GlobalSlot, Slot, WorkPool, WorkQueue
+from deployments.selectors.global_slots import is_held
 from deployments.selectors.places import chosen_by
 from runs.models import HOLDING_TYPES, UNFINISHED_TYPES, FlowRun, TaskRun
 
@@ -75,16 +77,20 @@ def holding_of_tag(limit_id: UUID, tag: str, slots: int) -> Holding:
     """Waiters are those whose last proposal was answered with WAIT for this tag."""
     held = Slot.objects.filter(limit=limit_id).select_related("task_run").order_by("taken_at", "pk")
     holders = [of_task_run(slot.task_run, slot.taken_at) for slot in held[:MOST_SHOWN]]
-    refused = Q(refusal__verdict="WAIT", refusal__reason__contains=f"of tag '{tag}'")
-    waiting = TaskRun.objects.filter(refused, state_type__in=UNFINISHED_TYPES).order_by("expected_start_time", "pk")
+    waiting = _refused_for(tag).filter(state_type__in=UNFINISHED_TYPES).order_by("expected_start_time", "pk")
     return Holding(
         slots, held.count(), holders, [of_task_run(run, run.expected_start_time) for run in waiting[:MOST_SHOWN]]
     )
 
 
+def _refused_for(tag: str) -> QuerySet[TaskRun]:
+    refused = TaskRun.objects.filter(refusal__verdict="WAIT").annotate(reason=KeyTextTransform("reason", "refusal"))
+    return refused.filter(reason__contains=f"of tag '{tag}'")
+
+
 def slots_of(limit: GlobalLimit, now: datetime) -> QuerySet[GlobalSlot]:
-    """Slots whose time has not run out, oldest first."""
-    held = GlobalSlot.objects.filter(limit=limit, expires_at__gt=now)
+    """Slots that count, oldest first."""
+    held = GlobalSlot.objects.filter(is_held(now), limit=limit)
     return held.select_related("flow_run").order_by("taken_at", "pk")
 
 

@@ -6,14 +6,16 @@ Rows are locked in the order of their names: two flows that want (a, b) and (b, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Q
 
-from deployments.core.global_limits import Denied, Usage, as_of, give_back, take
-from deployments.models import GlobalLimit
+from deployments.core.global_limits import Denied, Usage, as_of, give_back, learn, take
+from deployments.models import GlobalLimit, GlobalSlot
+from deployments.services.slot_leases import Taker, count_held, give_leases, given_before, known_taker
 from orchestration.errors import GlobalLimitExists, GlobalLimitNotFound, NotARate, TooManySlots
 from orchestration.transactions import repeated_on_conflict, write_transaction
 
@@ -22,10 +24,14 @@ COUNTED = ["active_slots", "denied_slots", "avg_slot_occupancy_seconds", "counte
 
 @dataclass(frozen=True, slots=True)
 class SlotsTaken:
-    """The limits that were asked; when there was no room, `retry_after` says how many seconds to wait."""
+    """The limits that were asked; when there was no room, `retry_after` says how many seconds to wait.
+
+    `leases` are the slots of a named holder, by the limit's id.
+    """
 
     limits: tuple[GlobalLimit, ...]
     retry_after: float | None = None
+    leases: Mapping[UUID, GlobalSlot] = field(default_factory=dict)
 
 
 @repeated_on_conflict
@@ -58,9 +64,16 @@ def delete_global_limit(*, which: Q) -> None:
 
 
 @repeated_on_conflict
-def take_slots(*, names: Sequence[str], slots: int, as_rate: bool, now: datetime) -> SlotsTaken:
-    """Take slots of every limit named, or of none. A name without a limit gets an inactive one, which never refuses."""
+def take_slots(
+    *, names: Sequence[str], slots: int, as_rate: bool, now: datetime, taker: Taker | None = None
+) -> SlotsTaken:
+    """Take slots of every limit named, or of none. A name without a limit gets an inactive one, which never refuses.
+
+    Who names himself gets leases for them; slots that decay come back by themselves and are only counted.
+    """
     with write_transaction():
+        if taker is not None:
+            taker = known_taker(taker)
         limits = _locked(names) or []
         if missing := set(names) - {limit.name for limit in limits}:
             GlobalLimit.objects.bulk_create(
@@ -72,11 +85,18 @@ def take_slots(*, names: Sequence[str], slots: int, as_rate: bool, now: datetime
             )
             limits = _locked(names)
         _refuse_impossible([limit for limit in limits if limit.active], slots, as_rate)
-        verdict = take([usage_of(limit) for limit in limits], slots, now)
+        if taker is not None and (given := given_before(taker, limits, now)):
+            return SlotsTaken(tuple(limits), leases=given)
+        held = count_held([limit.pk for limit in limits], now)
+        leased = {limit.pk for limit in limits if taker and limit.active and not limit.slot_decay_per_second}
+        usages = [usage_of(limit, held.get(limit.pk, 0), named=limit.pk in leased) for limit in limits]
+        verdict = take(usages, slots, now)
         for limit, usage in zip(limits, verdict.usages, strict=True):
             if limit.active:
                 _count(limit, usage, now)
-    return SlotsTaken(tuple(limits), verdict.retry_after if isinstance(verdict, Denied) else None)
+        if isinstance(verdict, Denied):
+            return SlotsTaken(tuple(limits), verdict.retry_after)
+        return SlotsTaken(tuple(limits), leases=give_leases(taker, leased, slots, now) if taker else {})
 
 
 @repeated_on_conflict
@@ -92,8 +112,10 @@ def return_slots(
     return tuple(limits)
 
 
-def usage_of(limit: GlobalLimit) -> Usage:
+def usage_of(limit: GlobalLimit, held: int = 0, *, named: bool = False) -> Usage:
     return Usage(
+        held=held,
+        named=named,
         limit=limit.limit,
         active=limit.active,
         taken=limit.active_slots,
@@ -102,6 +124,11 @@ def usage_of(limit: GlobalLimit) -> Usage:
         average_occupancy=limit.avg_slot_occupancy_seconds,
         counted_at=limit.counted_at,
     )
+
+
+def teach_occupancy(limit: GlobalLimit, slots: int, seconds: float, now: datetime) -> None:
+    """How long slots were held, said when they are given back; the caller holds the limit."""
+    _count(limit, learn(as_of(usage_of(limit), now), slots, seconds), now)
 
 
 def _locked(names: Sequence[str]) -> list[GlobalLimit]:

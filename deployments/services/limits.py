@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from deployments.models import ConcurrencyLimit, Slot
-from orchestration.errors import ConcurrencyLimitNotFound
+from orchestration.errors import ConcurrencyLimitNotFound, SlotNotFound
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.models import TaskRun
 
@@ -33,6 +33,16 @@ def reset_limit(*, tag: str, held_by: Sequence[UUID] = (), now: datetime) -> Non
         Slot.objects.filter(limit=limit).delete()
         known = TaskRun.objects.filter(pk__in=held_by).values_list("pk", flat=True)
         Slot.objects.bulk_create([Slot(limit=limit, task_run_id=pk, taken_at=now) for pk in known])
+
+
+def release_slot(*, tag: str, task_run_id: UUID) -> None:
+    """Take one task run's slot away. The task goes on; what the limit protects is no longer protected from it."""
+    with write_transaction():
+        if not ConcurrencyLimit.objects.filter(tag=tag).exists():
+            raise ConcurrencyLimitNotFound(tag=tag)
+        deleted, _ = Slot.objects.filter(limit__tag=tag, task_run=task_run_id).delete()
+        if not deleted:
+            raise SlotNotFound(tag=tag, task_run_id=task_run_id)
 
 
 def delete_limit(*, tag: str) -> None:

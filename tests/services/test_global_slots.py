@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
-from deployments.models import GlobalLimit
+from deployments.models import GlobalLimit, GlobalSlot
 from deployments.services.global_limits import create_global_limit, return_slots, take_slots
-from tests.factories import NOON, later
+from deployments.services.held_slots import renew_leases
+from deployments.services.slot_leases import Taker
+from orchestration.errors import SlotLost
+from tests.factories import NOON, later, make_flow_run
 from tests.services.threads import race
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -43,3 +48,34 @@ def test_a_new_name_gets_one_limit_however_many_ask_at_once():
     race(lambda _: take_slots(names=["x", "y"], slots=1, as_rate=False, now=NOON), range(6))
 
     assert [(limit.name, limit.active) for limit in GlobalLimit.objects.all()] == [("x", False), ("y", False)]
+
+
+def test_leases_and_anonymous_slots_together_never_exceed_their_limit():
+    make("db", 3)
+    run = make_flow_run("RUNNING")
+
+    def take(number):
+        taker = Taker(lease=timedelta(seconds=60), flow_run_id=run.pk) if number % 2 else None
+        return take_slots(names=["db"], slots=1, as_rate=False, now=NOON, taker=taker)
+
+    answers = race(take, range(8))
+
+    assert sum(answer.retry_after is None for answer in answers) == 3
+    assert GlobalLimit.objects.get().active_slots + GlobalSlot.objects.count() == 3
+
+
+def test_a_lease_is_kept_by_its_holder_or_given_on_never_both():
+    make("db", 1)
+    lease = take_slots(names=["db"], slots=1, as_rate=False, now=NOON, taker=Taker(lease=timedelta(seconds=5)))
+    (held,) = lease.leases.values()
+
+    def keep_or_take(number):
+        if number:
+            return take_slots(names=["db"], slots=1, as_rate=False, now=later(6)).retry_after is None
+        try:
+            renew_leases(ids=[held.pk], lease=timedelta(seconds=60), now=later(4))
+        except SlotLost:
+            return False
+        return True
+
+    assert sum(race(keep_or_take, [0, 1, 1, 1])) == 1
