@@ -43,12 +43,12 @@ class DeploymentAdmin(SettingAdmin):
         # A deployment is made from code; one made by hand would point nowhere.
         return False
 
-    def save_model(self, request: object, obj: models.Deployment, form: Any, change: bool) -> None:
+    def save_model(self, request: object, obj: Any, form: Any, change: bool) -> None:
         # Planned runs follow what their deployment says.
         changes = {name: form.cleaned_data[name] for name in form.changed_data}
         update_deployment(deployment_id=obj.pk, changes=changes, now=timezone.now())
 
-    def delete_model(self, request: object, obj: models.Deployment) -> None:
+    def delete_model(self, request: object, obj: Any) -> None:
         delete_deployment(deployment_id=obj.pk)
 
     def delete_queryset(self, request: object, queryset: Any) -> None:

@@ -112,7 +112,8 @@ def refuse_several_schedules(deployment_id: UUID) -> None:
 
 
 def _refuse_missing_blocks(columns: Mapping[str, Any]) -> None:
-    named = {columns.get("storage_document_id"), columns.get("infrastructure_document_id")} - {None}
+    given = (columns.get("storage_document_id"), columns.get("infrastructure_document_id"))
+    named = {one for one in given if one is not None}
     if named and (missing := named - set(BlockDocument.objects.filter(pk__in=named).values_list("pk", flat=True))):
         raise BlockDocumentNotFound(id=min(missing))
 

@@ -96,7 +96,7 @@ def _store_deadlines(
 ) -> None:
     spell = spelling()
     rows = [
-        (spell.uuid(deadline.flow_run_id), deadline.kind.value, spell.moment(deadline.due))
+        (spell.uuid(deadline.flow_run_id), str(deadline.kind), spell.moment(deadline.due))
         for first, own in stored
         for deadline in deadlines_of(
             [(first.stored.run.id, first.columns["expected_start_time"])], deployments[own["deployment_id"]]
@@ -113,11 +113,12 @@ def take_back(which: Q) -> None:
     waiting = FlowRun.objects.select_for_update().filter(
         which, auto_scheduled=True, state_type="SCHEDULED", run_count=0
     )
-    found = dict(waiting.values_list("pk", "schedule_id"))
+    found: dict[UUID, UUID | None] = dict(waiting.values_list("pk", "schedule_id"))
     if not found:
         return
     delete_flow_runs(FlowRun.objects.filter(pk__in=found).values("pk"))
     for schedule_id, number in Counter(found.values()).items():
-        Schedule.objects.filter(pk=schedule_id, runs_planned__gte=number).update(
+        # The schedule of a run that was due may have been replaced since.
+        Schedule.objects.filter(pk__in=[schedule_id] if schedule_id else [], runs_planned__gte=number).update(
             runs_planned=F("runs_planned") - number
         )

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Literal, cast
 from uuid import UUID
 
 from django.db import connection
@@ -30,6 +31,8 @@ BATCH = 200
 HORIZON = Horizon()
 NOT_MISSED = timedelta(minutes=1)
 UNREADABLE_WAIT = timedelta(hours=1)
+
+Misfire = Literal["all", "latest", "none"]
 
 logger = logging.getLogger("orion.planning")
 
@@ -154,7 +157,7 @@ def _missed(
     ]
     # What passed a moment ago was not missed: the planner was only a little behind.
     late = [moment for moment in passed if moment < now - NOT_MISSED]
-    return [*decide_missed(late, schedule.misfire, schedule.misfire_window, now), *passed[len(late) :]]
+    return [*decide_missed(late, cast(Misfire, schedule.misfire), schedule.misfire_window, now), *passed[len(late) :]]
 
 
 def _advance(decided: Iterable[tuple[Schedule, Plan, int]]) -> None:
