@@ -30,7 +30,7 @@ def _quick() -> list[Service]:
         Service(
             "reconciliation",
             settings.ORION_RECONCILE_SECONDS,
-            _later("deployments.services.dispatch.reconciler", "reconcile"),
+            _later("deployments.services.dispatch.reconciler", "tick"),
             "Takes back the runs of agents that are gone.",
         ),
         Service("lateness", 5, _with_grace(mark_late_runs), "Marks runs late that nobody started in time."),
@@ -40,6 +40,7 @@ def _quick() -> list[Service]:
 
 def _slow() -> list[Service]:
     """What may take a while, and what nobody notices a second later."""
+    from deployments.services.held_slots import sweep_leases
     from runs.services.upkeep import clean_up_cancelled, fail_expired_pauses
 
     slow = Lane.SLOW
@@ -55,6 +56,7 @@ def _slow() -> list[Service]:
         Service(
             "cancellation clean-up", 20, clean_up_cancelled, "Cancels what is still open below a cancelled run.", slow
         ),
+        Service("slots", 60, sweep_leases, "Forgets leases of slots that are over.", slow),
     ]
 
 

@@ -20,7 +20,7 @@ from deployments.services.dispatch.endings import Death, report_end
 from deployments.services.dispatch.heartbeats import Order, hear_agent
 from orchestration.api.operations import Operation
 from orchestration.api.states import StateOut, state_out
-from orchestration.wire import Int, Name, Natural, Wire, Text255
+from orchestration.wire import Int, Name, Natural, Text255, Wire
 from orion_site.accounts.permissions import Action
 from runs.api.flow_runs import flow_runs_out
 from runs.api.schemas.flow_runs import FlowRunOut
