@@ -1,0 +1,114 @@
+"""Claims, heartbeats and revocations under contention: threads with connections of their own."""
+
+from __future__ import annotations
+
+import pytest
+
+from deployments.models import Lease
+from deployments.services.dispatch.endings import Cause, revoke
+from deployments.services.dispatch.reconciler import reconcile
+from runs.models import FlowRun, FlowRunState
+from tests.factories import history_of, later, make_state, state_of
+from tests.services.dispatching import make_agent, make_deployment, make_queue, report, start, waiting
+from tests.services.threads import race
+
+pytestmark = pytest.mark.django_db(transaction=True)
+ROUNDS = 200
+
+
+@pytest.mark.parametrize("rivals", [2, 4])
+def test_of_agents_that_claim_one_run_at_once_one_gets_it(rivals):
+    queue = make_queue()
+    deployment = make_deployment(queue)
+    agents = [make_agent(f"agent-{n}") for n in range(rivals)]
+    runs = [waiting(queue, deployment=deployment) for _ in range(ROUNDS)]
+
+    def claim_all(agent):
+        return [claim for run in runs for claim in agent.claim(run=run)]
+
+    claimed = [claim.flow_run_id for claims in race(claim_all, agents) for claim in claims]
+
+    assert sorted(claimed) == sorted(run.pk for run in runs)
+    assert set(FlowRun.objects.values_list("state_type", "epoch")) == {("PENDING", 1)}
+    assert FlowRunState.objects.filter(type="PENDING").count() == Lease.objects.count() == len(runs)
+
+
+def test_agents_that_ask_at_once_share_what_is_due():
+    queue = make_queue()
+    deployment = make_deployment(queue)
+    agents = [make_agent(f"agent-{n}") for n in range(4)]
+    runs = [waiting(queue, deployment=deployment) for _ in range(40)]
+
+    claims = race(lambda agent: [one for _ in range(8) for one in agent.claim(limit=2)], agents)
+
+    claimed = [claim.flow_run_id for some in claims for claim in some]
+    assert sorted(claimed) == sorted(run.pk for run in runs)
+
+
+def test_agents_that_claim_at_once_never_exceed_a_limit():
+    queue = make_queue(concurrency_limit=3)
+    deployment = make_deployment(queue)
+    agents = [make_agent(f"agent-{n}") for n in range(4)]
+    for _ in range(20):
+        waiting(queue, deployment=deployment)
+
+    claims = race(lambda agent: agent.claim(limit=5), agents)
+
+    assert sum(map(len, claims)) == FlowRun.objects.filter(state_type="PENDING").count() == 3
+
+
+def test_several_reconcilers_take_a_run_back_once():
+    queue = make_queue()
+    deployment = make_deployment(queue)
+    agent = make_agent()
+    runs = [waiting(queue, deployment=deployment) for _ in range(10)]
+    for claim in agent.claim(limit=10):
+        start(claim, later(1))
+    for second in range(0, 131, 5):
+        reconcile(later(second))
+
+    taken = race(reconcile, [later(131)] * 4)
+
+    assert sum(taken) == 10
+    assert {tuple(history_of(run)) for run in runs} == {("Scheduled", "Pending", "Running", "Crashed")}
+
+
+def test_a_heartbeat_and_a_revocation_at_once_agree_on_who_has_the_run():
+    queue = make_queue()
+    deployment = make_deployment(queue)
+    agent = make_agent()
+
+    def contend(contender):
+        claim, kind = contender
+        if kind == "beat":
+            return agent.beat([claim], later(15))
+        return revoke(run_id=claim.flow_run_id, cause=Cause("Taken back.", "test"), now=later(15))
+
+    for _ in range(20):
+        waiting(queue, deployment=deployment)
+        (claim,) = agent.claim()
+        start(claim, later(1))
+        race(contend, [(claim, "beat"), (claim, "revoke")])
+
+        assert state_of(claim.flow_run_id) == "CRASHED"
+        assert not Lease.objects.filter(pk=claim.flow_run_id).exists()
+        assert agent.beat([claim], later(16)) == ["lost"]
+
+
+def test_an_end_and_a_cancellation_at_once_leave_one_end():
+    queue = make_queue()
+    deployment = make_deployment(queue)
+    agent = make_agent()
+
+    def contend(contender):
+        claim, state = contender
+        return report(claim, make_state(state), later(2)).written
+
+    for _ in range(20):
+        run = waiting(queue, deployment=deployment)
+        (claim,) = agent.claim()
+        start(claim, later(1))
+        race(contend, [(claim, "COMPLETED"), (claim, "CANCELLING")])
+        agent.ended(claim, later(3), exit_code=0)
+
+        assert history_of(run)[2:] in (["Running", "Completed"], ["Running", "Cancelling", "Cancelled"])

@@ -1,0 +1,123 @@
+"""Heartbeats: leases of the named attempts are renewed, and each attempt hears what is wanted of it."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from deployments.models import Lease, Worker
+from orchestration.errors import AgentReplaced
+from orchestration.services import propose_flow_run_state
+from runs.models import FlowRun
+from tests.factories import NOON, later, make_state
+from tests.services.dispatching import make_agent, make_queue, report, start, waiting
+
+pytestmark = pytest.mark.django_db
+
+
+def held(agent, number=1):
+    queue = make_queue()
+    for _ in range(number):
+        waiting(queue)
+    return agent.claim(limit=number)
+
+
+def leases():
+    return set(Lease.objects.values_list("expires_at", flat=True))
+
+
+def test_a_heartbeat_renews_every_lease_and_keeps_the_agent_online():
+    agent = make_agent()
+    claims = held(agent, 3)
+
+    orders = agent.beat(claims, later(15))
+
+    worker = Worker.objects.get()
+    assert orders == ["ok", "ok", "ok"]
+    assert leases() == {later(135)}
+    assert (worker.last_heartbeat, worker.offline_at) == (later(15), later(60))
+
+
+def test_a_run_that_the_agent_does_not_name_is_not_renewed():
+    agent = make_agent()
+    first, _ = held(agent, 2)
+
+    agent.beat([first], later(15))
+
+    assert leases() == {later(120), later(135)}
+
+
+@pytest.mark.parametrize(("state", "order"), [("CANCELLING", "cancel"), ("PAUSED", "pause"), ("RUNNING", "ok")])
+def test_orders_follow_the_state(state, order):
+    agent = make_agent()
+    (claim,) = held(agent)
+    start(claim, later(1))
+    propose_flow_run_state(run_id=claim.flow_run_id, proposed=make_state(state), now=later(2))
+
+    assert agent.beat([claim], later(15)) == [order]
+
+
+def test_an_attempt_that_was_replaced_or_whose_run_was_deleted_is_lost():
+    agent = make_agent()
+    (replaced, deleted) = held(agent, 2)
+    FlowRun.objects.filter(pk=replaced.flow_run_id).update(epoch=2)
+    FlowRun.objects.filter(pk=deleted.flow_run_id).delete()
+
+    assert agent.beat([replaced, deleted], later(15)) == ["lost", "lost"]
+
+
+def test_a_process_that_reported_its_end_may_finish_and_is_not_lost_at_once():
+    agent = make_agent()
+    (claim,) = held(agent)
+    start(claim, later(1))
+    report(claim, "COMPLETED", later(2))
+
+    assert agent.beat([claim], later(15)) == ["ok"]
+    assert agent.beat([claim], later(123)) == ["lost"]
+
+
+def test_a_run_that_somebody_cancelled_by_force_is_to_be_cancelled():
+    agent = make_agent()
+    (claim,) = held(agent)
+    start(claim, later(1))
+    propose_flow_run_state(run_id=claim.flow_run_id, proposed=make_state("CANCELLED"), now=later(2), force=True)
+
+    assert agent.beat([claim], later(15)) == ["cancel"]
+
+
+def test_a_lease_of_another_agent_is_not_renewed():
+    agent, stranger = make_agent(), make_agent("stranger")
+    claims = held(agent)
+
+    stranger.beat(claims, later(15))
+
+    assert leases() == {later(120)}
+
+
+def test_an_earlier_start_of_the_agent_is_refused():
+    old = make_agent()
+    make_agent(now=later(1))
+
+    with pytest.raises(AgentReplaced):
+        old.beat([], later(2))
+
+
+def test_a_heartbeat_costs_the_same_however_many_runs_there_are():
+    agent = make_agent()
+    claims = held(agent, 12)
+
+    def cost(some):
+        with CaptureQueriesContext(connection) as queries:
+            agent.beat(some, later(15))
+        return len([one for one in queries if "SAVEPOINT" not in one["sql"]])
+
+    assert cost(claims[:1]) == cost(claims) == 3
+
+
+def test_a_heartbeat_without_runs_says_that_the_agent_is_there():
+    agent = make_agent()
+
+    assert agent.beat([], later(15), draining=True) == []
+    assert Worker.objects.get().draining
+    assert Worker.objects.get().last_heartbeat > NOON
