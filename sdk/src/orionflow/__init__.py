@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from orionflow.pausing import pause_flow_run as pause_flow_run
     from orionflow.pausing import resume_flow_run as resume_flow_run
     from orionflow.retrying import exponential_backoff as exponential_backoff
+    from orionflow.slots import concurrency as concurrency
+    from orionflow.slots import rate_limit as rate_limit
     from orionflow.states import State as State
     from orionflow.tasks import Task as Task
     from orionflow.tasks import task as task
@@ -48,6 +50,7 @@ _HOME_OF = {
     "Task": "tasks",
     "allow_failure": "annotations",
     "as_completed": "futures",
+    "concurrency": "slots",
     "create_link_artifact": "artifacts",
     "create_markdown_artifact": "artifacts",
     "create_table_artifact": "artifacts",
@@ -58,6 +61,7 @@ _HOME_OF = {
     "get_run_logger": "logging",
     "pause_flow_run": "pausing",
     "quote": "annotations",
+    "rate_limit": "slots",
     "resume_flow_run": "pausing",
     "run_deployment": "deployments",
     "serve": "deployments",

@@ -13,6 +13,7 @@ OrionError
 ├── MissingResult              a run finished, but its value was not kept
 ├── OrchestrationRefused       the rules refused a transition (ABORT, or a lost run)
 ├── TaskTimedOut, FlowTimedOut
+├── NoSlotInTime               slots of a global limit did not become free in time
 ├── WorkerCrashed              the process that ran a task's function died
 ├── CodeUnavailable            the code of a deployed flow cannot be fetched or loaded
 └── ApiError                   the API said no, or said nothing
@@ -92,6 +93,10 @@ class TaskTimedOut(OrionError, TimeoutError):
 
 class FlowTimedOut(OrionError, TimeoutError):
     """A flow ran longer than its `timeout_seconds`."""
+
+
+class NoSlotInTime(OrionError, TimeoutError):
+    """No slot of a global limit became free within `timeout_seconds`."""
 
 
 class WorkerCrashed(OrionError):

@@ -237,6 +237,15 @@ class FlowRunInput(Stored):
     sender: str | None = None
 
 
+class TakenLimit(Stored):
+    """A global limit whose slots were taken; with a lease where they are held by name."""
+
+    name: str
+    limit: int
+    lease_id: UUID | None = None
+    expires_at: datetime | None = None
+
+
 class HistoryState(Answer):
     state_type: StateType
     state_name: str

@@ -1,0 +1,42 @@
+"""Calls about slots of global limits: take them, keep them, give them back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+from uuid import UUID
+
+from orionflow.calls import Call, present
+from orionflow.wire import TakenLimit
+
+
+def take_slots(
+    names: Sequence[str],
+    *,
+    slots: int = 1,
+    mode: Literal["concurrency", "rate_limit"] = "concurrency",
+    request_id: UUID | None = None,
+    flow_run_id: UUID | None = None,
+    task_run_id: UUID | None = None,
+    epoch: int | None = None,
+    seconds: float | None = None,
+) -> Call[list[TakenLimit]]:
+    """Slots of every limit named, or of none: then the answer is 423, and says when to ask again."""
+    holder = None
+    if request_id is not None:
+        holder = present(id=request_id, flow_run_id=flow_run_id, task_run_id=task_run_id, epoch=epoch)
+    body = present(names=list(names), slots=slots, mode=mode, holder=holder, seconds=seconds)
+    # Slots of a rate have no holder by whom a repeated request could be known.
+    return Call(
+        "POST", "/v2/concurrency_limits/increment", body, read=list[TakenLimit], idempotent=request_id is not None
+    )
+
+
+def renew_slots(lease_ids: Sequence[UUID], seconds: float) -> Call[None]:
+    """Keep slots for so many seconds from now; a conflict when one of the leases is over."""
+    return Call("POST", "/v2/concurrency_limits/renew", {"lease_ids": list(lease_ids), "seconds": seconds})
+
+
+def release_slots(lease_ids: Sequence[UUID]) -> Call[None]:
+    """Give slots back."""
+    return Call("POST", "/v2/concurrency_limits/release", {"lease_ids": list(lease_ids)})

@@ -1,0 +1,96 @@
+"""Keeps leases of slots alive while this process holds them: one thread for all that is held, none for nothing."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from dataclasses import dataclass
+from uuid import UUID
+
+from orionflow.calls.slots import renew_slots
+from orionflow.client import OrionClient
+from orionflow.errors import ApiError, Conflict
+
+logger = logging.getLogger("orionflow.slots")
+# A lease survives two renewals that fail.
+RENEWALS_PER_LEASE = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """Leases that belong together, and the client that renews them."""
+
+    client: OrionClient
+    names: tuple[str, ...]
+    leases: tuple[UUID, ...]
+    seconds: float
+
+
+class SlotKeeper:
+    """Renews what it is given until it is told to stop."""
+
+    def __init__(self) -> None:
+        self._held: set[Held] = set()
+        self._changed = threading.Condition()
+        self._running = False
+
+    def keep(self, held: Held) -> None:
+        with self._changed:
+            self._held.add(held)
+            self._changed.notify()
+            if not self._running:
+                self._running = True
+                threading.Thread(target=self._run, name="orion-slots", daemon=True).start()
+
+    def forget(self, held: Held) -> None:
+        with self._changed:
+            self._held.discard(held)
+            self._changed.notify()
+
+    def _run(self) -> None:
+        due: dict[Held, float] = {}
+        while self._wait(due):
+            for held in [held for held, at in due.items() if at <= time.monotonic()]:
+                self._renew(held)
+                due[held] = time.monotonic() + held.seconds / RENEWALS_PER_LEASE
+
+    def _wait(self, due: dict[Held, float]) -> bool:
+        """Until the next renewal is due, or what is held has changed; false when nothing is held any more."""
+        with self._changed:
+            if due and due.keys() == self._held:
+                self._changed.wait(max(min(due.values()) - time.monotonic(), 0.0))
+            for gone in due.keys() - self._held:
+                del due[gone]
+            for new in self._held - due.keys():
+                due[new] = time.monotonic() + new.seconds / RENEWALS_PER_LEASE
+            self._running = bool(self._held)
+            return self._running
+
+    def _renew(self, held: Held) -> None:
+        try:
+            held.client.send(renew_slots(held.leases, held.seconds))
+        except Conflict as error:
+            logger.warning("The slots of %s were lost: %s", ", ".join(held.names), error)
+            self.forget(held)
+        except ApiError as error:
+            logger.warning("The slots of %s could not be renewed: %s", ", ".join(held.names), error)
+
+
+_keeper = SlotKeeper()
+
+
+def slot_keeper() -> SlotKeeper:
+    """The one of this process."""
+    return _keeper
+
+
+def _forget_in_child() -> None:
+    # Slots stay with the process that took them, and so does the thread.
+    global _keeper
+    _keeper = SlotKeeper()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)

@@ -1,0 +1,178 @@
+"""Global limits in programs: hold slots for the time of a block, or keep to a rate.
+
+    with concurrency("database", occupy=2):
+        load()
+
+Both work in flows, in tasks and in plain programs, blocking or awaited. Slots are leased: while the block runs they
+are renewed, and those of a process that dies are free again when its run's attempt ends or the lease runs out.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from orionflow.attempt import current_attempt
+from orionflow.calls import Call
+from orionflow.calls.slots import release_slots, take_slots
+from orionflow.client import OrionClient
+from orionflow.clock import current_clock
+from orionflow.context import FlowRunContext, TaskRunContext
+from orionflow.engine.drivers import drive, drive_async, running_loop
+from orionflow.engine.effects import Do, Sleep, Steps, send
+from orionflow.errors import ApiError, NoSlotInTime, Overloaded
+from orionflow.ids import uuid7
+from orionflow.slot_keeper import Held, slot_keeper
+from orionflow.wire import TakenLimit
+
+logger = logging.getLogger("orionflow.slots")
+
+LEASE_SECONDS = 60.0
+# However long others usually hold a slot, it may be free sooner.
+LONGEST_PAUSE = 15.0
+SHORTEST_PAUSE = 0.05
+FULL = 423
+
+
+class concurrency:
+    """Hold `occupy` slots of every limit named, for the time of a `with` or an `async with` block.
+
+    Waits until there is room; after `timeout_seconds` it raises NoSlotInTime. A name without a limit is no limit.
+    """
+
+    def __init__(self, names: str | Sequence[str], occupy: int = 1, timeout_seconds: float | None = None) -> None:
+        self._names = _names(names)
+        self._occupy = occupy
+        self._timeout = timeout_seconds
+        self._held: Held | None = None
+
+    def __enter__(self) -> Self:
+        drive(self._take())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        drive(self._release())
+
+    async def __aenter__(self) -> Self:
+        await drive_async(self._take())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await drive_async(self._release())
+
+    def _take(self) -> Steps[None]:
+        client = yield from _client_here()
+        try:
+            call = _lease(self._names, self._occupy)
+            taken = yield from _when_there_is_room(client, call, self._names, self._timeout)
+        except BaseException:
+            _done_with(client)
+            raise
+        leases = tuple(limit.lease_id for limit in taken if limit.lease_id)
+        self._held = Held(client, self._names, leases, LEASE_SECONDS)
+        if leases:
+            slot_keeper().keep(self._held)
+
+    def _release(self) -> Steps[None]:
+        held, self._held = self._held, None
+        if held is None:
+            return
+        slot_keeper().forget(held)
+        if held.leases:
+            try:
+                yield send(held.client, release_slots(held.leases))
+            except ApiError as error:
+                # What the block has done is done; its lease runs out by itself.
+                logger.warning("The slots of %s could not be given back: %s", ", ".join(held.names), error)
+        _done_with(held.client)
+
+
+def rate_limit(names: str | Sequence[str], occupy: int = 1, timeout_seconds: float | None = None) -> Any:
+    """Wait for the turn that the rates named allow; their slots come back by themselves.
+
+    In coroutines: `await rate_limit("api")`.
+    """
+    steps = _keep_to_rate(_names(names), occupy, timeout_seconds)
+    return drive_async(steps) if _is_awaited() else drive(steps)
+
+
+def _keep_to_rate(names: tuple[str, ...], occupy: int, timeout: float | None) -> Steps[None]:
+    client = yield from _client_here()
+    call = take_slots(names, slots=occupy, mode="rate_limit")
+    try:
+        yield from _when_there_is_room(client, call, names, timeout)
+    finally:
+        _done_with(client)
+
+
+def _when_there_is_room(
+    client: OrionClient, call: Call[list[TakenLimit]], names: tuple[str, ...], timeout: float | None
+) -> Steps[list[TakenLimit]]:
+    began, told = current_clock().monotonic(), False
+    while True:
+        try:
+            taken: list[TakenLimit] = yield send(client, call)
+            return taken
+        except Overloaded as full:
+            if full.status != FULL:
+                raise
+            left = None if timeout is None else timeout - (current_clock().monotonic() - began)
+            pause = _pause(full.retry_after)
+        if left is not None and left <= 0:
+            raise NoSlotInTime(f"No slot of {', '.join(names)} became free within {timeout:g} s.")
+        if not told:
+            logger.info("Waiting for a slot of %s.", ", ".join(names))
+            told = True
+        yield Sleep(pause if left is None else min(pause, left))
+
+
+def _pause(asked: float) -> float:
+    # Not all at once: those who were told the same would meet again.
+    return min(max(asked, SHORTEST_PAUSE), LONGEST_PAUSE) * random.uniform(0.8, 1.2)
+
+
+def _lease(names: tuple[str, ...], slots: int) -> Call[list[TakenLimit]]:
+    flow_run, task_run, attempt = FlowRunContext.get(), TaskRunContext.get(), current_attempt()
+    mine = attempt is not None and flow_run is not None and attempt.flow_run_id == flow_run.id
+    return take_slots(
+        names,
+        slots=slots,
+        request_id=uuid7(),
+        flow_run_id=flow_run.id if flow_run else None,
+        task_run_id=task_run.id if task_run else None,
+        epoch=attempt.epoch if mine and attempt else None,
+        seconds=LEASE_SECONDS,
+    )
+
+
+def _client_here() -> Steps[OrionClient]:
+    """The client of the flow run that this code belongs to, or one of its own."""
+    flow_run = FlowRunContext.get()
+    if flow_run is None:
+        return OrionClient()
+    # The run may still be on its way to the API, which refers to it.
+    yield Do(flow_run.reporter.drain, flow_run.id)
+    return flow_run.client
+
+
+def _done_with(client: OrionClient) -> None:
+    flow_run = FlowRunContext.get()
+    if flow_run is None or flow_run.client is not client:
+        client.close()
+
+
+def _is_awaited() -> bool:
+    """Whether this is called by a coroutine; a task that is no coroutine blocks, wherever it runs."""
+    task_run = TaskRunContext.get()
+    return running_loop() is not None and (task_run is None or task_run.task.is_async)
+
+
+def _names(names: str | Sequence[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
