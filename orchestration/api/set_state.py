@@ -37,8 +37,16 @@ class StateProposal(Operation):
         proposed = proposed_state(body.state, keep_identity=False)
         if own_id is not None:
             proposed = proposed_state(body.state.model_copy(update={"id": own_id}), keep_identity=True)
-        epoch = _header(self.request, "Orion-Run-Epoch", Natural)
+        epoch = self._epoch()
         return {"proposed": proposed, "now": timezone.now(), "epoch": epoch, "force": body.force}
+
+    def _epoch(self) -> int | None:
+        """The attempt of this very run that proposes; with another run's id the header speaks of that one."""
+        writer = _header(self.request, "Orion-Run-Id", UUID)
+        if writer is not None and str(writer) != str(self.kwargs.get("id")):
+            return None
+        epoch: int | None = _header(self.request, "Orion-Run-Epoch", Natural)
+        return epoch
 
 
 class SetFlowRunState(StateProposal):
