@@ -46,7 +46,7 @@ class Hints:
         if self._worker is not None:
             from celery.worker import state
 
-            state.should_stop = 0
+            state.should_stop = 0  # type: ignore[assignment]
 
     def _live(self) -> None:
         is_told = False

@@ -21,11 +21,16 @@ from orionflow.flows import Flow
 from orionflow.links import LinkTable
 from orionflow.logging import RunLogger, logger_for_flow_run
 from orionflow.parameters import as_json
+from orionflow.processes import own_identity
 from orionflow.reporting.items import Answer
 from orionflow.settings import current_settings
 from orionflow.states import Failed, Pending, State
 from orionflow.visiting import are_plain
 from orionflow.wire import FlowRun
+
+
+# The API shows a policy with all its fields; these values are those of a run that was given none.
+UNSAID = {"crash_retries": 0, "overlap": "allow"}
 
 
 class Begun:
@@ -120,7 +125,8 @@ def _take_over(begun: Begun, problem: Exception | None) -> Steps[Exception | Non
         return problem
     if run.run_count > 1:
         return None
-    if missing := {key: value for key, value in flow.policy.items() if run.empirical_policy.get(key) is None}:
+    said = run.empirical_policy
+    if missing := {key: value for key, value in flow.policy.items() if said.get(key) in (None, UNSAID.get(key))}:
         yield send(client, update_flow_run(begun.id, empirical_policy=missing))
     if flow.flow_run_name is None:
         return None
@@ -205,6 +211,7 @@ def _flow_run(
             tags=sorted(current_tags() | flow.tags),
             empirical_policy=flow.policy or None,
             parent_task_run_id=parent_task_run_id,
+            process=own_identity(),
         ),
     )
     if described:
