@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
-from django.utils import timezone
 from typing_extensions import TypedDict
 
 from deployments.selectors.service_health import ServiceHealth, services_and_health
+from deployments.services.dispatch.clock import database_now
 from orchestration.api.operations import Operation
 from orion_site.accounts.permissions import Action
 from orion_site.services import services_of_this_server
@@ -39,7 +39,7 @@ class ReadServices(Operation):
     answers = {200: list[ServiceOut]}
 
     def perform(self) -> list[ServiceOut]:
-        return services_told(services_and_health(now=timezone.now()))
+        return services_told(services_and_health(now=database_now()))
 
 
 def services_told(services: Sequence[ServiceHealth]) -> list[ServiceOut]:

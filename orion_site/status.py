@@ -12,9 +12,9 @@ import django
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils import timezone
 
 from deployments.selectors.service_health import ServiceHealth, services_and_health
+from deployments.services.dispatch.clock import database_now
 from orion_site import __version__
 from orion_site.accounts.permissions import Action, requires
 from orion_site.services import services_of_this_server
@@ -50,7 +50,7 @@ class ServiceLine:
 
 def service_lines() -> Sequence[ServiceLine]:
     told = {service.name: service.description for service in services_of_this_server()}
-    return [ServiceLine(one, told.get(one.record.name, "")) for one in services_and_health(now=timezone.now())]
+    return [ServiceLine(one, told.get(one.record.name, "")) for one in services_and_health(now=database_now())]
 
 
 def database_facts() -> DatabaseFacts:

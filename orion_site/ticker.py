@@ -20,6 +20,7 @@ from django.db import Error, close_old_connections, connections
 from django.utils import timezone
 
 from deployments.selectors.service_health import SECONDS_BETWEEN_NOTES
+from deployments.services.dispatch.clock import database_now
 from deployments.services.service_records import Ticks, note_ticks
 
 logger = logging.getLogger("orion.services")
@@ -66,7 +67,9 @@ def note(services: Iterable[Service]) -> None:
     if not told:
         return
     try:
-        note_ticks({service.name: (service.every, service.noted) for service in told}, ticker=this_ticker())
+        # Tickers have clocks of their own; what they write into one row goes by the one clock that they share.
+        skew = database_now() - timezone.now()
+        note_ticks({one.name: (one.every, one.noted.shifted(skew)) for one in told}, ticker=this_ticker())
     except Error as problem:
         logger.warning("What the services did could not be written down: %s", problem)
         return

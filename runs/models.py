@@ -106,6 +106,8 @@ class FlowRun(Run):
     idempotency_key = models.CharField(max_length=1024, null=True)
     infrastructure_document_id = models.UUIDField(null=True)
     infrastructure_pid = models.CharField(max_length=1024, null=True)
+    # Of a run that no agent started: the process that it is executed in, if it said so.
+    process = models.CharField(max_length=1024, null=True)
     auto_scheduled = models.BooleanField(default=False)
     created_by = models.JSONField(null=True)
     epoch = models.PositiveIntegerField(default=0, help_text="Fencing token: which attempt may write.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import F
@@ -31,10 +31,15 @@ class Ticks:
             return replace(more, last_success=at)
         return replace(more, errors=self.errors + 1, last_error=error, last_error_at=at)
 
+    def shifted(self, by: timedelta) -> Ticks:
+        """The same ticks as another clock has them."""
+        moments = {name: getattr(self, name) for name in ("last_tick", "last_success", "last_error_at")}
+        return replace(self, **{name: at + by for name, at in moments.items() if at is not None})
+
 
 @repeated_on_conflict
 def note_ticks(ticks: Mapping[str, tuple[float, Ticks]], *, ticker: str) -> None:
-    """Add these ticks to the records of their services, which are given by name with their period in seconds."""
+    """Add these ticks, told by the database's clock, to the records of their services: by name, with their periods."""
     with write_transaction():
         # In the order of their names: two tickers that note the same ones must not wait for each other.
         for name in sorted(ticks):

@@ -97,6 +97,7 @@ def new_flow_run(sent: FlowRunCreate) -> NewFlowRun:
         deployment_id=sent.deployment_id,
         infrastructure_document_id=sent.infrastructure_document_id,
         idempotency_key=sent.idempotency_key,
+        process=sent.process,
     )
 
 

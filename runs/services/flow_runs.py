@@ -46,6 +46,7 @@ class NewFlowRun:
     infrastructure_document_id: UUID | None = None
     idempotency_key: str | None = None
     auto_scheduled: bool = False
+    process: str | None = None
     created_by: dict[str, Any] | None = None
 
 

@@ -138,6 +138,7 @@ def test_quick_services_are_not_written_down_at_each_tick(django_assert_num_quer
     assert service.noted.count == 1
 
 
+@pytest.mark.django_db
 def test_a_database_that_is_away_stops_no_ticker(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
     def away(*args: object, **named: object) -> None:
         raise DatabaseError("connection refused")

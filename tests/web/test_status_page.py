@@ -44,6 +44,6 @@ def test_a_service_is_well_behind_or_failing(browser: Client, age: timedelta, er
     assert error in page
 
 
-def test_the_page_costs_two_queries_at_most(browser: Client, django_assert_max_num_queries):
-    with django_assert_max_num_queries(2):
+def test_the_page_costs_three_queries_at_most(browser: Client, django_assert_max_num_queries):
+    with django_assert_max_num_queries(3):
         browser.get("/status")

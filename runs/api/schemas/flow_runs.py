@@ -31,6 +31,8 @@ class FlowRunCreate(StrictWire):
     tags: Tags = []
     idempotency_key: Key | None = None
     deployment_id: UUID | None = None
+    # Where it is executed, for a run that its own maker executes: so a server there notices when the process is gone.
+    process: Text1024 | None = None
 
 
 class FlowRunUpdate(StrictWire):

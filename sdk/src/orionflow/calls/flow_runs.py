@@ -35,8 +35,12 @@ def create_flow_run(
     parent_task_run_id: UUID | None = None,
     idempotency_key: str | None = None,
     deployment_id: UUID | None = None,
+    process: str | None = None,
 ) -> Call[FlowRun]:
-    """A new flow run, or the one with this idempotency key. Without one the call makes its own, to be repeatable."""
+    """A new flow run, or the one with this idempotency key. Without one the call makes its own, to be repeatable.
+
+    `process` is that of a maker who executes the run itself (`orionflow.processes`).
+    """
     body = present(
         flow_id=flow_id,
         name=name,
@@ -49,6 +53,7 @@ def create_flow_run(
         parent_task_run_id=parent_task_run_id,
         idempotency_key=idempotency_key or str(uuid7()),
         deployment_id=deployment_id,
+        process=process,
     )
     return Call("POST", "/flow_runs/", body, read=FlowRun)
 

@@ -1,0 +1,69 @@
+"""kill -9 of a script: its run must not stay RUNNING while a server ticks on the same machine."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.site.running import PATIENCE_SECONDS, RunningServer, environment, running_server
+
+PROGRAM = """
+import time
+from orionflow import flow, task
+
+@task
+def sleep():
+    print("asleep", flush=True)
+    time.sleep(600)
+
+@flow
+def inner():
+    sleep()
+
+@flow
+def outer():
+    inner()
+
+outer()
+"""
+
+
+def test_the_runs_of_a_killed_script_crash_with_their_tasks(tmp_path: Path):
+    home = tmp_path / "home"
+    file = tmp_path / "program.py"
+    file.write_text(PROGRAM)
+
+    with running_server(home) as server:
+        api = f"http://127.0.0.1:{server.port}/api"
+        script = subprocess.Popen(
+            [sys.executable, str(file)], env=environment(home, ORION_API_URL=api), stdout=subprocess.PIPE, text=True
+        )
+        assert script.stdout is not None
+        assert script.stdout.readline() == "asleep\n"
+        until_states(server, "task_runs", {"RUNNING"}, count=2)
+        script.kill()
+        script.wait()
+        script.stdout.close()
+
+        runs = until_states(server, "flow_runs", {"CRASHED"}, count=2)
+        until_states(server, "task_runs", {"CRASHED"}, count=2)
+        server.interrupt()
+
+    told = {run["state"]["message"] for run in runs}
+    assert all(f"pid {script.pid}" in message for message in told), told
+
+
+def until_states(server: RunningServer, kind: str, wanted: set[str], *, count: int) -> list[dict]:
+    until = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < until:
+        _, _, body = server.request(
+            "POST", f"/api/{kind}/filter", b"{}", {"content-type": "application/json", "host": "localhost"}
+        )
+        rows = json.loads(body)
+        if len(rows) == count and {row["state_type"] for row in rows} == wanted:
+            return rows
+        time.sleep(0.1)
+    raise AssertionError(f"{kind} are {[(row['name'], row['state_type']) for row in rows]}")
