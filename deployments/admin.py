@@ -1,7 +1,7 @@
-"""The admin's view of deployments, queues, limits, variables and blocks.
+"""The admin's view of deployments, variables and blocks; queues and limits are in `admin_work`.
 
-Slots belong to the rules engine, blocks to the programs that define them, and schedules and calendars to the API, which
-plans anew what they change: those are for reading, without secrets.
+Blocks belong to the programs that define them, and schedules and calendars to the API, which plans anew what they
+change: those are for reading, without secrets.
 """
 
 from __future__ import annotations
@@ -11,24 +11,12 @@ from typing import Any
 from django.contrib import admin
 from django.utils import timezone
 
-from deployments import models
+from deployments import (
+    admin_work,  # noqa: F401  (registers)
+    models,
+)
 from deployments.services.deployments import delete_deployment, update_deployment
 from runs.admin_records import RecordAdmin, SettingAdmin
-
-
-@admin.register(models.WorkPool)
-class WorkPoolAdmin(SettingAdmin):
-    list_display = ["name", "type", "is_paused", "concurrency_limit", "updated"]
-    search_fields = ["name", "=id"]
-
-
-@admin.register(models.WorkQueue)
-class WorkQueueAdmin(SettingAdmin):
-    list_display = ["name", "work_pool", "priority", "is_paused", "concurrency_limit", "last_polled"]
-    list_select_related = ["work_pool"]
-    search_fields = ["name", "=id"]
-    readonly_fields = ["last_polled"]
-    raw_id_fields = ["work_pool"]
 
 
 @admin.register(models.Deployment)
@@ -74,26 +62,6 @@ class DeadlineAdmin(RecordAdmin):
     list_display = ["flow_run", "kind", "due", "missed_at"]
     list_select_related = ["flow_run"]
     search_fields = ["=flow_run__id"]
-
-
-@admin.register(models.ConcurrencyLimit)
-class ConcurrencyLimitAdmin(SettingAdmin):
-    list_display = ["tag", "concurrency_limit", "updated"]
-    search_fields = ["tag"]
-
-
-@admin.register(models.Slot)
-class SlotAdmin(RecordAdmin):
-    list_display = ["limit", "task_run", "taken_at", "epoch"]
-    list_select_related = ["limit", "task_run"]
-    search_fields = ["=task_run__id", "=limit__tag"]
-
-
-@admin.register(models.GlobalLimit)
-class GlobalLimitAdmin(SettingAdmin):
-    list_display = ["name", "limit", "active", "active_slots", "slot_decay_per_second", "updated"]
-    search_fields = ["name", "=id"]
-    readonly_fields = ["active_slots", "denied_slots", "counted_at", "avg_slot_occupancy_seconds"]
 
 
 @admin.register(models.Variable)
