@@ -113,7 +113,7 @@ def _responses(operation: type[Operation], schemas: Schemas) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for status, answer in operation.answers.items():
         schema = schemas.of(status, operation) if answer is not None else {"type": "null"}
-        content = {} if status == 204 else {"content": {"application/json": {"schema": schema}}}
+        content = {} if status == 204 else {"content": {operation.media_type: {"schema": schema}}}
         responses[str(status)] = {"description": "Done." if status < 300 else "Refused.", **content}
     if taken.path:
         responses["404"] = _error("Not there.", "Problem")

@@ -32,6 +32,7 @@ block_documents = Later("deployments.api.block_documents")
 block_schemas = Later("deployments.api.block_schemas")
 block_types = Later("deployments.api.block_types")
 calendars = Later("deployments.api.calendars")
+collections = Later("deployments.api.collections")
 deployments = Later("deployments.api.deployments")
 due_runs = Later("deployments.api.due_runs")
 global_limits = Later("deployments.api.global_limits")
@@ -41,6 +42,7 @@ histories = Later("runs.api.histories")
 inputs = Later("runs.api.inputs")
 limits = Later("deployments.api.limits")
 lists = Later("runs.api.lists")
+notification_policies = Later("events.api.notification_policies")
 runs_of_deployments = Later("deployments.api.runs_of_deployments")
 saved_searches = Later("runs.api.saved_searches")
 schedules = Later("deployments.api.schedules")
@@ -76,6 +78,7 @@ api = [
     path("flow_runs/lateness", Endpoint(histories.ReadAverageLateness)),
     path("flow_runs/<str:id>", Endpoint(flow_runs.ReadFlowRun, flow_runs.UpdateFlowRun, flow_runs.DeleteFlowRun)),
     path("flow_runs/<str:id>/set_state", Endpoint(SetFlowRunState)),
+    path("flow_runs/<str:id>/release", Endpoint(held_slots.ReleaseFlowRun)),
     path("flow_runs/<str:id>/resume", Endpoint(inputs.ResumeFlowRun)),
     path("flow_runs/<str:id>/why", Endpoint(why.ExplainFlowRun)),
     path("flow_runs/<str:id>/graph", Endpoint(graphs.ReadDependencies)),
@@ -112,6 +115,19 @@ api = [
     path("saved_searches/", Endpoint(saved_searches.SaveSearch)),
     path("saved_searches/filter", Endpoint(saved_searches.FilterSavedSearches)),
     path("saved_searches/<str:id>", Endpoint(saved_searches.ReadSavedSearch, saved_searches.DeleteSavedSearch)),
+    #
+    path("flow_run_notification_policies/", Endpoint(notification_policies.CreateFlowRunNotificationPolicy)),
+    path("flow_run_notification_policies/filter", Endpoint(notification_policies.FilterFlowRunNotificationPolicies)),
+    path(
+        "flow_run_notification_policies/<str:id>",
+        Endpoint(
+            notification_policies.ReadFlowRunNotificationPolicy,
+            notification_policies.UpdateFlowRunNotificationPolicy,
+            notification_policies.DeleteFlowRunNotificationPolicy,
+        ),
+    ),
+    #
+    path("collections/views/<str:view>", Endpoint(collections.ReadCollectionView)),
     #
     path("concurrency_limits/", Endpoint(limits.SetConcurrencyLimit)),
     path("concurrency_limits/filter", Endpoint(limits.FilterConcurrencyLimits)),

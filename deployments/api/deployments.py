@@ -20,7 +20,7 @@ from deployments.api.schemas.deployments import (
     deployment_out,
 )
 from deployments.api.schemas.schedules import new_schedule, schedule_out, stored_definition
-from deployments.core.hydration import BadTemplate
+from deployments.api.templates import telling_bad_templates
 from deployments.models import Deployment
 from deployments.selectors.deployments import DeploymentSearch, deployments_matching
 from deployments.selectors.schedules import calendar_names, schedules_of
@@ -61,15 +61,16 @@ class CreateDeployment(Operation):
     def perform(self, body: DeploymentCreate) -> Response:
         now = timezone.now()
         try:
-            deployment, created = create_deployment(
-                flow_id=body.flow_id,
-                name=body.name,
-                columns=columns_of(body),
-                schedules=asked_schedules(body, now) or (),
-                pool_name=body.work_pool_name,
-                queue_name=body.work_queue_name,
-                now=now,
-            )
+            with telling_bad_templates():
+                deployment, created = create_deployment(
+                    flow_id=body.flow_id,
+                    name=body.name,
+                    columns=columns_of(body),
+                    schedules=asked_schedules(body, now) or (),
+                    pool_name=body.work_pool_name,
+                    queue_name=body.work_queue_name,
+                    now=now,
+                )
         except (FlowNotFound, BlockDocumentNotFound) as error:
             # A pool that is not there is told as such; these two have always been conflicts.
             raise Refused(f"{INTEGRITY} {error}", 409) from None
@@ -111,7 +112,7 @@ class UpdateDeployment(Operation):
             refuse_several_schedules(id)
         if body.is_schedule_active is not None and body.paused is None and body.schedules is None:
             set_paused(deployment_id=id, paused=not body.is_schedule_active, now=now)
-        try:
+        with telling_bad_templates():
             update_deployment(
                 deployment_id=id,
                 changes=columns_of(body),
@@ -120,8 +121,6 @@ class UpdateDeployment(Operation):
                 queue_name=body.work_queue_name,
                 now=now,
             )
-        except BadTemplate as error:
-            raise Refused(f"Error hydrating deployment parameters: {error}", 400) from None
 
 
 class DeleteDeployment(Operation):

@@ -11,11 +11,10 @@ from pydantic import Field
 from rest_framework.response import Response
 
 from deployments.api.schemas.deployments import DeploymentFlowRunCreate
+from deployments.api.templates import telling_bad_templates
 from deployments.core.horizon import Horizon
-from deployments.core.hydration import BadTemplate
 from deployments.services.planning_on_demand import plan_deployment
 from deployments.services.runs_of_deployments import AskedRun, create_run_of_deployment
-from orchestration.api.errors import Refused
 from orchestration.api.operations import Operation
 from orchestration.api.states import proposed_state
 from orchestration.wire import Moment, Seconds, Wire
@@ -47,10 +46,8 @@ class CreateFlowRunFromDeployment(Operation):
     def perform(self, id: UUID, body: DeploymentFlowRunCreate) -> Response:
         now = timezone.now()
         state = proposed_state(body.state, keep_identity=False) if body.state else None
-        try:
+        with telling_bad_templates():
             run, created = create_run_of_deployment(deployment_id=id, asked=asked_run(body), state=state, now=now)
-        except BadTemplate as error:
-            raise Refused(f"Error hydrating flow run parameters: {error}", 400) from None
         return Response(flow_runs_out([run], now)[0], status=201 if created else 200)
 
 

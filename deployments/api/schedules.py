@@ -23,6 +23,7 @@ from deployments.api.schemas.schedules import (
     schedule_out,
     stored_definition,
 )
+from deployments.api.templates import telling_bad_templates
 from deployments.models import Deployment, Schedule
 from deployments.selectors.feeds import feed_of_planned_runs
 from deployments.selectors.schedules import calendar_names, with_calendars
@@ -78,7 +79,8 @@ class CreateSchedules(Operation):
 
     def perform(self, id: UUID, body: Annotated[list[ScheduleCreate], Field(max_length=1000)]) -> Response:
         now = timezone.now()
-        made = add_schedules(deployment_id=id, new=[new_schedule(one, now) for one in body], now=now)
+        with telling_bad_templates():
+            made = add_schedules(deployment_id=id, new=[new_schedule(one, now) for one in body], now=now)
         stored = {one.pk: one for one in with_calendars(Schedule.objects.filter(pk__in=[one.pk for one in made]))}
         return Response(_told([stored[one.pk] for one in made]), status=201)
 
@@ -92,13 +94,14 @@ class UpdateSchedule(Operation):
 
     def perform(self, id: UUID, schedule_id: UUID, body: ScheduleUpdate) -> None:
         now = timezone.now()
-        update_schedule(
-            deployment_id=id,
-            schedule_id=schedule_id,
-            changes=changes_of(body, now),
-            calendars=body.calendars,
-            now=now,
-        )
+        with telling_bad_templates():
+            update_schedule(
+                deployment_id=id,
+                schedule_id=schedule_id,
+                changes=changes_of(body, now),
+                calendars=body.calendars,
+                now=now,
+            )
 
 
 class DeleteSchedule(Operation):
@@ -147,7 +150,8 @@ class ReadFeed(Operation):
 
     method = "GET"
     action_required = Action.READ_DEPLOYMENTS
-    answers = {200: None}
+    answers = {200: str}
+    media_type = "text/calendar"
 
     def perform(self) -> HttpResponse:
         return _calendar(feed_of_planned_runs(None, timezone.now()))
@@ -158,7 +162,8 @@ class ReadDeploymentFeed(Operation):
 
     method = "GET"
     action_required = Action.READ_DEPLOYMENTS
-    answers = {200: None}
+    answers = {200: str}
+    media_type = "text/calendar"
 
     def perform(self, id: UUID) -> HttpResponse:
         if not Deployment.objects.filter(pk=id).exists():

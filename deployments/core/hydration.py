@@ -10,7 +10,7 @@ KIND = "__prefect_kind"
 
 
 class BadTemplate(ValueError):
-    """A template that cannot be filled in; the message says why, and what to send instead."""
+    """A template that cannot be filled in; the message says why, and what to do instead."""
 
 
 def variables_named(value: Any) -> Iterator[str]:

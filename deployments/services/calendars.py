@@ -58,7 +58,7 @@ def refuse_unreadable(ics: str) -> None:
 
 
 def _held(calendar_id: UUID) -> Calendar:
-    calendar = Calendar.objects.select_for_update().filter(pk=calendar_id).first()
+    calendar = Calendar.objects.select_for_update(no_key=True).filter(pk=calendar_id).first()
     if calendar is None:
         raise CalendarNotFound(name=str(calendar_id))
     return calendar

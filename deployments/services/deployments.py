@@ -47,6 +47,7 @@ def create_deployment(
         _refuse_missing_blocks(columns)
         known = Deployment.objects.select_for_update(no_key=True).filter(flow_id=flow_id, name=name).first()
         deployment = known or Deployment(flow_id=flow_id, name=name, created=now)
+        columns = _filled_in(columns)
         _set(deployment, {**columns, **_queue_columns(pool_name, queue_name, now)}, check_parameters=True)
         if known:
             deployment.save(update_fields=[*_names(columns, pool_name, queue_name), "updated"])
@@ -72,8 +73,7 @@ def update_deployment(
     with write_transaction():
         deployment = held_deployment(deployment_id)
         _refuse_missing_blocks(changes)
-        if "parameters" in changes:
-            changes = {**changes, "parameters": filled_in(changes["parameters"])}
+        changes = _filled_in(changes)
         checked = {"parameters", "parameter_openapi_schema", "enforce_parameter_schema"} & changes.keys()
         _set(deployment, {**changes, **_queue_columns(pool_name, queue_name, now)}, check_parameters=bool(checked))
         deployment.save(update_fields=[*_names(changes, pool_name, queue_name), "updated"])
@@ -122,6 +122,10 @@ def refuse_bad_schema(columns: Mapping[str, Any]) -> None:
     schema = columns.get("parameter_openapi_schema")
     if schema and (reason := flaw_of_schema(schema)):
         raise BadParameterSchema(reason=reason)
+
+
+def _filled_in(columns: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**columns, "parameters": filled_in(columns["parameters"])} if "parameters" in columns else columns
 
 
 def _set(deployment: Deployment, columns: Mapping[str, Any], *, check_parameters: bool) -> None:

@@ -17,6 +17,7 @@ from django.db.models import Q
 from deployments.models import Calendar, Deployment, Schedule
 from deployments.services.planned_runs import take_back
 from deployments.services.planning import plan_schedules
+from deployments.services.runs_of_deployments import filled_in
 from orchestration.errors import CalendarNotFound, DeploymentNotFound, ScheduleNotFound
 from orchestration.transactions import repeated_on_conflict, write_transaction
 
@@ -57,6 +58,8 @@ def update_schedule(
     with write_transaction():
         held_deployment(deployment_id)
         schedule = _held_schedule(deployment_id, schedule_id)
+        if "parameters" in changes:
+            changes = {**changes, "parameters": filled_in(changes["parameters"])}
         Schedule.objects.filter(pk=schedule.pk).update(**changes, updated=now)
         if calendars is not None:
             schedule.calendars.set(calendars_named(calendars))
@@ -112,7 +115,7 @@ def _row(deployment: Deployment, new: NewSchedule, now: datetime) -> Schedule:
         deployment=deployment,
         definition=new.definition,
         active=new.active,
-        parameters=new.parameters,
+        parameters=filled_in(new.parameters),
         max_active_runs=new.max_active_runs,
         max_scheduled_runs=new.max_scheduled_runs,
         max_runs=new.max_runs,
@@ -139,7 +142,7 @@ def plan_anew(which: Q, now: datetime, *, due_runs_too: bool = False) -> None:
 
     Runs whose time has come stay, because nobody would plan them again; a pause takes them too.
     """
-    schedules = list(Schedule.objects.select_for_update().filter(which).order_by("pk"))
+    schedules = list(Schedule.objects.select_for_update(of=("self",)).filter(which).order_by("pk"))
     if not schedules:
         return
     ids = [schedule.pk for schedule in schedules]

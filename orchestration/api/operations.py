@@ -22,6 +22,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from orchestration.api.errors import InvalidRequest, Refused, complaint, complaints_of
+from orchestration.api.fencing import names_an_attempt, write_as_attempt
 from orchestration.api.rendering import BrowserNegotiation, renderers
 from orion_site.accounts.permissions import Action
 
@@ -35,11 +36,15 @@ class Operation(APIView):
     action_required: ClassVar[Action | None] = None
     answers: ClassVar[Mapping[int, Any]]
     """The type of the answer's content by status, the usual one first; None for no content."""
+    media_type: ClassVar[str] = "application/json"
+    """Of the usual answer; errors are JSON always."""
     body_optional: ClassVar[bool] = False
     missing: ClassVar[int] = 404
     """The status when something that the request names is not there: in a path 404, in a body a conflict."""
     orchestrates: ClassVar[bool] = False
     """Whether a missing run is told in the words of the rules instead of a plain detail."""
+    fences_itself: ClassVar[bool] = False
+    """Whether `perform` looks itself at the attempt that the headers of a write may name."""
 
     # The other operations on the same path, for the Allow header and the browsable page.
     siblings: tuple[type[Operation], ...] = ()
@@ -62,8 +67,16 @@ class Operation(APIView):
             refuse_old_client(version)
 
     def _respond(self, request: Request, **path: str) -> HttpResponseBase:
-        answer = self.perform(**arguments_of(type(self)).read(request, path))
+        arguments = arguments_of(type(self)).read(request, path)
+        if names_an_attempt(request) and self._is_fenced():
+            answer = write_as_attempt(request, path, lambda: self.perform(**arguments))
+        else:
+            answer = self.perform(**arguments)
         return answer if isinstance(answer, HttpResponseBase) else Response(answer, status=next(iter(self.answers)))
+
+    def _is_fenced(self) -> bool:
+        action = self.action_required
+        return action is not None and not action.is_reading and not self.fences_itself
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
         # What a client did wrong is told to the client; what we did wrong was logged where it happened.
