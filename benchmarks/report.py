@@ -104,6 +104,13 @@ def lines_of_requests() -> Iterator[Line]:
         yield f"queries of a batch of {number}", "constant", is_of("batch", transitions=number), median("queries")
 
 
+def lines_of_planning() -> Iterator[Line]:
+    for database in DATABASES:
+        fits = is_of("planning", database=database)
+        planned = both("seconds", "hour_later_seconds", " s")
+        yield f"10,000 schedules planned in one tick, {database}: 3 runs each / the next one", "≤ 10 s", fits, planned
+
+
 def lines_of_room() -> Iterator[Line]:
     size = median("megabytes", " MB")
     yield "database, 1,000 flow runs with 2,000 task runs", "≤ 3.4 MB", is_of("database_size"), size
@@ -120,7 +127,9 @@ def is_whole_installation(row: Row) -> bool:
 
 def table(rows: list[Row]) -> str:
     lines = ["| measure | goal | Orion | Prefect 3.8.8 | DBOS 3.4.0 |", "|---|---|---|---|---|"]
-    for what, goal, fits, tell in chain(lines_of_tasks(), lines_of_starts(), lines_of_requests(), lines_of_room()):
+    for what, goal, fits, tell in chain(
+        lines_of_tasks(), lines_of_starts(), lines_of_requests(), lines_of_planning(), lines_of_room()
+    ):
         told = [tell(own) if (own := _of(rows, who, fits)) else "" for who in WHO]
         if any(told):
             lines.append(f"| {what} | {goal} | " + " | ".join(told) + " |")
