@@ -17,7 +17,7 @@ from orchestration.core.runs import Run
 from orchestration.core.states import State
 from orchestration.facts import StoredFacts
 from orchestration.record import insert_state, state_row, verdict_name
-from orchestration.services import own_ids, perform_all, policy_for, with_scheduled_time
+from orchestration.services import own_ids, perform_all, policy_for, tell_watchers, with_scheduled_time
 from orchestration.stored import StoredRun, Tables
 from runs.ids import uuid7
 
@@ -46,7 +46,8 @@ class Beginning:
             epoch=0,
             author=None,
         )
-        insert_state(self.tables, row)
+        if insert_state(self.tables, row):
+            tell_watchers(self.stored, self.state, now)
         perform_all(self.decision.effects, self.stored, self.state, now)
         announce.runs_changed([(self.tables.kind, self.stored.run.id, self.state.type.value)])
 

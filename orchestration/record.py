@@ -18,6 +18,11 @@ from orchestration.core.verdicts import Accept, Wait
 from orchestration.stored import StoredRun, Tables
 
 _TICK = timedelta(microseconds=1)
+# Asked on the way: another query for each state, only to learn that nobody watches, would be felt.
+_WATCHED = (
+    "EXISTS (SELECT 1 FROM events_notificationpolicy WHERE is_active) "
+    "OR EXISTS (SELECT 1 FROM events_automation WHERE enabled)"
+)
 
 STATE_COLUMNS = (
     *("id", "seq", "type", "name", "timestamp", "message", "data", "details"),
@@ -76,12 +81,16 @@ def trail_text(trail: tuple[Judgement, ...]) -> str:
     return json_text([[line.rule, line.verdict, line.reason] for line in trail])
 
 
-def insert_state(tables: Tables, row: Sequence[Any]) -> None:
+def insert_state(tables: Tables, row: Sequence[Any]) -> bool:
+    """Store the state. Whether somebody watches flow runs, so that the caller must write down what follows from it."""
     marks = ", ".join(["%s"] * len(row))
+    insert = f"INSERT INTO {tables.states} ({', '.join(STATE_COLUMNS)}, {tables.run_column}) VALUES ({marks})"
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO {tables.states} ({', '.join(STATE_COLUMNS)}, {tables.run_column}) VALUES ({marks})", row
-        )
+        if tables.kind == "task-run":
+            cursor.execute(insert, row)
+            return False
+        cursor.execute(f"{insert} RETURNING {_WATCHED}", row)
+        return any(watched for (watched,) in cursor.fetchall())
 
 
 def insert_rows(table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -163,9 +163,18 @@ def _write(tables: Tables, stored: StoredRun, decision: Decision, proposal: Prop
         epoch=epoch,
         author=proposal.author,
     )
-    insert_state(tables, row)
+    watched = insert_state(tables, row)
     update_run(tables, stored, settle(decision.run, stored.state, state), state, proposal.now, epoch=epoch)
+    if watched:
+        tell_watchers(stored, state, proposal.now)
     return state
+
+
+def tell_watchers(stored: StoredRun, state: State, now: datetime) -> None:
+    """Write down, in this transaction, what policies and automations want to know of a flow run's new state."""
+    from events.outbox import flow_run_changed  # most installations never need it
+
+    flow_run_changed(stored.run.id, stored.state, state, now)
 
 
 def own_ids(run: Run) -> tuple[UUID | None, UUID | None]:

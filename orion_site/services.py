@@ -11,13 +11,14 @@ from deployments.services.hints import hint_due_runs
 from deployments.services.lateness import mark_late_runs, watch_deadlines
 from deployments.services.planning import plan_due_schedules
 from deployments.services.vanished import crash_vanished_processes
+from events.services.notifications import send_notifications
 from orion_site.ticker import Lane, Service
 from orionflow.processes import is_gone
 from runs.services.upkeep import clean_up_cancelled, fail_expired_pauses
 
 
 def services_of_this_server() -> list[Service]:
-    return [*_quick(), *_slow()]
+    return [*_quick(), *_slow(), *_outside()]
 
 
 def service_named(name: str) -> Service:
@@ -57,6 +58,12 @@ def _slow() -> list[Service]:
             "cancellation clean-up", 20, clean_up_cancelled, "Cancels what is still open below a cancelled run.", slow
         ),
     ]
+
+
+def _outside() -> list[Service]:
+    """What waits for other people's servers, in a lane where nobody else waits for it."""
+    outside = Lane.OUTSIDE
+    return [Service("notifications", 4, send_notifications, "Sends the messages of notification policies.", outside)]
 
 
 def _mark_late(now: datetime) -> int:

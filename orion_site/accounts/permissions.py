@@ -38,8 +38,19 @@ class Action(StrEnum):
     READ_QUEUES = "queues.read"  # work pools, their queues and workers, and who holds places in them
     CHANGE_QUEUES = "queues.change"
     SERVE_QUEUES = "queues.serve"  # what an agent or a worker does: say that it is there, ask for runs
+    READ_NOTIFICATIONS = "notifications.read"
+    CHANGE_NOTIFICATIONS = "notifications.change"
+    READ_EVENTS = "events.read"
+    REPORT_EVENTS = "events.report"
+    READ_AUTOMATIONS = "automations.read"
+    CHANGE_AUTOMATIONS = "automations.change"
     READ_SETTINGS = "settings.read"
     OPERATE = "operate"  # the admin
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether it changes nothing."""
+        return self in {Action.PROBE, Action.READ_SECRETS} or self.value.endswith(".read")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ class Event(models.Model):
     related = models.JSONField(default=list)
     payload = models.JSONField(default=dict)
     follows = models.UUIDField(null=True)
+    # Until automations have judged it. Written with the event: what is committed late is judged late, and not lost.
+    pending = models.BooleanField(default=True)
 
     class Meta:
         ordering = ["-occurred", "-id"]
@@ -27,6 +29,8 @@ class Event(models.Model):
             models.Index(fields=["-occurred", "-id"], name="event_by_time"),
             models.Index(fields=["event", "-occurred"], name="event_by_name"),
             models.Index(fields=["resource_id", "-occurred"], name="event_by_resource"),
+            # `events.services.evaluation` asks for these, in this order.
+            models.Index(fields=["received", "id"], name="event_to_judge", condition=models.Q(pending=True)),
         ]
 
     def __str__(self) -> str:

@@ -1,0 +1,49 @@
+"""The kinds of work pool that a client can ask about, with the template of jobs that each begins with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_NAME = "What the process is called where it is listed."
+_ENV = "Environment variables that the process gets beside those of its worker."
+_LABELS = "Names and values that describe the process."
+_COMMAND = "What is executed instead of the usual program that runs the flow."
+_STREAM = "Whether the worker repeats what the process prints."
+_FOLDER = "Where the process begins; without it, in a temporary folder of its own."
+_TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
+
+_PROCESS_VARIABLES: dict[str, dict[str, Any]] = {
+    "name": {"title": "Name", "description": _NAME, "type": "string"},
+    "env": {"title": "Environment Variables", "description": _ENV, **_TEXTS},
+    "labels": {"title": "Labels", "description": _LABELS, **_TEXTS},
+    "command": {"title": "Command", "description": _COMMAND, "type": "string"},
+    "stream_output": {"title": "Stream Output", "description": _STREAM, "default": True, "type": "boolean"},
+    "working_dir": {"title": "Working Directory", "description": _FOLDER, "type": "string", "format": "path"},
+}
+
+
+def worker_types() -> dict[str, dict[str, dict[str, Any]]]:
+    """By the package that has the worker, by the type of its pools: what a client shows and begins with."""
+    process = {
+        "job_configuration": {name: f"{{{{ {name} }}}}" for name in _PROCESS_VARIABLES},
+        "variables": {"type": "object", "properties": _PROCESS_VARIABLES},
+    }
+    return {
+        "prefect": {
+            "prefect-agent": _told("prefect-agent", "Agent", "Agents take the runs and execute them.", {}),
+            "process": _told("process", "Process", "Workers execute each run in a process of its own.", process),
+        }
+    }
+
+
+def _told(type: str, display_name: str, description: str, template: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": type,
+        "display_name": display_name,
+        "description": description,
+        "default_base_job_configuration": template,
+        "documentation_url": "https://docs.prefect.io/",
+        "logo_url": None,
+        "install_command": "pip install prefect",
+        "is_beta": False,
+    }

@@ -1,0 +1,77 @@
+"""Automations: what is done when events say so, and what each of them remembers meanwhile."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils import timezone
+
+from runs.models import Row
+
+
+class Automation(Row):
+    """A trigger with the actions that follow when it fires."""
+
+    name = models.TextField()
+    description = models.TextField(default="", blank=True)
+    enabled = models.BooleanField(default=True)
+    trigger = models.JSONField()
+    actions = models.JSONField(default=list, blank=True)
+    actions_on_trigger = models.JSONField(default=list, blank=True)
+    actions_on_resolve = models.JSONField(default=list, blank=True)
+    # Labels of what it was made for: it goes with its owner, and is listed beside what it is related to.
+    owner_resource = models.CharField(max_length=1024, null=True, blank=True)
+    # Events from before this moment are none of its business.
+    since = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["name", "id"]
+        indexes = [
+            # Whether there is any is asked whenever a flow run changes its state.
+            models.Index(fields=["id"], name="automation_enabled", condition=models.Q(enabled=True)),
+            models.Index(fields=["owner_resource"], name="automation_by_owner"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Tally(models.Model):
+    """How far a trigger of an automation has come, for one of the things that it counts apart."""
+
+    automation = models.ForeignKey(Automation, on_delete=models.CASCADE, related_name="tallies", db_index=False)
+    trigger = models.CharField(max_length=255)
+    # What is counted apart (`for_each`), as the JSON of its values.
+    bucket = models.CharField(max_length=1024)
+    count = models.PositiveIntegerField(default=0)
+    begun_at = models.DateTimeField()
+    # A proactive trigger fires when this passes; null when it waits for no moment.
+    ends_at = models.DateTimeField(null=True)
+    last_event = models.JSONField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["automation", "trigger", "bucket"], name="one_tally_per_bucket"),
+        ]
+        indexes = [models.Index(fields=["ends_at"], name="tally_ending")]
+
+    def __str__(self) -> str:
+        return f"{self.trigger} of {self.automation_id}: {self.count}"
+
+
+class Firing(models.Model):
+    """An action that is to be done because an automation fired, and how it went."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    automation = models.ForeignKey(Automation, on_delete=models.CASCADE, related_name="firings")
+    created = models.DateTimeField(default=timezone.now)
+    action = models.JSONField()
+    event = models.JSONField(null=True)
+    done_at = models.DateTimeField(null=True)
+    error = models.TextField(default="", blank=True)
+
+    class Meta:
+        ordering = ["-created", "-id"]
+        indexes = [models.Index(fields=["created"], name="firing_to_do", condition=models.Q(done_at=None))]
+
+    def __str__(self) -> str:
+        return f"{self.action.get('type')} of {self.automation_id}"

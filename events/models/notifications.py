@@ -1,0 +1,64 @@
+"""Who wants to hear of flow runs, and the messages that wait to be sent to them."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils import timezone
+
+from runs.models import Row
+
+
+class NotificationPolicy(Row):
+    """Whenever a flow run enters one of these states, tell so through a block. Empty lists stand for any."""
+
+    is_active = models.BooleanField(default=True)
+    state_names = models.JSONField(default=list, blank=True)
+    tags = models.JSONField(default=list, blank=True)
+    block_document = models.ForeignKey("deployments.BlockDocument", on_delete=models.CASCADE, related_name="+")
+    message_template = models.TextField(null=True, blank=True)
+
+    class Meta:
+        verbose_name_plural = "notification policies"
+        ordering = ["id"]
+        indexes = [
+            # Whether there is any is asked whenever a flow run changes its state.
+            models.Index(fields=["id"], name="policy_active", condition=models.Q(is_active=True)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{', '.join(self.state_names) or 'any state'} of {', '.join(self.tags) or 'any run'}"
+
+
+class Notification(models.Model):
+    """A message of the outbox: written with what it tells about, sent later, at least once, under its id."""
+
+    class Standing(models.TextChoices):
+        WAITING = "WAITING"
+        SENT = "SENT"
+        GIVEN_UP = "GIVEN_UP"
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    created = models.DateTimeField(default=timezone.now)
+    block_document = models.ForeignKey("deployments.BlockDocument", on_delete=models.CASCADE, related_name="+")
+    policy = models.ForeignKey(NotificationPolicy, null=True, on_delete=models.CASCADE, related_name="+")
+    flow_run_id = models.UUIDField(null=True)
+    subject = models.TextField()
+    body = models.TextField()
+    # Whether the body is the whole content of the request; else it is a message that the block puts into its own form.
+    is_payload = models.BooleanField(default=False)
+    standing = models.CharField(max_length=16, choices=Standing.choices, default=Standing.WAITING)
+    due_at = models.DateTimeField()
+    attempts = models.PositiveIntegerField(default=0)
+    last_error = models.TextField(default="", blank=True)
+    sent_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-created", "-id"]
+        indexes = [
+            # The sender's question: what is due, the oldest first.
+            models.Index(fields=["due_at"], name="notification_due", condition=models.Q(standing="WAITING")),
+            models.Index(fields=["created"], name="notification_by_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subject} ({self.standing})"

@@ -1,0 +1,107 @@
+"""One HTTP request to the outside. It goes to an address that was looked at first, and follows nobody elsewhere."""
+
+from __future__ import annotations
+
+import socket
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import requests
+from django.conf import settings
+from requests.adapters import HTTPAdapter
+
+from events.core.delivering import Allowed, read_address
+from events.core.messages import Delivery
+
+TIMEOUTS = (3.05, 10)
+
+
+class NotSent(Exception):
+    """The request was not made, or not answered well. `again` says whether another attempt may help."""
+
+    def __init__(self, reason: str, *, again: bool = True) -> None:
+        self.again = again
+        super().__init__(reason)
+
+
+def send(delivery: Delivery) -> None:
+    """Raises NotSent. Secrets stand in addresses: no error repeats more of one than its host."""
+    host = host_of(delivery)
+    with requests.Session() as session:
+        # Proxies and credentials of this process's environment are not for strangers.
+        session.trust_env = False
+        session.mount("http://", _ToAddress(host))
+        session.mount("https://", _ToAddress(host))
+        try:
+            answer = session.request(
+                delivery.method,
+                delivery.url,
+                params=dict(delivery.params),
+                data=delivery.content,
+                headers={"User-Agent": "Orion", **delivery.headers},
+                timeout=TIMEOUTS,
+                allow_redirects=False,
+                stream=True,
+            )
+        except requests.Timeout:
+            raise NotSent(f"{host} did not answer in time.") from None
+        except (requests.RequestException, ValueError) as error:
+            raise NotSent(f"{host} could not be reached: {type(error).__name__}.") from None
+        _judge(host, answer.status_code)
+
+
+def host_of(delivery: Delivery) -> str:
+    parts = urlsplit(delivery.url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise NotSent("The address of the block does not begin with http:// or https:// and a host.", again=False)
+    return parts.hostname
+
+
+def _judge(host: str, status: int) -> None:
+    if status < 300:
+        return
+    # A refusal stays one; a server in trouble, or one that is asked too often, may answer better later.
+    again = status >= 500 or status in {408, 425, 429}
+    what = "which leads elsewhere, and is not followed" if status < 400 else "and did not take the message"
+    raise NotSent(f"{host} answered {status} {what}.", again=again)
+
+
+class _ToAddress(HTTPAdapter):
+    """Connects to the address that was judged. A name that is asked twice may answer differently the second time."""
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+        super().__init__()
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        parts = urlsplit(request.url or "")
+        address = permitted_address(self._host, parts.port or (443 if parts.scheme == "https" else 80))
+        if parts.scheme == "https":
+            tls = {"server_hostname": self._host, "assert_hostname": self._host}
+            self.poolmanager.connection_pool_kw.update(tls)
+        request.headers["Host"] = parts.netloc.rpartition("@")[2]
+        port = f":{parts.port}" if parts.port else ""
+        bracketed = f"[{address}]" if ":" in address else address
+        request.url = urlunsplit(parts._replace(netloc=f"{bracketed}{port}"))
+        return super().send(request, *args, **kwargs)
+
+
+def permitted_address(host: str, port: int) -> str:
+    """An address of `host` that may be reached: one that may not is never fallen back from silently."""
+    try:
+        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+    except (OSError, UnicodeError):
+        raise NotSent(f"{host} has no address.") from None
+    allowed = _allowed(tuple(settings.ORION_WEBHOOK_ALLOW))
+    for text in sorted(found):
+        if not allowed.permits(host, read_address(text)):
+            raise NotSent(
+                f"{host} is not a public host. If messages may go there, name it in ORION_WEBHOOK_ALLOW.", again=False
+            )
+    return sorted(found, key=lambda text: (":" in text, text))[0]
+
+
+@lru_cache(maxsize=4)
+def _allowed(entries: tuple[str, ...]) -> Allowed:
+    return Allowed.of(entries)

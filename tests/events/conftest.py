@@ -1,0 +1,20 @@
+"""Events with the API through its whole stack, and a receiver for what is sent to the outside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from events.core.delivering import Circuit
+from events.services import notifications
+from tests.api.conftest import api, counted  # noqa: F401  (fixtures)
+from tests.events.receiver import Receiver, receiving
+
+
+@pytest.fixture
+def receiver(settings) -> Iterator[Receiver]:
+    settings.ORION_WEBHOOK_ALLOW = ["127.0.0.1"]
+    notifications._circuit = Circuit()
+    with receiving() as one:
+        yield one

@@ -1,0 +1,228 @@
+"""Notification policies: what is queued with a state, and what the sender makes of it."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from events.core.delivering import FAILURES_THAT_OPEN, MOST_ATTEMPTS
+from events.models import Notification
+from events.services.notifications import send_notifications
+from orchestration.services import propose_flow_run_state
+from tests.events.rows import make_block, make_policy
+from tests.factories import NOON, later, make_flow, make_flow_run, make_state, make_task_run
+
+pytestmark = pytest.mark.django_db
+
+
+def slack(receiver):
+    return make_block("slack-webhook", {"url": f"{receiver.url}/T1"})
+
+
+def test_a_policy_tells_of_the_states_that_it_names(receiver):
+    make_policy(slack(receiver), states=["Completed"])
+    run = make_flow_run("RUNNING", flow=make_flow("census"), name="nightly")
+
+    propose_flow_run_state(run_id=run.pk, proposed=make_state("COMPLETED"), now=later())
+    sent = send_notifications(later(2))
+
+    assert sent == 1
+    assert "Flow run census / nightly is Completed" in receiver.texts[0]
+    assert receiver.got[0]["path"] == "/T1"
+
+
+def test_a_policy_tells_of_states_that_rules_put_in_place_of_what_was_proposed(receiver):
+    make_policy(slack(receiver), states=["AwaitingRetry"])
+    run = make_flow_run("RUNNING", retries=1)
+
+    propose_flow_run_state(run_id=run.pk, proposed=make_state("FAILED"), now=later())
+
+    assert send_notifications(later(2)) == 1
+
+
+def test_a_policy_tells_of_the_state_in_which_a_run_is_made(receiver):
+    make_policy(slack(receiver), states=["Scheduled"])
+
+    make_flow_run("SCHEDULED")
+
+    assert send_notifications(later()) == 1
+
+
+@pytest.mark.parametrize(("tags", "told"), [([], 1), (["b", "c"], 1), (["c"], 0)])
+def test_a_policy_tells_of_runs_with_any_of_its_tags(receiver, tags, told):
+    make_policy(slack(receiver), tags=tags)
+
+    make_flow_run("RUNNING", tags=["a", "b"])
+
+    assert send_notifications(later()) == told
+
+
+def test_nothing_is_told_of_task_runs_nor_by_policies_that_are_switched_off(receiver):
+    make_policy(slack(receiver), is_active=False)
+    flow_run = make_flow_run("RUNNING")
+    make_policy(slack(receiver))
+
+    make_task_run("RUNNING", flow_run=flow_run)
+
+    assert send_notifications(later()) == 0
+
+
+def test_a_message_of_the_policy_is_filled_in(receiver):
+    template = "{flow_run_name}: {flow_run_state_message} {{as said}} {flow_run_url}"
+    make_policy(slack(receiver), message_template=template)
+
+    run = make_flow_run(make_state("FAILED", message="boom {0.__class__}"), name="nightly")
+    send_notifications(later())
+
+    expected = f"nightly: boom {{0.__class__}} {{as said}} http://127.0.0.1:4200/runs/{run.pk}"
+    assert receiver.got[0]["content"]["text"].endswith(expected)
+
+
+def test_what_fails_is_sent_again_later_and_under_the_same_id(receiver):
+    make_policy(slack(receiver))
+    make_flow_run("RUNNING")
+    receiver.status = 503
+
+    first = send_notifications(later())
+    too_early = send_notifications(later(5))
+    receiver.status = 200
+    second = send_notifications(later(12))
+
+    assert (first, too_early, second) == (0, 0, 1)
+    assert len({one["headers"]["Idempotency-Key"] for one in receiver.got}) == 1
+    assert len(receiver.got) == 2
+
+
+def test_what_is_refused_is_given_up(receiver):
+    make_policy(slack(receiver))
+    make_flow_run("RUNNING")
+    receiver.status = 404
+
+    send_notifications(later())
+    send_notifications(later(10_000))
+
+    assert len(receiver.got) == 1
+    assert Notification.objects.get().standing == "GIVEN_UP"
+
+
+def test_attempts_come_to_an_end(receiver):
+    make_policy(slack(receiver))
+    make_flow_run("RUNNING")
+    Notification.objects.update(attempts=MOST_ATTEMPTS - 1)
+    receiver.status = 500
+
+    send_notifications(later())
+
+    assert Notification.objects.get().standing == "GIVEN_UP"
+
+
+def test_a_destination_that_fails_again_and_again_is_left_in_peace(receiver):
+    make_policy(slack(receiver))
+    for _ in range(FAILURES_THAT_OPEN + 4):
+        make_flow_run("RUNNING")
+    receiver.status = 500
+
+    send_notifications(later())
+
+    assert len(receiver.got) == FAILURES_THAT_OPEN
+    assert Notification.objects.filter(attempts=0, due_at__gt=later()).count() == 4
+
+
+def test_a_redirect_is_not_followed(receiver):
+    make_policy(slack(receiver))
+    make_flow_run("RUNNING")
+    receiver.status = 302
+
+    send_notifications(later())
+
+    assert [one["path"] for one in receiver.got] == ["/T1"]
+    assert "not followed" in Notification.objects.get().last_error
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:{port}/",
+        "http://localhost:{port}/",
+        "http://[::1]/",
+        "http://[::ffff:127.0.0.1]/",
+        "http://169.254.169.254/latest/meta-data",
+        "http://10.0.0.1/",
+        "http://0.0.0.0/",
+        "http://2130706433/",
+        "file:///etc/passwd",
+        "gopher://127.0.0.1/",
+    ],
+)
+def test_addresses_that_are_not_public_are_refused(receiver, settings, url):
+    settings.ORION_WEBHOOK_ALLOW = []
+    port = receiver.url.rpartition(":")[2]
+    make_policy(make_block("slack-webhook", {"url": url.format(port=port)}))
+    make_flow_run("RUNNING")
+
+    send_notifications(later())
+
+    stored = Notification.objects.get()
+    assert receiver.got == []
+    assert stored.standing == "GIVEN_UP"
+    assert "ORION_WEBHOOK_ALLOW" in stored.last_error or "http://" in stored.last_error
+
+
+def test_a_custom_webhook_says_the_whole_request(receiver):
+    content = {
+        "name": "pager",
+        "url": receiver.url + "/{{ path }}",
+        "method": "POST",
+        "headers": {"Authorization": "Bearer {{token}}"},
+        "json_data": {"text": "{{subject}}: {{body}}", "unknown": "{{other}}"},
+        "secrets": {"token": "s3cret", "path": "in"},
+    }
+    make_policy(make_block("custom-webhook", content, ("secrets.*",)), message_template="hi")
+    make_flow_run("RUNNING")
+
+    send_notifications(later())
+
+    got = receiver.got[0]
+    assert (got["path"], got["headers"]["Authorization"]) == ("/in", "Bearer s3cret")
+    assert got["content"] == {"text": "Flow run notification: hi", "unknown": "{{other}}"}
+
+
+def test_a_block_that_cannot_carry_messages_is_named(receiver):
+    make_policy(make_block("json", {"value": 1}, ()))
+    make_flow_run("RUNNING")
+
+    send_notifications(later())
+
+    stored = Notification.objects.get()
+    assert (stored.standing, "'json'" in stored.last_error) == ("GIVEN_UP", True)
+
+
+def test_what_was_rolled_back_is_not_told(receiver):
+    make_policy(slack(receiver))
+
+    with transaction.atomic():
+        make_flow_run("RUNNING")
+        transaction.set_rollback(True)
+
+    assert send_notifications(later()) == 0
+
+
+def test_old_messages_are_forgotten_once_they_are_done(receiver):
+    make_policy(slack(receiver))
+    make_flow_run("RUNNING")
+    send_notifications(later())
+
+    send_notifications(later(8 * 24 * 3600))
+
+    assert not Notification.objects.exists()
+
+
+def test_making_and_moving_a_flow_run_asks_no_query_more_when_nobody_watches():
+    with CaptureQueriesContext(connection) as asked:
+        run = make_flow_run("RUNNING", now=NOON)
+        propose_flow_run_state(run_id=run.pk, proposed=make_state("COMPLETED"), now=later())
+
+    asking = [one["sql"] for one in asked if "events_" in one["sql"]]
+    assert len(asking) == 2
+    assert all("INTO runs_flowrunstate" in sql for sql in asking)
