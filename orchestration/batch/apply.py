@@ -42,18 +42,21 @@ def apply_task_run_transitions(
     sent_at: datetime | None,
     epochs: Mapping[UUID, int] | None = None,
     author: str | None = None,
+    writer: tuple[UUID, int] | None = None,
 ) -> BatchOutcome:
     """Apply the items in their order, each by the same rules as if it came alone, in one transaction.
 
-    A bad item is answered with its error and changes nothing; the others go on.
+    A bad item is answered with its error and changes nothing; the others go on. `writer` is the attempt that sends
+    them all, of the items' flow run or of one that it is nested in.
     """
+    claimed = {**(epochs or {}), **dict([writer] if writer else ())}
     try:
         with write_transaction():
-            return _Batch(items, now, sent_at, epochs or {}, author, every_state=False).apply()
+            return _Batch(items, now, sent_at, claimed, author, writer, every_state=False).apply()
     except IntegrityError:
         # A state id that belongs to another run, or a run that somebody else made just now: look closer, once.
         with write_transaction():
-            return _Batch(items, now, sent_at, epochs or {}, author, every_state=True).apply()
+            return _Batch(items, now, sent_at, claimed, author, writer, every_state=True).apply()
 
 
 class _Batch:
@@ -64,6 +67,7 @@ class _Batch:
         sent_at: datetime | None,
         epochs: Mapping[UUID, int],
         author: str | None,
+        writer: tuple[UUID, int] | None,
         *,
         every_state: bool,
     ) -> None:
@@ -72,6 +76,7 @@ class _Batch:
         self._offset = _clock_offset(now, sent_at)
         self._epochs = epochs
         self._author = author
+        self._writer = writer
         self._loaded: Loaded = load(items, epochs, every_state=every_state)
         self._facts = BatchFacts(items, self._loaded, now)
         self._spell = spelling()
@@ -156,9 +161,14 @@ class _Batch:
 
     def _let_in(self, run: Run) -> None:
         """Raise RunLost for what an attempt sends whose flow run was given to another one."""
+        if self._writer is not None:
+            self._refuse_replaced(self._writer[0])
         flow_run_id = run.flow_run_id
         if flow_run_id is None:
             return
+        self._refuse_replaced(flow_run_id)
+
+    def _refuse_replaced(self, flow_run_id: UUID) -> None:
         self._flow_runs.add(flow_run_id)
         claimed = self._epochs.get(flow_run_id)
         if claimed is not None and claimed != (current := self._loaded.epochs.get(flow_run_id)):

@@ -73,7 +73,7 @@ def load(items: Sequence[TaskRunTransition], epochs: Mapping[UUID, int], *, ever
     by_key = _known_calls([item.create for item in items if item.create and item.task_run_id not in stored])
     stored.update(_task_runs(set(by_key.values()) - stored.keys()))
     flow_runs = {run.run.flow_run_id for run in stored.values()} | {i.create.flow_run_id for i in items if i.create}
-    parents, known_epochs, nested = _flow_runs({one for one in flow_runs if one is not None})
+    parents, known_epochs, nested = _flow_runs({one for one in flow_runs if one is not None} | set(epochs))
     runs = {run_id: MovingRun.of(run) for run_id, run in stored.items()}
     states = _given_states(items, runs, by_key, every_state)
     return Loaded(runs, by_key, parents, known_epochs, _held_ancestors(nested), states)

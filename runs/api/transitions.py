@@ -9,6 +9,7 @@ from django.utils import timezone
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from orchestration.api.fencing import attempt_named
 from orchestration.api.operations import Operation
 from orchestration.api.states import StateCreate, StateOut, proposed_state, state_out
 from orchestration.batch import ItemOutcome, TaskRunTransition, apply_task_run_transitions
@@ -70,11 +71,17 @@ class ApplyTaskRunTransitions(Operation):
     method = "POST"
     action_required = Action.REPORT_RUNS
     answers = {200: TransitionResults}
+    # One attempt that was replaced gets its answer item by item, as several do.
+    fences_itself = True
 
     def perform(self, body: TransitionBatch) -> TransitionResults:
         items = [_transition(item) for item in body.items]
         outcome = apply_task_run_transitions(
-            items=items, now=timezone.now(), sent_at=body.sent_at, epochs=body.epochs or {}
+            items=items,
+            now=timezone.now(),
+            sent_at=body.sent_at,
+            epochs=body.epochs or {},
+            writer=attempt_named(self.request),
         )
         orders: Any = outcome.orders
         return {"results": list(map(_result, items, outcome.items)), "orders": orders}
