@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
+
+from pydantic import AliasChoices, Field
 
 from orionflow.wire import Details, Names, Stored
 
@@ -33,7 +35,8 @@ class Deployment(Stored):
     parameters: Details = {}
     parameter_openapi_schema: dict[str, Any] | None = None
     enforce_parameter_schema: bool = False
-    job_variables: Details = {}
+    # Servers of Prefect's make tell it under its older name, and may not tell it under both.
+    job_variables: Annotated[Details, Field(validation_alias=AliasChoices("infra_overrides", "job_variables"))] = {}
     work_queue_name: str | None = None
     work_pool_name: str | None = None
     path: str | None = None
