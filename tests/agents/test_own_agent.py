@@ -18,7 +18,7 @@ def test_a_deployed_flow_just_runs(tmp_path: Path):
     with running_server(tmp_path, agent=True, **QUICK) as server:
         api = Api(server)
 
-        run = api.run_of("flows.py:doubling")
+        run = api.run_of("flows.py:doubling", "default")
 
         assert api.until_ended(run)["name"] == "Completed"
 
@@ -32,13 +32,13 @@ def test_an_agent_that_dies_is_started_again(tmp_path: Path):
         os.kill(first, signal.SIGKILL)
 
         eventually(lambda: agent_of(server) and first not in agent_of(server))
-        assert api.until_ended(api.run_of("flows.py:doubling"))["name"] == "Completed"
+        assert api.until_ended(api.run_of("flows.py:doubling", "default"))["name"] == "Completed"
 
 
 def test_the_server_takes_its_agent_and_its_runs_along(tmp_path: Path):
     with running_server(tmp_path, agent=True, **QUICK) as server:
         api = Api(server)
-        api.until(api.run_of("flows.py:sleeping"), "Running")
+        api.until(api.run_of("flows.py:sleeping", "default"), "Running")
         below = agent_of(server)
 
         server.process.send_signal(signal.SIGINT)
@@ -50,7 +50,7 @@ def test_the_server_takes_its_agent_and_its_runs_along(tmp_path: Path):
 def test_nothing_outlives_a_server_that_is_killed(tmp_path: Path):
     with running_server(tmp_path, agent=True, **QUICK) as server:
         api = Api(server)
-        api.until(api.run_of("flows.py:sleeping"), "Running")
+        api.until(api.run_of("flows.py:sleeping", "default"), "Running")
         below = agent_of(server)
 
         server.process.kill()

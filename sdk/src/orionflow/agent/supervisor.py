@@ -47,6 +47,7 @@ class Supervisor:
         self._stopping = Stopping(self._held, self._launcher, options.stop_seconds)
         self._endings = Endings(self._contact, self._held, name.folder)
         self._wanted_end = 0
+        self._is_orphaned = False
         self._disowned: str | None = None
         self._hints: Hints | None = None
         self._claims: Claims | None = None
@@ -127,6 +128,8 @@ class Supervisor:
         if self._disowned is not None:
             teller.error("The agent ends, as the API does not know it any more. %s", self._disowned)
             return 1
+        if self._is_orphaned:
+            return 0
         try:
             self._contact.leave()
         except ApiError as error:
@@ -182,4 +185,5 @@ class Supervisor:
         while os.read(sys.stdin.fileno(), 4096):
             pass
         # Whoever started this agent is gone, and with it the API.
+        self._is_orphaned = True
         self._wanted_end += 2
