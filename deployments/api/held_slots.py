@@ -20,12 +20,14 @@ from deployments.selectors.holders import (
     holding_of,
     holding_of_tag,
 )
+from deployments.services.dispatch.endings import Cause, release_by_force
 from deployments.services.held_slots import release_leases, renew_leases
 from deployments.services.limits import release_slot
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
+from orchestration.api.states import StateOut, state_out
 from orchestration.errors import ConcurrencyLimitNotFound, GlobalLimitNotFound
-from orchestration.wire import Wire
+from orchestration.wire import Text1024, Wire
 from orion_site.accounts.permissions import Action
 
 LeaseIds = Annotated[list[UUID], Field(min_length=1, max_length=1000)]
@@ -65,6 +67,16 @@ class HoldingOut(TypedDict):
     taken: int
     holders: list[HolderOut]
     waiters: list[HolderOut]
+
+
+class ForcedRelease(Wire):
+    message: Text1024 | None = None
+
+
+class ReleasedOut(TypedDict):
+    """The state in which that left the run."""
+
+    state: StateOut | None
 
 
 class RenewSlots(Operation):
@@ -128,6 +140,23 @@ class ReleaseTagSlot(Operation):
 
     def perform(self, tag: str, body: SlotRelease) -> None:
         release_slot(tag=tag, task_run_id=body.task_run_id)
+
+
+class ReleaseFlowRun(Operation):
+    """Take a flow run's places by force: its attempt ends, and what its process still sends is refused.
+
+    The run becomes Crashed, or waits for its next crash retry; one that was being cancelled becomes Cancelled.
+    """
+
+    method = "POST"
+    action_required = Action.CHANGE_RUNS
+    answers = {200: ReleasedOut}
+    body_optional = True
+
+    def perform(self, id: UUID, body: ForcedRelease) -> ReleasedOut:
+        cause = Cause(body.message or "Its places were taken from it by force.", "release")
+        state = release_by_force(run_id=id, cause=cause, now=timezone.now())
+        return {"state": state_out(state) if state else None}
 
 
 class ReadQueueHolders(Operation):

@@ -207,3 +207,19 @@ def test_a_queue_tells_who_holds_and_who_waits(api):
     assert [one["name"] for one in holding["holders"]] == ["holder"]
     assert [one["name"] for one in holding["waiters"]] == ["due"]
     assert api.read(f"/work_queues/{uuid4()}/holders").status_code == 404
+
+
+@pytest.mark.parametrize(("state", "left"), [("RUNNING", "CRASHED"), ("CANCELLING", "CANCELLED"), ("FAILED", "FAILED")])
+def test_the_places_of_a_run_are_taken_by_ending_its_attempt(api, state, left):
+    queue = WorkQueue.objects.create(name="q", concurrency_limit=1)
+    run = make_flow_run(state, work_queue_id=queue.pk)
+    late = {"state": {"type": "COMPLETED"}}
+
+    released = api.send(f"/flow_runs/{run.pk}/release", {"message": "the machine is gone"})
+
+    assert (released.status_code, released.json()["state"]["type"]) == (200, left)
+    assert api.read(f"/work_queues/{queue.pk}/holders").json()["holders"] == []
+    if left != state:
+        sent = api.send(f"/flow_runs/{run.pk}/set_state", late, **{"Orion-Run-Epoch": "0"})
+        assert sent.status_code == 409
+    assert api.send(f"/flow_runs/{uuid4()}/release").status_code == 404
