@@ -36,6 +36,7 @@ class Tour:
         self.see_server()
         flow = self.see_flows()
         run = self.see_flow_run(flow)
+        self.see_deployments(flow)
         self.see_task_run(run)
         self.see_records(run)
         self.part_with(flow, run)
@@ -91,6 +92,24 @@ class Tour:
         assert b"yes" in self.read_flow_run_input(run.id, "answer")
         assert [one.key for one in self.read_flow_run_inputs(run.id, "ans", limit=2)] == ["answer"]
         self.delete_flow_run_input(run.id, "answer")
+
+    def see_deployments(self, flow: wire.Flow) -> None:
+        made = self.create_deployment(flow.id, "prod", parameters={"x": 1}, work_queue_name="default")
+        assert self.create_deployment(flow.id, "prod", parameters={"x": 2}).id == made.id
+        self.update_deployment(made.id, description="changed")
+        read = self.read_deployment(made.id)
+        assert (read.description, read.parameters, read.work_queue_name) == ("changed", {"x": 2}, "default")
+        # A flow's name may have anything in it but what separates names in paths.
+        assert self.read_deployment_by_name(f"{flow.name}/prod").id == made.id
+        mine = {"id": {"any_": [str(made.id)]}}
+        assert [one.id for one in self.read_deployments(deployments=mine, sort="NAME_ASC")] == [made.id]
+        assert self.count_deployments(deployments=mine) == 1
+        self.pause_deployment(made.id)
+        self.resume_deployment(made.id)
+        run = self.create_flow_run_from_deployment(made.id, parameters={"y": 1}, tags=["t"])
+        assert (run.deployment_id, run.parameters, run.state.type) == (made.id, {"x": 2, "y": 1}, StateType.SCHEDULED)
+        self.delete_flow_run(run.id)
+        self.delete_deployment(made.id)
 
     def see_task_run(self, run: wire.FlowRun) -> None:
         task = self.create_task_run(flow_run_id=run.id, task_key="tour.stop", dynamic_key="0", state=state("PENDING"))

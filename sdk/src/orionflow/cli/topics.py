@@ -53,6 +53,43 @@ Wherever a command takes a RUN:
 When several runs fit, the command does nothing, lists them and exits with 5.
 Example: orion fr why @last-failed"""
 
+DEPLOY_FILES = """\
+`orion deploy` reads orion.yaml (or another file, also JSON; prefect.yaml too). Paths are meant from the file's folder.
+
+  name: shop                          the project; `--prune` deletes only what this project deployed
+  deployments:
+    - name: prod                      etl/prod, with the name of the flow
+      entrypoint: flows.py:etl        or package.module:flow
+      parameters: {limit: 5}
+      tags: [nightly]
+      work_queue: default             or work_pool: {name: …, work_queue_name: …, job_variables: {…}}
+      schedules:
+        - cron: "0 6 * * 1-5"         or interval: 900, rrule: FREQ=…, ics_file: plan.ics
+          timezone: Europe/Berlin
+          parameters: {limit: 1}      also active, ends, max_runs, misfire (all, latest, none), calendars
+      version, description, paused, overlap, concurrency_limit, must_start_within, must_finish_within,
+      job_variables, enforce_parameter_schema
+      pull:                           how agents fetch the code; without it they need this folder
+        - orionflow.storage.git_clone: {repository: https://…, branch: main}
+  pull: […]                           for all deployments that do not say
+
+What is left out is emptied on the server, too. `--dry-run` shows the difference, field by field."""
+SCHEDULES = """\
+Wherever a schedule is written:
+
+  --cron "0 6 * * 1-5"      minute hour day month weekday; six fields begin with seconds; @daily and its kin
+  --interval 15m            90s, 15m, 2h30m, 1d; counted from --anchor
+  --rrule FREQ=…            a recurrence rule of iCalendar
+  --ics plan.ics            the events of a calendar program, with their repetitions and exceptions
+  --timezone Europe/Berlin  the zone in which the times are meant; UTC unless said
+
+  --ends, --max-runs        when it ends
+  --catchup all|latest|none what becomes of times that were missed; --catchup-window forgets older ones
+  --exclude holidays        nothing during the events of this calendar (orion calendar)
+
+A local time that the clocks skip is taken after the gap; one that comes twice is taken once.
+`orion deployment schedule preview` shows what a schedule comes to."""
+
 
 def _states(terminal: Terminal) -> str:
     rows = [(painted(state_label(one, one, terminal).ljust(14), one), text) for one, text in STATES]
@@ -75,6 +112,8 @@ TOPICS = {
     "filters": _filters,
     "addressing": lambda terminal: ADDRESSING,
     "exit-codes": _exit_codes,
+    "schedules": lambda terminal: SCHEDULES,
+    "deploy-files": lambda terminal: DEPLOY_FILES,
 }
 
 
@@ -86,7 +125,7 @@ TOPICS = {
 @click.argument("words", metavar="[TOPIC or COMMAND]...", nargs=-1)
 @click.pass_context
 def show_topic(ctx: click.Context, words: tuple[str, ...]) -> None:
-    """Explain a topic (states, filters, addressing, exit-codes) or show the help of a command."""
+    """Explain a topic (such as states, filters or exit-codes) or show the help of a command."""
     terminal = current_terminal()
     if not words:
         terminal.out(f"Topics: {', '.join(TOPICS)}. And `orion COMMAND --help` for each command.")

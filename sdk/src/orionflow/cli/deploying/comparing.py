@@ -56,7 +56,8 @@ def plan_for(name: str, wanted: Json, stored: Json | None) -> Plan:
     if stored is None:
         changes = tuple(Change(field, None, _shown(field, value)) for field, value in wanted.items() if value)
         return Plan(name, NEW, changes)
-    changes = tuple(_changes(wanted, stored))
+    # The API answers with the older of its two names.
+    changes = tuple(_changes(wanted, {"job_variables": stored.get("infra_overrides"), **stored}))
     return Plan(name, CHANGED if changes else SAME, changes)
 
 

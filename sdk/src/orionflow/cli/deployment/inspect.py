@@ -58,7 +58,7 @@ def _fields(name: str, clock: Clock) -> list[Column]:
         Column("takes", lambda one: _takes(one.get("parameter_openapi_schema") or {})),
         Column("overlap", _overlap),
         Column("tags", lambda one: as_text(one["tags"])),
-        Column("job variables", lambda one: _pairs(one["job_variables"])),
+        Column("job variables", lambda one: _pairs(one.get("job_variables") or one["infra_overrides"])),
         Column("updated", lambda one: clock.absolute(one["updated"])),
     ]
 
