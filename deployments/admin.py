@@ -36,6 +36,11 @@ class DeploymentAdmin(SettingAdmin):
         changes = {name: form.cleaned_data[name] for name in form.changed_data}
         update_deployment(deployment_id=obj.pk, changes=changes, now=timezone.now())
 
+    def get_deleted_objects(self, objs: Any, request: Any) -> Any:
+        # Schedules are for reading here, and yet go with their deployment.
+        deleted, counts, _, protected = super().get_deleted_objects(objs, request)
+        return deleted, counts, set(), protected
+
     def delete_model(self, request: object, obj: Any) -> None:
         delete_deployment(deployment_id=obj.pk)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 from django.contrib import admin
 from django.core.paginator import Paginator
@@ -47,6 +47,13 @@ class RecordAdmin(BoundedAdmin):
 
 class SettingAdmin(BoundedAdmin):
     """Rows that people may change. Only the changed columns are written: the rest may have moved on meanwhile."""
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        # What may be null may be left empty.
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None and db_field.null:
+            field.required = False
+        return field
 
     def save_model(self, request: HttpRequest, obj: Model, form: ModelForm[Model], change: bool) -> None:
         if change:
