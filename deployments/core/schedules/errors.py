@@ -1,0 +1,11 @@
+"""What is wrong with a schedule, in a sentence for the one who wrote it."""
+
+from __future__ import annotations
+
+
+class ScheduleError(ValueError):
+    """A definition that means nothing; the sentence says why, `field` where."""
+
+    def __init__(self, sentence: str, field: str | None = None) -> None:
+        super().__init__(sentence)
+        self.field = field

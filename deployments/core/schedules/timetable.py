@@ -1,0 +1,41 @@
+"""What all kinds of schedules have in common: moments in order, each once."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from datetime import datetime, tzinfo
+
+from deployments.core.schedules.zones import Named
+
+
+class Timetable(ABC):
+    """The moments of a schedule. `zone` is the one in which people read them."""
+
+    zone: tzinfo
+
+    def after(self, moment: datetime, *, inclusive: bool = False) -> Iterator[datetime]:
+        """The moments after this one, in UTC, ascending; the iterator ends when the schedule does."""
+        for at, _ in self.named_after(moment, inclusive=inclusive):
+            yield at
+
+    def named_after(self, moment: datetime, *, inclusive: bool = False) -> Iterator[Named]:
+        """The same, each with the local time that asked for it."""
+        last = None
+        try:
+            for named in self._named_from(moment):
+                at = named[0]
+                if at > (last or moment) or (inclusive and last is None and at == moment):
+                    yield named
+                    last = at
+        except (OverflowError, ValueError):
+            # A datetime goes no farther than the year 9999, and raises one or the other there.
+            return
+
+    @abstractmethod
+    def _named_from(self, moment: datetime) -> Iterator[Named]:
+        """Ascending from the moment on; it may begin a little earlier, and repeat itself."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """The schedule in words."""
