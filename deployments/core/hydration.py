@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from pydantic_core import from_json
 
 KIND = "__prefect_kind"
 
@@ -53,16 +54,18 @@ def _filled_in(template: Mapping[str, Any], variables: Mapping[str, str]) -> Any
 
 
 def _from_json(text: Any) -> Any:
-    if text is None:
-        raise BadTemplate('A template of kind "json" needs a "value" that holds JSON.')
+    if not isinstance(text, str):
+        raise BadTemplate('A template of kind "json" needs a "value": a text that holds JSON.')
+    if "\\u0000" in text:
+        raise BadTemplate("Text must not contain the character NUL (\\u0000).")
     try:
-        return json.loads(text)
-    except (TypeError, ValueError) as error:
+        return from_json(text, allow_inf_nan=False)
+    except ValueError as error:
         raise BadTemplate(f"Invalid JSON in a parameter: {error}.") from None
 
 
 def _variable(name: Any, variables: Mapping[str, str]) -> str:
-    if name not in variables:
+    if not isinstance(name, str) or name not in variables:
         raise BadTemplate(f"There is no variable {name!r}; make it first.")
     return variables[name]
 

@@ -8,13 +8,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from deployments.core.hydration import hydrated, variables_named
+from pydantic_core import PydanticCustomError
+
+from deployments.core.hydration import BadTemplate, hydrated, variables_named
 from deployments.core.parameters import mismatch
 from deployments.models import Deadline, Deployment, Variable, WorkQueue
 from deployments.services.work_queues import queue_for
 from orchestration.core.states import State, scheduled
 from orchestration.errors import DeploymentNotFound, ParametersMisfit, WorkQueueNotFound
 from orchestration.transactions import repeated_on_conflict, write_transaction
+from orchestration.wire import storable
 from runs.models import FlowRun
 from runs.naming import two_word_name
 from runs.services.flow_runs import NewFlowRun, create_flow_run
@@ -110,7 +113,10 @@ def filled_in(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters without templates. Raises BadTemplate."""
     names = set(variables_named(dict(parameters)))
     known = dict(Variable.objects.filter(name__in=names).values_list("name", "value")) if names else {}
-    filled: dict[str, Any] = hydrated(dict(parameters), known)
+    try:
+        filled: dict[str, Any] = storable(hydrated(dict(parameters), known))
+    except PydanticCustomError as error:
+        raise BadTemplate(f"{error}.") from None
     return filled
 
 

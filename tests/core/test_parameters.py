@@ -1,0 +1,93 @@
+"""Parameters: templates that are filled in, and the schema that they are held to."""
+
+from __future__ import annotations
+
+import pytest
+
+from deployments.core.hydration import BadTemplate, hydrated, variables_named
+from deployments.core.parameters import flaw_of_schema, mismatch
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"n": {"type": "integer"}, "s": {"type": "string"}, "who": {"$ref": "#/definitions/Person"}},
+    "required": ["n"],
+    "definitions": {"Person": {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}},
+}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "told"),
+    [
+        ({"n": 1}, None),
+        ({"n": 1, "s": None}, None),
+        ({"n": 1, "unknown": 1}, None),
+        ({"n": 1, "who": {"age": 3}}, None),
+        ({}, "'n' is a required property"),
+        ({"n": "x"}, "n: 'x' is not of type 'integer'"),
+        ({"n": None}, "n: None is not of type 'integer'"),
+        ({"n": 1, "s": 5}, "s: 5 is not of type 'string'"),
+        ({"n": 1, "who": {"age": "old"}}, "who.age: 'old' is not of type 'integer'"),
+        ({"n": 1, "who": {}}, "who: 'age' is a required property"),
+    ],
+)
+def test_parameters_are_held_to_their_schema(parameters, told):
+    assert mismatch(parameters, SCHEMA) == told
+
+
+def test_what_is_partial_may_leave_out_but_not_be_wrong():
+    assert mismatch({}, SCHEMA, partial=True) is None
+    assert mismatch({"n": "x"}, SCHEMA, partial=True) == "n: 'x' is not of type 'integer'"
+
+
+def test_a_schema_that_leads_away_or_round_in_circles_fits_nothing():
+    away = {"properties": {"n": {"$ref": "http://example.com/x"}}, "required": ["n"]}
+    circle = {"properties": {"n": {"$ref": "#/definitions/A"}}, "required": ["n"]}
+    circle["definitions"] = {"A": {"$ref": "#/definitions/A"}}
+
+    assert mismatch({"n": 1}, away) == "the schema refers to 'http://example.com/x', which is not in it"
+    assert mismatch({"n": 1}, circle) == "the schema refers to itself without end"
+
+
+def test_a_schema_must_be_one():
+    assert flaw_of_schema(SCHEMA) is None
+    assert (flaw_of_schema({"type": 5}) or "").startswith("type: ")
+
+
+@pytest.mark.parametrize(
+    ("value", "filled"),
+    [
+        (1, 1),
+        ({"a": [{"__prefect_kind": "json", "value": '{"b": 1}'}]}, {"a": [{"b": 1}]}),
+        ({"__prefect_kind": "none", "value": {"a": 1}}, {"a": 1}),
+        ({"__prefect_kind": None, "value": 2}, 2),
+        ({"__prefect_kind": "workspace_variable", "variable_name": "region"}, "north"),
+        ({"__prefect_kind": "jinja", "template": "plain"}, "plain"),
+    ],
+)
+def test_templates_are_filled_in(value, filled):
+    assert hydrated(value, {"region": "north"}) == filled
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"__prefect_kind": "json"},
+        {"__prefect_kind": "json", "value": 5},
+        {"__prefect_kind": "json", "value": "nonsense"},
+        {"__prefect_kind": "json", "value": "[NaN]"},
+        {"__prefect_kind": "json", "value": '"\\u0000"'},
+        {"__prefect_kind": "workspace_variable"},
+        {"__prefect_kind": "workspace_variable", "variable_name": ["region"]},
+        {"__prefect_kind": "jinja", "template": "{{ 1 }}"},
+        {"__prefect_kind": {"a": 1}},
+    ],
+)
+def test_a_template_that_cannot_be_filled_in_is_refused(value):
+    with pytest.raises(BadTemplate):
+        hydrated({"deep": [value]}, {"region": "north"})
+
+
+def test_variables_are_found_wherever_they_are_named():
+    deep = {"a": [{"b": {"__prefect_kind": "workspace_variable", "variable_name": "x"}}], "c": 1}
+
+    assert list(variables_named(deep)) == ["x"]
