@@ -1,0 +1,30 @@
+"""`manage.py verify`: does everything hold that must hold of the stored runs? Exit code 1 if not."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.utils import timezone
+
+from deployments.selectors.invariants import violations
+
+
+class Command(BaseCommand):
+    """Reads a live database without locking it."""
+
+    help = "Check histories, attempts, leases, slots, limits and schedules; exit code 1 when something does not hold."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", help="Print what was found as a JSON list.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        found = violations(timezone.now())
+        if options["json"]:
+            self.stdout.write(json.dumps([violation._asdict() for violation in found]))
+        else:
+            self.stdout.write("\n".join(map(str, found)) or "Everything holds.")
+        if found:
+            sys.exit(1)
