@@ -8,8 +8,11 @@ from __future__ import annotations
 import click
 
 from orion_site.database_commands import database
+from orion_site.database_purge import purge
 
 __all__ = ["database", "server"]
+
+database.add_command(purge)
 
 
 @click.group()

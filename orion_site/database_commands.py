@@ -68,7 +68,7 @@ def reset(yes: bool) -> None:
         from orion_site import database as whole
 
         if not yes:
-            _ask(whole.place())
+            ask_first(f"Delete everything that is stored in {whole.place()}?")
         whole.reset()
         click.echo(f"The database {whole.place()} is empty now.", err=True)
 
@@ -87,8 +87,8 @@ def backup(file: Path) -> None:
         click.echo(f"Copied the database to {file} ({megabytes:.1f} MB).", err=True)
 
 
-def _ask(place: str) -> None:
-    question = f"Delete everything that is stored in {place}?"
+def ask_first(question: str) -> None:
+    """Go on only if somebody says yes."""
     if not sys.stdin.isatty():
         raise click.UsageError(f"{question} Nobody is there to ask; repeat the command with --yes.")
     click.confirm(question, abort=True, err=True)

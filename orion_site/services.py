@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.conf import settings
 
@@ -10,15 +10,17 @@ from deployments.services.dispatch import reconciler
 from deployments.services.hints import hint_due_runs
 from deployments.services.lateness import mark_late_runs, watch_deadlines
 from deployments.services.planning import plan_due_schedules
+from deployments.services.retention import Ages, purge
 from deployments.services.vanished import crash_vanished_processes
 from events.services.notifications import send_notifications
+from orion_site.database_upkeep import tidy_database
 from orion_site.ticker import Lane, Service
 from orionflow.processes import is_gone
 from runs.services.upkeep import clean_up_cancelled, fail_expired_pauses
 
 
 def services_of_this_server() -> list[Service]:
-    return [*_quick(), *_slow(), *_outside()]
+    return [*_quick(), *_slow(), *_long(), *_outside()]
 
 
 def service_named(name: str) -> Service:
@@ -64,6 +66,29 @@ def _outside() -> list[Service]:
     """What waits for other people's servers, in a lane where nobody else waits for it."""
     outside = Lane.OUTSIDE
     return [Service("notifications", 4, send_notifications, "Sends the messages of notification policies.", outside)]
+
+
+def _long() -> list[Service]:
+    """What is done by the hour, and takes as long as it takes."""
+    hour, long = 3600.0, Lane.LONG
+    return [
+        Service("retention", hour, _retain, "Deletes what is older than the settings say.", long, first_after=600),
+        Service("database upkeep", hour, tidy_database, "Keeps the database's own files tidy.", long, first_after=300),
+    ]
+
+
+def retention_ages() -> Ages:
+    """What the settings say; 0 days are for ever."""
+    days = (
+        settings.ORION_RETENTION_DAYS_RUNS,
+        settings.ORION_RETENTION_DAYS_LOGS,
+        settings.ORION_RETENTION_DAYS_EVENTS,
+    )
+    return Ages(*(timedelta(days=number) if number else None for number in days))
+
+
+def _retain(now: datetime) -> object:
+    return purge(ages=retention_ages(), now=now)
 
 
 def _mark_late(now: datetime) -> int:

@@ -138,6 +138,10 @@ ORION_AGENT_POLL_SECONDS = env_float("ORION_AGENT_POLL_SECONDS", 10, minimum=0.1
 # So often may an attempt be lost before it reports, until its run counts as one that kills its agents.
 ORION_LOST_STARTS = env_int("ORION_LOST_STARTS", 3, minimum=0)
 ORION_LATE_AFTER_SECONDS = env_int("ORION_LATE_AFTER_SECONDS", 15, minimum=0)
+# What is older is deleted; 0 keeps it for ever. Runs count from their end.
+ORION_RETENTION_DAYS_RUNS = env_int("ORION_RETENTION_DAYS_RUNS", 90, minimum=0)
+ORION_RETENTION_DAYS_LOGS = env_int("ORION_RETENTION_DAYS_LOGS", 30, minimum=0)
+ORION_RETENTION_DAYS_EVENTS = env_int("ORION_RETENTION_DAYS_EVENTS", 14, minimum=0)
 # Messages to the outside: where their readers find the pages, and which hosts or networks may be reached although they
 # are not public (`chat.example.org, 10.0.0.0/8, 127.0.0.1`).
 ORION_UI_URL = env_str("ORION_UI_URL", "http://127.0.0.1:4200").rstrip("/")

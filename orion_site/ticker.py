@@ -31,6 +31,7 @@ class Lane(StrEnum):
 
     QUICK = "quick"
     SLOW = "slow"
+    LONG = "long"
     OUTSIDE = "outside"
 
 
