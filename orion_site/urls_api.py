@@ -42,6 +42,7 @@ histories = Later("runs.api.histories")
 inputs = Later("runs.api.inputs")
 limits = Later("deployments.api.limits")
 lists = Later("runs.api.lists")
+events = Later("events.api.events")
 notification_policies = Later("events.api.notification_policies")
 runs_of_deployments = Later("deployments.api.runs_of_deployments")
 saved_searches = Later("runs.api.saved_searches")
@@ -126,6 +127,11 @@ api = [
             notification_policies.DeleteFlowRunNotificationPolicy,
         ),
     ),
+    #
+    path("events", Endpoint(events.ReportEvents)),
+    path("events/filter", Endpoint(events.FilterEvents)),
+    path("events/filter/next", Endpoint(events.ReadNextEvents)),
+    path("events/count-by/<str:countable>", Endpoint(events.CountEvents)),
     #
     path("collections/views/<str:view>", Endpoint(collections.ReadCollectionView)),
     #

@@ -92,7 +92,7 @@ class Migration(migrations.Migration):
                 ('count', models.PositiveIntegerField(default=0)),
                 ('begun_at', models.DateTimeField()),
                 ('ends_at', models.DateTimeField(null=True)),
-                ('last_event', models.JSONField(null=True)),
+                ('memory', models.JSONField(default=dict)),
             ],
         ),
         migrations.AddField(

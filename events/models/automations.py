@@ -46,7 +46,8 @@ class Tally(models.Model):
     begun_at = models.DateTimeField()
     # A proactive trigger fires when this passes; null when it waits for no moment.
     ends_at = models.DateTimeField(null=True)
-    last_event = models.JSONField(null=True)
+    # The last event that was counted; for a trigger made of others, which of them fired, and when.
+    memory = models.JSONField(default=dict)
 
     class Meta:
         constraints = [

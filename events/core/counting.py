@@ -1,0 +1,48 @@
+"""Counting events in spans of time that begin at the same moments for everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+# A Monday, so that weeks begin on one.
+_ORIGIN = datetime(2024, 1, 1, tzinfo=UTC)
+MOST_SPANS = 1000
+LENGTHS = {
+    "week": timedelta(weeks=1),
+    "day": timedelta(days=1),
+    "hour": timedelta(hours=1),
+    "minute": timedelta(minutes=1),
+    "second": timedelta(seconds=1),
+}
+
+
+class TooManySpans(ValueError):
+    """The message says how many there would be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    begin: datetime
+    end: datetime
+    count: int
+
+
+def counted(times: Mapping[datetime, int], begin: datetime, end: datetime, length: timedelta) -> list[Span]:
+    """The spans between `begin` and `end`, also the empty ones, with how many fell into each."""
+    first, last = (begin - _ORIGIN) // length, (end - _ORIGIN) // length
+    if last - first >= MOST_SPANS:
+        raise TooManySpans(
+            f"That would be {last - first + 1} spans of time, and {MOST_SPANS} are the most. "
+            "Ask for longer ones, or for a shorter time."
+        )
+    found = [0] * (last - first + 1)
+    for moment, count in times.items():
+        found[min(max((moment - _ORIGIN) // length - first, 0), last - first)] += count
+    return [_span(first + position, length, count) for position, count in enumerate(found)]
+
+
+def _span(index: int, length: timedelta, count: int) -> Span:
+    begin = _ORIGIN + index * length
+    return Span(begin, begin + length - timedelta(microseconds=1), count)

@@ -1,0 +1,61 @@
+"""Whether an event is meant: labels against what is asked of them, and names of events against patterns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+RESOURCE_ID = "prefect.resource.id"
+RESOURCE_ROLE = "prefect.resource.role"
+
+Labels = Mapping[str, str]
+Asked = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """An event as triggers see it."""
+
+    id: UUID
+    event: str
+    occurred: datetime
+    resource: Labels
+    related: tuple[Labels, ...] = ()
+    payload: Mapping[str, Any] = field(default_factory=dict)
+
+    def in_role(self, role: str) -> Labels | None:
+        """The first of the others that has this role."""
+        return next((one for one in self.related if one.get(RESOURCE_ROLE) == role), None)
+
+    def label(self, name: str) -> str:
+        """A label of its resource, or of another one: `related:flow:prefect.resource.id`."""
+        kind, _, rest = name.partition(":")
+        if kind == "related" and rest:
+            role, _, label = rest.partition(":")
+            return (self.in_role(role) or {}).get(label, "")
+        return self.resource.get(name, "")
+
+
+def fits(pattern: str, value: str | None) -> bool:
+    """`value` or `begin*`, with `!` before it for the contrary. What is not there fits nothing."""
+    if value is None:
+        return False
+    wanted = pattern.removeprefix("!")
+    found = value.startswith(wanted[:-1]) if wanted.endswith("*") else value == wanted
+    return found != pattern.startswith("!")
+
+
+def covers(asked: Asked, labels: Labels) -> bool:
+    return all(any(fits(one, labels.get(label)) for one in patterns) for label, patterns in asked.items())
+
+
+def covers_any(asked: Asked, candidates: Iterable[Labels]) -> bool:
+    """Whether one of the resources has it all; asking nothing is answered by nobody being there as well."""
+    return not asked or any(covers(asked, one) for one in candidates)
+
+
+def is_named(patterns: Iterable[str], event: str) -> bool:
+    return any(fits(pattern, event) for pattern in patterns)

@@ -1,0 +1,106 @@
+"""Events and what is asked of them, as they are sent. Labels, names and numbers of them are bounded."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from orchestration.wire import JSONObject, Moment, StrictWire, Text255, Text1024, Wire
+
+RESOURCE_ID = "prefect.resource.id"
+RESOURCE_ROLE = "prefect.resource.role"
+
+Label = Annotated[str, Field(min_length=1, max_length=255, pattern=r'^[^"\\\x00-\x1f]+$')]
+Labels = Annotated[dict[Label, Text1024], Field(max_length=100)]
+Texts = Annotated[list[Text1024], Field(max_length=500)]
+Specification = Annotated[dict[Label, Text1024 | Texts], Field(max_length=100)]
+
+
+def _identified(labels: dict[str, str]) -> dict[str, str]:
+    if not labels.get(RESOURCE_ID):
+        raise PydanticCustomError("resource_without_id", "A resource needs the label prefect.resource.id")
+    return labels
+
+
+def _in_a_role(labels: dict[str, str]) -> dict[str, str]:
+    if not labels.get(RESOURCE_ROLE):
+        raise PydanticCustomError("resource_without_role", "A related resource needs the label prefect.resource.role")
+    return _identified(labels)
+
+
+Resource = Annotated[Labels, AfterValidator(_identified)]
+RelatedResource = Annotated[Labels, AfterValidator(_in_a_role)]
+
+
+class EventIn(Wire):
+    """Something happened to a resource; others were involved in their roles."""
+
+    occurred: Moment
+    event: Annotated[str, Field(min_length=1, max_length=255)]
+    resource: Resource
+    related: Annotated[list[RelatedResource], Field(max_length=100)] = []
+    payload: JSONObject = {}
+    id: UUID
+    follows: UUID | None = None
+
+
+class Occurred(StrictWire):
+    since: Moment | None = None
+    until: Moment | None = None
+
+
+class EventName(StrictWire):
+    prefix: Texts | None = None
+    exclude_prefix: Texts | None = None
+    name: Texts | None = None
+    exclude_name: Texts | None = None
+
+
+class AnyResource(StrictWire):
+    id: Texts | None = None
+    id_prefix: Texts | None = None
+    labels: Specification | None = None
+
+
+class OwnResource(AnyResource):
+    distinct: bool = False
+
+
+Role = Annotated[list[Text255], Field(min_length=2, max_length=2)]
+
+
+class Related(StrictWire):
+    id: Texts | None = None
+    role: Texts | None = None
+    resources_in_roles: Annotated[list[Role], Field(max_length=500)] | None = None
+    labels: Specification | None = None
+
+
+class EventId(StrictWire):
+    id: Annotated[list[UUID], Field(max_length=500)] | None = None
+
+
+class EventOrder(StrEnum):
+    ASC = "ASC"
+    DESC = "DESC"
+
+
+class EventFilter(StrictWire):
+    """Everything that is given must hold."""
+
+    occurred: Occurred | None = None
+    event: EventName | None = None
+    any_resource: AnyResource | None = None
+    resource: OwnResource | None = None
+    related: Related | None = None
+    id: EventId | None = None
+    order: EventOrder = EventOrder.DESC
+
+
+def labels_asked(specification: dict[str, Any] | None) -> dict[str, list[str]]:
+    given = specification or {}
+    return {label: [value] if isinstance(value, str) else value for label, value in given.items()}

@@ -1,0 +1,145 @@
+"""Events under /events: reported, found again by their labels, paged and counted."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+
+pytestmark = pytest.mark.django_db
+
+FLOW = {"prefect.resource.id": "prefect.flow.1", "prefect.resource.role": "flow", "prefect.resource.name": "census"}
+TAG = {"prefect.resource.id": "prefect.tag.a", "prefect.resource.role": "tag"}
+
+
+def event(name="sensor.read", at="2026-01-05T12:00:00Z", resource="sensor.1", related=(FLOW,), **labels):
+    labels = {"prefect.resource.id": resource, **labels}
+    return {"id": str(uuid4()), "occurred": at, "event": name, "resource": labels, "related": list(related)}
+
+
+def report(api, *events):
+    answer = api.send("/events", list(events))
+    assert (answer.status_code, answer.content) == (204, b"")
+
+
+def names(api, **asked):
+    occurred = {"since": "2026-01-01T00:00:00Z", "until": "2026-12-31T00:00:00Z"}
+    answer = api.send("/events/filter", {"filter": {"occurred": occurred, "order": "ASC", **asked}})
+    assert answer.status_code == 200, answer.content
+    return [one["event"] for one in answer.json()["events"]]
+
+
+def test_an_event_is_stored_once_and_told_as_it_was_sent(api):
+    sent = {**event(), "payload": {"n": 1}, "follows": str(uuid4())}
+    report(api, sent)
+    report(api, sent)
+
+    asked = {"id": {"id": [sent["id"]]}, "occurred": {"since": "2026-01-01T00:00:00Z"}}
+    page = api.send("/events/filter", {"filter": asked}).json()
+
+    assert page["total"] == 1
+    assert {**page["events"][0], "received": None} == {**sent, "received": None}
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ({}, ["a.one", "a.two", "b.one"]),
+        ({"order": "DESC"}, ["b.one", "a.two", "a.one"]),
+        ({"event": {"prefix": ["a."]}}, ["a.one", "a.two"]),
+        ({"event": {"exclude_prefix": ["a."]}}, ["b.one"]),
+        ({"event": {"name": ["a.two", "b.one"], "exclude_name": ["b.one"]}}, ["a.two"]),
+        ({"occurred": {"since": "2026-01-05T13:00:00Z", "until": "2026-01-05T14:00:00Z"}}, ["a.two"]),
+        ({"resource": {"id": ["sensor.2"]}}, ["a.two"]),
+        ({"resource": {"id_prefix": ["sensor."]}}, ["a.one", "a.two"]),
+        ({"resource": {"labels": {"room": "kitchen"}}}, ["a.one"]),
+        ({"resource": {"labels": {"room": ["k*", "hall"]}}}, ["a.one", "a.two"]),
+        ({"resource": {"labels": {"room": "!kitchen"}}}, ["a.two"]),
+        ({"resource": {"labels": {"room": "%"}}}, []),
+        ({"resource": {"distinct": True}, "event": {"prefix": ["a.", "b."]}}, ["a.one", "a.two", "b.one"]),
+        ({"related": {"role": ["tag"]}}, ["b.one"]),
+        ({"related": {"id": ["prefect.flow.1"]}}, ["a.one", "a.two"]),
+        ({"related": {"labels": {"prefect.resource.name": "cen*"}}}, ["a.one", "a.two"]),
+        ({"related": {"resources_in_roles": [["prefect.tag.a", "tag"]]}}, ["b.one"]),
+        ({"related": {"resources_in_roles": [["prefect.tag.a", "flow"]]}}, []),
+        ({"any_resource": {"id": ["sensor.1", "prefect.tag.a"]}}, ["a.one", "b.one"]),
+        ({"any_resource": {"id_prefix": ["prefect.flow"]}}, ["a.one", "a.two"]),
+        ({"any_resource": {}}, ["a.one", "a.two", "b.one"]),
+    ],
+)
+def test_events_are_found_by_what_is_asked_of_them(api, asked, found):
+    report(
+        api,
+        event("a.one", room="kitchen"),
+        event("a.two", "2026-01-05T13:30:00Z", "sensor.2", room="hall"),
+        event("b.one", "2026-01-05T15:00:00Z", "lamp.1", related=[TAG]),
+    )
+
+    assert names(api, **asked) == found
+
+
+def test_the_newest_event_of_each_resource_is_found(api):
+    report(api, event("old"), event("new", "2026-01-05T13:00:00Z"), event("other", resource="sensor.2"))
+
+    assert sorted(names(api, resource={"distinct": True})) == ["new", "other"]
+
+
+def test_events_are_given_page_by_page(api):
+    report(api, *(event(f"e.{number}", f"2026-01-05T12:00:0{number}Z") for number in range(5)))
+    window = {"occurred": {"since": "2026-01-01T00:00:00Z"}}
+
+    first = api.send("/events/filter", {"filter": window, "limit": 2}).json()
+    second = follow(api, first)
+    third = follow(api, second)
+
+    told = [[one["event"] for one in page["events"]] for page in (first, second, third)]
+    assert told == [["e.4", "e.3"], ["e.2", "e.1"], ["e.0"]]
+    assert ({page["total"] for page in (first, second, third)}, third["next_page"]) == ({5}, None)
+
+
+def follow(api, page):
+    parts = urlsplit(page["next_page"])
+    return api.read(f"{parts.path.removeprefix('/api')}?{parts.query}").json()
+
+
+@pytest.mark.parametrize("token", ["x", "e30=", "bnVsbA==", "%C3%A9"])
+def test_a_page_token_that_the_server_never_gave_is_refused(api, token):
+    assert api.read(f"/events/filter/next?page-token={token}").status_code == 403
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"resource": {"colour": "red"}},
+        {"related": [{"prefect.resource.id": "a"}]},
+        {"id": "x"},
+        {"occurred": "never"},
+        {"event": ""},
+        {"resource": {"prefect.resource.id": "a", 'b"': "c"}},
+    ],
+)
+def test_an_event_that_could_not_be_found_again_is_refused(api, wrong):
+    assert api.send("/events", [{**event(), **wrong}]).status_code == 422
+
+
+def test_events_are_counted(api):
+    report(api, event("a"), event("a", "2026-01-05T13:00:00Z", "sensor.2"), event("b", "2026-01-06T12:00:00Z"))
+    occurred = {"since": "2026-01-05T00:00:00Z", "until": "2026-01-06T23:00:00Z"}
+
+    def count(by, **asked):
+        answer = api.send(f"/events/count-by/{by}", {"filter": {"occurred": occurred}, **asked})
+        return [(one["label"][:13], one["count"]) for one in answer.json()]
+
+    assert count("event") == [("a", 2), ("b", 1)]
+    assert count("resource") == [("sensor.1", 2), ("sensor.2", 1)]
+    assert count("day") == [("2026-01-06", 1), ("2026-01-05", 2)]
+    assert count("time") == [("2026-01-05T00", 2), ("2026-01-06T00", 1)]
+    assert sum(number for _, number in count("time", time_unit="hour", time_interval=1)) == 3
+
+
+def test_too_many_spans_are_refused(api):
+    answer = api.send("/events/count-by/time", {"filter": {}, "time_unit": "second"})
+
+    assert answer.status_code == 422
+    assert "spans" in answer.json()["detail"]
