@@ -135,7 +135,7 @@ def limit_of(poll: Poll) -> int:
 
 def _queues_named(pool_id: UUID, names: list[str] | None) -> list[UUID]:
     queues = WorkQueue.objects.filter(work_pool=pool_id)
-    if names is None:
+    if not names:
         return list(queues.values_list("pk", flat=True))
     found = dict(queues.filter(name__in=names).values_list("name", "pk"))
     for name in names:

@@ -95,6 +95,7 @@ def test_a_worker_is_told_where_each_run_waits(api):
         ("old", usual["id"]),
     ]
     assert [run["flow_run"]["name"] for run in one] == ["old"]
+    assert len(api.send(path, {"work_queue_names": []}).json()) == 2
     assert api.send(path, {"work_queue_names": ["none"]}).status_code == 404
     assert api.send("/work_pools/none/get_scheduled_flow_runs").status_code == 404
 
