@@ -58,6 +58,27 @@ def check(deep: bool, output: str) -> None:
 
 
 @database.command()
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to print the findings.")
+def verify(output: str) -> None:
+    """Check what must hold of the stored runs, without disturbing servers; exit code 1 if something does not.
+
+    Example: orion database verify
+    """
+    with _django():
+        from django.utils import timezone
+
+        from deployments.selectors.invariants import violations
+
+        found = violations(timezone.now())
+    if output == "json":
+        click.echo(json.dumps([violation._asdict() for violation in found]))
+    else:
+        click.echo("\n".join(map(str, found)) or "Everything holds.")
+    if found:
+        raise click.exceptions.Exit(1)
+
+
+@database.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def reset(yes: bool) -> None:
     """Delete every run and everything else that Orion stored, and start with an empty database.

@@ -151,7 +151,8 @@ def test_a_group_of_a_package_that_is_missing_says_what_to_install():
 def test_a_database_that_a_run_made_is_found_good(orion):
     orion("run", "shop.py:quiet")
 
-    checked, examined = orion("database", "check"), orion("doctor")
+    checked, verified, examined = orion("database", "check"), orion("database", "verify"), orion("doctor")
 
     assert checked.code == 0, checked.out
+    assert (verified.code, verified.out) == (0, "Everything holds.\n")
     assert examined.code == 0, examined.out
