@@ -116,3 +116,6 @@ def inner() -> int:
 @flow
 def outer() -> int:
     return inner()
+
+
+patient = sleeping.with_options(name="patient", crash_retries=1)

@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,11 +17,13 @@ from orionflow.calls import agents as calls
 from orionflow.calls.agents import Claimed, HeartbeatReply, Registration
 from orionflow.client import OrionClient
 from orionflow.errors import ApiError, Conflict
+from orionflow.settings import current_settings
 from orionflow.transport import Patience, may_pass
 
 RETRY_SECONDS = 1.0
 # Whoever claims or sends a heartbeat does so again soon; a request that is repeated in between only comes too late.
 ONCE = 0.0
+SHORTEST_TIMEOUT, LONGEST_TIMEOUT = 2.0, 10.0
 
 
 class Contact:
@@ -31,7 +34,7 @@ class Contact:
         self.name = name
         self.incarnation = uuid4()
         self.client = OrionClient(retry_budget_seconds=ONCE)
-        self._pulse = OrionClient(retry_budget_seconds=ONCE)
+        self._pulse = self.client
         self.registration: Registration | None = None
 
     @property
@@ -50,6 +53,7 @@ class Contact:
         while is_wanted():
             try:
                 self.registration = self.client.send(calls.register_agent(self._introduction()))
+                self._pulse = _client_for_heartbeats(self.registration.heartbeat_seconds)
                 return self.registration
             except ApiError as error:
                 # A name that is alive on another machine comes free when that machine is gone.
@@ -86,3 +90,11 @@ class Contact:
     def leave(self) -> None:
         self.client.patience = Patience(budget_seconds=3.0)
         self.client.send(calls.leave(self.agent_id, self.incarnation))
+
+
+def _client_for_heartbeats(interval: float) -> OrionClient:
+    """One that gives a server up soon: the next heartbeat is worth more than the answer to this one."""
+    seconds = min(max(interval, SHORTEST_TIMEOUT), LONGEST_TIMEOUT)
+    return OrionClient(
+        retry_budget_seconds=ONCE, settings=replace(current_settings(), api_read_timeout_seconds=seconds)
+    )

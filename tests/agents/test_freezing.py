@@ -1,0 +1,84 @@
+"""Machines that stand still, are cut off or are told to end at any moment: attempts never overlap unseen."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.agents.conftest import StartAgent
+from tests.agents.running import QUICK, Api, eventually, is_alive, run_process, running_agent
+from tests.site.running import running_server
+
+
+def test_an_agent_that_wakes_after_its_leases_ran_out_kills_what_it_lost(api: Api, queue: str, start_agent: StartAgent):
+    agent = start_agent()
+    run = api.run_of("flows.py:sleeping", queue)
+    api.until(run, "Running")
+    process, frozen = run_process(agent), [agent.process.pid, *agent.children()]
+
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    crashed = api.until_ended(run)
+    for pid in frozen:
+        os.kill(pid, signal.SIGCONT)
+
+    assert crashed["name"] == "Crashed"
+    eventually(lambda: not is_alive(process), lambda: agent.said)
+    assert api.history(run)[-1] == "Crashed"
+    assert api.until_ended(api.run_of("flows.py:doubling", queue))["name"] == "Completed", agent.said
+
+
+def test_a_frozen_process_is_cancelled_all_the_same(api: Api, queue: str, start_agent: StartAgent):
+    agent = start_agent("--stop-timeout", "1")
+    run = api.run_of("flows.py:sleeping", queue)
+    api.until(run, "Running")
+    process = run_process(agent)
+
+    os.kill(process, signal.SIGSTOP)
+    api.post(f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
+
+    assert api.until_ended(run)["name"] == "Cancelled"
+    eventually(lambda: not is_alive(process))
+
+
+@pytest.mark.parametrize(("flow", "ends"), [("patient", True), ("sleeping", False)])
+def test_out_of_touch_only_runs_that_may_start_elsewhere_are_ended(
+    tmp_path: Path, home: Path, queue: str, flow: str, ends: bool
+):
+    with running_server(tmp_path / "server", **QUICK) as server:
+        api = Api(server)
+        with running_agent(home, api, queue) as agent:
+            api.until(api.run_of(f"flows.py:{flow}", queue), "Running")
+            process = run_process(agent)
+
+            server.process.send_signal(signal.SIGSTOP)
+            eventually(lambda: "No heartbeat gets through" in agent.said)
+            # Longer than a lease lasts here.
+            until = time.monotonic() + 6
+            while is_alive(process) and time.monotonic() < until:
+                time.sleep(0.1)
+            server.process.send_signal(signal.SIGCONT)
+
+            assert is_alive(process) is not ends, agent.said
+
+
+def test_signals_at_any_moment_leave_nothing_behind(api: Api, queue: str, home: Path):
+    deployment = api.deploy("flows.py:sleeping", queue)
+    for _ in range(3):
+        with running_agent(home, api, queue, "--drain-timeout", "0.2") as agent:
+            run = api.run(deployment)
+            time.sleep(random.uniform(0, 1.2))
+            below = agent.children()
+            agent.signal(signal.SIGTERM)
+            time.sleep(random.uniform(0, 0.3))
+            agent.signal(signal.SIGINT)
+
+            assert agent.ended() == 0, agent.said
+            eventually(lambda pids=frozenset(below): not any(is_alive(pid) for pid in pids))
+        # Either it was never taken, or its end is known.
+        assert api.state(run)["name"] in ("Scheduled", "Late", "Crashed"), agent.said
