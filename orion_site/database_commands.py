@@ -64,7 +64,7 @@ def verify(output: str) -> None:
 
     Example: orion database verify
     """
-    with _django():
+    with django_ready():
         from django.utils import timezone
 
         from deployments.selectors.invariants import violations
