@@ -115,6 +115,15 @@ def test_a_time_that_passed_a_moment_ago_was_not_missed():
     assert hours_of() == [1, 2, 3]
 
 
+def test_a_clock_that_goes_back_plans_nothing_twice_and_loses_nothing():
+    make_deployment(hourly(misfire="all"))
+
+    for hour in (1.5, 6.5, 2, 3, 6, 7):
+        plan_due_schedules(at_hour(hour))
+
+    assert hours_of() == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+
+
 def test_a_schedule_ends_after_its_last_run_or_at_its_end():
     make_deployment(hourly(max_runs=2))
     make_deployment(hourly(ends_at=at_hour(4)), name="other")
