@@ -31,6 +31,7 @@ artifacts = Later("runs.api.artifacts")
 block_documents = Later("deployments.api.block_documents")
 block_schemas = Later("deployments.api.block_schemas")
 block_types = Later("deployments.api.block_types")
+cancelling = Later("runs.api.cancelling")
 calendars = Later("deployments.api.calendars")
 collections = Later("deployments.api.collections")
 deployments = Later("deployments.api.deployments")
@@ -80,6 +81,7 @@ api = [
     path("flow_runs/<str:id>", Endpoint(flow_runs.ReadFlowRun, flow_runs.UpdateFlowRun, flow_runs.DeleteFlowRun)),
     path("flow_runs/<str:id>/set_state", Endpoint(SetFlowRunState)),
     path("flow_runs/<str:id>/release", Endpoint(held_slots.ReleaseFlowRun)),
+    path("flow_runs/<str:id>/cancel", Endpoint(cancelling.CancelFlowRun)),
     path("flow_runs/<str:id>/resume", Endpoint(inputs.ResumeFlowRun)),
     path("flow_runs/<str:id>/why", Endpoint(why.ExplainFlowRun)),
     path("flow_runs/<str:id>/graph", Endpoint(graphs.ReadDependencies)),

@@ -13,7 +13,7 @@ from orchestration.errors import FlowRunNotFound
 from orchestration.services import Outcome, Proposal, propose
 from orchestration.stored import FLOW_RUNS, StoredRun, lock, read_flow_runs
 from orchestration.transactions import repeated_on_conflict, write_transaction
-from runs.models import FlowRunInput
+from runs.models import FlowRun, FlowRunInput
 
 
 @repeated_on_conflict
@@ -92,6 +92,31 @@ def _mismatch(given: Any, schema: dict[str, Any]) -> str | None:
 def cancel_flow_run(*, run_id: UUID, now: datetime, author: str | None = None, message: str | None = None) -> Outcome:
     """Ask a run to stop. One that has not started is cancelled at once; a running one is told at its next report."""
     return propose_as(run_id, Proposal(cancelling(message), now, author=author))
+
+
+@repeated_on_conflict
+def cancel_flow_run_alone(
+    *, run_id: UUID, now: datetime, author: str | None = None, message: str | None = None
+) -> tuple[Outcome, list[UUID]]:
+    """Ask a run to stop, and let the deployed runs that are nested in it go on as runs of their own: these runs.
+
+    What is nested without a deployment lives in the process of the run, and ends with it.
+    """
+    with write_transaction():
+        outcome = propose(FLOW_RUNS, run_id, Proposal(cancelling(message), now, author=author))
+        nested = _with_processes_of_their_own(run_id) if outcome.written else []
+        FlowRun.objects.filter(pk__in=nested).update(parent_task_run=None, updated=now)
+    return outcome, nested
+
+
+def _with_processes_of_their_own(run_id: UUID) -> list[UUID]:
+    found, level = [], [run_id]
+    while level:
+        nested = FlowRun.objects.unfinished().filter(parent_task_run__flow_run__in=level)
+        rows = list(nested.order_by("pk").values_list("pk", "deployment_id"))
+        found += [pk for pk, deployment_id in rows if deployment_id is not None]
+        level = [pk for pk, deployment_id in rows if deployment_id is None]
+    return found
 
 
 def retry_flow_run(*, run_id: UUID, now: datetime, author: str | None = None) -> Outcome:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.db.models import Q
+
 from orchestration.core.states import StateType, cancelled, cancelling, failed
 from orchestration.services import propose_flow_run_state, propose_task_run_state
 from runs.models import FlowRun, FlowRunState, TaskRun
@@ -52,7 +54,9 @@ def _cancel_nested_runs(now: datetime) -> int:
         parent_task_run__flow_run__state_type="CANCELLED",
         parent_task_run__flow_run__state_timestamp__gt=now - CLEAN_UP_WINDOW,
     )
-    runs = list(left.exclude(state_type="CANCELLING").values_list("pk", "deployment_id")[:BATCH])
+    # One that its agent is told to end will be; without an agent nobody would end it.
+    told = Q(state_type="CANCELLING", deployment_id__isnull=False)
+    runs = list(left.exclude(told).order_by("pk").values_list("pk", "deployment_id")[:BATCH])
     message = "The parent flow run was cancelled."
     for run_id, deployment_id in runs:
         # A deployed run has a process of its own, and an agent that ends it.

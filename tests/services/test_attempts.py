@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -11,8 +12,8 @@ from orchestration.core.states import cancelling, running
 from orchestration.core.verdicts import Abort, Accept, Reject
 from orchestration.errors import FlowRunNotFound
 from orchestration.services import propose_flow_run_state
-from runs.models import FlowRunInput
-from runs.services.attempts import cancel_flow_run, hydrated, resume_flow_run, retry_flow_run
+from runs.models import FlowRun, FlowRunInput
+from runs.services.attempts import cancel_flow_run, cancel_flow_run_alone, hydrated, resume_flow_run, retry_flow_run
 from runs.services.run_inputs import create_flow_run_input
 from runs.services.upkeep import clean_up_cancelled, fail_expired_pauses
 from tests.factories import NOON, history_of, later, make_flow_run, make_state, make_task_run, state_of
@@ -196,3 +197,57 @@ def test_a_cancelled_run_never_starts():
 
     assert not outcome.written
     assert state_of(run) == "CANCELLED"
+
+
+def nested_in(parent: FlowRun, **fields: Any) -> FlowRun:
+    place = make_task_run("RUNNING", flow_run=parent)
+    return make_flow_run("RUNNING", parent_task_run_id=place.pk, **fields)
+
+
+def test_what_is_nested_in_a_cancelled_run_is_cancelled_with_it():
+    parent = make_flow_run("RUNNING")
+    inner = nested_in(parent)
+    deployed = nested_in(inner, deployment_id=uuid4())
+    propose_flow_run_state(run_id=parent.pk, proposed=make_state("CANCELLED"), now=later(1), force=True)
+
+    clean_up_cancelled(later(2))
+    clean_up_cancelled(later(3))
+
+    assert (state_of(inner), state_of(deployed)) == ("CANCELLED", "CANCELLING")
+
+
+def test_detached_runs_go_on_when_their_parent_is_cancelled():
+    parent = make_flow_run("RUNNING")
+    inner = nested_in(parent)
+    deployed = nested_in(inner, deployment_id=uuid4())
+
+    outcome, detached = cancel_flow_run_alone(run_id=parent.pk, now=later(1))
+    propose_flow_run_state(run_id=parent.pk, proposed=make_state("CANCELLED"), now=later(2), force=True)
+    clean_up_cancelled(later(3))
+    clean_up_cancelled(later(4))
+
+    assert outcome.written
+    assert detached == [deployed.pk]
+    assert (state_of(parent), state_of(inner), state_of(deployed)) == ("CANCELLED", "CANCELLED", "RUNNING")
+    deployed.refresh_from_db()
+    assert deployed.parent_task_run_id is None
+
+
+def test_a_run_that_cannot_be_cancelled_keeps_what_is_nested_in_it():
+    parent = make_flow_run("COMPLETED")
+    nested_in(parent, deployment_id=uuid4())
+
+    outcome, detached = cancel_flow_run_alone(run_id=parent.pk, now=later(1))
+
+    assert (outcome.written, detached) == (False, [])
+
+
+def test_a_nested_run_without_an_agent_is_not_left_cancelling():
+    parent = make_flow_run("RUNNING")
+    inner = nested_in(parent)
+    propose_flow_run_state(run_id=inner.pk, proposed=make_state("CANCELLING"), now=later(1))
+    propose_flow_run_state(run_id=parent.pk, proposed=make_state("CANCELLED"), now=later(1), force=True)
+
+    clean_up_cancelled(later(2))
+
+    assert state_of(inner) == "CANCELLED"

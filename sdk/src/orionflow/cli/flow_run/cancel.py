@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import click
 
@@ -13,7 +14,7 @@ from orionflow.cli.exit_codes import ExitCode
 from orionflow.cli.flow_run.selection import counted, selected_runs, selection_options
 from orionflow.cli.options import Output, ask_before, destructive, output_options, time_options
 from orionflow.cli.output import Column, plain_column
-from orionflow.cli.proposals import Answer, propose
+from orionflow.cli.proposals import Answer, propose, read_answer
 from orionflow.cli.terminal import Terminal
 from orionflow.cli.times import Clock
 
@@ -26,11 +27,13 @@ MESSAGE = "Cancelled from the command line."
         ("orion flow-run cancel brave-otter", ""),
         ('orion fr cancel --query "flow:monitor state:running" --yes', "all that match"),
         ('orion fr cancel --query "state:pending" --dry-run', "only say which"),
+        ("orion fr cancel brave-otter --detach", "its deployed subflows go on"),
         ("orion fr cancel brave-otter --force --yes", "when its process is gone and cannot answer"),
     ),
 )
 @selection_options
 @click.option("--force", is_flag=True, help="Call it Cancelled at once: for runs whose process is gone.")
+@click.option("--detach", is_flag=True, help="Let nested runs of deployments go on, as runs of their own.")
 @destructive
 @output_options
 @time_options
@@ -39,12 +42,15 @@ def cancel(
     query: str | None,
     most: int,
     force: bool,
+    detach: bool,
     yes: bool,
     dry_run: bool,
     output: Output,
     clock: Clock,
 ) -> int:
     """Cancel runs. A running one stops at its next task; one that has not started is cancelled at once."""
+    if force and detach:
+        raise click.UsageError("--detach asks the rules, and --force does not; use one of them.")
     api = backend()
     found = selected_runs(api, runs, query, most, clock)
     if dry_run:
@@ -53,15 +59,20 @@ def cancel(
         return ExitCode.DONE
     if found and (query or force):
         ask_before(f"cancel {counted(found)}{', whatever the rules say' if force else ''}", yes=yes)
-    return _tell(_cancel_all(api, found, force=force), output)
+    ask = _cancel_alone if detach else partial(_cancel, force=force)
+    return _tell([(run, ask(api, run)) for run in found], output)
 
 
 PLAN = [Column("RUN", lambda run: run["name"]), Column("STATE", lambda run: run["state_name"] or "-")]
 
 
-def _cancel_all(api: Backend, runs: Sequence[Json], *, force: bool) -> list[tuple[Json, Answer]]:
-    wanted = "CANCELLED" if force else "CANCELLING"
-    return [(run, propose(api, run, wanted, MESSAGE, force=force)) for run in runs]
+def _cancel(api: Backend, run: Json, *, force: bool) -> Answer:
+    return propose(api, run, "CANCELLED" if force else "CANCELLING", MESSAGE, force=force)
+
+
+def _cancel_alone(api: Backend, run: Json) -> Answer:
+    body = {"message": MESSAGE, "detach": True}
+    return read_answer(run, api.post(f"/flow_runs/{run['id']}/cancel", body))
 
 
 def _tell(answers: Sequence[tuple[Json, Answer]], output: Output) -> int:
