@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from deployments.models import Deployment
 from deployments.selectors.places import Room, chosen_by, full_deployments, room_in, room_of_deployments
@@ -25,6 +25,16 @@ _MOST_LINES = 200
 _MOST_VALUES = 20_000
 # A policy without the key compares as unknown, which is not told apart from no.
 _WAITS_FOR_AN_AGENT = Q(empirical_policy__retry_type__isnull=True) | ~Q(empirical_policy__retry_type="in_process")
+
+
+EVERY_RUN = Q()
+
+
+def for_agents() -> Q:
+    """Runs that an agent of ours can start. A deployment without an entry point, or with infrastructure of another
+    make, is meant for the workers and agents of that make."""
+    of_others = Deployment.objects.filter(pk=OuterRef("deployment_id"), entrypoint__isnull=True)
+    return Q(infrastructure_document_id__isnull=True) & ~Q(Exists(of_others))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +65,13 @@ def due_runs(
     after: datetime | None = None,
     limit: int,
     now: datetime,
+    among: Q = EVERY_RUN,
 ) -> list[FlowRun]:
     """Scheduled runs of these queues, or of these deployments, that may be started; the most urgent first.
 
     `before` and `after` bound the time for which they are scheduled; without `before` the future counts as well.
     Retries that wait in their own process are not among them. With neither queues nor deployments: of every queue.
+    `among` narrows the choice further, as to what Orion's agents can start.
     """
     if limit <= 0:
         return []
@@ -71,7 +83,7 @@ def due_runs(
         lines = [_Line(Q(deployment_id=one) & ~Q(work_queue_id__in=room.closed), 1, limit) for one in deployments]
     if not lines:
         return []
-    found = _first_of(lines, _startable(after, before, full := full_deployments()), limit, len(full))
+    found = _first_of(lines, among & _startable(after, before, full := full_deployments()), limit, len(full))
     return _rows(_within(sorted(found, key=_urgency), room, limit))
 
 

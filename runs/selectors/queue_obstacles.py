@@ -26,6 +26,7 @@ def queue_obstacles(run: FlowRun, now: datetime) -> Iterator[Reason]:
         yield from _without_queue(deployment, now)
     else:
         yield from _in_queue(queue, now)
+        yield from _not_for_agents(run, deployment, queue, now)
     if deployment is not None:
         yield from _full("deployment", deployment)
 
@@ -56,6 +57,16 @@ def _unserved(queue: WorkQueue) -> Reason:
     asked = f"last asked for work at {told(queue.last_polled)}" if queue.last_polled else "never asked for work"
     text = f"Nobody serves work queue {queue.name!r}: no live agent has it among its queues, and it was {asked}."
     return Reason("no_agent", text, f"Start an agent: orion agent start -q {queue.name}", queue.last_polled)
+
+
+def _not_for_agents(run: FlowRun, deployment: Deployment | None, queue: WorkQueue, now: datetime) -> Iterator[Reason]:
+    """Said while no other worker asks the queue either."""
+    has_entrypoint = deployment is None or deployment.entrypoint is not None
+    if (has_entrypoint and run.infrastructure_document_id is None) or is_recent(queue.last_polled, now):
+        return
+    why = "asks for infrastructure of another make" if has_entrypoint else "names no entry point"
+    text = f"Its deployment {why}, so Orion's agents leave it to the workers of that make, and none of them asks."
+    yield Reason("not_for_agents", text, "Start such a worker, or hand the flow over with `orion deploy`.")
 
 
 def _full(kind: str, limited: _Limited) -> Iterator[Reason]:

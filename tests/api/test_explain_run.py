@@ -129,7 +129,9 @@ def test_an_overdue_deployed_run_says_what_stands_in_the_queue(api):
     pool = WorkPool.objects.create(name="pool", is_paused=True)
     queue = WorkQueue.objects.create(name="default", work_pool=pool)
     flow = make_flow()
-    deployment = Deployment.objects.create(name="nightly", flow=flow, paused=True, work_queue=queue)
+    deployment = Deployment.objects.create(
+        name="nightly", flow=flow, paused=True, work_queue=queue, entrypoint="a.py:a"
+    )
     run = make_flow_run("SCHEDULED", flow=flow, deployment_id=deployment.id, work_queue_id=queue.id)
 
     told = codes(why(api, run))
@@ -139,6 +141,7 @@ def test_an_overdue_deployed_run_says_what_stands_in_the_queue(api):
 
 def deployed(state="SCHEDULED", queue=None, **columns):
     flow = make_flow()
+    columns = {"entrypoint": "flows.py:nightly", **columns}
     deployment = Deployment.objects.create(name="nightly", flow=flow, work_queue=queue, **columns)
     return make_flow_run(state, flow=flow, deployment_id=deployment.id, work_queue_id=queue and queue.id)
 
@@ -170,6 +173,13 @@ def test_a_queue_is_served_by_an_agent_that_has_it_among_its_own_even_if_it_neve
 
     assert unserved == ["due", "no_agent"]
     assert codes(why(api, run)) == ["due"]
+
+
+def test_a_run_that_agents_of_orion_cannot_start_says_whom_it_waits_for(api):
+    queue = make_queue()
+    run = deployed(queue=queue, entrypoint=None)
+
+    assert codes(why(api, run)) == ["due", "no_agent", "not_for_agents"]
 
 
 def test_a_run_without_queue_waits_for_the_process_that_serves_it(api):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from deployments.models import Deployment, WorkPool, WorkQueue
-from deployments.selectors.due import due_runs
+from deployments.selectors.due import due_runs, for_agents
 from deployments.services.work_queues import create_work_queue, queue_for, update_work_queue
 from runs.models import FlowRun
 from tests.factories import NOON, later, make_flow, make_flow_run, make_state
@@ -157,6 +159,16 @@ def test_a_queue_with_a_filter_picks_runs_by_their_tags():
     waiting(None, -5, tags=["gpu"])
 
     assert due(queue) == [run]
+
+
+def test_agents_are_offered_only_what_they_can_start():
+    queue = make_queue()
+    waiting(queue, -30, deployment_id=make_deployment(queue).pk)
+    waiting(queue, -20, infrastructure_document_id=uuid4())
+    ours = waiting(queue, -10, deployment_id=make_deployment(queue, entrypoint="flows.py:census").pk)
+
+    assert len(due(queue)) == 3
+    assert due(queue, among=for_agents()) == [ours]
 
 
 def test_without_queues_every_queue_is_asked():

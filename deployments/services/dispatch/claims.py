@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import connection
 
 from deployments.models import Lease, Worker, WorkQueue
-from deployments.selectors.due import due_runs
+from deployments.selectors.due import due_runs, for_agents
 from deployments.selectors.places import chosen_by
 from deployments.services.dispatch.agents import present_agent, queues_of_pool
 from orchestration.core.states import State, StateType
@@ -47,7 +47,7 @@ def claim_next(*, agent_id: UUID, incarnation: UUID, limit: int, now: datetime) 
     tried: set[UUID] = set()
     for _ in range(ROUNDS):
         left = limit - len(claims)
-        advised = due_runs(queues=queues, before=now, limit=left + SPARE, now=now)
+        advised = due_runs(queues=queues, before=now, limit=left + SPARE, now=now, among=for_agents())
         new = [run.pk for run in advised if run.pk not in tried]
         claims += _first(left, _claimed(new, agent, now, tried))
         # Only where others were faster is there a reason to look again.
@@ -89,7 +89,7 @@ def _queue_ids(agent: Worker) -> list[UUID]:
 
 
 def _is_in(queue_ids: Sequence[UUID], run_id: UUID) -> bool:
-    run = FlowRun.objects.filter(pk=run_id)
+    run = FlowRun.objects.filter(for_agents(), pk=run_id)
     if run.filter(work_queue_id__in=queue_ids).exists():
         return True
     filtering = WorkQueue.objects.filter(pk__in=queue_ids, filter__isnull=False)
