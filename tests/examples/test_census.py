@@ -34,3 +34,15 @@ def test_second_census_examines_nothing_that_did_not_change(play: Play) -> None:
     again = play("census.py")
 
     assert again.task_runs("examine")["Cached"] > 10
+
+
+def test_census_is_handed_over_and_run_by_an_agent(play: Play) -> None:
+    played = play("deployed_census.py")
+
+    assert "ended Completed" in played.printed
+    assert "schedule: ics in" in played.printed
+    by_hand = played.ask("/flow_runs/filter", flow_runs={"tags": {"all_": ["by-hand"]}})
+    assert [run["state_name"] for run in by_hand] == ["Completed"]
+    planned = played.ask("/flow_runs/filter", flow_runs={"state": {"type": {"any_": ["SCHEDULED"]}}})
+    assert len(planned) > 3
+    assert all("census" in run["tags"] for run in [*by_hand, *planned])

@@ -67,9 +67,17 @@ def entrypoint_of(flow: Flow[Any, Any], root: Path | None = None) -> str:
     base = (root or Path.cwd()).resolve()
     if file.is_relative_to(base):
         return f"{file.relative_to(base).as_posix()}:{name}"
-    if module in ("__main__", "__mp_main__") or "." not in module and module not in sys.modules:
+    # A single file beside the program is a module for this program alone; a package is installed, or meant to be.
+    if module in ("__main__", "__mp_main__") or ("." not in module and not _is_installed(file)):
         return f"{file}:{name}"
     return f"{module}:{name}"
+
+
+def _is_installed(file: Path) -> bool:
+    import sysconfig
+
+    places = (sysconfig.get_path(kind) for kind in ("purelib", "platlib"))
+    return any(file.is_relative_to(place) for place in places)
 
 
 def _file_of(fn: Any) -> Path | None:

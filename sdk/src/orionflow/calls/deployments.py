@@ -55,12 +55,12 @@ def count_deployments(**criteria: Any) -> Call[int]:
 
 def pause_deployment(deployment_id: UUID) -> Call[None]:
     """Plan no further runs of a deployment, and take back those that were planned."""
-    return Call("POST", f"/deployments/{deployment_id}/pause_deployment")
+    return update_deployment(deployment_id, paused=True)
 
 
 def resume_deployment(deployment_id: UUID) -> Call[None]:
     """Plan runs of a deployment again."""
-    return Call("POST", f"/deployments/{deployment_id}/resume_deployment")
+    return update_deployment(deployment_id, paused=False)
 
 
 def create_flow_run_from_deployment(

@@ -75,7 +75,7 @@ def get(name: str, output: Output) -> None:
     cls=OrionCommand,
     examples=(
         ("orion variable set season winter", "new, or changed"),
-        ("orion variable set shop.url x --tag shop", ""),
+        ("orion variable set shop_url x --tag shop", ""),
     ),
 )
 @click.argument("name")

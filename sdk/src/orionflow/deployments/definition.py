@@ -165,11 +165,21 @@ def _place(flow: Flow[Any, Any], source: str | Path | Storage | None, entrypoint
     storage = storage_of(source)
     return {
         "pull_steps": storage.pull_steps(),
-        "entrypoint": entrypoint or entrypoint_of(flow, _root_in(storage, flow)),
+        "entrypoint": entrypoint or _within(storage, entrypoint_of(flow, _root_in(storage))),
     }
 
 
-def _root_in(storage: Storage, flow: Flow[Any, Any]) -> Path:
+def _within(storage: Storage, entrypoint: str) -> str:
+    from orionflow.storage import LocalDirectory
+
+    if Path(entrypoint).is_absolute() and not isinstance(storage, LocalDirectory):
+        raise UsageError(
+            f"Where is {entrypoint} in what {type(storage).__name__} brings? Say entrypoint='path/in/it.py:flow'."
+        )
+    return entrypoint
+
+
+def _root_in(storage: Storage) -> Path:
     """The folder here that will be the fetched one there: a repository's top, or the working directory."""
     from orionflow.storage import GitRepository, LocalDirectory
 

@@ -22,7 +22,7 @@ from orionflow.cli.times import Clock
 @time_options
 def pause(names: tuple[str, ...], output: Output, clock: Clock) -> None:
     """Plan no further runs of deployments. Runs that were asked for by hand still run."""
-    _each(names, "pause_deployment", "paused", output, clock)
+    _each(names, True, "paused", output, clock)
 
 
 @click.command(cls=OrionCommand, examples=(("orion deployment resume etl/prod", ""),))
@@ -31,14 +31,14 @@ def pause(names: tuple[str, ...], output: Output, clock: Clock) -> None:
 @time_options
 def resume(names: tuple[str, ...], output: Output, clock: Clock) -> None:
     """Plan runs of deployments again, by their active schedules."""
-    _each(names, "resume_deployment", "active again", output, clock)
+    _each(names, False, "active again", output, clock)
 
 
-def _each(names: Sequence[str], action: str, done: str, output: Output, clock: Clock) -> None:
+def _each(names: Sequence[str], paused: bool, done: str, output: Output, clock: Clock) -> None:
     api = backend()
     found = _found(api, names)
     for one in found:
-        api.post(f"/deployments/{one['id']}/{action}")
+        api.request("PATCH", f"/deployments/{one['id']}", {"paused": paused})
     _tell([api.get(f"/deployments/{one['id']}") for one in found], api, done, output, clock)
 
 

@@ -66,7 +66,7 @@ def build(
     built = Deployment.build_from_flow(
         flow, name, entrypoint=entrypoint, parameters=parameters, schedules=schedules, **options
     )
-    _write(as_yaml({"deployments": [_entry(built)]}), file)
+    _write(as_yaml({"deployments": [_entry(built, flow)]}), file)
     if hands_over:
         current_terminal().note(f"Handed over {built.full_name} ({built.apply()}).")
 
@@ -83,12 +83,13 @@ def _write(text: str, file: str | None) -> None:
     terminal.note(f"Wrote {file}; hand it over with orion deployment apply {file}")
 
 
-def _entry(built: Any) -> dict[str, Any]:
+def _entry(built: Any, flow: Any) -> dict[str, Any]:
     """The deployment as files have it: what the flow itself knows is left out."""
     wire = built.to_wire()
-    plain = ("version", "description", "tags", "parameters", "work_queue_name", "work_pool_name", "job_variables")
+    plain = ("tags", "parameters", "work_queue_name", "work_pool_name", "job_variables")
     entry = {"name": built.name, "entrypoint": built.entrypoint}
-    entry |= {name: wire[name] for name in plain if wire[name]}
+    entry |= {name: wire[name] for name in plain if wire.get(name)}
+    entry |= {name: wire[name] for name in ("version", "description") if wire[name] != getattr(flow, name)}
     entry |= {"paused": True} if built.paused else {}
     entry |= {"schedules": built.schedules} if built.schedules else {}
     return {**entry, "pull": built.pull_steps} if built.pull_steps else {**entry, "path": built.path}
