@@ -17,8 +17,8 @@ from dateutil.easter import easter
 from deployments.core.schedules.rules import Freq, Rule
 from deployments.core.schedules.zones import DAY
 
-# Days, or hours and less, that are looked at in vain until a rule counts as over. 68 years of days: 29 February falls on
-# each weekday at least once in 40.
+# Days, or hours and less, that are looked at in vain until a rule counts as over. That is 68 years of days, and each
+# weekday is a 29 February at least once in 40.
 MOST_IN_VAIN = 25_000
 UNITS = {Freq.HOURLY: timedelta(hours=1), Freq.MINUTELY: timedelta(minutes=1), Freq.SECONDLY: timedelta(seconds=1)}
 

@@ -1,0 +1,51 @@
+"""Planned runs as a calendar that others can subscribe to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from icalendar import Calendar, Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedEvent:
+    """A run to be shown: `uid` stays the same for the same run, `changed` is when it was planned."""
+
+    uid: str
+    at: datetime
+    changed: datetime
+    summary: str
+    url: str | None = None
+    description: str | None = None
+    categories: tuple[str, ...] = ()
+
+
+def planned_feed(runs: Iterable[PlannedEvent], *, name: str = "Planned runs") -> str:
+    """An iCalendar document (RFC 5545) of these runs. The same runs always make the same text."""
+    calendar = Calendar()
+    calendar.add("prodid", "-//Orion//Planned runs//EN")
+    calendar.add("version", "2.0")
+    calendar.add("method", "PUBLISH")
+    calendar.add("x-wr-calname", name)
+    for run in runs:
+        calendar.add_component(_event(run))
+    return calendar.to_ical().decode()
+
+
+def _event(run: PlannedEvent) -> Event:
+    event = Event()
+    event.add("uid", run.uid)
+    event.add("dtstamp", run.changed.astimezone(UTC))
+    event.add("dtstart", run.at.astimezone(UTC))
+    event.add("summary", run.summary)
+    # Nobody is busy because a run begins.
+    event.add("transp", "TRANSPARENT")
+    if run.description:
+        event.add("description", run.description)
+    if run.url:
+        event.add("url", run.url)
+    if run.categories:
+        event.add("categories", list(run.categories))
+    return event
