@@ -9,6 +9,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from runs.models import FlowRun, FlowRunState, StateRow, TaskRun, TaskRunState
+from runs.selectors.deadlines import deadlines_of
 from runs.selectors.obstacles import full_limits, overlapping_runs
 from runs.selectors.queue_obstacles import agent_of, queue_obstacles
 from runs.selectors.reasons import Reason, told
@@ -73,6 +74,7 @@ def flow_run_reasons(run: FlowRun, state: StateRow | None, now: datetime) -> Ite
             yield from overlapping_runs(run)
         case "RUNNING" | "CANCELLING":
             yield from agent_of(run, now)
+    yield from deadlines_of(run)
     yield from _last_refusal(run)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 import pytest
 
@@ -11,6 +12,7 @@ from deployments.services.lateness import mark_late_runs, watch_deadlines
 from events.models import Event
 from orchestration.services import propose_flow_run_state
 from runs.models import FlowRun, FlowRunState
+from runs.selectors.why import why_flow_run
 from tests.factories import NOON, history_of, later, make_flow_run, make_state, state_of
 
 pytestmark = pytest.mark.django_db
@@ -134,3 +136,29 @@ def test_many_deadlines_are_settled_together(django_assert_max_num_queries):
 
     assert not Deadline.objects.exists()
     assert state_of(run) == "RUNNING"
+
+
+def codes(run: FlowRun) -> list[str]:
+    why = why_flow_run(run_id=run.pk, now=later(20))
+    assert why is not None
+    return [reason.code for reason in why.reasons if reason.code.startswith(("must_", "missed_"))]
+
+
+def test_why_tells_deadlines_to_come_and_those_that_were_missed():
+    run = scheduled_run(deployment_id=uuid4())
+    deadline(run, "start", 10)
+    deadline(run, "finish", 60)
+
+    before = codes(run)
+    watch_deadlines(later(20))
+
+    assert before == ["must_start", "must_finish"]
+    assert codes(run) == ["missed_start", "must_finish"]
+
+
+def test_why_says_nothing_of_deadlines_that_were_met():
+    run = scheduled_run(deployment_id=uuid4())
+    deadline(run, "start", 30)
+    move(run, "RUNNING", later(5))
+
+    assert codes(run) == []
