@@ -23,6 +23,7 @@ from deployments.api.schemas.schedules import new_schedule, schedule_out, stored
 from deployments.api.templates import telling_bad_templates
 from deployments.models import Deployment
 from deployments.selectors.deployments import DeploymentSearch, deployments_matching
+from deployments.selectors.presence import ready_deployments
 from deployments.selectors.schedules import calendar_names, schedules_of
 from deployments.services.deployments import (
     create_deployment,
@@ -200,10 +201,12 @@ def asked_schedules(sent: DeploymentFields, now: datetime) -> list[NewSchedule] 
 
 
 def deployments_out(deployments: Sequence[Deployment], now: datetime) -> list[DeploymentOut]:
-    schedules = schedules_of(deployment.pk for deployment in deployments)
+    schedules, ready = schedules_of(one.pk for one in deployments), ready_deployments(deployments, now)
     return [
-        deployment_out(deployment, [schedule_out(one, calendar_names(one)) for one in schedules[deployment.pk]], now)
-        for deployment in deployments
+        deployment_out(
+            one, [schedule_out(own, calendar_names(own)) for own in schedules[one.pk]], ready=one.pk in ready
+        )
+        for one in deployments
     ]
 
 

@@ -11,7 +11,6 @@ from typing_extensions import TypedDict
 
 from deployments.api.schemas.schedules import Definition, ScheduleCreate, ScheduleOut
 from deployments.models import Deployment
-from deployments.selectors.presence import is_recent
 from orchestration.api.states import StateCreate
 from orchestration.core.runs import Overlap
 from orchestration.wire import JSONObject, Key, Name, Natural, StrictWire, Tags, Text255, Text1024
@@ -159,7 +158,7 @@ def columns_of(sent: DeploymentCreate | DeploymentUpdate) -> dict[str, Any]:
     return columns
 
 
-def deployment_out(deployment: Deployment, schedules: list[ScheduleOut], now: datetime) -> DeploymentOut:
+def deployment_out(deployment: Deployment, schedules: list[ScheduleOut], *, ready: bool) -> DeploymentOut:
     """`work_queue`, with its pool, is expected to be loaded."""
     queue = deployment.work_queue
     return {
@@ -180,7 +179,7 @@ def deployment_out(deployment: Deployment, schedules: list[ScheduleOut], now: da
         "work_queue_name": queue.name if queue else deployment.work_queue_name,
         "work_pool_name": queue.work_pool.name if queue and queue.work_pool else None,
         "last_polled": deployment.last_polled,
-        "status": "READY" if is_served(deployment, now) else "NOT_READY",
+        "status": "READY" if ready else "NOT_READY",
         "parameter_openapi_schema": deployment.parameter_openapi_schema,
         "enforce_parameter_schema": deployment.enforce_parameter_schema,
         "path": deployment.path,
@@ -196,12 +195,6 @@ def deployment_out(deployment: Deployment, schedules: list[ScheduleOut], now: da
         "must_start_within": _seconds(deployment.must_start_within),
         "must_finish_within": _seconds(deployment.must_finish_within),
     }
-
-
-def is_served(deployment: Deployment, now: datetime) -> bool:
-    """Whether somebody asks for its runs, by its own id or by its queue."""
-    queue = deployment.work_queue
-    return is_recent(deployment.last_polled, now) or (queue is not None and is_recent(queue.last_polled, now))
 
 
 def _seconds(period: timedelta | None) -> float | None:
