@@ -1,11 +1,14 @@
 """How a run is named on the command line: id, the beginning of an id, run name, `@last`, `@last-failed`.
 
+The last run is the last one whose time has come: runs that are planned for later are not.
+
 A task run may also be named `flow-run/task-run`.
 """
 
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -50,7 +53,9 @@ def _newest(api: Backend, resource: str, kind: str, wanted: str, within: Json) -
     conditions = {"@last": {}, "@last-failed": {resource: BAD_STATES}}
     if wanted not in conditions:
         raise CommandFailed(ExitCode.USAGE, f"{wanted} is unknown.", fix="write @last or @last-failed")
-    found = _ask(api, resource, {**within, **conditions[wanted]}, 1)
+    # The server's clock may be a little ahead of ours.
+    due = {"expected_start_time": {"before_": (datetime.now(UTC) + timedelta(seconds=30)).isoformat()}}
+    found = _ask(api, resource, {**within, resource: {**due, **conditions[wanted].get(resource, {})}}, 1)
     if not found:
         which = "has failed yet" if wanted == "@last-failed" else "is known yet"
         raise CommandFailed(ExitCode.NOT_FOUND, f"No {kind} {which}.", fix="orion run flows.py:my_flow")
