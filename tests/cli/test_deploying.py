@@ -1,0 +1,340 @@
+"""`orion deploy` and `orion deployment`: what a file would change, what it changes, and how deployments are named."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+
+import pytest
+
+from tests.cli.conftest import companion
+
+FLOWS = """
+from orionflow import flow
+
+
+@flow
+def etl(day: str = "2026-01-01", limit: int = 5) -> int:
+    return limit
+"""
+FILE = """
+name: shop
+deployments:
+  - name: prod
+    entrypoint: flows.py:etl
+    parameters: {limit: 5}
+    schedules:
+      - cron: "0 6 * * 1-5"
+        timezone: Europe/Berlin
+      - interval: 3600
+  - name: test
+    entrypoint: flows.py:etl
+    paused: true
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shop")
+    (folder / "flows.py").write_text(FLOWS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def session(folder):
+    with companion(folder / "home", cwd=folder) as orion:
+        yield orion
+
+
+@pytest.fixture
+def orion(session, folder):
+    """In a folder with flows.py and orion.yaml; nothing is deployed."""
+    (folder / "orion.yaml").write_text(FILE)
+    if names := session("dep", "ls", "-o", "json").out:
+        for one in json.loads(names):
+            session("dep", "delete", one["id"], "--yes")
+    return session
+
+
+def deployments(orion):
+    return {one["name"]: one for one in json.loads(orion("dep", "ls", "-o", "json").out)}
+
+
+def test_file_is_handed_over_once(orion, folder):
+    first, second = orion("deploy"), orion("deploy")
+
+    assert first.out.splitlines() == ["etl/prod: created", "etl/test: created"]
+    assert second.out.splitlines() == ["etl/prod: no change", "etl/test: no change"]
+    prod = deployments(orion)["prod"]
+    assert (prod["path"], prod["entrypoint"]) == (str(folder), "flows.py:etl")
+    assert prod["manifest_path"] == "orion.yaml:shop"
+
+
+def test_dry_run_tells_what_would_change_and_changes_nothing(orion, folder):
+    orion("deploy")
+    text = FILE.replace("limit: 5", "limit: 6").replace("0 6 * * 1-5", "0 7 * * 1-5").replace("name: test", "name: new")
+    (folder / "orion.yaml").write_text(text)
+    before = deployments(orion)
+
+    answer = orion("deploy", "--dry-run", "--prune")
+
+    assert 'parameters: {"limit": 5} -> {"limit": 6}' in answer.out
+    assert "0 6 * * 1-5 (Europe/Berlin)" in answer.out
+    assert "0 7 * * 1-5 (Europe/Berlin)" in answer.out
+    assert "etl/new: would be created" in answer.out
+    assert "etl/test: would be deleted" in answer.out
+    assert "Nothing was done" in answer.err
+    assert deployments(orion) == before
+
+
+def test_plan_can_be_read_by_programs(orion):
+    orion("deploy", "-n", "prod")
+
+    plan = {one["name"]: one for one in json.loads(orion("deploy", "--dry-run", "-o", "json").out)}
+
+    assert plan["etl/prod"] == {"name": "etl/prod", "plan": "same", "changes": []}
+    assert {"field": "paused", "before": None, "after": True} in plan["etl/test"]["changes"]
+
+
+def test_prune_deletes_what_this_project_had_and_nothing_else(orion, folder):
+    orion("deploy")
+    orion("dep", "build", "flows.py:etl", "-n", "foreign", "--apply")
+    (folder / "orion.yaml").write_text(FILE.partition("  - name: test")[0])
+
+    refused = orion("deploy", "--prune")
+    done = orion("deploy", "--prune", "--yes")
+
+    assert refused.code == 2
+    assert "etl/test: deleted" in done.out
+    assert set(deployments(orion)) == {"prod", "foreign"}
+
+
+def test_file_of_prefect_is_read(orion, folder):
+    (folder / "prefect.yaml").write_text(
+        textwrap.dedent(
+            """
+            name: shop
+            prefect-version: 2.20.3
+            build: null
+            push:
+            - prefect.deployments.steps.run_shell_script: {script: echo}
+            pull:
+            - prefect.deployments.steps.git_clone: {repository: "https://host/shop.git", branch: main}
+            deployments:
+            - name: theirs
+              version: "3"
+              tags: [a]
+              description: null
+              entrypoint: flows.py:etl
+              parameters: {}
+              work_pool: {name: null, work_queue_name: big, job_variables: {env: {A: "1"}}}
+              schedules:
+              - cron: 0 6 * * *
+                day_or: true
+                active: true
+                max_scheduled_runs: null
+            """
+        )
+    )
+
+    answer = orion("deploy", "prefect.yaml")
+    again = orion("deploy", "prefect.yaml")
+
+    assert answer.out == "etl/theirs: created\n"
+    assert again.out == "etl/theirs: no change\n"
+    assert "`push:` is not carried out" in answer.err
+    theirs = deployments(orion)["theirs"]
+    assert (theirs["work_queue_name"], theirs["version"], theirs["path"]) == ("big", "3", None)
+    assert theirs["pull_steps"][0]["prefect.deployments.steps.git_clone"]["branch"] == "main"
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        ("deployments: {}", 2, "no list"),
+        ("deployments: [{entrypoint: flows.py:etl}]", 2, "needs a `name:`"),
+        ("deployments: [{name: a}]", 2, "no `entrypoint:`"),
+        ("deployments: [{name: a, entrypoint: flows.py:etl, colour: red}]", 2, "says colour"),
+        ("deployments: [{name: a, entrypoint: flows.py:nothing}]", 5, "There is no flow 'nothing'"),
+        ("deployments: [{name: a, entrypoint: flows.py:etl, parameters: {dy: 1}}]", 2, "no parameter 'dy'"),
+        ("deployments: [{name: a, entrypoint: flows.py:etl, schedules: [{cron: x}]}]", 2, "cron"),
+        ("deployments: [", 2, "cannot be understood"),
+    ],
+)
+def test_file_that_cannot_be_understood_is_explained(orion, folder, text, code, words):
+    (folder / "orion.yaml").write_text(text)
+
+    answer = orion("deploy")
+
+    assert answer.code == code
+    assert words in answer.err
+    assert deployments(orion) == {}
+
+
+def test_missing_file_and_name_are_told(orion, folder):
+    (folder / "prefect.yaml").unlink(missing_ok=True)
+    wrong_name = orion("deploy", "-n", "prd")
+    (folder / "orion.yaml").unlink()
+    no_file = orion("deploy")
+
+    assert (wrong_name.code, no_file.code) == (5, 5)
+    assert "did you mean prod?" in wrong_name.err
+    assert "deployment build" in no_file.err
+
+
+def test_built_file_is_applied(orion, folder):
+    built = orion(
+        "dep", "build", "flows.py:etl", "-n", "built", "-p", "limit=2", "--cron", "0 6 * * *", "-o", "built.yaml"
+    )
+    applied = orion("dep", "apply", "built.yaml")
+
+    assert built.code == 0, built.err
+    assert applied.out == "etl/built: created\n"
+    found = deployments(orion)["built"]
+    assert found["parameters"] == {"limit": 2}
+    assert found["schedules"][0]["schedule"]["cron"] == "0 6 * * *"
+
+
+def test_deployment_is_named_in_many_ways(orion):
+    orion("deploy")
+    id = deployments(orion)["prod"]["id"]
+
+    for name in ("etl/prod", "prod", id, id[:26]):
+        assert json.loads(orion("dep", "inspect", name, "-o", "json").out)["id"] == id
+    wrong = orion("dep", "inspect", "etl/prd")
+    assert wrong.code == 5
+    assert "did you mean etl/prod" in wrong.err
+
+
+def test_run_is_asked_for_with_parameters_and_a_time(orion):
+    orion("deploy")
+
+    run = json.loads(orion("dep", "run", "etl/prod", "-p", "day=2026", "--in", "2h", "--name", "later", "--json").out)
+    again = json.loads(orion("dep", "run", "prod", "--idempotency-key", "k", "--json").out)
+    same = json.loads(orion("dep", "run", "prod", "--idempotency-key", "k", "--json").out)
+
+    assert run["parameters"] == {"day": "2026", "limit": 5}
+    assert run["name"] == "later"
+    assert run["expected_start_time"] > run["created"]
+    assert again["id"] == same["id"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["-p", "limt=3"], 2, "did you mean limit?"),
+        (["-p", "limit=lots"], 6, "not of type 'integer'"),
+        (["--at", "today", "--in", "2h"], 2, "not both"),
+        (["--wait", "--timeout", "0s"], 9, "still active"),
+    ],
+)
+def test_run_that_cannot_be_is_refused(orion, words, code, told):
+    orion("deploy")
+
+    answer = orion("dep", "run", "etl/prod", *words)
+
+    assert answer.code == code
+    assert told in answer.err
+
+
+def test_deployment_with_several_schedules_is_paused_and_resumed(orion):
+    orion("deploy")
+
+    paused = orion("dep", "pause", "etl/prod")
+    there = deployments(orion)["prod"]["paused"]
+    resumed = orion("dep", "resume", "etl/prod")
+
+    assert (paused.code, resumed.code) == (0, 0), paused.err
+    assert there
+    assert not deployments(orion)["prod"]["paused"]
+
+
+def test_schedules_are_added_paused_previewed_and_cleared(orion):
+    orion("deploy", "-n", "test")
+
+    added = orion(
+        *("dep", "schedule", "create", "test", "--cron", "30 2 * * *", "--timezone", "Europe/Berlin"),
+        *("--max-runs", "3", "--catchup", "latest", "--params", '{"limit": 1}', "-o", "json"),
+    )
+    preview = orion("dep", "schedule", "preview", "test", "--after", "2027-03-27T12:00+00:00", "--count", "2", "--json")
+    orion("dep", "schedule", "pause", "test")
+    listed = json.loads(orion("dep", "schedule", "ls", "test", "-o", "json").out)
+    feed = orion("dep", "schedule", "export", "test", "--ics")
+    cleared = orion("dep", "schedule", "clear", "test", "--yes")
+
+    schedule = json.loads(added.out)[0]
+    assert (schedule["max_runs"], schedule["misfire"], schedule["parameters"]) == (3, "latest", {"limit": 1})
+    times = json.loads(preview.out)
+    assert times[0]["at"].startswith("2027-03-28T")
+    assert times[0]["note"]
+    assert [one["active"] for one in listed] == [False]
+    assert feed.out.startswith("BEGIN:VCALENDAR")
+    assert cleared.code == 0
+    assert json.loads(orion("dep", "schedule", "ls", "test", "-o", "json").out) == []
+
+
+def test_calendar_is_heeded_and_cannot_be_deleted_meanwhile(orion):
+    orion("deploy", "-n", "test")
+    made = orion("calendar", "create", "closed", "--day", "2026-12-24", "--day", "2026-12-25")
+    orion("dep", "schedule", "create", "test", "--cron", "0 6 * * *", "--exclude", "closed")
+
+    times = orion("dep", "schedule", "preview", "test", "--after", "2026-12-23T12:00+00:00", "--count", "1", "--json")
+    refused = orion("calendar", "delete", "closed", "--yes")
+    orion("dep", "schedule", "clear", "test", "--yes")
+    deleted = orion("calendar", "delete", "closed", "--yes")
+
+    assert made.code == 0, made.err
+    assert json.loads(times.out)[0]["at"].startswith("2026-12-26T06:00")
+    assert refused.code == 6
+    assert deleted.code == 0
+
+
+def test_work_queue_is_limited_paused_and_previewed(orion):
+    orion("deploy")
+    orion("dep", "run", "etl/prod", "--name", "first")
+
+    shown = orion("wq", "preview", "default", "--within", "1m", "-o", "name")
+    orion("wq", "set-concurrency-limit", "default", "3")
+    orion("wq", "priority", "default-agent-pool/default", "2")
+    paused = json.loads(orion("wq", "pause", "default", "-o", "json").out)[0]
+    hidden = orion("wq", "preview", "default", "--within", "1m", "-o", "name")
+    orion("wq", "resume", "default")
+
+    assert shown.out.splitlines() == ["first"]
+    assert (paused["concurrency_limit"], paused["priority"], paused["status"]) == (3, 2, "PAUSED")
+    assert hidden.out == ""
+    assert paused["last_polled"] is None, "to look is not to serve"
+
+
+def test_failed_run_of_a_deployment_is_retried_by_an_agent(orion):
+    orion("deploy")
+    run = json.loads(orion("dep", "run", "etl/prod", "--json").out)
+    orion("api", "POST", f"/flow_runs/{run['id']}/set_state", "-d", '{"state": {"type": "FAILED"}, "force": true}')
+
+    answer = orion("fr", "retry", run["id"], "-o", "json")
+
+    assert answer.code == 0, answer.err
+    assert json.loads(answer.out)["state_type"] == "SCHEDULED"
+
+
+def test_variable_is_set_read_and_unset(orion):
+    created, changed = orion("variable", "set", "season", "summer"), orion("variable", "set", "season", "winter")
+    value = orion("variable", "get", "season")
+    gone = orion("variable", "unset", "season", "--yes")
+    missing = orion("variable", "get", "season")
+
+    assert ("created" in created.err, "changed" in changed.err) == (True, True)
+    assert value.out == "winter\n"
+    assert (gone.code, missing.code) == (0, 5)
+
+
+def test_limits_are_listed_with_their_holders(orion):
+    orion("cl", "create", "gpu", "2")
+    orion("gcl", "create", "database", "5", "--decay", "0.5")
+
+    limits = json.loads(orion("cl", "ls", "-o", "json").out)
+    shared = json.loads(orion("gcl", "inspect", "database", "-o", "json").out)
+
+    assert [(one["tag"], one["concurrency_limit"], one["active_slots"]) for one in limits] == [("gpu", 2, [])]
+    assert (shared["limit"], shared["slot_decay_per_second"]) == (5, 0.5)
+    assert orion("cl", "holders", "gpu").err.strip() == "Nobody holds a slot of gpu."
