@@ -121,7 +121,8 @@ class CheckWorkQueues(Operation):
         deployment = Deployment.objects.filter(pk=id).only("work_queue_id").first()
         if deployment is None:
             raise Missing("Deployment")
-        return queues_out(list(all_queues().filter(pk=deployment.work_queue_id)), timezone.now())
+        queue_id = deployment.work_queue_id
+        return queues_out(list(all_queues().filter(pk=queue_id)) if queue_id else [], timezone.now())
 
 
 def limit_of(poll: Poll) -> int:

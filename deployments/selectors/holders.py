@@ -85,7 +85,8 @@ def holding_of_tag(limit_id: UUID, tag: str, slots: int) -> Holding:
 
 def _refused_for(tag: str) -> QuerySet[TaskRun]:
     refused = TaskRun.objects.filter(refusal__verdict="WAIT").annotate(reason=KeyTextTransform("reason", "refusal"))
-    return refused.filter(reason__contains=f"of tag '{tag}'")
+    waiting: QuerySet[TaskRun] = refused.filter(reason__contains=f"of tag '{tag}'")
+    return waiting
 
 
 def slots_of(limit: GlobalLimit, now: datetime) -> QuerySet[GlobalSlot]:

@@ -58,9 +58,10 @@ def default_pool(now: datetime) -> WorkPool:
 
 def default_queue(pool: WorkPool, now: datetime) -> WorkQueue:
     """The queue of runs for which no other is named; the caller holds the pool."""
-    if queue := WorkQueue.objects.select_related("work_pool").filter(pk=pool.default_queue_id).first():
+    queues = WorkQueue.objects.select_related("work_pool")
+    if pool.default_queue_id and (queue := queues.filter(pk=pool.default_queue_id).first()):
         return queue
-    queue = WorkQueue.objects.filter(work_pool=pool, name=DEFAULT_QUEUE).first()
+    queue = queues.filter(work_pool=pool, name=DEFAULT_QUEUE).first()
     queue = queue or _add(pool, {"name": DEFAULT_QUEUE, "description": "The work pool's default queue."}, now)
     pool.default_queue_id = queue.pk
     pool.save(update_fields=["default_queue_id", "updated"])
@@ -125,7 +126,8 @@ def locked_pool(name: str) -> WorkPool:
 def _held(queue_id: UUID) -> WorkQueue:
     """The queue, with its pool held until the end of the transaction."""
     pool_id = WorkQueue.objects.filter(pk=queue_id).values_list("work_pool_id", flat=True).first()
-    WorkPool.objects.select_for_update(no_key=True).filter(pk=pool_id).values_list("pk").first()
+    if pool_id is not None:
+        WorkPool.objects.select_for_update(no_key=True).filter(pk=pool_id).values_list("pk").first()
     queue = WorkQueue.objects.select_related("work_pool").filter(pk=queue_id).first()
     if queue is None:
         raise WorkQueueNotFound(name=str(queue_id))
