@@ -53,13 +53,18 @@ def _newest(api: Backend, resource: str, kind: str, wanted: str, within: Json) -
     conditions = {"@last": {}, "@last-failed": {resource: BAD_STATES}}
     if wanted not in conditions:
         raise CommandFailed(ExitCode.USAGE, f"{wanted} is unknown.", fix="write @last or @last-failed")
-    # The server's clock may be a little ahead of ours.
-    due = {"expected_start_time": {"before_": (datetime.now(UTC) + timedelta(seconds=30)).isoformat()}}
-    found = _ask(api, resource, {**within, resource: {**due, **conditions[wanted].get(resource, {})}}, 1)
+    found = _ask(api, resource, {**within, resource: {**_due(resource), **conditions[wanted].get(resource, {})}}, 1)
     if not found:
         which = "has failed yet" if wanted == "@last-failed" else "is known yet"
         raise CommandFailed(ExitCode.NOT_FOUND, f"No {kind} {which}.", fix="orion run flows.py:my_flow")
     return found[0]
+
+
+def _due(resource: str) -> Json:
+    if resource != "flow_runs":
+        return {}
+    # The server's clock may be a little ahead of ours.
+    return {"expected_start_time": {"before_": (datetime.now(UTC) + timedelta(seconds=30)).isoformat()}}
 
 
 def _by_name(api: Backend, resource: str, name: str, within: Json) -> list[Json]:
