@@ -114,3 +114,36 @@ def test_three_tickers_mark_each_late_run_once(home: Path, database: dict[str, s
 
     tickers = "from deployments.models import ServiceRecord as R; print(R.objects.filter(errors__gt=0).count())"
     assert query(home, database, tickers) == "0"
+
+
+SCHEDULES = 40
+MANY_SCHEDULES = f"""
+from django.utils import timezone
+from deployments.models import Deployment
+from deployments.services.schedules import NewSchedule, add_schedules
+from runs.services.flows import create_flow
+now = timezone.now()
+flow, _ = create_flow(name="planned", tags=[], now=now)
+for number in range({SCHEDULES}):
+    deployment = Deployment.objects.create(flow=flow, name=str(number), entrypoint="flows.py:planned")
+    add_schedules(deployment_id=deployment.pk, new=[NewSchedule(definition={{"interval": 600 + number}})], now=now)
+"""
+PLANNED = """
+from collections import Counter
+from deployments.models import Schedule
+from runs.models import FlowRun
+runs = Counter(FlowRun.objects.values_list("deployment_id", "expected_start_time"))
+print(len({deployment for deployment, _ in runs}), max(runs.values(), default=0))
+"""
+
+
+def test_three_tickers_plan_each_run_once(home: Path, database: dict[str, str]):
+    log = home / "log"
+    assert orion(home, "database", "upgrade", **database).returncode == 0
+    words, whole = [*COMMAND, "services", "start"], environment(home, **database)
+
+    with process(words, whole, log), process(words, whole, log), process(words, whole, log):
+        query(home, database, MANY_SCHEDULES)
+        until(lambda: query(home, database, PLANNED) == f"{SCHEDULES} 1", log)
+
+    assert query(home, database, PLANNED) == f"{SCHEDULES} 1"
