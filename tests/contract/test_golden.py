@@ -10,7 +10,9 @@ from pydantic import TypeAdapter
 
 from orion_site.openapi import operations
 from tests.api.conftest import Api
+from tests.contract.deployed import deployments_are_made
 from tests.contract.exchanges import Exchanges, golden, write_golden
+from tests.contract.queued import queues_are_served
 
 
 class Conversation:
@@ -39,6 +41,8 @@ def conversation(db):
     _blocks_are_defined(said)
     _the_server_is_asked(said)
     _somebody_cleans_up(said, flow, run, task)
+    deployments_are_made(said)
+    queues_are_served(said)
     return said.exchanges.said
 
 
