@@ -28,6 +28,7 @@ register_converter(Anything, "anything")
 # A flow that runs and reports needs what is imported above. The rest is for those who look on.
 agents = Later("deployments.api.agents")
 artifacts = Later("runs.api.artifacts")
+automations = Later("events.api.automations")
 block_documents = Later("deployments.api.block_documents")
 block_schemas = Later("deployments.api.block_schemas")
 block_types = Later("deployments.api.block_types")
@@ -134,6 +135,22 @@ api = [
     path("events/filter", Endpoint(events.FilterEvents)),
     path("events/filter/next", Endpoint(events.ReadNextEvents)),
     path("events/count-by/<str:countable>", Endpoint(events.CountEvents)),
+    #
+    path("automations/", Endpoint(automations.CreateAutomation)),
+    path("automations/filter", Endpoint(automations.FilterAutomations)),
+    path("automations/count", Endpoint(automations.CountAutomations)),
+    path("automations/related-to/<anything:resource_id>", Endpoint(automations.ReadRelatedAutomations)),
+    path("automations/owned-by/<anything:resource_id>", Endpoint(automations.DeleteOwnedAutomations)),
+    path(
+        "automations/<str:id>",
+        Endpoint(
+            automations.ReadAutomation,
+            automations.ReplaceAutomation,
+            automations.SwitchAutomation,
+            automations.DeleteAutomation,
+        ),
+    ),
+    path("templates/validate", Endpoint(automations.ValidateTemplate)),
     #
     path("collections/views/<str:view>", Endpoint(collections.ReadCollectionView)),
     #

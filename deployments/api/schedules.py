@@ -24,6 +24,7 @@ from deployments.api.schemas.schedules import (
     stored_definition,
 )
 from deployments.api.templates import telling_bad_templates
+from deployments.core.preview import Upcoming
 from deployments.models import Deployment, Schedule
 from deployments.selectors.feeds import feed_of_planned_runs
 from deployments.selectors.schedules import calendar_names, with_calendars
@@ -51,10 +52,12 @@ class DraftPreviewRequest(PreviewRequest):
 
 
 class UpcomingOut(TypedDict):
-    """A time of a schedule, and what is particular about it."""
+    """A time of a schedule, also in its own zone, and what is particular about it; one that is left out gets no run."""
 
     at: datetime
+    local: datetime
     note: str | None
+    left_out: bool
 
 
 class ReadSchedules(Operation):
@@ -116,7 +119,7 @@ class DeleteSchedule(Operation):
 
 
 class PreviewSchedule(Operation):
-    """The next times of a stored schedule, without those that its calendars leave out."""
+    """The next times of a stored schedule, and which of them its calendars leave out."""
 
     method = "POST"
     action_required = Action.READ_DEPLOYMENTS
@@ -127,8 +130,7 @@ class PreviewSchedule(Operation):
         schedule = Schedule.objects.filter(pk=schedule_id, deployment=id).first()
         if schedule is None:
             raise ScheduleNotFound(id=schedule_id)
-        times = upcoming_of(schedule, after=body.after or timezone.now(), count=body.count)
-        return [{"at": one.at, "note": one.note} for one in times]
+        return _previewed(upcoming_of(schedule, after=body.after or timezone.now(), count=body.count))
 
 
 class PreviewDraft(Operation):
@@ -141,8 +143,7 @@ class PreviewDraft(Operation):
     def perform(self, body: DraftPreviewRequest) -> list[UpcomingOut]:
         now = timezone.now()
         definition = stored_definition(body.definition, now)
-        times = upcoming_times(definition, body.calendars, after=body.after or now, count=body.count)
-        return [{"at": one.at, "note": one.note} for one in times]
+        return _previewed(upcoming_times(definition, body.calendars, after=body.after or now, count=body.count))
 
 
 class ReadFeed(Operation):
@@ -169,6 +170,10 @@ class ReadDeploymentFeed(Operation):
         if not Deployment.objects.filter(pk=id).exists():
             raise Missing("Deployment")
         return _calendar(feed_of_planned_runs(id, timezone.now()))
+
+
+def _previewed(times: Iterable[Upcoming]) -> list[UpcomingOut]:
+    return [{"at": one.at, "local": one.local, "note": one.note, "left_out": one.left_out} for one in times]
 
 
 def _calendar(text: str) -> HttpResponse:

@@ -1,23 +1,15 @@
-"""The next times of a schedule, stored or not, as its calendars leave them."""
+"""The next times of a schedule, stored or not, and what its calendars leave out of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 
 from deployments.core.calendars import Exclusions
-from deployments.core.horizon import MOST_LOOKED_AT
+from deployments.core.preview import Upcoming, preview
 from deployments.core.schedules import read_definition
 from deployments.models import Calendar, Schedule
 from orchestration.errors import CalendarNotFound
-
-
-@dataclass(frozen=True, slots=True)
-class Upcoming:
-    at: datetime
-    note: str | None = None
 
 
 def upcoming_of(schedule: Schedule, *, after: datetime, count: int) -> list[Upcoming]:
@@ -37,6 +29,5 @@ def upcoming_times(
 
 
 def _upcoming(definition: dict[str, object], calendars: list[str], after: datetime, count: int) -> list[Upcoming]:
-    left_out = Exclusions.from_ics(calendars).covers
-    times = islice(read_definition(definition).after(after), MOST_LOOKED_AT)
-    return [Upcoming(at) for at in islice((at for at in times if not left_out(at)), count)]
+    exclusions = Exclusions.from_ics(calendars) if calendars else None
+    return preview(read_definition(definition), after=after, count=count, exclusions=exclusions)

@@ -124,7 +124,7 @@ def plan_of(schedule: Schedule, sources: Sources, now: datetime) -> Plan:
         logger.error("Schedule %s cannot be planned: %s", schedule.pk, error)
         return Plan([], schedule.planned_until or now, now + UNREADABLE_WAIT)
     since, horizon = schedule.planned_until or now, horizon_of(schedule)
-    left_out = exclusions.covers if (exclusions := sources.exclusions.get(schedule.pk)) else None
+    left_out = left_out_of(timetable, sources.exclusions.get(schedule.pk))
     ahead = look_ahead(timetable, now, horizon, ends_at=schedule.ends_at, left_out=left_out)
     missed = _missed(schedule, timetable, since, now, left_out)
     runs_left = None if schedule.max_runs is None else max(schedule.max_runs - schedule.runs_planned, 0)
@@ -132,6 +132,11 @@ def plan_of(schedule: Schedule, sources: Sources, now: datetime) -> Plan:
     if schedule.max_active_runs is not None:
         places = max(schedule.max_active_runs - sources.unfinished.get(schedule.pk, 0), 0)
     return plan(ahead, missed, since=since, now=now, horizon=horizon, runs_left=runs_left, places=places)
+
+
+def left_out_of(timetable: Timetable, exclusions: Exclusions | None) -> Callable[[datetime], bool] | None:
+    """A holiday is a whole day of the schedule's own zone."""
+    return exclusions.seen_from(timetable.zone).covers if exclusions else None
 
 
 def horizon_of(schedule: Schedule) -> Horizon:

@@ -12,7 +12,7 @@ from deployments.core.horizon import Horizon, look_ahead
 from deployments.core.schedules import read_definition
 from deployments.models import Deployment, Schedule
 from deployments.services.planned_runs import Planned, store_planned
-from deployments.services.planning import exclusions_of
+from deployments.services.planning import exclusions_of, left_out_of
 from orchestration.transactions import repeated_on_conflict, write_transaction
 
 TICK = timedelta(microseconds=1)
@@ -34,8 +34,8 @@ def plan_deployment(*, deployment_id: UUID, start: datetime, horizon: Horizon, n
         horizon = replace(horizon, farthest=horizon.farthest + TICK)
         planned = []
         for schedule in schedules:
-            left_out = exclusions[schedule.pk].covers if schedule.pk in exclusions else None
             timetable = read_definition(schedule.definition)
+            left_out = left_out_of(timetable, exclusions.get(schedule.pk))
             # One that begins exactly at `start` is in time.
             times = look_ahead(timetable, start - TICK, horizon, ends_at=schedule.ends_at, left_out=left_out).times
             left = None if schedule.max_runs is None else max(schedule.max_runs - schedule.runs_planned, 0)

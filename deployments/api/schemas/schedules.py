@@ -64,11 +64,12 @@ Definition = Annotated[IntervalDefinition | CronDefinition | RRuleDefinition | I
 def stored_definition(
     sent: IntervalDefinition | CronDefinition | RRuleDefinition | IcsDefinition, now: datetime
 ) -> dict[str, Any]:
-    """With what is left open filled in once and for all: an interval counts from now, in UTC."""
+    """With what is left open filled in once and for all: an interval counts from now, in UTC. Calendars may have said
+    in which zone they are themselves."""
     definition = sent.model_dump(mode="json")
     if isinstance(sent, IntervalDefinition) and sent.anchor_date is None:
         definition["anchor_date"] = now.isoformat()
-    if definition["timezone"] is None:
+    if definition["timezone"] is None and not isinstance(sent, IcsDefinition):
         definition["timezone"] = "UTC"
     return definition
 
