@@ -1,7 +1,7 @@
 """What can be wrong with what events are asked. Classes as in `orchestration.errors`, which is their root.
 
 NotFound: PolicyNotFound, AutomationNotFound
-DomainError: BadMessageTemplate, BadTrigger, BadPageToken
+DomainError: BadMessageTemplate, BadAutomation, NothingToActOn
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class BadMessageTemplate(DomainError):
     message = "{reason}"
 
 
-class BadTrigger(DomainError):
-    code = "bad_trigger"
+class BadAutomation(DomainError):
+    code = "bad_automation"
     message = "{reason}"
 
 
-class BadPageToken(DomainError):
-    code = "bad_page_token"
-    message = "This page token is not one that the server gave; ask from the beginning with /events/filter."
+class NothingToActOn(DomainError):
+    code = "nothing_to_act_on"
+    message = "The event names no {kind} that the action {action!r} could act on."

@@ -7,11 +7,14 @@ from datetime import datetime, timedelta
 from django.conf import settings
 
 from deployments.services.dispatch import reconciler
+from deployments.services.held_slots import sweep_leases
 from deployments.services.hints import hint_due_runs
 from deployments.services.lateness import mark_late_runs, watch_deadlines
 from deployments.services.planning import plan_due_schedules
 from deployments.services.retention import Ages, purge
 from deployments.services.vanished import crash_vanished_processes
+from events.services.actions import do_actions
+from events.services.evaluation import judge_events
 from events.services.notifications import send_notifications
 from orion_site.database_upkeep import tidy_database
 from orion_site.ticker import Lane, Service
@@ -55,6 +58,9 @@ def _slow() -> list[Service]:
             "Crashes runs of programs on this machine whose process is gone.",
             slow,
         ),
+        Service("triggers", 2, judge_events, "Finds out which automations are set off by what happened.", slow),
+        Service("actions", 2, do_actions, "Does what automations have set off.", slow),
+        Service("slot clean-up", 60, sweep_leases, "Forgets slots of global limits that have run out.", slow),
         Service("pause expiry", 5, fail_expired_pauses, "Fails paused runs that nobody resumed in time.", slow),
         Service(
             "cancellation clean-up", 20, clean_up_cancelled, "Cancels what is still open below a cancelled run.", slow

@@ -1,0 +1,183 @@
+"""What automations do. Each action and its record are one transaction: done and noted, or neither."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from deployments.models import BlockDocument, WorkPool
+from deployments.services.deployments import update_deployment
+from deployments.services.runs_of_deployments import AskedRun, create_run_of_deployment
+from deployments.services.work_pools import update_work_pool
+from deployments.services.work_queues import update_work_queue
+from events.core.matching import RESOURCE_ID, RESOURCE_ROLE
+from events.core.placeholders import fill_in
+from events.errors import NothingToActOn
+from events.models import Firing, Notification
+from events.services.automations import switch_automation
+from events.services.messages import values_for
+from orchestration.core.states import State, StateDetails, StateType, cancelling
+from orchestration.errors import BlockDocumentNotFound, DomainError, WorkPoolNotFound
+from orchestration.services import propose_flow_run_state
+from orchestration.transactions import write_transaction
+from runs.ids import uuid7
+
+logger = logging.getLogger("orion.automations")
+
+MOST_AT_ONCE = 500
+KEPT_FOR = timedelta(days=7)
+AUTHOR = "automation"
+
+
+def do_actions(now: datetime) -> int:
+    """Do what automations have set off, in its order; how much of it was done."""
+    done = 0
+    waiting = Firing.objects.filter(done_at=None).order_by("created", "id").values_list("pk", flat=True)
+    for firing_id in list(waiting[:MOST_AT_ONCE]):
+        done += _do(firing_id, now)
+    with write_transaction():
+        Firing.objects.filter(done_at__lt=now - KEPT_FOR).delete()
+    return done
+
+
+def _do(firing_id: UUID, now: datetime) -> bool:
+    with write_transaction():
+        held = Firing.objects.select_for_update(skip_locked=True, of=("self",)).select_related("automation")
+        firing = held.filter(pk=firing_id, done_at=None).first()
+        if firing is None:
+            return False
+        error = ""
+        try:
+            with transaction.atomic():
+                _ACTIONS[firing.action["type"]](firing, now)
+        except DomainError as problem:
+            error = str(problem)
+            logger.warning("Automation %s could not %s: %s", firing.automation, firing.action["type"], problem)
+        Firing.objects.filter(pk=firing_id).update(done_at=now, error=error)
+        return not error
+
+
+def target(firing: Firing, kind: str) -> UUID:
+    """What the action acts on: the one that it names, or the one of this kind that the event is about."""
+    if named := firing.action.get(f"{kind.replace('-', '_')}_id"):
+        return UUID(named)
+    event = firing.event or {}
+    others = [one for one in event.get("related", ()) if one.get(RESOURCE_ROLE) == kind]
+    for labels in (event.get("resource", {}), *others):
+        prefix, _, id = str(labels.get(RESOURCE_ID, "")).rpartition(".")
+        if prefix == f"prefect.{kind}":
+            try:
+                return UUID(id)
+            except ValueError:
+                break
+    raise NothingToActOn(kind=kind, action=firing.action["type"])
+
+
+def _run_deployment(firing: Firing, now: datetime) -> None:
+    action = firing.action
+    asked = AskedRun(
+        parameters=action.get("parameters") or {},
+        job_variables=action.get("job_variables") or {},
+        idempotency_key=f"automation:{firing.pk}",
+        created_by={"id": str(firing.automation_id), "type": "AUTOMATION", "display_value": firing.automation.name},
+    )
+    create_run_of_deployment(deployment_id=target(firing, "deployment"), asked=asked, state=None, now=now)
+
+
+def _deployment(paused: bool) -> Callable[[Firing, datetime], None]:
+    def switch(firing: Firing, now: datetime) -> None:
+        update_deployment(deployment_id=target(firing, "deployment"), changes={"paused": paused}, now=now)
+
+    return switch
+
+
+def _work_queue(paused: bool) -> Callable[[Firing, datetime], None]:
+    def switch(firing: Firing, now: datetime) -> None:
+        update_work_queue(queue_id=target(firing, "work-queue"), changes={"is_paused": paused}, now=now)
+
+    return switch
+
+
+def _work_pool(paused: bool) -> Callable[[Firing, datetime], None]:
+    def switch(firing: Firing, now: datetime) -> None:
+        pool_id = target(firing, "work-pool")
+        name = WorkPool.objects.filter(pk=pool_id).values_list("name", flat=True).first()
+        if name is None:
+            raise WorkPoolNotFound(name=pool_id)
+        update_work_pool(name=name, changes={"is_paused": paused}, now=now)
+
+    return switch
+
+
+def _automation(enabled: bool) -> Callable[[Firing, datetime], None]:
+    def switch(firing: Firing, now: datetime) -> None:
+        switch_automation(automation_id=target(firing, "automation"), enabled=enabled, now=now)
+
+    return switch
+
+
+def _propose(firing: Firing, state: State, now: datetime) -> None:
+    run_id = target(firing, "flow-run")
+    propose_flow_run_state(run_id=run_id, proposed=state, now=now, author=AUTHOR)
+
+
+def _cancel(firing: Firing, now: datetime) -> None:
+    _propose(firing, cancelling(f"Cancelled by the automation {firing.automation.name!r}."), now)
+
+
+def _suspend(firing: Firing, now: datetime) -> None:
+    details = StateDetails(pause_reschedule=True, pause_timeout=now + timedelta(days=1))
+    _propose(firing, State(type=StateType.PAUSED, name="Suspended", details=details), now)
+
+
+def _change_state(firing: Firing, now: datetime) -> None:
+    """By force, as a person would: what an automation decides is not asked of the rules again."""
+    action = firing.action
+    proposed = State(type=StateType(action["state"]), name=action.get("name") or "", message=action.get("message"))
+    run_id = target(firing, "flow-run")
+    propose_flow_run_state(run_id=run_id, proposed=proposed, now=now, author=AUTHOR, force=True)
+
+
+def _send_notification(firing: Firing, now: datetime) -> None:
+    action, values = firing.action, values_for(firing)
+    _queue(firing, now, subject=fill_in(action["subject"], values), body=fill_in(action["body"], values))
+
+
+def _call_webhook(firing: Firing, now: datetime) -> None:
+    payload = fill_in(firing.action.get("payload") or "", values_for(firing))
+    _queue(firing, now, subject="Automation", body=payload, is_payload=True)
+
+
+def _queue(firing: Firing, now: datetime, **message: Any) -> None:
+    block_id = UUID(firing.action["block_document_id"])
+    if not BlockDocument.objects.filter(pk=block_id).exists():
+        raise BlockDocumentNotFound(id=block_id)
+    Notification.objects.create(id=uuid7(), created=now, due_at=now, block_document_id=block_id, **message)
+
+
+def _nothing(firing: Firing, now: datetime) -> None:
+    pass
+
+
+_ACTIONS: Mapping[str, Callable[[Firing, datetime], None]] = {
+    "do-nothing": _nothing,
+    "run-deployment": _run_deployment,
+    "pause-deployment": _deployment(paused=True),
+    "resume-deployment": _deployment(paused=False),
+    "cancel-flow-run": _cancel,
+    "suspend-flow-run": _suspend,
+    "change-flow-run-state": _change_state,
+    "pause-work-queue": _work_queue(paused=True),
+    "resume-work-queue": _work_queue(paused=False),
+    "pause-work-pool": _work_pool(paused=True),
+    "resume-work-pool": _work_pool(paused=False),
+    "pause-automation": _automation(enabled=False),
+    "resume-automation": _automation(enabled=True),
+    "send-notification": _send_notification,
+    "call-webhook": _call_webhook,
+}
