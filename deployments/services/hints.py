@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from deployments import dispatch
 from deployments.core.hint_times import SHORTEST, hint_again_after
-from deployments.models import Lease, Worker
+from deployments.models import Lease, Worker, WorkQueue
 from deployments.selectors.due import due_runs
 from deployments.selectors.presence import online
 from orchestration.core.states import StateType
@@ -57,13 +57,20 @@ def _not_told_since(moment: datetime) -> Q:
 
 def free_places(now: datetime) -> dict[UUID, int]:
     """How many runs the agents of each queue could start at once. An agent counts in each of its queues."""
-    agents = Worker.objects.filter(online(now), incarnation__isnull=False, draining=False)
-    held = Counter(Lease.objects.filter(worker__in=agents).values_list("worker_id", flat=True))
+    agents = list(Worker.objects.filter(online(now), incarnation__isnull=False, draining=False))
+    held = Counter(Lease.objects.filter(worker__in=agents).values_list("worker_id", flat=True)) if agents else Counter()
     places: Counter[UUID] = Counter()
     for agent in agents:
         free = (agent.concurrency or 1) - held[agent.pk]
-        places.update({UUID(str(queue_id)): free for queue_id in agent.queue_ids} if free > 0 else {})
+        places.update(dict.fromkeys(_queues_of(agent), free) if free > 0 else {})
     return dict(places)
+
+
+def _queues_of(agent: Worker) -> set[UUID]:
+    named = {UUID(queue_id) for queue_id in agent.queue_ids}
+    if not agent.serves_pool:
+        return named
+    return named | set(WorkQueue.objects.filter(work_pool=agent.work_pool_id).values_list("pk", flat=True))
 
 
 def _told_now(due: Sequence[FlowRun], places: dict[UUID, int], now: datetime) -> list[FlowRun]:

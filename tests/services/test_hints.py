@@ -136,6 +136,14 @@ def test_places_are_counted_in_each_queue_of_an_agent():
     assert free_places(NOON) == {queue.pk: 5, other.pk: 3}
 
 
+def test_an_agent_of_a_whole_pool_has_places_in_queues_that_were_made_later():
+    queue = make_queue()
+    make_agent(queue, concurrency=2, serves_pool=True)
+    later_made = make_queue("later")
+
+    assert free_places(NOON) == {queue.pk: 2, later_made.pk: 2}
+
+
 def test_runs_that_still_wait_are_told_of_again_less_and_less_often(told):
     queue = make_queue()
     make_agent(queue)
