@@ -31,7 +31,8 @@ def planned_feed(runs: Iterable[PlannedEvent], *, name: str = "Planned runs") ->
     calendar.add("x-wr-calname", name)
     for run in runs:
         calendar.add_component(_event(run))
-    return calendar.to_ical().decode()
+    text: bytes = calendar.to_ical()
+    return text.decode()
 
 
 def _event(run: PlannedEvent) -> Event:

@@ -12,7 +12,7 @@ from icalendar import Calendar, Component
 
 from deployments.core.schedules.errors import ScheduleError
 from deployments.core.schedules.ical.values import ZONE, Stated, rules, stated
-from deployments.core.schedules.ical.zones import Zones
+from deployments.core.schedules.ical.zones import Zones, only
 from deployments.core.schedules.rules import read_rule
 from deployments.core.schedules.series import Series
 from deployments.core.schedules.zones import DAY, first_moment, wall_of
@@ -102,7 +102,7 @@ def _events(components: Iterable[Component], zones: Zones) -> tuple[Event, ...]:
 
 
 def _changed_date(component: Component) -> Stated:
-    if str(component["RECURRENCE-ID"].params.get("RANGE", "")).upper() == "THISANDFUTURE":
+    if str(only(component, "RECURRENCE-ID").params.get("RANGE", "")).upper() == "THISANDFUTURE":
         why = "it moves one date and all later ones together (RANGE=THISANDFUTURE); make that two events"
         raise ScheduleError(f"The event {_name(component)} cannot be followed: {why}.", "ics")
     return stated(component, "RECURRENCE-ID")[0]
@@ -146,7 +146,7 @@ def _name(component: Component) -> str:
 def _length(component: Component, begin: Stated, zones: Zones) -> timedelta:
     shortest = length = DAY if begin.is_day else timedelta()
     if "DURATION" in component:
-        length = component["DURATION"].dt
+        length = only(component, "DURATION").dt
     elif "DTEND" in component:
         [end] = stated(component, "DTEND")
         length = end.wall - begin.wall if begin.is_day else end.moment(zones) - begin.moment(zones)

@@ -65,7 +65,7 @@ def _observances(definition: Component) -> list[Observance]:
 def _observance(part: Component) -> Observance:
     before, after = _offset(part, "TZOFFSETFROM"), _offset(part, "TZOFFSETTO")
     return Observance(
-        start=_local(part["DTSTART"].dt),
+        start=_local(only(part, "DTSTART").dt),
         before=before,
         after=after,
         rules=tuple(_yearly(rule.to_ical().decode(), before) for rule in several(part, "RRULE")),
@@ -74,7 +74,7 @@ def _observance(part: Component) -> Observance:
 
 
 def _offset(part: Component, name: str) -> timedelta:
-    offset: timedelta = part[name].td
+    offset: timedelta = only(part, name).td
     return offset
 
 
@@ -93,5 +93,12 @@ def _yearly(text: str, before: timedelta) -> Rule:
 
 
 def several(component: Component, name: str) -> list[Any]:
-    found = component.get(name, [])
+    found: Any = component.get(name, [])
     return found if isinstance(found, list) else [found]
+
+
+def only(component: Component, name: str) -> Any:
+    found = several(component, name)
+    if not found:
+        raise ScheduleError(f"The {component.name} of the calendar has no {name}.", "ics")
+    return found[0]
