@@ -278,13 +278,13 @@ def test_calendar_is_heeded_and_cannot_be_deleted_meanwhile(orion):
     made = orion("calendar", "create", "closed", "--day", "2026-12-24", "--day", "2026-12-25")
     orion("dep", "schedule", "create", "test", "--cron", "0 6 * * *", "--exclude", "closed")
 
-    times = orion("dep", "schedule", "preview", "test", "--after", "2026-12-23T12:00+00:00", "--count", "1", "--json")
+    times = orion("dep", "schedule", "preview", "test", "--after", "2026-12-23T12:00+00:00", "--count", "3", "--json")
     refused = orion("calendar", "delete", "closed", "--yes")
     orion("dep", "schedule", "clear", "test", "--yes")
     deleted = orion("calendar", "delete", "closed", "--yes")
 
     assert made.code == 0, made.err
-    assert json.loads(times.out)[0]["at"].startswith("2026-12-26T06:00")
+    assert [one["note"] or "runs" for one in json.loads(times.out)] == [*["left out by a calendar"] * 2, "runs"]
     assert refused.code == 6
     assert deleted.code == 0
 
@@ -338,3 +338,19 @@ def test_limits_are_listed_with_their_holders(orion):
     assert [(one["tag"], one["concurrency_limit"], one["active_slots"]) for one in limits] == [("gpu", 2, [])]
     assert (shared["limit"], shared["slot_decay_per_second"]) == (5, 0.5)
     assert orion("cl", "holders", "gpu").err.strip() == "Nobody holds a slot of gpu."
+    assert json.loads(orion("gcl", "holders", "database", "-o", "json").out) == []
+
+
+def test_run_that_holds_a_place_is_shown_and_its_place_taken(orion):
+    orion("deploy")
+    run = json.loads(orion("dep", "run", "etl/prod", "--name", "held", "--json").out)
+    waiting = json.loads(orion("wq", "waiters", "default", "-o", "json").out)
+    orion("api", "POST", f"/flow_runs/{run['id']}/set_state", "-d", '{"state": {"type": "PENDING"}}')
+
+    holding = json.loads(orion("wq", "holders", "default", "-o", "json").out)
+    released = orion("fr", "release", "held", "--message", "It hangs.", "--yes")
+
+    assert run["id"] in [one["id"] for one in waiting]
+    assert [one["name"] for one in holding] == ["held"]
+    assert released.out == "held is Crashed.\n"
+    assert json.loads(orion("wq", "holders", "default", "-o", "json").out) == []

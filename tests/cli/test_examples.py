@@ -90,7 +90,9 @@ def prepare(orion, line):
     if "calm-fox" in line:
         orion("deploy")
         run = json.loads(orion("dep", "run", "etl/prod", "--name", "calm-fox", "--json").out)
-        orion("api", "POST", f"/flow_runs/{run['id']}/set_state", "-d", '{"state": {"type": "FAILED"}, "force": true}')
+        state = "PENDING" if "release" in line else "FAILED"
+        body = json.dumps({"state": {"type": state}, "force": True})
+        orion("api", "POST", f"/flow_runs/{run['id']}/set_state", "-d", body)
     if words[1:2] == ["create"] and words[2] not in ("gpu", "closed"):
         orion(words[0], "delete", words[2], "--yes")
         orion(words[0], "delete", f"default-agent-pool/{words[2]}", "--yes")

@@ -9,6 +9,7 @@ import click
 from orionflow.cli.backend import Backend, Json, backend
 from orionflow.cli.command import HELP_NAMES, OrionCommand
 from orionflow.cli.finding import named
+from orionflow.cli.holding import show_runs
 from orionflow.cli.lazy import Entry, LazyGroup
 from orionflow.cli.options import Output, ask_before, destructive, output_options, time_options
 from orionflow.cli.output import Column
@@ -71,7 +72,7 @@ def inspect(tag: str, output: Output, clock: Clock) -> None:
     output.show_one(found, [Column(one.title.lower(), one.text) for one in _columns(clock)], name="tag")
     if output.is_for_people and found["active_slots"]:
         output.terminal.out("\nholders:")
-        _show_task_runs(api, _holders(api, found), output, clock)
+        show_runs(_holding(api, tag)["holders"], "", output, clock)
 
 
 @click.command(cls=OrionCommand, examples=(("orion concurrency-limit holders gpu", ""),))
@@ -80,11 +81,7 @@ def inspect(tag: str, output: Output, clock: Clock) -> None:
 @time_options
 def holders(tag: str, output: Output, clock: Clock) -> None:
     """The task runs that hold the slots of a tag now."""
-    api = backend()
-    found = _holders(api, _find(api, tag))
-    _show_task_runs(api, found, output, clock)
-    if output.is_for_people and not found:
-        output.terminal.note(f"Nobody holds a slot of {tag}.")
+    show_runs(_holding(backend(), tag)["holders"], f"Nobody holds a slot of {tag}.", output, clock)
 
 
 @click.command(cls=OrionCommand, examples=(("orion concurrency-limit waiters gpu", ""),))
@@ -92,26 +89,14 @@ def holders(tag: str, output: Output, clock: Clock) -> None:
 @output_options
 @time_options
 def waiters(tag: str, output: Output, clock: Clock) -> None:
-    """The task runs with a limited tag that have not begun, the oldest first."""
-    api = backend()
+    """The task runs that wait for a slot of a tag, the oldest first."""
+    show_runs(_holding(backend(), tag)["waiters"], f"Nobody waits for a slot of {tag}.", output, clock)
+
+
+def _holding(api: Backend, tag: str) -> Json:
     _find(api, tag)
-    waiting = {"state": {"type": {"any_": ["PENDING", "SCHEDULED"]}}, "tags": {"all_": [tag]}}
-    body: Json = {"task_runs": waiting, "sort": "EXPECTED_START_TIME_ASC"}
-    found = list(api.pages("/task_runs/filter", body, 200))
-    _show_task_runs(api, found, output, clock)
-    if output.is_for_people and not found:
-        output.terminal.note(f"Nobody waits for a slot of {tag}.")
-
-
-def _holders(api: Backend, limit: Json) -> list[Json]:
-    ids = limit["active_slots"]
-    return list(api.pages("/task_runs/filter", {"task_runs": {"id": {"any_": ids}}}, None)) if ids else []
-
-
-def _show_task_runs(api: Backend, runs: list[Json], output: Output, clock: Clock) -> None:
-    from orionflow.cli.task_run.columns import flow_run_names, list_columns
-
-    output.show_many(runs, list_columns(flow_run_names(api, runs), clock, output.terminal))
+    found: Json = api.get(f"{_path(tag)}/holders")
+    return found
 
 
 @click.command(
@@ -154,7 +139,7 @@ def release(tag: str, task_run: str, yes: bool, dry_run: bool) -> None:
         terminal.note(f"Would take the slot of {tag} from {run['name']}.")
         return
     ask_before(f"take the slot of {tag} from {run['name']}", yes=yes)
-    api.post(f"{_path(tag)}/reset", {"slot_override": [id for id in held if id != run["id"]]})
+    api.post(f"{_path(tag)}/release", {"task_run_id": run["id"]})
     terminal.note(f"{run['name']} holds no slot of {tag} any more.")
 
 

@@ -10,10 +10,12 @@ import click
 from orionflow.cli.backend import Backend, Json, backend
 from orionflow.cli.command import HELP_NAMES, OrionCommand
 from orionflow.cli.finding import named
+from orionflow.cli.holding import show_runs
 from orionflow.cli.lazy import Entry, LazyGroup
-from orionflow.cli.options import Output, ask_before, destructive, output_options
+from orionflow.cli.options import Output, ask_before, destructive, output_options, time_options
 from orionflow.cli.output import Column
 from orionflow.cli.terminal import current_terminal
+from orionflow.cli.times import Clock
 
 HERE = "orionflow.cli.global_limit"
 LOOK, ACT = "Look", "Act"
@@ -25,6 +27,7 @@ global_limit = LazyGroup(
     entries={
         "ls": Entry(f"{HERE}:ls", "List global limits.", section=LOOK),
         "inspect": Entry(f"{HERE}:inspect", "Show a global limit.", ("show",), LOOK),
+        "holders": Entry(f"{HERE}:holders", "The runs that hold slots of a global limit.", section=LOOK),
         "create": Entry(f"{HERE}:create", "Create a global limit.", section=ACT),
         "update": Entry(f"{HERE}:update", "Change a global limit.", section=ACT),
         "enable": Entry(f"{HERE}:enable", "Let a limit hold again.", section=ACT),
@@ -65,6 +68,21 @@ def _columns() -> list[Column]:
 def inspect(name: str, output: Output) -> None:
     """Show a global limit."""
     output.show_one(_find(backend(), name), [Column(one.title.lower(), one.text) for one in _columns()])
+
+
+@click.command(cls=OrionCommand, examples=(("orion global-concurrency-limit holders database", ""),))
+@click.argument("name")
+@output_options
+@time_options
+def holders(name: str, output: Output, clock: Clock) -> None:
+    """The runs that hold slots of a global limit. Slots of those that did not say who they are are only counted."""
+    api = backend()
+    _find(api, name)
+    found = api.get(f"{_path(name)}/holders")
+    known = sum(run["slots"] for run in found["holders"])
+    show_runs(found["holders"], "No run is known to hold a slot.", output, clock)
+    if output.is_for_people and found["taken"] > known:
+        output.terminal.note(f"{found['taken'] - known} more are held by nobody that is known.")
 
 
 @click.command(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import click
 
 from orionflow.cli.boundary import CommandFailed
@@ -107,7 +109,7 @@ def _filters(terminal: Terminal) -> str:
     return FILTERS.format(types=", ".join(one.lower() for one, _ in STATES))
 
 
-TOPICS = {
+TOPICS: dict[str, Callable[[Terminal], str]] = {
     "states": _states,
     "filters": _filters,
     "addressing": lambda terminal: ADDRESSING,

@@ -21,6 +21,7 @@ flow_run = LazyGroup(
         "cancel": Entry(f"{HERE}.cancel:cancel", "Cancel runs.", section=ACT),
         "resume": Entry(f"{HERE}.resume:resume", "Let a paused run go on.", section=ACT),
         "retry": Entry(f"{HERE}.retry:retry", "Run a finished run again, as the same run.", section=ACT),
+        "release": Entry(f"{HERE}.release:release", "Take a run's places away by ending its attempt.", (), ACT),
         "delete": Entry(f"{HERE}.delete:delete", "Delete runs with their task runs and states.", ("rm",), ACT),
     },
     examples=(

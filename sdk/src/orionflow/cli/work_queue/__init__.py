@@ -16,6 +16,8 @@ work_queue = LazyGroup(
         "ls": Entry(f"{HERE}.looking:ls", "List work queues.", section=LOOK),
         "inspect": Entry(f"{HERE}.looking:inspect", "Show a queue and whether it is healthy.", ("show",), LOOK),
         "preview": Entry(f"{HERE}.looking:preview", "Show the runs that would be started next.", section=LOOK),
+        "holders": Entry(f"{HERE}.looking:holders", "The runs that hold places in a queue.", section=LOOK),
+        "waiters": Entry(f"{HERE}.looking:waiters", "The due runs that wait for a place in it.", section=LOOK),
         "create": Entry(f"{HERE}.changing:create", "Create a work queue.", section=ACT),
         "pause": Entry(f"{HERE}.changing:pause", "Start no runs of a queue.", section=ACT),
         "resume": Entry(f"{HERE}.changing:resume", "Start runs of a queue again.", section=ACT),

@@ -7,6 +7,7 @@ import click
 from orionflow.cli.backend import Backend, Json, backend
 from orionflow.cli.command import OrionCommand
 from orionflow.cli.flow_run.columns import flow_names, list_columns
+from orionflow.cli.holding import show_runs
 from orionflow.cli.options import Output, output_options, time_options
 from orionflow.cli.output import Column
 from orionflow.cli.times import Clock, read_period
@@ -112,3 +113,25 @@ def preview(name: str, within: str, limit: int, output: Output, clock: Clock) ->
     output.show_many(runs, list_columns(flows, clock, output.terminal))
     if output.is_for_people and not runs:
         output.terminal.note(f"No run of {name} is due within {within}.")
+
+
+@click.command(cls=OrionCommand, examples=(("orion work-queue holders default", ""),))
+@click.argument("name", metavar="QUEUE")
+@output_options
+@time_options
+def holders(name: str, output: Output, clock: Clock) -> None:
+    """The runs of a queue that are pending or running, and so hold its places."""
+    api = backend()
+    found = api.get(f"/work_queues/{find_queue(api, name)['id']}/holders")
+    show_runs(found["holders"], f"Nobody holds a place in {name}.", output, clock)
+
+
+@click.command(cls=OrionCommand, examples=(("orion work-queue waiters default", ""),))
+@click.argument("name", metavar="QUEUE")
+@output_options
+@time_options
+def waiters(name: str, output: Output, clock: Clock) -> None:
+    """The runs of a queue that are due and wait for a place."""
+    api = backend()
+    found = api.get(f"/work_queues/{find_queue(api, name)['id']}/holders")
+    show_runs(found["waiters"], f"Nobody waits for a place in {name}.", output, clock)
