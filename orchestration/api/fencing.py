@@ -51,11 +51,12 @@ def write_as_attempt(request: Request, path: Mapping[str, str], write: Callable[
     """What `write` returns, written by the attempt that the headers name. Raises RunLost when it was replaced."""
     writer = attempt_named(request)
     assert writer is not None
-    return _fenced(*writer, str(writer[0]) in path.values(), write)
+    return fenced(*writer, str(writer[0]) in path.values(), write)
 
 
 @repeated_on_conflict
-def _fenced(run_id: UUID, epoch: int, writes_the_run: bool, write: Callable[[], R]) -> R:
+def fenced(run_id: UUID, epoch: int, writes_the_run: bool, write: Callable[[], R]) -> R:
+    """What `write` returns, if this still is the attempt of the run. Raises RunLost and FlowRunNotFound."""
     with write_transaction():
         _hold(run_id, epoch, writes_the_run)
         return write()

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db.models import F
 
 from deployments.models import Lease
-from deployments.services.dispatch.remains import crash_remains
+from deployments.services.dispatch.remains import Remains
 from orchestration.core.bookkeeping import is_out_of_process
 from orchestration.core.states import State, StateType, cancelled, crashed, scheduled
 from orchestration.errors import FlowRunNotFound, RunLost
@@ -143,9 +143,8 @@ def _settle(stored: StoredRun, cause: Cause, now: datetime, *, fences: bool) -> 
     if state is None or is_out_of_process(stored.run, state):
         Lease.objects.filter(pk=stored.run.id).delete()
         return state
-    ended = cancelled(cause.message) if state.type is StateType.CANCELLING else crashed(cause.message)
-    proposal = Proposal(ended, now, author=cause.author, new_attempt=fences)
+    end = cancelled if state.type is StateType.CANCELLING else crashed
+    proposal = Proposal(end(cause.message), now, author=cause.author, new_attempt=fences)
     outcome = propose(FLOW_RUNS, stored.run.id, proposal)
-    if ended.type is StateType.CRASHED:
-        crash_remains(stored.run.id, cause.message, author=cause.author, now=now)
+    Remains(end, cause.message, cause.author, now).close(stored.run.id)
     return outcome.state

@@ -1,0 +1,66 @@
+"""The same misfortune with the real services on a real database."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from django.db import transaction
+
+from tests.faults.simulation.calls import GRACE, HEARTBEAT, LEASE, LOST_STARTS, RECONCILE
+from tests.faults.simulation.services import Services
+from tests.faults.simulation.world import Broken, Scenario, World
+
+pytestmark = pytest.mark.django_db
+ROUNDS = int(os.environ.get("ORION_CHAOS_ROUNDS", "5"))
+CHUNKS = 8
+SHORT = Scenario(runs=8, trouble=36)
+ONLY_OUTAGES = Scenario(runs=5, trouble=30, faults=("outage",), crash_retries=(0,), lost_answers=0)
+
+
+@pytest.fixture(autouse=True)
+def _short_periods(settings):
+    settings.ORION_LEASE_SECONDS, settings.ORION_LEASE_GRACE_SECONDS = LEASE, GRACE
+    settings.ORION_HEARTBEAT_SECONDS, settings.ORION_RECONCILE_SECONDS = HEARTBEAT, RECONCILE
+    settings.ORION_LOST_STARTS = LOST_STARTS
+
+
+@pytest.mark.parametrize("seed", range(ROUNDS * CHUNKS))
+def test_the_services_keep_the_protocol(seed):
+    lived(Services(), seed, SHORT)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_outages_alone_crash_nothing(seed):
+    world = lived(Services(), seed, ONLY_OUTAGES)
+
+    assert world.crashed_alive == []
+
+
+@pytest.mark.parametrize(("fault", "law"), [({"fencing": False}, "I4"), ({"reconciles": False}, "I5")])
+def test_a_planted_fault_is_found(fault, law):
+    scenario = Scenario(runs=8, trouble=36, patience=60)
+
+    def live():
+        for seed in range(20):
+            lived(Services(**fault), seed, scenario)
+
+    with pytest.raises(Broken, match=f" {law}:"):
+        live()
+
+
+def test_without_amnesty_an_outage_crashes_runs_that_live():
+    worlds = [lived(Services(amnesty=False), seed, ONLY_OUTAGES) for seed in range(6)]
+
+    assert any(world.crashed_alive for world in worlds)
+
+
+def lived(server, seed, scenario):
+    """A world that lived in an empty database, and left it empty."""
+    with transaction.atomic():
+        world = World(server, seed, scenario)
+        try:
+            world.run()
+        finally:
+            transaction.set_rollback(True)
+    return world
