@@ -22,6 +22,8 @@ TASK = "orion.run"
 # A broker that is away for minutes is not worth more memory than this.
 MOST_WAITING = 1000
 LONGEST_PAUSE = 10.0
+# In AMQP's numbers: such a message is not written to the broker's disk.
+TRANSIENT = 1
 
 logger = logging.getLogger("orion.dispatch")
 
@@ -116,7 +118,7 @@ class Sender:
             routing_key=hint_queue(hint.work_queue_id),
             headers={"lang": "py", "task": TASK, "id": task_id, "root_id": task_id, "argsrepr": repr(arguments)},
             correlation_id=task_id,
-            delivery_mode="transient",
+            delivery_mode=TRANSIENT,
             retry=False,
         )
 
