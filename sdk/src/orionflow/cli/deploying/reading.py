@@ -26,7 +26,9 @@ _PLAIN = frozenset({
     "version", "description", "tags", "parameters", "enforce_parameter_schema", "overlap", "concurrency_limit",
     "paused", "must_start_within", "must_finish_within", "work_queue_name", "work_pool_name", "job_variables",
 })  # fmt: skip
-_OTHERS = frozenset({"name", "entrypoint", "schedule", "schedules", "work_pool", "work_queue", "pull", "path", "flow_name"})
+_OTHERS = frozenset(
+    {"name", "entrypoint", "schedule", "schedules", "work_pool", "work_queue", "pull", "path", "flow_name"}
+)
 # Prefect carries these out when deploying; we do not, and say so.
 _NOT_HERE = ("build", "push", "triggers")
 
