@@ -15,7 +15,7 @@ from orionflow.cli.times import Clock
     cls=OrionCommand,
     examples=(
         ("orion agent ls", "all agents and workers"),
-        ("orion agent ls --pool gpu -o json", "those of one pool, as the API's objects"),
+        ("orion agent ls -o json", "as the API's objects"),
     ),
 )
 @click.option("-p", "--pool", metavar="POOL", help="Only agents of this work pool.")
