@@ -6,13 +6,21 @@ from datetime import datetime
 
 from django.db import connection
 
+# Writers wait while the log is cut, and the cut waits for readers: better the next time than for long.
+PATIENCE_MILLISECONDS = 200
+
 
 def tidy_database(now: datetime) -> None:
-    """Write the log of recent changes back into the file, and renew what the planner knows of the tables."""
+    """Renew what the planner knows of the tables, and write the log of recent changes back into the file."""
     if connection.vendor != "sqlite":
         return
     with connection.cursor() as cursor:
-        # A reader that is busy keeps the log from being cut; then it is cut the next time.
-        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        cursor.fetchall()
         cursor.execute("PRAGMA optimize")
+        cursor.execute("PRAGMA busy_timeout")
+        usual = int(cursor.fetchone()[0])
+        cursor.execute(f"PRAGMA busy_timeout={PATIENCE_MILLISECONDS}")
+        try:
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            cursor.fetchall()
+        finally:
+            cursor.execute(f"PRAGMA busy_timeout={usual}")
