@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db.models import Q
 
-from deployments.services.dispatch.remains import crash_remains
+from deployments.services.dispatch.remains import Remains
 from orchestration.core.bookkeeping import is_out_of_process
 from orchestration.core.states import StateType, cancelled, crashed
 from orchestration.errors import FlowRunNotFound
@@ -65,10 +65,10 @@ def _crash(run_id: UUID, process: str, now: datetime) -> bool:
         if stored.state is None or not executed.exists() or is_out_of_process(stored.run, stored.state):
             return False
         message = _told(process)
-        ended = cancelled(message) if stored.state.type is StateType.CANCELLING else crashed(message)
+        ended = cancelled if stored.state.type is StateType.CANCELLING else crashed
         # By force: no agent could take up what a crash retry would leave waiting.
-        outcome = propose(FLOW_RUNS, run_id, Proposal(ended, now, force=True, author=AUTHOR, new_attempt=True))
-        crash_remains(run_id, message, author=AUTHOR, now=now)
+        outcome = propose(FLOW_RUNS, run_id, Proposal(ended(message), now, force=True, author=AUTHOR, new_attempt=True))
+        Remains(ended, message, AUTHOR, now).close(run_id)
         return outcome.written
 
 
