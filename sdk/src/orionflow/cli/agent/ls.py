@@ -40,13 +40,5 @@ def _columns(clock: Clock) -> list[Column]:
         Column("POOL", lambda row: row["work_pool_name"], field="work_pool_name"),
         Column("STATUS", lambda row: str(row.get("status") or "-").lower(), field="status"),
         Column("SEEN", lambda row: clock.near(row.get("last_heartbeat_time")), field="last_heartbeat_time"),
-        Column("PLACES", lambda row: _places(row), field="concurrency"),
-        Column("HOST", lambda row: row.get("host") or "-", field="host", wide=True),
-        Column("PID", lambda row: str(row.get("pid") or "-"), field="pid", wide=True),
         Column("ID", lambda row: row["id"], field="id", wide=True),
     ]
-
-
-def _places(row: Json) -> str:
-    total = row.get("concurrency")
-    return "-" if total is None else str(total)
