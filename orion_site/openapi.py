@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 import orion_site
 from orchestration.api.operations import Operation, arguments_of, title_of
+from orion_site.openapi_examples import Examples, operation_id
 
 REF = "#/components/schemas/{model}"
 
@@ -37,9 +38,12 @@ def _below(pattern: URLPattern | URLResolver, prefix: str) -> Iterator[tuple[str
 def openapi() -> dict[str, Any]:
     found = list(operations())
     schemas = Schemas(found)
+    examples = Examples(operation_id(operation.__name__) for _, operation in found)
     paths: dict[str, dict[str, Any]] = {}
     for path, operation in found:
-        paths.setdefault(path, {})[operation.method.lower()] = _operation(path, operation, schemas)
+        told = _operation(path, operation, schemas)
+        examples.add_to(told)
+        paths.setdefault(path, {})[operation.method.lower()] = told
     return {
         "openapi": "3.1.0",
         "info": {
@@ -82,7 +86,7 @@ class Schemas:
 def _operation(path: str, operation: type[Operation], schemas: Schemas) -> dict[str, Any]:
     summary, _, rest = cleandoc(operation.__doc__ or "").partition("\n\n")
     told: dict[str, Any] = {
-        "operationId": re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", operation.__name__).lower(),
+        "operationId": operation_id(operation.__name__),
         "summary": title_of(operation),
         "description": f"{summary}\n\n{rest}".strip(),
         "tags": [path.split("/")[1]],

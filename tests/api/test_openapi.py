@@ -6,6 +6,7 @@ import re
 
 import pytest
 from django.contrib.staticfiles import finders
+from jsonschema import Draft202012Validator
 
 from orchestration.api.operations import arguments_of
 from orion_site.openapi import openapi, operations
@@ -28,6 +29,44 @@ def test_every_operation_says_what_it_does_and_what_it_asks(api):
         for method, operation in methods.items():
             assert operation["description"].endswith((".", "?")), f"{method} {path}"
             assert operation["x-permission"], f"{method} {path}"
+
+
+UNRECORDED = {"read_services", "read_settings", "read_version"}
+
+
+def test_every_operation_shows_what_is_asked_and_answered():
+    told = [operation for path in openapi()["paths"].values() for operation in path.values()]
+
+    shown = {operation["operationId"] for operation in told if "'examples':" in str(operation)}
+    silent = {operation["operationId"] for operation in told if _answers_nothing(operation)}
+    assert {operation["operationId"] for operation in told} - shown - silent == UNRECORDED
+
+
+def _answers_nothing(operation):
+    usual = operation["responses"][min(operation["responses"])]
+    return "requestBody" not in operation and "content" not in usual
+
+
+def test_examples_fit_the_schemas_that_they_stand_beside():
+    document = openapi()
+    for operation in (operation for path in document["paths"].values() for operation in path.values()):
+        asked, answered = operation.get("requestBody"), operation["responses"].values()
+        # Null stands for what is left open, which the schemas do not tell; and what is refused need not fit.
+        _validate(document, asked, lambda name, value: name == "usual" and None not in _values(value))
+        for answer in answered:
+            _validate(document, answer, lambda name, value: True)
+
+
+def _values(value):
+    return list(value.values()) if isinstance(value, dict) else []
+
+
+def _validate(document, part, is_to_fit):
+    content = (part or {}).get("content", {}).get("application/json", {})
+    for name, example in content.get("examples", {}).items():
+        if is_to_fit(name, example["value"]):
+            schema = {**content["schema"], "components": document["components"]}
+            Draft202012Validator(schema).validate(example["value"])
 
 
 def test_every_reference_leads_somewhere():

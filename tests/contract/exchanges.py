@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 GOLDEN = Path(__file__).with_name("golden")
+# The same exchanges, as the OpenAPI document shows them: it is made on servers that have no tests.
+EXAMPLES = Path(__file__).parents[2] / "orion_site" / "openapi_examples.json"
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 MOMENT = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 TOLD_MOMENT = re.compile(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC")
@@ -63,3 +65,12 @@ def write_golden(said: dict[str, dict[str, Any]]) -> None:
     for name, exchange in said.items():
         text = json.dumps(exchange, indent=1, ensure_ascii=False)
         (GOLDEN / f"{name}.json").write_text(text + "\n")
+    EXAMPLES.write_text(json.dumps(examples(said), ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
+def examples(said: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Of each exchange, what it shows: its request, and its answer under its status."""
+    return {
+        name: {"request": one["request"], "status": one["status"], "response": one["response"]}
+        for name, one in sorted(said.items())
+    }

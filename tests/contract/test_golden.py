@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 
@@ -11,8 +12,10 @@ from pydantic import TypeAdapter
 from orion_site.openapi import operations
 from tests.api.conftest import Api
 from tests.contract.deployed import deployments_are_made
-from tests.contract.exchanges import Exchanges, golden, write_golden
+from tests.contract.exchanges import EXAMPLES, Exchanges, examples, golden, write_golden
+from tests.contract.executed import runs_are_executed
 from tests.contract.queued import queues_are_served
+from tests.contract.watched import runs_are_watched
 
 
 class Conversation:
@@ -43,6 +46,8 @@ def conversation(db):
     _somebody_cleans_up(said, flow, run, task)
     deployments_are_made(said)
     queues_are_served(said)
+    runs_are_executed(said)
+    runs_are_watched(said)
     return said.exchanges.said
 
 
@@ -240,7 +245,7 @@ def _somebody_cleans_up(said, flow, run, task):
 
 
 # They tell of the installation, and of nothing that a client depends on.
-NOT_RECORDED = {"read_settings", "read_version"}
+NOT_RECORDED = {"read_services", "read_settings", "read_version"}
 
 
 def test_the_api_says_what_the_golden_files_say(conversation):
@@ -257,6 +262,10 @@ def test_every_operation_is_recorded():
     names = {_snake(operation.__name__) for _, operation in operations()}
 
     assert names - golden().keys() == NOT_RECORDED
+
+
+def test_the_examples_of_the_document_are_the_golden_files():
+    assert json.loads(EXAMPLES.read_text()) == examples(golden())
 
 
 def test_what_the_golden_files_say_fits_the_models():
