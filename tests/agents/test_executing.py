@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from tests.agents.conftest import StartAgent
-from tests.agents.running import Api, run_process
+from tests.agents.running import Api, eventually, run_process
 
 
 def test_a_deployed_flow_runs_to_its_end(api: Api, queue: str, start_agent: StartAgent):
@@ -16,7 +16,7 @@ def test_a_deployed_flow_runs_to_its_end(api: Api, queue: str, start_agent: Star
 
     assert api.until_ended(run)["name"] == "Completed"
     assert api.history(run) == ["Scheduled", "Pending", "Running", "Completed"]
-    assert "ended as Completed" in agent.said
+    eventually(lambda: "ended as Completed" in agent.said, lambda: agent.said)
 
 
 def test_async_flows_and_subflows_run(api: Api, queue: str, start_agent: StartAgent):

@@ -171,12 +171,14 @@ class Supervisor:
     def _signals(self) -> Iterator[None]:
         if self.options.follows_stdin:
             threading.Thread(target=self._follow, name="orion-follow", daemon=True).start()
-        before = {number: signal.signal(number, self._end) for number in (signal.SIGINT, signal.SIGTERM)}
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._end)
         try:
             yield
         finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            # All is done: one more signal must not turn that into another exit code.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
 
     def _end(self, number: int, frame: FrameType | None) -> None:
         self._wanted_end += 1
