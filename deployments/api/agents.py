@@ -149,11 +149,12 @@ class ClaimRuns(Operation):
     answers = {200: list[ClaimedRun]}
 
     def perform(self, id: UUID, body: Asking) -> list[ClaimedRun]:
-        now = database_now()
-        asking = {"agent_id": id, "incarnation": body.incarnation, "now": now}
-        if body.flow_run_id is None:
-            return claims_out(claim_next(limit=body.limit, **asking), now)
-        return claims_out(claim_one(flow_run_id=body.flow_run_id, **asking), now)
+        now, run_id = database_now(), body.flow_run_id
+        if run_id is None:
+            claims = claim_next(agent_id=id, incarnation=body.incarnation, limit=body.limit, now=now)
+        else:
+            claims = claim_one(agent_id=id, incarnation=body.incarnation, flow_run_id=run_id, now=now)
+        return claims_out(claims, now)
 
 
 class SendHeartbeat(Operation):
