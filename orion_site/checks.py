@@ -10,6 +10,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 SHORTEST_KEY = 32
+HEARTBEATS_IN_A_LEASE = 4
 
 
 @register("orion")
@@ -49,5 +50,20 @@ def check_secret_key(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
             f"ORION_SECRET_KEY is shorter than {SHORTEST_KEY} characters.",
             hint="Unset it, and Orion makes a key of its own in ORION_HOME.",
             id="orion.W001",
+        )
+    ]
+
+
+@register("orion")
+def check_leases(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    lease, heartbeat = settings.ORION_LEASE_SECONDS, settings.ORION_HEARTBEAT_SECONDS
+    if lease >= HEARTBEATS_IN_A_LEASE * heartbeat:
+        return []
+    return [
+        Error(
+            f"ORION_LEASE_SECONDS={lease:g} is too short for ORION_HEARTBEAT_SECONDS={heartbeat:g}: one lost heartbeat "
+            "or two would cost agents their runs.",
+            hint=f"A lease should last {HEARTBEATS_IN_A_LEASE} heartbeats or more.",
+            id="orion.E003",
         )
     ]

@@ -34,3 +34,13 @@ def test_a_base_path_that_cannot_be_found_is_an_error(path: str):
 @override_settings(SECRET_KEY="short")
 def test_a_short_key_is_warned_of():
     assert ids() == ["orion.W001"]
+
+
+@override_settings(ORION_LEASE_SECONDS=20.0, ORION_HEARTBEAT_SECONDS=15.0)
+def test_a_lease_that_hardly_outlasts_a_heartbeat_is_an_error():
+    assert ids() == ["orion.E003"]
+
+
+@override_settings(ORION_LEASE_SECONDS=2.0, ORION_HEARTBEAT_SECONDS=0.5)
+def test_short_periods_are_fine():
+    assert ids() == []
