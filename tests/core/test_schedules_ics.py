@@ -1,0 +1,276 @@
+"""Documents in the shape in which calendar programs export them."""
+
+from __future__ import annotations
+
+from itertools import islice
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from deployments.core.schedules import ScheduleError, read_definition
+from tests.core.clocks import utc
+
+
+def document(*lines, head=()):
+    return "\r\n".join(["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//test//EN", *head, *lines, "END:VCALENDAR", ""])
+
+
+def event(*lines, uid="1"):
+    return "\r\n".join(["BEGIN:VEVENT", f"UID:{uid}", "DTSTAMP:20260101T000000Z", *lines, "END:VEVENT"])
+
+
+def times(text, after, count=20, **more):
+    timetable = read_definition({"ics": text, **more})
+    return [at.astimezone(timetable.zone).isoformat(timespec="minutes") for at in islice(timetable.after(after), count)]
+
+
+# A web calendar: zone of the calendar, UTC ends, one date that was moved and one that was deleted.
+GOOGLE = document(
+    "BEGIN:VTIMEZONE",
+    "TZID:Europe/Berlin",
+    "X-LIC-LOCATION:Europe/Berlin",
+    "BEGIN:DAYLIGHT",
+    "TZOFFSETFROM:+0100",
+    "TZOFFSETTO:+0200",
+    "TZNAME:CEST",
+    "DTSTART:19700329T020000",
+    "RRULE:FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU",
+    "END:DAYLIGHT",
+    "BEGIN:STANDARD",
+    "TZOFFSETFROM:+0200",
+    "TZOFFSETTO:+0100",
+    "TZNAME:CET",
+    "DTSTART:19701025T030000",
+    "RRULE:FREQ=YEARLY;BYMONTH=10;BYDAY=-1SU",
+    "END:STANDARD",
+    "END:VTIMEZONE",
+    event(
+        "DTSTART;TZID=Europe/Berlin:20261019T060000",
+        "DTEND;TZID=Europe/Berlin:20261019T063000",
+        "RRULE:FREQ=WEEKLY;WKST=MO;UNTIL=20261130T225959Z;BYDAY=MO",
+        "EXDATE;TZID=Europe/Berlin:20261109T060000",
+        "SUMMARY:Weekly load",
+        "DESCRIPTION:A long description that programs fold at seventy-five octets\\, so",
+        "  that it goes on here\\; with escapes",
+        "STATUS:CONFIRMED",
+        uid="abc@google.com",
+    ),
+    event(
+        "DTSTART;TZID=Europe/Berlin:20261103T080000",
+        "DTEND;TZID=Europe/Berlin:20261103T083000",
+        "RECURRENCE-ID;TZID=Europe/Berlin:20261102T060000",
+        "SUMMARY:Weekly load",
+        uid="abc@google.com",
+    ),
+    event(
+        "DTSTART;TZID=Europe/Berlin:20261116T060000",
+        "RECURRENCE-ID;TZID=Europe/Berlin:20261116T060000",
+        "STATUS:CANCELLED",
+        uid="abc@google.com",
+    ),
+    head=("CALSCALE:GREGORIAN", "METHOD:PUBLISH", "X-WR-CALNAME:Loads", "X-WR-TIMEZONE:Europe/Berlin"),
+)
+
+
+def test_a_series_with_moved_and_deleted_dates_keeps_its_hour_over_the_change_of_clocks():
+    assert times(GOOGLE, utc(2026, 1, 1)) == [
+        "2026-10-19T06:00+02:00",
+        "2026-10-26T06:00+01:00",
+        "2026-11-03T08:00+01:00",
+        "2026-11-23T06:00+01:00",
+        "2026-11-30T06:00+01:00",
+    ]
+
+
+# A desktop calendar: folded lines, an alarm within the event, times without a zone, dates besides.
+APPLE = document(
+    event(
+        "TRANSP:OPAQUE",
+        "DTSTART;TZID=America/New_York:20260306T023000",
+        "DTEND;TZID=America/New_York:20260306T033000",
+        "RRULE:FREQ=DAILY;COUNT=4",
+        "RDATE;TZID=America/New_York:20260320T090000,20260321",
+        " T090000",
+        "SEQUENCE:1",
+        "BEGIN:VALARM",
+        "TRIGGER:-PT15M",
+        "ACTION:DISPLAY",
+        "END:VALARM",
+        uid="5D1A-APPLE",
+    ),
+    head=("X-APPLE-CALENDAR-COLOR:#1BADF8",),
+)
+
+
+def test_times_in_the_gap_come_when_clocks_have_jumped_and_folded_lines_are_one():
+    assert times(APPLE, utc(2026, 1, 1)) == [
+        "2026-03-06T02:30-05:00",
+        "2026-03-07T02:30-05:00",
+        "2026-03-08T03:00-04:00",
+        "2026-03-09T02:30-04:00",
+        "2026-03-20T09:00-04:00",
+        "2026-03-21T09:00-04:00",
+    ]
+
+
+# An office program: zones by the names of Windows, or by names of its own, defined from 1601 on.
+OUTLOOK = document(
+    "BEGIN:VTIMEZONE",
+    "TZID:Customized Time Zone",
+    "BEGIN:STANDARD",
+    "DTSTART:16011028T030000",
+    "RRULE:FREQ=YEARLY;BYDAY=-1SU;BYMONTH=10",
+    "TZOFFSETFROM:+0200",
+    "TZOFFSETTO:+0100",
+    "END:STANDARD",
+    "BEGIN:DAYLIGHT",
+    "DTSTART:16010325T020000",
+    "RRULE:FREQ=YEARLY;BYDAY=-1SU;BYMONTH=3",
+    "TZOFFSETFROM:+0100",
+    "TZOFFSETTO:+0200",
+    "END:DAYLIGHT",
+    "END:VTIMEZONE",
+    event(
+        'DTSTART;TZID="Customized Time Zone":20261024T023000',
+        'DTEND;TZID="Customized Time Zone":20261024T030000',
+        "RRULE:FREQ=DAILY;COUNT=3",
+        "X-MICROSOFT-CDO-BUSYSTATUS:BUSY",
+        uid="040000008200E00074C5B7101A82E008",
+    ),
+    event("DTSTART;TZID=W. Europe Standard Time:20270329T060000", "DURATION:PT1H", uid="2"),
+    head=("METHOD:PUBLISH", "X-MS-OLK-FORCEINSPECTOROPEN:TRUE"),
+)
+
+
+def test_zones_that_the_document_defines_and_those_of_windows_are_known():
+    found = [
+        at.astimezone(ZoneInfo("Europe/Berlin")) for at in read_definition({"ics": OUTLOOK}).after(utc(2026, 1, 1))
+    ]
+
+    assert [at.isoformat(timespec="minutes") for at in found] == [
+        "2026-10-24T02:30+02:00",
+        "2026-10-25T02:30+02:00",
+        "2026-10-26T02:30+01:00",
+        "2027-03-29T06:00+02:00",
+    ]
+
+
+def test_a_zone_that_one_document_defines_is_not_known_to_another():
+    other = OUTLOOK.replace("+0100", "-0500").replace("+0200", "-0400")
+    undefined = document(event("DTSTART;TZID=Customized Time Zone:20261024T023000"))
+
+    first = [next(read_definition({"ics": text}).after(utc(2026, 1, 1))) for text in (OUTLOOK, other)]
+
+    assert first == [utc(2026, 10, 24, 0, 30), utc(2026, 10, 24, 6, 30)]
+    with pytest.raises(ScheduleError, match="'Customized Time Zone' without defining it"):
+        read_definition({"ics": undefined})
+
+
+@pytest.mark.parametrize("name", ["/freeassociation.sourceforge.net/Europe/Berlin", "/x.org/20210210_1/Europe/Berlin"])
+def test_zones_may_be_named_with_who_defined_them(name):
+    assert times(document(event(f"DTSTART;TZID={name}:20260701T060000")), utc(2026, 1, 1)) == ["2026-07-01T06:00+02:00"]
+
+
+ALL_DAY = document(
+    event(
+        "DTSTART;VALUE=DATE:20260328",
+        "DTEND;VALUE=DATE:20260329",
+        "RRULE:FREQ=DAILY;UNTIL=20260331",
+        "EXDATE;VALUE=DATE:20260330",
+    )
+)
+
+
+def test_whole_days_begin_at_midnight_where_the_schedule_is():
+    expected = ["2026-03-28T00:00+01:00", "2026-03-29T00:00+01:00", "2026-03-31T00:00+02:00"]
+
+    assert times(ALL_DAY, utc(2026, 1, 1), timezone="Europe/Berlin") == expected
+    assert times(ALL_DAY, utc(2026, 1, 1)) == [
+        "2026-03-28T00:00+00:00",
+        "2026-03-29T00:00+00:00",
+        "2026-03-31T00:00+00:00",
+    ]
+
+
+def test_times_without_a_zone_are_those_of_the_schedule_or_of_the_calendar():
+    floating = event("DTSTART:20260701T060000")
+    stated = document(floating, head=("X-WR-TIMEZONE:America/New_York",))
+
+    assert times(document(floating), utc(2026, 1, 1)) == ["2026-07-01T06:00+00:00"]
+    assert times(stated, utc(2026, 1, 1)) == ["2026-07-01T06:00-04:00"]
+    assert times(stated, utc(2026, 1, 1), timezone="Europe/Berlin") == ["2026-07-01T06:00+02:00"]
+
+
+def test_the_same_moment_in_several_events_is_one():
+    both = document(
+        event("DTSTART:20260701T060000Z", "RRULE:FREQ=DAILY;COUNT=2"),
+        event("DTSTART;TZID=Europe/Berlin:20260701T080000", uid="2"),
+        event("DTSTART:20260701T060000Z", "STATUS:CANCELLED", uid="3"),
+    )
+
+    assert list(read_definition({"ics": both}).after(utc(2026, 1, 1))) == [
+        utc(2026, 7, 1, 6),
+        utc(2026, 7, 2, 6),
+    ]
+
+
+def test_periods_are_dates_too_and_dates_may_be_left_out_in_another_zone():
+    text = document(
+        event(
+            "DTSTART;TZID=Europe/Berlin:20260701T060000",
+            "RRULE:FREQ=DAILY;COUNT=3",
+            "RDATE;VALUE=PERIOD:20260710T120000Z/PT1H,20260711T120000Z/20260711T130000Z",
+            "EXDATE:20260702T040000Z",
+        )
+    )
+
+    assert [at[:16] for at in times(text, utc(2026, 1, 1))] == [
+        *("2026-07-01T06:00", "2026-07-03T06:00", "2026-07-10T14:00", "2026-07-11T14:00"),
+    ]
+
+
+def test_one_file_may_hold_several_calendars():
+    assert len(times(GOOGLE + APPLE, utc(2026, 1, 1))) == 11
+
+
+def test_a_large_export_is_read_once():
+    events = (
+        event(f"DTSTART:2026{1 + n % 12:02}{1 + n % 28:02}T{n % 24:02}{n % 60:02}00Z", uid=str(n)) for n in range(1500)
+    )
+    text = document(*events)
+
+    first = read_definition({"ics": text})
+
+    assert read_definition({"ics": text}).once is not None
+    assert len(list(first.after(utc(2025, 1, 1)))) == len({at for at, _ in first.once})
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "text of an iCalendar document"),
+        ("hello", "cannot be read"),
+        ("BEGIN:VEVENT\r\nUID:1\r\nEND:VEVENT", "does not begin with BEGIN:VCALENDAR"),
+        (document(), "no events"),
+        (document(event("SUMMARY:Party")), "'Party' has no beginning"),
+        (document(event("DTSTART:tomorrow")), "cannot be read"),
+        (document(event("DTSTART:20260101T060000Z", "RRULE:FREQ=DAILY;BYFOO=1")), "BYFOO is unknown"),
+        (document(event("DTSTART;TZID=Nowhere:20260101T060000")), "'Nowhere' without defining it"),
+        (
+            document(event("DTSTART:20260101T060000Z", "RECURRENCE-ID;RANGE=THISANDFUTURE:20260101T060000Z")),
+            "THISANDFUTURE",
+        ),
+        (OUTLOOK.replace("FREQ=YEARLY;BYDAY=-1SU", "FREQ=SECONDLY"), "not set by the year"),
+        (OUTLOOK.replace("TZOFFSETTO:+0100", "X-A:1"), "no TZOFFSETTO"),
+        (document("x" * 1_000_001), "at most 1000000"),
+    ],
+)
+def test_what_is_wrong_is_said(text, why):
+    with pytest.raises(ScheduleError, match=why) as refused:
+        read_definition({"ics": text})
+
+    assert refused.value.field == "ics"
+
+
+def test_it_is_told_in_words():
+    assert read_definition({"ics": GOOGLE}).describe() == "at the beginning of 2 events of a calendar, Europe/Berlin"
