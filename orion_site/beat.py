@@ -6,8 +6,8 @@ import json
 
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from deployments.tasks import SERVICES_QUEUE, TICK
 from orion_site.services import services_of_this_server
+from orion_site.tasks import SERVICES_QUEUE, TICK
 from orion_site.ticker import Service
 
 PREFIX = "orion: "

@@ -19,7 +19,7 @@ def application() -> Any:
     from django.conf import settings
     from django.core.exceptions import ImproperlyConfigured
 
-    from deployments.tasks import SERVICES_QUEUE
+    from orion_site.tasks import SERVICES_QUEUE
     from orionflow.broker import celery_app
 
     if not settings.ORION_BROKER_URL:
@@ -29,7 +29,7 @@ def application() -> Any:
     found = celery_app("orion", settings.ORION_BROKER_URL)
     found.conf.update(
         beat_scheduler="django_celery_beat.schedulers:DatabaseScheduler",
-        imports=("deployments.tasks",),
+        imports=("orion_site.tasks",),
         task_default_queue=SERVICES_QUEUE,
         timezone="UTC",
     )
