@@ -71,8 +71,8 @@ test-postgresql: $(VENV)/installed-dev  ## The tests that touch the database, on
 	@echo "==> tests on PostgreSQL"
 	@ORION_TEST_DATABASE=postgresql $(BIN)/pytest -n 4 tests/services tests/api tests/web tests/faults
 
-chaos: $(VENV)/installed-dev  ## The fault tests, with many more rounds than in `make test`
-	@ORION_CHAOS_ROUNDS=40 $(BIN)/pytest tests/faults
+chaos: $(VENV)/installed-dev  ## The fault tests and the clocks of all zones, with many more rounds than in `make test`
+	@ORION_CHAOS_ROUNDS=40 $(BIN)/pytest tests/faults tests/core/test_schedules_*.py
 
 wheels: $(VENV)/installed-dev  ## Build dist/*.whl of server and SDK
 	@$(BIN)/python -m build --quiet --wheel --outdir dist .
