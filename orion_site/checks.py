@@ -55,6 +55,19 @@ def check_secret_key(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
 
 
 @register("orion")
+def check_shared_keys(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    if "postgresql" not in settings.DATABASES["default"]["ENGINE"] or settings.ORION_ENCRYPTION_KEYS:
+        return []
+    return [
+        Warning(
+            "ORION_ENCRYPTION_KEYS is not set, so secrets are sealed with a key of this machine's ORION_HOME.",
+            hint="Set it, and ORION_SECRET_KEY, to the same on every server of this database.",
+            id="orion.W002",
+        )
+    ]
+
+
+@register("orion")
 def check_leases(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
     lease, heartbeat = settings.ORION_LEASE_SECONDS, settings.ORION_HEARTBEAT_SECONDS
     if lease >= HEARTBEATS_IN_A_LEASE * heartbeat:

@@ -115,9 +115,11 @@ def settings_ready() -> None:
 def _refuse_contradictions() -> None:
     from django.core.checks import ERROR, run_checks
 
-    wrong = [found for found in run_checks(tags=["orion"]) if found.level >= ERROR]
-    if wrong:
-        raise CannotStart(" ".join(f"{found.msg} {found.hint}" for found in wrong))
+    found = run_checks(tags=["orion"])
+    if wrong := [one for one in found if one.level >= ERROR]:
+        raise CannotStart(" ".join(f"{one.msg} {one.hint}" for one in wrong))
+    for one in found:
+        say(f"{one.msg} {one.hint}")
 
 
 def _prepare_database() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.conf import settings
 from django.core.checks import run_checks
 from django.test import override_settings
 
@@ -34,6 +35,15 @@ def test_a_base_path_that_cannot_be_found_is_an_error(path: str):
 @override_settings(SECRET_KEY="short")
 def test_a_short_key_is_warned_of():
     assert ids() == ["orion.W001"]
+
+
+@pytest.mark.parametrize(("keys", "expected"), [([], ["orion.W002"]), (["a key"], [])])
+def test_servers_of_one_postgresql_are_told_to_share_their_keys(
+    keys: list[str], expected: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(settings.DATABASES["default"], "ENGINE", "django.db.backends.postgresql")
+    with override_settings(ORION_ENCRYPTION_KEYS=keys):
+        assert ids() == expected
 
 
 @override_settings(ORION_LEASE_SECONDS=20.0, ORION_HEARTBEAT_SECONDS=15.0)
