@@ -57,7 +57,8 @@ class CreateDeployment(Operation):
 
     method = "POST"
     action_required = Action.CHANGE_DEPLOYMENTS
-    answers = {201: DeploymentOut, 200: DeploymentOut}
+    # The pool, the queue or a calendar that the body names may be missing.
+    answers = {201: DeploymentOut, 200: DeploymentOut, 404: dict[str, str]}
 
     def perform(self, body: DeploymentCreate) -> Response:
         now = timezone.now()

@@ -138,7 +138,7 @@ class PreviewDraft(Operation):
 
     method = "POST"
     action_required = Action.READ_DEPLOYMENTS
-    answers = {200: list[UpcomingOut]}
+    answers = {200: list[UpcomingOut], 404: dict[str, str]}
 
     def perform(self, body: DraftPreviewRequest) -> list[UpcomingOut]:
         now = timezone.now()
