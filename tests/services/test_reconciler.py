@@ -8,7 +8,7 @@ from deployments.models import Lease, ServiceRecord, Worker
 from deployments.services.dispatch.reconciler import reconcile
 from orchestration.errors import RunLost
 from orchestration.services import propose_flow_run_state
-from runs.models import FlowRunState
+from runs.models import FlowRun, FlowRunState
 from tests.factories import NOON, history_of, later, make_state, state_of
 from tests.services.dispatching import epoch_of, is_leased, make_agent, make_queue, report, start, waiting
 
@@ -161,3 +161,15 @@ def test_a_clock_that_goes_back_changes_nothing():
     assert reconcile(NOON) == 0
     assert reconcile(later(124)) == 0
     assert state_of(run) == "RUNNING"
+
+
+def test_a_run_that_cannot_be_taken_back_keeps_no_other_from_its_turn():
+    agent = make_agent()
+    (odd, _), (run, _) = begun(agent), begun(agent)
+    FlowRun.objects.filter(pk=odd.pk).update(empirical_policy={"overlap": "unheard of"})
+    ticks(125)
+
+    with pytest.raises(ValueError, match="unheard of"):
+        reconcile(later(131))
+
+    assert (state_of(odd), state_of(run)) == ("RUNNING", "CRASHED")

@@ -6,6 +6,7 @@ outage of the servers is not mistaken for one of the agents.
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -19,6 +20,8 @@ from orchestration.errors import FlowRunNotFound
 from orchestration.stored import FLOW_RUNS, locked_run
 from orchestration.transactions import repeated_on_conflict, write_transaction
 
+logger = logging.getLogger("orion.services")
+
 SERVICE = "reconciliation"
 BATCH = 200
 # So many heartbeats or ticks must be missing before a silence counts as one of the servers.
@@ -31,11 +34,23 @@ def tick(_: datetime) -> int:
 
 
 def reconcile(now: datetime) -> int:
-    """Take back the runs whose leases have run out by more than the grace; how many that were."""
+    """Take back the runs whose leases have run out by more than the grace; how many that were.
+
+    A run over which that fails keeps no other from its turn; the first such error is raised in the end.
+    """
     if _note_presence(now):
         return 0
     expired = Lease.objects.filter(expires_at__lt=_patience_ends(now)).order_by("expires_at", "pk")
-    return sum(_take_back_expired(run_id, now) for run_id in list(expired.values_list("pk", flat=True)[:BATCH]))
+    taken, troubles = 0, []
+    for run_id in list(expired.values_list("pk", flat=True)[:BATCH]):
+        try:
+            taken += _take_back_expired(run_id, now)
+        except Exception as trouble:
+            logger.warning("Flow run %s could not be taken back: %s", run_id, trouble)
+            troubles.append(trouble)
+    if troubles:
+        raise troubles[0]
+    return taken
 
 
 @repeated_on_conflict

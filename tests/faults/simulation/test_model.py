@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.faults.simulation.cast import Scenario
 from tests.faults.simulation.model import Model
-from tests.faults.simulation.world import Broken, Scenario, World
+from tests.faults.simulation.world import Broken, World
 
 SEEDS = 2000
 CHUNKS = 8

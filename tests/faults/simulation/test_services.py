@@ -8,8 +8,9 @@ import pytest
 from django.db import transaction
 
 from tests.faults.simulation.calls import GRACE, HEARTBEAT, LEASE, LOST_STARTS, RECONCILE
+from tests.faults.simulation.cast import Scenario
 from tests.faults.simulation.services import Services
-from tests.faults.simulation.world import Broken, Scenario, World
+from tests.faults.simulation.world import Broken, World
 
 pytestmark = pytest.mark.django_db
 ROUNDS = int(os.environ.get("ORION_CHAOS_ROUNDS", "5"))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 from tests.faults.simulation.calls import HOLDING as HOLDS
 from tests.faults.simulation.calls import LEASE, LIMIT, STEP, TERMINAL, Claim, Look, Plan, Replaced, Server
+from tests.faults.simulation.cast import Agent, Process, Scenario
 
 T = TypeVar("T")
 
@@ -20,48 +20,6 @@ class Broken(AssertionError):
 
 class Unreachable(Exception):
     """The call or its answer got lost."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """How much of what happens. Faults come with their weights, and stop after `trouble` steps."""
-
-    runs: int = 12
-    agents: int = 3
-    places: int = 3
-    trouble: int = 60
-    patience: int = 160
-    crash_retries: tuple[int, ...] = (0, 0, 1, 2)
-    chance: float = 0.35
-    check_every: int = 10
-    lost_messages: float = 0.2
-    lost_answers: float = 0.04
-    faults: tuple[str, ...] = ("kill", "freeze", "partition", "flush", "outage", "die", "cancel")
-
-
-@dataclass(slots=True)
-class Process:
-    """A run's process on its agent: PENDING until its start is accepted, then at work."""
-
-    claim: Claim
-    work: int
-    retried: bool
-    trusted_until: int
-    says: str | None = "RUNNING"
-    token: int = 0
-    is_working: bool = False
-
-
-@dataclass(slots=True)
-class Agent:
-    name: str
-    start: int = 0
-    is_registered: bool = False
-    dead_until: int = -1
-    frozen_until: int = -1
-    cut_off_until: int = -1
-    processes: list[Process] = field(default_factory=list)
-    deaths: list[Claim] = field(default_factory=list)
 
 
 class World:
