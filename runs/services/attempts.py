@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from deployments.core.parameters import mismatch
 from orchestration.core.states import StateType, awaiting_retry, cancelling, resuming, running
 from orchestration.core.verdicts import Abort, Reject
 from orchestration.errors import FlowRunNotFound
@@ -50,7 +51,7 @@ def _give_input(stored: StoredRun, run_input: dict[str, Any] | None, now: dateti
         given = hydrated(run_input or {})
     except ValueError as error:
         return f"Error hydrating run input: {error}"
-    if problem := _mismatch(given, json.loads(schema[0])):
+    if problem := mismatch(given, json.loads(schema[0])):
         return f"Run input validation failed: {problem}"
     FlowRunInput.objects.update_or_create(
         flow_run_id=stored.run.id,
@@ -76,17 +77,6 @@ def hydrated(value: Any) -> Any:
             return json.loads(value.get("value") or "null")
         case kind:
             raise ValueError(f"inputs of kind {kind!r} are not supported; send the value itself or kind 'json'")
-
-
-def _mismatch(given: Any, schema: dict[str, Any]) -> str | None:
-    # Only here, because it loads a good deal for something that few runs do.
-    import jsonschema  # type: ignore[import-untyped]
-
-    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(given))
-    if error is None:
-        return None
-    where = ".".join(str(part) for part in error.absolute_path)
-    return f"{where}: {error.message}" if where else error.message
 
 
 def cancel_flow_run(*, run_id: UUID, now: datetime, author: str | None = None, message: str | None = None) -> Outcome:

@@ -48,6 +48,17 @@ def test_a_pause_that_waits_for_input_checks_it(api):
     assert json.loads(api.read(f"/flow_runs/{run.id}/input/p-response").content) == {"answer": 42}
 
 
+def test_a_schema_makes_the_server_ask_nowhere(api):
+    run = make_flow_run(make_state("PAUSED", run_input_keyset=KEYSET))
+    elsewhere = {"$ref": "http://127.0.0.1:9/schema.json"}
+    api.send(f"/flow_runs/{run.id}/input", {"key": "p-schema", "value": json.dumps(elsewhere)})
+
+    answer = api.send(f"/flow_runs/{run.id}/resume", {"run_input": {"answer": 1}}).json()
+
+    assert answer["status"] == "REJECT"
+    assert "refers to 'http://127.0.0.1:9/schema.json', which is not in it" in answer["details"]["reason"]
+
+
 def test_a_value_is_handed_over_read_and_deleted(api):
     run = make_flow_run()
     path = f"/flow_runs/{run.id}/input"
