@@ -9,11 +9,14 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import takewhile
 from typing import Self
 
+from deployments.core.schedules.errors import ScheduleError
 from deployments.core.schedules.ical.events import Event, read_document
+from deployments.core.schedules.rules import Freq
 from deployments.core.schedules.zones import DAY, TICK
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 WEEK = timedelta(days=7)
+LONGEST_RECURRING = timedelta(days=366)
 
 
 class Exclusions:
@@ -27,7 +30,7 @@ class Exclusions:
         self._in_zones: dict[tzinfo, Self] = {}
         events = [event for text in texts for event in read_document(text, days=zone).events]
         self._once = Spans(span for event in events if not event.series.rules for span in _all_spans(event))
-        self._recurring = [event for event in events if event.series.rules]
+        self._recurring = [_bounded(event) for event in events if event.series.rules]
         self._weeks: dict[int, Spans] = {}
 
     @classmethod
@@ -76,6 +79,15 @@ class Spans:
             return None
         _, end, summary = self._longest[number - 1]
         return summary if moment < end else None
+
+
+def _bounded(event: Event) -> Event:
+    """The event, unless thousands of its dates would cover the same moment."""
+    finest = max(rule.freq for rule in event.series.rules)
+    if finest > Freq.HOURLY or event.length > LONGEST_RECURRING:
+        why = "an event to leave out recurs by the hour at the most, and lasts a year at the most"
+        raise ScheduleError(f"The event {event.summary!r} cannot be heeded: {why}.", "ics")
+    return event
 
 
 def _all_spans(event: Event) -> list[Span]:

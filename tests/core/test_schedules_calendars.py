@@ -81,6 +81,14 @@ def test_what_is_no_calendar_is_refused():
         Exclusions.from_ics([HOLIDAYS, "hello"])
 
 
+@pytest.mark.parametrize(
+    "lines", [("DURATION:PT1S", "RRULE:FREQ=SECONDLY"), ("DURATION:P30000D", "RRULE:FREQ=DAILY")], ids=["often", "long"]
+)
+def test_events_of_which_too_many_cover_one_moment_are_refused(lines):
+    with pytest.raises(ScheduleError, match="'Always' cannot be heeded"):
+        Exclusions.from_ics([document(event("DTSTART:19000101T000000Z", "SUMMARY:Always", *lines))])
+
+
 def test_an_event_that_lasts_longer_than_those_that_begin_later_still_covers():
     text = document(
         event("DTSTART:20260101T000000Z", "DTEND:20260301T000000Z", uid="1"),

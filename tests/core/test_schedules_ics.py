@@ -263,6 +263,11 @@ def test_a_large_export_is_read_once():
         (OUTLOOK.replace("FREQ=YEARLY;BYDAY=-1SU", "FREQ=SECONDLY"), "not set by the year"),
         (OUTLOOK.replace("TZOFFSETTO:+0100", "X-A:1"), "no TZOFFSETTO"),
         (document("x" * 1_000_001), "at most 1000000"),
+        (document(event("DTSTART:20260101T060000Z", "RRULE:FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30")), "never comes"),
+        (
+            document(*(event("DTSTART:20260101T060000Z", "RRULE:FREQ=DAILY", uid=str(n)) for n in range(2_001))),
+            "more than 2000 recurring",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(text, why):

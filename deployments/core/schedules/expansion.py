@@ -32,6 +32,8 @@ def walls(rule: Rule, start: datetime, begin: datetime) -> Iterator[datetime]:
     rule = _completed(rule, start)
     if rule.count is not None:
         begin = start
+    elif rule.until is not None and rule.until < begin:
+        return
     periods = _by_the_day(rule, start, begin) if rule.freq <= Freq.DAILY else _within_days(rule, start, begin)
     number = in_vain = 0
     for looked_at, found in periods:

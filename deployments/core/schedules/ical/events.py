@@ -11,6 +11,7 @@ from functools import lru_cache
 from icalendar import Calendar, Component
 
 from deployments.core.schedules.errors import ScheduleError
+from deployments.core.schedules.expansion import walls
 from deployments.core.schedules.ical.values import ZONE, Stated, rules, stated
 from deployments.core.schedules.ical.zones import Zones, only
 from deployments.core.schedules.rules import read_rule
@@ -18,6 +19,7 @@ from deployments.core.schedules.series import Series
 from deployments.core.schedules.zones import DAY, first_moment, wall_of
 
 LONGEST = 1_000_000
+MOST_RECURRING = 2_000
 FOLDED = re.compile(r"\r?\n[ \t]")
 # Zones are ours: the parser would guess some, and keep those that one document defines for all that it reads later.
 NAMED_ZONE = re.compile(
@@ -95,10 +97,22 @@ def _events(components: Iterable[Component], zones: Zones) -> tuple[Event, ...]:
             changed.setdefault(uid, []).append(_changed_date(component))
         if str(component.get("STATUS", "")).upper() != "CANCELLED":
             found.append((None if is_change else uid, _event(component, zones)))
+    _refuse_endless_work([event for _, event in found if event.series.rules])
     return tuple(
         replace(event, series=_left_out(event.series, changed[uid], zones)) if uid in changed and uid else event
         for uid, event in found
     )
+
+
+def _refuse_endless_work(recurring: list[Event]) -> None:
+    if len(recurring) > MOST_RECURRING:
+        raise ScheduleError(f"The calendar has more than {MOST_RECURRING} recurring events.", "ics")
+    for event in recurring:
+        start = event.series.start
+        for rule in event.series.rules:
+            # Programs write an end before the beginning when all dates have been deleted.
+            if (rule.until is None or rule.until >= start) and next(walls(rule, start, start), None) is None:
+                raise ScheduleError(f"The event {event.summary!r} recurs by a rule that never comes.", "ics")
 
 
 def _changed_date(component: Component) -> Stated:
