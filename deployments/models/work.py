@@ -11,6 +11,9 @@ from runs.models import NAME, FlowRun, Row
 class WorkPool(Row):
     """Where runs are executed: a kind of infrastructure with queues before it."""
 
+    #: The pool of queues that are said to belong to no other.
+    DEFAULT_NAME = "default-agent-pool"
+
     name = models.CharField(max_length=255, unique=True, validators=[NAME])
     description = models.TextField(null=True)
     type = models.CharField(max_length=255, default="prefect-agent")

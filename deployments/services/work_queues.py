@@ -15,7 +15,7 @@ from deployments.models import WorkPool, WorkQueue
 from orchestration.errors import DefaultQueueStays, WorkPoolNotFound, WorkQueueExists, WorkQueueNotFound
 from orchestration.transactions import repeated_on_conflict, write_transaction
 
-DEFAULT_POOL = "default-agent-pool"
+DEFAULT_POOL = WorkPool.DEFAULT_NAME
 DEFAULT_QUEUE = "default"
 AGENT_POOL = "prefect-agent"
 

@@ -56,7 +56,16 @@ def _in_queue(queue: WorkQueue, now: datetime) -> Iterator[Reason]:
 def _unserved(queue: WorkQueue) -> Reason:
     asked = f"last asked for work at {told(queue.last_polled)}" if queue.last_polled else "never asked for work"
     text = f"Nobody serves work queue {queue.name!r}: no live agent has it among its queues, and it was {asked}."
-    return Reason("no_agent", text, f"Start an agent: orion agent start -q {queue.name}", queue.last_polled)
+    return Reason("no_agent", text, f"Start an agent: orion agent start {_address(queue)}", queue.last_polled)
+
+
+def _address(queue: WorkQueue) -> str:
+    pool = queue.work_pool
+    return (
+        f"-q {queue.name}"
+        if pool is None or pool.name == WorkPool.DEFAULT_NAME
+        else f"--pool {pool.name} -q {queue.name}"
+    )
 
 
 def _not_for_agents(run: FlowRun, deployment: Deployment | None, queue: WorkQueue, now: datetime) -> Iterator[Reason]:

@@ -175,6 +175,16 @@ def test_a_queue_is_served_by_an_agent_that_has_it_among_its_own_even_if_it_neve
     assert codes(why(api, run)) == ["due"]
 
 
+def test_the_way_to_serve_a_queue_names_its_pool_unless_it_is_the_default_one(api):
+    queue = make_queue()
+    run = deployed(queue=queue)
+    elsewhere = why(api, run)["reasons"][1]["fix"]
+    WorkPool.objects.filter(pk=queue.work_pool_id).update(name=WorkPool.DEFAULT_NAME)
+
+    assert elsewhere.endswith("orion agent start --pool pool -q q")
+    assert why(api, run)["reasons"][1]["fix"].endswith("orion agent start -q q")
+
+
 def test_a_run_that_agents_of_orion_cannot_start_says_whom_it_waits_for(api):
     queue = make_queue()
     run = deployed(queue=queue, entrypoint=None)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import textwrap
 
+import click
 import pytest
 
+from orionflow.cli.work_queue.finding import split_queues
 from tests.cli.conftest import companion
 
 FLOWS = """
@@ -304,6 +306,51 @@ def test_work_queue_is_limited_paused_and_previewed(orion):
     assert (paused["concurrency_limit"], paused["priority"], paused["status"]) == (3, 2, "PAUSED")
     assert hidden.out == ""
     assert paused["last_polled"] is None, "to look is not to serve"
+
+
+def test_ways_to_serve_a_queue_name_its_pool(orion):
+    orion("work-pool", "create", "forge")
+    orion("deploy", "-n", "prod")
+
+    own = orion("wq", "create", "calm")
+    made = orion("wq", "create", "urgent", "--pool", "forge")
+    unserved = orion("dep", "run", "etl/prod")
+
+    assert made.out.strip().endswith("with orion agent start --pool forge -q urgent")
+    assert own.out.strip().endswith("with orion agent start -q calm")
+    assert unserved.err.strip().endswith("start one with orion agent start -q default")
+
+
+def test_deployment_whose_queue_was_deleted_says_so(orion):
+    orion("deploy", "-n", "prod")
+    orion("work-pool", "delete", "default-agent-pool", "--yes")
+
+    listed = orion("dep", "ls")
+    asked = orion("dep", "run", "etl/prod")
+
+    assert "default (deleted)" in listed.out
+    assert "deploy it again" in asked.err
+
+
+def test_schedules_are_listed_with_the_numbers_that_name_them(orion):
+    orion("deploy", "-n", "prod")
+
+    listed = orion("dep", "schedule", "ls", "prod")
+
+    assert [line.split()[0] for line in listed.out.splitlines()] == ["NO", "1", "2"]
+
+
+def test_queues_of_an_agent_may_be_written_with_their_pool():
+    assert split_queues(None, ["forge/urgent", "forge/calm"]) == ("forge", ("urgent", "calm"))
+    assert split_queues("forge", ["urgent", "forge/calm"]) == ("forge", ("urgent", "calm"))
+    assert split_queues(None, ["urgent"]) == (None, ("urgent",))
+    assert split_queues("forge", []) == ("forge", ())
+
+
+@pytest.mark.parametrize(("pool", "queues"), [(None, ["a/x", "b/y"]), ("b", ["a/x"]), (None, ["a/x", "y"])])
+def test_agent_serves_one_pool(pool, queues):
+    with pytest.raises(click.UsageError, match="one agent for each pool"):
+        split_queues(pool, queues)
 
 
 def test_failed_run_of_a_deployment_is_retried_by_an_agent(orion):

@@ -88,3 +88,8 @@ def test_periods_are_read_with_units_and_as_seconds():
     assert read_period("90") == timedelta(seconds=90)
     with pytest.raises(click.UsageError):
         read_period("a while")
+
+
+def test_times_within_brackets_need_none_of_their_own():
+    assert CLOCK.within_brackets("2026-11-21T11:56:00Z") == "11:56, 4m ago"
+    assert CLOCK.within_brackets(None) == "-"

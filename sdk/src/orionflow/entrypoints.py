@@ -116,7 +116,7 @@ def _placed(where: str, folder: Path) -> str:
 def _load_module(where: str) -> ModuleType:
     by_path = is_path(where)
     if by_path and not Path(where).is_file():
-        raise NoEntrypoint(f"There is no file {where!r}.", fix="orion run path/to/file.py:flow")
+        raise NoEntrypoint(f"There is no file {where!r}.", fix="write it as path/to/file.py:flow, seen from here")
     try:
         return _from_file(Path(where).absolute()) if by_path else _from_name(where)
     except Exception as error:
@@ -158,7 +158,7 @@ def _send_by_value(module: ModuleType) -> None:
 
 def _cannot_import(where: str, error: Exception) -> NoEntrypoint:
     if isinstance(error, ModuleNotFoundError) and error.name and where.split(".")[0] == error.name:
-        return NoEntrypoint(f"There is no module {where!r}.", fix="orion run path/to/file.py:flow")
+        return NoEntrypoint(f"There is no module {where!r}.", fix="write it as path/to/file.py:flow or package.module:flow")
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "importlib" not in frame.filename and not frame.filename.startswith("<")]
     place = f"{own[-1].filename}, line {own[-1].lineno}: {own[-1].line}" if own else ""
@@ -182,7 +182,7 @@ def _chosen_flow(module: ModuleType, where: str, name: str) -> Flow[Any, Any]:
         return distinct[0]
     if not distinct:
         raise NoEntrypoint(f"{where} has no flow.", fix="decorate a function with @flow")
-    raise NoEntrypoint(f"{where} has several flows.", ", ".join(flows), f"orion run {where}:{next(iter(flows))}")
+    raise NoEntrypoint(f"{where} has several flows.", ", ".join(flows), f"name one, as in {where}:{next(iter(flows))}")
 
 
 def _flows_of(module: ModuleType) -> dict[str, Flow[Any, Any]]:

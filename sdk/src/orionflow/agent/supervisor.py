@@ -69,7 +69,7 @@ class Supervisor:
             return self._leave()
 
     def _tell_beginning(self, registration: Registration) -> None:
-        queues = ", ".join(queue.name for queue in registration.work_queues) or "every queue of its pool"
+        queues = ", ".join(self.options.queues) or "every queue of its pool"
         hints = "hints from the broker" if self.options.broker else "without a broker, so it asks every second"
         teller.info(
             "Agent %r serves %s at %s with %d places; %s.",
@@ -104,7 +104,7 @@ class Supervisor:
         running = sum(run.has_process for run in self._held)
         patience = 0.0 if self._disowned else self.options.drain_seconds
         if running and not self._disowned:
-            teller.info("The agent ends; %d runs have up to %g s. Once more ends it now.", running, patience)
+            teller.info("The agent ends; %s up to %g s. Once more ends it now.", _who_has(running), patience)
         self._wait_for_processes(patience)
         for run in self._held:
             self._stopping.stop(run, Stop.LOST if self._disowned else Stop.DRAINED)
@@ -189,3 +189,7 @@ class Supervisor:
         # Whoever started this agent is gone, and with it the API.
         self._is_orphaned = True
         self._wanted_end += 2
+
+
+def _who_has(runs: int) -> str:
+    return "its run has" if runs == 1 else f"its {runs} runs have"

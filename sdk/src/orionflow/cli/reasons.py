@@ -34,7 +34,7 @@ def _headline(name: str, answer: Json) -> str:
     shown = f"{name} is {painted(state['name'], state['type'])}"
     # A run that ended has its reason in its last state; one that goes on has it in what it waits for.
     if state["type"] in TERMINAL_TYPES and state["message"]:
-        return f"{shown}: {state['message'].strip()}"
+        return f"{shown}: {state['message'].strip().removeprefix(state['name'] + ': ')}"
     return f"{shown}{because}"
 
 
@@ -44,7 +44,7 @@ def _worth_saying(answer: Json) -> list[Json]:
 
 
 def _reason(number: int, reason: Json, clock: Clock, terminal: Terminal) -> Iterator[str]:
-    since = f" (since {clock.near(reason['since'])})" if reason.get("since") else ""
+    since = f" (since {clock.within_brackets(reason['since'])})" if reason.get("since") else ""
     first, *rest = (reason["text"] or reason["code"]).splitlines()
     yield f" {number}. {first}{since}"
     yield from (f"    {line}" for line in rest)

@@ -35,11 +35,16 @@ class Clock:
     def near(self, moment: datetime | str | None) -> str:
         """`13:02 (4m ago)`; with the date when it was not today."""
         found = read_moment(moment)
-        if found is None:
-            return "-"
-        local, today = found.astimezone(self.zone), self.now.astimezone(self.zone).date()
-        shown = f"{local:%H:%M}" if local.date() == today else f"{local:%Y-%m-%d %H:%M}"
-        return f"{shown} ({self.distance(found)})"
+        return f"{self._short(found)} ({self.distance(found)})" if found else "-"
+
+    def within_brackets(self, moment: datetime | str | None) -> str:
+        """`13:02, 4m ago`, for places that are in brackets already."""
+        found = read_moment(moment)
+        return f"{self._short(found)}, {self.distance(found)}" if found else "-"
+
+    def _short(self, moment: datetime) -> str:
+        local, today = moment.astimezone(self.zone), self.now.astimezone(self.zone).date()
+        return f"{local:%H:%M}" if local.date() == today else f"{local:%Y-%m-%d %H:%M}"
 
     def distance(self, moment: datetime) -> str:
         seconds = (self.now - moment).total_seconds()

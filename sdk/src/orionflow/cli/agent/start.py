@@ -18,7 +18,15 @@ from orionflow.cli.sizes import read_bytes
         ("orion agent start -q default --run-once", "run what is due, then end"),
     ),
 )
-@click.option("-q", "--queue", "--work-queue", "queues", multiple=True, metavar="QUEUE", help="Serve this queue.")
+@click.option(
+    "-q",
+    "--queue",
+    "--work-queue",
+    "queues",
+    multiple=True,
+    metavar="QUEUE",
+    help="Serve this queue: NAME or POOL/NAME.",
+)
 @click.option("-p", "--pool", metavar="POOL", help="The work pool of the queues; alone: every queue of it.")
 @click.option(
     "-c", "--concurrency", "--limit", type=click.IntRange(min=1), default=4, show_default=True,
@@ -59,15 +67,17 @@ def start(
     from orionflow.agent.options import DEFAULT_LAUNCHER, AgentOptions
     from orionflow.agent.supervisor import Supervisor
     from orionflow.agent.telling import begin_telling
+    from orionflow.cli.work_queue.finding import split_queues
     from orionflow.settings import current_settings
 
+    pool, names = split_queues(pool, queues)
     settings = current_settings()
     _refuse_without_api(settings.api_url)
     begin_telling()
     held = hold_name(settings.home, name)
     options = AgentOptions(
         home=settings.home,
-        queues=queues,
+        queues=names,
         pool=pool,
         concurrency=concurrency,
         broker=broker or settings.broker_url,

@@ -32,6 +32,8 @@ def status_text(deployment: Json) -> str:
 
 def queue_text(deployment: Json) -> str:
     pool, queue = deployment.get("work_pool_name"), deployment.get("work_queue_name")
+    if queue and not pool:
+        return f"{queue} (deleted)"
     return "/".join(filter(None, (pool, queue))) or "-"
 
 
@@ -65,6 +67,12 @@ def _period(seconds: float) -> str:
         if seconds >= size and seconds % size == 0:
             return rough(seconds)
     return f"{seconds:g}s"
+
+
+def numbered_schedule_columns(schedules: list[Json], clock: Clock) -> list[Column]:
+    """With the numbers by which commands know them."""
+    numbers = {one["id"]: str(place) for place, one in enumerate(schedules, start=1)}
+    return [Column("NO", lambda one: numbers[one["id"]]), *schedule_columns(clock)]
 
 
 def schedule_columns(clock: Clock) -> list[Column]:

@@ -15,6 +15,7 @@ from orionflow.cli.lazy import near
 from orionflow.cli.options import Output, output_options, time_options
 from orionflow.cli.parameters import read_pairs, read_whole
 from orionflow.cli.times import Clock, read_period
+from orionflow.cli.work_queue.finding import serving_command
 
 
 @click.command(
@@ -102,9 +103,13 @@ def _when(run: Json, clock: Clock) -> str:
 
 
 def _say_who_serves(deployment: Json, output: Output) -> None:
-    if deployment.get("status") != "READY":
-        queue = deployment.get("work_queue_name") or "default"
-        output.terminal.note(f"No agent has asked for runs of it lately; start one with orion agent start -q {queue}")
+    pool, queue = deployment.get("work_pool_name"), deployment.get("work_queue_name")
+    if deployment.get("status") == "READY":
+        return
+    if pool is None or queue is None:
+        output.terminal.note("It waits in no queue, so no agent takes it; deploy it again to give it one.")
+    else:
+        output.terminal.note(f"No agent has asked for runs of it lately; start one with {serving_command(pool, queue)}")
 
 
 def _followed(api: Backend, run: Json, output: Output, clock: Clock, timeout: str | None, *, quiet: bool) -> int:

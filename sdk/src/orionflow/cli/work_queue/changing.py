@@ -11,7 +11,7 @@ from orionflow.cli.backend import backend
 from orionflow.cli.command import OrionCommand
 from orionflow.cli.options import Output, ask_before, destructive, output_options, time_options
 from orionflow.cli.times import Clock
-from orionflow.cli.work_queue.finding import find_queue, queue_name
+from orionflow.cli.work_queue.finding import find_queue, queue_name, serving_command
 from orionflow.cli.work_queue.looking import queue_columns
 
 
@@ -43,8 +43,8 @@ def create(
     path = f"/work_pools/{quote(pool, safe='')}/queues" if pool else "/work_queues/"
     created = backend().post(path, {key: value for key, value in said.items() if value is not None})
     if output.is_for_people:
-        queue = queue_name(created)
-        output.terminal.out(f"Created the work queue {queue}; serve it with orion agent start -q {queue}")
+        serve = serving_command(created.get("work_pool_name"), created["name"])
+        output.terminal.out(f"Created the work queue {queue_name(created)}; serve it with {serve}")
     else:
         output.show_one(created)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from urllib.parse import quote
 from uuid import UUID
+
+import click
 
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.finding import missing
@@ -38,3 +41,17 @@ def queue_name(queue: Json) -> str:
     """The name by which the queue is found again."""
     pool = queue.get("work_pool_name")
     return str(queue["name"]) if pool in (None, DEFAULT_POOL) else f"{pool}/{queue['name']}"
+
+
+def serving_command(pool: str | None, queue: str) -> str:
+    """What to type to have an agent for it."""
+    return f"orion agent start {'' if pool in (None, DEFAULT_POOL) else f'--pool {pool} '}-q {queue}"
+
+
+def split_queues(pool: str | None, wanted: Sequence[str]) -> tuple[str | None, tuple[str, ...]]:
+    """The pool that an agent serves and the names of its queues, which may be written `pool/name`."""
+    parts = [one.rpartition("/") for one in wanted]
+    pools = dict.fromkeys([*([pool] if pool else []), *(before for before, slash, _ in parts if slash)])
+    if len(pools) > 1 or (pools and not pool and not all(slash for _, slash, _ in parts)):
+        raise click.UsageError("An agent serves queues of one work pool; start one agent for each pool.")
+    return next(iter(pools), None), tuple(name for _, _, name in parts)
