@@ -36,6 +36,7 @@ def run_server(options: ServerOptions, *, on_ready: Callable[[str], None] = lamb
     """Serve until SIGINT or SIGTERM. `on_ready` is told the address once requests are accepted."""
     listener = bound_socket(options)
     try:
+        os.environ.setdefault("ORION_UI_URL", address_of(listener, options.base_path))
         _prepare(options)
         _serve(listener, options, on_ready)
     finally:

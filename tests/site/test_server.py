@@ -52,6 +52,16 @@ def test_the_status_page_names_the_services_that_tick(server: RunningServer):
     assert "cancellation clean-up" in page
 
 
+def test_links_in_calendar_feeds_lead_to_this_server(server: RunningServer):
+    flow = json.loads(_post(server, "/api/flows/", {"name": "planned"})[1])
+    schedule = {"schedule": {"interval": 3600}}
+    _post(server, "/api/deployments/", {"flow_id": flow["id"], "name": "hourly", "schedules": [schedule]})
+
+    _, _, feed = server.get("/api/schedules.ics")
+
+    assert f"URL:http://127.0.0.1:{server.port}/runs/" in feed
+
+
 def test_another_name_in_the_host_header_is_refused(server: RunningServer):
     status, _, _ = server.get("/runs", Host="evil.example")
 
