@@ -28,6 +28,8 @@ CODES = {
     "orion flow-run resume brave-otter": 6,
     "orion fr resume brave-otter --input approved=true": 6,
 }
+# The old server of these is nowhere.
+CODES |= {line: 3 for line in EXAMPLES if line.startswith("orion import prefect")}
 PROFILES = """
 active = "default"
 [profiles.default]

@@ -16,10 +16,15 @@ PATIENCE_SECONDS = 4.0
 class Backend:
     """Sends raw calls through the SDK's client: over HTTP, or into this process where no server is set."""
 
-    def __init__(self, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
-        from orionflow.client import OrionClient
+    def __init__(self, *, url: str | None = None, patience_seconds: float = PATIENCE_SECONDS) -> None:
+        """To the API of the settings, unless another one is named: that one gets no key of ours."""
+        from dataclasses import replace
 
-        self.client = OrionClient(retry_budget_seconds=patience_seconds)
+        from orionflow.client import OrionClient
+        from orionflow.settings import current_settings
+
+        settings = replace(current_settings(), api_url=url, api_key=None) if url else current_settings()
+        self.client = OrionClient(retry_budget_seconds=patience_seconds, settings=settings)
 
     def get(self, path: str) -> Any:
         return self.request("GET", path)

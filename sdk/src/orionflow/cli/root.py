@@ -37,6 +37,7 @@ ENTRIES = {
     "services": Entry(f"{HERE}.services:services", "What the server does by the clock.", section=SERVER),
     "agent": Entry(f"{HERE}.agent:agent", "Execute runs of deployed flows.", ("worker",), SERVER),
     "task-worker": Entry(f"{HERE}.task_worker:task_worker", "Call the tasks of flows for a fleet.", section=SERVER),
+    "import": Entry(f"{HERE}.importing:import_group", "Bring over what another server knows.", section=SERVER),
     "doctor": Entry(f"{HERE}.doctor:doctor", "Check this installation and say what to repair.", section=SERVER),
     "config": Entry(f"{HERE}.config:config", "Read and change settings.", section=SETUP),
     "profile": Entry(f"{HERE}.profile:profile", "Named sets of settings.", section=SETUP),

@@ -1,0 +1,162 @@
+"""The plan of an import, and its execution: what is new, what differs, what is the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import click
+
+from orionflow.cli.backend import Backend
+from orionflow.cli.boundary import CommandFailed
+from orionflow.cli.deploying.comparing import NEW, SAME, Plan, plan_for
+from orionflow.cli.exit_codes import ExitCode
+from orionflow.cli.importing.reading import READERS, Thing, World
+from orionflow.cli.importing.writing import write
+from orionflow.cli.options import Output, ask_before
+from orionflow.cli.output import Column
+
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "variables": ("variable",),
+    "limits": ("tag limit", "global limit"),
+    "blocks": ("block type", "block schema", "block"),
+    "pools": ("work pool", "work queue"),
+    "flows": ("flow",),
+    "deployments": ("deployment",),
+}
+# What things refer to comes along with them.
+NEEDS = {"deployments": ("blocks", "pools", "flows")}
+SPOKEN = "0.8."
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing of the old server, as it is wanted here, as it is here, and what that makes to do."""
+
+    wanted: Thing
+    stored: Thing | None
+    plan: Plan
+
+    def row(self) -> dict[str, Any]:
+        return {"kind": self.wanted.kind, **self.plan.as_object()}
+
+
+COLUMNS = [
+    Column("KIND", lambda row: row["kind"], field="kind"),
+    Column("NAME", lambda row: row["name"], field="name"),
+    Column("PLAN", lambda row: row["plan"], field="plan"),
+    Column("FIELDS", lambda row: ", ".join(one["field"] for one in row["changes"]), field="changes"),
+]
+
+
+def copy_from(url: str, *, only: str | None, paused: bool, yes: bool, dry_run: bool, output: Output) -> None:
+    kinds = _kinds(only)
+    source, target = World(_old_server(url)), World(Backend())
+    steps = [_step(thing, target, paused=paused) for kind in kinds for thing in _wanted(source, kind)]
+    to_do = [step for step in steps if step.plan.kind != SAME]
+    _show(steps, to_do, output, dry_run=dry_run)
+    if dry_run or not to_do:
+        return
+    ask_before(f"copy {len(to_do)} things from {url}", yes=yes)
+    for step in to_do:
+        _take(step, target)
+    output.terminal.note(f"Copied {len(to_do)} things. Runs, logs and artifacts stay on the old server.")
+
+
+def _kinds(only: str | None) -> list[str]:
+    """The kinds asked for with what they need, in an order in which each finds what it refers to."""
+    asked = [one.strip() for one in only.split(",")] if only else list(GROUPS)
+    if unknown := [one for one in asked if one not in GROUPS]:
+        raise click.UsageError(f"--only knows {', '.join(GROUPS)}; not {', '.join(unknown)}.")
+    groups = {*asked, *(needed for one in asked for needed in NEEDS.get(one, ()))}
+    kinds = {kind for group in groups for kind in GROUPS[group]}
+    return [kind for kind in READERS if kind in kinds]
+
+
+def _old_server(url: str) -> Backend:
+    api = Backend(url=url)
+    version = str(api.get("/version"))
+    if not version.startswith(SPOKEN):
+        raise CommandFailed(
+            ExitCode.VERSIONS_DIFFER,
+            f"{url} speaks version {version} of the API.",
+            "only servers of Prefect 2 (and of Orion) can be copied from, which speak 0.8",
+        )
+    return api
+
+
+def _wanted(source: World, kind: str) -> Iterator[Thing]:
+    """What is worth copying: of block types and schemas those that a block is of. Clients make the others known."""
+    if kind == "block":
+        yield from _inner_first(source.of("block"))
+        return
+    schemas = {thing.body["block_schema"] for thing in source.of("block").values()} if "block" in kind else set()
+    in_use = {"block schema": schemas, "block type": {name.partition(" ")[0] for name in schemas}}.get(kind)
+    for thing in source.of(kind).values():
+        if in_use is None or thing.name in in_use:
+            yield thing
+
+
+def _inner_first(blocks: Mapping[str, Thing]) -> Iterator[Thing]:
+    """Blocks that others hold come before them."""
+    told: set[str] = set()
+
+    def with_inner(thing: Thing) -> Iterator[Thing]:
+        if thing.name in told:
+            return
+        told.add(thing.name)
+        for value in thing.body["data"].values():
+            if isinstance(value, dict) and value.keys() == {"$ref"}:
+                yield from with_inner(blocks[value["$ref"]])
+        yield thing
+
+    for thing in blocks.values():
+        yield from with_inner(thing)
+
+
+def _step(thing: Thing, target: World, *, paused: bool) -> Step:
+    stored = target.of(thing.kind).get(thing.name)
+    if paused and thing.kind == "deployment":
+        # Only for those that are new: one that was resumed here stays so when the import is repeated.
+        thing = replace(thing, body={**thing.body, "paused": stored.body.get("paused", False) if stored else True})
+    if thing.kind == "block schema" and stored is not None:
+        return Step(thing, stored, Plan(thing.name, SAME))
+    if thing.kind == "work pool" and stored is not None:
+        thing = replace(thing, body={name: value for name, value in thing.body.items() if name != "type"})
+    return Step(thing, stored, plan_for(thing.name, thing.body, stored.body if stored else None))
+
+
+def _take(step: Step, target: World) -> None:
+    from orionflow.errors import ApiError
+
+    try:
+        write(target, step.wanted, step.stored)
+    except ApiError as error:
+        what = f"The {step.wanted.kind} {step.wanted.name} was refused: {error}"
+        fix = "mend it on the old server or leave it out with --only, and repeat; what was copied is not copied again"
+        raise CommandFailed(ExitCode.CONFLICT, what, "", fix) from error
+
+
+def _show(steps: list[Step], to_do: list[Step], output: Output, *, dry_run: bool) -> None:
+    if not output.is_for_people:
+        output.show_many([step.row() for step in steps], COLUMNS)
+        return
+    for kind, counts in _counted(steps).items():
+        told = ", ".join(f"{number} {plan}" for plan, number in sorted(counts.items()))
+        output.terminal.out(f"{kind}s: {told}")
+    for step in to_do:
+        fields = "" if step.plan.kind == NEW else f" ({', '.join(one.field for one in step.plan.changes)})"
+        output.terminal.out(f"  {step.plan.kind} {step.wanted.kind} {step.wanted.name}{fields}")
+    if not to_do:
+        output.terminal.note("Everything is here already.")
+    elif dry_run:
+        output.terminal.note("Nothing was done; leave out --dry-run to do it.")
+
+
+def _counted(steps: list[Step]) -> dict[str, Counter[str]]:
+    counts: dict[str, Counter[str]] = {}
+    for step in steps:
+        counts.setdefault(step.wanted.kind, Counter())[step.plan.kind] += 1
+    return counts

@@ -1,0 +1,179 @@
+"""What a server knows, in a form that another one understands: names where there were ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orionflow.cli.backend import Backend
+
+Json = dict[str, Any]
+# What a client says about a deployment; the rest is the server's own.
+OF_DEPLOYMENTS = (
+    *("version", "description", "paused", "tags", "parameters", "parameter_openapi_schema", "entrypoint"),
+    *("enforce_parameter_schema", "pull_steps", "path", "manifest_path", "work_pool_name", "work_queue_name"),
+)
+OF_SCHEDULES = (
+    *("schedule", "active", "max_active_runs", "max_scheduled_runs", "catchup"),
+    *("parameters", "max_runs", "ends_at", "misfire", "misfire_window", "calendars"),
+)
+OF_TYPES = ("name", "logo_url", "documentation_url", "description", "code_example")
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """One thing that a server knows: under which name, and what a client would say to make it."""
+
+    kind: str
+    name: str
+    body: Json
+    id: str
+
+
+@dataclass(slots=True)
+class World:
+    """All that a server knows of the kinds that are copied, by kind and name; each kind is read when it is needed."""
+
+    api: Backend
+    _things: dict[str, dict[str, Thing]] = field(default_factory=dict)
+    # Types, schemas and documents of blocks, and flows, are referred to by id.
+    names: dict[str, str] = field(default_factory=dict)
+
+    def of(self, kind: str) -> Mapping[str, Thing]:
+        if kind not in self._things:
+            self._things[kind] = {}
+            for thing in READERS[kind](self):
+                self.add(thing)
+        return self._things[kind]
+
+    def add(self, thing: Thing) -> None:
+        self._things.setdefault(thing.kind, {})[thing.name] = thing
+        self.names[thing.id] = thing.name
+
+    def id_of(self, kind: str, name: str) -> str:
+        return self.of(kind)[name].id
+
+    def pages(self, path: str, body: Json | None = None) -> Iterator[Json]:
+        return self.api.pages(path, body or {}, None)
+
+
+def picked(told: Json, *names: str) -> Json:
+    """These fields, as far as they say something."""
+    return {name: told[name] for name in names if told.get(name) is not None}
+
+
+def _variables(world: World) -> Iterator[Thing]:
+    for one in world.pages("/variables/filter"):
+        yield Thing("variable", one["name"], picked(one, "value", "tags"), one["id"])
+
+
+def _tag_limits(world: World) -> Iterator[Thing]:
+    for one in world.pages("/concurrency_limits/filter"):
+        yield Thing("tag limit", one["tag"], picked(one, "concurrency_limit"), one["id"])
+
+
+def _global_limits(world: World) -> Iterator[Thing]:
+    for one in world.pages("/v2/concurrency_limits/filter"):
+        body = picked(one, "limit", "active", "slot_decay_per_second")
+        yield Thing("global limit", one["name"], body, one["id"])
+
+
+def _block_types(world: World) -> Iterator[Thing]:
+    for one in world.pages("/block_types/filter"):
+        yield Thing("block type", one["slug"], picked(one, *OF_TYPES), one["id"])
+
+
+def _block_schemas(world: World) -> Iterator[Thing]:
+    world.of("block type")
+    for one in world.pages("/block_schemas/filter"):
+        owner = world.names[one["block_type_id"]]
+        body = {"block_type": owner, **picked(one, "fields", "capabilities", "version")}
+        # So much of a checksum tells schemas apart, and can be read.
+        name = f"{owner} {one['checksum'][:19]} {one['version']}"
+        yield Thing("block schema", name, body, one["id"])
+
+
+def _blocks(world: World) -> Iterator[Thing]:
+    world.of("block schema")
+    found = [
+        one
+        for anonymous in (False, True)
+        for one in world.pages(
+            "/block_documents/filter",
+            {"include_secrets": True, "block_documents": {"is_anonymous": {"eq_": anonymous}}},
+        )
+    ]
+    names = {one["id"]: f"{world.names[one['block_type_id']]}/{one['name']}" for one in found}
+    for one in found:
+        body = {
+            "name": one["name"],
+            "block_schema": world.names[one["block_schema_id"]],
+            "data": {**(one["data"] or {}), **_references(one, names)},
+            "is_anonymous": one["is_anonymous"],
+        }
+        yield Thing("block", names[one["id"]], body, one["id"])
+
+
+def _references(document: Json, names: Mapping[str, str]) -> Json:
+    """Fields that are filled with other blocks: their names stand where their content was."""
+    told = document.get("block_document_references") or {}
+    return {field: {"$ref": names[other["block_document"]["id"]]} for field, other in told.items()}
+
+
+def _pools(world: World) -> Iterator[Thing]:
+    for one in world.pages("/work_pools/filter"):
+        body = picked(one, "type", "description", "base_job_template", "is_paused", "concurrency_limit")
+        yield Thing("work pool", one["name"], body, one["id"])
+
+
+def _queues(world: World) -> Iterator[Thing]:
+    from urllib.parse import quote
+
+    for pool in world.of("work pool"):
+        for one in world.pages(f"/work_pools/{quote(pool, safe='')}/queues/filter"):
+            body = picked(one, "name", "description", "is_paused", "concurrency_limit", "priority")
+            yield Thing("work queue", f"{pool}/{one['name']}", {"pool": pool, **body}, one["id"])
+
+
+def _flows(world: World) -> Iterator[Thing]:
+    for one in world.pages("/flows/filter"):
+        yield Thing("flow", one["name"], picked(one, "tags"), one["id"])
+
+
+def _deployments(world: World) -> Iterator[Thing]:
+    world.of("flow")
+    world.of("block")
+    for one in world.pages("/deployments/filter"):
+        flow = world.names[one["flow_id"]]
+        variables = one.get("job_variables") or one.get("infra_overrides") or {}
+        body = {
+            "flow": flow,
+            "name": one["name"],
+            **picked(one, *OF_DEPLOYMENTS),
+            "job_variables": variables,
+            "schedules": [picked(schedule, *OF_SCHEDULES) for schedule in one.get("schedules") or ()],
+            **_documents(one, world),
+        }
+        yield Thing("deployment", f"{flow}/{one['name']}", body, one["id"])
+
+
+def _documents(deployment: Json, world: World) -> Json:
+    """The blocks of a deployment. One that was deleted is left out: it would not run on the old server either."""
+    found = {"storage_document": "storage_document_id", "infrastructure_document": "infrastructure_document_id"}
+    named = {ours: world.names.get(deployment.get(told) or "") for ours, told in found.items()}
+    return {ours: name for ours, name in named.items() if name}
+
+
+READERS: dict[str, Callable[[World], Iterator[Thing]]] = {
+    "variable": _variables,
+    "tag limit": _tag_limits,
+    "global limit": _global_limits,
+    "block type": _block_types,
+    "block schema": _block_schemas,
+    "block": _blocks,
+    "work pool": _pools,
+    "work queue": _queues,
+    "flow": _flows,
+    "deployment": _deployments,
+}
