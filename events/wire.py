@@ -16,8 +16,9 @@ RESOURCE_ROLE = "prefect.resource.role"
 
 Label = Annotated[str, Field(min_length=1, max_length=255, pattern=r'^[^"\\\x00-\x1f]+$')]
 Labels = Annotated[dict[Label, Text1024], Field(max_length=100)]
-Texts = Annotated[list[Text1024], Field(max_length=500)]
-Specification = Annotated[dict[Label, Text1024 | Texts], Field(max_length=100)]
+# A condition for each pattern: SQLite refuses expressions that are nested a thousand deep.
+Texts = Annotated[list[Text1024], Field(max_length=100)]
+Specification = Annotated[dict[Label, Text1024 | Texts], Field(max_length=20)]
 
 
 def _identified(labels: dict[str, str]) -> dict[str, str]:
@@ -76,7 +77,7 @@ Role = Annotated[list[Text255], Field(min_length=2, max_length=2)]
 class Related(StrictWire):
     id: Texts | None = None
     role: Texts | None = None
-    resources_in_roles: Annotated[list[Role], Field(max_length=500)] | None = None
+    resources_in_roles: Annotated[list[Role], Field(max_length=50)] | None = None
     labels: Specification | None = None
 
 

@@ -79,6 +79,15 @@ def test_events_are_found_by_what_is_asked_of_them(api, asked, found):
     assert names(api, **asked) == found
 
 
+def test_a_filter_may_be_as_long_as_it_is_allowed_to_be(api):
+    patterns = [f"{number}*" for number in range(100)]
+    labels = {"labels": {f"label{number}": patterns for number in range(20)}, "id": patterns, "id_prefix": patterns}
+    roles = {"resources_in_roles": [["a", "b"]] * 50, "id": patterns, "role": patterns, "labels": labels["labels"]}
+    named = dict.fromkeys(["prefix", "exclude_prefix", "name", "exclude_name"], patterns)
+
+    assert names(api, resource=labels, any_resource=labels, related=roles, event=named) == []
+
+
 def test_the_newest_event_of_each_resource_is_found(api):
     report(api, event("old"), event("new", "2026-01-05T13:00:00Z"), event("other", resource="sensor.2"))
 
