@@ -119,7 +119,7 @@ class Caller:
 
     def _give(self, call: Call | None, message: Message) -> None:
         worker = message["worker"]
-        if call is None or call.worker not in (None, worker):
+        if call is None or call.done.is_set() or call.worker not in (None, worker):
             self._mailbox.send(worker, {"kind": "gone", "call": message["call"]})
             return
         call.worker, call.worker_name, call.heard_at = worker, message["name"], now()

@@ -13,7 +13,7 @@ from orionflow.errors import WorkerCrashed
 from orionflow.task_calls.caller import OFFER
 from orionflow.task_calls.child_process import ChildProcess
 from orionflow.task_calls.mailbox import Mailbox, Message
-from orionflow.task_calls.seal import BrokenSeal, seal, unseal
+from orionflow.task_calls.seal import BrokenSeal, Sealed, seal, unseal
 
 logger = logging.getLogger("orionflow.task_calls")
 
@@ -34,8 +34,8 @@ class TaskWorker:
         self._children: LifoQueue[ChildProcess] = LifoQueue()
         for _ in range(concurrency):
             self._children.put(ChildProcess())
-        self._answers: dict[str, _Answer] = {}
-        self._running: dict[str, tuple[str, ChildProcess]] = {}
+        self._lock = threading.Lock()
+        self._taken: dict[str, _Taken] = {}
         self._mailbox = Mailbox(app, self._receive)
         self._stop = threading.Event()
 
@@ -69,34 +69,48 @@ class TaskWorker:
 
     def take(self, call_id: str, flow: str) -> None:
         """Ask for an offered call and, if it is still to be had, execute it."""
-        answer = self._answers[call_id] = _Answer()
-        try:
-            self._mailbox.send(flow, self._from_here("take", call_id) | {"name": self.name})
-            if not answer.came.wait(ANSWER_SECONDS) or answer.payload is None:
+        with self._lock:
+            if call_id in self._taken:
+                # Another thread asks for it or executes it: its flow made this offer while all were busy.
                 return
-            payload = unseal(self._key, f"call {call_id}", answer.payload)
+            taken = self._taken[call_id] = _Taken(flow)
+        try:
+            if (sealed := self._asked_for(call_id, taken)) is not None:
+                self._report(flow, self._outcome(call_id, taken, sealed))
+        finally:
+            with self._lock:
+                self._taken.pop(call_id, None)
+
+    def _asked_for(self, call_id: str, taken: _Taken) -> Sealed | None:
+        self._mailbox.send(taken.flow, self._from_here("take", call_id) | {"name": self.name})
+        taken.answered.wait(ANSWER_SECONDS)
+        with self._lock:
+            if taken.payload is None:
+                # What comes from now on is declined.
+                del self._taken[call_id]
+            return taken.payload
+
+    def _outcome(self, call_id: str, taken: _Taken, sealed: Sealed) -> Message:
+        """Call the function; what there is to report of that."""
+        try:
+            outcome = self._called(taken, unseal(self._key, f"call {call_id}", sealed))
         except BrokenSeal as error:
             logger.error("%s", error)
-            self._mailbox.send(flow, self._from_here("died", call_id) | {"reason": f"{self.name}: {error}"})
-            return
-        finally:
-            del self._answers[call_id]
-        self._execute(call_id, flow, payload)
-
-    def _execute(self, call_id: str, flow: str, payload: bytes) -> None:
-        child = self._children.get()
-        self._running[call_id] = (flow, child)
-        try:
-            outcome = child.call(payload)
+            return self._from_here("died", call_id) | {"reason": f"{self.name}: {error}"}
         except WorkerCrashed as error:
-            report = self._from_here("died", call_id) | {"reason": f"On task worker {self.name}: {error}"}
-        else:
-            report = self._from_here("done", call_id)
-            report["outcome"] = seal(self._key, f"outcome {call_id}", outcome)
+            return self._from_here("died", call_id) | {"reason": f"On task worker {self.name}: {error}"}
+        return self._from_here("done", call_id) | {"outcome": seal(self._key, f"outcome {call_id}", outcome)}
+
+    def _called(self, taken: _Taken, payload: bytes) -> bytes:
+        child = self._children.get()
+        with self._lock:
+            taken.child = child
+        try:
+            return child.call(payload)
         finally:
-            del self._running[call_id]
+            with self._lock:
+                taken.child = None
             self._children.put(child)
-        self._report(flow, report)
 
     def _report(self, flow: str, report: Message) -> None:
         """The outcome of work is not thrown away because the broker is away for a while."""
@@ -110,28 +124,45 @@ class TaskWorker:
         return {"kind": kind, "call": call_id, "worker": self._mailbox.name}
 
     def _receive(self, message: Message) -> None:
-        if message["kind"] == "stop":
-            if (running := self._running.get(message["call"])) is not None:
-                running[1].kill()
-        elif (answer := self._answers.get(message["call"])) is not None:
-            answer.payload = message.get("payload")
-            answer.came.set()
-        elif message["kind"] == "given" and message["call"] not in self._running:
+        with self._lock:
+            taken = self._taken.get(message["call"])
+            if message["kind"] == "stop":
+                if taken is not None and taken.child is not None:
+                    taken.child.kill()
+                return
+            if taken is not None:
+                taken.hear(message)
+                return
+        if message["kind"] == "given":
             # It came too late: this worker is no longer waiting for it, and another one may have it.
             self._mailbox.send(message["flow"], self._from_here("declined", message["call"]))
 
     def _say_alive(self) -> None:
         while not self._stop.wait(ALIVE_SECONDS):
-            by_flow: dict[str, list[str]] = {}
-            for call_id, (flow, _) in list(self._running.items()):
-                by_flow.setdefault(flow, []).append(call_id)
-            for flow, calls in by_flow.items():
+            for flow, calls in self._given().items():
                 self._mailbox.send(flow, {"kind": "alive", "calls": calls, "worker": self._mailbox.name})
 
+    def _given(self) -> dict[str, list[str]]:
+        """By flow, the calls that are executed or reported here."""
+        by_flow: dict[str, list[str]] = {}
+        with self._lock:
+            for call_id, taken in self._taken.items():
+                if taken.payload is not None:
+                    by_flow.setdefault(taken.flow, []).append(call_id)
+        return by_flow
 
-class _Answer:
-    """What the flow says to a worker that asked."""
 
-    def __init__(self) -> None:
-        self.came = threading.Event()
-        self.payload: dict[str, str] | None = None
+class _Taken:
+    """A call that one thread of this worker asks for, executes and reports."""
+
+    def __init__(self, flow: str) -> None:
+        self.flow = flow
+        self.answered = threading.Event()
+        self.payload: Sealed | None = None
+        self.child: ChildProcess | None = None
+
+    def hear(self, message: Message) -> None:
+        """What its flow says: the first word counts."""
+        if not self.answered.is_set():
+            self.payload = message.get("payload")
+            self.answered.set()
