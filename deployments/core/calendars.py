@@ -49,6 +49,7 @@ class Exclusions:
 
     def event_at(self, moment: datetime) -> str | None:
         """The summary of an event that covers the moment."""
+        moment = moment.astimezone(UTC)
         found = self._once.at(moment)
         return found if found is not None or not self._recurring else self._of_week(moment).at(moment)
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from hypothesis import settings
 from hypothesis import strategies as st
 
-MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 ROUNDS = int(os.environ.get("ORION_CHAOS_ROUNDS", "0"))
 YEARS = range(1975, 2038)
 # Half-hour and midnight changes, a day that was left out, offsets with minutes, and changes within months.
@@ -71,10 +71,20 @@ def minutes_between(latest, local):
 
 @lru_cache(maxsize=4096)
 def changes(name, year):
-    """The days of a year on which clocks are moved."""
+    """The hours of a year in which clocks are moved."""
     zone = ZoneInfo(name)
     days = [utc(year, 1, 1) + number * DAY for number in range(365)]
-    return [day for day in days if day.astimezone(zone).utcoffset() != (day + DAY).astimezone(zone).utcoffset()]
+    return [
+        day + hour * HOUR
+        for day in days
+        if moved(zone, day, DAY)
+        for hour in range(24)
+        if moved(zone, day + hour * HOUR, HOUR)
+    ]
+
+
+def moved(zone, begin, length):
+    return begin.astimezone(zone).utcoffset() != (begin + length).astimezone(zone).utcoffset()
 
 
 @st.composite
@@ -82,8 +92,7 @@ def places(draw):
     """A zone, and a moment from which on things may happen: mostly a little before clocks are moved."""
     name, year = draw(st.sampled_from(ZONES)), draw(st.sampled_from(YEARS))
     at_changes = changes(name, year)
-    if at_changes and draw(st.integers(0, 3)):
-        day = draw(st.sampled_from(at_changes)) - DAY / 2
-    else:
-        day = utc(year, 1, 1) + draw(st.integers(0, 365)) * DAY
-    return name, day + draw(st.integers(0, 1439)) * MINUTE
+    if not at_changes or not draw(st.integers(0, 3)):
+        return name, utc(year, 1, 1) + draw(st.integers(0, 365 * 1440)) * MINUTE
+    change = draw(st.sampled_from(at_changes))
+    return name, change + draw(st.integers(-720, 90)) * MINUTE

@@ -30,18 +30,21 @@ MAINTENANCE = document(
     event(
         "DTSTART;TZID=Europe/Berlin:20260301T220000", "DURATION:PT4H", "RRULE:FREQ=WEEKLY;BYDAY=SU", "SUMMARY:Upkeep"
     ),
+    event("DTSTART;VALUE=DATE:20261220", "DTEND;VALUE=DATE:20270109", "RRULE:FREQ=YEARLY", "SUMMARY:Winter", uid="4"),
     event("DTSTART:20260610T100000Z", "DTEND:20260610T110000Z", uid="2"),
     event("DTSTART:20260611T100000Z", uid="3"),
 )
 
 COVERED = [
     # what is shown, local time in Berlin, whether it is covered
-    ("a whole day from its midnight", "2026-12-25T00:00", True),
-    ("not before it", "2026-12-24T23:59", False),
-    ("to the end of its second day", "2026-12-26T23:59", True),
-    ("and no longer", "2026-12-27T00:00", False),
+    ("a whole day from its midnight", "2025-12-25T00:00", True),
+    ("not before it", "2025-12-24T23:59", False),
+    ("to the end of its second day", "2025-12-26T23:59", True),
+    ("and no longer", "2025-12-27T00:00", False),
     ("every year", "2031-12-25T12:00", True),
     ("not before it began", "2019-12-25T12:00", False),
+    ("over the end of a year", "2028-01-08T12:00", True),
+    ("and no longer", "2028-01-09T00:00", False),
     ("a day without an end is one day", "2026-05-01T23:59", True),
     ("and no longer", "2026-05-02T00:00", False),
     ("hours over midnight", "2026-03-30T01:59", True),

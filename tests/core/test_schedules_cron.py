@@ -46,6 +46,11 @@ KNOWN = [
         ["2026-10-25T02:00+02:00", "2026-10-25T02:00+01:00", "2026-10-25T03:00+01:00"],
     ),
     (
+        "hourly: what is to be repeated lies ahead, though clocks have passed it",
+        ("10 * * * *", "Europe/Berlin", "2026-10-25T02:50"),
+        ["2026-10-25T02:10+01:00", "2026-10-25T03:10+01:00"],
+    ),
+    (
         "every second hour: what is named comes once",
         ("0 */2 * * *", "Europe/Berlin", "2026-10-25T00:30"),
         ["2026-10-25T02:00+02:00", "2026-10-25T04:00+01:00"],
@@ -163,6 +168,13 @@ def test_a_time_itself_counts_only_if_asked_for():
     assert next(daily.after(six)) == six + DAY
     assert next(daily.after(six, inclusive=True)) == six
     assert next(daily.after(six + timedelta(microseconds=1), inclusive=True)) == six + DAY
+
+
+def test_it_does_not_matter_in_which_zone_a_moment_is_said():
+    repeated = datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=ZoneInfo("Europe/Berlin"))
+
+    assert next(cron("30 * * * *", "Europe/Berlin").after(repeated, inclusive=True)) == utc(2026, 10, 25, 1, 30)
+    assert next(cron("30 * * * *", "Europe/Berlin").after(repeated)) == utc(2026, 10, 25, 2, 30)
 
 
 def test_the_end_of_a_gap_itself_counts_if_asked_for():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo
 
@@ -153,6 +154,20 @@ def test_zones_that_the_document_defines_and_those_of_windows_are_known():
         "2026-10-26T02:30+01:00",
         "2027-03-29T06:00+02:00",
     ]
+
+
+def test_a_zone_that_a_document_defines_shows_what_the_one_of_the_database_shows():
+    defined, known = read_definition({"ics": OUTLOOK}).recurring[0].series.zone, ZoneInfo("Europe/Berlin")
+
+    for change in (utc(2026, 3, 29, 1), utc(2026, 10, 25, 1), utc(2031, 10, 26, 1)):
+        for minutes in range(-180, 181, 15):
+            moment = change + timedelta(minutes=minutes)
+            ours, theirs = moment.astimezone(defined), moment.astimezone(known)
+            assert (ours.replace(tzinfo=None), ours.fold, ours.utcoffset()) == (
+                theirs.replace(tzinfo=None),
+                theirs.fold,
+                theirs.utcoffset(),
+            )
 
 
 def test_a_zone_that_one_document_defines_is_not_known_to_another():

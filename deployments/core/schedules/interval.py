@@ -35,8 +35,7 @@ class IntervalTimes(Timetable):
 
     def _by_the_clock(self, moment: datetime) -> Iterator[Named]:
         anchor = wall_of(self.anchor, self.zone)
-        # One more than passed by the clock: it may have been moved to this moment.
-        for number in count((wall_of(moment, self.zone) - anchor) // self.interval - 1):
+        for number in count((wall_of(moment, self.zone) - anchor) // self.interval):
             wall = anchor + number * self.interval
             yield first_moment(wall, self.zone), wall
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 
 from deployments.core.schedules.zones import Named
 
@@ -23,6 +23,8 @@ class Timetable(ABC):
         """The same, each with the local time that asked for it."""
         last = None
         try:
+            # In a zone with changing clocks a day added to a moment is no day, and a repeated hour equals nothing.
+            moment = moment.astimezone(UTC)
             for named in self._named_from(moment):
                 at = named[0]
                 if at > (last or moment) or (inclusive and last is None and at == moment):

@@ -87,7 +87,7 @@ def _end_of_gap(before: datetime, after: datetime, zone: tzinfo) -> datetime:
 
 
 def earliest_wall(moment: datetime, zone: tzinfo) -> datetime:
-    """No local time before this one comes at the moment or after it, even if clocks are about to be put back."""
+    """For a moment in UTC: no earlier local time comes at it or after it, even if clocks are about to be put back."""
     moment = moment - TICK
     later = _offset((moment + DAY).astimezone(zone))
     return min(wall_of(moment, zone), moment.replace(tzinfo=None) + later)
