@@ -58,7 +58,9 @@ def check(deep: bool, output: str) -> None:
 
 
 @database.command()
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to print the findings.")
+@click.option(
+    "-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to print the findings."
+)
 def verify(output: str) -> None:
     """Check what must hold of the stored runs, without disturbing servers; exit code 1 if something does not.
 
@@ -122,11 +124,13 @@ def django_ready() -> Iterator[None]:
 
     try:
         settings_ready()
+        from django.db import OperationalError
+
         from orion_site.database import DatabaseUnusable
 
         try:
             yield
-        except DatabaseUnusable as error:
+        except (DatabaseUnusable, OperationalError) as error:
             raise click.ClickException(str(error)) from error
     except CannotStart as error:
         raise click.ClickException(str(error)) from error

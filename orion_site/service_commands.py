@@ -45,7 +45,9 @@ def schedule() -> None:
         from django.conf import settings
 
         if not settings.ORION_BEAT:
-            raise click.UsageError("ORION_BEAT is not set: the tables of django-celery-beat are not in use.")
+            raise click.UsageError(
+                "The tables of django-celery-beat are not in use; set ORION_BEAT=true and run `orion database upgrade`."
+            )
         from orion_site.beat import write_periodic_tasks
 
         names = write_periodic_tasks()

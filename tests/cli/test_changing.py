@@ -66,8 +66,9 @@ def test_watching_follows_a_run_of_another_process(home, orion):
 
     process.communicate(timeout=60)
     assert answer.code == 0, answer.err
-    assert "Running" in answer.out
-    assert "Completed" in answer.out
+    told = [answer.out.find(words) for words in ("Pending", "Running", "begins", "Ended as", "✓ Completed")]
+    assert -1 not in told, answer.out
+    assert told == sorted(told), answer.out
 
 
 def test_watching_ends_with_exit_9_when_its_time_is_up(home, orion):

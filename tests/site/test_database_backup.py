@@ -24,9 +24,13 @@ def home(tmp_path: Path) -> Path:
 
 
 def back_up(home: Path, file: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return orion_database(home, "backup", str(file), **environment)
+
+
+def orion_database(home: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ORION_", "DJANGO_"))}
     return subprocess.run(
-        [sys.executable, "-m", "orionflow.cli", "database", "backup", str(file)],
+        [sys.executable, "-m", "orionflow.cli", "database", *words],
         env={**kept, "ORION_HOME": str(home), **environment},
         capture_output=True,
         text=True,
@@ -99,3 +103,12 @@ def test_missing_folder_is_told(home: Path, tmp_path: Path):
 
     assert done.returncode == 1
     assert "is not a folder" in done.stderr
+
+
+@pytest.mark.parametrize("command", [("backup", "copy.db"), ("verify",), ("purge", "--older-than", "1d", "--yes")])
+def test_home_without_a_database_is_told_in_one_sentence(tmp_path: Path, command: tuple[str, ...]):
+    answer = orion_database(tmp_path / "empty", *command)
+
+    assert answer.returncode == 1
+    assert "There is no database at" in answer.stderr
+    assert "foresee" not in answer.stderr

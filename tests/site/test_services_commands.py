@@ -51,7 +51,7 @@ def test_scheduling_for_beat_needs_its_tables(tmp_path: Path):
     answer = orion(tmp_path, "services", "schedule")
 
     assert answer.returncode == 2
-    assert "ORION_BEAT is not set" in answer.stderr
+    assert "set ORION_BEAT=true" in answer.stderr
 
 
 def test_beat_is_given_one_task_for_each_service_and_keeps_what_an_operator_switched_off(tmp_path: Path):

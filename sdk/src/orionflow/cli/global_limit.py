@@ -102,7 +102,7 @@ def create(name: str, slots: int, decay: float | None, disabled: bool, output: O
     said = {"name": name, "limit": slots, "slot_decay_per_second": decay, "active": not disabled}
     made = backend().post("/v2/concurrency_limits/", {key: value for key, value in said.items() if value is not None})
     if output.is_for_people:
-        output.terminal.out(f"{name}: {slots} slots.")
+        output.terminal.out(f"{name}: {slots} slot{'' if slots == 1 else 's'}.")
     else:
         output.show_one(made)
 

@@ -49,6 +49,7 @@ def run(name: str, output: Output, clock: Clock, watch: bool, wait: bool, timeou
     found = find_deployment(api, name)
     created = api.post(f"/deployments/{found['id']}/create_flow_run", _body(found, clock, said))
     if watch or wait:
+        _say_who_serves(found, output)
         return _followed(api, created, output, clock, timeout, quiet=wait)
     if output.is_for_people:
         output.terminal.out(f"{created['name']} ({created['id']}) of {full_name(api, found)} {_when(created, clock)}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 
 import click
 
@@ -16,9 +17,12 @@ from orionflow.cli.histories import history_lines
 from orionflow.cli.log_lines import LogQuery, line_text, log_query, new_lines
 from orionflow.cli.options import Output, output_options, time_options
 from orionflow.cli.status_line import StatusLine, progress_text
-from orionflow.cli.times import Clock, read_period
+from orionflow.cli.times import Clock, read_moment, read_period
 
 POLL_SECONDS = 0.5
+# When something happened, and how that is told.
+Told = tuple[datetime, str]
+LAST = datetime.max.replace(tzinfo=UTC)
 
 
 @click.command(
@@ -64,6 +68,15 @@ def follow(
     return exit_code_of_state(state_type)
 
 
+def in_order(states: list[Told], lines: list[Told]) -> list[str]:
+    """States and log lines as they came to be; the final state is told last, as its line is written after it."""
+    return [text for _, text in sorted([*states, *lines], key=lambda one: one[0])]
+
+
+def _moment(record: Json) -> datetime:
+    return LAST if record.get("type") in TERMINAL_TYPES else read_moment(record["timestamp"]) or LAST
+
+
 class Watcher:
     """Shows what is new about one run since the last look."""
 
@@ -97,25 +110,23 @@ class Watcher:
     def look(self) -> str:
         answer = self.api.get(f"/flow_runs/{self.run['id']}/why")
         state = answer["state"] or {}
-        # Lines first: what a state ended with was logged before it.
-        self._show_lines()
-        self._show_states(answer["history"])
+        for text in in_order(self._fresh_states(answer["history"]), self._fresh_lines()):
+            self.status.clear()
+            self.output.terminal.out(text)
         if self.status.is_shown:
             self._show_progress(state)
         return str(state.get("type") or "")
 
-    def _show_lines(self) -> None:
-        for line in new_lines(self.api, self.query) if self.query else ():
-            self.status.clear()
-            self.output.terminal.out(line_text(line, self.clock, self.output.terminal))
+    def _fresh_lines(self) -> list[Told]:
+        lines = new_lines(self.api, self.query) if self.query else ()
+        return [(_moment(line), line_text(line, self.clock, self.output.terminal)) for line in lines]
 
-    def _show_states(self, history: list[Json]) -> None:
+    def _fresh_states(self, history: list[Json]) -> list[Told]:
         fresh = history[self.states_seen :]
         self.states_seen = len(history)
-        for text in history_lines(fresh, self.clock, self.output.terminal, with_rules=False):
-            self.status.clear()
-            if self.with_states:
-                self.output.terminal.out(text.strip())
+        texts = history_lines(fresh, self.clock, self.output.terminal, with_rules=False)
+        told = [(_moment(state), text.strip()) for state, text in zip(fresh, texts, strict=True)]
+        return told if self.with_states else []
 
     def _show_progress(self, state: Json) -> None:
         finished, known = task_progress(self.api, self.run["id"])
