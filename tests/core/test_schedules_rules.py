@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
 from zoneinfo import ZoneInfo
@@ -149,14 +150,26 @@ def test_a_rule_that_began_long_ago_is_entered_where_it_is_asked(text):
     assert time.process_time() - began < 5
 
 
+@pytest.mark.parametrize("number", [1, 2, 51, 52, 53])
+def test_weeks_are_those_of_the_iso_calendar(number):
+    begin = datetime(1990, 1, 1)  # noqa: DTZ001
+    rule = read_rule(f"FREQ=YEARLY;BYWEEKNO={number}", ZoneInfo("UTC"))
+    rule = replace(rule, weekdays=frozenset((0, day) for day in range(7)))
+
+    found = list(takewhile(lambda wall: wall.year < 2040, walls(rule, begin, begin)))
+
+    every_day = (begin + day * DAY for day in range(366 * 50))
+    assert found == [day for day in every_day if day.isocalendar().week == number and day.year < 2040]
+
+
 NUMBERS = {"BYMONTH": (1, 12), "BYMONTHDAY": (-31, 31), "BYHOUR": (0, 23), "BYMINUTE": (0, 59), "BYSECOND": (0, 59)}
-YEARLY = {"BYYEARDAY": (-366, 366), "BYWEEKNO": (1, 53)}
+YEARLY = {"BYYEARDAY": (-366, 366), "BYWEEKNO": (2, 51)}
 
 
 @st.composite
 def rules(draw):
     """Rules that dateutil understands as we do. It lets only days come that are both FR and 1FR, where RFC 5545 means
-    either, and counts positions within the first week from its beginning on."""
+    either, counts positions within the first week from its beginning on, and miscounts the weeks of the year before."""
     freq = draw(st.sampled_from(["YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY", "SECONDLY"]))
     parts = [f"FREQ={freq}", f"INTERVAL={draw(st.sampled_from([1, 1, 2, 3, 5, 12]))}"]
     known = {**NUMBERS, **(YEARLY if freq == "YEARLY" else {})}

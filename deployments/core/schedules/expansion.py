@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from calendar import isleap, monthrange
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from itertools import count, product
@@ -28,6 +29,12 @@ Period = tuple[int, list[datetime]]
 
 def walls(rule: Rule, start: datetime, begin: datetime) -> Iterator[datetime]:
     """Local times of a rule that begins at `start`, ascending; of those before `begin` most are jumped over."""
+    # Dates end with the year 9999.
+    with suppress(OverflowError, ValueError):
+        yield from _walls(rule, start, begin)
+
+
+def _walls(rule: Rule, start: datetime, begin: datetime) -> Iterator[datetime]:
     start = start.replace(microsecond=0)
     rule = _completed(rule, start)
     if rule.count is not None:
