@@ -21,7 +21,8 @@ def wait_after(attempts: int) -> timedelta | None:
     """How long to wait after this many failed attempts; None when it was the last one."""
     if attempts >= MOST_ATTEMPTS:
         return None
-    return min(FIRST_WAIT * 2 ** max(attempts - 1, 0), LONGEST_WAIT)
+    doubled: int = 2 ** max(attempts - 1, 0)
+    return min(FIRST_WAIT * doubled, LONGEST_WAIT)
 
 
 @dataclass(slots=True)

@@ -90,7 +90,7 @@ def happening_of(event: Event) -> Happening:
 def _count(rule: Rule, trigger: EventTrigger, happening: Happening, now: datetime) -> bool:
     bucket = trigger.bucket(happening)
     tally = _tally(rule, trigger.id, bucket)
-    before = tally and Count(tally.begun_at, tally.count, tally.ends_at)
+    before = Count(tally.begun_at, tally.count, tally.ends_at) if tally else None
     progress = advance(trigger, before, happening)
     _remember(rule, trigger, bucket, tally, progress, happening)
     return progress.fired and _fire(rule, trigger.id, happening, happening.occurred, now)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -90,6 +92,14 @@ def test_automations_are_listed_counted_and_found_by_what_they_belong_to(api, ma
     assert [one["name"] for one in api.read(f"/automations/related-to/prefect.deployment.{run.pk}").json()] == ["a"]
     assert api.call("DELETE", "/automations/owned-by/prefect.flow.1").status_code == 202
     assert [one["name"] for one in api.send("/automations/filter").json()] == ["a"]
+
+
+def test_the_automation_of_the_documentation_can_be_made(api):
+    page = (Path(__file__).parents[2] / "docs" / "events.md").read_text()
+
+    answer = api.send("/automations/", re.search(r"```json\n(.*?)```", page, re.DOTALL)[1].encode())
+
+    assert answer.status_code == 201
 
 
 @pytest.mark.parametrize(
