@@ -59,6 +59,13 @@ def test_a_lasting_failure_is_told_at_once(
     assert len(server.requests) == 1
 
 
+def test_an_answer_that_is_not_the_apis_is_told_as_an_error(server: ScriptedServer, client: OrionClient):
+    server.faults = [answer(200, "<html>We are working on it.</html>")]
+
+    with pytest.raises(errors.ServerFailed, match="POST .+/api/ping was answered with .+working on it"):
+        client.send(PING)
+
+
 def test_an_invalid_field_is_named(server: ScriptedServer, client: OrionClient):
     detail = [{"loc": ["body", "state", "type"], "msg": "Input should be a state type"}]
     server.faults = [answer(422, {"detail": detail})]

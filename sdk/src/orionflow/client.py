@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from orionflow.answers import Reply
 from orionflow.attempt import headers_for
 from orionflow.calls import Call, deployments, flow_runs, flows, records, server, task_runs
+from orionflow.errors import ServerFailed
 from orionflow.settings import Settings, current_settings
 from orionflow.transport import EphemeralTransport, HttpTransport, Patience, Transport, new_session, send_patiently
 from orionflow.wire import encode, read_answer
@@ -148,7 +149,7 @@ class OrionClient(Methods):
     def send(self, call: Call[T]) -> T:
         """Send one call and read its answer; raises an ApiError when there is none to read."""
         reply = self.exchange(call, b"" if call.body is None else encode(call.body))
-        return _read(call, reply)
+        return _read(call, reply, self.api_url)
 
     def exchange(self, call: Call[Any], body: bytes, *, patience: Patience | None = None) -> Reply:
         """Send a call whose body is encoded already; the bare answer."""
@@ -225,12 +226,22 @@ def standing_headers(api_key: str | None) -> Mapping[str, str]:
     return headers
 
 
-def _read(call: Call[T], reply: Reply) -> T:
+def _read(call: Call[T], reply: Reply, api_url: str) -> T:
     if call.read is bytes:
         return reply.content  # type: ignore[return-value]
     if call.read is None or not reply.content:
         return None  # type: ignore[return-value]
-    answer: T = read_answer(call.read, reply.content)
+    from pydantic import ValidationError
+
+    try:
+        answer: T = read_answer(call.read, reply.content)
+    except ValidationError as error:
+        # A page of a proxy, for instance: no answer of the API, whatever its status says.
+        raise ServerFailed(
+            f"{call.method} {api_url}{call.path} was answered with something else than Orion's API would: "
+            f"{reply.content[:200].decode('utf-8', 'replace')!r}",
+            status=502,
+        ) from error
     return answer
 
 
