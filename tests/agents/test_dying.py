@@ -125,3 +125,24 @@ def test_a_run_that_takes_too_long_is_ended_with_its_group(api: Api, queue: str,
     ended = api.until_ended(run)
     assert ended["name"] == "Crashed"
     assert "too long" in ended["message"]
+
+
+def test_job_variables_that_mean_nothing_cost_one_run_and_not_the_agent(api: Api, queue: str, start_agent: StartAgent):
+    start_agent("--concurrency", "1")
+
+    for nonsense in ({"env": ["COLOUR=red"]}, {"timeout_seconds": "soon"}):
+        ended = api.until_ended(api.run(api.deploy("flows.py:doubling", queue, job_variables=nonsense)))
+
+        assert ended["name"] == "Crashed"
+        assert "cannot be started" in ended["message"]
+    assert api.until_ended(api.run_of("flows.py:doubling", queue))["name"] == "Completed"
+
+
+def test_working_directory_that_is_not_there_is_named(api: Api, queue: str, start_agent: StartAgent):
+    start_agent()
+    deployment = api.deploy("flows.py:doubling", queue, job_variables={"working_dir": "/not/there"})
+
+    ended = api.until_ended(api.run(deployment))
+
+    assert ended["name"] == "Crashed"
+    assert "/not/there" in ended["message"]

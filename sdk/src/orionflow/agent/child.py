@@ -48,8 +48,8 @@ def load_everything() -> None:
 
 def execute(order: Order) -> None:
     """Run the flow as this attempt. Returns when its end was reported; whatever else happens is the agent's to tell."""
-    _enter(order)
     try:
+        _enter(order)
         state = _run(order)
     except BaseException as error:
         tell({"error": _words(error)})

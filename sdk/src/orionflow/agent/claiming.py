@@ -14,7 +14,7 @@ from uuid import UUID
 
 from orionflow.agent.contact import Contact
 from orionflow.agent.heartbeats import trusted_until
-from orionflow.agent.held import HeldRun, HeldRuns
+from orionflow.agent.held import HeldRun, HeldRuns, Stop
 from orionflow.agent.launching import End, Launcher, LauncherGone
 from orionflow.agent.options import AgentOptions
 from orionflow.agent.places import Places
@@ -83,8 +83,9 @@ class Claims:
             self._nothing_due_at = began
         if len(claimed) < taken:
             self._places.give_back(taken - len(claimed))
+        begin = self._beginnings.turn_away if self._places.is_closed else self._beginnings.begin
         for one in claimed:
-            self._beginnings.begin(one, began)
+            begin(one, began)
         return len(claimed)
 
     def _ask(self, limit: int, flow_run_id: UUID | None) -> list[Claimed]:
@@ -117,20 +118,40 @@ class Beginnings:
         return self._launcher.is_ready(READY_SECONDS)
 
     def begin(self, claimed: Claimed, asked_at: float) -> None:
+        run = self._hold(claimed, asked_at)
+        teller.info("%s begins.", run.title)
+        try:
+            self._start(run)
+        except LauncherGone:
+            self._on_ended(End(run.key, None))
+        except Exception as error:
+            # A disk that is full, or job variables that mean nothing. The agent outlives its runs, whatever they ask.
+            self._never_began(run, f"Its process cannot be started. {type(error).__name__}: {error}")
+
+    def turn_away(self, claimed: Claimed, asked_at: float) -> None:
+        """Give a run back that came when the agent had begun to end."""
+        run = self._hold(claimed, asked_at)
+        run.stopped = Stop.DRAINED
+        self._never_began(run, "The agent ended before the run began.")
+
+    def _hold(self, claimed: Claimed, asked_at: float) -> HeldRun:
         registration = self._contact.registration
         assert registration is not None
         run = HeldRun(claimed, trusted_until(asked_at, registration.lease_seconds))
-        variables = job_variables(claimed)
+        self._held.add(run)
+        return run
+
+    def _never_began(self, run: HeldRun, why: str) -> None:
+        run.told = {"error": why}
+        self._on_ended(End(run.key, None))
+
+    def _start(self, run: HeldRun) -> None:
+        variables = job_variables(run.claimed)
         limit = variables.get("timeout_seconds") or self._options.run_seconds
         run.ends_by = None if limit is None else run.began + float(limit)
-        self._held.add(run)
-        teller.info("%s begins.", run.title)
-        if queue := claimed.flow_run.get("work_queue_id"):
+        if queue := run.claimed.flow_run.get("work_queue_id"):
             self.on_queue(hint_queue(queue))
-        try:
-            self._launcher.start(run.key, self._order(run, variables))
-        except LauncherGone:
-            self._on_ended(End(run.key, None))
+        self._launcher.start(run.key, self._order(run, variables))
 
     def _order(self, run: HeldRun, variables: Mapping[str, Any]) -> dict[str, Any]:
         folder = self._folder / run.key.replace(":", "-")

@@ -15,6 +15,8 @@ PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
 # Of all processes of the machine the kernel shall rather end one of ours than the agent when memory is gone.
 OOM_SCORE = 500
+# They end programs; the launcher ends with its agent, and not before.
+HELD_BACK = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 
 
 @cache
@@ -48,11 +50,12 @@ def _limit(limits: Mapping[str, int | None]) -> None:
 
 
 def ordinary_signals() -> None:
-    """Signals as a Python program finds them; the launcher ignores some."""
+    """Signals as a Python program finds them; the launcher holds some back."""
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
 
 
 def kill_group(leader: int, number: int = signal.SIGKILL) -> None:

@@ -42,7 +42,11 @@ class Endings:
         while True:
             run, status = self._queue.get()
             shutil.rmtree(self._folder / run.key.replace(":", "-"), ignore_errors=True)
-            self._settle(run, status)
+            try:
+                self._settle(run, status)
+            except Exception:
+                # The ends of other runs wait behind this one.
+                teller.exception("%s: its end could not be reported.", run.title)
             if run.told and any(spool_folder(self._contact.options.home).glob("*.jsonl")):
                 threading.Thread(target=self._deliver, args=(run,), name="orion-delivery", daemon=True).start()
             else:
@@ -50,16 +54,22 @@ class Endings:
 
     def _deliver(self, run: HeldRun) -> None:
         """Send what a run could not report while the API was away; until then the run is kept, or it would be lost."""
-        for _ in range(DELIVERIES):
-            try:
-                replay_leftovers(self._contact.client)
-                state = self._contact.client.send(read_flow_run(run.id)).state
-                if state is None or not (state.is_running() or state.is_pending()):
-                    break
-            except ApiError as error:
-                teller.debug("%s: its last reports wait for the API. %s", run.title, error)
-            time.sleep(DELIVERY_SECONDS)
-        self._held.remove(run)
+        try:
+            for _ in range(DELIVERIES):
+                if self._is_delivered(run):
+                    return
+                time.sleep(DELIVERY_SECONDS)
+        finally:
+            self._held.remove(run)
+
+    def _is_delivered(self, run: HeldRun) -> bool:
+        try:
+            replay_leftovers(self._contact.client)
+            state = self._contact.client.send(read_flow_run(run.id)).state
+        except ApiError as error:
+            teller.debug("%s: its last reports wait for the API. %s", run.title, error)
+            return False
+        return state is None or not (state.is_running() or state.is_pending())
 
     def _settle(self, run: HeldRun, status: int | None) -> None:
         seconds = time.monotonic() - run.began
@@ -102,7 +112,8 @@ def manner(run: HeldRun, status: int | None) -> dict[str, Any]:
     told = run.told or {}
     how: dict[str, Any] = {"reason": str(run.stopped) if run.stopped else None}
     if status is None:
-        return how | {"message": "The launcher of the agent died, and the process of the run with it."}
+        lost = "The launcher of the agent died, and the process of the run with it."
+        return how | {"message": told.get("error") or lost}
     if status < 0:
         why = f" ({run.stopped})" if run.stopped else ""
         return how | {"signal": -status, "message": f"The process was ended by {signal_name(-status)}{why}."}

@@ -38,6 +38,7 @@ class HeldRun:
     told: Mapping[str, Any] | None = None
     stopped: Stop | None = None
     killed_at: float | None = None
+    is_killed: bool = False
     has_process: bool = True
     # Whether the API would start it elsewhere after a crash, so that two processes of it could meet.
     is_tried_again: bool = False

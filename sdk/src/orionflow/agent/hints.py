@@ -97,7 +97,7 @@ def hint_worker(broker: str, queues: Sequence[str], places: int, offer: Offer) -
 def _hush() -> None:
     """Celery tells of every attempt to connect; the agent says it once."""
     for name in ("celery.worker.consumer.consumer", "celery.redirected", "kombu"):
-        logging.getLogger(name).addFilter(_OncePerOutage())
+        logging.getLogger(name).addFilter(_once_per_outage)
 
 
 class _OncePerOutage(logging.Filter):
@@ -108,8 +108,14 @@ class _OncePerOutage(logging.Filter):
         self._told_at = float("-inf")
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING:
+            return False
         now = time.monotonic()
         is_first, self._told_at = now - self._told_at > 60, now
         if is_first:
             teller.warning("The broker does not answer; the agent asks the API by itself meanwhile.")
         return False
+
+
+# One for all workers of this process: a logger takes the same filter only once.
+_once_per_outage = _OncePerOutage()

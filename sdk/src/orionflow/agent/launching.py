@@ -89,20 +89,25 @@ class Launcher:
     def _live(self) -> None:
         while not self._closed:
             began = time.monotonic()
-            self._one_life()
+            try:
+                self._one_life()
+            except OSError as error:
+                teller.error("The launcher of the agent cannot be started: %s.", error.strerror)
             if not self._closed:
                 time.sleep(max(0.0, PAUSE_SECONDS - (time.monotonic() - began)))
 
     def _one_life(self) -> None:
         ours, theirs = socket.socketpair()
-        command = [sys.executable, "-P", "-m", "orionflow.agent.zygote", str(theirs.fileno())]
-        # A session of its own: Ctrl-C is for the agent, which decides what becomes of the runs.
-        process = subprocess.Popen(
-            command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
-        )
-        theirs.close()
+        with theirs:
+            command = [sys.executable, "-P", "-m", "orionflow.agent.zygote", str(theirs.fileno())]
+            # A session of its own: Ctrl-C is for the agent, which decides what becomes of the runs.
+            process = subprocess.Popen(
+                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
+            )
         with self._lock:
             self._channel = ours
+            if self._closed:
+                ours.shutdown(socket.SHUT_RDWR)
         for message in Lines(ours):
             self._hear(message)
         self._bury(process, ours)

@@ -16,10 +16,6 @@ class Places:
         self._changed = threading.Condition()
 
     @property
-    def free(self) -> int:
-        return self._free
-
-    @property
     def is_closed(self) -> bool:
         return self._closed
 
@@ -53,8 +49,3 @@ class Places:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-
-    def wait_until_empty(self, patience: float) -> bool:
-        """Whether every place came back in time."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self._free == self.total, patience)

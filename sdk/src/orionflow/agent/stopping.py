@@ -18,6 +18,8 @@ SAYINGS = {
     Stop.LINGERING: "has ended and its process has not; it is told to end.",
 }
 AT_ONCE = frozenset({Stop.LOST, Stop.OUT_OF_TOUCH})
+# A kill may come to nothing: the process was about to be started, or had no group yet.
+KILL_AGAIN_SECONDS = 1.0
 
 
 class Stopping:
@@ -33,10 +35,14 @@ class Stopping:
         teller.log(30 if why in AT_ONCE else 20, "%s %s", run.title, SAYINGS[why])
         run.stopped = why
         if why in AT_ONCE:
-            self._launcher.signal(run.key, signal.SIGKILL)
+            self._kill(run)
         else:
             run.killed_at = time.monotonic() + self._seconds
             self._launcher.signal(run.key, signal.SIGTERM)
+
+    def _kill(self, run: HeldRun) -> None:
+        run.is_killed, run.killed_at = True, time.monotonic() + KILL_AGAIN_SECONDS
+        self._launcher.signal(run.key, signal.SIGKILL)
 
     def kill_all(self) -> None:
         for run in self._held:
@@ -49,9 +55,9 @@ class Stopping:
             if not run.has_process:
                 continue
             if run.killed_at is not None and now >= run.killed_at:
-                teller.warning("%s does not end; its process is killed.", run.title)
-                run.killed_at = None
-                self._launcher.signal(run.key, signal.SIGKILL)
+                if not run.is_killed:
+                    teller.warning("%s does not end; its process is killed.", run.title)
+                self._kill(run)
             elif run.ends_by is not None and now >= run.ends_by:
                 self.stop(run, Stop.LINGERING if run.told else Stop.TOO_LONG)
             elif now >= run.trusted_until and run.is_tried_again:

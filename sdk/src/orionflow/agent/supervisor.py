@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -116,8 +116,7 @@ class Supervisor:
     def _wait_for_processes(self, seconds: float) -> None:
         self._wait_until(lambda: self._wanted_end > 1 or not any(run.has_process for run in self._held), seconds)
 
-    def _wait_until(self, is_so: object, seconds: float) -> None:
-        assert callable(is_so)
+    def _wait_until(self, is_so: Callable[[], bool], seconds: float) -> None:
         until = time.monotonic() + seconds
         while not is_so() and time.monotonic() < until:
             time.sleep(LOOK_SECONDS / 4)

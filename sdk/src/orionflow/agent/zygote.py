@@ -15,9 +15,10 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, NoReturn
 
-from orionflow.agent.containment import kill_group, ordinary_signals, set_apart, system_library
+from orionflow.agent.containment import HELD_BACK, kill_group, ordinary_signals, set_apart, system_library
 
 Message = dict[str, Any]
 TOLD_VARIABLE = "ORION_AGENT_TOLD"
@@ -67,8 +68,8 @@ class Zygote:
         """Work until the agent is gone. Returns in each forked child, with its order."""
         signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
+        # Not ignored: what is sent to a child in its first moment has to wait until it can be obeyed.
+        signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
         self._say({"ready": os.getpid()})
         while True:
             ready, _, _ = select.select([self._agent, self._told, self._wake], [], [])
@@ -87,14 +88,23 @@ class Zygote:
     def _obey(self, message: Message) -> Message | None:
         if "signal" in message:
             if pid := self._pids.get(message["key"]):
-                kill_group(pid, message["signal"])
+                _signal(pid, message["signal"])
             return None
+        return self._fork(message["key"], message)
+
+    def _fork(self, key: str, message: Message) -> Message | None:
         launcher = os.getpid()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            # The machine is full. That is the end of one run, not of those that go on.
+            self._say({"key": key, "told": {"error": f"No process can be started on this machine: {error.strerror}."}})
+            self._say({"key": key, "ended": None})
+            return None
         if pid == 0:
             return self._become_child(launcher, message)
-        self._pids[message["key"]] = pid
-        self._say({"key": message["key"], "pid": pid})
+        self._pids[key] = pid
+        self._say({"key": key, "pid": pid})
         return None
 
     def _become_child(self, launcher: int, message: Message) -> Message:
@@ -135,6 +145,16 @@ class Zygote:
         for pid in self._pids.values():
             kill_group(pid)
         os._exit(0)
+
+
+def _signal(pid: int, number: int) -> None:
+    """Signal a child that was not reaped, and all that it started."""
+    with suppress(PermissionError):
+        try:
+            os.killpg(pid, number)
+        except ProcessLookupError:
+            # It was forked a moment ago, and has no group yet.
+            os.kill(pid, number)
 
 
 def _reaped(pid: int) -> int | None:

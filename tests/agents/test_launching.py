@@ -1,0 +1,85 @@
+"""The launcher and its processes without an agent: what is signalled too early, and a machine that has no room."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+
+from orionflow.agent.held import HeldRun, HeldRuns, Stop
+from orionflow.agent.launching import End, Launcher
+from orionflow.agent.stopping import Stopping
+from orionflow.agent.zygote import Lines, Zygote
+from orionflow.calls.agents import Claimed
+from tests.agents.running import eventually
+
+# Another program instead of a run: it gets its order on stdin, and sleeps over it.
+SLEEP = {"command": ["sleep", "60"], "env": {}, "limits": {}}
+
+
+class Launched:
+    """A launcher, and the ends that it told."""
+
+    def __init__(self) -> None:
+        self.ends: dict[str, int | None] = {}
+        self.launcher = Launcher(lambda key, pid: None, lambda key, told: None, self._ended)
+
+    def _ended(self, end: End) -> None:
+        self.ends[end.key] = end.status
+
+
+@pytest.fixture
+def launched() -> Iterator[Launched]:
+    launched = Launched()
+    assert launched.launcher.is_ready(60)
+    yield launched
+    launched.launcher.close()
+
+
+def test_signal_in_the_first_moment_of_a_process_is_not_lost(launched: Launched):
+    keys = [f"run:{number}" for number in range(20)]
+
+    for key in keys:
+        launched.launcher.start(key, SLEEP)
+        launched.launcher.signal(key, signal.SIGTERM)
+
+    eventually(lambda: len(launched.ends) == len(keys), lambda: launched.ends)
+    assert launched.ends == dict.fromkeys(keys, -signal.SIGTERM)
+
+
+def test_run_that_is_lost_before_its_process_starts_is_killed_all_the_same(launched: Launched):
+    run = HeldRun(Claimed(flow_run={"id": str(uuid4()), "name": "r"}, flow_name="f", epoch=1), time.monotonic() + 60)
+    held = HeldRuns()
+    held.add(run)
+    stopping = Stopping(held, launched.launcher, stop_seconds=60)
+
+    stopping.stop(run, Stop.LOST)
+    launched.launcher.start(run.key, SLEEP)
+
+    eventually(lambda: stopping.look() or launched.ends, lambda: launched.ends)
+    assert launched.ends == {run.key: -signal.SIGKILL}
+
+
+def test_machine_without_room_costs_the_launcher_one_run(monkeypatch: pytest.MonkeyPatch):
+    def no_room() -> int:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(os, "fork", no_room)
+    agent, launcher = socket.socketpair()
+    with agent, launcher:
+        zygote = Zygote(launcher)
+
+        went_on = zygote._obey({"key": "run:1", "order": SLEEP})
+
+        told, ended = Lines(agent).receive() or ()
+        for end in (zygote._told, zygote._teller, zygote._wake, zygote._waker):
+            end.close()
+    assert went_on is None
+    assert "No process can be started on this machine" in told["told"]["error"]
+    assert ended == {"key": "run:1", "ended": None}
