@@ -35,6 +35,7 @@ block_types = Later("deployments.api.block_types")
 cancelling = Later("runs.api.cancelling")
 calendars = Later("deployments.api.calendars")
 collections = Later("deployments.api.collections")
+database_api = Later("orion_site.database_api")
 deployments = Later("deployments.api.deployments")
 due_runs = Later("deployments.api.due_runs")
 global_limits = Later("deployments.api.global_limits")
@@ -64,6 +65,9 @@ api = [
     path("version", Endpoint(system_api.ReadApiVersion)),
     path("csrf-token", Endpoint(system_api.ReadCsrfToken)),
     path("admin/services", Endpoint(services_api.ReadServices)),
+    path("admin/database/clear", Endpoint(database_api.ClearDatabase)),
+    path("admin/database/create", Endpoint(database_api.CreateDatabase)),
+    path("admin/database/drop", Endpoint(database_api.DropDatabase)),
     path("admin/settings", Endpoint(system_api.ReadSettings)),
     path("admin/version", Endpoint(system_api.ReadVersion)),
     path("openapi.json", system_api.document),

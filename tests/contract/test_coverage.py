@@ -14,12 +14,7 @@ from orion_site.openapi import operations
 FACTS = Path(os.environ.get("ORION_CONTRACT", Path(__file__).parents[3] / "shared" / "api" / "api.json"))
 LISTED = Path(__file__).with_name("operations.txt")
 
-NOT_SERVED = {
-    ("POST", "/ui/schemas/validate"): "only the pages of the other server ask for it",
-    ("POST", "/admin/database/clear"): "a database is emptied on its own machine: orion database reset",
-    ("POST", "/admin/database/create"): "a database is made on its own machine: orion database upgrade",
-    ("POST", "/admin/database/drop"): "a database is removed on its own machine: orion database reset",
-}
+NOT_SERVED = {("POST", "/ui/schemas/validate"): "only the pages of the other server ask for it"}
 
 
 def shape(path: str) -> str:

@@ -232,6 +232,9 @@ def _the_server_is_asked(said):
     said.ask("check_ready", "GET", "/ready")
     said.ask("say_hello", "GET", "/hello")
     said.ask("read_api_version", "GET", "/version")
+    for what in ("clear", "create", "drop"):
+        said.ask(f"{what}_database", "POST", f"/admin/database/{what}", {"confirm": True})
+        said.ask(f"{what}_database_unconfirmed", "POST", f"/admin/database/{what}")
     said.ask("read_csrf_token", "GET", "/csrf-token?client=me")
     said.ask("create_flow_invalid", "POST", "/flows/", {"name": "a/b", "colour": "red"})
     said.ask("unknown_path", "GET", "/nothing")
