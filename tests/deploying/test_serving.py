@@ -12,7 +12,7 @@ import pytest
 
 from orionflow import run_deployment
 from orionflow.client import OrionClient
-from orionflow.deployments.serving import queue_of
+from orionflow.deployments.serving import SERVED_POOL, queue_of
 from orionflow.settings import override_settings
 from tests.deploying import flows
 from tests.site.running import environment, running_server
@@ -23,7 +23,7 @@ PROGRAM = Path(__file__).with_name("serving.py")
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], OrionClient]]:
     """The program, serving, and a client of the server."""
-    with running_server(tmp_path / "server") as server:
+    with running_server(tmp_path / "server", agent=True) as server:
         url = f"http://127.0.0.1:{server.port}/api"
         program = subprocess.Popen(
             [sys.executable, str(PROGRAM)],
@@ -64,6 +64,9 @@ def test_served_flows_run_and_are_paused_at_the_end(served):
     _, said = program.communicate(timeout=60)
 
     assert [run.state_name for run in runs] == ["Completed", "Completed"]
+    # The server has an agent too, which takes whatever waits in the default pool.
+    assert ["of flow 'greet' ended" in said, "of flow 'report' ended" in said] == [True, True], said
+    assert first.work_pool_name == second.work_pool_name == SERVED_POOL
     assert [one.work_queue_name for one in (first, second)] == ["serve-greet-served", "serve-report-served"]
     assert not first.paused
     assert program.returncode == 0, said

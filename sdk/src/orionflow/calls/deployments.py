@@ -53,6 +53,11 @@ def count_deployments(**criteria: Any) -> Call[int]:
     return Call("POST", "/deployments/count", selection(**criteria), read=int)
 
 
+def create_work_pool(name: str, type: str, **fields: Any) -> Call[None]:
+    """Make a work pool; raises Conflict when there is one of this name."""
+    return Call("POST", "/work_pools/", {"name": name, "type": type, **fields})
+
+
 def pause_deployment(deployment_id: UUID) -> Call[None]:
     """Plan no further runs of a deployment, and take back those that were planned."""
     return update_deployment(deployment_id, paused=True)

@@ -1,26 +1,29 @@
 """Serving: an agent in this process that takes nothing but runs of what was handed over here.
 
-Each served deployment has a work queue of its own, which no other agent is told to serve.
+Each served deployment has a work queue of its own, in a pool of its own: an agent that serves every queue of another
+pool must not take runs whose code is here.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from orionflow.calls.deployments import pause_deployment
+from orionflow.calls.deployments import create_work_pool, pause_deployment
 from orionflow.client import OrionClient
 from orionflow.deployments.definition import Deployment
 from orionflow.engine.drivers import running_loop
-from orionflow.errors import ApiError, UsageError
+from orionflow.errors import ApiError, Conflict, UsageError
 from orionflow.settings import current_settings
 
 if TYPE_CHECKING:
     from orionflow.agent.naming import HeldName
     from orionflow.agent.options import AgentOptions
 
+SERVED_POOL = "served-flows"
 _MOST_RUNS = 4
 _LONGEST_NAME = 200
 
@@ -34,8 +37,9 @@ def serve(*deployments: Deployment, limit: int | None = None, pause_on_shutdown:
     `serve(etl.to_deployment("nightly", cron="0 2 * * *"), report.to_deployment("daily", interval=86400))`
     """
     _check(deployments)
+    _make_pool()
     for one in deployments:
-        one.work_queue_name = queue_of(one)
+        one.work_pool_name, one.work_queue_name = SERVED_POOL, queue_of(one)
     # Paused when it was served last, it is active again.
     ids: list[UUID] = [one.apply() for one in deployments]
     try:
@@ -65,6 +69,11 @@ def _check(deployments: Sequence[Deployment]) -> None:
             )
 
 
+def _make_pool() -> None:
+    with OrionClient() as client, suppress(Conflict):
+        client.send(create_work_pool(SERVED_POOL, "process", description="Flows that programs serve themselves."))
+
+
 def queue_of(deployment: Deployment) -> str:
     """The work queue that a served deployment has for itself."""
     plain = re.sub(r"[^\w.-]+", "-", f"serve-{deployment.flow_name}-{deployment.name}")
@@ -82,7 +91,9 @@ def _run_agent(deployments: Sequence[Deployment], places: int) -> None:
     for one in deployments:
         teller.info("Serving %s. Have it run with: orion deployment run %r", one.full_name, one.full_name)
     held = hold_name(settings.home, None)
-    options = AgentOptions(home=settings.home, queues=queues, concurrency=places, broker=settings.broker_url)
+    options = AgentOptions(
+        home=settings.home, pool=SERVED_POOL, queues=queues, concurrency=places, broker=settings.broker_url
+    )
     try:
         _supervise(options, held)
     finally:
