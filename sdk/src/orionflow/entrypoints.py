@@ -116,7 +116,7 @@ def _placed(where: str, folder: Path) -> str:
 def _load_module(where: str) -> ModuleType:
     by_path = is_path(where)
     if by_path and not Path(where).is_file():
-        raise NoEntrypoint(f"There is no file {where!r}.", fix="write it as path/to/file.py:flow, seen from here")
+        raise NoEntrypoint(f"There is no file {where!r}.", fix="write it as path/to/file.py:flow, seen from the working directory")
     try:
         return _from_file(Path(where).absolute()) if by_path else _from_name(where)
     except Exception as error:
