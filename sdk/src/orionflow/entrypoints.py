@@ -97,6 +97,9 @@ def _name_in_module(flow: Flow[Any, Any], module: str, name: str) -> str:
     return next((key for key, value in there.items() if getattr(value, "fn", None) is flow.fn), name)
 
 
+_HOW_TO_WRITE = "write it as path/to/file.py:flow, seen from the working directory, or as package.module:flow"
+
+
 def _placed(where: str, folder: Path) -> str:
     """The file of an entry point below a folder; modules are looked for there too."""
     if str(folder) not in sys.path:
@@ -116,7 +119,7 @@ def _placed(where: str, folder: Path) -> str:
 def _load_module(where: str) -> ModuleType:
     by_path = is_path(where)
     if by_path and not Path(where).is_file():
-        raise NoEntrypoint(f"There is no file {where!r}.", fix="write it as path/to/file.py:flow, seen from the working directory")
+        raise NoEntrypoint(f"There is no file {where!r}.", fix=_HOW_TO_WRITE)
     try:
         return _from_file(Path(where).absolute()) if by_path else _from_name(where)
     except Exception as error:
@@ -158,7 +161,7 @@ def _send_by_value(module: ModuleType) -> None:
 
 def _cannot_import(where: str, error: Exception) -> NoEntrypoint:
     if isinstance(error, ModuleNotFoundError) and error.name and where.split(".")[0] == error.name:
-        return NoEntrypoint(f"There is no module {where!r}.", fix="write it as path/to/file.py:flow or package.module:flow")
+        return NoEntrypoint(f"There is no module {where!r}.", fix=_HOW_TO_WRITE)
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "importlib" not in frame.filename and not frame.filename.startswith("<")]
     place = f"{own[-1].filename}, line {own[-1].lineno}: {own[-1].line}" if own else ""
