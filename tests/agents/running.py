@@ -101,7 +101,7 @@ class Agent:
 
     def children(self) -> set[int]:
         """Every process below the agent."""
-        return _below(self.process.pid)
+        return below(self.process.pid)
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
@@ -147,7 +147,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def _below(pid: int) -> set[int]:
+def below(pid: int) -> set[int]:
     """The descendants of a process. Those that were handed to init are found by their run's id instead."""
     parents = {}
     for entry in Path("/proc").iterdir():

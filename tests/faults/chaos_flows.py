@@ -1,0 +1,54 @@
+"""What runs while everything around it dies. Each start leaves a line in the witness, where no database can lose it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+
+from orionflow import flow, task
+
+
+def testify(witness: str) -> None:
+    """One write to a file that only grows: lines of many processes do not mix."""
+    line = f"{os.environ['ORION_FLOW_RUN_ID']}\n".encode()
+    descriptor = os.open(witness, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(descriptor, line)
+    os.close(descriptor)
+
+
+@task
+def step(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+@flow
+def inner(seconds: float) -> float:
+    return step(seconds)
+
+
+@flow
+def brief(witness: str, seconds: float) -> None:
+    testify(witness)
+    time.sleep(seconds)
+
+
+@flow
+def stepping(witness: str, seconds: float) -> float:
+    testify(witness)
+    return sum(step(seconds / 5) for _ in range(4)) + inner(seconds / 5)
+
+
+@flow
+def with_a_child(witness: str, seconds: float) -> None:
+    """Leaves a process behind, as user code does."""
+    testify(witness)
+    subprocess.Popen(["sleep", "300"])
+    time.sleep(seconds)
+
+
+@flow(crash_retries=2)
+def sturdy(witness: str, seconds: float) -> float:
+    testify(witness)
+    return sum(step(seconds / 3) for _ in range(3))

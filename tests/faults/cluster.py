@@ -1,0 +1,191 @@
+"""A whole cluster of real processes: an API server, services apart from it, agents, a broker and a database.
+
+Each part can be killed, frozen and started again; what all of them said is kept for whoever asks why a test failed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from tests.agents.running import Api, below, eventually, is_alive
+from tests.brokers import Redis, free_port, running_redis
+from tests.conftest import DATABASE
+from tests.postgresql import Postgresql, running_postgresql_server
+from tests.site.running import COMMAND, RunningServer, environment, orion
+
+# Everything that takes minutes in the field takes seconds here.
+SHORT = {
+    "ORION_LEASE_SECONDS": "2",
+    "ORION_HEARTBEAT_SECONDS": "0.5",
+    "ORION_LEASE_GRACE_SECONDS": "0.5",
+    "ORION_RECONCILE_SECONDS": "0.25",
+    "ORION_AGENT_POLL_SECONDS": "1",
+}
+TOLD_OF_EACH = 3000
+
+
+class Part:
+    """One process of the cluster. Its log goes on through all its lives."""
+
+    def __init__(self, home: Path, name: str, words: Sequence[str], settings: dict[str, str]) -> None:
+        self.name, self.log = name, home / f"{name}.log"
+        self._words, self._environment = [*COMMAND, *words], environment(home, **settings)
+        self._lock, self._is_wanted = threading.Lock(), False
+
+    def start(self) -> None:
+        with self._lock:
+            self._is_wanted = True
+            self._begin()
+
+    def kill(self) -> None:
+        with self._lock:
+            self._is_wanted = False
+            self.process.kill()
+            self.process.wait()
+
+    def start_again_if_it_ended(self) -> None:
+        with self._lock:
+            if self._is_wanted and not self.is_up:
+                self._begin()
+
+    def _begin(self) -> None:
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                self._words, env=self._environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+
+    def freeze(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def with_all_below(self) -> list[int]:
+        return [self.process.pid, *below(self.process.pid)]
+
+    @property
+    def is_up(self) -> bool:
+        return self.process.poll() is None
+
+    @property
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+
+class Cluster:
+    """The parts, and the API as a client of it sees it."""
+
+    def __init__(self, home: Path, settings: dict[str, str], queue: str) -> None:
+        port = free_port()
+        self.home, self.settings = home, settings
+        # The process of the server changes; who asks only needs its port.
+        self.api = Api(RunningServer(None, port, ""))  # type: ignore[arg-type]
+        address = {**settings, "ORION_API_URL": self.api.url}
+        serving = ["server", "start", "--port", str(port), "--no-agent", "--no-services"]
+        agent = ["agent", "start", "-q", queue, "--concurrency", "2", "--stop-timeout", "1"]
+        self.server = Part(home, "server", serving, settings)
+        self.services = Part(home, "services", ["services", "start"], settings)
+        self.agents = [Part(home, name, [*agent, "--name", name], address) for name in ("agent-1", "agent-2")]
+        self.broker: Redis | None = None
+        self.database: Postgresql | None = None
+        self._over = threading.Event()
+        self._watching = threading.Thread(target=self._watch, daemon=True)
+
+    @property
+    def parts(self) -> list[Part]:
+        return [self.server, self.services, *self.agents]
+
+    def start(self) -> None:
+        for part in self.parts:
+            part.start()
+        self._watching.start()
+
+    def _watch(self) -> None:
+        """As systemd and compose do: a part that ended by itself is started again."""
+        while not self._over.wait(0.5):
+            for part in self.parts:
+                part.start_again_if_it_ended()
+
+    def until_it_answers(self) -> None:
+        eventually(self._answers, self.told)
+        eventually(lambda: all("serves" in agent.said for agent in self.agents), self.told)
+
+    def limit_queue(self, name: str, places: int) -> None:
+        queue = self.api.get(f"/work_queues/name/{name}")["id"]
+        body = json.dumps({"concurrency_limit": places}).encode()
+        status, _, text = self.api.server.request(
+            "PATCH", f"/api/work_queues/{queue}", body, {"Content-Type": "application/json"}
+        )
+        assert status == 204, text
+
+    def verified(self) -> str:
+        """What the checker finds in the database; nothing, if all laws hold."""
+        answer = orion(self.home, "database", "verify", **self.settings)
+        return "" if answer.returncode == 0 else answer.stdout + answer.stderr
+
+    def _answers(self) -> bool:
+        with suppress(OSError):
+            return self.api.server.get("/api/health")[0] == 200
+        return False
+
+    def processes(self) -> dict[int, str]:
+        """Every process that was started below this home, also by user code, with its name."""
+        ours = f"ORION_HOME={self.home}".encode()
+        found = {}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and int(entry.name) != os.getpid():
+                with suppress(OSError):
+                    if ours in (entry / "environ").read_bytes().split(b"\0") and is_alive(int(entry.name)):
+                        found[int(entry.name)] = (entry / "comm").read_text().strip()
+        return found
+
+    def run_processes(self) -> list[int]:
+        """What executes runs now, and what those left behind."""
+        return sorted(pid for pid, name in self.processes().items() if name in ("orion-run", "sleep"))
+
+    def told(self) -> str:
+        return "\n".join(f"--- {part.name}, up: {part.is_up}\n{part.said[-TOLD_OF_EACH:]}" for part in self.parts)
+
+    def end(self) -> None:
+        self._over.set()
+        self._watching.join()
+        for part in self.parts:
+            if part.is_up:
+                part.thaw()
+                part.kill()
+        until = time.monotonic() + 20
+        while (left := self.processes()) and time.monotonic() < until:
+            time.sleep(0.05)
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+@contextmanager
+def running_cluster(home: Path, queue: str, **more: str) -> Iterator[Cluster]:
+    """On PostgreSQL with Redis, or on SQLite with a folder as broker, by what the session is about."""
+    home.mkdir(exist_ok=True)
+    with ExitStack() as stack:
+        settings, database, broker = {**SHORT, **more}, None, None
+        if DATABASE == "postgresql":
+            database = stack.enter_context(running_postgresql_server())
+            broker = stack.enter_context(running_redis())
+            settings |= {"ORION_DATABASE_URL": database.url, "ORION_BROKER_URL": broker.url}
+        else:
+            settings |= {"ORION_BROKER_URL": f"filesystem://{home}/broker"}
+        upgraded = orion(home, "database", "upgrade", **settings)
+        assert upgraded.returncode == 0, upgraded.stderr
+        cluster = Cluster(home, settings, queue)
+        cluster.broker, cluster.database = broker, database
+        cluster.start()
+        stack.callback(cluster.end)
+        cluster.until_it_answers()
+        yield cluster

@@ -1,0 +1,87 @@
+"""A client that has short runs made without a pause, and asks again until each of them is acknowledged."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.agents.running import Api
+from tests.site.running import PATIENCE_SECONDS
+
+HERE = Path(__file__).parent
+FLOWS = ("brief", "stepping", "with_a_child", "sturdy")
+CRASH_RETRIES = {"sturdy": 2}
+UNFINISHED = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING", "CANCELLING", "PAUSED"]}}}}
+# More would only wait, and be waited for in the end.
+MOST_AT_ONCE = 8
+
+
+class Load:
+    """Made in a thread. `runs` are those that the API acknowledged, with the name of the flow."""
+
+    def __init__(self, api: Api, queue: str, witness: Path, rng: random.Random) -> None:
+        self.runs: dict[str, str] = {}
+        self.surprises: list[str] = []
+        self._api, self._witness, self._rng = api, witness, rng
+        self._deployments = {
+            name: api.deploy(f"chaos_flows.py:{name}", queue, name=name, path=str(HERE)) for name in FLOWS
+        }
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._make_runs, daemon=True)
+
+    def __enter__(self) -> Load:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def add(self, flow: str) -> str:
+        """One more run. The key makes of all the times that this is asked one run."""
+        key, seconds = f"run-{len(self.runs)}", round(self._rng.uniform(0.1, 0.8), 2)
+        parameters = {"witness": str(self._witness), "seconds": seconds}
+        body = {"idempotency_key": key, "name": key, "parameters": parameters}
+        run = str(self.insist(f"/deployments/{self._deployments[flow]}/create_flow_run", body)["id"])
+        self.runs[run] = flow
+        return run
+
+    def insist(self, path: str, body: object) -> Any:
+        """Ask until it is answered. That the API is away is no surprise here, but an answer of another kind is."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < until:
+            try:
+                status, _, text = self._api.server.request(
+                    "POST", f"/api{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+                )
+            except (OSError, http.client.HTTPException):
+                status, text = 503, ""
+            if status < 400:
+                return json.loads(text) if text else None
+            if status != 503:
+                self.surprises.append(f"{path} was answered with {status}: {text[:500]}")
+                if status < 500:
+                    return None
+            time.sleep(0.1)
+        raise AssertionError(f"{path} was never answered")
+
+    def state_of(self, run: str) -> str:
+        return str(self._api.state(run)["type"])
+
+    def unfinished(self) -> int:
+        return int(self.insist("/flow_runs/count", UNFINISHED))
+
+    def starts(self) -> dict[str, int]:
+        """How often the code of each run was begun, by its own testimony."""
+        lines = self._witness.read_text().split() if self._witness.exists() else []
+        return {run: lines.count(run) for run in set(lines)}
+
+    def _make_runs(self) -> None:
+        while not self._over.wait(0.3):
+            if self.unfinished() < MOST_AT_ONCE:
+                self.add(self._rng.choice(FLOWS))
