@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from deployments.models import Lease
 from deployments.services.dispatch.endings import Cause, revoke
 from deployments.services.dispatch.reconciler import reconcile
+from orchestration.errors import AgentReplaced
 from runs.models import FlowRun, FlowRunState
 from tests.factories import history_of, later, make_state, state_of
 from tests.services.dispatching import make_agent, make_deployment, make_queue, report, start, waiting
@@ -55,6 +58,25 @@ def test_agents_that_claim_at_once_never_exceed_a_limit():
     claims = race(lambda agent: agent.claim(limit=5), agents)
 
     assert sum(map(len, claims)) == FlowRun.objects.filter(state_type="PENDING").count() == 3
+
+
+def test_a_claim_and_a_restart_at_once_leave_nothing_with_the_start_that_is_over():
+    queue = make_queue()
+    deployment = make_deployment(queue)
+    for number in range(25):
+        agent = make_agent(f"agent-{number}")
+        run = waiting(queue, deployment=deployment)
+
+        def claim_or_restart(restarts, agent=agent, run=run):
+            if restarts:
+                return make_agent(agent.name, now=later(1))
+            with suppress(AgentReplaced):
+                return agent.claim(run=run, now=later(1))
+
+        race(claim_or_restart, [False, True])
+
+        assert not Lease.objects.filter(incarnation=agent.incarnation).exists()
+        assert state_of(run) == "SCHEDULED"
 
 
 def test_several_reconcilers_take_a_run_back_once():

@@ -19,6 +19,7 @@ from deployments.selectors.due import due_runs, for_agents
 from deployments.selectors.places import chosen_by
 from deployments.services.dispatch.agents import present_agent, queues_of_pool
 from orchestration.core.states import State, StateType
+from orchestration.errors import AgentReplaced
 from orchestration.services import Proposal, propose
 from orchestration.stored import FLOW_RUNS, StoredRun, read_flow_runs
 from orchestration.transactions import repeated_on_conflict, write_transaction
@@ -131,6 +132,7 @@ def _is_due(stored: StoredRun, now: datetime) -> bool:
 
 
 def _grant(claim: Claim, agent: Worker, now: datetime) -> None:
+    _still_present(agent)
     lease = Lease(
         flow_run_id=claim.flow_run_id,
         worker=agent,
@@ -142,6 +144,13 @@ def _grant(claim: Claim, agent: Worker, now: datetime) -> None:
     lease.save(force_insert=True)
     # A process that is named on the run belongs to an earlier attempt.
     FlowRun.objects.filter(pk=claim.flow_run_id, infrastructure_pid__isnull=False).update(infrastructure_pid=None)
+
+
+def _still_present(agent: Worker) -> None:
+    """Hold the agent until the lease is there: whoever ends this start of it then finds and takes back all it has."""
+    same = Worker.objects.select_for_update(no_key=True).filter(pk=agent.pk, incarnation=agent.incarnation)
+    if not same.values_list("pk"):
+        raise AgentReplaced(name=agent.name)
 
 
 def lease_end(now: datetime) -> datetime:
