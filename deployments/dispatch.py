@@ -11,6 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
@@ -92,7 +93,8 @@ class Relay:
         self._pause = min(max(0.5, self._pause * 2), LONGEST_PAUSE)
         sender, self._sender = self._sender, None
         if sender is not None:
-            sender.close()
+            with suppress(Exception):
+                sender.close()
         while not self._waiting.empty():
             self._waiting.get_nowait()
 

@@ -48,12 +48,19 @@ def release_leases(*, ids: Sequence[UUID], now: datetime) -> list[GlobalLimit]:
 def sweep_leases(now: datetime) -> int:
     """Forget slots that count no longer. Nothing depends on when this happens."""
     held = GlobalSlot.objects.filter(is_held(now)).values("pk")
-    over = GlobalSlot.objects.exclude(pk__in=held).order_by("expires_at").values_list("pk", flat=True)
-    ids = list(over[:SWEPT_AT_ONCE])
-    if ids:
-        with write_transaction():
-            GlobalSlot.objects.filter(pk__in=ids).delete()
-    return len(ids)
+    over = GlobalSlot.objects.exclude(pk__in=held)
+    ids = list(over.order_by("expires_at").values_list("pk", flat=True)[:SWEPT_AT_ONCE])
+    return _forget(ids, now) if ids else 0
+
+
+@repeated_on_conflict
+def _forget(ids: Sequence[UUID], now: datetime) -> int:
+    with write_transaction():
+        _locked(set(GlobalSlot.objects.filter(pk__in=ids).values_list("limit_id", flat=True)))
+        # Looked at again under the lock: a request that is repeated gets its slot back under the same id.
+        held = GlobalSlot.objects.filter(is_held(now), pk__in=ids).values_list("pk", flat=True)
+        deleted, _ = GlobalSlot.objects.filter(pk__in=set(ids) - set(held)).delete()
+        return deleted
 
 
 def _locked(ids: Collection[UUID]) -> list[GlobalLimit]:

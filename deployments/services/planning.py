@@ -62,7 +62,7 @@ def plan_schedules(schedules: Sequence[Schedule], now: datetime) -> int:
         return 0
     # After the lock: what is read here is what the schedules' last change left.
     sources = _sources(schedules)
-    plans = {one.pk: plan_of(one, sources, now) for one in schedules if sources.is_planned(one)}
+    plans = {one.pk: _plan_or_wait(one, sources, now) for one in schedules if sources.is_planned(one)}
     stored = store_planned(
         [
             Planned(sources.deployments[one.deployment_id], one, plans[one.pk].times)
@@ -102,7 +102,11 @@ def exclusions_of(schedules: Sequence[Schedule]) -> dict[UUID, Exclusions]:
     if not heeded:
         return {}
     texts = dict(Calendar.objects.filter(pk__in={pk for ids in heeded.values() for pk in ids}).values_list("pk", "ics"))
-    read = {ids: Exclusions.from_ics([texts[pk] for pk in ids]) for ids in {tuple(ids) for ids in heeded.values()}}
+    # One that is not there was deleted in this moment.
+    read = {
+        ids: Exclusions.from_ics([texts[pk] for pk in ids if pk in texts])
+        for ids in {tuple(ids) for ids in heeded.values()}
+    }
     return {schedule_id: read[tuple(ids)] for schedule_id, ids in heeded.items()}
 
 
@@ -116,13 +120,20 @@ def _unfinished(schedules: Sequence[Schedule]) -> dict[UUID, int]:
     return dict(runs.order_by().values_list("schedule_id").annotate(Count("pk")))
 
 
-def plan_of(schedule: Schedule, sources: Sources, now: datetime) -> Plan:
-    """Which runs the schedule gets now. One that cannot be read is told in the log, and tried again."""
+def _plan_or_wait(schedule: Schedule, sources: Sources, now: datetime) -> Plan:
+    """One that cannot be planned is told in the log and tried again later: the others of its batch have their turn."""
     try:
-        timetable = read_definition(schedule.definition)
+        return plan_of(schedule, sources, now)
     except ScheduleError as error:
         logger.error("Schedule %s cannot be planned: %s", schedule.pk, error)
-        return Plan([], schedule.planned_until or now, now + UNREADABLE_WAIT)
+    except Exception:
+        logger.exception("Schedule %s cannot be planned.", schedule.pk)
+    return Plan([], schedule.planned_until or now, now + UNREADABLE_WAIT)
+
+
+def plan_of(schedule: Schedule, sources: Sources, now: datetime) -> Plan:
+    """Which runs the schedule gets now."""
+    timetable = read_definition(schedule.definition)
     since, horizon = schedule.planned_until or now, horizon_of(schedule)
     left_out = left_out_of(timetable, sources.exclusions.get(schedule.pk))
     ahead = look_ahead(timetable, now, horizon, ends_at=schedule.ends_at, left_out=left_out)

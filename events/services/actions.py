@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 
 from deployments.models import BlockDocument, WorkPool
 from deployments.services.deployments import update_deployment
@@ -58,6 +58,13 @@ def _do(firing_id: UUID, now: datetime) -> bool:
         except DomainError as problem:
             error = str(problem)
             logger.warning("Automation %s could not %s: %s", firing.automation, firing.action["type"], problem)
+        except OperationalError:
+            # The database is away, or wants this transaction repeated: the next tick does it.
+            raise
+        except Exception as problem:
+            # Tried again it would fail again, and all that was set off later would wait behind it.
+            error = f"{type(problem).__name__}: {problem}"
+            logger.exception("Automation %s failed to %s.", firing.automation, firing.action["type"])
         Firing.objects.filter(pk=firing_id).update(done_at=now, error=error)
         return not error
 

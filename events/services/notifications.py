@@ -74,6 +74,11 @@ def _deliver(notification: Notification, now: datetime) -> bool:
             _circuit.failed(destination, now)
         _failed(notification, str(problem), again, now)
         return False
+    except (ValueError, TypeError, LookupError) as problem:
+        # A block with settings that nobody foresaw: those behind it have their turn.
+        logger.exception("A notification cannot be sent.")
+        _failed(notification, f"{type(problem).__name__}: {problem}", True, now)
+        return False
     _circuit.went_well(destination)
     sent = {"standing": Notification.Standing.SENT, "sent_at": now, "last_error": ""}
     _mark(notification, attempts=notification.attempts + 1, **sent)

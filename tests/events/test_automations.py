@@ -397,3 +397,15 @@ def test_an_action_that_has_nothing_to_act_on_says_so(make):
 
     assert "flow-run" in Firing.objects.get().error
     assert not Notification.objects.exists()
+
+
+def test_an_action_that_breaks_keeps_no_other_from_being_done(make, receiver):
+    make(None, {"type": "change-flow-run-state", "state": "FAILED"}, {"type": "pause-automation", "source": "inferred"})
+    happen()
+    judge_events(later())
+    Firing.objects.filter(action__type="change-flow-run-state").update(action={"type": "no-longer-known"})
+
+    do_actions(later())
+
+    assert sorted(firing.done_at is not None for firing in Firing.objects.all()) == [True, True]
+    assert "no-longer-known" in Firing.objects.get(action__type="no-longer-known").error

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 
 from deployments.models import GlobalLimit, GlobalSlot
+from deployments.selectors.global_slots import is_held
 from deployments.services.global_limits import create_global_limit, return_slots, take_slots
-from deployments.services.held_slots import renew_leases
+from deployments.services.held_slots import renew_leases, sweep_leases
 from deployments.services.slot_leases import Taker
 from orchestration.errors import SlotLost
 from tests.factories import NOON, later, make_flow_run
@@ -62,6 +64,21 @@ def test_leases_and_anonymous_slots_together_never_exceed_their_limit():
 
     assert sum(answer.retry_after is None for answer in answers) == 3
     assert GlobalLimit.objects.get().active_slots + GlobalSlot.objects.count() == 3
+
+
+def test_a_slot_that_its_taker_asks_for_again_is_not_swept_away():
+    make("db", 1)
+    taker = Taker(id=uuid4(), lease=timedelta(seconds=5))
+
+    def take(now):
+        return take_slots(names=["db"], slots=1, as_rate=False, now=now, taker=taker)
+
+    for second in range(0, 200, 10):
+        take(later(second))
+
+        race(lambda work: work(later(second + 6)), [take, sweep_leases, sweep_leases])  # noqa: B023
+
+        assert GlobalSlot.objects.filter(is_held(later(second + 6))).count() == 1
 
 
 def test_a_lease_is_kept_by_its_holder_or_given_on_never_both():

@@ -10,6 +10,7 @@ from django.db import connection
 from django.db.models import Q
 from django.test.utils import CaptureQueriesContext
 
+from deployments.core.schedules import read_definition
 from deployments.models import Schedule
 from deployments.services.calendars import create_calendar, update_calendar
 from deployments.services.deployments import create_deployment, set_paused, update_deployment
@@ -227,6 +228,23 @@ def test_the_number_of_statements_does_not_grow_with_the_schedules():
 def test_a_schedule_that_cannot_be_read_keeps_no_other_from_being_planned(caplog):
     make_deployment(hourly())
     Schedule.objects.update(definition={"cron": "nonsense"})
+    make_deployment(hourly(), name="other")
+
+    planned = plan_due_schedules(at_hour(2))
+
+    assert planned == 2
+    assert "cannot be planned" in caplog.text
+
+
+def test_a_schedule_that_breaks_the_planner_keeps_no_other_from_being_planned(caplog, monkeypatch):
+    def breaking(definition):
+        if "cron" in definition:
+            raise RecursionError("too deep")
+        return read_definition(definition)
+
+    monkeypatch.setattr("deployments.services.planning.read_definition", breaking)
+    make_deployment(hourly())
+    Schedule.objects.update(definition={"cron": "0 * * * *"})
     make_deployment(hourly(), name="other")
 
     planned = plan_due_schedules(at_hour(2))
