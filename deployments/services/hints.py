@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from uuid import UUID
@@ -59,18 +59,25 @@ def free_places(now: datetime) -> dict[UUID, int]:
     """How many runs the agents of each queue could start at once. An agent counts in each of its queues."""
     agents = list(Worker.objects.filter(online(now), incarnation__isnull=False, draining=False))
     held = Counter(Lease.objects.filter(worker__in=agents).values_list("worker_id", flat=True)) if agents else Counter()
+    of_pools = _queues_of_pools({agent.work_pool_id for agent in agents if agent.serves_pool})
     places: Counter[UUID] = Counter()
     for agent in agents:
         free = (agent.concurrency or 1) - held[agent.pk]
-        places.update(dict.fromkeys(_queues_of(agent), free) if free > 0 else {})
+        queues = {UUID(queue_id) for queue_id in agent.queue_ids} | _of_its_pool(agent, of_pools)
+        places.update(dict.fromkeys(queues, free) if free > 0 else {})
     return dict(places)
 
 
-def _queues_of(agent: Worker) -> set[UUID]:
-    named = {UUID(queue_id) for queue_id in agent.queue_ids}
-    if not agent.serves_pool:
-        return named
-    return named | set(WorkQueue.objects.filter(work_pool=agent.work_pool_id).values_list("pk", flat=True))
+def _of_its_pool(agent: Worker, of_pools: Mapping[UUID, set[UUID]]) -> set[UUID]:
+    return of_pools.get(agent.work_pool_id, set()) if agent.serves_pool else set()
+
+
+def _queues_of_pools(pool_ids: Collection[UUID]) -> dict[UUID, set[UUID]]:
+    found: dict[UUID, set[UUID]] = {}
+    queues = WorkQueue.objects.filter(work_pool__in=pool_ids).values_list("work_pool_id", "pk") if pool_ids else ()
+    for pool_id, queue_id in queues:
+        found.setdefault(pool_id, set()).add(queue_id)
+    return found
 
 
 def _told_now(due: Sequence[FlowRun], places: dict[UUID, int], now: datetime) -> list[FlowRun]:

@@ -144,6 +144,17 @@ def test_an_agent_of_a_whole_pool_has_places_in_queues_that_were_made_later():
     assert free_places(NOON) == {queue.pk: 2, later_made.pk: 2}
 
 
+def test_places_of_many_agents_cost_no_more_queries(django_assert_num_queries):
+    queue = make_queue()
+    for number in range(5):
+        make_agent(queue, name=f"a{number}", concurrency=1, serves_pool=True)
+
+    with django_assert_num_queries(3):
+        places = free_places(NOON)
+
+    assert places == {queue.pk: 5}
+
+
 def test_runs_that_still_wait_are_told_of_again_less_and_less_often(told):
     queue = make_queue()
     make_agent(queue)
