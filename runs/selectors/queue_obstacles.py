@@ -54,8 +54,8 @@ def _in_queue(queue: WorkQueue, now: datetime) -> Iterator[Reason]:
 
 
 def _unserved(queue: WorkQueue) -> Reason:
-    asked = f"last asked for work at {told(queue.last_polled)}" if queue.last_polled else "never asked for work"
-    text = f"Nobody serves work queue {queue.name!r}: no live agent has it among its queues, and it was {asked}."
+    asked = f"has asked it for work since {told(queue.last_polled)}" if queue.last_polled else "asks it for work"
+    text = f"Nobody serves work queue {queue.name!r}: no live agent has it among its queues, and no worker {asked}."
     return Reason("no_agent", text, f"Start an agent: orion agent start {_address(queue)}", queue.last_polled)
 
 

@@ -182,6 +182,7 @@ def test_the_way_to_serve_a_queue_names_its_pool_unless_it_is_the_default_one(ap
     WorkPool.objects.filter(pk=queue.work_pool_id).update(name=WorkPool.DEFAULT_NAME)
 
     assert elsewhere.endswith("orion agent start --pool pool -q q")
+    assert "no worker asks it for work" in why(api, run)["reasons"][1]["text"]
     assert why(api, run)["reasons"][1]["fix"].endswith("orion agent start -q q")
 
 
