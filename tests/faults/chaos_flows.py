@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from pathlib import Path
 
 from orionflow import flow, task
 
@@ -52,3 +53,19 @@ def with_a_child(witness: str, seconds: float) -> None:
 def sturdy(witness: str, seconds: float) -> float:
     testify(witness)
     return sum(step(seconds / 3) for _ in range(3))
+
+
+@flow(log_prints=True)
+def chattering(witness: str, seconds: float) -> None:
+    """Reports without a pause."""
+    testify(witness)
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        print(step(0.1))
+
+
+@flow(log_prints=True, crash_retries=1)
+def chattering_once(witness: str, seconds: float) -> None:
+    """The same at its first start; at another one it has nothing left to do."""
+    is_first = not Path(witness).exists()
+    chattering.fn(witness, seconds if is_first else 0.3)

@@ -80,6 +80,22 @@ class Part:
         return self.log.read_text(errors="replace")
 
 
+def processes_of_home(home: Path) -> dict[int, str]:
+    """Every process that was started below this home, also by user code, with its name."""
+    ours = f"ORION_HOME={home}".encode()
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with suppress(OSError):
+                if ours in (entry / "environ").read_bytes().split(b"\0") and is_alive(int(entry.name)):
+                    found[int(entry.name)] = (entry / "comm").read_text().strip()
+    return found
+
+
+def run_processes(home: Path) -> list[int]:
+    return sorted(pid for pid, name in processes_of_home(home).items() if name in ("orion-run", "sleep"))
+
+
 class Cluster:
     """The parts, and the API as a client of it sees it."""
 
@@ -127,29 +143,16 @@ class Cluster:
         assert status == 204, text
 
     def verified(self) -> str:
-        """What the checker finds in the database; nothing, if all laws hold."""
-        answer = orion(self.home, "database", "verify", **self.settings)
-        return "" if answer.returncode == 0 else answer.stdout + answer.stderr
+        return verified(self.home, self.settings)
 
     def _answers(self) -> bool:
         with suppress(OSError):
             return self.api.server.get("/api/health")[0] == 200
         return False
 
-    def processes(self) -> dict[int, str]:
-        """Every process that was started below this home, also by user code, with its name."""
-        ours = f"ORION_HOME={self.home}".encode()
-        found = {}
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and int(entry.name) != os.getpid():
-                with suppress(OSError):
-                    if ours in (entry / "environ").read_bytes().split(b"\0") and is_alive(int(entry.name)):
-                        found[int(entry.name)] = (entry / "comm").read_text().strip()
-        return found
-
     def run_processes(self) -> list[int]:
         """What executes runs now, and what those left behind."""
-        return sorted(pid for pid, name in self.processes().items() if name in ("orion-run", "sleep"))
+        return run_processes(self.home)
 
     def told(self) -> str:
         return "\n".join(f"--- {part.name}, up: {part.is_up}\n{part.said[-TOLD_OF_EACH:]}" for part in self.parts)
@@ -162,7 +165,7 @@ class Cluster:
                 part.thaw()
                 part.kill()
         until = time.monotonic() + 20
-        while (left := self.processes()) and time.monotonic() < until:
+        while (left := processes_of_home(self.home)) and time.monotonic() < until:
             time.sleep(0.05)
         for pid in left:
             with suppress(ProcessLookupError):
@@ -170,22 +173,35 @@ class Cluster:
 
 
 @contextmanager
-def running_cluster(home: Path, queue: str, **more: str) -> Iterator[Cluster]:
-    """On PostgreSQL with Redis, or on SQLite with a folder as broker, by what the session is about."""
-    home.mkdir(exist_ok=True)
+def own_database(home: Path, **settings: str) -> Iterator[tuple[dict[str, str], Postgresql | None]]:
+    """An empty database of the kind that the session is about: the settings with it, and its server if it has one."""
+    home.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        settings, database, broker = {**SHORT, **more}, None, None
+        server = None
         if DATABASE == "postgresql":
-            database = stack.enter_context(running_postgresql_server())
-            broker = stack.enter_context(running_redis())
-            settings |= {"ORION_DATABASE_URL": database.url, "ORION_BROKER_URL": broker.url}
-        else:
-            settings |= {"ORION_BROKER_URL": f"filesystem://{home}/broker"}
+            server = stack.enter_context(running_postgresql_server())
+            settings["ORION_DATABASE_URL"] = server.url
         upgraded = orion(home, "database", "upgrade", **settings)
         assert upgraded.returncode == 0, upgraded.stderr
+        yield settings, server
+
+
+@contextmanager
+def running_cluster(home: Path, queue: str) -> Iterator[Cluster]:
+    """On PostgreSQL with Redis, or on SQLite with a folder as broker, by what the session is about."""
+    with ExitStack() as stack:
+        settings, database = stack.enter_context(own_database(home, **SHORT))
+        broker = stack.enter_context(running_redis()) if database else None
+        settings["ORION_BROKER_URL"] = broker.url if broker else f"filesystem://{home}/broker"
         cluster = Cluster(home, settings, queue)
         cluster.broker, cluster.database = broker, database
         cluster.start()
         stack.callback(cluster.end)
         cluster.until_it_answers()
         yield cluster
+
+
+def verified(home: Path, settings: dict[str, str]) -> str:
+    """What the checker finds in the database; nothing, if all laws hold."""
+    answer = orion(home, "database", "verify", **settings)
+    return "" if answer.returncode == 0 else answer.stdout + answer.stderr
