@@ -43,3 +43,12 @@ def test_secret_of_the_server_is_filled_in(orion):
 def test_what_the_server_does_not_have_is_named(reference):
     with pytest.raises(CodeUnavailable, match="nothing"):
         resolved(reference, {})
+
+
+def test_name_is_a_name_and_no_path(orion):
+    ask(orion, "POST", "/variables/", {"name": "branch", "value": "main"})
+
+    with pytest.raises(CodeUnavailable, match="cannot be read"):
+        resolved("{{ prefect.variables.branch?x=1 }}", {})
+    with pytest.raises(CodeUnavailable, match="cannot be read"):
+        resolved("{{ prefect.blocks.secret.x/../../../../../variables/name/branch }}", {})

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from orionflow.errors import ApiError, CodeUnavailable, UsageError
 
@@ -66,7 +67,8 @@ def _looked_up(name: str, outputs: Mapping[str, Any]) -> Any:
         return _of_environment(name[1:])
     for prefix in _VARIABLES:
         if name.startswith(prefix):
-            return _asked(f"/variables/name/{name.removeprefix(prefix)}", f"The variable {name!r}")["value"]
+            path = f"/variables/name/{quote(name.removeprefix(prefix), safe='')}"
+            return _asked(path, f"The variable {name!r}")["value"]
     for prefix in _SECRETS:
         if name.startswith(prefix):
             return _secret(name.removeprefix(prefix))
@@ -88,9 +90,8 @@ def _of_environment(name: str) -> str:
 
 
 def _secret(name: str) -> Any:
-    document = _asked(
-        f"/block_types/slug/secret/block_documents/name/{name}", f"The secret {name!r}", include_secrets="true"
-    )
+    path = f"/block_types/slug/secret/block_documents/name/{quote(name, safe='')}"
+    document = _asked(path, f"The secret {name!r}", include_secrets="true")
     return document["data"]["value"]
 
 
