@@ -60,7 +60,10 @@ class OwnAgent:
         pause = RESTART_SECONDS
         while not self._over.is_set():
             began = time.monotonic()
-            self._live_once()
+            try:
+                self._live_once()
+            except OSError as error:
+                logger.warning("The agent of this server cannot be started: %s.", error.strerror)
             pause = RESTART_SECONDS if time.monotonic() - began > LONGEST_PAUSE else min(2 * pause, LONGEST_PAUSE)
             if not self._over.is_set():
                 logger.warning("The agent of this server has ended; it is started again in %g s.", pause)
@@ -72,4 +75,7 @@ class OwnAgent:
             self._command, env=self._environment, stdin=subprocess.PIPE, start_new_session=True
         ) as process:
             self._process = process
+            if self._over.is_set():
+                # Told to stop while it was being started.
+                process.terminate()
             process.wait()

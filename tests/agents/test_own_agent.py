@@ -6,6 +6,9 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
+from orion_site.own_agent import OwnAgent
 from tests.agents.running import QUICK, Agent, Api, eventually, is_alive
 from tests.site.running import RunningServer, running_server
 
@@ -33,6 +36,17 @@ def test_an_agent_that_dies_is_started_again(tmp_path: Path):
 
         eventually(lambda: agent_of(server) and first not in agent_of(server))
         assert api.until_ended(api.run_of("flows.py:doubling", "default"))["name"] == "Completed"
+
+
+def test_an_agent_that_was_being_started_when_the_server_ended_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ORION_HOME", str(tmp_path))
+    agent = OwnAgent("http://127.0.0.1:9/api", 1)
+    agent.stop()
+
+    agent._live_once()
+
+    assert agent._process is not None
+    assert agent._process.returncode is not None
 
 
 def test_the_server_takes_its_agent_and_its_runs_along(tmp_path: Path):
