@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import lru_cache
 from uuid import UUID
 
-from django.db import close_old_connections, connection
+from django.db import close_old_connections
 from django.db.models import Q
 from django.utils import timezone
 
@@ -106,7 +106,7 @@ def _stamped(runs: Sequence[FlowRun], now: datetime) -> list[dispatch.Hint]:
     with write_transaction():
         told_at = {run.pk: run.hinted_at for run in runs}
         waiting = FlowRun.objects.filter(pk__in=told_at, state_type="SCHEDULED")
-        held = waiting.select_for_update(skip_locked=connection.vendor == "postgresql", no_key=True)
+        held = waiting.select_for_update(skip_locked=True, no_key=True)
         same = [pk for pk, hinted_at in held.values_list("pk", "hinted_at") if hinted_at == told_at[pk]]
         FlowRun.objects.filter(pk__in=same).update(hinted_at=now)
     return [dispatch.Hint(run.work_queue_id, run.pk) for run in runs if run.pk in set(same) and run.work_queue_id]

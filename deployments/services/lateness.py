@@ -8,7 +8,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import QuerySet
 
 from deployments.models import Deadline
@@ -69,7 +68,7 @@ def watch_deadlines(now: datetime) -> int:
 @repeated_on_conflict
 def _settle(passed: QuerySet[Deadline, Deadline], now: datetime) -> int:
     with write_transaction():
-        held = passed.select_for_update(skip_locked=connection.vendor == "postgresql", of=("self",))
+        held = passed.select_for_update(skip_locked=True, of=("self",))
         deadlines = list(held.select_related("flow_run").order_by("due")[:BATCH])
         missed = [deadline for deadline in deadlines if is_missed(deadline)]
         Deadline.objects.filter(pk__in={one.pk for one in deadlines} - {one.pk for one in missed}).delete()

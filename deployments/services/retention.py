@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 
 from events.models import Event
@@ -198,7 +197,7 @@ def _delete_chunk(rows: Rows, most: int, of_runs: Sequence[UUID]) -> int:
 def _still_over(runs: Sequence[UUID]) -> bool:
     """Hold the runs, unless another ticker does or somebody took one of them up again."""
     held = FlowRun.objects.filter(pk__in=runs, state_type__in=_OVER)
-    held = held.select_for_update(skip_locked=connection.vendor == "postgresql")
+    held = held.select_for_update(skip_locked=True)
     return len(held.values_list("pk", flat=True)) == len(runs)
 
 
