@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 from tests.agents.running import Api, below, eventually, is_alive
@@ -184,6 +185,20 @@ def own_database(home: Path, **settings: str) -> Iterator[tuple[dict[str, str], 
         upgraded = orion(home, "database", "upgrade", **settings)
         assert upgraded.returncode == 0, upgraded.stderr
         yield settings, server
+
+
+@contextmanager
+def database_away(home: Path, server: Postgresql | None) -> Iterator[None]:
+    """PostgreSQL is down; or somebody else holds the file of SQLite."""
+    if server is not None:
+        server.stop()
+        yield
+        server.start()
+        return
+    with closing(sqlite3.connect(home / "orion.db", isolation_level=None, timeout=20)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        yield
+        other.execute("ROLLBACK")
 
 
 @contextmanager

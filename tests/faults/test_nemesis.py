@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.agents.running import eventually
-from tests.faults.cluster import Cluster, Part, running_cluster
+from tests.faults.cluster import Cluster, Part, database_away, running_cluster
 from tests.faults.load import CRASH_RETRIES, Load
 
 ROUNDS = int(os.environ.get("ORION_CHAOS_ROUNDS", "3"))
@@ -43,9 +43,10 @@ class Nemesis:
             self.kill_the_server,
             self.kill_the_services,
             self.cancel_a_run,
+            self.take_the_database_away,
         ]
-        elsewhere = [self.flush_the_broker, self.kill_the_broker, self.stop_the_database]
-        self._deeds: list[Callable[[], object]] = everywhere + (elsewhere if cluster.database else [])
+        with_a_broker = [self.flush_the_broker, self.kill_the_broker]
+        self._deeds: list[Callable[[], object]] = everywhere + (with_a_broker if cluster.broker else [])
 
     def round(self) -> None:
         deed = self._rng.choice(self._deeds)
@@ -95,11 +96,9 @@ class Nemesis:
         self._wait()
         self._cluster.broker.start()
 
-    def stop_the_database(self) -> None:
-        assert self._cluster.database is not None
-        self._cluster.database.stop()
-        self._wait()
-        self._cluster.database.start()
+    def take_the_database_away(self) -> None:
+        with database_away(self._cluster.home, self._cluster.database):
+            self._wait()
 
     def _kill(self, part: Part) -> None:
         part.kill()
