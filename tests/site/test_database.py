@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from orion_site.env import database_from_url
 from orion_site.sqlite.files import file_system_of, looks_truncated
 
 # Each test chooses its database itself; once is enough.
@@ -206,6 +207,13 @@ def test_a_postgresql_that_is_not_there_is_one_sentence(tmp_path):
     assert started.stderr.startswith("DatabaseUnusable: PostgreSQL cannot be used (orion on 127.0.0.1)")
     assert started.stderr.count("\n") == 1
     assert "secret" not in started.stderr
+
+
+def test_a_postgresql_that_comes_back_is_noticed_soon_however_long_it_was_away():
+    """A pool's attempts are twice as far apart each time, until it gives up and the next request begins anew."""
+    pool = database_from_url("postgresql://host/orion")["OPTIONS"]["pool"]
+
+    assert 0 < pool["reconnect_timeout"] <= pool["timeout"]
 
 
 def test_a_process_of_another_django_project_is_told_what_to_do(tmp_path):
