@@ -12,19 +12,21 @@ from tests.cli.commands import all_commands, all_groups, words_of
 from tests.cli.conftest import companion
 
 GALLERY = Path(__file__).parent / "gallery"
+# These end when somebody ends them, or when an agent has done its work.
+ENDLESS = ("server start", "services start", "agent start", "task-worker", "run etl/prod --watch")
 EXAMPLES = [
     line
     for _, command in [*all_groups(), *all_commands()]
     if isinstance(command, WithExamples)
     for line, _ in command.examples
-    # These end when somebody ends them, or when an agent has done its work.
-    if not any(words in line for words in ("server start", "agent start", "task-worker", "run etl/prod --watch"))
+    if not any(words in line for words in ENDLESS)
 ]
 CODES = {
     # It fails again: what it was called with has not changed.
     "orion flow-run retry @last-failed --entrypoint flows.py:etl": 1,
     # A finished run can neither be cancelled nor resumed.
     "orion flow-run cancel brave-otter": 6,
+    "orion fr cancel brave-otter --detach": 6,
     "orion flow-run resume brave-otter": 6,
     "orion fr resume brave-otter --input approved=true": 6,
 }
