@@ -27,6 +27,8 @@ CODES = {
     # A finished run can neither be cancelled nor resumed.
     "orion flow-run cancel brave-otter": 6,
     "orion fr cancel brave-otter --detach": 6,
+    # It needs the tables of django-celery-beat.
+    "orion services schedule": 2,
     "orion flow-run resume brave-otter": 6,
     "orion fr resume brave-otter --input approved=true": 6,
 }
