@@ -69,10 +69,14 @@ test-sqlite: $(VENV)/installed-dev  ## The tests on SQLite
 
 test-postgresql: $(VENV)/installed-dev  ## The tests that touch the database, on PostgreSQL
 	@echo "==> tests on PostgreSQL"
-	@ORION_TEST_DATABASE=postgresql $(BIN)/pytest -n 4 tests/services tests/api tests/web tests/faults
+	@ORION_TEST_DATABASE=postgresql $(BIN)/pytest -n 4 tests/services tests/api tests/web tests/faults tests/agents
 
+chaos: export ORION_CHAOS_ROUNDS ?= 40
 chaos: $(VENV)/installed-dev  ## The fault tests and the clocks of all zones, with many more rounds than in `make test`
-	@ORION_CHAOS_ROUNDS=40 $(BIN)/pytest tests/faults tests/core/test_schedules_*.py
+	@echo "==> faults on SQLite"
+	@ORION_TEST_DATABASE=sqlite $(BIN)/pytest tests/faults tests/agents tests/core/test_schedules_*.py
+	@echo "==> faults on PostgreSQL"
+	@ORION_TEST_DATABASE=postgresql $(BIN)/pytest tests/faults tests/agents
 
 wheels: $(VENV)/installed-dev  ## Build dist/*.whl of server and SDK
 	@$(BIN)/python -m build --quiet --wheel --outdir dist .
