@@ -7,6 +7,7 @@ import json
 import random
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ class Load:
 
     def add(self, flow: str) -> str:
         """One more run. The key makes of all the times that this is asked one run."""
-        key, seconds = f"run-{len(self.runs)}", round(self._rng.uniform(0.1, 0.8), 2)
+        key, seconds = f"run-{len(self.runs)}", round(self._rng.uniform(0.1, 2), 2)
         parameters = {"witness": str(self._witness), "seconds": seconds}
         body = {"idempotency_key": key, "name": key, "parameters": parameters}
         run = str(self.insist(f"/deployments/{self._deployments[flow]}/create_flow_run", body)["id"])
@@ -72,6 +73,10 @@ class Load:
 
     def state_of(self, run: str) -> str:
         return str(self._api.state(run)["type"])
+
+    def ends(self) -> Counter[str]:
+        """How many runs are in each kind of state."""
+        return Counter(self.state_of(run) for run in self.runs)
 
     def unfinished(self) -> int:
         return int(self.insist("/flow_runs/count", UNFINISHED))

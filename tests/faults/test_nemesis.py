@@ -136,6 +136,7 @@ def test_whatever_dies_every_run_ends_lawfully_and_nothing_is_left(tmp_path: Pat
         assert load.surprises == [], told(cluster, nemesis)
         assert_started_as_often_as_allowed(load)
         assert_none_is_lost_and_none_made_twice(cluster, load)
+        print("ended as", load.ends())
         assert_all_places_are_free(load, lambda: told(cluster, nemesis))
 
 
