@@ -119,7 +119,8 @@ class Behind:
         (folder / "orion.conf").write_text(included.replace("127.0.0.1:4200", f"127.0.0.1:{self._server_port}"))
         conf = folder / "nginx.conf"
         conf.write_text(
-            f"daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;\n"
+            f"{_as_whoever_runs_this()} daemon off; worker_processes 1; pid {folder}/nginx.pid;\n"
+            f"error_log {folder}/error.log;\n"
             f"events {{}}\nhttp {{ access_log off;\n"
             f"client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;\n"
             f"fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;\n"
@@ -156,6 +157,11 @@ class Behind:
             process.wait(timeout=20)
 
 
+def _as_whoever_runs_this() -> str:
+    """Root's nginx would give up its rights, and with them the test's folder."""
+    return "user root;" if os.geteuid() == 0 else ""
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -171,9 +177,6 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
     if shutil.which("nginx") is None:
         pytest.skip("nginx is not installed: apt-get install nginx")
     folder = tmp_path_factory.mktemp("nginx")
-    folder.chmod(0o755)
-    for parent in folder.parents[:2]:
-        parent.chmod(0o755)
     running = Behind(folder)
     try:
         running.wait()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from base64 import b64encode
 
 import pytest
 
 from orionflow import errors
 from orionflow.calls import Call
 from orionflow.client import OrionClient
+from orionflow.transport import without_credentials
 from tests.sdk_client.scripted_server import ScriptedServer, answer, drop_after_commit, slow
 
 PING = Call("POST", "/ping", {"n": 1}, read=dict)
@@ -155,3 +157,14 @@ def test_a_forked_child_opens_its_own_connection(server: ScriptedServer, client:
 
     assert os.waitpid(child, 0)[1] == 0
     assert mine == {"echo": {"n": 1}}
+
+
+def test_credentials_in_the_address_are_sent_and_never_shown():
+    shown, headers = without_credentials("https://some%40body:se:cret@orion.example:8443/api")
+
+    assert shown == "https://orion.example:8443/api"
+    assert headers == {"Authorization": "Basic " + b64encode(b"some@body:se:cret").decode()}
+
+
+def test_address_without_credentials_is_left_alone():
+    assert without_credentials("http://127.0.0.1:4200/api") == ("http://127.0.0.1:4200/api", {})

@@ -10,10 +10,11 @@ import os
 import random
 import time
 import weakref
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from orionflow.answers import Reply, error_from_reply
 from orionflow.ephemeral import EPHEMERAL_URL, EphemeralDoor, ephemeral_door
@@ -92,7 +93,7 @@ class HttpTransport:
     """Requests over HTTP; connections are kept and shared by threads."""
 
     def __init__(self, url: str, *, connect_timeout: float, read_timeout: float, connections: int = 32) -> None:
-        self.url = url.rstrip("/")
+        self.url, self._credentials = without_credentials(url.rstrip("/"))
         self._timeout = (connect_timeout, read_timeout)
         self._connections = connections
         self._session: requests.Session | None = None
@@ -120,7 +121,7 @@ class HttpTransport:
         session = self.session()
         request = PreparedRequest()
         request.method, request.url, request.body = method, address, body or None
-        request.headers = CaseInsensitiveDict({**headers, "Content-Length": str(len(body))})
+        request.headers = CaseInsensitiveDict({**self._credentials, **headers, "Content-Length": str(len(body))})
         verify = True if session.verify is None else session.verify
         adapter = session.get_adapter(address)
         return adapter.send(request, timeout=self._timeout, verify=verify, cert=session.cert, proxies=session.proxies)
@@ -138,6 +139,16 @@ class HttpTransport:
         if self._session is not None:
             self._session.close()
             self._session = None
+
+
+def without_credentials(url: str) -> tuple[str, dict[str, str]]:
+    """The address that may be shown, and the header for the name and password that were written into it."""
+    parts = urlsplit(url)
+    if parts.username is None:
+        return url, {}
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    shown = parts._replace(netloc=parts.netloc.rpartition("@")[2])
+    return shown.geturl(), {"Authorization": f"Basic {b64encode(pair.encode()).decode()}"}
 
 
 def new_session(url: str, connections: int = 32) -> requests.Session:

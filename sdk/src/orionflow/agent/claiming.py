@@ -21,6 +21,7 @@ from orionflow.agent.places import Places
 from orionflow.agent.telling import teller
 from orionflow.calls.agents import Claimed, hint_queue
 from orionflow.errors import ApiError
+from orionflow.settings import current_settings
 
 # Where nobody tells that a run is due.
 SHORT_POLL_SECONDS = 1.0
@@ -172,7 +173,8 @@ class Beginnings:
 
     def _environment(self, variables: Mapping[str, Any]) -> dict[str, str]:
         wanted = {name: str(value) for name, value in (variables.get("env") or {}).items() if value is not None}
-        return {**wanted, "ORION_API_URL": self._contact.client.api_url}
+        # With the name and password of the address, if it has them.
+        return {**wanted, "ORION_API_URL": current_settings().api_url or self._contact.client.api_url}
 
     def _command(self, variables: Mapping[str, Any]) -> list[str] | None:
         """None: a fork of the launcher. Another interpreter is a process of its own."""

@@ -17,6 +17,7 @@ from orionflow.reporting.delivery import Delivery, deliver
 from orionflow.reporting.reporter import Reporter
 from orionflow.settings import current_settings
 from orionflow.spool import Leftover, leftovers, spool_folder
+from orionflow.transport import without_credentials
 
 logger = logging.getLogger("orionflow.reporting")
 
@@ -27,7 +28,7 @@ _reporters: dict[tuple[str, Path], Reporter] = {}
 def get_reporter(client: OrionClient | None = None) -> Reporter:
     """The reporter of this process for the API that the settings name, or that the client speaks to."""
     settings = current_settings()
-    api_url = client.api_url if client else settings.api_url or EPHEMERAL_URL
+    api_url = client.api_url if client else without_credentials(settings.api_url or EPHEMERAL_URL)[0]
     with _lock:
         reporter = _reporters.get((api_url, settings.home))
         if reporter is None:
