@@ -61,8 +61,7 @@ def make_task_run(
         empirical_policy=_policy(fields),
         **fields,
     )
-    run = create_task_run(new=new, state=_state(state), now=now).run
-    return run
+    return create_task_run(new=new, state=_state(state), now=now).run
 
 
 def make_limit(tag: str, slots: int, taken_by: Sequence[TaskRun] = (), now: datetime = NOON) -> ConcurrencyLimit:

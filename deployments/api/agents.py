@@ -128,7 +128,7 @@ class RegisterAgent(Operation):
 
     method = "POST"
     action_required = Action.SERVE_QUEUES
-    answers = {201: RegistrationOut}
+    answers = {201: RegistrationOut, 404: dict[str, str]}
 
     def perform(self, body: Registration) -> RegistrationOut:
         agent, queues = register_agent(who=Introduction(**body.model_dump()), now=database_now())

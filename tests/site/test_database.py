@@ -149,7 +149,8 @@ def test_a_log_without_its_database_is_not_written_over(home):
 
 def test_an_older_database_is_not_upgraded_in_passing(home):
     with sqlite3.connect(home / "orion.db") as connection:
-        connection.execute("DELETE FROM django_migrations WHERE app = 'runs' AND name != '0001_initial'")
+        newest = "SELECT MAX(name) FROM django_migrations WHERE app = 'runs'"
+        connection.execute(f"DELETE FROM django_migrations WHERE app = 'runs' AND name = ({newest})")
     connection.close()
 
     started = in_a_process(home)

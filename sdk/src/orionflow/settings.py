@@ -101,7 +101,7 @@ class Settings:
     broker_url: str | None = setting(
         None,
         read_text,
-        "The broker of agents and task workers: redis://…, amqp://… or filesystem:///folder; unset: agents poll the API.",
+        "The broker of agents and task workers: redis://…, amqp://…, filesystem:///folder; unset: agents poll the API.",
         secret=True,
     )
     task_key: str | None = setting(

@@ -28,7 +28,6 @@ from orionflow.states import Failed, Pending, State
 from orionflow.visiting import are_plain
 from orionflow.wire import FlowRun
 
-
 # The API shows a policy with all its fields; these values are those of a run that was given none.
 UNSAID = {"crash_retries": 0, "overlap": "allow"}
 
