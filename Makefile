@@ -69,7 +69,7 @@ test-sqlite: $(VENV)/installed-dev  ## The tests on SQLite
 
 test-postgresql: $(VENV)/installed-dev  ## The tests that touch the database, on PostgreSQL
 	@echo "==> tests on PostgreSQL"
-	@ORION_TEST_DATABASE=postgresql $(BIN)/pytest -n 4 tests/services tests/api tests/web tests/faults tests/agents
+	@ORION_TEST_DATABASE=postgresql $(BIN)/pytest -n 4 tests/services tests/api tests/web tests/events tests/faults tests/agents
 
 chaos: export ORION_CHAOS_ROUNDS ?= 40
 chaos: $(VENV)/installed-dev  ## The fault tests and the clocks of all zones, with many more rounds than in `make test`
