@@ -71,7 +71,8 @@ class FaultProxy:
             ends.add(back)
             self._writers.add(back)
             await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
-        except OSError:
+        except (OSError, asyncio.CancelledError):
+            # Cancelled only when the whole proxy ends, and asyncio would tell of that as of an error.
             writer.transport.abort()
         finally:
             self._writers -= ends
