@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from orionflow.attempt import Attempt
 from orionflow.client import Call, OrionClient
 from orionflow.errors import ApiError, ApiUnreachable
 from orionflow.reporting import Reporter, replay_leftovers
@@ -325,6 +326,41 @@ def test_what_is_left_at_the_end_is_sent_by_the_next_process(
     assert sent == 30
     assert server.order == ids_of(items)
     assert server.batches()[-1].body["epochs"] == {str(FLOW_RUN): 7}
+    assert spool_files(home) == []
+
+
+@pytest.fixture
+def begin(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], None]:
+    """Have this process be an attempt of the flow run, or no attempt at all."""
+
+    def begun(epoch: int | None) -> None:
+        now = None if epoch is None else Attempt(FLOW_RUN, epoch, server.url)
+        monkeypatch.setattr("orionflow.attempt._current", now)
+
+    return begun
+
+
+@pytest.mark.parametrize(("wrote", "replays"), [(7, None), (7, 8), (None, 8)])
+def test_what_is_left_is_sent_in_the_name_of_the_attempt_that_left_it(
+    home: Path, server: ScriptedServer, reporter_with: MakeReporter, begin: Callable[[int | None], None],
+    wrote: int | None, replays: int | None,
+):  # fmt: skip
+    """Also when its flow run had ended by then: a replaced attempt is told so, and nothing of it is stored."""
+    begin(wrote)
+    reporter = reporter_with()
+    server.stop()
+    reporter.stream(step())
+    reporter.keep(Call("POST", "/flow_runs/1/set_state", {"state": "final"}), FLOW_RUN)
+    reporter.forget(FLOW_RUN)
+    reporter.close(0.1)
+    server.restart()
+
+    begin(replays)
+    with override_settings(api_url=server.url):
+        assert replay_leftovers() == 2
+
+    named = [(seen.headers.get("orion-run-id"), seen.headers.get("orion-run-epoch")) for seen in server.requests]
+    assert named == [(str(FLOW_RUN), "7") if wrote else (None, None)] * 2
     assert spool_files(home) == []
 
 

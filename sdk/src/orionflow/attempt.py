@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
+HEADERS = ("Orion-Run-Id", "Orion-Run-Epoch")
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -20,7 +22,7 @@ class Attempt:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        return {"Orion-Run-Id": str(self.flow_run_id), "Orion-Run-Epoch": str(self.epoch)}
+        return dict(zip(HEADERS, (str(self.flow_run_id), str(self.epoch)), strict=True))
 
 
 _current: Attempt | None = None

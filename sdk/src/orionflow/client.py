@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Coroutine, Mapping
+from copy import copy
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, overload
 from urllib.parse import urlencode
 
 from orionflow.answers import Reply
-from orionflow.attempt import headers_for
+from orionflow.attempt import HEADERS, headers_for
 from orionflow.calls import Call, deployments, flow_runs, flows, records, server, task_runs
 from orionflow.errors import ServerFailed
 from orionflow.settings import Settings, current_settings
@@ -137,6 +138,14 @@ class OrionClient(Methods):
         self.patience = Patience(budget_seconds=budget)
         self.transport = transport_to(api_url or settings.api_url, settings)
         self._headers = {**standing_headers(api_key or settings.api_key), **headers_for(self.api_url)}
+
+    def writing_as(self, writer: Mapping[str, str]) -> OrionClient:
+        """A client on the same connections for what another process left behind: in the name of its attempt, if it had
+        one, and not in that of ours."""
+        other = copy(self)
+        ours = {name: value for name, value in self._headers.items() if name not in HEADERS}
+        other._headers = {**ours, **writer}
+        return other
 
     @property
     def api_url(self) -> str:

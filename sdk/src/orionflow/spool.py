@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+from orionflow.attempt import headers_for
 from orionflow.errors import OrionError
 from orionflow.ids import uuid7
 
@@ -32,7 +33,9 @@ class SpoolFile:
     """A queue of lines in a file: written at its end, read from its front."""
 
     def __init__(self, folder: Path, api_url: str) -> None:
-        self._header = json.dumps({"format": FORMAT, "api_url": api_url}).encode() + b"\n"
+        # Whoever sends the file does not have our attempt: what a replaced one left must be refused all the same.
+        header = {"format": FORMAT, "api_url": api_url, "writer": dict(headers_for(api_url))}
+        self._header = json.dumps(header).encode() + b"\n"
         self.path = folder / f"{uuid7()}.jsonl"
         self._file = self._open()
         self._front = len(self._header)
@@ -106,9 +109,10 @@ def lock(file: IO[bytes]) -> bool:
 class Leftover:
     """A spool file whose process ended."""
 
-    def __init__(self, path: Path, file: IO[bytes], api_url: str) -> None:
+    def __init__(self, path: Path, file: IO[bytes], api_url: str, writer: Mapping[str, str]) -> None:
         self.path = path
         self.api_url = api_url
+        self.writer = writer
         self._file = file
 
     def lines(self) -> Iterator[bytes]:
@@ -152,9 +156,9 @@ def _claim(path: Path) -> Leftover | None:
     return _with_header(path, file, json.loads(first))
 
 
-def _with_header(path: Path, file: IO[bytes], header: dict[str, object]) -> Leftover | None:
+def _with_header(path: Path, file: IO[bytes], header: dict[str, Any]) -> Leftover | None:
     if header.get("format") != FORMAT:
         # A newer Orion wrote it, and will know what to do with it.
         file.close()
         return None
-    return Leftover(path, file, str(header["api_url"]))
+    return Leftover(path, file, str(header["api_url"]), header.get("writer") or {})

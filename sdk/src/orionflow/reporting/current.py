@@ -90,7 +90,7 @@ def replay_leftovers(client: OrionClient | None = None) -> int:
 
 
 def _replay(leftover: Leftover, client: OrionClient, batch_size: int) -> int:
-    delivery = Delivery(client)
+    delivery = Delivery(client.writing_as(leftover.writer))
     items = _readable(leftover)
     sent = 0
     while sent < len(items):
