@@ -18,7 +18,7 @@ from benchmarks.measuring import ROOT, installed, serving, timed
 PREFECT, DBOS = "prefect==3.8.8", "dbos==3.4.0"
 # Newer releases of FastAPI dropped an argument that this Prefect uses; its server would not start.
 BESIDES = {PREFECT: ["fastapi==0.139.2"]}
-SCRIPT_SECONDS = 400
+SCRIPT_SECONDS = 900
 SCRIPTS = ROOT / "benchmarks" / "peer_scripts"
 
 
