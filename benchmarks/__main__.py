@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.measuring import ROOT
 
-BENCHMARKS = ("start", "tasks", "http_load", "batch", "footprint", "dispatch", "planning")
+BENCHMARKS = ("start", "tasks", "http_load", "batch", "footprint", "claims", "dispatch", "planning")
 RESULTS = ROOT / "benchmarks" / "results"
 
 

@@ -49,6 +49,7 @@ def measure(api: Api, home: Path, broker: str) -> None:
     report(
         "dispatch_latency",
         who="orion",
+        way="agent",
         broker=broker,
         created_to_running_median_s=round(statistics.median(latencies), 3),
         p95_s=round(percentile(latencies, 0.95), 3),
@@ -60,6 +61,7 @@ def measure(api: Api, home: Path, broker: str) -> None:
         report(
             "dispatch_burst",
             who="orion",
+            way="agent",
             broker=broker,
             places=PLACES,
             burst=burst,
@@ -126,7 +128,9 @@ def running_agent(home: Path, api: str, broker: str) -> Iterator[None]:
 def beside_peers() -> None:
     for way in ("worker", "serve"):
         row = peers.dispatched(way, singles=SINGLES // 4, burst=PEER_BURST, limit=PLACES)
-        report("dispatch", who=f"{peers.PREFECT} ({way})", places=PLACES, **row)
+        latency = row.pop("created_to_running_median_s")
+        report("dispatch_latency", who=peers.PREFECT, way=way, created_to_running_median_s=latency)
+        report("dispatch_burst", who=peers.PREFECT, way=way, places=PLACES, **row)
 
 
 if __name__ == "__main__":

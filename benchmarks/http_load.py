@@ -1,5 +1,7 @@
 """Transitions per second over HTTP: create a task run, RUNNING, COMPLETED, at 1, 8 and 32 clients, on both databases.
 
+With `--peer`, the servers of Prefect 2 and Prefect 3 get the same load in the same run.
+
 The client is a small one of its own, on one event loop and one connection each: what it takes is time the server on the
 same machine does not get.
 """
@@ -119,24 +121,35 @@ def measure(url: str, who: str, database: str, clients: int) -> None:
     )
 
 
-def on(database: str, **more: str) -> None:
+def measure_all(url: str, who: str, database: str) -> None:
+    for clients in (1, 8, 32):
+        measure(url, who, database, clients)
+
+
+def orion(database: str, **more: str) -> None:
     with empty_home() as home, running_server(home, **more) as (url, _):
-        for clients in (1, 8, 32):
-            measure(url, "orion", database, clients)
+        measure_all(url, "orion", database)
 
 
-def prefect_on_sqlite() -> None:
-    with empty_home() as home, peers.prefect_server(str(home)) as (url, _):
-        for clients in (1, 8, 32):
-            measure(url, peers.PREFECT, "sqlite", clients)
+def prefect(requirement: str, database: str, **more: str) -> None:
+    with empty_home() as home, peers.prefect_server(str(home), requirement, **more) as (url, _):
+        measure_all(url, requirement, database)
+
+
+def as_prefect_names_it(database_url: str) -> str:
+    return database_url.replace("postgresql://", "postgresql+asyncpg://", 1)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peer", action="store_true")
-    asked = parser.parse_args()
-    on("sqlite")
-    if asked.peer:
-        prefect_on_sqlite()
+    beside = (peers.PREFECT_2, peers.PREFECT) if parser.parse_args().peer else ()
+    orion("sqlite")
+    for requirement in beside:
+        prefect(requirement, "sqlite")
     with postgresql() as database_url:
-        on("postgresql", ORION_DATABASE_URL=database_url)
+        orion("postgresql", ORION_DATABASE_URL=database_url)
+    for requirement in beside:
+        with postgresql() as database_url:
+            url = as_prefect_names_it(database_url)
+            prefect(requirement, "postgresql", PREFECT_API_DATABASE_CONNECTION_URL=url)

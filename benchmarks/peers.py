@@ -15,16 +15,20 @@ from typing import Any
 
 from benchmarks.measuring import ROOT, installed, serving, timed
 
-PREFECT, DBOS = "prefect==3.8.8", "dbos==3.4.0"
-# Newer releases of FastAPI dropped an argument that this Prefect uses; its server would not start.
-BESIDES = {PREFECT: ["fastapi==0.139.2"]}
+PREFECT, PREFECT_2, DBOS = "prefect==3.8.8", "prefect==2.20.25", "dbos==3.4.0"
+BESIDES = {
+    # Newer releases of FastAPI dropped an argument that this Prefect uses; its server would not start.
+    PREFECT: ["fastapi==0.139.2"],
+    # Its task groups cannot be made with newer ones.
+    PREFECT_2: ["anyio<4.12"],
+}
 SCRIPT_SECONDS = 900
 SCRIPTS = ROOT / "benchmarks" / "peer_scripts"
 
 
 def python_of(requirement: str) -> Path:
     """The interpreter of the peer's environment, which is built when it is asked for first."""
-    home = ROOT / ".cache" / "peers" / requirement.split("==")[0]
+    home = ROOT / ".cache" / "peers" / requirement.replace("==", "-")
     python = home / "bin" / "python"
     if not (home / "complete").exists():
         print(f"building an environment for {requirement}, once", file=sys.stderr, flush=True)
@@ -61,9 +65,9 @@ def run_script(requirement: str, script: str, *arguments: str, **more: str) -> d
 
 
 @contextlib.contextmanager
-def prefect_server(home: str, **more: str) -> Iterator[tuple[str, float]]:
+def prefect_server(home: str, requirement: str = PREFECT, **more: str) -> Iterator[tuple[str, float]]:
     """The URL of a Prefect server's API, and the seconds from its start until it was healthy."""
-    command = [str(python_of(PREFECT).parent / "prefect"), "server", "start"]
+    command = [str(python_of(requirement).parent / "prefect"), "server", "start"]
     with serving(command, {**bare_environment(home), **more}) as served:
         yield served
 

@@ -18,7 +18,7 @@ from benchmarks.measuring import ROOT
 PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
 DATABASES = ("sqlite", "postgresql")
-WHO = ("orion", peers.PREFECT, peers.DBOS)
+WHO = ("orion", peers.PREFECT_2, peers.PREFECT, peers.DBOS)
 
 Row = dict[str, Any]
 # One line of the table: what is measured, what DESIGN asks for, which rows tell it, and how a row is told.
@@ -66,6 +66,30 @@ def load(rows: list[Row]) -> str:
     return f"{row['transitions_per_second']:g}/s, {slow}, {row['errors']} errors"
 
 
+def latency(rows: list[Row]) -> str:
+    return "; ".join(f"{row['way']} {_median_and_tail(row)}" for row in rows)
+
+
+def _median_and_tail(row: Row) -> str:
+    tail = f", p95 {row['p95_s']:g} s" if "p95_s" in row else ""
+    return f"{row['created_to_running_median_s']:g} s{tail}"
+
+
+def bursts(rows: list[Row]) -> str:
+    return "; ".join(_burst(row) for row in rows)
+
+
+def _burst(row: Row) -> str:
+    unfinished = f", {row['not_completed']} not completed" if row["not_completed"] else ""
+    return f"{row['way']}, {row['burst']} runs: {row['runs_per_second']:g}/s{unfinished}"
+
+
+def claims(rows: list[Row]) -> str:
+    row = rows[-1]
+    twice = f", {row['claimed_twice']} claimed twice" if row["claimed_twice"] else ""
+    return f"{row['claims_per_second']:g}/s, p95 {row['request_p95_ms']:g} ms{twice}"
+
+
 def both(first: str, second: str, unit: str) -> Callable[[list[Row]], str]:
     return lambda rows: f"{rows[-1][first]:g} / {rows[-1][second]:g}{unit}"
 
@@ -104,6 +128,16 @@ def lines_of_requests() -> Iterator[Line]:
         yield f"queries of a batch of {number}", "constant", is_of("batch", transitions=number), median("queries")
 
 
+def lines_of_dispatch() -> Iterator[Line]:
+    yield "deployed run: created → Running, warm agent", "≤ 0.3 s", is_of("dispatch_latency"), latency
+    yield "bursts of deployed runs, two places", "≥ 5/s", is_of("dispatch_burst"), bursts
+    for database in DATABASES:
+        for agents in (1, 4, 16):
+            for at_once in (1, 10):
+                fits = is_of("claims", database=database, agents=agents, at_once=at_once)
+                yield f"claims over HTTP, {database}, agents: {agents}, {at_once} at a time", "", fits, claims
+
+
 def lines_of_planning() -> Iterator[Line]:
     for database in DATABASES:
         fits = is_of("planning", database=database)
@@ -126,9 +160,14 @@ def is_whole_installation(row: Row) -> bool:
 
 
 def table(rows: list[Row]) -> str:
-    lines = ["| measure | goal | Orion | Prefect 3.8.8 | DBOS 3.4.0 |", "|---|---|---|---|---|"]
+    lines = ["| measure | goal | Orion | Prefect 2.20.25 | Prefect 3.8.8 | DBOS 3.4.0 |", "|---|---|---|---|---|---|"]
     for what, goal, fits, tell in chain(
-        lines_of_tasks(), lines_of_starts(), lines_of_requests(), lines_of_planning(), lines_of_room()
+        lines_of_tasks(),
+        lines_of_starts(),
+        lines_of_requests(),
+        lines_of_dispatch(),
+        lines_of_planning(),
+        lines_of_room(),
     ):
         told = [tell(own) if (own := _of(rows, who, fits)) else "" for who in WHO]
         if any(told):

@@ -1,0 +1,92 @@
+"""Claims per second over HTTP: due runs of one queue, taken by 1, 4 and 16 agents, one run and ten runs at a time.
+
+No run is executed: what is measured is how fast a server can hand out work, and that it hands out each run once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+import uuid
+from typing import Any
+
+from benchmarks.http_load import Connection
+from benchmarks.measuring import QUICK, empty_home, percentile, postgresql, report, running_server
+
+RUNS = 100 if QUICK else 400
+AGENTS = (1, 4, 16)
+AT_ONCE = (1, 10)
+
+
+async def prepared(connection: Connection) -> None:
+    """A deployment with RUNS due runs."""
+    _, flow = await connection.post("/flows/", {"name": "claimed"})
+    fields = {"name": "bench", "flow_id": flow["id"], "entrypoint": "f.py:f", "work_queue_name": "default"}
+    _, deployment = await connection.post("/deployments/", fields)
+    for _ in range(RUNS):
+        await connection.post(f"/deployments/{deployment['id']}/create_flow_run", {})
+
+
+class Agent:
+    """One that only claims."""
+
+    def __init__(self, url: str, number: int) -> None:
+        self.connection = Connection(url)
+        self.who = {"name": f"bench-{number}-{uuid.uuid4().hex[:8]}", "incarnation": str(uuid.uuid4())}
+
+    async def register(self) -> None:
+        await self.connection.open()
+        _, answer = await self.connection.post("/agents/", {**self.who, "work_queues": ["default"]})
+        self.id = answer["id"]
+
+    async def claim_all(self, at_once: int, claimed: list[str], times: list[float]) -> None:
+        asking = {"incarnation": self.who["incarnation"], "limit": at_once}
+        empty_handed = 0
+        # An agent that finds nothing may only have been slower than the others.
+        while empty_handed < 3:
+            began = time.perf_counter()
+            status, answer = await self.connection.post(f"/agents/{self.id}/claim", asking)
+            if status != 200:
+                raise RuntimeError(f"a claim was answered with {status}: {answer}")
+            times.append(time.perf_counter() - began)
+            claimed += [one["flow_run"]["id"] for one in answer]
+            empty_handed = 0 if answer else empty_handed + 1
+
+
+async def round_of(url: str, agents: int, at_once: int) -> dict[str, Any]:
+    maker = Connection(url)
+    await maker.open()
+    await prepared(maker)
+    ready = [Agent(url, number) for number in range(agents)]
+    for agent in ready:
+        await agent.register()
+    claimed: list[str] = []
+    times: list[float] = []
+    began = time.perf_counter()
+    await asyncio.gather(*(agent.claim_all(at_once, claimed, times) for agent in ready))
+    seconds = time.perf_counter() - began
+    return {
+        "claims_per_second": round(len(claimed) / seconds, 1),
+        "request_p50_ms": round(percentile(times, 0.5) * 1000, 1),
+        "request_p95_ms": round(percentile(times, 0.95) * 1000, 1),
+        "claimed_twice": len(claimed) - len(set(claimed)),
+        "left": RUNS - len(set(claimed)),
+    }
+
+
+def measure(database: str, **more: str) -> None:
+    with empty_home() as home, running_server(home, **more) as (url, _):
+        for at_once in AT_ONCE:
+            for agents in AGENTS:
+                figures = asyncio.run(round_of(url, agents, at_once))
+                report("claims", who="orion", database=database, agents=agents, at_once=at_once, **figures)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--peer", action="store_true", help="accepted and without effect: no peer claims this way")
+    parser.parse_args()
+    measure("sqlite")
+    with postgresql() as database_url:
+        measure("postgresql", ORION_DATABASE_URL=database_url)
