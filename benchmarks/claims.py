@@ -12,7 +12,8 @@ import uuid
 from typing import Any
 
 from benchmarks.http_load import Connection
-from benchmarks.measuring import QUICK, empty_home, percentile, postgresql, report, running_server
+from benchmarks.measuring import QUICK, empty_home, percentile, report, running_server
+from benchmarks.postgresql import postgresql
 
 RUNS = 100 if QUICK else 400
 AGENTS = (1, 4, 16)

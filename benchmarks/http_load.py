@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import sys
 import time
 import uuid
 from collections import Counter
@@ -18,7 +19,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from benchmarks import peers
-from benchmarks.measuring import QUICK, empty_home, percentile, postgresql, report, running_server
+from benchmarks.measuring import QUICK, empty_home, percentile, report, running_server
+from benchmarks.postgresql import debian_programs, postgresql
 
 SECONDS = 3.0 if QUICK else 8.0
 PAUSE_AFTER_ERROR = 0.02
@@ -149,6 +151,8 @@ if __name__ == "__main__":
         prefect(requirement, "sqlite")
     with postgresql() as database_url:
         orion("postgresql", ORION_DATABASE_URL=database_url)
+    if beside and not debian_programs():
+        sys.exit("the peers' servers on PostgreSQL want Debian's package `postgresql`, and root to start it")
     for requirement in beside:
         with postgresql() as database_url:
             url = as_prefect_names_it(database_url)

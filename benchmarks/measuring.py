@@ -93,16 +93,6 @@ def wait_until_healthy(url: str, server: subprocess.Popen[bytes], seconds: float
     raise TimeoutError(f"{url} was not healthy within {seconds} s")
 
 
-@contextlib.contextmanager
-def postgresql() -> Iterator[str]:
-    """The URL of a PostgreSQL of this benchmark alone."""
-    sys.path.insert(0, str(ROOT))
-    from tests.postgresql import running_postgresql
-
-    with running_postgresql() as url:
-        yield url
-
-
 def installed(python: Path) -> tuple[int, float]:
     """How many packages an environment holds besides the tools it began with, and their megabytes."""
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "list", "--format=freeze"]

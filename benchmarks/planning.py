@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from benchmarks.measuring import ORION, QUICK, ROOT, empty_home, environment, postgresql, report
+from benchmarks.measuring import ORION, QUICK, ROOT, empty_home, environment, report
+from benchmarks.postgresql import postgresql
 
 DEPLOYMENTS = 1_000 if QUICK else 10_000
 # A minute of its own for each, so that the runs do not all fall on one moment.

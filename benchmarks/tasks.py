@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 from benchmarks import peers
-from benchmarks.measuring import QUICK, ROOT, empty_home, environment, postgresql, report, running_server
+from benchmarks.measuring import QUICK, ROOT, empty_home, environment, report, running_server
+from benchmarks.postgresql import postgresql
 
 SIZES = [200, 2000] if QUICK else [200, 2000, 20000]
 ROUNDS = 1 if QUICK else 3
