@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
 import signal
@@ -36,6 +37,11 @@ def environment(into: str) -> None:
 @flow
 def sleeping(seconds: float = 60.0) -> None:
     time.sleep(seconds)
+
+
+@flow
+async def sleeping_async() -> None:
+    await asyncio.sleep(60)
 
 
 @flow

@@ -124,7 +124,19 @@ def test_a_run_that_takes_too_long_is_ended_with_its_group(api: Api, queue: str,
 
     ended = api.until_ended(run)
     assert ended["name"] == "Crashed"
-    assert "too long" in ended["message"]
+    assert "SIGKILL: it took longer than its limit of 1 s (--run-timeout" in ended["message"]
+
+
+def test_a_run_that_is_asked_to_end_for_its_limit_tells_the_limit(api: Api, queue: str, start_agent: StartAgent):
+    start_agent("--run-timeout", "60")
+    flows = ("flows.py:sleeping", "flows.py:sleeping_async")
+    deployments = [api.deploy(flow, queue, job_variables={"timeout_seconds": 1.5}) for flow in flows]
+
+    for run in [api.run(deployment) for deployment in deployments]:
+        ended = api.until_ended(run)
+
+        assert ended["name"] == "Crashed"
+        assert "(SIGTERM): it took longer than its limit of 1.5 s (timeout_seconds" in ended["message"]
 
 
 def test_job_variables_that_mean_nothing_cost_one_run_and_not_the_agent(api: Api, queue: str, start_agent: StartAgent):
@@ -144,5 +156,5 @@ def test_working_directory_that_is_not_there_is_named(api: Api, queue: str, star
 
     ended = api.until_ended(api.run(deployment))
 
-    assert ended["name"] == "Crashed"
-    assert "/not/there" in ended["message"]
+    assert ended["name"] == "Failed"
+    assert "The working directory '/not/there'" in ended["message"]

@@ -82,7 +82,7 @@ def test_runs_that_outlast_the_drain_are_told_to_end(api: Api, queue: str, start
 
     assert agent.ended() == 0
     state = api.state(run)
-    assert (state["name"], "SIGTERM" in state["message"]) == ("Crashed", True)
+    assert (state["name"], "(SIGTERM): its agent ended" in state["message"]) == ("Crashed", True)
 
 
 def test_a_second_signal_ends_the_agent_at_once(api: Api, queue: str, start_agent: StartAgent):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from uuid import UUID
 
 HEADERS = ("Orion-Run-Id", "Orion-Run-Epoch")
@@ -19,6 +20,8 @@ class Attempt:
     flow_run_id: UUID
     epoch: int
     api_url: str
+    # Where its agent says why it has the process end.
+    note: Path | None = None
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -36,6 +39,16 @@ def begin_attempt(attempt: Attempt) -> None:
     """From now on this process writes as this attempt."""
     global _current
     _current = attempt
+
+
+def why_told_to_end() -> str | None:
+    """What the agent says about the SIGTERM that it sent; None when it was somebody else's."""
+    if _current is None or _current.note is None:
+        return None
+    try:
+        return _current.note.read_text(encoding="utf-8") or None
+    except OSError:
+        return None
 
 
 def headers_for(api_url: str) -> Mapping[str, str]:

@@ -61,10 +61,8 @@ def execute(order: Order) -> None:
 def _enter(order: Order) -> None:
     os.environ.update(order["env"])
     os.environ[RUN_VARIABLE] = order["flow_run_id"]
-    if order.get("working_dir"):
-        os.chdir(order["working_dir"])
     sys.argv = [order["deployment"].get("entrypoint") or order["flow_name"]]
-    begin_attempt(Attempt(UUID(order["flow_run_id"]), order["epoch"], order["api_url"]))
+    begin_attempt(Attempt(UUID(order["flow_run_id"]), order["epoch"], order["api_url"], Path(order["note"])))
 
 
 def _run(order: Order) -> State[Any]:
@@ -99,9 +97,15 @@ def _load(order: Order) -> Flow[Any, Any]:
             "deploy it again with an entrypoint such as flows.py:etl."
         )
     folder = fetch(deployment, Path(order["code_folder"]))
-    if not order.get("working_dir"):
-        os.chdir(folder)
+    _go_to(order.get("working_dir") or folder)
     return load_flow(deployment["entrypoint"], folder)
+
+
+def _go_to(folder: str | Path) -> None:
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise CodeUnavailable(f"The working directory {str(folder)!r} cannot be entered: {error.strerror}.") from error
 
 
 def _fail(order: Order, error: BaseException) -> State[Any]:

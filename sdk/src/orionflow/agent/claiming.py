@@ -14,7 +14,7 @@ from uuid import UUID
 
 from orionflow.agent.contact import Contact
 from orionflow.agent.heartbeats import trusted_until
-from orionflow.agent.held import HeldRun, HeldRuns, Stop
+from orionflow.agent.held import HeldRun, HeldRuns, Limit, Stop
 from orionflow.agent.launching import End, Launcher, LauncherGone
 from orionflow.agent.options import AgentOptions
 from orionflow.agent.places import Places
@@ -148,8 +148,8 @@ class Beginnings:
 
     def _start(self, run: HeldRun) -> None:
         variables = job_variables(run.claimed)
-        limit = variables.get("timeout_seconds") or self._options.run_seconds
-        run.ends_by = None if limit is None else run.began + float(limit)
+        run.limit = limit_of(variables, self._options.run_seconds)
+        run.ends_by = None if run.limit is None else run.began + run.limit.seconds
         if queue := run.claimed.flow_run.get("work_queue_id"):
             self.on_queue(hint_queue(queue))
         self._launcher.start(run.key, self._order(run, variables))
@@ -157,6 +157,7 @@ class Beginnings:
     def _order(self, run: HeldRun, variables: Mapping[str, Any]) -> dict[str, Any]:
         folder = self._folder / run.key.replace(":", "-")
         folder.mkdir(mode=0o700)
+        run.note = folder.with_name(f"{folder.name}.why")
         return {
             "flow_run_id": str(run.id),
             "epoch": run.epoch,
@@ -165,6 +166,7 @@ class Beginnings:
             "deployment": run.claimed.deployment or {},
             "api_url": self._contact.client.api_url,
             "code_folder": str(folder),
+            "note": str(run.note),
             "env": self._environment(variables),
             "working_dir": variables.get("working_dir"),
             "limits": {"memory_bytes": self._options.memory_bytes, "processes": self._options.processes},
@@ -182,6 +184,13 @@ class Beginnings:
         if not python and self._options.launcher == "fork":
             return None
         return [os.fspath(python or sys.executable), "-P", "-m", "orionflow.agent.child"]
+
+
+def limit_of(variables: Mapping[str, Any], general: float | None) -> Limit | None:
+    """How long the process may take: as its job variables say, or else as the agent was told."""
+    if special := variables.get("timeout_seconds"):
+        return Limit(float(special), "timeout_seconds in its job variables")
+    return None if general is None else Limit(general, "--run-timeout of its agent")
 
 
 def job_variables(claimed: Claimed) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class Endings:
     def _work(self) -> None:
         while True:
             run, status = self._queue.get()
-            shutil.rmtree(self._folder / run.key.replace(":", "-"), ignore_errors=True)
+            self._clear(run)
             try:
                 self._settle(run, status)
             except Exception:
@@ -51,6 +51,11 @@ class Endings:
                 threading.Thread(target=self._deliver, args=(run,), name="orion-delivery", daemon=True).start()
             else:
                 self._held.remove(run)
+
+    def _clear(self, run: HeldRun) -> None:
+        shutil.rmtree(self._folder / run.key.replace(":", "-"), ignore_errors=True)
+        if run.note is not None:
+            run.note.unlink(missing_ok=True)
 
     def _deliver(self, run: HeldRun) -> None:
         """Send what a run could not report while the API was away; until then the run is kept, or it would be lost."""
@@ -114,11 +119,11 @@ def manner(run: HeldRun, status: int | None) -> dict[str, Any]:
     if status is None:
         lost = "The launcher of the agent died, and the process of the run with it."
         return how | {"message": told.get("error") or lost}
+    why = f": {run.why_stopped}" if run.stopped else ""
     if status < 0:
-        why = f" ({run.stopped})" if run.stopped else ""
         return how | {"signal": -status, "message": f"The process was ended by {signal_name(-status)}{why}."}
     words = told.get("error") or told.get("message") or "It did not say why."
-    return how | {"exit_code": status, "message": f"The process exited with code {status}. {words}"}
+    return how | {"exit_code": status, "message": f"The process exited with code {status}{why}. {words}"}
 
 
 def _state_name(answer: Any) -> str:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +26,17 @@ class Stop(StrEnum):
     LINGERING = "lingering"
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How long a process may take, and who said so."""
+
+    seconds: float
+    source: str
+
+    def __str__(self) -> str:
+        return f"its limit of {self.seconds:g} s ({self.source})"
+
+
 @dataclass(eq=False, slots=True)
 class HeldRun:
     """One attempt and its process."""
@@ -34,6 +46,9 @@ class HeldRun:
     trusted_until: float
     began: float = field(default_factory=time.monotonic)
     ends_by: float | None = None
+    limit: Limit | None = None
+    # A file in which the process finds why it is told to end.
+    note: Path | None = None
     pid: int | None = None
     told: Mapping[str, Any] | None = None
     stopped: Stop | None = None
@@ -57,6 +72,18 @@ class HeldRun:
     @property
     def key(self) -> str:
         return f"{self.id}:{self.epoch}"
+
+    @property
+    def why_stopped(self) -> str | None:
+        """Why the agent ends the process, for the message of the run's last state."""
+        match self.stopped:
+            case Stop.TOO_LONG:
+                return f"it took longer than {self.limit}"
+            case Stop.DRAINED:
+                return "its agent ended"
+            case Stop.OUT_OF_TOUCH:
+                return "no heartbeat got through for the time of its lease"
+        return str(self.stopped) if self.stopped else None
 
     @property
     def title(self) -> str:

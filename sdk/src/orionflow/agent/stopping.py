@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from contextlib import suppress
 
 from orionflow.agent.held import HeldRun, HeldRuns, Stop
 from orionflow.agent.launching import Launcher
@@ -38,6 +39,7 @@ class Stopping:
             self._kill(run)
         else:
             run.killed_at = time.monotonic() + self._seconds
+            _leave_note(run)
             self._launcher.signal(run.key, signal.SIGTERM)
 
     def _kill(self, run: HeldRun) -> None:
@@ -62,3 +64,10 @@ class Stopping:
                 self.stop(run, Stop.LINGERING if run.told else Stop.TOO_LONG)
             elif now >= run.trusted_until and run.is_tried_again:
                 self.stop(run, Stop.OUT_OF_TOUCH)
+
+
+def _leave_note(run: HeldRun) -> None:
+    """A signal says nothing but its number. Without the note (the disk is full) the process ends all the same."""
+    if run.note is not None and run.why_stopped:
+        with suppress(OSError):
+            run.note.write_text(run.why_stopped, encoding="utf-8")

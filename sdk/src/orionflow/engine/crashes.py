@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from orionflow.attempt import why_told_to_end
 from orionflow.engine.interruption import RETRY_AFTER, Postponed
 from orionflow.engine.orders import Stopped
 from orionflow.engine.time_limits import TimeUp
@@ -28,11 +29,11 @@ def crash_message(error: BaseException) -> str:
         case KeyboardInterrupt():
             return "The run was interrupted from the keyboard (Ctrl-C)."
         case Terminated():
-            return "The process of the run was told to end (SIGTERM)."
+            return _told_to_end()
         case SystemExit():
             return f"The process of the run exited with code {0 if error.code is None else error.code}."
         case asyncio.CancelledError(args=(message,)) if message == SIGTERM_CAME:
-            return "The process of the run was told to end (SIGTERM)."
+            return _told_to_end()
         case asyncio.CancelledError():
             return "The coroutine of the run was cancelled by the program around it."
         case GeneratorExit():
@@ -42,6 +43,11 @@ def crash_message(error: BaseException) -> str:
         case Stopped():
             return str(error)
     return f"The run broke: {type(error).__name__}: {error}"
+
+
+def _told_to_end() -> str:
+    why = why_told_to_end()
+    return "The process of the run was told to end (SIGTERM)" + (f": {why}." if why else ".")
 
 
 @contextmanager
