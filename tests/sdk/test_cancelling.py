@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orionflow import OrionClient, flow, task
+from orionflow import OrionClient, flow, runtime, task
 from orionflow.errors import CancelledRun
 from orionflow.states import Cancelled, Cancelling
 from orionflow.testing import Isolated, flow_run_of, flow_runs, isolated, states_of, task_runs_of
@@ -169,3 +169,50 @@ def test_cancelling_a_flow_ends_the_flow_that_runs_inside(orion: Isolated):
 
     assert state.is_cancelled()
     assert [run.state_name for run in flow_runs()] == ["Cancelled"] * 3
+
+
+def cancel_this_run() -> str:
+    with OrionClient() as client:
+        client.set_flow_run_state(runtime.flow_run.id, Cancelling())
+    return "named"
+
+
+def test_flow_that_is_cancelled_before_it_began_never_begins(orion: Isolated):
+    begun: list[int] = []
+
+    @flow(flow_run_name=cancel_this_run)
+    def cancelled_early() -> None:
+        begun.append(1)
+
+    state = cancelled_early(return_state=True)
+
+    assert state.is_cancelled()
+    assert states_of(state) == ["Pending", "Cancelling", "Cancelled"]
+    assert not begun
+
+
+def test_flow_that_is_cancelled_while_it_waits_for_its_retry_is_not_tried_again(orion: Isolated):
+    tries: list[int] = []
+
+    @flow(retries=5, retry_delay_seconds=0.5)
+    def failing() -> None:
+        tries.append(1)
+        threading.Timer(0.1, cancel_waiting, ["failing"]).start()
+        raise ValueError("no")
+
+    state = failing(return_state=True)
+
+    assert state.is_cancelled()
+    assert states_of(state)[-2:] == ["AwaitingRetry", "Cancelled"]
+    assert len(tries) == 1
+
+
+def cancel_waiting(name: str) -> None:
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        run = flow_runs(name)[0]
+        if run.state_name == "AwaitingRetry":
+            with OrionClient() as client:
+                client.set_flow_run_state(run.id, Cancelling())
+            return
+        time.sleep(0.02)

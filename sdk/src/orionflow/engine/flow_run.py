@@ -69,7 +69,11 @@ def _attempts(begun: Begun) -> Steps[State[Any]]:
 
 
 def _let_in(begun: Begun) -> Steps[State[Any]]:
-    return (yield from enter_running(partial(_propose, begun, lambda: State(type=StateType.RUNNING)), None))
+    state = yield from enter_running(partial(_propose, begun, lambda: State(type=StateType.RUNNING)), None)
+    if not state.is_cancelling():
+        return state
+    wish = Cancelled(message="The flow run was cancelled before it began.")
+    return after_end(*(yield from _propose(begun, lambda: wish)))
 
 
 def _attempt(begun: Begun, context: FlowRunContext, running: State[Any]) -> Steps[State[Any]]:

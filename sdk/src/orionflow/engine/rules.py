@@ -34,8 +34,8 @@ def seconds_until_due(state: State[Any]) -> float:
 def enter_running(propose: Callable[[], Steps[tuple[State[Any], Answer]]], flow_run: Any) -> Steps[State[Any]]:
     """Propose RUNNING until the rules let the run in, or have another end for it.
 
-    Returns the RUNNING state, or the final state that they gave the run instead. Raises OrchestrationRefused when they
-    abort. `flow_run` is the context whose orders are obeyed meanwhile, if there is one.
+    Returns the RUNNING state, or the final state that they gave the run instead, or that the run is being cancelled,
+    as it can only end then. Raises OrchestrationRefused when they abort. `flow_run` is the context whose orders are obeyed meanwhile, if there is one.
     """
     while True:
         proposed, answer = yield from propose()
@@ -46,7 +46,7 @@ def enter_running(propose: Callable[[], Steps[tuple[State[Any], Answer]]], flow_
             case "WAIT":
                 yield Sleep(answer.delay_seconds or PATIENCE_SECONDS)
             case "REJECT" if state is not None:
-                if state.is_final():
+                if state.is_final() or state.is_cancelling():
                     return state
                 if state.is_paused() and flow_run is not None:
                     yield from wait_until_resumed(flow_run)
