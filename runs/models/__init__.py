@@ -1,0 +1,33 @@
+"""What Orion remembers of work: flows, their runs, every state of every run, and what runs leave behind.
+
+Runs copy their current state's type, name and time so that lists filter without a join. Nothing but
+`orchestration.services` writes these columns.
+"""
+
+from __future__ import annotations
+
+from runs.models.flows import Flow
+from runs.models.records import Artifact, ArtifactCollection, FlowRunInput, Log, SavedSearch
+from runs.models.rows import NAME, Row
+from runs.models.runs import HOLDING_TYPES, UNFINISHED_TYPES, FlowRun, Run, TaskRun
+from runs.models.states import CacheEntry, FlowRunState, StateRow, TaskRunState
+
+__all__ = [
+    "Artifact",
+    "ArtifactCollection",
+    "CacheEntry",
+    "Flow",
+    "FlowRun",
+    "FlowRunInput",
+    "FlowRunState",
+    "HOLDING_TYPES",
+    "Log",
+    "NAME",
+    "Row",
+    "Run",
+    "SavedSearch",
+    "StateRow",
+    "TaskRun",
+    "TaskRunState",
+    "UNFINISHED_TYPES",
+]

@@ -1,0 +1,23 @@
+"""Flows: what users decorated."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from runs.models.rows import NAME, Row
+from runs.querysets import FlowQuerySet
+
+
+class Flow(Row):
+    """A function that a user decorated, known by its name."""
+
+    name = models.CharField(max_length=255, unique=True, validators=[NAME])
+    tags = models.JSONField(default=list, blank=True)
+
+    objects = FlowQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name

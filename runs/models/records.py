@@ -1,0 +1,109 @@
+"""What runs leave behind, and what their users keep: log lines, artifacts, inputs, saved searches."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from runs.ids import uuid7
+from runs.models.rows import Row
+from runs.models.runs import FlowRun
+from runs.querysets import ArtifactQuerySet, LogQuerySet
+
+
+class Log(models.Model):
+    """One line that a run wrote."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    created = models.DateTimeField(default=timezone.now, editable=False)
+    name = models.CharField(max_length=255)
+    level = models.SmallIntegerField()
+    message = models.TextField()
+    timestamp = models.DateTimeField()
+    # No foreign keys: a line is kept when it arrives before its run, and retention deletes logs on its own clock.
+    flow_run_id = models.UUIDField(null=True)
+    task_run_id = models.UUIDField(null=True)
+
+    objects = LogQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["timestamp", "id"]
+        indexes = [
+            # A run's log, in order, by keyset.
+            models.Index(fields=["flow_run_id", "timestamp", "id"], name="log_by_flow_run"),
+            models.Index(
+                fields=["task_run_id", "timestamp"], name="log_by_task_run", condition=Q(task_run_id__isnull=False)
+            ),
+            # Retention, and logs of all runs by time.
+            models.Index(fields=["timestamp"], name="log_by_time"),
+        ]
+
+    def __str__(self) -> str:
+        return self.message[:80]
+
+
+class Artifact(Row):
+    """Something a run wants to show: markdown, a table, a link, a result."""
+
+    key = models.CharField(max_length=255, null=True)
+    type = models.CharField(max_length=255, null=True)
+    description = models.TextField(null=True)
+    data = models.JSONField(null=True)
+    metadata = models.JSONField(null=True)
+    flow_run_id = models.UUIDField(null=True)
+    task_run_id = models.UUIDField(null=True)
+
+    objects = ArtifactQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created"]
+        indexes = [
+            models.Index(fields=["key", "-created"], name="artifact_by_key", condition=Q(key__isnull=False)),
+            models.Index(fields=["flow_run_id"], name="artifact_by_flow_run"),
+            models.Index(fields=["task_run_id"], name="artifact_by_task_run", condition=Q(task_run_id__isnull=False)),
+        ]
+
+    def __str__(self) -> str:
+        return self.key or str(self.id)
+
+
+class ArtifactCollection(Row):
+    """The newest artifact of each key."""
+
+    key = models.CharField(max_length=255, unique=True)
+    latest_id = models.UUIDField()
+
+    class Meta:
+        ordering = ["key"]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class FlowRunInput(Row):
+    """A value handed to a flow run from outside, such as the answer that resumes a pause."""
+
+    flow_run = models.ForeignKey(FlowRun, on_delete=models.CASCADE, related_name="inputs", db_index=False)
+    key = models.CharField(max_length=255)
+    value = models.TextField()
+    sender = models.CharField(max_length=1024, null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["flow_run", "key"], name="one_input_per_key")]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class SavedSearch(Row):
+    """A named set of filters of the dashboard."""
+
+    name = models.CharField(max_length=255, unique=True)
+    filters = models.JSONField(default=list)
+
+    class Meta:
+        verbose_name_plural = "saved searches"
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,22 @@
+"""What every row that the API shows has."""
+
+from __future__ import annotations
+
+from django.core.validators import RegexValidator
+from django.db import models
+from django.utils import timezone
+
+from runs.ids import uuid7
+
+NAME = RegexValidator(r"^[^/%&><\x00-\x1f]+$", "must not contain / % & > < or control characters")
+
+
+class Row(models.Model):
+    """The columns that every resource of the API has."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    created = models.DateTimeField(default=timezone.now, editable=False)
+    updated = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        abstract = True

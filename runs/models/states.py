@@ -1,0 +1,86 @@
+"""Every state that a run was in, and the results that a cache key stands for."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from runs.ids import uuid7
+from runs.models.runs import STATE_TYPES, FlowRun, TaskRun
+
+
+class StateRow(models.Model):
+    """One state of one run, with the trail of rules that led to it. Rows are written once and never changed."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    seq = models.PositiveIntegerField()
+    type = models.CharField(max_length=10, choices=STATE_TYPES)
+    name = models.CharField(max_length=255)
+    timestamp = models.DateTimeField()
+    message = models.TextField(null=True)
+    data = models.JSONField(null=True)
+    details = models.JSONField(default=dict, help_text="The fields of state_details that are not at their default.")
+    trail = models.JSONField(default=list, help_text="[[rule, verdict, reason], …] in the order of judgement.")
+    # The verdict that the client was given; a repeat of the same proposal gets it again.
+    verdict = models.CharField(max_length=6, default="ACCEPT")
+    # A rejected proposal has another id than the state that was written instead.
+    proposal_id = models.UUIDField(null=True)
+    client_timestamp = models.DateTimeField(null=True, help_text="The client's clock, where it differs from ours.")
+    epoch = models.PositiveIntegerField(default=0)
+    author = models.CharField(max_length=255, null=True, help_text="Who wrote it; null: the run's own client.")
+
+    class Meta:
+        abstract = True
+        ordering = ["seq"]
+
+    def __str__(self) -> str:
+        return f"{self.name} (#{self.seq})"
+
+
+class FlowRunState(StateRow):
+    """One state of a flow run."""
+
+    flow_run = models.ForeignKey(FlowRun, on_delete=models.CASCADE, related_name="states", db_index=False)
+
+    class Meta(StateRow.Meta):
+        constraints = [
+            models.UniqueConstraint(fields=["flow_run", "seq"], name="flow_run_history_is_total"),
+            models.CheckConstraint(condition=Q(seq__gt=0), name="flow_run_state_seq_positive"),
+            models.UniqueConstraint(
+                fields=["proposal_id"], name="flow_run_proposal_once", condition=Q(proposal_id__isnull=False)
+            ),
+        ]
+
+
+class TaskRunState(StateRow):
+    """One state of a task run."""
+
+    task_run = models.ForeignKey(TaskRun, on_delete=models.CASCADE, related_name="states", db_index=False)
+
+    class Meta(StateRow.Meta):
+        constraints = [
+            models.UniqueConstraint(fields=["task_run", "seq"], name="task_run_history_is_total"),
+            models.CheckConstraint(condition=Q(seq__gt=0), name="task_run_state_seq_positive"),
+            models.UniqueConstraint(
+                fields=["proposal_id"], name="task_run_proposal_once", condition=Q(proposal_id__isnull=False)
+            ),
+        ]
+
+
+class CacheEntry(models.Model):
+    """The newest finished task run state with this cache key; runs with the same key may reuse it until it expires."""
+
+    # Long keys are stored as their hash: an index of PostgreSQL takes no more than 2,700 bytes.
+    cache_key = models.CharField(max_length=255)
+    expires_at = models.DateTimeField(null=True)
+    task_run_state = models.ForeignKey(TaskRunState, on_delete=models.CASCADE, related_name="cache_entries")
+    created = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        # One row per key: the table grows with the keys, not with the runs that met them.
+        constraints = [models.UniqueConstraint(fields=["cache_key"], name="one_cache_entry_per_key")]
+        verbose_name_plural = "cache entries"
+
+    def __str__(self) -> str:
+        return self.cache_key
