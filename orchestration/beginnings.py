@@ -56,7 +56,7 @@ def beginning(tables: Tables, run: Run, proposed: State, *, policy: dict[str, An
     """What comes of `proposed` as the first state of `run`. Its maker says so: only the minimal rules are asked."""
     stored = StoredRun(run, None, 0, json_text(policy), False, 0)
     transition = Transition(run, None, with_scheduled_time(proposed, now))
-    decision = decide(transition, policy_for(tables, force=True), StoredFacts(stored, now))
+    decision = decide(transition, policy_for(run, force=True), StoredFacts(stored, now))
     assert decision.state is not None
     details = with_own_ids(decision.state.details, *own_ids(run))
     state = replace(decision.state, id=uuid7(), timestamp=now, details=details)

@@ -23,7 +23,7 @@ from orchestration.core.effects import (
     RememberResult,
     TakeSlots,
 )
-from orchestration.core.policies import CORE_FLOW, CORE_TASK, MINIMAL_FLOW, MINIMAL_TASK
+from orchestration.core.policies import MINIMAL_FLOW, MINIMAL_TASK, usual_policy
 from orchestration.core.runs import Run
 from orchestration.core.states import State, StateType
 from orchestration.core.verdicts import Abort, Accept, Reject, Wait
@@ -101,7 +101,7 @@ def propose(tables: Tables, run_id: UUID, proposal: Proposal) -> Outcome:
         raise RunLost(id=stored.run.flow_run_id or run_id, epoch=proposal.epoch, current=stored.epoch)
     transition = Transition(stored.run, stored.state, with_scheduled_time(proposal.state, proposal.now))
     decision = decide(
-        transition, proposal.policy or policy_for(tables, proposal.force), StoredFacts(stored, proposal.now)
+        transition, proposal.policy or policy_for(stored.run, proposal.force), StoredFacts(stored, proposal.now)
     )
     if decision.state is None:
         update_refusal(tables, run_id, decision, proposal.state, proposal.now)
@@ -112,10 +112,10 @@ def propose(tables: Tables, run_id: UUID, proposal: Proposal) -> Outcome:
     return Outcome(decision.verdict, state, True, decision.trail)
 
 
-def policy_for(tables: Tables, force: bool) -> Policy:
-    if tables is FLOW_RUNS:
-        return MINIMAL_FLOW if force else CORE_FLOW
-    return MINIMAL_TASK if force else CORE_TASK
+def policy_for(run: Run, force: bool) -> Policy:
+    if not force:
+        return usual_policy(run)
+    return MINIMAL_FLOW if run.kind == "flow-run" else MINIMAL_TASK
 
 
 def with_scheduled_time(proposed: State, now: datetime) -> State:

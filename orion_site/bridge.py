@@ -1,4 +1,4 @@
-"""The door between daphne's event loop and Django's WSGI application.
+"""The door between daphne's event loop and Django's WSGI application; websockets stay on the loop.
 
 Django's own ASGI handler gives each request a new thread, and so a new database connection. Here the loop reads the
 body, a lane's thread runs the whole WSGI call, and the loop sends the answer. When the client leaves, the view still
@@ -55,8 +55,10 @@ class WSGIBridge:
         max_body: int,
         threads: int,
         in_flight: int,
+        sockets: Callable[[Scope, Receive, Send], Awaitable[None]] | None = None,
     ) -> None:
         self._application = application
+        self._sockets = sockets or refuse_socket
         self._base_path = base_path.rstrip("/")
         self.max_body = max_body
         self._reserved = Lane("reports", threads=threads, in_flight=in_flight)
@@ -67,9 +69,7 @@ class WSGIBridge:
             case "http":
                 await self._answer(scope, receive, send)
             case "websocket":
-                # Nothing is sent live yet; closing before accepting is a plain 403 for the client.
-                await receive()
-                await send({"type": "websocket.close", "code": 4404})
+                await self._sockets(scope, receive, send)
             case "lifespan":
                 await self._live(receive, send)
 
@@ -198,7 +198,8 @@ def wsgi_environ(scope: Scope, body: bytes, base_path: str) -> dict[str, Any]:
     server = scope.get("server") or ("localhost", 80)
     client = scope.get("client") or ("", 0)
     environ = {
-        "REQUEST_METHOD": scope["method"],
+        # A websocket's handshake is a GET, and its scope does not say so.
+        "REQUEST_METHOD": scope.get("method", "GET"),
         "SCRIPT_NAME": base_path,
         "PATH_INFO": path or "/",
         "QUERY_STRING": scope.get("query_string", b"").decode("latin-1"),
@@ -235,6 +236,12 @@ def add_headers(environ: dict[str, Any], headers: Iterable[tuple[bytes, bytes]])
                 key = "HTTP_" + name.upper().replace("-", "_")
                 separator = "; " if name == "cookie" else ","
                 environ[key] = f"{environ[key]}{separator}{value}" if key in environ else value
+
+
+async def refuse_socket(scope: Scope, receive: Receive, send: Send) -> None:
+    """Closing before accepting is a plain 403 for the client."""
+    await receive()
+    await send({"type": "websocket.close", "code": 4403})
 
 
 async def refuse(send: Send, status: int, detail: str, *headers: tuple[bytes, bytes]) -> None:

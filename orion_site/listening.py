@@ -1,4 +1,7 @@
-"""daphne, with what we need beside it: a socket of ours, bodies bounded while they are read, and a calm end."""
+"""daphne, with what we need beside it: a socket of ours, bodies bounded while they are read, and a calm end.
+
+Its websockets are bounded too, in `orion_site.websockets`.
+"""
 
 from __future__ import annotations
 
@@ -92,10 +95,14 @@ class LoopbackServer(Server):  # type: ignore[misc]  # daphne has no types
         self.ready_callable()
 
     def _prepare_websockets(self) -> None:
-        from daphne.ws_protocol import WebSocketFactory
+        from orion_site.websockets import BoundedWebSocketFactory
 
-        self.ws_factory = WebSocketFactory(self, server=self.server_name)
-        self.ws_factory.setProtocolOptions(openHandshakeTimeout=self.websocket_handshake_timeout)
+        self.ws_factory = BoundedWebSocketFactory(self, handshake_timeout=self.websocket_handshake_timeout)
+
+    async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
+        await super().handle_reply(protocol, message)
+        if message["type"] == "websocket.send":
+            await protocol.drained()
 
     def kill_all_applications(self) -> defer.Deferred[Any]:
         return defer.Deferred.fromFuture(asyncio.ensure_future(self._end_calmly()))
@@ -104,6 +111,9 @@ class LoopbackServer(Server):  # type: ignore[misc]  # daphne has no types
         """Let what is being answered be answered; daphne would cancel it, and trips over idle connections."""
         if self.before_end is not None:
             await asyncio.to_thread(self.before_end)
+        for protocol in list(self.connections):
+            if hasattr(protocol, "go_away"):
+                protocol.go_away()
         running = [details.get("application_instance") for details in self.connections.values()]
         unfinished = [task for task in running if task is not None and not task.done()]
         if unfinished:

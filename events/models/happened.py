@@ -29,6 +29,8 @@ class Event(models.Model):
             models.Index(fields=["-occurred", "-id"], name="event_by_time"),
             models.Index(fields=["event", "-occurred"], name="event_by_name"),
             models.Index(fields=["resource_id", "-occurred"], name="event_by_resource"),
+            # Who follows events asks for these, whatever process stored them.
+            models.Index(fields=["received", "id"], name="event_by_arrival"),
             # `events.services.evaluation` asks for these, in this order.
             models.Index(fields=["received", "id"], name="event_to_judge", condition=models.Q(pending=True)),
         ]

@@ -17,7 +17,7 @@ from orchestration.batch.writing import write
 from orchestration.columns import json_text, policy_from, spelling, with_own_ids
 from orchestration.core.bookkeeping import settle
 from orchestration.core.decide import Decision, Policy, Transition, decide
-from orchestration.core.policies import CORE_TASK, MINIMAL_TASK
+from orchestration.core.policies import MINIMAL_TASK, usual_policy
 from orchestration.core.runs import Run
 from orchestration.core.states import NO_DETAILS, State, StateType
 from orchestration.core.verdicts import ACCEPT, Abort, Accept
@@ -117,7 +117,9 @@ class _Batch:
             # The call was made before: its run is given as it is, and its first state is not set again.
             outcome = Outcome(ACCEPT, moving.state, False, ())
         if outcome is None:
-            outcome = self._propose(moving, proposed, MINIMAL_TASK if item.force or created else CORE_TASK)
+            outcome = self._propose(
+                moving, proposed, MINIMAL_TASK if item.force or created else usual_policy(moving.run)
+            )
             if proposed.id:
                 self._answers[proposed.id] = (moving.run.id, outcome)
         return ItemOutcome(moving.run.id, outcome, None, created)

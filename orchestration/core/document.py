@@ -6,7 +6,7 @@ import inspect
 import sys
 
 from orchestration.core.decide import Policy, Rule
-from orchestration.core.policies import CORE_FLOW, CORE_TASK, MINIMAL_FLOW, MINIMAL_TASK
+from orchestration.core.policies import BACKGROUND_TASK, CORE_FLOW, CORE_TASK, MINIMAL_FLOW, MINIMAL_TASK
 from orchestration.core.states import ANY, TERMINAL, UNFINISHED, StateType
 from orchestration.core.verdicts import Abort, Accept, Amend, Reject, Wait
 
@@ -26,6 +26,11 @@ all transitions, and `test_walks.py` follows whole runs.
 POLICIES: tuple[tuple[str, str, Policy], ...] = (
     ("Flow runs", "Judged for every proposed state of a flow run.", CORE_FLOW),
     ("Task runs", "Judged for every proposed state of a task run, one by one or in a batch.", CORE_TASK),
+    (
+        "Task runs without a flow run",
+        "Calls that a process elsewhere may take up. The same rules, after one of flow runs'.",
+        BACKGROUND_TASK,
+    ),
     (
         "Forced states of flow runs",
         "`force` passes all rules but these, without which the record would be false.",

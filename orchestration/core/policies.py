@@ -19,6 +19,7 @@ from orchestration.core.rules.terminal import (
     MarkOnlyScheduledRunsLate,
 )
 from orchestration.core.rules.timing import CarryScheduledTime, WaitForScheduledTime
+from orchestration.core.runs import Run
 
 CORE_FLOW: Policy = (
     RefuseRepeatedTransitions(),
@@ -52,9 +53,19 @@ CORE_TASK: Policy = (
     RememberResultsByCacheKey(),
 )
 
+# Nobody's flow run keeps two processes from running the same one of these.
+BACKGROUND_TASK: Policy = (ClaimRunsOnce(), *CORE_TASK)
+
 # A forced state passes all rules but those without which the record would be false.
 MINIMAL_FLOW: Policy = (MarkLostResults(), CancelAtOnceWithoutInfrastructure())
 MINIMAL_TASK: Policy = (MarkLostResults(),)
 
 # Nobody asks for a run to be late; it is only said of one that waits.
 LATE_FLOW: Policy = (MarkOnlyScheduledRunsLate(),)
+
+
+def usual_policy(run: Run) -> Policy:
+    """What judges a proposal that is not forced."""
+    if run.kind == "flow-run":
+        return CORE_FLOW
+    return BACKGROUND_TASK if run.flow_run_id is None else CORE_TASK

@@ -1,0 +1,224 @@
+"""Task runs without a flow run that are offered over `/api/task_runs/subscriptions/scheduled`."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from channels.db import database_sync_to_async
+from django.utils import timezone
+
+from orchestration.core.states import State
+from orchestration.core.verdicts import Abort
+from orchestration.services import propose_task_run_state
+from orchestration.stored import NewTaskRun
+from runs.api import subscriptions
+from runs.models import TaskRun
+from runs.selectors.background_tasks import waiting_task_runs
+from runs.services.task_runs import create_task_run
+from tests.factories import make_state
+from tests.sockets.conftest import PREFECT, talk_to, talking
+
+pytestmark = pytest.mark.django_db(transaction=True)
+SCHEDULED = "/api/task_runs/subscriptions/scheduled"
+KEY = "app.greet"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_offered(monkeypatch):
+    monkeypatch.setattr(subscriptions, "_offers", subscriptions.Offers())
+
+
+def make_call(
+    key: str = KEY, state: State | None = None, now: datetime | None = None, parameters: UUID | None = None
+) -> TaskRun:
+    """A task that was called to be run elsewhere."""
+    state = state or make_state("SCHEDULED", task_parameters_id=parameters)
+    new = NewTaskRun(flow_run_id=None, task_key=key, dynamic_key=str(uuid4()), name=key)
+    return create_task_run(new=new, state=state, now=now or timezone.now()).run
+
+
+def propose(run: TaskRun, type: str, now: datetime | None = None, **details: Any) -> Any:
+    outcome = propose_task_run_state(run_id=run.pk, proposed=make_state(type, **details), now=now or timezone.now())
+    return outcome.verdict
+
+
+make_call_beside = database_sync_to_async(make_call)
+propose_beside = database_sync_to_async(propose)
+
+
+def wish(*keys: str) -> dict[str, Any]:
+    return {"type": "subscribe", "keys": list(keys or (KEY,)), "client_id": "test"}
+
+
+async def test_a_waiting_run_is_offered_with_the_place_of_its_parameters():
+    parameters = uuid4()
+    run = await make_call_beside(parameters=parameters)
+
+    async with talking(SCHEDULED, subprotocols=PREFECT) as talk:
+        await talk.introduce(wish())
+        told = await talk.hear()
+
+    assert (told["id"], told["task_key"], told["flow_run_id"]) == (str(run.pk), KEY, None)
+    assert told["state"]["type"] == "SCHEDULED"
+    assert told["state"]["state_details"]["task_parameters_id"] == str(parameters)
+
+
+async def test_a_run_that_comes_later_is_offered_when_it_comes():
+    async with talking(SCHEDULED, subprotocols=PREFECT) as talk:
+        await talk.introduce(wish("app.other", KEY))
+        await talk.ping()
+        run = await make_call_beside()
+
+        assert (await talk.hear())["id"] == str(run.pk)
+
+
+async def test_the_next_run_is_offered_when_the_one_before_is_acknowledged():
+    first = await make_call_beside(now=timezone.now() - timedelta(seconds=9))
+    second = await make_call_beside()
+
+    async with talking(SCHEDULED, subprotocols=PREFECT) as talk:
+        await talk.introduce(wish())
+        heard = await talk.hear()
+        assert await talk.receive_nothing(timeout=0.1)
+        await talk.send_json_to({"type": "ack"})
+        heard_next = await talk.hear()
+
+    assert (heard["id"], heard_next["id"]) == (str(first.pk), str(second.pk))
+
+
+async def test_only_runs_of_the_tasks_that_are_served_are_offered():
+    await make_call_beside(key="app.unknown")
+
+    async with talking(SCHEDULED, subprotocols=PREFECT) as talk:
+        await talk.introduce(wish())
+
+        assert await talk.receive_nothing(timeout=0.3)
+
+
+async def test_two_processes_are_not_offered_the_same_run():
+    await make_call_beside()
+
+    async with (
+        talking(SCHEDULED, subprotocols=PREFECT) as one,
+        talking(SCHEDULED, subprotocols=PREFECT) as other,
+    ):
+        await one.introduce(wish())
+        await one.hear()
+        await other.introduce(wish())
+
+        assert await other.receive_nothing(timeout=0.3)
+
+
+async def test_a_run_whose_process_went_without_a_word_is_offered_to_another():
+    run = await make_call_beside()
+    async with talking(SCHEDULED, subprotocols=PREFECT) as gone:
+        await gone.introduce(wish())
+        await gone.hear()
+
+    async with talking(SCHEDULED, subprotocols=PREFECT) as another:
+        await another.introduce(wish())
+
+        assert (await another.hear())["id"] == str(run.pk)
+
+
+async def test_a_run_that_was_acknowledged_and_never_claimed_is_offered_again(monkeypatch):
+    monkeypatch.setattr(subscriptions, "OFFER_SECONDS", 0.2)
+    run = await make_call_beside()
+
+    async with talking(SCHEDULED, subprotocols=PREFECT) as talk:
+        await talk.introduce(wish())
+        first = await talk.hear()
+        await talk.send_json_to({"type": "ack"})
+        again = await talk.hear()
+
+    assert first["id"] == again["id"] == str(run.pk)
+
+
+async def test_whoever_does_not_acknowledge_is_closed(monkeypatch):
+    monkeypatch.setattr(subscriptions, "OFFER_SECONDS", 0.1)
+    await make_call_beside()
+    talk = talk_to(SCHEDULED, subprotocols=PREFECT)
+    await talk.connect()
+
+    await talk.introduce(wish())
+    await talk.hear()
+
+    assert await talk.close_code() == 1008
+
+
+async def test_a_client_may_quit():
+    await make_call_beside()
+    talk = talk_to(SCHEDULED, subprotocols=PREFECT)
+    await talk.connect()
+    await talk.introduce(wish())
+    await talk.hear()
+
+    await talk.send_json_to({"type": "quit"})
+
+    closed = await talk.receive_output(timeout=20)
+    assert (closed["type"], closed.get("code", 1000)) == ("websocket.close", 1000)
+
+
+@pytest.mark.parametrize("wrong", [{"type": "other", "keys": [KEY]}, {"type": "subscribe"}, wish() | {"keys": []}])
+async def test_a_subscription_that_cannot_be_read_is_closed(wrong):
+    talk = talk_to(SCHEDULED, subprotocols=PREFECT)
+    await talk.connect()
+
+    await talk.introduce(wrong)
+
+    assert await talk.close_code() == 4001
+
+
+async def test_another_word_than_ack_is_closed():
+    await make_call_beside()
+    talk = talk_to(SCHEDULED, subprotocols=PREFECT)
+    await talk.connect()
+    await talk.introduce(wish())
+    await talk.hear()
+
+    await talk.send_json_to({"type": "thanks"})
+
+    assert await talk.close_code() == 4001
+
+
+# --- the rules behind it ---
+
+
+def test_only_one_process_can_claim_a_run():
+    run = make_call()
+
+    first, second = propose(run, "PENDING"), propose(run, "PENDING")
+
+    assert not isinstance(first, Abort)
+    assert isinstance(second, Abort)
+
+
+def test_a_claimed_run_starts_without_a_flow_run_and_ends():
+    run = make_call()
+
+    for type in ("PENDING", "RUNNING", "COMPLETED"):
+        propose(run, type)
+
+    run.refresh_from_db()
+    assert (run.state_type, run.run_count) == ("COMPLETED", 1)
+
+
+def test_runs_wait_for_their_time_and_those_of_flows_are_left_alone():
+    now = timezone.now()
+    later = make_call(state=make_state("SCHEDULED", scheduled_time=now + timedelta(minutes=1)))
+
+    assert waiting_task_runs(task_keys=[KEY], now=now, limit=10) == []
+    assert waiting_task_runs(task_keys=[KEY], now=now + timedelta(minutes=1), limit=10) == [later.pk]
+
+
+def test_a_retry_is_left_to_the_process_that_has_it_until_it_is_overdue():
+    now = timezone.now()
+    run = make_call(state=make_state("SCHEDULED", "AwaitingRetry", scheduled_time=now))
+
+    early = waiting_task_runs(task_keys=[KEY], now=now + timedelta(seconds=10), limit=10)
+    late = waiting_task_runs(task_keys=[KEY], now=now + timedelta(seconds=31), limit=10)
+
+    assert (early, late) == ([], [run.pk])
