@@ -1,14 +1,19 @@
 """The judge of events: which automations fire, in the order of the events, each event once.
 
-Whoever judges holds the automations, so that two servers do not count the same things at the same time.
+Whoever judges holds the automations, so that two servers do not count the same things at the same time. An automation
+that breaks is undone by itself: all others are judged before anybody hears of it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import OperationalError, transaction
 
 from events.core.matching import Happening
 from events.core.triggers import (
@@ -47,40 +52,91 @@ class Rule:
     trigger: Trigger
 
 
+class JudgingFailed(Exception):
+    """Some automations broke; the message names each with its first problem."""
+
+
+@dataclass(frozen=True, slots=True)
+class Troubles:
+    """The first problem of each automation that broke."""
+
+    first: dict[UUID, tuple[str, Exception]] = field(default_factory=dict)
+
+    @contextmanager
+    def kept_apart(self, automation: Automation) -> Iterator[None]:
+        """What breaks inside is noted, and undone by whoever opened a savepoint there."""
+        try:
+            yield
+        except OperationalError:
+            # The database is away, or wants this transaction repeated: no fault of the automation.
+            raise
+        except Exception as problem:
+            self.first.setdefault(automation.pk, (automation.name, problem))
+
+    def tell(self) -> None:
+        """Raise JudgingFailed if there are any."""
+        if not self.first:
+            return
+        told = [f"{name!r} ({id}): {type(why).__name__}: {why}" for id, (name, why) in self.first.items()]
+        _, cause = next(iter(self.first.values()))
+        raise JudgingFailed(f"Automations that cannot be judged: {'; '.join(told)}.") from cause
+
+
 def judge_events(now: datetime) -> int:
-    """Judge every event that waits for it, and every watch whose time is over; how many automations fired."""
-    fired = 0
-    while (batch := _judge_batch(now)) is not None:
+    """Judge every event that waits for it, and every watch whose time is over; how many automations fired.
+
+    Raises JudgingFailed, after everything else was judged.
+    """
+    fired, troubles = 0, Troubles()
+    while (batch := _judge_batch(now, troubles)) is not None:
         fired += batch
-    return fired + _end_watches(now)
+    fired += _end_watches(now, troubles)
+    troubles.tell()
+    return fired
 
 
-def _judge_batch(now: datetime) -> int | None:
+def _judge_batch(now: datetime, troubles: Troubles) -> int | None:
     with write_transaction():
-        rules = _rules()
-        if not rules:
+        held = _held()
+        if not held:
             Event.objects.filter(pending=True).update(pending=False)
             return None
         waiting = Event.objects.filter(pending=True).order_by("received", "id")
         events = list(waiting.select_for_update()[:BATCH])
         if not events:
             return None
-        fired = sum(_judge(rule, event, now) for event in events for rule in rules)
+        rules = _rules(held, troubles)
+        fired = sum(_judge(rule, event, now, troubles) for event in events for rule in rules)
         Event.objects.filter(pk__in=[event.pk for event in events]).update(pending=False)
         return fired
 
 
-def _rules() -> list[Rule]:
-    held = Automation.objects.select_for_update(no_key=True).filter(enabled=True).order_by("pk")
-    return [Rule(automation, read_trigger(automation.trigger)) for automation in held]
+def _held() -> list[Automation]:
+    return list(Automation.objects.select_for_update(no_key=True).filter(enabled=True).order_by("pk"))
 
 
-def _judge(rule: Rule, event: Event, now: datetime) -> bool:
+def _rules(held: Iterable[Automation], troubles: Troubles) -> list[Rule]:
+    rules = []
+    for automation in held:
+        with troubles.kept_apart(automation):
+            rules.append(Rule(automation, read_trigger(automation.trigger)))
+    return rules
+
+
+def _judge(rule: Rule, event: Event, now: datetime, troubles: Troubles) -> bool:
     if event.received < rule.automation.since:
         return False
-    happening = happening_of(event)
-    fired = [_count(rule, trigger, happening, now) for trigger in leaves(rule.trigger) if trigger.concerns(happening)]
-    return any(fired)
+    with troubles.kept_apart(rule.automation):
+        happening = happening_of(event)
+        concerned = [trigger for trigger in leaves(rule.trigger) if trigger.concerns(happening)]
+        return bool(concerned) and _count_all(rule, concerned, happening, now)
+    return False
+
+
+def _count_all(rule: Rule, concerned: Iterable[EventTrigger], happening: Happening, now: datetime) -> bool:
+    with transaction.atomic():
+        fired = [_count(rule, trigger, happening, now) for trigger in concerned]
+        return any(fired)
 
 
 def happening_of(event: Event) -> Happening:
@@ -169,26 +225,30 @@ def _told(happening: Happening) -> dict[str, object]:
 # --- watches -----------------------------------------------------------------------------------------------------
 
 
-def _end_watches(now: datetime) -> int:
+def _end_watches(now: datetime, troubles: Troubles) -> int:
     """Proactive triggers fire because nothing happened; those without a beginning begin with their automation."""
     with write_transaction():
-        rules = _rules()
-        _begin_watches(rules)
-        return sum(_end(rule, now) for rule in rules)
+        return sum(_watch(rule, now, troubles) for rule in _rules(_held(), troubles))
 
 
-def _begin_watches(rules: Iterable[Rule]) -> None:
-    for rule in rules:
-        for trigger in leaves(rule.trigger):
-            if trigger.reactive or trigger.after or trigger.for_each:
-                continue
-            since = rule.automation.since
-            Tally.objects.get_or_create(
-                automation=rule.automation,
-                trigger=trigger.id,
-                bucket="[]",
-                defaults={"begun_at": since, "ends_at": since + trigger.within},
-            )
+def _watch(rule: Rule, now: datetime, troubles: Troubles) -> int:
+    with troubles.kept_apart(rule.automation), transaction.atomic():
+        _begin_watches(rule)
+        return _end(rule, now)
+    return 0
+
+
+def _begin_watches(rule: Rule) -> None:
+    for trigger in leaves(rule.trigger):
+        if trigger.reactive or trigger.after or trigger.for_each:
+            continue
+        since = rule.automation.since
+        Tally.objects.get_or_create(
+            automation=rule.automation,
+            trigger=trigger.id,
+            bucket="[]",
+            defaults={"begun_at": since, "ends_at": since + trigger.within},
+        )
 
 
 def _end(rule: Rule, now: datetime) -> int:

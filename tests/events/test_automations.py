@@ -8,12 +8,14 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from django.db import DataError, OperationalError
 
 from deployments.models import Deployment, WorkPool
-from events.models import Event, Firing, Notification, Tally
+from events.models import Automation, Event, Firing, Notification, Tally
 from events.record import record_event
+from events.services import evaluation
 from events.services.actions import do_actions
-from events.services.evaluation import MOST_FIRINGS, judge_events
+from events.services.evaluation import MOST_FIRINGS, JudgingFailed, judge_events
 from events.services.notifications import send_notifications
 from orchestration.services import propose_flow_run_state
 from runs.models import FlowRun
@@ -409,3 +411,82 @@ def test_an_action_that_breaks_keeps_no_other_from_being_done(make, receiver):
 
     assert sorted(firing.done_at is not None for firing in Firing.objects.all()) == [True, True]
     assert "no-longer-known" in Firing.objects.get(action__type="no-longer-known").error
+
+
+def break_trigger(automation):
+    """A stored trigger that no version of ours would have let in: it breaks at rooms other than the kitchen."""
+    stored = Automation.objects.get(pk=automation.json()["id"])
+    stored.trigger["match"] = {"room": ["kitchen", 7]}
+    stored.save(update_fields=["trigger"])
+
+
+def test_a_trigger_that_breaks_keeps_no_other_from_being_judged(make):
+    break_trigger(make(name="a"))
+    make(name="b")
+    happen(room="hall")
+    happen(room="kitchen")
+
+    with pytest.raises(JudgingFailed, match="'a'.*AttributeError") as told:
+        judge_events(later())
+
+    assert "'b'" not in str(told.value)
+    assert sorted(one.automation.name for one in Firing.objects.all()) == ["a", "b", "b"]
+    assert not Event.objects.filter(pending=True).exists()
+
+
+def test_a_trigger_that_cannot_be_read_keeps_no_other_from_being_judged(make):
+    Automation.objects.filter(pk=make(name="a").json()["id"]).update(trigger={"type": "metric"})
+    make(name="b")
+    make(trigger(posture="Proactive", within=10, expect=["never"]), name="c")
+    happen()
+
+    with pytest.raises(JudgingFailed, match="'a'.*KeyError"):
+        judge_events(later(20))
+
+    assert sorted(one.automation.name for one in Firing.objects.all()) == ["b", "c"]
+
+
+def test_a_watch_that_breaks_keeps_no_other_from_ending(make, monkeypatch):
+    for name in "ab":
+        make(trigger(posture="Proactive", within=10), name=name)
+    break_when_set_off(monkeypatch, DataError("out of range"))
+
+    with pytest.raises(JudgingFailed, match="'a'.*out of range"):
+        judge_events(later(20))
+
+    assert [one.automation.name for one in Firing.objects.all()] == ["b"]
+
+
+def test_what_a_broken_automation_began_is_undone(make, monkeypatch):
+    make(name="a")
+    make(name="b")
+    break_when_set_off(monkeypatch, DataError("out of range"))
+    happen()
+
+    with pytest.raises(JudgingFailed, match="'a'.*out of range"):
+        judge_events(later())
+
+    assert [one.automation.name for one in Firing.objects.all()] == ["b"]
+
+
+def test_a_database_that_is_away_is_no_fault_of_an_automation(make, monkeypatch):
+    make(name="a")
+    break_when_set_off(monkeypatch, OperationalError("gone"))
+    happen()
+
+    with pytest.raises(OperationalError):
+        judge_events(later())
+
+    assert Event.objects.filter(pending=True).exists()
+
+
+def break_when_set_off(monkeypatch, problem):
+    """The automation "a" breaks after its firing was stored."""
+    set_off = evaluation._set_off
+
+    def breaking(automation, *rest):
+        set_off(automation, *rest)
+        if automation.name == "a":
+            raise problem
+
+    monkeypatch.setattr(evaluation, "_set_off", breaking)
