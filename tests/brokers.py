@@ -67,6 +67,11 @@ class Redis:
             wire.sendall(b"FLUSHALL\r\n")
             wire.recv(100)
 
+    def has(self, key: str) -> bool:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as wire:
+            wire.sendall(f"EXISTS {key}\r\n".encode())
+            return wire.recv(100).startswith(b":1")
+
 
 @contextmanager
 def running_redis() -> Iterator[Redis]:

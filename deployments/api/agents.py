@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -12,8 +12,14 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from deployments.dispatch import hint_queue
-from deployments.models import Deployment
-from deployments.services.dispatch.agents import Introduction, leave, present_agent, register_agent
+from deployments.models import Deployment, WorkQueue
+from deployments.services.dispatch.agents import (
+    Introduction,
+    leave,
+    present_agent,
+    queues_of_pool_agent,
+    register_agent,
+)
 from deployments.services.dispatch.claims import Claim, claim_next, claim_one
 from deployments.services.dispatch.clock import database_now
 from deployments.services.dispatch.endings import Death, report_end
@@ -121,6 +127,8 @@ class OrderOut(TypedDict):
 class PulseOut(TypedDict):
     lease_seconds: float
     orders: list[OrderOut]
+    # Of an agent that serves its whole pool: some may be new to it.
+    work_queues: list[ServedQueue]
 
 
 class RegisterAgent(Operation):
@@ -137,7 +145,7 @@ class RegisterAgent(Operation):
             "lease_seconds": settings.ORION_LEASE_SECONDS,
             "heartbeat_seconds": settings.ORION_HEARTBEAT_SECONDS,
             "poll_seconds": settings.ORION_AGENT_POLL_SECONDS,
-            "work_queues": [{"id": one.pk, "name": one.name, "hint_queue": hint_queue(one.pk)} for one in queues],
+            "work_queues": served(queues),
         }
 
 
@@ -173,7 +181,8 @@ class SendHeartbeat(Operation):
             now=database_now(),
         )
         told: list[OrderOut] = [{"id": run_id, "order": order} for run_id, order in orders.items()]
-        return {"lease_seconds": settings.ORION_LEASE_SECONDS, "orders": told}
+        queues = served(queues_of_pool_agent(id))
+        return {"lease_seconds": settings.ORION_LEASE_SECONDS, "orders": told, "work_queues": queues}
 
 
 class ReportEnd(Operation):
@@ -201,6 +210,10 @@ class LeaveAgent(Operation):
 
     def perform(self, id: UUID, body: Leaving) -> None:
         leave(agent_id=id, incarnation=body.incarnation, now=database_now())
+
+
+def served(queues: Iterable[WorkQueue]) -> list[ServedQueue]:
+    return [{"id": one.pk, "name": one.name, "hint_queue": hint_queue(one.pk)} for one in queues]
 
 
 def claims_out(claims: Sequence[Claim], now: datetime) -> list[ClaimedRun]:

@@ -83,6 +83,14 @@ def test_runs_are_found_without_a_broker_that_answers(api: Api, queue: str, star
     eventually(lambda: agent.said.count("broker does not answer") <= 1)
 
 
+def test_agent_of_a_whole_pool_listens_to_queues_that_are_made_later(api: Api, home: Path, queue: str, redis: Redis):
+    with running_agent(home, api, None, "--broker", redis.url) as agent:
+        # Nobody sends to that queue here, so only a listener can have made it in the broker.
+        made = api.post("/work_queues/", {"name": queue})
+
+        eventually(lambda: redis.has(f"orion:_kombu.binding.orion-runs.{made['id']}"), lambda: agent.said)
+
+
 def test_a_broker_that_hangs_does_not_keep_an_agent_from_ending(
     api: Api, queue: str, start_agent: StartAgent, redis: Redis
 ):

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from deployments.models import Worker, WorkQueue
 from runs.models import FlowRun
-from tests.services.dispatching import make_deployment, waiting
+from tests.services.dispatching import make_deployment, make_queue, waiting
 
 pytestmark = pytest.mark.django_db
 MISSING = "00000000-0000-4000-8000-000000000000"
@@ -98,6 +98,16 @@ def test_a_run_is_claimed_by_its_id(api):
     wanted = due_run(name="wanted")
 
     assert [one["flow_run"]["id"] for one in agent.call("claim", flow_run_id=str(wanted.pk)).json()] == [str(wanted.pk)]
+
+
+def test_a_heartbeat_of_an_agent_of_a_whole_pool_tells_of_queues_made_later(api):
+    of_pool, of_queue = AgentOfApi(api, work_queues=[]), AgentOfApi(api, name="other")
+    later = make_queue("later")
+
+    told = of_pool.call("heartbeat").json()["work_queues"]
+
+    assert {"id": str(later.pk), "name": "later", "hint_queue": f"orion-runs.{later.pk}"} in told
+    assert of_queue.call("heartbeat").json()["work_queues"] == []
 
 
 def test_a_heartbeat_is_answered_with_orders(api, counted):

@@ -102,6 +102,12 @@ def queues_of_pool(pool_id: UUID) -> list[WorkQueue]:
     return list(WorkQueue.objects.filter(work_pool=pool_id).order_by("priority", "name"))
 
 
+def queues_of_pool_agent(agent_id: UUID) -> list[WorkQueue]:
+    """Every queue that there is by now for an agent that serves its whole pool; none for one that named its queues."""
+    of_agent = WorkQueue.objects.filter(work_pool__workers=agent_id, work_pool__workers__serves_pool=True)
+    return list(of_agent.only("name").order_by("priority", "name"))
+
+
 def silent_from(now: datetime) -> datetime:
     """When an agent that is heard now counts as gone, if nothing more is heard of it."""
     return now + timedelta(seconds=MISSED_HEARTBEATS * settings.ORION_HEARTBEAT_SECONDS)

@@ -21,6 +21,7 @@ class Heartbeats:
     """Sends them until it is told to end. `on_disowned` is called when the API does not know this agent any more."""
 
     def __init__(self, contact: Contact, held: HeldRuns, stop: Stopper, on_disowned: Callable[[str], None]) -> None:
+        self.on_queue: Callable[[str], None] = lambda queue: None
         self._contact, self._held, self._stop, self._on_disowned = contact, held, stop, on_disowned
         registration = contact.registration
         assert registration is not None
@@ -57,6 +58,8 @@ class Heartbeats:
         if self._is_away:
             teller.info("Heartbeats get through again.")
         self._is_away = False
+        for queue in reply.work_queues:
+            self.on_queue(queue.hint_queue)
         self._obey(runs, {order.id: order.order for order in reply.orders}, trusted_until(began, reply.lease_seconds))
 
     def _obey(self, runs: list[HeldRun], orders: dict[UUID, str], trusted: float) -> None:

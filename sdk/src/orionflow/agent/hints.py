@@ -26,6 +26,7 @@ class Hints:
     def __init__(self, broker: str, queues: Sequence[str], places: int, offer: Offer) -> None:
         self._broker, self._queues, self._places, self._offer = broker, list(queues), places, offer
         self._worker: Any = None
+        self._lock = threading.Lock()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._live, name="orion-hints", daemon=True)
 
@@ -34,11 +35,13 @@ class Hints:
 
     def listen_to(self, queue: str) -> None:
         """Hear one more queue: one that was made after the agent registered for its whole pool."""
-        if queue in self._queues:
-            return
-        self._queues.append(queue)
-        if (consumer := getattr(self._worker, "consumer", None)) is not None:
-            consumer.call_soon(consumer.add_task_queue, queue)
+        with self._lock:
+            if queue in self._queues:
+                return
+            self._queues.append(queue)
+            if self._worker is not None:
+                consumer = self._worker.consumer
+                consumer.call_soon(consumer.add_task_queue, queue)
 
     def end(self) -> None:
         """Take no further messages. Does not wait: a broker that hangs must not keep the agent."""
@@ -60,7 +63,8 @@ class Hints:
             self._over.wait(PAUSE_SECONDS)
 
     def _consume(self) -> None:
-        self._worker = hint_worker(self._broker, self._queues, self._places, self._offer)
+        with self._lock:
+            self._worker = hint_worker(self._broker, self._queues, self._places, self._offer)
         self._worker.start()
 
 

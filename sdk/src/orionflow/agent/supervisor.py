@@ -61,7 +61,7 @@ class Supervisor:
             self._tell_beginning(registration)
             heartbeats = Heartbeats(self._contact, self._held, self._stopping.stop, self._disown)
             heartbeats.start()
-            self._feed(registration)
+            self._feed(registration, heartbeats)
             self._work()
             heartbeats.draining = True
             self._drain()
@@ -76,14 +76,14 @@ class Supervisor:
             self._name.name, queues, self._contact.client.api_url, self.options.concurrency, hints,
         )  # fmt: skip
 
-    def _feed(self, registration: Registration) -> None:
+    def _feed(self, registration: Registration, heartbeats: Heartbeats) -> None:
         beginnings = Beginnings(self.options, self._contact, self._held, self._launcher, self._name.folder, self._ended)
         self._claims = Claims(self._contact, self._held, self._places, beginnings, self.options.once)
         self._claims.start()
         if self.options.broker:
             queues = [queue.hint_queue for queue in registration.work_queues]
             self._hints = Hints(self.options.broker, queues, self.options.concurrency, self._claims.offer)
-            beginnings.on_queue = self._hints.listen_to
+            beginnings.on_queue = heartbeats.on_queue = self._hints.listen_to
             self._hints.start()
 
     def _work(self) -> None:

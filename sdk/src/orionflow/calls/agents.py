@@ -50,6 +50,8 @@ class Order(Answer):
 class HeartbeatReply(Answer):
     lease_seconds: float
     orders: list[Order] = []
+    # Of an agent that serves its whole pool: those that it serves by now.
+    work_queues: list[ServedQueue] = []
 
 
 def register_agent(body: Mapping[str, Any]) -> Call[Registration]:

@@ -35,7 +35,8 @@ def enter_running(propose: Callable[[], Steps[tuple[State[Any], Answer]]], flow_
     """Propose RUNNING until the rules let the run in, or have another end for it.
 
     Returns the RUNNING state, or the final state that they gave the run instead, or that the run is being cancelled,
-    as it can only end then. Raises OrchestrationRefused when they abort. `flow_run` is the context whose orders are obeyed meanwhile, if there is one.
+    as it can only end then. Raises OrchestrationRefused when they abort. `flow_run` is the context whose orders are
+    obeyed meanwhile, if there is one.
     """
     while True:
         proposed, answer = yield from propose()
