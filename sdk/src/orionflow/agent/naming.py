@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import secrets
 import shutil
 import socket
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import IO
 from orionflow.errors import UsageError
 
 MOST_AGENTS = 1000
+HOME_ID = re.compile("[0-9a-f]{6}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +32,10 @@ class HeldName:
 
 
 def hold_name(home: Path, wanted: str | None) -> HeldName:
-    """The wanted name, or the first free one of host, host-2, host-3 …
+    """The wanted name, or the first free one of host-1a2b3c, host-1a2b3c-2, host-1a2b3c-3 …
 
-    A restarted agent gets the name it had, and by that the API knows at once that its earlier runs are gone.
+    A restarted agent gets the name it had, and by that the API knows at once that its earlier runs are gone. The middle
+    is the home's own: agents of two homes on one machine do not know of each other's locks.
     """
     if wanted:
         held = _hold(home, wanted)
@@ -40,10 +43,28 @@ def hold_name(home: Path, wanted: str | None) -> HeldName:
             raise UsageError(f"An agent named {wanted!r} runs already in {home}; choose another --name.")
         return held
     host = re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname()) or "agent"
+    own = f"{host}-{home_id(home)}"
     for number in range(1, MOST_AGENTS):
-        if (held := _hold(home, host if number == 1 else f"{host}-{number}")) is not None:
+        if (held := _hold(home, own if number == 1 else f"{own}-{number}")) is not None:
             return held
     raise UsageError(f"All {MOST_AGENTS} names for agents of {host} are taken in {home}.")
+
+
+def home_id(home: Path) -> str:
+    """What tells this home from others on its machine; made once, and kept."""
+    agents = home / "agents"
+    agents.mkdir(parents=True, exist_ok=True)
+    with open(agents / ".home", "a+", encoding="ascii", errors="replace") as file:
+        # Agents that start at the same moment wait for each other here.
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        known = file.read()
+        if HOME_ID.fullmatch(known):
+            return known
+        file.truncate(0)
+        made = secrets.token_hex(3)
+        file.write(made)
+        return made
 
 
 def _hold(home: Path, name: str) -> HeldName | None:
