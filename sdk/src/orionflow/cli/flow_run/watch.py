@@ -20,6 +20,8 @@ from orionflow.cli.status_line import StatusLine, progress_text
 from orionflow.cli.times import Clock, read_moment, read_period
 
 POLL_SECONDS = 0.5
+# So many looks in a row without a new line, and a run that has ended has said its last.
+QUIET_LOOKS = 2
 # When something happened, and how that is told.
 Told = tuple[datetime, str]
 LAST = datetime.max.replace(tzinfo=UTC)
@@ -110,7 +112,9 @@ class Watcher:
     def look(self) -> str:
         answer = self.api.get(f"/flow_runs/{self.run['id']}/why")
         state = answer["state"] or {}
-        for text in in_order(self._fresh_states(answer["history"]), self._fresh_lines()):
+        has_just_ended = self.states_seen and state.get("type") in TERMINAL_TYPES
+        lines = self._last_lines() if has_just_ended else self._fresh_lines()
+        for text in in_order(self._fresh_states(answer["history"]), lines):
             self.status.clear()
             self.output.terminal.out(text)
         if self.status.is_shown:
@@ -120,6 +124,16 @@ class Watcher:
     def _fresh_lines(self) -> list[Told]:
         lines = new_lines(self.api, self.query) if self.query else ()
         return [(_moment(line), line_text(line, self.clock, self.output.terminal)) for line in lines]
+
+    def _last_lines(self) -> list[Told]:
+        """What a run still writes after its final state; it may be on its way when the state is seen."""
+        lines, quiet = self._fresh_lines(), 0
+        while self.query and quiet < QUIET_LOOKS:
+            time.sleep(POLL_SECONDS)
+            fresh = self._fresh_lines()
+            lines += fresh
+            quiet = 0 if fresh else quiet + 1
+        return lines
 
     def _fresh_states(self, history: list[Json]) -> list[Told]:
         fresh = history[self.states_seen :]
