@@ -22,7 +22,7 @@ LISTEN_AGAIN_SECONDS = 0.02
 # A reader that takes nothing for so long is closed; everybody else who waits for its place is more important.
 SLOWEST_READER_SECONDS = 30.0
 CLIENT_IS_GONE_SECONDS = 30
-GOING_AWAY, TRY_AGAIN_LATER = 1001, 1013
+NORMAL, GOING_AWAY, TRY_AGAIN_LATER = 1000, 1001, 1013
 
 
 class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]  # daphne has no types
@@ -84,7 +84,7 @@ class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]  # daphne has n
             case "websocket.pong" if self.state == self.STATE_OPEN:
                 self.sendPong(message["payload"])
             case "websocket.close" if self.state == self.STATE_OPEN:
-                self.sendClose(code=message.get("code", 1000), reason=_short(message.get("reason")))
+                self._close(message.get("code", NORMAL), message.get("reason"))
             case "websocket.pong":
                 pass
             case _:
@@ -98,18 +98,22 @@ class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]  # daphne has n
             await asyncio.wait_for(self._drained.wait(), SLOWEST_READER_SECONDS)
         except TimeoutError:
             # It will not read the reason either, but a capture of the wire shows it.
-            self.sendClose(code=TRY_AGAIN_LATER, reason="Nothing was read for too long")
+            self._close(TRY_AGAIN_LATER, "Nothing was read for too long")
             self._drained.set()
 
     def go_away(self) -> None:
         """The server ends; clients come again when it is back."""
         if self.state == self.STATE_OPEN:
-            self.sendClose(code=GOING_AWAY, reason="The server is stopping")
+            self._close(GOING_AWAY, "The server is stopping")
+
+    def _close(self, code: int, reason: str | None = None) -> None:
+        # `sendClose` would refuse the codes that only servers send.
+        self.sendCloseFrame(code=code, reasonUtf8=_short(reason), isReply=False)
 
 
-def _short(reason: str | None) -> str | None:
+def _short(reason: str | None) -> bytes | None:
     """What fits into a close frame."""
-    return reason.encode()[:120].decode(errors="ignore") if reason else None
+    return reason.encode()[:120].decode(errors="ignore").encode() if reason else None
 
 
 class BoundedWebSocketFactory(WebSocketFactory):  # type: ignore[misc]  # daphne has no types
@@ -120,6 +124,7 @@ class BoundedWebSocketFactory(WebSocketFactory):  # type: ignore[misc]  # daphne
         self.setProtocolOptions(
             openHandshakeTimeout=handshake_timeout,
             autoPingTimeout=CLIENT_IS_GONE_SECONDS,
+            failByDrop=False,
             maxFramePayloadSize=LONGEST_MESSAGE,
             maxMessagePayloadSize=LONGEST_MESSAGE,
         )

@@ -60,7 +60,7 @@ class Following:
     def _arrived(self) -> QuerySet[Event, tuple[UUID, datetime]]:
         # As a list of ids: SQLite would rather look through all that occurred since the beginning.
         arrived = self._matching().filter(pk__in=Event.objects.filter(received__gte=self._since).values("pk"))
-        return arrived.order_by("received", "id").values_list("id", "received")
+        return arrived.order_by("received", "occurred", "id").values_list("id", "received")
 
     def _matching(self) -> QuerySet[Event]:
         return events_matching(self._asked, since=self._begun - USUAL_SPAN, until=END_OF_TIME)

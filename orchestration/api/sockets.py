@@ -54,7 +54,7 @@ def _with_usable_connection(call: Callable[[], T]) -> T:
         close_old_connections()
 
 
-class Conversation(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has no types
+class Conversation(AsyncWebsocketConsumer):
     """One open websocket. Subclasses declare what it asks of an actor, and may work beside what is received."""
 
     action_required: ClassVar[Action | None] = None
