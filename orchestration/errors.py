@@ -175,6 +175,18 @@ class BlockTypeExists(Conflict):
     message = "There already is a block type with the slug {slug!r}; change that one."
 
 
+class Protected(DomainError):
+    """What belongs to the server, and whoever asks may not have done to it."""
+
+    code = "protected"
+    message = "This belongs to the server and stays as it is."
+
+
+class BlockTypeProtected(Protected):
+    code = "block_type_protected"
+    message = "The block type {slug!r} is protected: programs count on it and its schemas, so they cannot be deleted."
+
+
 class BlockDocumentExists(Conflict):
     code = "block_document_exists"
     message = "There already is a block of this type with the name {name!r}; change that one."

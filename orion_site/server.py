@@ -124,12 +124,16 @@ def _refuse_contradictions() -> None:
 
 
 def _prepare_database() -> None:
+    from django.utils import timezone
+
+    from deployments.services.known_blocks import install_known_block_types
     from orion_site.database import DatabaseUnusable, prepare
 
     try:
         prepare()
     except DatabaseUnusable as error:
         raise CannotStart(str(error)) from error
+    install_known_block_types(now=timezone.now())
 
 
 def _serve(listener: socket.socket, options: ServerOptions, on_ready: Callable[[str], None]) -> None:

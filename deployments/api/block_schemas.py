@@ -90,11 +90,11 @@ class ReadBlockSchemaByChecksum(Operation):
 
 
 class DeleteBlockSchema(Operation):
-    """Delete a block schema with the documents that it describes."""
+    """Delete a block schema with the documents that it describes; those of a protected type stay."""
 
     method = "DELETE"
     action_required = Action.CHANGE_BLOCKS
-    answers = {204: None}
+    answers = {204: None, 403: dict[str, str]}
 
     def perform(self, id: UUID) -> None:
         delete_block_schema(block_schema_id=id)

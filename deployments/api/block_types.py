@@ -12,6 +12,7 @@ from pydantic import Field
 from rest_framework.response import Response
 from typing_extensions import TypedDict
 
+from deployments.core.known_blocks import is_protected
 from deployments.filters import BlockSchemaFilter, BlockTypeFilter, block_types_matching
 from deployments.models import BlockType
 from deployments.services.blocks import create_block_type, delete_block_type, update_block_type
@@ -104,11 +105,11 @@ class UpdateBlockType(Operation):
 
 
 class DeleteBlockType(Operation):
-    """Delete a block type with its schemas and documents."""
+    """Delete a block type with its schemas and documents; one that is protected stays."""
 
     method = "DELETE"
     action_required = Action.CHANGE_BLOCKS
-    answers = {204: None}
+    answers = {204: None, 403: dict[str, str]}
 
     def perform(self, id: UUID) -> None:
         delete_block_type(block_type_id=id)
@@ -149,8 +150,7 @@ def block_type_out(block_type: BlockType) -> BlockTypeOut:
         "documentation_url": block_type.documentation_url,
         "description": block_type.description,
         "code_example": block_type.code_example,
-        # Clients ask before they change a type; here every type belongs to those who use it.
-        "is_protected": False,
+        "is_protected": is_protected(block_type.slug),
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from deployments.core.blocks import checksum_of, masked, secret_paths, split_references, with_secrets_kept
+from deployments.core.known_blocks import is_protected
 from deployments.models import BlockDocument, BlockReference, BlockSchema, BlockType
 from deployments.services.vault import Unopenable, key_file, open_sealed, seal
 from orchestration.errors import (
@@ -19,6 +20,7 @@ from orchestration.errors import (
     BlockSchemaNotFound,
     BlockTypeExists,
     BlockTypeNotFound,
+    BlockTypeProtected,
     SchemaOfAnotherType,
     SecretsUnreadable,
 )
@@ -56,11 +58,13 @@ def update_block_type(*, block_type_id: UUID, changes: Mapping[str, Any], now: d
 
 
 def delete_block_type(*, block_type_id: UUID) -> None:
-    """Its schemas and documents go with it."""
+    """Its schemas and documents go with it. Raises BlockTypeNotFound and BlockTypeProtected."""
     with write_transaction():
-        deleted, _ = BlockType.objects.filter(pk=block_type_id).delete()
-        if not deleted:
+        block_type = BlockType.objects.select_for_update().filter(pk=block_type_id).first()
+        if block_type is None:
             raise BlockTypeNotFound(id=block_type_id)
+        _refuse_protected(block_type)
+        block_type.delete()
 
 
 @repeated_on_conflict
@@ -83,10 +87,13 @@ def create_block_schema(
 
 
 def delete_block_schema(*, block_schema_id: UUID) -> None:
+    """Raises BlockSchemaNotFound and BlockTypeProtected."""
     with write_transaction():
-        deleted, _ = BlockSchema.objects.filter(pk=block_schema_id).delete()
-        if not deleted:
+        schema = BlockSchema.objects.select_related("block_type").filter(pk=block_schema_id).first()
+        if schema is None:
             raise BlockSchemaNotFound(id=block_schema_id)
+        _refuse_protected(schema.block_type)
+        schema.delete()
 
 
 @repeated_on_conflict
@@ -141,6 +148,11 @@ def opened(document: BlockDocument) -> dict[str, Any]:
         return open_sealed(document.sealed)
     except Unopenable:
         raise SecretsUnreadable(id=document.pk, file=key_file()) from None
+
+
+def _refuse_protected(block_type: BlockType) -> None:
+    if is_protected(block_type.slug):
+        raise BlockTypeProtected(slug=block_type.slug)
 
 
 def _fill(document: BlockDocument, schema: BlockSchema, content: dict[str, Any]) -> None:

@@ -1,22 +1,12 @@
-"""The block types that nearly every program uses, so that they can be looked up before one has made them known."""
+"""Block types that can be looked up and listed before any program has made them known."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
+from deployments.core.known_blocks import KNOWN
 from deployments.models import BlockType
 from orchestration.transactions import repeated_on_conflict, write_transaction
-
-KNOWN = {
-    "date-time": ("Date Time", "A moment with its time zone."),
-    "json": ("JSON", "Any value that JSON can hold."),
-    "local-file-system": ("Local File System", "Files below a folder of the machine that runs the flow."),
-    "process": ("Process", "Runs a flow in a process of its own on the same machine."),
-    "remote-file-system": ("Remote File System", "Files on anything that fsspec can reach by an address."),
-    "secret": ("Secret", "A text that is stored sealed and shown masked."),
-    "string": ("String", "A text."),
-    "webhook": ("Webhook", "An address that is called over HTTP."),
-}
 
 
 @repeated_on_conflict

@@ -16,14 +16,14 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from orchestration.api.parsing import UnreadableBody
-from orchestration.errors import Conflict, DomainError, NotFound, RunLost
+from orchestration.errors import Conflict, DomainError, NotFound, Protected, RunLost
 
 logger = logging.getLogger("orion.api")
 
 # Longer bodies are not sent back with the complaint about them.
 LONGEST_ECHO = 64 * 1024
 
-STATUS_OF = {NotFound: 404, Conflict: 409, RunLost: 409}
+STATUS_OF = {NotFound: 404, Conflict: 409, RunLost: 409, Protected: 403}
 # What clients of Orion's elders show to people.
 INTEGRITY = "Data integrity conflict. This usually means a unique or foreign key constraint was violated."
 

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from deployments.core.known_blocks import KNOWN, PROTECTED
 from tests.api.blocks import FIELDS, login_schema, make_document, make_schema, make_type
 
 pytestmark = pytest.mark.django_db
@@ -48,6 +49,20 @@ def test_a_type_is_deleted_with_all_that_is_of_it(api):
     assert answer.status_code == 204
     assert api.read(f"/block_schemas/{schema['id']}").status_code == 404
     assert api.read(f"/block_documents/{document['id']}").status_code == 404
+
+
+def test_a_protected_type_can_be_told_of_anew_but_not_deleted(api):
+    block_type = make_type(api, "secret").json()
+    schema = make_schema(api, block_type, {"title": "Secret"}).json()
+    path = f"/block_types/{block_type['id']}"
+
+    told = api.call("PATCH", path, {"description": "what clients say of it"})
+    refused = [api.call("DELETE", path), api.call("DELETE", f"/block_schemas/{schema['id']}")]
+
+    assert told.status_code == 204
+    assert [(answer.status_code, answer.json()["code"]) for answer in refused] == [(403, "block_type_protected")] * 2
+    assert api.read(path).json()["is_protected"] is True
+    assert api.read(f"/block_schemas/{schema['id']}").status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -136,8 +151,8 @@ def test_the_usual_types_are_installed_once_and_leave_others_alone(api):
 
     slugs = [block_type["slug"] for block_type in api.send("/block_types/filter").json()]
     assert [(answer.status_code, answer.json()) for answer in answers] == [(200, None), (200, None)]
-    assert {"json", "secret", "string", "local-file-system"} <= set(slugs)
-    assert len(slugs) == len(set(slugs))
+    assert sorted(slugs) == sorted(KNOWN)
+    assert set(KNOWN) > PROTECTED
     assert api.read("/block_types/slug/json").json() == own
 
 

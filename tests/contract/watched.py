@@ -18,7 +18,7 @@ def runs_are_watched(said: Any) -> None:
 
 
 def _a_block(said: Any) -> str:
-    of_type = said.api.send("/block_types/", {"name": "Chat", "slug": "slack-webhook"}).json()["id"]
+    of_type = said.api.read("/block_types/slug/slack-webhook").json()["id"]
     fields = {"title": "Chat", "secret_fields": ["url"], "block_type_slug": "slack-webhook"}
     schema = said.api.send("/block_schemas/", {"block_type_id": of_type, "fields": fields}).json()["id"]
     filled = {"name": "team", "block_type_id": of_type, "block_schema_id": schema}

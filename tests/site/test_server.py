@@ -35,6 +35,13 @@ def test_a_started_server_is_healthy(server: RunningServer):
     assert json.loads(body) is True
 
 
+def test_a_new_server_lists_the_usual_block_types(server: RunningServer):
+    types = json.loads(_post(server, "/api/block_types/filter", {})[1])
+
+    protected = {one["slug"]: one["is_protected"] for one in types}
+    assert (protected["secret"], protected["slack-webhook"]) == (True, False)
+
+
 def test_the_dashboard_and_its_files_are_served(server: RunningServer):
     page_status, page_headers, page = server.get("/runs")
     style_status, style_headers, _ = server.get("/static/css/orion.css")
