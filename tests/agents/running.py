@@ -201,7 +201,7 @@ def _name(pid: int) -> str:
 
 
 def _is_leader(pid: int) -> bool:
-    return _name(pid) != "orion-run"
+    return _name(pid) not in ("orion-run", "orion-guard")
 
 
 __all__ = ["QUICK", "Agent", "Api", "eventually", "is_alive", "processes_of", "run_process", "running_agent", "signal"]

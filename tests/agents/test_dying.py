@@ -73,6 +73,23 @@ def test_nothing_survives_when_the_launcher_dies_with_its_agent_hogging(api: Api
     eventually(lambda: not any(is_alive(pid) for pid in below), lambda: below)
 
 
+def test_nothing_survives_when_agent_and_launcher_are_killed_in_one_instant(
+    api: Api, queue: str, start_agent: StartAgent
+):
+    agent = start_agent()
+    run = api.run_of("flows.py:with_a_child_process", queue)
+    eventually(lambda: processes_of(run), lambda: agent.said)
+    below = agent.children()
+
+    # It must not see that its launcher dies before it does.
+    agent.signal(signal.SIGSTOP)
+    os.kill(launcher_of(agent), signal.SIGKILL)
+    agent.signal(signal.SIGKILL)
+
+    eventually(lambda: not processes_of(run), lambda: processes_of(run))
+    eventually(lambda: not any(is_alive(pid) for pid in below), lambda: below)
+
+
 def test_an_agent_that_starts_again_takes_its_runs_back_at_once(api: Api, queue: str, start_agent: StartAgent):
     agent = start_agent()
     run = api.run_of("flows.py:sleeping", queue)

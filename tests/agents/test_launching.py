@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 
+from orionflow.agent.guard import Guard
 from orionflow.agent.held import HeldRun, HeldRuns, Stop
 from orionflow.agent.launching import End, Launcher
 from orionflow.agent.stopping import Stopping
@@ -73,12 +74,13 @@ def test_machine_without_room_costs_the_launcher_one_run(monkeypatch: pytest.Mon
     monkeypatch.setattr(os, "fork", no_room)
     agent, launcher = socket.socketpair()
     with agent, launcher:
-        zygote = Zygote(launcher)
+        guard = Guard(os.open(os.devnull, os.O_WRONLY))
+        zygote = Zygote(launcher, guard)
 
         went_on = zygote._obey({"key": "run:1", "order": SLEEP})
 
         told, ended = Lines(agent).receive() or ()
-        for end in (zygote._told, zygote._teller, zygote._wake, zygote._waker):
+        for end in (zygote._told, zygote._teller, zygote._wake, zygote._waker, guard):
             end.close()
     assert went_on is None
     assert "No process can be started on this machine" in told["told"]["error"]

@@ -19,6 +19,7 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from orionflow.agent.containment import HELD_BACK, kill_group, ordinary_signals, set_apart, system_library
+from orionflow.agent.guard import Guard, start_guard
 
 Message = dict[str, Any]
 TOLD_VARIABLE = "ORION_AGENT_TOLD"
@@ -54,8 +55,8 @@ def send_line(channel: socket.socket, message: Message) -> None:
 class Zygote:
     """Forks, signals and reaps; single-threaded, because a fork copies only the thread that forks."""
 
-    def __init__(self, agent: socket.socket) -> None:
-        self._agent = agent
+    def __init__(self, agent: socket.socket, guard: Guard) -> None:
+        self._agent, self._guard = agent, guard
         self._lines = Lines(agent)
         self._pids: dict[str, int] = {}
         # Datagrams of children: how their runs ended, for a death without that word is a crash.
@@ -104,13 +105,14 @@ class Zygote:
         if pid == 0:
             return self._become_child(launcher, message)
         self._pids[key] = pid
+        self._guard.add(pid)
         self._say({"key": key, "pid": pid})
         return None
 
     def _become_child(self, launcher: int, message: Message) -> Message:
         ordinary_signals()
         set_apart(launcher, message["order"].get("limits") or {})
-        for end in (self._agent, self._told, self._wake, self._waker):
+        for end in (self._agent, self._told, self._wake, self._waker, self._guard):
             end.close()
         os.set_inheritable(self._teller.fileno(), True)
         os.environ[TOLD_VARIABLE] = f"{self._teller.detach()}:{message['key']}"
@@ -131,6 +133,7 @@ class Zygote:
             if (status := _reaped(pid)) is None:
                 continue
             del self._pids[key]
+            self._guard.remove(pid)
             self._forward()
             self._say({"key": key, "ended": os.waitstatus_to_exitcode(status)})
 
@@ -211,7 +214,9 @@ def run_order(order: Message) -> None:
 
 
 def main() -> None:
-    zygote = Zygote(socket.socket(fileno=int(sys.argv[1])))
+    agent = socket.socket(fileno=int(sys.argv[1]))
+    # Before anything is loaded: the guard needs none of it.
+    zygote = Zygote(agent, start_guard(agent.fileno()))
     warm_up()
     order = zygote.serve()
     if order is not None:

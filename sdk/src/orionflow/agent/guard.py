@@ -1,0 +1,62 @@
+"""The guard of a launcher: it sleeps until the launcher is gone, however it went, and kills what that left behind.
+
+The kernel ends the process of a run with its launcher, but not what the run has started; and the agent, which would see
+to that, may be killed in the same instant.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import suppress
+from typing import NoReturn
+
+from orionflow.agent.containment import HELD_BACK, PR_SET_NAME, kill_group, system_library
+
+
+class Guard:
+    """The launcher's side: which groups there are now. One that was killed itself is not replaced."""
+
+    def __init__(self, told: int) -> None:
+        self._told = told
+
+    def add(self, group: int) -> None:
+        self._tell(f"+{group}\n")
+
+    def remove(self, group: int) -> None:
+        self._tell(f"-{group}\n")
+
+    def close(self) -> None:
+        """In a forked child, whose life must not be taken for the launcher's."""
+        os.close(self._told)
+
+    def _tell(self, line: str) -> None:
+        with suppress(OSError):
+            os.write(self._told, line.encode())
+
+
+def start_guard(agent: int) -> Guard:
+    """Fork it. `agent` is the launcher's socket, which has to close with the launcher."""
+    hears, told = os.pipe()
+    if os.fork() == 0:
+        os.close(told)
+        os.close(agent)
+        _watch(hears)
+    os.close(hears)
+    return Guard(told)
+
+
+def _watch(told: int) -> NoReturn:
+    os.setsid()
+    for number in HELD_BACK:
+        signal.signal(number, signal.SIG_IGN)
+    if sys.platform == "linux":
+        system_library().prctl(PR_SET_NAME, b"orion-guard", 0, 0, 0)
+    groups: set[int] = set()
+    with open(told, encoding="ascii") as lines:
+        for line in lines:
+            (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))
+    for group in groups:
+        kill_group(group)
+    os._exit(0)
