@@ -19,6 +19,8 @@ from events.services.notifications import send_notifications
 from orion_site.database_upkeep import tidy_database
 from orion_site.ticker import Lane, Service
 from orionflow.processes import is_gone
+from runs.services.background_tasks import offer_abandoned_calls
+from runs.services.offers import offers
 from runs.services.upkeep import clean_up_cancelled, fail_expired_pauses
 
 
@@ -65,6 +67,7 @@ def _slow() -> list[Service]:
         Service(
             "cancellation clean-up", 20, clean_up_cancelled, "Cancels what is still open below a cancelled run.", slow
         ),
+        Service("task calls", 30, _offer_abandoned, "Offers calls of tasks again that were taken and not begun.", slow),
     ]
 
 
@@ -95,6 +98,10 @@ def retention_ages() -> Ages:
 
 def _retain(now: datetime) -> object:
     return purge(ages=retention_ages(), now=now)
+
+
+def _offer_abandoned(now: datetime) -> int:
+    return offer_abandoned_calls(now, held=offers.held())
 
 
 def _mark_late(now: datetime) -> int:

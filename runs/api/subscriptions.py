@@ -7,7 +7,6 @@ let only one of them make it pending.
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -27,36 +26,10 @@ from runs.api.schemas.task_runs import TaskRunOut
 from runs.api.task_runs import task_runs_out
 from runs.models import TaskRun
 from runs.selectors.background_tasks import parameters_of, waiting_task_runs
+from runs.services.offers import OFFER_SECONDS, offers
 
 LOOK_EVERY_SECONDS = 0.5
 PAGE = 20
-# Whoever took a run makes it pending within this time; otherwise it is offered again.
-OFFER_SECONDS = 30.0
-
-
-class Offers:
-    """Which runs this process has offered a moment ago. Asked by the event loop alone."""
-
-    def __init__(self) -> None:
-        self._until: dict[UUID, float] = {}
-
-    def __len__(self) -> int:
-        return len(self._until)
-
-    def make(self, run_id: UUID) -> bool:
-        """Whether it may be offered now."""
-        now = time.monotonic()
-        self._until = {one: until for one, until in self._until.items() if until > now}
-        if run_id in self._until:
-            return False
-        self._until[run_id] = now + OFFER_SECONDS
-        return True
-
-    def take_back(self, run_id: UUID) -> None:
-        self._until.pop(run_id, None)
-
-
-_offers = Offers()
 
 
 class Subscription(Wire):
@@ -101,10 +74,10 @@ class ServeTasks(IntroducedConversation):
 
     async def _offer_all(self, task_keys: list[str]) -> None:
         while True:
-            limit = PAGE + len(_offers)
+            limit = PAGE + len(offers)
             waiting = await in_database(waiting_task_runs, task_keys=task_keys, now=timezone.now(), limit=limit)
             for run_id in waiting:
-                if _offers.make(run_id):
+                if offers.make(run_id):
                     await self._offer(run_id)
             if len(waiting) < limit:
                 await asyncio.sleep(LOOK_EVERY_SECONDS)
@@ -116,9 +89,16 @@ class ServeTasks(IntroducedConversation):
             if run is not None:
                 await self.tell(run)
                 await asyncio.wait_for(self._acknowledged.wait(), OFFER_SECONDS)
+                offers.hold(self, run_id)
         finally:
             if not self._acknowledged.is_set():
-                _offers.take_back(run_id)
+                offers.take_back(run_id)
+
+    async def stop_working(self) -> None:
+        try:
+            await super().stop_working()
+        finally:
+            offers.let_go(self)
 
 
 def offered(run_id: UUID) -> TaskRunOut | None:

@@ -7,24 +7,55 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import BooleanField, Exists, OuterRef, Q, Value
+from django.db.models.expressions import RawSQL
+from django.db.models.functions import Coalesce
 
-from runs.models import TaskRun, TaskRunState
+from runs.models import UNFINISHED_TYPES, TaskRun, TaskRunState
+from runs.querysets import TaskRunQuerySet
 
 # The process that runs a task repeats it by itself; it is somebody else's turn when that did not happen.
 RETRIES_AFTER = timedelta(seconds=30)
+# Whoever takes a call begins it soon; when it must wait for a slot, it asks for one again and again.
+BEGINS_WITHIN = timedelta(seconds=30)
+ASKS_WITHIN = timedelta(seconds=120)
+BATCH = 200
 
 
 def waiting_task_runs(*, task_keys: Collection[str], now: datetime, limit: int) -> list[UUID]:
     """The ids of those that are due, the one that waits longest first."""
-    waiting = TaskRun.objects.unfinished().filter(state_type="SCHEDULED", flow_run=None, task_key__in=task_keys)
+    # The key is hidden from SQLite, which would go through every run that the task ever had.
+    waiting = _without_flow_run("SCHEDULED").alias(key=Coalesce("task_key", Value(""))).filter(key__in=task_keys)
     retried = Q(state_name="AwaitingRetry", next_scheduled_start_time__gt=now - RETRIES_AFTER)
     due = waiting.filter(next_scheduled_start_time__lte=now).exclude(retried)
     return list(due.order_by("next_scheduled_start_time", "pk").values_list("pk", flat=True)[:limit])
 
 
-def parameters_of(run_id: UUID) -> Any:
+def abandoned_task_runs(now: datetime) -> list[UUID]:
+    """The ids of those that were taken and neither began nor asked to."""
+    scheduled_before = TaskRunState.objects.filter(task_run=OuterRef("pk"), type="SCHEDULED")
+    taken = _without_flow_run("PENDING").filter(Exists(scheduled_before), state_timestamp__lte=now - BEGINS_WITHIN)
+    rows = taken.order_by("state_timestamp", "pk").values_list("pk", "refusal")[:BATCH]
+    return [run_id for run_id, refusal in rows if not _asked_lately(refusal, now)]
+
+
+def _asked_lately(refusal: dict[str, Any] | None, now: datetime) -> bool:
+    return refusal is not None and datetime.fromisoformat(refusal["at"]) > now - ASKS_WITHIN
+
+
+# SQLite takes an index with a condition only for a query that has the same condition, letter by letter.
+_UNFINISHED = f"runs_taskrun.state_type IN ({', '.join(repr(one) for one in UNFINISHED_TYPES)})"
+
+
+def _without_flow_run(state_type: str) -> TaskRunQuerySet:
+    unfinished = RawSQL(_UNFINISHED, (), output_field=BooleanField())  # noqa: S611 (it holds constants only)
+    found: TaskRunQuerySet = TaskRun.objects.filter(unfinished, state_type=state_type, flow_run=None)
+    return found
+
+
+def parameters_of(run_id: UUID) -> UUID | None:
     """Where the parameters of a call were kept: the first state of its run says so, and not every later one."""
     scheduled = TaskRunState.objects.filter(task_run=run_id, type="SCHEDULED").order_by("seq")
     details = scheduled.values_list("details", flat=True).first()
-    return (details or {}).get("task_parameters_id")
+    place = (details or {}).get("task_parameters_id")
+    return UUID(place) if place else None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from channels.db import database_sync_to_async
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from orchestration.core.states import State
@@ -17,8 +20,12 @@ from orchestration.stored import NewTaskRun
 from runs.api import subscriptions
 from runs.models import TaskRun
 from runs.selectors.background_tasks import waiting_task_runs
+from runs.services import offers
+from runs.services.background_tasks import offer_abandoned_calls
+from runs.services.offers import Offers
 from runs.services.task_runs import create_task_run
-from tests.factories import make_state
+from tests.conftest import DATABASE
+from tests.factories import make_limit, make_state, make_task_run
 from tests.sockets.conftest import PREFECT, talk_to, talking
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -28,15 +35,19 @@ KEY = "app.greet"
 
 @pytest.fixture(autouse=True)
 def _nothing_offered(monkeypatch):
-    monkeypatch.setattr(subscriptions, "_offers", subscriptions.Offers())
+    monkeypatch.setattr(subscriptions, "offers", Offers())
 
 
 def make_call(
-    key: str = KEY, state: State | None = None, now: datetime | None = None, parameters: UUID | None = None
+    key: str = KEY,
+    state: State | None = None,
+    now: datetime | None = None,
+    parameters: UUID | None = None,
+    tags: Sequence[str] = (),
 ) -> TaskRun:
     """A task that was called to be run elsewhere."""
     state = state or make_state("SCHEDULED", task_parameters_id=parameters)
-    new = NewTaskRun(flow_run_id=None, task_key=key, dynamic_key=str(uuid4()), name=key)
+    new = NewTaskRun(flow_run_id=None, task_key=key, dynamic_key=str(uuid4()), name=key, tags=tags)
     return create_task_run(new=new, state=state, now=now or timezone.now()).run
 
 
@@ -125,7 +136,7 @@ async def test_a_run_whose_process_went_without_a_word_is_offered_to_another():
 
 
 async def test_a_run_that_was_acknowledged_and_never_claimed_is_offered_again(monkeypatch):
-    monkeypatch.setattr(subscriptions, "OFFER_SECONDS", 0.2)
+    monkeypatch.setattr(offers, "OFFER_SECONDS", 0.2)
     run = await make_call_beside()
 
     async with talking(SCHEDULED, subprotocols=PREFECT) as talk:
@@ -222,3 +233,82 @@ def test_a_retry_is_left_to_the_process_that_has_it_until_it_is_overdue():
     late = waiting_task_runs(task_keys=[KEY], now=now + timedelta(seconds=31), limit=10)
 
     assert (early, late) == ([], [run.pk])
+
+
+@pytest.mark.skipif(DATABASE != "sqlite", reason="PostgreSQL plans by the rows that there are")
+def test_looking_for_waiting_runs_does_not_go_through_all_that_ended():
+    with CaptureQueriesContext(connection) as queries:
+        waiting_task_runs(task_keys=[KEY], now=timezone.now(), limit=10)
+
+    with connection.cursor() as cursor:
+        cursor.execute("EXPLAIN QUERY PLAN " + queries[0]["sql"])
+        assert "task_run_unfinished" in cursor.fetchall()[0][3]
+
+
+# --- calls that were taken and not begun ---
+
+SECOND = timedelta(seconds=1)
+
+
+def take(now: datetime, **call: Any) -> TaskRun:
+    run = make_call(now=now, **call)
+    propose(run, "PENDING", now)
+    return run
+
+
+def test_a_call_that_was_taken_and_not_begun_is_offered_again_with_its_parameters():
+    now, parameters = timezone.now(), uuid4()
+    run = take(now, parameters=parameters)
+
+    early, late = offer_abandoned_calls(now + 29 * SECOND), offer_abandoned_calls(now + 31 * SECOND)
+
+    assert (early, late) == (0, 1)
+    told = subscriptions.offered(run.pk)
+    assert told is not None
+    assert told["state"] is not None
+    assert told["state"]["state_details"]["task_parameters_id"] == parameters
+
+
+def test_a_call_that_is_held_by_somebody_who_is_there_is_left_alone():
+    now = timezone.now()
+    run = take(now)
+
+    assert offer_abandoned_calls(now + 60 * SECOND, held={run.pk}) == 0
+
+
+def test_a_call_that_began_is_left_alone():
+    now = timezone.now()
+    run = take(now)
+    propose(run, "RUNNING", now)
+
+    assert offer_abandoned_calls(now + 60 * SECOND) == 0
+
+
+def test_a_call_that_waits_for_a_slot_is_left_alone_as_long_as_it_asks():
+    now = timezone.now()
+    make_limit(tag="gpu", slots=1, taken_by=[make_task_run("RUNNING", tags=["gpu"])])
+    run = take(now, tags=["gpu"])
+    propose(run, "RUNNING", now + 25 * SECOND)
+
+    assert offer_abandoned_calls(now + 60 * SECOND) == 0
+    assert offer_abandoned_calls(now + 200 * SECOND) == 1
+
+
+def test_a_run_that_nobody_scheduled_is_left_alone():
+    now = timezone.now()
+    make_call(now=now, state=make_state("PENDING"))
+
+    assert offer_abandoned_calls(now + 60 * SECOND) == 0
+
+
+async def test_a_socket_holds_what_it_took_until_it_closes():
+    run = await make_call_beside()
+
+    async with talking(SCHEDULED, subprotocols=PREFECT) as talk:
+        await talk.introduce(wish())
+        await talk.hear()
+        await talk.send_json_to({"type": "ack"})
+        await talk.ping()
+        held = subscriptions.offers.held()
+
+    assert (held, subscriptions.offers.held()) == ({run.pk}, set())
