@@ -50,6 +50,7 @@ notification_policies = Later("events.api.notification_policies")
 runs_of_deployments = Later("deployments.api.runs_of_deployments")
 saved_searches = Later("runs.api.saved_searches")
 schedules = Later("deployments.api.schedules")
+schema_checks = Later("deployments.api.schema_checks")
 services_api = Later("orion_site.services_api")
 states = Later("runs.api.states")
 variables = Later("deployments.api.variables")
@@ -289,6 +290,7 @@ api = [
         ),
     ),
     #
+    path("ui/schemas/validate", Endpoint(schema_checks.ValidateAgainstSchema)),
     path("ui/flow_runs/history", Endpoint(histories.ReadSimpleFlowRuns)),
     path("ui/task_runs/count", Endpoint(histories.CountTaskRunsByState)),
     path("ui/task_runs/dashboard/counts", Endpoint(histories.CountTaskRunOutcomes)),

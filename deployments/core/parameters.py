@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 Schema = Mapping[str, Any]
+# What stands under these is a value, and no schema.
+_VALUES = frozenset({"default", "const", "enum", "examples"})
 
 
 def flaw_of_schema(schema: Schema) -> str | None:
@@ -14,7 +16,7 @@ def flaw_of_schema(schema: Schema) -> str | None:
     import jsonschema  # type: ignore[import-untyped]
 
     try:
-        jsonschema.Draft202012Validator.check_schema(schema)
+        jsonschema.Draft202012Validator.check_schema(modern(schema))
     except jsonschema.SchemaError as error:
         return _told(error)
     return None
@@ -23,11 +25,9 @@ def flaw_of_schema(schema: Schema) -> str | None:
 def mismatch(parameters: Mapping[str, Any], schema: Schema, *, partial: bool = False) -> str | None:
     """What is wrong with the parameters; None if nothing is. `partial` ones may leave out what is required."""
     import jsonschema
-    from referencing import Registry
     from referencing.exceptions import Unresolvable
 
-    # An empty registry: a schema that refers to another address must not make the server ask there.
-    validator = jsonschema.Draft202012Validator(relaxed(schema, partial=partial), registry=Registry())
+    validator = validator_of(relaxed(schema, partial=partial))
     try:
         error = jsonschema.exceptions.best_match(validator.iter_errors(parameters))
     except Unresolvable as error:
@@ -37,8 +37,33 @@ def mismatch(parameters: Mapping[str, Any], schema: Schema, *, partial: bool = F
     return None if error is None else _told(error)
 
 
+def validator_of(schema: Schema, *, formats: bool = False) -> Any:
+    """What holds values to the schema; to the formats that it names as well, if asked to."""
+    import jsonschema
+    from referencing import Registry
+
+    kind = jsonschema.Draft202012Validator
+    # An empty registry: a schema that refers to another address must not make the server ask there.
+    return kind(schema, registry=Registry(), format_checker=kind.FORMAT_CHECKER if formats else None)
+
+
+def modern(schema: Any) -> Any:
+    """The schema with tuples as they are written today: clients with older libraries list their members as `items`."""
+    match schema:
+        case list():
+            return [modern(one) for one in schema]
+        case {"items": list() as members}:
+            rest = {name: modern(one) for name, one in schema.items() if name not in {"items", "additionalItems"}}
+            further = {"items": modern(schema["additionalItems"])} if "additionalItems" in schema else {}
+            return {**rest, "prefixItems": modern(members), **further}
+        case dict():
+            return {name: one if name in _VALUES else modern(one) for name, one in schema.items()}
+    return schema
+
+
 def relaxed(schema: Schema, *, partial: bool) -> dict[str, Any]:
     """The schema as signatures mean it: an argument with a default may also be null, and so may a model's field."""
+    schema = modern(schema)
     loose = {**schema, **_with_nulls(schema)}
     for place in ("definitions", "$defs"):
         if isinstance(inner := schema.get(place), Mapping):

@@ -10,9 +10,10 @@ from uuid import UUID
 
 from pydantic_core import PydanticCustomError
 
-from deployments.core.hydration import BadTemplate, hydrated, variables_named
+from deployments.core.hydration import BadTemplate, hydrated
 from deployments.core.parameters import mismatch
-from deployments.models import Deadline, Deployment, Variable, WorkQueue
+from deployments.models import Deadline, Deployment, WorkQueue
+from deployments.selectors.variables import variables_for
 from deployments.services.work_queues import queue_for
 from orchestration.core.states import State, scheduled
 from orchestration.errors import DeploymentNotFound, ParametersMisfit, WorkQueueNotFound
@@ -111,8 +112,7 @@ def deadlines_of(runs: Iterable[tuple[UUID, datetime | None]], deployment: Deplo
 
 def filled_in(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters without templates. Raises BadTemplate."""
-    names = set(variables_named(dict(parameters)))
-    known = dict(Variable.objects.filter(name__in=names).values_list("name", "value")) if names else {}
+    known = variables_for(dict(parameters))
     try:
         filled: dict[str, Any] = storable(hydrated(dict(parameters), known))
     except PydanticCustomError as error:

@@ -202,6 +202,9 @@ def _blocks_are_defined(said):
     said.ask("read_block_type_by_slug", "GET", "/block_types/slug/login")
     said.ask("update_block_type", "PATCH", f"/block_types/{of_type}", {"code_example": "Login.load('mine')"})
     said.ask("filter_block_types", "POST", "/block_types/filter", {"block_types": {"slug": {"any_": ["login"]}}})
+    form = {"schema": {"properties": {"n": {"type": "integer"}}, "required": ["n"]}}
+    said.ask("validate_against_schema", "POST", "/ui/schemas/validate", {**form, "values": {"n": "four"}})
+    said.ask("validate_against_schema_fits", "POST", "/ui/schemas/validate", {**form, "values": {"n": 4}})
     said.ask("install_system_block_types", "POST", "/block_types/install_system_block_types")
     fields = {"title": "Login", "secret_fields": ["password"], "block_type_slug": "login"}
     schema = {"block_type_id": of_type, "fields": fields, "capabilities": ["sign-in"], "version": "1.0"}

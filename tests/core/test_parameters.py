@@ -34,6 +34,16 @@ def test_parameters_are_held_to_their_schema(parameters, told):
     assert mismatch(parameters, SCHEMA) == told
 
 
+def test_tuples_may_be_written_as_they_used_to_be():
+    members = [{"type": "integer"}, {"type": "string"}]
+    schema = {"properties": {"pair": {"type": "array", "items": members, "additionalItems": False}}}
+
+    assert flaw_of_schema(schema) is None
+    assert mismatch({"pair": [1, "a"]}, schema) is None
+    assert mismatch({"pair": ["a", "a"]}, schema) == "pair.0: 'a' is not of type 'integer'"
+    assert "pair" in (mismatch({"pair": [1, "a", 2]}, schema) or "")
+
+
 def test_what_is_partial_may_leave_out_but_not_be_wrong():
     assert mismatch({}, SCHEMA, partial=True) is None
     assert mismatch({"n": "x"}, SCHEMA, partial=True) == "n: 'x' is not of type 'integer'"
