@@ -1,0 +1,54 @@
+"""Planned runs in the list: behind those whose time has come, the next one first."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.cli.conftest import PROGRAMS, companion, environment_of
+
+PLANNING = """
+from datetime import UTC, datetime, timedelta
+from orionflow import OrionClient
+from orionflow.calls.flow_runs import create_flow_run
+from orionflow.calls.flows import create_flow
+from orionflow.states import Scheduled
+
+with OrionClient() as client:
+    flow = client.send(create_flow("planned"))
+    for name, hours in (("old", -2), ("new", -1), ("tomorrow", 24), ("soon", 1), ("evening", 8)):
+        state = Scheduled(datetime.now(UTC) + timedelta(hours=hours))
+        client.send(create_flow_run(flow.id, name=name, state=state))
+"""
+IN_ORDER = ["new", "old", "soon", "evening", "tomorrow"]
+
+
+@pytest.fixture(scope="module")
+def orion(tmp_path_factory):
+    home = tmp_path_factory.mktemp("planned-home")
+    subprocess.run([sys.executable, "-c", PLANNING], env=environment_of(home), cwd=PROGRAMS, check=True)
+    with companion(home) as orion:
+        yield orion
+
+
+def names(answer):
+    return [run["name"] for run in json.loads(answer.out)]
+
+
+def test_planned_runs_come_behind_those_whose_time_has_come(orion):
+    assert names(orion("fr", "ls", "--json")) == IN_ORDER
+    assert names(orion("fr", "ls", "--json", "--limit", "3")) == IN_ORDER[:3]
+    assert names(orion("fr", "ls", "until:+12h", "since:-90m", "--json")) == ["new", "soon", "evening"]
+    assert names(orion("fr", "ls", "--sort", "next", "--json"))[-1] == "tomorrow"
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+def test_pages_go_on_from_begun_runs_to_planned_ones(orion, size):
+    first = json.loads(orion("fr", "ls", "--json", "--limit", str(size)).out)
+
+    rest = names(orion("fr", "ls", "--json", "--after", first[-1]["id"]))
+
+    assert [run["name"] for run in first] + rest == IN_ORDER
