@@ -10,7 +10,6 @@ from typing import Annotated, Literal, NotRequired
 from uuid import UUID
 
 from django.db.models import Q
-from django.utils import timezone
 from pydantic import Field
 from rest_framework.response import Response
 from typing_extensions import TypedDict
@@ -18,6 +17,7 @@ from typing_extensions import TypedDict
 from deployments.core.global_limits import as_of
 from deployments.models import GlobalLimit, GlobalSlot
 from deployments.selectors.global_slots import slots_held
+from deployments.services.dispatch.clock import database_now
 from deployments.services.global_limits import (
     create_global_limit,
     delete_global_limit,
@@ -123,7 +123,7 @@ class CreateGlobalLimit(Operation):
     answers = {201: CreatedGlobalLimitOut}
 
     def perform(self, body: GlobalLimitCreate) -> Response:
-        limit = create_global_limit(columns=body.model_dump(), now=timezone.now())
+        limit = create_global_limit(columns=body.model_dump(), now=database_now())
         denied, average = ceil(limit.denied_slots), limit.avg_slot_occupancy_seconds
         told = {**limits_out([limit])[0], "denied_slots": denied, "avg_slot_occupancy_seconds": average}
         return Response(told, status=201)
@@ -152,7 +152,7 @@ class UpdateGlobalLimit(Operation):
 
     def perform(self, id_or_name: str, body: GlobalLimitUpdate) -> None:
         changes = body.model_dump(exclude_none=True)
-        update_global_limit(which=which_limit(id_or_name), changes=changes, now=timezone.now())
+        update_global_limit(which=which_limit(id_or_name), changes=changes, now=database_now())
 
 
 class DeleteGlobalLimit(Operation):
@@ -194,7 +194,7 @@ class TakeSlots(Operation):
             names=body.names,
             slots=body.slots,
             as_rate=body.mode == "rate_limit",
-            now=timezone.now(),
+            now=database_now(),
             taker=_taker(body),
         )
         if taken.retry_after is not None:
@@ -211,7 +211,7 @@ class ReturnSlots(Operation):
 
     def perform(self, body: SlotReturn) -> list[NamedLimitOut]:
         seconds = body.occupancy_seconds
-        return _named(return_slots(names=body.names, slots=body.slots, occupancy_seconds=seconds, now=timezone.now()))
+        return _named(return_slots(names=body.names, slots=body.slots, occupancy_seconds=seconds, now=database_now()))
 
 
 def which_limit(id_or_name: str) -> Q:
@@ -241,7 +241,7 @@ def _named_one(limit: GlobalLimit, lease: GlobalSlot | None) -> NamedLimitOut:
 
 def limits_out(limits: Sequence[GlobalLimit]) -> list[GlobalLimitOut]:
     """One query for the slots of all of them."""
-    now = timezone.now()
+    now = database_now()
     held = slots_held([limit.pk for limit in limits], now)
     return [_out(limit, held.get(limit.pk, 0), now) for limit in limits]
 

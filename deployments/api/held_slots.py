@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import Annotated, Literal
 from uuid import UUID
 
-from django.utils import timezone
 from pydantic import Field
 from typing_extensions import TypedDict
 
@@ -20,6 +19,7 @@ from deployments.selectors.holders import (
     holding_of,
     holding_of_tag,
 )
+from deployments.services.dispatch.clock import database_now
 from deployments.services.dispatch.endings import Cause, release_by_force
 from deployments.services.held_slots import release_leases, renew_leases
 from deployments.services.limits import release_slot
@@ -87,7 +87,7 @@ class RenewSlots(Operation):
     answers = {204: None}
 
     def perform(self, body: LeaseRenewal) -> None:
-        renew_leases(ids=body.lease_ids, lease=timedelta(seconds=body.seconds), now=timezone.now())
+        renew_leases(ids=body.lease_ids, lease=timedelta(seconds=body.seconds), now=database_now())
 
 
 class ReleaseSlots(Operation):
@@ -98,7 +98,7 @@ class ReleaseSlots(Operation):
     answers = {200: list[NamedLimitOut]}
 
     def perform(self, body: LeaseRelease) -> list[NamedLimitOut]:
-        limits = release_leases(ids=body.lease_ids, now=timezone.now())
+        limits = release_leases(ids=body.lease_ids, now=database_now())
         return [{"id": limit.id, "name": limit.name, "limit": limit.limit} for limit in limits]
 
 
@@ -110,7 +110,7 @@ class ReadGlobalLimitHolders(Operation):
     answers = {200: HoldingOut}
 
     def perform(self, id_or_name: str) -> HoldingOut:
-        limit, now = GlobalLimit.objects.filter(which_limit(id_or_name)).first(), timezone.now()
+        limit, now = GlobalLimit.objects.filter(which_limit(id_or_name)).first(), database_now()
         if limit is None:
             raise GlobalLimitNotFound(name=id_or_name)
         taken = slots_held([limit.pk], now).get(limit.pk, 0) + taken_by_nobody(limit, now)
@@ -155,7 +155,7 @@ class ReleaseFlowRun(Operation):
 
     def perform(self, id: UUID, body: ForcedRelease) -> ReleasedOut:
         cause = Cause(body.message or "Its places were taken from it by force.", "release")
-        state = release_by_force(run_id=id, cause=cause, now=timezone.now())
+        state = release_by_force(run_id=id, cause=cause, now=database_now())
         return {"state": state_out(state) if state else None}
 
 
@@ -170,7 +170,7 @@ class ReadQueueHolders(Operation):
         queue = WorkQueue.objects.filter(pk=id).first()
         if queue is None:
             raise Missing("Work queue")
-        return holding_out(holding_of(queue, timezone.now()))
+        return holding_out(holding_of(queue, database_now()))
 
 
 def holding_out(holding: Holding) -> HoldingOut:

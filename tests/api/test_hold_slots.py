@@ -10,7 +10,9 @@ from django.utils import timezone
 
 from deployments.models import GlobalLimit, GlobalSlot, WorkQueue
 from deployments.services.held_slots import sweep_leases
+from orion_site.services import service_named
 from runs.models import FlowRun
+from tests.conftest import DATABASE
 from tests.factories import make_flow_run, make_limit, make_state, make_task_run
 
 pytestmark = pytest.mark.django_db
@@ -223,3 +225,20 @@ def test_the_places_of_a_run_are_taken_by_ending_its_attempt(api, state, left):
         sent = api.send(f"/flow_runs/{run.pk}/set_state", late, **{"Orion-Run-Epoch": "0"})
         assert sent.status_code == 409
     assert api.send(f"/flow_runs/{uuid4()}/release").status_code == 404
+
+
+@pytest.mark.skipif(DATABASE == "sqlite", reason="The users of a SQLite file share one clock.")
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_servers_whose_clocks_differ_agree_on_who_holds_a_slot(api, monkeypatch, hours):
+    lease = lease_of(take(api, seconds=60))
+    wrong = timezone.now() + timedelta(hours=hours)
+
+    monkeypatch.setattr(timezone, "now", lambda: wrong)
+    service_named("slot clean-up").tick(wrong)
+
+    assert in_use(api) == 1
+    assert take(api).status_code == 423
+    assert api.send(f"{ROOT}/renew", {"lease_ids": [lease], "seconds": 60}).status_code < 300
+    monkeypatch.undo()
+    run_out()
+    assert in_use(api) == 0
