@@ -238,7 +238,7 @@ class DefaultQueueStays(Conflict):
     code = "default_queue_stays"
     message = (
         "Work queue {name!r} is the default queue of its pool {pool!r} and cannot be deleted; "
-        "delete the pool, or make another queue its default first."
+        "it goes with its pool. Pause it if nothing shall start from it."
     )
 
 
