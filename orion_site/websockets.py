@@ -11,9 +11,6 @@ from collections import deque
 from typing import Any
 
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
-from twisted.internet import reactor as installed_reactor
-
-reactor: Any = installed_reactor
 
 LONGEST_MESSAGE = 1024 * 1024
 MOST_UNHEARD_MESSAGES = 256
@@ -54,7 +51,7 @@ class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]  # daphne has n
         if not self._is_deaf and self._hears_too_much():
             self._is_deaf = True
             self.transport.pauseProducing()
-            reactor.callLater(LISTEN_AGAIN_SECONDS, self._listen_again)
+            asyncio.get_running_loop().call_later(LISTEN_AGAIN_SECONDS, self._listen_again)
 
     def _hears_too_much(self) -> bool:
         while len(self._unheard) > self.application_queue.qsize():
@@ -63,7 +60,7 @@ class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]  # daphne has n
 
     def _listen_again(self) -> None:
         if self._hears_too_much():
-            reactor.callLater(LISTEN_AGAIN_SECONDS, self._listen_again)
+            asyncio.get_running_loop().call_later(LISTEN_AGAIN_SECONDS, self._listen_again)
         else:
             self._is_deaf = False
             self.transport.resumeProducing()
@@ -80,13 +77,14 @@ class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]  # daphne has n
         self._drained.set()
 
     def handle_reply(self, message: dict[str, Any]) -> None:
+        if self.state in {self.STATE_CLOSING, self.STATE_CLOSED}:
+            # Nobody hears it any more; the conversation is told so in its turn.
+            return
         match message["type"]:
-            case "websocket.pong" if self.state == self.STATE_OPEN:
+            case "websocket.pong":
                 self.sendPong(message["payload"])
             case "websocket.close" if self.state == self.STATE_OPEN:
                 self._close(message.get("code", NORMAL), message.get("reason"))
-            case "websocket.pong":
-                pass
             case _:
                 super().handle_reply(message)
 

@@ -6,10 +6,10 @@ import pytest
 
 from orchestration.core.decide import LimitUse, ParentFlowRun
 from orchestration.core.effects import ExpireCaches, ReleaseSlots, RememberResult, TakeSlots
-from orchestration.core.policies import MINIMAL_TASK
+from orchestration.core.policies import BACKGROUND_TASK, CORE_FLOW, CORE_TASK, MINIMAL_TASK, usual_policy
 from orchestration.core.runs import Run, RunPolicy
 from orchestration.core.states import State
-from tests.core.worlds import PARENT, World, judge, judge_task, parent_in, soon, state, task_run, verdict_of
+from tests.core.worlds import PARENT, World, flow_run, judge, judge_task, parent_in, soon, state, task_run, verdict_of
 
 STORED = {"type": "reference", "storage_key": "x"}
 RETRIES = RunPolicy(retries=2)
@@ -238,3 +238,21 @@ def test_a_slot_is_not_taken_by_a_task_that_waits_for_its_time():
 
     assert verdict_of(decision) == "Wait"
     assert decision.effects == ()
+
+
+@pytest.mark.parametrize(
+    ("initial", "verdict"),
+    [("SCHEDULED", "Accept"), ("PENDING", "Abort"), ("RUNNING", "Abort"), ("CANCELLED", "Abort"), ("FAILED", "Accept")],
+)
+def test_a_task_run_without_a_flow_run_is_claimed_once(initial, verdict):
+    run = task_run(flow_run_id=None)
+
+    claimed = judge(BACKGROUND_TASK, state(initial), state("PENDING"), run, World())
+
+    assert type(claimed.verdict).__name__ == verdict
+
+
+def test_which_rules_judge_a_run_depends_on_what_it_belongs_to():
+    assert usual_policy(task_run()) is CORE_TASK
+    assert usual_policy(task_run(flow_run_id=None)) is BACKGROUND_TASK
+    assert usual_policy(flow_run()) is CORE_FLOW

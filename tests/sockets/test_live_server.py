@@ -129,6 +129,24 @@ def test_who_does_not_read_takes_no_room_and_reads_everything_later(server: Runn
     assert grown < 150
 
 
+def test_a_reader_that_leaves_in_the_middle_leaves_no_trace(tmp_path: Path):
+    with running_server(tmp_path) as running:
+        with connected(running.port, IN) as writer:
+            for _ in range(200):
+                writer.send(text_of(event("unread.event", payload={"text": "x" * 30_000})).encode())
+            writer.ping()
+        for _ in range(3):
+            with connected(running.port, OUT, buffer=4096, **PREFECT) as reader:
+                reader.introduce({"type": "filter", "filter": {}})
+                reader.hear_json()
+                reader.send(b"\x03\xe8", CLOSE)
+                assert reader.close_code() == 1000
+        code, said = running.interrupt()
+
+    assert code == 0
+    assert "Traceback" not in said, said
+
+
 def test_a_server_that_stops_says_so_and_does_not_wait_for_its_sockets(tmp_path: Path):
     with running_server(tmp_path) as running, connected(running.port, OUT, **PREFECT) as reader:
         reader.introduce(WISH)
