@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
 JSON_TYPE = "application/json"
 _PLACE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_CARDS = "http://adaptivecards.io/schemas/adaptive-card.json"
+_MATTERMOST = 8065
+# What stands in the names of hosts for the places where a customer's accounts are.
+_REGIONS = {"us": "", "eu": "eu."}
+_SEVERITIES = {"warning": "warning", "failure": "critical"}
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -53,21 +59,97 @@ def _chat(content: Mapping[str, Any], message: Message) -> Delivery:
 
 
 def _teams(content: Mapping[str, Any], message: Message) -> Delivery:
-    card = {"@type": "MessageCard", "@context": "https://schema.org/extensions", "summary": message.subject}
-    return _json(_text(content, "url"), {**card, "title": message.subject, "text": message.body})
+    """An adaptive card: workflows of Teams show no other kind, and its older webhooks show this one too."""
+    title = {"type": "TextBlock", "text": message.subject, "weight": "Bolder", "wrap": True}
+    text = {"type": "TextBlock", "text": message.body, "wrap": True}
+    card = {"$schema": _CARDS, "type": "AdaptiveCard", "version": "1.4", "body": [title, text]}
+    attached = {"contentType": "application/vnd.microsoft.card.adaptive", "content": card}
+    return _json(_text(content, "url"), {"type": "message", "attachments": [attached]})
 
 
 def _discord(content: Mapping[str, Any], message: Message) -> Delivery:
     address = f"https://discord.com/api/webhooks/{_text(content, 'webhook_id')}/{_text(content, 'webhook_token')}"
-    return _json(address, {"content": f"**{message.subject}**\n{message.body}"[:2000]})
+    shown = {"username": content["botname"]} if content.get("botname") else {}
+    return _json(address, {"content": f"**{message.subject}**\n{message.body}"[:2000], **shown})
 
 
 def _mattermost(content: Mapping[str, Any], message: Message) -> Delivery:
     path = str(content.get("path") or "").strip("/")
-    host = _text(content, "hostname") + (f":{content['port']}" if content.get("port") else "")
-    address = "/".join(part for part in (f"https://{host}", path, "hooks", _text(content, "token")) if part)
+    port = content.get("port")
+    # Its own port speaks plain HTTP, and the client that made the block asks it so.
+    scheme = "http" if port == _MATTERMOST else "https"
+    host = f"{scheme}://{_text(content, 'hostname')}" + (f":{port}" if port else "")
+    address = "/".join(part for part in (host, path, "hooks", _text(content, "token")) if part)
     shown = {"username": content["botname"]} if content.get("botname") else {}
-    return _json(address, {"text": f"{message.subject}\n\n{message.body}", **shown})
+    return _json(address, {"text": f"{message.subject}\n\n{message.body}", **shown, **_channel(content)})
+
+
+def _channel(content: Mapping[str, Any]) -> dict[str, str]:
+    match content.get("channels"):
+        case None | []:
+            return {}
+        case [channel]:
+            return {"channel": str(channel)}
+    raise Undeliverable("The block names several channels; make one for each, so that each message is sent once.")
+
+
+def _opsgenie(content: Mapping[str, Any], message: Message) -> Delivery:
+    """An alert. Its alias keeps a message that is sent twice from being two alerts."""
+    alert: dict[str, Any] = {
+        "message": message.subject[:130],
+        "description": message.body[:15_000],
+        "alias": content.get("alias") or message.id,
+        "responders": [*_responders(content)],
+        "source": "Orion",
+    }
+    if content.get("priority"):
+        alert["priority"] = f"P{str(content['priority']).removeprefix('P')}"
+    told = {name: content[name] for name in ("tags", "entity", "details") if content.get(name)}
+    address = f"https://api.{_REGIONS[_region(content)]}opsgenie.com/v2/alerts"
+    return _json(address, {**alert, **told}, Authorization=f"GenieKey {_text(content, 'apikey')}")
+
+
+def _responders(content: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    """Whom the block names, by name or by id."""
+    for kind, key in (("user", "username"), ("team", "name"), ("schedule", "name"), ("escalation", "name")):
+        for named in content.get(f"target_{kind}") or ():
+            yield {"type": kind, ("id" if _ID.fullmatch(str(named)) else key): str(named)}
+
+
+def _pager_duty(content: Mapping[str, Any], message: Message) -> Delivery:
+    """An event, of which an incident is made once however often it is sent."""
+    severity = _SEVERITIES.get(str(content.get("notify_type")), "info")
+    about = {"summary": f"{message.subject}: {message.body}"[:1024], "severity": severity}
+    about["source"] = str(content.get("source") or "Orion")
+    for name, of_block in (("component", "component"), ("group", "group"), ("class", "class_id")):
+        if content.get(of_block):
+            about[name] = str(content[of_block])
+    details = {"custom_details": {**_mapping(content.get("custom_details")), "message": message.body}}
+    event: dict[str, Any] = {"routing_key": _text(content, "integration_key"), "event_action": "trigger"}
+    event |= {"dedup_key": message.id, "payload": {**about, **details}}
+    if content.get("clickable_url"):
+        event["links"] = [{"href": str(content["clickable_url"]), "text": "Orion"}]
+    return _json(f"https://events.{_REGIONS[_region(content)]}pagerduty.com/v2/enqueue", event)
+
+
+def _region(content: Mapping[str, Any]) -> str:
+    region = str(content.get("region_name") or "us")
+    if region not in _REGIONS:
+        raise Undeliverable(f"The block's region {region!r} is none of {', '.join(_REGIONS)}.")
+    return region
+
+
+def _sendgrid(content: Mapping[str, Any], message: Message) -> Delivery:
+    receivers = content.get("to_emails")
+    if not isinstance(receivers, list) or not receivers:
+        raise Undeliverable("The block names nobody in 'to_emails'; fill it in.")
+    mail = {
+        "personalizations": [{"to": [{"email": str(one)} for one in receivers]}],
+        "from": {"email": _text(content, "sender_email")},
+        "subject": message.subject,
+        "content": [{"type": "text/plain", "value": message.body}],
+    }
+    return _json("https://api.sendgrid.com/v3/mail/send", mail, Authorization=f"Bearer {_text(content, 'api_key')}")
 
 
 def _webhook(content: Mapping[str, Any], message: Message) -> Delivery:
@@ -105,13 +187,16 @@ _MAKERS: dict[str, Callable[[Mapping[str, Any], Message], Delivery]] = {
     "ms-teams-webhook": _teams,
     "discord-webhook": _discord,
     "mattermost-webhook": _mattermost,
+    "opsgenie-webhook": _opsgenie,
+    "pager-duty-webhook": _pager_duty,
+    "sendgrid-email": _sendgrid,
     "webhook": _webhook,
     "custom-webhook": _custom,
 }
 
 
-def _json(url: str, content: Any) -> Delivery:
-    return Delivery(url, "POST", json.dumps(content).encode(), {"Content-Type": JSON_TYPE})
+def _json(url: str, content: Any, **headers: str) -> Delivery:
+    return Delivery(url, "POST", json.dumps(content).encode(), {"Content-Type": JSON_TYPE, **headers})
 
 
 def _filled(value: Any, values: Mapping[str, str]) -> Any:
