@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from deployments.models import Deployment, Lease, WorkPool, WorkQueue
 from deployments.selectors.holders import places_in
@@ -13,6 +14,7 @@ from runs.models import FlowRun
 from runs.selectors.reasons import HOLDERS_SHOWN, Reason, told
 
 _Limited = WorkQueue | WorkPool | Deployment
+MOST_CALLERS = 50
 
 
 def queue_obstacles(run: FlowRun, now: datetime) -> Iterator[Reason]:
@@ -25,10 +27,10 @@ def queue_obstacles(run: FlowRun, now: datetime) -> Iterator[Reason]:
     if queue is None:
         yield from _without_queue(deployment, now)
     else:
-        yield from _in_queue(queue, now)
+        yield from _in_queue(run, queue, now)
         yield from _not_for_agents(run, deployment, queue, now)
     if deployment is not None:
-        yield from _full("deployment", deployment)
+        yield from _full(run, "deployment", deployment)
 
 
 def _without_queue(deployment: Deployment | None, now: datetime) -> Iterator[Reason]:
@@ -40,7 +42,7 @@ def _without_queue(deployment: Deployment | None, now: datetime) -> Iterator[Rea
         yield Reason("no_queue", text, "Serve the flow again, or give its deployment a work queue.")
 
 
-def _in_queue(queue: WorkQueue, now: datetime) -> Iterator[Reason]:
+def _in_queue(run: FlowRun, queue: WorkQueue, now: datetime) -> Iterator[Reason]:
     pool = queue.work_pool
     if pool is not None and pool.is_paused:
         yield Reason("pool_paused", f"Work pool {pool.name!r} is paused.", "Resume the work pool.")
@@ -48,9 +50,9 @@ def _in_queue(queue: WorkQueue, now: datetime) -> Iterator[Reason]:
         yield Reason("queue_paused", f"Work queue {queue.name!r} is paused.", "Resume the work queue.")
     elif not served_queues([queue], now):
         yield _unserved(queue)
-    yield from _full("queue", queue)
+    yield from _full(run, "queue", queue)
     if pool is not None:
-        yield from _full("pool", pool)
+        yield from _full(run, "pool", pool)
 
 
 def _unserved(queue: WorkQueue) -> Reason:
@@ -78,7 +80,7 @@ def _not_for_agents(run: FlowRun, deployment: Deployment | None, queue: WorkQueu
     yield Reason("not_for_agents", text, "Start such a worker, or hand the flow over with `orion deploy`.")
 
 
-def _full(kind: str, limited: _Limited) -> Iterator[Reason]:
+def _full(run: FlowRun, kind: str, limited: _Limited) -> Iterator[Reason]:
     """Said of a limit that has no place left, with the runs that hold them."""
     limit = limited.concurrency_limit
     if limit is None:
@@ -91,6 +93,29 @@ def _full(kind: str, limited: _Limited) -> Iterator[Reason]:
     fix = "Wait for one of the holders, end one, or raise the limit."
     since = holders[0].state_timestamp if holders else None
     yield Reason(f"{kind}_full", text, fix, since, [_holder(one) for one in holders[:HOLDERS_SHOWN]])
+    yield from _held_by_callers(run, f"{what[0].lower()}{what[1:]} {limited.name!r}", limited)
+
+
+def _held_by_callers(run: FlowRun, where: str, limited: _Limited) -> Iterator[Reason]:
+    """Said of a run that waits for a place which its own caller keeps as long as it waits for this run."""
+    callers = list(_callers(run))
+    if callers and (holder := places_in(limited).filter(pk__in=callers).first()):
+        text = f"{holder.name!r}, which called it, holds a place in {where}: if it waits for this run, neither goes on."
+        fix = "Raise the limit, or give the flow that is called a queue of its own."
+        yield Reason("caller_holds_place", text, fix, holder.state_timestamp, [_holder(holder)])
+
+
+def _callers(run: FlowRun) -> Iterator[UUID]:
+    """The run that called this one, the one that called that, and so on."""
+    called_from = run.parent_task_run_id
+    for _ in range(MOST_CALLERS):
+        if called_from is None:
+            return
+        caller = FlowRun.objects.filter(task_runs=called_from).values_list("pk", "parent_task_run_id").first()
+        if caller is None:
+            return
+        yield caller[0]
+        called_from = caller[1]
 
 
 def _holder(run: FlowRun) -> dict[str, Any]:

@@ -164,6 +164,26 @@ def test_a_run_in_a_full_queue_names_who_holds_its_places(api, counted):
     assert "1 of 1 places" in told["reasons"][1]["text"]
 
 
+@pytest.mark.parametrize("generations", [1, 2])
+def test_a_run_whose_caller_holds_the_place_that_it_waits_for_says_so(api, generations):
+    queue = make_queue(concurrency_limit=1, last_polled=timezone.now())
+    caller = make_flow_run("RUNNING", name="caller", work_queue_id=queue.id)
+    nearest = caller
+    for _ in range(generations - 1):
+        task = make_task_run(flow_run=nearest)
+        nearest = make_flow_run("RUNNING", parent_task_run_id=task.pk)
+    run = deployed(queue=queue)
+    FlowRun.objects.filter(pk=run.pk).update(parent_task_run=make_task_run(flow_run=nearest))
+
+    told = why(api, run)
+
+    assert codes(told) == ["due", "queue_full", "caller_holds_place"]
+    reason = told["reasons"][2]
+    assert "'caller'" in reason["text"]
+    assert "'q'" in reason["text"]
+    assert [one["id"] for one in reason["holders"]] == [str(caller.id)]
+
+
 def test_a_queue_is_served_by_an_agent_that_has_it_among_its_own_even_if_it_never_asked(api):
     queue = make_queue()
     run = deployed(queue=queue)
