@@ -18,7 +18,8 @@ MOST_UNHEARD_BYTES = 1024 * 1024
 LISTEN_AGAIN_SECONDS = 0.02
 # A reader that takes nothing for so long is closed; everybody else who waits for its place is more important.
 SLOWEST_READER_SECONDS = 30.0
-CLIENT_IS_GONE_SECONDS = 30
+# So often a client is asked whether it is there, and given so long to answer.
+ASK_EVERY_SECONDS, CLIENT_IS_GONE_SECONDS = 20, 30
 NORMAL, GOING_AWAY, TRY_AGAIN_LATER = 1000, 1001, 1013
 
 
@@ -121,6 +122,7 @@ class BoundedWebSocketFactory(WebSocketFactory):  # type: ignore[misc]  # daphne
         super().__init__(server, server=server.server_name)
         self.setProtocolOptions(
             openHandshakeTimeout=handshake_timeout,
+            autoPingInterval=ASK_EVERY_SECONDS,
             autoPingTimeout=CLIENT_IS_GONE_SECONDS,
             failByDrop=False,
             maxFramePayloadSize=LONGEST_MESSAGE,
