@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 
 from deployments.api.work_queues import WorkQueueOut, all_queues, queues_out
 from deployments.models import Deployment, WorkQueue
-from deployments.selectors.due import due_runs
+from deployments.selectors.due import due_ids, in_order
 from deployments.services.polls import note_polled_deployments, note_polled_queues
 from deployments.services.work_queues import found_pool
 from orchestration.api.errors import Missing, Refused
@@ -72,7 +72,7 @@ class PollWorkPool(Polling):
         now, pool = timezone.now(), found_pool(name)
         ids = _queues_named(pool.pk, body.work_queue_names)
         limit = limit_of(body)
-        runs = due_runs(queues=ids, before=body.scheduled_before, after=body.scheduled_after, limit=limit, now=now)
+        runs = in_order(due_ids(queues=ids, before=body.scheduled_before, after=body.scheduled_after, limit=limit))
         if not self.is_a_page():
             note_polled_queues(queue_ids=ids, now=now)
         return [
@@ -90,7 +90,7 @@ class PollWorkQueue(Polling):
         now, limit = timezone.now(), limit_of(body)
         if not WorkQueue.objects.filter(pk=id).exists():
             raise Missing("Work queue")
-        runs = due_runs(queues=[id], before=body.scheduled_before, limit=limit, now=now)
+        runs = in_order(due_ids(queues=[id], before=body.scheduled_before, limit=limit))
         if not self.is_a_page():
             note_polled_queues(queue_ids=[id], now=now)
         return flow_runs_out(runs, now)
@@ -104,7 +104,7 @@ class PollDeployments(Polling):
 
     def perform(self, body: DeploymentPoll) -> list[FlowRunOut]:
         now, limit = timezone.now(), limit_of(body)
-        runs = due_runs(deployments=body.deployment_ids, before=body.scheduled_before, limit=limit, now=now)
+        runs = in_order(due_ids(deployments=body.deployment_ids, before=body.scheduled_before, limit=limit))
         if not self.is_a_page():
             note_polled_deployments(deployment_ids=body.deployment_ids, now=now)
         return flow_runs_out(runs, now)

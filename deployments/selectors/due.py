@@ -57,16 +57,15 @@ class _Waiting:
     deployment_id: UUID | None
 
 
-def due_runs(
+def due_ids(
     *,
     queues: Sequence[UUID] | None = None,
     deployments: Sequence[UUID] | None = None,
     before: datetime | None,
     after: datetime | None = None,
     limit: int,
-    now: datetime,
     among: Q = EVERY_RUN,
-) -> list[FlowRun]:
+) -> list[UUID]:
     """Scheduled runs of these queues, or of these deployments, that may be started; the most urgent first.
 
     `before` and `after` bound the time for which they are scheduled; without `before` the future counts as well.
@@ -84,7 +83,13 @@ def due_runs(
     if not lines:
         return []
     found = _first_of(lines, among & _startable(after, before, full := full_deployments()), limit, len(full))
-    return _rows(_within(sorted(found, key=_urgency), room, limit))
+    return _within(sorted(found, key=_urgency), room, limit)
+
+
+def in_order(ids: Sequence[UUID]) -> list[FlowRun]:
+    """The runs themselves; what was deleted meanwhile is left out."""
+    rows: Mapping[UUID, FlowRun] = FlowRun.objects.in_bulk(ids) if ids else {}
+    return [rows[one] for one in ids if one in rows]
 
 
 def _lines_of_queues(room: Room) -> list[_Line]:
@@ -160,8 +165,3 @@ def _take(left: dict[Any, int], shared: Iterable[UUID | None]) -> bool:
     for one in limited:
         left[one] -= 1
     return True
-
-
-def _rows(ids: Sequence[UUID]) -> list[FlowRun]:
-    rows: Mapping[UUID, FlowRun] = FlowRun.objects.in_bulk(ids) if ids else {}
-    return [rows[one] for one in ids if one in rows]

@@ -21,7 +21,7 @@ from django.utils import timezone
 from deployments import dispatch
 from deployments.core.hint_times import SHORTEST, hint_again_after
 from deployments.models import Lease, Worker, WorkQueue
-from deployments.selectors.due import due_runs
+from deployments.selectors.due import due_ids, in_order
 from deployments.selectors.presence import online
 from orchestration.core.states import StateType
 from orchestration.transactions import repeated_on_conflict, write_transaction
@@ -40,7 +40,7 @@ def hint_due_runs(now: datetime) -> int:
     places = free_places(now)
     if not places:
         return 0
-    chosen = _told_now(due_runs(queues=list(places), before=now, limit=BATCH, now=now), places, now)
+    chosen = _told_now(in_order(due_ids(queues=list(places), before=now, limit=BATCH)), places, now)
     return dispatch.send_soon(_stamped(chosen, now)) if chosen else 0
 
 

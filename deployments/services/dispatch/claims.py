@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import connection
 
 from deployments.models import Lease, Worker, WorkQueue
-from deployments.selectors.due import due_runs, for_agents
+from deployments.selectors.due import due_ids, for_agents
 from deployments.selectors.places import chosen_by
 from deployments.services.dispatch.agents import present_agent, queues_of_pool
 from orchestration.core.states import State, StateType
@@ -48,8 +48,8 @@ def claim_next(*, agent_id: UUID, incarnation: UUID, limit: int, now: datetime) 
     tried: set[UUID] = set()
     for _ in range(ROUNDS):
         left = limit - len(claims)
-        advised = due_runs(queues=queues, before=now, limit=left + SPARE, now=now, among=for_agents())
-        new = [run.pk for run in advised if run.pk not in tried]
+        advised = due_ids(queues=queues, before=now, limit=left + SPARE, among=for_agents())
+        new = [run_id for run_id in advised if run_id not in tried]
         claims += _first(left, _claimed(new, agent, now, tried))
         # Only where others were faster is there a reason to look again.
         if len(claims) == limit or len(new) <= left:

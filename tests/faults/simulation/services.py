@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from deployments.models import ConcurrencyLimit, ServiceRecord
-from deployments.selectors.due import due_runs
+from deployments.selectors.due import due_ids
 from deployments.selectors.invariants import violations
 from deployments.services.dispatch.agents import Introduction, register_agent
 from deployments.services.dispatch.claims import claim_next, claim_one
@@ -146,8 +146,8 @@ class Services:
             reconcile(at(now))
 
     def due(self, now: int) -> list[int]:
-        found = due_runs(queues=[self.queue.pk], before=at(now), limit=50, now=at(now))
-        return [self.numbers[run.pk] for run in found]
+        found = due_ids(queues=[self.queue.pk], before=at(now), limit=50)
+        return [self.numbers[run_id] for run_id in found]
 
     def look(self) -> list[Look]:
         rows = {pk: Look(state or "", epoch) for pk, state, epoch in self._rows()}
