@@ -1,7 +1,8 @@
-"""A real Redis of a test's own."""
+"""A real Redis, and a real RabbitMQ, of a test's own."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -71,6 +72,49 @@ class Redis:
         with socket.create_connection(("127.0.0.1", self.port), timeout=5) as wire:
             wire.sendall(f"EXISTS {key}\r\n".encode())
             return wire.recv(100).startswith(b":1")
+
+
+@contextmanager
+def running_rabbitmq() -> Iterator[str]:
+    """The URL of a RabbitMQ server with nothing in it; a skip that says how to get one where there is none."""
+    program = shutil.which("rabbitmq-server")
+    if program is None:
+        pytest.skip("rabbitmq-server is not installed: apt-get install rabbitmq-server")
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="orion-rabbitmq-", ignore_cleanup_errors=True) as folder:
+        # The program goes on as the user rabbitmq where root starts it.
+        os.chmod(folder, 0o777)
+        settings = {
+            "HOME": folder,
+            "RABBITMQ_NODENAME": f"orion{port}@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(port),
+            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_MNESIA_BASE": f"{folder}/mnesia",
+            "RABBITMQ_LOG_BASE": f"{folder}/log",
+            "RABBITMQ_PID_FILE": f"{folder}/pid",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": f"{folder}/plugins",
+        }
+        said, written = Path(folder, "said"), Path(folder, "pid")
+        with said.open("w") as file:
+            process = subprocess.Popen([program], env={**os.environ, **settings}, stdout=file, stderr=file)
+        try:
+            _until_rabbitmq_serves(process, said)
+            yield f"amqp://guest:guest@127.0.0.1:{port}//"
+        finally:
+            # It began another session, so it is not in the group of what was started here.
+            if written.exists():
+                os.kill(int(written.read_text()), signal.SIGKILL)
+            process.kill()
+            process.wait()
+
+
+def _until_rabbitmq_serves(process: subprocess.Popen[bytes], said: Path) -> None:
+    until = time.monotonic() + 60
+    while "Starting broker... completed" not in said.read_text():
+        assert process.poll() is None, said.read_text()
+        assert time.monotonic() < until, said.read_text()
+        time.sleep(0.1)
 
 
 @contextmanager

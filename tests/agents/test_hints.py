@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from orionflow.broker import celery_app
 from tests.agents.conftest import StartAgent
 from tests.agents.running import QUICK, Api, eventually, running_agent
-from tests.brokers import Redis
+from tests.brokers import Redis, running_rabbitmq
 from tests.site.running import running_server
 
 # Without a hint an agent would not look for so long.
@@ -43,6 +44,22 @@ def test_hints_come_through_redis(tmp_path: Path, home: Path, queue: str, redis:
             runs = [api.run_of("flows.py:doubling", queue) for _ in range(3)]
 
             assert [api.until_ended(run)["name"] for run in runs] == ["Completed"] * 3, agent.said
+
+
+def test_hints_come_through_rabbitmq(tmp_path: Path, home: Path, queue: str):
+    with (
+        running_rabbitmq() as url,
+        running_server(tmp_path / "server", ORION_BROKER_URL=url, **RARELY) as server,
+        running_agent(home, api := Api(server), queue, "--broker", url) as agent,
+    ):
+        runs = [api.run_of("flows.py:doubling", queue) for _ in range(3)]
+        first = [api.until_ended(run)["name"] for run in runs]
+        # Silence for longer than the timeout of a read is no fault of the broker.
+        time.sleep(8)
+        second = api.until_ended(api.run_of("flows.py:doubling", queue))["name"]
+
+        assert [*first, second] == ["Completed"] * 4, agent.said
+        assert "broker" not in agent.said.partition("hints from the broker")[2], agent.said
 
 
 def test_hints_come_through_a_folder(tmp_path: Path, home: Path, queue: str):
