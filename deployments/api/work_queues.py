@@ -44,7 +44,7 @@ class QueueFilter(Wire):
 
 class WorkQueueCreate(StrictWire):
     name: Name
-    description: str = ""
+    description: str | None = None
     is_paused: bool = False
     concurrency_limit: Natural | None = None
     priority: Priority | None = None
@@ -288,7 +288,8 @@ def _changes(body: WorkQueueUpdate) -> dict[str, Any]:
 
 
 def _created(pool_name: str | None, body: WorkQueueCreate) -> WorkQueueOut:
-    queue = create_work_queue(pool_name=pool_name, columns=body.model_dump(mode="json"), now=timezone.now())
+    columns = {**body.model_dump(mode="json"), "description": body.description or ""}
+    queue = create_work_queue(pool_name=pool_name, columns=columns, now=timezone.now())
     return queues_out([queue], timezone.now())[0]
 
 

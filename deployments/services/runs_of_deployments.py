@@ -12,11 +12,11 @@ from pydantic_core import PydanticCustomError
 
 from deployments.core.hydration import BadTemplate, hydrated
 from deployments.core.parameters import mismatch
-from deployments.models import Deadline, Deployment, WorkQueue
+from deployments.models import Deadline, Deployment
 from deployments.selectors.variables import variables_for
 from deployments.services.work_queues import queue_for
 from orchestration.core.states import State, scheduled
-from orchestration.errors import DeploymentNotFound, ParametersMisfit, WorkQueueNotFound
+from orchestration.errors import DeploymentNotFound, ParametersMisfit
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orchestration.wire import storable
 from runs.models import FlowRun
@@ -48,7 +48,7 @@ def create_run_of_deployment(
 ) -> tuple[FlowRun, bool]:
     """The run, and whether it is new: a known idempotency key gives the stored run. Without a state it is due now.
 
-    Raises DeploymentNotFound, BadTemplate, ParametersMisfit, WorkPoolNotFound and WorkQueueNotFound.
+    Raises DeploymentNotFound, BadTemplate, ParametersMisfit and WorkPoolNotFound.
     """
     with write_transaction():
         deployment = Deployment.objects.select_related("work_queue__work_pool").filter(pk=deployment_id).first()
@@ -138,11 +138,7 @@ def refuse_misfits(
 
 
 def _queue_id(deployment: Deployment, queue_name: str, now: datetime) -> UUID | None:
-    """A queue beside the deployment's own must be there; without one it is made in the default pool."""
-    if deployment.work_queue is None:
-        queue = queue_for(pool_name=None, queue_name=queue_name, now=now)
-    else:
-        queue = WorkQueue.objects.filter(work_pool=deployment.work_queue.work_pool_id, name=queue_name).first()
-        if queue is None:
-            raise WorkQueueNotFound(name=queue_name)
+    """A queue of the pool that the deployment's own is in, made if it is new."""
+    own = deployment.work_queue.work_pool if deployment.work_queue else None
+    queue = queue_for(pool_name=own.name if own else None, queue_name=queue_name, now=now)
     return queue.pk if queue else None

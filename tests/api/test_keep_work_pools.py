@@ -140,3 +140,13 @@ def test_the_default_queue_stays_as_long_as_its_pool(api):
     assert api.call("DELETE", "/work_pools/pool/queues/other").status_code == 404
     assert api.send("/work_pools/none/queues", {"name": "x"}).status_code == 404
     assert api.send("/work_pools/none/queues/filter").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/work_queues/", "/work_pools/pool/queues"])
+def test_a_queue_may_be_made_with_everything_unsaid(api, path):
+    make_pool(api)
+    unsaid = dict.fromkeys(("description", "concurrency_limit", "priority", "filter"))
+
+    made = api.send(path, {"name": "quiet", "is_paused": False, **unsaid})
+
+    assert (made.status_code, made.json()["description"], made.json()["concurrency_limit"]) == (201, "", None)

@@ -149,10 +149,11 @@ def test_another_queue_of_the_same_pool_can_be_chosen(api):
     api.send("/work_pools/machines/queues", {"name": "fast"})
     made = deploy(api, work_pool_name="machines").json()
 
-    run, unknown = run_of(api, made, work_queue_name="fast"), run_of(api, made, work_queue_name="nowhere")
+    run, unknown = run_of(api, made, work_queue_name="fast"), run_of(api, made, work_queue_name="new")
 
     assert (run.json()["work_queue_name"], run.json()["work_pool_name"]) == ("fast", "machines")
-    assert unknown.status_code == 404
+    assert (unknown.json()["work_queue_name"], unknown.json()["work_pool_name"]) == ("new", "machines")
+    assert api.call("GET", "/work_pools/machines/queues/new").json()["id"] == unknown.json()["work_queue_id"]
 
 
 def test_runs_can_be_planned_for_a_stretch_of_time(api):
