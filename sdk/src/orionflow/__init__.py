@@ -30,9 +30,13 @@ if TYPE_CHECKING:
     from orionflow.futures import Future as Future
     from orionflow.futures import as_completed as as_completed
     from orionflow.futures import wait as wait
+    from orionflow.input import RunInput as RunInput
+    from orionflow.input import receive_input as receive_input
+    from orionflow.input import send_input as send_input
     from orionflow.logging import get_run_logger as get_run_logger
     from orionflow.pausing import pause_flow_run as pause_flow_run
     from orionflow.pausing import resume_flow_run as resume_flow_run
+    from orionflow.pausing import suspend_flow_run as suspend_flow_run
     from orionflow.retrying import exponential_backoff as exponential_backoff
     from orionflow.slots import concurrency as concurrency
     from orionflow.slots import rate_limit as rate_limit
@@ -46,6 +50,7 @@ _HOME_OF = {
     "Flow": "flows",
     "Future": "futures",
     "OrionClient": "client",
+    "RunInput": "input",
     "State": "states",
     "Task": "tasks",
     "allow_failure": "annotations",
@@ -62,16 +67,19 @@ _HOME_OF = {
     "pause_flow_run": "pausing",
     "quote": "annotations",
     "rate_limit": "slots",
+    "receive_input": "input",
     "resume_flow_run": "pausing",
     "run_deployment": "deployments",
+    "send_input": "input",
     "serve": "deployments",
+    "suspend_flow_run": "pausing",
     "tags": "context",
     "task": "tasks",
     "task_input_hash": "caching",
     "unmapped": "annotations",
     "wait": "futures",
 }
-_MODULES = frozenset({"deployments", "runtime", "states", "storage", "task_runners", "testing"})
+_MODULES = frozenset({"deployments", "input", "runtime", "states", "storage", "task_runners", "testing"})
 
 __all__ = [*_HOME_OF, "runtime"]
 

@@ -1,9 +1,10 @@
-"""Pausing flow runs until somebody resumes them."""
+"""Pausing and suspending flow runs until somebody resumes them, with an answer where they wait for one."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,72 +12,148 @@ from orionflow.calls.flow_runs import resume_flow_run as resume
 from orionflow.calls.flow_runs import set_flow_run_state
 from orionflow.client import OrionClient
 from orionflow.context import FlowRunContext, TaskRunContext
-from orionflow.engine.drivers import drive, drive_async, running_loop
+from orionflow.doors import perform
+from orionflow.engine.drivers import running_loop
 from orionflow.engine.effects import Do, Sleep, Steps, WaitFor, send
 from orionflow.engine.final_state import futures_in
-from orionflow.engine.orders import wait_until_resumed
+from orionflow.engine.orders import RunSuspended, stop, wait_until_resumed
 from orionflow.errors import MissingContext, OrchestrationRefused
 from orionflow.ids import uuid7
+from orionflow.input.kinds import content_of
+from orionflow.input.passing import client_here
+from orionflow.input.questions import Question, question_of
 from orionflow.logging import flow_run_logger
-from orionflow.states import Paused, State
+from orionflow.states import Paused, State, Suspended
+from orionflow.wire import OrchestrationResult
 
 
 def pause_flow_run(
-    timeout: float | None = 3600, poll_interval: float = 10, key: str | None = None, wait_for: Any = None
+    wait_for_input: Any = None,
+    timeout: float | None = 3600,
+    poll_interval: float = 10,
+    key: str | None = None,
+    wait_for: Any = None,
 ) -> Any:
-    """Pause the flow run that this code belongs to, until it is resumed on its page, by `orion` or by a program.
+    """Pause the flow run that this code belongs to, until `orion flow-run resume` or a program resumes it.
 
     The process stays and asks every `poll_interval` seconds. Task runs that were submitted end first. When nobody
-    resumes it within `timeout` seconds, the flow run fails. In async flows: `await pause_flow_run()`.
+    resumes it within `timeout` seconds, the flow run fails. With `wait_for_input`, a model or a type, it can only be
+    resumed with such an answer, which is returned. In async flows: `await pause_flow_run()`.
     """
+    context = _own_flow_run("pause")
+    state = Paused(timeout_seconds=timeout, pause_key=key or context.next_pause_key(), id=uuid7())
+    return perform(_paused(context, state, question_of(state, wait_for_input), poll_interval, wait_for))
+
+
+def suspend_flow_run(
+    wait_for_input: Any = None,
+    flow_run_id: UUID | str | None = None,
+    timeout: float | None = 3600,
+    key: str | None = None,
+) -> Any:
+    """End the process of the flow run that this code belongs to; when it is resumed, an agent starts it again.
+
+    The function is called from its beginning then: this call and tasks whose values are stored are passed. So give
+    tasks that must not be repeated `persist_result=True`. Only runs of deployments can be suspended. `timeout` and
+    `wait_for_input` are those of `pause_flow_run`. With `flow_run_id` it is another run that is suspended, where it
+    begins its next task. In async code it is awaited.
+    """
+    if flow_run_id is not None:
+        state = Suspended(timeout_seconds=timeout, pause_key=key or str(uuid7()), id=uuid7())
+        return perform(_suspended_elsewhere(UUID(str(flow_run_id)), state, question_of(state, wait_for_input)))
+    context = _own_flow_run("suspend")
+    state = Suspended(timeout_seconds=timeout, pause_key=key or context.next_pause_key(), id=uuid7())
+    return perform(_suspended(context, state, question_of(state, wait_for_input)))
+
+
+def _own_flow_run(verb: str) -> FlowRunContext:
     context = FlowRunContext.get()
     if context is None:
         raise MissingContext(
-            "There is no flow run to pause here; call pause_flow_run() in a function decorated with @flow."
+            f"There is no flow run to {verb} here; call {verb}_flow_run() in a function decorated with @flow."
         )
     if TaskRunContext.get() is not None:
-        raise MissingContext("A task cannot pause its flow run; call pause_flow_run() in the flow itself.")
-    steps = _paused(context, timeout, poll_interval, key, wait_for)
-    if context.loop is not None and running_loop() is context.loop:
-        return drive_async(steps)
-    drive(steps)
-    return None
+        raise MissingContext(f"A task cannot {verb} its flow run; call {verb}_flow_run() in the flow itself.")
+    return context
 
 
 def _paused(
-    context: FlowRunContext, timeout: float | None, poll_interval: float, key: str | None, wait_for: Any
-) -> Steps[None]:
+    context: FlowRunContext, state: State[Any], question: Question | None, poll_interval: float, wait_for: Any
+) -> Steps[Any]:
+    if (yield from _stopped(context, state, question, wait_for)) is not None:
+        timeout = _seconds_left(state)
+        _tell(context, timeout, question)
+        yield Sleep(min(poll_interval, timeout) if timeout else poll_interval)
+        yield from wait_until_resumed(context, poll_interval)
+    return (yield from _answer(context, question))
+
+
+def _suspended(context: FlowRunContext, state: State[Any], question: Question | None) -> Steps[Any]:
+    written = yield from _stopped(context, state, question, None)
+    if written is not None:
+        raise stop(context, RunSuspended(written))
+    return (yield from _answer(context, question))
+
+
+def _stopped(
+    context: FlowRunContext, state: State[Any], question: Question | None, wait_for: Any
+) -> Steps[State[Any] | None]:
+    """The state in which the run has come to a stop; None when it did so here in an earlier attempt, and goes on."""
     futures = [*context.unfinished, *futures_in(wait_for)]
     if futures:
         yield WaitFor(futures)
     yield Do(context.reporter.drain, context.id)
-    state = Paused(timeout_seconds=timeout, pause_key=key or context.next_pause_key(), id=uuid7())
+    if question is not None:
+        yield from question.ask(context.client, context.id)
     result = yield send(context.client, set_flow_run_state(context.id, state))
+    if result.status == "ACCEPT":
+        return result.state or state
+    if result.status == "REJECT" and result.state is not None and result.state.is_running():
+        return None
+    raise _refused(state, result)
+
+
+def _answer(context: FlowRunContext, question: Question | None) -> Steps[Any]:
+    return (yield from question.answer(context.client, context.id)) if question else None
+
+
+def _suspended_elsewhere(flow_run_id: UUID, state: State[Any], question: Question | None) -> Steps[None]:
+    with client_here() as client:
+        if question is not None:
+            yield from question.ask(client, flow_run_id)
+        result = yield send(client, set_flow_run_state(flow_run_id, state))
     if result.status != "ACCEPT":
-        # The run was paused under this key before, in an earlier attempt: it goes on.
-        if result.status == "REJECT" and result.state is not None and result.state.is_running():
-            return
-        raise OrchestrationRefused(f"The flow run cannot be paused: {result.reason}.")
-    _tell(context, timeout)
-    yield Sleep(min(poll_interval, timeout) if timeout else poll_interval)
-    yield from wait_until_resumed(context, poll_interval)
+        raise _refused(state, result)
 
 
-def _tell(context: FlowRunContext, timeout: float | None) -> None:
-    until = f" within {timeout:g} s" if timeout else ""
+def _refused(state: State[Any], result: OrchestrationResult) -> OrchestrationRefused:
+    return OrchestrationRefused(f"The flow run cannot be {state.name.lower()}: {result.reason}.")
+
+
+def _seconds_left(pause: State[Any]) -> float | None:
+    until = pause.state_details.pause_timeout
+    return None if until is None else max((until - datetime.now(UTC)).total_seconds(), 0.0)
+
+
+def _tell(context: FlowRunContext, timeout: float | None, question: Question | None) -> None:
     flow_run_logger(context).info(
-        "Paused; resume it%s, as with `orion flow-run resume %s`.", until, context.flow_run.name
+        "Paused; resume it%s, as with `orion flow-run resume %s%s`.",
+        f" within {round(timeout, 1):g} s" if timeout else "",
+        context.flow_run.name,
+        " --input NAME=VALUE" if question else "",
     )
 
 
-def resume_flow_run(flow_run_id: UUID | str, run_input: dict[str, Any] | None = None) -> Any:
-    """Let a paused flow run go on; returns its state. Raises OrchestrationRefused when it is not paused.
+def resume_flow_run(flow_run_id: UUID | str, run_input: Any = None) -> Any:
+    """Let a paused or suspended flow run go on; returns its state. Raises OrchestrationRefused when it cannot.
 
-    In coroutines: `await resume_flow_run(id)`.
+    A pause that waits for input takes `run_input`: its fields, or a value of the type that it asked for. In
+    coroutines: `await resume_flow_run(id)`.
     """
+    given = None if run_input is None else content_of(run_input)
     if running_loop() is not None:
-        return _resume_async(UUID(str(flow_run_id)), run_input)
-    return _resume(UUID(str(flow_run_id)), run_input)
+        return _resume_async(UUID(str(flow_run_id)), given)
+    return _resume(UUID(str(flow_run_id)), given)
 
 
 def _resume(flow_run_id: UUID, run_input: dict[str, Any] | None) -> State[Any] | None:

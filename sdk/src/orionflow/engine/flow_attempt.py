@@ -45,7 +45,7 @@ def attempt_flow(begun: Begun, context: FlowRunContext, running: State[Any]) -> 
         except Exception as error:
             tell(begun.logger, error, "The flow raised an exception:")
             ended = state_of_exception(error, "flow")
-        yield from _wait_for_task_runs(context)
+        yield from wait_for_task_runs(context)
         return ended or (yield from _state_of(value, context.tally))
 
 
@@ -58,7 +58,8 @@ def _state_of(value: Any, tally: Tally) -> Steps[State[Any]]:
     return state_of_value(with_states_for_futures(value))
 
 
-def _wait_for_task_runs(context: FlowRunContext) -> Steps[None]:
+def wait_for_task_runs(context: FlowRunContext) -> Steps[None]:
+    """Let what was submitted come to its end, and then end the task runner."""
     while context.unfinished:
         yield WaitFor(list(context.unfinished))
     yield Do(partial(context.stop_task_runner, wait=True))

@@ -13,10 +13,10 @@ from orionflow.engine.calls import FlowCall
 from orionflow.engine.crashes import crash_message, signals_as_exceptions
 from orionflow.engine.effects import Do, Sleep, Steps, send
 from orionflow.engine.final_state import state_of_exception
-from orionflow.engine.flow_attempt import abandon, attempt_flow
+from orionflow.engine.flow_attempt import abandon, attempt_flow, wait_for_task_runs
 from orionflow.engine.flow_creation import Begun, begin
 from orionflow.engine.hooks import call_hooks
-from orionflow.engine.orders import CancelOrdered, PauseRanOut, RunTakenAway, Stopped, checkpoint
+from orionflow.engine.orders import CancelOrdered, PauseRanOut, RunSuspended, RunTakenAway, Stopped, checkpoint
 from orionflow.engine.rules import after_end, answer_of, enter_running, seconds_until_due
 from orionflow.errors import ApiError, ApiUnreachable, OrchestrationRefused
 from orionflow.hooks import Hooks
@@ -78,6 +78,8 @@ def _let_in(begun: Begun) -> Steps[State[Any]]:
 
 def _attempt(begun: Begun, context: FlowRunContext, running: State[Any]) -> Steps[State[Any]]:
     ended = yield from attempt_flow(begun, context, running)
+    if isinstance(context.stopped_by, RunSuspended):
+        raise context.stopped_by
     if ended.is_completed():
         yield from _store(begun, ended)
     if ended.data is None and ended.value is not None:
@@ -137,7 +139,7 @@ def _store(begun: Begun, state: State[Any]) -> Steps[None]:
 
 
 def _finish(begun: Begun, state: State[Any]) -> Steps[None]:
-    level = logging.INFO if state.is_completed() else logging.ERROR
+    level = logging.INFO if state.is_completed() or state.is_paused() else logging.ERROR
     begun.logger.log(level, "Ended as %s.", state)
     yield from call_hooks(_hooks_for(begun, state), begun.flow, begun.flow_run, state, begun.logger)
     begun.api.reporter.forget(begun.id)
@@ -159,11 +161,14 @@ def _hooks_for(begun: Begun, state: State[Any]) -> Hooks:
 
 def _crash(begun: Begun, context: FlowRunContext, error: BaseException) -> Steps[State[Any]]:
     """The attempt ended for a reason outside of the user's function. Raises it again, unless it was an order."""
+    if isinstance(error, RunSuspended):
+        # What has begun may end; what has not begins in the next attempt.
+        yield from wait_for_task_runs(context)
     abandon(context, error)
     if isinstance(error, GeneratorExit):
         raise error
     state = _state_of_crash(error)
-    if not isinstance(error, RunTakenAway):
+    if not isinstance(error, RunTakenAway | RunSuspended):
         state = yield from _report_crash(begun, context, state)
     yield from _finish(begun, state)
     stops_parent = begun.parent is not None and begun.parent.stopped_by is not None
@@ -175,6 +180,8 @@ def _crash(begun: Begun, context: FlowRunContext, error: BaseException) -> Steps
 def _state_of_crash(error: BaseException) -> State[Any]:
     if isinstance(error, CancelOrdered):
         return Cancelled(message=str(error))
+    if isinstance(error, RunSuspended):
+        return error.state
     if isinstance(error, PauseRanOut):
         return Failed(message=str(error))
     value = OrchestrationRefused(str(error)) if isinstance(error, Stopped) else error

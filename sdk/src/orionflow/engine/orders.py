@@ -38,6 +38,14 @@ class PauseRanOut(Stopped):
     """Nobody resumed the paused flow run in time; whatever it proposes now, the rules end it as Failed."""
 
 
+class RunSuspended(Stopped):
+    """The flow run is suspended: this attempt ends, and the next one begins when somebody resumes it."""
+
+    def __init__(self, state: State[Any]) -> None:
+        super().__init__(f"The flow run is {state.name}; it goes on in a new attempt when it is resumed.")
+        self.state = state
+
+
 class StepRefused(Stopped):
     """The rules refused a step that was already taken, so what this run does is no longer recorded."""
 
@@ -75,12 +83,25 @@ def is_paused(flow_run: FlowRunContext) -> bool:
     return flow_run.api.reporter.orders(flow_run.id) == "pause"
 
 
+def ask_for_orders(flow_run: FlowRunContext) -> Steps[None]:
+    """Hear them now: where nothing is reported, no answer brings them."""
+    run = yield send(flow_run.client, read_flow_run(flow_run.id))
+    if run.state_type is not StateType.RUNNING:
+        yield from wait_until_resumed(flow_run)
+    checkpoint(flow_run)
+
+
 def wait_until_resumed(flow_run: FlowRunContext, poll_seconds: float = POLL_SECONDS) -> Steps[None]:
-    """Sleep while the flow run is paused; raises CancelOrdered when it is ended instead of resumed."""
+    """Sleep while the flow run is paused; raises CancelOrdered when it is ended instead of resumed.
+
+    A suspended one is not waited for: its process ends.
+    """
     while True:
         run = yield send(flow_run.client, read_flow_run(flow_run.id))
         match run.state_type:
             case StateType.PAUSED:
+                if run.state is not None and run.state.state_details.pause_reschedule:
+                    raise stop(flow_run, RunSuspended(run.state))
                 if (left := _seconds_to_resume(run.state)) < 0:
                     raise stop(flow_run, PauseRanOut("The flow was paused and never resumed."))
                 yield Sleep(min(poll_seconds, left + A_MOMENT))
@@ -89,6 +110,8 @@ def wait_until_resumed(flow_run: FlowRunContext, poll_seconds: float = POLL_SECO
                 flow_run.flow_run = run
                 flow_run.reporter.obeyed(flow_run.id)
                 return
+            case StateType.SCHEDULED | StateType.PENDING:
+                raise stop(flow_run, RunTakenAway("The flow run was suspended and resumed: a new attempt goes on."))
             case _:
                 said = run.state.message if run.state else None
                 raise stop(

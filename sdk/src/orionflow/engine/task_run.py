@@ -18,7 +18,14 @@ from orionflow.engine.effects import Ask, Do, Sleep, Steps, WaitFor, send
 from orionflow.engine.failures import logger_of
 from orionflow.engine.hooks import call_hooks
 from orionflow.engine.inputs import resolved_all
-from orionflow.engine.orders import CancelOrdered, RunTakenAway, checkpoint, is_paused, wait_until_resumed
+from orionflow.engine.orders import (
+    CancelOrdered,
+    RunSuspended,
+    RunTakenAway,
+    checkpoint,
+    is_paused,
+    wait_until_resumed,
+)
 from orionflow.engine.rules import after_end, enter_running, seconds_until_due
 from orionflow.errors import OrchestrationRefused, UpstreamFailed
 from orionflow.reporting.items import Answer
@@ -211,7 +218,7 @@ def report_crash(call: TaskCall, error: BaseException) -> None:
     else:
         state = call.new_state(StateType.CRASHED, message=crash_message(error))
     state.value = error
-    if call.is_created and not isinstance(error, RunTakenAway | GeneratorExit):
+    if call.is_created and not isinstance(error, RunTakenAway | RunSuspended | GeneratorExit):
         _stream(call, state)
     state.state_details.task_run_id, state.state_details.flow_run_id = call.id, call.flow_run.id
     if not call.is_abandoned:

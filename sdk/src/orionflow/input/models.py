@@ -1,0 +1,94 @@
+"""`RunInput`: a pydantic model that knows where it came from, and can be answered."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, create_model
+
+from orionflow.errors import UsageError
+
+if TYPE_CHECKING:
+    from orionflow.input.passing import Receiver
+
+SENDER_PREFIX = "prefect.flow-run."
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """Under which key an input lay, who sent it, and which flow run it was sent to."""
+
+    key: str
+    sender: str | None
+    receiver: UUID
+
+    @property
+    def sending_flow_run(self) -> UUID:
+        """Raises UsageError when it was no flow run that sent the input."""
+        sender = self.sender or ""
+        if not sender.startswith(SENDER_PREFIX):
+            raise UsageError(f"Nobody can be answered: the input {self.key!r} was not sent by a flow run.")
+        return UUID(sender.rpartition(".")[2])
+
+
+class RunInput(BaseModel):
+    """What a flow run asks people or programs for: `class Approval(RunInput): approved: bool`."""
+
+    model_config = ConfigDict(extra="forbid")
+    _description: ClassVar[str | None] = None
+    _metadata: Metadata | None = PrivateAttr(default=None)
+
+    @property
+    def metadata(self) -> Metadata:
+        if self._metadata is None:
+            raise UsageError(f"This {type(self).__name__} was made here; it was not sent by anybody.")
+        return self._metadata
+
+    @classmethod
+    def with_initial_data(cls, description: str | None = None, **initial: Any) -> type[Self]:
+        """The same input with values to begin with, and a text that tells people what is asked of them."""
+        fields: Any = {name: _field(cls, name, value) for name, value in initial.items()}
+        model: type[Self] = create_model(cls.__name__, __base__=cls, **fields)
+        if description is not None:
+            model._description = description
+        return model
+
+    def send_to(self, flow_run_id: UUID | str, sender: str | None = None, key_prefix: str | None = None) -> Any:
+        """Send this to a flow run, which receives it with `receive`. In coroutines it is awaited."""
+        from orionflow.input.passing import send_input
+
+        return send_input(self, flow_run_id, sender, key_prefix)
+
+    def respond(self, run_input: Any, sender: str | None = None, key_prefix: str | None = None) -> Any:
+        """Send something to the flow run that sent this. In coroutines it is awaited."""
+        from orionflow.input.passing import send_input
+
+        return send_input(run_input, self.metadata.sending_flow_run, sender, key_prefix)
+
+    @classmethod
+    def receive(
+        cls,
+        timeout: float | None = 3600,
+        poll_interval: float = 10,
+        raise_timeout_error: bool = False,
+        exclude_keys: Collection[str] | None = None,
+        key_prefix: str | None = None,
+        flow_run_id: UUID | str | None = None,
+    ) -> Receiver[Self]:
+        """Inputs of this kind, one after another; see `receive_input`."""
+        from orionflow.input.passing import receive_input
+
+        return receive_input(cls, timeout, poll_interval, raise_timeout_error, exclude_keys, key_prefix, flow_run_id)
+
+
+def _field(model: type[BaseModel], name: str, value: Any) -> tuple[Any, Any]:
+    known = model.model_fields.get(name)
+    if known is None:
+        return type(value), value
+    annotation: Any = known.annotation
+    for one in known.metadata:
+        annotation = Annotated[annotation, one]
+    return annotation, Field(default=value, title=known.title, description=known.description)

@@ -1,0 +1,179 @@
+"""Values sent to flow runs while they go on, and how a run takes them in."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
+from uuid import UUID, uuid4
+
+from orionflow.calls.flow_runs import create_flow_run_input, read_flow_run_inputs
+from orionflow.client import OrionClient
+from orionflow.clock import current_clock
+from orionflow.context import FlowRunContext
+from orionflow.doors import perform
+from orionflow.engine.drivers import drive, drive_async
+from orionflow.engine.effects import Sleep, Steps, send
+from orionflow.engine.orders import ask_for_orders
+from orionflow.errors import MissingContext
+from orionflow.input.kinds import Kind, kind_of
+from orionflow.input.models import SENDER_PREFIX, Metadata, RunInput
+from orionflow.wire import FlowRunInput, encode
+
+T = TypeVar("T")
+
+
+def send_input(
+    run_input: Any, flow_run_id: UUID | str, sender: str | None = None, key_prefix: str | None = None
+) -> Any:
+    """Send a value to a flow run: a model, or anything that JSON can tell. In coroutines it is awaited.
+
+    The run takes it in with `receive_input` of the same type, or of the same `key_prefix`.
+    """
+    return perform(_sent(run_input, UUID(str(flow_run_id)), sender or _own_name(), key_prefix))
+
+
+def _sent(value: Any, flow_run_id: UUID, sender: str | None, key_prefix: str | None) -> Steps[None]:
+    kind = kind_of(type(value))
+    key = f"{key_prefix or kind.prefix}-{uuid4()}"
+    content = encode(kind.content(value)).decode()
+    with client_here() as client:
+        yield send(client, create_flow_run_input(flow_run_id, key, content, sender=sender))
+
+
+def _own_name() -> str | None:
+    context = FlowRunContext.get()
+    return None if context is None else f"{SENDER_PREFIX}{context.id}"
+
+
+@contextmanager
+def client_here() -> Iterator[OrionClient]:
+    """The client of the flow run that this code belongs to; one for this block where there is none."""
+    context = FlowRunContext.get()
+    if context is not None:
+        yield context.client
+        return
+    client = OrionClient()
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def receive_input(
+    input_type: Any,
+    timeout: float | None = 3600,
+    poll_interval: float = 10,
+    raise_timeout_error: bool = False,
+    exclude_keys: Collection[str] | None = None,
+    key_prefix: str | None = None,
+    flow_run_id: UUID | str | None = None,
+    with_metadata: bool = False,
+) -> Receiver[Any]:
+    """Values of a type that are sent to this flow run, or to another one, oldest first.
+
+    Loop over them, with `for` or `async for`, or ask for the `next()`. A loop ends when nothing comes for `timeout`
+    seconds; `next()` raises TimeoutError then, and so does a loop with `raise_timeout_error`. With `with_metadata`
+    plain values come as `Received`, which says who sent them; a `RunInput` knows without it.
+    """
+    kind = kind_of(input_type)
+    return Receiver(
+        kind=kind,
+        flow_run_id=_receiving(flow_run_id),
+        prefix=key_prefix or kind.prefix,
+        timeout=timeout,
+        poll_interval=poll_interval,
+        raises=raise_timeout_error,
+        seen=set(exclude_keys or ()),
+        with_metadata=with_metadata,
+    )
+
+
+def _receiving(flow_run_id: UUID | str | None) -> UUID:
+    if flow_run_id is not None:
+        return UUID(str(flow_run_id))
+    context = FlowRunContext.get()
+    if context is None:
+        raise MissingContext("There is no flow run to receive input for; pass flow_run_id, or call this in a flow.")
+    return context.id
+
+
+@dataclass(frozen=True, slots=True)
+class Received(Generic[T]):
+    """A value with where it came from."""
+
+    value: T
+    metadata: Metadata
+
+    def respond(self, run_input: Any, sender: str | None = None, key_prefix: str | None = None) -> Any:
+        """Send something to the flow run that sent this. In coroutines it is awaited."""
+        return send_input(run_input, self.metadata.sending_flow_run, sender, key_prefix)
+
+
+@dataclass(slots=True, kw_only=True)
+class Receiver(Generic[T]):
+    """Inputs of one kind for one flow run, each taken in once."""
+
+    kind: Kind
+    flow_run_id: UUID
+    prefix: str
+    timeout: float | None
+    poll_interval: float
+    raises: bool
+    seen: set[str]
+    with_metadata: bool
+
+    def next(self) -> Any:
+        """The next one, waited for; raises TimeoutError when none comes in time. In coroutines it is awaited."""
+        return perform(self._steps())
+
+    def __iter__(self) -> Receiver[T]:
+        return self
+
+    def __next__(self) -> T:
+        try:
+            return drive(self._steps())
+        except TimeoutError:
+            if self.raises:
+                raise
+            raise StopIteration from None
+
+    def __aiter__(self) -> Receiver[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        try:
+            return await drive_async(self._steps())
+        except TimeoutError:
+            if self.raises:
+                raise
+            raise StopAsyncIteration from None
+
+    def _steps(self) -> Steps[T]:
+        clock, run = current_clock(), FlowRunContext.get()
+        until = None if self.timeout is None else clock.monotonic() + self.timeout
+        with client_here() as client:
+            while True:
+                found = yield send(client, self._question())
+                if found:
+                    return self._taken(found[0])
+                left = self.poll_interval if until is None else until - clock.monotonic()
+                if left <= 0:
+                    raise TimeoutError(f"No input {self.prefix!r} came within {self.timeout:g} s.")
+                yield Sleep(min(self.poll_interval, left))
+                if run is not None:
+                    yield from ask_for_orders(run)
+
+    def _question(self) -> Any:
+        return read_flow_run_inputs(self.flow_run_id, self.prefix, exclude_keys=sorted(self.seen))
+
+    def _taken(self, found: FlowRunInput) -> T:
+        self.seen.add(found.key)
+        value = self.kind.read(found.value)
+        metadata = Metadata(found.key, found.sender, found.flow_run_id)
+        if isinstance(value, RunInput):
+            value._metadata = metadata
+        elif self.with_metadata:
+            return cast(T, Received(value, metadata))
+        return cast(T, value)

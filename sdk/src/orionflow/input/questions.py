@@ -1,0 +1,76 @@
+"""What a pause asks for: the schema that is left where resumers find it, and the answer that they leave in turn."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from orionflow.calls.flow_runs import create_flow_run_input, delete_flow_run_input, read_flow_run_input
+from orionflow.client import OrionClient
+from orionflow.engine.effects import Steps, send
+from orionflow.errors import Conflict, NotFound, ParameterError, UsageError
+from orionflow.input.kinds import Kind, kind_of
+from orionflow.input.models import Metadata, RunInput
+from orionflow.states import State
+
+_KEY = re.compile(r"^[A-Za-z0-9._-]+$")
+LONGEST_KEY = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One pause's question: its kind, the text that explains it, and the keys under which all of it lies."""
+
+    kind: Kind
+    description: str | None
+    keyset: dict[str, str]
+
+    def ask(self, client: OrionClient, flow_run_id: UUID) -> Steps[None]:
+        """Leave the schema. Before the pause, so that whoever sees the pause finds it."""
+        yield from _put(client, flow_run_id, self.keyset["schema"], self.kind.schema())
+        if self.description is not None:
+            yield from _put(client, flow_run_id, self.keyset["description"], self.description)
+
+    def answer(self, client: OrionClient, flow_run_id: UUID) -> Steps[Any]:
+        """What the flow run was resumed with."""
+        key = self.keyset["response"]
+        try:
+            text: bytes = yield send(client, read_flow_run_input(flow_run_id, key))
+        except NotFound:
+            text = b"{}"
+        try:
+            value = self.kind.read(text.decode())
+        except ParameterError as error:
+            raise ParameterError(f"The flow run was resumed without the answer that it waits for. {error}") from None
+        if isinstance(value, RunInput):
+            value._metadata = Metadata(key, None, flow_run_id)
+        return value
+
+
+def question_of(pause: State[Any], wait_for_input: Any) -> Question | None:
+    """The question of a pause, told in its state as well; None when it asks for nothing."""
+    if wait_for_input is None:
+        return None
+    key = f"{pause.name.lower()}-{pause.state_details.pause_key}"
+    if not _KEY.match(key) or len(key) > LONGEST_KEY:
+        raise UsageError(
+            f"A pause that waits for input has a key of letters, digits, '.', '_' and '-'; "
+            f"{pause.state_details.pause_key!r} has others or is too long."
+        )
+    keyset = {part: f"{key}-{part}" for part in ("description", "response", "schema")}
+    pause.state_details.run_input_keyset = keyset
+    description = getattr(wait_for_input, "_description", None)
+    return Question(kind_of(wait_for_input), description if isinstance(description, str) else None, keyset)
+
+
+def _put(client: OrionClient, flow_run_id: UUID, key: str, value: Any) -> Steps[None]:
+    """An earlier attempt may have left another one, of older code."""
+    create = create_flow_run_input(flow_run_id, key, json.dumps(value))
+    try:
+        yield send(client, create)
+    except Conflict:
+        yield send(client, delete_flow_run_input(flow_run_id, key))
+        yield send(client, create)
