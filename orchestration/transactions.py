@@ -21,6 +21,8 @@ R = TypeVar("R")
 # serialization_failure and deadlock_detected: the database promises that a repeat may succeed.
 REPEATABLE = frozenset({"40001", "40P01"})
 REPEATS = 3
+# disk_full; and what SQLite says when its file, its log or the index of that cannot grow.
+NO_ROOM = frozenset({"53100", "SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"})
 
 
 def write_transaction() -> AbstractContextManager[None]:
@@ -50,3 +52,9 @@ def repeated_on_conflict(work: Callable[P, R]) -> Callable[P, R]:
 
 def _is_conflict(error: Exception) -> bool:
     return isinstance(error, IntegrityError) or getattr(error.__cause__, "sqlstate", None) in REPEATABLE
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether the database refused because there is no room below it. What it has already, it can still read."""
+    cause = error.__cause__
+    return getattr(cause, "sqlstate", None) in NO_ROOM or getattr(cause, "sqlite_errorname", None) in NO_ROOM

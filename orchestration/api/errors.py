@@ -17,6 +17,7 @@ from rest_framework.views import set_rollback
 
 from orchestration.api.parsing import UnreadableBody
 from orchestration.errors import Conflict, DomainError, NotFound, Protected, RunLost
+from orchestration.transactions import is_disk_full
 
 logger = logging.getLogger("orion.api")
 
@@ -26,6 +27,8 @@ LONGEST_ECHO = 64 * 1024
 STATUS_OF = {NotFound: 404, Conflict: 409, RunLost: 409, Protected: 403}
 # What clients of Orion's elders show to people.
 INTEGRITY = "Data integrity conflict. This usually means a unique or foreign key constraint was violated."
+UNAVAILABLE = "Service Unavailable"
+DISK_FULL = "The disk below the database is full: nothing can be stored until somebody makes room there."
 
 
 class InvalidRequest(Exception):
@@ -126,7 +129,8 @@ def _database_error(error: Exception, context: dict[str, Any]) -> Response:
         return Response({"detail": INTEGRITY}, status=409)
     if isinstance(error, OperationalError | InterfaceError):
         logger.warning("The database could not answer: %s", error)
-        return Response({"exception_message": "Service Unavailable"}, status=503, headers={"Retry-After": "1"})
+        told = DISK_FULL if is_disk_full(error) else UNAVAILABLE
+        return Response({"exception_message": told}, status=503, headers={"Retry-After": "1"})
     return _unexpected(error, context)
 
 

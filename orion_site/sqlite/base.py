@@ -18,6 +18,8 @@ from orion_site.sqlite.gate import FairGate, gate_of
 
 # RETURNING, and UPDATE … FROM.
 OLDEST_SQLITE = (3, 35, 0)
+# The first connection makes the log and its index beside the file, which needs room even for reading.
+NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
 
 
 class DatabaseCreation(creation.DatabaseCreation):
@@ -61,6 +63,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
             return OperationalError(f"There is no database at {path}; create it with `orion database upgrade`.")
         if "unable to open" in str(error):
             return OperationalError(f"The database {path} cannot be opened; check its permissions and its folder's.")
+        if getattr(error, "sqlite_errorname", "") in NO_ROOM:
+            return OperationalError(f"The disk below the database {path} is full; make room there.")
         return OperationalError(*error.args)
 
     def _start_transaction_under_autocommit(self) -> None:

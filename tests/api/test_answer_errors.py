@@ -9,7 +9,7 @@ from django.db import IntegrityError, OperationalError
 from django.test import RequestFactory
 
 import orion_site
-from orchestration.api.errors import INTEGRITY, answer_error
+from orchestration.api.errors import DISK_FULL, INTEGRITY, answer_error
 from orchestration.api.operations import Endpoint, Operation
 from orion_site.accounts.permissions import Action
 from tests.factories import make_flow
@@ -81,6 +81,15 @@ def test_the_csrf_probe_of_older_clients_is_told_that_none_is_needed(api):
     assert (answer.status_code, answer.json()) == (422, {"detail": "CSRF protection is disabled."})
 
 
+def caused_by(code: str) -> OperationalError:
+    """As Django raises it, with what the driver said behind it."""
+    cause = RuntimeError(code)
+    cause.sqlite_errorname = cause.sqlstate = code  # type: ignore[attr-defined]
+    error = OperationalError("no room")
+    error.__cause__ = cause
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "status", "body"),
     [
@@ -90,6 +99,8 @@ def test_the_csrf_probe_of_older_clients_is_told_that_none_is_needed(api):
             {"detail": INTEGRITY},
         ),
         (OperationalError("database is locked"), 503, {"exception_message": "Service Unavailable"}),
+        (caused_by("SQLITE_FULL"), 503, {"exception_message": DISK_FULL}),
+        (caused_by("53100"), 503, {"exception_message": DISK_FULL}),
         (RuntimeError("secret"), 500, {"exception_message": "Internal Server Error"}),
     ],
 )

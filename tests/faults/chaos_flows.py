@@ -69,3 +69,9 @@ def chattering_once(witness: str, seconds: float) -> None:
     """The same at its first start; at another one it has nothing left to do."""
     is_first = not Path(witness).exists()
     chattering.fn(witness, seconds if is_first else 0.3)
+
+
+@flow(persist_result=True)
+def bulky(megabytes: int) -> bytes:
+    """What it returns cannot be made smaller."""
+    return os.urandom(megabytes * 2**20)

@@ -174,13 +174,15 @@ class Cluster:
 
 
 @contextmanager
-def own_database(home: Path, **settings: str) -> Iterator[tuple[dict[str, str], Postgresql | None]]:
+def own_database(
+    home: Path, disk: Path | None = None, **settings: str
+) -> Iterator[tuple[dict[str, str], Postgresql | None]]:
     """An empty database of the kind that the session is about: the settings with it, and its server if it has one."""
     home.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         server = None
         if DATABASE == "postgresql":
-            server = stack.enter_context(running_postgresql_server())
+            server = stack.enter_context(running_postgresql_server(disk))
             settings["ORION_DATABASE_URL"] = server.url
         upgraded = orion(home, "database", "upgrade", **settings)
         assert upgraded.returncode == 0, upgraded.stderr

@@ -16,6 +16,7 @@ from orionflow.errors import ApiError, ApiUnreachable
 from orionflow.reporting import Reporter, replay_leftovers
 from orionflow.reporting.reporter import Transition
 from orionflow.settings import override_settings
+from orionflow.spool import SpoolError
 from tests.sdk_client.conftest import quick_settings
 from tests.sdk_client.reports import FLOW_RUN, ids_of, line, step
 from tests.sdk_client.scripted_server import Fault, ScriptedServer, Seen, answer, drop_after_commit, slow
@@ -286,14 +287,36 @@ def test_a_slow_api_slows_the_program_down_before_a_file_is_used(
     assert spool_files(home) == []
 
 
-def test_a_disk_that_takes_nothing_is_told(home: Path, server: ScriptedServer, reporter_with: MakeReporter):
-    reporter = reporter_with(reporting_queue_size=10, reporting_block_seconds=0.1)
+def spool_that_is_no_folder(home: Path) -> None:
     home.mkdir(parents=True)
     (home / "spool").write_text("a file where the folder should be")
+
+
+def test_a_disk_that_takes_nothing_is_told_and_memory_takes_more_instead(
+    home: Path, server: ScriptedServer, reporter_with: MakeReporter, caplog: pytest.LogCaptureFixture
+):
+    reporter = reporter_with(reporting_queue_size=10, reporting_block_seconds=0.1)
+    spool_that_is_no_folder(home)
+    items = [step() for _ in range(15)]
     server.stop()
 
-    with pytest.raises(Exception, match=r"Reports cannot be kept in .+; make room there, or start the API"):
-        stream_all(reporter, [step() for _ in range(11)])
+    stream_all(reporter, items)
+    server.restart()
+    reporter.drain(FLOW_RUN)
+
+    assert server.order == ids_of(items)
+    assert caplog.text.count("make room there, or start the API. Until then they are kept in memory.") == 1
+
+
+def test_what_neither_a_disk_nor_memory_can_take_is_told_to_whoever_reports_it(
+    home: Path, server: ScriptedServer, reporter_with: MakeReporter
+):
+    reporter = reporter_with(reporting_queue_size=2, reporting_block_seconds=0)
+    spool_that_is_no_folder(home)
+    server.stop()
+
+    with pytest.raises(SpoolError, match=r"Reports cannot be kept in .+; make room there, or start the API"):
+        stream_all(reporter, [step() for _ in range(100)])
 
     server.restart()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from io import FileIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -37,19 +38,27 @@ class SpoolFile:
         header = {"format": FORMAT, "api_url": api_url, "writer": dict(headers_for(api_url))}
         self._header = json.dumps(header).encode() + b"\n"
         self.path = folder / f"{uuid7()}.jsonl"
-        self._file = self._open()
         self._front = len(self._header)
         self.waiting = 0
-        self._write([self._header])
-
-    def _open(self) -> IO[bytes]:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            file = open(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "r+b")  # noqa: SIM115
+            self._file, self._reader = self._open()
         except OSError as error:
             raise self._cannot(error) from error
-        lock(file)
-        return file
+        lock(self._file)
+        self._begin()
+
+    def _open(self) -> tuple[FileIO, IO[bytes]]:
+        """Without a buffer for writing: bytes that found no room must not be tried again by a later call."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        return FileIO(descriptor, "r+b"), open(self.path, "rb")
+
+    def _begin(self) -> None:
+        try:
+            self._write([self._header])
+        except SpoolError:
+            self.remove()
+            raise
 
     def _cannot(self, error: OSError) -> SpoolError:
         return SpoolError(
@@ -64,9 +73,11 @@ class SpoolFile:
 
     def _write(self, lines: list[bytes]) -> None:
         end = self._file.seek(0, os.SEEK_END)
+        rest = memoryview(b"".join(lines))
         try:
-            self._file.write(b"".join(lines))
-            self._file.flush()
+            while rest:
+                # The last that fits is taken, before the disk says that it is full.
+                rest = rest[self._file.write(rest) :]
         except OSError as error:
             # Half a line would spoil the next one.
             self._file.truncate(end)
@@ -74,8 +85,8 @@ class SpoolFile:
 
     def head(self, count: int) -> list[bytes]:
         """The oldest lines; they stay until they are settled."""
-        self._file.seek(self._front)
-        return [line for line in (self._file.readline() for _ in range(min(count, self.waiting))) if line]
+        self._reader.seek(self._front)
+        return [line for line in (self._reader.readline() for _ in range(min(count, self.waiting))) if line]
 
     def settle(self, lines: list[bytes]) -> None:
         """These oldest lines are acknowledged."""
@@ -84,18 +95,19 @@ class SpoolFile:
 
     def rest(self) -> bytes:
         """Everything that still waits, as it stands in the file."""
-        self._file.seek(self._front)
-        return self._file.read()
+        self._reader.seek(self._front)
+        return self._reader.read()
 
     def remove(self) -> None:
         self.close()
         self.path.unlink(missing_ok=True)
 
     def close(self) -> None:
+        self._reader.close()
         self._file.close()
 
 
-def lock(file: IO[bytes]) -> bool:
+def lock(file: IO[bytes] | FileIO) -> bool:
     """Claim a file for this process; False when another one lives that has it."""
     if fcntl is None:
         return True

@@ -1,11 +1,14 @@
 """What still waits to be delivered, in order: in memory first, and beyond its bound in a spool file behind it.
 
+On a full disk memory takes more than its bound, and what comes after a file that cannot grow waits behind it.
+
 Numbers count every transition since the start: `added` is the last one's, `settled` the last acknowledged one's.
 The caller holds the reporter's lock.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,10 +22,14 @@ from pydantic_core import from_json, to_json
 from orionflow.calls import Call
 from orionflow.errors import UnserializableError
 from orionflow.reporting.items import Transition, Unsendable, encode_transition
-from orionflow.spool import SpoolFile
+from orionflow.spool import SpoolError, SpoolFile
 from orionflow.wire import encode
 
+logger = logging.getLogger("orionflow.reporting")
+
 NOTHING = b"null"
+# How much more than its bound memory takes where no file can. After that, who reports is told.
+BEYOND = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,7 @@ class Backlog:
         self._epochs = epochs
         self._memory: deque[Transition | KeptCall] = deque()
         self._spool: SpoolFile | None = None
+        self._behind: deque[Transition | KeptCall] = deque()
         self.added = 0
         self.settled = 0
 
@@ -72,43 +80,69 @@ class Backlog:
 
     @property
     def is_full(self) -> bool:
-        """Whether the next item would go beyond the bound; a spool file takes any number."""
-        return self._spool is None and len(self._memory) >= self._limit
+        """Whether the next item would go beyond the bound; a spool file takes any number, if it has room."""
+        waiting = self._memory if self._spool is None else self._behind
+        return len(waiting) >= self._limit
 
     @property
     def spool_path(self) -> Path | None:
         return None if self._spool is None else self._spool.path
 
+    @property
+    def is_beyond(self) -> bool:
+        """Whether memory has taken as much as it does at most."""
+        return len(self._memory) + len(self._behind) >= self._limit * BEYOND
+
     def append(self, item: Transition | KeptCall) -> int:
-        # Once something is in the file, later items must follow it there.
+        # Once something is in the file, later items must follow it.
         if self._spool is None:
             self._memory.append(item)
-        else:
-            self._spool.append([self._line(item)])
+        elif self._behind or not self._fits(self._spool, item):
+            self._behind.append(item)
         self.added += 1
         return self.added
+
+    def _fits(self, spool: SpoolFile, item: Transition | KeptCall) -> bool:
+        try:
+            spool.append([self._line(item)])
+        except SpoolError as error:
+            logger.warning("%s Until then they are kept in memory.", error)
+            return False
+        return True
 
     def _line(self, item: Transition | KeptCall) -> bytes:
         epoch = None if item.flow_run_id is None else self._epochs.get(item.flow_run_id)
         return spooled_call(item) if isinstance(item, KeptCall) else spool_line(item, epoch)
 
     def start_spooling(self) -> None:
-        """Let later items go to a file."""
+        """Let later items go to a file, and with them what waits behind one that could not grow."""
         if self._spool is None:
             self._spool = self._open_spool()
+        self._spool.append(self._line(item) for item in self._behind)
+        self._behind.clear()
 
     def spool_everything(self) -> Path | None:
-        """Move what is in memory to a file, before what is in one already, so that it outlives this process."""
-        if not self._memory:
+        """Move what is in memory to a file, around what is in one already, so that it outlives this process."""
+        if not self._memory and not self._behind:
             return self.spool_path
-        behind = self._spool
-        self._spool = self._open_spool()
-        self._spool.append(self._line(item) for item in self._memory)
+        before, self._spool = self._spool, self._all_in_one_file()
         self._memory.clear()
-        if behind is not None:
-            self._spool.append(behind.rest().splitlines(keepends=True))
-            behind.remove()
+        self._behind.clear()
+        if before is not None:
+            before.remove()
         return self._spool.path
+
+    def _all_in_one_file(self) -> SpoolFile:
+        file = self._open_spool()
+        try:
+            file.append(self._line(item) for item in self._memory)
+            if self._spool is not None:
+                file.append(self._spool.rest().splitlines(keepends=True))
+            file.append(self._line(item) for item in self._behind)
+        except SpoolError:
+            file.remove()
+            raise
+        return file
 
     def head(self, count: int) -> Head:
         first = self.settled + 1
@@ -133,11 +167,12 @@ class Backlog:
         spool.settle(head.lines or spool.head(len(head.items)))
         if spool.waiting == 0:
             spool.remove()
-            self._spool = None
+            self._spool, self._memory, self._behind = None, self._behind, deque()
 
     def abandon(self) -> None:
         """Leave everything to another process."""
         self._memory.clear()
+        self._behind.clear()
         self.settled = self.added
         if self._spool is not None:
             self._spool.close()

@@ -55,6 +55,6 @@ class Outage:
 def undelivered(waiting: int, path: Path | None, error: ApiError) -> ApiError:
     """What those who waited are told: how much is missing, where it is, and why."""
     count = "1 reported transition" if waiting == 1 else f"{waiting} reported transitions"
-    kept = f"kept in {path}, to be sent when Orion runs here again" if path else "kept in memory only"
+    kept = f"kept in {path}, to be sent when Orion runs here again" if path else "and end with this process"
     kind = DatabaseNotReady if isinstance(error, DatabaseNotReady) else ApiUnreachable
     return kind(f"{count} could not be delivered, {kept}. {error}", status=error.status)

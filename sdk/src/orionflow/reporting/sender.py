@@ -57,6 +57,7 @@ class Sender:
             batch_size=min(settings.reporting_batch_size, LARGEST_BATCH),
         )
         self._gave_up = False
+        self._told_of_disk = False
         self._stopped = False
         self._thread: threading.Thread | None = None
 
@@ -95,10 +96,21 @@ class Sender:
         while self.backlog.is_full:
             now = time.monotonic()
             if now >= deadline or self._outage.lasted(now) > SHORT_OUTAGE_SECONDS:
-                self.backlog.start_spooling()
-                logger.warning("The API is too slow or away; reports are kept in %s.", self.backlog.spool_path)
+                self._go_on_in_file_locked()
                 return
             self._progress.wait(timeout=min(deadline - now, 0.5))
+
+    def _go_on_in_file_locked(self) -> None:
+        try:
+            self.backlog.start_spooling()
+        except SpoolError as error:
+            if self.backlog.is_beyond:
+                raise
+            if not self._told_of_disk:
+                logger.warning("%s Until then they are kept in memory.", error)
+            self._told_of_disk = True
+        else:
+            logger.warning("The API is too slow or away; reports are kept in %s.", self.backlog.spool_path)
 
     # The role of the sender
 
@@ -184,7 +196,7 @@ class Sender:
         if self._outage.is_on:
             logger.warning("The API answers again; %d reports wait.", self.backlog.waiting)
         self._outage.note_success()
-        self._gave_up = False
+        self._gave_up = self._told_of_disk = False
         self._progress.notify_all()
 
     def _note_failure(self, error: ApiError) -> None:
@@ -206,8 +218,8 @@ class Sender:
     def _spool_everything_locked(self) -> None:
         try:
             self.backlog.spool_everything()
-        except SpoolError:
-            logger.exception("What could not be delivered stays in memory only")
+        except SpoolError as error:
+            logger.error("What could not be delivered stays in memory only. %s", error)
 
     def _undelivered(self, error: ApiError) -> ApiError:
         return undelivered(self.backlog.waiting, self.backlog.spool_path, error)
