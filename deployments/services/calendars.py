@@ -1,4 +1,4 @@
-"""Calendars: made, changed, deleted. A change moves the planned runs of every schedule that heeds the calendar."""
+"""Calendars: made, changed, deleted. A change moves the planned runs of every schedule that heeds one, step by step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from django.db.models import Q
 from deployments.core.calendars import Exclusions
 from deployments.core.schedules import ScheduleError
 from deployments.models import Calendar
-from deployments.services.schedules import plan_anew
+from deployments.services.planning import ANEW_BATCH, plan_due_schedules
+from deployments.services.schedules import have_planned_anew
 from orchestration.errors import BadCalendar, CalendarExists, CalendarInUse, CalendarNotFound
 from orchestration.transactions import repeated_on_conflict, write_transaction
 
@@ -36,8 +37,12 @@ def update_calendar(*, calendar_id: UUID, changes: Mapping[str, Any], now: datet
         if changes.get("name", calendar.name) != calendar.name:
             _refuse_taken(changes["name"])
         Calendar.objects.filter(pk=calendar_id).update(**changes, updated=now)
-        if changes.get("ics", calendar.ics) != calendar.ics:
-            plan_anew(Q(calendars=calendar_id), now)
+        is_moved = changes.get("ics", calendar.ics) != calendar.ics
+        if is_moved:
+            have_planned_anew(Q(calendars=calendar_id), now)
+    if is_moved:
+        # A few are planned at once; tickers go on with what is left.
+        plan_due_schedules(now, most=ANEW_BATCH)
 
 
 @repeated_on_conflict

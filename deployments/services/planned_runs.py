@@ -122,3 +122,9 @@ def take_back(which: Q) -> None:
         Schedule.objects.filter(pk__in=[schedule_id] if schedule_id else [], runs_planned__gte=number).update(
             runs_planned=F("runs_planned") - number
         )
+
+
+def future_runs_of(which: Q, deployment_id: UUID, now: datetime | None) -> Q:
+    """Planned runs of one deployment; with `now` only those that lie in the future."""
+    of_deployment = which & Q(deployment_id=deployment_id)
+    return of_deployment if now is None else of_deployment & Q(next_scheduled_start_time__gt=now)

@@ -9,19 +9,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal, cast
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Count
+from django.db.models import Count, Q
 
 from deployments.core.calendars import Exclusions
 from deployments.core.horizon import Horizon, Plan, look_ahead, missed_times, plan
 from deployments.core.misfires import decide_missed
 from deployments.core.schedules import ScheduleError, Timetable, read_definition
 from deployments.models import Calendar, Deployment, Schedule
-from deployments.services.planned_runs import Planned, store_planned
+from deployments.services.planned_runs import Planned, future_runs_of, store_planned, take_back
 from orchestration.columns import spelling
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.models import UNFINISHED_TYPES, FlowRun
@@ -29,6 +29,10 @@ from runs.models import UNFINISHED_TYPES, FlowRun
 # So many schedules in one transaction: other writers get their turn between two of them.
 BATCH = 200
 HORIZON = Horizon()
+# A schedule that is to be planned at this time is to lose its future runs before: its calendar has changed.
+ANEW = datetime(1970, 1, 1, tzinfo=UTC)
+# So many at a time, as each may have a hundred runs to lose.
+ANEW_BATCH = 20
 NOT_MISSED = timedelta(minutes=1)
 UNREADABLE_WAIT = timedelta(hours=1)
 
@@ -53,7 +57,17 @@ def _plan_batch(now: datetime, most: int) -> tuple[int, int]:
     with write_transaction():
         due = Schedule.objects.filter(plan_at__lte=now).select_for_update(skip_locked=True, no_key=True)
         schedules = list(due.order_by("plan_at", "pk")[:most])
+        if outdated := [one for one in schedules if one.plan_at == ANEW]:
+            schedules = _without_future(outdated[:ANEW_BATCH], now)
         return len(schedules), plan_schedules(schedules, now)
+
+
+def _without_future(schedules: Sequence[Schedule], now: datetime) -> list[Schedule]:
+    """The same schedules after their future runs were taken back, which they do not count any more."""
+    ids = [one.pk for one in schedules]
+    for deployment_id in sorted({one.deployment_id for one in schedules}):
+        take_back(future_runs_of(Q(schedule_id__in=ids), deployment_id, now))
+    return list(Schedule.objects.filter(pk__in=ids).order_by("pk"))
 
 
 def plan_schedules(schedules: Sequence[Schedule], now: datetime) -> int:

@@ -15,8 +15,8 @@ from uuid import UUID
 from django.db.models import Q
 
 from deployments.models import Calendar, Deployment, Schedule
-from deployments.services.planned_runs import take_back
-from deployments.services.planning import BATCH, plan_schedules
+from deployments.services.planned_runs import future_runs_of, take_back
+from deployments.services.planning import ANEW, BATCH, plan_schedules
 from deployments.services.runs_of_deployments import filled_in
 from orchestration.errors import CalendarNotFound, DeploymentNotFound, ScheduleNotFound
 from orchestration.transactions import repeated_on_conflict, write_transaction
@@ -153,7 +153,6 @@ def plan_anew(which: Q, now: datetime, *, due_runs_too: bool = False) -> None:
     plan_schedules(list(Schedule.objects.filter(pk__in=ids[:BATCH]).order_by("pk")), now)
 
 
-def future_runs_of(which: Q, deployment_id: UUID, now: datetime | None) -> Q:
-    """Planned runs of one deployment; with `now` only those that lie in the future."""
-    of_deployment = which & Q(deployment_id=deployment_id)
-    return of_deployment if now is None else of_deployment & Q(next_scheduled_start_time__gt=now)
+def have_planned_anew(which: Q, now: datetime) -> None:
+    """The same in steps, which the planner takes: these schedules may be thousands."""
+    Schedule.objects.filter(which).update(planned_until=now, plan_at=ANEW)

@@ -163,6 +163,38 @@ def test_calendars_leave_times_out_and_move_what_is_planned():
     assert hours_of() == [2, 4, 5]
 
 
+def test_calendar_of_many_schedules_is_changed_in_steps_that_any_planner_goes_on_with():
+    calendar = create_calendar(name="tea", ics=_calendar(16, 17), now=NOON)
+    deployments = [make_deployment(hourly(calendars=["tea"], max_runs=3), name=f"d-{number}") for number in range(50)]
+    outdated = Q(expected_start_time=at_hour(3))
+
+    update_calendar(calendar_id=calendar.pk, changes={"ics": _calendar(15, 16)}, now=NOON)
+    at_first = len(hours_of(outdated))
+    plan_due_schedules(at_hour(0.01), most=1)
+    then = len(hours_of(outdated))
+    plan_due_schedules(at_hour(0.02))
+
+    assert 0 < at_first < 50
+    assert 0 < then < at_first
+    for deployment in deployments:
+        assert hours_of(Q(deployment_id=deployment.pk)) == [1, 2, 4]
+    assert set(Schedule.objects.values_list("runs_planned", flat=True)) == {3}
+
+
+def test_change_in_between_finds_nothing_that_is_left_of_the_calendar_of_before():
+    calendar = create_calendar(name="tea", ics=_calendar(16, 17), now=NOON)
+    deployments = [make_deployment(hourly(calendars=["tea"]), name=f"d-{number}") for number in range(50)]
+
+    update_calendar(calendar_id=calendar.pk, changes={"ics": _calendar(15, 16)}, now=NOON)
+    for deployment in deployments[25:]:
+        set_paused(deployment_id=deployment.pk, paused=True, now=NOON)
+    plan_due_schedules(NOON)
+
+    for deployment in deployments[25:]:
+        assert hours_of(Q(deployment_id=deployment.pk)) == []
+    assert hours_of(Q(deployment_id=deployments[24].pk)) == [1, 2, 4]
+
+
 def _calendar(begin, end):
     return "\r\n".join(
         [
