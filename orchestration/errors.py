@@ -11,7 +11,8 @@ DomainError
 │   CalendarExists, CalendarInUse, ParametersMisfit, AgentNameTaken, AgentReplaced
 ├── NotResumable
 ├── TooManySlots, NotARate, BadBlockReference
-├── SeveralSchedules, BadSchedule, BadCalendar, BadParameterSchema
+├── SeveralSchedules, BadSchedule, BadCalendar, BadParameterSchema, BadJobTemplate, JobVariablesMisfit,
+│   JobVariablesSettled
 └── RunLost
 """
 
@@ -255,6 +256,23 @@ class CalendarInUse(Conflict):
 class ParametersMisfit(Conflict):
     code = "parameters_misfit"
     message = "The parameters do not fit the schema of deployment {name!r}: {reason}"
+
+
+class JobVariablesMisfit(DomainError):
+    code = "job_variables_misfit"
+    message = "The job variables do not fit the template of work pool {pool!r}: {reason}"
+
+
+class JobVariablesSettled(DomainError):
+    code = "job_variables_settled"
+    message = "Job variables of a run in state {state} cannot be changed; they are read when the run begins."
+
+
+class BadJobTemplate(DomainError):
+    """A template of which no job can be made."""
+
+    code = "bad_job_template"
+    message = "base_job_template: {reason}"
 
 
 class SeveralSchedules(DomainError):

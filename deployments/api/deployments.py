@@ -36,7 +36,7 @@ from deployments.services.schedules import NewSchedule
 from orchestration.api.errors import INTEGRITY, Missing, Refused
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page, rows_of
-from orchestration.errors import BlockDocumentNotFound, FlowNotFound
+from orchestration.errors import BlockDocumentNotFound, FlowNotFound, ParametersMisfit
 from orion_site.accounts.permissions import Action
 from runs.filters.sorts import ORDERS
 
@@ -76,6 +76,9 @@ class CreateDeployment(Operation):
         except (FlowNotFound, BlockDocumentNotFound) as error:
             # A pool that is not there is told as such; these two have always been conflicts.
             raise Refused(f"{INTEGRITY} {error}", 409) from None
+        except ParametersMisfit as error:
+            # Here they are a part of the request, and elsewhere they quarrel with what is stored.
+            raise Refused(str(error)) from None
         return Response(_found(Q(pk=deployment.pk)), status=201 if created else 200)
 
 

@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 from deployments.models import WorkPool
 from deployments.selectors.presence import statuses_of_pools
 from deployments.services.work_pools import create_work_pool, delete_work_pool, update_work_pool
-from deployments.services.work_queues import found_pool
+from deployments.services.work_queues import AGENT_POOL, found_pool
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page, rows_of
 from orchestration.wire import JSONObject, Name, Natural, StrictWire, Text255, Wire
@@ -60,7 +60,7 @@ class WorkPoolOut(TypedDict):
     base_job_template: dict[str, Any]
     is_paused: bool
     concurrency_limit: int | None
-    status: Literal["READY", "NOT_READY", "PAUSED"]
+    status: Literal["READY", "NOT_READY", "PAUSED"] | None
     default_queue_id: UUID | None
 
 
@@ -155,7 +155,8 @@ def pools_out(pools: Sequence[WorkPool], now: datetime) -> list[WorkPoolOut]:
             "base_job_template": pool.base_job_template,
             "is_paused": pool.is_paused,
             "concurrency_limit": pool.concurrency_limit,
-            "status": statuses[pool.id],
+            # No worker says whether it is there for a pool of agents.
+            "status": None if pool.type == AGENT_POOL else statuses[pool.id],
             "default_queue_id": pool.default_queue_id,
         }
         for pool in pools

@@ -12,7 +12,7 @@ from django.db.models import Q
 from deployments.core.parameters import flaw_of_schema
 from deployments.models import BlockDocument, Deployment, Schedule
 from deployments.services.planned_runs import future_runs_of, take_back
-from deployments.services.runs_of_deployments import filled_in, refuse_misfits
+from deployments.services.runs_of_deployments import filled_in, refuse_misfits, refuse_odd_job_variables
 from deployments.services.schedules import (
     NewSchedule,
     held_deployment,
@@ -48,6 +48,8 @@ def create_deployment(
         deployment = known or Deployment(flow_id=flow_id, name=name, created=now)
         columns = _filled_in(columns)
         _set(deployment, {**columns, **_queue_columns(pool_name, queue_name, now)}, check_parameters=True)
+        if pool_name is not None:
+            refuse_odd_job_variables(deployment.work_queue, columns.get("job_variables") or {}, complete=False)
         if known:
             deployment.save(update_fields=[*_names(columns, pool_name, queue_name), "updated"])
             _replace_schedules(deployment, schedules, now)

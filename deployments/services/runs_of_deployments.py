@@ -11,12 +11,13 @@ from uuid import UUID
 from pydantic_core import PydanticCustomError
 
 from deployments.core.hydration import BadTemplate, hydrated
+from deployments.core.job_variables import misfit
 from deployments.core.parameters import mismatch
-from deployments.models import Deadline, Deployment
+from deployments.models import Deadline, Deployment, WorkQueue
 from deployments.selectors.variables import variables_for
 from deployments.services.work_queues import queue_for
 from orchestration.core.states import State, scheduled
-from orchestration.errors import DeploymentNotFound, ParametersMisfit
+from orchestration.errors import DeploymentNotFound, JobVariablesMisfit, ParametersMisfit
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orchestration.wire import storable
 from runs.models import FlowRun
@@ -48,12 +49,13 @@ def create_run_of_deployment(
 ) -> tuple[FlowRun, bool]:
     """The run, and whether it is new: a known idempotency key gives the stored run. Without a state it is due now.
 
-    Raises DeploymentNotFound, BadTemplate, ParametersMisfit and WorkPoolNotFound.
+    Raises DeploymentNotFound, BadTemplate, ParametersMisfit, JobVariablesMisfit and WorkPoolNotFound.
     """
     with write_transaction():
         deployment = Deployment.objects.select_related("work_queue__work_pool").filter(pk=deployment_id).first()
         if deployment is None:
             raise DeploymentNotFound(id=deployment_id)
+        refuse_odd_job_variables(deployment.work_queue, deployment.job_variables, asked.job_variables, complete=True)
         new = new_run_of(deployment, asked)
         if asked.work_queue_name is not None:
             queue_id = _queue_id(deployment, asked.work_queue_name, now)
@@ -135,6 +137,13 @@ def refuse_misfits(
         raise ParametersMisfit(name=name, reason="it has none; deploy it again with one, or do not enforce it.")
     if reason := mismatch(parameters, schema, partial=partial):
         raise ParametersMisfit(name=name, reason=reason)
+
+
+def refuse_odd_job_variables(queue: WorkQueue | None, *layers: Mapping[str, Any], complete: bool) -> None:
+    """Variables must fit the template of the pool that the queue is in; where there is none, everything fits."""
+    pool = queue.work_pool if queue else None
+    if pool and (reason := misfit(pool.base_job_template, *layers, complete=complete)):
+        raise JobVariablesMisfit(pool=pool.name, reason=reason)
 
 
 def _queue_id(deployment: Deployment, queue_name: str, now: datetime) -> UUID | None:

@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from deployments.core.job_variables import flaw_of_template
 from deployments.models import WorkPool
 from deployments.services.work_queues import default_queue, locked_pool
-from orchestration.errors import WorkPoolExists
+from orchestration.errors import BadJobTemplate, WorkPoolExists
 from orchestration.transactions import repeated_on_conflict, write_transaction
 
 
 @repeated_on_conflict
 def create_work_pool(*, columns: Mapping[str, Any], now: datetime) -> WorkPool:
+    refuse_bad_template(columns)
     with write_transaction():
         if WorkPool.objects.filter(name=columns["name"]).exists():
             raise WorkPoolExists(name=columns["name"])
@@ -25,6 +27,7 @@ def create_work_pool(*, columns: Mapping[str, Any], now: datetime) -> WorkPool:
 
 @repeated_on_conflict
 def update_work_pool(*, name: str, changes: Mapping[str, Any], now: datetime) -> None:
+    refuse_bad_template(changes)
     with write_transaction():
         pool = locked_pool(name)
         WorkPool.objects.filter(pk=pool.pk).update(**changes, updated=now)
@@ -35,3 +38,8 @@ def delete_work_pool(*, name: str) -> None:
     """Its runs stay as they are, and wait for nobody; its deployments have no queue any more."""
     with write_transaction():
         locked_pool(name).delete()
+
+
+def refuse_bad_template(columns: Mapping[str, Any]) -> None:
+    if reason := flaw_of_template(columns.get("base_job_template") or {}):
+        raise BadJobTemplate(reason=reason)

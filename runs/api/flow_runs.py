@@ -9,10 +9,11 @@ from uuid import UUID
 from django.utils import timezone
 from rest_framework.response import Response
 
-from orchestration.api.errors import Missing
+from orchestration.api.errors import Missing, Refused
 from orchestration.api.operations import Operation
 from orchestration.api.states import proposed_state
 from orchestration.core.states import State, StateType
+from orchestration.errors import JobVariablesSettled
 from orion_site.accounts.permissions import Action
 from runs.api.schemas.flow_runs import FlowRunCreate, FlowRunOut, FlowRunUpdate, flow_run_out
 from runs.api.schemas.policies import policy_in
@@ -66,7 +67,10 @@ class UpdateFlowRun(Operation):
             changes["empirical_policy"] = policy_in(body.empirical_policy)
         # Null means "leave as it is", except where the column itself may be empty.
         kept = {name: value for name, value in changes.items() if value is not None or name in MAY_BE_EMPTIED}
-        update_flow_run(run_id=id, changes=kept, now=timezone.now())
+        try:
+            update_flow_run(run_id=id, changes=kept, now=timezone.now())
+        except JobVariablesSettled as error:
+            raise Refused(str(error), 400) from None
 
 
 class DeleteFlowRun(Operation):

@@ -13,8 +13,8 @@ from django.db.models import QuerySet
 from deployments.models import Deadline, GlobalSlot, Lease, Slot
 from orchestration.beginnings import beginning
 from orchestration.core.runs import Run
-from orchestration.core.states import State
-from orchestration.errors import FlowNotFound, FlowRunNotFound
+from orchestration.core.states import State, StateType
+from orchestration.errors import FlowNotFound, FlowRunNotFound, JobVariablesSettled
 from orchestration.stored import FLOW_RUNS
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.ids import uuid7
@@ -91,14 +91,20 @@ def _existing(new: NewFlowRun) -> FlowRun | None:
 
 @repeated_on_conflict
 def update_flow_run(*, run_id: UUID, changes: Mapping[str, Any], now: datetime) -> None:
-    """Change the columns that are not the rules'. Of the policy, what is not sent stays."""
+    """Change the columns that are not the rules'. Of the policy, what is not sent stays.
+
+    Raises FlowRunNotFound, and JobVariablesSettled once it is too late for them.
+    """
     unknown = changes.keys() - UPDATABLE
     if unknown:
         raise ValueError(f"not for update_flow_run: {sorted(unknown)}")
     with write_transaction():
-        run = FlowRun.objects.select_for_update(no_key=True).only("empirical_policy").filter(pk=run_id).first()
+        known = FlowRun.objects.select_for_update(no_key=True).only("empirical_policy", "state_type")
+        run = known.filter(pk=run_id).first()
         if run is None:
             raise FlowRunNotFound(id=run_id)
+        if "job_variables" in changes and run.state_type != StateType.SCHEDULED:
+            raise JobVariablesSettled(state=run.state_type or "PENDING")
         columns = {**changes, "updated": now}
         if "empirical_policy" in columns:
             columns["empirical_policy"] = {**run.empirical_policy, **columns["empirical_policy"]}

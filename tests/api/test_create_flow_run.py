@@ -137,6 +137,16 @@ def test_only_what_is_sent_is_changed(api):
     assert (told["empirical_policy"]["retries"], told["empirical_policy"]["pause_keys"]) == (1, ["a"])
 
 
+def test_job_variables_change_only_before_a_run_begins(api):
+    waiting, running = make_flow_run(state="SCHEDULED"), make_flow_run(state="RUNNING")
+
+    answers = [api.call("PATCH", f"/flow_runs/{run.id}", {"job_variables": {"a": 1}}) for run in (waiting, running)]
+
+    assert [answer.status_code for answer in answers] == [204, 400]
+    assert "RUNNING" in answers[1].json()["detail"]
+    assert api.read(f"/flow_runs/{waiting.id}").json()["job_variables"] == {"a": 1}
+
+
 def test_null_empties_only_what_may_be_empty(api):
     run = make_flow_run(name="kept")
     api.call("PATCH", f"/flow_runs/{run.id}", {"infrastructure_pid": "host:1"})

@@ -179,6 +179,14 @@ def test_a_deployment_waits_in_the_queue_that_it_names(api):
         ({"work_pool_name": "nowhere"}, 404),
         ({"storage_document_id": "00000000-0000-0000-0000-000000000001"}, 409),
         ({"parameter_openapi_schema": {"type": 5}}, 422),
+        (
+            {
+                "parameter_openapi_schema": {"properties": {"a": {"type": "integer"}}},
+                "enforce_parameter_schema": True,
+                "parameters": {"a": "text"},
+            },
+            422,
+        ),
         ({"colour": "red"}, 422),
         ({"overlap": "dance"}, 422),
         ({"job_variables": {"a": 1}, "infra_overrides": {"b": 1}}, 422),
@@ -193,6 +201,14 @@ def test_what_cannot_be_deployed_is_refused_and_nothing_is_stored(api, fields, s
 
     assert answer.status_code == status
     assert api.send("/deployments/count").json() == 0
+
+
+@pytest.mark.parametrize(("sent", "kept"), [({"timezone": None}, None), ({}, "UTC"), ({"timezone": "UTC"}, "UTC")])
+def test_a_cron_expression_keeps_the_null_that_its_client_compares_with(api, sent, kept):
+    made = deploy(api, schedules=[{"schedule": {"cron": "0 6 * * *", **sent}}]).json()
+
+    assert made["schedules"][0]["schedule"]["timezone"] == made["schedule"]["timezone"] == kept
+    assert planned_runs(api, made) or made["paused"]
 
 
 def test_a_deployment_of_an_unknown_flow_is_a_conflict(api):

@@ -21,7 +21,8 @@ def beat(api, name="w1", pool="pool", **fields):
 
 
 def test_a_pool_is_made_with_its_default_queue(api):
-    made = make_pool(api, base_job_template={"job_configuration": {}}, concurrency_limit=3)
+    template = {"job_configuration": {"command": "{{ command }}"}, "variables": {"properties": {"command": {}}}}
+    made = make_pool(api, base_job_template=template, concurrency_limit=3)
 
     pool = made.json()
     queue = api.read("/work_pools/pool/queues/default").json()
@@ -30,6 +31,24 @@ def test_a_pool_is_made_with_its_default_queue(api):
     assert pool["default_queue_id"] == queue["id"]
     assert (queue["work_pool_name"], queue["priority"], queue["status"]) == ("pool", 1, "NOT_READY")
     assert api.read("/work_pools/pool").json() == pool == api.send("/work_pools/filter").json()[0]
+
+
+def test_a_template_of_which_no_job_can_be_made_is_refused(api):
+    template = {"job_configuration": {"image": "{{ image }}"}, "variables": {"properties": {"command": {}}}}
+    make_pool(api)
+
+    answers = [make_pool(api, "b", base_job_template=template)]
+    answers += [api.call("PATCH", "/work_pools/pool", {"base_job_template": template})]
+
+    assert [answer.status_code for answer in answers] == [422, 422]
+    assert "image, which variables do not declare" in answers[0].json()["detail"]
+    assert api.read("/work_pools/pool").json()["base_job_template"] == {}
+
+
+def test_nobody_says_whether_agents_serve_their_pool(api):
+    made = make_pool(api, "agents", type="prefect-agent").json()
+
+    assert made["status"] is None
 
 
 def test_a_name_is_taken_once_and_refused_when_it_is_none(api):

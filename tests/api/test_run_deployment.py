@@ -156,6 +156,44 @@ def test_another_queue_of_the_same_pool_can_be_chosen(api):
     assert api.call("GET", "/work_pools/machines/queues/new").json()["id"] == unknown.json()["work_queue_id"]
 
 
+@pytest.mark.parametrize(
+    ("of_deployment", "of_run", "status"),
+    [
+        ({"cpus": 2}, None, 201),
+        ({}, {"cpus": 2}, 201),
+        ({"cpus": 2}, {"cpus": "two"}, 422),
+        ({}, {}, 422),
+    ],
+)
+def test_job_variables_must_fit_the_template_of_the_pool(api, of_deployment, of_run, status):
+    make_machines(api)
+    made = deploy(api, work_pool_name="machines", job_variables=of_deployment).json()
+
+    run = run_of(api, made, job_variables=of_run)
+
+    assert run.status_code == status
+    if status == 422:
+        assert "template of work pool 'machines': " in run.json()["detail"]
+
+
+def test_job_variables_of_a_deployment_may_leave_the_rest_to_its_runs(api):
+    make_machines(api)
+
+    answers = [deploy(api, f"d{n}", work_pool_name="machines", job_variables=said) for n, said in enumerate(SAID)]
+
+    assert [answer.status_code for answer in answers] == [201, 201, 422]
+    assert answers[2].json()["code"] == "job_variables_misfit"
+
+
+SAID = [{}, {"image": "x"}, {"cpus": "two"}]
+
+
+def make_machines(api):
+    variables = {"properties": {"cpus": {"type": "integer"}, "image": {"type": "string"}}, "required": ["cpus"]}
+    template = {"job_configuration": {"cpus": "{{ cpus }}", "image": "{{ image }}"}, "variables": variables}
+    return api.send("/work_pools/", {"name": "machines", "type": "process", "base_job_template": template})
+
+
 def test_runs_can_be_planned_for_a_stretch_of_time(api):
     made = deploy(api, schedules=[{"schedule": HALF_HOURLY}]).json()
     path = f"/deployments/{made['id']}/schedule"

@@ -6,6 +6,11 @@ from typing import Any
 
 DUE = {"type": "SCHEDULED", "state_details": {"scheduled_time": "2026-01-05T12:00:00Z"}}
 
+TEMPLATE = {
+    "job_configuration": {"command": "{{ command }}"},
+    "variables": {"type": "object", "properties": {"command": {"type": "string"}}},
+}
+
 
 def queues_are_served(said: Any) -> None:
     _pools(said)
@@ -20,7 +25,7 @@ def queues_are_served(said: Any) -> None:
 
 
 def _pools(said: Any) -> None:
-    asked = {"name": "forge", "type": "process", "base_job_template": {"job_configuration": {}}}
+    asked = {"name": "forge", "type": "process", "base_job_template": TEMPLATE}
     said.ask("create_work_pool", "POST", "/work_pools/", asked)
     said.ask("create_work_pool_again", "POST", "/work_pools/", asked)
     said.ask("read_work_pool", "GET", "/work_pools/forge")

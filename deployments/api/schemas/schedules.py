@@ -65,13 +65,18 @@ def stored_definition(
     sent: IntervalDefinition | CronDefinition | RRuleDefinition | IcsDefinition, now: datetime
 ) -> dict[str, Any]:
     """With what is left open filled in once and for all: an interval counts from now, in UTC. Calendars may have said
-    in which zone they are themselves."""
+    in which zone they are themselves, and a cron expression keeps the null that its sender will compare with."""
     definition = sent.model_dump(mode="json")
     if isinstance(sent, IntervalDefinition) and sent.anchor_date is None:
         definition["anchor_date"] = now.isoformat()
-    if definition["timezone"] is None and not isinstance(sent, IcsDefinition):
+    if definition["timezone"] is None and not _may_name_no_zone(sent):
         definition["timezone"] = "UTC"
     return definition
+
+
+def _may_name_no_zone(sent: IntervalDefinition | CronDefinition | RRuleDefinition | IcsDefinition) -> bool:
+    said_null = isinstance(sent, CronDefinition) and "timezone" in sent.model_fields_set
+    return said_null or isinstance(sent, IcsDefinition)
 
 
 class Catchup(StrictWire):
