@@ -7,9 +7,10 @@ from typing import Annotated, Any
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from deployments.core.parameter_errors import BadSchema, as_tree, filled_as_far_as_possible, flaws
+from deployments.core.parameter_errors import BadSchema, Filling, as_tree, filled_as_far_as_possible, flaws
 from deployments.core.parameters import flaw_of_schema
 from deployments.selectors.variables import variables_for
+from events.core.texts import misplaced
 from orchestration.api.errors import Refused
 from orchestration.api.operations import Operation
 from orchestration.wire import JSONObject, Wire
@@ -39,9 +40,14 @@ class ValidateAgainstSchema(Operation):
     def perform(self, body: SchemaCheck) -> SchemaFlaws:
         if reason := flaw_of_schema(body.json_schema):
             raise Refused(f"Invalid schema: {reason}")
-        filled = filled_as_far_as_possible(body.values, variables_for(body.values))
+        filled = filled_as_far_as_possible(body.values, Filling(variables_for(body.values), _flaw_of_text))
         try:
             errors = as_tree(flaws(filled, body.json_schema))
         except BadSchema as error:
             raise Refused(f"Invalid schema: {error}") from None
         return {"errors": errors, "valid": not errors}
+
+
+def _flaw_of_text(text: str) -> str | None:
+    wrong = misplaced(text)
+    return None if wrong is None else f"Line {wrong.line}: {wrong.message}."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,34 +27,45 @@ class _Absent:
     """What a form sends of a template that nobody has filled in yet."""
 
 
-def filled_as_far_as_possible(value: Any, variables: Mapping[str, str]) -> Any:
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """What templates are filled in with: the variables, and whoever says what is wrong with a text of Jinja."""
+
+    variables: Mapping[str, str]
+    flaw_of_text: Callable[[str], str | None]
+
+
+def filled_as_far_as_possible(value: Any, filling: Filling) -> Any:
     """`value` with its templates replaced, and `Open` where one cannot be."""
-    filled = _filled(value, variables)
+    filled = _filled(value, filling)
     return {} if isinstance(filled, _Absent) else filled
 
 
-def _filled(value: Any, variables: Mapping[str, str]) -> Any:
+def _filled(value: Any, filling: Filling) -> Any:
     match value:
         case list():
-            return [one for inner in value if not isinstance(one := _filled(inner, variables), _Absent)]
+            return [one for inner in value if not isinstance(one := _filled(inner, filling), _Absent)]
         case dict() if KIND in value:
-            return _of_template(value, variables)
+            return _of_template(value, filling)
         case dict():
-            members = {name: _filled(inner, variables) for name, inner in value.items()}
+            members = {name: _filled(inner, filling) for name, inner in value.items()}
             return {name: one for name, one in members.items() if not isinstance(one, _Absent)}
     return value
 
 
-def _of_template(template: Mapping[str, Any], variables: Mapping[str, str]) -> Any:
+def _of_template(template: Mapping[str, Any], filling: Filling) -> Any:
     match template[KIND]:
         case "json" if "value" not in template:
             return _Absent()
         case "workspace_variable" if "variable_name" not in template:
             return _Absent()
         case None | "none":
-            return _filled(template["value"], variables) if "value" in template else Open('A "value" is missing.')
+            return _filled(template["value"], filling) if "value" in template else Open('A "value" is missing.')
+        case "jinja":
+            text = template.get("template")
+            return Open(filling.flaw_of_text(text) if isinstance(text, str) else 'A "template" is missing.')
     try:
-        return hydrated(template, variables)
+        return hydrated(template, filling.variables)
     except BadTemplate as error:
         return Open(str(error))
 

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from typing_extensions import TypedDict
 
 from events.api.automation_wire import AutomationCreate, AutomationPartialUpdate, AutomationUpdate
-from events.core.placeholders import misplaced
+from events.core.texts import misplaced
 from events.filters import AutomationFilter, AutomationSort
 from events.models import Automation
 from events.services.automations import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import OperationalError, transaction
@@ -16,8 +16,8 @@ from deployments.services.runs_of_deployments import AskedRun, create_run_of_dep
 from deployments.services.work_pools import update_work_pool
 from deployments.services.work_queues import update_work_queue
 from events.core.matching import RESOURCE_ID, RESOURCE_ROLE
-from events.core.placeholders import fill_in
-from events.errors import NothingToActOn
+from events.core.texts import BadText, fill_in, filled_parameters
+from events.errors import BadAutomation, NothingToActOn
 from events.models import Firing, Notification
 from events.services.automations import switch_automation
 from events.services.messages import values_for
@@ -28,6 +28,7 @@ from orchestration.transactions import write_transaction
 from runs.ids import uuid7
 
 logger = logging.getLogger("orion.automations")
+T = TypeVar("T")
 
 MOST_AT_ONCE = 500
 KEPT_FOR = timedelta(days=7)
@@ -88,7 +89,7 @@ def target(firing: Firing, kind: str) -> UUID:
 def _run_deployment(firing: Firing, now: datetime) -> None:
     action = firing.action
     asked = AskedRun(
-        parameters=action.get("parameters") or {},
+        parameters=_filled(filled_parameters, action.get("parameters") or {}, firing),
         job_variables=action.get("job_variables") or {},
         idempotency_key=f"automation:{firing.pk}",
         created_by={"id": str(firing.automation_id), "type": "AUTOMATION", "display_value": firing.automation.name},
@@ -151,13 +152,20 @@ def _change_state(firing: Firing, now: datetime) -> None:
 
 
 def _send_notification(firing: Firing, now: datetime) -> None:
-    action, values = firing.action, values_for(firing)
-    _queue(firing, now, subject=fill_in(action["subject"], values), body=fill_in(action["body"], values))
+    subject, body = (_filled(fill_in, firing.action[name], firing) for name in ("subject", "body"))
+    _queue(firing, now, subject=subject, body=body)
 
 
 def _call_webhook(firing: Firing, now: datetime) -> None:
-    payload = fill_in(firing.action.get("payload") or "", values_for(firing))
+    payload = _filled(fill_in, firing.action.get("payload") or "", firing)
     _queue(firing, now, subject="Automation", body=payload, is_payload=True)
+
+
+def _filled(filling: Callable[[Any, Mapping[str, Any]], T], text: Any, firing: Firing) -> T:
+    try:
+        return filling(text, values_for(firing))
+    except BadText as problem:
+        raise BadAutomation(reason=str(problem)) from problem
 
 
 def _queue(firing: Firing, now: datetime, **message: Any) -> None:

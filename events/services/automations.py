@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from deployments.models import Deployment, WorkPool, WorkQueue
-from events.core.placeholders import misplaced
+from events.core.texts import misplaced, texts_in
 from events.errors import AutomationNotFound, BadAutomation
 from events.models import Automation, Tally
 from orchestration.transactions import write_transaction
@@ -78,8 +78,10 @@ def _check(columns: Mapping[str, Any]) -> None:
 
 
 def _check_texts(action: Mapping[str, Any]) -> None:
-    for key in _TEXTS:
-        if wrong := misplaced(action.get(key) or ""):
+    texts = [(key, action.get(key) or "") for key in _TEXTS]
+    texts += [("parameters", text) for text in texts_in(action.get("parameters") or {})]
+    for key, text in texts:
+        if wrong := misplaced(text):
             raise BadAutomation(reason=f"The {key} of {action['type']}, line {wrong.line}: {wrong.message}.")
 
 

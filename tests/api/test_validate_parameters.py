@@ -30,6 +30,16 @@ def test_variables_are_filled_in_first(api, counted):
     assert answer.json()["errors"] == [{"property": "n", "errors": ["'long enough' is too long"]}]
 
 
+def test_texts_of_automations_are_read(api):
+    texts = ("{{ event.id }}", "{{ event.id")
+    values = [{"n": {"__prefect_kind": "jinja", "template": text}} for text in texts]
+
+    answers = [api.send(PATH, {"schema": SCHEMA, "values": one}).json() for one in values]
+
+    assert [answer["valid"] for answer in answers] == [True, False]
+    assert "Line 1" in answers[1]["errors"][0]["errors"][0]
+
+
 @pytest.mark.parametrize(
     "schema",
     [{"type": 5}, {"properties": {"n": {"$ref": "#/nowhere"}}}, {"properties": {"n": {"$ref": "http://127.0.0.1/x"}}}],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deployments.core.parameter_errors import BadSchema, as_tree, filled_as_far_as_possible, flaws
+from deployments.core.parameter_errors import BadSchema, Filling, as_tree, filled_as_far_as_possible, flaws
 
 SCHEMA = {
     "type": "object",
@@ -22,7 +22,11 @@ SCHEMA = {
 
 
 def told(values, schema=SCHEMA, **variables):
-    return as_tree(flaws(filled_as_far_as_possible(values, variables), schema))
+    return as_tree(flaws(filled_as_far_as_possible(values, Filling(variables, flaw_of_text)), schema))
+
+
+def flaw_of_text(text):
+    return None if text.endswith("}}") else "unfinished"
 
 
 def at(name, *errors):
@@ -82,6 +86,8 @@ def test_templates_are_filled_in_before(template, errors):
         ({"__prefect_kind": "workspace_variable", "variable_name": "v"}, "no variable 'v'"),
         ({"__prefect_kind": "none"}, "missing"),
         ({"__prefect_kind": "other", "value": 1}, "unknown"),
+        ({"__prefect_kind": "jinja"}, "missing"),
+        ({"__prefect_kind": "jinja", "template": "{{ a"}, "unfinished"),
     ],
 )
 def test_a_template_that_cannot_be_filled_in_is_one_flaw_at_its_place(template, reason):
@@ -92,8 +98,14 @@ def test_a_template_that_cannot_be_filled_in_is_one_flaw_at_its_place(template, 
     assert [reason in error for error in (*inside["errors"][0]["errors"], *beside["errors"])] == [True, True]
 
 
+def test_a_text_that_an_event_will_fill_in_fits_anything():
+    text = {"__prefect_kind": "jinja", "template": "{{ a }}"}
+
+    assert told({"n": text, "all": [text, {"age": text}]}) == []
+
+
 def test_a_form_that_is_one_empty_template_holds_nothing():
-    assert filled_as_far_as_possible({"__prefect_kind": "json"}, {}) == {}
+    assert filled_as_far_as_possible({"__prefect_kind": "json"}, Filling({}, flaw_of_text)) == {}
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,7 @@ def test_the_automation_of_the_documentation_can_be_made(api):
         {"actions": [{"type": "pause-deployment"}]},
         {"actions": [{"type": "pause-deployment", "deployment_id": str(uuid4())}]},
         {"actions": [{"type": "pause-deployment", "source": "inferred", "deployment_id": str(uuid4())}]},
+        {"actions": [{"type": "run-deployment", "source": "inferred", "parameters": {"a": ["{{ b() }}"]}}]},
         {"actions": [{"type": "send-notification", "block_document_id": str(uuid4()), "body": "{{ a + b }}"}]},
         {"colour": "red"},
     ],
@@ -122,7 +123,9 @@ def test_an_automation_that_could_not_work_is_refused(make, wrong):
     assert make(**wrong).status_code == 422
 
 
-@pytest.mark.parametrize(("text", "status"), [("{{ flow_run.name }}", 204), ("a\n{{ b|c }}", 422), ("{% x %}", 422)])
+@pytest.mark.parametrize(
+    ("text", "status"), [("{{ flow_run.name|upper }}", 204), ("a\n{{ b|c }}", 422), ("{% x %}", 422)]
+)
 def test_texts_are_checked(api, text, status):
     answer = api.send("/templates/validate", text)
 
@@ -411,6 +414,54 @@ def test_an_action_that_breaks_keeps_no_other_from_being_done(make, receiver):
 
     assert sorted(firing.done_at is not None for firing in Firing.objects.all()) == [True, True]
     assert "no-longer-known" in Firing.objects.get(action__type="no-longer-known").error
+
+
+def test_a_deployment_is_run_with_parameters_that_the_event_fills_in(make):
+    deployment = make_deployment()
+    parameters = {"who": "{{ event.resource.id }}", "room": ["{{ event.resource.room }}"], "n": 1}
+    action = {"type": "run-deployment", "deployment_id": str(deployment.pk), "parameters": parameters}
+    make(None, action)
+    happen(room="kitchen")
+
+    act()
+
+    assert FlowRun.objects.get(deployment_id=deployment.pk).parameters == {
+        "who": "sensor.1",
+        "room": ["kitchen"],
+        "n": 1,
+    }
+
+
+def test_the_usual_text_of_clients_is_filled_in(make, receiver):
+    block = make_block("slack-webhook", {"url": receiver.url})
+    body = (
+        "Flow run {{ flow_run.name }} entered state `{{ flow_run.state.name }}` at {{ flow_run.state.timestamp }}.\n"
+        "{{ flow_run.state.message }} {{ flow_run|ui_url }} {{ automation.name }}"
+    )
+    make(trigger(expect=["prefect.flow-run.Failed"]), notify(block, body))
+    run = make_flow_run("RUNNING", name="nightly")
+    propose_flow_run_state(run_id=run.pk, proposed=make_state("FAILED", message="boom"), now=later())
+
+    act()
+    send_notifications(later(2))
+
+    text = receiver.got[0]["content"]["text"]
+    assert "Flow run nightly entered state `Failed` at 2026" in text
+    assert text.endswith(f"boom http://127.0.0.1:4200/runs/{run.pk} mine")
+
+
+def notify(block, body):
+    return {"type": "send-notification", "block_document_id": str(block), "body": body}
+
+
+def test_a_text_that_breaks_is_an_action_that_failed(make, receiver):
+    block = make_block("slack-webhook", {"url": receiver.url})
+    make(None, notify(block, "{{ 1 > event.event }}"))
+    happen()
+
+    act()
+
+    assert "cannot be filled in" in Firing.objects.get().error
 
 
 def break_trigger(automation):
