@@ -185,7 +185,13 @@ class Protected(DomainError):
 
 class BlockTypeProtected(Protected):
     code = "block_type_protected"
-    message = "The block type {slug!r} is protected: programs count on it and its schemas, so they cannot be deleted."
+    # Clients know it by these very words.
+    message = "protected block types cannot be deleted."
+
+
+class BlockSchemaProtected(Protected):
+    code = "block_schema_protected"
+    message = "Programs count on the block type {slug!r}: it is protected, and its schemas cannot be deleted."
 
 
 class BlockDocumentExists(Conflict):

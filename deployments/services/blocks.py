@@ -18,6 +18,7 @@ from orchestration.errors import (
     BlockDocumentNotFound,
     BlockHoldsItself,
     BlockSchemaNotFound,
+    BlockSchemaProtected,
     BlockTypeExists,
     BlockTypeNotFound,
     BlockTypeProtected,
@@ -63,7 +64,8 @@ def delete_block_type(*, block_type_id: UUID) -> None:
         block_type = BlockType.objects.select_for_update().filter(pk=block_type_id).first()
         if block_type is None:
             raise BlockTypeNotFound(id=block_type_id)
-        _refuse_protected(block_type)
+        if is_protected(block_type.slug):
+            raise BlockTypeProtected
         block_type.delete()
 
 
@@ -87,12 +89,13 @@ def create_block_schema(
 
 
 def delete_block_schema(*, block_schema_id: UUID) -> None:
-    """Raises BlockSchemaNotFound and BlockTypeProtected."""
+    """Raises BlockSchemaNotFound and BlockSchemaProtected."""
     with write_transaction():
         schema = BlockSchema.objects.select_related("block_type").filter(pk=block_schema_id).first()
         if schema is None:
             raise BlockSchemaNotFound(id=block_schema_id)
-        _refuse_protected(schema.block_type)
+        if is_protected(schema.block_type.slug):
+            raise BlockSchemaProtected(slug=schema.block_type.slug)
         schema.delete()
 
 
@@ -148,11 +151,6 @@ def opened(document: BlockDocument) -> dict[str, Any]:
         return open_sealed(document.sealed)
     except Unopenable:
         raise SecretsUnreadable(id=document.pk, file=key_file()) from None
-
-
-def _refuse_protected(block_type: BlockType) -> None:
-    if is_protected(block_type.slug):
-        raise BlockTypeProtected(slug=block_type.slug)
 
 
 def _fill(document: BlockDocument, schema: BlockSchema, content: dict[str, Any]) -> None:

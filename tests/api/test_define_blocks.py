@@ -60,7 +60,9 @@ def test_a_protected_type_can_be_told_of_anew_but_not_deleted(api):
     refused = [api.call("DELETE", path), api.call("DELETE", f"/block_schemas/{schema['id']}")]
 
     assert told.status_code == 204
-    assert [(answer.status_code, answer.json()["code"]) for answer in refused] == [(403, "block_type_protected")] * 2
+    assert [answer.status_code for answer in refused] == [403, 403]
+    assert [answer.json()["code"] for answer in refused] == ["block_type_protected", "block_schema_protected"]
+    assert refused[0].json()["detail"] == "protected block types cannot be deleted."
     assert api.read(path).json()["is_protected"] is True
     assert api.read(f"/block_schemas/{schema['id']}").status_code == 200
 
