@@ -432,6 +432,17 @@ def test_a_deployment_is_run_with_parameters_that_the_event_fills_in(make):
     }
 
 
+def test_actions_on_trigger_are_done_after_the_others_and_those_on_resolve_are_kept(api, make):
+    pause = {"type": "pause-automation", "source": "inferred"}
+    stored = make(None, NOTHING, actions_on_trigger=[pause], actions_on_resolve=[NOTHING]).json()
+    happen()
+
+    judge_events(later())
+
+    assert [one.action["type"] for one in Firing.objects.order_by("id")] == ["do-nothing", "pause-automation"]
+    assert api.read(f"/automations/{stored['id']}").json()["actions_on_resolve"] == [NOTHING]
+
+
 def test_the_usual_text_of_clients_is_filled_in(make, receiver):
     block = make_block("slack-webhook", {"url": receiver.url})
     body = (
