@@ -206,8 +206,13 @@ def _set_off(automation: Automation, happening: Happening | None, now: datetime)
         return
     actions = [*automation.actions, *automation.actions_on_trigger]
     event = _told(happening) if happening else None
+    # Ids of one millisecond come in any order, and actions are done in that of their ids.
+    ids = sorted(uuid7() for _ in actions)
     Firing.objects.bulk_create(
-        [Firing(id=uuid7(), automation=automation, created=now, action=action, event=event) for action in actions]
+        [
+            Firing(id=id, automation=automation, created=now, action=action, event=event)
+            for id, action in zip(ids, actions, strict=True)
+        ]
     )
 
 
