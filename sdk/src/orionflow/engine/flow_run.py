@@ -16,7 +16,16 @@ from orionflow.engine.final_state import state_of_exception
 from orionflow.engine.flow_attempt import abandon, attempt_flow, wait_for_task_runs
 from orionflow.engine.flow_creation import Begun, begin
 from orionflow.engine.hooks import call_hooks
-from orionflow.engine.orders import CancelOrdered, PauseRanOut, RunSuspended, RunTakenAway, Stopped, checkpoint
+from orionflow.engine.orders import (
+    CancelOrdered,
+    PauseRanOut,
+    RunSuspended,
+    RunTakenAway,
+    StepRefused,
+    Stopped,
+    checkpoint,
+    leave_to_another,
+)
 from orionflow.engine.rules import after_end, answer_of, enter_running, seconds_until_due
 from orionflow.errors import ApiError, ApiUnreachable, OrchestrationRefused
 from orionflow.hooks import Hooks
@@ -161,6 +170,8 @@ def _hooks_for(begun: Begun, state: State[Any]) -> Hooks:
 
 def _crash(begun: Begun, context: FlowRunContext, error: BaseException) -> Steps[State[Any]]:
     """The attempt ended for a reason outside of the user's function. Raises it again, unless it was an order."""
+    if isinstance(error, StepRefused):
+        error = yield from _cause_of(begun, context, error)
     if isinstance(error, RunSuspended):
         # What has begun may end; what has not begins in the next attempt.
         yield from wait_for_task_runs(context)
@@ -175,6 +186,19 @@ def _crash(begun: Begun, context: FlowRunContext, error: BaseException) -> Steps
     if not isinstance(error, Stopped) or stops_parent:
         raise error
     return state
+
+
+def _cause_of(begun: Begun, context: FlowRunContext, refusal: StepRefused) -> Steps[Stopped]:
+    """A step is refused as well where the run was left to another attempt."""
+    context.stopped_by = None
+    try:
+        yield from leave_to_another(context)
+    except RunSuspended as error:
+        return error
+    except ApiError:
+        begun.logger.debug("Whether the run is suspended cannot be asked now.", exc_info=True)
+    context.stopped_by = refusal
+    return refusal
 
 
 def _state_of_crash(error: BaseException) -> State[Any]:

@@ -91,6 +91,17 @@ def ask_for_orders(flow_run: FlowRunContext) -> Steps[None]:
     checkpoint(flow_run)
 
 
+def leave_to_another(flow_run: FlowRunContext) -> Steps[None]:
+    """Raise RunSuspended if the flow run waits for a new attempt: somebody suspended it, and may have resumed it
+    before this attempt took notice."""
+    run = yield send(flow_run.client, read_flow_run(flow_run.id))
+    match run.state_type:
+        case StateType.SCHEDULED | StateType.PENDING:
+            raise stop(flow_run, RunSuspended(run.state))
+        case StateType.PAUSED if run.state.state_details.pause_reschedule:
+            raise stop(flow_run, RunSuspended(run.state))
+
+
 def wait_until_resumed(flow_run: FlowRunContext, poll_seconds: float = POLL_SECONDS) -> Steps[None]:
     """Sleep while the flow run is paused; raises CancelOrdered when it is ended instead of resumed.
 
@@ -111,7 +122,7 @@ def wait_until_resumed(flow_run: FlowRunContext, poll_seconds: float = POLL_SECO
                 flow_run.reporter.obeyed(flow_run.id)
                 return
             case StateType.SCHEDULED | StateType.PENDING:
-                raise stop(flow_run, RunTakenAway("The flow run was suspended and resumed: a new attempt goes on."))
+                raise stop(flow_run, RunSuspended(run.state))
             case _:
                 said = run.state.message if run.state else None
                 raise stop(

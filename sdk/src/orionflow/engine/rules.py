@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orionflow.engine.effects import Sleep, Steps
-from orionflow.engine.orders import checkpoint, wait_until_resumed
+from orionflow.engine.orders import checkpoint, leave_to_another, wait_until_resumed
 from orionflow.errors import OrchestrationRefused
 from orionflow.reporting.items import ABORT, ACCEPT, ERROR, REJECT, WAIT, Answer
 from orionflow.states import State
@@ -56,6 +56,7 @@ def enter_running(propose: Callable[[], Steps[tuple[State[Any], Answer]]], flow_
             case _:
                 if flow_run is not None:
                     checkpoint(flow_run)
+                    yield from leave_to_another(flow_run)
                 raise OrchestrationRefused(f"The run may not begin: {answer.reason or answer.status}.")
         if flow_run is not None:
             checkpoint(flow_run)

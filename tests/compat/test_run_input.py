@@ -1,0 +1,136 @@
+"""Runs that ask for input with the one client are answered with the other, and values pass between them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orionflow import OrionClient, flow, pause_flow_run, receive_input, resume_flow_run, send_input
+from orionflow.input import RunInput
+from orionflow.reporting import close_reporters
+from tests.site.running import RunningServer, running_server
+
+PYTHON = Path(__file__).parents[2] / ".cache" / "peers" / "prefect2" / "bin" / "python"
+PROGRAM = Path(__file__).with_name("input_program.py")
+PATIENCE_SECONDS = 60
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not PYTHON.exists(), reason="make compat installs it")]
+
+
+class Order(RunInput):
+    pieces: int
+    colour: str = "red"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with running_server(tmp_path_factory.mktemp("home")) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def orion(server: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Both clients speak to the same server."""
+    for name, value in (("API_URL", f"http://127.0.0.1:{server.port}/api"), ("HOME", str(tmp_path))):
+        monkeypatch.setenv(f"ORION_{name}", value)
+        monkeypatch.setenv(f"PREFECT_{name}", value)
+    yield
+    close_reporters()
+
+
+def theirs(word: str, *arguments: str) -> Any:
+    """What the other client's program printed, as JSON."""
+    ended = subprocess.run(
+        [str(PYTHON), str(PROGRAM), word, *arguments],
+        env=dict(os.environ),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout.splitlines()[-1])
+
+
+class Beside:
+    """Something that goes on in a thread, and what came of it."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self.came: Any = None
+        self._thread = threading.Thread(target=self._run, args=(work,))
+        self._thread.start()
+
+    def _run(self, work: Callable[[], Any]) -> None:
+        self.came = work()
+
+    def outcome(self) -> Any:
+        self._thread.join(PATIENCE_SECONDS)
+        return self.came
+
+
+def run_of(name: str, state: str) -> str:
+    until = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < until:
+        with OrionClient() as client:
+            found = client.read_flow_runs(
+                flows={"name": {"any_": [name]}}, flow_runs={"state": {"type": {"any_": [state]}}}
+            )
+        if found:
+            return str(found[0].id)
+        time.sleep(0.1)
+    raise AssertionError(f"no run of {name} is {state}")
+
+
+def test_their_client_answers_our_pause():
+    @flow
+    def ours_asking() -> tuple[int, str]:
+        model = Order.with_initial_data("How many?", colour="green")
+        order = pause_flow_run(wait_for_input=model, timeout=60, poll_interval=0.2)
+        return order.pieces, order.colour
+
+    answering = Beside(lambda: theirs("resume", run_of("ours-asking", "PAUSED"), '{"pieces": 4}'))
+
+    assert ours_asking() == (4, "green")
+    assert answering.outcome() == "resumed"
+
+
+def test_we_answer_their_pause():
+    asking = Beside(lambda: theirs("asking"))
+
+    resume_flow_run(run_of("asking", "PAUSED"), run_input={"pieces": 3})
+
+    assert asking.outcome() == {"pieces": 3, "colour": "green"}
+
+
+def test_their_values_reach_us_and_are_answered():
+    @flow
+    def ours_receiving() -> list[int]:
+        from orionflow.runtime import flow_run
+
+        sending.append(Beside(lambda run=flow_run.id: theirs("sending", run)))
+        number = receive_input(int, timeout=30, poll_interval=0.2, with_metadata=True).next()
+        order = Order.receive(timeout=30, poll_interval=0.2).next()
+        order.respond(order.pieces + number.value)
+        return [number.value, order.pieces]
+
+    sending: list[Beside] = []
+
+    assert ours_receiving() == [5, 6]
+    assert sending[0].outcome() == 11
+
+
+def test_our_values_reach_them():
+    receiving = Beside(lambda: theirs("receiving"))
+    run = run_of("receiving", "RUNNING")
+
+    send_input(1, run)
+    Order(pieces=2).send_to(run)
+
+    assert receiving.outcome() == [1, 2]

@@ -1,0 +1,167 @@
+"""What a suspended run does in its process, here without an agent; with one: tests/agents/test_suspending.py."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from orionflow import Flow, OrionClient, flow, pause_flow_run, resume_flow_run, suspend_flow_run, task
+from orionflow.calls import Call
+from orionflow.engine.calling import call_flow_for_run
+from orionflow.errors import MissingContext, OrchestrationRefused
+from orionflow.states import Pending, State
+
+Deployed = Callable[[Flow[Any, Any]], UUID]
+
+
+def send(path: str, body: dict[str, Any]) -> Any:
+    with OrionClient() as client:
+        return client.send(Call("POST", path, body, read=dict[str, Any]))
+
+
+def run_of_a_deployment(fn: Flow[Any, Any]) -> UUID:
+    stored = send("/flows/", {"name": fn.name})
+    deployment = send("/deployments/", {"name": "here", "flow_id": stored["id"]})
+    return UUID(send(f"/deployments/{deployment['id']}/create_flow_run", {})["id"])
+
+
+def attempt(fn: Flow[Any, Any], run: UUID) -> State[Any]:
+    """What an agent has a process do."""
+    with OrionClient() as client:
+        client.set_flow_run_state(run, Pending())
+    return call_flow_for_run(fn, run, {})
+
+
+def test_a_suspended_flow_ends_here_and_passes_the_suspension_in_its_next_attempt():
+    reached = []
+
+    @task(persist_result=True)
+    def once() -> int:
+        reached.append("task")
+        return 1
+
+    @flow
+    def suspending() -> Any:
+        answer = once() + suspend_flow_run(wait_for_input=int)
+        reached.append("end")
+        return answer
+
+    run = run_of_a_deployment(suspending)
+    first = attempt(suspending, run)
+    resumed = resume_flow_run(run, run_input=4)
+    second = attempt(suspending, run)
+
+    assert (first.name, resumed.name) == ("Suspended", "Resuming")
+    assert second.result() == 5
+    assert reached == ["task", "end"]
+
+
+@pytest.mark.parametrize("resumed_before_it_is_noticed", [False, True])
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_flow_that_is_suspended_from_outside_lets_begun_tasks_end(resumed_before_it_is_noticed: bool, strict: bool):
+    suspended, tries = threading.Event(), []
+
+    @task
+    def slow() -> str:
+        suspended.wait(10)
+        return "slow"
+
+    @task
+    def next_step() -> None: ...
+
+    @flow(strict=strict)
+    def working() -> str:
+        tries.append(1)
+        submitted = slow.submit()
+        if len(tries) == 1:
+            next_step()
+            suspend_flow_run(flow_run_id=run)
+            if resumed_before_it_is_noticed:
+                resume_flow_run(run)
+            suspended.set()
+            submitted.wait()
+            for _ in range(2000):
+                # What the API wants comes with its answers to what is reported.
+                time.sleep(0.005)
+                next_step()
+        return submitted.result()
+
+    run = run_of_a_deployment(working)
+    first = attempt(working, run)
+    if not resumed_before_it_is_noticed:
+        resume_flow_run(run)
+    second = attempt(working, run)
+
+    assert not first.is_final()
+    assert second.result() == "slow"
+    with OrionClient() as client:
+        assert "Crashed" not in {state.name for state in client.read_flow_run_states(run)}
+
+
+def test_a_run_without_a_deployment_cannot_be_suspended():
+    @flow
+    def alone() -> None:
+        suspend_flow_run()
+
+    with pytest.raises(OrchestrationRefused, match=r"cannot be suspended: .*deployment"):
+        alone()
+
+
+def test_a_nested_run_cannot_be_suspended():
+    @flow
+    def inner() -> None:
+        suspend_flow_run()
+
+    @flow
+    def outer() -> None:
+        inner()
+
+    run = run_of_a_deployment(outer)
+
+    with pytest.raises(OrchestrationRefused, match="suspend"):
+        attempt(outer, run).result()
+
+
+def test_pauses_and_suspensions_are_counted_together():
+    @flow
+    def both() -> str:
+        pause_flow_run(timeout=0.01, key="early")
+        return "never"
+
+    @flow
+    def twice() -> list[Any]:
+        return [suspend_flow_run(wait_for_input=int), suspend_flow_run(wait_for_input=int)]
+
+    run = run_of_a_deployment(twice)
+    for number in (1, 2):
+        assert attempt(twice, run).name == "Suspended"
+        resume_flow_run(run, run_input=number)
+
+    assert attempt(twice, run).result() == [1, 2]
+    assert both(return_state=True).is_failed()
+
+
+def test_suspending_outside_of_flows_is_told():
+    with pytest.raises(MissingContext, match="call suspend_flow_run"):
+        suspend_flow_run()
+
+
+async def test_async_code_awaits_it():
+    @flow
+    async def suspending_later() -> str:
+        await suspend_flow_run()
+        return "on"
+
+    import asyncio
+
+    run = await asyncio.to_thread(run_of_a_deployment, suspending_later)
+    first = await asyncio.to_thread(attempt, suspending_later, run)
+    await resume_flow_run(run)
+    second = await asyncio.to_thread(attempt, suspending_later, run)
+
+    assert (first.name, second.result()) == ("Suspended", "on")
