@@ -10,9 +10,10 @@ from uuid import UUID
 
 from deployments.models import ConcurrencyLimit, Lease, Slot
 from orchestration.core.effects import ExpireCaches, ReleaseSlots, RememberResult, TakeSlots
+from orchestration.core.results import ShownResult
 from orchestration.facts import indexed_key
 from orchestration.stored import StoredRun
-from runs.models import CacheEntry
+from runs.models import Artifact, CacheEntry
 
 
 def take_slots(effect: TakeSlots, stored: StoredRun, now: datetime) -> None:
@@ -43,3 +44,16 @@ def remember_result(effect: RememberResult, state_id: UUID, now: datetime) -> No
 
 def expire_caches(effect: ExpireCaches, stored: StoredRun) -> None:
     CacheEntry.objects.filter(task_run_state__task_run_id=stored.run.id).delete()
+
+
+def show_result(result: ShownResult, stored: StoredRun, now: datetime) -> None:
+    run = stored.run
+    flow_run_id, task_run_id = (run.flow_run_id, run.id) if run.kind == "task-run" else (run.id, None)
+    Artifact.objects.create(
+        type=result.type,
+        description=result.description,
+        data=result.data,
+        flow_run_id=flow_run_id,
+        task_run_id=task_run_id,
+        created=now,
+    )

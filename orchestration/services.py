@@ -24,6 +24,7 @@ from orchestration.core.effects import (
     TakeSlots,
 )
 from orchestration.core.policies import MINIMAL_FLOW, MINIMAL_TASK, usual_policy
+from orchestration.core.results import taken_apart
 from orchestration.core.runs import Run
 from orchestration.core.states import State, StateType
 from orchestration.core.verdicts import Abort, Accept, Reject, Wait
@@ -144,10 +145,12 @@ def other_own_id(run: Run) -> UUID | None:
 def _write(tables: Tables, stored: StoredRun, decision: Decision, proposal: Proposal) -> State:
     assert decision.state is not None
     accepted = isinstance(decision.verdict, Accept)
+    data, shown = taken_apart(decision.state.data)
     state = replace(
         decision.state,
         id=(proposal.state.id if accepted else None) or uuid7(),
         timestamp=next_timestamp(stored.state, proposal.now),
+        data=data,
         details=with_own_ids(decision.state.details, *own_ids(stored.run)),
     )
     epoch = stored.epoch + 1 if proposal.new_attempt else stored.epoch
@@ -167,6 +170,8 @@ def _write(tables: Tables, stored: StoredRun, decision: Decision, proposal: Prop
     update_run(tables, stored, settle(decision.run, stored.state, state), state, proposal.now, epoch=epoch)
     if watched:
         tell_watchers(stored, state, proposal.now)
+    if shown:
+        perform.show_result(shown, stored, proposal.now)
     return state
 
 

@@ -133,6 +133,19 @@ def test_other_data_stays(api):
     assert api.read(f"/task_runs/{run.id}").json()["state"]["data"] == {"type": "reference", "key": "k"}
 
 
+@pytest.mark.parametrize(("make", "kind"), [(make_flow_run, "flow_run"), (make_task_run, "task_run")])
+def test_a_kept_result_is_shown_as_an_artifact(api, make, kind):
+    run = make("RUNNING")
+    kept = {"type": "reference", "storage_key": "k"}
+
+    answer = propose(api, run, "COMPLETED", data={**kept, "artifact_type": "result", "artifact_description": "At `k`."})
+
+    shown = api.send("/artifacts/filter", {"artifacts": {f"{kind}_id": {"any_": [str(run.id)]}}}).json()
+    assert answer.json()["state"]["data"] == api.read(f"/{kind}s/{run.id}").json()["state"]["data"] == kept
+    assert [(a["key"], a["type"], a["description"], a["data"]) for a in shown] == [(None, "result", "At `k`.", kept)]
+    assert shown[0]["flow_run_id"] == str(run.id if kind == "flow_run" else run.flow_run_id)
+
+
 def test_a_task_run_waits_for_a_slot_of_its_tag(api, counted):
     make_limit("gpu", 1, taken_by=[make_task_run("RUNNING")])
     run = make_task_run("PENDING", tags=["gpu"])

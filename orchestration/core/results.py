@@ -1,0 +1,31 @@
+"""Results that are shown: clients of Orion's elders say beside a stored result how people shall see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from orchestration.core.states import is_unpersisted
+
+LABELS = ("artifact_key", "artifact_type", "artifact_description")
+LONGEST_TYPE = 255
+
+
+@dataclass(frozen=True, slots=True)
+class ShownResult:
+    """What becomes an artifact of the run beside its state."""
+
+    type: str
+    description: str | None
+    data: dict[str, Any]
+
+
+def taken_apart(data: Any) -> tuple[Any, ShownResult | None]:
+    """A state's data as it is kept, and the result to show; what is not kept is not shown either."""
+    if not isinstance(data, dict) or is_unpersisted(data):
+        return data, None
+    kind, description = data.get("artifact_type"), data.get("artifact_description")
+    if not isinstance(kind, str) or not 0 < len(kind) <= LONGEST_TYPE:
+        return data, None
+    kept = {name: value for name, value in data.items() if name not in LABELS}
+    return kept, ShownResult(kind, description if isinstance(description, str) else None, kept)
