@@ -1,4 +1,4 @@
-"""Identifiers that sort by time: rows that are written together lie together on disk."""
+"""Identifiers that sort by time: rows written together lie together on disk, in the order of their making."""
 
 from __future__ import annotations
 
@@ -7,10 +7,20 @@ import time
 from uuid import UUID
 
 _VERSION_AND_VARIANT = (7 << 76) | (2 << 62)
-_RANDOM_BITS = ~((0xF << 76) | (0x3 << 62)) & ((1 << 80) - 1)
+_RANDOM_BITS = (1 << 62) - 1
+
+_last = 0
 
 
 def uuid7() -> UUID:
-    """A UUID of version 7: 48 bits of milliseconds, 74 bits of chance."""
-    random = int.from_bytes(os.urandom(10)) & _RANDOM_BITS
-    return UUID(int=(time.time_ns() // 1_000_000 << 80) | _VERSION_AND_VARIANT | random)
+    """A UUID of version 7, greater than those that its thread made before.
+
+    48 bits of milliseconds, 12 of their fraction (RFC 9562, section 6.2, method 3), 62 of chance. The fraction counts
+    on when the clock stands still or steps back.
+    """
+    global _last
+    now = time.time_ns() * 512 // 125_000  # 4096 parts of a millisecond
+    # Without a lock, which a fork could leave closed: what keeps ids apart is chance.
+    _last = moment = max(now, _last + 1)
+    random = int.from_bytes(os.urandom(8)) & _RANDOM_BITS
+    return UUID(int=((moment >> 12) << 80) | ((moment & 0xFFF) << 64) | _VERSION_AND_VARIANT | random)
