@@ -10,8 +10,7 @@ from uuid import UUID
 from orionflow.calls import Call, present, selection
 from orionflow.ids import uuid7
 from orionflow.states import State
-from orionflow.wire import FlowRun
-from orionflow.wire_deployments import Deployment
+from orionflow.wire import Deployment, FlowRun
 
 
 def create_deployment(flow_id: UUID, name: str, **fields: Any) -> Call[Deployment]:

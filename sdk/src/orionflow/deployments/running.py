@@ -22,8 +22,7 @@ from orionflow.errors import ParameterError, UsageError
 from orionflow.parameters import as_json
 from orionflow.reporting.items import Answer
 from orionflow.states import Scheduled
-from orionflow.wire import FlowRun
-from orionflow.wire_deployments import Deployment
+from orionflow.wire import Deployment, FlowRun
 
 
 def run_deployment(

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import AliasChoices, Field
 
-from orionflow.wire import Details, Names, Stored
+from orionflow.wire.answer import Details, Names, Stored
 
 
 class DeploymentSchedule(Stored):

@@ -1,0 +1,105 @@
+"""The API's answers as typed values, and states on their way to and from JSON.
+
+Requests are plain dicts. Answers ignore fields they do not know, so that an older client understands a newer server.
+Modules are imported and models built at first use: a program that reads no artifacts does not pay for their validators.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from orionflow.wire.answer import Answer as Answer
+    from orionflow.wire.answer import AnyState as AnyState
+    from orionflow.wire.answer import Details as Details
+    from orionflow.wire.answer import Names as Names
+    from orionflow.wire.answer import StateList as StateList
+    from orionflow.wire.answer import Stored as Stored
+    from orionflow.wire.deployments import Deployment as Deployment
+    from orionflow.wire.deployments import DeploymentSchedule as DeploymentSchedule
+    from orionflow.wire.encoding import clean_text as clean_text
+    from orionflow.wire.encoding import details_from_wire as details_from_wire
+    from orionflow.wire.encoding import details_to_wire as details_to_wire
+    from orionflow.wire.encoding import encode as encode
+    from orionflow.wire.encoding import prepare_for as prepare_for
+    from orionflow.wire.encoding import read_answer as read_answer
+    from orionflow.wire.encoding import state_from_wire as state_from_wire
+    from orionflow.wire.encoding import state_to_wire as state_to_wire
+    from orionflow.wire.explanations import Dependency as Dependency
+    from orionflow.wire.explanations import Graph as Graph
+    from orionflow.wire.explanations import GraphArtifact as GraphArtifact
+    from orionflow.wire.explanations import GraphNode as GraphNode
+    from orionflow.wire.explanations import GraphState as GraphState
+    from orionflow.wire.explanations import HistoryBucket as HistoryBucket
+    from orionflow.wire.explanations import HistoryEntry as HistoryEntry
+    from orionflow.wire.explanations import HistoryState as HistoryState
+    from orionflow.wire.explanations import Judgement as Judgement
+    from orionflow.wire.explanations import Upstream as Upstream
+    from orionflow.wire.explanations import Why as Why
+    from orionflow.wire.explanations import WhyReason as WhyReason
+    from orionflow.wire.records import Artifact as Artifact
+    from orionflow.wire.records import ArtifactCollection as ArtifactCollection
+    from orionflow.wire.records import FlowRunInput as FlowRunInput
+    from orionflow.wire.records import Log as Log
+    from orionflow.wire.records import SavedSearch as SavedSearch
+    from orionflow.wire.records import TakenLimit as TakenLimit
+    from orionflow.wire.runs import Flow as Flow
+    from orionflow.wire.runs import FlowRun as FlowRun
+    from orionflow.wire.runs import OrchestrationResult as OrchestrationResult
+    from orionflow.wire.runs import Run as Run
+    from orionflow.wire.runs import TaskRun as TaskRun
+    from orionflow.wire.runs import VerdictDetails as VerdictDetails
+
+_HOME_OF = {
+    "Answer": "answer",
+    "AnyState": "answer",
+    "Artifact": "records",
+    "ArtifactCollection": "records",
+    "Dependency": "explanations",
+    "Deployment": "deployments",
+    "DeploymentSchedule": "deployments",
+    "Details": "answer",
+    "Flow": "runs",
+    "FlowRun": "runs",
+    "FlowRunInput": "records",
+    "Graph": "explanations",
+    "GraphArtifact": "explanations",
+    "GraphNode": "explanations",
+    "GraphState": "explanations",
+    "HistoryBucket": "explanations",
+    "HistoryEntry": "explanations",
+    "HistoryState": "explanations",
+    "Judgement": "explanations",
+    "Log": "records",
+    "Names": "answer",
+    "OrchestrationResult": "runs",
+    "Run": "runs",
+    "SavedSearch": "records",
+    "StateList": "answer",
+    "Stored": "answer",
+    "TakenLimit": "records",
+    "TaskRun": "runs",
+    "Upstream": "explanations",
+    "VerdictDetails": "runs",
+    "Why": "explanations",
+    "WhyReason": "explanations",
+    "clean_text": "encoding",
+    "details_from_wire": "encoding",
+    "details_to_wire": "encoding",
+    "encode": "encoding",
+    "prepare_for": "encoding",
+    "read_answer": "encoding",
+    "state_from_wire": "encoding",
+    "state_to_wire": "encoding",
+}
+
+__all__ = [*_HOME_OF]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'orionflow.wire' has no attribute {name!r}")
+    found = getattr(import_module(f"orionflow.wire.{_HOME_OF[name]}"), name)
+    globals()[name] = found
+    return found

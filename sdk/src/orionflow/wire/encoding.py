@@ -1,0 +1,105 @@
+"""States and answers on their way to and from JSON."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import datetime
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError, to_json
+
+from orionflow.errors import UnserializableError
+from orionflow.states import State, StateDetails, StateType
+
+_MOMENTS = ("scheduled_time", "cache_expiration", "pause_timeout")
+_IDS = ("flow_run_id", "task_run_id", "child_flow_run_id", "transition_id", "task_parameters_id")
+
+
+def encode(body: object) -> bytes:
+    """The JSON of a request; says in one sentence what cannot be sent."""
+    try:
+        return to_json(body)
+    except PydanticSerializationError as error:
+        raise UnserializableError(f"A value cannot be sent to the API as JSON: {error}.") from None
+
+
+def read_answer(kind: Any, content: bytes) -> Any:
+    """The typed value of an answer's JSON."""
+    return _adapter(kind).validate_json(content)
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def prepare_for(*kinds: Any) -> None:
+    """Build the validators of these answers now, before a fork makes each child build them."""
+    for kind in kinds:
+        with suppress(ValidationError):
+            _adapter(kind).validate_json(b"null")
+
+
+def state_to_wire(state: State[Any]) -> dict[str, Any]:
+    """What the API wants to know of a state; unset fields stay away."""
+    wire: dict[str, Any] = {"type": state.type, "name": state.name}
+    if state.message is not None:
+        wire["message"] = clean_text(state.message)
+    if state.data is not None:
+        wire["data"] = state.data
+    if details := details_to_wire(state.state_details):
+        wire["state_details"] = details
+    if state.timestamp is not None:
+        wire["timestamp"] = state.timestamp
+    if state.id is not None:
+        wire["id"] = state.id
+    return wire
+
+
+def clean_text(text: str, longest: int | None = None) -> str:
+    """Text that every database takes: no NUL, no lone surrogates, and at most so many bytes."""
+    if "\x00" in text:
+        text = text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    raw = text.encode("utf-8", "replace")
+    if longest is None or len(raw) <= longest:
+        return raw.decode()
+    return raw[:longest].decode("utf-8", "ignore") + f"… ({len(raw) - longest} bytes were cut off here)"
+
+
+def details_to_wire(details: StateDetails | None) -> dict[str, Any]:
+    if details is None:
+        return {}
+    values = ((name, getattr(details, name)) for name in StateDetails.__slots__)
+    # Only of `retriable` does False say more than nothing.
+    return {name: value for name, value in values if value is not None and (value is not False or name == "retriable")}
+
+
+def state_from_wire(wire: dict[str, Any]) -> State[Any]:
+    """The state of an answer. By hand, as it is read for every run and needs no validator."""
+    return State(
+        type=StateType(wire["type"]),
+        name=wire.get("name") or str(wire["type"]).title(),
+        message=wire.get("message"),
+        data=wire.get("data"),
+        state_details=details_from_wire(wire.get("state_details") or {}),
+        timestamp=_moment(wire.get("timestamp")),
+        id=_uuid(wire.get("id")),
+    )
+
+
+def details_from_wire(wire: dict[str, Any]) -> StateDetails:
+    known = {name: wire[name] for name in StateDetails.__slots__ if wire.get(name) is not None}
+    known |= {name: _moment(known[name]) for name in _MOMENTS if name in known}
+    known |= {name: _uuid(known[name]) for name in _IDS if name in known}
+    return StateDetails(**known)
+
+
+def _moment(value: str | datetime | None) -> datetime | None:
+    return datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
+def _uuid(value: str | UUID | None) -> UUID | None:
+    return UUID(value) if isinstance(value, str) else value
