@@ -35,4 +35,4 @@ def all_commands() -> Iterator[tuple[tuple[str, ...], click.Command]]:
 def words_of(line: str) -> list[str]:
     """The words after `orion`, without what belongs to the shell."""
     inner = line.partition("$(")[2].rstrip('")') if "$(" in line else line
-    return shlex.split(inner.split(" > ")[0].split(" && ")[0])[1:]
+    return shlex.split(inner.split(" > ")[0].split(" < ")[0].split(" && ")[0])[1:]

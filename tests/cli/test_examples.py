@@ -9,11 +9,11 @@ import pytest
 
 from orionflow.cli.command import WithExamples
 from tests.cli.commands import all_commands, all_groups, words_of
-from tests.cli.conftest import companion
+from tests.cli.conftest import companion, run_orion
 
 GALLERY = Path(__file__).parent / "gallery"
-# These end when somebody ends them, or when an agent has done its work.
-ENDLESS = ("server start", "services start", "agent start", "task-worker", "run etl/prod --watch")
+# These end when somebody ends them or types something in, or when an agent has done its work.
+ENDLESS = ("secret set", "server start", "services start", "agent start", "task-worker", "run etl/prod --watch")
 EXAMPLES = [
     line
     for _, command in [*all_groups(), *all_commands()]
@@ -86,9 +86,11 @@ NEEDED = {
 ONLY_ONE_SCHEDULE = ("schedule pause", "schedule resume", "schedule delete", "schedule clear", "schedule preview")
 
 
-def prepare(orion, line):
+def prepare(orion, line, home):
     """Have at hand what an example speaks of, and nothing of what it is about to make."""
     words = words_of(line)
+    if words[0] in ("secret", "block"):
+        run_orion(home, "secret", "set", "github", stdin="s3cret")
     for needed in NEEDED.get(words[0], []):
         orion(*needed)
     if any(words in line for words in ONLY_ONE_SCHEDULE):
@@ -108,7 +110,7 @@ def prepare(orion, line):
 def test_the_example_does_what_it_says(orion, home, line):
     if "profile create" in line:
         (home / "profiles.toml").unlink()
-    prepare(orion, line)
+    prepare(orion, line, home)
 
     answer = orion(*words_of(line))
 

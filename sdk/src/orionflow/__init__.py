@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from orionflow.slots import concurrency as concurrency
     from orionflow.slots import rate_limit as rate_limit
     from orionflow.states import State as State
+    from orionflow.storage import Secret as Secret
     from orionflow.tasks import Task as Task
     from orionflow.tasks import task as task
 
@@ -51,6 +52,7 @@ _HOME_OF = {
     "Future": "futures",
     "OrionClient": "client",
     "RunInput": "input",
+    "Secret": "storage",
     "State": "states",
     "Task": "tasks",
     "allow_failure": "annotations",

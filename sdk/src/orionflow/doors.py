@@ -1,9 +1,12 @@
-"""One call for plain code and for coroutines: where the code is awaited, it gets a coroutine."""
+"""One call for plain code and for coroutines, inside of flows and outside: awaited or not, with the client at hand."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from orionflow.client import OrionClient
 from orionflow.context import FlowRunContext, TaskRunContext
 from orionflow.engine.drivers import drive, drive_async, running_loop
 from orionflow.engine.effects import Steps
@@ -25,3 +28,17 @@ def _is_awaited() -> bool:
         return task_run.task.is_async
     flow_run = FlowRunContext.get()
     return flow_run is None or flow_run.loop is loop
+
+
+@contextmanager
+def client_here() -> Iterator[OrionClient]:
+    """The client of the flow run that this code belongs to; one for this block where there is none."""
+    context = FlowRunContext.get()
+    if context is not None:
+        yield context.client
+        return
+    client = OrionClient()
+    try:
+        yield client
+    finally:
+        client.close()

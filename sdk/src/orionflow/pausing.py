@@ -12,7 +12,7 @@ from orionflow.calls.flow_runs import resume_flow_run as resume
 from orionflow.calls.flow_runs import set_flow_run_state
 from orionflow.client import OrionClient
 from orionflow.context import FlowRunContext, TaskRunContext
-from orionflow.doors import perform
+from orionflow.doors import client_here, perform
 from orionflow.engine.drivers import running_loop
 from orionflow.engine.effects import Do, Sleep, Steps, WaitFor, send
 from orionflow.engine.final_state import futures_in
@@ -20,7 +20,6 @@ from orionflow.engine.orders import RunSuspended, stop, wait_until_resumed
 from orionflow.errors import MissingContext, OrchestrationRefused
 from orionflow.ids import uuid7
 from orionflow.input.kinds import content_of
-from orionflow.input.passing import client_here
 from orionflow.input.questions import Question, question_of
 from orionflow.logging import flow_run_logger
 from orionflow.states import Paused, State, Suspended

@@ -32,6 +32,8 @@ ENTRIES = {
         f"{HERE}.global_limit:global_limit", "Limits that flows agree on by name.", ("gcl",), DEPLOY
     ),
     "variable": Entry(f"{HERE}.variable:variable", "Texts that flows read by name.", section=DEPLOY),
+    "secret": Entry(f"{HERE}.secret:secret", "Texts that are stored sealed.", section=DEPLOY),
+    "block": Entry(f"{HERE}.block:block", "Configuration that programs store by name.", section=DEPLOY),
     "server": Entry(f"{HERE}.root:server", "Start Orion's API, pages and services.", section=SERVER),
     "database": Entry(f"{HERE}.root:database", "Create, upgrade, check or reset the database.", ("db",), SERVER),
     "services": Entry(f"{HERE}.services:services", "What the server does by the clock.", section=SERVER),

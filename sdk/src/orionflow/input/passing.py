@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 from uuid import UUID, uuid4
 
 from orionflow.calls.flow_runs import create_flow_run_input, read_flow_run_inputs
-from orionflow.client import OrionClient
 from orionflow.clock import current_clock
 from orionflow.context import FlowRunContext
-from orionflow.doors import perform
+from orionflow.doors import client_here, perform
 from orionflow.engine.drivers import drive, drive_async
 from orionflow.engine.effects import Sleep, Steps, send
 from orionflow.engine.orders import ask_for_orders
@@ -45,20 +43,6 @@ def _sent(value: Any, flow_run_id: UUID, sender: str | None, key_prefix: str | N
 def _own_name() -> str | None:
     context = FlowRunContext.get()
     return None if context is None else f"{SENDER_PREFIX}{context.id}"
-
-
-@contextmanager
-def client_here() -> Iterator[OrionClient]:
-    """The client of the flow run that this code belongs to; one for this block where there is none."""
-    context = FlowRunContext.get()
-    if context is not None:
-        yield context.client
-        return
-    client = OrionClient()
-    try:
-        yield client
-    finally:
-        client.close()
 
 
 def receive_input(

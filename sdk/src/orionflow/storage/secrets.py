@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from orionflow.errors import ApiError, CodeUnavailable, UsageError
+
+if TYPE_CHECKING:
+    from orionflow.engine.effects import Steps
 
 _MARK = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}")
 _NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
@@ -19,13 +22,60 @@ _SECRETS = ("prefect.blocks.secret.", "orion.secrets.")
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A secret block on the server, by its name; its value is read when the code is fetched."""
+    """A secret on the server, by its name: `Secret("github")` refers to it, `Secret.load("github")` reads it.
 
-    name: str
+    Pull steps read the value when the code is fetched. `Secret(value="…").save("github")` stores one.
+    """
+
+    name: str | None = None
+    value: Any = field(default=None, repr=False, kw_only=True)
 
     @property
     def reference(self) -> str:
-        return f"{{{{ {_SECRETS[0]}{self.name} }}}}"
+        return f"{{{{ {_SECRETS[0]}{self._own_name()} }}}}"
+
+    @classmethod
+    def load(cls, name: str) -> Any:
+        """The secret with its value. In coroutines it is awaited."""
+        from orionflow.doors import perform
+
+        return perform(cls._loaded(name))
+
+    def get(self) -> Any:
+        """The value; it is read now where the secret has not been loaded."""
+        if self.value is not None:
+            return self.value
+        from orionflow.engine.drivers import drive
+
+        return drive(self._loaded(self._own_name())).value
+
+    def save(self, name: str | None = None, overwrite: bool = False) -> Any:
+        """Store the value under a name. Raises Conflict when there is one already. In coroutines it is awaited."""
+        if self.value is None:
+            raise UsageError("This secret has no value to save; write Secret(value=…).save(name).")
+        from orionflow.doors import perform
+
+        return perform(self._saved(name or self._own_name(), overwrite))
+
+    def _own_name(self) -> str:
+        if self.name is None:
+            raise UsageError("This secret has no name; write Secret(name), or save it under one.")
+        return self.name
+
+    @classmethod
+    def _loaded(cls, name: str) -> Steps[Secret]:
+        from orionflow.doors import client_here
+        from orionflow.storage.keeping import read_secret
+
+        with client_here() as client:
+            return cls(name, value=(yield from read_secret(client, name)))
+
+    def _saved(self, name: str, overwrite: bool) -> Steps[None]:
+        from orionflow.doors import client_here
+        from orionflow.storage.keeping import save_secret
+
+        with client_here() as client:
+            yield from save_secret(client, name, self.value, overwrite=overwrite)
 
 
 @dataclass(frozen=True, slots=True)

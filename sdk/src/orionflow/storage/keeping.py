@@ -1,0 +1,61 @@
+"""Secrets on the server: stored sealed under a name, read by those who may."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orionflow.calls.blocks import (
+    create_block,
+    create_block_schema,
+    install_block_types,
+    read_block,
+    read_block_type,
+    read_newest_block_schemas,
+    update_block,
+)
+from orionflow.client import OrionClient
+from orionflow.engine.effects import Steps, send
+from orionflow.errors import Conflict, NotFound
+
+SLUG = "secret"
+# For a server that nobody has told yet which fields a secret has.
+FIELDS = {
+    "title": "Secret",
+    "type": "object",
+    "properties": {"value": {"title": "Value", "type": "string", "writeOnly": True, "format": "password"}},
+    "required": ["value"],
+    "secret_fields": ["value"],
+    "block_type_slug": SLUG,
+    "block_schema_references": {},
+}
+
+
+def read_secret(client: OrionClient, name: str) -> Steps[Any]:
+    """The value in clear. Raises NotFound, and NotAllowed where blocks may be seen but not their secrets."""
+    found = yield send(client, read_block(SLUG, name, include_secrets=True))
+    return found["data"]["value"]
+
+
+def save_secret(client: OrionClient, name: str, value: Any, *, overwrite: bool) -> Steps[bool]:
+    """Whether it is new. Raises Conflict when there is one of the name that is not to be overwritten."""
+    try:
+        found = yield send(client, read_block(SLUG, name))
+    except NotFound:
+        schema = yield from _schema(client)
+        yield send(client, create_block(name, schema, {"value": value}))
+        return True
+    if not overwrite:
+        raise Conflict(f"There is a secret {name!r} already; pass overwrite=True to give it another value.")
+    yield send(client, update_block(found["id"], {"value": value}))
+    return False
+
+
+def _schema(client: OrionClient) -> Steps[Any]:
+    try:
+        kind = yield send(client, read_block_type(SLUG))
+    except NotFound:
+        # A server learns the usual types when it starts; an API in this process has none yet.
+        yield send(client, install_block_types())
+        kind = yield send(client, read_block_type(SLUG))
+    known = yield send(client, read_newest_block_schemas(kind["id"]))
+    return known[0] if known else (yield send(client, create_block_schema(kind["id"], FIELDS)))
