@@ -52,3 +52,11 @@ def test_pages_go_on_from_begun_runs_to_planned_ones(orion, size):
     rest = names(orion("fr", "ls", "--json", "--after", first[-1]["id"]))
 
     assert [run["name"] for run in first] + rest == IN_ORDER
+
+
+def test_the_last_run_of_a_flow_is_none_that_is_planned(orion):
+    (flow,) = json.loads(orion("flow", "ls", "-o", "json").out)
+
+    assert "(1h ago)" in orion("flow", "ls", "--columns", "last run").out
+    shown = orion("flow", "inspect", flow["name"]).out.partition("runs:")[2]
+    assert [name for name in shown.split() if name in IN_ORDER] == IN_ORDER

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import click
 
-from orionflow.cli.addressing import NEWEST
 from orionflow.cli.backend import Backend, Json, backend
 from orionflow.cli.boundary import CommandFailed
 from orionflow.cli.command import HELP_NAMES, OrionCommand
 from orionflow.cli.exit_codes import ExitCode
 from orionflow.cli.flow_run.columns import list_columns
+from orionflow.cli.flow_run.newest import newest_runs
 from orionflow.cli.lazy import Entry, LazyGroup, near
 from orionflow.cli.looks import painted, run_state_label
 from orionflow.cli.options import Output, output_options, time_options
@@ -49,21 +49,19 @@ def ls(query: tuple[str, ...], limit: int, sort: str, output: Output, clock: Clo
     """List flows with their last run. A QUERY takes name:, tag:, state: and id:."""
     api = backend()
     found = list(api.pages("/flows/filter", {**flow_filters(query, clock), "sort": SORTS[sort]}, limit))
-    last = _last_runs(api, found) if output.is_for_people else {}
+    last = _last_runs(api, found, clock) if output.is_for_people else {}
     output.show_many(found, _list_columns(last, clock, output))
     if output.is_for_people and not found:
         output.terminal.note("No flows match.")
 
 
-def _last_runs(api: Backend, flows: Sequence[Json]) -> dict[str, Json | None]:
+def _last_runs(api: Backend, flows: Sequence[Json], clock: Clock) -> dict[str, Json | None]:
     """The newest run of each flow shown; a list is short, and each question is answered from an index."""
-    return {flow["id"]: next(iter(_newest_runs(api, flow, 1)), None) for flow in flows}
+    return {flow["id"]: next(iter(_newest_runs(api, flow, clock, 1)), None) for flow in flows}
 
 
-def _newest_runs(api: Backend, flow: Json, limit: int) -> list[Json]:
-    body = {"flows": {"id": {"any_": [flow["id"]]}}, "sort": NEWEST, "limit": limit}
-    runs: list[Json] = api.post("/flow_runs/filter", body)
-    return runs
+def _newest_runs(api: Backend, flow: Json, clock: Clock, limit: int) -> list[Json]:
+    return newest_runs(api, {"flows": {"id": {"any_": [flow["id"]]}}}, clock, limit)
 
 
 def _list_columns(last: dict[str, Json | None], clock: Clock, output: Output) -> list[Column]:
@@ -101,7 +99,7 @@ def inspect(name: str, output: Output, clock: Clock) -> None:
     if not output.columns:
         output.terminal.out("\nruns:")
         output.show_many(
-            _newest_runs(api, found, 5), list_columns({found["id"]: found["name"]}, clock, output.terminal)
+            _newest_runs(api, found, clock, 5), list_columns({found["id"]: found["name"]}, clock, output.terminal)
         )
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from orionflow.cli.addressing import NEWEST
-from orionflow.cli.backend import Backend, Json, backend
+from orionflow.cli.backend import Json, backend
 from orionflow.cli.command import OrionCommand
 from orionflow.cli.deployment.columns import queue_text, schedules_text, status_text
 from orionflow.cli.deployment.finding import find_deployment, full_name
 from orionflow.cli.flow_run.columns import list_columns
+from orionflow.cli.flow_run.newest import newest_runs
 from orionflow.cli.options import Output, output_options, time_options
 from orionflow.cli.output import Column, as_text
 from orionflow.cli.times import Clock
@@ -34,13 +34,10 @@ def inspect(name: str, output: Output, clock: Clock) -> None:
     if not output.columns:
         output.terminal.out("\nruns:")
         flow = whole.partition("/")[0]
-        output.show_many(_newest_runs(api, found), list_columns({found["flow_id"]: flow}, clock, output.terminal))
-
-
-def _newest_runs(api: Backend, deployment: Json) -> list[Json]:
-    body = {"flow_runs": {"deployment_id": {"any_": [deployment["id"]]}}, "sort": NEWEST, "limit": 5}
-    runs: list[Json] = api.post("/flow_runs/filter", body)
-    return runs
+        its = {"flow_runs": {"deployment_id": {"any_": [found["id"]]}}}
+        output.show_many(
+            newest_runs(api, its, clock, 5), list_columns({found["flow_id"]: flow}, clock, output.terminal)
+        )
 
 
 def _fields(name: str, clock: Clock) -> list[Column]:
