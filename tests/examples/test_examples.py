@@ -50,6 +50,14 @@ def test_upstream_part_runs_again_when_validation_fails(play: Play) -> None:
     assert played.task_runs("validate") == {"Failed": 1, "Completed": 1}
 
 
+def test_purchase_goes_on_with_the_answer_it_paused_for(play: Play) -> None:
+    played = play("approval.py")
+
+    assert "spent 3600" in played.printed
+    assert played.flow_runs() == {"Completed": 1}
+    assert played.task_runs() == {"Completed": 2}
+
+
 def test_endless_monitor_ends_when_it_is_cancelled(play: Play) -> None:
     played = play("endless_monitor.py")
 

@@ -72,12 +72,16 @@ def inspect(block: str, output: Output, clock: Clock) -> None:
     fields = [
         Column("type", lambda row: row["block_type"]["slug"]),
         Column("name", lambda row: row["name"]),
-        *(Column(name, lambda row, name=name: as_text(row["data"][name])) for name in found["data"]),
+        *(_field(name) for name in found["data"]),
         Column("id", lambda row: row["id"]),
         Column("created", lambda row: clock.absolute(row["created"])),
         Column("updated", lambda row: clock.absolute(row["updated"])),
     ]
     output.show_one(found, fields)
+
+
+def _field(name: str) -> Column:
+    return Column(name, lambda row: as_text(row["data"][name]))
 
 
 @click.command(cls=OrionCommand, examples=(("orion block delete secret/github --yes", ""),))

@@ -6,6 +6,7 @@ Models are told by their fields. Anything else is one field, `value`.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,30 +54,27 @@ class Kind:
         return read
 
 
-def kind_of(type: Any) -> Kind:
+def kind_of(asked: Any) -> Kind:
     """The kind of input that a type is: a model's, or that of a plain type."""
-    if isinstance(type, _class) and issubclass(type, RunInput):
-        return Kind(type.__name__, type, is_wrapped=False)
-    if isinstance(type, _class) and issubclass(type, BaseModel):
-        return Kind(f"{type.__name__}RunInput", type, is_wrapped=False)
-    name = f"{getattr(type, '__name__', '').lower()}AutomaticRunInput"
-    return Kind(name, _wrapping(name, type), is_wrapped=True)
+    if isinstance(asked, type) and issubclass(asked, RunInput):
+        return Kind(asked.__name__, asked, is_wrapped=False)
+    if isinstance(asked, type) and issubclass(asked, BaseModel):
+        return Kind(f"{asked.__name__}RunInput", asked, is_wrapped=False)
+    name = f"{getattr(asked, '__name__', '').lower()}AutomaticRunInput"
+    return Kind(name, _wrapping(name, asked), is_wrapped=True)
 
 
 def content_of(value: Any) -> dict[str, Any]:
     """Any value as the input that it is; an object's fields as they stand."""
-    return dict(value) if isinstance(value, dict) else kind_of(value.__class__).content(value)
+    return dict(value) if isinstance(value, Mapping) else kind_of(type(value)).content(value)
 
 
-_class = type
-
-
-def _wrapping(name: str, type: Any) -> _class[BaseModel]:
+def _wrapping(name: str, asked: Any) -> type[BaseModel]:
     try:
-        return create_model(name, __config__=ConfigDict(extra="forbid"), value=(type, ...))
+        return create_model(name, __config__=ConfigDict(extra="forbid"), value=(asked, ...))
     except PydanticUserError as error:
         raise UsageError(
-            f"{type!r} cannot be asked for as input, because no JSON stands for it; "
+            f"{asked!r} cannot be asked for as input, because no JSON stands for it; "
             "use a model, a dataclass or a type such as int or list[str]."
         ) from error
 
