@@ -13,6 +13,11 @@ PAGE = 200
 PATIENCE_SECONDS = 4.0
 
 
+def without_none(fields: Mapping[str, Any]) -> Json:
+    """What was said; the API would take None for a value of its own."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 class Backend:
     """Sends raw calls through the SDK's client: over HTTP, or into this process where no server is set."""
 

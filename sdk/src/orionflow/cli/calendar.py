@@ -9,10 +9,11 @@ import click
 from orionflow.cli.backend import Backend, Json, backend
 from orionflow.cli.boundary import CommandFailed
 from orionflow.cli.command import HELP_NAMES, OrionCommand
+from orionflow.cli.deleting import delete_at
 from orionflow.cli.exit_codes import ExitCode
 from orionflow.cli.finding import missing
 from orionflow.cli.lazy import Entry, LazyGroup
-from orionflow.cli.options import Output, ask_before, destructive, output_options, time_options
+from orionflow.cli.options import Output, destructive, output_options, time_options
 from orionflow.cli.output import Column
 from orionflow.cli.times import Clock
 
@@ -152,12 +153,7 @@ def delete(name: str, yes: bool, dry_run: bool, output: Output) -> None:
     found = _named(api, name)
     if found is None:
         raise missing("calendar", name, [one["name"] for one in api.pages("/calendars/filter", {}, 1000)])
-    if dry_run:
-        output.terminal.note(f"Would delete the calendar {name}.")
-        return
-    ask_before(f"delete the calendar {name}", yes=yes)
-    api.delete(f"/calendars/{found['id']}")
-    output.terminal.note(f"Deleted the calendar {name}.")
+    delete_at(api, f"/calendars/{found['id']}", f"the calendar {name}", yes=yes, dry_run=dry_run)
 
 
 def _named(api: Backend, name: str) -> Json | None:

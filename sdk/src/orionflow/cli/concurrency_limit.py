@@ -8,6 +8,7 @@ import click
 
 from orionflow.cli.backend import Backend, Json, backend
 from orionflow.cli.command import HELP_NAMES, OrionCommand
+from orionflow.cli.deleting import delete_at
 from orionflow.cli.finding import named
 from orionflow.cli.holding import show_runs
 from orionflow.cli.lazy import Entry, LazyGroup
@@ -166,14 +167,9 @@ def reset(tag: str, yes: bool) -> None:
 @destructive
 def delete(tag: str, yes: bool, dry_run: bool) -> None:
     """Delete the limit of a tag: its task runs run as they come."""
-    api, terminal = backend(), current_terminal()
+    api = backend()
     _find(api, tag)
-    if dry_run:
-        terminal.note(f"Would delete the limit of {tag}.")
-        return
-    ask_before(f"delete the limit of {tag}", yes=yes)
-    api.delete(_path(tag))
-    terminal.note(f"Deleted the limit of {tag}.")
+    delete_at(api, _path(tag), f"the limit of {tag}", yes=yes, dry_run=dry_run)
 
 
 def _find(api: Backend, tag: str) -> Json:

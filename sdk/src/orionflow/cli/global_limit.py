@@ -7,14 +7,14 @@ from urllib.parse import quote
 
 import click
 
-from orionflow.cli.backend import Backend, Json, backend
+from orionflow.cli.backend import Backend, Json, backend, without_none
 from orionflow.cli.command import HELP_NAMES, OrionCommand
+from orionflow.cli.deleting import delete_at
 from orionflow.cli.finding import named
 from orionflow.cli.holding import show_runs
 from orionflow.cli.lazy import Entry, LazyGroup
-from orionflow.cli.options import Output, ask_before, destructive, output_options, time_options
+from orionflow.cli.options import Output, destructive, output_options, time_options
 from orionflow.cli.output import Column
-from orionflow.cli.terminal import current_terminal
 from orionflow.cli.times import Clock
 
 HERE = "orionflow.cli.global_limit"
@@ -100,7 +100,7 @@ def holders(name: str, output: Output, clock: Clock) -> None:
 def create(name: str, slots: int, decay: float | None, disabled: bool, output: Output) -> None:
     """Create a global limit of so many SLOTS."""
     said = {"name": name, "limit": slots, "slot_decay_per_second": decay, "active": not disabled}
-    made = backend().post("/v2/concurrency_limits/", {key: value for key, value in said.items() if value is not None})
+    made = backend().post("/v2/concurrency_limits/", without_none(said))
     if output.is_for_people:
         output.terminal.out(f"{name}: {slots} slot{'' if slots == 1 else 's'}.")
     else:
@@ -116,7 +116,7 @@ def create(name: str, slots: int, decay: float | None, disabled: bool, output: O
 def update(name: str, slots: int | None, decay: float | None, taken: int | None, output: Output) -> None:
     """Change a global limit."""
     said = {"limit": slots, "slot_decay_per_second": decay, "active_slots": taken}
-    changes = {key: value for key, value in said.items() if value is not None}
+    changes = without_none(said)
     if not changes:
         raise click.UsageError("Say what to change: --slots, --decay or --taken.")
     _change(name, changes, "changed", output)
@@ -159,14 +159,9 @@ def _change(name: str, changes: dict[str, Any], done: str, output: Output) -> No
 @destructive
 def delete(name: str, yes: bool, dry_run: bool) -> None:
     """Delete a global limit. Flows that take slots of it fail, unless they may do without."""
-    api, terminal = backend(), current_terminal()
+    api = backend()
     _find(api, name)
-    if dry_run:
-        terminal.note(f"Would delete the limit {name}.")
-        return
-    ask_before(f"delete the limit {name}", yes=yes)
-    api.delete(_path(name))
-    terminal.note(f"Deleted the limit {name}.")
+    delete_at(api, _path(name), f"the limit {name}", yes=yes, dry_run=dry_run)
 
 
 def _find(api: Backend, name: str) -> Json:

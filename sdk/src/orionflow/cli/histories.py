@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from orionflow.cli.backend import Json
+from orionflow.cli.backend import Backend, Json
 from orionflow.cli.looks import color_of, first_line, state_label
 from orionflow.cli.terminal import Terminal
 from orionflow.cli.times import Clock
@@ -23,6 +23,13 @@ def history_lines(history: Sequence[Json], clock: Clock, terminal: Terminal, *, 
         yield f"  {clock.clock_time(state['timestamp'])}  {painted}{gap}{words}"
         if with_rules:
             yield from trail_lines(state["trail"])
+
+
+def show_states(api: Backend, run_path: str, clock: Clock, terminal: Terminal) -> None:
+    """All states of one run, below what else is shown of it."""
+    terminal.out("\nstates:")
+    for line in history_lines(api.get(f"{run_path}/why")["history"], clock, terminal, with_rules=False):
+        terminal.out(line)
 
 
 def trail_lines(trail: Sequence[Json]) -> Iterator[str]:

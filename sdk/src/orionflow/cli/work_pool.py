@@ -7,15 +7,15 @@ from urllib.parse import quote
 
 import click
 
-from orionflow.cli.backend import Backend, Json, backend
+from orionflow.cli.backend import Backend, Json, backend, without_none
 from orionflow.cli.command import HELP_NAMES, OrionCommand
+from orionflow.cli.deleting import delete_at
 from orionflow.cli.finding import named
-from orionflow.cli.flow_run.columns import flow_names, list_columns
 from orionflow.cli.lazy import Entry, LazyGroup
-from orionflow.cli.options import Output, ask_before, destructive, output_options, time_options
+from orionflow.cli.options import Output, destructive, output_options, time_options
 from orionflow.cli.output import Column
 from orionflow.cli.times import Clock, read_period
-from orionflow.cli.work_queue.looking import ONLY_LOOKING, limit_text, queue_columns, status_text
+from orionflow.cli.work_queue.looking import ONLY_LOOKING, limit_text, queue_columns, show_due, status_text
 
 HERE = "orionflow.cli.work_pool"
 LOOK, ACT = "Look", "Act"
@@ -88,10 +88,7 @@ def preview(name: str, within: str, limit: int, output: Output, clock: Clock) ->
     body = {"scheduled_before": (clock.now + read_period(within)).isoformat(), "limit": limit}
     found = api.request("POST", f"{_path(name)}/get_scheduled_flow_runs", body, headers=ONLY_LOOKING)
     runs = [one["flow_run"] for one in found]
-    flows = flow_names(api, runs) if output.format in ("table", "wide", "csv") else {}
-    output.show_many(runs, list_columns(flows, clock, output.terminal))
-    if output.is_for_people and not runs:
-        output.terminal.note(f"No run of {name} is due within {within}.")
+    show_due(api, runs, f"No run of {name} is due within {within}.", output, clock)
 
 
 @click.command(
@@ -107,7 +104,7 @@ def preview(name: str, within: str, limit: int, output: Output, clock: Clock) ->
 def create(name: str, kind: str, limit: int | None, description: str | None, paused: bool, output: Output) -> None:
     """Create a work pool with a default queue."""
     said = {"name": name, "type": kind, "concurrency_limit": limit, "description": description, "is_paused": paused}
-    created = backend().post("/work_pools/", {key: value for key, value in said.items() if value is not None})
+    created = backend().post("/work_pools/", without_none(said))
     if output.is_for_people:
         output.terminal.out(f"Created the work pool {name}.")
     else:
@@ -168,13 +165,8 @@ def delete(name: str, yes: bool, dry_run: bool, output: Output) -> None:
     """Delete a pool with its queues and workers. Runs that waited in it stay, and wait for nobody."""
     api = backend()
     found = _find(api, name)
-    if dry_run:
-        output.terminal.note(f"Would delete the work pool {name}.")
-        return
-    ask_before(f"delete the work pool {name} with its queues", yes=yes)
-    api.delete(_path(name))
-    output.terminal.note(f"Deleted the work pool {name}.")
-    if not output.is_for_people:
+    gone = delete_at(api, _path(name), f"the work pool {name} with its queues", yes=yes, dry_run=dry_run)
+    if gone and not output.is_for_people:
         output.show_one(found)
 
 

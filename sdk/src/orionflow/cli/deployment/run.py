@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from orionflow.cli.backend import Backend, Json, backend
+from orionflow.cli.backend import Backend, Json, backend, without_none
 from orionflow.cli.command import OrionCommand
 from orionflow.cli.deployment.finding import find_deployment, full_name
 from orionflow.cli.exit_codes import ExitCode
@@ -72,7 +72,7 @@ def _body(deployment: Json, clock: Clock, said: dict[str, Any]) -> Json:
         "job_variables": read_pairs(said["variables"], "--job-variable") or None,
         "idempotency_key": said["key"] or str(uuid7()),
     }
-    return {field: value for field, value in fields.items() if value is not None}
+    return without_none(fields)
 
 
 def _moment(clock: Clock, at: str | None, later: str | None) -> datetime:

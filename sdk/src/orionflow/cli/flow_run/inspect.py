@@ -10,7 +10,7 @@ from orionflow.cli.addressing import find_flow_run
 from orionflow.cli.backend import Backend, Json, backend
 from orionflow.cli.command import OrionCommand
 from orionflow.cli.flow_run.columns import began, elapsed, flow_names, lasted, state_column
-from orionflow.cli.histories import history_lines
+from orionflow.cli.histories import show_states
 from orionflow.cli.options import Output, output_options, time_options
 from orionflow.cli.output import Column, as_text
 from orionflow.cli.terminal import Terminal
@@ -37,7 +37,7 @@ def inspect(run: str, output: Output, clock: Clock) -> None:
         return
     output.show_one(found, fields_of(api, found, clock, output.terminal))
     if not output.columns:
-        _show_states(api, found, clock, output.terminal)
+        show_states(api, f"/flow_runs/{found['id']}", clock, output.terminal)
 
 
 def fields_of(api: Backend, run: Json, clock: Clock, terminal: Terminal) -> list[Column]:
@@ -83,10 +83,3 @@ def task_progress(api: Backend, flow_run_id: str) -> tuple[int, int]:
 
 def _parameters(parameters: dict[str, Any]) -> str:
     return "\n".join(f"{name} = {as_text(value)}" for name, value in parameters.items()) or "-"
-
-
-def _show_states(api: Backend, run: Json, clock: Clock, terminal: Terminal) -> None:
-    history = api.get(f"/flow_runs/{run['id']}/why")["history"]
-    terminal.out("\nstates:")
-    for line in history_lines(history, clock, terminal, with_rules=False):
-        terminal.out(line)

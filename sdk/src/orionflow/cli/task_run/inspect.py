@@ -8,7 +8,7 @@ from orionflow.cli.addressing import find_task_run
 from orionflow.cli.backend import Backend, Json, backend
 from orionflow.cli.command import OrionCommand
 from orionflow.cli.flow_run.columns import began, elapsed, state_column
-from orionflow.cli.histories import history_lines
+from orionflow.cli.histories import show_states
 from orionflow.cli.options import Output, output_options, time_options
 from orionflow.cli.output import Column, as_text
 from orionflow.cli.task_run.columns import flow_run_names
@@ -36,7 +36,7 @@ def inspect(task_run: str, output: Output, clock: Clock) -> None:
         return
     output.show_one(found, fields_of(api, found, clock, output.terminal))
     if not output.columns:
-        _show_states(api, found, clock, output.terminal)
+        show_states(api, f"/task_runs/{found['id']}", clock, output.terminal)
 
 
 def fields_of(api: Backend, run: Json, clock: Clock, terminal: Terminal) -> list[Column]:
@@ -70,10 +70,3 @@ def _inputs(inputs: dict[str, list[Json]]) -> str:
 def _source(source: Json) -> str:
     named = source.get("id") or source.get("name") or source.get("type") or ""
     return f"{source.get('input_type', 'unknown')} {named}".strip()
-
-
-def _show_states(api: Backend, run: Json, clock: Clock, terminal: Terminal) -> None:
-    terminal.out("\nstates:")
-    history = api.get(f"/task_runs/{run['id']}/why")["history"]
-    for line in history_lines(history, clock, terminal, with_rules=False):
-        terminal.out(line)

@@ -7,9 +7,10 @@ from urllib.parse import quote
 
 import click
 
-from orionflow.cli.backend import backend
+from orionflow.cli.backend import backend, without_none
 from orionflow.cli.command import OrionCommand
-from orionflow.cli.options import Output, ask_before, destructive, output_options, time_options
+from orionflow.cli.deleting import delete_at
+from orionflow.cli.options import Output, destructive, output_options, time_options
 from orionflow.cli.times import Clock
 from orionflow.cli.work_queue.finding import find_queue, queue_name, serving_command
 from orionflow.cli.work_queue.looking import queue_columns
@@ -41,7 +42,7 @@ def create(
     """Create a work queue."""
     said = {"name": name, "concurrency_limit": limit, "priority": priority, "description": description}
     path = f"/work_pools/{quote(pool, safe='')}/queues" if pool else "/work_queues/"
-    created = backend().post(path, {key: value for key, value in said.items() if value is not None})
+    created = backend().post(path, without_none(said))
     if output.is_for_people:
         serve = serving_command(created.get("work_pool_name"), created["name"])
         output.terminal.out(f"Created the work queue {queue_name(created)}; serve it with {serve}")
@@ -117,11 +118,7 @@ def delete(name: str, yes: bool, dry_run: bool, output: Output) -> None:
     """Delete a work queue. Runs that waited in it stay, and wait for nobody."""
     api = backend()
     found = find_queue(api, name)
-    if dry_run:
-        output.terminal.note(f"Would delete the work queue {queue_name(found)}.")
-        return
-    ask_before(f"delete the work queue {queue_name(found)}", yes=yes)
-    api.delete(f"/work_queues/{found['id']}")
-    output.terminal.note(f"Deleted the work queue {queue_name(found)}.")
-    if not output.is_for_people:
+    what = f"the work queue {queue_name(found)}"
+    gone = delete_at(api, f"/work_queues/{found['id']}", what, yes=yes, dry_run=dry_run)
+    if gone and not output.is_for_people:
         output.show_one(found)

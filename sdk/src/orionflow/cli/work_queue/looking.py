@@ -109,10 +109,15 @@ def preview(name: str, within: str, limit: int, output: Output, clock: Clock) ->
     before = (clock.now + read_period(within)).isoformat()
     path = f"/work_queues/{find_queue(api, name)['id']}/get_runs"
     runs = api.request("POST", path, {"scheduled_before": before, "limit": limit}, headers=ONLY_LOOKING)
+    show_due(api, runs, f"No run of {name} is due within {within}.", output, clock)
+
+
+def show_due(api: Backend, runs: list[Json], none: str, output: Output, clock: Clock) -> None:
+    """The runs that would be given next, or the sentence that there are none."""
     flows = flow_names(api, runs) if output.format in ("table", "wide", "csv") else {}
     output.show_many(runs, list_columns(flows, clock, output.terminal))
     if output.is_for_people and not runs:
-        output.terminal.note(f"No run of {name} is due within {within}.")
+        output.terminal.note(none)
 
 
 @click.command(cls=OrionCommand, examples=(("orion work-queue holders default", ""),))

@@ -6,6 +6,7 @@ import click
 
 from orionflow.cli.backend import backend
 from orionflow.cli.command import OrionCommand
+from orionflow.cli.deleting import delete_at
 from orionflow.cli.deployment.columns import definition_text, schedule_columns
 from orionflow.cli.deployment.finding import find_deployment
 from orionflow.cli.deployment.schedule.finding import find_schedule, schedules_of
@@ -64,13 +65,8 @@ def delete(name: str, wanted: str, yes: bool, dry_run: bool, output: Output, clo
     deployment = find_deployment(api, name)
     found = find_schedule(api, deployment, wanted)
     text = f"the schedule {definition_text(found['schedule'])} of {name}"
-    if dry_run:
-        output.terminal.note(f"Would delete {text}.")
-        return
-    ask_before(f"delete {text}", yes=yes)
-    api.delete(f"/deployments/{deployment['id']}/schedules/{found['id']}")
-    output.terminal.note(f"Deleted {text}.")
-    if not output.is_for_people:
+    path = f"/deployments/{deployment['id']}/schedules/{found['id']}"
+    if delete_at(api, path, text, yes=yes, dry_run=dry_run) and not output.is_for_people:
         output.show_many([found], schedule_columns(clock), name="id")
 
 
