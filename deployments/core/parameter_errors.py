@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from deployments.core.bounded_schemas import validator_of
 from deployments.core.hydration import KIND, BadTemplate, hydrated
-from deployments.core.parameters import Schema, relaxed, validator_of
+from deployments.core.parameters import NOT_FOLLOWED, Schema, relaxed, why_not_followed
 
 Place = tuple[str | int, ...]
 
@@ -77,10 +78,8 @@ def flaws(values: Mapping[str, Any], schema: Schema) -> list[tuple[Place, str]]:
     unfilled = dict(_unfilled(values))
     try:
         errors = list(validator_of(relaxed(schema, partial=False), formats=True).iter_errors(values))
-    except Unresolvable as error:
-        raise BadSchema(f"The schema refers to {error.ref!r}, which is not in it.") from None
-    except RecursionError:
-        raise BadSchema("The schema refers to itself without end.") from None
+    except (Unresolvable, *NOT_FOLLOWED) as error:
+        raise BadSchema(f"The schema {why_not_followed(error)}.") from None
     found = [flaw for error in errors for flaw in _told(error) if not _is_within(flaw[0], unfilled)]
     return [*found, *((place, reason) for place, reason in unfilled.items() if reason)]
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from deployments.core.bounded_schemas import PROBLEMS, TooMuchWork, validator_of
+
 Schema = Mapping[str, Any]
+NOT_FOLLOWED = (RecursionError, TooMuchWork, *PROBLEMS)
 # What stands under these is a value, and no schema.
 _VALUES = frozenset({"default", "const", "enum", "examples"})
 
@@ -19,6 +22,10 @@ def flaw_of_schema(schema: Schema) -> str | None:
         jsonschema.Draft202012Validator.check_schema(modern(schema))
     except jsonschema.SchemaError as error:
         return _told(error)
+    except RecursionError:
+        return "a pattern in it, or it itself, is nested too deeply"
+    except PROBLEMS as error:
+        return f"it cannot be read: {error}"
     return None
 
 
@@ -30,21 +37,22 @@ def mismatch(parameters: Mapping[str, Any], schema: Schema, *, partial: bool = F
     validator = validator_of(relaxed(schema, partial=partial))
     try:
         error = jsonschema.exceptions.best_match(validator.iter_errors(parameters))
-    except Unresolvable as error:
-        return f"the schema refers to {error.ref!r}, which is not in it"
-    except RecursionError:
-        return "the schema refers to itself without end"
+    except (Unresolvable, *NOT_FOLLOWED) as error:
+        return f"the schema {why_not_followed(error)}"
     return None if error is None else _told(error)
 
 
-def validator_of(schema: Schema, *, formats: bool = False) -> Any:
-    """What holds values to the schema; to the formats that it names as well, if asked to."""
-    import jsonschema
-    from referencing import Registry
+def why_not_followed(error: Exception) -> str:
+    from referencing.exceptions import Unresolvable
 
-    kind = jsonschema.Draft202012Validator
-    # An empty registry: a schema that refers to another address must not make the server ask there.
-    return kind(schema, registry=Registry(), format_checker=kind.FORMAT_CHECKER if formats else None)
+    match error:
+        case Unresolvable():
+            return f"refers to {error.ref!r}, which is not in it"
+        case RecursionError():
+            return "refers to itself without end"
+        case TooMuchWork():
+            return "asks for too much work; let its parts refer to each other less often"
+    return f"cannot be followed: {error}"
 
 
 def modern(schema: Any) -> Any:
@@ -52,10 +60,13 @@ def modern(schema: Any) -> Any:
     match schema:
         case list():
             return [modern(one) for one in schema]
-        case {"items": list() as members}:
+        case {"items": list() as members} if "$schema" not in schema:
             rest = {name: modern(one) for name, one in schema.items() if name not in {"items", "additionalItems"}}
             further = {"items": modern(schema["additionalItems"])} if "additionalItems" in schema else {}
             return {**rest, "prefixItems": modern(members), **further}
+        case {"$schema": str(), **rest}:
+            # A part that names an older draft would be judged by another validator than the rest.
+            return modern(rest)
         case dict():
             return {name: one if name in _VALUES else modern(one) for name, one in schema.items()}
     return schema

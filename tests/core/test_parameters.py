@@ -101,3 +101,59 @@ def test_variables_are_found_wherever_they_are_named():
     deep = {"a": [{"b": {"__prefect_kind": "workspace_variable", "variable_name": "x"}}], "c": 1}
 
     assert list(variables_named(deep)) == ["x"]
+
+
+def held(name, schema):
+    return {"type": "object", "properties": {name: schema}}
+
+
+# A text on which Python's expressions go on for years.
+TRAP = "a" * 5000 + "!"
+
+
+@pytest.mark.parametrize(
+    ("schema", "parameters", "told"),
+    [
+        (held("a", {"pattern": "^(a+)+$"}), {"a": TRAP}, f"a: {TRAP!r} does not match '^(a+)+$'"),
+        (held("a", {"pattern": "^(a+)+$"}), {"a": "aaa"}, None),
+        (held("a", {"$schema": "http://json-schema.org/draft-07/schema#", "pattern": "^(a+)+$"}), {"a": "aaa"}, None),
+        ({"patternProperties": {"^(a|a)*$": {"type": "integer"}}}, {TRAP: 1}, None),
+        ({"patternProperties": {"^a": {"type": "integer"}}}, {"ab": "x"}, "ab: 'x' is not of type 'integer'"),
+        ({"patternProperties": {"^(a|a)*$": {}}, "additionalProperties": False}, {"aa": 1}, None),
+        ({"patternProperties": {"^(a|a)*$": {}}, "unevaluatedProperties": False}, {TRAP: 1}, None),
+        (
+            {"patternProperties": {"^(a|a)*$": {}}, "additionalProperties": False},
+            {"b": 1},
+            "Additional properties are not allowed ('b' was unexpected)",
+        ),
+        # What only the engine of Python knows is judged by the run.
+        (held("a", {"pattern": "^(?=x)(a+)+$"}), {"a": TRAP}, None),
+    ],
+)
+def test_no_pattern_takes_longer_than_its_text(schema, parameters, told):
+    assert flaw_of_schema(schema) is None
+    assert mismatch(parameters, schema) == told
+
+
+def test_parts_that_double_their_work_again_and_again_are_given_up():
+    parts = {f"p{number}": {"allOf": [{"$ref": f"#/$defs/p{number + 1}"}] * 2} for number in range(40)}
+    schema = {"$defs": {**parts, "p40": {}}, "$ref": "#/$defs/p0"}
+
+    assert "too much work" in mismatch({}, schema)
+
+
+@pytest.mark.parametrize("pattern", ["a{99999999999999999999}", "(" * 5000])
+def test_patterns_that_break_their_reader_are_flaws(pattern):
+    assert flaw_of_schema(held("a", {"pattern": pattern}))
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$id": "http://[", "properties": {"a": {"$ref": "x"}}},
+        {"$ref": "#/required/x", "required": ["a"]},
+        {"$ref": "http://["},
+    ],
+)
+def test_references_that_lead_nowhere_are_told(schema):
+    assert mismatch({"a": 1}, schema).startswith("the schema ")

@@ -1,0 +1,109 @@
+"""JSON schemas of strangers: values are held to them within bounded work, and nothing is fetched for it.
+
+Python's own expressions can take years for a short text, and hold up every thread meanwhile. Patterns are therefore
+matched by the engine of pydantic, which is as fast as the text is long. What it does not know, it cannot judge: that is
+left to the run itself, which validates its parameters once more.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from pydantic_core import SchemaError, SchemaValidator
+
+FUEL = 20_000_000
+PER_REFERENCE = 500
+PER_PATTERN = 100
+LONGEST_MATCHED = 10_000
+# What a strange schema makes its library raise while a value is held to it.
+PROBLEMS: tuple[type[Exception], ...] = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, re.error)
+
+
+class TooMuchWork(Exception):
+    """Values could not be held to a schema in bounded time."""
+
+
+class _Work:
+    """What may be done for one validation."""
+
+    def __init__(self) -> None:
+        self._left = FUEL
+
+    def burn(self, amount: int) -> None:
+        self._left -= amount
+        if self._left < 0:
+            raise TooMuchWork
+
+    def may_match(self, pattern: str, text: str) -> bool | None:
+        """Whether the pattern is found in the text; None if nobody can say in bounded time."""
+        self.burn(PER_PATTERN + len(text))
+        search = _search(pattern) if len(text) <= LONGEST_MATCHED else None
+        return None if search is None else search.isinstance_python(text)
+
+
+@lru_cache(maxsize=256)
+def _search(pattern: str) -> SchemaValidator | None:
+    try:
+        return SchemaValidator({"type": "str", "pattern": pattern, "regex_engine": "rust-regex"})
+    except SchemaError:
+        return None
+
+
+def validator_of(schema: Mapping[str, Any], *, formats: bool = False) -> Any:
+    """What holds values to the schema, once; to the formats that it names as well, if asked to."""
+    import jsonschema  # type: ignore[import-untyped]
+    from referencing import Registry
+
+    usual = jsonschema.Draft202012Validator
+    kind = jsonschema.validators.extend(usual, _keywords(_Work(), usual.VALIDATORS, schema))
+    # An empty registry: a schema that refers to another address must not make the server ask there.
+    return kind(schema, registry=Registry(), format_checker=usual.FORMAT_CHECKER if formats else None)
+
+
+def _keywords(work: _Work, usual: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    from jsonschema import ValidationError
+
+    def reference(validator: Any, ref: str, instance: Any, schema: Any) -> Iterator[Any]:
+        work.burn(PER_REFERENCE)
+        yield from usual["$ref"](validator, ref, instance, schema)
+
+    def pattern(validator: Any, text: str, instance: Any, schema: Any) -> Iterator[Any]:
+        if isinstance(instance, str) and work.may_match(text, instance) is False:
+            yield ValidationError(f"{instance!r} does not match {text!r}")
+
+    def pattern_properties(validator: Any, patterns: Mapping[str, Any], instance: Any, schema: Any) -> Iterator[Any]:
+        for one, inner in patterns.items() if isinstance(instance, dict) else ():
+            for name, value in instance.items():
+                if work.may_match(one, name):
+                    yield from validator.descend(value, inner, path=name, schema_path=one)
+
+    def additional(validator: Any, allowed: Any, instance: Any, schema: Any) -> Iterator[Any]:
+        if isinstance(instance, dict):
+            patterns = schema.get("patternProperties", {})
+            named = {name for name in instance if any(work.may_match(one, name) is not False for one in patterns)}
+            rest = {name: value for name, value in instance.items() if name not in named}
+            plain = {key: value for key, value in schema.items() if key != "patternProperties"}
+            yield from usual["additionalProperties"](validator, allowed, rest, plain)
+
+    own = {"$ref": reference, "pattern": pattern}
+    if _mentions(schema, "patternProperties"):
+        # Its own search for what was evaluated goes by the expressions of Python.
+        own |= {"patternProperties": pattern_properties, "additionalProperties": additional}
+        own["unevaluatedProperties"] = _nothing
+    return own
+
+
+def _nothing(*_: Any) -> Iterable[Any]:
+    return ()
+
+
+def _mentions(schema: Any, keyword: str) -> bool:
+    match schema:
+        case list():
+            return any(_mentions(one, keyword) for one in schema)
+        case dict():
+            return keyword in schema or any(_mentions(one, keyword) for one in schema.values())
+    return False
