@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from orchestration.batch.facts import BatchFacts
 from orchestration.batch.items import BatchOutcome, ItemOutcome, TaskRunTransition
 from orchestration.batch.loading import Loaded, MovingRun, key_of, load
 from orchestration.batch.writing import write
+from orchestration.clocks import clock_offset
 from orchestration.columns import json_text, policy_from, spelling, with_own_ids
 from orchestration.core.bookkeeping import settle
 from orchestration.core.decide import Decision, Policy, Transition, decide
@@ -28,8 +29,6 @@ from orchestration.stored import StoredRun
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.ids import uuid7
 
-# Clocks that differ by less are taken to agree: the difference may as well be the way of the message.
-_SAME_CLOCK = timedelta(seconds=1)
 _REFUSED_BEFORE = Abort("This was refused when it was first sent; what came after it is stored already.")
 _ORDERS = {StateType.CANCELLING: "cancel", StateType.CANCELLED: "cancel", StateType.PAUSED: "pause"}
 
@@ -73,7 +72,7 @@ class _Batch:
     ) -> None:
         self._items = items
         self._now = now
-        self._offset = _clock_offset(now, sent_at)
+        self._offset = clock_offset(now, sent_at)
         self._epochs = epochs
         self._author = author
         self._writer = writer
@@ -267,9 +266,3 @@ def _last_stored(items: Sequence[TaskRunTransition], loaded: Loaded) -> int:
     known = loaded.states
     positions = (n for n, item in enumerate(items) if item.proposed and item.proposed.id in known)
     return max(positions, default=-1) if known else -1
-
-
-def _clock_offset(now: datetime, sent_at: datetime | None) -> timedelta:
-    if sent_at is None or abs(now - sent_at) <= _SAME_CLOCK:
-        return timedelta()
-    return now - sent_at

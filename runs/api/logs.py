@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
 from django.utils import timezone
 from pydantic import Field
 
+from orchestration.api.fencing import read_header
 from orchestration.api.operations import Operation
+from orchestration.clocks import clock_offset, corrected
 from orchestration.wire import Moment, StrictWire
 from orion_site.accounts.permissions import Action
 from runs.services.logs import NewLog, record_logs
 
 MOST_LINES = 10_000
+SENT_AT_HEADER = "Orion-Sent-At"
 
 
 class LogCreate(StrictWire):
@@ -27,16 +31,21 @@ class LogCreate(StrictWire):
 
 
 class CreateLogs(Operation):
-    """Store log lines. A message over 64 KiB is cut and says so."""
+    """Store log lines. A message over 64 KiB is cut and says so.
+
+    `Orion-Sent-At` tells the sender's clock; where that is off by more than a second, the times of lines are corrected.
+    """
 
     method = "POST"
     action_required = Action.REPORT_RUNS
     answers = {201: None}
 
     def perform(self, body: Annotated[list[LogCreate], Field(max_length=MOST_LINES)]) -> None:
-        # A logger's name is for people; one that is longer than the column is no reason to lose the line.
-        lines = [
-            NewLog(one.name[:255], one.level, one.message, one.timestamp, one.flow_run_id, one.task_run_id, one.id)
-            for one in body
-        ]
-        record_logs(lines=lines, now=timezone.now())
+        now = timezone.now()
+        offset = clock_offset(now, read_header(self.request, SENT_AT_HEADER, Moment))
+        record_logs(lines=[_new_log(one, corrected(one.timestamp, offset, now)) for one in body], now=now)
+
+
+def _new_log(one: LogCreate, at: datetime) -> NewLog:
+    # A logger's name is for people; one that is longer than the column is no reason to lose the line.
+    return NewLog(one.name[:255], one.level, one.message, at, one.flow_run_id, one.task_run_id, one.id)

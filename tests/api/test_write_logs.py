@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -36,6 +37,33 @@ def test_a_huge_message_is_cut_and_says_so(api):
 
     assert len(told.encode()) < 66_000
     assert "cut" in told
+
+
+def hours_off(sent_at: datetime, hours: int) -> dict[str, str]:
+    return {"Orion-Sent-At": (sent_at + timedelta(hours=hours)).isoformat()}
+
+
+@pytest.mark.parametrize("hours", [-1, 0, 1])
+def test_times_of_a_sender_whose_clock_is_wrong_are_corrected(api, hours):
+    now = datetime.now(UTC)
+    said = now + timedelta(hours=hours, seconds=-30)
+
+    api.send("/logs/", [line(timestamp=said.isoformat())], **hours_off(now, hours))
+
+    told = datetime.fromisoformat(api.send("/logs/filter", {}).json()[0]["timestamp"])
+    assert abs(told - (now - timedelta(seconds=30))) < timedelta(seconds=20)
+
+
+@pytest.mark.parametrize("clock", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_times_of_a_sender_whose_clock_is_absurd_are_not_after_now(api, clock):
+    answer = api.send("/logs/", [line(timestamp="9999-01-01T00:00:00Z")], **{"Orion-Sent-At": clock})
+
+    assert answer.status_code == 201
+    assert datetime.fromisoformat(api.send("/logs/filter", {}).json()[0]["timestamp"]) <= datetime.now(UTC)
+
+
+def test_a_senders_clock_that_is_no_time_is_refused(api):
+    assert api.send("/logs/", [line()], **{"Orion-Sent-At": "noon"}).status_code == 422
 
 
 def test_a_long_logger_name_is_shortened(api):

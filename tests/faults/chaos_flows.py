@@ -75,3 +75,22 @@ def chattering_once(witness: str, seconds: float) -> None:
 def bulky(megabytes: int) -> bytes:
     """What it returns cannot be made smaller."""
     return os.urandom(megabytes * 2**20)
+
+
+@task(retries=1, retry_delay_seconds=0.5)
+def step_that_fails_once(witness: str) -> None:
+    fail_once(f"{witness}.task")
+
+
+@flow(retries=1, retry_delay_seconds=0.5)
+def failing_once(witness: str) -> float:
+    """Waits for its own retry and for that of a task."""
+    step_that_fails_once(witness)
+    fail_once(witness)
+    return inner(0.1)
+
+
+def fail_once(mark: str) -> None:
+    if not Path(mark).exists():
+        Path(mark).touch()
+        raise RuntimeError("the first time")

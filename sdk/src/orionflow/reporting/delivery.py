@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -108,7 +109,8 @@ class Delivery:
         if is_too_large(lines):
             return sum(self.post_logs(half) for half in _halves(lines))
         try:
-            self._client.exchange(LOGS, b"[" + b",".join(lines) + b"]", patience=ONCE)
+            sent_at = {"Orion-Sent-At": datetime.now(UTC).isoformat()}
+            self._client.exchange(replace(LOGS, headers=sent_at), b"[" + b",".join(lines) + b"]", patience=ONCE)
         except InvalidRequest as error:
             if len(lines) == 1:
                 logger.warning("A log line was refused. %s", error)

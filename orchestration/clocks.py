@@ -1,0 +1,25 @@
+"""How far a client's clock is from ours, by when it says that it sent a message."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+# Clocks that differ by less are taken to agree: the difference may as well be the way of the message.
+SAME_CLOCK = timedelta(seconds=1)
+
+
+def clock_offset(now: datetime, sent_at: datetime | None) -> timedelta:
+    """What has to be added to the client's times."""
+    if sent_at is None or abs(now - sent_at) <= SAME_CLOCK:
+        return timedelta()
+    return now - sent_at
+
+
+def corrected(at: datetime, offset: timedelta, now: datetime) -> datetime:
+    """What the client's clock showed, by ours: not after now."""
+    if not offset:
+        return at
+    try:
+        return min(at + offset, now)
+    except OverflowError:
+        return now
