@@ -7,81 +7,29 @@ The page `docs/settings.md` is printed from this table.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from orionflow.errors import SettingsError
+from orionflow.setting_values import (
+    Reader,
+    logging_name,
+    read_count,
+    read_level,
+    read_names,
+    read_path,
+    read_positive,
+    read_seconds,
+    read_text,
+    read_url,
+    read_yes_or_no,
+)
 
 PREFIX = "ORION_"
 EMPTY = frozenset({"", "none", "null"})
-YES = frozenset({"1", "true", "yes", "on"})
-NO = frozenset({"0", "false", "no", "off"})
-LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
-
-Reader = Callable[[str], Any]
-
-
-def read_text(raw: str) -> str:
-    return raw
-
-
-def read_url(raw: str) -> str:
-    if not raw.startswith(("http://", "https://")):
-        raise ValueError("is not an http:// or https:// address, such as http://127.0.0.1:4200/api")
-    return raw.rstrip("/")
-
-
-def read_yes_or_no(raw: str) -> bool:
-    if raw.lower() in YES:
-        return True
-    if raw.lower() in NO:
-        return False
-    raise ValueError("is not a yes or no; use true or false")
-
-
-def read_count(raw: str) -> int:
-    number = _number(raw, int, "a whole number")
-    return int(number)
-
-
-def read_positive(raw: str) -> int:
-    count = read_count(raw)
-    if count < 1:
-        raise ValueError("is too small; the least is 1")
-    return count
-
-
-def read_seconds(raw: str) -> float:
-    return float(_number(raw, float, "a number of seconds"))
-
-
-def read_path(raw: str) -> Path:
-    return Path(raw).expanduser().absolute()
-
-
-def read_level(raw: str) -> int:
-    if raw.upper() in LEVELS:
-        return LEVELS[raw.upper()]
-    if raw.isdigit():
-        return int(raw)
-    raise ValueError(f"is not a log level; use one of {', '.join(LEVELS)}, or a number")
-
-
-def read_names(raw: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in raw.split(",") if name.strip())
-
-
-def _number(raw: str, kind: type[int] | type[float], what: str) -> Any:
-    try:
-        number = kind(raw)
-    except ValueError:
-        raise ValueError(f"is not {what}") from None
-    if not 0 <= number < float("inf"):
-        raise ValueError("must be zero or more")
-    return number
 
 
 def setting(default: Any, read: Reader, meaning: str, *, secret: bool = False) -> Any:
@@ -295,10 +243,6 @@ def _shown_default(one: Field[Any]) -> str:
         case int() if one.metadata["read"] is read_level:
             return f"`{logging_name(one.default)}`"
     return f"`{one.default}`"
-
-
-def logging_name(level: int) -> str:
-    return next((name for name, number in LEVELS.items() if number == level), str(level))
 
 
 PAGE_HEAD = """# Settings of the SDK

@@ -1,0 +1,77 @@
+"""How the text of a setting becomes its value. What cannot be read raises ValueError that goes on after the name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+YES = frozenset({"1", "true", "yes", "on"})
+NO = frozenset({"0", "false", "no", "off"})
+LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
+
+Reader = Callable[[str], Any]
+
+
+def read_text(raw: str) -> str:
+    return raw
+
+
+def read_url(raw: str) -> str:
+    if not raw.startswith(("http://", "https://")):
+        raise ValueError("is not an http:// or https:// address, such as http://127.0.0.1:4200/api")
+    return raw.rstrip("/")
+
+
+def read_yes_or_no(raw: str) -> bool:
+    if raw.lower() in YES:
+        return True
+    if raw.lower() in NO:
+        return False
+    raise ValueError("is not a yes or no; use true or false")
+
+
+def read_count(raw: str) -> int:
+    number = _number(raw, int, "a whole number")
+    return int(number)
+
+
+def read_positive(raw: str) -> int:
+    count = read_count(raw)
+    if count < 1:
+        raise ValueError("is too small; the least is 1")
+    return count
+
+
+def read_seconds(raw: str) -> float:
+    return float(_number(raw, float, "a number of seconds"))
+
+
+def read_path(raw: str) -> Path:
+    return Path(raw).expanduser().absolute()
+
+
+def read_level(raw: str) -> int:
+    if raw.upper() in LEVELS:
+        return LEVELS[raw.upper()]
+    if raw.isdigit():
+        return int(raw)
+    raise ValueError(f"is not a log level; use one of {', '.join(LEVELS)}, or a number")
+
+
+def read_names(raw: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in raw.split(",") if name.strip())
+
+
+def _number(raw: str, kind: type[int] | type[float], what: str) -> Any:
+    try:
+        number = kind(raw)
+    except ValueError:
+        raise ValueError(f"is not {what}") from None
+    if not 0 <= number < float("inf"):
+        raise ValueError("must be zero or more")
+    return number
+
+
+def logging_name(level: int) -> str:
+    return next((name for name, number in LEVELS.items() if number == level), str(level))
