@@ -88,7 +88,7 @@ def _keywords(work: _Work, usual: Mapping[str, Any], schema: Mapping[str, Any]) 
             plain = {key: value for key, value in schema.items() if key != "patternProperties"}
             yield from usual["additionalProperties"](validator, allowed, rest, plain)
 
-    own = {"$ref": reference, "pattern": pattern}
+    own: dict[str, Any] = {"$ref": reference, "pattern": pattern}
     if _mentions(schema, "patternProperties"):
         # Its own search for what was evaluated goes by the expressions of Python.
         own |= {"patternProperties": pattern_properties, "additionalProperties": additional}

@@ -8,7 +8,7 @@ from typing import Any
 
 from deployments.core.bounded_schemas import validator_of
 from deployments.core.hydration import KIND, BadTemplate, hydrated
-from deployments.core.parameters import NOT_FOLLOWED, Schema, relaxed, why_not_followed
+from deployments.core.parameters import Schema, not_followed, relaxed, why_not_followed
 
 Place = tuple[str | int, ...]
 
@@ -73,12 +73,10 @@ def _of_template(template: Mapping[str, Any], filling: Filling) -> Any:
 
 def flaws(values: Mapping[str, Any], schema: Schema) -> list[tuple[Place, str]]:
     """Where the values do not fit the schema, and why. Raises BadSchema."""
-    from referencing.exceptions import Unresolvable
-
     unfilled = dict(_unfilled(values))
     try:
         errors = list(validator_of(relaxed(schema, partial=False), formats=True).iter_errors(values))
-    except (Unresolvable, *NOT_FOLLOWED) as error:
+    except not_followed() as error:
         raise BadSchema(f"The schema {why_not_followed(error)}.") from None
     found = [flaw for error in errors for flaw in _told(error) if not _is_within(flaw[0], unfilled)]
     return [*found, *((place, reason) for place, reason in unfilled.items() if reason)]

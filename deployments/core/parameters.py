@@ -8,7 +8,6 @@ from typing import Any
 from deployments.core.bounded_schemas import PROBLEMS, TooMuchWork, validator_of
 
 Schema = Mapping[str, Any]
-NOT_FOLLOWED = (RecursionError, TooMuchWork, *PROBLEMS)
 # What stands under these is a value, and no schema.
 _VALUES = frozenset({"default", "const", "enum", "examples"})
 
@@ -32,14 +31,20 @@ def flaw_of_schema(schema: Schema) -> str | None:
 def mismatch(parameters: Mapping[str, Any], schema: Schema, *, partial: bool = False) -> str | None:
     """What is wrong with the parameters; None if nothing is. `partial` ones may leave out what is required."""
     import jsonschema
-    from referencing.exceptions import Unresolvable
 
     validator = validator_of(relaxed(schema, partial=partial))
     try:
         error = jsonschema.exceptions.best_match(validator.iter_errors(parameters))
-    except (Unresolvable, *NOT_FOLLOWED) as error:
+    except not_followed() as error:
         return f"the schema {why_not_followed(error)}"
     return None if error is None else _told(error)
+
+
+def not_followed() -> tuple[type[Exception], ...]:
+    """What a schema that leads nowhere makes its validator raise."""
+    from referencing.exceptions import Unresolvable
+
+    return (Unresolvable, RecursionError, TooMuchWork, *PROBLEMS)
 
 
 def why_not_followed(error: Exception) -> str:
@@ -64,9 +69,9 @@ def modern(schema: Any) -> Any:
             rest = {name: modern(one) for name, one in schema.items() if name not in {"items", "additionalItems"}}
             further = {"items": modern(schema["additionalItems"])} if "additionalItems" in schema else {}
             return {**rest, "prefixItems": modern(members), **further}
-        case {"$schema": str(), **rest}:
+        case {"$schema": str(), **others}:
             # A part that names an older draft would be judged by another validator than the rest.
-            return modern(rest)
+            return modern(others)
         case dict():
             return {name: one if name in _VALUES else modern(one) for name, one in schema.items()}
     return schema
