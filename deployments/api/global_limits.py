@@ -74,7 +74,7 @@ class SlotRequest(Wire):
 
     slots: Slots
     names: Names
-    mode: Literal["concurrency", "rate_limit"] = "concurrency"
+    mode: Literal["concurrency", "rate_limit"] | None = "concurrency"
     holder: TakerIn | None = None
     seconds: LeaseSeconds = 60
 

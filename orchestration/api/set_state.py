@@ -18,7 +18,7 @@ from orion_site.accounts.permissions import Action
 
 class SetState(Wire):
     state: StateCreate
-    force: bool = False
+    force: bool | None = False
 
 
 class StateProposal(Operation):
@@ -34,7 +34,7 @@ class StateProposal(Operation):
         proposed = proposed_state(body.state, keep_identity=False)
         if own_id is not None:
             proposed = proposed_state(body.state.model_copy(update={"id": own_id}), keep_identity=True)
-        return {"proposed": proposed, "now": timezone.now(), "epoch": self._epoch(run_id), "force": body.force}
+        return {"proposed": proposed, "now": timezone.now(), "epoch": self._epoch(run_id), "force": bool(body.force)}
 
     def _epoch(self, run_id: UUID) -> int | None:
         """The attempt of this very run that proposes; with another run's id the header speaks of that one."""

@@ -33,8 +33,8 @@ class NewInput(Wire):
 
 class InputQuestion(Wire):
     prefix: Text255
-    limit: Annotated[int, Field(ge=0, lt=2**31)] = 1
-    exclude_keys: Annotated[list[Text255], Field(max_length=MOST_EXCLUDED)] = []
+    limit: Annotated[int, Field(ge=0, lt=2**31)] | None = 1
+    exclude_keys: Annotated[list[Text255], Field(max_length=MOST_EXCLUDED)] | None = None
 
 
 class FlowRunInputOut(TypedDict):
@@ -85,8 +85,9 @@ class FilterFlowRunInput(Operation):
     def perform(self, id: UUID, body: InputQuestion) -> list[FlowRunInputOut]:
         if not FlowRun.objects.filter(pk=id).exists():
             raise Missing("Flow run")
-        found = FlowRunInput.objects.filter(flow_run=id, key__startswith=body.prefix).exclude(key__in=body.exclude_keys)
-        return [_out(one) for one in found.order_by("created", "id")[: body.limit]]
+        found = FlowRunInput.objects.filter(flow_run=id, key__startswith=body.prefix)
+        found = found.exclude(key__in=body.exclude_keys or ())
+        return [_out(one) for one in found.order_by("created", "id")[: 1 if body.limit is None else body.limit]]
 
 
 class ReadFlowRunInput(Operation):

@@ -86,6 +86,7 @@ def test_values_are_found_by_the_beginning_of_their_key(api):
     assert found(prefix="a-", limit=10) == ["a-1", "a-2"]
     assert found(prefix="a") == ["a-1"]
     assert found(prefix="a", limit=10, exclude_keys=["a-1"]) == ["a-2", "a_3"]
+    assert found(prefix="a", limit=None, exclude_keys=None) == ["a-1"]
 
 
 @pytest.mark.parametrize("key", ["a b", "a/b", "", "ä", None])

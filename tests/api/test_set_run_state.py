@@ -114,6 +114,12 @@ def test_force_leaves_a_terminal_state(api):
     assert forced.status_code == 201
 
 
+def test_a_null_forces_nothing(api):
+    run = make_flow_run("CANCELLED")
+
+    assert propose(api, run, "RUNNING", force=None).json()["status"] == "REJECT"
+
+
 def test_unpersisted_data_is_told_once(api):
     run = make_flow_run("RUNNING")
     data = {"type": "unpersisted", "artifact_type": "result"}

@@ -53,6 +53,12 @@ def test_slots_are_taken_until_there_are_none(api, counted):
     assert in_use(api) == 1
 
 
+def test_an_unsaid_mode_is_not_that_of_rates(api):
+    make(api)
+
+    assert [take(api, "db", mode=None).status_code for _ in range(2)] == [200, 423]
+
+
 def test_those_who_were_refused_before_are_waited_for(api):
     make(api)
     take(api, "db")
