@@ -17,6 +17,7 @@ from itertools import chain
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from orion_site.close_codes import REFUSED
 from orion_site.lanes import Lane
 
 Scope = dict[str, Any]
@@ -241,7 +242,7 @@ def add_headers(environ: dict[str, Any], headers: Iterable[tuple[bytes, bytes]])
 async def refuse_socket(scope: Scope, receive: Receive, send: Send) -> None:
     """Closing before accepting is a plain 403 for the client."""
     await receive()
-    await send({"type": "websocket.close", "code": 4403})
+    await send({"type": "websocket.close", "code": REFUSED})
 
 
 async def refuse(send: Send, status: int, detail: str, *headers: tuple[bytes, bytes]) -> None:

@@ -15,6 +15,7 @@ from django.core.handlers.wsgi import WSGIRequest
 from orion_site.accounts import permissions
 from orion_site.accounts.guard import refusal
 from orion_site.bridge import Receive, Scope, Send, refuse_socket, wsgi_environ
+from orion_site.close_codes import TRY_AGAIN_LATER
 
 if TYPE_CHECKING:
     from orchestration.api.sockets import Conversation
@@ -73,4 +74,5 @@ async def turn_away(scope: Scope, receive: Receive, send: Send) -> None:
     """Accept and close: a refused handshake would look like missing rights, and clients would not come again."""
     await receive()
     await send({"type": "websocket.accept", "subprotocol": next(iter(scope.get("subprotocols", ())), None)})
-    await send({"type": "websocket.close", "code": 1013, "reason": "Too many open sockets; try again later"})
+    reason = "Too many open sockets; try again later"
+    await send({"type": "websocket.close", "code": TRY_AGAIN_LATER, "reason": reason})

@@ -12,6 +12,8 @@ from typing import Any
 
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 
+from orion_site.close_codes import GOING_AWAY, NORMAL, TRY_AGAIN_LATER
+
 LONGEST_MESSAGE = 1024 * 1024
 MOST_UNHEARD_MESSAGES = 256
 MOST_UNHEARD_BYTES = 1024 * 1024
@@ -20,7 +22,6 @@ LISTEN_AGAIN_SECONDS = 0.02
 SLOWEST_READER_SECONDS = 30.0
 # So often a client is asked whether it is there, and given so long to answer.
 ASK_EVERY_SECONDS, CLIENT_IS_GONE_SECONDS = 20, 30
-NORMAL, GOING_AWAY, TRY_AGAIN_LATER = 1000, 1001, 1013
 
 
 class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]  # daphne has no types

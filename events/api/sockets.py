@@ -14,9 +14,6 @@ from events.api.following import Following, is_whole
 from events.services.events import store_events
 from events.wire import EventFilter, EventIn
 from orchestration.api.sockets import (
-    POLICY_VIOLATION,
-    PROTOCOL_ERROR,
-    TRY_AGAIN_LATER,
     Conversation,
     IntroducedConversation,
     in_database,
@@ -24,6 +21,7 @@ from orchestration.api.sockets import (
 )
 from orchestration.wire import Wire
 from orion_site.accounts.permissions import Action
+from orion_site.close_codes import POLICY_VIOLATION, PROTOCOL_ERROR, TRY_AGAIN_LATER
 
 logger = logging.getLogger("orion.sockets")
 

@@ -23,6 +23,7 @@ from pydantic_core import to_json
 from orchestration.api.parsing import UnreadableBody, refuse_unstorable
 from orchestration.wire import Wire
 from orion_site.accounts.permissions import Action
+from orion_site.close_codes import INTERNAL_ERROR, POLICY_VIOLATION, PROTOCOL_ERROR
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -33,9 +34,6 @@ logger = logging.getLogger("orion.sockets")
 SUBPROTOCOL = "prefect"
 # Whoever opens a socket says what it is for within this time.
 PATIENCE_SECONDS = 10.0
-# Codes of RFC 6455, and one of the clients' own.
-GOING_AWAY, PROTOCOL_ERROR, POLICY_VIOLATION, INTERNAL_ERROR, TRY_AGAIN_LATER = 1001, 1002, 1008, 1011, 1013
-NOT_WHAT_WAS_EXPECTED = 4001
 
 _threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="orion-sockets")
 

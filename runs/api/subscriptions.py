@@ -14,14 +14,13 @@ from django.utils import timezone
 from pydantic import Field
 
 from orchestration.api.sockets import (
-    NOT_WHAT_WAS_EXPECTED,
-    POLICY_VIOLATION,
     IntroducedConversation,
     in_database,
     read_message,
 )
 from orchestration.wire import Text1024, Wire
 from orion_site.accounts.permissions import Action
+from orion_site.close_codes import NOT_WHAT_WAS_EXPECTED, POLICY_VIOLATION
 from runs.api.schemas.task_runs import TaskRunOut
 from runs.api.task_runs import task_runs_out
 from runs.models import TaskRun
