@@ -147,17 +147,15 @@ def test_a_reader_that_leaves_in_the_middle_leaves_no_trace(tmp_path: Path):
     assert "Traceback" not in said, said
 
 
-def test_a_server_that_stops_says_so_and_does_not_wait_for_its_sockets(tmp_path: Path):
+def test_a_server_that_stops_says_so_to_its_sockets(tmp_path: Path):
     with running_server(tmp_path) as running, connected(running.port, OUT, **PREFECT) as reader:
         reader.introduce(WISH)
         reader.ping()
-        began = time.monotonic()
         code, said = running.interrupt()
         closed = reader.close_code()
 
     assert (code, closed) == (0, 1001)
     assert "Traceback" not in said
-    assert time.monotonic() - began < 30
 
 
 def test_below_a_base_path_sockets_have_it_and_one_too_many_is_asked_to_come_again(tmp_path: Path):
