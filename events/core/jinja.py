@@ -45,8 +45,10 @@ PROBLEMS: tuple[type[Exception], ...] = (
     ValueError,
     ArithmeticError,
     LookupError,
+    RecursionError,
+    AssertionError,
+    MemoryError,
 )
-PROBLEMS += (RecursionError, AssertionError, MemoryError)
 _NODES = (
     *(nodes.Template, nodes.Output, nodes.TemplateData, nodes.Const, nodes.Name, nodes.Getattr, nodes.Getitem),
     *(nodes.Filter, nodes.Test, nodes.Keyword, nodes.If, nodes.For, nodes.CondExpr, nodes.Compare, nodes.Operand),

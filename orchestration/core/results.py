@@ -1,4 +1,4 @@
-"""Results that are shown: clients of Orion's elders say beside a stored result how people shall see it."""
+"""Results that are shown: Prefect's clients say beside a stored result how it shall look as an artifact."""
 
 from __future__ import annotations
 
