@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -125,3 +127,27 @@ def outer() -> int:
 
 
 patient = sleeping.with_options(name="patient", crash_retries=1)
+
+
+@flow
+def multiplying(count: int) -> None:
+    """Starts processes that start processes, and threads, and waits for none."""
+    for _ in range(count):
+        subprocess.Popen(["sh", "-c", "sleep 300 & sleep 300"])
+        threading.Thread(target=time.sleep, args=(300,), daemon=True).start()
+    time.sleep(300)
+
+
+@flow
+def leaking_files() -> None:
+    """Opens files until the system refuses."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
+    held = []
+    while True:
+        held.append(open(os.devnull))  # noqa: SIM115
+
+
+@flow
+def telling_its_limits() -> None:
+    raise RuntimeError(f"at most {resource.getrlimit(resource.RLIMIT_NPROC)[0]} processes")

@@ -134,6 +134,37 @@ def test_memory_is_limited_for_one_run_and_others_go_on(api: Api, queue: str, st
     assert api.until_ended(modest)["name"] == "Completed"
 
 
+def test_a_run_that_multiplies_is_ended_with_all_that_it_started(api: Api, queue: str, start_agent: StartAgent):
+    start_agent("--run-timeout", "3", "--stop-timeout", "0")
+    run = api.run_of("flows.py:multiplying", queue, count=40)
+    eventually(lambda: len(processes_of(run)) > 80, lambda: processes_of(run))
+
+    other = api.until_ended(api.run_of("flows.py:doubling", queue))
+
+    assert other["name"] == "Completed"
+    assert "its limit of 3 s" in api.until_ended(run)["message"]
+    eventually(lambda: not processes_of(run), lambda: processes_of(run))
+
+
+def test_a_run_that_leaks_files_fails_by_itself_and_others_go_on(api: Api, queue: str, start_agent: StartAgent):
+    start_agent()
+
+    leaking, modest = api.run_of("flows.py:leaking_files", queue), api.run_of("flows.py:doubling", queue)
+
+    ended = api.until_ended(leaking)
+    assert ended["name"] == "Failed"
+    assert "Too many open files" in ended["message"]
+    assert api.until_ended(modest)["name"] == "Completed"
+
+
+def test_the_limit_on_processes_holds_for_each_run(api: Api, queue: str, start_agent: StartAgent):
+    start_agent("--process-limit", "500")
+
+    ended = api.until_ended(api.run_of("flows.py:telling_its_limits", queue))
+
+    assert "at most 500 processes" in ended["message"]
+
+
 def test_a_run_that_takes_too_long_is_ended_with_its_group(api: Api, queue: str, start_agent: StartAgent):
     start_agent("--run-timeout", "1", "--stop-timeout", "1")
 
