@@ -13,10 +13,11 @@ from django.db import DataError, OperationalError
 from deployments.models import Deployment, WorkPool
 from events.models import Automation, Event, Firing, Notification, Tally
 from events.record import record_event
-from events.services import evaluation
+from events.services import tallies
 from events.services.actions import do_actions
-from events.services.evaluation import MOST_FIRINGS, JudgingFailed, judge_events
+from events.services.evaluation import JudgingFailed, judge_events
 from events.services.notifications import send_notifications
+from events.services.tallies import MOST_FIRINGS
 from orchestration.services import propose_flow_run_state
 from runs.models import FlowRun
 from tests.events.rows import make_block
@@ -544,11 +545,11 @@ def test_a_database_that_is_away_is_no_fault_of_an_automation(make, monkeypatch)
 
 def break_when_set_off(monkeypatch, problem):
     """The automation "a" breaks after its firing was stored."""
-    set_off = evaluation._set_off
+    set_off = tallies._set_off
 
     def breaking(automation, *rest):
         set_off(automation, *rest)
         if automation.name == "a":
             raise problem
 
-    monkeypatch.setattr(evaluation, "_set_off", breaking)
+    monkeypatch.setattr(tallies, "_set_off", breaking)
