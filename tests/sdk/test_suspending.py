@@ -165,3 +165,20 @@ async def test_async_code_awaits_it():
     second = await asyncio.to_thread(attempt, suspending_later, run)
 
     assert (first.name, second.result()) == ("Suspended", "on")
+
+
+async def test_a_plain_flow_in_a_thread_with_a_loop_resumes_without_waiting_for_it():
+    import asyncio
+
+    @flow
+    def suspending_first() -> None:
+        suspend_flow_run()
+
+    @flow
+    def resuming(run: UUID) -> Any:
+        return resume_flow_run(run).name
+
+    run = await asyncio.to_thread(run_of_a_deployment, suspending_first)
+    await asyncio.to_thread(attempt, suspending_first, run)
+
+    assert resuming(run) == "Resuming"

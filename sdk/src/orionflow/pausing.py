@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from orionflow.calls.flow_runs import resume_flow_run as resume
 from orionflow.calls.flow_runs import set_flow_run_state
-from orionflow.client import OrionClient
 from orionflow.context import FlowRunContext, TaskRunContext
 from orionflow.doors import client_here, perform
-from orionflow.engine.drivers import running_loop
 from orionflow.engine.effects import Do, Sleep, Steps, WaitFor, send
 from orionflow.engine.final_state import futures_in
 from orionflow.engine.orders import RunSuspended, stop, wait_until_resumed
@@ -149,19 +145,13 @@ def resume_flow_run(flow_run_id: UUID | str, run_input: Any = None) -> Any:
     A pause that waits for input takes `run_input`: its fields, or a value of the type that it asked for. In
     coroutines: `await resume_flow_run(id)`.
     """
-    given = None if run_input is None else content_of(run_input)
-    if running_loop() is not None:
-        return _resume_async(UUID(str(flow_run_id)), given)
-    return _resume(UUID(str(flow_run_id)), given)
+    return perform(_resumed(UUID(str(flow_run_id)), None if run_input is None else content_of(run_input)))
 
 
-def _resume(flow_run_id: UUID, run_input: dict[str, Any] | None) -> State[Any] | None:
-    with OrionClient() as client:
-        result = client.send(resume(flow_run_id, run_input=run_input))
+def _resumed(flow_run_id: UUID, run_input: dict[str, Any] | None) -> Steps[State[Any] | None]:
+    with client_here() as client:
+        result = yield send(client, resume(flow_run_id, run_input=run_input))
     if result.status != "ACCEPT":
         raise OrchestrationRefused(f"Flow run {flow_run_id} cannot be resumed: {result.reason or 'it is not paused'}.")
-    return result.state
-
-
-def _resume_async(flow_run_id: UUID, run_input: dict[str, Any] | None) -> Coroutine[Any, Any, State[Any] | None]:
-    return asyncio.to_thread(_resume, flow_run_id, run_input)
+    state: State[Any] | None = result.state
+    return state
