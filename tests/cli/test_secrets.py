@@ -19,6 +19,7 @@ def test_a_secret_is_stored_changed_listed_and_deleted(orion: Orion):
     changed = orion("secret", "set", "github", stdin=f"{SECRET} battery")
     opened = orion("api", "GET", "/block_types/slug/secret/block_documents/name/github?include_secrets=true")
     listed = orion("secret", "ls"), orion("secret", "ls", "-o", "json"), orion("block", "inspect", "secret/github")
+    planned = orion("secret", "delete", "github", "--dry-run")
     gone, missing = orion("secret", "delete", "github", "--yes"), orion("secret", "rm", "github", "--yes")
 
     assert created.code == 0
@@ -27,6 +28,7 @@ def test_a_secret_is_stored_changed_listed_and_deleted(orion: Orion):
     assert json.loads(opened.out)["data"] == {"value": f"{SECRET} battery"}
     assert all(answer.code == 0 and "github" in answer.out for answer in listed)
     assert not any(SECRET in answer.out + answer.err for answer in (created, changed, *listed, gone))
+    assert (planned.code, planned.err) == (0, "Would delete the block secret/github.\n")
     assert (gone.code, missing.code) == (0, 5)
 
 

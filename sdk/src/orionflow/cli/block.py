@@ -8,12 +8,12 @@ import click
 
 from orionflow.cli.backend import Backend, Json, backend
 from orionflow.cli.command import HELP_NAMES, OrionCommand
+from orionflow.cli.deleting import delete_at
 from orionflow.cli.finding import missing
 from orionflow.cli.lazy import Entry, LazyGroup
 from orionflow.cli.looks import first_line
-from orionflow.cli.options import Output, ask_before, output_options, time_options
+from orionflow.cli.options import Output, destructive, output_options, time_options
 from orionflow.cli.output import Column, as_text
-from orionflow.cli.terminal import current_terminal
 from orionflow.cli.times import Clock
 
 HERE = "orionflow.cli.block"
@@ -86,11 +86,11 @@ def _field(name: str) -> Column:
 
 @click.command(cls=OrionCommand, examples=(("orion block delete secret/github --yes", ""),))
 @click.argument("block", metavar="TYPE/NAME")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-def delete(block: str, yes: bool) -> None:
+@destructive
+def delete(block: str, yes: bool, dry_run: bool) -> None:
     """Delete a block. Blocks that hold it lose it, and flows that read it will not find it."""
     api = backend()
-    delete_block(api, find_block(api, block), yes=yes)
+    delete_block(api, find_block(api, block), yes=yes, dry_run=dry_run)
 
 
 @click.command(cls=OrionCommand, examples=(("orion block type ls", ""),))
@@ -132,8 +132,6 @@ def find_block(api: Backend, block: str) -> Json:
     return found
 
 
-def delete_block(api: Backend, found: Json, *, yes: bool) -> None:
-    what = f"{found['block_type']['slug']}/{found['name']}"
-    ask_before(f"delete the block {what}", yes=yes)
-    api.delete(f"/block_documents/{found['id']}")
-    current_terminal().note(f"Deleted the block {what}.")
+def delete_block(api: Backend, found: Json, *, yes: bool, dry_run: bool) -> None:
+    what = f"the block {found['block_type']['slug']}/{found['name']}"
+    delete_at(api, f"/block_documents/{found['id']}", what, yes=yes, dry_run=dry_run)

@@ -6,13 +6,13 @@ import sys
 
 import click
 
-from orionflow.cli.backend import Backend, Json, backend
+from orionflow.cli.backend import backend
 from orionflow.cli.block import delete_block, find_block, find_blocks
 from orionflow.cli.boundary import CommandFailed
 from orionflow.cli.command import HELP_NAMES, OrionCommand
 from orionflow.cli.exit_codes import ExitCode
 from orionflow.cli.lazy import Entry, LazyGroup
-from orionflow.cli.options import Output, output_options, time_options
+from orionflow.cli.options import Output, destructive, output_options, time_options
 from orionflow.cli.output import Column
 from orionflow.cli.terminal import current_terminal
 from orionflow.cli.times import Clock
@@ -89,9 +89,8 @@ def _value(name: str) -> str:
 
 @click.command(cls=OrionCommand, examples=(("orion secret delete github --yes", ""),))
 @click.argument("name")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-def delete(name: str, yes: bool) -> None:
+@destructive
+def delete(name: str, yes: bool, dry_run: bool) -> None:
     """Delete a secret. Flows and pull steps that read it will not find it."""
-    api: Backend = backend()
-    found: Json = find_block(api, f"{SLUG}/{name}")
-    delete_block(api, found, yes=yes)
+    api = backend()
+    delete_block(api, find_block(api, f"{SLUG}/{name}"), yes=yes, dry_run=dry_run)
