@@ -25,7 +25,7 @@ logger = logging.getLogger("orion.api")
 LONGEST_ECHO = 64 * 1024
 
 STATUS_OF = {NotFound: 404, Conflict: 409, RunLost: 409, Protected: 403}
-# What clients of Orion's elders show to people.
+# What Prefect's clients show to people.
 INTEGRITY = "Data integrity conflict. This usually means a unique or foreign key constraint was violated."
 UNAVAILABLE = "Service Unavailable"
 DISK_FULL = "The disk below the database is full: nothing can be stored until somebody makes room there."
