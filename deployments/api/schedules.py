@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -25,12 +26,13 @@ from deployments.api.schemas.schedules import (
 )
 from deployments.api.templates import telling_bad_templates
 from deployments.core.preview import Upcoming
+from deployments.core.schedules import ScheduleError
 from deployments.models import Deployment, Schedule
 from deployments.selectors.feeds import feed_of_planned_runs
 from deployments.selectors.schedules import calendar_names, with_calendars
 from deployments.selectors.upcoming import upcoming_of, upcoming_times
 from deployments.services.schedules import add_schedules, delete_schedule, update_schedule
-from orchestration.api.errors import Missing
+from orchestration.api.errors import Missing, Refused
 from orchestration.api.operations import Operation
 from orchestration.errors import ScheduleNotFound
 from orchestration.wire import Moment, Name, StrictWire
@@ -130,7 +132,8 @@ class PreviewSchedule(Operation):
         schedule = Schedule.objects.filter(pk=schedule_id, deployment=id).first()
         if schedule is None:
             raise ScheduleNotFound(id=schedule_id)
-        return _previewed(upcoming_of(schedule, after=body.after or timezone.now(), count=body.count))
+        with _telling_endless_rules():
+            return _previewed(upcoming_of(schedule, after=body.after or timezone.now(), count=body.count))
 
 
 class PreviewDraft(Operation):
@@ -143,7 +146,8 @@ class PreviewDraft(Operation):
     def perform(self, body: DraftPreviewRequest) -> list[UpcomingOut]:
         now = timezone.now()
         definition = stored_definition(body.definition, now)
-        return _previewed(upcoming_times(definition, body.calendars, after=body.after or now, count=body.count))
+        with _telling_endless_rules():
+            return _previewed(upcoming_times(definition, body.calendars, after=body.after or now, count=body.count))
 
 
 class ReadFeed(Operation):
@@ -170,6 +174,15 @@ class ReadDeploymentFeed(Operation):
         if not Deployment.objects.filter(pk=id).exists():
             raise Missing("Deployment")
         return _calendar(feed_of_planned_runs(id, timezone.now()))
+
+
+@contextmanager
+def _telling_endless_rules() -> Iterator[None]:
+    """Rules that can be followed from today on may be too much work from another day."""
+    try:
+        yield
+    except ScheduleError as error:
+        raise Refused(str(error)) from None
 
 
 def _previewed(times: Iterable[Upcoming]) -> list[UpcomingOut]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import takewhile
 from typing import Self
 
+from deployments.core.schedules.effort import Effort
 from deployments.core.schedules.errors import ScheduleError
 from deployments.core.schedules.ical.events import Event, read_document
 from deployments.core.schedules.rules import Freq
@@ -57,7 +57,9 @@ class Exclusions:
         number = (moment - EPOCH) // WEEK
         if number not in self._weeks:
             begin = EPOCH + number * WEEK
-            self._weeks[number] = Spans(span for one in self._recurring for span in _spans_between(one, begin))
+            effort = Effort()
+            spans = (span for one in self._recurring for span in _spans_between(one, begin, effort))
+            self._weeks[number] = Spans(spans)
         return self._weeks[number]
 
 
@@ -92,18 +94,24 @@ def _bounded(event: Event) -> Event:
 
 
 def _all_spans(event: Event) -> list[Span]:
-    return _spans(event, event.series.dates[0][0], None)
+    return _spans(event, event.series.dates[0][0], None, Effort())
 
 
-def _spans_between(event: Event, begin: datetime) -> list[Span]:
+def _spans_between(event: Event, begin: datetime, effort: Effort) -> list[Span]:
     """Those that reach into the week that begins then."""
-    return [span for span in _spans(event, begin - event.length - 2 * DAY, begin + WEEK) if span[1] > begin]
+    spans = _spans(event, begin - event.length - 2 * DAY, begin + WEEK, effort)
+    return [span for span in spans if span[1] > begin]
 
 
-def _spans(event: Event, begin: datetime, end: datetime | None) -> list[Span]:
+def _spans(event: Event, begin: datetime, end: datetime | None, effort: Effort) -> list[Span]:
     found: list[Span] = []
-    with suppress(OverflowError, ValueError):
-        # Beyond the year 9999 there is nothing.
-        for at, wall in takewhile(lambda named: end is None or named[0] < end, event.series.named_from(begin)):
+    try:
+        for at, wall in takewhile(lambda named: end is None or named[0] < end, event.series.named_from(begin, effort)):
+            effort.spend(1)
             found.append((at, max(event.end_of(at, wall), at + TICK), event.summary))
+    except ScheduleError:
+        raise
+    except (OverflowError, ValueError):
+        # Beyond the year 9999 there is nothing.
+        pass
     return found

@@ -20,7 +20,7 @@ from orchestration.transactions import repeated_on_conflict, write_transaction
 
 @repeated_on_conflict
 def create_calendar(*, name: str, ics: str, description: str = "", now: datetime) -> Calendar:
-    refuse_unreadable(ics)
+    refuse_unreadable(ics, now)
     with write_transaction():
         _refuse_taken(name)
         calendar = Calendar(name=name, ics=ics, description=description, created=now)
@@ -31,7 +31,7 @@ def create_calendar(*, name: str, ics: str, description: str = "", now: datetime
 @repeated_on_conflict
 def update_calendar(*, calendar_id: UUID, changes: Mapping[str, Any], now: datetime) -> None:
     if "ics" in changes:
-        refuse_unreadable(changes["ics"])
+        refuse_unreadable(changes["ics"], now)
     with write_transaction():
         calendar = _held(calendar_id)
         if changes.get("name", calendar.name) != calendar.name:
@@ -55,9 +55,9 @@ def delete_calendar(*, calendar_id: UUID) -> None:
         calendar.delete()
 
 
-def refuse_unreadable(ics: str) -> None:
+def refuse_unreadable(ics: str, now: datetime) -> None:
     try:
-        Exclusions.from_ics([ics])
+        Exclusions.from_ics([ics]).covers(now)
     except ScheduleError as error:
         raise BadCalendar(reason=str(error)) from None
 

@@ -52,7 +52,8 @@ class IcsDefinition(StrictWire):
 def readable(definition: IntervalDefinition | CronDefinition | RRuleDefinition | IcsDefinition) -> Any:
     """The definition itself, if times can be computed from it."""
     try:
-        read_definition(stored_definition(definition, timezone.now()))
+        now = timezone.now()
+        next(read_definition(stored_definition(definition, now)).after(now), None)
     except ScheduleError as error:
         raise PydanticCustomError("bad_schedule", "{reason}", {"reason": str(error)}) from None
     return definition

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from calendar import isleap, monthrange
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from itertools import count, product
 
 from dateutil.easter import easter
 
+from deployments.core.schedules.effort import Effort
+from deployments.core.schedules.errors import ScheduleError
 from deployments.core.schedules.rules import Freq, Rule
 from deployments.core.schedules.zones import DAY
 
@@ -27,14 +28,18 @@ UNITS = {Freq.HOURLY: timedelta(hours=1), Freq.MINUTELY: timedelta(minutes=1), F
 Period = tuple[int, list[datetime]]
 
 
-def walls(rule: Rule, start: datetime, begin: datetime) -> Iterator[datetime]:
+def walls(rule: Rule, start: datetime, begin: datetime, effort: Effort | None = None) -> Iterator[datetime]:
     """Local times of a rule that begins at `start`, ascending; of those before `begin` most are jumped over."""
-    # Dates end with the year 9999.
-    with suppress(OverflowError, ValueError):
-        yield from _walls(rule, start, begin)
+    try:
+        yield from _walls(rule, start, begin, effort or Effort())
+    except ScheduleError:
+        raise
+    except (OverflowError, ValueError):
+        # Dates end with the year 9999.
+        return
 
 
-def _walls(rule: Rule, start: datetime, begin: datetime) -> Iterator[datetime]:
+def _walls(rule: Rule, start: datetime, begin: datetime, effort: Effort) -> Iterator[datetime]:
     start = start.replace(microsecond=0)
     rule = _completed(rule, start)
     if rule.count is not None:
@@ -44,6 +49,7 @@ def _walls(rule: Rule, start: datetime, begin: datetime) -> Iterator[datetime]:
     periods = _by_the_day(rule, start, begin) if rule.freq <= Freq.DAILY else _within_days(rule, start, begin)
     number = in_vain = 0
     for looked_at, found in periods:
+        effort.spend(max(looked_at, len(found)))
         in_vain += looked_at
         for wall in _at_positions(found, rule.positions):
             if wall < start:

@@ -10,6 +10,7 @@ from datetime import datetime, tzinfo
 from heapq import merge
 from typing import Any
 
+from deployments.core.schedules.effort import Effort
 from deployments.core.schedules.errors import ScheduleError
 from deployments.core.schedules.ical.events import Document, Event, read_document
 from deployments.core.schedules.timetable import Timetable
@@ -27,7 +28,8 @@ class IcsTimes(Timetable):
 
     def _named_from(self, moment: datetime) -> Iterator[Named]:
         once = self.once[bisect_left(self.once, moment, key=lambda named: named[0]) :]
-        return merge(once, *(event.series.named_from(moment) for event in self.recurring))
+        effort = Effort()
+        return merge(once, *(event.series.named_from(moment, effort) for event in self.recurring))
 
     def describe(self) -> str:
         number = "an event" if self.events == 1 else f"{self.events} events"

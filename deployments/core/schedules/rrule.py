@@ -40,7 +40,10 @@ def read_rrule(definition: Mapping[str, Any]) -> RuleTimes:
     # A beginning in a zone of its own says in which zone the rule is meant.
     named = next((one.zone for one in lines if one.name == "DTSTART" and one.zone), None)
     zone = zone_of(named, "rrule") if named else zone_of(definition.get("timezone"))
-    return RuleTimes(_series(lines, zone), zone, text)
+    try:
+        return RuleTimes(_series(lines, zone), zone, text)
+    except OverflowError:
+        raise ScheduleError("A date of a recurrence rule lies before the year 1 or after 9999.", "rrule") from None
 
 
 @dataclass(frozen=True, slots=True)

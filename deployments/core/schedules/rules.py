@@ -14,6 +14,8 @@ from deployments.core.schedules.zones import wall_of
 WEEKDAYS = {"MO": 0, "TU": 1, "WE": 2, "TH": 3, "FR": 4, "SA": 5, "SU": 6}
 # A rule that counts has to be followed from its beginning, every time.
 MOST_COUNTED = 100_000
+DAYS = {"YEARLY": 366, "MONTHLY": 31, "WEEKLY": 7}
+MOST_TOGETHER = 100_000
 # The least and the most, and whether they may also be counted from the end.
 RANGES = {
     "BYMONTH": (1, 12, False),
@@ -93,6 +95,7 @@ def read_rule(text: str, zone: tzinfo, field: str = "rrule") -> Rule:
         return ScheduleError(f"{_shortened(text)} is not a recurrence rule: {why}.", field)
 
     parts = _parts(text, wrong)
+    _refuse_crowds(parts, wrong)
     weekdays = parts.get("BYDAY", parts.get("BYWEEKDAY"))
     return Rule(
         freq=_freq(parts, wrong),
@@ -114,6 +117,17 @@ def read_rule(text: str, zone: tzinfo, field: str = "rrule") -> Rule:
 
 
 Wrong = Callable[[str], ScheduleError]
+
+
+def _refuse_crowds(parts: Mapping[str, str], wrong: Wrong) -> None:
+    """All times of one year, month or week are worked out together, so that places among them can be counted."""
+    times = DAYS.get(parts.get("FREQ", ""), 1)
+    for name in ("BYHOUR", "BYMINUTE", "BYSECOND"):
+        times *= len(_numbers(parts, name, wrong)) or 1
+    if times > MOST_TOGETHER:
+        raise wrong(
+            f"it names more than {MOST_TOGETHER} times at once; repeat it more often, with FREQ=DAILY or HOURLY"
+        )
 
 
 def _shortened(text: str) -> str:

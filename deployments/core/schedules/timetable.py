@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from datetime import UTC, datetime, tzinfo
 
+from deployments.core.schedules.errors import ScheduleError
 from deployments.core.schedules.zones import Named
 
 
@@ -15,7 +16,8 @@ class Timetable(ABC):
     zone: tzinfo
 
     def after(self, moment: datetime, *, inclusive: bool = False) -> Iterator[datetime]:
-        """The moments after this one, in UTC, ascending; the iterator ends when the schedule does."""
+        """The moments after this one, in UTC, ascending; the iterator ends when the schedule does. Raises ScheduleError
+        for rules that nobody can follow in bounded time."""
         for at, _ in self.named_after(moment, inclusive=inclusive):
             yield at
 
@@ -30,6 +32,8 @@ class Timetable(ABC):
                 if at > (last or moment) or (inclusive and last is None and at == moment):
                     yield named
                     last = at
+        except ScheduleError:
+            raise
         except (OverflowError, ValueError):
             # A datetime goes no farther than the year 9999, and raises one or the other there.
             return

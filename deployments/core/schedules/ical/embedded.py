@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, tzinfo
 from itertools import islice, takewhile
 from operator import attrgetter
 
+from deployments.core.schedules.effort import Effort
 from deployments.core.schedules.expansion import walls
 from deployments.core.schedules.rules import Rule
 
@@ -28,12 +29,12 @@ class Observance:
     rules: tuple[Rule, ...] = ()
     dates: tuple[datetime, ...] = ()
 
-    def changes(self) -> Iterator[Change]:
-        for wall in {self.start, *self.dates, *(wall for rule in self.rules for wall in self._of_rule(rule))}:
+    def changes(self, effort: Effort) -> Iterator[Change]:
+        for wall in {self.start, *self.dates, *(wall for rule in self.rules for wall in self._of_rule(rule, effort))}:
             yield Change(wall - self.before, self.before, self.after)
 
-    def _of_rule(self, rule: Rule) -> Iterator[datetime]:
-        times = walls(rule, self.start, max(self.start, FIRST))
+    def _of_rule(self, rule: Rule, effort: Effort) -> Iterator[datetime]:
+        times = walls(rule, self.start, max(self.start, FIRST), effort)
         return islice(takewhile(lambda wall: wall < LAST, times), MOST_CHANGES)
 
 
@@ -51,7 +52,8 @@ class EmbeddedZone(tzinfo):
 
     def __init__(self, name: str, observances: Iterable[Observance]) -> None:
         self._name = name
-        found = [change for observance in observances for change in observance.changes()]
+        effort = Effort()
+        found = [change for observance in observances for change in observance.changes(effort)]
         self._changes = sorted(found, key=attrgetter("at"))
         self._at = [change.at for change in self._changes]
         # A local time that comes twice, or never, is before the change with fold=0, and after it with fold=1.

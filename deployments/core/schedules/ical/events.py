@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from icalendar import Calendar, Component
 
+from deployments.core.schedules.effort import Effort
 from deployments.core.schedules.errors import ScheduleError
 from deployments.core.schedules.expansion import walls
 from deployments.core.schedules.ical.values import ZONE, Stated, rules, stated
@@ -25,7 +26,7 @@ FOLDED = re.compile(r"\r?\n[ \t]")
 NAMED_ZONE = re.compile(
     r"^((?:DTSTART|DTEND|EXDATE|RDATE|RECURRENCE-ID)(?:;[^:\n]*?)?;)TZID=", re.MULTILINE | re.IGNORECASE
 )
-DEFINED_ZONES = re.compile(r"^BEGIN:VTIMEZONE\s*$.*?^END:VTIMEZONE\s*$", re.DOTALL | re.MULTILINE | re.IGNORECASE)
+ZONE_BEGINS, ZONE_ENDS = "BEGIN:VTIMEZONE", "END:VTIMEZONE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,18 +69,35 @@ def read_document(text: str, zone: tzinfo | None = None, days: tzinfo | None = N
 
 
 def _read(text: str, zone: tzinfo | None, days: tzinfo | None) -> Document:
-    text = FOLDED.sub("", text.lstrip("\ufeff \r\n\t"))
-    calendars = Calendar.from_ical(NAMED_ZONE.sub(rf"\1{ZONE}=", DEFINED_ZONES.sub("", text)), multiple=True)
+    text, defined = _parted(FOLDED.sub("", text.lstrip("\ufeff \r\n\t")))
+    calendars = Calendar.from_ical(NAMED_ZONE.sub(rf"\1{ZONE}=", text), multiple=True)
     if not calendars or any(calendar.name != "VCALENDAR" for calendar in calendars):
         raise ScheduleError("This is no iCalendar document: it does not begin with BEGIN:VCALENDAR.", "ics")
-    zones = Zones(_definitions(text))
+    zones = Zones(_definitions(defined))
     zones.default = zone or _stated_zone(calendars, zones) or days or UTC
     zones.days = days or zones.default
     return Document(zones.default, _events([one for calendar in calendars for one in calendar.walk("VEVENT")], zones))
 
 
-def _definitions(text: str) -> Mapping[str, Component]:
-    found = [Component.from_ical(block) for block in DEFINED_ZONES.findall(text)]
+def _parted(text: str) -> tuple[str, list[str]]:
+    """The document without the zones that it defines, and these."""
+    rest: list[str] = []
+    defined: list[str] = []
+    zone: list[str] | None = None
+    for line in text.split("\n"):
+        said = line.strip().upper()
+        if zone is None and said == ZONE_BEGINS:
+            zone = []
+        (rest if zone is None else zone).append(line)
+        if zone is not None and said == ZONE_ENDS:
+            defined.append("\n".join(zone))
+            zone = None
+    # One that never ends is no zone: let the parser say so.
+    return "\n".join([*rest, *(zone or ())]), defined
+
+
+def _definitions(defined: Iterable[str]) -> Mapping[str, Component]:
+    found = [Component.from_ical(block) for block in defined]
     return {str(one["TZID"]): one for one in found if "TZID" in one}
 
 
@@ -107,11 +125,12 @@ def _events(components: Iterable[Component], zones: Zones) -> tuple[Event, ...]:
 def _refuse_endless_work(recurring: list[Event]) -> None:
     if len(recurring) > MOST_RECURRING:
         raise ScheduleError(f"The calendar has more than {MOST_RECURRING} recurring events.", "ics")
+    effort = Effort()
     for event in recurring:
         start = event.series.start
         for rule in event.series.rules:
             # Programs write an end before the beginning when all dates have been deleted.
-            if (rule.until is None or rule.until >= start) and next(walls(rule, start, start), None) is None:
+            if (rule.until is None or rule.until >= start) and next(walls(rule, start, start, effort), None) is None:
                 raise ScheduleError(f"The event {event.summary!r} recurs by a rule that never comes.", "ics")
 
 

@@ -14,6 +14,9 @@ from deployments.core.schedules.errors import ScheduleError
 from deployments.core.schedules.ical.embedded import EmbeddedZone, Observance
 from deployments.core.schedules.rules import Freq, Rule, read_rule
 
+# Some programs write every change of a century as an offset of its own.
+MOST_OBSERVANCES = 500
+
 
 class Zones:
     """The zones of one document. Where it names none, times are those of `default`, and whole days those of `days`."""
@@ -59,6 +62,10 @@ def _observances(definition: Component) -> list[Observance]:
     parts = [part for part in definition.subcomponents if part.name in {"STANDARD", "DAYLIGHT"}]
     if not parts:
         raise ScheduleError(f"The time zone {definition.get('TZID')!r} is defined without any offset.", "ics")
+    if len(parts) > MOST_OBSERVANCES:
+        raise ScheduleError(
+            f"The time zone {definition.get('TZID')!r} has more than {MOST_OBSERVANCES} offsets.", "ics"
+        )
     return [_observance(part) for part in parts]
 
 
