@@ -88,12 +88,28 @@ def _keywords(work: _Work, usual: Mapping[str, Any], schema: Mapping[str, Any]) 
             plain = {key: value for key, value in schema.items() if key != "patternProperties"}
             yield from usual["additionalProperties"](validator, allowed, rest, plain)
 
-    own: dict[str, Any] = {"$ref": reference, "pattern": pattern}
+    def unique(validator: Any, wanted: bool, instance: Any, schema: Any) -> Iterator[Any]:
+        if wanted and isinstance(instance, list) and len({_comparable(one) for one in instance}) < len(instance):
+            yield ValidationError(f"{instance!r} has non-unique elements")
+
+    own: dict[str, Any] = {"$ref": reference, "pattern": pattern, "uniqueItems": unique}
     if _mentions(schema, "patternProperties"):
         # Its own search for what was evaluated goes by the expressions of Python.
         own |= {"patternProperties": pattern_properties, "additionalProperties": additional}
         own["unevaluatedProperties"] = _nothing
     return own
+
+
+def _comparable(value: Any) -> Any:
+    """Equal for values that JSON takes for the same: 1 and 1.0 are, 1 and true are not."""
+    match value:
+        case bool():
+            return "bool", value
+        case list():
+            return "list", tuple(_comparable(one) for one in value)
+        case dict():
+            return "dict", frozenset((name, _comparable(one)) for name, one in value.items())
+    return value
 
 
 def _nothing(*_: Any) -> Iterable[Any]:

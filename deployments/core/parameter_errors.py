@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from deployments.core.bounded_schemas import validator_of
 from deployments.core.hydration import KIND, BadTemplate, hydrated
 from deployments.core.parameters import Schema, not_followed, relaxed, why_not_followed
+
+# A form is not longer, and each flaw is looked for among those of its neighbours.
+MOST_TOLD = 1000
 
 Place = tuple[str | int, ...]
 
@@ -74,11 +78,12 @@ def _of_template(template: Mapping[str, Any], filling: Filling) -> Any:
 def flaws(values: Mapping[str, Any], schema: Schema) -> list[tuple[Place, str]]:
     """Where the values do not fit the schema, and why. Raises BadSchema."""
     unfilled = dict(_unfilled(values))
+    errors = validator_of(relaxed(schema, partial=False), formats=True).iter_errors(values)
+    told = (flaw for error in errors for flaw in _told(error) if not _is_within(flaw[0], unfilled))
     try:
-        errors = list(validator_of(relaxed(schema, partial=False), formats=True).iter_errors(values))
+        found = list(islice(told, MOST_TOLD))
     except not_followed() as error:
         raise BadSchema(f"The schema {why_not_followed(error)}.") from None
-    found = [flaw for error in errors for flaw in _told(error) if not _is_within(flaw[0], unfilled)]
     return [*found, *((place, reason) for place, reason in unfilled.items() if reason)]
 
 

@@ -118,3 +118,9 @@ def test_a_form_that_is_one_empty_template_holds_nothing():
 def test_nothing_is_held_to_a_schema_that_leads_away_or_round_in_circles(schema):
     with pytest.raises(BadSchema):
         flaws({"n": 1}, schema)
+
+
+def test_no_more_flaws_are_told_than_anybody_reads():
+    (entry,) = told({"a": ["x"] * 20_000}, {"properties": {"a": {"items": {"type": "integer"}}}})
+
+    assert len(entry["errors"]) == 1000

@@ -157,3 +157,16 @@ def test_patterns_that_break_their_reader_are_flaws(pattern):
 )
 def test_references_that_lead_nowhere_are_told(schema):
     assert mismatch({"a": 1}, schema).startswith("the schema ")
+
+
+@pytest.mark.parametrize(
+    ("values", "are_unique"),
+    [
+        ([{"x": number} for number in range(20_000)], True),
+        ([{"x": 1, "y": [2]}, {"y": [2.0], "x": 1}], False),
+        ([1, True, "1", None, [1], {"1": 1}], True),
+        ([0, False, 0.0], False),
+    ],
+)
+def test_members_are_told_apart_once_each(values, are_unique):
+    assert (mismatch({"a": values}, held("a", {"uniqueItems": True})) is None) == are_unique
