@@ -17,7 +17,7 @@ $(VENV)/installed: pyproject.toml sdk/pyproject.toml
 	@echo "==> environment: installing Orion into $(VENV) (about a minute, once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) install --upgrade pip
-	@$(PIP) install -e ./sdk -e .
+	@$(PIP) install -e './sdk[yaml]' -e .
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
