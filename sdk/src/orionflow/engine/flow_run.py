@@ -69,7 +69,7 @@ def _attempts(begun: Begun) -> Steps[State[Any]]:
             return (yield from _crash(begun, context, error))
         if state.is_scheduled():
             wait = seconds_until_due(state)
-            begun.logger.warning("%s Trying again in %.3g s.", state.message or "The flow failed.", wait)
+            begun.logger.warning("Trying again in %.3g s: %s", wait, state.message or "The flow failed.")
             yield Sleep(wait)
             state = yield from _let_in(begun)
             begun.count_attempt()

@@ -120,7 +120,7 @@ def _attempts(call: TaskCall) -> Steps[State[Any]]:
             return state
         # The rules gave the run another try.
         call.state = state
-        _log(call, logging.INFO, "%s Trying again in %.3g s.", ended.message or ended.name, seconds_until_due(state))
+        _log(call, logging.INFO, "Trying again in %.3g s: %s", seconds_until_due(state), ended.message or ended.name)
         yield Sleep(seconds_until_due(state))
         asks = True
         checkpoint(call.flow_run)
