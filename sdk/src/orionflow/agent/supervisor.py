@@ -104,7 +104,9 @@ class Supervisor:
         running = sum(run.has_process for run in self._held)
         patience = 0.0 if self._disowned else self.options.drain_seconds
         if running and not self._disowned:
-            teller.info("The agent ends; %s up to %g s. Once more ends it now.", _who_has(running), patience)
+            # The agent of a server hears no Ctrl-C of its own.
+            again = "" if self.options.follows_stdin else " Once more ends it now."
+            teller.info("The agent ends; %s up to %g s.%s", _who_has(running), patience, again)
         self._wait_for_processes(patience)
         for run in self._held:
             self._stopping.stop(run, Stop.LOST if self._disowned else Stop.DRAINED)
