@@ -21,7 +21,7 @@ def database() -> None:
     """Create, check, upgrade or reset the database of this machine's Orion."""
 
 
-@database.command()
+@database.command(short_help="Bring the database up to date; create it if there is none.")
 @click.option("--dry-run", is_flag=True, help="Say what would be applied, and change nothing.")
 def upgrade(dry_run: bool) -> None:
     """Bring the database up to date; create it if there is none.
@@ -37,7 +37,7 @@ def upgrade(dry_run: bool) -> None:
             _tell_change(whole.upgrade())
 
 
-@database.command()
+@database.command(short_help="Say whether the database can be used.")
 @click.option("--deep", is_flag=True, help="Have the database verify its own pages and rows, which takes a while.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to print the report.")
 def check(deep: bool, output: str) -> None:
@@ -57,7 +57,7 @@ def check(deep: bool, output: str) -> None:
         raise click.exceptions.Exit(1)
 
 
-@database.command()
+@database.command(short_help="Check what must hold of the stored runs.")
 @click.option(
     "-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to print the findings."
 )
@@ -80,7 +80,7 @@ def verify(output: str) -> None:
         raise click.exceptions.Exit(1)
 
 
-@database.command()
+@database.command(short_help="Delete everything and begin anew.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def reset(yes: bool) -> None:
     """Delete every run and everything else that Orion stored, and start with an empty database.
@@ -96,7 +96,7 @@ def reset(yes: bool) -> None:
         click.echo(f"The database {whole.place()} is empty now.", err=True)
 
 
-@database.command()
+@database.command(short_help="Copy the SQLite database while servers go on.")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def backup(file: Path) -> None:
     """Copy the SQLite database to FILE, whole and checked, while servers go on.

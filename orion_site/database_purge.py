@@ -11,7 +11,7 @@ from orion_site.database_commands import ask_first, django_ready
 from orionflow.cli.times import read_period
 
 
-@click.command()
+@click.command(short_help="Delete old runs, logs and events.")
 @click.option("--older-than", required=True, metavar="PERIOD", help="Such as 30d or 12h; runs count from their end.")
 @click.option("--dry-run", is_flag=True, help="Count what would be deleted, and delete nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
