@@ -127,6 +127,13 @@ def test_naming_runs_and_giving_a_query_at_once_is_refused(orion):
     assert orion("fr", "cancel", "x", "--query", "y").code == 2
 
 
+def test_a_query_in_the_place_of_a_run_is_told_its_option(orion):
+    answer = orion("fr", "cancel", "flow:nothing state:running")
+
+    assert answer.code == 5
+    assert '--query "flow:nothing state:running"' in answer.err
+
+
 def test_a_failed_run_is_retried_as_the_same_run(orion, tmp_path):
     file = tmp_path / "needed.txt"
     orion("run", "shop.py:mending", "-p", f"path={file}", "--name", "mend-me")

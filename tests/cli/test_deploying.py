@@ -197,6 +197,16 @@ def test_built_file_is_applied(orion, folder):
     assert found["schedules"][0]["schedule"]["cron"] == "0 6 * * *"
 
 
+def test_build_prints_the_file_or_hands_the_deployment_over(orion, folder):
+    printed = orion("dep", "build", "flows.py:etl", "-n", "at-once", "-p", "limit=2")
+    handed_over = orion("dep", "build", "flows.py:etl", "-n", "at-once", "-p", "limit=2", "--apply")
+
+    assert printed.out.startswith("deployments:")
+    assert handed_over.out == ""
+    assert "Handed over etl/at-once" in handed_over.err
+    orion("dep", "delete", "etl/at-once", "--yes")
+
+
 def test_deployment_is_named_in_many_ways(orion):
     orion("deploy")
     id = deployments(orion)["prod"]["id"]

@@ -58,7 +58,8 @@ def _kind_text(definition: Json) -> str:
         case {"rrule": rule}:
             return first_line(str(rule), 60)
         case {"ics": text}:
-            return f"calendar of {str(text).upper().count('BEGIN:VEVENT')} events"
+            events = str(text).upper().count("BEGIN:VEVENT")
+            return "calendar of one event" if events == 1 else f"calendar of {events} events"
     return "?"
 
 

@@ -24,12 +24,14 @@ from orionflow.cli.yaml_text import as_yaml
     examples=(
         ("orion deployment build flows.py:etl -n prod", "print it"),
         ('orion dep build flows.py:etl -n prod --cron "0 6 * * *" -o prod.yaml', "write it as a file"),
-        ("orion dep build flows.py:etl -n quick -p limit=1 --queue default --apply", "and hand it over"),
+        ("orion dep build flows.py:etl -n quick -p limit=1 --queue default --apply", "hand it over at once"),
     ),
 )
 @click.argument("entrypoint")
 @click.option("-n", "--name", required=True, metavar="NAME", help="The name of the deployment.")
-@click.option("-o", "--output", "file", metavar="FILE", help="Write this file; otherwise it is printed.")
+@click.option(
+    "-o", "--output", "file", metavar="FILE", help="Write this file; without --apply it is printed otherwise."
+)
 @click.option("-p", "--param", "pairs", metavar="NAME=VALUE", multiple=True, help="One parameter; JSON or text.")
 @click.option("--params", metavar="JSON", help="All parameters as one JSON object, or @FILE.")
 @click.option("-t", "--tag", "tags", metavar="TAG", multiple=True, help="Tag it.")
@@ -39,7 +41,7 @@ from orionflow.cli.yaml_text import as_yaml
 @click.option("--version", metavar="TEXT", help="Its version; otherwise the flow's.")
 @click.option("--storage", metavar="PLACE", help="Where its code is: a folder, a repository, s3://bucket/folder …")
 @click.option("--paused", is_flag=True, help="Plan nothing yet.")
-@click.option("--apply", "hands_over", is_flag=True, help="Hand it over, too.")
+@click.option("--apply", "hands_over", is_flag=True, help="Hand it over.")
 @schedule_options
 @time_options
 def build(
@@ -66,7 +68,8 @@ def build(
     built = Deployment.build_from_flow(
         flow, name, entrypoint=entrypoint, parameters=parameters, schedules=schedules, **options
     )
-    _write(as_yaml({"deployments": [_entry(built, flow)]}), file)
+    if file or not hands_over:
+        _write(as_yaml({"deployments": [_entry(built, flow)]}), file)
     if hands_over:
         current_terminal().note(f"Handed over {built.full_name} ({built.apply()}).")
 

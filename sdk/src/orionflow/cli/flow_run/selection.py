@@ -38,7 +38,7 @@ def selected_runs(api: Backend, runs: Sequence[str], query: str | None, most: in
     if bool(runs) == bool(query):
         raise click.UsageError("Name the runs, or give a --query; one of the two.")
     if query is None:
-        return list({run["id"]: run for run in (find_flow_run(api, name) for name in runs)}.values())
+        return list({run["id"]: run for run in (_named_run(api, name) for name in runs)}.values())
     filters = flow_run_filters([query], clock)
     total = api.post("/flow_runs/count", filters)
     if total > most:
@@ -48,6 +48,15 @@ def selected_runs(api: Backend, runs: Sequence[str], query: str | None, most: in
             fix=f"narrow it, or add --max {total}",
         )
     return list(api.pages("/flow_runs/filter", {**filters, "sort": NEWEST}, most))
+
+
+def _named_run(api: Backend, name: str) -> Json:
+    try:
+        return find_flow_run(api, name)
+    except CommandFailed as missing:
+        if ":" in name:
+            missing.fix = f'for all runs that match: --query "{name}"'
+        raise
 
 
 def counted(runs: Sequence[Json]) -> str:
