@@ -45,7 +45,7 @@ def show_plan() -> None:
         deployment = client.read_deployment_by_name("census/planned")
         for one in deployment.schedules:
             kind = next(kind for kind in ("cron", "ics") if kind in one.schedule)
-            print(f"schedule: {kind} in {one.schedule['timezone']}")
+            print(f"schedule: {kind} in {one.schedule['timezone'] or 'the zones that it names'}")
         planned = client.read_flow_runs(
             flow_runs={"deployment_id": {"any_": [deployment.id]}}, sort="EXPECTED_START_TIME_ASC"
         )
