@@ -9,7 +9,9 @@ import pytest
 from events.core.delivering import Circuit
 from events.services import notifications
 from tests.api.conftest import api, counted  # noqa: F401  (fixtures)
+from tests.events.automations import NOTHING, trigger
 from tests.events.receiver import Receiver, receiving
+from tests.factories import NOON
 
 
 @pytest.fixture
@@ -18,3 +20,20 @@ def receiver(settings) -> Iterator[Receiver]:
     notifications._circuit = Circuit()
     with receiving() as one:
         yield one
+
+
+@pytest.fixture
+def make(api, monkeypatch):  # noqa: F811  (the fixture of that name)
+    """Makes an automation at noon of the tests' day."""
+    monkeypatch.setattr("django.utils.timezone.now", lambda: NOON)
+
+    def made(asked=None, *actions, **fields):
+        body = {
+            "name": "mine",
+            "trigger": asked or trigger(),
+            "actions": [NOTHING, *actions][bool(actions) :],
+            **fields,
+        }
+        return api.send("/automations/", body)
+
+    return made

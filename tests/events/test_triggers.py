@@ -1,0 +1,147 @@
+"""Which events set an automation off, and when nothing happening does."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from events.models import Event, Tally
+from events.services.evaluation import judge_events
+from events.services.tallies import MOST_FIRINGS
+from tests.events.automations import firings, happen, trigger
+from tests.factories import NOON, later
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize(
+    ("asked", "fires"),
+    [
+        ({}, True),
+        ({"expect": ["sensor.read"]}, True),
+        ({"expect": ["sensor.*"]}, True),
+        ({"expect": ["sensor."]}, False),
+        ({"match": {"prefect.resource.id": "sensor.*"}}, True),
+        ({"match": {"room": ["kitchen", "hall"]}}, True),
+        ({"match": {"room": "!kitchen"}}, False),
+        ({"match": {"floor": "1"}}, False),
+        ({"match_related": {"prefect.resource.role": "house"}}, True),
+        ({"match_related": {"prefect.resource.role": "garden"}}, False),
+    ],
+)
+def test_a_trigger_looks_at_labels_and_names(make, asked, fires):
+    make(trigger(**asked))
+    house = {"prefect.resource.id": "house.1", "prefect.resource.role": "house"}
+    happen(room="kitchen", related=[house])
+
+    assert judge_events(later()) == int(fires)
+
+
+def test_an_event_is_judged_once(make):
+    make()
+    happen()
+
+    fired = [judge_events(later()), judge_events(later(2))]
+
+    assert (fired, firings(), Event.objects.filter(pending=True).count()) == ([1, 0], 1, 0)
+
+
+def test_events_from_before_the_automation_are_none_of_its_business(make):
+    happen(at=NOON - timedelta(seconds=1))
+    make()
+
+    assert judge_events(later()) == 0
+
+
+def test_what_was_switched_off_does_not_fire(make):
+    make(enabled=False)
+    happen()
+
+    assert judge_events(later()) == 0
+
+
+def test_a_threshold_is_counted_within_its_time_and_apart_for_each_value(make):
+    make(trigger(threshold=2, within=60, for_each=["prefect.resource.id"]))
+    for at, resource in [(0, "a"), (10, "b"), (70, "a"), (80, "b"), (90, "a")]:
+        happen(at=later(at), resource=resource)
+
+    assert judge_events(later(100)) == 1  # a at 70 and 90; b's second one came too late
+
+
+def test_what_is_expected_counts_only_after_what_must_come_first(make):
+    make(trigger(after=["opened"], expect=["stolen"]))
+    for second, event in enumerate(["stolen", "opened", "stolen", "stolen"]):
+        happen(event, at=later(second))
+
+    assert judge_events(later(10)) == 1
+
+
+def test_a_watch_fires_when_nothing_came_in_time(make):
+    make(trigger(posture="Proactive", after=["started"], expect=["finished"], within=30))
+    happen("started")
+
+    early, late, again = (judge_events(later(second)) for second in (20, 40, 80))
+
+    assert (early, late, again) == (0, 1, 0)
+
+
+def test_a_watch_is_satisfied_by_what_it_waited_for(make):
+    make(trigger(posture="Proactive", after=["started"], expect=["finished"], within=30))
+    happen("started")
+    happen("finished", at=later(10))
+
+    assert judge_events(later(60)) == 0
+
+
+def test_a_watch_without_beginning_goes_on_from_time_to_time(make):
+    make(trigger(posture="Proactive", expect=["heartbeat"], within=30))
+
+    fired = [judge_events(later(second)) for second in (10, 40, 50, 70)]
+    happen("heartbeat", at=later(75))
+    after = judge_events(later(96))
+
+    assert (fired, after) == ([0, 1, 0, 1], 0)
+    assert Tally.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("require", "events", "fires"),
+    [("all", ["a", "b"], 1), ("all", ["a", "a"], 0), ("any", ["b"], 1), (1, ["a"], 1), ("all", ["b", "a"], 1)],
+)
+def test_a_compound_trigger_fires_with_enough_of_its_parts(make, require, events, fires):
+    parts = [trigger(expect=["a"]), trigger(expect=["b"])]
+    make({"type": "compound", "triggers": parts, "require": require, "within": 60})
+    for second, event in enumerate(events):
+        happen(event, at=later(second))
+
+    assert judge_events(later(10)) == fires
+
+
+@pytest.mark.parametrize(("events", "fires"), [(["a", "b"], 1), (["b", "a"], 0), (["b", "a", "b"], 1)])
+def test_a_sequence_fires_in_its_order(make, events, fires):
+    make({"type": "sequence", "triggers": [trigger(expect=["a"]), trigger(expect=["b"])], "within": 60})
+    for second, event in enumerate(events):
+        happen(event, at=later(second))
+
+    assert judge_events(later(10)) == fires
+
+
+def test_parts_that_are_too_far_apart_do_not_count_together(make):
+    make(
+        {"type": "compound", "triggers": [trigger(expect=["a"]), trigger(expect=["b"])], "require": "all", "within": 5}
+    )
+    happen("a")
+    happen("b", at=later(10))
+
+    assert judge_events(later(20)) == 0
+
+
+def test_an_automation_that_sets_itself_off_is_slowed_down(make):
+    make()
+    for _ in range(MOST_FIRINGS + 5):
+        happen()
+
+    judge_events(later())
+
+    assert firings() == MOST_FIRINGS
