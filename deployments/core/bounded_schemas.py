@@ -8,16 +8,18 @@ left to the run itself, which validates its parameters once more.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
 from pydantic_core import SchemaError, SchemaValidator
 
 FUEL = 20_000_000
+PER_KEYWORD = 100
 PER_REFERENCE = 500
 PER_PATTERN = 100
 LONGEST_MATCHED = 10_000
+Keyword = Callable[..., Iterable[Any] | None]
 # What a strange schema makes its library raise while a value is held to it.
 PROBLEMS: tuple[type[Exception], ...] = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, re.error)
 
@@ -97,7 +99,17 @@ def _keywords(work: _Work, usual: Mapping[str, Any], schema: Mapping[str, Any]) 
         # Its own search for what was evaluated goes by the expressions of Python.
         own |= {"patternProperties": pattern_properties, "additionalProperties": additional}
         own["unevaluatedProperties"] = _nothing
-    return own
+    return {name: _metered(keyword, work) for name, keyword in {**usual, **own}.items()}
+
+
+def _metered(keyword: Keyword, work: _Work) -> Keyword:
+    """A few keywords within each other may be held to every one of many values."""
+
+    def metered(validator: Any, *given: Any) -> Iterable[Any]:
+        work.burn(PER_KEYWORD)
+        return keyword(validator, *given) or ()
+
+    return metered
 
 
 def _comparable(value: Any) -> Any:

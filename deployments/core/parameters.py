@@ -56,7 +56,7 @@ def why_not_followed(error: Exception) -> str:
         case RecursionError():
             return "refers to itself without end"
         case TooMuchWork():
-            return "asks for too much work; let its parts refer to each other less often"
+            return "asks for too much work; send fewer values, or let its parts refer to each other less often"
     return f"cannot be followed: {error}"
 
 

@@ -170,3 +170,9 @@ def test_references_that_lead_nowhere_are_told(schema):
 )
 def test_members_are_told_apart_once_each(values, are_unique):
     assert (mismatch({"a": values}, held("a", {"uniqueItems": True})) is None) == are_unique
+
+
+def test_many_values_are_not_held_to_many_choices():
+    schema = held("a", {"items": {"anyOf": [{"type": "integer"}] * 500}})
+
+    assert "too much work" in mismatch({"a": ["x"] * 10_000}, schema)
