@@ -27,8 +27,9 @@ ALL_SECONDS = f"BYHOUR={numbers(24)};BYMINUTE={numbers(60)};BYSECOND={numbers(60
 
 
 @pytest.mark.parametrize("freq", ["SECONDLY", "MINUTELY", "HOURLY", "DAILY"])
-def test_a_rule_that_excepts_all_its_times_has_none(freq):
-    assert first_times(rrule=f"RRULE:FREQ={freq}\nEXRULE:FREQ={freq}") == []
+def test_a_rule_that_excepts_all_its_times_is_refused(freq):
+    with pytest.raises(ScheduleError, match="in a row"):
+        first_times(rrule=f"RRULE:FREQ={freq}\nEXRULE:FREQ={freq}")
 
 
 def test_exceptions_that_count_are_followed_once():

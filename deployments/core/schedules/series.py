@@ -23,8 +23,8 @@ from deployments.core.schedules.zones import (
     wall_of,
 )
 
-# So many times in a row may be left out; a series that goes on like this counts as over. By the second that is a day.
-MOST_LEFT_OUT = 100_000
+# A series whose exceptions leave out so many times in a row leaves out all of them, as far as anybody can tell.
+MOST_LEFT_OUT = 20_000
 # Of one series; each is followed on its own.
 MOST_RULES = 50
 
@@ -57,7 +57,7 @@ class Series:
                 yield at, wall
                 in_vain = 0
             elif (in_vain := in_vain + 1) > MOST_LEFT_OUT:
-                return
+                raise ScheduleError(f"Exceptions leave out {MOST_LEFT_OUT} times in a row; make fewer of them.")
 
     def _of_rule(self, rule: Rule, moment: datetime, effort: Effort) -> Iterator[Named]:
         if rule.is_an_interval:
