@@ -27,7 +27,7 @@ WRONG = [
     ({"cron": ""}, "cron", "is a text"),
     ({"cron": None}, "cron", "is a text"),
     ({"cron": "0 6 * * *", "day_or": "yes"}, "day_or", "true or false"),
-    ({"cron": "0 6 * * *", "timezone": "Europe/Berln"}, "timezone", "did you mean Europe/Berlin"),
+    ({"cron": "0 6 * * *", "timezone": "Europe/Berln"}, "timezone", "; did you mean Europe/Berlin?"),
     ({"cron": "0 6 * * *", "timezone": "../../etc/passwd"}, "timezone", "no time zone"),
     ({"cron": "0 6 * * *", "timezone": "Europe"}, "timezone", "no time zone"),
     ({"cron": "0 6 * * *", "timezone": 5}, "timezone", "no time zone 5"),

@@ -30,12 +30,12 @@ def zone_of(name: object, field: str = "timezone") -> tzinfo:
     try:
         return UTC if name == "UTC" else ZoneInfo(str(name))
     except (KeyError, ValueError, OSError):
-        raise ScheduleError(f"There is no time zone {name!r}{_perhaps(str(name))}.", field) from None
+        raise ScheduleError(f"There is no time zone {name!r}{_perhaps(str(name))}", field) from None
 
 
 def _perhaps(name: str) -> str:
     near = get_close_matches(name[:100], available_timezones(), n=1)
-    return f"; did you mean {near[0]}?" if near else "; write it like Europe/Berlin"
+    return f"; did you mean {near[0]}?" if near else "; write it like Europe/Berlin."
 
 
 def name_of(zone: tzinfo) -> str:
