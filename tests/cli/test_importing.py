@@ -227,3 +227,5 @@ def test_a_server_that_is_not_there_is_named(orion: Companion) -> None:
     answer = orion("import", "prefect", "--url", f"http://127.0.0.1:{free_port()}/api")
 
     assert answer.code == 3
+    assert "correct --url" in answer.err
+    assert "ORION_API_URL" not in answer.err

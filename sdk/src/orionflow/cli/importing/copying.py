@@ -17,6 +17,7 @@ from orionflow.cli.importing.reading import READERS, Thing, World
 from orionflow.cli.importing.writing import write
 from orionflow.cli.options import Output, ask_before
 from orionflow.cli.output import Column
+from orionflow.errors import ApiUnreachable
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "variables": ("variable",),
@@ -76,15 +77,24 @@ def _kinds(only: str | None) -> list[str]:
 
 
 def _old_server(url: str) -> Backend:
-    api = Backend(url=url)
-    version = str(api.get("/version"))
+    version = _version_of(url)
     if not version.startswith(SPOKEN):
         raise CommandFailed(
             ExitCode.VERSIONS_DIFFER,
             f"{url} speaks version {version} of the API.",
             "only servers of Prefect 2 (and of Orion) can be copied from, which speak 0.8",
         )
-    return api
+    return Backend(url=url)
+
+
+def _version_of(url: str) -> str:
+    # Asked once: what the SDK says of an API that is silent, while it asks again, is about our own one.
+    try:
+        return str(Backend(url=url, patience_seconds=0).get("/version"))
+    except ApiUnreachable as silence:
+        why = str(silence.__cause__ or "")
+        fix = "start the server to copy from, or correct --url"
+        raise CommandFailed(ExitCode.UNREACHABLE, f"{url} does not answer.", why, fix) from silence
 
 
 def _wanted(source: World, kind: str) -> Iterator[Thing]:
