@@ -18,7 +18,7 @@ deployment = LazyGroup(
         "run": Entry(f"{HERE}.run:run", "Have a deployment run once, now or later.", section=ACT),
         "pause": Entry(f"{HERE}.changing:pause", "Plan no further runs of deployments.", section=ACT),
         "resume": Entry(f"{HERE}.changing:resume", "Plan runs of deployments again.", section=ACT),
-        "delete": Entry(f"{HERE}.changing:delete", "Delete deployments; their runs stay.", ("rm",), ACT),
+        "delete": Entry(f"{HERE}.changing:delete", "Delete deployments; runs that have begun stay.", ("rm",), ACT),
         "schedule": Entry(f"{HERE}.schedule:schedule", "When a deployment runs by itself.", section=ACT),
         "build": Entry(f"{HERE}.files:build", "Write a deployment of a flow as a file.", section=FILES),
         "apply": Entry(f"{HERE}.files:apply", "Hand over the deployments of a file.", section=FILES),
