@@ -8,6 +8,7 @@ import click
 import pytest
 
 from orionflow import errors
+from orionflow.answers import Reply, error_from_reply
 from orionflow.cli.boundary import CommandFailed, explained, guarded
 from orionflow.cli.exit_codes import MEANINGS, ExitCode, exit_code_of_state
 from orionflow.cli.root import server_group
@@ -63,6 +64,17 @@ def test_the_answer_of_the_api_comes_before_the_question():
 
     assert failure.what == "No such run."
     assert failure.why == "GET http://x/api/y was answered with 404"
+
+
+def test_a_web_page_in_the_place_of_an_answer_is_not_printed():
+    page = Reply(
+        404, {"content-type": "text/html"}, b"<!DOCTYPE html>\n<html><head><title>Not found</title></head></html>"
+    )
+
+    failure = explained(error_from_reply(page, method="GET", url="http://x/version"))
+
+    assert "usually ends in /api" in failure.what
+    assert "<" not in failure.what
 
 
 def test_debug_shows_the_trace_and_otherwise_nobody_does(orion):

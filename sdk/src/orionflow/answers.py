@@ -68,7 +68,10 @@ def _sentence(detail: Any) -> str:
     """Validation errors as `field: what is wrong`, anything else as it is."""
     if isinstance(detail, list) and detail and all(isinstance(one, dict) for one in detail):
         return "; ".join(f"{_place(one.get('loc'))}{one.get('msg', one)}" for one in detail[:5])
-    return str(detail).strip() or "no explanation given"
+    text = str(detail).strip()
+    if text[:14].lower().startswith(("<!doctype html", "<html")):
+        return "A web page, not an answer of the API; the API's address usually ends in /api."
+    return text or "no explanation given"
 
 
 def _place(loc: Any) -> str:
