@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from orionflow.cli.backend import backend
+from orionflow.cli.backend import Json, backend
 from orionflow.cli.command import OrionCommand
 from orionflow.cli.deleting import delete_at
 from orionflow.cli.deployment.columns import definition_text, schedule_columns
@@ -87,11 +87,15 @@ def clear(name: str, yes: bool, dry_run: bool, output: Output, clock: Clock) -> 
     deployment = find_deployment(api, name)
     found = schedules_of(api, deployment)
     if dry_run:
-        output.terminal.note(f"Would delete {len(found)} schedules of {name}.")
+        output.terminal.note(f"Would delete {_counted(found)} of {name}.")
         output.show_many(found, schedule_columns(clock), name="id")
         return
     if found:
-        ask_before(f"delete {len(found)} schedules of {name}", yes=yes)
+        ask_before(f"delete {_counted(found)} of {name}", yes=yes)
     for one in found:
         api.delete(f"/deployments/{deployment['id']}/schedules/{one['id']}")
-    output.terminal.note(f"Deleted {len(found)} schedules of {name}.")
+    output.terminal.note(f"Deleted {_counted(found)} of {name}.")
+
+
+def _counted(schedules: list[Json]) -> str:
+    return "one schedule" if len(schedules) == 1 else f"{len(schedules)} schedules"
