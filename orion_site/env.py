@@ -6,7 +6,7 @@ import os
 from math import isfinite
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -73,7 +73,7 @@ def database_from_url(url: str) -> dict[str, Any]:
 
     Raises ImproperlyConfigured for any other scheme and for a URL without a database name.
     """
-    parts = urlsplit(url)
+    parts = _parts_of(url)
     match parts.scheme.split("+")[0]:
         case "sqlite" | "sqlite3":
             return _sqlite(url)
@@ -82,6 +82,18 @@ def database_from_url(url: str) -> dict[str, Any]:
     raise ImproperlyConfigured(
         f"ORION_DATABASE_URL starts with {parts.scheme!r}; use sqlite:///path/to/orion.db or postgresql://user:password@host/name."
     )
+
+
+def _parts_of(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        # What the error repeats may be the password.
+        why = "its host or port cannot be read"
+        fix = "in a password write @ as %40, / as %2F, [ as %5B and # as %23"
+        raise ImproperlyConfigured(f"ORION_DATABASE_URL: {why}; {fix}.") from None
+    return parts
 
 
 def _sqlite(url: str) -> dict[str, Any]:

@@ -411,3 +411,14 @@ def test_run_that_holds_a_place_is_shown_and_its_place_taken(orion):
     assert [one["name"] for one in holding] == ["held"]
     assert released.out == "held is Crashed.\n"
     assert json.loads(orion("wq", "holders", "default", "-o", "json").out) == []
+
+
+def test_file_that_is_no_text_is_explained(orion, folder):
+    (folder / "orion.yaml").write_bytes(b"\xc1\xff")
+    (folder / "orion.json").write_text("{")
+
+    for name in ("orion.yaml", "orion.json"):
+        answer = orion("deploy", name)
+
+        assert answer.code == 2
+        assert "cannot be understood" in answer.err

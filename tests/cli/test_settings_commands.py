@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 
 def test_view_tells_values_and_where_they_came_from(orion_here, monkeypatch):
     orion_here("config", "set", "logging_level=DEBUG")
@@ -40,6 +42,28 @@ def test_set_refuses_what_is_unknown_or_cannot_be_read(orion_here):
     assert "did you mean api_url?" in unknown.err
     assert "http://" in unreadable.err
     assert orion_here("config", "view").out.find("ftp") == -1
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://me:very-secret@host", "http://me:very-secret@[host/api", "http://me:very-secret@host:x"]
+)
+def test_an_address_that_cannot_be_read_is_told_without_its_password(orion_here, monkeypatch, url):
+    monkeypatch.setenv("ORION_API_URL", url)
+
+    for words in (("flow-run", "ls"), ("import", "prefect", "--url", url)):
+        answer = orion_here(*words)
+
+        assert answer.code == 2
+        assert "is not an http:// or https:// address" in answer.err
+        assert "very-secret" not in answer.out + answer.err
+
+
+def test_the_password_of_an_address_is_not_shown(orion_here):
+    orion_here("config", "set", "api_url=http://me:very-secret@host/api")
+
+    shown = [orion_here("config", "view"), orion_here("profile", "inspect"), orion_here("config", "view", "--json")]
+
+    assert not any("very-secret" in answer.out + answer.err for answer in shown)
 
 
 def test_set_takes_the_names_of_variables_and_unset_takes_them_back(orion_here):

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
 from orion_site.env import database_from_url
 from orion_site.sqlite.files import file_system_of, looks_truncated
@@ -200,6 +201,15 @@ def test_postgresql_is_upgraded_checked_and_reset_alike(tmp_path, postgresql_url
     problem, *others = done.stdout.splitlines()
     assert "has no tables of Orion; create them with `orion database upgrade`." in problem
     assert others == ["False", "True ()", "0 True"]
+
+
+@pytest.mark.parametrize("rest", ["me:secret@host:port/orion", "me:sec/secret@host/orion", "me:secret@[host/orion"])
+def test_an_address_that_cannot_be_read_is_told_without_its_password(rest):
+    with pytest.raises(ImproperlyConfigured) as told:
+        database_from_url(f"postgresql://{rest}")
+
+    assert "ORION_DATABASE_URL" in str(told.value)
+    assert "secret" not in str(told.value)
 
 
 def test_a_postgresql_that_is_not_there_is_one_sentence(tmp_path):

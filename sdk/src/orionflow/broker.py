@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from orionflow.errors import UsageError
+from orionflow.setting_values import shown_url
 
 PREFIX = "orion:"
 FOLDER_TRANSPORT = "orionfolder"
@@ -73,7 +74,7 @@ def transport_of(url: str) -> tuple[str, dict[str, Any]]:
             import_module("kombu.transport").TRANSPORT_ALIASES[FOLDER_TRANSPORT] = "orionflow.folder_broker:Transport"
             return f"{FOLDER_TRANSPORT}://localhost//", folder_options(Path(urlsplit(url).path))
     raise UsageError(
-        f"The broker {url!r} is not understood; use redis://host:6379/0, amqp://user:password@host// or "
+        f"The broker {shown_url(url)!r} is not understood; use redis://host:6379/0, amqp://user:password@host// or "
         "filesystem:///absolute/folder."
     )
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 YES = frozenset({"1", "true", "yes", "on"})
 NO = frozenset({"0", "false", "no", "off"})
@@ -18,9 +20,22 @@ def read_text(raw: str) -> str:
 
 
 def read_url(raw: str) -> str:
-    if not raw.startswith(("http://", "https://")):
+    if not raw.startswith(("http://", "https://")) or not _names_a_host(raw):
         raise ValueError("is not an http:// or https:// address, such as http://127.0.0.1:4200/api")
     return raw.rstrip("/")
+
+
+def _names_a_host(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def shown_url(text: str) -> str:
+    """The text without the name and password of an address in it, even if it is none that can be read."""
+    return re.sub(r"//[^/\s]*@", "//", text)
 
 
 def read_yes_or_no(raw: str) -> bool:

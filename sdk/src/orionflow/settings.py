@@ -26,6 +26,7 @@ from orionflow.setting_values import (
     read_text,
     read_url,
     read_yes_or_no,
+    shown_url,
 )
 
 PREFIX = "ORION_"
@@ -135,7 +136,7 @@ def read_setting(one: Field[Any], raw: object, origin: str) -> Any:
     try:
         return one.metadata["read"](text)
     except ValueError as why:
-        shown = "" if one.metadata["secret"] else f"={text!r}"
+        shown = "" if one.metadata["secret"] else f"={shown_url(text)!r}"
         raise SettingsError(f"{environment_name(one.name)}{shown} ({origin}) {why}.") from None
 
 

@@ -14,6 +14,7 @@ from orionflow.cli.lazy import Entry, LazyGroup, near
 from orionflow.cli.options import Output, output_options
 from orionflow.cli.output import Column, as_text
 from orionflow.cli.terminal import current_terminal
+from orionflow.setting_values import shown_url
 
 if TYPE_CHECKING:
     from orionflow.profiles import Profiles
@@ -75,7 +76,9 @@ def setting_rows() -> list[dict[str, Any]]:
 def _shown(value: Any, *, secret: bool) -> Any:
     if secret and value is not None:
         return "********"
-    return value if value is None or isinstance(value, bool | int | float | str) else as_text(_listed(value))
+    if isinstance(value, str):
+        return shown_url(value)
+    return value if value is None or isinstance(value, bool | int | float) else as_text(_listed(value))
 
 
 def _listed(value: Any) -> Any:

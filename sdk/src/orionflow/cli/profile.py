@@ -15,6 +15,7 @@ from orionflow.cli.lazy import Entry, LazyGroup, near
 from orionflow.cli.options import Output, ask_before, output_options
 from orionflow.cli.output import Column, as_text
 from orionflow.cli.terminal import current_terminal
+from orionflow.setting_values import shown_url
 
 if TYPE_CHECKING:
     from orionflow.profiles import Profiles
@@ -62,7 +63,10 @@ def ls(output: Output) -> None:
 
 
 def _row(name: str, values: dict[str, object], active: str) -> dict[str, Any]:
-    shown = {key: "********" if key in SECRETS else value for key, value in values.items()}
+    shown = {
+        key: "********" if key in SECRETS else shown_url(value) if isinstance(value, str) else value
+        for key, value in values.items()
+    }
     return {"name": name, "active": name == active, "settings": shown}
 
 

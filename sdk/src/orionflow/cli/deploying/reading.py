@@ -52,8 +52,13 @@ def find_file(given: str | None) -> Path:
 
 def read_file(path: Path) -> Json:
     """What a file holds, as plain values."""
-    text = path.read_text(encoding="utf-8")
-    whole = json.loads(text) if path.suffix == ".json" else _read_yaml(text, path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        whole = json.loads(text) if path.suffix == ".json" else _read_yaml(text, path)
+    except (ValueError, RecursionError) as error:
+        raise _bad(path, str(error)) from None
+    except OSError as error:
+        raise _bad(path, error.strerror or str(error)) from None
     if not isinstance(whole, dict) or not isinstance(whole.get("deployments"), list):
         raise _bad(path, "it has no list `deployments:`")
     return whole

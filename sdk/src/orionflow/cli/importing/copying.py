@@ -18,6 +18,7 @@ from orionflow.cli.importing.writing import write
 from orionflow.cli.options import Output, ask_before
 from orionflow.cli.output import Column
 from orionflow.errors import ApiUnreachable
+from orionflow.setting_values import read_url, shown_url
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "variables": ("variable",),
@@ -60,7 +61,7 @@ def copy_from(url: str, *, only: str | None, paused: bool, yes: bool, dry_run: b
     _show(steps, to_do, output, dry_run=dry_run)
     if dry_run or not to_do:
         return
-    ask_before(f"copy {len(to_do)} things from {url}", yes=yes)
+    ask_before(f"copy {len(to_do)} things from {shown_url(url)}", yes=yes)
     for step in to_do:
         _take(step, target)
     output.terminal.note(f"Copied {len(to_do)} things. Runs, logs and artifacts stay on the old server.")
@@ -77,11 +78,15 @@ def _kinds(only: str | None) -> list[str]:
 
 
 def _old_server(url: str) -> Backend:
+    try:
+        read_url(url)
+    except ValueError as why:
+        raise click.UsageError(f"--url {shown_url(url)} {why}.") from None
     version = _version_of(url)
     if not version.startswith(SPOKEN):
         raise CommandFailed(
             ExitCode.VERSIONS_DIFFER,
-            f"{url} speaks version {version} of the API.",
+            f"{shown_url(url)} speaks version {version} of the API.",
             "only servers of Prefect 2 (and of Orion) can be copied from, which speak 0.8",
         )
     return Backend(url=url)
@@ -94,7 +99,7 @@ def _version_of(url: str) -> str:
     except ApiUnreachable as silence:
         why = str(silence.__cause__ or "")
         fix = "start the server to copy from, or correct --url"
-        raise CommandFailed(ExitCode.UNREACHABLE, f"{url} does not answer.", why, fix) from silence
+        raise CommandFailed(ExitCode.UNREACHABLE, f"{shown_url(url)} does not answer.", why, fix) from silence
 
 
 def _wanted(source: World, kind: str) -> Iterator[Thing]:
