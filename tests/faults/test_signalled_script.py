@@ -1,0 +1,71 @@
+"""SIGINT and SIGTERM at random moments of a script, once or twice: whatever is stored by then is whole."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.agents.running import Api, eventually
+from tests.faults.cluster import SHORT, own_database, verified
+from tests.faults.load import UNFINISHED
+from tests.site.running import PATIENCE_SECONDS, environment, running_server
+
+ROUNDS = int(os.environ.get("ORION_CHAOS_ROUNDS", "3"))
+
+PROGRAM = """
+from orionflow import flow, task
+
+@task
+def count(number):
+    return number
+
+@flow
+def inner(first):
+    return [count(number) for number in range(first, first + 10)]
+
+@flow
+def outer():
+    for first in range(0, 1000, 10):
+        inner(first)
+
+outer()
+"""
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(60 + 20 * ROUNDS)]
+
+
+def run_until(signals: Sequence[int], file: Path, settings: dict[str, str]) -> int:
+    """Start the script and send it these signals, one after the other; its exit code."""
+    home = file.with_name("home")
+    with subprocess.Popen(
+        [sys.executable, str(file)], env=environment(home, **settings), stderr=subprocess.DEVNULL
+    ) as script:
+        time.sleep(random.uniform(0.5, 4))
+        for number in signals:
+            script.send_signal(number)
+            time.sleep(random.uniform(0, 0.05))
+        return script.wait(PATIENCE_SECONDS)
+
+
+def test_a_script_that_is_told_to_end_at_any_moment_leaves_nothing_torn(tmp_path: Path):
+    home, file = tmp_path / "home", tmp_path / "program.py"
+    file.write_text(PROGRAM)
+    with own_database(home) as (settings, _):
+        for _ in range(ROUNDS):
+            signals = random.choices([signal.SIGINT, signal.SIGTERM], k=random.choice([1, 2]))
+
+            code = run_until(signals, file, settings)
+
+            assert code in (0, 1, -signal.SIGINT, -signal.SIGTERM)
+        assert verified(home, settings) == ""
+        # A run that was being made at that moment has no process any more, and a server notices that.
+        with running_server(home, **settings, **SHORT) as server:
+            eventually(lambda: Api(server).post("/flow_runs/count", UNFINISHED) == 0)
+        assert verified(home, settings) == ""
