@@ -33,6 +33,8 @@ from runs.api.schemas.flow_runs import FlowRunOut
 from runs.models import FlowRun
 
 MOST_RUNS = 1000
+# Each may have to be made; whoever serves more serves a pool.
+MOST_QUEUES = 100
 
 
 class Registration(Wire):
@@ -41,7 +43,7 @@ class Registration(Wire):
     name: Name
     incarnation: UUID
     work_pool_name: Name | None = None
-    work_queues: Annotated[list[Name], Field(max_length=MOST_RUNS)] = []
+    work_queues: Annotated[list[Name], Field(max_length=MOST_QUEUES)] = []
     concurrency: Annotated[Natural, Field(ge=1)] = 1
     host: Text255 | None = None
     pid: Natural | None = None

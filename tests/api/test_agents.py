@@ -171,3 +171,10 @@ def test_what_is_not_there_or_not_well_formed_is_refused(api):
     agent.id = MISSING
     assert agent.call("claim").status_code == agent.call("heartbeat").status_code == 404
     assert agent.call("leave").status_code == 204
+
+
+def test_an_agent_of_very_many_queues_is_told_to_serve_fewer(api):
+    agent = AgentOfApi(api, work_queues=[f"q{number}" for number in range(101)])
+
+    assert agent.registered.status_code == 422
+    assert not WorkQueue.objects.exists()
