@@ -21,6 +21,8 @@ R = TypeVar("R")
 # serialization_failure and deadlock_detected: the database promises that a repeat may succeed.
 REPEATABLE = frozenset({"40001", "40P01"})
 REPEATS = 3
+# idle_in_transaction_session_timeout, and transaction_timeout: Django takes neither for an operational error.
+PAUSED_TOO_LONG = frozenset({"25P03", "25P04"})
 # disk_full; and what SQLite says when its file, its log or the index of that cannot grow.
 NO_ROOM = frozenset({"53100", "SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"})
 
@@ -52,6 +54,11 @@ def repeated_on_conflict(work: Callable[P, R]) -> Callable[P, R]:
 
 def _is_conflict(error: Exception) -> bool:
     return isinstance(error, IntegrityError) or getattr(error.__cause__, "sqlstate", None) in REPEATABLE
+
+
+def is_cut_off(error: BaseException) -> bool:
+    """Whether the database ended the connection of a transaction that paused too long, as on a machine out of breath."""
+    return getattr(error.__cause__, "sqlstate", None) in PAUSED_TOO_LONG
 
 
 def is_disk_full(error: BaseException) -> bool:

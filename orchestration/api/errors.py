@@ -17,7 +17,7 @@ from rest_framework.views import set_rollback
 
 from orchestration.api.parsing import UnreadableBody
 from orchestration.errors import Conflict, DomainError, NotFound, Protected, RunLost
-from orchestration.transactions import is_disk_full
+from orchestration.transactions import is_cut_off, is_disk_full
 
 logger = logging.getLogger("orion.api")
 
@@ -127,7 +127,7 @@ def _drf_error(error: APIException) -> Response:
 def _database_error(error: Exception, context: dict[str, Any]) -> Response:
     if isinstance(error, IntegrityError):
         return Response({"detail": INTEGRITY}, status=409)
-    if isinstance(error, OperationalError | InterfaceError):
+    if isinstance(error, OperationalError | InterfaceError) or is_cut_off(error):
         logger.warning("The database could not answer: %s", error)
         told = DISK_FULL if is_disk_full(error) else UNAVAILABLE
         return Response({"exception_message": told}, status=503, headers={"Retry-After": "1"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import uuid4
 
 import pytest
-from django.db import IntegrityError, OperationalError
+from django.db import DatabaseError, IntegrityError, InternalError, OperationalError
 from django.test import RequestFactory
 
 import orion_site
@@ -81,11 +81,11 @@ def test_the_csrf_probe_of_older_clients_is_told_that_none_is_needed(api):
     assert (answer.status_code, answer.json()) == (422, {"detail": "CSRF protection is disabled."})
 
 
-def caused_by(code: str) -> OperationalError:
+def caused_by(code: str, kind: type[DatabaseError] = OperationalError) -> DatabaseError:
     """As Django raises it, with what the driver said behind it."""
     cause = RuntimeError(code)
     cause.sqlite_errorname = cause.sqlstate = code  # type: ignore[attr-defined]
-    error = OperationalError("no room")
+    error = kind("no room")
     error.__cause__ = cause
     return error
 
@@ -101,6 +101,7 @@ def caused_by(code: str) -> OperationalError:
         (OperationalError("database is locked"), 503, {"exception_message": "Service Unavailable"}),
         (caused_by("SQLITE_FULL"), 503, {"exception_message": DISK_FULL}),
         (caused_by("53100"), 503, {"exception_message": DISK_FULL}),
+        (caused_by("25P03", InternalError), 503, {"exception_message": "Service Unavailable"}),
         (RuntimeError("secret"), 500, {"exception_message": "Internal Server Error"}),
     ],
 )
