@@ -8,7 +8,9 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
@@ -229,3 +231,39 @@ def test_a_server_that_is_not_there_is_named(orion: Companion) -> None:
     assert answer.code == 3
     assert "correct --url" in answer.err
     assert "ORION_API_URL" not in answer.err
+
+
+class Odd(BaseHTTPRequestHandler):
+    """Gives its version as a server of Prefect 2 does, and says one odd thing to everything else."""
+
+    said = b""
+
+    def do_GET(self) -> None:
+        self.tell(b'"0.8.4"')
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.tell(self.said)
+
+    def tell(self, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("said", [b"<html>", b'{"x": 1}', b'[{"name": null}, 5]', b""])
+def test_a_server_that_answers_oddly_is_told_in_a_sentence(orion: Companion, said: bytes) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), type("Said", (Odd,), {"said": said})) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+
+        answer = orion(
+            "import", "prefect", "--url", f"http://127.0.0.1:{server.server_port}/api", "--only", "variables"
+        )
+        server.shutdown()
+
+    assert answer.code == 10
+    assert "cannot be read" in answer.err

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orionflow.cli.backend import Backend
+from orionflow.cli.boundary import CommandFailed
+from orionflow.cli.exit_codes import ExitCode
 
 Json = dict[str, Any]
 # What a client says about a deployment; the rest is the server's own.
@@ -18,6 +20,9 @@ OF_SCHEDULES = (
     *("schedule", "active", "max_active_runs", "max_scheduled_runs", "catchup"),
     *("parameters", "max_runs", "ends_at", "misfire", "misfire_window", "calendars"),
 )
+# A server that tells of more of one kind begins again and again from the start.
+MOST = 100_000
+CHECK = "see what answers at --url"
 OF_TYPES = ("name", "logo_url", "documentation_url", "description", "code_example")
 
 
@@ -43,8 +48,11 @@ class World:
     def of(self, kind: str) -> Mapping[str, Thing]:
         if kind not in self._things:
             self._things[kind] = {}
-            for thing in READERS[kind](self):
-                self.add(thing)
+            try:
+                for thing in READERS[kind](self):
+                    self.add(thing)
+            except (LookupError, TypeError, AttributeError, ValueError) as error:
+                raise _not_understood(kind) from error
         return self._things[kind]
 
     def add(self, thing: Thing) -> None:
@@ -55,7 +63,15 @@ class World:
         return self.of(kind)[name].id
 
     def pages(self, path: str, body: Json | None = None) -> Iterator[Json]:
-        return self.api.pages(path, body or {}, None)
+        for number, one in enumerate(self.api.pages(path, body or {}, MOST + 1)):
+            if number == MOST:
+                raise CommandFailed(ExitCode.FAILED, f"{path} tells of more than {MOST} things.", fix=CHECK)
+            yield one
+
+
+def _not_understood(kind: str) -> CommandFailed:
+    why = "an answer is not that of a server of Prefect 2"
+    return CommandFailed(ExitCode.VERSIONS_DIFFER, f"The {kind}s of a server cannot be read.", why, CHECK)
 
 
 def picked(told: Json, *names: str) -> Json:
