@@ -57,7 +57,7 @@ def _is_conflict(error: Exception) -> bool:
 
 
 def is_cut_off(error: BaseException) -> bool:
-    """Whether the database ended the connection of a transaction that paused too long, as on a machine out of breath."""
+    """Whether the database ended the connection of a transaction that paused too long."""
     return getattr(error.__cause__, "sqlstate", None) in PAUSED_TOO_LONG
 
 
