@@ -35,8 +35,10 @@ def misplaced(text: str) -> Misplaced | None:
         compiled(text)
     except TemplateSyntaxError as error:
         return Misplaced(error.lineno, error.message or "this is no template")
+    except RecursionError:
+        return Misplaced(1, "the text is nested too deeply")
     except PROBLEMS as error:
-        return Misplaced(1, str(error) or "the text is nested too deeply")
+        return Misplaced(1, str(error) or "the text cannot be read")
     return None
 
 

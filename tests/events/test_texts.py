@@ -145,3 +145,9 @@ def test_parameters_are_filled_in_wherever_they_hold_a_text():
 
     assert filled == {"id": str(RUN), "n": 3, "deep": [{"name": "nightly"}], "later": given["later"]}
     assert list(texts_in(given)) == ["{{ flow_run.id }}", "{{ flow_run.name }}"]
+
+
+def test_a_text_that_is_nested_too_deeply_is_told_so():
+    wrong = misplaced("{{ " + "[" * 2000 + "]" * 2000 + " }}")
+
+    assert (wrong.line, wrong.message) == (1, "the text is nested too deeply")
