@@ -18,6 +18,10 @@ FUEL = 20_000_000
 PER_KEYWORD = 100
 PER_REFERENCE = 500
 PER_PATTERN = 100
+# Keywords within keywords; Python's own limit would be met inside of a library that does not survive it.
+DEEPEST = 100
+# Each takes some kilobytes, and those of all branches of an `anyOf` are there at once.
+PER_FLAW = 300
 LONGEST_MATCHED = 10_000
 Keyword = Callable[..., Iterable[Any] | None]
 # What a strange schema makes its library raise while a value is held to it.
@@ -33,6 +37,15 @@ class _Work:
 
     def __init__(self) -> None:
         self._left = FUEL
+        self._depth = 0
+
+    def go_deeper(self) -> None:
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise RecursionError
+
+    def come_back(self) -> None:
+        self._depth -= 1
 
     def burn(self, amount: int) -> None:
         self._left -= amount
@@ -105,9 +118,15 @@ def _keywords(work: _Work, usual: Mapping[str, Any], schema: Mapping[str, Any]) 
 def _metered(keyword: Keyword, work: _Work) -> Keyword:
     """A few keywords within each other may be held to every one of many values."""
 
-    def metered(validator: Any, *given: Any) -> Iterable[Any]:
+    def metered(validator: Any, *given: Any) -> Iterator[Any]:
         work.burn(PER_KEYWORD)
-        return keyword(validator, *given) or ()
+        work.go_deeper()
+        try:
+            for flaw in keyword(validator, *given) or ():
+                work.burn(PER_FLAW)
+                yield flaw
+        finally:
+            work.come_back()
 
     return metered
 

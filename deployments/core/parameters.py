@@ -54,7 +54,7 @@ def why_not_followed(error: Exception) -> str:
         case Unresolvable():
             return f"refers to {error.ref!r}, which is not in it"
         case RecursionError():
-            return "refers to itself without end"
+            return "refers to itself without end, or has too many parts within each other"
         case TooMuchWork():
             return "asks for too much work; send fewer values, or let its parts refer to each other less often"
     return f"cannot be followed: {error}"

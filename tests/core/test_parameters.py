@@ -55,7 +55,9 @@ def test_a_schema_that_leads_away_or_round_in_circles_fits_nothing():
     circle["definitions"] = {"A": {"$ref": "#/definitions/A"}}
 
     assert mismatch({"n": 1}, away) == "the schema refers to 'http://example.com/x', which is not in it"
-    assert mismatch({"n": 1}, circle) == "the schema refers to itself without end"
+    assert (
+        mismatch({"n": 1}, circle) == "the schema refers to itself without end, or has too many parts within each other"
+    )
 
 
 def test_a_schema_must_be_one():
@@ -176,3 +178,13 @@ def test_many_values_are_not_held_to_many_choices():
     schema = held("a", {"items": {"anyOf": [{"type": "integer"}] * 500}})
 
     assert "too much work" in mismatch({"a": ["x"] * 10_000}, schema)
+
+
+def test_a_long_chain_of_references_ends_in_a_sentence():
+    parts = {f"p{number}": {"items": {"$ref": f"#/$defs/p{number + 1}"}} for number in range(300)}
+    schema = {"$defs": {**parts, "p300": {}}, "$ref": "#/$defs/p0"}
+    nested: list[object] = []
+    for _ in range(200):
+        nested = [nested]
+
+    assert "too many parts within each other" in mismatch(nested, schema)
