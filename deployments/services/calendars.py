@@ -12,7 +12,7 @@ from django.db.models import Q
 from deployments.core.calendars import Exclusions
 from deployments.core.schedules import ScheduleError
 from deployments.models import Calendar
-from deployments.services.planning import ANEW_BATCH, plan_due_schedules
+from deployments.services.planning import ANEW_AT_ONCE, plan_due_schedules
 from deployments.services.schedules import have_planned_anew
 from orchestration.errors import BadCalendar, CalendarExists, CalendarInUse, CalendarNotFound
 from orchestration.transactions import repeated_on_conflict, write_transaction
@@ -42,7 +42,7 @@ def update_calendar(*, calendar_id: UUID, changes: Mapping[str, Any], now: datet
             have_planned_anew(Q(calendars=calendar_id), now)
     if is_moved:
         # A few are planned at once; tickers go on with what is left.
-        plan_due_schedules(now, most=ANEW_BATCH)
+        plan_due_schedules(now, most=ANEW_AT_ONCE)
 
 
 @repeated_on_conflict

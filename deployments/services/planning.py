@@ -26,14 +26,17 @@ from orchestration.columns import spelling
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.models import UNFINISHED_TYPES, FlowRun
 
-# So many schedules in one transaction: other writers get their turn between two of them.
-BATCH = 200
+# Other writers get their turn between two transactions: none makes many more runs than these. A schedule may have a
+# hundred of them to get or to lose, so that a few schedules are taken where nobody knows how many runs each has.
+RUNS_AT_ONCE = 2_000
+AT_ONCE = 50
+MOST_AT_ONCE = 200
 HORIZON = Horizon()
 # A schedule that is to be planned at this time is to lose its future runs before: its calendar has changed.
 ANEW = datetime(1970, 1, 1, tzinfo=UTC)
-# So many at a time, as each may have a hundred runs to lose.
-ANEW_BATCH = 20
 NOT_MISSED = timedelta(minutes=1)
+# Each of these has runs to lose as well.
+ANEW_AT_ONCE = 20
 UNREADABLE_WAIT = timedelta(hours=1)
 
 Misfire = Literal["all", "latest", "none"]
@@ -43,12 +46,13 @@ logger = logging.getLogger("orion.planning")
 
 def plan_due_schedules(now: datetime, most: int = 100_000) -> int:
     """Plan the runs of every schedule whose time to be planned has come; how many runs that were."""
-    planned, looked_at = 0, 0
+    planned, looked_at, at_once = 0, 0, AT_ONCE
     while looked_at < most:
-        schedules, runs = _plan_batch(now, min(BATCH, most - looked_at))
+        schedules, runs = _plan_batch(now, min(at_once, most - looked_at))
         planned, looked_at = planned + runs, looked_at + schedules
         if not schedules:
             break
+        at_once = min(max(RUNS_AT_ONCE * schedules // max(runs, 1), 1), MOST_AT_ONCE)
     return planned
 
 
@@ -58,7 +62,7 @@ def _plan_batch(now: datetime, most: int) -> tuple[int, int]:
         due = Schedule.objects.filter(plan_at__lte=now).select_for_update(skip_locked=True, no_key=True)
         schedules = list(due.order_by("plan_at", "pk")[:most])
         if outdated := [one for one in schedules if one.plan_at == ANEW]:
-            schedules = _without_future(outdated[:ANEW_BATCH], now)
+            schedules = _without_future(outdated[:ANEW_AT_ONCE], now)
         return len(schedules), plan_schedules(schedules, now)
 
 

@@ -16,7 +16,7 @@ from django.db.models import Q
 
 from deployments.models import Calendar, Deployment, Schedule
 from deployments.services.planned_runs import future_runs_of, take_back
-from deployments.services.planning import ANEW, BATCH, plan_schedules
+from deployments.services.planning import ANEW, AT_ONCE, plan_schedules
 from deployments.services.runs_of_deployments import filled_in
 from orchestration.errors import CalendarNotFound, DeploymentNotFound, ScheduleNotFound
 from orchestration.transactions import repeated_on_conflict, write_transaction
@@ -106,8 +106,8 @@ def store_schedules(deployment: Deployment, new: Sequence[NewSchedule], now: dat
             for name in dict.fromkeys(one.calendars)
         ]
     )
-    # The planner takes what is more than one batch: a request is not to hold the others up.
-    plan_schedules(schedules[:BATCH], now)
+    # The planner takes the rest: a request is not to hold the others up.
+    plan_schedules(schedules[:AT_ONCE], now)
     return schedules
 
 
@@ -150,7 +150,7 @@ def plan_anew(which: Q, now: datetime, *, due_runs_too: bool = False) -> None:
     for deployment_id in sorted({schedule.deployment_id for schedule in schedules}):
         take_back(future_runs_of(Q(schedule_id__in=ids), deployment_id, None if due_runs_too else now))
     Schedule.objects.filter(pk__in=ids).update(planned_until=now, plan_at=now)
-    plan_schedules(list(Schedule.objects.filter(pk__in=ids[:BATCH]).order_by("pk")), now)
+    plan_schedules(list(Schedule.objects.filter(pk__in=ids[:AT_ONCE]).order_by("pk")), now)
 
 
 def have_planned_anew(which: Q, now: datetime) -> None:
