@@ -8,7 +8,7 @@ import json
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orionflow.cli.output import Column, Output
@@ -77,6 +77,8 @@ JSON_VALUES = st.recursive(
 )
 
 
+@example(1e-05)
+@example([-1e16, 1.5e300])
 @given(JSON_VALUES.filter(lambda value: "\x85" not in repr(value)))
 def test_yaml_reads_back_as_what_was_written(value):
     text = json.dumps(value, ensure_ascii=False)

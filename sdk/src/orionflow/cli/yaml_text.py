@@ -38,4 +38,6 @@ def _item(value: Any) -> list[str]:
 def _scalar(value: Any) -> str:
     if isinstance(value, str) and _PLAIN.match(value) and value.lower() not in _AMBIGUOUS:
         return value
-    return json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False)
+    # YAML takes 1e-05 for a word: its numbers with an exponent have a point.
+    return text.replace("e", ".0e") if isinstance(value, float) and "." not in text else text
