@@ -68,9 +68,13 @@ test-sqlite: $(VENV)/installed-dev  ## The tests on SQLite
 	@# What only installs has a target of its own: `make packaging`.
 	@ORION_TEST_DATABASE=sqlite $(BIN)/pytest -n 4 --ignore tests/packaging
 
+# Faults whose outcome depends on the database. On PostgreSQL the others are caused by `make chaos`.
+FAULTS_OF_DATABASES := $(patsubst %,tests/faults/%.py,test_cluster_ticking test_full_disk test_interrupted_upgrade \
+	test_kill_nine test_lost_starts test_nemesis test_outages test_postgresql_restart simulation/test_services)
+
 test-postgresql: $(VENV)/installed-dev  ## The tests that touch the database, on PostgreSQL
 	@echo "==> tests on PostgreSQL"
-	@ORION_TEST_DATABASE=postgresql $(BIN)/pytest -n 4 tests/services tests/api tests/web tests/events tests/faults tests/agents
+	@ORION_TEST_DATABASE=postgresql $(BIN)/pytest -n 4 tests/services tests/api tests/web tests/events tests/sockets $(FAULTS_OF_DATABASES)
 
 chaos: export ORION_CHAOS_ROUNDS ?= 40
 chaos: $(VENV)/installed-dev  ## The fault tests and the clocks of all zones, with many more rounds than in `make test`
