@@ -8,7 +8,7 @@ DEMO_HOME := $(CURDIR)/.demo
 PORT ?= 4200
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check lint types stairs migrations templates test-sqlite test-postgresql packaging wheels chaos browser bench docs clean
+.PHONY: help demo serve test check lint types stairs migrations templates test-sqlite test-postgresql packaging programs wheels chaos browser bench docs clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -65,8 +65,8 @@ templates: $(VENV)/installed-dev
 
 test-sqlite: $(VENV)/installed-dev  ## The tests on SQLite
 	@echo "==> tests on SQLite"
-	@# What only installs has a target of its own: `make packaging`.
-	@ORION_TEST_DATABASE=sqlite $(BIN)/pytest -n 4 --ignore tests/packaging
+	@# What installs, and what runs whole programs, have targets of their own: `make packaging`, `make programs`.
+	@ORION_TEST_DATABASE=sqlite $(BIN)/pytest -n 5 --ignore tests/packaging -m "not programs"
 
 # Faults whose outcome depends on the database. On PostgreSQL the others are caused by `make chaos`.
 FAULTS_OF_DATABASES := $(patsubst %,tests/faults/%.py,test_cluster_ticking test_full_disk test_interrupted_upgrade \
@@ -74,7 +74,7 @@ FAULTS_OF_DATABASES := $(patsubst %,tests/faults/%.py,test_cluster_ticking test_
 
 test-postgresql: $(VENV)/installed-dev  ## The tests that touch the database, on PostgreSQL
 	@echo "==> tests on PostgreSQL"
-	@ORION_TEST_DATABASE=postgresql $(BIN)/pytest -n 4 tests/services tests/api tests/web tests/events tests/sockets $(FAULTS_OF_DATABASES)
+	@ORION_TEST_DATABASE=postgresql $(BIN)/pytest -n 5 tests/services tests/api tests/web tests/events tests/sockets $(FAULTS_OF_DATABASES)
 
 chaos: export ORION_CHAOS_ROUNDS ?= 40
 chaos: $(VENV)/installed-dev  ## The fault tests and the clocks of all zones, with many more rounds than in `make test`
@@ -89,6 +89,9 @@ wheels: $(VENV)/installed-dev  ## Build dist/*.whl of server and SDK
 
 packaging: $(VENV)/installed-dev  ## The wheels, in empty environments
 	@$(BIN)/pytest tests/packaging
+
+programs: $(VENV)/installed-dev  ## The programs of examples/ and of the documentation
+	@$(BIN)/pytest -n 4 -m programs tests/examples tests/docs
 
 browser: $(VENV)/installed-dev  ## The pages in a real browser
 	@$(BIN)/pytest tests/browser

@@ -123,6 +123,8 @@ def _responses(operation: type[Operation], schemas: Schemas) -> dict[str, Any]:
         responses["404"] = _error("Not there.", "Problem")
     if taken.path or taken.body or taken.query:
         responses["422"] = _error("The request does not fit; each complaint names its place.", "InvalidRequest")
+    if taken.body is not None:
+        responses["413"] = _error("The body is too long; send it in parts.", "Problem")
     if operation.method != "GET":
         responses["409"] = _error("It contradicts what is stored.", "Problem")
     responses["400"] = _error("The client expects another API.", "Problem")

@@ -31,6 +31,12 @@ def test_every_operation_says_what_it_does_and_what_it_asks(api):
             assert operation["x-permission"], f"{method} {path}"
 
 
+def test_every_body_may_be_refused_for_its_length():
+    told = [operation for path in openapi()["paths"].values() for operation in path.values()]
+
+    assert all(("requestBody" in operation) == ("413" in operation["responses"]) for operation in told)
+
+
 UNRECORDED = {"read_services", "read_settings", "read_version"}
 
 

@@ -22,6 +22,7 @@ def named(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize("page", [page for page in PAGES if CODE.search(page.read_text())], ids=named)
 def test_programs_of_a_document_run(page: Path, tmp_path: Path) -> None:
     programs = [tmp_path / f"program_{number}.py" for number, _ in enumerate(CODE.findall(page.read_text()))]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.examples.conftest import Played
 
 Play = Callable[[str], Played]
@@ -19,6 +21,7 @@ def test_census_handles_the_failing_input_and_reports_what_was_recorded(play: Pl
     assert "largest-distributions" in {found["key"] for found in played.ask("/artifacts/filter")}
 
 
+@pytest.mark.programs
 def test_census_retries_a_busy_index_and_tells_why(play: Play) -> None:
     played = play("census.py")
 
@@ -28,6 +31,7 @@ def test_census_retries_a_busy_index_and_tells_why(play: Play) -> None:
     assert "retry 1 of 2" in played.printed
 
 
+@pytest.mark.programs
 def test_second_census_examines_nothing_that_did_not_change(play: Play) -> None:
     play("census.py")
 

@@ -22,7 +22,7 @@ from tests.agents.running import Api
 from tests.faults.cluster import own_database, verified
 from tests.site.running import PATIENCE_SECONDS, running_server
 
-AGENTS = 200 if "ORION_CHAOS_ROUNDS" in os.environ else 100
+AGENTS = 200 if "ORION_CHAOS_ROUNDS" in os.environ else 50
 # As many of them are made at once; later, all come at once.
 AT_ONCE = 16
 PROFILE = {

@@ -10,8 +10,8 @@ MOST_STEPS = 300_000
 class Effort:
     """What the rules of one schedule, or of one calendar, may spend together."""
 
-    def __init__(self, most: int = MOST_STEPS) -> None:
-        self._left = most
+    def __init__(self) -> None:
+        self._left = MOST_STEPS
 
     def spend(self, steps: int) -> None:
         self._left -= steps
