@@ -66,7 +66,7 @@ templates: $(VENV)/installed-dev
 test-sqlite: $(VENV)/installed-dev  ## The tests on SQLite
 	@echo "==> tests on SQLite"
 	@# What installs, and what runs whole programs, have targets of their own: `make packaging`, `make programs`.
-	@ORION_TEST_DATABASE=sqlite $(BIN)/pytest -n 5 --ignore tests/packaging -m "not programs"
+	@ORION_TEST_DATABASE=sqlite $(BIN)/pytest -n 4 --ignore tests/packaging -m "not programs"
 
 # Faults whose outcome depends on the database. On PostgreSQL the others are caused by `make chaos`.
 FAULTS_OF_DATABASES := $(patsubst %,tests/faults/%.py,test_cluster_ticking test_full_disk test_interrupted_upgrade \
@@ -74,7 +74,7 @@ FAULTS_OF_DATABASES := $(patsubst %,tests/faults/%.py,test_cluster_ticking test_
 
 test-postgresql: $(VENV)/installed-dev  ## The tests that touch the database, on PostgreSQL
 	@echo "==> tests on PostgreSQL"
-	@ORION_TEST_DATABASE=postgresql $(BIN)/pytest -n 5 tests/services tests/api tests/web tests/events tests/sockets $(FAULTS_OF_DATABASES)
+	@ORION_TEST_DATABASE=postgresql $(BIN)/pytest -n 4 tests/services tests/api tests/web tests/events tests/sockets $(FAULTS_OF_DATABASES)
 
 chaos: export ORION_CHAOS_ROUNDS ?= 40
 chaos: $(VENV)/installed-dev  ## The fault tests and the clocks of all zones, with many more rounds than in `make test`
