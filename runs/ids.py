@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
+from time import time_ns
 from uuid import UUID
 
 _VERSION_AND_VARIANT = (7 << 76) | (2 << 62)
@@ -19,7 +19,7 @@ def uuid7() -> UUID:
     on when the clock stands still or steps back.
     """
     global _last
-    now = time.time_ns() * 512 // 125_000  # 4096 parts of a millisecond
+    now = time_ns() * 512 // 125_000  # 4096 parts of a millisecond
     # Without a lock, which a fork could leave closed: what keeps ids apart is chance.
     _last = moment = max(now, _last + 1)
     random = int.from_bytes(os.urandom(8)) & _RANDOM_BITS
