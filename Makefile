@@ -112,7 +112,7 @@ $(COMPAT_CLIENT)/installed: tests/compat/client.txt
 ifneq ($(wildcard $(COMPAT_SCENARIOS)/run.py),)
 compat: $(VENV)/installed-dev $(COMPAT_CLIENT)/installed  ## Drive our server with the Prefect 2 client; `ARGS="--tier A --database postgresql"`
 	@$(BIN)/python -m tests.compat.serve_and_run $(COMPAT_SCENARIOS) $(COMPAT_CLIENT)/bin/python $(ARGS)
-	@$(BIN)/pytest -q tests/cli/test_importing.py tests/sockets/test_prefect_client.py tests/compat -k 'prefect or compat'
+	@$(BIN)/pytest -q tests/cli/test_importing.py tests/compat -k 'prefect or compat'
 else
 compat:
 	@echo "The acceptance scenarios are not part of this repository; name their folder with COMPAT_SCENARIOS=path."

@@ -18,9 +18,9 @@ from urllib.request import Request, urlopen
 import pytest
 
 from tests.cli.conftest import Companion, companion
+from tests.compat.client import BIN, needs_client
 from tests.compat.serve_and_run import free_port, serving
 
-PREFECT = Path(__file__).parents[2] / ".cache" / "peers" / "prefect2" / "bin" / "prefect"
 KINDS = [
     *("variable", "tag limit", "global limit", "block type", "block schema", "block"),
     *("work pool", "work queue", "flow", "deployment"),
@@ -42,7 +42,7 @@ def serving_prefect(home: Path) -> Iterator[str]:
     environment = kept | {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
     api = f"http://127.0.0.1:{port}/api"
     with (home / "server.log").open("w") as log:
-        command = [str(PREFECT), "server", "start", "--port", str(port)]
+        command = [str(BIN / "prefect"), "server", "start", "--port", str(port)]
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
     try:
         _wait(api)
@@ -69,7 +69,7 @@ def _wait(api: str) -> None:
         "orion",
         pytest.param(
             "prefect",
-            marks=[pytest.mark.slow, pytest.mark.skipif(not PREFECT.exists(), reason="make compat installs it")],
+            marks=[pytest.mark.slow, needs_client],
         ),
     ],
 )

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,19 +13,13 @@ from uuid import uuid4
 
 import pytest
 
-from tests.site.running import RunningServer, running_server
+from tests.compat.client import BIN, needs_client
+from tests.site.running import RunningServer
 
-BIN = Path(__file__).parents[2] / ".cache" / "peers" / "prefect2" / "bin"
 PROGRAM = Path(__file__).with_name("blocks_program.py")
 PATIENCE_SECONDS = 60
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not BIN.exists(), reason="make compat installs it")]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with running_server(tmp_path_factory.mktemp("home")) as running:
-        yield running
+pytestmark = [pytest.mark.slow, needs_client]
 
 
 @pytest.fixture

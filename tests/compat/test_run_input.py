@@ -16,24 +16,18 @@ import pytest
 from orionflow import OrionClient, flow, pause_flow_run, receive_input, resume_flow_run, send_input
 from orionflow.input import RunInput
 from orionflow.reporting import close_reporters
-from tests.site.running import RunningServer, running_server
+from tests.compat.client import PYTHON, needs_client
+from tests.site.running import RunningServer
 
-PYTHON = Path(__file__).parents[2] / ".cache" / "peers" / "prefect2" / "bin" / "python"
 PROGRAM = Path(__file__).with_name("input_program.py")
 PATIENCE_SECONDS = 60
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not PYTHON.exists(), reason="make compat installs it")]
+pytestmark = [pytest.mark.slow, needs_client]
 
 
 class Order(RunInput):
     pieces: int
     colour: str = "red"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with running_server(tmp_path_factory.mktemp("home")) as running:
-        yield running
 
 
 @pytest.fixture(autouse=True)

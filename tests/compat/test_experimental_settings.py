@@ -13,19 +13,13 @@ from typing import Any
 
 import pytest
 
-from tests.site.running import RunningServer, running_server
+from tests.compat.client import PYTHON, needs_client
+from tests.site.running import RunningServer
 
-PYTHON = Path(__file__).parents[2] / ".cache" / "peers" / "prefect2" / "bin" / "python"
-PROGRAM = Path(__file__).with_name("prefect_program.py")
+PROGRAM = Path(__file__).with_name("experimental_program.py")
 PATIENCE_SECONDS = 90
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not PYTHON.exists(), reason="make compat installs it")]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with running_server(tmp_path_factory.mktemp("home")) as running:
-        yield running
+pytestmark = [pytest.mark.slow, needs_client]
 
 
 @pytest.fixture

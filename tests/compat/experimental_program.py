@@ -1,4 +1,4 @@
-"""What a user of Prefect 2 writes, run by Prefect's own Python: `prefect_program.py emit|call|serve`."""
+"""What a user of Prefect 2 writes, run by Prefect's own Python: `experimental_program.py emit|call|serve`."""
 
 from __future__ import annotations
 
