@@ -4,25 +4,29 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Versions and hashes come from requirements/*.txt, so that a new machine tests what was tested. `make lock` renews them.
+LOCKED := install --require-hashes -r requirements
+EDITABLE := install --no-deps --no-build-isolation -e ./sdk -e .
 DEMO_HOME := $(CURDIR)/.demo
 PORT ?= 4200
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check lint types stairs migrations templates test-sqlite test-postgresql packaging programs wheels chaos browser bench docs clean
+.PHONY: help demo serve test check lint types stairs migrations templates test-sqlite test-postgresql packaging programs wheels chaos browser bench lock versions docs clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
-$(VENV)/installed: pyproject.toml sdk/pyproject.toml
+$(VENV)/installed: pyproject.toml sdk/pyproject.toml requirements/product.txt
 	@echo "==> environment: installing Orion into $(VENV) (about a minute, once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) install --upgrade pip
-	@$(PIP) install -e './sdk[yaml]' -e .
+	@$(PIP) $(LOCKED)/product.txt
+	@$(PIP) $(EDITABLE)
 	@touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed
+$(VENV)/installed-dev: $(VENV)/installed requirements/dev.txt
 	@echo "==> environment: installing the tools for tests (about two minutes, once)"
-	@$(PIP) install -e './sdk' -e '.[dev]'
+	@$(PIP) $(LOCKED)/dev.txt
+	@$(BIN)/python -m pip --disable-pip-version-check check
 	@touch $@
 
 demo: $(VENV)/installed  ## Run the main job: a census of the Python distributions on this machine
@@ -103,10 +107,10 @@ COMPAT_SCENARIOS ?= ../shared/acceptance
 COMPAT_CLIENT := .cache/peers/prefect2
 .PHONY: compat
 
-$(COMPAT_CLIENT)/installed: tests/compat/client.txt
+$(COMPAT_CLIENT)/installed: requirements/prefect2.txt
 	@echo "==> environment: installing the Prefect 2 client into $(COMPAT_CLIENT) (once)"
 	@test -x $(COMPAT_CLIENT)/bin/python || $(PYTHON) -m venv $(COMPAT_CLIENT)
-	@$(COMPAT_CLIENT)/bin/python -m pip --disable-pip-version-check --quiet install -r tests/compat/client.txt
+	@$(COMPAT_CLIENT)/bin/python -m pip --disable-pip-version-check --quiet $(LOCKED)/prefect2.txt
 	@touch $@
 
 ifneq ($(wildcard $(COMPAT_SCENARIOS)/run.py),)
@@ -117,6 +121,16 @@ else
 compat:
 	@echo "The acceptance scenarios are not part of this repository; name their folder with COMPAT_SCENARIOS=path."
 endif
+
+LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --upgrade --generate-hashes --no-annotate --quiet \
+	--custom-compile-command "make lock" --no-emit-package orionflow --no-emit-package orionflow-server
+
+lock: $(VENV)/installed-dev  ## Renew the locked versions in requirements/*.txt to the newest allowed, then run every test with them
+	@for name in product dev prefect2 prefect3 dbos; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt || exit 1; done
+	@$(MAKE) test
+
+versions: $(VENV)/installed-dev  ## The tests with the lowest and the newest allowed versions, and on each other Python that is found
+	@$(BIN)/python -m tests.versions $(ARGS)
 
 docs: $(VENV)/installed  ## Renew the generated pages of the documentation
 	@$(BIN)/python -m orchestration.core.document > docs/rules.md

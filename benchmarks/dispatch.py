@@ -127,10 +127,11 @@ def running_agent(home: Path, api: str, broker: str) -> Iterator[None]:
 
 def beside_peers() -> None:
     for way in ("worker", "serve"):
-        row = peers.dispatched(way, singles=SINGLES // 4, burst=PEER_BURST, limit=PLACES)
-        latency = row.pop("created_to_running_median_s")
-        report("dispatch_latency", who=peers.PREFECT, way=way, created_to_running_median_s=latency)
-        report("dispatch_burst", who=peers.PREFECT, way=way, places=PLACES, **row)
+        with peers.attempt(peers.PREFECT, "dispatch_latency", "dispatch_burst", way=way):
+            row = peers.dispatched(way, singles=SINGLES // 4, burst=PEER_BURST, limit=PLACES)
+            latency = row.pop("created_to_running_median_s")
+            report("dispatch_latency", who=peers.PREFECT, way=way, created_to_running_median_s=latency)
+            report("dispatch_burst", who=peers.PREFECT, way=way, places=PLACES, **row)
 
 
 if __name__ == "__main__":

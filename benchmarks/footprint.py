@@ -44,8 +44,9 @@ def installation() -> None:
 
 def peers_installations() -> None:
     for requirement in (peers.PREFECT, peers.DBOS):
-        packages, megabytes = peers.installation(requirement)
-        report("installation", who=requirement, packages=packages, megabytes=megabytes)
+        with peers.attempt(requirement, "installation"):
+            packages, megabytes = peers.installation(requirement)
+            report("installation", who=requirement, packages=packages, megabytes=megabytes)
 
 
 def server() -> None:

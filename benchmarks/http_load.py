@@ -134,7 +134,11 @@ def orion(database: str, **more: str) -> None:
 
 
 def prefect(requirement: str, database: str, **more: str) -> None:
-    with empty_home() as home, peers.prefect_server(str(home), requirement, **more) as (url, _):
+    with (
+        peers.attempt(requirement, "http_transitions", database=database),
+        empty_home() as home,
+        peers.prefect_server(str(home), requirement, **more) as (url, _),
+    ):
         measure_all(url, requirement, database)
 
 

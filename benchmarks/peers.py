@@ -13,31 +13,37 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import ROOT, installed, serving, timed
+from benchmarks.measuring import ROOT, installed, report, serving, timed
 
-PREFECT, PREFECT_2, DBOS = "prefect==3.8.8", "prefect==2.20.25", "dbos==3.4.0"
-BESIDES = {
-    # Newer releases of FastAPI dropped an argument that this Prefect uses; its server would not start.
-    PREFECT: ["fastapi==0.139.2"],
-    # Its task groups cannot be made with newer ones.
-    PREFECT_2: ["anyio<4.12"],
-}
+PREFECT, PREFECT_2, DBOS = "prefect==3.9.1", "prefect==2.20.25", "dbos==3.4.0"
+LOCKS = {PREFECT: "prefect3", PREFECT_2: "prefect2", DBOS: "dbos"}
 SCRIPT_SECONDS = 900
 SCRIPTS = ROOT / "benchmarks" / "peer_scripts"
 
 
 def python_of(requirement: str) -> Path:
-    """The interpreter of the peer's environment, which is built when it is asked for first."""
-    home = ROOT / ".cache" / "peers" / requirement.replace("==", "-")
-    python = home / "bin" / "python"
-    if not (home / "complete").exists():
+    """The interpreter of the peer's environment, which is built from its lock when it is asked for first."""
+    name = LOCKS[requirement]
+    lock, home = ROOT / "requirements" / f"{name}.txt", ROOT / ".cache" / "peers" / name
+    python, complete = home / "bin" / "python", home / "installed"
+    if not complete.exists() or complete.stat().st_mtime < lock.stat().st_mtime:
         print(f"building an environment for {requirement}, once", file=sys.stderr, flush=True)
         venv.create(home, with_pip=True)
-        subprocess.run(
-            [str(python), "-m", "pip", "install", "--quiet", requirement, *BESIDES.get(requirement, [])], check=True
-        )
-        (home / "complete").touch()
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "--require-hashes", "-r", str(lock)], check=True)
+        complete.touch()
     return python
+
+
+@contextlib.contextmanager
+def attempt(requirement: str, *benches: str, **figures: Any) -> Iterator[None]:
+    """Report a peer that breaks as a row of each benchmark, instead of ending the run for everybody."""
+    try:
+        yield
+    except Exception as error:
+        first_line = str(error).partition("\n")[0][:200]
+        for bench in benches:
+            report(bench, who=requirement, **figures, failed=f"{type(error).__name__}: {first_line}")
 
 
 def bare_environment(home: str) -> dict[str, str]:

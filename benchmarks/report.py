@@ -160,7 +160,7 @@ def is_whole_installation(row: Row) -> bool:
 
 
 def table(rows: list[Row]) -> str:
-    lines = ["| measure | goal | Orion | Prefect 2.20.25 | Prefect 3.8.8 | DBOS 3.4.0 |", "|---|---|---|---|---|---|"]
+    lines = ["| measure | goal | " + " | ".join(map(title, WHO)) + " |", "|---|---|" + "---|" * len(WHO)]
     for what, goal, fits, tell in chain(
         lines_of_tasks(),
         lines_of_starts(),
@@ -169,10 +169,23 @@ def table(rows: list[Row]) -> str:
         lines_of_planning(),
         lines_of_room(),
     ):
-        told = [tell(own) if (own := _of(rows, who, fits)) else "" for who in WHO]
-        if any(told):
-            lines.append(f"| {what} | {goal} | " + " | ".join(told) + " |")
+        cells = [cell(_of(rows, who, fits), tell) for who in WHO]
+        if any(cells):
+            lines.append(f"| {what} | {goal} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def title(who: str) -> str:
+    """`prefect==3.9.1` as a heading: Prefect 3.9.1."""
+    name, _, version = who.partition("==")
+    return f"{'DBOS' if name == 'dbos' else name.capitalize()} {version}".strip()
+
+
+def cell(rows: list[Row], describe: Callable[[list[Row]], str]) -> str:
+    measured = [row for row in rows if "failed" not in row]
+    if measured:
+        return describe(measured)
+    return "did not run" if rows else ""
 
 
 def _of(rows: list[Row], who: str, fits: Callable[[Row], bool]) -> list[Row]:

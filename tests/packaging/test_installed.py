@@ -1,4 +1,4 @@
-"""The wheels in empty environments, with plain pip: the main job runs there, in an empty home."""
+"""The wheels in empty environments, by pip and with the locked versions: the main job runs there, in an empty home."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaging.wheels import build_wheels, installed_packages, new_environment, pip
+from tests.packaging.wheels import build_wheels, installed_packages, locked_versions, new_environment, pip
 
 pytestmark = pytest.mark.slow
 
@@ -51,7 +51,8 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def python(tmp_path_factory: pytest.TempPathFactory, wheels: list[Path]) -> Path:
     """The Python of an environment with both wheels and what they need, nothing else."""
     made = new_environment(tmp_path_factory.mktemp("environment") / "venv")
-    pip("install", *map(str, wheels), python=made)
+    constraints = locked_versions(tmp_path_factory.mktemp("constraints"))
+    pip("install", "-c", str(constraints), *map(str, wheels), python=made)
     return made
 
 
@@ -86,7 +87,8 @@ def test_whole_product_needs_few_packages(python: Path) -> None:
 
 def test_sdk_alone_needs_very_few_packages_and_says_what_is_missing(wheels: list[Path], tmp_path: Path) -> None:
     light = new_environment(tmp_path / "light")
-    pip("install", *[str(wheel) for wheel in wheels if wheel.name.startswith("orionflow-")], python=light)
+    of_sdk = [str(wheel) for wheel in wheels if wheel.name.startswith("orionflow-")]
+    pip("install", "-c", str(locked_versions(tmp_path)), *of_sdk, python=light)
     (tmp_path / "program.py").write_text(PROGRAM)
 
     alone = subprocess.run(

@@ -21,6 +21,15 @@ def new_environment(at: Path) -> Path:
     return at / "bin" / "python"
 
 
+def locked_versions(into: Path) -> Path:
+    """A file of constraints for pip with the versions that this repository was tested with."""
+    lines = (ROOT / "requirements" / "product.txt").read_text().splitlines()
+    pinned = [line.removesuffix("\\").strip() for line in lines if "==" in line and not line.startswith((" ", "#"))]
+    constraints = into / "constraints.txt"
+    constraints.write_text("\n".join(pinned) + "\n")
+    return constraints
+
+
 def pip(*arguments: str, python: Path | str = sys.executable) -> str:
     command = [str(python), "-m", "pip", "--disable-pip-version-check", *arguments]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
