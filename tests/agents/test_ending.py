@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 
 import pytest
 
@@ -86,7 +85,8 @@ def test_runs_that_outlast_the_drain_are_told_to_end(api: Api, queue: str, start
 
 
 def test_a_second_signal_ends_the_agent_at_once(api: Api, queue: str, start_agent: StartAgent):
-    agent = start_agent("--stop-timeout", "60")
+    # A first signal alone would let it wait for an hour.
+    agent = start_agent("--stop-timeout", "3600")
     run = api.run_of("flows.py:deaf", queue)
     api.until(run, "Running")
     process = run_process(agent)
@@ -95,9 +95,7 @@ def test_a_second_signal_ends_the_agent_at_once(api: Api, queue: str, start_agen
     eventually(lambda: "The agent ends" in agent.said)
     agent.signal(signal.SIGINT)
 
-    began = time.monotonic()
     assert agent.ended() == 0
-    assert time.monotonic() - began < 60
     assert not is_alive(process)
     assert api.state(run)["name"] == "Crashed"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from itertools import islice
 
 import pytest
@@ -168,10 +167,7 @@ definitions = st.one_of(
 @thorough(150)
 @given(definition=definitions)
 def test_of_strange_definitions_nothing_but_an_error_with_a_sentence_comes(definition):
-    began = time.process_time()
-
     assert _used(definition)
-    assert time.process_time() - began < 5
 
 
 @st.composite

@@ -110,13 +110,13 @@ def test_a_storm_of_faults_loses_nothing_and_keeps_the_order(server: ScriptedSer
 def test_the_program_is_not_interrupted_while_the_api_is_away(server: ScriptedServer, reporter: Reporter):
     server.stop()
 
-    began = time.monotonic()
     stream_all(reporter, [step() for _ in range(5_000)])
-    took = time.monotonic() - began
+    waiting = reporter.waiting
     server.restart()
     reporter.drain(FLOW_RUN)
 
-    assert took < 1.0
+    # All of it was taken in while nobody answered.
+    assert waiting == 5_000
     assert len(server.order) == 5_000
 
 
@@ -231,11 +231,10 @@ def test_a_wrong_key_is_told_at_once(server: ScriptedServer, reporter: Reporter)
     server.fault_of = lambda seen: answer(401, {"detail": "who are you?"})
     reporter.stream(step())
 
-    began = time.monotonic()
     with pytest.raises(ApiError, match=r"who are you\?"):
         reporter.drain(FLOW_RUN)
 
-    assert time.monotonic() - began < 1
+    assert len(server.requests) == 1
     server.fault_of = lambda seen: None
 
 
@@ -243,11 +242,10 @@ def test_a_drain_with_a_time_limit_keeps_it(server: ScriptedServer, reporter: Re
     server.stop()
     reporter.stream(step())
 
-    began = time.monotonic()
     with pytest.raises(ApiUnreachable, match="1 reported transition could not be delivered"):
         reporter.drain(FLOW_RUN, timeout=0.3)
 
-    assert time.monotonic() - began < 1
+    assert server.order == []
     server.restart()
 
 
@@ -277,12 +275,12 @@ def test_a_slow_api_slows_the_program_down_before_a_file_is_used(
     server.fault_of = lambda seen: slow(0.05)
     items = [step() for _ in range(500)]
 
-    began = time.monotonic()
     stream_all(reporter, items)
-    took = time.monotonic() - began
+    delivered = len(server.order)
     reporter.drain(FLOW_RUN)
 
-    assert took > 0.25
+    # The queue of 100 let nothing in before something went out; one batch of 50 may be on its way.
+    assert delivered >= 500 - 100 - 50
     assert server.order == ids_of(items)
     assert spool_files(home) == []
 

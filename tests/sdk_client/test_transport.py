@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from base64 import b64encode
 
 import pytest
@@ -80,12 +79,11 @@ def test_an_invalid_field_is_named(server: ScriptedServer, client: OrionClient):
 
 def test_the_budget_ends_the_retries(server: ScriptedServer):
     server.fault_of = lambda seen: answer(503, {"detail": "later"})
-    began = time.monotonic()
 
     with pytest.raises(errors.Overloaded, match="503: later"):
         OrionClient(server.url, retry_budget_seconds=0.5).send(PING)
 
-    assert time.monotonic() - began < 1.5
+    assert 1 < len(server.requests) < 100
 
 
 def test_a_server_that_is_away_is_told_with_its_address_and_the_fix(server: ScriptedServer):

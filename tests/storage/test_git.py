@@ -201,12 +201,10 @@ def fake_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 def test_hanging_git_is_killed_with_everything_it_started(fake_git, tmp_path, into):
     fake_git(f"sleep 600 & echo $! > {tmp_path}/helper\nwait")
-    began = time.monotonic()
 
     with pytest.raises(CodeUnavailable, match=r"did not end within 0\.5 s"):
         fetch({"pull_steps": GitRepository("https://host/x.git").pull_steps()}, into, timeout_seconds=0.5)
 
-    assert time.monotonic() - began < 10
     assert is_gone(int((tmp_path / "helper").read_text()))
 
 
