@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib import import_module
 
 import pytest
 from django.db import connections
 
+from orion_site.accounts import permissions
+from orion_site.accounts.permissions import Actor
 from orion_site.env import database_from_url
 from tests.postgresql import running_postgresql
 
@@ -46,3 +49,17 @@ def django_db_modify_db_settings(request: pytest.FixtureRequest) -> None:
     url = request.getfixturevalue("postgresql_url")
     del connections["default"]
     connections.settings = connections.configure_settings({"default": database_from_url(url)})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def everything_is_loaded() -> None:
+    """Load all operations before any test replaces a name: a module imported meanwhile would keep the replacement."""
+    openapi = import_module("orion_site.openapi")
+    for _ in openapi.operations():
+        pass
+
+
+@pytest.fixture
+def act_as(monkeypatch: pytest.MonkeyPatch) -> Callable[[Actor], None]:
+    """Let all requests of this test come from an actor: `act_as(stranger)`."""
+    return lambda actor: monkeypatch.setattr(permissions, "identify", lambda request: actor)

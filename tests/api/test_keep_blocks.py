@@ -90,11 +90,9 @@ def test_keys_are_changed_while_old_seals_stay_readable(api, settings):
     assert read_secrets(api, document) == {**LOGIN, "user": "bob"}
 
 
-def test_secrets_need_a_right_of_their_own(api, monkeypatch):
+def test_secrets_need_a_right_of_their_own(api, act_as):
     document = make_document(api, login_schema(api), data=LOGIN).json()
-    reader = Actor("reader", frozenset({Action.READ_BLOCKS}))
-    for module in ("orion_site.accounts.permissions", "deployments.api.block_documents"):
-        monkeypatch.setattr(f"{module}.actor_of", lambda request: reader)
+    act_as(Actor("reader", frozenset({Action.READ_BLOCKS})))
 
     statuses = [
         api.read(f"/block_documents/{document['id']}").status_code,

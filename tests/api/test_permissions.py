@@ -13,7 +13,7 @@ from django.test import RequestFactory
 from django.urls import URLPattern, URLResolver, get_resolver, resolve
 
 from orchestration.api.operations import Endpoint, Operation
-from orion_site.accounts.permissions import Action, Actor, DenyUndeclared, may, requires
+from orion_site.accounts.permissions import LOCAL_OWNER, Action, Actor, DenyUndeclared, actor_of, may, requires
 
 
 def addresses(resolver: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -82,9 +82,18 @@ def test_an_actor_may_do_what_was_given_to_it_and_no_more():
     assert not may(reader, None)
 
 
-def test_a_page_asks_before_it_answers(monkeypatch):
+def test_whoever_imported_the_question_by_name_hears_of_another_actor(act_as):
+    request, stranger = RequestFactory().get("/"), Actor("stranger", frozenset())
+
+    before = actor_of(request)
+    act_as(stranger)
+
+    assert [before, actor_of(request)] == [LOCAL_OWNER, stranger]
+
+
+def test_a_page_asks_before_it_answers(act_as):
     stranger = Actor("stranger", frozenset())
-    monkeypatch.setattr("orion_site.accounts.permissions.actor_of", lambda request: stranger)
+    act_as(stranger)
 
     @requires(Action.READ_RUNS)
     def page(request):
@@ -94,11 +103,11 @@ def test_a_page_asks_before_it_answers(monkeypatch):
         page(RequestFactory().get("/"))
 
 
-def test_every_operation_of_the_api_asks_before_it_answers(monkeypatch, db):
+def test_every_operation_of_the_api_asks_before_it_answers(act_as, db):
     from orion_site.openapi import operations
 
     stranger = Actor("stranger", frozenset())
-    monkeypatch.setattr("orion_site.accounts.permissions.actor_of", lambda request: stranger)
+    act_as(stranger)
 
     for path, operation in operations():
         request = RequestFactory().generic(operation.method, path)

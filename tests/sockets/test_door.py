@@ -39,19 +39,19 @@ async def test_a_program_on_this_machine_is_let_in(path):
 
 
 @ROUTES
-async def test_a_stranger_is_refused_before_anything_is_accepted(path, monkeypatch):
+async def test_a_stranger_is_refused_before_anything_is_accepted(path, act_as):
     stranger = Actor("stranger", frozenset())
-    monkeypatch.setattr("orion_site.accounts.permissions.actor_of", lambda request: stranger)
+    act_as(stranger)
 
     assert await is_refused(talk_to(path, subprotocols=PREFECT))
 
 
 @ROUTES
-async def test_rights_of_other_kinds_do_not_open_it(path, monkeypatch):
+async def test_rights_of_other_kinds_do_not_open_it(path, act_as):
     conversation = conversation_at(path)
     assert conversation is not None
     others = Actor("other", frozenset(Action) - {conversation.action_required})
-    monkeypatch.setattr("orion_site.accounts.permissions.actor_of", lambda request: others)
+    act_as(others)
 
     assert await is_refused(talk_to(path, subprotocols=PREFECT))
 
