@@ -36,6 +36,7 @@ cancelling = Later("runs.api.cancelling")
 calendars = Later("deployments.api.calendars")
 collections = Later("deployments.api.collections")
 database_api = Later("orion_site.database_api")
+deployment_checks = Later("deployments.api.deployment_checks")
 deployments = Later("deployments.api.deployments")
 due_runs = Later("deployments.api.due_runs")
 global_limits = Later("deployments.api.global_limits")
@@ -218,6 +219,7 @@ api = [
     path("work_queues/<str:id>/status", Endpoint(work_queues.ReadWorkQueueStatus)),
     #
     path("deployments/", Endpoint(deployments.CreateDeployment)),
+    path("deployments/check", Endpoint(deployment_checks.CheckDeployment)),
     path("deployments/count", Endpoint(deployments.CountDeployments)),
     path("deployments/filter", Endpoint(deployments.FilterDeployments)),
     path("deployments/get_scheduled_flow_runs", Endpoint(due_runs.PollDeployments)),

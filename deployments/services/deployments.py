@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import Q
 
 from deployments.core.parameters import flaw_of_schema
@@ -24,6 +25,7 @@ from orchestration.errors import BadParameterSchema, BlockDocumentNotFound, Flow
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.models import Flow, FlowRun
 from runs.services.flow_runs import delete_flow_runs
+from runs.services.flows import create_flow
 
 
 @repeated_on_conflict
@@ -57,6 +59,15 @@ def create_deployment(
             deployment.save(force_insert=True)
             store_schedules(deployment, schedules, now)
         return deployment, known is None
+
+
+@repeated_on_conflict
+def check_deployment(*, flow_name: str, now: datetime, **asked: Any) -> None:
+    """Raise whatever making this deployment would raise. It is made, and the transaction is rolled back."""
+    with write_transaction():
+        flow, _ = create_flow(name=flow_name, now=now)
+        create_deployment(flow_id=flow.pk, now=now, **asked)
+        transaction.set_rollback(True)
 
 
 @repeated_on_conflict

@@ -107,8 +107,73 @@ def test_prune_deletes_what_this_project_had_and_nothing_else(orion, folder):
     done = orion("deploy", "--prune", "--yes")
 
     assert refused.code == 2
+    assert refused.out == ""
+    assert "No longer in the file of the project shop:\n  etl/test\n" in refused.err
     assert "etl/test: deleted" in done.out
     assert set(deployments(orion)) == {"prod", "foreign"}
+
+
+def test_prune_is_refused_where_the_project_has_no_name(orion, folder):
+    """The folder's name would take the deployments of another team whose folder is called the same."""
+    (folder / "orion.yaml").write_text(FILE.replace("name: shop\n", f"name: {folder.name}\n", 1))
+    orion("deploy")
+    (folder / "orion.yaml").write_text(FILE.replace("name: shop\n", "").partition("  - name: test")[0])
+
+    deployed, pruned = orion("deploy"), orion("deploy", "--prune", "--yes")
+
+    assert deployed.code == 0
+    assert pruned.code == 2
+    assert "has no `name:`" in pruned.err
+    assert set(deployments(orion)) == {"prod", "test"}
+    assert deployments(orion)["prod"]["manifest_path"] is None
+
+
+WRONG = [
+    ("schedules: [{cron: '61 * * * *'}]", "61"),
+    ("schedules: [{cron: '0 6 * * *', timezone: Europe/Nowhere}]", "Nowhere"),
+    ("schedules: [{cron: '0 6 * * *', calendars: [holidays]}]", "holidays"),
+    ("schedules: [{rrule: 'FREQ=SOMETIMES'}]", ""),
+    ("work_pool: {name: nowhere}", "nowhere"),
+    ("parameters: {limit: many}", "limit"),
+]
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize(("line", "words"), WRONG)
+def test_what_would_be_refused_is_known_before_anything_is_changed(orion, folder, line, words, dry_run):
+    text = f"{FILE}  - name: wrong\n    entrypoint: flows.py:etl\n    {line}\n"
+    (folder / "orion.yaml").write_text(text)
+
+    answer = orion("deploy", *(["--dry-run"] if dry_run else []))
+
+    assert answer.code in (2, 5)
+    assert "wrong" in answer.err.splitlines()[0]
+    assert words in answer.err
+    assert "created" not in answer.out.replace("would be created", "")
+    assert deployments(orion) == {}
+
+
+def test_every_refusal_of_a_file_is_said(orion, folder):
+    wrong = "".join(
+        f"  - name: wrong{number}\n    entrypoint: flows.py:etl\n    work_pool: {{name: nowhere}}\n"
+        for number in (1, 2)
+    )
+    (folder / "orion.yaml").write_text(FILE + wrong)
+
+    answer = orion("deploy", "--dry-run")
+
+    assert "etl/prod: would be created" in answer.out
+    assert "etl/wrong1 cannot be deployed." in answer.err
+    assert "etl/wrong2 cannot be deployed." in answer.err
+
+
+def test_a_deployment_that_stands_twice_in_a_file_is_refused(orion, folder):
+    (folder / "orion.yaml").write_text(FILE.replace("name: test", "name: prod"))
+
+    answer = orion("deploy")
+
+    assert answer.code == 2
+    assert "it has etl/prod more than once" in answer.err
 
 
 def test_file_of_prefect_is_read(orion, folder):

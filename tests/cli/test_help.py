@@ -126,6 +126,21 @@ def test_unknown_command_of_a_group_proposes_near_ones(orion_here):
     assert "orion flow-run inspect" in answer.err
 
 
+def test_unknown_option_and_choice_propose_near_ones(orion_here):
+    option, choice = orion_here("fr", "ls", "--limt", "3"), orion_here("fr", "ls", "-o", "jsn")
+
+    assert (option.code, choice.code) == (2, 2)
+    assert "did you mean --limit?" in option.err
+    assert "did you mean json" in choice.err
+
+
+@pytest.mark.parametrize("path", [path for path, group in GROUPS.items() if "ls" in group.entries])
+def test_every_list_is_found_under_its_long_name(path):
+    group = GROUPS[path]
+
+    assert group.get_command(click.Context(group), "list") is group.get_command(click.Context(group), "ls")
+
+
 def test_shell_completion_knows_commands_without_loading_them():
     environment = {"_ORION_COMPLETE": "bash_complete", "COMP_WORDS": "orion fl", "COMP_CWORD": "1"}
     code = "import sys; from orionflow.cli import main; main([]); assert 'orionflow.cli.flow' not in sys.modules"

@@ -11,6 +11,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from orionflow.cli.boundary import CommandFailed
 from orionflow.cli.output import Column, Output
 from orionflow.cli.tables import Cell, display_width, render_table
 from orionflow.cli.terminal import Terminal
@@ -68,6 +69,30 @@ def test_csv_can_be_read_again(capsys):
 
 def test_names_stand_alone(capsys):
     assert printed(capsys, "name").splitlines() == ["brave-otter", "日本"]
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json", "yaml", "jsonl"])
+def test_a_column_that_nobody_has_is_refused_with_those_there_are(form):
+    with pytest.raises(CommandFailed, match="no column 'nope'") as refused:
+        Output(form, ("name", "nope"), Terminal()).show_many(ROWS, COLUMNS)
+
+    assert refused.value.code == 2
+    assert "state" in refused.value.fix
+
+
+def test_a_column_that_is_nearly_one_is_proposed_also_of_one_object():
+    with pytest.raises(CommandFailed) as refused:
+        Output("table", ("nmae",), Terminal()).show_one(ROWS[0])
+
+    assert refused.value.fix == "did you mean name?"
+
+
+def test_titles_of_several_words_are_named_in_any_spelling(capsys):
+    columns = [Column("LAST RUN", lambda row: "never")]
+
+    Output("table", ("last_run", "Last Run", "last-run"), Terminal()).show_many([{"id": 1}], columns)
+
+    assert capsys.readouterr().out.splitlines()[1].split() == ["never", "never", "never"]
 
 
 JSON_VALUES = st.recursive(

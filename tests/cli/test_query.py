@@ -72,6 +72,10 @@ def test_flows_can_be_asked_for_by_the_states_of_their_runs():
         ('name:"open', "open quotation"),
         ("state:failed state:crashed", "join values with a comma"),
         ("since:whenever", "is not a time"),
+        ("state:nope", "no state 'nope'; there are scheduled"),
+        ("state:faled", "did you mean failed"),
+        ("state:failed,lat", "did you mean late"),
+        ("flo:etl", "did you mean flow"),
     ],
 )
 def test_a_query_that_cannot_be_read_says_why(query, words):

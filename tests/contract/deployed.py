@@ -33,6 +33,9 @@ def deployments_are_made(said: Any) -> None:
     }
     made = said.ask("create_deployment", "POST", "/deployments/", asked)
     path = f"/deployments/{made['id']}"
+    thought_of = {"flow_name": "payroll", **{name: value for name, value in asked.items() if name != "flow_id"}}
+    said.ask("check_deployment", "POST", "/deployments/check", thought_of)
+    said.ask("check_deployment_unknown_pool", "POST", "/deployments/check", {**thought_of, "work_pool_name": "nowhere"})
     said.ask("create_deployment_unknown_pool", "POST", "/deployments/", {**asked, "work_pool_name": "nowhere"})
     said.ask("read_deployment", "GET", path)
     said.ask("read_deployment_by_name", "GET", "/deployments/name/payroll/monthly")

@@ -70,6 +70,15 @@ class DeploymentCreate(DeploymentFields):
     pull_steps: Annotated[list[JSONObject], Field(max_length=1000)] | None = None
 
 
+class DeploymentCheck(DeploymentFields):
+    """A deployment that is only thought of; its flow is known by its name."""
+
+    name: Name
+    flow_name: Name
+    parameter_openapi_schema: JSONObject | None = None
+    pull_steps: Annotated[list[JSONObject], Field(max_length=1000)] | None = None
+
+
 class DeploymentUpdate(DeploymentFields):
     """Only what is sent is changed."""
 
@@ -139,7 +148,7 @@ _NEVER_NULL = frozenset({"parameters", "tags", "enforce_parameter_schema", "over
 _PERIODS = frozenset({"must_start_within", "must_finish_within"})
 
 
-def columns_of(sent: DeploymentCreate | DeploymentUpdate) -> dict[str, Any]:
+def columns_of(sent: DeploymentCreate | DeploymentCheck | DeploymentUpdate) -> dict[str, Any]:
     """What was sent, by column. Null empties what may be empty, and else means nothing."""
     columns = {name: getattr(sent, name) for name in sent.model_fields_set & _PLAIN}
     columns |= {

@@ -15,7 +15,7 @@ from uuid import UUID
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.boundary import CommandFailed
 from orionflow.cli.exit_codes import ExitCode
-from orionflow.cli.lazy import near
+from orionflow.spelling import near
 
 NEWEST = "EXPECTED_START_TIME_DESC"
 BAD_STATES = {"state": {"type": {"any_": ["FAILED", "CRASHED"]}}}

@@ -6,6 +6,7 @@ Nothing below this module prints an error or calls exit; it raises.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -15,9 +16,13 @@ import click
 
 from orionflow.cli.exit_codes import ExitCode
 from orionflow.cli.terminal import Terminal
+from orionflow.spelling import near
 
 if TYPE_CHECKING:
     from orionflow.errors import ApiError
+
+
+_NOT_A_CHOICE = re.compile(r"'(.*?)' is not one of ")
 
 
 class CommandFailed(Exception):
@@ -87,8 +92,25 @@ def explained(error: Exception) -> CommandFailed:
 
 def _usage(error: click.UsageError) -> CommandFailed:
     path = error.ctx.command_path if error.ctx else "orion"
-    fix = getattr(error, "fix", "") or f"{path} --help"
-    return CommandFailed(ExitCode.USAGE, error.format_message(), fix=fix)
+    fix = getattr(error, "fix", "") or _proposal(error) or f"{path} --help"
+    what = f"No such option: {error.option_name}" if isinstance(error, click.NoSuchOption) else error.format_message()
+    return CommandFailed(ExitCode.USAGE, what, fix=fix)
+
+
+def _proposal(error: click.UsageError) -> str:
+    """What was probably meant by an unknown option, or by a word that is none of the choices."""
+    known: list[str] = []
+    typed = ""
+    if isinstance(error, click.NoSuchOption) and error.ctx:
+        typed = error.option_name
+        known = [name for one in error.ctx.command.get_params(error.ctx) for name in (*one.opts, *one.secondary_opts)]
+        known = [name for name in known if name.startswith("--")]
+    elif isinstance(error, click.BadParameter) and error.param and isinstance(error.param.type, click.Choice):
+        found = _NOT_A_CHOICE.search(error.message)
+        typed, known = found[1] if found else "", list(error.param.type.choices)
+    proposals = near(typed.lstrip("-"), [name.lstrip("-") for name in known]) if typed else []
+    dashes = "--" if isinstance(error, click.NoSuchOption) else ""
+    return f"did you mean {' or '.join(dashes + name for name in proposals)}?" if proposals else ""
 
 
 def _of_the_sdk(error: Exception) -> CommandFailed | None:

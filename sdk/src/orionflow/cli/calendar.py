@@ -135,7 +135,7 @@ def _store(name: str, ics: str, description: str, output: Output, clock: Clock) 
         api.request("PATCH", f"/calendars/{before['id']}", body)
         stored = api.get(f"/calendars/{before['id']}")
     if output.is_for_people:
-        output.terminal.out(f"{'Created' if before is None else 'Changed'} the calendar {name}.")
+        output.terminal.say(f"{'Created' if before is None else 'Changed'} the calendar {name}.")
     else:
         output.show_many([stored], _columns(clock))
 

@@ -111,7 +111,7 @@ def create(tag: str, slots: int, output: Output, clock: Clock) -> None:
     """Limit how many task runs with a tag run at once, or change that; 0 lets none run."""
     made = backend().post("/concurrency_limits/", {"tag": tag, "concurrency_limit": slots})
     if output.is_for_people:
-        output.terminal.out(f"{tag}: {slots} at once at most.")
+        output.terminal.say(f"{tag}: {slots} at once at most.")
     else:
         output.show_many([made], _columns(clock), name="tag")
 

@@ -10,11 +10,12 @@ import click
 from orionflow.cli.boundary import CommandFailed
 from orionflow.cli.command import HELP_NAMES, OrionCommand
 from orionflow.cli.exit_codes import ExitCode
-from orionflow.cli.lazy import Entry, LazyGroup, near
+from orionflow.cli.lazy import Entry, LazyGroup
 from orionflow.cli.options import Output, output_options
 from orionflow.cli.output import Column, as_text
 from orionflow.cli.terminal import current_terminal
 from orionflow.setting_values import shown_url
+from orionflow.spelling import near
 
 if TYPE_CHECKING:
     from orionflow.profiles import Profiles

@@ -5,7 +5,7 @@ from __future__ import annotations
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.boundary import CommandFailed
 from orionflow.cli.exit_codes import ExitCode
-from orionflow.cli.lazy import near
+from orionflow.spelling import near
 
 
 def named(api: Backend, path: str, kind: str, name: str, listing: str, *, key: str = "name") -> Json:

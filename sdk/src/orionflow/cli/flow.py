@@ -12,12 +12,13 @@ from orionflow.cli.command import HELP_NAMES, OrionCommand
 from orionflow.cli.exit_codes import ExitCode
 from orionflow.cli.flow_run.columns import list_columns
 from orionflow.cli.flow_run.newest import newest_runs
-from orionflow.cli.lazy import Entry, LazyGroup, near
+from orionflow.cli.lazy import Entry, LazyGroup
 from orionflow.cli.looks import painted, run_state_label
 from orionflow.cli.options import Output, output_options, time_options
 from orionflow.cli.output import Column, as_text
 from orionflow.cli.query import flow_filters
 from orionflow.cli.times import Clock
+from orionflow.spelling import near
 
 flow = LazyGroup(
     "flow",
@@ -48,7 +49,7 @@ SORTS = {"name": "NAME_ASC", "newest": "CREATED_DESC", "updated": "UPDATED_DESC"
 def ls(query: tuple[str, ...], limit: int, sort: str, output: Output, clock: Clock) -> None:
     """List flows with their last run. A QUERY takes name:, tag:, state: and id:."""
     api = backend()
-    found = list(api.pages("/flows/filter", {**flow_filters(query, clock), "sort": SORTS[sort]}, limit))
+    found = list(api.pages("/flows/filter", {**flow_filters(query, clock, api), "sort": SORTS[sort]}, limit))
     last = _last_runs(api, found, clock) if output.is_for_people else {}
     output.show_many(found, _list_columns(last, clock, output))
     if output.is_for_people and not found:

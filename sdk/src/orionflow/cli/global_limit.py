@@ -102,7 +102,7 @@ def create(name: str, slots: int, decay: float | None, disabled: bool, output: O
     said = {"name": name, "limit": slots, "slot_decay_per_second": decay, "active": not disabled}
     made = backend().post("/v2/concurrency_limits/", without_none(said))
     if output.is_for_people:
-        output.terminal.out(f"{name}: {slots} slot{'' if slots == 1 else 's'}.")
+        output.terminal.say(f"{name}: {slots} slot{'' if slots == 1 else 's'}.")
     else:
         output.show_one(made)
 
@@ -143,7 +143,7 @@ def _change(name: str, changes: dict[str, Any], done: str, output: Output) -> No
     _find(api, name)
     api.request("PATCH", _path(name), changes)
     if output.is_for_people:
-        output.terminal.out(f"{name} {done}.")
+        output.terminal.say(f"{name} {done}.")
     else:
         output.show_one(_find(api, name))
 

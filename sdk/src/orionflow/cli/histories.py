@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import click
-
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.looks import color_of, first_line, state_label
+from orionflow.cli.safe_text import styled
 from orionflow.cli.terminal import Terminal
 from orionflow.cli.times import Clock
 
@@ -17,7 +16,7 @@ def history_lines(history: Sequence[Json], clock: Clock, terminal: Terminal, *, 
     labels = [state_label(state["type"], state["name"], terminal) for state in history]
     width = max((len(label) for label in labels), default=0)
     for state, label in zip(history, labels, strict=True):
-        painted = click.style(label, fg=color_of(state["type"]))
+        painted = styled(label, fg=color_of(state["type"]))
         words = "  ".join(filter(None, (first_line(state["message"]), _author(state))))
         gap = " " * (width - len(label) + 2) if words else ""
         yield f"  {clock.clock_time(state['timestamp'])}  {painted}{gap}{words}"

@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 
 import click
 
 from orionflow.cli.command import OrionCommand, WithExamples, shared_options
+from orionflow.spelling import near
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class LazyGroup(WithExamples, click.Group):
         **kwargs: object,
     ) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
-        self.entries = dict(entries)
+        self.entries = {name: _with_long_name(name, entry) for name, entry in entries.items()}
         self.examples = examples
         self.fallback = fallback
         self.params.extend(shared_options())
@@ -81,6 +81,10 @@ class LazyGroup(WithExamples, click.Group):
                 formatter.write_dl(rows)
 
 
+def _with_long_name(name: str, entry: Entry) -> Entry:
+    return replace(entry, aliases=("list", *entry.aliases)) if name == "ls" else entry
+
+
 class UnknownCommand(click.UsageError):
     """No command has this name; the nearest names are proposed."""
 
@@ -88,10 +92,6 @@ class UnknownCommand(click.UsageError):
         super().__init__(f"There is no command {ctx.command_path} {typed}.", ctx)
         meant = " or ".join(f"{ctx.command_path} {name}" for name in proposals)
         self.fix = f"did you mean {meant}?" if meant else f"{ctx.command_path} --help"
-
-
-def near(typed: str, known: list[str]) -> list[str]:
-    return difflib.get_close_matches(typed, known, n=3, cutoff=0.5)
 
 
 def load(target: str) -> click.Command:

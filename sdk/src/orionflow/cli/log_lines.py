@@ -11,6 +11,7 @@ from datetime import timedelta
 import click
 
 from orionflow.cli.backend import Backend, Json
+from orionflow.cli.safe_text import styled
 from orionflow.cli.terminal import Terminal
 from orionflow.cli.times import Clock, read_moment
 
@@ -98,7 +99,7 @@ def follow(api: Backend, query: LogQuery, is_over: Callable[[], bool], show: Cal
 def line_text(line: Json, clock: Clock, terminal: Terminal) -> str:
     level = line["level"]
     name = next((name for name, number in LEVELS.items() if number == level), str(level)).upper()
-    shown = click.style(name.ljust(8), fg=COLORS.get(level - level % 10))
+    shown = styled(name.ljust(8), fg=COLORS.get(level - level % 10))
     stamp = clock.absolute(line["timestamp"]) if terminal.verbose else clock.clock_time(line["timestamp"])
     # Later lines of a message stand below its first.
     message = line["message"].rstrip("\n").replace("\n", "\n" + " " * (len(stamp) + 12))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 
 from orionflow.cli.backend import Json
 from orionflow.cli.log_lines import line_text
 from orionflow.cli.options import Output
 from orionflow.cli.output import Column
+from orionflow.cli.safe_text import as_json
 from orionflow.cli.times import Clock
 
 
@@ -16,7 +16,7 @@ def printer(output: Output, clock: Clock) -> Callable[[Json], None]:
     """Shows one line at a time; what cannot be shown so (one JSON array) becomes JSON lines."""
     if output.is_for_people:
         return lambda line: output.terminal.out(line_text(line, clock, output.terminal))
-    return lambda line: output.terminal.out(json.dumps(line, ensure_ascii=False))
+    return lambda line: output.terminal.out(as_json(line))
 
 
 def print_lines(lines: Iterable[Json], output: Output, clock: Clock) -> None:

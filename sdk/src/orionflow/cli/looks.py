@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
-
+from orionflow.cli.safe_text import styled
 from orionflow.cli.terminal import Terminal
 
 # type: (icon, ASCII icon, colour); all icons are one column wide, or tables would not line up.
@@ -33,7 +32,7 @@ def color_of(state_type: str | None) -> str:
 
 
 def painted(text: str, state_type: str | None) -> str:
-    return click.style(text, fg=color_of(state_type))
+    return styled(text, fg=color_of(state_type))
 
 
 def state_label(state_type: str | None, name: str | None, terminal: Terminal) -> str:

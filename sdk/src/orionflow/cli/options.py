@@ -11,6 +11,7 @@ import click
 from orionflow.cli.boundary import CommandFailed
 from orionflow.cli.exit_codes import ExitCode
 from orionflow.cli.output import Output, chosen_output, output_option_list
+from orionflow.cli.safe_text import one_line
 from orionflow.cli.terminal import current_terminal
 from orionflow.cli.times import make_clock
 
@@ -70,5 +71,5 @@ def ask_before(what: str, *, yes: bool) -> None:
             "nobody can answer a question here",
             "add --yes",
         )
-    if not click.confirm(f"Really {what}?", err=True):
+    if not click.confirm(f"Really {one_line(what)}?", err=True):
         raise CommandFailed(ExitCode.USAGE, "Nothing was done.")

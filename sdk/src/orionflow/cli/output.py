@@ -5,17 +5,21 @@ JSON, JSON lines and YAML show exactly what the API answers and stay stable; tab
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
+from orionflow.cli.boundary import CommandFailed
+from orionflow.cli.exit_codes import ExitCode
+from orionflow.cli.safe_text import as_json, cleaned, one_line
 from orionflow.cli.tables import Cell, render_fields, render_table
 from orionflow.cli.terminal import Terminal, current_terminal
 from orionflow.cli.yaml_text import as_yaml
+from orionflow.spelling import near
 
+TABLES = frozenset({"table", "wide", "csv"})
 FORMATS = ("table", "wide", "json", "jsonl", "yaml", "name", "csv")
 Row = dict[str, Any]
 
@@ -45,21 +49,23 @@ class Output:
 
     def show_many(self, rows: Sequence[Row], columns: Sequence[Column], *, name: str = "name") -> None:
         """A list: a table, or an array of the API's objects."""
+        self._refuse_unknown_columns(rows, columns)
         match self.format:
             case "table" | "wide":
                 self._table(rows, self._chosen(columns))
             case "csv":
                 self._csv(rows, self._chosen(columns))
             case "name":
-                self._lines(str(row.get(name) or row.get("id")) for row in rows)
+                self._lines(one_line(str(row.get(name) or row.get("id"))) for row in rows)
             case "jsonl":
-                self._lines(json.dumps(self._picked(row), ensure_ascii=False) for row in rows)
+                self._lines(as_json(self._picked(row)) for row in rows)
             case _:
                 self._structure([self._picked(row) for row in rows])
 
     def show_one(self, thing: Row, fields: Sequence[Column] | None = None, *, name: str = "name") -> None:
         """One object: its fields below each other, or the API's object."""
         shown = fields or [field_column(key) for key in thing]
+        self._refuse_unknown_columns([thing], shown)
         match self.format:
             case "table" | "wide":
                 wanted = self._chosen(shown, every=True)
@@ -72,9 +78,23 @@ class Output:
 
     def _chosen(self, columns: Sequence[Column], *, every: bool = False) -> list[Column]:
         if self.columns:
-            known = {column.title.lower(): column for column in columns}
-            return [known.get(wanted.lower()) or plain_column(wanted) for wanted in self.columns]
+            known = {_key(column.title): column for column in columns}
+            return [known.get(_key(wanted)) or plain_column(wanted) for wanted in self.columns]
         return [column for column in columns if every or self.format != "table" or not column.wide]
+
+    def _refuse_unknown_columns(self, rows: Sequence[Row], columns: Sequence[Column]) -> None:
+        """A column that neither the table nor the objects have would show nothing, as if there were nothing."""
+        titles = list(dict.fromkeys(_key(column.title) for column in columns)) if self.format in TABLES else []
+        fields = list(dict.fromkeys(name for row in rows for name in row)) or [
+            column.field for column in columns if column.field
+        ]
+        for wanted in self.columns:
+            if _key(wanted) in titles or wanted.partition(".")[0] in {field.partition(".")[0] for field in fields}:
+                continue
+            known = list(dict.fromkeys([*titles, *fields]))
+            proposals = near(wanted, known)
+            hint = f"did you mean {' or '.join(proposals)}?" if proposals else f"there are {', '.join(known)}"
+            raise CommandFailed(ExitCode.USAGE, f"There is no column {wanted!r}.", fix=hint)
 
     def _table(self, rows: Sequence[Row], columns: Sequence[Column]) -> None:
         cells = [[self._cell(column, row) for column in columns] for row in rows]
@@ -82,7 +102,8 @@ class Output:
             self.terminal.out(text)
 
     def _cell(self, column: Column, row: Row) -> Cell:
-        text = column.text(row)
+        # Cleaned before it is measured: what is made visible takes more room.
+        text = cleaned(column.text(row))
         return Cell(text, column.paint(text, row) if column.paint else text)
 
     def _csv(self, rows: Sequence[Row], columns: Sequence[Column]) -> None:
@@ -99,7 +120,7 @@ class Output:
         return {wanted: dig(row, wanted) for wanted in self.columns} if self.columns else row
 
     def _structure(self, thing: Any) -> None:
-        text = as_yaml(thing) if self.format == "yaml" else json.dumps(thing, indent=2, ensure_ascii=False)
+        text = as_yaml(thing) if self.format == "yaml" else as_json(thing, indent=2)
         self.terminal.out(text)
 
     def _lines(self, lines: Iterable[str]) -> None:
@@ -113,6 +134,11 @@ def dig(row: Row, path: str) -> Any:
     for part in path.split("."):
         found = found.get(part) if isinstance(found, dict) else None
     return found
+
+
+def _key(title: str) -> str:
+    """`LAST RUN`, `last run` and `last_run` are one column."""
+    return title.lower().replace(" ", "_").replace("-", "_")
 
 
 def plain_column(path: str) -> Column:
@@ -132,7 +158,7 @@ def as_text(value: Any) -> str:
         case list() if all(isinstance(item, str) for item in value):
             return ", ".join(value) or "-"
         case dict() | list() | bool():
-            return json.dumps(value, ensure_ascii=False)
+            return as_json(value)
     return str(value)
 
 

@@ -9,8 +9,8 @@ from typing import Any, get_type_hints
 
 import click
 
-from orionflow.cli.lazy import near
 from orionflow.cli.raw_api import read_json
+from orionflow.spelling import near
 
 
 def read_parameters(fn: Callable[..., Any], pairs: Sequence[str], whole: str | None) -> dict[str, Any]:

@@ -12,7 +12,9 @@ from typing import Any
 
 import click
 
+from orionflow.cli.backend import Backend
 from orionflow.cli.times import Clock
+from orionflow.spelling import near
 
 Filters = dict[str, Any]
 STATE_TYPES = (
@@ -28,35 +30,39 @@ STATE_GROUPS = {
 }
 
 
-def flow_run_filters(terms: Sequence[str], clock: Clock) -> Filters:
-    """The body of POST /flow_runs/filter, without sort and limit."""
-    return _filters(terms, {**_run_keys("flow_runs", clock), **FLOW_RUN_KEYS}, "flow_runs")
+def flow_run_filters(terms: Sequence[str], clock: Clock, api: Backend | None = None) -> Filters:
+    """The body of POST /flow_runs/filter, without sort and limit. The API knows the names that users gave states."""
+    return _filters(terms, {**_run_keys("flow_runs", clock), **FLOW_RUN_KEYS}, "flow_runs", api)
 
 
-def task_run_filters(terms: Sequence[str], clock: Clock) -> Filters:
+def task_run_filters(terms: Sequence[str], clock: Clock, api: Backend | None = None) -> Filters:
     """The body of POST /task_runs/filter, without sort and limit."""
-    return _filters(terms, {**_run_keys("task_runs", clock), **TASK_RUN_KEYS}, "task_runs")
+    return _filters(terms, {**_run_keys("task_runs", clock), **TASK_RUN_KEYS}, "task_runs", api)
 
 
-def flow_filters(terms: Sequence[str], clock: Clock) -> Filters:
+def flow_filters(terms: Sequence[str], clock: Clock, api: Backend | None = None) -> Filters:
     """The body of POST /flows/filter, without sort and limit."""
-    return _filters(terms, FLOW_KEYS, "flows")
+    return _filters(terms, FLOW_KEYS, "flows", api)
 
 
 Term = Callable[[str], Filters]
 
 
-def _filters(terms: Sequence[str], keys: dict[str, Term], own: str) -> Filters:
+def _filters(terms: Sequence[str], keys: dict[str, Term], own: str, api: Backend | None) -> Filters:
     filters: Filters = {}
     for word in _words(terms):
         key, colon, value = word.partition(":")
         if not colon:
             _merge(filters, {own: _named(word if "*" in word else f"*{word}*")})
         elif key.lower() not in keys:
-            raise click.UsageError(f"{word!r}: there is no filter {key!r}; use one of {', '.join(keys)}.")
+            proposals = near(key, keys)
+            hint = f"did you mean {' or '.join(proposals)}?" if proposals else f"use one of {', '.join(keys)}."
+            raise click.UsageError(f"{word!r}: there is no filter {key!r}; {hint}")
         elif not value:
             raise click.UsageError(f"{word!r} has no value; write {key}:something.")
         else:
+            if key.lower() == "state":
+                _refuse_unknown_states(value, own, api)
             _merge(filters, keys[key.lower()](value))
     return filters
 
@@ -141,6 +147,22 @@ def _states(value: str) -> Filters:
 
 def _state_name(word: str) -> str:
     return next((name for name in STATE_NAMES if name.lower() == word.lower()), word)
+
+
+def _refuse_unknown_states(value: str, own: str, api: Backend | None) -> None:
+    """A state that no run can be in would find nothing, as if all were well. Names of users' own are asked for."""
+    known = [*(one.lower() for one in STATE_TYPES), *STATE_GROUPS, *(name.lower() for name in STATE_NAMES)]
+    for word in value.split(","):
+        if word.lower() in known or (api is not None and _is_in_use(word, own, api)):
+            continue
+        proposals = near(word, known)
+        hint = f"did you mean {' or '.join(proposals)}?" if proposals else f"there are {', '.join(known)}."
+        raise click.UsageError(f"There is no state {word!r}; {hint}")
+
+
+def _is_in_use(name: str, own: str, api: Backend) -> bool:
+    resource = "task_runs" if own == "task_runs" else "flow_runs"
+    return bool(api.post(f"/{resource}/filter", {resource: {"state": {"name": {"any_": [name]}}}, "limit": 1}))
 
 
 def _is_top(value: str) -> bool:

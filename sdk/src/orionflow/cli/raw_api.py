@@ -11,6 +11,7 @@ import click
 
 from orionflow.cli.backend import backend
 from orionflow.cli.command import OrionCommand
+from orionflow.cli.safe_text import as_json
 from orionflow.cli.terminal import current_terminal
 
 
@@ -30,7 +31,7 @@ def api(method: str, path: str, body: str | None) -> None:
     below = "/" + path.lstrip("/").removeprefix("api/")
     answer = backend().request(method.upper(), below, _read_body(body))
     if answer is not None:
-        current_terminal().out(json.dumps(answer, indent=2, ensure_ascii=False))
+        current_terminal().out(as_json(answer, indent=2))
 
 
 def _read_body(body: str | None) -> Any:

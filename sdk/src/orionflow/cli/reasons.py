@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import click
-
 from orionflow.cli.backend import Json
 from orionflow.cli.exit_codes import TERMINAL_TYPES
 from orionflow.cli.histories import history_lines, trail_lines
 from orionflow.cli.looks import arrow, first_line, painted, run_state_label
+from orionflow.cli.safe_text import styled
 from orionflow.cli.terminal import Terminal
 from orionflow.cli.times import Clock
 
@@ -57,7 +56,7 @@ def _reason(number: int, reason: Json, clock: Clock, terminal: Terminal) -> Iter
 def _culprits(task_runs: Sequence[Json], terminal: Terminal) -> Iterator[str]:
     if task_runs:
         yield ""
-        yield click.style("Its task runs that ended badly", bold=True)
+        yield styled("Its task runs that ended badly", bold=True)
     for run in task_runs:
         message = first_line((run["state"] or {}).get("message"))
         yield f"  {painted(run_state_label(run, terminal), run['state_type'])}  {run['name']}  {message}".rstrip()
@@ -75,7 +74,7 @@ def _history(history: list[Json], clock: Clock, terminal: Terminal, *, every: bo
         return
     yield ""
     hidden = len(history) - len(shown)
-    yield click.style(
+    yield styled(
         "Its states" + (f" (the last {RECENT} of {len(history)}; --all shows all)" if hidden else ""), bold=True
     )
     if every:

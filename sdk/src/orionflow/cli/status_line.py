@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, TextIO
 
+from orionflow.cli.safe_text import one_line
 from orionflow.cli.terminal import Terminal
 from orionflow.cli.times import duration
 
@@ -41,7 +42,7 @@ class StatusLine:
             if not self.is_shown or self.is_within_a_line or now - self._drawn_at < LEAST_SECONDS_BETWEEN:
                 return
             self._drawn_at, self._is_drawn = now, True
-            self._screen.write(_ERASE + text[: self.width - 1])
+            self._screen.write(_ERASE + one_line(text)[: self.width - 1])
             self._screen.flush()
 
     def clear(self) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from unicodedata import combining, east_asian_width
 
+from orionflow.cli.safe_text import ours, printable
 from orionflow.cli.terminal import Terminal
 
 
@@ -55,7 +56,7 @@ def _line(row: Sequence[Cell], widths: Sequence[int]) -> str:
 
 
 def _flat(text: str) -> str:
-    return text.replace("\n", " ")
+    return text.replace("\n", " ").replace("\t", " ")
 
 
 def _rich(titles: Sequence[str], rows: Sequence[Sequence[Cell]], width: int) -> str:
@@ -67,7 +68,7 @@ def _rich(titles: Sequence[str], rows: Sequence[Sequence[Cell]], width: int) -> 
 
     table = Table(*titles, box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for row in rows:
-        table.add_row(*(Text.from_ansi(_flat(cell.painted)) for cell in row))
+        table.add_row(*(Text.from_ansi(printable(_flat(cell.painted))) for cell in row))
     page = StringIO()
     Console(file=page, width=width, force_terminal=True, highlight=False).print(table)
-    return page.getvalue().rstrip("\n")
+    return ours(page.getvalue().rstrip("\n"))

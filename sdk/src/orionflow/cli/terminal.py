@@ -1,6 +1,6 @@
 """The terminal as a command sees it: data goes to stdout, everything else to stderr.
 
-Colour and icons are used only where they can be shown.
+Colour and icons are used only where they can be shown, and nothing that others wrote reaches a screen as it came.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import os
 import sys
 
 import click
+
+from orionflow.cli.safe_text import printable, styled
 
 
 class Terminal:
@@ -49,21 +51,37 @@ class Terminal:
         return shutil.get_terminal_size((100, 24)).columns
 
     def out(self, text: str) -> None:
-        click.echo(text, color=self.has_color())
+        """Print data."""
+        click.echo(printable(text), color=self.has_color())
+
+    def say(self, text: str) -> None:
+        """Print on stdout that something was done; whoever wants quiet reads it in the exit code."""
+        if not self.quiet:
+            self.out(text)
+
+    def out_exactly(self, text: str) -> None:
+        """Print a value as it is for programs; on a screen it is cleaned like everything else."""
+        if sys.stdout.isatty():
+            self.out(text)
+        else:
+            click.echo(text, color=True)
 
     def note(self, text: str) -> None:
         if not self.quiet:
-            click.echo(text, err=True, color=self.has_color(stderr=True))
+            self._to_stderr(text)
 
     def detail(self, text: str) -> None:
         if self.verbose:
             self.note(text)
 
     def error(self, text: str) -> None:
-        click.echo(click.style("error: ", fg="red", bold=True) + text, err=True, color=self.has_color(stderr=True))
+        self._to_stderr(styled("error: ", fg="red", bold=True) + text)
 
     def error_detail(self, text: str) -> None:
-        click.echo(text, err=True, color=self.has_color(stderr=True))
+        self._to_stderr(text)
+
+    def _to_stderr(self, text: str) -> None:
+        click.echo(printable(text), err=True, color=self.has_color(stderr=True))
 
 
 def current_terminal() -> Terminal:

@@ -9,9 +9,9 @@ import click
 from orionflow.cli.boundary import CommandFailed
 from orionflow.cli.command import OrionCommand
 from orionflow.cli.exit_codes import MEANINGS, ExitCode
-from orionflow.cli.lazy import near
 from orionflow.cli.looks import painted, state_label
 from orionflow.cli.terminal import Terminal, current_terminal
+from orionflow.spelling import near
 
 STATES = (
     ("SCHEDULED", "will run at a time; Late when that time has passed, AwaitingRetry between two tries"),
@@ -58,7 +58,7 @@ Example: orion fr why @last-failed"""
 DEPLOY_FILES = """\
 `orion deploy` reads orion.yaml (or another file, also JSON; prefect.yaml too). Paths are meant from the file's folder.
 
-  name: shop                          the project; `--prune` deletes only what this project deployed
+  name: shop                          the project; `--prune` needs it, and deletes only what it deployed
   deployments:
     - name: prod                      etl/prod, with the name of the flow
       entrypoint: flows.py:etl        or package.module:flow

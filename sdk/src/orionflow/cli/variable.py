@@ -66,7 +66,7 @@ def get(name: str, output: Output) -> None:
     """Print the value of a variable, and nothing else."""
     found = _find(backend(), name)
     if output.is_for_people:
-        output.terminal.out(found["value"])
+        output.terminal.out_exactly(found["value"])
     else:
         output.show_one(found)
 

@@ -106,7 +106,7 @@ def create(name: str, kind: str, limit: int | None, description: str | None, pau
     said = {"name": name, "type": kind, "concurrency_limit": limit, "description": description, "is_paused": paused}
     created = backend().post("/work_pools/", without_none(said))
     if output.is_for_people:
-        output.terminal.out(f"Created the work pool {name}.")
+        output.terminal.say(f"Created the work pool {name}.")
     else:
         output.show_one(created)
 
@@ -116,7 +116,7 @@ def _change(name: str, changes: dict[str, Any], done: str, output: Output) -> No
     _find(api, name)
     api.request("PATCH", _path(name), changes)
     if output.is_for_people:
-        output.terminal.out(f"{name} {done}.")
+        output.terminal.say(f"{name} {done}.")
     else:
         output.show_many([_find(api, name)], _columns())
 

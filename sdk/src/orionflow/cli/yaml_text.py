@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
+
+from orionflow.cli.safe_text import as_json
 
 # Words that need no quotes; anything that YAML could take for a number, a date or a yes is quoted.
 _PLAIN = re.compile(r"^[A-Za-z][A-Za-z0-9_./-]*( [A-Za-z0-9_./-]+)*$")
@@ -38,6 +39,6 @@ def _item(value: Any) -> list[str]:
 def _scalar(value: Any) -> str:
     if isinstance(value, str) and _PLAIN.match(value) and value.lower() not in _AMBIGUOUS:
         return value
-    text = json.dumps(value, ensure_ascii=False)
+    text = as_json(value)
     # YAML takes 1e-05 for a word: its numbers with an exponent have a point.
     return text.replace("e", ".0e") if isinstance(value, float) and "." not in text else text

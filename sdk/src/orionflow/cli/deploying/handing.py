@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from orionflow.cli.backend import Backend, Json
+from orionflow.cli.boundary import CommandFailed
 from orionflow.cli.deploying.comparing import GONE, SAME, Plan, plan_for
+from orionflow.cli.deploying.reading import about
 from orionflow.cli.deployment.finding import full_names
+from orionflow.cli.exit_codes import ExitCode
+from orionflow.cli.looks import first_line
 from orionflow.cli.options import Output, ask_before
 from orionflow.cli.output import Column
 
@@ -20,30 +24,74 @@ def hand_over(
     api: Backend,
     deployments: Sequence[Deployment],
     *,
-    mark: str,
+    mark: str | None,
     dry_run: bool,
     prune: bool,
     yes: bool,
     output: Output,
 ) -> None:
-    """Compare, tell, and unless it is a dry run do: one request for each deployment that differs."""
+    """Compare and check everything, then ask, then do: what would be refused is known before anything is changed."""
     plans = [(one, plan_for(one.full_name, body_of(one, mark), _stored(api, one))) for one in deployments]
-    gone = _gone(api, deployments, mark) if prune else []
+    gone = _gone(api, deployments, mark) if prune and mark else []
     doomed = [Plan(name, GONE) for name, _ in gone]
-    _show([*(plan for _, plan in plans), *doomed], output, dry_run=dry_run)
+    refusals = _refusals(api, [one for one, plan in plans if dry_run or plan.kind != SAME], mark)
     if dry_run:
+        _show([*(plan for _, plan in plans), *doomed], output, dry_run=True)
+    if refusals:
+        for other in refusals[1:]:
+            output.terminal.error(f"{other.what} {first_line(other.why, 300)}")
+        raise refusals[0]
+    if dry_run:
+        output.terminal.note("Nothing was done; leave out --dry-run to do it.")
         return
-    if gone:
-        ask_before(f"delete {', '.join(name for name, _ in gone)}", yes=yes)
-    for one, plan in plans:
-        if plan.kind != SAME:
-            flow = api.post("/flows/", {"name": one.flow_name, "tags": []})
-            api.post("/deployments/", {"flow_id": flow["id"], "name": one.name, **body_of(one, mark)})
-    for _, stored in gone:
-        api.delete(f"/deployments/{stored['id']}")
+    _ask_before_pruning([name for name, _ in gone], str(mark), output, yes=yes)
+    done: list[Plan] = []
+    try:
+        for one, plan in plans:
+            _deploy(api, one, plan, mark)
+            done.append(plan)
+        for (_, stored), plan in zip(gone, doomed, strict=True):
+            with about(plan.name, "was not deleted"):
+                api.delete(f"/deployments/{stored['id']}")
+            done.append(plan)
+    finally:
+        # Whatever goes wrong on the way: what was done is said, and only that.
+        _show(done, output, dry_run=False)
 
 
-def body_of(deployment: Deployment, mark: str) -> Json:
+def _refusals(api: Backend, deployments: Sequence[Deployment], mark: str | None) -> list[CommandFailed]:
+    """What the API would not take, each with its reason: schedules, pools, queues, parameters, calendars."""
+    found = []
+    for one in deployments:
+        try:
+            with about(one.full_name, "cannot be deployed"):
+                api.post("/deployments/check", {"flow_name": one.flow_name, "name": one.name, **body_of(one, mark)})
+        except CommandFailed as refusal:
+            if refusal.code == ExitCode.UNREACHABLE:
+                raise
+            found.append(refusal)
+    return found
+
+
+def _deploy(api: Backend, deployment: Deployment, plan: Plan, mark: str | None) -> None:
+    if plan.kind == SAME:
+        return
+    with about(plan.name, "was not deployed"):
+        flow = api.post("/flows/", {"name": deployment.flow_name, "tags": []})
+        api.post("/deployments/", {"flow_id": flow["id"], "name": deployment.name, **body_of(deployment, mark)})
+
+
+def _ask_before_pruning(names: Sequence[str], mark: str, output: Output, *, yes: bool) -> None:
+    if not names:
+        return
+    project = mark.partition(":")[2]
+    output.terminal.note(f"No longer in the file of the project {project}:")
+    for name in names:
+        output.terminal.note(f"  {name}")
+    ask_before(f"delete {'this deployment' if len(names) == 1 else f'these {len(names)} deployments'}", yes=yes)
+
+
+def body_of(deployment: Deployment, mark: str | None) -> Json:
     """What is sent, and compared with what is there."""
     return {**deployment.to_wire(), "manifest_path": mark}
 
@@ -72,12 +120,14 @@ def _show(plans: Sequence[Plan], output: Output, *, dry_run: bool) -> None:
         output.show_many([plan.as_object() for plan in plans], COLUMNS)
         return
     for plan in plans:
-        output.terminal.out(f"{plan.name}: {_word(plan.kind, dry_run=dry_run)}")
+        line = f"{plan.name}: {_word(plan.kind, dry_run=dry_run)}"
+        if dry_run:
+            output.terminal.out(line)
+        else:
+            output.terminal.say(line)
         if dry_run or output.terminal.verbose:
             for change in plan.changes:
                 output.terminal.out(f"  {change.line()}")
-    if dry_run:
-        output.terminal.note("Nothing was done; leave out --dry-run to do it.")
 
 
 COLUMNS = [

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from orionflow.cli.boundary import CommandFailed
 from orionflow.cli.exit_codes import ExitCode
-from orionflow.cli.lazy import near
+from orionflow.spelling import near
 
 if TYPE_CHECKING:
     from orionflow.deployments import Deployment
@@ -77,9 +78,39 @@ def _read_yaml(text: str, path: Path) -> Any:
         raise _bad(path, " ".join(str(error).split())) from None
 
 
-def mark_of(path: Path) -> str:
-    """What is written on a deployment that came from a project's file, so that --prune knows its own."""
-    return f"orion.yaml:{read_file(path).get('name') or path.absolute().parent.name}"
+def mark_of(path: Path) -> str | None:
+    """The mark of the file's project on its deployments, by which --prune knows its own; None without a `name:`.
+
+    A folder's name would not do: other teams have folders of the same name.
+    """
+    name = read_file(path).get("name")
+    return f"orion.yaml:{name}" if name else None
+
+
+def refuse_nameless_pruning(path: Path) -> None:
+    """Without a name of the project nobody knows which deployments were its own."""
+    if mark_of(path) is None:
+        raise CommandFailed(
+            ExitCode.USAGE,
+            f"{path} has no `name:`, so --prune cannot tell its deployments from those of others.",
+            fix=f"write `name: …` at the top of {path}, and deploy it once before pruning",
+        )
+
+
+@contextmanager
+def about(name: str, fate: str) -> Iterator[None]:
+    """Errors from inside name the deployment that they are about."""
+    from click import UsageError
+
+    from orionflow.cli.boundary import explained
+    from orionflow.errors import OrionError
+
+    try:
+        yield
+    except (CommandFailed, UsageError, OrionError) as error:
+        found = explained(error)
+        why = "\n".join(filter(None, (found.what, found.why)))
+        raise CommandFailed(found.code, f"{name} {fate}.", why, found.fix) from error
 
 
 def deployments_of(path: Path, names: tuple[str, ...] = ()) -> tuple[list[Deployment], list[str]]:
@@ -91,7 +122,11 @@ def deployments_of(path: Path, names: tuple[str, ...] = ()) -> tuple[list[Deploy
     chosen = _chosen(entries, names, path)
     notes = [note for entry in (whole, *chosen) for note in _notes(entry)]
     with _in_folder(path.absolute().parent):
-        return [_deployment(entry, whole, path) for entry in chosen], list(dict.fromkeys(notes))
+        found = [_named_deployment(entry, whole, path) for entry in chosen]
+    twice = [name for name, count in Counter(one.full_name for one in found).items() if count > 1]
+    if twice:
+        raise _bad(path, f"it has {twice[0]} more than once")
+    return found, list(dict.fromkeys(notes))
 
 
 def _chosen(entries: list[Json], names: tuple[str, ...], path: Path) -> list[Json]:
@@ -122,17 +157,22 @@ def _in_folder(folder: Path) -> Iterator[None]:
         os.chdir(before)
 
 
+def _named_deployment(entry: Json, whole: Json, path: Path) -> Deployment:
+    with about(f"The deployment {entry['name']!r} of {path}", "cannot be deployed"):
+        return _deployment(entry, whole, path)
+
+
 def _deployment(entry: Json, whole: Json, path: Path) -> Deployment:
     from orionflow.cli.entrypoints import load_flow
     from orionflow.deployments import Deployment
 
     unknown = set(entry) - _PLAIN - _OTHERS - set(_NOT_HERE)
     if unknown:
-        raise _bad(
-            path, f"the deployment {entry['name']!r} says {', '.join(sorted(unknown))}, which means nothing here"
-        )
+        raise _unknown_keys(sorted(unknown))
     if not entry.get("entrypoint"):
-        raise _bad(path, f"the deployment {entry['name']!r} has no `entrypoint:`, such as flows.py:etl")
+        raise CommandFailed(
+            ExitCode.USAGE, "It has no `entrypoint:`, such as flows.py:etl.", fix="orion help deploy-files"
+        )
     flow = load_flow(entry["entrypoint"])
     options = {name: value for name, value in entry.items() if name in _PLAIN and value is not None}
     options |= _work_pool(entry)
@@ -144,6 +184,13 @@ def _deployment(entry: Json, whole: Json, path: Path) -> Deployment:
     elif entry.get("path"):
         built.path = str(Path(entry["path"]).absolute())
     return built
+
+
+def _unknown_keys(unknown: list[str]) -> CommandFailed:
+    known = sorted(_PLAIN | _OTHERS)
+    meant = [(key, near(key, known)) for key in unknown]
+    told = [f"{key} (did you mean {' or '.join(names)}?)" if names else key for key, names in meant]
+    return CommandFailed(ExitCode.USAGE, f"It says {', '.join(told)}, unknown here.", fix="orion help deploy-files")
 
 
 def _cleaned(options: Json) -> Json:

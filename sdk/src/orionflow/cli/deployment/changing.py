@@ -48,7 +48,7 @@ def _tell(deployments: Sequence[Json], api: Backend, done: str, output: Output, 
         output.show_many(deployments, deployment_columns(names, clock))
         return
     for one in deployments:
-        output.terminal.out(f"{names[one['id']]} is {done}.")
+        output.terminal.say(f"{names[one['id']]} is {done}.")
 
 
 @click.command(

@@ -10,7 +10,7 @@ from uuid import UUID
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.boundary import CommandFailed
 from orionflow.cli.exit_codes import ExitCode
-from orionflow.cli.lazy import near
+from orionflow.spelling import near
 
 _PREFIX = re.compile(r"^[0-9a-fA-F][0-9a-fA-F-]{3,35}$")
 _MOST = 10_000

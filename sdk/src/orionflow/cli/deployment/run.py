@@ -11,11 +11,11 @@ from orionflow.cli.backend import Backend, Json, backend, without_none
 from orionflow.cli.command import OrionCommand
 from orionflow.cli.deployment.finding import find_deployment, full_name
 from orionflow.cli.exit_codes import ExitCode
-from orionflow.cli.lazy import near
 from orionflow.cli.options import Output, output_options, time_options
 from orionflow.cli.parameters import read_pairs, read_whole
 from orionflow.cli.times import Clock, read_period
 from orionflow.cli.work_queue.finding import serving_command
+from orionflow.spelling import near
 
 
 @click.command(
@@ -52,7 +52,7 @@ def run(name: str, output: Output, clock: Clock, watch: bool, wait: bool, timeou
         _say_who_serves(found, output)
         return _followed(api, created, output, clock, timeout, quiet=wait)
     if output.is_for_people:
-        output.terminal.out(f"{created['name']} ({created['id']}) of {full_name(api, found)} {_when(created, clock)}.")
+        output.terminal.say(f"{created['name']} ({created['id']}) of {full_name(api, found)} {_when(created, clock)}.")
         _say_who_serves(found, output)
     else:
         output.show_one(created)

@@ -12,6 +12,7 @@ from orionflow.cli.exit_codes import ExitCode
 from orionflow.cli.looks import arrow
 from orionflow.cli.options import Output, output_options
 from orionflow.cli.output import plain_column
+from orionflow.cli.safe_text import styled
 from orionflow.cli.terminal import Terminal
 
 LOOKS = {"ok": ("✓", "+", "green"), "warning": ("!", "!", "yellow"), "problem": ("✗", "x", "red")}
@@ -62,7 +63,7 @@ def examine(*, deep: bool) -> Iterator[Finding]:
 
 def _show(finding: Finding, terminal: Terminal) -> None:
     icon, plain, color = LOOKS[finding.verdict]
-    mark = click.style(icon if terminal.has_unicode else plain, fg=color)
+    mark = styled(icon if terminal.has_unicode else plain, fg=color)
     terminal.out(f" {mark} {finding.check.ljust(10)}{finding.text}")
     if finding.fix:
         terminal.out(f"   {' ' * 10}{arrow(terminal)} {finding.fix}")

@@ -81,7 +81,7 @@ def _tell(answers: Sequence[tuple[Json, Answer]], output: Output) -> int:
     if output.is_for_people:
         for run, answer in answers:
             if answer.wrote:
-                output.terminal.out(_line(run, answer))
+                output.terminal.say(_line(run, answer))
     else:
         output.show_many([_as_object(run, answer) for run, answer in answers], RESULT, name="name")
     refused = [(run, answer) for run, answer in answers if not answer.wrote]

@@ -45,7 +45,8 @@ def ls(query: tuple[str, ...], limit: int, after: str | None, sort: str, output:
     """
     if after and sort != "newest":
         raise click.UsageError("--after pages through the newest runs; leave out --sort.")
-    api, filters = backend(), flow_run_filters(query, clock)
+    api = backend()
+    filters = flow_run_filters(query, clock, api)
     if sort == "newest":
         runs = newest_runs(api, filters, clock, limit, after)
     else:

@@ -32,6 +32,6 @@ def release(run: str, message: str | None, yes: bool, dry_run: bool, output: Out
     answer = api.post(f"/flow_runs/{found['id']}/release", {"message": message} if message else {})
     if output.is_for_people:
         state = answer["state"]
-        output.terminal.out(f"{found['name']} is {state['name'] if state else 'without a state'}.")
+        output.terminal.say(f"{found['name']} is {state['name'] if state else 'without a state'}.")
     else:
         output.show_one(api.get(f"/flow_runs/{found['id']}"))

@@ -36,4 +36,4 @@ def resume(run: str, pairs: tuple[str, ...]) -> None:
             ExitCode.CONFLICT, f"{found['name']} cannot be resumed; it is {found['state_name']}.", answer.reason,
             f"orion flow-run why {found['name']}",
         )  # fmt: skip
-    current_terminal().out(f"{found['name']} is {answer.state_name}.")
+    current_terminal().say(f"{found['name']} is {answer.state_name}.")

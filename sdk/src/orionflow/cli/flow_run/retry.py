@@ -67,7 +67,7 @@ def _reschedule(api: Backend, run: Json, output: Output, clock: Clock, *, watch:
     if watch:
         return follow(api, run, output, clock, None, with_logs=True)
     if output.is_for_people:
-        output.terminal.out(f"{run['name']} waits for an agent again; follow it with orion fr watch {run['name']}")
+        output.terminal.say(f"{run['name']} waits for an agent again; follow it with orion fr watch {run['name']}")
     else:
         output.show_one(api.get(f"/flow_runs/{run['id']}"))
     return ExitCode.DONE

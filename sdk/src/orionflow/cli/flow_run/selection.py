@@ -39,7 +39,7 @@ def selected_runs(api: Backend, runs: Sequence[str], query: str | None, most: in
         raise click.UsageError("Name the runs, or give a --query; one of the two.")
     if query is None:
         return list({run["id"]: run for run in (_named_run(api, name) for name in runs)}.values())
-    filters = flow_run_filters([query], clock)
+    filters = flow_run_filters([query], clock, api)
     total = api.post("/flow_runs/count", filters)
     if total > most:
         raise CommandFailed(

@@ -31,7 +31,8 @@ SORTS = {"newest": NEWEST, "oldest": "EXPECTED_START_TIME_ASC", "name": "NAME_AS
 @time_options
 def ls(query: tuple[str, ...], run: str | None, limit: int, sort: str, output: Output, clock: Clock) -> None:
     """List task runs, newest first. A QUERY narrows the list; `orion help filters` shows all of it."""
-    api, filters = backend(), task_run_filters(query, clock)
+    api = backend()
+    filters = task_run_filters(query, clock, api)
     if run:
         filters.setdefault("flow_runs", {})["id"] = {"any_": [find_flow_run(api, run)["id"]]}
     found = list(api.pages("/task_runs/filter", {**filters, "sort": SORTS[sort]}, limit))

@@ -45,7 +45,7 @@ def create(
     created = backend().post(path, without_none(said))
     if output.is_for_people:
         serve = serving_command(created.get("work_pool_name"), created["name"])
-        output.terminal.out(f"Created the work queue {queue_name(created)}; serve it with {serve}")
+        output.terminal.say(f"Created the work queue {queue_name(created)}; serve it with {serve}")
     else:
         output.show_one(created)
 
@@ -55,7 +55,7 @@ def _change(name: str, changes: dict[str, Any], done: str, output: Output, clock
     found = find_queue(api, name)
     api.request("PATCH", f"/work_queues/{found['id']}", changes)
     if output.is_for_people:
-        output.terminal.out(f"{queue_name(found)} {done}.")
+        output.terminal.say(f"{queue_name(found)} {done}.")
     else:
         output.show_many([api.get(f"/work_queues/{found['id']}")], queue_columns(clock))
 

@@ -42,7 +42,7 @@ def _set_active(name: str, wanted: str | None, active: bool, output: Output, clo
     found = find_schedule(api, deployment, wanted)
     api.request("PATCH", f"/deployments/{deployment['id']}/schedules/{found['id']}", {"active": active})
     if output.is_for_people:
-        output.terminal.out(f"{definition_text(found['schedule'])} is {'active again' if active else 'paused'}.")
+        output.terminal.say(f"{definition_text(found['schedule'])} is {'active again' if active else 'paused'}.")
     else:
         output.show_many([{**found, "active": active}], schedule_columns(clock), name="id")
 

@@ -90,4 +90,4 @@ def export(name: str | None, ics: bool) -> None:
     """Print the planned runs of a deployment, or of all of them, as a calendar."""
     api = backend()
     path = f"/deployments/{find_deployment(api, name)['id']}/schedule.ics" if name else "/schedules.ics"
-    current_terminal().out(api.text(path).rstrip("\r\n"))
+    current_terminal().out_exactly(api.text(path).rstrip("\r\n"))

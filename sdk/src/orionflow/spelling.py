@@ -1,0 +1,50 @@
+"""Did you mean …? Names that are a slip or two of the keyboard away from what was typed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+# Shorter parts of names are too much alike to be proposed for each other.
+SHORTEST_PART = 4
+_PARTS = re.compile(r"[-_/. ]+")
+
+
+def near(typed: str, known: Iterable[str], *, most: int = 3) -> list[str]:
+    """The known names closest to what was typed, the nearest first; none when nothing is close."""
+    wanted = typed.casefold().replace("_", "-")
+    allowed = max(1, len(wanted) // 3)
+    ranked = sorted(
+        (slips, place, name)
+        for place, name in enumerate(dict.fromkeys(known))
+        if (slips := _slips(wanted, name.casefold().replace("_", "-"), allowed)) <= allowed
+    )
+    return [name for _, _, name in ranked[:most]]
+
+
+def _slips(typed: str, name: str, allowed: int) -> int:
+    """How far apart they are; a part of a longer name (`queue` of `work-queue`) counts as one slip more."""
+    whole = distance(typed, name, allowed)
+    if whole <= 1 or len(typed) < SHORTEST_PART:
+        return whole
+    parts = [distance(typed, part, allowed) for part in _PARTS.split(name) if len(part) >= SHORTEST_PART]
+    begun = 1 if name.startswith(typed) else allowed + 1
+    return min([whole, begun, *(1 + part for part in parts)])
+
+
+def distance(one: str, other: str, allowed: int) -> int:
+    """Letters to insert, leave out, replace or swap with their neighbour; once above `allowed`, by how much is open."""
+    if abs(len(one) - len(other)) > allowed:
+        return allowed + 1
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for place, letter in enumerate(one, 1):
+        earlier, before, row = before, row, [place]
+        for column, against in enumerate(other, 1):
+            cost = min(before[column] + 1, row[-1] + 1, before[column - 1] + (letter != against))
+            if place > 1 and column > 1 and letter == other[column - 2] and one[place - 2] == against:
+                cost = min(cost, earlier[column - 2] + 1)
+            row.append(cost)
+        if min(row) > allowed:
+            return allowed + 1
+    return row[-1]
