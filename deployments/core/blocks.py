@@ -21,9 +21,33 @@ def checksum_of(fields: Mapping[str, Any]) -> str:
 
 
 def secret_paths(fields: Mapping[str, Any]) -> list[list[str]]:
-    """The paths of a schema's secret fields; one that ends in a star means everything below."""
+    """Return the paths of a schema's secret fields; one that ends in a star means everything below.
+
+    Fields of the format `password`, or that are only to be written, are secret even where `secret_fields` is silent.
+    """
+    properties = fields.get("properties")
+    written_only = (
+        [[name] for name, inner in properties.items() if _hides(inner)] if isinstance(properties, dict) else []
+    )
+    return [path.split(".") for path in named_secrets(fields)] + written_only
+
+
+def named_secrets(fields: Mapping[str, Any]) -> list[str]:
+    """Return a schema's own list of secret fields, without what is no name."""
     named = fields.get("secret_fields")
-    return [path.split(".") for path in named if isinstance(path, str)] if isinstance(named, list) else []
+    return [path for path in named if isinstance(path, str)] if isinstance(named, list) else []
+
+
+def hidden_paths(shown: Mapping[str, Any], whole: Mapping[str, Any]) -> list[list[str]]:
+    """Return the paths at which a document shows less than it holds."""
+    paths: list[list[str]] = []
+    for name, value in whole.items():
+        seen = shown.get(name)
+        if seen == MASK != value:
+            paths.append([name])
+        elif isinstance(value, dict) and isinstance(seen, dict):
+            paths += [[name, *rest] for rest in hidden_paths(seen, value)]
+    return paths
 
 
 def masked(content: Mapping[str, Any], paths: Iterable[Sequence[str]]) -> dict[str, Any]:
@@ -46,6 +70,12 @@ def split_references(content: Mapping[str, Any]) -> tuple[dict[str, Any], dict[s
     """
     references = {name: _target(name, value) for name, value in content.items() if _is_reference(value)}
     return {name: value for name, value in content.items() if name not in references}, references
+
+
+def _hides(definition: Any) -> bool:
+    if not isinstance(definition, dict):
+        return False
+    return definition.get("format") == "password" or definition.get("writeOnly") is True
 
 
 def _is_reference(value: Any) -> bool:

@@ -8,7 +8,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from deployments.core.blocks import checksum_of, masked, secret_paths, split_references, with_secrets_kept
+from deployments.core.blocks import (
+    checksum_of,
+    hidden_paths,
+    masked,
+    named_secrets,
+    secret_paths,
+    split_references,
+    with_secrets_kept,
+)
 from deployments.core.known_blocks import is_protected
 from deployments.models import BlockDocument, BlockReference, BlockSchema, BlockType
 from deployments.services.vault import Unopenable, key_file, open_sealed, seal
@@ -73,11 +81,15 @@ def delete_block_type(*, block_type_id: UUID) -> None:
 def create_block_schema(
     *, block_type_id: UUID, fields: Mapping[str, Any], capabilities: Sequence[str], version: str, now: datetime
 ) -> BlockSchema:
-    """The schema with these fields in this version; it is made if it is new."""
+    """Return the schema with these fields in this version, which is made if it is new.
+
+    A checksum leaves out which fields are secret. A field is secret once any client that knows the schema said so.
+    """
     checksum = checksum_of(fields)
     with write_transaction():
         known = BlockSchema.objects.select_related("block_type").filter(checksum=checksum, version=version).first()
         if known is not None:
+            _keep_secret(known, named_secrets(fields), now)
             return known
         block_type = BlockType.objects.filter(pk=block_type_id).first()
         if block_type is None:
@@ -86,6 +98,23 @@ def create_block_schema(
         schema.fields, schema.capabilities = dict(fields), sorted(set(capabilities))
         schema.save(force_insert=True)
         return schema
+
+
+def _keep_secret(schema: BlockSchema, named: Sequence[str], now: datetime) -> None:
+    """Hide more fields of a schema, in the documents that exist as well."""
+    more = [path for path in named if path not in named_secrets(schema.fields)]
+    if not more:
+        return
+    schema.fields = {**schema.fields, "secret_fields": [*named_secrets(schema.fields), *more]}
+    schema.updated = now
+    schema.save(update_fields=["fields", "updated"])
+    for document in BlockDocument.objects.select_for_update(no_key=True).filter(block_schema=schema).order_by("pk"):
+        shown = masked(document.content, secret_paths(schema.fields))
+        if shown != document.content:
+            # What is sealed already is the whole, and needs no key to stay so.
+            document.sealed = document.sealed or seal(document.content)
+            document.content, document.updated = shown, now
+            document.save(update_fields=["content", "sealed", "updated"])
 
 
 def delete_block_schema(*, block_schema_id: UUID) -> None:
@@ -109,7 +138,8 @@ def create_block_document(*, new: NewBlockDocument, now: datetime) -> BlockDocum
         if BlockDocument.objects.filter(block_type_id=new.block_type_id, name=document.name).exists():
             raise BlockDocumentExists(name=document.name)
         content, references = _split(new.content)
-        _fill(document, schema, content)
+        _fill(document, content, secret_paths(schema.fields))
+        document.block_schema = schema
         document.save(force_insert=True)
         _refer(document, references)
         return document
@@ -119,7 +149,11 @@ def create_block_document(*, new: NewBlockDocument, now: datetime) -> BlockDocum
 def update_block_document(
     *, document_id: UUID, content: Mapping[str, Any] | None, merge: bool, block_schema_id: UUID | None, now: datetime
 ) -> None:
-    """Fill the block anew, or with `merge` only the fields given. A secret sent back masked stays what it was."""
+    """Replace the block's content, or with `merge` only the fields given.
+
+    A secret that is sent back masked stays as it was. A field that was secret stays secret under any other schema:
+    whoever may change blocks may not thereby read them.
+    """
     with write_transaction():
         document = _locked(document_id)
         schema = _schema(block_schema_id or document.block_schema_id, document.block_type_id)
@@ -128,7 +162,9 @@ def update_block_document(
         kept = with_secrets_kept(given, document.content, whole)
         replaces = content is not None and not merge
         unchanged = {} if replaces else {name: value for name, value in whole.items() if name not in references}
-        _fill(document, schema, {**unchanged, **kept})
+        secret = [*secret_paths(schema.fields), *hidden_paths(document.content, whole)]
+        _fill(document, {**unchanged, **kept}, secret)
+        document.block_schema = schema
         document.updated = now
         document.save(update_fields=WRITTEN)
         overwritten = {} if replaces else {"name__in": [*given, *references]}
@@ -153,9 +189,8 @@ def opened(document: BlockDocument) -> dict[str, Any]:
         raise SecretsUnreadable(id=document.pk, file=key_file()) from None
 
 
-def _fill(document: BlockDocument, schema: BlockSchema, content: dict[str, Any]) -> None:
-    document.block_schema = schema
-    document.content = masked(content, secret_paths(schema.fields))
+def _fill(document: BlockDocument, content: dict[str, Any], secret: Sequence[Sequence[str]]) -> None:
+    document.content = masked(content, secret)
     document.sealed = seal(content) if document.content != content else None
 
 

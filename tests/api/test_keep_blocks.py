@@ -135,6 +135,78 @@ def test_what_a_newer_schema_calls_secret_is_hidden_from_then_on(api):
     assert read_secrets(api, document) == LOGIN
 
 
+LENIENT = [
+    {"title": "Login 2"},
+    {"title": "Login 2", "secret_fields": []},
+    {"title": "Login 2", "secret_fields": ["user"]},
+]
+
+
+@pytest.mark.parametrize("fields", LENIENT)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"data": {}},
+        {"data": {"password": HIDDEN}},
+        {"data": {"user": "bob", "password": HIDDEN}, "merge_existing_data": False},
+        {"data": {"password": "an0ther"}},
+        {"data": {"password": "an0ther"}, "merge_existing_data": False},
+    ],
+)
+def test_a_secret_stays_hidden_under_a_schema_that_calls_it_none(api, fields, changes):
+    schema = login_schema(api)
+    document = make_document(api, schema, data=LOGIN).json()
+    lenient = make_schema(api, {"id": schema["block_type_id"]}, fields).json()
+
+    answer = api.call("PATCH", f"/block_documents/{document['id']}", {"block_schema_id": lenient["id"], **changes})
+
+    shown = api.read(f"/block_documents/{document['id']}").json()
+    stored = BlockDocument.objects.get()
+    expected = changes.get("data", {}).get("password", HIDDEN).replace(HIDDEN, LOGIN["password"])
+    assert (answer.status_code, shown["data"]["password"]) == (204, HIDDEN)
+    assert expected not in f"{stored.content}{stored.sealed}"
+    assert read_secrets(api, document)["password"] == expected
+
+
+def test_a_secret_stays_hidden_below_other_fields(api):
+    schema = login_schema(api)
+    nested = make_schema(api, {"id": schema["block_type_id"]}, {"title": "Nested", "secret_fields": ["a.*"]}).json()
+    document = make_document(api, nested, data={"a": {"b": "hush", "c": {"d": "hush"}}, "e": 1}).json()
+
+    api.call("PATCH", f"/block_documents/{document['id']}", {"block_schema_id": schema["id"], "data": {"e": 2}})
+
+    shown = api.read(f"/block_documents/{document['id']}").json()
+    assert shown["data"] == {"a": {"b": HIDDEN, "c": HIDDEN}, "e": 2}
+
+
+def test_a_schema_that_was_known_without_its_secrets_learns_them(api):
+    block_type = make_type(api, "late").json()
+    fields = {"title": "Late", "properties": {"user": {}, "token": {}}}
+    first = make_schema(api, block_type, fields).json()
+    document = make_document(api, first, data={"user": "ada", "token": "hush"}).json()
+
+    second = make_schema(api, block_type, {**fields, "secret_fields": ["token"]}).json()
+    third = make_schema(api, block_type, fields).json()
+
+    shown = api.read(f"/block_documents/{document['id']}").json()
+    assert first["id"] == second["id"] == third["id"]
+    assert second["fields"]["secret_fields"] == third["fields"]["secret_fields"] == ["token"]
+    assert shown["data"] == {"user": "ada", "token": HIDDEN}
+    assert "hush" not in f"{BlockDocument.objects.get().content}"
+    assert read_secrets(api, document) == {"user": "ada", "token": "hush"}
+
+
+@pytest.mark.parametrize("hint", [{"format": "password"}, {"writeOnly": True}])
+def test_a_field_to_be_written_only_is_secret_without_being_listed(api, hint):
+    fields = {"title": "Typed", "properties": {"user": {"type": "string"}, "token": {"type": "string", **hint}}}
+    schema = make_schema(api, make_type(api, "typed").json(), fields).json()
+
+    document = make_document(api, schema, data={"user": "ada", "token": "hush"}).json()
+
+    assert document["data"] == {"user": "ada", "token": HIDDEN}
+
+
 def test_a_block_holds_another_one(api, counted):
     inner = make_document(api, login_schema(api), data=LOGIN).json()
     outer = make_document(api, holder_schema(api), "outer", data={"n": 1, "login": reference(inner)}).json()
