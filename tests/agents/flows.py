@@ -37,6 +37,12 @@ def environment(into: str) -> None:
 
 
 @flow
+def seeing(into: str) -> None:
+    seen = Path("/proc/self/environ").read_bytes().replace(b"\0", b"\n").decode()
+    Path(into).write_text("\n".join([seen, *(f"{name}={value}" for name, value in os.environ.items())]))
+
+
+@flow
 def sleeping(seconds: float = 60.0) -> None:
     time.sleep(seconds)
 

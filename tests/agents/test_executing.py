@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.agents.conftest import StartAgent
 from tests.agents.running import Api, eventually, run_process
 
@@ -63,6 +65,24 @@ def test_the_process_has_the_folder_and_the_variables_of_its_job(
 
     api.until_ended(run)
     assert (tmp_path / "told").read_text().splitlines()[:2] == [str(tmp_path), "blue"]
+
+
+@pytest.mark.parametrize("launcher", ["fork", "spawn"])
+def test_the_process_sees_no_secret_of_the_server_or_the_broker(
+    api: Api, queue: str, start_agent: StartAgent, tmp_path: Path, launcher: str
+):
+    server = ("ORION_SECRET_KEY", "ORION_ENCRYPTION_KEYS", "ORION_DATABASE_URL", "ORION_NEXT_RELEASES_SECRET")
+    secrets = {name: f"hush-{name}" for name in server}
+    broker = f"filesystem://{tmp_path}/hush"
+    shown = {"ORION_TASK_DEFAULT_RETRIES": "2", "COLOUR": "blue"}
+    start_agent("--launcher", launcher, **secrets, **shown, ORION_BROKER_URL=broker)
+    deployment = api.deploy("flows.py:seeing", queue, job_variables={"env": {"ORION_MINE": "asked for"}})
+
+    api.until_ended(api.run(deployment, into=str(tmp_path / "seen")))
+
+    seen = (tmp_path / "seen").read_text()
+    assert "hush" not in seen
+    assert {"ORION_TASK_DEFAULT_RETRIES=2", "COLOUR=blue", "ORION_MINE=asked for"} <= set(seen.splitlines())
 
 
 def test_another_interpreter_runs_what_wants_it(api: Api, queue: str, start_agent: StartAgent, tmp_path: Path):

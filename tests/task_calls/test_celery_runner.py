@@ -50,6 +50,11 @@ def die_once(mark: str) -> str:
 
 
 @task
+def secrets_seen() -> list[str]:
+    return [name for name in ("ORION_SECRET_KEY", "ORION_BROKER_URL") if name in os.environ]
+
+
+@task
 def noted(mark: str, seconds: float) -> None:
     with open(mark, "a") as file:
         file.write("began\n")
@@ -79,7 +84,7 @@ class Worker:
         command = [sys.executable, "-m", "orionflow.cli", "task-worker", "start", "-c", str(concurrency), "-q", queue]
         self.process = subprocess.Popen(
             [*command, "--broker", broker, "--name", "far-away"],
-            env={**os.environ, "ORION_TASK_KEY": key},
+            env={**os.environ, "ORION_TASK_KEY": key, "ORION_SECRET_KEY": "hush"},
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -125,6 +130,13 @@ def test_tasks_run_in_processes_of_the_worker(worker: Worker, broker: str):
     pids = {pid for _, pid in values}
     assert os.getpid() not in pids
     assert 1 <= len(pids) <= 2
+
+
+def test_tasks_see_no_secret_of_the_server_or_the_broker(worker: Worker, broker: str):
+    def outer() -> list[str]:
+        return secrets_seen.submit().result()
+
+    assert flow_on(broker, outer)() == []
 
 
 def test_exceptions_come_back(worker: Worker, broker: str):

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orionflow.agent.containment import kill_group
+from orionflow.agent.environment import environment_of_runs
 from orionflow.agent.telling import teller
 from orionflow.agent.zygote import Lines, Message, send_line
 from orionflow.errors import OrionError
@@ -102,7 +103,11 @@ class Launcher:
             command = [sys.executable, "-P", "-m", "orionflow.agent.zygote", str(theirs.fileno())]
             # A session of its own: Ctrl-C is for the agent, which decides what becomes of the runs.
             process = subprocess.Popen(
-                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
+                command,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                env=environment_of_runs(),
             )
         with self._lock:
             self._channel = ours

@@ -57,8 +57,10 @@ def how_it_ended(code: int | None) -> str:
 
 
 def _serve(pipe: Any) -> None:
+    from orionflow.agent.environment import withhold_from_this_process
     from orionflow.task_runners.lines import call_with_lines
 
+    withhold_from_this_process()
     # Ctrl-C is for the worker, which ends its children when it has drained.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
