@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deployments.core.parameters import flaw_of_schema, mismatch
+from deployments.core.parameters import flaw_of_schema, judge_of
+from deployments.core.schema_work import Work
 
 Template = Mapping[str, Any]
 _PLACES = re.compile(r"\{\{\s*([\w.\-\[\]]+)\s*\}\}")
@@ -37,10 +38,12 @@ def misfit(template: Template, *layers: Mapping[str, Any], complete: bool) -> st
         return None
     if flaw := flaw_of_schema(schema):
         return f"the variables of the template are no JSON schema: {flaw}"
-    usual = dict(_sound_defaults(schema))
+    work = Work()
+    usual = dict(_sound_defaults(schema, work))
     given = {name: value for layer in layers for name, value in layer.items()}
     all_defaults_known = len(usual) == len(list(_defaults(schema)))
-    return mismatch({**usual, **given}, schema, partial=not (complete and all_defaults_known))
+    judge = judge_of(schema, work, partial=not (complete and all_defaults_known))
+    return judge({**usual, **given})
 
 
 def _used(configuration: Mapping[str, Any]) -> Iterator[str]:
@@ -61,11 +64,9 @@ def _defaults(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield name, own["default"]
 
 
-def _sound_defaults(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _sound_defaults(schema: Mapping[str, Any], work: Work) -> Iterator[tuple[str, Any]]:
     """Defaults that can be judged and fit: those that name a block are known to workers only."""
+    judge = judge_of(schema, work, partial=True)
     for name, value in _defaults(schema):
-        if (
-            not (isinstance(value, Mapping) and "$ref" in value)
-            and mismatch({name: value}, schema, partial=True) is None
-        ):
+        if not (isinstance(value, Mapping) and "$ref" in value) and judge({name: value}) is None:
             yield name, value

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from deployments.core.bounded_schemas import validator_of
+from deployments.core.bounded_schemas import pay_for_walks, validator_of
 from deployments.core.hydration import KIND, BadTemplate, hydrated
 from deployments.core.parameters import Schema, not_followed, relaxed, why_not_followed
+from deployments.core.schema_work import Work
 
 # A form is not longer, and each flaw is looked for among those of its neighbours.
 MOST_TOLD = 1000
@@ -77,14 +78,22 @@ def _of_template(template: Mapping[str, Any], filling: Filling) -> Any:
 
 def flaws(values: Mapping[str, Any], schema: Schema) -> list[tuple[Place, str]]:
     """Where the values do not fit the schema, and why. Raises BadSchema."""
-    unfilled = dict(_unfilled(values))
-    errors = validator_of(relaxed(schema, partial=False), formats=True).iter_errors(values)
-    told = (flaw for error in errors for flaw in _told(error) if not _is_within(flaw[0], unfilled))
+    work = Work()
     try:
-        found = list(islice(told, MOST_TOLD))
+        work.weigh(values)
+        unfilled = dict(_unfilled(values))
+        found = list(islice(_flaws(values, schema, unfilled, work), MOST_TOLD))
     except not_followed() as error:
         raise BadSchema(f"The schema {why_not_followed(error)}.") from None
     return [*found, *((place, reason) for place, reason in unfilled.items() if reason)]
+
+
+def _flaws(
+    values: Mapping[str, Any], schema: Schema, unfilled: Mapping[Place, object], work: Work
+) -> Iterator[tuple[Place, str]]:
+    pay_for_walks(schema, work)
+    for error in validator_of(relaxed(schema, partial=False), work, formats=True).iter_errors(values):
+        yield from (flaw for flaw in _told(error) if not _is_within(flaw[0], unfilled))
 
 
 def _unfilled(value: Any, place: Place = ()) -> Iterator[tuple[Place, str | None]]:

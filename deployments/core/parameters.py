@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
-from deployments.core.bounded_schemas import PROBLEMS, TooMuchWork, validator_of
+from deployments.core.bounded_schemas import PROBLEMS, flaws_of_schema, pay_for_walks, validator_of
+from deployments.core.schema_work import TooMuchWork, Work
 
 Schema = Mapping[str, Any]
+# The most telling flaw is looked for among the first ones.
+MOST_FLAWS = 1000
 # What stands under these is a value, and no schema.
 _VALUES = frozenset({"default", "const", "enum", "examples"})
 
@@ -15,29 +19,45 @@ _VALUES = frozenset({"default", "const", "enum", "examples"})
 def flaw_of_schema(schema: Schema) -> str | None:
     """Why this is no JSON schema; None if it is one."""
     # Only here, because it loads a good deal for something that few processes do.
-    import jsonschema  # type: ignore[import-untyped]
+    from jsonschema.exceptions import best_match  # type: ignore[import-untyped]
 
+    work = Work()
     try:
-        jsonschema.Draft202012Validator.check_schema(modern(schema))
-    except jsonschema.SchemaError as error:
-        return _told(error)
+        pay_for_walks(schema, work)
+        error = best_match(islice(flaws_of_schema(modern(schema), work), MOST_FLAWS))
     except RecursionError:
         return "a pattern in it, or it itself, is nested too deeply"
+    except TooMuchWork:
+        return "it has too many parts, or too long ones, to be checked"
     except PROBLEMS as error:
         return f"it cannot be read: {error}"
-    return None
+    return None if error is None else _told(error)
 
 
 def mismatch(parameters: Mapping[str, Any], schema: Schema, *, partial: bool = False) -> str | None:
     """What is wrong with the parameters; None if nothing is. `partial` ones may leave out what is required."""
-    import jsonschema
+    return judge_of(schema, Work(), partial=partial)(parameters)
 
-    validator = validator_of(relaxed(schema, partial=partial))
+
+def judge_of(schema: Schema, work: Work, *, partial: bool = False) -> Callable[[Mapping[str, Any]], str | None]:
+    """Answers what is wrong with parameters; for all of them together it may do so much `work`."""
+    from jsonschema.exceptions import best_match
+
     try:
-        error = jsonschema.exceptions.best_match(validator.iter_errors(parameters))
+        pay_for_walks(schema, work)
+        validator = validator_of(relaxed(schema, partial=partial), work)
     except not_followed() as error:
-        return f"the schema {why_not_followed(error)}"
-    return None if error is None else _told(error)
+        reason = why_not_followed(error)
+        return lambda parameters: f"the schema {reason}"
+
+    def judge(parameters: Mapping[str, Any]) -> str | None:
+        try:
+            error = best_match(islice(validator.iter_errors(parameters), MOST_FLAWS))
+        except not_followed() as error:
+            return f"the schema {why_not_followed(error)}"
+        return None if error is None else _told(error)
+
+    return judge
 
 
 def not_followed() -> tuple[type[Exception], ...]:
