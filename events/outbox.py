@@ -14,6 +14,7 @@ from uuid import UUID
 from django.conf import settings
 
 from deployments.models import Deployment, WorkQueue
+from events.core.receivers import escape_for
 from events.core.templates import USUAL, fill
 from events.models import Automation, Notification, NotificationPolicy
 from events.record import RESOURCE_ID, RESOURCE_ROLE, record_event
@@ -22,6 +23,8 @@ from runs.ids import uuid7
 from runs.models import FlowRun
 
 SUBJECT = "Flow run notification"
+# In characters; the run's page has the whole of it.
+LONGEST_VALUE = 5_000
 
 
 def flow_run_changed(run_id: UUID, before: State | None, state: State, now: datetime) -> None:
@@ -33,13 +36,18 @@ def flow_run_changed(run_id: UUID, before: State | None, state: State, now: date
 
 
 def _notify(run: FlowRun, state: State, now: datetime) -> None:
-    policies = [one for one in NotificationPolicy.objects.filter(is_active=True) if wants(one, run, state)]
+    active = NotificationPolicy.objects.filter(is_active=True).select_related("block_document__block_type")
+    policies = [one for one in active if wants(one, run, state)]
     Notification.objects.bulk_create([_notification(policy, run, state, now) for policy in policies])
 
 
 def wants(policy: NotificationPolicy, run: FlowRun, state: State) -> bool:
-    named = not policy.state_names or state.name in policy.state_names
-    return named and (not policy.tags or not set(run.tags).isdisjoint(policy.tags))
+    any_state = not policy.state_names and not policy.state_types
+    entered = any_state or state.name in policy.state_names or state.type.value in policy.state_types
+    tagged = not policy.tags or not set(run.tags).isdisjoint(policy.tags)
+    of_flow = not policy.flow_names or run.flow.name in policy.flow_names
+    deployed = not policy.deployment_ids or str(run.deployment_id) in policy.deployment_ids
+    return entered and tagged and of_flow and deployed
 
 
 def _notification(policy: NotificationPolicy, run: FlowRun, state: State, now: datetime) -> Notification:
@@ -51,11 +59,21 @@ def _notification(policy: NotificationPolicy, run: FlowRun, state: State, now: d
         policy=policy,
         flow_run_id=run.pk,
         subject=SUBJECT,
-        body=fill(policy.message_template or USUAL, _values(policy, run, state)),
+        body=fill(policy.message_template or USUAL, values_for(policy, run, state)),
     )
 
 
-def _values(policy: NotificationPolicy, run: FlowRun, state: State) -> dict[str, str]:
+def values_for(policy: NotificationPolicy, run: FlowRun, state: State) -> dict[str, str]:
+    """What stands in the places of a message: bounded, and written so that its receiver takes it for text."""
+    escape = escape_for(policy.block_document.block_type.slug)
+    return {name: escape(_bounded(value)) for name, value in _facts(policy, run, state).items()}
+
+
+def _bounded(text: str) -> str:
+    return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "…"
+
+
+def _facts(policy: NotificationPolicy, run: FlowRun, state: State) -> dict[str, str]:
     return {
         "flow_run_notification_policy_id": str(policy.pk),
         "flow_id": str(run.flow_id),
@@ -63,7 +81,7 @@ def _values(policy: NotificationPolicy, run: FlowRun, state: State) -> dict[str,
         "flow_run_url": f"{settings.ORION_UI_URL}/runs/{run.pk}",
         "flow_run_id": str(run.pk),
         "flow_run_name": run.name,
-        "flow_run_parameters": json.dumps(run.parameters),
+        "flow_run_parameters": json.dumps(run.parameters, ensure_ascii=False),
         "flow_run_state_type": state.type.value,
         "flow_run_state_name": state.name,
         "flow_run_state_timestamp": str(state.timestamp or ""),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -15,6 +15,7 @@ MOST_ATTEMPTS = 12
 
 FAILURES_THAT_OPEN = 3
 REST = timedelta(seconds=60)
+FORGOTTEN_AFTER = timedelta(days=1)
 
 
 def wait_after(attempts: int) -> timedelta | None:
@@ -25,25 +26,44 @@ def wait_after(attempts: int) -> timedelta | None:
     return min(FIRST_WAIT * doubled, LONGEST_WAIT)
 
 
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    failures: int
+    last: datetime
+
+
 @dataclass(slots=True)
-class Circuit:
-    """Leaves a destination in peace after failures in a row, then lets one attempt through: is it back?"""
+class Circuits:
+    """A circuit for each destination: closed, open after failures in a row, half open when it has rested.
 
-    _failures: dict[str, int] = field(default_factory=dict)
-    _closed_until: dict[str, datetime] = field(default_factory=dict)
+    Half open it lets one attempt through. If that fails it is open again; if it goes well, all is forgotten.
+    """
 
-    def rests_until(self, destination: str, now: datetime) -> datetime | None:
-        until = self._closed_until.get(destination)
-        return until if until is not None and now < until else None
+    _troubles: dict[Hashable, _Trouble] = field(default_factory=dict)
 
-    def failed(self, destination: str, now: datetime) -> None:
-        self._failures[destination] = self._failures.get(destination, 0) + 1
-        if self._failures[destination] >= FAILURES_THAT_OPEN:
-            self._closed_until[destination] = now + REST
+    def rests_until(self, destination: Hashable, now: datetime) -> datetime | None:
+        trouble = self._troubles.get(destination)
+        if trouble is None or trouble.failures < FAILURES_THAT_OPEN:
+            return None
+        until = trouble.last + REST
+        return until if now < until else None
 
-    def went_well(self, destination: str) -> None:
-        self._failures.pop(destination, None)
-        self._closed_until.pop(destination, None)
+    def is_on_trial(self, destination: Hashable) -> bool:
+        """Whether only one attempt at a time should be made: the last one failed."""
+        return destination in self._troubles
+
+    def failed(self, destination: Hashable, now: datetime) -> None:
+        before = self._troubles.get(destination)
+        self._forget_old(now)
+        self._troubles[destination] = _Trouble(before.failures + 1 if before else 1, now)
+
+    def went_well(self, destination: Hashable) -> None:
+        self._troubles.pop(destination, None)
+
+    def _forget_old(self, now: datetime) -> None:
+        """Destinations that nothing is sent to any more would stay for ever."""
+        for one in [one for one, trouble in self._troubles.items() if now - trouble.last > FORGOTTEN_AFTER]:
+            del self._troubles[one]
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,8 @@ _NODES = (
 )
 
 fuel: ContextVar[list[int]] = ContextVar("fuel")
+# How what stands in a place is written; what the author of the text wrote stays as it is.
+escape: ContextVar[Callable[[str], str]] = ContextVar("escape", default=str)
 
 
 @lru_cache(maxsize=256)
@@ -189,7 +191,7 @@ def _made() -> _Environment:
         keep_trailing_newline=True,
         # Nothing is worked out before a text is filled in, and its work counted.
         optimized=False,
-        finalize=lambda value: "" if value is None else value,
+        finalize=lambda value: "" if value is None else escape.get()(str(value)),
     )
     known = {name: environment.filters[name] for name in _FILTERS}
     environment.filters = {name: _limited(one) for name, one in {**known, **OWN_FILTERS}.items()}

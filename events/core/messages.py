@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
+from events.core.receivers import Message, fitted
+
 JSON_TYPE = "application/json"
 _PLACE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -18,16 +20,6 @@ _MATTERMOST = 8065
 _REGIONS = {"us": "", "eu": "eu."}
 _SEVERITIES = {"warning": "warning", "failure": "critical"}
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What is to be told. A payload is the whole content of the request, as its author wrote it."""
-
-    id: str
-    subject: str
-    body: str
-    is_payload: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +42,7 @@ def delivery_of(kind: str, content: Mapping[str, Any], message: Message) -> Deli
     if kind not in _MAKERS:
         known = ", ".join(sorted(_MAKERS))
         raise Undeliverable(f"Blocks of the type {kind!r} cannot be sent to. Use one of: {known}.")
-    made = _MAKERS[kind](content, message)
+    made = _MAKERS[kind](content, fitted(kind, message))
     return Delivery(made.url, made.method, made.content, {**made.headers, "Idempotency-Key": message.id}, made.params)
 
 
@@ -127,8 +119,9 @@ def _pager_duty(content: Mapping[str, Any], message: Message) -> Delivery:
     details = {"custom_details": {**_mapping(content.get("custom_details")), "message": message.body}}
     event: dict[str, Any] = {"routing_key": _text(content, "integration_key"), "event_action": "trigger"}
     event |= {"dedup_key": message.id, "payload": {**about, **details}}
-    if content.get("clickable_url"):
-        event["links"] = [{"href": str(content["clickable_url"]), "text": "Orion"}]
+    links = [str(content.get("clickable_url") or ""), message.link]
+    if any(links):
+        event["links"] = [{"href": link, "text": "Orion"} for link in links if link]
     return _json(f"https://events.{_REGIONS[_region(content)]}pagerduty.com/v2/enqueue", event)
 
 
@@ -153,9 +146,9 @@ def _sendgrid(content: Mapping[str, Any], message: Message) -> Delivery:
 
 
 def _webhook(content: Mapping[str, Any], message: Message) -> Delivery:
-    told = message.body if message.is_payload else json.dumps({"subject": message.subject, "body": message.body})
+    told = message.body if message.is_payload else _dumped({"subject": message.subject, "body": message.body})
     headers = {"Content-Type": JSON_TYPE, **_texts(content.get("headers"))}
-    return Delivery(_text(content, "url"), _method(content), told.encode(), headers)
+    return Delivery(_text(content, "url"), _method(content), told.encode(errors="replace"), headers)
 
 
 def _custom(content: Mapping[str, Any], message: Message) -> Delivery:
@@ -176,7 +169,7 @@ def _custom(content: Mapping[str, Any], message: Message) -> Delivery:
 
 def _content(filled: Mapping[str, Any]) -> tuple[bytes, str]:
     if filled["json_data"] is not None:
-        return json.dumps(filled["json_data"]).encode(), JSON_TYPE
+        return _dumped(filled["json_data"]).encode(errors="replace"), JSON_TYPE
     if filled["form_data"] is not None:
         return urlencode(_texts(filled["form_data"])).encode(), "application/x-www-form-urlencoded"
     return b"", ""
@@ -196,7 +189,12 @@ _MAKERS: dict[str, Callable[[Mapping[str, Any], Message], Delivery]] = {
 
 
 def _json(url: str, content: Any, **headers: str) -> Delivery:
-    return Delivery(url, "POST", json.dumps(content).encode(), {"Content-Type": JSON_TYPE, **headers})
+    return Delivery(url, "POST", _dumped(content).encode(errors="replace"), {"Content-Type": JSON_TYPE, **headers})
+
+
+def _dumped(content: Any) -> str:
+    """As UTF-8: escaped, a text of another script would be up to six times as long, and some receivers count bytes."""
+    return json.dumps(content, ensure_ascii=False)
 
 
 def _filled(value: Any, values: Mapping[str, str]) -> Any:

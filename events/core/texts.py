@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import TemplateSyntaxError
 
-from events.core.jinja import FUEL, PROBLEMS, compiled, fuel
+from events.core.jinja import FUEL, PROBLEMS, compiled, escape, fuel
 
 LONGEST = 200_000
 
@@ -42,15 +42,16 @@ def misplaced(text: str) -> Misplaced | None:
     return None
 
 
-def fill_in(text: str, values: Mapping[str, Any]) -> str:
+def fill_in(text: str, values: Mapping[str, Any], *, escaping: Callable[[str], str] = str) -> str:
     """The text with its places filled; what there is nothing for stays empty. Raises BadText."""
-    before = fuel.set([FUEL])
+    before, as_before = fuel.set([FUEL]), escape.set(escaping)
     try:
         return _together(compiled(text).generate(values))
     except PROBLEMS as error:
         raise BadText(f"A text cannot be filled in: {error}") from error
     finally:
         fuel.reset(before)
+        escape.reset(as_before)
 
 
 def filled_parameters(value: Any, values: Mapping[str, Any]) -> Any:

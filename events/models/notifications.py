@@ -11,9 +11,14 @@ from runs.models import Row
 class NotificationPolicy(Row):
     """Whenever a flow run enters one of these states, tell so through a block. Empty lists stand for any."""
 
+    name = models.CharField(max_length=255, null=True, blank=True)
     is_active = models.BooleanField(default=True)
+    # Types and names are alternatives: a run that is TimedOut is of the type FAILED.
+    state_types = models.JSONField(default=list, blank=True)
     state_names = models.JSONField(default=list, blank=True)
     tags = models.JSONField(default=list, blank=True)
+    flow_names = models.JSONField(default=list, blank=True)
+    deployment_ids = models.JSONField(default=list, blank=True)
     block_document = models.ForeignKey("deployments.BlockDocument", on_delete=models.CASCADE, related_name="+")
     message_template = models.TextField(null=True, blank=True)
 
@@ -26,7 +31,8 @@ class NotificationPolicy(Row):
         ]
 
     def __str__(self) -> str:
-        return f"{', '.join(self.state_names) or 'any state'} of {', '.join(self.tags) or 'any run'}"
+        states = ", ".join([*self.state_types, *self.state_names])
+        return self.name or f"{states or 'any state'} of {', '.join(self.tags) or 'any run'}"
 
 
 class Notification(models.Model):
@@ -41,6 +47,8 @@ class Notification(models.Model):
     created = models.DateTimeField(default=timezone.now)
     block_document = models.ForeignKey("deployments.BlockDocument", on_delete=models.CASCADE, related_name="+")
     policy = models.ForeignKey(NotificationPolicy, null=True, on_delete=models.CASCADE, related_name="+")
+    # No foreign keys: the log of what was sent outlives a run, and an automation.
+    automation_id = models.UUIDField(null=True)
     flow_run_id = models.UUIDField(null=True)
     subject = models.TextField()
     body = models.TextField()
@@ -49,6 +57,10 @@ class Notification(models.Model):
     standing = models.CharField(max_length=16, choices=Standing.choices, default=Standing.WAITING)
     due_at = models.DateTimeField()
     attempts = models.PositiveIntegerField(default=0)
+    # When each attempt was made, and how it went.
+    tries = models.JSONField(default=list, blank=True)
+    # Whether its receiver found it too long or too strange, so that only its short form is sent.
+    is_short = models.BooleanField(default=False)
     last_error = models.TextField(default="", blank=True)
     sent_at = models.DateTimeField(null=True)
 
@@ -57,6 +69,13 @@ class Notification(models.Model):
         indexes = [
             # The sender's question: what is due, the oldest first.
             models.Index(fields=["due_at"], name="notification_due", condition=models.Q(standing="WAITING")),
+            # The next message of a destination: those that were tried least often first.
+            models.Index(
+                fields=["block_document", "attempts", "created"],
+                name="notification_next",
+                condition=models.Q(standing="WAITING"),
+            ),
+            # The log, newest first.
             models.Index(fields=["created"], name="notification_by_age"),
         ]
 

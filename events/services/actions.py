@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from deployments.services.runs_of_deployments import AskedRun, create_run_of_dep
 from deployments.services.work_pools import update_work_pool
 from deployments.services.work_queues import update_work_queue
 from events.core.matching import RESOURCE_ID, RESOURCE_ROLE
+from events.core.receivers import escape_for
 from events.core.texts import BadText, fill_in, filled_parameters
 from events.errors import BadAutomation, NothingToActOn
 from events.models import Firing, Notification
@@ -152,13 +154,16 @@ def _change_state(firing: Firing, now: datetime) -> None:
 
 
 def _send_notification(firing: Firing, now: datetime) -> None:
-    subject, body = (_filled(fill_in, firing.action[name], firing) for name in ("subject", "body"))
-    _queue(firing, now, subject=subject, body=body)
+    block = _block_of(firing)
+    filling = partial(fill_in, escaping=escape_for(block.block_type.slug))
+    subject, body = (_filled(filling, firing.action[name], firing) for name in ("subject", "body"))
+    _queue(firing, now, block, subject=subject, body=body)
 
 
 def _call_webhook(firing: Firing, now: datetime) -> None:
+    block = _block_of(firing)
     payload = _filled(fill_in, firing.action.get("payload") or "", firing)
-    _queue(firing, now, subject="Automation", body=payload, is_payload=True)
+    _queue(firing, now, block, subject="Automation", body=payload, is_payload=True)
 
 
 def _filled(filling: Callable[[Any, Mapping[str, Any]], T], text: Any, firing: Firing) -> T:
@@ -168,11 +173,25 @@ def _filled(filling: Callable[[Any, Mapping[str, Any]], T], text: Any, firing: F
         raise BadAutomation(reason=str(problem)) from problem
 
 
-def _queue(firing: Firing, now: datetime, **message: Any) -> None:
+def _block_of(firing: Firing) -> BlockDocument:
     block_id = UUID(firing.action["block_document_id"])
-    if not BlockDocument.objects.filter(pk=block_id).exists():
+    block = BlockDocument.objects.select_related("block_type").filter(pk=block_id).first()
+    if block is None:
         raise BlockDocumentNotFound(id=block_id)
-    Notification.objects.create(id=uuid7(), created=now, due_at=now, block_document_id=block_id, **message)
+    return block
+
+
+def _queue(firing: Firing, now: datetime, block: BlockDocument, **message: Any) -> None:
+    about = {"automation_id": firing.automation_id, "flow_run_id": _flow_run_of(firing)}
+    Notification.objects.create(id=uuid7(), created=now, due_at=now, block_document=block, **about, **message)
+
+
+def _flow_run_of(firing: Firing) -> UUID | None:
+    """The run that a message is about, whose page it may lead to."""
+    try:
+        return target(firing, "flow-run")
+    except NothingToActOn:
+        return None
 
 
 def _nothing(firing: Firing, now: datetime) -> None:

@@ -20,13 +20,14 @@ TIMEOUTS = (3.05, 10)
 class NotSent(Exception):
     """The request was not made, or not answered well. `again` says whether another attempt may help."""
 
-    def __init__(self, reason: str, *, again: bool = True) -> None:
+    def __init__(self, reason: str, *, again: bool = True, status: int | None = None) -> None:
         self.again = again
+        self.status = status
         super().__init__(reason)
 
 
-def send(delivery: Delivery) -> None:
-    """Raises NotSent. Secrets stand in addresses: no error repeats more of one than its host."""
+def send(delivery: Delivery) -> int:
+    """The status of the answer, or NotSent is raised. Secrets stand in addresses: no error repeats more than a host."""
     host = host_of(delivery)
     with requests.Session() as session:
         # Proxies and credentials of this process's environment are not for strangers.
@@ -46,9 +47,12 @@ def send(delivery: Delivery) -> None:
             )
         except requests.Timeout:
             raise NotSent(f"{host} did not answer in time.") from None
-        except (requests.RequestException, ValueError) as error:
+        except ValueError as error:
+            # A header with a line break in it, a port that is none: no other attempt can go better.
+            raise NotSent(f"The block describes an impossible request: {type(error).__name__}.", again=False) from None
+        except requests.RequestException as error:
             raise NotSent(f"{host} could not be reached: {type(error).__name__}.") from None
-        _judge(host, answer.status_code)
+        return _judge(host, answer.status_code)
 
 
 def host_of(delivery: Delivery) -> str:
@@ -58,13 +62,13 @@ def host_of(delivery: Delivery) -> str:
     return parts.hostname
 
 
-def _judge(host: str, status: int) -> None:
+def _judge(host: str, status: int) -> int:
     if status < 300:
-        return
+        return status
     # A refusal stays one; a server in trouble, or one that is asked too often, may answer better later.
     again = status >= 500 or status in {408, 425, 429}
     what = "which leads elsewhere, and is not followed" if status < 400 else "and did not take the message"
-    raise NotSent(f"{host} answered {status} {what}.", again=again)
+    raise NotSent(f"{host} answered {status} {what}.", again=again, status=status)
 
 
 class _ToAddress(HTTPAdapter):
@@ -91,7 +95,9 @@ def permitted_address(host: str, port: int) -> str:
     """An address of `host` that may be reached: one that may not is never fallen back from silently."""
     try:
         found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
-    except (OSError, UnicodeError):
+    except UnicodeError:
+        raise NotSent("The host of the block's address is no name of a host.", again=False) from None
+    except OSError:
         raise NotSent(f"{host} has no address.") from None
     allowed = _allowed(tuple(settings.ORION_WEBHOOK_ALLOW))
     for text in sorted(found):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from events.core.delivering import Circuit
+from events.core.delivering import Circuits
 from events.services import notifications
 from tests.api.conftest import api, counted  # noqa: F401  (fixtures)
 from tests.events.automations import NOTHING, trigger
@@ -17,7 +17,7 @@ from tests.factories import NOON
 @pytest.fixture
 def receiver(settings) -> Iterator[Receiver]:
     settings.ORION_WEBHOOK_ALLOW = ["127.0.0.1"]
-    notifications._circuit = Circuit()
+    notifications._circuits = Circuits()
     with receiving() as one:
         yield one
 

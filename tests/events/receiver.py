@@ -15,6 +15,11 @@ from typing import Any
 class Receiver:
     url: str = ""
     status: int = 200
+    # Other answers, by the path of the request.
+    statuses: dict[str, int] = field(default_factory=dict)
+    # What is in the content of requests that are refused, and with which status.
+    refuse: str | None = None
+    refusal: int = 500
     got: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -31,7 +36,9 @@ def receiving() -> Iterator[Receiver]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             content = json.loads(body) if body else None
             receiver.got.append({"path": self.path, "headers": dict(self.headers), "content": content})
-            self.send_response(receiver.status)
+            refused = receiver.refuse is not None and receiver.refuse in body.decode()
+            answer = receiver.refusal if refused else receiver.statuses.get(self.path, receiver.status)
+            self.send_response(answer)
             if receiver.status in {301, 302, 307}:
                 self.send_header("Location", receiver.url + "/elsewhere")
             self.send_header("Content-Length", "0")

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from events.core.messages import Message, Undeliverable, delivery_of
+from events.core.messages import Undeliverable, delivery_of
+from events.core.receivers import Message
 from events.services.sending import send
 
 MESSAGE = Message("m-1", "Flow run notification", "nightly is Failed")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from events.core.delivering import FAILURES_THAT_OPEN, MOST_ATTEMPTS
+from events.core.messages import delivery_of
+from events.core.receivers import Message
 from events.models import Notification
 from events.services.notifications import send_notifications
 from orchestration.services import propose_flow_run_state
@@ -226,3 +230,199 @@ def test_making_and_moving_a_flow_run_asks_no_query_more_when_nobody_watches():
     asking = [one["sql"] for one in asked if "events_" in one["sql"]]
     assert len(asking) == 2
     assert all("INTO runs_flowrunstate" in sql for sql in asking)
+
+
+def due_later(seconds: float) -> None:
+    Notification.objects.filter(standing="WAITING").update(due_at=later(seconds))
+
+
+def test_a_broken_webhook_keeps_no_other_of_its_host_waiting(receiver):
+    """All webhooks of a chat service have one host."""
+    receiver.statuses = {"/broken": 500}
+    make_policy(make_block("slack-webhook", {"url": f"{receiver.url}/broken"}))
+    for _ in range(FAILURES_THAT_OPEN + 2):
+        make_flow_run("RUNNING")
+    make_policy(slack(receiver), states=["Completed"])
+    make_flow_run("COMPLETED")
+
+    send_notifications(later())
+
+    assert [one["path"] for one in receiver.got].count("/broken") == FAILURES_THAT_OPEN
+    assert [one["path"] for one in receiver.got].count("/T1") == 1
+
+
+def test_after_its_rest_a_destination_is_probed_once_and_then_trusted_again(receiver):
+    make_policy(slack(receiver))
+    for _ in range(FAILURES_THAT_OPEN + 4):
+        make_flow_run("RUNNING")
+    receiver.status = 500
+    send_notifications(later())
+
+    due_later(100)
+    send_notifications(later(100))
+    probed = len(receiver.got) - FAILURES_THAT_OPEN
+    receiver.status = 200
+    due_later(200)
+    sent = send_notifications(later(200))
+
+    assert probed == 1
+    assert sent == FAILURES_THAT_OPEN + 4
+
+
+def test_a_message_that_its_receiver_chokes_on_holds_up_none_behind_it(receiver):
+    receiver.refuse = "poison"
+    make_policy(slack(receiver))
+    make_flow_run("RUNNING", name="poison")
+    for _ in range(3):
+        send_notifications(later())
+        due_later(1)
+    for number in range(3):
+        make_flow_run("RUNNING", name=f"fine-{number}")
+
+    due_later(100)
+    send_notifications(later(100))
+
+    assert Notification.objects.filter(standing="SENT").count() == 3
+
+
+def test_what_can_never_be_sent_is_refused_for_good_and_counts_for_nobody(receiver):
+    block = {"url": receiver.url, "method": "POST", "headers": {"X-Bad": "a\r\nb"}, "json_data": {}}
+    make_policy(make_block("custom-webhook", block, ()))
+    for _ in range(FAILURES_THAT_OPEN + 2):
+        make_flow_run("RUNNING")
+
+    send_notifications(later())
+
+    assert set(Notification.objects.values_list("standing", "attempts")) == {("GIVEN_UP", 1)}
+    assert receiver.got == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"url": "http://127.0.0.1:99999/"},
+        {"url": "http://[bad/"},
+        {"url": "http://" + "a" * 300 + "/"},
+        {"url": "{receiver}", "headers": {"X": "\u20ac"}},
+        {"url": "{receiver}", "method": "BREW"},
+    ],
+    ids=str,
+)
+def test_impossible_requests_are_given_up_after_one_attempt(receiver, content):
+    content = {**content, "url": content["url"].replace("{receiver}", receiver.url)}
+    make_policy(make_block("custom-webhook", content, ()))
+    make_flow_run("RUNNING")
+
+    send_notifications(later())
+
+    stored = Notification.objects.get()
+    assert (stored.standing, stored.attempts, len(stored.tries)) == ("GIVEN_UP", 1, 1)
+
+
+LIMITS = [
+    ("slack-webhook", 4_000),
+    ("ms-teams-webhook", 25_000),
+    ("discord-webhook", 2_100),
+    ("mattermost-webhook", 16_000),
+    ("webhook", 110_000),
+]
+
+
+@pytest.mark.parametrize(("kind", "most"), LIMITS)
+@pytest.mark.parametrize("letter", ["x", "é", "日", "😀", '"', "&"])
+def test_the_longest_failure_fits_its_receiver_and_ends_with_a_link(kind, most, letter):
+    link = "http://127.0.0.1:4200/runs/1"
+    content = {"url": "http://h", "webhook_id": "1", "webhook_token": "t", "hostname": "h", "token": "t"}
+    message = Message("m", "s" * 1000, letter * 200_000, link=link)
+
+    delivery = delivery_of(kind, content, message)
+
+    told = json.loads(delivery.content)
+    assert len(json.dumps(told, ensure_ascii=False).replace('\\"', '"').encode()) <= most
+    assert link in delivery.content.decode()
+
+
+def test_the_worst_failure_is_stored_and_sent_in_a_bounded_form(receiver):
+    make_policy(slack(receiver))
+    run = make_flow_run(make_state("FAILED", message="é" * 200_000), name="nightly")
+
+    assert send_notifications(later()) == 1
+
+    stored = Notification.objects.get()
+    assert len(stored.body) < 20_000
+    assert f"/runs/{run.pk}" in receiver.got[0]["content"]["text"]
+
+
+@pytest.mark.parametrize("status", [400, 413, 414])
+def test_what_is_too_much_for_a_receiver_is_sent_once_more_in_short_form(receiver, status):
+    receiver.refuse, receiver.refusal = "Traceback", status
+    make_policy(slack(receiver))
+    run = make_flow_run(make_state("FAILED", message="boom\nTraceback"), name="nightly")
+
+    sent = send_notifications(later())
+
+    whole, short = (one["content"]["text"] for one in receiver.got)
+    assert sent == 1
+    assert "Traceback" in whole
+    assert "nightly is Failed" in short
+    assert short.endswith(f"/runs/{run.pk}")
+    assert [one["outcome"] for one in Notification.objects.get().tries][-1] == "taken in: 200"
+
+
+def test_a_short_form_that_is_refused_as_well_is_given_up(receiver):
+    receiver.status = 400
+    make_policy(slack(receiver))
+    make_flow_run("RUNNING")
+
+    send_notifications(later())
+    send_notifications(later(10_000))
+
+    stored = Notification.objects.get()
+    assert (len(receiver.got), stored.standing, len(stored.tries)) == (2, "GIVEN_UP", 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "evil", "shown"),
+    [
+        ("slack-webhook", "<!channel> & <https://evil|good>", "&lt;!channel&gt; &amp; &lt;https://evil|good&gt;"),
+        ("mattermost-webhook", "@all", "@\u200ball"),
+        ("discord-webhook", "@everyone <@&1>", "@\u200beveryone <@\u200b&1>"),
+        ("webhook", "<!channel> @all", "<!channel> @all"),
+    ],
+)
+def test_a_name_calls_nobody_together_and_the_template_may(kind, evil, shown):
+    policy = make_policy(make_block(kind, {"url": "http://h"}), message_template="<!here> @all {flow_run_name}")
+
+    make_flow_run("RUNNING", name=evil)
+
+    assert Notification.objects.get(policy=policy).body == f"<!here> @all {shown}"
+
+
+def test_policies_tell_of_types_flows_and_deployments(receiver):
+    census = make_flow("census")
+    make_policy(slack(receiver), state_types=["FAILED"], flow_names=["census"])
+
+    make_flow_run(make_state("FAILED", name="TimedOut"), flow=census, name="told")
+    make_flow_run("COMPLETED", flow=census)
+    make_flow_run("FAILED", flow=make_flow("other"))
+    send_notifications(later())
+
+    assert len(receiver.got) == 1
+    assert "told is TimedOut" in receiver.texts[0]
+
+
+def test_each_attempt_is_noted_with_its_outcome(receiver):
+    make_policy(slack(receiver))
+    make_flow_run("RUNNING")
+    receiver.status = 503
+
+    send_notifications(later())
+    receiver.status = 200
+    send_notifications(later(12))
+
+    tries = Notification.objects.get().tries
+    assert [one["outcome"] for one in tries] == [
+        "127.0.0.1 answered 503 and did not take the message.",
+        "taken in: 200",
+    ]
+    assert all(one["seconds"] >= 0 and one["at"] for one in tries)
