@@ -135,6 +135,7 @@ def policy_from(text: str) -> RunPolicy:
         retry_jitter_factor=given.get("retry_jitter_factor"),
         crash_retries=given.get("crash_retries") or 0,
         crash_count=given.get("crash_count") or 0,
+        handovers=given.get("handovers") or 0,
         overlap=Overlap(given.get("overlap") or Overlap.ALLOW),
         overlap_scope=given.get("overlap_scope") or "flow",
         pause_keys=frozenset(given.get("pause_keys") or ()),

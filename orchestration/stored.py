@@ -73,7 +73,8 @@ _RUN = (
 )
 _SELECT_FLOW_RUNS = (
     f"SELECT {_RUN}, r.epoch, r.flow_id, r.parent_task_run_id, r.deployment_id, r.infrastructure_pid, r.work_queue_id, "
-    "l.flow_run_id IS NOT NULL FROM runs_flowrun r LEFT JOIN runs_flowrunstate s ON s.id = r.state_id "
+    "l.flow_run_id IS NOT NULL, r.process IS NOT NULL FROM runs_flowrun r "
+    "LEFT JOIN runs_flowrunstate s ON s.id = r.state_id "
     "LEFT JOIN deployments_lease l ON l.flow_run_id = r.id WHERE r.id IN "
 )
 _SELECT_TASK_RUNS = (
@@ -119,7 +120,7 @@ def fetch(select: str, ids: Sequence[UUID], rest: str = "") -> list[tuple[Any, .
 
 
 def _flow_run(row: tuple[Any, ...], spell: Spelling) -> StoredRun:
-    epoch, flow_id, parent_task_run_id, deployment_id, infrastructure_pid, work_queue_id, leased = row[18:]
+    epoch, flow_id, parent_task_run_id, deployment_id, infrastructure_pid, work_queue_id, leased, in_program = row[18:]
     run_id = spell.read_uuid(row[0])
     parent_task_run_id = _maybe(spell.read_uuid, parent_task_run_id)
     run = _run(
@@ -130,6 +131,7 @@ def _flow_run(row: tuple[Any, ...], spell: Spelling) -> StoredRun:
         deployment_id=_maybe(spell.read_uuid, deployment_id),
         infrastructure_pid=infrastructure_pid,
         leased=bool(leased),
+        is_in_a_program=bool(in_program),
         epoch=epoch,
     )
     state = _current_state(row, spell, run_id, parent_task_run_id)

@@ -31,6 +31,9 @@ class Deployment(Row):
     work_queue = models.ForeignKey(WorkQueue, on_delete=models.SET_NULL, null=True, related_name="deployments")
     work_queue_name = models.CharField(max_length=255, null=True)
     overlap = models.CharField(max_length=10, default="allow")
+    crash_retries = models.PositiveIntegerField(
+        null=True, help_text="How often a run is tried again after a crash; null: only its code knows."
+    )
     concurrency_limit = models.PositiveIntegerField(
         null=True, help_text="How many of its runs may be pending or running."
     )

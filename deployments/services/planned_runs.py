@@ -15,7 +15,7 @@ from uuid import UUID
 from django.db.models import F, Q
 
 from deployments.models import Deadline, Deployment, Schedule
-from deployments.services.runs_of_deployments import deadlines_of, merged_tags, overlap_policy, queue_name_of
+from deployments.services.runs_of_deployments import deadlines_of, merged_tags, policy_of, queue_name_of
 from orchestration.beginnings import Beginning, beginning
 from orchestration.bulk_beginnings import store_flow_runs
 from orchestration.columns import json_text, policy_from, spelling
@@ -75,7 +75,7 @@ def key_of(schedule: Schedule, at: datetime) -> str:
 def _shared_columns(deployment: Deployment, schedule: Schedule) -> dict[str, Any]:
     return {
         "tags": merged_tags([AUTO_TAG], deployment.tags),
-        "empirical_policy": overlap_policy(deployment),
+        "empirical_policy": policy_of(deployment),
         "flow_id": deployment.flow_id,
         "deployment_id": deployment.pk,
         "deployment_version": deployment.version,

@@ -73,7 +73,7 @@ def new_run_of(deployment: Deployment, asked: AskedRun) -> NewFlowRun:
         tags=merged_tags(deployment.tags, asked.tags),
         parameters=_parameters(deployment, asked),
         context=asked.context,
-        empirical_policy={**overlap_policy(deployment), **asked.empirical_policy},
+        empirical_policy={**policy_of(deployment), **asked.empirical_policy},
         job_variables=asked.job_variables,
         parent_task_run_id=asked.parent_task_run_id,
         deployment_id=deployment.pk,
@@ -91,9 +91,14 @@ def merged_tags(*groups: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(tag for group in groups for tag in group))
 
 
-def overlap_policy(deployment: Deployment) -> dict[str, Any]:
-    """What `overlap` of a deployment asks of the rules."""
-    return {} if deployment.overlap == "allow" else {"overlap": deployment.overlap, "overlap_scope": "deployment"}
+def policy_of(deployment: Deployment) -> dict[str, Any]:
+    """The rules that every run of the deployment is held to, also before its code has been loaded."""
+    policy: dict[str, Any] = {}
+    if deployment.overlap != "allow":
+        policy |= {"overlap": deployment.overlap, "overlap_scope": "deployment"}
+    if deployment.crash_retries:
+        policy["crash_retries"] = deployment.crash_retries
+    return policy
 
 
 def queue_name_of(deployment: Deployment) -> str | None:

@@ -6,7 +6,7 @@ import inspect
 import sys
 
 from orchestration.core.decide import Policy, Rule
-from orchestration.core.policies import BACKGROUND_TASK, CORE_FLOW, CORE_TASK, MINIMAL_FLOW, MINIMAL_TASK
+from orchestration.core.policies import BACKGROUND_TASK, CORE_FLOW, CORE_TASK, MINIMAL_FLOW, MINIMAL_TASK, UNHEARD_FLOW
 from orchestration.core.states import ANY, TERMINAL, UNFINISHED, StateType
 from orchestration.core.verdicts import Abort, Accept, Amend, Reject, Wait
 
@@ -30,6 +30,11 @@ POLICIES: tuple[tuple[str, str, Policy], ...] = (
         "Task runs without a flow run",
         "Calls that a process elsewhere may take up. The same rules, after one of flow runs'.",
         BACKGROUND_TASK,
+    ),
+    (
+        "Flow runs whose agent ended them for want of an answer",
+        "Judged when an agent reports that it ended a process because the API was away for the time of a lease.",
+        UNHEARD_FLOW,
     ),
     (
         "Forced states of flow runs",

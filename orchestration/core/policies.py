@@ -6,7 +6,7 @@ from orchestration.core.decide import Policy
 from orchestration.core.rules.caching import RememberResultsByCacheKey, ReuseCachedResults
 from orchestration.core.rules.cancelling import CancelAtOnceWithoutInfrastructure, FinishCancelling
 from orchestration.core.rules.concurrency import TakeConcurrencySlots
-from orchestration.core.rules.crashing import HandOverLostWaits, RetryCrashedRuns
+from orchestration.core.rules.crashing import HandOverLostWaits, HandOverUnheardRuns, RetryCrashedRuns
 from orchestration.core.rules.duplicates import ClaimRunsOnce, RefuseRepeatedTransitions
 from orchestration.core.rules.overlap import ResolveOverlaps
 from orchestration.core.rules.pausing import PauseRunningFlowRuns, ResumePausedFlowRuns, StartTasksOfRunningFlowsOnly
@@ -38,6 +38,9 @@ CORE_FLOW: Policy = (
     HandOverLostWaits(),
     RetryCrashedRuns(),
 )
+
+# An attempt that its agent ended for want of an answer from the API: asked instead of counting a crash.
+UNHEARD_FLOW: Policy = (HandOverUnheardRuns(), HandOverLostWaits())
 
 CORE_TASK: Policy = (
     ReuseCachedResults(),

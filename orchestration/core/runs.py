@@ -34,6 +34,8 @@ class RunPolicy:
     retry_jitter_factor: float | None = None
     crash_retries: int = 0
     crash_count: int = 0
+    # Starts that agents ended because they could not reach the API: neither failures nor crashes.
+    handovers: int = 0
     overlap: Overlap = Overlap.ALLOW
     overlap_scope: Literal["flow", "deployment"] = "flow"
     pause_keys: frozenset[str] = frozenset()
@@ -56,6 +58,8 @@ class Run:
     deployment_id: UUID | None = None
     infrastructure_pid: str | None = None
     leased: bool = False
+    # A program said that it executes the run itself.
+    is_in_a_program: bool = False
     epoch: int = 0
     start_time: datetime | None = None
     end_time: datetime | None = None

@@ -141,10 +141,19 @@ def _end(agent: Agent) -> None:
 
 
 def is_alive(pid: int) -> bool:
+    return _status(pid) not in ("", "Z")
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process stands still, as after SIGSTOP."""
+    return _status(pid) == "T"
+
+
+def _status(pid: int) -> str:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
-        return False
+        return ""
 
 
 def below(pid: int) -> set[int]:

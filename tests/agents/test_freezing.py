@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.agents.conftest import StartAgent
-from tests.agents.running import QUICK, Api, eventually, is_alive, run_process, running_agent
+from tests.agents.running import QUICK, Api, eventually, is_alive, is_stopped, run_process, running_agent
 from tests.site.running import running_server
 
 
@@ -46,25 +46,50 @@ def test_a_frozen_process_is_cancelled_all_the_same(api: Api, queue: str, start_
     eventually(lambda: not is_alive(process))
 
 
-@pytest.mark.parametrize(("flow", "ends"), [("patient", True), ("sleeping", False)])
-def test_out_of_touch_only_runs_that_may_start_elsewhere_are_ended(
-    tmp_path: Path, home: Path, queue: str, flow: str, ends: bool
+@pytest.mark.parametrize(("flow", "stands_still"), [("patient", True), ("sleeping", False)])
+def test_out_of_touch_only_runs_that_may_start_elsewhere_stand_still_until_the_api_answers(
+    tmp_path: Path, home: Path, queue: str, flow: str, stands_still: bool
 ):
     with running_server(tmp_path / "server", **QUICK) as server:
         api = Api(server)
         with running_agent(home, api, queue) as agent:
-            api.until(api.run_of(f"flows.py:{flow}", queue), "Running")
+            run = api.run_of(f"flows.py:{flow}", queue)
+            api.until(run, "Running")
             process = run_process(agent)
 
             server.process.send_signal(signal.SIGSTOP)
             eventually(lambda: "No heartbeat gets through" in agent.said)
             # Longer than a lease lasts here.
             until = time.monotonic() + 6
-            while is_alive(process) and time.monotonic() < until:
+            while not is_stopped(process) and time.monotonic() < until:
                 time.sleep(0.1)
+            stood_still = is_stopped(process)
             server.process.send_signal(signal.SIGCONT)
 
-            assert is_alive(process) is not ends, agent.said
+            eventually(lambda: "Heartbeats get through again" in agent.said, lambda: agent.said)
+            eventually(lambda: not is_stopped(process), lambda: agent.said)
+            assert stood_still is stands_still, agent.said
+            assert is_alive(process)
+            assert api.history(run) == ["Scheduled", "Pending", "Running"]
+
+
+def test_a_run_that_stands_still_is_cancelled_when_the_api_answers(tmp_path: Path, home: Path, queue: str):
+    with running_server(tmp_path / "server", **QUICK) as server:
+        api = Api(server)
+        with running_agent(home, api, queue) as agent:
+            run = api.run_of("flows.py:patient", queue)
+            api.until(run, "Running")
+            process = run_process(agent)
+            agent.signal(signal.SIGSTOP)
+            api.post(f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
+            server.process.send_signal(signal.SIGSTOP)
+            agent.signal(signal.SIGCONT)
+            eventually(lambda: is_stopped(process), lambda: agent.said)
+
+            server.process.send_signal(signal.SIGCONT)
+
+            assert api.until_ended(run)["name"] == "Cancelled", agent.said
+            eventually(lambda: not is_alive(process), lambda: agent.said)
 
 
 def test_signals_at_any_moment_leave_nothing_behind(api: Api, queue: str, home: Path):

@@ -90,6 +90,7 @@ def bodies(flow: str, deployment: str) -> dict[str, tuple[str, Any]]:
         "entrypoint": "f.py:f",
         "path": "/",
         "overlap": "allow",
+        "crash_retries": 1,
         "concurrency_limit": 1,
         "must_start_within": 10.0,
         "schedules": [FULL_SCHEDULE],

@@ -7,10 +7,13 @@ import pytest
 from deployments.models import Lease, Slot, Worker
 from deployments.services.dispatch.agents import leave
 from deployments.services.dispatch.endings import Cause, Death, release_by_force, revoke, told
+from deployments.services.runs_of_deployments import AskedRun, create_run_of_deployment
+from orchestration.core.states import scheduled
 from orchestration.errors import AgentNameTaken, RunLost
 from orchestration.services import propose_flow_run_state
 from runs.models import FlowRun, FlowRunState, TaskRun
 from tests.factories import (
+    NOON,
     history_of,
     later,
     make_flow,
@@ -20,7 +23,16 @@ from tests.factories import (
     make_task_run,
     state_of,
 )
-from tests.services.dispatching import epoch_of, is_leased, make_agent, make_queue, report, start, waiting
+from tests.services.dispatching import (
+    epoch_of,
+    is_leased,
+    make_agent,
+    make_deployment,
+    make_queue,
+    report,
+    start,
+    waiting,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -95,6 +107,73 @@ def test_a_run_that_a_draining_agent_did_not_begin_waits_again():
 
     assert history_of(run) == ["Scheduled", "Pending", "Scheduled"]
     assert not is_leased(run)
+
+
+@pytest.mark.parametrize("crash_retries", [0, 3])
+@pytest.mark.parametrize("reason", ["drained", "out of touch"])
+def test_a_run_that_its_agent_ended_before_it_began_is_never_lost(crash_retries, reason, settings):
+    settings.ORION_LOST_STARTS = 1
+    agent = make_agent()
+    run = waiting(make_queue(), crash_retries=crash_retries)
+
+    for second in range(5):
+        (claim,) = agent.claim(later(second))
+        agent.ended(claim, later(second), signal=9, reason=reason)
+
+    run.refresh_from_db()
+    assert history_of(run) == ["Scheduled", *["Pending", "Scheduled"] * 5]
+    assert (run.empirical_policy.get("crash_count"), run.lost_starts, is_leased(run)) == (None, 0, False)
+
+
+def test_a_process_that_was_killed_before_it_began_is_a_crash_within_the_budget_of_its_deployment():
+    agent, queue = make_agent(), make_queue()
+    deployment = make_deployment(queue, crash_retries=1)
+    run = create_run_of_deployment(deployment_id=deployment.pk, asked=AskedRun(), state=scheduled(NOON), now=NOON)[0]
+
+    for second in range(2):
+        (claim,) = agent.claim(later(second))
+        agent.ended(claim, later(second), signal=9)
+
+    assert history_of(run) == ["Scheduled", "Pending", "AwaitingRetry", "Pending", "Crashed"]
+
+
+def test_without_crash_retries_a_process_that_was_killed_before_it_began_is_crashed():
+    agent, queue = make_agent(), make_queue()
+    run = waiting(queue, deployment=make_deployment(queue, crash_retries=0))
+    (claim,) = agent.claim()
+
+    agent.ended(claim, later(1), signal=9)
+
+    assert history_of(run) == ["Scheduled", "Pending", "Crashed"]
+
+
+@pytest.mark.parametrize("death", [{"signal": 9}, {"reason": "launcher died"}])
+def test_what_was_killed_before_its_code_could_say_how_often_it_may_crash_goes_back_a_few_times(death, settings):
+    settings.ORION_LOST_STARTS = 2
+    agent = make_agent()
+    run = waiting(make_queue())
+
+    for second in range(3):
+        (claim,) = agent.claim(later(second))
+        agent.ended(claim, later(second), **death)
+
+    assert history_of(run) == ["Scheduled", *["Pending", "Scheduled"] * 2, "Pending", "Crashed"]
+    assert "lost before it began 3 times" in last_message(run)
+
+
+def test_an_attempt_that_its_agent_ended_for_want_of_an_answer_uses_up_no_crash_retry():
+    agent = make_agent()
+    run, claim = begun(agent, crash_retries=1, retries=1)
+
+    agent.ended(claim, later(2), signal=9, reason="out of touch")
+    (again,) = agent.claim(later(2))
+    start(again, later(3))
+    failed = report(again, "FAILED", later(4))
+
+    run.refresh_from_db()
+    assert history_of(run)[-4:] == ["AwaitingRetry", "Pending", "Running", "AwaitingRetry"]
+    assert failed.state.name == "AwaitingRetry"
+    assert (run.empirical_policy["handovers"], run.empirical_policy.get("crash_count")) == (1, None)
 
 
 def test_a_run_that_was_being_cancelled_is_cancelled():

@@ -49,6 +49,7 @@ class DeploymentFields(StrictWire):
     storage_document_id: UUID | None = None
     infrastructure_document_id: UUID | None = None
     overlap: Overlap | None = None
+    crash_retries: Natural | None = None
     concurrency_limit: Natural | None = None
     must_start_within: Within | None = None
     must_finish_within: Within | None = None
@@ -133,6 +134,7 @@ class DeploymentOut(TypedDict):
     created_by: MadeBy | None
     updated_by: MadeBy | None
     overlap: str
+    crash_retries: int | None
     concurrency_limit: int | None
     must_start_within: float | None
     must_finish_within: float | None
@@ -141,7 +143,7 @@ class DeploymentOut(TypedDict):
 _PLAIN = frozenset(
     {
         *("version", "description", "path", "entrypoint", "manifest_path", "storage_document_id"),
-        *("infrastructure_document_id", "concurrency_limit", "parameter_openapi_schema", "pull_steps"),
+        *("infrastructure_document_id", "crash_retries", "concurrency_limit", "parameter_openapi_schema", "pull_steps"),
     }
 )
 _NEVER_NULL = frozenset({"parameters", "tags", "enforce_parameter_schema", "overlap"})
@@ -200,6 +202,7 @@ def deployment_out(deployment: Deployment, schedules: list[ScheduleOut], *, read
         "created_by": deployment.created_by,
         "updated_by": deployment.updated_by,
         "overlap": deployment.overlap,
+        "crash_retries": deployment.crash_retries,
         "concurrency_limit": deployment.concurrency_limit,
         "must_start_within": _seconds(deployment.must_start_within),
         "must_finish_within": _seconds(deployment.must_finish_within),

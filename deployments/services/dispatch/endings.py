@@ -1,7 +1,7 @@
 """How an attempt ends that does not end by itself: its process died, its agent is gone, or somebody takes it back.
 
-What that makes of the run is decided in one place: a run that was being cancelled is cancelled, one whose process had
-not reported yet goes back to its queue (a few times), and any other crashes, or waits for its next crash retry.
+What that makes of the run is decided in one place: a run that was being cancelled is cancelled, one that never began
+goes back to its queue (a few times), and any other crashes, or waits for its next crash retry.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import F
 
-from deployments.models import Lease
+from deployments.models import Deployment, Lease
 from deployments.services.dispatch.remains import Remains
 from orchestration.core.bookkeeping import is_out_of_process
+from orchestration.core.decide import Policy
+from orchestration.core.policies import UNHEARD_FLOW
 from orchestration.core.states import State, StateType, cancelled, crashed, scheduled
 from orchestration.errors import FlowRunNotFound, RunLost
 from orchestration.services import Proposal, propose
@@ -25,8 +27,10 @@ from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.models import FlowRun
 
 CRASH_DETECTION = "crash detection"
-# Agents name their reasons for ending a process; with one of these it had not been asked for by anybody.
+# Agents name their reasons for ending a process, or what took it along.
 DRAINED = "drained"
+OUT_OF_TOUCH = "out of touch"
+LAUNCHER_DIED = "launcher died"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +62,10 @@ def report_end(*, flow_run_id: UUID, epoch: int, death: Death, agent_name: str, 
         if stored.epoch != epoch:
             raise RunLost(id=flow_run_id, epoch=epoch, current=stored.epoch)
         cause = Cause(told(death), f"agent {agent_name}"[:255])
-        if _never_began(stored) and death.reason == DRAINED:
-            return _back_to_its_queue(stored, cause, now, fences=False)
-        return _settle(stored, cause, now, fences=False)
+        if _never_began(stored):
+            return _settle_before_it_began(stored, death, cause, now)
+        policy = UNHEARD_FLOW if death.reason == OUT_OF_TOUCH else None
+        return _settle(stored, cause, now, fences=False, policy=policy)
 
 
 @repeated_on_conflict
@@ -88,15 +93,9 @@ def release_by_force(*, run_id: UUID, cause: Cause, now: datetime) -> State | No
 
 def take_back(stored: StoredRun, cause: Cause, now: datetime) -> State | None:
     """The same for a run that the caller holds, whose agent is gone."""
-    if not _never_began(stored):
-        return _settle(stored, cause, now, fences=True)
-    lost = FlowRun.objects.filter(pk=stored.run.id, lost_starts__lt=settings.ORION_LOST_STARTS)
-    if lost.update(lost_starts=F("lost_starts") + 1):
-        return _back_to_its_queue(stored, cause, now, fences=True)
-    poison = (
-        f"{cause.message} It was lost before it began {settings.ORION_LOST_STARTS + 1} times, so it is not tried again."
-    )
-    return _settle(stored, Cause(poison, cause.author), now, fences=True)
+    if _never_began(stored):
+        return _lose_start(stored, cause, now, fences=True)
+    return _settle(stored, cause, now, fences=True)
 
 
 def told(death: Death) -> str:
@@ -131,6 +130,34 @@ def _never_began(stored: StoredRun) -> bool:
     return stored.state is not None and stored.state.type is StateType.PENDING
 
 
+def _settle_before_it_began(stored: StoredRun, death: Death, cause: Cause, now: datetime) -> State | None:
+    """Nothing of the flow has run yet, so a death that was nobody's wish and not the code's loses the run nothing."""
+    if death.reason in (DRAINED, OUT_OF_TOUCH):
+        return _back_to_its_queue(stored, cause, now, fences=False)
+    killed = death.signal == signal.SIGKILL and death.reason is None
+    if death.reason == LAUNCHER_DIED or (killed and not _crash_retries_are_known(stored)):
+        return _lose_start(stored, cause, now, fences=False)
+    return _settle(stored, cause, now, fences=False)
+
+
+def _crash_retries_are_known(stored: StoredRun) -> bool:
+    """Whether the server has been told how often the run may crash; its code, which knows, was not loaded yet."""
+    if stored.run.policy.crash_retries or stored.run.deployment_id is None:
+        return True
+    return Deployment.objects.filter(pk=stored.run.deployment_id, crash_retries__isnull=False).exists()
+
+
+def _lose_start(stored: StoredRun, cause: Cause, now: datetime, *, fences: bool) -> State | None:
+    """Back to its queue a few times; after that the run itself is suspected of ending whatever takes it."""
+    lost = FlowRun.objects.filter(pk=stored.run.id, lost_starts__lt=settings.ORION_LOST_STARTS)
+    if lost.update(lost_starts=F("lost_starts") + 1):
+        return _back_to_its_queue(stored, cause, now, fences=fences)
+    poison = (
+        f"{cause.message} It was lost before it began {settings.ORION_LOST_STARTS + 1} times, so it is not tried again."
+    )
+    return _settle(stored, Cause(poison, cause.author), now, fences=fences)
+
+
 def _back_to_its_queue(stored: StoredRun, cause: Cause, now: datetime, *, fences: bool) -> State | None:
     assert stored.state is not None
     due = stored.state.details.scheduled_time or now
@@ -138,13 +165,16 @@ def _back_to_its_queue(stored: StoredRun, cause: Cause, now: datetime, *, fences
     return propose(FLOW_RUNS, stored.run.id, Proposal(again, now, author=cause.author, new_attempt=fences)).state
 
 
-def _settle(stored: StoredRun, cause: Cause, now: datetime, *, fences: bool) -> State | None:
+def _settle(
+    stored: StoredRun, cause: Cause, now: datetime, *, fences: bool, policy: Policy | None = None
+) -> State | None:
     state = stored.state
     if state is None or is_out_of_process(stored.run, state):
         Lease.objects.filter(pk=stored.run.id).delete()
         return state
     end = cancelled if state.type is StateType.CANCELLING else crashed
-    proposal = Proposal(end(cause.message), now, author=cause.author, new_attempt=fences)
+    judged_by = None if state.type is StateType.CANCELLING else policy
+    proposal = Proposal(end(cause.message), now, author=cause.author, new_attempt=fences, policy=judged_by)
     outcome = propose(FLOW_RUNS, stored.run.id, proposal)
     Remains(end, cause.message, cause.author, now).close(stored.run.id)
     return outcome.state

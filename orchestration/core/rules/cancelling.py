@@ -21,23 +21,32 @@ class FinishCancelling:
 
 
 class CancelAtOnceWithoutInfrastructure:
-    """A run that waits to be started, or that is suspended, has no process to kill: asked to cancel, it is cancelled at
-    once. This holds even when the state is forced."""
+    """A run that waits to be started, is suspended, or is pending without anybody who executes it has no process to
+    kill: asked to cancel, it is cancelled at once. This holds even when the state is forced."""
 
-    leaving: frozenset[StateType | None] = frozenset({StateType.SCHEDULED, StateType.PAUSED})
+    leaving: frozenset[StateType | None] = frozenset({StateType.SCHEDULED, StateType.PENDING, StateType.PAUSED})
     entering = frozenset({StateType.CANCELLING})
 
     def judge(self, transition: Transition, facts: Facts) -> Verdict:
         initial = transition.initial
         assert initial is not None
-        if initial.type is StateType.PAUSED:
-            idle = initial.details.pause_reschedule
-        else:
-            idle = _waits_for_a_process(transition.run, initial)
+        match initial.type:
+            case StateType.PAUSED:
+                idle = initial.details.pause_reschedule
+            case StateType.PENDING:
+                idle = _is_executed_by_nobody(transition.run)
+            case _:
+                idle = _waits_for_a_process(transition.run, initial)
         if not idle:
             return ACCEPT
         reason = "nothing of this run is executing, so it is cancelled at once"
         return Reject(reason, state=cancelled(transition.proposed.message or reason.capitalize() + "."))
+
+
+def _is_executed_by_nobody(run: Run) -> bool:
+    """Nobody would ever report its end: no agent holds it, and no process is named that an agent or a program has.
+    Whoever is about to start it is refused RUNNING."""
+    return not run.leased and not run.is_in_a_program and run.infrastructure_pid is None
 
 
 def _waits_for_a_process(run: Run, initial: State) -> bool:

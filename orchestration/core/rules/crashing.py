@@ -31,6 +31,22 @@ class RetryCrashedRuns:
         return Reject(reason, state=again, run=_crashed_once_more(transition.run))
 
 
+class HandOverUnheardRuns:
+    """The agent ended the process because it could not reach the API for the time of a lease. That is no crash of the
+    run, so no crash retry is used up: if its author allows crash retries, an agent starts it again at once."""
+
+    leaving = RetryCrashedRuns.leaving
+    entering = RetryCrashedRuns.entering
+
+    def judge(self, transition: Transition, facts: Facts) -> Verdict:
+        run, initial = transition.run, transition.initial
+        if run.policy.crash_retries == 0 or (initial and initial.details.pause_reschedule):
+            return ACCEPT
+        again = awaiting_retry(facts.now, message=transition.proposed.message)
+        run = with_policy(_left_to_agents(run), handovers=run.policy.handovers + 1)
+        return Reject("its agent ended it for want of an answer, so it counts as no crash", again, run)
+
+
 class HandOverLostWaits:
     """A deployed run whose process died while it waited there for its next retry has lost nothing: an agent starts it
     again at the time of that retry. It counts as no crash."""

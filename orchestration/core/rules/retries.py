@@ -45,7 +45,7 @@ def _retry(transition: Transition, facts: Facts) -> Verdict:
     if not policy.retries:
         return ACCEPT
     # The first run is not a retry: with retries=2 a run may start three times. Crashes are counted on their own.
-    attempt = max(1, transition.run.run_count - policy.crash_count)
+    attempt = max(1, transition.run.run_count - policy.crash_count - policy.handovers)
     if attempt > policy.retries:
         return Amend(f"all {policy.retries} retries are used")
     delay = retry_delay(policy, attempt, facts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, NotRequired, cast
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -57,6 +57,8 @@ class FlowRunPolicyOut(TaskRunPolicyOut):
     pause_keys: list[str]
     resuming: bool
     retry_type: Literal["in_process", "reschedule"] | None
+    # Only of runs that were handed over.
+    handovers: NotRequired[int]
 
 
 _TASK_DEFAULTS: Mapping[str, Any] = {

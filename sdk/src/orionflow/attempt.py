@@ -5,6 +5,9 @@ All that such a process writes names its attempt, so that nothing of it is store
 
 from __future__ import annotations
 
+import signal
+import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +32,8 @@ class Attempt:
 
 
 _current: Attempt | None = None
+# When the process last went on after it had been made to stand still.
+_woken_at = float("-inf")
 
 
 def current_attempt() -> Attempt | None:
@@ -39,6 +44,19 @@ def begin_attempt(attempt: Attempt) -> None:
     """From now on this process writes as this attempt."""
     global _current
     _current = attempt
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCONT, _wake)
+
+
+def awake_since(moment: float) -> float:
+    """The moment (of the monotonic clock) from which patience counts: an agent may have frozen this process meanwhile,
+    and time in which it could not ask for anything does not make an API that answers by now one that stays away."""
+    return max(moment, _woken_at)
+
+
+def _wake(*_: object) -> None:
+    global _woken_at
+    _woken_at = time.monotonic()
 
 
 def why_told_to_end() -> str | None:

@@ -48,6 +48,7 @@ class Deployable:
         - `parameters`: defaults of its runs; `enforce_parameter_schema=False` takes whatever a request says.
         - `storage`, `entrypoint`: where the code is; unless said, in this file, on every machine with an agent.
         - `overlap`, `concurrency_limit`: what happens to a run while another one runs, and how many may.
+        - `crash_retries`: how often a run is tried again after a crash; otherwise as the flow says.
         - `must_start_within`, `must_finish_within`: seconds after which a run counts as having missed its time.
         - `tags`, `description`, `version`, `paused`.
 

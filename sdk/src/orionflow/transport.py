@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
 
 from orionflow.answers import Reply, error_from_reply
+from orionflow.attempt import awake_since
 from orionflow.ephemeral import EPHEMERAL_URL, EphemeralDoor, ephemeral_door
 from orionflow.errors import ApiError, ApiUnreachable, ServerFailed
 
@@ -216,7 +217,8 @@ def send_patiently(
             return _attempt(transport, method, path, query, headers, body)
         except ApiError as trouble:
             delay = max(patience.delay(attempt), trouble.retry_after)
-            if not may_pass(trouble, idempotent) or time.monotonic() - started + delay > patience.budget_seconds:
+            waited = time.monotonic() - awake_since(started)
+            if not may_pass(trouble, idempotent) or waited + delay > patience.budget_seconds:
                 raise
             if attempt == 0:
                 logger.warning("%s Trying again for up to %g s.", trouble, patience.budget_seconds)

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from orionflow.attempt import Attempt, begin_attempt
-from orionflow.errors import CodeUnavailable, OrchestrationRefused
+from orionflow.errors import ApiError, CodeUnavailable, OrchestrationRefused
+from orionflow.transport import may_pass
 
 if TYPE_CHECKING:
     from orionflow.flows import Flow
@@ -52,7 +53,7 @@ def execute(order: Order) -> None:
         _enter(order)
         state = _run(order)
     except BaseException as error:
-        tell({"error": _words(error)})
+        tell({"error": _words(error), "is_unheard": isinstance(error, ApiError) and may_pass(error)})
         raise
     message = (state.message or "")[:2000]
     tell({"type": state.type.value, "name": state.name, "message": message})

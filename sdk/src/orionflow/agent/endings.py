@@ -21,6 +21,8 @@ from orionflow.transport import may_pass
 
 # A process that said so reported its end itself. Of a crash that is not sure: its report may not have got through.
 REPORTED = frozenset({"COMPLETED", "FAILED", "PAUSED", "SCHEDULED"})
+# What the API calls an end that was neither the run's fault nor anybody's wish.
+LAUNCHER_DIED = "launcher died"
 RETRY_SECONDS = 1.0
 DELIVERY_SECONDS = 5.0
 DELIVERIES = 720
@@ -116,12 +118,17 @@ def manner(run: HeldRun, status: int | None) -> dict[str, Any]:
     """How a process ended, in numbers for the API and in words for people."""
     told = run.told or {}
     how: dict[str, Any] = {"reason": str(run.stopped) if run.stopped else None}
+    if status is None and "error" in told:
+        return how | {"message": told["error"]}
     if status is None:
         lost = "The launcher of the agent died, and the process of the run with it."
-        return how | {"message": told.get("error") or lost}
+        return how | {"message": lost, "reason": how["reason"] or LAUNCHER_DIED}
     why = f": {run.why_stopped}" if run.stopped else ""
     if status < 0:
         return how | {"signal": -status, "message": f"The process was ended by {signal_name(-status)}{why}."}
+    if told.get("is_unheard"):
+        # It gave the API up by itself: if nothing of the flow has run yet, nothing is lost.
+        how["reason"] = how["reason"] or str(Stop.OUT_OF_TOUCH)
     words = told.get("error") or told.get("message") or "It did not say why."
     return how | {"exit_code": status, "message": f"The process exited with code {status}{why}. {words}"}
 

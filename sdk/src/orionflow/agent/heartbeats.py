@@ -9,10 +9,10 @@ from uuid import UUID
 
 from orionflow.agent.contact import Contact
 from orionflow.agent.held import HeldRun, HeldRuns, Stop
+from orionflow.agent.stopping import Stopping
 from orionflow.agent.telling import teller
 from orionflow.errors import ApiError, Conflict, NotFound
 
-Stopper = Callable[[HeldRun, Stop], None]
 # Of the time of a lease: clocks drift, and an answer takes its time.
 MARGIN = 0.1
 
@@ -20,9 +20,11 @@ MARGIN = 0.1
 class Heartbeats:
     """Sends them until it is told to end. `on_disowned` is called when the API does not know this agent any more."""
 
-    def __init__(self, contact: Contact, held: HeldRuns, stop: Stopper, on_disowned: Callable[[str], None]) -> None:
+    def __init__(
+        self, contact: Contact, held: HeldRuns, stopping: Stopping, on_disowned: Callable[[str], None]
+    ) -> None:  # fmt: skip
         self.on_queue: Callable[[str], None] = lambda queue: None
-        self._contact, self._held, self._stop, self._on_disowned = contact, held, stop, on_disowned
+        self._contact, self._held, self._stopping, self._on_disowned = contact, held, stopping, on_disowned
         registration = contact.registration
         assert registration is not None
         self._interval = registration.heartbeat_seconds
@@ -66,11 +68,12 @@ class Heartbeats:
         for run in runs:
             match orders.get(run.id):
                 case "lost":
-                    self._stop(run, Stop.LOST)
+                    self._stopping.stop(run, Stop.LOST)
                     continue
                 case "cancel":
-                    self._stop(run, Stop.CANCELLED)
+                    self._stopping.stop(run, Stop.CANCELLED)
             run.trusted_until = trusted
+            self._stopping.thaw(run)
 
 
 def trusted_until(request_began: float, lease_seconds: float) -> float:

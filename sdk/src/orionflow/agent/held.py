@@ -54,6 +54,8 @@ class HeldRun:
     stopped: Stop | None = None
     killed_at: float | None = None
     is_killed: bool = False
+    # Since when its process stands still, until the API says whether the run still belongs to this agent.
+    frozen_at: float | None = None
     has_process: bool = True
     # Whether the API would start it elsewhere after a crash, so that two processes of it could meet.
     is_tried_again: bool = False
@@ -82,7 +84,7 @@ class HeldRun:
             case Stop.DRAINED:
                 return "its agent ended"
             case Stop.OUT_OF_TOUCH:
-                return "no heartbeat got through for the time of its lease"
+                return "its agent ended without an answer from the API for the time of its lease"
         return str(self.stopped) if self.stopped else None
 
     @property

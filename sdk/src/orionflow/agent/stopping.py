@@ -14,7 +14,7 @@ SAYINGS = {
     Stop.CANCELLED: "was cancelled; its process is told to end.",
     Stop.LOST: "belongs to another attempt now; its process is killed.",
     Stop.TOO_LONG: "runs longer than its limit; its process is told to end.",
-    Stop.OUT_OF_TOUCH: "may be started elsewhere, as no heartbeat gets through; its process is killed.",
+    Stop.OUT_OF_TOUCH: "may be started elsewhere, and the agent ends; its process is killed.",
     Stop.DRAINED: "has no more time, as the agent ends; its process is told to end.",
     Stop.LINGERING: "has ended and its process has not; it is told to end.",
 }
@@ -33,6 +33,9 @@ class Stopping:
         """Have the process of a run end. Once is enough, unless what was asked for turns out to be urgent."""
         if not run.has_process or (run.stopped is not None and (why not in AT_ONCE or run.stopped in AT_ONCE)):
             return
+        if run.frozen_at is not None and why not in (Stop.LOST, Stop.CANCELLED):
+            # Whoever is let go on now may run beside another attempt.
+            why = Stop.OUT_OF_TOUCH
         teller.log(30 if why in AT_ONCE else 20, "%s %s", run.title, SAYINGS[why])
         run.stopped = why
         if why in AT_ONCE:
@@ -41,6 +44,26 @@ class Stopping:
             run.killed_at = time.monotonic() + self._seconds
             _leave_note(run)
             self._launcher.signal(run.key, signal.SIGTERM)
+            self.thaw(run)
+
+    def freeze(self, run: HeldRun) -> None:
+        """Nobody knows whether the run is given to another agent meanwhile: it stands still until the API answers."""
+        teller.warning(
+            "%s may be started elsewhere, as no heartbeat gets through; it stands still until one does.", run.title
+        )
+        run.frozen_at = time.monotonic()
+        self._launcher.signal(run.key, signal.SIGSTOP)
+
+    def thaw(self, run: HeldRun) -> None:
+        """The run is still this agent's, or has to hear a signal."""
+        if run.frozen_at is None:
+            return
+        if run.ends_by is not None:
+            run.ends_by += time.monotonic() - run.frozen_at
+        run.frozen_at = None
+        if run.stopped is None:
+            teller.info("%s is still this agent's, and goes on.", run.title)
+        self._launcher.signal(run.key, signal.SIGCONT)
 
     def _kill(self, run: HeldRun) -> None:
         run.is_killed, run.killed_at = True, time.monotonic() + KILL_AGAIN_SECONDS
@@ -56,14 +79,23 @@ class Stopping:
         for run in self._held:
             if not run.has_process:
                 continue
+            if now < run.trusted_until:
+                self.thaw(run)
+            elif run.is_tried_again and not run.told:
+                self._distrust(run)
             if run.killed_at is not None and now >= run.killed_at:
                 if not run.is_killed:
                     teller.warning("%s does not end; its process is killed.", run.title)
                 self._kill(run)
-            elif run.ends_by is not None and now >= run.ends_by:
+            elif run.ends_by is not None and now >= run.ends_by and run.frozen_at is None:
                 self.stop(run, Stop.LINGERING if run.told else Stop.TOO_LONG)
-            elif now >= run.trusted_until and run.is_tried_again:
-                self.stop(run, Stop.OUT_OF_TOUCH)
+
+    def _distrust(self, run: HeldRun) -> None:
+        """By now the run may have been given to another agent."""
+        if run.stopped is None and run.frozen_at is None:
+            self.freeze(run)
+        elif run.stopped is not None and not run.is_killed:
+            self._kill(run)
 
 
 def _leave_note(run: HeldRun) -> None:

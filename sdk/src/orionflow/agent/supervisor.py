@@ -59,7 +59,7 @@ class Supervisor:
             if registration is None:
                 return 0
             self._tell_beginning(registration)
-            heartbeats = Heartbeats(self._contact, self._held, self._stopping.stop, self._disown)
+            heartbeats = Heartbeats(self._contact, self._held, self._stopping, self._disown)
             heartbeats.start()
             self._feed(registration, heartbeats)
             self._work()

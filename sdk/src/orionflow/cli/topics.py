@@ -69,8 +69,8 @@ DEPLOY_FILES = """\
         - cron: "0 6 * * 1-5"         or interval: 900, rrule: FREQ=…, ics_file: plan.ics
           timezone: Europe/Berlin
           parameters: {limit: 1}      also active, ends, max_runs, misfire (all, latest, none), calendars
-      version, description, paused, overlap, concurrency_limit, must_start_within, must_finish_within,
-      job_variables, enforce_parameter_schema
+      version, description, paused, overlap, crash_retries, concurrency_limit, must_start_within,
+      must_finish_within, job_variables, enforce_parameter_schema
       pull:                           how agents fetch the code; without it they need this folder
         - orionflow.storage.git_clone: {repository: https://…, branch: main}
   pull: […]                           for all deployments that do not say

@@ -20,6 +20,7 @@ from orionflow.entrypoints import entrypoint_of
 from orionflow.errors import ParameterError, UsageError
 from orionflow.options import check_known, checked_name
 from orionflow.parameters import as_json
+from orionflow.retrying import checked_crash_retries
 from orionflow.storage import Storage, storage_of
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class DeploymentOptions(ScheduleOptions, total=False):
     description: str | None
     version: str | None
     overlap: Overlap | None
+    crash_retries: int | None
     concurrency_limit: int | None
     paused: bool
     must_start_within: Period | None
@@ -87,6 +89,7 @@ class Deployment:
     path: str | None = None
     pull_steps: list[dict[str, Any]] | None = None
     overlap: str = "allow"
+    crash_retries: int | None = None
     concurrency_limit: int | None = None
     must_start_within: float | None = None
     must_finish_within: float | None = None
@@ -149,6 +152,8 @@ def _built(flow: Flow[Any, Any], name: str, options: dict[str, Any]) -> Deployme
         description=said.pop("description", flow.description),
         tags=sorted({*flow.tags, *said.pop("tags", ())}),
         overlap=said.pop("overlap", flow.overlap),
+        # A process may be killed before it has loaded the code, so the server must know beforehand.
+        crash_retries=checked_crash_retries(said.pop("crash_retries", flow.crash_retries)),
         must_start_within=_seconds(said.pop("must_start_within", None)),
         must_finish_within=_seconds(said.pop("must_finish_within", None)),
         job_variables=dict(said.pop("job_variables", {})),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from orionflow.attempt import awake_since
 from orionflow.errors import ApiError, ApiUnreachable, DatabaseNotReady
 from orionflow.reporting.delivery import is_hopeless
 from orionflow.transport import Patience
@@ -31,7 +32,7 @@ class Outage:
         return self.failures >= FAILURES_BEFORE_SUSPICION
 
     def note_failure(self, error: ApiError, now: float) -> None:
-        self._began = now if self._began is None else self._began
+        self._began = now if self._began is None else awake_since(self._began)
         self.next_try_at = now + max(self._patience.delay(self.failures), error.retry_after)
         # The last try comes when the budget ends, not a pause later.
         if now < (end := self._began + self._patience.budget_seconds):
@@ -43,7 +44,7 @@ class Outage:
         self._began, self.failures, self.error = None, 0, None
 
     def lasted(self, now: float) -> float:
-        return 0.0 if self._began is None else now - self._began
+        return 0.0 if self._began is None else now - awake_since(self._began)
 
     def is_over_budget(self, now: float) -> bool:
         """Whether those who wait shall wait no longer."""

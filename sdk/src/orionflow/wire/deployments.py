@@ -45,4 +45,5 @@ class Deployment(Stored):
     status: str | None = None
     last_polled: datetime | None = None
     overlap: str | None = None
+    crash_retries: int | None = None
     concurrency_limit: int | None = None

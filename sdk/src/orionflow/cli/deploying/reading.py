@@ -24,8 +24,9 @@ Json = dict[str, Any]
 NAMES = ("orion.yaml", "orion.yml", "prefect.yaml")
 # What stands in a file under the very name that `flow.deploy` has for it.
 _PLAIN = frozenset({
-    "version", "description", "tags", "parameters", "enforce_parameter_schema", "overlap", "concurrency_limit",
-    "paused", "must_start_within", "must_finish_within", "work_queue_name", "work_pool_name", "job_variables",
+    "version", "description", "tags", "parameters", "enforce_parameter_schema", "overlap", "crash_retries",
+    "concurrency_limit", "paused", "must_start_within", "must_finish_within", "work_queue_name", "work_pool_name",
+    "job_variables",
 })  # fmt: skip
 _OTHERS = frozenset(
     {"name", "entrypoint", "schedule", "schedules", "work_pool", "work_queue", "pull", "path", "flow_name"}
