@@ -11,6 +11,7 @@ from pathlib import Path
 from django.db import connection
 
 from orion_site.sqlite.files import alone, damaged, looks_truncated
+from orionflow.private_files import make_private_folder
 
 UPGRADE = "`orion database upgrade`"
 
@@ -90,7 +91,7 @@ def create_alone(migrate: Callable[[], None], *, say: bool) -> None:
 
 def _make_folder(folder: Path) -> None:
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(folder)
     except OSError as error:
         raise DatabaseUnusable(
             f"The folder {folder} cannot be made ({error.strerror}); set ORION_HOME to a place that you can write to."

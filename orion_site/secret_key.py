@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from orion_site.env import env_str, orion_home
+from orionflow.private_files import make_private_folder
 
 
 def secret_key() -> str:
@@ -20,7 +21,7 @@ def secret_key() -> str:
 def create_secret_key() -> Path:
     """Make the key file, readable by its owner alone, unless there is one; two servers starting at once agree on it."""
     path = secret_key_path()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private_folder(path.parent)
     if not _stored():
         descriptor, scratch = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
         with os.fdopen(descriptor, "w") as file:

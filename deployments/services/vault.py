@@ -63,7 +63,7 @@ def _fernets(keys: list[str]) -> list[Fernet]:
 def _create_keys() -> list[str]:
     """Make the key file, readable by its owner alone; of two processes at once the first one's key stands."""
     path = key_file()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, scratch = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "w") as file:

@@ -9,6 +9,12 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 Address = IPv4Address | IPv6Address
 
+GLOBAL_UNICAST = IPv6Network("2000::/3")
+# The well-known prefix of NAT64, translated and compatible addresses: their last 32 bits are the real destination.
+ENDING_IN_IPV4 = tuple(map(IPv6Network, ("64:ff9b::/96", "::ffff:0:0:0/96", "::/96")))
+# Public by their number alone: Azure's platform of virtual machines, protocols of a link, 6to4 relays, documentation.
+NEVER_PUBLIC = tuple(map(ip_network, ("168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24", "3fff::/20")))
+
 FIRST_WAIT = timedelta(seconds=10)
 LONGEST_WAIT = timedelta(hours=1)
 MOST_ATTEMPTS = 12
@@ -91,11 +97,29 @@ class Allowed:
 
 
 def is_public(address: Address) -> bool:
-    # An address of the old kind inside one of the new would otherwise get past.
-    inner = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
-    if inner is not None:
-        return is_public(inner)
-    return address.is_global and not address.is_multicast
+    """Whether an address belongs to the public Internet, whichever way it is written.
+
+    After the IANA registries of special-purpose addresses (RFC 6890). Of IPv6 only 2000::/3 is given out; an IPv4
+    address inside an IPv6 one is judged for itself, since a gateway of the network would lead there.
+    """
+    if isinstance(address, IPv6Address):
+        inner = _embedded(address)
+        if inner is not None:
+            return is_public(inner)
+        if address not in GLOBAL_UNICAST:
+            return False
+    return address.is_global and not address.is_multicast and not any(address in network for network in NEVER_PUBLIC)
+
+
+def _embedded(address: IPv6Address) -> IPv4Address | None:
+    """Return the IPv4 address that an IPv6 address stands for: mapped, 6to4, NAT64 (RFC 6052), translated, ISATAP."""
+    if inner := address.ipv4_mapped or address.sixtofour:
+        return inner
+    interface = int(address) & 0xFFFFFFFFFFFFFFFF
+    is_isatap = interface >> 32 in {0x00005EFE, 0x02005EFE}
+    if is_isatap or any(address in network for network in ENDING_IN_IPV4):
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return None
 
 
 def read_address(text: str) -> Address:

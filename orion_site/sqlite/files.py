@@ -10,6 +10,8 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
+from orionflow.private_files import private_opener
+
 # WAL shares memory between processes; over a network it corrupts the file sooner or later.
 NETWORK_FILE_SYSTEMS = frozenset(
     {
@@ -87,6 +89,6 @@ def alone(path: Path) -> Iterator[None]:
     except ImportError:  # Windows has no flock; there the first start of two at once may fail, and says so
         yield
         return
-    with open(f"{path}.lock", "w") as lock:
+    with open(f"{path}.lock", "w", opener=private_opener) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -56,6 +56,13 @@ def test_a_page_of_another_site_is_refused_whatever_the_method(method, headers):
     assert not any(name.lower().startswith("access-control") for name in answer.headers)
 
 
+def test_styles_are_for_our_own_pages_too():
+    answer = ask(path="/static/css/orion.css")
+
+    assert answer.status_code == 200
+    assert not any(name.lower().startswith("access-control") for name in answer.headers)
+
+
 @pytest.mark.parametrize("headers", OWN_PAGES, ids=str)
 @pytest.mark.parametrize("method", METHODS)
 def test_programs_and_our_own_pages_pass(method, headers):
@@ -92,8 +99,12 @@ def test_this_machine_passes(address):
     assert ask(address=address).status_code == 200
 
 
-def test_a_call_inside_the_process_has_no_address_and_passes():
-    assert refusal({"HTTP_HOST": "localhost"}, method="GET", path="/api/health") is None
+@pytest.mark.parametrize("meta", [{}, {"REMOTE_ADDR": ""}, {"REMOTE_ADDR": None}], ids=str)
+def test_a_request_from_nowhere_is_not_of_this_machine(meta):
+    refused = refusal({"HTTP_HOST": "localhost", **meta}, method="GET", path="/api/health")
+
+    assert refused is not None
+    assert refused.status == 403
 
 
 def test_a_link_from_elsewhere_leads_to_the_dashboard():

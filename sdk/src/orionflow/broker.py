@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from orionflow.errors import UsageError
+from orionflow.private_files import make_private_folder
 from orionflow.setting_values import shown_url
 
 PREFIX = "orion:"
@@ -82,7 +83,7 @@ def transport_of(url: str) -> tuple[str, dict[str, Any]]:
 def folder_options(folder: Path) -> dict[str, Any]:
     """Messages as files in `folder`, which only its owner may read: they say which code is to run."""
     for path in (folder, folder / "messages", folder / "control"):
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(path)
         os.chmod(path, 0o700)
     return {
         "data_folder_in": str(folder / "messages"),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from orionflow.errors import SettingsError
+from orionflow.private_files import make_private_folder
 
 Layer = tuple[str, Mapping[str, object]]
 FILE_NAME = "profiles.toml"
@@ -29,7 +30,7 @@ class Profiles:
 
     def save(self) -> None:
         """Write the file in one step, so that a reader never sees half of it; keys may be in it, so it is private."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self.path.parent)
         draft = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
             file.write(self.as_toml())

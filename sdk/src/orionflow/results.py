@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from orionflow.errors import MissingResult, UsageError
 from orionflow.ids import uuid7
+from orionflow.private_files import make_private_folder, private_opener
 from orionflow.serializers import Serializer, serializer_of
 from orionflow.settings import current_settings
 from orionflow.states import NOT_KEPT
@@ -50,11 +51,12 @@ class LocalFileSystem:
 
     def write(self, key: str, content: bytes) -> None:
         path = self._path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(path.parent)
         # Whoever reads at the same moment finds the old file or the new one, never half of one.
         draft = path.with_name(f".{path.name}.{uuid7().hex}")
         try:
-            draft.write_bytes(content)
+            with open(draft, "wb", opener=private_opener) as file:
+                file.write(content)
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)

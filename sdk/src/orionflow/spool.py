@@ -17,6 +17,7 @@ from typing import IO, Any
 from orionflow.attempt import headers_for
 from orionflow.errors import OrionError
 from orionflow.ids import uuid7
+from orionflow.private_files import make_private_folder
 
 try:
     import fcntl
@@ -49,7 +50,7 @@ class SpoolFile:
 
     def _open(self) -> tuple[FileIO, IO[bytes]]:
         """Without a buffer for writing: bytes that found no room must not be tried again by a later call."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self.path.parent)
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         return FileIO(descriptor, "r+b"), open(self.path, "rb")
 

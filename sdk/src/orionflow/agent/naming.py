@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from orionflow.errors import UsageError
+from orionflow.private_files import make_private_folder, private_opener
 
 MOST_AGENTS = 1000
 HOME_ID = re.compile("[0-9a-f]{6}")
@@ -53,8 +54,8 @@ def hold_name(home: Path, wanted: str | None) -> HeldName:
 def home_id(home: Path) -> str:
     """What tells this home from others on its machine; made once, and kept."""
     agents = home / "agents"
-    agents.mkdir(parents=True, exist_ok=True)
-    with open(agents / ".home", "a+", encoding="ascii", errors="replace") as file:
+    make_private_folder(agents)
+    with open(agents / ".home", "a+", encoding="ascii", errors="replace", opener=private_opener) as file:
         # Agents that start at the same moment wait for each other here.
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
@@ -71,8 +72,8 @@ def _hold(home: Path, name: str) -> HeldName | None:
     if "/" in name or name.startswith("."):
         raise UsageError(f"{name!r} cannot name an agent; use letters, digits, dots and dashes.")
     agents = home / "agents"
-    agents.mkdir(parents=True, exist_ok=True)
-    lock = open(agents / f"{name}.lock", "a+", encoding="utf-8")  # noqa: SIM115
+    make_private_folder(agents)
+    lock = open(agents / f"{name}.lock", "a+", encoding="utf-8", opener=private_opener)  # noqa: SIM115
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

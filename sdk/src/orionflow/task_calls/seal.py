@@ -10,6 +10,7 @@ from base64 import b64decode, b64encode
 from pathlib import Path
 
 from orionflow.errors import UsageError
+from orionflow.private_files import make_private_folder
 from orionflow.settings import current_settings
 
 Sealed = dict[str, str]
@@ -49,7 +50,7 @@ def task_key() -> bytes:
 
 
 def _publish(path: Path, key: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private_folder(path.parent)
     # Made readable by its owner alone, and whole before it has its name: of two that begin at once the first stands.
     descriptor, scratch = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
     with os.fdopen(descriptor, "w") as file:
