@@ -58,6 +58,7 @@ def test_a_page_of_another_site_is_refused_whatever_the_method(method, headers):
 
 def test_styles_are_for_our_own_pages_too():
     answer = ask(path="/static/css/orion.css")
+    answer.close()
 
     assert answer.status_code == 200
     assert not any(name.lower().startswith("access-control") for name in answer.headers)
