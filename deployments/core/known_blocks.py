@@ -1,6 +1,6 @@
-"""The block types that a server knows without being told: by their slugs, the names and what they are for.
+"""The block types that a server knows by itself: by their slugs, the names and what they are for.
 
-Their fields are told by the clients that use them: a schema bears the checksum of the program that made it.
+Their fields are in `known_schemas`; clients that have classes for them add schemas of their own.
 """
 
 from __future__ import annotations

@@ -212,7 +212,8 @@ def _blocks_are_defined(said):
     said.ask("read_block_schema", "GET", f"/block_schemas/{made['id']}")
     by_checksum = f"/block_schemas/checksum/{made['checksum']}?version=1.0"
     said.ask("read_block_schema_by_checksum", "GET", by_checksum)
-    said.ask("filter_block_schemas", "POST", "/block_schemas/filter", {})
+    own = {"block_schemas": {"block_type_id": {"any_": [of_type]}}}
+    said.ask("filter_block_schemas", "POST", "/block_schemas/filter", own)
     said.ask("read_block_capabilities", "GET", "/block_capabilities/")
     filled = {"name": "mine", "block_type_id": of_type, "block_schema_id": made["id"]}
     content = {"user": "ada", "password": "lovelace"}
