@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from django.contrib.admin import AdminSite
-from django.http import HttpRequest
+from typing import Any
 
+from django.contrib.admin import AdminSite
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from orion_site.accounts.local_owner import anybody_can_sign_in
 from orion_site.accounts.permissions import Action, actor_of, may
 
 
@@ -13,6 +17,12 @@ class OrionAdminSite(AdminSite):
     site_header = "Orion admin"
     index_title = "What Orion stores"
     enable_nav_sidebar = True
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Without anybody who could sign in, a form for it would be a riddle: say how the admin is reached."""
+        if anybody_can_sign_in():
+            return super().login(request, extra_context)
+        return render(request, "admin/closed.html", {"port": request.META.get("SERVER_PORT")}, status=403)
 
     def has_permission(self, request: HttpRequest) -> bool:
         """Django asks whether the user is of the staff; Orion, whether the actor may operate it."""

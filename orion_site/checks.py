@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 from django.conf import settings
@@ -10,6 +10,8 @@ from django.core.checks import CheckMessage, Error, Warning, register
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 SHORTEST_KEY = 32
+# What example files and tutorials write where a secret belongs.
+PLACEHOLDERS = frozenset({"changeme", "changethis", "replaceme", "password", "secret", "secretkey", "yoursecretkey"})
 HEARTBEATS_IN_A_LEASE = 4
 
 
@@ -39,6 +41,30 @@ def check_base_path(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
             id="orion.E002",
         )
     ]
+
+
+@register("orion")
+def check_placeholders(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    """Everybody knows the placeholders of example files: a session signed with one can be made by anybody."""
+    password = settings.DATABASES["default"].get("PASSWORD") or ""
+    secrets = [
+        ("ORION_SECRET_KEY", [settings.SECRET_KEY]),
+        ("ORION_ENCRYPTION_KEYS", settings.ORION_ENCRYPTION_KEYS),
+        ("The password in ORION_DATABASE_URL", [password] if is_placeholder(password, {"changeme"}) else []),
+    ]
+    return [
+        Error(
+            f"{name} is still the placeholder of an example file.",
+            hint="Make a secret of your own; deploy/systemd/orion.env says how.",
+            id="orion.E004",
+        )
+        for name, values in secrets
+        if any(map(is_placeholder, values))
+    ]
+
+
+def is_placeholder(value: str, known: Set[str] = PLACEHOLDERS) -> bool:
+    return "".join(filter(str.isalnum, value)).lower() in known
 
 
 @register("orion")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -173,3 +174,10 @@ def _prepared_statements() -> dict[str, Any]:
     if not env_bool("ORION_DATABASE_PREPARED_STATEMENTS", True):
         return {}
     return {"server_side_binding": True, "prepare_threshold": 3}
+
+
+def trusted_origins(ui_url: str, hosts: Sequence[str]) -> list[str]:
+    """Return the origins of our own pages as browsers name them: that of the pages' address, and HTTPS of each host."""
+    parts = urlsplit(ui_url)
+    own = [f"{parts.scheme}://{parts.netloc}"] if parts.scheme in {"http", "https"} and parts.netloc else []
+    return [*own, *(f"https://{host}" for host in hosts if "*" not in host)]

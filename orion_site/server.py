@@ -190,6 +190,7 @@ def banner(address: str) -> str:
         ("API", f"{address}/api (reference: {address}/docs)"),
         ("Database", f"{connection.display_name}, {place()}"),
         ("Clients", f"orion config set ORION_API_URL {address}/api"),
+        ("Access", "every user of this machine can run code as you here (see SECURITY.md)"),
     ]
     body = "\n".join(f"  {name:<10} {text}" for name, text in lines)
     return f"\n  Orion {__version__}\n\n{body}\n\n  Ctrl-C stops the server.\n"

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orion_site.env import database_from_url, database_url, env_bool, env_float, env_int, env_list, env_str, orion_home
+from orion_site.env import (
+    database_from_url,
+    database_url,
+    env_bool,
+    env_float,
+    env_int,
+    env_list,
+    env_str,
+    orion_home,
+    trusted_origins,
+)
 from orion_site.secret_key import secret_key
 
 SITE = Path(__file__).resolve().parent
@@ -100,6 +110,10 @@ REST_FRAMEWORK = {
 SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "orion_session", "orion_csrf"
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_HTTPONLY = True
+# Behind TLS a form comes from https://, while the proxy speaks plain HTTP to us. The guard has compared the hosts.
+ORION_UI_URL = env_str("ORION_UI_URL", "http://127.0.0.1:4200").rstrip("/")
+CSRF_TRUSTED_ORIGINS = trusted_origins(ORION_UI_URL, env_list("ORION_ALLOWED_HOSTS"))
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
 
 LOGGING = {
@@ -145,7 +159,6 @@ ORION_LATE_AFTER_SECONDS = env_int("ORION_LATE_AFTER_SECONDS", 15, minimum=0)
 ORION_RETENTION_DAYS_RUNS = env_int("ORION_RETENTION_DAYS_RUNS", 90, minimum=0)
 ORION_RETENTION_DAYS_LOGS = env_int("ORION_RETENTION_DAYS_LOGS", 30, minimum=0)
 ORION_RETENTION_DAYS_EVENTS = env_int("ORION_RETENTION_DAYS_EVENTS", 14, minimum=0)
-# Messages to the outside: where their readers find the pages, and which hosts or networks may be reached although they
+# Messages to the outside (their links begin with ORION_UI_URL): which hosts or networks may be reached although they
 # are not public (`chat.example.org, 10.0.0.0/8, 127.0.0.1`).
-ORION_UI_URL = env_str("ORION_UI_URL", "http://127.0.0.1:4200").rstrip("/")
 ORION_WEBHOOK_ALLOW = env_list("ORION_WEBHOOK_ALLOW")

@@ -45,6 +45,11 @@ def local_owner() -> User:
     return owner or User.objects.create_superuser(OWNER_NAME)
 
 
+def anybody_can_sign_in() -> bool:
+    """Whether there is a user with a password, made by `createsuperuser`."""
+    return User.objects.exclude(username=OWNER_NAME).exists()
+
+
 def _host_name(host: str) -> str:
     return host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
 

@@ -11,13 +11,19 @@ import sys
 import time
 from base64 import b64encode
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
+import requests
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from orionflow.cli import main
 
@@ -96,6 +102,8 @@ class Behind:
 
     def __init__(self, folder: Path) -> None:
         self.address = f"http://127.0.0.1:{_free_port()}"
+        self.secure_address = f"https://127.0.0.1:{_free_port()}"
+        self.certificate = _certificate(folder)
         self._folder = folder
         self._server_port = _free_port()
         conf = self._write_configuration()
@@ -124,7 +132,9 @@ class Behind:
             f"events {{}}\nhttp {{ access_log off;\n"
             f"client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;\n"
             f"fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;\n"
-            f"server {{ listen {self.address.removeprefix('http://')}; include {folder}/orion.conf; }} }}\n"
+            f"server {{ listen {self.address.removeprefix('http://')}; include {folder}/orion.conf; }}\n"
+            f"server {{ listen {self.secure_address.removeprefix('https://')} ssl; include {folder}/orion.conf;\n"
+            f"ssl_certificate {self.certificate}; ssl_certificate_key {self.certificate}; }} }}\n"
         )
         return conf
 
@@ -155,6 +165,26 @@ class Behind:
             process.terminate()
         for process in self.processes:
             process.wait(timeout=20)
+
+
+def _certificate(folder: Path) -> Path:
+    """A certificate for 127.0.0.1 with its key, as one file."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, "127.0.0.1")])
+    address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(address, critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "certificate.pem"
+    plain = serialization.NoEncryption()
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + private)
+    return path
 
 
 def _as_whoever_runs_this() -> str:
@@ -202,6 +232,29 @@ def test_admin_is_not_open_to_who_comes_through_the_proxy(behind: Behind):
     _, page = behind.get("/orion/admin/")
 
     assert "Site administration" not in page
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_forms_work_through_the_proxy(behind: Behind, scheme: str):
+    site = behind.secure_address if scheme == "https" else behind.address
+    with requests.Session() as browser:
+        # Or a bundle of the environment would count more than the certificate.
+        browser.trust_env = False
+        browser.auth, browser.verify = ("somebody", "secret"), str(behind.certificate)
+        flow = browser.post(f"{site}/orion/api/flows/", json={"name": "waiting"}).json()
+        scheduled = {"type": "SCHEDULED", "state_details": {"scheduled_time": "2100-01-01T00:00:00Z"}}
+        run = browser.post(f"{site}/orion/api/flow_runs/", json={"flow_id": flow["id"], "state": scheduled}).json()
+        page = browser.get(f"{site}/orion/runs/{run['id']}")
+        action = re.search(r'action="(/orion/[^"]*cancel)"', page.text)
+        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)
+        assert action is not None
+        assert token is not None
+
+        said = {"Origin": site, "Referer": page.url, "Sec-Fetch-Site": "same-origin"}
+        answer = browser.post(f"{site}{action[1]}", data={"csrfmiddlewaretoken": token[1]}, headers=said)
+
+        state = browser.get(f"{site}/orion/api/flow_runs/{run['id']}").json()["state_type"]
+    assert (answer.status_code, state) == (200, "CANCELLED")
 
 
 def test_flows_report_through_nginx(behind: Behind, tmp_path: Path):

@@ -32,6 +32,19 @@ def test_a_base_path_that_cannot_be_found_is_an_error(path: str):
         assert ids() == ["orion.E002"]
 
 
+@pytest.mark.parametrize("placeholder", ["change-me", "CHANGEME", "change_this", "<secret>", "secret-key"])
+@pytest.mark.parametrize("name", ["SECRET_KEY", "ORION_ENCRYPTION_KEYS"])
+def test_a_placeholder_of_an_example_file_is_an_error(name: str, placeholder: str):
+    with override_settings(**{name: placeholder if name == "SECRET_KEY" else [placeholder]}):
+        assert "orion.E004" in ids()
+
+
+def test_a_placeholder_as_the_password_of_the_database_is_an_error(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(settings.DATABASES["default"], "PASSWORD", "change-me")
+
+    assert ids() == ["orion.E004"]
+
+
 @override_settings(SECRET_KEY="short")
 def test_a_short_key_is_warned_of():
     assert ids() == ["orion.W001"]

@@ -113,6 +113,19 @@ def test_who_comes_through_a_proxy_is_asked_to_sign_in(browser: Client, settings
     assert "/admin/login/" in answer["location"]
 
 
+def test_who_cannot_sign_in_is_told_how_the_admin_is_reached(browser: Client):
+    through_proxy = {"host": "127.0.0.1:4200", "x-forwarded-for": "192.0.2.7"}
+
+    closed = browser.get("/admin/login/", headers=through_proxy)
+    User.objects.create_superuser("ada", password="a long enough one")
+    asked = browser.get("/admin/login/", headers=through_proxy)
+
+    assert closed.status_code == 403
+    assert "ssh -L" in closed.content.decode()
+    assert "createsuperuser" in closed.content.decode()
+    assert 'name="password"' in asked.content.decode()
+
+
 def test_no_session_is_opened_for_the_owner(browser: Client):
     answer = browser.get("/admin/")
 

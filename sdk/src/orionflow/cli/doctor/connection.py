@@ -35,6 +35,12 @@ def api() -> Iterator[Finding]:
         return
     if not backend.client.is_ephemeral:
         yield from _clock(backend)
+        yield Finding(
+            "access",
+            "warning",
+            "the server has no users: whoever can reach its port can read everything and run code as its owner",
+            "run it only where every user of the machine is trusted, and behind a proxy that asks for a password",
+        )
 
 
 def _database_url() -> str | None:
