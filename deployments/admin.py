@@ -56,6 +56,13 @@ class ScheduleAdmin(RecordAdmin):
     search_fields = ["deployment__name", "=id"]
 
 
+@admin.register(models.SkippedTime)
+class SkippedTimeAdmin(RecordAdmin):
+    list_display = ["deployment", "at", "key"]
+    list_select_related = ["deployment"]
+    search_fields = ["deployment__name", "key"]
+
+
 @admin.register(models.Calendar)
 class CalendarAdmin(RecordAdmin):
     list_display = ["name", "description", "updated"]

@@ -11,6 +11,9 @@ from django.db.models import Model
 from django.http import HttpRequest
 
 from deployments import models
+from deployments.services.queue_users import users_of
+from deployments.services.work_pools import delete_work_pool
+from deployments.services.work_queues import delete_work_queue
 from runs.admin_records import RecordAdmin, SettingAdmin
 
 
@@ -26,6 +29,15 @@ class WorkPoolAdmin(SettingAdmin):
     list_display = ["name", "type", "is_paused", "concurrency_limit", "updated"]
     search_fields = ["name", "=id"]
     readonly_fields = ["default_queue_id"]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        # The API says who uses a pool, and deletes it all the same by force.
+        if not isinstance(obj, models.WorkPool):
+            return False
+        return not users_of(list(obj.queues.values_list("pk", flat=True)))
+
+    def delete_model(self, request: HttpRequest, obj: models.WorkPool) -> None:
+        delete_work_pool(name=obj.name)
 
 
 @admin.register(models.WorkQueue)
@@ -44,7 +56,17 @@ class WorkQueueAdmin(SettingAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         if not isinstance(obj, models.WorkQueue):
             return False
-        return obj.work_pool is None or obj.work_pool.default_queue_id != obj.pk
+        is_default = obj.work_pool is not None and obj.work_pool.default_queue_id == obj.pk
+        return not is_default and not users_of([obj.pk])
+
+    def delete_model(self, request: HttpRequest, obj: models.WorkQueue) -> None:
+        delete_work_queue(queue_id=obj.pk)
+
+
+@admin.register(models.FormerQueue)
+class FormerQueueAdmin(ForgettableAdmin):
+    list_display = ["pool_name", "name"]
+    search_fields = ["pool_name", "name", "=id"]
 
 
 @admin.register(models.Worker)

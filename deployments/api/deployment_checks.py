@@ -29,7 +29,7 @@ class CheckDeployment(Operation):
                     flow_name=body.flow_name,
                     name=body.name,
                     columns=columns_of(body),
-                    schedules=asked_schedules(body, now) or (),
+                    schedules=asked_schedules(body) or (),
                     pool_name=body.work_pool_name,
                     queue_name=body.work_queue_name,
                     now=now,

@@ -19,7 +19,7 @@ from deployments.api.schemas.deployments import (
     columns_of,
     deployment_out,
 )
-from deployments.api.schemas.schedules import new_schedule, schedule_out, stored_definition
+from deployments.api.schemas.schedules import definition_of, new_schedule, schedule_out
 from deployments.api.templates import telling_bad_templates
 from deployments.models import Deployment
 from deployments.selectors.deployments import DeploymentSearch, deployments_matching
@@ -68,7 +68,7 @@ class CreateDeployment(Operation):
                     flow_id=body.flow_id,
                     name=body.name,
                     columns=columns_of(body),
-                    schedules=asked_schedules(body, now) or (),
+                    schedules=asked_schedules(body) or (),
                     pool_name=body.work_pool_name,
                     queue_name=body.work_queue_name,
                     now=now,
@@ -121,7 +121,7 @@ class UpdateDeployment(Operation):
             update_deployment(
                 deployment_id=id,
                 changes=columns_of(body),
-                schedules=asked_schedules(body, now),
+                schedules=asked_schedules(body),
                 pool_name=body.work_pool_name,
                 queue_name=body.work_queue_name,
                 now=now,
@@ -194,14 +194,14 @@ class SetScheduleInactive(PauseDeployment):
     """The older name of pausing a deployment."""
 
 
-def asked_schedules(sent: DeploymentFields, now: datetime) -> list[NewSchedule] | None:
+def asked_schedules(sent: DeploymentFields) -> list[NewSchedule] | None:
     """The schedules that were sent, or the one of clients that know only one; None when nothing was said."""
     if sent.schedules is not None:
-        return [new_schedule(one, now) for one in sent.schedules]
+        return [new_schedule(one) for one in sent.schedules]
     if sent.schedule is None:
         return None
     active = sent.is_schedule_active if sent.is_schedule_active is not None else not sent.paused
-    return [NewSchedule(definition=stored_definition(sent.schedule, now), active=active)]
+    return [NewSchedule(definition=definition_of(sent.schedule), active=active)]
 
 
 def deployments_out(deployments: Sequence[Deployment], now: datetime) -> list[DeploymentOut]:

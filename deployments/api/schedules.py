@@ -20,13 +20,14 @@ from deployments.api.schemas.schedules import (
     ScheduleOut,
     ScheduleUpdate,
     changes_of,
+    definition_of,
     new_schedule,
     schedule_out,
-    stored_definition,
 )
 from deployments.api.templates import telling_bad_templates
 from deployments.core.preview import Upcoming
 from deployments.core.schedules import ScheduleError
+from deployments.core.schedules.comparing import completed
 from deployments.models import Deployment, Schedule
 from deployments.selectors.feeds import feed_of_planned_runs
 from deployments.selectors.schedules import calendar_names, with_calendars
@@ -85,7 +86,7 @@ class CreateSchedules(Operation):
     def perform(self, id: UUID, body: Annotated[list[ScheduleCreate], Field(max_length=1000)]) -> Response:
         now = timezone.now()
         with telling_bad_templates():
-            made = add_schedules(deployment_id=id, new=[new_schedule(one, now) for one in body], now=now)
+            made = add_schedules(deployment_id=id, new=[new_schedule(one) for one in body], now=now)
         stored = {one.pk: one for one in with_calendars(Schedule.objects.filter(pk__in=[one.pk for one in made]))}
         return Response(_told([stored[one.pk] for one in made]), status=201)
 
@@ -103,7 +104,7 @@ class UpdateSchedule(Operation):
             update_schedule(
                 deployment_id=id,
                 schedule_id=schedule_id,
-                changes=changes_of(body, now),
+                changes=changes_of(body),
                 calendars=body.calendars,
                 now=now,
             )
@@ -145,7 +146,7 @@ class PreviewDraft(Operation):
 
     def perform(self, body: DraftPreviewRequest) -> list[UpcomingOut]:
         now = timezone.now()
-        definition = stored_definition(body.definition, now)
+        definition = completed(definition_of(body.definition), now)
         with _telling_endless_rules():
             return _previewed(upcoming_times(definition, body.calendars, after=body.after or now, count=body.count))
 

@@ -97,15 +97,22 @@ class UpdateWorkPool(Operation):
         update_work_pool(name=name, changes=sent_in(body, MAY_BE_NULL), now=timezone.now())
 
 
+class Forced(Wire):
+    """Whether something is deleted although it is used."""
+
+    force: bool = False
+
+
 class DeleteWorkPool(Operation):
-    """Delete a pool with its queues and workers. Runs that waited in it stay, and wait for nobody."""
+    """Delete a pool with its queues and workers; by `force` also one that deployments or runs use. These wait until it
+    is made again."""
 
     method = "DELETE"
     action_required = Action.CHANGE_QUEUES
     answers = {204: None}
 
-    def perform(self, name: str) -> None:
-        delete_work_pool(name=name)
+    def perform(self, name: str, query: Forced) -> None:
+        delete_work_pool(name=name, force=query.force)
 
 
 class FilterWorkPools(Operation):

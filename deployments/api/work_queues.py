@@ -12,7 +12,7 @@ from django.utils import timezone
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from deployments.api.work_pools import sent_in
+from deployments.api.work_pools import Forced, sent_in
 from deployments.models import WorkQueue
 from deployments.selectors.health import Health, health_of
 from deployments.selectors.presence import statuses_of_queues
@@ -147,14 +147,14 @@ class UpdateWorkQueue(Operation):
 
 
 class DeleteWorkQueue(Operation):
-    """Delete a queue. Runs that waited in it stay, and wait for nobody."""
+    """Delete a queue, by `force` also one that is used by deployments or runs: they wait until it is made again."""
 
     method = "DELETE"
     action_required = Action.CHANGE_QUEUES
     answers = {204: None}
 
-    def perform(self, id: UUID) -> None:
-        delete_work_queue(queue_id=id)
+    def perform(self, id: UUID, query: Forced) -> None:
+        delete_work_queue(queue_id=id, force=query.force)
 
 
 class FilterWorkQueues(Operation):
@@ -222,8 +222,9 @@ class DeletePoolQueue(Operation):
     action_required = Action.CHANGE_QUEUES
     answers = {204: None}
 
-    def perform(self, work_pool_name: str, name: str) -> None:
-        delete_work_queue(queue_id=found_queue(pool_name=work_pool_name, queue_name=name).pk)
+    def perform(self, work_pool_name: str, name: str, query: Forced) -> None:
+        queue = found_queue(pool_name=work_pool_name, queue_name=name)
+        delete_work_queue(queue_id=queue.pk, force=query.force)
 
 
 class FilterPoolQueues(Operation):

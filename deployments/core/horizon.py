@@ -6,7 +6,7 @@ timetable alone follows what is to be planned now, so nothing needs to be read o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
@@ -104,16 +104,20 @@ def plan(
     horizon: Horizon,
     runs_left: int | None = None,
     places: int | None = None,
+    decided: Container[datetime] = (),
 ) -> Plan:
-    """What to plan of `ahead` and of what was missed. `runs_left` ends a schedule, `places` only makes it wait."""
+    """Decide which times of `ahead`, and of what was missed, get a run now. `runs_left` ends a schedule, `places` only
+    makes it wait; times that are `decided` have their run, or shall have none."""
     due = [*missed, *(moment for moment in ahead.times if moment > since)]
-    times = due[: min(room, default=None)] if (room := [n for n in (runs_left, places) if n is not None]) else due
+    times = undecided = [moment for moment in due if moment not in decided]
+    if room := [n for n in (runs_left, places) if n is not None]:
+        times = undecided[: min(room)]
     if runs_left is not None and len(times) >= runs_left:
         return Plan(times, max([since, now, *times]), None)
-    if len(times) < len(due):
+    if len(times) < len(undecided):
         # The times up to now found no place; those after may find one yet.
         return Plan(times, max([now, *times]), now + BUSY_WAIT)
-    return Plan(times, max([since, now, *times]), _look_again(ahead, now, horizon))
+    return Plan(times, max([since, now, *due]), _look_again(ahead, now, horizon))
 
 
 def _look_again(ahead: Ahead, now: datetime, horizon: Horizon) -> datetime | None:

@@ -5,11 +5,11 @@ Beside them what flows share under a name: variables, limits on anything that th
 
 from __future__ import annotations
 
-from deployments.models.deployed import Calendar, Deadline, Deployment, Schedule
+from deployments.models.deployed import Calendar, Deadline, Deployment, Schedule, SkippedTime
 from deployments.models.limits import ConcurrencyLimit, GlobalLimit, GlobalSlot, Slot
 from deployments.models.shared import BlockDocument, BlockReference, BlockSchema, BlockType, Variable
 from deployments.models.upkeep import ServiceRecord
-from deployments.models.work import Lease, Worker, WorkPool, WorkQueue
+from deployments.models.work import FormerQueue, Lease, Worker, WorkPool, WorkQueue
 
 __all__ = [
     "BlockDocument",
@@ -20,11 +20,13 @@ __all__ = [
     "ConcurrencyLimit",
     "Deadline",
     "Deployment",
+    "FormerQueue",
     "GlobalLimit",
     "GlobalSlot",
     "Lease",
     "Schedule",
     "ServiceRecord",
+    "SkippedTime",
     "Slot",
     "Variable",
     "WorkPool",

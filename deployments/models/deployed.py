@@ -30,6 +30,8 @@ class Deployment(Row):
     infrastructure_document_id = models.UUIDField(null=True)
     work_queue = models.ForeignKey(WorkQueue, on_delete=models.SET_NULL, null=True, related_name="deployments")
     work_queue_name = models.CharField(max_length=255, null=True)
+    # Where it waited until that queue was deleted; see FormerQueue.
+    former_queue_id = models.UUIDField(null=True, editable=False)
     overlap = models.CharField(max_length=10, default="allow")
     crash_retries = models.PositiveIntegerField(
         null=True, help_text="How often a run is tried again after a crash; null: only its code knows."
@@ -89,6 +91,21 @@ class Schedule(Row):
 
     def __str__(self) -> str:
         return f"schedule {self.id}"
+
+
+class SkippedTime(models.Model):
+    """A time of a deployment whose planned run somebody deleted: it gets no other, whatever is planned again."""
+
+    deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="skipped", db_index=False)
+    at = models.DateTimeField()
+    key = models.CharField(max_length=1024, help_text="The idempotency key of the run that was deleted.")
+    schedule_id = models.UUIDField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["deployment", "key"], name="one_skip_per_key")]
+
+    def __str__(self) -> str:
+        return self.key
 
 
 class Deadline(models.Model):

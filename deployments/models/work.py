@@ -50,6 +50,21 @@ class WorkQueue(Row):
         return self.name
 
 
+class FormerQueue(models.Model):
+    """A queue that was deleted while somebody used it. Made again under its name it gets its id again, and with that
+    the runs and deployments that still wait for it."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    pool_name = models.CharField(max_length=255)
+    name = models.CharField(max_length=255)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["pool_name", "name"], name="one_former_queue_per_name")]
+
+    def __str__(self) -> str:
+        return f"{self.pool_name}/{self.name}"
+
+
 class Worker(Row):
     """A process that takes runs from the queues of a pool: an agent of ours, or a worker of another make."""
 

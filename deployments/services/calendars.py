@@ -7,13 +7,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
-
 from deployments.core.calendars import Exclusions
 from deployments.core.schedules import ScheduleError
-from deployments.models import Calendar
-from deployments.services.planning import ANEW_AT_ONCE, plan_due_schedules
-from deployments.services.schedules import have_planned_anew
+from deployments.models import Calendar, Schedule
+from deployments.services.planning import CALENDAR_MOVED, MOVED_AT_ONCE, earlier_of, plan_due_schedules
 from orchestration.errors import BadCalendar, CalendarExists, CalendarInUse, CalendarNotFound
 from orchestration.transactions import repeated_on_conflict, write_transaction
 
@@ -39,10 +36,14 @@ def update_calendar(*, calendar_id: UUID, changes: Mapping[str, Any], now: datet
         Calendar.objects.filter(pk=calendar_id).update(**changes, updated=now)
         is_moved = changes.get("ics", calendar.ics) != calendar.ics
         if is_moved:
-            have_planned_anew(Q(calendars=calendar_id), now)
+            # The planner sees to them in steps: they may be thousands.
+            ids = Schedule.objects.filter(calendars=calendar_id).values("pk")
+            Schedule.objects.filter(pk__in=ids).update(
+                planned_until=earlier_of("planned_until", now), plan_at=CALENDAR_MOVED
+            )
     if is_moved:
         # A few are planned at once; tickers go on with what is left.
-        plan_due_schedules(now, most=ANEW_AT_ONCE)
+        plan_due_schedules(now, most=MOVED_AT_ONCE)
 
 
 @repeated_on_conflict

@@ -8,16 +8,16 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q
 
 from deployments.core.parameters import flaw_of_schema
 from deployments.models import BlockDocument, Deployment, Schedule
-from deployments.services.planned_runs import future_runs_of, take_back
+from deployments.services.planning import replan
+from deployments.services.reconciling import Plans
 from deployments.services.runs_of_deployments import filled_in, refuse_misfits, refuse_odd_job_variables
 from deployments.services.schedules import (
     NewSchedule,
     held_deployment,
-    plan_anew,
+    replace_schedules,
     store_schedules,
 )
 from deployments.services.work_queues import queue_for
@@ -46,18 +46,21 @@ def create_deployment(
         if not Flow.objects.filter(pk=flow_id).exists():
             raise FlowNotFound(id=flow_id)
         _refuse_missing_blocks(columns)
-        known = Deployment.objects.select_for_update(no_key=True).filter(flow_id=flow_id, name=name).first()
+        held = Deployment.objects.select_related("work_queue").select_for_update(of=("self",), no_key=True)
+        known = held.filter(flow_id=flow_id, name=name).first()
         deployment = known or Deployment(flow_id=flow_id, name=name, created=now)
+        before = Plans.of(known) if known else Plans.of_new(deployment)
         columns = _filled_in(columns)
         _set(deployment, {**columns, **_queue_columns(pool_name, queue_name, now)}, check_parameters=True)
         if pool_name is not None:
             refuse_odd_job_variables(deployment.work_queue, columns.get("job_variables") or {}, complete=False)
         if known:
             deployment.save(update_fields=[*_names(columns, pool_name, queue_name), "updated"])
-            _replace_schedules(deployment, schedules, now)
+            replace_schedules(deployment, before, schedules, now)
         else:
             deployment.save(force_insert=True)
             store_schedules(deployment, schedules, now)
+        replan(before, deployment, now)
         return deployment, known is None
 
 
@@ -80,19 +83,19 @@ def update_deployment(
     queue_name: str | None = None,
     now: datetime,
 ) -> None:
-    """Change columns, and the schedules where they are given; what is planned is planned anew."""
+    """Change columns, and the schedules where they are given. Planned runs follow as far as they are concerned."""
     refuse_bad_schema(changes)
     with write_transaction():
         deployment = held_deployment(deployment_id)
+        before = Plans.of(deployment)
         _refuse_missing_blocks(changes)
         changes = _filled_in(changes)
         checked = {"parameters", "parameter_openapi_schema", "enforce_parameter_schema"} & changes.keys()
         _set(deployment, {**changes, **_queue_columns(pool_name, queue_name, now)}, check_parameters=bool(checked))
         deployment.save(update_fields=[*_names(changes, pool_name, queue_name), "updated"])
-        if schedules is None:
-            plan_anew(Q(deployment=deployment), now, due_runs_too=deployment.paused)
-        else:
-            _replace_schedules(deployment, schedules, now)
+        if schedules is not None:
+            replace_schedules(deployment, before, schedules, now)
+        replan(before, deployment, now)
 
 
 @repeated_on_conflict
@@ -100,10 +103,12 @@ def set_paused(*, deployment_id: UUID, paused: bool, now: datetime) -> None:
     """Pause or resume, in the manner of clients that know one schedule for each deployment: its `active` follows."""
     with write_transaction():
         deployment = held_deployment(deployment_id)
+        before = Plans.of(deployment)
         refuse_several_schedules(deployment_id)
-        Deployment.objects.filter(pk=deployment_id).update(paused=paused, updated=now)
+        deployment.paused = paused
+        deployment.save(update_fields=["paused", "updated"])
         Schedule.objects.filter(deployment=deployment).update(active=not paused, updated=now)
-        plan_anew(Q(deployment=deployment), now, due_runs_too=paused)
+        replan(before, deployment, now)
 
 
 @repeated_on_conflict
@@ -112,7 +117,10 @@ def delete_deployment(*, deployment_id: UUID) -> None:
     with write_transaction():
         deployment = held_deployment(deployment_id)
         list(Schedule.objects.select_for_update().filter(deployment=deployment).values_list("pk"))
-        waiting = FlowRun.objects.select_for_update().filter(deployment_id=deployment_id, state_type="SCHEDULED")
+        # One that waits for its next try has begun.
+        waiting = FlowRun.objects.select_for_update().filter(
+            deployment_id=deployment_id, state_type="SCHEDULED", run_count=0
+        )
         delete_flow_runs(FlowRun.objects.filter(pk__in=list(waiting.values_list("pk", flat=True))).values("pk"))
         deployment.delete()
 
@@ -156,10 +164,3 @@ def _queue_columns(pool_name: str | None, queue_name: str | None, now: datetime)
 def _names(columns: Mapping[str, Any], pool_name: str | None, queue_name: str | None) -> list[str]:
     waits = ["work_queue", "work_queue_name"] if pool_name or queue_name else []
     return [*columns, *waits]
-
-
-def _replace_schedules(deployment: Deployment, schedules: Sequence[NewSchedule], now: datetime) -> None:
-    old = list(Schedule.objects.select_for_update().filter(deployment=deployment).values_list("pk", flat=True))
-    take_back(future_runs_of(Q(), deployment.pk, None if deployment.paused else now))
-    Schedule.objects.filter(pk__in=old).delete()
-    store_schedules(deployment, schedules, now)

@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F, Q
+from django.db.models import F, QuerySet
 
-from deployments.models import Deadline, Deployment, Schedule
+from deployments.models import Deadline, Deployment, Schedule, SkippedTime
 from deployments.services.runs_of_deployments import deadlines_of, merged_tags, policy_of, queue_name_of
 from orchestration.beginnings import Beginning, beginning
 from orchestration.bulk_beginnings import store_flow_runs
@@ -54,14 +54,20 @@ def store_planned(planned: Iterable[Planned], now: datetime) -> Counter[UUID]:
 
 
 def _begun(planned: Planned, now: datetime) -> list[tuple[Beginning, dict[str, Any]]]:
-    shared = _shared_columns(planned.deployment, planned.schedule)
+    shared = columns_of_planned(planned.deployment, planned.schedule)
     policy = shared["empirical_policy"]
     judged = policy_from(json_text(policy))
     begun = []
     for at in planned.times:
         run = Run(id=uuid7(), kind="flow-run", policy=judged, deployment_id=planned.deployment.pk)
         state = scheduled(at, message="Flow run scheduled")
-        own = {**shared, "name": two_word_name(), "idempotency_key": key_of(planned.schedule, at)}
+        own = {
+            **shared,
+            "name": two_word_name(),
+            "idempotency_key": key_of(planned.schedule, at),
+            "schedule_id": planned.schedule.pk,
+            "auto_scheduled": True,
+        }
         begun.append((beginning(FLOW_RUNS, run, state, policy=policy, now=now), own))
     return begun
 
@@ -72,7 +78,8 @@ def key_of(schedule: Schedule, at: datetime) -> str:
     return f"{key} {schedule.pk}" if schedule.parameters else key
 
 
-def _shared_columns(deployment: Deployment, schedule: Schedule) -> dict[str, Any]:
+def columns_of_planned(deployment: Deployment, schedule: Schedule) -> dict[str, Any]:
+    """The columns that a planned run has from its deployment and its schedule."""
     return {
         "tags": merged_tags([AUTO_TAG], deployment.tags),
         "empirical_policy": policy_of(deployment),
@@ -85,9 +92,7 @@ def _shared_columns(deployment: Deployment, schedule: Schedule) -> dict[str, Any
         "context": {},
         "job_variables": {},
         "infrastructure_document_id": deployment.infrastructure_document_id,
-        "auto_scheduled": True,
         "created_by": {"id": str(deployment.pk), "type": "DEPLOYMENT", "display_value": deployment.name},
-        "schedule_id": schedule.pk,
     }
 
 
@@ -105,26 +110,50 @@ def _store_deadlines(
     insert_rows(Deadline._meta.db_table, ("flow_run_id", "kind", "due"), rows)
 
 
-def take_back(which: Q) -> None:
-    """Delete planned runs that have not begun, and let their schedules count them no longer.
-
-    The rows are locked first: a run that an agent claims at this moment has begun, and stays whole.
-    """
-    waiting = FlowRun.objects.select_for_update().filter(
-        which, auto_scheduled=True, state_type="SCHEDULED", run_count=0
+def of_planned(deployment_id: UUID) -> QuerySet[FlowRun]:
+    """Runs that the schedules of a deployment planned, and that nobody took yet."""
+    return FlowRun.objects.filter(
+        deployment_id=deployment_id,
+        auto_scheduled=True,
+        state_type="SCHEDULED",
+        run_count=0,
+        idempotency_key__startswith=f"scheduled {deployment_id} ",
     )
-    found: dict[UUID, UUID | None] = dict(waiting.values_list("pk", "schedule_id"))
-    if not found:
+
+
+def take_back(runs: Mapping[UUID, UUID | None]) -> None:
+    """Delete planned runs, which the caller holds, and let their schedules (given by run) count them no longer."""
+    if not runs:
         return
-    delete_flow_runs(FlowRun.objects.filter(pk__in=found).values("pk"))
-    for schedule_id, number in Counter(found.values()).items():
-        # The schedule of a run that was due may have been replaced since.
+    delete_flow_runs(FlowRun.objects.filter(pk__in=runs).values("pk"))
+    for schedule_id, number in Counter(runs.values()).items():
+        # The schedule of a run that was due may be gone.
         Schedule.objects.filter(pk__in=[schedule_id] if schedule_id else [], runs_planned__gte=number).update(
             runs_planned=F("runs_planned") - number
         )
 
 
-def future_runs_of(which: Q, deployment_id: UUID, now: datetime | None) -> Q:
-    """Planned runs of one deployment; with `now` only those that lie in the future."""
-    of_deployment = which & Q(deployment_id=deployment_id)
-    return of_deployment if now is None else of_deployment & Q(next_scheduled_start_time__gt=now)
+def skipped_times(schedules: Sequence[Schedule]) -> dict[UUID, set[datetime]]:
+    """By schedule, the times whose runs somebody deleted."""
+    by_deployment: dict[UUID, list[SkippedTime]] = {}
+    for skip in SkippedTime.objects.filter(deployment__in={one.deployment_id for one in schedules}):
+        by_deployment.setdefault(skip.deployment_id, []).append(skip)
+    return {
+        one.pk: {skip.at for skip in skips if skip.schedule_id == one.pk or skip.key == key_of(one, skip.at)}
+        for one in schedules
+        if (skips := by_deployment.get(one.deployment_id))
+    }
+
+
+def taken_times(schedules: Sequence[Schedule], since: datetime) -> dict[UUID, set[datetime]]:
+    """By schedule, the times after `since` that have a run, in whatever state it is."""
+    ids = {one.deployment_id for one in schedules}
+    runs = FlowRun.objects.filter(deployment_id__in=ids, auto_scheduled=True, expected_start_time__gt=since)
+    times: dict[UUID, dict[str, datetime]] = {}
+    for deployment_id, key, at in runs.values_list("deployment_id", "idempotency_key", "expected_start_time"):
+        times.setdefault(deployment_id, {})[key] = at
+    return {
+        one.pk: {at for key, at in found.items() if key == key_of(one, at)}
+        for one in schedules
+        if (found := times.get(one.deployment_id))
+    }

@@ -14,14 +14,18 @@ from typing import Literal, cast
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Count, Q
+from django.db.models import Count, Value
+from django.db.models.functions import Coalesce, Least
 
 from deployments.core.calendars import Exclusions
 from deployments.core.horizon import Horizon, Plan, look_ahead, missed_times, plan
 from deployments.core.misfires import decide_missed
 from deployments.core.schedules import ScheduleError, Timetable, read_definition
-from deployments.models import Calendar, Deployment, Schedule
-from deployments.services.planned_runs import Planned, future_runs_of, store_planned, take_back
+from deployments.models import Deployment, Schedule
+from deployments.services.exclusions import exclusions_of, left_out_of
+from deployments.services.planned_runs import Planned, skipped_times, store_planned, taken_times
+from deployments.services.readiness import refuse_unready
+from deployments.services.reconciling import Changes, Plans, reconcile
 from orchestration.columns import spelling
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.models import UNFINISHED_TYPES, FlowRun
@@ -32,11 +36,12 @@ RUNS_AT_ONCE = 2_000
 AT_ONCE = 50
 MOST_AT_ONCE = 200
 HORIZON = Horizon()
-# A schedule that is to be planned at this time is to lose its future runs before: its calendar has changed.
-ANEW = datetime(1970, 1, 1, tzinfo=UTC)
-NOT_MISSED = timedelta(minutes=1)
-# Each of these has runs to lose as well.
-ANEW_AT_ONCE = 20
+# When a schedule is to be planned of which a calendar has changed: it may have to lose runs before.
+CALENDAR_MOVED = datetime(1970, 1, 1, tzinfo=UTC)
+# A request to change a calendar sees to so many of its schedules itself.
+MOVED_AT_ONCE = 20
+# A planner that comes so late is in time.
+LATE_AT_MOST = timedelta(minutes=1)
 UNREADABLE_WAIT = timedelta(hours=1)
 
 Misfire = Literal["all", "latest", "none"]
@@ -46,7 +51,8 @@ logger = logging.getLogger("orion.planning")
 
 def plan_due_schedules(now: datetime, most: int = 100_000) -> int:
     """Plan the runs of every schedule whose time to be planned has come; how many runs that were."""
-    planned, looked_at, at_once = 0, 0, AT_ONCE
+    looked_at, planned = _replan_moved(now, most)
+    at_once = AT_ONCE
     while looked_at < most:
         schedules, runs = _plan_batch(now, min(at_once, most - looked_at))
         planned, looked_at = planned + runs, looked_at + schedules
@@ -59,19 +65,61 @@ def plan_due_schedules(now: datetime, most: int = 100_000) -> int:
 @repeated_on_conflict
 def _plan_batch(now: datetime, most: int) -> tuple[int, int]:
     with write_transaction():
-        due = Schedule.objects.filter(plan_at__lte=now).select_for_update(skip_locked=True, no_key=True)
+        due = Schedule.objects.filter(plan_at__gt=CALENDAR_MOVED, plan_at__lte=now)
+        due = due.select_for_update(skip_locked=True, no_key=True)
         schedules = list(due.order_by("plan_at", "pk")[:most])
-        if outdated := [one for one in schedules if one.plan_at == ANEW]:
-            schedules = _without_future(outdated[:ANEW_AT_ONCE], now)
         return len(schedules), plan_schedules(schedules, now)
 
 
-def _without_future(schedules: Sequence[Schedule], now: datetime) -> list[Schedule]:
-    """The same schedules after their future runs were taken back, which they do not count any more."""
-    ids = [one.pk for one in schedules]
-    for deployment_id in sorted({one.deployment_id for one in schedules}):
-        take_back(future_runs_of(Q(schedule_id__in=ids), deployment_id, now))
-    return list(Schedule.objects.filter(pk__in=ids).order_by("pk"))
+def _replan_moved(now: datetime, most: int) -> tuple[int, int]:
+    """Plan again, one deployment at a time, what calendars have moved; how many schedules and runs those were."""
+    moved = Schedule.objects.filter(plan_at=CALENDAR_MOVED).order_by("deployment_id")
+    replanned = planned = 0
+    for deployment_id in moved.values_list("deployment_id", flat=True).distinct()[:most]:
+        if replanned >= most:
+            break
+        schedules, runs = _replan_deployment(deployment_id, now)
+        replanned, planned = replanned + schedules, planned + runs
+    return replanned, planned
+
+
+@repeated_on_conflict
+def _replan_deployment(deployment_id: UUID, now: datetime) -> tuple[int, int]:
+    with write_transaction():
+        held = Deployment.objects.select_related("work_queue").select_for_update(
+            of=("self",), skip_locked=True, no_key=True
+        )
+        deployment = held.filter(pk=deployment_id).first()
+        if deployment is None:
+            return 0, 0
+        plans = Plans.of(deployment)
+        moved = frozenset(pk for pk, one in plans.schedules.items() if one.plan_at == CALENDAR_MOVED)
+        changes = Changes.between(plans, plans, moved)
+        reconcile(plans, plans, changes, now)
+        return len(moved), plan_schedules(list(Schedule.objects.filter(pk__in=moved).order_by("pk")), now)
+
+
+def earlier_of(column: str, now: datetime) -> Least:
+    """For an UPDATE: the moment in a column, or `now` if that is earlier or there is none."""
+    return Least(Coalesce(column, Value(now)), Value(now))
+
+
+def replan(before: Plans, deployment: Deployment, now: datetime) -> None:
+    """Bring the planned runs of a deployment, which the caller holds and has changed, in line with what it and its
+    schedules say now."""
+    after = Plans.of(deployment)
+    changes = Changes.between(before, after)
+    refuse_unready(before, after, changes)
+    reconcile(before, after, changes, now)
+    old = Schedule.objects.filter(pk__in=changes.started & before.schedules.keys())
+    old.update(planned_until=now, plan_at=now)
+    # Times that passed unplanned are still decided by the policy of the schedule.
+    Schedule.objects.filter(pk__in=changes.limited).update(
+        planned_until=earlier_of("planned_until", now), plan_at=earlier_of("plan_at", now)
+    )
+    # The planner takes the rest: a request is not to hold the others up.
+    to_plan = sorted(changes.started | changes.limited)[:AT_ONCE]
+    plan_schedules(list(Schedule.objects.filter(pk__in=to_plan).order_by("created", "pk")), now)
 
 
 def plan_schedules(schedules: Sequence[Schedule], now: datetime) -> int:
@@ -79,7 +127,7 @@ def plan_schedules(schedules: Sequence[Schedule], now: datetime) -> int:
     if not schedules:
         return 0
     # After the lock: what is read here is what the schedules' last change left.
-    sources = _sources(schedules)
+    sources = _sources(schedules, now)
     plans = {one.pk: _plan_or_wait(one, sources, now) for one in schedules if sources.is_planned(one)}
     stored = store_planned(
         [
@@ -100,32 +148,23 @@ class Sources:
     deployments: Mapping[UUID, Deployment]
     exclusions: Mapping[UUID, Exclusions]
     unfinished: Mapping[UUID, int]
+    decided: Mapping[UUID, set[datetime]]
 
     def is_planned(self, schedule: Schedule) -> bool:
         deployment = self.deployments.get(schedule.deployment_id)
         return schedule.active and deployment is not None and not deployment.paused
 
 
-def _sources(schedules: Sequence[Schedule]) -> Sources:
+def _sources(schedules: Sequence[Schedule], now: datetime) -> Sources:
     deployments = Deployment.objects.select_related("work_queue").in_bulk({one.deployment_id for one in schedules})
-    return Sources(deployments, exclusions_of(schedules), _unfinished(schedules))
-
-
-def exclusions_of(schedules: Sequence[Schedule]) -> dict[UUID, Exclusions]:
-    """By schedule, what its calendars leave out. A calendar that many of them heed is read once."""
-    links = Schedule.calendars.through.objects.filter(schedule__in=[one.pk for one in schedules])
-    heeded: dict[UUID, list[UUID]] = {}
-    for schedule_id, calendar_id in links.order_by("calendar_id").values_list("schedule_id", "calendar_id"):
-        heeded.setdefault(schedule_id, []).append(calendar_id)
-    if not heeded:
-        return {}
-    texts = dict(Calendar.objects.filter(pk__in={pk for ids in heeded.values() for pk in ids}).values_list("pk", "ics"))
-    # One that is not there was deleted in this moment.
-    read = {
-        ids: Exclusions.from_ics([texts[pk] for pk in ids if pk in texts])
-        for ids in {tuple(ids) for ids in heeded.values()}
-    }
-    return {schedule_id: read[tuple(ids)] for schedule_id, ids in heeded.items()}
+    decided = skipped_times(schedules)
+    # Without a limit it makes no difference which times have a run: they do not get another.
+    limited = [one for one in schedules if one.max_runs is not None or one.max_active_runs is not None]
+    if limited:
+        since = min(one.planned_until or now for one in limited)
+        for pk, times in taken_times(limited, since).items():
+            decided[pk] = decided.get(pk, set()) | times
+    return Sources(deployments, exclusions_of(schedules), _unfinished(schedules), decided)
 
 
 def _unfinished(schedules: Sequence[Schedule]) -> dict[UUID, int]:
@@ -160,12 +199,16 @@ def plan_of(schedule: Schedule, sources: Sources, now: datetime) -> Plan:
     places = None
     if schedule.max_active_runs is not None:
         places = max(schedule.max_active_runs - sources.unfinished.get(schedule.pk, 0), 0)
-    return plan(ahead, missed, since=since, now=now, horizon=horizon, runs_left=runs_left, places=places)
-
-
-def left_out_of(timetable: Timetable, exclusions: Exclusions | None) -> Callable[[datetime], bool] | None:
-    """A holiday is a whole day of the schedule's own zone."""
-    return exclusions.seen_from(timetable.zone).covers if exclusions else None
+    return plan(
+        ahead,
+        missed,
+        since=since,
+        now=now,
+        horizon=horizon,
+        runs_left=runs_left,
+        places=places,
+        decided=sources.decided.get(schedule.pk, ()),
+    )
 
 
 def horizon_of(schedule: Schedule) -> Horizon:
@@ -189,9 +232,10 @@ def _missed(
         for moment in missed_times(timetable, since, now)
         if (left_out is None or not left_out(moment)) and (schedule.ends_at is None or moment <= schedule.ends_at)
     ]
-    # What passed a moment ago was not missed: the planner was only a little behind.
-    late = [moment for moment in passed if moment < now - NOT_MISSED]
-    return [*decide_missed(late, cast(Misfire, schedule.misfire), schedule.misfire_window, now), *passed[len(late) :]]
+    # What passed since the schedule was to be looked at was not missed by a planner that is only a little behind.
+    if schedule.plan_at is not None and now - schedule.plan_at <= LATE_AT_MOST:
+        return passed
+    return decide_missed(passed, cast(Misfire, schedule.misfire), schedule.misfire_window, now)
 
 
 def _advance(decided: Iterable[tuple[Schedule, Plan, int]]) -> None:

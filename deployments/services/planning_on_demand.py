@@ -11,8 +11,8 @@ from django.db.models import F
 from deployments.core.horizon import Horizon, look_ahead
 from deployments.core.schedules import read_definition
 from deployments.models import Deployment, Schedule
+from deployments.services.exclusions import exclusions_of, left_out_of
 from deployments.services.planned_runs import Planned, store_planned
-from deployments.services.planning import exclusions_of, left_out_of
 from orchestration.transactions import repeated_on_conflict, write_transaction
 
 TICK = timedelta(microseconds=1)

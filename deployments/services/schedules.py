@@ -1,7 +1,7 @@
-"""Schedules of a deployment: added, changed, taken away; their future runs go and come with them.
+"""Schedules of a deployment: added, changed, replaced, deleted; their planned runs follow.
 
 Whoever changes a deployment or its schedules holds the deployment first and its schedules then. The planner holds
-schedules only, so what it planned from the old values is there to be taken back.
+schedules only, so what it planned from the old values is there to be reconciled.
 """
 
 from __future__ import annotations
@@ -12,14 +12,18 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
-
+from deployments.core.schedules import ScheduleError, moment_in
+from deployments.core.schedules.comparing import completed, is_same, key_of_times
+from deployments.core.schedules.hopes import first_after
 from deployments.models import Calendar, Deployment, Schedule
-from deployments.services.planned_runs import future_runs_of, take_back
-from deployments.services.planning import ANEW, AT_ONCE, plan_schedules
+from deployments.services.planning import replan
+from deployments.services.reconciling import Plans
 from deployments.services.runs_of_deployments import filled_in
-from orchestration.errors import CalendarNotFound, DeploymentNotFound, ScheduleNotFound
+from orchestration.errors import BadSchedule, CalendarNotFound, DeploymentNotFound, ScheduleNotFound
 from orchestration.transactions import repeated_on_conflict, write_transaction
+
+# Columns that decide whether a schedule has a time to come.
+TIMING = frozenset({"definition", "ends_at", "active"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +47,10 @@ def add_schedules(*, deployment_id: UUID, new: Sequence[NewSchedule], now: datet
     """The schedules, with their first runs planned. What was planned before stays."""
     with write_transaction():
         deployment = held_deployment(deployment_id)
-        return store_schedules(deployment, new, now)
+        before = Plans.of(deployment)
+        schedules = store_schedules(deployment, new, now)
+        replan(before, deployment, now)
+        return schedules
 
 
 @repeated_on_conflict
@@ -55,46 +62,107 @@ def update_schedule(
     calendars: Sequence[str] | None = None,
     now: datetime,
 ) -> None:
+    """Change columns of a schedule; a definition that means the same as the stored one keeps its anchor."""
     with write_transaction():
-        held_deployment(deployment_id)
-        schedule = _held_schedule(deployment_id, schedule_id)
+        deployment = held_deployment(deployment_id)
+        before = Plans.of(deployment)
+        schedule = before.schedules.get(schedule_id)
+        if schedule is None:
+            raise ScheduleNotFound(id=schedule_id)
         if "parameters" in changes:
             changes = {**changes, "parameters": filled_in(changes["parameters"])}
-        Schedule.objects.filter(pk=schedule.pk).update(**changes, updated=now)
+        if "definition" in changes:
+            changes = {**changes, "definition": _definition(changes["definition"], schedule, now)}
+        if changes.get("ends_at"):
+            ends_at = moment_in(changes.get("definition", schedule.definition), changes["ends_at"])
+            changes = {**changes, "ends_at": ends_at}
+        changed = {name: changes[name] for name in TIMING & changes.keys() if changes[name] != getattr(schedule, name)}
+        if changed:
+            _refuse_ended(**{name: changes.get(name, getattr(schedule, name)) for name in TIMING}, now=now)
+        Schedule.objects.filter(pk=schedule_id).update(**changes, updated=now)
         if calendars is not None:
             schedule.calendars.set(calendars_named(calendars))
-        plan_anew(Q(pk=schedule.pk), now)
+        replan(before, deployment, now)
 
 
 @repeated_on_conflict
 def delete_schedule(*, deployment_id: UUID, schedule_id: UUID, now: datetime) -> None:
     with write_transaction():
-        held_deployment(deployment_id)
-        schedule = _held_schedule(deployment_id, schedule_id)
-        take_back(future_runs_of(Q(schedule_id=schedule.pk), deployment_id, now))
-        schedule.delete()
+        deployment = held_deployment(deployment_id)
+        before = Plans.of(deployment)
+        if schedule_id not in before.schedules:
+            raise ScheduleNotFound(id=schedule_id)
+        Schedule.objects.filter(pk=schedule_id).delete()
+        replan(before, deployment, now)
+
+
+def replace_schedules(deployment: Deployment, before: Plans, wanted: Sequence[NewSchedule], now: datetime) -> None:
+    """Bring the schedules of a deployment that the caller holds to those that are wanted. One that is there already
+    keeps its id, its anchor and the number of its runs. The caller has the runs planned."""
+    twins = _twins(list(before.schedules.values()), wanted, now)
+    Schedule.objects.filter(pk__in=before.schedules.keys() - {one.pk for one in twins.values()}).delete()
+    for number, schedule in twins.items():
+        _bring_to(schedule, wanted[number], before, now)
+    store_schedules(deployment, [one for number, one in enumerate(wanted) if number not in twins], now)
+
+
+def _twins(stored: Sequence[Schedule], wanted: Sequence[NewSchedule], now: datetime) -> dict[int, Schedule]:
+    """The stored schedules that are wanted, by the place of the wish; first those that differ in nothing."""
+    alike: dict[str, list[Schedule]] = {}
+    for schedule in stored:
+        alike.setdefault(key_of_times(schedule.definition), []).append(schedule)
+    twins: dict[int, Schedule] = {}
+    for equal in (True, False):
+        for number, one in enumerate(wanted):
+            candidates = alike.get(key_of_times(one.definition), [])
+            if number in twins or not candidates:
+                continue
+            columns = _columns(one) if equal else {}
+            for schedule in candidates:
+                if is_same(one.definition, schedule.definition, now) and not _differences(columns, schedule):
+                    twins[number] = schedule
+                    candidates.remove(schedule)
+                    break
+    return twins
+
+
+def _differences(columns: Mapping[str, Any], stored: Schedule) -> dict[str, Any]:
+    return {name: value for name, value in columns.items() if getattr(stored, name) != value}
+
+
+def _bring_to(schedule: Schedule, wanted: NewSchedule, before: Plans, now: datetime) -> None:
+    columns = {**_columns(wanted), "definition": _definition(wanted.definition, schedule, now)}
+    if changes := _differences(columns, schedule):
+        Schedule.objects.filter(pk=schedule.pk).update(**changes, updated=now)
+    calendars = calendars_named(set(wanted.calendars))
+    if {one.pk for one in calendars} != before.calendars.get(schedule.pk, frozenset()):
+        schedule.calendars.set(calendars)
+
+
+def _definition(wanted: Mapping[str, Any], stored: Schedule, now: datetime) -> dict[str, Any]:
+    """As it is to be stored: with the anchor that the schedule has, if nobody chose another one."""
+    if not is_same(wanted, stored.definition, now):
+        return completed(wanted, now)
+    anchor = {"anchor_date": stored.definition["anchor_date"]} if "anchor_date" in stored.definition else {}
+    return {**wanted, **anchor}
 
 
 def held_deployment(deployment_id: UUID) -> Deployment:
     """The deployment, locked until the end of the transaction."""
-    deployment = Deployment.objects.select_for_update(no_key=True).filter(pk=deployment_id).first()
+    held = Deployment.objects.select_related("work_queue").select_for_update(of=("self",), no_key=True)
+    deployment = held.filter(pk=deployment_id).first()
     if deployment is None:
         raise DeploymentNotFound(id=deployment_id)
     return deployment
 
 
-def _held_schedule(deployment_id: UUID, schedule_id: UUID) -> Schedule:
-    found = Schedule.objects.select_for_update().filter(pk=schedule_id, deployment=deployment_id).first()
-    if found is None:
-        raise ScheduleNotFound(id=schedule_id)
-    return found
-
-
 def store_schedules(deployment: Deployment, new: Sequence[NewSchedule], now: datetime) -> list[Schedule]:
-    """Insert the schedules of a deployment that the caller holds, and plan them."""
+    """Insert the schedules of a deployment that the caller holds, and has planned afterwards."""
     if not new:
         return []
     schedules = [_row(deployment, one, now) for one in new]
+    for schedule in schedules:
+        _refuse_ended(schedule.definition, schedule.ends_at, schedule.active, now)
     Schedule.objects.bulk_create(schedules)
     named = {name for one in new for name in one.calendars}
     calendars = {calendar.name: calendar for calendar in calendars_named(named)}
@@ -106,27 +174,42 @@ def store_schedules(deployment: Deployment, new: Sequence[NewSchedule], now: dat
             for name in dict.fromkeys(one.calendars)
         ]
     )
-    # The planner takes the rest: a request is not to hold the others up.
-    plan_schedules(schedules[:AT_ONCE], now)
     return schedules
+
+
+def _refuse_ended(definition: Mapping[str, Any], ends_at: datetime | None, active: bool, now: datetime) -> None:
+    """A schedule is not made, or switched on, when its last time has passed."""
+    try:
+        has_ended = active and first_after(definition, now, ends_at) is None
+    except ScheduleError as error:
+        raise BadSchedule(reason=str(error)) from None
+    if has_ended:
+        raise BadSchedule(reason=f"The schedule would never run: it names no time after {now:%Y-%m-%d %H:%M} UTC.")
 
 
 def _row(deployment: Deployment, new: NewSchedule, now: datetime) -> Schedule:
     return Schedule(
         deployment=deployment,
-        definition=new.definition,
-        active=new.active,
-        parameters=filled_in(new.parameters),
-        max_active_runs=new.max_active_runs,
-        max_scheduled_runs=new.max_scheduled_runs,
-        max_runs=new.max_runs,
-        ends_at=new.ends_at,
-        misfire=new.misfire,
-        misfire_window=new.misfire_window,
+        definition=completed(new.definition, now),
+        **_columns(new),
         created=now,
         planned_until=now,
         plan_at=now,
     )
+
+
+def _columns(new: NewSchedule) -> dict[str, Any]:
+    """All that is asked for but the times and the calendars."""
+    return {
+        "active": new.active,
+        "parameters": filled_in(new.parameters),
+        "max_active_runs": new.max_active_runs,
+        "max_scheduled_runs": new.max_scheduled_runs,
+        "max_runs": new.max_runs,
+        "ends_at": new.ends_at and moment_in(new.definition, new.ends_at),
+        "misfire": new.misfire,
+        "misfire_window": new.misfire_window,
+    }
 
 
 def calendars_named(names: Sequence[str] | set[str]) -> list[Calendar]:
@@ -136,23 +219,3 @@ def calendars_named(names: Sequence[str] | set[str]) -> list[Calendar]:
     if missing := set(names) - {calendar.name for calendar in found}:
         raise CalendarNotFound(name=min(missing))
     return found
-
-
-def plan_anew(which: Q, now: datetime, *, due_runs_too: bool = False) -> None:
-    """Take back the future runs of these schedules and plan them from now on, as their deployments say now.
-
-    Runs whose time has come stay, because nobody would plan them again; a pause takes them too.
-    """
-    schedules = list(Schedule.objects.select_for_update(of=("self",)).filter(which).order_by("pk"))
-    if not schedules:
-        return
-    ids = [schedule.pk for schedule in schedules]
-    for deployment_id in sorted({schedule.deployment_id for schedule in schedules}):
-        take_back(future_runs_of(Q(schedule_id__in=ids), deployment_id, None if due_runs_too else now))
-    Schedule.objects.filter(pk__in=ids).update(planned_until=now, plan_at=now)
-    plan_schedules(list(Schedule.objects.filter(pk__in=ids[:AT_ONCE]).order_by("pk")), now)
-
-
-def have_planned_anew(which: Q, now: datetime) -> None:
-    """The same in steps, which the planner takes: these schedules may be thousands."""
-    Schedule.objects.filter(which).update(planned_until=now, plan_at=ANEW)

@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from deployments.core.job_variables import flaw_of_template
-from deployments.models import WorkPool
+from deployments.models import WorkPool, WorkQueue
+from deployments.services.queue_users import remember, users_of
 from deployments.services.work_queues import default_queue, locked_pool
-from orchestration.errors import BadJobTemplate, WorkPoolExists
+from orchestration.errors import BadJobTemplate, WorkPoolExists, WorkPoolInUse
 from orchestration.transactions import repeated_on_conflict, write_transaction
 
 
@@ -34,10 +35,17 @@ def update_work_pool(*, name: str, changes: Mapping[str, Any], now: datetime) ->
 
 
 @repeated_on_conflict
-def delete_work_pool(*, name: str) -> None:
-    """Its runs stay as they are, and wait for nobody; its deployments have no queue any more."""
+def delete_work_pool(*, name: str, force: bool = False) -> None:
+    """Delete a pool that nobody uses, or by force one that is used: what waits in its queues waits until these are made
+    again."""
     with write_transaction():
-        locked_pool(name).delete()
+        pool = locked_pool(name)
+        queues = list(WorkQueue.objects.select_related("work_pool").filter(work_pool=pool))
+        users = users_of([queue.pk for queue in queues])
+        if users and not force:
+            raise WorkPoolInUse(name=name, users=users)
+        remember(queues)
+        pool.delete()
 
 
 def refuse_bad_template(columns: Mapping[str, Any]) -> None:

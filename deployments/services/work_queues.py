@@ -12,7 +12,14 @@ from uuid import UUID
 
 from deployments.core.priorities import lowest_free, moved
 from deployments.models import WorkPool, WorkQueue
-from orchestration.errors import DefaultQueueStays, WorkPoolNotFound, WorkQueueExists, WorkQueueNotFound
+from deployments.services.queue_users import former_queue, give_back, remember, users_of
+from orchestration.errors import (
+    DefaultQueueStays,
+    WorkPoolNotFound,
+    WorkQueueExists,
+    WorkQueueInUse,
+    WorkQueueNotFound,
+)
 from orchestration.transactions import repeated_on_conflict, write_transaction
 
 DEFAULT_POOL = WorkPool.DEFAULT_NAME
@@ -87,17 +94,24 @@ def update_work_queue(*, queue_id: UUID, changes: Mapping[str, Any], now: dateti
         columns = {name: value for name, value in changes.items() if name != "priority"}
         if columns:
             WorkQueue.objects.filter(pk=queue_id).update(**columns, updated=now)
+        if "name" in columns and (former := former_queue(_pool_name(queue), columns["name"])):
+            give_back(former, queue)
         if changes.get("priority") and queue.work_pool:
             _give_priority(queue.work_pool, queue.pk, changes["priority"], now)
 
 
 @repeated_on_conflict
-def delete_work_queue(*, queue_id: UUID) -> None:
-    """Runs that waited in it keep its name and wait for nobody; a pool's default queue stays as long as its pool."""
+def delete_work_queue(*, queue_id: UUID, force: bool = False) -> None:
+    """Delete a queue that nobody uses, or by force one that is used: its runs wait until it is made again. A pool's
+    default queue stays as long as its pool."""
     with write_transaction():
         queue = _held(queue_id)
         if queue.work_pool and queue.work_pool.default_queue_id == queue_id:
             raise DefaultQueueStays(name=queue.name, pool=queue.work_pool.name)
+        users = users_of([queue_id])
+        if users and not force:
+            raise WorkQueueInUse(name=queue.name, users=users)
+        remember([queue])
         queue.delete()
 
 
@@ -134,12 +148,20 @@ def _held(queue_id: UUID) -> WorkQueue:
     return queue
 
 
+def _pool_name(queue: WorkQueue) -> str:
+    return queue.work_pool.name if queue.work_pool else ""
+
+
 def _add(pool: WorkPool, columns: Mapping[str, Any], now: datetime) -> WorkQueue:
     asked = columns.get("priority")
     own = {name: value for name, value in columns.items() if name != "priority"}
     priority = lowest_free(_priorities(pool).values())
-    queue = WorkQueue(**own, work_pool=pool, priority=priority, created=now)
+    former = former_queue(pool.name, own["name"])
+    known = {"id": former.pk} if former else {}
+    queue = WorkQueue(**own, **known, work_pool=pool, priority=priority, created=now)
     queue.save(force_insert=True)
+    if former:
+        give_back(former, queue)
     if asked is not None and asked != priority:
         _give_priority(pool, queue.pk, asked, now)
         queue.priority = asked

@@ -6,8 +6,9 @@ DomainError
 │   WorkQueueNotFound, WorkerNotFound, AgentNotFound, ConcurrencyLimitNotFound, GlobalLimitNotFound, SlotNotFound,
 │   VariableNotFound, BlockTypeNotFound, BlockSchemaNotFound, BlockDocumentNotFound
 ├── Conflict: InputExists, StateIdTaken, CalendarExists, CalendarInUse, ParametersMisfit, WorkPoolExists,
-│   WorkQueueExists, DefaultQueueStays, AgentNameTaken, AgentReplaced, GlobalLimitExists, SlotLost, VariableExists,
-│   BlockTypeExists, BlockDocumentExists, SchemaOfAnotherType, BlockHoldsItself, SecretsUnreadable
+│   WorkPoolInUse, WorkQueueExists, WorkQueueInUse, DefaultQueueStays, AgentNameTaken, AgentReplaced,
+│   GlobalLimitExists, SlotLost, VariableExists, BlockTypeExists, BlockDocumentExists, SchemaOfAnotherType,
+│   BlockHoldsItself, SecretsUnreadable
 ├── Protected: BlockTypeProtected, BlockSchemaProtected
 └── RunLost, JobVariablesMisfit, JobVariablesSettled, SeveralSchedules, BadSchedule, BadCalendar,
     BadParameterSchema, BadJobTemplate, TooManySlots, NotARate, BadBlockReference
@@ -74,8 +75,10 @@ from orchestration.errors.work import (
     DefaultQueueStays,
     WorkerNotFound,
     WorkPoolExists,
+    WorkPoolInUse,
     WorkPoolNotFound,
     WorkQueueExists,
+    WorkQueueInUse,
     WorkQueueNotFound,
 )
 
@@ -132,8 +135,10 @@ __all__ = [
     "VariableExists",
     "VariableNotFound",
     "WorkPoolExists",
+    "WorkPoolInUse",
     "WorkPoolNotFound",
     "WorkQueueExists",
+    "WorkQueueInUse",
     "WorkQueueNotFound",
     "WorkerNotFound",
 ]

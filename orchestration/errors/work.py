@@ -43,6 +43,22 @@ class DefaultQueueStays(Conflict):
     )
 
 
+class WorkPoolInUse(Conflict):
+    code = "work_pool_in_use"
+    message = (
+        "Work pool {name!r} is used by {users}, which nobody would run any more. Deploy them elsewhere first, or "
+        "delete it all the same with ?force=true (orion work-pool delete {name} --force)."
+    )
+
+
+class WorkQueueInUse(Conflict):
+    code = "work_queue_in_use"
+    message = (
+        "Work queue {name!r} is used by {users}, which nobody would run any more. Deploy them elsewhere first, or "
+        "delete it all the same with ?force=true (orion work-queue delete {name} --force)."
+    )
+
+
 class BadJobTemplate(DomainError):
     """A template of which no job can be made."""
 

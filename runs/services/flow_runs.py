@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
+from django.utils import timezone
 
-from deployments.models import Deadline, GlobalSlot, Lease, Slot
+from deployments.models import Deadline, Deployment, GlobalSlot, Lease, SkippedTime, Slot
 from orchestration.beginnings import beginning
 from orchestration.core.runs import Run
 from orchestration.core.states import State, StateType
@@ -23,6 +24,8 @@ from runs.models import CacheEntry, Flow, FlowRun, FlowRunInput, FlowRunState, L
 UPDATABLE = frozenset(
     {"name", "flow_version", "parameters", "empirical_policy", "tags", "infrastructure_pid", "job_variables"}
 )
+
+SKIPS_KEPT = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,12 +115,32 @@ def update_flow_run(*, run_id: UUID, changes: Mapping[str, Any], now: datetime) 
 
 
 @repeated_on_conflict
-def delete_flow_run(*, run_id: UUID) -> None:
-    """Remove the run with its task runs, states and logs. Nested flow runs are runs of their own and stay."""
+def delete_flow_run(*, run_id: UUID, now: datetime | None = None) -> None:
+    """Remove the run with its task runs, states and logs. Nested flow runs are runs of their own and stay. One that was
+    planned for later than `now` is not planned again."""
     with write_transaction():
-        if not FlowRun.objects.select_for_update().filter(pk=run_id).values("pk"):
+        fields = ("pk", "deployment_id", "auto_scheduled", "expected_start_time", "idempotency_key", "schedule_id")
+        run = FlowRun.objects.select_for_update().filter(pk=run_id).only(*fields).first()
+        if run is None:
             raise FlowRunNotFound(id=run_id)
+        if run.auto_scheduled:
+            _skip_time_of(run, now or timezone.now())
         delete_flow_runs(FlowRun.objects.filter(pk=run_id).values("pk"))
+
+
+def _skip_time_of(run: FlowRun, now: datetime) -> None:
+    at = run.expected_start_time
+    if run.deployment_id is None or at is None or at < now:
+        return
+    deployment = Deployment.objects.filter(pk=run.deployment_id).only("pk").first()
+    if deployment is None:
+        return
+    # Nobody plans what is so long ago.
+    SkippedTime.objects.filter(deployment=deployment, at__lt=now - SKIPS_KEPT).delete()
+    SkippedTime.objects.bulk_create(
+        [SkippedTime(deployment=deployment, at=at, key=run.idempotency_key or "", schedule_id=run.schedule_id)],
+        ignore_conflicts=True,
+    )
 
 
 def delete_flow_runs(runs: QuerySet[FlowRun, Any]) -> None:

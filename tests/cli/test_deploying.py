@@ -398,13 +398,37 @@ def test_ways_to_serve_a_queue_name_its_pool(orion):
 
 def test_deployment_whose_queue_was_deleted_says_so(orion):
     orion("deploy", "-n", "prod")
-    orion("work-pool", "delete", "default-agent-pool", "--yes")
+    orion("work-pool", "delete", "default-agent-pool", "--yes", "--force")
 
     listed = orion("dep", "ls")
     asked = orion("dep", "run", "etl/prod")
 
     assert "default (deleted)" in listed.out
     assert "deploy it again" in asked.err
+
+
+def test_pool_that_is_used_is_deleted_by_force_only(orion):
+    orion("deploy", "-n", "prod")
+
+    refused = orion("work-pool", "delete", "default-agent-pool", "--yes")
+
+    assert refused.code != 0
+    assert "1 deployment and" in refused.err
+    assert "--force" in refused.err
+    assert "default-agent-pool/default" in orion("dep", "ls").out
+
+
+def test_deploying_again_heals_a_deployment_whose_queue_was_deleted(orion):
+    orion("deploy", "-n", "prod")
+    orion("work-pool", "delete", "default-agent-pool", "--yes", "--force")
+
+    planned = json.loads(orion("deploy", "-n", "prod", "--dry-run", "-o", "json").out)
+    orion("deploy", "-n", "prod")
+    again = json.loads(orion("deploy", "-n", "prod", "-o", "json").out)
+
+    assert [change["field"] for change in planned[0]["changes"]] == ["work_pool_name"]
+    assert again[0]["plan"] == "same"
+    assert "default-agent-pool/default" in orion("dep", "ls").out
 
 
 def test_schedules_are_listed_with_the_numbers_that_name_them(orion):

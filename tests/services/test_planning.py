@@ -108,12 +108,24 @@ def test_what_was_missed_is_made_up_for_as_the_schedule_wants(misfire, window, m
     assert hours_of() == [1, 2, 3, *missed, 11, 12, 13]
 
 
-def test_a_time_that_passed_a_moment_ago_was_not_missed():
+def test_a_planner_that_is_a_little_behind_misses_nothing():
     make_deployment(hourly(max_scheduled_runs=1))
 
-    plan_due_schedules(at_hour(2) + timedelta(seconds=20))
+    for hour in (1, 2):
+        plan_due_schedules(at_hour(hour) + timedelta(seconds=20))
 
     assert hours_of() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("misfire", "made_up"), [("none", 0), ("latest", 1), ("all", 29)])
+def test_a_planner_that_was_away_makes_up_for_no_more_of_the_last_minute_than_the_schedule_wants(misfire, made_up):
+    every_ten_seconds = {"interval": 10, "anchor_date": "2026-01-01T00:00:00+00:00", "timezone": "UTC"}
+    make_deployment(NewSchedule(definition=every_ten_seconds, misfire=misfire, max_scheduled_runs=1))
+
+    plan_due_schedules(NOON + timedelta(seconds=305))
+
+    passed = FlowRun.objects.filter(expected_start_time__lt=NOON + timedelta(seconds=305)).count()
+    assert passed == 1 + made_up
 
 
 def test_a_clock_that_goes_back_plans_nothing_twice_and_loses_nothing():

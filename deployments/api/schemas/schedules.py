@@ -15,19 +15,29 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
-from deployments.core.schedules import ScheduleError, read_definition
+from deployments.core.schedules import ScheduleError, moment_in
+from deployments.core.schedules.comparing import completed
+from deployments.core.schedules.hopes import refuse_hopeless
 from deployments.models import Schedule
 from deployments.services.schedules import NewSchedule
-from orchestration.wire import JSONObject, Moment, Name, StrictWire, Text255
+from orchestration.wire import JSONObject, Name, StrictWire, Text255, in_utc
 
 Count = Annotated[int, Field(gt=0, lt=2**31)]
 Window = Annotated[float, Field(gt=0, le=1e9)]
 Misfire = Literal["all", "latest", "none"]
 
 
+def in_range(moment: datetime) -> datetime:
+    return in_utc(moment) if moment.tzinfo else moment
+
+
+# Without an offset it is a time of the schedule's own zone.
+LocalMoment = Annotated[datetime, AfterValidator(in_range)]
+
+
 class IntervalDefinition(StrictWire):
     interval: Annotated[float, Field(gt=0, le=1e11, description="Seconds.")]
-    anchor_date: Moment | None = None
+    anchor_date: LocalMoment | None = None
     timezone: Text255 | None = None
 
 
@@ -52,8 +62,7 @@ class IcsDefinition(StrictWire):
 def readable(definition: IntervalDefinition | CronDefinition | RRuleDefinition | IcsDefinition) -> Any:
     """The definition itself, if times can be computed from it."""
     try:
-        now = timezone.now()
-        next(read_definition(stored_definition(definition, now)).after(now), None)
+        refuse_hopeless(completed(definition_of(definition), now := timezone.now()), now)
     except ScheduleError as error:
         raise PydanticCustomError("bad_schedule", "{reason}", {"reason": str(error)}) from None
     return definition
@@ -62,16 +71,14 @@ def readable(definition: IntervalDefinition | CronDefinition | RRuleDefinition |
 Definition = Annotated[IntervalDefinition | CronDefinition | RRuleDefinition | IcsDefinition, AfterValidator(readable)]
 
 
-def stored_definition(
-    sent: IntervalDefinition | CronDefinition | RRuleDefinition | IcsDefinition, now: datetime
-) -> dict[str, Any]:
-    """With what is left open filled in once and for all: an interval counts from now, in UTC. Calendars may have said
-    in which zone they are themselves, and a cron expression keeps the null that its sender will compare with."""
+def definition_of(sent: IntervalDefinition | CronDefinition | RRuleDefinition | IcsDefinition) -> dict[str, Any]:
+    """As it was sent, with UTC for no zone. A calendar may say in which zone it is, and a cron
+    expression keeps the null that its sender will compare with."""
     definition = sent.model_dump(mode="json")
-    if isinstance(sent, IntervalDefinition) and sent.anchor_date is None:
-        definition["anchor_date"] = now.isoformat()
     if definition["timezone"] is None and not _may_name_no_zone(sent):
         definition["timezone"] = "UTC"
+    if isinstance(sent, IntervalDefinition) and sent.anchor_date is not None and sent.anchor_date.tzinfo is None:
+        definition["anchor_date"] = moment_in(definition, sent.anchor_date).isoformat()
     return definition
 
 
@@ -96,7 +103,7 @@ class ScheduleLimits(Catchup):
     max_active_runs: Count | None = None
     max_scheduled_runs: Annotated[int, Field(gt=0, le=50)] | None = None
     max_runs: Count | None = None
-    ends_at: Moment | None = None
+    ends_at: LocalMoment | None = None
     misfire_window: Window | None = None
 
 
@@ -135,9 +142,9 @@ class ScheduleOut(TypedDict):
     calendars: list[str]
 
 
-def new_schedule(sent: ScheduleCreate, now: datetime) -> NewSchedule:
+def new_schedule(sent: ScheduleCreate) -> NewSchedule:
     return NewSchedule(
-        definition=stored_definition(sent.schedule, now),
+        definition=definition_of(sent.schedule),
         active=sent.active,
         parameters=sent.parameters,
         max_active_runs=sent.max_active_runs,
@@ -154,13 +161,13 @@ MAY_BE_EMPTIED = frozenset({"max_active_runs", "max_scheduled_runs", "max_runs",
 _NOT_COLUMNS = frozenset({"schedule", "calendars", "catchup", "misfire"})
 
 
-def changes_of(sent: ScheduleUpdate, now: datetime) -> dict[str, Any]:
+def changes_of(sent: ScheduleUpdate) -> dict[str, Any]:
     given = {name: getattr(sent, name) for name in sent.model_fields_set - _NOT_COLUMNS}
     changes = {name: value for name, value in given.items() if value is not None or name in MAY_BE_EMPTIED}
     if "misfire_window" in changes:
         changes["misfire_window"] = _window(changes["misfire_window"])
     if sent.schedule is not None:
-        changes["definition"] = stored_definition(sent.schedule, now)
+        changes["definition"] = definition_of(sent.schedule)
     if (missed := sent.missed()) is not None:
         changes["misfire"] = missed
     return changes

@@ -6,6 +6,7 @@ Nothing here knows the present time, and nothing is stored: the same definition 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from deployments.core.schedules.cron import read_cron
@@ -14,8 +15,9 @@ from deployments.core.schedules.ics import read_ics
 from deployments.core.schedules.interval import read_interval
 from deployments.core.schedules.rrule import read_rrule
 from deployments.core.schedules.timetable import Timetable
+from deployments.core.schedules.zones import first_moment
 
-__all__ = ["ScheduleError", "Timetable", "read_definition"]
+__all__ = ["ScheduleError", "Timetable", "moment_in", "read_definition"]
 
 READERS: dict[str, Callable[[Mapping[str, Any]], Timetable]] = {
     "cron": read_cron,
@@ -41,3 +43,8 @@ def read_definition(definition: Mapping[str, Any]) -> Timetable:
     if unknown := sorted(map(str, definition.keys() - FIELDS[kinds[0]])):
         raise ScheduleError(f"A schedule by {kinds[0]} has no {unknown[0]!r}.", unknown[0])
     return READERS[kinds[0]](definition)
+
+
+def moment_in(definition: Mapping[str, Any], said: datetime) -> datetime:
+    """A moment that was given with a schedule, in UTC; without an offset it is a time of the schedule's zone."""
+    return said.astimezone(UTC) if said.tzinfo else first_moment(said, read_definition(definition).zone)

@@ -55,7 +55,7 @@ def _in_words(interval: timedelta) -> str:
 
 def read_interval(definition: Mapping[str, Any]) -> IntervalTimes:
     zone = zone_of(definition.get("timezone"))
-    return IntervalTimes(_length(definition["interval"]), _anchor(definition.get("anchor_date"), zone), zone)
+    return IntervalTimes(_length(definition["interval"]), anchor_of(definition.get("anchor_date"), zone), zone)
 
 
 def _length(seconds: object) -> timedelta:
@@ -70,7 +70,7 @@ def _length(seconds: object) -> timedelta:
     return interval
 
 
-def _anchor(said: object, zone: tzinfo) -> datetime:
+def anchor_of(said: object, zone: tzinfo) -> datetime:
     """In UTC; a time without a zone is one of the schedule's."""
     try:
         anchor = datetime.fromisoformat(said) if isinstance(said, str) else said or ORIGIN

@@ -24,6 +24,12 @@ class RuleTimes(Timetable):
     series: Series
     zone: tzinfo
     text: str
+    has_start: bool = True
+
+    @property
+    def counts_from_nowhere(self) -> bool:
+        """Whether so many times are counted from a day that nobody chose."""
+        return not self.has_start and any(rule.count is not None for rule in self.series.rules)
 
     def _named_from(self, moment: datetime) -> Iterator[Named]:
         return self.series.named_from(moment)
@@ -41,7 +47,7 @@ def read_rrule(definition: Mapping[str, Any]) -> RuleTimes:
     named = next((one.zone for one in lines if one.name == "DTSTART" and one.zone), None)
     zone = zone_of(named, "rrule") if named else zone_of(definition.get("timezone"))
     try:
-        return RuleTimes(_series(lines, zone), zone, text)
+        return RuleTimes(_series(lines, zone), zone, text, any(one.name == "DTSTART" for one in lines))
     except OverflowError:
         raise ScheduleError("A date of a recurrence rule lies before the year 1 or after 9999.", "rrule") from None
 

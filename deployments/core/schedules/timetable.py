@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, tzinfo
 
 from deployments.core.schedules.errors import ScheduleError
@@ -45,3 +45,24 @@ class Timetable(ABC):
     @abstractmethod
     def describe(self) -> str:
         """The schedule in words."""
+
+
+# Between two moments that are asked about there may be very many others, which are jumped over then.
+MOST_STEPS_BETWEEN = 1_000
+
+
+def named_among(timetable: Timetable, moments: Sequence[datetime]) -> set[datetime]:
+    """Those of some moments, given in ascending order, that the timetable names."""
+    named: set[datetime] = set()
+    times: Iterator[datetime] = iter(())
+    at: datetime | None = None
+    steps = MOST_STEPS_BETWEEN
+    for moment in moments:
+        while at is not None and at < moment and steps < MOST_STEPS_BETWEEN:
+            at, steps = next(times, None), steps + 1
+        if steps >= MOST_STEPS_BETWEEN:
+            times = timetable.after(moment, inclusive=True)
+            at, steps = next(times, None), 0
+        if at == moment:
+            named.add(moment)
+    return named

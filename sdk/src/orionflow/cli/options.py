@@ -53,6 +53,11 @@ def destructive(command: Command) -> Command:
     return _with_options(command, options)
 
 
+def forced(command: Command) -> Command:
+    """Adds --force."""
+    return _with_options(command, [click.option("--force", is_flag=True, help="Also if deployments or runs use it.")])
+
+
 def _with_options(command: Command, options: list[Callable[[Any], Any]]) -> Command:
     for option in reversed(options):
         command = option(command)

@@ -12,7 +12,7 @@ from orionflow.cli.command import HELP_NAMES, OrionCommand
 from orionflow.cli.deleting import delete_at
 from orionflow.cli.finding import named
 from orionflow.cli.lazy import Entry, LazyGroup
-from orionflow.cli.options import Output, destructive, output_options, time_options
+from orionflow.cli.options import Output, destructive, forced, output_options, time_options
 from orionflow.cli.output import Column
 from orionflow.cli.times import Clock, read_period
 from orionflow.cli.work_queue.looking import ONLY_LOOKING, limit_text, queue_columns, show_due, status_text
@@ -159,13 +159,15 @@ def clear_limit(name: str, output: Output) -> None:
     examples=(("orion work-pool delete cluster --dry-run", ""), ("orion work-pool delete cluster --yes", "")),
 )
 @click.argument("name", metavar="POOL")
+@forced
 @destructive
 @output_options
-def delete(name: str, yes: bool, dry_run: bool, output: Output) -> None:
-    """Delete a pool with its queues and workers. Runs that waited in it stay, and wait for nobody."""
+def delete(name: str, force: bool, yes: bool, dry_run: bool, output: Output) -> None:
+    """Delete a pool with its queues and workers. By force also one in use: its runs wait until it is made again."""
     api = backend()
     found = _find(api, name)
-    gone = delete_at(api, _path(name), f"the work pool {name} with its queues", yes=yes, dry_run=dry_run)
+    path = _path(name) + ("?force=true" if force else "")
+    gone = delete_at(api, path, f"the work pool {name} with its queues", yes=yes, dry_run=dry_run)
     if gone and not output.is_for_people:
         output.show_one(found)
 

@@ -24,6 +24,7 @@ _OF_SCHEDULES = (
 )
 _DEFAULTS: Json = {"active": True, "parameters": {}, "misfire": "none", "calendars": []}
 _LONGEST = 160
+DEFAULT_POOL = "default-agent-pool"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,8 @@ def plan_for(name: str, wanted: Json, stored: Json | None) -> Plan:
         changes = tuple(Change(field, None, _shown(field, value)) for field, value in wanted.items() if value)
         return Plan(name, NEW, changes)
     # The API answers with the older of its two names.
-    changes = tuple(_changes(wanted, {"job_variables": stored.get("infra_overrides"), **stored}))
+    stored = {"job_variables": stored.get("infra_overrides"), **stored}
+    changes = tuple(_changes(_with_pool(wanted), stored))
     return Plan(name, CHANGED if changes else SAME, changes)
 
 
@@ -70,6 +72,13 @@ def _changes(wanted: Json, stored: Json) -> list[Change]:
         elif (value or None) != (stored.get(field) or None):
             found.append(Change(field, stored.get(field), value))
     return found
+
+
+def _with_pool(wanted: Json) -> Json:
+    """A queue without a pool is one of the default pool. A deployment whose queue was deleted has none any more."""
+    if wanted.get("work_queue_name") and not wanted.get("work_pool_name"):
+        return {**wanted, "work_pool_name": DEFAULT_POOL}
+    return wanted
 
 
 def _are_same(wanted: list[Json], stored: list[Json]) -> bool:

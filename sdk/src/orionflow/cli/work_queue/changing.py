@@ -10,7 +10,7 @@ import click
 from orionflow.cli.backend import backend, without_none
 from orionflow.cli.command import OrionCommand
 from orionflow.cli.deleting import delete_at
-from orionflow.cli.options import Output, destructive, output_options, time_options
+from orionflow.cli.options import Output, destructive, forced, output_options, time_options
 from orionflow.cli.times import Clock
 from orionflow.cli.work_queue.finding import find_queue, queue_name, serving_command
 from orionflow.cli.work_queue.looking import queue_columns
@@ -112,13 +112,15 @@ def priority(name: str, number: int, output: Output, clock: Clock) -> None:
     examples=(("orion work-queue delete big --dry-run", ""), ("orion wq delete big --yes", "its runs wait for nobody")),
 )
 @click.argument("name", metavar="QUEUE")
+@forced
 @destructive
 @output_options
-def delete(name: str, yes: bool, dry_run: bool, output: Output) -> None:
-    """Delete a work queue. Runs that waited in it stay, and wait for nobody."""
+def delete(name: str, force: bool, yes: bool, dry_run: bool, output: Output) -> None:
+    """Delete a work queue. By force also one in use: its runs wait until it is made again."""
     api = backend()
     found = find_queue(api, name)
     what = f"the work queue {queue_name(found)}"
-    gone = delete_at(api, f"/work_queues/{found['id']}", what, yes=yes, dry_run=dry_run)
+    path = f"/work_queues/{found['id']}" + ("?force=true" if force else "")
+    gone = delete_at(api, path, what, yes=yes, dry_run=dry_run)
     if gone and not output.is_for_people:
         output.show_one(found)

@@ -1,0 +1,71 @@
+"""Who uses work queues, and what becomes of them when a queue is deleted all the same, and made again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db.models import F
+
+from deployments.models import Deployment, FormerQueue, WorkQueue
+from runs.models import UNFINISHED_TYPES, FlowRun
+
+MOST_COUNTED = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Users:
+    """How many deployments have their runs in some queues, and how many runs there are not over."""
+
+    deployments: int
+    runs: int
+
+    def __bool__(self) -> bool:
+        return bool(self.deployments or self.runs)
+
+    def __str__(self) -> str:
+        counts = (_counted(self.deployments, "deployment"), _counted(self.runs, "unfinished run"))
+        return " and ".join(filter(None, counts))
+
+
+def _counted(number: int, what: str) -> str:
+    if not number:
+        return ""
+    return f"{number}{' or more' if number == MOST_COUNTED else ''} {what}{'' if number == 1 else 's'}"
+
+
+def users_of(queue_ids: Sequence[UUID]) -> Users:
+    deployments = Deployment.objects.filter(work_queue__in=queue_ids).count()
+    # One type after the other: for each of them there is an index.
+    runs = sum(
+        FlowRun.objects.filter(work_queue_id__in=queue_ids, state_type=state_type).order_by()[:MOST_COUNTED].count()
+        for state_type in UNFINISHED_TYPES
+    )
+    return Users(deployments, min(runs, MOST_COUNTED))
+
+
+def remember(queues: Sequence[WorkQueue]) -> None:
+    """Before these queues are deleted, note who used them."""
+    for queue in queues:
+        if not users_of([queue.pk]):
+            continue
+        pool_name = queue.work_pool.name if queue.work_pool else ""
+        FormerQueue.objects.filter(pool_name=pool_name, name=queue.name).delete()
+        FormerQueue.objects.create(id=queue.pk, pool_name=pool_name, name=queue.name)
+        Deployment.objects.filter(work_queue=queue).update(
+            former_queue_id=F("work_queue_id"), work_queue_name=queue.name
+        )
+
+
+def former_queue(pool_name: str, name: str) -> FormerQueue | None:
+    return FormerQueue.objects.filter(pool_name=pool_name, name=name).first()
+
+
+def give_back(former: FormerQueue, queue: WorkQueue) -> None:
+    """What waited in the queue that had this name waits in `queue` now."""
+    cut_off = Deployment.objects.filter(former_queue_id=former.pk, work_queue__isnull=True)
+    cut_off.update(work_queue=queue, former_queue_id=None)
+    if former.pk != queue.pk:
+        FlowRun.objects.filter(work_queue_id=former.pk, state_type__in=UNFINISHED_TYPES).update(work_queue_id=queue.pk)
+    former.delete()
