@@ -17,6 +17,12 @@ from rest_framework.parsers import BaseParser
 # An escaped NUL, but not the text of one: the backslash itself must not be escaped.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
+# Every escape, so that none is taken for the second half of another: a pair of surrogates is one character.
+_ESCAPED = re.compile(
+    rb"(?P<fine>\\[^u]|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|\\u(?:0000|[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
+
 
 class BodyTooLarge(APIException):
     status_code = 413
@@ -38,12 +44,44 @@ class StrictJSONParser(BaseParser):
     media_type = "application/json"
 
     def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> bytes:
-        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        body = stream.read(limit + 1)
-        if len(body) > limit:
-            raise BodyTooLarge(BodyTooLarge.default_detail.format(limit=limit))
+        body = read_within_limit(stream)
         refuse_unstorable(body)
         return body
+
+
+class CleaningJSONParser(StrictJSONParser):
+    """The same bounds for what programs only show: characters that cannot be stored are replaced.
+
+    One NUL in one of a thousand log lines shall not keep the others from being stored.
+    """
+
+    def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> bytes:
+        body = without_unstorable(read_within_limit(stream))
+        refuse_unstorable(body)
+        return body
+
+
+def read_within_limit(stream: IO[bytes]) -> bytes:
+    limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    body = stream.read(limit + 1)
+    if len(body) > limit:
+        raise BodyTooLarge(BodyTooLarge.default_detail.format(limit=limit))
+    return body
+
+
+def without_unstorable(body: bytes) -> bytes:
+    """The JSON with a replacement character for each escaped NUL, each lone surrogate and each byte that is no text."""
+    if b"\\u" in body:
+        body = _ESCAPED.sub(_storable_escape, body)
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return body.decode("utf-8", "replace").encode()
+    return body
+
+
+def _storable_escape(found: re.Match[bytes]) -> bytes:
+    return found[0] if found["fine"] else b"\\ufffd"
 
 
 def refuse_unstorable(body: bytes) -> None:

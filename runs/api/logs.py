@@ -11,6 +11,7 @@ from pydantic import Field
 
 from orchestration.api.fencing import read_header
 from orchestration.api.operations import Operation
+from orchestration.api.parsing import CleaningJSONParser
 from orchestration.clocks import clock_offset, corrected
 from orchestration.wire import Moment, StrictWire
 from orion_site.accounts.permissions import Action
@@ -31,7 +32,7 @@ class LogCreate(StrictWire):
 
 
 class CreateLogs(Operation):
-    """Store log lines. A message over 64 KiB is cut and says so.
+    """Store log lines. A message over 64 KiB is cut and says so; characters that cannot be stored are replaced.
 
     `Orion-Sent-At` tells the sender's clock; where that is off by more than a second, the times of lines are corrected.
     """
@@ -39,6 +40,7 @@ class CreateLogs(Operation):
     method = "POST"
     action_required = Action.REPORT_RUNS
     answers = {201: None}
+    parser_classes = (CleaningJSONParser,)
 
     def perform(self, body: Annotated[list[LogCreate], Field(max_length=MOST_LINES)]) -> None:
         now = timezone.now()

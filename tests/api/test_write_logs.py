@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic_core import from_json
 
+from orchestration.api.parsing import without_unstorable
 from tests.factories import NOON, later, make_flow_run, make_log
 
 pytestmark = pytest.mark.django_db
@@ -116,3 +121,37 @@ def test_lines_that_are_sent_again_with_new_ones_are_stored_once(api):
     told = api.send("/logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}}).json()
     assert answer.status_code == 201
     assert sorted(one["id"] for one in told) == sorted([first["id"], second["id"]])
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        (rb"a\u0000\u0000b", "a\ufffd\ufffdb"),
+        (rb"a\\u0000b", "a\\u0000b"),
+        (rb"a\\\u0000b", "a\\\ufffdb"),
+        (rb"caf\udce9.txt", "caf\ufffd.txt"),
+        (rb"\ud83d\ude00 and \ud83d", "\U0001f600 and \ufffd"),
+        (rb"\ude00\ud83d\ude00", "\ufffd\U0001f600"),
+        (b"caf\xe9", "caf\ufffd"),
+        (b"caf\xc3\xa9", "caf\xe9"),
+    ],
+)
+def test_characters_that_cannot_be_stored_are_replaced(api, sent, kept):
+    fields = b'"name": "a", "level": 20, "timestamp": "2026-01-01T00:00:00Z"'
+    body = b'[{%b, "message": "before"}, {%b, "message": "%b"}]' % (fields, fields, sent)
+
+    answer = api.send("/logs/", body)
+
+    assert answer.status_code == 201
+    assert {one["message"] for one in api.send("/logs/filter", {}).json()} == {"before", kept}
+
+
+@given(st.text(st.characters(exclude_categories=[])))
+def test_any_text_of_a_line_can_be_stored(text):
+    body = json.dumps([line(text)]).encode()
+
+    (read,) = from_json(without_unstorable(body))
+
+    assert read["message"] == text.replace("\x00", "\ufffd").encode("utf-16", "surrogatepass").decode(
+        "utf-16", "replace"
+    )

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from orionflow.errors import MissingContext
 from orionflow.links import LinkTable
+from orionflow.recordable import recordable_tag
 from orionflow.settings import current_settings
 from orionflow.tally import Tally
 
@@ -188,7 +189,7 @@ def tags(*new_tags: str) -> Iterator[frozenset[str]]:
     with tags("nightly"):
         etl()
     """
-    token = _tags.set(_tags.get() | frozenset(new_tags))
+    token = _tags.set(_tags.get() | frozenset(map(recordable_tag, new_tags)))
     try:
         yield _tags.get()
     finally:

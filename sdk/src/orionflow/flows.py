@@ -15,6 +15,7 @@ from orionflow.hooks import Hook, hooks_from
 from orionflow.naming import NameOption, checked_name_option, run_name
 from orionflow.options import check_known, checked_name, checked_tags, checked_timeout
 from orionflow.parameters import Signature, parameter_model, validated
+from orionflow.recordable import CONTROL, REPLACEMENT, recordable_version
 from orionflow.retrying import checked_crash_retries, checked_delays, checked_retries
 from orionflow.sources import is_async_function, key_of_function, name_of_function, unwrapped, version_of_file
 from orionflow.task_runners import ConcurrentTaskRunner, TaskRunner
@@ -76,7 +77,7 @@ class Flow(Deployable, Generic[P, R]):
         functools.update_wrapper(self, function)
         self.name: str = _fit_for_paths(checked_name(name, name_of_function(function).replace("_", "-")))
         self.description = description or inspect.getdoc(function)
-        self._version = version
+        self._version = recordable_version(version)
         self.tags = checked_tags(tags)
         self.flow_key = key_of_function(function)
         self.is_async = is_async_function(function)
@@ -208,7 +209,7 @@ _OPTIONS = frozenset(inspect.signature(Flow.__init__).parameters) - {"self", "fn
 def _fit_for_paths(name: str) -> str:
     if bad := BAD_IN_NAMES.intersection(name):
         raise UsageError(f"The flow name {name!r} has {' '.join(sorted(bad))} in it; choose one without {'/%&><'!r}.")
-    return name
+    return CONTROL.sub(REPLACEMENT, name)
 
 
 def _checked_overlap(overlap: str) -> str:

@@ -11,11 +11,13 @@ import sys
 import threading
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+from copy import copy
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from orionflow.context import FlowRunContext, TaskRunContext, _child_run, get_run_context
+from orionflow.recordable import as_text
 from orionflow.settings import current_settings
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ else:
 ROOT = "orionflow"
 FLOW_RUNS = "orionflow.flow_runs"
 TASK_RUNS = "orionflow.task_runs"
+# The API keeps levels in two bytes.
+SMALLEST_LEVEL, LARGEST_LEVEL = -(2**15), 2**15 - 1
 
 _lock = threading.Lock()
 _set_up_for: tuple[int, bool, tuple[str, ...]] | None = None
@@ -50,6 +54,13 @@ def get_run_logger(context: FlowRunContext | TaskRunContext | None = None, **ext
         call = found.call
         return task_run_logger(call.flow_run, call.id, call.name, call.task.name, **extra)
     return flow_run_logger(found, **extra)
+
+
+def current_logger() -> RunLogger | logging.Logger:
+    """The logger of the run that this code belongs to; outside of runs that of Orion."""
+    if _child_run.get() or TaskRunContext.get() or FlowRunContext.get():
+        return get_run_logger()
+    return logging.getLogger(ROOT)
 
 
 def flow_run_logger(context: FlowRunContext, **extra: Any) -> RunLogger:
@@ -101,7 +112,10 @@ class ConsoleFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         if not hasattr(record, "run_label"):
             record.run_label = f"{record.name} - "
-        return super().format(record)
+        try:
+            return super().format(record)
+        except Exception:
+            return super().format(with_plain_message(record))
 
 
 class ConsoleHandler(logging.StreamHandler[Any]):
@@ -131,27 +145,75 @@ class ApiHandler(logging.Handler):
         reporter, flow_run_id, task_run_id = _run_of(record)
         if reporter is None or flow_run_id is None or getattr(record, "send_to_api", True) is False:
             return
-        message = record.getMessage()
+        message = message_of(record)
         if record.exc_info and record.exc_info[0] is not None:
-            message += "\n" + _formatter.formatException(record.exc_info)
-        when = datetime.fromtimestamp(record.created, UTC)
-        reporter.log(LogLine(record.name, record.levelno, message, when, flow_run_id, task_run_id))
+            message += "\n" + _trace_of(record.exc_info)
+        level = max(SMALLEST_LEVEL, min(record.levelno, LARGEST_LEVEL))
+        reporter.log(LogLine(as_text(record.name), level, message, _moment_of(record), flow_run_id, task_run_id))
 
 
 _formatter = logging.Formatter()
 
 
+def _trace_of(exc_info: Any) -> str:
+    try:
+        return _formatter.formatException(exc_info)
+    except Exception as error:
+        return f"(its traceback cannot be shown: {type(error).__name__})"
+
+
+def message_of(record: logging.LogRecord) -> str:
+    """The text of a line; where its arguments do not fit, the bare text with them behind it."""
+    try:
+        return record.getMessage()
+    except Exception as error:
+        why = f"{type(error).__name__}: {as_text(error)}"
+        return f"{as_text(record.msg)} (its arguments do not fit, {why}: {_shown(record.args)})"
+
+
+def _shown(arguments: object) -> str:
+    try:
+        return repr(arguments)
+    except Exception:
+        return f"<{type(arguments).__name__}>"
+
+
+def with_plain_message(record: logging.LogRecord) -> logging.LogRecord:
+    """The same line with its text written out."""
+    plain = copy(record)
+    plain.msg, plain.args = message_of(record), ()
+    return plain
+
+
+def _moment_of(record: logging.LogRecord) -> datetime:
+    try:
+        return datetime.fromtimestamp(record.created, UTC)
+    except (ValueError, OverflowError, OSError, TypeError):
+        return datetime.now(UTC)
+
+
 def _run_of(record: logging.LogRecord) -> tuple[Any, UUID | None, UUID | None]:
     task_run, flow_run = TaskRunContext.get(), FlowRunContext.get()
-    flow_run_id = getattr(record, "flow_run_id", None) or (flow_run.id if flow_run else None)
-    task_run_id = getattr(record, "task_run_id", None)
-    if task_run_id is None and not hasattr(record, "flow_run_id") and task_run is not None:
-        task_run_id = task_run.id
+    named_flow_run, named_task_run = _id_in(record, "flow_run_id"), _id_in(record, "task_run_id")
+    flow_run_id = named_flow_run or (flow_run.id if flow_run else None)
+    if named_task_run is None and named_flow_run is None and task_run is not None:
+        named_task_run = task_run.id
     if flow_run is not None:
-        return flow_run.reporter, flow_run_id, task_run_id
+        return flow_run.reporter, flow_run_id, named_task_run
     from orionflow.reporting import get_reporter
 
-    return get_reporter(), flow_run_id, task_run_id
+    return get_reporter(), flow_run_id, named_task_run
+
+
+def _id_in(record: logging.LogRecord, name: str) -> UUID | None:
+    """An id that the line bears itself. Programs may use these names for something else."""
+    value = getattr(record, name, None)
+    if value is None or isinstance(value, UUID):
+        return value
+    try:
+        return UUID(value)
+    except (ValueError, TypeError, AttributeError):
+        return None
 
 
 def set_up() -> None:

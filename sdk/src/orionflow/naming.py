@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import traceback
 from collections.abc import Callable, Mapping
+from string import Formatter
 from typing import Any
 
 from orionflow.errors import UsageError
+from orionflow.recordable import LONGEST_RUN_NAME, short_text, warn
 
 NameOption = str | Callable[..., str] | None
 
@@ -18,27 +21,81 @@ def checked_name_option(option: NameOption, argument: str) -> NameOption:
     return option
 
 
-def run_name(option: str | Callable[..., str], parameters: Mapping[str, Any], argument: str) -> str:
-    """The name that a template or a callable gives to a run with these parameters.
+def run_name(option: str | Callable[..., str], parameters: Mapping[str, Any], argument: str) -> str | None:
+    """The name that a template or a callable gives to a run with these parameters, as it can be recorded.
 
-    A callable takes nothing, or the parameters as its one argument `parameters`.
+    A callable takes nothing, or the parameters as its one argument `parameters`. None: the parameters cannot be shown
+    as the template wants, so the run keeps the name it has.
     """
-    name = _called(option, parameters) if callable(option) else _filled(option, parameters, argument)
-    if not isinstance(name, str):
-        raise UsageError(f"{argument} must return a text, not a {type(name).__name__}.")
-    return name
+    try:
+        name: object = _called(option, parameters) if callable(option) else _filled(option, parameters, argument)
+    except _Unshowable as error:
+        warn("%s; the run keeps its usual name.", error)
+        return None
+    short = short_text(name, LONGEST_RUN_NAME)
+    if type(name) is not str or short != name:
+        warn("%s gave a name that cannot be recorded; the run is called %r.", argument, short)
+    return short
+
+
+def storage_key(template: str | Callable[..., str], parameters: Mapping[str, Any], argument: str) -> str:
+    """The key that a template gives to a result, exactly."""
+    try:
+        key = _called(template, parameters) if callable(template) else _filled(template, parameters, argument)
+    except _Unshowable as error:
+        raise UsageError(f"{error}.") from None
+    if not isinstance(key, str):
+        raise UsageError(f"{argument} must return a text, not a {type(key).__name__}.")
+    return key
+
+
+class _Unshowable(Exception):
+    """A value refuses the format that a template has for it."""
 
 
 def _called(option: Callable[..., str], parameters: Mapping[str, Any]) -> str:
-    takes_parameters = "parameters" in inspect.signature(option).parameters
-    return option(parameters=dict(parameters)) if takes_parameters else option()
+    return option(parameters=dict(parameters)) if _takes_parameters(option) else option()
+
+
+def _takes_parameters(option: Callable[..., str]) -> bool:
+    try:
+        return "parameters" in inspect.signature(option).parameters
+    except ValueError:
+        # Some builtins do not say what they take.
+        return False
 
 
 def _filled(template: str, parameters: Mapping[str, Any], argument: str) -> str:
     try:
-        return template.format(**parameters)
-    except (KeyError, IndexError, ValueError, AttributeError) as error:
-        known = ", ".join(parameters) or "none"
-        raise UsageError(
-            f"{argument}={template!r} cannot be filled in ({error}); the parameters to use in braces are: {known}."
+        return template.format_map(_Named(parameters))
+    except (_Missing, IndexError) as error:
+        raise _wrong_template(template, parameters, argument, error) from None
+    except Exception as error:
+        if not _is_template(template):
+            raise _wrong_template(template, parameters, argument, error) from None
+        raise _Unshowable(
+            f"{argument}={template!r} cannot be filled in ({traceback.format_exception_only(error)[-1].strip()})"
         ) from None
+
+
+def _is_template(template: str) -> bool:
+    try:
+        return all(name is None or not name[:1].isdigit() for _, name, _, _ in Formatter().parse(template))
+    except ValueError:
+        return False
+
+
+class _Missing(KeyError):
+    """The template names what is no parameter."""
+
+
+class _Named(dict[str, Any]):
+    def __missing__(self, name: str) -> Any:
+        raise _Missing(name)
+
+
+def _wrong_template(template: str, parameters: Mapping[str, Any], argument: str, error: Exception) -> UsageError:
+    known = ", ".join(parameters) or "none"
+    return UsageError(
+        f"{argument}={template!r} cannot be filled in ({error}); the parameters to use in braces are: {known}."
+    )

@@ -7,6 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 from orionflow.errors import UsageError
+from orionflow.recordable import as_text, recordable_key, recordable_tag
+
+# The API takes no more.
+LARGEST_JITTER = 1000.0
 
 
 def check_known(options: Mapping[str, Any], known: frozenset[str], kind: str) -> None:
@@ -18,20 +22,20 @@ def check_known(options: Mapping[str, Any], known: frozenset[str], kind: str) ->
 def checked_name(name: Any, by_itself: str) -> str:
     if name is not None and not isinstance(name, str):
         raise UsageError(f"name={name!r} must be a text.")
-    return name or by_itself
+    return recordable_key(name or as_text(by_itself))
 
 
 def checked_tags(tags: Iterable[str] | None) -> frozenset[str]:
     """The tags as a set; one text is one tag."""
     if tags is None or isinstance(tags, str):
-        return frozenset([tags] if tags else ())
+        return frozenset([recordable_tag(tags)] if tags else ())
     if not isinstance(tags, Iterable):
         raise UsageError(f"tags takes texts, as in tags=['nightly'], and not {tags!r}.")
     found = list(tags)
     for tag in found:
         if not isinstance(tag, str):
             raise UsageError(f"tags takes texts, and {tag!r} is none.")
-    return frozenset(found)
+    return frozenset(map(recordable_tag, found))
 
 
 def checked_timeout(seconds: float | timedelta | None) -> float | None:
@@ -52,9 +56,9 @@ def checked_expiration(expiration: Any) -> timedelta | None:
 
 
 def checked_jitter(factor: Any) -> float | None:
-    if factor is not None and (not isinstance(factor, int | float) or factor < 0):
+    if factor is not None and (not isinstance(factor, int | float) or not factor >= 0):
         raise UsageError(f"retry_jitter_factor={factor!r} must be a number, zero or more.")
-    return factor
+    return None if factor is None else min(factor, LARGEST_JITTER)
 
 
 def checked_callable(option: Any, argument: str) -> Any:

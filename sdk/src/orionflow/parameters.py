@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from orionflow.annotations import Mark
 from orionflow.errors import ParameterError, UsageError
+from orionflow.recordable import LARGEST_PARAMETERS, LONGEST_NAME, described, recordable_json, short_text, size_of
 from orionflow.visiting import refuse_iterators
 
 if TYPE_CHECKING:
@@ -192,17 +193,21 @@ def _enclosed(fn: Any) -> dict[str, Any]:
 
 
 def as_json(parameters: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The parameters as the API stores them, and the names of those that are no JSON and are only described."""
+    """The parameters for a run elsewhere, exactly; and the names of those of which no JSON can be made."""
     described: list[str] = []
     stored = {}
     for name, value in parameters.items():
-        plain = value.value if isinstance(value, Mark) else value
+        plain = _unmarked(value)
         try:
             stored[name] = _jsonable(plain)
         except Exception:
             stored[name] = f"<{type(plain).__name__}>"
             described.append(name)
     return stored, described
+
+
+def _unmarked(value: Any) -> Any:
+    return value.value if isinstance(value, Mark) else value
 
 
 def _jsonable(value: Any) -> Any:
@@ -213,3 +218,23 @@ def _jsonable(value: Any) -> Any:
     refuse_iterators(value)
     # There and back: what the database will hold, and an error here rather than in the request.
     return from_json(to_json(value, inf_nan_mode="strings"))
+
+
+def recorded_parameters(parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The parameters as they are shown of a run that is executed here; and why some of them are not as they were."""
+    stored: dict[str, Any] = {}
+    changes: dict[str, str] = {}
+    room = LARGEST_PARAMETERS
+    for name, value in parameters.items():
+        recorded = recordable_json(_unmarked(value), room)
+        key = short_text(name, LONGEST_NAME)
+        stored[key] = recorded.value
+        room -= size_of(recorded.value)
+        if recorded.change is not None:
+            changes[key] = recorded.change
+    return stored, changes
+
+
+def described_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Only the types: for an API that refuses the parameters as they are."""
+    return {short_text(name, LONGEST_NAME): described(_unmarked(value)) for name, value in parameters.items()}

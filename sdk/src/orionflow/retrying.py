@@ -10,6 +10,9 @@ from orionflow.settings import current_settings
 
 Delays = float | int | timedelta | Sequence[float] | Callable[[int], list[float]] | None
 MOST_DELAYS = 50
+# The API takes no more; nobody lives to see the difference.
+MOST_RETRIES = 2**31 - 1
+LONGEST_DELAY_SECONDS = 1e9
 
 
 def exponential_backoff(backoff_factor: float) -> Callable[[int], list[float]]:
@@ -28,13 +31,13 @@ def checked_retries(retries: int | None, kind: str) -> int:
         return settings.task_default_retries if kind == "task" else settings.flow_default_retries
     if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
         raise UsageError(f"retries={retries!r} must be a whole number, zero or more.")
-    return retries
+    return min(retries, MOST_RETRIES)
 
 
 def checked_crash_retries(retries: int) -> int:
     if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
         raise UsageError(f"crash_retries={retries!r} must be a whole number, zero or more.")
-    return retries
+    return min(retries, MOST_RETRIES)
 
 
 def checked_delays(delays: Delays, retries: int, kind: str) -> float | list[float]:
@@ -46,7 +49,7 @@ def checked_delays(delays: Delays, retries: int, kind: str) -> float | list[floa
     if callable(delays):
         delays = delays(retries)
     if isinstance(delays, timedelta):
-        return delays.total_seconds()
+        return _seconds(delays.total_seconds())
     if isinstance(delays, int | float):
         return _seconds(delays)
     if len(delays) > MOST_DELAYS:
@@ -57,4 +60,4 @@ def checked_delays(delays: Delays, retries: int, kind: str) -> float | list[floa
 def _seconds(delay: float) -> float:
     if not isinstance(delay, int | float) or not 0 <= delay < float("inf"):
         raise UsageError(f"retry_delay_seconds={delay!r} must be a number of seconds, zero or more.")
-    return delay
+    return min(delay, LONGEST_DELAY_SECONDS)

@@ -9,6 +9,8 @@ import zlib
 from typing import Any, Protocol
 
 from orionflow.errors import UnserializableError, UsageError
+from orionflow.pickling import dumps, loads
+from orionflow.recordable import as_text
 from orionflow.visiting import refuse_iterators
 
 COMPRESSED = "compressed/"
@@ -31,21 +33,16 @@ class PickleSerializer:
     type = "pickle"
 
     def dumps(self, value: Any) -> bytes:
-        import cloudpickle
-
         try:
-            content: bytes = cloudpickle.dumps(value)
+            return dumps(value)
         except Exception as error:
             raise UnserializableError(
-                f"A value of type {type(value).__name__} cannot be pickled ({error}); "
+                f"A value of type {type(value).__name__} cannot be pickled ({as_text(error)}); "
                 "return something else, or use persist_result=False."
             ) from error
-        return content
 
     def loads(self, content: bytes) -> Any:
-        import cloudpickle
-
-        return cloudpickle.loads(content)
+        return loads(content)
 
 
 class JSONSerializer:
@@ -61,7 +58,7 @@ class JSONSerializer:
             return to_json(value)
         except (PydanticSerializationError, TypeError, ValueError) as error:
             raise UnserializableError(
-                f"A value of type {type(value).__name__} cannot be stored as JSON ({error}); "
+                f"A value of type {type(value).__name__} cannot be stored as JSON ({as_text(error)}); "
                 "use result_serializer='pickle'."
             ) from error
 

@@ -10,6 +10,7 @@ from types import MethodType
 from typing import Any
 
 from orionflow.errors import UsageError
+from orionflow.recordable import as_text, recordable_key
 
 KEY_DIGITS = 8
 
@@ -53,14 +54,16 @@ def unwrapped(fn: Any, decorator: str) -> tuple[Callable[..., Any], Binding]:
 
 
 def name_of_function(fn: Callable[..., Any]) -> str:
-    name: str = getattr(fn, "__name__", type(fn).__name__)
+    name = as_text(getattr(fn, "__name__", type(fn).__name__))
     return "lambda" if name == "<lambda>" else name
 
 
 def key_of_function(fn: Callable[..., Any]) -> str:
     """What tells a function from others in every process: its name, and a digest of where it is defined."""
-    name = getattr(fn, "__qualname__", type(fn).__qualname__)
-    return f"{name}-{hashlib.sha256(f'{_origin(fn)}:{name}'.encode()).hexdigest()[:KEY_DIGITS]}"
+    name = as_text(getattr(fn, "__qualname__", type(fn).__qualname__))
+    # The API takes keys of 1,300 bytes.
+    digest = hashlib.sha256(f"{_origin(fn)}:{name}".encode(errors="surrogatepass")).hexdigest()
+    return f"{recordable_key(name)}-{digest[:KEY_DIGITS]}"
 
 
 def _origin(fn: Callable[..., Any]) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 from orionflow.context import FlowRunContext, TaskRunContext
 from orionflow.errors import MissingContext, UsageError
 from orionflow.hooks import Hook, hooks_from
-from orionflow.naming import NameOption, checked_name_option, run_name
+from orionflow.naming import NameOption, checked_name_option, run_name, storage_key
 from orionflow.options import (
     check_known,
     checked_callable,
@@ -24,6 +24,7 @@ from orionflow.options import (
     checked_timeout,
 )
 from orionflow.parameters import Signature
+from orionflow.recordable import recordable_version
 from orionflow.retrying import Delays, checked_crash_retries, checked_delays, checked_retries
 from orionflow.sources import is_async_function, key_of_function, name_of_function, unwrapped
 from orionflow.states import State
@@ -84,7 +85,7 @@ class Task(Generic[P, R]):
         functools.update_wrapper(self, function)
         self.name: str = checked_name(name, name_of_function(function))
         self.description = description or inspect.getdoc(function)
-        self.version = version
+        self.version = recordable_version(version)
         self.tags = checked_tags(tags)
         self.task_key: str = key_of_function(function)
         self.is_async = is_async_function(function)
@@ -161,8 +162,8 @@ class Task(Generic[P, R]):
             or flow_run.persists_by_default
         )
 
-    def name_for(self, parameters: Mapping[str, Any]) -> str:
-        """The name of a run with these parameters; only for tasks with a `task_run_name`."""
+    def name_for(self, parameters: Mapping[str, Any]) -> str | None:
+        """The name of a run with these parameters, for tasks with a `task_run_name`; None: the usual one."""
         assert self.task_run_name is not None
         return run_name(self.task_run_name, parameters, "task_run_name")
 
@@ -170,7 +171,7 @@ class Task(Generic[P, R]):
         """The place of a run's result that `result_storage_key` names."""
         assert self.result_storage_key is not None
         names = {"parameters": call.parameters, "task_run": call.as_task_run(), "flow_run": call.flow_run.flow_run}
-        return run_name(self.result_storage_key, {**call.parameters, **names}, "result_storage_key")
+        return storage_key(self.result_storage_key, {**call.parameters, **names}, "result_storage_key")
 
     # Calls
 

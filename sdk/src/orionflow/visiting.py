@@ -1,18 +1,16 @@
-"""A walk through arguments: futures and states are found in collections, dataclasses and pydantic models, and replaced.
+"""A walk through arguments: futures and states are found in whatever Python people keep things in, and replaced.
 
-What holds nothing to replace is given back as the very same object.
+What holds nothing to replace is given back as the very same object. `containers` knows how each kind is taken apart.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import sys
-from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from copy import copy
 from typing import Any
 
-from orionflow.annotations import Mark, quote
+from orionflow.annotations import quote
+from orionflow.containers import Apart, taken_apart
+from orionflow.errors import UsageError
 
 # A value of one of these types holds nothing else; most arguments are of such a type, so the walk never begins.
 PLAIN = frozenset({int, float, str, bytes, bool, type(None), complex, bytearray, range, type, type(...)})
@@ -23,6 +21,25 @@ MANY = 1_000
 Visit = Callable[[Any], Any]
 
 
+class CannotReplace(UsageError):
+    """A future is where no value can be put in its stead; the message names the place."""
+
+    def __init__(self, holder: object, why: str) -> None:
+        self._holder, self._why, self._path = type(holder).__name__, why, ""
+        super().__init__()
+
+    def within(self, label: str) -> None:
+        """Put one step further out before the place."""
+        self._path = label + self._path
+
+    def __str__(self) -> str:
+        place = f"at {self._path.lstrip('.')} " if self._path else ""
+        return (
+            f"The value of a task run cannot be put {place}into a {self._holder} ({self._why}); "
+            "hand the future over by itself, or its result."
+        )
+
+
 def are_plain(values: Iterable[Any]) -> bool:
     """Whether a walk through these values can be spared."""
     return all(type(value) in PLAIN for value in values)
@@ -31,7 +48,8 @@ def are_plain(values: Iterable[Any]) -> bool:
 def visit(value: Any, replacement: Visit, *, depth: int = DEEP_ENOUGH) -> Any:
     """`value` with everything inside it replaced by what `replacement` returns for it.
 
-    `replacement` gives an object back to have the walk go on into it. Quoted values are left alone.
+    `replacement` gives an object back to have the walk go on into it. Quoted values are left alone. Raises
+    CannotReplace where something would have to be put into what cannot be made again.
     """
     return _Walk(replacement).through(value, depth)
 
@@ -61,8 +79,12 @@ class _Walk:
     def __init__(self, replacement: Visit, *, sees_plain: bool = False) -> None:
         self._replacement = replacement
         self._sees_plain = sees_plain
+        # What was seen is not walked through again: small structures that share their parts have very many paths.
+        # The value is kept with what it became, as ids are used again.
+        self._seen: dict[int, tuple[Any, Any]] = {}
         # A structure may hold itself; whoever is open further up is given back as it is.
         self._open: set[int] = set()
+        self._holding_themselves: set[int] = set()
 
     def through(self, value: Any, depth: int) -> Any:
         if type(value) in PLAIN and not self._sees_plain:
@@ -70,87 +92,50 @@ class _Walk:
         found = self._replacement(value)
         if found is not value:
             return found
-        if depth <= 0 or id(value) in self._open:
+        if depth <= 0 or type(value) in PLAIN or isinstance(value, quote):
             return value
-        return self._inside(value, depth - 1)
+        key = id(value)
+        if key in self._seen:
+            return self._seen[key][1]
+        if key in self._open:
+            self._holding_themselves.add(key)
+            return value
+        return self._inside(value, key, depth - 1)
 
-    def _inside(self, value: Any, depth: int) -> Any:
-        self._open.add(id(value))
+    def _inside(self, value: Any, key: int, depth: int) -> Any:
+        apart = taken_apart(value)
+        if apart is None:
+            return value
+        self._open.add(key)
         try:
-            return self._rebuilt(value, depth)
+            parts = self._parts(apart, depth)
         finally:
-            self._open.discard(id(value))
+            self._open.discard(key)
+        became = value if parts is None else self._together(value, key, apart, parts)
+        self._seen[key] = value, became
+        return became
 
-    def _rebuilt(self, value: Any, depth: int) -> Any:
-        kind = type(value)
-        if isinstance(value, Mark):
-            return value if isinstance(value, quote) else self._mark(value, depth)
-        if kind in (list, tuple, set, frozenset):
-            return self._sequence(value, depth)
-        if kind in (dict, OrderedDict, defaultdict):
-            return self._mapping(value, depth)
-        if isinstance(value, tuple) and hasattr(value, "_fields"):
-            return self._named_tuple(value, depth)
-        if isinstance(value, list | set | frozenset):
-            return self._sequence(value, depth)
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            names = [field.name for field in dataclasses.fields(value)]
-            return self._attributes(value, names, depth)
-        if _is_model(value):
-            return self._attributes(value, list(type(value).model_fields), depth)
-        return value
+    def _parts(self, apart: Apart, depth: int) -> list[Any] | None:
+        """The parts as the walk left them; None if each is what it was."""
+        skip_plain = not self._sees_plain or len(apart.parts) > MANY
+        parts, changed = [], False
+        for index, old in enumerate(apart.parts):
+            if skip_plain and type(old) in PLAIN:
+                parts.append(old)
+                continue
+            try:
+                new = self.through(old, depth)
+            except CannotReplace as error:
+                error.within(apart.label(index))
+                raise
+            changed = changed or new is not old
+            parts.append(new)
+        return parts if changed else None
 
-    def _mark(self, value: Mark[Any], depth: int) -> Any:
-        inner = self.through(value.value, depth)
-        return value if inner is value.value else value.rewrap(inner)
-
-    def _sequence(self, value: Any, depth: int) -> Any:
-        skip_plain = not self._sees_plain or len(value) > MANY
-        parts = [part if skip_plain and type(part) in PLAIN else self.through(part, depth) for part in value]
-        if all(new is old for new, old in zip(parts, value, strict=True)):
-            return value
-        kind = type(value)
-        return parts if kind is list else kind(parts) if kind in (tuple, set, frozenset) else _like(value, parts)
-
-    def _named_tuple(self, value: Any, depth: int) -> Any:
-        parts = [self.through(part, depth) for part in value]
-        return value if all(new is old for new, old in zip(parts, value, strict=True)) else type(value)(*parts)
-
-    def _mapping(self, value: Any, depth: int) -> Any:
-        changed = False
-        parts: list[tuple[Any, Any]] = []
-        for key, old in value.items():
-            new_key, new = self.through(key, depth), self.through(old, depth)
-            changed = changed or new is not old or new_key is not key
-            parts.append((new_key, new))
-        if not changed:
-            return value
-        twin = copy(value)
-        twin.clear()
-        twin.update(parts)
-        return twin
-
-    def _attributes(self, value: Any, names: list[str], depth: int) -> Any:
-        old = {name: getattr(value, name) for name in names if hasattr(value, name)}
-        new = {name: self.through(part, depth) for name, part in old.items()}
-        changed = {name: part for name, part in new.items() if part is not old[name]}
-        if not changed:
-            return value
-        twin = copy(value)
-        for name, part in changed.items():
-            # Past frozen dataclasses and validated models: the user's own rules held for the future's place.
-            object.__setattr__(twin, name, part)
-        return twin
-
-
-def _like(value: Any, parts: list[Any]) -> Any:
-    try:
-        return type(value)(parts)
-    except TypeError:
-        return parts
-
-
-def _is_model(value: Any) -> bool:
-    # Whoever passes a model has imported pydantic; nobody else shall pay for it.
-    pydantic = sys.modules.get("pydantic")
-    return pydantic is not None and isinstance(value, pydantic.BaseModel)
+    def _together(self, value: Any, key: int, apart: Apart, parts: list[Any]) -> Any:
+        if key in self._holding_themselves:
+            raise CannotReplace(value, "it holds itself")
+        try:
+            return apart.together(parts)
+        except Exception as error:
+            raise CannotReplace(value, f"{type(error).__name__}: {error}") from error

@@ -15,6 +15,7 @@ from orionflow.engine.time_limits import LimitReached
 from orionflow.errors import TaskTimedOut, WorkerCrashed
 from orionflow.ids import uuid7
 from orionflow.logging import prints_logged
+from orionflow.recordable import as_text
 from orionflow.results import UNPERSISTED, store_of, write_result
 from orionflow.serializers import serializer_of
 from orionflow.states import UNSET, Crashed, State, StateDetails, StateType
@@ -92,10 +93,10 @@ def _store(call: TaskCall, state: State[Any]) -> Steps[None]:
         if task.persist_result:
             failed = state_of_exception(error, "task")
             state.type, state.name = failed.type, failed.name
-            state.message, state.value = f"The result could not be stored: {error}", error
+            state.message, state.value = f"The result could not be stored: {as_text(error)}", error
             return
         # The work is done and its value is at hand: only those who come later miss it.
-        state.message = f"The result was not stored: {error}"
+        state.message = f"The result was not stored: {as_text(error)}"
         state.state_details.cache_key = None
         return
     if not task.cache_result_in_memory:

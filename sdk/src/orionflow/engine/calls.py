@@ -10,6 +10,7 @@ from uuid import UUID
 from orionflow.context import FlowRunContext, current_tags
 from orionflow.engine.inputs import Found
 from orionflow.ids import uuid7
+from orionflow.recordable import recordable_sources, recordable_tags
 from orionflow.reporting.items import Transition
 from orionflow.states import State, StateDetails, StateType
 from orionflow.visiting import are_plain
@@ -93,9 +94,9 @@ class TaskCall:
             "name": self.name,
         }
         if self.tags:
-            create["tags"] = sorted(self.tags)
+            create["tags"] = recordable_tags(self.tags)
         if self.inputs is not None and self.inputs.sources:
-            create["task_inputs"] = self.inputs.sources
+            create["task_inputs"] = recordable_sources(self.inputs.sources)
         return Transition(self.id, create, self.new_state(StateType.PENDING), False, self.flow_run.id)
 
     def new_state(self, kind: StateType, name: str = "", message: str | None = None) -> State[Any]:
@@ -124,7 +125,7 @@ class TaskCall:
             task_key=self.task.task_key,
             dynamic_key=self.dynamic_key,
             task_version=self.task.version,
-            tags=sorted(self.tags),
+            tags=recordable_tags(self.tags),
             task_inputs={} if self.inputs is None else self.inputs.sources,
             empirical_policy=dict(self.task.policy),
             run_count=self.run_count,

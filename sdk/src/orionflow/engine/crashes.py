@@ -15,6 +15,7 @@ from orionflow.attempt import why_told_to_end
 from orionflow.engine.interruption import RETRY_AFTER, Postponed
 from orionflow.engine.orders import Stopped
 from orionflow.engine.time_limits import TimeUp
+from orionflow.recordable import as_text
 
 SIGTERM_CAME = "SIGTERM came"
 
@@ -31,7 +32,7 @@ def crash_message(error: BaseException) -> str:
         case Terminated():
             return _told_to_end()
         case SystemExit():
-            return f"The process of the run exited with code {0 if error.code is None else error.code}."
+            return f"The process of the run exited with code {0 if error.code is None else as_text(error.code)}."
         case asyncio.CancelledError(args=(message,)) if message == SIGTERM_CAME:
             return _told_to_end()
         case asyncio.CancelledError():
@@ -42,7 +43,7 @@ def crash_message(error: BaseException) -> str:
             return "The flow run that it belongs to ran out of time."
         case Stopped():
             return str(error)
-    return f"The run broke: {type(error).__name__}: {error}"
+    return f"The run broke: {type(error).__name__}: {as_text(error)}"
 
 
 def _told_to_end() -> str:

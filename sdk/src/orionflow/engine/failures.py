@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from orionflow.engine.calls import TaskCall
 from orionflow.logging import task_run_logger
+from orionflow.recordable import as_text
 
 OWN = str(Path(__file__).parent)
 _TOLD = "__orion_told__"
@@ -23,14 +25,21 @@ def log_exception(call: TaskCall, error: Exception) -> None:
 
 
 def tell(logger: Any, error: BaseException, words: str) -> None:
-    if getattr(error, _TOLD, False):
-        logger.error("%s %s: %s (told above)", words.rstrip(":") + ":", type(error).__name__, error)
+    if _is_told(error):
+        logger.error("%s %s: %s (told above)", words.rstrip(":") + ":", type(error).__name__, as_text(error))
         return
     logger.error(words, exc_info=(type(error), error, users_part(error.__traceback__)))
-    try:
+    # Some exceptions let nobody write on them; these are told twice.
+    with suppress(Exception):
         setattr(error, _TOLD, True)
+
+
+def _is_told(error: BaseException) -> bool:
+    # Past a `__getattr__` of the user's, which may raise or say yes to everything.
+    try:
+        return object.__getattribute__(error, _TOLD) is True
     except AttributeError:
-        return
+        return False
 
 
 def users_part(trace: TracebackType | None) -> TracebackType | None:

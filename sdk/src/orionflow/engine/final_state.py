@@ -7,7 +7,16 @@ from types import GeneratorType
 from typing import Any
 
 from orionflow.futures import Future
-from orionflow.states import Completed, Failed, State, StateDetails, is_record
+from orionflow.recordable import (
+    LARGEST_DATA,
+    LONGEST_MESSAGE,
+    LONGEST_NAME,
+    as_text,
+    clean_text,
+    recordable_json,
+    short_text,
+)
+from orionflow.states import Completed, Failed, State, StateDetails, StateType, is_record
 from orionflow.tally import Tally
 from orionflow.visiting import visit
 
@@ -60,16 +69,34 @@ def _belongs_to_a_run(state: State[Any]) -> bool:
 
 def _made_by_hand(state: State[Any]) -> State[Any]:
     if is_record(state.data):
-        return state.copy(id=None, timestamp=None, state_details=StateDetails())
-    return state.copy(id=None, timestamp=None, data=None, value=state.data, state_details=StateDetails())
+        data = recordable_json(state.data, LARGEST_DATA)
+        if data.change is None:
+            return state.copy(**_recorded(state))
+    return state.copy(**_recorded(state), data=None, value=state.data)
+
+
+def _recorded(state: State[Any]) -> dict[str, Any]:
+    """The fields of a state of the user's making that are recorded, in the form that the API takes."""
+    return {
+        "type": StateType(state.type),
+        "name": short_text(state.name, LONGEST_NAME),
+        "message": None if state.message is None else clean_text(as_text(state.message), LONGEST_MESSAGE),
+        "id": None,
+        "timestamp": None,
+        "state_details": StateDetails(),
+    }
 
 
 def _as_states(value: Any) -> list[State[Any]] | None:
     if isinstance(value, State):
         return [value]
-    if isinstance(value, list | tuple | set | frozenset) and value and all(isinstance(one, State) for one in value):
-        return list(value)
-    return None
+    if not isinstance(value, list | tuple | set | frozenset):
+        return None
+    try:
+        return list(value) if value and all(isinstance(one, State) for one in value) else None
+    except Exception:
+        # A collection of the user's own kind that cannot be looked through is a value like any other.
+        return None
 
 
 def state_of_exception(error: BaseException, kind: str) -> State[Any]:
@@ -79,7 +106,10 @@ def state_of_exception(error: BaseException, kind: str) -> State[Any]:
 
 def describe(error: BaseException) -> str:
     """`ValueError: boom`"""
-    return "".join(traceback.format_exception_only(error)).strip()
+    try:
+        return "".join(traceback.format_exception_only(error)).strip()
+    except Exception:
+        return type(error).__name__
 
 
 def timed_out(kind: str, seconds: float, error: Exception) -> State[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -16,12 +17,13 @@ from orionflow.engine.effects import Steps, WaitFor, send
 from orionflow.engine.inputs import Found, resolved_all
 from orionflow.engine.orders import checkpoint, is_paused, wait_until_resumed
 from orionflow.engine.placeholders import completed_before, place_for_subflow
-from orionflow.errors import UsageError
+from orionflow.errors import InvalidRequest, UsageError
 from orionflow.flows import Flow
 from orionflow.links import LinkTable
 from orionflow.logging import RunLogger, logger_for_flow_run
-from orionflow.parameters import as_json
+from orionflow.parameters import described_parameters, recorded_parameters
 from orionflow.processes import own_identity
+from orionflow.recordable import as_text, recordable_tags
 from orionflow.reporting.items import Answer
 from orionflow.settings import current_settings
 from orionflow.states import Failed, Pending, State
@@ -138,10 +140,16 @@ def _name(begun: Begun) -> Steps[Exception | None]:
         with in_flow_run(begun.new_context()):
             name = begun.flow.name_for(begun.parameters)
     except Exception as error:
-        failed: State[Any] = Failed(message=f"flow_run_name raised {type(error).__name__}: {error}")
+        failed: State[Any] = Failed(message=f"flow_run_name raised {type(error).__name__}: {as_text(error)}")
         yield send(begun.api.client, set_flow_run_state(begun.id, failed))
         return error
-    yield send(begun.api.client, update_flow_run(begun.id, name=name))
+    if name is None:
+        return None
+    try:
+        yield send(begun.api.client, update_flow_run(begun.id, name=name))
+    except InvalidRequest as refusal:
+        begun.logger.warning("The run keeps its name: %s", refusal)
+        return None
     begun.rename(name)
     return None
 
@@ -199,25 +207,41 @@ def _flow_run(
         existing: FlowRun = yield send(api.client, read_flow_run(call.flow_run_id))
         # As with a new run: the count that it will have once it is RUNNING.
         return existing.model_copy(update={"run_count": existing.run_count + 1})
-    stored, described = as_json(parameters)
+    stored, changes = recorded_parameters(parameters)
     stored_flow = yield send(api.client, create_flow(flow.name))
-    create = partial(create_flow_run, stored_flow.id, parameters=stored, flow_version=flow.version)
-    run: FlowRun = yield send(
-        api.client,
-        create(
-            name=None if isinstance(name, Exception) else name,
-            state=Failed(message=str(name)) if isinstance(name, Exception) else Pending(),
-            tags=sorted(current_tags() | flow.tags),
-            empirical_policy=flow.policy or None,
-            parent_task_run_id=parent_task_run_id,
-            process=own_identity(),
-        ),
+    create = partial(
+        create_flow_run,
+        stored_flow.id,
+        flow_version=flow.version,
+        state=Failed(message=str(name)) if isinstance(name, Exception) else Pending(),
+        empirical_policy=flow.policy or None,
+        parent_task_run_id=parent_task_run_id,
+        process=own_identity(),
     )
-    if described:
-        logger_for_flow_run(run.id, run.name or "", flow.name).debug(
-            "No JSON can be made of %s, so the API only keeps the type.", ", ".join(described)
+    tags = recordable_tags(current_tags() | flow.tags)
+    refusal = None
+    try:
+        run: FlowRun = yield send(
+            api.client,
+            create(name=None if isinstance(name, Exception) else name, parameters=stored, tags=tags),
         )
+    except InvalidRequest as error:
+        # Whatever the API has against what is only shown of a run: the work goes on.
+        refusal = error
+        run = yield send(api.client, create(parameters=described_parameters(parameters)))
+    _tell_changes(run, flow, changes, refusal)
     return run.model_copy(update={"run_count": 1})
+
+
+def _tell_changes(run: FlowRun, flow: Flow[Any, Any], changes: Mapping[str, str], refusal: Exception | None) -> None:
+    """Say in the run's log what is shown of it otherwise than it was."""
+    if not changes and refusal is None:
+        return
+    logger = logger_for_flow_run(run.id, run.name or "", flow.name)
+    for parameter, why in changes.items():
+        logger.info("The record of the run shows its parameter %r otherwise: %s.", parameter, why)
+    if refusal:
+        logger.warning("The record of the run has neither name nor tags, and of its parameters the types: %s", refusal)
 
 
 def _invalid(begun: Begun, problem: Exception) -> State[Any]:

@@ -30,6 +30,7 @@ from orionflow.engine.rules import after_end, answer_of, enter_running, seconds_
 from orionflow.errors import ApiError, ApiUnreachable, OrchestrationRefused
 from orionflow.hooks import Hooks
 from orionflow.ids import uuid7
+from orionflow.recordable import as_text
 from orionflow.reporting.items import Answer
 from orionflow.results import UNPERSISTED, store_of, write_result
 from orionflow.serializers import serializer_of
@@ -139,9 +140,9 @@ def _store(begun: Begun, state: State[Any]) -> Steps[None]:
         if flow.persist_result:
             failed = state_of_exception(error, "flow")
             state.type, state.name, state.value = failed.type, failed.name, error
-            state.message = f"The result could not be stored: {error}"
+            state.message = f"The result could not be stored: {as_text(error)}"
         else:
-            state.message = f"The result was not stored: {error}"
+            state.message = f"The result was not stored: {as_text(error)}"
         return
     if not flow.cache_result_in_memory:
         state.value = UNSET

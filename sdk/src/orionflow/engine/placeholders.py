@@ -9,6 +9,7 @@ from uuid import UUID
 from orionflow.context import FlowRunContext, current_tags
 from orionflow.engine.effects import Ask, Steps
 from orionflow.ids import uuid7
+from orionflow.recordable import recordable_sources, recordable_tags
 from orionflow.reporting.items import Answer, Transition
 from orionflow.states import Pending, State
 
@@ -26,10 +27,10 @@ def place_for_subflow(
         "dynamic_key": dynamic_key,
         "name": f"{name}-{dynamic_key}",
         "task_version": version,
-        "tags": sorted(current_tags()),
+        "tags": recordable_tags(current_tags()),
     }
     if sources:
-        create["task_inputs"] = dict(sources)
+        create["task_inputs"] = recordable_sources(sources)
     id = uuid7()
     # Its states are copies of the subflow's. Only who may find one of before must propose, to be told how that ended.
     state = Pending(id=uuid7()) if parent.is_repeated else None

@@ -27,7 +27,8 @@ from orionflow.engine.orders import (
     wait_until_resumed,
 )
 from orionflow.engine.rules import after_end, enter_running, seconds_until_due
-from orionflow.errors import OrchestrationRefused, UpstreamFailed
+from orionflow.errors import InvalidRequest, OrchestrationRefused, UpstreamFailed
+from orionflow.recordable import LONGEST_CACHE_KEY, short_text
 from orionflow.reporting.items import Answer
 from orionflow.states import State, StateType
 
@@ -100,10 +101,15 @@ def _rename(call: TaskCall) -> Steps[None]:
     """Give the run the name that its arguments make, now that they have values."""
     with in_task_run(TaskRunContext(call, call.flow_run.log_prints)):
         name = call.task.name_for(call.parameters)
-    if name != call.name:
-        call.name = name
-        yield Do(call.flow_run.reporter.drain, call.flow_run.id)
+    if name is None or name == call.name:
+        return
+    yield Do(call.flow_run.reporter.drain, call.flow_run.id)
+    try:
         yield send(call.flow_run.client, update_task_run(call.id, name=name))
+    except InvalidRequest as refusal:
+        logger_of(call).warning("The run keeps its name: %s", refusal)
+        return
+    call.name = name
 
 
 def _attempts(call: TaskCall) -> Steps[State[Any]]:
@@ -133,11 +139,26 @@ def _must_ask(call: TaskCall, cache_key: str | None) -> bool:
 
 
 def _cache_key(call: TaskCall) -> str | None:
-    if call.task.cache_key_fn is None:
+    """The key that the user's function gives; none, with a word in the log, where it is none that can be kept."""
+    key_of = call.task.cache_key_fn
+    if key_of is None:
         return None
     with in_task_run(TaskRunContext(call, call.flow_run.log_prints)) as context:
-        key: str | None = call.task.cache_key_fn(context, dict(call.parameters))
+        try:
+            key: object = key_of(context, dict(call.parameters))
+        except Exception:
+            logger_of(call).exception("cache_key_fn raised an exception, so the run is not cached.")
+            return None
+    if isinstance(key, str) and short_text(key, LONGEST_CACHE_KEY) == key:
         return key
+    if key is not None:
+        what = "a text that cannot be kept" if isinstance(key, str) else f"a {type(key).__name__}"
+        logger_of(call).warning(
+            "cache_key_fn returned %s, so the run is not cached; it must return a text of at most %d characters.",
+            what,
+            LONGEST_CACHE_KEY,
+        )
+    return None
 
 
 def _enter_running(call: TaskCall, cache_key: str | None, asks: bool) -> Steps[State[Any]]:

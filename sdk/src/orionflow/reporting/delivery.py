@@ -27,6 +27,9 @@ TRANSITIONS: Call[Any] = Call("POST", "/task_runs/transitions")
 LOGS: Call[None] = Call("POST", "/logs/")
 # The API takes 10 MB in one request.
 LARGEST_BODY = 4 * 1024 * 1024
+# What a run may do without, when the API does not take it.
+_SHOWN_OF_RUNS = ("name", "tags", "task_inputs", "task_version")
+SHORT_MESSAGE = 1000
 # The caller knows best when to try again: it may be asked to stop, or to spool, in between.
 ONCE = Patience(budget_seconds=0.0)
 
@@ -55,7 +58,7 @@ class Delivery:
             return self._post(items)
         except InvalidRequest as error:
             if len(items) == 1:
-                return [_refused(error)]
+                return [self._post_bare(items[0], error)]
             return [answer for half in _halves(items) for answer in self.post(half)]
         except ServerFailed as error:
             if not suspicious or len(items) == 1:
@@ -66,6 +69,18 @@ class Delivery:
         body = b"".join((self._head(), b",".join(items), b"]}"))
         reply = self._client.exchange(TRANSITIONS, body, patience=ONCE)
         return self._read(reply, len(items))
+
+    def _post_bare(self, item: bytes, error: InvalidRequest) -> Answer:
+        """The answer to a step without what is only shown of it: the run goes on, whatever the API has against that."""
+        bare = without_shown(item)
+        if bare == item:
+            return _refused(error)
+        try:
+            answers = self._post([bare])
+        except InvalidRequest:
+            return _refused(error)
+        logger.warning("A step of a task run was recorded without what is only shown of it: %s", error)
+        return answers[0]
 
     def _head(self) -> bytes:
         head: dict[str, Any] = {"sent_at": datetime.now(UTC)}
@@ -129,6 +144,18 @@ def deliver(
     sendable = [item for item in encoded if item != NOTHING]
     answers = iter(delivery.post(sendable, suspicious=suspicious) if sendable else ())
     return [_unsendable() if item == NOTHING else next(answers) for item in encoded]
+
+
+def without_shown(item: bytes) -> bytes:
+    """A transition without texts and values that are there for people alone."""
+    wire = from_json(item)
+    for field in _SHOWN_OF_RUNS:
+        (wire.get("task_run") or {}).pop(field, None)
+    state = wire.get("state") or {}
+    if state.get("message"):
+        state["message"] = state["message"][:SHORT_MESSAGE]
+    state.pop("name", None)
+    return to_json(wire)
 
 
 def _unsendable() -> Answer:

@@ -11,12 +11,12 @@ from uuid import UUID
 from pydantic_core import PydanticSerializationError, to_json
 
 from orionflow.ids import uuid7
+from orionflow.recordable import LONGEST_NAME, short_text
 from orionflow.states import State
 from orionflow.wire import clean_text, state_from_wire, state_to_wire
 
 ACCEPT, REJECT, WAIT, ABORT, ERROR = "ACCEPT", "REJECT", "WAIT", "ABORT", "ERROR"
 UNSENDABLE = "unsendable"
-LONGEST_NAME = 255
 
 
 class Transition:
@@ -146,7 +146,7 @@ def encode_log_lines(lines: Iterable[LogLine], longest: int) -> list[bytes]:
 def _encode_log_line(line: LogLine, longest: int) -> bytes:
     wire: dict[str, Any] = {
         "id": line.id,
-        "name": clean_text(line.name, LONGEST_NAME),
+        "name": short_text(line.name, LONGEST_NAME),
         "level": line.level,
         "message": clean_text(line.message, longest),
         "timestamp": line.timestamp,

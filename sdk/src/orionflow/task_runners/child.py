@@ -12,19 +12,19 @@ from uuid import UUID
 
 from orionflow.engine.time_limits import LimitReached, limited
 from orionflow.errors import UnserializableError
+from orionflow.pickling import dumps, loads
+from orionflow.recordable import as_text
 
 _to_parent: Any = None
+_TRAVELLING = frozenset({str, int, float, bool, UUID})
 
 
 def pack(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], seconds: float | None) -> bytes:
     """A call as bytes, with the run it belongs to; raises UnserializableError that names what cannot travel."""
-    import cloudpickle
-
     try:
-        packed: bytes = cloudpickle.dumps((fn, tuple(args), dict(kwargs), seconds, _present_run()))
+        return dumps((fn, tuple(args), dict(kwargs), seconds, _present_run()), by_reference=True)
     except Exception as error:
         raise UnserializableError(_told(fn, args, kwargs, error)) from None
-    return packed
 
 
 def _told(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], error: Exception) -> str:
@@ -32,15 +32,13 @@ def _told(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
     culprit = next((f"its {name} ({type(value).__name__})" for name, value in named if not _travels(value)), "it")
     return (
         f"Task function {getattr(fn, '__name__', fn)!r} cannot run in another process, as {culprit} cannot be pickled "
-        f"({error}); create such a thing inside of the task, or use ConcurrentTaskRunner."
+        f"({as_text(error)}); create such a thing inside of the task, or use ConcurrentTaskRunner."
     )
 
 
 def _travels(value: Any) -> bool:
-    import cloudpickle
-
     try:
-        cloudpickle.dumps(value)
+        dumps(value)
     except Exception:
         return False
     return True
@@ -69,10 +67,8 @@ def _present_run() -> RunOfChild | None:
 
 def call_in_child(payload: bytes) -> bytes:
     """Runs in the child: the outcome of a packed call, packed."""
-    import cloudpickle
-
     try:
-        fn, args, kwargs, seconds, run = cloudpickle.loads(payload)
+        fn, args, kwargs, seconds, run = loads(payload)
         value = _call(fn, args, kwargs, seconds, run)
     except LimitReached:
         return _packed(("time up", None, ""))
@@ -102,16 +98,14 @@ async def _awaited(value: Any) -> Any:
 
 
 def _packed(outcome: tuple[str, Any, str]) -> bytes:
-    import cloudpickle
-
     kind, value, trace = outcome
     try:
-        packed: bytes = cloudpickle.dumps(outcome)
-        cloudpickle.loads(packed)
+        packed = dumps(outcome)
+        loads(packed)
     except Exception as error:
         what = f"returned a {type(value).__name__}" if kind == "returned" else f"raised a {type(value).__name__}"
-        told = UnserializableError(f"The task {what}, which cannot come back from its process ({error}).")
-        packed = cloudpickle.dumps(("raised", told, trace))
+        told = UnserializableError(f"The task {what}, which cannot come back from its process ({as_text(error)}).")
+        packed = dumps(("raised", told, trace))
     return packed
 
 
@@ -124,9 +118,7 @@ class RemoteTraceback(Exception):
 
 def unpack_outcome(outcome: bytes) -> Any:
     """The value of a call in a child, or its exception raised here."""
-    import cloudpickle
-
-    kind, value, trace = cloudpickle.loads(outcome)
+    kind, value, trace = loads(outcome)
     match kind:
         case "time up":
             raise LimitReached
@@ -170,9 +162,21 @@ class ShippingHandler(logging.Handler):
     """Sends lines to the parent, ready to be shown there."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        record.msg, record.args = record.getMessage(), ()
+        try:
+            self._ship(record)
+        except Exception:
+            self.handleError(record)
+
+    def _ship(self, record: logging.LogRecord) -> None:
+        from orionflow.logging import message_of
+
+        record.msg, record.args = message_of(record), ()
         if record.exc_info:
             record.msg += "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip()
             record.exc_info = record.exc_text = None
+        # Whatever else a program hangs on its lines may not travel.
+        for name, value in list(record.__dict__.items()):
+            if value is not None and type(value) not in _TRAVELLING and name != "args":
+                record.__dict__[name] = as_text(value)
         if _to_parent is not None:
             _to_parent.put(record)

@@ -12,6 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
 from orionflow.errors import UnserializableError
+from orionflow.recordable import LONGEST_MESSAGE, as_text
+from orionflow.recordable import clean_text as clean_text
 from orionflow.states import State, StateDetails, StateType
 
 _MOMENTS = ("scheduled_time", "cache_expiration", "pause_timeout")
@@ -47,7 +49,7 @@ def state_to_wire(state: State[Any]) -> dict[str, Any]:
     """What the API wants to know of a state; unset fields stay away."""
     wire: dict[str, Any] = {"type": state.type, "name": state.name}
     if state.message is not None:
-        wire["message"] = clean_text(state.message)
+        wire["message"] = clean_text(as_text(state.message), LONGEST_MESSAGE)
     if state.data is not None:
         wire["data"] = state.data
     if details := details_to_wire(state.state_details):
@@ -57,16 +59,6 @@ def state_to_wire(state: State[Any]) -> dict[str, Any]:
     if state.id is not None:
         wire["id"] = state.id
     return wire
-
-
-def clean_text(text: str, longest: int | None = None) -> str:
-    """Text that every database takes: no NUL, no lone surrogates, and at most so many bytes."""
-    if "\x00" in text:
-        text = text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
-    raw = text.encode("utf-8", "replace")
-    if longest is None or len(raw) <= longest:
-        return raw.decode()
-    return raw[:longest].decode("utf-8", "ignore") + f"… ({len(raw) - longest} bytes were cut off here)"
 
 
 def details_to_wire(details: StateDetails | None) -> dict[str, Any]:

@@ -1,0 +1,248 @@
+"""Values of users' code in the form that the API takes: cut, cleaned or described, so that recording stops no run.
+
+Only what is shown of a run goes through here. Values that a run computes with are never changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+# In characters: names of flows, states, loggers, tags and versions; names of runs; keys of caches.
+LONGEST_NAME = 255
+LONGEST_RUN_NAME = 1024
+LONGEST_CACHE_KEY = 2000
+# In bytes. Tracebacks and messages beyond are of no use to readers, and would cost each list of states.
+LONGEST_MESSAGE = 64 * 1024
+LARGEST_PARAMETERS = 512 * 1024
+LARGEST_DATA = 512 * 1024
+LONGEST_PREVIEW = 1024
+# Of larger collections nobody writes out the parts.
+LARGEST_TEXT = 4 * 1024 * 1024
+MOST_TAGS = 1000
+MOST_SOURCES = 10_000
+# The API takes JSON of 64 levels; parameters lie in the body's second one, data of states deeper.
+DEEPEST = 60
+LARGEST_INT = 2**63 - 1
+SMALLEST_INT = -(2**63)
+
+# Names of flows are parts of addresses.
+CONTROL = re.compile(r"[\x00-\x1f]")
+_COLLECTIONS = (list, tuple, set, frozenset, dict)
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+InfNan = Literal["strings", "null"]
+
+
+class Recorded(NamedTuple):
+    """What is recorded in place of a value, and why it is not the value itself; None where it is."""
+
+    value: Any
+    change: str | None = None
+
+
+def warn(message: str, *args: object) -> None:
+    """Say that a record differs, in the log of the run that this code belongs to, if it belongs to one."""
+    from orionflow.logging import current_logger
+
+    current_logger().warning(message, *args)
+
+
+def as_text(value: object) -> str:
+    """The text of any object, also of one whose `__str__` raises."""
+    if type(value) is str:
+        return value
+    if isinstance(value, _COLLECTIONS) and _is_beyond(value, LARGEST_TEXT):
+        return described(value)
+    try:
+        return str.__str__(value) if isinstance(value, str) else str(value)
+    except Exception:
+        return f"<{type(value).__name__}>"
+
+
+def clean_text(text: str, longest: int | None = None) -> str:
+    """Text that every database takes: no NUL, no lone surrogates, and at most so many bytes before a note."""
+    if "\x00" in text:
+        text = text.replace("\x00", REPLACEMENT)
+    raw = text.encode("utf-8", "replace")
+    if longest is None or len(raw) <= longest:
+        return raw.decode()
+    return raw[:longest].decode("utf-8", "ignore") + f"… ({len(raw) - longest} bytes were cut off here)"
+
+
+def short_text(value: object, longest: int) -> str:
+    """The text of any object in at most so many characters."""
+    text = as_text(value)
+    if len(text) > longest:
+        text = text[: longest - 1] + "…"
+    return text if text.isascii() and "\x00" not in text else clean_text(text)
+
+
+def recordable_tag(tag: object) -> str:
+    """The text of any object as a tag; says so where that is not what was given."""
+    if type(tag) is str and len(tag) <= LONGEST_NAME and tag.isascii() and "\x00" not in tag:
+        return tag
+    short = short_text(tag, LONGEST_NAME)
+    if type(tag) is not str or short != tag:
+        warn("A tag that cannot be recorded is shown as %r.", short)
+    return short
+
+
+def recordable_tags(tags: frozenset[str]) -> list[str]:
+    """Tags in order; of very many the first ones."""
+    return sorted(tags)[:MOST_TAGS]
+
+
+def recordable_version(version: object) -> str | None:
+    return None if version is None else short_text(version, LONGEST_NAME)
+
+
+def recordable_key(name: str, longest: int = LONGEST_NAME) -> str:
+    """A name by which runs are found again: one that is too long ends in a digest, so that it stays another's."""
+    short = short_text(name, longest)
+    if short == name:
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return short_text(name, longest - len(digest) - 1) + "-" + digest
+
+
+def recordable_sources(sources: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+    """Where the inputs of a run came from; of very many the first ones."""
+    room = MOST_SOURCES
+    kept: dict[str, list[Any]] = {}
+    for name, ones in sources.items():
+        kept[name if name.isascii() else clean_text(name)] = ones[:room]
+        room -= min(len(ones), room)
+    return kept
+
+
+def recordable_json(value: Any, largest: int, inf_nan: InfNan = "strings") -> Recorded:
+    """JSON for a value of any kind: itself, or as much of it as can be recorded, or a word on what it is."""
+    kind = type(value)
+    if value is None or kind is bool or (kind is int and SMALLEST_INT <= value <= LARGEST_INT):
+        return Recorded(value)
+    try:
+        if _is_beyond(value, largest):
+            return Recorded(described(value), f"it takes more than {largest:,} bytes as JSON")
+        encoded, cleaned = _encoded(value, inf_nan)
+        if len(encoded) > largest:
+            return Recorded(_preview(value, len(encoded)), f"it takes {len(encoded):,} bytes as JSON")
+        tree = _Tree()
+        fitted = tree.fit(_decoded(encoded), DEEPEST)
+    except Exception:
+        return Recorded(described(value), "no JSON can be made of it")
+    return Recorded(fitted, tree.change or ("characters that are no text were replaced" if cleaned else None))
+
+
+def size_of(recorded: Any) -> int:
+    """How many bytes recorded JSON takes, roughly for what is small anyway."""
+    if recorded is None or isinstance(recorded, bool | int | float):
+        return 8
+    from pydantic_core import to_json
+
+    return len(to_json(recorded))
+
+
+def described(value: object) -> str:
+    """A word in place of a value: `<Lock>`."""
+    return f"<{type(value).__name__[:LONGEST_NAME]}>"
+
+
+def _is_beyond(value: Any, largest: int) -> bool:
+    """Whether collections have so many parts that their JSON is too large, seen without making it.
+
+    Lists that share their parts grow beyond every memory when they are written out.
+    """
+    parts, left = 0, [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, dict):
+            parts += 2 * len(one)
+            left.extend(part for part in one.values() if isinstance(part, _COLLECTIONS))
+        elif isinstance(one, _COLLECTIONS):
+            parts += len(one)
+            left.extend(part for part in one if isinstance(part, _COLLECTIONS))
+        # Each part takes a character and a comma.
+        if 2 * parts > largest:
+            return True
+    return False
+
+
+def _encoded(value: Any, inf_nan: InfNan) -> tuple[bytes, bool]:
+    from pydantic_core import to_json
+
+    from orionflow.visiting import refuse_iterators
+
+    refuse_iterators(value)
+    # Of a number with more than 4,300 digits Python makes no text.
+    if type(value) is int:
+        return b'"%d"' % value if value.bit_length() < 10_000 else b'"<int>"', True
+    try:
+        return to_json(value, inf_nan_mode=inf_nan), False
+    except UnicodeEncodeError:
+        pass
+    except ValueError as error:
+        if "surrogates" not in str(error):
+            raise
+    return to_json(_with_clean_texts(value, DEEPEST), inf_nan_mode=inf_nan), True
+
+
+def _decoded(encoded: bytes) -> Any:
+    from pydantic_core import from_json
+
+    return from_json(encoded)
+
+
+def _with_clean_texts(value: Any, levels: int) -> Any:
+    """A copy in which texts have no lone surrogates, down through plain collections."""
+    if isinstance(value, str):
+        return clean_text(as_text(value))
+    if levels and isinstance(value, dict):
+        return {_with_clean_texts(key, 0): _with_clean_texts(part, levels - 1) for key, part in value.items()}
+    if levels and isinstance(value, list | tuple | set | frozenset):
+        return [_with_clean_texts(part, levels - 1) for part in value]
+    return value
+
+
+class _Tree:
+    """Decoded JSON, made to fit; remembers the first change."""
+
+    def __init__(self) -> None:
+        self.change: str | None = None
+
+    def fit(self, value: Any, levels: int) -> Any:
+        match value:
+            case str():
+                return self._text(value)
+            case bool():
+                return value
+            case int() if not SMALLEST_INT <= value <= LARGEST_INT:
+                self._note("numbers beyond 64 bits are recorded as text")
+                return str(value)
+            case list() | dict() if not levels:
+                self._note(f"it is nested deeper than {DEEPEST} levels")
+                return "[…]" if isinstance(value, list) else "{…}"
+            case list():
+                return [self.fit(part, levels - 1) for part in value]
+            case dict():
+                return {self._text(key): self.fit(part, levels - 1) for key, part in value.items()}
+        return value
+
+    def _text(self, text: str) -> str:
+        if "\x00" not in text:
+            return text
+        self._note("the character NUL was replaced")
+        return text.replace("\x00", REPLACEMENT)
+
+    def _note(self, change: str) -> None:
+        self.change = self.change or change
+
+
+def _preview(value: Any, size: int) -> str:
+    if isinstance(value, str):
+        return clean_text(as_text(value)[: LONGEST_PREVIEW * 2], LONGEST_PREVIEW)
+    return f"<{short_text(type(value).__name__, LONGEST_NAME)} of {size:,} bytes>"

@@ -1,0 +1,109 @@
+"""What goes to other processes says where its code is, with every version of cloudpickle."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orionflow import task
+from orionflow.pickling import dumps, loads
+from orionflow.serializers import serializer_of
+
+COUNTER: list[int] = []
+
+
+@task
+def held_by_module(x: int) -> int:
+    COUNTER.append(x)
+    raise ValueError("held")
+
+
+class Scaler:
+    @task
+    def scale(self, x: int) -> int:
+        raise ValueError("scale")
+
+
+def local() -> Any:
+    def inner() -> None:
+        raise ValueError("local")
+
+    return inner
+
+
+def place_of_error(call: Any) -> tuple[str, str]:
+    try:
+        call()
+    except ValueError as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        return frame.filename, frame.line or ""
+    raise AssertionError("it did not raise")
+
+
+@pytest.mark.parametrize("by_reference", [True, False])
+@pytest.mark.parametrize(
+    ("fn", "args", "line"),
+    [
+        (held_by_module.fn, (1,), 'raise ValueError("held")'),
+        (Scaler().scale.fn, (1,), 'raise ValueError("scale")'),
+        (local(), (), 'raise ValueError("local")'),
+    ],
+)
+def test_functions_keep_file_and_line(fn: Any, args: tuple[Any, ...], line: str, by_reference: bool):
+    there = loads(dumps(fn, by_reference=by_reference))
+
+    assert place_of_error(lambda: there(*args)) == (__file__, line)
+
+
+def test_results_that_are_functions_keep_file_and_line():
+    there = serializer_of("pickle").loads(serializer_of("pickle").dumps(local()))
+
+    assert place_of_error(there)[0] == __file__
+
+
+def test_functions_of_modules_are_those_of_the_module_there():
+    assert loads(dumps(held_by_module.fn, by_reference=True)) is held_by_module.fn
+
+
+PROGRAM = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from orionflow.pickling import loads
+fn = loads(open(sys.argv[2], "rb").read())
+try:
+    print(fn())
+except ValueError as error:
+    import traceback
+    print(traceback.extract_tb(error.__traceback__)[-1].filename)
+"""
+
+
+@pytest.mark.parametrize("there", ["the same", "another version", "nothing"])
+def test_function_runs_as_it_is_here_whatever_module_is_there(
+    there: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    source = "from orionflow import task\n\n@task\ndef version():\n    return {}\n"
+    here, elsewhere = tmp_path / "here", tmp_path / "there"
+    for folder, number in ((here, 1), (elsewhere, 1 if there == "the same" else 2)):
+        folder.mkdir()
+        (folder / "shipped_module.py").write_text(source.format(number))
+    if there == "nothing":
+        (elsewhere / "shipped_module.py").unlink()
+    monkeypatch.syspath_prepend(str(here))
+    import shipped_module  # type: ignore[import-not-found]
+
+    (tmp_path / "pickle").write_bytes(dumps(shipped_module.version.fn, by_reference=True))
+    monkeypatch.delitem(sys.modules, "shipped_module")
+    told = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(elsewhere), str(tmp_path / "pickle")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert told.stdout.strip() == "1"
