@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from io import BytesIO
@@ -26,6 +27,10 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 # What must get through while the dashboard is busy: the reports of running work. Creations end with a slash.
 RESERVED = frozenset({b"", b"set_state", b"transitions", b"heartbeat"})
+
+
+# Requests that run when the server is told to stop may take this long to end.
+GRACE_SECONDS = 10.0
 
 
 class ClientGone(Exception):
@@ -74,9 +79,13 @@ class WSGIBridge:
             case "lifespan":
                 await self._live(receive, send)
 
-    def close(self) -> None:
-        self._reserved.close()
-        self._ordinary.close()
+    def close(self, within: float = GRACE_SECONDS) -> bool:
+        """Let the requests that run end for so many seconds; whether all of them did."""
+        until = time.monotonic() + within
+        lanes = (self._reserved, self._ordinary)
+        # A list: each must be closed, also after one that did not end.
+        ended = [lane.close(max(0.0, until - time.monotonic())) for lane in lanes]
+        return all(ended)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -35,7 +35,7 @@ def start(
 
     Example: orion server start --port 4300
     """
-    from orion_site.server import CannotStart, ServerOptions, banner, run_server, say
+    from orion_site.server import CannotStart, ServerOptions, banner, leave_at_once, run_server, say
 
     def ready(address: str) -> None:
         say(banner(address))
@@ -51,7 +51,9 @@ def start(
         agent_concurrency=agent_concurrency,
     )
     try:
-        run_server(options, on_ready=ready)
+        all_ended = run_server(options, on_ready=ready)
     except CannotStart as error:
         raise click.ClickException(str(error)) from error
     say("Orion has stopped.")
+    if not all_ended:
+        leave_at_once()

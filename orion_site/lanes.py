@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Lock
+from threading import Condition
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -22,7 +22,7 @@ class Lane:
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=f"orion-{name}")
         self._limit = in_flight
         self._admitted = 0
-        self._lock = Lock()
+        self._changed = Condition()
 
     @property
     def admitted(self) -> int:
@@ -30,15 +30,16 @@ class Lane:
 
     def admit(self) -> bool:
         """Take a place, which `leave` gives back; False when every place is taken."""
-        with self._lock:
+        with self._changed:
             if self._admitted >= self._limit:
                 return False
             self._admitted += 1
             return True
 
     def leave(self) -> None:
-        with self._lock:
+        with self._changed:
             self._admitted -= 1
+            self._changed.notify_all()
 
     def start(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
         """Run `work` on a thread and leave the lane when it ends, whether or not anybody still waits for it."""
@@ -46,6 +47,8 @@ class Lane:
         future.add_done_callback(lambda _: self.leave())
         return asyncio.wrap_future(future)
 
-    def close(self) -> None:
-        """Let what runs end, and refuse the rest."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+    def close(self, within: float) -> bool:
+        """Refuse what waits, and let what runs end for so many seconds; whether all of it did."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        with self._changed:
+            return self._changed.wait_for(lambda: self._admitted == 0, timeout=within)

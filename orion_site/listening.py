@@ -1,59 +1,30 @@
-"""daphne, with what we need beside it: a socket of ours, bodies bounded while they are read, and a calm end.
+"""daphne, with what we need beside it: a socket of ours, and a calm end.
 
-Its websockets are bounded too, in `orion_site.websockets`.
+Its connections are bounded in `orion_site.connections`, its websockets in `orion_site.websockets`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import faulthandler
+import os
 import socket
+import time
 from collections.abc import Callable
 from typing import Any, cast
 
-from daphne.http_protocol import HTTPFactory, WebRequest
 from daphne.server import Server
 from twisted.internet import defer
 from twisted.internet import reactor as installed_reactor
 from twisted.logger import globalLogBeginner
 
-from orion_site.bridge import WSGIBridge
+from orion_site.bridge import GRACE_SECONDS, WSGIBridge
+from orion_site.connections import BoundedHTTPFactory, most_waiting, raise_descriptor_limit
 
 # Its type depends on the platform, and Twisted's stubs know only the least of it.
 reactor: Any = installed_reactor
-# Requests that run when the server is told to stop may take this long to end.
-GRACE_SECONDS = 10
-# A body is read on up to this many times the limit, so that its client can read the refusal, and then cut off.
-PATIENCE = 8
-
-
-class BoundedRequest(WebRequest):  # type: ignore[misc]  # daphne has no types
-    """A request whose body is not kept once it is longer than the server reads, nor parsed here on the loop."""
-
-    _received = 0
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        # Newer versions of Twisted would parse forms for nobody; Django does that on its own thread.
-        self._parsePOSTFormSubmission = False
-
-    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 (Twisted's name)
-        limit = self.channel.factory.server.max_body
-        self._received += len(data)
-        if self._received > limit * PATIENCE:
-            self.channel.loseConnection()
-        elif self._received <= limit + len(data):
-            # One piece more than the limit is kept: the bridge sees that the body is too long, and says so.
-            super().handleContentChunk(data)
-
-
-class BoundedHTTPFactory(HTTPFactory):  # type: ignore[misc]  # daphne has no types
-    def buildProtocol(self, addr: Any) -> Any:  # noqa: N802 (Twisted's name)
-        protocol = super().buildProtocol(addr)
-        protocol.requestFactory = BoundedRequest
-        return protocol
-
-    def log(self, request: Any) -> None:
-        """No line for each request: Twisted would format it and then throw it away."""
+# Beyond the grace, for the tickers to end and for Python to leave.
+LAST_RESORT_SECONDS = 15.0
 
 
 def _no_log(event: Any) -> None:
@@ -64,10 +35,14 @@ class LoopbackServer(Server):  # type: ignore[misc]  # daphne has no types
     """One listening socket, until SIGINT or SIGTERM. `before_end` is called then, while requests are still answered."""
 
     before_end: Callable[[], None] | None = None
+    grace = GRACE_SECONDS
+    # When the requests that were running at the signal have had their time.
+    ends_at: float | None = None
 
     def __init__(self, application: WSGIBridge, listener: socket.socket, *, ready_callable: Callable[[], None]) -> None:
         self.listener = listener
         self.max_body = application.max_body
+        self._nowhere = open(os.devnull, "w")  # noqa: SIM115 (it must outlive everything here)
         super().__init__(
             application,
             endpoints=["the socket of ours"],
@@ -78,7 +53,7 @@ class LoopbackServer(Server):  # type: ignore[misc]  # daphne has no types
 
     def run(self) -> None:
         self.connections: dict[Any, dict[str, Any]] = {}
-        self.http_factory = BoundedHTTPFactory(self)
+        self.http_factory = BoundedHTTPFactory(self, most_waiting=most_waiting(raise_descriptor_limit()))
         self._prepare_websockets()
         globalLogBeginner.beginLoggingTo([cast(Any, _no_log)], redirectStandardIO=False, discardBuffer=True)
         # daphne's endpoints are strings for plug-ins; a bound socket can be handed over as it is.
@@ -116,5 +91,17 @@ class LoopbackServer(Server):  # type: ignore[misc]  # daphne has no types
                 protocol.go_away()
         running = [details.get("application_instance") for details in self.connections.values()]
         unfinished = [task for task in running if task is not None and not task.done()]
+        self.ends_at = time.monotonic() + self.grace
+        # Python's own threads cannot end a process in which a library holds the interpreter's lock.
+        faulthandler.dump_traceback_later(self.grace + LAST_RESORT_SECONDS, exit=True, file=self._nowhere)
         if unfinished:
-            await asyncio.wait(unfinished, timeout=GRACE_SECONDS)
+            await asyncio.wait(unfinished, timeout=self.grace)
+
+    def grace_left(self) -> float:
+        """What is left of the time of the requests that ran at the signal."""
+        return self.grace if self.ends_at is None else max(0.0, self.ends_at - time.monotonic())
+
+    def is_over(self) -> None:
+        """Everything has ended, or was given up: the last resort is not needed."""
+        faulthandler.cancel_dump_traceback_later()
+        self._nowhere.close()

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from orion_site.own_agent import OwnAgent
@@ -32,13 +32,16 @@ class ServerOptions:
     agent_concurrency: int = 4
 
 
-def run_server(options: ServerOptions, *, on_ready: Callable[[str], None] = lambda address: None) -> None:
-    """Serve until SIGINT or SIGTERM. `on_ready` is told the address once requests are accepted."""
+def run_server(options: ServerOptions, *, on_ready: Callable[[str], None] = lambda address: None) -> bool:
+    """Serve until SIGINT or SIGTERM. `on_ready` is told the address once requests are accepted.
+
+    False when a request still computes although its time is over: then the process is to be left with `leave_at_once`.
+    """
     listener = bound_socket(options)
     try:
         os.environ.setdefault("ORION_UI_URL", address_of(listener, options.base_path))
         _prepare(options)
-        _serve(listener, options, on_ready)
+        return _serve(listener, options, on_ready)
     finally:
         listener.close()
 
@@ -136,7 +139,14 @@ def _prepare_database() -> None:
     install_known_block_types(now=timezone.now())
 
 
-def _serve(listener: socket.socket, options: ServerOptions, on_ready: Callable[[str], None]) -> None:
+def leave_at_once() -> NoReturn:
+    """End the process without waiting for its threads, which Python itself would do for ever."""
+    say("A request that was still computing has been cut off.")
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def _serve(listener: socket.socket, options: ServerOptions, on_ready: Callable[[str], None]) -> bool:
     from orion_site.asgi import application
     from orion_site.listening import LoopbackServer
     from orion_site.services import services_of_this_server
@@ -161,7 +171,9 @@ def _serve(listener: socket.socket, options: ServerOptions, on_ready: Callable[[
     finally:
         if ticker:
             ticker.stop()
-        application.close()
+        all_ended = application.close(server.grace_left())
+        server.is_over()
+    return all_ended
 
 
 def _own_agent(address: str, options: ServerOptions) -> OwnAgent | None:

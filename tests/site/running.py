@@ -75,14 +75,14 @@ def running_server(home: Path, *options: str, agent: bool = False, **more: str) 
         text=True,
     )
     try:
-        yield _after_banner(process)
+        yield after_banner(process)
     finally:
         if process.poll() is None:
             process.kill()
         process.communicate()
 
 
-def _after_banner(process: subprocess.Popen[str]) -> RunningServer:
+def after_banner(process: subprocess.Popen[str]) -> RunningServer:
     assert process.stderr is not None
     said, deadline = "", time.monotonic() + PATIENCE_SECONDS
     while "Ctrl-C stops" not in said:

@@ -1,0 +1,143 @@
+"""daphne's connections, bounded: how many wait, how long a head and a body may take, and how much of a body is kept.
+
+Whoever only holds a connection open must not keep others out: when too many wait, the one that has waited longest goes.
+"""
+
+from __future__ import annotations
+
+import resource
+from typing import Any
+
+from daphne.http_protocol import HTTPFactory, WebRequest
+from twisted.web import http
+
+HTTPChannel: Any = http.HTTPChannel
+Wrapped: Any = http._GenericHTTPChannelProtocol
+
+# Of a connection that has sent nothing or a part of a request: the head, and the whole body however it trickles in.
+HEAD_SECONDS = 15.0
+BODY_SECONDS = 60.0
+TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+# A body is read on up to this many times the limit, so that its client can read the refusal, and then cut off.
+PATIENCE = 8
+# Requests that are being answered, websockets, and the files of the database.
+DESCRIPTORS_KEPT = 400
+FEWEST_WAITING, MOST_WAITING = 32, 4000
+MOST_DESCRIPTORS = 8192
+
+
+def raise_descriptor_limit() -> int:
+    """Take as many descriptors as this user may have, within reason; how many that are."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return MOST_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
+
+
+def most_waiting(descriptors: int) -> int:
+    return max(FEWEST_WAITING, min(MOST_WAITING, descriptors - DESCRIPTORS_KEPT))
+
+
+class BoundedRequest(WebRequest):  # type: ignore[misc]  # daphne has no types
+    """A request whose body is not kept once it is longer than the server reads, nor parsed here on the loop."""
+
+    _received = 0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Newer versions of Twisted would parse forms for nobody; Django does that on its own thread.
+        self._parsePOSTFormSubmission = False
+
+    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 (Twisted's name)
+        limit = self.channel.factory.server.max_body
+        self._received += len(data)
+        if self._received > limit * PATIENCE:
+            self.channel.loseConnection()
+        elif self._received <= limit + len(data):
+            # One piece more than the limit is kept: the bridge sees that the body is too long, and says so.
+            super().handleContentChunk(data)
+
+
+class BoundedChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types know the least of it
+    """One connection, between whose requests a clock runs. While it is answered, its time is the server's."""
+
+    _clock: Any = None
+
+    def connectionMade(self) -> None:  # noqa: N802 (Twisted's name)
+        super().connectionMade()
+        self._start(HEAD_SECONDS)
+        self.factory.waits(self)
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802 (Twisted's name)
+        # The next request on a connection that was kept open, and that the usual timeout closes when it is idle.
+        if self._clock is None and not self._handlingRequest:
+            self._start(HEAD_SECONDS)
+        super().dataReceived(data)
+
+    def allHeadersReceived(self) -> None:  # noqa: N802 (Twisted's name)
+        self._start(BODY_SECONDS)
+        super().allHeadersReceived()
+
+    def allContentReceived(self) -> None:  # noqa: N802 (Twisted's name)
+        self._stop()
+        self.factory.waits_no_more(self)
+        super().allContentReceived()
+
+    def requestDone(self, request: Any) -> None:  # noqa: N802 (Twisted's name)
+        self.factory.waits(self)
+        super().requestDone(request)
+
+    def connectionLost(self, reason: Any) -> None:  # noqa: N802 (Twisted's name)
+        self._stop()
+        self.factory.waits_no_more(self)
+        super().connectionLost(reason)
+
+    def give_way(self) -> None:
+        self._stop()
+        self.transport.abortConnection()
+
+    def _start(self, seconds: float) -> None:
+        self._stop()
+        self._clock = self.callLater(seconds, self._too_slow)
+
+    def _stop(self) -> None:
+        if self._clock is not None and self._clock.active():
+            self._clock.cancel()
+        self._clock = None
+
+    def _too_slow(self) -> None:
+        self._clock = None
+        self.transport.write(TIMED_OUT)
+        self.loseConnection()
+
+
+class BoundedHTTPFactory(HTTPFactory):  # type: ignore[misc]  # daphne has no types
+    """Makes the connections, and knows those that wait for a request or a part of one, the oldest first."""
+
+    def __init__(self, server: Any, *, most_waiting: int) -> None:
+        super().__init__(server)
+        self.most_waiting = most_waiting
+        self._waiting: dict[BoundedChannel, None] = {}
+
+    def protocol(self) -> Any:
+        return Wrapped(BoundedChannel())
+
+    def buildProtocol(self, addr: Any) -> Any:  # noqa: N802 (Twisted's name)
+        protocol = super().buildProtocol(addr)
+        protocol.requestFactory = BoundedRequest
+        return protocol
+
+    def waits(self, channel: BoundedChannel) -> None:
+        self._waiting[channel] = None
+        if len(self._waiting) > self.most_waiting:
+            oldest = next(iter(self._waiting))
+            del self._waiting[oldest]
+            oldest.give_way()
+
+    def waits_no_more(self, channel: BoundedChannel) -> None:
+        self._waiting.pop(channel, None)
+
+    def log(self, request: Any) -> None:
+        """No line for each request: Twisted would format it and then throw it away."""

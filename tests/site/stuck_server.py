@@ -1,0 +1,31 @@
+"""`orion server start` with a path below which a thread computes for ever, and short limits for its connections."""
+
+from __future__ import annotations
+
+import sys
+
+from orion_site.server import settings_ready
+
+settings_ready()
+
+import orion_site.wsgi  # noqa: E402 (settings come first)
+from orion_site import connections, listening  # noqa: E402
+
+usual = orion_site.wsgi.application
+
+
+def stuck(environ, start_response):
+    if environ["PATH_INFO"] == "/stuck":
+        print("computing", file=sys.stderr, flush=True)
+        while True:
+            pass
+    return usual(environ, start_response)
+
+
+orion_site.wsgi.application = stuck
+listening.LoopbackServer.grace = 1.0
+connections.HEAD_SECONDS, connections.BODY_SECONDS = 1.0, 2.0
+
+from orion_site.commands import server  # noqa: E402
+
+server(["start", "--port", "0", "--no-agent", "--no-services"])
