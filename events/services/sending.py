@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import socket
+import threading
+from contextlib import suppress
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -10,11 +13,14 @@ from urllib.parse import urlsplit, urlunsplit
 import requests
 from django.conf import settings
 from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 
 from events.core.delivering import Allowed, read_address
 from events.core.messages import Delivery
 
-TIMEOUTS = (3.05, 10)
+# Of one delivery as a whole, the look-up of the name included: a receiver that sends a byte now and then is no answer.
+DELIVERY_SECONDS = 5.0
+TIMEOUTS = (3.05, DELIVERY_SECONDS)
 
 
 class NotSent(Exception):
@@ -29,6 +35,72 @@ class NotSent(Exception):
 def send(delivery: Delivery) -> int:
     """The status of the answer, or NotSent is raised. Secrets stand in addresses: no error repeats more than a host."""
     host = host_of(delivery)
+    attempt = _Attempt(delivery, host)
+    attempt.start()
+    attempt.join(DELIVERY_SECONDS)
+    return attempt.outcome()
+
+
+class _Attempt(threading.Thread):
+    """One try in a thread of its own: libraries bound the wait for each piece of an answer, but not for the whole."""
+
+    def __init__(self, delivery: Delivery, host: str) -> None:
+        super().__init__(name="orion-delivery", daemon=True)
+        self._delivery, self._host = delivery, host
+        self._status: int | None = None
+        self._error: Exception | None = None
+        self._mutex = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._is_over = False
+
+    def run(self) -> None:
+        _attempt.set(self)
+        try:
+            self._status = _request(self._delivery, self._host)
+        except Exception as error:
+            self._error = error
+        finally:
+            self._forget_socket()
+
+    def outcome(self) -> int:
+        if self.is_alive():
+            self._cut()
+            raise NotSent(f"{self._host} did not answer within {DELIVERY_SECONDS:g} seconds.")
+        # Not kept here: the error knows its frames, and these know this thread.
+        error, self._error = self._error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error
+        assert self._status is not None
+        return self._status
+
+    def connected(self, connection: socket.socket) -> None:
+        """Remember how to cut the connection. A copy, because TLS takes the original over."""
+        with self._mutex:
+            if self._is_over:
+                raise OSError("too late")
+            self._socket = connection.dup()
+
+    def _cut(self) -> None:
+        with self._mutex:
+            self._is_over = True
+            if self._socket is not None:
+                with suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _forget_socket(self) -> None:
+        with self._mutex:
+            if self._socket is not None:
+                self._socket.close()
+                self._socket = None
+
+
+_attempt: ContextVar[_Attempt] = ContextVar("attempt")
+
+
+def _request(delivery: Delivery, host: str) -> int:
     with requests.Session() as session:
         # Proxies and credentials of this process's environment are not for strangers.
         session.trust_env = False
@@ -52,7 +124,8 @@ def send(delivery: Delivery) -> int:
             raise NotSent(f"The block describes an impossible request: {type(error).__name__}.", again=False) from None
         except requests.RequestException as error:
             raise NotSent(f"{host} could not be reached: {type(error).__name__}.") from None
-        return _judge(host, answer.status_code)
+        with answer:
+            return _judge(host, answer.status_code)
 
 
 def host_of(delivery: Delivery) -> str:
@@ -71,12 +144,42 @@ def _judge(host: str, status: int) -> int:
     raise NotSent(f"{host} answered {status} {what}.", again=again, status=status)
 
 
+class _Watched:
+    """Tells the attempt of its connection, before anything is sent or agreed on it."""
+
+    def _new_conn(self) -> socket.socket:
+        connection: socket.socket = super()._new_conn()  # type: ignore[misc]  # of urllib3's connections
+        try:
+            _attempt.get().connected(connection)
+        except OSError:
+            connection.close()
+            raise
+        return connection
+
+
+class _HTTPConnection(_Watched, HTTPConnectionPool.ConnectionCls):  # type: ignore[misc, valid-type]
+    pass
+
+
+class _HTTPSConnection(_Watched, HTTPSConnectionPool.ConnectionCls):  # type: ignore[misc, valid-type]
+    pass
+
+
+class _HTTPPool(HTTPConnectionPool):
+    ConnectionCls = _HTTPConnection
+
+
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _HTTPSConnection
+
+
 class _ToAddress(HTTPAdapter):
     """Connects to the address that was judged. A name that is asked twice may answer differently the second time."""
 
     def __init__(self, host: str) -> None:
         self._host = host
         super().__init__()
+        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         parts = urlsplit(request.url or "")
