@@ -94,6 +94,15 @@ def address_without(query: QueryDict, *names: str) -> str:
     return "?" + kept.urlencode()
 
 
+def address_with(query: QueryDict, **values: str) -> str:
+    """The same query, on its first page, with these parameters."""
+    kept = query.copy()
+    kept.pop("after", None)
+    for name, value in values.items():
+        kept[name] = value
+    return "?" + kept.urlencode()
+
+
 def address_after(query: QueryDict, after: object) -> str:
     """The same query, on the page that begins at `after`; empty where there is none."""
     if not after:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 
 from orion_site.accounts.permissions import Action, requires
@@ -13,12 +14,13 @@ from runs.selectors.pages.flows import flow_page, flows_page
 from runs.selectors.pages.keyset import Cursor
 from runs.selectors.pages.runs import runs_page
 from runs.web.charts import trend_of
-from runs.web.filtering import SINCE_CHOICES, STATE_CHOICES, address_after, read_filter
+from runs.web.filtering import SINCE_CHOICES, STATE_CHOICES, address_after, address_with, read_filter
 
 
 @requires(Action.READ_RUNS)
 def home(request: HttpRequest) -> HttpResponse:
-    return redirect("runs:runs")
+    query = request.META.get("QUERY_STRING", "")
+    return redirect(reverse("runs:runs") + (f"?{query}" if query else ""))
 
 
 @requires(Action.READ_RUNS)
@@ -33,6 +35,7 @@ def runs(request: HttpRequest) -> HttpResponse:
         "since_choices": SINCE_CHOICES,
         "is_first": "after" not in request.GET,
         "next": address_after(request.GET, found.page.after),
+        "planned": address_with(request.GET, state="scheduled"),
     }
     return render(request, "runs/runs.html", context)
 
@@ -40,7 +43,7 @@ def runs(request: HttpRequest) -> HttpResponse:
 @requires(Action.READ_RUNS)
 def flows(request: HttpRequest) -> HttpResponse:
     name = request.GET.get("q", "").strip()
-    found = flows_page(name=name, after=request.GET.get("after", ""))
+    found = flows_page(name=name, after=request.GET.get("after", ""), now=timezone.now())
     context = {
         "section": "flows",
         "found": found,
@@ -53,7 +56,7 @@ def flows(request: HttpRequest) -> HttpResponse:
 
 @requires(Action.READ_RUNS)
 def flow(request: HttpRequest, flow_id: UUID) -> HttpResponse:
-    found = flow_page(flow_id=flow_id, after=Cursor.read(request.GET.get("after", "")))
+    found = flow_page(flow_id=flow_id, after=Cursor.read(request.GET.get("after", "")), now=timezone.now())
     if found is None:
         raise Http404
     context = {

@@ -6,7 +6,9 @@ from datetime import timedelta
 from uuid import uuid4
 
 from django.test import Client
+from django.utils import timezone
 
+from runs.models import FlowRun
 from tests.web.conftest import HOSTILE
 from tests.web.rows import NOON, make_flow, make_run
 
@@ -20,6 +22,22 @@ def test_a_flow_is_shown_with_its_last_run(browser: Client):
     (line,) = answer.context["found"].lines
     assert line.last_run.id == newest.id
     assert "etl" in answer.content.decode()
+
+
+def test_planned_runs_are_no_last_runs(browser: Client):
+    now = timezone.now()
+    for hours in range(1, 20):
+        make_run(f"later-{hours}", state="SCHEDULED", at=now + timedelta(hours=hours))
+    finished = make_run("finished", at=now - timedelta(hours=1))
+
+    (line,) = browser.get("/flows").context["found"].lines
+    page = browser.get(f"/flows/{finished.flow_id}")
+
+    found = page.context["found"]
+    assert [run.name for run in line.last_runs] == ["finished"]
+    assert [run.name for run in found.page.rows] == [run.name for run in found.trend] == ["finished"]
+    assert FlowRun.objects.get(pk=found.next_run.pk).name == "later-1"
+    assert "Next run" in page.content.decode()
 
 
 def test_only_the_last_twelve_runs_are_fetched_of_each_flow(browser: Client):
@@ -106,5 +124,5 @@ def test_the_page_of_a_flow_costs_few_queries(browser: Client, django_assert_num
     for place in range(70):
         run = make_run(f"run-{place}", state="FAILED", message="no")
 
-    with django_assert_num_queries(4):  # flow, trend, runs, reasons
+    with django_assert_num_queries(5):  # flow, trend, runs, next run, reasons
         browser.get(f"/flows/{run.flow_id}")

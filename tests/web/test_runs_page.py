@@ -37,6 +37,49 @@ def test_without_runs_the_page_says_how_to_make_one(browser: Client):
     assert "from orionflow import flow, task" in page
 
 
+def planned(name: str, hours: int, **columns: Any) -> None:
+    make_run(name, state="SCHEDULED", at=timezone.now() + timedelta(hours=hours), **columns)
+
+
+@pytest.mark.parametrize("query", ["", "?state=scheduled,pending,running", "?since=-24h", "?flow=etl", "?q=otter"])
+def test_the_list_begins_with_what_has_come_and_not_with_what_is_planned(browser: Client, query: str):
+    for hours in range(1, 60):
+        planned(f"later-otter-{hours}", hours)
+    make_run("brave-otter", state="RUNNING", at=timezone.now() - timedelta(hours=1))
+    make_run("late-otter", state="SCHEDULED", at=timezone.now() - timedelta(hours=2))
+    make_run("early-otter", state="RUNNING", at=timezone.now() + timedelta(hours=3))
+
+    names = [run.name for run in browser.get(f"/runs{query}").context["found"].page.rows]
+
+    assert names == ["early-otter", "brave-otter", "late-otter"]
+
+
+def test_planned_runs_are_counted_and_shown_when_asked_for(browser: Client):
+    make_run("brave-otter")
+    planned("later-otter", 1)
+    planned("other-otter", 2, flow=make_flow("train"))
+
+    page = browser.get("/runs?flow=train")
+    there = browser.get("/runs?flow=train&state=scheduled")
+
+    assert "and 1 planned" in page.content.decode()
+    assert 'href="?flow=train&amp;state=scheduled"' in page.content.decode()
+    assert [run.name for run in there.context["found"].page.rows] == ["other-otter"]
+
+
+def test_where_all_runs_are_planned_the_page_says_so(browser: Client):
+    planned("later-otter", 1)
+
+    page = browser.get("/runs").content.decode()
+
+    assert "No run has begun yet" in page
+    assert "Show planned runs" in page
+
+
+def test_the_root_keeps_what_was_asked_for(browser: Client):
+    assert browser.get("/?state=failed&tag=a%20b")["location"] == "/runs?state=failed&tag=a%20b"
+
+
 def test_a_filter_without_hits_offers_the_way_back(browser: Client):
     make_run()
 
@@ -143,7 +186,7 @@ def test_a_full_page_costs_as_many_queries_as_a_short_one(browser: Client, djang
     for place in range(60):
         make_run(f"run-{place}", state="FAILED", message="no", flow=make_flow(f"flow-{place}"))
 
-    with django_assert_num_queries(3):  # runs, reasons, count
+    with django_assert_num_queries(5):  # what has come, what was taken up early, reasons, both counts
         browser.get("/runs")
 
 

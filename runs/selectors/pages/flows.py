@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import reduce
 from operator import or_
 from uuid import UUID
@@ -14,7 +15,7 @@ from django.db.models import OuterRef, Q, Subquery
 from orchestration.core.states import TERMINAL
 from runs.models import Flow, FlowRun
 from runs.selectors.pages.keyset import Cursor, Page, page_of
-from runs.selectors.pages.runs import rows_of_runs, told_reasons
+from runs.selectors.pages.runs import is_planned, rows_of_runs, told_reasons
 
 FLOWS_PER_PAGE = 40
 LAST_RUNS = 12
@@ -40,7 +41,7 @@ class FlowsPage:
     after: str
 
 
-def flows_page(*, name: str, after: str) -> FlowsPage:
+def flows_page(*, name: str, after: str, now: datetime) -> FlowsPage:
     """Flows by name, beginning after the flow of that name."""
     flows = Flow.objects.order_by("name")
     if name:
@@ -49,26 +50,31 @@ def flows_page(*, name: str, after: str) -> FlowsPage:
         flows = flows.filter(name__gt=after)
     found = list(flows[: FLOWS_PER_PAGE + 1])
     shown = found[:FLOWS_PER_PAGE]
-    runs = last_runs_of([flow.id for flow in shown])
+    runs = last_runs_of([flow.id for flow in shown], now)
     lines = [FlowLine(flow, runs[flow.id]) for flow in shown]
     return FlowsPage(lines, shown[-1].name if len(found) > FLOWS_PER_PAGE else "")
 
 
-def last_runs_of(flow_ids: Sequence[UUID]) -> dict[UUID, list[FlowRun]]:
-    """The last few runs of each flow in two queries, whatever the number of runs that the flows have."""
+def last_runs_of(flow_ids: Sequence[UUID], now: datetime) -> dict[UUID, list[FlowRun]]:
+    """The last few runs of each flow, without planned ones, in two queries, however many runs the flows have."""
     grouped: dict[UUID, list[FlowRun]] = defaultdict(list)
-    bounds = _where_last_runs_begin(flow_ids)
+    bounds = _where_last_runs_begin(flow_ids, now)
     if not bounds:
         return grouped
     columns = ("id", "name", "flow_id", "state_type", "state_name", "expected_start_time")
-    for run in FlowRun.objects.filter(reduce(or_, bounds)).only(*columns).order_by("expected_start_time", "id"):
+    for run in (
+        FlowRun.objects.filter(reduce(or_, bounds), ~is_planned(now))
+        .only(*columns)
+        .order_by("expected_start_time", "id")
+    ):
         grouped[run.flow_id].append(run)
     return defaultdict(list, {flow_id: runs[-LAST_RUNS:] for flow_id, runs in grouped.items()})
 
 
-def _where_last_runs_begin(flow_ids: Sequence[UUID]) -> list[Q]:
+def _where_last_runs_begin(flow_ids: Sequence[UUID], now: datetime) -> list[Q]:
     # For each flow the start of its twelfth newest run, off the index; flows with fewer runs are read whole.
-    newest_first = FlowRun.objects.filter(flow=OuterRef("pk"), expected_start_time__isnull=False)
+    come = FlowRun.objects.filter(~is_planned(now), expected_start_time__isnull=False)
+    newest_first = come.filter(flow=OuterRef("pk"))
     starts = newest_first.order_by("-expected_start_time").values("expected_start_time")
     cuts = Flow.objects.filter(pk__in=flow_ids).annotate(cut=Subquery(starts[LAST_RUNS - 1 : LAST_RUNS]))
     return [
@@ -85,6 +91,7 @@ class FlowPage:
     trend: Sequence[FlowRun]
     page: Page[FlowRun]
     reasons: dict[str, str]
+    next_run: FlowRun | None
 
     @property
     def finished(self) -> list[FlowRun]:
@@ -103,11 +110,14 @@ class FlowPage:
         return seconds[len(seconds) // 2] if seconds else None
 
 
-def flow_page(*, flow_id: UUID, after: Cursor | None) -> FlowPage | None:
+def flow_page(*, flow_id: UUID, after: Cursor | None, now: datetime) -> FlowPage | None:
+    """The page of a flow: what has come, newest first, and the next run that is planned."""
     flow = Flow.objects.filter(pk=flow_id).first()
     if flow is None:
         return None
-    runs = rows_of_runs(FlowRun.objects.filter(flow=flow, expected_start_time__isnull=False))
+    of_flow = FlowRun.objects.filter(flow=flow, expected_start_time__isnull=False)
+    runs = rows_of_runs(of_flow.filter(~is_planned(now)))
+    next_run = of_flow.filter(is_planned(now)).order_by("expected_start_time").only("id", "expected_start_time").first()
     trend = list(runs.order_by("-expected_start_time", "-id")[:TREND_RUNS])[::-1]
     page = page_of(runs, by="expected_start_time", after=after, size=RUNS_PER_PAGE)
-    return FlowPage(flow, trend, page, told_reasons(page.rows))
+    return FlowPage(flow, trend, page, told_reasons(page.rows), next_run)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import BooleanField, QuerySet
+from django.db.models import BooleanField, Q, QuerySet
 from django.db.models.expressions import RawSQL
 
 from orchestration.core.states import StateType
@@ -52,6 +52,11 @@ class RunFilter:
     since: timedelta | None = None
 
     @property
+    def shows_planned(self) -> bool:
+        """Whether runs of the future are asked for; any other list begins with what has come."""
+        return self.states == (StateType.SCHEDULED,)
+
+    @property
     def searches(self) -> bool:
         """Whether rows must be looked at one by one: no index knows tags or parts of names."""
         return bool(self.tag or self.name)
@@ -61,12 +66,18 @@ class RunFilter:
         return [replace(self, states=(state,)) for state in self.states] if len(self.states) > 1 else [self]
 
 
+def is_planned(now: datetime) -> Q:
+    """Whether a run is an intention: scheduled for a time to come. One that was taken up early is none."""
+    return Q(state_type=StateType.SCHEDULED, expected_start_time__gt=now)
+
+
 @dataclass(frozen=True, slots=True)
 class RunsPage:
-    """One page of the list. `count` is None where counting would mean reading the table."""
+    """One page of the list, and how many runs are planned beside it. No counts where they would read the table."""
 
     page: Page[FlowRun]
     count: Count | None
+    planned: Count | None
     reasons: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -76,15 +87,39 @@ class RunsPage:
 
 
 def runs_page(*, wanted: RunFilter, after: Cursor | None, now: datetime) -> RunsPage:
-    filters = wanted.by_state()
-    parts = [_part(one, after, now, look_at=SEARCHED // len(filters)) for one in filters]
-    page = merged(parts, by=BY, size=PAGE_SIZE)
-    count = None if wanted.searches else capped_count(indexed_runs(wanted, now))
-    return RunsPage(page, count, told_reasons(page.rows))
+    """A page of what has come, newest first. Planned runs are counted, and listed only where they are asked for."""
+    parts = [indexed_runs(one, now) for one in wanted.by_state()]
+    if not wanted.shows_planned:
+        parts = [part.filter(expected_start_time__lte=now) for part in parts] + taken_up_early(wanted, now)
+    pages = [_part(part, wanted, after, look_at=SEARCHED // len(parts)) for part in parts]
+    page = merged(pages, by=BY, size=PAGE_SIZE)
+    if wanted.searches:
+        return RunsPage(page, None, None, told_reasons(page.rows))
+    return RunsPage(page, *_counts(wanted, now), told_reasons(page.rows))
 
 
-def _part(wanted: RunFilter, after: Cursor | None, now: datetime, *, look_at: int) -> Page[FlowRun]:
+def taken_up_early(wanted: RunFilter, now: datetime) -> list[QuerySet[FlowRun]]:
+    """Runs of a time to come that are no longer planned: few, and found by their states."""
+    states = tuple(sorted(set(wanted.states or StateType) - {StateType.SCHEDULED}))
+    return [indexed_runs(replace(wanted, states=states), now).filter(expected_start_time__gt=now)] if states else []
+
+
+def _counts(wanted: RunFilter, now: datetime) -> tuple[Count, Count | None]:
+    """How many runs are listed, but for the few that were taken up early, and how many are planned beside them."""
     runs = indexed_runs(wanted, now)
+    if wanted.shows_planned:
+        return capped_count(runs), None
+    return capped_count(runs.filter(expected_start_time__lte=now)), planned_count(wanted, now)
+
+
+def planned_count(wanted: RunFilter, now: datetime) -> Count | None:
+    """How many runs the filter would list if it asked for planned ones; None where it asks for other states."""
+    if wanted.states and StateType.SCHEDULED not in wanted.states:
+        return None
+    return capped_count(indexed_runs(replace(wanted, states=(), since=None), now).filter(is_planned(now)))
+
+
+def _part(runs: QuerySet[FlowRun], wanted: RunFilter, after: Cursor | None, *, look_at: int) -> Page[FlowRun]:
     if not wanted.searches:
         return page_of(rows_of_runs(runs), by=BY, after=after, size=PAGE_SIZE)
     end = _end_of_search(runs, after, look_at)
