@@ -113,15 +113,17 @@ class UpdateDeployment(Operation):
 
     def perform(self, id: UUID, body: DeploymentUpdate) -> None:
         now = timezone.now()
-        if body.schedule is not None and body.schedules is None:
+        schedules = asked_schedules(body)
+        if "schedule" in body.model_fields_set and not body.schedules:
             refuse_several_schedules(id)
-        if body.is_schedule_active is not None and body.paused is None and body.schedules is None:
+            schedules = schedules or []
+        if body.is_schedule_active is not None and body.paused is None and schedules is None:
             set_paused(deployment_id=id, paused=not body.is_schedule_active, now=now)
         with telling_bad_templates():
             update_deployment(
                 deployment_id=id,
                 changes=columns_of(body),
-                schedules=asked_schedules(body),
+                schedules=schedules,
                 pool_name=body.work_pool_name,
                 queue_name=body.work_queue_name,
                 now=now,
@@ -195,11 +197,12 @@ class SetScheduleInactive(PauseDeployment):
 
 
 def asked_schedules(sent: DeploymentFields) -> list[NewSchedule] | None:
-    """The schedules that were sent, or the one of clients that know only one; None when nothing was said."""
-    if sent.schedules is not None:
-        return [new_schedule(one) for one in sent.schedules]
-    if sent.schedule is None:
-        return None
+    """The schedules that were sent, or the one of clients that know only one; None when nothing was said.
+
+    Those clients send an empty list beside their one schedule, as it is the default of the field.
+    """
+    if sent.schedules or sent.schedule is None:
+        return None if sent.schedules is None else [new_schedule(one) for one in sent.schedules]
     active = sent.is_schedule_active if sent.is_schedule_active is not None else not sent.paused
     return [NewSchedule(definition=definition_of(sent.schedule), active=active)]
 

@@ -14,6 +14,8 @@ Schema = Mapping[str, Any]
 MOST_FLAWS = 1000
 # What stands under these is a value, and no schema.
 _VALUES = frozenset({"default", "const", "enum", "examples"})
+# And under these stand schemas by names that their author chose.
+_BY_NAME = frozenset({"properties", "patternProperties", "definitions", "$defs", "dependentSchemas"})
 
 
 def flaw_of_schema(schema: Schema) -> str | None:
@@ -35,7 +37,7 @@ def flaw_of_schema(schema: Schema) -> str | None:
 
 
 def mismatch(parameters: Mapping[str, Any], schema: Schema, *, partial: bool = False) -> str | None:
-    """What is wrong with the parameters; None if nothing is. `partial` ones may leave out what is required."""
+    """What is wrong with the parameters; None if nothing is. `partial` ones may leave out whatever is required in them."""
     return judge_of(schema, Work(), partial=partial)(parameters)
 
 
@@ -106,9 +108,27 @@ def relaxed(schema: Schema, *, partial: bool) -> dict[str, Any]:
             loose[place] = {
                 name: {**one, **_with_nulls(one)} if isinstance(one, Mapping) else one for name, one in inner.items()
             }
-    if partial:
-        loose.pop("required", None)
-    return loose
+    return _without_required(loose) if partial else loose
+
+
+def _without_required(schema: Any) -> Any:
+    """The schema with nothing required in any of its parts; a property may be called `required`."""
+    match schema:
+        case list():
+            return [_without_required(one) for one in schema]
+        case Mapping():
+            return {
+                name: one if name in _VALUES else _by_name(one) if name in _BY_NAME else _without_required(one)
+                for name, one in schema.items()
+                if name != "required"
+            }
+    return schema
+
+
+def _by_name(parts: Any) -> Any:
+    if not isinstance(parts, Mapping):
+        return parts
+    return {name: _without_required(one) for name, one in parts.items()}
 
 
 def _with_nulls(schema: Schema) -> dict[str, Any]:

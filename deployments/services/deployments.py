@@ -41,7 +41,6 @@ def create_deployment(
 ) -> tuple[Deployment, bool]:
     """The deployment of this flow and name, and whether it is new. Of one that exists only the given columns change,
     except its schedules: they are replaced."""
-    refuse_bad_schema(columns)
     with write_transaction():
         if not Flow.objects.filter(pk=flow_id).exists():
             raise FlowNotFound(id=flow_id)
@@ -84,7 +83,6 @@ def update_deployment(
     now: datetime,
 ) -> None:
     """Change columns, and the schedules where they are given. Planned runs follow as far as they are concerned."""
-    refuse_bad_schema(changes)
     with write_transaction():
         deployment = held_deployment(deployment_id)
         before = Plans.of(deployment)
@@ -138,12 +136,6 @@ def _refuse_missing_blocks(columns: Mapping[str, Any]) -> None:
         raise BlockDocumentNotFound(id=min(missing))
 
 
-def refuse_bad_schema(columns: Mapping[str, Any]) -> None:
-    schema = columns.get("parameter_openapi_schema")
-    if schema and (reason := flaw_of_schema(schema)):
-        raise BadParameterSchema(reason=reason)
-
-
 def _filled_in(columns: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**columns, "parameters": filled_in(columns["parameters"])} if "parameters" in columns else columns
 
@@ -151,9 +143,19 @@ def _filled_in(columns: Mapping[str, Any]) -> Mapping[str, Any]:
 def _set(deployment: Deployment, columns: Mapping[str, Any], *, check_parameters: bool) -> None:
     for name, value in columns.items():
         setattr(deployment, name, value)
-    if check_parameters and deployment.enforce_parameter_schema:
+    if not deployment.enforce_parameter_schema:
+        # Whoever does not enforce a schema may store any: it describes, and a broken one stops no deployment.
+        return
+    if columns.keys() & {"parameter_openapi_schema", "enforce_parameter_schema"}:
+        _refuse_bad_schema(deployment.parameter_openapi_schema)
+    if check_parameters:
         # What is required may still come with each run.
         refuse_misfits(deployment.name, deployment.parameters, deployment.parameter_openapi_schema, partial=True)
+
+
+def _refuse_bad_schema(schema: Mapping[str, Any] | None) -> None:
+    if schema and (reason := flaw_of_schema(schema)):
+        raise BadParameterSchema(reason=reason)
 
 
 def _queue_columns(pool_name: str | None, queue_name: str | None, now: datetime) -> dict[str, Any]:

@@ -59,8 +59,9 @@ class DeploymentFields(StrictWire):
     def _one_name_for_each_thing(cls, sent: Any) -> Any:
         if not isinstance(sent, dict):
             return sent
-        if sent.get("job_variables") is not None and sent.get("infra_overrides") is not None:
-            raise ValueError("job_variables and infra_overrides are two names of one field; send one of them")
+        both = [sent[name] for name in ("job_variables", "infra_overrides") if sent.get(name) is not None]
+        if len(both) == 2 and both[0] != both[1]:
+            raise ValueError("job_variables and infra_overrides are two names of one field, and differ; send one")
         return {name: value for name, value in sent.items() if name not in FORGOTTEN}
 
 
