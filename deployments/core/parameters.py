@@ -37,7 +37,7 @@ def flaw_of_schema(schema: Schema) -> str | None:
 
 
 def mismatch(parameters: Mapping[str, Any], schema: Schema, *, partial: bool = False) -> str | None:
-    """What is wrong with the parameters; None if nothing is. `partial` ones may leave out whatever is required in them."""
+    """What is wrong with the parameters; None if nothing is. `partial` ones may lack what is required."""
     return judge_of(schema, Work(), partial=partial)(parameters)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -10,9 +12,49 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer
 from rest_framework.request import Request
 
+# Free JSON, which may be large: it was read from the database, and holds no moments to spell.
+_FREE = frozenset({"parameters", "context", "data", "job_variables", "payload", "fields", "base_job_template"})
+
+
+def encoded(answer: Any, *, indent: int | None = None) -> bytes:
+    """The answer as JSON: moments as ISO 8601 with their offset, periods as seconds. The answer itself is changed."""
+    if isinstance(answer, dict | list | tuple | datetime):
+        answer = _spelled(answer)
+    return to_json(answer, timedelta_mode="float", inf_nan_mode="null", indent=indent)
+
+
+def _spelled(value: Any) -> Any:
+    """`value` with text in place of moments. pydantic would write `Z`, which Python before 3.11 cannot read back."""
+    kind = type(value)
+    if kind is datetime:
+        return value.isoformat()
+    if kind is dict:
+        _spell(value, value.items())
+        return value
+    if kind is list or isinstance(value, tuple):
+        parts = value if kind is list else list(value)
+        _spell(parts, enumerate(parts))
+        return parts
+    return value
+
+
+def _spell(parts: Any, items: Iterable[tuple[Any, Any]]) -> None:
+    # Every value of every answer passes here: one comparison for most of them, and no copies.
+    for key, value in items:
+        kind = type(value)
+        if kind is str or value is None:
+            continue
+        if kind is datetime:
+            parts[key] = value.isoformat()
+        elif kind in _CONTAINERS and key not in _FREE:
+            parts[key] = _spelled(value)
+
+
+_CONTAINERS = frozenset({dict, list, tuple})
+
 
 class JSONRenderer(BaseRenderer):
-    """Moments as ISO 8601 in UTC, periods as seconds."""
+    """JSON as programs read it."""
 
     media_type = "application/json"
     format = "json"
@@ -21,7 +63,7 @@ class JSONRenderer(BaseRenderer):
     def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
         if data is None and renderer_context and renderer_context["response"].status_code == 204:
             return b""
-        return to_json(data, timedelta_mode="float", inf_nan_mode="null")
+        return encoded(data)
 
 
 class BrowsableRenderer(BrowsableAPIRenderer):
@@ -31,7 +73,7 @@ class BrowsableRenderer(BrowsableAPIRenderer):
         return JSONRenderer()
 
     def get_content(self, renderer: Any, data: Any, *args: Any) -> str:
-        return to_json(data, timedelta_mode="float", inf_nan_mode="null", indent=2).decode()
+        return encoded(data, indent=2).decode()
 
     def get_filter_form(self, *args: Any) -> None:
         return None

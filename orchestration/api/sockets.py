@@ -18,9 +18,9 @@ from channels.consumer import get_handler_name
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import close_old_connections
 from pydantic import ValidationError
-from pydantic_core import to_json
 
 from orchestration.api.parsing import UnreadableBody, refuse_unstorable
+from orchestration.api.rendering import encoded
 from orchestration.wire import Wire
 from orion_site.accounts.permissions import Action
 from orion_site.close_codes import INTERNAL_ERROR, POLICY_VIOLATION, PROTOCOL_ERROR
@@ -91,7 +91,7 @@ class Conversation(AsyncWebsocketConsumer):
                 await self._work
 
     async def tell(self, content: Any) -> None:
-        await self.send(text_data=to_json(content, timedelta_mode="float", inf_nan_mode="null").decode())
+        await self.send(text_data=encoded(content).decode())
 
 
 class IntroducedConversation(Conversation):

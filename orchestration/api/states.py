@@ -115,6 +115,14 @@ DETAIL_FIELDS = tuple(field.name for field in fields(states.StateDetails))
 NO_DETAILS: Mapping[str, Any] = {field.name: field.default for field in fields(states.StateDetails)}
 
 
+_MOMENTS = frozenset({"scheduled_time", "cache_expiration", "pause_timeout"})
+
+
+def with_offset(moment: str | None) -> str | None:
+    """A moment out of stored JSON as answers spell it."""
+    return f"{moment[:-1]}+00:00" if moment and moment.endswith("Z") else moment
+
+
 def proposed_state(sent: StateCreate, *, keep_identity: bool) -> State:
     """The state as the rules take it. Only writers of a batch, and those who say so, keep their own id and clock."""
     return State(
@@ -160,6 +168,8 @@ def written_state_out(state: State) -> StateOut:
 def stored_state_out(row: Any, *, flow_run_id: UUID | None, task_run_id: UUID | None) -> StateOut:
     """A state from its row; whose it is follows from where the row hangs."""
     details: Any = {**NO_DETAILS, **row.details, "flow_run_id": flow_run_id, "task_run_id": task_run_id}
+    for name in row.details.keys() & _MOMENTS:
+        details[name] = with_offset(details[name])
     return {
         "id": row.id,
         "type": row.type,

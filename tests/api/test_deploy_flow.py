@@ -178,7 +178,7 @@ def test_a_deployment_waits_in_the_queue_that_it_names(api):
     [
         ({"work_pool_name": "nowhere"}, 404),
         ({"storage_document_id": "00000000-0000-0000-0000-000000000001"}, 409),
-        ({"parameter_openapi_schema": {"type": 5}}, 422),
+        ({"parameter_openapi_schema": {"type": 5}, "enforce_parameter_schema": True}, 422),
         (
             {
                 "parameter_openapi_schema": {"properties": {"a": {"type": "integer"}}},

@@ -136,7 +136,7 @@ def test_runs_are_told_as_dots(api):
         {
             "id": str(run.id),
             "state_type": "COMPLETED",
-            "timestamp": "2026-01-05T12:00:00Z",
+            "timestamp": "2026-01-05T12:00:00+00:00",
             "duration": 0.0,
             "lateness": 0.0,
         }

@@ -29,7 +29,7 @@ def run_of(api, deployment, **asked):
 
 def test_a_run_is_due_now_unless_a_state_says_otherwise(api):
     made = deploy(api).json()
-    at = "2099-01-01T00:00:00Z"
+    at = "2099-01-01T00:00:00+00:00"
 
     now = run_of(api, made).json()
     later = run_of(api, made, state={"type": "SCHEDULED", "state_details": {"scheduled_time": at}}).json()
@@ -204,7 +204,7 @@ def test_runs_can_be_planned_for_a_stretch_of_time(api):
     runs = planned_runs(api, made)
     assert [answer.status_code for answer in answers] == [200, 200, 200]
     assert [run["expected_start_time"] for run in runs[3:]] == [
-        f"2099-01-01T{time}:30Z" for time in ("00:00", "00:30", "01:00")
+        f"2099-01-01T{time}:30+00:00" for time in ("00:00", "00:30", "01:00")
     ]
 
 

@@ -101,7 +101,7 @@ def test_the_next_times_are_shown_for_a_stored_schedule_and_for_a_draft(api):
     draft = api.send("/schedules/preview", {**asked, "definition": noon, "calendars": ["holidays"]})
 
     days = [one["at"] for one in draft.json()]
-    assert days == [f"2099-01-0{day}T12:00:00Z" for day in (1, 2, 3, 4)]
+    assert days == [f"2099-01-0{day}T12:00:00+00:00" for day in (1, 2, 3, 4)]
     assert [one["left_out"] for one in draft.json()] == [False, True, False, False]
     assert draft.json()[1]["note"] == "left out: Holiday"
     assert stored.json() == draft.json()[:3]

@@ -15,7 +15,7 @@ GOLDEN = Path(__file__).with_name("golden")
 # The same exchanges, as the OpenAPI document shows them: it is made on servers that have no tests.
 EXAMPLES = Path(__file__).parents[2] / "orion_site" / "openapi_examples.json"
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-MOMENT = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
+MOMENT = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(Z|\+00:00)")
 TOLD_MOMENT = re.compile(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC")
 MEASURED = frozenset({"total_run_time", "estimated_run_time", "estimated_start_time_delta", "duration", "lateness"})
 MEASURED_SUMS = frozenset({"sum_estimated_run_time", "sum_estimated_lateness"})
@@ -47,7 +47,7 @@ class Exchanges:
 
     def _text(self, text: str) -> str:
         numbered = UUID.sub(lambda found: self._numbered(found.group()), text)
-        return TOLD_MOMENT.sub("2026-01-05 12:00:00 UTC", MOMENT.sub("2026-01-05T12:00:00.123456Z", numbered))
+        return TOLD_MOMENT.sub("2026-01-05 12:00:00 UTC", MOMENT.sub(r"2026-01-05T12:00:00.123456\1", numbered))
 
     def _numbered(self, uuid: str) -> str:
         return self._ids.setdefault(uuid, f"00000000-0000-7000-8000-{len(self._ids) + 1:012d}")

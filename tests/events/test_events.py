@@ -13,7 +13,7 @@ FLOW = {"prefect.resource.id": "prefect.flow.1", "prefect.resource.role": "flow"
 TAG = {"prefect.resource.id": "prefect.tag.a", "prefect.resource.role": "tag"}
 
 
-def event(name="sensor.read", at="2026-01-05T12:00:00Z", resource="sensor.1", related=(FLOW,), **labels):
+def event(name="sensor.read", at="2026-01-05T12:00:00+00:00", resource="sensor.1", related=(FLOW,), **labels):
     labels = {"prefect.resource.id": resource, **labels}
     return {"id": str(uuid4()), "occurred": at, "event": name, "resource": labels, "related": list(related)}
 

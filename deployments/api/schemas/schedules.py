@@ -20,6 +20,7 @@ from deployments.core.schedules.comparing import completed
 from deployments.core.schedules.hopes import refuse_hopeless
 from deployments.models import Schedule
 from deployments.services.schedules import NewSchedule
+from orchestration.api.states import with_offset
 from orchestration.wire import JSONObject, Name, StrictWire, Text255, in_utc
 
 Count = Annotated[int, Field(gt=0, lt=2**31)]
@@ -177,6 +178,10 @@ def _window(seconds: float | None) -> timedelta | None:
     return None if seconds is None else timedelta(seconds=seconds)
 
 
+def _definition_out(definition: dict[str, Any]) -> dict[str, Any]:
+    return {name: with_offset(value) if name == "anchor_date" else value for name, value in definition.items()}
+
+
 def schedule_out(schedule: Schedule, calendars: Sequence[str]) -> ScheduleOut:
     window = schedule.misfire_window
     return {
@@ -184,7 +189,7 @@ def schedule_out(schedule: Schedule, calendars: Sequence[str]) -> ScheduleOut:
         "created": schedule.created,
         "updated": schedule.updated,
         "deployment_id": schedule.deployment_id,
-        "schedule": schedule.definition,
+        "schedule": _definition_out(schedule.definition),
         "active": schedule.active,
         "max_active_runs": schedule.max_active_runs,
         "max_scheduled_runs": schedule.max_scheduled_runs,

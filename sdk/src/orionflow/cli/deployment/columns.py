@@ -95,3 +95,11 @@ def _ends(clock: Clock) -> Any:
         return " or ".join(filter(None, (until, runs))) or "-"
 
     return text
+
+
+def properties_of(schema: Json) -> dict[str, Json]:
+    """The parameters that a schema names. One that is not enforced may be broken."""
+    properties = schema.get("properties")
+    if not isinstance(properties, dict):
+        return {}
+    return {name: one if isinstance(one, dict) else {} for name, one in properties.items()}

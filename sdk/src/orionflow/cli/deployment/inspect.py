@@ -6,7 +6,7 @@ import click
 
 from orionflow.cli.backend import Json, backend
 from orionflow.cli.command import OrionCommand
-from orionflow.cli.deployment.columns import queue_text, schedules_text, status_text
+from orionflow.cli.deployment.columns import properties_of, queue_text, schedules_text, status_text
 from orionflow.cli.deployment.finding import find_deployment, full_name
 from orionflow.cli.flow_run.columns import list_columns
 from orionflow.cli.flow_run.newest import newest_runs
@@ -78,9 +78,10 @@ def _pairs(values: Json) -> str:
 
 def _takes(schema: Json) -> str:
     """`day: string = 2026-01-01`, one below the other."""
-    required = schema.get("required") or []
+    required = schema.get("required")
+    required = required if isinstance(required, list) else []
     lines = []
-    for name, one in (schema.get("properties") or {}).items():
+    for name, one in properties_of(schema).items():
         default = f" = {as_text(one['default'])}" if "default" in one else ""
         lines.append(f"{name}: {one.get('type', 'any')}{default}{' (required)' if name in required else ''}")
     return "\n".join(lines) or "-"

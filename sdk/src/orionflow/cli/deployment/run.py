@@ -9,6 +9,7 @@ import click
 
 from orionflow.cli.backend import Backend, Json, backend, without_none
 from orionflow.cli.command import OrionCommand
+from orionflow.cli.deployment.columns import properties_of
 from orionflow.cli.deployment.finding import find_deployment, full_name
 from orionflow.cli.exit_codes import ExitCode
 from orionflow.cli.options import Output, output_options, time_options
@@ -86,7 +87,7 @@ def _moment(clock: Clock, at: str | None, later: str | None) -> datetime:
 def _parameters(deployment: Json, pairs: tuple[str, ...], whole: str | None) -> Json:
     """The parameters, with text where the deployment's schema asks for text; unknown names are told with near ones."""
     schema = deployment.get("parameter_openapi_schema") or {}
-    properties = schema.get("properties") or {}
+    properties = properties_of(schema)
     texts = frozenset(name for name, one in properties.items() if one.get("type") == "string")
     given = {**read_whole(whole), **read_pairs(pairs, "-p", texts=texts)}
     for name in given:
