@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from orionflow import flow, task
 from orionflow.errors import FlowTimedOut, TaskTimedOut
-from orionflow.testing import assert_failed, states_of, task_runs_of
+from orionflow.task_runners import ProcessTaskRunner
+from orionflow.testing import assert_failed, flow_runs, states_of, task_runs_of
 
 
 def busy(seconds: float) -> None:
@@ -209,3 +213,194 @@ def test_timed_out_task_is_tried_again():
         return second_time_lucky()
 
     assert outer() == "ended"
+
+
+def test_flow_is_limited_with_what_it_submitted():
+    released = threading.Event()
+
+    @task
+    def held() -> None:
+        released.wait(30)
+
+    @flow(timeout_seconds=0.3)
+    def outer() -> str:
+        for _ in range(3):
+            held.submit()
+        return "submitted"
+
+    state = outer(return_state=True)
+    still_held = not released.is_set()
+    released.set()
+
+    assert still_held
+    assert state.name == "TimedOut"
+    assert_failed(state, "Could not be interrupted, and may go on for a while: held-0, held-1, held-2.")
+    assert [run.state_name for run in task_runs_of(state)] == ["Crashed"] * 3
+
+
+async def test_async_flow_is_limited_with_what_it_submitted():
+    @task
+    async def waits() -> None:
+        await asyncio.sleep(30)
+
+    @flow(timeout_seconds=0.3)
+    async def outer() -> str:
+        waits.submit()
+        return "submitted"
+
+    state = await outer(return_state=True)
+
+    assert state.name == "TimedOut"
+    assert "interrupted" not in (state.message or "")
+    assert [run.state_name for run in task_runs_of(state)] == ["Crashed"]
+
+
+def test_flow_that_ends_in_time_is_not_disturbed_by_what_it_submitted():
+    @task
+    def quick() -> int:
+        return 1
+
+    @flow(timeout_seconds=30)
+    def outer() -> Any:
+        return [quick.submit() for _ in range(3)]
+
+    assert outer(return_state=True).is_completed()
+
+
+async def test_coroutine_that_blocks_its_loop_past_its_limit_has_timed_out():
+    @task(timeout_seconds=0.1)
+    async def blocking_task() -> str:
+        time.sleep(0.3)
+        return "ended"
+
+    @flow(timeout_seconds=0.1)
+    async def blocking_flow() -> str:
+        time.sleep(0.3)
+        return "ended"
+
+    @flow
+    async def outer() -> Any:
+        return (await blocking_task(return_state=True)).name, (await blocking_flow(return_state=True)).name
+
+    assert await outer() == ("TimedOut", "TimedOut")
+
+
+def test_flow_that_runs_out_of_time_ends_the_flows_below():
+    ended: list[str] = []
+
+    @flow
+    async def waits() -> None:
+        await asyncio.sleep(30)
+
+    @flow(timeout_seconds=30)
+    def blocks() -> None:
+        waits()
+
+    @task
+    def calls() -> None:
+        blocks()
+
+    @flow(timeout_seconds=1)
+    def outer() -> None:
+        calls.submit()
+        blocks()
+        ended.append("outer")
+
+    state = outer(return_state=True)
+
+    assert (state.name, ended) == ("TimedOut", [])
+    runs = {run.name: run.state_name for run in flow_runs() if run.id != state.state_details.flow_run_id}
+    assert set(runs.values()) == {"Crashed"}
+    assert len(runs) == 4
+
+
+def test_flow_in_a_thread_is_interrupted_while_it_waits():
+    found: list[str] = []
+
+    @task
+    async def waits() -> None:
+        await asyncio.sleep(30)
+
+    @flow(timeout_seconds=0.3)
+    def outer() -> None:
+        waits.submit().result()
+
+    @flow(timeout_seconds=0.3)
+    def calling() -> None:
+        waits()
+
+    def both() -> None:
+        found.extend([outer(return_state=True).name, calling(return_state=True).name])
+
+    thread = threading.Thread(target=both)
+    thread.start()
+    thread.join(20)
+
+    assert found == ["TimedOut", "TimedOut"]
+
+
+@task(timeout_seconds=0.2)
+def slow_in_a_process() -> None:
+    time.sleep(30)
+
+
+@task(timeout_seconds=0.2)
+async def slow_coroutine_in_a_process() -> None:
+    await asyncio.sleep(30)
+
+
+def test_limits_hold_in_processes():
+    @flow(task_runner=ProcessTaskRunner(1))
+    def outer() -> Any:
+        return slow_in_a_process.submit().wait().name, slow_coroutine_in_a_process.submit().wait().name
+
+    assert outer() == ("TimedOut", "TimedOut")
+
+
+@contextmanager
+def alarm(seconds: float, interval: float = 0.0) -> Iterator[list[int]]:
+    """A timer of the program's own."""
+    rung: list[int] = []
+    before = signal.signal(signal.SIGALRM, lambda *_: rung.append(1))
+    timer = signal.setitimer(signal.ITIMER_REAL, seconds, interval)
+    try:
+        yield rung
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *timer)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_timer_of_the_program_goes_on_after_a_limit():
+    @task(timeout_seconds=20)
+    def quick() -> int:
+        return 1
+
+    @flow(timeout_seconds=20)
+    def outer() -> int:
+        return quick()
+
+    with alarm(30, 5):
+        handler = signal.getsignal(signal.SIGALRM)
+        outer()
+        left, interval = signal.getitimer(signal.ITIMER_REAL)
+
+        assert 0 < left <= 30
+        assert interval == 5
+        assert signal.getsignal(signal.SIGALRM) is handler
+
+
+def test_timer_of_the_program_rings_within_a_limit():
+    @task(timeout_seconds=20)
+    def busily() -> int:
+        busy(0.5)
+        return len(rung)
+
+    @flow
+    def outer() -> Any:
+        return busily(), slow(return_state=True).name
+
+    with alarm(0.05, 0.05) as rung:
+        rings, name = outer()
+
+    assert rings > 1
+    assert name == "TimedOut"

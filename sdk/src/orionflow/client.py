@@ -155,9 +155,9 @@ class OrionClient(Methods):
     def is_ephemeral(self) -> bool:
         return isinstance(self.transport, EphemeralTransport)
 
-    def send(self, call: Call[T]) -> T:
+    def send(self, call: Call[T], *, patience: Patience | None = None) -> T:
         """Send one call and read its answer; raises an ApiError when there is none to read."""
-        reply = self.exchange(call, b"" if call.body is None else encode(call.body))
+        reply = self.exchange(call, b"" if call.body is None else encode(call.body), patience=patience)
         return _read(call, reply, self.api_url)
 
     def exchange(self, call: Call[Any], body: bytes, *, patience: Patience | None = None) -> Reply:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import itertools
 import threading
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 from orionflow.errors import MissingContext
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from orionflow.client import OrionClient
     from orionflow.engine.api import Api
     from orionflow.engine.calls import TaskCall
+    from orionflow.engine.interruption import Hold, Reason
+    from orionflow.engine.loops import LoopThread
     from orionflow.flows import Flow
     from orionflow.futures import Future
     from orionflow.reporting import Reporter
@@ -38,6 +40,21 @@ _flow_run: ContextVar[FlowRunContext | None] = ContextVar("orion_flow_run", defa
 _task_run: ContextVar[TaskRunContext | None] = ContextVar("orion_task_run", default=None)
 _child_run: ContextVar[RunOfChild | None] = ContextVar("orion_child_run", default=None)
 _tags: ContextVar[frozenset[str]] = ContextVar("orion_tags", default=frozenset())
+
+
+class Open(Protocol):
+    """A run that goes on while the flow around it does."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+
+    @property
+    def inner_context(self) -> FlowRunContext | None:
+        """That of the attempt, if this is a flow run."""
+
+    def end_from_outside(self, reason: Reason) -> None:
+        """Record an end that the run does not report itself."""
 
 
 class FlowRunContext:
@@ -74,10 +91,13 @@ class FlowRunContext:
         self.tally = Tally()
         self.links = LinkTable()
         self.unfinished: dict[Future[Any], TaskCall] = {}
-        # What ends the coroutines of submitted tasks early.
-        self.cancellations: set[Callable[[], object]] = set()
+        # A loop remembers its tasks weakly: this keeps those of submitted runs alive.
+        self.coroutines: set[Any] = set()
+        # What goes on in a thread or a coroutine of its own: submitted tasks that have begun, coroutines, nested runs.
+        self.open: dict[Open, Hold] = {}
         self.last_in_order: Future[Any] | None = None
         self._runner_started = False
+        self._own_loop: LoopThread | None = None
         self.stopped_by: BaseException | None = None
         self._keys: dict[str, itertools.count[int]] = {}
         self._lock = threading.Lock()
@@ -108,6 +128,11 @@ class FlowRunContext:
         """Pauses are counted, so that a repeated attempt does not stop at those that were resumed."""
         return str(int(self.next_key("pause")) + 1)
 
+    @property
+    def still_open(self) -> list[Open]:
+        """What has not ended yet, whether it has begun or not."""
+        return list(dict.fromkeys([*self.unfinished.values(), *self.open]))
+
     def forget_future(self, future: Future[Any]) -> None:
         """A submitted task run has ended."""
         self.unfinished.pop(future, None)
@@ -126,6 +151,24 @@ class FlowRunContext:
             started, self._runner_started = self._runner_started, False
         if started:
             self.task_runner.stop(wait=wait)
+
+    def own_loop(self) -> LoopThread:
+        """The loop for the coroutines of a sync flow, borrowed when the first one is called."""
+        from orionflow.engine.loops import loops
+
+        with self._lock:
+            if self._own_loop is None:
+                self._own_loop = loops().borrow()
+            return self._own_loop
+
+    def give_loop_back(self) -> None:
+        """This attempt has ended."""
+        from orionflow.engine.loops import loops
+
+        with self._lock:
+            own, self._own_loop = self._own_loop, None
+        if own is not None:
+            loops().give_back(own)
 
     @staticmethod
     def get() -> FlowRunContext | None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
+from contextlib import suppress
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
+from orionflow.engine.interruption import wait_for
 from orionflow.errors import UsageError
+from orionflow.event_loops import is_blocked_here
 from orionflow.states import Pending, State
 
 R = TypeVar("R")
@@ -85,15 +88,13 @@ class Future(Generic[R]):
         """Block this thread until the run has ended; raises UsageError where that would never happen."""
         if self._state is not None:
             return
-        if self.loop is not None and _running_loop() is self.loop:
+        if self.loop is not None and is_blocked_here(self.loop):
             raise UsageError(
                 f"Task run {self.name!r} runs on this event loop, which cannot block until it ends; "
                 "await its result first."
             )
-        try:
-            self._done.result(timeout)
-        except concurrent.futures.TimeoutError:
-            return
+        with suppress(concurrent.futures.TimeoutError):
+            wait_for(self._done, timeout)
 
     async def wait_until_done(self) -> None:
         if self._state is None:
@@ -145,13 +146,6 @@ class Future(Generic[R]):
         )
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
-
-
 class FutureList(list[Any], Generic[R]):
     """The futures of a mapped task, in the order of its inputs. `result()` and `wait()` concern them all."""
 
@@ -186,11 +180,15 @@ class DoneAndNotDone(NamedTuple):
 def wait(futures: Iterable[Future[Any]], timeout: float | None = None) -> DoneAndNotDone:
     """Block until all of these task runs have ended, or the time is up."""
     by_done = {future._done: future for future in futures}
-    for future in by_done.values():
-        if not future.is_done and future.loop is not None and _running_loop() is future.loop:
-            future.block_until_done()
+    _check_loops(by_done.values())
     done, not_done = concurrent.futures.wait(by_done, timeout)
     return DoneAndNotDone({by_done[one] for one in done}, {by_done[one] for one in not_done})
+
+
+def _check_loops(futures: Iterable[Future[Any]]) -> None:
+    for future in futures:
+        if not future.is_done and future.loop is not None and is_blocked_here(future.loop):
+            future.block_until_done()
 
 
 class as_completed(Generic[R]):  # noqa: N801
@@ -204,6 +202,7 @@ class as_completed(Generic[R]):  # noqa: N801
         self._timeout = timeout
 
     def __iter__(self) -> Iterator[Future[R]]:
+        _check_loops(self._by_done.values())
         for done in concurrent.futures.as_completed(self._by_done, self._timeout):
             yield self._by_done[done]
 

@@ -21,9 +21,10 @@ from orionflow.calls.slots import release_slots, take_slots
 from orionflow.client import OrionClient
 from orionflow.clock import current_clock
 from orionflow.context import FlowRunContext, TaskRunContext
-from orionflow.engine.drivers import drive, drive_async, running_loop
+from orionflow.engine.drivers import drive, drive_async
 from orionflow.engine.effects import Do, Sleep, Steps, send
 from orionflow.errors import ApiError, NoSlotInTime, Overloaded
+from orionflow.event_loops import running_loop
 from orionflow.ids import uuid7
 from orionflow.slot_keeper import Held, slot_keeper
 from orionflow.wire import TakenLimit
@@ -100,7 +101,7 @@ def rate_limit(names: str | Sequence[str], occupy: int = 1, timeout_seconds: flo
     In coroutines: `await rate_limit("api")`.
     """
     steps = _keep_to_rate(_names(names), occupy, timeout_seconds)
-    return drive_async(steps) if _is_awaited() else drive(steps)
+    return drive(steps) if running_loop() is None else drive_async(steps)
 
 
 def _keep_to_rate(names: tuple[str, ...], occupy: int, timeout: float | None) -> Steps[None]:
@@ -166,12 +167,6 @@ def _done_with(client: OrionClient) -> None:
     flow_run = FlowRunContext.get()
     if flow_run is None or flow_run.client is not client:
         client.close()
-
-
-def _is_awaited() -> bool:
-    """Whether this is called by a coroutine; a task that is no coroutine blocks, wherever it runs."""
-    task_run = TaskRunContext.get()
-    return running_loop() is not None and (task_run is None or task_run.task.is_async)
 
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:

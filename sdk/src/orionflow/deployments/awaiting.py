@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from orionflow.engine.drivers import drive, drive_async, running_loop
+from orionflow.engine.drivers import drive, drive_async
 from orionflow.engine.effects import Steps
+from orionflow.event_loops import running_loop
 
 T = TypeVar("T")
 

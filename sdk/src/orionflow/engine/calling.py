@@ -10,13 +10,14 @@ from uuid import UUID
 
 from orionflow.context import FlowRunContext
 from orionflow.engine.calls import FlowCall, TaskCall
-from orionflow.engine.drivers import drive, drive_async, drive_on_loop_thread
-from orionflow.engine.effects import Steps
+from orionflow.engine.drivers import drive, drive_async, drive_on_loop
 from orionflow.engine.flow_run import run_flow
+from orionflow.engine.interruption import Hold
 from orionflow.engine.orders import checkpoint
 from orionflow.engine.submission import submit
 from orionflow.engine.task_run import run_task, start
 from orionflow.errors import UsageError
+from orionflow.event_loops import running_loop
 from orionflow.states import State
 
 if TYPE_CHECKING:
@@ -37,11 +38,12 @@ def call_task(
     """Run a task where it is called. An async one in an async flow gives a coroutine."""
     checkpoint(flow_run)
     call = _prepared(task, args, kwargs, flow_run, wait_for)
+    if task.is_async and _is_awaited(flow_run):
+        # Its record begins when it is awaited: a coroutine that never is leaves none behind.
+        return _named(_task_outcome(call, return_state), f"task {task.name}")
     start(call)
     steps = run_task(call)
-    if task.is_async:
-        return _driven_async(steps, flow_run.loop is not None, return_state, f"task {task.name}")
-    state = drive(steps)
+    state = drive_on_loop(steps, flow_run) if task.is_async else drive(steps)
     return state if return_state else state.result()
 
 
@@ -90,12 +92,16 @@ def call_flow(
     _refuse_in_starting_child(flow)
     flow.signature.check(args, kwargs)
     call = FlowCall(flow, args, kwargs, waited_for(wait_for))
+    if flow.is_async and (call.parent is None or _is_awaited(call.parent)):
+        return _named(_flow_outcome(call, return_state), f"flow {flow.name}")
     steps = run_flow(call)
-    if flow.is_async:
-        may_await = call.parent is None or call.parent.loop is not None
-        return _driven_async(steps, may_await, return_state, f"flow {flow.name}")
-    state = drive(steps)
+    state = drive_on_loop(steps, call.parent) if flow.is_async else drive(steps)
     return state if return_state else state.result()
+
+
+def _is_awaited(flow_run: FlowRunContext) -> bool:
+    """Whether a coroutine called here gets awaited: in async flows, and on any loop that runs in this thread."""
+    return flow_run.loop is not None or running_loop() is not None
 
 
 def call_flow_for_run(flow: Flow[Any, Any], flow_run_id: UUID, parameters: dict[str, Any]) -> State[Any]:
@@ -114,19 +120,23 @@ def _refuse_in_starting_child(flow: Flow[Any, Any]) -> None:
         )
 
 
-def _driven_async(steps: Steps[State[Any]], may_await: bool, return_state: bool, name: str) -> Any:
-    if may_await:
-        return _outcome(steps, return_state, name)
-    state = drive_on_loop_thread(steps)
+async def _task_outcome(call: TaskCall, return_state: bool) -> Any:
+    flow_run = call.flow_run
+    start(call)
+    flow_run.open[call] = Hold(asyncio.current_task())
+    try:
+        state = await drive_async(run_task(call))
+    finally:
+        flow_run.open.pop(call, None)
     return state if return_state else state.result()
 
 
-def _outcome(steps: Steps[State[Any]], return_state: bool, name: str) -> Coroutine[Any, Any, Any]:
-    async def outcome() -> Any:
-        state = await drive_async(steps)
-        return state if return_state else state.result()
+async def _flow_outcome(call: FlowCall, return_state: bool) -> Any:
+    state = await drive_async(run_flow(call))
+    return state if return_state else state.result()
 
-    coroutine = outcome()
+
+def _named(coroutine: Coroutine[Any, Any, Any], name: str) -> Coroutine[Any, Any, Any]:
     # Python names it when it was never awaited.
     coroutine.__qualname__ = name  # type: ignore[attr-defined]
     return coroutine

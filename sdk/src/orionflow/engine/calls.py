@@ -9,6 +9,7 @@ from uuid import UUID
 
 from orionflow.context import FlowRunContext, current_tags
 from orionflow.engine.inputs import Found
+from orionflow.engine.interruption import Reason
 from orionflow.ids import uuid7
 from orionflow.recordable import recordable_sources, recordable_tags
 from orionflow.reporting.items import Transition
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from orionflow.flows import Flow
     from orionflow.futures import Future
     from orionflow.tasks import Task
-    from orionflow.wire import TaskRun
+    from orionflow.wire import FlowRun, TaskRun
 
 
 class TaskCall:
@@ -113,6 +114,20 @@ class TaskCall:
         """The step that moves the run."""
         return Transition(self.id, None, state, False, self.flow_run.id)
 
+    @property
+    def inner_context(self) -> None:
+        return None
+
+    def end_from_outside(self, reason: Reason) -> None:
+        """Record an end that the run does not report itself; what becomes of it later is not reported any more."""
+        kind = StateType.CANCELLED if reason.is_cancel else StateType.CRASHED
+        state = self.new_state(kind, message=reason.message)
+        if self.is_created and not self.is_abandoned:
+            self.flow_run.api.reporter.stream(self.step(state))
+        self.is_abandoned = True
+        if self.future is not None and self.future.settle(state):
+            self.flow_run.tally.add(state)
+
     def as_task_run(self) -> TaskRun:
         """The run as the API would describe it now."""
         from orionflow.wire import TaskRun
@@ -169,7 +184,7 @@ def inputs_of(
 class FlowCall:
     """One call of a flow: its run, and under a parent flow also the task run that stands for it there."""
 
-    __slots__ = ("args", "flow", "flow_run_id", "kwargs", "parent", "wait_for")
+    __slots__ = ("args", "flow", "flow_run_id", "has_ended", "kwargs", "made", "parent", "wait_for")
 
     def __init__(
         self,
@@ -186,3 +201,6 @@ class FlowCall:
         # A run that exists already, as of a deployment; otherwise a new one is made.
         self.flow_run_id = flow_run_id
         self.parent = FlowRunContext.get()
+        # The run, as soon as there is one, and whether the API knows how it ended.
+        self.made: list[FlowRun] = []
+        self.has_ended = False

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from orionflow.clock import current_clock
+from orionflow.context import FlowRunContext
 from orionflow.engine.time_limits import limited, limited_async
 
 if TYPE_CHECKING:
@@ -79,6 +82,41 @@ class Do(Effect):
         return await loop.run_in_executor(_threads, copy_context().run, self.work, *self.args)
 
 
+class Surely(Effect):
+    """An effect that is performed to its end however often its coroutine is cancelled meanwhile."""
+
+    __slots__ = ("effect",)
+
+    def __init__(self, effect: Effect) -> None:
+        self.effect = effect
+
+    def block(self) -> Any:
+        return self.effect.block()
+
+    async def wait(self) -> Any:
+        performed = asyncio.ensure_future(self.effect.wait())
+        while not performed.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({performed})
+        return performed.result()
+
+
+def surely(steps: Steps[T]) -> Steps[T]:
+    """Perform steps of which none is left out when their coroutine is cancelled."""
+    answer: Any = None
+    errors: list[BaseException] = []
+    while True:
+        try:
+            effect = steps.throw(errors.pop()) if errors else steps.send(answer)
+        except StopIteration as done:
+            value: T = done.value
+            return value
+        try:
+            answer = yield Surely(effect)
+        except BaseException as error:
+            errors.append(error)
+
+
 def send(client: OrionClient, call: Call[T]) -> Do:
     """Send a call to the API and wait for its answer."""
     return Do(client.send, call)
@@ -100,20 +138,23 @@ class Sleep(Effect):
 
 
 class WaitFor(Effect):
-    """Wait until all of these task runs have ended, however they did."""
+    """Wait until all of these task runs have ended, however they did, or until a moment of the monotonic clock."""
 
-    __slots__ = ("futures",)
+    __slots__ = ("futures", "until")
 
-    def __init__(self, futures: Sequence[Future[Any]]) -> None:
+    def __init__(self, futures: Sequence[Future[Any]], until: float | None = None) -> None:
         self.futures = futures
+        self.until = until
 
     def block(self) -> None:
         for future in self.futures:
-            future.block_until_done()
+            future.block_until_done(None if self.until is None else max(self.until - time.monotonic(), 0.0))
 
     async def wait(self) -> None:
-        for future in self.futures:
-            await future.wait_until_done()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if self.until is None else max(self.until - time.monotonic(), 0.0)):
+                for future in self.futures:
+                    await future.wait_until_done()
 
 
 class UserCode(Effect):
@@ -140,13 +181,19 @@ class UserCode(Effect):
             return self.place(self.fn, self.args, self.kwargs, self.seconds)
         if self.seconds is not None:
             return limited(self._call, self.seconds)
-        value = self.fn(*self.args, **self.kwargs)
-        return list(value) if inspect.isgenerator(value) else value
+        return self._call()
 
     def _call(self) -> Any:
         value = self.fn(*self.args, **self.kwargs)
-        # A generator's body is the function's body: it belongs to the run, its time and its exceptions too.
-        return list(value) if inspect.isgenerator(value) else value
+        if inspect.isgenerator(value):
+            # A generator's body is the function's body: it belongs to the run, its time and its exceptions too.
+            return list(value)
+        if inspect.iscoroutine(value):
+            # A sync wrapper around an async function: the coroutine is the function's body as well.
+            from orionflow.engine.loops import block_on
+
+            return block_on(value, FlowRunContext.get())
+        return value
 
     async def wait(self) -> Any:
         if self.place is not None:

@@ -12,6 +12,8 @@ from orionflow.logging import task_run_logger
 from orionflow.recordable import as_text
 
 OWN = str(Path(__file__).parent)
+# How Python refuses to run or await what is no coroutine.
+NO_COROUTINE = ("a coroutine was expected", "a coroutine or an awaitable is required", "used in 'await' expression")
 _TOLD = "__orion_told__"
 
 
@@ -28,6 +30,7 @@ def tell(logger: Any, error: BaseException, words: str) -> None:
     if _is_told(error):
         logger.error("%s %s: %s (told above)", words.rstrip(":") + ":", type(error).__name__, as_text(error))
         return
+    _explain(error)
     logger.error(words, exc_info=(type(error), error, users_part(error.__traceback__)))
     # Some exceptions let nobody write on them; these are told twice.
     with suppress(Exception):
@@ -40,6 +43,15 @@ def _is_told(error: BaseException) -> bool:
         return object.__getattribute__(error, _TOLD) is True
     except AttributeError:
         return False
+
+
+def _explain(error: BaseException) -> None:
+    """Add a word of help where Python only sees that somebody awaits a value."""
+    if isinstance(error, ValueError | TypeError) and any(words in str(error) for words in NO_COROUTINE):
+        error.add_note(
+            "In a sync flow an async task or flow gives its value at once, and there is nothing to await: "
+            "call it without asyncio.run, or make the flow async."
+        )
 
 
 def users_part(trace: TracebackType | None) -> TracebackType | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
 from orionflow.context import FlowRunContext, in_flow_run
-from orionflow.engine.crashes import crash_message
+from orionflow.engine.below import end_below, end_leftovers
 from orionflow.engine.effects import Do, Steps, UserCode, WaitFor
 from orionflow.engine.failures import tell
 from orionflow.engine.final_state import (
@@ -20,13 +21,16 @@ from orionflow.engine.final_state import (
 )
 from orionflow.engine.flow_creation import Begun
 from orionflow.engine.hooks import call_hooks
-from orionflow.engine.orders import Stopped, TimeIsUp
-from orionflow.engine.task_run import let_go
+from orionflow.engine.interruption import Reason
+from orionflow.engine.orders import TimeIsUp
 from orionflow.engine.time_limits import LimitReached
 from orionflow.errors import FlowTimedOut
 from orionflow.logging import prints_logged
 from orionflow.states import State
 from orionflow.tally import Tally
+
+# Who set a limit of half a second does not want to wait much longer for what cannot be interrupted.
+PATIENCE_AT_LIMIT = 0.25
 
 
 def attempt_flow(begun: Begun, context: FlowRunContext, running: State[Any]) -> Steps[State[Any]]:
@@ -36,6 +40,7 @@ def attempt_flow(begun: Begun, context: FlowRunContext, running: State[Any]) -> 
         if flow.on_running:
             yield from call_hooks(flow.on_running, flow, begun.flow_run, running, begun.logger)
         args, kwargs = flow.signature.split(begun.parameters)
+        until = None if flow.timeout_seconds is None else time.monotonic() + flow.timeout_seconds
         value: Any = None
         ended: State[Any] | None = None
         try:
@@ -45,8 +50,21 @@ def attempt_flow(begun: Begun, context: FlowRunContext, running: State[Any]) -> 
         except Exception as error:
             tell(begun.logger, error, "The flow raised an exception:")
             ended = state_of_exception(error, "flow")
-        yield from wait_for_task_runs(context)
-        return ended or (yield from _state_of(value, context.tally))
+        if not (yield from wait_for_task_runs(context, until)):
+            return (yield from _timed_out(begun, context))
+        # Before the next step, which makes runs that were left over count as cancelled.
+        ended = ended or (yield from _state_of(value, context.tally))
+        yield from _end_leftovers(begun, context)
+        return ended
+
+
+def _end_leftovers(begun: Begun, context: FlowRunContext) -> Steps[None]:
+    """Coroutines that the flow did not await, as the others of a `gather` in which one raised, do not outlive it."""
+    if not context.open:
+        return
+    names = yield Do(end_leftovers, context, Reason("The flow run that it belongs to ended before it.", is_cancel=True))
+    if names:
+        begun.logger.warning("The flow ended before these runs, which are cancelled: %s.", ", ".join(names))
 
 
 def _state_of(value: Any, tally: Tally) -> Steps[State[Any]]:
@@ -58,24 +76,23 @@ def _state_of(value: Any, tally: Tally) -> Steps[State[Any]]:
     return state_of_value(with_states_for_futures(value))
 
 
-def wait_for_task_runs(context: FlowRunContext) -> Steps[None]:
-    """Let what was submitted come to its end, and then end the task runner."""
+def wait_for_task_runs(context: FlowRunContext, until: float | None = None) -> Steps[bool]:
+    """Let what was submitted come to its end, and then end the task runner; False when time is up before."""
     while context.unfinished:
-        yield WaitFor(list(context.unfinished))
+        if until is not None and time.monotonic() >= until:
+            return False
+        yield WaitFor(list(context.unfinished), until)
     yield Do(partial(context.stop_task_runner, wait=True))
+    return True
 
 
 def _timed_out(begun: Begun, context: FlowRunContext) -> Steps[State[Any]]:
     seconds = begun.flow.timeout_seconds or 0.0
     context.stopped_by = TimeIsUp("The time of the flow run is up.")
-    yield Do(partial(let_go, context, str(context.stopped_by)))
-    begun.logger.error("The flow ran longer than its limit of %g s.", seconds)
+    left = yield Do(end_below, context, Reason(str(context.stopped_by)), PATIENCE_AT_LIMIT)
     error = FlowTimedOut(f"Flow {begun.flow.name!r} ran longer than its timeout_seconds={seconds:g}.")
-    return timed_out("flow", seconds, error)
-
-
-def abandon(context: FlowRunContext, error: BaseException) -> None:
-    """The attempt ends early: nobody waits for what it submitted."""
-    if context.stopped_by is None:
-        context.stopped_by = error if isinstance(error, Stopped) else Stopped(crash_message(error))
-    let_go(context, str(context.stopped_by))
+    state = timed_out("flow", seconds, error)
+    if left:
+        state.message = f"{state.message} Could not be interrupted, and may go on for a while: {', '.join(left)}."
+    begun.logger.error("%s", state.message)
+    return state

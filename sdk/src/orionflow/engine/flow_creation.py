@@ -11,13 +11,16 @@ from orionflow.calls.flow_runs import create_flow_run, read_flow_run, set_flow_r
 from orionflow.calls.flows import create_flow
 from orionflow.context import FlowRunContext, current_tags, in_flow_run
 from orionflow.engine.api import Api, current_api
+from orionflow.engine.below import end_below
 from orionflow.engine.calls import FlowCall
-from orionflow.engine.drivers import running_loop
 from orionflow.engine.effects import Steps, WaitFor, send
 from orionflow.engine.inputs import Found, resolved_all
+from orionflow.engine.interruption import Hold, Reason
+from orionflow.engine.making import Make
 from orionflow.engine.orders import checkpoint, is_paused, wait_until_resumed
 from orionflow.engine.placeholders import completed_before, place_for_subflow
-from orionflow.errors import InvalidRequest, UsageError
+from orionflow.errors import ApiError, InvalidRequest, UsageError
+from orionflow.event_loops import running_loop
 from orionflow.flows import Flow
 from orionflow.links import LinkTable
 from orionflow.logging import RunLogger, logger_for_flow_run
@@ -26,10 +29,13 @@ from orionflow.processes import own_identity
 from orionflow.recordable import as_text, recordable_tags
 from orionflow.reporting.items import Answer
 from orionflow.settings import current_settings
-from orionflow.states import Failed, Pending, State
+from orionflow.states import Cancelled, Crashed, Failed, Pending, State
+from orionflow.transport import Patience
 from orionflow.visiting import are_plain
 from orionflow.wire import FlowRun
 
+# For a run whose own thread does not end it.
+IMPATIENCE = Patience(budget_seconds=2.0)
 # The API shows a policy with all its fields; these values are those of a run that was given none.
 UNSAID = {"crash_retries": 0, "overlap": "allow"}
 
@@ -51,7 +57,31 @@ class Begun:
         self.api = api
         self.parent = parent
         self.attempts = 1
+        # The attempt that goes on.
+        self.context: FlowRunContext | None = None
+        self.hold: Hold | None = None
+        self.is_abandoned = False
         self.logger: RunLogger = logger_for_flow_run(flow_run.id, flow_run.name or "", flow.name)
+
+    @property
+    def name(self) -> str:
+        return self.flow_run.name or self.flow.name
+
+    @property
+    def inner_context(self) -> FlowRunContext | None:
+        return self.context
+
+    def end_from_outside(self, reason: Reason) -> None:
+        """Record an end that the run does not report itself; what becomes of it later is not reported any more."""
+        self.is_abandoned = True
+        if self.context is not None:
+            end_below(self.context, reason, patience=0)
+        state: State[Any] = (Cancelled if reason.is_cancel else Crashed)(message=reason.message)
+        try:
+            self.api.reporter.drain(self.id, IMPATIENCE.budget_seconds)
+            self.api.client.send(set_flow_run_state(self.id, state), patience=IMPATIENCE)
+        except ApiError as trouble:
+            self.logger.error("The end of the run as %s could not be reported: %s", state.name, trouble)
 
     def rename(self, name: str | None) -> None:
         self.flow_run = self.flow_run.model_copy(update={"name": name})
@@ -204,7 +234,7 @@ def _flow_run(
     """The run as the API made it; with an exception for its name it is one that cannot begin."""
     flow = call.flow
     if call.flow_run_id is not None:
-        existing: FlowRun = yield send(api.client, read_flow_run(call.flow_run_id))
+        existing: FlowRun = yield Make(call.made, api.client.send, read_flow_run(call.flow_run_id))
         # As with a new run: the count that it will have once it is RUNNING.
         return existing.model_copy(update={"run_count": existing.run_count + 1})
     stored, changes = recorded_parameters(parameters)
@@ -221,14 +251,15 @@ def _flow_run(
     tags = recordable_tags(current_tags() | flow.tags)
     refusal = None
     try:
-        run: FlowRun = yield send(
-            api.client,
+        run: FlowRun = yield Make(
+            call.made,
+            api.client.send,
             create(name=None if isinstance(name, Exception) else name, parameters=stored, tags=tags),
         )
     except InvalidRequest as error:
         # Whatever the API has against what is only shown of a run: the work goes on.
         refusal = error
-        run = yield send(api.client, create(parameters=described_parameters(parameters)))
+        run = yield Make(call.made, api.client.send, create(parameters=described_parameters(parameters)))
     _tell_changes(run, flow, changes, refusal)
     return run.model_copy(update={"run_count": 1})
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from orionflow.calls.flow_runs import set_flow_run_state
 from orionflow.context import FlowRunContext
+from orionflow.engine.api import current_api
+from orionflow.engine.below import end_below
 from orionflow.engine.calls import FlowCall
-from orionflow.engine.crashes import crash_message, signals_as_exceptions
-from orionflow.engine.effects import Do, Sleep, Steps, send
+from orionflow.engine.crashes import reason_of
+from orionflow.engine.effects import Do, Sleep, Steps, send, surely
 from orionflow.engine.final_state import state_of_exception
-from orionflow.engine.flow_attempt import abandon, attempt_flow, wait_for_task_runs
+from orionflow.engine.flow_attempt import attempt_flow, wait_for_task_runs
 from orionflow.engine.flow_creation import Begun, begin
 from orionflow.engine.hooks import call_hooks
+from orionflow.engine.interruption import Hold, Reason
 from orionflow.engine.orders import (
-    CancelOrdered,
     PauseRanOut,
     RunSuspended,
     RunTakenAway,
@@ -27,9 +31,11 @@ from orionflow.engine.orders import (
     leave_to_another,
 )
 from orionflow.engine.rules import after_end, answer_of, enter_running, seconds_until_due
+from orionflow.engine.signals import signals_as_exceptions
 from orionflow.errors import ApiError, ApiUnreachable, OrchestrationRefused
 from orionflow.hooks import Hooks
 from orionflow.ids import uuid7
+from orionflow.logging import logger_for_flow_run
 from orionflow.recordable import as_text
 from orionflow.reporting.items import Answer
 from orionflow.results import UNPERSISTED, store_of, write_result
@@ -38,16 +44,27 @@ from orionflow.settings import current_settings
 from orionflow.states import UNSET, Cancelled, Crashed, Failed, State, StateType
 
 # How long a run that crashed waits for its records before it lets go of the process.
-CRASH_DRAIN_SECONDS = 10.0
+CRASH_DRAIN_SECONDS = 5.0
 
 
 def run_flow(call: FlowCall) -> Steps[State[Any]]:
     """One call of a flow, from its arguments to its final state."""
-    begun = yield from begin(call)
-    if isinstance(begun, State):
-        return begun
-    with signals_as_exceptions(call.parent is None, call.flow.is_async):
-        state = yield from _attempts(begun)
+    begun: Begun | State[Any] | None = None
+
+    def end_from_outside(reason: Reason) -> None:
+        if isinstance(begun, Begun):
+            begun.end_from_outside(reason)
+
+    with signals_as_exceptions(call.parent is None, call.flow.is_async, lambda: call.has_ended, end_from_outside):
+        try:
+            begun = yield from begin(call)
+            if isinstance(begun, State):
+                return begun
+            with _open_in_parent(begun):
+                state = yield from _attempts(begun, call)
+        except BaseException as error:
+            yield from surely(_cut_short(call, error))
+            raise
     state.state_details.flow_run_id = begun.id
     if begun.parent is not None:
         begun.parent.tally.add(state)
@@ -56,24 +73,57 @@ def run_flow(call: FlowCall) -> Steps[State[Any]]:
     return state
 
 
-def _attempts(begun: Begun) -> Steps[State[Any]]:
+@contextmanager
+def _open_in_parent(begun: Begun) -> Iterator[None]:
+    """While the run goes on, the end of the run around it ends it as well."""
+    if begun.parent is None:
+        yield
+        return
+    begun.hold = Hold(asyncio.current_task() if begun.flow.is_async else None)
+    begun.parent.open[begun] = begun.hold
+    try:
+        yield
+    finally:
+        begun.hold.close()
+        begun.parent.open.pop(begun, None)
+
+
+def _cut_short(call: FlowCall, error: BaseException) -> Steps[None]:
+    """Something came between the making of the run and its first attempt: nobody else would end it."""
+    if isinstance(error, Exception | GeneratorExit | Stopped) or call.has_ended or not call.made:
+        return
+    run, reason, reporter = call.made[-1], reason_of(error), current_api().reporter
+    state: State[Any] = (Cancelled if reason.is_cancel else Crashed)(message=reason.message)
+    try:
+        yield send(reporter.client, set_flow_run_state(run.id, state))
+    except ApiError as trouble:
+        logger_for_flow_run(run.id, run.name or "", call.flow.name).error(
+            "The end of the run as %s could not be reported: %s", state.name, trouble
+        )
+
+
+def _attempts(begun: Begun, call: FlowCall) -> Steps[State[Any]]:
     state = yield from _let_in(begun)
     if state.is_completed() and state.data is None:
         # The rules skipped it.
         state.value = None
     begun.logger.info("The run of flow %r begins.", begun.flow.name)
     while state.type is StateType.RUNNING:
-        context = begun.new_context()
+        context = begun.context = begun.new_context()
         try:
             state = yield from _attempt(begun, context, state)
         except BaseException as error:
+            call.has_ended = True
             return (yield from _crash(begun, context, error))
+        finally:
+            context.give_loop_back()
         if state.is_scheduled():
             wait = seconds_until_due(state)
             begun.logger.warning("Trying again in %.3g s: %s", wait, state.message or "The flow failed.")
             yield Sleep(wait)
             state = yield from _let_in(begun)
             begun.count_attempt()
+    call.has_ended = True
     yield from _finish(begun, state)
     return state
 
@@ -88,7 +138,7 @@ def _let_in(begun: Begun) -> Steps[State[Any]]:
 
 def _attempt(begun: Begun, context: FlowRunContext, running: State[Any]) -> Steps[State[Any]]:
     ended = yield from attempt_flow(begun, context, running)
-    if isinstance(context.stopped_by, RunSuspended):
+    if context.stopped_by is not None and (begun.is_abandoned or isinstance(context.stopped_by, RunSuspended)):
         raise context.stopped_by
     if ended.is_completed():
         yield from _store(begun, ended)
@@ -171,21 +221,34 @@ def _hooks_for(begun: Begun, state: State[Any]) -> Hooks:
 
 def _crash(begun: Begun, context: FlowRunContext, error: BaseException) -> Steps[State[Any]]:
     """The attempt ended for a reason outside of the user's function. Raises it again, unless it was an order."""
+    if begun.hold is not None:
+        begun.hold.close()
     if isinstance(error, StepRefused):
         error = yield from _cause_of(begun, context, error)
     if isinstance(error, RunSuspended):
         # What has begun may end; what has not begins in the next attempt.
         yield from wait_for_task_runs(context)
-    abandon(context, error)
+    context.stopped_by = context.stopped_by or (error if isinstance(error, Stopped) else None)
     if isinstance(error, GeneratorExit):
+        end_below(context, reason_of(error), patience=0)
         raise error
-    state = _state_of_crash(error)
-    if not isinstance(error, RunTakenAway | RunSuspended):
-        state = yield from _report_crash(begun, context, state)
-    yield from _finish(begun, state)
+    state = yield from surely(_end_early(begun, context, error))
     stops_parent = begun.parent is not None and begun.parent.stopped_by is not None
     if not isinstance(error, Stopped) or stops_parent:
         raise error
+    return state
+
+
+def _end_early(begun: Begun, context: FlowRunContext, error: BaseException) -> Steps[State[Any]]:
+    left = yield Do(end_below, context, reason_of(error))
+    if left:
+        begun.logger.warning("These could not be interrupted, and may go on for a while: %s.", ", ".join(left))
+    state = _state_of_crash(error)
+    if begun.is_abandoned:
+        return state
+    if not isinstance(error, RunTakenAway | RunSuspended):
+        state = yield from _report_crash(begun, context, state)
+    yield from _finish(begun, state)
     return state
 
 
@@ -203,14 +266,15 @@ def _cause_of(begun: Begun, context: FlowRunContext, refusal: StepRefused) -> St
 
 
 def _state_of_crash(error: BaseException) -> State[Any]:
-    if isinstance(error, CancelOrdered):
-        return Cancelled(message=str(error))
     if isinstance(error, RunSuspended):
         return error.state
     if isinstance(error, PauseRanOut):
         return Failed(message=str(error))
+    reason = reason_of(error)
+    if reason.is_cancel:
+        return Cancelled(message=reason.message)
     value = OrchestrationRefused(str(error)) if isinstance(error, Stopped) else error
-    return Crashed(message=crash_message(error), value=value)
+    return Crashed(message=reason.message, value=value)
 
 
 def _report_crash(begun: Begun, context: FlowRunContext, state: State[Any]) -> Steps[State[Any]]:

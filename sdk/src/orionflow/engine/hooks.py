@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import Any
 
-from orionflow.engine.drivers import loop_thread
+from orionflow.context import FlowRunContext
 from orionflow.engine.effects import Effect, Steps
+from orionflow.engine.loops import block_on
+from orionflow.event_loops import running_loop, set_aside
 from orionflow.hooks import Hook, name_of
 
 
@@ -21,14 +24,14 @@ class CallHook(Effect):
         self.args = args
 
     def block(self) -> None:
-        import asyncio
-
         outcome = self.hook(*self.args)
-        if inspect.iscoroutine(outcome):
-            asyncio.run_coroutine_threadsafe(outcome, loop_thread().loop).result()
+        if inspect.isawaitable(outcome):
+            block_on(outcome, FlowRunContext.get())
 
     async def wait(self) -> None:
-        outcome = self.hook(*self.args)
+        loop = running_loop()
+        with set_aside(loop) if loop is not None and not inspect.iscoroutinefunction(self.hook) else nullcontext():
+            outcome = self.hook(*self.args)
         if inspect.isawaitable(outcome):
             await outcome
 

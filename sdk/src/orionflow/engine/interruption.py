@@ -1,14 +1,126 @@
-"""Interrupting a thread anywhere but in the middle of reporting, where an exception would leave half a step behind."""
+"""Interrupting a thread from elsewhere, anywhere but in the middle of reporting or of making a run, where an exception
+would leave half a step behind."""
 
 from __future__ import annotations
 
+import asyncio
+import ctypes
+import sys
+import threading
 import time
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotYet
+from dataclasses import dataclass
 from types import FrameType
+from typing import Any, TypeVar
 
-DELICATE = "orionflow.reporting"
+T = TypeVar("T")
+
+DELICATE = ("orionflow.reporting", "orionflow.engine.making")
 # The API may be away for minutes while a thread waits in there: an interrupt that came so long ago is raised anyway.
 LONGEST_DELAY = 1.0
 RETRY_AFTER = 0.005
+# In other threads than the main one an exception from elsewhere is only raised between two lines of Python.
+LONGEST_BLOCK = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a run ends that did not come to its own end."""
+
+    message: str
+    is_cancel: bool = False
+
+
+class Interrupted(BaseException):
+    """The run that this thread works for was ended from elsewhere."""
+
+    def __init__(self) -> None:
+        # Raised by its class alone: the reason lies ready for the thread.
+        self.reason = _reasons.pop(threading.get_ident(), Reason("The run around it ended."))
+        super().__init__(self.reason.message)
+
+
+_reasons: dict[int, Reason] = {}
+
+
+def interrupt_thread(thread_id: int, reason: Reason) -> None:
+    """Have Interrupted raised in a thread at its next line of Python, as soon as it does nothing delicate."""
+    postponed = Postponed()
+    while postponed.should_wait(sys._current_frames().get(thread_id)):
+        time.sleep(RETRY_AFTER)
+    _reasons[thread_id] = reason
+    raise_in_thread(thread_id, Interrupted)
+
+
+def raise_in_thread(thread_id: int, error: type[BaseException] | None) -> None:
+    """Have the exception raised there, or with None take back one that was not raised yet."""
+    wanted = None if error is None else ctypes.py_object(error)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), wanted)
+
+
+def wait_for(future: Future[T], timeout: float | None = None) -> T:
+    """The outcome of a future, waited for in a way that interrupts get through."""
+    if threading.current_thread() is threading.main_thread():
+        # Signals do.
+        return future.result(timeout)
+    until = None if timeout is None else time.monotonic() + timeout
+    while True:
+        left = LONGEST_BLOCK if until is None else min(until - time.monotonic(), LONGEST_BLOCK)
+        try:
+            return future.result(max(left, 0))
+        except NotYet:
+            if future.done():
+                # Its own outcome may be such an error.
+                return future.result()
+            if until is not None and time.monotonic() >= until:
+                raise
+
+
+class Hold:
+    """Where a run goes on, a thread or a coroutine, so that it can be ended from elsewhere."""
+
+    __slots__ = ("_lock", "_task", "_thread_id", "_was_used")
+
+    def __init__(self, task: asyncio.Task[Any] | None = None) -> None:
+        self._lock = threading.Lock()
+        self._thread_id: int | None = threading.get_ident()
+        self._task = task
+        self._was_used = False
+
+    @property
+    def is_here(self) -> bool:
+        """Whether that is this thread, and so it cannot be interrupted from here."""
+        return self._task is None and self._thread_id == threading.get_ident()
+
+    def interrupt(self, reason: Reason) -> None:
+        """End what goes on there, once, unless it has come to its end by itself."""
+        with self._lock:
+            if self._thread_id is None or self._was_used or self.is_here:
+                return
+            self._was_used = True
+            if self._task is None:
+                interrupt_thread(self._thread_id, reason)
+            else:
+                self._task.get_loop().call_soon_threadsafe(self._cancel, reason)
+
+    def _cancel(self, reason: Reason) -> None:
+        if self._task is not None and self._thread_id is not None:
+            self._task.cancel(reason)
+
+    def close(self) -> None:
+        """What went on here ends, and must not be interrupted any more."""
+        while True:
+            try:
+                with self._lock:
+                    in_thread, self._thread_id = self._thread_id is not None and self._task is None, None
+                    if in_thread and self._was_used:
+                        # It may not have been raised yet.
+                        raise_in_thread(threading.get_ident(), None)
+                return
+            except Interrupted:
+                # It came in this very moment.
+                continue
 
 
 class Postponed:
@@ -30,7 +142,8 @@ class Postponed:
 
 def is_delicate(frame: FrameType | None) -> bool:
     while frame is not None:
-        if frame.f_globals.get("__name__", "").startswith(DELICATE):
+        module: Any = frame.f_globals.get("__name__", "")
+        if module.startswith(DELICATE):
             return True
         frame = frame.f_back
     return False

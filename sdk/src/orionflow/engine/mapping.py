@@ -10,10 +10,11 @@ from orionflow.annotations import Mark, allow_failure, quote, unmapped
 from orionflow.context import FlowRunContext
 from orionflow.engine.calling import submit_task, waited_for
 from orionflow.engine.calls import inputs_of
-from orionflow.engine.drivers import drive, drive_async, running_loop
+from orionflow.engine.drivers import drive_async, drive_in_sight
 from orionflow.engine.effects import Steps, WaitFor
 from orionflow.engine.inputs import Found, resolved
 from orionflow.errors import ParameterError
+from orionflow.event_loops import running_loop
 from orionflow.futures import Future, FutureList
 from orionflow.states import State
 
@@ -35,7 +36,7 @@ def map_task(
     steps = _mapped(task, given, flow_run, waited_for(wait_for))
     if _must_await(given, flow_run):
         return _awaited(steps, return_state)
-    futures: FutureList[Any] = drive(steps)
+    futures: FutureList[Any] = drive_in_sight(steps)
     return futures.wait() if return_state else futures
 
 

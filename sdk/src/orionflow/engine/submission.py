@@ -6,16 +6,17 @@ No thread waits for inputs, so that a few slow ones cannot block the rest of a f
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import threading
 from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
 from typing import Any
 
 from orionflow.engine.calls import TaskCall
-from orionflow.engine.drivers import drive, drive_async, drive_on_loop_thread, loop_thread, running_loop
+from orionflow.engine.drivers import drive, drive_async, drive_on_loop
 from orionflow.engine.failures import logger_of
+from orionflow.engine.interruption import Hold
 from orionflow.engine.task_run import report_crash, run_task, start
+from orionflow.event_loops import running_loop
 from orionflow.futures import Future
 
 
@@ -23,9 +24,7 @@ def submit(call: TaskCall) -> Future[Any]:
     """Report the run, have it run when its inputs are there, and return its future."""
     flow_run, task = call.flow_run, call.task
     runs_on_flow_loop = task.is_async and flow_run.loop is not None
-    future: Future[Any] = Future(
-        call.id, call.name, is_async=runs_on_flow_loop, loop=flow_run.loop if runs_on_flow_loop else None
-    )
+    future: Future[Any] = Future(call.id, call.name, is_async=runs_on_flow_loop, loop=_loop_of(call))
     call.future = future
     call.place = flow_run.task_runner.call
     flow_run.unfinished[future] = call
@@ -39,6 +38,13 @@ def submit(call: TaskCall) -> Future[Any]:
     return future
 
 
+def _loop_of(call: TaskCall) -> asyncio.AbstractEventLoop | None:
+    """Where a coroutine runs: on the loop of its flow, or for a sync flow on one that is there for it."""
+    if not call.task.is_async:
+        return None
+    return call.flow_run.loop or call.flow_run.own_loop().loop
+
+
 def _starter(call: TaskCall) -> Callable[[], object]:
     context = copy_context()
     if call.task.is_async:
@@ -48,7 +54,7 @@ def _starter(call: TaskCall) -> Callable[[], object]:
 
 def _begin_coroutine_where_told(call: TaskCall, context: Context) -> None:
     """Coroutines run on a loop; a runner that calls functions elsewhere must be there for them, too."""
-    if call.place is None or _hand_over(call):
+    if not call.is_abandoned and (call.place is None or _hand_over(call)):
         context.run(_begin_coroutine, call)
 
 
@@ -70,7 +76,7 @@ def _run_in_order(call: TaskCall, pending: list[Future[Any]]) -> None:
     if not call.task.is_async:
         _hand_over(call, lambda: copy_context().run(_work, call))
     elif flow_run.loop is None:
-        _quietly(lambda: drive_on_loop_thread(run_task(call)))
+        _quietly(lambda: drive_on_loop(run_task(call), flow_run))
     else:
         # The flow's own loop cannot stand still: each coroutine begins when the one before has ended.
         before, flow_run.last_in_order = flow_run.last_in_order, call.future
@@ -100,7 +106,14 @@ def _after(pending: Sequence[Future[Any]], begin: Callable[[], object]) -> None:
 
 
 def _work(call: TaskCall) -> None:
-    _quietly(lambda: drive(run_task(call)))
+    if call.is_abandoned:
+        return
+    hold = call.flow_run.open[call] = Hold()
+    try:
+        _quietly(lambda: drive(run_task(call)))
+    finally:
+        hold.close()
+        call.flow_run.open.pop(call, None)
 
 
 def _quietly(work: Callable[[], Any]) -> None:
@@ -113,21 +126,26 @@ def _quietly(work: Callable[[], Any]) -> None:
 
 
 def _begin_coroutine(call: TaskCall) -> None:
-    flow_run = call.flow_run
-    loop = flow_run.loop or loop_thread().loop
-    running: asyncio.Task[None] | concurrent.futures.Future[None]
-    if loop is running_loop():
-        running = loop.create_task(_coroutine(call))
-        cancel: Callable[[], object] = running.cancel
+    flow_run, loop = call.flow_run, call.flow_run.loop
+    if loop is None:
+        elsewhere = flow_run.own_loop().start(_coroutine(call))
+        flow_run.coroutines.add(elsewhere)
+        elsewhere.done.add_done_callback(lambda _: flow_run.coroutines.discard(elsewhere))
+    elif loop is running_loop():
+        _keep_alive(call, loop.create_task(_coroutine(call)))
     else:
-        running = asyncio.run_coroutine_threadsafe(_coroutine(call), loop)
-        cancel = running.cancel
-    # A loop remembers its tasks weakly, so this also keeps them alive.
-    flow_run.cancellations.add(cancel)
-    running.add_done_callback(lambda _: flow_run.cancellations.discard(cancel))
+        loop.call_soon_threadsafe(lambda: _keep_alive(call, loop.create_task(_coroutine(call))))
+
+
+def _keep_alive(call: TaskCall, running: asyncio.Task[None]) -> None:
+    call.flow_run.coroutines.add(running)
+    running.add_done_callback(call.flow_run.coroutines.discard)
 
 
 async def _coroutine(call: TaskCall) -> None:
+    if call.is_abandoned:
+        return
+    call.flow_run.open[call] = Hold(asyncio.current_task())
     try:
         await drive_async(run_task(call))
     except asyncio.CancelledError:
@@ -136,3 +154,5 @@ async def _coroutine(call: TaskCall) -> None:
         # On the flow's own loop an exit or an interrupt ends the program, as it would without us.
         if isinstance(error, KeyboardInterrupt | SystemExit) and call.flow_run.loop is not None:
             raise
+    finally:
+        call.flow_run.open.pop(call, None)

@@ -10,16 +10,15 @@ from functools import partial
 from typing import Any
 
 from orionflow.calls.task_runs import update_task_run
-from orionflow.context import FlowRunContext, TaskRunContext, in_task_run
+from orionflow.context import TaskRunContext, in_task_run
 from orionflow.engine.attempt import attempt_task
 from orionflow.engine.calls import TaskCall
-from orionflow.engine.crashes import crash_message
+from orionflow.engine.crashes import reason_of
 from orionflow.engine.effects import Ask, Do, Sleep, Steps, WaitFor, send
 from orionflow.engine.failures import logger_of
 from orionflow.engine.hooks import call_hooks
 from orionflow.engine.inputs import resolved_all
 from orionflow.engine.orders import (
-    CancelOrdered,
     RunSuspended,
     RunTakenAway,
     checkpoint,
@@ -234,10 +233,8 @@ def _finish(call: TaskCall, state: State[Any]) -> Steps[None]:
 
 def report_crash(call: TaskCall, error: BaseException) -> None:
     """The run ends for a reason outside of the user's function."""
-    if isinstance(error, CancelOrdered):
-        state = call.new_state(StateType.CANCELLED, message=str(error))
-    else:
-        state = call.new_state(StateType.CRASHED, message=crash_message(error))
+    reason = reason_of(error)
+    state = call.new_state(StateType.CANCELLED if reason.is_cancel else StateType.CRASHED, message=reason.message)
     state.value = error
     if call.is_created and not isinstance(error, RunTakenAway | RunSuspended | GeneratorExit):
         _stream(call, state)
@@ -246,20 +243,6 @@ def report_crash(call: TaskCall, error: BaseException) -> None:
         call.flow_run.tally.add(state)
     if call.future is not None:
         call.future.settle(state)
-
-
-def let_go(flow_run: FlowRunContext, why: str) -> None:
-    """End the records of all task runs that are still going on; whatever becomes of them is not reported any more."""
-    for future, call in list(flow_run.unfinished.items()):
-        state = call.new_state(StateType.CRASHED, message=why)
-        if call.is_created:
-            _stream(call, state)
-        call.is_abandoned = True
-        flow_run.tally.add(state)
-        future.settle(state)
-    for cancel in list(flow_run.cancellations):
-        cancel()
-    flow_run.stop_task_runner(wait=False)
 
 
 def _log(call: TaskCall, level: int, message: str, *args: Any) -> None:

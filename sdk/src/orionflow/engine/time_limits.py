@@ -7,7 +7,6 @@ Python: one long call into C, such as `time.sleep(60)`, ends first. Coroutines a
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import signal
 import sys
 import threading
@@ -16,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from types import FrameType
 from typing import Any
 
-from orionflow.engine.interruption import RETRY_AFTER, Postponed
+from orionflow.engine.interruption import RETRY_AFTER, Postponed, raise_in_thread
 
 
 class TimeUp(BaseException):
@@ -39,6 +38,11 @@ class _Limit:
         self.expired = False
         self.postponed = Postponed()
 
+    def check(self) -> None:
+        """Raise LimitReached when the time is up: what could not be interrupted has ended too late all the same."""
+        if time.monotonic() > self.deadline:
+            raise LimitReached
+
 
 def limited(call: Callable[[], Any], seconds: float) -> Any:
     """The value of `call()`; raises LimitReached when it takes longer."""
@@ -48,7 +52,7 @@ def limited(call: Callable[[], Any], seconds: float) -> Any:
     try:
         watch.start(limit)
         try:
-            return call()
+            value = call()
         finally:
             watch.stop(limit)
     except TimeUp as error:
@@ -57,29 +61,35 @@ def limited(call: Callable[[], Any], seconds: float) -> Any:
         if limit.expired:
             raise LimitReached from error
         raise
+    limit.check()
+    return value
 
 
 async def limited_async(call: Callable[[], Awaitable[Any]], seconds: float) -> Any:
     """The value of `await call()`; raises LimitReached when it takes longer."""
+    limit = _Limit(seconds)
     try:
         async with asyncio.timeout(seconds) as scope:
-            return await call()
+            value = await call()
     except TimeoutError as error:
         if scope.expired():
             raise LimitReached from error
         raise
+    # The loop comes to its timeouts only when a coroutine lets it.
+    limit.check()
+    return value
 
 
 class _Alarm:
-    """Limits in the main thread, by the interval timer of the process."""
+    """Limits in the main thread, by the interval timer of the process, which the program may use as well."""
 
     def __init__(self) -> None:
         self._limits: list[_Limit] = []
-        self._before: Any = None
+        self._program = _ProgramsTimer()
 
     def start(self, limit: _Limit) -> None:
         if not self._limits:
-            self._before = signal.signal(signal.SIGALRM, self._ring)
+            self._program.set_aside(self._ring)
         self._limits.append(limit)
         self._set()
 
@@ -87,16 +97,24 @@ class _Alarm:
         if limit not in self._limits:
             return
         self._limits.remove(limit)
-        self._set()
-        if not self._limits:
-            signal.signal(signal.SIGALRM, self._before)
+        if self._limits:
+            self._set()
+        else:
+            self._program.put_back()
 
     def _set(self) -> None:
         pending = [limit.deadline for limit in self._limits if not limit.expired]
+        if self._program.due is not None:
+            pending.append(self._program.due)
         # Zero would switch the timer off.
         signal.setitimer(signal.ITIMER_REAL, max(min(pending) - time.monotonic(), 1e-6) if pending else 0)
 
-    def _ring(self, _signal: int, frame: FrameType | None) -> None:
+    def _ring(self, number: int, frame: FrameType | None) -> None:
+        if self._program.is_due:
+            try:
+                self._program.ring(number, frame)
+            finally:
+                self._set()
         limit = _first_due(self._limits, time.monotonic())
         if limit is None:
             self._set()
@@ -106,6 +124,41 @@ class _Alarm:
             limit.expired = True
             self._set()
             raise TimeUp
+
+
+class _ProgramsTimer:
+    """The timer and the handler that the program had set, which go on meanwhile and afterwards."""
+
+    def __init__(self) -> None:
+        self._handler: Any = signal.SIG_DFL
+        self._interval = 0.0
+        self.due: float | None = None
+
+    @property
+    def is_due(self) -> bool:
+        return self.due is not None and self.due <= time.monotonic()
+
+    def set_aside(self, ours: Callable[[int, FrameType | None], None]) -> None:
+        left, self._interval = signal.setitimer(signal.ITIMER_REAL, 0)
+        self.due = time.monotonic() + left if left else None
+        before = signal.signal(signal.SIGALRM, ours)
+        # None stands for a handler that was not set by Python: it cannot be put back.
+        self._handler = signal.SIG_DFL if before is None else before
+
+    def put_back(self) -> None:
+        signal.signal(signal.SIGALRM, self._handler)
+        left = 0.0 if self.due is None else max(self.due - time.monotonic(), 1e-6)
+        signal.setitimer(signal.ITIMER_REAL, left, self._interval if left else 0.0)
+        self.due = None
+
+    def ring(self, number: int, frame: FrameType | None) -> None:
+        self.due = time.monotonic() + self._interval if self._interval else None
+        if callable(self._handler):
+            self._handler(number, frame)
+        elif self._handler == signal.SIG_DFL:
+            # The alarm that the program had set ends it, as it would without us.
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.raise_signal(number)
 
 
 class _Watcher:
@@ -133,7 +186,7 @@ class _Watcher:
             around = any(one.expired for one in self._limits if one.thread_id == limit.thread_id)
             if limit.expired and not around:
                 # It may not have been raised yet, and must not be raised in what comes after.
-                _raise_in(limit.thread_id, None)
+                raise_in_thread(limit.thread_id, None)
 
     def _watch(self) -> None:
         with self._condition:
@@ -150,7 +203,7 @@ class _Watcher:
             if limit.postponed.should_wait(sys._current_frames().get(thread_id)):
                 return RETRY_AFTER
             limit.expired = True
-            _raise_in(thread_id, TimeUp)
+            raise_in_thread(thread_id, TimeUp)
         pending = [limit.deadline for limit in self._limits if not limit.expired]
         return max(min(pending) - time.monotonic(), 0.0) if pending else None
 
@@ -158,11 +211,6 @@ class _Watcher:
 def _first_due(limits: list[_Limit], now: float) -> _Limit | None:
     # The outermost one only: the run inside did not take too long, it was the one around it.
     return next((one for one in limits if one.deadline <= now and not one.expired), None)
-
-
-def _raise_in(thread_id: int, error: type[BaseException] | None) -> None:
-    wanted = None if error is None else ctypes.py_object(error)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), wanted)
 
 
 _alarm = _Alarm()

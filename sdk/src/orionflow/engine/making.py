@@ -1,0 +1,35 @@
+"""The making of a flow run: an interrupt waits until the answer is there, as a run that nobody knows stays as it is."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from orionflow.engine.effects import Do
+from orionflow.engine.interruption import LONGEST_DELAY
+
+
+class Make(Do):
+    """Work that makes something and puts it into a list, whether or not anybody is left to be given it."""
+
+    __slots__ = ("made",)
+
+    def __init__(self, made: list[Any], work: Any, *args: Any) -> None:
+        super().__init__(work, *args)
+        self.made = made
+
+    def block(self) -> Any:
+        self.made.append(super().block())
+        return self.made[-1]
+
+    async def wait(self) -> Any:
+        making = asyncio.ensure_future(super().wait())
+        try:
+            await asyncio.shield(making)
+        except asyncio.CancelledError:
+            await asyncio.wait({making}, timeout=LONGEST_DELAY)
+            if making.done() and not making.cancelled() and making.exception() is None:
+                self.made.append(making.result())
+            raise
+        self.made.append(making.result())
+        return self.made[-1]

@@ -1,0 +1,169 @@
+"""The end of a flow is the end of what goes on below it: cancelled with it, never left unfinished, never afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from orionflow import flow, task
+from orionflow.client import OrionClient
+from orionflow.states import Cancelling
+from orionflow.testing import Isolated, flow_run_of, flow_runs, isolated, states_of, task_runs_of
+
+
+@pytest.fixture(autouse=True)
+def orion(server_here: None) -> Any:
+    """Real time: a cancelled run is waited for."""
+    with isolated() as here:
+        yield here
+
+
+def cancelled(call: Callable[[], Any], name: str, begun: threading.Event) -> Any:
+    """What a call returns whose flow run, of this name, is cancelled as soon as its work has begun."""
+
+    def cancel() -> None:
+        assert begun.wait(20)
+        with OrionClient() as client:
+            client.set_flow_run_state(flow_runs(name)[0].id, Cancelling())
+
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    value = call()
+    thread.join()
+    return value
+
+
+@task
+def tick() -> None:
+    time.sleep(0.02)
+
+
+def test_cancel_makes_tasks_and_nested_runs_cancelled_and_no_alarm_of_crashes(orion: Isolated):
+    begun = threading.Event()
+    released = threading.Event()
+
+    @task
+    def held() -> None:
+        begun.set()
+        released.wait(20)
+
+    @task
+    async def waits() -> None:
+        await asyncio.sleep(60)
+
+    @flow
+    async def nested() -> None:
+        await asyncio.sleep(60)
+
+    @task
+    def calls() -> None:
+        nested()
+
+    @flow
+    def endless() -> None:
+        held.submit()
+        waits.submit()
+        calls.submit()
+        while True:
+            tick()
+
+    state = cancelled(lambda: endless(return_state=True), "endless", begun)
+    released.set()
+
+    assert state.is_cancelled()
+    assert {run.state_name for run in task_runs_of(state)} == {"Completed", "Cancelled"}
+    assert flow_runs("nested")[0].state_name == "Cancelled"
+
+
+async def test_others_of_a_gather_end_before_the_flow_that_failed(orion: Isolated):
+    went_on: list[str] = []
+
+    @task
+    async def fails() -> None:
+        await asyncio.sleep(0.05)
+        raise ValueError("no")
+
+    @task
+    async def goes_on() -> None:
+        await asyncio.sleep(0.5)
+        went_on.append("task")
+
+    @flow
+    async def nested() -> None:
+        await asyncio.sleep(0.5)
+        went_on.append("flow")
+
+    @flow
+    async def outer() -> None:
+        await asyncio.gather(fails(), goes_on(), nested())
+
+    state = await outer(return_state=True)
+    await asyncio.sleep(0.7)
+
+    assert state.is_failed()
+    assert went_on == []
+    runs = {run.name: run.state_name for run in task_runs_of(state)}
+    assert runs == {"fails-0": "Failed", "goes_on-0": "Cancelled", "nested-0": "Cancelled"}
+    inner = flow_runs("nested")[0]
+    assert states_of(inner) == ["Pending", "Running", "Cancelled"]
+    assert inner.end_time <= flow_run_of(state).end_time
+
+
+async def test_coroutines_that_nobody_awaits_end_with_their_flow_and_leave_it_completed(orion: Isolated):
+    tasks = []
+
+    @task
+    async def heartbeat() -> None:
+        while True:
+            await asyncio.sleep(0.01)
+
+    @flow
+    async def outer() -> None:
+        tasks.append(asyncio.create_task(heartbeat()))
+        await asyncio.sleep(0.05)
+
+    state = await outer(return_state=True)
+
+    assert state.is_completed()
+    assert [run.state_name for run in task_runs_of(state)] == ["Cancelled"]
+    assert tasks[0].cancelled()
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+async def test_task_that_is_called_and_never_awaited_leaves_no_run(orion: Isolated):
+    @task
+    async def forgotten() -> None: ...
+
+    @task
+    async def awaited() -> int:
+        return 1
+
+    @flow
+    async def outer() -> int:
+        forgotten()
+        return await awaited()
+
+    state = await outer(return_state=True)
+
+    assert state.is_completed()
+    assert [run.name for run in task_runs_of(state)] == ["awaited-0"]
+
+
+def test_coroutine_where_a_value_is_at_hand_is_explained(orion: Isolated):
+    @task
+    async def number() -> int:
+        return 1
+
+    @flow
+    def outer() -> None:
+        asyncio.run(number())
+
+    with pytest.raises((ValueError, TypeError)) as caught:
+        outer()
+
+    assert "call it without asyncio.run" in "".join(caught.value.__notes__)

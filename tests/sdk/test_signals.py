@@ -1,0 +1,161 @@
+"""SIGTERM and SIGINT end a program within ten seconds, whatever it is about, and no run in it stays unfinished."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.sdk.programs import Program
+
+# The promise is ten seconds; the machine that runs this may be busy with other things.
+PATIENCE_SECONDS = 30
+BEGIN = """
+import asyncio, sys, threading, time
+from concurrent.futures import ThreadPoolExecutor
+from orionflow import flow, task
+
+@task
+async def sleeps():
+    print("ready")
+    await asyncio.sleep(60)
+
+@task
+def blocks():
+    print("ready")
+    time.sleep(60)
+
+@flow
+def sync_around_async():
+    sleeps()
+
+@flow
+async def async_around_sync():
+    sync_around_async()
+"""
+PROGRAMS = {
+    "coroutine in a sync flow": "sync_around_async()",
+    "submitted coroutine": """
+        @flow
+        def outer():
+            sleeps.submit()
+        outer()
+    """,
+    "sync flow that holds the loop up": "asyncio.run(async_around_sync())",
+    "four levels": """
+        @flow
+        def three():
+            return async_around_sync()
+        @flow
+        async def four():
+            return three()
+        asyncio.run(four())
+    """,
+    "four levels from a sync flow": """
+        @flow
+        def outer():
+            return async_around_sync()
+        outer()
+    """,
+    "sleep in a coroutine": """
+        @flow
+        async def outer():
+            print("ready")
+            time.sleep(60)
+        asyncio.run(outer())
+    """,
+    "sleep in a sync flow in a coroutine": """
+        @flow
+        def inner():
+            print("ready")
+            time.sleep(60)
+        @flow
+        async def outer():
+            inner()
+        asyncio.run(outer())
+    """,
+    "gathered": """
+        @flow
+        async def outer():
+            await asyncio.gather(sleeps(), sleeps(), sleeps())
+        asyncio.run(outer())
+    """,
+    "submitted threads": """
+        @flow
+        def outer():
+            blocks.submit()
+            blocks.submit().result()
+        outer()
+    """,
+    "subflow in a submitted task": """
+        @task
+        def calls():
+            return sync_around_async()
+        @flow
+        def outer():
+            calls.submit().result()
+        outer()
+    """,
+    "flow in to_thread": """
+        @flow
+        async def outer():
+            await asyncio.to_thread(sync_around_async)
+        asyncio.run(outer())
+    """,
+    "async hook": """
+        async def slow_hook(*_):
+            print("ready")
+            await asyncio.sleep(60)
+        @task(on_completion=[slow_hook])
+        def hooked():
+            return 1
+        @flow
+        def outer():
+            hooked()
+        outer()
+    """,
+    "deaf coroutine": """
+        @flow
+        async def outer():
+            print("ready")
+            while True:
+                try:
+                    await asyncio.sleep(60)
+                except asyncio.CancelledError:
+                    pass
+        asyncio.run(outer())
+    """,
+    "a loop of one's own in a sync flow": """
+        @flow
+        def outer():
+            async def main():
+                await sleeps()
+            asyncio.run(main())
+        outer()
+    """,
+}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_signal_ends_the_program_with_all_its_runs(name: str, number: int, tmp_path: Path):
+    lines = [line[8:] if line.startswith("        ") else line for line in PROGRAMS[name].splitlines()]
+    program = Program(tmp_path, BEGIN + "\n".join(lines))
+
+    with program.start() as process:
+        program.wait_for_output("ready")
+        process.send_signal(number)
+        try:
+            process.wait(PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+
+    assert process.returncode == (-signal.SIGKILL if name == "deaf coroutine" else -number)
+    runs = program.query(
+        "SELECT name, state_name FROM runs_flowrun UNION ALL SELECT name, state_name FROM runs_taskrun"
+    )
+    assert runs
+    assert {state for _, state in runs} <= {"Crashed", "Completed"}, runs
