@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from orionflow.errors import CodeUnavailable, UsageError
+from orionflow.fetched_modules import code_folder
 
 if TYPE_CHECKING:
     from orionflow.flows import Flow
@@ -29,11 +30,41 @@ class NoEntrypoint(CodeUnavailable):
 def load_flow(entrypoint: str, folder: Path | None = None) -> Flow[Any, Any]:
     """The flow that is meant. Without `:name`, the only one in the file.
 
-    A path is taken relative to `folder`, and must stay in it; without a folder, to the working directory.
+    A path is taken relative to `folder`, and must stay in it; without a folder, to the working directory. Modules are
+    looked for there first, as if the process had been started for this flow.
     """
     where, name = split_entrypoint(entrypoint)
-    module = _load_module(where if folder is None else _placed(where, folder))
+    if folder is None:
+        return _chosen_flow(_load_module(where), where, name)
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    return _chosen_flow(_load_module(_placed(where, folder)), where, name)
+
+
+def load_fetched_flow(entrypoint: str, folder: Path) -> Flow[Any, Any]:
+    """The flow at an entry point of fetched code, in a process that goes on with its own and with other fetched code.
+
+    What the flow's modules import comes from their folder, and nobody else gets to see it.
+    """
+    where, name = split_entrypoint(entrypoint)
+    placed = _placed(where, folder)
+    if is_path(placed) and not Path(placed).is_file():
+        raise NoEntrypoint(f"There is no file {where!r}.", fix=_HOW_TO_WRITE)
+    try:
+        module = _fetched_module(placed, folder)
+    except Exception as error:
+        raise _cannot_import(where, error) from error
     return _chosen_flow(module, where, name)
+
+
+def _fetched_module(placed: str, folder: Path) -> ModuleType:
+    if not is_path(placed):
+        return code_folder(folder).load(placed)
+    file = Path(placed).absolute()
+    code = code_folder(folder, file)
+    if file.stem.isidentifier() and file.resolve().is_relative_to(code.root) and code.name_of(file.stem):
+        return code.load(file.stem, again=True)
+    return _from_file(file)
 
 
 def split_entrypoint(entrypoint: str) -> tuple[str, str]:
@@ -101,9 +132,7 @@ _HOW_TO_WRITE = "write it as path/to/file.py:flow, seen from the working directo
 
 
 def _placed(where: str, folder: Path) -> str:
-    """The file of an entry point below a folder; modules are looked for there too."""
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
+    """The file of an entry point below a folder."""
     if not (is_path(where) or (folder / where).is_file()):
         return where
     if Path(where).is_absolute():

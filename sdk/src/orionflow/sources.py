@@ -10,6 +10,7 @@ from types import MethodType
 from typing import Any
 
 from orionflow.errors import UsageError
+from orionflow.fetched_modules import plain_name
 from orionflow.recordable import as_text, recordable_key
 
 KEY_DIGITS = 8
@@ -67,7 +68,7 @@ def key_of_function(fn: Callable[..., Any]) -> str:
 
 
 def _origin(fn: Callable[..., Any]) -> str:
-    module = getattr(fn, "__module__", None) or "unknown"
+    module = plain_name(getattr(fn, "__module__", None) or "unknown")
     if module not in {"__main__", "__mp_main__"}:
         return module
     file = getattr(getattr(fn, "__code__", None), "co_filename", None)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from orionflow.deployable import FetchedFrom
-from orionflow.entrypoints import load_flow
+from orionflow.entrypoints import load_fetched_flow
 from orionflow.flows import Flow
 from orionflow.storage import Storage, fetch, storage_of
 
@@ -16,7 +16,7 @@ def fetched_flow(source: str | Path | Storage, entrypoint: str) -> Flow[..., Any
     """The flow at an entry point in some storage. The fetched code stays for as long as this process lasts."""
     storage = storage_of(source)
     folder = fetch({"pull_steps": storage.pull_steps()}, _kept_folder())
-    flow = load_flow(entrypoint, folder)
+    flow = load_fetched_flow(entrypoint, folder)
     flow.fetched_from = FetchedFrom(storage, entrypoint)
     return flow
 

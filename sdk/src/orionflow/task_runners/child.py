@@ -12,6 +12,7 @@ from uuid import UUID
 
 from orionflow.engine.time_limits import LimitReached, limited
 from orionflow.errors import UnserializableError
+from orionflow.fetched_modules import know_folders, known_folders
 from orionflow.pickling import dumps, loads
 from orionflow.recordable import as_text
 
@@ -22,7 +23,7 @@ _TRAVELLING = frozenset({str, int, float, bool, UUID})
 def pack(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], seconds: float | None) -> bytes:
     """A call as bytes, with the run it belongs to; raises UnserializableError that names what cannot travel."""
     try:
-        return dumps((fn, tuple(args), dict(kwargs), seconds, _present_run()), by_reference=True)
+        return dumps((fn, tuple(args), dict(kwargs), seconds, _present_run(), known_folders()), by_reference=True)
     except Exception as error:
         raise UnserializableError(_told(fn, args, kwargs, error)) from None
 
@@ -68,7 +69,9 @@ def _present_run() -> RunOfChild | None:
 def call_in_child(payload: bytes) -> bytes:
     """Runs in the child: the outcome of a packed call, packed."""
     try:
-        fn, args, kwargs, seconds, run = loads(payload)
+        fn, args, kwargs, seconds, run, folders = loads(payload)
+        if folders:
+            know_folders(folders)
         value = _call(fn, args, kwargs, seconds, run)
     except LimitReached:
         return _packed(("time up", None, ""))
