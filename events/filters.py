@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import ClassVar
 
 from orchestration.wire import Moment
-from runs.filters.conditions import AnyText, Filter, Leaf, YesOrNo
+from runs.filters.conditions import AnyId, AnyText, Filter, Leaf, YesOrNo
 
 
 class PolicyFilter(Filter):
@@ -21,6 +22,23 @@ class Before(Leaf):
 class AutomationFilter(Filter):
     name: AnyText | None = None
     created: Before | None = None
+
+
+class NotificationFilter(Filter):
+    columns: ClassVar[dict[str, str]] = {"policy_id": "policy", "block_document_id": "block_document"}
+
+    id: AnyId | None = None
+    policy_id: AnyId | None = None
+    automation_id: AnyId | None = None
+    flow_run_id: AnyId | None = None
+    block_document_id: AnyId | None = None
+    standing: AnyText | None = None
+
+
+class FiringFilter(Filter):
+    columns: ClassVar[dict[str, str]] = {"automation_id": "automation"}
+
+    automation_id: AnyId | None = None
 
 
 class AutomationSort(StrEnum):

@@ -73,6 +73,23 @@ def _bounded(text: str) -> str:
     return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "…"
 
 
+def sample_values(policy: NotificationPolicy, now: datetime) -> dict[str, str]:
+    """Values for a message about no run, by which a policy is tried."""
+    escape = escape_for(policy.block_document.block_type.slug)
+    made_up = {
+        "flow_run_notification_policy_id": str(policy.pk),
+        "flow_name": "example",
+        "flow_run_name": "test-run",
+        "flow_run_parameters": "{}",
+        "flow_run_state_type": (policy.state_types or ["FAILED"])[0],
+        "flow_run_state_name": (policy.state_names or ["Failed"])[0],
+        "flow_run_state_timestamp": str(now),
+        "flow_run_state_message": "This is a test: nothing has failed.",
+        "flow_run_url": settings.ORION_UI_URL,
+    }
+    return {name: escape(value) for name, value in made_up.items()}
+
+
 def _facts(policy: NotificationPolicy, run: FlowRun, state: State) -> dict[str, str]:
     return {
         "flow_run_notification_policy_id": str(policy.pk),

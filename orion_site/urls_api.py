@@ -47,7 +47,9 @@ inputs = Later("runs.api.inputs")
 limits = Later("deployments.api.limits")
 lists = Later("runs.api.lists")
 events = Later("events.api.events")
+firings = Later("events.api.firings")
 notification_policies = Later("events.api.notification_policies")
+notifications = Later("events.api.notifications")
 runs_of_deployments = Later("deployments.api.runs_of_deployments")
 saved_searches = Later("runs.api.saved_searches")
 schedules = Later("deployments.api.schedules")
@@ -126,6 +128,8 @@ api = [
     path("saved_searches/filter", Endpoint(saved_searches.FilterSavedSearches)),
     path("saved_searches/<str:id>", Endpoint(saved_searches.ReadSavedSearch, saved_searches.DeleteSavedSearch)),
     #
+    path("notifications/filter", Endpoint(notifications.FilterNotifications)),
+    path("notifications/test", Endpoint(notifications.TryNotification)),
     path("flow_run_notification_policies/", Endpoint(notification_policies.CreateFlowRunNotificationPolicy)),
     path("flow_run_notification_policies/filter", Endpoint(notification_policies.FilterFlowRunNotificationPolicies)),
     path(
@@ -144,6 +148,8 @@ api = [
     #
     path("automations/", Endpoint(automations.CreateAutomation)),
     path("automations/filter", Endpoint(automations.FilterAutomations)),
+    path("automations/firings/filter", Endpoint(firings.FilterFirings)),
+    path("automations/<str:id>/test", Endpoint(firings.TryAutomation)),
     path("automations/count", Endpoint(automations.CountAutomations)),
     path("automations/related-to/<anything:resource_id>", Endpoint(automations.ReadRelatedAutomations)),
     path("automations/owned-by/<anything:resource_id>", Endpoint(automations.DeleteOwnedAutomations)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any, NotRequired
 from uuid import UUID
 
 from django.utils import timezone
@@ -16,22 +16,30 @@ from events.services.policies import create_policy, delete_policy, update_policy
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page, rows_of
-from orchestration.wire import StrictWire, Text255
+from orchestration.core.states import StateType
+from orchestration.wire import StrictWire, Text255, Text1024
 from orion_site.accounts.permissions import Action
 from runs.filters.conditions import matched
 
 Texts = Annotated[list[Text255], Field(max_length=1000)]
+StateTypes = Annotated[list[StateType], Field(max_length=20)]
+FlowNames = Annotated[list[Text1024], Field(max_length=1000)]
+Ids = Annotated[list[UUID], Field(max_length=1000)]
 Template = Annotated[str, Field(max_length=10_000)]
 
 
 class FlowRunNotificationPolicyCreate(StrictWire):
-    """Empty lists stand for any state and any run."""
+    """Empty lists stand for any state and any run; a run may be in one of the types or have one of the names."""
 
     is_active: bool = True
     state_names: Texts
     tags: Texts
     block_document_id: UUID
     message_template: Template | None = None
+    name: Text255 | None = None
+    state_types: StateTypes = []
+    flow_names: FlowNames = []
+    deployment_ids: Ids = []
 
 
 class FlowRunNotificationPolicyUpdate(StrictWire):
@@ -42,6 +50,10 @@ class FlowRunNotificationPolicyUpdate(StrictWire):
     tags: Texts | None = None
     block_document_id: UUID | None = None
     message_template: Template | None = None
+    name: Text255 | None = None
+    state_types: StateTypes | None = None
+    flow_names: FlowNames | None = None
+    deployment_ids: Ids | None = None
 
 
 class PolicyListing(Page):
@@ -57,6 +69,11 @@ class FlowRunNotificationPolicyOut(TypedDict):
     tags: list[str]
     block_document_id: UUID
     message_template: str | None
+    # Only where they say something: the contract's clients know no such fields.
+    name: NotRequired[str]
+    state_types: NotRequired[list[str]]
+    flow_names: NotRequired[list[str]]
+    deployment_ids: NotRequired[list[UUID]]
 
 
 class CreateFlowRunNotificationPolicy(Operation):
@@ -68,7 +85,7 @@ class CreateFlowRunNotificationPolicy(Operation):
     missing = 409
 
     def perform(self, body: FlowRunNotificationPolicyCreate) -> FlowRunNotificationPolicyOut:
-        return _out(create_policy(columns=body.model_dump(), now=timezone.now()))
+        return _out(create_policy(columns=_columns(body.model_dump()), now=timezone.now()))
 
 
 class ReadFlowRunNotificationPolicy(Operation):
@@ -94,8 +111,9 @@ class UpdateFlowRunNotificationPolicy(Operation):
 
     def perform(self, id: UUID, body: FlowRunNotificationPolicyUpdate) -> None:
         sent = body.model_dump(exclude_unset=True)
-        changes = {name: value for name, value in sent.items() if value is not None or name == "message_template"}
-        update_policy(policy_id=id, changes=changes, now=timezone.now())
+        emptied = {"message_template", "name"}
+        changes = {name: value for name, value in sent.items() if value is not None or name in emptied}
+        update_policy(policy_id=id, changes=_columns(changes), now=timezone.now())
 
 
 class DeleteFlowRunNotificationPolicy(Operation):
@@ -122,8 +140,14 @@ class FilterFlowRunNotificationPolicies(Operation):
         return [_out(one) for one in rows_of(NotificationPolicy.objects.filter(wanted).order_by("id"), body)]
 
 
+def _columns(sent: dict[str, Any]) -> dict[str, Any]:
+    """As JSON columns hold them."""
+    named = {name: [str(one) for one in sent[name]] for name in ("state_types", "deployment_ids") if sent.get(name)}
+    return {**sent, **named}
+
+
 def _out(policy: NotificationPolicy) -> FlowRunNotificationPolicyOut:
-    return {
+    told: FlowRunNotificationPolicyOut = {
         "id": policy.id,
         "created": policy.created,
         "updated": policy.updated,
@@ -133,3 +157,12 @@ def _out(policy: NotificationPolicy) -> FlowRunNotificationPolicyOut:
         "block_document_id": policy.block_document_id,
         "message_template": policy.message_template,
     }
+    if policy.name:
+        told["name"] = policy.name
+    if policy.state_types:
+        told["state_types"] = policy.state_types
+    if policy.flow_names:
+        told["flow_names"] = policy.flow_names
+    if policy.deployment_ids:
+        told["deployment_ids"] = [UUID(one) for one in policy.deployment_ids]
+    return told

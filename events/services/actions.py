@@ -153,17 +153,17 @@ def _change_state(firing: Firing, now: datetime) -> None:
     propose_flow_run_state(run_id=run_id, proposed=proposed, now=now, author=AUTHOR, force=True)
 
 
-def _send_notification(firing: Firing, now: datetime) -> None:
+def _notification(firing: Firing, now: datetime) -> Notification:
     block = _block_of(firing)
     filling = partial(fill_in, escaping=escape_for(block.block_type.slug))
     subject, body = (_filled(filling, firing.action[name], firing) for name in ("subject", "body"))
-    _queue(firing, now, block, subject=subject, body=body)
+    return _message(firing, now, block, subject=subject, body=body)
 
 
-def _call_webhook(firing: Firing, now: datetime) -> None:
+def _webhook_call(firing: Firing, now: datetime) -> Notification:
     block = _block_of(firing)
     payload = _filled(fill_in, firing.action.get("payload") or "", firing)
-    _queue(firing, now, block, subject="Automation", body=payload, is_payload=True)
+    return _message(firing, now, block, subject="Automation", body=payload, is_payload=True)
 
 
 def _filled(filling: Callable[[Any, Mapping[str, Any]], T], text: Any, firing: Firing) -> T:
@@ -181,9 +181,18 @@ def _block_of(firing: Firing) -> BlockDocument:
     return block
 
 
-def _queue(firing: Firing, now: datetime, block: BlockDocument, **message: Any) -> None:
+def _message(firing: Firing, now: datetime, block: BlockDocument, **message: Any) -> Notification:
     about = {"automation_id": firing.automation_id, "flow_run_id": _flow_run_of(firing)}
-    Notification.objects.create(id=uuid7(), created=now, due_at=now, block_document=block, **about, **message)
+    return Notification(id=uuid7(), created=now, due_at=now, block_document=block, **about, **message)
+
+
+def queued_by(firing: Firing, now: datetime) -> Notification:
+    """The message of an action that sends one, not stored yet."""
+    return MESSAGES[firing.action["type"]](firing, now)
+
+
+def _queue(firing: Firing, now: datetime) -> None:
+    queued_by(firing, now).save(force_insert=True)
 
 
 def _flow_run_of(firing: Firing) -> UUID | None:
@@ -198,6 +207,10 @@ def _nothing(firing: Firing, now: datetime) -> None:
     pass
 
 
+MESSAGES: Mapping[str, Callable[[Firing, datetime], Notification]] = {
+    "send-notification": _notification,
+    "call-webhook": _webhook_call,
+}
 _ACTIONS: Mapping[str, Callable[[Firing, datetime], None]] = {
     "do-nothing": _nothing,
     "run-deployment": _run_deployment,
@@ -212,6 +225,6 @@ _ACTIONS: Mapping[str, Callable[[Firing, datetime], None]] = {
     "resume-work-pool": _work_pool(paused=False),
     "pause-automation": _automation(enabled=False),
     "resume-automation": _automation(enabled=True),
-    "send-notification": _send_notification,
-    "call-webhook": _call_webhook,
+    "send-notification": _queue,
+    "call-webhook": _queue,
 }

@@ -104,7 +104,7 @@ def deliver(notification: Notification, now: datetime) -> bool:
         _judge(notification, problem, now, began)
         return False
     except (Undeliverable, SecretsUnreadable) as problem:
-        _failed(notification, str(problem), None, now, began)
+        _failed(notification, str(problem), None, now, None)
         return False
     except (ValueError, TypeError, LookupError) as problem:
         # A block with settings that nobody foresaw: they will not be better the next time.
@@ -140,7 +140,9 @@ def _delivery(notification: Notification) -> Delivery:
     return delivery_of(block.block_type.slug, opened(block), message.short if notification.is_short else message)
 
 
-def _failed(notification: Notification, reason: str, wait: timedelta | None, now: datetime, began: float) -> None:
+def _failed(
+    notification: Notification, reason: str, wait: timedelta | None, now: datetime, began: float | None
+) -> None:
     if wait is None:
         attempts = notification.attempts + 1
         times = "attempt" if attempts == 1 else "attempts"
@@ -150,8 +152,10 @@ def _failed(notification: Notification, reason: str, wait: timedelta | None, now
         _mark(notification, now, began, reason, last_error=reason, due_at=now + wait)
 
 
-def _mark(notification: Notification, now: datetime, began: float, outcome: str, **columns: Any) -> None:
-    made = {"at": now.isoformat(), "seconds": round(time.monotonic() - began, 3), "outcome": outcome}
+def _mark(notification: Notification, now: datetime, began: float | None, outcome: str, **columns: Any) -> None:
+    """Note an attempt; without a beginning, no request was made."""
+    took = time.monotonic() - began if began is not None else 0.0
+    made = {"at": now.isoformat(), "seconds": round(took, 3), "outcome": outcome}
     columns |= {"attempts": notification.attempts + 1, "tries": [*notification.tries, made]}
     for name, value in columns.items():
         setattr(notification, name, value)

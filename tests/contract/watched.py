@@ -27,6 +27,15 @@ def _a_block(said: Any) -> str:
     return block
 
 
+def _no_receiver(said: Any) -> str:
+    """A block that nothing can be sent to, so that nobody is bothered."""
+    of_type = said.api.read("/block_types/slug/json").json()["id"]
+    schema = said.api.send("/block_schemas/", {"block_type_id": of_type, "fields": {"title": "Value"}}).json()["id"]
+    filled = {"name": "value", "block_type_id": of_type, "block_schema_id": schema, "data": {"value": 1}}
+    block: str = said.api.send("/block_documents/", filled).json()["id"]
+    return block
+
+
 def _people_are_told(said: Any, block: str) -> None:
     root = "/flow_run_notification_policies"
     asked = {"state_names": ["Failed", "Crashed"], "tags": ["nightly"], "block_document_id": block}
@@ -77,6 +86,10 @@ def _automations_react(said: Any) -> None:
     said.ask("filter_automations", "POST", "/automations/filter", {"automations": {"name": {"any_": ["too slow"]}}})
     said.ask("count_automations", "POST", "/automations/count")
     said.ask("read_related_automations", "GET", "/automations/related-to/house.1")
+    said.ask("try_automation", "POST", f"{path}/test")
+    said.ask("filter_firings", "POST", "/automations/firings/filter", {"limit": 5})
+    said.ask("try_notification", "POST", "/notifications/test", {"block_document_id": _no_receiver(said)})
+    said.ask("filter_notifications", "POST", "/notifications/filter", {"limit": 1})
     said.ask("create_automation_refused", "POST", "/automations/", {**asked, "actions": [{"type": "pause-work-pool"}]})
     said.ask("validate_template", "POST", "/templates/validate", "{{ flow_run.name }} failed")
     said.ask("validate_template_refused", "POST", "/templates/validate", "{{ 1 + 1 }}")
