@@ -27,7 +27,10 @@ def listeners() -> tuple[Listener, ...]:
 
 
 def runs_changed(changes: Iterable[Change]) -> None:
-    """Announce `(kind, run_id, state_type)` when the transaction is committed; a rollback tells nobody."""
+    """Announce `(kind, id, state_type)` when the transaction is committed; a rollback tells nobody.
+
+    The kind "agent" names an agent of which something is wanted: a run that it executes was brought into that state.
+    """
     if listeners():
         told = list(changes)
         transaction.on_commit(lambda: _tell(told))

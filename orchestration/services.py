@@ -110,6 +110,9 @@ def propose(tables: Tables, run_id: UUID, proposal: Proposal) -> Outcome:
     state = _write(tables, stored, decision, proposal)
     perform_all(decision.effects, stored, state, proposal.now)
     announce.runs_changed([(tables.kind, run_id, state.type.value)])
+    if stored.agent_id is not None and proposal.epoch is None:
+        # Not the attempt itself wants this, so whoever executes it does not know yet.
+        announce.runs_changed([("agent", stored.agent_id, state.type.value)])
     return Outcome(decision.verdict, state, True, decision.trail)
 
 

@@ -33,6 +33,8 @@ class StoredRun:
     epoch: int
     flow_id: UUID | None = None
     work_queue_id: UUID | None = None
+    # The agent that executes it.
+    agent_id: UUID | None = None
     parent: ParentFlowRun | None = None
 
 
@@ -73,7 +75,7 @@ _RUN = (
 )
 _SELECT_FLOW_RUNS = (
     f"SELECT {_RUN}, r.epoch, r.flow_id, r.parent_task_run_id, r.deployment_id, r.infrastructure_pid, r.work_queue_id, "
-    "l.flow_run_id IS NOT NULL, r.process IS NOT NULL FROM runs_flowrun r "
+    "l.flow_run_id IS NOT NULL, l.worker_id, r.process IS NOT NULL FROM runs_flowrun r "
     "LEFT JOIN runs_flowrunstate s ON s.id = r.state_id "
     "LEFT JOIN deployments_lease l ON l.flow_run_id = r.id WHERE r.id IN "
 )
@@ -120,7 +122,7 @@ def fetch(select: str, ids: Sequence[UUID], rest: str = "") -> list[tuple[Any, .
 
 
 def _flow_run(row: tuple[Any, ...], spell: Spelling) -> StoredRun:
-    epoch, flow_id, parent_task_run_id, deployment_id, infrastructure_pid, work_queue_id, leased, in_program = row[18:]
+    epoch, flow_id, parent_task_run_id, deployment_id, pid, work_queue_id, leased, agent_id, in_program = row[18:]
     run_id = spell.read_uuid(row[0])
     parent_task_run_id = _maybe(spell.read_uuid, parent_task_run_id)
     run = _run(
@@ -129,7 +131,7 @@ def _flow_run(row: tuple[Any, ...], spell: Spelling) -> StoredRun:
         kind="flow-run",
         parent_task_run_id=parent_task_run_id,
         deployment_id=_maybe(spell.read_uuid, deployment_id),
-        infrastructure_pid=infrastructure_pid,
+        infrastructure_pid=pid,
         leased=bool(leased),
         is_in_a_program=bool(in_program),
         epoch=epoch,
@@ -137,6 +139,7 @@ def _flow_run(row: tuple[Any, ...], spell: Spelling) -> StoredRun:
     state = _current_state(row, spell, run_id, parent_task_run_id)
     stored = StoredRun(run, state, row[3], row[2], bool(row[14]), epoch, flow_id=spell.read_uuid(flow_id))
     stored.work_queue_id = _maybe(spell.read_uuid, work_queue_id)
+    stored.agent_id = _maybe(spell.read_uuid, agent_id)
     return stored
 
 

@@ -20,6 +20,7 @@ from urllib.parse import unquote_to_bytes
 
 from orion_site.close_codes import REFUSED
 from orion_site.lanes import Lane
+from orion_site.long_polls import is_called, seat_for, seconds_to_wait
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -106,9 +107,16 @@ class WSGIBridge:
         if not lane.admit():
             await refuse(send, 503, "The server is busy; ask again in a second.", (b"retry-after", b"1"))
             return
-        environ = wsgi_environ(scope, body, self._base_path)
         loop = asyncio.get_running_loop()
-        answer = await lane.start(self._run, environ, loop, receive, send)
+        with seat_for(scope) as seat:
+            answer = await lane.start(self._run, wsgi_environ(scope, body, self._base_path), loop, receive, send)
+            if (
+                seat is not None
+                and (seconds := seconds_to_wait(answer.headers))
+                and await is_called(seat, seconds, receive)
+                and lane.admit()
+            ):
+                answer = await lane.start(self._run, wsgi_environ(scope, body, self._base_path), loop, receive, send)
         if answer.body is not None:
             await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
             await send({"type": "http.response.body", "body": answer.body})

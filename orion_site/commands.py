@@ -27,9 +27,24 @@ def server() -> None:
 @click.option("--services/--no-services", default=True, show_default=True, help="Tick the services in this process.")
 @click.option("--agent/--no-agent", default=True, show_default=True, help="Execute runs of deployed flows here.")
 @click.option("--agent-concurrency", type=click.IntRange(min=1), default=4, show_default=True, help="So many at once.")
+@click.option(
+    "--drain-timeout",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="At the end runs of this server's agent may go on for so long; Ctrl-C once more ends them at once.",
+)
 @click.option("--open", "open_browser", is_flag=True, help="Open the dashboard in a browser.")
 def start(
-    host: str, port: int, base_path: str, services: bool, agent: bool, agent_concurrency: int, open_browser: bool
+    host: str,
+    port: int,
+    base_path: str,
+    services: bool,
+    agent: bool,
+    agent_concurrency: int,
+    drain_timeout: float,
+    open_browser: bool,
 ) -> None:
     """Start the server in the foreground; Ctrl-C stops it.
 
@@ -49,6 +64,7 @@ def start(
         services=services,
         agent=agent,
         agent_concurrency=agent_concurrency,
+        drain_seconds=drain_timeout,
     )
     try:
         all_ended = run_server(options, on_ready=ready)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from twisted.internet import defer
 from twisted.internet import reactor as installed_reactor
 from twisted.logger import globalLogBeginner
 
+from deployments.waiting import room
 from orion_site.bridge import GRACE_SECONDS, WSGIBridge
 from orion_site.connections import BoundedHTTPFactory, most_waiting, raise_descriptor_limit
 
@@ -38,6 +40,7 @@ class LoopbackServer(Server):  # type: ignore[misc]  # daphne has no types
     grace = GRACE_SECONDS
     # When the requests that were running at the signal have had their time.
     ends_at: float | None = None
+    hurry: Callable[[], None] | None = None
 
     def __init__(self, application: WSGIBridge, listener: socket.socket, *, ready_callable: Callable[[], None]) -> None:
         self.listener = listener
@@ -82,10 +85,19 @@ class LoopbackServer(Server):  # type: ignore[misc]  # daphne has no types
     def kill_all_applications(self) -> defer.Deferred[Any]:
         return defer.Deferred.fromFuture(asyncio.ensure_future(self._end_calmly()))
 
+    async def _drain(self, before_end: Callable[[], None]) -> None:
+        """Do what has to be done while requests are still answered; one more signal hurries it."""
+        if (hurry := self.hurry) is not None:
+            # Twisted's own handlers would only say that the reactor is stopping already.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: hurry())
+        await asyncio.to_thread(before_end)
+
     async def _end_calmly(self) -> None:
         """Let what is being answered be answered; daphne would cancel it, and trips over idle connections."""
         if self.before_end is not None:
-            await asyncio.to_thread(self.before_end)
+            await self._drain(self.before_end)
+        room.close()
         for protocol in list(self.connections):
             if hasattr(protocol, "go_away"):
                 protocol.go_away()

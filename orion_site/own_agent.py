@@ -15,9 +15,12 @@ from orion_site.env import orion_home
 
 logger = logging.getLogger("orion.agent")
 
-# How long runs may go on when the server is told to stop, and how long they may then take to end.
-DRAIN_SECONDS = 3
+# How long runs may go on when the server is told to stop, unless it was started with another time, and how long those
+# that have to end may then take.
+DRAIN_SECONDS = 30.0
 STOP_SECONDS = 5
+# After its last run the agent reports what became of it, and leaves.
+REPORT_SECONDS = 20
 RESTART_SECONDS = 1.0
 LONGEST_PAUSE = 30.0
 
@@ -30,12 +33,13 @@ def own_broker() -> str:
 class OwnAgent:
     """Keeps one agent alive. The pipe to its stdin tells it when this process is gone, however it went."""
 
-    def __init__(self, api_url: str, concurrency: int) -> None:
+    def __init__(self, api_url: str, concurrency: int, drain_seconds: float = DRAIN_SECONDS) -> None:
+        self._drain_seconds = drain_seconds
         self._environment = {**os.environ, "ORION_API_URL": api_url}
         self._command = [
             *(sys.executable, "-P", "-m", "orionflow.cli", "agent", "start", "--follow-stdin"),
             *("--concurrency", str(concurrency)),
-            *("--drain-timeout", str(DRAIN_SECONDS), "--stop-timeout", str(STOP_SECONDS)),
+            *("--drain-timeout", str(drain_seconds), "--stop-timeout", str(STOP_SECONDS)),
         ]
         self._process: subprocess.Popen[bytes] | None = None
         self._over = threading.Event()
@@ -45,16 +49,21 @@ class OwnAgent:
         self._thread.start()
 
     def stop(self) -> None:
-        """Drain the agent; the API must still answer meanwhile."""
+        """Drain the agent, which says for what it waits and for how long; the API must still answer meanwhile."""
         self._over.set()
         if (process := self._process) is None:
             return
-        with suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
+        self.hurry()
         try:
-            process.wait(DRAIN_SECONDS + STOP_SECONDS + 5)
+            process.wait(self._drain_seconds + STOP_SECONDS + REPORT_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
+
+    def hurry(self) -> None:
+        """Tell the agent to end; told once more, it ends its runs at once."""
+        if (process := self._process) is not None:
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
 
     def _keep(self) -> None:
         pause = RESTART_SECONDS

@@ -30,6 +30,8 @@ class ServerOptions:
     services: bool = True
     agent: bool = True
     agent_concurrency: int = 4
+    # How long runs of that agent may go on once the server is told to stop; None leaves it at the usual time.
+    drain_seconds: float | None = None
 
 
 def run_server(options: ServerOptions, *, on_ready: Callable[[str], None] = lambda address: None) -> bool:
@@ -165,7 +167,7 @@ def _serve(listener: socket.socket, options: ServerOptions, on_ready: Callable[[
 
     server = LoopbackServer(application, listener, ready_callable=ready)
     if agent:
-        server.before_end = agent.stop
+        server.before_end, server.hurry = agent.stop, agent.hurry
     try:
         server.run()
     finally:
@@ -179,9 +181,10 @@ def _serve(listener: socket.socket, options: ServerOptions, on_ready: Callable[[
 def _own_agent(address: str, options: ServerOptions) -> OwnAgent | None:
     if not options.agent:
         return None
-    from orion_site.own_agent import OwnAgent
+    from orion_site.own_agent import DRAIN_SECONDS, OwnAgent
 
-    return OwnAgent(f"{address}/api", options.agent_concurrency)
+    drain_seconds = DRAIN_SECONDS if options.drain_seconds is None else options.drain_seconds
+    return OwnAgent(f"{address}/api", options.agent_concurrency, drain_seconds)
 
 
 def address_of(listener: socket.socket, base_path: str = "") -> str:

@@ -210,6 +210,7 @@ api = [
     path("agents/", Endpoint(agents.RegisterAgent)),
     path("agents/<str:id>/claim", Endpoint(agents.ClaimRuns)),
     path("agents/<str:id>/heartbeat", Endpoint(agents.SendHeartbeat)),
+    path("agents/<str:id>/orders", Endpoint(agents.AwaitOrders)),
     path("agents/<str:id>/ended", Endpoint(agents.ReportEnd)),
     path("agents/<str:id>/leave", Endpoint(agents.LeaveAgent)),
     #
@@ -239,6 +240,7 @@ api = [
     ),
     path("deployments/<str:id>/create_flow_run", Endpoint(runs_of_deployments.CreateFlowRunFromDeployment)),
     path("deployments/<str:id>/pause_deployment", Endpoint(deployments.PauseDeployment)),
+    path("deployments/<str:id>/pause_unless_served", Endpoint(deployments.PauseUnlessServed)),
     path("deployments/<str:id>/resume_deployment", Endpoint(deployments.ResumeDeployment)),
     path("deployments/<str:id>/set_schedule_active", Endpoint(deployments.SetScheduleActive)),
     path("deployments/<str:id>/set_schedule_inactive", Endpoint(deployments.SetScheduleInactive)),

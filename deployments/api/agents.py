@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.conf import settings
 from pydantic import Field
+from rest_framework.response import Response
 from typing_extensions import TypedDict
 
 from deployments.dispatch import hint_queue
@@ -23,7 +24,8 @@ from deployments.services.dispatch.agents import (
 from deployments.services.dispatch.claims import Claim, claim_next, claim_one
 from deployments.services.dispatch.clock import database_now
 from deployments.services.dispatch.endings import Death, report_end
-from deployments.services.dispatch.heartbeats import Order, hear_agent
+from deployments.services.dispatch.heartbeats import Order, hear_agent, orders_now
+from deployments.waiting import WAIT_HEADER
 from orchestration.api.operations import Operation
 from orchestration.api.states import StateOut, state_out
 from orchestration.wire import Int, Name, Natural, Text255, Wire
@@ -33,6 +35,7 @@ from runs.api.schemas.flow_runs import FlowRunOut
 from runs.models import FlowRun
 
 MOST_RUNS = 1000
+LONGEST_WAIT_SECONDS = 60
 # Each may have to be made; whoever serves more serves a pool.
 MOST_QUEUES = 100
 
@@ -65,6 +68,17 @@ class Pulse(Wire):
     incarnation: UUID
     runs: Annotated[list[HeldRun], Field(max_length=MOST_RUNS)] = []
     draining: bool = False
+
+
+class Listening(Wire):
+    """Which attempts an agent wants to hear of; those that it has begun to end it leaves out."""
+
+    incarnation: UUID
+    runs: Annotated[list[HeldRun], Field(max_length=MOST_RUNS)] = []
+
+
+class HowLong(Wire):
+    seconds: Annotated[float, Field(ge=0, le=LONGEST_WAIT_SECONDS)] = 0
 
 
 class Ending(Wire):
@@ -133,6 +147,10 @@ class PulseOut(TypedDict):
     work_queues: list[ServedQueue]
 
 
+class OrdersOut(TypedDict):
+    orders: list[OrderOut]
+
+
 class RegisterAgent(Operation):
     """Begin as an agent. What an earlier start of this name held is taken back."""
 
@@ -185,6 +203,25 @@ class SendHeartbeat(Operation):
         told: list[OrderOut] = [{"id": run_id, "order": order} for run_id, order in orders.items()]
         queues = served(queues_of_pool_agent(id))
         return {"lease_seconds": settings.ORION_LEASE_SECONDS, "orders": told, "work_queues": queues}
+
+
+class AwaitOrders(Operation):
+    """Hear what is wanted of these attempts as soon as it is wanted, or that it is nothing, after `seconds` at most.
+
+    No lease is renewed. Only Orion's own server waits; others answer at once.
+    """
+
+    method = "POST"
+    action_required = Action.SERVE_QUEUES
+    answers = {200: OrdersOut}
+
+    def perform(self, id: UUID, body: Listening, query: HowLong) -> Response:
+        runs = {run.id: run.epoch for run in body.runs}
+        wanted = orders_now(agent_id=id, incarnation=body.incarnation, runs=runs, now=database_now())
+        told: list[OrderOut] = [{"id": run_id, "order": order} for run_id, order in wanted.items()]
+        # The server keeps the answer back for so long, and asks again when something happens to the agent's runs.
+        wait = {} if told or not query.seconds else {WAIT_HEADER: f"{query.seconds:g}"}
+        return Response({"orders": told}, headers=wait)
 
 
 class ReportEnd(Operation):

@@ -28,6 +28,7 @@ from deployments.selectors.schedules import calendar_names, schedules_of
 from deployments.services.deployments import (
     create_deployment,
     delete_deployment,
+    pause_unless_served,
     refuse_several_schedules,
     set_paused,
     update_deployment,
@@ -175,6 +176,17 @@ class PauseDeployment(Operation):
 
     def perform(self, id: UUID) -> None:
         set_paused(deployment_id=id, paused=True, now=timezone.now())
+
+
+class PauseUnlessServed(Operation):
+    """Pause a deployment if no agent serves its queue; whether it was paused."""
+
+    method = "POST"
+    action_required = Action.CHANGE_DEPLOYMENTS
+    answers = {200: bool}
+
+    def perform(self, id: UUID) -> bool:
+        return pause_unless_served(deployment_id=id, now=timezone.now())
 
 
 class ResumeDeployment(Operation):

@@ -38,6 +38,13 @@ def served_queues(queues: Sequence[WorkQueue], now: datetime) -> set[UUID]:
     return {queue.pk for queue in queues if is_recent(queue.last_polled, now) or str(queue.pk) in named}
 
 
+def has_agents(queue: WorkQueue, now: datetime) -> bool:
+    """Whether an agent is there that serves this queue."""
+    return any(
+        str(queue.pk) in worker.queue_ids or worker.serves_pool for worker in live_workers([queue.work_pool_id], now)
+    )
+
+
 def is_recent(moment: datetime | None, now: datetime) -> bool:
     return moment is not None and moment > now - SILENCE
 

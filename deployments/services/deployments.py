@@ -11,6 +11,8 @@ from django.db import transaction
 
 from deployments.core.parameters import flaw_of_schema
 from deployments.models import BlockDocument, Deployment, Schedule
+from deployments.selectors.presence import has_agents
+from deployments.services.dispatch.clock import database_now
 from deployments.services.planning import replan
 from deployments.services.reconciling import Plans
 from deployments.services.runs_of_deployments import filled_in, refuse_misfits, refuse_odd_job_variables
@@ -107,6 +109,18 @@ def set_paused(*, deployment_id: UUID, paused: bool, now: datetime) -> None:
         deployment.save(update_fields=["paused", "updated"])
         Schedule.objects.filter(deployment=deployment).update(active=not paused, updated=now)
         replan(before, deployment, now)
+
+
+@repeated_on_conflict
+def pause_unless_served(*, deployment_id: UUID, now: datetime) -> bool:
+    """Pause a deployment whose queue no agent serves; whether it was paused. For programs that serve it themselves and
+    end: an agent that registers at the same moment and resumes it afterwards finds it active in any order."""
+    with write_transaction():
+        deployment = held_deployment(deployment_id)
+        if deployment.work_queue is not None and has_agents(deployment.work_queue, database_now()):
+            return False
+        update_deployment(deployment_id=deployment_id, changes={"paused": True}, now=now)
+        return True
 
 
 @repeated_on_conflict

@@ -18,7 +18,7 @@ from django.db import close_old_connections
 from django.db.models import Q
 from django.utils import timezone
 
-from deployments import dispatch
+from deployments import dispatch, waiting
 from deployments.core.hint_times import SHORTEST, hint_again_after
 from deployments.models import Lease, Worker, WorkQueue
 from deployments.selectors.due import due_ids, in_order
@@ -116,7 +116,10 @@ def _stamped(runs: Sequence[FlowRun], now: datetime) -> list[dispatch.Hint]:
 
 
 def run_changed(kind: str, run_id: UUID, state_type: str) -> None:
-    """A listener of `orchestration.announce`: when a run waits, what is due is looked up by another thread."""
+    """A listener of `orchestration.announce`: when a run waits, what is due is looked up by another thread; an agent
+    of which something is wanted is told, if it waits for that at this server."""
+    if kind == "agent":
+        waiting.room.wake(run_id)
     if kind == "flow-run" and state_type == StateType.SCHEDULED and dispatch.is_configured():
         _finder().wake()
 

@@ -48,6 +48,12 @@ def sleeping(seconds: float = 60.0) -> None:
 
 
 @flow
+def napping(seconds: float, witness: str) -> None:
+    time.sleep(seconds)
+    Path(witness).write_text("awake")
+
+
+@flow
 async def sleeping_async() -> None:
     await asyncio.sleep(60)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orionflow import flow
 
-mark = Path(os.environ["ORION_TEST_MARK"])
+mark = Path(os.environ["MARK_OF_TEST"])
 if not mark.exists():
     mark.touch()
     os.kill(os.getpid(), signal.SIGKILL)

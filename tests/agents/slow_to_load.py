@@ -8,8 +8,8 @@ from pathlib import Path
 
 from orionflow import flow
 
-Path(os.environ["ORION_TEST_MARK"]).touch()
-time.sleep(float(os.environ.get("ORION_TEST_LOAD_SECONDS", "4")))
+Path(os.environ["MARK_OF_TEST"]).touch()
+time.sleep(float(os.environ.get("LOAD_SECONDS_OF_TEST", "4")))
 
 
 @flow

@@ -61,6 +61,56 @@ def test_the_server_takes_its_agent_and_its_runs_along(tmp_path: Path):
         eventually(lambda: not any(is_alive(pid) for pid in below), lambda: below)
 
 
+def test_runs_may_finish_when_the_server_is_told_to_stop(tmp_path: Path):
+    with running_server(tmp_path, agent=True, **QUICK) as server:
+        api = Api(server)
+        witness = tmp_path / "witness"
+        run = api.run_of("flows.py:napping", "default", seconds=6, witness=str(witness))
+        api.until(run, "Running")
+
+        code, said = server.interrupt()
+
+    assert code == 0
+    assert witness.read_text() == "awake", said
+    assert "its run has up to 30 s" in said
+    assert "Ctrl-C once more ends it now" in said
+    with running_server(tmp_path, **QUICK) as again:
+        assert Api(again).history(run)[-1] == "Completed"
+
+
+def test_a_second_signal_ends_the_runs_at_once(tmp_path: Path):
+    with running_server(tmp_path, "--drain-timeout", "3600", agent=True, **QUICK) as server:
+        api = Api(server)
+        run = api.run_of("flows.py:sleeping", "default", seconds=3600)
+        api.until(run, "Running")
+        assert server.process.stderr is not None
+
+        server.process.send_signal(signal.SIGINT)
+        line = ""
+        while "up to 3600 s" not in line:
+            line = server.process.stderr.readline()
+            assert line
+        code, said = server.interrupt()
+
+    assert code == 0, said
+    with running_server(tmp_path, **QUICK) as again:
+        assert Api(again).state(run)["name"] == "Crashed"
+
+
+def test_runs_that_outlast_the_time_to_drain_are_told_to_end(tmp_path: Path):
+    with running_server(tmp_path, "--drain-timeout", "0.5", agent=True, **QUICK) as server:
+        api = Api(server)
+        run = api.run_of("flows.py:sleeping", "default", seconds=3600)
+        api.until(run, "Running")
+
+        code, said = server.interrupt()
+
+    assert code == 0, said
+    with running_server(tmp_path, **QUICK) as again:
+        state = Api(again).state(run)
+        assert (state["name"], "its agent ended" in state["message"]) == ("Crashed", True)
+
+
 def test_nothing_outlives_a_server_that_is_killed(tmp_path: Path):
     with running_server(tmp_path, agent=True, **QUICK) as server:
         api = Api(server)

@@ -65,6 +65,7 @@ def _schedules(said: Any, path: str, schedule: str) -> None:
     said.ask("pause_deployment_several", "POST", f"{path}/pause_deployment")
     said.ask("delete_schedule", "DELETE", f"{path}/schedules/{added['id']}")
     said.ask("pause_deployment", "POST", f"{path}/pause_deployment")
+    said.ask("pause_unless_served", "POST", f"{path}/pause_unless_served")
     said.ask("set_schedule_inactive", "POST", f"{path}/set_schedule_inactive")
     said.ask("set_schedule_active", "POST", f"{path}/set_schedule_active")
     said.ask("resume_deployment", "POST", f"{path}/resume_deployment")

@@ -18,6 +18,7 @@ def runs_are_executed(said: Any) -> None:
     (claimed,) = said.ask("claim_runs", "POST", f"{path}/claim", {**SELF, "limit": 1})
     held = {"id": run, "epoch": claimed["epoch"]}
     said.ask("send_heartbeat", "POST", f"{path}/heartbeat", {**SELF, "runs": [held]})
+    said.ask("await_orders", "POST", f"{path}/orders", {**SELF, "runs": [held]})
     ending = {**SELF, "flow_run_id": run, "epoch": claimed["epoch"], "exit_code": 1, "message": "Ended with code 1."}
     said.ask("report_end", "POST", f"{path}/ended", ending)
     second = said.api.send(f"/deployments/{deployment}/create_flow_run", {"name": "second"}).json()["id"]

@@ -1,8 +1,9 @@
-"""A program that serves two flows; run as a script by the tests."""
+"""A program that serves some flows; run as a script by the tests."""
 
 from __future__ import annotations
 
 import os
+import time
 
 from orionflow import flow, serve
 
@@ -16,5 +17,15 @@ def greet(name: str = "nobody") -> str:
 def report() -> None: ...
 
 
+@flow
+def nap() -> None:
+    time.sleep(300)
+
+
 if __name__ == "__main__":
-    serve(greet.to_deployment("served", interval=86400), report.to_deployment("served"), limit=2)
+    serve(
+        greet.to_deployment("served", interval=86400),
+        *(one.to_deployment("served") for one in (report, nap)),
+        limit=2,
+        drain_timeout=1,
+    )

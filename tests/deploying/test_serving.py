@@ -6,11 +6,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from orionflow import run_deployment
+from orionflow.calls import Call
 from orionflow.client import OrionClient
 from orionflow.deployments.serving import SERVED_POOL, queue_of
 from orionflow.settings import override_settings
@@ -25,21 +28,26 @@ def served(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], OrionClient]
     """The program, serving, and a client of the server."""
     with running_server(tmp_path / "server", agent=True) as server:
         url = f"http://127.0.0.1:{server.port}/api"
-        program = subprocess.Popen(
-            [sys.executable, str(PROGRAM)],
-            env=environment(tmp_path / "home", ORION_API_URL=url),
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=tmp_path,
-        )
-        try:
-            said = wait_for_line(program, "serves serve-greet-served")
-            assert "Serving greet/served" in said
-            with override_settings(api_url=url), OrionClient() as client:
-                yield program, client
-        finally:
-            program.kill()
-            program.communicate()
+        with serving_program(tmp_path, url) as program, override_settings(api_url=url), OrionClient() as client:
+            yield program, client
+
+
+@contextmanager
+def serving_program(folder: Path, url: str) -> Iterator[subprocess.Popen[str]]:
+    program = subprocess.Popen(
+        [sys.executable, str(PROGRAM)],
+        env=environment(folder / "home", ORION_API_URL=url),
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+    )
+    try:
+        said = wait_for_line(program, "serves serve-greet-served")
+        assert "Serving greet/served" in said
+        yield program
+    finally:
+        program.kill()
+        program.communicate()
 
 
 def wait_for_line(program: subprocess.Popen[str], words: str) -> str:
@@ -74,6 +82,53 @@ def test_served_flows_run_and_are_paused_at_the_end(served):
     assert client.read_deployment(second.id).paused
     planned = client.read_flow_runs(flow_runs={"state": {"type": {"any_": ["SCHEDULED"]}}})
     assert planned == []
+
+
+def test_deployments_that_another_program_serves_as_well_stay_active(served, tmp_path: Path):
+    first, client = served
+    deployment = client.read_deployment_by_name("greet/served").id
+    with serving_program(tmp_path, client.api_url) as second:
+        first.send_signal(signal.SIGTERM)
+        _, said = first.communicate(timeout=60)
+        after_the_first = client.read_deployment(deployment).paused
+        run = run_deployment("greet/served", parameters={"name": "Ada"}, timeout=30, poll_interval=0.1)
+        second.send_signal(signal.SIGTERM)
+        second.communicate(timeout=60)
+
+    assert "another program serves them" in said
+    assert not after_the_first
+    assert run.state_name == "Completed"
+    assert client.read_deployment(deployment).paused
+
+
+def test_a_deployment_is_not_paused_while_any_agent_serves_its_queue(served):
+    program, client = served
+    deployment = client.read_deployment_by_name("greet/served").id
+    agent = {"name": "slow", "incarnation": str(uuid4()), "work_pool_name": SERVED_POOL}
+    asked = Call("POST", f"/deployments/{deployment}/pause_unless_served", read=bool)
+
+    while_it_serves = client.send(asked)
+    program.kill()
+    program.wait()
+    client.send(Call("POST", "/agents/", {**agent, "work_queues": ["serve-greet-served"]}, read=dict))
+    while_an_agent_does = client.send(asked)
+
+    assert (while_it_serves, while_an_agent_does) == (False, False)
+    assert not client.read_deployment(deployment).paused
+
+
+def test_the_end_of_a_serving_program_has_a_bound_that_is_said(served):
+    program, client = served
+    run = run_deployment("nap/served", timeout=0)
+    wait_for_line(program, "of flow 'nap' begins")
+
+    program.send_signal(signal.SIGTERM)
+    said = wait_for_line(program, "The agent ends")
+    _, rest = program.communicate(timeout=60)
+
+    assert "up to 1 s" in said
+    assert program.returncode == 0, rest
+    assert client.read_flow_run(run.id).state_name == "Crashed"
 
 
 def test_queue_of_a_served_deployment_is_named_after_it():

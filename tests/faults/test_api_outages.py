@@ -79,7 +79,7 @@ def test_a_run_whose_module_is_loaded_meanwhile_completes(tmp_path: Path, flow: 
     mark, witness = tmp_path / "mark", tmp_path / "witness"
     with (
         running_stack(tmp_path) as stack,
-        running_agent(tmp_path, stack.api, "q", ORION_TEST_MARK=str(mark), ORION_TEST_LOAD_SECONDS="2"),
+        running_agent(tmp_path, stack.api, "q", MARK_OF_TEST=str(mark), LOAD_SECONDS_OF_TEST="2"),
     ):
         deployment = stack.api.deploy(f"slow_to_load.py:{flow}", "q", crash_retries=known)
         run = stack.api.run(deployment, witness=str(witness))
@@ -95,10 +95,10 @@ def test_a_run_whose_module_is_loaded_meanwhile_completes(tmp_path: Path, flow: 
 @pytest.mark.parametrize("flow", ["plain", "sturdy"])
 def test_a_run_that_gave_the_api_up_before_it_began_waits_for_an_agent_again(tmp_path: Path, flow: str):
     mark, witness = tmp_path / "mark", tmp_path / "witness"
-    impatient = {"ORION_API_RETRY_BUDGET_SECONDS": "0.5", "ORION_TEST_LOAD_SECONDS": "1"}
+    impatient = {"ORION_API_RETRY_BUDGET_SECONDS": "0.5", "LOAD_SECONDS_OF_TEST": "1"}
     with (
         running_stack(tmp_path) as stack,
-        running_agent(tmp_path, stack.api, "q", ORION_TEST_MARK=str(mark), **impatient) as agent,
+        running_agent(tmp_path, stack.api, "q", MARK_OF_TEST=str(mark), **impatient) as agent,
     ):
         run = stack.api.run(stack.api.deploy(f"slow_to_load.py:{flow}", "q"), witness=str(witness))
         eventually(mark.exists, lambda: stack.api.history(run))
@@ -168,7 +168,7 @@ def test_a_process_that_is_killed_while_its_module_is_loaded_is_started_again(
 ):
     with (
         running_stack(tmp_path) as stack,
-        running_agent(tmp_path, stack.api, "q", ORION_TEST_MARK=str(tmp_path / "mark")),
+        running_agent(tmp_path, stack.api, "q", MARK_OF_TEST=str(tmp_path / "mark")),
     ):
         run = stack.api.run(stack.api.deploy(f"killed_at_import.py:{flow}", "q", crash_retries=known))
 
@@ -178,7 +178,7 @@ def test_a_process_that_is_killed_while_its_module_is_loaded_is_started_again(
 def test_a_deployment_that_allows_no_crash_crashes_with_its_module(tmp_path: Path):
     with (
         running_stack(tmp_path) as stack,
-        running_agent(tmp_path, stack.api, "q", ORION_TEST_MARK=str(tmp_path / "mark")),
+        running_agent(tmp_path, stack.api, "q", MARK_OF_TEST=str(tmp_path / "mark")),
     ):
         run = stack.api.run(stack.api.deploy("killed_at_import.py:plain", "q", crash_retries=0))
 

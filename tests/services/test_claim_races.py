@@ -7,6 +7,9 @@ from contextlib import suppress
 import pytest
 
 from deployments.models import Lease
+from deployments.services.deployments import pause_unless_served, update_deployment
+from deployments.services.dispatch.agents import leave
+from deployments.services.dispatch.clock import database_now
 from deployments.services.dispatch.endings import Cause, revoke
 from deployments.services.dispatch.reconciler import reconcile
 from orchestration.errors import AgentReplaced
@@ -134,3 +137,25 @@ def test_an_end_and_a_cancellation_at_once_leave_one_end():
         agent.ended(claim, later(3), exit_code=0)
 
         assert history_of(run)[2:] in (["Running", "Completed"], ["Running", "Cancelling", "Cancelled"])
+
+
+def test_a_deployment_that_somebody_begins_to_serve_is_active_whoever_ends_meanwhile():
+    """In the order of a program that serves: deploy, register, resume; and in that of one that ends: leave, pause."""
+    now = database_now()
+    old = make_agent("old", now=now)
+    deployment = make_deployment(make_queue())
+
+    for number in range(20):
+
+        def end(agent=old):
+            leave(agent_id=agent.id, incarnation=agent.incarnation, now=database_now())
+            pause_unless_served(deployment_id=deployment.pk, now=database_now())
+
+        def begin(name=f"agent-{number}"):
+            agent = make_agent(name, now=database_now())
+            update_deployment(deployment_id=deployment.pk, changes={"paused": False}, now=database_now())
+            return agent
+
+        *_, old = race(lambda work: work(), [end, begin])
+        deployment.refresh_from_db()
+        assert not deployment.paused

@@ -7,9 +7,11 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
+from deployments.waiting import room
 from orion_site.bridge import WSGIBridge
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -214,3 +216,76 @@ async def test_an_answer_is_closed_even_if_its_application_fails():
         await bridge_to(failing)(exchange.scope, exchange.receive, exchange.send)
 
     assert closed.is_set()
+
+
+AGENT = UUID("018f0000-0000-7000-8000-00000000a001")
+
+
+class Orders:
+    """An application that has nothing to say until it is told, and lets its answer be kept back."""
+
+    def __init__(self) -> None:
+        self.asked, self.orders = threading.Semaphore(0), b"[]"
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        start_response("200 OK", [("Orion-Wait", "60")] if self.orders == b"[]" else [])
+        self.asked.release()
+        return Whole([self.orders])
+
+
+def asking(agent: UUID = AGENT) -> Exchange:
+    return Exchange(path=f"/api/agents/{agent}/orders")
+
+
+async def test_a_request_for_orders_is_answered_when_something_is_wanted_of_its_agent():
+    application, exchange = Orders(), asking()
+    answering = asyncio.ensure_future(bridge_to(application)(exchange.scope, exchange.receive, exchange.send))
+    await asyncio.to_thread(application.asked.acquire)
+
+    application.orders = b"[1]"
+    room.wake(uuid4())
+    await asyncio.sleep(0)
+    assert not answering.done()
+    room.wake(AGENT)
+    await answering
+
+    assert exchange.body == b"[1]"
+    assert room.waiting() == set()
+
+
+async def test_what_is_wanted_while_the_request_is_looked_at_is_not_missed():
+    application, exchange = Orders(), asking()
+
+    def waking(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        answer = application(environ, start_response)
+        application.orders = b"[1]"
+        room.wake(AGENT)
+        return answer
+
+    await bridge_to(waking)(exchange.scope, exchange.receive, exchange.send)
+
+    assert exchange.body == b"[1]"
+
+
+async def test_waiting_for_orders_takes_no_thread():
+    application = Orders()
+    bridge = bridge_to(application, threads=1, in_flight=1)
+    exchanges = [asking(uuid4()) for _ in range(20)]
+    waiting = []
+    for exchange in exchanges:
+        waiting.append(asyncio.ensure_future(bridge(exchange.scope, exchange.receive, exchange.send)))
+        await asyncio.to_thread(application.asked.acquire)
+        while bridge._ordinary.admitted:
+            await asyncio.sleep(0)
+
+    ordinary = Exchange()
+    await bridge(ordinary.scope, ordinary.receive, ordinary.send)
+
+    assert ordinary.status == 200
+    for agent in room.waiting():
+        room.wake(agent)
+    for one in waiting:
+        await one
+        while bridge._ordinary.admitted:
+            await asyncio.sleep(0)
+    assert {exchange.status for exchange in exchanges} == {200}

@@ -5,7 +5,7 @@ A run that the agent does not name is not renewed: the answer to its claim was l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -15,7 +15,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection
 
-from deployments.models import Worker
+from deployments.models import Lease, Worker
 from deployments.services.dispatch.agents import present_agent, silent_from
 from deployments.services.dispatch.claims import lease_end
 from orchestration.columns import spelling
@@ -53,6 +53,21 @@ def hear_agent(
     _renew(agent_id, incarnation, runs, draining, now)
     standings = _standings(list(runs))
     return {run_id: order_for(standings.get(run_id), epoch, now) for run_id, epoch in runs.items()}
+
+
+def orders_now(*, agent_id: UUID, incarnation: UUID, runs: Mapping[UUID, int], now: datetime) -> dict[UUID, Order]:
+    """What an agent has to obey of these attempts, without renewing anything. Raises as `hear_agent` does."""
+    present_agent(agent_id, incarnation)
+    standings = _standings(list(runs))
+    orders = {run_id: order_for(standings.get(run_id), epoch, now) for run_id, epoch in runs.items()}
+    return {run_id: order for run_id, order in orders.items() if order in (Order.CANCEL, Order.LOST)}
+
+
+def agents_to_tell(agent_ids: Collection[UUID]) -> set[tuple[UUID, UUID]]:
+    """Pairs of an agent and a run of it that is being cancelled: for a server that waits on behalf of these agents, as
+    another server may have been asked to cancel."""
+    cancelled = Lease.objects.filter(worker_id__in=agent_ids, flow_run__state_type=StateType.CANCELLING)
+    return {(agent, run) for agent, run in cancelled.values_list("worker_id", "flow_run_id") if agent is not None}
 
 
 @repeated_on_conflict

@@ -62,16 +62,18 @@ class Deployable:
         *,
         limit: int | None = None,
         pause_on_shutdown: bool = True,
+        drain_timeout: float = 60.0,
         **options: Unpack[DeploymentOptions],
     ) -> None:
         """Deploy this flow and run what is asked of it in processes of this machine, until Ctrl-C.
 
-        Then its schedules are paused, as nobody would run what they plan; serving it again resumes them.
+        Runs may then go on for `drain_timeout` seconds. Unless another program serves it as well, its schedules are
+        paused, as nobody would run what they plan; serving it again resumes them.
         """
         from orionflow.deployments.serving import serve
 
         deployment = self.to_deployment(name or self._own_name(), **options)
-        serve(deployment, limit=limit, pause_on_shutdown=pause_on_shutdown)
+        serve(deployment, limit=limit, pause_on_shutdown=pause_on_shutdown, drain_timeout=drain_timeout)
 
     def _own_name(self: Any) -> str:
         name: str = self.name

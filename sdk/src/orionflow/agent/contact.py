@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 from orionflow.agent.options import AgentOptions
 from orionflow.agent.telling import teller
 from orionflow.calls import agents as calls
-from orionflow.calls.agents import Claimed, HeartbeatReply, Registration
+from orionflow.calls.agents import Claimed, HeartbeatReply, Orders, Registration
 from orionflow.client import OrionClient
 from orionflow.errors import ApiError, Conflict
 from orionflow.settings import current_settings
@@ -24,17 +24,19 @@ RETRY_SECONDS = 1.0
 # Whoever claims or sends a heartbeat does so again soon; a request that is repeated in between only comes too late.
 ONCE = 0.0
 SHORTEST_TIMEOUT, LONGEST_TIMEOUT = 2.0, 10.0
+# So long a request for orders may wait at the server; proxies give up after a minute, as a rule.
+WAIT_SECONDS = 25.0
 
 
 class Contact:
-    """Two clients, so that heartbeats never queue behind anything."""
+    """Three clients, so that heartbeats never queue behind anything, and orders may be waited for."""
 
     def __init__(self, options: AgentOptions, name: str) -> None:
         self.options = options
         self.name = name
         self.incarnation = uuid4()
         self.client = OrionClient(retry_budget_seconds=ONCE)
-        self._pulse = self.client
+        self._pulse = self._listening = self.client
         self.registration: Registration | None = None
 
     @property
@@ -54,6 +56,7 @@ class Contact:
             try:
                 self.registration = self.client.send(calls.register_agent(self._introduction()))
                 self._pulse = _client_for_heartbeats(self.registration.heartbeat_seconds)
+                self._listening = _impatient_client(WAIT_SECONDS + LONGEST_TIMEOUT)
                 return self.registration
             except ApiError as error:
                 # A name that is alive on another machine comes free when that machine is gone.
@@ -84,6 +87,9 @@ class Contact:
     def heartbeat(self, runs: list[tuple[UUID, int]], *, draining: bool) -> HeartbeatReply:
         return self._pulse.send(calls.send_heartbeat(self.agent_id, self.incarnation, runs, draining=draining))
 
+    def orders(self, runs: list[tuple[UUID, int]], *, seconds: float) -> Orders:
+        return self._listening.send(calls.await_orders(self.agent_id, self.incarnation, runs, seconds=seconds))
+
     def ended(self, flow_run_id: UUID, epoch: int, **how: Any) -> Any:
         return self.client.send(calls.report_ended(self.agent_id, self.incarnation, flow_run_id, epoch, **how))
 
@@ -94,7 +100,10 @@ class Contact:
 
 def _client_for_heartbeats(interval: float) -> OrionClient:
     """One that gives a server up soon: the next heartbeat is worth more than the answer to this one."""
-    seconds = min(max(interval, SHORTEST_TIMEOUT), LONGEST_TIMEOUT)
+    return _impatient_client(min(max(interval, SHORTEST_TIMEOUT), LONGEST_TIMEOUT))
+
+
+def _impatient_client(seconds: float) -> OrionClient:
     return OrionClient(
         retry_budget_seconds=ONCE, settings=replace(current_settings(), api_read_timeout_seconds=seconds)
     )

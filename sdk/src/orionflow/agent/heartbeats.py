@@ -30,6 +30,7 @@ class Heartbeats:
         self._interval = registration.heartbeat_seconds
         self.draining = False
         self._over = threading.Event()
+        self._one_at_a_time = threading.Lock()
         self._is_away = False
         self._thread = threading.Thread(target=self._beat, name="orion-heartbeats", daemon=True)
 
@@ -45,6 +46,10 @@ class Heartbeats:
 
     def once(self) -> None:
         """Send one heartbeat and obey its answer."""
+        with self._one_at_a_time:
+            self._once()
+
+    def _once(self) -> None:
         began = time.monotonic()
         runs = list(self._held)
         try:

@@ -98,14 +98,22 @@ class HeldRuns:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._runs: dict[str, HeldRun] = {}
+        self._any = threading.Event()
 
     def add(self, run: HeldRun) -> None:
         with self._lock:
             self._runs[run.key] = run
+            self._any.set()
 
     def remove(self, run: HeldRun) -> None:
         with self._lock:
             self._runs.pop(run.key, None)
+            if not self._runs:
+                self._any.clear()
+
+    def wait_for_one(self, seconds: float) -> bool:
+        """Whether there is a run, at once or soon."""
+        return self._any.wait(seconds)
 
     def get(self, key: str) -> HeldRun | None:
         return self._runs.get(key)

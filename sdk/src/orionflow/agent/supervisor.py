@@ -18,6 +18,7 @@ from orionflow.agent.heartbeats import Heartbeats
 from orionflow.agent.held import HeldRuns, Stop
 from orionflow.agent.hints import Hints
 from orionflow.agent.launching import End, Launcher
+from orionflow.agent.listening import Listening
 from orionflow.agent.naming import HeldName
 from orionflow.agent.options import AgentOptions
 from orionflow.agent.places import Places
@@ -37,7 +38,8 @@ AFTER_KILL_SECONDS = 5.0
 class Supervisor:
     """One agent, from its registration to its leave."""
 
-    def __init__(self, options: AgentOptions, name: HeldName) -> None:
+    def __init__(self, options: AgentOptions, name: HeldName, on_registered: Callable[[], None] = lambda: None) -> None:
+        self._on_registered = on_registered
         self.options = options
         self._name = name
         self._contact = Contact(options, name.name)
@@ -58,14 +60,18 @@ class Supervisor:
             registration = self._contact.register(lambda: not self._wanted_end)
             if registration is None:
                 return 0
+            self._on_registered()
             self._tell_beginning(registration)
             heartbeats = Heartbeats(self._contact, self._held, self._stopping, self._disown)
             heartbeats.start()
+            listening = Listening(self._contact, self._held, heartbeats)
+            listening.start()
             self._feed(registration, heartbeats)
             self._work()
             heartbeats.draining = True
             self._drain()
             heartbeats.end()
+            listening.end()
             return self._leave()
 
     def _tell_beginning(self, registration: Registration) -> None:
@@ -104,9 +110,11 @@ class Supervisor:
         running = sum(run.has_process for run in self._held)
         patience = 0.0 if self._disowned else self.options.drain_seconds
         if running and not self._disowned:
-            # The agent of a server hears no Ctrl-C of its own.
-            again = "" if self.options.follows_stdin else " Once more ends it now."
-            teller.info("The agent ends; %s up to %g s.%s", _who_has(running), patience, again)
+            then = "it is told to end, and killed" if running == 1 else "they are told to end, and killed"
+            teller.info(
+                "The agent ends; %s up to %g s, then %s %g s later. Ctrl-C once more ends it now.",
+                _who_has(running), patience, then, self.options.stop_seconds,
+            )  # fmt: skip
         self._wait_for_processes(patience)
         for run in self._held:
             self._stopping.stop(run, Stop.LOST if self._disowned else Stop.DRAINED)

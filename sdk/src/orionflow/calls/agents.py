@@ -54,6 +54,12 @@ class HeartbeatReply(Answer):
     work_queues: list[ServedQueue] = []
 
 
+class Orders(Answer):
+    """What is wanted of attempts; those of which nothing is wanted are left out."""
+
+    orders: list[Order] = []
+
+
 def register_agent(body: Mapping[str, Any]) -> Call[Registration]:
     """Begin as an agent; what an earlier start of the same name held is taken back."""
     return Call("POST", "/agents/", dict(body), read=Registration)
@@ -77,6 +83,14 @@ def send_heartbeat(
         "draining": draining,
     }
     return Call("POST", f"/agents/{agent_id}/heartbeat", body, read=HeartbeatReply)
+
+
+def await_orders(
+    agent_id: UUID, incarnation: UUID, runs: Sequence[tuple[UUID, int]], *, seconds: float
+) -> Call[Orders]:
+    """What is wanted of these attempts as soon as it is wanted; nothing after `seconds` at most."""
+    body = {"incarnation": incarnation, "runs": [{"id": run, "epoch": epoch} for run, epoch in runs]}
+    return Call("POST", f"/agents/{agent_id}/orders", body, params={"seconds": seconds}, read=Orders)
 
 
 def report_ended(

@@ -62,6 +62,11 @@ def pause_deployment(deployment_id: UUID) -> Call[None]:
     return update_deployment(deployment_id, paused=True)
 
 
+def pause_unless_served(deployment_id: UUID) -> Call[bool]:
+    """Pause a deployment if no agent serves its queue; whether it did."""
+    return Call("POST", f"/deployments/{deployment_id}/pause_unless_served", read=bool)
+
+
 def resume_deployment(deployment_id: UUID) -> Call[None]:
     """Plan runs of a deployment again."""
     return update_deployment(deployment_id, paused=False)

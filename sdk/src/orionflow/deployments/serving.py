@@ -7,12 +7,12 @@ pool must not take runs whose code is here.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from orionflow.calls.deployments import create_work_pool, pause_deployment
+from orionflow.calls.deployments import create_work_pool, pause_unless_served, resume_deployment
 from orionflow.client import OrionClient
 from orionflow.deployments.definition import Deployment
 from orionflow.errors import ApiError, Conflict, UsageError
@@ -28,11 +28,14 @@ _MOST_RUNS = 4
 _LONGEST_NAME = 200
 
 
-def serve(*deployments: Deployment, limit: int | None = None, pause_on_shutdown: bool = True) -> None:
+def serve(
+    *deployments: Deployment, limit: int | None = None, pause_on_shutdown: bool = True, drain_timeout: float = 60.0
+) -> None:
     """Deploy flows, and run what is asked of them in processes of this machine, at most `limit` at once, until Ctrl-C.
 
-    Runs may then finish; a second Ctrl-C ends them. The deployments are paused, as nobody would run what they plan;
-    serving them again resumes them. `pause_on_shutdown=False` leaves them as they are, for others that serve them too.
+    Runs may then go on for `drain_timeout` seconds, before they are told to end; a second Ctrl-C ends them at once.
+    Deployments that no other program serves are paused, as nobody would run what they plan; serving them again resumes
+    them. `pause_on_shutdown=False` leaves them as they are.
 
     `serve(etl.to_deployment("nightly", cron="0 2 * * *"), report.to_deployment("daily", interval=86400))`
     """
@@ -42,8 +45,9 @@ def serve(*deployments: Deployment, limit: int | None = None, pause_on_shutdown:
         one.work_pool_name, one.work_queue_name = SERVED_POOL, queue_of(one)
     # Paused when it was served last, it is active again.
     ids: list[UUID] = [one.apply() for one in deployments]
+    active = [id for id, one in zip(ids, deployments, strict=True) if not one.paused]
     try:
-        _run_agent(deployments, limit or _MOST_RUNS)
+        _run_agent(deployments, limit or _MOST_RUNS, drain_timeout, lambda: _resume(active))
     finally:
         if pause_on_shutdown:
             _pause(ids)
@@ -80,7 +84,9 @@ def queue_of(deployment: Deployment) -> str:
     return plain[:_LONGEST_NAME]
 
 
-def _run_agent(deployments: Sequence[Deployment], places: int) -> None:
+def _run_agent(
+    deployments: Sequence[Deployment], places: int, drain_seconds: float, on_registered: Callable[[], None]
+) -> None:
     from orionflow.agent.naming import hold_name
     from orionflow.agent.options import AgentOptions
     from orionflow.agent.telling import begin_telling, teller
@@ -92,19 +98,36 @@ def _run_agent(deployments: Sequence[Deployment], places: int) -> None:
         teller.info("Serving %s. Have it run with: orion deployment run %r", one.full_name, one.full_name)
     held = hold_name(settings.home, None)
     options = AgentOptions(
-        home=settings.home, pool=SERVED_POOL, queues=queues, concurrency=places, broker=settings.broker_url
+        home=settings.home,
+        pool=SERVED_POOL,
+        queues=queues,
+        concurrency=places,
+        broker=settings.broker_url,
+        drain_seconds=drain_seconds,
     )
     try:
-        _supervise(options, held)
+        _supervise(options, held, on_registered)
     finally:
         held.release()
 
 
-def _supervise(options: AgentOptions, held: HeldName) -> None:
+def _supervise(options: AgentOptions, held: HeldName, on_registered: Callable[[], None]) -> None:
     from orionflow.agent.supervisor import Supervisor
 
-    if Supervisor(options, held).run() != 0:
+    if Supervisor(options, held, on_registered).run() != 0:
         raise UsageError("The agent that served here was told by the API to end; its last line says why.")
+
+
+def _resume(ids: Sequence[UUID]) -> None:
+    """Once more, now that the API knows who serves them: a program that ended meanwhile may have paused them."""
+    from orionflow.agent.telling import teller
+
+    try:
+        with OrionClient() as client:
+            for id in ids:
+                client.send(resume_deployment(id))
+    except ApiError as error:
+        teller.warning("It is not sure that the schedules are active. %s", error)
 
 
 def _pause(ids: Sequence[UUID]) -> None:
@@ -112,9 +135,11 @@ def _pause(ids: Sequence[UUID]) -> None:
 
     try:
         with OrionClient(retry_budget_seconds=5.0) as client:
-            for id in ids:
-                client.send(pause_deployment(id))
+            paused = [client.send(pause_unless_served(id)) for id in ids]
     except ApiError as error:
         teller.warning("The deployments could not be paused, so runs are planned that nobody takes. %s", error)
-    else:
+        return
+    if others := paused.count(False):
+        teller.info("%d of %d deployments stay active, as another program serves them.", others, len(ids))
+    if any(paused):
         teller.info("Nobody serves here any more, so the schedules are paused until the next time.")
