@@ -54,6 +54,18 @@ def run_until(signals: Sequence[int], file: Path, settings: dict[str, str]) -> i
         return script.wait(PATIENCE_SECONDS)
 
 
+def unfinished_runs(home: Path, settings: dict[str, str]) -> int:
+    code = f"""
+from orionflow.client import OrionClient
+client = OrionClient()
+print(client.session().post(client.api_url + "/flow_runs/count", json={UNFINISHED!r}).json())
+"""
+    answer = subprocess.run(
+        [sys.executable, "-c", code], env=environment(home, **settings), capture_output=True, text=True, check=True
+    )
+    return int(answer.stdout)
+
+
 def test_a_script_that_is_told_to_end_at_any_moment_leaves_nothing_torn(tmp_path: Path):
     home, file = tmp_path / "home", tmp_path / "program.py"
     file.write_text(PROGRAM)
@@ -64,8 +76,11 @@ def test_a_script_that_is_told_to_end_at_any_moment_leaves_nothing_torn(tmp_path
             code = run_until(signals, file, settings)
 
             assert code in (0, 1, -signal.SIGINT, -signal.SIGTERM)
+            if len(signals) == 1:
+                # Also the run that was being made at that moment.
+                assert unfinished_runs(home, settings) == 0
         assert verified(home, settings) == ""
-        # A run that was being made at that moment has no process any more, and a server notices that.
+        # After a second signal runs may be left that have no process any more, which a server notices.
         with running_server(home, **settings, **SHORT) as server:
             eventually(lambda: Api(server).post("/flow_runs/count", UNFINISHED) == 0)
         assert verified(home, settings) == ""

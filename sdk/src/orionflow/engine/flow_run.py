@@ -21,6 +21,7 @@ from orionflow.engine.flow_attempt import attempt_flow, wait_for_task_runs
 from orionflow.engine.flow_creation import Begun, begin
 from orionflow.engine.hooks import call_hooks
 from orionflow.engine.interruption import Hold, Reason
+from orionflow.engine.lines import lines
 from orionflow.engine.orders import (
     PauseRanOut,
     RunSuspended,
@@ -33,6 +34,7 @@ from orionflow.engine.orders import (
 from orionflow.engine.rules import after_end, answer_of, enter_running, seconds_until_due
 from orionflow.engine.signals import signals_as_exceptions
 from orionflow.errors import ApiError, ApiUnreachable, OrchestrationRefused
+from orionflow.flows import Flow
 from orionflow.hooks import Hooks
 from orionflow.ids import uuid7
 from orionflow.logging import logger_for_flow_run
@@ -129,11 +131,17 @@ def _attempts(begun: Begun, call: FlowCall) -> Steps[State[Any]]:
 
 
 def _let_in(begun: Begun) -> Steps[State[Any]]:
-    state = yield from enter_running(partial(_propose, begun, lambda: State(type=StateType.RUNNING)), None)
+    propose = partial(_propose, begun, lambda: State(type=StateType.RUNNING))
+    state = yield from enter_running(propose, None, _wanted(begun.flow))
     if not state.is_cancelling():
         return state
     wish = Cancelled(message="The flow run was cancelled before it began.")
     return after_end(*(yield from _propose(begun, lambda: wish)))
+
+
+def _wanted(flow: Flow[Any, Any]) -> frozenset[str]:
+    """Runs of a flow that may not overlap stand in one line."""
+    return frozenset() if flow.overlap == "allow" else frozenset({f"flow {flow.name}"})
 
 
 def _attempt(begun: Begun, context: FlowRunContext, running: State[Any]) -> Steps[State[Any]]:
@@ -174,6 +182,7 @@ def _propose_end(begun: Begun, ended: State[Any]) -> Steps[State[Any]]:
     if answer.state is not None and answer.state.is_cancelling():
         # Somebody cancelled the run while it came to its end: that wish is granted first.
         proposed, answer = yield from _propose(begun, lambda: Cancelled(message="The flow run was cancelled."))
+    lines().make_room(_wanted(begun.flow))
     return after_end(proposed, answer)
 
 

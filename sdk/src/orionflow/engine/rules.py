@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orionflow.engine.effects import Sleep, Steps
+from orionflow.engine.lines import Turn, lines
 from orionflow.engine.orders import checkpoint, leave_to_another, wait_until_resumed
 from orionflow.errors import OrchestrationRefused
 from orionflow.reporting.items import ABORT, ACCEPT, ERROR, REJECT, WAIT, Answer
@@ -31,35 +32,49 @@ def seconds_until_due(state: State[Any]) -> float:
     return max((due - (state.timestamp or datetime.now(UTC))).total_seconds(), 0.0)
 
 
-def enter_running(propose: Callable[[], Steps[tuple[State[Any], Answer]]], flow_run: Any) -> Steps[State[Any]]:
+def enter_running(
+    propose: Callable[[], Steps[tuple[State[Any], Answer]]], flow_run: Any, wants: frozenset[str] = frozenset()
+) -> Steps[State[Any]]:
     """Propose RUNNING until the rules let the run in, or have another end for it.
 
     Returns the RUNNING state, or the final state that they gave the run instead, or that the run is being cancelled,
     as it can only end then. Raises OrchestrationRefused when they abort. `flow_run` is the context whose orders are
-    obeyed meanwhile, if there is one.
+    obeyed meanwhile, if there is one; `wants` names what there may be no room in.
     """
-    while True:
-        proposed, answer = yield from propose()
-        state = answer.state
-        match answer.status:
-            case "ACCEPT":
-                return _kept(proposed, state)
-            case "WAIT":
-                yield Sleep(answer.delay_seconds or PATIENCE_SECONDS)
-            case "REJECT" if state is not None:
-                if state.is_final() or state.is_cancelling():
-                    return state
-                if state.is_paused() and flow_run is not None:
-                    yield from wait_until_resumed(flow_run)
-                else:
-                    yield Sleep(seconds_until_due(state) if state.is_scheduled() else PATIENCE_SECONDS)
-            case _:
-                if flow_run is not None:
-                    checkpoint(flow_run)
-                    yield from leave_to_another(flow_run)
-                raise OrchestrationRefused(f"The run may not begin: {answer.reason or answer.status}.")
-        if flow_run is not None:
-            checkpoint(flow_run)
+    turn: Turn | None = None
+    try:
+        while True:
+            proposed, answer = yield from propose()
+            state = answer.state
+            match answer.status:
+                case "ACCEPT":
+                    return _kept(proposed, state)
+                case "WAIT" if wants:
+                    turn = turn or lines().join(wants)
+                    yield turn.wait(answer.delay_seconds or PATIENCE_SECONDS)
+                case "WAIT":
+                    yield Sleep(answer.delay_seconds or PATIENCE_SECONDS)
+                case "REJECT" if state is not None:
+                    if state.is_final() or state.is_cancelling():
+                        return state
+                    yield from _wait_as_told(state, flow_run)
+                case _:
+                    if flow_run is not None:
+                        checkpoint(flow_run)
+                        yield from leave_to_another(flow_run)
+                    raise OrchestrationRefused(f"The run may not begin: {answer.reason or answer.status}.")
+            if flow_run is not None:
+                checkpoint(flow_run)
+    finally:
+        if turn is not None:
+            lines().leave(turn)
+
+
+def _wait_as_told(state: State[Any], flow_run: Any) -> Steps[None]:
+    if state.is_paused() and flow_run is not None:
+        yield from wait_until_resumed(flow_run)
+    else:
+        yield Sleep(seconds_until_due(state) if state.is_scheduled() else PATIENCE_SECONDS)
 
 
 def after_end(proposed: State[Any], answer: Answer) -> State[Any]:

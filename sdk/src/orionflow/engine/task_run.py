@@ -18,6 +18,7 @@ from orionflow.engine.effects import Ask, Do, Sleep, Steps, WaitFor, send
 from orionflow.engine.failures import logger_of
 from orionflow.engine.hooks import call_hooks
 from orionflow.engine.inputs import resolved_all
+from orionflow.engine.lines import lines
 from orionflow.engine.orders import (
     RunSuspended,
     RunTakenAway,
@@ -166,7 +167,7 @@ def _enter_running(call: TaskCall, cache_key: str | None, asks: bool) -> Steps[S
         _stream(call, state)
         return state
     try:
-        state = yield from enter_running(partial(_ask_running, call, cache_key), call.flow_run)
+        state = yield from enter_running(partial(_ask_running, call, cache_key), call.flow_run, call.tags)
     except OrchestrationRefused as error:
         # This run cannot begin; its flow can go on without it.
         state = call.state or call.new_state(StateType.PENDING)
@@ -186,9 +187,17 @@ def _ask_running(call: TaskCall, cache_key: str | None) -> Steps[tuple[State[Any
 def _propose_end(call: TaskCall, state: State[Any]) -> Steps[State[Any]]:
     if not _end_matters(call, state):
         _stream(call, state)
+        _make_room(call)
         return state
     answer = yield Ask(call.flow_run.reporter, call.step(state))
+    _make_room(call)
     return after_end(state, answer)
+
+
+def _make_room(call: TaskCall) -> None:
+    """Its slots are free for who waits for them here: reports are delivered in order, so this end comes first."""
+    if call.tags:
+        lines().make_room(call.tags)
 
 
 def _end_matters(call: TaskCall, state: State[Any]) -> bool:
@@ -238,6 +247,7 @@ def report_crash(call: TaskCall, error: BaseException) -> None:
     state.value = error
     if call.is_created and not isinstance(error, RunTakenAway | RunSuspended | GeneratorExit):
         _stream(call, state)
+        _make_room(call)
     state.state_details.task_run_id, state.state_details.flow_run_id = call.id, call.flow_run.id
     if not call.is_abandoned:
         call.flow_run.tally.add(state)
