@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect
 from django.templatetags.static import static
 from django.urls import get_script_prefix
 from django.utils.html import format_html
 
+import orion_site
 from orion_site.accounts.permissions import Action, requires
 
 _ASSETS = "drf_spectacular_sidecar"
@@ -29,6 +31,22 @@ _PAGE = """<!doctype html>
 </body>
 </html>
 """
+
+
+@requires(Action.PROBE)
+def api_root(request: HttpRequest) -> HttpResponse:
+    """What is found below the API's address: for people its reference, for programs where to go on."""
+    root = get_script_prefix()
+    if "text/html" in request.headers.get("Accept", ""):
+        return redirect("docs")
+    return JsonResponse(
+        {
+            "version": orion_site.__version__,
+            "openapi": f"{root}api/openapi.json",
+            "reference": f"{root}docs",
+            "health": f"{root}api/health",
+        }
+    )
 
 
 @requires(Action.PROBE)

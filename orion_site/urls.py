@@ -7,11 +7,13 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import include, path
 from django.views.defaults import page_not_found, server_error
 
-from orion_site.docs import redoc, swagger
+from orion_site.docs import api_root, redoc, swagger
 from orion_site.status import status
 from orion_site.urls_api import urlpatterns as api_urls
 
 urlpatterns = [
+    path("api", api_root, name="api-root"),
+    path("api/", api_root),
     *api_urls,
     path("docs", swagger, name="docs"),
     path("redoc", redoc, name="redoc"),

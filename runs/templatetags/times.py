@@ -38,10 +38,10 @@ def _two_units(seconds: int) -> str:
 
 @register.filter
 def moment(value: datetime | None) -> SafeString | str:
-    """Date and time to the second, in UTC."""
+    """Date and time to the second, in UTC; with scripts, in the reader's zone."""
     if value is None:
         return ""
-    return _time(value, f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC")
+    return _time(value, f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC", "moment")
 
 
 @register.filter
@@ -51,7 +51,7 @@ def ago(value: datetime | None) -> SafeString | str:
         return ""
     seconds = (timezone.now() - value).total_seconds()
     rough = coarse(abs(seconds))
-    return _time(value, "just now" if rough == "0s" else f"{rough} ago" if seconds >= 0 else f"in {rough}")
+    return _time(value, "just now" if rough == "0s" else f"{rough} ago" if seconds >= 0 else f"in {rough}", "ago")
 
 
 def coarse(seconds: float) -> str:
@@ -63,11 +63,14 @@ def coarse(seconds: float) -> str:
 
 
 @register.filter
-def clock(value: datetime) -> str:
+def clock(value: datetime) -> SafeString:
     """Time of day to the millisecond, as in a log."""
-    return f"{value:%H:%M:%S}.{value.microsecond // 1000:03d}"
+    return _time(value, f"{value:%H:%M:%S}.{value.microsecond // 1000:03d}", "clock")
 
 
-def _time(value: datetime, text: str) -> SafeString:
+def _time(value: datetime, text: str, shown: str) -> SafeString:
+    # `static/js/local-times.js` reads how the moment is shown.
     exact = f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-    return format_html('<time datetime="{}" title="{}">{}</time>', value.isoformat(), exact, text)
+    return format_html(
+        '<time datetime="{}" title="{}" data-shown="{}">{}</time>', value.isoformat(), exact, shown, text
+    )

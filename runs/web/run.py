@@ -41,6 +41,7 @@ def flow_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
     context = {
         **head_of(request, run, tab, FLOW_RUN_TABS),
         "why": selectors.why_flow_run(run=run, now=timezone.now()),
+        "origin": selectors.origin_of(run=run),
         "progress": progress,
         "parts": parts_of(progress),
         "can_retry": run.deployment_id is not None and run.state_type in {"FAILED", "CRASHED", "COMPLETED"},

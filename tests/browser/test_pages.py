@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -88,3 +90,31 @@ def test_a_deletion_is_asked_about_and_then_told(page: Page, shown: Shown):
     page.get_by_role("button", name="Delete this run").click()
 
     expect(page.get_by_role("status")).to_have_text("The run was deleted.")
+
+
+def test_moments_are_shown_in_the_readers_zone(chromium: Browser, shown: Shown):
+    context = chromium.new_context(base_url=shown.address, timezone_id="Asia/Kolkata", locale="en-GB")
+    page = context.new_page()
+
+    page.goto(f"/runs/{shown.run}")
+    started = page.locator("dl.facts time").first
+    exact, local = started.get_attribute("title"), started.inner_text()
+    page.goto(f"/runs/{shown.run}?tab=logs")
+    day = page.locator("ol.log .day").first.inner_text()
+    context.close()
+
+    assert exact is not None
+    in_utc = datetime.strptime(exact, "%Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC)
+    in_zone = in_utc.astimezone(ZoneInfo("Asia/Kolkata"))
+    assert local == f"{in_zone:%Y-%m-%d %H:%M:%S} GMT+5:30"
+    assert day.endswith("GMT+5:30")
+
+
+def test_a_page_of_the_api_shows_its_title(page: Page, shown: Shown):
+    page.goto(f"/api/flows/{shown.flow}")
+
+    title, bar = page.locator("h1").bounding_box(), page.locator(".navbar").bounding_box()
+
+    assert title is not None
+    assert bar is not None
+    assert title["y"] >= bar["y"] + bar["height"]

@@ -47,12 +47,24 @@ def test_an_error_of_ours_is_a_page_without_details(browser: Client, monkeypatch
     assert "hunter2" not in answer.content.decode()
 
 
+@pytest.mark.parametrize("path", ["/api", "/api/"])
+def test_the_address_of_the_api_says_where_to_go_on(browser: Client, path: str):
+    program = browser.get(path)
+    person = browser.get(path, headers={"accept": "text/html,*/*"})
+
+    assert program.json()["openapi"] == "/api/openapi.json"
+    assert browser.get(program.json()["health"]).status_code == 200
+    assert (person.status_code, person["location"]) == (302, "/docs")
+
+
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
-def test_templates_are_short_and_carry_neither_scripts_nor_styles(template: Path):
+def test_templates_are_short_and_carry_neither_scripts_nor_styles_of_their_own(template: Path):
     text = template.read_text()
 
     assert len(text.splitlines()) <= 150
-    assert not re.search(r"<script|\sstyle=|\son\w+=|https?://(?!www\.w3\.org)", text)
+    assert not re.search(
+        r"<script(?! src=\"{% static '[\w./-]+' %}\")|\sstyle=|\son\w+=|https?://(?!www\.w3\.org)", text
+    )
 
 
 @pytest.mark.parametrize("kind", list(StateType))

@@ -7,7 +7,8 @@ from uuid import uuid4
 import pytest
 from django.test import Client
 
-from runs.models import Artifact, FlowRun
+from deployments.models import Deployment
+from runs.models import Artifact, FlowRun, FlowRunState
 from tests.web.conftest import HOSTILE
 from tests.web.rows import add_lines, make_flow, make_run, make_task_run
 
@@ -118,6 +119,26 @@ def test_the_parameters_are_shown_as_json(browser: Client):
 
     assert "2026-11-20" in page
     assert "&quot;limit&quot;: 10" in page
+
+
+def test_a_deployed_run_names_its_deployment_its_agent_and_the_defaults_of_its_flow(browser: Client):
+    schema = {"properties": {"day": {"default": "today"}, "limit": {"default": 10}, "must": {}}}
+    run = make_run(parameters={"limit": 5})
+    deployment = Deployment.objects.create(name="nightly", flow=run.flow, parameter_openapi_schema=schema)
+    FlowRun.objects.filter(pk=run.pk).update(deployment_id=deployment.pk)
+    FlowRunState.objects.filter(flow_run=run, type="PENDING").update(author="agent crane-2")
+
+    answer = browser.get(f"/runs/{run.id}?tab=parameters")
+
+    page = answer.content.decode()
+    assert answer.context["origin"].defaults == {"day": "today"}
+    assert all(text in page for text in ("nightly", "crane-2", "Defaults of the flow", "today"))
+
+
+def test_a_run_whose_deployment_is_gone_says_so(browser: Client):
+    run = make_run(deployment_id=uuid4())
+
+    assert "deleted" in browser.get(f"/runs/{run.id}").content.decode()
 
 
 def test_nested_runs_and_their_parent_lead_to_each_other(browser: Client):

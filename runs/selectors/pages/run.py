@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Coalesce
 
+from deployments.models import Deployment
 from orchestration.core.states import TERMINAL
 from runs.models import Artifact, FlowRun, FlowRunState, Log, StateRow, TaskRun, TaskRunState
 from runs.selectors.pages.keyset import Count, Cursor, Page, page_of
@@ -25,6 +26,8 @@ STATES_SHOWN = 50
 ARTIFACTS_SHOWN = 50
 # The bar of a run with more tasks than this is drawn from so many of them.
 TASKS_COUNTED = 10_000
+# How a claim signs the state that it writes.
+AGENT = "agent "
 
 S = TypeVar("S", bound=StateRow)
 
@@ -62,6 +65,34 @@ def flow_run_facts(*, run_id: UUID) -> FlowRun | None:
 
 def task_run_facts(*, run_id: UUID) -> TaskRun | None:
     return TaskRun.objects.select_related("flow_run__flow").filter(pk=run_id).first()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a deployed run comes from, who took it last, and the parameters that its code fills in itself."""
+
+    deployment: Deployment | None = None
+    agent: str = ""
+    defaults: dict[str, Any] = field(default_factory=dict)
+
+
+def origin_of(*, run: FlowRun) -> Origin:
+    """Read what a run's own row does not say. A run that no deployment made has nothing of it."""
+    if run.deployment_id is None:
+        return Origin()
+    deployment = Deployment.objects.filter(pk=run.deployment_id).first()
+    taken = FlowRunState.objects.filter(flow_run=run.id, type="PENDING", author__startswith=AGENT).order_by("-seq")
+    author = taken.values_list("author", flat=True).first() or ""
+    schema = (deployment.parameter_openapi_schema if deployment else None) or {}
+    return Origin(deployment, author.removeprefix(AGENT), _defaults(schema, run.parameters))
+
+
+def _defaults(schema: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    properties = schema.get("properties")
+    known = properties.items() if isinstance(properties, dict) else ()
+    return {
+        name: one["default"] for name, one in known if isinstance(one, dict) and "default" in one and name not in given
+    }
 
 
 @dataclass(frozen=True, slots=True)
