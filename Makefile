@@ -32,6 +32,9 @@ $(VENV)/installed-dev: $(VENV)/installed requirements/dev.txt
 demo: $(VENV)/installed  ## Run the main job: a census of the Python distributions on this machine
 	@ORION_HOME=$(DEMO_HOME) $(BIN)/orion database upgrade
 	@ORION_HOME=$(DEMO_HOME) $(BIN)/python examples/census.py
+	@# So that the dashboard has more to show: retries, a loop that repeats a part of a flow, flows in flows.
+	@for name in etl_with_retry rerun_upstream nested_five_deep; do \
+		ORION_HOME=$(DEMO_HOME) $(BIN)/python examples/$$name.py >/dev/null 2>&1 || exit 1; done
 	@echo
 	@echo "Open the dashboard on these runs with:  make serve   (http://127.0.0.1:$(PORT))"
 

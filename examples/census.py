@@ -111,8 +111,9 @@ def census() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    from census_report import report
+    from census_report import announce, report
 
+    announce()
     state = census(return_state=True)
     report(state)
     sys.exit(0 if state.is_completed() else 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from typing import Any
 from uuid import UUID
@@ -12,8 +13,19 @@ from rich.panel import Panel
 from rich.table import Table
 
 from orionflow import OrionClient, State
+from orionflow.logging import set_up
 
 COLOURS = {"Completed": "green", "Cached": "cyan", "Failed": "red", "AwaitingRetry": "yellow", "Retrying": "blue"}
+
+
+def announce() -> None:
+    """Say what is about to be seen, and keep the traces of the two expected failures off the screen."""
+    print("Two things go wrong here on purpose: the index of distributions is busy at first, and is asked again;")
+    print("one distribution does not exist, and is left out. Their traces are in the log of the run.\n", flush=True)
+    set_up()
+    for handler in logging.getLogger("orionflow").handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.addFilter(lambda record: not record.exc_info)
 
 
 def report(state: State[Any]) -> None:
