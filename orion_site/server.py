@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, NoReturn
@@ -43,7 +44,8 @@ def run_server(options: ServerOptions, *, on_ready: Callable[[str], None] = lamb
     try:
         os.environ.setdefault("ORION_UI_URL", address_of(listener, options.base_path))
         _prepare(options)
-        return _serve(listener, options, on_ready)
+        with _noticing_others(address_of(listener, options.base_path)):
+            return _serve(listener, options, on_ready)
     finally:
         listener.close()
 
@@ -139,6 +141,25 @@ def _prepare_database() -> None:
     except DatabaseUnusable as error:
         raise CannotStart(str(error)) from error
     install_known_block_types(now=timezone.now())
+
+
+@contextmanager
+def _noticing_others(address: str) -> Iterator[None]:
+    """Warn of other servers on the same SQLite file, which is made for one of them."""
+    from orion_site.database_file import sqlite_file
+    from orion_site.other_servers import announced
+
+    file = sqlite_file()
+    if file is None:
+        yield
+        return
+    with announced(file, address) as others:
+        for other in others:
+            say(
+                f"Another server serves {file} as well: {other}. They share its runs and take turns at writing. "
+                "Stop one of them, or give this one a database of its own with ORION_HOME or ORION_DATABASE_URL."
+            )
+        yield
 
 
 def leave_at_once() -> NoReturn:

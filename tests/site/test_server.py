@@ -198,3 +198,18 @@ def test_the_database_is_created_checked_and_reset(tmp_path: Path):
 def _post(server: RunningServer, path: str, body: object) -> tuple[int, str]:
     status, _, text = server.request("POST", path, json.dumps(body).encode(), {"Content-Type": "application/json"})
     return status, text
+
+
+def test_a_second_server_of_one_file_says_who_else_serves_it(tmp_path: Path):
+    home = tmp_path / "home"
+    with running_server(home) as killed:
+        killed.process.kill()
+        killed.process.wait()
+        with running_server(home) as first, running_server(home) as second:
+            said = " ".join(second.said.split())
+            first.interrupt()
+
+    assert "Another server" not in first.said
+    assert f"Another server serves {home / 'orion.db'} as well: process {first.process.pid}" in said
+    assert f"127.0.0.1:{first.port}" in said
+    assert str(killed.process.pid) not in said
