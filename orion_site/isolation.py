@@ -11,6 +11,7 @@ from pathlib import Path
 
 from asgiref.local import Local
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
 from orion_site.database import upgrade
@@ -36,10 +37,31 @@ def _connected_to(file: Path) -> Iterator[None]:
     # Every thread has connections of its own; those to the usual database are set aside, not closed.
     connections._connections = Local(connections.thread_critical)  # type: ignore[attr-defined]
     try:
+        with _closing_all():
+            yield
+    finally:
+        connections.settings, connections._connections = settings, opened  # type: ignore[attr-defined]
+
+
+@contextmanager
+def _closing_all() -> Iterator[None]:
+    """Close what was opened in this block, in whatever thread: some of them go on, and others have ended without."""
+    opened: list[BaseDatabaseWrapper] = []
+    usual = connections.create_connection
+
+    def create_connection(alias: str) -> BaseDatabaseWrapper:
+        opened.append(usual(alias))
+        return opened[-1]
+
+    connections.create_connection = create_connection  # type: ignore[method-assign]
+    try:
         yield
     finally:
-        connections["default"].close()
-        connections.settings, connections._connections = settings, opened  # type: ignore[attr-defined]
+        connections.create_connection = usual  # type: ignore[method-assign]
+        for connection in opened:
+            # Its thread does nothing with it any more.
+            connection.inc_thread_sharing()
+            connection.close()
 
 
 @contextmanager

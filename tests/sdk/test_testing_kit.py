@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -199,3 +201,69 @@ def test_lines_of_runs_can_be_caught(orion: None, caplog: pytest.LogCaptureFixtu
         outer()
 
     assert "The run of flow 'outer' begins." in caplog.messages
+
+
+@task
+async def one_later() -> int:
+    await asyncio.sleep(0)
+    return 1
+
+
+@flow
+async def outer_later() -> int:
+    return await one_later() + one() + outer()
+
+
+async def test_block_in_a_coroutine_has_a_database_of_its_own(orion: None):
+    with isolated() as here:
+        state = await outer_later(return_state=True)
+
+        assert_completed(state)
+        assert [run.name for run in task_runs_of(state)] == ["one_later-0", "one-0", "outer-0"]
+        assert asyncio.current_task() is not None
+    with isolated():
+        assert flow_runs() == []
+    assert not here.home.exists()
+
+
+async def test_block_in_a_coroutine_lets_through_what_is_raised_in_it(orion: None):
+    async def fail() -> None:
+        with isolated():
+            await outer_later()
+            raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        await fail()
+
+    assert asyncio.current_task() is not None
+
+
+def test_block_closes_what_it_opened_in_any_thread(orion: None):
+    released = threading.Event()
+
+    def call_and_stay() -> None:
+        outer()
+        ready.set()
+        released.wait(30)
+
+    ready = threading.Event()
+    with isolated() as here:
+        outer()
+        asyncio.run(outer_later())
+        staying = threading.Thread(target=call_and_stay)
+        staying.start()
+        assert ready.wait(30)
+        assert files_open_in(here.home)
+    left = files_open_in(here.home)
+    released.set()
+    staying.join()
+
+    assert left == []
+
+
+def files_open_in(folder: Path) -> list[str]:
+    targets = []
+    for descriptor in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            targets.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+    return [target for target in targets if target.startswith(str(folder))]

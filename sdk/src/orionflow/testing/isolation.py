@@ -6,7 +6,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from orionflow.clock import SystemClock, use_clock
 from orionflow.engine.effects import end_threads
 from orionflow.ephemeral import ephemeral_door
 from orionflow.errors import UsageError
+from orionflow.event_loops import running_loop, set_aside
 from orionflow.logging import ROOT, set_up
 from orionflow.reporting import close_reporters
 from orionflow.settings import override_settings
@@ -41,8 +42,26 @@ def isolated(*, clock: VirtualClock | None = None, **settings: Any) -> Iterator[
     """In this block flows run in this process against an empty database in a temporary home, whatever the settings say.
 
     `clock=VirtualClock()` makes retries and pauses take no time. Further arguments are settings:
-    `isolated(logging_level=10)`.
+    `isolated(logging_level=10)`. In coroutines it is `with isolated():` as well.
     """
+    with ExitStack() as stack:
+        with _no_loop_in_sight():
+            here = stack.enter_context(_isolated(clock, settings))
+        try:
+            yield here
+        finally:
+            with _no_loop_in_sight():
+                stack.close()
+
+
+def _no_loop_in_sight() -> AbstractContextManager[None]:
+    """A database is made and closed here, which Django refuses to do where it sees an event loop."""
+    loop = running_loop()
+    return nullcontext() if loop is None else set_aside(loop)
+
+
+@contextmanager
+def _isolated(clock: VirtualClock | None, settings: dict[str, Any]) -> Iterator[Isolated]:
     with tempfile.TemporaryDirectory(prefix="orion-test-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
         # Reporters of before know another database.
