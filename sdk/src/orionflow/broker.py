@@ -1,6 +1,6 @@
 """Where messages go: a broker's URL, and what Celery must know to use it without ever hanging on it.
 
-Needs `orionflow[agent]`. URLs: `redis://host:6379/0`, `amqp://user:password@host//`, and `filesystem:///absolute/folder`
+Needs the extra `agent` of the SDK. URLs: `redis://host:6379/0`, `amqp://user:password@host//`, and `filesystem:///absolute/folder`
 for processes of one machine.
 """
 
@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from orionflow.errors import UsageError
+from orionflow.extras import install_command
 from orionflow.private_files import make_private_folder
 from orionflow.setting_values import shown_url
 
@@ -43,7 +44,7 @@ def celery_app(name: str, url: str) -> Any:
     try:
         celery = import_module("celery")
     except ImportError:
-        raise UsageError("Brokers need Celery; install it with `pip install 'orionflow[agent]'`.") from None
+        raise UsageError(f"Brokers need Celery; install it with `{install_command('agent')}`.") from None
     broker, transport = transport_of(url)
     app = celery.Celery(name, broker=broker, backend=None, set_as_current=False)
     app.conf.update(_FRUGAL, broker_transport_options=transport)

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from orionflow.errors import CodeUnavailable, OrionError
+from orionflow.extras import install_command
 from orionflow.storage.commands import Bounds
 from orionflow.storage.git import shown
 from orionflow.storage.places import checked_part
@@ -97,5 +98,5 @@ def file_system(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
 
 
 def _to_install(url: str, extra: str | None) -> str:
-    wanted = f'pip install "orionflow[{extra}]"' if extra else "pip install fsspec and the package for its scheme"
+    wanted = install_command(extra) if extra else "pip install fsspec and the package for its scheme"
     return f"Reading {shown(url)} needs a package that is not installed on this machine: {wanted}."

@@ -1,4 +1,4 @@
-"""Functions of tasks on the task workers of a fleet, through a broker. Needs `orionflow[agent]`."""
+"""Functions of tasks on the task workers of a fleet, through a broker. Needs the extra `agent` of the SDK."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions of tasks on a Dask cluster: many machines, or the cores of this one. Needs `orionflow[dask]`."""
+"""Functions of tasks on a Dask cluster: many machines, or the cores of this one. Needs the extra `dask` of the SDK."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any, Self
 
 from orionflow.errors import UsageError, WorkerCrashed
+from orionflow.extras import install_command
 from orionflow.task_runners.child import pack, unpack_outcome
 from orionflow.task_runners.lines import call_with_lines, show_lines
 from orionflow.task_runners.threads import USUAL_THREADS, ConcurrentTaskRunner
@@ -111,7 +112,7 @@ def _distributed() -> Any:
     try:
         return import_module("distributed")
     except ImportError:
-        raise UsageError("DaskTaskRunner needs Dask; install it with `pip install 'orionflow[dask]'`.") from None
+        raise UsageError(f"DaskTaskRunner needs Dask; install it with `{install_command('dask')}`.") from None
 
 
 def _call_on_worker(payload: bytes, flow_pid: int) -> tuple[bytes, list[logging.LogRecord]]:

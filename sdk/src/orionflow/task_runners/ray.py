@@ -1,4 +1,4 @@
-"""Functions of tasks on a Ray cluster. Needs `orionflow[ray]`."""
+"""Functions of tasks on a Ray cluster. Needs the extra `ray` of the SDK."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any, Self
 
 from orionflow.errors import UsageError, WorkerCrashed
+from orionflow.extras import install_command
 from orionflow.task_runners.child import pack, unpack_outcome
 from orionflow.task_runners.lines import call_with_lines, show_lines
 from orionflow.task_runners.threads import ConcurrentTaskRunner
@@ -83,4 +84,4 @@ def _ray() -> Any:
     try:
         return import_module("ray")
     except ImportError:
-        raise UsageError("RayTaskRunner needs Ray; install it with `pip install 'orionflow[ray]'`.") from None
+        raise UsageError(f"RayTaskRunner needs Ray; install it with `{install_command('ray')}`.") from None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from orionflow.cli.boundary import CommandFailed
 from orionflow.cli.exit_codes import ExitCode
+from orionflow.extras import install_command
 from orionflow.spelling import near
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def _read_yaml(text: str, path: Path) -> Any:
         import yaml
     except ImportError:
         raise CommandFailed(
-            ExitCode.USAGE, f"Reading {path} needs a YAML library.", fix='pip install "orionflow[yaml]", or write JSON'
+            ExitCode.USAGE, f"Reading {path} needs a YAML library.", fix=f"{install_command('yaml')}, or write JSON"
         ) from None
     try:
         return yaml.safe_load(text)
