@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
 from orionflow.errors import CodeUnavailable
+from orionflow.extras import install_command
 from orionflow.settings import override_settings
 from orionflow.storage import LocalDirectory, RemoteStorage, fetch, storage_of
 from orionflow.storage.sources import GitRepository
@@ -144,14 +146,14 @@ def test_missing_package_for_an_address_is_named(scheme, extra, into, monkeypatc
     for module in ("s3fs", "gcsfs", "adlfs"):
         monkeypatch.setitem(sys.modules, module, None)
 
-    with pytest.raises(CodeUnavailable, match=rf"orionflow\[{extra}\]"):
+    with pytest.raises(CodeUnavailable, match=re.escape(install_command(extra))):
         fetch({"pull_steps": RemoteStorage(f"{scheme}://bucket/flows").pull_steps()}, into)
 
 
 def test_missing_fsspec_is_named(into, monkeypatch):
     monkeypatch.setitem(sys.modules, "fsspec.core", None)
 
-    with pytest.raises(CodeUnavailable, match=r"orionflow\[s3\]"):
+    with pytest.raises(CodeUnavailable, match=re.escape(install_command("s3"))):
         fetch({"pull_steps": RemoteStorage("s3://bucket/flows").pull_steps()}, into)
 
 
