@@ -172,16 +172,15 @@ def leave_at_once() -> NoReturn:
 def _serve(listener: socket.socket, options: ServerOptions, on_ready: Callable[[str], None]) -> bool:
     from orion_site.asgi import application
     from orion_site.listening import LoopbackServer
-    from orion_site.services import services_of_this_server
+    from orion_site.services import services_of_an_api, services_of_this_server
     from orion_site.ticker import Ticker
 
-    ticker = Ticker(services_of_this_server()) if options.services else None
+    ticker = Ticker([*services_of_an_api(), *(services_of_this_server() if options.services else ())])
     address = address_of(listener, options.base_path)
     agent = _own_agent(address, options)
 
     def ready() -> None:
-        if ticker:
-            ticker.start()
+        ticker.start()
         on_ready(address)
         if agent:
             agent.start()
@@ -192,8 +191,7 @@ def _serve(listener: socket.socket, options: ServerOptions, on_ready: Callable[[
     try:
         server.run()
     finally:
-        if ticker:
-            ticker.stop()
+        ticker.stop()
         all_ended = application.close(server.grace_left())
         server.is_over()
     return all_ended

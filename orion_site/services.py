@@ -29,6 +29,16 @@ def services_of_this_server() -> list[Service]:
     return [*_quick(), *_slow(), *_long(), *_outside()]
 
 
+def services_of_an_api() -> list[Service]:
+    """What every server that answers agents ticks, whoever ticks the rest."""
+    every = reconciler.seconds_between_hearings()
+    return [Service(reconciler.HEARING, every, reconciler.hear, "Says that a server is there that hears agents.")]
+
+
+def descriptions_of_services() -> dict[str, str]:
+    return {service.name: service.description for service in [*services_of_an_api(), *services_of_this_server()]}
+
+
 def service_named(name: str) -> Service:
     """Raises KeyError for a name that no service has."""
     return {service.name: service for service in services_of_this_server()}[name]

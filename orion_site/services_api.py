@@ -12,7 +12,7 @@ from deployments.selectors.service_health import ServiceHealth, services_and_hea
 from deployments.services.dispatch.clock import database_now
 from orchestration.api.operations import Operation
 from orion_site.accounts.permissions import Action
-from orion_site.services import services_of_this_server
+from orion_site.services import descriptions_of_services
 
 
 class ServiceOut(TypedDict):
@@ -43,7 +43,7 @@ class ReadServices(Operation):
 
 
 def services_told(services: Sequence[ServiceHealth]) -> list[ServiceOut]:
-    descriptions = {service.name: service.description for service in services_of_this_server()}
+    descriptions = descriptions_of_services()
     return [_told(service, descriptions.get(service.record.name, "")) for service in services]
 
 

@@ -17,7 +17,7 @@ from deployments.selectors.service_health import ServiceHealth, services_and_hea
 from deployments.services.dispatch.clock import database_now
 from orion_site import __version__
 from orion_site.accounts.permissions import Action, requires
-from orion_site.services import services_of_this_server
+from orion_site.services import descriptions_of_services
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class ServiceLine:
 
 
 def service_lines() -> Sequence[ServiceLine]:
-    told = {service.name: service.description for service in services_of_this_server()}
+    told = descriptions_of_services()
     return [ServiceLine(one, told.get(one.record.name, "")) for one in services_and_health(now=database_now())]
 
 

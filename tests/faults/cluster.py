@@ -1,4 +1,5 @@
-"""A whole cluster of real processes: an API server, services apart from it, agents, a broker and a database.
+"""A whole cluster of real processes: two API servers behind one address, services apart from them, three agents, a
+broker and a database.
 
 Each part can be killed, frozen and started again; what all of them said is kept for whoever asks why a test failed.
 """
@@ -19,6 +20,7 @@ from pathlib import Path
 from tests.agents.running import Api, below, eventually, is_alive
 from tests.brokers import Redis, free_port, running_redis
 from tests.conftest import DATABASE
+from tests.faults.balancer import running_balancer
 from tests.postgresql import Postgresql, running_postgresql_server
 from tests.site.running import COMMAND, RunningServer, environment, orion
 
@@ -100,17 +102,16 @@ def run_processes(home: Path) -> list[int]:
 class Cluster:
     """The parts, and the API as a client of it sees it."""
 
-    def __init__(self, home: Path, settings: dict[str, str], queue: str) -> None:
-        port = free_port()
+    def __init__(self, home: Path, settings: dict[str, str], queue: str, ports: Sequence[int], address: int) -> None:
         self.home, self.settings = home, settings
-        # The process of the server changes; who asks only needs its port.
-        self.api = Api(RunningServer(None, port, ""))  # type: ignore[arg-type]
-        address = {**settings, "ORION_API_URL": self.api.url}
-        serving = ["server", "start", "--port", str(port), "--no-agent", "--no-services"]
-        agent = ["agent", "start", "-q", queue, "--concurrency", "2", "--stop-timeout", "1"]
-        self.server = Part(home, "server", serving, settings)
+        # The processes of the servers change; who asks only needs the address before them.
+        self.api = Api(RunningServer(None, address, ""))  # type: ignore[arg-type]
+        far = {**settings, "ORION_API_URL": self.api.url}
+        serving = ["server", "start", "--no-agent", "--no-services", "--port"]
+        agent = ["agent", "start", "-q", queue, "--concurrency", "2", "--stop-timeout", "1", "--name"]
+        self.servers = [Part(home, f"server-{n}", [*serving, str(port)], settings) for n, port in enumerate(ports, 1)]
         self.services = Part(home, "services", ["services", "start"], settings)
-        self.agents = [Part(home, name, [*agent, "--name", name], address) for name in ("agent-1", "agent-2")]
+        self.agents = [Part(home, f"agent-{n}", [*agent, f"agent-{n}"], far) for n in range(1, 4)]
         self.broker: Redis | None = None
         self.database: Postgresql | None = None
         self._over = threading.Event()
@@ -118,7 +119,7 @@ class Cluster:
 
     @property
     def parts(self) -> list[Part]:
-        return [self.server, self.services, *self.agents]
+        return [*self.servers, self.services, *self.agents]
 
     def start(self) -> None:
         for part in self.parts:
@@ -133,6 +134,7 @@ class Cluster:
 
     def until_it_answers(self) -> None:
         eventually(self._answers, self.told)
+        eventually(lambda: all("Ctrl-C stops" in server.said for server in self.servers), self.told)
         eventually(lambda: all("serves" in agent.said for agent in self.agents), self.told)
 
     def limit_queue(self, name: str, places: int) -> None:
@@ -204,13 +206,15 @@ def database_away(home: Path, server: Postgresql | None) -> Iterator[None]:
 
 
 @contextmanager
-def running_cluster(home: Path, queue: str) -> Iterator[Cluster]:
+def running_cluster(home: Path, queue: str, **more: str) -> Iterator[Cluster]:
     """On PostgreSQL with Redis, or on SQLite with a folder as broker, by what the session is about."""
     with ExitStack() as stack:
-        settings, database = stack.enter_context(own_database(home, **SHORT))
+        settings, database = stack.enter_context(own_database(home, **{**SHORT, **more}))
         broker = stack.enter_context(running_redis()) if database else None
         settings["ORION_BROKER_URL"] = broker.url if broker else f"filesystem://{home}/broker"
-        cluster = Cluster(home, settings, queue)
+        ports = [free_port(), free_port()]
+        balancer = stack.enter_context(running_balancer(ports))
+        cluster = Cluster(home, settings, queue, ports, balancer.port)
         cluster.broker, cluster.database = broker, database
         cluster.start()
         stack.callback(cluster.end)

@@ -17,6 +17,8 @@ from tests.site.running import PATIENCE_SECONDS
 HERE = Path(__file__).parent
 FLOWS = ("brief", "stepping", "with_a_child", "sturdy")
 CRASH_RETRIES = {"sturdy": 2}
+# How many task runs a run has when it has completed, the placeholder of a nested run included.
+TASK_RUNS = {"brief": 0, "stepping": 5, "with_a_child": 0, "sturdy": 3}
 UNFINISHED = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING", "CANCELLING", "PAUSED"]}}}}
 # More would only wait, and be waited for in the end.
 MOST_AT_ONCE = 8
@@ -80,6 +82,14 @@ class Load:
 
     def unfinished(self) -> int:
         return int(self.insist("/flow_runs/count", UNFINISHED))
+
+    def history_of(self, run: str) -> list[dict[str, Any]]:
+        return list(self._api.get(f"/flow_run_states/?flow_run_id={run}"))
+
+    def task_runs_of(self, run: str) -> list[str]:
+        """The states of its task runs."""
+        found = self._api.post("/task_runs/filter", {"flow_runs": {"id": {"any_": [run]}}})
+        return [one["state"]["type"] for one in found]
 
     def starts(self) -> dict[str, int]:
         """How often the code of each run was begun, by its own testimony."""

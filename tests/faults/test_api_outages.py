@@ -14,7 +14,7 @@ import pytest
 
 import tests.agents.running as agents
 from tests.agents.running import Api, eventually, running_agent
-from tests.faults.cluster import own_database, verified
+from tests.faults.cluster import Part, own_database, verified
 from tests.site.running import RunningServer, running_server
 
 HERE, AGENTS = Path(__file__).parent, Path(agents.__file__).parent
@@ -34,9 +34,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 class Stack:
     """A server that can be away, and an agent beside it."""
 
-    def __init__(self, home: Path, settings: dict[str, str], servers: ExitStack) -> None:
-        self.home, self._settings, self._servers = home, settings, servers
-        self._server = servers.enter_context(running_server(home, **settings))
+    def __init__(self, home: Path, settings: dict[str, str], servers: ExitStack, *options: str) -> None:
+        self.home, self._settings, self._servers, self._options = home, settings, servers, options
+        self._server = servers.enter_context(running_server(home, *options, **settings))
         self.api = Api(self._server)
 
     def away_for(self, seconds: float) -> None:
@@ -50,7 +50,8 @@ class Stack:
 
     def start(self) -> None:
         port = str(self._server.port)
-        self._server = self._servers.enter_context(running_server(self.home, "--port", port, **self._settings))
+        again = running_server(self.home, "--port", port, *self._options, **self._settings)
+        self._server = self._servers.enter_context(again)
 
     @property
     def server(self) -> RunningServer:
@@ -58,10 +59,15 @@ class Stack:
 
 
 @contextmanager
-def running_stack(folder: Path, **more: str) -> Iterator[Stack]:
+def running_stack(folder: Path, *options: str) -> Iterator[Stack]:
+    """With `--no-services` they tick in a process of their own, which goes on while the server is away."""
     home = folder / "home"
-    with own_database(home, **{**SETTINGS, **more}) as (settings, _), ExitStack() as servers:
-        stack = Stack(home, settings, servers)
+    with own_database(home, **SETTINGS) as (settings, _), ExitStack() as servers:
+        stack = Stack(home, settings, servers, *options)
+        if options:
+            services = Part(home, "services", ["services", "start"], settings)
+            servers.callback(services.kill)
+            services.start()
         yield stack
         assert verified(home, settings) == ""
 
@@ -111,9 +117,10 @@ def test_a_run_that_gave_the_api_up_before_it_began_waits_for_an_agent_again(tmp
         assert witness.read_text() == "began\n"
 
 
-def test_runs_with_crash_retries_stand_still_and_go_on_without_using_one_up(tmp_path: Path):
+@pytest.mark.parametrize("options", [(), ("--no-services",)])
+def test_runs_with_crash_retries_stand_still_and_go_on_without_using_one_up(tmp_path: Path, options: tuple[str, ...]):
     witness = tmp_path / "witness"
-    with running_stack(tmp_path) as stack, running_agent(tmp_path, stack.api, "q") as agent:
+    with running_stack(tmp_path, *options) as stack, running_agent(tmp_path, stack.api, "q") as agent:
         deployment = stack.api.deploy("chaos_flows.py:sturdy", "q", path=str(HERE))
         runs = [stack.api.run(deployment, witness=str(witness), seconds=4) for _ in range(2)]
         for run in runs:
@@ -127,6 +134,19 @@ def test_runs_with_crash_retries_stand_still_and_go_on_without_using_one_up(tmp_
             assert policy_of(stack.api, run).get("crash_count", 0) == 0
         assert sorted(witness.read_text().split()) == sorted(runs)
         assert "stands still" in agent.said
+
+
+def test_runs_go_on_while_services_tick_and_no_server_hears_their_agent(tmp_path: Path):
+    witness = tmp_path / "witness"
+    with running_stack(tmp_path, "--no-services") as stack, running_agent(tmp_path, stack.api, "q") as agent:
+        deployment = stack.api.deploy("chaos_flows.py:brief", "q", path=str(HERE))
+        run = stack.api.run(deployment, witness=str(witness), seconds=4 * LEASE)
+        stack.api.until(run, "Running")
+
+        stack.away_for(2 * LEASE)
+
+        assert stack.api.until_ended(run)["name"] == "Completed", agent.said
+        assert witness.read_text().split() == [run]
 
 
 def test_a_flow_that_ended_meanwhile_is_not_run_twice(tmp_path: Path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deployments.models import Lease, ServiceRecord, Worker
+from deployments.services.dispatch import reconciler
 from deployments.services.dispatch.reconciler import reconcile
 from orchestration.errors import RunLost
 from orchestration.services import propose_flow_run_state
@@ -152,6 +153,46 @@ def test_a_second_server_knows_that_the_first_one_was_there():
 
     assert reconcile(later(131)) == 1
     assert state_of(run) == "CRASHED"
+
+
+def hears(monkeypatch, second):
+    monkeypatch.setattr(reconciler, "database_now", lambda: later(second))
+    return reconciler.hear(NOON)
+
+
+def test_while_no_server_hears_agents_the_services_take_nothing_back(monkeypatch):
+    run, _ = begun(make_agent())
+    hears(monkeypatch, 0)
+
+    while_away = ticks(1000)
+    # From here on the agent could be heard again.
+    taken_at = []
+    for second in range(1001, 1141, 5):
+        hears(monkeypatch, second)
+        taken_at += [second] * reconcile(later(second))
+
+    assert (while_away, taken_at) == (0, [1136])
+    assert state_of(run) == "CRASHED"
+
+
+def test_servers_that_never_come_back_keep_no_run_for_ever(monkeypatch):
+    run, _ = begun(make_agent())
+    hears(monkeypatch, 0)
+
+    assert ticks(3595) == 0
+    assert ticks(3610, since=3600) == 1
+    assert state_of(run) == "CRASHED"
+
+
+def test_a_server_that_hears_without_a_pause_renews_nothing(monkeypatch):
+    run, _ = begun(make_agent())
+
+    taken = 0
+    for second in range(0, 140, 5):
+        assert hears(monkeypatch, second) is (second == 0)
+        taken += reconcile(later(second))
+
+    assert (taken, state_of(run)) == (1, "CRASHED")
 
 
 def test_a_clock_that_goes_back_changes_nothing():

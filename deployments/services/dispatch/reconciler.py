@@ -1,7 +1,8 @@
 """Agents that are gone: their leases run out, and their runs are taken back. Any number of servers may do this at once.
 
 When no server has ticked for a while, no heartbeat came through either: then all leases are renewed first, so that an
-outage of the servers is not mistaken for one of the agents.
+outage of the servers is not mistaken for one of the agents. Servers of the API say apart from that that they are there,
+as whoever ticks the services hears no agent.
 """
 
 from __future__ import annotations
@@ -22,10 +23,13 @@ from orchestration.transactions import repeated_on_conflict, write_transaction
 
 logger = logging.getLogger("orion.services")
 
-SERVICE = "reconciliation"
+SERVICE, HEARING = "reconciliation", "hearing"
 BATCH = 200
 # So many heartbeats or ticks must be missing before a silence counts as one of the servers.
 MISSED = 2
+LOOKS_PER_LEASE = 4
+# After so long without a server that hears them, agents are taken for gone all the same.
+LONGEST_AMNESTY = timedelta(hours=1)
 
 
 def tick(_: datetime) -> int:
@@ -38,7 +42,7 @@ def reconcile(now: datetime) -> int:
 
     A run over which that fails keeps no other from its turn; the first such error is raised in the end.
     """
-    if _note_presence(now):
+    if _note_presence(SERVICE, settings.ORION_RECONCILE_SECONDS, silence_of_servers(), now) or nobody_hears(now):
         return 0
     expired = Lease.objects.filter(expires_at__lt=_patience_ends(now)).order_by("expires_at", "pk")
     taken, troubles = 0, []
@@ -53,20 +57,43 @@ def reconcile(now: datetime) -> int:
     return taken
 
 
+def hear(_: datetime) -> bool:
+    """For tickers of servers that answer agents: say that one is there; whether none had been."""
+    every = seconds_between_hearings()
+    return _note_presence(HEARING, every, MISSED * timedelta(seconds=every), database_now())
+
+
+def seconds_between_hearings() -> float:
+    """So often that an outage is noticed long before it could cost a lease."""
+    of_a_lease = settings.ORION_LEASE_SECONDS / LOOKS_PER_LEASE
+    return min(settings.ORION_RECONCILE_SECONDS, settings.ORION_HEARTBEAT_SECONDS, of_a_lease)
+
+
+def nobody_hears(now: datetime) -> bool:
+    """Whether the servers of the API are away, so that an agent may be silent because nobody heard it.
+
+    Not for ever, and not where no server ever said so: others may serve the API by now.
+    """
+    record = ServiceRecord.objects.filter(pk=HEARING).first()
+    if record is None or record.last_success is None:
+        return False
+    silent = now - record.last_success
+    return MISSED * timedelta(seconds=seconds_between_hearings()) < silent < LONGEST_AMNESTY
+
+
 @repeated_on_conflict
-def _note_presence(now: datetime) -> bool:
+def _note_presence(name: str, every: float, longest_silence: timedelta, now: datetime) -> bool:
     """Say that a server is there; whether none had been, so that all leases were renewed."""
     with write_transaction():
-        record = ServiceRecord.objects.select_for_update().filter(pk=SERVICE).first()
+        record = ServiceRecord.objects.select_for_update().filter(pk=name).first()
         seen = record.last_success if record else None
         if seen is not None and seen >= now:
             return False
-        amnesty = seen is None or now - seen > silence_of_servers()
+        amnesty = seen is None or now - seen > longest_silence
         if amnesty:
             Lease.objects.filter(expires_at__lt=lease_end(now)).update(expires_at=lease_end(now))
-        every = settings.ORION_RECONCILE_SECONDS
         ServiceRecord.objects.update_or_create(
-            pk=SERVICE, defaults={"last_success": now}, create_defaults={"last_success": now, "every_seconds": every}
+            pk=name, defaults={"last_success": now}, create_defaults={"last_success": now, "every_seconds": every}
         )
         return amnesty
 
