@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -128,3 +130,49 @@ def test_killed_worker_crashes_its_task(runner: TaskRunner):
 
     assert [run.state_name for run in task_runs_of(state)] == ["Crashed"]
     assert "worker that ran the task died" in (task_runs_of(state)[0].state.message or "")
+
+
+@pytest.fixture(scope="module")
+def usual_dask_cluster() -> Iterator[Any]:
+    """As people have it: Dask gives the call of a worker that died to the next one."""
+    distributed = pytest.importorskip("distributed", reason="pip install 'orionflow[dask]'")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        yield cluster
+
+
+@task
+def dies(file: str) -> None:
+    with open(file, "a") as written:
+        written.write("begun ")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("crash_retries", [0, 1])
+def test_function_of_a_dead_worker_is_called_as_often_as_its_task_says(
+    usual_dask_cluster: Any, tmp_path: Path, crash_retries: int
+):
+    @flow(task_runner=DaskTaskRunner(usual_dask_cluster))
+    def outer() -> Any:
+        return dies.with_options(crash_retries=crash_retries).submit(str(tmp_path / "calls")).wait()
+
+    state = outer(return_state=True)
+
+    assert [run.state_name for run in task_runs_of(state)] == ["Crashed"]
+    assert (tmp_path / "calls").read_text() == "begun " * (1 + crash_retries)
+
+
+def test_missing_scheduler_is_looked_for_once_and_named():
+    pytest.importorskip("distributed", reason="pip install 'orionflow[dask]'")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    runner = DaskTaskRunner(address=address, client_kwargs={"timeout": 0.5})
+
+    @flow(task_runner=runner)
+    def outer() -> Any:
+        return square.map(range(50)).wait()
+
+    states = outer(return_state=True).value
+
+    # One and the same exception: the fifty did not each try to connect.
+    assert len({id(state.value) for state in states}) == 1
+    assert all(address in state.message and "dask scheduler" in state.message for state in states)

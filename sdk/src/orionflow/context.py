@@ -97,6 +97,7 @@ class FlowRunContext:
         self.open: dict[Open, Hold] = {}
         self.last_in_order: Future[Any] | None = None
         self._runner_started = False
+        self._runner_trouble: Exception | None = None
         self._own_loop: LoopThread | None = None
         self.stopped_by: BaseException | None = None
         self._keys: dict[str, itertools.count[int]] = {}
@@ -141,8 +142,15 @@ class FlowRunContext:
         """The task runner of this attempt, started when the first task is submitted."""
         if not self._runner_started:
             with self._lock:
+                if self._runner_trouble is not None:
+                    # It may have taken long to find out, and each further task would wait as long.
+                    raise self._runner_trouble
                 if not self._runner_started:
-                    self.task_runner.start()
+                    try:
+                        self.task_runner.start()
+                    except Exception as error:
+                        self._runner_trouble = error
+                        raise
                     self._runner_started = True
         return self.task_runner
 

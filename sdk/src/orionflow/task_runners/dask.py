@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Self
+from uuid import uuid4
 
 from orionflow.errors import UsageError, WorkerCrashed
 from orionflow.extras import install_command
@@ -57,7 +58,14 @@ class DaskTaskRunner(ConcurrentTaskRunner):
         target = options["address"] or options["cluster"]
         if target is None:
             target = self._own_cluster = self._new_cluster(distributed)
-        self._client = distributed.Client(target, **(options["client_kwargs"] or {}))
+        try:
+            self._client = distributed.Client(target, **(options["client_kwargs"] or {}))
+        except OSError as error:
+            self.stop(wait=False)
+            raise UsageError(
+                f"No Dask scheduler answers at {target} ({error}); start one there with `dask scheduler`, "
+                "or correct the address of DaskTaskRunner."
+            ) from error
         # A thread waits here for each function there.
         self.max_workers = max(USUAL_THREADS, 2 * sum(self._client.ncores().values()))
         super().start()
@@ -69,9 +77,7 @@ class DaskTaskRunner(ConcurrentTaskRunner):
             module, _, name = chosen.rpartition(".")
             chosen = getattr(import_module(module), name)
         usual = {"threads_per_worker": 1, "dashboard_address": None} if chosen is distributed.LocalCluster else {}
-        # Dask would call the function of a worker that died again, up to three times, and tell nobody.
-        with import_module("dask.config").set({"distributed.scheduler.allowed-failures": 0}):
-            cluster = chosen(**{**usual, **(options["cluster_kwargs"] or {})})
+        cluster = chosen(**{**usual, **(options["cluster_kwargs"] or {})})
         if options["adapt_kwargs"]:
             cluster.adapt(**options["adapt_kwargs"])
         return cluster
@@ -81,10 +87,10 @@ class DaskTaskRunner(ConcurrentTaskRunner):
     ) -> Any:
         payload = pack(fn, args, kwargs, seconds)
         killed = import_module("distributed").KilledWorker
-        running = self._client.submit(_call_on_worker, payload, os.getpid(), pure=False)
+        running = self._client.submit(_call_on_worker, payload, os.getpid(), f"orion-{uuid4()}", pure=False)
         try:
             outcome, lines = running.result()
-        except killed as error:
+        except (killed, BegunBefore) as error:
             raise WorkerCrashed(
                 "The Dask worker that ran the task died; set crash_retries to have it tried again."
             ) from error
@@ -115,7 +121,20 @@ def _distributed() -> Any:
         raise UsageError(f"DaskTaskRunner needs Dask; install it with `{install_command('dask')}`.") from None
 
 
-def _call_on_worker(payload: bytes, flow_pid: int) -> tuple[bytes, list[logging.LogRecord]]:
+class BegunBefore(Exception):
+    """A call whose worker died was given to another one."""
+
+
+def _call_on_worker(payload: bytes, flow_pid: int, name: str) -> tuple[bytes, list[logging.LogRecord]]:
     if os.getpid() == flow_pid:
         raise UsageError("Workers of DaskTaskRunner are processes of their own; leave out processes=False.")
-    return call_with_lines(payload)
+    # Dask calls the function of a worker that died again, up to three times, and tells nobody. Whether it may be called
+    # again is for the rules to say, so the scheduler is told that this call has begun.
+    begun = _distributed().Event(name)
+    if begun.is_set():
+        begun.clear()
+        raise BegunBefore
+    begun.set()
+    outcome = call_with_lines(payload)
+    begun.clear()
+    return outcome
