@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gzip
 import os
 import re
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 from pathlib import Path
 from urllib.parse import urljoin
 
 from benchmarks import peers
-from benchmarks.measuring import ROOT, empty_home, environment, installed, report, running_server
+from benchmarks.measuring import (
+    ORION,
+    ROOT,
+    empty_home,
+    environment,
+    installed,
+    report,
+    running_server,
+    serving,
+)
 
 
 def database(flow_runs: int = 1000) -> None:
@@ -60,6 +71,37 @@ def server() -> None:
         report("server_memory", idle_mb=memory_of_children())
 
 
+def idle(finished_runs: int = 20_000, seconds: float = 60.0) -> None:
+    """What the one-command stack takes of a core when nothing is to be done, in an empty home and in a full one."""
+    for number in (0, finished_runs):
+        with empty_home() as home:
+            program = str(ROOT / "benchmarks" / "small_flows.py")
+            subprocess.run(
+                [sys.executable, program, str(number)], env=environment(home), check=True, capture_output=True
+            )
+            with serving([ORION, "server", "start"], environment(home)):
+                # Until the agent has registered and every service has had its first tick.
+                time.sleep(20)
+                before = seconds_of_children()
+                time.sleep(seconds)
+                share = (seconds_of_children() - before) / seconds
+        report("idle", finished_runs=number, percent_of_a_core=round(100 * share, 2))
+
+
+def seconds_of_children() -> float:
+    """Processor seconds of the server started by this process, and of what it started."""
+    ticks = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            ticks[int(path.parent.name)] = path.read_text().rpartition(")")[2].split()
+    ours, grown = {os.getpid()}, True
+    while grown:
+        more = {pid for pid, row in ticks.items() if int(row[1]) in ours} - ours
+        ours, grown = ours | more, bool(more)
+    own = ours - {os.getpid()}
+    return sum(int(ticks[pid][11]) + int(ticks[pid][12]) for pid in own) / os.sysconf("SC_CLK_TCK")
+
+
 def transferred(url: str) -> int:
     with urllib.request.urlopen(url) as answer:
         return len(gzip.compress(answer.read()))
@@ -78,6 +120,7 @@ if __name__ == "__main__":
     asked = parser.parse_args()
     database()
     server()
+    idle()
     installation()
     if asked.peer:
         peers_installations()

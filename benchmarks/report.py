@@ -149,6 +149,18 @@ def lines_of_room() -> Iterator[Line]:
     size = median("megabytes", " MB")
     yield "database, 1,000 flow runs with 2,000 task runs", "≤ 3.4 MB", is_of("database_size"), size
     yield "first load of the runs page, compressed", "≤ 35 kB", is_of("first_load"), median("kilobytes_gz", " kB")
+    yield (
+        "one-command stack, idle, empty",
+        "",
+        is_of("idle", finished_runs=0),
+        median("percent_of_a_core", " % of a core"),
+    )
+    yield (
+        "one-command stack, idle, 20,000 runs",
+        "",
+        is_of("idle", finished_runs=20_000),
+        median("percent_of_a_core", " % of a core"),
+    )
     yield "server memory, idle", "", is_of("server_memory"), median("idle_mb", " MB")
     weight = both("packages", "megabytes", " MB")
     yield "packages / size: SDK", "≤ 13 / 20 MB", is_of("installation", what="sdk"), weight

@@ -5,8 +5,35 @@ from __future__ import annotations
 from typing import Any, Self
 
 from django.db import models
+from django.db.models import Q, Value
 
 from orchestration.core.states import TERMINAL, StateType
+
+# In the order and spelling of the models' indexes.
+OPEN_TYPES = ("SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING")
+
+
+# In these states a run holds a slot of its queue, its pool and its deployment.
+HOLDING_TYPES = ("PENDING", "RUNNING", "CANCELLING")
+
+
+class Literal(Value):
+    """A constant that stands in the statement itself: SQLite takes an index with a condition only where it sees it."""
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[str | int, ...]]:
+        if not self.value.isidentifier():
+            raise ValueError(self.value)
+        return f"'{self.value}'", ()
+
+
+def is_open() -> Q:
+    """Has a state that is not final. Spelled as the conditions of the indexes are, so that these are used."""
+    return Q(state_type__in=[Literal(one) for one in OPEN_TYPES])
+
+
+def is_holding() -> Q:
+    """Holds a slot of its queue, its pool and its deployment. Spelled as the conditions of the indexes are."""
+    return Q(state_type__in=[Literal(one) for one in HOLDING_TYPES])
 
 
 class RunQuerySet(models.QuerySet[Any]):
@@ -15,7 +42,12 @@ class RunQuerySet(models.QuerySet[Any]):
     def in_state(self, *types: StateType) -> Self:
         return self.filter(state_type__in=[state_type.value for state_type in types])
 
+    def open(self) -> Self:
+        """Runs in a state that is not final, by the indexes that hold no others."""
+        return self.filter(is_open())
+
     def unfinished(self) -> Self:
+        """As `open`, and those without any state; for the runs of one flow run or another narrow choice."""
         return self.exclude(state_type__in=[state_type.value for state_type in TERMINAL])
 
 

@@ -14,7 +14,8 @@ from django.db.models.fields.json import KeyTextTransform
 from deployments.models import Deployment, GlobalLimit, GlobalSlot, Slot, WorkPool, WorkQueue
 from deployments.selectors.global_slots import is_held
 from deployments.selectors.places import chosen_by
-from runs.models import HOLDING_TYPES, UNFINISHED_TYPES, FlowRun, TaskRun
+from runs.models import FlowRun, TaskRun
+from runs.querysets import is_holding, is_open
 
 MOST_SHOWN = 200
 
@@ -46,7 +47,7 @@ class Holding:
 
 def places_in(limited: WorkQueue | WorkPool | Deployment) -> QuerySet[FlowRun]:
     """The runs that hold a place there, longest first."""
-    held = FlowRun.objects.filter(_waits_in(limited), state_type__in=HOLDING_TYPES)
+    held = FlowRun.objects.filter(_waits_in(limited), is_holding())
     return held.order_by("state_timestamp", "pk")
 
 
@@ -77,7 +78,7 @@ def holding_of_tag(limit_id: UUID, tag: str, slots: int) -> Holding:
     """Waiters are those whose last proposal was answered with WAIT for this tag."""
     held = Slot.objects.filter(limit=limit_id).select_related("task_run").order_by("taken_at", "pk")
     holders = [of_task_run(slot.task_run, slot.taken_at) for slot in held[:MOST_SHOWN]]
-    waiting = _refused_for(tag).filter(state_type__in=UNFINISHED_TYPES).order_by("expected_start_time", "pk")
+    waiting = _refused_for(tag).filter(is_open()).order_by("expected_start_time", "pk")
     return Holding(
         slots, held.count(), holders, [of_task_run(run, run.expected_start_time) for run in waiting[:MOST_SHOWN]]
     )

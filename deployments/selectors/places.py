@@ -13,7 +13,8 @@ from django.db.models import Count, Q
 
 from deployments.models import Deployment, WorkPool, WorkQueue
 from runs.filters import lookups  # noqa: F401  (registers `orion_holds_all`)
-from runs.models import HOLDING_TYPES, FlowRun
+from runs.models import FlowRun
+from runs.querysets import is_holding
 
 UNLIMITED = 2**31
 
@@ -59,7 +60,7 @@ def _room(limited: WorkQueue | WorkPool, taken: int) -> int:
 def _taken_in_queues(ids: Collection[UUID]) -> dict[UUID, int]:
     if not ids:
         return {}
-    held = FlowRun.objects.filter(state_type__in=HOLDING_TYPES, work_queue_id__in=ids)
+    held = FlowRun.objects.filter(is_holding(), work_queue_id__in=ids)
     return dict(held.values_list("work_queue_id").annotate(Count("pk")).order_by())
 
 
@@ -85,7 +86,7 @@ def chosen_by(queue: WorkQueue) -> Q:
 def _taken_by_filter(queue: WorkQueue) -> int:
     if not queue.filter or queue.concurrency_limit is None:
         return 0
-    return FlowRun.objects.filter(chosen_by(queue), state_type__in=HOLDING_TYPES).count()
+    return FlowRun.objects.filter(chosen_by(queue), is_holding()).count()
 
 
 def full_deployments() -> list[UUID]:
@@ -105,6 +106,6 @@ def room_of_deployments(ids: Iterable[UUID]) -> dict[UUID, int]:
 
 
 def _taken_in_deployments(ids: Collection[UUID] | None) -> dict[UUID, int]:
-    held = FlowRun.objects.filter(state_type__in=HOLDING_TYPES, deployment_id__isnull=False)
+    held = FlowRun.objects.filter(is_holding(), deployment_id__isnull=False)
     held = held if ids is None else held.filter(deployment_id__in=ids)
     return dict(held.values_list("deployment_id").annotate(Count("pk")).order_by())

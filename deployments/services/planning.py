@@ -7,6 +7,7 @@ there is one writer at a time, and the runs' keys let no moment get two runs.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,7 @@ from typing import Literal, cast
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Count, Value
+from django.db.models import Count, Q, Value
 from django.db.models.functions import Coalesce, Least
 
 from deployments.core.calendars import Exclusions
@@ -28,7 +29,8 @@ from deployments.services.readiness import refuse_unready
 from deployments.services.reconciling import Changes, Plans, reconcile
 from orchestration.columns import spelling
 from orchestration.transactions import repeated_on_conflict, write_transaction
-from runs.models import UNFINISHED_TYPES, FlowRun
+from runs.models import FlowRun
+from runs.querysets import is_holding
 
 # Other writers get their turn between two transactions: none makes many more runs than these. A schedule may have a
 # hundred of them to get or to lose, so that a few schedules are taken where nobody knows how many runs each has.
@@ -51,6 +53,9 @@ logger = logging.getLogger("orion.planning")
 
 def plan_due_schedules(now: datetime, most: int = 100_000) -> int:
     """Plan the runs of every schedule whose time to be planned has come; how many runs that were."""
+    # Asked without a lock first: on SQLite a transaction holds up every writer, and mostly nothing is due.
+    if not Schedule.objects.filter(plan_at__lte=now).exists():
+        return 0
     looked_at, planned = _replan_moved(now, most)
     at_once = AT_ONCE
     while looked_at < most:
@@ -171,10 +176,13 @@ def _unfinished(schedules: Sequence[Schedule]) -> dict[UUID, int]:
     limited = {one.pk: one.deployment_id for one in schedules if one.max_active_runs is not None}
     if not limited:
         return {}
-    runs = FlowRun.objects.filter(
-        deployment_id__in=set(limited.values()), schedule_id__in=limited, state_type__in=UNFINISHED_TYPES
-    )
-    return dict(runs.order_by().values_list("schedule_id").annotate(Count("pk")))
+    found: Counter[UUID] = Counter()
+    # By the index of each kind of open runs: that of a deployment holds all that ever ended.
+    of_deployments = Q(deployment_id__in=set(limited.values()))
+    for kind in (is_holding() & of_deployments, Q(state_type="SCHEDULED") & of_deployments, Q(state_type="PAUSED")):
+        runs = FlowRun.objects.filter(kind, schedule_id__in=limited).order_by()
+        found.update(dict(runs.values_list("schedule_id").annotate(Count("pk"))))
+    return found
 
 
 def _plan_or_wait(schedule: Schedule, sources: Sources, now: datetime) -> Plan:

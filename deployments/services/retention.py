@@ -160,9 +160,10 @@ def _task_runs(runs: Sequence[UUID], now: datetime) -> Rows:
 
 def _left_by_caches(before: datetime) -> Rows:
     """Task runs that outlived their flow run for a cache, which has forgotten them, or has something newer by now."""
-    cached = CacheEntry.objects.values("task_run_state__task_run")
-    alone = TaskRun.objects.filter(flow_run__isnull=True, state_type__in=_OVER, state_timestamp__lt=before)
-    return alone.exclude(pk__in=cached)
+    cached = CacheEntry.objects.filter(task_run_state__task_run=OuterRef("pk"))
+    return TaskRun.objects.filter(
+        ~Exists(cached), flow_run__isnull=True, state_type__in=_OVER, state_timestamp__lt=before
+    )
 
 
 def _delete_runs(family: Sequence[UUID], now: datetime, deleted: Counter[str], pause_seconds: float) -> None:

@@ -39,8 +39,9 @@ def crash_vanished_processes(now: datetime, *, is_gone: Callable[[str], bool]) -
 
 def _executed_by_programs() -> dict[UUID, str]:
     """Open runs and their processes; nested ones after those that they are nested in."""
-    open_runs = FlowRun.objects.filter(_IN_PROCESS, process__isnull=False, lease__isnull=True)
-    return dict(open_runs.order_by("pk").values_list("pk", "process"))
+    open_runs = FlowRun.objects.open().filter(_IN_PROCESS, process__isnull=False, lease__isnull=True)
+    # Put in order here: asked for it, SQLite walks through the ids of all runs that there ever were.
+    return dict(sorted(open_runs.order_by().values_list("pk", "process")))
 
 
 def _without_suspended(run_ids: list[UUID]) -> list[UUID]:

@@ -164,6 +164,8 @@ def _mark(notification: Notification, now: datetime, began: float | None, outcom
 
 
 def _forget_old(now: datetime) -> None:
-    with write_transaction():
-        done = Notification.objects.exclude(standing=Notification.Standing.WAITING)
-        done.filter(created__lt=now - KEPT_FOR).delete()
+    done = Notification.objects.exclude(standing=Notification.Standing.WAITING).filter(created__lt=now - KEPT_FOR)
+    # Asked without a lock first: on SQLite a transaction holds up every writer, and mostly there is nothing.
+    if done.exists():
+        with write_transaction():
+            done.delete()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from runs.models.flows import Flow
 from runs.models.records import Artifact, ArtifactCollection, FlowRunInput, Log, SavedSearch
 from runs.models.rows import NAME, Row
-from runs.models.runs import HOLDING_TYPES, UNFINISHED_TYPES, FlowRun, Run, TaskRun
+from runs.models.runs import UNFINISHED_TYPES, FlowRun, Run, TaskRun
 from runs.models.states import CacheEntry, FlowRunState, StateRow, TaskRunState
 
 __all__ = [
@@ -20,7 +20,6 @@ __all__ = [
     "FlowRun",
     "FlowRunInput",
     "FlowRunState",
-    "HOLDING_TYPES",
     "Log",
     "NAME",
     "Row",

@@ -10,12 +10,10 @@ from django.db.models import Q
 from orchestration.core.states import StateType
 from runs.models.flows import Flow
 from runs.models.rows import Row
-from runs.querysets import FlowRunQuerySet, TaskRunQuerySet
+from runs.querysets import HOLDING_TYPES, OPEN_TYPES, FlowRunQuerySet, TaskRunQuerySet
 
 STATE_TYPES = [(state_type.value, state_type.value.title()) for state_type in StateType]
-UNFINISHED_TYPES = ["SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING"]
-# In these states a run holds a place in its queue, its pool and its deployment; order and spelling as in the indexes.
-HOLDING_TYPES = ["PENDING", "RUNNING", "CANCELLING"]
+UNFINISHED_TYPES = list(OPEN_TYPES)
 
 
 class Run(Row):
@@ -107,6 +105,18 @@ class FlowRun(Run):
             models.Index(
                 fields=["next_scheduled_start_time"], name="flow_run_due", condition=Q(state_type="SCHEDULED")
             ),
+            # Crash detection: which processes execute open runs?
+            models.Index(
+                fields=["process"],
+                name="flow_run_open_process",
+                condition=Q(process__isnull=False, state_type__in=UNFINISHED_TYPES),
+            ),
+            # Cancellation clean-up: which nested runs are still open?
+            models.Index(
+                fields=["state_type", "parent_task_run"],
+                name="flow_run_open_nested",
+                condition=Q(parent_task_run__isnull=False, state_type__in=UNFINISHED_TYPES),
+            ),
             # Nested flows: which flow run does this task run stand for?
             models.Index(
                 fields=["parent_task_run"],
@@ -180,5 +190,11 @@ class TaskRun(Run):
                 fields=["state_type", "flow_run"],
                 name="task_run_unfinished",
                 condition=Q(state_type__in=UNFINISHED_TYPES),
+            ),
+            # Retention: which task runs outlived their flow run, or never had one?
+            models.Index(
+                fields=["flow_run", "state_timestamp"],
+                name="task_run_without_flow_run",
+                condition=Q(flow_run__isnull=True),
             ),
         ]

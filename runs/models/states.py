@@ -80,6 +80,10 @@ class CacheEntry(models.Model):
     class Meta:
         # One row per key: the table grows with the keys, not with the runs that met them.
         constraints = [models.UniqueConstraint(fields=["cache_key"], name="one_cache_entry_per_key")]
+        # Retention: what has expired?
+        indexes = [
+            models.Index(fields=["expires_at"], name="cache_entry_by_end", condition=Q(expires_at__isnull=False)),
+        ]
         verbose_name_plural = "cache entries"
 
     def __str__(self) -> str:

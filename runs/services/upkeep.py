@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from operator import itemgetter
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from orchestration.core.states import StateType, cancelled, cancelling, failed
 from orchestration.services import propose_flow_run_state, propose_task_run_state
@@ -39,7 +40,7 @@ def clean_up_cancelled(now: datetime) -> int:
 
 
 def _cancel_task_runs(now: datetime) -> int:
-    left = TaskRun.objects.unfinished().filter(
+    left = TaskRun.objects.open().filter(
         flow_run__state_type="CANCELLED", flow_run__state_timestamp__gt=now - CLEAN_UP_WINDOW
     )
     run_ids = list(left.order_by("flow_run_id", "pk").values_list("pk", flat=True)[: BATCH * TASKS_PER_RUN])
@@ -50,13 +51,17 @@ def _cancel_task_runs(now: datetime) -> int:
 
 
 def _cancel_nested_runs(now: datetime) -> int:
-    left = FlowRun.objects.unfinished().filter(
-        parent_task_run__flow_run__state_type="CANCELLED",
-        parent_task_run__flow_run__state_timestamp__gt=now - CLEAN_UP_WINDOW,
+    below_cancelled = TaskRun.objects.filter(
+        pk=OuterRef("parent_task_run"),
+        flow_run__state_type="CANCELLED",
+        flow_run__state_timestamp__gt=now - CLEAN_UP_WINDOW,
     )
+    # Asked of each open run: joined, the planner of SQLite would begin with all that were cancelled.
+    left = FlowRun.objects.open().filter(Exists(below_cancelled), parent_task_run__isnull=False)
     # One that its agent is told to end will be; without an agent nobody would end it.
     told = Q(state_type="CANCELLING", deployment_id__isnull=False)
-    runs = list(left.exclude(told).order_by("pk").values_list("pk", "deployment_id")[:BATCH])
+    # Put in order here: asked for it, SQLite walks through the ids of all runs that there ever were.
+    runs = sorted(left.exclude(told).order_by().values_list("pk", "deployment_id")[:BATCH], key=itemgetter(0))
     message = "The parent flow run was cancelled."
     for run_id, deployment_id in runs:
         # A deployed run has a process of its own, and an agent that ends it.
