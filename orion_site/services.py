@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
+from deployments.services.abandoned import cancel_abandoned
 from deployments.services.dispatch import reconciler
 from deployments.services.dispatch.clock import database_now
 from deployments.services.held_slots import sweep_leases
@@ -75,9 +76,7 @@ def _slow() -> list[Service]:
         Service("actions", 2, do_actions, "Does what automations have set off.", slow),
         Service("slot clean-up", 60, _sweep, "Forgets slots of global limits that have run out.", slow),
         Service("pause expiry", 5, fail_expired_pauses, "Fails paused runs that nobody resumed in time.", slow),
-        Service(
-            "cancellation clean-up", 20, clean_up_cancelled, "Cancels what is still open below a cancelled run.", slow
-        ),
+        Service("cancellation clean-up", 20, _clean_up, "Cancels what is still open below a cancelled run.", slow),
         Service("task calls", 30, _offer_abandoned, "Offers calls of tasks again that were taken and not begun.", slow),
     ]
 
@@ -114,6 +113,10 @@ def _sweep(now: datetime) -> object:
 
 def _retain(now: datetime) -> object:
     return purge(ages=retention_ages(), now=now)
+
+
+def _clean_up(now: datetime) -> int:
+    return cancel_abandoned(now) + clean_up_cancelled(now)
 
 
 def _offer_abandoned(now: datetime) -> int:
