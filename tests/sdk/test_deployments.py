@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ import pytest
 
 from orionflow import flow, run_deployment, serve, task
 from orionflow.calls.deployments import read_deployment, read_deployment_by_name
+from orionflow.client import OrionClient
 from orionflow.deployments import Cron, Deployment, Interval
 from orionflow.engine.calling import call_flow_for_run
 from orionflow.errors import Conflict, NotFound, ParameterError, UsageError
+from orionflow.states import Cancelling
 from orionflow.storage import GitRepository
 from orionflow.testing import Isolated, VirtualClock, flow_runs, isolated, task_runs_of
 from tests.deploying.flows import etl
@@ -324,3 +327,44 @@ def test_deployment_is_read_by_its_id(orion):
     id = etl.deploy("prod")
 
     assert orion.client.send(read_deployment(id)).name == "prod"
+
+
+def cancel_parent_when_it_waits() -> threading.Thread:
+    def cancel() -> None:
+        until = time.monotonic() + 20
+        while time.monotonic() < until and not flow_runs("etl"):
+            time.sleep(0.02)
+        with OrionClient() as client:
+            client.set_flow_run_state(flow_runs("waits")[0].id, Cancelling())
+
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_parent_that_waits_is_cancelled_and_takes_the_run_along(is_async: bool, server_here: None):
+    if is_async:
+
+        @flow
+        async def waits() -> None:
+            await run_deployment("etl/prod", poll_interval=0.1)
+
+    else:
+
+        @flow
+        def waits() -> None:
+            run_deployment("etl/prod", poll_interval=0.1)
+
+    with isolated():
+        etl.deploy("prod")
+        cancelling = cancel_parent_when_it_waits()
+
+        state = asyncio.run(waits(return_state=True)) if is_async else waits(return_state=True)
+        cancelling.join()
+
+        (elsewhere,), (parent,) = flow_runs("etl"), flow_runs("waits")
+        assert state.is_cancelled()
+        assert state.message == "The flow run was cancelled."
+        assert elsewhere.state_name == "Cancelled"
+        assert elsewhere.state.timestamp <= parent.state.timestamp

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -9,20 +10,28 @@ from uuid import UUID
 
 from orionflow.calls import Call
 from orionflow.calls.deployments import create_flow_run_from_deployment, read_deployment, read_deployment_by_name
-from orionflow.calls.flow_runs import read_flow_run
+from orionflow.calls.flow_runs import read_flow_run, set_flow_run_state
 from orionflow.client import OrionClient
 from orionflow.clock import current_clock
 from orionflow.context import FlowRunContext, current_tags
 from orionflow.deployments.awaiting import block_or_await
-from orionflow.engine.effects import Sleep, Steps, WaitFor, send
+from orionflow.engine.crashes import reason_of
+from orionflow.engine.effects import Sleep, Steps, WaitFor, send, surely
 from orionflow.engine.inputs import Found, resolved
-from orionflow.engine.orders import checkpoint
+from orionflow.engine.orders import ask_for_orders, checkpoint
 from orionflow.engine.placeholders import completed_before, place_for_subflow
-from orionflow.errors import ParameterError, UsageError
+from orionflow.engine.signals import ending
+from orionflow.errors import ApiError, ParameterError, UsageError
+from orionflow.ids import uuid7
+from orionflow.logging import flow_run_logger
 from orionflow.parameters import as_json
 from orionflow.reporting.items import Answer
-from orionflow.states import Scheduled
+from orionflow.states import Cancelling, Scheduled, State
 from orionflow.wire import Deployment, FlowRun
+
+# How long a cancelled flow run waits for the end of a run elsewhere that is cancelled with it.
+CHILD_SECONDS = 4.0
+CHILD_POLL_SECONDS = 0.1
 
 
 def run_deployment(
@@ -133,15 +142,37 @@ def _take_inputs(wanted: _Wanted, parent: FlowRunContext) -> Steps[Found]:
 def _waited_for(wanted: _Wanted, client: OrionClient, run: FlowRun, parent: FlowRunContext | None) -> Steps[FlowRun]:
     clock = current_clock()
     until = None if wanted.timeout is None else clock.monotonic() + wanted.timeout
-    while not (run.state is not None and run.state.is_final()):
-        left = None if until is None else until - clock.monotonic()
-        if left is not None and left <= 0:
-            break
-        yield Sleep(wanted.poll_interval if left is None else min(wanted.poll_interval, left))
-        if parent is not None:
-            checkpoint(parent)
-        run = yield send(client, read_flow_run(run.id))
+    try:
+        while not (run.state is not None and run.state.is_final()):
+            left = None if until is None else until - clock.monotonic()
+            if left is not None and left <= 0:
+                break
+            yield Sleep(wanted.poll_interval if left is None else min(wanted.poll_interval, left))
+            if parent is not None:
+                # Nothing is reported meanwhile whose answer could bring orders.
+                yield from ask_for_orders(parent)
+            run = yield send(client, read_flow_run(run.id))
+    except BaseException as error:
+        if parent is not None and reason_of(error).is_cancel:
+            yield from surely(_cancelled_with_parent(client, run.id, parent))
+        raise
     return run
+
+
+def _cancelled_with_parent(client: OrionClient, run_id: UUID, parent: FlowRunContext) -> Steps[None]:
+    """Cancel the run as well, and let it end first, unless that takes long: it may go on in another process."""
+    state: State[Any] = Cancelling(message="The flow run that it belongs to was cancelled.", id=uuid7())
+    until = time.monotonic() + CHILD_SECONDS
+    with ending():
+        try:
+            yield send(client, set_flow_run_state(run_id, state))
+            while time.monotonic() < until:
+                run = yield send(client, read_flow_run(run_id))
+                if run.state is None or run.state.is_final():
+                    return
+                yield Sleep(CHILD_POLL_SECONDS)
+        except ApiError as error:
+            flow_run_logger(parent).warning("The run %s could not be cancelled with this one: %s", run_id, error)
 
 
 def _reading(name: str | UUID) -> Call[Deployment]:

@@ -86,6 +86,8 @@ def is_paused(flow_run: FlowRunContext) -> bool:
 def ask_for_orders(flow_run: FlowRunContext) -> Steps[None]:
     """Hear them now: where nothing is reported, no answer brings them."""
     run = yield send(flow_run.client, read_flow_run(flow_run.id))
+    if run.state_type is StateType.CANCELLING:
+        raise stop(flow_run, CancelOrdered("The flow run was cancelled."))
     if run.state_type is not StateType.RUNNING:
         yield from wait_until_resumed(flow_run)
     checkpoint(flow_run)

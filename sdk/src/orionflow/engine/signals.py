@@ -44,6 +44,20 @@ def signals_as_exceptions(
             os.kill(os.getpid(), signal.SIGTERM)
 
 
+_ending = 0
+
+
+@contextmanager
+def ending() -> Iterator[None]:
+    """In this block a run sees to the end of something else before it ends itself, as it was told to."""
+    global _ending
+    _ending += 1
+    try:
+        yield
+    finally:
+        _ending -= 1
+
+
 class _Signals:
     """The signal handlers of one root flow run."""
 
@@ -123,7 +137,7 @@ class _Signals:
     def _look_after(self, number: int) -> None:
         if self._has_ended.wait(UNTIL_RAISED):
             return
-        if not self._is_ending():
+        if not (self._is_ending() or _ending):
             os.kill(os.getpid(), number)
         if not self._has_ended.wait(UNTIL_KILLED - UNTIL_RAISED):
             # It took notice of nothing, as code may that catches every exception.
