@@ -6,6 +6,7 @@ Whoever only holds a connection open must not keep others out: when too many wai
 from __future__ import annotations
 
 import resource
+from http import HTTPStatus
 from typing import Any
 
 from daphne.http_protocol import HTTPFactory, WebRequest
@@ -40,6 +41,9 @@ def most_waiting(descriptors: int) -> int:
     return max(FEWEST_WAITING, min(MOST_WAITING, descriptors - DESCRIPTORS_KEPT))
 
 
+_PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
+
+
 class BoundedRequest(WebRequest):  # type: ignore[misc]  # daphne has no types
     """A request whose body is not kept once it is longer than the server reads, nor parsed here on the loop."""
 
@@ -49,6 +53,10 @@ class BoundedRequest(WebRequest):  # type: ignore[misc]  # daphne has no types
         super().__init__(*args, **kwargs)
         # Newer versions of Twisted would parse forms for nobody; Django does that on its own thread.
         self._parsePOSTFormSubmission = False
+
+    def setResponseCode(self, code: int, message: bytes | None = None) -> None:  # noqa: N802 (Twisted's name)
+        # Twisted knows no words for 422, 423 and some more, and says "Unknown Status".
+        super().setResponseCode(code, message or _PHRASES.get(code))
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 (Twisted's name)
         limit = self.channel.factory.server.max_body

@@ -118,6 +118,9 @@ def _database() -> str:
 
 class Problem(TypedDict):
     detail: str
+    exception_message: str
+    exception_detail: list[dict[str, Any]]
+    request_body: None
 
 
 class CsrfQuestion(Wire):

@@ -14,7 +14,7 @@ from runs.api.transitions import ApplyTaskRunTransitions
 class Anything:
     """The rest of a path, whatever is in it; Django's own `path` stops at a line break."""
 
-    regex = "(?s:.*)"
+    regex = "(?s:.+)"
 
     def to_python(self, value: str) -> str:
         return value
@@ -23,7 +23,12 @@ class Anything:
         return value
 
 
+class AnythingOrNothing(Anything):
+    regex = "(?s:.*)"
+
+
 register_converter(Anything, "anything")
+register_converter(AnythingOrNothing, "anything_or_nothing")
 
 # A flow that runs and reports needs what is imported above. The rest is for those who look on.
 agents = Later("deployments.api.agents")
@@ -305,7 +310,7 @@ api = [
     path("ui/task_runs/count", Endpoint(histories.CountTaskRunsByState)),
     path("ui/task_runs/dashboard/counts", Endpoint(histories.CountTaskRunOutcomes)),
     #
-    path("<anything:rest>", system_api.unknown_path),
+    path("<anything_or_nothing:rest>", system_api.unknown_path),
 ]
 
 urlpatterns = [path("api/", include(api))]

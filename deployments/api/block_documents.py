@@ -135,6 +135,7 @@ class ReadBlockDocument(BlockOperation):
 
     method = "GET"
     action_required = Action.READ_BLOCKS
+    odd_id = 404
     answers = {200: BlockDocumentOut}
 
     def perform(self, id: UUID, query: SecretsQuery) -> BlockDocumentOut:
@@ -171,6 +172,7 @@ class UpdateBlockDocument(BlockOperation):
 
     method = "PATCH"
     action_required = Action.CHANGE_BLOCKS
+    odd_id = 404
     answers = {204: None}
 
     def perform(self, id: UUID, body: BlockDocumentUpdate) -> None:
@@ -188,6 +190,7 @@ class DeleteBlockDocument(BlockOperation):
 
     method = "DELETE"
     action_required = Action.CHANGE_BLOCKS
+    odd_id = 404
     answers = {204: None}
 
     def perform(self, id: UUID) -> None:

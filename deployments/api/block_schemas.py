@@ -56,14 +56,14 @@ class CreateBlockSchema(Operation):
 
     method = "POST"
     action_required = Action.CHANGE_BLOCKS
-    answers = {201: BlockSchemaOut}
+    answers = {201: BlockSchemaOut, 200: BlockSchemaOut}
     missing = 409
 
     def perform(self, body: BlockSchemaCreate) -> Response:
-        schema = create_block_schema(
+        schema, created = create_block_schema(
             **{name: getattr(body, name) for name in type(body).model_fields}, now=timezone.now()
         )
-        return Response(block_schema_out(schema), status=201)
+        return Response(block_schema_out(schema), status=201 if created else 200)
 
 
 class ReadBlockSchema(Operation):

@@ -172,6 +172,7 @@ class PauseDeployment(Operation):
 
     method = "POST"
     action_required = Action.CHANGE_DEPLOYMENTS
+    odd_id = 404
     answers = {200: None}
 
     def perform(self, id: UUID) -> None:
@@ -194,6 +195,7 @@ class ResumeDeployment(Operation):
 
     method = "POST"
     action_required = Action.CHANGE_DEPLOYMENTS
+    odd_id = 404
     answers = {200: None}
 
     def perform(self, id: UUID) -> None:

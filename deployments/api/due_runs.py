@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, cast
 from uuid import UUID
 
 from django.conf import settings
+from django.db.models import Q
 from django.utils import timezone
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -13,6 +14,7 @@ from typing_extensions import TypedDict
 from deployments.api.work_queues import WorkQueueOut, all_queues, queues_out
 from deployments.models import Deployment, WorkQueue
 from deployments.selectors.due import due_ids, in_order
+from deployments.selectors.places import takes_runs_of
 from deployments.services.polls import note_polled_deployments, note_polled_queues
 from deployments.services.work_queues import found_pool
 from orchestration.api.errors import Missing, Refused
@@ -21,7 +23,7 @@ from orchestration.errors import WorkQueueNotFound
 from orchestration.wire import Moment, Name, Wire
 from orion_site.accounts.permissions import Action
 from runs.api.flow_runs import flow_runs_out
-from runs.api.schemas.flow_runs import FlowRunOut
+from runs.api.schemas.flow_runs import FlowRunOut, PolledFlowRunOut
 from runs.filters.conditions import Ids
 from runs.models import FlowRun
 
@@ -49,7 +51,7 @@ class WorkerFlowRunOut(TypedDict):
 
     work_pool_id: UUID
     work_queue_id: UUID
-    flow_run: FlowRunOut
+    flow_run: PolledFlowRunOut
 
 
 class Polling(Operation):
@@ -76,7 +78,7 @@ class PollWorkPool(Polling):
         if not self.is_a_page():
             note_polled_queues(queue_ids=ids, now=now)
         return [
-            {"work_pool_id": pool.pk, "work_queue_id": _queue_of(run, ids), "flow_run": told}
+            {"work_pool_id": pool.pk, "work_queue_id": _queue_of(run, ids), "flow_run": _without_pool(told)}
             for run, told in zip(runs, flow_runs_out(runs, now), strict=True)
         ]
 
@@ -118,11 +120,19 @@ class CheckWorkQueues(Operation):
     answers = {200: list[WorkQueueOut]}
 
     def perform(self, id: UUID) -> list[WorkQueueOut]:
-        deployment = Deployment.objects.filter(pk=id).only("work_queue_id").first()
+        deployment = Deployment.objects.filter(pk=id).only("work_queue_id", "tags").first()
         if deployment is None:
             raise Missing("Deployment")
-        queue_id = deployment.work_queue_id
-        return queues_out(list(all_queues().filter(pk=queue_id)) if queue_id else [], timezone.now())
+        queues = all_queues().filter(Q(pk=deployment.work_queue_id) | Q(filter__isnull=False)).order_by("name", "pk")
+        return queues_out([queue for queue in queues if takes_runs_of(queue, deployment)], timezone.now())
+
+
+def _without_pool(told: FlowRunOut) -> PolledFlowRunOut:
+    """Here the pool stands beside the run, and clients of Prefect 2 may refuse to find it within as well."""
+    return cast(PolledFlowRunOut, {name: value for name, value in told.items() if name not in _POOL})
+
+
+_POOL = frozenset({"work_pool_id", "work_pool_name"})
 
 
 def limit_of(poll: Poll) -> int:

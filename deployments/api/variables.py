@@ -75,6 +75,7 @@ class ReadVariable(Operation):
 
     method = "GET"
     action_required = Action.READ_VARIABLES
+    odd_id = 404
     answers = {200: VariableOut}
 
     def perform(self, id: UUID) -> VariableOut:
@@ -97,6 +98,7 @@ class UpdateVariable(Operation):
 
     method = "PATCH"
     action_required = Action.CHANGE_VARIABLES
+    odd_id = 404
     answers = {204: None}
 
     def perform(self, id: UUID, body: VariableUpdate) -> None:
@@ -119,6 +121,7 @@ class DeleteVariable(Operation):
 
     method = "DELETE"
     action_required = Action.CHANGE_VARIABLES
+    odd_id = 404
     answers = {204: None}
 
     def perform(self, id: UUID) -> None:

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from django.utils import timezone
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from deployments.models import WorkPool
 from deployments.selectors.presence import statuses_of_pools
 from deployments.services.work_pools import create_work_pool, delete_work_pool, update_work_pool
 from deployments.services.work_queues import AGENT_POOL, found_pool
+from orchestration.api.errors import Refused
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page, rows_of
-from orchestration.wire import JSONObject, Name, Natural, StrictWire, Text255, Wire
+from orchestration.wire import NAME_PATTERN, JSONObject, Natural, StrictWire, Text255, Wire
 from orion_site.accounts.permissions import Action
 from runs.filters.conditions import matched
 from runs.filters.resources import WorkPoolFilter
 
 
 class WorkPoolCreate(StrictWire):
-    name: Name
+    # An empty one is refused below, in the words and with the status that clients know.
+    name: Annotated[str, Field(max_length=255, pattern=NAME_PATTERN.replace("+", "*"))]
     description: str | None = None
     type: Text255 = "prefect-agent"
     base_job_template: JSONObject = {}
@@ -72,6 +75,8 @@ class CreateWorkPool(Operation):
     answers = {201: WorkPoolOut}
 
     def perform(self, body: WorkPoolCreate) -> WorkPoolOut:
+        if not body.name.strip("' \""):
+            raise Refused("Work pool name cannot be empty.", 400)
         return pools_out([create_work_pool(columns=body.model_dump(), now=timezone.now())], timezone.now())[0]
 
 

@@ -28,6 +28,24 @@ def flaw_of_template(template: Template) -> str | None:
     return None
 
 
+def blocks_in_defaults(template: Template) -> Iterator[tuple[str, Any]]:
+    """By variable, the ids of the block documents that stand for its default."""
+    for name, default in _defaults(template.get("variables") or {}):
+        reference = default.get("$ref") if isinstance(default, Mapping) else None
+        if isinstance(reference, Mapping) and reference.get("block_document_id") is not None:
+            yield name, reference["block_document_id"]
+
+
+def flaw_of_defaults(template: Template, blocks: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Which default does not fit its own variable; None if all do. `blocks` are what those that name one stand for."""
+    schema = template.get("variables") or {}
+    usual = {name: blocks.get(name, value) for name, value in _defaults(schema)}
+    if not usual:
+        return None
+    flaw = judge_of(schema, Work(), partial=True)(usual)
+    return flaw and f"a default does not fit its variable: {flaw}"
+
+
 def misfit(template: Template, *layers: Mapping[str, Any], complete: bool) -> str | None:
     """What is wrong with job variables, the later layers over the earlier; None if nothing is.
 

@@ -26,7 +26,8 @@ class Slot(models.Model):
     """One place under a limit, held by one task run. Use is counted from these rows, so it cannot drift."""
 
     limit = models.ForeignKey(ConcurrencyLimit, on_delete=models.CASCADE, related_name="slots", db_index=False)
-    task_run = models.ForeignKey(TaskRun, on_delete=models.CASCADE, related_name="slots")
+    # Without a constraint: whoever resets a limit may give its slots to whatever holds them, also outside of here.
+    task_run = models.ForeignKey(TaskRun, on_delete=models.CASCADE, related_name="slots", db_constraint=False)
     taken_at = models.DateTimeField()
     epoch = models.PositiveIntegerField(default=0)
 

@@ -83,6 +83,14 @@ def chosen_by(queue: WorkQueue) -> Q:
     return chosen & Q(deployment_id__in=ids) if ids else chosen
 
 
+def takes_runs_of(queue: WorkQueue, deployment: Deployment) -> bool:
+    """Whether runs of the deployment wait in this queue; as above, for what a deployment's runs have from it."""
+    if not queue.filter:
+        return deployment.work_queue_id == queue.pk
+    ids = queue.filter.get("deployment_ids")
+    return set(queue.filter.get("tags") or ()) <= set(deployment.tags) and (not ids or str(deployment.pk) in ids)
+
+
 def _taken_by_filter(queue: WorkQueue) -> int:
     if not queue.filter or queue.concurrency_limit is None:
         return 0

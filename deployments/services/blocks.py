@@ -80,8 +80,8 @@ def delete_block_type(*, block_type_id: UUID) -> None:
 @repeated_on_conflict
 def create_block_schema(
     *, block_type_id: UUID, fields: Mapping[str, Any], capabilities: Sequence[str], version: str, now: datetime
-) -> BlockSchema:
-    """Return the schema with these fields in this version, which is made if it is new.
+) -> tuple[BlockSchema, bool]:
+    """Return the schema with these fields in this version, and whether it is new.
 
     A checksum leaves out which fields are secret. A field is secret once any client that knows the schema said so.
     """
@@ -90,14 +90,14 @@ def create_block_schema(
         known = BlockSchema.objects.select_related("block_type").filter(checksum=checksum, version=version).first()
         if known is not None:
             _keep_secret(known, named_secrets(fields), now)
-            return known
+            return known, False
         block_type = BlockType.objects.filter(pk=block_type_id).first()
         if block_type is None:
             raise BlockTypeNotFound(id=block_type_id)
         schema = BlockSchema(block_type=block_type, checksum=checksum, version=version, created=now)
         schema.fields, schema.capabilities = dict(fields), sorted(set(capabilities))
         schema.save(force_insert=True)
-        return schema
+        return schema, True
 
 
 def _keep_secret(schema: BlockSchema, named: Sequence[str], now: datetime) -> None:

@@ -9,7 +9,6 @@ from uuid import UUID
 from deployments.models import ConcurrencyLimit, Slot
 from orchestration.errors import ConcurrencyLimitNotFound, SlotNotFound
 from orchestration.transactions import repeated_on_conflict, write_transaction
-from runs.models import TaskRun
 
 
 @repeated_on_conflict
@@ -25,14 +24,14 @@ def set_limit(*, tag: str, slots: int, now: datetime) -> tuple[ConcurrencyLimit,
 
 @repeated_on_conflict
 def reset_limit(*, tag: str, held_by: Sequence[UUID] = (), now: datetime) -> None:
-    """Free every slot of the limit, and give them to the task runs named in `held_by`; unknown ones are passed over."""
+    """Free every slot of the limit, and give them to the task runs named in `held_by`, also where these are not known
+    here: such slots are held until the next reset."""
     with write_transaction():
         limit = ConcurrencyLimit.objects.select_for_update(no_key=True).filter(tag=tag).first()
         if limit is None:
             raise ConcurrencyLimitNotFound(tag=tag)
         Slot.objects.filter(limit=limit).delete()
-        known = TaskRun.objects.filter(pk__in=held_by).values_list("pk", flat=True)
-        Slot.objects.bulk_create([Slot(limit=limit, task_run_id=pk, taken_at=now) for pk in known])
+        Slot.objects.bulk_create([Slot(limit=limit, task_run_id=pk, taken_at=now) for pk in dict.fromkeys(held_by)])
 
 
 def release_slot(*, tag: str, task_run_id: UUID) -> None:

@@ -17,12 +17,12 @@ from deployments.models import Deadline, Deployment, WorkQueue
 from deployments.selectors.variables import variables_for
 from deployments.services.work_queues import queue_for
 from orchestration.core.states import State, scheduled
-from orchestration.errors import DeploymentNotFound, JobVariablesMisfit, ParametersMisfit
+from orchestration.errors import DeploymentNotFound, JobVariablesMisfit, JobVariablesUnused, ParametersMisfit
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orchestration.wire import storable
 from runs.models import FlowRun
 from runs.naming import two_word_name
-from runs.services.flow_runs import NewFlowRun, create_flow_run
+from runs.services.flow_runs import NewFlowRun, create_flow_run, update_flow_run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +64,24 @@ def create_run_of_deployment(
         if created:
             Deadline.objects.bulk_create(deadlines_of([(run.pk, run.expected_start_time)], deployment))
         return run, created
+
+
+@repeated_on_conflict
+def update_job_variables(*, run_id: UUID, changes: Mapping[str, Any], now: datetime) -> None:
+    """Change a waiting run, its job variables among the rest: they must fit the template of its pool.
+
+    Raises FlowRunNotFound, JobVariablesSettled, JobVariablesUnused and JobVariablesMisfit.
+    """
+    with write_transaction():
+        # First, as it refuses a run that is not there or has begun; it is undone with what follows.
+        update_flow_run(run_id=run_id, changes=changes, now=now)
+        of_run = Deployment.objects.filter(pk__in=FlowRun.objects.filter(pk=run_id).values("deployment_id"))
+        deployment = of_run.select_related("work_queue__work_pool").first()
+        if deployment is None:
+            raise JobVariablesUnused
+        refuse_odd_job_variables(
+            deployment.work_queue, deployment.job_variables, changes["job_variables"], complete=True
+        )
 
 
 def new_run_of(deployment: Deployment, asked: AskedRun) -> NewFlowRun:

@@ -26,6 +26,7 @@ from events.services.automations import (
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page, rows_of
+from orchestration.api.parsing import StrictJSONParser, TextParser
 from orion_site.accounts.permissions import Action
 from runs.filters.conditions import matched
 
@@ -72,6 +73,7 @@ class ReadAutomation(Operation):
 
     method = "GET"
     action_required = Action.READ_AUTOMATIONS
+    odd_id = 404
     answers = {200: AutomationOut}
 
     def perform(self, id: UUID) -> AutomationOut:
@@ -86,6 +88,7 @@ class ReplaceAutomation(Operation):
 
     method = "PUT"
     action_required = Action.CHANGE_AUTOMATIONS
+    odd_id = 404
     answers = {204: None}
 
     def perform(self, id: UUID, body: AutomationUpdate) -> None:
@@ -97,6 +100,7 @@ class SwitchAutomation(Operation):
 
     method = "PATCH"
     action_required = Action.CHANGE_AUTOMATIONS
+    odd_id = 404
     answers = {204: None}
 
     def perform(self, id: UUID, body: AutomationPartialUpdate) -> None:
@@ -108,6 +112,7 @@ class DeleteAutomation(Operation):
 
     method = "DELETE"
     action_required = Action.CHANGE_AUTOMATIONS
+    odd_id = 404
     answers = {204: None}
 
     def perform(self, id: UUID) -> None:
@@ -168,7 +173,9 @@ class TemplateProblem(TypedDict):
 
 
 class ValidateTemplate(Operation):
-    """Whether a text of an automation can be filled in. Nothing is said of one that can."""
+    """Whether a text of an automation can be filled in: sent as it is, or as JSON. Nothing is said of one that can."""
+
+    parser_classes = (StrictJSONParser, TextParser)
 
     method = "POST"
     action_required = Action.READ_AUTOMATIONS

@@ -27,6 +27,7 @@ LONGEST_ECHO = 64 * 1024
 STATUS_OF = {NotFound: 404, Conflict: 409, RunLost: 409, Protected: 403}
 # What Prefect's clients show to people.
 INTEGRITY = "Data integrity conflict. This usually means a unique or foreign key constraint was violated."
+INVALID = "Invalid request received."
 UNAVAILABLE = "Service Unavailable"
 DISK_FULL = "The disk below the database is full: nothing can be stored until somebody makes room there."
 
@@ -74,7 +75,7 @@ def answer_error(error: Exception, context: dict[str, Any]) -> Response:
         case UnreadableBody():
             return _invalid([complaint(["body"], str(error), error.kind)], error.body)
         case Refused():
-            return Response({"detail": error.detail}, status=error.status)
+            return _refused({"detail": error.detail}, error.status, error.detail, "value_error")
         case DomainError():
             return _domain_error(error, context.get("view"))
         case Http404():
@@ -91,11 +92,25 @@ def answer_error(error: Exception, context: dict[str, Any]) -> Response:
 
 def _invalid(complaints: list[dict[str, Any]], body: bytes) -> Response:
     content = {
-        "exception_message": "Invalid request received.",
+        "detail": "; ".join(map(_sentence, complaints[:5])),
+        "exception_message": INVALID,
         "exception_detail": complaints,
         "request_body": _echo(body),
     }
     return Response(content, status=422)
+
+
+def _sentence(one: dict[str, Any]) -> str:
+    place = ".".join(str(part) for part in one["loc"] if part != "body")
+    return f"{place}: {one['msg']}" if place else str(one["msg"])
+
+
+def _refused(content: dict[str, Any], status: int, reason: str, kind: str) -> Response:
+    """A 422 is told in one shape, whoever found the flaw: the models of requests, or the domain."""
+    if status == 422:
+        complaints = [complaint(["body"], reason, kind)]
+        content |= {"exception_message": INVALID, "exception_detail": complaints, "request_body": None}
+    return Response(content, status=status)
 
 
 def _echo(body: bytes) -> Any:
@@ -115,7 +130,7 @@ def _domain_error(error: DomainError, view: Any) -> Response:
     status = next((code for kind, code in STATUS_OF.items() if isinstance(error, kind)), 422)
     # The rules' own endpoints have always used another key than the rest.
     key = "exception_message" if getattr(view, "orchestrates", False) and status == 404 else "detail"
-    return Response({key: str(error), "code": error.code}, status=status)
+    return _refused({key: str(error), "code": error.code}, status, str(error), error.code)
 
 
 def _drf_error(error: APIException) -> Response:

@@ -14,7 +14,7 @@ from functools import cached_property, lru_cache
 from importlib import import_module
 from typing import Any, ClassVar, get_type_hints
 
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from rest_framework.request import Request
@@ -41,6 +41,8 @@ class Operation(APIView):
     body_optional: ClassVar[bool] = False
     missing: ClassVar[int] = 404
     """The status when something that the request names is not there: in a path 404, in a body a conflict."""
+    odd_id: ClassVar[int] = 422
+    """The status when the path does not fit: 404 where Prefect's clients look for things under ids that are none."""
     orchestrates: ClassVar[bool] = False
     """Whether a missing run is told in the words of the rules instead of a plain detail."""
     fences_itself: ClassVar[bool] = False
@@ -159,9 +161,15 @@ class Arguments:
     body: TypeAdapter[Any] | None
     body_optional: bool
     query: type[BaseModel] | None
+    odd_id: int
 
     def read(self, request: Request, path: Mapping[str, str]) -> dict[str, Any]:
-        arguments = {name: _read_path(adapter, path[name], name) for name, adapter in self.path.items()}
+        try:
+            arguments = {name: _read_path(adapter, path[name], name) for name, adapter in self.path.items()}
+        except InvalidRequest:
+            if self.odd_id == 404:
+                raise Http404 from None
+            raise
         if self.query is not None:
             arguments["query"] = _read_query(self.query, request)
         if self.body is not None:
@@ -185,6 +193,7 @@ def _signature(operation: type[Operation]) -> Arguments:
         body=TypeAdapter(body) if body is not None else None,
         body_optional=operation.body_optional,
         query=hints.get("query"),
+        odd_id=operation.odd_id,
     )
 
 

@@ -10,7 +10,7 @@ import re
 from typing import IO, Any
 
 from django.conf import settings
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 from rest_framework.exceptions import APIException
 from rest_framework.parsers import BaseParser
 
@@ -82,6 +82,21 @@ def without_unstorable(body: bytes) -> bytes:
 
 def _storable_escape(found: re.Match[bytes]) -> bytes:
     return found[0] if found["fine"] else b"\\ufffd"
+
+
+class TextParser(StrictJSONParser):
+    """Gives a plain text as the JSON that it would be."""
+
+    media_type = "text/plain"
+
+    def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> bytes:
+        raw = read_within_limit(stream)
+        try:
+            body = to_json(raw.decode())
+        except UnicodeDecodeError as error:
+            raise UnreadableBody(raw, "unicode_error", f"The text is not UTF-8: {error.reason}") from None
+        refuse_unstorable(body)
+        return body
 
 
 def refuse_unstorable(body: bytes) -> None:

@@ -80,7 +80,14 @@ class BrowsableRenderer(BrowsableAPIRenderer):
 
 
 class BrowserNegotiation(DefaultContentNegotiation):
-    """JSON, unless a browser asks for a page; nobody is refused for an unusual Accept header."""
+    """JSON, unless a browser asks for a page; nobody is refused for an unusual Accept header, or for saying nothing of
+    the body's type."""
+
+    def select_parser(self, request: Request, parsers: list[Any]) -> Any:
+        kind = request.META.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+        if not kind or (kind.startswith("application/") and kind.endswith("+json")):
+            return parsers[0]
+        return super().select_parser(request, parsers)
 
     def select_renderer(
         self, request: Request, renderers: list[Any], format_suffix: str | None = None

@@ -5,12 +5,12 @@ DomainError
 │   FlowRunInputNotFound, DeploymentNotFound, ScheduleNotFound, CalendarNotFound, WorkPoolNotFound,
 │   WorkQueueNotFound, WorkerNotFound, AgentNotFound, ConcurrencyLimitNotFound, GlobalLimitNotFound, SlotNotFound,
 │   VariableNotFound, BlockTypeNotFound, BlockSchemaNotFound, BlockDocumentNotFound
-├── Conflict: InputExists, StateIdTaken, CalendarExists, CalendarInUse, ParametersMisfit, WorkPoolExists,
+├── Conflict: InputExists, StateIdTaken, RunIdTaken, CalendarExists, CalendarInUse, ParametersMisfit, WorkPoolExists,
 │   WorkPoolInUse, WorkQueueExists, WorkQueueInUse, DefaultQueueStays, AgentNameTaken, AgentReplaced,
 │   GlobalLimitExists, SlotLost, VariableExists, BlockTypeExists, BlockDocumentExists, SchemaOfAnotherType,
 │   BlockHoldsItself, SecretsUnreadable
-├── Protected: BlockTypeProtected, BlockSchemaProtected
-└── RunLost, JobVariablesMisfit, JobVariablesSettled, SeveralSchedules, BadSchedule, BadCalendar,
+├── Protected: BlockTypeProtected, BlockSchemaProtected, WorkPoolReserved
+└── RunLost, JobVariablesMisfit, JobVariablesSettled, JobVariablesUnused, SeveralSchedules, BadSchedule, BadCalendar,
     BadParameterSchema, BadJobTemplate, TooManySlots, NotARate, BadBlockReference
 """
 
@@ -46,6 +46,8 @@ from orchestration.errors.runs import (
     FlowRunInputNotFound,
     FlowRunNotFound,
     InputExists,
+    JobVariablesUnused,
+    RunIdTaken,
     RunLost,
     SavedSearchNotFound,
     StateIdTaken,
@@ -77,6 +79,7 @@ from orchestration.errors.work import (
     WorkPoolExists,
     WorkPoolInUse,
     WorkPoolNotFound,
+    WorkPoolReserved,
     WorkQueueExists,
     WorkQueueInUse,
     WorkQueueNotFound,
@@ -116,10 +119,12 @@ __all__ = [
     "InputExists",
     "JobVariablesMisfit",
     "JobVariablesSettled",
+    "JobVariablesUnused",
     "NotARate",
     "NotFound",
     "ParametersMisfit",
     "Protected",
+    "RunIdTaken",
     "RunLost",
     "SavedSearchNotFound",
     "ScheduleNotFound",
@@ -137,6 +142,7 @@ __all__ = [
     "WorkPoolExists",
     "WorkPoolInUse",
     "WorkPoolNotFound",
+    "WorkPoolReserved",
     "WorkQueueExists",
     "WorkQueueInUse",
     "WorkQueueNotFound",

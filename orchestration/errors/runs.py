@@ -20,6 +20,11 @@ class TaskRunNotFound(NotFound):
     message = "Task run with id {id} not found"
 
 
+class RunIdTaken(Conflict):
+    code = "run_id_taken"
+    message = "The id {id} belongs to another run; make a new one for each run."
+
+
 class StateNotFound(NotFound):
     code = "state_not_found"
     message = "State {id} not found."
@@ -38,6 +43,13 @@ class SavedSearchNotFound(NotFound):
 class FlowRunInputNotFound(NotFound):
     code = "flow_run_input_not_found"
     message = "Flow run {id} has no input with the key {key!r}."
+
+
+class JobVariablesUnused(DomainError):
+    """Job variables were sent for a run that belongs to no deployment, so that no work pool reads them."""
+
+    code = "job_variables_unused"
+    message = "A deployment for the flow run could not be found, so nothing would use its job variables."
 
 
 class InputExists(Conflict):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestration.errors.kinds import Conflict, DomainError, NotFound
+from orchestration.errors.kinds import Conflict, DomainError, NotFound, Protected
 
 
 class WorkPoolNotFound(NotFound):
@@ -57,6 +57,13 @@ class WorkQueueInUse(Conflict):
         "Work queue {name!r} is used by {users}, which nobody would run any more. Deploy them elsewhere first, or "
         "delete it all the same with ?force=true (orion work-queue delete {name} --force)."
     )
+
+
+class WorkPoolReserved(Protected):
+    """Prefect's own servers keep such names for themselves, and its clients refuse them."""
+
+    code = "work_pool_reserved"
+    message = "Work pools whose name starts with 'prefect' are reserved for internal use; {name!r} cannot be {wish}."
 
 
 class BadJobTemplate(DomainError):

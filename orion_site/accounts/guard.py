@@ -109,11 +109,21 @@ def _is_visit(meta: Mapping[str, Any], method: str) -> bool:
 
 
 def _not_json(meta: Mapping[str, Any]) -> Refusal | None:
-    """Forms and plain text are what a browser sends to another site without asking first."""
+    """Forms, plain text and what has no type are what a browser sends to another site without asking first.
+
+    Programs may leave the type out, and send a text where one is asked for.
+    """
     content_type = (meta.get("CONTENT_TYPE") or "").partition(";")[0].strip().lower()
     if content_type == "application/json" or not _has_body(meta):
         return None
+    is_text = content_type == "text/plain" and meta.get("PATH_INFO", "").endswith("/templates/validate")
+    may_be_json = not content_type or content_type.endswith("+json") or is_text
+    if may_be_json and not any(meta.get(mark) for mark in _OF_BROWSERS):
+        return None
     return Refusal(415, "The API reads JSON only: send Content-Type: application/json.")
+
+
+_OF_BROWSERS = frozenset({"HTTP_ORIGIN", "HTTP_REFERER", "HTTP_SEC_FETCH_SITE", "HTTP_SEC_FETCH_MODE", "HTTP_COOKIE"})
 
 
 def _has_body(meta: Mapping[str, Any]) -> bool:

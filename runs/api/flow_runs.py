@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.utils import timezone
@@ -13,7 +14,7 @@ from orchestration.api.errors import Missing, Refused
 from orchestration.api.operations import Operation
 from orchestration.api.states import proposed_state
 from orchestration.core.states import State, StateType
-from orchestration.errors import JobVariablesSettled
+from orchestration.errors import JobVariablesSettled, JobVariablesUnused
 from orion_site.accounts.permissions import Action
 from runs.api.schemas.flow_runs import FlowRunCreate, FlowRunOut, FlowRunUpdate, flow_run_out
 from runs.api.schemas.policies import policy_in
@@ -68,8 +69,8 @@ class UpdateFlowRun(Operation):
         # Null means "leave as it is", except where the column itself may be empty.
         kept = {name: value for name, value in changes.items() if value is not None or name in MAY_BE_EMPTIED}
         try:
-            update_flow_run(run_id=id, changes=kept, now=timezone.now())
-        except JobVariablesSettled as error:
+            _update_of(kept)(run_id=id, changes=kept, now=timezone.now())
+        except (JobVariablesSettled, JobVariablesUnused) as error:
             raise Refused(str(error), 400) from None
 
 
@@ -82,6 +83,15 @@ class DeleteFlowRun(Operation):
 
     def perform(self, id: UUID) -> None:
         delete_flow_run(run_id=id)
+
+
+def _update_of(changes: dict[str, Any]) -> Callable[..., None]:
+    if "job_variables" not in changes:
+        return update_flow_run
+    # Only here: what knows pools and their templates is not needed by a script that reports its own runs.
+    from deployments.services.runs_of_deployments import update_job_variables
+
+    return update_job_variables
 
 
 MAY_BE_EMPTIED = frozenset({"flow_version", "infrastructure_pid"})

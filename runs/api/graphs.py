@@ -107,6 +107,7 @@ class ReadGraph(Operation):
 
     method = "GET"
     action_required = Action.READ_RUNS
+    odd_id = 404
     answers = {200: GraphOut}
     orchestrates = True
 

@@ -15,7 +15,7 @@ from deployments.models import Deadline, Deployment, GlobalSlot, Lease, SkippedT
 from orchestration.beginnings import beginning
 from orchestration.core.runs import Run
 from orchestration.core.states import State, StateType
-from orchestration.errors import FlowNotFound, FlowRunNotFound, JobVariablesSettled
+from orchestration.errors import FlowNotFound, FlowRunNotFound, JobVariablesSettled, RunIdTaken
 from orchestration.stored import FLOW_RUNS
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.ids import uuid7
@@ -89,6 +89,8 @@ def _existing(new: NewFlowRun) -> FlowRun | None:
         if known:
             return known
     same_id: FlowRun | None = FlowRun.objects.filter(pk=new.id).first() if new.id else None
+    if same_id and (same_id.flow_id, same_id.idempotency_key) != (new.flow_id, new.idempotency_key):
+        raise RunIdTaken(id=new.id)
     return same_id
 
 

@@ -13,7 +13,7 @@ from orchestration.beginnings import beginning
 from orchestration.columns import Spelling, json_text, spelling
 from orchestration.core.runs import Run
 from orchestration.core.states import State
-from orchestration.errors import FlowRunNotFound, TaskRunNotFound
+from orchestration.errors import FlowRunNotFound, RunIdTaken, TaskRunNotFound
 from orchestration.record import insert_rows
 from orchestration.stored import TASK_RUNS, NewTaskRun
 from orchestration.transactions import repeated_on_conflict, write_transaction
@@ -45,19 +45,33 @@ _SAME_CALL = (
     "SELECT t.id FROM runs_flowrun f LEFT JOIN runs_taskrun t ON t.flow_run_id = f.id AND t.task_key = %s "
     "AND t.dynamic_key = %s WHERE f.id = %s"
 )
-_SAME_ID = "SELECT id FROM runs_taskrun WHERE id = %s"
+_SAME_ID = "SELECT flow_run_id, task_key, dynamic_key FROM runs_taskrun WHERE id = %s"
+_SAME_CALL_ALONE = (
+    "SELECT id FROM runs_taskrun WHERE flow_run_id IS NULL AND task_key = %s AND dynamic_key = %s "
+    "ORDER BY created LIMIT 1"
+)
 
 
 def _known(new: NewTaskRun, run_id: UUID | None) -> UUID | None:
-    """The id of the stored run of this call. Raises FlowRunNotFound."""
+    """The id of the stored run of this call. Raises FlowRunNotFound, and RunIdTaken when the id is another call's."""
     spell = spelling()
     with connection.cursor() as cursor:
         if run_id is not None:
             cursor.execute(_SAME_ID, [spell.uuid(run_id)])
-            if cursor.fetchone() is not None:
+            if (stored := cursor.fetchone()) is not None:
+                flow_run_id = None if stored[0] is None else spell.read_uuid(stored[0])
+                if (flow_run_id, *stored[1:]) != (new.flow_run_id, new.task_key, new.dynamic_key):
+                    raise RunIdTaken(id=run_id)
                 return run_id
         if new.flow_run_id is None:
-            return None
+            if connection.vendor == "postgresql":
+                # No constraint sees two calls without a flow run as one, so they wait for each other.
+                cursor.execute(
+                    "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [new.task_key + new.dynamic_key]
+                )
+            cursor.execute(_SAME_CALL_ALONE, [new.task_key, new.dynamic_key])
+            found = cursor.fetchone()
+            return None if found is None else spell.read_uuid(found[0])
         cursor.execute(_SAME_CALL, [new.task_key, new.dynamic_key, spell.uuid(new.flow_run_id)])
         found = cursor.fetchone()
     if found is None:

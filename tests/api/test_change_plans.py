@@ -211,7 +211,7 @@ def test_end_without_an_offset_is_a_time_of_the_schedules_zone(api, clock):
     schedule = made["schedules"][0]
     api.call("PATCH", f"/deployments/{made['id']}/schedules/{schedule['id']}", {"ends_at": "2026-01-05T10:00:00"})
 
-    assert schedule["ends_at"] == "2026-01-05T10:00:00Z"
+    assert schedule["ends_at"] == "2026-01-05T10:00:00+00:00"
     assert times_of(api, made) == ["09:00"]
 
 

@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
+from deployments.models import Deployment
 from runs.models import FlowRun
 from tests.factories import make_flow, make_flow_run, make_task_run
 
@@ -139,6 +140,8 @@ def test_only_what_is_sent_is_changed(api):
 
 def test_job_variables_change_only_before_a_run_begins(api):
     waiting, running = make_flow_run(state="SCHEDULED"), make_flow_run(state="RUNNING")
+    deployment = Deployment.objects.create(name="d", flow=waiting.flow)
+    FlowRun.objects.filter(pk=waiting.pk).update(deployment_id=deployment.pk)
 
     answers = [api.call("PATCH", f"/flow_runs/{run.id}", {"job_variables": {"a": 1}}) for run in (waiting, running)]
 

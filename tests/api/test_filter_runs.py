@@ -219,10 +219,10 @@ def test_what_the_language_does_not_know_is_refused_by_its_place(api, body, plac
 
 
 def test_pages_are_limited(api, world):
-    too_much = {"detail": "Invalid limit: must be less than or equal to 200."}
+    too_much = "Invalid limit: must be less than or equal to 200."
 
-    assert api.send("/flow_runs/filter", {"limit": 201}).json() == too_much
-    assert api.send("/flow_runs/filter", {"limit": -1}).json() == too_much
+    assert api.send("/flow_runs/filter", {"limit": 201}).json()["detail"] == too_much
+    assert api.send("/flow_runs/filter", {"limit": -1}).json()["detail"] == too_much
     assert api.send("/flow_runs/filter", {"limit": 0}).json() == []
     assert api.send("/flow_runs/filter", {"offset": 2**62}).json() == []
     assert len(api.send("/flow_runs/filter", {"limit": 5, "offset": 10}).json()) == 2

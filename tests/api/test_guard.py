@@ -115,7 +115,7 @@ def test_a_link_from_elsewhere_leads_to_the_dashboard():
     assert ask("POST", "/api/flows/", **visit).status_code == 403
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 def test_bodies_other_than_json_are_refused(method, content_type):
     client = Client()
@@ -126,6 +126,15 @@ def test_bodies_other_than_json_are_refused(method, content_type):
 
     assert answer.status_code == 415
     assert "application/json" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("mark", ["origin", "referer", "sec-fetch-site", "sec-fetch-mode", "cookie"])
+@pytest.mark.parametrize(("path", "content_type"), [("/api/flows/", ""), ("/api/templates/validate", "text/plain")])
+def test_only_programs_may_leave_out_that_a_body_is_json(mark, path, content_type):
+    marked = {"origin": "http://localhost", "sec-fetch-site": "same-origin"}.get(mark, "x")
+    headers = {"host": "localhost", mark: marked}
+
+    assert Client().generic("POST", path, "{}", content_type=content_type, headers=headers).status_code == 415
 
 
 def test_json_may_name_its_charset():

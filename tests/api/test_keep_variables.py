@@ -70,7 +70,7 @@ def test_a_variable_is_deleted(api, path):
 def test_what_is_missing_is_told(api):
     assert api.read(f"/variables/{uuid4()}").status_code == 404
     assert api.call("PATCH", "/variables/name/none", {"value": "x"}).status_code == 404
-    assert api.read("/variables/none").status_code == 422
+    assert api.read("/variables/none").status_code == 404
 
 
 @pytest.mark.parametrize(

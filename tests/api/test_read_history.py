@@ -103,7 +103,7 @@ def test_an_interval_below_a_second_is_refused(api, step):
     answer = api.send("/flow_runs/history", window(NOON, later(10), step))
 
     assert answer.status_code == 422
-    assert answer.json() == {"detail": "History interval must not be less than 1 second."}
+    assert answer.json()["detail"] == "History interval must not be less than 1 second."
 
 
 def test_a_history_needs_its_window(api):

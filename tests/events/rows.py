@@ -17,7 +17,7 @@ def make_block(slug: str, content: dict[str, Any], secret: tuple[str, ...] = ("u
     """A block whose secret fields are sealed; its id."""
     block_type, _ = BlockType.objects.get_or_create(slug=slug, defaults={"name": slug.title()})
     fields = {"title": slug, "secret_fields": list(secret), "block_type_slug": slug}
-    schema = create_block_schema(block_type_id=block_type.pk, fields=fields, capabilities=[], version="1", now=now)
+    schema, _ = create_block_schema(block_type_id=block_type.pk, fields=fields, capabilities=[], version="1", now=now)
     new = NewBlockDocument(name=None, content=content, block_type_id=block_type.pk, block_schema_id=schema.pk)
     document: UUID = create_block_document(new=new, now=now).pk
     return document

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 from uuid import UUID
 
 from pydantic import Field, model_validator
@@ -105,7 +105,17 @@ class DeploymentFlowRunCreate(StrictWire):
     job_variables: JSONObject | None = None
 
 
-class DeploymentOut(TypedDict):
+class OwnDeploymentOut(TypedDict, total=False):
+    """What only Orion knows. It is told where it is not at its default: clients of Prefect 2 may refuse what is new."""
+
+    overlap: str
+    crash_retries: int
+    concurrency_limit: int
+    must_start_within: float
+    must_finish_within: float
+
+
+class DeploymentOut(OwnDeploymentOut):
     id: UUID
     created: datetime
     updated: datetime
@@ -134,11 +144,6 @@ class DeploymentOut(TypedDict):
     infrastructure_document_id: UUID | None
     created_by: MadeBy | None
     updated_by: MadeBy | None
-    overlap: str
-    crash_retries: int | None
-    concurrency_limit: int | None
-    must_start_within: float | None
-    must_finish_within: float | None
 
 
 _PLAIN = frozenset(
@@ -202,12 +207,19 @@ def deployment_out(deployment: Deployment, schedules: list[ScheduleOut], *, read
         "infrastructure_document_id": deployment.infrastructure_document_id,
         "created_by": deployment.created_by,
         "updated_by": deployment.updated_by,
-        "overlap": deployment.overlap,
+        **_own_out(deployment),
+    }
+
+
+def _own_out(deployment: Deployment) -> OwnDeploymentOut:
+    told = {
+        "overlap": None if deployment.overlap == "allow" else deployment.overlap,
         "crash_retries": deployment.crash_retries,
         "concurrency_limit": deployment.concurrency_limit,
         "must_start_within": _seconds(deployment.must_start_within),
         "must_finish_within": _seconds(deployment.must_finish_within),
     }
+    return cast(OwnDeploymentOut, {name: value for name, value in told.items() if value is not None})
 
 
 def _seconds(period: timedelta | None) -> float | None:

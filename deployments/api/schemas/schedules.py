@@ -124,7 +124,22 @@ class ScheduleUpdate(ScheduleLimits):
     calendars: Annotated[list[Name], Field(max_length=100)] | None = None
 
 
-class ScheduleOut(TypedDict):
+class OwnScheduleOut(TypedDict, total=False):
+    """What only Orion knows. It is told where it is not at its default: clients of Prefect 2 may refuse what is new.
+
+    How many runs were planned is told beside the `max_runs` that they are counted against.
+    """
+
+    parameters: dict[str, Any]
+    max_runs: int
+    runs_planned: int
+    ends_at: datetime
+    misfire: Misfire
+    misfire_window: float
+    calendars: list[str]
+
+
+class ScheduleOut(OwnScheduleOut):
     id: UUID
     created: datetime
     updated: datetime
@@ -134,13 +149,6 @@ class ScheduleOut(TypedDict):
     max_active_runs: int | None
     max_scheduled_runs: int | None
     catchup: bool
-    parameters: dict[str, Any]
-    max_runs: int | None
-    runs_planned: int
-    ends_at: datetime | None
-    misfire: Misfire
-    misfire_window: float | None
-    calendars: list[str]
 
 
 def new_schedule(sent: ScheduleCreate) -> NewSchedule:
@@ -183,7 +191,6 @@ def _definition_out(definition: dict[str, Any]) -> dict[str, Any]:
 
 
 def schedule_out(schedule: Schedule, calendars: Sequence[str]) -> ScheduleOut:
-    window = schedule.misfire_window
     return {
         "id": schedule.id,
         "created": schedule.created,
@@ -194,11 +201,19 @@ def schedule_out(schedule: Schedule, calendars: Sequence[str]) -> ScheduleOut:
         "max_active_runs": schedule.max_active_runs,
         "max_scheduled_runs": schedule.max_scheduled_runs,
         "catchup": schedule.misfire == "all",
-        "parameters": schedule.parameters,
-        "max_runs": schedule.max_runs,
-        "runs_planned": schedule.runs_planned,
-        "ends_at": schedule.ends_at,
-        "misfire": cast(Misfire, schedule.misfire),
-        "misfire_window": window.total_seconds() if window is not None else None,
-        "calendars": list(calendars),
+        **_own_out(schedule, calendars),
     }
+
+
+def _own_out(schedule: Schedule, calendars: Sequence[str]) -> OwnScheduleOut:
+    window = schedule.misfire_window
+    told = {
+        "parameters": schedule.parameters or None,
+        "max_runs": schedule.max_runs,
+        "runs_planned": schedule.runs_planned if schedule.max_runs is not None else None,
+        "ends_at": schedule.ends_at,
+        "misfire": schedule.misfire if schedule.misfire != "none" else None,
+        "misfire_window": window.total_seconds() if window is not None else None,
+        "calendars": list(calendars) or None,
+    }
+    return cast(OwnScheduleOut, {name: value for name, value in told.items() if value is not None})

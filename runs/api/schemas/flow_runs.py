@@ -53,14 +53,12 @@ class MadeBy(TypedDict):
     display_value: str | None
 
 
-class FlowRunOut(RunOut):
+class PolledFlowRunOut(RunOut):
     flow_id: UUID
     deployment_id: UUID | None
     deployment_version: str | None
     work_queue_id: UUID | None
     work_queue_name: str | None
-    work_pool_id: UUID | None
-    work_pool_name: str | None
     flow_version: str | None
     parameters: dict[str, Any]
     idempotency_key: str | None
@@ -72,6 +70,11 @@ class FlowRunOut(RunOut):
     infrastructure_pid: str | None
     created_by: MadeBy | None
     job_variables: dict[str, Any]
+
+
+class FlowRunOut(PolledFlowRunOut):
+    work_pool_id: UUID | None
+    work_pool_name: str | None
 
 
 def flow_run_out(run: FlowRun, state: FlowRunState | None, pool: tuple[UUID, str] | None, now: datetime) -> FlowRunOut:

@@ -1,9 +1,9 @@
-"""What authors ask for their runs: retries, delays, overlap. Stored as sent, told with every field."""
+"""What authors ask for their runs: retries, delays, overlap. Stored as sent."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NotRequired, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -39,47 +39,43 @@ class TaskRunPolicyIn(Wire):
     crash_retries: Natural | None = None
 
 
-class TaskRunPolicyOut(TypedDict):
-    max_retries: int
-    retry_delay_seconds: float
-    retries: int | None
-    retry_delay: float | list[float] | None
-    retry_backoff_factor: float | None
-    retry_delay_max: float | None
-    retry_jitter_factor: float | None
+class OwnPolicyOut(TypedDict, total=False):
+    """What only Orion knows. It is told where it is not at its default: clients of Prefect 2 may refuse what is new."""
+
+    retry_backoff_factor: float
+    retry_delay_max: float
     crash_retries: int
     crash_count: int
 
 
-class FlowRunPolicyOut(TaskRunPolicyOut):
+class TaskRunPolicyOut(OwnPolicyOut):
+    max_retries: int
+    retry_delay_seconds: float
+    retries: int | None
+    retry_delay: float | list[float] | None
+    retry_jitter_factor: float | None
+
+
+class OwnFlowRunPolicyOut(OwnPolicyOut, total=False):
+    retry_jitter_factor: float
     overlap: Overlap
     overlap_scope: Literal["flow", "deployment"]
+
+
+class FlowRunPolicyOut(OwnFlowRunPolicyOut):
+    max_retries: int
+    retry_delay_seconds: float
+    retries: int | None
+    retry_delay: float | list[float] | None
     pause_keys: list[str]
     resuming: bool
     retry_type: Literal["in_process", "reschedule"] | None
-    # Only of runs that were handed over.
-    handovers: NotRequired[int]
 
 
-_TASK_DEFAULTS: Mapping[str, Any] = {
-    "max_retries": 0,
-    "retry_delay_seconds": 0.0,
-    "retries": None,
-    "retry_delay": None,
-    "retry_backoff_factor": None,
-    "retry_delay_max": None,
-    "retry_jitter_factor": None,
-    "crash_retries": 0,
-    "crash_count": 0,
-}
-_FLOW_DEFAULTS: Mapping[str, Any] = {
-    **_TASK_DEFAULTS,
-    "overlap": "allow",
-    "overlap_scope": "flow",
-    "pause_keys": [],
-    "resuming": False,
-    "retry_type": None,
-}
+_RETRIES: Mapping[str, Any] = {"max_retries": 0, "retry_delay_seconds": 0.0, "retries": None, "retry_delay": None}
+_TASK_DEFAULTS: Mapping[str, Any] = {**_RETRIES, "retry_jitter_factor": None}
+_FLOW_DEFAULTS: Mapping[str, Any] = {**_RETRIES, "pause_keys": [], "resuming": False, "retry_type": None}
+_OWN_DEFAULTS: Mapping[str, Any] = {"crash_retries": 0, "crash_count": 0, "overlap": "allow", "overlap_scope": "flow"}
 
 
 def policy_in(sent: FlowRunPolicyIn | TaskRunPolicyIn | None) -> dict[str, Any]:
@@ -88,8 +84,16 @@ def policy_in(sent: FlowRunPolicyIn | TaskRunPolicyIn | None) -> dict[str, Any]:
 
 
 def flow_run_policy_out(stored: Mapping[str, Any]) -> FlowRunPolicyOut:
-    return cast(FlowRunPolicyOut, {**_FLOW_DEFAULTS, **stored})
+    return cast(FlowRunPolicyOut, {**_FLOW_DEFAULTS, **_told(stored)})
 
 
 def task_run_policy_out(stored: Mapping[str, Any]) -> TaskRunPolicyOut:
-    return cast(TaskRunPolicyOut, {**_TASK_DEFAULTS, **stored})
+    return cast(TaskRunPolicyOut, {**_TASK_DEFAULTS, **_told(stored)})
+
+
+def _told(stored: Mapping[str, Any]) -> Mapping[str, Any]:
+    if stored.keys().isdisjoint(_OWN_DEFAULTS):
+        return stored
+    return {
+        name: value for name, value in stored.items() if not (name in _OWN_DEFAULTS and value == _OWN_DEFAULTS[name])
+    }

@@ -57,8 +57,8 @@ def plan_for(name: str, wanted: Json, stored: Json | None) -> Plan:
     if stored is None:
         changes = tuple(Change(field, None, _shown(field, value)) for field, value in wanted.items() if value)
         return Plan(name, NEW, changes)
-    # The API answers with the older of its two names.
-    stored = {"job_variables": stored.get("infra_overrides"), **stored}
+    # The API answers with the older of its two names, and leaves out what is at Orion's own default.
+    stored = {"job_variables": stored.get("infra_overrides"), "overlap": "allow", **stored}
     changes = tuple(_changes(_with_pool(wanted), stored))
     return Plan(name, CHANGED if changes else SAME, changes)
 
