@@ -149,9 +149,13 @@ def test_runs_go_on_while_services_tick_and_no_server_hears_their_agent(tmp_path
         assert witness.read_text().split() == [run]
 
 
-def test_a_flow_that_ended_meanwhile_is_not_run_twice(tmp_path: Path):
+IMPATIENT = {"ORION_API_RETRY_BUDGET_SECONDS": "0.5", "ORION_REPORTING_BUDGET_SECONDS": "0.5"}
+
+
+@pytest.mark.parametrize("patience", [{}, IMPATIENT])
+def test_a_flow_that_ended_meanwhile_is_not_run_twice(tmp_path: Path, patience: dict[str, str]):
     witness = tmp_path / "witness"
-    with running_stack(tmp_path) as stack, running_agent(tmp_path, stack.api, "q") as agent:
+    with running_stack(tmp_path) as stack, running_agent(tmp_path, stack.api, "q", **patience) as agent:
         deployment = stack.api.deploy("chaos_flows.py:sturdy", "q", path=str(HERE))
         run = stack.api.run(deployment, witness=str(witness), seconds=0.6)
         stack.api.until(run, "Running")

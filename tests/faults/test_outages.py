@@ -37,14 +37,15 @@ def assert_completed_once(api: Api, runs: list[str], witness: Path, tasks: int) 
     assert sorted(witness.read_text().split()) == sorted(runs)
 
 
-def test_runs_outlast_a_database_that_is_away_for_longer_than_a_lease(tmp_path: Path):
+@pytest.mark.parametrize(("flow", "tasks"), [("stepping", 5), ("sturdy", 3)])
+def test_runs_outlast_a_database_that_is_away_for_longer_than_a_lease(tmp_path: Path, flow: str, tasks: int):
     home, witness = tmp_path / "home", tmp_path / "witness"
     with (
         own_database(home, **QUICK) as (settings, database),
         running_server(home, **settings) as server,
         running_agent(home, api := Api(server), "q"),
     ):
-        deployment = deployed(api, "stepping")
+        deployment = deployed(api, flow)
         runs = [api.run(deployment, witness=str(witness), seconds=3) for _ in range(2)]
         for run in runs:
             api.until(run, "Running")
@@ -52,7 +53,7 @@ def test_runs_outlast_a_database_that_is_away_for_longer_than_a_lease(tmp_path: 
         with database_away(home, database):
             time.sleep(LEASE + 1)
 
-        assert_completed_once(api, runs, witness, tasks=5)
+        assert_completed_once(api, runs, witness, tasks)
         assert verified(home, settings) == ""
 
 

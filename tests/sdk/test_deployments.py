@@ -13,6 +13,7 @@ import pytest
 
 from orionflow import flow, run_deployment, serve, task
 from orionflow.calls.deployments import read_deployment, read_deployment_by_name
+from orionflow.calls.flow_runs import read_flow_runs
 from orionflow.client import OrionClient
 from orionflow.deployments import Cron, Deployment, Interval
 from orionflow.engine.calling import call_flow_for_run
@@ -68,6 +69,34 @@ def test_deployed_again_under_its_name_it_is_brought_up_to_date(orion):
     assert first == second
     assert [one.schedule.get("interval") for one in found.schedules] == [3600.0]
     assert (found.concurrency_limit, found.parameters) == (None, {})
+
+
+def planned_policies(orion: Isolated) -> set[int]:
+    runs = orion.client.send(read_flow_runs(deployments={"name": {"any_": ["sturdy"]}}))
+    return {run.empirical_policy["crash_retries"] for run in runs}
+
+
+def test_crash_retries_are_known_of_every_run_before_its_code_is_loaded(orion):
+    flow = etl.with_options(crash_retries=3)
+    flow.deploy("sturdy", cron="0 6 * * *")
+    run_deployment("etl/sturdy", timeout=0)
+    first = planned_policies(orion)
+
+    etl.with_options(crash_retries=1).deploy("sturdy", cron="0 6 * * *")
+    of_planned = planned_policies(orion) - first
+    etl.with_options(crash_retries=1).deploy("sturdy", cron="0 6 * * *", crash_retries=2)
+
+    assert first == {3}
+    assert of_planned == {1}
+    assert stored(orion, "etl/sturdy").crash_retries == 2
+    etl.deploy("plain")
+    assert stored(orion, "etl/plain").crash_retries == 0
+
+
+@pytest.mark.parametrize("odd", [-1, 1.5, "3", True])
+def test_crash_retries_of_a_deployment_are_checked(odd: Any):
+    with pytest.raises(UsageError, match="crash_retries"):
+        etl.to_deployment("prod", crash_retries=odd)
 
 
 def test_deployment_is_built_and_applied_apart(orion):
