@@ -1,0 +1,542 @@
+"""Digests of values: the same value has the same in every process, and no two different values share one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
+from copy import deepcopy
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from enum import Enum, Flag, IntEnum, StrEnum
+from fractions import Fraction
+from functools import cached_property, lru_cache, partial
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType, SimpleNamespace
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict
+
+from orionflow import flow, task, task_input_hash
+from orionflow.caching import hash_of
+from orionflow.errors import UnserializableError
+from orionflow.testing import logs_of
+
+PLAIN = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=5),
+    st.binary(max_size=5),
+    st.complex_numbers(),
+)
+KEYS = st.one_of(PLAIN, st.tuples(PLAIN, PLAIN), st.frozensets(PLAIN, max_size=3))
+VALUES = st.recursive(
+    st.one_of(PLAIN, st.decimals(), st.fractions(), st.dates(), st.times(), st.timedeltas(), st.uuids()),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4),
+        st.tuples(inner, inner),
+        st.sets(KEYS, max_size=4),
+        st.frozensets(KEYS, max_size=4),
+        st.dictionaries(KEYS, inner, max_size=4),
+        st.builds(OrderedDict, st.dictionaries(KEYS, inner, max_size=3)),
+        st.builds(deque, st.lists(inner, max_size=3)),
+        st.builds(SimpleNamespace, a=inner, b=inner),
+    ),
+    max_leaves=8,
+)
+
+
+def seen(value: Any) -> Any:
+    """The value as something that Python compares by type and content alone, without an order where there is none."""
+    kind = type(value).__name__
+    match value:
+        case dict() if not isinstance(value, OrderedDict):
+            return kind, frozenset(Counter((seen(key), seen(part)) for key, part in value.items()).items())
+        case OrderedDict():
+            return kind, tuple((seen(key), seen(part)) for key, part in value.items())
+        case set() | frozenset():
+            return kind, frozenset(Counter(map(seen, value)).items())
+        case list() | tuple() | deque():
+            return kind, tuple(map(seen, value))
+        case SimpleNamespace():
+            return kind, seen(vars(value))
+    return kind, repr(value)
+
+
+@settings(max_examples=300, deadline=None)
+@given(one=VALUES, other=VALUES)
+def test_equal_values_of_equal_types_share_a_digest_and_no_others_do(one: Any, other: Any):
+    assert (hash_of(one) == hash_of(other)) == (seen(one) == seen(other))
+    assert hash_of(one) == hash_of(deepcopy(one))
+
+
+@settings(max_examples=100, deadline=None)
+@given(pairs=st.lists(st.tuples(KEYS, VALUES), max_size=6, unique_by=lambda pair: seen(pair[0])), turn=st.randoms())
+def test_the_order_in_which_a_dict_or_set_was_filled_does_not_matter(pairs: list[Any], turn: Any):
+    one, items = dict(pairs), {one for one, _ in pairs}
+    shuffled = list(one.items())
+    turn.shuffle(shuffled)
+    keys = list(items)
+    turn.shuffle(keys)
+
+    assert hash_of(one, items) == hash_of(dict(shuffled), set(keys))
+
+
+class Colour(Enum):
+    RED = 1
+    ROUGE = RED
+    BLUE = 2
+
+
+class Number(IntEnum):
+    ONE = 1
+
+
+class Word(StrEnum):
+    ONE = "one"
+
+
+class Rights(Flag):
+    READ = 1
+    WRITE = 2
+
+
+@dataclass
+class Point:
+    x: int
+    y: int = 0
+    label: str = field(default="", compare=False)
+
+    @cached_property
+    def far(self) -> int:
+        return self.x * self.x
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    x: int
+
+
+@attrs.define
+class Slotted:
+    x: int
+
+
+@attrs.frozen(cache_hash=True)
+class Hashed:
+    x: str
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    names: set[str] = set()
+    x: int = 0
+
+
+class Bare:
+    def __init__(self, **fields: Any) -> None:
+        vars(self).update(fields)
+
+
+class Other(Bare):
+    pass
+
+
+class MyInt(int):
+    pass
+
+
+class MyStr(str):
+    __slots__ = ()
+
+
+class MyList(list[Any]):
+    pass
+
+
+class MySet(set[Any]):
+    pass
+
+
+Pair = namedtuple("Pair", "a b")
+Twin = namedtuple("Twin", "a b")
+
+
+def scaled(factor: int) -> Any:
+    def scale(x: int) -> int:
+        return x * factor
+
+    return scale
+
+
+def local(factor: int) -> Any:
+    class Scaler:
+        by = factor
+
+        def scale(self, x: int) -> int:
+            return x * factor
+
+    return Scaler()
+
+
+def cached(factor: int) -> Any:
+    @lru_cache
+    def scale(x: int) -> int:
+        return x * factor
+
+    return scale
+
+
+def kwargs_default(x: int = 1, *, y: int = 2) -> int:
+    return x + y
+
+
+def other_default(x: int = 1, *, y: int = 3) -> int:
+    return x + y
+
+
+BERLIN = ZoneInfo("Europe/Berlin")
+NOON = datetime(2026, 10, 25, 2, 30, tzinfo=BERLIN)
+# Each of these is another value than all the others.
+DIFFERENT: list[Any] = [
+    *(
+        0,
+        False,
+        0.0,
+        -0.0,
+        0j,
+        "0",
+        b"0",
+        None,
+        ...,
+        NotImplemented,
+        float("nan"),
+        float("inf"),
+        10**5000,
+        10**5000 + 1,
+    ),
+    *([], (), {}, set(), frozenset(), bytearray(), b"", "", deque(), OrderedDict(), Counter(), defaultdict(list)),
+    *(MyInt(0), MyStr("0"), MyList(), MySet(), Number.ONE, 1, True, 1.0, Word.ONE, "one", Rights.READ, Rights(3)),
+    *(Colour.RED, Colour.BLUE, Colour, Number, int, list[int], list[str], Pair(1, 2), Twin(1, 2), (1, 2), [1, 2]),
+    *(OrderedDict(a=1, b=2), OrderedDict(b=2, a=1), {"a": 1, "b": 2}, MappingProxyType({"a": 1, "b": 2})),
+    *([[1], 2], [[1, 2]], [1, [2]], [[]], [[[]]], {"a": [1]}, {"a": (1,)}, {1: 2}, {"1": 2}, {True: 2}, {2: 1}),
+    *(deque([1]), deque([1], 3), defaultdict(int), Counter("a"), range(3), range(0), slice(1), slice(None, 1, 2)),
+    *(Decimal(1), Decimal("1.0"), Fraction(1), UUID(int=1), Path("a"), Path("/a"), PurePosixPath("a")),
+    *(
+        date(2026, 1, 1),
+        datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None),
+        datetime(2026, 1, 1, tzinfo=UTC),
+        time(1),
+        timedelta(1),
+    ),
+    *(NOON, NOON.replace(fold=1), NOON.astimezone(UTC), NOON.astimezone(timezone(timedelta(hours=2)))),
+    *(Point(1), Point(2), Point(1, 1), Point(1, label="one"), Frozen(1), Slotted(1), Slotted(2), Hashed("1")),
+    *(
+        Model(),
+        Model(x=1),
+        Model(names={"a"}),
+        Model.model_validate({"more": 1}),
+        Bare(x=1),
+        Other(x=1),
+        Bare(),
+        Bare(y=1),
+    ),
+    *(
+        scaled(2),
+        scaled(3),
+        local(2),
+        local(3),
+        cached(2),
+        cached(3),
+        lambda: 1,
+        lambda: 2,
+        kwargs_default,
+        other_default,
+    ),
+    *(
+        partial(scaled, 2),
+        partial(scaled, 3),
+        partial(scaled, factor=2),
+        Point(1).__eq__,
+        Point(2).__eq__,
+        len,
+        str.upper,
+    ),
+    *("x".join, "y".join, ValueError("a"), ValueError("b"), TypeError("a"), threading, os),
+]
+
+
+def test_different_values_have_different_digests():
+    digests: dict[str, Any] = {}
+
+    for value in DIFFERENT:
+        assert digests.setdefault(hash_of(value), value) is value
+
+
+def test_what_a_property_remembers_is_not_part_of_a_value():
+    fresh, used = Point(3), Point(3)
+    hashed = Hashed("a")
+
+    assert used.far == 9
+    assert hash(hashed) == hash(Hashed("a"))
+    assert hash_of(fresh) == hash_of(used)
+    assert hash_of(hashed) == hash_of(Hashed("a"))
+
+
+def test_values_that_hold_themselves_or_share_parts():
+    one: list[Any] = [1]
+    one.append(one)
+    twin: list[Any] = [1]
+    twin.append(twin)
+    shared: list[Any] = [0]
+    for _ in range(60):
+        shared = [shared, shared]
+
+    assert hash_of(one) == hash_of(twin) != hash_of([1, [1]])
+    assert hash_of(shared) == hash_of(deepcopy(shared))
+
+
+@pytest.mark.parametrize(
+    "value", [threading.Lock(), object(), iter([1]), (x for x in "ab"), [threading.Lock()], sys.stdout, {"a": object()}]
+)
+def test_what_has_nothing_but_its_identity_has_no_digest(value: Any):
+    with pytest.raises(UnserializableError):
+        hash_of(value)
+
+
+def test_too_deep_a_value_has_no_digest():
+    deep: list[Any] = []
+    for _ in range(5_000):
+        deep = [deep]
+
+    with pytest.raises(UnserializableError, match="too deeply"):
+        hash_of(deep)
+
+
+PROGRAM = """
+import attrs, datetime, decimal, enum, functools, pathlib, sys, uuid, zoneinfo
+from collections import Counter, OrderedDict, defaultdict, deque
+from dataclasses import dataclass, field
+from pydantic import BaseModel
+from orionflow.caching import hash_of
+
+@dataclass
+class Point:
+    names: set = field(default_factory=set)
+
+@dataclass(frozen=True)
+class Frozen:
+    names: frozenset
+
+@attrs.frozen(cache_hash=True)
+class Hashed:
+    names: frozenset
+
+class Colour(enum.Enum):
+    RED = "red"
+
+class Model(BaseModel):
+    names: set[str]
+    inner: dict[str, frozenset[str]] = {}
+
+class Plain:
+    __slots__ = ("names", "__dict__")
+
+class Names(set):
+    pass
+
+def nested(names):
+    def inner(x, y={"a", "b", "c"}):
+        return x in {"p", "q", "r"} or x in names
+    return inner
+
+def local():
+    class Inner:
+        def has(self, x):
+            return x in ("s", frozenset({"t", "u"}))
+    return Inner()
+
+words = {"one", "two", "three", "four", "five"}
+few = frozenset(words)
+hash(Hashed(few))
+plain = Plain()
+plain.names, plain.more = words, [words]
+berlin = zoneinfo.ZoneInfo("Europe/Berlin")
+values = [
+    words, few, {word: {word} for word in words}, Point(words), Frozen(few), Hashed(few),
+    Model(names=words, inner={"x": few}), plain, Names(words), Colour.RED, Colour, Point, nested(words), local(),
+    functools.partial(nested, words), functools.partial(Point, names=words), OrderedDict.fromkeys(sorted(words)),
+    deque([words]), Counter(words), defaultdict(set, {"a": words}), {Colour.RED: words}, {few: 1},
+    datetime.datetime(2026, 1, 1, tzinfo=berlin), datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
+    decimal.Decimal("1.10"), pathlib.Path("/a/b"), uuid.UUID(int=7), -0.0, float("nan"), [float("nan")],
+    Exception("a", words), lambda x: x in {"v", "w"}, nested, len, sys, print, "x".join,
+    {1: "a", "1": "c"}, (1, 1.0, True),
+]
+try:
+    import numpy
+    values += [numpy.arange(6).reshape(2, 3), numpy.float64(1), numpy.dtype("int8")]
+    values += [numpy.array(["a", {"b"}], dtype=object)]
+    import pandas
+    values += [pandas.DataFrame({"a": [1, 2], "b": ["x", "y"]}), pandas.Timestamp("2026-01-01", tz="UTC")]
+except ImportError:
+    pass
+for value in values:
+    print(type(value).__name__, hash_of(value))
+"""
+
+
+def test_digests_are_the_same_in_processes_with_other_seeds(tmp_path: Path):
+    program = tmp_path / "main_script.py"
+    program.write_text(PROGRAM)
+
+    def there(seed: str) -> list[str]:
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        ran = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True, env=environment)
+        return ran.stdout.splitlines()
+
+    first, second = there("1"), there("4242")
+
+    assert first == second
+    assert len({line.split()[1] for line in first}) == len(first)
+
+
+def test_methods_of_different_objects_do_not_share_a_cached_value():
+    class Scaler:
+        def __init__(self, factor: int) -> None:
+            self.factor = factor
+
+        @task(cache_key_fn=task_input_hash)
+        def scale(self, x: int) -> int:
+            return x * self.factor
+
+    @flow
+    def outer() -> list[Any]:
+        return [Scaler(factor).scale(10, return_state=True) for factor in (2, 3, 2)]
+
+    states = outer()
+
+    assert [state.result() for state in states] == [20, 30, 20]
+    assert [state.name for state in states] == ["Completed", "Completed", "Cached"]
+
+
+def test_what_a_task_encloses_is_part_of_its_key():
+    factor = 2
+
+    @task(cache_key_fn=task_input_hash)
+    def scale(x: int) -> int:
+        return x * factor
+
+    def made(by: int) -> Any:
+        @task(cache_key_fn=task_input_hash)
+        def times(x: int) -> int:
+            return x * by
+
+        return times
+
+    def made_with(table: dict[int, int]) -> Any:
+        @task(cache_key_fn=task_input_hash)
+        def look_up(x: int) -> int:
+            return table[x]
+
+        return look_up
+
+    @flow
+    def outer() -> list[int]:
+        return [scale(10), made(2)(10), made(3)(10), made_with({1: 2})(1), made_with({1: 3})(1)]
+
+    assert outer() == [20, 20, 30, 2, 3]
+    factor = 5
+    assert outer() == [50, 20, 30, 2, 3]
+
+
+def test_lambdas_on_one_line_and_wrapped_functions_are_different_tasks():
+    one, two = (task(fn, cache_key_fn=task_input_hash) for fn in (lambda x: x + 1, lambda x: x + 2))
+
+    def base(x: int) -> int:
+        return x
+
+    def doubled(fn: Any) -> Any:
+        from functools import wraps
+
+        @wraps(fn)
+        def inner(x: int) -> int:
+            return 2 * fn(x)
+
+        return inner
+
+    def tripled(fn: Any) -> Any:
+        from functools import wraps
+
+        @wraps(fn)
+        def inner(x: int) -> int:
+            return 3 * fn(x)
+
+        return inner
+
+    twice, thrice = (task(fn(base), cache_key_fn=task_input_hash) for fn in (doubled, tripled))
+
+    @flow
+    def outer() -> list[int]:
+        return [one(1), two(1), twice(1), thrice(1)]
+
+    assert outer() == [2, 3, 2, 3]
+
+
+def test_defaults_and_versions_are_part_of_the_key():
+    def made(default: int, version: str) -> Any:
+        @task(cache_key_fn=task_input_hash, version=version)
+        def add(x: int, y: int = default) -> tuple[int, str]:
+            return x + y, version
+
+        return add
+
+    @flow
+    def outer() -> list[Any]:
+        return [made(1, "a")(1), made(2, "a")(1), made(1, "b")(1)]
+
+    assert outer() == [(2, "a"), (3, "a"), (2, "b")]
+
+
+def test_an_enclosed_object_that_cannot_be_compared_gives_no_key():
+    connection = object()
+
+    @task(cache_key_fn=task_input_hash)
+    def use() -> str:
+        return str(id(connection))
+
+    @flow
+    def outer() -> list[Any]:
+        return [use(return_state=True).name, use(return_state=True).name]
+
+    state = outer(return_state=True)
+
+    assert state.result() == ["Completed", "Completed"]
+    assert sum("not cached" in line.message for line in logs_of(state)) == 2
+
+
+def test_locks_that_a_task_encloses_do_not_keep_it_from_being_cached():
+    lock, ready = threading.Lock(), threading.Event()
+
+    @task(cache_key_fn=task_input_hash)
+    def use(x: int) -> int:
+        with lock:
+            ready.set()
+            return x
+
+    @flow
+    def outer() -> list[str]:
+        return [use(1, return_state=True).name, use(1, return_state=True).name]
+
+    assert outer() == ["Completed", "Cached"]
