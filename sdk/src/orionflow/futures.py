@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import weakref
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -23,7 +24,7 @@ class Future(Generic[R]):
     Of an async task in an async flow, `result()` and `wait()` are awaited; awaiting the future itself gives it back.
     """
 
-    __slots__ = ("_done", "_state", "is_async", "loop", "name", "task_run_id")
+    __slots__ = ("__weakref__", "_done", "_state", "is_async", "loop", "name", "task_run_id")
 
     def __init__(
         self,
@@ -123,7 +124,14 @@ class Future(Generic[R]):
 
     def add_done_callback(self, callback: Callable[[Future[R]], None]) -> None:
         """Have a function called with this future when the run has ended, or now if it has."""
-        self._done.add_done_callback(lambda _: callback(self))
+        # Python keeps callbacks that were called, and with a strong reference in them this future and its value.
+        itself = weakref.ref(self)
+
+        def call_back(_: object) -> None:
+            if (future := itself()) is not None:
+                callback(future)
+
+        self._done.add_done_callback(call_back)
 
     def __await__(self) -> Generator[Any, None, Future[R]]:
         return self._itself().__await__()

@@ -129,13 +129,32 @@ class State(Generic[R]):
         if self.type is StateType.COMPLETED:
             return cast(R, self._stored_value())
         if raise_on_failure:
-            raise exception_of(self)
+            error = exception_of(self)
+            try:
+                raise error
+            finally:
+                # Its traceback holds this frame; so that it does not hold itself as well.
+                del self, error
         outcome: Any = self._outcome() if self.value is not UNSET or self.data is not None else exception_of(self)
         return cast(R, outcome)
 
     def copy(self, **changes: Any) -> State[R]:
         """The same state with some fields changed."""
         return replace(self, **changes)
+
+    def without_value(self) -> State[R]:
+        """The state as it is reported: whoever sends it later must not keep a value alive that its program dropped."""
+        if self.value is UNSET or self.value is None:
+            return self
+        return State(
+            type=self.type,
+            name=self.name,
+            message=self.message,
+            data=self.data,
+            state_details=self.state_details,
+            timestamp=self.timestamp,
+            id=self.id,
+        )
 
     def _stored_value(self) -> Any:
         if self.value is UNSET and self.data is None:

@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from orionflow.states import TERMINAL, State, StateType
+from orionflow.states import TERMINAL, UNSET, State, StateType
+from orionflow.weights import weight_of_frames
 
 # Enough to name the culprits; a flow of a million tasks shall not keep a million states.
 KEPT = 100
+# What the frames of their exceptions may hold: the arguments and variables of all that was running.
+KEPT_BYTES = 16 * 1024 * 1024
 _FAILURES = (StateType.FAILED, StateType.CRASHED)
 
 
 class Tally:
     """Counts states by type and keeps the first ones that are not completed."""
 
-    __slots__ = ("_counts", "_kept", "total")
+    __slots__ = ("_bytes", "_counts", "_kept", "total")
 
     def __init__(self, states: Iterable[State[Any]] = ()) -> None:
         self.total = 0
         self._counts: dict[StateType, int] = {}
         self._kept: list[State[Any]] = []
+        self._bytes = 0
         for state in states:
             self.add(state)
 
@@ -29,7 +33,18 @@ class Tally:
         self.total += 1
         self._counts[kind] = self._counts.get(kind, 0) + 1
         if kind is not StateType.COMPLETED and len(self._kept) < KEPT:
-            self._kept.append(state)
+            self._kept.append(self._lightened(state))
+
+    def _lightened(self, state: State[Any]) -> State[Any]:
+        """The state, or one with its message alone where its exception would keep too much alive. The first is whole:
+        its exception is the one that is raised."""
+        if not isinstance(state.value, BaseException):
+            return state
+        weight = weight_of_frames(state.value)
+        if self._kept and self._bytes + weight > KEPT_BYTES:
+            return state.copy(value=UNSET, data=None)
+        self._bytes += weight
+        return state
 
     @property
     def not_completed(self) -> list[State[Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from orionflow.context import FlowRunContext
 from orionflow.engine.effects import Steps
@@ -33,8 +33,8 @@ def drive_in_sight(steps: Steps[T]) -> T:
             if _has_ended(steps):
                 # The run itself has ended, with a value or with an exception.
                 if isinstance(raised, StopIteration):
-                    value: T = raised.value
-                    return value
+                    # Without a variable for it: the traceback of what a task raised holds this frame.
+                    return cast(T, raised.value)
                 raise
             # Also where a signal came between two effects.
             errors.append(raised)
@@ -51,8 +51,8 @@ async def drive_async(steps: Steps[T]) -> T:
         except BaseException as raised:
             if _has_ended(steps):
                 if isinstance(raised, StopIteration):
-                    value: T = raised.value
-                    return value
+                    # Without a variable for it: the traceback of what a task raised holds this frame.
+                    return cast(T, raised.value)
                 raise
             errors.append(raised)
 

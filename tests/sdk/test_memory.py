@@ -1,0 +1,158 @@
+"""What the engine remembers of a run for convenience is bounded by its bytes, not only by its number."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orionflow import flow, task
+from orionflow.errors import FailedRun
+from orionflow.links import STRONG_BYTES, LinkTable
+from orionflow.states import Failed, State
+from orionflow.tally import KEPT, Tally
+from orionflow.weights import weight_of, weight_of_frames
+
+PROGRAM = Path(__file__).with_name("memory_program.py")
+MEGABYTE = 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["text", "1000"],
+        ["text", "300", "submit"],
+        ["rows", "100"],
+        ["table", "100"],
+        ["many", "100"],
+        ["stored", "80"],
+        ["failing", "150"],
+    ],
+    ids=" ".join,
+)
+def test_a_program_that_drops_its_results_stays_small(arguments: list[str]):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ORION_", "DJANGO_"))}
+
+    ran = subprocess.run(
+        [sys.executable, PROGRAM, *arguments], capture_output=True, text=True, timeout=300, env=environment
+    )
+
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert int(ran.stdout.split()[-1]) < 250
+
+
+def kept_alive(make: Any, count: int) -> int:
+    """The bytes that a table of links keeps of so many results that nobody else holds."""
+    links = LinkTable()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(count):
+            links.add(make(number), None)  # type: ignore[arg-type]
+        return tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda number: "x" * (MEGABYTE + number),
+        lambda number: [["x" * MEGABYTE], [number]],
+        lambda number: {"deep": {"deeper": [("x" * MEGABYTE, number)]}},
+        lambda number: [str(number) * 20 + str(part) for part in range(900)],
+        lambda number: [[str(number) * 20 + str(part)] for part in range(3_000)],
+        lambda number: {part: str(number) * 30 + str(part) for part in range(2_000)},
+        lambda number: (number, bytes(MEGABYTE)),
+    ],
+)
+def test_links_keep_alive_no_more_than_they_may(make: Any):
+    assert kept_alive(make, 100) < 1.5 * STRONG_BYTES
+
+
+def test_the_newest_results_are_linked_and_one_too_large_is_not():
+    links = LinkTable()
+    old, new, huge = ["x" * (10 * MEGABYTE)], ["y" * (10 * MEGABYTE)], ["z" * (20 * MEGABYTE)]
+
+    assert links.add(old, 1)  # type: ignore[arg-type]
+    assert links.add(new, 2)  # type: ignore[arg-type]
+    assert not links.add(huge, 3)  # type: ignore[arg-type]
+
+    assert links.source_of(new) == links.source_of(new[0]) == 2
+    assert links.source_of(old) is links.source_of(old[0]) is links.source_of(huge) is None
+
+
+def test_a_result_that_holds_a_value_twice_is_forgotten_once():
+    links, part = LinkTable(), "p" * 100
+
+    links.add([part, part], 1)  # type: ignore[arg-type]
+    for number in range(3):
+        links.add("x" * (10 * MEGABYTE + number), 2)  # type: ignore[arg-type]
+
+    assert links.source_of(part) is None
+
+
+def failure(number: int) -> State[Any]:
+    def works(size: int) -> None:
+        work = bytearray(size)
+        raise ValueError(f"{number} of {len(work)}")
+
+    try:
+        works(MEGABYTE)
+    except ValueError as error:
+        return Failed(message=f"The task raised ValueError: {number}", value=error)
+    raise AssertionError
+
+
+def test_a_tally_keeps_the_exceptions_of_many_failures_without_all_their_frames():
+    tally = Tally()
+    tracemalloc.start()
+    try:
+        for number in range(KEPT):
+            tally.add(failure(number))
+        used = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+    assert used < 1.5 * STRONG_BYTES
+    assert len(tally.not_completed) == KEPT
+    assert isinstance(tally.not_completed[0].result(raise_on_failure=False), ValueError)
+    last = tally.not_completed[-1].result(raise_on_failure=False)
+    assert isinstance(last, FailedRun)
+    assert "ValueError: 99" in str(last)
+
+
+def test_small_failures_keep_their_exceptions():
+    @task
+    def bad(number: int) -> None:
+        raise ValueError(number)
+
+    @flow
+    def outer() -> None:
+        for number in range(20):
+            bad(number, return_state=True)
+
+    states = outer(return_state=True).value
+
+    assert [state.result(raise_on_failure=False).args for state in states] == [(number,) for number in range(20)]
+
+
+def test_what_cannot_be_weighed_is_too_much():
+    class Odd:
+        def __sizeof__(self) -> int:
+            raise RuntimeError("no")
+
+    assert weight_of([Odd()]) > STRONG_BYTES
+    assert not LinkTable().add([Odd()], 1)  # type: ignore[arg-type]
+
+
+def test_frames_of_causes_are_weighed():
+    error = RuntimeError("because of another")
+    error.__cause__ = failure(1).value
+
+    assert weight_of_frames(error) > MEGABYTE
