@@ -11,6 +11,7 @@ OrionError
 │   └── UpstreamFailed         an input of a task did not complete
 ├── UnfinishedRun              a run has not ended, so it has no value yet
 ├── MissingResult              a run finished, but its value was not kept
+│   └── UntrustedResult        a state says that it is where this program does not read
 ├── OrchestrationRefused       the rules refused a transition (ABORT, or a lost run)
 ├── TaskTimedOut, FlowTimedOut
 ├── NoSlotInTime               slots of a global limit did not become free in time
@@ -81,6 +82,10 @@ class UnfinishedRun(OrionError):
 
 class MissingResult(OrionError):
     """A run finished, but its value was not kept; persist results to read it from another process."""
+
+
+class UntrustedResult(MissingResult):
+    """A state names a place for its result from which this program does not read."""
 
 
 class OrchestrationRefused(OrionError):

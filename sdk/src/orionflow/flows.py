@@ -103,6 +103,10 @@ class Flow(Deployable, Generic[P, R]):
         self.on_crashed = hooks_from(on_crashed, "on_crashed")
         self.on_running = hooks_from(on_running, "on_running")
         self._check_persistence()
+        if result_storage is not None:
+            from orionflow.results import name_option
+
+            name_option(result_storage)
 
     def _check_persistence(self) -> None:
         if self.persist_result is False and not self.cache_result_in_memory:

@@ -6,11 +6,12 @@ A store takes bytes under a key. The server sees references and never the bytes.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from orionflow.errors import MissingResult, UsageError
+from orionflow.errors import MissingResult, UntrustedResult, UsageError
 from orionflow.ids import uuid7
 from orionflow.private_files import make_private_folder, private_opener
 from orionflow.serializers import Serializer, serializer_of
@@ -57,16 +58,20 @@ class LocalFileSystem:
         try:
             with open(draft, "wb", opener=private_opener) as file:
                 file.write(content)
+                file.flush()
+                # Otherwise the name may outlive a power cut that the content does not.
+                os.fsync(file.fileno())
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)
 
     def read(self, key: str) -> bytes:
+        path = self._path(key)
         try:
-            return self._path(key).read_bytes()
+            return path.read_bytes()
         except FileNotFoundError as error:
             raise MissingResult(
-                f"The stored result {self._path(key)} is gone; run the task again with refresh_cache=True."
+                f"The stored result {path} is gone; run the task again with refresh_cache=True."
             ) from error
 
     def exists(self, key: str) -> bool:
@@ -103,8 +108,49 @@ def _from_text(where: str) -> ResultStore:
     return LocalFileSystem(where)
 
 
-# Stores of other kinds, by what their references say; filled when such a store is first used in this process.
+# Stores of other kinds, by what their references say; filled when such a store is first named in this process.
 _known_stores: dict[str, ResultStore] = {}
+# The folders that this program names in its code. A reference comes from the API, so it must not name a folder of its
+# own: reading a pickle runs what its writer put there.
+_named_folders: set[Path] = set()
+
+
+def name_store(store: ResultStore) -> None:
+    """Let references name this store: the program's code does."""
+    if isinstance(store, LocalFileSystem):
+        _named_folders.add(_plain_path(store))
+    else:
+        _known_stores[store.where] = store
+
+
+def name_option(chosen: StoreOption) -> None:
+    """Let references name the store of an option; one that cannot be used is refused where it is used."""
+    with suppress(UsageError, AttributeError):
+        if chosen is not None:
+            name_store(store_of(chosen))
+
+
+def _plain_path(folder: LocalFileSystem) -> Path:
+    return Path(os.path.normpath(folder.basepath))
+
+
+def _store_named_by_reference(where: str | None) -> ResultStore:
+    """The store that a reference names, if this program reads from it. Raises UntrustedResult."""
+    if where in _known_stores:
+        return _known_stores[where]
+    store = store_of(where)
+    if not isinstance(store, LocalFileSystem):
+        return store
+    settings = current_settings()
+    usual = {_plain_path(LocalFileSystem()), settings.home / "results", *map(Path, settings.results_read_from)}
+    folder = _plain_path(store)
+    if any(folder.is_relative_to(trusted) for trusted in usual | _named_folders):
+        return LocalFileSystem(folder)
+    raise UntrustedResult(
+        f"The result is said to be in {folder}, from which this program does not read: no flow or task in it stores "
+        "results there, and who can write to the API could have named any folder. If you trust what is in it, add it "
+        "to ORION_RESULTS_READ_FROM."
+    )
 
 
 def write_result(
@@ -115,8 +161,7 @@ def write_result(
         return {"type": "literal", "value": value}
     key = key or uuid7().hex
     store.write(key, serializer.dumps(value))
-    if not isinstance(store, LocalFileSystem):
-        _known_stores[store.where] = store
+    name_store(store)
     reference = {"type": "reference", "storage_key": key, "storage": store.where, "serializer_type": serializer.type}
     return {**reference, **more}
 
@@ -132,6 +177,16 @@ def read_record(record: dict[str, Any]) -> Any:
 
 
 def _read_reference(record: dict[str, Any]) -> Any:
-    where = record.get("storage")
-    store = _known_stores.get(where or "") or store_of(where)
-    return serializer_of(record.get("serializer_type")).loads(store.read(record["storage_key"]))
+    where, key, kind = record.get("storage"), record.get("storage_key"), record.get("serializer_type")
+    if not (isinstance(key, str) and isinstance(where, str | None) and isinstance(kind, str | None)):
+        raise MissingResult("The reference to the stored result is damaged.")
+    store = _store_named_by_reference(where)
+    try:
+        return serializer_of(kind).loads(store.read(key))
+    except MissingResult:
+        raise
+    except Exception as error:
+        raise MissingResult(
+            f"The stored result {key!r} in {store.where} cannot be read ({type(error).__name__}: {error}); "
+            "run the task again with refresh_cache=True."
+        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -64,6 +65,10 @@ def read_seconds(raw: str) -> float:
 
 def read_path(raw: str) -> Path:
     return Path(raw).expanduser().absolute()
+
+
+def read_folders(raw: str) -> tuple[str, ...]:
+    return tuple(os.path.normpath(read_path(name)) for name in read_names(raw))
 
 
 def read_level(raw: str) -> int:

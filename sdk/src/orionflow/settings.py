@@ -18,6 +18,7 @@ from orionflow.setting_values import (
     Reader,
     logging_name,
     read_count,
+    read_folders,
     read_level,
     read_names,
     read_path,
@@ -96,6 +97,11 @@ class Settings:
     results_path: Path | None = setting(None, read_path, "Where results are stored; unset means `results` in the home.")
     results_persist_by_default: bool = setting(
         False, read_yes_or_no, "Whether results are stored unless a flow or task says."
+    )
+    results_read_from: tuple[str, ...] = setting(
+        (),
+        read_folders,
+        "Further folders from which stored results are read, by comma, beside those that the program stores in.",
     )
     flow_default_retries: int = setting(0, read_count, "Retries of flows that do not say.")
     flow_default_retry_delay_seconds: float = setting(0.0, read_seconds, "Their delay.")

@@ -110,6 +110,10 @@ class Task(Generic[P, R]):
         self.on_failure = hooks_from(on_failure, "on_failure")
         self.viz_return_value = viz_return_value
         self._check_persistence()
+        if result_storage is not None:
+            from orionflow.results import name_option
+
+            name_option(result_storage)
         self.policy = self._policy()
         self.run_template = self._template()
 
@@ -161,6 +165,10 @@ class Task(Generic[P, R]):
             or self.result_storage_key is not None
             or flow_run.persists_by_default
         )
+
+    def may_store_results(self, flow_run: FlowRunContext) -> bool:
+        """Whether a later attempt of the flow run may find a result of this task stored."""
+        return self.stores_results(None if self.cache_key_fn is None else "some", flow_run)
 
     def name_for(self, parameters: Mapping[str, Any]) -> str | None:
         """The name of a run with these parameters, for tasks with a `task_run_name`; None: the usual one."""
