@@ -293,3 +293,36 @@ def test_unfinished_tasks_are_waited_for_when_the_flow_fails():
 
     assert ended == ["slow"]
     assert [run.state_name for run in task_runs_of(state)] == ["Completed"]
+
+
+@pytest.mark.parametrize("given", [{"value": 5}, {"data": 5}, {"value": 5, "data": {"of": "the program"}}])
+@pytest.mark.parametrize("kind", ["task", "flow", "subflow", "stored"])
+def test_the_value_of_a_state_that_the_program_made_is_the_runs_value(given: dict[str, Any], kind: str):
+    def made() -> Any:
+        return Completed(message="by hand", **given)
+
+    @flow
+    def of_a_task() -> Any:
+        return [task(made, persist_result=kind == "stored")()]
+
+    @flow
+    def of_a_subflow() -> Any:
+        return [flow(made)()]
+
+    match kind:
+        case "flow":
+            assert flow(made)() == 5
+        case "subflow":
+            assert of_a_subflow() == [5]
+        case _:
+            assert of_a_task() == [5]
+
+
+def test_states_made_by_hand_keep_falsy_values_and_exceptions():
+    error = ValueError("my own")
+
+    assert [flow(lambda value=value: Completed(value=value))() for value in (0, "", [], False)] == [0, "", [], False]
+    assert flow(lambda: Completed())() is None
+    failed = flow(lambda: Failed(message="no", value=error))(return_state=True)
+    assert failed.result(raise_on_failure=False) is error
+    assert failed.message == "no"

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
+from orionflow.enclosed import Enclosed
 from orionflow.errors import MissingContext
 from orionflow.links import LinkTable
 from orionflow.recordable import recordable_tag
@@ -71,6 +72,7 @@ class FlowRunContext:
         parent: FlowRunContext | None,
         log_prints: bool,
         loop: AbstractEventLoop | None,
+        enclosed: Enclosed | None = None,
     ) -> None:
         self.flow = flow
         self.flow_run = flow_run
@@ -90,6 +92,10 @@ class FlowRunContext:
         self.start_time = datetime.now(UTC)
         self.tally = Tally()
         self.links = LinkTable()
+        # Functions count as the same in each attempt of this run, whatever is written into what they enclose.
+        self.enclosed = Enclosed() if enclosed is None else enclosed
+        # The ids of earlier runs that calls of this attempt took up, by those that the calls had before.
+        self.stored_ids: dict[UUID, UUID] = {}
         self.unfinished: dict[Future[Any], TaskCall] = {}
         # A loop remembers its tasks weakly: this keeps those of submitted runs alive.
         self.coroutines: set[Any] = set()
@@ -118,12 +124,21 @@ class FlowRunContext:
         return store_of(self.flow.result_storage)
 
     def next_key(self, task_key: str) -> str:
-        """How many runs of this task came before: the same in each attempt, which is how they are found again."""
+        """How many calls under this key came before in this attempt."""
         counter = self._keys.get(task_key)
         if counter is None:
             with self._lock:
                 counter = self._keys.setdefault(task_key, itertools.count())
         return str(next(counter))
+
+    def stored_sources(self, sources: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+        """The task runs that inputs came from, under the ids by which the API knows them."""
+        if not self.stored_ids:
+            return sources
+        stored = self.stored_ids
+        return {
+            name: [{**one, "id": stored.get(one["id"], one["id"])} for one in found] for name, found in sources.items()
+        }
 
     def next_pause_key(self) -> str:
         """Pauses are counted, so that a repeated attempt does not stop at those that were resumed."""

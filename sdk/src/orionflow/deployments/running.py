@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from orionflow.caching import hash_of
 from orionflow.calls import Call
 from orionflow.calls.deployments import create_flow_run_from_deployment, read_deployment, read_deployment_by_name
 from orionflow.calls.flow_runs import read_flow_run, set_flow_run_state
@@ -19,9 +20,9 @@ from orionflow.engine.crashes import reason_of
 from orionflow.engine.effects import Sleep, Steps, WaitFor, send, surely
 from orionflow.engine.inputs import Found, resolved
 from orionflow.engine.orders import ask_for_orders, checkpoint
-from orionflow.engine.placeholders import completed_before, place_for_subflow
+from orionflow.engine.placeholders import Subflow, completed_before, place_for_subflow
 from orionflow.engine.signals import ending
-from orionflow.errors import ApiError, ParameterError, UsageError
+from orionflow.errors import ApiError, ParameterError, UnserializableError, UsageError
 from orionflow.ids import uuid7
 from orionflow.logging import flow_run_logger
 from orionflow.parameters import as_json
@@ -83,6 +84,14 @@ class _Wanted:
         self.timeout: float | None = fields["timeout"]
         self.poll_interval: float = fields["poll_interval"]
 
+    def digest(self) -> str | None:
+        """By what the next attempt of the calling flow run finds this run: what it is to work on."""
+        try:
+            return hash_of(self.parameters, self.idempotency_key, self.options["job_variables"])
+        except UnserializableError:
+            # Then no run can be made of them either, which is about to be said.
+            return None
+
     def as_call(self, deployment: Deployment, parent_task_run_id: UUID | None, key: str | None) -> Call[FlowRun]:
         stored, described = as_json(self.parameters)
         if described:
@@ -118,7 +127,8 @@ def _within(wanted: _Wanted, parent: FlowRunContext) -> Steps[FlowRun]:
     deployment = yield send(client, _reading(wanted.name))
     key = f"deployment-{deployment.name}-{str(deployment.id)[:8]}"
     answer: Answer
-    answer, task_run_id = yield from place_for_subflow(parent, key, deployment.name, deployment.version, found.sources)
+    subflow = Subflow(key, deployment.name, deployment.version, found.sources, wanted.digest())
+    answer, task_run_id = yield from place_for_subflow(parent, subflow)
     before = completed_before(parent, answer)
     if before is not None and before.state_details.child_flow_run_id is not None:
         done: FlowRun = yield send(client, read_flow_run(before.state_details.child_flow_run_id))

@@ -10,7 +10,12 @@ from orionflow.context import TaskRunContext, _task_run
 from orionflow.engine.calls import TaskCall
 from orionflow.engine.effects import Do, Steps, UserCode
 from orionflow.engine.failures import log_exception, logger_of
-from orionflow.engine.final_state import state_of_exception, state_of_value, timed_out
+from orionflow.engine.final_state import (
+    fail_for_want_of_storage,
+    state_of_exception,
+    state_of_value,
+    timed_out,
+)
 from orionflow.engine.time_limits import LimitReached
 from orionflow.errors import TaskTimedOut, WorkerCrashed
 from orionflow.ids import uuid7
@@ -22,23 +27,16 @@ from orionflow.states import UNSET, Crashed, State, StateDetails, StateType
 
 
 def attempt_task(call: TaskCall, cache_key: str | None) -> Steps[State[Any]]:
-    """Call the function; the state in which this attempt ended, ready to be proposed."""
+    """Call the function; the state in which this attempt ended, ready to be proposed.
+
+    When the function has returned, and only its value could not be stored, the next attempt repeats the storing.
+    """
     task = call.task
-    log_prints = call.flow_run.log_prints if task.log_prints is None else task.log_prints
-    token = _task_run.set(TaskRunContext(call, log_prints))
-    try:
-        with prints_logged(True) if log_prints else nullcontext():
-            value = yield UserCode(task.fn, call.args, call.kwargs, task.timeout_seconds, call.place)
-    except LimitReached:
-        state = _timed_out(call)
-    except WorkerCrashed as error:
-        state = Crashed(message=str(error), value=error)
-    except Exception as error:
-        state = _failed(call, error)
+    if call.unstored is not None:
+        # The writing is repeated, and not the work.
+        state, call.unstored = call.unstored, None
     else:
-        state = state_of_value(value)
-    finally:
-        _task_run.reset(token)
+        state = yield from _called(call)
     state.id, state.timestamp = uuid7(), datetime.now(UTC)
     if state.type is StateType.COMPLETED:
         yield from _keep(call, state, cache_key)
@@ -47,6 +45,24 @@ def attempt_task(call: TaskCall, cache_key: str | None) -> Steps[State[Any]]:
     if state.data is None and state.value is not None:
         state.data = UNPERSISTED
     return state
+
+
+def _called(call: TaskCall) -> Steps[State[Any]]:
+    task = call.task
+    log_prints = call.flow_run.log_prints if task.log_prints is None else task.log_prints
+    token = _task_run.set(TaskRunContext(call, log_prints))
+    try:
+        with prints_logged(True) if log_prints else nullcontext():
+            value = yield UserCode(task.fn, call.args, call.kwargs, task.timeout_seconds, call.place)
+    except LimitReached:
+        return _timed_out(call)
+    except WorkerCrashed as error:
+        return Crashed(message=str(error), value=error)
+    except Exception as error:
+        return _failed(call, error)
+    finally:
+        _task_run.reset(token)
+    return state_of_value(value)
 
 
 def _failed(call: TaskCall, error: Exception) -> State[Any]:
@@ -75,13 +91,16 @@ def _is_retriable(call: TaskCall, state: State[Any]) -> bool:
 def _keep(call: TaskCall, state: State[Any], cache_key: str | None) -> Steps[None]:
     """Remember where the value came from, and store it if somebody will ask for it later."""
     details: StateDetails = state.state_details
-    if not call.flow_run.links.add(state.value, call.id):
+    has_value = state.value is not UNSET
+    # A value that is read from its store again is another object each time.
+    if has_value and (not call.task.cache_result_in_memory or not call.flow_run.links.add(state.value, call.id)):
         details.untrackable_result = True
     if cache_key is not None:
         details.cache_key = cache_key
         lasts = call.task.cache_expiration
         details.cache_expiration = None if lasts is None else datetime.now(UTC) + lasts
-    if call.task.stores_results(cache_key, call.flow_run):
+    # The program may have named a stored value itself.
+    if has_value and call.task.stores_results(cache_key, call.flow_run):
         yield from _store(call, state)
 
 
@@ -91,9 +110,7 @@ def _store(call: TaskCall, state: State[Any]) -> Steps[None]:
         state.data = yield Do(_write, call, state.value)
     except Exception as error:
         if task.persist_result:
-            failed = state_of_exception(error, "task")
-            state.type, state.name = failed.type, failed.name
-            state.message, state.value = f"The result could not be stored: {as_text(error)}", error
+            call.unstored = fail_for_want_of_storage(state, error)
             return
         # The work is done and its value is at hand: only those who come later miss it.
         state.message = f"The result was not stored: {as_text(error)}"

@@ -15,7 +15,8 @@ from orionflow.engine.flow_run import run_flow
 from orionflow.engine.interruption import Hold
 from orionflow.engine.orders import checkpoint
 from orionflow.engine.submission import submit
-from orionflow.engine.task_run import run_task, start
+from orionflow.engine.task_creation import start
+from orionflow.engine.task_run import run_task
 from orionflow.errors import UsageError
 from orionflow.event_loops import running_loop
 from orionflow.states import State
@@ -43,8 +44,9 @@ def call_task(
         return _named(_task_outcome(call, return_state), f"task {task.name}")
     start(call)
     steps = run_task(call)
-    state = drive_on_loop(steps, flow_run) if task.is_async else drive(steps)
-    return state if return_state else state.result()
+    if task.is_async:
+        return drive_on_loop(steps, flow_run) if return_state else drive_on_loop(steps, flow_run).result()
+    return drive(steps) if return_state else drive(steps).result()
 
 
 def submit_task(
@@ -95,8 +97,9 @@ def call_flow(
     if flow.is_async and (call.parent is None or _is_awaited(call.parent)):
         return _named(_flow_outcome(call, return_state), f"flow {flow.name}")
     steps = run_flow(call)
-    state = drive_on_loop(steps, call.parent) if flow.is_async else drive(steps)
-    return state if return_state else state.result()
+    if flow.is_async:
+        return drive_on_loop(steps, call.parent) if return_state else drive_on_loop(steps, call.parent).result()
+    return drive(steps) if return_state else drive(steps).result()
 
 
 def _is_awaited(flow_run: FlowRunContext) -> bool:
@@ -121,19 +124,23 @@ def _refuse_in_starting_child(flow: Flow[Any, Any]) -> None:
 
 
 async def _task_outcome(call: TaskCall, return_state: bool) -> Any:
+    steps = _task_state(call)
+    return (await steps) if return_state else (await steps).result()
+
+
+async def _task_state(call: TaskCall) -> State[Any]:
     flow_run = call.flow_run
     start(call)
     flow_run.open[call] = Hold(asyncio.current_task())
     try:
-        state = await drive_async(run_task(call))
+        return await drive_async(run_task(call))
     finally:
         flow_run.open.pop(call, None)
-    return state if return_state else state.result()
 
 
 async def _flow_outcome(call: FlowCall, return_state: bool) -> Any:
-    state = await drive_async(run_flow(call))
-    return state if return_state else state.result()
+    steps = drive_async(run_flow(call))
+    return (await steps) if return_state else (await steps).result()
 
 
 def _named(coroutine: Coroutine[Any, Any, Any], name: str) -> Coroutine[Any, Any, Any]:

@@ -36,13 +36,17 @@ class TaskCall:
         "inputs",
         "is_abandoned",
         "is_created",
+        "is_identified",
+        "is_resolved",
         "kwargs",
         "name",
         "place",
+        "refreshes",
         "run_count",
         "state",
         "tags",
         "task",
+        "unstored",
         "wait_for",
     )
 
@@ -72,6 +76,13 @@ class TaskCall:
         self.place: Callable[..., Any] | None = None
         self.is_created = False
         self.is_abandoned = False
+        # Whether the futures among the arguments have given way to their values.
+        self.is_resolved = self.inputs is None
+        # Whether the dynamic key says what the inputs are.
+        self.is_identified = False
+        self.refreshes = bool(task.refresh_cache)
+        # The outcome of an attempt whose value could not be stored; the next attempt only stores it.
+        self.unstored: State[Any] | None = None
         self._parameters: dict[str, Any] | None = None
 
     @property
@@ -84,6 +95,12 @@ class TaskCall:
     def resolve_to(self, args: list[Any], kwargs: dict[str, Any]) -> None:
         """The futures among the arguments have values now."""
         self.args, self.kwargs, self._parameters = tuple(args), kwargs, None
+        self.is_resolved = True
+
+    def renew(self) -> None:
+        """Make this another run than the stored one that was found under its key."""
+        self.id = uuid7()
+        self.dynamic_key = f"{self.dynamic_key}-{self.id.hex}"
 
     def creation(self) -> Transition:
         """The step that makes the run, PENDING."""
@@ -97,7 +114,7 @@ class TaskCall:
         if self.tags:
             create["tags"] = recordable_tags(self.tags)
         if self.inputs is not None and self.inputs.sources:
-            create["task_inputs"] = recordable_sources(self.inputs.sources)
+            create["task_inputs"] = recordable_sources(self.flow_run.stored_sources(self.inputs.sources))
         return Transition(self.id, create, self.new_state(StateType.PENDING), False, self.flow_run.id)
 
     def new_state(self, kind: StateType, name: str = "", message: str | None = None) -> State[Any]:
@@ -110,9 +127,9 @@ class TaskCall:
             id=uuid7(),
         )
 
-    def step(self, state: State[Any]) -> Transition:
+    def step(self, state: State[Any], *, force: bool = False) -> Transition:
         """The step that moves the run."""
-        return Transition(self.id, None, state, False, self.flow_run.id)
+        return Transition(self.id, None, state.without_value(), force, self.flow_run.id)
 
     @property
     def inner_context(self) -> None:

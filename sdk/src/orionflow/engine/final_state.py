@@ -6,6 +6,7 @@ import traceback
 from types import GeneratorType
 from typing import Any
 
+from orionflow.errors import UnserializableError
 from orionflow.futures import Future
 from orionflow.recordable import (
     LARGEST_DATA,
@@ -16,7 +17,7 @@ from orionflow.recordable import (
     recordable_json,
     short_text,
 )
-from orionflow.states import Completed, Failed, State, StateDetails, StateType, is_record
+from orionflow.states import NAMES, UNSET, Completed, Failed, State, StateDetails, StateType, is_record
 from orionflow.tally import Tally
 from orionflow.visiting import visit
 
@@ -68,11 +69,12 @@ def _belongs_to_a_run(state: State[Any]) -> bool:
 
 
 def _made_by_hand(state: State[Any]) -> State[Any]:
+    """A program gives the value of its run as `value`, or as `data` where that says nothing of a stored one."""
     if is_record(state.data):
         data = recordable_json(state.data, LARGEST_DATA)
         if data.change is None:
             return state.copy(**_recorded(state))
-    return state.copy(**_recorded(state), data=None, value=state.data)
+    return state.copy(**_recorded(state), data=None, value=state.data if state.value is UNSET else state.value)
 
 
 def _recorded(state: State[Any]) -> dict[str, Any]:
@@ -102,6 +104,20 @@ def _as_states(value: Any) -> list[State[Any]] | None:
 def state_of_exception(error: BaseException, kind: str) -> State[Any]:
     """The final state of a run whose function raised; `kind` is "flow" or "task"."""
     return Failed(message=f"The {kind} raised {describe(error)}", value=error)
+
+
+def fail_for_want_of_storage(state: State[Any], error: Exception) -> State[Any]:
+    """Make a completed state the failure that it is when its value could not be stored.
+
+    Returns the state as it was, to be stored by another try.
+    """
+    completed = state.copy(state_details=StateDetails())
+    state.type, state.name = StateType.FAILED, NAMES[StateType.FAILED]
+    state.message, state.value = f"The result could not be stored: {as_text(error)}", error
+    if isinstance(error, UnserializableError):
+        # Another try would find the same.
+        state.state_details.retriable = False
+    return completed
 
 
 def describe(error: BaseException) -> str:

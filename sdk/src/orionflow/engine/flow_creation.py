@@ -10,20 +10,22 @@ from uuid import UUID
 from orionflow.calls.flow_runs import create_flow_run, read_flow_run, set_flow_run_state, update_flow_run
 from orionflow.calls.flows import create_flow
 from orionflow.context import FlowRunContext, current_tags, in_flow_run
+from orionflow.enclosed import Enclosed
 from orionflow.engine.api import Api, current_api
 from orionflow.engine.below import end_below
 from orionflow.engine.calls import FlowCall
-from orionflow.engine.effects import Steps, WaitFor, send
+from orionflow.engine.effects import Do, Steps, WaitFor, send
 from orionflow.engine.inputs import Found, resolved_all
 from orionflow.engine.interruption import Hold, Reason
 from orionflow.engine.making import Make
 from orionflow.engine.orders import checkpoint, is_paused, wait_until_resumed
-from orionflow.engine.placeholders import completed_before, place_for_subflow
-from orionflow.errors import ApiError, InvalidRequest, UsageError
+from orionflow.engine.placeholders import Subflow, completed_before, place_for_subflow
+from orionflow.engine.reuse import digest_of_call, recall, why_not_compared
+from orionflow.errors import ApiError, InvalidRequest, UnserializableError, UsageError
 from orionflow.event_loops import running_loop
 from orionflow.flows import Flow
 from orionflow.links import LinkTable
-from orionflow.logging import RunLogger, logger_for_flow_run
+from orionflow.logging import RunLogger, flow_run_logger, logger_for_flow_run
 from orionflow.parameters import described_parameters, recorded_parameters
 from orionflow.processes import own_identity
 from orionflow.recordable import as_text, recordable_tags
@@ -56,11 +58,13 @@ class Begun:
         self.parameters = parameters
         self.api = api
         self.parent = parent
-        self.attempts = 1
         # The attempt that goes on.
         self.context: FlowRunContext | None = None
         self.hold: Hold | None = None
         self.is_abandoned = False
+        self.enclosed = Enclosed()
+        # The outcome of an attempt whose value could not be stored; the next attempt only stores it.
+        self.unstored: State[Any] | None = None
         self.logger: RunLogger = logger_for_flow_run(flow_run.id, flow_run.name or "", flow.name)
 
     @property
@@ -102,7 +106,7 @@ class Begun:
         self.flow_run = self.flow_run.model_copy(update={"run_count": self.flow_run.run_count + 1})
 
     def new_context(self) -> FlowRunContext:
-        """The context of the next attempt: task runs are counted from zero, so that they are found again."""
+        """The context of the next attempt: calls are counted from zero, so that their runs are found again."""
         return FlowRunContext(
             flow=self.flow,
             flow_run=self.flow_run,
@@ -112,6 +116,7 @@ class Begun:
             parent=self.parent,
             log_prints=self.log_prints,
             loop=running_loop() if self.flow.is_async else None,
+            enclosed=self.enclosed,
         )
 
 
@@ -129,7 +134,7 @@ def begin(call: FlowCall) -> Steps[Begun | State[Any]]:
     parent_task_run_id = None
     if parent is not None:
         answer, parent_task_run_id = yield from _placeholder(call, parent, found)
-        if (done := (yield from _done_before(parent, answer))) is not None:
+        if (done := (yield from _done_before(call, parent, answer))) is not None:
             return done
     problem: Exception | None = None
     name = None
@@ -207,20 +212,41 @@ def _take_inputs(call: FlowCall) -> Steps[Found | None]:
 def _placeholder(call: FlowCall, parent: FlowRunContext, found: Found | None) -> Steps[tuple[Answer, UUID]]:
     """The task run that stands for a subflow in its parent."""
     flow = call.flow
-    sources = found.sources if found is not None else None
-    return (yield from place_for_subflow(parent, flow.flow_key, flow.name, flow.version, sources))
+    sources = parent.stored_sources(found.sources) if found is not None else None
+    subflow = Subflow(flow.flow_key, flow.name, flow.version, sources, _inputs(call, parent))
+    return (yield from place_for_subflow(parent, subflow))
 
 
-def _done_before(parent: FlowRunContext, answer: Answer) -> Steps[State[Any] | None]:
-    """The final state of the subflow run that an earlier attempt of the parent completed."""
-    state = completed_before(parent, answer)
-    if state is None:
+def _inputs(call: FlowCall, parent: FlowRunContext) -> str | None:
+    """By what the parent's next attempt finds the subflow; None where no result will be stored, or none compared."""
+    flow = call.flow
+    if not flow.stores_results(wanted_by_parent=parent.keeps_results, by_default=parent.persists_by_default):
         return None
-    child = state.state_details.child_flow_run_id
+    try:
+        return digest_of_call(
+            parent, flow.fn, flow.signature.bound(call.args, call.kwargs), key=flow.flow_key, version=None
+        )
+    except UnserializableError as error:
+        if parent.is_repeated:
+            flow_run_logger(parent).info("%s", why_not_compared(error))
+        return None
+
+
+def _done_before(call: FlowCall, parent: FlowRunContext, answer: Answer) -> Steps[State[Any] | None]:
+    """The final state of the subflow run that an earlier attempt of the parent completed, with its result."""
+    state = completed_before(parent, answer)
+    child = state.state_details.child_flow_run_id if state is not None else None
     if child is None:
-        return state
+        return None
     run = yield send(parent.client, read_flow_run(child))
     done: State[Any] | None = run.state
+    if done is None or not done.is_completed() or done.data is None:
+        return None
+    if (why := (yield Do(recall, done))) is not None:
+        flow_run_logger(parent).warning(
+            "The stored result of the run %s of flow %r cannot be read (%s), so it runs.", run.name, call.flow.name, why
+        )
+        return None
     return done
 
 

@@ -16,7 +16,7 @@ from orionflow.engine.below import end_below
 from orionflow.engine.calls import FlowCall
 from orionflow.engine.crashes import reason_of
 from orionflow.engine.effects import Do, Sleep, Steps, send, surely
-from orionflow.engine.final_state import state_of_exception
+from orionflow.engine.final_state import fail_for_want_of_storage
 from orionflow.engine.flow_attempt import attempt_flow, wait_for_task_runs
 from orionflow.engine.flow_creation import Begun, begin
 from orionflow.engine.hooks import call_hooks
@@ -145,7 +145,10 @@ def _wanted(flow: Flow[Any, Any]) -> frozenset[str]:
 
 
 def _attempt(begun: Begun, context: FlowRunContext, running: State[Any]) -> Steps[State[Any]]:
-    ended = yield from attempt_flow(begun, context, running)
+    if begun.unstored is not None:
+        ended, begun.unstored = begun.unstored, None
+    else:
+        ended = yield from attempt_flow(begun, context, running)
     if context.stopped_by is not None and (begun.is_abandoned or isinstance(context.stopped_by, RunSuspended)):
         raise context.stopped_by
     if ended.is_completed():
@@ -190,16 +193,15 @@ def _store(begun: Begun, state: State[Any]) -> Steps[None]:
     flow, parent = begun.flow, begun.parent
     by_parent = parent is not None and parent.keeps_results
     by_default = parent.persists_by_default if parent else current_settings().results_persist_by_default
-    if not flow.stores_results(wanted_by_parent=by_parent, by_default=by_default):
+    # Without a value the program has named a stored one itself.
+    if state.value is UNSET or not flow.stores_results(wanted_by_parent=by_parent, by_default=by_default):
         return
     store, serializer = store_of(flow.result_storage), serializer_of(flow.result_serializer)
     try:
         state.data = yield Do(partial(write_result, state.value, store=store, serializer=serializer))
     except Exception as error:
         if flow.persist_result:
-            failed = state_of_exception(error, "flow")
-            state.type, state.name, state.value = failed.type, failed.name, error
-            state.message = f"The result could not be stored: {as_text(error)}"
+            begun.unstored = fail_for_want_of_storage(state, error)
         else:
             state.message = f"The result was not stored: {as_text(error)}"
         return

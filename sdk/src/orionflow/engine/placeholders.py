@@ -8,6 +8,7 @@ from uuid import UUID
 
 from orionflow.context import FlowRunContext, current_tags
 from orionflow.engine.effects import Ask, Steps
+from orionflow.engine.reuse import counted, is_done
 from orionflow.ids import uuid7
 from orionflow.recordable import recordable_sources, recordable_tags
 from orionflow.reporting.items import Answer, Transition
@@ -16,21 +17,39 @@ from orionflow.states import Pending, State
 Sources = Mapping[str, list[dict[str, Any]]]
 
 
-def place_for_subflow(
-    parent: FlowRunContext, key: str, name: str, version: str | None, sources: Sources | None
-) -> Steps[tuple[Answer, UUID]]:
+class Subflow:
+    """What a parent calls: `key` tells which flow; `inputs` is a digest of what it is called with, if there is one."""
+
+    def __init__(self, key: str, name: str, version: str | None, sources: Sources | None, inputs: str | None) -> None:
+        self.key = key
+        self.name = name
+        self.version = version
+        self.sources = sources
+        self.inputs = inputs
+
+
+def place_for_subflow(parent: FlowRunContext, subflow: Subflow) -> Steps[tuple[Answer, UUID]]:
     """Make the task run that stands for a subflow, or find the one of an earlier attempt of the parent."""
-    dynamic_key = parent.next_key(key)
+    position = parent.next_key(subflow.key)
+    dynamic_key = position if subflow.inputs is None else counted(parent, subflow.key, subflow.inputs)
+    answer, id = yield from _ask(parent, subflow, position, dynamic_key)
+    if subflow.inputs is None and is_done(answer):
+        # What completed under this number may have been called with something else.
+        answer, id = yield from _ask(parent, subflow, position, f"{dynamic_key}-{uuid7().hex}")
+    return answer, id
+
+
+def _ask(parent: FlowRunContext, subflow: Subflow, position: str, dynamic_key: str) -> Steps[tuple[Answer, UUID]]:
     create: dict[str, Any] = {
         "flow_run_id": parent.id,
-        "task_key": key,
+        "task_key": subflow.key,
         "dynamic_key": dynamic_key,
-        "name": f"{name}-{dynamic_key}",
-        "task_version": version,
+        "name": f"{subflow.name}-{position}",
+        "task_version": subflow.version,
         "tags": recordable_tags(current_tags()),
     }
-    if sources:
-        create["task_inputs"] = recordable_sources(sources)
+    if subflow.sources:
+        create["task_inputs"] = recordable_sources(subflow.sources)
     id = uuid7()
     # Its states are copies of the subflow's. Only who may find one of before must propose, to be told how that ended.
     state = Pending(id=uuid7()) if parent.is_repeated else None

@@ -14,10 +14,9 @@ from orionflow.context import TaskRunContext, in_task_run
 from orionflow.engine.attempt import attempt_task
 from orionflow.engine.calls import TaskCall
 from orionflow.engine.crashes import reason_of
-from orionflow.engine.effects import Ask, Do, Sleep, Steps, WaitFor, send
+from orionflow.engine.effects import Ask, Do, Sleep, Steps, send
 from orionflow.engine.failures import logger_of
 from orionflow.engine.hooks import call_hooks
-from orionflow.engine.inputs import resolved_all
 from orionflow.engine.lines import lines
 from orionflow.engine.orders import (
     RunSuspended,
@@ -26,11 +25,13 @@ from orionflow.engine.orders import (
     is_paused,
     wait_until_resumed,
 )
+from orionflow.engine.reuse import recall
 from orionflow.engine.rules import after_end, enter_running, seconds_until_due
-from orionflow.errors import InvalidRequest, OrchestrationRefused, UpstreamFailed
+from orionflow.engine.task_creation import begin, take_inputs
+from orionflow.errors import InvalidRequest, OrchestrationRefused
 from orionflow.recordable import LONGEST_CACHE_KEY, short_text
 from orionflow.reporting.items import Answer
-from orionflow.states import State, StateType
+from orionflow.states import UNSET, State, StateType
 
 DEBUG = logging.DEBUG
 logger = logging.getLogger("orionflow.task_runs")
@@ -49,52 +50,20 @@ def run_task(call: TaskCall) -> Steps[State[Any]]:
 
 def _life(call: TaskCall) -> Steps[State[Any]]:
     flow_run = call.flow_run
+    not_ready: State[Any] | None = None
     if not call.is_created:
-        yield from _create(call)
+        not_ready = yield from begin(call)
     checkpoint(flow_run)
     if is_paused(flow_run):
         yield from wait_until_resumed(flow_run)
-    if call.inputs is not None:
-        not_ready = yield from _take_inputs(call)
-        if not_ready is not None:
-            return not_ready
+    if not call.is_resolved and not_ready is None:
+        not_ready = yield from take_inputs(call)
+    if not_ready is not None:
+        _stream(call, not_ready)
+        return not_ready
     if call.task.task_run_name is not None:
         yield from _rename(call)
     return (yield from _attempts(call))
-
-
-def start(call: TaskCall) -> None:
-    """Report the run as soon as it is called, if nobody has to wait for the answer."""
-    flow_run = call.flow_run
-    if not (flow_run.is_repeated or flow_run.strict):
-        flow_run.api.reporter.stream(call.creation())
-        call.is_created = True
-
-
-def _create(call: TaskCall) -> Steps[None]:
-    """In a repeated attempt the run may exist: the answer says under which id, and how it ended."""
-    start(call)
-    if not call.is_created:
-        answer = yield Ask(call.flow_run.reporter, call.creation())
-        call.id = answer.task_run_id or call.id
-        call.state = answer.state
-        call.is_created = True
-
-
-def _take_inputs(call: TaskCall) -> Steps[State[Any] | None]:
-    """Wait for futures among the arguments and put their values there; NotReady when one has none."""
-    assert call.inputs is not None
-    if pending := call.inputs.pending:
-        yield WaitFor(pending)
-    try:
-        args, kwargs = resolved_all([*call.args, *(call.wait_for or ())], call.kwargs)
-    except UpstreamFailed as error:
-        state = call.new_state(StateType.PENDING, "NotReady", str(error))
-        state.value = error
-        _stream(call, state)
-        return state
-    call.resolve_to(args[: len(call.args)], kwargs)
-    return None
 
 
 def _rename(call: TaskCall) -> Steps[None]:
@@ -117,8 +86,11 @@ def _attempts(call: TaskCall) -> Steps[State[Any]]:
     asks = _must_ask(call, cache_key)
     while True:
         running = yield from _enter_running(call, cache_key, asks)
+        if running.is_completed() and (why := (yield Do(recall, running))) is not None:
+            yield from _reopen(call, running, why)
+            continue
         if running.type is not StateType.RUNNING:
-            return running
+            return _known_before(call, running)
         call.run_count += 1
         ended = yield from attempt_task(call, cache_key)
         state = yield from _propose_end(call, ended)
@@ -130,6 +102,25 @@ def _attempts(call: TaskCall) -> Steps[State[Any]]:
         yield Sleep(seconds_until_due(state))
         asks = True
         checkpoint(call.flow_run)
+
+
+def _reopen(call: TaskCall, known: State[Any], why: str) -> Steps[None]:
+    """A stored result that cannot be read is none: the run begins as if nobody had found it."""
+    where = known.data.get("storage_key") or known.data.get("type")
+    _log(call, logging.WARNING, "The stored result %s cannot be read (%s), so the task runs.", where, why)
+    call.refreshes = True
+    call.state = call.new_state(StateType.PENDING, message="Its stored result cannot be read.")
+    yield Ask(call.flow_run.reporter, call.step(call.state, force=True))
+
+
+def _known_before(call: TaskCall, state: State[Any]) -> State[Any]:
+    """The state of a run that need not run, with its value where that is wanted."""
+    if state.is_completed() and state.value is not UNSET:
+        if call.task.cache_result_in_memory:
+            call.flow_run.links.add(state.value, call.id)
+        else:
+            state.value = UNSET
+    return state
 
 
 def _must_ask(call: TaskCall, cache_key: str | None) -> bool:
@@ -179,7 +170,7 @@ def _enter_running(call: TaskCall, cache_key: str | None, asks: bool) -> Steps[S
 def _ask_running(call: TaskCall, cache_key: str | None) -> Steps[tuple[State[Any], Answer]]:
     state = call.new_state(StateType.RUNNING)
     state.state_details.cache_key = cache_key
-    state.state_details.refresh_cache = call.task.refresh_cache
+    state.state_details.refresh_cache = call.refreshes or None
     answer = yield Ask(call.flow_run.reporter, call.step(state))
     return state, answer
 
@@ -238,6 +229,8 @@ def _finish(call: TaskCall, state: State[Any]) -> Steps[None]:
         yield from call_hooks(hooks, task, call.as_task_run(), state, logger_of(call))
     if call.future is not None:
         call.future.settle(state)
+    # The frames of an exception hold the call.
+    call.state = state.without_value()
 
 
 def report_crash(call: TaskCall, error: BaseException) -> None:

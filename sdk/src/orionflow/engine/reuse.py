@@ -1,0 +1,60 @@
+"""Which run of an earlier attempt a call takes up: that of the same task or subflow with the same inputs.
+
+The key under which a flow run stores a call holds the digest of the inputs, so the next attempt finds the run by them,
+in whatever order it calls; calls with the same inputs are counted. Without a digest calls are only counted, and a run
+that has a stored result is never taken up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from orionflow.errors import UnserializableError
+from orionflow.reporting.items import Answer
+from orionflow.results import read_record
+from orionflow.states import UNSET, State, is_record
+
+if TYPE_CHECKING:
+    from orionflow.context import FlowRunContext
+
+# A cache key is longer; this many digits never agree by chance.
+KEY_DIGITS = 40
+
+
+def digest_of_call(
+    flow_run: FlowRunContext, function: Callable[..., Any], parameters: dict[str, Any], *, key: str, version: str | None
+) -> str:
+    """A digest of a call and its inputs; raises UnserializableError when they cannot be compared."""
+    # Most flows never ask.
+    from orionflow.caching import hash_of_call
+
+    return hash_of_call(function, parameters, key=key, version=version, enclosed=flow_run.enclosed)
+
+
+def counted(flow_run: FlowRunContext, key: str, digest: str) -> str:
+    """The dynamic key of the next call with these inputs."""
+    digits = digest[:KEY_DIGITS]
+    return f"{digits}-{flow_run.next_key(f'{key}:{digits}')}"
+
+
+def why_not_compared(error: UnserializableError) -> str:
+    """The line in the log of a run that no earlier one can stand for."""
+    return f"It is not known whether an earlier attempt did this already, so it runs: {error}."
+
+
+def is_done(answer: Answer) -> bool:
+    """Whether the run that exists under this key completed with a result that can be read."""
+    state = answer.state
+    return state is not None and state.is_completed() and state.data is not None
+
+
+def recall(state: State[Any]) -> str | None:
+    """Read the stored result of a completed state into it; returns what is wrong when it cannot be read."""
+    if state.value is not UNSET or not is_record(state.data):
+        return None
+    try:
+        state.value = read_record(state.data)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return None
