@@ -10,6 +10,7 @@ from uuid import UUID
 from django.utils import timezone
 from typing_extensions import TypedDict
 
+from orchestration.api.errors import Refused
 from orchestration.api.operations import Operation
 from orchestration.api.states import StateOut, stored_state_out
 from orchestration.core.states import StateType
@@ -18,7 +19,7 @@ from orchestration.wire import Moment, Wire
 from orion_site.accounts.permissions import Action
 from runs.api.schemas.runs import estimated_run_time
 from runs.models import Artifact, FlowRun, TaskRun
-from runs.selectors.graph import Node, flow_run_graph, roots, task_runs_of, upstream_ids
+from runs.selectors.graph import GraphTooLarge, Node, flow_run_graph, roots, task_runs_of, upstream_ids
 from runs.selectors.states import current_task_run_states
 
 
@@ -112,7 +113,10 @@ class ReadGraph(Operation):
     orchestrates = True
 
     def perform(self, id: UUID, query: Since) -> GraphOut:
-        graph = flow_run_graph(flow_run_id=id, since=query.since)
+        try:
+            graph = flow_run_graph(flow_run_id=id, since=query.since)
+        except GraphTooLarge as error:
+            raise Refused(str(error), 400) from None
         if graph is None:
             raise FlowRunNotFound(id=id)
         return {

@@ -8,12 +8,16 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from django.db.models import Q
-
 from runs.models import Artifact, ArtifactCollection, FlowRun, FlowRunState, TaskRun
 
 MOST_NODES = 10_000
+# Of those that had ended before, only who they hang together with is wanted; beyond this it would take too long.
+MOST_TASK_RUNS = 100_000
 MOST_ARTIFACTS = 10_000
+
+
+class GraphTooLarge(Exception):
+    """There is more than one page can show."""
 
 
 @dataclass(slots=True)
@@ -56,32 +60,42 @@ def task_runs_of(flow_run_id: UUID) -> list[TaskRun]:
 
 
 def flow_run_graph(*, flow_run_id: UUID, since: datetime) -> Graph | None:
-    """What has started, and not ended before `since`; None for an unknown flow run. Seven queries at most."""
+    """What has started, and not ended before `since`, with its edges to what had; None for an unknown flow run.
+
+    Seven queries at most. Raises GraphTooLarge.
+    """
     run = FlowRun.objects.filter(pk=flow_run_id).only("start_time", "expected_start_time", "end_time").first()
     if run is None:
         return None
-    task_runs = _started(flow_run_id, since)
-    subflows = _subflows(flow_run_id)
-    nodes = {task_run.id: _node(task_run, subflows.get(task_run.id)) for task_run in task_runs}
+    task_runs, subflows = _started(flow_run_id), _subflows(flow_run_id)
+    found = {task_run.id: _node(task_run, subflows.get(task_run.id)) for task_run in task_runs}
+    nodes = {id: node for id, node in found.items() if node is not None}
     _connect(nodes, task_runs)
-    artifacts = _artifacts(flow_run_id, nodes)
+    shown = [node for node in nodes.values() if node.end_time is None or node.end_time >= since]
+    if len(shown) > MOST_NODES:
+        raise GraphTooLarge(f"The graph of flow run {flow_run_id} has more than {MOST_NODES} nodes.")
     return Graph(
         run.start_time or run.expected_start_time,
         run.end_time,
-        sorted(nodes.values(), key=lambda node: (node.start_time, node.id)),
-        artifacts,
+        sorted(shown, key=_order),
+        _artifacts(flow_run_id, nodes),
         list(FlowRunState.objects.filter(flow_run=flow_run_id).order_by("seq").only("timestamp", "type", "name")),
         _newest(flow_run_id),
     )
 
 
-def _started(flow_run_id: UUID, since: datetime) -> list[TaskRun]:
-    open_or_later = Q(end_time__isnull=True) | Q(end_time__gte=since)
-    columns = ("name", "state_type", "start_time", "end_time", "task_inputs")
-    found = TaskRun.objects.filter(
-        open_or_later, flow_run=flow_run_id, start_time__isnull=False, state_type__isnull=False
-    )
-    return list(found.only(*columns).order_by("start_time", "id")[:MOST_NODES])
+def _started(flow_run_id: UUID) -> list[TaskRun]:
+    """What has begun. Whoever waits to begin is not in the picture yet."""
+    columns = ("name", "state_type", "start_time", "expected_start_time", "end_time", "task_inputs")
+    found = TaskRun.objects.filter(flow_run=flow_run_id, state_type__isnull=False).exclude(state_type="PENDING")
+    task_runs = list(found.only(*columns).order_by("start_time", "id")[: MOST_TASK_RUNS + 1])
+    if len(task_runs) > MOST_TASK_RUNS:
+        raise GraphTooLarge(f"Flow run {flow_run_id} has more than {MOST_TASK_RUNS} task runs, too many for a graph.")
+    return task_runs
+
+
+def _order(node: Node) -> tuple[datetime, bool, datetime, UUID]:
+    return node.start_time, node.end_time is None, node.end_time or node.start_time, node.id
 
 
 def _subflows(flow_run_id: UUID) -> dict[UUID | None, FlowRun]:
@@ -90,28 +104,31 @@ def _subflows(flow_run_id: UUID) -> dict[UUID | None, FlowRun]:
     return {subflow.parent_task_run_id: subflow for subflow in found}
 
 
-def _node(task_run: TaskRun, subflow: FlowRun | None) -> Node:
-    run: FlowRun | TaskRun = subflow or task_run
-    start = run.start_time or task_run.start_time
-    assert start is not None
-    state_type = run.state_type or task_run.state_type
-    assert state_type is not None
+def _node(task_run: TaskRun, subflow: FlowRun | None) -> Node | None:
+    """None for what has no time to be drawn at."""
+    runs = [run for run in (subflow, task_run) if run is not None]
+    start = next((at for run in runs for at in (run.start_time, run.expected_start_time) if at is not None), None)
+    state_type = next((run.state_type for run in runs if run.state_type is not None), None)
+    if start is None or state_type is None:
+        return None
+    end = next((run.end_time for run in runs if run.end_time is not None), None)
     if subflow is None:
-        return Node("task-run", task_run.id, task_run.name, state_type, start, task_run.end_time)
-    return Node("flow-run", subflow.id, f"{subflow.flow.name} / {subflow.name}", state_type, start, subflow.end_time)
+        return Node("task-run", task_run.id, task_run.name, state_type, start, end)
+    return Node("flow-run", subflow.id, f"{subflow.flow.name} / {subflow.name}", state_type, start, end)
 
 
-def _connect(nodes: dict[UUID, Node], task_runs: Sequence[TaskRun]) -> None:
-    for task_run in task_runs:
-        node = nodes[task_run.id]
-        for upstream in upstream_ids(task_run.task_inputs):
-            # A task run that has not started, or that belongs to another flow run, is not in the picture.
-            if upstream in nodes:
-                node.parents.append(nodes[upstream].id)
-                nodes[upstream].children.append(node.id)
+def _connect(nodes: Mapping[UUID, Node], task_runs: Sequence[TaskRun]) -> None:
+    """Draw the edges, in the order of the nodes at their other end."""
+    inputs = {task_run.id: upstream_ids(task_run.task_inputs) for task_run in task_runs}
+    for id, node in sorted(nodes.items(), key=lambda pair: _order(pair[1])):
+        # A task run that has not started, or that belongs to another flow run, is not in the picture.
+        upstream = sorted((nodes[one] for one in inputs[id] if one in nodes), key=_order)
+        node.parents += [one.id for one in upstream]
+        for one in upstream:
+            one.children.append(node.id)
 
 
-def _artifacts(flow_run_id: UUID, nodes: dict[UUID, Node]) -> list[Artifact]:
+def _artifacts(flow_run_id: UUID, nodes: Mapping[UUID, Node]) -> list[Artifact]:
     """Those of the flow run itself; those of its task runs go to their nodes. Results are not artifacts to look at."""
     found = Artifact.objects.filter(flow_run_id=flow_run_id).exclude(type="result").defer("data", "description")
     own = []

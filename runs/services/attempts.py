@@ -7,7 +7,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from deployments.core.hydration import BadTemplate, hydrated
 from deployments.core.parameters import mismatch
+from deployments.selectors.variables import variables_for
 from orchestration.core.states import StateType, awaiting_retry, cancelling, resuming, running
 from orchestration.core.verdicts import Abort, Reject
 from orchestration.errors import FlowRunNotFound
@@ -48,10 +50,16 @@ def _give_input(stored: StoredRun, run_input: dict[str, Any] | None, now: dateti
     if schema is None:
         return "The run has not said yet which input it waits for; try again in a moment."
     try:
-        given = hydrated(run_input or {})
-    except ValueError as error:
+        asked = json.loads(schema[0])
+    except ValueError:
+        asked = None
+    if not isinstance(asked, dict):
+        return "The schema of the input that the run waits for is no JSON object, so no input fits; cancel the run."
+    try:
+        given = hydrated(run_input or {}, variables_for(run_input or {}))
+    except BadTemplate as error:
         return f"Error hydrating run input: {error}"
-    if problem := mismatch(given, json.loads(schema[0])):
+    if problem := mismatch(given, asked):
         return f"Run input validation failed: {problem}"
     FlowRunInput.objects.update_or_create(
         flow_run_id=stored.run.id,
@@ -60,23 +68,6 @@ def _give_input(stored: StoredRun, run_input: dict[str, Any] | None, now: dateti
         create_defaults={"value": json.dumps(given), "created": now},
     )
     return None
-
-
-def hydrated(value: Any) -> Any:
-    """The input with `{"__prefect_kind": "json", "value": "…"}` replaced by what the text says."""
-    if isinstance(value, list):
-        return [hydrated(one) for one in value]
-    if not isinstance(value, dict):
-        return value
-    match value.get("__prefect_kind"):
-        case None:
-            return value.get("value") if "__prefect_kind" in value else {k: hydrated(v) for k, v in value.items()}
-        case "none":
-            return hydrated(value.get("value"))
-        case "json":
-            return json.loads(value.get("value") or "null")
-        case kind:
-            raise ValueError(f"inputs of kind {kind!r} are not supported; send the value itself or kind 'json'")
 
 
 def cancel_flow_run(*, run_id: UUID, now: datetime, author: str | None = None, message: str | None = None) -> Outcome:

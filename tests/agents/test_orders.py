@@ -96,7 +96,7 @@ def test_a_run_that_is_paused_in_its_process_is_cancelled(api: Api, queue: str, 
     process = run_process(agent)
 
     api.post(f"/flow_runs/{run}/set_state", {"state": {"type": "PAUSED"}})
-    api.post(f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}, "force": True})
+    cancel(api, run)
 
     assert api.until_ended(run)["name"] == "Cancelled"
     eventually(lambda: not is_alive(process), lambda: agent.said)

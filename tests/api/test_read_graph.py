@@ -69,6 +69,31 @@ def test_since_leaves_out_what_had_ended(api):
     assert (len(whole["nodes"]), len(later_on["nodes"])) == (1, 0)
 
 
+def test_since_keeps_the_edges_to_what_had_ended(api, diamond):
+    for name in ("first", "left"):
+        api.send(f"/task_runs/{diamond[name].id}/set_state", {"state": {"type": "COMPLETED"}})
+    first, left, nested, last = (str(diamond[name].id) for name in ("first", "left", "nested", "last"))
+
+    graph = api.read(f"/flow_runs/{diamond['flow_run'].id}/graph-v2?since=2099-01-01T00:00:00Z").json()
+
+    nodes = dict(map(tuple, graph["nodes"]))
+    assert (list(nodes), graph["root_node_ids"]) == ([nested, last], [])
+    assert [edge["id"] for edge in nodes[nested]["parents"]] == [first]
+    assert [edge["id"] for edge in nodes[last]["parents"]] == [left, nested]
+    assert [edge["id"] for edge in nodes[nested]["children"]] == [last]
+
+
+def test_what_waits_for_its_time_is_drawn_where_it_is_expected(api):
+    flow_run = make_flow_run("RUNNING")
+    waiting = make_task_run("SCHEDULED", flow_run=flow_run)
+    make_task_run("PENDING", flow_run=flow_run)
+
+    nodes = api.read(f"/flow_runs/{flow_run.id}/graph-v2").json()["nodes"]
+
+    assert [id for id, _ in nodes] == [str(waiting.id)]
+    assert nodes[0][1]["start_time"] == api.read(f"/task_runs/{waiting.id}").json()["expected_start_time"]
+
+
 def test_dependencies_are_listed_for_every_task_run(api, diamond, counted):
     with counted("dependencies"):
         listed = api.read(f"/flow_runs/{diamond['flow_run'].id}/graph").json()

@@ -75,8 +75,8 @@ FACTS: list[tuple[str, State | None, State, Run, str, str]] = [
         "Reject",
         "Cancelled",
     ),
-    # Its process sleeps and must be ended; ResumePausedFlowRuns keeps the pause until then.
-    ("a pause in process is not", state("PAUSED"), state("CANCELLING"), flow_run(), "Keep", ""),
+    # Its process sleeps; it is told when it asks next, and ends the run.
+    ("a pause in process is cancelled by it", state("PAUSED"), state("CANCELLING"), flow_run(), "Accept", "Cancelling"),
     ("one worker claims it", state("PENDING"), state("PENDING"), flow_run(), "Abort", ""),
     ("nobody claims a running run", state("RUNNING"), state("PENDING"), flow_run(), "Abort", ""),
     ("running is not late", state("RUNNING"), state("SCHEDULED", "Late"), flow_run(), "Keep", ""),

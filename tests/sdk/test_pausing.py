@@ -28,11 +28,11 @@ def in_thread(work: Callable[[], None]) -> threading.Thread:
     return thread
 
 
-def paused_run(name: str) -> FlowRun:
+def paused_run(name: str, message: str = "") -> FlowRun:
     until = time.monotonic() + 10
     while time.monotonic() < until:
         for run in flow_runs(name):
-            if run.state_type == "PAUSED":
+            if run.state_type == "PAUSED" and run.state is not None and message in (run.state.message or ""):
                 return run
         time.sleep(0.02)
     raise AssertionError("nothing paused")

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from pydantic import BaseModel, field_validator
 
 from orionflow import Flow, OrionClient, flow, pause_flow_run, resume_flow_run, suspend_flow_run, task
 from orionflow.calls import Call
@@ -101,6 +102,32 @@ def test_a_flow_that_is_suspended_from_outside_lets_begun_tasks_end(resumed_befo
     assert second.result() == "slow"
     with OrionClient() as client:
         assert "Crashed" not in {state.name for state in client.read_flow_run_states(run)}
+
+
+class Even(BaseModel):
+    number: int
+
+    @field_validator("number")
+    @classmethod
+    def _is_even(cls, number: int) -> int:
+        assert number % 2 == 0, "it is odd"
+        return number
+
+
+def test_a_flow_is_suspended_again_until_an_answer_comes_that_fits():
+    @flow
+    def suspending() -> int:
+        return suspend_flow_run(wait_for_input=Even, key="even").number + suspend_flow_run(wait_for_input=int)
+
+    run = run_of_a_deployment(suspending)
+    states = [attempt(suspending, run)]
+    for given in ({"number": 3}, {"number": 5}, {"number": 6}, 1):
+        resume_flow_run(run, run_input=given)
+        states.append(attempt(suspending, run))
+
+    assert [state.name for state in states] == ["Suspended"] * 4 + ["Completed"]
+    assert ["it is odd" in (state.message or "") for state in states[:4]] == [False, True, True, False]
+    assert states[-1].result() == 7
 
 
 def test_a_run_without_a_deployment_cannot_be_suspended():

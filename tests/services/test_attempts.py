@@ -8,12 +8,13 @@ from uuid import uuid4
 
 import pytest
 
+from deployments.models import Variable
 from orchestration.core.states import cancelling, running
 from orchestration.core.verdicts import Abort, Accept, Reject
 from orchestration.errors import FlowRunNotFound
 from orchestration.services import propose_flow_run_state
 from runs.models import FlowRun, FlowRunInput
-from runs.services.attempts import cancel_flow_run, cancel_flow_run_alone, hydrated, resume_flow_run, retry_flow_run
+from runs.services.attempts import cancel_flow_run, cancel_flow_run_alone, resume_flow_run, retry_flow_run
 from runs.services.run_inputs import create_flow_run_input
 from runs.services.upkeep import clean_up_cancelled, fail_expired_pauses
 from tests.factories import NOON, history_of, later, make_flow_run, make_state, make_task_run, state_of
@@ -28,6 +29,13 @@ def make_paused(**details):
     run = make_flow_run("RUNNING", **({"deployment_id": uuid4()} if details.get("pause_reschedule") else {}))
     pause = make_state("PAUSED", pause_key="1", **{"pause_timeout": later(60), **details})
     assert propose_flow_run_state(run_id=run.pk, proposed=pause, now=later(1)).written
+    return run
+
+
+def asking_run(schema=None):
+    run = make_paused(run_input_keyset=KEYSET)
+    value = json.dumps(SCHEMA) if schema is None else schema
+    create_flow_run_input(flow_run_id=run.pk, key=KEYSET["schema"], value=value, sender=None, now=later(1))
     return run
 
 
@@ -97,17 +105,52 @@ def test_a_pause_that_has_not_said_what_it_waits_for_is_asked_again():
     assert state_of(run) == "PAUSED"
 
 
-def test_inputs_of_kind_json_are_read():
-    given = {"a": {"__prefect_kind": "json", "value": '{"b": [1]}'}, "c": [{"__prefect_kind": "none", "value": 2}]}
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"n": {"__prefect_kind": "json", "value": "{"}}, "Invalid JSON"),
+        ({"n": {"__prefect_kind": "workspace_variable", "variable_name": "none"}}, "'none'"),
+        ({"n": {"__prefect_kind": "jinja", "template": "{{ x }}"}}, "Jinja"),
+    ],
+)
+def test_inputs_that_cannot_be_filled_in_are_refused(given, words):
+    run = asking_run()
 
-    assert hydrated(given) == {"a": {"b": [1]}, "c": [2]}
+    outcome = resume_flow_run(run_id=run.pk, run_input=given, now=later(2))
+
+    assert isinstance(outcome.verdict, Reject)
+    assert words in outcome.verdict.reason
+    assert state_of(run) == "PAUSED"
 
 
-def test_inputs_that_cannot_be_read_are_refused():
-    with pytest.raises(ValueError, match="workspace_variable"):
-        hydrated({"__prefect_kind": "workspace_variable", "variable_name": "x"})
-    with pytest.raises(ValueError, match="Expecting"):
-        hydrated({"__prefect_kind": "json", "value": "{"})
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"n": {"__prefect_kind": "json", "value": "3"}},
+        {"n": {"__prefect_kind": "none", "value": 3}},
+        {"n": 3, "name": {"__prefect_kind": "workspace_variable", "variable_name": "who"}},
+    ],
+)
+def test_inputs_are_filled_in_as_parameters_are(given):
+    Variable.objects.create(name="who", value="Ada")
+    run = asking_run()
+
+    outcome = resume_flow_run(run_id=run.pk, run_input=given, now=later(2))
+
+    assert isinstance(outcome.verdict, Accept)
+    stored = json.loads(FlowRunInput.objects.get(key=KEYSET["response"]).value)
+    assert stored == {"n": 3, **({"name": "Ada"} if "name" in given else {})}
+
+
+@pytest.mark.parametrize("schema", ["{", "", "[]", "5", "null"])
+def test_a_run_whose_schema_is_none_stays_paused(schema):
+    run = asking_run(schema)
+
+    outcome = resume_flow_run(run_id=run.pk, run_input={"n": 3}, now=later(2))
+
+    assert isinstance(outcome.verdict, Reject)
+    assert "schema" in outcome.verdict.reason
+    assert state_of(run) == "PAUSED"
 
 
 def test_a_run_that_has_not_started_is_cancelled_at_once():

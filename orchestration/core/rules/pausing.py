@@ -46,8 +46,8 @@ def _unused_key(keys: frozenset[str]) -> str:
 
 
 class ResumePausedFlowRuns:
-    """A paused run can be resumed, scheduled to resume, or ended; a pause whose deadline has passed ends as a failure,
-    whatever is proposed. What a resumed run does next counts as the same attempt."""
+    """A paused run can be resumed, scheduled to resume, cancelled, or ended; a pause whose deadline has passed ends as
+    a failure, whatever is proposed. What a resumed run does next counts as the same attempt."""
 
     leaving: frozenset[StateType | None] = frozenset({StateType.PAUSED})
     entering = ANY
@@ -55,7 +55,7 @@ class ResumePausedFlowRuns:
     def judge(self, transition: Transition, facts: Facts) -> Verdict:
         assert transition.initial is not None
         target, details = transition.proposed.type, transition.initial.details
-        if target not in {StateType.RUNNING, StateType.SCHEDULED} | TERMINAL:
+        if target not in {StateType.RUNNING, StateType.SCHEDULED, StateType.CANCELLING} | TERMINAL:
             return Reject(f"a paused run cannot become {target} before it is resumed; force the state if it must")
         if details.pause_reschedule and transition.run.deployment_id is None:
             return Reject("a suspended run cannot be resumed without its deployment")

@@ -16,7 +16,7 @@ from orionflow.engine.orders import RunSuspended, stop, wait_until_resumed
 from orionflow.errors import MissingContext, OrchestrationRefused
 from orionflow.ids import uuid7
 from orionflow.input.kinds import content_of
-from orionflow.input.questions import Question, question_of
+from orionflow.input.questions import AnswerRefused, Question, ask_again, question_of
 from orionflow.logging import flow_run_logger
 from orionflow.states import Paused, State, Suspended
 from orionflow.wire import OrchestrationResult
@@ -75,19 +75,36 @@ def _own_flow_run(verb: str) -> FlowRunContext:
 def _paused(
     context: FlowRunContext, state: State[Any], question: Question | None, poll_interval: float, wait_for: Any
 ) -> Steps[Any]:
-    if (yield from _stopped(context, state, question, wait_for)) is not None:
-        timeout = _seconds_left(state)
-        _tell(context, timeout, question)
-        yield Sleep(min(poll_interval, timeout) if timeout else poll_interval)
-        yield from wait_until_resumed(context, poll_interval)
-    return (yield from _answer(context, question))
+    while True:
+        if (yield from _stopped(context, state, question, wait_for)) is not None:
+            timeout = _seconds_left(state)
+            _tell(context, timeout, question)
+            yield Sleep(min(poll_interval, timeout) if timeout else poll_interval)
+            yield from wait_until_resumed(context, poll_interval)
+        try:
+            return (yield from _answer(context, question))
+        except AnswerRefused as refused:
+            state, question = _asked_again(context, state, question, refused)
 
 
 def _suspended(context: FlowRunContext, state: State[Any], question: Question | None) -> Steps[Any]:
-    written = yield from _stopped(context, state, question, None)
-    if written is not None:
-        raise stop(context, RunSuspended(written))
-    return (yield from _answer(context, question))
+    while True:
+        written = yield from _stopped(context, state, question, None)
+        if written is not None:
+            raise stop(context, RunSuspended(written))
+        try:
+            return (yield from _answer(context, question))
+        except AnswerRefused as refused:
+            state, question = _asked_again(context, state, question, refused)
+
+
+def _asked_again(
+    context: FlowRunContext, state: State[Any], question: Question | None, refused: AnswerRefused
+) -> tuple[State[Any], Question]:
+    """The flow run stays paused until an answer comes that its type takes; whoever looks at it reads why."""
+    assert question is not None
+    flow_run_logger(context).warning("The answer was not taken, so the run stays %s. %s", state.name.lower(), refused)
+    return ask_again(state, question, refused)
 
 
 def _stopped(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -12,12 +13,17 @@ from orionflow.calls.flow_runs import create_flow_run_input, delete_flow_run_inp
 from orionflow.client import OrionClient
 from orionflow.engine.effects import Steps, send
 from orionflow.errors import Conflict, NotFound, ParameterError, UsageError
+from orionflow.ids import uuid7
 from orionflow.input.kinds import Kind, kind_of
 from orionflow.input.models import Metadata, RunInput
 from orionflow.states import State
 
 _KEY = re.compile(r"^[A-Za-z0-9._-]+$")
 LONGEST_KEY = 200
+
+
+class AnswerRefused(ParameterError):
+    """An answer fits the schema that the API knows, and the type's own checks refuse it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +43,16 @@ class Question:
     def answer(self, client: OrionClient, flow_run_id: UUID) -> Steps[Any]:
         """What the flow run was resumed with."""
         key = self.keyset["response"]
+        text: bytes | None = None
+        with suppress(NotFound):
+            text = yield send(client, read_flow_run_input(flow_run_id, key))
         try:
-            text: bytes = yield send(client, read_flow_run_input(flow_run_id, key))
-        except NotFound:
-            text = b"{}"
-        try:
-            value = self.kind.read(text.decode())
+            value = self.kind.read((text or b"{}").decode())
         except ParameterError as error:
-            raise ParameterError(f"The flow run was resumed without the answer that it waits for. {error}") from None
+            if text is None:
+                told = f"The flow run was resumed without the answer that it waits for. {error}"
+                raise ParameterError(told) from None
+            raise AnswerRefused(str(error)) from None
         if isinstance(value, RunInput):
             value._metadata = Metadata(key, None, flow_run_id)
         return value
@@ -54,6 +62,32 @@ def question_of(pause: State[Any], wait_for_input: Any) -> Question | None:
     """The question of a pause, told in its state as well; None when it asks for nothing."""
     if wait_for_input is None:
         return None
+    description = getattr(wait_for_input, "_description", None)
+    return _question(pause, kind_of(wait_for_input), description if isinstance(description, str) else None)
+
+
+def ask_again(pause: State[Any], question: Question, refused: AnswerRefused) -> tuple[State[Any], Question]:
+    """The pause that follows one whose answer was refused: until the same moment, and saying why.
+
+    Its key follows from the earlier one, so a later attempt finds the same chain of answers.
+    """
+    details = pause.state_details
+    first, _, tries = (details.pause_key or "").partition(_AGAIN)
+    key = f"{first}{_AGAIN}{int(tries or 1) + 1}"
+    again = replace(
+        pause,
+        id=uuid7(),
+        message=f"The last answer was not taken. {refused}",
+        state_details=replace(details, pause_key=key),
+    )
+    return again, _question(again, question.kind, question.description)
+
+
+# Long enough that no key which somebody chose ends so by chance.
+_AGAIN = "-answer-"
+
+
+def _question(pause: State[Any], kind: Kind, description: str | None) -> Question:
     key = f"{pause.name.lower()}-{pause.state_details.pause_key}"
     if not _KEY.match(key) or len(key) > LONGEST_KEY:
         raise UsageError(
@@ -62,8 +96,7 @@ def question_of(pause: State[Any], wait_for_input: Any) -> Question | None:
         )
     keyset = {part: f"{key}-{part}" for part in ("description", "response", "schema")}
     pause.state_details.run_input_keyset = keyset
-    description = getattr(wait_for_input, "_description", None)
-    return Question(kind_of(wait_for_input), description if isinstance(description, str) else None, keyset)
+    return Question(kind, description, keyset)
 
 
 def _put(client: OrionClient, flow_run_id: UUID, key: str, value: Any) -> Steps[None]:
