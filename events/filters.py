@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from orchestration.wire import Moment
-from runs.filters.conditions import AnyId, AnyText, Filter, Leaf, YesOrNo
+from runs.filters.conditions import AnyId, AnyIdOrNull, AnyText, Filter, Leaf, YesOrNo
 
 
 class PolicyFilter(Filter):
@@ -29,7 +29,7 @@ class NotificationFilter(Filter):
 
     id: AnyId | None = None
     policy_id: AnyId | None = None
-    automation_id: AnyId | None = None
+    automation_id: AnyIdOrNull | None = None
     flow_run_id: AnyId | None = None
     block_document_id: AnyId | None = None
     standing: AnyText | None = None

@@ -13,3 +13,5 @@ LOGGING_CONFIG = None
 # Nobody else sees this database: there is nobody to tell.
 ORION_STATE_LISTENERS = []
 ORION_BROKER_URL = ""
+# The name under which this process asks itself; answers with addresses in them repeat it.
+ALLOWED_HOSTS = ["ephemeral.orion"]

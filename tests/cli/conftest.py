@@ -73,14 +73,14 @@ def orion(tmp_path: Path) -> Orion:
 class Companion:
     """Calls `orion` in an interpreter that stays; see companion.py."""
 
-    def __init__(self, home: Path, cwd: Path) -> None:
+    def __init__(self, home: Path, cwd: Path, **environment: str) -> None:
         # A pipe that nobody reads would fill up with the lines that flows log, and stop it.
         home.mkdir(exist_ok=True)
         self.log = (home / "companion.log").open("w+")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.cli.companion"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,
-            env=environment_of(home, PYTHONPATH=str(PROGRAMS.parents[2])), cwd=cwd,
+            env=environment_of(home, PYTHONPATH=str(PROGRAMS.parents[2]), **environment), cwd=cwd,
         )  # fmt: skip
 
     def __call__(self, *words: str, **environment: str) -> Answer:
@@ -99,8 +99,8 @@ class Companion:
 
 
 @contextmanager
-def companion(home: Path, cwd: Path = PROGRAMS) -> Iterator[Companion]:
-    session = Companion(home, cwd)
+def companion(home: Path, cwd: Path = PROGRAMS, **environment: str) -> Iterator[Companion]:
+    session = Companion(home, cwd, **environment)
     try:
         yield session
     finally:

@@ -13,7 +13,8 @@ from tests.cli.conftest import companion, run_orion
 
 GALLERY = Path(__file__).parent / "gallery"
 # These end when somebody ends them or types something in, or when an agent has done its work.
-ENDLESS = ("secret set", "server start", "services start", "agent start", "task-worker", "run etl/prod --watch")
+ENDLESS = ("notify create slack", "notify create mail", "block create slack-webhook/ops")
+ENDLESS += ("secret set", "server start", "services start", "agent start", "task-worker", "run etl/prod --watch")
 EXAMPLES = [
     line
     for _, command in [*all_groups(), *all_commands()]
@@ -27,6 +28,9 @@ CODES = {
     # A finished run can neither be cancelled nor resumed.
     "orion flow-run cancel brave-otter": 6,
     "orion fr cancel brave-otter --detach": 6,
+    # Nobody listens there, and messages go to public hosts only.
+    "orion notify test ops": 1,
+    "orion notify test slack-webhook/team": 1,
     # It needs the tables of django-celery-beat.
     "orion services schedule": 2,
     "orion flow-run resume brave-otter": 6,
@@ -68,6 +72,9 @@ DEPLOYED = [["deploy"], ["calendar", "import", "holidays.ics"]]
 QUEUES = [["wq", "create", "big"], *DEPLOYED]
 POOLS = [["work-pool", "create", "cluster"]]
 LIMITS = [["cl", "create", "gpu", "2"], ["run", "flows.py:etl"]]
+TEAM = ["block", "create", "slack-webhook/team", "url=http://127.0.0.1:9/T1", "--overwrite"]
+OPS = [TEAM, ["notify", "create", "--block", "slack-webhook/team", "--name", "ops"]]
+HUNG = ["automation", "create", "hung", "--stuck-in", "running", "--for", "1h", "--cancel"]
 GLOBAL = [["gcl", "create", "database", "5"]]
 NEEDED = {
     "deploy": [],
@@ -81,6 +88,10 @@ NEEDED = {
     "cl": LIMITS,
     "global-concurrency-limit": GLOBAL,
     "gcl": GLOBAL,
+    "notify": OPS,
+    "automation": [*DEPLOYED, TEAM, HUNG],
+    "artifact": [["run", "flows.py:report"]],
+    "block": [["block", "register", "login.json"]],
     "variable": [["variable", "set", "season", "summer"]],
 }
 ONLY_ONE_SCHEDULE = ("schedule pause", "schedule resume", "schedule delete", "schedule clear", "schedule preview")

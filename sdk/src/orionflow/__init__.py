@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from orionflow.storage import Secret as Secret
     from orionflow.tasks import Task as Task
     from orionflow.tasks import task as task
+    from orionflow.variables import Variable as Variable
 
 _HOME_OF = {
     "AsyncOrionClient": "client",
@@ -55,6 +56,7 @@ _HOME_OF = {
     "Secret": "storage",
     "State": "states",
     "Task": "tasks",
+    "Variable": "variables",
     "allow_failure": "annotations",
     "as_completed": "futures",
     "concurrency": "slots",
@@ -81,7 +83,7 @@ _HOME_OF = {
     "unmapped": "annotations",
     "wait": "futures",
 }
-_MODULES = frozenset({"deployments", "input", "runtime", "states", "storage", "task_runners", "testing"})
+_MODULES = frozenset({"deployments", "input", "runtime", "states", "storage", "task_runners", "testing", "variables"})
 
 __all__ = [*_HOME_OF, "runtime"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orionflow import flow, get_run_logger, task
+from orionflow import create_table_artifact, flow, get_run_logger, task
 
 
 @task
@@ -26,3 +26,8 @@ def etl(day: str = "2026-01-01", limit: int = 5) -> int:
 @flow
 def monitor() -> None:
     extract("today")
+
+
+@flow
+def report() -> None:
+    create_table_artifact([{"city": "Berlin", "rows": 3}], key="daily-report")

@@ -9,7 +9,7 @@ import click
 from orionflow.cli.backend import Backend, Json, backend
 from orionflow.cli.command import HELP_NAMES, OrionCommand
 from orionflow.cli.deleting import delete_at
-from orionflow.cli.finding import missing
+from orionflow.cli.finding import missing, named
 from orionflow.cli.lazy import Entry, LazyGroup
 from orionflow.cli.looks import first_line
 from orionflow.cli.options import Output, destructive, output_options, time_options
@@ -24,9 +24,12 @@ block = LazyGroup(
     help="Blocks: configuration that programs store under names, such as where to write and how to log in.",
     entries={
         "ls": Entry(f"{HERE}:ls", "List blocks by type and name."),
+        "create": Entry("orionflow.cli.block_making:create", "Create a block of a known type."),
+        "register": Entry("orionflow.cli.block_making:register", "Make a block type and its fields known."),
         "inspect": Entry(f"{HERE}:inspect", "Show a block, its secrets masked.", ("show",)),
         "delete": Entry(f"{HERE}:delete", "Delete a block.", ("rm",)),
         "type": Entry(f"{HERE}:type_", "The kinds of blocks."),
+        "schema": Entry(f"{HERE}:schema", "The fields of each kind, by version."),
     },
     examples=(("orion block ls", ""), ("orion block inspect secret/github", "its value stays masked")),
 )
@@ -35,8 +38,20 @@ type_ = LazyGroup(
     "type",
     context_settings=HELP_NAMES,
     help="The kinds of blocks that the server knows.",
-    entries={"ls": Entry(f"{HERE}:ls_types", "List the kinds of blocks.")},
-    examples=(("orion block type ls", ""),),
+    entries={
+        "ls": Entry(f"{HERE}:ls_types", "List the kinds of blocks."),
+        "inspect": Entry(f"{HERE}:inspect_type", "Show a kind of block with its fields.", ("show",)),
+        "delete": Entry(f"{HERE}:delete_type", "Delete a kind of block with its blocks.", ("rm",)),
+    },
+    examples=(("orion block type ls", ""), ("orion block type inspect slack-webhook", "which fields has it?")),
+)
+
+schema = LazyGroup(
+    "schema",
+    context_settings=HELP_NAMES,
+    help="The fields that each kind of block has, in each version that programs have registered.",
+    entries={"ls": Entry(f"{HERE}:ls_schemas", "List the versions of the fields of blocks.")},
+    examples=(("orion block schema ls", ""), ("orion block schema ls --type secret", "")),
 )
 
 
@@ -104,7 +119,92 @@ def ls_types(limit: int, output: Output) -> None:
         Column("WHAT FOR", lambda row: first_line(row["description"] or "", 70), field="description"),
         Column("ID", lambda row: row["id"], field="id", wide=True),
     ]
-    output.show_many(list(backend().pages("/block_types/filter", {}, limit)), columns, name="slug")
+    found = list(backend().pages("/block_types/filter", {}, limit))
+    output.show_many(found, columns, name="slug")
+    if output.is_for_people and not found:
+        output.terminal.note("No kinds of blocks yet; orion block register --known adds the usual ones.")
+
+
+@click.command(
+    cls=OrionCommand,
+    examples=(("orion block type inspect slack-webhook", ""), ("orion block type show secret -o json", "")),
+)
+@click.argument("slug", metavar="TYPE")
+@output_options
+def inspect_type(slug: str, output: Output) -> None:
+    """Show a kind of block with its fields, and which of them are secret."""
+    from orionflow.cli.block_making import newest_schema
+
+    found = newest_schema(backend(), slug)
+    if not output.is_for_people:
+        output.show_one(found, name="checksum")
+        return
+    kind, fields = found["block_type"], found["fields"]
+    about = [
+        Column("type", lambda row: row["slug"]),
+        Column("name", lambda row: row["name"]),
+        Column("what for", lambda row: row["description"] or "-"),
+    ]
+    if not output.columns:
+        output.show_one(kind, about)
+        output.terminal.out("\nfields:")
+    required = fields.get("required") or ()
+    secret = {path.partition(".")[0] for path in fields.get("secret_fields") or ()}
+    rows = [
+        {"field": name, **one, "needed": name in required, "secret": name in secret}
+        for name, one in (fields.get("properties") or {}).items()
+    ]
+    output.show_many(rows, FIELDS, name="field")
+
+
+FIELDS = [
+    Column("FIELD", lambda row: row["field"], field="field"),
+    Column("TYPE", lambda row: row.get("type") or "any", field="type"),
+    Column("NEEDED", lambda row: "yes" if row["needed"] else "", field="needed"),
+    Column("SECRET", lambda row: "yes" if row["secret"] else "", field="secret"),
+    Column("DEFAULT", lambda row: as_text(row["default"]) if "default" in row else "", field="default"),
+    Column("MEANING", lambda row: first_line(row.get("description") or "", 70), field="description"),
+]
+
+
+@click.command(cls=OrionCommand, examples=(("orion block type delete login --dry-run", ""),))
+@click.argument("slug", metavar="TYPE")
+@destructive
+def delete_type(slug: str, yes: bool, dry_run: bool) -> None:
+    """Delete a kind of block with all blocks of it. Kinds that programs count on stay."""
+    api = backend()
+    found = named(
+        api, f"/block_types/slug/{quote(slug, safe='')}", "block type", slug, "/block_types/filter", key="slug",
+        command="orion block type ls",
+    )  # fmt: skip
+    delete_at(api, f"/block_types/{found['id']}", f"the block type {slug} with its blocks", yes=yes, dry_run=dry_run)
+
+
+@click.command(
+    cls=OrionCommand, examples=(("orion block schema ls", ""), ("orion block schema ls --type secret -o json", ""))
+)
+@click.option("--type", "slug", metavar="TYPE", help="Only those of this type.")
+@click.option("--limit", default=200, show_default=True, type=click.IntRange(min=0), help="The most to show.")
+@output_options
+@time_options
+def ls_schemas(slug: str | None, limit: int, output: Output, clock: Clock) -> None:
+    """List the versions of the fields of blocks, newest first."""
+    from orionflow.cli.block_making import find_type
+
+    api = backend()
+    body: Json = {"block_schemas": {"block_type_id": {"any_": [find_type(api, slug)["id"]]}}} if slug else {}
+    columns = [
+        Column("TYPE", lambda row: row["block_type"]["slug"], field="block_type"),
+        Column("VERSION", lambda row: row["version"], field="version"),
+        Column("FIELDS", lambda row: as_text(list(row["fields"].get("properties") or {})), field="fields"),
+        Column("CAN", lambda row: as_text(row["capabilities"]), field="capabilities"),
+        Column("CREATED", lambda row: clock.near(row["created"]), field="created", wide=True),
+        Column("ID", lambda row: row["id"], field="id", wide=True),
+    ]
+    found = list(api.pages("/block_schemas/filter", body, limit))
+    output.show_many(found, columns, name="checksum")
+    if output.is_for_people and not found:
+        output.terminal.note("No schemas; orion block register --known adds the usual ones.")
 
 
 def find_blocks(api: Backend, slug: str | None, limit: int) -> list[Json]:

@@ -31,13 +31,13 @@ def read_pairs(pairs: Sequence[str], option: str, *, texts: frozenset[str] = fro
     return read
 
 
-def read_whole(text: str | None) -> dict[str, Any]:
-    """All parameters of `--params`: a JSON object, or a file of it."""
+def read_whole(text: str | None, option: str = "--params") -> dict[str, Any]:
+    """All values of an option such as `--params`: a JSON object, or a file of it."""
     if text is None:
         return {}
-    read = read_json(text, "--params")
+    read = read_json(text, option)
     if not isinstance(read, dict):
-        raise click.UsageError('--params must be a JSON object: {"name": value}.')
+        raise click.UsageError(f'{option} must be a JSON object: {{"name": value}}.')
     return read
 
 

@@ -13,12 +13,17 @@ from orionflow.cli.exit_codes import ExitCode
 from orionflow.cli.lazy import Entry, LazyGroup
 
 HERE = "orionflow.cli"
-RUN, LOOK, DEPLOY, SERVER, SETUP = "Run", "Look and act", "Deploy and limit", "Server", "Settings and help"
+RUN, LOOK, REACT, DEPLOY = "Run", "Look and act", "Be told and react", "Deploy and limit"
+SERVER, SETUP = "Server", "Settings and help"
 ENTRIES = {
     "run": Entry(f"{HERE}.run:run", "Run a flow in this process and follow it.", section=RUN),
     "flow-run": Entry(f"{HERE}.flow_run:flow_run", "Runs of flows: list, explain, cancel, retry.", ("fr",), LOOK),
     "task-run": Entry(f"{HERE}.task_run:task_run", "Runs of tasks.", ("tr",), LOOK),
     "flow": Entry(f"{HERE}.flow:flow", "Flows that have run.", section=LOOK),
+    "artifact": Entry(f"{HERE}.artifact:artifact", "Tables, links and texts that runs left.", section=LOOK),
+    "event": Entry(f"{HERE}.event:event", "What has happened, as it was reported.", section=LOOK),
+    "notify": Entry(f"{HERE}.notify:notify", "Messages when runs fail: Slack, Teams, mail, webhooks.", section=REACT),
+    "automation": Entry(f"{HERE}.automation:automation", "Do something when events come.", section=REACT),
     "api": Entry(f"{HERE}.raw_api:api", "Send one raw request to the API.", section=LOOK),
     "deploy": Entry(f"{HERE}.deploy:deploy", "Hand over the deployments of orion.yaml.", section=DEPLOY),
     "deployment": Entry(f"{HERE}.deployment:deployment", "Flows that were handed over.", ("dep",), DEPLOY),
@@ -51,6 +56,7 @@ EXAMPLES = (
     ("orion run flows.py:etl -p day=2026-01-01", "run a flow here"),
     ('orion flow-run ls "state:failed since:-24h"', "what failed today?"),
     ("orion flow-run why @last", "why is it in this state?"),
+    ("orion notify create slack", "be told when runs fail"),
     ("orion deploy", "hand over the flows of orion.yaml"),
     ("orion server start", "API and dashboard"),
 )

@@ -37,6 +37,11 @@ class Clock:
         found = read_moment(moment)
         return f"{self._short(found)} ({self.distance(found)})" if found else "-"
 
+    def ago(self, moment: datetime | str | None) -> str:
+        """`13:02 (4m ago)`, for what has been: the server's clock, or its answer, may be a moment ahead of ours."""
+        found = read_moment(moment)
+        return f"{self._short(found)} ({self.distance(min(found, self.now))})" if found else "-"
+
     def within_brackets(self, moment: datetime | str | None) -> str:
         """`13:02, 4m ago`, for places that are in brackets already."""
         found = read_moment(moment)

@@ -1,0 +1,88 @@
+"""`orion automation create`: by options, or from YAML and JSON in the API's own form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from orionflow.cli.automation.actions import action_options, actions_of
+from orionflow.cli.automation.finding import LISTING
+from orionflow.cli.automation.looking import show_automations
+from orionflow.cli.automation.triggers import trigger_of, trigger_options, trigger_text
+from orionflow.cli.backend import Backend, Json, backend
+from orionflow.cli.boundary import CommandFailed
+from orionflow.cli.command import OrionCommand
+from orionflow.cli.exit_codes import ExitCode
+from orionflow.cli.options import Output, output_options
+from orionflow.cli.structures import read_structure
+
+
+@click.command(
+    cls=OrionCommand,
+    examples=(
+        ("orion automation create hung --stuck-in running --for 1h --cancel", "stop runs that hang"),
+        ("orion automation create alarm --on failed --count 3 --within 10m --notify slack-webhook/team", ""),
+        ("orion automation create next --on completed --flow etl --run etl/prod -p limit=5", "one after the other"),
+        ("orion automation create -f automations.yaml", "one, or a list of them, as the API has them"),
+    ),
+)
+@click.argument("name", required=False)
+@click.option("-f", "--file", "file", metavar="FILE", help="Read JSON or YAML; - is stdin.")
+@click.option("--description", metavar="TEXT", help="What it is for.")
+@click.option("--paused", is_flag=True, help="Let it do nothing yet.")
+@click.option("--overwrite", is_flag=True, help="Replace the automation of this name, if there is one.")
+@trigger_options
+@action_options
+@output_options
+def create(
+    name: str | None, file: str | None, description: str | None, paused: bool, overwrite: bool, output: Output,
+    **said: Any,
+) -> None:  # fmt: skip
+    """Make an automation. Options say when and what; a file has the API's own form, with `trigger` and `actions`."""
+    api = backend()
+    if file is not None:
+        given = [option for option, value in said.items() if value and option != "count"]
+        if given:
+            raise click.UsageError("A file says everything; leave out the other options.")
+        asked = _from_file(file, name)
+    elif name is None:
+        raise click.UsageError("Name the automation, or give a file with -f.")
+    else:
+        asked = [{"name": name, "trigger": trigger_of(api, said), "actions": actions_of(api, said)}]
+    more = {**({"description": description} if description else {}), **({"enabled": False} if paused else {})}
+    made = [_store(api, {**one, **more}, overwrite=overwrite) for one in asked]
+    if not output.is_for_people:
+        show_automations(made, output)
+        return
+    for one in made:
+        output.terminal.say(f"Created the automation {one['name']}: {trigger_text(one['trigger'])}.")
+
+
+def _from_file(file: str, name: str | None) -> list[Json]:
+    """One automation, a list of them, or an object with a list `automations`."""
+    whole = read_structure(file)
+    listed = whole.get("automations") if isinstance(whole, dict) and "automations" in whole else whole
+    every: list[Any] = listed if isinstance(listed, list) else [listed]
+    if not every or not all(isinstance(one, dict) for one in every):
+        raise CommandFailed(
+            ExitCode.USAGE, f"{file} does not describe an automation.", fix="write `name`, `trigger` and `actions`"
+        )
+    if name is not None and len(every) != 1:
+        raise click.UsageError("A name fits a file with one automation.")
+    return [{**one, **({"name": name} if name else {})} for one in every]
+
+
+def _store(api: Backend, asked: Json, *, overwrite: bool) -> Json:
+    known = list(api.pages(LISTING, {"automations": {"name": {"any_": [str(asked.get("name"))]}}}, 2))
+    if known and not overwrite:
+        raise CommandFailed(
+            ExitCode.CONFLICT, f"There is an automation {asked['name']!r} already.",
+            fix="choose another name, or add --overwrite",
+        )  # fmt: skip
+    if known:
+        api.request("PUT", f"/automations/{known[0]['id']}", asked)
+        stored: Json = api.get(f"/automations/{known[0]['id']}")
+        return stored
+    made: Json = api.post("/automations/", asked)
+    return made

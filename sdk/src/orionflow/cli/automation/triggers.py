@@ -1,0 +1,139 @@
+"""Triggers out of options: a state that runs enter, one in which they stay too long, an event."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from orionflow.cli.backend import Backend, Json
+from orionflow.cli.deployment.finding import find_deployment
+from orionflow.cli.flow import find_flow
+from orionflow.cli.notify.states import read_states
+from orionflow.cli.times import read_period
+
+RESOURCE = "prefect.resource.id"
+RUNS = "prefect.flow-run."
+# Names that states of a type may have.
+NAMES = {
+    "SCHEDULED": ("Scheduled", "Late", "AwaitingRetry", "Resuming"),
+    "PENDING": ("Pending", "NotReady"),
+    "RUNNING": ("Running", "Retrying", "Rerunning"),
+    "PAUSED": ("Paused", "Suspended"),
+    "CANCELLING": ("Cancelling",),
+    "COMPLETED": ("Completed", "Cached", "Skipped"),
+    "FAILED": ("Failed", "TimedOut"),
+    "CRASHED": ("Crashed",),
+    "CANCELLED": ("Cancelled",),
+}
+
+
+def trigger_options(command: Any) -> Any:
+    options = [
+        click.option("--on", "states", metavar="STATE,…", multiple=True, help="When runs enter one of these states."),
+        click.option("--stuck-in", "stuck", metavar="STATE", help="When runs stay in this state; needs --for."),
+        click.option("--for", "period", metavar="PERIOD", help="How long is too long, such as 1h."),
+        click.option("--event", "events", metavar="NAME", multiple=True, help="When this event comes; * at its end."),
+        click.option("--count", type=click.IntRange(1, 1_000_000), default=1, show_default=True, help="So many times."),
+        click.option("--within", metavar="PERIOD", help="In so much time, such as 10m."),
+        click.option("--flow", "flows", metavar="FLOW", multiple=True, help="Only of these flows."),
+        click.option("--deployment", "deployments", metavar="DEPLOYMENT", multiple=True, help="Only of these."),
+        click.option("--tag", "tags", metavar="TAG", multiple=True, help="Only with one of these tags."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def trigger_of(api: Backend, said: dict[str, Any]) -> Json:
+    """The trigger that the options describe; exactly one of its kinds has to be named."""
+    kinds = {"--on": said["states"], "--stuck-in": said["stuck"], "--event": said["events"]}
+    named = [name for name, value in kinds.items() if value]
+    if len(named) != 1:
+        raise click.UsageError(f"Say when, with one of {', '.join(kinds)}; or describe it in a file: -f FILE.")
+    if (said["period"] is not None) != (named == ["--stuck-in"]):
+        raise click.UsageError("--stuck-in and --for belong together: --stuck-in running --for 1h.")
+    about = _about(api, said)
+    if named == ["--stuck-in"]:
+        return {**about, **_stuck(said["stuck"], said["period"])}
+    counted = {"posture": "Reactive", "threshold": said["count"], "within": _seconds(said["within"])}
+    if said["count"] > 1 and not said["within"]:
+        raise click.UsageError("--count needs --within: so many times in so much time.")
+    if named == ["--event"]:
+        return {**about, "type": "event", "expect": list(said["events"]), **counted}
+    return {**about, "type": "event", **_of_runs(said["states"]), **counted}
+
+
+def _of_runs(states: tuple[str, ...]) -> Json:
+    """By the type of the state where only types were named: it covers the names that users give."""
+    types, names = read_states(states)
+    if not names:
+        match: Json = {RESOURCE: f"{RUNS}*", **({"prefect.state-type": types} if types else {})}
+        return {"match": match, "expect": [f"{RUNS}*"]}
+    every = [*names, *(name for one in types for name in NAMES[one])]
+    return {"match": {RESOURCE: f"{RUNS}*"}, "expect": [f"{RUNS}{name}" for name in every]}
+
+
+def _stuck(state: str, period: str) -> Json:
+    """Proactive: after a run entered the state, nothing else of it comes in time."""
+    types, names = read_states([state])
+    entered = [*names, *(name for one in types for name in NAMES[one])]
+    if not entered:
+        raise click.UsageError("--stuck-in needs a state, such as running.")
+    left = [name for known in NAMES.values() for name in known if name not in entered]
+    return {
+        "type": "event",
+        "posture": "Proactive",
+        "match": {RESOURCE: f"{RUNS}*"},
+        "for_each": [RESOURCE],
+        "after": [f"{RUNS}{name}" for name in entered],
+        "expect": [f"{RUNS}{name}" for name in left],
+        "threshold": 1,
+        "within": _seconds(period),
+    }
+
+
+def _about(api: Backend, said: dict[str, Any]) -> Json:
+    """What else the event is about: flows, deployments or tags, but of one kind, as one resource has to fit."""
+    ids = {
+        "--flow": [f"prefect.flow.{find_flow(api, name)['id']}" for name in said["flows"]],
+        "--deployment": [f"prefect.deployment.{find_deployment(api, name)['id']}" for name in said["deployments"]],
+        "--tag": [f"prefect.tag.{tag}" for tag in said["tags"]],
+    }
+    named = [option for option, found in ids.items() if found]
+    if len(named) > 1:
+        raise click.UsageError(f"{' and '.join(named)} cannot be asked for together; make an automation for each.")
+    return {"match_related": {RESOURCE: ids[named[0]]}} if named else {}
+
+
+def _seconds(period: str | None) -> float:
+    return read_period(period).total_seconds() if period else 0.0
+
+
+def trigger_text(trigger: Json) -> str:
+    """A trigger in few words: `3 of prefect.flow-run.Failed in 10m`."""
+    if trigger["type"] != "event":
+        joined = " then " if trigger["type"] == "sequence" else ", "
+        every = joined.join(f"({trigger_text(one)})" for one in trigger["triggers"])
+        return every if trigger["type"] == "sequence" else f"{trigger['require']} of {every}"
+    names = [str(one).removeprefix("prefect.") for one in trigger.get("expect") or ()]
+    types = (trigger.get("match") or {}).get("prefect.state-type")
+    if types:
+        names = [f"flow-run is {', '.join(one.lower() for one in ([types] if isinstance(types, str) else types))}"]
+    what = _shortened(names) or "any event"
+    within = f" in {_period(trigger['within'])}" if trigger.get("within") else ""
+    if trigger["posture"] == "Proactive":
+        after = _shortened([str(one).removeprefix("prefect.") for one in trigger.get("after") or ()])
+        return f"no {what}{within}{f' after {after}' if after else ''}"
+    times = f"{trigger['threshold']} of " if trigger.get("threshold", 1) > 1 else ""
+    return f"{times}{what}{within}"
+
+
+def _shortened(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" … ({len(names)})" if len(names) > 3 else "")
+
+
+def _period(seconds: float) -> str:
+    from orionflow.cli.times import duration
+
+    return duration(seconds)

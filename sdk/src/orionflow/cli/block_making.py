@@ -1,0 +1,196 @@
+"""`orion block create` and `register`: blocks of known types without a program, and types of one's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from orionflow.cli.backend import Backend, Json, backend
+from orionflow.cli.boundary import CommandFailed
+from orionflow.cli.command import OrionCommand
+from orionflow.cli.exit_codes import ExitCode
+from orionflow.cli.finding import missing
+from orionflow.cli.options import Output, output_options
+from orionflow.cli.parameters import read_pairs, read_whole
+from orionflow.cli.structures import read_structure
+from orionflow.cli.terminal import current_terminal
+from orionflow.spelling import near
+
+
+@click.command(
+    cls=OrionCommand,
+    examples=(
+        ("orion block create slack-webhook/ops", "asks for what it needs"),
+        ("orion block create slack-webhook/ops --values @ops.json", "fields from a file; @- is stdin"),
+        ('orion block create string/greeting value="Good morning"', "what is no secret may stand here"),
+    ),
+)
+@click.argument("block", metavar="TYPE/NAME")
+@click.argument("pairs", metavar="[FIELD=VALUE]...", nargs=-1)
+@click.option("--values", metavar="JSON", help="All fields as one JSON object, or @FILE; @- is stdin.")
+@click.option("--overwrite", is_flag=True, help="Fill the block anew if there is one of this name.")
+@output_options
+def create(block: str, pairs: tuple[str, ...], values: str | None, overwrite: bool, output: Output) -> None:
+    """Create a block of a known type. `orion block type inspect TYPE` shows its fields.
+
+    Give secrets in a file, or let yourself be asked: arguments stand in the shell's history and the list of processes.
+    """
+    slug, separator, name = block.partition("/")
+    if not separator or not name:
+        raise click.UsageError(f"{block!r} does not say of which type it is; write TYPE/NAME.")
+    api = backend()
+    schema = newest_schema(api, slug)
+    texts = frozenset(
+        field for field, one in schema["fields"].get("properties", {}).items() if one.get("type") == "string"
+    )
+    given = {**read_whole(values, "--values"), **read_pairs(pairs, "FIELD", texts=texts)}
+    made = store_block(api, schema, name, completed(schema, given), overwrite=overwrite)
+    if output.is_for_people:
+        output.terminal.say(f"Created the block {slug}/{name}.")
+    else:
+        output.show_one(made)
+
+
+def newest_schema(api: Backend, slug: str) -> Json:
+    """The newest schema of a type. An API in this process has to be shown the usual types first."""
+    kind = find_type(api, slug)
+    asked = {"block_schemas": {"block_type_id": {"any_": [kind["id"]]}}, "limit": 1}
+    found = api.post("/block_schemas/filter", asked)
+    if not found:
+        raise CommandFailed(
+            ExitCode.NOT_FOUND, f"Nobody has said which fields a block of the type {slug} has.",
+            fix="orion block register FILE",
+        )  # fmt: skip
+    return {**found[0], "block_type": kind}
+
+
+def find_type(api: Backend, slug: str) -> Json:
+    """The type with this slug; otherwise exit 5, with slugs that are like it."""
+    from urllib.parse import quote
+
+    from orionflow.errors import NotFound
+
+    path = f"/block_types/slug/{quote(slug, safe='')}"
+    try:
+        found: Json = api.get(path)
+        if has_schema(api, found):
+            return found
+    except NotFound:
+        pass
+    api.post("/block_types/install_system_block_types")
+    try:
+        found = api.get(path)
+    except NotFound:
+        known = [one["slug"] for one in api.pages("/block_types/filter", {}, 1000)]
+        raise missing("block type", slug, known, command="orion block type ls") from None
+    return found
+
+
+def has_schema(api: Backend, kind: Json) -> bool:
+    asked = {"block_schemas": {"block_type_id": {"any_": [kind["id"]]}}, "limit": 1}
+    return bool(api.post("/block_schemas/filter", asked))
+
+
+def completed(schema: Json, given: Json) -> Json:
+    """The fields, checked against the schema's names; what is missing is asked for where somebody can answer."""
+    fields = schema["fields"].get("properties") or {}
+    for name in given:
+        if fields and name not in fields:
+            proposals = near(name, list(fields))
+            hint = f"did you mean {' or '.join(proposals)}?" if proposals else f"it has {', '.join(fields)}."
+            raise click.UsageError(f"A block of the type {schema['block_type']['slug']} has no field {name!r}; {hint}")
+    lacking = [name for name in schema["fields"].get("required") or () if name not in given]
+    if lacking and not current_terminal().is_interactive:
+        raise CommandFailed(
+            ExitCode.USAGE, f"A block of the type {schema['block_type']['slug']} needs {', '.join(lacking)}.",
+            fix="give them with --values @FILE, or as FIELD=VALUE",
+        )  # fmt: skip
+    return {**given, **{name: _asked_for(name, fields.get(name, {}), schema) for name in lacking}}
+
+
+def _asked_for(name: str, field: Json, schema: Json) -> Any:
+    secret = any(path.partition(".")[0] == name for path in schema["fields"].get("secret_fields") or ())
+    text = f"{name} ({field['description']})" if field.get("description") else name
+    answer: str = click.prompt(text, hide_input=secret, err=True)
+    if field.get("type") in (None, "string"):
+        return answer
+    return read_pairs([f"{name}={answer}"], "FIELD")[name]
+
+
+def store_block(api: Backend, schema: Json, name: str, data: Json, *, overwrite: bool) -> Json:
+    """Create the block, or fill the one of this name anew."""
+    from orionflow.errors import Conflict
+
+    kind = schema["block_type"]
+    body = {"name": name, "data": data, "block_type_id": kind["id"], "block_schema_id": schema["id"]}
+    try:
+        made: Json = api.post("/block_documents/", body)
+    except Conflict:
+        if not overwrite:
+            raise CommandFailed(
+                ExitCode.CONFLICT, f"There is a block {kind['slug']}/{name} already.",
+                fix="choose another name, or add --overwrite",
+            ) from None  # fmt: skip
+        found = api.get(f"/block_types/slug/{kind['slug']}/block_documents/name/{name}")
+        changes = {"data": data, "block_schema_id": schema["id"], "merge_existing_data": False}
+        api.request("PATCH", f"/block_documents/{found['id']}", changes)
+        made = api.get(f"/block_documents/{found['id']}")
+    return made
+
+
+@click.command(
+    cls=OrionCommand,
+    examples=(
+        ("orion block register login.json", "a type of your own, with its fields"),
+        ("orion block register --known", "the types that a server brings along"),
+    ),
+)
+@click.argument("file", required=False)
+@click.option("--known", is_flag=True, help="Add the usual types where they are missing.")
+@output_options
+def register(file: str | None, known: bool, output: Output) -> None:
+    """Make a block type known, or its new fields, from a JSON or YAML file.
+
+    The file has `slug`, `name`, `description`, `capabilities`, and `fields`: a JSON schema, whose `secret_fields` name
+    what is sealed.
+    """
+    if known == (file is not None):
+        raise click.UsageError("Name a file, or add --known for the usual types.")
+    api = backend()
+    if file is None:
+        api.post("/block_types/install_system_block_types")
+        output.terminal.say("The usual block types are known.")
+        return
+    told = read_structure(file)
+    kind = _stored_type(api, told, file)
+    usual = {"title": kind["name"], "type": "object", "block_type_slug": kind["slug"]}
+    fields = {**usual, **(told.get("fields") or {})}
+    body = {"block_type_id": kind["id"], "fields": fields, "capabilities": told.get("capabilities") or []}
+    made = api.post("/block_schemas/", body)
+    if output.is_for_people:
+        output.terminal.say(
+            f"Registered the block type {kind['slug']}; fill one with orion block create {kind['slug']}/NAME"
+        )
+    else:
+        output.show_one(made, name="checksum")
+
+
+def _stored_type(api: Backend, told: Any, file: str) -> Json:
+    from orionflow.errors import Conflict
+
+    if not isinstance(told, dict) or not isinstance(told.get("slug"), str):
+        raise CommandFailed(ExitCode.USAGE, f"{file} does not describe a block type.", "it has no `slug:`")
+    unknown = set(told) - {"slug", "name", "description", "capabilities", "fields", "logo_url", "documentation_url"}
+    if unknown:
+        raise CommandFailed(ExitCode.USAGE, f"{file} says {', '.join(sorted(unknown))}, unknown for a block type.")
+    plain = {name: told[name] for name in ("description", "logo_url", "documentation_url") if told.get(name)}
+    try:
+        made: Json = api.post(
+            "/block_types/", {"name": told.get("name") or told["slug"], "slug": told["slug"], **plain}
+        )
+    except Conflict:
+        made = api.get(f"/block_types/slug/{told['slug']}")
+        if plain:
+            api.request("PATCH", f"/block_types/{made['id']}", plain)
+    return made

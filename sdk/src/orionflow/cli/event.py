@@ -1,0 +1,201 @@
+"""`orion event`: what has happened, as it was reported and as it comes in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from orionflow.cli.backend import Backend, Json, backend
+from orionflow.cli.command import HELP_NAMES, OrionCommand
+from orionflow.cli.lazy import Entry, LazyGroup
+from orionflow.cli.options import Output, output_options, time_options
+from orionflow.cli.output import Column
+from orionflow.cli.parameters import read_whole
+from orionflow.cli.safe_text import as_json
+from orionflow.cli.times import Clock, read_moment, read_period
+
+HERE = "orionflow.cli.event"
+ID, ROLE, NAME = "prefect.resource.id", "prefect.resource.role", "prefect.resource.name"
+PAGE = 50
+POLL_SECONDS = 1.0
+# Events are stored a moment after they occurred, and not always in their order.
+OVERLAP = timedelta(seconds=10)
+
+event = LazyGroup(
+    "event",
+    context_settings=HELP_NAMES,
+    help="Events: something happened to a resource. Automations react to them.",
+    entries={
+        "ls": Entry(f"{HERE}:ls", "List events, newest first."),
+        "stream": Entry(f"{HERE}:stream", "Show events as they come, until Ctrl-C."),
+        "emit": Entry(f"{HERE}:emit", "Report an event."),
+    },
+    examples=(
+        ("orion event ls --since -1h", "what happened in the last hour?"),
+        ("orion event emit shop.order.paid --resource order.17", "for automations of your own"),
+    ),
+)
+
+
+def filter_options(command: Any) -> Any:
+    options = [
+        click.option("--name", "names", metavar="NAME", multiple=True, help="Of this name; a * at its end: begins so."),
+        click.option("--resource", "resources", metavar="ID", multiple=True, help="Of this resource; also with a *."),
+        click.option("--related", "related", metavar="ID", multiple=True, help="That concern this one as well."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command(
+    cls=OrionCommand,
+    examples=(
+        ("orion event ls", "the newest 20"),
+        ("orion event ls --name 'prefect.flow-run.*' --since -24h", "what flow runs did"),
+        ("orion event ls --resource 'order.*' -o json", "the API's objects"),
+    ),
+)
+@filter_options
+@click.option("--since", metavar="TIME", help="Only those since then, such as -1h.")
+@click.option("--until", metavar="TIME", help="Only those until then.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(min=0), help="The most to show.")
+@output_options
+@time_options
+def ls(since: str | None, until: str | None, limit: int, output: Output, clock: Clock, **said: Any) -> None:
+    """List events, newest first."""
+    times = {"since": since, "until": until}
+    occurred = {name: clock.moment(text).isoformat() for name, text in times.items() if text}
+    asked = {**_asked(said), **({"occurred": occurred} if occurred else {})}
+    found = list(_pages(backend(), asked, limit))
+    output.show_many(found, _columns(clock), name="id")
+    if output.is_for_people and not found:
+        output.terminal.note("No events. Those of flow runs are recorded while an automation is enabled.")
+
+
+def _asked(said: dict[str, Any]) -> Json:
+    asked: Json = {}
+    if said["names"]:
+        exact = [name for name in said["names"] if not name.endswith("*")]
+        prefixes = [name[:-1] for name in said["names"] if name.endswith("*")]
+        if exact and prefixes:
+            raise click.UsageError("Names with a * and names without one cannot be asked for together.")
+        asked["event"] = {"prefix": prefixes} if prefixes else {"name": exact}
+    if said["resources"]:
+        asked["resource"] = {"labels": {ID: list(said["resources"])}}
+    if said["related"]:
+        asked["related"] = {"labels": {ID: list(said["related"])}}
+    return asked
+
+
+def _pages(api: Backend, asked: Json, limit: int) -> Iterator[Json]:
+    """Page by page: the API gives fifty at a time, and the address of the next ones."""
+    if not limit:
+        return
+    answer = api.post("/events/filter", {"filter": asked, "limit": min(PAGE, limit)})
+    while True:
+        yield from answer["events"][:limit]
+        limit -= len(answer["events"])
+        if limit <= 0 or not answer["next_page"]:
+            return
+        way = answer["next_page"].partition("/events/")[2]
+        answer = api.get(f"/events/{way}")
+
+
+def _columns(clock: Clock) -> list[Column]:
+    return [
+        Column("WHEN", lambda one: clock.ago(one["occurred"]), field="occurred"),
+        Column("EVENT", lambda one: one["event"], field="event"),
+        Column("RESOURCE", lambda one: one["resource"].get(NAME) or one["resource"][ID], field="resource"),
+        Column("RELATED", _related, field="related"),
+        Column("RESOURCE ID", lambda one: one["resource"][ID], wide=True),
+        Column("PAYLOAD", lambda one: as_json(one["payload"]) if one["payload"] else "-", field="payload", wide=True),
+        Column("ID", lambda one: one["id"], field="id", wide=True),
+    ]
+
+
+def _related(one: Json) -> str:
+    return ", ".join(f"{other.get(ROLE)} {other.get(NAME) or other.get(ID)}" for other in one["related"]) or "-"
+
+
+@click.command(
+    cls=OrionCommand,
+    examples=(
+        ("orion event stream --timeout 1s", "for one second"),
+        ("orion event stream --name 'prefect.flow-run.*' -o jsonl --timeout 1s", "one object a line"),
+    ),
+)
+@filter_options
+@click.option("--timeout", metavar="PERIOD", help="End after this time; otherwise with Ctrl-C.")
+@output_options
+@time_options
+def stream(timeout: str | None, output: Output, clock: Clock, **said: Any) -> None:
+    """Show events as they come. What was before is not shown: that is `orion event ls`."""
+    api, asked = backend(), _asked(said)
+    deadline = time.monotonic() + read_period(timeout).total_seconds() if timeout else None
+    begin, seen = datetime.now(UTC), set[str]()
+    while True:
+        since = (begin - OVERLAP).isoformat()
+        window = {**asked, "occurred": {"since": since}, "order": "ASC"}
+        for one in list(_pages(api, window, 1_000)):
+            arrived = read_moment(one["received"])
+            if one["id"] not in seen and arrived is not None and arrived >= begin - timedelta(seconds=1):
+                _show(one, output, clock)
+            seen.add(one["id"])
+        if deadline is not None and time.monotonic() >= deadline:
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def _show(one: Json, output: Output, clock: Clock) -> None:
+    if not output.is_for_people:
+        output.terminal.out(as_json(one))
+        return
+    resource = one["resource"].get(NAME) or one["resource"][ID]
+    output.terminal.out(f"{clock.clock_time(one['occurred'])}  {one['event']}  {resource}")
+
+
+@click.command(
+    cls=OrionCommand,
+    examples=(
+        ("orion event emit shop.order.paid --resource order.17", ""),
+        ("orion event emit shop.order.paid --resource order.17 --label city=Berlin --related customer=ada", ""),
+        ("""orion event emit sensor.read --resource sensor.1 --payload '{"celsius": 21}'""", "with what was measured"),
+    ),
+)
+@click.argument("name", metavar="EVENT")
+@click.option("--resource", required=True, metavar="ID", help="What it happened to.")
+@click.option("--label", "labels", metavar="NAME=VALUE", multiple=True, help="Another label of the resource.")
+@click.option("--related", "related", metavar="ROLE=ID", multiple=True, help="Another resource, with its role.")
+@click.option("--payload", metavar="JSON", help="More about it: a JSON object, or @FILE.")
+@output_options
+def emit(
+    name: str, resource: str, labels: tuple[str, ...], related: tuple[str, ...], payload: str | None, output: Output
+) -> None:
+    """Report that EVENT happened to a resource. Names are written like shop.order.paid."""
+    from orionflow.ids import uuid7
+
+    told = {
+        "id": str(uuid7()),
+        "occurred": datetime.now(UTC).isoformat(),
+        "event": name,
+        "resource": {ID: resource, **dict(_pair(one, "--label") for one in labels)},
+        "related": [{ID: id, ROLE: role} for role, id in (_pair(one, "--related") for one in related)],
+        "payload": read_whole(payload, "--payload"),
+    }
+    backend().post("/events", [told])
+    if output.is_for_people:
+        output.terminal.say(f"Reported {name} of {resource}.")
+    else:
+        output.show_one(told, name="id")
+
+
+def _pair(text: str, option: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator or not name or not value:
+        raise click.UsageError(f"{option} {text!r} is not of the form NAME=VALUE.")
+    return name, value

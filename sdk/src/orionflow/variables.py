@@ -1,0 +1,69 @@
+"""Variables: texts on the server that programs read by name, such as an address or a threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from orionflow.calls.variables import create_variable, read_variable, update_variable
+from orionflow.doors import client_here, perform
+from orionflow.engine.effects import Steps, send
+from orionflow.errors import Conflict, NotFound, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A text under a name: `Variable.get("season").value`, `Variable.set("season", "summer", overwrite=True)`."""
+
+    name: str
+    value: str
+    tags: list[str] = field(default_factory=list)
+
+    @classmethod
+    def get(cls, name: str, default: Any = None) -> Any:
+        """Return the variable with this name, or the default. In coroutines it is awaited."""
+        return perform(cls._got(name, default))
+
+    @classmethod
+    def set(cls, name: str, value: str, tags: Sequence[str] | None = None, overwrite: bool = False) -> Any:
+        """Store a text under a name and return the variable. In coroutines it is awaited.
+
+        Raises Conflict when there is one of this name, unless it is to be overwritten.
+        """
+        if not isinstance(value, str):
+            raise UsageError(f"A variable holds text, and {name!r} was given a {type(value).__name__}.")
+        return perform(cls._stored(name, value, tags, overwrite))
+
+    @classmethod
+    def _got(cls, name: str, default: Any) -> Steps[Any]:
+        with client_here() as client:
+            try:
+                found = yield send(client, read_variable(name))
+            except NotFound:
+                return default
+        return cls(found["name"], found["value"], found["tags"])
+
+    @classmethod
+    def _stored(cls, name: str, value: str, tags: Sequence[str] | None, overwrite: bool) -> Steps[Variable]:
+        with client_here() as client:
+            try:
+                made = yield send(client, create_variable(name, value, tags or ()))
+            except Conflict:
+                if not overwrite:
+                    raise Conflict(
+                        f"There is a variable {name!r} already; pass overwrite=True to give it another value."
+                    ) from None
+                yield send(client, update_variable(name, value, tags))
+                made = yield send(client, read_variable(name))
+        return cls(made["name"], made["value"], made["tags"])
+
+
+def get(name: str, default: Any = None) -> Any:
+    """Return the text of the variable with this name, or the default. In coroutines it is awaited."""
+    return perform(_text(name, default))
+
+
+def _text(name: str, default: Any) -> Steps[Any]:
+    found = yield from Variable._got(name, None)
+    return default if found is None else found.value
