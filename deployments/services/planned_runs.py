@@ -15,7 +15,7 @@ from uuid import UUID
 from django.db.models import F, QuerySet
 
 from deployments.models import Deadline, Deployment, Schedule, SkippedTime
-from deployments.services.runs_of_deployments import deadlines_of, merged_tags, policy_of, queue_name_of
+from deployments.services.runs_of_deployments import deadlines_of, merged_tags, policy_of, queue_id_of, queue_name_of
 from orchestration.beginnings import Beginning, beginning
 from orchestration.bulk_beginnings import store_flow_runs
 from orchestration.columns import json_text, policy_from, spelling
@@ -86,7 +86,7 @@ def columns_of_planned(deployment: Deployment, schedule: Schedule) -> dict[str, 
         "flow_id": deployment.flow_id,
         "deployment_id": deployment.pk,
         "deployment_version": deployment.version,
-        "work_queue_id": deployment.work_queue_id,
+        "work_queue_id": queue_id_of(deployment),
         "work_queue_name": queue_name_of(deployment),
         "parameters": {**deployment.parameters, **schedule.parameters},
         "context": {},

@@ -195,9 +195,10 @@ class Owners:
         at = run.expected_start_time
         if at is None or run.idempotency_key != key_of(schedule, at):
             return False
-        # What lies behind its cursor the planner will come to.
-        is_decided = schedule.pk in self._changed or (schedule.planned_until or at) >= at
-        return is_decided and at in self._times_of(schedule) and self._has_room(schedule, run)
+        is_planned = schedule.pk in self._changed or (schedule.planned_until or at) >= at
+        # One that plans so many ahead at most comes to what lies beyond its cursor later.
+        is_wanted = is_planned or schedule.max_scheduled_runs is None
+        return is_wanted and at in self._times_of(schedule) and self._has_room(schedule, run)
 
     def _times_of(self, schedule: Schedule) -> frozenset[datetime]:
         if schedule.pk not in self._named:

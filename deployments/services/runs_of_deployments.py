@@ -96,7 +96,7 @@ def new_run_of(deployment: Deployment, asked: AskedRun) -> NewFlowRun:
         parent_task_run_id=asked.parent_task_run_id,
         deployment_id=deployment.pk,
         deployment_version=deployment.version,
-        work_queue_id=deployment.work_queue_id,
+        work_queue_id=queue_id_of(deployment),
         work_queue_name=queue_name_of(deployment),
         infrastructure_document_id=asked.infrastructure_document_id or deployment.infrastructure_document_id,
         idempotency_key=asked.idempotency_key,
@@ -117,6 +117,11 @@ def policy_of(deployment: Deployment) -> dict[str, Any]:
     if deployment.crash_retries:
         policy["crash_retries"] = deployment.crash_retries
     return policy
+
+
+def queue_id_of(deployment: Deployment) -> UUID | None:
+    """The queue of its runs. Those of a deployment whose queue was deleted wait for it to be made again."""
+    return deployment.work_queue_id or deployment.former_queue_id
 
 
 def queue_name_of(deployment: Deployment) -> str | None:

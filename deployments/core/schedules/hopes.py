@@ -10,11 +10,8 @@ from deployments.core.schedules import read_definition
 from deployments.core.schedules.errors import ScheduleError
 from deployments.core.schedules.rrule import RuleTimes
 from deployments.core.schedules.timetable import Timetable
+from deployments.core.schedules.zones import is_place
 
-# Files of the zone database that are no zone of any place: nobody's clocks, those of whichever server computes, and
-# clocks that count leap seconds.
-NO_PLACES = frozenset({"Factory", "localtime", "posixrules"})
-LEAP_SECONDS = "right/"
 LONG_AGO = datetime(1, 1, 2, tzinfo=UTC)
 
 
@@ -22,7 +19,7 @@ def refuse_hopeless(definition: Mapping[str, Any], now: datetime) -> None:
     """Raises ScheduleError for a definition that means nothing, or names no time at all. One that has ended is not
     refused here: it may have been made in time."""
     zone = str(definition.get("timezone") or "")
-    if zone in NO_PLACES or zone.startswith(LEAP_SECONDS):
+    if not is_place(zone):
         raise ScheduleError(f"{zone!r} is no time zone of a place; write it like Europe/Berlin, or UTC.", "timezone")
     timetable = read_definition(definition)
     if next(timetable.after(now), None) is None and (why := _why_never(timetable)):

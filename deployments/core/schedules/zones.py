@@ -19,6 +19,11 @@ TICK = timedelta(microseconds=1)
 SECOND = timedelta(seconds=1)
 DAY = timedelta(days=1)
 
+# Files of the zone database that are no zone of any place: nobody's clocks, those of whichever machine computes, and
+# clocks that count leap seconds.
+NO_PLACES = frozenset({"Factory", "localtime", "posixrules"})
+LEAP_SECONDS = "right/"
+
 # A moment, and the local time that asked for it: not the same where clocks jump.
 Named = tuple[datetime, datetime]
 
@@ -31,6 +36,11 @@ def zone_of(name: object, field: str = "timezone") -> tzinfo:
         return UTC if name == "UTC" else ZoneInfo(str(name))
     except (KeyError, ValueError, OSError):
         raise ScheduleError(f"There is no time zone {name!r}{_perhaps(str(name))}", field) from None
+
+
+def is_place(name: str) -> bool:
+    """Whether the name can be one of a zone that is the same everywhere."""
+    return name not in NO_PLACES and not name.startswith(LEAP_SECONDS)
 
 
 def _perhaps(name: str) -> str:
