@@ -260,6 +260,118 @@ def test_a_large_export_is_read_once():
     assert len(list(first.after(utc(2025, 1, 1)))) == len({at for at, _ in first.once})
 
 
+DAILY = ("DTSTART;TZID=Europe/Berlin:20260701T060000", "RRULE:FREQ=DAILY;COUNT=4")
+
+
+@pytest.mark.parametrize(
+    "left_out",
+    [
+        "EXDATE:20260702T060000",
+        "EXDATE:20260702T040000Z",
+        "EXDATE;VALUE=DATE:20260702",
+        "EXDATE;TZID=UTC:20260702T040000",
+    ],
+)
+def test_date_is_left_out_however_it_is_written(left_out):
+    found = read_definition({"ics": document(event(*DAILY, left_out)), "timezone": "America/New_York"})
+
+    assert list(found.after(utc(2026, 1, 1))) == [utc(2026, 7, day, 4) for day in (1, 3, 4)]
+
+
+def test_version_with_the_highest_sequence_is_the_event():
+    text = document(
+        event("DTSTART:20260701T060000Z", "SEQUENCE:0"),
+        event("DTSTART:20260702T060000Z", "SEQUENCE:2"),
+        event("DTSTART:20260703T060000Z", "SEQUENCE:1"),
+    )
+
+    assert list(read_definition({"ics": text}).after(utc(2026, 1, 1))) == [utc(2026, 7, 2, 6)]
+
+
+def test_event_whose_newest_version_was_called_off_never_comes():
+    other = event("DTSTART:20260801T060000Z", uid="2")
+    text = document(
+        event("DTSTART:20260701T060000Z"), event("DTSTART:20260701T060000Z", "SEQUENCE:1", CANCELLED), other
+    )
+    message = document(event("DTSTART:20260701T060000Z", "SEQUENCE:1"), head=("METHOD:CANCEL",))
+
+    for called_off in (text, document(event("DTSTART:20260701T060000Z"), other) + message):
+        assert list(read_definition({"ics": called_off}).after(utc(2026, 1, 1))) == [utc(2026, 8, 1, 6)]
+
+
+CANCELLED = "STATUS:CANCELLED"
+
+
+def test_changed_date_with_a_copy_of_the_rule_is_one_date():
+    text = document(
+        event(*DAILY),
+        event("DTSTART;TZID=Europe/Berlin:20260702T090000", "RRULE:FREQ=DAILY;COUNT=4", MOVED),
+    )
+
+    assert [at[8:16] for at in times(text, utc(2026, 1, 1))] == ["01T06:00", "02T09:00", "03T06:00", "04T06:00"]
+
+
+MOVED = "RECURRENCE-ID;TZID=Europe/Berlin:20260702T060000"
+
+
+def test_date_that_was_moved_and_then_deleted_is_gone():
+    moved = event("DTSTART;TZID=Europe/Berlin:20260702T090000", MOVED)
+
+    assert [at[8:16] for at in times(document(event(*DAILY, "EXDATE:20260702T040000Z"), moved), utc(2026, 1, 1))] == [
+        *("01T06:00", "03T06:00", "04T06:00"),
+    ]
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Europe/Berlin", "Pacific/Auckland", None])
+@pytest.mark.parametrize("until", ["20260703", "20260703T000000Z", "20260703T000000"])
+def test_last_of_some_whole_days_comes_east_and_west_of_greenwich(zone, until):
+    text = document(event("DTSTART;VALUE=DATE:20260701", f"RRULE:FREQ=DAILY;UNTIL={until}", "EXDATE:20260702T000000Z"))
+
+    assert [at[:16] for at in times(text, utc(2026, 1, 1), timezone=zone)] == ["2026-07-01T00:00", "2026-07-03T00:00"]
+
+
+def test_zones_that_nothing_needs_may_be_whatever_they_are():
+    broken = ("BEGIN:VTIMEZONE", "TZID:Broken", "BEGIN:STANDARD", "DTSTART:nonsense", "END:STANDARD", "END:VTIMEZONE")
+    text = document(*broken, event("DTSTART:20260701T060000Z"), head=("X-WR-TIMEZONE:Nowhere/Land",))
+
+    assert list(read_definition({"ics": text}).after(utc(2026, 1, 1))) == [utc(2026, 7, 1, 6)]
+    with pytest.raises(ScheduleError, match="Nowhere/Land"):
+        read_definition({"ics": document(event("DTSTART:20260701T060000"), head=("X-WR-TIMEZONE:Nowhere/Land",))})
+
+
+@pytest.mark.parametrize(
+    ("name", "hour"),
+    [
+        ("tzone://Microsoft/Utc", 6),
+        ("Coordinated Universal Time", 6),
+        ("europe/berlin", 4),
+        ("America/New York", 10),
+        ("GMT+0200", 4),
+        ("UTC-05:00", 11),
+    ],
+)
+def test_zones_are_known_however_programs_spell_them(name, hour):
+    value = f'"{name}"' if ":" in name else name
+
+    text = document(event(f"DTSTART;TZID={value}:20260701T060000"))
+
+    assert list(read_definition({"ics": text}).after(utc(2026, 1, 1))) == [utc(2026, 7, 1, hour)]
+
+
+def test_zone_that_says_of_one_half_of_the_year_only_what_clocks_show_then_is_followed():
+    text = OUTLOOK.replace("TZOFFSETFROM:+0200\r\n", "").replace("TZOFFSETFROM:+0100\r\n", "")
+
+    assert list(read_definition({"ics": text}).after(utc(2026, 1, 1))) == list(
+        read_definition({"ics": OUTLOOK}).after(utc(2026, 1, 1))
+    )
+
+
+def test_end_of_a_rule_without_an_offset_is_a_time_of_the_events_zone():
+    text = document(event("DTSTART;TZID=America/New_York:20260701T210000", "RRULE:FREQ=DAILY;UNTIL=20260703T210000"))
+
+    assert [at[8:16] for at in times(text, utc(2026, 1, 1))] == ["01T21:00", "02T21:00", "03T21:00"]
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [

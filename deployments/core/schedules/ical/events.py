@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta, tzinfo
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from functools import lru_cache
+from itertools import takewhile
 
 from icalendar import Calendar, Component
 
@@ -15,7 +16,7 @@ from deployments.core.schedules.errors import ScheduleError
 from deployments.core.schedules.expansion import walls
 from deployments.core.schedules.ical.values import ZONE, Stated, rules, stated
 from deployments.core.schedules.ical.zones import Zones, only
-from deployments.core.schedules.rules import read_rule
+from deployments.core.schedules.rules import Rule, read_rule
 from deployments.core.schedules.series import Series
 from deployments.core.schedules.zones import DAY, first_moment, wall_of
 
@@ -26,6 +27,8 @@ FOLDED = re.compile(r"\r?\n[ \t]")
 NAMED_ZONE = re.compile(
     r"^((?:DTSTART|DTEND|EXDATE|RDATE|RECURRENCE-ID)(?:;[^:\n]*?)?;)TZID=", re.MULTILINE | re.IGNORECASE
 )
+MIDNIGHT = re.compile(r"UNTIL=(\d{8})T000000Z?", re.IGNORECASE)
+CANCELLED = "CANCELLED"
 ZONE_BEGINS, ZONE_ENDS = "BEGIN:VTIMEZONE", "END:VTIMEZONE"
 
 
@@ -73,10 +76,27 @@ def _read(text: str, zone: tzinfo | None, days: tzinfo | None) -> Document:
     calendars = Calendar.from_ical(NAMED_ZONE.sub(rf"\1{ZONE}=", text), multiple=True)
     if not calendars or any(calendar.name != "VCALENDAR" for calendar in calendars):
         raise ScheduleError("This is no iCalendar document: it does not begin with BEGIN:VCALENDAR.", "ics")
-    zones = Zones(_definitions(defined))
-    zones.default = zone or _stated_zone(calendars, zones) or days or UTC
-    zones.days = days or zones.default
-    return Document(zones.default, _events([one for calendar in calendars for one in calendar.walk("VEVENT")], zones))
+    zones = Zones(_definitions(defined), default=zone or days, stated=_stated_zone(calendars), days=days)
+    found = [one for calendar in calendars for one in _components(calendar)]
+    events = _events(found, zones)
+    return Document(zone or _zone_of(events, zones), events)
+
+
+def _components(calendar: Component) -> Iterator[Component]:
+    """Its events. Those of a message that calls something off are called off."""
+    is_cancellation = str(calendar.get("METHOD", "")).upper() == "CANCEL"
+    for component in calendar.walk("VEVENT"):
+        if is_cancellation:
+            component["STATUS"] = CANCELLED
+        yield component
+
+
+def _zone_of(events: Iterable[Event], zones: Zones) -> tzinfo:
+    """Of times that name none; nobody needs it where all of them do."""
+    try:
+        return zones.default
+    except ScheduleError:
+        return next((event.series.zone for event in events), UTC)
 
 
 def _parted(text: str) -> tuple[str, list[str]]:
@@ -96,30 +116,99 @@ def _parted(text: str) -> tuple[str, list[str]]:
     return "\n".join([*rest, *(zone or ())]), defined
 
 
-def _definitions(defined: Iterable[str]) -> Mapping[str, Component]:
-    found = [Component.from_ical(block) for block in defined]
-    return {str(one["TZID"]): one for one in found if "TZID" in one}
+def _definitions(defined: Iterable[str]) -> Mapping[str, str]:
+    """The texts of the zones by their names. They are read when an event needs them: not all of them can be."""
+    found = {}
+    for block in defined:
+        if name := re.search(r"^TZID(?:;[^:\n]*)?:(.*)$", block, re.MULTILINE | re.IGNORECASE):
+            found[name[1].strip().replace("\\,", ",").replace("\\;", ";")] = block
+    return found
 
 
-def _stated_zone(calendars: Iterable[Component], zones: Zones) -> tzinfo | None:
-    return next((zones.named(str(one["X-WR-TIMEZONE"])) for one in calendars if "X-WR-TIMEZONE" in one), None)
+def _stated_zone(calendars: Iterable[Component]) -> str | None:
+    return next((str(one["X-WR-TIMEZONE"]) for one in calendars if "X-WR-TIMEZONE" in one), None)
+
+
+@dataclass(slots=True)
+class Versions:
+    """What a document says of one UID: the event itself, and the dates that were changed one by one, each in its newest
+    versions. Usually that is one; where nobody can tell which is newer, all are followed."""
+
+    own: list[Component] = field(default_factory=list)
+    changed: dict[object, list[Component]] = field(default_factory=dict)
+
+    def add(self, component: Component, zones: Zones) -> None:
+        if "RECURRENCE-ID" not in component:
+            self.own = _newest([*self.own, component])
+            return
+        said = _changed_date(component)
+        key: object = said.said if said.is_day else said.moment(zones)
+        self.changed[key] = _newest([*self.changed.get(key, []), component])
+
+
+def _newest(versions: list[Component]) -> list[Component]:
+    latest = max(map(_version, versions))
+    newest = [one for one in versions if _version(one) == latest]
+    return list({one.to_ical(): one for one in newest}.values())
+
+
+def _version(component: Component) -> tuple[int, str]:
+    stamp = component.get("LAST-MODIFIED") or component.get("DTSTAMP")
+    return int(str(component.get("SEQUENCE", 0)) or 0), stamp.to_ical().decode() if stamp else ""
 
 
 def _events(components: Iterable[Component], zones: Zones) -> tuple[Event, ...]:
     """Dates that were changed one by one are left out of their series, and are events of their own."""
-    found: list[tuple[str | None, Event]] = []
-    changed: dict[str | None, list[Stated]] = {}
-    for component in components:
-        uid = str(component["UID"]) if "UID" in component else None
-        if is_change := "RECURRENCE-ID" in component:
-            changed.setdefault(uid, []).append(_changed_date(component))
-        if str(component.get("STATUS", "")).upper() != "CANCELLED":
-            found.append((None if is_change else uid, _event(component, zones)))
-    _refuse_endless_work([event for _, event in found if event.series.rules])
-    return tuple(
-        replace(event, series=_left_out(event.series, changed[uid], zones)) if uid in changed and uid else event
-        for uid, event in found
-    )
+    versions: dict[str | int, Versions] = {}
+    for number, component in enumerate(components):
+        uid = str(component["UID"]) if "UID" in component else number
+        versions.setdefault(uid, Versions()).add(component, zones)
+    found = [event for one in versions.values() for event in _events_of(one, zones)]
+    _refuse_endless_work([event for event in found if event.series.rules])
+    return tuple(found)
+
+
+def _events_of(versions: Versions, zones: Zones) -> Iterator[Event]:
+    changed = [one for parts in versions.changed.values() for one in parts]
+    dates = [_changed_date(one) for one in changed]
+    is_off = bool(versions.own) and all(map(_is_cancelled, versions.own))
+    called_off = [one for own in versions.own for one in stated(own, "EXDATE")]
+    events = [_event(own, zones) for own in versions.own if not _is_cancelled(own)]
+    for event in events:
+        yield replace(event, series=_left_out(event, dates, zones))
+    for component, said in zip(changed, dates, strict=True):
+        # A date that was moved first, and deleted then, stands in both lists.
+        is_deleted = any(_is_same_date(said, other, versions.own[0], zones) for other in called_off)
+        is_older = bool(versions.own) and _version(component)[0] < _version(versions.own[0])[0]
+        # A change of an earlier version, of a date that the event has no more.
+        is_past = is_older and not any(_has_date(event, said, zones) for event in events)
+        if not (is_off or is_deleted or is_past or _is_cancelled(component)):
+            # Some programs copy the rules into each date that was changed.
+            yield _event(component, zones, recurs=False)
+
+
+def _is_cancelled(component: Component) -> bool:
+    return str(component.get("STATUS", "")).upper() == CANCELLED
+
+
+def _has_date(event: Event, said: Stated, zones: Zones) -> bool:
+    if event.is_all_day:
+        moment = first_moment(datetime.combine(said.day(zones), time()), event.series.zone)
+    else:
+        moment = said.moment(zones, event.series.zone)
+    found = takewhile(lambda named: named[0] <= moment, event.series.named_from(moment))
+    return any(at == moment for at, _ in found)
+
+
+def _is_same_date(one: Stated, other: Stated, own: Component, zones: Zones) -> bool:
+    begin = _begin(own)
+    zone = begin.zone(zones)
+    if begin.is_day:
+        return one.day(zones) == other.day(zones)
+    if one.is_day or other.is_day:
+        days = [two.said if two.is_day else wall_of(two.moment(zones, zone), zone).date() for two in (one, other)]
+        return days[0] == days[1]
+    return one.moment(zones, zone) == other.moment(zones, zone)
 
 
 def _refuse_endless_work(recurring: list[Event]) -> None:
@@ -141,35 +230,52 @@ def _changed_date(component: Component) -> Stated:
     return stated(component, "RECURRENCE-ID")[0]
 
 
-def _left_out(series: Series, dates: Iterable[Stated], zones: Zones) -> Series:
-    dates = list(dates)
+def _left_out(event: Event, dates: Iterable[Stated], zones: Zones) -> Series:
+    """The series of an event without these dates, which need not be of its own kind."""
+    series, dates = event.series, list(dates)
+    if event.is_all_day:
+        return replace(series, days_left_out=series.days_left_out | {one.day(zones) for one in dates})
     return replace(
         series,
-        left_out=series.left_out | {one.moment(zones) for one in dates if not one.is_day},
+        left_out=series.left_out | {one.moment(zones, series.zone) for one in dates if not one.is_day},
         days_left_out=series.days_left_out | {one.wall.date() for one in dates if one.is_day},
     )
 
 
-def _event(component: Component, zones: Zones) -> Event:
+def _begin(component: Component) -> Stated:
     if "DTSTART" not in component:
         raise ScheduleError(f"The event {_name(component)} has no beginning (DTSTART).", "ics")
     [begin] = stated(component, "DTSTART")
+    return begin
+
+
+def _event(component: Component, zones: Zones, *, recurs: bool = True) -> Event:
+    begin = _begin(component)
     zone = begin.zone(zones)
+    further = stated(component, "RDATE") if recurs else []
     # Its beginning is one of its dates, whether or not the rules say so.
-    moments = {begin.moment(zones), *(one.moment(zones) for one in stated(component, "RDATE"))}
-    series = Series(
-        zone=zone,
-        start=begin.wall,
-        rules=tuple(read_rule(text, zone, "ics") for text in rules(component, "RRULE")),
-        dates=tuple((moment, wall_of(moment, zone)) for moment in sorted(moments)),
-        except_rules=tuple(read_rule(text, zone, "ics") for text in rules(component, "EXRULE")),
-    )
-    return Event(
-        series=_left_out(series, stated(component, "EXDATE"), zones),
+    moments = {begin.moment(zones), *(one.moment(zones, zone) for one in further)}
+    event = Event(
+        series=Series(
+            zone=zone,
+            start=begin.wall,
+            rules=_rules(component, "RRULE", begin, zone) if recurs else (),
+            dates=tuple((moment, wall_of(moment, zone)) for moment in sorted(moments)),
+            except_rules=_rules(component, "EXRULE", begin, zone) if recurs else (),
+        ),
         length=_length(component, begin, zones),
         is_all_day=begin.is_day,
         summary=str(component.get("SUMMARY", "")),
     )
+    return replace(event, series=_left_out(event, stated(component, "EXDATE"), zones)) if recurs else event
+
+
+def _rules(component: Component, name: str, begin: Stated, zone: tzinfo) -> tuple[Rule, ...]:
+    texts = rules(component, name)
+    if begin.is_day:
+        # The last of some whole days, written as its midnight of whichever zone.
+        texts = [MIDNIGHT.sub(r"UNTIL=\1", text) for text in texts]
+    return tuple(read_rule(text, zone, "ics") for text in texts)
 
 
 def _name(component: Component) -> str:
@@ -182,5 +288,6 @@ def _length(component: Component, begin: Stated, zones: Zones) -> timedelta:
         length = only(component, "DURATION").dt
     elif "DTEND" in component:
         [end] = stated(component, "DTEND")
-        length = end.wall - begin.wall if begin.is_day else end.moment(zones) - begin.moment(zones)
+        floating = begin.zone(zones)
+        length = end.wall - begin.wall if begin.is_day else end.moment(zones, floating) - begin.moment(zones)
     return max(length, shortest)

@@ -9,7 +9,7 @@ from typing import Any
 from icalendar import Component
 
 from deployments.core.schedules.ical.zones import Zones, several
-from deployments.core.schedules.zones import first_moment
+from deployments.core.schedules.zones import first_moment, wall_of
 
 # Where the names of zones are kept from the parser, which would guess some of them.
 ZONE = "X-ORION-ZONE"
@@ -31,15 +31,22 @@ class Stated:
         said = self.said
         return said.replace(tzinfo=None) if isinstance(said, datetime) else datetime.combine(said, time())
 
-    def zone(self, zones: Zones) -> tzinfo:
+    def zone(self, zones: Zones, floating: tzinfo | None = None) -> tzinfo:
+        """Times that name no zone are of `floating`: those of an event are meant where the event begins."""
         if not isinstance(self.said, datetime):
             return zones.days
         if self.zone_name:
             return zones.named(self.zone_name)
-        return UTC if self.said.tzinfo else zones.default
+        return UTC if self.said.tzinfo else floating or zones.default
 
-    def moment(self, zones: Zones) -> datetime:
-        return first_moment(self.wall, self.zone(zones))
+    def moment(self, zones: Zones, floating: tzinfo | None = None) -> datetime:
+        return first_moment(self.wall, self.zone(zones, floating))
+
+    def day(self, zones: Zones) -> date:
+        """Among whole days: its date. Programs write its midnight, of any zone, or the moment at which it begins."""
+        if not isinstance(self.said, datetime) or self.wall.time() == time():
+            return self.wall.date()
+        return wall_of(self.moment(zones, zones.days), zones.days).date()
 
 
 def stated(component: Component, name: str) -> list[Stated]:
