@@ -58,6 +58,17 @@ async def sleeping_async() -> None:
     await asyncio.sleep(60)
 
 
+@task
+def holding() -> None:
+    time.sleep(60)
+
+
+@flow
+def with_much_below() -> None:
+    holding.submit()
+    sleeping_async()
+
+
 @flow
 def with_a_child_process() -> None:
     subprocess.Popen(["sleep", "300"])

@@ -25,6 +25,24 @@ def test_a_cancelled_run_ends_with_its_children(api: Api, queue: str, start_agen
     eventually(lambda: not processes_of(run))
 
 
+def test_what_is_below_a_cancelled_run_is_cancelled_and_has_not_crashed(
+    api: Api, queue: str, start_agent: StartAgent
+):
+    start_agent()
+    run = api.run_of("flows.py:with_much_below", queue)
+    nested = {"flow_runs": {"parent_flow_run_id": {"any_": [run]}, "state": {"type": {"any_": ["RUNNING"]}}}}
+    eventually(lambda: api.post("/flow_runs/filter", nested))
+
+    cancel(api, run)
+
+    assert api.until_ended(run)["name"] == "Cancelled"
+    tasks = api.post("/task_runs/filter", {"flow_runs": {"id": {"any_": [run]}}})
+    assert {task["name"]: task["state_name"] for task in tasks} == {
+        "holding-0": "Cancelled",
+        "sleeping-async-0": "Cancelled",
+    }
+
+
 def test_a_cancelled_run_that_is_deaf_is_killed(api: Api, queue: str, start_agent: StartAgent):
     agent = start_agent("--stop-timeout", "1")
     run = api.run_of("flows.py:deaf", queue)
