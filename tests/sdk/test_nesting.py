@@ -12,6 +12,9 @@ from hypothesis import HealthCheck, example, given, settings
 
 from orionflow import flow, task
 from orionflow.client import OrionClient
+from orionflow.context import FlowRunContext
+from orionflow.engine.loops import block_on
+from orionflow.task_runners import ProcessTaskRunner
 from tests.sdk import trees
 from tests.sdk.trees import ASYNC_FLOW, ASYNC_TASK, FLOW, TASK, Node
 
@@ -215,3 +218,88 @@ async def test_waiting_for_what_runs_on_the_same_loop_is_refused_and_never_hangs
         return await future.result()
 
     assert await outer() == 1
+
+
+@task
+async def later_in_a_process(number: int) -> int:
+    await asyncio.sleep(0)
+    return number + 1
+
+
+@task
+def parts_in_a_process(number: int) -> Any:
+    yield from range(number)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_coroutines_and_generators_run_in_processes(is_async: bool):
+    runner = ProcessTaskRunner(2)
+    if is_async:
+
+        @flow(task_runner=runner)
+        async def inner() -> Any:
+            later = await later_in_a_process.submit(1).result()
+            return later, parts_in_a_process.submit(3).result()
+
+    else:
+
+        @flow(task_runner=runner)
+        def inner() -> Any:
+            return later_in_a_process.submit(1).result(), parts_in_a_process.submit(3).result()
+
+    @flow
+    async def middle() -> Any:
+        return await inner() if is_async else inner()
+
+    @flow
+    def outer() -> Any:
+        return middle()
+
+    assert outer() == (2, [0, 1, 2])
+
+
+async def test_async_generators_with_sync_flows_inside():
+    @task
+    async def one() -> int:
+        return 1
+
+    @flow
+    def inner() -> int:
+        return one()
+
+    @flow
+    async def outer() -> Any:
+        yield await one()
+        yield inner()
+        yield await asyncio.to_thread(inner)
+
+    assert await outer() == [1, 1, 1]
+
+
+def test_fork_in_a_sync_flow_finds_a_loop_in_the_child():
+    @task
+    async def one() -> int:
+        return 1
+
+    @flow
+    def outer() -> int:
+        one()
+        reading, writing = os.pipe()
+        if (child := os.fork()) == 0:
+            try:
+                os.write(writing, str(own_loop_works()).encode())
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        return int(os.read(reading, 10))
+
+    def own_loop_works() -> int:
+        context = FlowRunContext.get()
+        assert context is not None
+
+        async def number() -> int:
+            return 7
+
+        return block_on(number(), context)
+
+    assert outer() == 7

@@ -404,3 +404,47 @@ def test_timer_of_the_program_rings_within_a_limit():
 
     assert rings > 1
     assert name == "TimedOut"
+
+
+@pytest.mark.parametrize("place", ["main thread", "thread of a loop"])
+def test_limit_of_a_coroutine_holds_while_a_sync_flow_holds_its_loop_up(place: str):
+    @task
+    async def waits() -> None:
+        await asyncio.sleep(30)
+
+    @flow
+    def blocks() -> None:
+        waits()
+
+    @flow(timeout_seconds=0.5)
+    async def limited() -> None:
+        blocks()
+
+    @flow
+    def outer() -> Any:
+        return limited(return_state=True).name
+
+    name = asyncio.run(limited(return_state=True)).name if place == "main thread" else outer()
+
+    assert name == "TimedOut"
+    assert flow_runs("blocks")[0].state_name == "Crashed"
+
+
+def test_limits_of_coroutines_end_what_took_too_long_and_not_what_is_around_it():
+    @task
+    async def waits() -> None:
+        await asyncio.sleep(30)
+
+    @flow(timeout_seconds=0.3)
+    async def limited() -> None:
+        waits_in_sync()
+
+    @flow(timeout_seconds=20)
+    def waits_in_sync() -> None:
+        waits()
+
+    @flow(timeout_seconds=25)
+    async def outer() -> Any:
+        return (await limited(return_state=True)).name
+
+    assert asyncio.run(outer()) == "TimedOut"

@@ -180,7 +180,7 @@ class FlowRunContext:
         from orionflow.engine.loops import loops
 
         with self._lock:
-            if self._own_loop is None:
+            if self._own_loop is None or not self._own_loop.is_alive:
                 self._own_loop = loops().borrow()
             return self._own_loop
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import queue
+import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
-from orionflow.engine.interruption import wait_for
+from orionflow.engine.interruption import next_of, wait_for
 from orionflow.errors import UsageError
 from orionflow.event_loops import is_blocked_here
 from orionflow.states import Pending, State
@@ -189,8 +191,11 @@ def wait(futures: Iterable[Future[Any]], timeout: float | None = None) -> DoneAn
     """Block until all of these task runs have ended, or the time is up."""
     by_done = {future._done: future for future in futures}
     _check_loops(by_done.values())
-    done, not_done = concurrent.futures.wait(by_done, timeout)
-    return DoneAndNotDone({by_done[one] for one in done}, {by_done[one] for one in not_done})
+    with suppress(TimeoutError):
+        for _ in as_completed(by_done.values(), timeout):
+            pass
+    done = {future for future in by_done.values() if future.is_done}
+    return DoneAndNotDone(done, set(by_done.values()) - done)
 
 
 def _check_loops(futures: Iterable[Future[Any]]) -> None:
@@ -210,9 +215,20 @@ class as_completed(Generic[R]):  # noqa: N801
         self._timeout = timeout
 
     def __iter__(self) -> Iterator[Future[R]]:
-        _check_loops(self._by_done.values())
-        for done in concurrent.futures.as_completed(self._by_done, self._timeout):
-            yield self._by_done[done]
+        futures = list(self._by_done.values())
+        _check_loops(futures)
+        ended: queue.SimpleQueue[Future[R]] = queue.SimpleQueue()
+        for future in futures:
+            future.add_done_callback(ended.put)
+        until = None if self._timeout is None else time.monotonic() + self._timeout
+        for number in range(len(futures)):
+            try:
+                yield next_of(ended, until)
+            except queue.Empty:
+                left = len(futures) - number
+                raise TimeoutError(
+                    f"{left} of {len(futures)} task runs did not end within {self._timeout:g} s."
+                ) from None
 
     async def __aiter__(self) -> AsyncIterator[Future[R]]:
         async def ended(future: Future[R]) -> Future[R]:

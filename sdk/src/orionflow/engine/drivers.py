@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 from orionflow.context import FlowRunContext
 from orionflow.engine.effects import Steps
 from orionflow.engine.loops import block_on
+from orionflow.engine.time_limits import within_limits_around
 from orionflow.event_loops import running_loop, set_aside
 
 T = TypeVar("T")
@@ -18,7 +19,8 @@ def drive(steps: Steps[T]) -> T:
     if loop is None:
         return drive_in_sight(steps)
     with set_aside(loop):
-        return drive_in_sight(steps)
+        value: T = within_limits_around(lambda: drive_in_sight(steps))
+        return value
 
 
 def drive_in_sight(steps: Steps[T]) -> T:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import queue
 import sys
 import threading
 import time
@@ -73,6 +74,17 @@ def wait_for(future: Future[T], timeout: float | None = None) -> T:
             if future.done():
                 # Its own outcome may be such an error.
                 return future.result()
+            if until is not None and time.monotonic() >= until:
+                raise
+
+
+def next_of(items: queue.SimpleQueue[T], until: float | None = None) -> T:
+    """The next item of a queue, waited for in a way that interrupts get through; raises `queue.Empty` at that time."""
+    while True:
+        left = LONGEST_BLOCK if until is None else min(until - time.monotonic(), LONGEST_BLOCK)
+        try:
+            return items.get(timeout=max(left, 0))
+        except queue.Empty:
             if until is not None and time.monotonic() >= until:
                 raise
 

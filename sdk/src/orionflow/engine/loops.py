@@ -46,6 +46,11 @@ class LoopThread:
         return self._thread.ident or 0
 
     @property
+    def is_alive(self) -> bool:
+        """Not in a forked child: threads stay with the parent."""
+        return self._thread.is_alive()
+
+    @property
     def is_idle(self) -> bool:
         """Whether nobody has it, and no coroutine of an earlier borrower is still going on there."""
         return not self.is_lent and not self._working

@@ -12,10 +12,14 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from types import FrameType
 from typing import Any
 
 from orionflow.engine.interruption import RETRY_AFTER, Postponed, raise_in_thread
+
+# When the time of the coroutines around this code is up, the earliest of them.
+_deadline: ContextVar[float | None] = ContextVar("orion_deadline", default=None)
 
 
 class TimeUp(BaseException):
@@ -40,8 +44,12 @@ class _Limit:
 
     def check(self) -> None:
         """Raise LimitReached when the time is up: what could not be interrupted has ended too late all the same."""
-        if time.monotonic() > self.deadline:
+        if self.is_over:
             raise LimitReached
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() > self.deadline
 
 
 def limited(call: Callable[[], Any], seconds: float) -> Any:
@@ -68,16 +76,34 @@ def limited(call: Callable[[], Any], seconds: float) -> Any:
 async def limited_async(call: Callable[[], Awaitable[Any]], seconds: float) -> Any:
     """The value of `await call()`; raises LimitReached when it takes longer."""
     limit = _Limit(seconds)
+    around = _deadline.get()
+    token = _deadline.set(limit.deadline if around is None else min(around, limit.deadline))
     try:
         async with asyncio.timeout(seconds) as scope:
             value = await call()
-    except TimeoutError as error:
-        if scope.expired():
+    except (TimeoutError, TimeUp) as error:
+        if scope.expired() or (isinstance(error, TimeUp) and limit.is_over):
             raise LimitReached from error
         raise
+    finally:
+        _deadline.reset(token)
     # The loop comes to its timeouts only when a coroutine lets it.
     limit.check()
     return value
+
+
+def within_limits_around(call: Callable[[], Any]) -> Any:
+    """The value of sync code that holds a loop up; raises TimeUp when the time of a coroutine around it is up.
+
+    The loop cannot cancel that coroutine before it is free again.
+    """
+    deadline = _deadline.get()
+    if deadline is None:
+        return call()
+    try:
+        return limited(call, max(deadline - time.monotonic(), 0.001))
+    except LimitReached as reached:
+        raise TimeUp from reached
 
 
 class _Alarm:
