@@ -6,7 +6,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +165,23 @@ def test_a_flow_that_ended_meanwhile_is_not_run_twice(tmp_path: Path, patience: 
         assert stack.api.until_ended(run)["name"] == "Completed", agent.said
         assert in_one_go(stack.api, run) == ["Running", "Completed"]
         assert witness.read_text().split() == [run]
+
+
+def test_a_run_that_ended_meanwhile_and_is_cancelled_before_that_is_known_is_cancelled(tmp_path: Path):
+    witness = tmp_path / "witness"
+    with running_stack(tmp_path) as stack, running_agent(tmp_path, stack.api, "q", **IMPATIENT) as agent:
+        deployment = stack.api.deploy("chaos_flows.py:brief", "q", path=str(HERE))
+        run = stack.api.run(deployment, witness=str(witness), seconds=1)
+        stack.api.until(run, "Running")
+        stack.end()
+        eventually(lambda: "ended as Completed" in agent.said, lambda: agent.said)
+
+        stack.start()
+        # Before the agent delivers what its process has left, or after it.
+        with suppress(AssertionError):
+            stack.api.post(f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
+
+        assert stack.api.until_ended(run)["name"] in ("Cancelled", "Completed"), agent.said
 
 
 def test_an_attempt_that_a_draining_agent_ends_meanwhile_counts_as_no_crash(tmp_path: Path):

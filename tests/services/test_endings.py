@@ -147,7 +147,7 @@ def test_without_crash_retries_a_process_that_was_killed_before_it_began_is_cras
     assert history_of(run) == ["Scheduled", "Pending", "Crashed"]
 
 
-@pytest.mark.parametrize("death", [{"signal": 9}, {"reason": "launcher died"}])
+@pytest.mark.parametrize("death", [{"signal": 9}, {"reason": "launcher died"}, {"reason": "agent failed"}])
 def test_what_was_killed_before_its_code_could_say_how_often_it_may_crash_goes_back_a_few_times(death, settings):
     settings.ORION_LOST_STARTS = 2
     agent = make_agent()

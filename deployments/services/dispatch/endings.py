@@ -31,6 +31,7 @@ CRASH_DETECTION = "crash detection"
 DRAINED = "drained"
 OUT_OF_TOUCH = "out of touch"
 LAUNCHER_DIED = "launcher died"
+AGENT_FAILED = "agent failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ def _settle_before_it_began(stored: StoredRun, death: Death, cause: Cause, now: 
     if death.reason in (DRAINED, OUT_OF_TOUCH):
         return _back_to_its_queue(stored, cause, now, fences=False)
     killed = death.signal == signal.SIGKILL and death.reason is None
-    if death.reason == LAUNCHER_DIED or (killed and not _crash_retries_are_known(stored)):
+    if death.reason in (LAUNCHER_DIED, AGENT_FAILED) or (killed and not _crash_retries_are_known(stored)):
         return _lose_start(stored, cause, now, fences=False)
     return _settle(stored, cause, now, fences=False)
 

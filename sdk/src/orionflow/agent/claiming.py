@@ -126,8 +126,9 @@ class Beginnings:
         except LauncherGone:
             self._on_ended(End(run.key, None))
         except Exception as error:
-            # A disk that is full, or job variables that mean nothing. The agent outlives its runs, whatever they ask.
-            self._never_began(run, f"Its process cannot be started. {type(error).__name__}: {error}")
+            # Job variables that mean nothing, or a disk that is full. The agent outlives its runs, whatever they ask.
+            why = f"Its process cannot be started. {type(error).__name__}: {error}"
+            self._never_began(run, why, is_agents_fault=isinstance(error, OSError))
 
     def turn_away(self, claimed: Claimed, asked_at: float) -> None:
         """Give a run back that came when the agent had begun to end."""
@@ -142,8 +143,8 @@ class Beginnings:
         self._held.add(run)
         return run
 
-    def _never_began(self, run: HeldRun, why: str) -> None:
-        run.told = {"error": why}
+    def _never_began(self, run: HeldRun, why: str, *, is_agents_fault: bool = False) -> None:
+        run.told = {"error": why, "is_agents_fault": is_agents_fault}
         self._on_ended(End(run.key, None))
 
     def _start(self, run: HeldRun) -> None:

@@ -17,12 +17,13 @@ from orionflow.calls.flow_runs import read_flow_run
 from orionflow.errors import ApiError
 from orionflow.reporting import replay_leftovers
 from orionflow.spool import spool_folder
+from orionflow.states import StateType
 from orionflow.transport import may_pass
 
 # A process that said so reported its end itself. Of a crash that is not sure: its report may not have got through.
 REPORTED = frozenset({"COMPLETED", "FAILED", "PAUSED", "SCHEDULED"})
 # What the API calls an end that was neither the run's fault nor anybody's wish.
-LAUNCHER_DIED = "launcher died"
+LAUNCHER_DIED, AGENT_FAILED = "launcher died", "agent failed"
 RETRY_SECONDS = 1.0
 DELIVERY_SECONDS = 5.0
 DELIVERIES = 720
@@ -76,6 +77,9 @@ class Endings:
         except ApiError as error:
             teller.debug("%s: its last reports wait for the API. %s", run.title, error)
             return False
+        if state is not None and state.type is StateType.CANCELLING:
+            # What the process reported came too late, and nobody else is left to say that it has ended.
+            self._contact.ended(run.id, run.epoch, exit_code=0, message="The process had ended when it was cancelled.")
         return state is None or not (state.is_running() or state.is_pending())
 
     def _settle(self, run: HeldRun, status: int | None) -> None:
@@ -119,7 +123,8 @@ def manner(run: HeldRun, status: int | None) -> dict[str, Any]:
     told = run.told or {}
     how: dict[str, Any] = {"reason": str(run.stopped) if run.stopped else None}
     if status is None and "error" in told:
-        return how | {"message": told["error"]}
+        reason = AGENT_FAILED if told.get("is_agents_fault") else how["reason"]
+        return how | {"message": told["error"], "reason": reason}
     if status is None:
         lost = "The launcher of the agent died, and the process of the run with it."
         return how | {"message": lost, "reason": how["reason"] or LAUNCHER_DIED}

@@ -99,7 +99,8 @@ class Zygote:
             pid = os.fork()
         except OSError as error:
             # The machine is full. That is the end of one run, not of those that go on.
-            self._say({"key": key, "told": {"error": f"No process can be started on this machine: {error.strerror}."}})
+            why = f"No process can be started on this machine: {error.strerror}."
+            self._say({"key": key, "told": {"error": why, "is_agents_fault": True}})
             self._say({"key": key, "ended": None})
             return None
         if pid == 0:
