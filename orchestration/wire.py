@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from math import isfinite
 from typing import Annotated, Any
 
+from django.conf import settings
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
@@ -41,15 +42,36 @@ def in_utc(moment: datetime) -> datetime:
 
 
 def storable(value: Any) -> Any:
-    """`value` itself, if both databases can keep it as JSON."""
-    _check(value, DEEPEST)
+    """`value` itself, if both databases can keep it as JSON, and if it is not larger than one field may be."""
+    return _storable_within(value, settings.ORION_API_MAX_FIELD_BYTES)
+
+
+def storable_content(value: Any) -> Any:
+    """`storable` for what an artifact shows."""
+    return _storable_within(value, settings.ORION_API_MAX_ARTIFACT_BYTES)
+
+
+def _storable_within(value: Any, most: int) -> Any:
+    if _check(value, DEEPEST) > most:
+        raise PydanticCustomError("json_too_large", "A field may take at most {most} bytes of JSON", {"most": most})
     return value
 
 
-def _check(value: Any, levels: int) -> None:
+def fitting_text(text: str) -> str:
+    """A text of an artifact, which is bounded like its data."""
+    most = settings.ORION_API_MAX_ARTIFACT_BYTES
+    if len(text) > most:
+        raise PydanticCustomError("text_too_large", "A text may take at most {most} characters", {"most": most})
+    return text
+
+
+def _check(value: Any, levels: int) -> int:
+    """How many bytes the value takes as JSON, nearly."""
     match value:
-        case None | str() | bool():
-            return
+        case str():
+            return 2 + (len(value) if value.isascii() else len(value.encode(errors="surrogatepass")))
+        case None | bool():
+            return 4
         case int() if not -_LARGEST <= value < _LARGEST:
             raise PydanticCustomError(
                 "int_out_of_range", "Whole numbers must fit into 64 bits; send larger ones as text"
@@ -57,16 +79,18 @@ def _check(value: Any, levels: int) -> None:
         case float() if not isfinite(value):
             raise PydanticCustomError("finite_number", "Numbers must be finite")
         case list() | dict():
-            _check_all(value, levels)
+            return _check_all(value, levels)
+    return 8
 
 
-def _check_all(value: list[Any] | dict[str, Any], levels: int) -> None:
+def _check_all(value: list[Any] | dict[str, Any], levels: int) -> int:
     if not levels:
         raise PydanticCustomError(
             "json_too_deep", "JSON may be nested at most {deepest} levels deep", {"deepest": DEEPEST}
         )
-    for part in value.values() if isinstance(value, dict) else value:
-        _check(part, levels - 1)
+    if isinstance(value, dict):
+        return 2 + sum(_check(name, levels) + _check(part, levels - 1) + 2 for name, part in value.items())
+    return 2 + sum(_check(part, levels - 1) + 1 for part in value)
 
 
 def indexable(key: str) -> str:
@@ -79,6 +103,9 @@ def indexable(key: str) -> str:
 _KEY_BYTES = 1300
 Moment = Annotated[datetime, AfterValidator(in_utc)]
 JSON = Annotated[Any, AfterValidator(storable)]
+# What an artifact shows may be larger than anything else.
+Content = Annotated[Any, AfterValidator(storable_content)]
+LongText = Annotated[str, AfterValidator(fitting_text)]
 JSONObject = Annotated[dict[str, Any], AfterValidator(storable)]
 Text255 = Annotated[str, Field(max_length=255)]
 Text1024 = Annotated[str, Field(max_length=1024)]

@@ -5,9 +5,12 @@ Nothing here repairs by deleting: a file that is not understood stays where it i
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import Error, connection, connections
 
@@ -23,10 +26,14 @@ from orion_site.database_file import (
     refuse_what_is_not_there,
     sqlite_file,
 )
-from orion_site.migration_files import Name, applied_migrations, known_migrations, missing_migrations, only_new_apps
+from orion_site.migration_files import Name, known_migrations, missing_migrations, newer_migrations, only_new_apps
 from orion_site.sqlite.files import alone, damaged
 
 __all__ = ["Change", "DatabaseUnusable", "Report", "check", "place", "prepare", "reset", "upgrade"]
+
+
+# So long one process waits for another one that upgrades.
+LONGEST_UPGRADE_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +74,14 @@ def prepare() -> None:
         _reach_postgresql()
         missing = missing_migrations()
         if missing and only_new_apps(missing):
-            _migrate()
-            missing = missing_migrations()
-    if problem := _behind(missing):
+            with _one_at_a_time():
+                # Another server, which started at the same time, may have done it.
+                missing = missing_migrations()
+                if missing and only_new_apps(missing):
+                    _migrate()
+                    missing = missing_migrations()
+        problem = _behind(missing) or _ahead()
+    if problem:
         raise DatabaseUnusable(problem)
 
 
@@ -82,23 +94,14 @@ def check(*, deep: bool = False) -> Report:
         with _told_plainly():
             _reach_postgresql()
             version = _version()
-            missing, applied = missing_migrations(), applied_migrations() or set()
+            missing = missing_migrations()
             # What a server adds at its start, without being asked to, leaves nothing to do.
             behind = [] if missing and only_new_apps(missing) else missing
-            problem = _behind(behind) or (_broken_pages() if deep else None)
+            ahead = newer_migrations()
+            problem = _behind(behind) or _ahead() or (_broken_pages() if deep else None)
     except DatabaseUnusable as error:
         return Report(connection.vendor, place(), version, problem=str(error))
-    known = set(known_migrations())
-    installed = {app for app, _ in known}
-    return Report(
-        connection.vendor,
-        place(),
-        version,
-        _spelled(missing or []),
-        # Tables of a newer Orion are no problem: it only adds. Those of other programs are their own affair.
-        _spelled(sorted(name for name in applied - known if name[0] in installed)),
-        problem,
-    )
+    return Report(connection.vendor, place(), version, _spelled(missing or []), _spelled(ahead), problem)
 
 
 def upgrade() -> Change:
@@ -113,6 +116,8 @@ def upgrade() -> Change:
     with _told_plainly(), _one_at_a_time():
         missing = missing_migrations()
         missing = known_migrations() if missing is None else missing
+        if problem := _ahead():
+            raise DatabaseUnusable(problem)
         if missing:
             _migrate()
     return Change(place(), False, _spelled(missing))
@@ -171,6 +176,16 @@ def _behind(missing: list[Name] | None) -> str | None:
     return None
 
 
+def _ahead() -> str | None:
+    """An older server would store what the newer one no longer means so."""
+    if not (newer := newer_migrations()):
+        return None
+    return (
+        f"The database {place()} is newer than this Orion ({len(newer)} migrations ahead); "
+        "start the version that upgraded it, or a later one."
+    )
+
+
 def _migrate() -> None:
     from django.core.management import call_command
 
@@ -185,11 +200,35 @@ def _one_at_a_time() -> Iterator[None]:
             yield
         return
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(%s)", [_UPGRADE_LOCK])
+        _wait_for_upgrade_lock(cursor)
+        # An index of a large table takes longer than any request may.
+        cursor.execute("SET statement_timeout = 0")
+        cursor.execute("SET lock_timeout = 0")
         try:
             yield
         finally:
+            cursor.execute("RESET statement_timeout")
+            cursor.execute("RESET lock_timeout")
             cursor.execute("SELECT pg_advisory_unlock(%s)", [_UPGRADE_LOCK])
+
+
+def _wait_for_upgrade_lock(cursor: Any) -> None:
+    """Asked for again and again: a statement that waits would be ended by the time limits of statements and locks."""
+    until = time.monotonic() + LONGEST_UPGRADE_SECONDS
+    is_said = False
+    while True:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [_UPGRADE_LOCK])
+        if cursor.fetchone()[0]:
+            return
+        if time.monotonic() > until:
+            raise DatabaseUnusable(
+                f"Another process has been upgrading the database {place()} for {LONGEST_UPGRADE_SECONDS:.0f} s; "
+                "wait for its end, or end it, and start again."
+            )
+        if not is_said:
+            print(f"Waiting for another process that upgrades the database {place()}.", file=sys.stderr, flush=True)
+            is_said = True
+        time.sleep(0.2)
 
 
 # Any number will do as long as it stays the same.

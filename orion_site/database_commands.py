@@ -156,5 +156,5 @@ def _tell_report(report: Report) -> None:
     click.echo(f"database  {report.vendor} {report.version}".rstrip())
     click.echo(f"place     {report.place}")
     if report.unknown:
-        click.echo(f"newer     {len(report.unknown)} migrations of a newer Orion are applied; that does no harm")
+        click.echo(f"newer     {len(report.unknown)} migrations of a newer Orion are applied")
     click.echo(f"state     {report.problem or 'good'}")

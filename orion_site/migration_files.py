@@ -48,6 +48,13 @@ def missing_migrations() -> list[Name] | None:
     return None if applied is None else [name for name in known_migrations() if name not in applied]
 
 
+def newer_migrations() -> list[Name]:
+    """What the database has had of our apps and this version does not know. Other programs' are their own affair."""
+    known = set(known_migrations())
+    installed = {app for app, _ in known}
+    return sorted(name for name in (applied_migrations() or set()) - known if name[0] in installed)
+
+
 def only_new_apps(missing: list[Name]) -> bool:
     """Whether what is missing belongs to apps of which nothing was applied yet.
 

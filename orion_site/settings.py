@@ -135,6 +135,12 @@ LOGGING = {
 ORION_SERVER_THREADS = env_int("ORION_SERVER_THREADS", 4, minimum=1)
 ORION_SERVER_MAX_IN_FLIGHT = env_int("ORION_SERVER_MAX_IN_FLIGHT", 64, minimum=1)
 ORION_SERVER_MAX_SOCKETS = env_int("ORION_SERVER_MAX_SOCKETS", 100, minimum=0)
+# How large one free JSON of a request may be (parameters, a context, data of a state), what an artifact holds, how many
+# values a body may be made of, and up to which size lists show a field.
+ORION_API_MAX_FIELD_BYTES = env_int("ORION_API_MAX_FIELD_BYTES", 1024 * 1024, minimum=1024)
+ORION_API_MAX_ARTIFACT_BYTES = env_int("ORION_API_MAX_ARTIFACT_BYTES", 8 * 1024 * 1024, minimum=1024)
+ORION_API_MAX_JSON_NODES = env_int("ORION_API_MAX_JSON_NODES", 500_000, minimum=1000)
+ORION_API_LIST_FIELD_BYTES = env_int("ORION_API_LIST_FIELD_BYTES", 32 * 1024, minimum=256)
 ORION_API_DEFAULT_LIMIT = env_int("ORION_API_DEFAULT_LIMIT", 200, minimum=1)
 ORION_TAG_SLOT_WAIT_SECONDS = env_int("ORION_TAG_SLOT_WAIT_SECONDS", 30, minimum=1)
 # Keys that seal the secrets of blocks: the first one seals, all of them open. Without any, the file has them.

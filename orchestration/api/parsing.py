@@ -17,6 +17,7 @@ from rest_framework.parsers import BaseParser
 # An escaped NUL, but not the text of one: the backslash itself must not be escaped.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
+_TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 # Every escape, so that none is taken for the second half of another: a pair of surrogates is one character.
 _ESCAPED = re.compile(
     rb"(?P<fine>\\[^u]|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
@@ -27,6 +28,11 @@ _ESCAPED = re.compile(
 class BodyTooLarge(APIException):
     status_code = 413
     default_detail = "The body is longer than {limit} bytes; send it in parts."
+
+
+class TooManyValues(APIException):
+    status_code = 413
+    default_detail = "The body is made of more than {most} values; send it in parts."
 
 
 class UnreadableBody(Exception):
@@ -46,6 +52,7 @@ class StrictJSONParser(BaseParser):
     def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> bytes:
         body = read_within_limit(stream)
         refuse_unstorable(body)
+        refuse_too_many_values(body)
         return body
 
 
@@ -58,6 +65,7 @@ class CleaningJSONParser(StrictJSONParser):
     def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> bytes:
         body = without_unstorable(read_within_limit(stream))
         refuse_unstorable(body)
+        refuse_too_many_values(body)
         return body
 
 
@@ -67,6 +75,18 @@ def read_within_limit(stream: IO[bytes]) -> bytes:
     if len(body) > limit:
         raise BodyTooLarge(BodyTooLarge.default_detail.format(limit=limit))
     return body
+
+
+def refuse_too_many_values(body: bytes) -> None:
+    """Before it is parsed: of `[],[],…` each three bytes become an object, and all other threads wait meanwhile."""
+    most = settings.ORION_API_MAX_JSON_NODES
+    # Commas within texts count at first; only where these could make the difference are texts left out.
+    if _marks(body) > most and _marks(_TEXT.sub(b"", body)) > most:
+        raise TooManyValues(TooManyValues.default_detail.format(most=most))
+
+
+def _marks(body: bytes) -> int:
+    return body.count(b",") + body.count(b"[") + body.count(b"{")
 
 
 def without_unstorable(body: bytes) -> bytes:

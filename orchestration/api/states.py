@@ -18,6 +18,9 @@ from orchestration.core.verdicts import Abort, Accept, Reject, Wait
 from orchestration.services import Outcome
 from orchestration.wire import JSON, Moment, StrictWire, Text255, Wire
 
+# Each list of runs and of states has them all.
+LONGEST_MESSAGE = 128 * 1024
+
 
 class StateDetailsIn(Wire):
     """What a proposal says beside its type. Fields that are not known are ignored, as newer clients send more."""
@@ -128,12 +131,18 @@ def proposed_state(sent: StateCreate, *, keep_identity: bool) -> State:
     return State(
         type=sent.type,
         name=sent.name or "",
-        message=sent.message,
+        message=None if sent.message is None else _bounded(sent.message),
         data=sent.data,
         details=_details(sent.state_details),
         timestamp=sent.timestamp if keep_identity else None,
         id=sent.id if keep_identity else None,
     )
+
+
+def _bounded(message: str) -> str:
+    if len(message) <= LONGEST_MESSAGE:
+        return message
+    return f"{message[:LONGEST_MESSAGE]}… [cut: {len(message)} characters, of which {LONGEST_MESSAGE} are kept]"
 
 
 def _details(sent: StateDetailsIn | None) -> states.StateDetails:

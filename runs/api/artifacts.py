@@ -24,6 +24,7 @@ from runs.api.schemas.artifacts import (
 from runs.filters.searches import ArtifactSearch, LatestArtifactSearch, artifacts_matching
 from runs.filters.sorts import ORDERS, ArtifactSort
 from runs.models import Artifact, ArtifactCollection
+from runs.selectors.large import completed, without_large
 from runs.services.artifacts import NewArtifact, create_artifact, delete_artifact, update_artifact
 
 
@@ -93,6 +94,10 @@ class DeleteArtifact(Operation):
         delete_artifact(artifact_id=id)
 
 
+# What is as large as its writer made it.
+FREE_COLUMNS = ("data", "description", "metadata")
+
+
 class FilterArtifacts(RunQuestion):
     """List artifacts."""
 
@@ -100,7 +105,8 @@ class FilterArtifacts(RunQuestion):
 
     def perform(self, body: ArtifactListing) -> list[ArtifactOut]:
         found = artifacts_matching(body).order_by(*ORDERS[body.sort])
-        return [artifact_out(artifact) for artifact in rows_of(found, body)]
+        listed = completed(rows_of(without_large(found, *FREE_COLUMNS), body), *FREE_COLUMNS)
+        return [artifact_out(artifact) for artifact in listed]
 
 
 class CountArtifacts(RunQuestion):
@@ -119,7 +125,9 @@ class FilterLatestArtifacts(RunQuestion):
 
     def perform(self, body: LatestArtifactListing) -> list[ArtifactCollectionOut]:
         collections = rows_of(_collections(body).order_by(*ORDERS[body.sort]), body)
-        latest = Artifact.objects.in_bulk([collection.latest_id for collection in collections])
+        rows = Artifact.objects.filter(pk__in=[collection.latest_id for collection in collections])
+        listed = completed(list(without_large(rows, *FREE_COLUMNS)), *FREE_COLUMNS)
+        latest = {artifact.pk: artifact for artifact in listed}
         return [
             collection_out(collection, latest[collection.latest_id])
             for collection in collections

@@ -7,12 +7,12 @@ from django.utils import timezone
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page, rows_of
 from orion_site.accounts.permissions import Action
-from runs.api.flow_runs import flow_runs_out
+from runs.api.flow_runs import FREE_COLUMNS, listed_flow_runs_out
 from runs.api.schemas.flow_runs import FlowRunOut
 from runs.api.schemas.flows import FlowOut, flow_out
 from runs.api.schemas.logs import LogOut, log_out
 from runs.api.schemas.task_runs import TaskRunOut
-from runs.api.task_runs import task_runs_out
+from runs.api.task_runs import listed_task_runs_out
 from runs.filters.conditions import matched
 from runs.filters.resources import LogFilter
 from runs.filters.searches import (
@@ -25,6 +25,7 @@ from runs.filters.searches import (
 )
 from runs.filters.sorts import ORDERS, FlowRunSort, FlowSort, LogSort, TaskRunSort
 from runs.models import Log
+from runs.selectors.large import without_large
 
 
 class FlowListing(FlowSearch, Page):
@@ -71,13 +72,14 @@ class CountFlows(RunQuestion):
 
 
 class FilterFlowRuns(RunQuestion):
-    """List flow runs with their current states."""
+    """List flow runs with their current states; of parameters and other free JSON over 32 KiB there is only a note."""
 
     answers = {200: list[FlowRunOut]}
 
     def perform(self, body: FlowRunListing) -> list[FlowRunOut]:
-        runs = rows_of(flow_runs_matching(body).order_by(*ORDERS[body.sort]), body)
-        return flow_runs_out(runs, timezone.now())
+        found = flow_runs_matching(body).order_by(*ORDERS[body.sort])
+        runs = rows_of(without_large(found, *FREE_COLUMNS), body)
+        return listed_flow_runs_out(runs, timezone.now())
 
 
 class CountFlowRuns(RunQuestion):
@@ -95,8 +97,9 @@ class FilterTaskRuns(RunQuestion):
     answers = {200: list[TaskRunOut]}
 
     def perform(self, body: TaskRunListing) -> list[TaskRunOut]:
-        runs = rows_of(task_runs_matching(body).order_by(*ORDERS[body.sort]), body)
-        return task_runs_out(runs, timezone.now())
+        found = task_runs_matching(body).order_by(*ORDERS[body.sort])
+        runs = rows_of(without_large(found, "task_inputs"), body)
+        return listed_task_runs_out(runs, timezone.now())
 
 
 class CountTaskRuns(RunQuestion):

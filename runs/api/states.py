@@ -11,6 +11,7 @@ from orchestration.api.states import StateOut, stored_state_out
 from orchestration.wire import Wire
 from orion_site.accounts.permissions import Action
 from runs.models import FlowRunState, TaskRunState
+from runs.selectors.large import completed, without_large
 
 
 class OfFlowRun(Wire):
@@ -42,7 +43,7 @@ class ReadFlowRunStates(StateQuestion):
 
     def perform(self, query: OfFlowRun) -> list[StateOut]:
         states = FlowRunState.objects.select_related("flow_run").filter(flow_run=query.flow_run_id).order_by("seq")
-        return [_flow_run_state_out(state) for state in states]
+        return [_flow_run_state_out(state) for state in completed(list(without_large(states, "data")), "data")]
 
 
 class ReadTaskRunState(StateQuestion):
@@ -61,7 +62,7 @@ class ReadTaskRunStates(StateQuestion):
 
     def perform(self, query: OfTaskRun) -> list[StateOut]:
         states = TaskRunState.objects.select_related("task_run").filter(task_run=query.task_run_id).order_by("seq")
-        return [_task_run_state_out(state) for state in states]
+        return [_task_run_state_out(state) for state in completed(list(without_large(states, "data")), "data")]
 
 
 def _found(state: Any) -> Any:

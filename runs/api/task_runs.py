@@ -23,7 +23,8 @@ from runs.api.schemas.task_runs import (
     task_run_told,
 )
 from runs.models import TaskRun
-from runs.selectors.states import current_task_run_states
+from runs.selectors.large import completed
+from runs.selectors.states import current_task_run_states, listed_task_run_states
 from runs.services.task_runs import create_task_run, delete_task_run, update_task_run
 
 PENDING = State(type=StateType.PENDING)
@@ -84,6 +85,13 @@ class DeleteTaskRun(Operation):
 
     def perform(self, id: UUID) -> None:
         delete_task_run(run_id=id)
+
+
+def listed_task_runs_out(runs: Sequence[TaskRun], now: datetime) -> list[TaskRunOut]:
+    """A page of runs as lists show them: one query for all their states, without large data."""
+    states = listed_task_run_states(runs)
+    listed = completed(runs, "task_inputs")
+    return [task_run_out(run, states.get(run.state_id), now) for run in listed]
 
 
 def task_runs_out(runs: Sequence[TaskRun], now: datetime) -> list[TaskRunOut]:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from deployments.models import WorkQueue
 from runs.models import FlowRun, FlowRunState, TaskRun, TaskRunState
+from runs.selectors.large import completed, without_large
 
 
 def current_flow_run_states(runs: Iterable[FlowRun]) -> dict[UUID | None, FlowRunState]:
@@ -19,6 +20,20 @@ def current_task_run_states(runs: Iterable[TaskRun]) -> dict[UUID | None, TaskRu
     """By the state's id."""
     ids = [run.state_id for run in runs if run.state_id]
     return dict(TaskRunState.objects.in_bulk(ids)) if ids else {}
+
+
+def listed_flow_run_states(runs: Iterable[FlowRun]) -> dict[UUID | None, FlowRunState]:
+    """As lists show them, without large data."""
+    ids = [run.state_id for run in runs if run.state_id]
+    rows = without_large(FlowRunState.objects.filter(pk__in=ids), "data") if ids else []
+    return {row.pk: row for row in completed(list(rows), "data")}
+
+
+def listed_task_run_states(runs: Iterable[TaskRun]) -> dict[UUID | None, TaskRunState]:
+    """As lists show them, without large data."""
+    ids = [run.state_id for run in runs if run.state_id]
+    rows = without_large(TaskRunState.objects.filter(pk__in=ids), "data") if ids else []
+    return {row.pk: row for row in completed(list(rows), "data")}
 
 
 def pools_of(runs: Iterable[FlowRun]) -> dict[UUID | None, tuple[UUID, str]]:

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import BeforeValidator, Field
 from typing_extensions import TypedDict
 
-from orchestration.wire import JSON, StrictWire, Text255
+from orchestration.wire import Content, LongText, StrictWire, Text255
 from runs.models import Artifact, ArtifactCollection
 
 Key = Annotated[str, Field(max_length=255, pattern=r"^[a-z0-9-]+$")]
@@ -22,8 +22,8 @@ class ArtifactCreate(StrictWire):
     id: UUID | None = None
     key: Key | None = None
     type: Text255 | None = None
-    description: str | None = None
-    data: JSON = None
+    description: LongText | None = None
+    data: Content = None
     metadata_: Metadata | None = None
     flow_run_id: UUID | None = None
     task_run_id: UUID | None = None
@@ -32,8 +32,8 @@ class ArtifactCreate(StrictWire):
 class ArtifactUpdate(StrictWire):
     """Only what is sent is changed."""
 
-    data: JSON = None
-    description: str | None = None
+    data: Content = None
+    description: LongText | None = None
     metadata_: Metadata | None = None
 
 

@@ -1,0 +1,74 @@
+"""Servers that start at the same time, and servers that are older than their database."""
+
+from __future__ import annotations
+
+import subprocess
+from contextlib import ExitStack
+
+import pytest
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
+
+from orion_site.database import DatabaseUnusable, check, prepare, upgrade
+from tests.postgresql import running_postgresql
+from tests.site.running import COMMAND, PATIENCE_SECONDS, after_banner, environment, orion
+
+
+@pytest.mark.slow
+def test_of_servers_that_start_at_once_one_migrates_and_the_others_wait(tmp_path):
+    with running_postgresql() as url, ExitStack() as running:
+        assert orion(tmp_path, "database", "upgrade", ORION_DATABASE_URL=url).returncode == 0
+        beat = environment(tmp_path, ORION_DATABASE_URL=url, ORION_BEAT="true")
+
+        servers = [
+            running.enter_context(
+                subprocess.Popen(
+                    [*COMMAND, "server", "start", "--port", "0", "--no-agent"],
+                    env=beat,
+                    stderr=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    text=True,
+                )
+            )
+            for _ in range(3)
+        ]
+        try:
+            answers = [after_banner(server).get("/api/health")[0] for server in servers]
+        finally:
+            for server in servers:
+                server.terminate()
+            for server in servers:
+                server.communicate(timeout=PATIENCE_SECONDS)
+
+    assert answers == [200, 200, 200]
+
+
+@pytest.mark.django_db
+def test_a_database_of_a_newer_version_is_refused():
+    MigrationRecorder(connection).record_applied("runs", "9999_of_tomorrow")
+
+    with pytest.raises(DatabaseUnusable, match=r"is newer than this Orion \(1 migrations ahead\)"):
+        prepare()
+    report = check()
+    assert not report.ok
+    assert report.unknown == ("runs.9999_of_tomorrow",)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_of_a_newer_version_is_not_upgraded():
+    recorder = MigrationRecorder(connection)
+    recorder.record_applied("runs", "9999_of_tomorrow")
+
+    try:
+        with pytest.raises(DatabaseUnusable, match="is newer than this Orion"):
+            upgrade()
+    finally:
+        recorder.record_unapplied("runs", "9999_of_tomorrow")
+
+
+@pytest.mark.django_db
+def test_migrations_of_other_programs_are_their_own_affair():
+    MigrationRecorder(connection).record_applied("somebody", "0001_else")
+
+    prepare()
+    assert check().ok
