@@ -22,6 +22,7 @@ from django.utils import timezone
 from deployments.selectors.service_health import SECONDS_BETWEEN_NOTES
 from deployments.services.dispatch.clock import database_now
 from deployments.services.service_records import Ticks, note_ticks
+from orchestration.database_clock import current_time
 
 logger = logging.getLogger("orion.services")
 
@@ -55,7 +56,8 @@ def call(service: Service) -> None:
     began, now = time.monotonic(), timezone.now()
     error = ""
     try:
-        service.tick(now)
+        # What is due is so by the one clock that all servers share.
+        service.tick(current_time())
     except Exception as problem:
         error = f"{type(problem).__name__}: {problem}"
         logger.exception("Service %s failed; it is tried again in %g s.", service.name, service.every)

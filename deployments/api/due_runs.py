@@ -7,7 +7,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Q
-from django.utils import timezone
 from pydantic import Field
 from typing_extensions import TypedDict
 
@@ -19,6 +18,7 @@ from deployments.services.polls import note_polled_deployments, note_polled_queu
 from deployments.services.work_queues import found_pool
 from orchestration.api.errors import Missing, Refused
 from orchestration.api.operations import Operation
+from orchestration.database_clock import current_time
 from orchestration.errors import WorkQueueNotFound
 from orchestration.wire import Moment, Name, Wire
 from orion_site.accounts.permissions import Action
@@ -71,7 +71,7 @@ class PollWorkPool(Polling):
     answers = {200: list[WorkerFlowRunOut]}
 
     def perform(self, name: str, body: PoolPoll) -> list[WorkerFlowRunOut]:
-        now, pool = timezone.now(), found_pool(name)
+        now, pool = current_time(), found_pool(name)
         ids = _queues_named(pool.pk, body.work_queue_names)
         limit = limit_of(body)
         runs = in_order(due_ids(queues=ids, before=body.scheduled_before, after=body.scheduled_after, limit=limit))
@@ -89,7 +89,7 @@ class PollWorkQueue(Polling):
     answers = {200: list[FlowRunOut]}
 
     def perform(self, id: UUID, body: QueuePoll) -> list[FlowRunOut]:
-        now, limit = timezone.now(), limit_of(body)
+        now, limit = current_time(), limit_of(body)
         if not WorkQueue.objects.filter(pk=id).exists():
             raise Missing("Work queue")
         runs = in_order(due_ids(queues=[id], before=body.scheduled_before, limit=limit))
@@ -105,7 +105,7 @@ class PollDeployments(Polling):
     body_optional = False
 
     def perform(self, body: DeploymentPoll) -> list[FlowRunOut]:
-        now, limit = timezone.now(), limit_of(body)
+        now, limit = current_time(), limit_of(body)
         runs = in_order(due_ids(deployments=body.deployment_ids, before=body.scheduled_before, limit=limit))
         if not self.is_a_page():
             note_polled_deployments(deployment_ids=body.deployment_ids, now=now)
@@ -124,7 +124,7 @@ class CheckWorkQueues(Operation):
         if deployment is None:
             raise Missing("Deployment")
         queues = all_queues().filter(Q(pk=deployment.work_queue_id) | Q(filter__isnull=False)).order_by("name", "pk")
-        return queues_out([queue for queue in queues if takes_runs_of(queue, deployment)], timezone.now())
+        return queues_out([queue for queue in queues if takes_runs_of(queue, deployment)], current_time())
 
 
 def _without_pool(told: FlowRunOut) -> PolledFlowRunOut:

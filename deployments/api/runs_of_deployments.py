@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
-from django.utils import timezone
 from pydantic import Field
 from rest_framework.response import Response
 
@@ -17,6 +16,7 @@ from deployments.services.planning_on_demand import plan_deployment
 from deployments.services.runs_of_deployments import AskedRun, create_run_of_deployment
 from orchestration.api.operations import Operation
 from orchestration.api.states import proposed_state
+from orchestration.database_clock import current_time
 from orchestration.wire import Moment, Seconds, Wire
 from orion_site.accounts.permissions import Action
 from runs.api.flow_runs import flow_runs_out
@@ -44,7 +44,7 @@ class CreateFlowRunFromDeployment(Operation):
     answers = {201: FlowRunOut, 200: FlowRunOut}
 
     def perform(self, id: UUID, body: DeploymentFlowRunCreate) -> Response:
-        now = timezone.now()
+        now = current_time()
         state = proposed_state(body.state, keep_identity=False) if body.state else None
         with telling_bad_templates():
             run, created = create_run_of_deployment(deployment_id=id, asked=asked_run(body), state=state, now=now)
@@ -60,7 +60,7 @@ class ScheduleDeployment(Operation):
     body_optional = True
 
     def perform(self, id: UUID, body: PlanRequest) -> None:
-        now = timezone.now()
+        now = current_time()
         start = body.start_time or now
         end = body.end_time or start + USUAL.farthest
         horizon = Horizon(

@@ -16,7 +16,6 @@ from uuid import UUID
 
 from django.db import close_old_connections
 from django.db.models import Q
-from django.utils import timezone
 
 from deployments import dispatch, waiting
 from deployments.core.hint_times import SHORTEST, hint_again_after
@@ -24,6 +23,7 @@ from deployments.models import Lease, Worker, WorkQueue
 from deployments.selectors.due import due_ids, in_order
 from deployments.selectors.presence import online
 from orchestration.core.states import StateType
+from orchestration.database_clock import current_time
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.models import FlowRun
 
@@ -139,7 +139,7 @@ class Finder:
             self._woken.wait()
             self._woken.clear()
             try:
-                hint_due_runs(timezone.now())
+                hint_due_runs(current_time())
             except Exception:
                 # The ticker looks as well, a second later.
                 logger.exception("Due runs could not be looked up.")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.utils import timezone
 from rest_framework.response import Response
 
 from orchestration.api.fencing import EPOCH_HEADER, RUN_HEADER, read_header
 from orchestration.api.operations import Operation
 from orchestration.api.states import OrchestrationResult, StateCreate, proposed_state, result_of
+from orchestration.database_clock import current_time
 from orchestration.services import propose_flow_run_state, propose_task_run_state
 from orchestration.wire import Natural, Wire
 from orion_site.accounts.permissions import Action
@@ -34,7 +34,7 @@ class StateProposal(Operation):
         proposed = proposed_state(body.state, keep_identity=False)
         if own_id is not None:
             proposed = proposed_state(body.state.model_copy(update={"id": own_id}), keep_identity=True)
-        return {"proposed": proposed, "now": timezone.now(), "epoch": self._epoch(run_id), "force": bool(body.force)}
+        return {"proposed": proposed, "now": current_time(), "epoch": self._epoch(run_id), "force": bool(body.force)}
 
     def _epoch(self, run_id: UUID) -> int | None:
         """The attempt of this very run that proposes; with another run's id the header speaks of that one."""

@@ -7,13 +7,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.utils import timezone
 from rest_framework.response import Response
 
 from orchestration.api.errors import Missing, Refused
 from orchestration.api.operations import Operation
 from orchestration.api.states import proposed_state
 from orchestration.core.states import State, StateType
+from orchestration.database_clock import current_time
 from orchestration.errors import JobVariablesSettled, JobVariablesUnused
 from orion_site.accounts.permissions import Action
 from runs.api.schemas.flow_runs import FlowRunCreate, FlowRunOut, FlowRunUpdate, flow_run_out
@@ -36,7 +36,7 @@ class CreateFlowRun(Operation):
     missing = 409
 
     def perform(self, body: FlowRunCreate) -> Response:
-        now = timezone.now()
+        now = current_time()
         state = proposed_state(body.state, keep_identity=False) if body.state else PENDING
         run, created = create_flow_run(new=new_flow_run(body), state=state, now=now)
         return Response(flow_runs_out([run], now)[0], status=201 if created else 200)
@@ -53,7 +53,7 @@ class ReadFlowRun(Operation):
         run = FlowRun.objects.filter(pk=id).first()
         if run is None:
             raise Missing("Flow run")
-        return flow_runs_out([run], timezone.now())[0]
+        return flow_runs_out([run], current_time())[0]
 
 
 class UpdateFlowRun(Operation):
@@ -70,7 +70,7 @@ class UpdateFlowRun(Operation):
         # Null means "leave as it is", except where the column itself may be empty.
         kept = {name: value for name, value in changes.items() if value is not None or name in MAY_BE_EMPTIED}
         try:
-            _update_of(kept)(run_id=id, changes=kept, now=timezone.now())
+            _update_of(kept)(run_id=id, changes=kept, now=current_time())
         except (JobVariablesSettled, JobVariablesUnused) as error:
             raise Refused(str(error), 400) from None
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from django.utils import timezone
 from rest_framework.response import Response
 
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.states import proposed_state, written_state_out
 from orchestration.core.states import State, StateType
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action
 from runs.api.schemas.task_runs import (
     TaskRunCreate,
@@ -39,7 +39,7 @@ class CreateTaskRun(Operation):
     missing = 409
 
     def perform(self, body: TaskRunCreate) -> Response:
-        now = timezone.now()
+        now = current_time()
         state = proposed_state(body.state, keep_identity=False) if body.state else PENDING
         made = create_task_run(new=new_task_run(body), run_id=body.id, state=state, now=now)
         if made.first is None:
@@ -59,7 +59,7 @@ class ReadTaskRun(Operation):
         run = TaskRun.objects.filter(pk=id).first()
         if run is None:
             raise Missing("Task run")
-        return task_runs_out([run], timezone.now())[0]
+        return task_runs_out([run], current_time())[0]
 
 
 class UpdateTaskRun(Operation):
@@ -71,7 +71,7 @@ class UpdateTaskRun(Operation):
 
     def perform(self, id: UUID, body: TaskRunUpdate) -> None:
         if body.name is not None:
-            update_task_run(run_id=id, name=body.name, now=timezone.now())
+            update_task_run(run_id=id, name=body.name, now=current_time())
         elif not TaskRun.objects.filter(pk=id).exists():
             raise Missing("Task run")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, NotRequired
 from uuid import UUID
 
-from django.utils import timezone
 from pydantic import Field
 from typing_extensions import TypedDict
 
@@ -15,6 +14,7 @@ from orchestration.api.states import StateCreate, StateOut, proposed_state, stat
 from orchestration.batch import ItemOutcome, TaskRunTransition, apply_task_run_transitions
 from orchestration.core.states import State
 from orchestration.core.verdicts import Abort, Accept, Reject, Wait
+from orchestration.database_clock import current_time
 from orchestration.wire import Moment, Natural, StrictWire, Wire
 from orion_site.accounts.permissions import Action
 from runs.api.schemas.task_runs import NewTaskRunIn, new_task_run
@@ -78,7 +78,7 @@ class ApplyTaskRunTransitions(Operation):
         items = [_transition(item) for item in body.items]
         outcome = apply_task_run_transitions(
             items=items,
-            now=timezone.now(),
+            now=current_time(),
             sent_at=body.sent_at,
             epochs=body.epochs or {},
             writer=attempt_named(self.request),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 from tests.agents.running import Api, running_agent
 from tests.faults.cluster import SHORT, own_database, verified
 from tests.faults.wrong_clock import wrong_by
-from tests.site.running import running_server
+from tests.postgresql import running_postgresql
+from tests.site.running import orion, running_server
 
 HERE = Path(__file__).parent
 HOUR = 3600
@@ -86,3 +88,28 @@ def test_an_agent_whose_clock_is_wrong_by_an_hour_runs_what_is_due_and_shows_tru
         ]
         assert wrong_ones == []
         assert verified(home, settings) == ""
+
+
+@pytest.mark.parametrize("seconds", [120, -120], ids=["ahead", "behind"])
+def test_a_server_whose_clock_is_wrong_starts_what_is_due_by_the_clock_of_the_database(tmp_path: Path, seconds: int):
+    """Claims go by the database's clock: by another one the run would wait in PENDING, or begin too early."""
+    home = tmp_path / "home"
+    home.mkdir()
+    wrong = wrong_by(seconds, tmp_path)
+    with ExitStack() as stack:
+        url = stack.enter_context(running_postgresql())
+        assert orion(home, "database", "upgrade", ORION_DATABASE_URL=url).returncode == 0
+        server = stack.enter_context(running_server(home, **SHORT, ORION_DATABASE_URL=url, **wrong))
+        stack.enter_context(running_agent(tmp_path, api := Api(server), "q"))
+        deployment = api.deploy("chaos_flows.py:stepping", "q", path=str(HERE))
+        due = datetime.now(UTC) + timedelta(seconds=8)
+        later = {"type": "SCHEDULED", "state_details": {"scheduled_time": due.isoformat()}}
+        parameters = {"witness": str(tmp_path / "planned"), "seconds": 0.1}
+        run = api.post(f"/deployments/{deployment}/create_flow_run", {"state": later, "parameters": parameters})["id"]
+
+        assert api.until_ended(run)["name"] == "Completed", api.logs(run)
+        names = [state["name"] for state in api.get(f"/flow_run_states/?flow_run_id={run}")]
+        started = datetime.fromisoformat(api.get(f"/flow_runs/{run}")["start_time"])
+
+    assert names == ["Scheduled", "Pending", "Running", "Completed"]
+    assert due - timedelta(seconds=1) <= started < due + timedelta(seconds=60)

@@ -2,17 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from orchestration.database_clock import database_now
 
-from django.db import connection
-from django.utils import timezone
-
-
-def database_now() -> datetime:
-    """One cheap query on PostgreSQL. The users of a SQLite file are on one machine, and share its clock."""
-    if connection.vendor == "sqlite":
-        return timezone.now()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        now: datetime = cursor.fetchone()[0]
-    return now
+__all__ = ["database_now"]
