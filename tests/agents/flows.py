@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from orionflow import flow, task
+from orionflow.reporting import get_reporter
 
 
 @task
@@ -90,6 +91,25 @@ def crashing_once(mark: str) -> str:
 
 
 tried_again = crashing_once.with_options(name="tried-again", crash_retries=1)
+
+
+@task(persist_result=True)
+def noted(x: str, log: str) -> str:
+    with Path(log).open("a") as file:
+        file.write(x + "\n")
+    return x.upper()
+
+
+@flow(crash_retries=1)
+def working_on_what_is_left(log: str) -> str:
+    """Killed in its first attempt; the second one only calls for what is left."""
+    is_first = not Path(log).exists()
+    done = "".join(noted(x, log) for x in ("abcd" if is_first else "cde"))
+    if is_first:
+        get_reporter().drain()
+        os.kill(os.getpid(), signal.SIGKILL)
+    Path(log).with_suffix(".result").write_text(done)
+    return done
 
 
 @flow

@@ -38,6 +38,19 @@ def test_a_crash_is_tried_again_as_often_as_the_flow_says(
     assert api.history(run).count("Pending") == 2
 
 
+def test_the_next_process_takes_up_what_was_done_with_the_same_inputs(
+    api: Api, queue: str, start_agent: StartAgent, tmp_path: Path
+):
+    start_agent()
+    log = tmp_path / "log"
+
+    run = api.run_of("flows.py:working_on_what_is_left", queue, log=str(log))
+
+    assert api.until_ended(run)["name"] == "Completed"
+    assert log.with_suffix(".result").read_text() == "CDE"
+    assert log.read_text().split() == ["a", "b", "c", "d", "e"]
+
+
 def test_a_run_that_is_killed_from_outside_takes_its_children_along(api: Api, queue: str, start_agent: StartAgent):
     agent = start_agent()
     run = api.run_of("flows.py:with_a_child_process", queue)

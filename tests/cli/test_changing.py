@@ -147,6 +147,19 @@ def test_a_failed_run_is_retried_as_the_same_run(orion, tmp_path):
     assert orion("fr", "ls", "-o", "name").out.split() == ["mend-me"]
 
 
+def test_a_retried_run_does_only_what_it_did_not_do_before(orion, tmp_path):
+    items, log = tmp_path / "list", tmp_path / "log"
+    items.write_text("hat coat shoe")
+    orion("run", "shop.py:packing", "-p", f"list={items}", "-p", f"log={log}", "--name", "pack-me")
+    items.write_text("shoe hat last hat")
+
+    answer = orion("fr", "retry", "pack-me", "--entrypoint", "shop.py:packing")
+
+    assert answer.code == 0, answer.err
+    assert log.with_suffix(".result").read_text() == "SHOE HAT LAST HAT"
+    assert log.read_text().split() == ["hat", "coat", "shoe", "last", "hat"]
+
+
 def test_retry_says_what_it_needs(orion):
     orion("run", "shop.py:broken", "--name", "bad")
 

@@ -316,6 +316,11 @@ def test_what_has_nothing_but_its_identity_has_no_digest(value: Any):
         hash_of(value)
 
 
+def test_a_lock_among_the_fields_of_an_object_says_nothing_about_it():
+    assert hash_of(Bare(x=1, lock=threading.Lock())) == hash_of(Bare(x=1, lock=threading.Lock()))
+    assert hash_of(Bare(x=1, lock=threading.Lock())) != hash_of(Bare(x=2, lock=threading.Lock()))
+
+
 def test_too_deep_a_value_has_no_digest():
     deep: list[Any] = []
     for _ in range(5_000):

@@ -9,6 +9,8 @@ from inspect import getattr_static
 from pathlib import Path
 from typing import Any
 
+from orionflow.fetched_modules import plain_name
+
 DIGEST_BYTES = 20
 PLAIN = frozenset({int, float, complex, str, bytes, bool, type(None), type(...), type(NotImplemented)})
 _MAIN = frozenset({"__main__", "__mp_main__"})
@@ -106,7 +108,7 @@ def is_plain_array(value: Any) -> bool:
 
 def module_of(kind: Any) -> str:
     """The module that defines a class or function; that of the main script has the name of its file."""
-    module = getattr(kind, "__module__", None) or "unknown"
+    module = plain_name(str(getattr(kind, "__module__", None) or "unknown"))
     if module not in _MAIN:
         return str(module)
     file = getattr(sys.modules.get(module), "__file__", None)

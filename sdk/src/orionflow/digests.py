@@ -177,7 +177,10 @@ class _Walk:
         make, args, state, items, pairs = (*reduced, None, None, None)[:5]
         # All that differs between these functions is what they are given.
         maker = name_of(make) if module_of(make) == "copyreg" else self.of(make)
-        state = without_caches(kind, state) if type(state) is dict else state
+        if type(state) is dict:
+            # A lock among the fields says nothing about the object.
+            state = {name: type(part) if only_orders_work(part) else part for name, part in state.items()}
+            state = without_caches(kind, state)
         return joined("reduced", maker, self._all((args, state, list(items or ()))), self._unordered(list(pairs or ())))
 
     def _code(self, value: Any) -> bytes:

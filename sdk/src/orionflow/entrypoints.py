@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from orionflow.errors import CodeUnavailable, UsageError
-from orionflow.fetched_modules import code_folder
+from orionflow.fetched_modules import SCRIPT_PREFIX, code_folder
 
 if TYPE_CHECKING:
     from orionflow.flows import Flow
@@ -170,7 +170,7 @@ def _from_file(path: Path) -> ModuleType:
     sys.path.insert(0, str(path.parent))
     name = path.stem
     taken = name in sys.modules or name in sys.stdlib_module_names
-    spec = importlib.util.spec_from_file_location(f"orion_script_{name}" if taken else name, path)
+    spec = importlib.util.spec_from_file_location(SCRIPT_PREFIX + name if taken else name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -19,6 +19,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+# Of the module of a file whose own name is taken in this process.
+SCRIPT_PREFIX = "orion_script_"
 _OWN_NAME = re.compile(r"^orion_code_\d+_")
 _numbers = itertools.count(1)
 _lock = threading.RLock()
@@ -107,7 +109,7 @@ def code_folder(root: Path, entry: Path | None = None) -> CodeFolder:
 
 def plain_name(module: str) -> str:
     """The name of a module in its own folder, which is the same in every process."""
-    return _OWN_NAME.sub("", module)
+    return _OWN_NAME.sub("", module).removeprefix(SCRIPT_PREFIX)
 
 
 def known_folders() -> dict[str, tuple[str, tuple[str, ...]]]:

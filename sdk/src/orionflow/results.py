@@ -117,7 +117,7 @@ _named_folders: set[Path] = set()
 
 def name_store(store: ResultStore) -> None:
     """Let references name this store: the program's code does."""
-    if isinstance(store, LocalFileSystem):
+    if type(store) is LocalFileSystem:
         _named_folders.add(_plain_path(store))
     else:
         _known_stores[store.where] = store

@@ -48,6 +48,24 @@ def mending(path: str) -> str:
     return Path(path).read_text()
 
 
+@task(persist_result=True)
+def packed(item: str, log: str) -> str:
+    with Path(log).open("a") as file:
+        file.write(item + "\n")
+    return item.upper()
+
+
+@flow(name="packing")
+def packing(list: str, log: str) -> str:
+    """Packs what is on the list, and fails until all of it is."""
+    items = Path(list).read_text().split()
+    done = [packed(item, log) for item in items]
+    if "last" not in items:
+        raise ValueError("the list is not complete")
+    Path(log).with_suffix(".result").write_text(" ".join(done))
+    return " ".join(done)
+
+
 @task
 def tick() -> None:
     time.sleep(0.1)

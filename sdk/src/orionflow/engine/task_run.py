@@ -229,8 +229,9 @@ def _finish(call: TaskCall, state: State[Any]) -> Steps[None]:
         yield from call_hooks(hooks, task, call.as_task_run(), state, logger_of(call))
     if call.future is not None:
         call.future.settle(state)
-    # The frames of an exception hold the call.
-    call.state = state.without_value()
+    if state.type is not StateType.COMPLETED:
+        # The frames of its exception hold the call.
+        call.state = state.without_value()
 
 
 def report_crash(call: TaskCall, error: BaseException) -> None:
