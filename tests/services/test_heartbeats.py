@@ -7,6 +7,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from deployments.models import Lease, Worker
+from deployments.services.dispatch.endings import Cause, revoke
+from deployments.services.dispatch.heartbeats import agents_to_tell, orders_now
 from orchestration.errors import AgentReplaced
 from orchestration.services import propose_flow_run_state
 from runs.models import FlowRun
@@ -121,3 +123,53 @@ def test_a_heartbeat_without_runs_says_that_the_agent_is_there():
     assert agent.beat([], later(15), draining=True) == []
     assert Worker.objects.get().draining
     assert Worker.objects.get().last_heartbeat > NOON
+
+
+told: list[tuple[str, object, str]] = []
+
+
+def listen(kind, id, state_type):
+    told.append((kind, id, state_type))
+
+
+@pytest.fixture
+def heard(settings):
+    """What is said of agents, once it is committed."""
+    settings.ORION_STATE_LISTENERS = [f"{__name__}.listen"]
+    told.clear()
+    return told
+
+
+def test_an_agent_is_told_of_what_others_want_of_its_runs_and_not_of_what_its_runs_report(
+    heard, django_capture_on_commit_callbacks
+):
+    agent = make_agent()
+
+    with django_capture_on_commit_callbacks(execute=True):
+        reported, cancelled = held(agent, 2)
+        for claim in (reported, cancelled):
+            start(claim, later(1))
+        report(reported, "COMPLETED", later(2))
+    of_its_own = [one for one in heard if one[0] == "agent"]
+    with django_capture_on_commit_callbacks(execute=True):
+        propose_flow_run_state(run_id=cancelled.flow_run_id, proposed=make_state("CANCELLING"), now=later(3))
+
+    assert of_its_own == []
+    assert [one for one in heard if one[0] == "agent"] == [("agent", agent.id, "CANCELLING")]
+
+
+def test_orders_are_heard_without_renewing_a_lease():
+    agent = make_agent()
+    cancelled, lost, fine = claims = held(agent, 3)
+    for claim in claims:
+        start(claim, later(1))
+    propose_flow_run_state(run_id=cancelled.flow_run_id, proposed=make_state("CANCELLING"), now=later(2))
+    revoke(run_id=lost.flow_run_id, cause=Cause("Taken back.", "somebody"), now=later(2))
+
+    runs = {claim.flow_run_id: claim.epoch for claim in claims}
+    orders = orders_now(agent_id=agent.id, incarnation=agent.incarnation, runs=runs, now=later(3))
+
+    assert orders == {cancelled.flow_run_id: "cancel", lost.flow_run_id: "lost"}
+    assert agents_to_tell([agent.id]) == {(agent.id, cancelled.flow_run_id)}
+    assert leases() == {later(120)}
+    assert fine.flow_run_id not in orders
