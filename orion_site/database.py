@@ -172,7 +172,7 @@ def _behind(missing: list[Name] | None) -> str | None:
     if missing is None:
         return no_tables(place())
     if missing:
-        return f"The database {place()} is older than this Orion ({len(missing)} migrations behind); run {UPGRADE}."
+        return f"The database {place()} is older than this Orion (migrations missing: {len(missing)}); run {UPGRADE}."
     return None
 
 

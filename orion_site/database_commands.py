@@ -136,6 +136,10 @@ def django_ready() -> Iterator[None]:
         raise click.ClickException(str(error)) from error
 
 
+def _migrations(number: int) -> str:
+    return "one migration" if number == 1 else f"{number} migrations"
+
+
 def _tell_plan(report: Report) -> None:
     if report.missing:
         click.echo("\n".join(report.missing))
@@ -147,7 +151,7 @@ def _tell_change(change: Change) -> None:
     if change.created:
         click.echo(f"Created the database {change.place}.", err=True)
     elif change.applied:
-        click.echo(f"Applied {len(change.applied)} migrations to {change.place}.", err=True)
+        click.echo(f"Applied {_migrations(len(change.applied))} to {change.place}.", err=True)
     else:
         click.echo(f"The database {change.place} is up to date.", err=True)
 
@@ -156,5 +160,5 @@ def _tell_report(report: Report) -> None:
     click.echo(f"database  {report.vendor} {report.version}".rstrip())
     click.echo(f"place     {report.place}")
     if report.unknown:
-        click.echo(f"newer     {len(report.unknown)} migrations of a newer Orion are applied")
+        click.echo(f"newer     {_migrations(len(report.unknown))} of a newer Orion applied")
     click.echo(f"state     {report.problem or 'good'}")

@@ -29,7 +29,10 @@ def start() -> None:
         ticker = Ticker(services_of_this_server())
         over = _told_to_stop()
         ticker.start()
-        click.echo(f"Ticking {len(ticker.services)} services. Ctrl-C stops them.", err=True)
+        click.echo(
+            f"Services that tick here: {len(ticker.services)}. Ctrl-C stops them.",
+            err=True,
+        )
         over.wait()
         ticker.stop()
     click.echo("The services have stopped.", err=True)

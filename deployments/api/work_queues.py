@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 from deployments.api.work_pools import Forced, sent_in
 from deployments.models import WorkQueue
 from deployments.selectors.health import Health, health_of
-from deployments.selectors.presence import statuses_of_queues
+from deployments.selectors.presence import last_asked, statuses_of_queues
 from deployments.services.work_queues import (
     DEFAULT_POOL,
     create_work_queue,
@@ -249,8 +249,8 @@ def all_queues() -> QuerySet[WorkQueue]:
 
 
 def queues_out(queues: Sequence[WorkQueue], now: datetime) -> list[WorkQueueOut]:
-    """One query more than the queues themselves took; they come with their pools."""
-    statuses = statuses_of_queues(queues, now)
+    """Two queries more than the queues themselves took; they come with their pools."""
+    statuses, asked = statuses_of_queues(queues, now), last_asked(queues, now)
     return [
         {
             "id": queue.id,
@@ -263,7 +263,7 @@ def queues_out(queues: Sequence[WorkQueue], now: datetime) -> list[WorkQueueOut]
             "priority": queue.priority,
             "work_pool_id": queue.work_pool_id,
             "filter": queue.filter,
-            "last_polled": queue.last_polled,
+            "last_polled": asked[queue.id],
             "work_pool_name": queue.work_pool.name if queue.work_pool else None,
             "status": statuses[queue.id],
         }

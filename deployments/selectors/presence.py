@@ -49,6 +49,26 @@ def is_recent(moment: datetime | None, now: datetime) -> bool:
     return moment is not None and moment > now - SILENCE
 
 
+def last_asked(queues: Sequence[WorkQueue], now: datetime) -> dict[UUID, datetime | None]:
+    """When each queue was last asked for work: by a poll, or by an agent that serves it and was heard of since."""
+    heard = live_workers((queue.work_pool_id for queue in queues), now)
+    return {
+        queue.pk: max(
+            (
+                moment
+                for moment in (queue.last_polled, *(one.last_heartbeat for one in heard if _serves(one, queue)))
+                if moment is not None
+            ),
+            default=None,
+        )
+        for queue in queues
+    }
+
+
+def _serves(worker: Worker, queue: WorkQueue) -> bool:
+    return worker.work_pool_id == queue.work_pool_id and (worker.serves_pool or str(queue.pk) in worker.queue_ids)
+
+
 def statuses_of_queues(queues: Sequence[WorkQueue], now: datetime) -> dict[UUID, Status]:
     served = served_queues(queues, now)
     return {queue.pk: _status(queue.is_paused, queue.pk in served) for queue in queues}

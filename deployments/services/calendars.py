@@ -51,8 +51,8 @@ def delete_calendar(*, calendar_id: UUID) -> None:
     """A calendar that schedules heed stays: without it they would run on holidays."""
     with write_transaction():
         calendar = _held(calendar_id)
-        if heeded := calendar.schedules.count():
-            raise CalendarInUse(name=calendar.name, schedules=heeded)
+        if used := calendar.schedules.count():
+            raise CalendarInUse(name=calendar.name, schedules="one schedule" if used == 1 else f"{used} schedules")
         calendar.delete()
 
 

@@ -27,7 +27,7 @@ class CalendarExists(Conflict):
 
 class CalendarInUse(Conflict):
     code = "calendar_in_use"
-    message = "Calendar {name!r} is heeded by {schedules} schedules; take it out of them first."
+    message = "Calendar {name!r} is named by {schedules}; take it out of there first."
 
 
 class ParametersMisfit(Conflict):

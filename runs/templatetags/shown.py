@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from django import template
+from django.utils.safestring import SafeString
+
+from runs.web.markdown import rendered, rendered_line
 
 register = template.Library()
 
 # A page is for reading; the API gives the whole value.
 LONGEST_VALUE = 20_000
-MOST_ROWS, MOST_COLUMNS = 100, 20
+MOST_ROWS, MOST_COLUMNS, LONGEST_CELL = 100, 20, 500
 LEVELS = ((50, "critical"), (40, "error"), (30, "warning"), (20, "info"), (0, "debug"))
 
 
@@ -37,12 +41,50 @@ class Table:
 
 @register.filter
 def as_table(value: Any) -> Table | None:
-    """A list of objects as columns and rows; None for everything else."""
-    if not isinstance(value, list) or not value or not all(isinstance(row, dict) for row in value):
+    """A list of objects, a list of rows, or an object of columns; None for everything else.
+
+    Clients store tables as JSON text. Rows of different lengths are filled up: a cell that is not there is empty.
+    """
+    told = _read(value)
+    if isinstance(told, dict) and told and all(isinstance(column, list) for column in told.values()):
+        told = [dict(zip(told, row, strict=True)) for row in zip_longest(*told.values(), fillvalue="")]
+    if not isinstance(told, list) or not told:
         return None
-    columns = list(dict.fromkeys(name for row in value for name in row))[:MOST_COLUMNS]
-    rows = [[row.get(name, "") for name in columns] for row in value[:MOST_ROWS]]
-    return Table(columns, rows, max(0, len(value) - MOST_ROWS))
+    left_out = max(0, len(told) - MOST_ROWS)
+    if all(isinstance(row, dict) for row in told):
+        columns = list(dict.fromkeys(str(name) for row in told[:MOST_ROWS] for name in row))[:MOST_COLUMNS]
+        return Table(columns, [[row.get(name, "") for name in columns] for row in told[:MOST_ROWS]], left_out)
+    if all(isinstance(row, list) for row in told):
+        width = min(MOST_COLUMNS, max(len(row) for row in told[:MOST_ROWS]))
+        filled = [[*row[:width], *[""] * (width - len(row))] for row in told[:MOST_ROWS]]
+        return Table([], filled, left_out)
+    return None
+
+
+def _read(value: Any) -> Any:
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except (ValueError, RecursionError):
+        return None
+
+
+@register.filter
+def as_markdown(value: Any) -> SafeString | str:
+    """Markdown as HTML; anything that is no text as JSON."""
+    return rendered(value) if isinstance(value, str) else as_json(value)
+
+
+@register.filter
+def as_cell(value: Any) -> SafeString | str:
+    """One cell of a table: text with its links, nothing for null, JSON for what is nested."""
+    match value:
+        case None:
+            return ""
+        case str():
+            return rendered_line(value[:LONGEST_CELL])
+        case bool() | dict() | list():
+            return json.dumps(value, ensure_ascii=False)[:LONGEST_CELL]
+    return str(value)
 
 
 @register.filter

@@ -511,3 +511,22 @@ def test_file_that_is_no_text_is_explained(orion, folder):
 
         assert answer.code == 2
         assert "cannot be understood" in answer.err
+
+
+def test_a_preview_is_shown_in_the_zone_of_its_schedule_unless_another_is_asked_for(orion):
+    line = ("dep", "schedule", "preview", "--cron", "30 6 * * *", "--timezone", "Europe/Berlin", "--count", "1")
+    orion("deploy")
+
+    draft, stored = orion(*line), orion("dep", "schedule", "preview", "etl/prod", "1", "--count", "1")
+    asked = orion(*line, "--utc")
+
+    assert " 06:30:00 +0" in draft.out
+    assert " 06:00:00 +0" in stored.out
+    assert "+00:00" in asked.out
+
+
+def test_the_anchor_is_spelt_as_in_files_and_in_the_api(orion):
+    line = ("dep", "schedule", "preview", "--interval", "1h", "--anchor-date", "2026-01-01T00:20+00:00", "--utc")
+
+    assert ":20:00 +00:00" in orion(*line).out
+    assert "--anchor-date belongs to" in orion("dep", "schedule", "preview", "--anchor-date", "2026-01-01").err

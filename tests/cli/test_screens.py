@@ -77,17 +77,18 @@ def test_a_table_on_a_screen_fits_it(home):
     assert max(len(line) for line in shown.splitlines()) < 260
 
 
-def test_progress_shows_how_many_of_the_known_tasks_are_finished():
-    assert progress_text("otter", "Running", 19, 38, 12.4) == "otter Running [##########----------] 19/38 tasks 12.0s"
-    assert "0/0 tasks" in progress_text("otter", "Running", 0, 0, 0)
+def test_progress_says_how_many_tasks_have_finished_and_never_looks_complete_before_the_end():
+    assert progress_text("otter", "Running", 19, 38, 12.4) == "otter Running: 19 tasks finished, 19 under way, 12.0s"
+    assert progress_text("otter", "Running", 1, 1, 3) == "otter Running: 1 task finished, 3.0s"
+    assert "0 tasks finished" in progress_text("otter", "Running", 0, 0, 0)
 
 
 def test_a_watched_run_shows_its_progress_and_takes_it_away_at_the_end(home):
     exit_code, shown = on_a_screen(home, "run", "shop.py:endless", "-p", "at_most=20", "--watch", "--name", "seen")
 
     assert exit_code == 0
-    assert "seen Running [" in shown
-    assert " tasks " in shown
+    assert "seen Running: " in shown
+    assert " finished" in shown
     assert "seen is \x1b[32mCompleted" in shown.rpartition("\x1b[2K")[2]
 
 
@@ -105,4 +106,4 @@ def test_what_a_flow_prints_stands_above_the_progress_line(home):
 
     lines = [line.rpartition("\x1b[2K")[2] for line in shown.splitlines()]
     assert [line for line in lines if line.startswith("step ")] == [f"step {number}" for number in range(8)]
-    assert any("tasks" in line for line in shown.splitlines())
+    assert any("finished" in line for line in shown.splitlines())

@@ -159,7 +159,7 @@ def test_artifacts_are_shown_and_stored_results_are_not(browser: Client):
 
     page = browser.get(f"/runs/{run.id}?tab=artifacts").content.decode()
 
-    assert "# Good" in page
+    assert "<h1>Good</h1>" in page
     assert "secret-place" not in page
 
 
@@ -315,3 +315,21 @@ def test_an_action_is_a_post_from_our_own_page(action: str, db: None):
 @pytest.mark.parametrize("action", ["cancel", "retry", "delete"])
 def test_an_action_on_a_run_that_is_gone_is_not_found(browser: Client, action: str):
     assert browser.post(f"/runs/{uuid4()}/{action}").status_code == 404
+
+
+def test_artifacts_are_rendered_and_not_shown_as_their_source(browser: Client):
+    run = make_run()
+    for key, kind, data in (
+        ("report", "markdown", "# Good\n[the report](https://example.org/r) <script>alert(1)</script>"),
+        ("cities", "table", '[{"city": "<b>Berlin</b>", "see": "[map](https://example.org/m)"}]'),
+    ):
+        Artifact.objects.create(key=key, type=kind, data=data, flow_run_id=run.id)
+
+    page = browser.get(f"/runs/{run.id}?tab=artifacts").content.decode()
+
+    assert "<h1>Good</h1>" in page
+    assert '<a href="https://example.org/r" rel="noopener noreferrer nofollow">the report</a>' in page
+    assert "<script>alert(1)" not in page
+    assert '<th scope="col">city</th>' in page
+    assert "&lt;b&gt;Berlin&lt;/b&gt;" in page
+    assert 'href="https://example.org/m"' in page

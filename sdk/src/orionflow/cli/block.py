@@ -72,7 +72,7 @@ def _columns(clock: Clock) -> list[Column]:
     return [
         Column("TYPE", lambda row: row["block_type"]["slug"], field="block_type"),
         Column("NAME", lambda row: row["name"], field="name"),
-        Column("UPDATED", lambda row: clock.near(row["updated"]), field="updated"),
+        Column("UPDATED", lambda row: clock.ago(row["updated"]), field="updated"),
         Column("ID", lambda row: row["id"], field="id", wide=True),
     ]
 
@@ -198,7 +198,7 @@ def ls_schemas(slug: str | None, limit: int, output: Output, clock: Clock) -> No
         Column("VERSION", lambda row: row["version"], field="version"),
         Column("FIELDS", lambda row: as_text(list(row["fields"].get("properties") or {})), field="fields"),
         Column("CAN", lambda row: as_text(row["capabilities"]), field="capabilities"),
-        Column("CREATED", lambda row: clock.near(row["created"]), field="created", wide=True),
+        Column("CREATED", lambda row: clock.ago(row["created"]), field="created", wide=True),
         Column("ID", lambda row: row["id"], field="id", wide=True),
     ]
     found = list(api.pages("/block_schemas/filter", body, limit))

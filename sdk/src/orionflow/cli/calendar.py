@@ -54,7 +54,7 @@ def _columns(clock: Clock) -> list[Column]:
         Column("CALENDAR", lambda one: one["name"], field="name"),
         Column("EVENTS", lambda one: str(one["ics"].upper().count("BEGIN:VEVENT"))),
         Column("DESCRIPTION", lambda one: one["description"] or "-", field="description"),
-        Column("UPDATED", lambda one: clock.near(one["updated"]), field="updated"),
+        Column("UPDATED", lambda one: clock.ago(one["updated"]), field="updated"),
         Column("ID", lambda one: one["id"], field="id", wide=True),
     ]
 

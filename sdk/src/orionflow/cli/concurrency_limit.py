@@ -8,6 +8,7 @@ import click
 
 from orionflow.cli.backend import Backend, Json, backend
 from orionflow.cli.command import HELP_NAMES, OrionCommand
+from orionflow.cli.counting import counted
 from orionflow.cli.deleting import delete_at
 from orionflow.cli.finding import named
 from orionflow.cli.holding import show_runs
@@ -57,7 +58,7 @@ def _columns(clock: Clock) -> list[Column]:
     return [
         Column("TAG", lambda one: one["tag"], field="tag"),
         Column("HELD", lambda one: f"{len(one['active_slots'])} of {one['concurrency_limit']}", field="active_slots"),
-        Column("CREATED", lambda one: clock.near(one["created"]), field="created"),
+        Column("CREATED", lambda one: clock.ago(one["created"]), field="created"),
         Column("ID", lambda one: one["id"], field="id", wide=True),
     ]
 
@@ -154,9 +155,9 @@ def reset(tag: str, yes: bool) -> None:
     api = backend()
     held = len(_find(api, tag)["active_slots"])
     if held:
-        ask_before(f"free {held} slots of {tag}", yes=yes)
+        ask_before(f"free {counted(held, 'slot')} of {tag}", yes=yes)
     api.post(f"{_path(tag)}/reset")
-    current_terminal().note(f"Freed {held} slots of {tag}.")
+    current_terminal().note(f"Freed {counted(held, 'slot')} of {tag}.")
 
 
 @click.command(

@@ -11,12 +11,12 @@ from uuid import UUID
 
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.boundary import CommandFailed
-from orionflow.cli.exit_codes import ExitCode, exit_code_of_state
+from orionflow.cli.exit_codes import TERMINAL_TYPES, ExitCode, exit_code_of_state
 from orionflow.cli.flow_run.columns import lasted
 from orionflow.cli.looks import first_line, painted
 from orionflow.cli.options import Output
 from orionflow.cli.status_line import StatusLine, progress_text
-from orionflow.cli.times import duration
+from orionflow.cli.times import duration, read_moment
 
 if TYPE_CHECKING:
     from orionflow.flows import Flow
@@ -75,7 +75,7 @@ def tell_end(run_id: UUID | None, message: str | None, output: Output) -> int:
     run: Json = Backend().get(f"/flow_runs/{run_id}")
     words = first_line((run["state"] or {}).get("message"), 200) if run["state_type"] != "COMPLETED" else ""
     ended = painted(run["state_name"] or "without a state", run["state_type"])
-    seconds = lasted(run)
+    seconds = _lasted(run)
     # A run whose parameters do not fit never began.
     took = f" after {duration(seconds)}" if seconds is not None else ""
     output.terminal.note(f"{run['name']} is {ended}{took}{': ' + words if words else '.'}")
@@ -84,6 +84,18 @@ def tell_end(run_id: UUID | None, message: str | None, output: Output) -> int:
     else:
         output.show_one(run)
     return exit_code_of_state(run["state_type"])
+
+
+def _lasted(run: Json) -> float | None:
+    """How long this attempt took. A run that is retried began long before."""
+    history = Backend().get(f"/flow_runs/{run['id']}/why")["history"]
+    ended = [place for place, state in enumerate(history) if state["type"] in TERMINAL_TYPES]
+    if not ended:
+        return lasted(run)
+    before = ended[-2] + 1 if len(ended) > 1 else 0
+    began = next((state for state in history[before : ended[-1]] if state["type"] == "RUNNING"), None)
+    start, end = (read_moment(state["timestamp"]) if state else None for state in (began, history[ended[-1]]))
+    return (end - start).total_seconds() if start and end else None
 
 
 class Progress:

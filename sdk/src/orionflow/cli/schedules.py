@@ -10,6 +10,7 @@ import click
 from orionflow.cli.times import Clock, read_period
 
 Command = Callable[..., Any]
+_SPELT = {"anchor": "anchor_date"}
 _KINDS = ("cron", "interval", "rrule", "ics")
 
 
@@ -21,7 +22,7 @@ def schedule_options(command: Command) -> Command:
         click.option("--rrule", metavar="RULE", help="By a recurrence rule, such as FREQ=WEEKLY;BYDAY=MO."),
         click.option("--ics", metavar="FILE", help="At the events of an .ics file."),
         click.option("--timezone", metavar="ZONE", help="The zone in which the times are meant."),
-        click.option("--anchor", metavar="TIME", help="Intervals are counted from here."),
+        click.option("--anchor-date", "--anchor", "anchor", metavar="TIME", help="Intervals are counted from here."),
         click.option("--day-or/--day-and", default=True, help="Cron: either day fits, or both must."),
         click.option("--ends", metavar="TIME", help="No run after this time."),
         click.option("--max-runs", type=click.IntRange(min=1), metavar="N", help="End after so many runs."),
@@ -74,4 +75,6 @@ def _shared(said: dict[str, Any], clock: Clock) -> dict[str, Any]:
 def _refuse_leftovers(said: dict[str, Any]) -> None:
     for option in ("timezone", "anchor", "ends", "max_runs", "catchup", "catchup_window", "exclude"):
         if said[option]:
-            raise click.UsageError(f"--{option.replace('_', '-')} belongs to --cron, --interval, --rrule or --ics.")
+            raise click.UsageError(
+                f"--{_SPELT.get(option, option).replace('_', '-')} belongs to --cron, --interval, --rrule or --ics."
+            )

@@ -48,8 +48,8 @@ def ls(limit: int, output: Output, clock: Clock) -> None:
 def _columns(clock: Clock) -> list[Column]:
     return [
         Column("NAME", lambda row: row["name"], field="name"),
-        Column("CREATED", lambda row: clock.near(row["created"]), field="created"),
-        Column("UPDATED", lambda row: clock.near(row["updated"]), field="updated"),
+        Column("CREATED", lambda row: clock.ago(row["created"]), field="created"),
+        Column("UPDATED", lambda row: clock.ago(row["updated"]), field="updated"),
         Column("ID", lambda row: row["id"], field="id", wide=True),
     ]
 

@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, TextIO
 
+from orionflow.cli.counting import counted
 from orionflow.cli.safe_text import one_line
 from orionflow.cli.terminal import Terminal
 from orionflow.cli.times import duration
 
 # Four redraws a second are enough for the eye and cheap for a slow line.
 LEAST_SECONDS_BETWEEN = 0.25
-BAR_WIDTH = 20
 _ERASE = "\r\x1b[2K"
 
 
@@ -85,7 +85,9 @@ class _Above:
 
 
 def progress_text(name: str, state: str, finished: int, known: int, seconds: float) -> str:
-    """`brave-otter Running [#####---------------] 38/40 tasks 12s`"""
-    filled = BAR_WIDTH * finished // known if known else 0
-    bar = "#" * filled + "-" * (BAR_WIDTH - filled)
-    return f"{name} {state} [{bar}] {finished}/{known} tasks {duration(round(seconds))}"
+    """`brave-otter Running: 38 tasks finished, 2 under way, 12s`
+
+    No bar: how many tasks are still to come is known only when the flow has called them.
+    """
+    under_way = f", {known - finished} under way" if known > finished else ""
+    return f"{name} {state}: {counted(finished, 'task')} finished{under_way}, {duration(round(seconds))}"

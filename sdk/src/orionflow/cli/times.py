@@ -6,7 +6,7 @@ They are shown in the local zone, in UTC, or in a zone asked for.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 
 import click
@@ -22,6 +22,12 @@ class Clock:
 
     now: datetime
     zone: tzinfo
+    # Whether the user asked for this zone; otherwise times may be shown in one that fits them better.
+    is_chosen: bool = False
+
+    def in_zone(self, name: str | None) -> Clock:
+        """The clock of a zone, unless the user chose one."""
+        return self if self.is_chosen or not name else replace(self, zone=_zone(name))
 
     def absolute(self, moment: datetime | str | None) -> str:
         """`2026-11-21 13:02:07 +01:00`, or a dash."""
@@ -125,11 +131,11 @@ def duration(seconds: float | None) -> str:
 def make_clock(*, zone_name: str | None = None, utc: bool = False) -> Clock:
     now = datetime.now(UTC)
     if utc:
-        return Clock(now, UTC)
+        return Clock(now, UTC, is_chosen=True)
     if zone_name is None:
         # None means the machine's own zone, with the offset that was in force at each moment shown.
         return Clock(now, LocalZone())
-    return Clock(now, _zone(zone_name))
+    return Clock(now, _zone(zone_name), is_chosen=True)
 
 
 def _zone(name: str) -> tzinfo:

@@ -80,7 +80,7 @@ SCHEDULES = """\
 Wherever a schedule is written:
 
   --cron "0 6 * * 1-5"      minute hour day month weekday; six fields begin with seconds; @daily and its kin
-  --interval 15m            90s, 15m, 2h30m, 1d; counted from --anchor
+  --interval 15m            90s, 15m, 2h30m, 1d; counted from --anchor-date
   --rrule FREQ=…            a recurrence rule of iCalendar
   --ics plan.ics            the events of a calendar program, with their repetitions and exceptions
   --timezone Europe/Berlin  the zone in which the times are meant; UTC unless said

@@ -54,7 +54,7 @@ def _columns(clock: Clock) -> list[Column]:
         Column("NAME", lambda row: row["name"], field="name"),
         Column("VALUE", lambda row: first_line(row["value"], 60), field="value"),
         Column("TAGS", lambda row: as_text(row["tags"]), field="tags"),
-        Column("UPDATED", lambda row: clock.near(row["updated"]), field="updated"),
+        Column("UPDATED", lambda row: clock.ago(row["updated"]), field="updated"),
         Column("ID", lambda row: row["id"], field="id", wide=True),
     ]
 

@@ -15,7 +15,7 @@ from orionflow.cli.lazy import Entry, LazyGroup
 from orionflow.cli.options import Output, destructive, forced, output_options, time_options
 from orionflow.cli.output import Column
 from orionflow.cli.times import Clock, read_period
-from orionflow.cli.work_queue.looking import ONLY_LOOKING, limit_text, queue_columns, show_due, status_text
+from orionflow.cli.work_queue.looking import ONLY_LOOKING, STATUS, limit_text, queue_columns, show_due, status_text
 
 HERE = "orionflow.cli.work_pool"
 LOOK, ACT = "Look", "Act"
@@ -44,16 +44,26 @@ work_pool = LazyGroup(
 @output_options
 def ls(limit: int, output: Output) -> None:
     """List work pools, and whether a worker serves them."""
-    found = list(backend().pages("/work_pools/filter", {}, limit))
-    output.show_many(found, _columns())
+    api = backend()
+    found = list(api.pages("/work_pools/filter", {}, limit))
+    output.show_many(found, _columns(api))
     if output.is_for_people and not found:
         output.terminal.note("No work pools.")
 
 
-def _columns() -> list[Column]:
+def _columns(api: Backend) -> list[Column]:
+    def status(pool: Json) -> str:
+        """Of the pool of agents the API says nothing: it is served when one of its queues is."""
+        if pool["status"]:
+            return status_text(pool)
+        if pool["is_paused"]:
+            return STATUS["PAUSED"]
+        queues = api.pages(f"{_path(pool['name'])}/queues/filter", {}, None)
+        return STATUS["READY" if any(queue["status"] == "READY" for queue in queues) else "NOT_READY"]
+
     return [
         Column("POOL", lambda one: one["name"], field="name"),
-        Column("STATUS", status_text, field="status"),
+        Column("STATUS", status, field="status"),
         Column("LIMIT", lambda one: limit_text(one["concurrency_limit"]), field="concurrency_limit"),
         Column("TYPE", lambda one: one["type"], field="type"),
         Column("DESCRIPTION", lambda one: one["description"] or "-", field="description"),
@@ -69,7 +79,7 @@ def inspect(name: str, output: Output, clock: Clock) -> None:
     """Show a pool with its queues, the most urgent first."""
     api = backend()
     found = _find(api, name)
-    output.show_one(found, [Column(one.title.lower(), one.text) for one in _columns()])
+    output.show_one(found, [Column(one.title.lower(), one.text) for one in _columns(api)])
     if output.is_for_people and not output.columns:
         output.terminal.out("\nqueues:")
         output.show_many(list(api.pages(f"{_path(name)}/queues/filter", {}, None)), queue_columns(clock))
@@ -118,7 +128,7 @@ def _change(name: str, changes: dict[str, Any], done: str, output: Output) -> No
     if output.is_for_people:
         output.terminal.say(f"{name} {done}.")
     else:
-        output.show_many([_find(api, name)], _columns())
+        output.show_many([_find(api, name)], _columns(api))
 
 
 @click.command(cls=OrionCommand, examples=(("orion work-pool pause cluster", "what runs goes on"),))

@@ -39,6 +39,6 @@ def _columns(clock: Clock) -> list[Column]:
         Column("NAME", lambda row: row["name"], field="name"),
         Column("POOL", lambda row: row["work_pool_name"], field="work_pool_name"),
         Column("STATUS", lambda row: str(row.get("status") or "-").lower(), field="status"),
-        Column("SEEN", lambda row: clock.near(row.get("last_heartbeat_time")), field="last_heartbeat_time"),
+        Column("SEEN", lambda row: clock.ago(row.get("last_heartbeat_time")), field="last_heartbeat_time"),
         Column("ID", lambda row: row["id"], field="id", wide=True),
     ]

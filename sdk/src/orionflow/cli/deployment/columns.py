@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from orionflow.cli.backend import Json
+from orionflow.cli.counting import counted
 from orionflow.cli.looks import first_line
 from orionflow.cli.output import Column, as_text
 from orionflow.cli.times import Clock, rough
@@ -20,7 +21,7 @@ def deployment_columns(names: dict[str, str], clock: Clock) -> list[Column]:
         Column("ID", lambda one: one["id"], field="id", wide=True),
         Column("VERSION", lambda one: one["version"] or "-", field="version", wide=True),
         Column("ENTRYPOINT", lambda one: one["entrypoint"] or "-", field="entrypoint", wide=True),
-        Column("UPDATED", lambda one: clock.near(one["updated"]), field="updated", wide=True),
+        Column("UPDATED", lambda one: clock.ago(one["updated"]), field="updated", wide=True),
     ]
 
 
@@ -90,7 +91,7 @@ def schedule_columns(clock: Clock) -> list[Column]:
 
 def _ends(clock: Clock) -> Any:
     def text(one: Json) -> str:
-        runs = f"after {one['max_runs']} runs" if one.get("max_runs") else ""
+        runs = f"after {counted(one['max_runs'], 'run')}" if one.get("max_runs") else ""
         until = clock.absolute(one["ends_at"]) if one.get("ends_at") else ""
         return " or ".join(filter(None, (until, runs))) or "-"
 

@@ -10,6 +10,7 @@ import click
 from orionflow.cli.addressing import NEWEST, find_flow_run
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.boundary import CommandFailed
+from orionflow.cli.counting import counted as many
 from orionflow.cli.exit_codes import ExitCode
 from orionflow.cli.query import flow_run_filters
 from orionflow.cli.times import Clock
@@ -44,7 +45,7 @@ def selected_runs(api: Backend, runs: Sequence[str], query: str | None, most: in
     if total > most:
         raise CommandFailed(
             ExitCode.USAGE,
-            f"The query finds {total} runs; the guard allows {most}.",
+            f"The query finds {many(total, 'run')}; the guard allows {most}.",
             fix=f"narrow it, or add --max {total}",
         )
     return list(api.pages("/flow_runs/filter", {**filters, "sort": NEWEST}, most))

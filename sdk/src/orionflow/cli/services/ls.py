@@ -36,7 +36,7 @@ def _columns(clock: Clock) -> list[Column]:
     return [
         Column("NAME", lambda row: row["name"], field="name"),
         Column("STATE", lambda row: row["verdict"], field="verdict"),
-        Column("LAST TICK", lambda row: clock.near(row["last_tick"]), field="last_tick"),
+        Column("LAST TICK", lambda row: clock.ago(row["last_tick"]), field="last_tick"),
         Column("LAG", lambda row: duration(row["lag_seconds"]), field="lag_seconds"),
         Column("TOOK", lambda row: duration(row["last_seconds"]), field="last_seconds"),
         Column("EVERY", lambda row: duration(row["every_seconds"]), field="every_seconds"),

@@ -43,7 +43,7 @@ def queue_columns(clock: Clock) -> list[Column]:
         Column("STATUS", status_text, field="status"),
         Column("PRIORITY", lambda one: str(one["priority"]), field="priority"),
         Column("LIMIT", lambda one: limit_text(one["concurrency_limit"]), field="concurrency_limit"),
-        Column("LAST ASKED", lambda one: clock.near(one["last_polled"]), field="last_polled"),
+        Column("LAST ASKED", lambda one: clock.ago(one["last_polled"]), field="last_polled"),
         Column("ID", lambda one: one["id"], field="id", wide=True),
         Column("DESCRIPTION", lambda one: one["description"] or "-", field="description", wide=True),
     ]
@@ -51,7 +51,7 @@ def queue_columns(clock: Clock) -> list[Column]:
 
 def status_text(one: Json) -> str:
     """How pools and queues are told to be served."""
-    return STATUS.get(one["status"], str(one["status"]))
+    return STATUS.get(one["status"] or "", "-")
 
 
 def limit_text(limit: int | None) -> str:
@@ -79,7 +79,7 @@ def _fields(api: Backend, clock: Clock) -> list[Column]:
         Column("health", lambda one: _health(api.get(f"/work_queues/{one['id']}/status"))),
         Column("priority", lambda one: str(one["priority"])),
         Column("limit", lambda one: limit_text(one["concurrency_limit"])),
-        Column("last asked", lambda one: clock.near(one["last_polled"])),
+        Column("last asked", lambda one: clock.ago(one["last_polled"])),
         Column("description", lambda one: one["description"] or "-"),
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -45,9 +46,12 @@ def preview(
     if draft is not None:
         body = {"definition": draft["schedule"], "calendars": draft.get("calendars", []), **asked}
         times = api.post("/schedules/preview", body)
+        zones: dict[str | None, str | None] = {None: draft["schedule"].get("timezone")}
     else:
-        times = _of_deployment(api, find_deployment(api, str(name)), wanted, asked)
-    output.show_many(times, _columns(clock, several=any(one.get("schedule") for one in times)), name="at")
+        deployment = find_deployment(api, str(name))
+        times = _of_deployment(api, deployment, wanted, asked)
+        zones = {one["id"]: one["schedule"].get("timezone") for one in schedules_of(api, deployment)}
+    output.show_many(times, _columns(clock, zones, several=any(one.get("schedule") for one in times)), name="at")
     if output.is_for_people and not times:
         output.terminal.note("Nothing is to come.")
 
@@ -63,9 +67,10 @@ def _of_deployment(api: Backend, deployment: Json, wanted: str | None, asked: Js
     return sorted(times, key=lambda time: str(time["at"]))[: asked["count"]]
 
 
-def _columns(clock: Clock, *, several: bool) -> list[Column]:
+def _columns(clock: Clock, zones: Mapping[str | None, str | None], *, several: bool) -> list[Column]:
+    """Times are shown in the zone of their schedule, in which somebody thought of them."""
     return [
-        Column("TIME", lambda one: clock.absolute(one["at"]), field="at"),
+        Column("TIME", lambda one: clock.in_zone(zones.get(one.get("schedule"))).absolute(one["at"]), field="at"),
         Column("IN", lambda one: _distance(clock, one["at"])),
         *([Column("SCHEDULE", lambda one: one["text"], field="schedule")] if several else []),
         Column("NOTE", lambda one: one["note"] or "", field="note"),

@@ -1,0 +1,70 @@
+"""Markdown of strangers as HTML for a page.
+
+The parser knows no raw HTML, so tags that somebody wrote are text; links lead to the web or to a mail program only, and
+images, which would tell their server who looks, are links. What comes out is built of tags that the parser chose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping, Sequence
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.utils.safestring import SafeString, mark_safe
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
+
+SCHEMES = frozenset({"http", "https", "mailto"})
+# A page is for reading; and nobody nests lists deeper than this for readers.
+LONGEST, DEEPEST = 20_000, 20
+
+
+def rendered(text: str) -> SafeString:
+    """The text with its headings, lists, tables, code and links."""
+    html: SafeString = mark_safe(_parser().render(_cut(text)))  # noqa: S308  (built by the parser, which passes no HTML on)
+    return html
+
+
+def rendered_line(text: str) -> SafeString:
+    """One line of text with its links and emphases, for a cell of a table."""
+    html: SafeString = mark_safe(_parser().renderInline(_cut(text)))  # noqa: S308  (the same)
+    return html
+
+
+def _cut(text: str) -> str:
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[:LONGEST]}\n\n… {len(text) - LONGEST} characters more; the API has the whole text."
+
+
+class _Parser(MarkdownIt):
+    def validateLink(self, url: str) -> bool:  # noqa: N802  (the parser's own name)
+        return _leads_outside(url)
+
+
+@lru_cache(maxsize=1)
+def _parser() -> MarkdownIt:
+    parser = _Parser("commonmark", {"html": False, "linkify": False, "maxNesting": DEEPEST})
+    parser.enable(["table", "strikethrough"]).disable(["image", "html_block", "html_inline"])
+    parser.add_render_rule("link_open", _link_open)
+    return parser
+
+
+def _leads_outside(address: str) -> bool:
+    """Whether the link may stand. Control characters and spaces hide schemes from whoever reads them."""
+    if any(ord(letter) < 0x21 for letter in address):
+        return False
+    try:
+        found = urlsplit(address)
+    except ValueError:
+        return False
+    return found.scheme.lower() in SCHEMES and bool(found.netloc or found.scheme.lower() == "mailto")
+
+
+def _link_open(
+    self: RendererHTML, tokens: Sequence[Token], idx: int, options: Any, env: MutableMapping[str, Any]
+) -> str:
+    tokens[idx].attrSet("rel", "noopener noreferrer nofollow")
+    return self.renderToken(tokens, idx, options, env)
