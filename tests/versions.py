@@ -63,17 +63,30 @@ def install(home: Path, name: str) -> None:
 def resolved(home: Path, name: str) -> Path:
     """The versions of a round: the product's at one end of its ranges, and the newest tools that go with them."""
     product, everything = home / "product.txt", home / "everything.txt"
+    ours = f"-e {ROOT}/sdk[agent,yaml]\n-e {ROOT}\n"
     ways = {"newest": "highest", "lowest": "lowest-direct"}
-    resolve(home, "--resolution", ways[name], "requirements/product.in", "-o", str(product))
-    wanted = home / "everything.in"
-    wanted.write_text(f"-e {ROOT}/sdk[agent,yaml]\n-e {ROOT}[dev]\neditables\nhatchling\n-c {product}\n")
-    resolve(home, str(wanted), "-o", str(everything))
+    resolve(home, ours, product, "--resolution", ways[name])
+    resolve(home, f"{ours}-e {ROOT}[dev]\neditables\nhatchling\n-c {product}\n", everything)
     return everything
 
 
-def resolve(home: Path, *arguments: str) -> None:
-    ours = [word for package in ("orionflow", "orionflow-server") for word in ("--no-emit-package", package)]
-    run(UV, "pip", "compile", "-q", "--python", str(home / "bin" / "python"), *ours, *arguments)
+def resolve(home: Path, wanted: str, into: Path, *options: str) -> None:
+    request = into.with_suffix(".in")
+    request.write_text(wanted)
+    left_out = [word for package in ("orionflow", "orionflow-server") for word in ("--no-emit-package", package)]
+    run(
+        UV,
+        "pip",
+        "compile",
+        "-q",
+        "--python",
+        str(home / "bin" / "python"),
+        *left_out,
+        *options,
+        str(request),
+        "-o",
+        str(into),
+    )
 
 
 def run(*command: str) -> None:
