@@ -14,6 +14,7 @@ from deployments.services.hints import hint_due_runs
 from deployments.services.lateness import mark_late_runs, watch_deadlines
 from deployments.services.planning import plan_due_schedules
 from deployments.services.retention import Ages, purge
+from deployments.services.statuses import tell_statuses
 from deployments.services.vanished import crash_vanished_processes
 from events.services.actions import do_actions
 from events.services.evaluation import judge_events
@@ -72,6 +73,7 @@ def _slow() -> list[Service]:
             "Crashes runs of programs on this machine whose process is gone.",
             slow,
         ),
+        Service("statuses", 10, tell_statuses, "Records when queues, pools and deployments become ready or not.", slow),
         Service("triggers", 2, judge_events, "Finds out which automations are set off by what happened.", slow),
         Service("actions", 2, do_actions, "Does what automations have set off.", slow),
         Service("slot clean-up", 60, _sweep, "Forgets slots of global limits that have run out.", slow),

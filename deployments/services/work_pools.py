@@ -10,6 +10,7 @@ from uuid import UUID
 from deployments.core.job_variables import blocks_in_defaults, flaw_of_defaults, flaw_of_template
 from deployments.models import BlockDocument, WorkPool, WorkQueue
 from deployments.services.queue_users import remember, users_of
+from deployments.services.statuses import tell_of_pool
 from deployments.services.work_queues import default_queue, locked_pool
 from orchestration.errors import BadJobTemplate, BlockDocumentNotFound, WorkPoolExists, WorkPoolInUse, WorkPoolReserved
 from orchestration.transactions import repeated_on_conflict, write_transaction
@@ -25,6 +26,7 @@ def create_work_pool(*, columns: Mapping[str, Any], now: datetime) -> WorkPool:
         pool = WorkPool(**columns, created=now)
         pool.save(force_insert=True)
         default_queue(pool, now)
+        tell_of_pool(pool, now, is_new=True)
         return pool
 
 
@@ -36,6 +38,9 @@ def update_work_pool(*, name: str, changes: Mapping[str, Any], now: datetime) ->
     with write_transaction():
         pool = locked_pool(name)
         WorkPool.objects.filter(pk=pool.pk).update(**changes, updated=now)
+        if changes.get("is_paused", pool.is_paused) != pool.is_paused:
+            pool.is_paused = changes["is_paused"]
+            tell_of_pool(pool, now)
 
 
 @repeated_on_conflict

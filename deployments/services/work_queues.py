@@ -13,6 +13,7 @@ from uuid import UUID
 from deployments.core.priorities import lowest_free, moved
 from deployments.models import WorkPool, WorkQueue
 from deployments.services.queue_users import former_queue, give_back, remember, users_of
+from deployments.services.statuses import tell_of_queue
 from orchestration.errors import (
     DefaultQueueStays,
     WorkPoolNotFound,
@@ -94,6 +95,9 @@ def update_work_queue(*, queue_id: UUID, changes: Mapping[str, Any], now: dateti
         columns = {name: value for name, value in changes.items() if name != "priority"}
         if columns:
             WorkQueue.objects.filter(pk=queue_id).update(**columns, updated=now)
+        if columns.get("is_paused", queue.is_paused) != queue.is_paused:
+            queue.is_paused = columns["is_paused"]
+            tell_of_queue(queue, now)
         if "name" in columns and (former := former_queue(_pool_name(queue), columns["name"])):
             give_back(former, queue)
         if changes.get("priority") and queue.work_pool:

@@ -11,8 +11,9 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.db.models import Count, QuerySet
-from django.db.models.functions import TruncDay, TruncSecond
+from django.db.models import Count, F, Max, Min, QuerySet, TextField
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Coalesce, TruncSecond
 from django.utils import timezone
 from pydantic import Field, ValidationError
 from typing_extensions import TypedDict
@@ -31,6 +32,7 @@ from orion_site.accounts.permissions import Action
 PAGE = 50
 # What is asked for without saying since when.
 USUAL_SPAN = timedelta(days=180)
+MOST_COUNTED = 500
 Reported = Annotated[list[EventIn], Field(max_length=1000)]
 
 
@@ -148,8 +150,10 @@ class CountEvents(Operation):
             case Countable.time:
                 return _by_time(events, asked, LENGTHS[body.time_unit] * body.time_interval)
             case Countable.day:
-                return _by_day(events)
-        return _by_column(events, "event" if countable is Countable.event else "resource_id", asked)
+                return _by_time(events, asked, LENGTHS[TimeUnit.day])
+            case Countable.event:
+                return _by_value(events, "event", F("event"))
+        return _by_value(events, "resource_id", _NAME_OF_RESOURCE)
 
 
 def bounded(asked: EventFilter, now: datetime) -> EventFilter:
@@ -219,34 +223,41 @@ def _by_time(events: QuerySet[Event], asked: EventFilter, length: timedelta) -> 
         seconds = events.annotate(second=TruncSecond("occurred", tzinfo=UTC)).values_list("second")
         times.update(dict(seconds.annotate(found=Count("pk")).values_list("second", "found")))
     try:
-        return [_span_out(one) for one in counted(times, *_ends(asked), length)]
+        begin, end = _ends(asked)
+        # Of the future nothing is shown but what was reported of it.
+        end = max(begin, min(end, max([timezone.now(), *times])))
+        return [_span_out(*one) for one in enumerate(counted(times, begin, end, length))]
     except (TooManySpans, OverflowError) as error:
         raise Refused(str(error)) from None
 
 
-def _span_out(span: Span) -> EventCount:
-    begin = span.begin.isoformat()
-    return {"value": begin, "label": begin, "count": span.count, "start_time": span.begin, "end_time": span.end}
+def _span_out(position: int, span: Span) -> EventCount:
+    label = span.begin.isoformat()
+    return {"value": str(position), "label": label, "count": span.count, "start_time": span.begin, "end_time": span.end}
 
 
-def _by_day(events: QuerySet[Event]) -> list[EventCount]:
-    days = events.annotate(day=TruncDay("occurred", tzinfo=UTC)).values("day").annotate(found=Count("pk"))
-    return [
-        {
-            "value": day.isoformat(),
-            "label": f"{day:%Y-%m-%d}",
-            "count": found,
-            "start_time": day,
-            "end_time": day + timedelta(days=1) - timedelta(microseconds=1),
+_NAME_OF_RESOURCE = Coalesce(
+    KeyTextTransform("prefect.resource.name", "resource"),
+    KeyTextTransform("prefect.name", "resource"),
+    F("resource_id"),
+    output_field=TextField(),
+)
+
+
+def _by_value(events: QuerySet[Event], column: str, label: Any) -> list[EventCount]:
+    """The most frequent ones first, each under the label that it had last."""
+    groups = events.annotate(label=label).values_list(column, "label")
+    found: dict[str, EventCount] = {}
+    # The oldest first, so that the last label stays.
+    for value, named, first, last, count in groups.annotate(
+        first=Min("occurred"), last=Max("occurred"), found=Count("pk")
+    ).order_by("last"):
+        before = found.get(value)
+        found[value] = {
+            "value": value,
+            "label": named,
+            "count": count + (before["count"] if before else 0),
+            "start_time": min(first, before["start_time"]) if before else first,
+            "end_time": last,
         }
-        for day, found in days.order_by("-day").values_list("day", "found")
-    ]
-
-
-def _by_column(events: QuerySet[Event], column: str, asked: EventFilter) -> list[EventCount]:
-    begin, end = _ends(asked)
-    found = events.values(column).annotate(found=Count("pk")).order_by("-found", column)
-    return [
-        {"value": value, "label": value, "count": count, "start_time": begin, "end_time": end}
-        for value, count in found.values_list(column, "found")[:500]
-    ]
+    return sorted(found.values(), key=lambda one: (-one["count"], one["label"]))[:MOST_COUNTED]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-# A Monday, so that weeks begin on one.
-_ORIGIN = datetime(2024, 1, 1, tzinfo=UTC)
+# Where Prefect's server begins as well, so that both find the same spans. A Monday, so that weeks begin on one.
+_ORIGIN = datetime(2024, 4, 1, tzinfo=UTC)
 MOST_SPANS = 1000
 LENGTHS = {
     "week": timedelta(weeks=1),
@@ -31,7 +31,9 @@ class Span:
 
 def counted(times: Mapping[datetime, int], begin: datetime, end: datetime, length: timedelta) -> list[Span]:
     """The spans between `begin` and `end`, also the empty ones, with how many fell into each."""
-    first, last = (begin - _ORIGIN) // length, (end - _ORIGIN) // length
+    first = (begin - _ORIGIN) // length
+    # A span that would begin where the others end is none of them; what falls on that moment counts to the last.
+    last = max(first, -((_ORIGIN - end) // length) - 1)
     if last - first >= MOST_SPANS:
         raise TooManySpans(
             f"That would be {last - first + 1} spans of time, and {MOST_SPANS} are the most. "

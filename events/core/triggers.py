@@ -11,6 +11,7 @@ from typing import Any, Literal
 from events.core.matching import Asked, Happening, covers, covers_any, is_named
 
 SHORTEST_WATCH = timedelta(seconds=10)
+OF_AUTOMATIONS = "prefect.automation."
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,10 @@ class EventTrigger:
 
     def concerns(self, happening: Happening) -> bool:
         return covers(self.match, happening.resource) and covers_any(self.match_related, happening.related)
+
+    def waits_for_automations(self) -> bool:
+        """Whether it names what automations do. Those that wait for anything would set each other off for ever."""
+        return any(name.startswith(OF_AUTOMATIONS) for name in self.expect | self.after)
 
     def expects(self, event: str) -> bool:
         return not self.expect or is_named(self.expect, event)

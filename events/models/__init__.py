@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from events.models.automations import Automation, Firing, Tally
-from events.models.happened import Event
+from events.models.happened import Event, ToldStatus
 from events.models.notifications import Notification, NotificationPolicy
 
-__all__ = ["Automation", "Event", "Firing", "Notification", "NotificationPolicy", "Tally"]
+__all__ = ["Automation", "Event", "Firing", "Notification", "NotificationPolicy", "Tally", "ToldStatus"]

@@ -22,6 +22,7 @@ from events.core.texts import BadText, fill_in, filled_parameters
 from events.errors import BadAutomation, NothingToActOn
 from events.models import Firing, Notification
 from events.services.automations import switch_automation
+from events.services.deeds import record_action
 from events.services.messages import values_for
 from orchestration.core.states import State, StateDetails, StateType, cancelling
 from orchestration.errors import BlockDocumentNotFound, DomainError, WorkPoolNotFound
@@ -72,6 +73,7 @@ def _do(firing_id: UUID, now: datetime) -> bool:
             error = f"{type(problem).__name__}: {problem}"
             logger.exception("Automation %s failed to %s.", firing.automation, firing.action["type"])
         Firing.objects.filter(pk=firing_id).update(done_at=now, error=error)
+        record_action(firing, error, now)
         return not error
 
 

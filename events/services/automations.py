@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from deployments.models import Deployment, WorkPool, WorkQueue
+from events.core.loops import endless, unheard
 from events.core.texts import misplaced, texts_in
 from events.errors import AutomationNotFound, BadAutomation
 from events.models import Automation, Tally
@@ -39,6 +40,9 @@ def replace_automation(*, automation_id: UUID, columns: Mapping[str, Any], now: 
 
 def switch_automation(*, automation_id: UUID, enabled: bool, now: datetime) -> None:
     """On or off. What happens meanwhile is not caught up with."""
+    if enabled:
+        for stored in Automation.objects.filter(pk=automation_id).values("trigger", "actions", "actions_on_trigger"):
+            _refuse_endless(dict(stored))
     _change(automation_id, {"enabled": enabled, "since": now}, now)
 
 
@@ -71,10 +75,18 @@ def _change(automation_id: UUID, changes: Mapping[str, Any], now: datetime) -> N
 
 
 def _check(columns: Mapping[str, Any]) -> None:
+    if event := unheard(columns["trigger"]):
+        raise BadAutomation(reason=f"Nothing tells of the event {event!r}, so the trigger would never fire on it.")
+    _refuse_endless(columns)
     for action in actions_of(columns):
         _check_texts(action)
         for key, model in _NAMED.items():
             _check_target(action, key, model)
+
+
+def _refuse_endless(columns: Mapping[str, Any]) -> None:
+    if columns.get("enabled", True) and (reason := endless(columns)):
+        raise BadAutomation(reason=reason)
 
 
 def _check_texts(action: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.db import OperationalError, transaction
 
-from events.core.triggers import leaves, read_trigger
+from events.core.triggers import OF_AUTOMATIONS, leaves, read_trigger
 from events.models import Automation, Event
 from events.services.tallies import Rule, begin_watches, count_all, end_watches, happening_of
 from orchestration.transactions import write_transaction
@@ -99,11 +99,21 @@ def _rules(held: Iterable[Automation], troubles: Troubles) -> list[Rule]:
 def _judge(rule: Rule, event: Event, now: datetime, troubles: Troubles) -> bool:
     if event.received < rule.automation.since:
         return False
+    if event.resource_id == f"prefect.automation.{rule.automation.pk}":
+        return False
     with troubles.kept_apart(rule.automation):
         happening = happening_of(event)
-        concerned = [trigger for trigger in leaves(rule.trigger) if trigger.concerns(happening)]
+        concerned = [
+            trigger
+            for trigger in leaves(rule.trigger)
+            if trigger.concerns(happening) and (not _is_of_automations(event) or trigger.waits_for_automations())
+        ]
         return bool(concerned) and count_all(rule, concerned, happening, now)
     return False
+
+
+def _is_of_automations(event: Event) -> bool:
+    return event.event.startswith(OF_AUTOMATIONS)
 
 
 def _judge_watches(now: datetime, troubles: Troubles) -> int:

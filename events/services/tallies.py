@@ -27,6 +27,7 @@ from events.core.triggers import (
     parent_of,
 )
 from events.models import Automation, Event, Firing, Tally
+from events.services.deeds import record_triggered
 from runs.ids import uuid7
 
 logger = logging.getLogger("orion.automations")
@@ -120,6 +121,7 @@ def _set_off(automation: Automation, happening: Happening | None, now: datetime)
         return
     actions = [*automation.actions, *automation.actions_on_trigger]
     event = _told(happening) if happening else None
+    record_triggered(automation, event, now)
     # Ids of one millisecond come in any order, and actions are done in that of their ids.
     ids = sorted(uuid7() for _ in actions)
     Firing.objects.bulk_create(

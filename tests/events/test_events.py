@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -132,19 +133,67 @@ def test_an_event_that_could_not_be_found_again_is_refused(api, wrong):
     assert api.send("/events", [{**event(), **wrong}]).status_code == 422
 
 
-def test_events_are_counted(api):
+def counts(api, by, occurred, **asked):
+    return api.send(f"/events/count-by/{by}", {"filter": {"occurred": occurred}, **asked}).json()
+
+
+def test_events_are_counted_by_name_and_by_resource(api):
     report(api, event("a"), event("a", "2026-01-05T13:00:00Z", "sensor.2"), event("b", "2026-01-06T12:00:00Z"))
-    occurred = {"since": "2026-01-05T00:00:00Z", "until": "2026-01-06T23:00:00Z"}
+    window = {"since": "2026-01-05T00:00:00Z", "until": "2026-01-06T23:00:00Z"}
 
-    def count(by, **asked):
-        answer = api.send(f"/events/count-by/{by}", {"filter": {"occurred": occurred}, **asked})
-        return [(one["label"][:13], one["count"]) for one in answer.json()]
+    by_name, by_resource = counts(api, "event", window), counts(api, "resource", window)
 
-    assert count("event") == [("a", 2), ("b", 1)]
-    assert count("resource") == [("sensor.1", 2), ("sensor.2", 1)]
-    assert count("day") == [("2026-01-06", 1), ("2026-01-05", 2)]
-    assert count("time") == [("2026-01-05T00", 2), ("2026-01-06T00", 1)]
-    assert sum(number for _, number in count("time", time_unit="hour", time_interval=1)) == 3
+    assert by_name[0] == {
+        **{"value": "a", "label": "a", "count": 2},
+        **{"start_time": "2026-01-05T12:00:00+00:00", "end_time": "2026-01-05T13:00:00+00:00"},
+    }
+    assert [(one["value"], one["count"]) for one in by_name] == [("a", 2), ("b", 1)]
+    assert [(one["value"], one["count"]) for one in by_resource] == [("sensor.1", 2), ("sensor.2", 1)]
+
+
+def test_a_resource_is_counted_under_the_name_that_it_had_last(api):
+    name = "prefect.resource.name"
+    report(
+        api,
+        event("a", "2026-01-05T12:00:00Z", **{name: "Old"}),
+        event("a", "2026-01-05T13:00:00Z", **{name: "New"}),
+        event("a", "2026-01-05T12:30:00Z", "sensor.2", **{"prefect.name": "Other"}),
+        event("a", "2026-01-05T12:30:00Z", "sensor.3"),
+    )
+
+    found = counts(api, "resource", {"since": "2026-01-05T00:00:00Z", "until": "2026-01-06T00:00:00Z"})
+
+    assert [(one["value"], one["label"], one["count"]) for one in found] == [
+        ("sensor.1", "New", 2),
+        ("sensor.2", "Other", 1),
+        ("sensor.3", "sensor.3", 1),
+    ]
+    assert (found[0]["start_time"][11:16], found[0]["end_time"][11:16]) == ("12:00", "13:00")
+
+
+@pytest.mark.parametrize(
+    ("by", "asked", "found"),
+    [
+        ("day", {}, [("0", "05T00:00", 2), ("1", "06T00:00", 0), ("2", "07T00:00", 1)]),
+        ("time", {}, [("0", "05T00:00", 2), ("1", "06T00:00", 0), ("2", "07T00:00", 1)]),
+        ("day", {"time_unit": "week"}, [("0", "05T00:00", 2), ("1", "06T00:00", 0), ("2", "07T00:00", 1)]),
+        ("time", {"time_interval": 2}, [("0", "05T00:00", 2), ("1", "07T00:00", 1)]),
+        ("time", {"time_unit": "week"}, [("0", "05T00:00", 3)]),
+    ],
+)
+def test_events_are_counted_in_spans_of_time(api, by, asked, found):
+    report(api, event("a"), event("a", "2026-01-05T13:00:00Z"), event("b", "2026-01-07T12:00:00Z"))
+
+    told = counts(api, by, {"since": "2026-01-05T00:00:00Z", "until": "2026-01-08T00:00:00Z"}, **asked)
+
+    assert [(one["value"], one["label"][8:16], one["count"]) for one in told] == found
+    assert [one["start_time"] for one in told] == [one["label"] for one in told]
+
+
+def test_days_to_come_are_not_counted(api):
+    told = counts(api, "day", {"since": "2026-01-05T00:00:00Z", "until": "2027-06-01T00:00:00Z"})
+
+    assert datetime.fromisoformat(told[-1]["start_time"]) <= datetime.now(UTC)
 
 
 def test_too_many_spans_are_refused(api):

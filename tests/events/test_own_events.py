@@ -1,0 +1,238 @@
+"""What Orion itself tells of queues, pools, deployments and automations, and automations that wait for it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deployments.models import Deployment, Worker, WorkPool, WorkQueue
+from deployments.services.statuses import tell_statuses
+from deployments.services.work_queues import default_queue
+from events.core.loops import EMITTED, unheard
+from events.core.matching import is_named
+from events.models import Event, ToldStatus
+from events.services.automations import create_automation
+from tests.events.automations import NOTHING, act, happen, trigger
+from tests.factories import NOON, later, make_flow
+
+pytestmark = pytest.mark.django_db
+
+
+def told(kind="prefect."):
+    return list(Event.objects.filter(event__startswith=kind).order_by("received", "id").values_list("event", flat=True))
+
+
+def make_automation(**fields):
+    columns = {"name": "a", "trigger": trigger(match={}, match_related={}, after=[], expect=[], for_each=[]), **fields}
+    columns["trigger"] = {"threshold": 1, "within": 0.0, **columns["trigger"]}
+    columns = {"actions": [NOTHING], "actions_on_trigger": [], "actions_on_resolve": [], **columns}
+    return create_automation(columns=columns, now=NOON)
+
+
+def waiting_for(*events):
+    return trigger(match={}, match_related={}, after=[], expect=list(events), for_each=[])
+
+
+@pytest.fixture
+def served(db):
+    """A deployment in a queue of a pool that nobody serves yet."""
+    pool = WorkPool.objects.create(name="mill", type="process")
+    queue = default_queue(pool, NOON)
+    return Deployment.objects.create(name="nightly", flow=make_flow("census"), work_queue=queue)
+
+
+def test_who_begins_and_ceases_to_be_served_is_told_once(served):
+    pool, queue = served.work_queue.work_pool, served.work_queue
+    worker = Worker.objects.create(name="w", work_pool=pool, offline_at=later(90), queue_ids=[str(queue.pk)])
+
+    counts = [tell_statuses(now) for now in (NOON, later(1), later(600), later(601))]
+
+    kinds = ("work-queue", "work-pool", "deployment")
+    assert counts == [3, 0, 3, 0]
+    assert told() == [*(f"prefect.{k}.ready" for k in kinds), *(f"prefect.{k}.not-ready" for k in kinds)]
+    assert worker.pk
+
+
+def test_what_was_never_served_is_no_news(served):
+    assert tell_statuses(NOON) == 0
+    assert told() == []
+
+
+def test_what_is_told_names_what_it_is_about(served):
+    queue = served.work_queue
+    WorkQueue.objects.update(last_polled=NOON)
+
+    tell_statuses(NOON)
+
+    about = {event.event: event for event in Event.objects.all()}
+    queue_event, deployment_event = about["prefect.work-queue.ready"], about["prefect.deployment.ready"]
+    assert queue_event.resource == {
+        "prefect.resource.id": f"prefect.work-queue.{queue.pk}",
+        "prefect.resource.name": "default",
+        "prefect.resource.role": "work-queue",
+    }
+    roles = [one["prefect.resource.role"] for one in deployment_event.related]
+    assert roles == ["flow", "work-queue", "work-pool"]
+    assert deployment_event.related[2]["prefect.work-pool.type"] == "process"
+
+
+def test_what_people_do_is_told_at_once(api):
+    api.send("/work_pools/", {"name": "mill", "type": "process"})
+    api.call("PATCH", "/work_pools/mill", {"is_paused": True, "description": "x"})
+    api.call("PATCH", "/work_pools/mill", {"is_paused": True})
+    api.call("PATCH", "/work_pools/mill", {"is_paused": False})
+    api.call("PATCH", "/work_pools/mill/queues/default", {"is_paused": True})
+    api.call("PATCH", "/work_pools/mill/queues/default", {"is_paused": False})
+
+    pool = ["not-ready", "paused", "not-ready"]
+    assert told("prefect.work-pool.") == [f"prefect.work-pool.{status}" for status in pool]
+    assert told("prefect.work-queue.") == ["prefect.work-queue.paused", "prefect.work-queue.not-ready"]
+
+
+def test_what_was_deleted_is_forgotten(served):
+    WorkQueue.objects.update(last_polled=NOON)
+    tell_statuses(NOON)
+    served.delete()
+
+    tell_statuses(later(1))
+
+    assert set(ToldStatus.objects.values_list("pk", flat=True)) == {f"prefect.work-queue.{served.work_queue_id}"}
+
+
+def test_an_automation_fires_when_a_queue_is_paused(api):
+    make_automation(trigger=waiting_for("prefect.work-queue.paused"))
+    api.send("/work_queues/", {"name": "q"})
+    queue = api.read("/work_queues/name/q").json()["id"]
+
+    api.call("PATCH", f"/work_queues/{queue}", {"is_paused": True})
+    now = timezone.now() + timedelta(seconds=1)
+
+    assert act((now - NOON).total_seconds()) == 1
+
+
+def test_what_an_automation_does_is_told(api):
+    automation = make_automation(trigger=waiting_for("sensor.read"))
+    happen()
+
+    act()
+
+    events = Event.objects.filter(resource_id=f"prefect.automation.{automation.pk}").order_by("received", "id")
+    assert [event.event for event in events] == ["prefect.automation.triggered", "prefect.automation.action.executed"]
+    assert events[0].related[0]["prefect.resource.role"] == "triggering-event"
+    assert (events[1].payload["action_index"], events[1].payload["action_type"]) == (0, "do-nothing")
+
+
+def test_an_action_that_fails_is_told_with_its_reason(api):
+    make_automation(trigger=waiting_for("sensor.read"), actions=[{"type": "pause-work-queue", "source": "inferred"}])
+    happen()
+
+    act()
+
+    failed = Event.objects.get(event="prefect.automation.action.failed")
+    assert "work-queue" in failed.payload["reason"]
+
+
+def test_automations_follow_upon_each_other_and_never_upon_themselves():
+    make_automation(name="first", trigger=waiting_for("sensor.read"))
+    make_automation(name="second", trigger=waiting_for("prefect.automation.action.executed"))
+    happen()
+
+    assert [act(at) for at in (1, 2, 3, 4)] == [1, 1, 0, 0]
+
+
+@pytest.mark.parametrize("expect", [[], ["*"], ["prefect.*"]])
+def test_who_waits_for_anything_does_not_wait_for_automations(expect):
+    make_automation(name="first", trigger=waiting_for(*expect))
+    make_automation(name="second", trigger=waiting_for(*expect))
+    happen("prefect.something")
+
+    assert [act(at) for at in (1, 2, 3)] == [2, 0, 0]
+
+
+@pytest.mark.parametrize("event", ["prefect.work-queue.healthy", "prefect.deployment.paused", "prefect.automation.x*"])
+@pytest.mark.parametrize("place", ["expect", "after"])
+def test_waiting_for_what_nothing_tells_is_refused(api, event, place):
+    body = {"name": "a", "trigger": {**trigger(), place: [event]}, "actions": [NOTHING]}
+
+    answer = api.send("/automations/", body)
+
+    assert answer.status_code == 422
+    assert event in answer.json()["detail"]
+
+
+@given(kind=st.sampled_from(sorted(EMITTED)), word=st.text("abcdy-.*", max_size=12))
+def test_a_trigger_is_heard_exactly_if_something_is_told_that_it_fits(kind, word):
+    pattern = kind + word
+
+    heard = unheard(waiting_for(pattern)) is None
+
+    assert heard == any(is_named([pattern], kind + status) for status in EMITTED[kind])
+
+
+RUN_IT = {"type": "run-deployment", "source": "inferred"}
+
+
+@pytest.mark.parametrize("expect", ["Running", "Pending", "Scheduled", "*", "Run*"])
+def test_running_the_deployment_of_each_new_run_is_refused(api, expect):
+    body = {"name": "a", "trigger": trigger(expect=[f"prefect.flow-run.{expect}"]), "actions": [RUN_IT]}
+
+    answer = api.send("/automations/", body)
+
+    assert answer.status_code == 422
+    assert "without end" in answer.json()["detail"]
+    assert api.send("/automations/", {**body, "enabled": False}).status_code == 201
+
+
+def selected(api):
+    flow = api.send("/flows/", {"name": "census"}).json()["id"]
+    id = api.send("/deployments/", {"name": "d", "flow_id": flow}).json()["id"]
+    return id, {"type": "run-deployment", "source": "selected", "deployment_id": id}
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        ({}, 422),
+        ({"match": {"prefect.resource.id": "prefect.flow-run.*"}}, 422),
+        ({"match_related": {"prefect.resource.id": "prefect.deployment.OWN"}}, 422),
+        ({"match_related": {"prefect.resource.id": ["prefect.flow.x", "prefect.deployment.*"]}}, 422),
+        ({"match_related": {"prefect.resource.id": f"prefect.deployment.{uuid4().hex}"}}, 201),
+        ({"match": {"prefect.resource.name": "other"}}, 201),
+        ({"posture": "Proactive", "within": 60}, 201),
+    ],
+    ids=["any run", "every run", "its own", "every deployment", "another's", "some", "watching"],
+)
+def test_a_loop_on_its_own_deployment_is_refused(api, asked, status):
+    id, action = selected(api)
+    related = asked.get("match_related", {}).get("prefect.resource.id")
+    if isinstance(related, str):
+        asked = {"match_related": {"prefect.resource.id": related.replace("OWN", id)}}
+    wanted = trigger(**{"expect": ["prefect.flow-run.Running"], **asked})
+
+    answer = api.send("/automations/", {"name": "a", "trigger": wanted, "actions": [action]})
+
+    assert answer.status_code == status
+
+
+def test_a_run_may_follow_upon_the_end_of_another(api):
+    _, action = selected(api)
+    wanted = trigger(expect=["prefect.flow-run.Completed", "prefect.flow-run.Failed"])
+
+    assert api.send("/automations/", {"name": "a", "trigger": wanted, "actions": [action]}).status_code == 201
+
+
+def test_an_endless_automation_cannot_be_switched_on(api):
+    wanted = trigger(expect=["prefect.flow-run.Running"])
+    made = api.send("/automations/", {"name": "a", "trigger": wanted, "actions": [RUN_IT], "enabled": False}).json()
+
+    answer = api.call("PATCH", f"/automations/{made['id']}", {"enabled": True})
+
+    assert answer.status_code == 422
+    assert api.read(f"/automations/{made['id']}").json()["enabled"] is False
+    assert api.call("PATCH", f"/automations/{made['id']}", {"enabled": False}).status_code == 204
+    assert api.call("PATCH", f"/automations/{uuid4()}", {"enabled": True}).status_code == 404
