@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+# The sender's clock as it sends.
+SENT_AT_HEADER = "Orion-Sent-At"
 # Clocks that differ by less are taken to agree: the difference may as well be the way of the message.
 SAME_CLOCK = timedelta(seconds=1)
 

@@ -61,6 +61,8 @@ class Proposal:
     author: str | None = None
     new_attempt: bool = False
     policy: Policy | None = None
+    # When the state was entered, where that was before it could be told.
+    at: datetime | None = None
 
 
 @repeated_on_conflict
@@ -72,10 +74,11 @@ def propose_flow_run_state(
     epoch: int | None = None,
     force: bool = False,
     author: str | None = None,
+    at: datetime | None = None,
 ) -> Outcome:
     """Propose `proposed` for a flow run. Raises FlowRunNotFound, and RunLost for a writer of an earlier attempt."""
     with write_transaction():
-        return propose(FLOW_RUNS, run_id, Proposal(proposed, now, epoch, force, author))
+        return propose(FLOW_RUNS, run_id, Proposal(proposed, now, epoch, force, author, at=at))
 
 
 @repeated_on_conflict
@@ -87,10 +90,11 @@ def propose_task_run_state(
     epoch: int | None = None,
     force: bool = False,
     author: str | None = None,
+    at: datetime | None = None,
 ) -> Outcome:
     """Propose `proposed` for a task run. Raises TaskRunNotFound, and RunLost for a writer of an earlier attempt."""
     with write_transaction():
-        return propose(TASK_RUNS, run_id, Proposal(proposed, now, epoch, force, author))
+        return propose(TASK_RUNS, run_id, Proposal(proposed, now, epoch, force, author, at=at))
 
 
 def propose(tables: Tables, run_id: UUID, proposal: Proposal) -> Outcome:
@@ -108,7 +112,7 @@ def propose(tables: Tables, run_id: UUID, proposal: Proposal) -> Outcome:
         update_refusal(tables, run_id, decision, proposal.state, proposal.now)
         return Outcome(decision.verdict, stored.state, False, decision.trail)
     state = _write(tables, stored, decision, proposal)
-    perform_all(decision.effects, stored, state, proposal.now)
+    perform_all(decision.effects, stored, state, proposal.now, state.timestamp if proposal.at else None)
     announce.runs_changed([(tables.kind, run_id, state.type.value)])
     if stored.agent_id is not None and proposal.epoch is None:
         # Not the attempt itself wants this, so whoever executes it does not know yet.
@@ -152,7 +156,7 @@ def _write(tables: Tables, stored: StoredRun, decision: Decision, proposal: Prop
     state = replace(
         decision.state,
         id=(proposal.state.id if accepted else None) or uuid7(),
-        timestamp=next_timestamp(stored.state, proposal.now),
+        timestamp=next_timestamp(stored.state, proposal.at or proposal.now),
         data=data,
         details=with_own_ids(decision.state.details, *own_ids(stored.run)),
     )
@@ -190,7 +194,9 @@ def own_ids(run: Run) -> tuple[UUID | None, UUID | None]:
     return (run.flow_run_id, run.id) if run.kind == "task-run" else (run.id, run.parent_task_run_id)
 
 
-def perform_all(effects: tuple[Effect, ...], stored: StoredRun, state: State, now: datetime) -> None:
+def perform_all(
+    effects: tuple[Effect, ...], stored: StoredRun, state: State, now: datetime, at: datetime | None = None
+) -> None:
     for effect in effects:
         match effect:
             case TakeSlots():
@@ -205,18 +211,28 @@ def perform_all(effects: tuple[Effect, ...], stored: StoredRun, state: State, no
             case ExpireCaches():
                 perform.expire_caches(effect, stored)
             case MirrorToParentTask():
-                _mirror_to_parent_task(effect, stored.run.id, state, now)
+                _mirror_to_parent_task(effect, stored.run.id, state, now, at)
             case CancelRuns():
                 _cancel_runs(effect, now)
 
 
-def _mirror_to_parent_task(effect: MirrorToParentTask, child_id: UUID, state: State, now: datetime) -> None:
+def _mirror_to_parent_task(
+    effect: MirrorToParentTask, child_id: UUID, state: State, now: datetime, at: datetime | None
+) -> None:
     copy = replace(state.with_details(child_flow_run_id=child_id, transition_id=None), id=None, timestamp=None)
     try:
-        propose(TASK_RUNS, effect.parent_task_run_id, Proposal(copy, now, force=True))
+        if state.type is StateType.PENDING and _awaits(effect.parent_task_run_id, child_id):
+            return
+        propose(TASK_RUNS, effect.parent_task_run_id, Proposal(copy, now, force=True, at=at))
     except TASK_RUNS.missing:
         # The parent flow run was deleted with its task runs; the child goes on without them.
         return
+
+
+def _awaits(task_run_id: UUID, child_id: UUID) -> bool:
+    """Whether the task run says already that this nested run is about to begin."""
+    current = locked_run(TASK_RUNS, task_run_id).state
+    return current is not None and current.type is StateType.PENDING and current.details.child_flow_run_id == child_id
 
 
 def _cancel_runs(effect: CancelRuns, now: datetime) -> None:

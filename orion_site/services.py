@@ -129,5 +129,16 @@ def _mark_late(now: datetime) -> int:
     return mark_late_runs(now, grace_seconds=settings.ORION_LATE_AFTER_SECONDS)
 
 
-def _crash_vanished(now: datetime) -> int:
-    return crash_vanished_processes(now, is_gone=is_gone)
+class CrashDetection:
+    """Knows since when this process ticks: what ended while no server was there may be reported a while later."""
+
+    def __init__(self) -> None:
+        self._began: datetime | None = None
+
+    def __call__(self, now: datetime) -> int:
+        began = self._began = self._began or now
+        is_early = now - began < timedelta(seconds=settings.ORION_CRASH_GRACE_SECONDS)
+        return crash_vanished_processes(now, is_gone=is_gone, made_after=began if is_early else None)
+
+
+_crash_vanished = CrashDetection()

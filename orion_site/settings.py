@@ -156,6 +156,7 @@ ORION_BROKER_TRANSPORT = "orion_site.broker.transport"
 ORION_LEASE_SECONDS = env_float("ORION_LEASE_SECONDS", 120, minimum=1)
 ORION_HEARTBEAT_SECONDS = env_float("ORION_HEARTBEAT_SECONDS", 15, minimum=0.1)
 ORION_LEASE_GRACE_SECONDS = env_float("ORION_LEASE_GRACE_SECONDS", 10, minimum=0)
+ORION_CRASH_GRACE_SECONDS = env_float("ORION_CRASH_GRACE_SECONDS", 60, minimum=0)
 ORION_RECONCILE_SECONDS = env_float("ORION_RECONCILE_SECONDS", 5, minimum=0.1)
 ORION_AGENT_POLL_SECONDS = env_float("ORION_AGENT_POLL_SECONDS", 10, minimum=0.1)
 # So often may an attempt be lost before it reports, until its run counts as one that kills its agents.

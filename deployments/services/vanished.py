@@ -28,18 +28,25 @@ _IN_PROCESS = Q(state_type__in=["PENDING", "RUNNING", "PAUSED", "CANCELLING"]) |
 )
 
 
-def crash_vanished_processes(now: datetime, *, is_gone: Callable[[str], bool]) -> int:
-    """Crash the open runs whose process is gone, with what was nested in them; how many these are."""
-    suspects = _executed_by_programs()
+def crash_vanished_processes(
+    now: datetime, *, is_gone: Callable[[str], bool], made_after: datetime | None = None
+) -> int:
+    """Crash the open runs whose process is gone, with what was nested in them; how many these are.
+
+    With `made_after` older runs are let be: no server was there to be told how they ended, and it may be told yet.
+    """
+    suspects = _executed_by_programs(made_after)
     gone = {process for process in set(suspects.values()) if is_gone(process)}
     vanished = [run_id for run_id, process in suspects.items() if process in gone]
     vanished = _without_suspended(vanished)
     return sum(_crash(run_id, suspects[run_id], now) for run_id in vanished[:BATCH])
 
 
-def _executed_by_programs() -> dict[UUID, str]:
+def _executed_by_programs(made_after: datetime | None) -> dict[UUID, str]:
     """Open runs and their processes; nested ones after those that they are nested in."""
     open_runs = FlowRun.objects.open().filter(_IN_PROCESS, process__isnull=False, lease__isnull=True)
+    if made_after is not None:
+        open_runs = open_runs.filter(created__gt=made_after)
     # Put in order here: asked for it, SQLite walks through the ids of all runs that there ever were.
     return dict(sorted(open_runs.order_by().values_list("pk", "process")))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,9 +11,10 @@ from rest_framework.response import Response
 from orchestration.api.fencing import EPOCH_HEADER, RUN_HEADER, read_header
 from orchestration.api.operations import Operation
 from orchestration.api.states import OrchestrationResult, StateCreate, proposed_state, result_of
+from orchestration.clocks import SENT_AT_HEADER, clock_offset, corrected
 from orchestration.database_clock import current_time
 from orchestration.services import propose_flow_run_state, propose_task_run_state
-from orchestration.wire import Natural, Wire
+from orchestration.wire import Moment, Natural, Wire
 from orion_site.accounts.permissions import Action
 
 
@@ -34,7 +36,24 @@ class StateProposal(Operation):
         proposed = proposed_state(body.state, keep_identity=False)
         if own_id is not None:
             proposed = proposed_state(body.state.model_copy(update={"id": own_id}), keep_identity=True)
-        return {"proposed": proposed, "now": current_time(), "epoch": self._epoch(run_id), "force": bool(body.force)}
+        now = current_time()
+        return {
+            "proposed": proposed,
+            "now": now,
+            "at": self._moment(body.state.timestamp, now),
+            "epoch": self._epoch(run_id),
+            "force": bool(body.force),
+        }
+
+    def _moment(self, said: datetime | None, now: datetime) -> datetime | None:
+        """When a state that is reported late was entered, by our clock; None where the sender does not say that it is.
+
+        Only what was kept while the API was away says when it is sent.
+        """
+        sent_at = read_header(self.request, SENT_AT_HEADER, Moment)
+        if sent_at is None or said is None:
+            return None
+        return min(corrected(said, clock_offset(now, sent_at), now), now)
 
     def _epoch(self, run_id: UUID) -> int | None:
         """The attempt of this very run that proposes; with another run's id the header speaks of that one."""
@@ -47,6 +66,8 @@ class SetFlowRunState(StateProposal):
     """Propose a state for a flow run; the rules accept, replace, delay or refuse it.
 
     With the header `Orion-Proposal-Id` the call may be repeated: the same id gets the same verdict.
+    `Orion-Sent-At`, the sender's clock, says that the state was kept while the API was away: then its own timestamp
+    counts, though not one before the run's present state or after now.
     `Orion-Run-Epoch` says which attempt reports, with `Orion-Run-Id` also for a run that is nested in that one; a
     report of an attempt that was replaced is answered with 409.
     """

@@ -12,13 +12,12 @@ from pydantic import Field
 from orchestration.api.fencing import read_header
 from orchestration.api.operations import Operation
 from orchestration.api.parsing import CleaningJSONParser
-from orchestration.clocks import clock_offset, corrected
+from orchestration.clocks import SENT_AT_HEADER, clock_offset, corrected
 from orchestration.wire import Moment, StrictWire
 from orion_site.accounts.permissions import Action
 from runs.services.logs import NewLog, record_logs
 
 MOST_LINES = 10_000
-SENT_AT_HEADER = "Orion-Sent-At"
 
 
 class LogCreate(StrictWire):

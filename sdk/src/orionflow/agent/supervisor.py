@@ -22,6 +22,7 @@ from orionflow.agent.listening import Listening
 from orionflow.agent.naming import HeldName
 from orionflow.agent.options import AgentOptions
 from orionflow.agent.places import Places
+from orionflow.agent.replays import Replays
 from orionflow.agent.stopping import Stopping
 from orionflow.agent.telling import teller
 from orionflow.calls.agents import Registration
@@ -66,6 +67,7 @@ class Supervisor:
             heartbeats.start()
             listening = Listening(self._contact, self._held, heartbeats)
             listening.start()
+            Replays(self._contact.client).start()
             self._feed(registration, heartbeats)
             self._work()
             heartbeats.draining = True

@@ -25,6 +25,7 @@ from orionflow.wire import (
 def create_flow_run(
     flow_id: UUID,
     *,
+    id: UUID | None = None,
     name: str | None = None,
     parameters: Mapping[str, Any] | None = None,
     state: State[Any] | None = None,
@@ -42,6 +43,7 @@ def create_flow_run(
     `process` is that of a maker who executes the run itself (`orionflow.processes`).
     """
     body = present(
+        id=id,
         flow_id=flow_id,
         name=name,
         parameters=parameters or {},

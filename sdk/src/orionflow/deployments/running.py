@@ -20,7 +20,7 @@ from orionflow.engine.crashes import reason_of
 from orionflow.engine.effects import Sleep, Steps, WaitFor, send, surely
 from orionflow.engine.inputs import Found, resolved
 from orionflow.engine.orders import ask_for_orders, checkpoint
-from orionflow.engine.placeholders import Subflow, completed_before, place_for_subflow
+from orionflow.engine.placeholders import Subflow, completed_before, end_placeholder, place_for_subflow
 from orionflow.engine.signals import ending
 from orionflow.errors import ApiError, ParameterError, UnserializableError, UsageError
 from orionflow.ids import uuid7
@@ -134,8 +134,12 @@ def _within(wanted: _Wanted, parent: FlowRunContext) -> Steps[FlowRun]:
         done: FlowRun = yield send(client, read_flow_run(before.state_details.child_flow_run_id))
         return done
     # The same attempt of the parent asks for the same run however often; the next one wants another.
-    call = wanted.as_call(deployment, task_run_id, f"{task_run_id}-{parent.flow_run.run_count}")
-    run = yield send(client, call)
+    try:
+        call = wanted.as_call(deployment, task_run_id, f"{task_run_id}-{parent.flow_run.run_count}")
+        run = yield send(client, call)
+    except Exception as error:
+        end_placeholder(parent, task_run_id, error)
+        raise
     return (yield from _waited_for(wanted, client, run, parent))
 
 

@@ -201,7 +201,7 @@ def inputs_of(
 class FlowCall:
     """One call of a flow: its run, and under a parent flow also the task run that stands for it there."""
 
-    __slots__ = ("args", "flow", "flow_run_id", "has_ended", "kwargs", "made", "parent", "wait_for")
+    __slots__ = ("args", "flow", "flow_run_id", "has_ended", "kwargs", "made", "new_run_id", "parent", "wait_for")
 
     def __init__(
         self,
@@ -217,6 +217,7 @@ class FlowCall:
         self.wait_for = wait_for
         # A run that exists already, as of a deployment; otherwise a new one is made.
         self.flow_run_id = flow_run_id
+        self.new_run_id = uuid7()
         self.parent = FlowRunContext.get()
         # The run, as soon as there is one, and whether the API knows how it ended.
         self.made: list[FlowRun] = []

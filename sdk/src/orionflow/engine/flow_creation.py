@@ -19,7 +19,7 @@ from orionflow.engine.inputs import Found, resolved_all
 from orionflow.engine.interruption import Hold, Reason
 from orionflow.engine.making import Make
 from orionflow.engine.orders import checkpoint, is_paused, wait_until_resumed
-from orionflow.engine.placeholders import Subflow, completed_before, place_for_subflow
+from orionflow.engine.placeholders import Subflow, completed_before, end_placeholder, place_for_subflow
 from orionflow.engine.reuse import digest_of_call, recall, why_not_compared
 from orionflow.errors import ApiError, InvalidRequest, UnserializableError, UsageError
 from orionflow.event_loops import running_loop
@@ -52,9 +52,13 @@ class Begun:
         parameters: dict[str, Any],
         api: Api,
         parent: FlowRunContext | None,
+        *,
+        is_made_here: bool = True,
     ) -> None:
         self.flow = flow
         self.flow_run = flow_run
+        # By this call, so that nobody else tells how it ends.
+        self.is_made_here = is_made_here
         self.parameters = parameters
         self.api = api
         self.parent = parent
@@ -125,17 +129,26 @@ def begin(call: FlowCall) -> Steps[Begun | State[Any]]:
 
     That is so when its parameters are invalid, or when the parent is tried again and had completed this subflow.
     """
-    parent, flow = call.parent, call.flow
+    parent = call.parent
     api = parent.api if parent else current_api()
-    is_existing = call.flow_run_id is not None
     # The parameters of a run that exists came as JSON: no futures are among them.
-    found = None if is_existing else (yield from _take_inputs(call))
-    parameters = call.kwargs
+    found = None if call.flow_run_id is not None else (yield from _take_inputs(call))
     parent_task_run_id = None
     if parent is not None:
         answer, parent_task_run_id = yield from _placeholder(call, parent, found)
         if (done := (yield from _done_before(call, parent, answer))) is not None:
             return done
+    try:
+        return (yield from _begun(call, api, parent_task_run_id))
+    except Exception as error:
+        if parent is not None and parent_task_run_id is not None:
+            end_placeholder(parent, parent_task_run_id, error)
+        raise
+
+
+def _begun(call: FlowCall, api: Api, parent_task_run_id: UUID | None) -> Steps[Begun | State[Any]]:
+    """The run itself, named, its parameters checked."""
+    flow, parameters, is_existing = call.flow, call.kwargs, call.flow_run_id is not None
     problem: Exception | None = None
     name = None
     try:
@@ -145,7 +158,7 @@ def begin(call: FlowCall) -> Steps[Begun | State[Any]]:
         # Where it was raised in here helps nobody.
         problem = error.with_traceback(None)
     run = yield from _flow_run(call, api, parameters, parent_task_run_id, problem or name)
-    begun = Begun(flow, run, parameters, api, parent)
+    begun = Begun(flow, run, parameters, api, call.parent, is_made_here=not is_existing)
     if is_existing:
         problem = yield from _take_over(begun, problem)
     elif problem is None and callable(flow.flow_run_name):
@@ -213,7 +226,7 @@ def _placeholder(call: FlowCall, parent: FlowRunContext, found: Found | None) ->
     """The task run that stands for a subflow in its parent."""
     flow = call.flow
     sources = parent.stored_sources(found.sources) if found is not None else None
-    subflow = Subflow(flow.flow_key, flow.name, flow.version, sources, _inputs(call, parent))
+    subflow = Subflow(flow.flow_key, flow.name, flow.version, sources, _inputs(call, parent), call.new_run_id)
     return (yield from place_for_subflow(parent, subflow))
 
 
@@ -268,6 +281,7 @@ def _flow_run(
     create = partial(
         create_flow_run,
         stored_flow.id,
+        id=call.new_run_id,
         flow_version=flow.version,
         state=Failed(message=str(name)) if isinstance(name, Exception) else Pending(),
         empirical_policy=flow.policy or None,

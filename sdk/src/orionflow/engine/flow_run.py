@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -33,7 +34,7 @@ from orionflow.engine.orders import (
 )
 from orionflow.engine.rules import after_end, answer_of, enter_running, seconds_until_due
 from orionflow.engine.signals import signals_as_exceptions
-from orionflow.errors import ApiError, ApiUnreachable, OrchestrationRefused
+from orionflow.errors import ApiError, ApiUnreachable, DatabaseNotReady, OrchestrationRefused
 from orionflow.flows import Flow
 from orionflow.hooks import Hooks
 from orionflow.ids import uuid7
@@ -44,6 +45,8 @@ from orionflow.results import UNPERSISTED, store_of, write_result
 from orionflow.serializers import serializer_of
 from orionflow.settings import current_settings
 from orionflow.states import UNSET, Cancelled, Crashed, Failed, State, StateType
+
+AWAY = (ApiUnreachable, DatabaseNotReady)
 
 # How long a run that crashed waits for its records before it lets go of the process.
 CRASH_DRAIN_SECONDS = 5.0
@@ -132,7 +135,14 @@ def _attempts(begun: Begun, call: FlowCall) -> Steps[State[Any]]:
 
 def _let_in(begun: Begun) -> Steps[State[Any]]:
     propose = partial(_propose, begun, lambda: State(type=StateType.RUNNING))
-    state = yield from enter_running(propose, None, _wanted(begun.flow))
+    try:
+        state = yield from enter_running(propose, None, _wanted(begun.flow))
+    except AWAY as away:
+        if begun.is_made_here:
+            # It shall not look for ever as if it were about to begin.
+            crashed = Crashed(message=f"The run could not begin: {as_text(away)}")
+            _end_without_api(begun, crashed, datetime.now(UTC), away)
+        raise
     if not state.is_cancelling():
         return state
     wish = Cancelled(message="The flow run was cancelled before it began.")
@@ -149,6 +159,7 @@ def _attempt(begun: Begun, context: FlowRunContext, running: State[Any]) -> Step
         ended, begun.unstored = begun.unstored, None
     else:
         ended = yield from attempt_flow(begun, context, running)
+    ended_at = datetime.now(UTC)
     if context.stopped_by is not None and (begun.is_abandoned or isinstance(context.stopped_by, RunSuspended)):
         raise context.stopped_by
     if ended.is_completed():
@@ -161,13 +172,15 @@ def _attempt(begun: Begun, context: FlowRunContext, running: State[Any]) -> Step
         if not isinstance(context.stopped_by, Stopped):
             checkpoint(context)
         return (yield from _propose_end(begun, ended))
-    except ApiUnreachable as away:
-        return _end_without_api(begun, ended, away)
+    except AWAY as away:
+        return _end_without_api(begun, ended, ended_at, away)
 
 
-def _end_without_api(begun: Begun, ended: State[Any], away: ApiUnreachable) -> State[Any]:
+def _end_without_api(begun: Begun, ended: State[Any], at: datetime, away: ApiError) -> State[Any]:
     """The work is done, and its value is not thrown away: the records lie in the spool, and behind them the end."""
-    last: State[Any] = State(type=ended.type, name=ended.name, message=ended.message, id=ended.id or uuid7())
+    last: State[Any] = State(
+        type=ended.type, name=ended.name, message=ended.message, data=ended.data, timestamp=at, id=ended.id or uuid7()
+    )
     begun.api.reporter.keep(set_flow_run_state(begun.id, last), begun.id)
     begun.logger.error("The end of the run as %s will be reported later (ApiUnreachable). %s", ended.name, away)
     return ended
@@ -289,9 +302,16 @@ def _state_of_crash(error: BaseException) -> State[Any]:
 
 
 def _report_crash(begun: Begun, context: FlowRunContext, state: State[Any]) -> Steps[State[Any]]:
+    at = datetime.now(UTC)
     try:
         yield Do(context.reporter.drain, begun.id, CRASH_DRAIN_SECONDS)
         return (yield from _propose_end(begun, state))
+    except AWAY as away:
+        if begun.is_made_here:
+            return _end_without_api(begun, state, at, away)
+        # Whoever gave the run to this process will tell that it has ended.
+        begun.logger.error("The end of the run as %s could not be reported: %s", state.name, away)
+        return state
     except (ApiError, OrchestrationRefused) as trouble:
         begun.logger.error("The end of the run as %s could not be reported: %s", state.name, trouble)
         return state

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from orionflow.context import FlowRunContext, current_tags
 from orionflow.engine.effects import Ask, Steps
 from orionflow.engine.reuse import counted, is_done
+from orionflow.errors import ApiError
 from orionflow.ids import uuid7
-from orionflow.recordable import recordable_sources, recordable_tags
+from orionflow.recordable import as_text, recordable_sources, recordable_tags
 from orionflow.reporting.items import Answer, Transition
-from orionflow.states import Pending, State
+from orionflow.spool import SpoolError
+from orionflow.states import Crashed, Pending, State, StateDetails
 
 Sources = Mapping[str, list[dict[str, Any]]]
 
@@ -20,12 +24,22 @@ Sources = Mapping[str, list[dict[str, Any]]]
 class Subflow:
     """What a parent calls: `key` tells which flow; `inputs` is a digest of what it is called with, if there is one."""
 
-    def __init__(self, key: str, name: str, version: str | None, sources: Sources | None, inputs: str | None) -> None:
+    def __init__(
+        self,
+        key: str,
+        name: str,
+        version: str | None,
+        sources: Sources | None,
+        inputs: str | None,
+        child_id: UUID | None = None,
+    ) -> None:
         self.key = key
         self.name = name
         self.version = version
         self.sources = sources
         self.inputs = inputs
+        # The subflow run's, where that is known before the run is.
+        self.child_id = child_id
 
 
 def place_for_subflow(parent: FlowRunContext, subflow: Subflow) -> Steps[tuple[Answer, UUID]]:
@@ -51,10 +65,25 @@ def _ask(parent: FlowRunContext, subflow: Subflow, position: str, dynamic_key: s
     if subflow.sources:
         create["task_inputs"] = recordable_sources(subflow.sources)
     id = uuid7()
-    # Its states are copies of the subflow's. Only who may find one of before must propose, to be told how that ended.
-    state = Pending(id=uuid7()) if parent.is_repeated else None
-    answer = yield Ask(parent.reporter, Transition(id, create, state, False, parent.id))
+    # Its later states are copies of the subflow's, which may never come to be: this run has a state of its own.
+    details = StateDetails(child_flow_run_id=subflow.child_id)
+    state: State[Any] = Pending(id=uuid7(), timestamp=datetime.now(UTC), state_details=details)
+    try:
+        answer = yield Ask(parent.reporter, Transition(id, create, state, False, parent.id))
+    except ApiError as error:
+        # It is kept, and recorded when the API is back.
+        end_placeholder(parent, id, error)
+        raise
     return answer, answer.task_run_id or id
+
+
+def end_placeholder(parent: FlowRunContext, task_run_id: UUID, error: Exception) -> None:
+    """There is no subflow run that could tell how it ended."""
+    state: State[Any] = Crashed(
+        message=f"The subflow run could not be made: {as_text(error)}", id=uuid7(), timestamp=datetime.now(UTC)
+    )
+    with suppress(SpoolError):
+        parent.reporter.stream(Transition(task_run_id, None, state, False, parent.id))
 
 
 def completed_before(parent: FlowRunContext, answer: Answer) -> State[Any] | None:

@@ -49,7 +49,15 @@ class KeptCall:
     call: Call[Any]
 
 
-Item = Transition | SpooledItem | KeptCall
+@dataclass(frozen=True, slots=True)
+class SpooledLine:
+    """One line of a spool file that is a log line of a run: the bytes of it."""
+
+    flow_run_id: UUID | None
+    item: bytes
+
+
+Item = Transition | SpooledItem | KeptCall | SpooledLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +152,12 @@ class Backlog:
             raise
         return file
 
+    def keep_lines(self, lines: Sequence[tuple[UUID | None, bytes]]) -> None:
+        """Put log lines, as JSON, behind everything else in the file; raises SpoolError where there is no room."""
+        if self._spool is None:
+            self._spool = self._open_spool()
+        self._spool.append(spooled_line(flow_run_id, item) for flow_run_id, item in lines)
+
     def head(self, count: int) -> Head:
         first = self.settled + 1
         if self._memory:
@@ -180,10 +194,12 @@ class Backlog:
 
 
 def batch_of(items: Sequence[Item]) -> Sequence[Item]:
-    """The first items that can travel together: transitions up to a call, or a call alone."""
+    """The first items that can travel together: transitions up to a call, a call alone, or log lines."""
     for index, item in enumerate(items):
         if isinstance(item, KeptCall):
             return items[: max(index, 1)]
+        if isinstance(item, SpooledLine) is not isinstance(items[0], SpooledLine):
+            return items[:index]
     return items
 
 
@@ -202,12 +218,18 @@ def spool_line(item: Transition, epoch: int | None) -> bytes:
     return b'{"flow_run_id":%b,"epoch":%b,"item":%b}\n' % (to_json(item.flow_run_id), to_json(epoch), encoded)
 
 
-def read_spool_line(line: bytes) -> SpooledItem | KeptCall:
+def spooled_line(flow_run_id: UUID | None, item: bytes) -> bytes:
+    return b'{"flow_run_id":%b,"log":%b}\n' % (to_json(flow_run_id), item)
+
+
+def read_spool_line(line: bytes) -> SpooledItem | KeptCall | SpooledLine:
     """Raises ValueError or KeyError for a line that is damaged."""
     entry: Mapping[str, Any] = from_json(line)
     run = None if entry["flow_run_id"] is None else UUID(entry["flow_run_id"])
     if "call" in entry:
         return KeptCall(run, Call(**entry["call"]))
+    if "log" in entry:
+        return SpooledLine(run, to_json(entry["log"]))
     return SpooledItem(run, to_json(entry["item"]), entry.get("epoch"))
 
 
@@ -220,6 +242,6 @@ def _encode(item: Item, aliases: Mapping[UUID, UUID]) -> bytes:
     try:
         if isinstance(item, Transition):
             return encode_transition(item, aliases)
-        return item.item if isinstance(item, SpooledItem) else encode(item.call.body)
+        return encode(item.call.body) if isinstance(item, KeptCall) else item.item
     except (Unsendable, UnserializableError):
         return NOTHING

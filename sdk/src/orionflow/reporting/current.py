@@ -12,7 +12,7 @@ from pathlib import Path
 from orionflow.client import OrionClient
 from orionflow.ephemeral import EPHEMERAL_URL
 from orionflow.errors import ApiError
-from orionflow.reporting.backlog import NOTHING, Item, SpooledItem, batch_of, read_spool_line
+from orionflow.reporting.backlog import NOTHING, Item, SpooledItem, SpooledLine, batch_of, encode_all, read_spool_line
 from orionflow.reporting.delivery import Delivery, deliver
 from orionflow.reporting.reporter import Reporter
 from orionflow.settings import current_settings
@@ -72,13 +72,14 @@ def _replay_in_background(client: OrionClient, home: Path) -> None:
 def replay_leftovers(client: OrionClient | None = None) -> int:
     """Send what ended processes left in the spool for this API; returns how many transitions that were.
 
-    A file that cannot be sent stays for the next time. Called when a process begins to report; harmless at any time.
+    A file that cannot be sent stays for the next time. Called when a process begins to report, and by agents;
+    harmless at any time.
     """
     client = client or OrionClient()
     settings = current_settings()
     sent = 0
     for leftover in leftovers(spool_folder(settings.home)):
-        if leftover.api_url != client.api_url:
+        if not is_same_api(leftover.api_url, client.api_url):
             leftover.close()
             continue
         try:
@@ -89,17 +90,30 @@ def replay_leftovers(client: OrionClient | None = None) -> int:
     return sent
 
 
+def is_same_api(one: str, other: str) -> bool:
+    """Whether two addresses mean one API: this machine has two names for itself."""
+    return _plain(one) == _plain(other)
+
+
+def _plain(url: str) -> str:
+    return url.rstrip("/").replace("://localhost", "://127.0.0.1", 1)
+
+
 def _replay(leftover: Leftover, client: OrionClient, batch_size: int) -> int:
     delivery = Delivery(client.writing_as(leftover.writer))
     items = _readable(leftover)
-    sent = 0
+    sent = lines = 0
     while sent < len(items):
         batch = batch_of(items[sent : sent + batch_size])
-        _send(delivery, batch)
+        if isinstance(batch[0], SpooledLine):
+            delivery.post_logs(encode_all(batch, {}))
+            lines += len(batch)
+        else:
+            _send(delivery, batch)
         sent += len(batch)
     leftover.remove()
     logger.info("%d reports of an ended process were sent from %s.", sent, leftover.path)
-    return sent
+    return sent - lines
 
 
 def _readable(leftover: Leftover) -> list[Item]:

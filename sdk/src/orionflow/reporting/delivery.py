@@ -110,9 +110,12 @@ class Delivery:
         return [answer or _refused(error) for answer in answers]
 
     def send(self, call: Call[Any], body: bytes) -> Answer:
-        """The answer to one kept call; one that the API does not take is refused like any transition."""
+        """The answer to one kept call; one that the API does not take is refused like any transition.
+
+        It says when it is sent, so that the time that it carries counts by the API's clock.
+        """
         try:
-            reply = self._client.exchange(call, body, patience=ONCE)
+            reply = self._client.exchange(_sent_now(call), body, patience=ONCE)
         except (InvalidRequest, NotFound, Conflict) as error:
             return _refused(error)
         verdict = from_json(reply.content) if reply.content else {}
@@ -124,14 +127,17 @@ class Delivery:
         if is_too_large(lines):
             return sum(self.post_logs(half) for half in _halves(lines))
         try:
-            sent_at = {"Orion-Sent-At": datetime.now(UTC).isoformat()}
-            self._client.exchange(replace(LOGS, headers=sent_at), b"[" + b",".join(lines) + b"]", patience=ONCE)
+            self._client.exchange(_sent_now(LOGS), b"[" + b",".join(lines) + b"]", patience=ONCE)
         except InvalidRequest as error:
             if len(lines) == 1:
                 logger.warning("A log line was refused. %s", error)
                 return 1
             return sum(self.post_logs(half) for half in _halves(lines))
         return 0
+
+
+def _sent_now(call: Call[Any]) -> Call[Any]:
+    return replace(call, headers={**call.headers, "Orion-Sent-At": datetime.now(UTC).isoformat()})
 
 
 def deliver(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from datetime import UTC, datetime
+from itertools import chain, islice
 from uuid import UUID
 
 from orionflow.reporting.items import LogLine
@@ -20,17 +21,23 @@ class LogBuffer:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._lines: deque[LogLine] = deque()
+        # Warnings and errors that came while there was no room: they outlive the others.
+        self._kept: deque[LogLine] = deque()
         self._lost: dict[Runs, int] = {}
         self.added = 0
         self.settled = 0
 
     def __len__(self) -> int:
-        return len(self._lines)
+        return len(self._lines) + len(self._kept)
 
     def add(self, line: LogLine) -> None:
         runs = (line.flow_run_id, line.task_run_id)
         if len(self._lines) >= self._limit:
-            self._lost[runs] = self._lost.get(runs, 0) + 1
+            if line.level >= WARNING and len(self._kept) < self._limit:
+                self._kept.append(line)
+                self.added += 1
+            else:
+                self._lost[runs] = self._lost.get(runs, 0) + 1
             return
         if runs in self._lost:
             self._tell_gap(runs, line.timestamp)
@@ -48,13 +55,28 @@ class LogBuffer:
         if self._lost and len(self._lines) < self._limit:
             for runs in list(self._lost):
                 self._tell_gap(runs, datetime.now(UTC))
-        return [self._lines[index] for index in range(min(count, len(self._lines)))]
+        return list(islice(chain(self._lines, self._kept), count))
 
     def settle(self, count: int) -> None:
         """These many of the oldest are stored, or given up."""
         for _ in range(count):
-            self._lines.popleft()
+            (self._lines or self._kept).popleft()
         self.settled += count
+
+    def leave(self) -> tuple[list[LogLine], list[LogLine], int]:
+        """Warnings and errors, for a file; lines on what is missing beside them; and how many lines that are."""
+        important: list[LogLine] = []
+        for line in chain(self._lines, self._kept):
+            if line.level >= WARNING:
+                important.append(line)
+            else:
+                runs = (line.flow_run_id, line.task_run_id)
+                self._lost[runs] = self._lost.get(runs, 0) + 1
+        lost = self._lost
+        self.settled = self.added
+        self._lines, self._kept, self._lost = deque(), deque(), {}
+        gaps = [gap_line(count, runs, datetime.now(UTC)) for runs, count in lost.items()]
+        return important, gaps, sum(lost.values())
 
     def lose(self, lines: list[LogLine]) -> None:
         """The API does not want these lines; count them where they are missing."""

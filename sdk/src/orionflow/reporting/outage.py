@@ -53,9 +53,18 @@ class Outage:
         return is_hopeless(self.error) or self.lasted(now) >= self._patience.budget_seconds
 
 
-def undelivered(waiting: int, path: Path | None, error: ApiError) -> ApiError:
+def undelivered(
+    waiting: int, path: Path | None, error: ApiError, *, kept_lines: int = 0, lost_lines: int = 0
+) -> ApiError:
     """What those who waited are told: how much is missing, where it is, and why."""
-    count = "1 reported transition" if waiting == 1 else f"{waiting} reported transitions"
+    count = _counted(waiting, "reported transition")
+    if kept_lines:
+        count += f" and {_counted(kept_lines, 'warning or error', 'warnings and errors')} of the log"
     kept = f"kept in {path}, to be sent when Orion runs here again" if path else "and end with this process"
+    lost = f"; {_counted(lost_lines, 'log line')} ended with this process" if lost_lines else ""
     kind = DatabaseNotReady if isinstance(error, DatabaseNotReady) else ApiUnreachable
-    return kind(f"{count} could not be delivered, {kept}. {error}", status=error.status)
+    return kind(f"{count} could not be delivered, {kept}{lost}. {error}", status=error.status)
+
+
+def _counted(count: int, one: str, many: str | None = None) -> str:
+    return f"1 {one}" if count == 1 else f"{count} {many or one + 's'}"

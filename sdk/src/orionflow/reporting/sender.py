@@ -240,16 +240,34 @@ class Sender:
     # The end
 
     def leave_behind(self, error: ApiError) -> None:
-        """Keep for another process what could not be delivered, and say so unless it was said before."""
+        """Keep for another process what could not be delivered, and say in one sentence what that is."""
         with self.lock:
+            waiting = self.backlog.waiting
             self._spool_everything_locked()
-            told = self._undelivered(self._outage.error or error) if self.backlog.waiting else error
-            lost = len(self.logs)
+            lines, gaps, lost = self.logs.leave()
+            if not self._keep_lines_locked([*lines, *gaps]):
+                lines, lost = [], lost + len(lines)
+            why = self._outage.error or error
+            told = undelivered(waiting, self.backlog.spool_path, why, kept_lines=len(lines), lost_lines=lost)
             self.ledger.fail_all(told)
-        if not self._gave_up:
+        if waiting or lines or lost:
             logger.error("%s", told)
-        if lost:
-            logger.error("%d log lines were lost.", lost)
+
+    def _keep_lines_locked(self, lines: list[LogLine]) -> bool:
+        """Whether these lines are in the file now."""
+        encoded = [
+            (line.flow_run_id, item)
+            for line in lines
+            for item in encode_log_lines([line], self._settings.logging_line_bytes)
+        ]
+        if not encoded:
+            return False
+        try:
+            self.backlog.keep_lines(encoded)
+        except SpoolError as error:
+            logger.error("%s", error)
+            return False
+        return True
 
     def stop(self) -> None:
         """End the thread and let go of the spool file. What is reported later starts it again."""
