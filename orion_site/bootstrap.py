@@ -64,7 +64,12 @@ def _thread_closer() -> Callable[[], None]:
 
     def close() -> None:
         for connection in mine:
-            connection.close()
+            # At the end of a program, another thread may tidy up after one that still stands.
+            connection.inc_thread_sharing()
+            try:
+                connection.close()
+            finally:
+                connection.dec_thread_sharing()
 
     return close
 

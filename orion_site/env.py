@@ -11,6 +11,8 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from orionflow.setting_values import default_home
+
 
 def env_str(name: str, default: str = "") -> str:
     return os.environ.get(name, default)
@@ -61,8 +63,17 @@ def env_list(name: str, default: tuple[str, ...] = ()) -> list[str]:
 
 
 def orion_home() -> Path:
-    """Where Orion keeps its database, profiles, spool and results: `ORION_HOME`, or `~/.orion`."""
-    return Path(os.environ.get("ORION_HOME") or "~/.orion").expanduser().absolute()
+    """Where Orion keeps its database, profiles, spool and results: `ORION_HOME`, or `~/.orion`.
+
+    For a user without a home, as in many containers, it is a folder of its own among the temporary ones.
+    """
+    said = os.environ.get("ORION_HOME")
+    try:
+        return Path(said or "~/.orion").expanduser().absolute()
+    except RuntimeError:
+        if said:
+            raise ImproperlyConfigured(f"ORION_HOME={said!r}: this user has no home; write the whole path.") from None
+        return default_home()
 
 
 def database_url() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from base64 import b64encode
 
 import pytest
@@ -166,3 +167,49 @@ def test_credentials_in_the_address_are_sent_and_never_shown():
 
 def test_address_without_credentials_is_left_alone():
     assert without_credentials("http://127.0.0.1:4200/api") == ("http://127.0.0.1:4200/api", {})
+
+
+def closed_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+    return port
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A proxy of the environment that does not answer."""
+    address = f"http://user:word@127.0.0.1:{closed_port()}"
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, address)
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    return address
+
+
+def test_this_machine_is_reached_without_a_proxy(proxy: str, server: ScriptedServer):
+    for url in (server.url, server.url.replace("127.0.0.1", "localhost")):
+        with OrionClient(url, retry_budget_seconds=0) as client:
+            assert client.send(PING) == {"echo": {"n": 1}}
+
+
+def test_a_proxy_that_stands_between_is_named(proxy: str):
+    shown = proxy.replace("user:word@", "")
+
+    with (
+        OrionClient("http://orion.example/api", retry_budget_seconds=0) as client,
+        pytest.raises(errors.ApiUnreachable, match=f"through the proxy {shown} of the environment") as told,
+    ):
+        client.send(PING)
+
+    assert "word" not in str(told.value)
+
+
+def test_tls_at_a_port_without_it_is_told_at_once(server: ScriptedServer):
+    url = server.url.replace("http://", "https://")
+
+    with (
+        OrionClient(url, retry_budget_seconds=3600) as client,
+        pytest.raises(errors.ApiUnreachable, match="does not speak TLS there .+ use http://"),
+    ):
+        client.send(PING)

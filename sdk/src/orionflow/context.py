@@ -104,6 +104,7 @@ class FlowRunContext:
         self.last_in_order: Future[Any] | None = None
         self._runner_started = False
         self._runner_trouble: Exception | None = None
+        self._told_of_plain_calls = False
         self._own_loop: LoopThread | None = None
         self.stopped_by: BaseException | None = None
         self._keys: dict[str, itertools.count[int]] = {}
@@ -152,6 +153,19 @@ class FlowRunContext:
     def forget_future(self, future: Future[Any]) -> None:
         """A submitted task run has ended."""
         self.unfinished.pop(future, None)
+
+    def tell_of_plain_calls(self, name: str) -> None:
+        """Whoever chose a runner for other processes may expect every call there: say once how to get that."""
+        if self._told_of_plain_calls:
+            return
+        self._told_of_plain_calls = True
+        from orionflow.logging import flow_run_logger
+
+        flow_run_logger(self).info(
+            "Task %r is called here, not through %r: a plain call waits for its value. Use %s.submit(...), or "
+            "@flow(submit_calls=True) to have every call submitted.",
+            name, self.task_runner, name,
+        )  # fmt: skip
 
     def running_task_runner(self) -> TaskRunner:
         """The task runner of this attempt, started when the first task is submitted."""

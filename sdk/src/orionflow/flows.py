@@ -5,19 +5,26 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, overload
 
 from orionflow.deployable import Deployable
 from orionflow.errors import UsageError
 from orionflow.hooks import Hook, hooks_from
 from orionflow.naming import NameOption, checked_name_option, run_name
 from orionflow.options import check_known, checked_name, checked_tags, checked_timeout
-from orionflow.parameters import Signature, parameter_model, validated
+from orionflow.parameters import Signature, note_names_around, parameter_model, validated
 from orionflow.recordable import CONTROL, REPLACEMENT, recordable_version
 from orionflow.retrying import checked_crash_retries, checked_delays, checked_retries
-from orionflow.sources import is_async_function, key_of_function, name_of_function, unwrapped, version_of_file
+from orionflow.sources import (
+    is_async_function,
+    key_of_function,
+    name_of_function,
+    note_decorated,
+    unwrapped,
+    version_of_file,
+)
 from orionflow.task_runners import ConcurrentTaskRunner, TaskRunner
 
 if TYPE_CHECKING:
@@ -25,9 +32,13 @@ if TYPE_CHECKING:
 
     from orionflow.results import StoreOption
     from orionflow.serializers import Serializer
+    from orionflow.states import State
 
 P = ParamSpec("P")
-R = TypeVar("R")
+R = TypeVar("R", covariant=True)
+Q = ParamSpec("Q")
+T = TypeVar("T")
+S = TypeVar("S")
 
 Overlap = Literal["allow", "queue", "skip", "cancel_new", "cancel_old"]
 OVERLAPS = ("allow", "queue", "skip", "cancel_new", "cancel_old")
@@ -73,8 +84,10 @@ class Flow(Deployable, Generic[P, R]):
         on_running: Iterable[Hook] | None = None,
     ) -> None:
         function, self._binding = unwrapped(fn, "flow")
-        self.fn: Callable[..., Any] = function
+        self.fn: Callable[P, R] = function
         functools.update_wrapper(self, function)
+        note_decorated(function)
+        note_names_around(function)
         self.name: str = _fit_for_paths(checked_name(name, name_of_function(function).replace("_", "-")))
         self.description = description or inspect.getdoc(function)
         self._version = recordable_version(version)
@@ -163,15 +176,33 @@ class Flow(Deployable, Generic[P, R]):
         """The name of a run with these parameters; None leaves it to the server."""
         return None if self.flow_run_name is None else run_name(self.flow_run_name, parameters, "flow_run_name")
 
+    # An async function's value is what its coroutine gives; arguments beside those of the function are ours.
     @overload
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
     @overload
-    def __call__(self, *args: Any, return_state: bool, wait_for: Iterable[Any] | None = None, **kwargs: Any) -> Any: ...
+    def __call__(
+        self: Flow[..., Coroutine[Any, Any, T]],
+        /,
+        *args: Any,
+        return_state: Literal[True],
+        wait_for: Iterable[Any] | None = None,
+        **kwargs: Any,
+    ) -> Coroutine[Any, Any, State[T]]: ...
     @overload
-    def __call__(self, *args: Any, wait_for: Iterable[Any] | None, **kwargs: Any) -> Any: ...
+    def __call__(
+        self, /, *args: Any, return_state: Literal[True], wait_for: Iterable[Any] | None = None, **kwargs: Any
+    ) -> State[R]: ...
+    @overload
+    def __call__(
+        self, /, *args: Any, return_state: Literal[False] = False, wait_for: Iterable[Any] | None, **kwargs: Any
+    ) -> R: ...
+    @overload
+    def __call__(
+        self, /, *args: Any, return_state: bool, wait_for: Iterable[Any] | None = None, **kwargs: Any
+    ) -> Any: ...
     # Parameters named so are refused when decorating, which the types cannot say.
     def __call__(  # type: ignore[misc]
-        self, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
+        self, /, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
     ) -> Any:
         """Run the flow and return its value, or with `return_state=True` the state in which it ended.
 
@@ -192,7 +223,16 @@ class Flow(Deployable, Generic[P, R]):
         options = {name: getattr(self, name) for name in _OPTIONS if name != "version"}
         return {**options, "version": self._version}
 
-    def __get__(self, instance: object, owner: type | None = None) -> Flow[P, R]:
+    # Bound to the class by a method of the class, to the object by a usual one; a function bound to nothing stays.
+    @overload
+    def __get__(self: Flow[Concatenate[type[S], Q], T], instance: S | None, owner: type[S]) -> Flow[Q, T]: ...
+    @overload
+    def __get__(self, instance: None, owner: type | None = None) -> Self: ...
+    @overload
+    def __get__(self: Flow[Concatenate[S, Q], T], instance: S, owner: type | None = None) -> Flow[Q, T]: ...
+    @overload
+    def __get__(self, instance: object, owner: type | None = None) -> Self: ...
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
         """A flow in a class is a method: called on an object, it gets that as its first argument."""
         bound = self._binding.bind(self.fn, instance, owner)
         if bound is None:
@@ -202,6 +242,11 @@ class Flow(Deployable, Generic[P, R]):
         method.signature = Signature(bound, self.name)
         method._model = None
         return method
+
+    def __reduce__(self) -> Any:
+        from orionflow.pickling import reduced
+
+        return reduced(self)
 
     def __repr__(self) -> str:
         return f"Flow({self.name!r})"

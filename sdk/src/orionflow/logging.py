@@ -11,16 +11,20 @@ import sys
 import threading
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from copy import copy
 from datetime import UTC, datetime
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from orionflow.context import FlowRunContext, TaskRunContext, _child_run, get_run_context
 from orionflow.recordable import as_text
 from orionflow.settings import current_settings
+from orionflow.sources import is_decorated
 
 if TYPE_CHECKING:
+    from orionflow.reporting import Reporter
     from orionflow.task_runners.child import RunOfChild
 
     RunAdapter = logging.LoggerAdapter[logging.Logger]
@@ -40,20 +44,41 @@ _set_up_for: tuple[int, bool, tuple[str, ...]] | None = None
 class RunLogger(RunAdapter):
     """A logger whose lines belong to one run."""
 
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802
+        if self.logger.disabled:
+            _revive()
+        return super().isEnabledFor(level)
+
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
         return msg, kwargs
 
 
 def get_run_logger(context: FlowRunContext | TaskRunContext | None = None, **extra: Any) -> RunLogger:
-    """The logger of the run that this code belongs to; raises MissingContext outside of flows and tasks."""
+    """The logger of the run that this code belongs to; raises MissingContext outside of flows and tasks.
+
+    In a function that a test calls by itself, as `load.fn(...)`, it is a logger without a run.
+    """
     if context is None and (child := _child_run.get()) is not None:
         return logger_of_child(child, **extra)
-    found = context or get_run_context()
+    found = context or TaskRunContext.get() or FlowRunContext.get() or _bare_call() or get_run_context()
+    if isinstance(found, str):
+        return RunLogger(logging.getLogger(TASK_RUNS), {"run_label": f"{found} - ", **extra})
     if isinstance(found, TaskRunContext):
         call = found.call
         return task_run_logger(call.flow_run, call.id, call.name, call.task.name, **extra)
     return flow_run_logger(found, **extra)
+
+
+def _bare_call() -> str | None:
+    """The name of the flow's or task's function that is called without a run, if this code is called by one."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        if is_decorated(frame.f_code):
+            set_up()
+            return frame.f_code.co_name
+        frame = frame.f_back
+    return None
 
 
 def current_logger() -> RunLogger | logging.Logger:
@@ -142,14 +167,14 @@ class ApiHandler(logging.Handler):
     def _report(self, record: logging.LogRecord) -> None:
         from orionflow.reporting import LogLine
 
-        reporter, flow_run_id, task_run_id = _run_of(record)
-        if reporter is None or flow_run_id is None or getattr(record, "send_to_api", True) is False:
+        flow_run_id, task_run_id = _run_of(record)
+        if flow_run_id is None or getattr(record, "send_to_api", True) is False:
             return
         message = message_of(record)
         if record.exc_info and record.exc_info[0] is not None:
             message += "\n" + _trace_of(record.exc_info)
         level = max(SMALLEST_LEVEL, min(record.levelno, LARGEST_LEVEL))
-        reporter.log(LogLine(as_text(record.name), level, message, _moment_of(record), flow_run_id, task_run_id))
+        _reporter().log(LogLine(as_text(record.name), level, message, _moment_of(record), flow_run_id, task_run_id))
 
 
 _formatter = logging.Formatter()
@@ -192,17 +217,21 @@ def _moment_of(record: logging.LogRecord) -> datetime:
         return datetime.now(UTC)
 
 
-def _run_of(record: logging.LogRecord) -> tuple[Any, UUID | None, UUID | None]:
+def _run_of(record: logging.LogRecord) -> tuple[UUID | None, UUID | None]:
     task_run, flow_run = TaskRunContext.get(), FlowRunContext.get()
     named_flow_run, named_task_run = _id_in(record, "flow_run_id"), _id_in(record, "task_run_id")
-    flow_run_id = named_flow_run or (flow_run.id if flow_run else None)
     if named_task_run is None and named_flow_run is None and task_run is not None:
         named_task_run = task_run.id
+    return named_flow_run or (flow_run.id if flow_run else None), named_task_run
+
+
+def _reporter() -> Reporter:
+    flow_run = FlowRunContext.get()
     if flow_run is not None:
-        return flow_run.reporter, flow_run_id, named_task_run
+        return flow_run.reporter
     from orionflow.reporting import get_reporter
 
-    return get_reporter(), flow_run_id, named_task_run
+    return get_reporter()
 
 
 def _id_in(record: logging.LogRecord, name: str) -> UUID | None:
@@ -216,11 +245,25 @@ def _id_in(record: logging.LogRecord, name: str) -> UUID | None:
         return None
 
 
+def _revive() -> None:
+    """A configuration of logging by file switches off every logger that it does not name; runs go on logging."""
+    known = logging.Logger.manager.loggerDict
+    for name in [
+        ROOT,
+        *current_settings().logging_extra_loggers,
+        *(one for one in known if one.startswith(ROOT + ".")),
+    ]:
+        if isinstance(logger := known.get(name), logging.Logger):
+            logger.disabled = False
+
+
 def set_up() -> None:
     """Give Orion's loggers their handlers and levels, once, and again when the settings changed."""
     global _set_up_for
     settings = current_settings()
     wanted = (settings.logging_level, settings.logging_to_api, settings.logging_extra_loggers)
+    if logging.getLogger(ROOT).disabled:
+        _revive()
     if wanted == _set_up_for:
         return
     with _lock:
@@ -245,6 +288,8 @@ def _apply(level: int, to_api: bool, extra_loggers: tuple[str, ...]) -> None:
 
 _printing = 0
 _print = builtins.print
+# Where the outermost run's prints would go without us: whoever puts something else there wants to have them.
+_usual_stdout: ContextVar[Any] = ContextVar("orion_usual_stdout", default=None)
 
 
 @contextmanager
@@ -259,9 +304,14 @@ def prints_logged(wanted: bool) -> Iterator[None]:
             _print = builtins.print
         _printing += 1
         builtins.print = _print_or_log
+    before = _usual_stdout.get()
+    if before is None:
+        _usual_stdout.set(sys.stdout)
     try:
         yield
     finally:
+        if before is None:
+            _usual_stdout.set(None)
         with _lock:
             _printing -= 1
             # Somebody else may have put a function of their own there in the meantime.
@@ -273,7 +323,14 @@ def _print_or_log(
     *values: Any, sep: str | None = " ", end: str | None = "\n", file: Any = None, flush: bool = False
 ) -> None:
     context = TaskRunContext.get() or FlowRunContext.get()
-    if context is None or not context.log_prints or file not in (None, sys.stdout):
+    if context is None or not context.log_prints or is_redirected(file):
         _print(*values, sep=sep, end=end, file=file, flush=flush)
         return
     get_run_logger(context).info("%s", (" " if sep is None else sep).join(map(str, values)))
+
+
+def is_redirected(file: Any) -> bool:
+    """Whether a `print` to this file goes somewhere else than to the program's output: `redirect_stdout`, for one."""
+    usual = _usual_stdout.get()
+    target = sys.stdout if file is None else file
+    return target is not (sys.stdout if usual is None else usual)

@@ -6,13 +6,26 @@ Signatures and validators are made once for each function: a task may be called 
 from __future__ import annotations
 
 import inspect
+import re
+import sys
 import types
+import weakref
 from collections.abc import Callable, Iterator, Mapping
+from types import FrameType
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from orionflow.annotations import Mark
+from orionflow.checkable import checkable
 from orionflow.errors import ParameterError, UsageError
-from orionflow.recordable import LARGEST_PARAMETERS, LONGEST_NAME, described, recordable_json, short_text, size_of
+from orionflow.recordable import (
+    LARGEST_PARAMETERS,
+    LONGEST_NAME,
+    as_text,
+    described,
+    recordable_json,
+    short_text,
+    size_of,
+)
 from orionflow.visiting import refuse_iterators
 
 if TYPE_CHECKING:
@@ -28,7 +41,7 @@ class Signature:
     __slots__ = ("_allowed", "_collector", "_fn_name", "_names", "_plain", "_required", "inspected")
 
     def __init__(self, fn: Callable[..., Any], name: str) -> None:
-        self.inspected = inspect.signature(fn)
+        self.inspected = _signature_of(fn)
         self._fn_name = name
         parameters = self.inspected.parameters.values()
         self._plain = all(one.kind is _SIMPLE for one in parameters)
@@ -87,6 +100,22 @@ class Signature:
         return bound.args, {**bound.kwargs, **more}
 
 
+_ANYTHING = inspect.Signature(
+    [
+        inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL),
+        inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD),
+    ]
+)
+
+
+def _signature_of(fn: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(fn)
+    except (ValueError, TypeError):
+        # Some builtins, as `dict` and `max`, do not say what they take.
+        return _ANYTHING
+
+
 def validated(
     name: str, parameters: dict[str, Any], model: type[BaseModel], defaults: inspect.Signature
 ) -> dict[str, Any]:
@@ -107,6 +136,11 @@ def validated(
         if wrong:
             raise ParameterError(f"The parameters of {name!r} do not fit: {_told(wrong)}.") from None
         read = model.model_construct(**{_field(key): value for key, value in plain.items()})
+    except Exception as error:
+        # A validator of the user's raised what validators do not raise.
+        raise ParameterError(
+            f"The parameters of {name!r} could not be checked: {type(error).__name__}: {as_text(error)}."
+        ) from error
     coerced = {key: getattr(read, _field(key)) for key in plain}
     # Of what is annotated as an iterable the model makes an iterator, which would be used up after one loop.
     kept = {key: value for key, value in coerced.items() if not isinstance(value, Iterator)}
@@ -127,7 +161,10 @@ def _told(errors: list[Any]) -> str:
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:
+        text = described(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
 
@@ -150,7 +187,7 @@ def parameter_model(fn: Callable[..., Any], signature: inspect.Signature) -> typ
     hints = annotations_of(fn)
     fields: dict[str, Any] = {}
     for one in signature.parameters.values():
-        hint: Any = hints.get(one.name, Any)
+        hint: Any = checkable(hints.get(one.name, Any))
         if one.kind is one.VAR_POSITIONAL:
             hint = types.GenericAlias(tuple, (hint, ...))
         elif one.kind is one.VAR_KEYWORD:
@@ -164,13 +201,13 @@ def annotations_of(fn: Callable[..., Any]) -> dict[str, Any]:
     """The parameters' types. One whose name cannot be found (a class inside a function, say) is left out."""
     target = getattr(fn, "__func__", fn)
     try:
-        return get_type_hints(target, include_extras=True)
+        return get_type_hints(target, localns=_names_around.get(target), include_extras=True)
     except Exception:
         return dict(_one_by_one(target))
 
 
 def _one_by_one(fn: Any) -> list[tuple[str, Any]]:
-    names = {**getattr(fn, "__globals__", {}), **_enclosed(fn)}
+    names = {**getattr(fn, "__globals__", {}), **_names_around.get(fn, {}), **_enclosed(fn)}
     found = []
     for name, hint in getattr(fn, "__annotations__", {}).items():
         try:
@@ -178,6 +215,38 @@ def _one_by_one(fn: Any) -> list[tuple[str, Any]]:
         except Exception:
             continue
     return found
+
+
+_names_around: weakref.WeakKeyDictionary[Any, dict[str, Any]] = weakref.WeakKeyDictionary()
+
+
+def note_names_around(fn: Any) -> None:
+    """Remember what annotations that are texts mean where a function is defined inside of another one.
+
+    Called while that one runs, by the decorator: later nobody can look into it.
+    """
+    code, hints = getattr(fn, "__code__", None), getattr(fn, "__annotations__", {})
+    texts = [hint for hint in hints.values() if isinstance(hint, str)]
+    if code is None or not texts or "<locals>" not in code.co_qualname:
+        return
+    around = _frame_of(code.co_qualname.rpartition(".<locals>.")[0])
+    wanted = {name for text in texts for name in re.findall(r"[^\W\d]\w*", text)}
+    if around is not None and (found := {name: around[name] for name in wanted if name in around}):
+        _names_around[fn] = found
+
+
+def _frame_of(qualname: str) -> dict[str, Any] | None:
+    """The local names of the innermost call of a function, and those around it."""
+    frame: FrameType | None = sys._getframe(1)
+    names: dict[str, Any] | None = None
+    while frame is not None:
+        if frame.f_code.co_qualname == qualname:
+            names = {**frame.f_locals, **(names or {})}
+            qualname, separator, _ = qualname.rpartition(".<locals>.")
+            if not separator:
+                return names
+        frame = frame.f_back
+    return names
 
 
 def _enclosed(fn: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar, overload
 from uuid import UUID
 
 from orionflow.calls.flow_runs import resume_flow_run as resume
@@ -21,7 +21,25 @@ from orionflow.logging import flow_run_logger
 from orionflow.states import Paused, State, Suspended
 from orionflow.wire import OrchestrationResult
 
+T = TypeVar("T")
 
+
+@overload
+def pause_flow_run(
+    wait_for_input: type[T],
+    timeout: float | None = 3600,
+    poll_interval: float = 10,
+    key: str | None = None,
+    wait_for: Any = None,
+) -> T: ...
+@overload
+def pause_flow_run(
+    wait_for_input: Any = None,
+    timeout: float | None = 3600,
+    poll_interval: float = 10,
+    key: str | None = None,
+    wait_for: Any = None,
+) -> Any: ...
 def pause_flow_run(
     wait_for_input: Any = None,
     timeout: float | None = 3600,
@@ -40,6 +58,20 @@ def pause_flow_run(
     return perform(_paused(context, state, question_of(state, wait_for_input), poll_interval, wait_for))
 
 
+@overload
+def suspend_flow_run(
+    wait_for_input: type[T],
+    flow_run_id: None = None,
+    timeout: float | None = 3600,
+    key: str | None = None,
+) -> T: ...
+@overload
+def suspend_flow_run(
+    wait_for_input: Any = None,
+    flow_run_id: UUID | str | None = None,
+    timeout: float | None = 3600,
+    key: str | None = None,
+) -> Any: ...
 def suspend_flow_run(
     wait_for_input: Any = None,
     flow_run_id: UUID | str | None = None,

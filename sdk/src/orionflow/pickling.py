@@ -50,11 +50,67 @@ def _pickler() -> Callable[..., Any]:
             self._by_reference = by_reference
 
         def reducer_override(self, value: Any) -> Any:
+            if is_declared(value):
+                # With its parts, which may refer to it.
+                return _empty, (type(value),), _state_of(value)
             if self._by_reference and type(value) is FunctionType and _is_held_by_module(value):
                 return _found_again, (value.__module__, value.__qualname__, _digest(value), dumps(value))
             return super().reducer_override(value)
 
     return Pickler
+
+
+def is_declared(value: Any) -> bool:
+    """Whether this is a flow or a task."""
+    return type(value) in _declared_types()
+
+
+@cache
+def _declared_types() -> frozenset[type]:
+    from orionflow.flows import Flow
+    from orionflow.tasks import Task
+
+    return frozenset({Flow, Task})
+
+
+def _empty(kind: Any) -> Any:
+    return kind.__new__(kind)
+
+
+def _state_of(declared: Any) -> dict[str, Any]:
+    # The model of its parameters is made again when it is needed.
+    return {name: part for name, part in vars(declared).items() if name != "_model"}
+
+
+def reduced(declared: Any) -> tuple[Any, ...]:
+    """A flow or task for Python's own pickle: the one that a module holds, if that is this very one, and itself."""
+    module, qualname = declared.__module__, declared.__qualname__
+    is_held = _held(sys.modules.get(module), qualname) is declared
+    try:
+        by_value = dumps(declared)
+    except Exception:
+        if not is_held:
+            raise
+        by_value = b""
+    return _declared_again, (module if is_held else None, qualname, by_value)
+
+
+def _declared_again(module: str | None, qualname: str, by_value: bytes) -> Any:
+    if not by_value and module is not None:
+        return _held(import_module(module), qualname)
+    declared = loads(by_value)
+    if module is None:
+        return declared
+    try:
+        there = _held(import_module(module), qualname)
+    except Exception:
+        return declared
+    is_same = type(there) is type(declared) and _code_of(there) == _code_of(declared)
+    return there if is_same else declared
+
+
+def _code_of(declared: Any) -> str | None:
+    return _digest(declared.fn) if type(declared.fn) is FunctionType else None
 
 
 def _code_of_file(rebuild: Callable[..., CodeType], arguments: tuple[Any, ...], filename: str) -> CodeType:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import stat
+import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -64,7 +67,28 @@ def read_seconds(raw: str) -> float:
 
 
 def read_path(raw: str) -> Path:
-    return Path(raw).expanduser().absolute()
+    try:
+        return Path(raw).expanduser().absolute()
+    except RuntimeError:
+        raise ValueError("begins with ~, and this user has no home; write the whole path") from None
+
+
+def default_home() -> Path:
+    """`~/.orion`; for a user without a home, as in many containers, a folder of its own among the temporary ones."""
+    try:
+        return Path("~/.orion").expanduser()
+    except RuntimeError:
+        return _temporary_home()
+
+
+def _temporary_home() -> Path:
+    folder = Path(tempfile.gettempdir()) / f"orion-{os.getuid()}"
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    # Anybody may have put something of this name there.
+    is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
+    return folder if is_ours else Path(tempfile.mkdtemp(prefix="orion-"))
 
 
 def read_folders(raw: str) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from typing import Any
 from orionflow.errors import SettingsError
 from orionflow.setting_values import (
     Reader,
+    default_home,
     logging_name,
     read_count,
     read_folders,
@@ -44,9 +45,7 @@ class Settings:
 
     api_url: str | None = setting(None, read_url, "Where the API is; unset means: in this process, without a server.")
     api_key: str | None = setting(None, read_text, "Sent as a bearer token with every request.", secret=True)
-    home: Path = setting(
-        Path("~/.orion").expanduser(), read_path, "Where Orion keeps its database, profiles, results and spool."
-    )
+    home: Path = setting(default_home(), read_path, "Where Orion keeps its database, profiles, results and spool.")
     profile: str = setting("default", read_text, "The profile of `profiles.toml` that is active.")
     broker_url: str | None = setting(
         None,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import weakref
 from collections.abc import Callable
 from pathlib import Path
-from types import MethodType
+from types import CodeType, MethodType
 from typing import Any
 
 from orionflow.errors import UsageError
@@ -52,6 +53,20 @@ def unwrapped(fn: Any, decorator: str) -> tuple[Callable[..., Any], Binding]:
     if not callable(fn):
         raise UsageError(f"@{decorator} decorates a function, not {fn!r}.")
     return fn, Binding()
+
+
+_decorated: weakref.WeakSet[CodeType] = weakref.WeakSet()
+
+
+def note_decorated(fn: Callable[..., Any]) -> None:
+    """Remember a function by its code, which tells later whether it is being called by itself."""
+    code = getattr(fn, "__code__", None)
+    if isinstance(code, CodeType):
+        _decorated.add(code)
+
+
+def is_decorated(code: CodeType) -> bool:
+    return code in _decorated
 
 
 def name_of_function(fn: Callable[..., Any]) -> str:

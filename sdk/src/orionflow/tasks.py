@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import timedelta
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, overload
 
 from orionflow.context import FlowRunContext, TaskRunContext
 from orionflow.errors import MissingContext, UsageError
@@ -26,18 +26,21 @@ from orionflow.options import (
 from orionflow.parameters import Signature
 from orionflow.recordable import recordable_version
 from orionflow.retrying import Delays, checked_crash_retries, checked_delays, checked_retries
-from orionflow.sources import is_async_function, key_of_function, name_of_function, unwrapped
+from orionflow.sources import is_async_function, key_of_function, name_of_function, note_decorated, unwrapped
 from orionflow.states import State
 
 if TYPE_CHECKING:
     from orionflow.engine.calls import TaskCall
-    from orionflow.futures import FutureList
+    from orionflow.futures import Future, FutureList
     from orionflow.results import StoreOption
     from orionflow.serializers import Serializer
     from orionflow.wire import TaskRun
 
 P = ParamSpec("P")
-R = TypeVar("R")
+R = TypeVar("R", covariant=True)
+Q = ParamSpec("Q")
+T = TypeVar("T")
+S = TypeVar("S")
 
 CacheKeyFunction = Callable[[TaskRunContext, dict[str, Any]], str | None]
 RetryCondition = Callable[["Task[..., Any]", "TaskRun", State[Any]], bool]
@@ -81,8 +84,9 @@ class Task(Generic[P, R]):
         viz_return_value: Any = None,
     ) -> None:
         function, self._binding = unwrapped(fn, "task")
-        self.fn: Callable[..., Any] = function
+        self.fn: Callable[P, R] = function
         functools.update_wrapper(self, function)
+        note_decorated(function)
         self.name: str = checked_name(name, name_of_function(function))
         self.description = description or inspect.getdoc(function)
         self.version = recordable_version(version)
@@ -183,15 +187,33 @@ class Task(Generic[P, R]):
 
     # Calls
 
+    # An async function's value is what its coroutine gives; arguments beside those of the function are ours.
     @overload
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
     @overload
-    def __call__(self, *args: Any, return_state: bool, wait_for: Iterable[Any] | None = None, **kwargs: Any) -> Any: ...
+    def __call__(
+        self: Task[..., Coroutine[Any, Any, T]],
+        /,
+        *args: Any,
+        return_state: Literal[True],
+        wait_for: Iterable[Any] | None = None,
+        **kwargs: Any,
+    ) -> Coroutine[Any, Any, State[T]]: ...
     @overload
-    def __call__(self, *args: Any, wait_for: Iterable[Any] | None, **kwargs: Any) -> Any: ...
+    def __call__(
+        self, /, *args: Any, return_state: Literal[True], wait_for: Iterable[Any] | None = None, **kwargs: Any
+    ) -> State[R]: ...
+    @overload
+    def __call__(
+        self, /, *args: Any, return_state: Literal[False] = False, wait_for: Iterable[Any] | None, **kwargs: Any
+    ) -> R: ...
+    @overload
+    def __call__(
+        self, /, *args: Any, return_state: bool, wait_for: Iterable[Any] | None = None, **kwargs: Any
+    ) -> Any: ...
     # Parameters named so are refused when decorating, which the types cannot say.
     def __call__(  # type: ignore[misc]
-        self, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
+        self, /, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
     ) -> Any:
         """Run the task here and return its value, or with `return_state=True` the state in which it ended.
 
@@ -202,10 +224,30 @@ class Task(Generic[P, R]):
             return self.submit(*args, wait_for=wait_for, **kwargs)
         from orionflow.engine.calling import call_task
 
+        if flow_run.task_runner.call is not None and not return_state:
+            flow_run.tell_of_plain_calls(self.name)
         return call_task(self, args, kwargs, flow_run, wait_for, return_state)
 
+    # Futures may stand for any of the arguments, so these are not held to the function's types.
+    @overload
     def submit(
-        self, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
+        self: Task[..., Coroutine[Any, Any, T]],
+        /,
+        *args: Any,
+        return_state: Literal[False] = False,
+        wait_for: Iterable[Any] | None = None,
+        **kwargs: Any,
+    ) -> Future[T]: ...
+    @overload
+    def submit(
+        self, /, *args: Any, return_state: Literal[False] = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
+    ) -> Future[R]: ...
+    @overload
+    def submit(
+        self, /, *args: Any, return_state: Literal[True], wait_for: Iterable[Any] | None = None, **kwargs: Any
+    ) -> State[R]: ...
+    def submit(
+        self, /, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
     ) -> Any:
         """Have the flow's task runner run the task, and return a future; `return_state=True` waits for its state."""
         from orionflow.engine.calling import submit_task
@@ -213,7 +255,7 @@ class Task(Generic[P, R]):
         return submit_task(self, args, kwargs, self._flow_run(), wait_for, return_state)
 
     def map(
-        self, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
+        self, /, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
     ) -> FutureList[R]:
         """Submit the task once for each element of its iterable arguments; other arguments go to each run as they are.
 
@@ -250,7 +292,16 @@ class Task(Generic[P, R]):
         options = {name: getattr(self, name) for name in _OPTIONS}
         return {**options, "tags": self.tags, "retry_delay_seconds": self.retry_delay_seconds if self.retries else None}
 
-    def __get__(self, instance: object, owner: type | None = None) -> Task[P, R]:
+    # Bound to the class by a method of the class, to the object by a usual one; a function bound to nothing stays.
+    @overload
+    def __get__(self: Task[Concatenate[type[S], Q], T], instance: S | None, owner: type[S]) -> Task[Q, T]: ...
+    @overload
+    def __get__(self, instance: None, owner: type | None = None) -> Self: ...
+    @overload
+    def __get__(self: Task[Concatenate[S, Q], T], instance: S, owner: type | None = None) -> Task[Q, T]: ...
+    @overload
+    def __get__(self, instance: object, owner: type | None = None) -> Self: ...
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
         """A task in a class is a method: called on an object, it gets that as its first argument."""
         bound = self._binding.bind(self.fn, instance, owner)
         if bound is None:
@@ -267,6 +318,11 @@ class Task(Generic[P, R]):
             known = Signature(MethodType(self.fn, self), self.name)
             self.__dict__["_signature_of_methods"] = known
         return known
+
+    def __reduce__(self) -> Any:
+        from orionflow.pickling import reduced
+
+        return reduced(self)
 
     def __repr__(self) -> str:
         return f"Task({self.name!r})"

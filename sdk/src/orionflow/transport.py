@@ -13,6 +13,7 @@ import weakref
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -33,11 +34,12 @@ LONGEST_DELAY = 15.0
 
 
 class Unanswered(Exception):
-    """No answer came. `sent` says whether the API may have seen the request."""
+    """No answer came. `sent`: the API may have seen the request; `may_pass`: another try may help."""
 
-    def __init__(self, reason: str, *, sent: bool) -> None:
+    def __init__(self, reason: str, *, sent: bool, may_pass: bool = True) -> None:
         super().__init__(reason)
         self.sent = sent
+        self.may_pass = may_pass
 
 
 class Transport(Protocol):
@@ -107,12 +109,21 @@ class HttpTransport:
         try:
             answer = self._send(method, address, headers, body)
             return Reply(answer.status_code, {name.lower(): v for name, v in answer.headers.items()}, answer.content)
+        except exceptions.SSLError as error:
+            raise Unanswered(_of_tls(error), sent=False, may_pass=False) from error
         except exceptions.ConnectTimeout as error:
-            raise Unanswered("no connection in time", sent=False) from error
+            raise Unanswered("no connection in time" + self._by_proxy(), sent=False) from error
         except exceptions.Timeout as error:
-            raise Unanswered(f"no answer within {self._timeout[1]:g} s", sent=True) from error
+            raise Unanswered(f"no answer within {self._timeout[1]:g} s" + self._by_proxy(), sent=True) from error
         except exceptions.RequestException as error:
-            raise Unanswered(reason_of(error), sent=not is_refused(error)) from error
+            raise Unanswered(reason_of(error) + self._by_proxy(), sent=not is_refused(error)) from error
+
+    def _by_proxy(self) -> str:
+        """Who stands between, for whoever wonders why nobody answers."""
+        from requests.utils import select_proxy
+
+        proxy = select_proxy(self.url, self.session().proxies)
+        return "" if proxy is None else f" through the proxy {without_credentials(proxy)[0]} of the environment"
 
     def _send(self, method: str, address: str, headers: Mapping[str, str], body: bytes) -> requests.Response:
         from requests import PreparedRequest
@@ -162,12 +173,32 @@ def new_session(url: str, connections: int = 32) -> requests.Session:
     session = requests.Session()
     settings = session.merge_environment_settings(url, {}, None, None, None)
     session.trust_env = False
+    if is_this_machine(url):
+        # A proxy would look for itself there.
+        settings["proxies"] = {}
     session.proxies, session.verify, session.cert = settings["proxies"], settings["verify"], settings["cert"]
     adapter = HTTPAdapter(pool_connections=4, pool_maxsize=connections)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     session.mount(EPHEMERAL_URL, EphemeralAdapter())
     return session
+
+
+def is_this_machine(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _of_tls(error: BaseException) -> str:
+    reason = reason_of(error)
+    if any(words in str(error).lower() for words in ("wrong version number", "record layer failure", "http_request")):
+        return f"it does not speak TLS there ({reason}); use http:// in its address, or the port of its TLS proxy"
+    return f"its certificate or TLS is not accepted: {reason}"
 
 
 def reason_of(error: BaseException) -> str:
@@ -230,7 +261,7 @@ def may_pass(trouble: ApiError, idempotent: bool = True) -> bool:
     """Whether the same request may succeed later, and may be sent again without doing anything twice."""
     if isinstance(trouble, ApiUnreachable):
         silence = trouble.__cause__
-        return isinstance(silence, Unanswered) and (idempotent or not silence.sent)
+        return isinstance(silence, Unanswered) and silence.may_pass and (idempotent or not silence.sent)
     return trouble.status in PASSING
 
 

@@ -48,7 +48,7 @@ def run_deployment(
     work_queue_name: str | None = None,
     job_variables: Mapping[str, Any] | None = None,
     as_subflow: bool = True,
-) -> Any:
+) -> FlowRun:
     """Have a deployment (`"flow/deployment"` or its id) run once; returns the flow run as it was last seen.
 
     Waits until the run has ended, or `timeout` seconds; 0 does not wait. Called in a flow, the run is its subflow: it
@@ -68,7 +68,8 @@ def run_deployment(
         poll_interval=poll_interval,
     )
     parent = FlowRunContext.get() if as_subflow else None
-    return block_or_await(_within(wanted, parent) if parent else _alone(wanted))
+    run: FlowRun = block_or_await(_within(wanted, parent) if parent else _alone(wanted))
+    return run
 
 
 class _Wanted:

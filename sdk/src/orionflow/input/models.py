@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from uuid import UUID
@@ -36,6 +36,11 @@ class Metadata:
 
 class RunInput(BaseModel):
     """What a flow run asks people or programs for: `class Approval(RunInput): approved: bool`."""
+
+    if TYPE_CHECKING:
+
+        def __await__(self) -> Generator[Any, Any, Self]:
+            """Where a call is awaited in coroutines and not elsewhere, its type must fit both."""
 
     model_config = ConfigDict(extra="forbid")
     _description: ClassVar[str | None] = None

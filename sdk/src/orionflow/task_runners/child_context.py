@@ -44,9 +44,12 @@ def _ship_prints() -> None:
     if getattr(usual, "asks_for_run", False):
         return
 
+    stdout = sys.stdout
+
     def print(*values: Any, sep: str | None = " ", file: Any = None, **options: Any) -> None:
         run = contexts._child_run.get()
-        if run is None or not run.log_prints or file not in (None, sys.stdout):
+        target = sys.stdout if file is None else file
+        if run is None or not run.log_prints or target is not stdout:
             usual(*values, sep=sep, file=file, **options)
             return
         logger_of_child(run).info("%s", (" " if sep is None else sep).join(map(str, values)))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import Field
@@ -38,6 +39,11 @@ class Run(Stored):
 
 
 class FlowRun(Run):
+    if TYPE_CHECKING:
+
+        def __await__(self) -> Generator[Any, Any, Self]:
+            """Where a call is awaited in coroutines and not elsewhere, its type must fit both."""
+
     flow_id: UUID
     deployment_id: UUID | None = None
     deployment_version: str | None = None

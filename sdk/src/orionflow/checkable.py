@@ -1,0 +1,103 @@
+"""Annotations that pydantic cannot check, in a form that it can: as much as they say is checked, and never more."""
+
+from __future__ import annotations
+
+import sys
+import types
+import typing
+from collections.abc import Callable
+from typing import Any
+
+
+def checkable(hint: Any) -> Any:
+    """The annotation itself where pydantic knows it; else one that is checked otherwise, or means anything."""
+    try:
+        hint = _through(hint)
+        _try(hint)
+    except Exception:
+        return Any
+    return hint
+
+
+def _try(hint: Any) -> None:
+    """Raises for an annotation of which no validator can be made."""
+    from pydantic import ConfigDict, TypeAdapter
+    from pydantic.errors import PydanticUserError
+
+    try:
+        TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+    except PydanticUserError:
+        # A model brings its own configuration.
+        TypeAdapter(hint)
+
+
+def _through(hint: Any) -> Any:
+    if isinstance(hint, type) and not typing.get_args(hint):
+        return _class(hint)
+    parts = typing.get_args(hint)
+    if not parts or typing.get_origin(hint) is typing.Literal:
+        return hint
+    new = tuple(_part(part) for part in parts)
+    if all(made is part for made, part in zip(new, parts, strict=True)):
+        return hint
+    return _with_parts(hint, new)
+
+
+def _part(part: Any) -> Any:
+    # The arguments of a callable are a list.
+    return part if isinstance(part, list) or part is ... else _through(part)
+
+
+def _with_parts(hint: Any, parts: tuple[Any, ...]) -> Any:
+    origin: Any = typing.get_origin(hint)
+    if origin is typing.Annotated:
+        return typing.Annotated[(parts[0], *hint.__metadata__)]
+    if origin in (typing.Union, types.UnionType):
+        return typing.Union[parts]  # noqa: UP007
+    if hasattr(hint, "copy_with"):
+        return hint.copy_with(parts)
+    return origin[parts]
+
+
+def _class(kind: type) -> Any:
+    if getattr(kind, "_is_protocol", False) and not getattr(kind, "_is_runtime_protocol", False):
+        # Nobody can ask whether something has such a shape.
+        return Any
+    if _is_old_model(kind):
+        return _old_model(kind)
+    if sys.version_info < (3, 12) and typing.is_typeddict(kind) and type(kind).__module__ == "typing":
+        return _typed_dict(kind)
+    return kind
+
+
+def _is_old_model(kind: type) -> bool:
+    """Whether this is a model of pydantic's first version, which the second one does not take."""
+    modules = (sys.modules.get("pydantic.v1"), sys.modules.get("pydantic.v1.main"))
+    return any(module is not None and issubclass(kind, module.BaseModel) for module in modules)
+
+
+def _old_model(kind: Any) -> Any:
+    from pydantic import BeforeValidator
+
+    def read(value: Any) -> Any:
+        return value if isinstance(value, kind) else kind.parse_obj(value)
+
+    reader: Callable[[Any], Any] = read
+    return typing.Annotated[Any, BeforeValidator(reader)]
+
+
+def _typed_dict(kind: Any) -> Any:
+    """The same dictionary by the class that pydantic can look into before Python 3.12."""
+    import typing_extensions
+
+    required: frozenset[str] = kind.__required_keys__
+    fields: dict[str, Any] = {}
+    for name, hint in typing.get_type_hints(kind, include_extras=True).items():
+        # Where annotations are texts, the class itself has not seen these marks.
+        mark = typing.get_origin(hint)
+        is_marked = mark in (typing.Required, typing.NotRequired)
+        inner = _through(typing.get_args(hint)[0] if is_marked else hint)
+        is_required = mark is typing.Required if is_marked else name in required
+        fields[name] = inner if is_required else typing_extensions.NotRequired[inner]
+    make: Any = typing_extensions.TypedDict
+    return make(kind.__name__, fields)

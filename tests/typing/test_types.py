@@ -1,0 +1,74 @@
+"""What users write passes both type checkers, with the types that it has; and what is wrong is found by both."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+WRONG = [
+    number for number, line in enumerate((HERE / "mistakes.py").read_text().splitlines(), 1) if line.endswith("# wrong")
+]
+
+Found = dict[str, set[int]]
+
+
+@pytest.fixture(scope="module")
+def by_mypy(tmp_path_factory: pytest.TempPathFactory) -> Found:
+    settings = tmp_path_factory.mktemp("mypy") / "mypy.ini"
+    settings.write_text("[mypy]\nstrict = True\nwarn_unused_ignores = False\n")
+    files = [str(HERE / name) for name in ("program.py", "mistakes.py")]
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--config-file",
+        str(settings),
+        "--no-error-summary",
+        "--hide-error-context",
+    ]
+    told = subprocess.run(
+        [*command, "--cache-dir", str(settings.parent / "cache"), "--output", "json", *files],
+        cwd=ROOT, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert not told.stderr, told.stderr
+    errors = [json.loads(line) for line in told.stdout.splitlines()]
+    return _by_file((one["file"], one["line"], one["severity"]) for one in errors)
+
+
+@pytest.fixture(scope="module")
+def by_pyright(tmp_path_factory: pytest.TempPathFactory) -> Found:
+    pytest.importorskip("basedpyright")
+    settings = tmp_path_factory.mktemp("pyright") / "pyrightconfig.json"
+    settings.write_text(json.dumps({"typeCheckingMode": "standard", "include": [str(HERE)]}))
+    program = Path(sys.executable).with_name("basedpyright")
+    told = subprocess.run(
+        [program, "-p", settings, "--pythonpath", sys.executable, "--outputjson"],
+        cwd=ROOT, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    found: Any = json.loads(told.stdout)["generalDiagnostics"]
+    return _by_file((one["file"], one["range"]["start"]["line"] + 1, one["severity"]) for one in found)
+
+
+def _by_file(errors: Any) -> Found:
+    found: Found = {"program.py": set(), "mistakes.py": set()}
+    for file, line, severity in errors:
+        if severity == "error" and (name := Path(file).name) in found:
+            found[name].add(line)
+    return found
+
+
+@pytest.mark.parametrize("checker", ["by_mypy", "by_pyright"])
+def test_programs_have_the_types_that_they_say(checker: str, request: pytest.FixtureRequest):
+    assert request.getfixturevalue(checker)["program.py"] == set()
+
+
+@pytest.mark.parametrize("checker", ["by_mypy", "by_pyright"])
+def test_mistakes_are_found(checker: str, request: pytest.FixtureRequest):
+    assert sorted(request.getfixturevalue(checker)["mistakes.py"]) == WRONG
