@@ -15,6 +15,7 @@ from orionflow.errors import UnserializableError
 
 if TYPE_CHECKING:
     from orionflow.context import TaskRunContext
+    from orionflow.tasks import Task
 
 
 def task_input_hash(context: TaskRunContext, arguments: dict[str, Any]) -> str | None:
@@ -25,7 +26,7 @@ def task_input_hash(context: TaskRunContext, arguments: dict[str, Any]) -> str |
     runs.
     """
     try:
-        task = context.task
+        task: Task[Any, Any] = context.task
         return hash_of_call(task.fn, arguments, key=task.task_key, version=task.version)
     except UnserializableError as error:
         from orionflow.logging import get_run_logger

@@ -243,6 +243,11 @@ class Flow(Deployable, Generic[P, R]):
         method._model = None
         return method
 
+    def __copy__(self) -> Self:
+        twin = object.__new__(type(self))
+        vars(twin).update(vars(self))
+        return twin
+
     def __reduce__(self) -> Any:
         from orionflow.pickling import reduced
 

@@ -319,6 +319,11 @@ class Task(Generic[P, R]):
             self.__dict__["_signature_of_methods"] = known
         return known
 
+    def __copy__(self) -> Self:
+        twin = object.__new__(type(self))
+        vars(twin).update(vars(self))
+        return twin
+
     def __reduce__(self) -> Any:
         from orionflow.pickling import reduced
 
