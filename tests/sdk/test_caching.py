@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from orionflow import flow, task, task_input_hash
 from orionflow.caching import code_of, hash_of
 from orionflow.errors import UnserializableError, UsageError
 from orionflow.testing import Isolated, logs_of, states_of, task_runs_of
+from tests.sdk.programs import Program
 
 
 def counted(calls: list[Any], **options: Any) -> Any:
@@ -188,3 +190,56 @@ def test_functions_without_a_source_differ_by_their_constants():
 
     assert code_of(names["one"]) != code_of(names["two"])
     assert code_of(names["one"]) == code_of(names["one"])
+
+
+SCRIPT = """
+import sys
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import partial
+
+from pydantic import BaseModel
+
+from orionflow import flow, task, task_input_hash
+
+
+class Kind(Enum):
+    GOOD = "good"
+
+
+@dataclass
+class Order:
+    id: int
+    kind: Kind
+    labels: set[str] = field(default_factory=lambda: {"one", "two", "three"})
+
+
+class Model(BaseModel):
+    names: set[str]
+
+
+def rounded(digits, value):
+    return round(value, digits)
+
+
+@task(cache_key_fn=task_input_hash)
+def use(order, model, by, seen=frozenset({"x", "y", "z"})):
+    return [order.id]
+
+
+@flow
+def main():
+    return use(Order(1, Kind.GOOD), Model(names={"a", "b", "c"}), partial(rounded, 2), return_state=True).name
+
+
+if __name__ == "__main__":
+    print("the run is", main())
+"""
+
+
+def test_objects_of_the_main_script_have_the_same_key_in_the_next_process(tmp_path: Path):
+    program = Program(tmp_path, SCRIPT)
+
+    said = [program.run(PYTHONHASHSEED=seed) for seed in ("1", "2", "3")]
+
+    assert [one.stdout.split()[-1] for one in said] == ["Completed", "Cached", "Cached"], said[0].stderr

@@ -329,6 +329,23 @@ def test_failed_runs_are_continued_by_the_call_with_the_same_inputs():
     ]
 
 
+def test_runs_that_store_nothing_are_not_continued_by_calls_with_other_inputs():
+    attempts = Attempts(["a", "b"], ["b", "c"])
+    work = upper(attempts, persist_result=False)
+
+    @flow(retries=1)
+    def outer() -> list[Any]:
+        values = [work(x) for x in attempts.next()]
+        attempts.end()
+        return values
+
+    state = outer(return_state=True)
+
+    assert state.result() == [("b", "B"), ("c", "C")]
+    assert attempts.done == ["a", "b", "b", "c"]
+    assert sorted(len(states_of(run)) for run in task_runs_of(state)) == [3, 3, 5]
+
+
 def send(path: str, body: dict[str, Any]) -> Any:
     with OrionClient() as client:
         return client.send(Call("POST", path, body, read=dict[str, Any]))

@@ -26,7 +26,8 @@ def start(call: TaskCall) -> None:
 
 
 def _is_known_by_inputs(call: TaskCall) -> bool:
-    return call.task.may_store_results(call.flow_run)
+    """Whether a later attempt may look for what this run did; it costs next to nothing where none will."""
+    return call.flow_run.keeps_results or call.task.may_store_results(call.flow_run)
 
 
 def _identify_now(call: TaskCall) -> bool:
