@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from deployments.selectors.invariants.laws import Violation
     from orion_site.database import Change, Report
+
+# Of each law that does not hold.
+MOST_SHOWN = 5
 
 
 @click.group()
@@ -75,7 +79,7 @@ def verify(output: str) -> None:
     if output == "json":
         click.echo(json.dumps([violation._asdict() for violation in found]))
     else:
-        click.echo("\n".join(map(str, found)) or "Everything holds.")
+        click.echo("\n".join(_summary(found)) or "Everything holds.")
     if found:
         raise click.exceptions.Exit(1)
 
@@ -138,6 +142,18 @@ def django_ready() -> Iterator[None]:
 
 def _migrations(number: int) -> str:
     return "one migration" if number == 1 else f"{number} migrations"
+
+
+def _summary(found: Sequence[Violation]) -> Iterator[str]:
+    """Each law that does not hold, how often, and the first cases: thousands of lines are read by nobody."""
+    by_law: dict[str, list[Violation]] = {}
+    for violation in found:
+        by_law.setdefault(violation.invariant, []).append(violation)
+    for law, cases in sorted(by_law.items(), key=lambda item: -len(item[1])):
+        yield f"{len(cases):>8,}  {law}"
+        yield from (f"          {case}" for case in cases[:MOST_SHOWN])
+        if len(cases) > MOST_SHOWN:
+            yield f"          … and {len(cases) - MOST_SHOWN:,} more (-o json has all)"
 
 
 def _tell_plan(report: Report) -> None:

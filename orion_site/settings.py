@@ -55,6 +55,7 @@ MIDDLEWARE = [
     "orion_site.accounts.local_owner.LocalOwnerMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "orion_site.away.DatabaseAwayMiddleware",
 ]
 # Redirecting a POST to another spelling of its path would turn it into a GET.
 APPEND_SLASH = False
@@ -127,6 +128,8 @@ LOGGING = {
         # Each refused request would be a warning; only what fails on our side is worth a line.
         "django.request": {"level": "ERROR"},
         "django.security.DisallowedHost": {"level": "ERROR"},
+        # Each attempt to connect would be a line; that the database is away, and back, is said once.
+        "psycopg.pool": {"level": "CRITICAL"},
     },
 }
 

@@ -17,6 +17,7 @@ from typing_extensions import TypedDict
 import orion_site
 from orchestration.api.errors import Refused
 from orchestration.api.operations import Operation
+from orchestration.outages import outage
 from orchestration.wire import Text1024, Wire
 from orion_site.accounts.permissions import Action, requires
 
@@ -49,8 +50,10 @@ class CheckReady(Operation):
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
-        except Error:
+        except Error as error:
+            outage.met(error)
             return Response({"message": "Database is not available"}, status=503)
+        outage.over()
         return Response({"message": "OK"})
 
 

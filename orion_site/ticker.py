@@ -16,13 +16,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from django.db import Error, close_old_connections, connections
+from django.db import Error, OperationalError, close_old_connections, connections
 from django.utils import timezone
 
 from deployments.selectors.service_health import SECONDS_BETWEEN_NOTES
 from deployments.services.dispatch.clock import database_now
 from deployments.services.service_records import Ticks, note_ticks
 from orchestration.database_clock import current_time
+from orchestration.outages import is_outage, outage
 
 logger = logging.getLogger("orion.services")
 
@@ -58,11 +59,23 @@ def call(service: Service) -> None:
     try:
         # What is due is so by the one clock that all servers share.
         service.tick(current_time())
+        # By a question of its own: not every service has one at every tick.
+        outage.look_again()
     except Exception as problem:
         error = f"{type(problem).__name__}: {problem}"
-        logger.exception("Service %s failed; it is tried again in %g s.", service.name, service.every)
+        _tell(service, problem)
     service.noted = service.noted.and_one(at=now, seconds=time.monotonic() - began, error=error)
     service.due = began + service.every
+
+
+def _tell(service: Service, problem: Exception) -> None:
+    """A database that is away is one line for all services; a traceback is for what somebody has to mend."""
+    if is_outage(problem):
+        outage.met(problem)
+    elif isinstance(problem, OperationalError):
+        logger.warning("Service %s is tried again in %g s: %s", service.name, service.every, problem)
+    else:
+        logger.exception("Service %s failed; it is tried again in %g s.", service.name, service.every)
 
 
 def note(services: Iterable[Service]) -> None:
@@ -75,7 +88,10 @@ def note(services: Iterable[Service]) -> None:
         skew = database_now() - timezone.now()
         note_ticks({one.name: (one.every, one.noted.shifted(skew)) for one in told}, ticker=this_ticker())
     except Error as problem:
-        logger.warning("What the services did could not be written down: %s", problem)
+        if is_outage(problem):
+            outage.met(problem)
+        else:
+            logger.warning("What the services did could not be written down: %s", problem)
         return
     for service in told:
         service.noted, service.noted_at = Ticks(), time.monotonic()

@@ -24,6 +24,7 @@ from deployments.selectors.due import due_ids, in_order
 from deployments.selectors.presence import online
 from orchestration.core.states import StateType
 from orchestration.database_clock import current_time
+from orchestration.outages import is_outage, outage
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.models import FlowRun
 
@@ -140,9 +141,12 @@ class Finder:
             self._woken.clear()
             try:
                 hint_due_runs(current_time())
-            except Exception:
+            except Exception as problem:
                 # The ticker looks as well, a second later.
-                logger.exception("Due runs could not be looked up.")
+                if is_outage(problem):
+                    outage.met(problem)
+                else:
+                    logger.exception("Due runs could not be looked up.")
             finally:
                 close_old_connections()
 

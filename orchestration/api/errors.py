@@ -17,6 +17,7 @@ from rest_framework.views import set_rollback
 
 from orchestration.api.parsing import UnreadableBody
 from orchestration.errors import Conflict, DomainError, NotFound, Protected, RunLost
+from orchestration.outages import is_outage, outage
 from orchestration.transactions import is_cut_off, is_disk_full
 
 logger = logging.getLogger("orion.api")
@@ -28,7 +29,8 @@ STATUS_OF = {NotFound: 404, Conflict: 409, RunLost: 409, Protected: 403}
 # What Prefect's clients show to people.
 INTEGRITY = "Data integrity conflict. This usually means a unique or foreign key constraint was violated."
 INVALID = "Invalid request received."
-UNAVAILABLE = "Service Unavailable"
+AWAY = "Service Unavailable: the database does not answer."
+BUSY = "Service Unavailable: the database is busy."
 DISK_FULL = "The disk below the database is full: nothing can be stored until somebody makes room there."
 
 
@@ -143,8 +145,15 @@ def _database_error(error: Exception, context: dict[str, Any]) -> Response:
     if isinstance(error, IntegrityError):
         return Response({"detail": INTEGRITY}, status=409)
     if isinstance(error, OperationalError | InterfaceError) or is_cut_off(error):
-        logger.warning("The database could not answer: %s", error)
-        told = DISK_FULL if is_disk_full(error) else UNAVAILABLE
+        if is_outage(error):
+            outage.met(error)
+            told = AWAY
+        elif is_disk_full(error):
+            logger.warning("The database could not answer: %s", error)
+            told = DISK_FULL
+        else:
+            logger.warning("The database could not answer: %s", error)
+            told = BUSY
         return Response({"exception_message": told}, status=503, headers={"Retry-After": "1"})
     return _unexpected(error, context)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from uuid import uuid4
 
 import pytest
-from django.db import DatabaseError, IntegrityError, InternalError, OperationalError
+from django.db import DatabaseError, IntegrityError, InterfaceError, InternalError, OperationalError
 from django.test import RequestFactory
 
 import orion_site
-from orchestration.api.errors import DISK_FULL, INTEGRITY, answer_error
+from orchestration.api.errors import AWAY, BUSY, DISK_FULL, INTEGRITY, answer_error
 from orchestration.api.operations import Endpoint, Operation
 from orion_site.accounts.permissions import Action
 from tests.factories import make_flow
@@ -98,10 +98,13 @@ def caused_by(code: str, kind: type[DatabaseError] = OperationalError) -> Databa
             409,
             {"detail": INTEGRITY},
         ),
-        (OperationalError("database is locked"), 503, {"exception_message": "Service Unavailable"}),
+        (OperationalError("database is locked"), 503, {"exception_message": BUSY}),
+        (caused_by("57P01"), 503, {"exception_message": AWAY}),
+        (InterfaceError("connection already closed"), 503, {"exception_message": AWAY}),
+        (caused_by("55P03"), 503, {"exception_message": BUSY}),
         (caused_by("SQLITE_FULL"), 503, {"exception_message": DISK_FULL}),
         (caused_by("53100"), 503, {"exception_message": DISK_FULL}),
-        (caused_by("25P03", InternalError), 503, {"exception_message": "Service Unavailable"}),
+        (caused_by("25P03", InternalError), 503, {"exception_message": BUSY}),
         (RuntimeError("secret"), 500, {"exception_message": "Internal Server Error"}),
     ],
 )

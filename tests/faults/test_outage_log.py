@@ -1,0 +1,54 @@
+"""What a server logs of an outage of its database: that it began, and that it is over."""
+
+from __future__ import annotations
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.postgresql import running_postgresql_server
+from tests.site.running import PATIENCE_SECONDS, RunningServer, orion, running_server
+
+pytestmark = pytest.mark.slow
+
+
+def asked(server: RunningServer) -> tuple[int, str]:
+    status, _, body = server.request("POST", "/api/flows/filter", b"{}", {"Content-Type": "application/json"})
+    return status, body
+
+
+def test_an_outage_is_one_line_when_it_begins_and_one_when_it_is_over(tmp_path):
+    with running_postgresql_server() as database:
+        settings = {"ORION_DATABASE_URL": database.url, "ORION_HEARTBEAT_SECONDS": "1"}
+        assert orion(tmp_path, "database", "upgrade", **settings).returncode == 0
+        with running_server(tmp_path, **settings) as server:
+            assert asked(server)[0] == 200
+
+            database.stop()
+            with ThreadPoolExecutor(4) as clients:
+                answers = list(clients.map(lambda _: asked(server), range(20)))
+            page, _, _ = server.get("/runs")
+            database.start()
+            until = time.monotonic() + PATIENCE_SECONDS
+            while asked(server)[0] != 200:
+                assert time.monotonic() < until
+            said = ""
+            assert server.process.stderr is not None
+            while "answers again" not in said:
+                line = server.process.stderr.readline()
+                assert line, said
+                said += line
+            _, rest = server.interrupt()
+            said += rest
+
+    assert {status for status, _ in answers} == {503}
+    assert {json.loads(body)["exception_message"] for _, body in answers} == {
+        "Service Unavailable: the database does not answer."
+    }
+    assert page == 503
+    assert said.count("The database does not answer") == 1
+    assert said.count("The database answers again") == 1
+    assert "Traceback" not in said
+    assert "pool" not in said.lower().replace("pool (", "")
