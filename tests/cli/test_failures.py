@@ -21,6 +21,7 @@ from orionflow.cli.terminal import Terminal
         (click.UsageError("no"), 2),
         (click.ClickException("port in use"), 1),
         (errors.SettingsError("no"), 2),
+        (errors.ProfileMissing("no"), 5),
         (errors.ParameterError("no"), 2),
         (errors.FailedRun("no"), 1),
         (errors.OrchestrationRefused("no"), 6),
@@ -81,7 +82,7 @@ def test_debug_shows_the_trace_and_otherwise_nobody_does(orion):
     plain = orion("--profile", "nowhere", "fr", "ls")
     debug = orion("--profile", "nowhere", "fr", "ls", "--debug")
 
-    assert plain.code == debug.code == 2
+    assert plain.code == debug.code == 5
     assert "Traceback" not in plain.err
     assert "Traceback" in debug.err
     assert plain.out == ""

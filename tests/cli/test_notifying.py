@@ -293,7 +293,7 @@ def test_blocks_are_made_from_files_and_fields_and_their_secrets_stay_masked(ori
         (("slack-webhook",), 2, "TYPE/NAME"),
         (("slack-webhook/x", "ulr=a"), 2, "did you mean url"),
         (("slack-webhook/x",), 2, "needs url"),
-        (("slack-webhook/x", "--values", "@nowhere.json"), 2, "cannot be read"),
+        (("slack-webhook/x", "--values", "@nowhere.json"), 5, "no file"),
     ],
 )
 def test_blocks_that_cannot_be_made_are_explained(orion, words, code, said):

@@ -57,6 +57,19 @@ def test_pages_go_on_from_begun_runs_to_planned_ones(orion, size):
 def test_the_last_run_of_a_flow_is_none_that_is_planned(orion):
     (flow,) = json.loads(orion("flow", "ls", "-o", "json").out)
 
-    assert "(1h ago)" in orion("flow", "ls", "--columns", "last run").out
+    # None of them was executed, though the time of two has come.
+    assert orion("flow", "ls", "--columns", "last run").out.split() == ["LAST", "RUN", "-"]
     shown = orion("flow", "inspect", flow["name"]).out.partition("runs:")[2]
     assert [name for name in shown.split() if name in IN_ORDER] == IN_ORDER
+
+
+def test_flows_begin_with_what_ran_last_and_planned_runs_are_no_last_runs(tmp_path):
+    subprocess.run([sys.executable, "-c", PLANNING], env=environment_of(tmp_path), cwd=PROGRAMS, check=True)
+    with companion(tmp_path) as orion:
+        orion("run", "shop.py:greet", "-p", "name=Ada")
+        recent, named = orion("flow", "ls").out, orion("flow", "ls", "--sort", "name", "-o", "name").out
+
+    lines = [line.split() for line in recent.splitlines()[1:]]
+    assert [line[0] for line in lines] == ["greet", "planned"]
+    assert lines[1][1] == "-"
+    assert named.split() == ["greet", "planned"]

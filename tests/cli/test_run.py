@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -108,3 +109,33 @@ def test_a_wrong_name_proposes_the_right_one(orion):
 
     assert "shop.py:greet" in flow.err
     assert "did you mean name?" in parameter.err
+
+
+def test_quiet_prints_data_and_errors_alone(orion):
+    done = orion("run", "shop.py:greet", "-p", "name=Ada", "-q")
+    failed = orion("run", "shop.py:chatty", "-q", "-o", "name")
+    listed = orion("fr", "ls", "-q", "-o", "name")
+
+    assert (done.code, done.out, done.err) == (0, "", "")
+    assert failed.err == ""
+    assert len(listed.out.splitlines()) >= 2
+
+
+def test_a_retry_is_said_to_have_taken_its_own_time(orion):
+    orion("run", "shop.py:greet", "-p", "name=Ada", "--name", "again")
+    run = json.loads(orion("fr", "inspect", "again", "-o", "json").out)
+    old = {"state": {"type": "RUNNING", "timestamp": "2020-01-01T00:00:00+00:00"}, "force": True}
+    orion("api", "POST", f"/flow_runs/{run['id']}/set_state", "-d", json.dumps(old))
+    orion(
+        "api",
+        "POST",
+        f"/flow_runs/{run['id']}/set_state",
+        "-d",
+        json.dumps({"state": {"type": "FAILED"}, "force": True}),
+    )
+
+    retried = orion("fr", "retry", "again", "--entrypoint", "shop.py:greet")
+
+    assert retried.code == 0
+    took = re.search(r"again is Completed after ([0-9.]+)(ms|s)", retried.err)
+    assert took, retried.err

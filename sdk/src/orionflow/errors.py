@@ -6,6 +6,7 @@ OrionError
 │   ├── ParameterError         wrong or invalid parameters
 │   ├── UnserializableError    an input or parameter that cannot be stored or sent
 │   └── SettingsError          a setting that cannot be read
+│       └── ProfileMissing     no profile has the name that was asked for
 ├── RunEnded                   a run ended in a state that has no value
 │   ├── FailedRun, CrashedRun, CancelledRun, PausedRun
 │   └── UpstreamFailed         an input of a task did not complete
@@ -50,6 +51,10 @@ class UnserializableError(UsageError, TypeError):
 
 class SettingsError(UsageError, ValueError):
     """A setting cannot be read."""
+
+
+class ProfileMissing(SettingsError):
+    """No profile has this name."""
 
 
 class RunEnded(OrionError):

@@ -146,11 +146,16 @@ class ConsoleFormatter(logging.Formatter):
 class ConsoleHandler(logging.StreamHandler[Any]):
     """Writes to whatever stderr is now: test runners and notebooks replace it."""
 
+    # Commands that were asked to be quiet show errors alone.
+    least = logging.NOTSET
+
     def __init__(self) -> None:
         super().__init__(sys.stderr)
         self.setFormatter(ConsoleFormatter())
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno < ConsoleHandler.least:
+            return
         self.stream = sys.stderr
         super().emit(record)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orionflow.errors import SettingsError
+from orionflow.errors import ProfileMissing, SettingsError
 from orionflow.private_files import make_private_folder
 
 Layer = tuple[str, Mapping[str, object]]
@@ -65,7 +65,7 @@ def profile_layer(home: Path, wanted: str | None) -> list[Layer]:
     name = wanted or found.active
     if name not in found.profiles:
         known = ", ".join(sorted(found.profiles))
-        raise SettingsError(f"There is no profile {name!r} in {found.path}; it knows {known}.")
+        raise ProfileMissing(f"There is no profile {name!r} in {found.path}; it knows {known}.")
     values = {key: value for key, value in found.profiles[name].items() if key not in {"home", "profile"}}
     return [(f"profile {name} in {found.path}", {**values, "profile": name})]
 

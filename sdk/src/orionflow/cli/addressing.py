@@ -41,7 +41,12 @@ def _find(api: Backend, resource: str, kind: str, wanted: str, within: Json) -> 
     if wanted.startswith("@"):
         return _newest(api, resource, kind, wanted, within)
     if whole := _as_uuid(wanted):
-        run: Json = api.get(f"/{resource}/{whole}")
+        from orionflow.errors import NotFound
+
+        try:
+            run: Json = api.get(f"/{resource}/{whole}")
+        except NotFound:
+            raise _missing(api, resource, kind, wanted, within) from None
         return run
     found = _by_name(api, resource, wanted, within) or _by_prefix(api, resource, wanted, within)
     if len(found) == 1:

@@ -119,6 +119,7 @@ def _of_the_sdk(error: Exception) -> CommandFailed | None:
     if isinstance(error, errors.ApiError):
         return _of_the_api(error)
     codes: Sequence[tuple[type[Exception], ExitCode]] = (
+        (errors.ProfileMissing, ExitCode.NOT_FOUND),
         (errors.UsageError, ExitCode.USAGE),
         (errors.OrchestrationRefused, ExitCode.CONFLICT),
         (errors.OrionError, ExitCode.FAILED),

@@ -22,7 +22,7 @@ HERE = "orionflow.cli.calendar"
 calendar = LazyGroup(
     "calendar",
     context_settings=HELP_NAMES,
-    help="Calendars of times at which nothing is started: holidays, maintenance. Schedules name those that they heed.",
+    help="Calendars of times at which nothing is started: holidays, maintenance. Schedules name those they follow.",
     entries={
         "ls": Entry(f"{HERE}:ls", "List calendars."),
         "create": Entry(f"{HERE}:create", "Create a calendar of whole days or times."),
@@ -120,8 +120,10 @@ def import_(file: str, name: str | None, description: str, output: Output, clock
     """Store an .ics file as a calendar, or bring the calendar of that name to it."""
     try:
         text = Path(file).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise CommandFailed(ExitCode.NOT_FOUND, f"There is no file {file!r}.") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise CommandFailed(ExitCode.NOT_FOUND, f"{file} cannot be read.", str(error)) from None
+        raise CommandFailed(ExitCode.USAGE, f"{file} cannot be read.", str(error)) from None
     _store(name or Path(file).stem, text, description, output, clock)
 
 
@@ -148,7 +150,7 @@ def _store(name: str, ics: str, description: str, output: Output, clock: Clock) 
 @destructive
 @output_options
 def delete(name: str, yes: bool, dry_run: bool, output: Output) -> None:
-    """Delete a calendar that no schedule heeds."""
+    """Delete a calendar that no schedule names."""
     api = backend()
     found = _named(api, name)
     if found is None:

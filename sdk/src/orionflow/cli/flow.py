@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 import click
 
@@ -10,7 +11,7 @@ from orionflow.cli.backend import Backend, Json, backend
 from orionflow.cli.boundary import CommandFailed
 from orionflow.cli.command import HELP_NAMES, OrionCommand
 from orionflow.cli.exit_codes import ExitCode
-from orionflow.cli.flow_run.columns import list_columns
+from orionflow.cli.flow_run.columns import began, list_columns
 from orionflow.cli.flow_run.newest import newest_runs
 from orionflow.cli.lazy import Entry, LazyGroup
 from orionflow.cli.looks import painted, run_state_label
@@ -30,7 +31,11 @@ flow = LazyGroup(
     },
     examples=(("orion flow ls", ""), ("orion flow inspect etl", "")),
 )
-SORTS = {"name": "NAME_ASC", "newest": "CREATED_DESC", "updated": "UPDATED_DESC"}
+# How many of the newest runs say which flows come first.
+RECENT = 200
+# A run that is planned is not the last one, and one that waits was not executed yet.
+STARTED: Json = {"start_time": {"is_null_": False}}
+SORTS = {"recent": "NAME_ASC", "name": "NAME_ASC", "newest": "CREATED_DESC", "updated": "UPDATED_DESC"}
 
 
 @click.command(
@@ -43,32 +48,50 @@ SORTS = {"name": "NAME_ASC", "newest": "CREATED_DESC", "updated": "UPDATED_DESC"
 )
 @click.argument("query", nargs=-1)
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(min=0), help="The most flows to show.")
-@click.option("--sort", type=click.Choice(list(SORTS)), default="name", show_default=True, help="The order.")
+@click.option("--sort", type=click.Choice(list(SORTS)), default="recent", show_default=True, help="The order.")
 @output_options
 @time_options
 def ls(query: tuple[str, ...], limit: int, sort: str, output: Output, clock: Clock) -> None:
-    """List flows with their last run. A QUERY takes name:, tag:, state: and id:."""
+    """List flows with their last run, those that ran last first. A QUERY takes name:, tag:, state: and id:."""
     api = backend()
-    found = list(api.pages("/flows/filter", {**flow_filters(query, clock, api), "sort": SORTS[sort]}, limit))
+    filters = flow_filters(query, clock, api)
+    found = _recent(api, filters, clock, limit) if sort == "recent" else []
+    known = {flow["id"] for flow in found}
+    others = api.pages("/flows/filter", {**filters, "sort": SORTS[sort]}, None) if len(found) < limit else iter(())
+    found += islice((flow for flow in others if flow["id"] not in known), limit - len(found))
     last = _last_runs(api, found, clock) if output.is_for_people else {}
     output.show_many(found, _list_columns(last, clock, output))
     if output.is_for_people and not found:
         output.terminal.note("No flows match.")
 
 
+def _recent(api: Backend, filters: Json, clock: Clock, limit: int) -> list[Json]:
+    """The flows of the newest runs that have begun, in their order."""
+    newest = newest_runs(api, {"flow_runs": STARTED}, clock, RECENT)
+    ids = list(dict.fromkeys(run["flow_id"] for run in newest))
+    if not ids:
+        return []
+    narrowed = {**filters, "flows": {**filters.get("flows", {}), "id": {"any_": ids}}}
+    if "id" in filters.get("flows", {}):
+        return []
+    found = {flow["id"]: flow for flow in api.pages("/flows/filter", narrowed, None)}
+    return [found[id] for id in ids if id in found][:limit]
+
+
 def _last_runs(api: Backend, flows: Sequence[Json], clock: Clock) -> dict[str, Json | None]:
     """The newest run of each flow shown; a list is short, and each question is answered from an index."""
-    return {flow["id"]: next(iter(_newest_runs(api, flow, clock, 1)), None) for flow in flows}
+    return {flow["id"]: next(iter(_newest_runs(api, flow, clock, 1, STARTED)), None) for flow in flows}
 
 
-def _newest_runs(api: Backend, flow: Json, clock: Clock, limit: int) -> list[Json]:
-    return newest_runs(api, {"flows": {"id": {"any_": [flow["id"]]}}}, clock, limit)
+def _newest_runs(api: Backend, flow: Json, clock: Clock, limit: int, of_runs: Json | None = None) -> list[Json]:
+    of_flow: Json = {"flows": {"id": {"any_": [flow["id"]]}}}
+    return newest_runs(api, {**of_flow, **({"flow_runs": of_runs} if of_runs else {})}, clock, limit)
 
 
 def _list_columns(last: dict[str, Json | None], clock: Clock, output: Output) -> list[Column]:
     def last_run(flow: Json) -> str:
         run = last.get(flow["id"])
-        return f"{run_state_label(run, output.terminal)} {clock.near(run['expected_start_time'])}" if run else "-"
+        return f"{run_state_label(run, output.terminal)} {clock.ago(began(run))}" if run else "-"
 
     def paint(text: str, flow: Json) -> str:
         return painted(text, (last.get(flow["id"]) or {}).get("state_type"))

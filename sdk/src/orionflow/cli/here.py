@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -55,7 +57,7 @@ def _followed(
     """Call with an eye on the run; whatever happens to the flow, the progress line is taken away."""
     progress = Progress(output, is_wanted=watch)
     try:
-        with progress.status.below_everything():
+        with progress.status.below_everything(), _only_errors(output.terminal.quiet):
             state = call(flow.with_options(on_running=[*flow.on_running, progress.begin]))
         run_id, message = state.state_details.flow_run_id, state.message
     except SystemExit:
@@ -84,6 +86,19 @@ def tell_end(run_id: UUID | None, message: str | None, output: Output) -> int:
     else:
         output.show_one(run)
     return exit_code_of_state(run["state_type"])
+
+
+@contextmanager
+def _only_errors(is_wanted: bool) -> Iterator[None]:
+    """What the flow logs is recorded all the same."""
+    from orionflow.logging import ConsoleHandler
+
+    before = ConsoleHandler.least
+    ConsoleHandler.least = logging.ERROR if is_wanted else before
+    try:
+        yield
+    finally:
+        ConsoleHandler.least = before
 
 
 def _lasted(run: Json) -> float | None:

@@ -10,7 +10,9 @@ from typing import Any
 import click
 
 from orionflow.cli.backend import backend
+from orionflow.cli.boundary import CommandFailed
 from orionflow.cli.command import OrionCommand
+from orionflow.cli.exit_codes import ExitCode
 from orionflow.cli.safe_text import as_json
 from orionflow.cli.terminal import current_terminal
 
@@ -55,5 +57,9 @@ def read_json(text: str, option: str) -> Any:
 def _file(name: str, option: str) -> str:
     try:
         return Path(name).read_text(encoding="utf-8")
-    except OSError as error:
-        raise click.UsageError(f"{option} @{name} cannot be read: {error.strerror}.") from None
+    except FileNotFoundError:
+        raise CommandFailed(ExitCode.NOT_FOUND, f"There is no file {name!r}, which {option} names.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(
+            f"{option} @{name} cannot be read: {getattr(error, 'strerror', None) or error}."
+        ) from None

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 
+from orionflow.cli.boundary import CommandFailed
+from orionflow.cli.exit_codes import ExitCode
 from orionflow.cli.times import Clock, read_period
 
 Command = Callable[..., Any]
@@ -58,6 +61,8 @@ def _value(kind: str, said: dict[str, Any], clock: Clock) -> Any:
             return Interval(read_period(said["interval"]), anchor, **options)
         case "rrule":
             return RRule(said["rrule"], **options)
+    if not Path(said["ics"]).exists():
+        raise CommandFailed(ExitCode.NOT_FOUND, f"There is no file {said['ics']!r}.")
     return ICalendar.from_file(said["ics"], **options)
 
 

@@ -20,10 +20,14 @@ def find_deployment(api: Backend, wanted: str) -> Json:
     """The one deployment that is meant; otherwise exit 5, with the candidates."""
     if "/" in wanted:
         return _by_full_name(api, wanted)
+    from orionflow.errors import NotFound
+
     try:
         found: Json = api.get(f"/deployments/{UUID(wanted)}")
     except ValueError:
         return _by_name_or_prefix(api, wanted)
+    except NotFound:
+        raise _missing(api, wanted) from None
     return found
 
 
