@@ -93,6 +93,13 @@ def _check_all(value: list[Any] | dict[str, Any], levels: int) -> int:
     return 2 + sum(_check(part, levels - 1) + 1 for part in value)
 
 
+def findable(name: str) -> str:
+    if name in {".", ".."}:
+        # Whatever way it is written: most clients, and proxies, take such a step out of an address.
+        raise PydanticCustomError("unfindable", "A name must not be '.' or '..', which no address can hold")
+    return name
+
+
 def indexable(key: str) -> str:
     # Two keys and an id make one entry of an index, for which PostgreSQL has 2,700 bytes.
     if len(key.encode(errors="surrogatepass")) > _KEY_BYTES:
@@ -110,7 +117,8 @@ JSONObject = Annotated[dict[str, Any], AfterValidator(storable)]
 Text255 = Annotated[str, Field(max_length=255)]
 Text1024 = Annotated[str, Field(max_length=1024)]
 Key = Annotated[Text1024, AfterValidator(indexable)]
-Name = Annotated[str, Field(min_length=1, max_length=255, pattern=NAME_PATTERN)]
+Findable = AfterValidator(findable)
+Name = Annotated[str, Field(min_length=1, max_length=255, pattern=NAME_PATTERN), Findable]
 Tags = Annotated[list[Text255], Field(max_length=1000)]
 Int = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 Natural = Annotated[int, Field(ge=0, lt=2**31)]

@@ -16,10 +16,10 @@ from deployments.services.limits import delete_limit, delete_limit_by_id, reset_
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page, rows_of
-from orchestration.wire import Natural, StrictWire, Wire
+from orchestration.wire import Findable, Natural, StrictWire, Wire
 from orion_site.accounts.permissions import Action
 
-Tag = Annotated[str, Field(min_length=1, max_length=255)]
+Tag = Annotated[str, Field(min_length=1, max_length=255), Findable]
 
 
 class ConcurrencyLimitCreate(StrictWire):

@@ -18,7 +18,7 @@ from deployments.services.work_queues import AGENT_POOL, found_pool
 from orchestration.api.errors import Refused
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page, rows_of
-from orchestration.wire import NAME_PATTERN, JSONObject, Natural, StrictWire, Text255, Wire
+from orchestration.wire import NAME_PATTERN, Findable, JSONObject, Natural, StrictWire, Text255, Wire
 from orion_site.accounts.permissions import Action
 from runs.filters.conditions import matched
 from runs.filters.resources import WorkPoolFilter
@@ -26,7 +26,7 @@ from runs.filters.resources import WorkPoolFilter
 
 class WorkPoolCreate(StrictWire):
     # An empty one is refused below, in the words and with the status that clients know.
-    name: Annotated[str, Field(max_length=255, pattern=NAME_PATTERN.replace("+", "*"))]
+    name: Annotated[str, Field(max_length=255, pattern=NAME_PATTERN.replace("+", "*")), Findable]
     description: str | None = None
     type: Text255 = "prefect-agent"
     base_job_template: JSONObject = {}

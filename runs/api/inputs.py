@@ -15,13 +15,13 @@ from typing_extensions import TypedDict
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.states import OrchestrationResult, result_of
-from orchestration.wire import JSONObject, Text255, Text1024, Wire
+from orchestration.wire import Findable, JSONObject, Text255, Text1024, Wire
 from orion_site.accounts.permissions import Action
 from runs.models import FlowRun, FlowRunInput
 from runs.services.attempts import resume_flow_run
 from runs.services.run_inputs import create_flow_run_input, delete_flow_run_input
 
-Key = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9._-]+$")]
+Key = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9._-]+$"), Findable]
 MOST_EXCLUDED = 10_000
 
 

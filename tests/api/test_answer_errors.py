@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 
 
 def test_an_unknown_path_is_not_found(api):
-    for path in ("/nothing/here", "/", "/nothing%0Ahere", "/flows/filter/more"):
+    for path in ("/nothing/here", "/nothing%0Ahere", "/flows/filter/more"):
         answer = api.read(path)
         assert (answer.status_code, answer.json()) == (404, {"detail": "Not Found"})
 
@@ -78,7 +78,7 @@ def test_clients_of_this_version_or_later_pass(api, version):
 def test_the_csrf_probe_of_older_clients_is_told_that_none_is_needed(api):
     answer = api.read("/csrf-token?client=abc")
 
-    assert (answer.status_code, answer.json()["detail"]) == (422, "CSRF protection is disabled.")
+    assert (answer.status_code, answer.json()) == (422, {"detail": "CSRF protection is disabled."})
 
 
 def caused_by(code: str, kind: type[DatabaseError] = OperationalError) -> DatabaseError:

@@ -241,3 +241,22 @@ def test_what_only_orion_knows_is_told_where_it_is_not_at_its_default(api):
     assert plain["empirical_policy"].keys() == {
         *("max_retries", "retry_delay_seconds", "retries", "retry_delay", "pause_keys", "resuming", "retry_type")
     }
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/flows/", {"name": "NAME"}),
+        ("/work_pools/", {"name": "NAME"}),
+        ("/work_queues/", {"name": "NAME"}),
+        ("/v2/concurrency_limits/", {"name": "NAME", "limit": 1}),
+        ("/concurrency_limits/", {"tag": "NAME", "concurrency_limit": 1}),
+        ("/calendars/", {"name": "NAME", "ics": ""}),
+    ],
+)
+def test_names_that_no_address_can_hold_are_refused(api, path, body, name):
+    answer = api.send(path, {key: name if value == "NAME" else value for key, value in body.items()})
+
+    assert answer.status_code == 422
+    assert "no address" in answer.json()["detail"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -92,6 +94,19 @@ def test_a_body_that_is_too_long_is_refused_before_it_is_kept(server: RunningSer
 
     assert status == 413
     assert "longer than" in body
+
+
+def test_a_body_without_a_type_is_read_and_a_refusal_says_what_it_is(server: RunningServer):
+    def answer(body: str) -> tuple[int, str]:
+        with closing(HTTPConnection("127.0.0.1", server.port, timeout=30)) as connection:
+            connection.request("POST", "/api/flows/", body)
+            reply = connection.getresponse()
+            reply.read()
+            return reply.status, reply.reason
+
+    assert answer('{"name": "untyped"}') == (201, "Created")
+    # Twisted would say "Unknown Status" of a code that it does not know.
+    assert answer("{}")[1].lower().startswith("unprocessable")
 
 
 def test_a_body_in_chunks_is_read_whole(server: RunningServer):
