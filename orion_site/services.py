@@ -33,8 +33,8 @@ def services_of_this_server() -> list[Service]:
 
 def services_of_an_api() -> list[Service]:
     """What every server that answers agents ticks, whoever ticks the rest."""
-    every = reconciler.seconds_between_hearings()
-    return [Service(reconciler.HEARING, every, reconciler.hear, "Says that a server is there that hears agents.")]
+    every, purpose = reconciler.seconds_between_hearings(), "Says that a server is there that hears agents."
+    return [Service(reconciler.HEARING, every, reconciler.hear, purpose, Lane.HEARING)]
 
 
 def descriptions_of_services() -> dict[str, str]:

@@ -35,6 +35,8 @@ class Lane(StrEnum):
     SLOW = "slow"
     LONG = "long"
     OUTSIDE = "outside"
+    # Whatever the others do: were it late, all leases would be renewed.
+    HEARING = "hearing"
 
 
 @dataclass(slots=True)
