@@ -190,6 +190,27 @@ def test_everything_is_copied_once(orion: Companion, old: str) -> None:
     assert sorted(schedules.values()) == [False, True, True]
 
 
+def test_cron_lines_mean_here_what_they_mean_there(orion: Companion, old: str, request: pytest.FixtureRequest) -> None:
+    is_prefect = request.node.callspec.params["old"] == "prefect"
+    flow = send(old, "/flows/", {"name": "census"})["id"]
+    lines = ["0 9 * * 1-5 0", "0 3 */2 * MON", "0 6 * * *"]
+    schedules = [{"schedule": {"cron": line, "timezone": "UTC"}, "active": True} for line in lines]
+    odd = {"flow_id": flow, "name": "odd", "schedules": schedules}
+    made = send(old, "/deployments/", odd)["id"]
+
+    try:
+        answer = orion("import", "prefect", "--url", old, "--yes", "--only", "deployments")
+        again = imported(orion, old, "--yes", "--only", "deployments")
+    finally:
+        send(old, f"/deployments/{made}", None, "DELETE")
+
+    (copied,) = asked(orion, "/deployments/filter", {"deployments": {"name": {"any_": ["odd"]}}})
+    turned = ["0 0 9 * * 1-5", "0 3 1-31/2 * MON", "0 6 * * *"]
+    assert sorted(one["schedule"]["cron"] for one in copied["schedules"]) == sorted(turned if is_prefect else lines)
+    assert ("'0 0 9 * * 1-5'" in answer.err) == is_prefect
+    assert {step["plan"] for step in again} == {"same"}
+
+
 def test_secrets_come_along_and_blocks_that_hold_others_hold_them_here(orion: Companion, old: str) -> None:
     imported(orion, old, "--only", "blocks", "--yes")
 

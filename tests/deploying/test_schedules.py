@@ -75,6 +75,10 @@ def test_calendar_file_is_read(tmp_path):
             {"interval": 60, "anchor_date": "2026-11-21T12:00:00+00:00"},
             {"interval": 60.0, "anchor_date": "2026-11-21T12:00:00+00:00"},
         ),
+        (
+            {"interval": 60, "anchor_date": "2026-11-21T12:00:00", "timezone": "Europe/Berlin"},
+            {"interval": 60.0, "anchor_date": "2026-11-21T12:00:00", "timezone": "Europe/Berlin"},
+        ),
         (RRule("FREQ=DAILY"), {"rrule": "FREQ=DAILY"}),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -87,14 +88,15 @@ def create(
         raise click.UsageError("Say the days with --day, or a stretch of time with --from and --to.")
     events = [f"DTSTART;VALUE=DATE:{day:%Y%m%d}" for day in days]
     if start and end:
-        events.append(f"DTSTART:{_utc(clock, start)}\r\nDTEND:{_utc(clock, end)}")
+        begin, over = clock.moment(start), clock.moment(end)
+        if over <= begin:
+            raise click.UsageError(f"--to {end} is not after --from {start}; nothing lies between them.")
+        events.append(f"DTSTART:{_utc(begin)}\r\nDTEND:{_utc(over)}")
     _store(name, _document(name, events), description, output, clock)
 
 
-def _utc(clock: Clock, written: str) -> str:
-    from datetime import UTC
-
-    return f"{clock.moment(written).astimezone(UTC):%Y%m%dT%H%M%SZ}"
+def _utc(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y%m%dT%H%M%SZ}"
 
 
 def _document(name: str, events: list[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import click
 
 from orionflow.cli.boundary import CommandFailed
 from orionflow.cli.exit_codes import ExitCode
-from orionflow.cli.times import Clock, read_period
+from orionflow.cli.times import Clock, read_period, zone_named
 
 Command = Callable[..., Any]
 _SPELT = {"anchor": "anchor_date"}
@@ -57,7 +58,8 @@ def _value(kind: str, said: dict[str, Any], clock: Clock) -> Any:
         case "cron":
             return Cron(said["cron"], said["day_or"], **options)
         case "interval":
-            anchor = clock.moment(said["anchor"]) if said["anchor"] else None
+            # Without an offset it is a time in the schedule's zone, which the server looks up.
+            anchor = clock.wall_or_moment(said["anchor"]) if said["anchor"] else None
             return Interval(read_period(said["interval"]), anchor, **options)
         case "rrule":
             return RRule(said["rrule"], **options)
@@ -69,12 +71,20 @@ def _value(kind: str, said: dict[str, Any], clock: Clock) -> Any:
 def _shared(said: dict[str, Any], clock: Clock) -> dict[str, Any]:
     return {
         "timezone": said["timezone"],
-        "ends": clock.moment(said["ends"]) if said["ends"] else None,
+        "ends": _end(said["ends"], said["timezone"], clock) if said["ends"] else None,
         "max_runs": said["max_runs"],
         "misfire": said["catchup"] or "none",
         "misfire_window": read_period(said["catchup_window"]) if said["catchup_window"] else None,
         "calendars": said["exclude"],
     }
+
+
+def _end(written: str, zone: str | None, clock: Clock) -> datetime:
+    """Without an offset, a time in the schedule's zone, if one was named."""
+    end = clock.wall_or_moment(written)
+    if end.tzinfo is not None or zone is None:
+        return clock.moment(written)
+    return end.replace(tzinfo=zone_named(zone))
 
 
 def _refuse_leftovers(said: dict[str, Any]) -> None:

@@ -27,7 +27,7 @@ class Clock:
 
     def in_zone(self, name: str | None) -> Clock:
         """The clock of a zone, unless the user chose one."""
-        return self if self.is_chosen or not name else replace(self, zone=_zone(name))
+        return self if self.is_chosen or not name else replace(self, zone=zone_named(name))
 
     def absolute(self, moment: datetime | str | None) -> str:
         """`2026-11-21 13:02:07 +01:00`, or a dash."""
@@ -68,6 +68,11 @@ class Clock:
 
     def moment(self, written: str) -> datetime:
         """The moment that somebody wrote; raises a usage error that shows the forms."""
+        read = self.wall_or_moment(written)
+        return read if read.tzinfo else read.replace(tzinfo=self.zone)
+
+    def wall_or_moment(self, written: str) -> datetime:
+        """What somebody wrote, without a zone if they named none."""
         if written in ("now", "today", "yesterday"):
             return self._named(written)
         if relative := _RELATIVE.match(written):
@@ -79,7 +84,7 @@ class Clock:
             raise click.UsageError(
                 f"{written!r} is not a time; write -2h, -7d, today, 2026-11-21 or 2026-11-21T09:00+01:00."
             ) from None
-        return read if read.tzinfo else read.replace(tzinfo=self.zone)
+        return read
 
     def _named(self, word: str) -> datetime:
         if word == "now":
@@ -135,10 +140,10 @@ def make_clock(*, zone_name: str | None = None, utc: bool = False) -> Clock:
     if zone_name is None:
         # None means the machine's own zone, with the offset that was in force at each moment shown.
         return Clock(now, LocalZone())
-    return Clock(now, _zone(zone_name), is_chosen=True)
+    return Clock(now, zone_named(zone_name), is_chosen=True)
 
 
-def _zone(name: str) -> tzinfo:
+def zone_named(name: str) -> tzinfo:
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
     try:

@@ -81,7 +81,7 @@ class Cron(Schedule):
 
 @dataclass(frozen=True, slots=True)
 class Interval(Schedule):
-    """Times one period apart, counted from `anchor_date`."""
+    """Times one period apart, counted from `anchor_date`; without an offset that is a time in the schedule's zone."""
 
     interval: Period
     anchor_date: datetime | None = None
@@ -90,10 +90,10 @@ class Interval(Schedule):
         seconds = seconds_of(self.interval)
         if seconds <= 0:
             raise UsageError(f"An interval of {seconds:g} s has no next time; write seconds or a timedelta above zero.")
-        anchor = (
-            {} if self.anchor_date is None else {"anchor_date": _aware(self.anchor_date, "anchor_date").isoformat()}
-        )
-        return {"interval": seconds, **anchor}
+        anchor = self.anchor_date
+        if anchor is None:
+            return {"interval": seconds}
+        return {"interval": seconds, "anchor_date": (anchor.astimezone(UTC) if anchor.tzinfo else anchor).isoformat()}
 
 
 @dataclass(frozen=True, slots=True)

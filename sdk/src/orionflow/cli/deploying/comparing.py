@@ -100,8 +100,21 @@ def _normal(schedule: Json, *, anchored: bool = True) -> Json:
     own["ends_at"] = _moment(own["ends_at"])
     definition = dict(schedule["schedule"])
     definition["timezone"] = definition.get("timezone") or "UTC"
-    definition["anchor_date"] = _moment(definition.get("anchor_date")) if anchored else None
+    definition["anchor_date"] = _in_zone(_moment(definition.get("anchor_date")), definition) if anchored else None
     return {**own, "schedule": {name: value for name, value in definition.items() if value is not None}}
+
+
+def _in_zone(moment: Any, definition: Json) -> Any:
+    """An anchor without an offset is a time in the schedule's zone."""
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    if not isinstance(moment, datetime) or moment.tzinfo is not None:
+        return moment
+    try:
+        return moment.replace(tzinfo=ZoneInfo(definition["timezone"]))
+    except (ZoneInfoNotFoundError, ValueError):
+        # The server says so, when it is asked.
+        return moment
 
 
 def _moment(text: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from orionflow.cli.backend import Backend
 from orionflow.cli.boundary import CommandFailed
 from orionflow.cli.deploying.comparing import NEW, SAME, Plan, plan_for
 from orionflow.cli.exit_codes import ExitCode
+from orionflow.cli.importing.fitting import fitted
 from orionflow.cli.importing.reading import READERS, Thing, World
 from orionflow.cli.importing.writing import write
 from orionflow.cli.options import Output, ask_before
@@ -56,8 +57,15 @@ COLUMNS = [
 def copy_from(url: str, *, only: str | None, paused: bool, yes: bool, dry_run: bool, output: Output) -> None:
     kinds = _kinds(only)
     source, target = World(_old_server(url)), World(Backend())
-    steps = [_step(thing, target, paused=paused) for kind in kinds for thing in _wanted(source, kind)]
+    notes: list[str] = []
+    steps = [
+        _step(thing, target, paused=paused)
+        for kind in kinds
+        for thing in _fitted(_wanted(source, kind), source, target, notes)
+    ]
     to_do = [step for step in steps if step.plan.kind != SAME]
+    for note in notes:
+        output.terminal.note(note)
     _show(steps, to_do, output, dry_run=dry_run)
     if dry_run or not to_do:
         return
@@ -112,6 +120,14 @@ def _wanted(source: World, kind: str) -> Iterator[Thing]:
     for thing in source.of(kind).values():
         if in_use is None or thing.name in in_use:
             yield thing
+
+
+def _fitted(things: Iterable[Thing], source: World, target: World, notes: list[str]) -> Iterator[Thing]:
+    for thing in things:
+        if thing.kind == "deployment" and thing.body["schedules"]:
+            thing, said = fitted(thing, source, target)
+            notes += said
+        yield thing
 
 
 def _inner_first(blocks: Mapping[str, Thing]) -> Iterator[Thing]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from orionflow.cli.backend import Backend
 from orionflow.cli.boundary import CommandFailed
 from orionflow.cli.exit_codes import ExitCode
+from orionflow.errors import NotFound
 
 Json = dict[str, Any]
 # What a client says about a deployment; the rest is the server's own.
@@ -36,7 +38,7 @@ class Thing:
     id: str
 
 
-@dataclass(slots=True)
+@dataclass
 class World:
     """All that a server knows of the kinds that are copied, by kind and name; each kind is read when it is needed."""
 
@@ -44,6 +46,15 @@ class World:
     _things: dict[str, dict[str, Thing]] = field(default_factory=dict)
     # Types, schemas and documents of blocks, and flows, are referred to by id.
     names: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def is_prefect(self) -> bool:
+        """Whether it is a server of Prefect's, and none of ours."""
+        try:
+            self.api.get("/admin/services")
+        except NotFound:
+            return True
+        return False
 
     def of(self, kind: str) -> Mapping[str, Thing]:
         if kind not in self._things:
