@@ -169,3 +169,24 @@ def test_a_database_that_a_run_made_is_found_good(orion):
     assert checked.code == 0, checked.out
     assert (verified.code, verified.out) == (0, "Everything holds.\n")
     assert examined.code == 0, examined.out
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [("version", 1), ("-h", 1), ("config view", 1), ("settings-that-are-none", 2), ("flow ls -o json", 1)],
+)
+def test_an_output_without_room_is_told_in_one_sentence(words, code, tmp_path):
+    import subprocess
+    import sys
+
+    from tests.cli.conftest import environment_of
+
+    command = f"{sys.executable} -m orionflow.cli {words} > /dev/full"
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, env=environment_of(tmp_path), check=False
+    )
+
+    assert done.returncode == code
+    assert ("The output cannot be written: No space left on device" in done.stderr) is (code == 1)
+    assert "foresee" not in done.stderr
+    assert "Exception ignored" not in done.stderr

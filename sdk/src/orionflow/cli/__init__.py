@@ -7,12 +7,16 @@ from collections.abc import Sequence
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and give its exit code."""
+    import os
     import sys
 
     from orionflow.cli.boundary import guarded
     from orionflow.cli.root import root
     from orionflow.cli.terminal import Terminal
 
+    # Started with `>&-`, there is nothing to write to.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     terminal = Terminal()
     words = list(sys.argv[1:] if argv is None else argv)
     # click would turn Ctrl-C and usage errors into exits of its own; the boundary wants to see them.

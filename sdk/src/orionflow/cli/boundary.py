@@ -5,6 +5,7 @@ Nothing below this module prints an error or calls exit; it raises.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -36,10 +37,16 @@ class CommandFailed(Exception):
         self.fix = fix
 
 
+# What a device says to a write, and not to the opening of a file: `orion fr ls > /dev/full`.
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT})
+
+
 def guarded(action: Callable[[], object], terminal: Terminal) -> int:
     """Run a command and give its exit code, whatever happens in it."""
     try:
         outcome = action()
+        # What is still in the buffer may find no room either, and Python would say so in its own words at the exit.
+        sys.stdout.flush()
     except BrokenPipeError:
         return _reader_went_away()
     except (KeyboardInterrupt, click.Abort):
@@ -47,6 +54,10 @@ def guarded(action: Callable[[], object], terminal: Terminal) -> int:
         terminal.note("Interrupted.")
         return ExitCode.INTERRUPTED
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _NO_ROOM and error.filename is None:
+            _leave_output()
+            why = error.strerror or str(error)
+            return _tell(CommandFailed(ExitCode.FAILED, f"The output cannot be written: {why}"), terminal)
         if terminal.debug:
             traceback.print_exc(file=sys.stderr)
         return _tell(error, terminal)
@@ -54,9 +65,14 @@ def guarded(action: Callable[[], object], terminal: Terminal) -> int:
 
 
 def _reader_went_away() -> int:
-    # `orion fr ls | head` closes our stdout early; the interpreter's own flush at exit must not complain about it.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    # `orion fr ls | head` closes our stdout early.
+    _leave_output()
     return ExitCode.DONE
+
+
+def _leave_output() -> None:
+    """The interpreter's own flush at exit must not complain once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tell(error: Exception, terminal: Terminal) -> int:
