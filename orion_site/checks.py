@@ -94,6 +94,23 @@ def check_shared_keys(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]
 
 
 @register("orion")
+def check_encryption_keys(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    """Otherwise each read of a secret would be an error, days after the start."""
+    from deployments.services.vault import flaw_of_keys
+
+    flaw = flaw_of_keys()
+    if flaw is None:
+        return []
+    return [
+        Error(
+            flaw,
+            hint="Make one: `openssl rand -base64 32 | tr +/ -_`.",
+            id="orion.E005",
+        )
+    ]
+
+
+@register("orion")
 def check_leases(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
     lease, heartbeat = settings.ORION_LEASE_SECONDS, settings.ORION_HEARTBEAT_SECONDS
     if lease >= HEARTBEATS_IN_A_LEASE * heartbeat:

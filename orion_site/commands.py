@@ -9,10 +9,14 @@ import click
 
 from orion_site.database_commands import database
 from orion_site.database_purge import purge
+from orion_site.database_seals import problem_of_seals, reseal
 
 __all__ = ["database", "server"]
 
 database.add_command(purge)
+database.add_command(reseal)
+# The SDK, which never imports the server, finds it here.
+database.problem_of_seals = problem_of_seals  # type: ignore[attr-defined]
 
 
 @click.group()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from django.db import connection
@@ -78,6 +79,7 @@ def create_alone(migrate: Callable[[], None], *, say: bool) -> None:
             )
         draft = file.with_name(f"{file.name}.{os.getpid()}.new")
         draft.touch(mode=0o600)
+        _let_it_shrink(draft)
         try:
             with _connected_to(draft):
                 migrate()
@@ -87,6 +89,13 @@ def create_alone(migrate: Callable[[], None], *, say: bool) -> None:
                 leftover.unlink(missing_ok=True)
     if say:
         print(f"Orion created its database at {file}.", file=sys.stderr, flush=True)
+
+
+def _let_it_shrink(draft: Path) -> None:
+    """Pages that deleted rows leave can be given back a few at a time. That is decided before the first table."""
+    with closing(sqlite3.connect(draft)) as connected:
+        connected.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connected.execute("VACUUM")
 
 
 def _make_folder(folder: Path) -> None:

@@ -32,7 +32,8 @@ from runs.models import (
 from runs.services.flow_runs import delete_below_task_runs, delete_flow_runs
 
 CHUNK = 5000
-RUNS_AT_ONCE = 50
+RUNS_AT_ONCE = 500
+# At most; a chunk that took less is followed by a pause as long as itself, so that writers have half of the time.
 PAUSE_SECONDS = 0.05
 _OVER = [state_type.value for state_type in TERMINAL]
 
@@ -107,7 +108,9 @@ def _has_ended(before: datetime) -> Q:
 
 def _page(roots: QuerySet[FlowRun, Any], after: tuple[datetime, UUID] | None) -> Rows:
     if after is not None:
-        roots = roots.filter(Q(expected_start_time__gt=after[0]) | Q(expected_start_time=after[0], pk__gt=after[1]))
+        later = Q(expected_start_time__gt=after[0]) | Q(expected_start_time=after[0], pk__gt=after[1])
+        # The first condition is implied by the second, and is where the index is entered: each page costs the same.
+        roots = roots.filter(Q(expected_start_time__gte=after[0]), later)
     in_order = roots.order_by("expected_start_time", "pk").values_list("expected_start_time", "pk")
     return in_order[:RUNS_AT_ONCE]
 
@@ -170,17 +173,24 @@ def _delete_runs(family: Sequence[UUID], now: datetime, deleted: Counter[str], p
     for rows in _beside(family):
         _delete(rows, deleted, pause_seconds, of_runs=family)
     _delete(_task_runs(family, now), deleted, pause_seconds, of_runs=family)
+    began = time.monotonic()
     deleted[_kind(FlowRun)] += _delete_emptied(family)
-    time.sleep(pause_seconds)
+    _let_others_write(began, pause_seconds)
+
+
+def _let_others_write(began: float, longest: float) -> None:
+    time.sleep(min(time.monotonic() - began, longest))
 
 
 def _delete(rows: Rows, deleted: Counter[str], pause_seconds: float, of_runs: Sequence[UUID] = ()) -> None:
     # With a task run go its states, some five of them.
     most = CHUNK // 5 if rows.model is TaskRun else CHUNK
     # Asked without a lock first: on SQLite a transaction holds up every writer, and mostly there is nothing.
+    began = time.monotonic()
     while rows.exists() and (number := _delete_chunk(rows, most, of_runs)):
         deleted[_kind(rows.model)] += number
-        time.sleep(pause_seconds)
+        _let_others_write(began, pause_seconds)
+        began = time.monotonic()
 
 
 @repeated_on_conflict

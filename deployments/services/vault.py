@@ -37,6 +37,24 @@ def open_sealed(sealed: str) -> dict[str, Any]:
     return content
 
 
+def flaw_of_keys() -> str | None:
+    """Why nothing can be sealed or opened with the keys; None if they are keys, or are still to be made."""
+    try:
+        _fernets(_keys())
+    except (ImproperlyConfigured, OSError) as error:
+        return str(error)
+    return None
+
+
+def is_sealed_by_first_key(sealed: str) -> bool:
+    """Whether it would be sealed alike today."""
+    first = _fernets(_keys()[:1])
+    try:
+        return bool(first) and first[0].decrypt(sealed) is not None
+    except InvalidToken:
+        return False
+
+
 def key_file() -> Path:
     return Path(settings.ORION_ENCRYPTION_KEY_FILE)
 

@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from deployments.models import Deadline, Deployment, Schedule, WorkQueue
+from deployments.services import retention
 from events.models import Event
 from orion_site.services import services_of_this_server
 from runs.ids import uuid7
@@ -173,3 +174,23 @@ def test_an_idle_tick_costs_the_same_beside_many_finished_runs(settings, tmp_pat
 
     grown = {name: (few[name], many[name]) for name in few if many[name] > 1.5 * few[name] + 300}
     assert not grown
+
+
+@pytest.mark.django_db(transaction=True)
+def test_each_page_of_old_runs_costs_the_same(monkeypatch):
+    """Counted in steps of SQLite's machine, and on PostgreSQL by the rows that are read."""
+    monkeypatch.setattr(retention, "RUNS_AT_ONCE", 50)
+    make_limited_deployment()
+    make_finished_runs(2000)
+    families = retention.old_families(before=timezone.now() + timedelta(days=1))
+
+    costs = []
+    while True:
+        with counted() as spent:
+            found = next(families, None)
+        if found is None:
+            break
+        costs.append(spent[0])
+
+    assert len(costs) >= 20
+    assert max(costs) <= 3 * sorted(costs)[len(costs) // 2]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from django.db import connection
 from orion_site.database_upkeep import tidy_database
 from tests.conftest import DATABASE
 from tests.factories import NOON, make_flow_run
+from tests.site.running import environment, orion
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -47,3 +51,30 @@ def test_a_reader_that_stays_delays_nobody():
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA busy_timeout")
         assert cursor.fetchone() == (20000,)
+
+
+GIVING_BACK = """
+import django; django.setup()
+from orion_site.database_upkeep import give_space_back
+print(give_space_back())
+"""
+
+
+def test_the_space_of_what_was_deleted_is_given_back(tmp_path):
+    assert orion(tmp_path, "database", "upgrade").returncode == 0
+    file = tmp_path / "orion.db"
+    with closing(sqlite3.connect(file)) as connected:
+        connected.execute("CREATE TABLE bulk (content BLOB)")
+        connected.executemany("INSERT INTO bulk VALUES (zeroblob(100000))", [()] * 300)
+        connected.execute("DELETE FROM bulk")
+        connected.commit()
+        connected.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    before = file.stat().st_size
+
+    settings = environment(tmp_path, DJANGO_SETTINGS_MODULE="orion_site.settings")
+    done = subprocess.run([sys.executable, "-c", GIVING_BACK], env=settings, capture_output=True, text=True, check=True)
+    with closing(sqlite3.connect(file)) as connected:
+        connected.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    assert int(done.stdout) > 1000
+    assert file.stat().st_size < before - 4_000_000

@@ -23,6 +23,10 @@ _PREFIX = re.compile(r"^[0-9a-fA-F][0-9a-fA-F-]{3,35}$")
 _SHOWN = 8
 
 
+# In the place of what lists leave out.
+OMITTED = "__orion_omitted__"
+
+
 def find_flow_run(api: Backend, wanted: str) -> Json:
     """The one flow run that is meant; otherwise exit 5, with the candidates."""
     return _find(api, "flow_runs", "flow run", wanted, {})
@@ -50,7 +54,7 @@ def _find(api: Backend, resource: str, kind: str, wanted: str, within: Json) -> 
         return run
     found = _by_name(api, resource, wanted, within) or _by_prefix(api, resource, wanted, within)
     if len(found) == 1:
-        return found[0]
+        return _whole(api, resource, found[0])
     raise _ambiguous(kind, wanted, found) if found else _missing(api, resource, kind, wanted, within)
 
 
@@ -62,7 +66,17 @@ def _newest(api: Backend, resource: str, kind: str, wanted: str, within: Json) -
     if not found:
         which = "has failed yet" if wanted == "@last-failed" else "is known yet"
         raise CommandFailed(ExitCode.NOT_FOUND, f"No {kind} {which}.", fix="orion run flows.py:my_flow")
-    return found[0]
+    return _whole(api, resource, found[0])
+
+
+def _whole(api: Backend, resource: str, listed: Json) -> Json:
+    """The run as it is by itself: lists leave out what is large."""
+    state = listed.get("state") or {}
+    fields = [*listed.values(), state.get("data")]
+    if not any(isinstance(field, dict) and OMITTED in field for field in fields):
+        return listed
+    whole: Json = api.get(f"/{resource}/{listed['id']}")
+    return whole
 
 
 def _due(resource: str) -> Json:

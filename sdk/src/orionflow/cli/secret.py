@@ -27,6 +27,7 @@ secret = LazyGroup(
     entries={
         "ls": Entry(f"{HERE}:ls", "List the names of secrets."),
         "set": Entry(f"{HERE}:set_", "Store a value, read from stdin or asked for."),
+        "reseal": Entry(f"{HERE}:reseal", "Seal all with the first key, on the server's machine."),
         "delete": Entry(f"{HERE}:delete", "Delete a secret.", ("rm", "unset")),
     },
     examples=(("orion secret set github < token.txt", "from a file"), ("orion secret ls", "")),
@@ -94,3 +95,26 @@ def delete(name: str, yes: bool, dry_run: bool) -> None:
     """Delete a secret. Flows and pull steps that read it will not find it."""
     api = backend()
     delete_block(api, find_block(api, f"{SLUG}/{name}"), yes=yes, dry_run=dry_run)
+
+
+@click.command(
+    cls=OrionCommand,
+    examples=(
+        ("orion secret reseal", "after a new key was put in front of ORION_ENCRYPTION_KEYS"),
+        ("orion secret reseal --dry-run -o json", "count what each kind of key opens"),
+    ),
+)
+@click.option("--dry-run", is_flag=True, help="Count what each kind of key opens, and change nothing.")
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to print the counts.")
+def reseal(dry_run: bool, output: str) -> None:
+    """Seal with the first of ORION_ENCRYPTION_KEYS what older keys open, so that these can be retired.
+
+    It needs the keys and the database: run it where the server runs. Exit code 1 if no key opens a secret.
+    """
+    from orionflow.cli.root import server_group
+
+    group = server_group("database")
+    assert isinstance(group, click.Group)
+    run = group.commands["reseal"].callback
+    assert run is not None
+    run(dry_run=dry_run, output=output)

@@ -23,6 +23,7 @@ def database(*, deep: bool) -> Iterator[Finding]:
     if settings.api_url:
         yield Finding("database", "ok", "belongs to the server; its own `orion doctor` examines it")
         return
+    yield from _seals()
     path = sqlite_path(os.environ.get("ORION_DATABASE_URL"), settings.home)
     if path is None:
         yield Finding("database", "ok", "on PostgreSQL; the API tells below whether it can be used")
@@ -30,6 +31,31 @@ def database(*, deep: bool) -> Iterator[Finding]:
         yield Finding("database", "ok", f"{path} will be made by the first run")
     else:
         yield from _file(path, deep=deep)
+
+
+def _seals() -> Iterator[Finding]:
+    """Keys that are none, and secrets that none of the keys opens: found here instead of by a flow that needs one."""
+    from orionflow.cli.root import plugin_command
+
+    look = getattr(plugin_command("database"), "problem_of_seals", None)
+    if look is None or not (os.environ.get("ORION_DATABASE_URL") or _home_has_database()):
+        return
+    try:
+        problem = look()
+    except Exception as error:
+        # That the database cannot be used is said elsewhere; what is wrong with a key is said here.
+        if "ENCRYPTION" in str(error):
+            yield Finding("secrets", "problem", str(error), "set ORION_ENCRYPTION_KEYS to keys of Fernet, by comma")
+        return
+    if problem:
+        text, fix = problem
+        yield Finding("secrets", "problem", text, fix)
+
+
+def _home_has_database() -> bool:
+    from orionflow.settings import current_settings
+
+    return (current_settings().home / "orion.db").exists()
 
 
 def sqlite_path(url: str | None, home: Path) -> Path | None:
