@@ -118,10 +118,11 @@ def replan(before: Plans, deployment: Deployment, now: datetime) -> None:
     reconcile(before, after, changes, now)
     old = Schedule.objects.filter(pk__in=changes.started & before.schedules.keys())
     old.update(planned_until=now, plan_at=now)
+    # One that had nothing left to plan goes on from now: what passed meanwhile was not missed.
+    limited = Schedule.objects.filter(pk__in=changes.limited)
+    limited.filter(plan_at__isnull=True).update(planned_until=now, plan_at=now)
     # Times that passed unplanned are still decided by the policy of the schedule.
-    Schedule.objects.filter(pk__in=changes.limited).update(
-        planned_until=earlier_of("planned_until", now), plan_at=earlier_of("plan_at", now)
-    )
+    limited.update(planned_until=earlier_of("planned_until", now), plan_at=earlier_of("plan_at", now))
     # The planner takes the rest: a request is not to hold the others up.
     to_plan = sorted(changes.started | changes.limited)[:AT_ONCE]
     plan_schedules(list(Schedule.objects.filter(pk__in=to_plan).order_by("created", "pk")), now)

@@ -193,6 +193,20 @@ def test_limit_of_runs_is_counted_over_redeployments(api, clock):
     assert times_of(api, made) == ["09:00", "10:00"]
 
 
+@pytest.mark.parametrize(
+    ("end", "change"), [({"max_runs": 1}, {"max_runs": None}), ({"ends_at": "2026-01-05T09:00:00Z"}, {"ends_at": None})]
+)
+def test_schedule_that_had_ended_goes_on_from_now(api, clock, end, change):
+    made = deploy(api, schedules=[{**HOURLY, **end, "misfire": "all"}]).json()
+    for hours in (1, 2, 3):
+        clock.move_to(HALF_PAST_EIGHT + timedelta(hours=hours))
+        plan_due_schedules(HALF_PAST_EIGHT + timedelta(hours=hours))
+
+    api.call("PATCH", f"/deployments/{made['id']}/schedules/{made['schedules'][0]['id']}", change)
+
+    assert times_of(api, made) == ["09:00", "12:00", "13:00", "14:00"]
+
+
 @pytest.mark.parametrize("sent", ["2026-01-05T06:15:00", "2026-01-05T06:15:00+01:00", "2026-01-05T05:15:00Z"])
 def test_anchor_without_an_offset_is_a_time_of_the_schedules_zone(api, clock, sent):
     schedule = {"interval": 86400, "anchor_date": sent, "timezone": "Europe/Berlin"}
