@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from orionflow.errors import SettingsError
-from orionflow.profiles import Profiles, read_profiles
+from orionflow.profiles import Profiles, project_layer, read_profiles
 from orionflow.settings import current_settings, override_settings, settings_page, settings_table
+from orionflow.spool import leftovers
 
 
 @pytest.fixture
@@ -156,3 +157,19 @@ def test_the_page_in_the_documentation_is_fresh():
     stored = (Path(__file__).parents[2] / "docs" / "settings.md").read_text()
 
     assert stored == settings_page()
+
+
+def test_a_mark_of_the_byte_order_is_no_part_of_a_file(tmp_path):
+    (tmp_path / "orion.toml").write_bytes(b"\xef\xbb\xbfapi_url = 'http://127.0.0.1:9/api'\n")
+
+    ((_, values),) = project_layer(str(tmp_path))
+
+    assert values == {"api_url": "http://127.0.0.1:9/api"}
+
+
+@pytest.mark.parametrize("content", [b"garbage\n", b"[1]\n", b"\xff\xfe\n", b'"text"\n'])
+def test_what_is_no_spool_is_put_aside(tmp_path, content):
+    (tmp_path / "1.jsonl").write_bytes(content)
+
+    assert list(leftovers(tmp_path)) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["1.bad"]

@@ -98,8 +98,8 @@ def _flat(table: dict[str, Any], path: Path) -> dict[str, object]:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        with open(path, "rb") as file:
-            return tomllib.load(file)
+        # Editors of Windows put a mark in front, which is no part of the file's text.
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

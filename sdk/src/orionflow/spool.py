@@ -166,7 +166,16 @@ def _claim(path: Path) -> Leftover | None:
         path.unlink(missing_ok=True)
         file.close()
         return None
-    return _with_header(path, file, json.loads(first))
+    try:
+        header = json.loads(first)
+    except ValueError:
+        header = None
+    if not isinstance(header, dict):
+        # Nobody can send it; kept under another name, so that it is not looked at again and again.
+        path.replace(path.with_suffix(".bad"))
+        file.close()
+        return None
+    return _with_header(path, file, header)
 
 
 def _with_header(path: Path, file: IO[bytes], header: dict[str, Any]) -> Leftover | None:
