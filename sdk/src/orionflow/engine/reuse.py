@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from orionflow.errors import UnserializableError
+from orionflow.recordable import as_text
 from orionflow.reporting.items import Answer
 from orionflow.results import read_record
 from orionflow.states import UNSET, State, is_record
@@ -56,5 +57,5 @@ def recall(state: State[Any]) -> str | None:
     try:
         state.value = read_record(state.data)
     except Exception as error:
-        return f"{type(error).__name__}: {error}"
+        return f"{type(error).__name__}: {as_text(error)}"
     return None
