@@ -5,6 +5,9 @@ Django and daphne are imported inside the commands: `orion --help` must not wait
 
 from __future__ import annotations
 
+import json
+import os
+
 import click
 
 from orion_site.database_commands import database
@@ -40,6 +43,13 @@ def server() -> None:
     help="At the end runs of this server's agent may go on for so long; Ctrl-C once more ends them at once.",
 )
 @click.option("--open", "open_browser", is_flag=True, help="Open the dashboard in a browser.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    help="json: one line on stdout when the server is ready, with its addresses and process.",
+)
 def start(
     host: str,
     port: int,
@@ -49,6 +59,7 @@ def start(
     agent_concurrency: int,
     drain_timeout: float,
     open_browser: bool,
+    output: str,
 ) -> None:
     """Start the server in the foreground; Ctrl-C stops it.
 
@@ -58,6 +69,9 @@ def start(
 
     def ready(address: str) -> None:
         say(banner(address))
+        if output == "json":
+            told = {"address": address, "api": f"{address.rstrip('/')}/api", "pid": os.getpid()}
+            click.echo(json.dumps(told))
         if open_browser:
             click.launch(address)
 

@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 MOST_SHOWN = 5
 
 
+_output_option = click.option(
+    "-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to print the outcome."
+)
+
+
+def _as_json(outcome: object) -> None:
+    click.echo(json.dumps(outcome, default=str))
+
+
 @click.group()
 def database() -> None:
     """Create, check, upgrade or reset the database of this machine's Orion."""
@@ -27,7 +36,8 @@ def database() -> None:
 
 @database.command(short_help="Bring the database up to date; create it if there is none.")
 @click.option("--dry-run", is_flag=True, help="Say what would be applied, and change nothing.")
-def upgrade(dry_run: bool) -> None:
+@_output_option
+def upgrade(dry_run: bool, output: str) -> None:
     """Bring the database up to date; create it if there is none.
 
     Example: orion database upgrade
@@ -36,9 +46,11 @@ def upgrade(dry_run: bool) -> None:
         from orion_site import database as whole
 
         if dry_run:
-            _tell_plan(whole.check())
+            report = whole.check()
+            _as_json(asdict(report)) if output == "json" else _tell_plan(report)
         else:
-            _tell_change(whole.upgrade())
+            change = whole.upgrade()
+            _as_json(asdict(change)) if output == "json" else _tell_change(change)
 
 
 @database.command(short_help="Say whether the database can be used.")
@@ -86,7 +98,8 @@ def verify(output: str) -> None:
 
 @database.command(short_help="Delete everything and begin anew.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def reset(yes: bool) -> None:
+@_output_option
+def reset(yes: bool, output: str) -> None:
     """Delete every run and everything else that Orion stored, and start with an empty database.
 
     Example: orion database reset --yes
@@ -98,11 +111,14 @@ def reset(yes: bool) -> None:
             ask_first(f"Delete everything that is stored in {whole.place()}?")
         whole.reset()
         click.echo(f"The database {whole.place()} is empty now.", err=True)
+        if output == "json":
+            _as_json({"place": str(whole.place()), "empty": True})
 
 
 @database.command(short_help="Copy the SQLite database while servers go on.")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-def backup(file: Path) -> None:
+@_output_option
+def backup(file: Path, output: str) -> None:
     """Copy the SQLite database to FILE, whole and checked, while servers go on.
 
     Example: orion database backup /backups/orion-2026-11-21.db
@@ -112,6 +128,8 @@ def backup(file: Path) -> None:
 
         megabytes = copy(file) / 1e6
         click.echo(f"Copied the database to {file} ({megabytes:.1f} MB).", err=True)
+        if output == "json":
+            _as_json({"file": str(file), "megabytes": round(megabytes, 3)})
 
 
 def ask_first(question: str) -> None:

@@ -156,3 +156,23 @@ def test_completion_prints_the_script_of_a_shell(orion_here, shell):
 
     assert answer.code == 0
     assert "_ORION_COMPLETE" in answer.out
+
+
+# These print what is no object of ours, or go on until somebody ends them.
+WITHOUT_FORMS = {
+    "api", "completion", "help", "deployment schedule export", "services start", "services schedule", "agent start",
+    "task-worker start",
+}  # fmt: skip
+
+
+def test_every_command_can_answer_in_json():
+    silent = {path for path, one in COMMANDS.items() if not any("--output" in option.opts for option in one.params)}
+
+    assert silent == WITHOUT_FORMS
+
+
+def test_the_commands_of_the_server_can_answer_in_json():
+    for name in SERVER_GROUPS:
+        group = root.get_command(click.Context(root), name)
+        assert isinstance(group, click.Group)
+        assert all(any("--output" in option.opts for option in one.params) for one in group.commands.values()), name

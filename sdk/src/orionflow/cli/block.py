@@ -102,10 +102,11 @@ def _field(name: str) -> Column:
 @click.command(cls=OrionCommand, examples=(("orion block delete secret/github --yes", ""),))
 @click.argument("block", metavar="TYPE/NAME")
 @destructive
-def delete(block: str, yes: bool, dry_run: bool) -> None:
+@output_options
+def delete(block: str, yes: bool, dry_run: bool, output: Output) -> None:
     """Delete a block. Blocks that hold it lose it, and flows that read it will not find it."""
     api = backend()
-    delete_block(api, find_block(api, block), yes=yes, dry_run=dry_run)
+    delete_block(api, find_block(api, block), output, yes=yes, dry_run=dry_run)
 
 
 @click.command(cls=OrionCommand, examples=(("orion block type ls", ""),))
@@ -170,14 +171,17 @@ FIELDS = [
 @click.command(cls=OrionCommand, examples=(("orion block type delete login --dry-run", ""),))
 @click.argument("slug", metavar="TYPE")
 @destructive
-def delete_type(slug: str, yes: bool, dry_run: bool) -> None:
+@output_options
+def delete_type(slug: str, yes: bool, dry_run: bool, output: Output) -> None:
     """Delete a kind of block with all blocks of it. Kinds that programs count on stay."""
     api = backend()
     found = named(
         api, f"/block_types/slug/{quote(slug, safe='')}", "block type", slug, "/block_types/filter", key="slug",
         command="orion block type ls",
     )  # fmt: skip
-    delete_at(api, f"/block_types/{found['id']}", f"the block type {slug} with its blocks", yes=yes, dry_run=dry_run)
+    what = f"the block type {slug} with its blocks"
+    if delete_at(api, f"/block_types/{found['id']}", what, yes=yes, dry_run=dry_run) and not output.is_for_people:
+        output.show_one(found, name="slug")
 
 
 @click.command(
@@ -232,6 +236,8 @@ def find_block(api: Backend, block: str) -> Json:
     return found
 
 
-def delete_block(api: Backend, found: Json, *, yes: bool, dry_run: bool) -> None:
+def delete_block(api: Backend, found: Json, output: Output, *, yes: bool, dry_run: bool) -> None:
     what = f"the block {found['block_type']['slug']}/{found['name']}"
-    delete_at(api, f"/block_documents/{found['id']}", what, yes=yes, dry_run=dry_run)
+    gone = delete_at(api, f"/block_documents/{found['id']}", what, yes=yes, dry_run=dry_run)
+    if gone and not output.is_for_people:
+        output.show_one(found)

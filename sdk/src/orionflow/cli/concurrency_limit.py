@@ -127,7 +127,9 @@ def create(tag: str, slots: int, output: Output, clock: Clock) -> None:
 @click.argument("tag")
 @click.argument("task_run", metavar="TASK_RUN")
 @destructive
-def release(tag: str, task_run: str, yes: bool, dry_run: bool) -> None:
+@output_options
+@time_options
+def release(tag: str, task_run: str, yes: bool, dry_run: bool, output: Output, clock: Clock) -> None:
     """Take the slot of one task run away from it, and leave it running. For runs whose process is gone."""
     from orionflow.cli.addressing import find_task_run
 
@@ -143,6 +145,7 @@ def release(tag: str, task_run: str, yes: bool, dry_run: bool) -> None:
     ask_before(f"take the slot of {tag} from {run['name']}", yes=yes)
     api.post(f"{_path(tag)}/release", {"task_run_id": run["id"]})
     terminal.note(f"{run['name']} holds no slot of {tag} any more.")
+    _show_to_programs(api, tag, output, clock)
 
 
 @click.command(
@@ -150,7 +153,9 @@ def release(tag: str, task_run: str, yes: bool, dry_run: bool) -> None:
 )
 @click.argument("tag")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-def reset(tag: str, yes: bool) -> None:
+@output_options
+@time_options
+def reset(tag: str, yes: bool, output: Output, clock: Clock) -> None:
     """Free all slots of a tag, whoever holds them."""
     api = backend()
     held = len(_find(api, tag)["active_slots"])
@@ -158,6 +163,12 @@ def reset(tag: str, yes: bool) -> None:
         ask_before(f"free {counted(held, 'slot')} of {tag}", yes=yes)
     api.post(f"{_path(tag)}/reset")
     current_terminal().note(f"Freed {counted(held, 'slot')} of {tag}.")
+    _show_to_programs(api, tag, output, clock)
+
+
+def _show_to_programs(api: Backend, tag: str, output: Output, clock: Clock) -> None:
+    if not output.is_for_people:
+        output.show_many([_find(api, tag)], _columns(clock), name="tag")
 
 
 @click.command(
@@ -166,11 +177,15 @@ def reset(tag: str, yes: bool) -> None:
 )
 @click.argument("tag")
 @destructive
-def delete(tag: str, yes: bool, dry_run: bool) -> None:
+@output_options
+@time_options
+def delete(tag: str, yes: bool, dry_run: bool, output: Output, clock: Clock) -> None:
     """Delete the limit of a tag: its task runs run as they come."""
     api = backend()
-    _find(api, tag)
-    delete_at(api, _path(tag), f"the limit of {tag}", yes=yes, dry_run=dry_run)
+    found = _find(api, tag)
+    gone = delete_at(api, _path(tag), f"the limit of {tag}", yes=yes, dry_run=dry_run)
+    if gone and not output.is_for_people:
+        output.show_many([found], _columns(clock), name="tag")
 
 
 def _find(api: Backend, tag: str) -> Json:

@@ -95,12 +95,20 @@ def _listed(value: Any) -> Any:
     ),
 )
 @click.argument("pairs", metavar="NAME=VALUE...", nargs=-1, required=True)
-def set_values(pairs: tuple[str, ...]) -> None:
+@output_options
+def set_values(pairs: tuple[str, ...], output: Output) -> None:
     """Set values in the active profile: NAME=VALUE, several of them, or NAME VALUE."""
     values = dict(setting_pair(pair) for pair in _joined(pairs))
     name = change_profile(lambda profile: profile.update(values))
     current_terminal().note(f"Set {', '.join(values)} in profile {name}.")
     _warn_if_hidden(values)
+    _show_to_programs(values, output)
+
+
+def _show_to_programs(names: Sequence[str] | dict[str, str], output: Output) -> None:
+    """What is in force now, of the settings that were changed."""
+    if not output.is_for_people:
+        output.show_many([row for row in setting_rows() if row["name"] in names], [])
 
 
 def _joined(words: tuple[str, ...]) -> tuple[str, ...]:
@@ -140,7 +148,8 @@ def setting_name(typed: str) -> str:
     examples=(("orion config unset api_url", "back to the API in this process"),),
 )
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
-def unset(names: tuple[str, ...]) -> None:
+@output_options
+def unset(names: tuple[str, ...], output: Output) -> None:
     """Remove values from the active profile."""
     known = [setting_name(name) for name in names]
 
@@ -156,6 +165,7 @@ def unset(names: tuple[str, ...]) -> None:
 
     name = change_profile(remove)
     current_terminal().note(f"Removed {', '.join(known)} from profile {name}.")
+    _show_to_programs(known, output)
 
 
 def stored_profiles() -> Profiles:

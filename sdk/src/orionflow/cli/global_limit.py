@@ -157,11 +157,14 @@ def _change(name: str, changes: dict[str, Any], done: str, output: Output) -> No
 )
 @click.argument("name")
 @destructive
-def delete(name: str, yes: bool, dry_run: bool) -> None:
+@output_options
+def delete(name: str, yes: bool, dry_run: bool, output: Output) -> None:
     """Delete a global limit. Flows that take slots of it fail, unless they may do without."""
     api = backend()
-    _find(api, name)
-    delete_at(api, _path(name), f"the limit {name}", yes=yes, dry_run=dry_run)
+    found = _find(api, name)
+    gone = delete_at(api, _path(name), f"the limit {name}", yes=yes, dry_run=dry_run)
+    if gone and not output.is_for_people:
+        output.show_one(found)
 
 
 def _find(api: Backend, name: str) -> Json:

@@ -101,7 +101,8 @@ def _lines(settings: dict[str, object]) -> str:
 @click.argument("name")
 @click.option("-s", "--set", "pairs", metavar="NAME=VALUE", multiple=True, help="A setting of the new profile.")
 @click.option("--from", "source", metavar="PROFILE", help="Begin with the settings of this one.")
-def create(name: str, pairs: tuple[str, ...], source: str | None) -> None:
+@output_options
+def create(name: str, pairs: tuple[str, ...], source: str | None, output: Output) -> None:
     """Create a profile."""
     stored = stored_profiles()
     _refuse_existing(stored, name)
@@ -109,11 +110,18 @@ def create(name: str, pairs: tuple[str, ...], source: str | None) -> None:
     stored.profiles[name] = {**begin, **dict(setting_pair(pair) for pair in pairs)}
     _save(stored)
     current_terminal().note(f"Created profile {name}; make it the active one with: orion profile use {name}")
+    _show_to_programs(stored, name, output)
+
+
+def _show_to_programs(stored: Profiles, name: str, output: Output) -> None:
+    if not output.is_for_people:
+        output.show_one(_row(name, stored.profiles.get(name, {}), stored.active))
 
 
 @click.command(cls=OrionCommand, examples=(("orion profile use default", ""),))
 @click.argument("name")
-def use(name: str) -> None:
+@output_options
+def use(name: str, output: Output) -> None:
     """Make a profile the active one."""
     stored = stored_profiles()
     _existing(stored, name)
@@ -121,6 +129,7 @@ def use(name: str) -> None:
     _save(stored)
     current_terminal().note(f"Profile {name} is active now.")
     _warn_if_environment_wins(name)
+    _show_to_programs(stored, name, output)
 
 
 def _warn_if_environment_wins(name: str) -> None:
@@ -134,7 +143,8 @@ def _warn_if_environment_wins(name: str) -> None:
 @click.command(cls=OrionCommand, examples=(("orion profile rename staging testing", ""),))
 @click.argument("name")
 @click.argument("new_name")
-def rename(name: str, new_name: str) -> None:
+@output_options
+def rename(name: str, new_name: str, output: Output) -> None:
     """Rename a profile."""
     stored = stored_profiles()
     _existing(stored, name)
@@ -143,21 +153,25 @@ def rename(name: str, new_name: str) -> None:
     stored.active = new_name if stored.active == name else stored.active
     _save(stored)
     current_terminal().note(f"Profile {name} is called {new_name} now.")
+    _show_to_programs(stored, new_name, output)
 
 
 @click.command(cls=OrionCommand, examples=(("orion profile delete staging --yes", ""),))
 @click.argument("name")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-def delete(name: str, yes: bool) -> None:
+@output_options
+def delete(name: str, yes: bool, output: Output) -> None:
     """Delete a profile; the active one cannot be deleted."""
     stored = stored_profiles()
     _existing(stored, name)
     if stored.active == name:
         raise CommandFailed(ExitCode.CONFLICT, f"Profile {name} is active.", fix="orion profile use another one first")
     ask_before(f"delete the profile {name}", yes=yes)
-    del stored.profiles[name]
+    gone = _row(name, stored.profiles.pop(name), stored.active)
     _save(stored)
     current_terminal().note(f"Deleted profile {name}.")
+    if not output.is_for_people:
+        output.show_one(gone)
 
 
 def _existing(stored: Profiles, name: str) -> dict[str, object]:

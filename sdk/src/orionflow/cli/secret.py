@@ -63,7 +63,8 @@ def _columns(clock: Clock) -> list[Column]:
     ),
 )
 @click.argument("name")
-def set_(name: str) -> None:
+@output_options
+def set_(name: str, output: Output) -> None:
     """Store a value under a name, whether or not there is one of that name.
 
     It is read from stdin, without the newline at its end, or asked for at the terminal. It is no argument, as those
@@ -72,8 +73,11 @@ def set_(name: str) -> None:
     from orionflow.engine.drivers import drive
     from orionflow.storage.keeping import save_secret
 
-    is_new = drive(save_secret(backend().client, name, _value(name), overwrite=True))
+    api = backend()
+    is_new = drive(save_secret(api.client, name, _value(name), overwrite=True))
     current_terminal().note(f"Secret {name} {'created' if is_new else 'changed'}.")
+    if not output.is_for_people:
+        output.show_one(find_block(api, f"{SLUG}/{name}"))
 
 
 def _value(name: str) -> str:
@@ -91,10 +95,11 @@ def _value(name: str) -> str:
 @click.command(cls=OrionCommand, examples=(("orion secret delete github --yes", ""),))
 @click.argument("name")
 @destructive
-def delete(name: str, yes: bool, dry_run: bool) -> None:
+@output_options
+def delete(name: str, yes: bool, dry_run: bool, output: Output) -> None:
     """Delete a secret. Flows and pull steps that read it will not find it."""
     api = backend()
-    delete_block(api, find_block(api, f"{SLUG}/{name}"), yes=yes, dry_run=dry_run)
+    delete_block(api, find_block(api, f"{SLUG}/{name}"), output, yes=yes, dry_run=dry_run)
 
 
 @click.command(

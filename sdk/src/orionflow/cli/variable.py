@@ -102,15 +102,18 @@ def set_(name: str, value: str, tags: tuple[str, ...], output: Output) -> None:
 @click.command(cls=OrionCommand, examples=(("orion variable unset season --yes", ""),))
 @click.argument("name")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-def unset(name: str, yes: bool) -> None:
+@output_options
+def unset(name: str, yes: bool, output: Output) -> None:
     """Delete a variable. Flows that read it will not find it."""
     from orionflow.cli.terminal import current_terminal
 
     api = backend()
-    _find(api, name)
+    found = _find(api, name)
     ask_before(f"delete the variable {name}", yes=yes)
     api.delete(_path(name))
     current_terminal().note(f"Deleted the variable {name}.")
+    if not output.is_for_people:
+        output.show_one(found)
 
 
 @click.command(cls=OrionCommand, examples=(("orion variable inspect season", ""),))

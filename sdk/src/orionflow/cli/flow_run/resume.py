@@ -11,9 +11,9 @@ from orionflow.cli.backend import backend
 from orionflow.cli.boundary import CommandFailed
 from orionflow.cli.command import OrionCommand
 from orionflow.cli.exit_codes import ExitCode
+from orionflow.cli.options import Output, output_options
 from orionflow.cli.parameters import read_pairs
 from orionflow.cli.proposals import read_answer
-from orionflow.cli.terminal import current_terminal
 
 
 @click.command(
@@ -25,7 +25,8 @@ from orionflow.cli.terminal import current_terminal
 )
 @click.argument("run", metavar="RUN")
 @click.option("--input", "pairs", metavar="NAME=VALUE", multiple=True, help="One field of the answer; JSON or text.")
-def resume(run: str, pairs: tuple[str, ...]) -> None:
+@output_options
+def resume(run: str, pairs: tuple[str, ...], output: Output) -> None:
     """Let a paused run go on."""
     api = backend()
     found = find_flow_run(api, run)
@@ -36,4 +37,7 @@ def resume(run: str, pairs: tuple[str, ...]) -> None:
             ExitCode.CONFLICT, f"{found['name']} cannot be resumed; it is {found['state_name']}.", answer.reason,
             f"orion flow-run why {found['name']}",
         )  # fmt: skip
-    current_terminal().say(f"{found['name']} is {answer.state_name}.")
+    if output.is_for_people:
+        output.terminal.say(f"{found['name']} is {answer.state_name}.")
+    else:
+        output.show_one(api.get(f"/flow_runs/{found['id']}"))
