@@ -114,7 +114,7 @@ def test_an_unknown_profile_is_told_in_one_sentence(orion_here, monkeypatch):
 
     answer = orion_here("config", "view")
 
-    assert answer.code == 2
+    assert answer.code == 5
     assert "nowhere" in answer.err
     assert "Traceback" not in answer.err
 
