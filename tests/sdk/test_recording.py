@@ -138,7 +138,7 @@ def test_parameters_that_no_api_takes_are_described(value: Any):
     assert state.result() is value
     recorded = flow_run_of(state).parameters
     assert recorded["other"] == 7
-    assert any("its parameter 'value' otherwise" in line.message for line in logs_of(state))
+    assert any("Parameter 'value' is recorded in a changed form" in line.message for line in logs_of(state))
 
 
 def test_numbers_beyond_64_bits_are_recorded_as_text():

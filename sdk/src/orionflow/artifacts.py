@@ -68,7 +68,7 @@ def _table(table: Any) -> str:
         warn("A table artifact shows %s: %s.", "its first rows" if first else "no rows", recorded.change)
         return first or to_json([[recorded.value]]).decode()
     if recorded.change is not None:
-        warn("A table artifact shows its values otherwise: %s.", recorded.change)
+        warn("A table artifact is recorded in a changed form: %s.", recorded.change)
     return to_json(recorded.value).decode()
 
 

@@ -134,8 +134,8 @@ def recordable_json(value: Any, largest: int, inf_nan: InfNan = "strings") -> Re
         tree = _Tree()
         fitted = tree.fit(_decoded(encoded), DEEPEST)
     except Exception:
-        return Recorded(described(value), "no JSON can be made of it")
-    return Recorded(fitted, tree.change or ("characters that are no text were replaced" if cleaned else None))
+        return Recorded(described(value), "it cannot be written as JSON")
+    return Recorded(fitted, tree.change or ("invalid characters were replaced" if cleaned else None))
 
 
 def size_of(recorded: Any) -> int:

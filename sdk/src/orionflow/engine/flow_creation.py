@@ -310,9 +310,9 @@ def _tell_changes(run: FlowRun, flow: Flow[Any, Any], changes: Mapping[str, str]
         return
     logger = logger_for_flow_run(run.id, run.name or "", flow.name)
     for parameter, why in changes.items():
-        logger.info("The record of the run shows its parameter %r otherwise: %s.", parameter, why)
+        logger.info("Parameter %r is recorded in a changed form: %s.", parameter, why)
     if refusal:
-        logger.warning("The record of the run has neither name nor tags, and of its parameters the types: %s", refusal)
+        logger.warning("The run is recorded without its name and tags, and with the types of its parameters alone: %s", refusal)
 
 
 def _invalid(begun: Begun, problem: Exception) -> State[Any]:
