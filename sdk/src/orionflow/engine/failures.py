@@ -48,10 +48,11 @@ def _is_told(error: BaseException) -> bool:
 def _explain(error: BaseException) -> None:
     """Add a word of help where Python only sees that somebody awaits a value."""
     if isinstance(error, ValueError | TypeError) and any(words in as_text(error) for words in NO_COROUTINE):
-        error.add_note(
-            "In a sync flow an async task or flow gives its value at once, and there is nothing to await: "
-            "call it without asyncio.run, or make the flow async."
-        )
+        with suppress(Exception):
+            error.add_note(
+                "In a sync flow an async task or flow gives its value at once, and there is nothing to await: "
+                "call it without asyncio.run, or make the flow async."
+            )
 
 
 def users_part(trace: TracebackType | None) -> TracebackType | None:

@@ -312,7 +312,9 @@ def _tell_changes(run: FlowRun, flow: Flow[Any, Any], changes: Mapping[str, str]
     for parameter, why in changes.items():
         logger.info("Parameter %r is recorded in a changed form: %s.", parameter, why)
     if refusal:
-        logger.warning("The run is recorded without its name and tags, and with the types of its parameters alone: %s", refusal)
+        logger.warning(
+            "The run is recorded without its name and tags, and with the types of its parameters alone: %s", refusal
+        )
 
 
 def _invalid(begun: Begun, problem: Exception) -> State[Any]:
