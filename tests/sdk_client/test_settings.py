@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from orionflow.cli.doctor.home import settings as examined
 from orionflow.errors import SettingsError
 from orionflow.profiles import Profiles, project_layer, read_profiles
 from orionflow.settings import current_settings, override_settings, settings_page, settings_table
@@ -173,3 +174,13 @@ def test_what_is_no_spool_is_put_aside(tmp_path, content):
 
     assert list(leftovers(tmp_path)) == []
     assert [path.name for path in tmp_path.iterdir()] == ["1.bad"]
+
+
+def test_doctor_finds_settings_that_are_misspelt(project, monkeypatch):
+    (project / "orion.toml").write_text("api_ulr = 'http://127.0.0.1:9/api'\n")
+    monkeypatch.setenv("ORION_API_ULR", "http://127.0.0.1:9/api")
+
+    told = [(one.text, one.fix) for one in examined() if one.verdict == "warning"]
+
+    assert ("ORION_API_ULR is unknown", "did you mean ORION_API_URL?") in told
+    assert any(text.endswith("api_ulr is unknown") and fix == "did you mean api_url?" for text, fix in told)
