@@ -104,6 +104,26 @@ PROGRAMS = {
             await asyncio.to_thread(sync_around_async)
         asyncio.run(outer())
     """,
+    "several flows in one loop": """
+        async def main():
+            await asyncio.gather(async_around_sync_later(), *[waits() for _ in range(3)])
+        @flow
+        async def async_around_sync_later():
+            await asyncio.sleep(0.5)
+            sync_around_async()
+        @flow
+        async def waits():
+            await asyncio.sleep(60)
+        asyncio.run(main())
+    """,
+    "flows in threads beside one in the main thread": """
+        threads = [threading.Thread(target=sync_around_async, daemon=True) for _ in range(2)]
+        [thread.start() for thread in threads]
+        @flow
+        def outer():
+            time.sleep(60)
+        outer()
+    """,
     "async hook": """
         async def slow_hook(*_):
             print("ready")
@@ -148,7 +168,7 @@ def test_signal_ends_the_program_with_all_its_runs(name: str, number: int, tmp_p
         program.wait_for_output("ready")
         process.send_signal(number)
         try:
-            process.wait(PATIENCE_SECONDS)
+            _, said = process.communicate(timeout=PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             raise
@@ -158,4 +178,4 @@ def test_signal_ends_the_program_with_all_its_runs(name: str, number: int, tmp_p
         "SELECT name, state_name FROM runs_flowrun UNION ALL SELECT name, state_name FROM runs_taskrun"
     )
     assert runs
-    assert {state for _, state in runs} <= {"Crashed", "Completed"}, runs
+    assert {state for _, state in runs} <= {"Crashed", "Completed"}, (runs, said)

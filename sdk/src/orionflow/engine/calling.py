@@ -12,7 +12,7 @@ from orionflow.context import FlowRunContext
 from orionflow.engine.calls import FlowCall, TaskCall
 from orionflow.engine.drivers import drive, drive_async, drive_on_loop
 from orionflow.engine.flow_run import run_flow
-from orionflow.engine.interruption import Hold
+from orionflow.engine.interruption import Hold, Interrupted
 from orionflow.engine.orders import checkpoint
 from orionflow.engine.submission import submit
 from orionflow.engine.task_creation import start
@@ -139,8 +139,18 @@ async def _task_state(call: TaskCall) -> State[Any]:
 
 
 async def _flow_outcome(call: FlowCall, return_state: bool) -> Any:
-    steps = drive_async(run_flow(call))
+    steps = _flow_state(call)
     return (await steps) if return_state else (await steps).result()
+
+
+async def _flow_state(call: FlowCall) -> State[Any]:
+    try:
+        return await drive_async(run_flow(call))
+    except Interrupted as error:
+        if call.parent is not None:
+            raise
+        # Sync code in it was interrupted; for the program around it the coroutine is cancelled, which asyncio knows.
+        raise asyncio.CancelledError(error.reason) from error
 
 
 def _named(coroutine: Coroutine[Any, Any, Any], name: str) -> Coroutine[Any, Any, Any]:

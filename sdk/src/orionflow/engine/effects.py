@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from orionflow.clock import current_clock
 from orionflow.context import FlowRunContext
+from orionflow.engine.interruption import LONGEST_DELAY
 from orionflow.engine.time_limits import limited, limited_async
 
 if TYPE_CHECKING:
@@ -78,8 +79,23 @@ class Do(Effect):
         return self.work(*self.args)
 
     async def wait(self) -> Any:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(_threads, copy_context().run, self.work, *self.args)
+        working = _threads.submit(copy_context().run, self.block)
+        done = asyncio.wrap_future(working)
+        try:
+            return await asyncio.shield(done)
+        except asyncio.CancelledError:
+            # What is on its way to the API must not arrive after what is sent next.
+            if not working.cancel():
+                await _wait_at_most(done, LONGEST_DELAY)
+            raise
+
+
+async def _wait_at_most(future: asyncio.Future[Any], seconds: float) -> None:
+    """Wait, also when the coroutine is cancelled once more."""
+    until = time.monotonic() + seconds
+    while not future.done() and (left := until - time.monotonic()) > 0:
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait({future}, timeout=left)
 
 
 class Surely(Effect):
@@ -94,11 +110,15 @@ class Surely(Effect):
         return self.effect.block()
 
     async def wait(self) -> Any:
-        performed = asyncio.ensure_future(self.effect.wait())
-        while not performed.done():
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait({performed})
-        return performed.result()
+        for _ in range(3):
+            performed = asyncio.ensure_future(self.effect.wait())
+            while not performed.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait({performed})
+            # The end of `asyncio.run` cancels each task that it finds, this one too; it does so once.
+            if not performed.cancelled():
+                return performed.result()
+        raise asyncio.CancelledError
 
 
 def surely(steps: Steps[T]) -> Steps[T]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -21,7 +22,7 @@ from orionflow.engine.making import Make
 from orionflow.engine.orders import checkpoint, is_paused, wait_until_resumed
 from orionflow.engine.placeholders import Subflow, completed_before, end_placeholder, place_for_subflow
 from orionflow.engine.reuse import digest_of_call, recall, why_not_compared
-from orionflow.errors import ApiError, InvalidRequest, UnserializableError, UsageError
+from orionflow.errors import ApiError, ApiUnreachable, InvalidRequest, UnserializableError, UsageError
 from orionflow.event_loops import running_loop
 from orionflow.flows import Flow
 from orionflow.links import LinkTable
@@ -86,7 +87,8 @@ class Begun:
             end_below(self.context, reason, patience=0)
         state: State[Any] = (Cancelled if reason.is_cancel else Crashed)(message=reason.message)
         try:
-            self.api.reporter.drain(self.id, IMPATIENCE.budget_seconds)
+            with suppress(ApiUnreachable):
+                self.api.reporter.drain(self.id, IMPATIENCE.budget_seconds)
             self.api.client.send(set_flow_run_state(self.id, state), patience=IMPATIENCE)
         except ApiError as trouble:
             self.logger.error("The end of the run as %s could not be reported: %s", state.name, trouble)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from orionflow.calls.flow_runs import set_flow_run_state
 from orionflow.context import FlowRunContext
 from orionflow.engine.api import current_api
-from orionflow.engine.below import end_below
+from orionflow.engine.below import end_below, roots_elsewhere
 from orionflow.engine.calls import FlowCall
 from orionflow.engine.crashes import reason_of
 from orionflow.engine.effects import Do, Sleep, Steps, send, surely
@@ -33,7 +34,7 @@ from orionflow.engine.orders import (
     leave_to_another,
 )
 from orionflow.engine.rules import after_end, answer_of, enter_running, seconds_until_due
-from orionflow.engine.signals import signals_as_exceptions
+from orionflow.engine.signals import Root, signals_as_exceptions
 from orionflow.errors import ApiError, ApiUnreachable, DatabaseNotReady, OrchestrationRefused
 from orionflow.flows import Flow
 from orionflow.hooks import Hooks
@@ -60,7 +61,7 @@ def run_flow(call: FlowCall) -> Steps[State[Any]]:
         if isinstance(begun, Begun):
             begun.end_from_outside(reason)
 
-    with signals_as_exceptions(call.parent is None, call.flow.is_async, lambda: call.has_ended, end_from_outside):
+    with _signals_for(call, end_from_outside):
         try:
             begun = yield from begin(call)
             if isinstance(begun, State):
@@ -78,19 +79,30 @@ def run_flow(call: FlowCall) -> Steps[State[Any]]:
     return state
 
 
+def _signals_for(call: FlowCall, end_from_outside: Callable[[Reason], None]) -> AbstractContextManager[None]:
+    if call.parent is not None or not _is_in_main_thread():
+        return nullcontext()
+    coroutine = asyncio.current_task() if call.flow.is_async else None
+    return signals_as_exceptions(Root(coroutine, lambda: call.has_ended, end_from_outside))
+
+
+def _is_in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
 @contextmanager
 def _open_in_parent(begun: Begun) -> Iterator[None]:
-    """While the run goes on, the end of the run around it ends it as well."""
-    if begun.parent is None:
+    """While the run goes on, the end of the run around it ends it as well, or else that of the process."""
+    if begun.parent is None and _is_in_main_thread():
         yield
         return
-    begun.hold = Hold(asyncio.current_task() if begun.flow.is_async else None)
-    begun.parent.open[begun] = begun.hold
+    going_on = roots_elsewhere if begun.parent is None else begun.parent.open
+    going_on[begun] = begun.hold = Hold(asyncio.current_task() if begun.flow.is_async else None)
     try:
         yield
     finally:
         begun.hold.close()
-        begun.parent.open.pop(begun, None)
+        going_on.pop(begun, None)
 
 
 def _cut_short(call: FlowCall, error: BaseException) -> Steps[None]:

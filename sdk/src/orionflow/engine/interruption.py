@@ -45,6 +45,12 @@ class Interrupted(BaseException):
 _reasons: dict[int, Reason] = {}
 
 
+def interruption(reason: Reason) -> Interrupted:
+    """What to raise in this thread to end its run."""
+    _reasons[threading.get_ident()] = reason
+    return Interrupted()
+
+
 def interrupt_thread(thread_id: int, reason: Reason) -> None:
     """Have Interrupted raised in a thread at its next line of Python, as soon as it does nothing delicate."""
     postponed = Postponed()

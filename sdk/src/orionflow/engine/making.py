@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from orionflow.engine.effects import Do
-from orionflow.engine.interruption import LONGEST_DELAY
 
 
 class Make(Do):
@@ -20,16 +18,4 @@ class Make(Do):
 
     def block(self) -> Any:
         self.made.append(super().block())
-        return self.made[-1]
-
-    async def wait(self) -> Any:
-        making = asyncio.ensure_future(super().wait())
-        try:
-            await asyncio.shield(making)
-        except asyncio.CancelledError:
-            await asyncio.wait({making}, timeout=LONGEST_DELAY)
-            if making.done() and not making.cancelled() and making.exception() is None:
-                self.made.append(making.result())
-            raise
-        self.made.append(making.result())
         return self.made[-1]

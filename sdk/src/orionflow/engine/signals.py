@@ -8,11 +8,13 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from orionflow.engine.crashes import SIGTERM_CAME, Terminated, note_keyboard
-from orionflow.engine.interruption import RETRY_AFTER, Postponed, Reason
+from orionflow.engine.below import end_roots_elsewhere
+from orionflow.engine.crashes import CTRL_C, SIGTERM_CAME, Terminated, note_keyboard, reason_of
+from orionflow.engine.interruption import RETRY_AFTER, Postponed, Reason, interruption
 from orionflow.event_loops import is_held_up
 
 # So long may a coroutine take to take notice that it is cancelled: sync code may keep its loop from telling it.
@@ -22,26 +24,32 @@ UNTIL_KILLED = 7.0
 TOLD_IN_VAIN = Reason("The process of the run was told to end, did not, and was killed.")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Root:
+    """A flow run of the main thread that no other one is around."""
+
+    # Where it is a coroutine, and is told so.
+    coroutine: asyncio.Task[Any] | None
+    is_ending: Callable[[], bool]
+    end_from_outside: Callable[[Reason], None]
+
+    @property
+    def is_held_up(self) -> bool:
+        return self.coroutine is not None and is_held_up(self.coroutine.get_loop())
+
+
 @contextmanager
-def signals_as_exceptions(
-    wanted: bool, is_async: bool, is_ending: Callable[[], bool], end_from_outside: Callable[[Reason], None]
-) -> Iterator[None]:
+def signals_as_exceptions(root: Root) -> Iterator[None]:
     """In this block SIGTERM raises Terminated, or cancels the coroutine; both signals wait while a step is reported.
 
-    After the block a SIGTERM that came is delivered again, so that the process ends as it was told to. A run that does
-    not end is ended `from_outside`, and its process killed.
+    After the block, or the last one that goes on, a SIGTERM that came is delivered again, so that the process ends as
+    it was told to. A run that does not end is ended `from_outside`, and its process killed.
     """
-    if not wanted or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    signals = _Signals(asyncio.current_task() if is_async else None, is_ending, end_from_outside)
-    signals.install()
+    _signals.begin(root)
     try:
         yield
     finally:
-        signals.restore()
-        if signals.is_terminating:
-            os.kill(os.getpid(), signal.SIGTERM)
+        _signals.end(root)
 
 
 _ending = 0
@@ -59,68 +67,74 @@ def ending() -> Iterator[None]:
 
 
 class _Signals:
-    """The signal handlers of one root flow run."""
+    """The signal handlers that are in force while flow runs go on in the main thread."""
 
-    def __init__(
-        self,
-        coroutine: asyncio.Task[Any] | None,
-        is_ending: Callable[[], bool],
-        end_from_outside: Callable[[Reason], None],
-    ) -> None:
-        self._coroutine = coroutine
-        self._is_ending = is_ending
-        self._end_from_outside = end_from_outside
+    def __init__(self) -> None:
+        self._roots: list[Root] = []
         self._before: dict[int, Any] = {}
         self._postponed = Postponed()
-        self._has_ended = threading.Event()
+        self._have_ended = threading.Event()
         self._insists: set[int] = set()
-        self.is_terminating = False
+        self._is_terminating = False
 
-    def install(self) -> None:
+    def begin(self, root: Root) -> None:
+        self._roots.append(root)
+        if len(self._roots) > 1:
+            return
+        self._have_ended.clear()
         # A program with handlers of its own has its reasons.
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             self._before[signal.SIGTERM] = signal.signal(signal.SIGTERM, self._terminate)
         handler = signal.getsignal(signal.SIGINT)
-        if handler is signal.default_int_handler or self._is_of_asyncio(handler):
+        if handler is signal.default_int_handler or _is_of_asyncio(handler):
             self._before[signal.SIGINT] = signal.signal(signal.SIGINT, self._interrupt)
 
-    def _is_of_asyncio(self, handler: Any) -> bool:
-        """`asyncio.run` has one that cancels its main task, which does nothing while sync code holds the loop up."""
-        return self._coroutine is not None and isinstance(
-            getattr(getattr(handler, "func", None), "__self__", None), asyncio.Runner
-        )
-
-    def restore(self) -> None:
-        self._has_ended.set()
+    def end(self, root: Root) -> None:
+        self._roots.remove(root)
+        if self._roots:
+            return
+        self._have_ended.set()
         note_keyboard(False)
+        self._insists.clear()
         while self._before:
             number, handler = self._before.popitem()
             signal.signal(number, handler)
+        if self._is_terminating:
+            self._is_terminating = False
+            end_roots_elsewhere(reason_of(Terminated()))
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
-        again, self.is_terminating = self.is_terminating, True
-        coroutine = self._coroutine
-        if coroutine is not None and not again:
-            self._insist(number)
-            if not is_held_up(coroutine.get_loop()):
-                # An exception here would end the event loop, and with it everything that could report the end.
-                coroutine.get_loop().call_soon_threadsafe(coroutine.cancel, SIGTERM_CAME)
-                return
+        again, self._is_terminating = self._is_terminating, True
         self._insist(number)
-        if not self._is_postponed(number, frame):
+        raises = again
+        for root in self._roots:
+            if root.coroutine is None or root.is_held_up:
+                raises = True
+            elif not again:
+                # An exception here would end the event loop, and with it everything that could report the end.
+                root.coroutine.get_loop().call_soon_threadsafe(root.coroutine.cancel, SIGTERM_CAME)
+        if raises and not self._is_postponed(number, frame):
             raise Terminated
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        coroutine, of_asyncio = self._coroutine, self._before[signal.SIGINT]
-        if coroutine is not None and of_asyncio is not signal.default_int_handler:
-            again = number in self._insists
-            self._insist(number)
-            if not again and not is_held_up(coroutine.get_loop()):
-                note_keyboard(True)
-                of_asyncio(number, frame)
-                return
-        if not self._is_postponed(number, frame):
+        before = self._before[signal.SIGINT]
+        if before is signal.default_int_handler or number in self._insists:
+            by_asyncio = False
+        else:
+            by_asyncio = all(root.coroutine is not None for root in self._roots)
+        is_held_up = any(root.is_held_up for root in self._roots)
+        if (is_held_up or not by_asyncio) and self._is_postponed(number, frame):
+            return
+        if not by_asyncio:
             raise KeyboardInterrupt
+        self._insist(number)
+        note_keyboard(True)
+        # The main task is cancelled when its loop is free.
+        before(number, frame)
+        if is_held_up:
+            # No KeyboardInterrupt: that would end the loop before the others of its coroutines could report their end.
+            raise interruption(CTRL_C)
 
     def _is_postponed(self, number: int, frame: FrameType | None) -> bool:
         if self._postponed.should_wait(frame):
@@ -129,18 +143,28 @@ class _Signals:
         return False
 
     def _insist(self, number: int) -> None:
-        """See to it that the run does end, from a thread that nothing holds up."""
+        """See to it that the runs do end, from a thread that nothing holds up."""
         if number not in self._insists:
             self._insists.add(number)
             threading.Thread(target=self._look_after, args=(number,), name="orion-signals", daemon=True).start()
 
     def _look_after(self, number: int) -> None:
-        if self._has_ended.wait(UNTIL_RAISED):
+        if self._have_ended.wait(UNTIL_RAISED):
             return
-        if not (self._is_ending() or _ending):
+        # Not once one of them reports its end: an exception in the loop would cut that off, and the others with it.
+        if not _ending and not any(root.is_ending() for root in list(self._roots)):
             os.kill(os.getpid(), number)
-        if not self._has_ended.wait(UNTIL_KILLED - UNTIL_RAISED):
-            # It took notice of nothing, as code may that catches every exception.
-            if not self._is_ending():
-                self._end_from_outside(TOLD_IN_VAIN)
+        if not self._have_ended.wait(UNTIL_KILLED - UNTIL_RAISED):
+            # They took notice of nothing, as code may that catches every exception.
+            for root in list(self._roots):
+                if not root.is_ending():
+                    root.end_from_outside(TOLD_IN_VAIN)
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _is_of_asyncio(handler: Any) -> bool:
+    """`asyncio.run` has one that cancels its main task, which does nothing while sync code holds the loop up."""
+    return isinstance(getattr(getattr(handler, "func", None), "__self__", None), asyncio.Runner)
+
+
+_signals = _Signals()
