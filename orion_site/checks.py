@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence, Set
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
+
+from orion_site.env import ASKED
+from orionflow.misspelt import misspelt_variables
+from orionflow.settings import environment_name, settings_table
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 SHORTEST_KEY = 32
@@ -107,6 +112,15 @@ def check_encryption_keys(app_configs: Any, **kwargs: Any) -> Sequence[CheckMess
             hint="Make one: `openssl rand -base64 32 | tr +/ -_`.",
             id="orion.E005",
         )
+    ]
+
+
+@register("orion")
+def check_misspelt(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    known = {*ASKED, *(environment_name(one.name) for one in settings_table())}
+    ours = [variable for variable in os.environ if variable.startswith("ORION_")]
+    return [
+        Warning(f"{found}.", hint=f"D{meant[1:]}", id="orion.W003") for found, meant in misspelt_variables(ours, known)
     ]
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 
 import click
 
+from orion_site.bootstrap import SETTINGS
 from orion_site.database_commands import django_ready
 
 
@@ -39,6 +41,8 @@ def reseal(dry_run: bool, output: str) -> None:
 
 def problem_of_seals() -> tuple[str, str] | None:
     """For `orion doctor`: what is wrong with keys and secrets, and what to do; None if nothing is."""
+    # Doctor asks the API of this process next, which has settings of its own.
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", SETTINGS)
     with django_ready():
         from deployments.services.sealing import look_at_seals
         from deployments.services.vault import flaw_of_keys

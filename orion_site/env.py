@@ -13,13 +13,17 @@ from django.core.exceptions import ImproperlyConfigured
 
 from orionflow.setting_values import default_home
 
+# Every variable that the server asked for; what is nearly one of them and never asked for is a slip.
+ASKED = {"ORION_HOME", "ORION_DATABASE_URL"}
+
 
 def env_str(name: str, default: str = "") -> str:
+    ASKED.add(name)
     return os.environ.get(name, default)
 
 
 def env_bool(name: str, default: bool = False) -> bool:
-    raw = os.environ.get(name, "").strip().lower()
+    raw = env_str(name).strip().lower()
     if raw in {"", "none"}:
         return default
     if raw in {"1", "true", "yes", "on"}:
@@ -30,7 +34,7 @@ def env_bool(name: str, default: bool = False) -> bool:
 
 
 def env_int(name: str, default: int, *, minimum: int | None = None) -> int:
-    raw = os.environ.get(name, "").strip()
+    raw = env_str(name).strip()
     if not raw:
         return default
     try:
@@ -43,7 +47,7 @@ def env_int(name: str, default: int, *, minimum: int | None = None) -> int:
 
 
 def env_float(name: str, default: float, *, minimum: float | None = None) -> float:
-    raw = os.environ.get(name, "").strip()
+    raw = env_str(name).strip()
     if not raw:
         return default
     try:
@@ -58,7 +62,7 @@ def env_float(name: str, default: float, *, minimum: float | None = None) -> flo
 
 
 def env_list(name: str, default: tuple[str, ...] = ()) -> list[str]:
-    raw = os.environ.get(name, "")
+    raw = env_str(name)
     return [part.strip() for part in raw.split(",") if part.strip()] if raw.strip() else list(default)
 
 

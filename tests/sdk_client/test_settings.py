@@ -184,3 +184,17 @@ def test_doctor_finds_settings_that_are_misspelt(project, monkeypatch):
 
     assert ("ORION_API_ULR is unknown", "did you mean ORION_API_URL?") in told
     assert any(text.endswith("api_ulr is unknown") and fix == "did you mean api_url?" for text, fix in told)
+
+
+def test_slips_are_said_where_settings_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    (tmp_path / "orion.toml").write_text("api_ulr = 'http://127.0.0.1:1/api'\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ORION_TASK_DEFAULT_RETIRES", "3")
+
+    current_settings()
+
+    said = " ".join(record.getMessage() for record in caplog.records)
+    assert "did you mean api_url?" in said
+    assert "ORION_TASK_DEFAULT_RETIRES is unknown; did you mean ORION_TASK_DEFAULT_RETRIES?" in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core.checks import run_checks
 from django.test import override_settings
@@ -45,12 +46,24 @@ def test_a_placeholder_as_the_password_of_the_database_is_an_error(monkeypatch: 
     assert ids() == ["orion.E004"]
 
 
+@pytest.mark.parametrize(
+    ("slip", "meant"),
+    [("ORION_BROKER_ULR", "ORION_BROKER_URL"), ("ORION_RETENTION_DAY_RUNS", "ORION_RETENTION_DAYS_RUNS")],
+)
+def test_a_misspelt_variable_is_warned_of(slip: str, meant: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(slip, "1")
+
+    (found,) = run_checks(tags=["orion"])
+
+    assert (found.id, slip in found.msg, meant in found.hint) == ("orion.W003", True, True)
+
+
 @override_settings(SECRET_KEY="short")
 def test_a_short_key_is_warned_of():
     assert ids() == ["orion.W001"]
 
 
-@pytest.mark.parametrize(("keys", "expected"), [([], ["orion.W002"]), (["a key"], [])])
+@pytest.mark.parametrize(("keys", "expected"), [([], ["orion.W002"]), ([Fernet.generate_key().decode()], [])])
 def test_servers_of_one_postgresql_are_told_to_share_their_keys(
     keys: list[str], expected: list[str], monkeypatch: pytest.MonkeyPatch
 ):

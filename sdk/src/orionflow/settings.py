@@ -6,6 +6,7 @@ The page `docs/settings.md` is printed from this table.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -169,6 +170,7 @@ def resolve_settings(layers: list[tuple[str, Mapping[str, object]]]) -> Settings
 
 
 _flags: list[dict[str, Any]] = []
+_warned: set[tuple[str, str]] = set()
 _resolved: tuple[object, Settings] | None = None
 
 
@@ -224,9 +226,24 @@ def _read_everything(environment: dict[str, str]) -> Settings:
         (f"environment {name}", {known[name]: value}) for name, value in environment.items() if name in known
     ]
     layers += project_layer(_working_directory())
+    _warn_of_slips(environment, known, layers[-1:])
     home = resolve_settings(layers)
     layers += profile_layer(home.home, home.profile if "profile" in home.origins else None)
     return resolve_settings(layers)
+
+
+def _warn_of_slips(
+    environment: Mapping[str, str], known: Mapping[str, str], layers: list[tuple[str, Mapping[str, object]]]
+) -> None:
+    files = [layer for layer in layers if not layer[0].startswith("environment ")]
+    if not files and set(environment) <= set(known):
+        return
+    from orionflow.misspelt import misspelt_variables, unknown_settings
+
+    for slip in [*misspelt_variables(environment, known), *unknown_settings(files, known.values())]:
+        if slip not in _warned:
+            _warned.add(slip)
+            logging.getLogger("orionflow.settings").warning("%s; %s", *slip)
 
 
 def settings_page() -> str:

@@ -7,7 +7,6 @@ import platform
 import shutil
 import stat
 from collections.abc import Iterator
-from difflib import get_close_matches
 from pathlib import Path
 
 from orionflow.cli.doctor.findings import Finding, size
@@ -43,21 +42,17 @@ def settings() -> Iterator[Finding]:
 
 
 def _misspelt() -> Iterator[Finding]:
-    """Settings that nobody reads although they look like one that is: the usual value is in force instead."""
+    from orionflow.misspelt import misspelt_variables, unknown_settings
     from orionflow.profiles import project_layer
-    from orionflow.settings import environment_name, settings_table
+    from orionflow.settings import PREFIX, environment_name, settings_table
 
     names = [one.name for one in settings_table()]
-    variables = [environment_name(name) for name in names]
-    for variable in sorted(set(os.environ) - set(variables)):
-        # The server has variables of its own: only what is nearly one of ours is a slip.
-        if variable.startswith("ORION_") and (near := get_close_matches(variable, variables, 1, 0.9)):
-            yield Finding("settings", "warning", f"{variable} is unknown", f"did you mean {near[0]}?")
-    for origin, values in project_layer(os.getcwd()):
-        for name in sorted(set(values) - set(names)):
-            near = get_close_matches(name, names, 1)
-            meant = f"did you mean {near[0]}?" if near else "take it out; docs/settings.md has all settings"
-            yield Finding("settings", "warning", f"{origin}: {name} is unknown", meant)
+    ours = [variable for variable in os.environ if variable.startswith(PREFIX)]
+    for found, meant in [
+        *misspelt_variables(ours, map(environment_name, names)),
+        *unknown_settings(project_layer(os.getcwd()), names),
+    ]:
+        yield Finding("settings", "warning", found, meant)
 
 
 def home() -> Iterator[Finding]:
