@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from orionflow import OrionClient, flow, pause_flow_run, receive_input, resume_flow_run, send_input
+from orionflow.errors import OrchestrationRefused
 from orionflow.input import RunInput
 from orionflow.reporting import close_reporters
 from tests.compat.client import PYTHON, needs_client
@@ -95,10 +96,22 @@ def test_their_client_answers_our_pause():
     assert answering.outcome() == "resumed"
 
 
+def answer(run: Any, value: dict[str, Any]) -> None:
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return resume_flow_run(run, run_input=value)
+        except OrchestrationRefused as error:
+            if "which input it waits for" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+
+
 def test_we_answer_their_pause():
     asking = Beside(lambda: theirs("asking"))
 
-    resume_flow_run(run_of("asking", "PAUSED"), run_input={"pieces": 3})
+    # Their client pauses first, and says a moment later what it asks for.
+    answer(run_of("asking", "PAUSED"), {"pieces": 3})
 
     assert asking.outcome() == {"pieces": 3, "colour": "green"}
 

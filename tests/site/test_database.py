@@ -156,7 +156,7 @@ def test_an_older_database_is_not_upgraded_in_passing(home):
 
     started = in_a_process(home)
 
-    assert "is older than this Orion (1 migrations behind); run `orion database upgrade`." in started.stderr
+    assert "is older than this Orion (migrations missing: 1); run `orion database upgrade`." in started.stderr
 
 
 def test_a_server_adds_the_tables_that_only_it_needs(home):
