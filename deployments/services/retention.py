@@ -93,12 +93,19 @@ def old_families(*, before: datetime) -> Iterator[list[UUID]]:
 
     Left out with all its family is a run in which something is nested that is open, or has ended later.
     """
-    roots = FlowRun.objects.filter(_has_ended(before), parent_task_run__flow_run__isnull=True)
+    ended = FlowRun.objects.filter(_has_ended(before))
     after: tuple[datetime, UUID] | None = None
-    while page := list(_page(roots, after)):
-        after = page[-1]
-        if family := _with_nested([run_id for _, run_id in page], before):
+    while page := list(_page(ended, after)):
+        after = page[-1][:2]
+        if family := _with_nested(_roots_of(page), before):
             yield family
+
+
+def _roots_of(page: Sequence[tuple[datetime, UUID, UUID | None]]) -> list[UUID]:
+    """Leave out what is nested in another run. Asked apart from the page: joined, a planner may read all task runs."""
+    parents = {parent for _, _, parent in page if parent is not None}
+    above = set(TaskRun.objects.filter(pk__in=parents, flow_run__isnull=False).values_list("pk", flat=True))
+    return [run_id for _, run_id, parent in page if parent not in above]
 
 
 def _has_ended(before: datetime) -> Q:
@@ -106,12 +113,12 @@ def _has_ended(before: datetime) -> Q:
     return Q(state_type__in=_OVER, state_timestamp__lt=before) & Q(expected_start_time__lt=before)
 
 
-def _page(roots: QuerySet[FlowRun, Any], after: tuple[datetime, UUID] | None) -> Rows:
+def _page(ended: QuerySet[FlowRun, Any], after: tuple[datetime, UUID] | None) -> Rows:
     if after is not None:
         later = Q(expected_start_time__gt=after[0]) | Q(expected_start_time=after[0], pk__gt=after[1])
         # The first condition is implied by the second, and is where the index is entered: each page costs the same.
-        roots = roots.filter(Q(expected_start_time__gte=after[0]), later)
-    in_order = roots.order_by("expected_start_time", "pk").values_list("expected_start_time", "pk")
+        ended = ended.filter(Q(expected_start_time__gte=after[0]), later)
+    in_order = ended.order_by("expected_start_time", "pk").values_list("expected_start_time", "pk", "parent_task_run")
     return in_order[:RUNS_AT_ONCE]
 
 
