@@ -77,6 +77,9 @@ def create_alone(migrate: Callable[[], None], *, say: bool) -> None:
             raise DatabaseUnusable(
                 f"{file} is gone but its write-ahead log is still there; restore the file or move {file}-wal away."
             )
+        # Nobody else makes a draft while we hold the lock: these were left by a first start that was killed.
+        for left in file.parent.glob(f"{file.name}.*.new*"):
+            left.unlink(missing_ok=True)
         draft = file.with_name(f"{file.name}.{os.getpid()}.new")
         draft.touch(mode=0o600)
         _let_it_shrink(draft)

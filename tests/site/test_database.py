@@ -148,6 +148,19 @@ def test_a_log_without_its_database_is_not_written_over(home):
     assert not (home / "orion.db").exists()
 
 
+def test_what_a_killed_first_start_left_is_swept(tmp_path):
+    home = tmp_path / "new"
+    home.mkdir()
+    for name in ("orion.db.123.new", "orion.db.123.new-wal", "orion.db.123.new-shm"):
+        (home / name).write_bytes(b"half of a database")
+
+    started = in_a_process(home)
+
+    assert started.returncode == 0, started.stderr
+    assert not list(home.glob("*.new*"))
+    assert (home / "orion.db").exists()
+
+
 def test_an_older_database_is_not_upgraded_in_passing(home):
     with sqlite3.connect(home / "orion.db") as connection:
         newest = "SELECT MAX(name) FROM django_migrations WHERE app = 'runs'"
