@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from pathlib import Path
@@ -225,17 +225,17 @@ def _read_everything(environment: dict[str, str]) -> Settings:
     layers: list[tuple[str, Mapping[str, object]]] = [
         (f"environment {name}", {known[name]: value}) for name, value in environment.items() if name in known
     ]
-    layers += project_layer(_working_directory())
-    _warn_of_slips(environment, known, layers[-1:])
+    files = project_layer(_working_directory())
+    _warn_of_slips(environment, known, files)
+    layers += files
     home = resolve_settings(layers)
     layers += profile_layer(home.home, home.profile if "profile" in home.origins else None)
     return resolve_settings(layers)
 
 
 def _warn_of_slips(
-    environment: Mapping[str, str], known: Mapping[str, str], layers: list[tuple[str, Mapping[str, object]]]
+    environment: Mapping[str, str], known: Mapping[str, str], files: Sequence[tuple[str, Mapping[str, object]]]
 ) -> None:
-    files = [layer for layer in layers if not layer[0].startswith("environment ")]
     if not files and set(environment) <= set(known):
         return
     from orionflow.misspelt import misspelt_variables, unknown_settings
