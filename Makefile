@@ -86,7 +86,7 @@ test-postgresql: $(VENV)/installed-dev  ## The tests that touch the database, on
 chaos: export ORION_CHAOS_ROUNDS ?= 40
 chaos: $(VENV)/installed-dev  ## The fault tests and the clocks of all zones, with many more rounds than in `make test`
 	@echo "==> faults on SQLite"
-	@ORION_TEST_DATABASE=sqlite $(BIN)/pytest tests/faults tests/agents tests/core/test_schedules_*.py tests/sdk/test_signals.py tests/sdk/test_nesting.py
+	@ORION_TEST_DATABASE=sqlite $(BIN)/pytest tests/faults tests/agents tests/core/test_schedules_*.py tests/sdk/test_signals*.py tests/sdk/test_nesting.py
 	@echo "==> faults on PostgreSQL"
 	@ORION_TEST_DATABASE=postgresql $(BIN)/pytest tests/faults tests/agents
 

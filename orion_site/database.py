@@ -73,9 +73,9 @@ def prepare() -> None:
     with _told_plainly():
         _reach_postgresql()
         missing = missing_migrations()
-        if missing and only_new_apps(missing):
+        if missing:
             with _one_at_a_time():
-                # Another server, which started at the same time, may have done it.
+                # Another process may have done it meanwhile, or have been half-way through when it was looked at.
                 missing = missing_migrations()
                 if missing and only_new_apps(missing):
                     _migrate()

@@ -112,6 +112,8 @@ def test_a_wrong_name_proposes_the_right_one(orion):
 
 
 def test_quiet_prints_data_and_errors_alone(orion):
+    # The first command in a home says that it created the database there.
+    orion("fr", "ls")
     done = orion("run", "shop.py:greet", "-p", "name=Ada", "-q")
     failed = orion("run", "shop.py:chatty", "-q", "-o", "name")
     listed = orion("fr", "ls", "-q", "-o", "name")

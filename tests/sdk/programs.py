@@ -35,9 +35,11 @@ class Program:
         )
         return self.process
 
-    def run(self, timeout: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, timeout: float = 60, words: tuple[str, ...] = (), **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, str(self.file)],
+            [sys.executable, str(self.file), *words],
             env=self.environment(**environment),
             capture_output=True,
             text=True,

@@ -99,6 +99,8 @@ class FlowRunContext:
         self.unfinished: dict[Future[Any], TaskCall] = {}
         # A loop remembers its tasks weakly: this keeps those of submitted runs alive.
         self.coroutines: set[Any] = set()
+        # Calls that wait for their run here, until it has reported its end.
+        self.called: set[TaskCall] = set()
         # What goes on in a thread or a coroutine of its own: submitted tasks that have begun, coroutines, nested runs.
         self.open: dict[Open, Hold] = {}
         self.last_in_order: Future[Any] | None = None

@@ -19,8 +19,9 @@ from orionflow.deployments.awaiting import block_or_await
 from orionflow.engine.crashes import reason_of
 from orionflow.engine.effects import Sleep, Steps, WaitFor, send, surely
 from orionflow.engine.inputs import Found, resolved
+from orionflow.engine.making import Make
 from orionflow.engine.orders import ask_for_orders, checkpoint
-from orionflow.engine.placeholders import Subflow, completed_before, end_placeholder, place_for_subflow
+from orionflow.engine.placeholders import Subflow, completed_before, ending_placeholder, place_for_subflow
 from orionflow.engine.signals import ending
 from orionflow.errors import ApiError, ParameterError, UnserializableError, UsageError
 from orionflow.ids import uuid7
@@ -129,18 +130,15 @@ def _within(wanted: _Wanted, parent: FlowRunContext) -> Steps[FlowRun]:
     key = f"deployment-{deployment.name}-{str(deployment.id)[:8]}"
     answer: Answer
     subflow = Subflow(key, deployment.name, deployment.version, found.sources, wanted.digest())
-    answer, task_run_id = yield from place_for_subflow(parent, subflow)
-    before = completed_before(parent, answer)
-    if before is not None and before.state_details.child_flow_run_id is not None:
-        done: FlowRun = yield send(client, read_flow_run(before.state_details.child_flow_run_id))
-        return done
-    # The same attempt of the parent asks for the same run however often; the next one wants another.
-    try:
+    with ending_placeholder(parent, subflow):
+        answer, task_run_id = yield from place_for_subflow(parent, subflow)
+        before = completed_before(parent, answer)
+        if before is not None and before.state_details.child_flow_run_id is not None:
+            done: FlowRun = yield send(client, read_flow_run(before.state_details.child_flow_run_id))
+            return done
+        # The same attempt of the parent asks for the same run however often; the next one wants another.
         call = wanted.as_call(deployment, task_run_id, f"{task_run_id}-{parent.flow_run.run_count}")
-        run = yield send(client, call)
-    except Exception as error:
-        end_placeholder(parent, task_run_id, error)
-        raise
+        run = yield Make(subflow.made, client.send, call)
     return (yield from _waited_for(wanted, client, run, parent))
 
 

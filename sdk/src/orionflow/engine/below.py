@@ -41,7 +41,11 @@ def end_below(context: FlowRunContext, reason: Reason, patience: float = PATIENC
         context.stopped_by = (CancelOrdered if reason.is_cancel else Stopped)(reason.message)
     _interrupt(context.open, reason)
     context.stop_task_runner(wait=False)
-    return _see_to_end(context.still_open, reason, patience, context.open)
+    left = _see_to_end(context.still_open, reason, patience, context.open)
+    while context.called:
+        # An interrupt may come between the making of a run and its first step, where nothing could report its end.
+        context.called.pop().end_from_outside(reason)
+    return left
 
 
 def end_leftovers(context: FlowRunContext, reason: Reason) -> list[str]:

@@ -42,6 +42,7 @@ def call_task(
     if task.is_async and _is_awaited(flow_run):
         # Its record begins when it is awaited: a coroutine that never is leaves none behind.
         return _named(_task_outcome(call, return_state), f"task {task.name}")
+    flow_run.called.add(call)
     start(call)
     steps = run_task(call)
     if task.is_async:
@@ -130,6 +131,7 @@ async def _task_outcome(call: TaskCall, return_state: bool) -> Any:
 
 async def _task_state(call: TaskCall) -> State[Any]:
     flow_run = call.flow_run
+    flow_run.called.add(call)
     start(call)
     flow_run.open[call] = Hold(asyncio.current_task())
     try:

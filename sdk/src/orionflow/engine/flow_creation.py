@@ -20,7 +20,7 @@ from orionflow.engine.inputs import Found, resolved_all
 from orionflow.engine.interruption import Hold, Reason
 from orionflow.engine.making import Make
 from orionflow.engine.orders import checkpoint, is_paused, wait_until_resumed
-from orionflow.engine.placeholders import Subflow, completed_before, end_placeholder, place_for_subflow
+from orionflow.engine.placeholders import Subflow, completed_before, ending_placeholder, place_for_subflow
 from orionflow.engine.reuse import digest_of_call, recall, why_not_compared
 from orionflow.errors import ApiError, ApiUnreachable, InvalidRequest, UnserializableError, UsageError
 from orionflow.event_loops import running_loop
@@ -135,17 +135,14 @@ def begin(call: FlowCall) -> Steps[Begun | State[Any]]:
     api = parent.api if parent else current_api()
     # The parameters of a run that exists came as JSON: no futures are among them.
     found = None if call.flow_run_id is not None else (yield from _take_inputs(call))
-    parent_task_run_id = None
-    if parent is not None:
-        answer, parent_task_run_id = yield from _placeholder(call, parent, found)
+    if parent is None:
+        return (yield from _begun(call, api, None))
+    subflow = _subflow(call, parent, found)
+    with ending_placeholder(parent, subflow):
+        answer, parent_task_run_id = yield from place_for_subflow(parent, subflow)
         if (done := (yield from _done_before(call, parent, answer))) is not None:
             return done
-    try:
         return (yield from _begun(call, api, parent_task_run_id))
-    except Exception as error:
-        if parent is not None and parent_task_run_id is not None:
-            end_placeholder(parent, parent_task_run_id, error)
-        raise
 
 
 def _begun(call: FlowCall, api: Api, parent_task_run_id: UUID | None) -> Steps[Begun | State[Any]]:
@@ -224,12 +221,12 @@ def _take_inputs(call: FlowCall) -> Steps[Found | None]:
     return found
 
 
-def _placeholder(call: FlowCall, parent: FlowRunContext, found: Found | None) -> Steps[tuple[Answer, UUID]]:
-    """The task run that stands for a subflow in its parent."""
+def _subflow(call: FlowCall, parent: FlowRunContext, found: Found | None) -> Subflow:
     flow = call.flow
     sources = parent.stored_sources(found.sources) if found is not None else None
     subflow = Subflow(flow.flow_key, flow.name, flow.version, sources, _inputs(call, parent), call.new_run_id)
-    return (yield from place_for_subflow(parent, subflow))
+    subflow.made = call.made
+    return subflow
 
 
 def _inputs(call: FlowCall, parent: FlowRunContext) -> str | None:

@@ -74,7 +74,9 @@ class LoopThread:
             self.loop.call_soon_threadsafe(self.loop.stop)
 
     def start(self, coroutine: Coroutine[Any, Any, T]) -> Elsewhere[T]:
-        return Elsewhere(self, coroutine)
+        elsewhere = Elsewhere(self, coroutine)
+        elsewhere.start()
+        return elsewhere
 
 
 class Elsewhere(Generic[T]):
@@ -88,11 +90,14 @@ class Elsewhere(Generic[T]):
         self._reason = Reason("")
         self._was_heard = False
         self.done: Future[T] = Future()
-        thread.count(1)
-        thread.loop.call_soon_threadsafe(self._begin)
+
+    def start(self) -> None:
+        self._thread.loop.call_soon_threadsafe(self._begin)
 
     def _begin(self) -> None:
-        self._task = self._thread.loop.create_task(self._run())
+        if not self.done.done():
+            self._thread.count(1)
+            self._task = self._thread.loop.create_task(self._run())
 
     async def _run(self) -> None:
         self._has_begun = True
@@ -115,7 +120,12 @@ class Elsewhere(Generic[T]):
         self._thread.loop.call_soon_threadsafe(self._cancel)
 
     def _cancel(self) -> None:
-        if self._was_heard or self._task is None:
+        if self._was_heard or self.done.done():
+            return
+        if self._task is None:
+            # Whoever would have started it was interrupted before that.
+            self._coroutine.close()
+            self.done.set_exception(asyncio.CancelledError(self._reason))
             return
         if not self._has_begun:
             # Cancelled before its first line, it could not say how it ended.
@@ -208,8 +218,9 @@ def loop_for(flow_run: FlowRunContext | None) -> Iterator[LoopThread]:
 def block_on(awaitable: Awaitable[T], flow_run: FlowRunContext | None) -> T:
     """What the awaitable comes to, on a loop of another thread; whatever interrupts this wait ends it there as well."""
     with loop_for(flow_run) as thread:
-        running = thread.start(_awaited(awaitable))
+        running = Elsewhere(thread, _awaited(awaitable))
         try:
+            running.start()
             return running.result()
         except BaseException as error:
             if not running.done.done():

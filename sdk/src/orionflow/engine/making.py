@@ -1,9 +1,10 @@
-"""The making of a flow run: an interrupt waits until the answer is there, as a run that nobody knows stays as it is."""
+"""The making of a run: an interrupt waits until it is done, as a run that nobody knows stays as it is."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from orionflow.engine.calls import TaskCall
 from orionflow.engine.effects import Do
 
 
@@ -19,3 +20,9 @@ class Make(Do):
     def block(self) -> Any:
         self.made.append(super().block())
         return self.made[-1]
+
+
+def report_creation(call: TaskCall) -> None:
+    """Report that a task run is there, and remember it: whatever comes from now on must report how it ended."""
+    call.flow_run.api.reporter.stream(call.creation())
+    call.is_created = True

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from orionflow.context import FlowRunContext, current_tags
+from orionflow.engine.crashes import reason_of
 from orionflow.engine.effects import Ask, Steps
 from orionflow.engine.reuse import counted, is_done
-from orionflow.errors import ApiError
 from orionflow.ids import uuid7
 from orionflow.recordable import as_text, recordable_sources, recordable_tags
 from orionflow.reporting.items import Answer, Transition
 from orionflow.spool import SpoolError
-from orionflow.states import Crashed, Pending, State, StateDetails
+from orionflow.states import Cancelled, Crashed, Pending, State, StateDetails
 
 Sources = Mapping[str, list[dict[str, Any]]]
 
@@ -40,6 +40,10 @@ class Subflow:
         self.inputs = inputs
         # The subflow run's, where that is known before the run is.
         self.child_id = child_id
+        # The task run that stands for it, as soon as the API may know it.
+        self.task_run_id: UUID | None = None
+        # The subflow run, as soon as there is one.
+        self.made: list[Any] = []
 
 
 def place_for_subflow(parent: FlowRunContext, subflow: Subflow) -> Steps[tuple[Answer, UUID]]:
@@ -64,24 +68,37 @@ def _ask(parent: FlowRunContext, subflow: Subflow, position: str, dynamic_key: s
     }
     if subflow.sources:
         create["task_inputs"] = recordable_sources(subflow.sources)
-    id = uuid7()
+    id = subflow.task_run_id = uuid7()
     # Its later states are copies of the subflow's, which may never come to be: this run has a state of its own.
     details = StateDetails(child_flow_run_id=subflow.child_id)
     state: State[Any] = Pending(id=uuid7(), timestamp=datetime.now(UTC), state_details=details)
+    answer = yield Ask(parent.reporter, Transition(id, create, state, False, parent.id))
+    subflow.task_run_id = answer.task_run_id or id
+    return answer, subflow.task_run_id
+
+
+@contextmanager
+def ending_placeholder(parent: FlowRunContext, subflow: Subflow) -> Iterator[None]:
+    """Report the end of the placeholder where an exception leaves this block before the subflow run is made.
+
+    An API that is away hears of it when it is back.
+    """
     try:
-        answer = yield Ask(parent.reporter, Transition(id, create, state, False, parent.id))
-    except ApiError as error:
-        # It is kept, and recorded when the API is back.
-        end_placeholder(parent, id, error)
+        yield
+    except BaseException as error:
+        if subflow.task_run_id is not None and (isinstance(error, Exception) or not subflow.made):
+            _end(parent, subflow.task_run_id, error)
         raise
-    return answer, answer.task_run_id or id
 
 
-def end_placeholder(parent: FlowRunContext, task_run_id: UUID, error: Exception) -> None:
+def _end(parent: FlowRunContext, task_run_id: UUID, error: BaseException) -> None:
     """There is no subflow run that could tell how it ended."""
-    state: State[Any] = Crashed(
-        message=f"The subflow run could not be made: {as_text(error)}", id=uuid7(), timestamp=datetime.now(UTC)
-    )
+    if isinstance(error, Exception):
+        state: State[Any] = Crashed(message=f"The subflow run could not be made: {as_text(error)}")
+    else:
+        reason = reason_of(error)
+        state = (Cancelled if reason.is_cancel else Crashed)(message=reason.message)
+    state.id, state.timestamp = uuid7(), datetime.now(UTC)
     with suppress(SpoolError):
         parent.reporter.stream(Transition(task_run_id, None, state, False, parent.id))
 

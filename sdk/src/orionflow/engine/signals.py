@@ -45,8 +45,8 @@ def signals_as_exceptions(root: Root) -> Iterator[None]:
     After the block, or the last one that goes on, a SIGTERM that came is delivered again, so that the process ends as
     it was told to. A run that does not end is ended `from_outside`, and its process killed.
     """
-    _signals.begin(root)
     try:
+        _signals.begin(root)
         yield
     finally:
         _signals.end(root)
@@ -90,7 +90,8 @@ class _Signals:
             self._before[signal.SIGINT] = signal.signal(signal.SIGINT, self._interrupt)
 
     def end(self, root: Root) -> None:
-        self._roots.remove(root)
+        if root in self._roots:
+            self._roots.remove(root)
         if self._roots:
             return
         self._have_ended.set()

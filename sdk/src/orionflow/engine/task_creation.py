@@ -9,6 +9,7 @@ from orionflow.engine.calls import TaskCall
 from orionflow.engine.effects import Ask, Steps, WaitFor
 from orionflow.engine.failures import logger_of
 from orionflow.engine.inputs import resolved_all
+from orionflow.engine.making import report_creation
 from orionflow.engine.reuse import counted, digest_of_call, is_done, why_not_compared
 from orionflow.errors import UnserializableError, UpstreamFailed
 from orionflow.states import State, StateType
@@ -21,8 +22,7 @@ def start(call: TaskCall) -> None:
     flow_run = call.flow_run
     if flow_run.is_repeated or flow_run.strict or (_is_known_by_inputs(call) and not _identify_now(call)):
         return
-    flow_run.api.reporter.stream(call.creation())
-    call.is_created = True
+    report_creation(call)
 
 
 def _is_known_by_inputs(call: TaskCall) -> bool:
@@ -68,14 +68,15 @@ def begin(call: TaskCall) -> Steps[State[Any] | None]:
     if call.flow_run.is_repeated or call.flow_run.strict:
         yield from _take_up(call)
     else:
-        call.flow_run.api.reporter.stream(call.creation())
-    call.is_created = True
+        report_creation(call)
     return not_ready
 
 
 def _take_up(call: TaskCall) -> Steps[None]:
     """In a repeated attempt the run may exist: the answer says under which id, and how it ended."""
     mine = call.id
+    # Also where the answer is not waited for: an end that is reported later arrives after the creation.
+    call.is_created = True
     answer = yield Ask(call.flow_run.reporter, call.creation())
     if is_done(answer) and (call.refreshes or not call.is_identified):
         # Its result may be of other inputs, or is not wanted.

@@ -227,7 +227,9 @@ def _finish(call: TaskCall, state: State[Any]) -> Steps[None]:
         hooks = task.on_completion
     if hooks:
         yield from call_hooks(hooks, task, call.as_task_run(), state, logger_of(call))
-    if call.future is not None:
+    if call.future is None:
+        call.flow_run.called.discard(call)
+    else:
         call.future.settle(state)
     if state.type is not StateType.COMPLETED:
         # The frames of its exception hold the call.
@@ -242,6 +244,7 @@ def report_crash(call: TaskCall, error: BaseException) -> None:
     if call.is_created and not isinstance(error, RunTakenAway | RunSuspended | GeneratorExit):
         _stream(call, state)
         _make_room(call)
+        call.flow_run.called.discard(call)
     state.state_details.task_run_id, state.state_details.flow_run_id = call.id, call.flow_run.id
     if not call.is_abandoned:
         call.flow_run.tally.add(state)

@@ -1,0 +1,98 @@
+"""A signal may come at any line of the engine: no run of the program stays unfinished."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.sdk.programs import Program
+
+THOROUGH = "ORION_CHAOS_ROUNDS" in os.environ
+TRIES = 60 if THOROUGH else 6
+# Beyond the last line that any of these runs before it waits; those signals come while it waits.
+LINES = 2_000
+PROGRAM = """
+import asyncio, os, signal, sys, threading, time
+from orionflow import flow, task
+
+@task
+async def waits():
+    await asyncio.sleep(60)
+
+@task
+def returns():
+    return 1
+
+@flow
+def calls():
+    returns()
+    waits()
+
+@flow
+def submits():
+    returns.submit()
+    returns()
+    time.sleep(60)
+
+@flow
+def nested():
+    calls()
+
+@flow
+async def sync_in_async():
+    calls()
+
+@flow
+def warm():
+    returns()
+    returns.submit()
+
+which, left, number = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+# Imports are over, and every line from here on is one that a run of its own takes.
+warm()
+print("warm", flush=True)
+
+def trace(frame, event, arg):
+    global left
+    if not frame.f_globals.get("__name__", "").startswith("orionflow"):
+        return None
+    if event == "line" and left > 0:
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), number)
+            return None
+    return trace
+
+def send_at_last():
+    global left
+    time.sleep(2)
+    if left > 0:
+        left = 0
+        os.kill(os.getpid(), number)
+
+threading.Thread(target=send_at_last, daemon=True).start()
+sys.settrace(trace)
+program = globals()[which]
+asyncio.run(program()) if program.is_async else program()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("which", ["calls", "submits", "nested", "sync_in_async"])
+def test_no_run_stays_unfinished_wherever_the_signal_comes(which: str, number: int, tmp_path: Path):
+    program = Program(tmp_path, PROGRAM)
+
+    for line in random.sample(range(1, LINES), TRIES):
+        ended = program.run(words=(which, str(line), str(number.value)))
+
+        assert ended.returncode != 0, f"line {line}: {ended.stderr}"
+        assert "warm" in ended.stdout
+        unfinished = program.query(
+            "SELECT name, state_name FROM runs_flowrun WHERE state_type NOT IN ('COMPLETED', 'CRASHED')"
+            " UNION ALL SELECT name, state_name FROM runs_taskrun WHERE state_type NOT IN ('COMPLETED', 'CRASHED')"
+        )
+        assert not unfinished, f"line {line}: {unfinished}\n{ended.stderr}"
