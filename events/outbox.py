@@ -19,7 +19,7 @@ from events.core.templates import USUAL, fill
 from events.models import Automation, Notification, NotificationPolicy
 from events.record import RESOURCE_ID, RESOURCE_ROLE, record_event
 from orchestration.core.states import State
-from runs.ids import uuid7
+from orionflow.contract.ids import uuid7
 from runs.models import FlowRun
 
 SUBJECT = "Flow run notification"

@@ -19,7 +19,7 @@ from orchestration.facts import StoredFacts
 from orchestration.record import insert_state, state_row, verdict_name
 from orchestration.services import own_ids, perform_all, policy_for, tell_watchers, with_scheduled_time
 from orchestration.stored import StoredRun, Tables
-from runs.ids import uuid7
+from orionflow.contract.ids import uuid7
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from orchestration.facts import StoredFacts
 from orchestration.record import insert_state, next_timestamp, state_row, update_refusal, update_run, verdict_name
 from orchestration.stored import FLOW_RUNS, TASK_RUNS, StoredRun, Tables, locked_run, read_states
 from orchestration.transactions import repeated_on_conflict, write_transaction
-from runs.ids import uuid7
+from orionflow.contract.ids import uuid7
 
 
 @dataclass(frozen=True, slots=True)

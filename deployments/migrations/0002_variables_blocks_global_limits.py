@@ -5,7 +5,7 @@ import django.db.models.deletion
 import django.utils.timezone
 from django.db import migrations, models
 
-import runs.ids
+import orionflow.contract.ids
 
 
 class Migration(migrations.Migration):
@@ -17,7 +17,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="BlockType",
             fields=[
-                ("id", models.UUIDField(default=runs.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ("id", models.UUIDField(default=orionflow.contract.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ("created", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ("updated", models.DateTimeField(auto_now=True)),
                 (
@@ -55,7 +55,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="GlobalLimit",
             fields=[
-                ("id", models.UUIDField(default=runs.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ("id", models.UUIDField(default=orionflow.contract.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ("created", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ("updated", models.DateTimeField(auto_now=True)),
                 (
@@ -85,7 +85,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Variable",
             fields=[
-                ("id", models.UUIDField(default=runs.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ("id", models.UUIDField(default=orionflow.contract.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ("created", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ("updated", models.DateTimeField(auto_now=True)),
                 (
@@ -110,7 +110,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="BlockSchema",
             fields=[
-                ("id", models.UUIDField(default=runs.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ("id", models.UUIDField(default=orionflow.contract.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ("created", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ("updated", models.DateTimeField(auto_now=True)),
                 ("checksum", models.CharField(max_length=255)),
@@ -131,7 +131,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="BlockDocument",
             fields=[
-                ("id", models.UUIDField(default=runs.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ("id", models.UUIDField(default=orionflow.contract.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ("created", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ("updated", models.DateTimeField(auto_now=True)),
                 (

@@ -3,7 +3,7 @@
 import django.core.validators
 import django.db.models.deletion
 import django.utils.timezone
-import runs.ids
+import orionflow.contract.ids
 from django.db import migrations, models
 
 
@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Calendar',
             fields=[
-                ('id', models.UUIDField(default=runs.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=orionflow.contract.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('created', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('updated', models.DateTimeField(auto_now=True)),
                 ('name', models.CharField(max_length=255, unique=True, validators=[django.core.validators.RegexValidator('^[^/%&><\\x00-\\x1f]+$', 'must not contain / % & > < or control characters')])),
@@ -79,7 +79,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Worker',
             fields=[
-                ('id', models.UUIDField(default=runs.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=orionflow.contract.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('created', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('updated', models.DateTimeField(auto_now=True)),
                 ('name', models.CharField(max_length=255, validators=[django.core.validators.RegexValidator('^[^/%&><\\x00-\\x1f]+$', 'must not contain / % & > < or control characters')])),
@@ -127,7 +127,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='GlobalSlot',
             fields=[
-                ('id', models.UUIDField(default=runs.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=orionflow.contract.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('slots', models.PositiveIntegerField(default=1)),
                 ('task_run_id', models.UUIDField(null=True)),
                 ('epoch', models.PositiveIntegerField(default=0)),
@@ -143,7 +143,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Schedule',
             fields=[
-                ('id', models.UUIDField(default=runs.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=orionflow.contract.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('created', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('updated', models.DateTimeField(auto_now=True)),
                 ('definition', models.JSONField(help_text='As the API has it: cron, interval, rrule or ics, with its time zone.')),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.utils import timezone
 
-from runs.ids import uuid7
+from orionflow.contract.ids import uuid7
 from runs.models import NAME, FlowRun, Row, TaskRun
 
 

@@ -34,7 +34,7 @@ from orchestration.errors import (
     SecretsUnreadable,
 )
 from orchestration.transactions import repeated_on_conflict, write_transaction
-from runs.ids import uuid7
+from orionflow.contract.ids import uuid7
 
 WRITTEN = ["content", "sealed", "block_schema", "updated"]
 

@@ -23,7 +23,7 @@ from orchestration.core.runs import Run
 from orchestration.core.states import scheduled
 from orchestration.record import insert_rows
 from orchestration.stored import FLOW_RUNS
-from runs.ids import uuid7
+from orionflow.contract.ids import uuid7
 from runs.models import FlowRun
 from runs.naming import two_word_name
 from runs.services.flow_runs import delete_flow_runs

@@ -13,7 +13,7 @@ from django.db.models import Q
 from deployments.models import GlobalLimit, GlobalSlot
 from deployments.selectors.global_slots import is_held
 from orchestration.errors import FlowRunNotFound, RunLost
-from runs.ids import uuid7
+from orionflow.contract.ids import uuid7
 from runs.models import FlowRun
 
 

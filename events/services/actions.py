@@ -28,7 +28,7 @@ from orchestration.core.states import State, StateDetails, StateType, cancelling
 from orchestration.errors import BlockDocumentNotFound, DomainError, WorkPoolNotFound
 from orchestration.services import propose_flow_run_state
 from orchestration.transactions import write_transaction
-from runs.ids import uuid7
+from orionflow.contract.ids import uuid7
 
 logger = logging.getLogger("orion.automations")
 T = TypeVar("T")

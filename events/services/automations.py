@@ -13,7 +13,7 @@ from events.core.texts import misplaced, texts_in
 from events.errors import AutomationNotFound, BadAutomation
 from events.models import Automation, Tally
 from orchestration.transactions import write_transaction
-from runs.ids import uuid7
+from orionflow.contract.ids import uuid7
 
 _NAMED = {
     "deployment_id": Deployment,

@@ -28,7 +28,7 @@ from events.core.triggers import (
 )
 from events.models import Automation, Event, Firing, Tally
 from events.services.deeds import record_triggered
-from runs.ids import uuid7
+from orionflow.contract.ids import uuid7
 
 logger = logging.getLogger("orion.automations")
 

@@ -17,7 +17,7 @@ from events.services.actions import MESSAGES, queued_by
 from events.services.notifications import CLAIMED_FOR, deliver
 from orchestration.errors import BlockDocumentNotFound, DomainError
 from orchestration.transactions import write_transaction
-from runs.ids import uuid7
+from orionflow.contract.ids import uuid7
 from runs.models import FlowRun
 
 SUBJECT = "Test message from Orion"

@@ -27,7 +27,7 @@ from orchestration.record import next_timestamp, refusal_text, state_row, verdic
 from orchestration.services import Outcome, with_scheduled_time
 from orchestration.stored import StoredRun
 from orchestration.transactions import repeated_on_conflict, write_transaction
-from runs.ids import uuid7
+from orionflow.contract.ids import uuid7
 
 _REFUSED_BEFORE = Abort("This was refused when it was first sent; what came after it is stored already.")
 _ORDERS = {StateType.CANCELLING: "cancel", StateType.CANCELLED: "cancel", StateType.PAUSED: "pause"}

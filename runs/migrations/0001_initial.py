@@ -4,7 +4,7 @@ import datetime
 import django.core.validators
 import django.db.models.deletion
 import django.utils.timezone
-import runs.ids
+import orionflow.contract.ids
 from django.db import migrations, models
 
 
@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='ArtifactCollection',
             fields=[
-                ('id', models.UUIDField(default=runs.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=orionflow.contract.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('created', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('updated', models.DateTimeField(auto_now=True)),
                 ('key', models.CharField(max_length=255, unique=True)),
@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Flow',
             fields=[
-                ('id', models.UUIDField(default=runs.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=orionflow.contract.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('created', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('updated', models.DateTimeField(auto_now=True)),
                 ('name', models.CharField(max_length=255, unique=True, validators=[django.core.validators.RegexValidator('^[^/%&><\\x00-\\x1f]+$', 'must not contain / % & > < or control characters')])),
@@ -45,7 +45,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='SavedSearch',
             fields=[
-                ('id', models.UUIDField(default=runs.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=orionflow.contract.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('created', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('updated', models.DateTimeField(auto_now=True)),
                 ('name', models.CharField(max_length=255, unique=True)),
@@ -58,7 +58,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Artifact',
             fields=[
-                ('id', models.UUIDField(default=runs.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=orionflow.contract.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('created', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('updated', models.DateTimeField(auto_now=True)),
                 ('key', models.CharField(max_length=255, null=True)),
@@ -77,7 +77,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='FlowRun',
             fields=[
-                ('id', models.UUIDField(default=runs.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=orionflow.contract.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('created', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('updated', models.DateTimeField(auto_now=True)),
                 ('name', models.CharField(blank=True, max_length=1024)),
@@ -118,7 +118,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Log',
             fields=[
-                ('id', models.UUIDField(default=runs.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=orionflow.contract.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('created', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('name', models.CharField(max_length=255)),
                 ('level', models.SmallIntegerField()),
@@ -135,7 +135,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='TaskRun',
             fields=[
-                ('id', models.UUIDField(default=runs.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=orionflow.contract.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('created', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('updated', models.DateTimeField(auto_now=True)),
                 ('name', models.CharField(blank=True, max_length=1024)),
@@ -174,7 +174,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='TaskRunState',
             fields=[
-                ('id', models.UUIDField(default=runs.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=orionflow.contract.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('seq', models.PositiveIntegerField()),
                 ('type', models.CharField(choices=[('SCHEDULED', 'Scheduled'), ('PENDING', 'Pending'), ('RUNNING', 'Running'), ('PAUSED', 'Paused'), ('CANCELLING', 'Cancelling'), ('COMPLETED', 'Completed'), ('FAILED', 'Failed'), ('CRASHED', 'Crashed'), ('CANCELLED', 'Cancelled')], max_length=10)),
                 ('name', models.CharField(max_length=255)),
@@ -211,7 +211,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='FlowRunInput',
             fields=[
-                ('id', models.UUIDField(default=runs.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=orionflow.contract.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('created', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('updated', models.DateTimeField(auto_now=True)),
                 ('key', models.CharField(max_length=255)),
@@ -226,7 +226,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='FlowRunState',
             fields=[
-                ('id', models.UUIDField(default=runs.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=orionflow.contract.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('seq', models.PositiveIntegerField()),
                 ('type', models.CharField(choices=[('SCHEDULED', 'Scheduled'), ('PENDING', 'Pending'), ('RUNNING', 'Running'), ('PAUSED', 'Paused'), ('CANCELLING', 'Cancelling'), ('COMPLETED', 'Completed'), ('FAILED', 'Failed'), ('CRASHED', 'Crashed'), ('CANCELLED', 'Cancelled')], max_length=10)),
                 ('name', models.CharField(max_length=255)),

@@ -6,7 +6,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.utils import timezone
 
-from runs.ids import uuid7
+from orionflow.contract.ids import uuid7
 
 NAME = RegexValidator(r"^[^/%&><\x00-\x1f]+$", "must not contain / % & > < or control characters")
 

@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from runs.ids import uuid7
+from orionflow.contract.ids import uuid7
 from runs.models.runs import STATE_TYPES, FlowRun, TaskRun
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from orchestration.errors import ArtifactNotFound
 from orchestration.transactions import repeated_on_conflict, write_transaction
-from runs.ids import uuid7
+from orionflow.contract.ids import uuid7
 from runs.models import Artifact, ArtifactCollection
 
 UPDATABLE = frozenset({"data", "description", "metadata_"})

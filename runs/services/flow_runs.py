@@ -18,7 +18,7 @@ from orchestration.core.states import State, StateType
 from orchestration.errors import FlowNotFound, FlowRunNotFound, JobVariablesSettled, RunIdTaken
 from orchestration.stored import FLOW_RUNS
 from orchestration.transactions import repeated_on_conflict, write_transaction
-from runs.ids import uuid7
+from orionflow.contract.ids import uuid7
 from runs.models import CacheEntry, Flow, FlowRun, FlowRunInput, FlowRunState, Log, TaskRun, TaskRunState
 
 UPDATABLE = frozenset(

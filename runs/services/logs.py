@@ -12,7 +12,7 @@ from django.db import IntegrityError
 from orchestration.columns import spelling
 from orchestration.record import insert_rows
 from orchestration.transactions import write_transaction
-from runs.ids import uuid7
+from orionflow.contract.ids import uuid7
 from runs.models import Log
 
 MAX_MESSAGE_BYTES = 64 * 1024

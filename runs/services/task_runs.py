@@ -17,7 +17,7 @@ from orchestration.errors import FlowRunNotFound, RunIdTaken, TaskRunNotFound
 from orchestration.record import insert_rows
 from orchestration.stored import TASK_RUNS, NewTaskRun
 from orchestration.transactions import repeated_on_conflict, write_transaction
-from runs.ids import uuid7
+from orionflow.contract.ids import uuid7
 from runs.models import TaskRun
 from runs.services.flow_runs import delete_below_task_runs
 

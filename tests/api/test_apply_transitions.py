@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from runs.ids import uuid7
+from orionflow.contract.ids import uuid7
 from runs.models import FlowRun, TaskRun
 from tests.factories import history_of, make_flow_run, make_limit, make_task_run
 

@@ -27,7 +27,7 @@ def main() -> None:
 def _write_batch(flow_run_id: object) -> None:
     from orchestration.batch import NewTaskRun, TaskRunTransition, apply_task_run_transitions
     from orchestration.core.states import State, StateType
-    from runs.ids import uuid7
+    from orionflow.contract.ids import uuid7
 
     items = []
     for _ in range(5):

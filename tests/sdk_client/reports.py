@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from orionflow.ids import uuid7
+from orionflow.contract.ids import uuid7
 from orionflow.reporting import LogLine, Transition
 from orionflow.states import State, StateType
 

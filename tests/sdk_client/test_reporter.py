@@ -8,7 +8,7 @@ import time
 import pytest
 
 from orionflow.client import OrionClient
-from orionflow.ids import uuid7
+from orionflow.contract.ids import uuid7
 from orionflow.reporting import Reporter
 from tests.sdk_client.conftest import quick_settings
 from tests.sdk_client.reports import FLOW_RUN, ids_of, line, state, step, task_of_three_steps

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orionflow.ids import uuid7
+from orionflow.contract.ids import uuid7
 from orionflow.states import State, StateDetails, StateType
 from orionflow.wire import FlowRun, OrchestrationResult, encode, read_answer, state_from_wire, state_to_wire
 

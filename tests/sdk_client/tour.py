@@ -13,7 +13,7 @@ from typing import Any
 
 from orionflow import wire
 from orionflow.client import AsyncOrionClient, Methods, OrionClient
-from orionflow.ids import uuid7
+from orionflow.contract.ids import uuid7
 from orionflow.states import State, StateType
 
 

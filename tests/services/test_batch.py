@@ -15,7 +15,7 @@ from orchestration.core.states import cancelling
 from orchestration.core.verdicts import Abort, Accept, Reject, Wait
 from orchestration.errors import FlowRunNotFound, RunLost, StateIdTaken, TaskRunNotFound
 from orchestration.services import propose_flow_run_state
-from runs.ids import uuid7
+from orionflow.contract.ids import uuid7
 from runs.models import FlowRun, TaskRun, TaskRunState
 from tests.factories import NOON, history_of, later, make_flow_run, make_limit, make_state, make_task_run, state_of
 

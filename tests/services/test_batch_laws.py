@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from deployments.models import Slot
 from orchestration.batch import NewTaskRun, TaskRunTransition, apply_task_run_transitions
 from orchestration.services import propose_task_run_state
-from runs.ids import uuid7
+from orionflow.contract.ids import uuid7
 from runs.models import TaskRun, TaskRunState
 from runs.services.task_runs import create_task_run
 from tests.factories import later, make_flow_run, make_limit, make_state

@@ -18,7 +18,7 @@ from deployments.models import Deadline, Deployment, Schedule, WorkQueue
 from deployments.services import retention
 from events.models import Event
 from orion_site.services import services_of_this_server
-from runs.ids import uuid7
+from orionflow.contract.ids import uuid7
 from runs.models import Artifact, CacheEntry, Flow, FlowRun, FlowRunState, Log, TaskRun, TaskRunState
 from tests.services.dispatching import make_agent, make_deployment, make_queue, waiting
 

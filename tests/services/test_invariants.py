@@ -16,7 +16,7 @@ from deployments.models import ConcurrencyLimit, Deployment, Lease, Slot, WorkPo
 from deployments.selectors.invariants import violations
 from orchestration.core.states import cancelling, running
 from orchestration.services import propose_flow_run_state
-from runs.ids import uuid7
+from orionflow.contract.ids import uuid7
 from runs.models import FlowRun, FlowRunState, TaskRun, TaskRunState
 from runs.services.attempts import retry_flow_run
 from tests.factories import NOON, later, make_flow_run, make_limit, make_state, make_task_run

@@ -13,7 +13,7 @@ from orchestration.core.states import running
 from orchestration.core.verdicts import Abort, Accept, Wait
 from orchestration.services import propose_flow_run_state, propose_task_run_state
 from orchestration.stored import NewTaskRun as NewRun
-from runs.ids import uuid7
+from orionflow.contract.ids import uuid7
 from runs.models import CacheEntry, FlowRun, TaskRun, TaskRunState
 from runs.services.artifacts import NewArtifact, create_artifact
 from runs.services.flow_runs import NewFlowRun, create_flow_run

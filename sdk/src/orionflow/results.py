@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from orionflow.contract.ids import uuid7
 from orionflow.errors import MissingResult, UntrustedResult, UsageError
-from orionflow.ids import uuid7
 from orionflow.private_files import make_private_folder, private_opener
 from orionflow.serializers import Serializer, serializer_of
 from orionflow.settings import current_settings

@@ -21,11 +21,11 @@ from orionflow.calls.slots import release_slots, take_slots
 from orionflow.client import OrionClient
 from orionflow.clock import current_clock
 from orionflow.context import FlowRunContext, TaskRunContext
+from orionflow.contract.ids import uuid7
 from orionflow.engine.drivers import drive, drive_async
 from orionflow.engine.effects import Do, Sleep, Steps, send
 from orionflow.errors import ApiError, NoSlotInTime, Overloaded
 from orionflow.event_loops import running_loop
-from orionflow.ids import uuid7
 from orionflow.slot_keeper import Held, slot_keeper
 from orionflow.wire import TakenLimit
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from orionflow.attempt import headers_for
+from orionflow.contract.ids import uuid7
 from orionflow.errors import OrionError
-from orionflow.ids import uuid7
 from orionflow.private_files import make_private_folder
 
 try:

@@ -22,7 +22,7 @@ from orchestration.core.states import State, StateType, scheduled
 from orchestration.core.verdicts import Accept
 from orchestration.errors import AgentReplaced, RunLost
 from orchestration.services import propose_flow_run_state
-from runs.ids import uuid7
+from orionflow.contract.ids import uuid7
 from runs.models import FlowRun, FlowRunState, TaskRun
 from runs.services.attempts import cancel_flow_run
 from tests.factories import NOON, make_flow_run

@@ -112,7 +112,7 @@ def _go_to(folder: str | Path) -> None:
 def _fail(order: Order, error: BaseException) -> State[Any]:
     """The flow could not be loaded: that is the code's fault, and another try would fail again."""
     from orionflow.calls.flow_runs import set_flow_run_state
-    from orionflow.ids import uuid7
+    from orionflow.contract.ids import uuid7
     from orionflow.logging import logger_for_flow_run
     from orionflow.reporting import get_reporter
     from orionflow.states import Failed

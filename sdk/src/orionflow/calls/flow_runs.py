@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from orionflow.calls import Call, names, present, selection
-from orionflow.ids import uuid7
+from orionflow.contract.ids import uuid7
 from orionflow.states import State
 from orionflow.wire import (
     Dependency,

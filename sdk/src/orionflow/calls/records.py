@@ -8,7 +8,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 from orionflow.calls import Call, Filter, present, selection
-from orionflow.ids import uuid7
+from orionflow.contract.ids import uuid7
 from orionflow.wire import Artifact, ArtifactCollection, Log, SavedSearch
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from orionflow.calls import Call, present, selection
 from orionflow.calls.flow_runs import propose_state, read_history, read_states
-from orionflow.ids import uuid7
+from orionflow.contract.ids import uuid7
 from orionflow.states import State
 from orionflow.wire import HistoryBucket, OrchestrationResult, TaskRun, Why
 

@@ -177,7 +177,7 @@ def emit(
     name: str, resource: str, labels: tuple[str, ...], related: tuple[str, ...], payload: str | None, output: Output
 ) -> None:
     """Report that EVENT happened to a resource. Names are written like shop.order.paid."""
-    from orionflow.ids import uuid7
+    from orionflow.contract.ids import uuid7
 
     told = {
         "id": str(uuid7()),

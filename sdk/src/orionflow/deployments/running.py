@@ -15,6 +15,7 @@ from orionflow.calls.flow_runs import read_flow_run, set_flow_run_state
 from orionflow.client import OrionClient
 from orionflow.clock import current_clock
 from orionflow.context import FlowRunContext, current_tags
+from orionflow.contract.ids import uuid7
 from orionflow.deployments.awaiting import block_or_await
 from orionflow.engine.crashes import reason_of
 from orionflow.engine.effects import Sleep, Steps, WaitFor, send, surely
@@ -24,7 +25,6 @@ from orionflow.engine.orders import ask_for_orders, checkpoint
 from orionflow.engine.placeholders import Subflow, completed_before, ending_placeholder, place_for_subflow
 from orionflow.engine.signals import ending
 from orionflow.errors import ApiError, ParameterError, UnserializableError, UsageError
-from orionflow.ids import uuid7
 from orionflow.logging import flow_run_logger
 from orionflow.parameters import as_json
 from orionflow.reporting.items import Answer

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orionflow.context import TaskRunContext, _task_run
+from orionflow.contract.ids import uuid7
 from orionflow.engine.calls import TaskCall
 from orionflow.engine.effects import Do, Steps, UserCode
 from orionflow.engine.failures import log_exception, logger_of
@@ -18,7 +19,6 @@ from orionflow.engine.final_state import (
 )
 from orionflow.engine.time_limits import LimitReached
 from orionflow.errors import TaskTimedOut, WorkerCrashed
-from orionflow.ids import uuid7
 from orionflow.logging import prints_logged
 from orionflow.recordable import as_text
 from orionflow.results import UNPERSISTED, store_of, write_result

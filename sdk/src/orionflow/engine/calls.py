@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from orionflow.context import FlowRunContext, current_tags
+from orionflow.contract.ids import uuid7
 from orionflow.engine.inputs import Found
 from orionflow.engine.interruption import Reason
-from orionflow.ids import uuid7
 from orionflow.recordable import recordable_sources, recordable_tags
 from orionflow.reporting.items import Transition
 from orionflow.states import State, StateDetails, StateType

@@ -13,6 +13,7 @@ from typing import Any
 
 from orionflow.calls.flow_runs import set_flow_run_state
 from orionflow.context import FlowRunContext
+from orionflow.contract.ids import uuid7
 from orionflow.engine.api import current_api
 from orionflow.engine.below import end_below, roots_elsewhere
 from orionflow.engine.calls import FlowCall
@@ -38,7 +39,6 @@ from orionflow.engine.signals import Root, signals_as_exceptions
 from orionflow.errors import ApiError, ApiUnreachable, DatabaseNotReady, OrchestrationRefused
 from orionflow.flows import Flow
 from orionflow.hooks import Hooks
-from orionflow.ids import uuid7
 from orionflow.logging import logger_for_flow_run
 from orionflow.recordable import as_text
 from orionflow.reporting.items import Answer

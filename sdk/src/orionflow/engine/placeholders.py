@@ -9,10 +9,10 @@ from typing import Any
 from uuid import UUID
 
 from orionflow.context import FlowRunContext, current_tags
+from orionflow.contract.ids import uuid7
 from orionflow.engine.crashes import reason_of
 from orionflow.engine.effects import Ask, Steps
 from orionflow.engine.reuse import counted, is_done
-from orionflow.ids import uuid7
 from orionflow.recordable import as_text, recordable_sources, recordable_tags
 from orionflow.reporting.items import Answer, Transition
 from orionflow.spool import SpoolError

@@ -11,9 +11,9 @@ from uuid import UUID
 
 from orionflow.calls.flow_runs import create_flow_run_input, delete_flow_run_input, read_flow_run_input
 from orionflow.client import OrionClient
+from orionflow.contract.ids import uuid7
 from orionflow.engine.effects import Steps, send
 from orionflow.errors import Conflict, NotFound, ParameterError, UsageError
-from orionflow.ids import uuid7
 from orionflow.input.kinds import Kind, kind_of
 from orionflow.input.models import Metadata, RunInput
 from orionflow.states import State

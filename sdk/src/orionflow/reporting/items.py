@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic_core import PydanticSerializationError, to_json
 
-from orionflow.ids import uuid7
+from orionflow.contract.ids import uuid7
 from orionflow.recordable import LONGEST_NAME, short_text
 from orionflow.states import State
 from orionflow.wire import clean_text, state_from_wire, state_to_wire

@@ -61,7 +61,7 @@ def run(name: str, output: Output, clock: Clock, watch: bool, wait: bool, timeou
 
 
 def _body(deployment: Json, clock: Clock, said: dict[str, Any]) -> Json:
-    from orionflow.ids import uuid7
+    from orionflow.contract.ids import uuid7
 
     moment = _moment(clock, said["at"], said["later"])
     fields: Json = {

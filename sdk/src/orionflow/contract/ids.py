@@ -1,4 +1,7 @@
-"""Ids made by the client: UUIDs of version 7, ascending in a process; a repeated request names the same row."""
+"""Ids of rows, made by whoever makes the row: UUIDs of version 7 (RFC 9562), ascending in a process.
+
+Rows written together lie together on disk, in the order of their making; a repeated request names the same row.
+"""
 
 from __future__ import annotations
 
@@ -36,6 +39,7 @@ def _milliseconds_and_fraction(nanoseconds: int) -> int:
 
 
 def _reseed_after_fork() -> None:
+    # The parent's threads may hold the lock at the moment of the fork, and its next random bits are known here.
     global _lock, _bits
     _lock = Lock()
     _bits = random.Random(os.urandom(32))
