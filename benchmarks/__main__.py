@@ -4,6 +4,7 @@ python -m benchmarks                      all of them
 python -m benchmarks tasks http_load      some of them
 python -m benchmarks --peer               the peers beside us (installs them under .cache/peers)
 python -m benchmarks --quick              smaller sizes, for a look
+python -m benchmarks --against REV        this tree beside another revision; --long for more rounds of larger sizes
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from benchmarks import against
 from benchmarks.measuring import ROOT
 
 BENCHMARKS = ("start", "tasks", "http_load", "batch", "footprint", "claims", "dispatch", "planning")
@@ -27,7 +29,11 @@ def main() -> int:
     parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help=f"which: {', '.join(BENCHMARKS)}")
     parser.add_argument("--peer", action="store_true", help="measure the peers in the same run")
     parser.add_argument("--quick", action="store_true", help="smaller sizes")
+    parser.add_argument("--against", metavar="REV", help="measure this tree beside another revision")
+    parser.add_argument("--long", action="store_true", help="with --against: more rounds, larger sizes")
     asked = parser.parse_args()
+    if asked.against:
+        return against.main(asked.against, long=asked.long)
     if asked.quick:
         os.environ["ORION_BENCH_QUICK"] = "1"
     rows = [row for name in asked.names or BENCHMARKS for row in run(name, ["--peer"] if asked.peer else [])]

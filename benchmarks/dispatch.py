@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import peers
-from benchmarks.measuring import ORION, QUICK, empty_home, environment, percentile, report, running_server
+from benchmarks.measuring import HERE, QUICK, Installation, empty_home, environment, percentile, report, running_server
 
 SINGLES = 10 if QUICK else 40
 BURSTS = (50,) if QUICK else (50, 200)
@@ -32,20 +32,37 @@ FLOW = "from orionflow import flow\n\n\n@flow\ndef nothing():\n    pass\n"
 
 
 def ours() -> None:
+    with warm_agent() as (api, deployment, broker):
+        measure(api, deployment, "redis" if broker.startswith("redis") else "folder")
+
+
+@contextmanager
+def warm_agent(installation: Installation = HERE) -> Iterator[tuple[Api, str, str]]:
+    """A server, an agent that has already run something, and a deployment of a flow that does nothing."""
     with empty_home() as home:
         (home / "nothing.py").write_text(FLOW)
         broker = os.environ.get("ORION_BENCH_REDIS") or f"filesystem://{home}/broker"
-        with running_server(home, ORION_BROKER_URL=broker) as (api, _), running_agent(home, api, broker):
-            measure(Api(api), home, "redis" if broker.startswith("redis") else "folder")
+        with (
+            running_server(home, installation, ORION_BROKER_URL=broker) as (url, _),
+            running_agent(home, url, broker, installation),
+        ):
+            api = Api(url)
+            deployment = api.deploy(home)
+            finished(api, [api.run(deployment)])
+            yield api, deployment, broker
 
 
-def measure(api: Api, home: Path, broker: str) -> None:
-    deployment = api.deploy(home)
-    finished(api, [api.run(deployment)])
+def latencies_of(api: Api, deployment: str, number: int) -> list[float]:
+    """The seconds from a run's creation to Running, for runs that come one after the other."""
     latencies = []
-    for _ in range(SINGLES):
+    for _ in range(number):
         time.sleep(0.2)
         latencies.append(api.seconds_to_running(finished(api, [api.run(deployment)])[0]))
+    return latencies
+
+
+def measure(api: Api, deployment: str, broker: str) -> None:
+    latencies = latencies_of(api, deployment, SINGLES)
     report(
         "dispatch_latency",
         who="orion",
@@ -113,8 +130,8 @@ def finished(api: Api, runs: list[str]) -> list[str]:
 
 
 @contextmanager
-def running_agent(home: Path, api: str, broker: str) -> Iterator[None]:
-    command = [ORION, "agent", "start", "-q", "default", "--concurrency", str(PLACES), "--broker", broker]
+def running_agent(home: Path, api: str, broker: str, installation: Installation = HERE) -> Iterator[None]:
+    command = [installation.orion, "agent", "start", "-q", "default", "--concurrency", str(PLACES), "--broker", broker]
     process = subprocess.Popen(
         command, env=environment(home, ORION_API_URL=api), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

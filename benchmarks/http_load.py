@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import sys
 import time
@@ -38,6 +39,11 @@ class Connection:
     async def open(self) -> None:
         self.reader, self.writer = await asyncio.open_connection(self.host, self.port)
 
+    async def close(self) -> None:
+        self.writer.close()
+        with contextlib.suppress(ConnectionError):
+            await self.writer.wait_closed()
+
     async def post(self, path: str, body: Any) -> tuple[int, Any]:
         content = json.dumps(body).encode()
         head = f"POST {self.base}{path} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\n"
@@ -48,6 +54,7 @@ class Connection:
             length = int(answer.split("content-length:")[1].split("\r\n")[0])
             content = await self.reader.readexactly(length)
         except (asyncio.IncompleteReadError, ConnectionError):
+            await self.close()
             await self.open()
             return CLOSED, {}
         return int(answer.split()[1]), json.loads(content) if answer.count("application/json") else {}
@@ -88,7 +95,8 @@ class Load:
             await self.timed(connection, self.set_state, path, {"state": {"type": state}})
 
 
-async def load(url: str, clients: int) -> tuple[Load, float]:
+async def load(url: str, clients: int, limit: float = SECONDS) -> tuple[Load, float]:
+    """Let clients make task runs and take them through their states until `limit` seconds have passed."""
     connections = [Connection(url) for _ in range(clients)]
     for connection in connections:
         await connection.open()
@@ -100,11 +108,14 @@ async def load(url: str, clients: int) -> tuple[Load, float]:
     done, started = Load(), time.perf_counter()
 
     async def client(connection: Connection) -> None:
-        while time.perf_counter() - started < SECONDS:
+        while time.perf_counter() - started < limit:
             await done.one_run(connection, run["id"])
 
     await asyncio.gather(*map(client, connections))
-    return done, time.perf_counter() - started
+    seconds = time.perf_counter() - started
+    for connection in connections:
+        await connection.close()
+    return done, seconds
 
 
 def measure(url: str, who: str, database: str, clients: int) -> None:

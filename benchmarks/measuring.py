@@ -1,4 +1,4 @@
-"""What every benchmark needs: an empty home, a running server, rows of results, percentiles."""
+"""Shared by the benchmarks: installations of Orion, empty homes, running servers, rows of results, percentiles."""
 
 from __future__ import annotations
 
@@ -13,13 +13,29 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-ORION = str(Path(sys.executable).parent / "orion")
 BEGAN_WITH = {"pip", "setuptools", "wheel"}
 QUICK = bool(os.environ.get("ORION_BENCH_QUICK"))
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """An environment that Orion is installed in, and what the rows of its results are called."""
+
+    name: str
+    python: Path
+
+    @property
+    def orion(self) -> str:
+        return str(self.python.parent / "orion")
+
+
+HERE = Installation("here", Path(sys.executable))
+ORION = HERE.orion
 
 
 def report(bench: str, **figures: Any) -> None:
@@ -40,7 +56,8 @@ def empty_home() -> Iterator[Path]:
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     """The environment of a child process that sees nothing of the caller's Orion."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ORION_", "PREFECT_"))}
+    hidden = ("ORION_", "PREFECT_", "DJANGO_", "PYTHONPATH")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
     return {**kept, "ORION_HOME": str(home), "ORION_LOGGING_LEVEL": "ERROR", **more}
 
 
@@ -51,23 +68,26 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running_server(home: Path, **more: str) -> Iterator[tuple[str, float]]:
+def running_server(home: Path, installation: Installation = HERE, /, **more: str) -> Iterator[tuple[str, float]]:
     """The URL of our server's API, and the seconds from its start until it was healthy."""
     if "ORION_DATABASE_URL" in more:
         # Nobody's PostgreSQL gets tables without being asked.
-        subprocess.run([ORION, "database", "upgrade"], env=environment(home, **more), check=True, capture_output=True)
-    with serving([ORION, "server", "start", "--no-agent"], environment(home, **more)) as served:
+        upgrade = [installation.orion, "database", "upgrade"]
+        subprocess.run(upgrade, env=environment(home, **more), check=True, capture_output=True)
+    with serving([installation.orion, "server", "start", "--no-agent"], environment(home, **more)) as served:
         yield served
 
 
 @contextlib.contextmanager
 def serving(command: Sequence[str], env: dict[str, str]) -> Iterator[tuple[str, float]]:
-    """The same for any command that takes `--port`."""
+    """Start a command that takes `--port`: the URL of its API, and the seconds until it was healthy."""
     port = free_port()
     started = time.perf_counter()
     with subprocess.Popen(
         [*command, "--port", str(port)],
         env=env,
+        # Away from this tree, so that nothing of it is imported by a server of another one.
+        cwd=env.get("ORION_HOME"),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

@@ -5,19 +5,20 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 from benchmarks import peers
-from benchmarks.measuring import QUICK, ROOT, empty_home, environment, report, running_server
+from benchmarks.measuring import HERE, QUICK, ROOT, Installation, empty_home, environment, report, running_server
 from benchmarks.postgresql import postgresql
 
 SIZES = [200, 2000] if QUICK else [200, 2000, 20000]
 ROUNDS = 1 if QUICK else 3
 
 
-def ours(home: Path, mode: str, number: int, **more: str) -> dict[str, object]:
-    command = [sys.executable, str(ROOT / "benchmarks" / "noop_tasks.py"), mode, str(number)]
+def ours(
+    home: Path, mode: str, number: int, installation: Installation = HERE, /, **more: str
+) -> dict[str, float | str | None]:
+    command = [str(installation.python), str(ROOT / "benchmarks" / "noop_tasks.py"), mode, str(number)]
     done = subprocess.run(command, env=environment(home, **more), capture_output=True, text=True, check=True)
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
