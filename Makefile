@@ -11,7 +11,7 @@ DEMO_HOME := $(CURDIR)/.demo
 PORT ?= 4200
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check lint types stairs migrations templates test-sqlite test-postgresql packaging programs wheels chaos browser bench lock versions docs clean
+.PHONY: help demo serve test check lint types stairs migrations templates test-sqlite test-postgresql packaging programs wheels thorough chaos browser bench lock versions docs clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -83,10 +83,14 @@ test-postgresql: $(VENV)/installed-dev  ## The tests that touch the database, on
 	@echo "==> tests on PostgreSQL"
 	@ORION_TEST_DATABASE=postgresql $(BIN)/pytest -n 4 tests/services tests/api tests/web tests/events tests/sockets $(FAULTS_OF_DATABASES)
 
-chaos: export ORION_CHAOS_ROUNDS ?= 40
-chaos: $(VENV)/installed-dev  ## The fault tests and the clocks of all zones, with many more rounds than in `make test`
+thorough chaos: export ORION_CHAOS_ROUNDS ?= 40
+thorough: $(VENV)/installed-dev  ## The generative and hostile tests and the clocks of all zones, with many more cases than in `make test`
+	@$(BIN)/pytest -n 4 tests/core
+	@$(BIN)/pytest -n 4 --ignore tests/core --ignore tests/packaging -m generative
+
+chaos: $(VENV)/installed-dev  ## The fault tests, with many more rounds than in `make test`
 	@echo "==> faults on SQLite"
-	@ORION_TEST_DATABASE=sqlite $(BIN)/pytest tests/faults tests/agents tests/core/test_schedules_*.py tests/sdk/test_signals*.py tests/sdk/test_nesting.py
+	@ORION_TEST_DATABASE=sqlite $(BIN)/pytest tests/faults tests/agents tests/sdk/test_signals*.py tests/sdk/test_nesting.py
 	@echo "==> faults on PostgreSQL"
 	@ORION_TEST_DATABASE=postgresql $(BIN)/pytest tests/faults tests/agents
 

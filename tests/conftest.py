@@ -9,12 +9,16 @@ from importlib import import_module
 
 import pytest
 from django.db import connections
+from hypothesis import settings
 
 from orion_site.accounts import permissions
 from orion_site.accounts.permissions import Actor
 from orion_site.env import database_from_url
 from tests.postgresql import running_postgresql
+from tests.rounds import examples
 
+settings.register_profile("orion", examples(25, 400))
+settings.load_profile("orion")
 DATABASE = os.environ.get("ORION_TEST_DATABASE", "sqlite")
 
 
@@ -28,6 +32,11 @@ def _hear_ctrl_c() -> None:
     # Shells start what runs in the background deaf to Ctrl-C; programs under test would inherit that.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+        item.add_marker("generative")
 
 
 def pytest_report_header() -> str:

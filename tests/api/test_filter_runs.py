@@ -6,12 +6,13 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runs.models import FlowRun, TaskRun
 from tests.api.oracle import matching_ids
 from tests.factories import NOON, later, make_flow, make_flow_run, make_state, make_task_run
+from tests.rounds import examples
 
 pytestmark = pytest.mark.django_db
 
@@ -101,9 +102,7 @@ def _given(filter):
     return {name: value for name, value in filter.items() if not (name == "operator" and value is None)}
 
 
-law = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+law = examples(40, 600)
 
 
 @law

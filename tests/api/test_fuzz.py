@@ -6,7 +6,7 @@ import pytest
 import schemathesis
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import Phase, settings
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -15,6 +15,7 @@ from schemathesis.specs.openapi.checks import (
 
 from orion_site.wsgi import application
 from tests.factories import make_artifact, make_flow_run, make_limit, make_log, make_state, make_task_run
+from tests.rounds import examples
 
 
 def on_this_machine(environ, start_response):
@@ -54,12 +55,7 @@ def world(db):
 @pytest.mark.slow
 @pytest.mark.usefixtures("world")
 @schema.parametrize()
-@settings(
-    max_examples=6,
-    deadline=None,
-    # The examples of the document are golden exchanges, and tested as such.
-    phases=[Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+# The examples of the document are golden exchanges, and tested as such.
+@settings(examples(3, 60), phases=[Phase.generate])
 def test_made_up_requests_get_promised_answers(case):
     case.call_and_validate(checks=CHECKS)

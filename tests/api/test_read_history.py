@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runs.models import FlowRun, TaskRun
 from tests.factories import NOON, later, make_flow_run, make_state, make_task_run
+from tests.rounds import examples
 
 pytestmark = pytest.mark.django_db
 
@@ -25,7 +26,7 @@ def runs(db):
         make_flow_run(["COMPLETED", "RUNNING", "FAILED"][number % 3], now=later(offset))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(20, 300)
 @given(
     start=st.integers(-2_000_000, 3_000_000),
     length=st.integers(-1_000_000, 70_000_000),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runs.models import FlowRun
 from tests.factories import make_flow, make_flow_run
+from tests.rounds import examples
 
 pytestmark = pytest.mark.django_db
 
@@ -136,7 +137,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(20, 300)
 @given(value=json_values)
 def test_any_other_json_comes_back_as_it_went_in(api, value):
     run = make_flow_run("RUNNING")

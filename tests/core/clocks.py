@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
-from hypothesis import settings
 from hypothesis import strategies as st
 
+from tests.rounds import THOROUGH
+
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-ROUNDS = int(os.environ.get("ORION_CHAOS_ROUNDS", "0"))
 YEARS = range(1975, 2038)
 # Half-hour and midnight changes, a day that was left out, offsets with minutes, and changes within months.
 NOTED = [
@@ -26,11 +25,7 @@ NOTED = [
     *("America/Havana", "Africa/Cairo", "Africa/Casablanca", "Asia/Tehran", "America/St_Johns", "Asia/Gaza", "UTC"),
     *("Antarctica/Troll", "Pacific/Kwajalein", "Pacific/Chatham", "Europe/Dublin", "Asia/Pyongyang", "America/Caracas"),
 ]
-ZONES = NOTED if not ROUNDS else sorted(available_timezones() - {"Factory", "localtime"})
-
-
-def thorough(examples: int) -> settings:
-    return settings(max_examples=examples + ROUNDS * examples // 4, deadline=None)
+ZONES = NOTED if not THOROUGH else sorted(available_timezones() - {"Factory", "localtime"})
 
 
 def utc(*parts: int) -> datetime:

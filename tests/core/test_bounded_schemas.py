@@ -6,7 +6,7 @@ import cProfile
 from contextlib import suppress
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.core import schema_work
@@ -14,9 +14,11 @@ from deployments.core.job_variables import misfit
 from deployments.core.parameter_errors import BadSchema, flaws
 from deployments.core.parameters import flaw_of_schema, mismatch
 from deployments.core.schema_work import TooMuchWork, Work, atoms_of
+from tests.rounds import THOROUGH, examples
 
 # With a little of the usual fuel, so that counting takes no minutes: work is in proportion to it.
-LITTLE = 5_000_000
+PART = 10 if THOROUGH else 1
+LITTLE = 500_000 * PART
 # Calls of functions, of Python's and of C's, for so much fuel. The hostile schemas ask for billions.
 MOST_CALLS = LITTLE // 3
 
@@ -63,6 +65,7 @@ def doubling(depth, part):
     return {"$defs": {**parts, f"p{depth}": {"type": "integer"}}, "$ref": "#/$defs/p0"}
 
 
+SOME = [f"name{number}" for number in range(300 * PART)]
 NAMES = [f"name{number}" for number in range(3000)]
 # Numbers whose hashes are all the same.
 COLLIDING = [(2**61 - 1) * number for number in range(3000)]
@@ -72,7 +75,7 @@ HOSTILE = {
     "enum": (held({"items": {"enum": NAMES}}), {"a": [f"other{number}" for number in range(3000)]}),
     "enum of one hash": (held({"items": {"enum": COLLIDING}}), {"a": [(2**61 - 1) * n for n in range(3000, 6000)]}),
     "unique of one hash": (held({"uniqueItems": True}), {"a": COLLIDING}),
-    "many properties": ({"properties": {f"p{number}": {"type": "integer"} for number in range(100_000)}}, {}),
+    "many properties": ({"properties": {f"p{number}": {"type": "integer"} for number in range(LITTLE // 50)}}, {}),
     "many properties of many": (held({"items": {"properties": dict.fromkeys(NAMES, True)}}), {"a": [{}] * 10_000}),
     "many unknown keywords": (held({"items": dict.fromkeys(NAMES, True)}), {"a": [{}] * 10_000}),
     "long pattern": (held({"pattern": "a?" * 500_000}), {"a": "x"}),
@@ -88,7 +91,7 @@ HOSTILE = {
         {"a": [f"(?i){EVERYTHING * 99}{n}" for n in range(99)]},
     ),
     "many choices": (held({"items": {"anyOf": [{"type": "integer"}] * 500}}), {"a": ["x"] * 10_000}),
-    "one of many": (held({"oneOf": [True] * 100_000}), {"a": 1}),
+    "one of many": (held({"oneOf": [True] * (LITTLE // 50)}), {"a": 1}),
     "doubling": (doubling(40, lambda ref: {"allOf": [ref, ref]}), {}),
     "doubling negations": (doubling(40, lambda ref: {"anyOf": [ref, {"not": {"not": ref}}]}), {}),
     "doubling what is evaluated": (
@@ -166,7 +169,7 @@ def schemas():
 
 
 @pytest.mark.usefixtures("_little_fuel")
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(20, 300)
 @given(schemas(), st.dictionaries(st.sampled_from("ab"), schemas()), st.dictionaries(st.sampled_from("abcd"), VALUES))
 def test_no_schema_asks_for_more_than_its_fuel(schema, parts, values):
     whole = {"$defs": parts, "allOf": [schema, schema], "properties": {"a": schema}}
@@ -177,13 +180,15 @@ def test_no_schema_asks_for_more_than_its_fuel(schema, parts, values):
 @pytest.mark.parametrize(
     ("schema", "values"),
     [
-        (held({"items": {"type": "integer"}}), {"a": [1] * 150_000}),
+        (held({"items": {"type": "integer"}}), {"a": [1] * (15_000 * PART)}),
         (held({"items": {"enum": NAMES}}), {"a": NAMES}),
-        ({"properties": {name: {"type": "integer", "title": name} for name in NAMES}}, dict.fromkeys(NAMES, 1)),
-        (held({"items": {"pattern": r"^\d{4}-\d{2}-\d{2}$"}}), {"a": ["2026-11-28"] * 20_000}),
+        ({"properties": {name: {"type": "integer", "title": name} for name in SOME}}, dict.fromkeys(SOME, 1)),
+        (held({"items": {"pattern": r"^\d{4}-\d{2}-\d{2}$"}}), {"a": ["2026-11-28"] * (2_000 * PART)}),
     ],
 )
-def test_large_values_that_fit_are_taken(schema, values):
+def test_large_values_that_fit_are_taken(schema, values, monkeypatch):
+    monkeypatch.setattr(schema_work, "FUEL", schema_work.FUEL // 10 * PART)
+
     assert flaw_of_schema(schema) is None
     assert mismatch(values, schema) is None
 

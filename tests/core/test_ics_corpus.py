@@ -14,13 +14,13 @@ from zoneinfo import ZoneInfo
 
 import recurring_ical_events
 from dateutil.rrule import rrulestr
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from icalendar import Calendar
 
 from deployments.core.schedules import read_definition
 from deployments.core.schedules.zones import first_moment, moments_of
-from tests.core.clocks import ROUNDS
+from tests.rounds import examples
 
 BEGIN, END = datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 2, 1, tzinfo=UTC)
 PLAIN = "plain"
@@ -250,7 +250,7 @@ def all_series(draw) -> Series:
 
 
 @given(series=all_series(), program=st.sampled_from(sorted(SPELLINGS)))
-@settings(max_examples=max(150, 20 * ROUNDS), deadline=None)
+@examples(25, 800)
 def test_both_readers_find_the_same_times(series, program):
     text = series.text(program)
     assert ours(text, series.zone) == theirs(series.text(PLAIN), series.zone), text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestration.core.bookkeeping import settle
@@ -13,6 +13,7 @@ from orchestration.core.runs import Overlap, RunPolicy
 from orchestration.core.states import TERMINAL, StateType
 from orchestration.core.verdicts import Abort, Accept, Reject, Wait
 from tests.core.worlds import OTHER, PARENT, World, flow_run, soon, state, task_run
+from tests.rounds import examples
 
 seconds = st.integers(-100, 100)
 types = st.sampled_from([t.value for t in StateType])
@@ -82,8 +83,8 @@ def decisions(draw, force=False, leaving=None):
 
 
 Case = tuple[Transition, tuple, Decision]
-# Drawing a world takes milliseconds, and these tests have three seconds for all.
-some = settings(max_examples=40)
+# Drawing a world takes milliseconds, and all of these tests have few seconds.
+some = examples(15, 400)
 
 
 @some

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from deployments.core import schema_work
 from deployments.core.hydration import BadTemplate, hydrated, variables_named
 from deployments.core.parameters import flaw_of_schema, mismatch
 
@@ -137,7 +138,8 @@ def test_no_pattern_takes_longer_than_its_text(schema, parameters, told):
     assert mismatch(parameters, schema) == told
 
 
-def test_parts_that_double_their_work_again_and_again_are_given_up():
+def test_parts_that_double_their_work_again_and_again_are_given_up(monkeypatch):
+    monkeypatch.setattr(schema_work, "FUEL", schema_work.FUEL // 10)
     parts = {f"p{number}": {"allOf": [{"$ref": f"#/$defs/p{number + 1}"}] * 2} for number in range(40)}
     schema = {"$defs": {**parts, "p40": {}}, "$ref": "#/$defs/p0"}
 
@@ -174,7 +176,8 @@ def test_members_are_told_apart_once_each(values, are_unique):
     assert (mismatch({"a": values}, held("a", {"uniqueItems": True})) is None) == are_unique
 
 
-def test_many_values_are_not_held_to_many_choices():
+def test_many_values_are_not_held_to_many_choices(monkeypatch):
+    monkeypatch.setattr(schema_work, "FUEL", schema_work.FUEL // 10)
     schema = held("a", {"items": {"anyOf": [{"type": "integer"}] * 500}})
 
     assert "too much work" in mismatch({"a": ["x"] * 10_000}, schema)

@@ -15,8 +15,9 @@ from deployments.core.feeds import PlannedEvent, planned_feed
 from deployments.core.misfires import decide_missed
 from deployments.core.preview import preview
 from deployments.core.schedules import ScheduleError, read_definition
-from tests.core.clocks import DAY, thorough, utc
+from tests.core.clocks import DAY, utc
 from tests.core.test_schedules_ics import document, event
+from tests.rounds import examples
 
 BERLIN = ZoneInfo("Europe/Berlin")
 HOLIDAYS = document(
@@ -101,7 +102,7 @@ def test_an_event_that_lasts_longer_than_those_that_begin_later_still_covers():
     assert Exclusions.from_ics([text]).covers(utc(2026, 2, 28, 23, 59))
 
 
-@thorough(40)
+@examples(15, 400)
 @given(
     hours=st.integers(1, 400),
     every=st.integers(1, 20),
@@ -229,7 +230,7 @@ def test_the_same_runs_make_the_same_feed():
     assert planned_feed([]).startswith("BEGIN:VCALENDAR\r\n")
 
 
-@thorough(30)
+@examples(12, 300)
 @given(summary=st.text(max_size=120))
 def test_any_name_survives_the_feed(summary):
     [event] = Calendar.from_ical(planned_feed([planned(summary=summary)])).walk("VEVENT")

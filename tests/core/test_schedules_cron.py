@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.core.schedules import read_definition
-from tests.core.clocks import DAY, every_time, once_each, places, thorough, utc
+from tests.core.clocks import DAY, every_time, once_each, places, utc
+from tests.rounds import examples
 
 KNOWN = [
     # what is shown, cron, zone, after this local time, the local times that follow
@@ -246,7 +247,7 @@ lines = st.builds(
 )
 
 
-@thorough(60)
+@examples(20, 600)
 @given(line=lines, place=places())
 def test_times_are_those_that_a_walk_through_all_minutes_finds(line, place):
     name, start = place
@@ -258,7 +259,7 @@ def test_times_are_those_that_a_walk_through_all_minutes_finds(line, place):
     assert times == walk(line.matches, ZoneInfo(name), start, 1.5)
 
 
-@thorough(40)
+@examples(12, 400)
 @given(line=lines, place=places(), microseconds=st.integers(0, 999_999))
 def test_times_ascend_and_do_not_depend_on_where_one_begins(line, place, microseconds):
     name, start = place

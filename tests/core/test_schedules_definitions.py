@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.core.schedules import ScheduleError, read_definition
-from tests.core.clocks import thorough, utc
+from tests.core.clocks import utc
 from tests.core.test_schedules_ics import APPLE, GOOGLE, OUTLOOK
+from tests.rounds import examples
 
 WRONG = [
     ({}, None, "exactly one of"),
@@ -164,7 +165,7 @@ definitions = st.one_of(
 )
 
 
-@thorough(150)
+@examples(40, 1500)
 @given(definition=definitions)
 def test_of_strange_definitions_nothing_but_an_error_with_a_sentence_comes(definition):
     assert _used(definition)
@@ -182,7 +183,7 @@ def damaged(draw):
     return "\r\n".join(text)
 
 
-@thorough(60)
+@examples(20, 600)
 @given(text=damaged())
 def test_of_damaged_documents_nothing_but_an_error_with_a_sentence_comes(text):
     assert _used({"ics": text})

@@ -11,14 +11,24 @@ from deployments.core.calendars import Exclusions
 from deployments.core.schedules import ScheduleError, effort, read_definition
 from tests.core.clocks import utc
 from tests.core.test_schedules_ics import document, event
+from tests.rounds import THOROUGH
 
 NOW = utc(2026, 11, 21)
+
+
+# In a brief round documents are a tenth as long, and may take a tenth as many steps.
+PART = 1 if THOROUGH else 10
 
 
 @pytest.fixture(autouse=True)
 def patience(monkeypatch):
     """A fifth of what strangers are given: what never ends does not end sooner for waiting longer."""
     monkeypatch.setattr(effort, "MOST_STEPS", effort.MOST_STEPS // 5)
+
+
+@pytest.fixture
+def _little_patience(monkeypatch):
+    monkeypatch.setattr(effort, "MOST_STEPS", effort.MOST_STEPS // PART)
 
 
 def first_times(count=60, **definition):
@@ -57,7 +67,7 @@ def test_exceptions_hold_in_an_hour_that_comes_twice():
 @pytest.mark.parametrize(
     "rrule",
     [
-        "\n".join(["RRULE:FREQ=MINUTELY;COUNT=100000;BYHOUR=3"] * 40),
+        "\n".join(["RRULE:FREQ=MINUTELY;COUNT=100000;BYHOUR=3"] * (40 // PART)),
         "\n".join(["RRULE:FREQ=DAILY"] * 51),
         f"RRULE:FREQ=YEARLY;BYDAY=MO,TU,WE,TH,FR,SA,SU;{ALL_SECONDS};BYSETPOS=1",
         "DTSTART;TZID=Asia/Tokyo:00010101T000000\nRRULE:FREQ=DAILY",
@@ -78,20 +88,21 @@ CLOCKS = (
 )
 
 
+@pytest.mark.usefixtures("_little_patience")
 @pytest.mark.parametrize(
     "text",
     [
-        "BEGIN:VTIMEZONE\r\n" * 50_000,
-        many(1500, "DTSTART:20200101T000000Z", "RRULE:FREQ=SECONDLY;BYHOUR=0;COUNT=100000"),
-        many(1500, "DTSTART:00010101T000000", "RRULE:FREQ=DAILY;COUNT=100000"),
-        many(1, "DTSTART:20200101T000000Z", *["RRULE:FREQ=DAILY"] * 10_000),
-        many(1, "DTSTART:20200101T000000Z", "RRULE:FREQ=DAILY", *["EXRULE:FREQ=WEEKLY"] * 10_000),
+        "BEGIN:VTIMEZONE\r\n" * (50_000 // PART),
+        many(1500 // PART, "DTSTART:20200101T000000Z", "RRULE:FREQ=SECONDLY;BYHOUR=0;COUNT=100000"),
+        many(1500 // PART, "DTSTART:00010101T000000", "RRULE:FREQ=DAILY;COUNT=100000"),
+        many(1, "DTSTART:20200101T000000Z", *["RRULE:FREQ=DAILY"] * (10_000 // PART)),
+        many(1, "DTSTART:20200101T000000Z", "RRULE:FREQ=DAILY", *["EXRULE:FREQ=WEEKLY"] * (10_000 // PART)),
         document(
             *("BEGIN:VTIMEZONE", "TZID:elsewhere", *CLOCKS * 400, "END:VTIMEZONE"),
             event("DTSTART;TZID=elsewhere:20300101T000000"),
         ),
         document(
-            *("BEGIN:VTIMEZONE", "TZID:elsewhere", *CLOCKS * 5000, "END:VTIMEZONE"),
+            *("BEGIN:VTIMEZONE", "TZID:elsewhere", *CLOCKS * (5000 // PART), "END:VTIMEZONE"),
             event("DTSTART;TZID=elsewhere:20300101T000000"),
         ),
     ],
@@ -102,8 +113,11 @@ def test_calendars_that_take_too_long_are_refused(text):
         first_times(ics=text, timezone=None)
 
 
+@pytest.mark.usefixtures("_little_patience")
 def test_a_calendar_of_events_that_cover_each_other_is_refused_when_it_is_asked():
-    excluded = Exclusions.from_ics([many(1500, "DTSTART:20200101T000000Z", "RRULE:FREQ=HOURLY", "DURATION:P365D")])
+    excluded = Exclusions.from_ics(
+        [many(1500 // PART, "DTSTART:20200101T000000Z", "RRULE:FREQ=HOURLY", "DURATION:P365D")]
+    )
 
     with pytest.raises(ScheduleError):
         excluded.covers(NOW + timedelta(days=1))

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.core.schedules import read_definition
-from tests.core.clocks import DAY, MINUTE, once_each, places, thorough, utc
+from tests.core.clocks import DAY, MINUTE, once_each, places, utc
+from tests.rounds import examples
 
 KNOWN = [
     # what is shown, seconds, anchor, zone, after, the local times that follow
@@ -94,7 +95,7 @@ def test_an_interval_is_told_in_words(seconds, words):
     assert timetable.describe() == f"every {words}, counted from 2026-01-05 06:00, Europe/Berlin"
 
 
-@thorough(40)
+@examples(12, 400)
 @given(days=st.integers(1, 9), hours=st.integers(0, 23), minutes=st.integers(0, 1439), place=places())
 def test_a_day_or_more_is_what_a_walk_through_all_minutes_finds(days, hours, minutes, place):
     name, start = place
@@ -112,7 +113,7 @@ def test_a_day_or_more_is_what_a_walk_through_all_minutes_finds(days, hours, min
     assert times == expected
 
 
-@thorough(40)
+@examples(12, 400)
 @given(microseconds=st.integers(1, 86_400 * 10**6 - 1), place=places())
 def test_less_than_a_day_is_elapsed_time(microseconds, place):
     name, start = place

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import subprocess
 import time
@@ -12,9 +11,10 @@ import pytest
 
 from tests.agents.running import Api
 from tests.faults.cluster import own_database, verified
+from tests.rounds import rounds
 from tests.site.running import COMMAND, environment, orion, running_server
 
-ROUNDS = int(os.environ.get("ORION_CHAOS_ROUNDS", "2"))
+ROUNDS = rounds(2)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120 + 30 * ROUNDS)]
 

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.rounds import rounds
+
 ROOT = Path(__file__).parents[2]
-ROUNDS = int(os.environ.get("ORION_CHAOS_ROUNDS", "5"))
+ROUNDS = rounds(5)
 
 VERIFY = """
 import sys

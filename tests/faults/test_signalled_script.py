@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
@@ -16,9 +15,10 @@ import pytest
 from tests.agents.running import Api, eventually
 from tests.faults.cluster import SHORT, own_database, verified
 from tests.faults.load import UNFINISHED
+from tests.rounds import rounds
 from tests.site.running import PATIENCE_SECONDS, environment, running_server
 
-ROUNDS = int(os.environ.get("ORION_CHAOS_ROUNDS", "3"))
+ROUNDS = rounds(3)
 
 PROGRAM = """
 from orionflow import flow, task

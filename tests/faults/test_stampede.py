@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import threading
 import time
 from collections import Counter
@@ -20,9 +19,10 @@ import pytest
 
 from tests.agents.running import Api
 from tests.faults.cluster import own_database, verified
+from tests.rounds import THOROUGH
 from tests.site.running import PATIENCE_SECONDS, running_server
 
-AGENTS = 200 if "ORION_CHAOS_ROUNDS" in os.environ else 50
+AGENTS = 200 if THOROUGH else 50
 # As many of them are made at once; later, all come at once.
 AT_ONCE = 16
 PROFILE = {

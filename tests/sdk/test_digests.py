@@ -22,7 +22,7 @@ from zoneinfo import ZoneInfo
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
@@ -30,6 +30,7 @@ from orionflow import flow, task, task_input_hash
 from orionflow.caching import hash_of
 from orionflow.errors import UnserializableError
 from orionflow.testing import logs_of
+from tests.rounds import examples
 
 PLAIN = st.one_of(
     st.none(),
@@ -74,14 +75,14 @@ def seen(value: Any) -> Any:
     return kind, repr(value)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(60, 1500)
 @given(one=VALUES, other=VALUES)
 def test_equal_values_of_equal_types_share_a_digest_and_no_others_do(one: Any, other: Any):
     assert (hash_of(one) == hash_of(other)) == (seen(one) == seen(other))
     assert hash_of(one) == hash_of(deepcopy(one))
 
 
-@settings(max_examples=100, deadline=None)
+@examples(25, 500)
 @given(pairs=st.lists(st.tuples(KEYS, VALUES), max_size=6, unique_by=lambda pair: seen(pair[0])), turn=st.randoms())
 def test_the_order_in_which_a_dict_or_set_was_filled_does_not_matter(pairs: list[Any], turn: Any):
     one, items = dict(pairs), {one for one, _ in pairs}

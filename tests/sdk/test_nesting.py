@@ -8,23 +8,19 @@ import os
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 
 from orionflow import flow, task
 from orionflow.client import OrionClient
 from orionflow.context import FlowRunContext
 from orionflow.engine.loops import block_on
 from orionflow.task_runners import ProcessTaskRunner
+from tests.rounds import ROUNDS, examples
 from tests.sdk import trees
 from tests.sdk.trees import ASYNC_FLOW, ASYNC_TASK, FLOW, TASK, Node
 
-ROUNDS = int(os.environ.get("ORION_CHAOS_ROUNDS", "0"))
 UNFINISHED = {"state": {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING"]}}}
-FEW = settings(
-    max_examples=ROUNDS or 25,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+FEW = examples(12, 40)
 # Against hanging only: a tree takes a fraction of a second.
 pytestmark = pytest.mark.timeout(120 + 5 * ROUNDS)
 

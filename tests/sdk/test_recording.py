@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orionflow import Flow, flow, get_run_logger, tags, task
@@ -18,6 +18,7 @@ from orionflow.reporting import close_reporters
 from orionflow.settings import override_settings
 from orionflow.states import Completed, Failed, State
 from orionflow.testing import assert_completed, assert_failed, flow_run_of, flow_runs, logs_of, states_of, task_runs_of
+from tests.rounds import examples
 from tests.sdk.test_with_server import ApiServer
 
 
@@ -93,9 +94,7 @@ values = st.recursive(
     ),
     max_leaves=8,
 )
-few = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+few = examples(10, 150)
 LARGE = [
     pytest.param("z" * 20_000_000, id="20 MB of text"),
     pytest.param(list(range(3_000_000)), id="3 million numbers"),

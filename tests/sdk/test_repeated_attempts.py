@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orionflow import Flow, OrionClient, allow_failure, flow, resume_flow_run, suspend_flow_run, task
@@ -18,6 +18,7 @@ from orionflow.calls import Call
 from orionflow.engine.calling import call_flow_for_run
 from orionflow.states import Completed, Pending, State
 from orionflow.testing import logs_of, states_of, task_runs_of
+from tests.rounds import examples
 
 
 class Attempts:
@@ -461,7 +462,7 @@ def spelt(x: Any) -> str:
     return f"{type(x).__name__} {x!r}"
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(12, 100)
 @given(program=PROGRAMS)
 def test_whatever_the_attempts_call_each_call_gets_the_value_of_its_own_arguments(program: list[list[Any]]):
     attempts = Attempts(*program)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 from pathlib import Path
 
 import pytest
 
+from tests.rounds import THOROUGH
 from tests.sdk.programs import Program
 
-THOROUGH = "ORION_CHAOS_ROUNDS" in os.environ
 TRIES = 60 if THOROUGH else 6
 # Beyond the last call that any of these makes before it waits; those signals come while it waits.
 CALLS = 5_000

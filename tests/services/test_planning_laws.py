@@ -4,7 +4,6 @@ cancelled or deleted it; whatever is changed, redeployed, paused or deleted arou
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -31,11 +30,12 @@ from orionflow.cli.deploying.handing import body_of
 from orionflow.cli.deploying.reading import deployments_of
 from runs.models import FlowRun
 from tests.api.conftest import Api
+from tests.rounds import THOROUGH, rounds
 
 pytestmark = pytest.mark.django_db
 
-ROUNDS = int(os.environ.get("ORION_CHAOS_ROUNDS", "6"))
-STEPS = 25 if "ORION_CHAOS_ROUNDS" in os.environ else 12
+ROUNDS = rounds(6)
+STEPS = 25 if THOROUGH else 12
 START = datetime(2026, 1, 5, 8, 7, 30, tzinfo=UTC)
 ANCHOR = datetime(2026, 1, 1, 0, 0, 20, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

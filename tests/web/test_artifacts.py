@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runs.templatetags.shown import as_table
@@ -88,8 +88,6 @@ def test_nothing_that_runs_or_leads_astray_gets_through(text):
 PARTS = st.sampled_from([*EVIL, "\n\n", "> ", "- ", "`", "*", "|", "\\", "x", '"', "<", "["])
 
 
-# A loaded machine draws slowly, which says nothing of what is drawn.
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @example("[a](http://[)")
 @given(st.lists(PARTS, max_size=8).map("".join))
 def test_nothing_gets_through_however_it_is_put_together(text):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from django.db import transaction
 
@@ -11,9 +9,10 @@ from tests.faults.simulation.calls import GRACE, HEARTBEAT, LEASE, LOST_STARTS, 
 from tests.faults.simulation.cast import Scenario
 from tests.faults.simulation.services import Services
 from tests.faults.simulation.world import Broken, World
+from tests.rounds import rounds
 
 pytestmark = pytest.mark.django_db
-ROUNDS = int(os.environ.get("ORION_CHAOS_ROUNDS", "5"))
+ROUNDS = rounds(5)
 CHUNKS = 8
 SHORT = Scenario(runs=8, trouble=36)
 ONLY_OUTAGES = Scenario(runs=5, trouble=30, faults=("outage",), crash_retries=(0,), lost_answers=0)

@@ -1,0 +1,24 @@
+"""How long generative, hostile and stormy tests go on: briefly, or as long as `ORION_CHAOS_ROUNDS` says.
+
+A brief round meets every kind of case a few times; `make thorough` and `make chaos` meet each many times.
+"""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+ROUNDS = int(os.environ.get("ORION_CHAOS_ROUNDS", "0"))
+THOROUGH = ROUNDS > 0
+
+
+def rounds(few: int) -> int:
+    """How often a storm comes: `few` times in a brief round."""
+    return ROUNDS or few
+
+
+def examples(few: int, many: int | None = None) -> settings:
+    """Hypothesis settings: `few` examples in a brief round; `many`, or ten times as many, in one of 40 rounds."""
+    count = max(few, (many or 10 * few) * ROUNDS // 40)
+    return settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))
