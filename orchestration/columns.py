@@ -17,7 +17,7 @@ from django.db import connection
 from pydantic_core import to_json
 
 from orchestration.core.runs import Overlap, RunPolicy
-from orchestration.core.states import NO_DETAILS, StateDetails, is_unpersisted
+from orchestration.core.states import StateDetails, is_unpersisted
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -75,39 +75,25 @@ def stored_data(data: Any) -> str | None:
 
 # --- state details -----------------------------------------------------------------------------------------------
 
-# The ids of the run and of its flow run follow from where the state is stored.
-_OWN_IDS = frozenset({"flow_run_id", "task_run_id"})
-_KEPT_DETAILS = tuple((f.name, f.default) for f in fields(StateDetails) if f.name not in _OWN_IDS)
-_UUID_DETAILS = ("child_flow_run_id", "transition_id", "task_parameters_id")
-_MOMENT_DETAILS = ("scheduled_time", "cache_expiration", "pause_timeout")
-
 
 def details_text(details: StateDetails) -> str:
-    """The fields that say something, as JSON."""
-    kept = {name: value for name, default in _KEPT_DETAILS if (value := getattr(details, name)) != default}
-    return json_text(kept) if kept else "{}"
+    """The fields that say something, as JSON. The ids of the run and of its flow run follow from where it is stored."""
+    said = details.said()
+    said.pop("flow_run_id", None)
+    said.pop("task_run_id", None)
+    return json_text(said) if said else "{}"
 
 
 def details_from(text: str, flow_run_id: UUID | None, task_run_id: UUID | None) -> StateDetails:
     if text == "{}":
         return StateDetails(flow_run_id=flow_run_id, task_run_id=task_run_id)
-    kept = json.loads(text)
-    for name in _UUID_DETAILS:
-        if kept.get(name):
-            kept[name] = UUID(kept[name])
-    for name in _MOMENT_DETAILS:
-        if kept.get(name):
-            kept[name] = datetime.fromisoformat(kept[name])
-    return StateDetails(**{**kept, "flow_run_id": flow_run_id, "task_run_id": task_run_id})
+    return with_own_ids(StateDetails.from_json(json.loads(text)), flow_run_id, task_run_id)
 
 
 def with_own_ids(details: StateDetails, flow_run_id: UUID | None, task_run_id: UUID | None) -> StateDetails:
-    if details is NO_DETAILS:
-        return StateDetails(flow_run_id=flow_run_id, task_run_id=task_run_id)
     if details.flow_run_id == flow_run_id and details.task_run_id == task_run_id:
         return details
-    given = {name: getattr(details, name) for name, _ in _KEPT_DETAILS}
-    return StateDetails(flow_run_id=flow_run_id, task_run_id=task_run_id, **given)
+    return details.revised(flow_run_id=flow_run_id, task_run_id=task_run_id)
 
 
 # --- policies and tags -------------------------------------------------------------------------------------------

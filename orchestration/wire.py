@@ -5,13 +5,15 @@ Filters and request bodies build on these. Text is checked for NUL and lone surr
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from math import isfinite
 from typing import Annotated, Any
 
 from django.conf import settings
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
+
+from orionflow.contract.kinds import Moment as Moment
+from orionflow.contract.kinds import in_utc as in_utc
 
 DEEPEST = 64
 _LARGEST = 2**63
@@ -29,16 +31,6 @@ class StrictWire(Wire):
     """A part of a request in which an unknown field is a mistake."""
 
     model_config = ConfigDict(extra="forbid")
-
-
-def in_utc(moment: datetime) -> datetime:
-    """The same moment in UTC; one without a zone is taken as UTC."""
-    if moment.tzinfo is None:
-        return moment.replace(tzinfo=UTC)
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise PydanticCustomError("moment_out_of_range", "A moment must lie in the years 1 to 9999 of UTC") from None
 
 
 def storable(value: Any) -> Any:
@@ -108,7 +100,6 @@ def indexable(key: str) -> str:
 
 
 _KEY_BYTES = 1300
-Moment = Annotated[datetime, AfterValidator(in_utc)]
 JSON = Annotated[Any, AfterValidator(storable)]
 # What an artifact shows may be larger than anything else.
 Content = Annotated[Any, AfterValidator(storable_content)]

@@ -7,14 +7,12 @@ from typing import Any, Self
 from django.db import models
 from django.db.models import Q, Value
 
-from orchestration.core.states import TERMINAL, StateType
+from orionflow.contract.states import HOLDING, TERMINAL, UNFINISHED, StateType, in_order
 
 # In the order and spelling of the models' indexes.
-OPEN_TYPES = ("SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING")
-
-
+OPEN_TYPES = in_order(UNFINISHED)
 # In these states a run holds a slot of its queue, its pool and its deployment.
-HOLDING_TYPES = ("PENDING", "RUNNING", "CANCELLING")
+HOLDING_TYPES = in_order(HOLDING)
 
 
 class Literal(Value):
@@ -48,7 +46,7 @@ class RunQuerySet(models.QuerySet[Any]):
 
     def unfinished(self) -> Self:
         """As `open`, and those without any state; for the runs of one flow run or another narrow choice."""
-        return self.exclude(state_type__in=[state_type.value for state_type in TERMINAL])
+        return self.exclude(state_type__in=in_order(TERMINAL))
 
 
 class FlowRunQuerySet(RunQuerySet):

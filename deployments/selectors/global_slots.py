@@ -9,9 +9,9 @@ from uuid import UUID
 from django.db.models import F, Q, Sum
 
 from deployments.models import GlobalSlot
-from orchestration.core.states import TERMINAL
+from orionflow.contract.states import TERMINAL, in_order
 
-_ENDED = [state_type.value for state_type in TERMINAL]
+_ENDED = in_order(TERMINAL)
 
 
 def is_held(now: datetime) -> Q:

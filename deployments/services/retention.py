@@ -17,8 +17,8 @@ from uuid import UUID
 from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 
 from events.models import Event
-from orchestration.core.states import TERMINAL
 from orchestration.transactions import repeated_on_conflict, write_transaction
+from orionflow.contract.states import TERMINAL, in_order
 from runs.models import (
     UNFINISHED_TYPES,
     Artifact,
@@ -35,7 +35,7 @@ CHUNK = 5000
 RUNS_AT_ONCE = 500
 # At most; a chunk that took less is followed by a pause as long as itself, so that writers have half of the time.
 PAUSE_SECONDS = 0.05
-_OVER = [state_type.value for state_type in TERMINAL]
+_OVER = in_order(TERMINAL)
 
 Rows = QuerySet[Any, Any]
 

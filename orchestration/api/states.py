@@ -2,44 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
-from pydantic import Field
 from rest_framework.response import Response
 from typing_extensions import TypedDict
 
-from orchestration.core import states
-from orchestration.core.states import State, StateType, is_unpersisted
+from orchestration.core.states import NO_DETAILS, State, StateDetails, StateType, is_unpersisted
 from orchestration.core.verdicts import Abort, Accept, Reject, Wait
 from orchestration.services import Outcome
-from orchestration.wire import JSON, Moment, StrictWire, Text255, Wire
+from orchestration.wire import JSON, Moment, StrictWire, Text255
+from orionflow.contract.states import MOMENTS
 
 # Each list of runs and of states has them all.
 LONGEST_MESSAGE = 128 * 1024
-
-
-class StateDetailsIn(Wire):
-    """What a proposal says beside its type. Fields that are not known are ignored, as newer clients send more."""
-
-    flow_run_id: UUID | None = None
-    task_run_id: UUID | None = None
-    child_flow_run_id: UUID | None = None
-    scheduled_time: Moment | None = None
-    cache_key: Annotated[str, Field(max_length=2000)] | None = None
-    cache_expiration: Moment | None = None
-    untrackable_result: bool = False
-    pause_timeout: Moment | None = None
-    pause_reschedule: bool = False
-    pause_key: str | None = None
-    run_input_keyset: dict[str, str] | None = None
-    refresh_cache: bool | None = None
-    retriable: bool | None = None
-    transition_id: UUID | None = None
-    task_parameters_id: UUID | None = None
 
 
 class StateCreate(StrictWire):
@@ -49,29 +26,16 @@ class StateCreate(StrictWire):
     name: Text255 | None = None
     message: str | None = None
     data: JSON = None
-    state_details: StateDetailsIn | None = None
+    state_details: StateDetails | None = None
     timestamp: Moment | None = None
     id: UUID | None = None
 
 
-class StateDetailsOut(TypedDict):
-    """All fields, always."""
-
-    flow_run_id: UUID | None
-    task_run_id: UUID | None
-    child_flow_run_id: UUID | None
-    scheduled_time: datetime | None
-    cache_key: str | None
-    cache_expiration: datetime | None
-    untrackable_result: bool
-    pause_timeout: datetime | None
-    pause_reschedule: bool
-    pause_key: str | None
-    run_input_keyset: dict[str, str] | None
-    refresh_cache: bool | None
-    retriable: bool | None
-    transition_id: UUID | None
-    task_parameters_id: UUID | None
+if TYPE_CHECKING:
+    DetailsOut = dict[str, Any]
+else:
+    # Told as a dictionary of all its fields; the OpenAPI document describes it by the fields themselves.
+    DetailsOut = StateDetails
 
 
 class StateOut(TypedDict):
@@ -83,7 +47,7 @@ class StateOut(TypedDict):
     timestamp: datetime
     message: str | None
     data: Any
-    state_details: StateDetailsOut
+    state_details: DetailsOut
 
 
 class AcceptDetails(TypedDict):
@@ -114,11 +78,7 @@ class OrchestrationResult(TypedDict):
     state: StateOut | None
 
 
-DETAIL_FIELDS = tuple(field.name for field in fields(states.StateDetails))
-NO_DETAILS: Mapping[str, Any] = {field.name: field.default for field in fields(states.StateDetails)}
-
-
-_MOMENTS = frozenset({"scheduled_time", "cache_expiration", "pause_timeout"})
+_NOTHING_SAID = NO_DETAILS.as_dict()
 
 
 def with_offset(moment: str | None) -> str | None:
@@ -133,7 +93,7 @@ def proposed_state(sent: StateCreate, *, keep_identity: bool) -> State:
         name=sent.name or "",
         message=None if sent.message is None else _bounded(sent.message),
         data=sent.data,
-        details=_details(sent.state_details),
+        details=sent.state_details or NO_DETAILS,
         timestamp=sent.timestamp if keep_identity else None,
         id=sent.id if keep_identity else None,
     )
@@ -145,18 +105,10 @@ def _bounded(message: str) -> str:
     return f"{message[:LONGEST_MESSAGE]}… [cut: {len(message)} characters, of which {LONGEST_MESSAGE} are kept]"
 
 
-def _details(sent: StateDetailsIn | None) -> states.StateDetails:
-    if sent is None or not sent.model_fields_set:
-        return states.NO_DETAILS
-    # Pydantic keeps the fields in a dictionary under their own names, validated; extras are not among them.
-    return states.StateDetails(**sent.__dict__)
-
-
 def state_out(state: State) -> StateOut:
     """A state from the rules' hands."""
     assert state.id is not None
     assert state.timestamp is not None
-    details: Any = {name: getattr(state.details, name) for name in DETAIL_FIELDS}
     return {
         "id": state.id,
         "type": state.type,
@@ -164,7 +116,7 @@ def state_out(state: State) -> StateOut:
         "timestamp": state.timestamp,
         "message": state.message,
         "data": state.data,
-        "state_details": details,
+        "state_details": state.details.as_dict(),
     }
 
 
@@ -176,8 +128,8 @@ def written_state_out(state: State) -> StateOut:
 
 def stored_state_out(row: Any, *, flow_run_id: UUID | None, task_run_id: UUID | None) -> StateOut:
     """A state from its row; whose it is follows from where the row hangs."""
-    details: Any = {**NO_DETAILS, **row.details, "flow_run_id": flow_run_id, "task_run_id": task_run_id}
-    for name in row.details.keys() & _MOMENTS:
+    details: dict[str, Any] = {**_NOTHING_SAID, **row.details, "flow_run_id": flow_run_id, "task_run_id": task_run_id}
+    for name in row.details.keys() & MOMENTS:
         details[name] = with_offset(details[name])
     return {
         "id": row.id,

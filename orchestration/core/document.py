@@ -9,6 +9,7 @@ from orchestration.core.decide import Policy, Rule
 from orchestration.core.policies import BACKGROUND_TASK, CORE_FLOW, CORE_TASK, MINIMAL_FLOW, MINIMAL_TASK, UNHEARD_FLOW
 from orchestration.core.states import ANY, TERMINAL, UNFINISHED, StateType
 from orchestration.core.verdicts import Abort, Accept, Amend, Reject, Wait
+from orionflow.contract.states import NAMES
 
 INTRODUCTION = """\
 # The rules
@@ -44,18 +45,6 @@ POLICIES: tuple[tuple[str, str, Policy], ...] = (
     ("Forced states of task runs", "The same for task runs.", MINIMAL_TASK),
 )
 
-USUAL_NAMES = {
-    StateType.SCHEDULED: "Scheduled, Late, AwaitingRetry, Resuming",
-    StateType.PENDING: "Pending; NotReady for a task whose input did not complete",
-    StateType.RUNNING: "Running; Retrying and Rerunning for a repeated start of a task",
-    StateType.PAUSED: "Paused, Suspended; NotReady for a task of a paused flow",
-    StateType.CANCELLING: "Cancelling",
-    StateType.COMPLETED: "Completed, Cached, Skipped, or any name of yours",
-    StateType.FAILED: "Failed, TimedOut, or any name of yours",
-    StateType.CRASHED: "Crashed",
-    StateType.CANCELLED: "Cancelled",
-}
-
 RETRIES = """\
 ## How long a retry waits
 
@@ -88,8 +77,13 @@ def document() -> str:
 
 
 def _states() -> str:
-    rows = [f"| {t.value} | {'yes' if t in TERMINAL else 'no'} | {USUAL_NAMES[t]} |" for t in StateType]
-    return "\n".join(["## States", "", "| type | final | usual names |", "|---|---|---|", *rows, ""])
+    rows = [f"| {t.value} | {'yes' if t in TERMINAL else 'no'} | {_names(t)} |" for t in StateType]
+    note = "Programs may give the final states that they return any name of their own."
+    return "\n".join(["## States", "", "| type | final | names |", "|---|---|---|", *rows, "", note, ""])
+
+
+def _names(state_type: StateType) -> str:
+    return "; ".join(f"{name} ({meaning})" for name, meaning in NAMES[state_type].items())
 
 
 def _verdicts() -> str:

@@ -1,57 +1,20 @@
-"""The vocabulary of orchestration: state types, states, and a constructor for each state that Orion itself writes."""
+"""A state as the rules judge it, and a constructor for each that Orion itself writes. Its types are the contract's."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-
-class StateType(StrEnum):
-    """What a state means to the rules; its name is only for people."""
-
-    SCHEDULED = "SCHEDULED"
-    PENDING = "PENDING"
-    RUNNING = "RUNNING"
-    PAUSED = "PAUSED"
-    CANCELLING = "CANCELLING"
-    COMPLETED = "COMPLETED"
-    FAILED = "FAILED"
-    CRASHED = "CRASHED"
-    CANCELLED = "CANCELLED"
-
-
-TERMINAL = frozenset({StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED})
-ANY = frozenset(StateType)
-UNFINISHED = ANY - TERMINAL
-# A run in one of these holds a place in its work queue, its pool and its deployment.
-HOLDING = frozenset({StateType.PENDING, StateType.RUNNING, StateType.CANCELLING})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StateDetails:
-    """What the rules read and write beside a state's type; every field is part of the wire format."""
-
-    flow_run_id: UUID | None = None
-    task_run_id: UUID | None = None
-    child_flow_run_id: UUID | None = None
-    scheduled_time: datetime | None = None
-    cache_key: str | None = None
-    cache_expiration: datetime | None = None
-    untrackable_result: bool = False
-    pause_timeout: datetime | None = None
-    pause_reschedule: bool = False
-    pause_key: str | None = None
-    run_input_keyset: dict[str, str] | None = None
-    refresh_cache: bool | None = None
-    retriable: bool | None = None
-    transition_id: UUID | None = None
-    task_parameters_id: UUID | None = None
-
-
-NO_DETAILS = StateDetails()
+from orionflow.contract.states import ANY as ANY
+from orionflow.contract.states import HOLDING as HOLDING
+from orionflow.contract.states import NO_DETAILS as NO_DETAILS
+from orionflow.contract.states import TERMINAL as TERMINAL
+from orionflow.contract.states import UNFINISHED as UNFINISHED
+from orionflow.contract.states import USUAL_NAMES
+from orionflow.contract.states import StateDetails as StateDetails
+from orionflow.contract.states import StateType as StateType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +31,7 @@ class State:
 
     def __post_init__(self) -> None:
         if not self.name:
-            object.__setattr__(self, "name", self.type.value.title())
+            object.__setattr__(self, "name", USUAL_NAMES[self.type])
 
     @property
     def is_terminal(self) -> bool:
@@ -80,8 +43,8 @@ class State:
         return self.data is not None and not is_unpersisted(self.data)
 
     def with_details(self, **changes: Any) -> State:
-        """The same state with some of its details changed."""
-        return replace(self, details=replace(self.details, **changes))
+        """Return a copy with some of its details changed."""
+        return replace(self, details=self.details.revised(**changes))
 
 
 def is_unpersisted(data: Any) -> bool:

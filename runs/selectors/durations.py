@@ -7,9 +7,8 @@ from typing import Any
 
 from django.db.models import BigIntegerField, Case, DateTimeField, F, Func, Q, Value, When
 
-from orchestration.core.states import TERMINAL
+from orionflow.contract.states import TERMINAL, in_order
 
-FINAL = [state_type.value for state_type in TERMINAL]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ZERO = Value(0, output_field=BigIntegerField())
 
@@ -89,7 +88,9 @@ def lateness(now: datetime) -> Case:
     return Case(
         When(start_time__gt=expected, then=Between(F("start_time"), expected)),
         When(start_time__isnull=False, then=ZERO),
-        When(Q(expected_start_time__lt=now) & ~Q(state_type__in=FINAL), then=Between(_moment(now), expected)),
+        When(
+            Q(expected_start_time__lt=now) & ~Q(state_type__in=in_order(TERMINAL)), then=Between(_moment(now), expected)
+        ),
         default=ZERO,
         output_field=BigIntegerField(),
     )

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from orionflow.contract.states import TERMINAL
 from runs.models import FlowRun, FlowRunState, StateRow, TaskRun, TaskRunState
 from runs.selectors.deadlines import deadlines_of
 from runs.selectors.obstacles import full_limits, overlapping_runs
@@ -16,7 +17,6 @@ from runs.selectors.reasons import Reason, told
 
 # Newer states say more; a run that has more than this many is told without its oldest.
 LONGEST_HISTORY = 1000
-FINAL = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ def _by_state(run: FlowRun | TaskRun, state: StateRow | None, now: datetime) -> 
         case "CANCELLING":
             fix = "If its process is gone, set it to CANCELLED with force."
             yield Reason("cancelling", "It was asked to stop, and its process has not confirmed yet.", fix, since)
-        case final if final in FINAL:
+        case final if final in TERMINAL:
             yield Reason("finished", f"It is {final}: there is nothing to wait for.", since=since)
 
 

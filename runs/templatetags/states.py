@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import re
+
 from django import template
 from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from orionflow.contract.states import NAMES, StateType
+
 register = template.Library()
 
-# By name where a name says more than its type: (icon, word).
-NAMED = {
-    "Late": ("late", "Late"),
-    "AwaitingRetry": ("retry", "Awaiting retry"),
-    "AwaitingSlot": ("slot", "Waiting for slot"),
-    "Retrying": ("retrying", "Retrying"),
-    "Rerunning": ("retrying", "Rerunning"),
-    "Cached": ("cached", "Cached"),
-    "TimedOut": ("timed-out", "Timed out"),
-    "NotReady": ("pending", "Not ready"),
+# Names with an icon of their own; all others have that of their type.
+ICONS = {
+    "Late": "late",
+    "AwaitingRetry": "retry",
+    "AwaitingSlot": "slot",
+    "Retrying": "retrying",
+    "Rerunning": "retrying",
+    "Cached": "cached",
+    "TimedOut": "timed-out",
 }
-TYPES = frozenset(
-    {"scheduled", "pending", "running", "paused", "cancelling", "completed", "failed", "crashed", "cancelled"}
-)
+WORDS = {"AwaitingSlot": "Waiting for slot"}
+ORION_NAMES = frozenset(name for names in NAMES.values() for name in names)
+TYPES = frozenset(one.lower() for one in StateType)
 
 
 @register.simple_tag
@@ -62,8 +65,14 @@ def colour(state_type: str | None) -> str:
 
 
 def look(state_type: str | None, state_name: str | None) -> tuple[str, str]:
+    """The icon and the word of a state."""
     known = (state_type or "").lower()
     if known not in TYPES:
         return "none", state_name or "No state"
-    plain = (known, state_name or known.capitalize())
-    return NAMED.get(state_name or "", plain)
+    name = state_name or known.capitalize()
+    return ICONS.get(name, known), WORDS.get(name) or _spaced(name)
+
+
+def _spaced(name: str) -> str:
+    """AwaitingRetry as "Awaiting retry"; names of the user's own stay as they are."""
+    return re.sub(r"(?<=[a-z])[A-Z]", lambda one: f" {one[0].lower()}", name) if name in ORION_NAMES else name

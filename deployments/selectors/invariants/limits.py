@@ -4,8 +4,9 @@ before a limit was last changed does not count against it."""
 from __future__ import annotations
 
 from deployments.selectors.invariants.laws import Law
+from orionflow.contract.states import HOLDING, in_order
 
-_HOLDING = "('PENDING', 'RUNNING', 'CANCELLING')"
+_HOLDING = f"({', '.join(repr(one) for one in in_order(HOLDING))})"
 _FULLER = "HAVING COUNT(*) > {0}.concurrency_limit AND MAX({1}) > {0}.updated"
 
 

@@ -13,7 +13,6 @@ from orchestration.core.states import TERMINAL, StateType
 from runs.models import FlowRun, TaskRun
 
 NOTHING = timedelta()
-FINAL = frozenset(state_type.value for state_type in TERMINAL)
 
 
 class RunOut(TypedDict):
@@ -72,4 +71,4 @@ def lateness(run: FlowRun | TaskRun, now: datetime) -> timedelta:
         return NOTHING
     if run.start_time is not None:
         return max(run.start_time - expected, NOTHING)
-    return NOTHING if run.state_type in FINAL else max(now - expected, NOTHING)
+    return NOTHING if run.state_type in TERMINAL else max(now - expected, NOTHING)

@@ -41,7 +41,7 @@ class Progress:
 
     @property
     def finished(self) -> int:
-        return sum(self.by_type.get(name, 0) for name in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"))
+        return sum(self.by_type.get(name, 0) for name in TERMINAL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,31 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Any, Generic, TypeVar, cast
 from uuid import UUID
 
+from orionflow.contract.states import NO_DETAILS, TERMINAL, USUAL_NAMES
+from orionflow.contract.states import StateDetails as StateDetails
+from orionflow.contract.states import StateType as StateType
 from orionflow.errors import CancelledRun, CrashedRun, FailedRun, MissingResult, PausedRun, RunEnded, UnfinishedRun
 
 R = TypeVar("R")
-
-
-class StateType(StrEnum):
-    """What a state means to the rules; its name is only for people."""
-
-    SCHEDULED = "SCHEDULED"
-    PENDING = "PENDING"
-    RUNNING = "RUNNING"
-    PAUSED = "PAUSED"
-    CANCELLING = "CANCELLING"
-    COMPLETED = "COMPLETED"
-    FAILED = "FAILED"
-    CRASHED = "CRASHED"
-    CANCELLED = "CANCELLED"
-
-
-TERMINAL = frozenset({StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED})
-NAMES = {type: type.value.title() for type in StateType}
 
 
 NOT_KEPT = (
@@ -46,27 +30,6 @@ class Unset:
 UNSET = Unset()
 
 
-@dataclass(slots=True, kw_only=True)
-class StateDetails:
-    """What the rules read and write beside a state's type."""
-
-    flow_run_id: UUID | None = None
-    task_run_id: UUID | None = None
-    child_flow_run_id: UUID | None = None
-    scheduled_time: datetime | None = None
-    cache_key: str | None = None
-    cache_expiration: datetime | None = None
-    untrackable_result: bool = False
-    pause_timeout: datetime | None = None
-    pause_reschedule: bool = False
-    pause_key: str | None = None
-    run_input_keyset: dict[str, str] | None = None
-    refresh_cache: bool | None = None
-    retriable: bool | None = None
-    transition_id: UUID | None = None
-    task_parameters_id: UUID | None = None
-
-
 @dataclass(slots=True, kw_only=True, repr=False)
 class State(Generic[R]):
     """One state of one run.
@@ -79,14 +42,14 @@ class State(Generic[R]):
     name: str = ""
     message: str | None = None
     data: Any = None
-    state_details: StateDetails = field(default_factory=StateDetails)
+    state_details: StateDetails = NO_DETAILS
     timestamp: datetime | None = None
     id: UUID | None = None
     value: Any = field(default=UNSET, compare=False)
 
     def __post_init__(self) -> None:
         if not self.name:
-            self.name = NAMES[self.type]
+            self.name = USUAL_NAMES[self.type]
 
     def is_scheduled(self) -> bool:
         return self.type is StateType.SCHEDULED
@@ -141,6 +104,10 @@ class State(Generic[R]):
     def copy(self, **changes: Any) -> State[R]:
         """The same state with some fields changed."""
         return replace(self, **changes)
+
+    def amend_details(self, **changes: Any) -> None:
+        """Change some of the state's details."""
+        self.state_details = self.state_details.revised(**changes)
 
     def without_value(self) -> State[R]:
         """The state as it is reported: whoever sends it later must not keep a value alive that its program dropped."""

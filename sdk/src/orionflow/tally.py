@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from orionflow.states import TERMINAL, UNSET, State, StateType
+from orionflow.contract.states import BAD, TERMINAL
+from orionflow.states import UNSET, State, StateType
 from orionflow.weights import weight_of_frames
 
 # Enough to name the culprits; a flow of a million tasks shall not keep a million states.
 KEPT = 100
 # What the frames of their exceptions may hold: the arguments and variables of all that was running.
 KEPT_BYTES = 16 * 1024 * 1024
-_FAILURES = (StateType.FAILED, StateType.CRASHED)
 
 
 class Tally:
@@ -62,6 +62,6 @@ class Tally:
             return StateType.CANCELLED, f"{cancelled}/{self.total} runs were cancelled."
         if paused := self.of(StateType.PAUSED):
             return StateType.PAUSED, f"{paused}/{self.total} runs are paused."
-        if failed := self.of(*_FAILURES):
+        if failed := self.of(*BAD):
             return StateType.FAILED, f"{failed}/{self.total} runs failed."
         return StateType.FAILED, f"{self.total - self.of(*TERMINAL)}/{self.total} runs did not finish."

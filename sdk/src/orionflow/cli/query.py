@@ -14,20 +14,14 @@ import click
 
 from orionflow.cli.backend import Backend
 from orionflow.cli.times import Clock
+from orionflow.contract.states import ANY, BAD, NAMES, TERMINAL, UNFINISHED, in_order
 from orionflow.spelling import near
 
 Filters = dict[str, Any]
-STATE_TYPES = (
-    "SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING", "COMPLETED", "FAILED", "CRASHED", "CANCELLED",
-)  # fmt: skip
+STATE_TYPES = in_order(ANY)
 # Names that states have beside the name of their type, as the rules write them.
-STATE_NAMES = ("Late", "AwaitingRetry", "Resuming", "Retrying", "Rerunning", "Cached", "Suspended", "NotReady",
-               "TimedOut", "Skipped")  # fmt: skip
-STATE_GROUPS = {
-    "unfinished": ("SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING"),
-    "finished": ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"),
-    "bad": ("FAILED", "CRASHED"),
-}
+STATE_NAMES = tuple({name: None for names in NAMES.values() for name in list(names)[1:]})
+STATE_GROUPS = {"unfinished": in_order(UNFINISHED), "finished": in_order(TERMINAL), "bad": in_order(BAD)}
 
 
 def flow_run_filters(terms: Sequence[str], clock: Clock, api: Backend | None = None) -> Filters:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import click
 
@@ -11,19 +11,9 @@ from orionflow.cli.command import OrionCommand
 from orionflow.cli.exit_codes import MEANINGS, ExitCode
 from orionflow.cli.looks import painted, state_label
 from orionflow.cli.terminal import Terminal, current_terminal
+from orionflow.contract.states import NAMES
 from orionflow.spelling import near
 
-STATES = (
-    ("SCHEDULED", "will run at a time; Late when that time has passed, AwaitingRetry between two tries"),
-    ("PENDING", "about to start; its parameters and inputs are being prepared"),
-    ("RUNNING", "user code runs; Retrying for a further try"),
-    ("PAUSED", "waits for somebody to resume it; Suspended when its process has ended meanwhile"),
-    ("CANCELLING", "was asked to stop and has not stopped yet"),
-    ("COMPLETED", "ended well; Cached when a stored result was taken instead of running"),
-    ("FAILED", "user code raised an error and no retry was left; TimedOut when it took too long"),
-    ("CRASHED", "the process or machine under it died"),
-    ("CANCELLED", "stopped because somebody wanted it so"),
-)
 FILTERS = """\
 A query is a list of terms; a run must fit all of them. It stands with `ls` and with --query.
 
@@ -94,11 +84,17 @@ A local time that the clocks skip is taken after the gap; one that comes twice i
 
 
 def _states(terminal: Terminal) -> str:
-    rows = [(painted(state_label(one, one, terminal).ljust(14), one), text) for one, text in STATES]
+    rows = [(painted(state_label(one, one, terminal).ljust(14), one), _meaning(names)) for one, names in NAMES.items()]
     return (
         "A run is in one state at a time; each has a type, which the rules read, and a name for people.\n\n"
         + "\n".join(f"  {label}{text}" for label, text in rows)
     )
+
+
+def _meaning(names: Mapping[str, str]) -> str:
+    """Explain a type, and below it each further name that Orion gives to states of it."""
+    usual, *others = names.items()
+    return "\n".join([usual[1], *(f"{'':16}{name}: {text}" for name, text in others)])
 
 
 def _exit_codes(terminal: Terminal) -> str:
@@ -106,7 +102,7 @@ def _exit_codes(terminal: Terminal) -> str:
 
 
 def _filters(terminal: Terminal) -> str:
-    return FILTERS.format(types=", ".join(one.lower() for one, _ in STATES))
+    return FILTERS.format(types=", ".join(one.lower() for one in NAMES))
 
 
 TOPICS: dict[str, Callable[[Terminal], str]] = {

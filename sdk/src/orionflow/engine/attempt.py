@@ -23,7 +23,7 @@ from orionflow.logging import prints_logged
 from orionflow.recordable import as_text
 from orionflow.results import UNPERSISTED, store_of, write_result
 from orionflow.serializers import serializer_of
-from orionflow.states import UNSET, Crashed, State, StateDetails, StateType
+from orionflow.states import UNSET, Crashed, State, StateType
 
 
 def attempt_task(call: TaskCall, cache_key: str | None) -> Steps[State[Any]]:
@@ -41,7 +41,7 @@ def attempt_task(call: TaskCall, cache_key: str | None) -> Steps[State[Any]]:
     if state.type is StateType.COMPLETED:
         yield from _keep(call, state, cache_key)
     elif state.type is StateType.FAILED and task.retries:
-        state.state_details.retriable = _is_retriable(call, state)
+        state.amend_details(retriable=_is_retriable(call, state))
     if state.data is None and state.value is not None:
         state.data = UNPERSISTED
     return state
@@ -90,15 +90,14 @@ def _is_retriable(call: TaskCall, state: State[Any]) -> bool:
 
 def _keep(call: TaskCall, state: State[Any], cache_key: str | None) -> Steps[None]:
     """Remember where the value came from, and store it if somebody will ask for it later."""
-    details: StateDetails = state.state_details
     has_value = state.value is not UNSET
     # A value that is read from its store again is another object each time.
     if has_value and (not call.task.cache_result_in_memory or not call.flow_run.links.add(state.value, call.id)):
-        details.untrackable_result = True
+        state.amend_details(untrackable_result=True)
     if cache_key is not None:
-        details.cache_key = cache_key
         lasts = call.task.cache_expiration
-        details.cache_expiration = None if lasts is None else datetime.now(UTC) + lasts
+        expires = None if lasts is None else datetime.now(UTC) + lasts
+        state.amend_details(cache_key=cache_key, cache_expiration=expires)
     # The program may have named a stored value itself.
     if has_value and call.task.stores_results(cache_key, call.flow_run):
         yield from _store(call, state)
@@ -114,7 +113,7 @@ def _store(call: TaskCall, state: State[Any]) -> Steps[None]:
             return
         # The work is done and its value is at hand: only those who come later miss it.
         state.message = f"The result was not stored: {as_text(error)}"
-        state.state_details.cache_key = None
+        state.amend_details(cache_key=None)
         return
     if not task.cache_result_in_memory:
         state.value = UNSET

@@ -13,7 +13,7 @@ from orionflow.engine.inputs import Found
 from orionflow.engine.interruption import Reason
 from orionflow.recordable import recordable_sources, recordable_tags
 from orionflow.reporting.items import Transition
-from orionflow.states import State, StateDetails, StateType
+from orionflow.states import State, StateType
 from orionflow.visiting import are_plain
 
 if TYPE_CHECKING:
@@ -122,7 +122,6 @@ class TaskCall:
             type=kind,
             name=name,
             message=message,
-            state_details=StateDetails(),
             timestamp=datetime.now(UTC),
             id=uuid7(),
         )

@@ -6,6 +6,7 @@ import traceback
 from types import GeneratorType
 from typing import Any
 
+from orionflow.contract.states import NO_DETAILS, USUAL_NAMES
 from orionflow.errors import UnserializableError
 from orionflow.futures import Future
 from orionflow.recordable import (
@@ -17,7 +18,7 @@ from orionflow.recordable import (
     recordable_json,
     short_text,
 )
-from orionflow.states import NAMES, UNSET, Completed, Failed, State, StateDetails, StateType, is_record
+from orionflow.states import UNSET, Completed, Failed, State, StateType, is_record
 from orionflow.tally import Tally
 from orionflow.visiting import visit
 
@@ -85,7 +86,7 @@ def _recorded(state: State[Any]) -> dict[str, Any]:
         "message": None if state.message is None else clean_text(as_text(state.message), LONGEST_MESSAGE),
         "id": None,
         "timestamp": None,
-        "state_details": StateDetails(),
+        "state_details": NO_DETAILS,
     }
 
 
@@ -111,12 +112,12 @@ def fail_for_want_of_storage(state: State[Any], error: Exception) -> State[Any]:
 
     Returns the state as it was, to be stored by another try.
     """
-    completed = state.copy(state_details=StateDetails())
-    state.type, state.name = StateType.FAILED, NAMES[StateType.FAILED]
+    completed = state.copy(state_details=NO_DETAILS)
+    state.type, state.name = StateType.FAILED, USUAL_NAMES[StateType.FAILED]
     state.message, state.value = f"The result could not be stored: {as_text(error)}", error
     if isinstance(error, UnserializableError):
         # Another try would find the same.
-        state.state_details.retriable = False
+        state.amend_details(retriable=False)
     return completed
 
 

@@ -319,7 +319,7 @@ def _tell_changes(run: FlowRun, flow: Flow[Any, Any], changes: Mapping[str, str]
 def _invalid(begun: Begun, problem: Exception) -> State[Any]:
     begun.logger.error("%s The run ends as Failed.", problem)
     state: State[Any] = Failed(message=str(problem), value=problem)
-    state.state_details.flow_run_id = begun.id
+    state.amend_details(flow_run_id=begun.id)
     if begun.parent is not None:
         begun.parent.tally.add(state)
     return state

@@ -71,7 +71,7 @@ def run_flow(call: FlowCall) -> Steps[State[Any]]:
         except BaseException as error:
             yield from surely(_cut_short(call, error))
             raise
-    state.state_details.flow_run_id = begun.id
+    state.amend_details(flow_run_id=begun.id)
     if begun.parent is not None:
         begun.parent.tally.add(state)
         if state.is_completed() and begun.flow_run.parent_task_run_id is not None:

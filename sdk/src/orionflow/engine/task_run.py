@@ -169,8 +169,7 @@ def _enter_running(call: TaskCall, cache_key: str | None, asks: bool) -> Steps[S
 
 def _ask_running(call: TaskCall, cache_key: str | None) -> Steps[tuple[State[Any], Answer]]:
     state = call.new_state(StateType.RUNNING)
-    state.state_details.cache_key = cache_key
-    state.state_details.refresh_cache = call.refreshes or None
+    state.amend_details(cache_key=cache_key, refresh_cache=call.refreshes or None)
     answer = yield Ask(call.flow_run.reporter, call.step(state))
     return state, answer
 
@@ -211,8 +210,7 @@ def _stream(call: TaskCall, state: State[Any]) -> None:
 
 def _finish(call: TaskCall, state: State[Any]) -> Steps[None]:
     call.state = state
-    details = state.state_details
-    details.task_run_id, details.flow_run_id = call.id, call.flow_run.id
+    state.amend_details(task_run_id=call.id, flow_run_id=call.flow_run.id)
     if call.is_abandoned:
         # It is recorded as ended with its flow; what became of it since concerns nobody.
         return
@@ -245,7 +243,7 @@ def report_crash(call: TaskCall, error: BaseException) -> None:
         _stream(call, state)
         _make_room(call)
         call.flow_run.called.discard(call)
-    state.state_details.task_run_id, state.state_details.flow_run_id = call.id, call.flow_run.id
+    state.amend_details(task_run_id=call.id, flow_run_id=call.flow_run.id)
     if not call.is_abandoned:
         call.flow_run.tally.add(state)
     if call.future is not None:

@@ -95,7 +95,7 @@ def _question(pause: State[Any], kind: Kind, description: str | None) -> Questio
             f"{pause.state_details.pause_key!r} has others or is too long."
         )
     keyset = {part: f"{key}-{part}" for part in ("description", "response", "schema")}
-    pause.state_details.run_input_keyset = keyset
+    pause.amend_details(run_input_keyset=keyset)
     return Question(kind, description, keyset)
 
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from orionflow.wire.deployments import Deployment as Deployment
     from orionflow.wire.deployments import DeploymentSchedule as DeploymentSchedule
     from orionflow.wire.encoding import clean_text as clean_text
-    from orionflow.wire.encoding import details_from_wire as details_from_wire
-    from orionflow.wire.encoding import details_to_wire as details_to_wire
     from orionflow.wire.encoding import encode as encode
     from orionflow.wire.encoding import prepare_for as prepare_for
     from orionflow.wire.encoding import read_answer as read_answer
@@ -85,8 +83,6 @@ _HOME_OF = {
     "Why": "explanations",
     "WhyReason": "explanations",
     "clean_text": "encoding",
-    "details_from_wire": "encoding",
-    "details_to_wire": "encoding",
     "encode": "encoding",
     "prepare_for": "encoding",
     "read_answer": "encoding",

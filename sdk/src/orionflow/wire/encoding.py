@@ -16,9 +16,6 @@ from orionflow.recordable import LONGEST_MESSAGE, as_text
 from orionflow.recordable import clean_text as clean_text
 from orionflow.states import State, StateDetails, StateType
 
-_MOMENTS = ("scheduled_time", "cache_expiration", "pause_timeout")
-_IDS = ("flow_run_id", "task_run_id", "child_flow_run_id", "transition_id", "task_parameters_id")
-
 
 def encode(body: object) -> bytes:
     """The JSON of a request; says in one sentence what cannot be sent."""
@@ -52,7 +49,7 @@ def state_to_wire(state: State[Any]) -> dict[str, Any]:
         wire["message"] = clean_text(as_text(state.message), LONGEST_MESSAGE)
     if state.data is not None:
         wire["data"] = state.data
-    if details := details_to_wire(state.state_details):
+    if details := state.state_details.said():
         wire["state_details"] = details
     if state.timestamp is not None:
         wire["timestamp"] = state.timestamp
@@ -61,32 +58,17 @@ def state_to_wire(state: State[Any]) -> dict[str, Any]:
     return wire
 
 
-def details_to_wire(details: StateDetails | None) -> dict[str, Any]:
-    if details is None:
-        return {}
-    values = ((name, getattr(details, name)) for name in StateDetails.__slots__)
-    # Only of `retriable` does False say more than nothing.
-    return {name: value for name, value in values if value is not None and (value is not False or name == "retriable")}
-
-
 def state_from_wire(wire: dict[str, Any]) -> State[Any]:
     """The state of an answer. By hand, as it is read for every run and needs no validator."""
     return State(
         type=StateType(wire["type"]),
-        name=wire.get("name") or str(wire["type"]).title(),
+        name=wire.get("name") or "",
         message=wire.get("message"),
         data=wire.get("data"),
-        state_details=details_from_wire(wire.get("state_details") or {}),
+        state_details=StateDetails.from_json(wire.get("state_details") or {}),
         timestamp=_moment(wire.get("timestamp")),
         id=_uuid(wire.get("id")),
     )
-
-
-def details_from_wire(wire: dict[str, Any]) -> StateDetails:
-    known = {name: wire[name] for name in StateDetails.__slots__ if wire.get(name) is not None}
-    known |= {name: _moment(known[name]) for name in _MOMENTS if name in known}
-    known |= {name: _uuid(known[name]) for name in _IDS if name in known}
-    return StateDetails(**known)
 
 
 def _moment(value: str | datetime | None) -> datetime | None:

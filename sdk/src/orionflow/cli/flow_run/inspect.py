@@ -15,6 +15,7 @@ from orionflow.cli.options import Output, output_options, time_options
 from orionflow.cli.output import Column, as_text
 from orionflow.cli.terminal import Terminal
 from orionflow.cli.times import Clock, duration
+from orionflow.contract.states import TERMINAL, in_order
 
 
 @click.command(
@@ -77,7 +78,7 @@ def _tasks(api: Backend, run: Json) -> str:
 def task_progress(api: Backend, flow_run_id: str) -> tuple[int, int]:
     """How many task runs of a flow run have ended, and how many are known."""
     own: Json = {"flow_runs": {"id": {"any_": [flow_run_id]}}}
-    ended = {"task_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"]}}}}
+    ended = {"task_runs": {"state": {"type": {"any_": in_order(TERMINAL)}}}}
     return api.post("/task_runs/count", {**own, **ended}), api.post("/task_runs/count", own)
 
 

@@ -1,0 +1,40 @@
+"""Kinds of value that cross the wire, checked alike on both sides. Pydantic is loaded by whoever validates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
+
+
+def in_utc(moment: datetime) -> datetime:
+    """Return the same moment in UTC; one without a zone is taken as UTC."""
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        from pydantic_core import PydanticCustomError
+
+        raise PydanticCustomError("moment_out_of_range", "A moment must lie in the years 1 to 9999 of UTC") from None
+
+
+class _InUtc:
+    """Mark a field of moments for pydantic without importing it: `AfterValidator(in_utc)` would."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_after_validator_function(in_utc, handler(source))
+
+
+Moment = Annotated[datetime, _InUtc()]
+
+
+def at_most(characters: int) -> Mapping[str, Any]:
+    """The metadata of a dataclass's text field, from which pydantic takes its longest length."""
+    return {"max_length": characters}

@@ -1,0 +1,157 @@
+"""States as both sides know them: types and the sets that derive from them, the names that Orion writes, and details.
+
+A new name is one line of `NAMES`: the query language of lists, `orion help states` and docs/rules.md read it there.
+A new field of `StateDetails` is one line, too: validation, storage and answers follow from its annotation and default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from enum import StrEnum
+from operator import attrgetter
+from typing import Any, ClassVar, Self
+from uuid import UUID
+
+from orionflow.contract.kinds import Moment, at_most
+
+
+class StateType(StrEnum):
+    """What a state means to the rules; its name is only for people."""
+
+    SCHEDULED = "SCHEDULED"
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+    CANCELLING = "CANCELLING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CRASHED = "CRASHED"
+    CANCELLED = "CANCELLED"
+
+
+ANY = frozenset(StateType)
+TERMINAL = frozenset({StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED})
+UNFINISHED = ANY - TERMINAL
+# A run in one of these holds a slot of its work queue, its pool and its deployment.
+HOLDING = frozenset({StateType.PENDING, StateType.RUNNING, StateType.CANCELLING})
+BAD = frozenset({StateType.FAILED, StateType.CRASHED})
+
+
+def in_order(types: frozenset[StateType]) -> tuple[str, ...]:
+    """The values of some types in the order of their declaration, as indexes and statements spell them."""
+    return tuple(one.value for one in StateType if one in types)
+
+
+# By type, the names that Orion itself writes, the usual one first, and what each says to people. Users add their own.
+NAMES: Mapping[StateType, Mapping[str, str]] = {
+    StateType.SCHEDULED: {
+        "Scheduled": "will run at a time",
+        "Late": "that time has passed",
+        "AwaitingRetry": "waits for its next try",
+        "Resuming": "was resumed and is to go on",
+    },
+    StateType.PENDING: {
+        "Pending": "about to start; its parameters and inputs are being prepared",
+        "NotReady": "a task whose input did not complete",
+    },
+    StateType.RUNNING: {
+        "Running": "user code runs",
+        "Retrying": "a further try",
+        "Rerunning": "started again after it had ended",
+    },
+    StateType.PAUSED: {
+        "Paused": "waits for somebody to resume it",
+        "Suspended": "paused, and its process has ended meanwhile",
+        "NotReady": "a task of a paused flow",
+    },
+    StateType.CANCELLING: {"Cancelling": "was asked to stop and has not stopped yet"},
+    StateType.COMPLETED: {
+        "Completed": "ended well",
+        "Cached": "a stored result was taken instead of running",
+        "Skipped": "left out because another run was active",
+    },
+    StateType.FAILED: {"Failed": "user code raised an error and no retry was left", "TimedOut": "took too long"},
+    StateType.CRASHED: {"Crashed": "the process or machine under it died"},
+    StateType.CANCELLED: {"Cancelled": "stopped because somebody wanted it so"},
+}
+
+
+# What a state is called that nobody named.
+USUAL_NAMES: Mapping[StateType, str] = {one: next(iter(names)) for one, names in NAMES.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateDetails:
+    """What the rules read and write beside a state's type.
+
+    Fields that are not known are ignored: newer clients send more.
+    """
+
+    # Answers name all fields, also those at their default.
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = {"json_schema_serialization_defaults_required": True}
+
+    flow_run_id: UUID | None = None
+    task_run_id: UUID | None = None
+    child_flow_run_id: UUID | None = None
+    scheduled_time: Moment | None = None
+    cache_key: str | None = field(default=None, metadata=at_most(2000))
+    cache_expiration: Moment | None = None
+    untrackable_result: bool = False
+    pause_timeout: Moment | None = None
+    pause_reschedule: bool = False
+    pause_key: str | None = None
+    run_input_keyset: dict[str, str] | None = None
+    refresh_cache: bool | None = None
+    retriable: bool | None = None
+    transition_id: UUID | None = None
+    task_parameters_id: UUID | None = None
+
+    def revised(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed, at half the price of `dataclasses.replace`."""
+        copy = object.__new__(type(self))
+        for write, value in zip(_WRITERS, _values(self), strict=True):
+            write(copy, value)
+        for name, value in changes.items():
+            object.__setattr__(copy, name, value)
+        return copy
+
+    def as_dict(self) -> dict[str, Any]:
+        """All fields by name."""
+        return dict(zip(DETAIL_NAMES, _values(self), strict=True))
+
+    def said(self) -> dict[str, Any]:
+        """The fields that are not at their default: what requests and rows keep of them."""
+        values = _values(self)
+        if values == _DEFAULTS:
+            return {}
+        return {
+            name: value
+            for name, value, default in zip(DETAIL_NAMES, values, _DEFAULTS, strict=True)
+            if value != default
+        }
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> StateDetails:
+        """Read what `said` became as JSON. By hand, as it is read for every state and needs no validator."""
+        known = {name: told[name] for name in DETAIL_NAMES if told.get(name) is not None}
+        if not known:
+            return NO_DETAILS
+        for name in known.keys() & _READERS.keys():
+            if isinstance(known[name], str):
+                known[name] = _READERS[name](known[name])
+        return cls(**known)
+
+
+DETAIL_NAMES = tuple(one.name for one in fields(StateDetails))
+_values = attrgetter(*DETAIL_NAMES)
+_WRITERS = tuple(getattr(StateDetails, name).__set__ for name in DETAIL_NAMES)
+_DEFAULTS = tuple(one.default for one in fields(StateDetails))
+_KINDS = {"UUID": UUID, "Moment": datetime.fromisoformat}
+# JSON has neither ids nor moments; a field's annotation says which text is one. Annotations are texts in this module.
+_READERS: Mapping[str, Any] = {
+    one.name: _KINDS[kind] for one in fields(StateDetails) if (kind := str(one.type).partition(" ")[0]) in _KINDS
+}
+MOMENTS = frozenset(name for name, read in _READERS.items() if read is not UUID)
+NO_DETAILS = StateDetails()
