@@ -32,7 +32,7 @@ def measure(database: str) -> None:
     ephemeral_application()
     from django.utils import timezone
 
-    from deployments.services.planning import plan_due_schedules
+    from deployments.schedules.services.planning import plan_due_schedules
 
     now = timezone.now()
     prepare(now)

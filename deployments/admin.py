@@ -15,7 +15,7 @@ from deployments import (
     admin_work,  # noqa: F401  (registers)
     models,
 )
-from deployments.services.deployments import delete_deployment, update_deployment
+from deployments.definitions.services.deployments import delete_deployment, update_deployment
 from runs.admin_records import RecordAdmin, SettingAdmin
 
 

@@ -11,9 +11,9 @@ from django.db.models import Model
 from django.http import HttpRequest
 
 from deployments import models
-from deployments.services.queue_users import users_of
-from deployments.services.work_pools import delete_work_pool
-from deployments.services.work_queues import delete_work_queue
+from deployments.work.services.queue_users import users_of
+from deployments.work.services.work_pools import delete_work_pool
+from deployments.work.services.work_queues import delete_work_queue
 from runs.admin_records import RecordAdmin, SettingAdmin
 
 

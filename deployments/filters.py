@@ -11,7 +11,7 @@ from pydantic import Field
 
 from deployments.models import BlockSchema
 from orchestration.wire import Text255
-from runs.filters.conditions import AnyId, AnyText, Filter, Leaf, NameMatch, Pattern, TagsMatch, YesOrNo, matched
+from runs.lists.filters.conditions import AnyId, AnyText, Filter, Leaf, NameMatch, Pattern, TagsMatch, YesOrNo, matched
 
 
 class VariableFilter(Filter):

@@ -184,7 +184,7 @@ def _write(tables: Tables, stored: StoredRun, decision: Decision, proposal: Prop
 
 def tell_watchers(stored: StoredRun, state: State, now: datetime) -> None:
     """Write down, in this transaction, what policies and automations want to know of a flow run's new state."""
-    from events.outbox import flow_run_changed  # most installations never need it
+    from events.recording.outbox import flow_run_changed  # most installations never need it
 
     flow_run_changed(stored.run.id, stored.state, state, now)
 

@@ -1,7 +1,7 @@
 """Where writes happen: one short transaction, queued fairly on SQLite, repeated when PostgreSQL asks for it.
 
-On SQLite a transaction begins IMMEDIATE behind the fair gate of `orion_site.sqlite`; on PostgreSQL it is READ COMMITTED
-and rows are locked one by one. No HTTP, template or broker inside.
+On SQLite a transaction begins IMMEDIATE behind the fair gate of `orion_site.database.sqlite`; on PostgreSQL it is
+READ COMMITTED and rows are locked one by one. No HTTP, template or broker inside.
 """
 
 from __future__ import annotations

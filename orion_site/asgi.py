@@ -8,8 +8,8 @@ from django.conf import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orion_site.settings")
 
-from orion_site.bridge import WSGIBridge  # noqa: E402
-from orion_site.sockets import SocketDoor  # noqa: E402
+from orion_site.http.bridge import WSGIBridge  # noqa: E402
+from orion_site.http.sockets import SocketDoor  # noqa: E402
 from orion_site.wsgi import application as wsgi_application  # noqa: E402
 
 base_path = settings.FORCE_SCRIPT_NAME or ""

@@ -35,7 +35,7 @@ def ephemeral_application() -> WSGIApplication:
 
 def _start() -> WSGIApplication:
     _configure()
-    from orion_site.database import prepare
+    from orion_site.database.lifecycle import prepare
 
     prepare()
     if hasattr(os, "register_at_fork"):

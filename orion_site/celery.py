@@ -20,7 +20,7 @@ def application() -> Any:
     from django.core.exceptions import ImproperlyConfigured
 
     from orion_site.tasks import SERVICES_QUEUE
-    from orionflow.broker import celery_app
+    from orionflow.agent.broker import celery_app
 
     if not settings.ORION_BROKER_URL:
         raise ImproperlyConfigured(

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
 from orion_site.env import ASKED
-from orionflow.misspelt import misspelt_variables
+from orionflow.misspelt_settings import misspelt_variables
 from orionflow.settings import environment_name, settings_table
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -101,7 +101,7 @@ def check_shared_keys(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]
 @register("orion")
 def check_encryption_keys(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
     """Otherwise each read of a secret would be an error, days after the start."""
-    from deployments.services.vault import flaw_of_keys
+    from deployments.blocks.services.encryption import flaw_of_keys
 
     flaw = flaw_of_keys()
     if flaw is None:

@@ -10,9 +10,9 @@ import os
 
 import click
 
-from orion_site.database_commands import database
-from orion_site.database_purge import purge
-from orion_site.database_seals import problem_of_seals, reseal
+from orion_site.database.commands import database
+from orion_site.database.purge import purge
+from orion_site.database.seals import problem_of_seals, reseal
 
 __all__ = ["database", "server"]
 
@@ -65,7 +65,7 @@ def start(
 
     Example: orion server start --port 4300
     """
-    from orion_site.server import CannotStart, ServerOptions, banner, leave_at_once, run_server, say
+    from orion_site.http.server import CannotStart, ServerOptions, banner, leave_at_once, run_server, say
 
     def ready(address: str) -> None:
         say(banner(address))

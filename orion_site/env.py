@@ -126,7 +126,7 @@ def _sqlite(url: str) -> dict[str, Any]:
         "PRAGMA cache_size=-20000",
     )
     return {
-        "ENGINE": "orion_site.sqlite",
+        "ENGINE": "orion_site.database.sqlite",
         "NAME": path,
         "CONN_MAX_AGE": None,
         "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20, "init_command": ";".join(pragmas)},

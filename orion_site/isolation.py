@@ -14,7 +14,7 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-from orion_site.database import upgrade
+from orion_site.database.lifecycle import upgrade
 from orion_site.env import database_from_url
 
 # An empty database is made once in a process, then copied.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from orion_site.accounts.secret_key import secret_key
 from orion_site.env import (
     database_from_url,
     database_url,
@@ -15,7 +16,6 @@ from orion_site.env import (
     orion_home,
     trusted_origins,
 )
-from orion_site.secret_key import secret_key
 
 SITE = Path(__file__).resolve().parent
 BASE_DIR = SITE / "_data" if (SITE / "_data").is_dir() else SITE.parent
@@ -45,7 +45,7 @@ if ORION_BEAT := env_bool("ORION_BEAT", False):
     INSTALLED_APPS.append("django_celery_beat")
 
 MIDDLEWARE = [
-    "orion_site.headers.SecurityHeadersMiddleware",
+    "orion_site.http.headers.SecurityHeadersMiddleware",
     "orion_site.accounts.guard.GuardMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -55,7 +55,7 @@ MIDDLEWARE = [
     "orion_site.accounts.local_owner.LocalOwnerMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "orion_site.away.DatabaseAwayMiddleware",
+    "orion_site.http.away.DatabaseAwayMiddleware",
 ]
 # Redirecting a POST to another spelling of its path would turn it into a GET.
 APPEND_SLASH = False
@@ -150,10 +150,10 @@ ORION_TAG_SLOT_WAIT_SECONDS = env_int("ORION_TAG_SLOT_WAIT_SECONDS", 30, minimum
 ORION_ENCRYPTION_KEYS = env_list("ORION_ENCRYPTION_KEYS")
 ORION_ENCRYPTION_KEY_FILE = orion_home() / "encryption-key"
 # Dotted paths of functions that are told, after commit, of each changed run: f(kind, run_id, state_type).
-ORION_STATE_LISTENERS: list[str] = ["deployments.services.hints.run_changed"]
+ORION_STATE_LISTENERS: list[str] = ["deployments.dispatch.services.hints.run_changed"]
 # Where agents are told of due runs; without it they ask by themselves.
 ORION_BROKER_URL = env_str("ORION_BROKER_URL")
-ORION_BROKER_TRANSPORT = "orion_site.broker.transport"
+ORION_BROKER_TRANSPORT = "orion_site.services.broker.transport"
 # Agents hold their runs by leases: how long one lasts, how often it is renewed, and by how much it may run out before
 # the run is taken back.
 ORION_LEASE_SECONDS = env_float("ORION_LEASE_SECONDS", 120, minimum=1)

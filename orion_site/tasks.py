@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from orion_site.services import service_named
-from orion_site.ticker import call, note
+from orion_site.services.registry import service_named
+from orion_site.services.ticker import call, note
 
 SERVICES_QUEUE = "orion-services"
 TICK = "orion.tick"

@@ -7,8 +7,11 @@ from django.urls import include, path, register_converter
 from orchestration.api.operations import Endpoint, Later
 from orchestration.api.set_state import SetFlowRunState, SetTaskRunState
 from orion_site import system_api
-from runs.api import flow_runs, flows, logs, task_runs
-from runs.api.transitions import ApplyTaskRunTransitions
+from runs.flow_runs.api import flow_runs
+from runs.flows import api as flows
+from runs.logs import api as logs
+from runs.task_runs.api import task_runs
+from runs.task_runs.api.transitions import ApplyTaskRunTransitions
 
 
 class Anything:
@@ -31,41 +34,41 @@ register_converter(Anything, "anything")
 register_converter(AnythingOrNothing, "anything_or_nothing")
 
 # A flow that runs and reports needs what is imported above. The rest is for those who look on.
-agents = Later("deployments.api.agents")
-artifacts = Later("runs.api.artifacts")
-automations = Later("events.api.automations")
-block_documents = Later("deployments.api.block_documents")
-block_schemas = Later("deployments.api.block_schemas")
-block_types = Later("deployments.api.block_types")
-cancelling = Later("runs.api.cancelling")
-calendars = Later("deployments.api.calendars")
-collections = Later("deployments.api.collections")
-database_api = Later("orion_site.database_api")
-deployment_checks = Later("deployments.api.deployment_checks")
-deployments = Later("deployments.api.deployments")
-due_runs = Later("deployments.api.due_runs")
-global_limits = Later("deployments.api.global_limits")
-graphs = Later("runs.api.graphs")
-held_slots = Later("deployments.api.held_slots")
-histories = Later("runs.api.histories")
-inputs = Later("runs.api.inputs")
-limits = Later("deployments.api.limits")
-lists = Later("runs.api.lists")
-events = Later("events.api.events")
-firings = Later("events.api.firings")
-notification_policies = Later("events.api.notification_policies")
-notifications = Later("events.api.notifications")
-runs_of_deployments = Later("deployments.api.runs_of_deployments")
-saved_searches = Later("runs.api.saved_searches")
-schedules = Later("deployments.api.schedules")
-schema_checks = Later("deployments.api.schema_checks")
-services_api = Later("orion_site.services_api")
-states = Later("runs.api.states")
-variables = Later("deployments.api.variables")
-why = Later("runs.api.why")
-work_pools = Later("deployments.api.work_pools")
-work_queues = Later("deployments.api.work_queues")
-workers = Later("deployments.api.workers")
+agents = Later("deployments.dispatch.api.agents")
+artifacts = Later("runs.artifacts.api")
+automations = Later("events.automations.api.automations")
+block_documents = Later("deployments.blocks.api.block_documents")
+block_schemas = Later("deployments.blocks.api.block_schemas")
+block_types = Later("deployments.blocks.api.block_types")
+cancelling = Later("runs.flow_runs.api.cancelling")
+calendars = Later("deployments.schedules.api.calendars")
+collections = Later("deployments.blocks.api.collections")
+database_api = Later("orion_site.database.api")
+deployment_checks = Later("deployments.definitions.api.deployment_checks")
+deployments = Later("deployments.definitions.api.deployments")
+due_runs = Later("deployments.dispatch.api.due_runs")
+global_limits = Later("deployments.limits.api.global_limits")
+graphs = Later("runs.graphs.api")
+held_slots = Later("deployments.limits.api.held_slots")
+histories = Later("runs.history.api")
+inputs = Later("runs.inputs.api")
+limits = Later("deployments.limits.api.limits")
+lists = Later("runs.lists.api")
+events = Later("events.recording.api.events")
+firings = Later("events.automations.api.firings")
+notification_policies = Later("events.notifications.api.policies")
+notifications = Later("events.notifications.api.notifications")
+runs_of_deployments = Later("deployments.definitions.api.runs")
+saved_searches = Later("runs.saved_searches.api")
+schedules = Later("deployments.schedules.api.schedules")
+schema_checks = Later("deployments.definitions.api.schema_checks")
+services_api = Later("orion_site.services.api")
+states = Later("runs.states.api")
+variables = Later("deployments.blocks.api.variables")
+why = Later("runs.why.api")
+work_pools = Later("deployments.work.api.work_pools")
+work_queues = Later("deployments.work.api.work_queues")
+workers = Later("deployments.dispatch.api.workers")
 
 api = [
     path("health", Endpoint(system_api.CheckHealth)),

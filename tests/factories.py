@@ -11,11 +11,11 @@ from uuid import UUID
 from deployments.models import ConcurrencyLimit, Slot
 from orchestration.core.states import State, StateDetails, StateType
 from orchestration.stored import NewTaskRun
+from runs.artifacts.services import NewArtifact, create_artifact
+from runs.flow_runs.services import NewFlowRun, create_flow_run
+from runs.flows.services import create_flow
 from runs.models import Artifact, Flow, FlowRun, FlowRunState, Log, TaskRun, TaskRunState
-from runs.services.artifacts import NewArtifact, create_artifact
-from runs.services.flow_runs import NewFlowRun, create_flow_run
-from runs.services.flows import create_flow
-from runs.services.task_runs import create_task_run
+from runs.task_runs.services import create_task_run
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 

@@ -110,7 +110,7 @@ class Named:
 
 
 class Later:
-    """A module of operations that a short-lived process may never need: `lists = Later("runs.api.lists")`."""
+    """A module of operations that a short-lived process may never need: `lists = Later("runs.lists.api")`."""
 
     def __init__(self, module: str) -> None:
         self._module = module

@@ -11,7 +11,7 @@ from typing import Any
 from django import template
 from django.utils.safestring import SafeString
 
-from runs.web.markdown import rendered, rendered_line
+from runs.pages.markdown import rendered, rendered_line
 
 register = template.Library()
 

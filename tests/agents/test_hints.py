@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orionflow.broker import celery_app
+from orionflow.agent.broker import celery_app
 from tests.agents.conftest import StartAgent
 from tests.agents.running import QUICK, Api, eventually, running_agent
 from tests.brokers import Redis, running_rabbitmq

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orion_site.own_agent import OwnAgent
+from orion_site.services.own_agent import OwnAgent
 from tests.agents.running import QUICK, Agent, Api, eventually, is_alive
 from tests.site.running import RunningServer, running_server
 

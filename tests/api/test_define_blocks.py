@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from deployments.core.known_blocks import KNOWN, PROTECTED
+from deployments.blocks.core.known_blocks import KNOWN, PROTECTED
 from tests.api.blocks import FIELDS, login_schema, make_document, make_schema, make_type
 
 pytestmark = pytest.mark.django_db

@@ -54,11 +54,11 @@ print(json.dumps({
 
 # What an in-process start must not pay for.
 UNWANTED = [
-    "runs.filters.searches",
-    "orion_site.openapi",
+    "runs.lists.filters.searches",
+    "orion_site.openapi.document",
     "django.contrib.postgres.fields",
     "psycopg",
-    "runs.web",
+    "runs.pages",
     "jsonschema",
 ]
 

@@ -8,9 +8,9 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
+from deployments.limits.services.held_slots import sweep_leases
 from deployments.models import GlobalLimit, GlobalSlot, WorkQueue
-from deployments.services.held_slots import sweep_leases
-from orion_site.services import service_named
+from orion_site.services.registry import service_named
 from runs.models import FlowRun
 from tests.conftest import DATABASE
 from tests.factories import make_flow_run, make_limit, make_state, make_task_run

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from deployments.core.blocks import checksum_of, masked, secret_paths
-from deployments.core.known_blocks import KNOWN
-from deployments.core.known_schemas import SCHEMAS, fields_of
-from events.core.messages import _MAKERS, delivery_of
-from events.core.receivers import RECEIVERS, Message
+from deployments.blocks.core.blocks import checksum_of, masked, secret_paths
+from deployments.blocks.core.known_blocks import KNOWN
+from deployments.blocks.core.known_schemas import SCHEMAS, fields_of
+from events.notifications.core.messages import _MAKERS, delivery_of
+from events.notifications.core.receivers import RECEIVERS, Message
 from orionflow.storage.keeping import FIELDS
 
 pytestmark = pytest.mark.django_db

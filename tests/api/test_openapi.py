@@ -9,7 +9,7 @@ from django.contrib.staticfiles import finders
 from jsonschema import Draft202012Validator
 
 from orchestration.api.operations import arguments_of
-from orion_site.openapi import openapi, operations
+from orion_site.openapi.document import openapi, operations
 
 pytestmark = pytest.mark.django_db
 

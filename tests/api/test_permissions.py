@@ -104,7 +104,7 @@ def test_a_page_asks_before_it_answers(act_as):
 
 
 def test_every_operation_of_the_api_asks_before_it_answers(act_as, db):
-    from orion_site.openapi import operations
+    from orion_site.openapi.document import operations
 
     stranger = Actor("stranger", frozenset())
     act_as(stranger)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from deployments.services.service_records import Ticks, note_ticks
+from deployments.upkeep.services.service_records import Ticks, note_ticks
 
 
 def test_services_tell_their_last_tick_and_what_went_wrong(api, counted):

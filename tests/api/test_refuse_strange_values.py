@@ -15,7 +15,7 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from deployments.services.planning import plan_due_schedules
+from deployments.schedules.services.planning import plan_due_schedules
 from tests.api.test_refuse_poison import POISON
 from tests.factories import make_flow
 

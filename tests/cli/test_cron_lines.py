@@ -10,7 +10,7 @@ from itertools import islice
 
 import pytest
 
-from deployments.core.schedules import read_definition
+from deployments.schedules.core import read_definition
 from orionflow.cli.importing.cron_lines import turned_round
 
 BEGIN = datetime(2026, 3, 3, 3, 3, 3, tzinfo=UTC)

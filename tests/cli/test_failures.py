@@ -8,11 +8,11 @@ import click
 import pytest
 
 from orionflow import errors
-from orionflow.answers import Reply, error_from_reply
 from orionflow.cli.boundary import CommandFailed, explained, guarded
 from orionflow.cli.exit_codes import MEANINGS, ExitCode, exit_code_of_state
 from orionflow.cli.root import server_group
 from orionflow.cli.terminal import Terminal
+from orionflow.client.responses import Reply, error_from_reply
 
 
 @pytest.mark.parametrize(

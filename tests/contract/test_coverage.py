@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orion_site.openapi import operations
+from orion_site.openapi.document import operations
 
 FACTS = Path(os.environ.get("ORION_CONTRACT", Path(__file__).parents[3] / "shared" / "api" / "api.json"))
 LISTED = Path(__file__).with_name("operations.txt")

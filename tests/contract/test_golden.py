@@ -9,7 +9,7 @@ import re
 import pytest
 from pydantic import TypeAdapter
 
-from orion_site.openapi import operations
+from orion_site.openapi.document import operations
 from tests.api.conftest import Api
 from tests.contract.deployed import deployments_are_made
 from tests.contract.exchanges import EXAMPLES, Exchanges, examples, golden, write_golden

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deployments.core.blocks import checksum_of, masked, secret_paths, split_references, with_secrets_kept
+from deployments.blocks.core.blocks import checksum_of, masked, secret_paths, split_references, with_secrets_kept
 
 SECRET = {
     "title": "Secret",

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.core import schema_work
-from deployments.core.job_variables import misfit
-from deployments.core.parameter_errors import BadSchema, flaws
-from deployments.core.parameters import flaw_of_schema, mismatch
-from deployments.core.schema_work import TooMuchWork, Work, atoms_of
+from deployments.definitions.core import schema_work
+from deployments.definitions.core.parameter_errors import BadSchema, flaws
+from deployments.definitions.core.parameters import flaw_of_schema, mismatch
+from deployments.definitions.core.schema_work import TooMuchWork, Work, atoms_of
+from deployments.work.core.job_variables import misfit
 from tests.rounds import THOROUGH, examples
 
 # With a little of the usual fuel, so that counting takes no minutes: work is in proportion to it.

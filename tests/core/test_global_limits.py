@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.core.global_limits import Denied, Taken, Usage, as_of, give_back, take
+from deployments.limits.core import Denied, Taken, Usage, as_of, give_back, take
 from tests.core.worlds import NOON
 
 

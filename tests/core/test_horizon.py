@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.core.horizon import BUSY_WAIT, Horizon, look_ahead, missed_times, plan
+from deployments.schedules.core.horizon import BUSY_WAIT, Horizon, look_ahead, missed_times, plan
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 USUAL = Horizon()

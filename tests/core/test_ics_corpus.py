@@ -18,8 +18,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from icalendar import Calendar
 
-from deployments.core.schedules import read_definition
-from deployments.core.schedules.zones import first_moment, moments_of
+from deployments.schedules.core import read_definition
+from deployments.schedules.core.zones import first_moment, moments_of
 from tests.rounds import examples
 
 BEGIN, END = datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 2, 1, tzinfo=UTC)

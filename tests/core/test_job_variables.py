@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deployments.core.job_variables import flaw_of_template, misfit
+from deployments.work.core.job_variables import flaw_of_template, misfit
 
 VARIABLES: dict[str, Any] = {
     "type": "object",

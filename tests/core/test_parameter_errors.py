@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deployments.core.parameter_errors import BadSchema, Filling, as_tree, filled_as_far_as_possible, flaws
+from deployments.definitions.core.parameter_errors import BadSchema, Filling, as_tree, filled_as_far_as_possible, flaws
 
 SCHEMA = {
     "type": "object",

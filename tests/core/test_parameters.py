@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from deployments.core import schema_work
-from deployments.core.hydration import BadTemplate, hydrated, variables_named
-from deployments.core.parameters import flaw_of_schema, mismatch
+from deployments.definitions.core import schema_work
+from deployments.definitions.core.hydration import BadTemplate, hydrated, variables_named
+from deployments.definitions.core.parameters import flaw_of_schema, mismatch
 
 SCHEMA = {
     "type": "object",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.core.delivering import is_public, read_address
+from events.notifications.core.delivering import is_public, read_address
 
 INSIDE = [
     *(

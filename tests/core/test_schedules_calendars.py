@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from icalendar import Calendar
 
-from deployments.core.calendars import Exclusions
-from deployments.core.feeds import PlannedEvent, planned_feed
-from deployments.core.misfires import decide_missed
-from deployments.core.preview import preview
-from deployments.core.schedules import ScheduleError, read_definition
+from deployments.schedules.core import ScheduleError, read_definition
+from deployments.schedules.core.calendars import Exclusions
+from deployments.schedules.core.feeds import PlannedEvent, planned_feed
+from deployments.schedules.core.misfires import decide_missed
+from deployments.schedules.core.preview import preview
 from tests.core.clocks import DAY, utc
 from tests.core.test_schedules_ics import document, event
 from tests.rounds import examples

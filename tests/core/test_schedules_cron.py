@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.core.schedules import read_definition
+from deployments.schedules.core import read_definition
 from tests.core.clocks import DAY, every_time, once_each, places, utc
 from tests.rounds import examples
 

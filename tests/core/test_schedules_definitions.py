@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.core.schedules import ScheduleError, read_definition
+from deployments.schedules.core import ScheduleError, read_definition
 from tests.core.clocks import utc
 from tests.core.test_schedules_ics import APPLE, GOOGLE, OUTLOOK
 from tests.rounds import examples

@@ -7,8 +7,8 @@ from itertools import islice
 
 import pytest
 
-from deployments.core.calendars import Exclusions
-from deployments.core.schedules import ScheduleError, effort, read_definition
+from deployments.schedules.core import ScheduleError, effort, read_definition
+from deployments.schedules.core.calendars import Exclusions
 from tests.core.clocks import utc
 from tests.core.test_schedules_ics import document, event
 from tests.rounds import THOROUGH

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from deployments.core.schedules import ScheduleError, read_definition
-from deployments.core.schedules.ical import events
+from deployments.schedules.core import ScheduleError, read_definition
+from deployments.schedules.core.ical import events
 from tests.core.clocks import utc
 from tests.rounds import THOROUGH
 

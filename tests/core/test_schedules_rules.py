@@ -12,9 +12,9 @@ from dateutil.rrule import rrulestr
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from deployments.core.schedules import read_definition
-from deployments.core.schedules.expansion import walls
-from deployments.core.schedules.rules import WEEKDAYS, read_rule
+from deployments.schedules.core import read_definition
+from deployments.schedules.core.expansion import walls
+from deployments.schedules.core.rules import WEEKDAYS, read_rule
 from tests.core.clocks import DAY, every_time, once_each, places, utc
 from tests.rounds import examples
 

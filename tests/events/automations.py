@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from deployments.models import Deployment
+from events.automations.services.actions import do_actions
+from events.automations.services.evaluation import judge_events
 from events.models import Firing
-from events.record import record_event
-from events.services.actions import do_actions
-from events.services.evaluation import judge_events
+from events.recording.record import record_event
 from tests.factories import NOON, later, make_flow
 
 NOTHING = {"type": "do-nothing"}

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from events.core.delivering import Circuits
-from events.services import notifications
+from events.notifications.core.delivering import Circuits
+from events.notifications.services import notifications
 from tests.api.conftest import api, counted  # noqa: F401  (fixtures)
 from tests.events.automations import NOTHING, trigger
 from tests.events.receiver import Receiver, receiving

@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from deployments.blocks.services.blocks import NewBlockDocument, create_block_document, create_block_schema
 from deployments.models import BlockType
-from deployments.services.blocks import NewBlockDocument, create_block_document, create_block_schema
 from events.models import NotificationPolicy
-from events.services.policies import create_policy
+from events.notifications.services.policies import create_policy
 from tests.factories import NOON
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from deployments.models import WorkPool
+from events.automations.services.actions import do_actions
+from events.automations.services.evaluation import judge_events
 from events.models import Event, Firing, Notification
-from events.services.actions import do_actions
-from events.services.evaluation import judge_events
-from events.services.notifications import send_notifications
+from events.notifications.services.notifications import send_notifications
 from orchestration.services import propose_flow_run_state
 from runs.models import FlowRun
 from tests.events.automations import NOTHING, about, act, happen, make_deployment, notify, trigger

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from django.db import DataError, OperationalError
 
+from events.automations.services import tallies
+from events.automations.services.evaluation import JudgingFailed, judge_events
 from events.models import Automation, Event, Firing
-from events.services import tallies
-from events.services.evaluation import JudgingFailed, judge_events
 from tests.events.automations import happen, trigger
 from tests.factories import later
 

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from events.core.messages import Undeliverable, delivery_of
-from events.core.receivers import Message
-from events.services.sending import send
+from events.notifications.core.messages import Undeliverable, delivery_of
+from events.notifications.core.receivers import Message
+from events.notifications.services.sending import send
 
 MESSAGE = Message("m-1", "Flow run notification", "nightly is Failed")
 TEXT = "Flow run notification\n\nnightly is Failed"

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from events.core.messages import Delivery
-from events.services import sending
-from events.services.sending import NotSent, send
+from events.notifications.core.messages import Delivery
+from events.notifications.services import sending
+from events.notifications.services.sending import NotSent, send
 
 BEGINNINGS = {
     "nothing": b"",

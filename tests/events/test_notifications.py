@@ -8,11 +8,11 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from events.core.delivering import FAILURES_THAT_OPEN, MOST_ATTEMPTS
-from events.core.messages import delivery_of
-from events.core.receivers import Message
 from events.models import Notification
-from events.services.notifications import send_notifications
+from events.notifications.core.delivering import FAILURES_THAT_OPEN, MOST_ATTEMPTS
+from events.notifications.core.messages import delivery_of
+from events.notifications.core.receivers import Message
+from events.notifications.services.notifications import send_notifications
 from orchestration.services import propose_flow_run_state
 from tests.events.rows import make_block, make_policy
 from tests.factories import NOON, later, make_flow, make_flow_run, make_state, make_task_run

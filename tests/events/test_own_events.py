@@ -10,13 +10,13 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deployments.definitions.services.statuses import tell_statuses
 from deployments.models import Deployment, Worker, WorkPool, WorkQueue
-from deployments.services.statuses import tell_statuses
-from deployments.services.work_queues import default_queue
-from events.core.loops import EMITTED, unheard
-from events.core.matching import is_named
+from deployments.work.services.work_queues import default_queue
+from events.automations.core.loops import EMITTED, unheard
+from events.automations.core.matching import is_named
+from events.automations.services.automations import create_automation
 from events.models import Event, ToldStatus
-from events.services.automations import create_automation
 from tests.events.automations import NOTHING, act, happen, trigger
 from tests.factories import NOON, later, make_flow
 

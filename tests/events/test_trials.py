@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from events.automations.services.actions import do_actions
+from events.automations.services.evaluation import judge_events
 from events.models import Notification
-from events.services.actions import do_actions
-from events.services.evaluation import judge_events
-from events.services.notifications import send_notifications
+from events.notifications.services.notifications import send_notifications
 from tests.events.automations import trigger
 from tests.events.rows import make_block, make_policy
 from tests.factories import later, make_flow, make_flow_run

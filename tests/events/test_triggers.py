@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
+from events.automations.services.evaluation import judge_events
+from events.automations.services.tallies import MOST_FIRINGS
 from events.models import Event, Tally
-from events.services.evaluation import judge_events
-from events.services.tallies import MOST_FIRINGS
 from tests.events.automations import firings, happen, trigger
 from tests.factories import NOON, later
 

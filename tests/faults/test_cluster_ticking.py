@@ -91,8 +91,8 @@ MANY_RUNS = f"""
 from datetime import timedelta
 from django.utils import timezone
 from orchestration.core.states import scheduled
-from runs.services.flow_runs import NewFlowRun, create_flow_run
-from runs.services.flows import create_flow
+from runs.flow_runs.services import NewFlowRun, create_flow_run
+from runs.flows.services import create_flow
 now = timezone.now()
 flow, _ = create_flow(name="late", tags=[], now=now)
 for number in range({LATE_RUNS}):
@@ -120,8 +120,8 @@ SCHEDULES = 40
 MANY_SCHEDULES = f"""
 from django.utils import timezone
 from deployments.models import Deployment
-from deployments.services.schedules import NewSchedule, add_schedules
-from runs.services.flows import create_flow
+from deployments.schedules.services.schedules import NewSchedule, add_schedules
+from runs.flows.services import create_flow
 now = timezone.now()
 flow, _ = create_flow(name="planned", tags=[], now=now)
 for number in range({SCHEDULES}):

@@ -20,9 +20,9 @@ VERIFY = """
 import sys
 from orion_site.bootstrap import ephemeral_application
 ephemeral_application()
-from orion_site import database
+from orion_site.database import lifecycle as database
 from django.utils import timezone
-from deployments.selectors.invariants import violations
+from deployments.upkeep.selectors.invariants import violations
 from runs.models import FlowRunState, TaskRunState
 
 assert database.check(deep=True).ok
@@ -59,7 +59,7 @@ def test_nothing_acknowledged_is_lost_when_the_writer_is_killed(tmp_path, reques
     url = request.getfixturevalue("postgresql_url") if postgresql else None
     environment = _environment(tmp_path / "home", url)
     if url:
-        upgrade = "import django; django.setup(); from orion_site.database import upgrade; upgrade()"
+        upgrade = "import django; django.setup(); from orion_site.database.lifecycle import upgrade; upgrade()"
         settings = {"DJANGO_SETTINGS_MODULE": "orion_site.settings_embedded"}
         subprocess.run([sys.executable, "-c", upgrade], env={**environment, **settings}, cwd=ROOT, check=True)
     acknowledged = []

@@ -21,7 +21,7 @@ import io, json, sys
 from concurrent.futures import ThreadPoolExecutor
 import django; django.setup()
 from django.core.handlers.wsgi import WSGIHandler
-from orion_site.database import upgrade
+from orion_site.database.lifecycle import upgrade
 upgrade()
 application = WSGIHandler()
 

@@ -12,8 +12,8 @@ def main() -> None:
     ephemeral_application()
     from orchestration.core.states import running
     from orchestration.services import propose_flow_run_state
-    from runs.services.flow_runs import NewFlowRun, create_flow_run
-    from runs.services.flows import create_flow
+    from runs.flow_runs.services import NewFlowRun, create_flow_run
+    from runs.flows.services import create_flow
 
     now = datetime.now(UTC)
     flow, _ = create_flow(name="durable", now=now)

@@ -35,7 +35,7 @@ VISIT = """
 import orion_site, django
 django.setup()
 from django.test import Client
-from orion_site.database import prepare
+from orion_site.database.lifecycle import prepare
 prepare()
 visitor = Client()
 print([visitor.get(p, HTTP_HOST="localhost").status_code for p in ("/runs", "/static/css/orion.css", "/api/health")])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from orionflow import flow, task
-from orionflow.links import STRONG_LIMIT, LinkTable
+from orionflow.engine.lineage import STRONG_LIMIT, LinkTable
 from orionflow.testing import task_runs_of
 from orionflow.wire import TaskRun
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from orionflow import OrionClient, flow, get_client, task
+from orionflow.engine.state_counts import KEPT, Tally
 from orionflow.errors import CancelledRun, UsageError
 from orionflow.states import Cancelling, State, StateType
-from orionflow.tally import KEPT, Tally
 from orionflow.testing import assert_completed, flow_runs, isolated, states_of, task_runs_of
 from tests.sdk.programs import Program
 

@@ -13,7 +13,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import pytest
 
 from orionflow import flow, get_run_logger, task
-from orionflow.ephemeral import ephemeral_door
+from orionflow.client.ephemeral import ephemeral_door
 from orionflow.reporting import close_reporters, replay_leftovers
 from orionflow.settings import override_settings
 from orionflow.testing import assert_completed, flow_run_of, isolated, logs_of, states_of, task_runs_of

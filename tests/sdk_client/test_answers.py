@@ -7,7 +7,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from orionflow.answers import seconds_to_wait
+from orionflow.client.responses import seconds_to_wait
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from wsgiref.validate import validator
 import pytest
 
 import orionflow
-from orionflow.ephemeral import EphemeralDoor, call_application, make_application
+from orionflow.client.ephemeral import EphemeralDoor, call_application, make_application
 
 NEEDED_PACKAGES = ("pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection")
 

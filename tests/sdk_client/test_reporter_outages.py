@@ -15,8 +15,8 @@ from orionflow.client import Call, OrionClient
 from orionflow.errors import ApiError, ApiUnreachable
 from orionflow.reporting import Reporter, replay_leftovers
 from orionflow.reporting.reporter import Transition
+from orionflow.reporting.spool import SpoolError
 from orionflow.settings import override_settings
-from orionflow.spool import SpoolError
 from tests.sdk_client.conftest import quick_settings
 from tests.sdk_client.reports import FLOW_RUN, ids_of, line, step
 from tests.sdk_client.scripted_server import Fault, ScriptedServer, Seen, answer, drop_after_commit, slow

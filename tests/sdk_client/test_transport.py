@@ -11,7 +11,7 @@ import pytest
 from orionflow import errors
 from orionflow.calls import Call
 from orionflow.client import OrionClient
-from orionflow.transport import without_credentials
+from orionflow.client.transport import without_credentials
 from tests.sdk_client.scripted_server import ScriptedServer, answer, drop_after_commit, slow
 
 PING = Call("POST", "/ping", {"n": 1}, read=dict)

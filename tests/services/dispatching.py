@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+from deployments.dispatch.services.agents import Introduction, register_agent
+from deployments.dispatch.services.claims import Claim, claim_next, claim_one
+from deployments.dispatch.services.endings import Death, report_end
+from deployments.dispatch.services.heartbeats import Order, hear_agent
 from deployments.models import Deployment, Lease, WorkQueue
-from deployments.services.dispatch.agents import Introduction, register_agent
-from deployments.services.dispatch.claims import Claim, claim_next, claim_one
-from deployments.services.dispatch.endings import Death, report_end
-from deployments.services.dispatch.heartbeats import Order, hear_agent
-from deployments.services.work_queues import queue_for
+from deployments.work.services.work_queues import queue_for
 from orchestration.core.states import State, running, scheduled
 from orchestration.services import Outcome, propose_flow_run_state
 from runs.models import FlowRun

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from deployments.dispatch.services.abandoned import cancel_abandoned
 from deployments.models import WorkQueue
-from deployments.services.abandoned import cancel_abandoned
 from orchestration.services import propose_flow_run_state
 from runs.models import FlowRun
 from tests.factories import history_of, later, make_flow_run, make_state, state_of

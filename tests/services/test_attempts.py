@@ -13,10 +13,10 @@ from orchestration.core.states import cancelling, running
 from orchestration.core.verdicts import Abort, Accept, Reject
 from orchestration.errors import FlowRunNotFound
 from orchestration.services import propose_flow_run_state
+from runs.flow_runs.commands import cancel_flow_run, cancel_flow_run_alone, resume_flow_run, retry_flow_run
+from runs.inputs.services import create_flow_run_input
 from runs.models import FlowRun, FlowRunInput
-from runs.services.attempts import cancel_flow_run, cancel_flow_run_alone, resume_flow_run, retry_flow_run
-from runs.services.run_inputs import create_flow_run_input
-from runs.services.upkeep import clean_up_cancelled, fail_expired_pauses
+from runs.upkeep import clean_up_cancelled, fail_expired_pauses
 from tests.factories import NOON, history_of, later, make_flow_run, make_state, make_task_run, state_of
 
 pytestmark = pytest.mark.django_db

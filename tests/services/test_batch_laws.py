@@ -16,7 +16,7 @@ from orchestration.batch import NewTaskRun, TaskRunTransition, apply_task_run_tr
 from orchestration.services import propose_task_run_state
 from orionflow.contract.ids import uuid7
 from runs.models import TaskRun, TaskRunState
-from runs.services.task_runs import create_task_run
+from runs.task_runs.services import create_task_run
 from tests.factories import later, make_flow_run, make_limit, make_state
 
 pytestmark = pytest.mark.django_db

@@ -9,8 +9,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from deployments.dispatch.services.claims import claim_next
 from deployments.models import Lease, Worker
-from deployments.services.dispatch.claims import claim_next
 from orchestration.core.states import scheduled
 from orchestration.errors import AgentNotFound, AgentReplaced, RunLost
 from orchestration.services import propose_flow_run_state

@@ -8,9 +8,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from deployments.dispatch.selectors.due import due_ids, for_agents, in_order
 from deployments.models import Deployment, WorkPool, WorkQueue
-from deployments.selectors.due import due_ids, for_agents, in_order
-from deployments.services.work_queues import create_work_queue, queue_for, update_work_queue
+from deployments.work.services.work_queues import create_work_queue, queue_for, update_work_queue
 from runs.models import FlowRun
 from tests.factories import NOON, later, make_flow, make_flow_run, make_state
 

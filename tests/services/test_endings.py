@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
+from deployments.dispatch.services.agents import leave
+from deployments.dispatch.services.endings import Cause, Death, release_by_force, revoke, told
 from deployments.models import Lease, Slot, Worker
-from deployments.services.dispatch.agents import leave
-from deployments.services.dispatch.endings import Cause, Death, release_by_force, revoke, told
-from deployments.services.runs_of_deployments import AskedRun, create_run_of_deployment
 from orchestration.core.states import scheduled
 from orchestration.errors import AgentNameTaken, RunLost
 from orchestration.services import propose_flow_run_state

@@ -8,7 +8,7 @@ import time
 import pytest
 from django.db import OperationalError, connection, transaction
 
-from orion_site.sqlite.gate import FairGate
+from orion_site.database.sqlite.gate import FairGate
 from runs.models import Flow
 from tests.services.threads import race
 

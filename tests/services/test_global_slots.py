@@ -7,11 +7,11 @@ from uuid import uuid4
 
 import pytest
 
+from deployments.limits.selectors.global_slots import is_held
+from deployments.limits.services.global_limits import create_global_limit, return_slots, take_slots
+from deployments.limits.services.held_slots import renew_leases, sweep_leases
+from deployments.limits.services.slot_leases import Taker
 from deployments.models import GlobalLimit, GlobalSlot
-from deployments.selectors.global_slots import is_held
-from deployments.services.global_limits import create_global_limit, return_slots, take_slots
-from deployments.services.held_slots import renew_leases, sweep_leases
-from deployments.services.slot_leases import Taker
 from orchestration.errors import SlotLost
 from tests.factories import NOON, later, make_flow_run
 from tests.services.threads import race

@@ -6,9 +6,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from deployments.dispatch.services.endings import Cause, revoke
+from deployments.dispatch.services.heartbeats import agents_to_tell, orders_now
 from deployments.models import Lease, Worker
-from deployments.services.dispatch.endings import Cause, revoke
-from deployments.services.dispatch.heartbeats import agents_to_tell, orders_now
 from orchestration.errors import AgentReplaced
 from orchestration.services import propose_flow_run_state
 from runs.models import FlowRun

@@ -12,10 +12,10 @@ from uuid import UUID, uuid4
 import pytest
 from django.utils import timezone
 
-from deployments import dispatch
-from deployments.core.hint_times import hint_again_after
+from deployments.dispatch import hint_sender as dispatch
+from deployments.dispatch.core.hint_times import hint_again_after
+from deployments.dispatch.services.hints import free_places, hint_due_runs
 from deployments.models import Lease, Worker, WorkPool, WorkQueue
-from deployments.services.hints import free_places, hint_due_runs
 from runs.models import FlowRun
 from tests.factories import NOON, later, make_flow_run, make_state
 

@@ -15,9 +15,9 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from deployments.models import Deadline, Deployment, Schedule, WorkQueue
-from deployments.services import retention
+from deployments.upkeep.services import retention
 from events.models import Event
-from orion_site.services import services_of_this_server
+from orion_site.services.registry import services_of_this_server
 from orionflow.contract.ids import uuid7
 from runs.models import Artifact, CacheEntry, Flow, FlowRun, FlowRunState, Log, TaskRun, TaskRunState
 from tests.services.dispatching import make_agent, make_deployment, make_queue, waiting

@@ -13,12 +13,12 @@ from django.db.models import F
 from django.utils import timezone
 
 from deployments.models import ConcurrencyLimit, Deployment, Lease, Slot, WorkPool, WorkQueue
-from deployments.selectors.invariants import violations
+from deployments.upkeep.selectors.invariants import violations
 from orchestration.core.states import cancelling, running
 from orchestration.services import propose_flow_run_state
 from orionflow.contract.ids import uuid7
+from runs.flow_runs.commands import retry_flow_run
 from runs.models import FlowRun, FlowRunState, TaskRun, TaskRunState
-from runs.services.attempts import retry_flow_run
 from tests.factories import NOON, later, make_flow_run, make_limit, make_state, make_task_run
 from tests.services.dispatching import make_agent, make_queue, report, start, waiting
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from deployments.services.vanished import crash_vanished_processes
+from deployments.dispatch.services.vanished import crash_vanished_processes
 from runs.models import FlowRun, FlowRunState, TaskRunState
 from tests.api.conftest import api as api
 from tests.factories import make_flow_run, make_task_run, state_of

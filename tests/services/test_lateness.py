@@ -7,12 +7,12 @@ from uuid import uuid4
 
 import pytest
 
+from deployments.dispatch.services.lateness import mark_late_runs, watch_deadlines
 from deployments.models import Deadline
-from deployments.services.lateness import mark_late_runs, watch_deadlines
 from events.models import Event
 from orchestration.services import propose_flow_run_state
 from runs.models import FlowRun, FlowRunState
-from runs.selectors.why import why_flow_run
+from runs.why.selectors.why import why_flow_run
 from tests.factories import NOON, history_of, later, make_flow_run, make_state, state_of
 
 pytestmark = pytest.mark.django_db

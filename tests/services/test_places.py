@@ -7,7 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from deployments.models import Deployment, WorkPool, WorkQueue
-from deployments.services.work_queues import queue_for
+from deployments.work.services.work_queues import queue_for
 from orchestration.core.states import running
 from orchestration.core.verdicts import Accept, Reject, Wait
 from orchestration.facts import StoredFacts

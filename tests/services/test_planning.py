@@ -10,12 +10,12 @@ from django.db import connection
 from django.db.models import Q
 from django.test.utils import CaptureQueriesContext
 
-from deployments.core.schedules import read_definition
+from deployments.definitions.services.deployments import create_deployment, set_paused, update_deployment
 from deployments.models import Schedule
-from deployments.services.calendars import create_calendar, update_calendar
-from deployments.services.deployments import create_deployment, set_paused, update_deployment
-from deployments.services.planning import plan_due_schedules
-from deployments.services.schedules import NewSchedule, add_schedules, delete_schedule, update_schedule
+from deployments.schedules.core import read_definition
+from deployments.schedules.services.calendars import create_calendar, update_calendar
+from deployments.schedules.services.planning import plan_due_schedules
+from deployments.schedules.services.schedules import NewSchedule, add_schedules, delete_schedule, update_schedule
 from orchestration.core.states import late, running
 from orchestration.errors import FlowRunNotFound
 from orchestration.services import propose_flow_run_state
@@ -286,7 +286,7 @@ def test_a_schedule_that_breaks_the_planner_keeps_no_other_from_being_planned(ca
             raise RecursionError("too deep")
         return read_definition(definition)
 
-    monkeypatch.setattr("deployments.services.planning.read_definition", breaking)
+    monkeypatch.setattr("deployments.schedules.services.planning.read_definition", breaking)
     make_deployment(hourly())
     Schedule.objects.update(definition={"cron": "0 * * * *"})
     make_deployment(hourly(), name="other")

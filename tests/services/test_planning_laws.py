@@ -19,10 +19,11 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from deployments.services import planning, reconciling
-from deployments.services import schedules as services
-from deployments.services.planning import plan_due_schedules
-from deployments.services.reconciling import Owners
+from deployments.dispatch.services import reconciling
+from deployments.dispatch.services.reconciling import Owners
+from deployments.schedules.services import planning
+from deployments.schedules.services import schedules as services
+from deployments.schedules.services.planning import plan_due_schedules
 from orionflow import flow
 from orionflow.calls.deployments import create_deployment
 from orionflow.cli.deploying.comparing import SAME, plan_for

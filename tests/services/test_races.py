@@ -14,11 +14,11 @@ from orchestration.core.verdicts import Abort, Accept, Wait
 from orchestration.services import propose_flow_run_state, propose_task_run_state
 from orchestration.stored import NewTaskRun as NewRun
 from orionflow.contract.ids import uuid7
+from runs.artifacts.services import NewArtifact, create_artifact
+from runs.flow_runs.services import NewFlowRun, create_flow_run
+from runs.flows.services import create_flow
 from runs.models import CacheEntry, FlowRun, TaskRun, TaskRunState
-from runs.services.artifacts import NewArtifact, create_artifact
-from runs.services.flow_runs import NewFlowRun, create_flow_run
-from runs.services.flows import create_flow
-from runs.services.task_runs import create_task_run
+from runs.task_runs.services import create_task_run
 from tests.factories import (
     NOON,
     history_of,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from deployments.dispatch.services import reconciler
+from deployments.dispatch.services.reconciler import reconcile
 from deployments.models import Lease, ServiceRecord, Worker
-from deployments.services.dispatch import reconciler
-from deployments.services.dispatch.reconciler import reconcile
 from orchestration.errors import RunLost
 from orchestration.services import propose_flow_run_state
 from runs.models import FlowRun, FlowRunState

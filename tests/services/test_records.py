@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 
+from deployments.limits.services.limits import delete_limit, delete_limit_by_id, reset_limit, set_limit
 from deployments.models import ConcurrencyLimit, Slot
-from deployments.services.limits import delete_limit, delete_limit_by_id, reset_limit, set_limit
 from orchestration.core.states import running
 from orchestration.core.verdicts import Accept
 from orchestration.errors import (
@@ -19,11 +19,11 @@ from orchestration.errors import (
     SavedSearchNotFound,
 )
 from orchestration.services import propose_task_run_state
+from runs.artifacts.services import NewArtifact, create_artifact, delete_artifact, update_artifact
+from runs.inputs.services import create_flow_run_input, delete_flow_run_input
+from runs.logs.services import MAX_MESSAGE_BYTES, NewLog, cut, record_logs
 from runs.models import Artifact, ArtifactCollection, Log, SavedSearch
-from runs.services.artifacts import NewArtifact, create_artifact, delete_artifact, update_artifact
-from runs.services.logs import MAX_MESSAGE_BYTES, NewLog, cut, record_logs
-from runs.services.run_inputs import create_flow_run_input, delete_flow_run_input
-from runs.services.saved_searches import delete_saved_search, save_search
+from runs.saved_searches.services import delete_saved_search, save_search
 from tests.factories import NOON, later, make_artifact, make_flow_run, make_limit, make_task_run
 
 pytestmark = pytest.mark.django_db

@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 
+from deployments.dispatch.services.vanished import crash_vanished_processes
 from deployments.models import Lease
-from deployments.services.vanished import crash_vanished_processes
 from orchestration.core.states import awaiting_retry
 from orchestration.errors import RunLost
 from orchestration.services import propose_flow_run_state

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from deployments.services.vault import Unopenable, open_sealed, seal
+from deployments.blocks.services.encryption import Unopenable, open_sealed, seal
 
 
 @pytest.fixture(autouse=True)

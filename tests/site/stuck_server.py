@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from orion_site.server import settings_ready
+from orion_site.http.server import settings_ready
 
 settings_ready()
 
 import orion_site.wsgi  # noqa: E402 (settings come first)
-from orion_site import connections, listening  # noqa: E402
+from orion_site.http import connections, listening  # noqa: E402
 
 usual = orion_site.wsgi.application
 

@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from deployments.waiting import room
-from orion_site.bridge import WSGIBridge
+from deployments.dispatch.waiting_agents import room
+from orion_site.http.bridge import WSGIBridge
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 

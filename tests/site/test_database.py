@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from orion_site.database.sqlite.files import file_system_of, looks_truncated
 from orion_site.env import database_from_url
-from orion_site.sqlite.files import file_system_of, looks_truncated
 
 # Each test chooses its database itself; once is enough.
 pytestmark = pytest.mark.skipif(os.environ.get("ORION_TEST_DATABASE") == "postgresql", reason="runs with SQLite")
@@ -173,7 +173,7 @@ def test_an_older_database_is_not_upgraded_in_passing(home):
 
 
 def test_a_server_adds_the_tables_that_only_it_needs(home):
-    code = "import django; django.setup(); from orion_site.database import prepare; prepare()"
+    code = "import django; django.setup(); from orion_site.database.lifecycle import prepare; prepare()"
 
     started = in_a_process(home, code, DJANGO_SETTINGS_MODULE="orion_site.settings")
 
@@ -183,7 +183,7 @@ def test_a_server_adds_the_tables_that_only_it_needs(home):
 
 ADMINISTER = """
 import django; django.setup()
-from orion_site import database
+from orion_site.database import lifecycle as database
 print(database.check().problem)
 print(database.upgrade().created)
 print(database.check(deep=True).ok, database.upgrade().applied)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
-from orion_site.database_upkeep import tidy_database
+from orion_site.database.upkeep import tidy_database
 from tests.conftest import DATABASE
 from tests.factories import NOON, make_flow_run
 from tests.site.running import environment, orion
@@ -55,7 +55,7 @@ def test_a_reader_that_stays_delays_nobody():
 
 GIVING_BACK = """
 import django; django.setup()
-from orion_site.database_upkeep import give_space_back
+from orion_site.database.upkeep import give_space_back
 print(give_space_back())
 """
 

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 
-from orion_site.database import DatabaseUnusable, check, prepare, upgrade
+from orion_site.database.lifecycle import DatabaseUnusable, check, prepare, upgrade
 from tests.postgresql import running_postgresql
 from tests.site.running import COMMAND, PATIENCE_SECONDS, after_banner, environment, orion
 

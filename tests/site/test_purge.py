@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orion_site.services import retention_ages
+from orion_site.services.registry import retention_ages
 from tests.site.running import environment, orion
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orion_site.secret_key import create_secret_key, secret_key
+from orion_site.accounts.secret_key import create_secret_key, secret_key
 
 
 @pytest.fixture

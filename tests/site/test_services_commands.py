@@ -8,7 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from orion_site.services import services_of_this_server
+from orion_site.services.registry import services_of_this_server
 from tests.site.running import COMMAND, PATIENCE_SECONDS, environment, orion
 
 

@@ -10,11 +10,11 @@ import pytest
 from django.db import DatabaseError
 
 from deployments.models import ServiceRecord
-from deployments.selectors.service_health import lag, services_and_health
-from deployments.services.service_records import Ticks, note_ticks
-from orion_site import ticker as ticking
-from orion_site.services import service_named, services_of_this_server
-from orion_site.ticker import Lane, Service, Ticker, call, note, worth_noting
+from deployments.upkeep.selectors.service_health import lag, services_and_health
+from deployments.upkeep.services.service_records import Ticks, note_ticks
+from orion_site.services import ticker as ticking
+from orion_site.services.registry import service_named, services_of_this_server
+from orion_site.services.ticker import Lane, Service, Ticker, call, note, worth_noting
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from channels.testing import WebsocketCommunicator
 
-from orion_site.sockets import SocketDoor
+from orion_site.http.sockets import SocketDoor
 
 PATIENCE = 20.0
 OWN_HOST = (b"host", b"localhost:4200")

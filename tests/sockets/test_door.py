@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orion_site.accounts.permissions import Action, Actor
-from orion_site.sockets import SOCKETS, SocketDoor, conversation_at
+from orion_site.http.sockets import SOCKETS, SocketDoor, conversation_at
 from tests.sockets.conftest import OWN_HOST, PATIENCE, PREFECT, talk_to, talking
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -9,11 +9,11 @@ import pytest
 from channels.db import database_sync_to_async
 from django.utils import timezone
 
-from events.api import following
-from events.api.following import Following
 from events.models import Event
-from events.services.events import store_events
-from events.wire import EventFilter, EventIn
+from events.recording.api import following
+from events.recording.api.following import Following
+from events.recording.services import store_events
+from events.recording.wire import EventFilter, EventIn
 from tests.conftest import DATABASE
 from tests.sockets.conftest import PREFECT, event, talk_to, talking
 

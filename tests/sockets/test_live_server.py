@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from orion_site.sockets import SOCKETS
-from orion_site.websockets import LONGEST_MESSAGE
+from orion_site.http.sockets import SOCKETS
+from orion_site.http.websockets import LONGEST_MESSAGE
 from tests.site.running import RunningServer, running_server
 from tests.sockets.conftest import event, text_of
 from tests.sockets.wire import CLOSE, Refused, connected

@@ -8,8 +8,8 @@ import pytest
 from channels.db import database_sync_to_async
 from django.db import DatabaseError
 
-from events.api import sockets
 from events.models import Event
+from events.recording.api import sockets
 from tests.sockets.conftest import event, talking, text_of
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -17,13 +17,13 @@ from orchestration.core.states import State
 from orchestration.core.verdicts import Abort
 from orchestration.services import propose_task_run_state
 from orchestration.stored import NewTaskRun
-from runs.api import subscriptions
+from runs.background_tasks import api as subscriptions
+from runs.background_tasks import offers
+from runs.background_tasks.offers import Offers
+from runs.background_tasks.selectors import waiting_task_runs
+from runs.background_tasks.services import offer_abandoned_calls
 from runs.models import TaskRun
-from runs.selectors.background_tasks import waiting_task_runs
-from runs.services import offers
-from runs.services.background_tasks import offer_abandoned_calls
-from runs.services.offers import Offers
-from runs.services.task_runs import create_task_run
+from runs.task_runs.services import create_task_run
 from tests.conftest import DATABASE
 from tests.factories import make_limit, make_state, make_task_run
 from tests.sockets.conftest import PREFECT, talk_to, talking

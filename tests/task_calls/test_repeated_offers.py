@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orionflow.broker import celery_app
+from orionflow.agent.broker import celery_app
 from orionflow.task_calls.caller import Call, Caller
 from orionflow.task_calls.worker import TaskWorker
 from orionflow.task_runners.child import pack

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from deployments.definitions.services.deployments import create_deployment
 from deployments.models import Deployment
-from deployments.services.deployments import create_deployment
-from deployments.services.schedules import NewSchedule
+from deployments.schedules.services.schedules import NewSchedule
 from runs.models import FlowRun
 from tests.web.rows import NOON, make_flow
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from runs.pages.markdown import LONGEST, rendered, rendered_line
 from runs.templatetags.shown import as_table
-from runs.web.markdown import LONGEST, rendered, rendered_line
 
 TAGS = {
     *("p", "a", "strong", "em", "s", "code", "pre", "ul", "ol", "li", "blockquote", "hr", "br"),

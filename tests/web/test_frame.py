@@ -37,7 +37,7 @@ def test_an_error_of_ours_is_a_page_without_details(browser: Client, monkeypatch
     def broken(**wishes: Any) -> None:
         raise RuntimeError("password=hunter2")
 
-    monkeypatch.setattr("runs.web.lists.flows_page", broken)
+    monkeypatch.setattr("runs.pages.lists.flows_page", broken)
     browser.raise_request_exception = False
 
     answer = browser.get("/flows")

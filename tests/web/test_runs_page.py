@@ -137,7 +137,7 @@ def test_runs_of_several_states_come_in_one_order_and_none_is_lost(browser: Clie
 
 
 def test_a_search_looks_at_so_many_runs_and_says_how_far_it_came(browser: Client, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("runs.selectors.pages.runs.SEARCHED", 10)
+    monkeypatch.setattr("runs.pages.selectors.runs.SEARCHED", 10)
     for place in range(45):
         make_run(f"run-{place:02}", tags=["rare"] if place % 20 == 0 else [], at=NOON - timedelta(minutes=place))
 

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from deployments.services.service_records import Ticks, note_ticks
+from deployments.upkeep.services.service_records import Ticks, note_ticks
 
 
 def test_it_says_what_this_server_is_and_where_its_data_is(browser: Client):

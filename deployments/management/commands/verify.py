@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django.utils import timezone
 
-from deployments.selectors.invariants import violations
+from deployments.upkeep.selectors.invariants import violations
 
 
 class Command(BaseCommand):

@@ -9,9 +9,9 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from orionflow.digests import digest_of, digest_of_function
-from orionflow.enclosed import Enclosed
 from orionflow.errors import UnserializableError
+from orionflow.results.digests import digest_of, digest_of_function
+from orionflow.results.enclosed import Enclosed
 
 if TYPE_CHECKING:
     from orionflow.context import TaskRunContext

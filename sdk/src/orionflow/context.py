@@ -15,12 +15,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
-from orionflow.enclosed import Enclosed
+from orionflow.engine.lineage import LinkTable
+from orionflow.engine.state_counts import Tally
 from orionflow.errors import MissingContext
-from orionflow.links import LinkTable
 from orionflow.recordable import recordable_tag
+from orionflow.results.enclosed import Enclosed
 from orionflow.settings import current_settings
-from orionflow.tally import Tally
 
 if TYPE_CHECKING:
     from orionflow.client import OrionClient

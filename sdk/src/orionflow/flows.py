@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, overload
 
-from orionflow.deployable import Deployable
+from orionflow.deployments.deployable import Deployable
 from orionflow.errors import UsageError
 from orionflow.hooks import Hook, hooks_from
 from orionflow.naming import NameOption, checked_name_option, run_name
@@ -249,7 +249,7 @@ class Flow(Deployable, Generic[P, R]):
         return twin
 
     def __reduce__(self) -> Any:
-        from orionflow.pickling import reduced
+        from orionflow.results.pickling import reduced
 
         return reduced(self)
 

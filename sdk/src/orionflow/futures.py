@@ -12,9 +12,9 @@ from contextlib import suppress
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
+from orionflow.engine.event_loops import is_blocked_here
 from orionflow.engine.interruption import next_of, wait_for
 from orionflow.errors import UsageError
-from orionflow.event_loops import is_blocked_here
 from orionflow.states import Pending, State
 
 R = TypeVar("R")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from orionflow.annotations import Mark
 from orionflow.checkable import checkable
+from orionflow.engine.traversal import refuse_iterators
 from orionflow.errors import ParameterError, UsageError
 from orionflow.recordable import (
     LARGEST_PARAMETERS,
@@ -26,7 +27,6 @@ from orionflow.recordable import (
     short_text,
     size_of,
 )
-from orionflow.visiting import refuse_iterators
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

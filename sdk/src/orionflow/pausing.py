@@ -10,7 +10,6 @@ from orionflow.calls.flow_runs import resume_flow_run as resume
 from orionflow.calls.flow_runs import set_flow_run_state
 from orionflow.context import FlowRunContext, TaskRunContext
 from orionflow.contract.ids import uuid7
-from orionflow.doors import client_here, perform
 from orionflow.engine.effects import Do, Sleep, Steps, WaitFor, send
 from orionflow.engine.final_state import futures_in
 from orionflow.engine.orders import RunSuspended, stop, wait_until_resumed
@@ -19,6 +18,7 @@ from orionflow.input.kinds import content_of
 from orionflow.input.questions import AnswerRefused, Question, ask_again, question_of
 from orionflow.logging import flow_run_logger
 from orionflow.states import Paused, State, Suspended
+from orionflow.sync_compat import client_here, perform
 from orionflow.wire import OrchestrationResult
 
 T = TypeVar("T")

@@ -8,10 +8,10 @@ from __future__ import annotations
 import zlib
 from typing import Any, Protocol
 
+from orionflow.engine.traversal import refuse_iterators
 from orionflow.errors import UnserializableError, UsageError
-from orionflow.pickling import dumps, loads
 from orionflow.recordable import as_text
-from orionflow.visiting import refuse_iterators
+from orionflow.results.pickling import dumps, loads
 
 COMPRESSED = "compressed/"
 

@@ -238,7 +238,7 @@ def _warn_of_slips(
 ) -> None:
     if not files and set(environment) <= set(known):
         return
-    from orionflow.misspelt import misspelt_variables, unknown_settings
+    from orionflow.misspelt_settings import misspelt_variables, unknown_settings
 
     for slip in [*misspelt_variables(environment, known), *unknown_settings(files, known.values())]:
         if slip not in _warned:

@@ -24,8 +24,8 @@ from orionflow.context import FlowRunContext, TaskRunContext
 from orionflow.contract.ids import uuid7
 from orionflow.engine.drivers import drive, drive_async
 from orionflow.engine.effects import Do, Sleep, Steps, send
+from orionflow.engine.event_loops import running_loop
 from orionflow.errors import ApiError, NoSlotInTime, Overloaded
-from orionflow.event_loops import running_loop
 from orionflow.slot_keeper import Held, slot_keeper
 from orionflow.wire import TakenLimit
 

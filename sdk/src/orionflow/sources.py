@@ -10,8 +10,8 @@ from pathlib import Path
 from types import CodeType, MethodType
 from typing import Any
 
+from orionflow.deployments.fetched_modules import plain_name
 from orionflow.errors import UsageError
-from orionflow.fetched_modules import plain_name
 from orionflow.recordable import as_text, recordable_key
 
 KEY_DIGITS = 8

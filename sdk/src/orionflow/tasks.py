@@ -325,7 +325,7 @@ class Task(Generic[P, R]):
         return twin
 
     def __reduce__(self) -> Any:
-        from orionflow.pickling import reduced
+        from orionflow.results.pickling import reduced
 
         return reduced(self)
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orionflow.calls.variables import create_variable, read_variable, update_variable
-from orionflow.doors import client_here, perform
 from orionflow.engine.effects import Steps, send
 from orionflow.errors import Conflict, NotFound, UsageError
+from orionflow.sync_compat import client_here, perform
 
 
 @dataclass(frozen=True, slots=True)

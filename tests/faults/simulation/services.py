@@ -8,14 +8,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from deployments.dispatch.selectors.due import due_ids
+from deployments.dispatch.services.agents import Introduction, register_agent
+from deployments.dispatch.services.claims import claim_next, claim_one
+from deployments.dispatch.services.endings import Death, report_end
+from deployments.dispatch.services.heartbeats import hear_agent
+from deployments.dispatch.services.reconciler import SERVICE, reconcile
 from deployments.models import ConcurrencyLimit, ServiceRecord
-from deployments.selectors.due import due_ids
-from deployments.selectors.invariants import violations
-from deployments.services.dispatch.agents import Introduction, register_agent
-from deployments.services.dispatch.claims import claim_next, claim_one
-from deployments.services.dispatch.endings import Death, report_end
-from deployments.services.dispatch.heartbeats import hear_agent
-from deployments.services.dispatch.reconciler import SERVICE, reconcile
+from deployments.upkeep.selectors.invariants import violations
 from orchestration.api.fencing import fenced
 from orchestration.batch import NewTaskRun, TaskRunTransition, apply_task_run_transitions
 from orchestration.core.states import State, StateType, scheduled
@@ -23,8 +23,8 @@ from orchestration.core.verdicts import Accept
 from orchestration.errors import AgentReplaced, RunLost
 from orchestration.services import propose_flow_run_state
 from orionflow.contract.ids import uuid7
+from runs.flow_runs.commands import cancel_flow_run
 from runs.models import FlowRun, FlowRunState, TaskRun
-from runs.services.attempts import cancel_flow_run
 from tests.factories import NOON, make_flow_run
 from tests.faults.simulation.calls import LIMIT, STEP, Claim, Look, Plan, Replaced
 from tests.services.dispatching import make_deployment, make_queue

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from orionflow.attempt import Attempt, begin_attempt
+from orionflow.client.transport import may_pass
 from orionflow.errors import ApiError, CodeUnavailable, OrchestrationRefused
-from orionflow.transport import may_pass
 
 if TYPE_CHECKING:
     from orionflow.flows import Flow
@@ -37,8 +37,8 @@ def load_everything() -> None:
     import requests  # noqa: F401
 
     import orionflow
+    import orionflow.deployments.entrypoints
     import orionflow.engine.calling
-    import orionflow.entrypoints
     import orionflow.logging
     import orionflow.storage
     import orionflow.task_runners.threads  # noqa: F401
@@ -88,7 +88,7 @@ def _run(order: Order) -> State[Any]:
 
 
 def _load(order: Order) -> Flow[Any, Any]:
-    from orionflow.entrypoints import load_flow
+    from orionflow.deployments.entrypoints import load_flow
     from orionflow.storage import fetch
 
     deployment = order["deployment"]

@@ -16,9 +16,9 @@ from orionflow.agent.telling import teller
 from orionflow.calls import agents as calls
 from orionflow.calls.agents import Claimed, HeartbeatReply, Orders, Registration
 from orionflow.client import OrionClient
+from orionflow.client.transport import Patience, may_pass
 from orionflow.errors import ApiError, Conflict
 from orionflow.settings import current_settings
-from orionflow.transport import Patience, may_pass
 
 RETRY_SECONDS = 1.0
 # Whoever claims or sends a heartbeat does so again soon; a request that is repeated in between only comes too late.

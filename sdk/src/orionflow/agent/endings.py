@@ -14,11 +14,11 @@ from orionflow.agent.held import HeldRun, HeldRuns, Stop, signal_name
 from orionflow.agent.launching import End
 from orionflow.agent.telling import teller
 from orionflow.calls.flow_runs import read_flow_run
+from orionflow.client.transport import may_pass
 from orionflow.errors import ApiError
 from orionflow.reporting import replay_leftovers
-from orionflow.spool import spool_folder
+from orionflow.reporting.spool import spool_folder
 from orionflow.states import StateType
-from orionflow.transport import may_pass
 
 # A process that said so reported its end itself. Of a crash that is not sure: its report may not have got through.
 REPORTED = frozenset({"COMPLETED", "FAILED", "PAUSED", "SCHEDULED"})

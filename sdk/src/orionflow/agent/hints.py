@@ -72,7 +72,7 @@ def hint_worker(broker: str, queues: Sequence[str], places: int, offer: Offer) -
     """A Celery worker for the hint queues of an agent; the task only calls `offer`."""
     from celery.worker import WorkController
 
-    from orionflow.broker import celery_app
+    from orionflow.agent.broker import celery_app
 
     app = celery_app("orion-agent", broker)
     app.conf.worker_soft_shutdown_timeout = 0

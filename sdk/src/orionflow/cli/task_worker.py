@@ -36,7 +36,7 @@ def start(
 
     Workers and flows must have the same ORION_TASK_KEY, or the same ORION_HOME: whoever has the key can run code here.
     """
-    from orionflow.broker import celery_app
+    from orionflow.agent.broker import celery_app
     from orionflow.settings import current_settings
     from orionflow.task_calls.seal import task_key
     from orionflow.task_calls.worker import TaskWorker

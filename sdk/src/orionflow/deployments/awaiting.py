@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from orionflow.engine.drivers import drive, drive_async
 from orionflow.engine.effects import Steps
-from orionflow.event_loops import running_loop
+from orionflow.engine.event_loops import running_loop
 
 T = TypeVar("T")
 

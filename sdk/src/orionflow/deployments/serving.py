@@ -15,8 +15,8 @@ from uuid import UUID
 from orionflow.calls.deployments import create_work_pool, pause_unless_served, resume_deployment
 from orionflow.client import OrionClient
 from orionflow.deployments.definition import Deployment
+from orionflow.engine.event_loops import running_loop
 from orionflow.errors import ApiError, Conflict, UsageError
-from orionflow.event_loops import running_loop
 from orionflow.settings import current_settings
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import Any, TypeVar, cast
 
 from orionflow.context import FlowRunContext
 from orionflow.engine.effects import Steps
+from orionflow.engine.event_loops import running_loop, set_aside
 from orionflow.engine.loops import block_on
 from orionflow.engine.time_limits import within_limits_around
-from orionflow.event_loops import running_loop, set_aside
 
 T = TypeVar("T")
 

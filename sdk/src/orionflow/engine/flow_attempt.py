@@ -23,11 +23,11 @@ from orionflow.engine.flow_creation import Begun
 from orionflow.engine.hooks import call_hooks
 from orionflow.engine.interruption import Reason
 from orionflow.engine.orders import TimeIsUp
+from orionflow.engine.state_counts import Tally
 from orionflow.engine.time_limits import LimitReached
 from orionflow.errors import FlowTimedOut
 from orionflow.logging import prints_logged
 from orionflow.states import State
-from orionflow.tally import Tally
 
 # Who set a limit of half a second does not want to wait much longer for what cannot be interrupted.
 PATIENCE_AT_LIMIT = 0.25

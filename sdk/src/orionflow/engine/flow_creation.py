@@ -10,31 +10,31 @@ from uuid import UUID
 
 from orionflow.calls.flow_runs import create_flow_run, read_flow_run, set_flow_run_state, update_flow_run
 from orionflow.calls.flows import create_flow
+from orionflow.client.transport import Patience
 from orionflow.context import FlowRunContext, current_tags, in_flow_run
-from orionflow.enclosed import Enclosed
 from orionflow.engine.api import Api, current_api
 from orionflow.engine.below import end_below
 from orionflow.engine.calls import FlowCall
 from orionflow.engine.effects import Do, Steps, WaitFor, send
+from orionflow.engine.event_loops import running_loop
 from orionflow.engine.inputs import Found, resolved_all
 from orionflow.engine.interruption import Hold, Reason
+from orionflow.engine.lineage import LinkTable
 from orionflow.engine.making import Make
 from orionflow.engine.orders import checkpoint, is_paused, wait_until_resumed
 from orionflow.engine.placeholders import Subflow, completed_before, ending_placeholder, place_for_subflow
 from orionflow.engine.reuse import digest_of_call, recall, why_not_compared
+from orionflow.engine.traversal import are_plain
 from orionflow.errors import ApiError, ApiUnreachable, InvalidRequest, UnserializableError, UsageError
-from orionflow.event_loops import running_loop
 from orionflow.flows import Flow
-from orionflow.links import LinkTable
 from orionflow.logging import RunLogger, flow_run_logger, logger_for_flow_run
 from orionflow.parameters import described_parameters, recorded_parameters
 from orionflow.processes import own_identity
 from orionflow.recordable import as_text, recordable_tags
 from orionflow.reporting.items import Answer
+from orionflow.results.enclosed import Enclosed
 from orionflow.settings import current_settings
 from orionflow.states import Cancelled, Crashed, Failed, Pending, State
-from orionflow.transport import Patience
-from orionflow.visiting import are_plain
 from orionflow.wire import FlowRun
 
 # For a run whose own thread does not end it.

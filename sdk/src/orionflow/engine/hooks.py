@@ -9,8 +9,8 @@ from typing import Any
 
 from orionflow.context import FlowRunContext
 from orionflow.engine.effects import Effect, Steps
+from orionflow.engine.event_loops import running_loop, set_aside
 from orionflow.engine.loops import block_on
-from orionflow.event_loops import running_loop, set_aside
 from orionflow.hooks import Hook, name_of
 
 

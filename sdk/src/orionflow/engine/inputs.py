@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from orionflow.annotations import Mark, allow_failure, quote, unmapped
+from orionflow.engine.traversal import PLAIN, each, visit
 from orionflow.errors import UpstreamFailed
 from orionflow.futures import Future
 from orionflow.states import State
-from orionflow.visiting import PLAIN, each, visit
 
 if TYPE_CHECKING:
-    from orionflow.links import LinkTable
+    from orionflow.engine.lineage import LinkTable
 
 
 class Found:

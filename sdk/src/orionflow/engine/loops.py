@@ -17,8 +17,8 @@ from typing import Any, Generic, TypeVar
 
 from orionflow.context import FlowRunContext, TaskRunContext
 from orionflow.engine.crashes import reason_of
+from orionflow.engine.event_loops import is_blocked_here, is_held_up
 from orionflow.engine.interruption import Reason, interrupt_thread, wait_for
-from orionflow.event_loops import is_blocked_here, is_held_up
 
 T = TypeVar("T")
 

@@ -12,9 +12,9 @@ from orionflow.engine.calling import submit_task, waited_for
 from orionflow.engine.calls import inputs_of
 from orionflow.engine.drivers import drive_async, drive_in_sight
 from orionflow.engine.effects import Steps, WaitFor
+from orionflow.engine.event_loops import running_loop
 from orionflow.engine.inputs import Found, resolved
 from orionflow.errors import ParameterError
-from orionflow.event_loops import running_loop
 from orionflow.futures import Future, FutureList
 from orionflow.states import State
 

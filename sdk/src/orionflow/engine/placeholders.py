@@ -15,7 +15,7 @@ from orionflow.engine.effects import Ask, Steps
 from orionflow.engine.reuse import counted, is_done
 from orionflow.recordable import as_text, recordable_sources, recordable_tags
 from orionflow.reporting.items import Answer, Transition
-from orionflow.spool import SpoolError
+from orionflow.reporting.spool import SpoolError
 from orionflow.states import Cancelled, Crashed, Pending, State, StateDetails
 
 Sources = Mapping[str, list[dict[str, Any]]]

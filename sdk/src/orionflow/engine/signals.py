@@ -14,8 +14,8 @@ from typing import Any
 
 from orionflow.engine.below import end_roots_elsewhere
 from orionflow.engine.crashes import CTRL_C, SIGTERM_CAME, Terminated, note_keyboard, reason_of
+from orionflow.engine.event_loops import is_held_up
 from orionflow.engine.interruption import RETRY_AFTER, Postponed, Reason, interruption
-from orionflow.event_loops import is_held_up
 
 # So long may a coroutine take to take notice that it is cancelled: sync code may keep its loop from telling it.
 UNTIL_RAISED = 2.0

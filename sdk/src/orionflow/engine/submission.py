@@ -13,11 +13,11 @@ from typing import Any
 
 from orionflow.engine.calls import TaskCall
 from orionflow.engine.drivers import drive, drive_async, drive_on_loop
+from orionflow.engine.event_loops import running_loop
 from orionflow.engine.failures import logger_of
 from orionflow.engine.interruption import Hold
 from orionflow.engine.task_creation import start
 from orionflow.engine.task_run import report_crash, run_task
-from orionflow.event_loops import running_loop
 from orionflow.futures import Future
 
 

@@ -10,13 +10,13 @@ from uuid import UUID, uuid4
 from orionflow.calls.flow_runs import create_flow_run_input, read_flow_run_inputs
 from orionflow.clock import current_clock
 from orionflow.context import FlowRunContext
-from orionflow.doors import client_here, perform
 from orionflow.engine.drivers import drive, drive_async
 from orionflow.engine.effects import Sleep, Steps, send
 from orionflow.engine.orders import ask_for_orders
 from orionflow.errors import MissingContext
 from orionflow.input.kinds import Kind, kind_of
 from orionflow.input.models import SENDER_PREFIX, Metadata, RunInput
+from orionflow.sync_compat import client_here, perform
 from orionflow.wire import FlowRunInput, encode
 
 T = TypeVar("T")

@@ -22,7 +22,7 @@ from pydantic_core import from_json, to_json
 from orionflow.calls import Call
 from orionflow.errors import UnserializableError
 from orionflow.reporting.items import Transition, Unsendable, encode_transition
-from orionflow.spool import SpoolError, SpoolFile
+from orionflow.reporting.spool import SpoolError, SpoolFile
 from orionflow.wire import encode
 
 logger = logging.getLogger("orionflow.reporting")

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from orionflow.client import OrionClient
-from orionflow.ephemeral import EPHEMERAL_URL
+from orionflow.client.ephemeral import EPHEMERAL_URL
+from orionflow.client.transport import without_credentials
 from orionflow.errors import ApiError
 from orionflow.reporting.backlog import NOTHING, Item, SpooledItem, SpooledLine, batch_of, encode_all, read_spool_line
 from orionflow.reporting.delivery import Delivery, deliver
 from orionflow.reporting.reporter import Reporter
+from orionflow.reporting.spool import Leftover, leftovers, spool_folder
 from orionflow.settings import current_settings
-from orionflow.spool import Leftover, leftovers, spool_folder
-from orionflow.transport import without_credentials
 
 logger = logging.getLogger("orionflow.reporting")
 

@@ -11,12 +11,12 @@ from uuid import UUID
 
 from pydantic_core import from_json, to_json
 
-from orionflow.answers import Reply
 from orionflow.calls import Call
+from orionflow.client.responses import Reply
+from orionflow.client.transport import Patience
 from orionflow.errors import ApiError, Conflict, InvalidRequest, NotFound, ServerFailed
 from orionflow.reporting.backlog import NOTHING, Item, KeptCall, encode_all
 from orionflow.reporting.items import ACCEPT, ERROR, UNSENDABLE, Answer, answer_from_wire
-from orionflow.transport import Patience
 
 if TYPE_CHECKING:
     from orionflow.client import OrionClient

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from orionflow.attempt import awake_since
+from orionflow.client.transport import Patience
 from orionflow.errors import ApiError, ApiUnreachable, DatabaseNotReady
 from orionflow.reporting.delivery import is_hopeless
-from orionflow.transport import Patience
 
 # The server may have broken over one item; after as many failures the batch is searched for it.
 FAILURES_BEFORE_SUSPICION = 3

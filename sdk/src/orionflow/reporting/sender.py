@@ -12,6 +12,7 @@ import time
 from concurrent.futures import Future
 
 from orionflow.client import OrionClient
+from orionflow.client.transport import Patience
 from orionflow.errors import ApiError, ApiUnreachable, ServerFailed
 from orionflow.reporting.backlog import Backlog, Head, KeptCall
 from orionflow.reporting.delivery import Delivery, deliver
@@ -20,9 +21,8 @@ from orionflow.reporting.ledger import Ledger
 from orionflow.reporting.log_buffer import LogBuffer
 from orionflow.reporting.outage import Outage, undelivered
 from orionflow.reporting.pace import Pace
+from orionflow.reporting.spool import SpoolError, SpoolFile, spool_folder
 from orionflow.settings import Settings
-from orionflow.spool import SpoolError, SpoolFile, spool_folder
-from orionflow.transport import Patience
 
 logger = logging.getLogger("orionflow.reporting")
 

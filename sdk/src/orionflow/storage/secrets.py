@@ -37,7 +37,7 @@ class Secret:
     @classmethod
     def load(cls, name: str) -> Any:
         """The secret with its value. In coroutines it is awaited."""
-        from orionflow.doors import perform
+        from orionflow.sync_compat import perform
 
         return perform(cls._loaded(name))
 
@@ -53,7 +53,7 @@ class Secret:
         """Store the value under a name. Raises Conflict when there is one already. In coroutines it is awaited."""
         if self.value is None:
             raise UsageError("This secret has no value to save; write Secret(value=…).save(name).")
-        from orionflow.doors import perform
+        from orionflow.sync_compat import perform
 
         return perform(self._saved(name or self._own_name(), overwrite))
 
@@ -64,15 +64,15 @@ class Secret:
 
     @classmethod
     def _loaded(cls, name: str) -> Steps[Secret]:
-        from orionflow.doors import client_here
         from orionflow.storage.keeping import read_secret
+        from orionflow.sync_compat import client_here
 
         with client_here() as client:
             return cls(name, value=(yield from read_secret(client, name)))
 
     def _saved(self, name: str, overwrite: bool) -> Steps[None]:
-        from orionflow.doors import client_here
         from orionflow.storage.keeping import save_secret
+        from orionflow.sync_compat import client_here
 
         with client_here() as client:
             yield from save_secret(client, name, self.value, overwrite=overwrite)

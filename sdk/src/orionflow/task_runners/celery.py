@@ -29,7 +29,7 @@ class CeleryTaskRunner(ConcurrentTaskRunner):
         self.call = self._call
 
     def start(self) -> None:
-        from orionflow.broker import celery_app
+        from orionflow.agent.broker import celery_app
         from orionflow.task_calls.caller import Caller
         from orionflow.task_calls.seal import task_key
 

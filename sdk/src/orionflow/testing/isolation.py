@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from orionflow.client import OrionClient
+from orionflow.client.ephemeral import ephemeral_door
 from orionflow.clock import SystemClock, use_clock
 from orionflow.engine.effects import end_threads
-from orionflow.ephemeral import ephemeral_door
+from orionflow.engine.event_loops import running_loop, set_aside
 from orionflow.errors import UsageError
-from orionflow.event_loops import running_loop, set_aside
 from orionflow.logging import ROOT, set_up
 from orionflow.reporting import close_reporters
 from orionflow.settings import override_settings

@@ -42,7 +42,7 @@ def settings() -> Iterator[Finding]:
 
 
 def _misspelt() -> Iterator[Finding]:
-    from orionflow.misspelt import misspelt_variables, unknown_settings
+    from orionflow.misspelt_settings import misspelt_variables, unknown_settings
     from orionflow.profiles import project_layer
     from orionflow.settings import PREFIX, environment_name, settings_table
 

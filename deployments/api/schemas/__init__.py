@@ -1,1 +1,0 @@
-"""Deployments, schedules and calendars on the wire."""

@@ -1,0 +1,276 @@
+"""Block documents: filled-in blocks. Secrets are told only to those who ask for them and may know them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Self
+from uuid import UUID
+
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+from pydantic import model_validator
+from pydantic_core import PydanticCustomError
+from rest_framework.response import Response
+from typing_extensions import TypedDict
+
+from deployments.blocks.api.block_schemas import BlockSchemaOut, block_schema_out
+from deployments.blocks.api.block_types import BlockTypeOut, Slug, block_type_out
+from deployments.blocks.selectors.blocks import block_documents, references_below
+from deployments.blocks.services.blocks import (
+    NewBlockDocument,
+    create_block_document,
+    delete_block_document,
+    opened,
+    update_block_document,
+)
+from deployments.filters import (
+    BLOCK_ORDERS,
+    BlockDocumentFilter,
+    BlockDocumentSort,
+    BlockSchemaFilter,
+    BlockTypeFilter,
+)
+from deployments.models import BlockDocument, BlockReference, BlockSchema, BlockType
+from orchestration.api.errors import Missing
+from orchestration.api.operations import Operation
+from orchestration.api.pagination import Page, rows_of
+from orchestration.wire import JSONObject, StrictWire, Wire
+from orion_site.accounts.permissions import Action, DenyUndeclared, actor_of, may
+from runs.lists.filters.conditions import matched
+
+
+class BlockDocumentCreate(StrictWire):
+    name: Slug | None = None
+    data: JSONObject = {}
+    block_schema_id: UUID
+    block_type_id: UUID
+    is_anonymous: bool = False
+
+    @model_validator(mode="after")
+    def _is_found_again(self) -> Self:
+        if self.name is None and not self.is_anonymous:
+            raise PydanticCustomError("name_missing", "A block that is not anonymous needs a name")
+        return self
+
+
+class BlockDocumentUpdate(StrictWire):
+    """Only what is sent is changed; without `merge_existing_data` the data sent are all there is."""
+
+    block_schema_id: UUID | None = None
+    data: JSONObject | None = None
+    merge_existing_data: bool = True
+
+
+class BlockDocumentSearch(Wire):
+    block_documents: BlockDocumentFilter | None = None
+    block_types: BlockTypeFilter | None = None
+    block_schemas: BlockSchemaFilter | None = None
+
+
+class BlockDocumentListing(BlockDocumentSearch, Page):
+    include_secrets: bool = False
+    sort: BlockDocumentSort = BlockDocumentSort.NAME_ASC
+
+
+class SecretsQuery(Wire):
+    include_secrets: bool = False
+
+
+class BlockDocumentOut(TypedDict):
+    """A block with its schema and type; the blocks that it holds stand in its data and, by field, in the references."""
+
+    id: UUID
+    created: datetime
+    updated: datetime
+    name: str
+    data: dict[str, Any]
+    block_schema_id: UUID
+    block_schema: BlockSchemaOut
+    block_type_id: UUID
+    block_type_name: str
+    block_type: BlockTypeOut
+    block_document_references: dict[str, Any]
+    is_anonymous: bool
+
+
+class BlockOperation(Operation):
+    """What the operations below share: secrets need a right of their own."""
+
+    def told(self, documents: Sequence[BlockDocument], include_secrets: bool) -> list[BlockDocumentOut]:
+        if include_secrets and not may(actor_of(self.request), Action.READ_SECRETS):
+            raise PermissionDenied(DenyUndeclared.message)
+        return documents_out(documents, include_secrets)
+
+    def told_one(self, which: Q, include_secrets: bool) -> BlockDocumentOut:
+        document = block_documents().filter(which).first()
+        if document is None:
+            raise Missing("Block document")
+        return self.told([document], include_secrets)[0]
+
+
+class CreateBlockDocument(BlockOperation):
+    """Store a filled-in block."""
+
+    method = "POST"
+    action_required = Action.CHANGE_BLOCKS
+    answers = {201: BlockDocumentOut}
+    missing = 409
+
+    def perform(self, body: BlockDocumentCreate) -> Response:
+        new = NewBlockDocument(
+            name=body.name,
+            content=body.data,
+            block_type_id=body.block_type_id,
+            block_schema_id=body.block_schema_id,
+            is_anonymous=body.is_anonymous,
+        )
+        document = create_block_document(new=new, now=timezone.now())
+        return Response(self.told_one(Q(pk=document.pk), include_secrets=False), status=201)
+
+
+class ReadBlockDocument(BlockOperation):
+    """Read a block."""
+
+    method = "GET"
+    action_required = Action.READ_BLOCKS
+    odd_id = 404
+    answers = {200: BlockDocumentOut}
+
+    def perform(self, id: UUID, query: SecretsQuery) -> BlockDocumentOut:
+        return self.told_one(Q(pk=id), query.include_secrets)
+
+
+class ReadBlockDocumentByName(BlockOperation):
+    """Read the block of a type that has a name."""
+
+    method = "GET"
+    action_required = Action.READ_BLOCKS
+    answers = {200: BlockDocumentOut}
+
+    def perform(self, slug: str, name: str, query: SecretsQuery) -> BlockDocumentOut:
+        return self.told_one(Q(block_type__slug=slug, name=name), query.include_secrets)
+
+
+class ReadBlockDocumentsOfType(BlockOperation):
+    """List the blocks of a type by name, without those that programs made for themselves."""
+
+    method = "GET"
+    action_required = Action.READ_BLOCKS
+    answers = {200: list[BlockDocumentOut]}
+
+    def perform(self, slug: str, query: SecretsQuery) -> list[BlockDocumentOut]:
+        if not BlockType.objects.filter(slug=slug).exists():
+            raise Missing("Block type")
+        found = block_documents().filter(block_type__slug=slug, is_anonymous=False).order_by("name")
+        return self.told(list(found), query.include_secrets)
+
+
+class UpdateBlockDocument(BlockOperation):
+    """Fill a block anew, or change some of its fields. A secret that is sent back masked stays as it was."""
+
+    method = "PATCH"
+    action_required = Action.CHANGE_BLOCKS
+    odd_id = 404
+    answers = {204: None}
+
+    def perform(self, id: UUID, body: BlockDocumentUpdate) -> None:
+        update_block_document(
+            document_id=id,
+            content=body.data,
+            merge=body.merge_existing_data,
+            block_schema_id=body.block_schema_id,
+            now=timezone.now(),
+        )
+
+
+class DeleteBlockDocument(BlockOperation):
+    """Delete a block; blocks that held it lose it."""
+
+    method = "DELETE"
+    action_required = Action.CHANGE_BLOCKS
+    odd_id = 404
+    answers = {204: None}
+
+    def perform(self, id: UUID) -> None:
+        delete_block_document(document_id=id)
+
+
+class FilterBlockDocuments(BlockOperation):
+    """List blocks."""
+
+    method = "POST"
+    action_required = Action.READ_BLOCKS
+    answers = {200: list[BlockDocumentOut]}
+    body_optional = True
+
+    def perform(self, body: BlockDocumentListing) -> list[BlockDocumentOut]:
+        found = rows_of(_matching(body).order_by(*BLOCK_ORDERS[body.sort]), body)
+        return self.told(found, body.include_secrets)
+
+
+class CountBlockDocuments(BlockOperation):
+    """Count blocks."""
+
+    method = "POST"
+    action_required = Action.READ_BLOCKS
+    answers = {200: int}
+    body_optional = True
+
+    def perform(self, body: BlockDocumentSearch) -> int:
+        return _matching(body).count()
+
+
+def documents_out(documents: Sequence[BlockDocument], include_secrets: bool) -> list[BlockDocumentOut]:
+    below = references_below(documents)
+    return [_out(document, below, include_secrets) for document in documents]
+
+
+def _matching(search: BlockDocumentSearch) -> QuerySet[BlockDocument]:
+    condition = matched(search.block_documents or BlockDocumentFilter())
+    if search.block_types is not None:
+        condition &= Q(block_type__in=BlockType.objects.filter(matched(search.block_types)).values("pk"))
+    if search.block_schemas is not None:
+        condition &= Q(block_schema__in=BlockSchema.objects.filter(matched(search.block_schemas)).values("pk"))
+    return block_documents().filter(condition)
+
+
+Below = Mapping[UUID, Sequence[BlockReference]]
+
+
+def _out(document: BlockDocument, below: Below, include_secrets: bool) -> BlockDocumentOut:
+    return {
+        "id": document.id,
+        "created": document.created,
+        "updated": document.updated,
+        "name": document.name,
+        "data": _content(document, below, include_secrets),
+        "block_schema_id": document.block_schema_id,
+        "block_schema": block_schema_out(document.block_schema),
+        "block_type_id": document.block_type_id,
+        "block_type_name": document.block_type.name,
+        "block_type": block_type_out(document.block_type),
+        "block_document_references": _references(document, below),
+        "is_anonymous": document.is_anonymous,
+    }
+
+
+def _content(document: BlockDocument, below: Below, include_secrets: bool) -> dict[str, Any]:
+    own = opened(document) if include_secrets else document.content
+    held = {one.name: _content(one.document, below, include_secrets) for one in below[document.pk]}
+    return {**own, **held}
+
+
+def _references(document: BlockDocument, below: Below) -> dict[str, Any]:
+    return {one.name: {"block_document": _brief(one.document, below)} for one in below[document.pk]}
+
+
+def _brief(document: BlockDocument, below: Below) -> dict[str, Any]:
+    return {
+        "id": document.id,
+        "name": document.name,
+        "block_type": block_type_out(document.block_type),
+        "is_anonymous": document.is_anonymous,
+        "block_document_references": _references(document, below),
+    }

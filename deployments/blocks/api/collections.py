@@ -1,0 +1,30 @@
+"""Views of what collections of blocks and workers offer, as far as this server knows any."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deployments.work.core.worker_types import worker_types
+from orchestration.api.errors import Refused
+from orchestration.api.operations import Operation
+from orion_site.accounts.permissions import Action
+
+VIEWS = {
+    "aggregate-worker-metadata": worker_types,
+    "aggregate-block-metadata": dict,
+    "aggregate-flow-metadata": dict,
+    "demo-flows": dict,
+}
+
+
+class ReadCollectionView(Operation):
+    """The kinds of work pool with their job templates; views of blocks and flows are empty here."""
+
+    method = "GET"
+    action_required = Action.READ_QUEUES
+    answers = {200: dict[str, Any]}
+
+    def perform(self, view: str) -> dict[str, Any]:
+        if view not in VIEWS:
+            raise Refused(f"View {view} not found in registry", 404)
+        return VIEWS[view]()

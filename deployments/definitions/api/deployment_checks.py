@@ -1,0 +1,40 @@
+"""Whether a deployment would be taken, with every check that making it has. Nothing of it stays."""
+
+from __future__ import annotations
+
+from django.utils import timezone
+
+from deployments.definitions.api.deployments import asked_schedules
+from deployments.definitions.api.schemas import DeploymentCheck, columns_of
+from deployments.definitions.services.deployments import check_deployment
+from deployments.work.api.templates import telling_bad_templates
+from orchestration.api.errors import INTEGRITY, Refused
+from orchestration.api.operations import Operation
+from orchestration.errors import BlockDocumentNotFound, ParametersMisfit
+from orion_site.accounts.permissions import Action
+
+
+class CheckDeployment(Operation):
+    """Answer as making this deployment would, without making it; its flow need not be known yet."""
+
+    method = "POST"
+    action_required = Action.CHANGE_DEPLOYMENTS
+    answers = {204: None, 404: dict[str, str]}
+
+    def perform(self, body: DeploymentCheck) -> None:
+        now = timezone.now()
+        try:
+            with telling_bad_templates():
+                check_deployment(
+                    flow_name=body.flow_name,
+                    name=body.name,
+                    columns=columns_of(body),
+                    schedules=asked_schedules(body) or (),
+                    pool_name=body.work_pool_name,
+                    queue_name=body.work_queue_name,
+                    now=now,
+                )
+        except BlockDocumentNotFound as error:
+            raise Refused(f"{INTEGRITY} {error}", 409) from None
+        except ParametersMisfit as error:
+            raise Refused(str(error)) from None

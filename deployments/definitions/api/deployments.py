@@ -1,0 +1,238 @@
+"""Deployments: made by flow and name, read, searched, changed, paused, deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from django.db.models import Q
+from django.utils import timezone
+from rest_framework.response import Response
+
+from deployments.definitions.api.schemas import (
+    DeploymentCreate,
+    DeploymentFields,
+    DeploymentOut,
+    DeploymentUpdate,
+    columns_of,
+    deployment_out,
+)
+from deployments.definitions.selectors import DeploymentSearch, deployments_matching
+from deployments.definitions.services.deployments import (
+    create_deployment,
+    delete_deployment,
+    pause_unless_served,
+    refuse_several_schedules,
+    set_paused,
+    update_deployment,
+)
+from deployments.dispatch.selectors.presence import ready_deployments
+from deployments.models import Deployment
+from deployments.schedules.api.schemas import definition_of, new_schedule, schedule_out
+from deployments.schedules.selectors.schedules import calendar_names, schedules_of
+from deployments.schedules.services.schedules import NewSchedule
+from deployments.work.api.templates import telling_bad_templates
+from orchestration.api.errors import INTEGRITY, Missing, Refused
+from orchestration.api.operations import Operation
+from orchestration.api.pagination import Page, rows_of
+from orchestration.errors import BlockDocumentNotFound, FlowNotFound, ParametersMisfit
+from orion_site.accounts.permissions import Action
+from runs.lists.filters.sorts import ORDERS
+
+
+class DeploymentSort(StrEnum):
+    CREATED_DESC = "CREATED_DESC"
+    UPDATED_DESC = "UPDATED_DESC"
+    NAME_ASC = "NAME_ASC"
+    NAME_DESC = "NAME_DESC"
+
+
+class DeploymentListing(DeploymentSearch, Page):
+    sort: DeploymentSort = DeploymentSort.NAME_ASC
+
+
+class CreateDeployment(Operation):
+    """Make a deployment of a flow, or bring the one of this name to what is sent; its schedules are replaced."""
+
+    method = "POST"
+    action_required = Action.CHANGE_DEPLOYMENTS
+    # The pool, the queue or a calendar that the body names may be missing.
+    answers = {201: DeploymentOut, 200: DeploymentOut, 404: dict[str, str]}
+
+    def perform(self, body: DeploymentCreate) -> Response:
+        now = timezone.now()
+        try:
+            with telling_bad_templates():
+                deployment, created = create_deployment(
+                    flow_id=body.flow_id,
+                    name=body.name,
+                    columns=columns_of(body),
+                    schedules=asked_schedules(body) or (),
+                    pool_name=body.work_pool_name,
+                    queue_name=body.work_queue_name,
+                    now=now,
+                )
+        except (FlowNotFound, BlockDocumentNotFound) as error:
+            # A pool that is not there is told as such; these two have always been conflicts.
+            raise Refused(f"{INTEGRITY} {error}", 409) from None
+        except ParametersMisfit as error:
+            # Here they are a part of the request, and elsewhere they quarrel with what is stored.
+            raise Refused(str(error)) from None
+        return Response(_found(Q(pk=deployment.pk)), status=201 if created else 200)
+
+
+class ReadDeployment(Operation):
+    """Read a deployment with its schedules."""
+
+    method = "GET"
+    action_required = Action.READ_DEPLOYMENTS
+    answers = {200: DeploymentOut}
+
+    def perform(self, id: UUID) -> DeploymentOut:
+        return _found(Q(pk=id))
+
+
+class ReadDeploymentByName(Operation):
+    """Read a deployment by the names of its flow and its own."""
+
+    method = "GET"
+    action_required = Action.READ_DEPLOYMENTS
+    answers = {200: DeploymentOut}
+
+    def perform(self, flow_name: str, deployment_name: str) -> DeploymentOut:
+        return _found(Q(flow__name=flow_name, name=deployment_name))
+
+
+class UpdateDeployment(Operation):
+    """Change what is sent; runs that were planned for the future are planned anew."""
+
+    method = "PATCH"
+    action_required = Action.CHANGE_DEPLOYMENTS
+    answers = {204: None}
+
+    def perform(self, id: UUID, body: DeploymentUpdate) -> None:
+        now = timezone.now()
+        schedules = asked_schedules(body)
+        if "schedule" in body.model_fields_set and not body.schedules:
+            refuse_several_schedules(id)
+            schedules = schedules or []
+        if body.is_schedule_active is not None and body.paused is None and schedules is None:
+            set_paused(deployment_id=id, paused=not body.is_schedule_active, now=now)
+        with telling_bad_templates():
+            update_deployment(
+                deployment_id=id,
+                changes=columns_of(body),
+                schedules=schedules,
+                pool_name=body.work_pool_name,
+                queue_name=body.work_queue_name,
+                now=now,
+            )
+
+
+class DeleteDeployment(Operation):
+    """Delete a deployment with its schedules and the runs of it that have not begun; its other runs stay."""
+
+    method = "DELETE"
+    action_required = Action.CHANGE_DEPLOYMENTS
+    answers = {204: None}
+
+    def perform(self, id: UUID) -> None:
+        delete_deployment(deployment_id=id)
+
+
+class FilterDeployments(Operation):
+    """List deployments with their schedules."""
+
+    method = "POST"
+    action_required = Action.READ_DEPLOYMENTS
+    answers = {200: list[DeploymentOut]}
+    body_optional = True
+
+    def perform(self, body: DeploymentListing) -> list[DeploymentOut]:
+        found = deployments_matching(body).select_related("work_queue__work_pool").order_by(*ORDERS[body.sort])
+        return deployments_out(rows_of(found, body), timezone.now())
+
+
+class CountDeployments(Operation):
+    """Count deployments."""
+
+    method = "POST"
+    action_required = Action.READ_DEPLOYMENTS
+    answers = {200: int}
+    body_optional = True
+
+    def perform(self, body: DeploymentSearch) -> int:
+        return deployments_matching(body).count()
+
+
+class PauseDeployment(Operation):
+    """Plan no further runs of a deployment and take the planned ones back."""
+
+    method = "POST"
+    action_required = Action.CHANGE_DEPLOYMENTS
+    odd_id = 404
+    answers = {200: None}
+
+    def perform(self, id: UUID) -> None:
+        set_paused(deployment_id=id, paused=True, now=timezone.now())
+
+
+class PauseUnlessServed(Operation):
+    """Pause a deployment if no agent serves its queue; whether it was paused."""
+
+    method = "POST"
+    action_required = Action.CHANGE_DEPLOYMENTS
+    answers = {200: bool}
+
+    def perform(self, id: UUID) -> bool:
+        return pause_unless_served(deployment_id=id, now=timezone.now())
+
+
+class ResumeDeployment(Operation):
+    """Plan runs of a deployment again, from now on."""
+
+    method = "POST"
+    action_required = Action.CHANGE_DEPLOYMENTS
+    odd_id = 404
+    answers = {200: None}
+
+    def perform(self, id: UUID) -> None:
+        set_paused(deployment_id=id, paused=False, now=timezone.now())
+
+
+class SetScheduleActive(ResumeDeployment):
+    """The older name of resuming a deployment."""
+
+
+class SetScheduleInactive(PauseDeployment):
+    """The older name of pausing a deployment."""
+
+
+def asked_schedules(sent: DeploymentFields) -> list[NewSchedule] | None:
+    """The schedules that were sent, or the one of clients that know only one; None when nothing was said.
+
+    Those clients send an empty list beside their one schedule, as it is the default of the field.
+    """
+    if sent.schedules or sent.schedule is None:
+        return None if sent.schedules is None else [new_schedule(one) for one in sent.schedules]
+    active = sent.is_schedule_active if sent.is_schedule_active is not None else not sent.paused
+    return [NewSchedule(definition=definition_of(sent.schedule), active=active)]
+
+
+def deployments_out(deployments: Sequence[Deployment], now: datetime) -> list[DeploymentOut]:
+    schedules, ready = schedules_of(one.pk for one in deployments), ready_deployments(deployments, now)
+    return [
+        deployment_out(
+            one, [schedule_out(own, calendar_names(own)) for own in schedules[one.pk]], ready=one.pk in ready
+        )
+        for one in deployments
+    ]
+
+
+def _found(which: Q) -> DeploymentOut:
+    deployment = Deployment.objects.select_related("work_queue__work_pool").filter(which).first()
+    if deployment is None:
+        raise Missing("Deployment")
+    return deployments_out([deployment], timezone.now())[0]

@@ -1,0 +1,81 @@
+"""Runs of a deployment on request: one now, one later, or those that its schedules plan in a stretch of time."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import Field
+from rest_framework.response import Response
+
+from deployments.definitions.api.schemas import DeploymentFlowRunCreate
+from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
+from deployments.schedules.core.horizon import Horizon
+from deployments.schedules.services.planning_on_demand import plan_deployment
+from deployments.work.api.templates import telling_bad_templates
+from orchestration.api.operations import Operation
+from orchestration.api.states import proposed_state
+from orchestration.database_clock import current_time
+from orchestration.wire import Moment, Seconds, Wire
+from orion_site.accounts.permissions import Action
+from runs.flow_runs.api.flow_runs import flow_runs_out
+from runs.flow_runs.schemas import FlowRunOut
+from runs.schemas.policies import policy_in
+
+USUAL = Horizon()
+
+
+class PlanRequest(Wire):
+    """How far to plan: from when to when, at least so long and so many, at most so many."""
+
+    start_time: Moment | None = None
+    end_time: Moment | None = None
+    min_time: Seconds | None = None
+    min_runs: Annotated[int, Field(ge=0, le=1000)] | None = None
+    max_runs: Annotated[int, Field(ge=0, le=1000)] | None = None
+
+
+class CreateFlowRunFromDeployment(Operation):
+    """Create a run of a deployment, due now unless a state says otherwise."""
+
+    method = "POST"
+    action_required = Action.RUN_DEPLOYMENTS
+    answers = {201: FlowRunOut, 200: FlowRunOut}
+
+    def perform(self, id: UUID, body: DeploymentFlowRunCreate) -> Response:
+        now = current_time()
+        state = proposed_state(body.state, keep_identity=False) if body.state else None
+        with telling_bad_templates():
+            run, created = create_run_of_deployment(deployment_id=id, asked=asked_run(body), state=state, now=now)
+        return Response(flow_runs_out([run], now)[0], status=201 if created else 200)
+
+
+class ScheduleDeployment(Operation):
+    """Plan runs by the deployment's schedules, at once and as far as is asked. What is planned already stays."""
+
+    method = "POST"
+    action_required = Action.RUN_DEPLOYMENTS
+    answers = {200: None}
+    body_optional = True
+
+    def perform(self, id: UUID, body: PlanRequest) -> None:
+        now = current_time()
+        start = body.start_time or now
+        end = body.end_time or start + USUAL.farthest
+        horizon = Horizon(
+            runs=USUAL.runs if body.min_runs is None else body.min_runs,
+            ahead=USUAL.ahead if body.min_time is None else timedelta(seconds=body.min_time),
+            most=USUAL.most if body.max_runs is None else body.max_runs,
+            farthest=max(end - start, timedelta()),
+        )
+        plan_deployment(deployment_id=id, start=start, horizon=horizon, now=now)
+
+
+def asked_run(sent: DeploymentFlowRunCreate) -> AskedRun:
+    given: dict[str, Any] = {
+        name: value
+        for name in sent.model_fields_set - {"state", "empirical_policy"}
+        if (value := getattr(sent, name)) is not None
+    }
+    return AskedRun(**given, empirical_policy=policy_in(sent.empirical_policy))

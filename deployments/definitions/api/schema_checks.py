@@ -1,0 +1,53 @@
+"""Whether values fit a schema, flaw by flaw: what a form asks before it hands parameters over."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from deployments.blocks.selectors.variables import variables_for
+from deployments.definitions.core.parameter_errors import BadSchema, Filling, as_tree, filled_as_far_as_possible, flaws
+from deployments.definitions.core.parameters import flaw_of_schema
+from events.automations.core.texts import misplaced
+from orchestration.api.errors import Refused
+from orchestration.api.operations import Operation
+from orchestration.wire import JSONObject, Wire
+from orion_site.accounts.permissions import Action
+
+
+class SchemaCheck(Wire):
+    # The wire's name is a method of every model.
+    json_schema: Annotated[JSONObject, Field(alias="schema")]
+    values: JSONObject
+
+
+class SchemaFlaws(TypedDict):
+    """Texts about the whole; entries with a `property` or an `index` and `errors` of their own about its parts."""
+
+    errors: list[Any]
+    valid: bool
+
+
+class ValidateAgainstSchema(Operation):
+    """Hold values to a JSON schema. Templates among them are filled in first, as far as they can be before a run."""
+
+    method = "POST"
+    action_required = Action.READ_VARIABLES
+    answers = {200: SchemaFlaws, 422: dict[str, str]}
+
+    def perform(self, body: SchemaCheck) -> SchemaFlaws:
+        if reason := flaw_of_schema(body.json_schema):
+            raise Refused(f"Invalid schema: {reason}")
+        filled = filled_as_far_as_possible(body.values, Filling(variables_for(body.values), _flaw_of_text))
+        try:
+            errors = as_tree(flaws(filled, body.json_schema))
+        except BadSchema as error:
+            raise Refused(f"Invalid schema: {error}") from None
+        return {"errors": errors, "valid": not errors}
+
+
+def _flaw_of_text(text: str) -> str | None:
+    wrong = misplaced(text)
+    return None if wrong is None else f"Line {wrong.line}: {wrong.message}."

@@ -1,0 +1,158 @@
+"""Every flaw of parameters at its place, for forms that show each beside its field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from deployments.definitions.core.bounded_schemas import pay_for_walks, validator_of
+from deployments.definitions.core.hydration import KIND, BadTemplate, hydrated
+from deployments.definitions.core.parameters import Schema, not_followed, relaxed, why_not_followed
+from deployments.definitions.core.schema_work import Work
+
+# A form is not longer, and each flaw is looked for among those of its neighbours.
+MOST_TOLD = 1000
+
+Place = tuple[str | int, ...]
+
+
+class BadSchema(ValueError):
+    """Nothing can be held to the schema; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A place that a template leaves open: for good, with the reason, or until a run begins."""
+
+    reason: str | None = None
+
+
+class _Absent:
+    """What a form sends of a template that nobody has filled in yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """What templates are filled in with: the variables, and whoever says what is wrong with a text of Jinja."""
+
+    variables: Mapping[str, str]
+    flaw_of_text: Callable[[str], str | None]
+
+
+def filled_as_far_as_possible(value: Any, filling: Filling) -> Any:
+    """`value` with its templates replaced, and `Open` where one cannot be."""
+    filled = _filled(value, filling)
+    return {} if isinstance(filled, _Absent) else filled
+
+
+def _filled(value: Any, filling: Filling) -> Any:
+    match value:
+        case list():
+            return [one for inner in value if not isinstance(one := _filled(inner, filling), _Absent)]
+        case dict() if KIND in value:
+            return _of_template(value, filling)
+        case dict():
+            members = {name: _filled(inner, filling) for name, inner in value.items()}
+            return {name: one for name, one in members.items() if not isinstance(one, _Absent)}
+    return value
+
+
+def _of_template(template: Mapping[str, Any], filling: Filling) -> Any:
+    match template[KIND]:
+        case "json" if "value" not in template:
+            return _Absent()
+        case "workspace_variable" if "variable_name" not in template:
+            return _Absent()
+        case None | "none":
+            return _filled(template["value"], filling) if "value" in template else Open('A "value" is missing.')
+        case "jinja":
+            text = template.get("template")
+            return Open(filling.flaw_of_text(text) if isinstance(text, str) else 'A "template" is missing.')
+    try:
+        return hydrated(template, filling.variables)
+    except BadTemplate as error:
+        return Open(str(error))
+
+
+def flaws(values: Mapping[str, Any], schema: Schema) -> list[tuple[Place, str]]:
+    """Where the values do not fit the schema, and why. Raises BadSchema."""
+    work = Work()
+    try:
+        work.weigh(values)
+        unfilled = dict(_unfilled(values))
+        found = list(islice(_flaws(values, schema, unfilled, work), MOST_TOLD))
+    except not_followed() as error:
+        raise BadSchema(f"The schema {why_not_followed(error)}.") from None
+    return [*found, *((place, reason) for place, reason in unfilled.items() if reason)]
+
+
+def _flaws(
+    values: Mapping[str, Any], schema: Schema, unfilled: Mapping[Place, object], work: Work
+) -> Iterator[tuple[Place, str]]:
+    pay_for_walks(schema, work)
+    for error in validator_of(relaxed(schema, partial=False), work, formats=True).iter_errors(values):
+        yield from (flaw for flaw in _told(error) if not _is_within(flaw[0], unfilled))
+
+
+def _unfilled(value: Any, place: Place = ()) -> Iterator[tuple[Place, str | None]]:
+    match value:
+        case Open():
+            yield place, value.reason
+        case dict():
+            for name, inner in value.items():
+                yield from _unfilled(inner, (*place, name))
+        case list():
+            for number, inner in enumerate(value):
+                yield from _unfilled(inner, (*place, number))
+
+
+def _is_within(place: Place, places: Mapping[Place, object]) -> bool:
+    return any(place[:length] in places for length in range(len(place) + 1))
+
+
+def _told(error: Any) -> Iterator[tuple[Place, str]]:
+    own = _besides_null(error)
+    if own:
+        for inner in own:
+            yield from _told(inner)
+        return
+    yield (*error.absolute_path, *_missing(error)), error.message
+
+
+def _besides_null(error: Any) -> list[Any]:
+    """What was wrong with the value itself, where null would have done as well."""
+    if error.validator != "anyOf" or len(error.validator_value) != 2 or error.validator_value[1] != {"type": "null"}:
+        return []
+    return [inner for inner in error.context if inner.schema_path[0] == 0]
+
+
+def _missing(error: Any) -> tuple[str, ...]:
+    """What is required and missing is told at its own place."""
+    if error.validator != "required":
+        return ()
+    absent = (name for name in error.validator_value if error.message.startswith(f"{name!r} "))
+    return tuple(absent)[:1]
+
+
+def as_tree(found: Iterable[tuple[Place, str]]) -> list[Any]:
+    """The flaws nested as the values are: a text for a whole, an entry with its own errors for a part."""
+    errors: list[Any] = []
+    for place, message in found:
+        _add(errors, place, message)
+    return errors
+
+
+def _add(errors: list[Any], place: Place, message: str) -> None:
+    if not place:
+        errors.append(message)
+        return
+    first, rest = place[0], place[1:]
+    key = "index" if isinstance(first, int) else "property"
+    known = (one for one in errors if rest and isinstance(one, dict) and one.get(key) == first)
+    entry = next(known, None)
+    if entry is None:
+        entry = {key: first, "errors": []}
+        errors.append(entry)
+    _add(entry["errors"], rest, message)

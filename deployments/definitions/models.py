@@ -1,0 +1,52 @@
+"""Deployments: flows that Orion may run, with where their code is and what their runs are given."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from deployments.work.models import WorkQueue
+from runs.models import NAME, Flow, Row
+
+
+class Deployment(Row):
+    """A flow that was handed to Orion: where its code is, with which parameters and where it runs."""
+
+    name = models.CharField(max_length=255, validators=[NAME])
+    flow = models.ForeignKey(Flow, on_delete=models.CASCADE, related_name="deployments", db_index=False)
+    version = models.CharField(max_length=255, null=True)
+    description = models.TextField(null=True)
+    paused = models.BooleanField(default=False)
+    tags = models.JSONField(default=list, blank=True)
+    parameters = models.JSONField(default=dict, blank=True)
+    parameter_openapi_schema = models.JSONField(null=True)
+    enforce_parameter_schema = models.BooleanField(default=False)
+    job_variables = models.JSONField(default=dict, blank=True)
+    pull_steps = models.JSONField(null=True)
+    path = models.CharField(max_length=4096, null=True)
+    entrypoint = models.CharField(max_length=4096, null=True)
+    manifest_path = models.CharField(max_length=4096, null=True)
+    storage_document_id = models.UUIDField(null=True)
+    infrastructure_document_id = models.UUIDField(null=True)
+    work_queue = models.ForeignKey(WorkQueue, on_delete=models.SET_NULL, null=True, related_name="deployments")
+    work_queue_name = models.CharField(max_length=255, null=True)
+    # Where it waited until that queue was deleted; see FormerQueue.
+    former_queue_id = models.UUIDField(null=True, editable=False)
+    overlap = models.CharField(max_length=10, default="allow")
+    crash_retries = models.PositiveIntegerField(
+        null=True, help_text="How often a run is tried again after a crash; null: only its code knows."
+    )
+    concurrency_limit = models.PositiveIntegerField(
+        null=True, help_text="How many of its runs may be pending or running."
+    )
+    must_start_within = models.DurationField(null=True, help_text="Counted from the time a run is scheduled for.")
+    must_finish_within = models.DurationField(null=True, help_text="Counted from the time a run is scheduled for.")
+    last_polled = models.DateTimeField(null=True)
+    created_by = models.JSONField(null=True)
+    updated_by = models.JSONField(null=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["flow", "name"], name="one_deployment_name_per_flow")]
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,182 @@
+"""Deployments: made or changed by flow and name, paused, resumed, deleted. Their planned runs follow every change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from deployments.definitions.core.parameters import flaw_of_schema
+from deployments.definitions.services.runs import filled_in, refuse_misfits, refuse_odd_job_variables
+from deployments.dispatch.selectors.presence import has_agents
+from deployments.dispatch.services.clock import database_now
+from deployments.dispatch.services.reconciling import Plans
+from deployments.models import BlockDocument, Deployment, Schedule
+from deployments.schedules.services.planning import replan
+from deployments.schedules.services.schedules import (
+    NewSchedule,
+    held_deployment,
+    replace_schedules,
+    store_schedules,
+)
+from deployments.work.services.work_queues import queue_for
+from orchestration.errors import BadParameterSchema, BlockDocumentNotFound, FlowNotFound, SeveralSchedules
+from orchestration.transactions import repeated_on_conflict, write_transaction
+from runs.flow_runs.services import delete_flow_runs
+from runs.flows.services import create_flow
+from runs.models import Flow, FlowRun
+
+
+@repeated_on_conflict
+def create_deployment(
+    *,
+    flow_id: UUID,
+    name: str,
+    columns: Mapping[str, Any],
+    schedules: Sequence[NewSchedule] = (),
+    pool_name: str | None = None,
+    queue_name: str | None = None,
+    now: datetime,
+) -> tuple[Deployment, bool]:
+    """The deployment of this flow and name, and whether it is new. Of one that exists only the given columns change,
+    except its schedules: they are replaced."""
+    with write_transaction():
+        if not Flow.objects.filter(pk=flow_id).exists():
+            raise FlowNotFound(id=flow_id)
+        _refuse_missing_blocks(columns)
+        held = Deployment.objects.select_related("work_queue").select_for_update(of=("self",), no_key=True)
+        known = held.filter(flow_id=flow_id, name=name).first()
+        deployment = known or Deployment(flow_id=flow_id, name=name, created=now)
+        before = Plans.of(known) if known else Plans.of_new(deployment)
+        columns = _filled_in(columns)
+        _set(deployment, {**columns, **_queue_columns(pool_name, queue_name, now)}, check_parameters=True)
+        if pool_name is not None:
+            refuse_odd_job_variables(deployment.work_queue, columns.get("job_variables") or {}, complete=False)
+        if known:
+            deployment.save(update_fields=[*_names(columns, pool_name, queue_name), "updated"])
+            replace_schedules(deployment, before, schedules, now)
+        else:
+            deployment.save(force_insert=True)
+            store_schedules(deployment, schedules, now)
+        replan(before, deployment, now)
+        return deployment, known is None
+
+
+@repeated_on_conflict
+def check_deployment(*, flow_name: str, now: datetime, **asked: Any) -> None:
+    """Raise whatever making this deployment would raise. It is made, and the transaction is rolled back."""
+    with write_transaction():
+        flow, _ = create_flow(name=flow_name, now=now)
+        create_deployment(flow_id=flow.pk, now=now, **asked)
+        transaction.set_rollback(True)
+
+
+@repeated_on_conflict
+def update_deployment(
+    *,
+    deployment_id: UUID,
+    changes: Mapping[str, Any],
+    schedules: Sequence[NewSchedule] | None = None,
+    pool_name: str | None = None,
+    queue_name: str | None = None,
+    now: datetime,
+) -> None:
+    """Change columns, and the schedules where they are given. Planned runs follow as far as they are concerned."""
+    with write_transaction():
+        deployment = held_deployment(deployment_id)
+        before = Plans.of(deployment)
+        _refuse_missing_blocks(changes)
+        changes = _filled_in(changes)
+        checked = {"parameters", "parameter_openapi_schema", "enforce_parameter_schema"} & changes.keys()
+        _set(deployment, {**changes, **_queue_columns(pool_name, queue_name, now)}, check_parameters=bool(checked))
+        deployment.save(update_fields=[*_names(changes, pool_name, queue_name), "updated"])
+        if schedules is not None:
+            replace_schedules(deployment, before, schedules, now)
+        replan(before, deployment, now)
+
+
+@repeated_on_conflict
+def set_paused(*, deployment_id: UUID, paused: bool, now: datetime) -> None:
+    """Pause or resume, in the manner of clients that know one schedule for each deployment: its `active` follows."""
+    with write_transaction():
+        deployment = held_deployment(deployment_id)
+        before = Plans.of(deployment)
+        refuse_several_schedules(deployment_id)
+        deployment.paused = paused
+        deployment.save(update_fields=["paused", "updated"])
+        Schedule.objects.filter(deployment=deployment).update(active=not paused, updated=now)
+        replan(before, deployment, now)
+
+
+@repeated_on_conflict
+def pause_unless_served(*, deployment_id: UUID, now: datetime) -> bool:
+    """Pause a deployment whose queue no agent serves; whether it was paused. For programs that serve it themselves and
+    end: an agent that registers at the same moment and resumes it afterwards finds it active in any order."""
+    with write_transaction():
+        deployment = held_deployment(deployment_id)
+        if deployment.work_queue is not None and has_agents(deployment.work_queue, database_now()):
+            return False
+        update_deployment(deployment_id=deployment_id, changes={"paused": True}, now=now)
+        return True
+
+
+@repeated_on_conflict
+def delete_deployment(*, deployment_id: UUID) -> None:
+    """Remove the deployment with its schedules and every run that has not begun. Its other runs stay."""
+    with write_transaction():
+        deployment = held_deployment(deployment_id)
+        list(Schedule.objects.select_for_update().filter(deployment=deployment).values_list("pk"))
+        # One that waits for its next try has begun.
+        waiting = FlowRun.objects.select_for_update().filter(
+            deployment_id=deployment_id, state_type="SCHEDULED", run_count=0
+        )
+        delete_flow_runs(FlowRun.objects.filter(pk__in=list(waiting.values_list("pk", flat=True))).values("pk"))
+        deployment.delete()
+
+
+def refuse_several_schedules(deployment_id: UUID) -> None:
+    """For calls of clients that know one schedule for each deployment."""
+    if Schedule.objects.filter(deployment=deployment_id).count() > 1:
+        raise SeveralSchedules(id=deployment_id)
+
+
+def _refuse_missing_blocks(columns: Mapping[str, Any]) -> None:
+    given = (columns.get("storage_document_id"), columns.get("infrastructure_document_id"))
+    named = {one for one in given if one is not None}
+    if named and (missing := named - set(BlockDocument.objects.filter(pk__in=named).values_list("pk", flat=True))):
+        raise BlockDocumentNotFound(id=min(missing))
+
+
+def _filled_in(columns: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**columns, "parameters": filled_in(columns["parameters"])} if "parameters" in columns else columns
+
+
+def _set(deployment: Deployment, columns: Mapping[str, Any], *, check_parameters: bool) -> None:
+    for name, value in columns.items():
+        setattr(deployment, name, value)
+    if not deployment.enforce_parameter_schema:
+        # Whoever does not enforce a schema may store any: it describes, and a broken one stops no deployment.
+        return
+    if columns.keys() & {"parameter_openapi_schema", "enforce_parameter_schema"}:
+        _refuse_bad_schema(deployment.parameter_openapi_schema)
+    if check_parameters:
+        # What is required may still come with each run.
+        refuse_misfits(deployment.name, deployment.parameters, deployment.parameter_openapi_schema, partial=True)
+
+
+def _refuse_bad_schema(schema: Mapping[str, Any] | None) -> None:
+    if schema and (reason := flaw_of_schema(schema)):
+        raise BadParameterSchema(reason=reason)
+
+
+def _queue_columns(pool_name: str | None, queue_name: str | None, now: datetime) -> dict[str, Any]:
+    queue = queue_for(pool_name=pool_name, queue_name=queue_name, now=now)
+    return {"work_queue": queue, "work_queue_name": queue.name} if queue else {}
+
+
+def _names(columns: Mapping[str, Any], pool_name: str | None, queue_name: str | None) -> list[str]:
+    waits = ["work_queue", "work_queue_name"] if pool_name or queue_name else []
+    return [*columns, *waits]

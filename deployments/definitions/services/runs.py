@@ -1,0 +1,181 @@
+"""Runs of a deployment: what they take over from it, and the making of one on request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic_core import PydanticCustomError
+
+from deployments.blocks.selectors.variables import variables_for
+from deployments.definitions.core.hydration import BadTemplate, hydrated
+from deployments.definitions.core.parameters import mismatch
+from deployments.models import Deadline, Deployment, WorkQueue
+from deployments.work.core.job_variables import misfit
+from deployments.work.services.work_queues import queue_for
+from orchestration.core.states import State, scheduled
+from orchestration.errors import DeploymentNotFound, JobVariablesMisfit, JobVariablesUnused, ParametersMisfit
+from orchestration.transactions import repeated_on_conflict, write_transaction
+from orchestration.wire import storable
+from runs.flow_runs.services import NewFlowRun, create_flow_run, update_flow_run
+from runs.models import FlowRun
+from runs.naming import two_word_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedRun:
+    """What is wanted of one run; the deployment knows the rest."""
+
+    name: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    tags: Sequence[str] = ()
+    context: dict[str, Any] = field(default_factory=dict)
+    job_variables: dict[str, Any] = field(default_factory=dict)
+    empirical_policy: Mapping[str, Any] = field(default_factory=dict)
+    idempotency_key: str | None = None
+    parent_task_run_id: UUID | None = None
+    work_queue_name: str | None = None
+    infrastructure_document_id: UUID | None = None
+    enforce_parameter_schema: bool | None = None
+    created_by: dict[str, Any] | None = None
+
+
+@repeated_on_conflict
+def create_run_of_deployment(
+    *, deployment_id: UUID, asked: AskedRun, state: State | None, now: datetime
+) -> tuple[FlowRun, bool]:
+    """The run, and whether it is new: a known idempotency key gives the stored run. Without a state it is due now.
+
+    Raises DeploymentNotFound, BadTemplate, ParametersMisfit, JobVariablesMisfit and WorkPoolNotFound.
+    """
+    with write_transaction():
+        deployment = Deployment.objects.select_related("work_queue__work_pool").filter(pk=deployment_id).first()
+        if deployment is None:
+            raise DeploymentNotFound(id=deployment_id)
+        refuse_odd_job_variables(deployment.work_queue, deployment.job_variables, asked.job_variables, complete=True)
+        new = new_run_of(deployment, asked)
+        if asked.work_queue_name is not None:
+            queue_id = _queue_id(deployment, asked.work_queue_name, now)
+            new = replace(new, work_queue_id=queue_id, work_queue_name=asked.work_queue_name)
+        run, created = create_flow_run(new=new, state=state or scheduled(now), now=now)
+        if created:
+            Deadline.objects.bulk_create(deadlines_of([(run.pk, run.expected_start_time)], deployment))
+        return run, created
+
+
+@repeated_on_conflict
+def update_job_variables(*, run_id: UUID, changes: Mapping[str, Any], now: datetime) -> None:
+    """Change a waiting run, its job variables among the rest: they must fit the template of its pool.
+
+    Raises FlowRunNotFound, JobVariablesSettled, JobVariablesUnused and JobVariablesMisfit.
+    """
+    with write_transaction():
+        # First, as it refuses a run that is not there or has begun; it is undone with what follows.
+        update_flow_run(run_id=run_id, changes=changes, now=now)
+        of_run = Deployment.objects.filter(pk__in=FlowRun.objects.filter(pk=run_id).values("deployment_id"))
+        deployment = of_run.select_related("work_queue__work_pool").first()
+        if deployment is None:
+            raise JobVariablesUnused
+        refuse_odd_job_variables(
+            deployment.work_queue, deployment.job_variables, changes["job_variables"], complete=True
+        )
+
+
+def new_run_of(deployment: Deployment, asked: AskedRun) -> NewFlowRun:
+    return NewFlowRun(
+        flow_id=deployment.flow_id,
+        name=asked.name or two_word_name(),
+        tags=merged_tags(deployment.tags, asked.tags),
+        parameters=_parameters(deployment, asked),
+        context=asked.context,
+        empirical_policy={**policy_of(deployment), **asked.empirical_policy},
+        job_variables=asked.job_variables,
+        parent_task_run_id=asked.parent_task_run_id,
+        deployment_id=deployment.pk,
+        deployment_version=deployment.version,
+        work_queue_id=queue_id_of(deployment),
+        work_queue_name=queue_name_of(deployment),
+        infrastructure_document_id=asked.infrastructure_document_id or deployment.infrastructure_document_id,
+        idempotency_key=asked.idempotency_key,
+        created_by=asked.created_by,
+    )
+
+
+def merged_tags(*groups: Iterable[str]) -> list[str]:
+    """Each tag once, in the order in which they were first said."""
+    return list(dict.fromkeys(tag for group in groups for tag in group))
+
+
+def policy_of(deployment: Deployment) -> dict[str, Any]:
+    """The rules that every run of the deployment is held to, also before its code has been loaded."""
+    policy: dict[str, Any] = {}
+    if deployment.overlap != "allow":
+        policy |= {"overlap": deployment.overlap, "overlap_scope": "deployment"}
+    if deployment.crash_retries:
+        policy["crash_retries"] = deployment.crash_retries
+    return policy
+
+
+def queue_id_of(deployment: Deployment) -> UUID | None:
+    """The queue of its runs. Those of a deployment whose queue was deleted wait for it to be made again."""
+    return deployment.work_queue_id or deployment.former_queue_id
+
+
+def queue_name_of(deployment: Deployment) -> str | None:
+    return deployment.work_queue.name if deployment.work_queue else deployment.work_queue_name
+
+
+def deadlines_of(runs: Iterable[tuple[UUID, datetime | None]], deployment: Deployment) -> Iterator[Deadline]:
+    """The times by which these runs of the deployment must have started and finished."""
+    limits = {
+        Deadline.Kind.START: deployment.must_start_within,
+        Deadline.Kind.FINISH: deployment.must_finish_within,
+    }
+    for run_id, at in runs:
+        for kind, within in limits.items():
+            if within is not None and at is not None:
+                yield Deadline(flow_run_id=run_id, kind=kind, due=at + within)
+
+
+def filled_in(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters without templates. Raises BadTemplate."""
+    known = variables_for(dict(parameters))
+    try:
+        filled: dict[str, Any] = storable(hydrated(dict(parameters), known))
+    except PydanticCustomError as error:
+        raise BadTemplate(f"{error}.") from None
+    return filled
+
+
+def _parameters(deployment: Deployment, asked: AskedRun) -> dict[str, Any]:
+    parameters = filled_in({**deployment.parameters, **asked.parameters})
+    enforced = asked.enforce_parameter_schema
+    if deployment.enforce_parameter_schema if enforced is None else enforced:
+        refuse_misfits(deployment.name, parameters, deployment.parameter_openapi_schema)
+    return parameters
+
+
+def refuse_misfits(
+    name: str, parameters: Mapping[str, Any], schema: Mapping[str, Any] | None, *, partial: bool = False
+) -> None:
+    if schema is None:
+        raise ParametersMisfit(name=name, reason="it has none; deploy it again with one, or do not enforce it.")
+    if reason := mismatch(parameters, schema, partial=partial):
+        raise ParametersMisfit(name=name, reason=reason)
+
+
+def refuse_odd_job_variables(queue: WorkQueue | None, *layers: Mapping[str, Any], complete: bool) -> None:
+    """Variables must fit the template of the pool that the queue is in; where there is none, everything fits."""
+    pool = queue.work_pool if queue else None
+    if pool and (reason := misfit(pool.base_job_template, *layers, complete=complete)):
+        raise JobVariablesMisfit(pool=pool.name, reason=reason)
+
+
+def _queue_id(deployment: Deployment, queue_name: str, now: datetime) -> UUID | None:
+    """A queue of the pool that the deployment's own is in, made if it is new."""
+    own = deployment.work_queue.work_pool if deployment.work_queue else None
+    queue = queue_for(pool_name=own.name if own else None, queue_name=queue_name, now=now)
+    return queue.pk if queue else None

@@ -1,0 +1,160 @@
+"""Agents, workers and runners ask which runs they may start, each in its own words."""
+
+from __future__ import annotations
+
+from typing import Annotated, cast
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Q
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from deployments.dispatch.selectors.due import due_ids, in_order
+from deployments.limits.selectors.capacity import takes_runs_of
+from deployments.models import Deployment, WorkQueue
+from deployments.work.api.work_queues import WorkQueueOut, all_queues, queues_out
+from deployments.work.services.polls import note_polled_deployments, note_polled_queues
+from deployments.work.services.work_queues import found_pool
+from orchestration.api.errors import Missing, Refused
+from orchestration.api.operations import Operation
+from orchestration.database_clock import current_time
+from orchestration.errors import WorkQueueNotFound
+from orchestration.wire import Moment, Name, Wire
+from orion_site.accounts.permissions import Action
+from runs.flow_runs.api.flow_runs import flow_runs_out
+from runs.flow_runs.schemas import FlowRunOut, PolledFlowRunOut
+from runs.lists.filters.conditions import Ids
+from runs.models import FlowRun
+
+
+class Poll(Wire):
+    scheduled_before: Moment | None = None
+    limit: int | None = None
+
+
+class PoolPoll(Poll):
+    work_queue_names: Annotated[list[Name], Field(max_length=1000)] | None = None
+    scheduled_after: Moment | None = None
+
+
+class QueuePoll(Poll):
+    agent_id: UUID | None = None
+
+
+class DeploymentPoll(Poll):
+    deployment_ids: Ids
+
+
+class WorkerFlowRunOut(TypedDict):
+    """A run for a worker, and where it waits."""
+
+    work_pool_id: UUID
+    work_queue_id: UUID
+    flow_run: PolledFlowRunOut
+
+
+class Polling(Operation):
+    """What the operations below share. Pages look without leaving a trace: a queue is not served by being looked at."""
+
+    method = "POST"
+    action_required = Action.SERVE_QUEUES
+    body_optional = True
+
+    def is_a_page(self) -> bool:
+        return bool(self.request.headers.get("X-PREFECT-UI", "").lower() == "true")
+
+
+class PollWorkPool(Polling):
+    """Runs that a worker may start from a pool, or from some of its queues; the most urgent first."""
+
+    answers = {200: list[WorkerFlowRunOut]}
+
+    def perform(self, name: str, body: PoolPoll) -> list[WorkerFlowRunOut]:
+        now, pool = current_time(), found_pool(name)
+        ids = _queues_named(pool.pk, body.work_queue_names)
+        limit = limit_of(body)
+        runs = in_order(due_ids(queues=ids, before=body.scheduled_before, after=body.scheduled_after, limit=limit))
+        if not self.is_a_page():
+            note_polled_queues(queue_ids=ids, now=now)
+        return [
+            {"work_pool_id": pool.pk, "work_queue_id": _queue_of(run, ids), "flow_run": _without_pool(told)}
+            for run, told in zip(runs, flow_runs_out(runs, now), strict=True)
+        ]
+
+
+class PollWorkQueue(Polling):
+    """Runs that an agent may start from a queue, in the order of their times."""
+
+    answers = {200: list[FlowRunOut]}
+
+    def perform(self, id: UUID, body: QueuePoll) -> list[FlowRunOut]:
+        now, limit = current_time(), limit_of(body)
+        if not WorkQueue.objects.filter(pk=id).exists():
+            raise Missing("Work queue")
+        runs = in_order(due_ids(queues=[id], before=body.scheduled_before, limit=limit))
+        if not self.is_a_page():
+            note_polled_queues(queue_ids=[id], now=now)
+        return flow_runs_out(runs, now)
+
+
+class PollDeployments(Polling):
+    """Runs of these deployments that may be started, in the order of their times."""
+
+    answers = {200: list[FlowRunOut]}
+    body_optional = False
+
+    def perform(self, body: DeploymentPoll) -> list[FlowRunOut]:
+        now, limit = current_time(), limit_of(body)
+        runs = in_order(due_ids(deployments=body.deployment_ids, before=body.scheduled_before, limit=limit))
+        if not self.is_a_page():
+            note_polled_deployments(deployment_ids=body.deployment_ids, now=now)
+        return flow_runs_out(runs, now)
+
+
+class CheckWorkQueues(Operation):
+    """The queues from which the runs of a deployment are taken."""
+
+    method = "GET"
+    action_required = Action.READ_QUEUES
+    answers = {200: list[WorkQueueOut]}
+
+    def perform(self, id: UUID) -> list[WorkQueueOut]:
+        deployment = Deployment.objects.filter(pk=id).only("work_queue_id", "tags").first()
+        if deployment is None:
+            raise Missing("Deployment")
+        queues = all_queues().filter(Q(pk=deployment.work_queue_id) | Q(filter__isnull=False)).order_by("name", "pk")
+        return queues_out([queue for queue in queues if takes_runs_of(queue, deployment)], current_time())
+
+
+def _without_pool(told: FlowRunOut) -> PolledFlowRunOut:
+    """Here the pool stands beside the run, and clients of Prefect 2 may refuse to find it within as well."""
+    return cast(PolledFlowRunOut, {name: value for name, value in told.items() if name not in _POOL})
+
+
+_POOL = frozenset({"work_pool_id", "work_pool_name"})
+
+
+def limit_of(poll: Poll) -> int:
+    most: int = settings.ORION_API_DEFAULT_LIMIT
+    if poll.limit is None:
+        return most
+    if not 0 <= poll.limit <= most:
+        raise Refused(f"Invalid limit: must be less than or equal to {most}.")
+    return poll.limit
+
+
+def _queues_named(pool_id: UUID, names: list[str] | None) -> list[UUID]:
+    queues = WorkQueue.objects.filter(work_pool=pool_id)
+    if not names:
+        return list(queues.values_list("pk", flat=True))
+    found = dict(queues.filter(name__in=names).values_list("name", "pk"))
+    for name in names:
+        if name not in found:
+            raise WorkQueueNotFound(name=name)
+    return list(found.values())
+
+
+def _queue_of(run: FlowRun, asked: list[UUID]) -> UUID:
+    """A run that was picked by the filter of a queue need not name one."""
+    return run.work_queue_id or asked[0]

@@ -1,0 +1,130 @@
+"""Workers of a pool: they say that they are there, are listed, and forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal
+from uuid import UUID
+
+from django.db.models import F, Q
+from django.utils import timezone
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from deployments.dispatch.selectors.presence import online
+from deployments.dispatch.services.workers import delete_worker, hear_worker
+from deployments.models import Worker
+from deployments.work.services.work_queues import found_pool
+from orchestration.api.operations import Operation
+from orchestration.api.pagination import Page, rows_of
+from orchestration.wire import Name, Wire
+from orion_site.accounts.permissions import Action
+from runs.lists.filters.conditions import Filter, Leaf, MomentRange, matched
+
+
+class WorkerStatus(StrEnum):
+    ONLINE = "ONLINE"
+    OFFLINE = "OFFLINE"
+
+
+class StatusMatch(Leaf):
+    any_: list[WorkerStatus] | None = None
+    not_any_: list[WorkerStatus] | None = None
+
+    def conditions(self, column: str) -> Iterable[Q]:
+        if self.any_ is not None:
+            yield _in_one_of(self.any_)
+        if self.not_any_ is not None:
+            yield ~_in_one_of(self.not_any_)
+
+
+class WorkerFilter(Filter):
+    columns: ClassVar = {"last_heartbeat_time": "last_heartbeat"}
+
+    last_heartbeat_time: MomentRange | None = None
+    status: StatusMatch | None = None
+
+
+class WorkerListing(Page):
+    workers: WorkerFilter | None = None
+
+
+class Heartbeat(Wire):
+    name: Name
+    # Clients send seconds as a fraction; whole ones are kept.
+    heartbeat_interval_seconds: Annotated[float, Field(gt=0, lt=2**31)] | None = None
+
+
+class WorkerOut(TypedDict):
+    """A worker; it is OFFLINE after three heartbeats that did not come."""
+
+    id: UUID
+    created: datetime
+    updated: datetime
+    name: str
+    work_pool_id: UUID
+    last_heartbeat_time: datetime | None
+    heartbeat_interval_seconds: int | None
+    status: Literal["ONLINE", "OFFLINE"]
+
+
+class HearWorker(Operation):
+    """A worker says that it is there."""
+
+    method = "POST"
+    action_required = Action.SERVE_QUEUES
+    answers = {204: None}
+
+    def perform(self, work_pool_name: str, body: Heartbeat) -> None:
+        seconds = body.heartbeat_interval_seconds
+        interval = max(int(seconds), 1) if seconds else None
+        hear_worker(pool_name=work_pool_name, name=body.name, interval_seconds=interval, now=timezone.now())
+
+
+class FilterWorkers(Operation):
+    """List the workers of a pool, the one heard of last first."""
+
+    method = "POST"
+    action_required = Action.READ_QUEUES
+    answers = {200: list[WorkerOut]}
+    body_optional = True
+
+    def perform(self, work_pool_name: str, body: WorkerListing) -> list[WorkerOut]:
+        workers = Worker.objects.filter(matched(body.workers), work_pool=found_pool(work_pool_name))
+        newest_first = workers.order_by(F("last_heartbeat").desc(nulls_last=True), "name")
+        return [worker_out(worker, timezone.now()) for worker in rows_of(newest_first, body)]
+
+
+class DeleteWorker(Operation):
+    """Forget a worker. One that is still there comes back with its next heartbeat."""
+
+    method = "DELETE"
+    action_required = Action.CHANGE_QUEUES
+    answers = {204: None}
+
+    def perform(self, work_pool_name: str, name: str) -> None:
+        delete_worker(pool_name=work_pool_name, name=name)
+
+
+def worker_out(worker: Worker, now: datetime) -> WorkerOut:
+    return {
+        "id": worker.id,
+        "created": worker.created,
+        "updated": worker.updated,
+        "name": worker.name,
+        "work_pool_id": worker.work_pool_id,
+        "last_heartbeat_time": worker.last_heartbeat,
+        "heartbeat_interval_seconds": worker.heartbeat_interval_seconds,
+        "status": "ONLINE" if worker.offline_at and worker.offline_at > now else "OFFLINE",
+    }
+
+
+def _in_one_of(statuses: list[WorkerStatus]) -> Q:
+    there = online(timezone.now())
+    gone = Q(offline_at__isnull=True) | ~there
+    chosen = Q(pk__in=[])
+    for status in statuses:
+        chosen |= there if status is WorkerStatus.ONLINE else gone
+    return chosen

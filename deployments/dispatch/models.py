@@ -1,0 +1,55 @@
+"""Who executes runs: workers that were heard of, and leases on the runs that they hold."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils import timezone
+
+from deployments.work.models import WorkPool
+from runs.models import NAME, FlowRun, Row
+
+
+class Worker(Row):
+    """A process that takes runs from the queues of a pool: an agent of ours, or a worker of another make."""
+
+    name = models.CharField(max_length=255, validators=[NAME])
+    work_pool = models.ForeignKey(WorkPool, on_delete=models.CASCADE, related_name="workers", db_index=False)
+    last_heartbeat = models.DateTimeField(null=True)
+    heartbeat_interval_seconds = models.PositiveIntegerField(null=True)
+    offline_at = models.DateTimeField(null=True, help_text="Without another heartbeat it counts as gone from then on.")
+    # One start of the process: what an earlier one held is taken back when a new one registers. Null: not an agent.
+    incarnation = models.UUIDField(null=True)
+    queue_ids = models.JSONField(default=list)
+    serves_pool = models.BooleanField(default=False, help_text="All queues of the pool, also those made later.")
+    concurrency = models.PositiveIntegerField(null=True)
+    host = models.CharField(max_length=255, null=True)
+    pid = models.PositiveIntegerField(null=True)
+    version = models.CharField(max_length=255, null=True)
+    draining = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["work_pool", "name"], name="one_worker_name_per_pool")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Lease(models.Model):
+    """An agent's right to execute one attempt of a flow run, until `expires_at` of the database's clock.
+
+    The table is narrow, and apart from the runs, because each heartbeat rewrites its rows.
+    """
+
+    flow_run = models.OneToOneField(FlowRun, on_delete=models.CASCADE, primary_key=True, related_name="lease")
+    worker = models.ForeignKey(Worker, on_delete=models.SET_NULL, null=True, related_name="leases")
+    incarnation = models.UUIDField(null=True)
+    epoch = models.PositiveIntegerField()
+    granted_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["expires_at"], name="lease_by_end")]
+
+    def __str__(self) -> str:
+        return f"{self.flow_run_id}, attempt {self.epoch}"

@@ -1,0 +1,167 @@
+"""Which runs may be started now: due, not paused, and with room under the limits of their queue, pool and deployment.
+
+The answer costs a handful of queries however many runs wait: each queue gives its first runs in the order of an index.
+It is advice; what is claimed is judged again, under a lock, by the rule TakeQueueSlots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Exists, OuterRef, Q
+
+from deployments.limits.selectors.capacity import Room, chosen_by, full_deployments, room_in, room_of_deployments
+from deployments.models import Deployment
+from orchestration.columns import spelling
+from runs.models import FlowRun
+
+# SQLite joins at most 500 selects into one, with some 32,000 values in them.
+_MOST_LINES = 200
+_MOST_VALUES = 20_000
+# A policy without the key compares as unknown, which is not told apart from no.
+_WAITS_FOR_AN_AGENT = Q(empirical_policy__retry_type__isnull=True) | ~Q(empirical_policy__retry_type="in_process")
+
+
+EVERY_RUN = Q()
+
+
+def for_agents() -> Q:
+    """Runs that an agent of ours can start. A deployment without an entry point, or with infrastructure of another
+    make, is meant for the workers and agents of that make."""
+    of_others = Deployment.objects.filter(pk=OuterRef("deployment_id"), entrypoint__isnull=True)
+    return Q(infrastructure_document_id__isnull=True) & ~Q(Exists(of_others))
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One line of waiting runs: which they are, how urgent the line is, and how many of it may start."""
+
+    runs: Q
+    priority: int
+    room: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A run that could start if it were alone; `due` is spelled as its database does."""
+
+    priority: int
+    due: Any
+    id: UUID
+    queue_id: UUID | None
+    deployment_id: UUID | None
+
+
+def due_ids(
+    *,
+    queues: Sequence[UUID] | None = None,
+    deployments: Sequence[UUID] | None = None,
+    before: datetime | None,
+    after: datetime | None = None,
+    limit: int,
+    among: Q = EVERY_RUN,
+) -> list[UUID]:
+    """Scheduled runs of these queues, or of these deployments, that may be started; the most urgent first.
+
+    `before` and `after` bound the time for which they are scheduled; without `before` the future counts as well.
+    Retries that wait in their own process are not among them. With neither queues nor deployments: of every queue.
+    `among` narrows the choice further, as to what Orion's agents can start.
+    """
+    if limit <= 0:
+        return []
+    if deployments is None:
+        room = room_in(queues)
+        lines = _lines_of_queues(room)
+    else:
+        room = room_in(_queues_of(deployments))
+        lines = [_Line(Q(deployment_id=one) & ~Q(work_queue_id__in=room.closed), 1, limit) for one in deployments]
+    if not lines:
+        return []
+    found = _first_of(lines, among & _startable(after, before, full := full_deployments()), limit, len(full))
+    return _within(sorted(found, key=_urgency), room, limit)
+
+
+def in_order(ids: Sequence[UUID]) -> list[FlowRun]:
+    """The runs themselves; what was deleted meanwhile is left out."""
+    rows: Mapping[UUID, FlowRun] = FlowRun.objects.in_bulk(ids) if ids else {}
+    return [rows[one] for one in ids if one in rows]
+
+
+def _lines_of_queues(room: Room) -> list[_Line]:
+    open_queues = [queue for queue in room.queues if room.in_queue(queue) > 0]
+    return [_Line(chosen_by(queue), queue.priority, room.in_queue(queue)) for queue in open_queues]
+
+
+def _queues_of(deployments: Sequence[UUID]) -> set[UUID]:
+    found = Deployment.objects.filter(pk__in=deployments, work_queue__isnull=False)
+    return {queue_id for queue_id in found.values_list("work_queue_id", flat=True) if queue_id}
+
+
+def _startable(after: datetime | None, before: datetime | None, full: Sequence[UUID]) -> Q:
+    condition = Q(state_type="SCHEDULED") & _WAITS_FOR_AN_AGENT
+    if full:
+        condition &= ~Q(deployment_id__in=full)
+    if before is not None:
+        condition &= Q(next_scheduled_start_time__lte=before)
+    if after is not None:
+        condition &= Q(next_scheduled_start_time__gte=after)
+    return condition
+
+
+def _first_of(lines: Sequence[_Line], startable: Q, limit: int, values: int) -> Iterator[_Waiting]:
+    """The first runs of each line, all lines in one statement."""
+    at_once = max(min(_MOST_LINES, _MOST_VALUES // (values + 10)), 1)
+    for start in range(0, len(lines), at_once):
+        some = lines[start : start + at_once]
+        branches = [_first_of_line(line, startable, min(limit, line.room)) for line in some]
+        yield from _fetched(branches, some)
+
+
+def _first_of_line(line: _Line, startable: Q, limit: int) -> tuple[str, tuple[Any, ...]]:
+    runs = FlowRun.objects.filter(line.runs, startable).order_by("next_scheduled_start_time", "pk")
+    columns = runs.values_list("next_scheduled_start_time", "pk", "work_queue_id", "deployment_id")
+    sql, values = columns[:limit].query.sql_with_params()
+    return sql, tuple(values)
+
+
+def _fetched(branches: Sequence[tuple[str, tuple[Any, ...]]], lines: Sequence[_Line]) -> Iterator[_Waiting]:
+    selects = [f"SELECT {number}, first.* FROM ({sql}) AS first" for number, (sql, _) in enumerate(branches)]
+    spell = spelling().read_uuid
+    with connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(selects), [value for _, values in branches for value in values])
+        for number, due, run_id, queue_id, deployment_id in cursor.fetchall():
+            queue, deployment = (one and spell(one) for one in (queue_id, deployment_id))
+            yield _Waiting(lines[number].priority, due, spell(run_id), queue, deployment)
+
+
+def _urgency(waiting: _Waiting) -> tuple[Any, ...]:
+    return waiting.priority, waiting.due, waiting.id
+
+
+def _within(waiting: Sequence[_Waiting], room: Room, limit: int) -> list[UUID]:
+    """Those that may start together: what lines share is given to the more urgent ones."""
+    left: dict[Any, int] = {**room.of_queues, **room.of_pools}
+    left.update(room_of_deployments(one.deployment_id for one in waiting if one.deployment_id) if waiting else {})
+    pool_of = {queue.pk: queue.work_pool_id for queue in room.queues}
+    chosen: dict[UUID, None] = {}
+    for one in waiting:
+        shared = [one.queue_id, pool_of.get(one.queue_id) if one.queue_id else None, one.deployment_id]
+        if one.id not in chosen and _take(left, shared):
+            chosen[one.id] = None
+        if len(chosen) == limit:
+            break
+    return list(chosen)
+
+
+def _take(left: dict[Any, int], shared: Iterable[UUID | None]) -> bool:
+    limited = [one for one in shared if one in left]
+    if any(left[one] <= 0 for one in limited):
+        return False
+    for one in limited:
+        left[one] -= 1
+    return True

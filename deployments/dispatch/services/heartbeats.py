@@ -1,0 +1,126 @@
+"""Heartbeats: the leases of all runs that an agent names are renewed, and it is told what is wanted of each.
+
+A run that the agent does not name is not renewed: the answer to its claim was lost, and its lease runs out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection
+
+from deployments.dispatch.services.agents import present_agent, silent_from
+from deployments.dispatch.services.claims import lease_end
+from deployments.models import Lease, Worker
+from orchestration.columns import spelling
+from orchestration.core.states import StateType
+from orchestration.stored import fetch
+from orchestration.transactions import repeated_on_conflict, write_transaction
+
+
+class Order(StrEnum):
+    """What the server wants of an attempt."""
+
+    OK = "ok"
+    CANCEL = "cancel"
+    PAUSE = "pause"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """What an order depends on."""
+
+    epoch: int
+    leased: int | None
+    state: StateType | None
+    since: datetime | None
+
+
+def hear_agent(
+    *, agent_id: UUID, incarnation: UUID, runs: Mapping[UUID, int], draining: bool, now: datetime
+) -> dict[UUID, Order]:
+    """The orders for these runs, which are given with the attempts that the agent executes.
+
+    Raises AgentNotFound and AgentReplaced.
+    """
+    _renew(agent_id, incarnation, runs, draining, now)
+    standings = _standings(list(runs))
+    return {run_id: order_for(standings.get(run_id), epoch, now) for run_id, epoch in runs.items()}
+
+
+def orders_now(*, agent_id: UUID, incarnation: UUID, runs: Mapping[UUID, int], now: datetime) -> dict[UUID, Order]:
+    """What an agent has to obey of these attempts, without renewing anything. Raises as `hear_agent` does."""
+    present_agent(agent_id, incarnation)
+    standings = _standings(list(runs))
+    orders = {run_id: order_for(standings.get(run_id), epoch, now) for run_id, epoch in runs.items()}
+    return {run_id: order for run_id, order in orders.items() if order in (Order.CANCEL, Order.LOST)}
+
+
+def agents_to_tell(agent_ids: Collection[UUID]) -> set[tuple[UUID, UUID]]:
+    """Pairs of an agent and a run of it that is being cancelled: for a server that waits on behalf of these agents, as
+    another server may have been asked to cancel."""
+    cancelled = Lease.objects.filter(worker_id__in=agent_ids, flow_run__state_type=StateType.CANCELLING)
+    return {(agent, run) for agent, run in cancelled.values_list("worker_id", "flow_run_id") if agent is not None}
+
+
+@repeated_on_conflict
+def _renew(agent_id: UUID, incarnation: UUID, runs: Mapping[UUID, int], draining: bool, now: datetime) -> None:
+    with write_transaction():
+        heard = {"last_heartbeat": now, "offline_at": silent_from(now), "draining": draining}
+        if not Worker.objects.filter(pk=agent_id, incarnation=incarnation).update(**heard):
+            present_agent(agent_id, incarnation)
+        _renew_leases(agent_id, runs, now)
+
+
+def _renew_leases(agent_id: UUID, runs: Mapping[UUID, int], now: datetime) -> None:
+    if not runs:
+        return
+    spell = spelling()
+    pairs = [value for run_id, epoch in runs.items() for value in (spell.uuid(run_id), epoch)]
+    marks = ", ".join(["(%s, %s)"] * len(runs))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE deployments_lease SET expires_at = %s "
+            f"WHERE worker_id = %s AND (flow_run_id, epoch) IN (VALUES {marks})",
+            [spell.moment(lease_end(now)), spell.uuid(agent_id), *pairs],
+        )
+
+
+def _standings(run_ids: list[UUID]) -> dict[UUID, _Standing]:
+    spell = spelling()
+    rows = fetch(
+        "SELECT r.id, r.epoch, l.epoch, r.state_type, r.state_timestamp FROM runs_flowrun r "
+        "LEFT JOIN deployments_lease l ON l.flow_run_id = r.id WHERE r.id IN ",
+        run_ids,
+    )
+    return {spell.read_uuid(row[0]): _standing(*row[1:]) for row in rows}
+
+
+def _standing(epoch: int, leased: int | None, state: str | None, since: Any) -> _Standing:
+    return _Standing(epoch, leased, StateType(state) if state else None, since and spelling().read_moment(since))
+
+
+def order_for(standing: _Standing | None, epoch: int, now: datetime) -> Order:
+    if standing is None or standing.epoch != epoch:
+        return Order.LOST
+    match standing.state:
+        case StateType.CANCELLING | StateType.CANCELLED:
+            return Order.CANCEL
+        case StateType.PAUSED:
+            return Order.PAUSE
+    if standing.leased is None and _is_long_over(standing, now):
+        return Order.LOST
+    return Order.OK
+
+
+def _is_long_over(standing: _Standing, now: datetime) -> bool:
+    """A process that reported its end is left to finish; one that somebody else ended should have noticed by then."""
+    lease = timedelta(seconds=settings.ORION_LEASE_SECONDS)
+    return standing.since is None or standing.since < now - lease

@@ -1,0 +1,157 @@
+"""Hints: agents are told which runs are due, as soon as that is known and again while they wait.
+
+Only agents with a free place are told, and of no more runs than they have places: a busy agent asks by itself when it
+is done. So messages cannot pile up before agents that are slow, or gone.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from uuid import UUID
+
+from django.db import close_old_connections
+from django.db.models import Q
+
+from deployments.dispatch import hint_sender as dispatch
+from deployments.dispatch import waiting_agents as waiting
+from deployments.dispatch.core.hint_times import SHORTEST, hint_again_after
+from deployments.dispatch.selectors.due import due_ids, in_order
+from deployments.dispatch.selectors.presence import online
+from deployments.models import Lease, Worker, WorkQueue
+from orchestration.core.states import StateType
+from orchestration.database_clock import current_time
+from orchestration.outages import is_outage, outage
+from orchestration.transactions import repeated_on_conflict, write_transaction
+from runs.models import FlowRun
+
+logger = logging.getLogger("orion.hints")
+
+# How many due runs one pass looks at; what is behind them is told of when these are gone.
+BATCH = 500
+
+
+def hint_due_runs(now: datetime) -> int:
+    """Tell agents with free places of runs that are due; of how many that was. Nothing without a broker."""
+    if not dispatch.is_configured() or not _anything_to_tell(now):
+        return 0
+    places = free_places(now)
+    if not places:
+        return 0
+    chosen = _told_now(in_order(due_ids(queues=list(places), before=now, limit=BATCH)), places, now)
+    return dispatch.send_soon(_stamped(chosen, now)) if chosen else 0
+
+
+def _anything_to_tell(now: datetime) -> bool:
+    due = FlowRun.objects.filter(
+        state_type="SCHEDULED", work_queue_id__isnull=False, next_scheduled_start_time__lte=now
+    )
+    return bool(due.filter(_not_told_since(now - SHORTEST)).exists())
+
+
+def _not_told_since(moment: datetime) -> Q:
+    return Q(hinted_at__isnull=True) | Q(hinted_at__lt=moment)
+
+
+def free_places(now: datetime) -> dict[UUID, int]:
+    """How many runs the agents of each queue could start at once. An agent counts in each of its queues."""
+    agents = list(Worker.objects.filter(online(now), incarnation__isnull=False, draining=False))
+    held = Counter(Lease.objects.filter(worker__in=agents).values_list("worker_id", flat=True)) if agents else Counter()
+    of_pools = _queues_of_pools({agent.work_pool_id for agent in agents if agent.serves_pool})
+    places: Counter[UUID] = Counter()
+    for agent in agents:
+        free = (agent.concurrency or 1) - held[agent.pk]
+        queues = {UUID(queue_id) for queue_id in agent.queue_ids} | _of_its_pool(agent, of_pools)
+        places.update(dict.fromkeys(queues, free) if free > 0 else {})
+    return dict(places)
+
+
+def _of_its_pool(agent: Worker, of_pools: Mapping[UUID, set[UUID]]) -> set[UUID]:
+    return of_pools.get(agent.work_pool_id, set()) if agent.serves_pool else set()
+
+
+def _queues_of_pools(pool_ids: Collection[UUID]) -> dict[UUID, set[UUID]]:
+    found: dict[UUID, set[UUID]] = {}
+    queues = WorkQueue.objects.filter(work_pool__in=pool_ids).values_list("work_pool_id", "pk") if pool_ids else ()
+    for pool_id, queue_id in queues:
+        found.setdefault(pool_id, set()).add(queue_id)
+    return found
+
+
+def _told_now(due: Sequence[FlowRun], places: dict[UUID, int], now: datetime) -> list[FlowRun]:
+    """The first runs of each queue, as many as it has places, without those that were told of a moment ago."""
+    left = Counter(places)
+    chosen = []
+    for run in due:
+        if run.work_queue_id is None or left[run.work_queue_id] <= 0:
+            continue
+        left[run.work_queue_id] -= 1
+        if _may_be_told(run, now):
+            chosen.append(run)
+    return chosen
+
+
+def _may_be_told(run: FlowRun, now: datetime) -> bool:
+    if run.hinted_at is None:
+        return True
+    waited = now - (run.next_scheduled_start_time or now)
+    return run.hinted_at <= now - hint_again_after(waited)
+
+
+@repeated_on_conflict
+def _stamped(runs: Sequence[FlowRun], now: datetime) -> list[dispatch.Hint]:
+    """Those of the runs of which nobody else tells at this moment, marked as told."""
+    with write_transaction():
+        told_at = {run.pk: run.hinted_at for run in runs}
+        waiting = FlowRun.objects.filter(pk__in=told_at, state_type="SCHEDULED")
+        held = waiting.select_for_update(skip_locked=True, no_key=True)
+        same = [pk for pk, hinted_at in held.values_list("pk", "hinted_at") if hinted_at == told_at[pk]]
+        FlowRun.objects.filter(pk__in=same).update(hinted_at=now)
+    return [dispatch.Hint(run.work_queue_id, run.pk) for run in runs if run.pk in set(same) and run.work_queue_id]
+
+
+# --- at once, after commit -------------------------------------------------------------------------------------------
+
+
+def run_changed(kind: str, run_id: UUID, state_type: str) -> None:
+    """A listener of `orchestration.announce`: when a run waits, what is due is looked up by another thread; an agent
+    of which something is wanted is told, if it waits for that at this server."""
+    if kind == "agent":
+        waiting.room.wake(run_id)
+    if kind == "flow-run" and state_type == StateType.SCHEDULED and dispatch.is_configured():
+        _finder().wake()
+
+
+class Finder:
+    """A thread that looks for due runs whenever it is woken; calls that come while it looks make one more look."""
+
+    def __init__(self) -> None:
+        self._woken = threading.Event()
+        threading.Thread(target=self._run, name="orion-hint-finder", daemon=True).start()
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def _run(self) -> None:
+        while True:
+            self._woken.wait()
+            self._woken.clear()
+            try:
+                hint_due_runs(current_time())
+            except Exception as problem:
+                # The ticker looks as well, a second later.
+                if is_outage(problem):
+                    outage.met(problem)
+                else:
+                    logger.exception("Due runs could not be looked up.")
+            finally:
+                close_old_connections()
+
+
+@lru_cache(maxsize=1)
+def _finder() -> Finder:
+    return Finder()

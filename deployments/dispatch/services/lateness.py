@@ -1,0 +1,104 @@
+"""What did not happen in time: runs that nobody started, and deadlines that passed.
+
+Both may be called any number of times by any number of tickers: each run is looked at again under its lock.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from deployments.models import Deadline
+from events.recording.record import RESOURCE_ID, RESOURCE_ROLE, record_event
+from orchestration.core.policies import LATE_FLOW
+from orchestration.core.states import TERMINAL, late
+from orchestration.errors import FlowRunNotFound
+from orchestration.services import Proposal, propose
+from orchestration.stored import FLOW_RUNS, locked_run
+from orchestration.transactions import repeated_on_conflict, write_transaction
+from runs.models import FlowRun
+
+BATCH = 400
+AUTHOR = "lateness"
+
+
+def mark_late_runs(now: datetime, *, grace_seconds: float = 15) -> int:
+    """Mark the runs that were due more than the grace ago as late; how many that were."""
+    grace = timedelta(seconds=grace_seconds)
+    return sum(_mark_late(run_id, now, grace) for run_id in _overdue(now - grace))
+
+
+def _overdue(due: datetime) -> list[UUID]:
+    # Retries and resumed runs have other names: they wait for their own process, or were just asked for.
+    scheduled = FlowRun.objects.filter(
+        state_type="SCHEDULED", state_name="Scheduled", next_scheduled_start_time__lte=due
+    )
+    return list(scheduled.order_by("next_scheduled_start_time").values_list("pk", flat=True)[:BATCH])
+
+
+@repeated_on_conflict
+def _mark_late(run_id: UUID, now: datetime, grace: timedelta) -> bool:
+    with write_transaction():
+        try:
+            stored = locked_run(FLOW_RUNS, run_id)
+        except FlowRunNotFound:
+            return False
+        due = stored.run.next_scheduled_start_time
+        if stored.state is None or stored.state.name != "Scheduled" or due is None or due > now - grace:
+            return False
+        state = late(stored.state.details.scheduled_time or due, message=_why_late(due, now))
+        return propose(FLOW_RUNS, run_id, Proposal(state, now, author=AUTHOR, policy=LATE_FLOW)).written
+
+
+def _why_late(due: datetime, now: datetime) -> str:
+    return (
+        f"It was due at {due:%Y-%m-%d %H:%M:%S} UTC and had not been started {(now - due).total_seconds():.0f} s later."
+    )
+
+
+def watch_deadlines(now: datetime) -> int:
+    """Strike out the deadlines that were met, and record those that were missed; how many these are."""
+    passed = Deadline.objects.filter(missed_at__isnull=True, due__lte=now)
+    # Asked without a lock first: on SQLite a transaction holds up every writer, and mostly nothing has passed.
+    return _settle(passed, now) if passed.exists() else 0
+
+
+@repeated_on_conflict
+def _settle(passed: QuerySet[Deadline, Deadline], now: datetime) -> int:
+    with write_transaction():
+        held = passed.select_for_update(skip_locked=True, of=("self",))
+        deadlines = list(held.select_related("flow_run").order_by("due")[:BATCH])
+        missed = [deadline for deadline in deadlines if is_missed(deadline)]
+        Deadline.objects.filter(pk__in={one.pk for one in deadlines} - {one.pk for one in missed}).delete()
+        Deadline.objects.filter(pk__in=[one.pk for one in missed]).update(missed_at=now)
+        for deadline in missed:
+            _record(deadline, now)
+    return len(missed)
+
+
+def is_missed(deadline: Deadline) -> bool:
+    """Of a deadline that has passed: whether what it asks for came later, or has not come yet.
+
+    A run that ended before it started (it was cancelled, say) starts no more, so it is not late with that.
+    """
+    run = deadline.flow_run
+    # A run that never started has no end time; its last state tells.
+    ended = (run.end_time or run.state_timestamp) if run.state_type in TERMINAL else None
+    came = ended if deadline.kind == Deadline.Kind.FINISH else run.start_time or ended
+    return came is None or came > deadline.due
+
+
+def _record(deadline: Deadline, now: datetime) -> None:
+    run = deadline.flow_run
+    related = [{RESOURCE_ID: f"prefect.flow.{run.flow_id}", RESOURCE_ROLE: "flow"}]
+    if run.deployment_id:
+        related.append({RESOURCE_ID: f"prefect.deployment.{run.deployment_id}", RESOURCE_ROLE: "deployment"})
+    record_event(
+        f"orion.flow-run.missed-{deadline.kind}",
+        resource={RESOURCE_ID: f"prefect.flow-run.{run.pk}", "prefect.resource.name": run.name},
+        related=related,
+        payload={"due": deadline.due.isoformat(), "state_type": run.state_type, "state_name": run.state_name},
+        now=now,
+    )

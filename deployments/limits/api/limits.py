@@ -1,0 +1,147 @@
+"""Limits on how many task runs with a tag may run at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from django.utils import timezone
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from deployments.limits.services.limits import delete_limit, delete_limit_by_id, reset_limit, set_limit
+from deployments.models import ConcurrencyLimit, Slot
+from orchestration.api.errors import Missing
+from orchestration.api.operations import Operation
+from orchestration.api.pagination import Page, rows_of
+from orchestration.wire import Findable, Natural, StrictWire, Wire
+from orion_site.accounts.permissions import Action
+
+Tag = Annotated[str, Field(min_length=1, max_length=255), Findable]
+
+
+class ConcurrencyLimitCreate(StrictWire):
+    tag: Tag
+    concurrency_limit: Natural
+
+
+class ResetLimit(Wire):
+    slot_override: Annotated[list[UUID], Field(max_length=1000)] | None = None
+
+
+class ConcurrencyLimitOut(TypedDict):
+    """A limit with the task runs that hold its slots."""
+
+    id: UUID
+    created: datetime
+    updated: datetime
+    tag: str
+    concurrency_limit: int
+    active_slots: list[UUID]
+
+
+class SetConcurrencyLimit(Operation):
+    """Limit a tag, or change its limit."""
+
+    method = "POST"
+    action_required = Action.CHANGE_LIMITS
+    answers = {200: ConcurrencyLimitOut}
+
+    def perform(self, body: ConcurrencyLimitCreate) -> ConcurrencyLimitOut:
+        limit, _ = set_limit(tag=body.tag, slots=body.concurrency_limit, now=timezone.now())
+        return limits_out([limit])[0]
+
+
+class ReadConcurrencyLimit(Operation):
+    """Read a limit by its id."""
+
+    method = "GET"
+    action_required = Action.READ_LIMITS
+    answers = {200: ConcurrencyLimitOut}
+
+    def perform(self, id: UUID) -> ConcurrencyLimitOut:
+        return _found(ConcurrencyLimit.objects.filter(pk=id).first())
+
+
+class ReadConcurrencyLimitByTag(Operation):
+    """Read the limit of a tag."""
+
+    method = "GET"
+    action_required = Action.READ_LIMITS
+    answers = {200: ConcurrencyLimitOut}
+
+    def perform(self, tag: str) -> ConcurrencyLimitOut:
+        return _found(ConcurrencyLimit.objects.filter(tag=tag).first())
+
+
+class FilterConcurrencyLimits(Operation):
+    """List limits by tag."""
+
+    method = "POST"
+    action_required = Action.READ_LIMITS
+    answers = {200: list[ConcurrencyLimitOut]}
+    body_optional = True
+
+    def perform(self, body: Page) -> list[ConcurrencyLimitOut]:
+        return limits_out(rows_of(ConcurrencyLimit.objects.order_by("tag"), body))
+
+
+class ResetConcurrencyLimit(Operation):
+    """Free every slot of a tag, or leave them to the task runs in `slot_override`."""
+
+    method = "POST"
+    action_required = Action.CHANGE_LIMITS
+    answers = {200: None}
+    body_optional = True
+
+    def perform(self, tag: str, body: ResetLimit) -> None:
+        reset_limit(tag=tag, held_by=body.slot_override or (), now=timezone.now())
+
+
+class DeleteConcurrencyLimit(Operation):
+    """Delete a limit by its id."""
+
+    method = "DELETE"
+    action_required = Action.CHANGE_LIMITS
+    answers = {200: None}
+
+    def perform(self, id: UUID) -> None:
+        delete_limit_by_id(limit_id=id)
+
+
+class DeleteConcurrencyLimitByTag(Operation):
+    """Delete the limit of a tag."""
+
+    method = "DELETE"
+    action_required = Action.CHANGE_LIMITS
+    answers = {200: None}
+
+    def perform(self, tag: str) -> None:
+        delete_limit(tag=tag)
+
+
+def limits_out(limits: Sequence[ConcurrencyLimit]) -> list[ConcurrencyLimitOut]:
+    """One query for the slots of all of them."""
+    holders: dict[UUID, list[UUID]] = {limit.id: [] for limit in limits}
+    slots = Slot.objects.filter(limit__in=holders).order_by("taken_at", "pk") if holders else Slot.objects.none()
+    for limit_id, task_run_id in slots.values_list("limit_id", "task_run_id"):
+        holders[limit_id].append(task_run_id)
+    return [
+        {
+            "id": limit.id,
+            "created": limit.created,
+            "updated": limit.updated,
+            "tag": limit.tag,
+            "concurrency_limit": limit.concurrency_limit,
+            "active_slots": holders[limit.id],
+        }
+        for limit in limits
+    ]
+
+
+def _found(limit: ConcurrencyLimit | None) -> ConcurrencyLimitOut:
+    if limit is None:
+        raise Missing("Concurrency limit")
+    return limits_out([limit])[0]

@@ -1,0 +1,119 @@
+"""How much room there is under the limits of queues, pools and deployments.
+
+A run that is PENDING, RUNNING or CANCELLING holds a place in each of the three: its row is its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db.models import Count, Q
+
+from deployments.models import Deployment, WorkPool, WorkQueue
+from runs.lists.filters import lookups  # noqa: F401  (registers `orion_holds_all`)
+from runs.models import FlowRun
+from runs.querysets import is_holding
+
+UNLIMITED = 2**31
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Queues, and how many runs may still start in each and in their pools; 0 where nothing may start."""
+
+    queues: Sequence[WorkQueue]
+    of_queues: Mapping[UUID, int]
+    of_pools: Mapping[UUID, int]
+
+    def in_queue(self, queue: WorkQueue) -> int:
+        room = self.of_queues.get(queue.pk, UNLIMITED)
+        return min(room, self.of_pools.get(queue.work_pool_id, UNLIMITED)) if queue.work_pool_id else room
+
+    @property
+    def closed(self) -> list[UUID]:
+        return [queue.pk for queue in self.queues if self.in_queue(queue) <= 0]
+
+
+def room_in(queue_ids: Collection[UUID] | None) -> Room:
+    """Two queries, or three where a pool is limited. `None` asks for every queue."""
+    rows = WorkQueue.objects.select_related("work_pool").defer("work_pool__base_job_template")
+    rows = rows.order_by("priority", "name", "pk")
+    queues = list(rows if queue_ids is None else rows.filter(pk__in=queue_ids))
+    pools = {queue.work_pool.pk: queue.work_pool for queue in queues if queue.work_pool}
+    taken = _taken_in_queues([queue.pk for queue in queues if queue.concurrency_limit is not None])
+    taken_in_pools = _taken_in_pools([pk for pk, pool in pools.items() if pool.concurrency_limit is not None])
+    return Room(
+        queues,
+        {queue.pk: _room(queue, _taken_by_filter(queue) or taken.get(queue.pk, 0)) for queue in queues},
+        {pk: _room(pool, taken_in_pools.get(pk, 0)) for pk, pool in pools.items()},
+    )
+
+
+def _room(limited: WorkQueue | WorkPool, taken: int) -> int:
+    if limited.is_paused:
+        return 0
+    return UNLIMITED if limited.concurrency_limit is None else max(limited.concurrency_limit - taken, 0)
+
+
+def _taken_in_queues(ids: Collection[UUID]) -> dict[UUID, int]:
+    if not ids:
+        return {}
+    held = FlowRun.objects.filter(is_holding(), work_queue_id__in=ids)
+    return dict(held.values_list("work_queue_id").annotate(Count("pk")).order_by())
+
+
+def _taken_in_pools(ids: Collection[UUID]) -> dict[UUID, int]:
+    if not ids:
+        return {}
+    pool_of = dict(WorkQueue.objects.filter(work_pool__in=ids).values_list("pk", "work_pool_id"))
+    taken = dict.fromkeys(ids, 0)
+    for queue_id, places in _taken_in_queues(pool_of).items():
+        taken[pool_of[queue_id]] += places
+    return taken
+
+
+def chosen_by(queue: WorkQueue) -> Q:
+    """The runs that wait in this queue: those that name it, or those that its filter picks."""
+    if not queue.filter:
+        return Q(work_queue_id=queue.pk)
+    chosen = Q(tags__orion_holds_all=queue.filter.get("tags") or [])
+    ids = queue.filter.get("deployment_ids")
+    return chosen & Q(deployment_id__in=ids) if ids else chosen
+
+
+def takes_runs_of(queue: WorkQueue, deployment: Deployment) -> bool:
+    """Whether runs of the deployment wait in this queue; as above, for what a deployment's runs have from it."""
+    if not queue.filter:
+        return deployment.work_queue_id == queue.pk
+    ids = queue.filter.get("deployment_ids")
+    return set(queue.filter.get("tags") or ()) <= set(deployment.tags) and (not ids or str(deployment.pk) in ids)
+
+
+def _taken_by_filter(queue: WorkQueue) -> int:
+    if not queue.filter or queue.concurrency_limit is None:
+        return 0
+    return FlowRun.objects.filter(chosen_by(queue), is_holding()).count()
+
+
+def full_deployments() -> list[UUID]:
+    """Deployments whose own limit leaves no place; found from the runs that hold places, which are few."""
+    taken = _taken_in_deployments(None)
+    limited = Deployment.objects.filter(Q(pk__in=taken) | Q(concurrency_limit=0), concurrency_limit__isnull=False)
+    limits = limited.values_list("pk", "concurrency_limit")
+    return [pk for pk, most in limits if most is not None and taken.get(pk, 0) >= most]
+
+
+def room_of_deployments(ids: Iterable[UUID]) -> dict[UUID, int]:
+    """By deployment; those without a limit are left out."""
+    limited = Deployment.objects.filter(pk__in=set(ids), concurrency_limit__isnull=False)
+    limits = {pk: most for pk, most in limited.values_list("pk", "concurrency_limit") if most is not None}
+    taken = _taken_in_deployments(limits) if limits else {}
+    return {pk: max(most - taken.get(pk, 0), 0) for pk, most in limits.items()}
+
+
+def _taken_in_deployments(ids: Collection[UUID] | None) -> dict[UUID, int]:
+    held = FlowRun.objects.filter(is_holding(), deployment_id__isnull=False)
+    held = held if ids is None else held.filter(deployment_id__in=ids)
+    return dict(held.values_list("deployment_id").annotate(Count("pk")).order_by())

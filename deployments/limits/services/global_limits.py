@@ -1,0 +1,158 @@
+"""Global limits: made and changed by people, their slots taken and returned by running flows.
+
+Rows are locked in the order of their names: two flows that want (a, b) and (b, a) would otherwise wait for each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q
+
+from deployments.limits.core import Denied, Usage, as_of, give_back, learn, take
+from deployments.limits.services.slot_leases import Taker, count_held, give_leases, given_before, known_taker
+from deployments.models import GlobalLimit, GlobalSlot
+from orchestration.errors import GlobalLimitExists, GlobalLimitNotFound, NotARate, TooManySlots
+from orchestration.transactions import repeated_on_conflict, write_transaction
+
+COUNTED = ["active_slots", "denied_slots", "avg_slot_occupancy_seconds", "counted_at", "updated"]
+
+
+@dataclass(frozen=True, slots=True)
+class SlotsTaken:
+    """The limits that were asked; when there was no room, `retry_after` says how many seconds to wait.
+
+    `leases` are the slots of a named holder, by the limit's id.
+    """
+
+    limits: tuple[GlobalLimit, ...]
+    retry_after: float | None = None
+    leases: Mapping[UUID, GlobalSlot] = field(default_factory=dict)
+
+
+@repeated_on_conflict
+def create_global_limit(*, columns: Mapping[str, Any], now: datetime) -> GlobalLimit:
+    with write_transaction():
+        _refuse_taken(columns["name"])
+        limit = GlobalLimit(**columns, created=now, counted_at=now)
+        limit.save(force_insert=True)
+        return limit
+
+
+@repeated_on_conflict
+def update_global_limit(*, which: Q, changes: Mapping[str, Any], now: datetime) -> None:
+    with write_transaction():
+        limit = GlobalLimit.objects.select_for_update(no_key=True).filter(which).first()
+        if limit is None:
+            raise GlobalLimitNotFound(name=_told(which))
+        if changes.get("name", limit.name) != limit.name:
+            _refuse_taken(changes["name"])
+        # What decayed so far decayed at the old speed.
+        _count(limit, as_of(usage_of(limit), now), now)
+        GlobalLimit.objects.filter(pk=limit.pk).update(**changes)
+
+
+def delete_global_limit(*, which: Q) -> None:
+    with write_transaction():
+        deleted, _ = GlobalLimit.objects.filter(which).delete()
+        if not deleted:
+            raise GlobalLimitNotFound(name=_told(which))
+
+
+@repeated_on_conflict
+def take_slots(
+    *, names: Sequence[str], slots: int, as_rate: bool, now: datetime, taker: Taker | None = None
+) -> SlotsTaken:
+    """Take slots of every limit named, or of none. A name without a limit gets an inactive one, which never refuses.
+
+    Who names himself gets leases for them; slots that decay come back by themselves and are only counted.
+    """
+    with write_transaction():
+        if taker is not None:
+            taker = known_taker(taker)
+        limits = _locked(names) or []
+        if missing := set(names) - {limit.name for limit in limits}:
+            GlobalLimit.objects.bulk_create(
+                [
+                    GlobalLimit(name=name, limit=1, active=False, created=now, counted_at=now)
+                    for name in sorted(missing)
+                ],
+                ignore_conflicts=True,
+            )
+            limits = _locked(names)
+        _refuse_impossible([limit for limit in limits if limit.active], slots, as_rate)
+        if taker is not None and (given := given_before(taker, limits, now)):
+            return SlotsTaken(tuple(limits), leases=given)
+        held = count_held([limit.pk for limit in limits], now)
+        leased = {limit.pk for limit in limits if taker and limit.active and not limit.slot_decay_per_second}
+        usages = [usage_of(limit, held.get(limit.pk, 0), named=limit.pk in leased) for limit in limits]
+        verdict = take(usages, slots, now)
+        for limit, usage in zip(limits, verdict.usages, strict=True):
+            if limit.active:
+                _count(limit, usage, now)
+        if isinstance(verdict, Denied):
+            return SlotsTaken(tuple(limits), verdict.retry_after)
+        return SlotsTaken(tuple(limits), leases=give_leases(taker, leased, slots, now) if taker else {})
+
+
+@repeated_on_conflict
+def return_slots(
+    *, names: Sequence[str], slots: int, occupancy_seconds: float | None, now: datetime
+) -> tuple[GlobalLimit, ...]:
+    """Return slots of the limits that there still are."""
+    with write_transaction():
+        limits = _locked(names)
+        for limit in limits:
+            if limit.active:
+                _count(limit, give_back(usage_of(limit), slots, occupancy_seconds, now), now)
+    return tuple(limits)
+
+
+def usage_of(limit: GlobalLimit, held: int = 0, *, named: bool = False) -> Usage:
+    return Usage(
+        held=held,
+        named=named,
+        limit=limit.limit,
+        active=limit.active,
+        taken=limit.active_slots,
+        denied=limit.denied_slots,
+        decay=limit.slot_decay_per_second,
+        average_occupancy=limit.avg_slot_occupancy_seconds,
+        counted_at=limit.counted_at,
+    )
+
+
+def teach_occupancy(limit: GlobalLimit, slots: int, seconds: float, now: datetime) -> None:
+    """How long slots were held, said when they are given back; the caller holds the limit."""
+    _count(limit, learn(as_of(usage_of(limit), now), slots, seconds), now)
+
+
+def _locked(names: Sequence[str]) -> list[GlobalLimit]:
+    return list(GlobalLimit.objects.select_for_update(no_key=True).filter(name__in=names).order_by("name"))
+
+
+def _count(limit: GlobalLimit, usage: Usage, now: datetime) -> None:
+    limit.active_slots, limit.denied_slots = usage.taken, usage.denied
+    limit.avg_slot_occupancy_seconds, limit.counted_at = usage.average_occupancy, usage.counted_at
+    limit.save(update_fields=COUNTED)
+
+
+def _refuse_impossible(limits: Sequence[GlobalLimit], slots: int, as_rate: bool) -> None:
+    for limit in limits:
+        if slots > limit.limit:
+            raise TooManySlots(slots=slots, name=limit.name, limit=limit.limit)
+        if as_rate and not limit.slot_decay_per_second:
+            raise NotARate(name=limit.name)
+
+
+def _refuse_taken(name: str) -> None:
+    if GlobalLimit.objects.filter(name=name).exists():
+        raise GlobalLimitExists(name=name)
+
+
+def _told(which: Q) -> str:
+    return str(next(value for _, value in which.children))  # type: ignore[misc]

@@ -1,0 +1,67 @@
+"""Slots that a named holder has: kept while they are in use, and given back; what nobody keeps is forgotten.
+
+A slot counts until its lease runs out or the attempt that took it ends, whichever comes first. Both are facts that are
+looked at when slots are counted, so a process that dies gives its slots back without anybody noticing its death.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from deployments.limits.selectors.global_slots import is_held
+from deployments.limits.services.global_limits import teach_occupancy
+from deployments.models import GlobalLimit, GlobalSlot
+from orchestration.errors import SlotLost
+from orchestration.transactions import repeated_on_conflict, write_transaction
+
+SWEPT_AT_ONCE = 1000
+
+
+@repeated_on_conflict
+def renew_leases(*, ids: Sequence[UUID], lease: timedelta, now: datetime) -> None:
+    """Keep slots for so much longer. All of them or, when one is over, none: raises SlotLost."""
+    with write_transaction():
+        # Under the lock of the limits: nobody may find a slot free that is being kept.
+        _locked(set(GlobalSlot.objects.filter(pk__in=ids).values_list("limit_id", flat=True)))
+        held = set(GlobalSlot.objects.filter(is_held(now), pk__in=ids).values_list("pk", flat=True))
+        for one in ids:
+            if one not in held:
+                raise SlotLost(id=one)
+        GlobalSlot.objects.filter(pk__in=held).update(expires_at=now + lease)
+
+
+@repeated_on_conflict
+def release_leases(*, ids: Sequence[UUID], now: datetime) -> list[GlobalLimit]:
+    """Give slots back; those that are over already are passed over. Returns the limits whose slots they were."""
+    with write_transaction():
+        slots = list(GlobalSlot.objects.filter(pk__in=ids))
+        limits = {limit.pk: limit for limit in _locked({slot.limit_id for slot in slots})}
+        for slot in slots:
+            if slot.limit_id in limits:
+                teach_occupancy(limits[slot.limit_id], slot.slots, (now - slot.taken_at).total_seconds(), now)
+        GlobalSlot.objects.filter(pk__in=ids).delete()
+        return list(limits.values())
+
+
+def sweep_leases(now: datetime) -> int:
+    """Forget slots that count no longer. Nothing depends on when this happens."""
+    held = GlobalSlot.objects.filter(is_held(now)).values("pk")
+    over = GlobalSlot.objects.exclude(pk__in=held)
+    ids = list(over.order_by("expires_at").values_list("pk", flat=True)[:SWEPT_AT_ONCE])
+    return _forget(ids, now) if ids else 0
+
+
+@repeated_on_conflict
+def _forget(ids: Sequence[UUID], now: datetime) -> int:
+    with write_transaction():
+        _locked(set(GlobalSlot.objects.filter(pk__in=ids).values_list("limit_id", flat=True)))
+        # Looked at again under the lock: a request that is repeated gets its slot back under the same id.
+        held = GlobalSlot.objects.filter(is_held(now), pk__in=ids).values_list("pk", flat=True)
+        deleted, _ = GlobalSlot.objects.filter(pk__in=set(ids) - set(held)).delete()
+        return deleted
+
+
+def _locked(ids: Collection[UUID]) -> list[GlobalLimit]:
+    return list(GlobalLimit.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("name"))

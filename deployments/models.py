@@ -1,0 +1,34 @@
+"""All models of this app, as Django looks for them here. Each subject keeps its own in its `models` module."""
+
+from __future__ import annotations
+
+from deployments.blocks.models import BlockDocument, BlockReference, BlockSchema, BlockType, Variable
+from deployments.definitions.models import Deployment
+from deployments.dispatch.models import Lease, Worker
+from deployments.limits.models import ConcurrencyLimit, GlobalLimit, GlobalSlot, Slot
+from deployments.schedules.models import Calendar, Deadline, Schedule, SkippedTime
+from deployments.upkeep.models import ServiceRecord
+from deployments.work.models import FormerQueue, WorkPool, WorkQueue
+
+__all__ = [
+    "BlockDocument",
+    "BlockReference",
+    "BlockSchema",
+    "BlockType",
+    "Calendar",
+    "ConcurrencyLimit",
+    "Deadline",
+    "Deployment",
+    "FormerQueue",
+    "GlobalLimit",
+    "GlobalSlot",
+    "Lease",
+    "Schedule",
+    "ServiceRecord",
+    "SkippedTime",
+    "Slot",
+    "Variable",
+    "WorkPool",
+    "WorkQueue",
+    "Worker",
+]

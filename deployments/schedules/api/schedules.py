@@ -1,0 +1,198 @@
+"""The schedules of a deployment, what times they come to, and the feeds of what is planned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from django.http import HttpResponse
+from django.utils import timezone
+from pydantic import Field
+from rest_framework.response import Response
+from typing_extensions import TypedDict
+
+from deployments.models import Deployment, Schedule
+from deployments.schedules.api.schemas import (
+    Definition,
+    ScheduleCreate,
+    ScheduleOut,
+    ScheduleUpdate,
+    changes_of,
+    definition_of,
+    new_schedule,
+    schedule_out,
+)
+from deployments.schedules.core import ScheduleError
+from deployments.schedules.core.comparing import completed
+from deployments.schedules.core.preview import Upcoming
+from deployments.schedules.selectors.feeds import feed_of_planned_runs
+from deployments.schedules.selectors.schedules import calendar_names, with_calendars
+from deployments.schedules.selectors.upcoming import upcoming_of, upcoming_times
+from deployments.schedules.services.schedules import add_schedules, delete_schedule, update_schedule
+from deployments.work.api.templates import telling_bad_templates
+from orchestration.api.errors import Missing, Refused
+from orchestration.api.operations import Operation
+from orchestration.errors import ScheduleNotFound
+from orchestration.wire import Moment, Name, StrictWire
+from orion_site.accounts.permissions import Action
+
+Number = Annotated[int, Field(gt=0, le=1000)]
+
+
+class PreviewRequest(StrictWire):
+    count: Number = 10
+    after: Moment | None = None
+
+
+class DraftPreviewRequest(PreviewRequest):
+    """A schedule that is not stored yet."""
+
+    definition: Definition
+    calendars: Annotated[list[Name], Field(max_length=100)] = []
+
+
+class UpcomingOut(TypedDict):
+    """A time of a schedule, also in its own zone, and what is particular about it; one that is left out gets no run."""
+
+    at: datetime
+    local: datetime
+    note: str | None
+    left_out: bool
+
+
+class ReadSchedules(Operation):
+    """List the schedules of a deployment, those that changed last first."""
+
+    method = "GET"
+    action_required = Action.READ_DEPLOYMENTS
+    answers = {200: list[ScheduleOut]}
+
+    def perform(self, id: UUID) -> list[ScheduleOut]:
+        if not Deployment.objects.filter(pk=id).exists():
+            raise Missing("Deployment")
+        return _told(with_calendars(Schedule.objects.filter(deployment=id)))
+
+
+class CreateSchedules(Operation):
+    """Add schedules to a deployment; their first runs are planned at once."""
+
+    method = "POST"
+    action_required = Action.CHANGE_DEPLOYMENTS
+    answers = {201: list[ScheduleOut]}
+
+    def perform(self, id: UUID, body: Annotated[list[ScheduleCreate], Field(max_length=1000)]) -> Response:
+        now = timezone.now()
+        with telling_bad_templates():
+            made = add_schedules(deployment_id=id, new=[new_schedule(one) for one in body], now=now)
+        stored = {one.pk: one for one in with_calendars(Schedule.objects.filter(pk__in=[one.pk for one in made]))}
+        return Response(_told([stored[one.pk] for one in made]), status=201)
+
+
+class UpdateSchedule(Operation):
+    """Change what is sent of a schedule; its future runs are planned anew."""
+
+    method = "PATCH"
+    action_required = Action.CHANGE_DEPLOYMENTS
+    answers = {204: None}
+
+    def perform(self, id: UUID, schedule_id: UUID, body: ScheduleUpdate) -> None:
+        now = timezone.now()
+        with telling_bad_templates():
+            update_schedule(
+                deployment_id=id,
+                schedule_id=schedule_id,
+                changes=changes_of(body),
+                calendars=body.calendars,
+                now=now,
+            )
+
+
+class DeleteSchedule(Operation):
+    """Delete a schedule with its future runs."""
+
+    method = "DELETE"
+    action_required = Action.CHANGE_DEPLOYMENTS
+    answers = {204: None}
+
+    def perform(self, id: UUID, schedule_id: UUID) -> None:
+        delete_schedule(deployment_id=id, schedule_id=schedule_id, now=timezone.now())
+
+
+class PreviewSchedule(Operation):
+    """The next times of a stored schedule, and which of them its calendars leave out."""
+
+    method = "POST"
+    action_required = Action.READ_DEPLOYMENTS
+    answers = {200: list[UpcomingOut]}
+    body_optional = True
+
+    def perform(self, id: UUID, schedule_id: UUID, body: PreviewRequest) -> list[UpcomingOut]:
+        schedule = Schedule.objects.filter(pk=schedule_id, deployment=id).first()
+        if schedule is None:
+            raise ScheduleNotFound(id=schedule_id)
+        with _telling_endless_rules():
+            return _previewed(upcoming_of(schedule, after=body.after or timezone.now(), count=body.count))
+
+
+class PreviewDraft(Operation):
+    """The next times of a schedule as it would be."""
+
+    method = "POST"
+    action_required = Action.READ_DEPLOYMENTS
+    answers = {200: list[UpcomingOut], 404: dict[str, str]}
+
+    def perform(self, body: DraftPreviewRequest) -> list[UpcomingOut]:
+        now = timezone.now()
+        definition = completed(definition_of(body.definition), now)
+        with _telling_endless_rules():
+            return _previewed(upcoming_times(definition, body.calendars, after=body.after or now, count=body.count))
+
+
+class ReadFeed(Operation):
+    """The planned runs of all deployments, as an iCalendar feed."""
+
+    method = "GET"
+    action_required = Action.READ_DEPLOYMENTS
+    answers = {200: str}
+    media_type = "text/calendar"
+
+    def perform(self) -> HttpResponse:
+        return _calendar(feed_of_planned_runs(None, timezone.now()))
+
+
+class ReadDeploymentFeed(Operation):
+    """The planned runs of one deployment, as an iCalendar feed."""
+
+    method = "GET"
+    action_required = Action.READ_DEPLOYMENTS
+    answers = {200: str}
+    media_type = "text/calendar"
+
+    def perform(self, id: UUID) -> HttpResponse:
+        if not Deployment.objects.filter(pk=id).exists():
+            raise Missing("Deployment")
+        return _calendar(feed_of_planned_runs(id, timezone.now()))
+
+
+@contextmanager
+def _telling_endless_rules() -> Iterator[None]:
+    """Rules that can be followed from today on may be too much work from another day."""
+    try:
+        yield
+    except ScheduleError as error:
+        raise Refused(str(error)) from None
+
+
+def _previewed(times: Iterable[Upcoming]) -> list[UpcomingOut]:
+    return [{"at": one.at, "local": one.local, "note": one.note, "left_out": one.left_out} for one in times]
+
+
+def _calendar(text: str) -> HttpResponse:
+    return HttpResponse(text, content_type="text/calendar; charset=utf-8")
+
+
+def _told(schedules: Iterable[Schedule]) -> list[ScheduleOut]:
+    return [schedule_out(one, calendar_names(one)) for one in schedules]

@@ -1,0 +1,50 @@
+"""When a deployment runs: definitions as the API has them, and the moments that they mean.
+
+Nothing here knows the present time, and nothing is stored: the same definition always means the same moments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from deployments.schedules.core.cron import read_cron
+from deployments.schedules.core.errors import ScheduleError
+from deployments.schedules.core.ics import read_ics
+from deployments.schedules.core.interval import read_interval
+from deployments.schedules.core.rrule import read_rrule
+from deployments.schedules.core.timetable import Timetable
+from deployments.schedules.core.zones import first_moment
+
+__all__ = ["ScheduleError", "Timetable", "moment_in", "read_definition"]
+
+READERS: dict[str, Callable[[Mapping[str, Any]], Timetable]] = {
+    "cron": read_cron,
+    "interval": read_interval,
+    "rrule": read_rrule,
+    "ics": read_ics,
+}
+FIELDS = {
+    "cron": {"cron", "timezone", "day_or"},
+    "interval": {"interval", "anchor_date", "timezone"},
+    "rrule": {"rrule", "timezone"},
+    "ics": {"ics", "timezone"},
+}
+
+
+def read_definition(definition: Mapping[str, Any]) -> Timetable:
+    """The timetable of a definition such as {"cron": "0 6 * * *", "timezone": "Europe/Berlin"}."""
+    if not isinstance(definition, Mapping):
+        raise ScheduleError("A schedule is an object with one of cron, interval, rrule or ics.")
+    kinds = [kind for kind in READERS if kind in definition]
+    if len(kinds) != 1:
+        raise ScheduleError("A schedule has exactly one of cron, interval, rrule or ics.", kinds[1] if kinds else None)
+    if unknown := sorted(map(str, definition.keys() - FIELDS[kinds[0]])):
+        raise ScheduleError(f"A schedule by {kinds[0]} has no {unknown[0]!r}.", unknown[0])
+    return READERS[kinds[0]](definition)
+
+
+def moment_in(definition: Mapping[str, Any], said: datetime) -> datetime:
+    """A moment that was given with a schedule, in UTC; without an offset it is a time of the schedule's zone."""
+    return said.astimezone(UTC) if said.tzinfo else first_moment(said, read_definition(definition).zone)

@@ -1,0 +1,117 @@
+"""Times to leave out: what the events of some calendars cover."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import takewhile
+from typing import Self
+
+from deployments.schedules.core.effort import Effort
+from deployments.schedules.core.errors import ScheduleError
+from deployments.schedules.core.ical.events import Event, read_document
+from deployments.schedules.core.rules import Freq
+from deployments.schedules.core.zones import DAY, TICK
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+WEEK = timedelta(days=7)
+LONGEST_RECURRING = timedelta(days=366)
+
+
+class Exclusions:
+    """What events cover, each from its beginning up to its end. Events without a length cover their moment.
+
+    A whole day is one of the zone in which it is asked about: a holiday begins at midnight for everybody.
+    """
+
+    def __init__(self, texts: tuple[str, ...] = (), zone: tzinfo | None = None) -> None:
+        self._texts = texts
+        self._in_zones: dict[tzinfo, Self] = {}
+        events = [event for text in texts for event in read_document(text, days=zone).events]
+        self._once = Spans(span for event in events if not event.series.rules for span in _all_spans(event))
+        self._recurring = [_bounded(event) for event in events if event.series.rules]
+        self._weeks: dict[int, Spans] = {}
+
+    @classmethod
+    def from_ics(cls, texts: Iterable[str]) -> Self:
+        """Raises ScheduleError for a text that is no calendar."""
+        return cls(tuple(texts))
+
+    def seen_from(self, zone: tzinfo) -> Self:
+        """The same events, with the whole days of that zone."""
+        if zone not in self._in_zones:
+            self._in_zones[zone] = type(self)(self._texts, zone)
+        return self._in_zones[zone]
+
+    def covers(self, moment: datetime) -> bool:
+        return self.event_at(moment) is not None
+
+    def event_at(self, moment: datetime) -> str | None:
+        """The summary of an event that covers the moment."""
+        moment = moment.astimezone(UTC)
+        found = self._once.at(moment)
+        return found if found is not None or not self._recurring else self._of_week(moment).at(moment)
+
+    def _of_week(self, moment: datetime) -> Spans:
+        number = (moment - EPOCH) // WEEK
+        if number not in self._weeks:
+            begin = EPOCH + number * WEEK
+            effort = Effort()
+            spans = (span for one in self._recurring for span in _spans_between(one, begin, effort))
+            self._weeks[number] = Spans(spans)
+        return self._weeks[number]
+
+
+Span = tuple[datetime, datetime, str]
+
+
+class Spans:
+    """Spans of time that may overlap, by their beginnings, each with the one that lasts longest until then."""
+
+    def __init__(self, spans: Iterable[Span]) -> None:
+        self._begins: list[datetime] = []
+        self._longest: list[Span] = []
+        for span in sorted(spans):
+            self._begins.append(span[0])
+            self._longest.append(max([span, *self._longest[-1:]], key=lambda one: one[1]))
+
+    def at(self, moment: datetime) -> str | None:
+        number = bisect_right(self._begins, moment)
+        if not number:
+            return None
+        _, end, summary = self._longest[number - 1]
+        return summary if moment < end else None
+
+
+def _bounded(event: Event) -> Event:
+    """The event, unless thousands of its dates would cover the same moment."""
+    finest = max(rule.freq for rule in event.series.rules)
+    if finest > Freq.HOURLY or event.length > LONGEST_RECURRING:
+        why = "an event to leave out recurs by the hour at the most, and lasts a year at the most"
+        raise ScheduleError(f"The event {event.summary!r} cannot be heeded: {why}.", "ics")
+    return event
+
+
+def _all_spans(event: Event) -> list[Span]:
+    return _spans(event, event.series.dates[0][0], None, Effort())
+
+
+def _spans_between(event: Event, begin: datetime, effort: Effort) -> list[Span]:
+    """Those that reach into the week that begins then."""
+    spans = _spans(event, begin - event.length - 2 * DAY, begin + WEEK, effort)
+    return [span for span in spans if span[1] > begin]
+
+
+def _spans(event: Event, begin: datetime, end: datetime | None, effort: Effort) -> list[Span]:
+    found: list[Span] = []
+    try:
+        for at, wall in takewhile(lambda named: end is None or named[0] < end, event.series.named_from(begin, effort)):
+            effort.spend(1)
+            found.append((at, max(event.end_of(at, wall), at + TICK), event.summary))
+    except ScheduleError:
+        raise
+    except (OverflowError, ValueError):
+        # Beyond the year 9999 there is nothing.
+        pass
+    return found

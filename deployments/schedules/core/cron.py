@@ -1,0 +1,113 @@
+"""Cron expressions: five fields, six with seconds first, or a name such as @daily.
+
+Whoever names hours means times of day: each comes once, also on the day on which clocks jump over it or repeat it.
+An expression for every hour follows the time that passes: no hour is left out, none comes twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import Any
+
+from cronsim import CronSim, CronSimError
+
+from deployments.schedules.core.errors import ScheduleError
+from deployments.schedules.core.timetable import Timetable
+from deployments.schedules.core.zones import Named, earliest_wall, every_time, is_text, name_of, once_each, zone_of
+
+ALIASES = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+LONGEST = 1000
+ANY_DAY = datetime(2026, 1, 1)  # noqa: DTZ001
+
+
+@dataclass(frozen=True, slots=True)
+class CronTimes(Timetable):
+    expression: str
+    zone: tzinfo
+    day_or: bool
+    runs_every_hour: bool
+
+    def _named_from(self, moment: datetime) -> Iterator[Named]:
+        walls = _simulation(self.expression, earliest_wall(moment, self.zone), self.day_or)
+        if walls is None:
+            return iter(())
+        return (every_time if self.runs_every_hour else once_each)(walls, self.zone)
+
+    def describe(self) -> str:
+        simulation = _simulation(self.expression, ANY_DAY, self.day_or)
+        if simulation is None or next(simulation, None) is None:
+            return "never"
+        words = simulation.explain()
+        if not self.day_or and _restricts_both_days(self.expression):
+            words += ", when both fit"
+        return f"{words[0].lower()}{words[1:]}, {name_of(self.zone)}"
+
+
+def read_cron(definition: Mapping[str, Any]) -> CronTimes:
+    text, day_or = definition["cron"], definition.get("day_or", True)
+    if not is_text(text) or len(text) > LONGEST:
+        raise ScheduleError(f"A cron expression is a text of at most {LONGEST} characters.", "cron")
+    if not isinstance(day_or, bool):
+        raise ScheduleError("day_or is true or false.", "day_or")
+    expression = _expression(text)
+    zone = zone_of(definition.get("timezone"))
+    try:
+        simulation = _simulation(expression, ANY_DAY, day_or)
+    except (CronSimError, ValueError) as error:
+        raise ScheduleError(f"{text!r} is not a cron expression: {_reason(error)}.", "cron") from None
+    every_hour = simulation is not None and set(simulation.hours) == set(range(24))
+    return CronTimes(expression, zone, day_or, every_hour)
+
+
+def _expression(text: str) -> str:
+    text = text.strip()
+    if not text.startswith("@"):
+        return text
+    if text.lower() not in ALIASES:
+        raise ScheduleError(f"{text!r} is not a cron expression: the names are {', '.join(ALIASES)}.", "cron")
+    return ALIASES[text.lower()]
+
+
+def _reason(error: Exception) -> str:
+    sentence = str(error)
+    if sentence == "Wrong number of fields":
+        return "it has five fields (minute, hour, day of month, month, day of week), or six with the second before them"
+    return f"the {sentence[4:]} is wrong" if sentence.startswith("Bad ") else sentence
+
+
+def _simulation(expression: str, begin: datetime, day_or: bool) -> CronSim | None:
+    """The local times of an expression after `begin`, without a zone; None for one whose day is in no month."""
+    try:
+        simulation = CronSim(expression, begin)
+    except CronSimError as error:
+        # 30 February is not bad grammar. A day that cannot be read at all is refused for every month.
+        if str(error) == "Bad day-of-month" and _reads_in_every_month(expression):
+            return None
+        raise
+    if not day_or:
+        simulation.day_and = True
+    return simulation
+
+
+def _reads_in_every_month(expression: str) -> bool:
+    fields = expression.split()
+    try:
+        CronSim(" ".join([*fields[:-2], "*", fields[-1]]), ANY_DAY)
+    except CronSimError:
+        return False
+    return True
+
+
+def _restricts_both_days(expression: str) -> bool:
+    fields = expression.split()
+    return not fields[-3].startswith("*") and not fields[-1].startswith("*")

@@ -1,0 +1,293 @@
+"""The events of an iCalendar document, each with all its dates."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, time, timedelta, tzinfo
+from functools import lru_cache
+from itertools import takewhile
+
+from icalendar import Calendar, Component
+
+from deployments.schedules.core.effort import Effort
+from deployments.schedules.core.errors import ScheduleError
+from deployments.schedules.core.expansion import walls
+from deployments.schedules.core.ical.values import ZONE, Stated, rules, stated
+from deployments.schedules.core.ical.zones import Zones, only
+from deployments.schedules.core.rules import Rule, read_rule
+from deployments.schedules.core.series import Series
+from deployments.schedules.core.zones import DAY, first_moment, wall_of
+
+LONGEST = 1_000_000
+MOST_RECURRING = 2_000
+FOLDED = re.compile(r"\r?\n[ \t]")
+# Zones are ours: the parser would guess some, and keep those that one document defines for all that it reads later.
+NAMED_ZONE = re.compile(
+    r"^((?:DTSTART|DTEND|EXDATE|RDATE|RECURRENCE-ID)(?:;[^:\n]*?)?;)TZID=", re.MULTILINE | re.IGNORECASE
+)
+MIDNIGHT = re.compile(r"UNTIL=(\d{8})T000000Z?", re.IGNORECASE)
+CANCELLED = "CANCELLED"
+ZONE_BEGINS, ZONE_ENDS = "BEGIN:VTIMEZONE", "END:VTIMEZONE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """`length` is counted in days by the calendar if the event is one of whole days, otherwise in elapsed time."""
+
+    series: Series
+    length: timedelta
+    is_all_day: bool
+    summary: str
+
+    def end_of(self, at: datetime, wall: datetime) -> datetime:
+        return first_moment(wall + self.length, self.series.zone) if self.is_all_day else at + self.length
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Its events, without those that were cancelled; `zone` is that of times that name none."""
+
+    zone: tzinfo
+    events: tuple[Event, ...]
+
+
+# Planning comes back to the same documents, and reading a long one takes a second.
+@lru_cache(maxsize=32)
+def read_document(text: str, zone: tzinfo | None = None, days: tzinfo | None = None) -> Document:
+    """Times that name no zone are those of `zone`, else of the one that the document states, else of `days`.
+
+    Whole days are those of `days`; without that, of the same zone as such times.
+    """
+    if not isinstance(text, str) or len(text) > LONGEST:
+        raise ScheduleError(f"A calendar is an iCalendar document of at most {LONGEST} characters.", "ics")
+    try:
+        return _read(text, zone, days)
+    except ScheduleError:
+        raise
+    except Exception as error:
+        # What strange documents make a parser raise is not listed anywhere.
+        raise ScheduleError(f"The iCalendar document cannot be read: {error}", "ics") from error
+
+
+def _read(text: str, zone: tzinfo | None, days: tzinfo | None) -> Document:
+    text, defined = _parted(FOLDED.sub("", text.lstrip("\ufeff \r\n\t")))
+    calendars = Calendar.from_ical(NAMED_ZONE.sub(rf"\1{ZONE}=", text), multiple=True)
+    if not calendars or any(calendar.name != "VCALENDAR" for calendar in calendars):
+        raise ScheduleError("This is no iCalendar document: it does not begin with BEGIN:VCALENDAR.", "ics")
+    zones = Zones(_definitions(defined), default=zone or days, stated=_stated_zone(calendars), days=days)
+    found = [one for calendar in calendars for one in _components(calendar)]
+    events = _events(found, zones)
+    return Document(zone or _zone_of(events, zones), events)
+
+
+def _components(calendar: Component) -> Iterator[Component]:
+    """Its events. Those of a message that calls something off are called off."""
+    is_cancellation = str(calendar.get("METHOD", "")).upper() == "CANCEL"
+    for component in calendar.walk("VEVENT"):
+        if is_cancellation:
+            component["STATUS"] = CANCELLED
+        yield component
+
+
+def _zone_of(events: Iterable[Event], zones: Zones) -> tzinfo:
+    """Of times that name none; nobody needs it where all of them do."""
+    try:
+        return zones.default
+    except ScheduleError:
+        return next((event.series.zone for event in events), UTC)
+
+
+def _parted(text: str) -> tuple[str, list[str]]:
+    """The document without the zones that it defines, and these."""
+    rest: list[str] = []
+    defined: list[str] = []
+    zone: list[str] | None = None
+    for line in text.split("\n"):
+        said = line.strip().upper()
+        if zone is None and said == ZONE_BEGINS:
+            zone = []
+        (rest if zone is None else zone).append(line)
+        if zone is not None and said == ZONE_ENDS:
+            defined.append("\n".join(zone))
+            zone = None
+    # One that never ends is no zone: let the parser say so.
+    return "\n".join([*rest, *(zone or ())]), defined
+
+
+def _definitions(defined: Iterable[str]) -> Mapping[str, str]:
+    """The texts of the zones by their names. They are read when an event needs them: not all of them can be."""
+    found = {}
+    for block in defined:
+        if name := re.search(r"^TZID(?:;[^:\n]*)?:(.*)$", block, re.MULTILINE | re.IGNORECASE):
+            found[name[1].strip().replace("\\,", ",").replace("\\;", ";")] = block
+    return found
+
+
+def _stated_zone(calendars: Iterable[Component]) -> str | None:
+    return next((str(one["X-WR-TIMEZONE"]) for one in calendars if "X-WR-TIMEZONE" in one), None)
+
+
+@dataclass(slots=True)
+class Versions:
+    """What a document says of one UID: the event itself, and the dates that were changed one by one, each in its newest
+    versions. Usually that is one; where nobody can tell which is newer, all are followed."""
+
+    own: list[Component] = field(default_factory=list)
+    changed: dict[object, list[Component]] = field(default_factory=dict)
+
+    def add(self, component: Component, zones: Zones) -> None:
+        if "RECURRENCE-ID" not in component:
+            self.own = _newest([*self.own, component])
+            return
+        said = _changed_date(component)
+        key: object = said.said if said.is_day else said.moment(zones)
+        self.changed[key] = _newest([*self.changed.get(key, []), component])
+
+
+def _newest(versions: list[Component]) -> list[Component]:
+    latest = max(map(_version, versions))
+    newest = [one for one in versions if _version(one) == latest]
+    return list({one.to_ical(): one for one in newest}.values())
+
+
+def _version(component: Component) -> tuple[int, str]:
+    stamp = component.get("LAST-MODIFIED") or component.get("DTSTAMP")
+    return int(str(component.get("SEQUENCE", 0)) or 0), stamp.to_ical().decode() if stamp else ""
+
+
+def _events(components: Iterable[Component], zones: Zones) -> tuple[Event, ...]:
+    """Dates that were changed one by one are left out of their series, and are events of their own."""
+    versions: dict[str | int, Versions] = {}
+    for number, component in enumerate(components):
+        uid = str(component["UID"]) if "UID" in component else number
+        versions.setdefault(uid, Versions()).add(component, zones)
+    found = [event for one in versions.values() for event in _events_of(one, zones)]
+    _refuse_endless_work([event for event in found if event.series.rules])
+    return tuple(found)
+
+
+def _events_of(versions: Versions, zones: Zones) -> Iterator[Event]:
+    changed = [one for parts in versions.changed.values() for one in parts]
+    dates = [_changed_date(one) for one in changed]
+    is_off = bool(versions.own) and all(map(_is_cancelled, versions.own))
+    called_off = [one for own in versions.own for one in stated(own, "EXDATE")]
+    events = [_event(own, zones) for own in versions.own if not _is_cancelled(own)]
+    for event in events:
+        yield replace(event, series=_left_out(event, dates, zones))
+    for component, said in zip(changed, dates, strict=True):
+        # A date that was moved first, and deleted then, stands in both lists.
+        is_deleted = any(_is_same_date(said, other, versions.own[0], zones) for other in called_off)
+        is_older = bool(versions.own) and _version(component)[0] < _version(versions.own[0])[0]
+        # A change of an earlier version, of a date that the event has no more.
+        is_past = is_older and not any(_has_date(event, said, zones) for event in events)
+        if not (is_off or is_deleted or is_past or _is_cancelled(component)):
+            # Some programs copy the rules into each date that was changed.
+            yield _event(component, zones, recurs=False)
+
+
+def _is_cancelled(component: Component) -> bool:
+    return str(component.get("STATUS", "")).upper() == CANCELLED
+
+
+def _has_date(event: Event, said: Stated, zones: Zones) -> bool:
+    if event.is_all_day:
+        moment = first_moment(datetime.combine(said.day(zones), time()), event.series.zone)
+    else:
+        moment = said.moment(zones, event.series.zone)
+    found = takewhile(lambda named: named[0] <= moment, event.series.named_from(moment))
+    return any(at == moment for at, _ in found)
+
+
+def _is_same_date(one: Stated, other: Stated, own: Component, zones: Zones) -> bool:
+    begin = _begin(own)
+    zone = begin.zone(zones)
+    if begin.is_day:
+        return one.day(zones) == other.day(zones)
+    if one.is_day or other.is_day:
+        days = [two.said if two.is_day else wall_of(two.moment(zones, zone), zone).date() for two in (one, other)]
+        return days[0] == days[1]
+    return one.moment(zones, zone) == other.moment(zones, zone)
+
+
+def _refuse_endless_work(recurring: list[Event]) -> None:
+    if len(recurring) > MOST_RECURRING:
+        raise ScheduleError(f"The calendar has more than {MOST_RECURRING} recurring events.", "ics")
+    effort = Effort()
+    for event in recurring:
+        start = event.series.start
+        for rule in event.series.rules:
+            # Programs write an end before the beginning when all dates have been deleted.
+            if (rule.until is None or rule.until >= start) and next(walls(rule, start, start, effort), None) is None:
+                raise ScheduleError(f"The event {event.summary!r} recurs by a rule that never comes.", "ics")
+
+
+def _changed_date(component: Component) -> Stated:
+    if str(only(component, "RECURRENCE-ID").params.get("RANGE", "")).upper() == "THISANDFUTURE":
+        why = "it moves one date and all later ones together (RANGE=THISANDFUTURE); make that two events"
+        raise ScheduleError(f"The event {_name(component)} cannot be followed: {why}.", "ics")
+    return stated(component, "RECURRENCE-ID")[0]
+
+
+def _left_out(event: Event, dates: Iterable[Stated], zones: Zones) -> Series:
+    """The series of an event without these dates, which need not be of its own kind."""
+    series, dates = event.series, list(dates)
+    if event.is_all_day:
+        return replace(series, days_left_out=series.days_left_out | {one.day(zones) for one in dates})
+    return replace(
+        series,
+        left_out=series.left_out | {one.moment(zones, series.zone) for one in dates if not one.is_day},
+        days_left_out=series.days_left_out | {one.wall.date() for one in dates if one.is_day},
+    )
+
+
+def _begin(component: Component) -> Stated:
+    if "DTSTART" not in component:
+        raise ScheduleError(f"The event {_name(component)} has no beginning (DTSTART).", "ics")
+    [begin] = stated(component, "DTSTART")
+    return begin
+
+
+def _event(component: Component, zones: Zones, *, recurs: bool = True) -> Event:
+    begin = _begin(component)
+    zone = begin.zone(zones)
+    further = stated(component, "RDATE") if recurs else []
+    # Its beginning is one of its dates, whether or not the rules say so.
+    moments = {begin.moment(zones), *(one.moment(zones, zone) for one in further)}
+    event = Event(
+        series=Series(
+            zone=zone,
+            start=begin.wall,
+            rules=_rules(component, "RRULE", begin, zone) if recurs else (),
+            dates=tuple((moment, wall_of(moment, zone)) for moment in sorted(moments)),
+            except_rules=_rules(component, "EXRULE", begin, zone) if recurs else (),
+        ),
+        length=_length(component, begin, zones),
+        is_all_day=begin.is_day,
+        summary=str(component.get("SUMMARY", "")),
+    )
+    return replace(event, series=_left_out(event, stated(component, "EXDATE"), zones)) if recurs else event
+
+
+def _rules(component: Component, name: str, begin: Stated, zone: tzinfo) -> tuple[Rule, ...]:
+    texts = rules(component, name)
+    if begin.is_day:
+        # The last of some whole days, written as its midnight of whichever zone.
+        texts = [MIDNIGHT.sub(r"UNTIL=\1", text) for text in texts]
+    return tuple(read_rule(text, zone, "ics") for text in texts)
+
+
+def _name(component: Component) -> str:
+    return repr(str(component.get("SUMMARY") or component.get("UID") or "without a name"))
+
+
+def _length(component: Component, begin: Stated, zones: Zones) -> timedelta:
+    shortest = length = DAY if begin.is_day else timedelta()
+    if "DURATION" in component:
+        length = only(component, "DURATION").dt
+    elif "DTEND" in component:
+        [end] = stated(component, "DTEND")
+        floating = begin.zone(zones)
+        length = end.wall - begin.wall if begin.is_day else end.moment(zones, floating) - begin.moment(zones)
+    return max(length, shortest)

@@ -1,0 +1,59 @@
+"""The next times of a schedule, with what is particular about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from itertools import islice
+
+from deployments.schedules.core import Timetable
+from deployments.schedules.core.calendars import Exclusions
+from deployments.schedules.core.zones import moments_of, wall_of
+
+
+@dataclass(frozen=True, slots=True)
+class Upcoming:
+    """`local` is the same moment in the zone of the schedule. One that is left out gets no run."""
+
+    at: datetime
+    local: datetime
+    note: str | None = None
+    left_out: bool = False
+
+
+def preview(
+    timetable: Timetable, *, after: datetime, count: int, exclusions: Exclusions | None = None
+) -> list[Upcoming]:
+    """The next `count` times, with those among them that a calendar leaves out."""
+    return list(islice(_upcoming(timetable, after, exclusions), count))
+
+
+def _upcoming(timetable: Timetable, after: datetime, exclusions: Exclusions | None) -> Iterator[Upcoming]:
+    heeded = exclusions.seen_from(timetable.zone) if exclusions else None
+    for at, wall in timetable.named_after(after):
+        event = heeded.event_at(at) if heeded else None
+        notes = [_left_out_by(event) if event is not None else None, _of_the_clocks(at, wall, timetable.zone)]
+        note = "; ".join(filter(None, notes)) or None
+        yield Upcoming(at, at.astimezone(timetable.zone), note, left_out=event is not None)
+
+
+def _left_out_by(event: str) -> str:
+    return f"left out: {event}" if event else "left out by a calendar"
+
+
+def _of_the_clocks(at: datetime, wall: datetime, zone: tzinfo) -> str | None:
+    shown = wall_of(at, zone)
+    if not moments_of(wall, zone):
+        return f"clocks go forward: {_time(wall, shown)} does not exist, runs at {_time(shown, wall)}"
+    same = moments_of(shown, zone)
+    if len(same) == 1:
+        return None
+    which = "first" if at == same[0] else "second"
+    return f"clocks go back: {_time(shown, shown)} comes twice, this is the {which}"
+
+
+def _time(wall: datetime, other: datetime) -> str:
+    """Without seconds if there are none, and with the date if that is another one."""
+    clock = wall.time().isoformat("minutes" if not wall.second else "seconds")
+    return clock if wall.date() == other.date() else f"{wall.date()} {clock}"

@@ -1,0 +1,110 @@
+"""Recurrence rules as definitions: an RRULE alone, or lines with DTSTART, RRULE, RDATE, EXRULE and EXDATE."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, tzinfo
+from typing import Any
+
+from deployments.schedules.core.errors import ScheduleError
+from deployments.schedules.core.interval import ORIGIN
+from deployments.schedules.core.rules import read_rule
+from deployments.schedules.core.series import Series
+from deployments.schedules.core.timetable import Timetable
+from deployments.schedules.core.zones import Named, first_moment, is_text, name_of, wall_of, zone_of
+
+LONGEST = 6500
+DATED = ("DTSTART", "RDATE", "EXDATE")
+
+
+@dataclass(frozen=True, slots=True)
+class RuleTimes(Timetable):
+    series: Series
+    zone: tzinfo
+    text: str
+    has_start: bool = True
+
+    @property
+    def counts_from_nowhere(self) -> bool:
+        """Whether so many times are counted from a day that nobody chose."""
+        return not self.has_start and any(rule.count is not None for rule in self.series.rules)
+
+    def _named_from(self, moment: datetime) -> Iterator[Named]:
+        return self.series.named_from(moment)
+
+    def describe(self) -> str:
+        return f"{' '.join(self.text.split())}, {name_of(self.zone)}"
+
+
+def read_rrule(definition: Mapping[str, Any]) -> RuleTimes:
+    text = definition["rrule"]
+    if not is_text(text) or len(text) > LONGEST:
+        raise ScheduleError(f"A recurrence rule is a text of at most {LONGEST} characters.", "rrule")
+    lines = [_line(line) for line in re.sub(r"\r?\n[ \t]", "", text).split()]
+    # A beginning in a zone of its own says in which zone the rule is meant.
+    named = next((one.zone for one in lines if one.name == "DTSTART" and one.zone), None)
+    zone = zone_of(named, "rrule") if named else zone_of(definition.get("timezone"))
+    try:
+        return RuleTimes(_series(lines, zone), zone, text, any(one.name == "DTSTART" for one in lines))
+    except OverflowError:
+        raise ScheduleError("A date of a recurrence rule lies before the year 1 or after 9999.", "rrule") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    name: str
+    value: str
+    zone: str | None = None
+    dates: list[datetime | date] = field(default_factory=list)
+
+
+def _line(text: str) -> Line:
+    head, colon, value = text.partition(":")
+    if not colon:
+        return Line("RRULE", text)
+    name, *parameters = head.split(";")
+    name = name.upper()
+    if name not in (*DATED, "RRULE", "EXRULE"):
+        raise ScheduleError(f"{name} is no line of a recurrence rule.", "rrule")
+    zone = next((one[5:] for one in parameters if one.upper().startswith("TZID=")), None)
+    return Line(name, value, zone, [_date(one, name) for one in value.split(",")] if name in DATED else [])
+
+
+def _date(text: str, name: str) -> datetime | date:
+    try:
+        moment = datetime.fromisoformat(text.upper())
+    except ValueError:
+        raise ScheduleError(f"{name} has {text!r}, which is no date such as 20260105T060000.", "rrule") from None
+    return moment if "T" in text.upper() or ":" in text else moment.date()
+
+
+def _series(lines: list[Line], zone: tzinfo) -> Series:
+    def walls_of(name: str) -> list[datetime]:
+        return [_wall(one, line, zone) for line in lines if line.name == name for one in line.dates]
+
+    starts = walls_of("DTSTART")
+    if len(starts) > 1:
+        raise ScheduleError("A recurrence rule has one DTSTART.", "rrule")
+    rules = tuple(read_rule(line.value, zone) for line in lines if line.name == "RRULE")
+    dates = sorted((first_moment(wall, zone), wall) for wall in walls_of("RDATE"))
+    if not rules and not dates:
+        raise ScheduleError("A recurrence rule has an RRULE such as FREQ=DAILY, or an RDATE.", "rrule")
+    return Series(
+        zone=zone,
+        start=starts[0] if starts else ORIGIN,
+        rules=rules,
+        dates=tuple(dates),
+        except_rules=tuple(read_rule(line.value, zone) for line in lines if line.name == "EXRULE"),
+        left_out=frozenset(first_moment(wall, zone) for wall in walls_of("EXDATE")),
+    )
+
+
+def _wall(said: datetime | date, line: Line, zone: tzinfo) -> datetime:
+    """A local time of `zone`, whichever zone it was written in."""
+    if not isinstance(said, datetime):
+        return datetime.combine(said, time())
+    if said.tzinfo is None and line.zone:
+        said = first_moment(said, zone_of(line.zone, "rrule"))
+    return said if said.tzinfo is None else wall_of(said, zone)

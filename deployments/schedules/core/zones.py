@@ -1,0 +1,125 @@
+"""From local times to moments, where clocks are moved.
+
+A local time that clocks jump over has no moment, one that they repeat has two. A schedule that names times of day runs
+once for each of them: the first time it comes, or when the clocks have jumped.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta, tzinfo
+from difflib import get_close_matches
+from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
+
+from deployments.schedules.core.errors import ScheduleError
+
+TICK = timedelta(microseconds=1)
+SECOND = timedelta(seconds=1)
+DAY = timedelta(days=1)
+
+# Files of the zone database that are no zone of any place: nobody's clocks, those of whichever machine computes, and
+# clocks that count leap seconds.
+NO_PLACES = frozenset({"Factory", "localtime", "posixrules"})
+LEAP_SECONDS = "right/"
+
+# A moment, and the local time that asked for it: not the same where clocks jump.
+Named = tuple[datetime, datetime]
+
+
+def zone_of(name: object, field: str = "timezone") -> tzinfo:
+    """The zone of that name; UTC for none."""
+    if name is None or name == "":
+        return UTC
+    try:
+        return UTC if name == "UTC" else ZoneInfo(str(name))
+    except (KeyError, ValueError, OSError):
+        raise ScheduleError(f"There is no time zone {name!r}{_perhaps(str(name))}", field) from None
+
+
+def is_place(name: str) -> bool:
+    """Whether the name can be one of a zone that is the same everywhere."""
+    return name not in NO_PLACES and not name.startswith(LEAP_SECONDS)
+
+
+def _perhaps(name: str) -> str:
+    near = get_close_matches(name[:100], available_timezones(), n=1)
+    return f"; did you mean {near[0]}?" if near else "; write it like Europe/Berlin."
+
+
+def name_of(zone: tzinfo) -> str:
+    return str(zone)
+
+
+def wall_of(moment: datetime, zone: tzinfo) -> datetime:
+    """What clocks show at that moment."""
+    return moment.astimezone(zone).replace(tzinfo=None)
+
+
+def moments_of(wall: datetime, zone: tzinfo) -> tuple[datetime, ...]:
+    """Every moment at which clocks show this: usually one, none in a gap, two where they are put back."""
+    first, second = _offsets(wall, zone)
+    if first == second:
+        return (_at(wall, first),)
+    return (_at(wall, first), _at(wall, second)) if first > second else ()
+
+
+def first_moment(wall: datetime, zone: tzinfo) -> datetime:
+    """The first moment at which clocks show this or, where they jump over it, the one at which they have jumped."""
+    first, second = _offsets(wall, zone)
+    return _at(wall, first) if first >= second else _end_of_gap(_at(wall, second), _at(wall, first), zone)
+
+
+def _offsets(wall: datetime, zone: tzinfo) -> tuple[timedelta, timedelta]:
+    return _offset(wall.replace(tzinfo=zone, fold=0)), _offset(wall.replace(tzinfo=zone, fold=1))
+
+
+def _offset(moment: datetime) -> timedelta:
+    return moment.utcoffset() or timedelta()
+
+
+def _at(wall: datetime, offset: timedelta) -> datetime:
+    return (wall - offset).replace(tzinfo=UTC)
+
+
+def _end_of_gap(before: datetime, after: datetime, zone: tzinfo) -> datetime:
+    """The second in which clocks are moved, between two moments."""
+    old = _offset(before.astimezone(zone))
+    low, high = 0, int((after - before) / SECOND)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _offset((before + middle * SECOND).astimezone(zone)) == old:
+            low = middle
+        else:
+            high = middle
+    return (before + high * SECOND).replace(microsecond=0)
+
+
+def earliest_wall(moment: datetime, zone: tzinfo) -> datetime:
+    """For a moment in UTC: no earlier local time comes at it or after it, even if clocks are about to be put back."""
+    moment = moment - TICK
+    later = _offset((moment + DAY).astimezone(zone))
+    return min(wall_of(moment, zone), moment.replace(tzinfo=None) + later)
+
+
+def once_each(walls: Iterable[datetime], zone: tzinfo) -> Iterator[Named]:
+    """The moment of each local time: what is named comes once, whatever clocks do."""
+    for wall in walls:
+        yield first_moment(wall, zone), wall
+
+
+def every_time(walls: Iterable[datetime], zone: tzinfo) -> Iterator[Named]:
+    """Every moment at which clocks show one of these times, in order."""
+    repeated: deque[Named] = deque()
+    for wall in walls:
+        for moment in moments_of(wall, zone)[:1]:
+            while repeated and repeated[0][0] <= moment:
+                yield repeated.popleft()
+            yield moment, wall
+        repeated.extend((moment, wall) for moment in moments_of(wall, zone)[1:])
+    yield from repeated
+
+
+def is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())

@@ -1,0 +1,75 @@
+"""Calendars: made, changed, deleted. A change moves the planned runs of every schedule that heeds one, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from deployments.models import Calendar, Schedule
+from deployments.schedules.core import ScheduleError
+from deployments.schedules.core.calendars import Exclusions
+from deployments.schedules.services.planning import CALENDAR_MOVED, MOVED_AT_ONCE, earlier_of, plan_due_schedules
+from orchestration.errors import BadCalendar, CalendarExists, CalendarInUse, CalendarNotFound
+from orchestration.transactions import repeated_on_conflict, write_transaction
+
+
+@repeated_on_conflict
+def create_calendar(*, name: str, ics: str, description: str = "", now: datetime) -> Calendar:
+    refuse_unreadable(ics, now)
+    with write_transaction():
+        _refuse_taken(name)
+        calendar = Calendar(name=name, ics=ics, description=description, created=now)
+        calendar.save(force_insert=True)
+        return calendar
+
+
+@repeated_on_conflict
+def update_calendar(*, calendar_id: UUID, changes: Mapping[str, Any], now: datetime) -> None:
+    if "ics" in changes:
+        refuse_unreadable(changes["ics"], now)
+    with write_transaction():
+        calendar = _held(calendar_id)
+        if changes.get("name", calendar.name) != calendar.name:
+            _refuse_taken(changes["name"])
+        Calendar.objects.filter(pk=calendar_id).update(**changes, updated=now)
+        is_moved = changes.get("ics", calendar.ics) != calendar.ics
+        if is_moved:
+            # The planner sees to them in steps: they may be thousands.
+            ids = Schedule.objects.filter(calendars=calendar_id).values("pk")
+            Schedule.objects.filter(pk__in=ids).update(
+                planned_until=earlier_of("planned_until", now), plan_at=CALENDAR_MOVED
+            )
+    if is_moved:
+        # A few are planned at once; tickers go on with what is left.
+        plan_due_schedules(now, most=MOVED_AT_ONCE)
+
+
+@repeated_on_conflict
+def delete_calendar(*, calendar_id: UUID) -> None:
+    """A calendar that schedules heed stays: without it they would run on holidays."""
+    with write_transaction():
+        calendar = _held(calendar_id)
+        if used := calendar.schedules.count():
+            raise CalendarInUse(name=calendar.name, schedules="one schedule" if used == 1 else f"{used} schedules")
+        calendar.delete()
+
+
+def refuse_unreadable(ics: str, now: datetime) -> None:
+    try:
+        Exclusions.from_ics([ics]).covers(now)
+    except ScheduleError as error:
+        raise BadCalendar(reason=str(error)) from None
+
+
+def _held(calendar_id: UUID) -> Calendar:
+    calendar = Calendar.objects.select_for_update(no_key=True).filter(pk=calendar_id).first()
+    if calendar is None:
+        raise CalendarNotFound(name=str(calendar_id))
+    return calendar
+
+
+def _refuse_taken(name: str) -> None:
+    if Calendar.objects.filter(name=name).exists():
+        raise CalendarExists(name=name)

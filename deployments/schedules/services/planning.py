@@ -1,0 +1,269 @@
+"""From schedules to runs: each schedule that is due for planning gets its next runs, in batches.
+
+Any number of processes may do this at once. A schedule that another one holds is passed over on PostgreSQL, on SQLite
+there is one writer at a time, and the runs' keys let no moment get two runs.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Literal, cast
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Count, Q, Value
+from django.db.models.functions import Coalesce, Least
+
+from deployments.definitions.services.readiness import refuse_unready
+from deployments.dispatch.services.reconciling import Changes, Plans, reconcile
+from deployments.models import Deployment, Schedule
+from deployments.schedules.core import ScheduleError, Timetable, read_definition
+from deployments.schedules.core.calendars import Exclusions
+from deployments.schedules.core.horizon import Horizon, Plan, look_ahead, missed_times, plan
+from deployments.schedules.core.misfires import decide_missed
+from deployments.schedules.services.exclusions import exclusions_of, left_out_of
+from deployments.schedules.services.planned_runs import Planned, skipped_times, store_planned, taken_times
+from orchestration.columns import spelling
+from orchestration.transactions import repeated_on_conflict, write_transaction
+from runs.models import FlowRun
+from runs.querysets import is_holding
+
+# Other writers get their turn between two transactions: none makes many more runs than these. A schedule may have a
+# hundred of them to get or to lose, so that a few schedules are taken where nobody knows how many runs each has.
+RUNS_AT_ONCE = 2_000
+AT_ONCE = 50
+MOST_AT_ONCE = 200
+HORIZON = Horizon()
+# When a schedule is to be planned of which a calendar has changed: it may have to lose runs before.
+CALENDAR_MOVED = datetime(1970, 1, 1, tzinfo=UTC)
+# A request to change a calendar sees to so many of its schedules itself.
+MOVED_AT_ONCE = 20
+# A planner that comes so late is in time.
+LATE_AT_MOST = timedelta(minutes=1)
+UNREADABLE_WAIT = timedelta(hours=1)
+
+Misfire = Literal["all", "latest", "none"]
+
+logger = logging.getLogger("orion.planning")
+
+
+def plan_due_schedules(now: datetime, most: int = 100_000) -> int:
+    """Plan the runs of every schedule whose time to be planned has come; how many runs that were."""
+    # Asked without a lock first: on SQLite a transaction holds up every writer, and mostly nothing is due.
+    if not Schedule.objects.filter(plan_at__lte=now).exists():
+        return 0
+    looked_at, planned = _replan_moved(now, most)
+    at_once = AT_ONCE
+    while looked_at < most:
+        schedules, runs = _plan_batch(now, min(at_once, most - looked_at))
+        planned, looked_at = planned + runs, looked_at + schedules
+        if not schedules:
+            break
+        at_once = min(max(RUNS_AT_ONCE * schedules // max(runs, 1), 1), MOST_AT_ONCE)
+    return planned
+
+
+@repeated_on_conflict
+def _plan_batch(now: datetime, most: int) -> tuple[int, int]:
+    with write_transaction():
+        due = Schedule.objects.filter(plan_at__gt=CALENDAR_MOVED, plan_at__lte=now)
+        due = due.select_for_update(skip_locked=True, no_key=True)
+        schedules = list(due.order_by("plan_at", "pk")[:most])
+        return len(schedules), plan_schedules(schedules, now)
+
+
+def _replan_moved(now: datetime, most: int) -> tuple[int, int]:
+    """Plan again, one deployment at a time, what calendars have moved; how many schedules and runs those were."""
+    moved = Schedule.objects.filter(plan_at=CALENDAR_MOVED).order_by("deployment_id")
+    replanned = planned = 0
+    for deployment_id in moved.values_list("deployment_id", flat=True).distinct()[:most]:
+        if replanned >= most:
+            break
+        schedules, runs = _replan_deployment(deployment_id, now)
+        replanned, planned = replanned + schedules, planned + runs
+    return replanned, planned
+
+
+@repeated_on_conflict
+def _replan_deployment(deployment_id: UUID, now: datetime) -> tuple[int, int]:
+    with write_transaction():
+        held = Deployment.objects.select_related("work_queue").select_for_update(
+            of=("self",), skip_locked=True, no_key=True
+        )
+        deployment = held.filter(pk=deployment_id).first()
+        if deployment is None:
+            return 0, 0
+        plans = Plans.of(deployment)
+        moved = frozenset(pk for pk, one in plans.schedules.items() if one.plan_at == CALENDAR_MOVED)
+        changes = Changes.between(plans, plans, moved)
+        reconcile(plans, plans, changes, now)
+        return len(moved), plan_schedules(list(Schedule.objects.filter(pk__in=moved).order_by("pk")), now)
+
+
+def earlier_of(column: str, now: datetime) -> Least:
+    """For an UPDATE: the moment in a column, or `now` if that is earlier or there is none."""
+    return Least(Coalesce(column, Value(now)), Value(now))
+
+
+def replan(before: Plans, deployment: Deployment, now: datetime) -> None:
+    """Bring the planned runs of a deployment, which the caller holds and has changed, in line with what it and its
+    schedules say now."""
+    after = Plans.of(deployment)
+    changes = Changes.between(before, after)
+    refuse_unready(before, after, changes)
+    reconcile(before, after, changes, now)
+    old = Schedule.objects.filter(pk__in=changes.started & before.schedules.keys())
+    old.update(planned_until=now, plan_at=now)
+    # One that had nothing left to plan goes on from now: what passed meanwhile was not missed.
+    limited = Schedule.objects.filter(pk__in=changes.limited)
+    limited.filter(plan_at__isnull=True).update(planned_until=now, plan_at=now)
+    # Times that passed unplanned are still decided by the policy of the schedule.
+    limited.update(planned_until=earlier_of("planned_until", now), plan_at=earlier_of("plan_at", now))
+    # The planner takes the rest: a request is not to hold the others up.
+    to_plan = sorted(changes.started | changes.limited)[:AT_ONCE]
+    plan_schedules(list(Schedule.objects.filter(pk__in=to_plan).order_by("created", "pk")), now)
+
+
+def plan_schedules(schedules: Sequence[Schedule], now: datetime) -> int:
+    """Plan these schedules, which the caller has locked; how many runs that made."""
+    if not schedules:
+        return 0
+    # After the lock: what is read here is what the schedules' last change left.
+    sources = _sources(schedules, now)
+    plans = {one.pk: _plan_or_wait(one, sources, now) for one in schedules if sources.is_planned(one)}
+    stored = store_planned(
+        [
+            Planned(sources.deployments[one.deployment_id], one, plans[one.pk].times)
+            for one in schedules
+            if one.pk in plans
+        ],
+        now,
+    )
+    _advance([(one, plans.get(one.pk, Plan([], now, None)), stored[one.pk]) for one in schedules])
+    return stored.total()
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What planning must know beside the schedules themselves."""
+
+    deployments: Mapping[UUID, Deployment]
+    exclusions: Mapping[UUID, Exclusions]
+    unfinished: Mapping[UUID, int]
+    decided: Mapping[UUID, set[datetime]]
+
+    def is_planned(self, schedule: Schedule) -> bool:
+        deployment = self.deployments.get(schedule.deployment_id)
+        return schedule.active and deployment is not None and not deployment.paused
+
+
+def _sources(schedules: Sequence[Schedule], now: datetime) -> Sources:
+    deployments = Deployment.objects.select_related("work_queue").in_bulk({one.deployment_id for one in schedules})
+    decided = skipped_times(schedules)
+    # Without a limit it makes no difference which times have a run: they do not get another.
+    limited = [one for one in schedules if one.max_runs is not None or one.max_active_runs is not None]
+    if limited:
+        since = min(one.planned_until or now for one in limited)
+        for pk, times in taken_times(limited, since).items():
+            decided[pk] = decided.get(pk, set()) | times
+    return Sources(deployments, exclusions_of(schedules), _unfinished(schedules), decided)
+
+
+def _unfinished(schedules: Sequence[Schedule]) -> dict[UUID, int]:
+    limited = {one.pk: one.deployment_id for one in schedules if one.max_active_runs is not None}
+    if not limited:
+        return {}
+    found: Counter[UUID] = Counter()
+    # By the index of each kind of open runs: that of a deployment holds all that ever ended.
+    of_deployments = Q(deployment_id__in=set(limited.values()))
+    for kind in (is_holding() & of_deployments, Q(state_type="SCHEDULED") & of_deployments, Q(state_type="PAUSED")):
+        runs = FlowRun.objects.filter(kind, schedule_id__in=limited).order_by()
+        found.update(dict(runs.values_list("schedule_id").annotate(Count("pk"))))
+    return found
+
+
+def _plan_or_wait(schedule: Schedule, sources: Sources, now: datetime) -> Plan:
+    """One that cannot be planned is told in the log and tried again later: the others of its batch have their turn."""
+    try:
+        return plan_of(schedule, sources, now)
+    except ScheduleError as error:
+        logger.error("Schedule %s cannot be planned: %s", schedule.pk, error)
+    except Exception:
+        logger.exception("Schedule %s cannot be planned.", schedule.pk)
+    return Plan([], schedule.planned_until or now, now + UNREADABLE_WAIT)
+
+
+def plan_of(schedule: Schedule, sources: Sources, now: datetime) -> Plan:
+    """Which runs the schedule gets now."""
+    timetable = read_definition(schedule.definition)
+    since, horizon = schedule.planned_until or now, horizon_of(schedule)
+    left_out = left_out_of(timetable, sources.exclusions.get(schedule.pk))
+    ahead = look_ahead(timetable, now, horizon, ends_at=schedule.ends_at, left_out=left_out)
+    missed = _missed(schedule, timetable, since, now, left_out)
+    runs_left = None if schedule.max_runs is None else max(schedule.max_runs - schedule.runs_planned, 0)
+    places = None
+    if schedule.max_active_runs is not None:
+        places = max(schedule.max_active_runs - sources.unfinished.get(schedule.pk, 0), 0)
+    return plan(
+        ahead,
+        missed,
+        since=since,
+        now=now,
+        horizon=horizon,
+        runs_left=runs_left,
+        places=places,
+        decided=sources.decided.get(schedule.pk, ()),
+    )
+
+
+def horizon_of(schedule: Schedule) -> Horizon:
+    if schedule.max_scheduled_runs is None:
+        return HORIZON
+    return replace(HORIZON, most=max(min(schedule.max_scheduled_runs, HORIZON.most), 1))
+
+
+def _missed(
+    schedule: Schedule,
+    timetable: Timetable,
+    since: datetime,
+    now: datetime,
+    left_out: Callable[[datetime], bool] | None,
+) -> list[datetime]:
+    """The times that passed while nobody planned, as far as the schedule wants them made up for."""
+    if since >= now:
+        return []
+    passed = [
+        moment
+        for moment in missed_times(timetable, since, now)
+        if (left_out is None or not left_out(moment)) and (schedule.ends_at is None or moment <= schedule.ends_at)
+    ]
+    # What passed since the schedule was to be looked at was not missed by a planner that is only a little behind.
+    if schedule.plan_at is not None and now - schedule.plan_at <= LATE_AT_MOST:
+        return passed
+    return decide_missed(passed, cast(Misfire, schedule.misfire), schedule.misfire_window, now)
+
+
+def _advance(decided: Iterable[tuple[Schedule, Plan, int]]) -> None:
+    """Move the cursors on, where nobody else has. A schedule that is not to be planned loses its turn."""
+    spell = spelling()
+    rows = [
+        (
+            spell.moment(plan.planned_until),
+            spell.moment(plan.plan_at) if plan.plan_at else None,
+            stored,
+            spell.uuid(schedule.pk),
+            spell.moment(schedule.plan_at) if schedule.plan_at else None,
+        )
+        for schedule, plan, stored in decided
+    ]
+    same = "IS" if connection.vendor == "sqlite" else "IS NOT DISTINCT FROM"
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "UPDATE deployments_schedule SET planned_until = %s, plan_at = %s, runs_planned = runs_planned + %s "
+            f"WHERE id = %s AND plan_at {same} %s",
+            rows,
+        )

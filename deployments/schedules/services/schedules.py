@@ -1,0 +1,221 @@
+"""Schedules of a deployment: added, changed, replaced, deleted; their planned runs follow.
+
+Whoever changes a deployment or its schedules holds the deployment first and its schedules then. The planner holds
+schedules only, so what it planned from the old values is there to be reconciled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from deployments.definitions.services.runs import filled_in
+from deployments.dispatch.services.reconciling import Plans
+from deployments.models import Calendar, Deployment, Schedule
+from deployments.schedules.core import ScheduleError, moment_in
+from deployments.schedules.core.comparing import completed, is_same, key_of_times
+from deployments.schedules.core.hopes import first_after
+from deployments.schedules.services.planning import replan
+from orchestration.errors import BadSchedule, CalendarNotFound, DeploymentNotFound, ScheduleNotFound
+from orchestration.transactions import repeated_on_conflict, write_transaction
+
+# Columns that decide whether a schedule has a time to come.
+TIMING = frozenset({"definition", "ends_at", "active"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSchedule:
+    """When runs of a deployment are to be planned, as somebody asks for it."""
+
+    definition: dict[str, Any]
+    active: bool = True
+    parameters: dict[str, Any] = field(default_factory=dict)
+    max_active_runs: int | None = None
+    max_scheduled_runs: int | None = None
+    max_runs: int | None = None
+    ends_at: datetime | None = None
+    misfire: str = "none"
+    misfire_window: timedelta | None = None
+    calendars: Sequence[str] = ()
+
+
+@repeated_on_conflict
+def add_schedules(*, deployment_id: UUID, new: Sequence[NewSchedule], now: datetime) -> list[Schedule]:
+    """The schedules, with their first runs planned. What was planned before stays."""
+    with write_transaction():
+        deployment = held_deployment(deployment_id)
+        before = Plans.of(deployment)
+        schedules = store_schedules(deployment, new, now)
+        replan(before, deployment, now)
+        return schedules
+
+
+@repeated_on_conflict
+def update_schedule(
+    *,
+    deployment_id: UUID,
+    schedule_id: UUID,
+    changes: Mapping[str, Any],
+    calendars: Sequence[str] | None = None,
+    now: datetime,
+) -> None:
+    """Change columns of a schedule; a definition that means the same as the stored one keeps its anchor."""
+    with write_transaction():
+        deployment = held_deployment(deployment_id)
+        before = Plans.of(deployment)
+        schedule = before.schedules.get(schedule_id)
+        if schedule is None:
+            raise ScheduleNotFound(id=schedule_id)
+        if "parameters" in changes:
+            changes = {**changes, "parameters": filled_in(changes["parameters"])}
+        if "definition" in changes:
+            changes = {**changes, "definition": _definition(changes["definition"], schedule, now)}
+        if changes.get("ends_at"):
+            ends_at = moment_in(changes.get("definition", schedule.definition), changes["ends_at"])
+            changes = {**changes, "ends_at": ends_at}
+        changed = {name: changes[name] for name in TIMING & changes.keys() if changes[name] != getattr(schedule, name)}
+        if changed:
+            _refuse_ended(**{name: changes.get(name, getattr(schedule, name)) for name in TIMING}, now=now)
+        Schedule.objects.filter(pk=schedule_id).update(**changes, updated=now)
+        if calendars is not None:
+            schedule.calendars.set(calendars_named(calendars))
+        replan(before, deployment, now)
+
+
+@repeated_on_conflict
+def delete_schedule(*, deployment_id: UUID, schedule_id: UUID, now: datetime) -> None:
+    with write_transaction():
+        deployment = held_deployment(deployment_id)
+        before = Plans.of(deployment)
+        if schedule_id not in before.schedules:
+            raise ScheduleNotFound(id=schedule_id)
+        Schedule.objects.filter(pk=schedule_id).delete()
+        replan(before, deployment, now)
+
+
+def replace_schedules(deployment: Deployment, before: Plans, wanted: Sequence[NewSchedule], now: datetime) -> None:
+    """Bring the schedules of a deployment that the caller holds to those that are wanted. One that is there already
+    keeps its id, its anchor and the number of its runs. The caller has the runs planned."""
+    twins = _twins(list(before.schedules.values()), wanted, now)
+    Schedule.objects.filter(pk__in=before.schedules.keys() - {one.pk for one in twins.values()}).delete()
+    for number, schedule in twins.items():
+        _bring_to(schedule, wanted[number], before, now)
+    store_schedules(deployment, [one for number, one in enumerate(wanted) if number not in twins], now)
+
+
+def _twins(stored: Sequence[Schedule], wanted: Sequence[NewSchedule], now: datetime) -> dict[int, Schedule]:
+    """The stored schedules that are wanted, by the place of the wish; first those that differ in nothing."""
+    alike: dict[str, list[Schedule]] = {}
+    for schedule in stored:
+        alike.setdefault(key_of_times(schedule.definition), []).append(schedule)
+    twins: dict[int, Schedule] = {}
+    for equal in (True, False):
+        for number, one in enumerate(wanted):
+            candidates = alike.get(key_of_times(one.definition), [])
+            if number in twins or not candidates:
+                continue
+            columns = _columns(one) if equal else {}
+            for schedule in candidates:
+                if is_same(one.definition, schedule.definition, now) and not _differences(columns, schedule):
+                    twins[number] = schedule
+                    candidates.remove(schedule)
+                    break
+    return twins
+
+
+def _differences(columns: Mapping[str, Any], stored: Schedule) -> dict[str, Any]:
+    return {name: value for name, value in columns.items() if getattr(stored, name) != value}
+
+
+def _bring_to(schedule: Schedule, wanted: NewSchedule, before: Plans, now: datetime) -> None:
+    columns = {**_columns(wanted), "definition": _definition(wanted.definition, schedule, now)}
+    if changes := _differences(columns, schedule):
+        Schedule.objects.filter(pk=schedule.pk).update(**changes, updated=now)
+    calendars = calendars_named(set(wanted.calendars))
+    if {one.pk for one in calendars} != before.calendars.get(schedule.pk, frozenset()):
+        schedule.calendars.set(calendars)
+
+
+def _definition(wanted: Mapping[str, Any], stored: Schedule, now: datetime) -> dict[str, Any]:
+    """As it is to be stored: with the anchor that the schedule has, if nobody chose another one."""
+    if not is_same(wanted, stored.definition, now):
+        return completed(wanted, now)
+    anchor = {"anchor_date": stored.definition["anchor_date"]} if "anchor_date" in stored.definition else {}
+    return {**wanted, **anchor}
+
+
+def held_deployment(deployment_id: UUID) -> Deployment:
+    """The deployment, locked until the end of the transaction."""
+    held = Deployment.objects.select_related("work_queue").select_for_update(of=("self",), no_key=True)
+    deployment = held.filter(pk=deployment_id).first()
+    if deployment is None:
+        raise DeploymentNotFound(id=deployment_id)
+    return deployment
+
+
+def store_schedules(deployment: Deployment, new: Sequence[NewSchedule], now: datetime) -> list[Schedule]:
+    """Insert the schedules of a deployment that the caller holds, and has planned afterwards."""
+    if not new:
+        return []
+    schedules = [_row(deployment, one, now) for one in new]
+    for schedule in schedules:
+        _refuse_ended(schedule.definition, schedule.ends_at, schedule.active, now)
+    Schedule.objects.bulk_create(schedules)
+    named = {name for one in new for name in one.calendars}
+    calendars = {calendar.name: calendar for calendar in calendars_named(named)}
+    through = Schedule.calendars.through
+    through.objects.bulk_create(
+        [
+            through(schedule_id=schedule.pk, calendar_id=calendars[name].pk)
+            for schedule, one in zip(schedules, new, strict=True)
+            for name in dict.fromkeys(one.calendars)
+        ]
+    )
+    return schedules
+
+
+def _refuse_ended(definition: Mapping[str, Any], ends_at: datetime | None, active: bool, now: datetime) -> None:
+    """A schedule is not made, or switched on, when its last time has passed."""
+    try:
+        has_ended = active and first_after(definition, now, ends_at) is None
+    except ScheduleError as error:
+        raise BadSchedule(reason=str(error)) from None
+    if has_ended:
+        raise BadSchedule(reason=f"The schedule would never run: it names no time after {now:%Y-%m-%d %H:%M} UTC.")
+
+
+def _row(deployment: Deployment, new: NewSchedule, now: datetime) -> Schedule:
+    return Schedule(
+        deployment=deployment,
+        definition=completed(new.definition, now),
+        **_columns(new),
+        created=now,
+        planned_until=now,
+        plan_at=now,
+    )
+
+
+def _columns(new: NewSchedule) -> dict[str, Any]:
+    """All that is asked for but the times and the calendars."""
+    return {
+        "active": new.active,
+        "parameters": filled_in(new.parameters),
+        "max_active_runs": new.max_active_runs,
+        "max_scheduled_runs": new.max_scheduled_runs,
+        "max_runs": new.max_runs,
+        "ends_at": new.ends_at and moment_in(new.definition, new.ends_at),
+        "misfire": new.misfire,
+        "misfire_window": new.misfire_window,
+    }
+
+
+def calendars_named(names: Sequence[str] | set[str]) -> list[Calendar]:
+    if not names:
+        return []
+    found = list(Calendar.objects.filter(name__in=names))
+    if missing := set(names) - {calendar.name for calendar in found}:
+        raise CalendarNotFound(name=min(missing))
+    return found

@@ -1,1 +1,0 @@
-"""Writing what belongs to deployments, one subject per file."""

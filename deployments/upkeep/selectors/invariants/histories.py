@@ -1,0 +1,114 @@
+"""I2, I3 and I12: the states of each run are whole, in order and legal, and the run's row shows the last of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.db import connection
+
+from deployments.upkeep.selectors.invariants.laws import Law, Violation
+from orchestration.columns import spelling
+from orchestration.core.policies import MINIMAL_FLOW, MINIMAL_TASK
+from orchestration.core.states import TERMINAL
+from orchestration.stored import FLOW_RUNS, TASK_RUNS, Tables, trail_from
+
+
+def _laws(tables: Tables) -> tuple[Law, ...]:
+    kind, runs, states, run_id = tables.kind, tables.runs, tables.states, tables.run_column
+    return (
+        Law(
+            "I2",
+            kind,
+            f"SELECT r.id, r.seq, COUNT(s.id), MIN(s.seq), MAX(s.seq) FROM {runs} r "
+            f"LEFT JOIN {states} s ON s.{run_id} = r.id GROUP BY r.id, r.seq "
+            "HAVING COUNT(s.id) <> r.seq OR COALESCE(MAX(s.seq), 0) <> r.seq OR COALESCE(MIN(s.seq), 1) <> 1",
+            "should have {} states, numbered without gaps, and has {} from {} to {}",
+        ),
+        Law(
+            "I2",
+            kind,
+            f"SELECT r.id, r.state_type, s.type FROM {runs} r JOIN {states} s ON s.{run_id} = r.id AND s.seq = r.seq "
+            "WHERE r.state_id IS NULL OR r.state_id <> s.id OR r.state_type IS NULL OR r.state_type <> s.type "
+            "OR r.state_name <> s.name OR r.state_timestamp <> s.timestamp",
+            "shows another state ({}) than its last one ({})",
+        ),
+        Law(
+            "I2",
+            kind,
+            f"SELECT b.{run_id}, a.seq, b.seq FROM {states} a "
+            f"JOIN {states} b ON b.{run_id} = a.{run_id} AND b.seq = a.seq + 1 WHERE b.timestamp < a.timestamp",
+            "was in state #{} after it was in state #{}",
+        ),
+        Law(
+            "I3",
+            kind,
+            f"SELECT b.{run_id}, b.seq, a.seq FROM {states} a JOIN {states} b ON b.proposal_id = a.id AND b.id <> a.id",
+            "has in state #{} the answer to a proposal that state #{} had answered already",
+        ),
+        Law(
+            "I12",
+            kind,
+            f"SELECT s.{run_id}, s.seq FROM {states} s LEFT JOIN {runs} r ON r.id = s.{run_id} WHERE r.id IS NULL",
+            "is gone, but its state #{} is there",
+        ),
+        Law(
+            "I12",
+            kind,
+            f"SELECT {run_id}, seq FROM {states} "
+            "WHERE type = 'CRASHED' AND author = 'crash detection' AND COALESCE(message, '') = ''",
+            "crashed in state #{}, which does not say why",
+        ),
+    )
+
+
+_ORPHANS = (
+    Law(
+        "I12",
+        "task-run",
+        "SELECT t.id, t.flow_run_id FROM runs_taskrun t LEFT JOIN runs_flowrun f ON f.id = t.flow_run_id "
+        "WHERE t.flow_run_id IS NOT NULL AND f.id IS NULL",
+        "belongs to flow run {}, which is gone",
+    ),
+    Law(
+        "I12",
+        "flow-run",
+        "SELECT f.id, f.parent_task_run_id FROM runs_flowrun f LEFT JOIN runs_taskrun t ON t.id = f.parent_task_run_id "
+        "WHERE f.parent_task_run_id IS NOT NULL AND t.id IS NULL",
+        "is nested in task run {}, which is gone",
+    ),
+)
+HISTORIES = (*_laws(FLOW_RUNS), *_laws(TASK_RUNS), *_ORPHANS)
+
+# --- which state may follow which -----------------------------------------------------------------------------------
+
+_ENDS = ", ".join(f"'{state_type}'" for state_type in sorted(TERMINAL))
+_NEEDS_A_REASON = (
+    f"(a.type IN ({_ENDS}) AND b.type NOT IN ({_ENDS})) OR (a.type = 'CANCELLING' AND b.type <> 'CANCELLED') "
+    "OR (a.type IN ('PENDING', 'RUNNING') AND b.type = 'PENDING')"
+)
+# Whoever forces a state asks no rules but these.
+_WHEN_FORCED = frozenset(type(rule).__name__ for rule in (*MINIMAL_FLOW, *MINIMAL_TASK))
+_REOPENING = frozenset({"KeepFinishedFlowRuns", "KeepFinishedTaskRuns"})
+
+
+def illegal_successions() -> Iterator[Violation]:
+    """States that may follow only by a rule that says so, or by force: the trail must show one of the two."""
+    for tables in (FLOW_RUNS, TASK_RUNS):
+        run_id, spell = tables.run_column, spelling()
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT b.{run_id}, a.type, b.type, b.seq, b.trail FROM {tables.states} a "
+                f"JOIN {tables.states} b ON b.{run_id} = a.{run_id} AND b.seq = a.seq + 1 WHERE {_NEEDS_A_REASON}"
+            )
+            rows = cursor.fetchall()
+        for subject, before, after, seq, trail in rows:
+            if not _has_a_reason(before, trail):
+                message = f"went from {before} to {after} in state #{seq}, which no rule allows"
+                yield Violation("I2", f"{tables.kind} {spell.read_uuid(subject)}", message)
+
+
+def _has_a_reason(before: str, trail: str) -> bool:
+    lines = trail_from(trail)
+    if all(line.rule in _WHEN_FORCED for line in lines):
+        return True
+    return before in TERMINAL and any(line.rule in _REOPENING and line.verdict == "amend" for line in lines)

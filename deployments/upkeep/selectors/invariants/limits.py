@@ -1,0 +1,47 @@
+"""I7: no more is held than a limit allows, and only by what lives. Lowering a limit evicts nobody, so what was taken
+before a limit was last changed does not count against it."""
+
+from __future__ import annotations
+
+from deployments.upkeep.selectors.invariants.laws import Law
+from orionflow.contract.states import HOLDING, in_order
+
+_HOLDING = f"({', '.join(repr(one) for one in in_order(HOLDING))})"
+_FULLER = "HAVING COUNT(*) > {0}.concurrency_limit AND MAX({1}) > {0}.updated"
+
+
+def _places(kind: str, table: str, runs: str) -> Law:
+    return Law(
+        "I7",
+        kind,
+        f"SELECT x.id, COUNT(*), x.concurrency_limit FROM {table} x {runs} AND r.state_type IN {_HOLDING} "
+        "WHERE x.concurrency_limit IS NOT NULL GROUP BY x.id, x.concurrency_limit, x.updated "
+        + _FULLER.format("x", "r.state_timestamp"),
+        "has {} runs in its {} places",
+    )
+
+
+LIMITS = (
+    Law(
+        "I7",
+        "concurrency-limit",
+        "SELECT x.id, COUNT(*), x.concurrency_limit FROM deployments_concurrencylimit x "
+        "JOIN deployments_slot s ON s.limit_id = x.id GROUP BY x.id, x.concurrency_limit, x.updated "
+        + _FULLER.format("x", "s.taken_at"),
+        "has {} of its {} slots taken",
+    ),
+    Law(
+        "I7",
+        "task-run",
+        "SELECT t.id, t.state_type FROM deployments_slot s JOIN runs_taskrun t ON t.id = s.task_run_id "
+        "WHERE t.state_type IS NULL OR t.state_type NOT IN ('RUNNING', 'CANCELLING')",
+        "is {} and still holds a slot",
+    ),
+    _places("work-queue", "deployments_workqueue", "JOIN runs_flowrun r ON r.work_queue_id = x.id"),
+    _places("deployment", "deployments_deployment", "JOIN runs_flowrun r ON r.deployment_id = x.id"),
+    _places(
+        "work-pool",
+        "deployments_workpool",
+        "JOIN deployments_workqueue q ON q.work_pool_id = x.id JOIN runs_flowrun r ON r.work_queue_id = q.id",
+    ),
+)

@@ -1,0 +1,230 @@
+"""Deleting what is old: finished runs with everything below them, logs, and events.
+
+A run goes with the runs that are nested in it, and only when all of them have ended and are old. Rows are deleted some
+thousands at a time, each such chunk in a transaction of its own and with a pause after it, so that nobody waits long.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet
+
+from events.models import Event
+from orchestration.transactions import repeated_on_conflict, write_transaction
+from orionflow.contract.states import TERMINAL, in_order
+from runs.flow_runs.services import delete_below_task_runs, delete_flow_runs
+from runs.models import (
+    UNFINISHED_TYPES,
+    Artifact,
+    ArtifactCollection,
+    CacheEntry,
+    FlowRun,
+    Log,
+    TaskRun,
+    TaskRunState,
+)
+
+CHUNK = 5000
+RUNS_AT_ONCE = 500
+# At most; a chunk that took less is followed by a pause as long as itself, so that writers have half of the time.
+PAUSE_SECONDS = 0.05
+_OVER = in_order(TERMINAL)
+
+Rows = QuerySet[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Ages:
+    """How old things may become; None: for ever. Runs count from their end, and take their own logs with them."""
+
+    runs: timedelta | None = None
+    logs: timedelta | None = None
+    events: timedelta | None = None
+
+
+def purge(*, ages: Ages, now: datetime, pause_seconds: float = PAUSE_SECONDS) -> Counter[str]:
+    """Delete what is older than `ages`; how many rows of each kind that were."""
+    deleted: Counter[str] = Counter()
+    if ages.runs is not None:
+        for family in old_families(before=now - ages.runs):
+            _delete_runs(family, now, deleted, pause_seconds)
+        _delete(_left_by_caches(now - ages.runs), deleted, pause_seconds)
+    for rows in _by_age(ages, now):
+        _delete(rows, deleted, pause_seconds)
+    return deleted
+
+
+def count_purgeable(*, ages: Ages, now: datetime) -> Counter[str]:
+    """What `purge` would delete."""
+    found: Counter[str] = Counter()
+    if ages.runs is not None:
+        for family in old_families(before=now - ages.runs):
+            found[_kind(FlowRun)] += len(family)
+            for rows in (*_beside(family), _task_runs(family, now)):
+                found[_kind(rows.model)] += _without_old_logs(rows, ages, now).count()
+    for rows in _by_age(ages, now):
+        found[_kind(rows.model)] += rows.count()
+    return +found
+
+
+def _without_old_logs(rows: Rows, ages: Ages, now: datetime) -> Rows:
+    """Those are counted by their own age."""
+    if rows.model is not Log or ages.logs is None:
+        return rows
+    return rows.filter(timestamp__gte=now - ages.logs)
+
+
+def _kind(model: type[Model]) -> str:
+    return str(model._meta.verbose_name_plural)
+
+
+# --- what is old -----------------------------------------------------------------------------------------------------
+
+
+def old_families(*, before: datetime) -> Iterator[list[UUID]]:
+    """Runs that ended before then, some at a time, each together with all that is nested in it: the inner ones first.
+
+    Left out with all its family is a run in which something is nested that is open, or has ended later.
+    """
+    ended = FlowRun.objects.filter(_has_ended(before))
+    after: tuple[datetime, UUID] | None = None
+    while page := list(_page(ended, after)):
+        after = page[-1][:2]
+        if family := _with_nested(_roots_of(page), before):
+            yield family
+
+
+def _roots_of(page: Sequence[tuple[datetime, UUID, UUID | None]]) -> list[UUID]:
+    """Leave out what is nested in another run. Asked apart from the page: joined, a planner may read all task runs."""
+    parents = {parent for _, _, parent in page if parent is not None}
+    above = set(TaskRun.objects.filter(pk__in=parents, flow_run__isnull=False).values_list("pk", flat=True))
+    return [run_id for _, run_id, parent in page if parent not in above]
+
+
+def _has_ended(before: datetime) -> Q:
+    # The second condition is implied by the first, and has an index.
+    return Q(state_type__in=_OVER, state_timestamp__lt=before) & Q(expected_start_time__lt=before)
+
+
+def _page(ended: QuerySet[FlowRun, Any], after: tuple[datetime, UUID] | None) -> Rows:
+    if after is not None:
+        later = Q(expected_start_time__gt=after[0]) | Q(expected_start_time=after[0], pk__gt=after[1])
+        # The first condition is implied by the second, and is where the index is entered: each page costs the same.
+        ended = ended.filter(Q(expected_start_time__gte=after[0]), later)
+    in_order = ended.order_by("expected_start_time", "pk").values_list("expected_start_time", "pk", "parent_task_run")
+    return in_order[:RUNS_AT_ONCE]
+
+
+def _with_nested(roots: Sequence[UUID], before: datetime) -> list[UUID]:
+    families = {root: [root] for root in roots}
+    root_of = {root: root for root in roots}
+    level = list(roots)
+    while level:
+        nested = FlowRun.objects.filter(parent_task_run__flow_run__in=level)
+        children = nested.values_list("pk", "parent_task_run__flow_run_id", "state_type", "state_timestamp")
+        level = []
+        for run_id, parent_id, state_type, since in children:
+            root = root_of[run_id] = root_of[parent_id]
+            level.append(run_id)
+            if root in families and state_type in _OVER and since < before:
+                families[root].append(run_id)
+            else:
+                families.pop(root, None)
+    return [run_id for family in families.values() for run_id in reversed(family)]
+
+
+def _by_age(ages: Ages, now: datetime) -> Iterator[Rows]:
+    yield CacheEntry.objects.filter(expires_at__lt=now)
+    if ages.logs is not None:
+        of_open_run = FlowRun.objects.filter(pk=OuterRef("flow_run_id"), state_type__in=UNFINISHED_TYPES)
+        yield Log.objects.filter(~Exists(of_open_run), timestamp__lt=now - ages.logs)
+    if ages.events is not None:
+        yield Event.objects.filter(occurred__lt=now - ages.events)
+
+
+# --- deleting --------------------------------------------------------------------------------------------------------
+
+
+def _beside(runs: Sequence[UUID]) -> list[Rows]:
+    """What runs left behind besides their history. The newest artifact of a key stays: people look it up by the key."""
+    newest = ArtifactCollection.objects.filter(latest_id=OuterRef("pk"))
+    return [
+        Artifact.objects.filter(~Exists(newest), flow_run_id__in=runs),
+        Log.objects.filter(flow_run_id__in=runs),
+    ]
+
+
+def _task_runs(runs: Sequence[UUID], now: datetime) -> Rows:
+    """All but those with a result that the cache still gives out."""
+    given = CacheEntry.objects.filter(Q(expires_at__isnull=True) | Q(expires_at__gte=now)).values("task_run_state")
+    cached = TaskRunState.objects.filter(pk__in=given).values("task_run")
+    return TaskRun.objects.filter(flow_run__in=runs).exclude(pk__in=cached)
+
+
+def _left_by_caches(before: datetime) -> Rows:
+    """Task runs that outlived their flow run for a cache, which has forgotten them, or has something newer by now."""
+    cached = CacheEntry.objects.filter(task_run_state__task_run=OuterRef("pk"))
+    return TaskRun.objects.filter(
+        ~Exists(cached), flow_run__isnull=True, state_type__in=_OVER, state_timestamp__lt=before
+    )
+
+
+def _delete_runs(family: Sequence[UUID], now: datetime, deleted: Counter[str], pause_seconds: float) -> None:
+    for rows in _beside(family):
+        _delete(rows, deleted, pause_seconds, of_runs=family)
+    _delete(_task_runs(family, now), deleted, pause_seconds, of_runs=family)
+    began = time.monotonic()
+    deleted[_kind(FlowRun)] += _delete_emptied(family)
+    _let_others_write(began, pause_seconds)
+
+
+def _let_others_write(began: float, longest: float) -> None:
+    time.sleep(min(time.monotonic() - began, longest))
+
+
+def _delete(rows: Rows, deleted: Counter[str], pause_seconds: float, of_runs: Sequence[UUID] = ()) -> None:
+    # With a task run go its states, some five of them.
+    most = CHUNK // 5 if rows.model is TaskRun else CHUNK
+    # Asked without a lock first: on SQLite a transaction holds up every writer, and mostly there is nothing.
+    began = time.monotonic()
+    while rows.exists() and (number := _delete_chunk(rows, most, of_runs)):
+        deleted[_kind(rows.model)] += number
+        _let_others_write(began, pause_seconds)
+        began = time.monotonic()
+
+
+@repeated_on_conflict
+def _delete_chunk(rows: Rows, most: int, of_runs: Sequence[UUID]) -> int:
+    with write_transaction():
+        if not _still_over(of_runs):
+            return 0
+        ids = list(rows.order_by().values_list("pk", flat=True)[:most])
+        if rows.model is TaskRun:
+            delete_below_task_runs(TaskRun.objects.filter(pk__in=ids).values("pk"))
+        chunk = rows.model.objects.filter(pk__in=ids)
+        return int(chunk._raw_delete(chunk.db) or 0)
+
+
+def _still_over(runs: Sequence[UUID]) -> bool:
+    """Hold the runs, unless another ticker does or somebody took one of them up again."""
+    held = FlowRun.objects.filter(pk__in=runs, state_type__in=_OVER)
+    held = held.select_for_update(skip_locked=True)
+    return len(held.values_list("pk", flat=True)) == len(runs)
+
+
+@repeated_on_conflict
+def _delete_emptied(runs: Sequence[UUID]) -> int:
+    """The runs themselves. What is left of their task runs is kept alone, for the cache."""
+    with write_transaction():
+        if not _still_over(runs):
+            return 0
+        TaskRun.objects.filter(flow_run__in=runs).update(flow_run=None)
+        delete_flow_runs(FlowRun.objects.filter(pk__in=runs).values("pk"))
+    return len(runs)

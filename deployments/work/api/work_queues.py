@@ -1,0 +1,301 @@
+"""Work queues: lines of runs that wait for an agent, found by their id, or by their name within a pool."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.utils import timezone
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from deployments.dispatch.selectors.presence import last_asked, statuses_of_queues
+from deployments.models import WorkQueue
+from deployments.work.api.work_pools import Forced, sent_in
+from deployments.work.selectors.health import Health, health_of
+from deployments.work.services.work_queues import (
+    DEFAULT_POOL,
+    create_work_queue,
+    delete_work_queue,
+    found_pool,
+    found_queue,
+    update_work_queue,
+)
+from orchestration.api.errors import Missing
+from orchestration.api.operations import Operation
+from orchestration.api.pagination import Page, rows_of
+from orchestration.wire import Moment, Name, Natural, StrictWire, Tags, Wire
+from orion_site.accounts.permissions import Action
+from runs.lists.filters.conditions import Ids, matched
+from runs.lists.filters.resources import WorkQueueFilter
+
+Priority = Annotated[int, Field(gt=0, lt=2**31)]
+
+
+class QueueFilter(Wire):
+    """The runs of a queue, picked by their tags or deployments instead of by its name."""
+
+    tags: Tags | None = None
+    deployment_ids: Ids | None = None
+
+
+class WorkQueueCreate(StrictWire):
+    name: Name
+    description: str | None = None
+    is_paused: bool = False
+    concurrency_limit: Natural | None = None
+    priority: Priority | None = None
+    filter: QueueFilter | None = None
+
+
+class WorkQueueUpdate(StrictWire):
+    """Only what is sent is changed; a limit of null lifts it."""
+
+    name: Name | None = None
+    description: str | None = None
+    is_paused: bool | None = None
+    concurrency_limit: Natural | None = None
+    priority: Priority | None = None
+    last_polled: Moment | None = None
+    filter: QueueFilter | None = None
+
+
+class WorkQueueListing(Page):
+    work_queues: WorkQueueFilter | None = None
+
+
+class WorkQueueOut(TypedDict):
+    """A queue; it is READY while somebody serves it."""
+
+    id: UUID
+    created: datetime
+    updated: datetime
+    name: str
+    description: str
+    is_paused: bool
+    concurrency_limit: int | None
+    priority: int
+    work_pool_id: UUID | None
+    filter: dict[str, Any] | None
+    last_polled: datetime | None
+    work_pool_name: str | None
+    status: Literal["READY", "NOT_READY", "PAUSED"]
+
+
+class HealthPolicyOut(TypedDict):
+    maximum_late_runs: int
+    maximum_seconds_since_last_polled: int
+
+
+class WorkQueueStatusOut(TypedDict):
+    """Whether runs of the queue are started in time."""
+
+    healthy: bool
+    late_runs_count: int
+    last_polled: datetime | None
+    health_check_policy: HealthPolicyOut
+
+
+class CreateWorkQueue(Operation):
+    """Make a work queue in the pool of the queues that belong to no other."""
+
+    method = "POST"
+    action_required = Action.CHANGE_QUEUES
+    answers = {201: WorkQueueOut}
+
+    def perform(self, body: WorkQueueCreate) -> WorkQueueOut:
+        return _created(None, body)
+
+
+class ReadWorkQueue(Operation):
+    """Read a work queue by its id."""
+
+    method = "GET"
+    action_required = Action.READ_QUEUES
+    answers = {200: WorkQueueOut}
+
+    def perform(self, id: UUID) -> WorkQueueOut:
+        return queues_out([_found(id)], timezone.now())[0]
+
+
+class ReadWorkQueueByName(Operation):
+    """Read a queue of the default pool by its name."""
+
+    method = "GET"
+    action_required = Action.READ_QUEUES
+    answers = {200: WorkQueueOut}
+
+    def perform(self, name: str) -> WorkQueueOut:
+        queue = all_queues().filter(work_pool__name=DEFAULT_POOL, name=name).first()
+        if queue is None:
+            raise Missing("Work queue")
+        return queues_out([queue], timezone.now())[0]
+
+
+class UpdateWorkQueue(Operation):
+    """Pause or resume a queue, limit it, or change its priority. Lowering a limit stops no run."""
+
+    method = "PATCH"
+    action_required = Action.CHANGE_QUEUES
+    answers = {204: None}
+
+    def perform(self, id: UUID, body: WorkQueueUpdate) -> None:
+        update_work_queue(queue_id=id, changes=_changes(body), now=timezone.now())
+
+
+class DeleteWorkQueue(Operation):
+    """Delete a queue, by `force` also one that is used by deployments or runs: they wait until it is made again."""
+
+    method = "DELETE"
+    action_required = Action.CHANGE_QUEUES
+    answers = {204: None}
+
+    def perform(self, id: UUID, query: Forced) -> None:
+        delete_work_queue(queue_id=id, force=query.force)
+
+
+class FilterWorkQueues(Operation):
+    """List the work queues of all pools by name."""
+
+    method = "POST"
+    action_required = Action.READ_QUEUES
+    answers = {200: list[WorkQueueOut]}
+    body_optional = True
+
+    def perform(self, body: WorkQueueListing) -> list[WorkQueueOut]:
+        queues = all_queues().filter(matched(body.work_queues)).order_by("name", "pk")
+        return queues_out(rows_of(queues, body), timezone.now())
+
+
+class ReadWorkQueueStatus(Operation):
+    """Say whether a queue is healthy: asked for work lately, and no run late."""
+
+    method = "GET"
+    action_required = Action.READ_QUEUES
+    answers = {200: WorkQueueStatusOut}
+
+    def perform(self, id: UUID) -> WorkQueueStatusOut:
+        return health_out(health_of(_found(id), timezone.now()))
+
+
+class CreatePoolQueue(Operation):
+    """Make a work queue in a pool."""
+
+    method = "POST"
+    action_required = Action.CHANGE_QUEUES
+    answers = {201: WorkQueueOut}
+
+    def perform(self, work_pool_name: str, body: WorkQueueCreate) -> WorkQueueOut:
+        return _created(work_pool_name, body)
+
+
+class ReadPoolQueue(Operation):
+    """Read a queue of a pool by its name."""
+
+    method = "GET"
+    action_required = Action.READ_QUEUES
+    answers = {200: WorkQueueOut}
+
+    def perform(self, work_pool_name: str, name: str) -> WorkQueueOut:
+        return queues_out([found_queue(pool_name=work_pool_name, queue_name=name)], timezone.now())[0]
+
+
+class UpdatePoolQueue(Operation):
+    """Change a queue of a pool, found by its name."""
+
+    method = "PATCH"
+    action_required = Action.CHANGE_QUEUES
+    answers = {204: None}
+
+    def perform(self, work_pool_name: str, name: str, body: WorkQueueUpdate) -> None:
+        queue = found_queue(pool_name=work_pool_name, queue_name=name)
+        update_work_queue(queue_id=queue.pk, changes=_changes(body), now=timezone.now())
+
+
+class DeletePoolQueue(Operation):
+    """Delete a queue of a pool, found by its name."""
+
+    method = "DELETE"
+    action_required = Action.CHANGE_QUEUES
+    answers = {204: None}
+
+    def perform(self, work_pool_name: str, name: str, query: Forced) -> None:
+        queue = found_queue(pool_name=work_pool_name, queue_name=name)
+        delete_work_queue(queue_id=queue.pk, force=query.force)
+
+
+class FilterPoolQueues(Operation):
+    """List the queues of a pool, the most urgent first."""
+
+    method = "POST"
+    action_required = Action.READ_QUEUES
+    answers = {200: list[WorkQueueOut]}
+    body_optional = True
+
+    def perform(self, work_pool_name: str, body: WorkQueueListing) -> list[WorkQueueOut]:
+        pool = found_pool(work_pool_name)
+        queues = all_queues().filter(matched(body.work_queues), work_pool=pool).order_by("priority", "name")
+        return queues_out(rows_of(queues, body), timezone.now())
+
+
+MAY_BE_NULL = frozenset({"concurrency_limit", "filter", "last_polled"})
+
+
+def all_queues() -> QuerySet[WorkQueue]:
+    return WorkQueue.objects.select_related("work_pool")
+
+
+def queues_out(queues: Sequence[WorkQueue], now: datetime) -> list[WorkQueueOut]:
+    """Two queries more than the queues themselves took; they come with their pools."""
+    statuses, asked = statuses_of_queues(queues, now), last_asked(queues, now)
+    return [
+        {
+            "id": queue.id,
+            "created": queue.created,
+            "updated": queue.updated,
+            "name": queue.name,
+            "description": queue.description,
+            "is_paused": queue.is_paused,
+            "concurrency_limit": queue.concurrency_limit,
+            "priority": queue.priority,
+            "work_pool_id": queue.work_pool_id,
+            "filter": queue.filter,
+            "last_polled": asked[queue.id],
+            "work_pool_name": queue.work_pool.name if queue.work_pool else None,
+            "status": statuses[queue.id],
+        }
+        for queue in queues
+    ]
+
+
+def health_out(health: Health) -> WorkQueueStatusOut:
+    return {
+        "healthy": health.is_healthy,
+        "late_runs_count": health.late_runs,
+        "last_polled": health.last_polled,
+        "health_check_policy": {
+            "maximum_late_runs": health.most_late_runs,
+            "maximum_seconds_since_last_polled": health.longest_silence_seconds,
+        },
+    }
+
+
+def _changes(body: WorkQueueUpdate) -> dict[str, Any]:
+    changes = sent_in(body, MAY_BE_NULL)
+    return {**changes, "filter": body.filter.model_dump(mode="json")} if body.filter else changes
+
+
+def _created(pool_name: str | None, body: WorkQueueCreate) -> WorkQueueOut:
+    columns = {**body.model_dump(mode="json"), "description": body.description or ""}
+    queue = create_work_queue(pool_name=pool_name, columns=columns, now=timezone.now())
+    return queues_out([queue], timezone.now())[0]
+
+
+def _found(id: UUID) -> WorkQueue:
+    queue = all_queues().filter(pk=id).first()
+    if queue is None:
+        raise Missing("Work queue")
+    return queue

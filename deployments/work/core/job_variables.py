@@ -1,0 +1,90 @@
+"""Job templates of work pools: what a pool lets runs say of their surroundings, and whether what they say fits."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from deployments.definitions.core.parameters import flaw_of_schema, judge_of
+from deployments.definitions.core.schema_work import Work
+
+Template = Mapping[str, Any]
+_PLACES = re.compile(r"\{\{\s*([\w.\-\[\]]+)\s*\}\}")
+
+
+def flaw_of_template(template: Template) -> str | None:
+    """Why no job can be made of this template; None if one can. An empty template asks for nothing."""
+    if not template:
+        return None
+    configuration, schema = template.get("job_configuration"), template.get("variables")
+    if not (isinstance(configuration, Mapping) and configuration and isinstance(schema, Mapping) and schema):
+        return "it needs both a job_configuration and variables, or neither"
+    if flaw := flaw_of_schema(schema):
+        return f"variables are no JSON schema: {flaw}"
+    if undeclared := sorted(set(_used(configuration)) - set(_declared(schema))):
+        return f"job_configuration uses {', '.join(undeclared)}, which variables do not declare"
+    return None
+
+
+def blocks_in_defaults(template: Template) -> Iterator[tuple[str, Any]]:
+    """By variable, the ids of the block documents that stand for its default."""
+    for name, default in _defaults(template.get("variables") or {}):
+        reference = default.get("$ref") if isinstance(default, Mapping) else None
+        if isinstance(reference, Mapping) and reference.get("block_document_id") is not None:
+            yield name, reference["block_document_id"]
+
+
+def flaw_of_defaults(template: Template, blocks: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Which default does not fit its own variable; None if all do. `blocks` are what those that name one stand for."""
+    schema = template.get("variables") or {}
+    usual = {name: blocks.get(name, value) for name, value in _defaults(schema)}
+    if not usual:
+        return None
+    flaw = judge_of(schema, Work(), partial=True)(usual)
+    return flaw and f"a default does not fit its variable: {flaw}"
+
+
+def misfit(template: Template, *layers: Mapping[str, Any], complete: bool) -> str | None:
+    """What is wrong with job variables, the later layers over the earlier; None if nothing is.
+
+    Only `complete` ones must have what is required: before a run begins, another layer may still bring it.
+    """
+    schema = template.get("variables")
+    if not isinstance(schema, Mapping) or not schema:
+        return None
+    if flaw := flaw_of_schema(schema):
+        return f"the variables of the template are no JSON schema: {flaw}"
+    work = Work()
+    usual = dict(_sound_defaults(schema, work))
+    given = {name: value for layer in layers for name, value in layer.items()}
+    all_defaults_known = len(usual) == len(list(_defaults(schema)))
+    judge = judge_of(schema, work, partial=not (complete and all_defaults_known))
+    return judge({**usual, **given})
+
+
+def _used(configuration: Mapping[str, Any]) -> Iterator[str]:
+    """The variables that stand in the configuration; what starts with `prefect.` is filled in by workers."""
+    for name in _PLACES.findall(json.dumps(configuration)):
+        if not name.startswith("prefect."):
+            yield name
+
+
+def _declared(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    properties = schema.get("properties")
+    return properties if isinstance(properties, Mapping) else {}
+
+
+def _defaults(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, own in _declared(schema).items():
+        if isinstance(own, Mapping) and "default" in own:
+            yield name, own["default"]
+
+
+def _sound_defaults(schema: Mapping[str, Any], work: Work) -> Iterator[tuple[str, Any]]:
+    """Defaults that can be judged and fit: those that name a block are known to workers only."""
+    judge = judge_of(schema, work, partial=True)
+    for name, value in _defaults(schema):
+        if not (isinstance(value, Mapping) and "$ref" in value) and judge({name: value}) is None:
+            yield name, value

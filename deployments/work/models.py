@@ -1,0 +1,64 @@
+"""Where runs wait to be executed: work pools and their queues."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from runs.models import NAME, Row
+
+
+class WorkPool(Row):
+    """Where runs are executed: a kind of infrastructure with queues before it."""
+
+    #: The pool of queues that are said to belong to no other.
+    DEFAULT_NAME = "default-agent-pool"
+
+    name = models.CharField(max_length=255, unique=True, validators=[NAME])
+    description = models.TextField(null=True)
+    type = models.CharField(max_length=255, default="prefect-agent")
+    base_job_template = models.JSONField(default=dict)
+    is_paused = models.BooleanField(default=False)
+    concurrency_limit = models.PositiveIntegerField(null=True)
+    default_queue_id = models.UUIDField(null=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class WorkQueue(Row):
+    """A line of runs that wait for an agent; 1 is the highest priority."""
+
+    name = models.CharField(max_length=255, validators=[NAME])
+    description = models.TextField(default="", blank=True)
+    is_paused = models.BooleanField(default=False)
+    concurrency_limit = models.PositiveIntegerField(null=True)
+    priority = models.PositiveIntegerField(default=1)
+    work_pool = models.ForeignKey(WorkPool, on_delete=models.CASCADE, null=True, related_name="queues", db_index=False)
+    # Older clients choose the runs of a queue by tags instead of by its name.
+    filter = models.JSONField(null=True)
+    last_polled = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["priority", "name"]
+        constraints = [models.UniqueConstraint(fields=["work_pool", "name"], name="one_queue_name_per_pool")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class FormerQueue(models.Model):
+    """A queue that was deleted while somebody used it. Made again under its name it gets its id again, and with that
+    the runs and deployments that still wait for it."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    pool_name = models.CharField(max_length=255)
+    name = models.CharField(max_length=255)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["pool_name", "name"], name="one_former_queue_per_name")]
+
+    def __str__(self) -> str:
+        return f"{self.pool_name}/{self.name}"

@@ -1,0 +1,84 @@
+"""Work pools: made with their default queue, changed, and deleted with their queues and workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from deployments.definitions.services.statuses import tell_of_pool
+from deployments.models import BlockDocument, WorkPool, WorkQueue
+from deployments.work.core.job_variables import blocks_in_defaults, flaw_of_defaults, flaw_of_template
+from deployments.work.services.queue_users import remember, users_of
+from deployments.work.services.work_queues import default_queue, locked_pool
+from orchestration.errors import BadJobTemplate, BlockDocumentNotFound, WorkPoolExists, WorkPoolInUse, WorkPoolReserved
+from orchestration.transactions import repeated_on_conflict, write_transaction
+
+
+@repeated_on_conflict
+def create_work_pool(*, columns: Mapping[str, Any], now: datetime) -> WorkPool:
+    _refuse_reserved(columns["name"], "made")
+    refuse_bad_template(columns)
+    with write_transaction():
+        if WorkPool.objects.filter(name=columns["name"]).exists():
+            raise WorkPoolExists(name=columns["name"])
+        pool = WorkPool(**columns, created=now)
+        pool.save(force_insert=True)
+        default_queue(pool, now)
+        tell_of_pool(pool, now, is_new=True)
+        return pool
+
+
+@repeated_on_conflict
+def update_work_pool(*, name: str, changes: Mapping[str, Any], now: datetime) -> None:
+    if changes.keys() - {"is_paused", "concurrency_limit"}:
+        _refuse_reserved(name, "changed but for its limit and its pause")
+    refuse_bad_template(changes)
+    with write_transaction():
+        pool = locked_pool(name)
+        WorkPool.objects.filter(pk=pool.pk).update(**changes, updated=now)
+        if changes.get("is_paused", pool.is_paused) != pool.is_paused:
+            pool.is_paused = changes["is_paused"]
+            tell_of_pool(pool, now)
+
+
+@repeated_on_conflict
+def delete_work_pool(*, name: str, force: bool = False) -> None:
+    """Delete a pool that nobody uses, or by force one that is used: what waits in its queues waits until these are made
+    again."""
+    _refuse_reserved(name, "deleted")
+    with write_transaction():
+        pool = locked_pool(name)
+        queues = list(WorkQueue.objects.select_related("work_pool").filter(work_pool=pool))
+        users = users_of([queue.pk for queue in queues])
+        if users and not force:
+            raise WorkPoolInUse(name=name, users=users)
+        remember(queues)
+        pool.delete()
+
+
+def _refuse_reserved(name: str, wish: str) -> None:
+    if name.lower().startswith("prefect"):
+        raise WorkPoolReserved(name=name, wish=wish)
+
+
+def refuse_bad_template(columns: Mapping[str, Any]) -> None:
+    """Raises BadJobTemplate, and BlockDocumentNotFound when a default is a block that is not there."""
+    template = columns.get("base_job_template") or {}
+    if reason := flaw_of_template(template):
+        raise BadJobTemplate(reason=reason)
+    blocks = {name: _block(named) for name, named in blocks_in_defaults(template)}
+    if reason := flaw_of_defaults(template, blocks):
+        raise BadJobTemplate(reason=reason)
+
+
+def _block(named: Any) -> Mapping[str, Any]:
+    try:
+        document = BlockDocument.objects.filter(pk=UUID(str(named))).first()
+    except ValueError:
+        document = None
+    if document is None:
+        raise BlockDocumentNotFound(id=named)
+    content: Mapping[str, Any] = document.content
+    return content

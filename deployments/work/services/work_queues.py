@@ -1,0 +1,186 @@
+"""Work queues: made by name or on first use, kept in an order of priorities without ties, changed and deleted.
+
+Whoever adds, moves or removes a queue holds its pool: two queues of one pool never get the same priority.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from deployments.definitions.services.statuses import tell_of_queue
+from deployments.models import WorkPool, WorkQueue
+from deployments.work.core.priorities import lowest_free, moved
+from deployments.work.services.queue_users import former_queue, give_back, remember, users_of
+from orchestration.errors import (
+    DefaultQueueStays,
+    WorkPoolNotFound,
+    WorkQueueExists,
+    WorkQueueInUse,
+    WorkQueueNotFound,
+)
+from orchestration.transactions import repeated_on_conflict, write_transaction
+
+DEFAULT_POOL = WorkPool.DEFAULT_NAME
+DEFAULT_QUEUE = "default"
+AGENT_POOL = "prefect-agent"
+
+
+def queue_for(*, pool_name: str | None, queue_name: str | None, now: datetime) -> WorkQueue | None:
+    """Where the runs of a deployment wait that names this pool and queue: the queue is made if it is new.
+
+    Without a pool the queue is one of the default pool; without a queue it is the pool's default queue; without either
+    there is none. Raises WorkPoolNotFound.
+    """
+    if pool_name is None and queue_name is None:
+        return None
+    known = WorkQueue.objects.select_related("work_pool").filter(work_pool__name=pool_name or DEFAULT_POOL)
+    if queue_name is not None and (queue := known.filter(name=queue_name).first()):
+        return queue
+    return _made_queue(pool_name, queue_name, now)
+
+
+@repeated_on_conflict
+def _made_queue(pool_name: str | None, queue_name: str | None, now: datetime) -> WorkQueue:
+    with write_transaction():
+        if pool_name is None or pool_name == DEFAULT_POOL:
+            default_pool(now)
+        pool = locked_pool(pool_name or DEFAULT_POOL)
+        if queue_name is None:
+            return default_queue(pool, now)
+        return WorkQueue.objects.filter(work_pool=pool, name=queue_name).first() or _add(
+            pool, {"name": queue_name}, now
+        )
+
+
+def default_pool(now: datetime) -> WorkPool:
+    """The pool of the queues that belong to no other, made with its default queue on first use."""
+    with write_transaction():
+        pool, made = WorkPool.objects.get_or_create(name=DEFAULT_POOL, defaults={"type": AGENT_POOL, "created": now})
+        if made:
+            default_queue(pool, now)
+        return pool
+
+
+def default_queue(pool: WorkPool, now: datetime) -> WorkQueue:
+    """The queue of runs for which no other is named; the caller holds the pool."""
+    queues = WorkQueue.objects.select_related("work_pool")
+    if pool.default_queue_id and (queue := queues.filter(pk=pool.default_queue_id).first()):
+        return queue
+    queue = queues.filter(work_pool=pool, name=DEFAULT_QUEUE).first()
+    queue = queue or _add(pool, {"name": DEFAULT_QUEUE, "description": "The work pool's default queue."}, now)
+    pool.default_queue_id = queue.pk
+    pool.save(update_fields=["default_queue_id", "updated"])
+    return queue
+
+
+@repeated_on_conflict
+def create_work_queue(*, pool_name: str | None, columns: Mapping[str, Any], now: datetime) -> WorkQueue:
+    with write_transaction():
+        if pool_name is None:
+            default_pool(now)
+        pool = locked_pool(pool_name or DEFAULT_POOL)
+        _refuse_taken(pool, columns["name"])
+        return _add(pool, columns, now)
+
+
+@repeated_on_conflict
+def update_work_queue(*, queue_id: UUID, changes: Mapping[str, Any], now: datetime) -> None:
+    with write_transaction():
+        queue = _held(queue_id)
+        if changes.get("name", queue.name) != queue.name and queue.work_pool:
+            _refuse_taken(queue.work_pool, changes["name"])
+        columns = {name: value for name, value in changes.items() if name != "priority"}
+        if columns:
+            WorkQueue.objects.filter(pk=queue_id).update(**columns, updated=now)
+        if columns.get("is_paused", queue.is_paused) != queue.is_paused:
+            queue.is_paused = columns["is_paused"]
+            tell_of_queue(queue, now)
+        if "name" in columns and (former := former_queue(_pool_name(queue), columns["name"])):
+            give_back(former, queue)
+        if changes.get("priority") and queue.work_pool:
+            _give_priority(queue.work_pool, queue.pk, changes["priority"], now)
+
+
+@repeated_on_conflict
+def delete_work_queue(*, queue_id: UUID, force: bool = False) -> None:
+    """Delete a queue that nobody uses, or by force one that is used: its runs wait until it is made again. A pool's
+    default queue stays as long as its pool."""
+    with write_transaction():
+        queue = _held(queue_id)
+        if queue.work_pool and queue.work_pool.default_queue_id == queue_id:
+            raise DefaultQueueStays(name=queue.name, pool=queue.work_pool.name)
+        users = users_of([queue_id])
+        if users and not force:
+            raise WorkQueueInUse(name=queue.name, users=users)
+        remember([queue])
+        queue.delete()
+
+
+def found_queue(*, pool_name: str, queue_name: str) -> WorkQueue:
+    queue = WorkQueue.objects.select_related("work_pool").filter(work_pool__name=pool_name, name=queue_name).first()
+    if queue is None:
+        found_pool(pool_name)
+        raise WorkQueueNotFound(name=queue_name)
+    return queue
+
+
+def found_pool(name: str) -> WorkPool:
+    pool = WorkPool.objects.filter(name=name).first()
+    if pool is None:
+        raise WorkPoolNotFound(name=name)
+    return pool
+
+
+def locked_pool(name: str) -> WorkPool:
+    pool = WorkPool.objects.select_for_update(no_key=True).filter(name=name).first()
+    if pool is None:
+        raise WorkPoolNotFound(name=name)
+    return pool
+
+
+def _held(queue_id: UUID) -> WorkQueue:
+    """The queue, with its pool held until the end of the transaction."""
+    pool_id = WorkQueue.objects.filter(pk=queue_id).values_list("work_pool_id", flat=True).first()
+    if pool_id is not None:
+        WorkPool.objects.select_for_update(no_key=True).filter(pk=pool_id).values_list("pk").first()
+    queue = WorkQueue.objects.select_related("work_pool").filter(pk=queue_id).first()
+    if queue is None:
+        raise WorkQueueNotFound(name=str(queue_id))
+    return queue
+
+
+def _pool_name(queue: WorkQueue) -> str:
+    return queue.work_pool.name if queue.work_pool else ""
+
+
+def _add(pool: WorkPool, columns: Mapping[str, Any], now: datetime) -> WorkQueue:
+    asked = columns.get("priority")
+    own = {name: value for name, value in columns.items() if name != "priority"}
+    priority = lowest_free(_priorities(pool).values())
+    former = former_queue(pool.name, own["name"])
+    known = {"id": former.pk} if former else {}
+    queue = WorkQueue(**own, **known, work_pool=pool, priority=priority, created=now)
+    queue.save(force_insert=True)
+    if former:
+        give_back(former, queue)
+    if asked is not None and asked != priority:
+        _give_priority(pool, queue.pk, asked, now)
+        queue.priority = asked
+    return queue
+
+
+def _give_priority(pool: WorkPool, queue_id: UUID, priority: int, now: datetime) -> None:
+    for moved_id, place in moved(_priorities(pool), queue_id, priority).items():
+        WorkQueue.objects.filter(pk=moved_id).update(priority=place, updated=now)
+
+
+def _priorities(pool: WorkPool) -> dict[UUID, int]:
+    return dict(WorkQueue.objects.filter(work_pool=pool).values_list("pk", "priority"))
+
+
+def _refuse_taken(pool: WorkPool, name: str) -> None:
+    if WorkQueue.objects.filter(work_pool=pool, name=name).exists():
+        raise WorkQueueExists(name=name, pool=pool.name)

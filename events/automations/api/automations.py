@@ -1,0 +1,213 @@
+"""Automations: what is to be done when events say so."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from django.utils import timezone
+from pydantic import Field
+from rest_framework.response import Response
+from typing_extensions import TypedDict
+
+from events.automations.api.schemas import AutomationCreate, AutomationPartialUpdate, AutomationUpdate
+from events.automations.core.texts import misplaced
+from events.automations.services.automations import (
+    actions_of,
+    create_automation,
+    delete_automation,
+    delete_automations_owned_by,
+    replace_automation,
+    switch_automation,
+)
+from events.models import Automation
+from events.recording.filters import AutomationFilter, AutomationSort
+from orchestration.api.errors import Missing
+from orchestration.api.operations import Operation
+from orchestration.api.pagination import Page, rows_of
+from orchestration.api.parsing import StrictJSONParser, TextParser
+from orion_site.accounts.permissions import Action
+from runs.lists.filters.conditions import matched
+
+ORDERS = {
+    AutomationSort.CREATED_DESC: ("-created", "-id"),
+    AutomationSort.UPDATED_DESC: ("-updated", "-id"),
+    AutomationSort.NAME_ASC: ("name", "id"),
+    AutomationSort.NAME_DESC: ("-name", "-id"),
+}
+MOST_RELATED = 1000
+
+
+class AutomationListing(Page):
+    sort: AutomationSort = AutomationSort.NAME_ASC
+    automations: AutomationFilter | None = None
+
+
+class AutomationOut(TypedDict):
+    id: UUID
+    created: datetime
+    updated: datetime
+    name: str
+    description: str
+    enabled: bool
+    trigger: dict[str, Any]
+    actions: list[dict[str, Any]]
+    actions_on_trigger: list[dict[str, Any]]
+    actions_on_resolve: list[dict[str, Any]]
+
+
+class CreateAutomation(Operation):
+    """Have something done whenever certain events happen, or fail to."""
+
+    method = "POST"
+    action_required = Action.CHANGE_AUTOMATIONS
+    answers = {201: AutomationOut}
+
+    def perform(self, body: AutomationCreate) -> AutomationOut:
+        return _out(create_automation(columns=body.model_dump(mode="json"), now=timezone.now()))
+
+
+class ReadAutomation(Operation):
+    """Read an automation by its id."""
+
+    method = "GET"
+    action_required = Action.READ_AUTOMATIONS
+    odd_id = 404
+    answers = {200: AutomationOut}
+
+    def perform(self, id: UUID) -> AutomationOut:
+        automation = Automation.objects.filter(pk=id).first()
+        if automation is None:
+            raise Missing("Automation")
+        return _out(automation)
+
+
+class ReplaceAutomation(Operation):
+    """Write an automation anew. It forgets what it had counted."""
+
+    method = "PUT"
+    action_required = Action.CHANGE_AUTOMATIONS
+    odd_id = 404
+    answers = {204: None}
+
+    def perform(self, id: UUID, body: AutomationUpdate) -> None:
+        replace_automation(automation_id=id, columns=body.model_dump(mode="json"), now=timezone.now())
+
+
+class SwitchAutomation(Operation):
+    """Switch an automation on or off. What happens while it is off is not caught up with."""
+
+    method = "PATCH"
+    action_required = Action.CHANGE_AUTOMATIONS
+    odd_id = 404
+    answers = {204: None}
+
+    def perform(self, id: UUID, body: AutomationPartialUpdate) -> None:
+        switch_automation(automation_id=id, enabled=body.enabled, now=timezone.now())
+
+
+class DeleteAutomation(Operation):
+    """Delete an automation."""
+
+    method = "DELETE"
+    action_required = Action.CHANGE_AUTOMATIONS
+    odd_id = 404
+    answers = {204: None}
+
+    def perform(self, id: UUID) -> None:
+        delete_automation(automation_id=id)
+
+
+class FilterAutomations(Operation):
+    """List automations."""
+
+    method = "POST"
+    action_required = Action.READ_AUTOMATIONS
+    answers = {200: list[AutomationOut]}
+    body_optional = True
+
+    def perform(self, body: AutomationListing) -> list[AutomationOut]:
+        found = Automation.objects.filter(matched(body.automations)).order_by(*ORDERS[body.sort])
+        return [_out(one) for one in rows_of(found, body)]
+
+
+class CountAutomations(Operation):
+    """Count automations."""
+
+    method = "POST"
+    action_required = Action.READ_AUTOMATIONS
+    answers = {200: int}
+
+    def perform(self) -> int:
+        return Automation.objects.count()
+
+
+class ReadRelatedAutomations(Operation):
+    """The automations that belong to a resource, or act on it: `prefect.deployment.<id>`."""
+
+    method = "GET"
+    action_required = Action.READ_AUTOMATIONS
+    answers = {200: list[AutomationOut]}
+
+    def perform(self, resource_id: str) -> list[AutomationOut]:
+        every = Automation.objects.order_by("name", "id")[:MOST_RELATED]
+        return [_out(one) for one in every if _is_related(one, resource_id)]
+
+
+class DeleteOwnedAutomations(Operation):
+    """Delete the automations that belong to a resource."""
+
+    method = "DELETE"
+    action_required = Action.CHANGE_AUTOMATIONS
+    answers = {202: None}
+
+    def perform(self, resource_id: str) -> None:
+        delete_automations_owned_by(resource_id=resource_id)
+
+
+class TemplateProblem(TypedDict):
+    line: int
+    message: str
+    source: str
+
+
+class ValidateTemplate(Operation):
+    """Whether a text of an automation can be filled in: sent as it is, or as JSON. Nothing is said of one that can."""
+
+    parser_classes = (StrictJSONParser, TextParser)
+
+    method = "POST"
+    action_required = Action.READ_AUTOMATIONS
+    answers = {204: None, 422: dict[str, TemplateProblem]}
+    body_optional = True
+
+    def perform(self, body: Annotated[str | dict[str, Any], Field(union_mode="left_to_right")]) -> Response:
+        text = body if isinstance(body, str) else ""
+        wrong = misplaced(text)
+        if wrong is None:
+            return Response(status=204)
+        return Response({"error": {"line": wrong.line, "message": wrong.message, "source": text}}, status=422)
+
+
+def _is_related(automation: Automation, resource_id: str) -> bool:
+    if automation.owner_resource == resource_id:
+        return True
+    kind, _, id = resource_id.removeprefix("prefect.").rpartition(".")
+    actions = actions_of({"actions": automation.actions, "actions_on_trigger": automation.actions_on_trigger})
+    return bool(kind) and any(action.get(f"{kind.replace('-', '_')}_id") == id for action in actions)
+
+
+def _out(automation: Automation) -> AutomationOut:
+    return {
+        "id": automation.id,
+        "created": automation.created,
+        "updated": automation.updated,
+        "name": automation.name,
+        "description": automation.description,
+        "enabled": automation.enabled,
+        "trigger": automation.trigger,
+        "actions": automation.actions,
+        "actions_on_trigger": automation.actions_on_trigger,
+        "actions_on_resolve": automation.actions_on_resolve,
+    }

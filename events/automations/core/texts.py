@@ -1,0 +1,96 @@
+"""Texts of automations, and of the parameters in them: what is wrong with one, and how it is filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import TemplateSyntaxError
+
+from events.automations.core.jinja import FUEL, PROBLEMS, compiled, escape, fuel
+
+LONGEST = 200_000
+
+
+class BadText(ValueError):
+    """The text cannot be filled in; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Misplaced:
+    """What is wrong with a text, and in which of its lines."""
+
+    line: int
+    message: str
+
+
+def is_template(text: str) -> bool:
+    return "{{" in text or "{%" in text
+
+
+def misplaced(text: str) -> Misplaced | None:
+    """The first thing of a text that cannot be filled in."""
+    try:
+        compiled(text)
+    except TemplateSyntaxError as error:
+        return Misplaced(error.lineno, error.message or "this is no template")
+    except RecursionError:
+        return Misplaced(1, "the text is nested too deeply")
+    except PROBLEMS as error:
+        return Misplaced(1, str(error) or "the text cannot be read")
+    return None
+
+
+def fill_in(text: str, values: Mapping[str, Any], *, escaping: Callable[[str], str] = str) -> str:
+    """The text with its places filled; what there is nothing for stays empty. Raises BadText."""
+    before, as_before = fuel.set([FUEL]), escape.set(escaping)
+    try:
+        return _together(compiled(text).generate(values))
+    except PROBLEMS as error:
+        raise BadText(f"A text cannot be filled in: {error}") from error
+    finally:
+        fuel.reset(before)
+        escape.reset(as_before)
+
+
+def filled_parameters(value: Any, values: Mapping[str, Any]) -> Any:
+    """Parameters with every text in them filled in; templates of other kinds are left to whoever makes the run."""
+    match value:
+        case str() if is_template(value):
+            return fill_in(value, values)
+        case {"__prefect_kind": "jinja", "template": str(template)}:
+            return fill_in(template, values)
+        case {"__prefect_kind": _}:
+            return value
+        case dict():
+            return {name: filled_parameters(one, values) for name, one in value.items()}
+        case list():
+            return [filled_parameters(one, values) for one in value]
+    return value
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """The texts that `filled_parameters` fills in."""
+    match value:
+        case str() if is_template(value):
+            yield value
+        case {"__prefect_kind": "jinja", "template": str(template)}:
+            yield template
+        case {"__prefect_kind": _}:
+            return
+        case dict():
+            for one in value.values():
+                yield from texts_in(one)
+        case list():
+            for one in value:
+                yield from texts_in(one)
+
+
+def _together(parts: Iterable[str]) -> str:
+    text, length = [], 0
+    for part in parts:
+        text.append(part)
+        if (length := length + len(part)) > LONGEST:
+            raise ValueError(f"it becomes longer than {LONGEST} characters")
+    return "".join(text)

@@ -1,0 +1,190 @@
+"""Triggers: what they wait for, how far each has come, and when it fires. A tally is all that is remembered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from events.automations.core.matching import Asked, Happening, covers, covers_any, is_named
+
+SHORTEST_WATCH = timedelta(seconds=10)
+OF_AUTOMATIONS = "prefect.automation."
+
+
+@dataclass(frozen=True, slots=True)
+class EventTrigger:
+    """Fires when enough of the expected events came (reactive), or too few did in time (proactive)."""
+
+    id: str
+    reactive: bool
+    match: Asked
+    match_related: Asked
+    after: frozenset[str]
+    expect: frozenset[str]
+    for_each: tuple[str, ...]
+    threshold: int
+    within: timedelta
+
+    def concerns(self, happening: Happening) -> bool:
+        return covers(self.match, happening.resource) and covers_any(self.match_related, happening.related)
+
+    def waits_for_automations(self) -> bool:
+        """Whether it names what automations do. Those that wait for anything would set each other off for ever."""
+        return any(name.startswith(OF_AUTOMATIONS) for name in self.expect | self.after)
+
+    def expects(self, event: str) -> bool:
+        return not self.expect or is_named(self.expect, event)
+
+    def bucket(self, happening: Happening) -> str:
+        return json.dumps([happening.label(label) for label in self.for_each])
+
+
+@dataclass(frozen=True, slots=True)
+class CompositeTrigger:
+    """Fires when enough of its triggers fired within a time; a sequence asks for all of them in their order."""
+
+    id: str
+    kind: Literal["compound", "sequence"]
+    triggers: tuple[Trigger, ...]
+    require: int
+    within: timedelta | None
+
+
+Trigger = EventTrigger | CompositeTrigger
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How far an event trigger has come in one bucket."""
+
+    begun_at: datetime
+    count: int = 0
+    ends_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What became of a count: the new one, if there is still one to remember, and whether the trigger fired."""
+
+    count: Count | None
+    fired: bool = False
+
+
+def read_trigger(told: Mapping[str, Any]) -> Trigger:
+    """The trigger of an automation, as it was checked and stored by the API."""
+    if told["type"] != "event":
+        triggers = tuple(read_trigger(one) for one in told["triggers"])
+        within = timedelta(seconds=told["within"]) if told.get("within") is not None else None
+        return CompositeTrigger(told["id"], told["type"], triggers, _required(told, len(triggers)), within)
+    return EventTrigger(
+        id=told["id"],
+        reactive=told["posture"] == "Reactive",
+        match=_asked(told["match"]),
+        match_related=_asked(told["match_related"]),
+        after=frozenset(told["after"]),
+        expect=frozenset(told["expect"]),
+        for_each=tuple(sorted(told["for_each"])),
+        threshold=told["threshold"],
+        within=timedelta(seconds=told["within"]),
+    )
+
+
+def _required(told: Mapping[str, Any], every: int) -> int:
+    if told["type"] == "sequence" or told["require"] == "all":
+        return every
+    return 1 if told["require"] == "any" else int(told["require"])
+
+
+def _asked(labels: Mapping[str, str | list[str]]) -> Asked:
+    return {label: [value] if isinstance(value, str) else value for label, value in labels.items()}
+
+
+def leaves(trigger: Trigger) -> Iterator[EventTrigger]:
+    match trigger:
+        case EventTrigger():
+            yield trigger
+        case CompositeTrigger():
+            for one in trigger.triggers:
+                yield from leaves(one)
+
+
+def parent_of(root: Trigger, child_id: str) -> CompositeTrigger | None:
+    """The composite trigger that has this one directly; None for the root itself."""
+    if isinstance(root, EventTrigger):
+        return None
+    if any(one.id == child_id for one in root.triggers):
+        return root
+    return next((found for one in root.triggers if (found := parent_of(one, child_id))), None)
+
+
+def advance(trigger: EventTrigger, count: Count | None, happening: Happening) -> Progress:
+    """What an event that concerns the trigger does to its count in the event's bucket."""
+    if trigger.after and is_named(trigger.after, happening.event):
+        # The wait begins again: the last one of several beginnings counts.
+        return Progress(_begun(trigger, happening.occurred))
+    if not trigger.expects(happening.event):
+        return Progress(count)
+    return _reacted(trigger, count, happening) if trigger.reactive else _watched(trigger, count, happening)
+
+
+def _begun(trigger: EventTrigger, at: datetime, count: int = 0) -> Count:
+    watching = bool(trigger.within) or not trigger.reactive
+    return Count(at, count, at + trigger.within if watching else None)
+
+
+def _reacted(trigger: EventTrigger, count: Count | None, happening: Happening) -> Progress:
+    if count is None or _is_over(count, happening.occurred):
+        if trigger.after:
+            return Progress(None)
+        count = _begun(trigger, happening.occurred)
+    counted = replace(count, count=count.count + 1)
+    return Progress(None, fired=True) if counted.count >= trigger.threshold else Progress(counted)
+
+
+def _watched(trigger: EventTrigger, count: Count | None, happening: Happening) -> Progress:
+    if count is None:
+        # With `after`, nobody waits yet; without, the first event of a bucket begins its first watch.
+        return Progress(None if trigger.after else _begun(trigger, happening.occurred))
+    counted = replace(count, count=count.count + 1)
+    if counted.count < trigger.threshold:
+        return Progress(counted)
+    return Progress(None if trigger.after else _begun(trigger, happening.occurred))
+
+
+def elapsed(trigger: EventTrigger, count: Count) -> Progress:
+    """What becomes of a count whose time is over: a watch fires if too little came, and may begin anew."""
+    if trigger.reactive:
+        return Progress(None)
+    assert count.ends_at is not None
+    again = None if trigger.after else _begun(trigger, count.ends_at)
+    return Progress(again, fired=count.count < trigger.threshold)
+
+
+def _is_over(count: Count, at: datetime) -> bool:
+    return count.ends_at is not None and at > count.ends_at
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """Which triggers of a composite one fired, and when."""
+
+    at: Mapping[str, datetime] = field(default_factory=dict)
+
+
+def combine(trigger: CompositeTrigger, fired: Fired, child_id: str, at: datetime) -> tuple[Fired, bool]:
+    """What is remembered after a child fired, and whether the composite trigger fires with it."""
+    recent = {id: when for id, when in fired.at.items() if trigger.within is None or at - when <= trigger.within}
+    recent[child_id] = at
+    if not _is_ready(trigger, recent):
+        return Fired(recent), False
+    return Fired(), True
+
+
+def _is_ready(trigger: CompositeTrigger, at: Mapping[str, datetime]) -> bool:
+    if len(at) < trigger.require:
+        return False
+    order = [one.id for one in trigger.triggers]
+    return trigger.kind == "compound" or sorted(order, key=lambda id: at[id]) == order

@@ -1,0 +1,115 @@
+"""Automations: made, changed, switched, deleted. Whatever changes one makes it forget what it had counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from deployments.models import Deployment, WorkPool, WorkQueue
+from events.automations.core.loops import endless, unheard
+from events.automations.core.texts import misplaced, texts_in
+from events.automations.errors import AutomationNotFound, BadAutomation
+from events.models import Automation, Tally
+from orchestration.transactions import write_transaction
+from orionflow.contract.ids import uuid7
+
+_NAMED = {
+    "deployment_id": Deployment,
+    "work_queue_id": WorkQueue,
+    "work_pool_id": WorkPool,
+    "automation_id": Automation,
+}
+_TEXTS = ("subject", "body", "payload")
+
+
+def create_automation(*, columns: Mapping[str, Any], now: datetime) -> Automation:
+    _check(columns)
+    with write_transaction():
+        automation = Automation(**{**columns, "trigger": with_ids(columns["trigger"])}, created=now, since=now)
+        automation.save(force_insert=True)
+        return automation
+
+
+def replace_automation(*, automation_id: UUID, columns: Mapping[str, Any], now: datetime) -> None:
+    _check(columns)
+    changes = {**columns, "trigger": with_ids(columns["trigger"]), "since": now}
+    _change(automation_id, changes, now)
+
+
+def switch_automation(*, automation_id: UUID, enabled: bool, now: datetime) -> None:
+    """On or off. What happens meanwhile is not caught up with."""
+    if enabled:
+        for stored in Automation.objects.filter(pk=automation_id).values("trigger", "actions", "actions_on_trigger"):
+            _refuse_endless(dict(stored))
+    _change(automation_id, {"enabled": enabled, "since": now}, now)
+
+
+def delete_automation(*, automation_id: UUID) -> None:
+    with write_transaction():
+        deleted, _ = Automation.objects.filter(pk=automation_id).delete()
+        if not deleted:
+            raise AutomationNotFound
+
+
+def delete_automations_owned_by(*, resource_id: str) -> int:
+    with write_transaction():
+        owned = Automation.objects.select_for_update().filter(owner_resource=resource_id)
+        doomed = list(owned.values_list("pk", flat=True))
+        Automation.objects.filter(pk__in=doomed).delete()
+        return len(doomed)
+
+
+def with_ids(trigger: Mapping[str, Any]) -> dict[str, Any]:
+    """The trigger and all within it, each with an id of our own: tallies are kept under it."""
+    within = {"triggers": [with_ids(one) for one in trigger["triggers"]]} if "triggers" in trigger else {}
+    return {**trigger, "id": str(uuid7()), **within}
+
+
+def _change(automation_id: UUID, changes: Mapping[str, Any], now: datetime) -> None:
+    with write_transaction():
+        if not Automation.objects.filter(pk=automation_id).update(**changes, updated=now):
+            raise AutomationNotFound
+        Tally.objects.filter(automation=automation_id).delete()
+
+
+def _check(columns: Mapping[str, Any]) -> None:
+    if event := unheard(columns["trigger"]):
+        raise BadAutomation(reason=f"Nothing tells of the event {event!r}, so the trigger would never fire on it.")
+    _refuse_endless(columns)
+    for action in actions_of(columns):
+        _check_texts(action)
+        for key, model in _NAMED.items():
+            _check_target(action, key, model)
+
+
+def _refuse_endless(columns: Mapping[str, Any]) -> None:
+    if columns.get("enabled", True) and (reason := endless(columns)):
+        raise BadAutomation(reason=reason)
+
+
+def _check_texts(action: Mapping[str, Any]) -> None:
+    texts = [(key, action.get(key) or "") for key in _TEXTS]
+    texts += [("parameters", text) for text in texts_in(action.get("parameters") or {})]
+    for key, text in texts:
+        if wrong := misplaced(text):
+            raise BadAutomation(reason=f"The {key} of {action['type']}, line {wrong.line}: {wrong.message}.")
+
+
+def _check_target(action: Mapping[str, Any], key: str, model: Any) -> None:
+    if not action["type"].endswith(key.removesuffix("_id").replace("_", "-")):
+        return
+    inferred = action.get("source") == "inferred"
+    if (action.get(key) is None) != inferred:
+        wanted = f"no {key}, as it follows from the event" if inferred else f"a {key}"
+        raise BadAutomation(
+            reason=f"The action {action['type']!r} with source {action.get('source')!r} takes {wanted}."
+        )
+    if not inferred and not model.objects.filter(pk=action[key]).exists():
+        raise BadAutomation(reason=f"The action {action['type']!r} names {key} {action[key]}, which is not there.")
+
+
+def actions_of(columns: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    names = ("actions", "actions_on_trigger", "actions_on_resolve")
+    return [action for name in names for action in columns.get(name) or ()]

@@ -1,0 +1,129 @@
+"""The judge of events: which automations fire, in the order of the events, each event once.
+
+Whoever judges holds the automations, so that two servers do not count the same things at the same time. An automation
+that breaks is undone by itself: all others are judged before anybody hears of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from django.db import OperationalError, transaction
+
+from events.automations.core.triggers import OF_AUTOMATIONS, leaves, read_trigger
+from events.automations.services.tallies import Rule, begin_watches, count_all, end_watches, happening_of
+from events.models import Automation, Event
+from orchestration.transactions import write_transaction
+
+BATCH = 200
+
+
+class JudgingFailed(Exception):
+    """Some automations broke; the message names each with its first problem."""
+
+
+@dataclass(frozen=True, slots=True)
+class Troubles:
+    """The first problem of each automation that broke."""
+
+    first: dict[UUID, tuple[str, Exception]] = field(default_factory=dict)
+
+    @contextmanager
+    def kept_apart(self, automation: Automation) -> Iterator[None]:
+        """What breaks inside is noted, and undone by whoever opened a savepoint there."""
+        try:
+            yield
+        except OperationalError:
+            # The database is away, or wants this transaction repeated: no fault of the automation.
+            raise
+        except Exception as problem:
+            self.first.setdefault(automation.pk, (automation.name, problem))
+
+    def tell(self) -> None:
+        """Raise JudgingFailed if there are any."""
+        if not self.first:
+            return
+        told = [f"{name!r} ({id}): {type(why).__name__}: {why}" for id, (name, why) in self.first.items()]
+        _, cause = next(iter(self.first.values()))
+        raise JudgingFailed(f"Automations that cannot be judged: {'; '.join(told)}.") from cause
+
+
+def judge_events(now: datetime) -> int:
+    """Judge every event that waits for it, and every watch whose time is over; how many automations fired.
+
+    Raises JudgingFailed, after everything else was judged.
+    """
+    # Asked without a lock first: on SQLite a transaction holds up every writer, and mostly there is nothing.
+    if not (Automation.objects.filter(enabled=True).exists() or Event.objects.filter(pending=True).exists()):
+        return 0
+    fired, troubles = 0, Troubles()
+    while (batch := _judge_batch(now, troubles)) is not None:
+        fired += batch
+    fired += _judge_watches(now, troubles)
+    troubles.tell()
+    return fired
+
+
+def _judge_batch(now: datetime, troubles: Troubles) -> int | None:
+    with write_transaction():
+        held = _held()
+        if not held:
+            Event.objects.filter(pending=True).update(pending=False)
+            return None
+        waiting = Event.objects.filter(pending=True).order_by("received", "id")
+        events = list(waiting.select_for_update()[:BATCH])
+        if not events:
+            return None
+        rules = _rules(held, troubles)
+        fired = sum(_judge(rule, event, now, troubles) for event in events for rule in rules)
+        Event.objects.filter(pk__in=[event.pk for event in events]).update(pending=False)
+        return fired
+
+
+def _held() -> list[Automation]:
+    return list(Automation.objects.select_for_update(no_key=True).filter(enabled=True).order_by("pk"))
+
+
+def _rules(held: Iterable[Automation], troubles: Troubles) -> list[Rule]:
+    rules = []
+    for automation in held:
+        with troubles.kept_apart(automation):
+            rules.append(Rule(automation, read_trigger(automation.trigger)))
+    return rules
+
+
+def _judge(rule: Rule, event: Event, now: datetime, troubles: Troubles) -> bool:
+    if event.received < rule.automation.since:
+        return False
+    if event.resource_id == f"prefect.automation.{rule.automation.pk}":
+        return False
+    with troubles.kept_apart(rule.automation):
+        happening = happening_of(event)
+        concerned = [
+            trigger
+            for trigger in leaves(rule.trigger)
+            if trigger.concerns(happening) and (not _is_of_automations(event) or trigger.waits_for_automations())
+        ]
+        return bool(concerned) and count_all(rule, concerned, happening, now)
+    return False
+
+
+def _is_of_automations(event: Event) -> bool:
+    return event.event.startswith(OF_AUTOMATIONS)
+
+
+def _judge_watches(now: datetime, troubles: Troubles) -> int:
+    """Proactive triggers fire because nothing happened."""
+    with write_transaction():
+        return sum(_judge_watch(rule, now, troubles) for rule in _rules(_held(), troubles))
+
+
+def _judge_watch(rule: Rule, now: datetime, troubles: Troubles) -> int:
+    with troubles.kept_apart(rule.automation), transaction.atomic():
+        begin_watches(rule)
+        return end_watches(rule, now)
+    return 0

@@ -1,0 +1,185 @@
+"""The counts of triggers, kept as rows: what an event does to them, what the end of a time does, and who fires.
+
+Whoever counts holds the automation.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from events.automations.core.matching import Happening
+from events.automations.core.triggers import (
+    CompositeTrigger,
+    Count,
+    EventTrigger,
+    Fired,
+    Progress,
+    Trigger,
+    advance,
+    combine,
+    elapsed,
+    leaves,
+    parent_of,
+)
+from events.automations.services.deeds import record_triggered
+from events.models import Automation, Event, Firing, Tally
+from orionflow.contract.ids import uuid7
+
+logger = logging.getLogger("orion.automations")
+
+# An automation that sets itself off would go on for ever.
+MOST_FIRINGS = 100
+PER = timedelta(minutes=1)
+# An event may be committed a moment after the end of the time in which it happened.
+GRACE = timedelta(seconds=3)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """An automation with its trigger, read once for a whole batch."""
+
+    automation: Automation
+    trigger: Trigger
+
+
+def happening_of(event: Event) -> Happening:
+    return Happening(event.id, event.event, event.occurred, event.resource, tuple(event.related), event.payload)
+
+
+def count_all(rule: Rule, concerned: Iterable[EventTrigger], happening: Happening, now: datetime) -> bool:
+    """Count the happening for each of these triggers, or for none; whether the automation fired."""
+    with transaction.atomic():
+        fired = [_count(rule, trigger, happening, now) for trigger in concerned]
+        return any(fired)
+
+
+def _count(rule: Rule, trigger: EventTrigger, happening: Happening, now: datetime) -> bool:
+    bucket = trigger.bucket(happening)
+    tally = _tally(rule, trigger.id, bucket)
+    before = Count(tally.begun_at, tally.count, tally.ends_at) if tally else None
+    progress = advance(trigger, before, happening)
+    _remember(rule, trigger, bucket, tally, progress, happening)
+    return progress.fired and _fire(rule, trigger.id, happening, happening.occurred, now)
+
+
+def _tally(rule: Rule, trigger_id: str, bucket: str) -> Tally | None:
+    return Tally.objects.filter(automation=rule.automation, trigger=trigger_id, bucket=bucket[:1024]).first()
+
+
+def _remember(
+    rule: Rule, trigger: EventTrigger, bucket: str, tally: Tally | None, progress: Progress, happening: Happening | None
+) -> None:
+    count = progress.count
+    if count is None:
+        if tally is not None:
+            tally.delete()
+        return
+    columns = {"count": count.count, "begun_at": count.begun_at, "ends_at": count.ends_at}
+    memory = {"event": str(happening.id)} if happening else {}
+    Tally.objects.update_or_create(
+        automation=rule.automation,
+        trigger=trigger.id,
+        bucket=bucket[:1024],
+        defaults={**columns, "memory": memory},
+    )
+
+
+def _fire(rule: Rule, trigger_id: str, happening: Happening | None, at: datetime, now: datetime) -> bool:
+    """A trigger fired: tell the one that it is part of, or do what the automation says."""
+    parent = parent_of(rule.trigger, trigger_id)
+    if parent is None:
+        _set_off(rule.automation, happening, now)
+        return True
+    return _combine(rule, parent, trigger_id, at) and _fire(rule, parent.id, happening, at, now)
+
+
+def _combine(rule: Rule, parent: CompositeTrigger, child_id: str, at: datetime) -> bool:
+    tally = _tally(rule, parent.id, "")
+    known = tally.memory.get("fired", {}) if tally else {}
+    fired, complete = combine(
+        parent, Fired({id: datetime.fromisoformat(when) for id, when in known.items()}), child_id, at
+    )
+    memory = {"fired": {id: when.isoformat() for id, when in fired.at.items()}}
+    Tally.objects.update_or_create(
+        automation=rule.automation,
+        trigger=parent.id,
+        bucket="",
+        defaults={"begun_at": at, "count": len(fired.at), "memory": memory},
+    )
+    return complete
+
+
+def _set_off(automation: Automation, happening: Happening | None, now: datetime) -> None:
+    recent = Firing.objects.filter(automation=automation, created__gt=now - PER)
+    if recent.count() >= MOST_FIRINGS:
+        logger.warning("Automation %s fired too often and rests for a minute.", automation.name)
+        return
+    actions = [*automation.actions, *automation.actions_on_trigger]
+    event = _told(happening) if happening else None
+    record_triggered(automation, event, now)
+    # Ids of one millisecond come in any order, and actions are done in that of their ids.
+    ids = sorted(uuid7() for _ in actions)
+    Firing.objects.bulk_create(
+        [
+            Firing(id=id, automation=automation, created=now, action=action, event=event)
+            for id, action in zip(ids, actions, strict=True)
+        ]
+    )
+
+
+def _told(happening: Happening) -> dict[str, object]:
+    return {
+        "id": str(happening.id),
+        "event": happening.event,
+        "occurred": happening.occurred.isoformat(),
+        "resource": dict(happening.resource),
+        "related": [dict(one) for one in happening.related],
+        "payload": dict(happening.payload),
+    }
+
+
+def begin_watches(rule: Rule) -> None:
+    """Triggers without an event to begin with begin with their automation."""
+    for trigger in leaves(rule.trigger):
+        if trigger.reactive or trigger.after or trigger.for_each:
+            continue
+        since = rule.automation.since
+        Tally.objects.get_or_create(
+            automation=rule.automation,
+            trigger=trigger.id,
+            bucket="[]",
+            defaults={"begun_at": since, "ends_at": since + trigger.within},
+        )
+
+
+def end_watches(rule: Rule, now: datetime) -> int:
+    """Judge what has not come in its time; how often that fired."""
+    triggers = {trigger.id: trigger for trigger in leaves(rule.trigger)}
+    over = Tally.objects.filter(automation=rule.automation, trigger__in=triggers, ends_at__lte=now - GRACE)
+    return sum(_elapse(rule, triggers[tally.trigger], tally, now) for tally in _in_order(over))
+
+
+def _in_order(tallies: Iterable[Tally]) -> Sequence[Tally]:
+    return sorted(tallies, key=lambda tally: (tally.ends_at or tally.begun_at, tally.pk))
+
+
+def _elapse(rule: Rule, trigger: EventTrigger, tally: Tally, now: datetime) -> bool:
+    assert tally.ends_at is not None
+    progress = elapsed(trigger, Count(tally.begun_at, tally.count, tally.ends_at))
+    event = Event.objects.filter(pk=tally.memory.get("event")).first() if tally.memory.get("event") else None
+    happening = happening_of(event) if event else None
+    _remember(rule, trigger, tally.bucket, tally, _not_behind(progress, trigger, now), happening)
+    return progress.fired and _fire(rule, trigger.id, happening, tally.ends_at, now)
+
+
+def _not_behind(progress: Progress, trigger: EventTrigger, now: datetime) -> Progress:
+    """A server that was away does not fire once for each of the times that passed meanwhile."""
+    count = progress.count
+    if count is None or count.ends_at is None or count.ends_at > now - GRACE:
+        return progress
+    return Progress(Count(now, 0, now + trigger.within), progress.fired)

@@ -1,0 +1,53 @@
+"""Notification policies: made, changed, deleted. One that names a block or a place that is not there is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from deployments.models import BlockDocument
+from events.automations.core.templates import BadTemplate, check_template
+from events.automations.errors import BadMessageTemplate, PolicyNotFound
+from events.models import NotificationPolicy
+from orchestration.errors import BlockDocumentNotFound
+from orchestration.transactions import write_transaction
+
+
+def create_policy(*, columns: Mapping[str, Any], now: datetime) -> NotificationPolicy:
+    _check(columns)
+    with write_transaction():
+        _check_block(columns)
+        policy = NotificationPolicy(**columns, created=now)
+        policy.save(force_insert=True)
+        return policy
+
+
+def update_policy(*, policy_id: UUID, changes: Mapping[str, Any], now: datetime) -> None:
+    _check(changes)
+    with write_transaction():
+        _check_block(changes)
+        if not NotificationPolicy.objects.filter(pk=policy_id).update(**changes, updated=now):
+            raise PolicyNotFound
+
+
+def delete_policy(*, policy_id: UUID) -> None:
+    """What it has still to send is not sent."""
+    with write_transaction():
+        deleted, _ = NotificationPolicy.objects.filter(pk=policy_id).delete()
+        if not deleted:
+            raise PolicyNotFound
+
+
+def _check(columns: Mapping[str, Any]) -> None:
+    try:
+        check_template(columns.get("message_template") or "")
+    except BadTemplate as error:
+        raise BadMessageTemplate(reason=error) from None
+
+
+def _check_block(columns: Mapping[str, Any]) -> None:
+    asked = columns.get("block_document_id")
+    if asked is not None and not BlockDocument.objects.filter(pk=asked).exists():
+        raise BlockDocumentNotFound(id=asked)

@@ -1,0 +1,263 @@
+"""Events: reported by programs, listed page by page, and counted."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.db.models import Count, F, Max, Min, QuerySet, TextField
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Coalesce, TruncSecond
+from django.utils import timezone
+from pydantic import Field, ValidationError
+from typing_extensions import TypedDict
+
+from events.automations.core.counting import LENGTHS, Span, TooManySpans, counted
+from events.models import Event
+from events.recording.selectors import events_matching
+from events.recording.services import store_events
+from events.recording.wire import EventFilter, EventIn, Occurred
+from orchestration.api.errors import Refused
+from orchestration.api.operations import Operation
+from orchestration.api.pagination import FARTHEST
+from orchestration.wire import Wire
+from orion_site.accounts.permissions import Action
+
+PAGE = 50
+# What is asked for without saying since when.
+USUAL_SPAN = timedelta(days=180)
+MOST_COUNTED = 500
+Reported = Annotated[list[EventIn], Field(max_length=1000)]
+
+
+class EventListing(Wire):
+    filter: EventFilter | None = None
+    limit: Annotated[int, Field(ge=0, le=PAGE)] = PAGE
+
+
+class NextPage(Wire):
+    """What the next page was told to be, within the address that the page before gave."""
+
+    page_token: Annotated[str, Field(alias="page-token", max_length=100_000)]
+
+
+class PageToken(Wire):
+    filter: EventFilter
+    limit: Annotated[int, Field(ge=1, le=PAGE)]
+    offset: Annotated[int, Field(ge=0, le=FARTHEST)]
+
+
+class TimeUnit(StrEnum):
+    week = "week"
+    day = "day"
+    hour = "hour"
+    minute = "minute"
+    second = "second"
+
+
+class Countable(StrEnum):
+    day = "day"
+    time = "time"
+    event = "event"
+    resource = "resource"
+
+
+class EventCounting(Wire):
+    filter: EventFilter
+    time_unit: TimeUnit = TimeUnit.day
+    time_interval: Annotated[float, Field(ge=0.01, le=1e6)] = 1.0
+
+
+class EventOut(TypedDict):
+    id: UUID
+    occurred: datetime
+    received: datetime
+    event: str
+    resource: dict[str, str]
+    related: list[dict[str, str]]
+    payload: dict[str, Any]
+    follows: UUID | None
+
+
+class EventPage(TypedDict):
+    """Some events, how many there are in all, and where the next ones are."""
+
+    events: list[EventOut]
+    total: int
+    next_page: str | None
+
+
+class EventCount(TypedDict):
+    value: str
+    label: str
+    count: int
+    start_time: datetime
+    end_time: datetime
+
+
+class ReportEvents(Operation):
+    """Report what happened. An event that is known by its id is not stored again."""
+
+    method = "POST"
+    action_required = Action.REPORT_EVENTS
+    answers = {204: None}
+
+    def perform(self, body: Reported) -> None:
+        store_events(events=body, now=timezone.now())
+
+
+class FilterEvents(Operation):
+    """List events, the newest first unless asked otherwise."""
+
+    method = "POST"
+    action_required = Action.READ_EVENTS
+    answers = {200: EventPage}
+    body_optional = True
+
+    def perform(self, body: EventListing) -> EventPage:
+        return page_of(self, bounded(body.filter or EventFilter(), timezone.now()), body.limit, 0)
+
+
+class ReadNextEvents(Operation):
+    """The page that an earlier one named as its next."""
+
+    method = "GET"
+    action_required = Action.READ_EVENTS
+    answers = {200: EventPage, 403: dict[str, str]}
+
+    def perform(self, query: NextPage) -> EventPage:
+        token = read_token(query.page_token)
+        return page_of(self, token.filter, token.limit, token.offset)
+
+
+class CountEvents(Operation):
+    """Count events by day, by spans of time, by their names or by their resources."""
+
+    method = "POST"
+    action_required = Action.READ_EVENTS
+    answers = {200: list[EventCount]}
+
+    def perform(self, countable: Countable, body: EventCounting) -> list[EventCount]:
+        asked = bounded(body.filter, timezone.now())
+        events = _matching(asked).order_by()
+        match countable:
+            case Countable.time:
+                return _by_time(events, asked, LENGTHS[body.time_unit] * body.time_interval)
+            case Countable.day:
+                return _by_time(events, asked, LENGTHS[TimeUnit.day])
+            case Countable.event:
+                return _by_value(events, "event", F("event"))
+        return _by_value(events, "resource_id", _NAME_OF_RESOURCE)
+
+
+def bounded(asked: EventFilter, now: datetime) -> EventFilter:
+    """The same filter with both its ends, so that later pages are of the same list."""
+    given = asked.occurred or Occurred()
+    whole = Occurred(since=given.since or now - USUAL_SPAN, until=given.until or now)
+    return asked.model_copy(update={"occurred": whole})
+
+
+def _matching(asked: EventFilter) -> QuerySet[Event]:
+    ends = _ends(asked)
+    return events_matching(asked, since=ends[0], until=ends[1])
+
+
+def _ends(asked: EventFilter) -> tuple[datetime, datetime]:
+    occurred = asked.occurred
+    assert occurred is not None
+    assert occurred.since is not None
+    assert occurred.until is not None
+    return occurred.since, occurred.until
+
+
+def page_of(operation: Operation, asked: EventFilter, limit: int, offset: int) -> EventPage:
+    events = _matching(asked)
+    total = events.count()
+    rows = list(events[offset : offset + limit]) if limit else []
+    following = offset + limit
+    address = None
+    if limit and following < total:
+        token = write_token(PageToken(filter=asked, limit=limit, offset=following))
+        path = operation.request.path.partition("/events/filter")[0] + "/events/filter/next"
+        address = f"{operation.request.build_absolute_uri(path)}?{urlencode({'page-token': token})}"
+    return {"events": [event_out(row) for row in rows], "total": total, "next_page": address}
+
+
+def write_token(token: PageToken) -> str:
+    return base64.urlsafe_b64encode(token.model_dump_json(exclude_none=True).encode()).decode()
+
+
+def read_token(text: str) -> PageToken:
+    try:
+        token = PageToken.model_validate_json(base64.urlsafe_b64decode(text))
+        _ends(token.filter)
+    except (ValidationError, binascii.Error, ValueError, AssertionError):
+        raise Refused("This page token is not one that the server gave; ask again from the beginning.", 403) from None
+    return token
+
+
+def event_out(event: Event) -> EventOut:
+    return {
+        "id": event.id,
+        "occurred": event.occurred,
+        "received": event.received,
+        "event": event.event,
+        "resource": event.resource,
+        "related": event.related,
+        "payload": event.payload,
+        "follows": event.follows,
+    }
+
+
+def _by_time(events: QuerySet[Event], asked: EventFilter, length: timedelta) -> list[EventCount]:
+    times: Counter[datetime] = Counter()
+    if length < timedelta(seconds=1):
+        times.update(events.values_list("occurred", flat=True))
+    else:
+        seconds = events.annotate(second=TruncSecond("occurred", tzinfo=UTC)).values_list("second")
+        times.update(dict(seconds.annotate(found=Count("pk")).values_list("second", "found")))
+    try:
+        begin, end = _ends(asked)
+        # Of the future nothing is shown but what was reported of it.
+        end = max(begin, min(end, max([timezone.now(), *times])))
+        return [_span_out(*one) for one in enumerate(counted(times, begin, end, length))]
+    except (TooManySpans, OverflowError) as error:
+        raise Refused(str(error)) from None
+
+
+def _span_out(position: int, span: Span) -> EventCount:
+    label = span.begin.isoformat()
+    return {"value": str(position), "label": label, "count": span.count, "start_time": span.begin, "end_time": span.end}
+
+
+_NAME_OF_RESOURCE = Coalesce(
+    KeyTextTransform("prefect.resource.name", "resource"),
+    KeyTextTransform("prefect.name", "resource"),
+    F("resource_id"),
+    output_field=TextField(),
+)
+
+
+def _by_value(events: QuerySet[Event], column: str, label: Any) -> list[EventCount]:
+    """The most frequent ones first, each under the label that it had last."""
+    groups = events.annotate(label=label).values_list(column, "label")
+    found: dict[str, EventCount] = {}
+    # The oldest first, so that the last label stays.
+    for value, named, first, last, count in groups.annotate(
+        first=Min("occurred"), last=Max("occurred"), found=Count("pk")
+    ).order_by("last"):
+        before = found.get(value)
+        found[value] = {
+            "value": value,
+            "label": named,
+            "count": count + (before["count"] if before else 0),
+            "start_time": min(first, before["start_time"]) if before else first,
+            "end_time": last,
+        }
+    return sorted(found.values(), key=lambda one: (-one["count"], one["label"]))[:MOST_COUNTED]

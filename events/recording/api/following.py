@@ -1,0 +1,70 @@
+"""Events in the order in which they arrive, for somebody who wants to be told of each that matches a filter.
+
+The database is asked again and again: it knows what every process stored, and a reader who is slow falls behind there
+instead of in our memory. What a transaction held back longer than `OVERLAP` is found by filters and not told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from events.models import Event
+from events.recording.selectors import events_matching
+from events.recording.wire import EventFilter
+
+OVERLAP = timedelta(seconds=5)
+PAGE = 200
+BACKFILL = 1000
+# What is asked for without saying since when.
+USUAL_SPAN = timedelta(days=180)
+END_OF_TIME = datetime.max.replace(tzinfo=UTC)
+
+
+class Following:
+    """A place in the stream of events, and what was told of those right before it: rows may appear a little late."""
+
+    def __init__(self, asked: EventFilter, now: datetime) -> None:
+        self._asked = asked
+        self._begun = now
+        self._since = now - OVERLAP
+        self._told: dict[UUID, datetime] = {}
+
+    def begin(self, *, backfill: bool) -> list[Event]:
+        """What has happened before, the oldest first; without `backfill` it is passed over."""
+        self._told = dict(self._arrived())
+        if not backfill:
+            return []
+        newest = self._matching().order_by("-occurred", "-id")[:BACKFILL]
+        events = sorted(newest, key=lambda event: (event.occurred, event.id))
+        self._told |= {event.id: event.received for event in events if event.received >= self._since}
+        return events
+
+    def read(self, now: datetime) -> list[Event]:
+        """What has arrived since; as long as a whole `PAGE` is given there may be more."""
+        arrived = self._arrived()[: PAGE + len(self._told)]
+        fresh = {id: received for id, received in arrived if id not in self._told}
+        page = dict(list(fresh.items())[:PAGE])
+        self._told |= page
+        self._go_on(max(page.values()) if len(page) == PAGE else now)
+        events = Event.objects.in_bulk(list(page))
+        return [events[id] for id in page if id in events]
+
+    def _go_on(self, moment: datetime) -> None:
+        self._since = max(self._since, moment - OVERLAP)
+        self._told = {id: received for id, received in self._told.items() if received >= self._since}
+
+    def _arrived(self) -> QuerySet[Event, tuple[UUID, datetime]]:
+        # As a list of ids: SQLite would rather look through all that occurred since the beginning.
+        arrived = self._matching().filter(pk__in=Event.objects.filter(received__gte=self._since).values("pk"))
+        return arrived.order_by("received", "occurred", "id").values_list("id", "received")
+
+    def _matching(self) -> QuerySet[Event]:
+        return events_matching(self._asked, since=self._begun - USUAL_SPAN, until=END_OF_TIME)
+
+
+def is_whole(page: Sequence[Event]) -> bool:
+    return len(page) == PAGE

@@ -1,0 +1,122 @@
+"""Events over websockets: reported one by one, and told to whoever follows them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Literal
+
+from django.db import DatabaseError
+from django.utils import timezone
+
+from events.recording.api.events import event_out
+from events.recording.api.following import Following, is_whole
+from events.recording.services import store_events
+from events.recording.wire import EventFilter, EventIn
+from orchestration.api.sockets import (
+    Conversation,
+    IntroducedConversation,
+    in_database,
+    read_strictly,
+)
+from orchestration.wire import Wire
+from orion_site.accounts.permissions import Action
+from orion_site.http.close_codes import POLICY_VIOLATION, PROTOCOL_ERROR, TRY_AGAIN_LATER
+
+logger = logging.getLogger("orion.sockets")
+
+# Events that come within this time are stored in one transaction.
+GATHERING_SECONDS = 0.05
+BATCH = 500
+# So many wait to be stored; until there is room again nothing more is read.
+MOST_WAITING = 1000
+# A program that sends nothing but mistakes is told to stop.
+MOST_REFUSED = 100
+LOOK_EVERY_SECONDS = 0.5
+
+
+class ReportEventsLive(Conversation):
+    """Each message is an event. A ping is answered when what came before it is stored, so a pong confirms it."""
+
+    action_required = Action.REPORT_EVENTS
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._waiting: list[EventIn] = []
+        self._refused = 0
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        try:
+            self._waiting.append(read_strictly(EventIn, text_data or ""))
+        except ValueError as error:
+            await self._refuse(str(error))
+            return
+        storing = self._storing()
+        if len(self._waiting) >= MOST_WAITING:
+            await asyncio.wait([storing])
+
+    async def _refuse(self, reason: str) -> None:
+        """A client would only send it again, with all others; so they go on, and the log has the first reason."""
+        self._refused += 1
+        if self._refused == 1:
+            logger.warning("An event that was sent over a websocket is left out: %s", reason)
+        if self._refused == MOST_REFUSED:
+            await self.close(POLICY_VIOLATION, f"Too many events that cannot be read; one of them: {reason}")
+
+    def _storing(self) -> asyncio.Task[None]:
+        if self._work is None or self._work.done():
+            return self.work(self._store())
+        return self._work
+
+    async def _store(self) -> None:
+        await asyncio.sleep(GATHERING_SECONDS)
+        while self._waiting:
+            batch = self._waiting[:BATCH]
+            try:
+                await in_database(store_events, events=batch, now=timezone.now())
+            except DatabaseError:
+                logger.exception("Events from a websocket could not be stored.")
+                self._waiting.clear()
+                await self.close(TRY_AGAIN_LATER, "Events cannot be stored at the moment; send them again")
+                return
+            del self._waiting[: len(batch)]
+
+    async def websocket_ping(self, message: dict[str, Any]) -> None:
+        if self._waiting:
+            await asyncio.wait([self._storing()])
+        await super().websocket_ping(message)
+
+    async def stop_working(self) -> None:
+        # What was received is stored, although its sender has gone.
+        if self._waiting:
+            await asyncio.wait([self._storing()])
+
+
+class Wish(Wire):
+    type: Literal["filter"]
+    filter: EventFilter
+    backfill: bool = True
+
+
+class FollowEvents(IntroducedConversation):
+    """Events that match a filter: those there are, the oldest first, and then each new one."""
+
+    action_required = Action.READ_EVENTS
+
+    async def receive_wish(self, text: str) -> None:
+        try:
+            wish = read_strictly(Wish, text)
+        except ValueError as error:
+            await self.close(PROTOCOL_ERROR, f"Expected a 'filter' message: {error}")
+            return
+        self.work(self._tell_events(wish))
+
+    async def _tell_events(self, wish: Wish) -> None:
+        following = Following(wish.filter, timezone.now())
+        page = await in_database(following.begin, backfill=wish.backfill)
+        while True:
+            for event in page:
+                await self.tell({"type": "event", "event": event_out(event)})
+            if not is_whole(page):
+                await asyncio.sleep(LOOK_EVERY_SECONDS)
+            page = await in_database(following.read, timezone.now())

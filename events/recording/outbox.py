@@ -1,0 +1,143 @@
+"""What a flow run's new state sets off: messages of notification policies, and an event for automations.
+
+Written in the transaction of the state, sent and judged by services later. A leaf, as `record` is; it is called
+only when somebody watches, which the statement that stores the state finds out by the way.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+
+from deployments.models import Deployment, WorkQueue
+from events.automations.core.templates import USUAL, fill
+from events.models import Automation, Notification, NotificationPolicy
+from events.notifications.core.receivers import escape_for
+from events.recording.record import RESOURCE_ID, RESOURCE_ROLE, record_event
+from orchestration.core.states import State
+from orionflow.contract.ids import uuid7
+from runs.models import FlowRun
+
+SUBJECT = "Flow run notification"
+# In characters; the run's page has the whole of it.
+LONGEST_VALUE = 5_000
+
+
+def flow_run_changed(run_id: UUID, before: State | None, state: State, now: datetime) -> None:
+    """Queue what policies want told of `state`, which the run has just entered, and record it for automations."""
+    run = FlowRun.objects.select_related("flow").get(pk=run_id)
+    _notify(run, state, now)
+    if Automation.objects.filter(enabled=True).exists():
+        _record(run, before, state, now)
+
+
+def _notify(run: FlowRun, state: State, now: datetime) -> None:
+    active = NotificationPolicy.objects.filter(is_active=True).select_related("block_document__block_type")
+    policies = [one for one in active if wants(one, run, state)]
+    Notification.objects.bulk_create([_notification(policy, run, state, now) for policy in policies])
+
+
+def wants(policy: NotificationPolicy, run: FlowRun, state: State) -> bool:
+    any_state = not policy.state_names and not policy.state_types
+    entered = any_state or state.name in policy.state_names or state.type.value in policy.state_types
+    tagged = not policy.tags or not set(run.tags).isdisjoint(policy.tags)
+    of_flow = not policy.flow_names or run.flow.name in policy.flow_names
+    deployed = not policy.deployment_ids or str(run.deployment_id) in policy.deployment_ids
+    return entered and tagged and of_flow and deployed
+
+
+def _notification(policy: NotificationPolicy, run: FlowRun, state: State, now: datetime) -> Notification:
+    return Notification(
+        id=uuid7(),
+        created=now,
+        due_at=now,
+        block_document_id=policy.block_document_id,
+        policy=policy,
+        flow_run_id=run.pk,
+        subject=SUBJECT,
+        body=fill(policy.message_template or USUAL, values_for(policy, run, state)),
+    )
+
+
+def values_for(policy: NotificationPolicy, run: FlowRun, state: State) -> dict[str, str]:
+    """What stands in the places of a message: bounded, and written so that its receiver takes it for text."""
+    escape = escape_for(policy.block_document.block_type.slug)
+    return {name: escape(_bounded(value)) for name, value in _facts(policy, run, state).items()}
+
+
+def _bounded(text: str) -> str:
+    return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "…"
+
+
+def sample_values(policy: NotificationPolicy, now: datetime) -> dict[str, str]:
+    """Values for a message about no run, by which a policy is tried."""
+    escape = escape_for(policy.block_document.block_type.slug)
+    made_up = {
+        "flow_run_notification_policy_id": str(policy.pk),
+        "flow_name": "example",
+        "flow_run_name": "test-run",
+        "flow_run_parameters": "{}",
+        "flow_run_state_type": (policy.state_types or ["FAILED"])[0],
+        "flow_run_state_name": (policy.state_names or ["Failed"])[0],
+        "flow_run_state_timestamp": str(now),
+        "flow_run_state_message": "This is a test: nothing has failed.",
+        "flow_run_url": settings.ORION_UI_URL,
+    }
+    return {name: escape(value) for name, value in made_up.items()}
+
+
+def _facts(policy: NotificationPolicy, run: FlowRun, state: State) -> dict[str, str]:
+    return {
+        "flow_run_notification_policy_id": str(policy.pk),
+        "flow_id": str(run.flow_id),
+        "flow_name": run.flow.name,
+        "flow_run_url": f"{settings.ORION_UI_URL}/runs/{run.pk}",
+        "flow_run_id": str(run.pk),
+        "flow_run_name": run.name,
+        "flow_run_parameters": json.dumps(run.parameters, ensure_ascii=False),
+        "flow_run_state_type": state.type.value,
+        "flow_run_state_name": state.name,
+        "flow_run_state_timestamp": str(state.timestamp or ""),
+        "flow_run_state_message": state.message or "",
+    }
+
+
+def _record(run: FlowRun, before: State | None, state: State, now: datetime) -> None:
+    resource = {
+        RESOURCE_ID: f"prefect.flow-run.{run.pk}",
+        "prefect.resource.name": run.name,
+        "prefect.run-count": str(run.run_count),
+        "prefect.state-message": (state.message or "")[:1000],
+        "prefect.state-name": state.name,
+        "prefect.state-timestamp": state.timestamp.isoformat() if state.timestamp else "",
+        "prefect.state-type": state.type.value,
+    }
+    payload: dict[str, Any] = {
+        "intended": {"from": before and before.type.value, "to": state.type.value},
+        "initial_state": before and {"type": before.type.value, "name": before.name},
+        "validated_state": {"type": state.type.value, "name": state.name, "message": state.message},
+    }
+    event = f"prefect.flow-run.{state.name}"[:255]
+    record_event(event, resource=resource, related=_related(run), payload=payload, now=now)
+
+
+def _related(run: FlowRun) -> list[dict[str, str]]:
+    others = [_other("flow", run.flow_id, run.flow.name)]
+    deployment = Deployment.objects.filter(pk=run.deployment_id).first() if run.deployment_id else None
+    if deployment:
+        others.append(_other("deployment", deployment.pk, deployment.name))
+    queues = WorkQueue.objects.select_related("work_pool")
+    if run.work_queue_id and (queue := queues.filter(pk=run.work_queue_id).first()):
+        others.append(_other("work-queue", queue.pk, queue.name))
+        if queue.work_pool:
+            others.append(_other("work-pool", queue.work_pool.pk, queue.work_pool.name))
+    tags = sorted({*run.tags, *(deployment.tags if deployment else ())})
+    return [*others, *({RESOURCE_ID: f"prefect.tag.{tag}", RESOURCE_ROLE: "tag"} for tag in tags)]
+
+
+def _other(role: str, id: UUID, name: str) -> dict[str, str]:
+    return {RESOURCE_ID: f"prefect.{role}.{id}", RESOURCE_ROLE: role, "prefect.resource.name": name}

@@ -1,0 +1,135 @@
+"""Events that were asked for. Labels stand in JSON, so these conditions are written in each database's own words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from functools import reduce
+from operator import or_
+from typing import Any
+
+from django.db import connection
+from django.db.models import BooleanField, Q, QuerySet
+from django.db.models.expressions import RawSQL
+
+from events.models import Event
+from events.recording.wire import RESOURCE_ID, RESOURCE_ROLE, AnyResource, EventFilter, EventName, Related, labels_asked
+
+Condition = tuple[str, list[Any]]
+
+
+def events_matching(asked: EventFilter, *, since: datetime, until: datetime) -> QuerySet[Event]:
+    """The events in the order asked for. `since` and `until` hold where the filter leaves them open."""
+    occurred = asked.occurred
+    begin, end = (occurred and occurred.since) or since, (occurred and occurred.until) or until
+    events = Event.objects.filter(occurred__gte=begin, occurred__lte=end)
+    events = events.filter(_named(asked.event))
+    if asked.id and asked.id.id:
+        events = events.filter(pk__in=asked.id.id)
+    for condition in _on_labels(asked):
+        events = events.filter(_raw(condition))
+    if asked.resource and asked.resource.distinct:
+        events = events.filter(_raw(_NEWEST_OF_ITS_RESOURCE))
+    return events.order_by("occurred", "id") if asked.order == "ASC" else events.order_by("-occurred", "-id")
+
+
+_NEWEST_OF_ITS_RESOURCE: Condition = (
+    "NOT EXISTS (SELECT 1 FROM events_event n WHERE n.resource_id = events_event.resource_id "
+    "AND (n.occurred, n.id) > (events_event.occurred, events_event.id))",
+    [],
+)
+
+
+def _named(asked: EventName | None) -> Q:
+    if asked is None:
+        return Q()
+    wanted = Q()
+    if asked.name:
+        wanted &= Q(event__in=asked.name)
+    if asked.exclude_name:
+        wanted &= ~Q(event__in=asked.exclude_name)
+    if asked.prefix:
+        wanted &= _any_prefix("event", asked.prefix)
+    if asked.exclude_prefix:
+        wanted &= ~_any_prefix("event", asked.exclude_prefix)
+    return wanted
+
+
+def _any_prefix(column: str, prefixes: Sequence[str]) -> Q:
+    return reduce(or_, (Q(**{f"{column}__startswith": prefix}) for prefix in prefixes))
+
+
+def _raw(condition: Condition) -> RawSQL:
+    sql, values = condition
+    return RawSQL(sql, values, output_field=BooleanField())  # noqa: S611  (values are bound, never written into it)
+
+
+def _on_labels(asked: EventFilter) -> Iterator[Condition]:
+    if asked.resource:
+        yield from _about(asked.resource, _OWN)
+    if asked.related:
+        yield from _in_others(_related(asked.related))
+        for resource_id, role in asked.related.resources_in_roles or ():
+            yield from _in_others([*_equal(RESOURCE_ID, [resource_id]), *_equal(RESOURCE_ROLE, [role])])
+    if asked.any_resource:
+        own, other = list(_about(asked.any_resource, _OWN)), list(_about(asked.any_resource, _OTHER))
+        if own:
+            yield _joined(" OR ", [_joined(" AND ", own), *_in_others(other)])
+
+
+_OWN, _OTHER = "events_event.resource", "o.value"
+
+
+def _about(asked: AnyResource, column: str) -> Iterator[Condition]:
+    if asked.id:
+        yield from _equal(RESOURCE_ID, asked.id, column)
+    if asked.id_prefix:
+        yield from _equal(RESOURCE_ID, [f"{prefix}*" for prefix in asked.id_prefix], column)
+    yield from _labelled(labels_asked(asked.labels), column)
+
+
+def _related(asked: Related) -> list[Condition]:
+    ids = _equal(RESOURCE_ID, asked.id) if asked.id else ()
+    roles = _equal(RESOURCE_ROLE, asked.role) if asked.role else ()
+    return [*ids, *roles, *_labelled(labels_asked(asked.labels), _OTHER)]
+
+
+def _in_others(conditions: Iterable[Condition]) -> Iterator[Condition]:
+    """One of the related resources fulfils them all."""
+    wanted = list(conditions)
+    if wanted:
+        each = "json_each" if connection.vendor == "sqlite" else "jsonb_array_elements"
+        sql, values = _joined(" AND ", wanted)
+        yield f"EXISTS (SELECT 1 FROM {each}(events_event.related) AS o WHERE {sql})", values
+
+
+def _equal(label: str, patterns: Sequence[str], column: str = _OTHER) -> Iterator[Condition]:
+    yield from _labelled({label: list(patterns)}, column)
+
+
+def _labelled(asked: dict[str, list[str]], column: str) -> Iterator[Condition]:
+    for label, patterns in asked.items():
+        value, key = _label(column, label)
+        yield _joined(" OR ", [_fits(value, key, pattern) for pattern in patterns])
+
+
+def _label(column: str, label: str) -> tuple[str, str]:
+    """The value of a label as text, with the parameter that names it."""
+    if connection.vendor == "sqlite":
+        return f"json_extract({column}, %s)", f'$."{label}"'
+    return f"({column} ->> %s)", label
+
+
+def _fits(value: str, key: str, pattern: str) -> Condition:
+    wanted = pattern.removeprefix("!")
+    is_not = pattern.startswith("!")
+    if wanted.endswith("*"):
+        begin = wanted[:-1]
+        return f"substr({value}, 1, %s) {'<>' if is_not else '='} %s", [key, len(begin), begin]
+    return f"{value} {'<>' if is_not else '='} %s", [key, wanted]
+
+
+def _joined(sign: str, conditions: Sequence[Condition]) -> Condition:
+    if not conditions:
+        return "1 = 0", []
+    return f"({sign.join(sql for sql, _ in conditions)})", [value for _, values in conditions for value in values]

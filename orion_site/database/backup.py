@@ -1,0 +1,46 @@
+"""A whole copy of a SQLite database while servers go on writing to it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+from django.db import connection
+
+from orion_site.database.lifecycle import DatabaseUnusable, place
+
+PAGES_AT_ONCE = 1024
+
+
+def backup(target: Path) -> int:
+    """Copy the database to `target`, which must not exist; the bytes that it takes. Raises DatabaseUnusable."""
+    if connection.vendor != "sqlite":
+        raise DatabaseUnusable(
+            f"{place()} is not a file; PostgreSQL makes its own copies: pg_dump --format=custom --file={target} …"
+        )
+    if target.exists():
+        raise DatabaseUnusable(f"{target} exists already; a backup never replaces anything.")
+    if not target.absolute().parent.is_dir():
+        raise DatabaseUnusable(f"{target.absolute().parent} is not a folder.")
+    # Under its own name only when it is whole.
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        _copy(unfinished)
+        os.rename(unfinished, target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return target.stat().st_size
+
+
+def _copy(target: Path) -> None:
+    connection.ensure_connection()
+    copy = sqlite3.connect(target)
+    os.chmod(target, 0o600)
+    try:
+        # A few pages at a time, so that writers wait for milliseconds only.
+        connection.connection.backup(copy, pages=PAGES_AT_ONCE)
+        if (verdict := copy.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise DatabaseUnusable(f"The copy is not sound: {verdict}")
+    finally:
+        copy.close()

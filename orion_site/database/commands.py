@@ -1,0 +1,198 @@
+"""`orion database …`: look at the database, bring it up to date, or begin anew. Django is imported when one runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from deployments.upkeep.selectors.invariants.laws import Violation
+    from orion_site.database.lifecycle import Change, Report
+
+# Of each law that does not hold.
+MOST_SHOWN = 5
+
+
+_output_option = click.option(
+    "-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to print the outcome."
+)
+
+
+def _as_json(outcome: object) -> None:
+    click.echo(json.dumps(outcome, default=str))
+
+
+@click.group()
+def database() -> None:
+    """Create, check, upgrade or reset the database of this machine's Orion."""
+
+
+@database.command(short_help="Bring the database up to date; create it if there is none.")
+@click.option("--dry-run", is_flag=True, help="Say what would be applied, and change nothing.")
+@_output_option
+def upgrade(dry_run: bool, output: str) -> None:
+    """Bring the database up to date; create it if there is none.
+
+    Example: orion database upgrade
+    """
+    with django_ready():
+        from orion_site.database import lifecycle as whole
+
+        if dry_run:
+            report = whole.check()
+            _as_json(asdict(report)) if output == "json" else _tell_plan(report)
+        else:
+            change = whole.upgrade()
+            _as_json(asdict(change)) if output == "json" else _tell_change(change)
+
+
+@database.command(short_help="Say whether the database can be used.")
+@click.option("--deep", is_flag=True, help="Have the database verify its own pages and rows, which takes a while.")
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to print the report.")
+def check(deep: bool, output: str) -> None:
+    """Say whether the database can be used; exit code 1 if not.
+
+    Example: orion database check --deep
+    """
+    with django_ready():
+        from orion_site.database import lifecycle as whole
+
+        report = whole.check(deep=deep)
+    if output == "json":
+        click.echo(json.dumps({**asdict(report), "ok": report.ok}))
+    else:
+        _tell_report(report)
+    if not report.ok:
+        raise click.exceptions.Exit(1)
+
+
+@database.command(short_help="Check what must hold of the stored runs.")
+@click.option(
+    "-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to print the findings."
+)
+def verify(output: str) -> None:
+    """Check what must hold of the stored runs, without disturbing servers; exit code 1 if something does not.
+
+    Example: orion database verify
+    """
+    with django_ready():
+        from django.utils import timezone
+
+        from deployments.upkeep.selectors.invariants import violations
+
+        found = violations(timezone.now())
+    if output == "json":
+        click.echo(json.dumps([violation._asdict() for violation in found]))
+    else:
+        click.echo("\n".join(_summary(found)) or "Everything holds.")
+    if found:
+        raise click.exceptions.Exit(1)
+
+
+@database.command(short_help="Delete everything and begin anew.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_output_option
+def reset(yes: bool, output: str) -> None:
+    """Delete every run and everything else that Orion stored, and start with an empty database.
+
+    Example: orion database reset --yes
+    """
+    with django_ready():
+        from orion_site.database import lifecycle as whole
+
+        if not yes:
+            ask_first(f"Delete everything that is stored in {whole.place()}?")
+        whole.reset()
+        click.echo(f"The database {whole.place()} is empty now.", err=True)
+        if output == "json":
+            _as_json({"place": str(whole.place()), "empty": True})
+
+
+@database.command(short_help="Copy the SQLite database while servers go on.")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@_output_option
+def backup(file: Path, output: str) -> None:
+    """Copy the SQLite database to FILE, whole and checked, while servers go on.
+
+    Example: orion database backup /backups/orion-2026-11-21.db
+    """
+    with django_ready():
+        from orion_site.database.backup import backup as copy
+
+        megabytes = copy(file) / 1e6
+        click.echo(f"Copied the database to {file} ({megabytes:.1f} MB).", err=True)
+        if output == "json":
+            _as_json({"file": str(file), "megabytes": round(megabytes, 3)})
+
+
+def ask_first(question: str) -> None:
+    """Go on only if somebody says yes."""
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{question} Nobody is there to ask; repeat the command with --yes.")
+    click.confirm(question, abort=True, err=True)
+
+
+@contextmanager
+def django_ready() -> Iterator[None]:
+    """Django with the server's settings, and its complaints as single sentences."""
+    from orion_site.http.server import CannotStart, settings_ready
+
+    try:
+        settings_ready()
+        from django.db import OperationalError
+
+        from orion_site.database.lifecycle import DatabaseUnusable
+
+        try:
+            yield
+        except (DatabaseUnusable, OperationalError) as error:
+            raise click.ClickException(str(error)) from error
+    except CannotStart as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _migrations(number: int) -> str:
+    return "one migration" if number == 1 else f"{number} migrations"
+
+
+def _summary(found: Sequence[Violation]) -> Iterator[str]:
+    """Each law that does not hold, how often, and the first cases: thousands of lines are read by nobody."""
+    by_law: dict[str, list[Violation]] = {}
+    for violation in found:
+        by_law.setdefault(violation.invariant, []).append(violation)
+    for law, cases in sorted(by_law.items(), key=lambda item: -len(item[1])):
+        yield f"{len(cases):>8,}  {law}"
+        yield from (f"          {case}" for case in cases[:MOST_SHOWN])
+        if len(cases) > MOST_SHOWN:
+            yield f"          … and {len(cases) - MOST_SHOWN:,} more (-o json has all)"
+
+
+def _tell_plan(report: Report) -> None:
+    if report.missing:
+        click.echo("\n".join(report.missing))
+    else:
+        click.echo(report.problem or f"The database {report.place} is up to date.", err=True)
+
+
+def _tell_change(change: Change) -> None:
+    if change.created:
+        click.echo(f"Created the database {change.place}.", err=True)
+    elif change.applied:
+        click.echo(f"Applied {_migrations(len(change.applied))} to {change.place}.", err=True)
+    else:
+        click.echo(f"The database {change.place} is up to date.", err=True)
+
+
+def _tell_report(report: Report) -> None:
+    click.echo(f"database  {report.vendor} {report.version}".rstrip())
+    click.echo(f"place     {report.place}")
+    if report.unknown:
+        click.echo(f"newer     {_migrations(len(report.unknown))} of a newer Orion applied")
+    click.echo(f"state     {report.problem or 'good'}")

@@ -1,0 +1,130 @@
+"""The file of a SQLite database: made whole or not at all, refused with a sentence, never replaced."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from django.db import connection
+
+from orion_site.database.sqlite.files import alone, damaged, looks_truncated
+from orionflow.private_files import make_private_folder
+
+UPGRADE = "`orion database upgrade`"
+
+
+class DatabaseUnusable(RuntimeError):
+    """The database cannot be used as it is; the message says why and what to do, in one sentence."""
+
+    # By this the SDK, which never imports the server, knows whose sentence it is passing on.
+    code = "database_unusable"
+
+
+def no_tables(place: str) -> str:
+    return f"The database {place} has no tables of Orion; create them with {UPGRADE}."
+
+
+def sqlite_file() -> Path | None:
+    """The file of a SQLite database on disk."""
+    name = str(connection.settings_dict["NAME"])
+    if connection.vendor != "sqlite" or name == ":memory:" or "mode=memory" in name:
+        return None
+    return Path(name).absolute()
+
+
+def file_exists() -> bool:
+    file = sqlite_file()
+    return file is None or file.exists()
+
+
+def is_new_home() -> bool:
+    # A path that somebody typed is not created in passing: it may be a slip, and a new file would hide the old one.
+    return not os.environ.get("ORION_DATABASE_URL") and not file_exists()
+
+
+def refuse_what_is_not_there() -> None:
+    file = sqlite_file()
+    if file is None:
+        return
+    if not file.exists():
+        raise DatabaseUnusable(f"There is no database at {file}; create it with {UPGRADE}.")
+    if not file.is_file():
+        raise DatabaseUnusable(f"{file} is not a file; set ORION_HOME or ORION_DATABASE_URL to another place.")
+    if looks_truncated(file):
+        raise DatabaseUnusable(damaged(str(file)))
+
+
+def refuse_empty_file() -> None:
+    # Looking into it would already make it a database.
+    file = sqlite_file()
+    if file is not None and file.stat().st_size == 0:
+        raise DatabaseUnusable(no_tables(str(file)))
+
+
+def create_alone(migrate: Callable[[], None], *, say: bool) -> None:
+    """Make the SQLite file under another name and move it into place whole: nobody ever opens half a database."""
+    file = sqlite_file()
+    assert file is not None
+    _make_folder(file.parent)
+    with alone(file):
+        if file.exists():
+            return
+        if Path(f"{file}-wal").exists():
+            raise DatabaseUnusable(
+                f"{file} is gone but its write-ahead log is still there; restore the file or move {file}-wal away."
+            )
+        # Nobody else makes a draft while we hold the lock: these were left by a first start that was killed.
+        for left in file.parent.glob(f"{file.name}.*.new*"):
+            left.unlink(missing_ok=True)
+        draft = file.with_name(f"{file.name}.{os.getpid()}.new")
+        draft.touch(mode=0o600)
+        _let_it_shrink(draft)
+        try:
+            with _connected_to(draft):
+                migrate()
+            draft.rename(file)
+        finally:
+            for leftover in (draft, Path(f"{draft}-wal"), Path(f"{draft}-shm")):
+                leftover.unlink(missing_ok=True)
+    if say:
+        print(f"Orion created its database at {file}.", file=sys.stderr, flush=True)
+
+
+def _let_it_shrink(draft: Path) -> None:
+    """Pages that deleted rows leave can be given back a few at a time. That is decided before the first table."""
+    with closing(sqlite3.connect(draft)) as connected:
+        connected.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connected.execute("VACUUM")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        make_private_folder(folder)
+    except OSError as error:
+        raise DatabaseUnusable(
+            f"The folder {folder} cannot be made ({error.strerror}); set ORION_HOME to a place that you can write to."
+        ) from error
+
+
+@contextmanager
+def _connected_to(path: Path) -> Iterator[None]:
+    settings = connection.settings_dict
+    name = settings["NAME"]
+    connection.close()
+    settings["NAME"] = str(path)
+    try:
+        yield
+    finally:
+        connection.close()
+        settings["NAME"] = name
+
+
+def delete_file(file: Path) -> None:
+    connection.close()
+    with alone(file):
+        for path in (file, Path(f"{file}-wal"), Path(f"{file}-shm")):
+            path.unlink(missing_ok=True)

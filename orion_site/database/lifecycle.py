@@ -1,0 +1,265 @@
+"""The database as a whole: is it there, is it sound, is it up to date; and making it so.
+
+Nothing here repairs by deleting: a file that is not understood stays where it is, and a sentence says what to do.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import Error, connection, connections
+
+from orion_site.database.file import (
+    UPGRADE,
+    DatabaseUnusable,
+    create_alone,
+    delete_file,
+    file_exists,
+    is_new_home,
+    no_tables,
+    refuse_empty_file,
+    refuse_what_is_not_there,
+    sqlite_file,
+)
+from orion_site.database.migration_files import (
+    Name,
+    known_migrations,
+    missing_migrations,
+    newer_migrations,
+    only_new_apps,
+)
+from orion_site.database.sqlite.files import alone, damaged
+
+__all__ = ["Change", "DatabaseUnusable", "Report", "check", "place", "prepare", "reset", "upgrade"]
+
+
+# So long one process waits for another one that upgrades.
+LONGEST_UPGRADE_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What is known of the database. `problem` is None when it can be used."""
+
+    vendor: str
+    place: str
+    version: str
+    missing: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    problem: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.problem is None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an upgrade or a reset did."""
+
+    place: str
+    created: bool
+    applied: tuple[str, ...]
+
+
+def prepare() -> None:
+    """Make the database usable at the start of a process, or raise DatabaseUnusable.
+
+    A home without a database gets one. An existing database is never changed but for tables of apps that are new to it.
+    """
+    if is_new_home():
+        create_alone(_migrate, say=True)
+    refuse_what_is_not_there()
+    refuse_empty_file()
+    with _told_plainly():
+        _reach_postgresql()
+        missing = missing_migrations()
+        if missing:
+            with _one_at_a_time():
+                # Another process may have done it meanwhile, or have been half-way through when it was looked at.
+                missing = missing_migrations()
+                if missing and only_new_apps(missing):
+                    _migrate()
+                    missing = missing_migrations()
+        problem = _behind(missing) or _ahead()
+    if problem:
+        raise DatabaseUnusable(problem)
+
+
+def check(*, deep: bool = False) -> Report:
+    """Look without changing anything; `deep` has the database verify its own pages and rows, which takes a while."""
+    version = ""
+    try:
+        refuse_what_is_not_there()
+        refuse_empty_file()
+        with _told_plainly():
+            _reach_postgresql()
+            version = _version()
+            missing = missing_migrations()
+            # What a server adds at its start, without being asked to, leaves nothing to do.
+            behind = [] if missing and only_new_apps(missing) else missing
+            ahead = newer_migrations()
+            problem = _behind(behind) or _ahead() or (_broken_pages() if deep else None)
+    except DatabaseUnusable as error:
+        return Report(connection.vendor, place(), version, problem=str(error))
+    return Report(connection.vendor, place(), version, _spelled(missing or []), _spelled(ahead), problem)
+
+
+def upgrade() -> Change:
+    """Bring the database up to date; make it first if it is a SQLite file that does not exist."""
+    if sqlite_file() is not None and not file_exists():
+        before: list[Name] = known_migrations()
+        create_alone(_migrate, say=False)
+        return Change(place(), True, _spelled(before))
+    refuse_what_is_not_there()
+    with _told_plainly():
+        _reach_postgresql()
+    with _told_plainly(), _one_at_a_time():
+        missing = missing_migrations()
+        missing = known_migrations() if missing is None else missing
+        if problem := _ahead():
+            raise DatabaseUnusable(problem)
+        if missing:
+            _migrate()
+    return Change(place(), False, _spelled(missing))
+
+
+def reset() -> Change:
+    """Delete everything that Orion stored and start with empty tables. Asking whether this is meant is the caller's."""
+    if (file := sqlite_file()) is not None:
+        delete_file(file)
+    else:
+        with _told_plainly():
+            _drop_tables()
+    return upgrade()
+
+
+def place() -> str:
+    """Where the database is, without its password."""
+    settings = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return str(settings["NAME"])
+    return f"{settings['NAME']} on {settings['HOST'] or 'the local socket'}"
+
+
+@contextmanager
+def _told_plainly() -> Iterator[None]:
+    """Turn what the driver says into one sentence."""
+    try:
+        yield
+    except Error as error:
+        connections.close_all()
+        raise DatabaseUnusable(_plainly(str(error).strip().splitlines()[0])) from error
+
+
+def _reach_postgresql() -> None:
+    """Ask the server once without the pool, which would try in silence until its time is up."""
+    if connection.vendor == "postgresql" and connection.connection is None:
+        import psycopg
+
+        with connection.wrap_database_errors:
+            psycopg.connect(**connection.get_connection_params()).close()
+
+
+def _plainly(said: str) -> str:
+    if (file := sqlite_file()) is not None:
+        if "malformed" in said or "not a database" in said:
+            return damaged(str(file))
+        return said if str(file) in said else f"The database {file} cannot be used: {said}."
+    return f"PostgreSQL cannot be used ({place()}): {said}."
+
+
+def _behind(missing: list[Name] | None) -> str | None:
+    if missing is None:
+        return no_tables(place())
+    if missing:
+        return f"The database {place()} is older than this Orion (migrations missing: {len(missing)}); run {UPGRADE}."
+    return None
+
+
+def _ahead() -> str | None:
+    """An older server would store what the newer one no longer means so."""
+    if not (newer := newer_migrations()):
+        return None
+    return (
+        f"The database {place()} is newer than this Orion ({len(newer)} migrations ahead); "
+        "start the version that upgraded it, or a later one."
+    )
+
+
+def _migrate() -> None:
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0, interactive=False, skip_checks=True)
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Two upgrades that start together would both create the same table."""
+    if (file := sqlite_file()) is not None:
+        with alone(file):
+            yield
+        return
+    with connection.cursor() as cursor:
+        _wait_for_upgrade_lock(cursor)
+        # An index of a large table takes longer than any request may.
+        cursor.execute("SET statement_timeout = 0")
+        cursor.execute("SET lock_timeout = 0")
+        try:
+            yield
+        finally:
+            cursor.execute("RESET statement_timeout")
+            cursor.execute("RESET lock_timeout")
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [_UPGRADE_LOCK])
+
+
+def _wait_for_upgrade_lock(cursor: Any) -> None:
+    """Asked for again and again: a statement that waits would be ended by the time limits of statements and locks."""
+    until = time.monotonic() + LONGEST_UPGRADE_SECONDS
+    is_said = False
+    while True:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [_UPGRADE_LOCK])
+        if cursor.fetchone()[0]:
+            return
+        if time.monotonic() > until:
+            raise DatabaseUnusable(
+                f"Another process has been upgrading the database {place()} for {LONGEST_UPGRADE_SECONDS:.0f} s; "
+                "wait for its end, or end it, and start again."
+            )
+        if not is_said:
+            print(f"Waiting for another process that upgrades the database {place()}.", file=sys.stderr, flush=True)
+            is_said = True
+        time.sleep(0.2)
+
+
+# Any number will do as long as it stays the same.
+_UPGRADE_LOCK = 0x0410
+
+
+def _drop_tables() -> None:
+    tables = [*connection.introspection.django_table_names(only_existing=True), "django_migrations"]
+    with connection.cursor() as cursor:
+        names = ", ".join(connection.ops.quote_name(table) for table in tables)
+        cursor.execute(f"DROP TABLE IF EXISTS {names} CASCADE")
+
+
+def _broken_pages() -> str | None:
+    if connection.vendor != "sqlite":
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA quick_check(1)")
+        found = cursor.fetchone()[0]
+    return None if found == "ok" else _plainly("malformed")
+
+
+def _version() -> str:
+    return ".".join(str(part) for part in connection.get_database_version())
+
+
+def _spelled(names: list[Name]) -> tuple[str, ...]:
+    return tuple(f"{app}.{name}" for app, name in names)

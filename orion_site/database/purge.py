@@ -1,0 +1,50 @@
+"""`orion database purge`: deletes what is old by hand, or says what it would delete."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import click
+
+from orion_site.database.commands import ask_first, django_ready
+from orionflow.cli.times import read_period
+
+
+@click.command(short_help="Delete old runs, logs and events.")
+@click.option("--older-than", required=True, metavar="PERIOD", help="Such as 30d or 12h; runs count from their end.")
+@click.option("--dry-run", is_flag=True, help="Count what would be deleted, and delete nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to print the counts.")
+def purge(older_than: str, dry_run: bool, yes: bool, output: str) -> None:
+    """Delete finished runs with everything below them, logs and events that are older than a period.
+
+    Example: orion database purge --older-than 30d --dry-run
+    """
+    age = read_period(older_than)
+    if age <= timedelta():
+        raise click.UsageError("--older-than must be more than nothing; write 30d, 12h or 45m.")
+    with django_ready():
+        from django.utils import timezone
+
+        from deployments.upkeep.services import retention
+        from orion_site.database.lifecycle import place
+
+        ages, now = retention.Ages(age, age, age), timezone.now()
+        if dry_run:
+            counts = retention.count_purgeable(ages=ages, now=now)
+        else:
+            if not yes:
+                ask_first(f"Delete what is older than {older_than} in {place()}?")
+            counts = retention.purge(ages=ages, now=now)
+    _tell(dict(+counts), output, "would be deleted" if dry_run else "deleted")
+
+
+def _tell(counts: dict[str, int], output: str, what: str) -> None:
+    if output == "json":
+        click.echo(json.dumps(counts))
+        return
+    for kind, number in sorted(counts.items()):
+        click.echo(f"{number:>12,} {kind} {what}")
+    if not counts:
+        click.echo("Nothing is that old.", err=True)

@@ -1,0 +1,59 @@
+"""`orion secret reseal`: all secrets under the first of the keys, so that others may go."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import click
+
+from orion_site.bootstrap import SETTINGS
+from orion_site.database.commands import django_ready
+
+
+@click.command(short_help="Seal all secrets with the first key, so that older keys may go.")
+@click.option("--dry-run", is_flag=True, help="Count what each kind of key opens, and change nothing.")
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to print the counts.")
+def reseal(dry_run: bool, output: str) -> None:
+    """Seal with the first of ORION_ENCRYPTION_KEYS what older keys open; exit code 1 if no key opens a secret.
+
+    Example: ORION_ENCRYPTION_KEYS=new,old orion secret reseal
+    """
+    with django_ready():
+        from deployments.blocks.services.encryption import flaw_of_keys
+        from deployments.blocks.services.sealing import look_at_seals
+        from deployments.blocks.services.sealing import reseal as seal_again
+
+        if flaw := flaw_of_keys():
+            raise click.ClickException(flaw)
+        found = look_at_seals() if dry_run else seal_again()
+    counts = {"first_key": found.current, "older_keys": len(found.older), "no_key": list(found.unopenable)}
+    if output == "json":
+        click.echo(json.dumps(counts))
+    else:
+        click.echo(f"{found.current:>8,} under the first key already")
+        click.echo(f"{len(found.older):>8,} {'under an older key' if dry_run else 'sealed again with the first key'}")
+        if found.unopenable:
+            click.echo(f"{len(found.unopenable):>8,} that no key opens: {', '.join(found.unopenable[:10])}")
+    if found.unopenable:
+        raise click.exceptions.Exit(1)
+
+
+def problem_of_seals() -> tuple[str, str] | None:
+    """For `orion doctor`: what is wrong with keys and secrets, and what to do; None if nothing is."""
+    # Doctor asks the API of this process next, which has settings of its own.
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", SETTINGS)
+    with django_ready():
+        from deployments.blocks.services.encryption import flaw_of_keys
+        from deployments.blocks.services.sealing import look_at_seals
+
+        if flaw := flaw_of_keys():
+            return flaw, "set ORION_ENCRYPTION_KEYS to keys of Fernet, by comma"
+        lost = look_at_seals().unopenable
+    if not lost:
+        return None
+    names = ", ".join(lost[:5])
+    return (
+        f"{len(lost)} secrets that no key opens: {names}",
+        "name the key that sealed them in ORION_ENCRYPTION_KEYS, or set them again",
+    )

@@ -1,0 +1,115 @@
+"""The backend itself (Django looks for `base`): a fair gate before each write transaction, and no silent new files."""
+
+# The stubs know nothing of the hooks below that Django gives to its backends.
+# mypy: disable-error-code="misc,attr-defined,no-any-return"
+
+from __future__ import annotations
+
+import os
+from typing import Any
+from urllib.parse import quote
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db.backends.sqlite3 import base, creation
+from django.db.utils import DatabaseError, OperationalError
+
+from orion_site.database.sqlite.files import damaged, refuse_network_file_system
+from orion_site.database.sqlite.gate import FairGate, gate_of
+
+# RETURNING, and UPDATE … FROM.
+OLDEST_SQLITE = (3, 35, 0)
+# The first connection makes the log and its index beside the file, which needs room even for reading.
+NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
+
+
+class DatabaseCreation(creation.DatabaseCreation):
+    """Test databases may be new files; all others must exist."""
+
+    def _create_test_db(self, verbosity: int, autoclobber: bool, keepdb: bool = False) -> str:
+        name = super()._create_test_db(verbosity, autoclobber, keepdb)
+        if not self.is_in_memory_db(name):
+            open(name, "ab").close()
+        return name
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    creation_class = DatabaseCreation
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._gate: FairGate | None = None
+
+    def get_connection_params(self) -> dict[str, Any]:
+        _refuse_old_sqlite()
+        params = super().get_connection_params()
+        if not self.is_in_memory_db():
+            path = os.path.abspath(params["database"])
+            refuse_network_file_system(path)
+            # mode=rw: SQLite must not answer a wrong path with a new, empty database.
+            params["database"] = f"file:{quote(path)}?mode=rw"
+        return params
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        try:
+            return super().get_new_connection(conn_params)
+        except base.Database.OperationalError as error:
+            raise self._told_clearly(error) from error
+        except base.Database.DatabaseError as error:
+            raise DatabaseError(damaged(str(self.settings_dict["NAME"]))) from error
+
+    def _told_clearly(self, error: Exception) -> OperationalError:
+        path = str(self.settings_dict["NAME"])
+        if "unable to open" in str(error) and not os.path.exists(path):
+            return OperationalError(f"There is no database at {path}; create it with `orion database upgrade`.")
+        if "unable to open" in str(error):
+            return OperationalError(f"The database {path} cannot be opened; check its permissions and its folder's.")
+        if getattr(error, "sqlite_errorname", "") in NO_ROOM:
+            return OperationalError(f"The disk below the database {path} is full; make room there.")
+        return OperationalError(*error.args)
+
+    def _start_transaction_under_autocommit(self) -> None:
+        self._enter_gate()
+        try:
+            super()._start_transaction_under_autocommit()
+        except BaseException:
+            self._leave_gate()
+            raise
+
+    def _enter_gate(self) -> None:
+        if self.transaction_mode != "IMMEDIATE" or self.is_in_memory_db() or self._gate is not None:
+            return
+        patience = float(self.settings_dict["OPTIONS"].get("timeout", 5))
+        gate = gate_of(str(self.settings_dict["NAME"]))
+        if not gate.acquire(patience):
+            raise OperationalError(f"database is locked: no turn to write within {patience:g} s")
+        self._gate = gate
+
+    def _leave_gate(self) -> None:
+        gate, self._gate = self._gate, None
+        if gate is not None:
+            gate.release()
+
+    def _commit(self) -> None:
+        # A commit that fails keeps its turn: the rollback that follows ends it.
+        super()._commit()
+        self._leave_gate()
+
+    def _rollback(self) -> None:
+        try:
+            super()._rollback()
+        finally:
+            self._leave_gate()
+
+    def _close(self) -> None:
+        try:
+            super()._close()
+        finally:
+            self._leave_gate()
+
+
+def _refuse_old_sqlite() -> None:
+    if base.Database.sqlite_version_info < OLDEST_SQLITE:
+        raise ImproperlyConfigured(
+            f"Orion needs SQLite 3.35 or newer and found {base.Database.sqlite_version}; "
+            "use a newer Python, or PostgreSQL through ORION_DATABASE_URL."
+        )

@@ -1,0 +1,269 @@
+"""The door between daphne's event loop and Django's WSGI application; websockets stay on the loop.
+
+Django's own ASGI handler gives each request a new thread, and so a new database connection. Here the loop reads the
+body, a lane's thread runs the whole WSGI call, and the loop sends the answer. When the client leaves, the view still
+runs to its end: a transition is either made or not, never cut in two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import chain
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from orion_site.http.close_codes import REFUSED
+from orion_site.http.long_polls import is_called, seat_for, seconds_to_wait
+from orion_site.http.thread_pools import Lane
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+# What must get through while the dashboard is busy: the reports of running work. Creations end with a slash.
+RESERVED = frozenset({b"", b"set_state", b"transitions", b"heartbeat"})
+
+
+# Requests that run when the server is told to stop may take this long to end.
+GRACE_SECONDS = 10.0
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its request was complete."""
+
+
+class BodyTooLarge(Exception):
+    """The request's body is longer than the server reads."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """What the WSGI application said. `body` is None when the thread already sent it piece by piece."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes | None
+
+
+class WSGIBridge:
+    """An ASGI application that runs a WSGI application on lanes of threads."""
+
+    def __init__(
+        self,
+        application: Callable[..., Iterable[bytes]],
+        *,
+        base_path: str,
+        max_body: int,
+        threads: int,
+        in_flight: int,
+        sockets: Callable[[Scope, Receive, Send], Awaitable[None]] | None = None,
+    ) -> None:
+        self._application = application
+        self._sockets = sockets or refuse_socket
+        self._base_path = base_path.rstrip("/")
+        self.max_body = max_body
+        self._reserved = Lane("reports", threads=threads, in_flight=in_flight)
+        self._ordinary = Lane("requests", threads=threads, in_flight=in_flight)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        match scope["type"]:
+            case "http":
+                await self._answer(scope, receive, send)
+            case "websocket":
+                await self._sockets(scope, receive, send)
+            case "lifespan":
+                await self._live(receive, send)
+
+    def close(self, within: float = GRACE_SECONDS) -> bool:
+        """Let the requests that run end for so many seconds; whether all of them did."""
+        until = time.monotonic() + within
+        lanes = (self._reserved, self._ordinary)
+        # A list: each must be closed, also after one that did not end.
+        ended = [lane.close(max(0.0, until - time.monotonic())) for lane in lanes]
+        return all(ended)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await asyncio.to_thread(self.close)
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            body = await read_body(receive, self.max_body)
+        except ClientGone:
+            return
+        except BodyTooLarge:
+            await refuse(send, 413, f"The body is longer than {self.max_body} bytes.")
+            return
+        lane = self._lane(scope)
+        if not lane.admit():
+            await refuse(send, 503, "The server is busy; ask again in a second.", (b"retry-after", b"1"))
+            return
+        loop = asyncio.get_running_loop()
+        with seat_for(scope) as seat:
+            answer = await lane.start(self._run, wsgi_environ(scope, body, self._base_path), loop, receive, send)
+            if (
+                seat is not None
+                and (seconds := seconds_to_wait(answer.headers))
+                and await is_called(seat, seconds, receive)
+                and lane.admit()
+            ):
+                answer = await lane.start(self._run, wsgi_environ(scope, body, self._base_path), loop, receive, send)
+        if answer.body is not None:
+            await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+            await send({"type": "http.response.body", "body": answer.body})
+
+    def _lane(self, scope: Scope) -> Lane:
+        path: bytes = scope.get("raw_path") or scope["path"].encode()
+        if scope["method"] == "POST" and b"/api/" in path and path.rpartition(b"/")[2] in RESERVED:
+            return self._reserved
+        return self._ordinary
+
+    def _run(self, environ: dict[str, Any], loop: asyncio.AbstractEventLoop, receive: Receive, send: Send) -> Answer:
+        """Call the WSGI application. Runs on a lane's thread, from the first byte of the answer to the last."""
+        started: list[tuple[str, list[tuple[str, str]]]] = []
+
+        def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
+            started[:] = [(status, headers)]
+
+        chunks = self._application(environ, start_response)
+        try:
+            # Django says which of its answers are made while they are sent; anybody else's may be.
+            if getattr(chunks, "streaming", True):
+                # The first piece is made before the head is asked for: a generator calls start_response only then.
+                pieces = iter(chunks)
+                first = next(pieces, b"")
+                answer = Answer(*encoded(*started[0], None), None)
+                stream(answer, chain([first], pieces), loop, receive, send)
+                return answer
+            whole = b"".join(chunks)
+            return Answer(*encoded(*started[0], whole), whole)
+        finally:
+            close = getattr(chunks, "close", None)
+            if close is not None:
+                close()
+
+
+def stream(
+    answer: Answer, chunks: Iterable[bytes], loop: asyncio.AbstractEventLoop, receive: Receive, send: Send
+) -> None:
+    """Send `chunks` from this thread as they are made, and stop making them once the client has gone."""
+
+    def tell(message: dict[str, Any]) -> None:
+        asyncio.run_coroutine_threadsafe(_send(send, message), loop).result()
+
+    gone = asyncio.run_coroutine_threadsafe(_receive(receive), loop)
+    try:
+        tell({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+        for chunk in chunks:
+            if gone.done():
+                return
+            if chunk:
+                tell({"type": "http.response.body", "body": chunk, "more_body": True})
+        tell({"type": "http.response.body", "body": b""})
+    finally:
+        gone.cancel()
+
+
+async def _send(send: Send, message: dict[str, Any]) -> None:
+    await send(message)
+
+
+async def _receive(receive: Receive) -> dict[str, Any]:
+    return await receive()
+
+
+async def read_body(receive: Receive, limit: int) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        piece = message.get("body", b"")
+        size += len(piece)
+        if size > limit:
+            raise BodyTooLarge
+        pieces.append(piece)
+        if not message.get("more_body", False):
+            return b"".join(pieces)
+
+
+def encoded(status: str, headers: list[tuple[str, str]], whole: bytes | None) -> tuple[int, list[tuple[bytes, bytes]]]:
+    lines = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    if whole is not None and not any(name == b"content-length" for name, _ in lines):
+        lines.append((b"content-length", str(len(whole)).encode()))
+    return int(status[:3]), lines
+
+
+def wsgi_environ(scope: Scope, body: bytes, base_path: str) -> dict[str, Any]:
+    """The environment of PEP 3333 for one request.
+
+    The base path is ours alone to say: daphne takes one from a header that any client may send.
+    """
+    path = unquote_to_bytes(scope.get("raw_path") or scope["path"]).decode("latin-1")
+    # A proxy may have taken the base path off already, or not.
+    if base_path and (path == base_path or path.startswith(base_path + "/")):
+        path = path[len(base_path) :]
+    server = scope.get("server") or ("localhost", 80)
+    client = scope.get("client") or ("", 0)
+    environ = {
+        # A websocket's handshake is a GET, and its scope does not say so.
+        "REQUEST_METHOD": scope.get("method", "GET"),
+        "SCRIPT_NAME": base_path,
+        "PATH_INFO": path or "/",
+        "QUERY_STRING": scope.get("query_string", b"").decode("latin-1"),
+        "SERVER_NAME": server[0],
+        "SERVER_PORT": str(server[1] or 80),
+        "SERVER_PROTOCOL": f"HTTP/{scope.get('http_version', '1.1')}",
+        "REMOTE_ADDR": client[0],
+        "REMOTE_HOST": client[0],
+        "REMOTE_PORT": str(client[1]),
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope.get("scheme", "http"),
+        "wsgi.input": BytesIO(body),
+        "wsgi.input_terminated": True,
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+    }
+    add_headers(environ, scope["headers"])
+    return environ
+
+
+def add_headers(environ: dict[str, Any], headers: Iterable[tuple[bytes, bytes]]) -> None:
+    for raw_name, raw_value in headers:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        match name:
+            case "content-type":
+                environ["CONTENT_TYPE"] = value
+            case "content-length" | "transfer-encoding":
+                # The body has been read: its true length stands above.
+                pass
+            case _:
+                key = "HTTP_" + name.upper().replace("-", "_")
+                separator = "; " if name == "cookie" else ","
+                environ[key] = f"{environ[key]}{separator}{value}" if key in environ else value
+
+
+async def refuse_socket(scope: Scope, receive: Receive, send: Send) -> None:
+    """Closing before accepting is a plain 403 for the client."""
+    await receive()
+    await send({"type": "websocket.close", "code": REFUSED})
+
+
+async def refuse(send: Send, status: int, detail: str, *headers: tuple[bytes, bytes]) -> None:
+    body = json.dumps({"detail": detail}).encode()
+    lines = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": lines})
+    await send({"type": "http.response.body", "body": body})

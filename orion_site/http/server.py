@@ -1,0 +1,234 @@
+"""The server: daphne in this process, its socket bound before anything else so that every refusal is one sentence."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from orion_site.services.own_agent import OwnAgent
+
+LOOPBACK_NAMES = {"localhost": "127.0.0.1"}
+
+
+class CannotStart(Exception):
+    """The server cannot start; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """What `orion server start` was asked for."""
+
+    host: str = "127.0.0.1"
+    port: int = 4200
+    base_path: str = ""
+    services: bool = True
+    agent: bool = True
+    agent_concurrency: int = 4
+    # How long runs of that agent may go on once the server is told to stop; None leaves it at the usual time.
+    drain_seconds: float | None = None
+
+
+def run_server(options: ServerOptions, *, on_ready: Callable[[str], None] = lambda address: None) -> bool:
+    """Serve until SIGINT or SIGTERM. `on_ready` is told the address once requests are accepted.
+
+    False when a request still computes although its time is over: then the process is to be left with `leave_at_once`.
+    """
+    listener = bound_socket(options)
+    try:
+        os.environ.setdefault("ORION_UI_URL", address_of(listener, options.base_path))
+        _prepare(options)
+        with _noticing_others(address_of(listener, options.base_path)):
+            return _serve(listener, options, on_ready)
+    finally:
+        listener.close()
+
+
+def bound_socket(options: ServerOptions) -> socket.socket:
+    """A listening socket on a loopback address; port 0 asks the system for a free one."""
+    host = loopback_address(options.host)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, options.port))
+    except OSError as error:
+        listener.close()
+        raise CannotStart(_why_not_bound(host, options.port, error)) from error
+    return listener
+
+
+def loopback_address(host: str) -> str:
+    address = LOOPBACK_NAMES.get(host.lower(), host.strip("[]"))
+    try:
+        is_loopback = ip_address(address).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback:
+        raise CannotStart(
+            f"Orion listens on this machine only until it has users: {host} would let anybody on the network run "
+            "work here. Use --host 127.0.0.1, and a reverse proxy that checks who asks."
+        )
+    return address
+
+
+def _why_not_bound(host: str, port: int, error: OSError) -> str:
+    match error:
+        case PermissionError():
+            return f"Port {port} needs more rights than this user has; use a port above 1023 with --port."
+        case _ if error.errno == 98 or "in use" in str(error):
+            return f"Port {port} of {host} is in use; stop what listens there or choose another one with --port."
+    return f"Cannot listen on {host}:{port}: {error.strerror or error}."
+
+
+def _prepare(options: ServerOptions) -> None:
+    """Key, settings and database, in the order in which they need each other."""
+    from orion_site.accounts.secret_key import create_secret_key
+
+    if options.base_path.strip("/"):
+        os.environ["ORION_BASE_PATH"] = "/" + options.base_path.strip("/")
+    if options.agent:
+        from orion_site.services.own_agent import own_broker
+
+        os.environ.setdefault("ORION_BROKER_URL", own_broker())
+    try:
+        create_secret_key()
+    except OSError as error:
+        raise CannotStart(
+            f"ORION_HOME cannot be written to: {error.strerror} ({error.filename}); set it to another folder."
+        ) from error
+    settings_ready()
+    _refuse_contradictions()
+    _prepare_database()
+
+
+def settings_ready() -> None:
+    """Django with the server's settings. Raises CannotStart for settings that cannot be read."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orion_site.settings")
+    import django
+    from django.core.exceptions import ImproperlyConfigured
+
+    try:
+        django.setup()
+    except ImproperlyConfigured as error:
+        raise CannotStart(str(error)) from error
+
+
+def _refuse_contradictions() -> None:
+    from django.core.checks import ERROR, run_checks
+
+    found = run_checks(tags=["orion"])
+    if wrong := [one for one in found if one.level >= ERROR]:
+        raise CannotStart(" ".join(f"{one.msg} {one.hint}" for one in wrong))
+    for one in found:
+        say(f"{one.msg} {one.hint}")
+
+
+def _prepare_database() -> None:
+    from django.utils import timezone
+
+    from deployments.blocks.services.known_blocks import install_known_block_types
+    from orion_site.database.lifecycle import DatabaseUnusable, prepare
+
+    try:
+        prepare()
+    except DatabaseUnusable as error:
+        raise CannotStart(str(error)) from error
+    install_known_block_types(now=timezone.now())
+
+
+@contextmanager
+def _noticing_others(address: str) -> Iterator[None]:
+    """Warn of other servers on the same SQLite file, which is made for one of them."""
+    from orion_site.database.file import sqlite_file
+    from orion_site.http.other_servers import announced
+
+    file = sqlite_file()
+    if file is None:
+        yield
+        return
+    with announced(file, address) as others:
+        for other in others:
+            say(
+                f"Another server serves {file} as well: {other}. They share its runs and take turns at writing. "
+                "Stop one of them, or give this one a database of its own with ORION_HOME or ORION_DATABASE_URL."
+            )
+        yield
+
+
+def leave_at_once() -> NoReturn:
+    """End the process without waiting for its threads, which Python itself would do for ever."""
+    say("A request that was still computing has been cut off.")
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def _serve(listener: socket.socket, options: ServerOptions, on_ready: Callable[[str], None]) -> bool:
+    from orion_site.asgi import application
+    from orion_site.http.listening import LoopbackServer
+    from orion_site.services.registry import services_of_an_api, services_of_this_server
+    from orion_site.services.ticker import Ticker
+
+    ticker = Ticker([*services_of_an_api(), *(services_of_this_server() if options.services else ())])
+    address = address_of(listener, options.base_path)
+    agent = _own_agent(address, options)
+
+    def ready() -> None:
+        ticker.start()
+        on_ready(address)
+        if agent:
+            agent.start()
+
+    server = LoopbackServer(application, listener, ready_callable=ready)
+    if agent:
+        server.before_end, server.hurry = agent.stop, agent.hurry
+    try:
+        server.run()
+    finally:
+        ticker.stop()
+        all_ended = application.close(server.grace_left())
+        server.is_over()
+    return all_ended
+
+
+def _own_agent(address: str, options: ServerOptions) -> OwnAgent | None:
+    if not options.agent:
+        return None
+    from orion_site.services.own_agent import DRAIN_SECONDS, OwnAgent
+
+    drain_seconds = DRAIN_SECONDS if options.drain_seconds is None else options.drain_seconds
+    return OwnAgent(f"{address}/api", options.agent_concurrency, drain_seconds)
+
+
+def address_of(listener: socket.socket, base_path: str = "") -> str:
+    host, port = listener.getsockname()[:2]
+    path = "/" + base_path.strip("/") if base_path.strip("/") else ""
+    return f"http://[{host}]:{port}{path}" if ":" in host else f"http://{host}:{port}{path}"
+
+
+def banner(address: str) -> str:
+    """What a person wants to know when the server is up."""
+    from django.db import connection
+
+    from orion_site import __version__
+    from orion_site.database.lifecycle import place
+
+    lines = [
+        ("Dashboard", address),
+        ("API", f"{address}/api (reference: {address}/docs)"),
+        ("Database", f"{connection.display_name}, {place()}"),
+        ("Clients", f"orion config set ORION_API_URL {address}/api"),
+        ("Access", "every user of this machine can run code as you here (see SECURITY.md)"),
+    ]
+    body = "\n".join(f"  {name:<10} {text}" for name, text in lines)
+    return f"\n  Orion {__version__}\n\n{body}\n\n  Ctrl-C stops the server.\n"
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,131 @@
+"""daphne's websockets, bounded both ways: daphne itself keeps all that comes in and all that goes out.
+
+A client that sends faster than it is heard is not read for a while, and one that does not read what it is sent is
+waited for, and then closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any
+
+from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
+
+from orion_site.http.close_codes import GOING_AWAY, NORMAL, TRY_AGAIN_LATER
+
+LONGEST_MESSAGE = 1024 * 1024
+MOST_UNHEARD_MESSAGES = 256
+MOST_UNHEARD_BYTES = 1024 * 1024
+LISTEN_AGAIN_SECONDS = 0.02
+# A reader that takes nothing for so long is closed; everybody else who waits for its place is more important.
+SLOWEST_READER_SECONDS = 30.0
+# So often a client is asked whether it is there, and given so long to answer.
+ASK_EVERY_SECONDS, CLIENT_IS_GONE_SECONDS = 20, 30
+
+
+class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]  # daphne has no types
+    """One connection. It is also what its transport tells that the outgoing buffer is full, or empty again."""
+
+    def onOpen(self) -> None:  # noqa: N802 (Twisted's name)
+        super().onOpen()
+        self._unheard: deque[int] = deque()
+        self._is_deaf = False
+        self._drained = asyncio.Event()
+        self._drained.set()
+        # The HTTP connection that this was has left itself behind as the producer.
+        self.transport.unregisterProducer()
+        self.transport.registerProducer(self, True)
+
+    # --- what comes in ---
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803 (Twisted's names)
+        super().onMessage(payload, isBinary)
+        self._count(len(payload))
+
+    def onPing(self, payload: bytes) -> None:  # noqa: N802 (Twisted's name)
+        # Answered by the conversation, in its turn.
+        self.application_queue.put_nowait({"type": "websocket.ping", "payload": payload})
+        self._count(len(payload))
+
+    def _count(self, size: int) -> None:
+        self._unheard.append(size)
+        if not self._is_deaf and self._hears_too_much():
+            self._is_deaf = True
+            self.transport.pauseProducing()
+            asyncio.get_running_loop().call_later(LISTEN_AGAIN_SECONDS, self._listen_again)
+
+    def _hears_too_much(self) -> bool:
+        while len(self._unheard) > self.application_queue.qsize():
+            self._unheard.popleft()
+        return len(self._unheard) > MOST_UNHEARD_MESSAGES or sum(self._unheard) > MOST_UNHEARD_BYTES
+
+    def _listen_again(self) -> None:
+        if self._hears_too_much():
+            asyncio.get_running_loop().call_later(LISTEN_AGAIN_SECONDS, self._listen_again)
+        else:
+            self._is_deaf = False
+            self.transport.resumeProducing()
+
+    # --- what goes out ---
+
+    def pauseProducing(self) -> None:  # noqa: N802 (Twisted's name)
+        self._drained.clear()
+
+    def resumeProducing(self) -> None:  # noqa: N802 (Twisted's name)
+        self._drained.set()
+
+    def stopProducing(self) -> None:  # noqa: N802 (Twisted's name)
+        self._drained.set()
+
+    def handle_reply(self, message: dict[str, Any]) -> None:
+        if self.state in {self.STATE_CLOSING, self.STATE_CLOSED}:
+            # Nobody hears it any more; the conversation is told so in its turn.
+            return
+        match message["type"]:
+            case "websocket.pong":
+                self.sendPong(message["payload"])
+            case "websocket.close" if self.state == self.STATE_OPEN:
+                self._close(message.get("code", NORMAL), message.get("reason"))
+            case _:
+                super().handle_reply(message)
+
+    async def drained(self) -> None:
+        """Wait until the client has read most of what it was sent."""
+        if not hasattr(self, "_drained") or self._drained.is_set():
+            return
+        try:
+            await asyncio.wait_for(self._drained.wait(), SLOWEST_READER_SECONDS)
+        except TimeoutError:
+            # It will not read the reason either, but a capture of the wire shows it.
+            self._close(TRY_AGAIN_LATER, "Nothing was read for too long")
+            self._drained.set()
+
+    def go_away(self) -> None:
+        """The server ends; clients come again when it is back."""
+        if self.state == self.STATE_OPEN:
+            self._close(GOING_AWAY, "The server is stopping")
+
+    def _close(self, code: int, reason: str | None = None) -> None:
+        # `sendClose` would refuse the codes that only servers send.
+        self.sendCloseFrame(code=code, reasonUtf8=_short(reason), isReply=False)
+
+
+def _short(reason: str | None) -> bytes | None:
+    """What fits into a close frame."""
+    return reason.encode()[:120].decode(errors="ignore").encode() if reason else None
+
+
+class BoundedWebSocketFactory(WebSocketFactory):  # type: ignore[misc]  # daphne has no types
+    protocol = BoundedWebSocket
+
+    def __init__(self, server: Any, *, handshake_timeout: float) -> None:
+        super().__init__(server, server=server.server_name)
+        self.setProtocolOptions(
+            openHandshakeTimeout=handshake_timeout,
+            autoPingInterval=ASK_EVERY_SECONDS,
+            autoPingTimeout=CLIENT_IS_GONE_SECONDS,
+            failByDrop=False,
+            maxFramePayloadSize=LONGEST_MESSAGE,
+            maxMessagePayloadSize=LONGEST_MESSAGE,
+        )

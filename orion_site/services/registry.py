@@ -1,0 +1,144 @@
+"""The services of a server: what is ticked, how often, and in which lane."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+
+from deployments.definitions.services.statuses import tell_statuses
+from deployments.dispatch.services import reconciler
+from deployments.dispatch.services.abandoned import cancel_abandoned
+from deployments.dispatch.services.clock import database_now
+from deployments.dispatch.services.hints import hint_due_runs
+from deployments.dispatch.services.lateness import mark_late_runs, watch_deadlines
+from deployments.dispatch.services.vanished import crash_vanished_processes
+from deployments.limits.services.held_slots import sweep_leases
+from deployments.schedules.services.planning import plan_due_schedules
+from deployments.upkeep.services.retention import Ages, purge
+from events.automations.services.actions import do_actions
+from events.automations.services.evaluation import judge_events
+from events.notifications.services.notifications import send_notifications
+from orion_site.database.upkeep import tidy_database
+from orion_site.services.ticker import Lane, Service
+from orionflow.processes import is_gone
+from runs.background_tasks.offers import offers
+from runs.background_tasks.services import offer_abandoned_calls
+from runs.upkeep import clean_up_cancelled, fail_expired_pauses
+
+
+def services_of_this_server() -> list[Service]:
+    return [*_quick(), *_slow(), *_long(), *_outside()]
+
+
+def services_of_an_api() -> list[Service]:
+    """What every server that answers agents ticks, whoever ticks the rest."""
+    every, purpose = reconciler.seconds_between_hearings(), "Says that a server is there that hears agents."
+    return [Service(reconciler.HEARING, every, reconciler.hear, purpose, Lane.HEARING)]
+
+
+def descriptions_of_services() -> dict[str, str]:
+    return {service.name: service.description for service in [*services_of_an_api(), *services_of_this_server()]}
+
+
+def service_named(name: str) -> Service:
+    """Raises KeyError for a name that no service has."""
+    return {service.name: service for service in services_of_this_server()}[name]
+
+
+def _quick() -> list[Service]:
+    """What somebody waits for."""
+    return [
+        Service("hints", 1, hint_due_runs, "Tells agents of runs that are due, and again of those that still wait."),
+        Service(
+            reconciler.SERVICE,
+            settings.ORION_RECONCILE_SECONDS,
+            reconciler.tick,
+            "Takes back the runs of agents that are gone.",
+        ),
+        Service("lateness", 5, _mark_late, "Marks runs late that nobody started in time."),
+        Service("deadlines", 5, watch_deadlines, "Records which runs did not start or finish by their deadline."),
+    ]
+
+
+def _slow() -> list[Service]:
+    """What may take a while, and what nobody notices a second later."""
+    slow = Lane.SLOW
+    return [
+        Service("planning", 5, plan_due_schedules, "Plans the runs of schedules ahead of their time.", slow),
+        Service(
+            "crash detection",
+            5,
+            _crash_vanished,
+            "Crashes runs of programs on this machine whose process is gone.",
+            slow,
+        ),
+        Service("statuses", 10, tell_statuses, "Records when queues, pools and deployments become ready or not.", slow),
+        Service("triggers", 2, judge_events, "Finds out which automations are set off by what happened.", slow),
+        Service("actions", 2, do_actions, "Does what automations have set off.", slow),
+        Service("slot clean-up", 60, _sweep, "Forgets slots of global limits that have run out.", slow),
+        Service("pause expiry", 5, fail_expired_pauses, "Fails paused runs that nobody resumed in time.", slow),
+        Service("cancellation clean-up", 20, _clean_up, "Cancels what is still open below a cancelled run.", slow),
+        Service("task calls", 30, _offer_abandoned, "Offers calls of tasks again that were taken and not begun.", slow),
+    ]
+
+
+def _outside() -> list[Service]:
+    """What waits for other people's servers, in a lane where nobody else waits for it."""
+    outside = Lane.OUTSIDE
+    return [Service("notifications", 4, send_notifications, "Sends the messages of notification policies.", outside)]
+
+
+def _long() -> list[Service]:
+    """What is done by the hour, and takes as long as it takes."""
+    hour, long = 3600.0, Lane.LONG
+    return [
+        Service("retention", hour, _retain, "Deletes what is older than the settings say.", long, first_after=600),
+        Service("database upkeep", hour, tidy_database, "Keeps the database's own files tidy.", long, first_after=300),
+    ]
+
+
+def retention_ages() -> Ages:
+    """What the settings say; 0 days are for ever."""
+    days = (
+        settings.ORION_RETENTION_DAYS_RUNS,
+        settings.ORION_RETENTION_DAYS_LOGS,
+        settings.ORION_RETENTION_DAYS_EVENTS,
+    )
+    return Ages(*(timedelta(days=number) if number else None for number in days))
+
+
+def _sweep(now: datetime) -> object:
+    """By the clock that the leases were given by; this server's own may differ."""
+    return sweep_leases(database_now())
+
+
+def _retain(now: datetime) -> object:
+    return purge(ages=retention_ages(), now=now)
+
+
+def _clean_up(now: datetime) -> int:
+    return cancel_abandoned(now) + clean_up_cancelled(now)
+
+
+def _offer_abandoned(now: datetime) -> int:
+    return offer_abandoned_calls(now, held=offers.held())
+
+
+def _mark_late(now: datetime) -> int:
+    return mark_late_runs(now, grace_seconds=settings.ORION_LATE_AFTER_SECONDS)
+
+
+class CrashDetection:
+    """Knows since when this process ticks: what ended while no server was there may be reported a while later."""
+
+    def __init__(self) -> None:
+        self._began: datetime | None = None
+
+    def __call__(self, now: datetime) -> int:
+        began = self._began = self._began or now
+        is_early = now - began < timedelta(seconds=settings.ORION_CRASH_GRACE_SECONDS)
+        return crash_vanished_processes(now, is_gone=is_gone, made_after=began if is_early else None)
+
+
+_crash_vanished = CrashDetection()

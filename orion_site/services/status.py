@@ -1,0 +1,67 @@
+"""The status page: what this server is, what its services did last, and where its data is."""
+
+from __future__ import annotations
+
+import platform
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import django
+from django.db import connection
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from deployments.dispatch.services.clock import database_now
+from deployments.upkeep.selectors.service_health import ServiceHealth, services_and_health
+from orion_site import __version__
+from orion_site.accounts.permissions import Action, requires
+from orion_site.services.registry import descriptions_of_services
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseFacts:
+    kind: str
+    place: str
+    megabytes: float | None
+
+
+@requires(Action.READ_SETTINGS)
+def status(request: HttpRequest) -> HttpResponse:
+    context = {
+        "section": "status",
+        "services": service_lines(),
+        "database": database_facts(),
+        "version": __version__,
+        "python": platform.python_version(),
+        "django": django.get_version(),
+    }
+    return render(request, "status.html", context)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceLine:
+    """A service that somebody ticks, with what it is for."""
+
+    health: ServiceHealth
+    description: str
+
+
+def service_lines() -> Sequence[ServiceLine]:
+    told = descriptions_of_services()
+    return [ServiceLine(one, told.get(one.record.name, "")) for one in services_and_health(now=database_now())]
+
+
+def database_facts() -> DatabaseFacts:
+    settings = connection.settings_dict
+    if connection.vendor == "sqlite":
+        path = Path(settings["NAME"])
+        size = sum(file.stat().st_size for file in (path, path.with_name(path.name + "-wal")) if file.exists())
+        return DatabaseFacts(f"SQLite {sqlite3.sqlite_version}", str(path), size / 1e6)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('server_version'), pg_database_size(current_database())")
+        version, size = cursor.fetchone()
+    return DatabaseFacts(
+        f"PostgreSQL {version}", f"{settings['NAME']} on {settings['HOST'] or 'local socket'}", size / 1e6
+    )

@@ -1,0 +1,160 @@
+"""The clockwork: threads that tick the services of Orion, in a server or in a process of their own.
+
+Every service is idempotent, so any number of tickers may tick the same database. What each did last is written down in
+the database (`deployments.upkeep.services.service_records`), whichever process ticks.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from django.db import Error, OperationalError, close_old_connections, connections
+from django.utils import timezone
+
+from deployments.dispatch.services.clock import database_now
+from deployments.upkeep.selectors.service_health import SECONDS_BETWEEN_NOTES
+from deployments.upkeep.services.service_records import Ticks, note_ticks
+from orchestration.database_clock import current_time
+from orchestration.outages import is_outage, outage
+
+logger = logging.getLogger("orion.services")
+
+
+class Lane(StrEnum):
+    """Services of one lane take turns in one thread; what may take long must not delay what is due every second."""
+
+    QUICK = "quick"
+    SLOW = "slow"
+    LONG = "long"
+    OUTSIDE = "outside"
+    # Whatever the others do: were it late, all leases would be renewed.
+    HEARING = "hearing"
+
+
+@dataclass(slots=True)
+class Service:
+    """A function that is called again and again, and how its calls went since that was last written down."""
+
+    name: str
+    every: float
+    tick: Callable[[datetime], object]
+    description: str = ""
+    lane: Lane = Lane.QUICK
+    first_after: float = 0.0
+    noted: Ticks = field(default_factory=Ticks)
+    due: float | None = None
+    noted_at: float | None = None
+
+
+def call(service: Service) -> None:
+    """Tick once. Whatever goes wrong is kept and logged, and the next tick tries again."""
+    began, now = time.monotonic(), timezone.now()
+    error = ""
+    try:
+        # What is due is so by the one clock that all servers share.
+        service.tick(current_time())
+        # By a question of its own: not every service has one at every tick.
+        outage.look_again()
+    except Exception as problem:
+        error = f"{type(problem).__name__}: {problem}"
+        _tell(service, problem)
+    service.noted = service.noted.and_one(at=now, seconds=time.monotonic() - began, error=error)
+    service.due = began + service.every
+
+
+def _tell(service: Service, problem: Exception) -> None:
+    """A database that is away is one line for all services; a traceback is for what somebody has to mend."""
+    if is_outage(problem):
+        outage.met(problem)
+    elif isinstance(problem, OperationalError):
+        logger.warning("Service %s is tried again in %g s: %s", service.name, service.every, problem)
+    else:
+        logger.exception("Service %s failed; it is tried again in %g s.", service.name, service.every)
+
+
+def note(services: Iterable[Service]) -> None:
+    """Write down what the services did. A database that is away is no reason to stop ticking."""
+    told = [service for service in services if service.noted.count]
+    if not told:
+        return
+    try:
+        # Tickers have clocks of their own; what they write into one row goes by the one clock that they share.
+        skew = database_now() - timezone.now()
+        note_ticks({one.name: (one.every, one.noted.shifted(skew)) for one in told}, ticker=this_ticker())
+    except Error as problem:
+        if is_outage(problem):
+            outage.met(problem)
+        else:
+            logger.warning("What the services did could not be written down: %s", problem)
+        return
+    for service in told:
+        service.noted, service.noted_at = Ticks(), time.monotonic()
+
+
+def worth_noting(service: Service) -> bool:
+    """The first tick and every error at once, the rest now and then: a quick service must not write all the time."""
+    if not service.noted.count:
+        return False
+    noted_at = service.noted_at
+    return bool(noted_at is None or service.noted.errors or time.monotonic() - noted_at >= SECONDS_BETWEEN_NOTES)
+
+
+def this_ticker() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+class _LaneThread(threading.Thread):
+    def __init__(self, lane: Lane, services: Sequence[Service], stop: threading.Event) -> None:
+        super().__init__(name=f"orion-ticker-{lane}", daemon=True)
+        self.services = services
+        # Not `_stop`: that is a name of Thread's own.
+        self.ending = stop
+
+    def run(self) -> None:
+        started = time.monotonic()
+        for service in self.services:
+            service.due = started + service.first_after
+        while not self.ending.wait(max(0.01, self._earliest() - time.monotonic())):
+            self._pass()
+        note(self.services)
+        connections.close_all()
+
+    def _earliest(self) -> float:
+        return min(service.due or 0.0 for service in self.services)
+
+    def _pass(self) -> None:
+        for service in sorted(self.services, key=lambda service: service.due or 0.0):
+            if (service.due or 0.0) <= time.monotonic() and not self.ending.is_set():
+                call(service)
+        if any(worth_noting(service) for service in self.services):
+            note(self.services)
+        close_old_connections()
+
+
+class Ticker:
+    """One thread for each lane that has services."""
+
+    def __init__(self, services: Sequence[Service]) -> None:
+        self.services = list(services)
+        self._stop = threading.Event()
+        lanes = {lane: [one for one in self.services if one.lane is lane] for lane in Lane}
+        self._threads = [_LaneThread(lane, members, self._stop) for lane, members in lanes.items() if members]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        until = time.monotonic() + 5
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(timeout=max(0.1, until - time.monotonic()))

@@ -1,0 +1,154 @@
+"""Artifacts, and for each key its newest one."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.utils import timezone
+from rest_framework.response import Response
+
+from orchestration.api.errors import Missing
+from orchestration.api.operations import Operation
+from orchestration.api.pagination import Page, rows_of
+from orion_site.accounts.permissions import Action
+from runs.artifacts.schemas import (
+    ArtifactCollectionOut,
+    ArtifactCreate,
+    ArtifactOut,
+    ArtifactUpdate,
+    artifact_out,
+    collection_out,
+)
+from runs.artifacts.services import NewArtifact, create_artifact, delete_artifact, update_artifact
+from runs.lists.api import RunQuestion
+from runs.lists.filters.searches import ArtifactSearch, LatestArtifactSearch, artifacts_matching
+from runs.lists.filters.sorts import ORDERS, ArtifactSort
+from runs.lists.large import completed, without_large
+from runs.models import Artifact, ArtifactCollection
+
+
+class ArtifactListing(ArtifactSearch, Page):
+    sort: ArtifactSort = ArtifactSort.ID_DESC
+
+
+class LatestArtifactListing(LatestArtifactSearch, Page):
+    sort: ArtifactSort = ArtifactSort.ID_DESC
+
+
+class CreateArtifact(Operation):
+    """Store an artifact; with a key it becomes the newest of that key."""
+
+    method = "POST"
+    action_required = Action.REPORT_RUNS
+    answers = {201: ArtifactOut}
+
+    def perform(self, body: ArtifactCreate) -> Response:
+        new = NewArtifact(**{name: getattr(body, name) for name in body.model_fields_set})
+        return Response(artifact_out(create_artifact(new=new, now=timezone.now())), status=201)
+
+
+class ReadArtifact(Operation):
+    """Read an artifact."""
+
+    method = "GET"
+    action_required = Action.READ_RUNS
+    answers = {200: ArtifactOut}
+
+    def perform(self, id: UUID) -> ArtifactOut:
+        return _found(Artifact.objects.filter(pk=id).first())
+
+
+class ReadLatestArtifact(Operation):
+    """Read the newest artifact of a key."""
+
+    method = "GET"
+    action_required = Action.READ_RUNS
+    answers = {200: ArtifactOut}
+
+    def perform(self, key: str) -> ArtifactOut:
+        latest = ArtifactCollection.objects.filter(key=key).values("latest_id")
+        return _found(Artifact.objects.filter(pk__in=latest).first())
+
+
+class UpdateArtifact(Operation):
+    """Change an artifact's data, description or metadata."""
+
+    method = "PATCH"
+    action_required = Action.REPORT_RUNS
+    answers = {204: None}
+
+    def perform(self, id: UUID, body: ArtifactUpdate) -> None:
+        changes = {name: getattr(body, name) for name in body.model_fields_set}
+        update_artifact(artifact_id=id, changes=changes, now=timezone.now())
+
+
+class DeleteArtifact(Operation):
+    """Delete an artifact; its key falls back to the one before."""
+
+    method = "DELETE"
+    action_required = Action.CHANGE_RUNS
+    answers = {204: None}
+
+    def perform(self, id: UUID) -> None:
+        delete_artifact(artifact_id=id)
+
+
+# What is as large as its writer made it.
+FREE_COLUMNS = ("data", "description", "metadata")
+
+
+class FilterArtifacts(RunQuestion):
+    """List artifacts."""
+
+    answers = {200: list[ArtifactOut]}
+
+    def perform(self, body: ArtifactListing) -> list[ArtifactOut]:
+        found = artifacts_matching(body).order_by(*ORDERS[body.sort])
+        listed = completed(rows_of(without_large(found, *FREE_COLUMNS), body), *FREE_COLUMNS)
+        return [artifact_out(artifact) for artifact in listed]
+
+
+class CountArtifacts(RunQuestion):
+    """Count artifacts."""
+
+    answers = {200: int}
+
+    def perform(self, body: ArtifactSearch) -> int:
+        return artifacts_matching(body).count()
+
+
+class FilterLatestArtifacts(RunQuestion):
+    """List keys with their newest artifacts."""
+
+    answers = {200: list[ArtifactCollectionOut]}
+
+    def perform(self, body: LatestArtifactListing) -> list[ArtifactCollectionOut]:
+        collections = rows_of(_collections(body).order_by(*ORDERS[body.sort]), body)
+        rows = Artifact.objects.filter(pk__in=[collection.latest_id for collection in collections])
+        listed = completed(list(without_large(rows, *FREE_COLUMNS)), *FREE_COLUMNS)
+        latest = {artifact.pk: artifact for artifact in listed}
+        return [
+            collection_out(collection, latest[collection.latest_id])
+            for collection in collections
+            if collection.latest_id in latest
+        ]
+
+
+class CountLatestArtifacts(RunQuestion):
+    """Count keys by their newest artifacts."""
+
+    answers = {200: int}
+
+    def perform(self, body: LatestArtifactSearch) -> int:
+        return _collections(body).count()
+
+
+def _collections(search: LatestArtifactSearch) -> QuerySet[ArtifactCollection]:
+    return ArtifactCollection.objects.filter(latest_id__in=artifacts_matching(search).values("pk"))
+
+
+def _found(artifact: Artifact | None) -> ArtifactOut:
+    if artifact is None:
+        raise Missing("Artifact")
+    return artifact_out(artifact)

@@ -1,0 +1,111 @@
+"""Task runs without a flow run, offered over a websocket to the processes that serve their tasks.
+
+Each waiting run is offered to one process at a time. Should two processes be offered one, by two servers, the rules
+let only one of them make it pending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from django.utils import timezone
+from pydantic import Field
+
+from orchestration.api.sockets import (
+    IntroducedConversation,
+    in_database,
+    read_message,
+)
+from orchestration.wire import Text1024, Wire
+from orion_site.accounts.permissions import Action
+from orion_site.http.close_codes import NOT_WHAT_WAS_EXPECTED, POLICY_VIOLATION
+from runs.background_tasks.offers import OFFER_SECONDS, offers
+from runs.background_tasks.selectors import parameters_of, waiting_task_runs
+from runs.models import TaskRun
+from runs.task_runs.api.task_runs import task_runs_out
+from runs.task_runs.schemas import TaskRunOut
+
+LOOK_EVERY_SECONDS = 0.5
+PAGE = 20
+
+
+class Subscription(Wire):
+    type: Literal["subscribe"]
+    keys: Annotated[list[Text1024], Field(min_length=1, max_length=1000)]
+
+
+class Reply(Wire):
+    type: Literal["ack", "quit"]
+
+
+class ServeTasks(IntroducedConversation):
+    """Offers runs of the tasks that the client names, one at a time; the next when it has said `ack`."""
+
+    action_required = Action.REPORT_RUNS
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._acknowledged = asyncio.Event()
+
+    async def receive_wish(self, text: str) -> None:
+        subscription = read_message(Subscription, text)
+        if subscription is None:
+            await self.close(NOT_WHAT_WAS_EXPECTED, "Expected a 'subscribe' message with 'keys'")
+            return
+        self.work(self._offer_runs(subscription.keys))
+
+    async def receive_more(self, text: str) -> None:
+        match read_message(Reply, text):
+            case Reply(type="ack"):
+                self._acknowledged.set()
+            case Reply(type="quit"):
+                await self.close()
+            case _:
+                await self.close(NOT_WHAT_WAS_EXPECTED, "Expected an 'ack' message")
+
+    async def _offer_runs(self, task_keys: list[str]) -> None:
+        try:
+            await self._offer_all(task_keys)
+        except TimeoutError:
+            await self.close(POLICY_VIOLATION, "A run was offered and not acknowledged in time")
+
+    async def _offer_all(self, task_keys: list[str]) -> None:
+        while True:
+            limit = PAGE + len(offers)
+            waiting = await in_database(waiting_task_runs, task_keys=task_keys, now=timezone.now(), limit=limit)
+            for run_id in waiting:
+                if offers.make(run_id):
+                    await self._offer(run_id)
+            if len(waiting) < limit:
+                await asyncio.sleep(LOOK_EVERY_SECONDS)
+
+    async def _offer(self, run_id: UUID) -> None:
+        self._acknowledged.clear()
+        try:
+            run = await in_database(offered, run_id)
+            if run is not None:
+                await self.tell(run)
+                await asyncio.wait_for(self._acknowledged.wait(), OFFER_SECONDS)
+                offers.hold(self, run_id)
+        finally:
+            if not self._acknowledged.is_set():
+                offers.take_back(run_id)
+
+    async def stop_working(self) -> None:
+        try:
+            await super().stop_working()
+        finally:
+            offers.let_go(self)
+
+
+def offered(run_id: UUID) -> TaskRunOut | None:
+    """The run as the API tells it, with the place of its parameters; None when it does not wait any more."""
+    run = TaskRun.objects.filter(pk=run_id, state_type="SCHEDULED").first()
+    if run is None:
+        return None
+    told = task_runs_out([run], timezone.now())[0]
+    if state := told["state"]:
+        state["state_details"]["task_parameters_id"] = parameters_of(run_id)
+    return told

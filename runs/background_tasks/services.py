@@ -1,0 +1,33 @@
+"""Calls of tasks outside of flows: what becomes of those whose process took them and was not heard of again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from uuid import UUID
+
+from orchestration.core.states import State, StateDetails, StateType
+from orchestration.services import Proposal, propose
+from orchestration.stored import TASK_RUNS
+from orchestration.transactions import repeated_on_conflict, write_transaction
+from runs.background_tasks.selectors import abandoned_task_runs, parameters_of
+from runs.models import TaskRun
+
+AUTHOR = "task calls"
+
+
+def offer_abandoned_calls(now: datetime, *, held: Collection[UUID] = ()) -> int:
+    """Schedule them again, without those that are `held` by a process that is still there; how many that were."""
+    return sum(_offer_again(run_id, now) for run_id in abandoned_task_runs(now) if run_id not in held)
+
+
+@repeated_on_conflict
+def _offer_again(run_id: UUID, now: datetime) -> bool:
+    with write_transaction():
+        # It may have begun a moment ago.
+        if not TaskRun.objects.select_for_update().filter(pk=run_id, state_type="PENDING").exists():
+            return False
+        details = StateDetails(task_parameters_id=parameters_of(run_id))
+        message = "The process that took the call did not begin it."
+        again = State(type=StateType.SCHEDULED, message=message, details=details)
+        return propose(TASK_RUNS, run_id, Proposal(again, now, author=AUTHOR)).written

@@ -1,0 +1,41 @@
+"""Cancelling a flow run with a choice that no state can carry: what becomes of the runs that are nested in it."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.utils import timezone
+from rest_framework.response import Response
+
+from orchestration.api.operations import Operation
+from orchestration.api.states import OrchestrationResult, result_of
+from orchestration.wire import StrictWire, Text1024
+from orion_site.accounts.permissions import Action
+from runs.flow_runs.commands import cancel_flow_run, cancel_flow_run_alone
+
+
+class Cancellation(StrictWire):
+    """With `detach` the deployed runs that are nested in the run go on as runs of their own."""
+
+    message: Text1024 | None = None
+    detach: bool = False
+
+
+class CancelFlowRun(Operation):
+    """Ask a flow run to stop: one that has not started is cancelled at once, a running one at its next step.
+
+    Runs that are nested in it are cancelled after it, unless they are detached.
+    """
+
+    method = "POST"
+    action_required = Action.CHANGE_RUNS
+    answers = {201: OrchestrationResult, 200: OrchestrationResult}
+    body_optional = True
+
+    def perform(self, id: UUID, body: Cancellation) -> Response:
+        now = timezone.now()
+        if body.detach:
+            outcome, _ = cancel_flow_run_alone(run_id=id, now=now, message=body.message)
+        else:
+            outcome = cancel_flow_run(run_id=id, now=now, message=body.message)
+        return result_of(outcome)

@@ -1,0 +1,133 @@
+"""Flow runs: created, read, renamed, deleted. Their states change through `orchestration.api.set_state` alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from rest_framework.response import Response
+
+from orchestration.api.errors import Missing, Refused
+from orchestration.api.operations import Operation
+from orchestration.api.states import proposed_state
+from orchestration.core.states import State, StateType
+from orchestration.database_clock import current_time
+from orchestration.errors import JobVariablesSettled, JobVariablesUnused
+from orion_site.accounts.permissions import Action
+from runs.flow_runs.schemas import FlowRunCreate, FlowRunOut, FlowRunUpdate, flow_run_out
+from runs.flow_runs.services import NewFlowRun, create_flow_run, delete_flow_run, update_flow_run
+from runs.lists.large import completed
+from runs.models import FlowRun
+from runs.naming import two_word_name
+from runs.schemas.policies import policy_in
+from runs.states.selectors import current_flow_run_states, listed_flow_run_states, pools_of
+
+PENDING = State(type=StateType.PENDING)
+
+
+class CreateFlowRun(Operation):
+    """Create a flow run. With a known idempotency key the stored run is returned, unchanged."""
+
+    method = "POST"
+    action_required = Action.REPORT_RUNS
+    answers = {201: FlowRunOut, 200: FlowRunOut}
+    missing = 409
+
+    def perform(self, body: FlowRunCreate) -> Response:
+        now = current_time()
+        state = proposed_state(body.state, keep_identity=False) if body.state else PENDING
+        run, created = create_flow_run(new=new_flow_run(body), state=state, now=now)
+        return Response(flow_runs_out([run], now)[0], status=201 if created else 200)
+
+
+class ReadFlowRun(Operation):
+    """Read a flow run with its current state."""
+
+    method = "GET"
+    action_required = Action.READ_RUNS
+    answers = {200: FlowRunOut}
+
+    def perform(self, id: UUID) -> FlowRunOut:
+        run = FlowRun.objects.filter(pk=id).first()
+        if run is None:
+            raise Missing("Flow run")
+        return flow_runs_out([run], current_time())[0]
+
+
+class UpdateFlowRun(Operation):
+    """Change what is not the rules' business: name, tags, parameters, policy."""
+
+    method = "PATCH"
+    action_required = Action.REPORT_RUNS
+    answers = {204: None}
+
+    def perform(self, id: UUID, body: FlowRunUpdate) -> None:
+        changes = {name: getattr(body, name) for name in body.model_fields_set}
+        if "empirical_policy" in changes:
+            changes["empirical_policy"] = policy_in(body.empirical_policy)
+        # Null means "leave as it is", except where the column itself may be empty.
+        kept = {name: value for name, value in changes.items() if value is not None or name in MAY_BE_EMPTIED}
+        try:
+            _update_of(kept)(run_id=id, changes=kept, now=current_time())
+        except (JobVariablesSettled, JobVariablesUnused) as error:
+            raise Refused(str(error), 400) from None
+
+
+class DeleteFlowRun(Operation):
+    """Delete a flow run with its task runs, states and logs."""
+
+    method = "DELETE"
+    action_required = Action.CHANGE_RUNS
+    answers = {204: None}
+
+    def perform(self, id: UUID) -> None:
+        delete_flow_run(run_id=id)
+
+
+def _update_of(changes: dict[str, Any]) -> Callable[..., None]:
+    if "job_variables" not in changes:
+        return update_flow_run
+    # Only here: what knows pools and their templates is not needed by a script that reports its own runs.
+    from deployments.definitions.services.runs import update_job_variables
+
+    return update_job_variables
+
+
+MAY_BE_EMPTIED = frozenset({"flow_version", "infrastructure_pid"})
+
+
+def new_flow_run(sent: FlowRunCreate) -> NewFlowRun:
+    return NewFlowRun(
+        id=sent.id,
+        flow_id=sent.flow_id,
+        name=sent.name or two_word_name(),
+        tags=sent.tags,
+        parameters=sent.parameters,
+        context=sent.context,
+        empirical_policy=policy_in(sent.empirical_policy),
+        flow_version=sent.flow_version,
+        parent_task_run_id=sent.parent_task_run_id,
+        deployment_id=sent.deployment_id,
+        infrastructure_document_id=sent.infrastructure_document_id,
+        idempotency_key=sent.idempotency_key,
+        process=sent.process,
+    )
+
+
+# What is as large as its writer made it.
+FREE_COLUMNS = ("parameters", "context", "job_variables")
+
+
+def listed_flow_runs_out(runs: Sequence[FlowRun], now: datetime) -> list[FlowRunOut]:
+    """A page of runs as lists show them, read without what is large: two queries at most."""
+    states, pools = listed_flow_run_states(runs), pools_of(runs)
+    listed = completed(runs, *FREE_COLUMNS)
+    return [flow_run_out(run, states.get(run.state_id), pools.get(run.work_queue_id), now) for run in listed]
+
+
+def flow_runs_out(runs: Sequence[FlowRun], now: datetime) -> list[FlowRunOut]:
+    """A page of runs: two queries at most, however many runs there are."""
+    states, pools = current_flow_run_states(runs), pools_of(runs)
+    return [flow_run_out(run, states.get(run.state_id), pools.get(run.work_queue_id), now) for run in runs]

@@ -1,0 +1,111 @@
+"""What people ask of a flow run as a whole: to go on after a pause, to stop, to be tried again."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from deployments.blocks.selectors.variables import variables_for
+from deployments.definitions.core.hydration import BadTemplate, hydrated
+from deployments.definitions.core.parameters import mismatch
+from orchestration.core.states import StateType, awaiting_retry, cancelling, resuming, running
+from orchestration.core.verdicts import Abort, Reject
+from orchestration.errors import FlowRunNotFound
+from orchestration.services import Outcome, Proposal, propose
+from orchestration.stored import FLOW_RUNS, StoredRun, lock, read_flow_runs
+from orchestration.transactions import repeated_on_conflict, write_transaction
+from runs.models import FlowRun, FlowRunInput
+
+
+@repeated_on_conflict
+def resume_flow_run(
+    *, run_id: UUID, run_input: dict[str, Any] | None, now: datetime, author: str | None = None
+) -> Outcome:
+    """Let a paused run go on: RUNNING in its own process, or SCHEDULED again where it left (a suspended run).
+
+    A pause that waits for input is given `run_input` first, checked against the schema that came with the pause.
+    """
+    with write_transaction():
+        lock(FLOW_RUNS, [run_id])
+        stored = read_flow_runs([run_id]).get(run_id)
+        if stored is None:
+            raise FlowRunNotFound(id=run_id)
+        if stored.state is None or stored.state.type is not StateType.PAUSED:
+            return Outcome(Abort("Cannot resume a run that is not paused."), None, False, ())
+        if refusal := _give_input(stored, run_input, now):
+            return Outcome(Reject(refusal), stored.state, False, ())
+        onwards = resuming(now) if stored.state.details.pause_reschedule else running()
+        return propose(FLOW_RUNS, run_id, Proposal(onwards, now, author=author))
+
+
+def _give_input(stored: StoredRun, run_input: dict[str, Any] | None, now: datetime) -> str | None:
+    """Store the answer that the pause waits for; else say what is wrong with it."""
+    assert stored.state is not None
+    keyset = stored.state.details.run_input_keyset
+    if not keyset:
+        return None
+    schema = FlowRunInput.objects.filter(flow_run_id=stored.run.id, key=keyset["schema"]).values_list("value").first()
+    if schema is None:
+        return "The run has not said yet which input it waits for; try again in a moment."
+    try:
+        asked = json.loads(schema[0])
+    except ValueError:
+        asked = None
+    if not isinstance(asked, dict):
+        return "The schema of the input that the run waits for is no JSON object, so no input fits; cancel the run."
+    try:
+        given = hydrated(run_input or {}, variables_for(run_input or {}))
+    except BadTemplate as error:
+        return f"Error hydrating run input: {error}"
+    if problem := mismatch(given, asked):
+        return f"Run input validation failed: {problem}"
+    FlowRunInput.objects.update_or_create(
+        flow_run_id=stored.run.id,
+        key=keyset["response"],
+        defaults={"value": json.dumps(given), "updated": now},
+        create_defaults={"value": json.dumps(given), "created": now},
+    )
+    return None
+
+
+def cancel_flow_run(*, run_id: UUID, now: datetime, author: str | None = None, message: str | None = None) -> Outcome:
+    """Ask a run to stop. One that has not started is cancelled at once; a running one is told at its next report."""
+    return propose_as(run_id, Proposal(cancelling(message), now, author=author))
+
+
+@repeated_on_conflict
+def cancel_flow_run_alone(
+    *, run_id: UUID, now: datetime, author: str | None = None, message: str | None = None
+) -> tuple[Outcome, list[UUID]]:
+    """Ask a run to stop, and let the deployed runs that are nested in it go on as runs of their own: these runs.
+
+    What is nested without a deployment lives in the process of the run, and ends with it.
+    """
+    with write_transaction():
+        outcome = propose(FLOW_RUNS, run_id, Proposal(cancelling(message), now, author=author))
+        nested = _with_processes_of_their_own(run_id) if outcome.written else []
+        FlowRun.objects.filter(pk__in=nested).update(parent_task_run=None, updated=now)
+    return outcome, nested
+
+
+def _with_processes_of_their_own(run_id: UUID) -> list[UUID]:
+    found, level = [], [run_id]
+    while level:
+        nested = FlowRun.objects.unfinished().filter(parent_task_run__flow_run__in=level)
+        rows = list(nested.order_by("pk").values_list("pk", "deployment_id"))
+        found += [pk for pk, deployment_id in rows if deployment_id is not None]
+        level = [pk for pk, deployment_id in rows if deployment_id is None]
+    return found
+
+
+def retry_flow_run(*, run_id: UUID, now: datetime, author: str | None = None) -> Outcome:
+    """Take a finished run out of its terminal state for another attempt; the rules say where that is possible."""
+    return propose_as(run_id, Proposal(awaiting_retry(now, message="Tried again on request."), now, author=author))
+
+
+@repeated_on_conflict
+def propose_as(run_id: UUID, proposal: Proposal) -> Outcome:
+    with write_transaction():
+        return propose(FLOW_RUNS, run_id, proposal)

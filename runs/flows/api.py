@@ -1,0 +1,80 @@
+"""Flows: created by name, read, tagged, deleted."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.utils import timezone
+from rest_framework.response import Response
+
+from orchestration.api.errors import Missing
+from orchestration.api.operations import Operation
+from orion_site.accounts.permissions import Action
+from runs.flows.schemas import FlowCreate, FlowOut, FlowUpdate, flow_out
+from runs.flows.services import create_flow, delete_flow, update_flow
+from runs.models import Flow
+
+
+class CreateFlow(Operation):
+    """Create a flow, or return the one that has this name."""
+
+    method = "POST"
+    action_required = Action.REPORT_RUNS
+    answers = {201: FlowOut, 200: FlowOut}
+
+    def perform(self, body: FlowCreate) -> Response:
+        flow, created = create_flow(name=body.name, tags=body.tags, now=timezone.now())
+        return Response(flow_out(flow), status=201 if created else 200)
+
+
+class ReadFlow(Operation):
+    """Read a flow by its id."""
+
+    method = "GET"
+    action_required = Action.READ_RUNS
+    answers = {200: FlowOut}
+
+    def perform(self, id: UUID) -> FlowOut:
+        return _found(Flow.objects.filter(pk=id).first())
+
+
+class ReadFlowByName(Operation):
+    """Read a flow by its name."""
+
+    method = "GET"
+    action_required = Action.READ_RUNS
+    answers = {200: FlowOut}
+
+    def perform(self, name: str) -> FlowOut:
+        return _found(Flow.objects.filter(name=name).first())
+
+
+class UpdateFlow(Operation):
+    """Replace a flow's tags."""
+
+    method = "PATCH"
+    action_required = Action.CHANGE_RUNS
+    answers = {204: None}
+
+    def perform(self, id: UUID, body: FlowUpdate) -> None:
+        if body.tags is not None:
+            update_flow(flow_id=id, tags=body.tags, now=timezone.now())
+        elif not Flow.objects.filter(pk=id).exists():
+            raise Missing("Flow")
+
+
+class DeleteFlow(Operation):
+    """Delete a flow with its runs and deployments."""
+
+    method = "DELETE"
+    action_required = Action.CHANGE_RUNS
+    answers = {204: None}
+
+    def perform(self, id: UUID) -> None:
+        delete_flow(flow_id=id)
+
+
+def _found(flow: Flow | None) -> FlowOut:
+    if flow is None:
+        raise Missing("Flow")
+    return flow_out(flow)

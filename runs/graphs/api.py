@@ -1,0 +1,175 @@
+"""The graphs of a flow run: who takes input from whom."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from django.utils import timezone
+from typing_extensions import TypedDict
+
+from orchestration.api.errors import Refused
+from orchestration.api.operations import Operation
+from orchestration.api.states import StateOut, stored_state_out
+from orchestration.core.states import StateType
+from orchestration.errors import FlowRunNotFound
+from orchestration.wire import Moment, Wire
+from orion_site.accounts.permissions import Action
+from runs.graphs.selectors import GraphTooLarge, Node, flow_run_graph, roots, task_runs_of, upstream_ids
+from runs.models import Artifact, FlowRun, TaskRun
+from runs.schemas.runs import estimated_run_time
+from runs.states.selectors import current_task_run_states
+
+
+class Edge(TypedDict):
+    id: UUID
+
+
+class Upstream(TypedDict):
+    input_type: Literal["task_run"]
+    id: UUID
+
+
+class DependencyOut(TypedDict):
+    """A task run with the task runs that its inputs came from."""
+
+    id: UUID
+    name: str
+    upstream_dependencies: list[Upstream]
+    state: StateOut | None
+    expected_start_time: datetime | None
+    start_time: datetime | None
+    end_time: datetime | None
+    total_run_time: float | None
+    estimated_run_time: float | None
+    untrackable_result: bool
+
+
+class GraphArtifactOut(TypedDict):
+    id: UUID
+    created: datetime
+    key: str | None
+    type: str | None
+    is_latest: bool
+
+
+class GraphStateOut(TypedDict):
+    id: UUID
+    timestamp: datetime
+    type: StateType
+    name: str
+
+
+class NodeOut(TypedDict):
+    kind: Literal["flow-run", "task-run"]
+    id: UUID
+    label: str
+    state_type: StateType
+    start_time: datetime
+    end_time: datetime | None
+    parents: list[Edge]
+    children: list[Edge]
+    artifacts: list[GraphArtifactOut]
+
+
+class GraphOut(TypedDict):
+    start_time: datetime | None
+    end_time: datetime | None
+    root_node_ids: list[UUID]
+    nodes: list[tuple[UUID, NodeOut]]
+    artifacts: list[GraphArtifactOut]
+    states: list[GraphStateOut]
+
+
+class Since(Wire):
+    since: Moment = datetime(1, 1, 1, tzinfo=UTC)
+
+
+class ReadDependencies(Operation):
+    """List the task runs of a flow run with their upstream task runs."""
+
+    method = "GET"
+    action_required = Action.READ_RUNS
+    answers = {200: list[DependencyOut]}
+    orchestrates = True
+
+    def perform(self, id: UUID) -> list[DependencyOut]:
+        if not FlowRun.objects.filter(pk=id).exists():
+            raise FlowRunNotFound(id=id)
+        task_runs, now = task_runs_of(id), timezone.now()
+        states = current_task_run_states(task_runs)
+        return [_dependency(run, states.get(run.state_id), now) for run in task_runs]
+
+
+class ReadGraph(Operation):
+    """Read the graph of what a flow run has started; with `since`, only what had not ended by then."""
+
+    method = "GET"
+    action_required = Action.READ_RUNS
+    odd_id = 404
+    answers = {200: GraphOut}
+    orchestrates = True
+
+    def perform(self, id: UUID, query: Since) -> GraphOut:
+        try:
+            graph = flow_run_graph(flow_run_id=id, since=query.since)
+        except GraphTooLarge as error:
+            raise Refused(str(error), 400) from None
+        if graph is None:
+            raise FlowRunNotFound(id=id)
+        return {
+            "start_time": graph.start_time,
+            "end_time": graph.end_time,
+            "root_node_ids": list(roots(graph.nodes)),
+            "nodes": [(node.id, _node(node, graph.newest_artifacts)) for node in graph.nodes],
+            "artifacts": _artifacts(graph.artifacts, graph.newest_artifacts),
+            "states": [
+                {"id": state.id, "timestamp": state.timestamp, "type": StateType(state.type), "name": state.name}
+                for state in graph.states
+            ],
+        }
+
+
+def _dependency(run: TaskRun, state: Any, now: datetime) -> DependencyOut:
+    return {
+        "id": run.id,
+        "name": run.name,
+        "upstream_dependencies": [{"input_type": "task_run", "id": id} for id in upstream_ids(run.task_inputs)],
+        "state": stored_state_out(state, flow_run_id=run.flow_run_id, task_run_id=run.id) if state else None,
+        "expected_start_time": run.expected_start_time,
+        "start_time": run.start_time,
+        "end_time": run.end_time,
+        "total_run_time": run.total_run_time.total_seconds(),
+        "estimated_run_time": estimated_run_time(run, now).total_seconds(),
+        "untrackable_result": bool(state and state.details.get("untrackable_result")),
+    }
+
+
+def _node(node: Node, newest: frozenset[UUID]) -> NodeOut:
+    return {
+        "kind": node.kind,
+        "id": node.id,
+        "label": node.label,
+        "state_type": StateType(node.state_type),
+        "start_time": node.start_time,
+        "end_time": node.end_time,
+        "parents": [{"id": parent} for parent in node.parents],
+        "children": [{"id": child} for child in node.children],
+        "artifacts": _artifacts(node.artifacts, newest),
+    }
+
+
+def _artifacts(artifacts: Sequence[Artifact], newest: frozenset[UUID]) -> list[GraphArtifactOut]:
+    return [
+        {
+            "id": artifact.id,
+            "created": artifact.created,
+            "key": artifact.key,
+            "type": artifact.type,
+            # Without a key there is nothing newer.
+            "is_latest": artifact.key is None or artifact.id in newest,
+        }
+        for artifact in artifacts
+    ]

@@ -1,0 +1,100 @@
+"""How many runs were in which state over time, counted by the database into bins."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import ceil
+from typing import Any
+
+from django.db.models import Avg, BigIntegerField, Case, Count, F, QuerySet, Sum, Value, When
+
+from runs.history.selectors.durations import MomentMicroseconds, lateness, microseconds, run_time
+
+MOST_BINS = 500
+MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class BinState:
+    """The runs of one bin that are in one state; sums in seconds."""
+
+    type: str
+    name: str
+    runs: int
+    run_time: float
+    lateness: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    start: datetime
+    end: datetime
+    states: Sequence[BinState]
+
+
+def history(runs: QuerySet[Any], *, start: datetime, end: datetime, step: timedelta, now: datetime) -> list[Bin]:
+    """Bins of `step` from `start` on, until one begins at or after `end`; the last may reach beyond it."""
+    bins = min(ceil((end - start) / step), MOST_BINS) if end > start else 0
+    edges = [_later(start, step * index) for index in range(bins + 1)]
+    counted = _counted(runs, edges, step, now) if bins else {}
+    return [Bin(edges[index], edges[index + 1], counted.get(index, ())) for index in range(bins)]
+
+
+def _later(moment: datetime, period: timedelta) -> datetime:
+    try:
+        return moment + period
+    except OverflowError:
+        return datetime.max.replace(tzinfo=moment.tzinfo)
+
+
+def _counted(
+    runs: QuerySet[Any], edges: Sequence[datetime], step: timedelta, now: datetime
+) -> dict[int, list[BinState]]:
+    since = MomentMicroseconds(F("expected_start_time")) - Value(microseconds(edges[0]), output_field=BigIntegerField())
+    rows = (
+        runs.filter(expected_start_time__gte=edges[0], expected_start_time__lt=edges[-1], state_type__isnull=False)
+        .order_by()
+        .values("state_type", "state_name", bin=since / Value(step // MICROSECOND, output_field=BigIntegerField()))
+        .annotate(runs=Count("pk"), spent=Sum(run_time(now)), late=Sum(lateness(now)))
+        .values_list("bin", "state_type", "state_name", "runs", "spent", "late")
+        .order_by("bin", "state_type", "state_name")
+    )
+    found = defaultdict(list)
+    for index, type_, name, count, spent, late in rows:
+        found[index].append(BinState(type_, name, count, float(spent) / 1e6, float(late) / 1e6))
+    return found
+
+
+def average_lateness(runs: QuerySet[Any], now: datetime) -> float | None:
+    """In seconds; None when there are no runs."""
+    average = runs.order_by().aggregate(value=Avg(lateness(now)))["value"]
+    return None if average is None else float(average) / 1e6
+
+
+def counts_by_state(runs: QuerySet[Any]) -> dict[str, int]:
+    return dict(runs.filter(state_type__isnull=False).order_by().values_list("state_type").annotate(Count("pk")))
+
+
+def outcomes_over_time(runs: QuerySet[Any], *, start: datetime, end: datetime, parts: int) -> list[tuple[int, int]]:
+    """How many of the runs that began in each of `parts` equal parts of the time completed, and how many failed."""
+    if end <= start:
+        return [(0, 0)] * parts
+    step = max((end - start) // parts, MICROSECOND)
+    since = MomentMicroseconds(F("start_time")) - Value(microseconds(start), output_field=BigIntegerField())
+    completed = Case(When(state_type="COMPLETED", then=1), default=0)
+    failed = Case(When(state_type__in=["FAILED", "CRASHED"], then=1), default=0)
+    rows = (
+        runs.filter(start_time__gte=start, start_time__lt=end)
+        .order_by()
+        .values(part=since / Value(step // MICROSECOND, output_field=BigIntegerField()))
+        .annotate(completed=Sum(completed), failed=Sum(failed))
+        .values_list("part", "completed", "failed")
+    )
+    counted = [(0, 0)] * parts
+    for part, good, bad in rows:
+        index = min(part, parts - 1)
+        counted[index] = (counted[index][0] + good, counted[index][1] + bad)
+    return counted

@@ -1,0 +1,127 @@
+"""Values handed to a flow run from outside, and the resume that comes with one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from django.http import HttpResponse
+from django.utils import timezone
+from pydantic import Field
+from rest_framework.response import Response
+from typing_extensions import TypedDict
+
+from orchestration.api.errors import Missing
+from orchestration.api.operations import Operation
+from orchestration.api.states import OrchestrationResult, result_of
+from orchestration.wire import Findable, JSONObject, Text255, Text1024, Wire
+from orion_site.accounts.permissions import Action
+from runs.flow_runs.commands import resume_flow_run
+from runs.inputs.services import create_flow_run_input, delete_flow_run_input
+from runs.models import FlowRun, FlowRunInput
+
+Key = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9._-]+$"), Findable]
+MOST_EXCLUDED = 10_000
+
+
+class NewInput(Wire):
+    key: Key
+    value: str
+    sender: Text1024 | None = None
+
+
+class InputQuestion(Wire):
+    prefix: Text255
+    limit: Annotated[int, Field(ge=0, lt=2**31)] | None = 1
+    exclude_keys: Annotated[list[Text255], Field(max_length=MOST_EXCLUDED)] | None = None
+
+
+class FlowRunInputOut(TypedDict):
+    id: UUID
+    created: datetime
+    updated: datetime
+    flow_run_id: UUID
+    key: str
+    value: str
+    sender: str | None
+
+
+class Resume(Wire):
+    run_input: JSONObject | None = None
+
+
+class ResumeFlowRun(Operation):
+    """Let a paused flow run go on; a pause that waits for input takes `run_input`, checked against its schema."""
+
+    method = "POST"
+    action_required = Action.CHANGE_RUNS
+    answers = {201: OrchestrationResult, 200: OrchestrationResult}
+    body_optional = True
+    orchestrates = True
+
+    def perform(self, id: UUID, body: Resume) -> Response:
+        return result_of(resume_flow_run(run_id=id, run_input=body.run_input, now=timezone.now()))
+
+
+class CreateFlowRunInput(Operation):
+    """Hand a value to a flow run under a new key."""
+
+    method = "POST"
+    action_required = Action.REPORT_RUNS
+    answers = {201: None}
+
+    def perform(self, id: UUID, body: NewInput) -> None:
+        create_flow_run_input(flow_run_id=id, key=body.key, value=body.value, sender=body.sender, now=timezone.now())
+
+
+class FilterFlowRunInput(Operation):
+    """List the values of a flow run whose keys begin with `prefix`, oldest first."""
+
+    method = "POST"
+    action_required = Action.READ_RUNS
+    answers = {200: list[FlowRunInputOut]}
+
+    def perform(self, id: UUID, body: InputQuestion) -> list[FlowRunInputOut]:
+        if not FlowRun.objects.filter(pk=id).exists():
+            raise Missing("Flow run")
+        found = FlowRunInput.objects.filter(flow_run=id, key__startswith=body.prefix)
+        found = found.exclude(key__in=body.exclude_keys or ())
+        return [_out(one) for one in found.order_by("created", "id")[: 1 if body.limit is None else body.limit]]
+
+
+class ReadFlowRunInput(Operation):
+    """Read one value as it was sent."""
+
+    method = "GET"
+    action_required = Action.READ_RUNS
+    answers = {200: str}
+
+    def perform(self, id: UUID, key: str) -> HttpResponse:
+        value = FlowRunInput.objects.filter(flow_run=id, key=key).values_list("value", flat=True).first()
+        if value is None:
+            raise Missing("Flow run input")
+        return HttpResponse(value, content_type="text/plain; charset=utf-8")
+
+
+class DeleteFlowRunInput(Operation):
+    """Delete one value."""
+
+    method = "DELETE"
+    action_required = Action.REPORT_RUNS
+    answers = {204: None}
+
+    def perform(self, id: UUID, key: str) -> None:
+        delete_flow_run_input(flow_run_id=id, key=key)
+
+
+def _out(one: FlowRunInput) -> FlowRunInputOut:
+    return {
+        "id": one.id,
+        "created": one.created,
+        "updated": one.updated,
+        "flow_run_id": one.flow_run_id,
+        "key": one.key,
+        "value": one.value,
+        "sender": one.sender,
+    }

@@ -1,0 +1,121 @@
+"""Lists and counts of flows, runs and log lines, by the filter language."""
+
+from __future__ import annotations
+
+from django.utils import timezone
+
+from orchestration.api.operations import Operation
+from orchestration.api.pagination import Page, rows_of
+from orion_site.accounts.permissions import Action
+from runs.flow_runs.api.flow_runs import FREE_COLUMNS, listed_flow_runs_out
+from runs.flow_runs.schemas import FlowRunOut
+from runs.flows.schemas import FlowOut, flow_out
+from runs.lists.filters.conditions import matched
+from runs.lists.filters.resources import LogFilter
+from runs.lists.filters.searches import (
+    FlowRunSearch,
+    FlowSearch,
+    Search,
+    flow_runs_matching,
+    flows_matching,
+    task_runs_matching,
+)
+from runs.lists.filters.sorts import ORDERS, FlowRunSort, FlowSort, LogSort, TaskRunSort
+from runs.lists.large import without_large
+from runs.logs.schemas import LogOut, log_out
+from runs.models import Log
+from runs.task_runs.api.task_runs import listed_task_runs_out
+from runs.task_runs.schemas import TaskRunOut
+
+
+class FlowListing(FlowSearch, Page):
+    sort: FlowSort = FlowSort.NAME_ASC
+
+
+class FlowRunListing(FlowRunSearch, Page):
+    sort: FlowRunSort = FlowRunSort.ID_DESC
+
+
+class TaskRunListing(Search, Page):
+    sort: TaskRunSort = TaskRunSort.ID_DESC
+
+
+class LogListing(Page):
+    logs: LogFilter | None = None
+    sort: LogSort = LogSort.TIMESTAMP_ASC
+
+
+class RunQuestion(Operation):
+    """What the operations below share: they read, and their body may be left out."""
+
+    method = "POST"
+    action_required = Action.READ_RUNS
+    body_optional = True
+
+
+class FilterFlows(RunQuestion):
+    """List flows."""
+
+    answers = {200: list[FlowOut]}
+
+    def perform(self, body: FlowListing) -> list[FlowOut]:
+        return [flow_out(flow) for flow in rows_of(flows_matching(body).order_by(*ORDERS[body.sort]), body)]
+
+
+class CountFlows(RunQuestion):
+    """Count flows."""
+
+    answers = {200: int}
+
+    def perform(self, body: FlowSearch) -> int:
+        return flows_matching(body).count()
+
+
+class FilterFlowRuns(RunQuestion):
+    """List flow runs with their current states; of parameters and other free JSON over 32 KiB there is only a note."""
+
+    answers = {200: list[FlowRunOut]}
+
+    def perform(self, body: FlowRunListing) -> list[FlowRunOut]:
+        found = flow_runs_matching(body).order_by(*ORDERS[body.sort])
+        runs = rows_of(without_large(found, *FREE_COLUMNS), body)
+        return listed_flow_runs_out(runs, timezone.now())
+
+
+class CountFlowRuns(RunQuestion):
+    """Count flow runs."""
+
+    answers = {200: int}
+
+    def perform(self, body: FlowRunSearch) -> int:
+        return flow_runs_matching(body).count()
+
+
+class FilterTaskRuns(RunQuestion):
+    """List task runs with their current states."""
+
+    answers = {200: list[TaskRunOut]}
+
+    def perform(self, body: TaskRunListing) -> list[TaskRunOut]:
+        found = task_runs_matching(body).order_by(*ORDERS[body.sort])
+        runs = rows_of(without_large(found, "task_inputs"), body)
+        return listed_task_runs_out(runs, timezone.now())
+
+
+class CountTaskRuns(RunQuestion):
+    """Count task runs."""
+
+    answers = {200: int}
+
+    def perform(self, body: Search) -> int:
+        return task_runs_matching(body).count()
+
+
+class FilterLogs(RunQuestion):
+    """List log lines."""
+
+    answers = {200: list[LogOut]}
+
+    def perform(self, body: LogListing) -> list[LogOut]:
+        lines = Log.objects.filter(matched(body.logs)).order_by(*ORDERS[body.sort])
+        return [log_out(line) for line in rows_of(lines, body)]

@@ -1,0 +1,188 @@
+"""One filter class for each kind of row that can be searched for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, ClassVar
+
+from django.db.models import Exists, OuterRef, Q
+from pydantic import Field
+
+from deployments.models import Deployment
+from orchestration.wire import Int, Text255
+from runs.lists.filters.conditions import (
+    AnyId,
+    AnyIdOrNull,
+    AnyText,
+    AnyTextOrNot,
+    AnyTextOrNull,
+    Filter,
+    Ids,
+    KeyMatch,
+    Leaf,
+    MomentRange,
+    MomentRangeOrNull,
+    NameMatch,
+    Operator,
+    RunId,
+    StateMatch,
+    TagsMatch,
+    YesOrNo,
+)
+from runs.models import FlowRun, TaskRun
+
+
+class HasDeployment(Leaf):
+    """Whether flows have a deployment."""
+
+    operator: Operator = Operator.and_
+    is_null_: bool | None = None
+
+    def conditions(self, column: str) -> Iterable[Q]:
+        if self.is_null_ is not None:
+            has_one = Q(Exists(Deployment.objects.filter(flow=OuterRef("pk"))))
+            yield ~has_one if self.is_null_ else has_one
+
+
+class FlowFilter(Filter):
+    id: AnyId | None = None
+    deployment: HasDeployment | None = None
+    name: NameMatch | None = None
+    tags: TagsMatch | None = None
+
+
+class ParentFlowRun(Leaf):
+    """Flow runs that were called, through a task run, by one of these flow runs."""
+
+    operator: Operator = Operator.and_
+    any_: Ids | None = None
+
+    def conditions(self, column: str) -> Iterable[Q]:
+        if self.any_ is not None:
+            yield Q(parent_task_run__in=TaskRun.objects.filter(flow_run__in=self.any_).values("pk"))
+
+
+class FlowRunFilter(Filter):
+    columns: ClassVar = {"parent_task_run_id": "parent_task_run"}
+
+    id: RunId | None = None
+    name: NameMatch | None = None
+    tags: TagsMatch | None = None
+    deployment_id: AnyIdOrNull | None = None
+    work_queue_name: AnyTextOrNull | None = None
+    state: StateMatch | None = None
+    flow_version: AnyText | None = None
+    start_time: MomentRangeOrNull | None = None
+    expected_start_time: MomentRange | None = None
+    next_scheduled_start_time: MomentRange | None = None
+    parent_flow_run_id: ParentFlowRun | None = None
+    parent_task_run_id: AnyIdOrNull | None = None
+    idempotency_key: AnyTextOrNot | None = None
+
+
+class StandsForSubflow(Leaf):
+    """Whether the task run stands for a nested flow run."""
+
+    exists_: bool | None = None
+
+    def conditions(self, column: str) -> Iterable[Q]:
+        if self.exists_ is not None:
+            has_one = Q(Exists(FlowRun.objects.filter(parent_task_run=OuterRef("pk"))))
+            yield has_one if self.exists_ else ~has_one
+
+
+class OfFlowRun(Leaf):
+    """Task runs of these flow runs, or of none: asking for none wins."""
+
+    operator: Operator = Operator.and_
+    any_: Ids | None = None
+    is_null_: bool | None = False
+
+    def conditions(self, column: str) -> Iterable[Q]:
+        if self.is_null_:
+            yield Q(flow_run__isnull=True)
+        elif self.any_ is not None:
+            yield Q(flow_run__in=self.any_)
+
+
+class TaskRunFilter(Filter):
+    id: RunId | None = None
+    name: NameMatch | None = None
+    tags: TagsMatch | None = None
+    state: StateMatch | None = None
+    start_time: MomentRangeOrNull | None = None
+    subflow_runs: StandsForSubflow | None = None
+    flow_run_id: OfFlowRun | None = None
+
+
+class IsScheduleActive(YesOrNo):
+    """The mirror image of `paused`, as older clients ask for it."""
+
+    def conditions(self, column: str) -> Iterable[Q]:
+        if self.eq_ is not None:
+            yield Q(paused=not self.eq_)
+
+
+class DeploymentFilter(Filter):
+    id: AnyId | None = None
+    name: NameMatch | None = None
+    paused: YesOrNo | None = None
+    is_schedule_active: IsScheduleActive | None = None
+    tags: TagsMatch | None = None
+    work_queue_name: AnyText | None = None
+
+
+class WorkPoolFilter(Filter):
+    id: AnyId | None = None
+    name: AnyText | None = None
+    type: AnyText | None = None
+
+
+class QueueName(AnyText):
+    startswith_: Annotated[list[Text255], Field(max_length=100)] | None = None
+
+    def conditions(self, column: str) -> Iterable[Q]:
+        if self.any_ is not None:
+            yield Q(name__in=self.any_)
+        if self.startswith_ is not None:
+            prefixes = Q(pk__in=[])
+            for prefix in self.startswith_:
+                prefixes |= Q(name__istartswith=prefix)
+            yield prefixes
+
+
+class WorkQueueFilter(Filter):
+    id: AnyId | None = None
+    name: QueueName | None = None
+
+
+class LevelRange(Leaf):
+    ge_: Int | None = None
+    le_: Int | None = None
+
+
+class LogFilter(Filter):
+    level: LevelRange | None = None
+    timestamp: MomentRange | None = None
+    flow_run_id: AnyId | None = None
+    task_run_id: AnyId | None = None
+
+
+class ArtifactFilter(Filter):
+    id: AnyId | None = None
+    key: KeyMatch | None = None
+    flow_run_id: AnyId | None = None
+    task_run_id: AnyId | None = None
+    type: AnyTextOrNot | None = None
+
+
+class ArtifactCollectionFilter(Filter):
+    """The same questions about the newest artifact of each key."""
+
+    columns: ClassVar = {"latest_id": "id"}
+
+    latest_id: AnyId | None = None
+    key: KeyMatch | None = None
+    flow_run_id: AnyId | None = None
+    task_run_id: AnyId | None = None
+    type: AnyTextOrNot | None = None

@@ -1,0 +1,122 @@
+"""Searches over several kinds of rows at once: runs of flows that…, flows that have runs which….
+
+A filter on another kind of row asks that a related row exists; an empty one still asks for the row itself. Towards
+one parent the condition is a subquery with IN, which both databases turn into an index lookup; towards many
+children it is EXISTS, which stops at the first.
+"""
+
+from __future__ import annotations
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from deployments.models import Deployment, WorkPool, WorkQueue
+from orchestration.wire import Wire
+from runs.lists.filters.conditions import matched
+from runs.lists.filters.resources import (
+    ArtifactCollectionFilter,
+    ArtifactFilter,
+    DeploymentFilter,
+    FlowFilter,
+    FlowRunFilter,
+    TaskRunFilter,
+    WorkPoolFilter,
+    WorkQueueFilter,
+)
+from runs.models import Artifact, Flow, FlowRun, TaskRun
+
+
+class Search(Wire):
+    """What any search over runs may ask for."""
+
+    flows: FlowFilter | None = None
+    flow_runs: FlowRunFilter | None = None
+    task_runs: TaskRunFilter | None = None
+    deployments: DeploymentFilter | None = None
+
+    def pools(self) -> WorkPoolFilter | None:
+        return getattr(self, "work_pools", None)
+
+    def queues(self) -> WorkQueueFilter | None:
+        # One endpoint has another name for the same thing.
+        return getattr(self, "work_pool_queues", None) or getattr(self, "work_queues", None)
+
+
+class FlowSearch(Search):
+    work_pools: WorkPoolFilter | None = None
+
+
+class FlowRunSearch(FlowSearch):
+    work_pool_queues: WorkQueueFilter | None = None
+
+
+class FlowRunHistorySearch(FlowSearch):
+    work_queues: WorkQueueFilter | None = None
+
+
+class ArtifactSearch(Search):
+    artifacts: ArtifactFilter | None = None
+
+
+class LatestArtifactSearch(Search):
+    artifacts: ArtifactCollectionFilter | None = None
+
+
+def flow_runs_matching(search: Search) -> QuerySet[FlowRun]:
+    condition = _flow_run_condition(search)
+    if search.task_runs is not None:
+        task_runs = TaskRun.objects.filter(matched(search.task_runs), flow_run=OuterRef("pk"))
+        condition &= Q(Exists(task_runs))
+    return FlowRun.objects.filter(condition)
+
+
+def task_runs_matching(search: Search) -> QuerySet[TaskRun]:
+    condition = matched(search.task_runs)
+    if _asks_for_flow_run(search):
+        condition &= Q(flow_run__in=FlowRun.objects.filter(_flow_run_condition(search)).values("pk"))
+    return TaskRun.objects.filter(condition)
+
+
+def flows_matching(search: Search) -> QuerySet[Flow]:
+    condition = matched(search.flows)
+    if search.deployments is not None or search.pools() is not None:
+        condition &= Q(Exists(_deployments(search).filter(flow=OuterRef("pk"))))
+    if search.flow_runs is not None or search.task_runs is not None:
+        through = Search.model_construct(flow_runs=search.flow_runs, task_runs=search.task_runs)
+        condition &= Q(Exists(flow_runs_matching(through).filter(flow=OuterRef("pk"))))
+    return Flow.objects.filter(condition)
+
+
+def artifacts_matching(search: ArtifactSearch | LatestArtifactSearch) -> QuerySet[Artifact]:
+    condition = matched(search.artifacts)
+    if _asks_for_flow_run(search):
+        condition &= Q(flow_run_id__in=FlowRun.objects.filter(_flow_run_condition(search)).values("pk"))
+    if search.task_runs is not None:
+        condition &= Q(task_run_id__in=TaskRun.objects.filter(matched(search.task_runs)).values("pk"))
+    return Artifact.objects.filter(condition)
+
+
+def _asks_for_flow_run(search: Search) -> bool:
+    return any(part is not None for part in (search.flows, search.flow_runs, search.deployments))
+
+
+def _flow_run_condition(search: Search) -> Q:
+    """What is asked of the flow run itself, of what it belongs to, and of where it waits."""
+    condition = matched(search.flow_runs)
+    if search.flows is not None:
+        condition &= Q(flow__in=Flow.objects.filter(matched(search.flows)).values("pk"))
+    if search.deployments is not None:
+        deployments = Deployment.objects.filter(matched(search.deployments))
+        condition &= Q(deployment_id__in=deployments.values("pk"))
+    if search.pools() is not None:
+        queues = WorkQueue.objects.filter(work_pool__in=WorkPool.objects.filter(matched(search.pools())).values("pk"))
+        condition &= Q(work_queue_id__in=queues.values("pk"))
+    if search.queues() is not None:
+        condition &= Q(work_queue_id__in=WorkQueue.objects.filter(matched(search.queues())).values("pk"))
+    return condition
+
+
+def _deployments(search: Search) -> QuerySet[Deployment]:
+    found = Deployment.objects.filter(matched(search.deployments))
+    if search.pools() is None:
+        return found
+    return found.filter(work_queue__work_pool__in=WorkPool.objects.filter(matched(search.pools())).values("pk"))

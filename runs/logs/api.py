@@ -1,0 +1,52 @@
+"""Logs arrive in batches."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from django.utils import timezone
+from pydantic import Field
+
+from orchestration.api.fencing import read_header
+from orchestration.api.operations import Operation
+from orchestration.api.parsing import CleaningJSONParser
+from orchestration.clocks import SENT_AT_HEADER, clock_offset, corrected
+from orchestration.wire import Moment, StrictWire
+from orion_site.accounts.permissions import Action
+from runs.logs.services import NewLog, record_logs
+
+MOST_LINES = 10_000
+
+
+class LogCreate(StrictWire):
+    id: UUID | None = None
+    name: str
+    level: Annotated[int, Field(ge=-(2**15), lt=2**15)]
+    message: str
+    timestamp: Moment
+    flow_run_id: UUID | None = None
+    task_run_id: UUID | None = None
+
+
+class CreateLogs(Operation):
+    """Store log lines. A message over 64 KiB is cut and says so; characters that cannot be stored are replaced.
+
+    `Orion-Sent-At` tells the sender's clock; where that is off by more than a second, the times of lines are corrected.
+    """
+
+    method = "POST"
+    action_required = Action.REPORT_RUNS
+    answers = {201: None}
+    parser_classes = (CleaningJSONParser,)
+
+    def perform(self, body: Annotated[list[LogCreate], Field(max_length=MOST_LINES)]) -> None:
+        now = timezone.now()
+        offset = clock_offset(now, read_header(self.request, SENT_AT_HEADER, Moment))
+        record_logs(lines=[_new_log(one, corrected(one.timestamp, offset, now)) for one in body], now=now)
+
+
+def _new_log(one: LogCreate, at: datetime) -> NewLog:
+    # A logger's name is for people; one that is longer than the column is no reason to lose the line.
+    return NewLog(one.name[:255], one.level, one.message, at, one.flow_run_id, one.task_run_id, one.id)

@@ -1,0 +1,69 @@
+"""The list of flow runs, the list of flows, and one flow's page."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+
+from orion_site.accounts.permissions import Action, requires
+from runs.pages.charts import trend_of
+from runs.pages.filtering import SINCE_CHOICES, STATE_CHOICES, address_after, address_with, read_filter
+from runs.pages.selectors.flows import flow_page, flows_page
+from runs.pages.selectors.keyset import Cursor
+from runs.pages.selectors.runs import runs_page
+
+
+@requires(Action.READ_RUNS)
+def home(request: HttpRequest) -> HttpResponse:
+    query = request.META.get("QUERY_STRING", "")
+    return redirect(reverse("runs:runs") + (f"?{query}" if query else ""))
+
+
+@requires(Action.READ_RUNS)
+def runs(request: HttpRequest) -> HttpResponse:
+    asked = read_filter(request.GET)
+    found = runs_page(wanted=asked.wanted, after=Cursor.read(request.GET.get("after", "")), now=timezone.now())
+    context = {
+        "section": "runs",
+        "asked": asked,
+        "found": found,
+        "state_choices": STATE_CHOICES,
+        "since_choices": SINCE_CHOICES,
+        "is_first": "after" not in request.GET,
+        "next": address_after(request.GET, found.page.after),
+        "planned": address_with(request.GET, state="scheduled"),
+    }
+    return render(request, "runs/runs.html", context)
+
+
+@requires(Action.READ_RUNS)
+def flows(request: HttpRequest) -> HttpResponse:
+    name = request.GET.get("q", "").strip()
+    found = flows_page(name=name, after=request.GET.get("after", ""), now=timezone.now())
+    context = {
+        "section": "flows",
+        "found": found,
+        "name": name,
+        "is_first": "after" not in request.GET,
+        "next": address_after(request.GET, found.after),
+    }
+    return render(request, "runs/flows.html", context)
+
+
+@requires(Action.READ_RUNS)
+def flow(request: HttpRequest, flow_id: UUID) -> HttpResponse:
+    found = flow_page(flow_id=flow_id, after=Cursor.read(request.GET.get("after", "")), now=timezone.now())
+    if found is None:
+        raise Http404
+    context = {
+        "section": "flows",
+        "found": found,
+        "trend": trend_of(found.trend),
+        "is_first": "after" not in request.GET,
+        "next": address_after(request.GET, found.page.after),
+    }
+    return render(request, "runs/flow.html", context)

@@ -1,0 +1,150 @@
+"""A flow run's page and a task run's page: the head is always there, and the tab says what is below it."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+
+from orchestration.core.states import TERMINAL, StateType
+from orion_site.accounts.permissions import Action, requires
+from runs.models import FlowRun, TaskRun
+from runs.pages.charts import parts_of
+from runs.pages.filtering import address_after, address_without
+from runs.pages.selectors import run as selectors
+from runs.pages.selectors.keyset import Cursor
+
+FLOW_RUN_TABS = {
+    "tasks": "Task runs",
+    "logs": "Logs",
+    "history": "History",
+    "parameters": "Parameters",
+    "subflows": "Subflow runs",
+    "artifacts": "Artifacts",
+}
+TASK_RUN_TABS = {"logs": "Logs", "history": "History", "inputs": "Inputs", "artifacts": "Artifacts"}
+RELOAD_SECONDS = 15
+LEVEL_CHOICES = [(0, "All levels"), (20, "Info and above"), (30, "Warnings and above"), (40, "Errors only")]
+STATE_CHOICES = [("", "Any state"), *[(kind.value, kind.value.capitalize()) for kind in StateType]]
+
+
+@requires(Action.READ_RUNS)
+def flow_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    run = selectors.flow_run_facts(run_id=run_id)
+    if run is None:
+        raise Http404
+    tab = chosen_tab(request, FLOW_RUN_TABS)
+    progress = selectors.progress_of(run_id=run.id)
+    context = {
+        **head_of(request, run, tab, FLOW_RUN_TABS),
+        "why": selectors.why_flow_run(run=run, now=timezone.now()),
+        "origin": selectors.origin_of(run=run),
+        "progress": progress,
+        "parts": parts_of(progress),
+        "can_retry": run.deployment_id is not None and run.state_type in {"FAILED", "CRASHED", "COMPLETED"},
+        **flow_run_tab(request, run, tab),
+    }
+    return reloading(render(request, "runs/run.html", context), context)
+
+
+@requires(Action.READ_RUNS)
+def task_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    run = selectors.task_run_facts(run_id=run_id)
+    if run is None:
+        raise Http404
+    tab = chosen_tab(request, TASK_RUN_TABS)
+    context = {
+        **head_of(request, run, tab, TASK_RUN_TABS),
+        "why": selectors.why_task_run(run=run, now=timezone.now()),
+        "child": selectors.child_flow_run_of_task(task_run_id=run.id),
+        **task_run_tab(request, run, tab),
+    }
+    return reloading(render(request, "runs/task_run.html", context), context)
+
+
+def reloading(page: HttpResponse, context: dict[str, Any]) -> HttpResponse:
+    """The page of a moving run comes again by itself, scripts or not; whoever reads can stop that."""
+    if context["reloads"]:
+        page.headers["Refresh"] = str(RELOAD_SECONDS)
+    return page
+
+
+def chosen_tab(request: HttpRequest, tabs: dict[str, str]) -> str:
+    asked = request.GET.get("tab", "")
+    return asked if asked in tabs else next(iter(tabs))
+
+
+def head_of(request: HttpRequest, run: FlowRun | TaskRun, tab: str, tabs: dict[str, str]) -> dict[str, Any]:
+    now = timezone.now()
+    is_finished = run.state_type in TERMINAL
+    running_since = run.state_timestamp if run.state_type == "RUNNING" else None
+    return {
+        "section": "runs",
+        "run": run,
+        "tab": tab,
+        "tabs": tabs,
+        "is_finished": is_finished,
+        "reloads": not is_finished and request.GET.get("refresh") != "0",
+        "still": address_without(request.GET) + "&refresh=0",
+        "duration": run.total_run_time + (now - running_since) if running_since else run.total_run_time,
+    }
+
+
+def flow_run_tab(request: HttpRequest, run: FlowRun, tab: str) -> dict[str, Any]:
+    after = Cursor.read(request.GET.get("after", ""))
+    match tab:
+        case "tasks":
+            state = request.GET.get("state", "").upper()
+            page, reasons = selectors.task_runs_of(run_id=run.id, state=state, after=after)
+            return {"state": state, "state_choices": STATE_CHOICES, **paged(request, page, reasons)}
+        case "subflows":
+            return paged(request, *selectors.child_flow_runs_of(run_id=run.id, after=after))
+        case "logs":
+            level, from_end = log_wishes(request)
+            log = selectors.flow_run_log(run_id=run.id, level=level, after=after, from_end=from_end)
+            return log_context(request, log, level, from_end)
+        case "history":
+            return {"history": selectors.flow_run_history(run_id=run.id, states=run.seq)}
+        case "artifacts":
+            return {"artifacts": selectors.artifacts_of(run_id=run.id)}
+    return {}
+
+
+def task_run_tab(request: HttpRequest, run: TaskRun, tab: str) -> dict[str, Any]:
+    match tab:
+        case "logs":
+            level, from_end = log_wishes(request)
+            after = Cursor.read(request.GET.get("after", ""))
+            log = selectors.task_run_log(run_id=run.id, level=level, after=after, from_end=from_end)
+            return log_context(request, log, level, from_end)
+        case "history":
+            return {"history": selectors.task_run_history(run_id=run.id, states=run.seq)}
+        case "artifacts":
+            return {"artifacts": selectors.artifacts_of(run_id=run.id)}
+    return {}
+
+
+def paged(request: HttpRequest, page: Any, reasons: dict[str, str]) -> dict[str, Any]:
+    is_first = "after" not in request.GET
+    return {"page": page, "reasons": reasons, "is_first": is_first, "next": address_after(request.GET, page.after)}
+
+
+def log_wishes(request: HttpRequest) -> tuple[int, bool]:
+    level = request.GET.get("level", "")
+    return (int(level) if level.isdigit() and len(level) < 4 else 0), request.GET.get("from") == "end"
+
+
+def log_context(request: HttpRequest, log: selectors.LogPage, level: int, from_end: bool) -> dict[str, Any]:
+    return {
+        "log": log,
+        "level": level,
+        "level_choices": LEVEL_CHOICES,
+        "from_end": from_end,
+        "is_first": "after" not in request.GET and not from_end,
+        "first": address_without(request.GET, "from"),
+        "next": address_after(request.GET, log.after),
+        "end": address_without(request.GET, "from") + "&from=end",
+    }

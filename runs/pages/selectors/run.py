@@ -1,0 +1,196 @@
+"""A flow run's page and a task run's page: their facts, and one function for each of their tabs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar, cast
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Coalesce
+
+from deployments.models import Deployment
+from orchestration.core.states import TERMINAL
+from runs.models import Artifact, FlowRun, FlowRunState, Log, StateRow, TaskRun, TaskRunState
+from runs.pages.selectors.keyset import Count, Cursor, Page, page_of
+from runs.pages.selectors.runs import rows_of_runs, told_reasons
+from runs.why.selectors.reasons import Reason
+from runs.why.selectors.why import flow_run_reasons, task_run_reasons
+
+TASKS_PER_PAGE = 100
+LINES_PER_PAGE = 500
+STATES_SHOWN = 50
+ARTIFACTS_SHOWN = 50
+# The bar of a run with more tasks than this is drawn from so many of them.
+TASKS_COUNTED = 10_000
+# How a claim signs the state that it writes.
+AGENT = "agent "
+
+S = TypeVar("S", bound=StateRow)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How many of a run's task runs are in which state."""
+
+    by_type: dict[str, int]
+    total: Count
+
+    @property
+    def finished(self) -> int:
+        return sum(self.by_type.get(name, 0) for name in TERMINAL)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The newest states of a run, newest first. `older` counts those that are not among them."""
+
+    states: Sequence[StateRow]
+    older: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    lines: Sequence[Log]
+    after: Cursor | None
+    task_names: dict[UUID, str]
+
+
+def flow_run_facts(*, run_id: UUID) -> FlowRun | None:
+    return FlowRun.objects.select_related("flow", "parent_task_run__flow_run__flow").filter(pk=run_id).first()
+
+
+def task_run_facts(*, run_id: UUID) -> TaskRun | None:
+    return TaskRun.objects.select_related("flow_run__flow").filter(pk=run_id).first()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a deployed run comes from, who took it last, and the parameters that its code fills in itself."""
+
+    deployment: Deployment | None = None
+    agent: str = ""
+    defaults: dict[str, Any] = field(default_factory=dict)
+
+
+def origin_of(*, run: FlowRun) -> Origin:
+    """Read what a run's own row does not say. A run that no deployment made has nothing of it."""
+    if run.deployment_id is None:
+        return Origin()
+    deployment = Deployment.objects.filter(pk=run.deployment_id).first()
+    taken = FlowRunState.objects.filter(flow_run=run.id, type="PENDING", author__startswith=AGENT).order_by("-seq")
+    author = taken.values_list("author", flat=True).first() or ""
+    schema = (deployment.parameter_openapi_schema if deployment else None) or {}
+    return Origin(deployment, author.removeprefix(AGENT), _defaults(schema, run.parameters))
+
+
+def _defaults(schema: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    properties = schema.get("properties")
+    known = properties.items() if isinstance(properties, dict) else ()
+    return {
+        name: one["default"] for name, one in known if isinstance(one, dict) and "default" in one and name not in given
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """What the present state says of itself, what keeps the run from moving, and the rules that led here."""
+
+    message: str
+    reasons: Sequence[Reason]
+    trail: list[list[str]]
+
+    @property
+    def is_told(self) -> bool:
+        """Whether there is anything to say: that rules let a run pass is no news."""
+        return bool(self.message or self.reasons or any(verdict != "accept" for _, verdict, _ in self.trail))
+
+
+def why_flow_run(*, run: FlowRun, now: datetime) -> Why:
+    state = FlowRunState.objects.filter(flow_run=run, seq=run.seq).first()
+    return _why(run, state, lambda: flow_run_reasons(run, state, now))
+
+
+def why_task_run(*, run: TaskRun, now: datetime) -> Why:
+    state = TaskRunState.objects.filter(task_run=run, seq=run.seq).first()
+    return _why(run, state, lambda: task_run_reasons(run, state, now))
+
+
+def _why(run: FlowRun | TaskRun, state: StateRow | None, reasons: Callable[[], Iterable[Reason]]) -> Why:
+    # A finished run waits for nothing; its last state says how it ended.
+    waits = [] if run.state_type in TERMINAL else list(reasons())
+    return Why((state.message if state else None) or "", waits, state.trail if state else [])
+
+
+def progress_of(*, run_id: UUID) -> Progress:
+    types = TaskRun.objects.filter(flow_run=run_id).order_by().values_list("state_type", flat=True)
+    counted = Counter(name or "" for name in types[: TASKS_COUNTED + 1])
+    total = counted.total()
+    return Progress(dict(counted), Count(min(total, TASKS_COUNTED), capped=total > TASKS_COUNTED))
+
+
+def task_runs_of(*, run_id: UUID, state: str, after: Cursor | None) -> tuple[Page[TaskRun], dict[str, str]]:
+    """A page of task runs, newest first, and what their states say of themselves by id."""
+    # Ordered by an expression: by the bare column, PostgreSQL may walk the index of all task runs to find these.
+    place = Coalesce("expected_start_time", "created")
+    runs = TaskRun.objects.filter(flow_run=run_id).annotate(place=place).defer("task_inputs")
+    if state:
+        runs = runs.filter(state_type=state)
+    page = page_of(runs, by="place", after=after, size=TASKS_PER_PAGE)
+    told = [run for run in page.rows if run.state_type not in {"COMPLETED", "RUNNING"} or run.state_name == "Cached"]
+    states = TaskRunState.objects.filter(pk__in=[run.state_id for run in told])
+    messages: dict[UUID | None, str | None] = dict(states.values_list("id", "message"))
+    reasons = {str(run.id): messages.get(run.state_id) or (run.refusal or {}).get("reason") or "" for run in told}
+    return cast("Page[TaskRun]", page), reasons
+
+
+def child_flow_runs_of(*, run_id: UUID, after: Cursor | None) -> tuple[Page[FlowRun], dict[str, str]]:
+    runs = rows_of_runs(FlowRun.objects.filter(parent_task_run__flow_run=run_id, expected_start_time__isnull=False))
+    page = page_of(runs, by="expected_start_time", after=after, size=TASKS_PER_PAGE)
+    return page, told_reasons(page.rows)
+
+
+def child_flow_run_of_task(*, task_run_id: UUID) -> FlowRun | None:
+    return rows_of_runs(FlowRun.objects.filter(parent_task_run=task_run_id)).first()
+
+
+def flow_run_history(*, run_id: UUID, states: int) -> History:
+    return _history(FlowRunState.objects.filter(flow_run=run_id), states)
+
+
+def task_run_history(*, run_id: UUID, states: int) -> History:
+    return _history(TaskRunState.objects.filter(task_run=run_id), states)
+
+
+def _history(rows: QuerySet[S], states: int) -> History:
+    # `seq` counts a run's states, so the number of older ones is known without counting.
+    newest = list(rows.order_by("-seq")[:STATES_SHOWN])
+    return History(newest, max(0, states - len(newest)))
+
+
+def flow_run_log(*, run_id: UUID, level: int, after: Cursor | None, from_end: bool) -> LogPage:
+    return _log(Log.objects.filter(flow_run_id=run_id), level, after, from_end)
+
+
+def task_run_log(*, run_id: UUID, level: int, after: Cursor | None, from_end: bool) -> LogPage:
+    return _log(Log.objects.filter(task_run_id=run_id), level, after, from_end)
+
+
+def _log(lines: QuerySet[Log], level: int, after: Cursor | None, from_end: bool) -> LogPage:
+    """Lines in their order; from the end, the last ones."""
+    if level:
+        lines = lines.filter(level__gte=level)
+    page = page_of(lines, by="timestamp", after=after, size=LINES_PER_PAGE, newest_first=from_end)
+    shown = list(page.rows)[::-1] if from_end else page.rows
+    task_ids = {line.task_run_id for line in shown if line.task_run_id}
+    names = dict(TaskRun.objects.filter(pk__in=task_ids).values_list("id", "name")) if task_ids else {}
+    return LogPage(shown, None if from_end else page.after, names)
+
+
+def artifacts_of(*, run_id: UUID) -> Sequence[Artifact]:
+    """What the run and its tasks left to be seen. Stored results are not: they have no reader here."""
+    mine = Q(flow_run_id=run_id) | Q(task_run_id=run_id)
+    return list(Artifact.objects.filter(mine).exclude(type="result").order_by("-created")[:ARTIFACTS_SHOWN])

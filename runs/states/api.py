@@ -1,0 +1,79 @@
+"""The states that runs went through."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from orchestration.api.errors import Missing
+from orchestration.api.operations import Operation
+from orchestration.api.states import StateOut, stored_state_out
+from orchestration.wire import Wire
+from orion_site.accounts.permissions import Action
+from runs.lists.large import completed, without_large
+from runs.models import FlowRunState, TaskRunState
+
+
+class OfFlowRun(Wire):
+    flow_run_id: UUID
+
+
+class OfTaskRun(Wire):
+    task_run_id: UUID
+
+
+class StateQuestion(Operation):
+    method = "GET"
+    action_required = Action.READ_RUNS
+
+
+class ReadFlowRunState(StateQuestion):
+    """Read one state of a flow run."""
+
+    answers = {200: StateOut}
+
+    def perform(self, id: UUID) -> StateOut:
+        return _flow_run_state_out(_found(FlowRunState.objects.select_related("flow_run").filter(pk=id).first()))
+
+
+class ReadFlowRunStates(StateQuestion):
+    """List the states of a flow run, oldest first."""
+
+    answers = {200: list[StateOut]}
+
+    def perform(self, query: OfFlowRun) -> list[StateOut]:
+        states = FlowRunState.objects.select_related("flow_run").filter(flow_run=query.flow_run_id).order_by("seq")
+        return [_flow_run_state_out(state) for state in completed(list(without_large(states, "data")), "data")]
+
+
+class ReadTaskRunState(StateQuestion):
+    """Read one state of a task run."""
+
+    answers = {200: StateOut}
+
+    def perform(self, id: UUID) -> StateOut:
+        return _task_run_state_out(_found(TaskRunState.objects.select_related("task_run").filter(pk=id).first()))
+
+
+class ReadTaskRunStates(StateQuestion):
+    """List the states of a task run, oldest first."""
+
+    answers = {200: list[StateOut]}
+
+    def perform(self, query: OfTaskRun) -> list[StateOut]:
+        states = TaskRunState.objects.select_related("task_run").filter(task_run=query.task_run_id).order_by("seq")
+        return [_task_run_state_out(state) for state in completed(list(without_large(states, "data")), "data")]
+
+
+def _found(state: Any) -> Any:
+    if state is None:
+        raise Missing("State")
+    return state
+
+
+def _flow_run_state_out(state: FlowRunState) -> StateOut:
+    return stored_state_out(state, flow_run_id=state.flow_run_id, task_run_id=state.flow_run.parent_task_run_id)
+
+
+def _task_run_state_out(state: TaskRunState) -> StateOut:
+    return stored_state_out(state, flow_run_id=state.task_run.flow_run_id, task_run_id=state.task_run_id)

@@ -1,0 +1,100 @@
+"""Task runs: created once per call of a task, read, renamed, deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from rest_framework.response import Response
+
+from orchestration.api.errors import Missing
+from orchestration.api.operations import Operation
+from orchestration.api.states import proposed_state, written_state_out
+from orchestration.core.states import State, StateType
+from orchestration.database_clock import current_time
+from orion_site.accounts.permissions import Action
+from runs.lists.large import completed
+from runs.models import TaskRun
+from runs.states.selectors import current_task_run_states, listed_task_run_states
+from runs.task_runs.schemas import (
+    TaskRunCreate,
+    TaskRunOut,
+    TaskRunUpdate,
+    new_task_run,
+    task_run_out,
+    task_run_told,
+)
+from runs.task_runs.services import create_task_run, delete_task_run, update_task_run
+
+PENDING = State(type=StateType.PENDING)
+
+
+class CreateTaskRun(Operation):
+    """Create a task run. One call of a task in a flow run is stored once: a repeat returns it as it is now."""
+
+    method = "POST"
+    action_required = Action.REPORT_RUNS
+    answers = {201: TaskRunOut, 200: TaskRunOut}
+    missing = 409
+
+    def perform(self, body: TaskRunCreate) -> Response:
+        now = current_time()
+        state = proposed_state(body.state, keep_identity=False) if body.state else PENDING
+        made = create_task_run(new=new_task_run(body), run_id=body.id, state=state, now=now)
+        if made.first is None:
+            return Response(task_runs_out([made.run], now)[0], status=201 if made.is_new else 200)
+        # What was written a moment ago need not be read again.
+        return Response(task_run_told(made.run, written_state_out(made.first), now), status=201)
+
+
+class ReadTaskRun(Operation):
+    """Read a task run with its current state."""
+
+    method = "GET"
+    action_required = Action.READ_RUNS
+    answers = {200: TaskRunOut}
+
+    def perform(self, id: UUID) -> TaskRunOut:
+        run = TaskRun.objects.filter(pk=id).first()
+        if run is None:
+            raise Missing("Task run")
+        return task_runs_out([run], current_time())[0]
+
+
+class UpdateTaskRun(Operation):
+    """Rename a task run."""
+
+    method = "PATCH"
+    action_required = Action.REPORT_RUNS
+    answers = {204: None}
+
+    def perform(self, id: UUID, body: TaskRunUpdate) -> None:
+        if body.name is not None:
+            update_task_run(run_id=id, name=body.name, now=current_time())
+        elif not TaskRun.objects.filter(pk=id).exists():
+            raise Missing("Task run")
+
+
+class DeleteTaskRun(Operation):
+    """Delete a task run with its states."""
+
+    method = "DELETE"
+    action_required = Action.CHANGE_RUNS
+    answers = {204: None}
+
+    def perform(self, id: UUID) -> None:
+        delete_task_run(run_id=id)
+
+
+def listed_task_runs_out(runs: Sequence[TaskRun], now: datetime) -> list[TaskRunOut]:
+    """A page of runs as lists show them: one query for all their states, without large data."""
+    states = listed_task_run_states(runs)
+    listed = completed(runs, "task_inputs")
+    return [task_run_out(run, states.get(run.state_id), now) for run in listed]
+
+
+def task_runs_out(runs: Sequence[TaskRun], now: datetime) -> list[TaskRunOut]:
+    """A page of runs: one query for all their states."""
+    states = current_task_run_states(runs)
+    return [task_run_out(run, states.get(run.state_id), now) for run in runs]

@@ -1,0 +1,135 @@
+"""Many transitions of task runs in one request: what the SDK streams while a flow runs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, NotRequired
+from uuid import UUID
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from orchestration.api.fencing import attempt_named
+from orchestration.api.operations import Operation
+from orchestration.api.states import StateCreate, StateOut, proposed_state, state_out
+from orchestration.batch import ItemOutcome, TaskRunTransition, apply_task_run_transitions
+from orchestration.core.states import State
+from orchestration.core.verdicts import Abort, Accept, Reject, Wait
+from orchestration.database_clock import current_time
+from orchestration.wire import Moment, Natural, StrictWire, Wire
+from orion_site.accounts.permissions import Action
+from runs.task_runs.schemas import NewTaskRunIn, new_task_run
+
+MOST_ITEMS = 1000
+
+
+class TransitionItem(StrictWire):
+    """One step of one task run: its creation, a state for it, or both."""
+
+    task_run_id: UUID
+    task_run: NewTaskRunIn | None = None
+    state: StateCreate | None = None
+    force: bool = False
+
+
+class TransitionBatch(Wire):
+    """Steps in the order in which they happened. `sent_at` is the sender's clock, so that ours can be told apart."""
+
+    items: Annotated[list[TransitionItem], Field(max_length=MOST_ITEMS)]
+    sent_at: Moment | None = None
+    epochs: dict[UUID, Natural] | None = None
+
+
+class TransitionResult(TypedDict):
+    """What one item came to. `state` is there when it is not exactly the proposed one."""
+
+    status: Literal["ACCEPT", "REJECT", "WAIT", "ABORT", "ERROR"]
+    reason: NotRequired[str]
+    code: NotRequired[str]
+    delay_seconds: NotRequired[int]
+    task_run_id: NotRequired[UUID]
+    state: NotRequired[StateOut]
+
+
+class TransitionResults(TypedDict):
+    """One result for each item, in order, and what the flow runs shall do now."""
+
+    results: list[TransitionResult]
+    orders: dict[UUID, Literal["cancel", "pause", "lost"]]
+
+
+# Most items are accepted as they came; they share one answer.
+ACCEPTED: TransitionResult = {"status": "ACCEPT"}
+
+
+class ApplyTaskRunTransitions(Operation):
+    """Create task runs and propose their states, many at once, in one transaction and in their order.
+
+    Each item passes the same rules as if it came alone. Ids and timestamps are the sender's, so a repeat of the batch
+    changes nothing.
+    """
+
+    method = "POST"
+    action_required = Action.REPORT_RUNS
+    answers = {200: TransitionResults}
+    # One attempt that was replaced gets its answer item by item, as several do.
+    fences_itself = True
+
+    def perform(self, body: TransitionBatch) -> TransitionResults:
+        items = [_transition(item) for item in body.items]
+        outcome = apply_task_run_transitions(
+            items=items,
+            now=current_time(),
+            sent_at=body.sent_at,
+            epochs=body.epochs or {},
+            writer=attempt_named(self.request),
+        )
+        orders: Any = outcome.orders
+        return {"results": list(map(_result, items, outcome.items)), "orders": orders}
+
+
+def _transition(item: TransitionItem) -> TaskRunTransition:
+    return TaskRunTransition(
+        item.task_run_id,
+        new_task_run(item.task_run) if item.task_run else None,
+        proposed_state(item.state, keep_identity=True) if item.state else None,
+        item.force,
+    )
+
+
+def _result(item: TaskRunTransition, came: ItemOutcome) -> TransitionResult:
+    if came.error is not None:
+        return {"status": "ERROR", "code": came.error.code, "reason": str(came.error)}
+    if came.outcome is None:
+        return _with_id(item, came, ACCEPTED)
+    result = _verdict(came.outcome.verdict)
+    state = came.outcome.state
+    if state is not None and not _as_proposed(state, item.proposed):
+        result = {**result, "state": state_out(state)}
+    return _with_id(item, came, result)
+
+
+def _verdict(verdict: Accept | Reject | Wait | Abort) -> TransitionResult:
+    match verdict:
+        case Accept():
+            return ACCEPTED
+        case Wait():
+            return {"status": "WAIT", "reason": verdict.reason, "delay_seconds": verdict.seconds}
+        case Reject():
+            return {"status": "REJECT", "reason": verdict.reason}
+        case Abort():
+            return {"status": "ABORT", "reason": verdict.reason}
+
+
+def _with_id(item: TaskRunTransition, came: ItemOutcome, result: TransitionResult) -> TransitionResult:
+    return result if came.task_run_id == item.task_run_id else {**result, "task_run_id": came.task_run_id}
+
+
+def _as_proposed(state: State, proposed: State | None) -> bool:
+    """Whether the sender knows the state already. Its clock may be off; that alone is not worth sending states back."""
+    return (
+        proposed is not None
+        and proposed.timestamp is not None
+        and state.id == proposed.id
+        and state.type is proposed.type
+        and state.name == proposed.name
+    )

@@ -1,0 +1,132 @@
+"""Task runs: made once per call of a task in a flow run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from orchestration.beginnings import beginning
+from orchestration.columns import Spelling, json_text, spelling
+from orchestration.core.runs import Run
+from orchestration.core.states import State
+from orchestration.errors import FlowRunNotFound, RunIdTaken, TaskRunNotFound
+from orchestration.record import insert_rows
+from orchestration.stored import TASK_RUNS, NewTaskRun
+from orchestration.transactions import repeated_on_conflict, write_transaction
+from orionflow.contract.ids import uuid7
+from runs.flow_runs.services import delete_below_task_runs
+from runs.models import TaskRun
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A task run that was asked for; `first` is the state that was written for it, null when it was there already."""
+
+    run: TaskRun
+    is_new: bool
+    first: State | None = None
+
+
+@repeated_on_conflict
+def create_task_run(*, new: NewTaskRun, run_id: UUID | None = None, state: State | None, now: datetime) -> Made:
+    """Make the task run, unless it is there: one call of one task in one flow run is stored once, and never changed."""
+    with write_transaction():
+        if (known := _known(new, run_id)) is not None:
+            return Made(TaskRun.objects.get(pk=known), False)
+        return _stored(new, run_id or uuid7(), state, now)
+
+
+# A client without batches sends as many creations as transitions, so these too do without the ORM's price.
+_SAME_CALL = (
+    "SELECT t.id FROM runs_flowrun f LEFT JOIN runs_taskrun t ON t.flow_run_id = f.id AND t.task_key = %s "
+    "AND t.dynamic_key = %s WHERE f.id = %s"
+)
+_SAME_ID = "SELECT flow_run_id, task_key, dynamic_key FROM runs_taskrun WHERE id = %s"
+_SAME_CALL_ALONE = (
+    "SELECT id FROM runs_taskrun WHERE flow_run_id IS NULL AND task_key = %s AND dynamic_key = %s "
+    "ORDER BY created LIMIT 1"
+)
+
+
+def _known(new: NewTaskRun, run_id: UUID | None) -> UUID | None:
+    """The id of the stored run of this call. Raises FlowRunNotFound, and RunIdTaken when the id is another call's."""
+    spell = spelling()
+    with connection.cursor() as cursor:
+        if run_id is not None:
+            cursor.execute(_SAME_ID, [spell.uuid(run_id)])
+            if (stored := cursor.fetchone()) is not None:
+                flow_run_id = None if stored[0] is None else spell.read_uuid(stored[0])
+                if (flow_run_id, *stored[1:]) != (new.flow_run_id, new.task_key, new.dynamic_key):
+                    raise RunIdTaken(id=run_id)
+                return run_id
+        if new.flow_run_id is None:
+            if connection.vendor == "postgresql":
+                # No constraint sees two calls without a flow run as one, so they wait for each other.
+                cursor.execute(
+                    "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [new.task_key + new.dynamic_key]
+                )
+            cursor.execute(_SAME_CALL_ALONE, [new.task_key, new.dynamic_key])
+            found = cursor.fetchone()
+            return None if found is None else spell.read_uuid(found[0])
+        cursor.execute(_SAME_CALL, [new.task_key, new.dynamic_key, spell.uuid(new.flow_run_id)])
+        found = cursor.fetchone()
+    if found is None:
+        raise FlowRunNotFound(id=new.flow_run_id)
+    return None if found[0] is None else spell.read_uuid(found[0])
+
+
+def _stored(new: NewTaskRun, run_id: UUID, state: State | None, now: datetime) -> Made:
+    columns = {f.name: getattr(new, f.name) for f in fields(new)}
+    run = TaskRun(id=run_id, **{**columns, "tags": list(new.tags)}, created=now, updated=now)
+    if state is None:
+        _insert(run)
+        return Made(run, True)
+    judged = Run(id=run_id, kind="task-run", tags=tuple(new.tags), flow_run_id=new.flow_run_id)
+    first = beginning(TASK_RUNS, judged, state, policy=dict(new.empirical_policy), now=now)
+    for name, value in first.columns.items():
+        setattr(run, name, value)
+    _insert(run)
+    first.store(now)
+    return Made(run, True, first.state)
+
+
+_JSON = frozenset({"tags", "empirical_policy", "task_inputs", "refusal"})
+
+
+def _insert(run: TaskRun) -> None:
+    columns = [field.attname for field in TaskRun._meta.concrete_fields]
+    spell = spelling()
+    insert_rows("runs_taskrun", columns, [[_spelled(name, getattr(run, name), spell) for name in columns]])
+
+
+def _spelled(name: str, value: Any, spell: Spelling) -> Any:
+    match value:
+        case None:
+            return None
+        case UUID():
+            return spell.uuid(value)
+        case datetime():
+            return spell.moment(value)
+        case timedelta():
+            return spell.period(value)
+    return json_text(value) if name in _JSON else value
+
+
+def update_task_run(*, run_id: UUID, name: str, now: datetime) -> None:
+    with write_transaction():
+        if not TaskRun.objects.filter(pk=run_id).update(name=name, updated=now):
+            raise TaskRunNotFound(id=run_id)
+
+
+@repeated_on_conflict
+def delete_task_run(*, run_id: UUID) -> None:
+    with write_transaction():
+        doomed = TaskRun.objects.filter(pk=run_id)
+        if not doomed.select_for_update().values("pk"):
+            raise TaskRunNotFound(id=run_id)
+        delete_below_task_runs(doomed.values("pk"))
+        doomed._raw_delete(doomed.db)

@@ -1,0 +1,50 @@
+"""What may be in a run's way besides its own state: full limits on its tags, and runs that it must not overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from deployments.models import ConcurrencyLimit, Slot
+from runs.models import FlowRun, TaskRun
+from runs.why.selectors.reasons import HOLDERS_SHOWN, Reason
+
+
+def full_limits(run: TaskRun) -> Iterator[Reason]:
+    """Limits on the run's tags that have no slot left for it, with those who hold the slots."""
+    for limit in ConcurrencyLimit.objects.filter(tag__in=run.tags):
+        slots = Slot.objects.select_related("task_run").filter(limit=limit).exclude(task_run=run).order_by("taken_at")
+        holders = [_holder(slot) for slot in slots[:HOLDERS_SHOWN]]
+        if limit.concurrency_limit == 0:
+            text = f"The limit on tag {limit.tag!r} is 0: no task with it may run."
+            yield Reason("limit_is_zero", text, f"Raise the limit on {limit.tag!r}.")
+        elif len(holders) >= limit.concurrency_limit or slots.count() >= limit.concurrency_limit:
+            text = f"All {limit.concurrency_limit} slots of tag {limit.tag!r} are taken."
+            fix = f"Wait for one of the holders, raise the limit on {limit.tag!r}, or reset it."
+            yield Reason("waiting_for_slot", text, fix, slots[0].taken_at if holders else None, holders)
+
+
+def _holder(slot: Slot) -> dict[str, Any]:
+    task_run = slot.task_run
+    return {
+        "kind": "task-run",
+        "id": task_run.id,
+        "name": task_run.name,
+        "flow_run_id": task_run.flow_run_id,
+        "since": slot.taken_at,
+    }
+
+
+def overlapping_runs(run: FlowRun) -> Iterator[Reason]:
+    """Running runs of the same flow or deployment, where the run's author said that they exclude each other."""
+    if run.empirical_policy.get("overlap", "allow") != "queue":
+        return
+    active = FlowRun.objects.filter(state_type__in=["RUNNING", "CANCELLING"]).exclude(pk=run.id)
+    of_deployment = run.empirical_policy.get("overlap_scope") == "deployment" and run.deployment_id is not None
+    same = active.filter(deployment_id=run.deployment_id) if of_deployment else active.filter(flow=run.flow_id)
+    others = list(same.order_by("start_time")[:HOLDERS_SHOWN])
+    if others:
+        what = "deployment" if of_deployment else "flow"
+        text = f"Its {what} runs one at a time, and {others[0].name!r} is running."
+        holders = [{"kind": "flow-run", "id": run.id, "name": run.name, "since": run.start_time} for run in others]
+        yield Reason("overlap", text, "Wait for that run, or cancel it.", others[0].start_time, holders)

@@ -1,0 +1,140 @@
+"""What may be in the way of a deployed run: a pause, a full queue, nobody who serves it, an agent that fell silent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from deployments.dispatch.selectors.presence import is_recent, served_queues
+from deployments.limits.selectors.holders import places_in
+from deployments.models import Deployment, Lease, WorkPool, WorkQueue
+from runs.models import FlowRun
+from runs.why.selectors.reasons import HOLDERS_SHOWN, Reason, told
+
+_Limited = WorkQueue | WorkPool | Deployment
+MOST_CALLERS = 50
+
+
+def queue_obstacles(run: FlowRun, now: datetime) -> Iterator[Reason]:
+    """For a deployed run that is due."""
+    if run.deployment_id is None and run.work_queue_id is None:
+        return
+    deployment = Deployment.objects.filter(pk=run.deployment_id).first() if run.deployment_id else None
+    queues = WorkQueue.objects.select_related("work_pool")
+    queue = queues.filter(pk=run.work_queue_id).first() if run.work_queue_id else None
+    if queue is None:
+        yield from _without_queue(deployment, now)
+    else:
+        yield from _in_queue(run, queue, now)
+        yield from _not_for_agents(run, deployment, queue, now)
+    if deployment is not None:
+        yield from _full(run, "deployment", deployment)
+
+
+def _without_queue(deployment: Deployment | None, now: datetime) -> Iterator[Reason]:
+    if deployment is None:
+        yield Reason("no_queue", "It waits in no queue, so only its own process can start it.")
+    elif not is_recent(deployment.last_polled, now):
+        asked = f"since {told(deployment.last_polled)}" if deployment.last_polled else "so far"
+        text = f"It waits in no queue, and no process that serves {deployment.name!r} has asked for its runs {asked}."
+        yield Reason("no_queue", text, "Serve the flow again, or give its deployment a work queue.")
+
+
+def _in_queue(run: FlowRun, queue: WorkQueue, now: datetime) -> Iterator[Reason]:
+    pool = queue.work_pool
+    if pool is not None and pool.is_paused:
+        yield Reason("pool_paused", f"Work pool {pool.name!r} is paused.", "Resume the work pool.")
+    if queue.is_paused:
+        yield Reason("queue_paused", f"Work queue {queue.name!r} is paused.", "Resume the work queue.")
+    elif not served_queues([queue], now):
+        yield _unserved(queue)
+    yield from _full(run, "queue", queue)
+    if pool is not None:
+        yield from _full(run, "pool", pool)
+
+
+def _unserved(queue: WorkQueue) -> Reason:
+    asked = f"has asked it for work since {told(queue.last_polled)}" if queue.last_polled else "asks it for work"
+    text = f"Nobody serves work queue {queue.name!r}: no live agent has it among its queues, and no worker {asked}."
+    return Reason("no_agent", text, f"Start an agent: orion agent start {_address(queue)}", queue.last_polled)
+
+
+def _address(queue: WorkQueue) -> str:
+    pool = queue.work_pool
+    return (
+        f"-q {queue.name}"
+        if pool is None or pool.name == WorkPool.DEFAULT_NAME
+        else f"--pool {pool.name} -q {queue.name}"
+    )
+
+
+def _not_for_agents(run: FlowRun, deployment: Deployment | None, queue: WorkQueue, now: datetime) -> Iterator[Reason]:
+    """Said while no other worker asks the queue either."""
+    has_entrypoint = deployment is None or deployment.entrypoint is not None
+    if (has_entrypoint and run.infrastructure_document_id is None) or is_recent(queue.last_polled, now):
+        return
+    why = "asks for infrastructure of another make" if has_entrypoint else "names no entry point"
+    text = f"Its deployment {why}, so Orion's agents leave it to the workers of that make, and none of them asks."
+    yield Reason("not_for_agents", text, "Start such a worker, or hand the flow over with `orion deploy`.")
+
+
+def _full(run: FlowRun, kind: str, limited: _Limited) -> Iterator[Reason]:
+    """Said of a limit that has no place left, with the runs that hold them."""
+    limit = limited.concurrency_limit
+    if limit is None:
+        return
+    holders = list(places_in(limited)[: max(limit, HOLDERS_SHOWN)])
+    if len(holders) < limit:
+        return
+    what = "Deployment" if kind == "deployment" else f"Work {kind}"
+    text = f"{what} {limited.name!r} is full: {len(holders)} of {limit} places are taken."
+    fix = "Wait for one of the holders, end one, or raise the limit."
+    since = holders[0].state_timestamp if holders else None
+    yield Reason(f"{kind}_full", text, fix, since, [_holder(one) for one in holders[:HOLDERS_SHOWN]])
+    yield from _held_by_callers(run, f"{what[0].lower()}{what[1:]} {limited.name!r}", limited)
+
+
+def _held_by_callers(run: FlowRun, where: str, limited: _Limited) -> Iterator[Reason]:
+    """Said of a run that waits for a place which its own caller keeps as long as it waits for this run."""
+    callers = list(_callers(run))
+    if callers and (holder := places_in(limited).filter(pk__in=callers).first()):
+        text = f"{holder.name!r}, which called it, holds a place in {where}: if it waits for this run, neither goes on."
+        fix = "Raise the limit, or give the flow that is called a queue of its own."
+        yield Reason("caller_holds_place", text, fix, holder.state_timestamp, [_holder(holder)])
+
+
+def _callers(run: FlowRun) -> Iterator[UUID]:
+    """The run that called this one, the one that called that, and so on."""
+    called_from = run.parent_task_run_id
+    for _ in range(MOST_CALLERS):
+        if called_from is None:
+            return
+        caller = FlowRun.objects.filter(task_runs=called_from).values_list("pk", "parent_task_run_id").first()
+        if caller is None:
+            return
+        yield caller[0]
+        called_from = caller[1]
+
+
+def _holder(run: FlowRun) -> dict[str, Any]:
+    since = run.state_timestamp
+    return {"kind": "flow-run", "id": run.pk, "name": run.name, "state_type": run.state_type, "since": since}
+
+
+def agent_of(run: FlowRun, now: datetime) -> Iterator[Reason]:
+    """For a run that an agent has taken: who, and whether anything is heard of it."""
+    if run.deployment_id is None and run.work_queue_id is None:
+        return
+    lease = Lease.objects.select_related("worker").filter(flow_run=run).first()
+    if lease is None:
+        return
+    name = repr(lease.worker.name) if lease.worker else "of an unknown name"
+    if lease.expires_at <= now:
+        heard = lease.worker.last_heartbeat if lease.worker else None
+        text = f"Its agent {name} has not reported since {told(heard or lease.granted_at)}."
+        fix = "It is taken back by itself when the grace is over; look whether the agent's machine is there."
+        yield Reason("agent_silent", text, fix, heard or lease.granted_at)
+    elif run.state_type == "PENDING":
+        yield Reason("claimed", f"Agent {name} has claimed it and is starting its process.", since=lease.granted_at)

@@ -1,0 +1,146 @@
+"""Why a run is where it is: what it waits for, who is in its way, and the rules that led to each of its states."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from orionflow.contract.states import TERMINAL
+from runs.lists.deadlines import deadlines_of
+from runs.models import FlowRun, FlowRunState, StateRow, TaskRun, TaskRunState
+from runs.why.selectors.obstacles import full_limits, overlapping_runs
+from runs.why.selectors.queue_obstacles import agent_of, queue_obstacles
+from runs.why.selectors.reasons import Reason, told
+
+# Newer states say more; a run that has more than this many is told without its oldest.
+LONGEST_HISTORY = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """A run's state, what keeps it there, how it came there, and the last proposal that was refused."""
+
+    run_id: UUID
+    kind: Literal["flow-run", "task-run"]
+    run: FlowRun | TaskRun
+    state: Any
+    moving: bool
+    reasons: Sequence[Reason]
+    history: Sequence[Any]
+    refusal: dict[str, Any] | None
+
+
+def why_flow_run(*, run_id: UUID, now: datetime) -> Why | None:
+    run = FlowRun.objects.filter(pk=run_id).first()
+    if run is None:
+        return None
+    history = _newest(FlowRunState.objects.filter(flow_run=run_id))
+    state = history[-1] if history else None
+    return Why(
+        run_id, "flow-run", run, state, _moves(run), list(flow_run_reasons(run, state, now)), history, run.refusal
+    )
+
+
+def why_task_run(*, run_id: UUID, now: datetime) -> Why | None:
+    run = TaskRun.objects.select_related("flow_run").filter(pk=run_id).first()
+    if run is None:
+        return None
+    history = _newest(TaskRunState.objects.filter(task_run=run_id))
+    state = history[-1] if history else None
+    return Why(
+        run_id, "task-run", run, state, _moves(run), list(task_run_reasons(run, state, now)), history, run.refusal
+    )
+
+
+def _newest(rows: Any) -> list[Any]:
+    return list(reversed(rows.order_by("-seq")[:LONGEST_HISTORY]))
+
+
+def _moves(run: FlowRun | TaskRun) -> bool:
+    return run.state_type == "RUNNING"
+
+
+def flow_run_reasons(run: FlowRun, state: StateRow | None, now: datetime) -> Iterator[Reason]:
+    yield from _by_state(run, state, now)
+    match run.state_type:
+        case "SCHEDULED" if _is_due(run, now):
+            yield from queue_obstacles(run, now)
+            yield from overlapping_runs(run)
+        case "PENDING":
+            yield from agent_of(run, now)
+            yield from overlapping_runs(run)
+        case "RUNNING" | "CANCELLING":
+            yield from agent_of(run, now)
+    yield from deadlines_of(run)
+    yield from _last_refusal(run)
+
+
+def task_run_reasons(run: TaskRun, state: StateRow | None, now: datetime) -> Iterator[Reason]:
+    yield from _by_state(run, state, now)
+    if run.state_type in {"SCHEDULED", "PENDING", "PAUSED"}:
+        yield from _flow_run_in_the_way(run)
+        if _is_due(run, now):
+            yield from full_limits(run)
+    yield from _last_refusal(run)
+
+
+def _is_due(run: FlowRun | TaskRun, now: datetime) -> bool:
+    return run.next_scheduled_start_time is None or run.next_scheduled_start_time <= now
+
+
+def _by_state(run: FlowRun | TaskRun, state: StateRow | None, now: datetime) -> Iterator[Reason]:
+    """What the state itself says."""
+    since = run.state_timestamp
+    match run.state_type:
+        case None:
+            yield Reason("no_state", "It was created without a state; nobody has proposed one yet.")
+        case "SCHEDULED":
+            yield _scheduled(run, now)
+        case "PENDING":
+            yield Reason("pending", "It is about to start: whoever runs it has not proposed RUNNING yet.", since=since)
+        case "PAUSED":
+            yield _paused(run, state)
+        case "CANCELLING":
+            fix = "If its process is gone, set it to CANCELLED with force."
+            yield Reason("cancelling", "It was asked to stop, and its process has not confirmed yet.", fix, since)
+        case final if final in TERMINAL:
+            yield Reason("finished", f"It is {final}: there is nothing to wait for.", since=since)
+
+
+def _scheduled(run: FlowRun | TaskRun, now: datetime) -> Reason:
+    due = run.next_scheduled_start_time
+    if due is None or due <= now:
+        text = f"It was due at {told(due)} and nobody has started it." if due else "Nobody has started it yet."
+        return Reason("late" if run.state_name == "Late" else "due", text, since=due or run.state_timestamp)
+    if run.state_name == "AwaitingRetry":
+        text = f"Attempt {run.run_count} failed; the next one begins at {told(due)}."
+        return Reason("awaiting_retry", text, since=run.state_timestamp)
+    return Reason("scheduled_later", f"It is scheduled for {told(due)}.", since=run.state_timestamp)
+
+
+def _paused(run: FlowRun | TaskRun, state: StateRow | None) -> Reason:
+    until = (state.details if state else {}).get("pause_timeout")
+    text = f"It is paused until somebody resumes it, at the latest until {until}." if until else "It is paused."
+    fix = None if isinstance(run, TaskRun) else f"Resume it: orion flow-run resume {run.id}"
+    return Reason("paused", text, fix, run.state_timestamp)
+
+
+def _flow_run_in_the_way(run: TaskRun) -> Iterator[Reason]:
+    parent = run.flow_run
+    if parent is not None and parent.state_type != "RUNNING":
+        holder = {"kind": "flow-run", "id": parent.id, "name": parent.name, "state_type": parent.state_type}
+        text = f"Its flow run {parent.name!r} is {parent.state_type or 'without a state'}, so no task of it may start."
+        yield Reason("flow_run_not_running", text, since=parent.state_timestamp, holders=[holder])
+
+
+def _last_refusal(run: FlowRun | TaskRun) -> Iterator[Reason]:
+    refusal = run.refusal
+    if not refusal:
+        return
+    proposed, verdict = refusal.get("proposed") or {}, refusal.get("verdict")
+    text = f"The last proposal, {proposed.get('name')}, was answered with {verdict}: {refusal.get('reason')}"
+    at = refusal.get("at")
+    yield Reason("last_refusal", text, since=datetime.fromisoformat(at) if at else None)

@@ -1,0 +1,300 @@
+"""How one request gets to the API and back: over HTTP with pooled connections, or into the application of this process.
+
+Retries live here: full jitter, `Retry-After`, and a budget, so that no request is repeated for ever.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import time
+import weakref
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import unquote, urlsplit
+
+from orionflow.attempt import awake_since
+from orionflow.client.ephemeral import EPHEMERAL_URL, EphemeralDoor, ephemeral_door
+from orionflow.client.responses import Reply, error_from_reply
+from orionflow.errors import ApiError, ApiUnreachable, ServerFailed
+
+if TYPE_CHECKING:
+    import requests
+
+logger = logging.getLogger("orionflow.api")
+
+# Whoever gets one of these may ask again: the request was not looked at, or the server asks for patience.
+PASSING = frozenset({408, 425, 429, 502, 503, 504})
+FIRST_DELAY = 0.1
+LONGEST_DELAY = 15.0
+
+
+class Unanswered(Exception):
+    """No answer came. `sent`: the API may have seen the request; `may_pass`: another try may help."""
+
+    def __init__(self, reason: str, *, sent: bool, may_pass: bool = True) -> None:
+        super().__init__(reason)
+        self.sent = sent
+        self.may_pass = may_pass
+
+
+class Transport(Protocol):
+    """One exchange with the API, without retries."""
+
+    url: str
+
+    def exchange(self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> Reply: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a request is repeated, and how long the pauses between may get."""
+
+    budget_seconds: float = 60.0
+    first_delay: float = FIRST_DELAY
+    longest_delay: float = LONGEST_DELAY
+
+    def delay(self, attempt: int) -> float:
+        """Full jitter: anything up to a bound that doubles, so that many clients do not come back together."""
+        bound = min(self.longest_delay, self.first_delay * 2 ** min(attempt, 16))
+        return random.uniform(0, bound)
+
+
+class EphemeralTransport:
+    """Requests into the application of this process."""
+
+    url = EPHEMERAL_URL
+
+    def __init__(self) -> None:
+        self._prefix = urlsplit(EPHEMERAL_URL).path
+
+    @property
+    def door(self) -> EphemeralDoor:
+        return ephemeral_door()
+
+    def exchange(self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        try:
+            reply = self.door.request(method, self._prefix + path, query, headers, body)
+        except ApiError:
+            raise
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}"
+            raise ServerFailed(f"{method} {self.url}{path} broke inside this process: {what}", status=500) from error
+        return Reply(reply.status, reply.headers, reply.content)
+
+    def close(self) -> None:
+        return None
+
+
+class HttpTransport:
+    """Requests over HTTP; connections are kept and shared by threads."""
+
+    def __init__(self, url: str, *, connect_timeout: float, read_timeout: float, connections: int = 32) -> None:
+        self.url, self._credentials = without_credentials(url.rstrip("/"))
+        self._timeout = (connect_timeout, read_timeout)
+        self._connections = connections
+        self._session: requests.Session | None = None
+        _all_http.add(self)
+
+    def exchange(self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        from requests import exceptions
+
+        address = f"{self.url}{path}?{query}" if query else self.url + path
+        try:
+            answer = self._send(method, address, headers, body)
+            return Reply(answer.status_code, {name.lower(): v for name, v in answer.headers.items()}, answer.content)
+        except exceptions.SSLError as error:
+            raise Unanswered(_of_tls(error), sent=False, may_pass=False) from error
+        except exceptions.ConnectTimeout as error:
+            raise Unanswered("no connection in time" + self._by_proxy(), sent=False) from error
+        except exceptions.Timeout as error:
+            raise Unanswered(f"no answer within {self._timeout[1]:g} s" + self._by_proxy(), sent=True) from error
+        except exceptions.RequestException as error:
+            raise Unanswered(reason_of(error) + self._by_proxy(), sent=not is_refused(error)) from error
+
+    def _by_proxy(self) -> str:
+        """Who stands between, for whoever wonders why nobody answers."""
+        from requests.utils import select_proxy
+
+        proxy = select_proxy(self.url, self.session().proxies)
+        return "" if proxy is None else f" through the proxy {without_credentials(proxy)[0]} of the environment"
+
+    def _send(self, method: str, address: str, headers: Mapping[str, str], body: bytes) -> requests.Response:
+        from requests import PreparedRequest
+        from requests.structures import CaseInsensitiveDict
+
+        # Straight to the adapter: cookies, redirects and the environment's say in each request would cost a third more.
+        session = self.session()
+        request = PreparedRequest()
+        request.method, request.url, request.body = method, address, body or None
+        request.headers = CaseInsensitiveDict({**self._credentials, **headers, "Content-Length": str(len(body))})
+        verify = True if session.verify is None else session.verify
+        adapter = session.get_adapter(address)
+        return adapter.send(request, timeout=self._timeout, verify=verify, cert=session.cert, proxies=session.proxies)
+
+    def session(self) -> requests.Session:
+        if self._session is None:
+            self._session = new_session(self.url, self._connections)
+        return self._session
+
+    def forget(self) -> None:
+        """Leave the connections to the parent process without closing them."""
+        self._session = None
+
+    def close(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+
+def without_credentials(url: str) -> tuple[str, dict[str, str]]:
+    """The address that may be shown, and the header for the name and password that were written into it."""
+    parts = urlsplit(url)
+    if parts.username is None:
+        return url, {}
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    shown = parts._replace(netloc=parts.netloc.rpartition("@")[2])
+    return shown.geturl(), {"Authorization": f"Basic {b64encode(pair.encode()).decode()}"}
+
+
+def new_session(url: str, connections: int = 32) -> requests.Session:
+    """A session whose pool fits many threads and which knows the way into this process."""
+    import requests
+    from requests.adapters import HTTPAdapter
+
+    from orionflow.client.ephemeral_adapter import EphemeralAdapter
+
+    session = requests.Session()
+    settings = session.merge_environment_settings(url, {}, None, None, None)
+    session.trust_env = False
+    if is_this_machine(url):
+        # A proxy would look for itself there.
+        settings["proxies"] = {}
+    session.proxies, session.verify, session.cert = settings["proxies"], settings["verify"], settings["cert"]
+    adapter = HTTPAdapter(pool_connections=4, pool_maxsize=connections)
+    session.mount("http://", adapter)
+    session.mount("https://", adapter)
+    session.mount(EPHEMERAL_URL, EphemeralAdapter())
+    return session
+
+
+def is_this_machine(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _of_tls(error: BaseException) -> str:
+    reason = reason_of(error)
+    if any(words in str(error).lower() for words in ("wrong version number", "record layer failure", "http_request")):
+        return f"it does not speak TLS there ({reason}); use http:// in its address, or the port of its TLS proxy"
+    return f"its certificate or TLS is not accepted: {reason}"
+
+
+def reason_of(error: BaseException) -> str:
+    """The shortest true words for a failed connection: those at the root of the chain."""
+    seen: BaseException = error
+    while True:
+        inner = next((part for part in seen.args if isinstance(part, BaseException)), None)
+        inner = getattr(seen, "reason", None) if inner is None else inner
+        if not isinstance(inner, BaseException):
+            break
+        seen = inner
+    root = seen.__cause__ or seen.__context__ or seen
+    if isinstance(root, OSError) and root.strerror:
+        return root.strerror.lower()
+    return str(root) or type(root).__name__
+
+
+def is_refused(error: BaseException) -> bool:
+    """Whether the connection never came about, so that the API cannot have seen the request."""
+    from urllib3.exceptions import NewConnectionError
+
+    chain: BaseException | None = error
+    while chain is not None:
+        reason = getattr(chain, "reason", None)
+        if isinstance(chain, NewConnectionError) or isinstance(reason, NewConnectionError):
+            return True
+        chain = next((part for part in chain.args if isinstance(part, BaseException)), None)
+    return False
+
+
+def send_patiently(
+    transport: Transport,
+    method: str,
+    path: str,
+    query: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    patience: Patience,
+    idempotent: bool = True,
+) -> Reply:
+    """One request, repeated while its failure is of the passing kind and the budget lasts."""
+    started = time.monotonic()
+    attempt = 0
+    while True:
+        try:
+            return _attempt(transport, method, path, query, headers, body)
+        except ApiError as trouble:
+            delay = max(patience.delay(attempt), trouble.retry_after)
+            waited = time.monotonic() - awake_since(started)
+            if not may_pass(trouble, idempotent) or waited + delay > patience.budget_seconds:
+                raise
+            if attempt == 0:
+                logger.warning("%s Trying again for up to %g s.", trouble, patience.budget_seconds)
+        time.sleep(delay)
+        attempt += 1
+
+
+def may_pass(trouble: ApiError, idempotent: bool = True) -> bool:
+    """Whether the same request may succeed later, and may be sent again without doing anything twice."""
+    if isinstance(trouble, ApiUnreachable):
+        silence = trouble.__cause__
+        return isinstance(silence, Unanswered) and silence.may_pass and (idempotent or not silence.sent)
+    return trouble.status in PASSING
+
+
+def _attempt(
+    transport: Transport, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes
+) -> Reply:
+    try:
+        reply = transport.exchange(method, path, query, headers, body)
+    except Unanswered as silence:
+        raise unreachable(transport.url, silence) from silence
+    if reply.status < 400:
+        return reply
+    raise error_from_reply(reply, method=method, url=transport.url + path)
+
+
+def unreachable(url: str, silence: Unanswered) -> ApiUnreachable:
+    from orionflow.settings import current_settings
+
+    origin = current_settings().origin("api_url")
+    return ApiUnreachable(
+        f"The Orion API at {url} does not answer ({silence}); start it with `orion server start`, "
+        f"or correct ORION_API_URL (now from: {origin})."
+    )
+
+
+_all_http: weakref.WeakSet[HttpTransport] = weakref.WeakSet()
+
+
+def _forget_in_child() -> None:
+    # A socket shared by two processes would mix their answers.
+    for transport in list(_all_http):
+        transport.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)

@@ -1,0 +1,111 @@
+"""Which task run a value came from, so that a plain value handed from task to task still draws an edge."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from orionflow.results.weights import weight_of
+
+# Python shares these between all who use them: finding one says nothing about where it came from.
+_SHARED = frozenset({bool, type(None), type(...), type(NotImplemented)})
+_SMALLEST_SHARED, _GREATEST_SHARED = -5, 256
+
+# Values that cannot be referred to weakly are kept alive here, so there may be only so many, of so many bytes.
+STRONG_LIMIT = 10_000
+STRONG_BYTES = 16 * 1024 * 1024
+LARGEST_COLLECTION = 1_000
+
+
+def is_trackable(value: Any) -> bool:
+    """Whether the identity of this value says where it came from."""
+    kind = type(value)
+    if kind is int:
+        return not _SMALLEST_SHARED <= value <= _GREATEST_SHARED
+    # Python keeps one copy of each short string, and of the empty tuple.
+    if kind in (str, bytes):
+        return len(value) > 1
+    return kind not in _SHARED and not (kind is tuple and not value)
+
+
+class LinkTable:
+    """Values by identity, each with the task run that returned it.
+
+    Bounded: of those that are kept alive by it, the oldest go first, a collection together with its parts.
+    """
+
+    __slots__ = ("_bytes", "_lock", "_results", "_strong", "_weak")
+
+    def __init__(self) -> None:
+        self._strong: dict[int, tuple[Any, UUID, int]] = {}
+        # The ids of the values that came with one result, and what they weigh.
+        self._results: OrderedDict[int, tuple[list[int], int]] = OrderedDict()
+        self._bytes = 0
+        self._weak: dict[int, tuple[weakref.ref[Any], UUID]] = {}
+        self._lock = threading.Lock()
+
+    def add(self, value: Any, task_run_id: UUID) -> bool:
+        """Remember where a value came from, and the parts of a collection; False when it cannot be known again."""
+        kind = type(value)
+        strong: list[Any] = []
+        if kind in (list, tuple, set, frozenset) and len(value) <= LARGEST_COLLECTION:
+            self._add_weak(value, task_run_id, strong)
+        elif kind is dict and len(value) <= LARGEST_COLLECTION:
+            self._add_weak(value.values(), task_run_id, strong)
+        self._add_weak((value,), task_run_id, strong)
+        is_kept = not strong or self._keep(strong, weight_of(value), task_run_id)
+        return is_kept and is_trackable(value)
+
+    def _add_weak(self, values: Any, task_run_id: UUID, strong: list[Any]) -> None:
+        """Link what can be referred to weakly, and collect the rest."""
+        for value in values:
+            if is_trackable(value):
+                key = id(value)
+                try:
+                    self._weak[key] = (weakref.ref(value, self._forgetting(key)), task_run_id)
+                except TypeError:
+                    strong.append(value)
+
+    def _keep(self, values: list[Any], weight: int, task_run_id: UUID) -> bool:
+        if weight > STRONG_BYTES:
+            return False
+        with self._lock:
+            result = next(reversed(self._results), -1) + 1
+            for value in values:
+                self._strong[id(value)] = (value, task_run_id, result)
+            self._results[result] = ([id(value) for value in values], weight)
+            self._bytes += weight
+            while self._bytes > STRONG_BYTES or len(self._strong) > STRONG_LIMIT:
+                self._forget_oldest()
+        return True
+
+    def _forget_oldest(self) -> None:
+        result, (ids, weight) = self._results.popitem(last=False)
+        self._bytes -= weight
+        for key in ids:
+            # A later result may hold the same value, and one result may hold it twice.
+            if (kept := self._strong.get(key)) is not None and kept[2] == result:
+                del self._strong[key]
+
+    def _forgetting(self, key: int) -> Callable[[object], None]:
+        weak = self._weak
+
+        def forget(_: object) -> None:
+            weak.pop(key, None)
+
+        return forget
+
+    def source_of(self, value: Any) -> UUID | None:
+        """The task run that returned this very object."""
+        if found := self._strong.get(id(value)):
+            return found[1]
+        if (weak := self._weak.get(id(value))) and weak[0]() is value:
+            return weak[1]
+        return None
+
+    def __len__(self) -> int:
+        return len(self._strong) + len(self._weak)

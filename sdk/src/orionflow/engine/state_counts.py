@@ -1,0 +1,67 @@
+"""How many runs ended how, and what that makes of the flow run they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from orionflow.contract.states import BAD, TERMINAL
+from orionflow.results.weights import weight_of_frames
+from orionflow.states import UNSET, State, StateType
+
+# Enough to name the culprits; a flow of a million tasks shall not keep a million states.
+KEPT = 100
+# What the frames of their exceptions may hold: the arguments and variables of all that was running.
+KEPT_BYTES = 16 * 1024 * 1024
+
+
+class Tally:
+    """Counts states by type and keeps the first ones that are not completed."""
+
+    __slots__ = ("_bytes", "_counts", "_kept", "total")
+
+    def __init__(self, states: Iterable[State[Any]] = ()) -> None:
+        self.total = 0
+        self._counts: dict[StateType, int] = {}
+        self._kept: list[State[Any]] = []
+        self._bytes = 0
+        for state in states:
+            self.add(state)
+
+    def add(self, state: State[Any]) -> None:
+        kind = state.type
+        self.total += 1
+        self._counts[kind] = self._counts.get(kind, 0) + 1
+        if kind is not StateType.COMPLETED and len(self._kept) < KEPT:
+            self._kept.append(self._lightened(state))
+
+    def _lightened(self, state: State[Any]) -> State[Any]:
+        """The state, or one with its message alone where its exception would keep too much alive. The first is whole:
+        its exception is the one that is raised."""
+        if not isinstance(state.value, BaseException):
+            return state
+        weight = weight_of_frames(state.value)
+        if self._kept and self._bytes + weight > KEPT_BYTES:
+            return state.copy(value=UNSET, data=None)
+        self._bytes += weight
+        return state
+
+    @property
+    def not_completed(self) -> list[State[Any]]:
+        """The first states that are something else than completed."""
+        return self._kept
+
+    def of(self, *types: StateType) -> int:
+        return sum(self._counts.get(kind, 0) for kind in types)
+
+    def verdict(self) -> tuple[StateType, str]:
+        """The type of the state that these states add up to, and why."""
+        if self.of(StateType.COMPLETED) == self.total:
+            return StateType.COMPLETED, f"All {self.total} runs completed." if self.total != 1 else "The run completed."
+        if cancelled := self.of(StateType.CANCELLED):
+            return StateType.CANCELLED, f"{cancelled}/{self.total} runs were cancelled."
+        if paused := self.of(StateType.PAUSED):
+            return StateType.PAUSED, f"{paused}/{self.total} runs are paused."
+        if failed := self.of(*BAD):
+            return StateType.FAILED, f"{failed}/{self.total} runs failed."
+        return StateType.FAILED, f"{self.total - self.of(*TERMINAL)}/{self.total} runs did not finish."

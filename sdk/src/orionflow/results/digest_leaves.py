@@ -1,0 +1,115 @@
+"""The leaves of digests: plain values, names of code, and what of an object is no part of it, as bytes."""
+
+from __future__ import annotations
+
+import sys
+from functools import cached_property
+from hashlib import blake2b
+from inspect import getattr_static
+from pathlib import Path
+from typing import Any
+
+from orionflow.deployments.fetched_modules import plain_name
+
+DIGEST_BYTES = 20
+PLAIN = frozenset({int, float, complex, str, bytes, bool, type(None), type(...), type(NotImplemented)})
+_MAIN = frozenset({"__main__", "__mp_main__"})
+_ORDERING = frozenset({"Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "RLock", "Semaphore", "lock"})
+_ORDERING_MODULES = ("_thread", "threading", "asyncio", "multiprocessing")
+
+
+def only_orders_work(value: Any) -> bool:
+    """Whether this is a lock or the like, which makes runs wait and gives them nothing to work on."""
+    kind = type(value)
+    return kind.__name__ in _ORDERING and kind.__module__.split(".")[0] in _ORDERING_MODULES
+
+
+def joined(kind: str, *parts: bytes) -> bytes:
+    digest = blake2b(kind.encode(), digest_size=DIGEST_BYTES)
+    for part in parts:
+        digest.update(len(part).to_bytes(9, "big"))
+        digest.update(part)
+    return digest.digest()
+
+
+def plain(value: Any) -> bytes:
+    match value:
+        case str():
+            return value.encode("utf-8", "surrogatepass")
+        case bytes():
+            return value
+        case bool() | None:
+            return repr(value).encode()
+        case int():
+            # Hexadecimal has no limit of digits.
+            return format(value, "x").encode()
+    return repr(value).encode()
+
+
+def at_once(parts: Any) -> bytes | None:
+    """The digest's bytes of many plain values in one go: nothing but the speed of Python's own loops."""
+    if not PLAIN.issuperset(map(type, parts)):
+        return None
+    try:
+        return b"=" + ascii(parts).encode()
+    except ValueError:
+        # An integer with more digits than Python likes to write.
+        return None
+
+
+def pairs_at_once(pairs: dict[Any, Any]) -> bytes | None:
+    if not (PLAIN.issuperset(map(type, pairs)) and PLAIN.issuperset(map(type, pairs.values()))):
+        return None
+    try:
+        return b"=" + "\n".join(sorted(map(ascii, pairs.items()))).encode()
+    except ValueError:
+        return None
+
+
+def texts_of(parts: Any) -> list[str] | None:
+    if not PLAIN.issuperset(map(type, parts)):
+        return None
+    try:
+        return list(map(ascii, parts))
+    except ValueError:
+        return None
+
+
+def name_of(value: Any) -> bytes:
+    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", type(value).__qualname__)
+    return f"{module_of(value)}:{name}".encode()
+
+
+def without_caches(kind: type, state: dict[str, Any]) -> dict[str, Any]:
+    """The fields without what a property computed and left among them."""
+    return {name: value for name, value in state.items() if not _is_cache(kind, name)}
+
+
+def wrapped_by(value: Any) -> Any:
+    return getattr(value, "__wrapped__", None)
+
+
+def _is_cache(kind: type, name: Any) -> bool:
+    if name == "_attrs_cached_hash":
+        return True
+    declared = getattr_static(kind, name, None) if isinstance(name, str) else None
+    return isinstance(declared, cached_property) or type(declared).__name__ == "cached_property"
+
+
+def is_model(value: Any) -> bool:
+    pydantic = sys.modules.get("pydantic")
+    return pydantic is not None and isinstance(value, pydantic.BaseModel)
+
+
+def is_plain_array(value: Any) -> bool:
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and type(value) is numpy.ndarray and not value.dtype.hasobject
+
+
+def module_of(kind: Any) -> str:
+    """The module that defines a class or function; that of the main script has the name of its file."""
+    module = plain_name(str(getattr(kind, "__module__", None) or "unknown"))
+    if module not in _MAIN:
+        return str(module)
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return Path(file).stem if file else str(module)
