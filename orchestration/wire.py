@@ -1,116 +1,28 @@
-"""The kinds of value that requests are made of: what one of them lets through can be stored on both databases.
-
-Filters and request bodies build on these. Text is checked for NUL and lone surrogates before, on the bytes of the body.
-"""
+"""The kinds of value that requests are made of, which are the contract's."""
 
 from __future__ import annotations
 
-from math import isfinite
-from typing import Annotated, Any
-
-from django.conf import settings
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from pydantic_core import PydanticCustomError
-
-from orionflow.contract.kinds import Moment as Moment
-from orionflow.contract.kinds import in_utc as in_utc
-
-DEEPEST = 64
-_LARGEST = 2**63
-
-NAME_PATTERN = r"^[^/%&><\x00-\x1f]+$"
-
-
-class Wire(BaseModel):
-    """A part of a request. Models are built at first use: importing the API costs little."""
-
-    model_config = ConfigDict(defer_build=True, extra="ignore", allow_inf_nan=False, protected_namespaces=())
-
-
-class StrictWire(Wire):
-    """A part of a request in which an unknown field is a mistake."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-def storable(value: Any) -> Any:
-    """`value` itself, if both databases can keep it as JSON, and if it is not larger than one field may be."""
-    return _storable_within(value, settings.ORION_API_MAX_FIELD_BYTES)
-
-
-def storable_content(value: Any) -> Any:
-    """`storable` for what an artifact shows."""
-    return _storable_within(value, settings.ORION_API_MAX_ARTIFACT_BYTES)
-
-
-def _storable_within(value: Any, most: int) -> Any:
-    if _check(value, DEEPEST) > most:
-        raise PydanticCustomError("json_too_large", "A field may take at most {most} bytes of JSON", {"most": most})
-    return value
-
-
-def fitting_text(text: str) -> str:
-    """A text of an artifact, which is bounded like its data."""
-    most = settings.ORION_API_MAX_ARTIFACT_BYTES
-    if len(text) > most:
-        raise PydanticCustomError("text_too_large", "A text may take at most {most} characters", {"most": most})
-    return text
-
-
-def _check(value: Any, levels: int) -> int:
-    """How many bytes the value takes as JSON, nearly."""
-    match value:
-        case str():
-            return 2 + (len(value) if value.isascii() else len(value.encode(errors="surrogatepass")))
-        case None | bool():
-            return 4
-        case int() if not -_LARGEST <= value < _LARGEST:
-            raise PydanticCustomError(
-                "int_out_of_range", "Whole numbers must fit into 64 bits; send larger ones as text"
-            )
-        case float() if not isfinite(value):
-            raise PydanticCustomError("finite_number", "Numbers must be finite")
-        case list() | dict():
-            return _check_all(value, levels)
-    return 8
-
-
-def _check_all(value: list[Any] | dict[str, Any], levels: int) -> int:
-    if not levels:
-        raise PydanticCustomError(
-            "json_too_deep", "JSON may be nested at most {deepest} levels deep", {"deepest": DEEPEST}
-        )
-    if isinstance(value, dict):
-        return 2 + sum(_check(name, levels) + _check(part, levels - 1) + 2 for name, part in value.items())
-    return 2 + sum(_check(part, levels - 1) + 1 for part in value)
-
-
-def findable(name: str) -> str:
-    if name in {".", ".."}:
-        # Whatever way it is written: most clients, and proxies, take such a step out of an address.
-        raise PydanticCustomError("unfindable", "A name must not be '.' or '..', which no address can hold")
-    return name
-
-
-def indexable(key: str) -> str:
-    # Two keys and an id make one entry of an index, for which PostgreSQL has 2,700 bytes.
-    if len(key.encode(errors="surrogatepass")) > _KEY_BYTES:
-        raise PydanticCustomError("key_too_long", "A key may take at most {most} bytes", {"most": _KEY_BYTES})
-    return key
-
-
-_KEY_BYTES = 1300
-JSON = Annotated[Any, AfterValidator(storable)]
-# What an artifact shows may be larger than anything else.
-Content = Annotated[Any, AfterValidator(storable_content)]
-LongText = Annotated[str, AfterValidator(fitting_text)]
-JSONObject = Annotated[dict[str, Any], AfterValidator(storable)]
-Text255 = Annotated[str, Field(max_length=255)]
-Text1024 = Annotated[str, Field(max_length=1024)]
-Key = Annotated[Text1024, AfterValidator(indexable)]
-Findable = AfterValidator(findable)
-Name = Annotated[str, Field(min_length=1, max_length=255, pattern=NAME_PATTERN), Findable]
-Tags = Annotated[list[Text255], Field(max_length=1000)]
-Int = Annotated[int, Field(ge=-(2**31), lt=2**31)]
-Natural = Annotated[int, Field(ge=0, lt=2**31)]
-Seconds = Annotated[float, Field(ge=0, le=1e9)]
+from orionflow.contract.wire import DEEPEST as DEEPEST
+from orionflow.contract.wire import JSON as JSON
+from orionflow.contract.wire import NAME_PATTERN as NAME_PATTERN
+from orionflow.contract.wire import Content as Content
+from orionflow.contract.wire import Findable as Findable
+from orionflow.contract.wire import Int as Int
+from orionflow.contract.wire import JSONObject as JSONObject
+from orionflow.contract.wire import Key as Key
+from orionflow.contract.wire import LongText as LongText
+from orionflow.contract.wire import Moment as Moment
+from orionflow.contract.wire import Name as Name
+from orionflow.contract.wire import Natural as Natural
+from orionflow.contract.wire import Seconds as Seconds
+from orionflow.contract.wire import StrictWire as StrictWire
+from orionflow.contract.wire import Tags as Tags
+from orionflow.contract.wire import Text255 as Text255
+from orionflow.contract.wire import Text1024 as Text1024
+from orionflow.contract.wire import Wire as Wire
+from orionflow.contract.wire import findable as findable
+from orionflow.contract.wire import fitting_text as fitting_text
+from orionflow.contract.wire import in_utc as in_utc
+from orionflow.contract.wire import indexable as indexable
+from orionflow.contract.wire import storable as storable
+from orionflow.contract.wire import storable_content as storable_content

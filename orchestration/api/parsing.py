@@ -14,6 +14,12 @@ from pydantic_core import from_json, to_json
 from rest_framework.exceptions import APIException
 from rest_framework.parsers import BaseParser
 
+from orionflow.contract.wire import bounds
+
+# The contract checks how large fields are; how large they may be is this server's setting.
+bounds.of_fields = lambda: int(settings.ORION_API_MAX_FIELD_BYTES)
+bounds.of_artifacts = lambda: int(settings.ORION_API_MAX_ARTIFACT_BYTES)
+
 # An escaped NUL, but not the text of one: the backslash itself must not be escaped.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 

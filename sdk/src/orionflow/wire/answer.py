@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any
-from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, PlainValidator
+from pydantic import PlainSerializer, PlainValidator
 
+from orionflow.contract.wire import Answer as Answer
+from orionflow.contract.wire import Details as Details
+from orionflow.contract.wire import Names as Names
+from orionflow.contract.wire import Stored as Stored
 from orionflow.states import State
 from orionflow.wire.encoding import state_from_wire, state_to_wire
 
@@ -22,19 +24,3 @@ def _wire_or_none(state: State[Any] | None) -> dict[str, Any] | None:
 
 StateList = list[Annotated[State[Any], PlainValidator(state_from_wire)]]
 AnyState = Annotated[State[Any] | None, PlainValidator(_state_or_none), PlainSerializer(_wire_or_none)]
-Details = Annotated[dict[str, Any], BeforeValidator(lambda value: value or {})]
-Names = Annotated[list[str], BeforeValidator(lambda value: value or [])]
-
-
-class Answer(BaseModel):
-    """What all answers share: unknown fields are ignored and nothing is written into them."""
-
-    model_config = ConfigDict(frozen=True, defer_build=True, extra="ignore", protected_namespaces=())
-
-
-class Stored(Answer):
-    """A row with an id and its times."""
-
-    id: UUID
-    created: datetime | None = None
-    updated: datetime | None = None

@@ -1,0 +1,173 @@
+"""The pydantic side of the contract: bases of requests and answers, and the kinds of value that they are made of.
+
+What a kind lets through can be stored on both databases. Text is checked for NUL and lone surrogates before, on the
+bytes of the body. Models are built at first use: importing the API or the SDK costs little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from math import isfinite
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from orionflow.contract.kinds import Moment as Moment
+from orionflow.contract.kinds import in_utc as in_utc
+
+DEEPEST = 64
+_LARGEST = 2**63
+_UNBOUNDED = 2**62
+
+NAME_PATTERN = r"^[^/%&><\x00-\x1f]+$"
+
+
+class Wire(BaseModel):
+    """A part of a request."""
+
+    model_config = ConfigDict(defer_build=True, extra="ignore", allow_inf_nan=False, protected_namespaces=())
+
+
+class StrictWire(Wire):
+    """A part of a request in which an unknown field is a mistake."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Answer(BaseModel):
+    """A part of an answer. Unknown fields are ignored, so that an older client understands a newer server.
+
+    Fields whose metadata is `OWN` are known to Orion only and stay away where they are at their default: clients of
+    Prefect 2 may refuse what is new.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        defer_build=True,
+        extra="ignore",
+        protected_namespaces=(),
+        json_schema_serialization_defaults_required=True,
+        json_schema_extra=lambda schema, kind: _let_own_fields_be_absent(schema, kind),
+    )
+
+
+OWN = "known to Orion only"
+
+
+def own_fields(kind: type[BaseModel]) -> frozenset[str]:
+    """The names of an answer's fields that are told only where they say something."""
+    return frozenset(name for name, one in kind.model_fields.items() if OWN in one.metadata)
+
+
+def _let_own_fields_be_absent(schema: dict[str, Any], kind: type[BaseModel]) -> None:
+    if "required" in schema:
+        schema["required"] = [name for name in schema["required"] if name not in own_fields(kind)]
+
+
+class Stored(Answer):
+    """A row with an id and its times."""
+
+    id: UUID
+    created: datetime | None = None
+    updated: datetime | None = None
+
+
+@dataclass(slots=True)
+class Bounds:
+    """How many bytes of JSON one field may take. A server sets it to what its settings say at the time."""
+
+    of_fields: Callable[[], int] = lambda: _UNBOUNDED
+    of_artifacts: Callable[[], int] = lambda: _UNBOUNDED
+
+
+bounds = Bounds()
+
+
+def storable(value: Any) -> Any:
+    """`value` itself, if both databases can keep it as JSON, and if it is not larger than one field may be."""
+    return _storable_within(value, bounds.of_fields())
+
+
+def storable_content(value: Any) -> Any:
+    """`storable` for what an artifact shows."""
+    return _storable_within(value, bounds.of_artifacts())
+
+
+def _storable_within(value: Any, most: int) -> Any:
+    if _check(value, DEEPEST) > most:
+        raise PydanticCustomError("json_too_large", "A field may take at most {most} bytes of JSON", {"most": most})
+    return value
+
+
+def fitting_text(text: str) -> str:
+    """A text of an artifact, which is bounded like its data."""
+    most = bounds.of_artifacts()
+    if len(text) > most:
+        raise PydanticCustomError("text_too_large", "A text may take at most {most} characters", {"most": most})
+    return text
+
+
+def _check(value: Any, levels: int) -> int:
+    """How many bytes the value takes as JSON, nearly."""
+    match value:
+        case str():
+            return 2 + (len(value) if value.isascii() else len(value.encode(errors="surrogatepass")))
+        case None | bool():
+            return 4
+        case int() if not -_LARGEST <= value < _LARGEST:
+            raise PydanticCustomError(
+                "int_out_of_range", "Whole numbers must fit into 64 bits; send larger ones as text"
+            )
+        case float() if not isfinite(value):
+            raise PydanticCustomError("finite_number", "Numbers must be finite")
+        case list() | dict():
+            return _check_all(value, levels)
+    return 8
+
+
+def _check_all(value: list[Any] | dict[str, Any], levels: int) -> int:
+    if not levels:
+        raise PydanticCustomError(
+            "json_too_deep", "JSON may be nested at most {deepest} levels deep", {"deepest": DEEPEST}
+        )
+    if isinstance(value, dict):
+        return 2 + sum(_check(name, levels) + _check(part, levels - 1) + 2 for name, part in value.items())
+    return 2 + sum(_check(part, levels - 1) + 1 for part in value)
+
+
+def findable(name: str) -> str:
+    if name in {".", ".."}:
+        # Whatever way it is written: most clients, and proxies, take such a step out of an address.
+        raise PydanticCustomError("unfindable", "A name must not be '.' or '..', which no address can hold")
+    return name
+
+
+def indexable(key: str) -> str:
+    # Two keys and an id make one entry of an index, for which PostgreSQL has 2,700 bytes.
+    if len(key.encode(errors="surrogatepass")) > _KEY_BYTES:
+        raise PydanticCustomError("key_too_long", "A key may take at most {most} bytes", {"most": _KEY_BYTES})
+    return key
+
+
+_KEY_BYTES = 1300
+JSON = Annotated[Any, AfterValidator(storable)]
+# What an artifact shows may be larger than anything else.
+Content = Annotated[Any, AfterValidator(storable_content)]
+LongText = Annotated[str, AfterValidator(fitting_text)]
+JSONObject = Annotated[dict[str, Any], AfterValidator(storable)]
+Text255 = Annotated[str, Field(max_length=255)]
+Text1024 = Annotated[str, Field(max_length=1024)]
+Key = Annotated[Text1024, AfterValidator(indexable)]
+Findable = AfterValidator(findable)
+Name = Annotated[str, Field(min_length=1, max_length=255, pattern=NAME_PATTERN), Findable]
+Tags = Annotated[list[Text255], Field(max_length=1000)]
+Int = Annotated[int, Field(ge=-(2**31), lt=2**31)]
+Natural = Annotated[int, Field(ge=0, lt=2**31)]
+Seconds = Annotated[float, Field(ge=0, le=1e9)]
+# Servers of Prefect's make answer null where there is nothing.
+Details = Annotated[dict[str, Any], BeforeValidator(lambda value: value or {})]
+Names = Annotated[list[str], BeforeValidator(lambda value: value or [])]
