@@ -10,7 +10,7 @@ from django.db.models import Exists, OuterRef, Q
 from pydantic import Field
 
 from deployments.models import BlockSchema
-from orchestration.wire import Text255
+from orionflow.contract.wire import Text255
 from runs.lists.filters.conditions import AnyId, AnyText, Filter, Leaf, NameMatch, Pattern, TagsMatch, YesOrNo, matched
 
 

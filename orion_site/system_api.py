@@ -17,8 +17,8 @@ from typing_extensions import TypedDict
 import orion_site
 from orchestration.api.operations import Operation
 from orchestration.outages import outage
-from orchestration.wire import Text1024, Wire
 from orion_site.accounts.permissions import Action, requires
+from orionflow.contract.wire import Text1024, Wire
 
 API_VERSION = "0.8.4"
 

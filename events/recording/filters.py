@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import ClassVar
 
-from orchestration.wire import Moment
+from orionflow.contract.wire import Moment
 from runs.lists.filters.conditions import AnyId, AnyIdOrNull, AnyText, Filter, Leaf, YesOrNo
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from orchestration.wire import JSONObject, Moment, StrictWire, Text255, Text1024, Wire
+from orionflow.contract.wire import JSONObject, Moment, StrictWire, Text255, Text1024, Wire
 
 RESOURCE_ID = "prefect.resource.id"
 RESOURCE_ROLE = "prefect.resource.role"

@@ -19,7 +19,7 @@ from orchestration.api.errors import InvalidRequest, complaints_of
 from orchestration.errors import FlowRunNotFound, RunLost
 from orchestration.stored import fetch
 from orchestration.transactions import repeated_on_conflict, write_transaction
-from orchestration.wire import Natural
+from orionflow.contract.wire import Natural
 
 R = TypeVar("R")
 RUN_HEADER, EPOCH_HEADER = "Orion-Run-Id", "Orion-Run-Epoch"

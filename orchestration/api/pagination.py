@@ -9,7 +9,7 @@ from django.db.models import Model, QuerySet
 from pydantic import Field, model_validator
 
 from orchestration.api.errors import Refused
-from orchestration.wire import Wire
+from orionflow.contract.wire import Wire
 
 # Farther than this nobody turns pages; the databases count in 64 bits.
 FARTHEST = 2**62

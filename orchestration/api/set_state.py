@@ -14,8 +14,8 @@ from orchestration.api.states import OrchestrationResult, StateCreate, proposed_
 from orchestration.clocks import SENT_AT_HEADER, clock_offset, corrected
 from orchestration.database_clock import current_time
 from orchestration.services import propose_flow_run_state, propose_task_run_state
-from orchestration.wire import Moment, Natural, Wire
 from orion_site.accounts.permissions import Action
+from orionflow.contract.wire import Moment, Natural, Wire
 
 
 class SetState(Wire):

@@ -21,9 +21,9 @@ from pydantic import ValidationError
 
 from orchestration.api.parsing import UnreadableBody, refuse_unstorable
 from orchestration.api.rendering import encoded
-from orchestration.wire import Wire
 from orion_site.accounts.permissions import Action
 from orion_site.http.close_codes import INTERNAL_ERROR, POLICY_VIOLATION, PROTOCOL_ERROR
+from orionflow.contract.wire import Wire
 
 P = ParamSpec("P")
 T = TypeVar("T")

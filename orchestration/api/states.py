@@ -12,8 +12,8 @@ from typing_extensions import TypedDict
 from orchestration.core.states import NO_DETAILS, State, StateDetails, StateType, is_unpersisted
 from orchestration.core.verdicts import Abort, Accept, Reject, Wait
 from orchestration.services import Outcome
-from orchestration.wire import JSON, Moment, StrictWire, Text255
 from orionflow.contract.states import MOMENTS
+from orionflow.contract.wire import JSON, Moment, StrictWire, Text255
 
 # Each list of runs and of states has them all.
 LONGEST_MESSAGE = 128 * 1024

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from orchestration.api.errors import Refused
 from orchestration.api.operations import Operation
-from orchestration.wire import Wire
 from orion_site.accounts.permissions import Action
+from orionflow.contract.wire import Wire
 
 ELSEWHERE = "Over the network no database is emptied. Do it on the server's own machine: `orion database reset`."
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import BeforeValidator, Field
 from typing_extensions import TypedDict
 
-from orchestration.wire import Content, LongText, StrictWire, Text255
+from orionflow.contract.wire import Content, LongText, StrictWire, Text255
 from runs.models import Artifact, ArtifactCollection
 
 Key = Annotated[str, Field(max_length=255, pattern=r"^[a-z0-9-]+$")]

@@ -18,9 +18,9 @@ from orchestration.api.sockets import (
     in_database,
     read_message,
 )
-from orchestration.wire import Text1024, Wire
 from orion_site.accounts.permissions import Action
 from orion_site.http.close_codes import NOT_WHAT_WAS_EXPECTED, POLICY_VIOLATION
+from orionflow.contract.wire import Text1024, Wire
 from runs.background_tasks.offers import OFFER_SECONDS, offers
 from runs.background_tasks.selectors import parameters_of, waiting_task_runs
 from runs.models import TaskRun

@@ -9,7 +9,7 @@ from uuid import UUID
 from typing_extensions import TypedDict
 
 from orchestration.api.states import StateCreate, stored_state_out
-from orchestration.wire import JSONObject, Key, StrictWire, Tags, Text255, Text1024
+from orionflow.contract.wire import JSONObject, Key, StrictWire, Tags, Text255, Text1024
 from runs.models import FlowRun, FlowRunState
 from runs.schemas.policies import FlowRunPolicyIn, FlowRunPolicyOut, flow_run_policy_out
 from runs.schemas.runs import RunOut, run_out

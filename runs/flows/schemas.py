@@ -7,7 +7,7 @@ from uuid import UUID
 
 from typing_extensions import TypedDict
 
-from orchestration.wire import Name, StrictWire, Tags
+from orionflow.contract.wire import Name, StrictWire, Tags
 from runs.models import Flow
 
 

@@ -15,8 +15,8 @@ from orchestration.api.operations import Operation
 from orchestration.api.states import StateOut, stored_state_out
 from orchestration.core.states import StateType
 from orchestration.errors import FlowRunNotFound
-from orchestration.wire import Moment, Wire
 from orion_site.accounts.permissions import Action
+from orionflow.contract.wire import Moment, Wire
 from runs.graphs.selectors import GraphTooLarge, Node, flow_run_graph, roots, task_runs_of, upstream_ids
 from runs.models import Artifact, FlowRun, TaskRun
 from runs.schemas.runs import estimated_run_time

@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 
 from orchestration.api.errors import Refused
 from orchestration.core.states import StateType
-from orchestration.wire import Moment, Wire
+from orionflow.contract.wire import Moment, Wire
 from runs.history.selectors.history import Bin
 from runs.lists.filters.searches import FlowRunHistorySearch, Search
 

@@ -15,8 +15,8 @@ from typing_extensions import TypedDict
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.states import OrchestrationResult, result_of
-from orchestration.wire import Findable, JSONObject, Text255, Text1024, Wire
 from orion_site.accounts.permissions import Action
+from orionflow.contract.wire import Findable, JSONObject, Text255, Text1024, Wire
 from runs.flow_runs.commands import resume_flow_run
 from runs.inputs.services import create_flow_run_input, delete_flow_run_input
 from runs.models import FlowRun, FlowRunInput

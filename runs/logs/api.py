@@ -13,8 +13,8 @@ from orchestration.api.fencing import read_header
 from orchestration.api.operations import Operation
 from orchestration.api.parsing import CleaningJSONParser
 from orchestration.clocks import SENT_AT_HEADER, clock_offset, corrected
-from orchestration.wire import Moment, StrictWire
 from orion_site.accounts.permissions import Action
+from orionflow.contract.wire import Moment, StrictWire
 from runs.logs.services import NewLog, record_logs
 
 MOST_LINES = 10_000

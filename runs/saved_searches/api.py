@@ -14,8 +14,8 @@ from typing_extensions import TypedDict
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page, rows_of
-from orchestration.wire import JSON, StrictWire, Text255, Wire
 from orion_site.accounts.permissions import Action
+from orionflow.contract.wire import JSON, StrictWire, Text255, Wire
 from runs.models import SavedSearch
 from runs.saved_searches.services import delete_saved_search, save_search
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from orchestration.core.runs import Overlap
-from orchestration.wire import Natural, Seconds, Wire
+from orionflow.contract.wire import Natural, Seconds, Wire
 
 
 class FlowRunPolicyIn(Wire):

@@ -36,8 +36,8 @@ from deployments.models import BlockDocument, BlockReference, BlockSchema, Block
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page, rows_of
-from orchestration.wire import JSONObject, StrictWire, Wire
 from orion_site.accounts.permissions import Action, DenyUndeclared, actor_of, may
+from orionflow.contract.wire import JSONObject, StrictWire, Wire
 from runs.lists.filters.conditions import matched
 
 

@@ -19,8 +19,8 @@ from deployments.models import BlockSchema
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page, rows_of
-from orchestration.wire import JSONObject, StrictWire, Text255, Wire
 from orion_site.accounts.permissions import Action
+from orionflow.contract.wire import JSONObject, StrictWire, Text255, Wire
 from runs.lists.filters.conditions import matched
 
 

@@ -20,8 +20,8 @@ from deployments.models import BlockType
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page, rows_of
-from orchestration.wire import Name, StrictWire
 from orion_site.accounts.permissions import Action
+from orionflow.contract.wire import Name, StrictWire
 
 Slug = Annotated[str, Field(min_length=1, max_length=255, pattern="^[a-z0-9-]+$")]
 Address = Annotated[str, Field(min_length=1, max_length=2083, pattern="^[A-Za-z][A-Za-z0-9+.-]*:")]

@@ -18,8 +18,8 @@ from deployments.models import Variable
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page, rows_of
 from orchestration.errors import VariableNotFound
-from orchestration.wire import StrictWire, Tags, Wire
 from orion_site.accounts.permissions import Action
+from orionflow.contract.wire import StrictWire, Tags, Wire
 from runs.lists.filters.conditions import matched
 from runs.lists.filters.sorts import ORDERS
 

@@ -17,8 +17,8 @@ from deployments.work.api.templates import telling_bad_templates
 from orchestration.api.operations import Operation
 from orchestration.api.states import proposed_state
 from orchestration.database_clock import current_time
-from orchestration.wire import Moment, Seconds, Wire
 from orion_site.accounts.permissions import Action
+from orionflow.contract.wire import Moment, Seconds, Wire
 from runs.flow_runs.api.flow_runs import flow_runs_out
 from runs.flow_runs.schemas import FlowRunOut
 from runs.schemas.policies import policy_in

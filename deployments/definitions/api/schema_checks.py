@@ -13,8 +13,8 @@ from deployments.definitions.core.parameters import flaw_of_schema
 from events.automations.core.texts import misplaced
 from orchestration.api.errors import Refused
 from orchestration.api.operations import Operation
-from orchestration.wire import JSONObject, Wire
 from orion_site.accounts.permissions import Action
+from orionflow.contract.wire import JSONObject, Wire
 
 
 class SchemaCheck(Wire):

@@ -13,7 +13,7 @@ from deployments.models import Deployment
 from deployments.schedules.api.schemas import Definition, ScheduleCreate, ScheduleOut
 from orchestration.api.states import StateCreate
 from orchestration.core.runs import Overlap
-from orchestration.wire import JSONObject, Key, Name, Natural, StrictWire, Tags, Text255, Text1024
+from orionflow.contract.wire import JSONObject, Key, Name, Natural, StrictWire, Tags, Text255, Text1024
 from runs.flow_runs.schemas import MadeBy
 from runs.schemas.policies import FlowRunPolicyIn
 

@@ -19,7 +19,7 @@ from deployments.work.services.work_queues import queue_for
 from orchestration.core.states import State, scheduled
 from orchestration.errors import DeploymentNotFound, JobVariablesMisfit, JobVariablesUnused, ParametersMisfit
 from orchestration.transactions import repeated_on_conflict, write_transaction
-from orchestration.wire import storable
+from orionflow.contract.wire import storable
 from runs.flow_runs.services import NewFlowRun, create_flow_run, update_flow_run
 from runs.models import FlowRun
 from runs.naming import two_word_name

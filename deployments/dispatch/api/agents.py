@@ -28,8 +28,8 @@ from deployments.dispatch.waiting_agents import WAIT_HEADER
 from deployments.models import Deployment, WorkQueue
 from orchestration.api.operations import Operation
 from orchestration.api.states import StateOut, state_out
-from orchestration.wire import Int, Name, Natural, Text255, Wire
 from orion_site.accounts.permissions import Action
+from orionflow.contract.wire import Int, Name, Natural, Text255, Wire
 from runs.flow_runs.api.flow_runs import flow_runs_out
 from runs.flow_runs.schemas import FlowRunOut
 from runs.models import FlowRun

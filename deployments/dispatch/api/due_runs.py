@@ -20,8 +20,8 @@ from orchestration.api.errors import Missing, Refused
 from orchestration.api.operations import Operation
 from orchestration.database_clock import current_time
 from orchestration.errors import WorkQueueNotFound
-from orchestration.wire import Moment, Name, Wire
 from orion_site.accounts.permissions import Action
+from orionflow.contract.wire import Moment, Name, Wire
 from runs.flow_runs.api.flow_runs import flow_runs_out
 from runs.flow_runs.schemas import FlowRunOut, PolledFlowRunOut
 from runs.lists.filters.conditions import Ids

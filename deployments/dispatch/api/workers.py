@@ -19,8 +19,8 @@ from deployments.models import Worker
 from deployments.work.services.work_queues import found_pool
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page, rows_of
-from orchestration.wire import Name, Wire
 from orion_site.accounts.permissions import Action
+from orionflow.contract.wire import Name, Wire
 from runs.lists.filters.conditions import Filter, Leaf, MomentRange, matched
 
 

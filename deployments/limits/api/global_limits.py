@@ -30,8 +30,8 @@ from deployments.models import GlobalLimit, GlobalSlot
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page, rows_of
 from orchestration.errors import GlobalLimitNotFound
-from orchestration.wire import Name, Natural, Seconds, StrictWire, Wire
 from orion_site.accounts.permissions import Action
+from orionflow.contract.wire import Name, Natural, Seconds, StrictWire, Wire
 
 Slots = Annotated[int, Field(gt=0, lt=2**31)]
 Names = Annotated[list[Name], Field(max_length=1000)]

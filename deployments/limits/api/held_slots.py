@@ -27,8 +27,8 @@ from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.states import StateOut, state_out
 from orchestration.errors import ConcurrencyLimitNotFound, GlobalLimitNotFound
-from orchestration.wire import Text1024, Wire
 from orion_site.accounts.permissions import Action
+from orionflow.contract.wire import Text1024, Wire
 
 LeaseIds = Annotated[list[UUID], Field(min_length=1, max_length=1000)]
 

@@ -16,8 +16,8 @@ from deployments.models import ConcurrencyLimit, Slot
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page, rows_of
-from orchestration.wire import Findable, Natural, StrictWire, Wire
 from orion_site.accounts.permissions import Action
+from orionflow.contract.wire import Findable, Natural, StrictWire, Wire
 
 Tag = Annotated[str, Field(min_length=1, max_length=255), Findable]
 

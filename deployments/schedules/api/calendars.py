@@ -17,8 +17,8 @@ from deployments.schedules.services.calendars import create_calendar, delete_cal
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page, rows_of
-from orchestration.wire import Name, StrictWire
 from orion_site.accounts.permissions import Action
+from orionflow.contract.wire import Name, StrictWire
 from runs.lists.filters.conditions import matched
 
 Ics = Annotated[str, Field(max_length=1_000_000)]

@@ -36,8 +36,8 @@ from deployments.work.api.templates import telling_bad_templates
 from orchestration.api.errors import Missing, Refused
 from orchestration.api.operations import Operation
 from orchestration.errors import ScheduleNotFound
-from orchestration.wire import Moment, Name, StrictWire
 from orion_site.accounts.permissions import Action
+from orionflow.contract.wire import Moment, Name, StrictWire
 
 Number = Annotated[int, Field(gt=0, le=1000)]
 

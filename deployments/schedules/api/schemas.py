@@ -21,7 +21,7 @@ from deployments.schedules.core.comparing import completed
 from deployments.schedules.core.hopes import refuse_hopeless
 from deployments.schedules.services.schedules import NewSchedule
 from orchestration.api.states import with_offset
-from orchestration.wire import JSONObject, Name, StrictWire, Text255, in_utc
+from orionflow.contract.wire import JSONObject, Name, StrictWire, Text255, in_utc
 
 Count = Annotated[int, Field(gt=0, lt=2**31)]
 Window = Annotated[float, Field(gt=0, le=1e9)]

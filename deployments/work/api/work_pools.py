@@ -18,8 +18,8 @@ from deployments.work.services.work_queues import AGENT_POOL, found_pool
 from orchestration.api.errors import Refused
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page, rows_of
-from orchestration.wire import NAME_PATTERN, Findable, JSONObject, Natural, StrictWire, Text255, Wire
 from orion_site.accounts.permissions import Action
+from orionflow.contract.wire import NAME_PATTERN, Findable, JSONObject, Natural, StrictWire, Text255, Wire
 from runs.lists.filters.conditions import matched
 from runs.lists.filters.resources import WorkPoolFilter
 

@@ -27,8 +27,8 @@ from deployments.work.services.work_queues import (
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page, rows_of
-from orchestration.wire import Moment, Name, Natural, StrictWire, Tags, Wire
 from orion_site.accounts.permissions import Action
+from orionflow.contract.wire import Moment, Name, Natural, StrictWire, Tags, Wire
 from runs.lists.filters.conditions import Ids, matched
 from runs.lists.filters.resources import WorkQueueFilter
 

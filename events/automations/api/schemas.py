@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from events.automations.core.triggers import SHORTEST_WATCH
 from events.recording.wire import Label, Specification, Texts
 from orchestration.core.states import StateType
-from orchestration.wire import JSONObject, Seconds, StrictWire, Text255, Text1024, Wire
+from orionflow.contract.wire import JSONObject, Seconds, StrictWire, Text255, Text1024, Wire
 
 Long = Annotated[str, Field(max_length=10_000)]
 DEEPEST = 4

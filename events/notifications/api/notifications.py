@@ -16,8 +16,8 @@ from events.models import Notification
 from events.recording.filters import NotificationFilter
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page, rows_of
-from orchestration.wire import StrictWire
 from orion_site.accounts.permissions import Action
+from orionflow.contract.wire import StrictWire
 from runs.lists.filters.conditions import matched
 
 

@@ -17,8 +17,8 @@ from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page, rows_of
 from orchestration.core.states import StateType
-from orchestration.wire import StrictWire, Text255, Text1024
 from orion_site.accounts.permissions import Action
+from orionflow.contract.wire import StrictWire, Text255, Text1024
 from runs.lists.filters.conditions import matched
 
 Texts = Annotated[list[Text255], Field(max_length=1000)]

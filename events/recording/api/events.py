@@ -26,8 +26,8 @@ from events.recording.wire import EventFilter, EventIn, Occurred
 from orchestration.api.errors import Refused
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import FARTHEST
-from orchestration.wire import Wire
 from orion_site.accounts.permissions import Action
+from orionflow.contract.wire import Wire
 
 PAGE = 50
 # What is asked for without saying since when.

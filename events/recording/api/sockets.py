@@ -19,9 +19,9 @@ from orchestration.api.sockets import (
     in_database,
     read_strictly,
 )
-from orchestration.wire import Wire
 from orion_site.accounts.permissions import Action
 from orion_site.http.close_codes import POLICY_VIOLATION, PROTOCOL_ERROR, TRY_AGAIN_LATER
+from orionflow.contract.wire import Wire
 
 logger = logging.getLogger("orion.sockets")
 

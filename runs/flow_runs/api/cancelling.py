@@ -9,8 +9,8 @@ from rest_framework.response import Response
 
 from orchestration.api.operations import Operation
 from orchestration.api.states import OrchestrationResult, result_of
-from orchestration.wire import StrictWire, Text1024
 from orion_site.accounts.permissions import Action
+from orionflow.contract.wire import StrictWire, Text1024
 from runs.flow_runs.commands import cancel_flow_run, cancel_flow_run_alone
 
 

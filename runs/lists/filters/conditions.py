@@ -13,7 +13,7 @@ from django.db.models import Q
 from pydantic import Field
 
 from orchestration.core.states import StateType
-from orchestration.wire import Moment, StrictWire, Text255, Text1024
+from orionflow.contract.wire import Moment, StrictWire, Text255, Text1024
 from runs.lists.filters import lookups  # noqa: F401  (registers them)
 
 ALWAYS = Q()

@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef, Q
 from pydantic import Field
 
 from deployments.models import Deployment
-from orchestration.wire import Int, Text255
+from orionflow.contract.wire import Int, Text255
 from runs.lists.filters.conditions import (
     AnyId,
     AnyIdOrNull,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from deployments.models import Deployment, WorkPool, WorkQueue
-from orchestration.wire import Wire
+from orionflow.contract.wire import Wire
 from runs.lists.filters.conditions import matched
 from runs.lists.filters.resources import (
     ArtifactCollectionFilter,

@@ -15,8 +15,8 @@ from orchestration.batch import ItemOutcome, TaskRunTransition, apply_task_run_t
 from orchestration.core.states import State
 from orchestration.core.verdicts import Abort, Accept, Reject, Wait
 from orchestration.database_clock import current_time
-from orchestration.wire import Moment, Natural, StrictWire, Wire
 from orion_site.accounts.permissions import Action
+from orionflow.contract.wire import Moment, Natural, StrictWire, Wire
 from runs.task_runs.schemas import NewTaskRunIn, new_task_run
 
 MOST_ITEMS = 1000
