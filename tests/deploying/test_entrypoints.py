@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orionflow import flow
-from orionflow.deployments.entrypoints import NoEntrypoint, entrypoint_of, load_flow
+from orionflow.code.entrypoints import NoEntrypoint, entrypoint_of, load_flow
 from orionflow.errors import UsageError
 from tests.deploying import flows
 

@@ -17,10 +17,10 @@ import pydantic.v1
 import pytest
 
 from orionflow import allow_failure, flow, quote, task
-from orionflow.engine.traversal import CannotReplace, visit
 from orionflow.errors import UsageError
 from orionflow.futures import Future
 from orionflow.testing import task_runs_of
+from orionflow.values.traversal import CannotReplace, visit
 
 
 class OwnDict(dict[str, Any]):

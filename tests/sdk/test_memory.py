@@ -15,8 +15,8 @@ from orionflow import flow, task
 from orionflow.engine.lineage import STRONG_BYTES, LinkTable
 from orionflow.engine.state_counts import KEPT, Tally
 from orionflow.errors import FailedRun
-from orionflow.results.weights import weight_of, weight_of_frames
 from orionflow.states import Failed, State
+from orionflow.values.weights import weight_of, weight_of_frames
 
 PROGRAM = Path(__file__).with_name("memory_program.py")
 MEGABYTE = 1024 * 1024

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from orionflow import task
-from orionflow.results.pickling import dumps, loads
 from orionflow.serializers import serializer_of
+from orionflow.values.pickling import dumps, loads
 
 COUNTER: list[int] = []
 
@@ -73,7 +73,7 @@ def test_functions_of_modules_are_those_of_the_module_there():
 PROGRAM = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from orionflow.results.pickling import loads
+from orionflow.values.pickling import loads
 fn = loads(open(sys.argv[2], "rb").read())
 try:
     print(fn())

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from orionflow.errors import UnserializableError
-from orionflow.results.digests import digest_of, digest_of_function
-from orionflow.results.enclosed import Enclosed
+from orionflow.values.digests import digest_of, digest_of_function
+from orionflow.values.enclosed import Enclosed
 
 if TYPE_CHECKING:
     from orionflow.context import TaskRunContext

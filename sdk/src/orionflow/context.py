@@ -19,8 +19,8 @@ from orionflow.engine.lineage import LinkTable
 from orionflow.engine.state_counts import Tally
 from orionflow.errors import MissingContext
 from orionflow.recordable import recordable_tag
-from orionflow.results.enclosed import Enclosed
 from orionflow.settings import current_settings
+from orionflow.values.enclosed import Enclosed
 
 if TYPE_CHECKING:
     from orionflow.client import OrionClient

@@ -9,15 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, overload
 
-from orionflow.deployments.deployable import Deployable
-from orionflow.errors import UsageError
-from orionflow.hooks import Hook, hooks_from
-from orionflow.naming import NameOption, checked_name_option, run_name
-from orionflow.options import check_known, checked_name, checked_tags, checked_timeout
-from orionflow.parameters import Signature, note_names_around, parameter_model, validated
-from orionflow.recordable import CONTROL, REPLACEMENT, recordable_version
-from orionflow.retrying import checked_crash_retries, checked_delays, checked_retries
-from orionflow.sources import (
+from orionflow.code.sources import (
     is_async_function,
     key_of_function,
     name_of_function,
@@ -25,6 +17,14 @@ from orionflow.sources import (
     unwrapped,
     version_of_file,
 )
+from orionflow.deployable import Deployable
+from orionflow.errors import UsageError
+from orionflow.hooks import Hook, hooks_from
+from orionflow.naming import NameOption, checked_name_option, run_name
+from orionflow.options import check_known, checked_name, checked_tags, checked_timeout
+from orionflow.parameters import Signature, note_names_around, parameter_model, validated
+from orionflow.recordable import CONTROL, REPLACEMENT, recordable_version
+from orionflow.retrying import checked_crash_retries, checked_delays, checked_retries
 from orionflow.task_runners import ConcurrentTaskRunner, TaskRunner
 
 if TYPE_CHECKING:
@@ -249,7 +249,7 @@ class Flow(Deployable, Generic[P, R]):
         return twin
 
     def __reduce__(self) -> Any:
-        from orionflow.results.pickling import reduced
+        from orionflow.values.pickling import reduced
 
         return reduced(self)
 

@@ -18,10 +18,10 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from orionflow.code.sources import is_decorated
 from orionflow.context import FlowRunContext, TaskRunContext, _child_run, get_run_context
 from orionflow.recordable import as_text
 from orionflow.settings import current_settings
-from orionflow.sources import is_decorated
 
 if TYPE_CHECKING:
     from orionflow.reporting import Reporter

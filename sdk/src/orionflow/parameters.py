@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from orionflow.annotations import Mark
 from orionflow.checkable import checkable
-from orionflow.engine.traversal import refuse_iterators
 from orionflow.errors import ParameterError, UsageError
 from orionflow.recordable import (
     LARGEST_PARAMETERS,
@@ -27,6 +26,7 @@ from orionflow.recordable import (
     short_text,
     size_of,
 )
+from orionflow.values.traversal import refuse_iterators
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -175,7 +175,7 @@ def _is_beyond(value: Any, largest: int) -> bool:
 def _encoded(value: Any, inf_nan: InfNan) -> tuple[bytes, bool]:
     from pydantic_core import to_json
 
-    from orionflow.engine.traversal import refuse_iterators
+    from orionflow.values.traversal import refuse_iterators
 
     refuse_iterators(value)
     # Of a number with more than 4,300 digits Python makes no text.

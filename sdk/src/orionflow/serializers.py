@@ -8,10 +8,10 @@ from __future__ import annotations
 import zlib
 from typing import Any, Protocol
 
-from orionflow.engine.traversal import refuse_iterators
 from orionflow.errors import UnserializableError, UsageError
 from orionflow.recordable import as_text
-from orionflow.results.pickling import dumps, loads
+from orionflow.values.pickling import dumps, loads
+from orionflow.values.traversal import refuse_iterators
 
 COMPRESSED = "compressed/"
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, overload
 
+from orionflow.code.sources import is_async_function, key_of_function, name_of_function, note_decorated, unwrapped
 from orionflow.context import FlowRunContext, TaskRunContext
 from orionflow.errors import MissingContext, UsageError
 from orionflow.hooks import Hook, hooks_from
@@ -26,7 +27,6 @@ from orionflow.options import (
 from orionflow.parameters import Signature
 from orionflow.recordable import recordable_version
 from orionflow.retrying import Delays, checked_crash_retries, checked_delays, checked_retries
-from orionflow.sources import is_async_function, key_of_function, name_of_function, note_decorated, unwrapped
 from orionflow.states import State
 
 if TYPE_CHECKING:
@@ -325,7 +325,7 @@ class Task(Generic[P, R]):
         return twin
 
     def __reduce__(self) -> Any:
-        from orionflow.results.pickling import reduced
+        from orionflow.values.pickling import reduced
 
         return reduced(self)
 

@@ -37,7 +37,7 @@ def load_everything() -> None:
     import requests  # noqa: F401
 
     import orionflow
-    import orionflow.deployments.entrypoints
+    import orionflow.code.entrypoints
     import orionflow.engine.calling
     import orionflow.logging
     import orionflow.storage
@@ -88,7 +88,7 @@ def _run(order: Order) -> State[Any]:
 
 
 def _load(order: Order) -> Flow[Any, Any]:
-    from orionflow.deployments.entrypoints import load_flow
+    from orionflow.code.entrypoints import load_flow
     from orionflow.storage import fetch
 
     deployment = order["deployment"]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from orionflow.cli.boundary import CommandFailed
 from orionflow.cli.exit_codes import ExitCode
-from orionflow.deployments.entrypoints import NoEntrypoint, split_entrypoint
-from orionflow.deployments.entrypoints import load_flow as load
+from orionflow.code.entrypoints import NoEntrypoint, split_entrypoint
+from orionflow.code.entrypoints import load_flow as load
 
 if TYPE_CHECKING:
     from orionflow.flows import Flow

@@ -13,8 +13,8 @@ from uuid import UUID
 from orionflow.calls.deployments import create_deployment
 from orionflow.calls.flows import create_flow
 from orionflow.client import OrionClient
+from orionflow.code.entrypoints import entrypoint_of
 from orionflow.deployments.awaiting import block_or_await
-from orionflow.deployments.entrypoints import entrypoint_of
 from orionflow.deployments.schedules import AnySchedule, Period, schedules_of, seconds_of
 from orionflow.engine.effects import Steps, send
 from orionflow.errors import ParameterError, UsageError

@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from orionflow.deployments.deployable import FetchedFrom
-from orionflow.deployments.entrypoints import load_fetched_flow
+from orionflow.code.entrypoints import load_fetched_flow
+from orionflow.deployable import FetchedFrom
 from orionflow.flows import Flow
 from orionflow.storage import Storage, fetch, storage_of
 

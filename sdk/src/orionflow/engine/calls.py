@@ -11,10 +11,10 @@ from orionflow.context import FlowRunContext, current_tags
 from orionflow.contract.ids import uuid7
 from orionflow.engine.inputs import Found
 from orionflow.engine.interruption import Reason
-from orionflow.engine.traversal import are_plain
 from orionflow.recordable import recordable_sources, recordable_tags
 from orionflow.reporting.items import Transition
 from orionflow.states import State, StateType
+from orionflow.values.traversal import are_plain
 
 if TYPE_CHECKING:
     from orionflow.flows import Flow

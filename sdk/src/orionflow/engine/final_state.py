@@ -8,7 +8,6 @@ from typing import Any
 
 from orionflow.contract.states import NO_DETAILS, USUAL_NAMES
 from orionflow.engine.state_counts import Tally
-from orionflow.engine.traversal import visit
 from orionflow.errors import UnserializableError
 from orionflow.futures import Future
 from orionflow.recordable import (
@@ -21,6 +20,7 @@ from orionflow.recordable import (
     short_text,
 )
 from orionflow.states import UNSET, Completed, Failed, State, StateType, is_record
+from orionflow.values.traversal import visit
 
 
 def state_of_value(value: Any) -> State[Any]:

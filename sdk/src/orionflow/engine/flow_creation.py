@@ -24,7 +24,6 @@ from orionflow.engine.making import Make
 from orionflow.engine.orders import checkpoint, is_paused, wait_until_resumed
 from orionflow.engine.placeholders import Subflow, completed_before, ending_placeholder, place_for_subflow
 from orionflow.engine.reuse import digest_of_call, recall, why_not_compared
-from orionflow.engine.traversal import are_plain
 from orionflow.errors import ApiError, ApiUnreachable, InvalidRequest, UnserializableError, UsageError
 from orionflow.flows import Flow
 from orionflow.logging import RunLogger, flow_run_logger, logger_for_flow_run
@@ -32,9 +31,10 @@ from orionflow.parameters import described_parameters, recorded_parameters
 from orionflow.processes import own_identity
 from orionflow.recordable import as_text, recordable_tags
 from orionflow.reporting.items import Answer
-from orionflow.results.enclosed import Enclosed
 from orionflow.settings import current_settings
 from orionflow.states import Cancelled, Crashed, Failed, Pending, State
+from orionflow.values.enclosed import Enclosed
+from orionflow.values.traversal import are_plain
 from orionflow.wire import FlowRun
 
 # For a run whose own thread does not end it.

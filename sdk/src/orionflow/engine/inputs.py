@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from orionflow.annotations import Mark, allow_failure, quote, unmapped
-from orionflow.engine.traversal import PLAIN, each, visit
 from orionflow.errors import UpstreamFailed
 from orionflow.futures import Future
 from orionflow.states import State
+from orionflow.values.traversal import PLAIN, each, visit
 
 if TYPE_CHECKING:
     from orionflow.engine.lineage import LinkTable

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from orionflow.results.weights import weight_of
+from orionflow.values.weights import weight_of
 
 # Python shares these between all who use them: finding one says nothing about where it came from.
 _SHARED = frozenset({bool, type(None), type(...), type(NotImplemented)})

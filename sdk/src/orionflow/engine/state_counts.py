@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from orionflow.contract.states import BAD, TERMINAL
-from orionflow.results.weights import weight_of_frames
 from orionflow.states import UNSET, State, StateType
+from orionflow.values.weights import weight_of_frames
 
 # Enough to name the culprits; a flow of a million tasks shall not keep a million states.
 KEPT = 100

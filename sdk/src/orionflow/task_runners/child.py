@@ -10,11 +10,11 @@ from multiprocessing.context import BaseContext
 from typing import Any
 from uuid import UUID
 
-from orionflow.deployments.fetched_modules import know_folders, known_folders
+from orionflow.code.fetched_modules import know_folders, known_folders
 from orionflow.engine.time_limits import LimitReached, limited
 from orionflow.errors import UnserializableError
 from orionflow.recordable import as_text
-from orionflow.results.pickling import dumps, loads
+from orionflow.values.pickling import dumps, loads
 
 _to_parent: Any = None
 _TRAVELLING = frozenset({str, int, float, bool, UUID})

@@ -21,7 +21,7 @@ from typing import Any
 from uuid import UUID
 
 from orionflow.errors import UnserializableError
-from orionflow.results.digest_leaves import (
+from orionflow.values.digest_leaves import (
     PLAIN,
     at_once,
     is_model,
@@ -36,7 +36,7 @@ from orionflow.results.digest_leaves import (
     without_caches,
     wrapped_by,
 )
-from orionflow.results.enclosed import Enclosed
+from orionflow.values.enclosed import Enclosed
 
 # Values that can be found twice in one value are digested once; more of them than this are not remembered.
 MOST_SHARED = 10_000

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import CodeType, MethodType
 from typing import Any
 
-from orionflow.deployments.fetched_modules import plain_name
+from orionflow.code.fetched_modules import plain_name
 from orionflow.errors import UsageError
 from orionflow.recordable import as_text, recordable_key
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from orionflow.deployments.fetched_modules import SCRIPT_PREFIX, code_folder
+from orionflow.code.fetched_modules import SCRIPT_PREFIX, code_folder
 from orionflow.errors import CodeUnavailable, UsageError
 
 if TYPE_CHECKING:

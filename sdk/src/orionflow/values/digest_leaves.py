@@ -9,7 +9,7 @@ from inspect import getattr_static
 from pathlib import Path
 from typing import Any
 
-from orionflow.deployments.fetched_modules import plain_name
+from orionflow.code.fetched_modules import plain_name
 
 DIGEST_BYTES = 20
 PLAIN = frozenset({int, float, complex, str, bytes, bool, type(None), type(...), type(NotImplemented)})

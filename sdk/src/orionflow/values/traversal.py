@@ -10,7 +10,7 @@ from typing import Any
 
 from orionflow.annotations import quote
 from orionflow.errors import UsageError
-from orionflow.results.containers import Apart, taken_apart
+from orionflow.values.containers import Apart, taken_apart
 
 # A value of one of these types holds nothing else; most arguments are of such a type, so the walk never begins.
 PLAIN = frozenset({int, float, str, bytes, bool, type(None), complex, bytearray, range, type, type(...)})
