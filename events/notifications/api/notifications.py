@@ -81,6 +81,7 @@ class TryNotification(Operation):
     method = "POST"
     action_required = Action.CHANGE_NOTIFICATIONS
     answers = {201: NotificationOut}
+    missing = 409
 
     def perform(self, body: NotificationTrial) -> NotificationOut:
         if body.policy_id is not None:
