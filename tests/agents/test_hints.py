@@ -108,6 +108,17 @@ def test_agent_of_a_whole_pool_listens_to_queues_that_are_made_later(api: Api, h
         eventually(lambda: redis.has(f"orion:_kombu.binding.orion-runs.{made['id']}"), lambda: agent.said)
 
 
+def test_agent_of_a_whole_pool_gets_the_runs_of_a_new_queue_without_polling(tmp_path: Path, home: Path, queue: str):
+    url = f"filesystem://{tmp_path}/broker"
+    rarely = {**RARELY, "ORION_HEARTBEAT_SECONDS": "60", "ORION_LEASE_SECONDS": "300"}
+    with running_server(tmp_path / "server", ORION_BROKER_URL=url, **rarely) as server:
+        api = Api(server)
+        with running_agent(home, api, None, "--broker", url) as agent:
+            run = api.run_of("flows.py:doubling", queue)
+
+            assert api.until_ended(run)["name"] == "Completed", agent.said
+
+
 def test_a_broker_that_hangs_does_not_keep_an_agent_from_ending(
     api: Api, queue: str, start_agent: StartAgent, redis: Redis
 ):

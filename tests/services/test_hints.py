@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -27,14 +27,22 @@ def told(monkeypatch: pytest.MonkeyPatch, settings) -> Iterator[list[UUID]]:
     """The runs that were handed to the relay."""
     settings.ORION_BROKER_URL = "memory://"
     handed: list[UUID] = []
-
-    class Line:
-        def offer(self, hint: dispatch.Hint) -> bool:
-            handed.append(hint.flow_run_id)
-            return True
-
-    monkeypatch.setattr(dispatch, "_relay", lambda url: Line())
+    monkeypatch.setattr(dispatch, "_relay", lambda url: Line(lambda hint: handed.append(hint.flow_run_id)))
     return handed
+
+
+@pytest.fixture
+def addressed(monkeypatch: pytest.MonkeyPatch, settings) -> list[dispatch.Hint]:
+    """The hints that were handed to the relay, with the queues they go to."""
+    settings.ORION_BROKER_URL = "memory://"
+    handed: list[dispatch.Hint] = []
+    monkeypatch.setattr(dispatch, "_relay", lambda url: Line(handed.append))
+    return handed
+
+
+class Line:
+    def __init__(self, hand: Callable[[dispatch.Hint], None]) -> None:
+        self.offer = lambda hint: hand(hint) is None
 
 
 def make_queue(name: str = "main", **fields) -> WorkQueue:
@@ -224,3 +232,26 @@ def _first_message(folder: Path) -> dict:
             except ValueError:
                 continue
     raise AssertionError("nothing was sent")
+
+
+def test_runs_of_a_new_queue_are_also_told_through_the_first_queue_of_its_pool(addressed):
+    first = make_queue("first", created=NOON - timedelta(days=1))
+    make_queue("second", created=NOON - timedelta(hours=1))
+    new = make_queue("new", created=NOON - timedelta(seconds=20))
+    make_agent(first, serves_pool=True, concurrency=5)
+    old_run, new_run = waiting_run(first), waiting_run(new)
+
+    hint_due_runs(later(1))
+
+    assert sorted(addressed) == sorted([(first.pk, old_run.pk), (new.pk, new_run.pk), (first.pk, new_run.pk)])
+
+
+def test_runs_of_a_queue_that_agents_know_by_now_are_told_through_it_alone(addressed):
+    first = make_queue("first", created=NOON - timedelta(days=1))
+    known = make_queue("known", created=NOON - timedelta(minutes=2))
+    make_agent(first, serves_pool=True, concurrency=5)
+    run = waiting_run(known)
+
+    hint_due_runs(later(1))
+
+    assert addressed == [(known.pk, run.pk)]

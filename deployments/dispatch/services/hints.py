@@ -10,12 +10,13 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from uuid import UUID
 
+from django.conf import settings
 from django.db import close_old_connections
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
 
 from deployments.dispatch import hint_sender as dispatch
 from deployments.dispatch import waiting_agents as waiting
@@ -33,6 +34,8 @@ logger = logging.getLogger("orion.hints")
 
 # How many due runs one pass looks at; what is behind them is told of when these are gone.
 BATCH = 500
+# One that the agent was about to send when the queue was made, and one that a busy server answers late.
+NEW_FOR_HEARTBEATS = 2
 
 
 def hint_due_runs(now: datetime) -> int:
@@ -43,7 +46,7 @@ def hint_due_runs(now: datetime) -> int:
     if not places:
         return 0
     chosen = _told_now(in_order(due_ids(queues=list(places), before=now, limit=BATCH)), places, now)
-    return dispatch.send_soon(_stamped(chosen, now)) if chosen else 0
+    return dispatch.send_soon(_with_first_queues(_stamped(chosen, now), now)) if chosen else 0
 
 
 def _anything_to_tell(now: datetime) -> bool:
@@ -112,6 +115,22 @@ def _stamped(runs: Sequence[FlowRun], now: datetime) -> list[dispatch.Hint]:
         same = [pk for pk, hinted_at in held.values_list("pk", "hinted_at") if hinted_at == told_at[pk]]
         FlowRun.objects.filter(pk__in=same).update(hinted_at=now)
     return [dispatch.Hint(run.work_queue_id, run.pk) for run in runs if run.pk in set(same) and run.work_queue_id]
+
+
+def _with_first_queues(hints: list[dispatch.Hint], now: datetime) -> list[dispatch.Hint]:
+    """Send hints for new queues to the first queue of their pool as well.
+
+    Agents of a whole pool learn of a new queue with their next heartbeat, and listen to the first one until then. An
+    agent that serves the first queue alone gets nothing when it claims such a run.
+    """
+    recent = (now - NEW_FOR_HEARTBEATS * timedelta(seconds=settings.ORION_HEARTBEAT_SECONDS), now)
+    new = WorkQueue.objects.filter(pk__in={hint.work_queue_id for hint in hints}, created__range=recent)
+    of_its_pool = WorkQueue.objects.filter(work_pool=OuterRef("work_pool")).order_by("created", "pk")
+    first = dict(new.annotate(first=Subquery(of_its_pool.values("pk")[:1])).values_list("pk", "first"))
+    beside = [
+        dispatch.Hint(first[hint.work_queue_id], hint.flow_run_id) for hint in hints if hint.work_queue_id in first
+    ]
+    return list(dict.fromkeys([*hints, *beside]))
 
 
 # --- at once, after commit -------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from orionflow.setting_values import shown_url
 
 PREFIX = "orion:"
 FOLDER_TRANSPORT = "orionfolder"
-# How often a folder is looked at; a file system tells nobody of new files.
+# How often a folder is looked at where its bells cannot be waited for.
 FOLDER_POLL_SECONDS = 0.02
 
 _FRUGAL: dict[str, Any] = {

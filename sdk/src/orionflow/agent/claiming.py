@@ -37,7 +37,7 @@ class Claims:
         registration = contact.registration
         assert registration is not None
         polled = registration.poll_seconds
-        self._poll_seconds = polled if contact.hears_every_queue else min(polled, SHORT_POLL_SECONDS)
+        self._poll_seconds = polled if contact.options.broker else min(polled, SHORT_POLL_SECONDS)
         self._wake = threading.Event()
         self._nothing_due_at = 0.0
         self._is_away = False

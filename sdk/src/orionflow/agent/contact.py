@@ -44,11 +44,6 @@ class Contact:
         assert self.registration is not None
         return self.registration.id
 
-    @property
-    def hears_every_queue(self) -> bool:
-        """Whether the broker tells of every run: not of those in queues that a pool gets later."""
-        return bool(self.options.broker and self.options.queues)
-
     def register(self, is_wanted: Callable[[], bool]) -> Registration | None:
         """Register as soon as the API answers; None when that is not wanted any more."""
         is_told = False

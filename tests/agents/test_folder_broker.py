@@ -1,0 +1,121 @@
+"""Messages in a folder: a consumer is woken by each new one, and leaves the folder alone while there is none."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kombu import Connection, Queue
+
+from orionflow import folder_broker
+from orionflow.broker import transport_of
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"filesystem://{tmp_path}/broker"
+
+
+@pytest.fixture
+def consumer(url: str) -> Iterator[Connection]:
+    with connected(url) as connection:
+        yield connection
+
+
+def connected(url: str) -> Connection:
+    name, options = transport_of(url)
+    return Connection(name, transport_options=options)
+
+
+def consume(connection: Connection, queue: str, got: list[Any]) -> None:
+    consumer = connection.Consumer([Queue(queue)], callbacks=[lambda body, message: (got.append(body), message.ack())])
+    consumer.consume()
+
+
+def put(url: str, *messages: str) -> None:
+    """As the server does: to the exchange without a name."""
+    with connected(url) as writer:
+        for message in messages:
+            writer.Producer(serializer="json").publish(message, exchange="", routing_key="q")
+
+
+def bells(url: str) -> list[Path]:
+    return sorted(Path(url.removeprefix("filesystem://"), "control").glob("*.bell"))
+
+
+def test_message_wakes_a_consumer_that_waits(url: str, consumer: Connection, monkeypatch: pytest.MonkeyPatch):
+    # Without the bell it would wait until the test is given up.
+    monkeypatch.setattr(folder_broker, "LOOK_AGAIN_SECONDS", 3600.0)
+    got: list[Any] = []
+    consume(consumer, "q", got)
+    waiting = threading.Thread(target=consumer.drain_events)
+    waiting.start()
+    while not bells(url):
+        time.sleep(0.01)
+
+    put(url, "hello")
+    waiting.join(60)
+
+    assert got == ["hello"]
+
+
+def test_an_idle_consumer_looks_at_the_folder_once_for_each_wait(consumer: Connection, monkeypatch: pytest.MonkeyPatch):
+    consume(consumer, "q", [])
+    looked: list[str] = []
+    listed = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: looked.append(str(path)) or listed(path))
+
+    with pytest.raises(TimeoutError):
+        consumer.drain_events(timeout=0.4)
+
+    # Before the wait and after it; a poll would have looked twenty times.
+    assert len([path for path in looked if path.endswith("messages")]) == 2
+
+
+def test_a_consumer_that_holds_all_it_may_gets_the_next_message_once_it_lets_go(url: str, consumer: Connection):
+    held: list[Any] = []
+    one = consumer.Consumer([Queue("q")], callbacks=[lambda body, message: held.append(message)], prefetch_count=1)
+    one.consume()
+    put(url, "first", "second")
+    consumer.drain_events(timeout=30)
+
+    threading.Timer(0.1, lambda: held[0].ack()).start()
+    consumer.drain_events(timeout=30)
+
+    assert sorted(message.payload for message in held) == ["first", "second"]
+
+
+def test_bells_of_consumers_that_are_gone_are_removed(url: str, consumer: Connection):
+    consume(consumer, "q", [])
+    with pytest.raises(TimeoutError):
+        consumer.drain_events(timeout=0)
+    (own,) = bells(url)
+    os.mkfifo(own.with_name("1-killed.bell"))
+
+    folder_broker.ring(own.parent)
+
+    assert bells(url) == [own]
+    consumer.release()
+    assert bells(url) == []
+
+
+def test_a_folder_without_named_pipes_is_looked_at_often(
+    url: str, consumer: Connection, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(path: object, mode: int = 0) -> None:
+        raise PermissionError("no pipes here")
+
+    monkeypatch.setattr(os, "mkfifo", refuse)
+    got: list[Any] = []
+    consume(consumer, "q", got)
+
+    put(url, "hello")
+    consumer.drain_events(timeout=30)
+
+    assert got == ["hello"]
+    assert bells(url) == []
