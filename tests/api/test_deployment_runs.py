@@ -8,7 +8,7 @@ import pytest
 
 from deployments.models import Deadline
 from runs.models import FlowRun
-from tests.api.test_deploy_flow import HALF_HOURLY, deploy, planned_runs
+from tests.api.test_deployments import HALF_HOURLY, deploy, planned_runs
 
 SCHEMA = {
     "title": "Parameters",

@@ -8,7 +8,7 @@ import pytest
 import time_machine
 
 from deployments.schedules.services.planning import plan_due_schedules
-from tests.api.test_deploy_flow import deploy, planned_runs
+from tests.api.test_deployments import deploy, planned_runs
 
 HALF_PAST_EIGHT = datetime(2026, 1, 5, 8, 30, tzinfo=UTC)
 HOURLY = {"schedule": {"cron": "0 * * * *"}}

@@ -1,4 +1,4 @@
-"""Block types and schemas under /block_types/, /block_schemas/ and /block_capabilities/."""
+"""Block types under /block_types/."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from deployments.blocks.core.known_blocks import KNOWN, PROTECTED
-from tests.api.blocks import FIELDS, login_schema, make_document, make_schema, make_type
+from tests.api.blocks import login_schema, make_document, make_schema, make_type
 
 pytestmark = pytest.mark.django_db
 
@@ -85,65 +85,6 @@ def test_types_are_listed(api, asked, slugs):
     listed = api.send("/block_types/filter", asked).json()
 
     assert [block_type["slug"] for block_type in listed] == slugs
-
-
-def test_a_schema_is_found_by_its_checksum_and_version(api):
-    block_type = make_type(api).json()
-    first = make_schema(api, block_type, version="1", capabilities=["b", "a", "b"])
-    second = make_schema(api, block_type, version="2").json()
-
-    schema = first.json()
-    assert first.status_code == 201
-    assert (schema["fields"], schema["capabilities"], schema["block_type"]) == (FIELDS, ["a", "b"], block_type)
-    assert api.read(f"/block_schemas/checksum/{schema['checksum']}?version=1").json() == schema
-    assert api.read(f"/block_schemas/checksum/{schema['checksum']}").json() == second
-    assert api.read(f"/block_schemas/checksum/{schema['checksum']}?version=3").json()["detail"] == (
-        "Block schema not found"
-    )
-
-
-def test_the_same_schema_is_stored_once(api):
-    block_type = make_type(api).json()
-
-    first, second = make_schema(api, block_type).json(), make_schema(api, block_type).json()
-
-    assert first == second
-    assert len(api.send("/block_schemas/filter", {}).json()) == 1
-
-
-@pytest.mark.parametrize(
-    ("asked", "versions"),
-    [
-        ({}, ["2", "1"]),
-        ({"block_schemas": {"version": {"any_": ["1"]}}}, ["1"]),
-        ({"block_schemas": {"block_capabilities": {"all_": ["read"]}}}, ["2"]),
-        ({"block_schemas": {"block_type_id": {"any_": []}}}, []),
-    ],
-)
-def test_schemas_are_listed_newest_first(api, asked, versions):
-    block_type = make_type(api).json()
-    make_schema(api, block_type, version="1")
-    make_schema(api, block_type, version="2", capabilities=["read"])
-
-    listed = api.send("/block_schemas/filter", asked).json()
-
-    assert [schema["version"] for schema in listed] == versions
-
-
-def test_capabilities_are_listed(api):
-    block_type = make_type(api).json()
-    make_schema(api, block_type, version="1", capabilities=["write", "read"])
-    make_schema(api, block_type, version="2", capabilities=["read"])
-
-    assert api.read("/block_capabilities/").json() == ["read", "write"]
-
-
-def test_a_schema_is_deleted(api):
-    schema = login_schema(api)
-
-    answers = [api.call("DELETE", f"/block_schemas/{schema['id']}").status_code for _ in range(2)]
-
-    assert answers == [204, 404]
 
 
 def test_the_usual_types_are_installed_once_and_leave_others_alone(api):

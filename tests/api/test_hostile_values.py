@@ -16,7 +16,7 @@ import pytest
 from django.utils import timezone
 
 from deployments.schedules.services.planning import plan_due_schedules
-from tests.api.test_refuse_poison import POISON
+from tests.api.test_hostile_json import POISON
 from tests.factories import make_flow
 
 pytestmark = pytest.mark.django_db

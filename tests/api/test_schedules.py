@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.api.test_deploy_flow import HALF_HOURLY, deploy, planned_runs
+from tests.api.test_deployments import HALF_HOURLY, deploy, planned_runs
 
 DAILY = {"cron": "0 6 * * *", "timezone": "Europe/Berlin"}
 LOCAL = ("28T02:30:00+01:00", "29T03:00:00+02:00", "30T02:30:00+02:00")
