@@ -13,6 +13,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 CODE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+# A test as pages name it: `faults/test_wire`, or with its whole path.
+TEST = re.compile(r"`(?:tests/)?((?:[a-z_]+/)+test_[a-z_0-9]+)(?:\.py[^`]*)?`")
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
 # Tests in a document are called, too.
 CALL_TESTS = "\nfor _name, _test in list(globals().items()):\n    if _name.startswith('test_'):\n        _test()\n"
@@ -41,6 +43,13 @@ def test_links_of_a_document_lead_somewhere(page: Path) -> None:
     broken = [link for link in links if not (page.parent / link).exists()]
 
     assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_tests_that_a_document_names_are_there(page: Path) -> None:
+    missing = [name for name in TEST.findall(page.read_text()) if not (ROOT / "tests" / f"{name}.py").exists()]
+
+    assert missing == []
 
 
 def test_every_setting_of_the_server_is_documented() -> None:
