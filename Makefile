@@ -11,7 +11,7 @@ DEMO_HOME := $(CURDIR)/.demo
 PORT ?= 4200
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check lint types stairs migrations templates test-sqlite test-postgresql packaging programs wheels thorough chaos browser bench lock versions docs clean
+.PHONY: help demo serve test check lint types layers words migrations templates test-sqlite test-postgresql packaging programs wheels thorough chaos browser bench lock versions docs clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -42,10 +42,10 @@ serve: $(VENV)/installed  ## Serve the dashboard and the API on the demo's runs 
 	@ORION_HOME=$(DEMO_HOME) $(BIN)/orion database upgrade
 	@ORION_HOME=$(DEMO_HOME) $(BIN)/orion server start --port $(PORT)
 
-test: check test-sqlite test-postgresql  ## Everything: format, lint, types, stairs, migrations, tests on both databases
+test: check test-sqlite test-postgresql  ## Everything: format, lint, types, layers, words, migrations, tests on both databases
 	@echo "==> all checks and tests passed"
 
-check: lint types stairs migrations templates  ## Everything but the tests
+check: lint types layers words migrations templates  ## Everything but the tests
 
 lint: $(VENV)/installed-dev
 	@echo "==> format and lint"
@@ -57,9 +57,13 @@ types: $(VENV)/installed-dev
 	@# From nothing each time: with its cache, mypy forgets the managers of the models now and then.
 	@$(BIN)/mypy --no-incremental
 
-stairs: $(VENV)/installed-dev
-	@echo "==> import stairs"
+layers: $(VENV)/installed-dev
+	@echo "==> import layers"
 	@$(BIN)/lint-imports
+
+words: $(VENV)/installed-dev
+	@echo "==> words"
+	@$(BIN)/python -m tests.words
 
 migrations: $(VENV)/installed-dev
 	@echo "==> migrations"
