@@ -8,7 +8,7 @@ import textwrap
 import click
 import pytest
 
-from orionflow.cli.work_queue.finding import split_queues
+from orionflow.cli.work_queue import split_queues
 from tests.cli.conftest import companion
 
 FLOWS = """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orionflow.cli.exit_codes import MEANINGS
+from orionflow.cli.errors import MEANINGS
 from orionflow.cli.lazy import LazyGroup
 from tests.cli.commands import all_groups
 

@@ -8,8 +8,7 @@ import click
 import pytest
 
 from orionflow import errors
-from orionflow.cli.boundary import CommandFailed, explained, guarded
-from orionflow.cli.exit_codes import MEANINGS, ExitCode, exit_code_of_state
+from orionflow.cli.errors import MEANINGS, CommandFailed, ExitCode, exit_code_of_state, explained, guarded
 from orionflow.cli.root import server_group
 from orionflow.cli.terminal import Terminal
 from orionflow.client.responses import Reply, error_from_reply

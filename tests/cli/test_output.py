@@ -11,7 +11,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from orionflow.cli.boundary import CommandFailed
+from orionflow.cli.errors import CommandFailed
 from orionflow.cli.output import Column, Output
 from orionflow.cli.tables import Cell, display_width, render_table
 from orionflow.cli.terminal import Terminal

@@ -11,10 +11,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orionflow.cli.looks import painted
 from orionflow.cli.output import Column, Output
 from orionflow.cli.safe_text import as_json, cleaned, one_line, ours, printable, styled
 from orionflow.cli.status_line import StatusLine
+from orionflow.cli.style import painted
 from orionflow.cli.terminal import Terminal
 from orionflow.cli.yaml_text import as_yaml
 from tests.cli.conftest import companion

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from orionflow.cli.boundary import CommandFailed
+from orionflow.cli.errors import CommandFailed
 from orionflow.cli.secret import _value
 from tests.cli.conftest import Orion
 

@@ -10,7 +10,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     import os
     import sys
 
-    from orionflow.cli.boundary import guarded
+    from orionflow.cli.errors import guarded
     from orionflow.cli.root import root
     from orionflow.cli.terminal import Terminal
 

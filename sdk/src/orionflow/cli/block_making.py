@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
 import click
 
-from orionflow.cli.backend import Backend, Json, backend
-from orionflow.cli.boundary import CommandFailed
-from orionflow.cli.command import OrionCommand
-from orionflow.cli.exit_codes import ExitCode
-from orionflow.cli.finding import missing
-from orionflow.cli.options import Output, output_options
-from orionflow.cli.parameters import read_pairs, read_whole
-from orionflow.cli.structures import read_structure
+from orionflow.cli.backend import Backend, Json
+from orionflow.cli.errors import CommandFailed, ExitCode
+from orionflow.cli.lookup import by_name
+from orionflow.cli.parameters import read_pairs, read_structure, read_whole
+from orionflow.cli.session import Session, command
 from orionflow.cli.terminal import current_terminal
 from orionflow.spelling import near
 
 
-@click.command(
-    cls=OrionCommand,
-    examples=(
-        ("orion block create slack-webhook/ops", "asks for what it needs"),
-        ("orion block create slack-webhook/ops --values @ops.json", "fields from a file; @- is stdin"),
-        ('orion block create string/greeting value="Good morning"', "what is no secret may stand here"),
-    ),
+@command(
+    ("orion block create slack-webhook/ops", "asks for what it needs"),
+    ("orion block create slack-webhook/ops --values @ops.json", "fields from a file; @- is stdin"),
+    ('orion block create string/greeting value="Good morning"', "what is no secret may stand here"),
 )
 @click.argument("block", metavar="TYPE/NAME")
 @click.argument("pairs", metavar="[FIELD=VALUE]...", nargs=-1)
 @click.option("--values", metavar="JSON", help="All fields as one JSON object, or @FILE; @- is stdin.")
-@click.option("--overwrite", is_flag=True, help="Fill the block anew if there is one of this name.")
-@output_options
-def create(block: str, pairs: tuple[str, ...], values: str | None, overwrite: bool, output: Output) -> None:
+@click.option("--overwrite", is_flag=True, help="Replace the fields of the block of this name.")
+def create(session: Session, block: str, pairs: Sequence[str], values: str | None, overwrite: bool) -> None:
     """Create a block of a known type. `orion block type inspect TYPE` shows its fields.
 
     Give secrets in a file, or let yourself be asked: arguments stand in the shell's history and the list of processes.
@@ -39,17 +34,13 @@ def create(block: str, pairs: tuple[str, ...], values: str | None, overwrite: bo
     slug, separator, name = block.partition("/")
     if not separator or not name:
         raise click.UsageError(f"{block!r} does not say of which type it is; write TYPE/NAME.")
-    api = backend()
-    schema = newest_schema(api, slug)
+    schema = newest_schema(session.api, slug)
     texts = frozenset(
         field for field, one in schema["fields"].get("properties", {}).items() if one.get("type") == "string"
     )
     given = {**read_whole(values, "--values"), **read_pairs(pairs, "FIELD", texts=texts)}
-    made = store_block(api, schema, name, completed(schema, given), overwrite=overwrite)
-    if output.is_for_people:
-        output.terminal.say(f"Created the block {slug}/{name}.")
-    else:
-        output.show_one(made)
+    made = store_block(session.api, schema, name, completed(schema, given), overwrite=overwrite)
+    session.report(f"Created the block {slug}/{name}.", made)
 
 
 def newest_schema(api: Backend, slug: str) -> Json:
@@ -66,28 +57,21 @@ def newest_schema(api: Backend, slug: str) -> Json:
 
 
 def find_type(api: Backend, slug: str) -> Json:
-    """The type with this slug; otherwise exit 5, with slugs that are like it."""
-    from urllib.parse import quote
-
+    """Find the type with this slug; otherwise exit 5, with slugs that are like it."""
     from orionflow.errors import NotFound
 
     path = f"/block_types/slug/{quote(slug, safe='')}"
     try:
         found: Json = api.get(path)
-        if has_schema(api, found):
+        if _has_schema(api, found):
             return found
     except NotFound:
         pass
     api.post("/block_types/install_system_block_types")
-    try:
-        found = api.get(path)
-    except NotFound:
-        known = [one["slug"] for one in api.pages("/block_types/filter", {}, 1000)]
-        raise missing("block type", slug, known, command="orion block type ls") from None
-    return found
+    return by_name(api, path, "block type", slug, "/block_types/filter", key="slug", command="orion block type ls")
 
 
-def has_schema(api: Backend, kind: Json) -> bool:
+def _has_schema(api: Backend, kind: Json) -> bool:
     asked = {"block_schemas": {"block_type_id": {"any_": [kind["id"]]}}, "limit": 1}
     return bool(api.post("/block_schemas/filter", asked))
 
@@ -119,7 +103,7 @@ def _asked_for(name: str, field: Json, schema: Json) -> Any:
 
 
 def store_block(api: Backend, schema: Json, name: str, data: Json, *, overwrite: bool) -> Json:
-    """Create the block, or fill the one of this name anew."""
+    """Create the block, or replace the fields of the one of this name."""
     from orionflow.errors import Conflict
 
     kind = schema["block_type"]
@@ -139,58 +123,50 @@ def store_block(api: Backend, schema: Json, name: str, data: Json, *, overwrite:
     return made
 
 
-@click.command(
-    cls=OrionCommand,
-    examples=(
-        ("orion block register login.json", "a type of your own, with its fields"),
-        ("orion block register --known", "the types that a server brings along"),
-    ),
+@command(
+    ("orion block register login.json", "a type of your own, with its fields"),
+    ("orion block register --known", "the types that a server brings along"),
 )
 @click.argument("file", required=False)
 @click.option("--known", is_flag=True, help="Add the usual types where they are missing.")
-@output_options
-def register(file: str | None, known: bool, output: Output) -> None:
-    """Make a block type known, or its new fields, from a JSON or YAML file.
+def register(session: Session, file: str | None, known: bool) -> None:
+    """Register a block type, or its new fields, from a JSON or YAML file.
 
     The file has `slug`, `name`, `description`, `capabilities`, and `fields`: a JSON schema, whose `secret_fields` name
     what is sealed.
     """
     if known == (file is not None):
         raise click.UsageError("Name a file, or add --known for the usual types.")
-    api = backend()
+    api = session.api
     if file is None:
         api.post("/block_types/install_system_block_types")
-        output.terminal.say("The usual block types are known.")
+        session.say("The usual block types are known.")
         return
-    told = read_structure(file)
-    kind = _stored_type(api, told, file)
+    read = read_structure(file)
+    kind = _stored_type(api, read, file)
     usual = {"title": kind["name"], "type": "object", "block_type_slug": kind["slug"]}
-    fields = {**usual, **(told.get("fields") or {})}
-    body = {"block_type_id": kind["id"], "fields": fields, "capabilities": told.get("capabilities") or []}
+    fields = {**usual, **(read.get("fields") or {})}
+    body = {"block_type_id": kind["id"], "fields": fields, "capabilities": read.get("capabilities") or []}
     made = api.post("/block_schemas/", body)
-    if output.is_for_people:
-        output.terminal.say(
-            f"Registered the block type {kind['slug']}; fill one with orion block create {kind['slug']}/NAME"
-        )
-    else:
-        output.show_one(made, name="checksum")
+    sentence = f"Registered the block type {kind['slug']}; fill one with orion block create {kind['slug']}/NAME"
+    session.report(sentence, made, name="checksum")
 
 
-def _stored_type(api: Backend, told: Any, file: str) -> Json:
+def _stored_type(api: Backend, read: Any, file: str) -> Json:
     from orionflow.errors import Conflict
 
-    if not isinstance(told, dict) or not isinstance(told.get("slug"), str):
+    if not isinstance(read, dict) or not isinstance(read.get("slug"), str):
         raise CommandFailed(ExitCode.USAGE, f"{file} does not describe a block type.", "it has no `slug:`")
-    unknown = set(told) - {"slug", "name", "description", "capabilities", "fields", "logo_url", "documentation_url"}
+    unknown = set(read) - {"slug", "name", "description", "capabilities", "fields", "logo_url", "documentation_url"}
     if unknown:
         raise CommandFailed(ExitCode.USAGE, f"{file} says {', '.join(sorted(unknown))}, unknown for a block type.")
-    plain = {name: told[name] for name in ("description", "logo_url", "documentation_url") if told.get(name)}
+    plain = {name: read[name] for name in ("description", "logo_url", "documentation_url") if read.get(name)}
     try:
         made: Json = api.post(
-            "/block_types/", {"name": told.get("name") or told["slug"], "slug": told["slug"], **plain}
+            "/block_types/", {"name": read.get("name") or read["slug"], "slug": read["slug"], **plain}
         )
     except Conflict:
-        made = api.get(f"/block_types/slug/{told['slug']}")
+        made = api.get(f"/block_types/slug/{read['slug']}")
         if plain:
             api.request("PATCH", f"/block_types/{made['id']}", plain)
     return made

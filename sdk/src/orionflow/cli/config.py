@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orionflow.cli.boundary import CommandFailed
-from orionflow.cli.command import HELP_NAMES, OrionCommand
-from orionflow.cli.exit_codes import ExitCode
-from orionflow.cli.lazy import Entry, LazyGroup
-from orionflow.cli.options import Output, output_options
+from orionflow.cli.errors import CommandFailed, ExitCode
+from orionflow.cli.lazy import LazyGroup
 from orionflow.cli.output import Column, as_text
+from orionflow.cli.session import Session, command
 from orionflow.cli.terminal import current_terminal
 from orionflow.setting_values import shown_url
 from orionflow.spelling import near
@@ -22,40 +20,36 @@ if TYPE_CHECKING:
 
 config = LazyGroup(
     "config",
-    context_settings=HELP_NAMES,
+    __name__,
     help="Settings. Flags win over ORION_* variables, these over orion.toml, this over the profile, all over defaults.",
     entries={
-        "view": Entry("orionflow.cli.config:view", "Show the settings in force."),
-        "set": Entry("orionflow.cli.config:set_values", "Set values in the active profile."),
-        "unset": Entry("orionflow.cli.config:unset", "Remove values from the active profile."),
+        "view": "Show the settings in force.",
+        "set": "Set values in the active profile.",
+        "unset": "Remove values from the active profile.",
     },
     examples=(("orion config view --show-origin", ""), ("orion config set api_url=http://127.0.0.1:4200/api", "")),
 )
 
 
-@click.command(
-    cls=OrionCommand,
-    examples=(
-        ("orion config view", "what differs from the defaults"),
-        ("orion config view --all --show-origin", "everything, and where it came from"),
-        ("orion config view -o json", "for scripts"),
-    ),
+@command(
+    ("orion config view", "what differs from the defaults"),
+    ("orion config view --all --show-origin", "everything, and where it came from"),
+    ("orion config view -o json", "for scripts"),
 )
 @click.option("--show-origin", is_flag=True, help="Say where each value came from.")
 @click.option("--all", "every", is_flag=True, help="Show defaults and meanings too.")
-@output_options
-def view(show_origin: bool, every: bool, output: Output) -> None:
+def view(session: Session, show_origin: bool, every: bool) -> None:
     """Show the settings in force. Secrets are never shown."""
-    rows = [row for row in setting_rows() if every or row["origin"] != "default" or not output.is_for_people]
+    rows = [row for row in setting_rows() if every or row["origin"] != "default" or not session.for_people]
     columns = [
         Column("SETTING", lambda row: row["name"], field="name"),
         Column("VALUE", lambda row: as_text(row["value"]), field="value"),
         *([Column("ORIGIN", lambda row: row["origin"], field="origin")] if show_origin else []),
         *([Column("MEANING", lambda row: row["meaning"], field="meaning")] if every else []),
     ]
-    output.show_many(rows, columns)
+    session.output.show_many(rows, columns)
     if not rows:
-        output.terminal.note("Everything is at its default; --all shows the defaults.")
+        session.note("Everything is at its default; --all shows the defaults.")
 
 
 def setting_rows() -> list[dict[str, Any]]:
@@ -86,32 +80,27 @@ def _listed(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else str(value)
 
 
-@click.command(
-    "set",
-    cls=OrionCommand,
-    examples=(
-        ("orion config set api_url=http://127.0.0.1:4200/api", "use a running server"),
-        ("orion config set ORION_LOGGING_LEVEL=DEBUG", "names of variables are understood too"),
-    ),
+@command(
+    ("orion config set api_url=http://127.0.0.1:4200/api", "use a running server"),
+    ("orion config set ORION_LOGGING_LEVEL=DEBUG", "names of variables are understood too"),
 )
 @click.argument("pairs", metavar="NAME=VALUE...", nargs=-1, required=True)
-@output_options
-def set_values(pairs: tuple[str, ...], output: Output) -> None:
+def set_(session: Session, pairs: Sequence[str]) -> None:
     """Set values in the active profile: NAME=VALUE, several of them, or NAME VALUE."""
     values = dict(setting_pair(pair) for pair in _joined(pairs))
     name = change_profile(lambda profile: profile.update(values))
-    current_terminal().note(f"Set {', '.join(values)} in profile {name}.")
+    session.note(f"Set {', '.join(values)} in profile {name}.")
     _warn_if_hidden(values)
-    _show_to_programs(values, output)
+    _show_to_programs(session, values)
 
 
-def _show_to_programs(names: Sequence[str] | dict[str, str], output: Output) -> None:
+def _show_to_programs(session: Session, names: Sequence[str] | dict[str, str]) -> None:
     """What is in force now, of the settings that were changed."""
-    if not output.is_for_people:
-        output.show_many([row for row in setting_rows() if row["name"] in names], [])
+    if not session.for_people:
+        session.output.show_many([row for row in setting_rows() if row["name"] in names], [])
 
 
-def _joined(words: tuple[str, ...]) -> tuple[str, ...]:
+def _joined(words: Sequence[str]) -> Sequence[str]:
     """`NAME VALUE` is understood as well as `NAME=VALUE`."""
     return (f"{words[0]}={words[1]}",) if len(words) == 2 and "=" not in words[0] else words
 
@@ -143,13 +132,9 @@ def setting_name(typed: str) -> str:
     return name
 
 
-@click.command(
-    cls=OrionCommand,
-    examples=(("orion config unset api_url", "back to the API in this process"),),
-)
+@command(("orion config unset api_url", "back to the API in this process"))
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
-@output_options
-def unset(names: tuple[str, ...], output: Output) -> None:
+def unset(session: Session, names: Sequence[str]) -> None:
     """Remove values from the active profile."""
     known = [setting_name(name) for name in names]
 
@@ -164,8 +149,8 @@ def unset(names: tuple[str, ...], output: Output) -> None:
             del profile[name]
 
     name = change_profile(remove)
-    current_terminal().note(f"Removed {', '.join(known)} from profile {name}.")
-    _show_to_programs(known, output)
+    session.note(f"Removed {', '.join(known)} from profile {name}.")
+    _show_to_programs(session, known)
 
 
 def stored_profiles() -> Profiles:

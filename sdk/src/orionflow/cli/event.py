@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
 
-from orionflow.cli.backend import Backend, Json, backend
-from orionflow.cli.command import HELP_NAMES, OrionCommand
-from orionflow.cli.lazy import Entry, LazyGroup
-from orionflow.cli.options import Output, output_options, time_options
+from orionflow.cli.backend import Backend, Json
+from orionflow.cli.lazy import LazyGroup
 from orionflow.cli.output import Column
 from orionflow.cli.parameters import read_whole
 from orionflow.cli.safe_text import as_json
-from orionflow.cli.times import Clock, read_moment, read_period
+from orionflow.cli.session import Session, command, limit_option, with_params
+from orionflow.cli.times import read_moment, read_period
 
-HERE = "orionflow.cli.event"
 ID, ROLE, NAME = "prefect.resource.id", "prefect.resource.role", "prefect.resource.name"
 PAGE = 50
 POLL_SECONDS = 1.0
@@ -27,12 +25,12 @@ OVERLAP = timedelta(seconds=10)
 
 event = LazyGroup(
     "event",
-    context_settings=HELP_NAMES,
+    __name__,
     help="Events: something happened to a resource. Automations react to them.",
     entries={
-        "ls": Entry(f"{HERE}:ls", "List events, newest first."),
-        "stream": Entry(f"{HERE}:stream", "Show events as they come, until Ctrl-C."),
-        "emit": Entry(f"{HERE}:emit", "Report an event."),
+        "ls": "List events, newest first.",
+        "stream": "Show events as they come, until Ctrl-C.",
+        "emit": "Report an event.",
     },
     examples=(
         ("orion event ls --since -1h", "what happened in the last hour?"),
@@ -41,40 +39,31 @@ event = LazyGroup(
 )
 
 
-def filter_options(command: Any) -> Any:
-    options = [
-        click.option("--name", "names", metavar="NAME", multiple=True, help="Of this name; a * at its end: begins so."),
-        click.option("--resource", "resources", metavar="ID", multiple=True, help="Of this resource; also with a *."),
-        click.option("--related", "related", metavar="ID", multiple=True, help="That concern this one as well."),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-@click.command(
-    cls=OrionCommand,
-    examples=(
-        ("orion event ls", "the newest 20"),
-        ("orion event ls --name 'prefect.flow-run.*' --since -24h", "what flow runs did"),
-        ("orion event ls --resource 'order.*' -o json", "the API's objects"),
-    ),
+filters = with_params(
+    click.Option(["--name", "names"], metavar="NAME", multiple=True, help="Of this name; a * at its end: begins so."),
+    click.Option(["--resource", "resources"], metavar="ID", multiple=True, help="Of this resource; also with a *."),
+    click.Option(["--related"], metavar="ID", multiple=True, help="That concern this one as well."),
 )
-@filter_options
+
+
+@command(
+    ("orion event ls", "the newest 20"),
+    ("orion event ls --name 'prefect.flow-run.*' --since -24h", "what flow runs did"),
+    ("orion event ls --resource 'order.*' -o json", "the API's objects"),
+    times=True,
+)
+@filters
 @click.option("--since", metavar="TIME", help="Only those since then, such as -1h.")
 @click.option("--until", metavar="TIME", help="Only those until then.")
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(min=0), help="The most to show.")
-@output_options
-@time_options
-def ls(since: str | None, until: str | None, limit: int, output: Output, clock: Clock, **said: Any) -> None:
+@with_params(limit_option(20))
+def ls(session: Session, since: str | None, until: str | None, limit: int, **said: Any) -> None:
     """List events, newest first."""
     times = {"since": since, "until": until}
-    occurred = {name: clock.moment(text).isoformat() for name, text in times.items() if text}
+    occurred = {name: session.clock.moment(text).isoformat() for name, text in times.items() if text}
     asked = {**_asked(said), **({"occurred": occurred} if occurred else {})}
-    found = list(_pages(backend(), asked, limit))
-    output.show_many(found, _columns(clock), name="id")
-    if output.is_for_people and not found:
-        output.terminal.note("No events. Those of flow runs are recorded while an automation is enabled.")
+    found = list(_pages(session.api, asked, limit))
+    empty = "No events. Those of flow runs are recorded while an automation is enabled."
+    session.show_list(found, _columns(session), empty=empty, name="id")
 
 
 def _asked(said: dict[str, Any]) -> Json:
@@ -106,9 +95,9 @@ def _pages(api: Backend, asked: Json, limit: int) -> Iterator[Json]:
         answer = api.get(f"/events/{way}")
 
 
-def _columns(clock: Clock) -> list[Column]:
+def _columns(session: Session) -> list[Column]:
     return [
-        Column("WHEN", lambda one: clock.ago(one["occurred"]), field="occurred"),
+        Column("WHEN", lambda one: session.clock.ago(one["occurred"]), field="occurred"),
         Column("EVENT", lambda one: one["event"], field="event"),
         Column("RESOURCE", lambda one: one["resource"].get(NAME) or one["resource"][ID], field="resource"),
         Column("RELATED", _related, field="related"),
@@ -122,64 +111,56 @@ def _related(one: Json) -> str:
     return ", ".join(f"{other.get(ROLE)} {other.get(NAME) or other.get(ID)}" for other in one["related"]) or "-"
 
 
-@click.command(
-    cls=OrionCommand,
-    examples=(
-        ("orion event stream --timeout 1s", "for one second"),
-        ("orion event stream --name 'prefect.flow-run.*' -o jsonl --timeout 1s", "one object a line"),
-    ),
+@command(
+    ("orion event stream --timeout 1s", "for one second"),
+    ("orion event stream --name 'prefect.flow-run.*' -o jsonl --timeout 1s", "one object a line"),
+    times=True,
 )
-@filter_options
+@filters
 @click.option("--timeout", metavar="PERIOD", help="End after this time; otherwise with Ctrl-C.")
-@output_options
-@time_options
-def stream(timeout: str | None, output: Output, clock: Clock, **said: Any) -> None:
+def stream(session: Session, timeout: str | None, **said: Any) -> None:
     """Show events as they come. What was before is not shown: that is `orion event ls`."""
-    api, asked = backend(), _asked(said)
+    asked = _asked(said)
     deadline = time.monotonic() + read_period(timeout).total_seconds() if timeout else None
     begin, seen = datetime.now(UTC), set[str]()
     while True:
         since = (begin - OVERLAP).isoformat()
         window = {**asked, "occurred": {"since": since}, "order": "ASC"}
-        for one in list(_pages(api, window, 1_000)):
+        for one in list(_pages(session.api, window, 1_000)):
             arrived = read_moment(one["received"])
             if one["id"] not in seen and arrived is not None and arrived >= begin - timedelta(seconds=1):
-                _show(one, output, clock)
+                _show(session, one)
             seen.add(one["id"])
         if deadline is not None and time.monotonic() >= deadline:
             return
         time.sleep(POLL_SECONDS)
 
 
-def _show(one: Json, output: Output, clock: Clock) -> None:
-    if not output.is_for_people:
-        output.terminal.out(as_json(one))
-        return
-    resource = one["resource"].get(NAME) or one["resource"][ID]
-    output.terminal.out(f"{clock.clock_time(one['occurred'])}  {one['event']}  {resource}")
+def _show(session: Session, one: Json) -> None:
+    if session.for_people:
+        resource = one["resource"].get(NAME) or one["resource"][ID]
+        session.terminal.out(f"{session.clock.clock_time(one['occurred'])}  {one['event']}  {resource}")
+    else:
+        session.terminal.out(as_json(one))
 
 
-@click.command(
-    cls=OrionCommand,
-    examples=(
-        ("orion event emit shop.order.paid --resource order.17", ""),
-        ("orion event emit shop.order.paid --resource order.17 --label city=Berlin --related customer=ada", ""),
-        ("""orion event emit sensor.read --resource sensor.1 --payload '{"celsius": 21}'""", "with what was measured"),
-    ),
+@command(
+    ("orion event emit shop.order.paid --resource order.17", ""),
+    ("orion event emit shop.order.paid --resource order.17 --label city=Berlin --related customer=ada", ""),
+    ("""orion event emit sensor.read --resource sensor.1 --payload '{"celsius": 21}'""", "with what was measured"),
 )
 @click.argument("name", metavar="EVENT")
 @click.option("--resource", required=True, metavar="ID", help="What it happened to.")
 @click.option("--label", "labels", metavar="NAME=VALUE", multiple=True, help="Another label of the resource.")
 @click.option("--related", "related", metavar="ROLE=ID", multiple=True, help="Another resource, with its role.")
 @click.option("--payload", metavar="JSON", help="More about it: a JSON object, or @FILE.")
-@output_options
 def emit(
-    name: str, resource: str, labels: tuple[str, ...], related: tuple[str, ...], payload: str | None, output: Output
+    session: Session, name: str, resource: str, labels: Sequence[str], related: Sequence[str], payload: str | None
 ) -> None:
     """Report that EVENT happened to a resource. Names are written like shop.order.paid."""
     from orionflow.contract.ids import uuid7
 
-    told = {
+    reported = {
         "id": str(uuid7()),
         "occurred": datetime.now(UTC).isoformat(),
         "event": name,
@@ -187,11 +168,8 @@ def emit(
         "related": [{ID: id, ROLE: role} for role, id in (_pair(one, "--related") for one in related)],
         "payload": read_whole(payload, "--payload"),
     }
-    backend().post("/events", [told])
-    if output.is_for_people:
-        output.terminal.say(f"Reported {name} of {resource}.")
-    else:
-        output.show_one(told, name="id")
+    session.api.post("/events", [reported])
+    session.report(f"Reported {name} of {resource}.", reported, name="id")
 
 
 def _pair(text: str, option: str) -> tuple[str, str]:

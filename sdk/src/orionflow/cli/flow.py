@@ -7,28 +7,21 @@ from itertools import islice
 
 import click
 
-from orionflow.cli.backend import Backend, Json, backend
-from orionflow.cli.boundary import CommandFailed
-from orionflow.cli.command import HELP_NAMES, OrionCommand
-from orionflow.cli.exit_codes import ExitCode
-from orionflow.cli.flow_run.columns import began, list_columns
-from orionflow.cli.flow_run.newest import newest_runs
-from orionflow.cli.lazy import Entry, LazyGroup
-from orionflow.cli.looks import painted, run_state_label
-from orionflow.cli.options import Output, output_options, time_options
+from orionflow.cli.backend import Json
+from orionflow.cli.lazy import LazyGroup
+from orionflow.cli.lookup import find_flow
 from orionflow.cli.output import Column, as_text
 from orionflow.cli.query import flow_filters
-from orionflow.cli.times import Clock
-from orionflow.spelling import near
+from orionflow.cli.resource import Resource
+from orionflow.cli.run_tables import began, flow_run_columns, newest_runs
+from orionflow.cli.session import Session, command, limit_option, sort_option, with_params
+from orionflow.cli.style import painted, run_state_label
 
 flow = LazyGroup(
     "flow",
-    context_settings=HELP_NAMES,
+    __name__,
     help="Flows that have run. A flow is known by its name.",
-    entries={
-        "ls": Entry("orionflow.cli.flow:ls", "List flows with their last run."),
-        "inspect": Entry("orionflow.cli.flow:inspect", "Show one flow and its newest runs.", ("show",)),
-    },
+    entries={"ls": "List flows with their last run.", "inspect": "Show one flow and its newest runs."},
     examples=(("orion flow ls", ""), ("orion flow inspect etl", "")),
 )
 # How many of the newest runs say which flows come first.
@@ -38,60 +31,51 @@ STARTED: Json = {"start_time": {"is_null_": False}}
 SORTS = {"recent": "NAME_ASC", "name": "NAME_ASC", "newest": "CREATED_DESC", "updated": "UPDATED_DESC"}
 
 
-@click.command(
-    cls=OrionCommand,
-    examples=(
-        ("orion flow ls", "all flows"),
-        ("orion flow ls tag:nightly -o json", "the API's objects"),
-        ("orion flow ls state:failed", "those with a failed run"),
-    ),
+@command(
+    ("orion flow ls", "all flows"),
+    ("orion flow ls tag:nightly -o json", "the API's objects"),
+    ("orion flow ls state:failed", "those with a failed run"),
+    times=True,
 )
 @click.argument("query", nargs=-1)
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(min=0), help="The most flows to show.")
-@click.option("--sort", type=click.Choice(list(SORTS)), default="recent", show_default=True, help="The order.")
-@output_options
-@time_options
-def ls(query: tuple[str, ...], limit: int, sort: str, output: Output, clock: Clock) -> None:
+@with_params(limit_option(50, help="The most flows to show."), sort_option(list(SORTS)))
+def ls(session: Session, query: Sequence[str], limit: int, sort: str) -> None:
     """List flows with their last run, those that ran last first. A QUERY takes name:, tag:, state: and id:."""
-    api = backend()
-    filters = flow_filters(query, clock, api)
-    found = _recent(api, filters, clock, limit) if sort == "recent" else []
+    api = session.api
+    filters = flow_filters(query, session.clock, api)
+    found = _recent(session, filters, limit) if sort == "recent" else []
     known = {flow["id"] for flow in found}
     others = api.pages("/flows/filter", {**filters, "sort": SORTS[sort]}, None) if len(found) < limit else iter(())
     found += islice((flow for flow in others if flow["id"] not in known), limit - len(found))
-    last = _last_runs(api, found, clock) if output.is_for_people else {}
-    output.show_many(found, _list_columns(last, clock, output))
-    if output.is_for_people and not found:
-        output.terminal.note("No flows match.")
+    FLOW.show(session, found, "No flows match.")
 
 
-def _recent(api: Backend, filters: Json, clock: Clock, limit: int) -> list[Json]:
-    """The flows of the newest runs that have begun, in their order."""
-    newest = newest_runs(api, {"flow_runs": STARTED}, clock, RECENT)
+def _recent(session: Session, filters: Json, limit: int) -> list[Json]:
+    """Fetch the flows of the newest runs that have begun, in their order."""
+    newest = newest_runs(session, {"flow_runs": STARTED}, RECENT)
     ids = list(dict.fromkeys(run["flow_id"] for run in newest))
-    if not ids:
+    if not ids or "id" in filters.get("flows", {}):
         return []
     narrowed = {**filters, "flows": {**filters.get("flows", {}), "id": {"any_": ids}}}
-    if "id" in filters.get("flows", {}):
-        return []
-    found = {flow["id"]: flow for flow in api.pages("/flows/filter", narrowed, None)}
+    found = {flow["id"]: flow for flow in session.api.pages("/flows/filter", narrowed, None)}
     return [found[id] for id in ids if id in found][:limit]
 
 
-def _last_runs(api: Backend, flows: Sequence[Json], clock: Clock) -> dict[str, Json | None]:
-    """The newest run of each flow shown; a list is short, and each question is answered from an index."""
-    return {flow["id"]: next(iter(_newest_runs(api, flow, clock, 1, STARTED)), None) for flow in flows}
-
-
-def _newest_runs(api: Backend, flow: Json, clock: Clock, limit: int, of_runs: Json | None = None) -> list[Json]:
+def _newest_runs(session: Session, flow: Json, limit: int, of_runs: Json | None = None) -> list[Json]:
     of_flow: Json = {"flows": {"id": {"any_": [flow["id"]]}}}
-    return newest_runs(api, {**of_flow, **({"flow_runs": of_runs} if of_runs else {})}, clock, limit)
+    return newest_runs(session, {**of_flow, **({"flow_runs": of_runs} if of_runs else {})}, limit)
 
 
-def _list_columns(last: dict[str, Json | None], clock: Clock, output: Output) -> list[Column]:
+def _columns(session: Session, flows: Sequence[Json]) -> list[Column]:
+    # A list is short, and each of these questions is answered from an index.
+    last = {
+        flow["id"]: next(iter(_newest_runs(session, flow, 1, STARTED)), None)
+        for flow in (flows if session.for_people else ())
+    }
+
     def last_run(flow: Json) -> str:
         run = last.get(flow["id"])
-        return f"{run_state_label(run, output.terminal)} {clock.ago(began(run))}" if run else "-"
+        return f"{run_state_label(run, session.terminal)} {session.clock.ago(began(run))}" if run else "-"
 
     def paint(text: str, flow: Json) -> str:
         return painted(text, (last.get(flow["id"]) or {}).get("state_type"))
@@ -100,53 +84,38 @@ def _list_columns(last: dict[str, Json | None], clock: Clock, output: Output) ->
         Column("FLOW", lambda flow: flow["name"], field="name"),
         Column("LAST RUN", last_run, paint=paint),
         Column("TAGS", lambda flow: as_text(flow["tags"]), field="tags"),
-        Column("ID", lambda flow: flow["id"], field="id", wide=output.terminal.shows_live),
-        Column("CREATED", lambda flow: clock.absolute(flow["created"]), field="created", wide=True),
+        Column("ID", lambda flow: flow["id"], field="id", wide=session.terminal.shows_live),
+        Column("CREATED", lambda flow: session.clock.absolute(flow["created"]), field="created", wide=True),
     ]
 
 
-@click.command(
-    cls=OrionCommand,
-    examples=(("orion flow inspect etl", ""), ("orion flow inspect etl -o json", "the API's object")),
-)
-@click.argument("name", metavar="FLOW")
-@output_options
-@time_options
-def inspect(name: str, output: Output, clock: Clock) -> None:
-    """Show one flow and its newest runs."""
-    api = backend()
-    found = find_flow(api, name)
-    if not output.is_for_people:
-        output.show_one(found)
-        return
-    output.show_one(found, _fields(api, clock))
-    if not output.columns:
-        output.terminal.out("\nruns:")
-        output.show_many(
-            _newest_runs(api, found, clock, 5), list_columns({found["id"]: found["name"]}, clock, output.terminal)
-        )
+def _fields(session: Session, flow: Json) -> list[Column]:
+    def runs(flow: Json) -> str:
+        return str(session.api.post("/flow_runs/count", {"flows": {"id": {"any_": [flow["id"]]}}}))
 
-
-def _fields(api: Backend, clock: Clock) -> list[Column]:
     return [
         Column("id", lambda flow: flow["id"]),
         Column("name", lambda flow: flow["name"]),
         Column("tags", lambda flow: as_text(flow["tags"])),
-        Column("created", lambda flow: clock.absolute(flow["created"]), field="created"),
-        Column("all runs", lambda flow: str(api.post("/flow_runs/count", {"flows": {"id": {"any_": [flow["id"]]}}}))),
+        Column("created", lambda flow: session.clock.absolute(flow["created"]), field="created"),
+        Column("all runs", runs),
     ]
 
 
-def find_flow(api: Backend, wanted: str) -> Json:
-    """The flow with this name or id."""
-    by_name = api.post("/flows/filter", {"flows": {"name": {"any_": [wanted]}}})
-    if by_name:
-        found: Json = by_name[0]
-        return found
-    by_id = [flow for flow in api.pages("/flows/filter", {}, 1000) if flow["id"] == wanted.lower()]
-    if by_id:
-        return by_id[0]
-    names = [flow["name"] for flow in api.pages("/flows/filter", {}, 1000)]
-    proposals = near(wanted, names)
-    fix = f"did you mean {' or '.join(proposals)}?" if proposals else "orion flow ls"
-    raise CommandFailed(ExitCode.NOT_FOUND, f"There is no flow {wanted!r}.", fix=fix)
+def _show_runs(session: Session, flow: Json) -> None:
+    session.terminal.out("\nruns:")
+    runs = _newest_runs(session, flow, 5)
+    session.show_list(runs, flow_run_columns(session, runs))
+
+
+FLOW = Resource(
+    "flow", "/flows", _columns, metavar="FLOW", by_id=True, find=lambda session, wanted: find_flow(session.api, wanted)
+)
+inspect = FLOW.inspect(
+    "Show one flow and its newest runs.",
+    "orion flow inspect etl",
+    ("orion flow inspect etl -o json", "the API's object"),
+    fields=_fields,
+    below=_show_runs,
+    plain=True,
+)

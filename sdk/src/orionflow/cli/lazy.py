@@ -5,22 +5,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 
 import click
 
-from orionflow.cli.command import OrionCommand, WithExamples, shared_options
+from orionflow.cli.command import HELP_NAMES, Examples, OrionCommand, WithExamples, shared_options
 from orionflow.spelling import near
+
+# Every group has these words for its commands.
+USUAL_ALIASES = {"ls": ("list",), "inspect": ("show",), "delete": ("rm",)}
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Where a command lives (`module:attribute`), and the line that lists it."""
+    """The line that lists a command, its other names, and where it lives.
 
-    target: str
+    The target is `module:attribute`; `.module` is a module of the group's package. What is left out is derived: the
+    command `set-limit` is `set_limit` of the group's module, and `import` is `import_`.
+    """
+
     summary: str
+    target: str = ""
     aliases: tuple[str, ...] = ()
     section: str = "Commands"
 
@@ -32,14 +39,17 @@ class LazyGroup(WithExamples, click.Group):
 
     def __init__(
         self,
-        *args: object,
-        entries: Mapping[str, Entry],
+        name: str,
+        module: str,
+        *,
+        entries: Mapping[str, str | Entry | Mapping[str, str | Entry]],
         fallback: Callable[[str], click.Command | None] | None = None,
-        examples: tuple[tuple[str, str], ...] = (),
+        examples: Examples = (),
         **kwargs: object,
     ) -> None:
-        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
-        self.entries = {name: _with_long_name(name, entry) for name, entry in entries.items()}
+        """Take the entries by the names of the commands, or by the titles of sections and then by their names."""
+        super().__init__(name, **{"context_settings": HELP_NAMES, **kwargs})  # type: ignore[arg-type]
+        self.entries = dict(_entries(module, entries))
         self.examples = examples
         self.fallback = fallback
         self.params.extend(shared_options())
@@ -81,8 +91,24 @@ class LazyGroup(WithExamples, click.Group):
                 formatter.write_dl(rows)
 
 
-def _with_long_name(name: str, entry: Entry) -> Entry:
-    return replace(entry, aliases=("list", *entry.aliases)) if name == "ls" else entry
+def _entries(
+    module: str, entries: Mapping[str, str | Entry | Mapping[str, str | Entry]], section: str = "Commands"
+) -> Iterator[tuple[str, Entry]]:
+    for name, given in entries.items():
+        if isinstance(given, Mapping):
+            yield from _entries(module, given, name)
+            continue
+        entry = Entry(given) if isinstance(given, str) else given
+        aliases = (*USUAL_ALIASES.get(name, ()), *entry.aliases)
+        yield name, replace(entry, target=_whole_target(module, name, entry.target), aliases=aliases, section=section)
+
+
+def _whole_target(module: str, name: str, target: str) -> str:
+    """Complete a target; a module that ends in a point has a module for each command."""
+    place, _, attribute = target.partition(":")
+    attribute = attribute or name.replace("-", "_")
+    place = module.rstrip(".") + place if place.startswith(".") else place or module
+    return f"{place}{attribute}:{attribute}" if place.endswith(".") else f"{place}:{attribute}"
 
 
 class UnknownCommand(click.UsageError):
@@ -95,6 +121,8 @@ class UnknownCommand(click.UsageError):
 
 
 def load(target: str) -> click.Command:
+    """Import the command at `module:attribute`; an attribute that would be a word of Python ends in an underscore."""
     module, _, attribute = target.partition(":")
-    command: click.Command = getattr(import_module(module), attribute)
+    place = import_module(module)
+    command: click.Command = getattr(place, f"{attribute}_", None) or getattr(place, attribute)
     return command

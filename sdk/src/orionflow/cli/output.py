@@ -11,8 +11,7 @@ from typing import Any
 
 import click
 
-from orionflow.cli.boundary import CommandFailed
-from orionflow.cli.exit_codes import ExitCode
+from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.cli.safe_text import as_json, cleaned, one_line
 from orionflow.cli.tables import Cell, render_fields, render_table
 from orionflow.cli.terminal import Terminal, current_terminal
@@ -172,12 +171,13 @@ def chosen_output(format: str, as_json: bool, columns: str | None) -> Output:
     return Output("json" if as_json else format, wanted, current_terminal())
 
 
-def output_option_list() -> list[Callable[[Any], Any]]:
+def output_params() -> list[click.Parameter]:
+    """The options that say in which form a command answers."""
     return [
-        click.option(
-            "-o", "--output", "format", type=click.Choice(FORMATS), default="table", show_default=True,
+        click.Option(
+            ["-o", "--output", "format"], type=click.Choice(FORMATS), default="table", show_default=True,
             help="The form of the answer; json is the API's object.",
         ),
-        click.option("--json", "as_json", is_flag=True, help="The same as -o json."),
-        click.option("--columns", metavar="A,B", help="Only these columns or fields, such as name,state.message."),
+        click.Option(["--json", "as_json"], is_flag=True, help="The same as -o json."),
+        click.Option(["--columns"], metavar="A,B", help="Only these columns or fields, such as name,state.message."),
     ]  # fmt: skip

@@ -1,15 +1,17 @@
-"""Parameters of a flow, as a command line writes them: `-p day=2026-01-01 -p limit=5` or `--params @day.json`."""
+"""Values as a command line gives them: JSON, @FILE, @- for stdin, `name=value`, and files of JSON or YAML."""
 
 from __future__ import annotations
 
 import inspect
 import json
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import click
 
-from orionflow.cli.raw_api import read_json
+from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.spelling import near
 
 
@@ -85,3 +87,59 @@ def _unknown(fn: Callable[..., Any], name: str, known: list[str]) -> click.Usage
     proposals = near(name, known)
     hint = f"did you mean {proposals[0]}?" if proposals else f"it takes {', '.join(known) or 'none'}."
     return click.UsageError(f"{fn.__name__} has no parameter {name!r}; {hint}")
+
+
+def read_structure(file: str) -> Any:
+    """What a file holds as plain values. One that is not there is exit 5, one that cannot be understood exit 2."""
+    text = sys.stdin.read() if file == "-" else _text_of(file)
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        if file.endswith(".json"):
+            raise CommandFailed(ExitCode.USAGE, f"{file} is not JSON.", str(error)) from None
+    return _read_yaml(text, file)
+
+
+def _text_of(file: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise CommandFailed(ExitCode.NOT_FOUND, f"There is no file {file!r}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandFailed(ExitCode.USAGE, f"{file} cannot be read.", str(error)) from None
+
+
+def _read_yaml(text: str, file: str) -> Any:
+    try:
+        import yaml
+    except ImportError:
+        raise CommandFailed(
+            ExitCode.USAGE, f"Reading {file} needs a YAML library.", fix='pip install "orionflow[yaml]", or write JSON'
+        ) from None
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise CommandFailed(ExitCode.USAGE, f"{file} cannot be understood.", " ".join(str(error).split())) from None
+
+
+def read_json(text: str, option: str) -> Any:
+    """JSON that stands on the command line, or in a file as @FILE, or comes on stdin as @-."""
+    if text == "@-":
+        text = sys.stdin.read()
+    elif text.startswith("@"):
+        text = _file(text[1:], option)
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise click.UsageError(f"{option} is not JSON: {error}.") from None
+
+
+def _file(name: str, option: str) -> str:
+    try:
+        return Path(name).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise CommandFailed(ExitCode.NOT_FOUND, f"There is no file {name!r}, which {option} names.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(
+            f"{option} @{name} cannot be read: {getattr(error, 'strerror', None) or error}."
+        ) from None

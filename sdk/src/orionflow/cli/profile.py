@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from orionflow.cli.boundary import CommandFailed
-from orionflow.cli.command import HELP_NAMES, OrionCommand
 from orionflow.cli.config import setting_pair, stored_profiles
-from orionflow.cli.exit_codes import ExitCode
-from orionflow.cli.lazy import Entry, LazyGroup
-from orionflow.cli.options import Output, ask_before, output_options
+from orionflow.cli.errors import CommandFailed, ExitCode
+from orionflow.cli.lazy import LazyGroup
 from orionflow.cli.output import Column, as_text
+from orionflow.cli.session import YES, Session, ask_before, command, with_params
 from orionflow.cli.terminal import current_terminal
 from orionflow.setting_values import shown_url
 from orionflow.spelling import near
@@ -21,21 +20,20 @@ from orionflow.spelling import near
 if TYPE_CHECKING:
     from orionflow.profiles import Profiles
 
-HERE = "orionflow.cli.profile"
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
 SECRETS = frozenset({"api_key"})
 
 profile = LazyGroup(
     "profile",
-    context_settings=HELP_NAMES,
+    __name__,
     help="Profiles: named sets of settings, one of which is active.",
     entries={
-        "ls": Entry(f"{HERE}:ls", "List profiles."),
-        "inspect": Entry(f"{HERE}:inspect", "Show what a profile sets.", ("show",)),
-        "create": Entry(f"{HERE}:create", "Create a profile."),
-        "use": Entry(f"{HERE}:use", "Make a profile the active one."),
-        "rename": Entry(f"{HERE}:rename", "Rename a profile."),
-        "delete": Entry(f"{HERE}:delete", "Delete a profile.", ("rm",)),
+        "ls": "List profiles.",
+        "inspect": "Show what a profile sets.",
+        "create": "Create a profile.",
+        "use": "Make a profile the active one.",
+        "rename": "Rename a profile.",
+        "delete": "Delete a profile.",
     },
     examples=(
         ("orion profile create staging -s api_url=https://orion.example/api", ""),
@@ -45,11 +43,8 @@ profile = LazyGroup(
 )
 
 
-@click.command(
-    cls=OrionCommand, examples=(("orion profile ls", "the active one is marked"), ("orion profile ls --json", ""))
-)
-@output_options
-def ls(output: Output) -> None:
+@command(("orion profile ls", "the active one is marked"), ("orion profile ls --json", ""))
+def ls(session: Session) -> None:
     """List profiles; the active one is marked."""
     from orionflow.settings import current_settings
 
@@ -60,7 +55,7 @@ def ls(output: Output) -> None:
         Column("PROFILE", lambda row: row["name"], field="name"),
         Column("SETS", lambda row: as_text(list(row["settings"])), field="settings"),
     ]
-    output.show_many(rows, columns)
+    session.output.show_many(rows, columns)
 
 
 def _row(name: str, values: dict[str, object], active: str) -> dict[str, Any]:
@@ -71,12 +66,9 @@ def _row(name: str, values: dict[str, object], active: str) -> dict[str, Any]:
     return {"name": name, "active": name == active, "settings": shown}
 
 
-@click.command(
-    cls=OrionCommand, examples=(("orion profile inspect", "the active one"), ("orion profile inspect default", ""))
-)
+@command(("orion profile inspect", "the active one"), ("orion profile inspect default", ""))
 @click.argument("name", required=False)
-@output_options
-def inspect(name: str | None, output: Output) -> None:
+def inspect(session: Session, name: str | None) -> None:
     """Show what a profile sets; without a NAME, the active one. Secrets are never shown."""
     from orionflow.settings import current_settings
 
@@ -84,52 +76,47 @@ def inspect(name: str | None, output: Output) -> None:
     wanted = name or active
     row = _row(wanted, _existing(stored_profiles(), wanted), active)
     shown = [Column("settings", lambda row: _lines(row["settings"]))]
-    output.show_one(row, [Column("name", lambda row: row["name"], field="name"), *shown])
+    session.show_one(row, [Column("name", lambda row: row["name"], field="name"), *shown])
 
 
 def _lines(settings: dict[str, object]) -> str:
     return "\n".join(f"{key} = {value}" for key, value in settings.items()) or "-"
 
 
-@click.command(
-    cls=OrionCommand,
-    examples=(
-        ("orion profile create staging -s api_url=https://orion.example/api", ""),
-        ("orion profile create copy --from default", "with the same settings"),
-    ),
+@command(
+    ("orion profile create staging -s api_url=https://orion.example/api", ""),
+    ("orion profile create copy --from default", "with the same settings"),
 )
 @click.argument("name")
 @click.option("-s", "--set", "pairs", metavar="NAME=VALUE", multiple=True, help="A setting of the new profile.")
 @click.option("--from", "source", metavar="PROFILE", help="Begin with the settings of this one.")
-@output_options
-def create(name: str, pairs: tuple[str, ...], source: str | None, output: Output) -> None:
+def create(session: Session, name: str, pairs: Sequence[str], source: str | None) -> None:
     """Create a profile."""
     stored = stored_profiles()
     _refuse_existing(stored, name)
     begin = dict(_existing(stored, source)) if source else {}
     stored.profiles[name] = {**begin, **dict(setting_pair(pair) for pair in pairs)}
     _save(stored)
-    current_terminal().note(f"Created profile {name}; make it the active one with: orion profile use {name}")
-    _show_to_programs(stored, name, output)
+    session.note(f"Created profile {name}; make it the active one with: orion profile use {name}")
+    _show_to_programs(session, stored, name)
 
 
-def _show_to_programs(stored: Profiles, name: str, output: Output) -> None:
-    if not output.is_for_people:
-        output.show_one(_row(name, stored.profiles.get(name, {}), stored.active))
+def _show_to_programs(session: Session, stored: Profiles, name: str) -> None:
+    if not session.for_people:
+        session.show_one(_row(name, stored.profiles.get(name, {}), stored.active))
 
 
-@click.command(cls=OrionCommand, examples=(("orion profile use default", ""),))
+@command(("orion profile use default", ""))
 @click.argument("name")
-@output_options
-def use(name: str, output: Output) -> None:
+def use(session: Session, name: str) -> None:
     """Make a profile the active one."""
     stored = stored_profiles()
     _existing(stored, name)
     stored.active = name
     _save(stored)
-    current_terminal().note(f"Profile {name} is active now.")
+    session.note(f"Profile {name} is active now.")
     _warn_if_environment_wins(name)
-    _show_to_programs(stored, name, output)
+    _show_to_programs(session, stored, name)
 
 
 def _warn_if_environment_wins(name: str) -> None:
@@ -140,11 +127,10 @@ def _warn_if_environment_wins(name: str) -> None:
         current_terminal().note(f"But here profile {settings.profile} is in force, from {settings.origin('profile')}.")
 
 
-@click.command(cls=OrionCommand, examples=(("orion profile rename staging testing", ""),))
+@command(("orion profile rename staging testing", ""))
 @click.argument("name")
 @click.argument("new_name")
-@output_options
-def rename(name: str, new_name: str, output: Output) -> None:
+def rename(session: Session, name: str, new_name: str) -> None:
     """Rename a profile."""
     stored = stored_profiles()
     _existing(stored, name)
@@ -152,15 +138,14 @@ def rename(name: str, new_name: str, output: Output) -> None:
     stored.profiles = {new_name if key == name else key: values for key, values in stored.profiles.items()}
     stored.active = new_name if stored.active == name else stored.active
     _save(stored)
-    current_terminal().note(f"Profile {name} is called {new_name} now.")
-    _show_to_programs(stored, new_name, output)
+    session.note(f"Profile {name} is called {new_name} now.")
+    _show_to_programs(session, stored, new_name)
 
 
-@click.command(cls=OrionCommand, examples=(("orion profile delete staging --yes", ""),))
+@command(("orion profile delete staging --yes", ""))
 @click.argument("name")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@output_options
-def delete(name: str, yes: bool, output: Output) -> None:
+@with_params(YES)
+def delete(session: Session, name: str, yes: bool) -> None:
     """Delete a profile; the active one cannot be deleted."""
     stored = stored_profiles()
     _existing(stored, name)
@@ -169,9 +154,9 @@ def delete(name: str, yes: bool, output: Output) -> None:
     ask_before(f"delete the profile {name}", yes=yes)
     gone = _row(name, stored.profiles.pop(name), stored.active)
     _save(stored)
-    current_terminal().note(f"Deleted profile {name}.")
-    if not output.is_for_people:
-        output.show_one(gone)
+    session.note(f"Deleted profile {name}.")
+    if not session.for_people:
+        session.show_one(gone)
 
 
 def _existing(stored: Profiles, name: str) -> dict[str, object]:

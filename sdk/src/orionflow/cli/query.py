@@ -127,31 +127,58 @@ def _named(value: str) -> Filters:
 
 
 def _states(value: str) -> Filters:
-    """Types are asked by type and names by name; both at once cannot be said to the API as any of them."""
-    types: list[str] = []
-    names: list[str] = []
-    for word in value.split(","):
-        found = STATE_GROUPS.get(word.lower()) or tuple(one for one in STATE_TYPES if one == word.upper())
-        types += found
-        names += [] if found else [_state_name(word)]
+    """Types are asked by type and names by name."""
+    types, names = _types_and_names(value.split(","), lambda word: word)
     if types and names:
         return {"operator": "or_", "type": {"any_": types}, "name": {"any_": names}}
     return {"type": {"any_": types}} if types else {"name": {"any_": names}}
 
 
-def _state_name(word: str) -> str:
-    return next((name for name in STATE_NAMES if name.lower() == word.lower()), word)
+def read_states(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Read states such as `failed,late` as types, which cover all names of theirs, and names; both empty for `any`."""
+
+    def unknown(word: str) -> str:
+        raise _no_such_state(word, [*_known_states(), "any"])
+
+    split = [one.strip() for given in words for one in given.split(",") if one.strip()]
+    if any(word.lower() == "any" for word in split):
+        return [], []
+    types, names = _types_and_names(split, unknown)
+    return list(dict.fromkeys(types)), list(dict.fromkeys(names))
+
+
+def states_text(types: Sequence[str], names: Sequence[str]) -> str:
+    return ", ".join([*(one.lower() for one in types), *names]) or "any state"
+
+
+def _types_and_names(words: Sequence[str], other: Callable[[str], str]) -> tuple[list[str], list[str]]:
+    """Split words into types and names of states; `other` decides about a word that is neither."""
+    types: list[str] = []
+    names: list[str] = []
+    for word in words:
+        found = STATE_GROUPS.get(word.lower()) or tuple(one for one in STATE_TYPES if one == word.upper())
+        types += found
+        if not found:
+            names.append(next((name for name in STATE_NAMES if name.lower() == word.lower()), None) or other(word))
+    return types, names
+
+
+def _known_states() -> list[str]:
+    return [*(one.lower() for one in STATE_TYPES), *STATE_GROUPS, *(name.lower() for name in STATE_NAMES)]
+
+
+def _no_such_state(word: str, known: list[str]) -> click.UsageError:
+    proposals = near(word, known)
+    hint = f"did you mean {' or '.join(proposals)}?" if proposals else f"there are {', '.join(known)}."
+    return click.UsageError(f"There is no state {word!r}; {hint}")
 
 
 def _refuse_unknown_states(value: str, own: str, api: Backend | None) -> None:
     """A state that no run can be in would find nothing, as if all were well. Names of users' own are asked for."""
-    known = [*(one.lower() for one in STATE_TYPES), *STATE_GROUPS, *(name.lower() for name in STATE_NAMES)]
+    known = _known_states()
     for word in value.split(","):
-        if word.lower() in known or (api is not None and _is_in_use(word, own, api)):
-            continue
-        proposals = near(word, known)
-        hint = f"did you mean {' or '.join(proposals)}?" if proposals else f"there are {', '.join(known)}."
-        raise click.UsageError(f"There is no state {word!r}; {hint}")
+        if word.lower() not in known and not (api is not None and _is_in_use(word, own, api)):
+            raise _no_such_state(word, known)
 
 
 def _is_in_use(name: str, own: str, api: Backend) -> bool:

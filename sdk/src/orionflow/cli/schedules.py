@@ -1,42 +1,38 @@
-"""Schedules as a command line writes them: --cron, --interval, --rrule or --ics, with their time zone and their end."""
+"""Schedules as a command line writes them (--cron, --interval, --rrule or --ics), and as sentences and tables do."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from orionflow.cli.boundary import CommandFailed
-from orionflow.cli.exit_codes import ExitCode
-from orionflow.cli.times import Clock, read_period, zone_named
+from orionflow.cli.backend import Json
+from orionflow.cli.errors import CommandFailed, ExitCode
+from orionflow.cli.style import first_line
+from orionflow.cli.times import Clock, read_period, rough, zone_named
 
-Command = Callable[..., Any]
 _SPELT = {"anchor": "anchor_date"}
 _KINDS = ("cron", "interval", "rrule", "ics")
 
 
-def schedule_options(command: Command) -> Command:
-    """Adds the options that say when; the command gets them among its keywords."""
-    options = [
-        click.option("--cron", metavar="LINE", help="By a cron line, such as '0 6 * * 1-5'."),
-        click.option("--interval", metavar="PERIOD", help="Every so often, such as 90s, 15m or 1d."),
-        click.option("--rrule", metavar="RULE", help="By a recurrence rule, such as FREQ=WEEKLY;BYDAY=MO."),
-        click.option("--ics", metavar="FILE", help="At the events of an .ics file."),
-        click.option("--timezone", metavar="ZONE", help="The zone in which the times are meant."),
-        click.option("--anchor-date", "--anchor", "anchor", metavar="TIME", help="Intervals are counted from here."),
-        click.option("--day-or/--day-and", default=True, help="Cron: either day fits, or both must."),
-        click.option("--ends", metavar="TIME", help="No run after this time."),
-        click.option("--max-runs", type=click.IntRange(min=1), metavar="N", help="End after so many runs."),
-        click.option("--catchup", type=click.Choice(["all", "latest", "none"]), help="Make up for missed times."),
-        click.option("--catchup-window", metavar="PERIOD", help="But not for those missed longer ago."),
-        click.option("--exclude", metavar="CALENDAR", multiple=True, help="Not during the events of this calendar."),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+# The options that say when; a command gets them among its keywords.
+SCHEDULE_PARAMS: tuple[click.Parameter, ...] = (
+    click.Option(["--cron"], metavar="LINE", help="By a cron line, such as '0 6 * * 1-5'."),
+    click.Option(["--interval"], metavar="PERIOD", help="Every so often, such as 90s, 15m or 1d."),
+    click.Option(["--rrule"], metavar="RULE", help="By a recurrence rule, such as FREQ=WEEKLY;BYDAY=MO."),
+    click.Option(["--ics"], metavar="FILE", help="At the events of an .ics file."),
+    click.Option(["--timezone"], metavar="ZONE", help="The zone in which the times are meant."),
+    click.Option(["--anchor-date", "--anchor", "anchor"], metavar="TIME", help="Intervals are counted from here."),
+    click.Option(["--day-or/--day-and"], default=True, help="Cron: either day fits, or both must."),
+    click.Option(["--ends"], metavar="TIME", help="No run after this time."),
+    click.Option(["--max-runs"], type=click.IntRange(min=1), metavar="N", help="End after so many runs."),
+    click.Option(["--catchup"], type=click.Choice(["all", "latest", "none"]), help="Make up for missed times."),
+    click.Option(["--catchup-window"], metavar="PERIOD", help="But not for those missed longer ago."),
+    click.Option(["--exclude"], metavar="CALENDAR", multiple=True, help="Not during the events of this calendar."),
+)
 
 
 def read_schedule(said: dict[str, Any], clock: Clock) -> dict[str, Any] | None:
@@ -93,3 +89,36 @@ def _refuse_leftovers(said: dict[str, Any]) -> None:
             raise click.UsageError(
                 f"--{_SPELT.get(option, option).replace('_', '-')} belongs to --cron, --interval, --rrule or --ics."
             )
+
+
+def schedules_text(schedules: Sequence[Json]) -> str:
+    active = [definition_text(one["schedule"]) for one in schedules if one["active"]]
+    asleep = len(schedules) - len(active)
+    return "; ".join(active + ([f"{asleep} paused"] if asleep else [])) or "-"
+
+
+def definition_text(definition: Json) -> str:
+    """A schedule in few words: `0 6 * * * (Europe/Berlin)`."""
+    zone = definition.get("timezone")
+    return f"{_kind_text(definition)} ({zone})" if zone else _kind_text(definition)
+
+
+def _kind_text(definition: Json) -> str:
+    match definition:
+        case {"cron": line}:
+            return str(line)
+        case {"interval": seconds}:
+            return f"every {_period(float(seconds))}"
+        case {"rrule": rule}:
+            return first_line(str(rule), 60)
+        case {"ics": text}:
+            events = str(text).upper().count("BEGIN:VEVENT")
+            return "calendar of one event" if events == 1 else f"calendar of {events} events"
+    return "?"
+
+
+def _period(seconds: float) -> str:
+    for size in (86400, 3600, 60):
+        if seconds >= size and seconds % size == 0:
+            return rough(seconds)
+    return f"{seconds:g}s"

@@ -3,68 +3,69 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 import click
 
-from orionflow.cli.backend import backend
-from orionflow.cli.block import delete_block, find_block, find_blocks
-from orionflow.cli.boundary import CommandFailed
-from orionflow.cli.command import HELP_NAMES, OrionCommand
-from orionflow.cli.exit_codes import ExitCode
+from orionflow.cli.backend import Json
+from orionflow.cli.block import block_title, blocks_of, find_block
+from orionflow.cli.command import OrionCommand
+from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.cli.lazy import Entry, LazyGroup
-from orionflow.cli.options import Output, destructive, output_options, time_options
 from orionflow.cli.output import Column
+from orionflow.cli.resource import Resource
+from orionflow.cli.session import Session, command
 from orionflow.cli.terminal import current_terminal
-from orionflow.cli.times import Clock
 
-HERE = "orionflow.cli.secret"
 SLUG = "secret"
-
 secret = LazyGroup(
     "secret",
-    context_settings=HELP_NAMES,
+    __name__,
     help="Secrets: texts that flows and pull steps read by name. They are stored sealed, and no command shows them.",
     entries={
-        "ls": Entry(f"{HERE}:ls", "List the names of secrets."),
-        "set": Entry(f"{HERE}:set_", "Store a value, read from stdin or asked for."),
-        "reseal": Entry(f"{HERE}:reseal", "Seal all with the first key, on the server's machine."),
-        "delete": Entry(f"{HERE}:delete", "Delete a secret.", ("rm", "unset")),
+        "ls": "List the names of secrets.",
+        "set": "Store a value, read from stdin or asked for.",
+        "reseal": "Seal all with the first key, on the server's machine.",
+        "delete": Entry("Delete a secret.", aliases=("unset",)),
     },
     examples=(("orion secret set github < token.txt", "from a file"), ("orion secret ls", "")),
 )
 
 
-@click.command(cls=OrionCommand, examples=(("orion secret ls", ""), ("orion secret ls -o json", "values are masked")))
-@click.option("--limit", default=200, show_default=True, type=click.IntRange(min=0), help="The most to show.")
-@output_options
-@time_options
-def ls(limit: int, output: Output, clock: Clock) -> None:
-    """List the names of secrets."""
-    found = find_blocks(backend(), SLUG, limit)
-    output.show_many(found, _columns(clock))
-    if output.is_for_people and not found:
-        output.terminal.note("No secrets.")
+def _find(session: Session, name: str) -> Json:
+    return find_block(session, f"{SLUG}/{name}")
 
 
-def _columns(clock: Clock) -> list[Column]:
+def _columns(session: Session, rows: Sequence[Json]) -> list[Column]:
     return [
         Column("NAME", lambda row: row["name"], field="name"),
-        Column("CREATED", lambda row: clock.ago(row["created"]), field="created"),
-        Column("UPDATED", lambda row: clock.ago(row["updated"]), field="updated"),
+        Column("CREATED", lambda row: session.clock.ago(row["created"]), field="created"),
+        Column("UPDATED", lambda row: session.clock.ago(row["updated"]), field="updated"),
         Column("ID", lambda row: row["id"], field="id", wide=True),
     ]
 
 
-@click.command(
-    cls=OrionCommand,
-    examples=(
-        ("orion secret set github < token.txt", "from a file"),
-        ("orion secret set github", "asks for it, where somebody can answer"),
-    ),
+SECRET = Resource("secret", "/block_documents", _columns, find=_find, title=block_title, by_id=True)
+ls = SECRET.ls(
+    "List the names of secrets.",
+    "orion secret ls",
+    ("orion secret ls -o json", "values are masked"),
+    empty="No secrets.",
+    rows=lambda session, said, limit: blocks_of(session.api, SLUG, limit),
+)
+delete = SECRET.delete(
+    "Delete a secret. Flows and pull steps that read it will not find it.",
+    "orion secret delete github --yes",
+    what="the block {}",
+)
+
+
+@command(
+    ("orion secret set github < token.txt", "from a file"),
+    ("orion secret set github", "asks for it, where somebody can answer"),
 )
 @click.argument("name")
-@output_options
-def set_(name: str, output: Output) -> None:
+def set_(session: Session, name: str) -> None:
     """Store a value under a name, whether or not there is one of that name.
 
     It is read from stdin, without the newline at its end, or asked for at the terminal. It is no argument, as those
@@ -73,11 +74,10 @@ def set_(name: str, output: Output) -> None:
     from orionflow.engine.drivers import drive
     from orionflow.storage.keeping import save_secret
 
-    api = backend()
-    is_new = drive(save_secret(api.client, name, _value(name), overwrite=True))
-    current_terminal().note(f"Secret {name} {'created' if is_new else 'changed'}.")
-    if not output.is_for_people:
-        output.show_one(find_block(api, f"{SLUG}/{name}"))
+    is_new = drive(save_secret(session.api.client, name, _value(name), overwrite=True))
+    session.note(f"Secret {name} {'created' if is_new else 'changed'}.")
+    if not session.for_people:
+        session.show_one(_find(session, name))
 
 
 def _value(name: str) -> str:
@@ -90,16 +90,6 @@ def _value(name: str) -> str:
             ExitCode.USAGE, "No value came on stdin.", "the secret was left as it is", f"orion secret set {name} < FILE"
         )
     return value
-
-
-@click.command(cls=OrionCommand, examples=(("orion secret delete github --yes", ""),))
-@click.argument("name")
-@destructive
-@output_options
-def delete(name: str, yes: bool, dry_run: bool, output: Output) -> None:
-    """Delete a secret. Flows and pull steps that read it will not find it."""
-    api = backend()
-    delete_block(api, find_block(api, f"{SLUG}/{name}"), output, yes=yes, dry_run=dry_run)
 
 
 @click.command(

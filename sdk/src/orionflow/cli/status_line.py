@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, TextIO
 
-from orionflow.cli.counting import counted
 from orionflow.cli.safe_text import one_line
+from orionflow.cli.style import counted
 from orionflow.cli.terminal import Terminal
 from orionflow.cli.times import duration
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Sequence
 
 import click
 
-from orionflow.cli.boundary import CommandFailed
-from orionflow.cli.command import HELP_NAMES, OrionCommand
-from orionflow.cli.exit_codes import ExitCode
-from orionflow.cli.lazy import Entry, LazyGroup
+from orionflow.cli.command import OrionCommand
+from orionflow.cli.errors import CommandFailed, ExitCode
+from orionflow.cli.lazy import LazyGroup
 from orionflow.cli.terminal import Terminal
-
-HERE = "orionflow.cli.task_worker"
 
 
 @click.command(
@@ -30,7 +28,7 @@ HERE = "orionflow.cli.task_worker"
 @click.option("--name", metavar="NAME", help="How the worker is named in messages; default: host and process id.")
 @click.pass_obj
 def start(
-    terminal: Terminal, queues: tuple[str, ...], concurrency: int | None, broker: str | None, name: str | None
+    terminal: Terminal, queues: Sequence[str], concurrency: int | None, broker: str | None, name: str | None
 ) -> None:
     """Call the task functions that flows with a CeleryTaskRunner offer, until Ctrl-C.
 
@@ -62,8 +60,8 @@ def start(
 
 task_worker = LazyGroup(
     "task-worker",
-    context_settings=HELP_NAMES,
-    entries={"start": Entry(f"{HERE}:start", "Call task functions for flows.")},
+    __name__,
+    entries={"start": "Call task functions for flows."},
     examples=(("orion task-worker start -q default", "serve a queue"),),
     help="Task workers: the fleet that CeleryTaskRunner spreads tasks over.",
 )

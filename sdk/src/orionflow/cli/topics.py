@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 
 import click
 
-from orionflow.cli.boundary import CommandFailed
 from orionflow.cli.command import OrionCommand
-from orionflow.cli.exit_codes import MEANINGS, ExitCode
-from orionflow.cli.looks import painted, state_label
+from orionflow.cli.errors import MEANINGS, CommandFailed, ExitCode
+from orionflow.cli.style import painted, state_label
 from orionflow.cli.terminal import Terminal, current_terminal
 from orionflow.contract.states import NAMES
 from orionflow.spelling import near

@@ -9,8 +9,7 @@ from importlib.metadata import version as installed_version
 
 import click
 
-from orionflow.cli.command import OrionCommand
-from orionflow.cli.options import Output, output_options
+from orionflow.cli.session import Session, command
 
 
 def client_version() -> str:
@@ -24,17 +23,13 @@ def server_package_version() -> str | None:
         return None
 
 
-@click.command(
-    cls=OrionCommand,
-    examples=(
-        ("orion version", ""),
-        ("orion version --check", "ask the API too; exit 10 when they do not fit"),
-        ("orion version -o json", "for scripts"),
-    ),
+@command(
+    ("orion version", ""),
+    ("orion version --check", "ask the API too; exit 10 when they do not fit"),
+    ("orion version -o json", "for scripts"),
 )
 @click.option("--check", is_flag=True, help="Ask the API for its version and compare.")
-@output_options
-def version(check: bool, output: Output) -> int:
+def version(session: Session, check: bool) -> int:
     """Versions of client and server."""
     facts: dict[str, object] = {
         "client": client_version(),
@@ -43,20 +38,13 @@ def version(check: bool, output: Output) -> int:
         "platform": sys.platform,
     }
     if check:
-        facts["api"] = _api_version()
-    output.show_one(facts)
+        facts["api"] = str(session.api.get("/admin/version"))
+    session.show_one(facts)
     return _verdict(facts) if check else 0
 
 
-def _api_version() -> str:
-    from orionflow.cli.backend import backend
-
-    return str(backend().get("/admin/version"))
-
-
 def _verdict(facts: dict[str, object]) -> int:
-    from orionflow.cli.boundary import CommandFailed
-    from orionflow.cli.exit_codes import ExitCode
+    from orionflow.cli.errors import CommandFailed, ExitCode
 
     if str(facts["api"]).split(".")[:2] == str(facts["client"]).split(".")[:2]:
         return ExitCode.DONE

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
-from orionflow.cli.backend import Backend, Json
-from orionflow.cli.deployment.finding import find_deployment
-from orionflow.cli.notify.destinations import receiver_block
+from orionflow.cli.backend import Json
+from orionflow.cli.deployment.resource import find_deployment
+from orionflow.cli.notify.receivers import receiver_block
 from orionflow.cli.parameters import read_pairs
-from orionflow.cli.work_queue.finding import find_queue
+from orionflow.cli.resource import Said
+from orionflow.cli.session import Session
+from orionflow.cli.work_queue import find_queue
 
 SUBJECT = "Automation {{ automation.name }}"
 BODY = """{% if flow_run %}Flow run {{ flow_run.name }} is {{ flow_run.state.name }}.
@@ -18,42 +18,38 @@ BODY = """{% if flow_run %}Flow run {{ flow_run.name }} is {{ flow_run.state.nam
 {{ flow_run|ui_url }}{% else %}{{ event.event }} of {{ event.resource.name or event.resource.id }}{% endif %}"""
 
 
-def action_options(command: Any) -> Any:
-    options = [
-        click.option("--notify", "notified", metavar="TYPE/NAME", multiple=True, help="Send a message to this block."),
-        click.option("--subject", metavar="TEXT", help="The subject of messages; Jinja."),
-        click.option("--message", metavar="TEXT", help="The text of messages; Jinja: '{{ flow_run.name }} failed'."),
-        click.option("--webhook", "webhooks", metavar="TYPE/NAME", multiple=True, help="Call this block's address."),
-        click.option("--payload", metavar="TEXT", help="What is sent to it; Jinja."),
-        click.option("--run", "deployed", metavar="DEPLOYMENT", multiple=True, help="Run this deployment."),
-        click.option("-p", "--param", "pairs", metavar="NAME=VALUE", multiple=True, help="A parameter of --run."),
-        click.option("--pause-deployment", "stopped", metavar="DEPLOYMENT", multiple=True, help="Pause it."),
-        click.option("--pause-queue", "queues", metavar="QUEUE", multiple=True, help="Pause this work queue."),
-        click.option("--cancel", is_flag=True, help="Cancel the run that the event is about."),
-        click.option("--suspend", is_flag=True, help="Suspend the run that the event is about."),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+ACTION_PARAMS: tuple[click.Parameter, ...] = (
+    click.Option(["--notify", "notified"], metavar="TYPE/NAME", multiple=True, help="Send a message to this block."),
+    click.Option(["--subject"], metavar="TEXT", help="The subject of messages; Jinja."),
+    click.Option(["--message"], metavar="TEXT", help="The text of messages; Jinja: '{{ flow_run.name }} failed'."),
+    click.Option(["--webhook", "webhooks"], metavar="TYPE/NAME", multiple=True, help="Call this block's address."),
+    click.Option(["--payload"], metavar="TEXT", help="What is sent to it; Jinja."),
+    click.Option(["--run", "deployed"], metavar="DEPLOYMENT", multiple=True, help="Run this deployment."),
+    click.Option(["-p", "--param", "pairs"], metavar="NAME=VALUE", multiple=True, help="A parameter of --run."),
+    click.Option(["--pause-deployment", "stopped"], metavar="DEPLOYMENT", multiple=True, help="Pause it."),
+    click.Option(["--pause-queue", "queues"], metavar="QUEUE", multiple=True, help="Pause this work queue."),
+    click.Option(["--cancel"], is_flag=True, help="Cancel the run that the event is about."),
+    click.Option(["--suspend"], is_flag=True, help="Suspend the run that the event is about."),
+)
 
 
-def actions_of(api: Backend, said: dict[str, Any]) -> list[Json]:
+def actions_of(session: Session, said: Said) -> list[Json]:
     """What the options ask to be done, in the order of the help."""
     made: list[Json] = []
     for name in said["notified"]:
         text = {"subject": said["subject"] or SUBJECT, "body": said["message"] or BODY}
-        made.append({"type": "send-notification", "block_document_id": receiver_block(api, name)["id"], **text})
+        made.append({"type": "send-notification", "block_document_id": receiver_block(session, name)["id"], **text})
     for name in said["webhooks"]:
-        block = receiver_block(api, name)["id"]
+        block = receiver_block(session, name)["id"]
         made.append({"type": "call-webhook", "block_document_id": block, "payload": said["payload"] or ""})
     parameters = read_pairs(said["pairs"], "-p")
     for name in said["deployed"]:
-        deployment = find_deployment(api, name)["id"]
+        deployment = find_deployment(session, name)["id"]
         made.append({"type": "run-deployment", "deployment_id": deployment, "parameters": parameters})
     for name in said["stopped"]:
-        made.append({"type": "pause-deployment", "deployment_id": find_deployment(api, name)["id"]})
+        made.append({"type": "pause-deployment", "deployment_id": find_deployment(session, name)["id"]})
     for name in said["queues"]:
-        made.append({"type": "pause-work-queue", "work_queue_id": find_queue(api, name)["id"]})
+        made.append({"type": "pause-work-queue", "work_queue_id": find_queue(session, name)["id"]})
     made += [{"type": "cancel-flow-run"}] if said["cancel"] else []
     made += [{"type": "suspend-flow-run"}] if said["suspend"] else []
     _refuse_leftovers(said)
@@ -64,7 +60,7 @@ def actions_of(api: Backend, said: dict[str, Any]) -> list[Json]:
     return made
 
 
-def _refuse_leftovers(said: dict[str, Any]) -> None:
+def _refuse_leftovers(said: Said) -> None:
     belong = {"subject": "notified", "message": "notified", "payload": "webhooks", "pairs": "deployed"}
     options = {"notified": "--notify", "webhooks": "--webhook", "deployed": "--run", "pairs": "-p"}
     for option, owner in belong.items():

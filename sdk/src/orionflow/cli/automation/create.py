@@ -6,41 +6,32 @@ from typing import Any
 
 import click
 
-from orionflow.cli.automation.actions import action_options, actions_of
-from orionflow.cli.automation.finding import LISTING
-from orionflow.cli.automation.looking import show_automations
-from orionflow.cli.automation.triggers import trigger_of, trigger_options, trigger_text
-from orionflow.cli.backend import Backend, Json, backend
-from orionflow.cli.boundary import CommandFailed
-from orionflow.cli.command import OrionCommand
-from orionflow.cli.exit_codes import ExitCode
-from orionflow.cli.options import Output, output_options
-from orionflow.cli.structures import read_structure
+from orionflow.cli.automation.actions import ACTION_PARAMS, actions_of
+from orionflow.cli.automation.commands import AUTOMATION, LISTING
+from orionflow.cli.automation.triggers import TRIGGER_PARAMS, trigger_of, trigger_text
+from orionflow.cli.backend import Backend, Json
+from orionflow.cli.errors import CommandFailed, ExitCode
+from orionflow.cli.parameters import read_structure
+from orionflow.cli.session import Session, command, with_params
 
 
-@click.command(
-    cls=OrionCommand,
-    examples=(
-        ("orion automation create hung --stuck-in running --for 1h --cancel", "stop runs that hang"),
-        ("orion automation create alarm --on failed --count 3 --within 10m --notify slack-webhook/team", ""),
-        ("orion automation create next --on completed --flow etl --run etl/prod -p limit=5", "one after the other"),
-        ("orion automation create -f automations.yaml", "one, or a list of them, as the API has them"),
-    ),
+@command(
+    ("orion automation create hung --stuck-in running --for 1h --cancel", "stop runs that hang"),
+    ("orion automation create alarm --on failed --count 3 --within 10m --notify slack-webhook/team", ""),
+    ("orion automation create next --on completed --flow etl --run etl/prod -p limit=5", "one after the other"),
+    ("orion automation create -f automations.yaml", "one, or a list of them, as the API has them"),
 )
 @click.argument("name", required=False)
 @click.option("-f", "--file", "file", metavar="FILE", help="Read JSON or YAML; - is stdin.")
 @click.option("--description", metavar="TEXT", help="What it is for.")
 @click.option("--paused", is_flag=True, help="Let it do nothing yet.")
 @click.option("--overwrite", is_flag=True, help="Replace the automation of this name, if there is one.")
-@trigger_options
-@action_options
-@output_options
+@with_params(*TRIGGER_PARAMS, *ACTION_PARAMS)
 def create(
-    name: str | None, file: str | None, description: str | None, paused: bool, overwrite: bool, output: Output,
+    session: Session, name: str | None, file: str | None, description: str | None, paused: bool, overwrite: bool,
     **said: Any,
 ) -> None:  # fmt: skip
     """Make an automation. Options say when and what; a file has the API's own form, with `trigger` and `actions`."""
-    api = backend()
     if file is not None:
         given = [option for option, value in said.items() if value and option != "count"]
         if given:
@@ -49,14 +40,14 @@ def create(
     elif name is None:
         raise click.UsageError("Name the automation, or give a file with -f.")
     else:
-        asked = [{"name": name, "trigger": trigger_of(api, said), "actions": actions_of(api, said)}]
+        asked = [{"name": name, "trigger": trigger_of(session, said), "actions": actions_of(session, said)}]
     more = {**({"description": description} if description else {}), **({"enabled": False} if paused else {})}
-    made = [_store(api, {**one, **more}, overwrite=overwrite) for one in asked]
-    if not output.is_for_people:
-        show_automations(made, output)
+    made = [_store(session.api, {**one, **more}, overwrite=overwrite) for one in asked]
+    if not session.for_people:
+        AUTOMATION.show(session, made)
         return
     for one in made:
-        output.terminal.say(f"Created the automation {one['name']}: {trigger_text(one['trigger'])}.")
+        session.say(f"Created the automation {one['name']}: {trigger_text(one['trigger'])}.")
 
 
 def _from_file(file: str, name: str | None) -> list[Json]:

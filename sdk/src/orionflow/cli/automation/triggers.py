@@ -2,50 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
-from orionflow.cli.backend import Backend, Json
-from orionflow.cli.deployment.finding import find_deployment
-from orionflow.cli.flow import find_flow
-from orionflow.cli.notify.states import read_states
-from orionflow.cli.times import read_period
+from orionflow.cli.backend import Json
+from orionflow.cli.deployment.resource import find_deployment
+from orionflow.cli.lookup import find_flow
+from orionflow.cli.query import read_states
+from orionflow.cli.resource import Said
+from orionflow.cli.session import Session
+from orionflow.cli.times import duration, read_period
+from orionflow.contract.states import NAMES as STATE_NAMES
 
 RESOURCE = "prefect.resource.id"
 RUNS = "prefect.flow-run."
-# Names that states of a type may have.
-NAMES = {
-    "SCHEDULED": ("Scheduled", "Late", "AwaitingRetry", "Resuming"),
-    "PENDING": ("Pending", "NotReady"),
-    "RUNNING": ("Running", "Retrying", "Rerunning"),
-    "PAUSED": ("Paused", "Suspended"),
-    "CANCELLING": ("Cancelling",),
-    "COMPLETED": ("Completed", "Cached", "Skipped"),
-    "FAILED": ("Failed", "TimedOut"),
-    "CRASHED": ("Crashed",),
-    "CANCELLED": ("Cancelled",),
-}
+# The names that states of flow runs have, by type; only those of task runs are NotReady.
+NAMES = {one.value: [name for name in names if name != "NotReady"] for one, names in STATE_NAMES.items()}
+
+TRIGGER_PARAMS: tuple[click.Parameter, ...] = (
+    click.Option(["--on", "states"], metavar="STATE,…", multiple=True, help="When runs enter one of these states."),
+    click.Option(["--stuck-in", "stuck"], metavar="STATE", help="When runs stay in this state; needs --for."),
+    click.Option(["--for", "period"], metavar="PERIOD", help="How long is too long, such as 1h."),
+    click.Option(["--event", "events"], metavar="NAME", multiple=True, help="When this event comes; * at its end."),
+    click.Option(["--count"], type=click.IntRange(1, 1_000_000), default=1, show_default=True, help="So many times."),
+    click.Option(["--within"], metavar="PERIOD", help="In so much time, such as 10m."),
+    click.Option(["--flow", "flows"], metavar="FLOW", multiple=True, help="Only of these flows."),
+    click.Option(["--deployment", "deployments"], metavar="DEPLOYMENT", multiple=True, help="Only of these."),
+    click.Option(["--tag", "tags"], metavar="TAG", multiple=True, help="Only with one of these tags."),
+)
 
 
-def trigger_options(command: Any) -> Any:
-    options = [
-        click.option("--on", "states", metavar="STATE,…", multiple=True, help="When runs enter one of these states."),
-        click.option("--stuck-in", "stuck", metavar="STATE", help="When runs stay in this state; needs --for."),
-        click.option("--for", "period", metavar="PERIOD", help="How long is too long, such as 1h."),
-        click.option("--event", "events", metavar="NAME", multiple=True, help="When this event comes; * at its end."),
-        click.option("--count", type=click.IntRange(1, 1_000_000), default=1, show_default=True, help="So many times."),
-        click.option("--within", metavar="PERIOD", help="In so much time, such as 10m."),
-        click.option("--flow", "flows", metavar="FLOW", multiple=True, help="Only of these flows."),
-        click.option("--deployment", "deployments", metavar="DEPLOYMENT", multiple=True, help="Only of these."),
-        click.option("--tag", "tags", metavar="TAG", multiple=True, help="Only with one of these tags."),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-def trigger_of(api: Backend, said: dict[str, Any]) -> Json:
+def trigger_of(session: Session, said: Said) -> Json:
     """The trigger that the options describe; exactly one of its kinds has to be named."""
     kinds = {"--on": said["states"], "--stuck-in": said["stuck"], "--event": said["events"]}
     named = [name for name, value in kinds.items() if value]
@@ -53,7 +39,7 @@ def trigger_of(api: Backend, said: dict[str, Any]) -> Json:
         raise click.UsageError(f"Say when, with one of {', '.join(kinds)}; or describe it in a file: -f FILE.")
     if (said["period"] is not None) != (named == ["--stuck-in"]):
         raise click.UsageError("--stuck-in and --for belong together: --stuck-in running --for 1h.")
-    about = _about(api, said)
+    about = _about(session, said)
     if named == ["--stuck-in"]:
         return {**about, **_stuck(said["stuck"], said["period"])}
     counted = {"posture": "Reactive", "threshold": said["count"], "within": _seconds(said["within"])}
@@ -93,11 +79,11 @@ def _stuck(state: str, period: str) -> Json:
     }
 
 
-def _about(api: Backend, said: dict[str, Any]) -> Json:
+def _about(session: Session, said: Said) -> Json:
     """What else the event is about: flows, deployments or tags, but of one kind, as one resource has to fit."""
     ids = {
-        "--flow": [f"prefect.flow.{find_flow(api, name)['id']}" for name in said["flows"]],
-        "--deployment": [f"prefect.deployment.{find_deployment(api, name)['id']}" for name in said["deployments"]],
+        "--flow": [f"prefect.flow.{find_flow(session.api, name)['id']}" for name in said["flows"]],
+        "--deployment": [f"prefect.deployment.{find_deployment(session, name)['id']}" for name in said["deployments"]],
         "--tag": [f"prefect.tag.{tag}" for tag in said["tags"]],
     }
     named = [option for option, found in ids.items() if found]
@@ -121,7 +107,7 @@ def trigger_text(trigger: Json) -> str:
     if types:
         names = [f"flow-run is {', '.join(one.lower() for one in ([types] if isinstance(types, str) else types))}"]
     what = _shortened(names) or "any event"
-    within = f" in {_period(trigger['within'])}" if trigger.get("within") else ""
+    within = f" in {duration(trigger['within'])}" if trigger.get("within") else ""
     if trigger["posture"] == "Proactive":
         after = _shortened([str(one).removeprefix("prefect.") for one in trigger.get("after") or ()])
         return f"no {what}{within}{f' after {after}' if after else ''}"
@@ -131,9 +117,3 @@ def trigger_text(trigger: Json) -> str:
 
 def _shortened(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" … ({len(names)})" if len(names) > 3 else "")
-
-
-def _period(seconds: float) -> str:
-    from orionflow.cli.times import duration
-
-    return duration(seconds)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from orionflow.cli.backend import backend
-from orionflow.cli.boundary import CommandFailed
 from orionflow.cli.command import OrionCommand
-from orionflow.cli.exit_codes import ExitCode
-from orionflow.cli.options import Output, output_options, time_options
+from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.cli.parameters import check_known_names, read_pairs, read_whole
-from orionflow.cli.schedules import read_schedule, schedule_options
+from orionflow.cli.run import load_flow
+from orionflow.cli.schedules import SCHEDULE_PARAMS, read_schedule
+from orionflow.cli.session import Session, command, time_params, with_params
 from orionflow.cli.terminal import current_terminal
-from orionflow.cli.times import Clock
+from orionflow.cli.times import make_clock
 from orionflow.cli.yaml_text import as_yaml
 
 
@@ -24,7 +24,7 @@ from orionflow.cli.yaml_text import as_yaml
     examples=(
         ("orion deployment build flows.py:etl -n prod", "print it"),
         ('orion dep build flows.py:etl -n prod --cron "0 6 * * *" -o prod.yaml', "write it as a file"),
-        ("orion dep build flows.py:etl -n quick -p limit=1 --queue default --apply", "hand it over at once"),
+        ("orion dep build flows.py:etl -n quick -p limit=1 --queue default --apply", "deploy it at once"),
     ),
 )
 @click.argument("entrypoint")
@@ -41,37 +41,29 @@ from orionflow.cli.yaml_text import as_yaml
 @click.option("--version", metavar="TEXT", help="Its version; otherwise the flow's.")
 @click.option("--storage", metavar="PLACE", help="Where its code is: a folder, a repository, s3://bucket/folder …")
 @click.option("--paused", is_flag=True, help="Plan nothing yet.")
-@click.option("--apply", "hands_over", is_flag=True, help="Hand it over.")
-@schedule_options
-@time_options
+@click.option("--apply", "deploys", is_flag=True, help="Deploy it.")
+@with_params(*SCHEDULE_PARAMS, *time_params())
 def build(
-    entrypoint: str,
-    name: str,
-    file: str | None,
-    pairs: tuple[str, ...],
-    params: str | None,
-    hands_over: bool,
-    clock: Clock,
-    **said: Any,
-) -> None:
+    entrypoint: str, name: str, file: str | None, pairs: Sequence[str], params: str | None, deploys: bool,
+    tz: str | None, utc: bool, **said: Any,
+) -> None:  # fmt: skip
     """Write a deployment of the flow at ENTRYPOINT as a file, which `apply` and `orion deploy` take."""
-    from orionflow.cli.entrypoints import load_flow
     from orionflow.deployments import Deployment
 
     flow = load_flow(entrypoint)
     parameters = {**read_whole(params), **read_pairs(pairs, "-p")}
     check_known_names(flow.fn, parameters)
-    schedule = read_schedule(said, clock)
+    schedule = read_schedule(said, make_clock(zone_name=tz, utc=utc))
     plain = ("tags", "work_queue_name", "work_pool_name", "description", "version", "storage", "paused")
     options = {key: said[key] for key in plain if said[key]}
     schedules = [schedule] if schedule else []
     built = Deployment.build_from_flow(
         flow, name, entrypoint=entrypoint, parameters=parameters, schedules=schedules, **options
     )
-    if file or not hands_over:
+    if file or not deploys:
         _write(as_yaml({"deployments": [_entry(built, flow)]}), file)
-    if hands_over:
-        current_terminal().note(f"Handed over {built.full_name} ({built.apply()}).")
+    if deploys:
+        current_terminal().note(f"Deployed {built.full_name} ({built.apply()}).")
 
 
 def _write(text: str, file: str | None) -> None:
@@ -83,7 +75,7 @@ def _write(text: str, file: str | None) -> None:
         Path(file).write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise CommandFailed(ExitCode.USAGE, f"{file} cannot be written.", str(error.strerror)) from None
-    terminal.note(f"Wrote {file}; hand it over with orion deployment apply {file}")
+    terminal.note(f"Wrote {file}; deploy it with orion deployment apply {file}")
 
 
 def _entry(built: Any, flow: Any) -> dict[str, Any]:
@@ -98,23 +90,12 @@ def _entry(built: Any, flow: Any) -> dict[str, Any]:
     return {**entry, "pull": built.pull_steps} if built.pull_steps else {**entry, "path": built.path}
 
 
-@click.command(
-    cls=OrionCommand,
-    examples=(
-        ("orion deployment apply orion.yaml --dry-run", "what would change"),
-        ("orion deployment apply orion.yaml", ""),
-    ),
-)
+@command(("orion deployment apply orion.yaml --dry-run", "what would change"), "orion deployment apply orion.yaml")
 @click.argument("file")
 @click.option("--dry-run", is_flag=True, help="Only say what would be changed.")
-@output_options
-def apply(file: str, dry_run: bool, output: Output) -> None:
-    """Hand over the deployments of a file that `build` wrote, or that you did."""
-    from orionflow.cli.deploying.handing import hand_over
-    from orionflow.cli.deploying.reading import deployments_of, find_file, mark_of
+def apply(session: Session, file: str, dry_run: bool) -> None:
+    """Deploy what a file describes that `build` wrote, or that you did."""
+    from orionflow.cli.deploy.apply import deploy_file
+    from orionflow.cli.deploy.orion_yaml import find_file
 
-    path = find_file(file)
-    deployments, notes = deployments_of(path)
-    for note in notes:
-        output.terminal.note(note)
-    hand_over(backend(), deployments, mark=mark_of(path), dry_run=dry_run, prune=False, yes=True, output=output)
+    deploy_file(session, find_file(file), dry_run=dry_run, yes=True)

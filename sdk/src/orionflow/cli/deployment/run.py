@@ -7,27 +7,23 @@ from typing import Any
 
 import click
 
-from orionflow.cli.backend import Backend, Json, backend, without_none
-from orionflow.cli.command import OrionCommand
-from orionflow.cli.deployment.columns import properties_of
-from orionflow.cli.deployment.finding import find_deployment, full_name
-from orionflow.cli.exit_codes import ExitCode
-from orionflow.cli.options import Output, output_options, time_options
+from orionflow.cli.backend import Json, without_none
+from orionflow.cli.deployment.resource import find_deployment, full_name, properties_of
+from orionflow.cli.errors import ExitCode
 from orionflow.cli.parameters import read_pairs, read_whole
+from orionflow.cli.session import Session, command
 from orionflow.cli.times import Clock, read_period
-from orionflow.cli.work_queue.finding import serving_command
+from orionflow.cli.work_queue import serving_command
 from orionflow.spelling import near
 
 
-@click.command(
-    cls=OrionCommand,
-    examples=(
-        ("orion deployment run etl/prod", "now"),
-        ("orion dep run etl/prod -p day=2026-01-01 -p limit=5", "with parameters"),
-        ("orion dep run etl/prod --in 2h --name tonight", "later"),
-        ("orion dep run etl/prod --idempotency-key order-17", "one run, however often it is asked for"),
-        ("orion dep run etl/prod --watch", "follow it to its end; the exit code says how it ended"),
-    ),
+@command(
+    ("orion deployment run etl/prod", "now"),
+    ("orion dep run etl/prod -p day=2026-01-01 -p limit=5", "with parameters"),
+    ("orion dep run etl/prod --in 2h --name tonight", "later"),
+    ("orion dep run etl/prod --idempotency-key order-17", "one run, however often it is asked for"),
+    ("orion dep run etl/prod --watch", "follow it to its end; the exit code says how it ended"),
+    times=True,
 )
 @click.argument("name", metavar="DEPLOYMENT")
 @click.option("-p", "--param", "pairs", metavar="NAME=VALUE", multiple=True, help="One parameter; JSON or text.")
@@ -42,21 +38,21 @@ from orionflow.spelling import near
 @click.option("--watch", is_flag=True, help="Follow the run, with its log, until it ends.")
 @click.option("--wait", is_flag=True, help="Wait until the run ends, and print nothing of it.")
 @click.option("--timeout", metavar="PERIOD", help="Wait or watch no longer (exit 9); the run goes on.")
-@output_options
-@time_options
-def run(name: str, output: Output, clock: Clock, watch: bool, wait: bool, timeout: str | None, **said: Any) -> int:
+def run(session: Session, name: str, watch: bool, wait: bool, timeout: str | None, **said: Any) -> int:
     """Have a deployment run once: an agent that serves its queue picks it up."""
-    api = backend()
-    found = find_deployment(api, name)
-    created = api.post(f"/deployments/{found['id']}/create_flow_run", _body(found, clock, said))
+    found = find_deployment(session, name)
+    created = session.api.post(f"/deployments/{found['id']}/create_flow_run", _body(found, session.clock, said))
     if watch or wait:
-        _say_who_serves(found, output)
-        return _followed(api, created, output, clock, timeout, quiet=wait)
-    if output.is_for_people:
-        output.terminal.say(f"{created['name']} ({created['id']}) of {full_name(api, found)} {_when(created, clock)}.")
-        _say_who_serves(found, output)
+        _say_who_serves(found, session)
+        from orionflow.cli.flow_run.follow import watch_run
+
+        return watch_run(session, created, timeout, with_logs=watch, with_states=watch)
+    if session.for_people:
+        when = _when(created, session.clock)
+        session.say(f"{created['name']} ({created['id']}) of {full_name(session.api, found)} {when}.")
+        _say_who_serves(found, session)
     else:
-        output.show_one(created)
+        session.show_one(created)
     return ExitCode.DONE
 
 
@@ -85,7 +81,7 @@ def _moment(clock: Clock, at: str | None, later: str | None) -> datetime:
 
 
 def _parameters(deployment: Json, pairs: tuple[str, ...], whole: str | None) -> Json:
-    """The parameters, with text where the deployment's schema asks for text; unknown names are told with near ones."""
+    """Read the parameters, with text where the deployment's schema asks for text; refuse unknown names."""
     schema = deployment.get("parameter_openapi_schema") or {}
     properties = properties_of(schema)
     texts = frozenset(name for name, one in properties.items() if one.get("type") == "string")
@@ -104,17 +100,11 @@ def _when(run: Json, clock: Clock) -> str:
     return f"is scheduled for {clock.near(run['expected_start_time'])}"
 
 
-def _say_who_serves(deployment: Json, output: Output) -> None:
+def _say_who_serves(deployment: Json, session: Session) -> None:
     pool, queue = deployment.get("work_pool_name"), deployment.get("work_queue_name")
     if deployment.get("status") == "READY":
         return
     if pool is None or queue is None:
-        output.terminal.note("It waits in no queue, so no agent takes it; deploy it again to give it one.")
+        session.note("It waits in no queue, so no agent takes it; deploy it again to give it one.")
     else:
-        output.terminal.note(f"No agent has asked for runs of it lately; start one with {serving_command(pool, queue)}")
-
-
-def _followed(api: Backend, run: Json, output: Output, clock: Clock, timeout: str | None, *, quiet: bool) -> int:
-    from orionflow.cli.flow_run.watch import follow
-
-    return follow(api, run, output, clock, timeout, with_logs=not quiet, with_states=not quiet)
+        session.note(f"No agent has asked for runs of it lately; start one with {serving_command(pool, queue)}")

@@ -6,39 +6,34 @@ from collections.abc import Callable, Iterator
 
 import click
 
-from orionflow.cli.command import OrionCommand
 from orionflow.cli.doctor.findings import Finding
-from orionflow.cli.exit_codes import ExitCode
-from orionflow.cli.looks import arrow
-from orionflow.cli.options import Output, output_options
+from orionflow.cli.errors import ExitCode
 from orionflow.cli.output import plain_column
 from orionflow.cli.safe_text import styled
+from orionflow.cli.session import Session, command
+from orionflow.cli.style import arrow
 from orionflow.cli.terminal import Terminal
 
 LOOKS = {"ok": ("✓", "+", "green"), "warning": ("!", "!", "yellow"), "problem": ("✗", "x", "red")}
 COLUMNS = [plain_column(key) for key in ("check", "verdict", "text", "fix")]
 
 
-@click.command(
-    cls=OrionCommand,
-    examples=(
-        ("orion doctor", "exit 0 when all is well, 1 when something is to be repaired"),
-        ("orion doctor --deep", "read the whole database file too"),
-        ("orion doctor -o json", "for monitoring"),
-    ),
+@command(
+    ("orion doctor", "exit 0 when all is well, 1 when something is to be repaired"),
+    ("orion doctor --deep", "read the whole database file too"),
+    ("orion doctor -o json", "for monitoring"),
 )
 @click.option("--deep", is_flag=True, help="Also read the whole SQLite file; takes a while for a large one.")
-@output_options
-def doctor(deep: bool, output: Output) -> int:
+def doctor(session: Session, deep: bool) -> int:
     """Check versions, home, database, API, clock, disk and unsent reports. Changes nothing."""
     found: list[Finding] = []
     for finding in examine(deep=deep):
         found.append(finding)
-        if output.is_for_people:
-            _show(finding, output.terminal)
-    if not output.is_for_people:
-        output.show_many([finding.as_row() for finding in found], COLUMNS, name="check")
-    return _conclude(found, output.terminal)
+        if session.for_people:
+            _show(finding, session.terminal)
+    if not session.for_people:
+        session.output.show_many([finding.as_row() for finding in found], COLUMNS, name="check")
+    return _conclude(found, session.terminal)
 
 
 def examine(*, deep: bool) -> Iterator[Finding]:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from orionflow.cli.backend import Backend
-from orionflow.cli.boundary import explained
 from orionflow.cli.doctor.findings import Finding
+from orionflow.cli.errors import explained
 from orionflow.cli.version import client_version
 
 PATIENCE_SECONDS = 2.0

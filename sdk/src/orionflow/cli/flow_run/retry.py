@@ -6,16 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orionflow.cli.addressing import find_flow_run
-from orionflow.cli.backend import Backend, Json, backend
-from orionflow.cli.boundary import CommandFailed
-from orionflow.cli.command import OrionCommand
-from orionflow.cli.exit_codes import TERMINAL_TYPES, ExitCode
-from orionflow.cli.flow_run.columns import flow_names
-from orionflow.cli.flow_run.watch import follow
-from orionflow.cli.options import Output, output_options, time_options
-from orionflow.cli.proposals import propose
-from orionflow.cli.times import Clock
+from orionflow.cli.backend import Backend, Json
+from orionflow.cli.errors import TERMINAL_TYPES, CommandFailed, ExitCode
+from orionflow.cli.flow_run.commands import propose, refused
+from orionflow.cli.flow_run.follow import watch_run
+from orionflow.cli.lookup import find_flow_run
+from orionflow.cli.run import load_flow, rerun_here
+from orionflow.cli.run_tables import flow_names
+from orionflow.cli.session import Session, command
 
 if TYPE_CHECKING:
     from orionflow.flows import Flow
@@ -23,53 +21,49 @@ if TYPE_CHECKING:
 MESSAGE = "Retried from the command line."
 
 
-@click.command(
-    cls=OrionCommand,
-    examples=(
-        ("orion flow-run retry @last-failed --entrypoint flows.py:etl", "run it again, here"),
-        ("orion fr retry calm-fox", "a run of a deployment: an agent runs it again"),
-        ("orion fr retry brave-otter --entrypoint shop.flows:etl --watch", "with a progress line"),
-    ),
+@command(
+    ("orion flow-run retry @last-failed --entrypoint flows.py:etl", "run it again, here"),
+    ("orion fr retry calm-fox", "a run of a deployment: an agent runs it again"),
+    ("orion fr retry brave-otter --entrypoint shop.flows:etl --watch", "with a progress line"),
+    times=True,
 )
 @click.argument("run", metavar="RUN")
 @click.option(
     "--entrypoint", metavar="PLACE", help="Where the flow's code is: path/to/file.py:flow or package.module:flow."
 )
 @click.option("--watch", is_flag=True, help="Show the progress of its tasks.")
-@output_options
-@time_options
-def retry(run: str, entrypoint: str | None, watch: bool, output: Output, clock: Clock) -> int:
+def retry(session: Session, run: str, entrypoint: str | None, watch: bool) -> int:
     """Run a finished run again: the same run, with the same parameters.
 
     A run of a deployment is scheduled for its agents. Of others the API does not know the code; --entrypoint says where
     that is, and they run in this process. Task runs whose results were kept are not repeated.
     """
-    from orionflow.cli.entrypoints import load_flow
-    from orionflow.cli.here import rerun_here
-
-    api = backend()
-    found = find_flow_run(api, run)
+    found = find_flow_run(session.api, run)
     _refuse_unfinished(found)
     if entrypoint is None and found.get("deployment_id"):
-        return _reschedule(api, found, output, clock, watch=watch)
-    flow = load_flow(entrypoint or _recorded(found))
-    _refuse_other_flow(api, found, flow)
-    return rerun_here(flow, found, watch=watch, output=output)
-
-
-def _reschedule(api: Backend, run: Json, output: Output, clock: Clock, *, watch: bool) -> int:
-    answer = propose(api, run, "SCHEDULED", MESSAGE)
-    if not answer.wrote:
+        return _reschedule(session, found, watch=watch)
+    if not entrypoint:
         raise CommandFailed(
-            ExitCode.CONFLICT, f"{run['name']} cannot be retried; it is {answer.state_name}.", answer.reason,
-            f"orion flow-run why {run['name']}",
-        )  # fmt: skip
+            ExitCode.USAGE,
+            f"Where is the code of {found['name']}?",
+            "it was called by a program and belongs to no deployment, so the API does not know its code",
+            f"orion flow-run retry {found['name']} --entrypoint path/to/file.py:flow",
+        )
+    flow = load_flow(entrypoint)
+    _refuse_other_flow(session.api, found, flow)
+    return rerun_here(session, flow, found, watch=watch)
+
+
+def _reschedule(session: Session, run: Json, *, watch: bool) -> int:
+    answer = propose(session.api, run, "SCHEDULED", MESSAGE)
+    if not answer.wrote:
+        raise refused(run, "retried", answer.state_name, answer.reason)
     if watch:
-        return follow(api, run, output, clock, None, with_logs=True)
-    if output.is_for_people:
-        output.terminal.say(f"{run['name']} waits for an agent again; follow it with orion fr watch {run['name']}")
-    else:
-        output.show_one(api.get(f"/flow_runs/{run['id']}"))
+        return watch_run(session, run, with_logs=True)
+    session.report(
+        f"{run['name']} waits for an agent again; follow it with orion fr watch {run['name']}",
+        lambda: session.api.get(f"/flow_runs/{run['id']}"),
+    )
     return ExitCode.DONE
 
 
@@ -81,15 +75,6 @@ def _refuse_unfinished(run: Json) -> None:
         f"{run['name']} has not finished; it is {run['state_name'] or 'without a state'}.",
         "only a finished run can be retried",
         f"orion flow-run watch {run['name']}, or cancel it first",
-    )
-
-
-def _recorded(run: Json) -> str:
-    raise CommandFailed(
-        ExitCode.USAGE,
-        f"Where is the code of {run['name']}?",
-        "it was called by a program and belongs to no deployment, so the API does not know its code",
-        f"orion flow-run retry {run['name']} --entrypoint path/to/file.py:flow",
     )
 
 

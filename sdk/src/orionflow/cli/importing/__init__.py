@@ -1,38 +1,31 @@
-"""`orion import`: what another server knows, brought to this one."""
+"""`orion import`: what another server knows, copied to this one."""
 
 from __future__ import annotations
 
 import click
 
-from orionflow.cli.command import HELP_NAMES, OrionCommand
-from orionflow.cli.lazy import Entry, LazyGroup
-from orionflow.cli.options import Output, destructive, output_options
-
-HERE = "orionflow.cli.importing"
+from orionflow.cli.lazy import LazyGroup
+from orionflow.cli.session import Session, command, destructive
 
 import_group = LazyGroup(
     "import",
-    context_settings=HELP_NAMES,
-    help="Bring over what another server knows.",
-    entries={"prefect": Entry(f"{HERE}:prefect", "Copy from a running Prefect 2 server.")},
+    __name__,
+    help="Copy what another server knows.",
+    entries={"prefect": "Copy from a running Prefect 2 server."},
     examples=(("orion import prefect --url http://old:4200/api --dry-run", "what would be copied"),),
 )
 
 
-@click.command(
-    cls=OrionCommand,
-    examples=(
-        ("orion import prefect --url http://old:4200/api --dry-run", "show the plan, do nothing"),
-        ("orion import prefect --url http://old:4200/api --paused", "so that nothing runs on both"),
-        ("orion import prefect --url http://old:4200/api --only variables,blocks --yes", ""),
-    ),
+@command(
+    ("orion import prefect --url http://old:4200/api --dry-run", "show the plan, do nothing"),
+    ("orion import prefect --url http://old:4200/api --paused", "so that nothing runs on both"),
+    ("orion import prefect --url http://old:4200/api --only variables,blocks --yes", ""),
 )
 @click.option("--url", metavar="URL", required=True, help="The API to copy from; it usually ends in /api.")
 @click.option("--only", metavar="KINDS", help="Only these: variables, limits, blocks, pools, flows, deployments.")
 @click.option("--paused", is_flag=True, help="Pause the deployments that are new here.")
 @destructive
-@output_options
-def prefect(url: str, only: str | None, paused: bool, yes: bool, dry_run: bool, output: Output) -> None:
+def prefect(session: Session, url: str, only: str | None, paused: bool, yes: bool, dry_run: bool) -> None:
     """Copy flows, deployments with their schedules, pools, queues, limits, variables and blocks.
 
     What is the same here is left alone, what differs is changed, and nothing is deleted: it can be repeated. Runs stay
@@ -40,4 +33,4 @@ def prefect(url: str, only: str | None, paused: bool, yes: bool, dry_run: bool, 
     """
     from orionflow.cli.importing.copying import copy_from
 
-    copy_from(url, only=only, paused=paused, yes=yes, dry_run=dry_run, output=output)
+    copy_from(session, url, only=only, paused=paused, yes=yes, dry_run=dry_run)

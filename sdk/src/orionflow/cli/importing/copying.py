@@ -10,14 +10,13 @@ from typing import Any
 import click
 
 from orionflow.cli.backend import Backend
-from orionflow.cli.boundary import CommandFailed
-from orionflow.cli.deploying.comparing import NEW, SAME, Plan, plan_for
-from orionflow.cli.exit_codes import ExitCode
+from orionflow.cli.deploy.diff import NEW, SAME, Plan, plan_for
+from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.cli.importing.fitting import fitted
 from orionflow.cli.importing.reading import READERS, Thing, World
 from orionflow.cli.importing.writing import write
-from orionflow.cli.options import Output, ask_before
 from orionflow.cli.output import Column
+from orionflow.cli.session import Session, ask_before
 from orionflow.errors import ApiUnreachable
 from orionflow.setting_values import read_url, shown_url
 
@@ -54,9 +53,9 @@ COLUMNS = [
 ]
 
 
-def copy_from(url: str, *, only: str | None, paused: bool, yes: bool, dry_run: bool, output: Output) -> None:
+def copy_from(session: Session, url: str, *, only: str | None, paused: bool, yes: bool, dry_run: bool) -> None:
     kinds = _kinds(only)
-    source, target = World(_old_server(url)), World(Backend())
+    source, target = World(_old_server(url)), World(session.api)
     notes: list[str] = []
     steps = [
         _step(thing, target, paused=paused)
@@ -65,14 +64,14 @@ def copy_from(url: str, *, only: str | None, paused: bool, yes: bool, dry_run: b
     ]
     to_do = [step for step in steps if step.plan.kind != SAME]
     for note in notes:
-        output.terminal.note(note)
-    _show(steps, to_do, output, dry_run=dry_run)
+        session.note(note)
+    _show(session, steps, to_do, dry_run=dry_run)
     if dry_run or not to_do:
         return
     ask_before(f"copy {len(to_do)} things from {shown_url(url)}", yes=yes)
     for step in to_do:
         _take(step, target)
-    output.terminal.note(f"Copied {len(to_do)} things. Runs, logs and artifacts stay on the old server.")
+    session.note(f"Copied {len(to_do)} things. Runs, logs and artifacts stay on the old server.")
 
 
 def _kinds(only: str | None) -> list[str]:
@@ -170,20 +169,20 @@ def _take(step: Step, target: World) -> None:
         raise CommandFailed(ExitCode.CONFLICT, what, "", fix) from error
 
 
-def _show(steps: list[Step], to_do: list[Step], output: Output, *, dry_run: bool) -> None:
-    if not output.is_for_people:
-        output.show_many([step.row() for step in steps], COLUMNS)
+def _show(session: Session, steps: list[Step], to_do: list[Step], *, dry_run: bool) -> None:
+    if not session.for_people:
+        session.output.show_many([step.row() for step in steps], COLUMNS)
         return
     for kind, counts in _counted(steps).items():
         told = ", ".join(f"{number} {plan}" for plan, number in sorted(counts.items()))
-        output.terminal.out(f"{kind}s: {told}")
+        session.terminal.out(f"{kind}s: {told}")
     for step in to_do:
         fields = "" if step.plan.kind == NEW else f" ({', '.join(one.field for one in step.plan.changes)})"
-        output.terminal.out(f"  {step.plan.kind} {step.wanted.kind} {step.wanted.name}{fields}")
+        session.terminal.out(f"  {step.plan.kind} {step.wanted.kind} {step.wanted.name}{fields}")
     if not to_do:
-        output.terminal.note("Everything is here already.")
+        session.note("Everything is here already.")
     elif dry_run:
-        output.terminal.note("Nothing was done; leave out --dry-run to do it.")
+        session.note("Nothing was done; leave out --dry-run to do it.")
 
 
 def _counted(steps: list[Step]) -> dict[str, Counter[str]]:

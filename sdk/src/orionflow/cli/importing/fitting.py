@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from orionflow.cli.deployment.columns import definition_text
 from orionflow.cli.importing.cron_lines import turned_round
 from orionflow.cli.importing.reading import Json, Thing, World
+from orionflow.cli.schedules import definition_text
 from orionflow.errors import InvalidRequest
 
 

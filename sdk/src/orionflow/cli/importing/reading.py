@@ -8,8 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from orionflow.cli.backend import Backend
-from orionflow.cli.boundary import CommandFailed
-from orionflow.cli.exit_codes import ExitCode
+from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.errors import NotFound
 
 Json = dict[str, Any]

@@ -6,28 +6,26 @@ from typing import Any
 
 import click
 
-from orionflow.cli.backend import Backend, Json, backend, without_none
+from orionflow.cli.backend import Backend, Json, without_none
+from orionflow.cli.block import block_title
 from orionflow.cli.block_making import completed, newest_schema, store_block
-from orionflow.cli.boundary import CommandFailed
-from orionflow.cli.command import OrionCommand
-from orionflow.cli.deployment.finding import find_deployment
-from orionflow.cli.exit_codes import ExitCode
-from orionflow.cli.notify.destinations import kind_of, read_address, receiver_block
-from orionflow.cli.notify.finding import all_policies
-from orionflow.cli.notify.sending import show_outcome, try_policy
-from orionflow.cli.notify.states import USUAL, read_states, states_text
-from orionflow.cli.options import Output, output_options
+from orionflow.cli.deployment.resource import find_deployment
+from orionflow.cli.errors import CommandFailed, ExitCode
+from orionflow.cli.notify.commands import all_notifications, send_test
+from orionflow.cli.notify.receivers import kind_of, read_address, receiver_block
 from orionflow.cli.parameters import read_pairs
+from orionflow.cli.query import read_states, states_text
+from orionflow.cli.session import Session, command
+
+# Without --on, people want to know of these.
+USUAL = ("failed", "crashed")
 
 
-@click.command(
-    cls=OrionCommand,
-    examples=(
-        ("orion notify create slack --name ops", "asks for the webhook's address"),
-        ("orion notify create webhook https://example.org/hook --name hook --on failed,crashed,late", ""),
-        ("orion notify create --block slack-webhook/team --flow etl --on failed", "to a block that is there"),
-        ("orion notify create mail --to ada@example.org --from orion@example.org < key.txt", "through SendGrid"),
-    ),
+@command(
+    ("orion notify create slack --name ops", "asks for the webhook's address"),
+    ("orion notify create webhook https://example.org/hook --name hook --on failed,crashed,late", ""),
+    ("orion notify create --block slack-webhook/team --flow etl --on failed", "to a block that is there"),
+    ("orion notify create mail --to ada@example.org --from orion@example.org < key.txt", "through SendGrid"),
 )
 @click.argument("kind", required=False)
 @click.argument("address", required=False)
@@ -44,8 +42,7 @@ from orionflow.cli.parameters import read_pairs
 @click.option("--from", "sender", metavar="MAIL", help="For mail: who writes.")
 @click.option("--set", "pairs", metavar="FIELD=VALUE", multiple=True, help="Another field of the block.")
 @click.option("--test", "tries", is_flag=True, help="Send a test message at once.")
-@output_options
-def create(kind: str | None, address: str | None, output: Output, tries: bool, **said: Any) -> None:
+def create(session: Session, kind: str | None, address: str | None, tries: bool, **said: Any) -> None:
     """Send a message when runs enter certain states. KIND is slack, teams, mail, webhook, discord, mattermost,
     opsgenie, pagerduty or custom.
 
@@ -55,44 +52,43 @@ def create(kind: str | None, address: str | None, output: Output, tries: bool, *
     if (kind is None) == (said["block"] is None):
         raise click.UsageError("Name a kind of receiver, such as slack, or a --block that is there.")
     types, names = read_states(said["states"] or USUAL)
-    api = backend()
+    wanted = said["name"] or kind or str(said["block"]).rpartition("/")[2]
     policy = {
-        "name": _free_name(
-            api, said["name"] or kind or str(said["block"]).rpartition("/")[2], chosen=bool(said["name"])
-        ),
+        "name": _free_name(session.api, wanted, chosen=bool(said["name"])),
         "state_types": types,
         "state_names": names,
         "tags": list(said["tags"]),
         "flow_names": list(said["flows"]),
-        "deployment_ids": [find_deployment(api, one)["id"] for one in said["deployments"]],
+        "deployment_ids": [find_deployment(session, one)["id"] for one in said["deployments"]],
         "message_template": said["message"],
     }
-    block = (
-        receiver_block(api, said["block"]) if kind is None else _made_block(api, kind, address, policy["name"], said)
-    )
-    made = api.post("/flow_run_notification_policies/", without_none({**policy, "block_document_id": block["id"]}))
-    if not output.is_for_people:
-        output.show_one(made)
+    if kind is None:
+        block = receiver_block(session, said["block"])
     else:
-        to = f"{block['block_type']['slug']}/{block['name']}"
-        output.terminal.say(f"Created the notification {made['name']}: {states_text(types, names)}, to {to}.")
-        _say_what_is_next(api, made["name"], output, tries=tries)
+        block = _made_block(session.api, kind, address, policy["name"], said)
+    made = session.api.post(
+        "/flow_run_notification_policies/", without_none({**policy, "block_document_id": block["id"]})
+    )
+    sentence = f"Created the notification {made['name']}: {states_text(types, names)}, to {block_title(block)}."
+    session.report(sentence, made)
+    if session.for_people:
+        _say_what_is_next(session, made["name"], tries=tries)
     if tries:
-        show_outcome(try_policy(api, made), output)
+        send_test(session, {"policy_id": made["id"]})
 
 
-def _say_what_is_next(api: Backend, name: str, output: Output, *, tries: bool) -> None:
+def _say_what_is_next(session: Session, name: str, *, tries: bool) -> None:
     from orionflow.settings import current_settings
 
     if not tries:
-        output.terminal.note(f"Try it: orion notify test {name}")
+        session.note(f"Try it: orion notify test {name}")
     if current_settings().api_url is None:
-        output.terminal.note("Messages are sent while a server runs: orion server start")
+        session.note("Messages are sent while a server runs: orion server start")
 
 
 def _free_name(api: Backend, wanted: str, *, chosen: bool) -> str:
     """The name; one that was not chosen gets a number where it is taken."""
-    taken = {one.get("name") for one in all_policies(api)}
+    taken = {one.get("name") for one in all_notifications(api)}
     if wanted not in taken:
         return wanted
     if chosen:

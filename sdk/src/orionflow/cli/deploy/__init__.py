@@ -1,0 +1,37 @@
+"""`orion deploy`: the deployments of a file, brought to the API as the file has them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from orionflow.cli.session import Session, command
+
+
+@command(
+    ("orion deploy", "everything in orion.yaml"),
+    ("orion deploy --dry-run", "what would change, field by field"),
+    ("orion deploy orion.yaml -n prod", "only this one"),
+    ("orion deploy --prune --yes", "and delete what is no more in the file"),
+)
+@click.argument("file", required=False)
+@click.option("-n", "--name", "names", metavar="NAME", multiple=True, help="Only the deployment of this name.")
+@click.option("--all", "every", is_flag=True, help="All of the file, which is so anyway.")
+@click.option("--prune", is_flag=True, help="Delete what the project of this file deployed before and has no more.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be changed.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask before something is deleted.")
+def deploy(
+    session: Session, file: str | None, names: Sequence[str], every: bool, prune: bool, dry_run: bool, yes: bool
+) -> None:
+    """Deploy what FILE describes (by default orion.yaml). Deployments that are as the file has them are left alone.
+
+    Everything is checked before anything is changed. `orion help deploy-files` explains the file; prefect.yaml is read
+    as well.
+    """
+    from orionflow.cli.deploy.apply import deploy_file
+    from orionflow.cli.deploy.orion_yaml import find_file
+
+    if names and (every or prune):
+        raise click.UsageError(f"--name picks some; leave out {'--all' if every else '--prune'}.")
+    deploy_file(session, find_file(file), names, dry_run=dry_run, prune=prune, yes=yes)

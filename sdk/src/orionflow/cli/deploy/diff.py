@@ -1,0 +1,132 @@
+"""What deploying would change, field by field."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from orionflow.cli.schedules import definition_text
+
+Json = dict[str, Any]
+NEW, CHANGED, SAME, GONE = "new", "changed", "same", "gone"
+# Of a schedule that was said, and of one that the API tells, only these matter; the rest it makes itself.
+_OF_SCHEDULES = (
+    "active",
+    "parameters",
+    "max_runs",
+    "max_active_runs",
+    "ends_at",
+    "misfire",
+    "misfire_window",
+    "calendars",
+)
+_DEFAULTS: Json = {"active": True, "parameters": {}, "misfire": "none", "calendars": []}
+_LONGEST = 160
+DEFAULT_POOL = "default-agent-pool"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One field of a deployment, before and after."""
+
+    field: str
+    before: Any
+    after: Any
+
+    def line(self) -> str:
+        return f"{self.field}: {_text(self.before)} -> {_text(self.after)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would happen to one deployment."""
+
+    name: str
+    kind: str
+    changes: tuple[Change, ...] = ()
+
+    def as_object(self) -> Json:
+        changes = [{"field": one.field, "before": one.before, "after": one.after} for one in self.changes]
+        return {"name": self.name, "plan": self.kind, "changes": changes}
+
+
+def plan_for(name: str, wanted: Json, stored: Json | None) -> Plan:
+    """The plan for a deployment as a file has it (the body of its request) and as the API has it."""
+    if stored is None:
+        changes = tuple(Change(field, None, _shown(field, value)) for field, value in wanted.items() if value)
+        return Plan(name, NEW, changes)
+    # The API answers with the older of its two names, and leaves out what is at Orion's own default.
+    stored = {"job_variables": stored.get("infra_overrides"), "overlap": "allow", **stored}
+    changes = tuple(_changes(_with_pool(wanted), stored))
+    return Plan(name, CHANGED if changes else SAME, changes)
+
+
+def _changes(wanted: Json, stored: Json) -> list[Change]:
+    found = []
+    for field, value in wanted.items():
+        if field == "schedules":
+            if not _are_same(value, stored.get(field) or []):
+                found.append(Change(field, _shown(field, stored.get(field)), _shown(field, value)))
+        elif (value or None) != (stored.get(field) or None):
+            found.append(Change(field, stored.get(field), value))
+    return found
+
+
+def _with_pool(wanted: Json) -> Json:
+    """A queue without a pool is one of the default pool. A deployment whose queue was deleted has none any more."""
+    if wanted.get("work_queue_name") and not wanted.get("work_pool_name"):
+        return {**wanted, "work_pool_name": DEFAULT_POOL}
+    return wanted
+
+
+def _are_same(wanted: list[Json], stored: list[Json]) -> bool:
+    """In whatever order: the API tells those first that changed last."""
+    left = list(stored)
+    for one in wanted:
+        anchored = "anchor_date" in one["schedule"]
+        twin = next((other for other in left if _normal(one) == _normal(other, anchored=anchored)), None)
+        if twin is None:
+            return False
+        left.remove(twin)
+    return not left
+
+
+def _normal(schedule: Json, *, anchored: bool = True) -> Json:
+    """Only what may differ, in one form. An anchor that was not said is the server's own."""
+    own = {name: schedule.get(name, _DEFAULTS.get(name)) or _DEFAULTS.get(name) for name in _OF_SCHEDULES}
+    own["active"] = schedule.get("active", True)
+    own["ends_at"] = _moment(own["ends_at"])
+    definition = dict(schedule["schedule"])
+    definition["timezone"] = definition.get("timezone") or "UTC"
+    definition["anchor_date"] = _in_zone(_moment(definition.get("anchor_date")), definition) if anchored else None
+    return {**own, "schedule": {name: value for name, value in definition.items() if value is not None}}
+
+
+def _in_zone(moment: Any, definition: Json) -> Any:
+    """An anchor without an offset is a time in the schedule's zone."""
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    if not isinstance(moment, datetime) or moment.tzinfo is not None:
+        return moment
+    try:
+        return moment.replace(tzinfo=ZoneInfo(definition["timezone"]))
+    except (ZoneInfoNotFoundError, ValueError):
+        # The server says so, when it is asked.
+        return moment
+
+
+def _moment(text: Any) -> Any:
+    return datetime.fromisoformat(text) if isinstance(text, str) else text
+
+
+def _shown(field: str, value: Any) -> Any:
+    if field == "schedules":
+        return [definition_text(one["schedule"]) for one in value or []]
+    return value
+
+
+def _text(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -1,0 +1,224 @@
+"""`orion.yaml` (and Prefect's `prefect.yaml`, as far as it says the same) as deployments.
+
+The flows are loaded from their entry points, relative to the file's folder: their names and parameters come from there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orionflow.cli.errors import CommandFailed, ExitCode
+from orionflow.extras import install_command
+from orionflow.spelling import near
+
+if TYPE_CHECKING:
+    from orionflow.deployments import Deployment
+
+Json = dict[str, Any]
+NAMES = ("orion.yaml", "orion.yml", "prefect.yaml")
+# What stands in a file under the very name that `flow.deploy` has for it.
+_PLAIN = frozenset({
+    "version", "description", "tags", "parameters", "enforce_parameter_schema", "overlap", "crash_retries",
+    "concurrency_limit", "paused", "must_start_within", "must_finish_within", "work_queue_name", "work_pool_name",
+    "job_variables",
+})  # fmt: skip
+_OTHERS = frozenset(
+    {"name", "entrypoint", "schedule", "schedules", "work_pool", "work_queue", "pull", "path", "flow_name"}
+)
+# Prefect carries these out when deploying; we do not, and say so.
+_NOT_HERE = ("build", "push", "triggers")
+
+
+def find_file(given: str | None) -> Path:
+    """The file that is meant; without a name, the first of the usual ones in this folder."""
+    if given is not None:
+        path = Path(given)
+        if not path.is_file():
+            raise CommandFailed(ExitCode.NOT_FOUND, f"There is no file {given!r}.", fix="orion deploy FILE")
+        return path
+    found = next((Path(name) for name in NAMES if Path(name).is_file()), None)
+    if found is None:
+        raise CommandFailed(
+            ExitCode.NOT_FOUND,
+            f"There is no {NAMES[0]} in this folder.",
+            fix="orion deployment build flows.py:etl -n prod -o orion.yaml",
+        )
+    return found
+
+
+def read_file(path: Path) -> Json:
+    """What a file holds, as plain values."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        whole = json.loads(text) if path.suffix == ".json" else _read_yaml(text, path)
+    except (ValueError, RecursionError) as error:
+        raise _bad(path, str(error)) from None
+    except OSError as error:
+        raise _bad(path, error.strerror or str(error)) from None
+    if not isinstance(whole, dict) or not isinstance(whole.get("deployments"), list):
+        raise _bad(path, "it has no list `deployments:`")
+    return whole
+
+
+def _read_yaml(text: str, path: Path) -> Any:
+    try:
+        import yaml
+    except ImportError:
+        raise CommandFailed(
+            ExitCode.USAGE, f"Reading {path} needs a YAML library.", fix=f"{install_command('yaml')}, or write JSON"
+        ) from None
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise _bad(path, " ".join(str(error).split())) from None
+
+
+def mark_of(path: Path) -> str | None:
+    """The mark of the file's project on its deployments, by which --prune knows its own; None without a `name:`.
+
+    A folder's name would not do: other teams have folders of the same name.
+    """
+    name = read_file(path).get("name")
+    return f"orion.yaml:{name}" if name else None
+
+
+def refuse_nameless_pruning(path: Path) -> None:
+    """Without a name of the project nobody knows which deployments were its own."""
+    if mark_of(path) is None:
+        raise CommandFailed(
+            ExitCode.USAGE,
+            f"{path} has no `name:`, so --prune cannot tell its deployments from those of others.",
+            fix=f"write `name: …` at the top of {path}, and deploy it once before pruning",
+        )
+
+
+@contextmanager
+def about(name: str, fate: str) -> Iterator[None]:
+    """Errors from inside name the deployment that they are about."""
+    from click import UsageError
+
+    from orionflow.cli.errors import explained
+    from orionflow.errors import OrionError
+
+    try:
+        yield
+    except (CommandFailed, UsageError, OrionError) as error:
+        found = explained(error)
+        why = "\n".join(filter(None, (found.what, found.why)))
+        raise CommandFailed(found.code, f"{name} {fate}.", why, found.fix) from error
+
+
+def deployments_of(path: Path, names: tuple[str, ...] = ()) -> tuple[list[Deployment], list[str]]:
+    """The deployments of a file, all of them or those that are named; and notes about what is not carried out."""
+    whole = read_file(path)
+    entries = [entry for entry in whole["deployments"] if isinstance(entry, dict)]
+    if len(entries) != len(whole["deployments"]) or not all(entry.get("name") for entry in entries):
+        raise _bad(path, "every deployment needs a `name:`")
+    chosen = _chosen(entries, names, path)
+    notes = [note for entry in (whole, *chosen) for note in _notes(entry)]
+    with _in_folder(path.absolute().parent):
+        found = [_named_deployment(entry, whole, path) for entry in chosen]
+    twice = [name for name, count in Counter(one.full_name for one in found).items() if count > 1]
+    if twice:
+        raise _bad(path, f"it has {twice[0]} more than once")
+    return found, list(dict.fromkeys(notes))
+
+
+def _chosen(entries: list[Json], names: tuple[str, ...], path: Path) -> list[Json]:
+    known = [str(entry["name"]) for entry in entries]
+    wanted = [name.rpartition("/")[2] for name in names]
+    for name in wanted:
+        if name not in known:
+            proposals = near(name, known)
+            fix = f"did you mean {proposals[0]}?" if proposals else f"it has {', '.join(known) or 'none'}"
+            raise CommandFailed(ExitCode.NOT_FOUND, f"{path} has no deployment {name!r}.", fix=fix)
+    return [entry for entry in entries if not wanted or entry["name"] in wanted]
+
+
+def _notes(entry: Json) -> Iterator[str]:
+    for word in _NOT_HERE:
+        if entry.get(word):
+            yield f"`{word}:` is not carried out by orion deploy."
+
+
+@contextmanager
+def _in_folder(folder: Path) -> Iterator[None]:
+    """Entry points and code are found relative to the file, from wherever the command was called."""
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def _named_deployment(entry: Json, whole: Json, path: Path) -> Deployment:
+    with about(f"The deployment {entry['name']!r} of {path}", "cannot be deployed"):
+        return _deployment(entry, whole, path)
+
+
+def _deployment(entry: Json, whole: Json, path: Path) -> Deployment:
+    from orionflow.cli.run import load_flow
+    from orionflow.deployments import Deployment
+
+    unknown = set(entry) - _PLAIN - _OTHERS - set(_NOT_HERE)
+    if unknown:
+        raise _unknown_keys(sorted(unknown))
+    if not entry.get("entrypoint"):
+        raise CommandFailed(
+            ExitCode.USAGE, "It has no `entrypoint:`, such as flows.py:etl.", fix="orion help deploy-files"
+        )
+    flow = load_flow(entry["entrypoint"])
+    options = {name: value for name, value in entry.items() if name in _PLAIN and value is not None}
+    options |= _work_pool(entry)
+    options["schedules"] = [*(entry.get("schedules") or []), *([entry["schedule"]] if entry.get("schedule") else [])]
+    built = Deployment.build_from_flow(flow, entry["name"], entrypoint=entry["entrypoint"], **_cleaned(options))
+    steps = entry.get("pull") or whole.get("pull")
+    if steps:
+        built.path, built.pull_steps = None, steps
+    elif entry.get("path"):
+        built.path = str(Path(entry["path"]).absolute())
+    return built
+
+
+def _unknown_keys(unknown: list[str]) -> CommandFailed:
+    known = sorted(_PLAIN | _OTHERS)
+    meant = [(key, near(key, known)) for key in unknown]
+    told = [f"{key} (did you mean {' or '.join(names)}?)" if names else key for key, names in meant]
+    return CommandFailed(ExitCode.USAGE, f"It says {', '.join(told)}, unknown here.", fix="orion help deploy-files")
+
+
+def _cleaned(options: Json) -> Json:
+    """Schedules as `flow.deploy` takes them: YAML reads dates as dates, and Prefect writes more than it means."""
+    options["schedules"] = [_schedule(one) for one in options["schedules"]]
+    return options
+
+
+def _schedule(written: Any) -> Any:
+    if not isinstance(written, dict):
+        return written
+    inner = written.pop("schedule", None)
+    flat = {**(inner if isinstance(inner, dict) else {}), **written}
+    return {name: value for name, value in flat.items() if value is not None}
+
+
+def _work_pool(entry: Json) -> Json:
+    """`work_queue: big`, or Prefect's `work_pool: {name, work_queue_name, job_variables}`."""
+    pool = entry.get("work_pool") or {}
+    pool = {"name": pool} if isinstance(pool, str) else pool
+    said = {
+        "work_pool_name": pool.get("name"),
+        "work_queue_name": pool.get("work_queue_name") or entry.get("work_queue"),
+        "job_variables": pool.get("job_variables"),
+    }
+    return {name: value for name, value in said.items() if value}
+
+
+def _bad(path: Path, why: str) -> CommandFailed:
+    return CommandFailed(ExitCode.USAGE, f"{path} cannot be understood.", why, "orion help deploy-files")

@@ -1,0 +1,209 @@
+"""Deployments: how one is named, how they look, and `orion deployment ls`, `inspect`, `pause`, `resume` and `delete`.
+
+A deployment is named `flow/name`, by a name that only one has, or by an id or its beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from urllib.parse import quote
+
+import click
+
+from orionflow.cli.backend import Backend, Json
+from orionflow.cli.errors import CommandFailed
+from orionflow.cli.flow_run.show import pairs_text
+from orionflow.cli.lookup import ambiguous, as_uuid, at_path, by_prefix, listed, missing
+from orionflow.cli.output import Column, as_text
+from orionflow.cli.resource import Resource, Said
+from orionflow.cli.run_tables import flow_names, flow_run_columns, newest_runs
+from orionflow.cli.schedules import schedules_text
+from orionflow.cli.session import Session, sort_option
+
+SORTS = {"name": "NAME_ASC", "newest": "CREATED_DESC", "updated": "UPDATED_DESC"}
+LISTING = "/deployments/filter"
+# So many are compared with the beginning of an id.
+_MOST = 10_000
+
+
+def find_deployment(session: Session, wanted: str) -> Json:
+    """Find the one deployment that is meant; otherwise exit 5, with the candidates."""
+    api = session.api
+
+    def none_such() -> CommandFailed:
+        return missing("deployment", wanted, full_names(api, listed(api, LISTING)).values())
+
+    if "/" in wanted:
+        flow, _, name = wanted.partition("/")
+        return at_path(api, f"/deployments/name/{quote(flow, safe='')}/{quote(name, safe='')}", none_such)
+    if whole := as_uuid(wanted):
+        return at_path(api, f"/deployments/{whole}", none_such)
+    found = list(api.pages(LISTING, {"deployments": {"name": {"any_": [wanted]}}}, 20))
+    found = found or by_prefix(api.pages(LISTING, {}, _MOST), wanted)
+    if not found:
+        raise none_such()
+    if len(found) > 1:
+        names = full_names(api, found)
+        raise ambiguous("deployment", wanted, [f"{one['id']}  {names[one['id']]}" for one in found], "write flow/name")
+    return found[0]
+
+
+def full_names(api: Backend, deployments: Sequence[Json]) -> dict[str, str]:
+    """Fetch `flow/name` by the deployments' ids."""
+    flows = flow_names(api, deployments)
+    return {one["id"]: f"{flows.get(one['flow_id'], '?')}/{one['name']}" for one in deployments}
+
+
+def full_name(api: Backend, deployment: Json) -> str:
+    return full_names(api, [deployment])[deployment["id"]]
+
+
+def _columns(session: Session, deployments: Sequence[Json]) -> list[Column]:
+    names = full_names(session.api, deployments) if session.shows_columns else {}
+    return [
+        Column("DEPLOYMENT", lambda one: names.get(one["id"]) or str(one["name"]), field="name"),
+        Column("STATUS", _status, field="status"),
+        Column("SCHEDULES", lambda one: schedules_text(one["schedules"]), field="schedules"),
+        Column("QUEUE", _queue, field="work_queue_name"),
+        Column("TAGS", lambda one: as_text(one["tags"]), field="tags"),
+        Column("ID", lambda one: one["id"], field="id", wide=True),
+        Column("VERSION", lambda one: one["version"] or "-", field="version", wide=True),
+        Column("ENTRYPOINT", lambda one: one["entrypoint"] or "-", field="entrypoint", wide=True),
+        Column("UPDATED", lambda one: session.clock.ago(one["updated"]), field="updated", wide=True),
+    ]
+
+
+def _status(deployment: Json) -> str:
+    if deployment["paused"]:
+        return "paused"
+    return "ready" if deployment.get("status") == "READY" else "no agent"
+
+
+def _queue(deployment: Json) -> str:
+    pool, queue = deployment.get("work_pool_name"), deployment.get("work_queue_name")
+    if queue and not pool:
+        return f"{queue} (deleted)"
+    return "/".join(filter(None, (pool, queue))) or "-"
+
+
+def _fields(session: Session, found: Json) -> list[Column]:
+    name = full_name(session.api, found)
+    return [
+        Column("id", lambda one: one["id"]),
+        Column("name", lambda one: name),
+        Column("status", _status),
+        Column("description", lambda one: one["description"] or "-"),
+        Column("version", lambda one: one["version"] or "-"),
+        Column("schedules", lambda one: schedules_text(one["schedules"])),
+        Column("queue", _queue),
+        Column("entrypoint", lambda one: one["entrypoint"] or "-"),
+        Column("code", _code),
+        Column("parameters", lambda one: pairs_text(one["parameters"])),
+        Column("takes", lambda one: _takes(one.get("parameter_openapi_schema") or {})),
+        Column("overlap", _overlap),
+        Column("tags", lambda one: as_text(one["tags"])),
+        Column("job variables", lambda one: pairs_text(one.get("job_variables") or one["infra_overrides"])),
+        Column("updated", lambda one: session.clock.absolute(one["updated"])),
+    ]
+
+
+def _code(deployment: Json) -> str:
+    steps = deployment.get("pull_steps") or []
+    if not steps:
+        return f"in {deployment['path'] or 'the folder of the agent'}"
+    return "\n".join(f"{name} {as_text(arguments)}" for step in steps for name, arguments in step.items())
+
+
+def _overlap(deployment: Json) -> str:
+    limit = deployment.get("concurrency_limit")
+    return f"{deployment.get('overlap') or 'allow'}{f', {limit} at once' if limit else ''}"
+
+
+def _takes(schema: Json) -> str:
+    """`day: string = 2026-01-01`, one below the other."""
+    required = schema.get("required")
+    required = required if isinstance(required, list) else []
+    lines = []
+    for name, one in properties_of(schema).items():
+        default = f" = {as_text(one['default'])}" if "default" in one else ""
+        lines.append(f"{name}: {one.get('type', 'any')}{default}{' (required)' if name in required else ''}")
+    return "\n".join(lines) or "-"
+
+
+def properties_of(schema: Json) -> dict[str, Json]:
+    """The parameters that a schema names. One that is not enforced may be broken."""
+    properties = schema.get("properties")
+    if not isinstance(properties, dict):
+        return {}
+    return {name: one if isinstance(one, dict) else {} for name, one in properties.items()}
+
+
+def _show_runs(session: Session, found: Json) -> None:
+    session.terminal.out("\nruns:")
+    runs = newest_runs(session, {"flow_runs": {"deployment_id": {"any_": [found["id"]]}}}, 5)
+    session.show_list(runs, flow_run_columns(session, runs))
+
+
+def _listed(session: Session, said: Said, limit: int) -> Iterable[Json]:
+    own: Json = {}
+    if said["tags"]:
+        own["tags"] = {"all_": list(said["tags"])}
+    if said["queues"]:
+        own["work_queue_name"] = {"any_": list(said["queues"])}
+    if said["paused"] is not None:
+        own["paused"] = {"eq_": said["paused"]}
+    body = {"deployments": own} if own else {}
+    if said["flow"]:
+        body["flows"] = {"name": {"any_": [said["flow"]]}}
+    return session.api.pages(LISTING, {**body, "sort": SORTS[said["sort"]]}, limit)
+
+
+DEPLOYMENT = Resource(
+    "deployment", "/deployments", _columns, metavar="DEPLOYMENT", find=find_deployment, by_id=True,
+    titles=lambda session, found: full_names(session.api, found),
+)  # fmt: skip
+ls = DEPLOYMENT.ls(
+    "List deployments with their schedules, and whether an agent serves them.",
+    ("orion deployment ls", "all of them"),
+    "orion dep ls --flow etl --tag nightly",
+    ("orion dep ls --paused -o json", "the API's objects"),
+    empty="No deployments; make one with flow.deploy(…), orion deploy or orion deployment build.",
+    limit=100,
+    options=[
+        click.Option(["--flow"], metavar="FLOW", help="Only those of this flow."),
+        click.Option(["--tag", "tags"], metavar="TAG", multiple=True, help="Only those with this tag."),
+        click.Option(["--queue", "queues"], metavar="QUEUE", multiple=True, help="Only those of this work queue."),
+        click.Option(["--paused/--active"], default=None, help="Only those that are paused, or that are not."),
+    ],
+    more_options=[sort_option(list(SORTS))],
+    rows=_listed,
+)
+inspect = DEPLOYMENT.inspect(
+    "Show one deployment: what it runs, with what, where and when; and its newest runs.",
+    "orion deployment inspect etl/prod",
+    ("orion dep inspect etl/prod -o json", "the API's object"),
+    fields=_fields,
+    below=_show_runs,
+    plain=True,
+)
+pause = DEPLOYMENT.change(
+    "Plan no further runs of deployments. Runs that were asked for by hand still run.",
+    ("orion deployment pause etl/prod", "its planned runs are deleted, others stay"),
+    changes={"paused": True},
+    done="is paused",
+    many=True,
+)
+resume = DEPLOYMENT.change(
+    "Plan runs of deployments again, by their active schedules.",
+    "orion deployment resume etl/prod",
+    changes={"paused": False},
+    done="is active again",
+    many=True,
+)
+delete = DEPLOYMENT.delete(
+    "Delete deployments with their schedules. Runs that have begun stay.",
+    ("orion deployment delete etl/prod --dry-run", "only say what would be deleted"),
+    "orion dep delete etl/prod etl/test --yes",
+    many=True,
+    dry_run_shows=True,
+)

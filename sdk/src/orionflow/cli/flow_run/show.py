@@ -1,0 +1,139 @@
+"""`orion flow-run ls`, `inspect` and `why`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from orionflow.cli.backend import Backend, Json
+from orionflow.cli.history import show_states, show_why
+from orionflow.cli.lookup import BAD_STATES, NEWEST, find_flow_run
+from orionflow.cli.output import Column, as_text
+from orionflow.cli.query import flow_run_filters
+from orionflow.cli.resource import Resource
+from orionflow.cli.run_tables import (
+    began,
+    elapsed,
+    flow_names,
+    flow_run_columns,
+    lasted,
+    newest_runs,
+    run_pages,
+    state_column,
+    task_progress,
+)
+from orionflow.cli.session import Session, command, limit_option, sort_option, with_params
+from orionflow.cli.times import duration
+
+SORTS = {
+    "newest": NEWEST,
+    "oldest": "EXPECTED_START_TIME_ASC",
+    "name": "NAME_ASC",
+    "ended": "END_TIME_DESC",
+    "next": "NEXT_SCHEDULED_START_TIME_ASC",
+}
+
+
+@command(
+    ("orion flow-run ls", "the newest 20"),
+    ('orion fr ls "state:failed,crashed since:-24h"', "what went wrong today"),
+    ("orion fr ls flow:etl tag:nightly -o json", "the API's objects"),
+    ("orion fr ls state:unfinished -o name", "names only, for scripts"),
+    times=True,
+)
+@click.argument("query", nargs=-1)
+@with_params(
+    limit_option(20, help="The most runs to show."),
+    click.Option(["--after"], metavar="RUN", help="Only runs older than this one: the next page."),
+    sort_option(list(SORTS)),
+)
+def ls(session: Session, query: Sequence[str], limit: int, after: str | None, sort: str) -> None:
+    """List runs, newest first.
+
+    Runs that are planned for later come last, the next one first; `--sort next` begins with them. A QUERY narrows the
+    list; `orion help filters` shows all of it.
+    """
+    if after and sort != "newest":
+        raise click.UsageError("--after pages through the newest runs; leave out --sort.")
+    filters = flow_run_filters(query, session.clock, session.api)
+    if sort == "newest":
+        runs = newest_runs(session, filters, limit, after)
+    else:
+        runs = list(run_pages(session.api, filters, SORTS[sort], limit))
+    empty = "No runs match." if filters else "No runs yet; start one with orion run flows.py:my_flow"
+    session.show_list(runs, flow_run_columns(session, runs), empty=empty)
+    if session.for_people and runs:
+        total = session.api.post("/flow_runs/count", filters)
+        if total > len(runs):
+            session.note(f"{len(runs)} of {total} shown; more with --limit, or --after {runs[-1]['id']}")
+
+
+def _fields(session: Session, run: Json) -> list[Column]:
+    flow = flow_names(session.api, [run]).get(run["flow_id"], "?")
+    clock = session.clock
+    return [
+        Column("id", lambda run: run["id"]),
+        Column("name", lambda run: run["name"]),
+        Column("flow", lambda run: f"{flow} ({run['flow_version']})" if run["flow_version"] else flow),
+        state_column(session.terminal, "state"),
+        Column("message", lambda run: (run.get("state") or {}).get("message") or "-"),
+        Column("started", lambda run: clock.absolute(began(run)), field="start_time"),
+        Column("ended", lambda run: clock.absolute(run["end_time"]), field="end_time"),
+        Column("took", lambda run: _took(run)),
+        Column("tries", lambda run: str(run["run_count"]), field="run_count"),
+        Column("tasks", lambda run: "{}/{} finished".format(*task_progress(session.api, run["id"]))),
+        Column("tags", lambda run: as_text(run["tags"])),
+        Column("parameters", lambda run: pairs_text(run["parameters"])),
+    ]
+
+
+def _took(run: Json) -> str:
+    running, whole = elapsed(run), lasted(run)
+    # Waiting for a retry or in a pause is part of the whole, but not of the running time.
+    apart = whole is not None and running is not None and whole - running > 1
+    return f"{duration(running)} running, {duration(whole)} from start to end" if apart else duration(running)
+
+
+def pairs_text(values: dict[str, Any] | None) -> str:
+    """Values with their names, one below the other."""
+    return "\n".join(f"{name} = {as_text(value)}" for name, value in (values or {}).items()) or "-"
+
+
+FLOW_RUN = Resource(
+    "flow run", "/flow_runs", flow_run_columns, metavar="RUN", by_id=True,
+    find=lambda session, wanted: find_flow_run(session.api, wanted),
+)  # fmt: skip
+inspect = FLOW_RUN.inspect(
+    "Show one run: what it was called with, how long it took, and its states.",
+    ("orion flow-run inspect @last", "the newest run"),
+    ("orion fr inspect brave-otter -o json", "the API's object"),
+    ("orion fr inspect @last --columns parameters,tags", "only these fields"),
+    fields=_fields,
+    below=lambda session, run: show_states(session, f"/flow_runs/{run['id']}"),
+    plain=True,
+)
+
+
+@command(
+    ("orion flow-run why @last", "why is it in this state?"),
+    ("orion fr why brave-otter --all", "every state, and what every rule said"),
+    ("orion fr why @last-failed -o json", "the API's object"),
+    times=True,
+)
+@click.argument("run", metavar="RUN")
+@click.option("--all", "every", is_flag=True, help="Show all states with all rules that judged them.")
+def why(session: Session, run: str, every: bool) -> None:
+    """Explain why a run is in the state it is in, or why it does not move."""
+    found = find_flow_run(session.api, run)
+    show_why(session, found, f"/flow_runs/{found['id']}", every=every, culprits=_bad_task_runs)
+
+
+def _bad_task_runs(api: Backend, run: Json) -> list[Json]:
+    """Where to look next, when a run ended badly."""
+    if run["state_type"] not in ("FAILED", "CRASHED"):
+        return []
+    body = {"flow_runs": {"id": {"any_": [run["id"]]}}, "task_runs": BAD_STATES, "sort": "END_TIME_DESC", "limit": 5}
+    found: list[Json] = api.post("/task_runs/filter", body)
+    return found

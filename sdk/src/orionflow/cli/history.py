@@ -1,0 +1,132 @@
+"""The states of a run with the rules that led to them, and the answer of `why` in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from orionflow.cli.backend import Backend, Json
+from orionflow.cli.errors import TERMINAL_TYPES
+from orionflow.cli.safe_text import styled
+from orionflow.cli.session import Session
+from orionflow.cli.style import arrow, color_of, first_line, painted, run_state_label, state_label
+from orionflow.cli.terminal import Terminal
+from orionflow.cli.times import Clock
+
+
+def history_lines(history: Sequence[Json], clock: Clock, terminal: Terminal, *, with_rules: bool) -> Iterator[str]:
+    """One line for each state; with rules, also what each rule said that did not simply let it pass."""
+    labels = [state_label(state["type"], state["name"], terminal) for state in history]
+    width = max((len(label) for label in labels), default=0)
+    for state, label in zip(history, labels, strict=True):
+        painted = styled(label, fg=color_of(state["type"]))
+        words = "  ".join(filter(None, (first_line(state["message"]), _author(state))))
+        gap = " " * (width - len(label) + 2) if words else ""
+        yield f"  {clock.clock_time(state['timestamp'])}  {painted}{gap}{words}"
+        if with_rules:
+            yield from trail_lines(state["trail"])
+
+
+def show_states(session: Session, run_path: str) -> None:
+    """Show all states of one run, below what else is shown of it."""
+    session.terminal.out("\nstates:")
+    history = session.api.get(f"{run_path}/why")["history"]
+    for line in history_lines(history, session.clock, session.terminal, with_rules=False):
+        session.terminal.out(line)
+
+
+def show_why(
+    session: Session, run: Json, run_path: str, *, every: bool,
+    culprits: Callable[[Backend, Json], Sequence[Json]] = lambda api, run: (),
+) -> None:  # fmt: skip
+    """Explain the state of a run; `culprits` finds the task runs because of which a flow run ended badly."""
+    answer = session.api.get(f"{run_path}/why")
+    if not session.for_people:
+        session.show_one(answer, name="run_id")
+        return
+    for line in _why_lines(
+        run["name"], answer, session.clock, session.terminal, every=every, culprits=culprits(session.api, run)
+    ):
+        session.terminal.out(line)
+
+
+def trail_lines(trail: Sequence[Json]) -> Iterator[str]:
+    for judgement in trail:
+        reason = f": {judgement['reason']}" if judgement["reason"] else ""
+        yield f"      {judgement['rule']} said {judgement['verdict'].lower()}{reason}"
+
+
+def _author(state: Json) -> str:
+    return f"(by {state['author']})" if state.get("author") else ""
+
+
+RECENT = 3
+
+
+def _why_lines(
+    name: str, answer: Json, clock: Clock, terminal: Terminal, *, every: bool, culprits: Sequence[Json]
+) -> Iterator[str]:
+    """Give the whole explanation, line by line."""
+    yield _headline(name, answer)
+    for number, reason in enumerate(_worth_saying(answer), 1):
+        yield from _reason(number, reason, clock, terminal)
+    yield from _culprits(culprits, terminal)
+    yield from _history(answer["history"], clock, terminal, every=every)
+
+
+def _headline(name: str, answer: Json) -> str:
+    state, because = answer["state"], ", because:" if _worth_saying(answer) else "."
+    if state is None:
+        return f"{name} has no state yet{because}"
+    shown = f"{name} is {painted(state['name'], state['type'])}"
+    # A run that ended has its reason in its last state; one that goes on has it in what it waits for.
+    if state["type"] in TERMINAL_TYPES and state["message"]:
+        return f"{shown}: {state['message'].strip().removeprefix(state['name'] + ': ')}"
+    return f"{shown}{because}"
+
+
+def _worth_saying(answer: Json) -> list[Json]:
+    """The headline of a run that ended says already that it ended."""
+    return [reason for reason in answer["reasons"] if reason["code"] != "finished"]
+
+
+def _reason(number: int, reason: Json, clock: Clock, terminal: Terminal) -> Iterator[str]:
+    since = f" (since {clock.within_brackets(reason['since'])})" if reason.get("since") else ""
+    first, *rest = (reason["text"] or reason["code"]).splitlines()
+    yield f" {number}. {first}{since}"
+    yield from (f"    {line}" for line in rest)
+    for holder in reason.get("holders") or ():
+        yield f"      held by {_holder(holder)}"
+    if reason.get("fix"):
+        yield f"    {arrow(terminal)} {reason['fix']}"
+
+
+def _culprits(task_runs: Sequence[Json], terminal: Terminal) -> Iterator[str]:
+    if task_runs:
+        yield ""
+        yield styled("Its task runs that ended badly", bold=True)
+    for run in task_runs:
+        message = first_line((run["state"] or {}).get("message"))
+        yield f"  {painted(run_state_label(run, terminal), run['state_type'])}  {run['name']}  {message}".rstrip()
+
+
+def _holder(holder: object) -> str:
+    if isinstance(holder, dict):
+        return str(holder.get("name") or holder.get("id") or holder)
+    return str(holder)
+
+
+def _history(history: list[Json], clock: Clock, terminal: Terminal, *, every: bool) -> Iterator[str]:
+    shown = history if every else history[-RECENT:]
+    if not shown:
+        return
+    yield ""
+    hidden = len(history) - len(shown)
+    yield styled(
+        "Its states" + (f" (the last {RECENT} of {len(history)}; --all shows all)" if hidden else ""), bold=True
+    )
+    if every:
+        yield from history_lines(shown, clock, terminal, with_rules=True)
+        return
+    yield from history_lines(shown, clock, terminal, with_rules=False)
+    decisive = [judgement for judgement in shown[-1]["trail"] if judgement["verdict"].lower() != "accept"]
+    yield from trail_lines(decisive)

@@ -1,0 +1,171 @@
+"""How one thing is named on the command line, and how it is looked up: "not found, did you mean" and "more than one".
+
+A run is an id, the beginning of an id, a name, `@last` or `@last-failed`. The last run is the last one whose time has
+come: runs that are planned for later are not. A task run may also be named `flow-run/task-run`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from orionflow.cli.backend import Backend, Json
+from orionflow.cli.errors import CommandFailed, ExitCode
+from orionflow.contract.states import BAD, in_order
+from orionflow.spelling import near
+
+NEWEST = "EXPECTED_START_TIME_DESC"
+BAD_STATES = {"state": {"type": {"any_": in_order(BAD)}}}
+# The API puts this in the place of what lists leave out.
+OMITTED = "__orion_omitted__"
+_PREFIX = re.compile(r"^[0-9a-fA-F][0-9a-fA-F-]{3,35}$")
+# So many names are compared with one that is not found, and so many candidates are shown.
+_COMPARED = 1000
+_SHOWN = 8
+
+
+def missing(kind: str, wanted: str, known: Iterable[str], *, command: str = "") -> CommandFailed:
+    """Give the error of exit 5 with the names that are like the wanted one, or the command that lists them all."""
+    proposals = near(wanted, known)
+    command = command or f"orion {kind.replace(' ', '-')} ls"
+    fix = f"did you mean {' or '.join(proposals)}?" if proposals else command
+    return CommandFailed(ExitCode.NOT_FOUND, f"There is no {kind} {wanted!r}.", fix=fix)
+
+
+def ambiguous(
+    kind: str, wanted: str, candidates: Sequence[str], fix: str = "give the id of the one you mean"
+) -> CommandFailed:
+    """Give the error of exit 5 that lists the things that a name fits."""
+    lines = [*candidates[:_SHOWN]]
+    if len(candidates) > _SHOWN:
+        lines.append(f"and {len(candidates) - _SHOWN} more")
+    return CommandFailed(ExitCode.NOT_FOUND, f"{wanted!r} means more than one {kind}.", "\n".join(lines), fix)
+
+
+def at_path(api: Backend, path: str, otherwise: Callable[[], CommandFailed]) -> Json:
+    """Fetch the thing at a path; where there is none, raise the other error."""
+    from orionflow.errors import NotFound
+
+    try:
+        found: Json = api.get(path)
+    except NotFound:
+        raise otherwise() from None
+    return found
+
+
+def by_name(
+    api: Backend, path: str, kind: str, name: str, listing: str, *, key: str = "name", command: str = ""
+) -> Json:
+    """Fetch the thing at a path that its name leads to; otherwise exit 5, with names of a listing that are like it."""
+    return at_path(
+        api, path, lambda: missing(kind, name, [str(row[key]) for row in listed(api, listing)], command=command)
+    )
+
+
+def listed(api: Backend, listing: str) -> list[Json]:
+    """Fetch what a name that is not found is compared with."""
+    return list(api.pages(listing, {}, _COMPARED))
+
+
+def by_name_or_id(api: Backend, kind: str, wanted: str, rows: Sequence[Json], *, command: str = "") -> Json:
+    """Find the row with this name or id, or the only one whose id begins so; otherwise exit 5."""
+    found = [row for row in rows if wanted in (row.get("name"), row["id"])] or by_prefix(rows, wanted)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise missing(kind, wanted, [row["name"] for row in rows if row.get("name")], command=command)
+    raise ambiguous(kind, wanted, [f"{row['id']}  {row.get('name') or ''}".rstrip() for row in found])
+
+
+def by_prefix(rows: Iterable[Json], wanted: str) -> list[Json]:
+    """Find the rows whose ids begin so; with fewer than four characters, none."""
+    if not _PREFIX.match(wanted):
+        return []
+    prefix = wanted.lower().replace("-", "")
+    return [row for row in rows if row["id"].replace("-", "").startswith(prefix)]
+
+
+def as_uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def find_flow(api: Backend, wanted: str) -> Json:
+    """Find the flow with this name or id; otherwise exit 5."""
+    found: list[Json] = api.post("/flows/filter", {"flows": {"name": {"any_": [wanted]}}})
+    if found:
+        return found[0]
+    every = listed(api, "/flows/filter")
+    if by_id := [flow for flow in every if flow["id"] == wanted.lower()]:
+        return by_id[0]
+    raise missing("flow", wanted, [flow["name"] for flow in every])
+
+
+def find_flow_run(api: Backend, wanted: str) -> Json:
+    """Find the one flow run that is meant; otherwise exit 5, with the candidates."""
+    return _find_run(api, "flow_runs", wanted, {})
+
+
+def find_task_run(api: Backend, wanted: str) -> Json:
+    """Find the one task run that is meant; otherwise exit 5, with the candidates."""
+    owner, slash, name = wanted.rpartition("/")
+    within: Json = {}
+    if slash:
+        within = {"flow_runs": {"id": {"any_": [find_flow_run(api, owner)["id"]]}}}
+    return _find_run(api, "task_runs", name, within)
+
+
+def _find_run(api: Backend, resource: str, wanted: str, within: Json) -> Json:
+    kind = resource.replace("_", " ").removesuffix("s")
+
+    def ask(conditions: Json, limit: int) -> list[Json]:
+        filters = {**within, resource: conditions} if conditions else within
+        found: list[Json] = api.post(f"/{resource}/filter", {**filters, "sort": NEWEST, "limit": limit})
+        return found
+
+    def none_such() -> CommandFailed:
+        return missing(kind, wanted, [run["name"] for run in ask({}, 50)])
+
+    if wanted.startswith("@"):
+        found = _newest(ask, resource, kind, wanted)
+    elif whole := as_uuid(wanted):
+        return at_path(api, f"/{resource}/{whole}", none_such)
+    else:
+        found = ask({"name": {"any_": [wanted]}}, 20)
+        if not found and _PREFIX.match(wanted):
+            found = ask({"id": {"startswith_": wanted.lower().replace("-", "")}}, 20)
+    if not found:
+        raise none_such()
+    if len(found) > 1:
+        raise ambiguous(kind, wanted, [f"{run['id']}  {run['name']}  {run['state_name']}" for run in found])
+    return _whole(api, resource, found[0])
+
+
+def _newest(ask: Callable[[Json, int], list[Json]], resource: str, kind: str, wanted: str) -> list[Json]:
+    if wanted not in ("@last", "@last-failed"):
+        raise CommandFailed(ExitCode.USAGE, f"{wanted} is unknown.", fix="write @last or @last-failed")
+    conditions: Json = {}
+    if resource == "flow_runs":
+        # The server's clock may be a little ahead of ours.
+        due = (datetime.now(UTC) + timedelta(seconds=30)).isoformat()
+        conditions["expected_start_time"] = {"before_": due}
+    if wanted == "@last-failed":
+        conditions |= BAD_STATES
+    found = ask(conditions, 1)
+    if not found:
+        which = "has failed yet" if wanted == "@last-failed" else "is known yet"
+        raise CommandFailed(ExitCode.NOT_FOUND, f"No {kind} {which}.", fix="orion run flows.py:my_flow")
+    return found
+
+
+def _whole(api: Backend, resource: str, listed: Json) -> Json:
+    """Fetch the run by itself if the list left out something large."""
+    fields = [*listed.values(), (listed.get("state") or {}).get("data")]
+    if not any(isinstance(field, dict) and OMITTED in field for field in fields):
+        return listed
+    whole: Json = api.get(f"/{resource}/{listed['id']}")
+    return whole

@@ -1,0 +1,194 @@
+"""Resources described as data, and the commands that all of them have: list, show, change and delete.
+
+A resource says where the API has it, how one of it is named and looked up, and how it looks in a table. Commands are
+made of it with their help, their examples and what is particular about them; what fits none of these is a function of
+its own below `command`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from orionflow.cli.backend import Json
+from orionflow.cli.command import OrionCommand
+from orionflow.cli.lookup import by_name
+from orionflow.cli.output import Column
+from orionflow.cli.session import (
+    DRY_RUN,
+    FORCE,
+    YES,
+    Example,
+    Session,
+    ask_before,
+    limit_option,
+    make_command,
+)
+
+Said = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One kind of thing that the API has."""
+
+    # As sentences name it, such as "work pool".
+    kind: str
+    # Its collection, such as "/work_pools": listed at /filter, made at /.
+    path: str
+    columns: Callable[[Session, Sequence[Json]], list[Column]]
+    # How help names one of it.
+    metavar: str = "NAME"
+    # The field that names it, which -o name prints.
+    key: str = "name"
+    # What stands between the collection and the name in the path of one thing.
+    below: str = "/"
+    # Looks one up; without it, by its name at its path.
+    find: Callable[[Session, str], Json] | None = None
+    # How sentences name one; without it, by its key.
+    title: Callable[[Json], str] | None = None
+    # How sentences name several, by their ids, where that takes a request.
+    titles: Callable[[Session, Sequence[Json]], dict[str, str]] | None = None
+    # Whether one of it has its id in its path, or its key.
+    by_id: bool = False
+    # Whether it is looked up by its key, and deleted by its id.
+    deleted_by_id: bool = False
+    # The command that lists it, where it is not `orion KIND ls`.
+    lister: str = ""
+    # Whether its table shows times, so that commands take --tz and --utc.
+    times: bool = True
+    # Whether one that was changed is shown to programs as a list of one.
+    changed_as_list: bool = True
+
+    def found(self, session: Session, wanted: str) -> Json:
+        """Look one up; exit 5 if there is none."""
+        if self.find:
+            return self.find(session, wanted)
+        path = f"{self.path}{self.below}{quote(wanted, safe='')}"
+        return by_name(session.api, path, self.kind, wanted, f"{self.path}/filter", key=self.key, command=self.lister)
+
+    def each_found(self, session: Session, names: Iterable[str]) -> list[Json]:
+        """Look up several, each once."""
+        return list({one["id"]: one for one in (self.found(session, name) for name in names)}.values())
+
+    def path_of(self, one: Json) -> str:
+        return f"{self.path}/{one['id']}" if self.by_id else f"{self.path}{self.below}{quote(one[self.key], safe='')}"
+
+    def titles_of(self, session: Session, rows: Sequence[Json]) -> list[str]:
+        """Name them as sentences do."""
+        if self.titles:
+            names = self.titles(session, rows)
+            return [names[one["id"]] for one in rows]
+        return [self.title(one) if self.title else str(one[self.key]) for one in rows]
+
+    def show(self, session: Session, rows: Sequence[Json], empty: str = "") -> None:
+        """Show several in the resource's table."""
+        session.show_list(rows, self.columns(session, rows), empty=empty, name=self.key)
+
+    def titled(self, session: Session, one: Json) -> list[Column]:
+        """The columns of its table as the fields of one."""
+        return [Column(column.title.lower(), column.text) for column in self.columns(session, [one])]
+
+    def _argument(self, *, many: bool = False) -> click.Argument:
+        if many:
+            return click.Argument(["names"], metavar=f"{self.metavar}...", nargs=-1, required=True)
+        return click.Argument(["names"], metavar=self.metavar, nargs=1, callback=lambda _c, _p, value: (value,))
+
+    def ls(
+        self, help: str, *examples: Example, empty: str, limit: int = 200, options: Sequence[click.Parameter] = (),
+        more_options: Sequence[click.Parameter] = (),
+        rows: Callable[[Session, Said, int], Iterable[Json]] | None = None,
+        narrow: Callable[[Session, Said], Json] | None = None,
+    ) -> OrionCommand:  # fmt: skip
+        """Make the command that lists them; `narrow` makes the filter of the options, `rows` asks in its own way."""
+
+        def ls(session: Session, limit: int, **said: Any) -> None:
+            if rows:
+                found = list(rows(session, said, limit))
+            else:
+                body = narrow(session, said) if narrow else {}
+                found = list(session.api.pages(f"{self.path}/filter", body, limit))
+            self.show(session, found, empty)
+
+        return make_command(ls, [*options, limit_option(limit), *more_options], examples, help=help, times=self.times)
+
+    def inspect(
+        self, help: str, *examples: Example, fields: Callable[[Session, Json], list[Column]] | None = None,
+        below: Callable[[Session, Json], None] | None = None, times: bool | None = None, plain: bool = False,
+    ) -> OrionCommand:  # fmt: skip
+        """Make the command that shows one: its fields, and what else a person sees below them.
+
+        With `plain`, programs get every field of the API's object as a column, and not those that people see.
+        """
+
+        def inspect(session: Session, names: tuple[str]) -> None:
+            found = self.found(session, names[0])
+            if plain and not session.for_people:
+                session.show_one(found, name=self.key)
+                return
+            session.show_one(found, (fields or self.titled)(session, found), name=self.key)
+            if below and session.for_people and not session.output.columns:
+                below(session, found)
+
+        times = self.times if times is None else times
+        return make_command(inspect, [self._argument()], examples, help=help, times=times)
+
+    def change(
+        self, help: str, *examples: Example, done: str, changes: Json | Callable[[Said], Json], many: bool = False,
+        params: Sequence[click.Parameter] = (),
+    ) -> OrionCommand:  # fmt: skip
+        """Make a command that changes fields; `done` ends the sentence about it, and may name its own parameters."""
+
+        def change(session: Session, names: Sequence[str], **said: Any) -> None:
+            wanted = changes(said) if callable(changes) else changes
+            found = self.each_found(session, names)
+            titles = self.titles_of(session, found) if session.for_people else [""] * len(found)
+            for one, title in zip(found, titles, strict=True):
+                session.api.request("PATCH", self.path_of(one), wanted)
+                if session.for_people:
+                    session.say(f"{title} {done.format(**said)}.")
+            if not session.for_people:
+                self._show_changed(session, [session.api.get(self.path_of(one)) for one in found])
+
+        params = [self._argument(many=many), *params]
+        return make_command(change, params, examples, help=help, times=self.times)
+
+    def _show_changed(self, session: Session, rows: Sequence[Json]) -> None:
+        if self.changed_as_list:
+            self.show(session, rows)
+        else:
+            session.show_one(rows[0], name=self.key)
+
+    def delete(
+        self, help: str, *examples: Example, what: str = "{}", forced: bool = False, many: bool = False,
+        dry_run_shows: bool = False, can_dry_run: bool = True, as_list: bool = False,
+    ) -> OrionCommand:  # fmt: skip
+        """Make the command that deletes; `what` names one in the question, and --force goes along where it may."""
+
+        def delete(
+            session: Session, names: Sequence[str], yes: bool, dry_run: bool = False, force: bool = False
+        ) -> None:
+            found = self.each_found(session, names)
+            listed = what.format(", ".join(self.titles_of(session, found)))
+            if dry_run:
+                session.note(f"Would delete {listed}.")
+                if dry_run_shows:
+                    self.show(session, found)
+                return
+            ask_before(f"delete {listed}", yes=yes)
+            for one in found:
+                path = f"{self.path}/{one['id']}" if self.deleted_by_id else self.path_of(one)
+                session.api.delete(path + ("?force=true" if force else ""))
+            session.note(f"Deleted {listed}.")
+            if not session.for_people:
+                if many or as_list:
+                    self.show(session, found)
+                else:
+                    session.show_one(found[0], name=self.key)
+
+        params = [self._argument(many=many), *([FORCE] if forced else []), YES, *([DRY_RUN] if can_dry_run else [])]
+        return make_command(delete, params, examples, help=help, times=self.times and (many or as_list))

@@ -1,0 +1,182 @@
+"""How runs look in tables, with the names behind the ids that the API's objects have; and the order of lists of runs.
+
+The order: runs whose time has come, newest first, and behind them the planned ones, the next one first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+from orionflow.cli.backend import Backend, Json
+from orionflow.cli.lookup import NEWEST, find_flow_run
+from orionflow.cli.output import Column, as_text
+from orionflow.cli.session import Session
+from orionflow.cli.style import first_line, painted, run_state_label, state_label
+from orionflow.cli.terminal import Terminal
+from orionflow.cli.times import duration, read_moment
+from orionflow.contract.states import TERMINAL, in_order
+
+ID = Column("ID", lambda run: run["id"], field="id")
+Position = tuple[int, float, int]
+# The server's clock may be a little ahead of ours.
+AHEAD = timedelta(seconds=30)
+# A time that was a float on its way asks for a little more, which is left out again.
+ROUNDING = timedelta(milliseconds=1)
+
+
+def names_by_id(api: Backend, resource: str, ids: Sequence[str | None]) -> dict[str, str]:
+    """Fetch the names of flows or flow runs in one request."""
+    wanted = sorted({id for id in ids if id})
+    found = api.pages(f"/{resource}/filter", {resource: {"id": {"any_": wanted}}}, None) if wanted else ()
+    return {one["id"]: one["name"] for one in found}
+
+
+def flow_names(api: Backend, runs: Sequence[Json]) -> dict[str, str]:
+    return names_by_id(api, "flows", [run["flow_id"] for run in runs])
+
+
+def flow_run_columns(session: Session, runs: Sequence[Json]) -> list[Column]:
+    """The table of flow runs; the names of their flows cost one request, where somebody reads them."""
+    flows = flow_names(session.api, runs) if session.shows_columns else {}
+    own = Column("RUN", lambda run: run["name"], field="name")
+    flow = Column("FLOW", lambda run: flows.get(run["flow_id"], "?"))
+    last = Column("VERSION", lambda run: run["flow_version"] or "-", field="flow_version", wide=True)
+    return _run_columns(session, own, flow, last)
+
+
+def task_run_columns(session: Session, runs: Sequence[Json]) -> list[Column]:
+    """The table of task runs; the names of their flow runs cost one request, where somebody reads them."""
+    owners = (
+        names_by_id(session.api, "flow_runs", [run["flow_run_id"] for run in runs]) if session.shows_columns else {}
+    )
+    own = Column("TASK RUN", lambda run: run["name"], field="name")
+    owner = Column("FLOW RUN", lambda run: owners.get(run["flow_run_id"], "-"))
+    last = Column("CACHE KEY", lambda run: run["cache_key"] or "-", field="cache_key", wide=True)
+    return _run_columns(session, own, owner, last)
+
+
+def _run_columns(session: Session, own: Column, owner: Column, last: Column) -> list[Column]:
+    on_screen = session.terminal.shows_live
+    # A program that reads our table needs the id; a person reads names.
+    return [
+        *([] if on_screen else [ID]),
+        state_column(session.terminal),
+        own,
+        owner,
+        Column("STARTED", lambda run: session.clock.near(began(run)), field="start_time"),
+        Column("DURATION", lambda run: duration(elapsed(run)), field="estimated_run_time"),
+        Column("REASON", reason, field="state.message"),
+        *([Column("ID", ID.text, field="id", wide=True)] if on_screen else []),
+        Column("TAGS", lambda run: as_text(run["tags"]), field="tags", wide=True),
+        Column("TRIES", lambda run: str(run["run_count"]), field="run_count", wide=True),
+        last,
+    ]
+
+
+def state_column(terminal: Terminal, title: str = "STATE") -> Column:
+    return Column(
+        title,
+        lambda run: run_state_label(run, terminal),
+        field="state_name",
+        paint=lambda text, run: painted(text, run["state_type"]),
+    )
+
+
+def began(run: Json) -> Any:
+    return run["start_time"] or run["expected_start_time"]
+
+
+def elapsed(run: Json) -> float | None:
+    return run["estimated_run_time"] if run["start_time"] else None
+
+
+def lasted(run: Json) -> float | None:
+    start, end = read_moment(run["start_time"]), read_moment(run["end_time"])
+    return (end - start).total_seconds() if start and end else None
+
+
+def reason(run: Json) -> str:
+    """The first line of the state's message; a run that completed needs no words."""
+    state = run.get("state") or {}
+    return "" if run["state_type"] == "COMPLETED" else first_line(state.get("message"))
+
+
+def task_progress(api: Backend, flow_run_id: str) -> tuple[int, int]:
+    """Count the task runs of a flow run that have ended, and all that are known."""
+    own: Json = {"flow_runs": {"id": {"any_": [flow_run_id]}}}
+    ended = {"task_runs": {"state": {"type": {"any_": in_order(TERMINAL)}}}}
+    return api.post("/task_runs/count", {**own, **ended}), api.post("/task_runs/count", own)
+
+
+def show_holders(session: Session, runs: Sequence[Json], nobody: str) -> None:
+    """Show the runs that hold slots of something limited or wait for one, or the sentence that there are none."""
+
+    def state(run: Json) -> str:
+        return state_label(run["state_type"], str(run["state_type"] or "").title(), session.terminal)
+
+    columns = [
+        Column("STATE", state, field="state_type", paint=lambda text, run: painted(text, run["state_type"])),
+        Column("RUN", lambda run: run["name"], field="name"),
+        Column("KIND", lambda run: run["kind"].replace("-", " "), field="kind"),
+        Column("SLOTS", lambda run: str(run["slots"]), field="slots"),
+        Column("SINCE", lambda run: session.clock.near(run["since"]), field="since"),
+        Column("UNTIL", lambda run: session.clock.near(run["until"]), field="until"),
+        ID,
+    ]
+    session.show_list(runs, columns, empty=nobody)
+
+
+def newest_runs(session: Session, filters: Json, limit: int, after: str | None = None) -> list[Json]:
+    """Fetch runs in the order of lists; with `after`, those behind one run, whatever was added at the front since."""
+    api, now = session.api, session.clock.now + AHEAD
+    last = _position(find_flow_run(api, after), now) if after else None
+    # Behind another run it is not known beforehand how many have to be read.
+    most = limit if last is None else None
+    lines = (_due(api, filters, now, last, most), _planned(api, filters, now, last, most))
+    rows = (run for line in lines for run in line if last is None or _position(run, now) > last)
+    return list(islice(rows, limit))
+
+
+def _position(run: Json, now: datetime) -> Position:
+    """The place of a run in the list: it grows from the first line to the last."""
+    expected, number = _expected(run), UUID(run["id"]).int
+    return (1, expected.timestamp(), number) if expected > now else (0, -expected.timestamp(), -number)
+
+
+def _due(api: Backend, filters: Json, now: datetime, last: Position | None, most: int | None) -> Iterator[Json]:
+    if last is not None and last[0]:
+        return iter(())
+    until = now if last is None else datetime.fromtimestamp(-last[1], UTC) + ROUNDING
+    narrowed = _between(filters, None, min(until, now))
+    return (run for run in run_pages(api, narrowed, NEWEST, most) if _expected(run) <= now)
+
+
+def _planned(api: Backend, filters: Json, now: datetime, last: Position | None, most: int | None) -> Iterator[Json]:
+    since = datetime.fromtimestamp(last[1], UTC) - ROUNDING if last is not None and last[0] else now
+    narrowed = _between(filters, max(since, now), None)
+    return (run for run in run_pages(api, narrowed, "EXPECTED_START_TIME_ASC", most) if _expected(run) > now)
+
+
+def run_pages(api: Backend, filters: Json, sort: str, most: int | None) -> Iterator[Json]:
+    return api.pages("/flow_runs/filter", {**filters, "sort": sort}, most)
+
+
+def _expected(run: Json) -> datetime:
+    moment = read_moment(run["expected_start_time"])
+    assert moment is not None
+    return moment
+
+
+def _between(filters: Json, after: datetime | None, before: datetime | None) -> Json:
+    """The filters, and these bounds where theirs are wider."""
+    runs = filters.get("flow_runs", {})
+    times = dict(runs.get("expected_start_time", {}))
+    if before is not None:
+        times["before_"] = min(before, read_moment(times.get("before_")) or before).isoformat()
+    if after is not None:
+        times["after_"] = max(after, read_moment(times.get("after_")) or after).isoformat()
+    return {**filters, "flow_runs": {**runs, "expected_start_time": times}}

@@ -1,0 +1,58 @@
+"""`orion services`: what the server does by the clock. Ticking comes from the package `orionflow-server`."""
+
+from __future__ import annotations
+
+import click
+
+from orionflow.cli.backend import Json
+from orionflow.cli.lazy import LazyGroup
+from orionflow.cli.output import Column
+from orionflow.cli.session import Session, command
+from orionflow.cli.times import duration
+
+services = LazyGroup(
+    "services",
+    __name__,
+    entries={
+        "ls": "List the services, their last ticks and errors.",
+        "start": "Tick the services in a process of its own.",
+        "schedule": "Have Celery beat tick the services.",
+    },
+    examples=(("orion services ls", "is anything behind?"), ("orion services start", "tick them here")),
+    help="Services: planning, hints, recovery of lost runs, lateness, retention and other work that time brings.",
+)
+
+
+@command(
+    ("orion services ls", "is anything behind?"), ("orion services ls -o wide", "with errors and who ticks"), times=True
+)
+def ls(session: Session) -> None:
+    """List the services of the server, whichever process ticks them: their last tick, lag and errors."""
+    found: list[Json] = session.api.get("/admin/services")
+    columns = [
+        Column("NAME", lambda row: row["name"], field="name"),
+        Column("STATE", lambda row: row["verdict"], field="verdict"),
+        Column("LAST TICK", lambda row: session.clock.ago(row["last_tick"]), field="last_tick"),
+        Column("LAG", lambda row: duration(row["lag_seconds"]), field="lag_seconds"),
+        Column("TOOK", lambda row: duration(row["last_seconds"]), field="last_seconds"),
+        Column("EVERY", lambda row: duration(row["every_seconds"]), field="every_seconds"),
+        Column("ERRORS", lambda row: str(row["errors"]), field="errors"),
+        Column("TICKS", lambda row: str(row["ticks"]), field="ticks", wide=True),
+        Column("LAST ERROR", lambda row: row["last_error"] or "-", field="last_error", wide=True),
+        Column("TICKER", lambda row: row["ticker"], field="ticker", wide=True),
+    ]
+    session.show_list(found, columns, empty="No services have ticked yet; `orion server start` ticks them.")
+    for one in found:
+        if session.for_people and one["verdict"] == "failing":
+            session.note(f"{one['name']}: {one['last_error']}")
+
+
+def __getattr__(name: str) -> click.Command:
+    # The table above names these two like any other command; they are looked up when they are chosen.
+    if name not in ("start", "schedule"):
+        raise AttributeError(name)
+    from orionflow.cli.root import server_group
+
+    group = server_group("services")
+    assert isinstance(group, click.Group)
+    return group.commands[name]

@@ -1,0 +1,178 @@
+"""One call of a command: the API that it asks, the form in which it answers, and the zone of its times.
+
+`command` makes a command of a function whose first argument is the session. It adds the options that all commands
+share: -o, --json and --columns, and with `times=True` also --tz and --utc.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from functools import cached_property, wraps
+from typing import Any
+
+import click
+
+from orionflow.cli.backend import Backend, Json
+from orionflow.cli.command import OrionCommand
+from orionflow.cli.errors import CommandFailed, ExitCode
+from orionflow.cli.output import TABLES, Column, Output, chosen_output, output_params
+from orionflow.cli.safe_text import one_line
+from orionflow.cli.terminal import Terminal, current_terminal
+from orionflow.cli.times import Clock, make_clock
+
+Example = str | tuple[str, str]
+
+
+class Session:
+    """What a command has at hand while it runs."""
+
+    def __init__(self, output: Output, clock: Clock) -> None:
+        self.output = output
+        self.clock = clock
+
+    @cached_property
+    def api(self) -> Backend:
+        return Backend()
+
+    @property
+    def terminal(self) -> Terminal:
+        return self.output.terminal
+
+    @property
+    def for_people(self) -> bool:
+        """Whether a person reads the answer; programs get the API's own objects."""
+        return self.output.is_for_people
+
+    @property
+    def shows_columns(self) -> bool:
+        """Whether the answer has the columns of a table, so that names behind ids are worth a request."""
+        return self.output.format in TABLES
+
+    def say(self, text: str) -> None:
+        """Print on stdout that something was done."""
+        self.terminal.say(text)
+
+    def note(self, text: str) -> None:
+        """Print on stderr."""
+        self.terminal.note(text)
+
+    def show_list(
+        self, rows: Sequence[Json], columns: Sequence[Column], *, empty: str = "", name: str = "name"
+    ) -> None:
+        """Show a list; a person who would see an empty table reads the sentence `empty`."""
+        self.output.show_many(rows, columns, name=name)
+        if self.for_people and not rows and empty:
+            self.note(empty)
+
+    def show_one(self, thing: Json, fields: Sequence[Column] | None = None, *, name: str = "name") -> None:
+        """Show the fields of one object."""
+        self.output.show_one(thing, fields, name=name)
+
+    def report(self, sentence: str, thing: Json | Callable[[], Json], *, name: str = "name") -> None:
+        """Tell a person what was done in a sentence, and a program by the object as it is now."""
+        if self.for_people:
+            self.say(sentence)
+        else:
+            self.show_one(thing() if callable(thing) else thing, name=name)
+
+
+def bare_session() -> Session:
+    """Give the session of a command that has no forms of answers."""
+    return Session(Output("table", (), current_terminal()), make_clock())
+
+
+def command(
+    *examples: Example, name: str | None = None, times: bool = False
+) -> Callable[[Callable[..., Any]], OrionCommand]:
+    """Make a command of a function that takes a session and what its own options say."""
+
+    def build(run: Callable[..., Any]) -> OrionCommand:
+        own = getattr(run, "__click_params__", [])
+        return make_command(run, [*reversed(own)], examples, name=name, times=times)
+
+    return build
+
+
+def make_command(
+    run: Callable[..., Any], params: Sequence[click.Parameter], examples: Sequence[Example], *, help: str = "",
+    name: str | None = None, times: bool = False,
+) -> OrionCommand:  # fmt: skip
+    """Make a command whose parameters are given as data; the shared options come behind them."""
+
+    @wraps(run)
+    def with_session(
+        *, format: str, as_json: bool, columns: str | None, tz: str | None = None, utc: bool = False, **said: Any
+    ) -> Any:
+        session = Session(chosen_output(format, as_json, columns), make_clock(zone_name=tz, utc=utc))
+        return run(session, **said)
+
+    return OrionCommand(
+        name or run.__name__.strip("_").replace("_", "-"),
+        callback=with_session,
+        params=[*params, *output_params(), *(time_params() if times else [])],
+        help=inspect.cleandoc(help or run.__doc__ or ""),
+        examples=tuple((one, "") if isinstance(one, str) else one for one in examples),
+    )
+
+
+def time_params() -> list[click.Parameter]:
+    """The options that say in which zone times are shown and read."""
+    return [
+        click.Option(["--tz"], metavar="ZONE", help="Show and read times in this zone, such as Europe/Berlin."),
+        click.Option(["--utc"], is_flag=True, help="Show and read times in UTC."),
+    ]
+
+
+def with_params(*params: click.Parameter) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add parameters to a function below `command`, in the order in which help shows them."""
+
+    def add(run: Callable[..., Any]) -> Callable[..., Any]:
+        # click collects them from the last decorator to the first.
+        run.__dict__.setdefault("__click_params__", []).extend(reversed(params))
+        return run
+
+    return add
+
+
+def limit_option(default: int = 200, *, least: int = 0, help: str = "The most to show.") -> click.Option:
+    """--limit, which every list has."""
+    return click.Option(["--limit"], default=default, show_default=True, type=click.IntRange(min=least), help=help)
+
+
+def sort_option(sorts: Sequence[str]) -> click.Option:
+    """--sort, with the first order as the default."""
+    return click.Option(["--sort"], type=click.Choice(sorts), default=sorts[0], show_default=True, help="The order.")
+
+
+YES = click.Option(["-y", "--yes"], is_flag=True, help="Do not ask.")
+DRY_RUN = click.Option(["--dry-run"], is_flag=True, help="Only say what would be done.")
+FORCE = click.Option(["--force"], is_flag=True, help="Also if deployments or runs use it.")
+destructive = with_params(YES, DRY_RUN)
+
+
+def ask_before(what: str, *, yes: bool) -> None:
+    """Go on only if the user agrees; where nobody can answer, refuse instead of waiting for ever."""
+    terminal = current_terminal()
+    if yes:
+        return
+    if not terminal.is_interactive:
+        raise CommandFailed(
+            ExitCode.USAGE,
+            f"Refused to {what} without being asked to.",
+            "nobody can answer a question here",
+            "add --yes",
+        )
+    if not click.confirm(f"Really {one_line(what)}?", err=True):
+        raise CommandFailed(ExitCode.USAGE, "Nothing was done.")
+
+
+def delete_at(session: Session, path: str, what: str, *, yes: bool, dry_run: bool) -> bool:
+    """Delete what stands at a path after asking; whether it was deleted. A dry run only names it."""
+    if dry_run:
+        session.note(f"Would delete {what}.")
+        return False
+    ask_before(f"delete {what}", yes=yes)
+    session.api.delete(path)
+    session.note(f"Deleted {what}.")
+    return True

@@ -1,0 +1,136 @@
+"""`orion task-run`: what can be asked of runs of tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from orionflow.cli.backend import Json
+from orionflow.cli.history import show_states, show_why
+from orionflow.cli.lazy import LazyGroup
+from orionflow.cli.logs import LEVELS, log_query, print_lines, stored_lines
+from orionflow.cli.lookup import NEWEST, find_flow_run, find_task_run
+from orionflow.cli.output import Column, as_text
+from orionflow.cli.query import task_run_filters
+from orionflow.cli.resource import Resource
+from orionflow.cli.run_tables import began, elapsed, names_by_id, state_column, task_run_columns
+from orionflow.cli.session import Session, command, limit_option, sort_option, with_params
+from orionflow.cli.times import duration
+
+task_run = LazyGroup(
+    "task-run",
+    __name__,
+    help=(
+        "Runs of tasks. A TASK_RUN is an id, the beginning of one, a name, flow-run/task-run (brave-otter/extract-0), "
+        "@last or @last-failed."
+    ),
+    entries={
+        "ls": "List task runs, newest first.",
+        "inspect": "Show one task run and its states.",
+        "logs": "Print the log of a task run.",
+        "why": "Explain why a task run is in the state it is in.",
+    },
+    examples=(
+        ("orion task-run ls run:brave-otter state:failed", "which tasks of this run failed?"),
+        ("orion tr why @last-failed", "why did it fail?"),
+    ),
+)
+SORTS = {"newest": NEWEST, "oldest": "EXPECTED_START_TIME_ASC", "name": "NAME_ASC", "ended": "END_TIME_DESC"}
+
+
+@command(
+    ("orion task-run ls", "the newest 20"),
+    ("orion tr ls --run @last --sort oldest --limit 100", "of one flow run, in its order"),
+    ("orion tr ls state:failed flow:etl since:-24h -o json", "the API's objects"),
+    times=True,
+)
+@click.argument("query", nargs=-1)
+@click.option("--run", metavar="RUN", help="Only those of this flow run.")
+@with_params(limit_option(20), sort_option(list(SORTS)))
+def ls(session: Session, query: Sequence[str], run: str | None, limit: int, sort: str) -> None:
+    """List task runs, newest first. A QUERY narrows the list; `orion help filters` shows all of it."""
+    api = session.api
+    filters = task_run_filters(query, session.clock, api)
+    if run:
+        filters.setdefault("flow_runs", {})["id"] = {"any_": [find_flow_run(api, run)["id"]]}
+    found = list(api.pages("/task_runs/filter", {**filters, "sort": SORTS[sort]}, limit))
+    total = api.post("/task_runs/count", filters) if session.for_people and len(found) == limit else len(found)
+    session.show_list(found, task_run_columns(session, found), empty="" if total else "No task runs match.")
+    if total > len(found):
+        session.note(f"{len(found)} of {total} shown; more with --limit.")
+
+
+def _fields(session: Session, run: Json) -> list[Column]:
+    owner = names_by_id(session.api, "flow_runs", [run["flow_run_id"]]).get(run["flow_run_id"], "-")
+    clock = session.clock
+    return [
+        Column("id", lambda run: run["id"]),
+        Column("name", lambda run: run["name"]),
+        Column("flow run", lambda run: owner),
+        Column("task", lambda run: run["task_key"], field="task_key"),
+        state_column(session.terminal, "state"),
+        Column("message", lambda run: (run.get("state") or {}).get("message") or "-"),
+        Column("started", lambda run: clock.absolute(began(run)), field="start_time"),
+        Column("ended", lambda run: clock.absolute(run["end_time"]), field="end_time"),
+        Column("took", lambda run: duration(elapsed(run))),
+        Column("tries", lambda run: str(run["run_count"]), field="run_count"),
+        Column("tags", lambda run: as_text(run["tags"])),
+        Column("cache key", lambda run: run["cache_key"] or "-", field="cache_key"),
+        Column("inputs", lambda run: _inputs(run["task_inputs"])),
+    ]
+
+
+def _inputs(inputs: dict[str, list[Json]]) -> str:
+    """Where each argument came from: another task run, a parameter of the flow, or a constant."""
+    lines = [f"{name} from {', '.join(map(_source, sources))}" for name, sources in inputs.items() if sources]
+    return "\n".join(lines) or "-"
+
+
+def _source(source: Json) -> str:
+    named = source.get("id") or source.get("name") or source.get("type") or ""
+    return f"{source.get('input_type', 'unknown')} {named}".strip()
+
+
+TASK_RUN = Resource(
+    "task run", "/task_runs", task_run_columns, metavar="TASK_RUN", by_id=True,
+    find=lambda session, wanted: find_task_run(session.api, wanted),
+)  # fmt: skip
+inspect = TASK_RUN.inspect(
+    "Show one task run: its inputs, how long it took, and its states.",
+    ("orion task-run inspect @last", "the newest one"),
+    ("orion tr inspect brave-otter/extract-0", "of one flow run"),
+    ("orion tr inspect @last-failed -o json", "the API's object"),
+    fields=_fields,
+    below=lambda session, run: show_states(session, f"/task_runs/{run['id']}"),
+    plain=True,
+)
+
+
+@command(
+    ("orion task-run logs @last-failed", "what did it say before it failed?"),
+    ("orion tr logs brave-otter/extract-0 --level warning", "warnings and errors only"),
+    times=True,
+)
+@click.argument("task_run", metavar="TASK_RUN")
+@click.option("--level", type=click.Choice(list(LEVELS)), help="Only this level and higher ones.")
+@click.option("--grep", metavar="REGEX", help="Only lines that match.")
+@click.option("--tail", metavar="N", type=click.IntRange(min=1), help="Only the last N lines.")
+def logs(session: Session, task_run: str, level: str | None, grep: str | None, tail: int | None) -> None:
+    """Print the log of one task run, oldest line first."""
+    filters = {"task_run_id": {"any_": [find_task_run(session.api, task_run)["id"]]}}
+    query = log_query(filters=filters, level=level, since=None, grep=grep, clock=session.clock)
+    print_lines(stored_lines(session.api, query, tail), session)
+
+
+@command(
+    ("orion task-run why @last-failed", "why did it fail?"),
+    ("orion tr why brave-otter/extract-0 --all", "every state, and what every rule said"),
+    times=True,
+)
+@click.argument("task_run", metavar="TASK_RUN")
+@click.option("--all", "every", is_flag=True, help="Show all states with all rules that judged them.")
+def why(session: Session, task_run: str, every: bool) -> None:
+    """Explain why a task run is in the state it is in, or why it does not move."""
+    found = find_task_run(session.api, task_run)
+    show_why(session, found, f"/task_runs/{found['id']}", every=every)

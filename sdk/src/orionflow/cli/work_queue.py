@@ -1,0 +1,251 @@
+"""`orion work-queue`: the lines in which runs wait for an agent.
+
+A queue is named by its name in the default pool, by `pool/name`, or by its id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from urllib.parse import quote
+
+import click
+
+from orionflow.cli.backend import Json, without_none
+from orionflow.cli.lazy import LazyGroup
+from orionflow.cli.lookup import as_uuid, at_path, listed, missing
+from orionflow.cli.output import Column
+from orionflow.cli.resource import Resource, Said
+from orionflow.cli.run_tables import flow_run_columns, show_holders
+from orionflow.cli.session import Session, command, limit_option, with_params
+from orionflow.cli.times import read_period
+
+work_queue = LazyGroup(
+    "work-queue",
+    __name__,
+    help="The lines in which runs wait for an agent. A QUEUE is a name, pool/name for one of another pool, or an id.",
+    entries={
+        "Look": {
+            "ls": "List work queues.",
+            "inspect": "Show a queue and whether it is healthy.",
+            "preview": "Show the runs that would be started next.",
+            "holders": "The runs that hold slots of a queue.",
+            "waiters": "The due runs that wait for a slot of it.",
+        },
+        "Act": {
+            "create": "Create a work queue.",
+            "pause": "Start no runs of a queue.",
+            "resume": "Start runs of a queue again.",
+            "set-concurrency-limit": "Limit how many of its runs go at once.",
+            "clear-concurrency-limit": "Lift the limit of a queue.",
+            "priority": "Serve a queue before or after others.",
+            "delete": "Delete a work queue.",
+        },
+    },
+    examples=(
+        ("orion work-queue ls", ""),
+        ("orion work-queue create big --limit 2", "two runs at once"),
+        ("orion wq preview big", "what comes next?"),
+    ),
+)
+DEFAULT_POOL = "default-agent-pool"
+# To look shall not count as being served.
+ONLY_LOOKING = {"X-PREFECT-UI": "true"}
+STATUS = {"READY": "ready", "NOT_READY": "no agent", "PAUSED": "paused"}
+WITHIN = click.Option(
+    ["--within"], metavar="PERIOD", default="1h", show_default=True, help="Runs that are due by then."
+)
+LIMIT = click.Argument(["limit"], type=click.IntRange(min=0))
+
+
+def find_queue(session: Session, wanted: str) -> Json:
+    """Find the one queue that is meant; otherwise exit 5, with names that are like it."""
+    pool, slash, name = wanted.rpartition("/")
+    if slash:
+        path = f"/work_pools/{quote(pool, safe='')}/queues/{quote(name, safe='')}"
+    elif whole := as_uuid(wanted):
+        path = f"/work_queues/{whole}"
+    else:
+        path = f"/work_queues/name/{quote(wanted, safe='')}"
+    api = session.api
+    return at_path(
+        api, path, lambda: missing("work queue", wanted, map(queue_name, listed(api, "/work_queues/filter")))
+    )
+
+
+def queue_name(queue: Json) -> str:
+    """Give the name by which the queue is found again."""
+    pool = queue.get("work_pool_name")
+    return str(queue["name"]) if pool in (None, DEFAULT_POOL) else f"{pool}/{queue['name']}"
+
+
+def serving_command(pool: str | None, queue: str) -> str:
+    """Give the command that starts an agent for it."""
+    return f"orion agent start {'' if pool in (None, DEFAULT_POOL) else f'--pool {pool} '}-q {queue}"
+
+
+def split_queues(pool: str | None, wanted: Sequence[str]) -> tuple[str | None, tuple[str, ...]]:
+    """Split the queues of an agent, which may be written `pool/name`, into its one pool and their names."""
+    parts = [one.rpartition("/") for one in wanted]
+    pools = dict.fromkeys([*([pool] if pool else []), *(before for before, slash, _ in parts if slash)])
+    if len(pools) > 1 or (pools and not pool and not all(slash for _, slash, _ in parts)):
+        raise click.UsageError("An agent serves queues of one work pool; start one agent for each pool.")
+    return next(iter(pools), None), tuple(name for _, _, name in parts)
+
+
+def _columns(session: Session, rows: Sequence[Json]) -> list[Column]:
+    return [
+        Column("QUEUE", queue_name, field="name"),
+        Column("STATUS", status_text, field="status"),
+        Column("PRIORITY", lambda one: str(one["priority"]), field="priority"),
+        Column("LIMIT", lambda one: limit_text(one["concurrency_limit"]), field="concurrency_limit"),
+        Column("LAST ASKED", lambda one: session.clock.ago(one["last_polled"]), field="last_polled"),
+        Column("ID", lambda one: one["id"], field="id", wide=True),
+        Column("DESCRIPTION", lambda one: one["description"] or "-", field="description", wide=True),
+    ]
+
+
+def _fields(session: Session, queue: Json) -> list[Column]:
+    return [
+        Column("id", lambda one: one["id"]),
+        Column("name", queue_name),
+        Column("status", status_text),
+        Column("health", lambda one: _health(session.api.get(f"/work_queues/{one['id']}/status"))),
+        Column("priority", lambda one: str(one["priority"])),
+        Column("limit", lambda one: limit_text(one["concurrency_limit"])),
+        Column("last asked", lambda one: session.clock.ago(one["last_polled"])),
+        Column("description", lambda one: one["description"] or "-"),
+    ]
+
+
+def status_text(one: Json) -> str:
+    """Say whether a pool or a queue is served."""
+    return STATUS.get(one["status"] or "", "-")
+
+
+def limit_text(limit: int | None) -> str:
+    return "none" if limit is None else str(limit)
+
+
+def _health(status: Json) -> str:
+    if status["healthy"]:
+        return "healthy"
+    late = status["late_runs_count"]
+    return f"{late} late run{'' if late == 1 else 's'}" if late else "no agent has asked for runs lately"
+
+
+def _listed(session: Session, said: Said, limit: int) -> Iterable[Json]:
+    pool = said["pool"]
+    path = f"/work_pools/{quote(pool, safe='')}/queues/filter" if pool else "/work_queues/filter"
+    return session.api.pages(path, {}, limit)
+
+
+QUEUE = Resource("work queue", "/work_queues", _columns, metavar="QUEUE", find=find_queue, title=queue_name, by_id=True)
+ls = QUEUE.ls(
+    "List work queues, and whether an agent serves them.",
+    "orion work-queue ls",
+    ("orion wq ls --pool default-agent-pool -o json", "the API's objects"),
+    empty="No work queues; the first deployment makes one.",
+    options=[click.Option(["--pool"], metavar="POOL", help="Only those of this pool.")],
+    rows=_listed,
+)
+inspect = QUEUE.inspect(
+    "Show a queue: its limits, who asked it for runs, and whether its runs start in time.",
+    "orion work-queue inspect default",
+    "orion wq show default --json",
+    fields=_fields,
+)
+pause = QUEUE.change(
+    "Start no runs of a queue. They wait; those that run go on.",
+    ("orion work-queue pause big", "runs wait; what runs goes on"),
+    changes={"is_paused": True},
+    done="is paused",
+)
+resume = QUEUE.change(
+    "Start runs of a queue again.",
+    "orion work-queue resume big",
+    changes={"is_paused": False},
+    done="goes on",
+)
+set_concurrency_limit = QUEUE.change(
+    "Limit how many runs of a queue are pending or running at once. Lowering it stops none.",
+    "orion work-queue set-concurrency-limit big 3",
+    changes=lambda said: {"concurrency_limit": said["limit"]},
+    done="runs {limit} at once at most",
+    params=[LIMIT],
+)
+clear_concurrency_limit = QUEUE.change(
+    "Lift the limit of a queue.",
+    "orion work-queue clear-concurrency-limit big",
+    changes={"concurrency_limit": None},
+    done="has no limit now",
+)
+priority = QUEUE.change(
+    "Serve a queue before those of its pool with a higher number; 1 comes first.",
+    ("orion work-queue priority big 1", "served before the others"),
+    changes=lambda said: {"priority": said["number"]},
+    done="has priority {number}",
+    params=[click.Argument(["number"], metavar="PRIORITY", type=click.IntRange(min=1))],
+)
+delete = QUEUE.delete(
+    "Delete a work queue. By force also one in use: its runs wait until it is made again.",
+    "orion work-queue delete big --dry-run",
+    ("orion wq delete big --yes", "its runs wait for nobody"),
+    what="the work queue {}",
+    forced=True,
+)
+
+
+@command(
+    "orion work-queue create small", "orion work-queue create slow --limit 2 --priority 5 --description 'reports'",
+    times=True,
+)  # fmt: skip
+@click.argument("name")
+@click.option("--pool", metavar="POOL", help="In this pool; otherwise in the default one.")
+@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most so many of its runs at once.")
+@click.option("--priority", type=click.IntRange(min=1), metavar="N", help="1 is served first.")
+@click.option("--description", metavar="TEXT", help="What it is for.")
+def create(
+    session: Session, name: str, pool: str | None, limit: int | None, priority: int | None, description: str | None
+) -> None:
+    """Create a work queue."""
+    said = {"name": name, "concurrency_limit": limit, "priority": priority, "description": description}
+    path = f"/work_pools/{quote(pool, safe='')}/queues" if pool else "/work_queues/"
+    created = session.api.post(path, without_none(said))
+    serve = serving_command(created.get("work_pool_name"), created["name"])
+    session.report(f"Created the work queue {queue_name(created)}; serve it with {serve}", created)
+
+
+@command(
+    "orion work-queue preview default",
+    ("orion wq preview default --within 2h", "what comes until then"),
+    times=True,
+)
+@click.argument("name", metavar="QUEUE")
+@with_params(WITHIN, limit_option(20, least=1, help="The most runs to show."))
+def preview(session: Session, name: str, within: str, limit: int) -> None:
+    """Show the runs that agents would be given next, in that order. Limits and pauses count."""
+    body = {"scheduled_before": (session.clock.now + read_period(within)).isoformat(), "limit": limit}
+    path = f"/work_queues/{find_queue(session, name)['id']}/get_runs"
+    runs = session.api.request("POST", path, body, headers=ONLY_LOOKING)
+    show_due(session, runs, f"No run of {name} is due within {within}.")
+
+
+def show_due(session: Session, runs: list[Json], empty: str) -> None:
+    """Show the runs that would be given next, or the sentence that there are none."""
+    session.show_list(runs, flow_run_columns(session, runs), empty=empty)
+
+
+@command("orion work-queue holders default", times=True)
+@click.argument("name", metavar="QUEUE")
+def holders(session: Session, name: str) -> None:
+    """Show the runs of a queue that are pending or running, and so hold its slots."""
+    found = session.api.get(f"/work_queues/{find_queue(session, name)['id']}/holders")
+    show_holders(session, found["holders"], f"Nobody holds a slot of {name}.")
+
+
+@command("orion work-queue waiters default", times=True)
+@click.argument("name", metavar="QUEUE")
+def waiters(session: Session, name: str) -> None:
+    """Show the runs of a queue that are due and wait for a slot."""
+    found = session.api.get(f"/work_queues/{find_queue(session, name)['id']}/holders")
+    show_holders(session, found["waiters"], f"Nobody waits for a slot of {name}.")
