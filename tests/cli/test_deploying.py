@@ -62,7 +62,7 @@ def deployments(orion):
     return {one["name"]: one for one in json.loads(orion("dep", "ls", "-o", "json").out)}
 
 
-def test_file_is_handed_over_once(orion, folder):
+def test_a_file_is_deployed_once(orion, folder):
     first, second = orion("deploy"), orion("deploy")
 
     assert first.out.splitlines() == ["etl/prod: created", "etl/test: created"]
@@ -262,13 +262,13 @@ def test_built_file_is_applied(orion, folder):
     assert found["schedules"][0]["schedule"]["cron"] == "0 6 * * *"
 
 
-def test_build_prints_the_file_or_hands_the_deployment_over(orion, folder):
+def test_build_prints_the_file_or_deploys_it(orion, folder):
     printed = orion("dep", "build", "flows.py:etl", "-n", "at-once", "-p", "limit=2")
-    handed_over = orion("dep", "build", "flows.py:etl", "-n", "at-once", "-p", "limit=2", "--apply")
+    deployed = orion("dep", "build", "flows.py:etl", "-n", "at-once", "-p", "limit=2", "--apply")
 
     assert printed.out.startswith("deployments:")
-    assert handed_over.out == ""
-    assert "Handed over etl/at-once" in handed_over.err
+    assert deployed.out == ""
+    assert "Deployed etl/at-once" in deployed.err
     orion("dep", "delete", "etl/at-once", "--yes")
 
 

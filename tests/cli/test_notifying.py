@@ -73,7 +73,7 @@ def test_a_notification_is_made_and_its_test_message_really_arrives(orion, recei
     assert made.code == 0, made.err
     assert "Created the notification ops: failed, crashed, to " in made.out
     assert "orion notify test ops" in made.err
-    assert (tested.code, tested.out) == (0, "The test message was taken in.\n")
+    assert (tested.code, tested.out) == (0, "The test message was accepted.\n")
     assert [one["path"] for one in receiver.got] == [path]
     assert receiver.url not in made.out + made.err + tested.out
 
