@@ -26,8 +26,8 @@ from deployments.schedules.services import schedules as services
 from deployments.schedules.services.planning import plan_due_schedules
 from orionflow import flow
 from orionflow.calls.deployments import create_deployment
-from orionflow.cli.deploy.diff import SAME, plan_for
 from orionflow.cli.deploy.apply import body_of
+from orionflow.cli.deploy.diff import SAME, plan_for
 from orionflow.cli.deploy.orion_yaml import deployments_of
 from runs.models import FlowRun
 from tests.api.conftest import Api
