@@ -96,11 +96,17 @@ WHITENOISE_ALLOW_ALL_ORIGINS = False
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = env_int("ORION_API_MAX_BODY_BYTES", 10 * 1024 * 1024, minimum=1024)
 
+# Who asks, whether they may, how often, and which rows of a list they get: each is a class here, and an operation may
+# name its own (`authentication_classes`, `permission_classes`, `throttle_classes`, `pagination_class`).
 REST_FRAMEWORK = {
-    "DEFAULT_PERMISSION_CLASSES": ["orion_site.accounts.permissions.DenyUndeclared"],
-    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["orion_site.accounts.authentication.LocalOwnerAuthentication"],
     "UNAUTHENTICATED_USER": None,
+    "DEFAULT_PERMISSION_CLASSES": ["orion_site.accounts.permissions.DenyUndeclared"],
+    # The server bounds how much it does at once (ORION_SERVER_MAX_IN_FLIGHT); nobody is counted by name yet.
+    "DEFAULT_THROTTLE_CLASSES": [],
+    "DEFAULT_PAGINATION_CLASS": "orchestration.api.pagination.PageOfBody",
     "EXCEPTION_HANDLER": "orchestration.api.errors.answer_error",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "orchestration.api.rendering.BrowserNegotiation",
     "DEFAULT_PARSER_CLASSES": ["orchestration.api.parsing.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": [
         "orchestration.api.rendering.JSONRenderer",

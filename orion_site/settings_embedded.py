@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from orion_site.settings import *  # noqa: F403
+from orion_site.settings import REST_FRAMEWORK as OF_THE_SERVER
 
 INSTALLED_APPS = ["rest_framework", "runs", "deployments", "events"]
 MIDDLEWARE = []
 ROOT_URLCONF = "orion_site.urls_api"
 TEMPLATES = []
+# No browsable pages: they need templates.
+REST_FRAMEWORK = {**OF_THE_SERVER, "DEFAULT_RENDERER_CLASSES": ["orchestration.api.rendering.JSONRenderer"]}
 # The user's process has its own logging.
 LOGGING_CONFIG = None
 # Nobody else sees this database: there is nobody to tell.

@@ -11,7 +11,7 @@ import pytest
 from django.db import connections
 from hypothesis import settings
 
-from orion_site.accounts import permissions
+from orion_site.accounts.authentication import LocalOwnerAuthentication
 from orion_site.accounts.permissions import Actor
 from orion_site.env import database_from_url
 from tests.postgresql import running_postgresql
@@ -71,4 +71,6 @@ def everything_is_loaded() -> None:
 @pytest.fixture
 def act_as(monkeypatch: pytest.MonkeyPatch) -> Callable[[Actor], None]:
     """Let all requests of this test come from an actor: `act_as(stranger)`."""
-    return lambda actor: monkeypatch.setattr(permissions, "identify", lambda request: actor)
+    return lambda actor: monkeypatch.setattr(
+        LocalOwnerAuthentication, "authenticate", lambda self, request: (actor, None)
+    )

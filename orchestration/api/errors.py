@@ -137,7 +137,11 @@ def _domain_error(error: DomainError, view: Any) -> Response:
 
 def _drf_error(error: APIException) -> Response:
     detail = "Method Not Allowed" if isinstance(error, MethodNotAllowed) else str(error.detail)
-    headers = {"Retry-After": f"{error.wait:.0f}"} if getattr(error, "wait", None) else None
+    headers = {}
+    if wait := getattr(error, "wait", None):
+        headers["Retry-After"] = f"{wait:.0f}"
+    if challenge := getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = challenge
     return Response({"detail": detail}, status=error.status_code, headers=headers)
 
 

@@ -1,7 +1,8 @@
 """Operations: one class for each, a pydantic model in and a described value out, bound to paths by `Endpoint`.
 
-An operation's `perform` says by its signature what it takes: `body` and `query` are models, everything else stands in
-the path. The same signature makes the OpenAPI document.
+An operation is a view of Django REST framework, whose settings say who asks, whether they may, how often, and what
+becomes of errors. Its `perform` says by its signature what it takes: `body` and `query` are models, everything else
+stands in the path. The same signature makes the OpenAPI document.
 """
 
 from __future__ import annotations
@@ -12,20 +13,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import import_module
-from typing import Any, ClassVar, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, get_type_hints
 
+from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
 from orchestration.api.errors import InvalidRequest, Refused, complaint, complaints_of
 from orchestration.api.fencing import names_an_attempt, write_as_attempt
-from orchestration.api.rendering import BrowserNegotiation, renderers
 from orion_site.accounts.permissions import Action
 
+if TYPE_CHECKING:
+    from rest_framework.pagination import BasePagination
+
+Row = TypeVar("Row", bound=Model)
 OLDEST_API = (0, 8, 0)
 
 
@@ -52,16 +58,16 @@ class Operation(APIView):
     siblings: tuple[type[Operation], ...] = ()
     perform: ClassVar[Callable[..., Any]]
     arguments: ClassVar[Arguments]
-    content_negotiation_class = BrowserNegotiation
+    pagination_class: ClassVar[type[BasePagination] | None] = None
+    """Which rows of a list are given; None for the default of the settings."""
+    body: Any = None
+    """What the request holds, once it was read."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if getattr(cls, "method", None):
             setattr(cls, cls.method.lower(), cls._respond)
             cls.http_method_names = [cls.method.lower(), *(["head"] if cls.method == "GET" else [])]
-
-    def get_renderers(self) -> list[Any]:
-        return [renderer() for renderer in renderers()]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
@@ -70,11 +76,19 @@ class Operation(APIView):
 
     def _respond(self, request: Request, **path: str) -> HttpResponseBase:
         arguments = arguments_of(type(self)).read(request, path)
+        self.body = arguments.get("body")
         if names_an_attempt(request) and self._is_fenced():
             answer = write_as_attempt(request, path, lambda: self.perform(**arguments))
         else:
             answer = self.perform(**arguments)
         return answer if isinstance(answer, HttpResponseBase) else Response(answer, status=next(iter(self.answers)))
+
+    def paginate_queryset(self, rows: QuerySet[Row, Row]) -> list[Row]:
+        """The rows of a list that the request asks for."""
+        # The default is looked up when a list is asked for: reports never load it.
+        pagination = self.pagination_class or api_settings.DEFAULT_PAGINATION_CLASS
+        found: list[Row] = pagination().paginate_queryset(rows, self.request, view=self)
+        return found
 
     def _is_fenced(self) -> bool:
         action = self.action_required

@@ -7,6 +7,8 @@ from typing import Annotated, Any, TypeVar
 from django.conf import settings
 from django.db.models import Model, QuerySet
 from pydantic import Field, model_validator
+from rest_framework.pagination import BasePagination
+from rest_framework.request import Request
 
 from orchestration.api.errors import Refused
 from orionflow.contract.wire import Wire
@@ -29,10 +31,14 @@ class Page(Wire):
         return {name: value for name, value in asked.items() if value is not None} if isinstance(asked, dict) else asked
 
 
-def rows_of(rows: QuerySet[Row, Row], page: Page) -> list[Row]:
-    limit = settings.ORION_API_DEFAULT_LIMIT
-    if page.limit is not None:
-        if not 0 <= page.limit <= limit:
-            raise Refused(f"Invalid limit: must be less than or equal to {limit}.")
-        limit = page.limit
-    return list(rows[page.offset : page.offset + limit]) if limit else []
+class PageOfBody(BasePagination):
+    """The rows that `limit` and `offset` in the body of a filter request ask for."""
+
+    def paginate_queryset(self, queryset: QuerySet[Row, Row], request: Request, view: Any = None) -> list[Row]:
+        page: Page = view.body
+        limit: int = settings.ORION_API_DEFAULT_LIMIT
+        if page.limit is not None:
+            if not 0 <= page.limit <= limit:
+                raise Refused(f"Invalid limit: must be less than or equal to {limit}.")
+            limit = page.limit
+        return list(queryset[page.offset : page.offset + limit]) if limit else []

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings
 from pydantic_core import to_json
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer
@@ -97,8 +96,3 @@ class BrowserNegotiation(DefaultContentNegotiation):
             if (renderer.media_type == "text/html") == asks_for_page:
                 return renderer, renderer.media_type
         return renderers[0], renderers[0].media_type
-
-
-def renderers() -> list[type[BaseRenderer]]:
-    """Pages need templates; inside a user's process there are none."""
-    return [JSONRenderer, BrowsableRenderer] if settings.TEMPLATES else [JSONRenderer]

@@ -1,7 +1,7 @@
 """The one place that says who may do what. What declares no action is denied to everybody.
 
-Entrances declare actions; this module knows actors. Until users exist there is one actor, the local owner, who may do
-everything: the guard lets nobody else in.
+Entrances declare actions; this module knows actors, and the authentication classes of the API recognise them. Until
+users exist there is one actor, the local owner, who may do everything: the guard lets nobody else in.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import wraps
-from typing import Any
+from typing import Any, ClassVar, cast
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
+from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.settings import api_settings
 
 
 class Action(StrEnum):
@@ -55,36 +58,49 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks."""
+    """Who asks: the `user` of a request of the API."""
 
     name: str
     actions: frozenset[Action]
+
+    # Django REST framework asks this of every user, and its browsable pages show the name.
+    is_authenticated: ClassVar[bool] = True
+
+    def __str__(self) -> str:
+        return self.name
 
 
 LOCAL_OWNER = Actor("local owner", frozenset(Action))
 
 
 def actor_of(request: HttpRequest) -> Actor:
-    """Return who sent the request. Modules may import this by name: `identify` is looked up at each call."""
-    return identify(request)
+    """Return who sent a request to a page, the admin or a websocket. Raises PermissionDenied for somebody unknown.
+
+    The authentication classes of the API answer. They are asked here one by one, because DRF would write the actor into
+    `request.user`, where the admin expects a row of Django's users.
+    """
+    asked = Request(request)
+    for authentication in api_settings.DEFAULT_AUTHENTICATION_CLASSES:
+        try:
+            found = authentication().authenticate(asked)
+        except AuthenticationFailed as error:
+            raise PermissionDenied(str(error.detail)) from error
+        if found:
+            return cast(Actor, found[0])
+    raise PermissionDenied(DenyUndeclared.message)
 
 
-def identify(request: HttpRequest) -> Actor:
-    """Recognise the sender. The guard let the request in, so it comes from this machine: from its owner."""
-    return LOCAL_OWNER
-
-
-def may(actor: Actor, action: Action | None) -> bool:
-    return action is not None and action in actor.actions
+def may(actor: Actor | None, action: Action | None) -> bool:
+    return actor is not None and action is not None and action in actor.actions
 
 
 class DenyUndeclared(BasePermission):
-    """DRF's question, answered by the action that the operation declares; without one the answer is no."""
+    """Allow a request of the API if its user may do what the operation declares; deny what declares nothing."""
 
     message = "This operation is not allowed to you."
 
-    def has_permission(self, request: Any, view: Any) -> bool:
-        return may(actor_of(request), getattr(view, "action_required", None))
+    def has_permission(self, request: Request, view: Any) -> bool:
+        return may(request.user, getattr(view, "action_required", None))
 
 
 def requires(action: Action) -> Callable[[Callable[..., HttpResponseBase]], Callable[..., HttpResponseBase]]:

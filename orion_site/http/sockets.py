@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from django.core.exceptions import PermissionDenied
 from django.core.handlers.wsgi import WSGIRequest
 
-from orion_site.accounts import permissions
 from orion_site.accounts.guard import refusal
+from orion_site.accounts.permissions import actor_of, may
 from orion_site.http.bridge import Receive, Scope, Send, refuse_socket, wsgi_environ
 from orion_site.http.close_codes import TRY_AGAIN_LATER
 
@@ -66,8 +67,11 @@ def admitted(request: WSGIRequest) -> type[Conversation] | None:
     if refusal(request.META, method="GET", path=request.path_info) is not None:
         return None
     conversation = conversation_at(request.path_info)
-    actor = permissions.actor_of(request)
-    return conversation if conversation and permissions.may(actor, conversation.action_required) else None
+    try:
+        actor = actor_of(request)
+    except PermissionDenied:
+        return None
+    return conversation if conversation and may(actor, conversation.action_required) else None
 
 
 async def turn_away(scope: Scope, receive: Receive, send: Send) -> None:

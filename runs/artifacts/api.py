@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
-from orchestration.api.pagination import Page, rows_of
+from orchestration.api.pagination import Page
 from orion_site.accounts.permissions import Action
 from runs.artifacts.schemas import (
     ArtifactCollectionOut,
@@ -105,7 +105,7 @@ class FilterArtifacts(RunQuestion):
 
     def perform(self, body: ArtifactListing) -> list[ArtifactOut]:
         found = artifacts_matching(body).order_by(*ORDERS[body.sort])
-        listed = completed(rows_of(without_large(found, *FREE_COLUMNS), body), *FREE_COLUMNS)
+        listed = completed(self.paginate_queryset(without_large(found, *FREE_COLUMNS)), *FREE_COLUMNS)
         return [artifact_out(artifact) for artifact in listed]
 
 
@@ -124,7 +124,7 @@ class FilterLatestArtifacts(RunQuestion):
     answers = {200: list[ArtifactCollectionOut]}
 
     def perform(self, body: LatestArtifactListing) -> list[ArtifactCollectionOut]:
-        collections = rows_of(_collections(body).order_by(*ORDERS[body.sort]), body)
+        collections = self.paginate_queryset(_collections(body).order_by(*ORDERS[body.sort]))
         rows = Artifact.objects.filter(pk__in=[collection.latest_id for collection in collections])
         listed = completed(list(without_large(rows, *FREE_COLUMNS)), *FREE_COLUMNS)
         latest = {artifact.pk: artifact for artifact in listed}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils import timezone
 
 from orchestration.api.operations import Operation
-from orchestration.api.pagination import Page, rows_of
+from orchestration.api.pagination import Page
 from orion_site.accounts.permissions import Action
 from runs.flow_runs.api.flow_runs import FREE_COLUMNS, listed_flow_runs_out
 from runs.flow_runs.schemas import FlowRunOut
@@ -59,7 +59,7 @@ class FilterFlows(RunQuestion):
     answers = {200: list[FlowOut]}
 
     def perform(self, body: FlowListing) -> list[FlowOut]:
-        return [flow_out(flow) for flow in rows_of(flows_matching(body).order_by(*ORDERS[body.sort]), body)]
+        return [flow_out(flow) for flow in self.paginate_queryset(flows_matching(body).order_by(*ORDERS[body.sort]))]
 
 
 class CountFlows(RunQuestion):
@@ -78,7 +78,7 @@ class FilterFlowRuns(RunQuestion):
 
     def perform(self, body: FlowRunListing) -> list[FlowRunOut]:
         found = flow_runs_matching(body).order_by(*ORDERS[body.sort])
-        runs = rows_of(without_large(found, *FREE_COLUMNS), body)
+        runs = self.paginate_queryset(without_large(found, *FREE_COLUMNS))
         return listed_flow_runs_out(runs, timezone.now())
 
 
@@ -98,7 +98,7 @@ class FilterTaskRuns(RunQuestion):
 
     def perform(self, body: TaskRunListing) -> list[TaskRunOut]:
         found = task_runs_matching(body).order_by(*ORDERS[body.sort])
-        runs = rows_of(without_large(found, "task_inputs"), body)
+        runs = self.paginate_queryset(without_large(found, "task_inputs"))
         return listed_task_runs_out(runs, timezone.now())
 
 
@@ -118,4 +118,4 @@ class FilterLogs(RunQuestion):
 
     def perform(self, body: LogListing) -> list[LogOut]:
         lines = Log.objects.filter(matched(body.logs)).order_by(*ORDERS[body.sort])
-        return [log_out(line) for line in rows_of(lines, body)]
+        return [log_out(line) for line in self.paginate_queryset(lines)]

@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
-from orchestration.api.pagination import Page, rows_of
+from orchestration.api.pagination import Page
 from orion_site.accounts.permissions import Action
 from orionflow.contract.wire import JSON, StrictWire, Text255, Wire
 from runs.models import SavedSearch
@@ -96,7 +96,7 @@ class FilterSavedSearches(Operation):
     body_optional = True
 
     def perform(self, body: Page) -> list[SavedSearchOut]:
-        return [_out(search) for search in rows_of(SavedSearch.objects.order_by("name"), body)]
+        return [_out(search) for search in self.paginate_queryset(SavedSearch.objects.order_by("name"))]
 
 
 def _out(search: SavedSearch) -> SavedSearchOut:

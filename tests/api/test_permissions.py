@@ -11,8 +11,12 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
 from django.test import RequestFactory
 from django.urls import URLPattern, URLResolver, get_resolver, resolve
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.throttling import BaseThrottle
 
 from orchestration.api.operations import Endpoint, Operation
+from orion_site.accounts.authentication import LocalOwnerAuthentication
 from orion_site.accounts.permissions import LOCAL_OWNER, Action, Actor, DenyUndeclared, actor_of, may, requires
 
 
@@ -74,6 +78,76 @@ def test_an_operation_that_declares_nothing_is_denied():
     assert answer.data == {"detail": DenyUndeclared.message}
 
 
+class KeyAuthentication(BaseAuthentication):
+    """Keys as a later version may have them."""
+
+    def authenticate(self, request):
+        match request.headers.get("Authorization"):
+            case None:
+                return None
+            case "Bearer reader":
+                return Actor("reader", frozenset({Action.READ_RUNS})), "reader"
+        raise AuthenticationFailed("Unknown key.")
+
+    def authenticate_header(self, request):
+        return "Bearer"
+
+
+class Keyed(Operation):
+    """An operation that asks for a key."""
+
+    method = "GET"
+    action_required = Action.READ_RUNS
+    answers = {200: str}
+    authentication_classes = [KeyAuthentication]
+
+    def perform(self) -> str:
+        return f"{self.request.user} by {self.request.auth}"
+
+
+def ask(operation: type[Operation], **headers: str) -> Any:
+    return Endpoint(operation)(RequestFactory().get("/", headers=headers))
+
+
+def test_an_authentication_class_says_who_asks_and_by_what():
+    assert ask(Keyed, Authorization="Bearer reader").data == "reader by reader"
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer stranger"}])
+def test_whoever_is_not_recognised_is_asked_for_a_key(headers: dict[str, str]):
+    answer = ask(Keyed, **headers)
+
+    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+
+
+def test_a_throttle_says_when_to_come_again():
+    class Never(BaseThrottle):
+        def allow_request(self, request, view):
+            return False
+
+        def wait(self):
+            return 12.0
+
+    class Throttled(Keyed):
+        throttle_classes = [Never]
+
+    answer = ask(Throttled, Authorization="Bearer reader")
+
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "12")
+
+
+@pytest.mark.parametrize("refusal", [None, AuthenticationFailed("Unknown key.")])
+def test_a_page_denies_whom_no_authentication_recognises(refusal, monkeypatch: pytest.MonkeyPatch):
+    def authenticate(self, request):
+        if refusal:
+            raise refusal
+
+    monkeypatch.setattr(LocalOwnerAuthentication, "authenticate", authenticate)
+
+    with pytest.raises(PermissionDenied):
+        actor_of(RequestFactory().get("/"))
+
+
 def test_an_actor_may_do_what_was_given_to_it_and_no_more():
     reader = Actor("reader", frozenset({Action.READ_RUNS}))
 
@@ -82,7 +156,7 @@ def test_an_actor_may_do_what_was_given_to_it_and_no_more():
     assert not may(reader, None)
 
 
-def test_whoever_imported_the_question_by_name_hears_of_another_actor(act_as):
+def test_pages_ask_the_authentication_of_the_api(act_as):
     request, stranger = RequestFactory().get("/"), Actor("stranger", frozenset())
 
     before = actor_of(request)

@@ -35,8 +35,8 @@ from deployments.filters import (
 from deployments.models import BlockDocument, BlockReference, BlockSchema, BlockType
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
-from orchestration.api.pagination import Page, rows_of
-from orion_site.accounts.permissions import Action, DenyUndeclared, actor_of, may
+from orchestration.api.pagination import Page
+from orion_site.accounts.permissions import Action, DenyUndeclared, may
 from orionflow.contract.wire import JSONObject, StrictWire, Wire
 from runs.lists.filters.conditions import matched
 
@@ -99,7 +99,7 @@ class BlockOperation(Operation):
     """What the operations below share: secrets need a right of their own."""
 
     def told(self, documents: Sequence[BlockDocument], include_secrets: bool) -> list[BlockDocumentOut]:
-        if include_secrets and not may(actor_of(self.request), Action.READ_SECRETS):
+        if include_secrets and not may(self.request.user, Action.READ_SECRETS):
             raise PermissionDenied(DenyUndeclared.message)
         return documents_out(documents, include_secrets)
 
@@ -206,7 +206,7 @@ class FilterBlockDocuments(BlockOperation):
     body_optional = True
 
     def perform(self, body: BlockDocumentListing) -> list[BlockDocumentOut]:
-        found = rows_of(_matching(body).order_by(*BLOCK_ORDERS[body.sort]), body)
+        found = self.paginate_queryset(_matching(body).order_by(*BLOCK_ORDERS[body.sort]))
         return self.told(found, body.include_secrets)
 
 

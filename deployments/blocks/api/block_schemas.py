@@ -18,7 +18,7 @@ from deployments.filters import BlockSchemaFilter
 from deployments.models import BlockSchema
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
-from orchestration.api.pagination import Page, rows_of
+from orchestration.api.pagination import Page
 from orion_site.accounts.permissions import Action
 from orionflow.contract.wire import JSONObject, StrictWire, Text255, Wire
 from runs.lists.filters.conditions import matched
@@ -110,7 +110,7 @@ class FilterBlockSchemas(Operation):
 
     def perform(self, body: BlockSchemaListing) -> list[BlockSchemaOut]:
         found = BlockSchema.objects.filter(matched(body.block_schemas)).select_related("block_type")
-        return [block_schema_out(schema) for schema in rows_of(found.order_by("-created", "-id"), body)]
+        return [block_schema_out(schema) for schema in self.paginate_queryset(found.order_by("-created", "-id"))]
 
 
 class ReadBlockCapabilities(Operation):

@@ -19,7 +19,7 @@ from deployments.filters import BlockSchemaFilter, BlockTypeFilter, block_types_
 from deployments.models import BlockType
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
-from orchestration.api.pagination import Page, rows_of
+from orchestration.api.pagination import Page
 from orion_site.accounts.permissions import Action
 from orionflow.contract.wire import Name, StrictWire
 
@@ -125,7 +125,10 @@ class FilterBlockTypes(Operation):
 
     def perform(self, body: BlockTypeListing) -> list[BlockTypeOut]:
         wanted = block_types_matching(body.block_types, body.block_schemas)
-        return [block_type_out(one) for one in rows_of(BlockType.objects.filter(wanted).order_by("name", "id"), body)]
+        return [
+            block_type_out(one)
+            for one in self.paginate_queryset(BlockType.objects.filter(wanted).order_by("name", "id"))
+        ]
 
 
 class InstallSystemBlockTypes(Operation):

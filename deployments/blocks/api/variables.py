@@ -16,7 +16,7 @@ from deployments.blocks.services.variables import create_variable, delete_variab
 from deployments.filters import VariableFilter, VariableSort
 from deployments.models import Variable
 from orchestration.api.operations import Operation
-from orchestration.api.pagination import Page, rows_of
+from orchestration.api.pagination import Page
 from orchestration.errors import VariableNotFound
 from orion_site.accounts.permissions import Action
 from orionflow.contract.wire import StrictWire, Tags, Wire
@@ -149,7 +149,7 @@ class FilterVariables(Operation):
 
     def perform(self, body: VariableListing) -> list[VariableOut]:
         found = Variable.objects.filter(matched(body.variables)).order_by(*ORDERS[body.sort])
-        return [_out(variable) for variable in rows_of(found, body)]
+        return [_out(variable) for variable in self.paginate_queryset(found)]
 
 
 class CountVariables(Operation):

@@ -36,7 +36,7 @@ from deployments.schedules.services.schedules import NewSchedule
 from deployments.work.api.templates import telling_bad_templates
 from orchestration.api.errors import INTEGRITY, Missing, Refused
 from orchestration.api.operations import Operation
-from orchestration.api.pagination import Page, rows_of
+from orchestration.api.pagination import Page
 from orchestration.errors import BlockDocumentNotFound, FlowNotFound, ParametersMisfit
 from orion_site.accounts.permissions import Action
 from runs.lists.filters.sorts import ORDERS
@@ -152,7 +152,7 @@ class FilterDeployments(Operation):
 
     def perform(self, body: DeploymentListing) -> list[DeploymentOut]:
         found = deployments_matching(body).select_related("work_queue__work_pool").order_by(*ORDERS[body.sort])
-        return deployments_out(rows_of(found, body), timezone.now())
+        return deployments_out(self.paginate_queryset(found), timezone.now())
 
 
 class CountDeployments(Operation):

@@ -18,7 +18,7 @@ from deployments.dispatch.services.workers import delete_worker, hear_worker
 from deployments.models import Worker
 from deployments.work.services.work_queues import found_pool
 from orchestration.api.operations import Operation
-from orchestration.api.pagination import Page, rows_of
+from orchestration.api.pagination import Page
 from orion_site.accounts.permissions import Action
 from orionflow.contract.wire import Name, Wire
 from runs.lists.filters.conditions import Filter, Leaf, MomentRange, matched
@@ -94,7 +94,7 @@ class FilterWorkers(Operation):
     def perform(self, work_pool_name: str, body: WorkerListing) -> list[WorkerOut]:
         workers = Worker.objects.filter(matched(body.workers), work_pool=found_pool(work_pool_name))
         newest_first = workers.order_by(F("last_heartbeat").desc(nulls_last=True), "name")
-        return [worker_out(worker, timezone.now()) for worker in rows_of(newest_first, body)]
+        return [worker_out(worker, timezone.now()) for worker in self.paginate_queryset(newest_first)]
 
 
 class DeleteWorker(Operation):

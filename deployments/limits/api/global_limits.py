@@ -28,7 +28,7 @@ from deployments.limits.services.global_limits import (
 from deployments.limits.services.slot_leases import Taker
 from deployments.models import GlobalLimit, GlobalSlot
 from orchestration.api.operations import Operation
-from orchestration.api.pagination import Page, rows_of
+from orchestration.api.pagination import Page
 from orchestration.errors import GlobalLimitNotFound
 from orion_site.accounts.permissions import Action
 from orionflow.contract.wire import Name, Natural, Seconds, StrictWire, Wire
@@ -175,7 +175,7 @@ class FilterGlobalLimits(Operation):
     body_optional = True
 
     def perform(self, body: Page) -> list[GlobalLimitOut]:
-        return limits_out(rows_of(GlobalLimit.objects.order_by("name"), body))
+        return limits_out(self.paginate_queryset(GlobalLimit.objects.order_by("name")))
 
 
 class TakeSlots(Operation):

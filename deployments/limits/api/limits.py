@@ -15,7 +15,7 @@ from deployments.limits.services.limits import delete_limit, delete_limit_by_id,
 from deployments.models import ConcurrencyLimit, Slot
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
-from orchestration.api.pagination import Page, rows_of
+from orchestration.api.pagination import Page
 from orion_site.accounts.permissions import Action
 from orionflow.contract.wire import Findable, Natural, StrictWire, Wire
 
@@ -85,7 +85,7 @@ class FilterConcurrencyLimits(Operation):
     body_optional = True
 
     def perform(self, body: Page) -> list[ConcurrencyLimitOut]:
-        return limits_out(rows_of(ConcurrencyLimit.objects.order_by("tag"), body))
+        return limits_out(self.paginate_queryset(ConcurrencyLimit.objects.order_by("tag")))
 
 
 class ResetConcurrencyLimit(Operation):

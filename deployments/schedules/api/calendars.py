@@ -16,7 +16,7 @@ from deployments.models import Calendar
 from deployments.schedules.services.calendars import create_calendar, delete_calendar, update_calendar
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
-from orchestration.api.pagination import Page, rows_of
+from orchestration.api.pagination import Page
 from orion_site.accounts.permissions import Action
 from orionflow.contract.wire import Name, StrictWire
 from runs.lists.filters.conditions import matched
@@ -110,7 +110,7 @@ class FilterCalendars(Operation):
 
     def perform(self, body: CalendarListing) -> list[CalendarOut]:
         found = Calendar.objects.filter(matched(body.calendars)).order_by("name", "pk")
-        return [_out(calendar) for calendar in rows_of(found, body)]
+        return [_out(calendar) for calendar in self.paginate_queryset(found)]
 
 
 def _out(calendar: Calendar) -> CalendarOut:

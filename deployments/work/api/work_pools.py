@@ -17,7 +17,7 @@ from deployments.work.services.work_pools import create_work_pool, delete_work_p
 from deployments.work.services.work_queues import AGENT_POOL, found_pool
 from orchestration.api.errors import Refused
 from orchestration.api.operations import Operation
-from orchestration.api.pagination import Page, rows_of
+from orchestration.api.pagination import Page
 from orion_site.accounts.permissions import Action
 from orionflow.contract.wire import NAME_PATTERN, Findable, JSONObject, Natural, StrictWire, Text255, Wire
 from runs.lists.filters.conditions import matched
@@ -130,7 +130,7 @@ class FilterWorkPools(Operation):
 
     def perform(self, body: WorkPoolListing) -> list[WorkPoolOut]:
         pools = WorkPool.objects.filter(matched(body.work_pools)).order_by("name")
-        return pools_out(rows_of(pools, body), timezone.now())
+        return pools_out(self.paginate_queryset(pools), timezone.now())
 
 
 class CountWorkPools(Operation):

@@ -26,7 +26,7 @@ from deployments.work.services.work_queues import (
 )
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
-from orchestration.api.pagination import Page, rows_of
+from orchestration.api.pagination import Page
 from orion_site.accounts.permissions import Action
 from orionflow.contract.wire import Moment, Name, Natural, StrictWire, Tags, Wire
 from runs.lists.filters.conditions import Ids, matched
@@ -167,7 +167,7 @@ class FilterWorkQueues(Operation):
 
     def perform(self, body: WorkQueueListing) -> list[WorkQueueOut]:
         queues = all_queues().filter(matched(body.work_queues)).order_by("name", "pk")
-        return queues_out(rows_of(queues, body), timezone.now())
+        return queues_out(self.paginate_queryset(queues), timezone.now())
 
 
 class ReadWorkQueueStatus(Operation):
@@ -238,7 +238,7 @@ class FilterPoolQueues(Operation):
     def perform(self, work_pool_name: str, body: WorkQueueListing) -> list[WorkQueueOut]:
         pool = found_pool(work_pool_name)
         queues = all_queues().filter(matched(body.work_queues), work_pool=pool).order_by("priority", "name")
-        return queues_out(rows_of(queues, body), timezone.now())
+        return queues_out(self.paginate_queryset(queues), timezone.now())
 
 
 MAY_BE_NULL = frozenset({"concurrency_limit", "filter", "last_polled"})

@@ -25,7 +25,7 @@ from events.models import Automation
 from events.recording.filters import AutomationFilter, AutomationSort
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
-from orchestration.api.pagination import Page, rows_of
+from orchestration.api.pagination import Page
 from orchestration.api.parsing import StrictJSONParser, TextParser
 from orion_site.accounts.permissions import Action
 from runs.lists.filters.conditions import matched
@@ -129,7 +129,7 @@ class FilterAutomations(Operation):
 
     def perform(self, body: AutomationListing) -> list[AutomationOut]:
         found = Automation.objects.filter(matched(body.automations)).order_by(*ORDERS[body.sort])
-        return [_out(one) for one in rows_of(found, body)]
+        return [_out(one) for one in self.paginate_queryset(found)]
 
 
 class CountAutomations(Operation):

@@ -14,7 +14,7 @@ from events.models import Firing
 from events.notifications.api.notifications import NotificationOut, notification_out
 from events.recording.filters import FiringFilter
 from orchestration.api.operations import Operation
-from orchestration.api.pagination import Page, rows_of
+from orchestration.api.pagination import Page
 from orion_site.accounts.permissions import Action
 from runs.lists.filters.conditions import matched
 
@@ -43,7 +43,7 @@ class FilterFirings(Operation):
 
     def perform(self, body: FiringListing) -> list[FiringOut]:
         found = Firing.objects.filter(matched(body.firings)).order_by("-created", "-id")
-        return [_out(one) for one in rows_of(found, body)]
+        return [_out(one) for one in self.paginate_queryset(found)]
 
 
 class TrialOut(TypedDict):

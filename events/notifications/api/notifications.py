@@ -15,7 +15,7 @@ from events.automations.services.trials import try_block, try_policy
 from events.models import Notification
 from events.recording.filters import NotificationFilter
 from orchestration.api.operations import Operation
-from orchestration.api.pagination import Page, rows_of
+from orchestration.api.pagination import Page
 from orion_site.accounts.permissions import Action
 from orionflow.contract.wire import StrictWire
 from runs.lists.filters.conditions import matched
@@ -57,7 +57,7 @@ class FilterNotifications(Operation):
 
     def perform(self, body: NotificationListing) -> list[NotificationOut]:
         found = Notification.objects.filter(matched(body.notifications)).order_by("-created", "-id")
-        return [notification_out(one) for one in rows_of(found, body)]
+        return [notification_out(one) for one in self.paginate_queryset(found)]
 
 
 class NotificationTrial(StrictWire):

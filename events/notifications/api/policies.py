@@ -15,7 +15,7 @@ from events.notifications.services.policies import create_policy, delete_policy,
 from events.recording.filters import PolicyFilter
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
-from orchestration.api.pagination import Page, rows_of
+from orchestration.api.pagination import Page
 from orchestration.core.states import StateType
 from orion_site.accounts.permissions import Action
 from orionflow.contract.wire import StrictWire, Text255, Text1024
@@ -137,7 +137,7 @@ class FilterFlowRunNotificationPolicies(Operation):
 
     def perform(self, body: PolicyListing) -> list[FlowRunNotificationPolicyOut]:
         wanted = matched(body.flow_run_notification_policy_filter)
-        return [_out(one) for one in rows_of(NotificationPolicy.objects.filter(wanted).order_by("id"), body)]
+        return [_out(one) for one in self.paginate_queryset(NotificationPolicy.objects.filter(wanted).order_by("id"))]
 
 
 def _columns(sent: dict[str, Any]) -> dict[str, Any]:
