@@ -4,43 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from operator import attrgetter
 from typing import Any, Literal
 from uuid import UUID
 
-
-class Overlap(StrEnum):
-    """What happens when a flow run enters RUNNING while another run of the same flow (or deployment) is running."""
-
-    ALLOW = "allow"
-    QUEUE = "queue"
-    SKIP = "skip"
-    CANCEL_NEW = "cancel_new"
-    CANCEL_OLD = "cancel_old"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunPolicy:
-    """What the author of a flow or task asked for, and what the rules remember between transitions (`pause_keys` on).
-
-    Delays are seconds; `retry_delay` is one number or one per retry, and the last one repeats.
-    """
-
-    retries: int | None = None
-    retry_delay: float | tuple[float, ...] | None = None
-    retry_backoff_factor: float | None = None
-    retry_delay_max: float | None = None
-    retry_jitter_factor: float | None = None
-    crash_retries: int = 0
-    crash_count: int = 0
-    # Starts that agents ended because they could not reach the API: neither failures nor crashes.
-    handovers: int = 0
-    overlap: Overlap = Overlap.ALLOW
-    overlap_scope: Literal["flow", "deployment"] = "flow"
-    pause_keys: frozenset[str] = frozenset()
-    resuming: bool = False
-    retry_type: Literal["in_process", "reschedule"] | None = None
+from orionflow.contract.policies import Overlap as Overlap
+from orionflow.contract.policies import RunPolicy as RunPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,10 +6,8 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from typing_extensions import TypedDict
-
 from orchestration.api.states import StateCreate, stored_state_out
-from orionflow.contract.wire import JSONObject, Key, StrictWire, Tags, Text255, Text1024
+from orionflow.contract.wire import JSONObject, Key, MadeBy, StrictWire, Tags, Text255, Text1024
 from runs.models import FlowRun, FlowRunState
 from runs.schemas.policies import FlowRunPolicyIn, FlowRunPolicyOut, flow_run_policy_out
 from runs.schemas.runs import RunOut, run_out
@@ -45,12 +43,6 @@ class FlowRunUpdate(StrictWire):
     tags: Tags | None = None
     infrastructure_pid: Text1024 | None = None
     job_variables: JSONObject | None = None
-
-
-class MadeBy(TypedDict):
-    id: UUID | None
-    type: str | None
-    display_value: str | None
 
 
 class PolledFlowRunOut(RunOut):

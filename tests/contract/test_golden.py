@@ -289,8 +289,13 @@ def _extra(answer, told):
     """Fields that are told and not declared."""
     told = told[0] if isinstance(told, list) and told else told
     answer = getattr(answer, "__args__", (answer,))[0]
-    declared = getattr(answer, "__annotations__", None)
-    return told.keys() - declared.keys() if declared and isinstance(told, dict) else set()
+    fields = getattr(answer, "model_fields", None)
+    declared = (
+        {one.serialization_alias or name for name, one in fields.items()}
+        if fields
+        else getattr(answer, "__annotations__", {}).keys()
+    )
+    return told.keys() - declared if declared and isinstance(told, dict) else set()
 
 
 def _snake(name):

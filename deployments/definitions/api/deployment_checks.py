@@ -5,13 +5,14 @@ from __future__ import annotations
 from django.utils import timezone
 
 from deployments.definitions.api.deployments import asked_schedules
-from deployments.definitions.api.schemas import DeploymentCheck, columns_of
+from deployments.definitions.api.schemas import columns_of
 from deployments.definitions.services.deployments import check_deployment
 from deployments.work.api.templates import telling_bad_templates
 from orchestration.api.errors import INTEGRITY, Refused
 from orchestration.api.operations import Operation
 from orchestration.errors import BlockDocumentNotFound, ParametersMisfit
 from orion_site.accounts.permissions import Action
+from orionflow.contract.deployments import DeploymentCheck
 
 
 class CheckDeployment(Operation):

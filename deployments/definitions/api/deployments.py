@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Q
@@ -12,10 +13,6 @@ from django.utils import timezone
 from rest_framework.response import Response
 
 from deployments.definitions.api.schemas import (
-    DeploymentCreate,
-    DeploymentFields,
-    DeploymentOut,
-    DeploymentUpdate,
     columns_of,
     deployment_out,
 )
@@ -39,6 +36,7 @@ from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
 from orchestration.errors import BlockDocumentNotFound, FlowNotFound, ParametersMisfit
 from orion_site.accounts.permissions import Action
+from orionflow.contract import deployments as contract
 from runs.lists.filters.sorts import ORDERS
 
 
@@ -59,9 +57,9 @@ class CreateDeployment(Operation):
     method = "POST"
     action_required = Action.CHANGE_DEPLOYMENTS
     # The pool, the queue or a calendar that the body names may be missing.
-    answers = {201: DeploymentOut, 200: DeploymentOut, 404: dict[str, str]}
+    answers = {201: contract.Deployment, 200: contract.Deployment, 404: dict[str, str]}
 
-    def perform(self, body: DeploymentCreate) -> Response:
+    def perform(self, body: contract.DeploymentCreate) -> Response:
         now = timezone.now()
         try:
             with telling_bad_templates():
@@ -88,9 +86,9 @@ class ReadDeployment(Operation):
 
     method = "GET"
     action_required = Action.READ_DEPLOYMENTS
-    answers = {200: DeploymentOut}
+    answers = {200: contract.Deployment}
 
-    def perform(self, id: UUID) -> DeploymentOut:
+    def perform(self, id: UUID) -> dict[str, Any]:
         return _found(Q(pk=id))
 
 
@@ -99,9 +97,9 @@ class ReadDeploymentByName(Operation):
 
     method = "GET"
     action_required = Action.READ_DEPLOYMENTS
-    answers = {200: DeploymentOut}
+    answers = {200: contract.Deployment}
 
-    def perform(self, flow_name: str, deployment_name: str) -> DeploymentOut:
+    def perform(self, flow_name: str, deployment_name: str) -> dict[str, Any]:
         return _found(Q(flow__name=flow_name, name=deployment_name))
 
 
@@ -112,7 +110,7 @@ class UpdateDeployment(Operation):
     action_required = Action.CHANGE_DEPLOYMENTS
     answers = {204: None}
 
-    def perform(self, id: UUID, body: DeploymentUpdate) -> None:
+    def perform(self, id: UUID, body: contract.DeploymentUpdate) -> None:
         now = timezone.now()
         schedules = asked_schedules(body)
         if "schedule" in body.model_fields_set and not body.schedules:
@@ -147,10 +145,10 @@ class FilterDeployments(Operation):
 
     method = "POST"
     action_required = Action.READ_DEPLOYMENTS
-    answers = {200: list[DeploymentOut]}
+    answers = {200: list[contract.Deployment]}
     body_optional = True
 
-    def perform(self, body: DeploymentListing) -> list[DeploymentOut]:
+    def perform(self, body: DeploymentListing) -> list[dict[str, Any]]:
         found = deployments_matching(body).select_related("work_queue__work_pool").order_by(*ORDERS[body.sort])
         return deployments_out(self.paginate_queryset(found), timezone.now())
 
@@ -210,7 +208,7 @@ class SetScheduleInactive(PauseDeployment):
     """The older name of pausing a deployment."""
 
 
-def asked_schedules(sent: DeploymentFields) -> list[NewSchedule] | None:
+def asked_schedules(sent: contract.DeploymentFields) -> list[NewSchedule] | None:
     """The schedules that were sent, or the one of clients that know only one; None when nothing was said.
 
     Those clients send an empty list beside their one schedule, as it is the default of the field.
@@ -221,7 +219,7 @@ def asked_schedules(sent: DeploymentFields) -> list[NewSchedule] | None:
     return [NewSchedule(definition=definition_of(sent.schedule), active=active)]
 
 
-def deployments_out(deployments: Sequence[Deployment], now: datetime) -> list[DeploymentOut]:
+def deployments_out(deployments: Sequence[Deployment], now: datetime) -> list[dict[str, Any]]:
     schedules, ready = schedules_of(one.pk for one in deployments), ready_deployments(deployments, now)
     return [
         deployment_out(
@@ -231,7 +229,7 @@ def deployments_out(deployments: Sequence[Deployment], now: datetime) -> list[De
     ]
 
 
-def _found(which: Q) -> DeploymentOut:
+def _found(which: Q) -> dict[str, Any]:
     deployment = Deployment.objects.select_related("work_queue__work_pool").filter(which).first()
     if deployment is None:
         raise Missing("Deployment")

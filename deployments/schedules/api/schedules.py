@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from django.http import HttpResponse
@@ -16,10 +16,6 @@ from typing_extensions import TypedDict
 
 from deployments.models import Deployment, Schedule
 from deployments.schedules.api.schemas import (
-    Definition,
-    ScheduleCreate,
-    ScheduleOut,
-    ScheduleUpdate,
     changes_of,
     definition_of,
     new_schedule,
@@ -37,7 +33,8 @@ from orchestration.api.errors import Missing, Refused
 from orchestration.api.operations import Operation
 from orchestration.errors import ScheduleNotFound
 from orion_site.accounts.permissions import Action
-from orionflow.contract.wire import Moment, Name, StrictWire
+from orionflow.contract.schedules import CalendarNames, Definition, DeploymentSchedule, ScheduleCreate, ScheduleUpdate
+from orionflow.contract.wire import Moment, StrictWire
 
 Number = Annotated[int, Field(gt=0, le=1000)]
 
@@ -51,7 +48,7 @@ class DraftPreviewRequest(PreviewRequest):
     """A schedule that is not stored yet."""
 
     definition: Definition
-    calendars: Annotated[list[Name], Field(max_length=100)] = []
+    calendars: CalendarNames = []
 
 
 class UpcomingOut(TypedDict):
@@ -68,9 +65,9 @@ class ReadSchedules(Operation):
 
     method = "GET"
     action_required = Action.READ_DEPLOYMENTS
-    answers = {200: list[ScheduleOut]}
+    answers = {200: list[DeploymentSchedule]}
 
-    def perform(self, id: UUID) -> list[ScheduleOut]:
+    def perform(self, id: UUID) -> list[dict[str, Any]]:
         if not Deployment.objects.filter(pk=id).exists():
             raise Missing("Deployment")
         return _told(with_calendars(Schedule.objects.filter(deployment=id)))
@@ -81,7 +78,7 @@ class CreateSchedules(Operation):
 
     method = "POST"
     action_required = Action.CHANGE_DEPLOYMENTS
-    answers = {201: list[ScheduleOut]}
+    answers = {201: list[DeploymentSchedule]}
 
     def perform(self, id: UUID, body: Annotated[list[ScheduleCreate], Field(max_length=1000)]) -> Response:
         now = timezone.now()
@@ -194,5 +191,5 @@ def _calendar(text: str) -> HttpResponse:
     return HttpResponse(text, content_type="text/calendar; charset=utf-8")
 
 
-def _told(schedules: Iterable[Schedule]) -> list[ScheduleOut]:
+def _told(schedules: Iterable[Schedule]) -> list[dict[str, Any]]:
     return [schedule_out(one, calendar_names(one)) for one in schedules]

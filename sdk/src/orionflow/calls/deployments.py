@@ -8,9 +8,10 @@ from urllib.parse import quote
 from uuid import UUID
 
 from orionflow.calls import Call, present, selection
+from orionflow.contract.deployments import Deployment
 from orionflow.contract.ids import uuid7
 from orionflow.states import State
-from orionflow.wire import Deployment, FlowRun
+from orionflow.wire import FlowRun
 
 
 def create_deployment(flow_id: UUID, name: str, **fields: Any) -> Call[Deployment]:

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
 
 from orionflow.contract.kinds import Moment as Moment
 from orionflow.contract.kinds import in_utc as in_utc
@@ -171,3 +172,11 @@ Seconds = Annotated[float, Field(ge=0, le=1e9)]
 # Servers of Prefect's make answer null where there is nothing.
 Details = Annotated[dict[str, Any], BeforeValidator(lambda value: value or {})]
 Names = Annotated[list[str], BeforeValidator(lambda value: value or [])]
+
+
+class MadeBy(TypedDict):
+    """Who made a thing or changed it last."""
+
+    id: UUID | None
+    type: str | None
+    display_value: str | None

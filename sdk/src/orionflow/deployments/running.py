@@ -15,6 +15,7 @@ from orionflow.calls.flow_runs import read_flow_run, set_flow_run_state
 from orionflow.client import OrionClient
 from orionflow.clock import current_clock
 from orionflow.context import FlowRunContext, current_tags
+from orionflow.contract.deployments import Deployment
 from orionflow.contract.ids import uuid7
 from orionflow.deployments.awaiting import block_or_await
 from orionflow.engine.crashes import reason_of
@@ -29,7 +30,7 @@ from orionflow.logging import flow_run_logger
 from orionflow.parameters import as_json
 from orionflow.reporting.items import Answer
 from orionflow.states import Cancelling, Scheduled, State
-from orionflow.wire import Deployment, FlowRun
+from orionflow.wire import FlowRun
 
 # How long a cancelled flow run waits for the end of a run elsewhere that is cancelled with it.
 CHILD_SECONDS = 4.0

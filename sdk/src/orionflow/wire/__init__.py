@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from orionflow.wire.answer import Names as Names
     from orionflow.wire.answer import StateList as StateList
     from orionflow.wire.answer import Stored as Stored
-    from orionflow.wire.deployments import Deployment as Deployment
-    from orionflow.wire.deployments import DeploymentSchedule as DeploymentSchedule
     from orionflow.wire.encoding import clean_text as clean_text
     from orionflow.wire.encoding import encode as encode
     from orionflow.wire.encoding import prepare_for as prepare_for
@@ -55,8 +53,6 @@ _HOME_OF = {
     "Artifact": "records",
     "ArtifactCollection": "records",
     "Dependency": "explanations",
-    "Deployment": "deployments",
-    "DeploymentSchedule": "deployments",
     "Details": "answer",
     "Flow": "runs",
     "FlowRun": "runs",

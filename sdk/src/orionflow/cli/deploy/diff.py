@@ -8,21 +8,16 @@ from datetime import datetime
 from typing import Any
 
 from orionflow.cli.schedules import definition_text
+from orionflow.contract.deployments import Deployment
+from orionflow.contract.schedules import DeploymentSchedule, ScheduleCreate
+from orionflow.contract.wire import own_fields
 
 Json = dict[str, Any]
 NEW, CHANGED, SAME, GONE = "new", "changed", "same", "gone"
 # Of a schedule that was said, and of one that the API tells, only these matter; the rest it makes itself.
-_OF_SCHEDULES = (
-    "active",
-    "parameters",
-    "max_runs",
-    "max_active_runs",
-    "ends_at",
-    "misfire",
-    "misfire_window",
-    "calendars",
-)
-_DEFAULTS: Json = {"active": True, "parameters": {}, "misfire": "none", "calendars": []}
+_OF_SCHEDULES = frozenset(ScheduleCreate.model_fields) - {"schedule", "catchup", "max_scheduled_runs"}
+_DEFAULTS = {name: DeploymentSchedule.model_fields[name].default for name in _OF_SCHEDULES}
+_OWN_DEFAULTS = {name: Deployment.model_fields[name].default for name in own_fields(Deployment)}
 _LONGEST = 160
 DEFAULT_POOL = "default-agent-pool"
 
@@ -58,7 +53,7 @@ def plan_for(name: str, wanted: Json, stored: Json | None) -> Plan:
         changes = tuple(Change(field, None, _shown(field, value)) for field, value in wanted.items() if value)
         return Plan(name, NEW, changes)
     # The API answers with the older of its two names, and leaves out what is at Orion's own default.
-    stored = {"job_variables": stored.get("infra_overrides"), "overlap": "allow", **stored}
+    stored = {**_OWN_DEFAULTS, "job_variables": stored.get("infra_overrides"), **stored}
     changes = tuple(_changes(_with_pool(wanted), stored))
     return Plan(name, CHANGED if changes else SAME, changes)
 
@@ -95,7 +90,7 @@ def _are_same(wanted: list[Json], stored: list[Json]) -> bool:
 
 def _normal(schedule: Json, *, anchored: bool = True) -> Json:
     """Only what may differ, in one form. An anchor that was not said is the server's own."""
-    own = {name: schedule.get(name, _DEFAULTS.get(name)) or _DEFAULTS.get(name) for name in _OF_SCHEDULES}
+    own = {name: schedule.get(name) or _DEFAULTS[name] for name in _OF_SCHEDULES}
     own["active"] = schedule.get("active", True)
     own["ends_at"] = _moment(own["ends_at"])
     definition = dict(schedule["schedule"])

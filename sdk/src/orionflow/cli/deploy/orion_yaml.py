@@ -22,17 +22,19 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 NAMES = ("orion.yaml", "orion.yml", "prefect.yaml")
-# What stands in a file under the very name that `flow.deploy` has for it.
-_PLAIN = frozenset({
-    "version", "description", "tags", "parameters", "enforce_parameter_schema", "overlap", "crash_retries",
-    "concurrency_limit", "paused", "must_start_within", "must_finish_within", "work_queue_name", "work_pool_name",
-    "job_variables",
-})  # fmt: skip
 _OTHERS = frozenset(
     {"name", "entrypoint", "schedule", "schedules", "work_pool", "work_queue", "pull", "path", "flow_name"}
 )
 # Prefect carries these out when deploying; we do not, and say so.
 _NOT_HERE = ("build", "push", "triggers")
+
+
+def plain_options() -> frozenset[str]:
+    """The fields that stand in a file under the very name that `flow.deploy` has for them."""
+    from orionflow.contract.deployments import FIELDS
+    from orionflow.deployments.definition import DeploymentOptions
+
+    return frozenset(FIELDS) & DeploymentOptions.__annotations__.keys() - _OTHERS
 
 
 def find_file(given: str | None) -> Path:
@@ -167,15 +169,15 @@ def _deployment(entry: Json, whole: Json, path: Path) -> Deployment:
     from orionflow.cli.run import load_flow
     from orionflow.deployments import Deployment
 
-    unknown = set(entry) - _PLAIN - _OTHERS - set(_NOT_HERE)
-    if unknown:
-        raise _unknown_keys(sorted(unknown))
+    plain = plain_options()
+    if unknown := set(entry) - plain - _OTHERS - set(_NOT_HERE):
+        raise _unknown_keys(sorted(unknown), sorted(plain | _OTHERS))
     if not entry.get("entrypoint"):
         raise CommandFailed(
             ExitCode.USAGE, "It has no `entrypoint:`, such as flows.py:etl.", fix="orion help deploy-files"
         )
     flow = load_flow(entry["entrypoint"])
-    options = {name: value for name, value in entry.items() if name in _PLAIN and value is not None}
+    options = {name: value for name, value in entry.items() if name in plain and value is not None}
     options |= _work_pool(entry)
     options["schedules"] = [*(entry.get("schedules") or []), *([entry["schedule"]] if entry.get("schedule") else [])]
     built = Deployment.build_from_flow(flow, entry["name"], entrypoint=entry["entrypoint"], **_cleaned(options))
@@ -187,8 +189,7 @@ def _deployment(entry: Json, whole: Json, path: Path) -> Deployment:
     return built
 
 
-def _unknown_keys(unknown: list[str]) -> CommandFailed:
-    known = sorted(_PLAIN | _OTHERS)
+def _unknown_keys(unknown: list[str], known: list[str]) -> CommandFailed:
     meant = [(key, near(key, known)) for key in unknown]
     told = [f"{key} (did you mean {' or '.join(names)}?)" if names else key for key, names in meant]
     return CommandFailed(ExitCode.USAGE, f"It says {', '.join(told)}, unknown here.", fix="orion help deploy-files")

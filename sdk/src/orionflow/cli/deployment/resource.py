@@ -99,12 +99,29 @@ def _fields(session: Session, found: Json) -> list[Column]:
         Column("entrypoint", lambda one: one["entrypoint"] or "-"),
         Column("code", _code),
         Column("parameters", lambda one: pairs_text(one["parameters"])),
-        Column("takes", lambda one: _takes(one.get("parameter_openapi_schema") or {})),
+        Column("takes", _takes),
         Column("overlap", _overlap),
+        *_own_fields(),
         Column("tags", lambda one: as_text(one["tags"])),
         Column("job variables", lambda one: pairs_text(one.get("job_variables") or one["infra_overrides"])),
         Column("updated", lambda one: session.clock.absolute(one["updated"])),
     ]
+
+
+def _own_fields() -> list[Column]:
+    """Columns for the fields that only Orion knows, which the API leaves out where they are at their default."""
+    from orionflow.contract.deployments import Deployment
+    from orionflow.contract.wire import own_fields
+
+    own = own_fields(Deployment) - {"overlap", "concurrency_limit"}
+    return [_own_field(name) for name in Deployment.model_fields if name in own]
+
+
+def _own_field(name: str) -> Column:
+    seconds = " s" if name.endswith("_within") else ""
+    return Column(
+        name.replace("_", " "), lambda one: "-" if one.get(name) is None else f"{as_text(one[name])}{seconds}"
+    )
 
 
 def _code(deployment: Json) -> str:
@@ -119,14 +136,17 @@ def _overlap(deployment: Json) -> str:
     return f"{deployment.get('overlap') or 'allow'}{f', {limit} at once' if limit else ''}"
 
 
-def _takes(schema: Json) -> str:
-    """`day: string = 2026-01-01`, one below the other."""
+def _takes(deployment: Json) -> str:
+    """`day: string = 2026-01-01`, one below the other; a last line says where other parameters are let through."""
+    schema = deployment.get("parameter_openapi_schema") or {}
     required = schema.get("required")
     required = required if isinstance(required, list) else []
     lines = []
     for name, one in properties_of(schema).items():
         default = f" = {as_text(one['default'])}" if "default" in one else ""
         lines.append(f"{name}: {one.get('type', 'any')}{default}{' (required)' if name in required else ''}")
+    if lines and not deployment.get("enforce_parameter_schema"):
+        lines.append("(not enforced)")
     return "\n".join(lines) or "-"
 
 

@@ -9,21 +9,16 @@ from typing import Any
 
 from orionflow.cli.backend import Backend
 from orionflow.cli.errors import CommandFailed, ExitCode
+from orionflow.contract.deployments import FIELDS
+from orionflow.contract.schedules import ScheduleCreate
 from orionflow.errors import NotFound
 
 Json = dict[str, Any]
-# What a client says about a deployment; the rest is the server's own.
-OF_DEPLOYMENTS = (
-    *("version", "description", "paused", "tags", "parameters", "parameter_openapi_schema", "entrypoint"),
-    *("enforce_parameter_schema", "pull_steps", "path", "manifest_path", "work_pool_name", "work_queue_name"),
-)
-OF_SCHEDULES = (
-    *("schedule", "active", "max_active_runs", "max_scheduled_runs", "catchup"),
-    *("parameters", "max_runs", "ends_at", "misfire", "misfire_window", "calendars"),
-)
 # A server that tells of more of one kind begins again and again from the start.
 MOST = 100_000
 CHECK = "see what answers at --url"
+# Of deployments: they are named by their blocks' ids.
+BLOCKS = {"storage_document": "storage_document_id", "infrastructure_document": "infrastructure_document_id"}
 OF_TYPES = ("name", "logo_url", "documentation_url", "description", "code_example")
 
 
@@ -176,9 +171,9 @@ def _deployments(world: World) -> Iterator[Thing]:
         body = {
             "flow": flow,
             "name": one["name"],
-            **picked(one, *OF_DEPLOYMENTS),
+            **picked(one, *(name for name in FIELDS if name not in BLOCKS.values())),
             "job_variables": variables,
-            "schedules": [picked(schedule, *OF_SCHEDULES) for schedule in one.get("schedules") or ()],
+            "schedules": [picked(schedule, *ScheduleCreate.model_fields) for schedule in one.get("schedules") or ()],
             **_documents(one, world),
         }
         yield Thing("deployment", f"{flow}/{one['name']}", body, one["id"])
@@ -186,8 +181,7 @@ def _deployments(world: World) -> Iterator[Thing]:
 
 def _documents(deployment: Json, world: World) -> Json:
     """The blocks of a deployment. One that was deleted is left out: it would not run on the old server either."""
-    found = {"storage_document": "storage_document_id", "infrastructure_document": "infrastructure_document_id"}
-    named = {ours: world.names.get(deployment.get(told) or "") for ours, told in found.items()}
+    named = {ours: world.names.get(deployment.get(told) or "") for ours, told in BLOCKS.items()}
     return {ours: name for ours, name in named.items() if name}
 
 

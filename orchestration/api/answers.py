@@ -1,0 +1,61 @@
+"""Answers made from rows: the contract says which fields there are, and rows have most of them under the same names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from operator import attrgetter
+from typing import Any
+
+from orionflow.contract.wire import Answer, own_fields
+
+
+def told(kind: type[Answer], row: Any, **derived: Any) -> dict[str, Any]:
+    """Answer with every field of `kind`: from `derived`, or from the row's attribute of that name.
+
+    Nothing is validated, as the row was just read. Fields that only Orion knows stay away where they are at their
+    default or null.
+    """
+    shape = _shape(kind, frozenset(derived))
+    answer: dict[str, Any] = dict.fromkeys(shape.names)
+    answer.update(zip(shape.of_row, shape.read(row), strict=True))
+    for name, value in derived.items():
+        answer[shape.spelling.get(name, name)] = value
+    for name, default in shape.own:
+        if answer[name] is None or answer[name] == default:
+            del answer[name]
+    return answer
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """How a row becomes an answer: names are those of the wire, in its order."""
+
+    names: tuple[str, ...]
+    of_row: tuple[str, ...]
+    read: Callable[[Any], tuple[Any, ...]]
+    spelling: Mapping[str, str]
+    own: tuple[tuple[str, Any], ...]
+
+
+@cache
+def _shape(kind: type[Answer], derived: frozenset[str]) -> _Shape:
+    fields = kind.model_fields
+    spelling = {name: one.serialization_alias or name for name, one in fields.items()}
+    read = [name for name in fields if name not in derived]
+    getter = attrgetter(*read) if read else None
+    return _Shape(
+        names=tuple(spelling.values()),
+        of_row=tuple(spelling[name] for name in read),
+        read=_reader(read, getter),
+        spelling=spelling,
+        own=tuple((spelling[name], fields[name].default) for name in fields if name in own_fields(kind)),
+    )
+
+
+def _reader(names: list[str], getter: Any) -> Callable[[Any], tuple[Any, ...]]:
+    if not names:
+        return lambda row: ()
+    # With one name an attrgetter gives the value itself.
+    return (lambda row: (getter(row),)) if len(names) == 1 else getter

@@ -1,0 +1,139 @@
+"""Deployments on the wire: what may be said of one, and one as it is stored.
+
+A new field is a line in each of `DeploymentFields` and `Deployment`, a column of the server's model, and an option of
+`flow.deploy`; `orion import`, `orion deploy` and `orion deployment inspect` carry it from here.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import AliasChoices, Field, model_validator
+
+from orionflow.contract.policies import Overlap
+from orionflow.contract.schedules import Definition, DeploymentSchedule, ScheduleCreate
+from orionflow.contract.wire import (
+    OWN,
+    Details,
+    JSONObject,
+    MadeBy,
+    Name,
+    Names,
+    Natural,
+    Stored,
+    StrictWire,
+    Tags,
+    Text255,
+)
+
+Within = Annotated[float, Field(gt=0, le=1e9, description="Seconds.")]
+Path = Annotated[str, Field(max_length=4096)]
+Schedules = Annotated[list[ScheduleCreate], Field(max_length=1000)]
+
+# What much older clients send; it means nothing any more.
+FORGOTTEN = frozenset(
+    {"worker_pool_queue_id", "worker_pool_name", "worker_pool_queue_name", "work_pool_queue_name", "work_queue_id"}
+)
+
+
+class DeploymentFields(StrictWire):
+    """What may be said of a deployment at its creation and later. Null empties what may be empty."""
+
+    version: Text255 | None = None
+    description: str | None = None
+    paused: bool | None = None
+    is_schedule_active: bool | None = None
+    schedules: Schedules | None = None
+    schedule: Definition | None = None
+    parameters: JSONObject | None = None
+    tags: Tags | None = None
+    work_queue_name: Name | None = None
+    work_pool_name: Text255 | None = None
+    job_variables: JSONObject | None = None
+    infra_overrides: JSONObject | None = None
+    enforce_parameter_schema: bool | None = None
+    parameter_openapi_schema: JSONObject | None = None
+    path: Path | None = None
+    pull_steps: Annotated[list[JSONObject], Field(max_length=1000)] | None = None
+    entrypoint: Path | None = None
+    manifest_path: Path | None = None
+    storage_document_id: UUID | None = None
+    infrastructure_document_id: UUID | None = None
+    overlap: Overlap | None = None
+    crash_retries: Natural | None = None
+    concurrency_limit: Natural | None = None
+    must_start_within: Within | None = None
+    must_finish_within: Within | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_name_for_each_thing(cls, sent: Any) -> Any:
+        if not isinstance(sent, dict):
+            return sent
+        both = [sent[name] for name in ("job_variables", "infra_overrides") if sent.get(name) is not None]
+        if len(both) == 2 and both[0] != both[1]:
+            raise ValueError("job_variables and infra_overrides are two names of one field, and differ; send one")
+        return {name: value for name, value in sent.items() if name not in FORGOTTEN}
+
+
+class DeploymentCreate(DeploymentFields):
+    name: Name
+    flow_id: UUID
+
+
+class DeploymentCheck(DeploymentFields):
+    """A deployment that is only thought of; its flow is known by its name."""
+
+    name: Name
+    flow_name: Name
+
+
+class DeploymentUpdate(DeploymentFields):
+    """Only what is sent is changed."""
+
+
+# What may be said of a deployment, without the names that clients of Prefect have for other fields of the same request.
+FIELDS = tuple(
+    name for name in DeploymentFields.model_fields if name not in {"is_schedule_active", "schedule", "infra_overrides"}
+)
+
+
+class Deployment(Stored):
+    """A flow that was handed to Orion: where its code is, with which parameters and where it runs."""
+
+    name: str
+    version: str | None = None
+    description: str | None = None
+    flow_id: UUID
+    schedule: dict[str, Any] | None = None
+    is_schedule_active: bool = True
+    paused: bool = False
+    schedules: list[DeploymentSchedule] = []
+    # Servers of Prefect's make tell it under its older name, and may not tell it under both.
+    job_variables: Annotated[
+        Details,
+        Field(validation_alias=AliasChoices("infra_overrides", "job_variables"), serialization_alias="infra_overrides"),
+    ] = {}
+    parameters: Details = {}
+    tags: Names = []
+    work_queue_name: str | None = None
+    work_pool_name: str | None = None
+    last_polled: datetime | None = None
+    status: str | None = None
+    parameter_openapi_schema: dict[str, Any] | None = None
+    enforce_parameter_schema: bool = False
+    path: str | None = None
+    pull_steps: list[dict[str, Any]] | None = None
+    entrypoint: str | None = None
+    manifest_path: str | None = None
+    storage_document_id: UUID | None = None
+    infrastructure_document_id: UUID | None = None
+    created_by: MadeBy | None = None
+    updated_by: MadeBy | None = None
+    overlap: Annotated[Overlap, OWN] = Overlap.ALLOW
+    crash_retries: Annotated[int | None, OWN] = None
+    concurrency_limit: Annotated[int | None, OWN] = None
+    must_start_within: Annotated[float | None, OWN] = None
+    must_finish_within: Annotated[float | None, OWN] = None

@@ -1,0 +1,43 @@
+"""What authors ask of the rules for their runs, as both sides know it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+RetryType = Literal["in_process", "reschedule"]
+OverlapScope = Literal["flow", "deployment"]
+
+
+class Overlap(StrEnum):
+    """What happens when a flow run enters RUNNING while another run of the same flow (or deployment) is running."""
+
+    ALLOW = "allow"
+    QUEUE = "queue"
+    SKIP = "skip"
+    CANCEL_NEW = "cancel_new"
+    CANCEL_OLD = "cancel_old"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPolicy:
+    """What the author of a flow or task asked for, and what the rules remember between transitions (`pause_keys` on).
+
+    Delays are seconds; `retry_delay` is one number or one per retry, and the last one repeats.
+    """
+
+    retries: int | None = None
+    retry_delay: float | tuple[float, ...] | None = None
+    retry_backoff_factor: float | None = None
+    retry_delay_max: float | None = None
+    retry_jitter_factor: float | None = None
+    crash_retries: int = 0
+    crash_count: int = 0
+    # Starts that agents ended because they could not reach the API: neither failures nor crashes.
+    handovers: int = 0
+    overlap: Overlap = Overlap.ALLOW
+    overlap_scope: OverlapScope = "flow"
+    pause_keys: frozenset[str] = frozenset()
+    resuming: bool = False
+    retry_type: RetryType | None = None

@@ -1,0 +1,116 @@
+"""Schedules on the wire. Beside what Prefect's clients know, they have parameters, an end, misfires and calendars.
+
+A kind of schedule is a definition here, in `Definition`, and its times in the server's `deployments.schedules.core`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, Field
+
+from orionflow.contract.wire import OWN, Details, JSONObject, Name, Names, Stored, StrictWire, Text255, in_utc
+
+Count = Annotated[int, Field(gt=0, lt=2**31)]
+Window = Annotated[float, Field(gt=0, le=1e9)]
+Misfire = Literal["all", "latest", "none"]
+CalendarNames = Annotated[list[Name], Field(max_length=100)]
+
+
+def _in_range(moment: datetime) -> datetime:
+    return in_utc(moment) if moment.tzinfo else moment
+
+
+# Without an offset it is a time of the schedule's own zone.
+LocalMoment = Annotated[datetime, AfterValidator(_in_range)]
+
+
+class IntervalDefinition(StrictWire):
+    interval: Annotated[float, Field(gt=0, le=1e11, description="Seconds.")]
+    anchor_date: LocalMoment | None = None
+    timezone: Text255 | None = None
+
+
+class CronDefinition(StrictWire):
+    cron: Annotated[str, Field(max_length=1000)]
+    timezone: Text255 | None = None
+    day_or: bool = True
+
+
+class RRuleDefinition(StrictWire):
+    rrule: Annotated[str, Field(max_length=6500)]
+    timezone: Text255 | None = None
+
+
+class IcsDefinition(StrictWire):
+    """The events of an iCalendar document; runs are planned at their beginnings."""
+
+    ics: Annotated[str, Field(max_length=1_000_000)]
+    timezone: Text255 | None = None
+
+
+AnyDefinition = IntervalDefinition | CronDefinition | RRuleDefinition | IcsDefinition
+
+
+class Checks:
+    """What a server asks of a definition beyond its shape: that times can be computed from it."""
+
+    definition: Callable[[AnyDefinition], AnyDefinition] = staticmethod(lambda definition: definition)
+
+
+Definition = Annotated[AnyDefinition, AfterValidator(lambda definition: Checks.definition(definition))]
+
+
+class ScheduleLimits(StrictWire):
+    """`catchup` is the name that others have for making up for all missed times."""
+
+    catchup: bool | None = None
+    misfire: Misfire | None = None
+    max_active_runs: Count | None = None
+    max_scheduled_runs: Annotated[int, Field(gt=0, le=50)] | None = None
+    max_runs: Count | None = None
+    ends_at: LocalMoment | None = None
+    misfire_window: Window | None = None
+
+    def asked_misfire(self) -> Misfire | None:
+        """What becomes of missed times, by whichever of the two names it was said."""
+        if self.misfire is None and self.catchup is not None:
+            return "all" if self.catchup else "none"
+        return self.misfire
+
+
+class ScheduleCreate(ScheduleLimits):
+    active: bool = True
+    schedule: Definition
+    parameters: JSONObject = {}
+    calendars: CalendarNames = []
+
+
+class ScheduleUpdate(ScheduleLimits):
+    """Only what is sent is changed."""
+
+    active: bool | None = None
+    schedule: Definition | None = None
+    parameters: JSONObject | None = None
+    calendars: CalendarNames | None = None
+
+
+class DeploymentSchedule(Stored):
+    """A schedule as it is stored. How many runs were planned stands beside the `max_runs` that they count against."""
+
+    deployment_id: UUID | None = None
+    schedule: dict[str, Any]
+    active: bool = True
+    max_active_runs: int | None = None
+    max_scheduled_runs: int | None = None
+    catchup: bool = False
+    parameters: Annotated[Details, OWN] = {}
+    max_runs: Annotated[int | None, OWN] = None
+    runs_planned: Annotated[int | None, OWN] = None
+    ends_at: Annotated[datetime | None, OWN] = None
+    misfire: Annotated[Misfire, OWN] = "none"
+    misfire_window: Annotated[float | None, OWN] = None
+    calendars: Annotated[Names, OWN] = []
