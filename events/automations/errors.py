@@ -1,22 +1,11 @@
-"""What can be wrong with what events are asked. Classes as in `orchestration.errors`, which is their root.
-
-NotFound: PolicyNotFound, AutomationNotFound
-DomainError: BadMessageTemplate, BadAutomation, NothingToActOn
-"""
+"""What a request about automations and notifications can be refused for, beside what `orchestration.errors` names."""
 
 from __future__ import annotations
 
-from orchestration.errors import DomainError, NotFound
+from orchestration.errors import DomainError, not_found
 
-
-class PolicyNotFound(NotFound):
-    code = "notification_policy_not_found"
-    message = "Flow run notification policy not found"
-
-
-class AutomationNotFound(NotFound):
-    code = "automation_not_found"
-    message = "Automation not found"
+PolicyNotFound = not_found("notification_policy", "Flow run notification policy not found")
+AutomationNotFound = not_found("automation", "Automation not found")
 
 
 class BadMessageTemplate(DomainError):

@@ -86,7 +86,7 @@ def test_a_lease_that_ran_out_counts_no_longer_and_cannot_be_renewed(api):
     assert take(api).status_code == 200
     refused = api.send(f"{ROOT}/renew", {"lease_ids": [lease]})
     assert refused.status_code == 409
-    assert "Take slots anew" in refused.json()["detail"]
+    assert "Take new slots" in refused.json()["detail"]
 
 
 @pytest.mark.parametrize("end", ["a final state", "a new attempt"])

@@ -1,0 +1,308 @@
+"""The errors of the domain. None of them knows HTTP; `orchestration.api.errors` gives each kind its status.
+
+DomainError: the request is wrong as it stands
+├── NotFound: something that it names is not there
+├── Conflict: it contradicts what is stored
+└── Protected: it concerns what belongs to the server
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class DomainError(Exception):
+    """A request that cannot be met; `code` is for machines, the message names the thing and what to do."""
+
+    code: ClassVar[str] = "error"
+    message: ClassVar[str] = "The request cannot be met."
+
+    def __init__(self, **details: Any) -> None:
+        self.details = details
+        super().__init__(self.message.format(**details))
+
+
+class NotFound(DomainError):
+    """Something that the request names is not there."""
+
+    code = "not_found"
+    message = "Not found."
+
+
+class Conflict(DomainError):
+    """The request contradicts what is stored."""
+
+    code = "conflict"
+    message = "The request contradicts what is stored."
+
+
+class Protected(DomainError):
+    """The request concerns what belongs to the server."""
+
+    code = "protected"
+    message = "This belongs to the server and stays as it is."
+
+
+def not_found(thing: str, message: str) -> type[NotFound]:
+    """Make the error of one kind of thing, whose code is `<thing>_not_found`."""
+    name = "".join(word.capitalize() for word in thing.split("_")) + "NotFound"
+    members = {"code": f"{thing}_not_found", "message": message, "__module__": __name__}
+    return type(name, (NotFound,), members)
+
+
+# --- Flows, runs, and what is recorded of them -----------------------------------------------------------------------
+
+FlowNotFound = not_found("flow", "Flow {id} not found.")
+FlowRunNotFound = not_found("flow_run", "Flow run with id {id} not found")
+TaskRunNotFound = not_found("task_run", "Task run with id {id} not found")
+StateNotFound = not_found("state", "State {id} not found.")
+ArtifactNotFound = not_found("artifact", "Artifact {id} not found.")
+SavedSearchNotFound = not_found("saved_search", "Saved search {id} not found.")
+FlowRunInputNotFound = not_found("flow_run_input", "Flow run {id} has no input with the key {key!r}.")
+
+
+class RunIdTaken(Conflict):
+    code = "run_id_taken"
+    message = "The id {id} belongs to another run; make a new one for each run."
+
+
+class JobVariablesUnused(DomainError):
+    """Job variables were sent for a run that belongs to no deployment, so that no work pool reads them."""
+
+    code = "job_variables_unused"
+    message = "A deployment for the flow run could not be found, so nothing would use its job variables."
+
+
+class InputExists(Conflict):
+    code = "flow_run_input_exists"
+    message = "Flow run {id} already has an input with the key {key!r}; delete it first."
+
+
+class StateIdTaken(Conflict):
+    code = "state_id_taken"
+    message = "The state id {id} belongs to another run; make a new one for each proposal."
+
+
+class RunLost(DomainError):
+    """A writer of an earlier attempt reported; the run was given to somebody else in the meantime."""
+
+    code = "run_lost"
+    message = (
+        "Flow run {id} is no longer yours: attempt {epoch} was replaced by attempt {current}. Stop without reporting."
+    )
+
+
+# --- Deployments, their parameters, schedules and calendars ----------------------------------------------------------
+
+DeploymentNotFound = not_found("deployment", "Deployment {id} not found.")
+ScheduleNotFound = not_found("schedule", "Schedule {id} not found.")
+CalendarNotFound = not_found("calendar", "Calendar {name!r} not found.")
+
+
+class CalendarExists(Conflict):
+    code = "calendar_exists"
+    message = "There already is a calendar with the name {name!r}; change that one."
+
+
+class CalendarInUse(Conflict):
+    code = "calendar_in_use"
+    message = "Calendar {name!r} is named by {schedules}; take it out of there first."
+
+
+class ParametersMisfit(Conflict):
+    code = "parameters_misfit"
+    message = "The parameters do not fit the schema of deployment {name!r}: {reason}"
+
+
+class JobVariablesMisfit(DomainError):
+    code = "job_variables_misfit"
+    message = "The job variables do not fit the template of work pool {pool!r}: {reason}"
+
+
+class JobVariablesSettled(DomainError):
+    code = "job_variables_settled"
+    message = "Job variables of a run in state {state} cannot be changed; they are read when the run begins."
+
+
+class SeveralSchedules(DomainError):
+    """A call that means the one schedule of a deployment, which has more."""
+
+    code = "several_schedules"
+    message = (
+        "Deployment {id} has several schedules, and this call means its only one. "
+        "Change one of them by its id, or all of them with PATCH /deployments/{id} and paused."
+    )
+
+
+class BadSchedule(DomainError):
+    code = "bad_schedule"
+    message = "{reason}"
+
+
+class BadCalendar(DomainError):
+    code = "bad_calendar"
+    message = "{reason}"
+
+
+class BadParameterSchema(DomainError):
+    code = "bad_parameter_schema"
+    message = "parameter_openapi_schema is no JSON schema: {reason}"
+
+
+# --- Work pools, their queues, and the agents and workers that ask them for runs -------------------------------------
+
+WorkPoolNotFound = not_found("work_pool", "Work pool {name!r} not found.")
+WorkQueueNotFound = not_found("work_queue", "Work queue {name!r} not found.")
+WorkerNotFound = not_found("worker", "Worker {name!r} not found.")
+AgentNotFound = not_found("agent", "Agent {id} is not known here; register again.")
+
+
+class WorkPoolExists(Conflict):
+    code = "work_pool_exists"
+    message = "There already is a work pool with the name {name!r}; change that one."
+
+
+class WorkQueueExists(Conflict):
+    code = "work_queue_exists"
+    message = "Work pool {pool!r} already has a work queue with the name {name!r}; change that one."
+
+
+class DefaultQueueStays(Conflict):
+    code = "default_queue_stays"
+    message = (
+        "Work queue {name!r} is the default queue of its pool {pool!r} and cannot be deleted; "
+        "it goes with its pool. Pause it if nothing shall start from it."
+    )
+
+
+class WorkPoolInUse(Conflict):
+    code = "work_pool_in_use"
+    message = (
+        "Work pool {name!r} is used by {users}, which nobody would run any more. Deploy them elsewhere first, or "
+        "delete it all the same with ?force=true (orion work-pool delete {name} --force)."
+    )
+
+
+class WorkQueueInUse(Conflict):
+    code = "work_queue_in_use"
+    message = (
+        "Work queue {name!r} is used by {users}, which nobody would run any more. Deploy them elsewhere first, or "
+        "delete it all the same with ?force=true (orion work-queue delete {name} --force)."
+    )
+
+
+class WorkPoolReserved(Protected):
+    """Prefect's own servers keep such names for themselves, and its clients refuse them."""
+
+    code = "work_pool_reserved"
+    message = "Work pools whose name starts with 'prefect' are reserved for internal use; {name!r} cannot be {wish}."
+
+
+class BadJobTemplate(DomainError):
+    """A template of which no job can be made."""
+
+    code = "bad_job_template"
+    message = "base_job_template: {reason}"
+
+
+class AgentNameTaken(Conflict):
+    code = "agent_name_taken"
+    message = "An agent with the name {name!r} is alive on {host}; stop that one or choose another name."
+
+
+class AgentReplaced(Conflict):
+    """The agent left, or a later start of it registered; what it held is not its own any more."""
+
+    code = "agent_replaced"
+    message = "This start of agent {name!r} has ended as far as this server knows; register again, and stop its runs."
+
+
+# --- Concurrency limits and their slots ------------------------------------------------------------------------------
+
+ConcurrencyLimitNotFound = not_found("concurrency_limit", "There is no concurrency limit on {tag!r}.")
+GlobalLimitNotFound = not_found("global_limit", "Concurrency limit {name!r} not found.")
+SlotNotFound = not_found("slot", "Task run {task_run_id} holds no slot of tag {tag!r}.")
+
+
+class GlobalLimitExists(Conflict):
+    code = "global_limit_exists"
+    message = "There already is a concurrency limit with the name {name!r}; change that one."
+
+
+class SlotLost(Conflict):
+    """A lease ran out, was released by somebody else, or ended with the attempt that held it."""
+
+    code = "slot_lost"
+    message = (
+        "The slot lease {id} is over, and others may have taken its slots: it ran out before it was renewed, was "
+        "released, or its run's attempt ended. Take new slots before going on."
+    )
+
+
+class TooManySlots(DomainError):
+    code = "too_many_slots"
+    message = "{slots} slots are more than the limit {name!r} has ({limit}); ask for fewer."
+
+
+class NotARate(DomainError):
+    code = "not_a_rate"
+    message = "The limit {name!r} has no slot decay, so it is no rate limit; set slot_decay_per_second first."
+
+
+# --- Variables and blocks --------------------------------------------------------------------------------------------
+
+VariableNotFound = not_found("variable", "Variable not found.")
+BlockTypeNotFound = not_found("block_type", "Block type {id} not found.")
+BlockSchemaNotFound = not_found("block_schema", "Block schema {id} not found.")
+BlockDocumentNotFound = not_found("block_document", "Block document {id} not found.")
+
+
+class VariableExists(Conflict):
+    code = "variable_exists"
+    message = "There already is a variable with the name {name!r}; change that one."
+
+
+class BlockTypeExists(Conflict):
+    code = "block_type_exists"
+    message = "There already is a block type with the slug {slug!r}; change that one."
+
+
+class BlockDocumentExists(Conflict):
+    code = "block_document_exists"
+    message = "There already is a block of this type with the name {name!r}; change that one."
+
+
+class SchemaOfAnotherType(Conflict):
+    code = "block_schema_of_another_type"
+    message = "Block schema {id} belongs to another block type; name a schema of the document's own type."
+
+
+class BlockHoldsItself(Conflict):
+    code = "block_holds_itself"
+    message = "Block document {id} would hold itself through its references; refer to another one."
+
+
+class SecretsUnreadable(Conflict):
+    """The key that sealed a block is not among those that this server has."""
+
+    code = "block_secrets_unreadable"
+    message = (
+        "The secrets of block document {id} were sealed with a key that this server does not have; "
+        "give it back in ORION_ENCRYPTION_KEYS or in the file {file}, or save the block again."
+    )
+
+
+class BlockTypeProtected(Protected):
+    code = "block_type_protected"
+    # Clients know it by these very words.
+    message = "protected block types cannot be deleted."
+
+
+class BlockSchemaProtected(Protected):
+    code = "block_schema_protected"
+    message = "Programs count on the block type {slug!r}: it is protected, and its schemas cannot be deleted."
+
+
+class BadBlockReference(DomainError):
+    code = "bad_block_reference"
+    message = "{reason}"
