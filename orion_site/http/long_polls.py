@@ -82,10 +82,10 @@ class Watch:
 
     def look(self, known: set[tuple[UUID, UUID]]) -> set[tuple[UUID, UUID]]:
         """Wake each agent one of whose runs is being cancelled, once for each run."""
-        from deployments.dispatch.services.heartbeats import agents_to_tell
+        from deployments.dispatch.services.heartbeats import cancelling_runs_of
 
         try:
-            wanted = agents_to_tell(self._room.waiting())
+            wanted = cancelling_runs_of(self._room.waiting())
         except Exception as error:
             # A database that is away, most of all. Heartbeats bring the orders meanwhile.
             logger.debug("Nobody can be told of cancellations now: %s", error)

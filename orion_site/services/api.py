@@ -8,9 +8,9 @@ from typing import Literal
 
 from typing_extensions import TypedDict
 
-from deployments.dispatch.services.clock import database_now
 from deployments.upkeep.selectors.service_health import ServiceHealth, services_and_health
 from orchestration.api.operations import Operation
+from orchestration.database_clock import database_now
 from orion_site.accounts.permissions import Action
 from orion_site.services.registry import descriptions_of_services
 

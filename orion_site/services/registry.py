@@ -8,17 +8,16 @@ from django.conf import settings
 
 from deployments.definitions.services.statuses import tell_statuses
 from deployments.dispatch.services import reconciler
-from deployments.dispatch.services.abandoned import cancel_abandoned
-from deployments.dispatch.services.clock import database_now
+from deployments.dispatch.services.dead_processes import cancel_unserved_runs, crash_runs_of_dead_processes
 from deployments.dispatch.services.hints import hint_due_runs
 from deployments.dispatch.services.lateness import mark_late_runs, watch_deadlines
-from deployments.dispatch.services.vanished import crash_vanished_processes
 from deployments.limits.services.held_slots import sweep_leases
 from deployments.schedules.services.planning import plan_due_schedules
 from deployments.upkeep.services.retention import Ages, purge
 from events.automations.services.actions import do_actions
 from events.automations.services.evaluation import judge_events
 from events.notifications.services.notifications import send_notifications
+from orchestration.database_clock import database_now
 from orion_site.database.upkeep import tidy_database
 from orion_site.services.ticker import Lane, Service
 from orionflow.processes import is_gone
@@ -33,8 +32,8 @@ def services_of_this_server() -> list[Service]:
 
 def services_of_an_api() -> list[Service]:
     """What every server that answers agents ticks, whoever ticks the rest."""
-    every, purpose = reconciler.seconds_between_hearings(), "Says that a server is there that hears agents."
-    return [Service(reconciler.HEARING, every, reconciler.hear, purpose, Lane.HEARING)]
+    every, purpose = reconciler.seconds_between_api_heartbeats(), "Says that a server is there that hears agents."
+    return [Service(reconciler.API_PRESENCE, every, reconciler.record_api_heartbeat, purpose, Lane.HEARING)]
 
 
 def descriptions_of_services() -> dict[str, str]:
@@ -118,7 +117,7 @@ def _retain(now: datetime) -> object:
 
 
 def _clean_up(now: datetime) -> int:
-    return cancel_abandoned(now) + clean_up_cancelled(now)
+    return cancel_unserved_runs(now) + clean_up_cancelled(now)
 
 
 def _offer_abandoned(now: datetime) -> int:
@@ -138,7 +137,7 @@ class CrashDetection:
     def __call__(self, now: datetime) -> int:
         began = self._began = self._began or now
         is_early = now - began < timedelta(seconds=settings.ORION_CRASH_GRACE_SECONDS)
-        return crash_vanished_processes(now, is_gone=is_gone, made_after=began if is_early else None)
+        return crash_runs_of_dead_processes(now, is_gone=is_gone, made_after=began if is_early else None)
 
 
 _crash_vanished = CrashDetection()

@@ -13,8 +13,8 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from deployments.dispatch.services.clock import database_now
 from deployments.upkeep.selectors.service_health import ServiceHealth, services_and_health
+from orchestration.database_clock import database_now
 from orion_site import __version__
 from orion_site.accounts.permissions import Action, requires
 from orion_site.services.registry import descriptions_of_services

@@ -19,10 +19,9 @@ from enum import StrEnum
 from django.db import Error, OperationalError, close_old_connections, connections
 from django.utils import timezone
 
-from deployments.dispatch.services.clock import database_now
 from deployments.upkeep.selectors.service_health import SECONDS_BETWEEN_NOTES
 from deployments.upkeep.services.service_records import Ticks, note_ticks
-from orchestration.database_clock import current_time
+from orchestration.database_clock import current_time, database_now
 from orchestration.outages import is_outage, outage
 
 logger = logging.getLogger("orion.services")

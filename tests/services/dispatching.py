@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from deployments.dispatch.services.agents import Introduction, register_agent
+from deployments.dispatch.services.agents import AgentRegistration, register_agent
+from deployments.dispatch.services.attempt_exit import ProcessExit, report_end
 from deployments.dispatch.services.claims import Claim, claim_next, claim_one
-from deployments.dispatch.services.endings import Death, report_end
-from deployments.dispatch.services.heartbeats import Order, hear_agent
+from deployments.dispatch.services.heartbeats import Order, record_heartbeat
 from deployments.models import Deployment, Lease, WorkQueue
 from deployments.work.services.work_queues import queue_for
 from orchestration.core.states import State, running, scheduled
@@ -33,12 +33,16 @@ class Agent:
 
     def beat(self, claims: list[Claim], now: datetime, draining: bool = False) -> list[Order]:
         runs = {claim.flow_run_id: claim.epoch for claim in claims}
-        orders = hear_agent(agent_id=self.id, incarnation=self.incarnation, runs=runs, draining=draining, now=now)
+        orders = record_heartbeat(agent_id=self.id, incarnation=self.incarnation, runs=runs, draining=draining, now=now)
         return list(orders.values())
 
-    def ended(self, claim: Claim, now: datetime, **death: Any) -> State | None:
+    def ended(self, claim: Claim, now: datetime, **process: Any) -> State | None:
         return report_end(
-            flow_run_id=claim.flow_run_id, epoch=claim.epoch, death=Death(**death), agent_name=self.name, now=now
+            flow_run_id=claim.flow_run_id,
+            epoch=claim.epoch,
+            process=ProcessExit(**process),
+            agent_name=self.name,
+            now=now,
         )
 
 
@@ -52,7 +56,7 @@ def make_queue(name: str = "q", **columns: Any) -> WorkQueue:
 
 def make_agent(name: str = "smith", queues: tuple[str, ...] = ("q",), now: datetime = NOON, **said: Any) -> Agent:
     incarnation = said.pop("incarnation", None) or uuid4()
-    who = Introduction(name=name, incarnation=incarnation, work_queues=queues, **{"host": "here", **said})
+    who = AgentRegistration(name=name, incarnation=incarnation, work_queues=queues, **{"host": "here", **said})
     row, _ = register_agent(who=who, now=now)
     return Agent(row.pk, incarnation, name)
 

@@ -8,10 +8,10 @@ import pytest
 
 from deployments.definitions.services.deployments import pause_unless_served, update_deployment
 from deployments.dispatch.services.agents import leave
-from deployments.dispatch.services.clock import database_now
-from deployments.dispatch.services.endings import Cause, revoke
+from deployments.dispatch.services.attempt_exit import Cause, revoke
 from deployments.dispatch.services.reconciler import reconcile
 from deployments.models import Lease
+from orchestration.database_clock import database_now
 from orchestration.errors import AgentReplaced
 from runs.models import FlowRun, FlowRunState
 from tests.factories import history_of, later, make_state, state_of

@@ -6,8 +6,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from deployments.dispatch.services.endings import Cause, revoke
-from deployments.dispatch.services.heartbeats import agents_to_tell, orders_now
+from deployments.dispatch.services.attempt_exit import Cause, revoke
+from deployments.dispatch.services.heartbeats import cancelling_runs_of, orders_now
 from deployments.models import Lease, Worker
 from orchestration.errors import AgentReplaced
 from orchestration.services import propose_flow_run_state
@@ -170,6 +170,6 @@ def test_orders_are_heard_without_renewing_a_lease():
     orders = orders_now(agent_id=agent.id, incarnation=agent.incarnation, runs=runs, now=later(3))
 
     assert orders == {cancelled.flow_run_id: "cancel", lost.flow_run_id: "lost"}
-    assert agents_to_tell([agent.id]) == {(agent.id, cancelled.flow_run_id)}
+    assert cancelling_runs_of([agent.id]) == {(agent.id, cancelled.flow_run_id)}
     assert leases() == {later(120)}
     assert fine.flow_run_id not in orders

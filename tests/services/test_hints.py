@@ -13,8 +13,7 @@ import pytest
 from django.utils import timezone
 
 from deployments.dispatch import hint_sender as dispatch
-from deployments.dispatch.core.hint_times import hint_again_after
-from deployments.dispatch.services.hints import free_places, hint_due_runs
+from deployments.dispatch.services.hints import free_capacity, hint_again_after, hint_due_runs
 from deployments.models import Lease, Worker, WorkPool, WorkQueue
 from runs.models import FlowRun
 from tests.factories import NOON, later, make_flow_run, make_state
@@ -141,7 +140,7 @@ def test_places_are_counted_in_each_queue_of_an_agent():
     make_agent(queue, other, concurrency=3)
     make_agent(queue, name="second", concurrency=2)
 
-    assert free_places(NOON) == {queue.pk: 5, other.pk: 3}
+    assert free_capacity(NOON) == {queue.pk: 5, other.pk: 3}
 
 
 def test_an_agent_of_a_whole_pool_has_places_in_queues_that_were_made_later():
@@ -149,7 +148,7 @@ def test_an_agent_of_a_whole_pool_has_places_in_queues_that_were_made_later():
     make_agent(queue, concurrency=2, serves_pool=True)
     later_made = make_queue("later")
 
-    assert free_places(NOON) == {queue.pk: 2, later_made.pk: 2}
+    assert free_capacity(NOON) == {queue.pk: 2, later_made.pk: 2}
 
 
 def test_places_of_many_agents_cost_no_more_queries(django_assert_num_queries):
@@ -158,7 +157,7 @@ def test_places_of_many_agents_cost_no_more_queries(django_assert_num_queries):
         make_agent(queue, name=f"a{number}", concurrency=1, serves_pool=True)
 
     with django_assert_num_queries(3):
-        places = free_places(NOON)
+        places = free_capacity(NOON)
 
     assert places == {queue.pk: 5}
 

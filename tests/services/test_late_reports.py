@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from deployments.dispatch.services.vanished import crash_vanished_processes
+from deployments.dispatch.services.dead_processes import crash_runs_of_dead_processes
 from runs.models import FlowRun, FlowRunState, TaskRunState
 from tests.api.conftest import api as api
 from tests.factories import make_flow_run, make_task_run, state_of
@@ -97,9 +97,9 @@ def test_runs_from_before_a_server_began_are_let_be_for_a_while():
     FlowRun.objects.filter(pk=new.pk).update(created=now)
     began = now - timedelta(minutes=1)
 
-    spared = crash_vanished_processes(now, is_gone=lambda process: True, made_after=began)
+    spared = crash_runs_of_dead_processes(now, is_gone=lambda process: True, made_after=began)
     states = state_of(old), state_of(new)
-    crashed = crash_vanished_processes(now, is_gone=lambda process: True)
+    crashed = crash_runs_of_dead_processes(now, is_gone=lambda process: True)
 
     assert (spared, states) == (1, ("RUNNING", "CRASHED"))
     assert (crashed, state_of(old)) == (1, "CRASHED")

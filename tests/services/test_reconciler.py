@@ -157,7 +157,7 @@ def test_a_second_server_knows_that_the_first_one_was_there():
 
 def hears(monkeypatch, second):
     monkeypatch.setattr(reconciler, "database_now", lambda: later(second))
-    return reconciler.hear(NOON)
+    return reconciler.record_api_heartbeat(NOON)
 
 
 def test_while_no_server_hears_agents_the_services_take_nothing_back(monkeypatch):

@@ -25,7 +25,7 @@ from deployments.definitions.services.deployments import (
     set_paused,
     update_deployment,
 )
-from deployments.dispatch.selectors.presence import ready_deployments
+from deployments.dispatch.selectors.liveness import ready_deployments
 from deployments.models import Deployment
 from deployments.schedules.api.schemas import definition_of, new_schedule, schedule_out
 from deployments.schedules.selectors.schedules import calendar_names, schedules_of

@@ -11,8 +11,7 @@ from django.db import transaction
 
 from deployments.definitions.core.parameters import flaw_of_schema
 from deployments.definitions.services.runs import filled_in, refuse_misfits, refuse_odd_job_variables
-from deployments.dispatch.selectors.presence import has_agents
-from deployments.dispatch.services.clock import database_now
+from deployments.dispatch.selectors.liveness import has_agents
 from deployments.dispatch.services.reconciling import Plans
 from deployments.models import BlockDocument, Deployment, Schedule
 from deployments.schedules.services.planning import replan
@@ -23,6 +22,7 @@ from deployments.schedules.services.schedules import (
     store_schedules,
 )
 from deployments.work.services.work_queues import queue_for
+from orchestration.database_clock import database_now
 from orchestration.errors import BadParameterSchema, BlockDocumentNotFound, FlowNotFound, SeveralSchedules
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.flow_runs.services import delete_flow_runs

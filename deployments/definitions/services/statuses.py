@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from deployments.dispatch.selectors.presence import ready_deployments, statuses_of_pools, statuses_of_queues
+from deployments.dispatch.selectors.liveness import ready_deployments, statuses_of_pools, statuses_of_queues
 from deployments.models import Deployment, WorkPool, WorkQueue
 from events.models import ToldStatus
 from events.recording.record import RESOURCE_ID, RESOURCE_ROLE, record_event

@@ -14,20 +14,20 @@ from typing_extensions import TypedDict
 
 from deployments.dispatch.hint_sender import hint_queue
 from deployments.dispatch.services.agents import (
-    Introduction,
+    AgentRegistration,
     leave,
     present_agent,
     queues_of_pool_agent,
     register_agent,
 )
+from deployments.dispatch.services.attempt_exit import ProcessExit, report_end
 from deployments.dispatch.services.claims import Claim, claim_next, claim_one
-from deployments.dispatch.services.clock import database_now
-from deployments.dispatch.services.endings import Death, report_end
-from deployments.dispatch.services.heartbeats import Order, hear_agent, orders_now
+from deployments.dispatch.services.heartbeats import Order, orders_now, record_heartbeat
 from deployments.dispatch.waiting_agents import WAIT_HEADER
 from deployments.models import Deployment, WorkQueue
 from orchestration.api.operations import Operation
 from orchestration.api.states import StateOut, state_out
+from orchestration.database_clock import database_now
 from orion_site.accounts.permissions import Action
 from orionflow.contract.wire import Int, Name, Natural, Text255, Wire
 from runs.flow_runs.api.flow_runs import flow_runs_out
@@ -159,7 +159,7 @@ class RegisterAgent(Operation):
     answers = {201: RegistrationOut, 404: dict[str, str]}
 
     def perform(self, body: Registration) -> RegistrationOut:
-        agent, queues = register_agent(who=Introduction(**body.model_dump()), now=database_now())
+        agent, queues = register_agent(who=AgentRegistration(**body.model_dump()), now=database_now())
         return {
             "id": agent.pk,
             "lease_seconds": settings.ORION_LEASE_SECONDS,
@@ -193,7 +193,7 @@ class SendHeartbeat(Operation):
     answers = {200: PulseOut}
 
     def perform(self, id: UUID, body: Pulse) -> PulseOut:
-        orders = hear_agent(
+        orders = record_heartbeat(
             agent_id=id,
             incarnation=body.incarnation,
             runs={run.id: run.epoch for run in body.runs},
@@ -232,10 +232,10 @@ class ReportEnd(Operation):
     answers = {200: StateOut | None}
 
     def perform(self, id: UUID, body: Ending) -> StateOut | None:
-        death = Death(exit_code=body.exit_code, signal=body.signal, reason=body.reason, message=body.message)
+        process = ProcessExit(exit_code=body.exit_code, signal=body.signal, reason=body.reason, message=body.message)
         agent = present_agent(id, body.incarnation)
         state = report_end(
-            flow_run_id=body.flow_run_id, epoch=body.epoch, death=death, agent_name=agent.name, now=database_now()
+            flow_run_id=body.flow_run_id, epoch=body.epoch, process=process, agent_name=agent.name, now=database_now()
         )
         return state_out(state) if state else None
 

@@ -13,8 +13,8 @@ from django.utils import timezone
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from deployments.dispatch.selectors.presence import online
-from deployments.dispatch.services.workers import delete_worker, hear_worker
+from deployments.dispatch.selectors.liveness import online
+from deployments.dispatch.services.agents import delete_worker, record_worker_heartbeat
 from deployments.models import Worker
 from deployments.work.services.work_queues import found_pool
 from orchestration.api.operations import Operation
@@ -80,7 +80,7 @@ class HearWorker(Operation):
     def perform(self, work_pool_name: str, body: Heartbeat) -> None:
         seconds = body.heartbeat_interval_seconds
         interval = max(int(seconds), 1) if seconds else None
-        hear_worker(pool_name=work_pool_name, name=body.name, interval_seconds=interval, now=timezone.now())
+        record_worker_heartbeat(pool_name=work_pool_name, name=body.name, interval_seconds=interval, now=timezone.now())
 
 
 class FilterWorkers(Operation):

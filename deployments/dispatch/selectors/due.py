@@ -23,7 +23,7 @@ from runs.models import FlowRun
 # SQLite joins at most 500 selects into one, with some 32,000 values in them.
 _MOST_LINES = 200
 _MOST_VALUES = 20_000
-# A policy without the key compares as unknown, which is not told apart from no.
+# A policy without the key compares as NULL, which SQL does not tell apart from false: ask for it on its own.
 _WAITS_FOR_AN_AGENT = Q(empirical_policy__retry_type__isnull=True) | ~Q(empirical_policy__retry_type="in_process")
 
 
@@ -48,7 +48,7 @@ class _Line:
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A run that could start if it were alone; `due` is spelled as its database does."""
+    """A run that could start if it were alone. `due` is in the database's own notation, and only compared."""
 
     priority: int
     due: Any
@@ -87,7 +87,7 @@ def due_ids(
 
 
 def in_order(ids: Sequence[UUID]) -> list[FlowRun]:
-    """The runs themselves; what was deleted meanwhile is left out."""
+    """Read the runs in the order of their ids; those deleted meanwhile are left out."""
     rows: Mapping[UUID, FlowRun] = FlowRun.objects.in_bulk(ids) if ids else {}
     return [rows[one] for one in ids if one in rows]
 
@@ -114,7 +114,10 @@ def _startable(after: datetime | None, before: datetime | None, full: Sequence[U
 
 
 def _first_of(lines: Sequence[_Line], startable: Q, limit: int, values: int) -> Iterator[_Waiting]:
-    """The first runs of each line, all lines in one statement."""
+    """Read the first runs of each line, all lines in one statement.
+
+    The ORM refuses a `union` of parts with a limit on SQLite, so the compiled parts are joined here.
+    """
     at_once = max(min(_MOST_LINES, _MOST_VALUES // (values + 10)), 1)
     for start in range(0, len(lines), at_once):
         some = lines[start : start + at_once]

@@ -1,5 +1,5 @@
-"""Giving runs to agents and taking them back: docs/dispatch.md as code.
+"""Dispatch gives runs to agents, and ends the attempts of agents that are gone: docs/dispatch.md as code.
 
-`agents` come and leave, `claims` give them runs, `heartbeats` keep what they hold, `endings` settle what became of an
-attempt that did not end by itself, and `reconciler` does so for agents that are gone.
+`agents` register, `claims` give them runs, `heartbeats` renew leases, `hints` wake agents. `attempt_exit` settles an
+attempt that did not end by itself, `reconciler` does so when a lease expires, `dead_processes` where there is no lease.
 """

@@ -1,4 +1,7 @@
-"""Agents register with each start, and leave. What an earlier start of the same name held is taken back at once."""
+"""Register agents, and deregister them. Registering revokes at once the runs that an earlier start of the agent held.
+
+Workers of other makes only send heartbeats; what they hold has no lease.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +13,20 @@ from uuid import UUID
 
 from django.conf import settings
 
-from deployments.dispatch.services.endings import CRASH_DETECTION, Cause, revoke
+from deployments.dispatch.services.attempt_exit import CRASH_DETECTION, Cause, revoke
 from deployments.models import Lease, Worker, WorkPool, WorkQueue
 from deployments.work.services.work_queues import DEFAULT_POOL, default_pool, found_pool, queue_for
-from orchestration.errors import AgentNameTaken, AgentNotFound, AgentReplaced
+from orchestration.errors import AgentNameTaken, AgentNotFound, AgentReplaced, WorkerNotFound
 from orchestration.transactions import repeated_on_conflict, write_transaction
 
-# It is there until so many of its heartbeats did not come.
+# An agent or a worker counts as gone when so many of its heartbeats are missing.
 MISSED_HEARTBEATS = 3
+USUAL_INTERVAL_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Introduction:
-    """What an agent says of itself when it begins. No queues: all of its pool, also those that are made later."""
+class AgentRegistration:
+    """An agent at its start. Without queues it serves all of its pool, also those that are made later."""
 
     name: str
     incarnation: UUID
@@ -34,8 +38,8 @@ class Introduction:
     version: str | None = None
 
 
-def register_agent(*, who: Introduction, now: datetime) -> tuple[Worker, list[WorkQueue]]:
-    """The agent with its queues, which are made if they are new.
+def register_agent(*, who: AgentRegistration, now: datetime) -> tuple[Worker, list[WorkQueue]]:
+    """Store the agent, and return it with its queues, which are made if they are new.
 
     Raises WorkPoolNotFound, and AgentNameTaken when one of this name is alive on another machine.
     """
@@ -43,12 +47,13 @@ def register_agent(*, who: Introduction, now: datetime) -> tuple[Worker, list[Wo
     named = [queue_for(pool_name=pool.name, queue_name=name, now=now) for name in dict.fromkeys(who.work_queues)]
     queues = [queue for queue in named if queue] or queues_of_pool(pool.pk)
     agent = _registered(who, pool, queues, now)
-    _take_back(agent, _told_of_restart(agent), now, but_from=who.incarnation)
+    message = f"Agent {agent.name!r} was restarted, so the process that it had for the run is gone."
+    _revoke_runs_of(agent, message, now, but_from=who.incarnation)
     return agent, queues
 
 
 @repeated_on_conflict
-def _registered(who: Introduction, pool: WorkPool, queues: Sequence[WorkQueue], now: datetime) -> Worker:
+def _registered(who: AgentRegistration, pool: WorkPool, queues: Sequence[WorkQueue], now: datetime) -> Worker:
     with write_transaction():
         known = Worker.objects.select_for_update(no_key=True).filter(work_pool=pool, name=who.name).first()
         if known is not None:
@@ -64,7 +69,7 @@ def _registered(who: Introduction, pool: WorkPool, queues: Sequence[WorkQueue], 
             "draining": False,
             "heartbeat_interval_seconds": ceil(settings.ORION_HEARTBEAT_SECONDS),
             "last_heartbeat": now,
-            "offline_at": silent_from(now),
+            "offline_at": offline_from(now),
         }
         agent, _ = Worker.objects.update_or_create(
             work_pool=pool, name=who.name, defaults=columns, create_defaults={**columns, "created": now}
@@ -72,24 +77,24 @@ def _registered(who: Introduction, pool: WorkPool, queues: Sequence[WorkQueue], 
         return agent
 
 
-def _refuse_taken(known: Worker, who: Introduction, now: datetime) -> None:
+def _refuse_taken(known: Worker, who: AgentRegistration, now: datetime) -> None:
     is_alive = known.incarnation is not None and known.offline_at is not None and known.offline_at > now
     if is_alive and known.incarnation != who.incarnation and known.host != who.host:
         raise AgentNameTaken(name=who.name, host=known.host)
 
 
 def leave(*, agent_id: UUID, incarnation: UUID, now: datetime) -> None:
-    """The agent ends; a repeat changes nothing, and neither does one that was replaced."""
+    """Deregister an agent that ends. A repeat changes nothing, nor does a start that was replaced."""
     gone = {"incarnation": None, "offline_at": now, "draining": False, "last_heartbeat": now}
     with write_transaction():
         left = Worker.objects.filter(pk=agent_id, incarnation=incarnation).update(**gone, updated=now)
     agent = Worker.objects.filter(pk=agent_id).first()
     if left and agent:
-        _take_back(agent, f"Agent {agent.name!r} ended while it held the run.", now)
+        _revoke_runs_of(agent, f"Agent {agent.name!r} ended while it held the run.", now)
 
 
 def present_agent(agent_id: UUID, incarnation: UUID) -> Worker:
-    """Raises AgentNotFound, and AgentReplaced for a start of the agent that is over."""
+    """Return the agent. Raises AgentNotFound, and AgentReplaced when it has been started again."""
     agent = Worker.objects.filter(pk=agent_id).first()
     if agent is None:
         raise AgentNotFound(id=agent_id)
@@ -103,13 +108,13 @@ def queues_of_pool(pool_id: UUID) -> list[WorkQueue]:
 
 
 def queues_of_pool_agent(agent_id: UUID) -> list[WorkQueue]:
-    """Every queue that there is by now for an agent that serves its whole pool; none for one that named its queues."""
+    """The present queues of an agent that serves its whole pool; none for one that named its queues."""
     of_agent = WorkQueue.objects.filter(work_pool__workers=agent_id, work_pool__workers__serves_pool=True)
     return list(of_agent.only("name").order_by("priority", "name"))
 
 
-def silent_from(now: datetime) -> datetime:
-    """When an agent that is heard now counts as gone, if nothing more is heard of it."""
+def offline_from(now: datetime) -> datetime:
+    """When an agent whose heartbeat comes now counts as gone, if no other follows."""
     return now + timedelta(seconds=MISSED_HEARTBEATS * settings.ORION_HEARTBEAT_SECONDS)
 
 
@@ -119,7 +124,7 @@ def _pool(name: str | None, now: datetime) -> WorkPool:
     return found_pool(name)
 
 
-def _take_back(agent: Worker, message: str, now: datetime, *, but_from: UUID | None = None) -> None:
+def _revoke_runs_of(agent: Worker, message: str, now: datetime, *, but_from: UUID | None = None) -> None:
     held = Lease.objects.filter(worker=agent)
     if but_from is not None:
         held = held.exclude(incarnation=but_from)
@@ -127,5 +132,25 @@ def _take_back(agent: Worker, message: str, now: datetime, *, but_from: UUID | N
         revoke(run_id=run_id, cause=Cause(message, CRASH_DETECTION), now=now, but_from=but_from)
 
 
-def _told_of_restart(agent: Worker) -> str:
-    return f"Agent {agent.name!r} was started anew, so the process that it had for the run is gone."
+# --- workers of other makes ---
+
+
+@repeated_on_conflict
+def record_worker_heartbeat(*, pool_name: str, name: str, interval_seconds: int | None, now: datetime) -> None:
+    """Record that a worker of another make is there. Without an interval keep the one that is stored."""
+    with write_transaction():
+        pool = default_pool(now) if pool_name == DEFAULT_POOL else found_pool(pool_name)
+        mine = Worker.objects.filter(work_pool=pool, name=name)
+        interval = interval_seconds or mine.values_list("heartbeat_interval_seconds", flat=True).first()
+        patience = timedelta(seconds=MISSED_HEARTBEATS * (interval or USUAL_INTERVAL_SECONDS))
+        columns = {"last_heartbeat": now, "heartbeat_interval_seconds": interval, "offline_at": now + patience}
+        Worker.objects.update_or_create(
+            work_pool=pool, name=name, defaults=columns, create_defaults={**columns, "created": now}
+        )
+
+
+def delete_worker(*, pool_name: str, name: str) -> None:
+    with write_transaction():
+        deleted, _ = Worker.objects.filter(work_pool=found_pool(pool_name), name=name).delete()
+        if not deleted:
+            raise WorkerNotFound(name=name)

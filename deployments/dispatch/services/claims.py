@@ -6,7 +6,7 @@ only advice; everything that matters is asked again under the run's lock.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -50,7 +50,12 @@ def claim_next(*, agent_id: UUID, incarnation: UUID, limit: int, now: datetime) 
         left = limit - len(claims)
         advised = due_ids(queues=queues, before=now, limit=left + SPARE, among=for_agents())
         new = [run_id for run_id in advised if run_id not in tried]
-        claims += _first(left, _claimed(new, agent, now, tried))
+        for run_id in new:
+            if len(claims) == limit:
+                break
+            tried.add(run_id)
+            if claim := _claim(run_id, agent, now):
+                claims.append(claim)
         # Only where others were faster is there a reason to look again.
         if len(claims) == limit or len(new) <= left:
             break
@@ -64,20 +69,6 @@ def claim_one(*, agent_id: UUID, incarnation: UUID, flow_run_id: UUID, now: date
         return []
     claim = _claim(flow_run_id, agent, now)
     return [claim] if claim else []
-
-
-def _first(most: int, claims: Iterator[Claim]) -> list[Claim]:
-    found: list[Claim] = []
-    while len(found) < most and (claim := next(claims, None)):
-        found.append(claim)
-    return found
-
-
-def _claimed(run_ids: Sequence[UUID], agent: Worker, now: datetime, tried: set[UUID]) -> Iterator[Claim]:
-    for run_id in run_ids:
-        tried.add(run_id)
-        if claim := _claim(run_id, agent, now):
-            yield claim
 
 
 def _queue_ids(agent: Worker) -> list[UUID]:
@@ -100,7 +91,7 @@ def _is_in(queue_ids: Sequence[UUID], run_id: UUID) -> bool:
 @repeated_on_conflict
 def _claim(run_id: UUID, agent: Worker, now: datetime) -> Claim | None:
     with write_transaction():
-        stored = _held_unless_taken(run_id)
+        stored = _lock_if_free(run_id)
         if stored is None or not _is_due(stored, now):
             return None
         pending = State(type=StateType.PENDING, message=f"Taken by agent {agent.name!r}.")
@@ -113,8 +104,8 @@ def _claim(run_id: UUID, agent: Worker, now: datetime) -> Claim | None:
         return claim
 
 
-def _held_unless_taken(run_id: UUID) -> StoredRun | None:
-    """The run under its lock; none if another transaction has it, which most likely is another claim."""
+def _lock_if_free(run_id: UUID) -> StoredRun | None:
+    """Lock the run and read it; None if another transaction holds it, which most likely is another claim."""
     if connection.vendor == "postgresql":
         free = FlowRun.objects.select_for_update(no_key=True, skip_locked=True).filter(pk=run_id)
         if not free.values_list("pk"):
@@ -132,7 +123,7 @@ def _is_due(stored: StoredRun, now: datetime) -> bool:
 
 
 def _grant(claim: Claim, agent: Worker, now: datetime) -> None:
-    _still_present(agent)
+    _lock_agent(agent)
     lease = Lease(
         flow_run_id=claim.flow_run_id,
         worker=agent,
@@ -146,8 +137,8 @@ def _grant(claim: Claim, agent: Worker, now: datetime) -> None:
     FlowRun.objects.filter(pk=claim.flow_run_id, infrastructure_pid__isnull=False).update(infrastructure_pid=None)
 
 
-def _still_present(agent: Worker) -> None:
-    """Hold the agent until the lease is there: whoever ends this start of it then finds and takes back all it has."""
+def _lock_agent(agent: Worker) -> None:
+    """Lock the agent until the lease is stored, so that whoever deregisters this start of it finds all its leases."""
     same = Worker.objects.select_for_update(no_key=True).filter(pk=agent.pk, incarnation=agent.incarnation)
     if not same.values_list("pk"):
         raise AgentReplaced(name=agent.name)

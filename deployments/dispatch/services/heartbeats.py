@@ -1,6 +1,6 @@
-"""Heartbeats: the leases of all runs that an agent names are renewed, and it is told what is wanted of each.
+"""Heartbeats: renew the leases of the runs that an agent names, and answer with an order for each.
 
-A run that the agent does not name is not renewed: the answer to its claim was lost, and its lease runs out.
+A run that the agent does not name is not renewed: the answer to its claim was lost, and its lease expires.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection
 
-from deployments.dispatch.services.agents import present_agent, silent_from
+from deployments.dispatch.services.agents import offline_from, present_agent
 from deployments.dispatch.services.claims import lease_end
 from deployments.models import Lease, Worker
 from orchestration.columns import spelling
@@ -25,7 +25,7 @@ from orchestration.transactions import repeated_on_conflict, write_transaction
 
 
 class Order(StrEnum):
-    """What the server wants of an attempt."""
+    """The server's answer to an agent about one attempt: go on, end it, or forget it."""
 
     OK = "ok"
     CANCEL = "cancel"
@@ -35,7 +35,7 @@ class Order(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """What an order depends on."""
+    """The columns of a run and its lease by which an order is chosen."""
 
     epoch: int
     leased: int | None
@@ -43,10 +43,10 @@ class _Standing:
     since: datetime | None
 
 
-def hear_agent(
+def record_heartbeat(
     *, agent_id: UUID, incarnation: UUID, runs: Mapping[UUID, int], draining: bool, now: datetime
 ) -> dict[UUID, Order]:
-    """The orders for these runs, which are given with the attempts that the agent executes.
+    """Renew these runs' leases, given with the attempts that the agent executes, and return an order for each.
 
     Raises AgentNotFound and AgentReplaced.
     """
@@ -56,16 +56,21 @@ def hear_agent(
 
 
 def orders_now(*, agent_id: UUID, incarnation: UUID, runs: Mapping[UUID, int], now: datetime) -> dict[UUID, Order]:
-    """What an agent has to obey of these attempts, without renewing anything. Raises as `hear_agent` does."""
+    """The orders other than to go on or to pause, without renewing anything.
+
+    Raises AgentNotFound and AgentReplaced.
+    """
     present_agent(agent_id, incarnation)
     standings = _standings(list(runs))
     orders = {run_id: order_for(standings.get(run_id), epoch, now) for run_id, epoch in runs.items()}
     return {run_id: order for run_id, order in orders.items() if order in (Order.CANCEL, Order.LOST)}
 
 
-def agents_to_tell(agent_ids: Collection[UUID]) -> set[tuple[UUID, UUID]]:
-    """Pairs of an agent and a run of it that is being cancelled: for a server that waits on behalf of these agents, as
-    another server may have been asked to cancel."""
+def cancelling_runs_of(agent_ids: Collection[UUID]) -> set[tuple[UUID, UUID]]:
+    """Pairs of one of these agents and a run of it that is being cancelled.
+
+    For a server at which the agents wait: the request to cancel may have come to another server.
+    """
     cancelled = Lease.objects.filter(worker_id__in=agent_ids, flow_run__state_type=StateType.CANCELLING)
     return {(agent, run) for agent, run in cancelled.values_list("worker_id", "flow_run_id") if agent is not None}
 
@@ -73,8 +78,8 @@ def agents_to_tell(agent_ids: Collection[UUID]) -> set[tuple[UUID, UUID]]:
 @repeated_on_conflict
 def _renew(agent_id: UUID, incarnation: UUID, runs: Mapping[UUID, int], draining: bool, now: datetime) -> None:
     with write_transaction():
-        heard = {"last_heartbeat": now, "offline_at": silent_from(now), "draining": draining}
-        if not Worker.objects.filter(pk=agent_id, incarnation=incarnation).update(**heard):
+        columns = {"last_heartbeat": now, "offline_at": offline_from(now), "draining": draining}
+        if not Worker.objects.filter(pk=agent_id, incarnation=incarnation).update(**columns):
             present_agent(agent_id, incarnation)
         _renew_leases(agent_id, runs, now)
 
@@ -121,6 +126,6 @@ def order_for(standing: _Standing | None, epoch: int, now: datetime) -> Order:
 
 
 def _is_long_over(standing: _Standing, now: datetime) -> bool:
-    """A process that reported its end is left to finish; one that somebody else ended should have noticed by then."""
+    """Whether the attempt ended longer ago than a lease lasts. Until then its process may be about to exit."""
     lease = timedelta(seconds=settings.ORION_LEASE_SECONDS)
     return standing.since is None or standing.since < now - lease

@@ -1,7 +1,7 @@
-"""Hints: agents are told which runs are due, as soon as that is known and again while they wait.
+"""Hints: send agents the ids of due runs, as soon as these are due and again while they wait.
 
-Only agents with a free place are told, and of no more runs than they have places: a busy agent asks by itself when it
-is done. So messages cannot pile up before agents that are slow, or gone.
+Only agents with free capacity get hints, and no more than they can start: a busy agent asks by itself when it is done.
+So messages cannot pile up before agents that are slow, or gone.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from uuid import UUID
@@ -20,9 +20,8 @@ from django.db.models import OuterRef, Q, Subquery
 
 from deployments.dispatch import hint_sender as dispatch
 from deployments.dispatch import waiting_agents as waiting
-from deployments.dispatch.core.hint_times import SHORTEST, hint_again_after
 from deployments.dispatch.selectors.due import due_ids, in_order
-from deployments.dispatch.selectors.presence import online
+from deployments.dispatch.selectors.liveness import online
 from deployments.models import Lease, Worker, WorkQueue
 from orchestration.core.states import StateType
 from orchestration.database_clock import current_time
@@ -32,49 +31,49 @@ from runs.models import FlowRun
 
 logger = logging.getLogger("orion.hints")
 
-# How many due runs one pass looks at; what is behind them is told of when these are gone.
+# How many due runs one pass looks at; those behind them get their turn when these are gone.
 BATCH = 500
+SHORTEST = timedelta(seconds=15)
+LONGEST = timedelta(seconds=60)
 # One that the agent was about to send when the queue was made, and one that a busy server answers late.
 NEW_FOR_HEARTBEATS = 2
 
 
 def hint_due_runs(now: datetime) -> int:
-    """Tell agents with free places of runs that are due; of how many that was. Nothing without a broker."""
-    if not dispatch.is_configured() or not _anything_to_tell(now):
+    """Send hints about due runs to agents with free capacity, and return how many. Does nothing without a broker."""
+    if not dispatch.is_configured() or not _is_any_due(now):
         return 0
-    places = free_places(now)
-    if not places:
+    capacity = free_capacity(now)
+    if not capacity:
         return 0
-    chosen = _told_now(in_order(due_ids(queues=list(places), before=now, limit=BATCH)), places, now)
+    chosen = _to_hint_now(in_order(due_ids(queues=list(capacity), before=now, limit=BATCH)), capacity, now)
     return dispatch.send_soon(_with_first_queues(_stamped(chosen, now), now)) if chosen else 0
 
 
-def _anything_to_tell(now: datetime) -> bool:
+def _is_any_due(now: datetime) -> bool:
     due = FlowRun.objects.filter(
         state_type="SCHEDULED", work_queue_id__isnull=False, next_scheduled_start_time__lte=now
     )
-    return bool(due.filter(_not_told_since(now - SHORTEST)).exists())
+    return bool(due.filter(_not_hinted_since(now - SHORTEST)).exists())
 
 
-def _not_told_since(moment: datetime) -> Q:
+def _not_hinted_since(moment: datetime) -> Q:
     return Q(hinted_at__isnull=True) | Q(hinted_at__lt=moment)
 
 
-def free_places(now: datetime) -> dict[UUID, int]:
-    """How many runs the agents of each queue could start at once. An agent counts in each of its queues."""
+def free_capacity(now: datetime) -> dict[UUID, int]:
+    """How many runs the agents of each queue could start now. An agent counts in each of its queues."""
     agents = list(Worker.objects.filter(online(now), incarnation__isnull=False, draining=False))
     held = Counter(Lease.objects.filter(worker__in=agents).values_list("worker_id", flat=True)) if agents else Counter()
     of_pools = _queues_of_pools({agent.work_pool_id for agent in agents if agent.serves_pool})
-    places: Counter[UUID] = Counter()
+    capacity: Counter[UUID] = Counter()
     for agent in agents:
         free = (agent.concurrency or 1) - held[agent.pk]
-        queues = {UUID(queue_id) for queue_id in agent.queue_ids} | _of_its_pool(agent, of_pools)
-        places.update(dict.fromkeys(queues, free) if free > 0 else {})
-    return dict(places)
-
-
-def _of_its_pool(agent: Worker, of_pools: Mapping[UUID, set[UUID]]) -> set[UUID]:
-    return of_pools.get(agent.work_pool_id, set()) if agent.serves_pool else set()
+        queues = {UUID(queue_id) for queue_id in agent.queue_ids}
+        if agent.serves_pool:
+            queues |= of_pools.get(agent.work_pool_id, set())
+        capacity.update(dict.fromkeys(queues, free) if free > 0 else {})
+    return dict(capacity)
 
 
 def _queues_of_pools(pool_ids: Collection[UUID]) -> dict[UUID, set[UUID]]:
@@ -85,34 +84,39 @@ def _queues_of_pools(pool_ids: Collection[UUID]) -> dict[UUID, set[UUID]]:
     return found
 
 
-def _told_now(due: Sequence[FlowRun], places: dict[UUID, int], now: datetime) -> list[FlowRun]:
-    """The first runs of each queue, as many as it has places, without those that were told of a moment ago."""
-    left = Counter(places)
+def _to_hint_now(due: Sequence[FlowRun], capacity: dict[UUID, int], now: datetime) -> list[FlowRun]:
+    """The first runs of each queue, as many as its capacity, without those that had a hint a moment ago."""
+    left = Counter(capacity)
     chosen = []
     for run in due:
         if run.work_queue_id is None or left[run.work_queue_id] <= 0:
             continue
         left[run.work_queue_id] -= 1
-        if _may_be_told(run, now):
+        if _may_be_hinted(run, now):
             chosen.append(run)
     return chosen
 
 
-def _may_be_told(run: FlowRun, now: datetime) -> bool:
+def _may_be_hinted(run: FlowRun, now: datetime) -> bool:
     if run.hinted_at is None:
         return True
     waited = now - (run.next_scheduled_start_time or now)
     return run.hinted_at <= now - hint_again_after(waited)
 
 
+def hint_again_after(waited: timedelta) -> timedelta:
+    """How old the last hint about a run must be before the next one, when the run has been due for `waited`."""
+    return min(max(waited / 2, SHORTEST), LONGEST)
+
+
 @repeated_on_conflict
 def _stamped(runs: Sequence[FlowRun], now: datetime) -> list[dispatch.Hint]:
-    """Those of the runs of which nobody else tells at this moment, marked as told."""
+    """Mark the runs as hinted, and return hints for those that no other server hints at the same moment."""
     with write_transaction():
-        told_at = {run.pk: run.hinted_at for run in runs}
-        waiting = FlowRun.objects.filter(pk__in=told_at, state_type="SCHEDULED")
+        last_hint = {run.pk: run.hinted_at for run in runs}
+        waiting = FlowRun.objects.filter(pk__in=last_hint, state_type="SCHEDULED")
         held = waiting.select_for_update(skip_locked=True, no_key=True)
-        same = [pk for pk, hinted_at in held.values_list("pk", "hinted_at") if hinted_at == told_at[pk]]
+        same = [pk for pk, hinted_at in held.values_list("pk", "hinted_at") if hinted_at == last_hint[pk]]
         FlowRun.objects.filter(pk__in=same).update(hinted_at=now)
     return [dispatch.Hint(run.work_queue_id, run.pk) for run in runs if run.pk in set(same) and run.work_queue_id]
 
@@ -137,8 +141,10 @@ def _with_first_queues(hints: list[dispatch.Hint], now: datetime) -> list[dispat
 
 
 def run_changed(kind: str, run_id: UUID, state_type: str) -> None:
-    """A listener of `orchestration.announce`: when a run waits, what is due is looked up by another thread; an agent
-    of which something is wanted is told, if it waits for that at this server."""
+    """Listen to `orchestration.announce`: look for due runs when a run waits; wake an agent that waits at this server.
+
+    It is called after the commit in the thread of a request, so another thread does the looking.
+    """
     if kind == "agent":
         waiting.room.wake(run_id)
     if kind == "flow-run" and state_type == StateType.SCHEDULED and dispatch.is_configured():
@@ -146,7 +152,7 @@ def run_changed(kind: str, run_id: UUID, state_type: str) -> None:
 
 
 class Finder:
-    """A thread that looks for due runs whenever it is woken; calls that come while it looks make one more look."""
+    """A thread that looks for due runs whenever it is woken. Calls that come while it looks cause one more look."""
 
     def __init__(self) -> None:
         self._woken = threading.Event()

@@ -1,6 +1,6 @@
-"""What did not happen in time: runs that nobody started, and deadlines that passed.
+"""Notice lateness: mark runs that nobody started in time, and record deadlines that were missed.
 
-Both may be called any number of times by any number of tickers: each run is looked at again under its lock.
+Any number of tickers may call both, any number of times: each run is checked again under its lock.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ AUTHOR = "lateness"
 
 
 def mark_late_runs(now: datetime, *, grace_seconds: float = 15) -> int:
-    """Mark the runs that were due more than the grace ago as late; how many that were."""
+    """Mark the runs that were due more than the grace ago as late, and return how many that were."""
     grace = timedelta(seconds=grace_seconds)
     return sum(_mark_late(run_id, now, grace) for run_id in _overdue(now - grace))
 
@@ -59,9 +59,9 @@ def _why_late(due: datetime, now: datetime) -> str:
 
 
 def watch_deadlines(now: datetime) -> int:
-    """Strike out the deadlines that were met, and record those that were missed; how many these are."""
+    """Delete the deadlines that were met, record an event for those that were missed, and return how many these are."""
     passed = Deadline.objects.filter(missed_at__isnull=True, due__lte=now)
-    # Asked without a lock first: on SQLite a transaction holds up every writer, and mostly nothing has passed.
+    # Ask without a lock first: on SQLite a transaction holds up every writer, and mostly nothing has passed.
     return _settle(passed, now) if passed.exists() else 0
 
 
@@ -79,9 +79,9 @@ def _settle(passed: QuerySet[Deadline, Deadline], now: datetime) -> int:
 
 
 def is_missed(deadline: Deadline) -> bool:
-    """Of a deadline that has passed: whether what it asks for came later, or has not come yet.
+    """Whether the run missed a deadline that has passed: it started or finished later, or has not done so yet.
 
-    A run that ended before it started (it was cancelled, say) starts no more, so it is not late with that.
+    A run that ended without starting (it was cancelled, say) does not miss a deadline for its start.
     """
     run = deadline.flow_run
     # A run that never started has no end time; its last state tells.

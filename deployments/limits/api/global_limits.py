@@ -14,7 +14,6 @@ from pydantic import Field
 from rest_framework.response import Response
 from typing_extensions import TypedDict
 
-from deployments.dispatch.services.clock import database_now
 from deployments.limits.core import as_of
 from deployments.limits.selectors.global_slots import slots_held
 from deployments.limits.services.global_limits import (
@@ -29,6 +28,7 @@ from deployments.limits.services.slot_leases import Taker
 from deployments.models import GlobalLimit, GlobalSlot
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
+from orchestration.database_clock import database_now
 from orchestration.errors import GlobalLimitNotFound
 from orion_site.accounts.permissions import Action
 from orionflow.contract.wire import Name, Natural, Seconds, StrictWire, Wire

@@ -9,8 +9,7 @@ from uuid import UUID
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from deployments.dispatch.services.clock import database_now
-from deployments.dispatch.services.endings import Cause, release_by_force
+from deployments.dispatch.services.attempt_exit import Cause, release_by_force
 from deployments.limits.api.global_limits import LeaseSeconds, NamedLimitOut, taken_by_nobody, which_limit
 from deployments.limits.selectors.global_slots import slots_held
 from deployments.limits.selectors.holders import (
@@ -26,6 +25,7 @@ from deployments.models import ConcurrencyLimit, GlobalLimit, WorkQueue
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.states import StateOut, state_out
+from orchestration.database_clock import database_now
 from orchestration.errors import ConcurrencyLimitNotFound, GlobalLimitNotFound
 from orion_site.accounts.permissions import Action
 from orionflow.contract.wire import Text1024, Wire

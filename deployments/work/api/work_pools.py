@@ -11,7 +11,7 @@ from django.utils import timezone
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from deployments.dispatch.selectors.presence import statuses_of_pools
+from deployments.dispatch.selectors.liveness import statuses_of_pools
 from deployments.models import WorkPool
 from deployments.work.services.work_pools import create_work_pool, delete_work_pool, update_work_pool
 from deployments.work.services.work_queues import AGENT_POOL, found_pool

@@ -12,7 +12,7 @@ from django.utils import timezone
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from deployments.dispatch.selectors.presence import last_asked, statuses_of_queues
+from deployments.dispatch.selectors.liveness import last_asked, statuses_of_queues
 from deployments.models import WorkQueue
 from deployments.work.api.work_pools import Forced, sent_in
 from deployments.work.selectors.health import Health, health_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from deployments.dispatch.selectors.presence import SILENCE, is_recent, served_queues
+from deployments.dispatch.selectors.liveness import SILENCE, is_recent, served_queues
 from deployments.limits.selectors.capacity import chosen_by
 from deployments.models import WorkQueue
 from runs.models import FlowRun

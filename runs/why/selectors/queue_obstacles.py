@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from deployments.dispatch.selectors.presence import is_recent, served_queues
+from deployments.dispatch.selectors.liveness import is_recent, served_queues
 from deployments.limits.selectors.holders import places_in
 from deployments.models import Deployment, Lease, WorkPool, WorkQueue
 from runs.models import FlowRun

@@ -9,10 +9,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from deployments.dispatch.selectors.due import due_ids
-from deployments.dispatch.services.agents import Introduction, register_agent
+from deployments.dispatch.services.agents import AgentRegistration, register_agent
+from deployments.dispatch.services.attempt_exit import ProcessExit, report_end
 from deployments.dispatch.services.claims import claim_next, claim_one
-from deployments.dispatch.services.endings import Death, report_end
-from deployments.dispatch.services.heartbeats import hear_agent
+from deployments.dispatch.services.heartbeats import record_heartbeat
 from deployments.dispatch.services.reconciler import SERVICE, reconcile
 from deployments.models import ConcurrencyLimit, ServiceRecord
 from deployments.upkeep.selectors.invariants import violations
@@ -66,7 +66,7 @@ class Services:
             self.ids.append(run.pk)
 
     def register(self, agent: str, start: int, now: int) -> None:
-        who = Introduction(
+        who = AgentRegistration(
             name=agent, incarnation=self._incarnation(agent, start), work_queues=[self.queue.name], host="here"
         )
         row, _ = register_agent(who=who, now=at(now))
@@ -85,7 +85,7 @@ class Services:
 
     def heartbeat(self, agent: str, start: int, runs: Mapping[int, int], now: int) -> dict[int, str]:
         try:
-            orders = hear_agent(
+            orders = record_heartbeat(
                 agent_id=self.agents[agent],
                 incarnation=self._incarnation(agent, start),
                 runs={self.ids[run]: epoch for run, epoch in runs.items()},
@@ -132,7 +132,9 @@ class Services:
 
     def ended(self, run: int, epoch: int, now: int) -> None:
         try:
-            report_end(flow_run_id=self.ids[run], epoch=epoch, death=Death(signal=9), agent_name="agent", now=at(now))
+            report_end(
+                flow_run_id=self.ids[run], epoch=epoch, process=ProcessExit(signal=9), agent_name="agent", now=at(now)
+            )
         except RunLost:
             return
 

@@ -6,7 +6,7 @@ import pytest
 
 from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
 from deployments.dispatch.services.agents import leave
-from deployments.dispatch.services.endings import Cause, Death, release_by_force, revoke, told
+from deployments.dispatch.services.attempt_exit import Cause, ProcessExit, describe_exit, release_by_force, revoke
 from deployments.models import Lease, Slot, Worker
 from orchestration.core.states import scheduled
 from orchestration.errors import AgentNameTaken, RunLost
@@ -62,16 +62,16 @@ def test_a_process_that_died_crashes_its_run_with_the_cause():
 @pytest.mark.parametrize(
     ("death", "words"),
     [
-        (Death(signal=9), "SIGKILL; running out of memory is the usual reason"),
-        (Death(signal=9, reason="too long", message="Killed, too long."), "Killed, too long."),
-        (Death(signal=64, reason="lost"), "signal 64 (lost)|SIGRTMAX (lost)"),
-        (Death(exit_code=3), "exited with code 3"),
-        (Death(exit_code=1, message="It said: no."), "It said: no."),
-        (Death(), "is gone"),
+        (ProcessExit(signal=9), "SIGKILL; running out of memory is the usual reason"),
+        (ProcessExit(signal=9, reason="too long", message="Killed, too long."), "Killed, too long."),
+        (ProcessExit(signal=64, reason="lost"), "signal 64 (lost)|SIGRTMAX (lost)"),
+        (ProcessExit(exit_code=3), "exited with code 3"),
+        (ProcessExit(exit_code=1, message="It said: no."), "It said: no."),
+        (ProcessExit(), "is gone"),
     ],
 )
-def test_causes_are_told_in_words(death, words):
-    assert any(word in told(death) for word in words.split("|"))
+def test_the_exit_of_a_process_is_described(death, words):
+    assert any(word in describe_exit(death) for word in words.split("|"))
 
 
 def test_a_crash_is_retried_by_an_agent_within_its_budget():
@@ -310,7 +310,7 @@ def test_a_new_start_of_an_agent_takes_back_what_the_old_one_held():
     make_agent(now=later(5))
 
     assert (state_of(run), state_of(pending)) == ("CRASHED", "SCHEDULED")
-    assert "started anew" in last_message(run)
+    assert "was restarted" in last_message(run)
     assert Lease.objects.count() == 0
     with pytest.raises(RunLost):
         report(claim, "COMPLETED", later(6))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deployments.dispatch.services.abandoned import cancel_abandoned
+from deployments.dispatch.services.dead_processes import cancel_unserved_runs
 from deployments.models import WorkQueue
 from orchestration.services import propose_flow_run_state
 from runs.models import FlowRun
@@ -29,9 +29,9 @@ def cancelling(queue, *, reached="RUNNING"):
 def test_a_run_whose_worker_is_gone_is_cancelled_after_a_while(reached):
     run = cancelling(make_queue(), reached=reached)
 
-    assert cancel_abandoned(later(60)) == 0
-    assert cancel_abandoned(later(100)) == 1
-    assert cancel_abandoned(later(101)) == 0
+    assert cancel_unserved_runs(later(60)) == 0
+    assert cancel_unserved_runs(later(100)) == 1
+    assert cancel_unserved_runs(later(101)) == 0
 
     assert history_of(run)[-2:] == ["Cancelling", "Cancelled"]
 
@@ -41,7 +41,7 @@ def test_a_run_whose_queue_is_asked_for_work_is_left_to_whoever_asks():
     run = cancelling(queue)
     WorkQueue.objects.filter(pk=queue.pk).update(last_polled=later(90))
 
-    assert cancel_abandoned(later(100)) == 0
+    assert cancel_unserved_runs(later(100)) == 0
     assert state_of(run) == "CANCELLING"
 
 
@@ -50,7 +50,7 @@ def test_a_run_whose_queue_was_deleted_is_cancelled():
     run = cancelling(queue)
     WorkQueue.objects.filter(pk=queue.pk).delete()
 
-    assert cancel_abandoned(later(100)) == 1
+    assert cancel_unserved_runs(later(100)) == 1
     assert state_of(run) == "CANCELLED"
 
 
@@ -63,7 +63,7 @@ def test_runs_of_agents_and_of_programs_are_left_to_them():
     for run in (leased, program):
         propose_flow_run_state(run_id=run.pk, proposed=make_state("CANCELLING"), now=later(3))
 
-    assert cancel_abandoned(later(3600)) == 0
+    assert cancel_unserved_runs(later(3600)) == 0
     assert [state_of(run) for run in (leased, program)] == ["CANCELLING"] * 2
 
 

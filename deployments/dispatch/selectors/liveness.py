@@ -1,6 +1,6 @@
-"""Who is there: workers that were heard of lately, and pools and queues that somebody serves.
+"""Liveness: workers with a recent heartbeat, and the pools and queues that they serve.
 
-Computed when it is read, from times that are stored: nothing has to run for a silence to be noticed.
+Computed from stored times when it is read, so nothing has to run for a silence to be noticed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Status = Literal["READY", "NOT_READY", "PAUSED"]
 
 
 def online(now: datetime) -> Q:
-    """Workers that are there."""
+    """Workers whose heartbeats have not been missing for too long."""
     return Q(offline_at__gt=now)
 
 
@@ -31,7 +31,7 @@ def live_workers(pool_ids: Iterable[UUID | None], now: datetime) -> list[Worker]
 
 
 def served_queues(queues: Sequence[WorkQueue], now: datetime) -> set[UUID]:
-    """Queues that were asked for work lately, or that are among those of an agent that is there."""
+    """Queues that were polled lately, or that a live agent serves by name."""
     named = {
         queue_id for worker in live_workers((q.work_pool_id for q in queues), now) for queue_id in worker.queue_ids
     }
@@ -39,7 +39,7 @@ def served_queues(queues: Sequence[WorkQueue], now: datetime) -> set[UUID]:
 
 
 def has_agents(queue: WorkQueue, now: datetime) -> bool:
-    """Whether an agent is there that serves this queue."""
+    """Whether a live agent serves this queue."""
     return any(
         str(queue.pk) in worker.queue_ids or worker.serves_pool for worker in live_workers([queue.work_pool_id], now)
     )
@@ -50,13 +50,13 @@ def is_recent(moment: datetime | None, now: datetime) -> bool:
 
 
 def last_asked(queues: Sequence[WorkQueue], now: datetime) -> dict[UUID, datetime | None]:
-    """When each queue was last asked for work: by a poll, or by an agent that serves it and was heard of since."""
-    heard = live_workers((queue.work_pool_id for queue in queues), now)
+    """When each queue was last polled, or had a heartbeat of an agent that serves it; None if never."""
+    alive = live_workers((queue.work_pool_id for queue in queues), now)
     return {
         queue.pk: max(
             (
                 moment
-                for moment in (queue.last_polled, *(one.last_heartbeat for one in heard if _serves(one, queue)))
+                for moment in (queue.last_polled, *(one.last_heartbeat for one in alive if _serves(one, queue)))
                 if moment is not None
             ),
             default=None,

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from deployments.dispatch.services.vanished import crash_vanished_processes
+from deployments.dispatch.services.dead_processes import crash_runs_of_dead_processes
 from deployments.models import Lease
 from orchestration.core.states import awaiting_retry
 from orchestration.errors import RunLost
@@ -20,7 +20,7 @@ DEAD, ALIVE = "laptop|4711|1|boot|ns|machine", "laptop|4712|1|boot|ns|machine"
 
 
 def detect() -> int:
-    return crash_vanished_processes(later(60), is_gone=lambda process: process == DEAD)
+    return crash_runs_of_dead_processes(later(60), is_gone=lambda process: process == DEAD)
 
 
 def in_process_retry(**fields) -> FlowRun:

@@ -1,0 +1,109 @@
+"""Close runs without a lease whose process, or whose worker, is gone.
+
+A program records which process executes its run. When that process is killed, only its own machine can know, so a
+ticker there looks for it. Workers of other clients take runs without a lease; when nobody serves their queue any more,
+nobody is left to carry out a cancellation. Runs of Orion's own agents are left to the reconciler: their leases expire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db.models import Q
+
+from deployments.dispatch.selectors.liveness import served_queues
+from deployments.dispatch.services.attempt_exit import CRASH_DETECTION, Cause, close_orphans
+from deployments.models import WorkQueue
+from orchestration.core.bookkeeping import is_out_of_process
+from orchestration.core.states import StateType, cancelled, crashed
+from orchestration.errors import FlowRunNotFound
+from orchestration.services import Proposal, propose, propose_flow_run_state
+from orchestration.stored import FLOW_RUNS, locked_run
+from orchestration.transactions import repeated_on_conflict, write_transaction
+from runs.models import FlowRun, FlowRunState
+
+BATCH = 200
+# A worker looks for cancelled runs every few seconds, and gives their processes half a minute to end.
+CANCELLATION_PATIENCE = timedelta(seconds=90)
+_IN_PROCESS = Q(state_type__in=["PENDING", "RUNNING", "PAUSED", "CANCELLING"]) | Q(
+    state_type="SCHEDULED", empirical_policy__retry_type="in_process"
+)
+
+
+def crash_runs_of_dead_processes(
+    now: datetime, *, is_gone: Callable[[str], bool], made_after: datetime | None = None
+) -> int:
+    """Crash the open runs whose process is gone, with what is nested in them, and return how many that were.
+
+    `made_after` leaves older runs alone: they may have ended while no server was there, and report it yet.
+    """
+    suspects = _executed_by_programs(made_after)
+    gone = {process for process in set(suspects.values()) if is_gone(process)}
+    dead = _without_suspended([run_id for run_id, process in suspects.items() if process in gone])
+    return sum(_crash(run_id, suspects[run_id], now) for run_id in dead[:BATCH])
+
+
+def _executed_by_programs(made_after: datetime | None) -> dict[UUID, str]:
+    """Open runs with their processes; a nested run comes after its parent, as ids ascend."""
+    open_runs = FlowRun.objects.open().filter(_IN_PROCESS, process__isnull=False, lease__isnull=True)
+    if made_after is not None:
+        open_runs = open_runs.filter(created__gt=made_after)
+    # Sort here: with ORDER BY, SQLite walks the primary key through all runs that there ever were.
+    return dict(sorted(open_runs.order_by().values_list("pk", "process")))
+
+
+def _without_suspended(run_ids: list[UUID]) -> list[UUID]:
+    """Leave out suspended runs, which left their process on purpose."""
+    if not run_ids:
+        return []
+    states = FlowRun.objects.filter(pk__in=run_ids[:BATCH], state_type="PAUSED").values("state_id")
+    suspended = FlowRunState.objects.filter(pk__in=states, details__pause_reschedule=True)
+    left_out = set(suspended.values_list("flow_run_id", flat=True))
+    return [run_id for run_id in run_ids if run_id not in left_out]
+
+
+@repeated_on_conflict
+def _crash(run_id: UUID, process: str, now: datetime) -> bool:
+    with write_transaction():
+        try:
+            stored = locked_run(FLOW_RUNS, run_id)
+        except FlowRunNotFound:
+            return False
+        # Check again under the lock: the run may have ended meanwhile, or crashed with its parent.
+        executed = FlowRun.objects.filter(_IN_PROCESS, pk=run_id, process=process, lease__isnull=True)
+        if stored.state is None or not executed.exists() or is_out_of_process(stored.run, stored.state):
+            return False
+        cause = Cause(_describe(process), CRASH_DETECTION)
+        end = cancelled if stored.state.type is StateType.CANCELLING else crashed
+        # By force: no agent could take up what a crash retry would leave waiting.
+        proposal = Proposal(end(cause.message), now, force=True, author=cause.author, new_attempt=True)
+        outcome = propose(FLOW_RUNS, run_id, proposal)
+        close_orphans(run_id, end=end, cause=cause, now=now)
+        return outcome.written
+
+
+def _describe(process: str) -> str:
+    host, pid, *_ = process.split("|")
+    return (
+        f"The process of the run (pid {pid} on {host}) is gone, and reported no end: it was killed, or lost its power."
+    )
+
+
+def cancel_unserved_runs(now: datetime) -> int:
+    """Cancel deployed runs that are long in CANCELLING and whose queue nobody serves; return how many that were."""
+    cancelling = FlowRun.objects.in_state(StateType.CANCELLING).filter(
+        lease__isnull=True,
+        process__isnull=True,
+        deployment_id__isnull=False,
+        state_timestamp__lt=now - CANCELLATION_PATIENCE,
+    )
+    queue_of = dict(cancelling.order_by("pk").values_list("pk", "work_queue_id")[:BATCH])
+    queues = list(WorkQueue.objects.filter(pk__in={one for one in queue_of.values() if one}))
+    served = served_queues(queues, now)
+    unserved = [run_id for run_id, queue_id in queue_of.items() if queue_id not in served]
+    for run_id in unserved:
+        ended = cancelled("Nobody serves its work queue any more, so nobody was there to end it.")
+        propose_flow_run_state(run_id=run_id, proposed=ended, now=now, author="cancellation clean-up")
+    return len(unserved)
