@@ -2,66 +2,141 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import cached_property
 from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Count, Q
+from django.db.models import Case, Count, Q, When
 
 from deployments.models import ConcurrencyLimit, Slot
-from orchestration.columns import details_from, json_text, spelling
 from orchestration.core.decide import LimitUse, ParentFlowRun, PlaceUse
-from orchestration.core.states import State, StateType
+from orchestration.core.states import NO_DETAILS, State, StateDetails, StateType
+from orchestration.effects import Effects, indexed_key
+from orchestration.json_columns import details_from
+from orchestration.moving import MovingRun
 from orchestration.places import places_of
-from orchestration.stored import StoredRun
+from orchestration.tables import dialect, json_text
 from runs.models import CacheEntry, Flow, FlowRun, FlowRunState
 
 
-class StoredFacts:
-    """The facts about one proposal for one run."""
+class Facts:
+    """The facts about the runs of one unit of work, on top of the effects that are not written yet.
 
-    def __init__(self, stored: StoredRun, now: datetime) -> None:
-        self._stored = stored
-        self._now = now
+    `about` names the run that the rules ask about next. What is asked of one run is read for all of them.
+    """
+
+    def __init__(
+        self, runs: Mapping[UUID, MovingRun], effects: Effects, now: datetime, write_first: Callable[[], None]
+    ) -> None:
+        self.now = now
+        # Tags and cache keys that runs still to come will ask for, so that theirs are read with the first.
+        self.expected_tags: set[str] = set()
+        self.expected_keys: set[str] = set()
+        self._runs = runs
+        self._effects = effects
+        self._read_at = now
+        # What other runs of a flow, a queue or a deployment do is counted in the database.
+        self._write_first = write_first
+        self._draw: float | None = None
+        self._moving: MovingRun | None = None
+        self.forget()
+
+    def forget(self) -> None:
+        """Read again what is asked next: the rows have changed."""
+        self._limits: dict[str, ConcurrencyLimit | None] = {}
+        # By tag, the runs of this unit that hold a slot, and how many others do.
+        self._holders: dict[str, set[UUID]] = {}
+        self._others: dict[str, int] = {}
+        self._cached: dict[str, State | None] = {}
+        self._pauses: dict[UUID, StateDetails] | None = None
+
+    def about(self, moving: MovingRun, now: datetime) -> None:
+        self._moving = moving
+        self.now = now
+        self._draw = None
 
     @property
-    def now(self) -> datetime:
-        return self._now
-
-    @cached_property
     def draw(self) -> float:
-        return random.random()
+        if self._draw is None:
+            self._draw = random.random()
+        return self._draw
 
     @property
     def slot_wait_seconds(self) -> int:
         return int(settings.ORION_TAG_SLOT_WAIT_SECONDS)
 
-    def parent_flow_run(self) -> ParentFlowRun | None:
-        return self._parent
+    # --- of task runs --------------------------------------------------------------------------------------------
 
-    @cached_property
-    def _parent(self) -> ParentFlowRun | None:
-        parent = self._stored.parent
-        return with_pause_details([parent])[parent.id] if parent else None
+    def parent_flow_run(self) -> ParentFlowRun | None:
+        assert self._moving is not None
+        parent = self._moving.stored.parent
+        if parent is None or parent.state is None or parent.state.type is not StateType.PAUSED:
+            return parent
+        # A task that meets a pause takes its deadline, so there the details are asked for.
+        if self._pauses is None:
+            parents = (moving.stored.parent for moving in self._runs.values())
+            self._pauses = _details_of_pauses([one for one in parents if one is not None])
+        return replace(parent, state=replace(parent.state, details=self._pauses.get(parent.id, NO_DETAILS)))
 
     def cached_state(self, cache_key: str) -> State | None:
-        return cached_states([cache_key], self._now).get(cache_key)
+        if cache_key in self._effects.remembered:
+            effect, state = self._effects.remembered[cache_key]
+            return state if effect.expires_at is None or effect.expires_at > self.now else None
+        if cache_key in self._effects.forgotten:
+            return None
+        if cache_key not in self._cached:
+            keys = (self.expected_keys | {cache_key}) - self._cached.keys()
+            self._cached |= {**dict.fromkeys(keys), **cached_states(keys, self._read_at)}
+        cached = self._cached[cache_key]
+        return None if cached is None or cached.details.task_run_id in self._effects.expired else cached
 
     def limits_on(self, tags: Sequence[str]) -> Sequence[LimitUse]:
-        if not tags:
-            return ()
-        limits = locked_limits(tags)
-        taken = slots_taken([limit.pk for limit in limits], but_by=self._stored.run.id)
-        return [LimitUse(limit.tag, limit.concurrency_limit, taken.get(limit.pk, 0)) for limit in limits]
+        assert self._moving is not None
+        if not self._limits.keys() >= set(tags):
+            self._read_limits(set(tags))
+        me = self._moving.run.id
+        known = ((tag, self._limits[tag]) for tag in sorted(set(tags)))
+        return [
+            LimitUse(tag, limit.concurrency_limit, self._others[tag] + len(self._holding(tag) - {me}))
+            for tag, limit in known
+            if limit is not None
+        ]
+
+    def _read_limits(self, tags: set[str]) -> None:
+        """Hold the limits until the end of the transaction, and count who holds their slots."""
+        tags |= self.expected_tags
+        tags.update(tag for moving in self._runs.values() if moving.run.kind == "task-run" for tag in moving.run.tags)
+        limits = locked_limits(tags - self._limits.keys())
+        self._limits |= {**dict.fromkeys(tags - self._limits.keys()), **{limit.tag: limit for limit in limits}}
+        self._holders |= {limit.tag: set() for limit in limits}
+        self._others |= {limit.tag: 0 for limit in limits}
+        for tag, holder, number in slots_taken(limits, self._runs.keys()) if limits else ():
+            if holder is None:
+                self._others[tag] = number
+            else:
+                self._holders[tag].add(holder)
+
+    def _holding(self, tag: str) -> set[UUID]:
+        return (self._holders[tag] - self._effects.released) | self._effects.taken.get(tag, {}).keys()
+
+    def limit_ids(self) -> dict[str, UUID]:
+        return {tag: limit.pk for tag, limit in self._limits.items() if limit is not None}
+
+    def may_hold_a_slot(self, run_id: UUID) -> bool:
+        """Whether the run has a slot to release, as far as is known without asking."""
+        tags = self._runs[run_id].run.tags
+        return any(tag not in self._limits or run_id in self._holders.get(tag, ()) for tag in tags)
+
+    # --- of flow runs --------------------------------------------------------------------------------------------
 
     def active_runs_of_same_flow(self) -> Sequence[UUID]:
-        stored, run = self._stored, self._stored.run
+        assert self._moving is not None
+        self._write_first()
+        stored, run = self._moving.stored, self._moving.run
         assert stored.flow_id is not None
         # Two runs that start together must not both find themselves alone: they meet at the row of their flow.
         Flow.objects.select_for_update(no_key=True).filter(pk=stored.flow_id).values_list("pk").first()
@@ -75,12 +150,14 @@ class StoredFacts:
         return [run_id for run_id in found if run_id not in above]
 
     def places(self) -> Sequence[PlaceUse]:
-        return places_of(self._stored.work_queue_id, self._stored.run.deployment_id)
+        assert self._moving is not None
+        self._write_first()
+        return places_of(self._moving.stored.work_queue_id, self._moving.run.deployment_id)
 
 
 def flow_runs_above(parent_task_run_id: UUID) -> frozenset[UUID]:
     """The flow run of this task run, the one that it is nested in, and so on."""
-    spell = spelling()
+    spell = dialect()
     with connection.cursor() as cursor:
         cursor.execute(
             "WITH RECURSIVE above(id) AS (SELECT flow_run_id FROM runs_taskrun WHERE id = %s UNION "
@@ -91,16 +168,18 @@ def flow_runs_above(parent_task_run_id: UUID) -> frozenset[UUID]:
         return frozenset(spell.read_uuid(row[0]) for row in cursor.fetchall())
 
 
-def locked_limits(tags: Sequence[str]) -> list[ConcurrencyLimit]:
+def locked_limits(tags: Collection[str]) -> list[ConcurrencyLimit]:
     """The limits on these tags, held until the end of the transaction; in the order of their ids, against deadlock."""
-    return list(ConcurrencyLimit.objects.select_for_update(no_key=True).filter(tag__in=set(tags)).order_by("pk"))
+    return list(ConcurrencyLimit.objects.select_for_update(no_key=True).filter(tag__in=tags).order_by("pk"))
 
 
-def slots_taken(limit_ids: Sequence[UUID], but_by: UUID) -> dict[UUID, int]:
-    if not limit_ids:
-        return {}
-    slots = Slot.objects.filter(limit_id__in=limit_ids).exclude(task_run_id=but_by)
-    return dict(slots.values_list("limit_id").annotate(Count("pk")).order_by())
+def slots_taken(
+    limits: Sequence[ConcurrencyLimit], of_runs: Collection[UUID]
+) -> Iterable[tuple[str, UUID | None, int]]:
+    """By tag, which of these runs hold a slot; and, without a run, how many others do."""
+    own = Case(When(task_run_id__in=of_runs, then="task_run_id"), default=None)
+    rows = Slot.objects.filter(limit__in=[limit.pk for limit in limits]).annotate(holder=own)
+    return rows.values_list("limit__tag", "holder").annotate(Count("pk")).order_by()
 
 
 def cached_states(cache_keys: Iterable[str], now: datetime) -> dict[str, State]:
@@ -126,20 +205,8 @@ def state_of_entry(entry: CacheEntry) -> State:
     )
 
 
-def indexed_key(cache_key: str) -> str:
-    if len(cache_key) <= 255:
-        return cache_key
-    return f"sha256:{hashlib.sha256(cache_key.encode()).hexdigest()}"
-
-
-def with_pause_details(parents: Sequence[ParentFlowRun]) -> dict[UUID, ParentFlowRun]:
-    """The flow runs, paused ones with the details of their state: a task that meets a pause takes its deadline."""
-    paused = {p.state.id: p for p in parents if p.state is not None and p.state.type is StateType.PAUSED}
-    known = {parent.id: parent for parent in parents}
-    if paused:
-        for state_id, details in FlowRunState.objects.filter(pk__in=list(paused)).values_list("pk", "details"):
-            parent = paused[state_id]
-            assert parent.state is not None
-            state = replace(parent.state, details=details_from(json_text(details), parent.id, None))
-            known[parent.id] = replace(parent, state=state)
-    return known
+def _details_of_pauses(parents: Iterable[ParentFlowRun]) -> dict[UUID, StateDetails]:
+    """The details of the states of flow runs that are paused, by flow run."""
+    paused = {p.state.id: p.id for p in parents if p.state is not None and p.state.type is StateType.PAUSED}
+    states = FlowRunState.objects.filter(pk__in=list(paused)).values_list("pk", "details")
+    return {paused[pk]: details_from(json_text(details), paused[pk], None) for pk, details in states}

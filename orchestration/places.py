@@ -13,9 +13,9 @@ from uuid import UUID
 
 from django.db import connection
 
-from orchestration.columns import spelling
 from orchestration.core.decide import PlaceUse
 from orchestration.core.states import HOLDING
+from orchestration.tables import dialect
 
 _HELD = ", ".join(f"'{state_type}'" for state_type in sorted(HOLDING))
 _READ = (
@@ -56,7 +56,7 @@ def places_of(queue_id: UUID | None, deployment_id: UUID | None) -> Sequence[Pla
 
 
 def _read(queue_id: UUID | None, deployment_id: UUID | None) -> list[_Place]:
-    spell = spelling().uuid
+    spell = dialect().uuid
     row = _one(_READ, [queue_id and spell(queue_id), deployment_id and spell(deployment_id)])
     found = [
         _place(_QUEUE, *row[0:4]),
@@ -100,7 +100,7 @@ def _with_holder(place: _Place, taken: int) -> PlaceUse:
     if not use.is_full:
         return use
     row = _one(f"SELECT id FROM runs_flowrun WHERE {_holding(kind)} ORDER BY state_timestamp LIMIT 1", [id])
-    return replace(use, holder=spelling().read_uuid(row[0]) if row else None)
+    return replace(use, holder=dialect().read_uuid(row[0]) if row else None)
 
 
 def _holding(kind: _Kind) -> str:

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
-from django.db import connection
-
-from orchestration.columns import Spelling, details_from, policy_from, spelling, tags_from
 from orchestration.core.decide import Judgement, ParentFlowRun
 from orchestration.core.runs import Run
 from orchestration.core.states import State, StateType
 from orchestration.core.verdicts import ACCEPT, Accept, Reject
-from orchestration.errors import FlowRunNotFound, NotFound, TaskRunNotFound
-
-Kind = Literal["flow-run", "task-run"]
+from orchestration.json_columns import details_from, policy_from, tags_from, trail_from
+from orchestration.tables import FLOW_RUNS, Dialect, Tables, dialect, fetch, lock
 
 
 @dataclass(slots=True)
 class StoredRun:
-    """A run with what the rules do not see. A batch moves it along from transition to transition."""
+    """A run as it was read, with what the rules do not see."""
 
     run: Run
     state: State | None
@@ -35,38 +31,10 @@ class StoredRun:
     work_queue_id: UUID | None = None
     # The agent that executes it.
     agent_id: UUID | None = None
+    # When agents were last told of it.
+    hinted_at: datetime | None = None
     parent: ParentFlowRun | None = None
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewTaskRun:
-    """What the maker of a task run says about it."""
-
-    task_key: str
-    dynamic_key: str
-    flow_run_id: UUID | None = None
-    name: str = ""
-    tags: Sequence[str] = ()
-    empirical_policy: Mapping[str, Any] = field(default_factory=dict)
-    task_inputs: Mapping[str, Any] = field(default_factory=dict)
-    cache_key: str | None = None
-    cache_expiration: datetime | None = None
-    task_version: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Tables:
-    """Where the runs of one kind and their states are."""
-
-    kind: Kind
-    runs: str
-    states: str
-    run_column: str
-    missing: type[NotFound]
-
-
-FLOW_RUNS = Tables("flow-run", "runs_flowrun", "runs_flowrunstate", "flow_run_id", FlowRunNotFound)
-TASK_RUNS = Tables("task-run", "runs_taskrun", "runs_taskrunstate", "task_run_id", TaskRunNotFound)
 
 _RUN = (
     "r.id, r.tags, r.empirical_policy, r.seq, r.state_id, r.state_type, r.state_name, r.state_timestamp, r.run_count, "
@@ -75,7 +43,7 @@ _RUN = (
 )
 _SELECT_FLOW_RUNS = (
     f"SELECT {_RUN}, r.epoch, r.flow_id, r.parent_task_run_id, r.deployment_id, r.infrastructure_pid, r.work_queue_id, "
-    "l.flow_run_id IS NOT NULL, l.worker_id, r.process IS NOT NULL FROM runs_flowrun r "
+    "l.flow_run_id IS NOT NULL, l.worker_id, r.process IS NOT NULL, r.hinted_at FROM runs_flowrun r "
     "LEFT JOIN runs_flowrunstate s ON s.id = r.state_id "
     "LEFT JOIN deployments_lease l ON l.flow_run_id = r.id WHERE r.id IN "
 )
@@ -87,42 +55,25 @@ _SELECT_TASK_RUNS = (
 )
 
 
-def lock(tables: Tables, run_ids: Sequence[UUID]) -> None:
-    """Hold these runs until the end of the transaction, in the order of their ids. SQLite holds the file anyway."""
-    if connection.vendor == "postgresql" and run_ids:
-        # A statement of its own: joined rows would be those from before the wait for the lock.
-        fetch(f"SELECT id FROM {tables.runs} WHERE id IN ", sorted(run_ids), " ORDER BY id FOR NO KEY UPDATE")
-
-
-def read_flow_runs(run_ids: Sequence[UUID]) -> dict[UUID, StoredRun]:
-    spell = spelling()
-    return {stored.run.id: stored for row in fetch(_SELECT_FLOW_RUNS, run_ids) if (stored := _flow_run(row, spell))}
-
-
-def read_task_runs(run_ids: Sequence[UUID]) -> dict[UUID, StoredRun]:
-    spell = spelling()
-    return {stored.run.id: stored for row in fetch(_SELECT_TASK_RUNS, run_ids) if (stored := _task_run(row, spell))}
+def read_runs(tables: Tables, run_ids: Sequence[UUID]) -> dict[UUID, StoredRun]:
+    """The runs that are there, by id."""
+    read, select = (_flow_run, _SELECT_FLOW_RUNS) if tables is FLOW_RUNS else (_task_run, _SELECT_TASK_RUNS)
+    spell = dialect()
+    return {stored.run.id: stored for row in fetch(select, run_ids) if (stored := read(row, spell))}
 
 
 def locked_run(tables: Tables, run_id: UUID) -> StoredRun:
+    """The run, held until the end of the transaction. Raises FlowRunNotFound and TaskRunNotFound."""
     lock(tables, [run_id])
-    found = (read_flow_runs if tables is FLOW_RUNS else read_task_runs)([run_id])
+    found = read_runs(tables, [run_id])
     if run_id not in found:
         raise tables.missing(id=run_id)
     return found[run_id]
 
 
-def fetch(select: str, ids: Sequence[UUID], rest: str = "") -> list[tuple[Any, ...]]:
-    if not ids:
-        return []
-    spell = spelling().uuid
-    with connection.cursor() as cursor:
-        cursor.execute(f"{select}({', '.join(['%s'] * len(ids))}){rest}", [spell(one) for one in ids])
-        return list(cursor.fetchall())
-
-
-def _flow_run(row: tuple[Any, ...], spell: Spelling) -> StoredRun:
-    epoch, flow_id, parent_task_run_id, deployment_id, pid, work_queue_id, leased, agent_id, in_program = row[18:]
+def _flow_run(row: tuple[Any, ...], spell: Dialect) -> StoredRun:
+    epoch, flow_id, parent_task_run_id, deployment_id, pid, work_queue_id, *lease, in_program, hinted_at = row[18:]
+    leased, agent_id = lease
     run_id = spell.read_uuid(row[0])
     parent_task_run_id = _maybe(spell.read_uuid, parent_task_run_id)
     run = _run(
@@ -140,10 +91,11 @@ def _flow_run(row: tuple[Any, ...], spell: Spelling) -> StoredRun:
     stored = StoredRun(run, state, row[3], row[2], bool(row[14]), epoch, flow_id=spell.read_uuid(flow_id))
     stored.work_queue_id = _maybe(spell.read_uuid, work_queue_id)
     stored.agent_id = _maybe(spell.read_uuid, agent_id)
+    stored.hinted_at = _maybe(spell.read_moment, hinted_at)
     return stored
 
 
-def _task_run(row: tuple[Any, ...], spell: Spelling) -> StoredRun:
+def _task_run(row: tuple[Any, ...], spell: Dialect) -> StoredRun:
     epoch, flow_run_id, flow_run_run_count, *parent = row[18:]
     run_id = spell.read_uuid(row[0])
     flow_run_id = _maybe(spell.read_uuid, flow_run_id)
@@ -155,7 +107,7 @@ def _task_run(row: tuple[Any, ...], spell: Spelling) -> StoredRun:
     return stored
 
 
-def _run(row: tuple[Any, ...], spell: Spelling, **own: Any) -> Run:
+def _run(row: tuple[Any, ...], spell: Dialect, **own: Any) -> Run:
     return Run(
         id=spell.read_uuid(row[0]),
         tags=tags_from(row[1]),
@@ -171,7 +123,7 @@ def _run(row: tuple[Any, ...], spell: Spelling, **own: Any) -> Run:
 
 
 def _current_state(
-    row: tuple[Any, ...], spell: Spelling, flow_run_id: UUID | None, task_run_id: UUID | None
+    row: tuple[Any, ...], spell: Dialect, flow_run_id: UUID | None, task_run_id: UUID | None
 ) -> State | None:
     if row[4] is None:
         return None
@@ -194,7 +146,7 @@ def parent_from(
     state_timestamp: Any,
     run_count: int,
     *,
-    spell: Spelling,
+    spell: Dialect,
 ) -> ParentFlowRun:
     """The flow run that rules about task runs ask for; the details of its state are read only when it is paused."""
     if state_type is None:
@@ -229,7 +181,7 @@ class StoredState:
 
 def read_states(tables: Tables, ids: Sequence[UUID], flow_run_ids: dict[UUID, UUID | None]) -> dict[UUID, StoredState]:
     """The states that came of these proposals, by the proposal's id. `flow_run_ids` completes states of task runs."""
-    spell = spelling()
+    spell = dialect()
     select = f"SELECT {_STATE}, {tables.run_column} FROM {tables.states} WHERE "
     found = {}
     for column, place in (("id", 0), ("proposal_id", 9)):
@@ -239,7 +191,7 @@ def read_states(tables: Tables, ids: Sequence[UUID], flow_run_ids: dict[UUID, UU
 
 
 def _stored_state(
-    tables: Tables, row: tuple[Any, ...], spell: Spelling, flow_run_ids: dict[UUID, UUID | None]
+    tables: Tables, row: tuple[Any, ...], spell: Dialect, flow_run_ids: dict[UUID, UUID | None]
 ) -> StoredState:
     run_id = spell.read_uuid(row[10])
     other = flow_run_ids.get(run_id)
@@ -256,7 +208,3 @@ def _stored_state(
     )
     verdict = ACCEPT if row[8] == "ACCEPT" else Reject(trail[-1].reason if trail else "", state=state)
     return StoredState(run_id, state, trail, verdict)
-
-
-def trail_from(text: str) -> tuple[Judgement, ...]:
-    return tuple(Judgement(*line) for line in json.loads(text))

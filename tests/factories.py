@@ -10,9 +10,9 @@ from uuid import UUID
 
 from deployments.models import ConcurrencyLimit, Slot
 from orchestration.core.states import State, StateDetails, StateType
-from orchestration.stored import NewTaskRun
+from orchestration.new_runs import NewFlowRun, NewTaskRun
 from runs.artifacts.services import NewArtifact, create_artifact
-from runs.flow_runs.services import NewFlowRun, create_flow_run
+from runs.flow_runs.services import create_flow_run
 from runs.flows.services import create_flow
 from runs.models import Artifact, Flow, FlowRun, FlowRunState, Log, TaskRun, TaskRunState
 from runs.task_runs.services import create_task_run
@@ -20,6 +20,8 @@ from runs.task_runs.services import create_task_run
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 _numbers = count(1)
+# Tests may hand over the text of an answer.
+IDS = {"deployment_id", "work_queue_id", "parent_task_run_id", "infrastructure_document_id"}
 
 
 def make_state(type: str = "RUNNING", name: str = "", **fields: Any) -> State:
@@ -42,7 +44,7 @@ def make_flow_run(
         name=fields.pop("name", f"run-{next(_numbers)}"),
         empirical_policy=_policy(fields),
         tags=list(fields.pop("tags", [])),
-        **fields,
+        **{name: UUID(value) if name in IDS and isinstance(value, str) else value for name, value in fields.items()},
     )
     run, _ = create_flow_run(new=new, state=_state(state), now=now)
     return run

@@ -7,6 +7,7 @@ only when somebody watches, which the statement that stores the state finds out 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -15,9 +16,9 @@ from django.conf import settings
 
 from deployments.models import Deployment, WorkQueue
 from events.automations.core.templates import USUAL, fill
-from events.models import Automation, Notification, NotificationPolicy
+from events.models import Automation, Event, Notification, NotificationPolicy
 from events.notifications.core.receivers import escape_for
-from events.recording.record import RESOURCE_ID, RESOURCE_ROLE, record_event
+from events.recording.record import RESOURCE_ID, RESOURCE_ROLE, new_event, record_events
 from orchestration.core.states import State
 from orionflow.contract.ids import uuid7
 from runs.models import FlowRun
@@ -27,18 +28,27 @@ SUBJECT = "Flow run notification"
 LONGEST_VALUE = 5_000
 
 
-def flow_run_changed(run_id: UUID, before: State | None, state: State, now: datetime) -> None:
-    """Queue what policies want told of `state`, which the run has just entered, and record it for automations."""
-    run = FlowRun.objects.select_related("flow").get(pk=run_id)
-    _notify(run, state, now)
-    if Automation.objects.filter(enabled=True).exists():
-        _record(run, before, state, now)
+Change = tuple[UUID, State | None, State]
 
 
-def _notify(run: FlowRun, state: State, now: datetime) -> None:
+def flow_runs_changed(changes: Sequence[Change], now: datetime) -> None:
+    """Queue what policies want to send about these new states, and record them for automations.
+
+    A change is a flow run, the state that it left and the one that it has just entered.
+    """
+    runs = FlowRun.objects.select_related("flow").in_bulk({run_id for run_id, _, _ in changes})
+    entered = [(runs[run_id], before, state) for run_id, before, state in changes]
     active = NotificationPolicy.objects.filter(is_active=True).select_related("block_document__block_type")
-    policies = [one for one in active if wants(one, run, state)]
-    Notification.objects.bulk_create([_notification(policy, run, state, now) for policy in policies])
+    policies = list(active)
+    Notification.objects.bulk_create(
+        _notification(policy, run, state, now)
+        for run, _, state in entered
+        for policy in policies
+        if wants(policy, run, state)
+    )
+    if Automation.objects.filter(enabled=True).exists():
+        related = _Related(list(runs.values()))
+        record_events([_event(run, before, state, related.to(run), now) for run, before, state in entered])
 
 
 def wants(policy: NotificationPolicy, run: FlowRun, state: State) -> bool:
@@ -106,7 +116,7 @@ def _facts(policy: NotificationPolicy, run: FlowRun, state: State) -> dict[str, 
     }
 
 
-def _record(run: FlowRun, before: State | None, state: State, now: datetime) -> None:
+def _event(run: FlowRun, before: State | None, state: State, related: list[dict[str, str]], now: datetime) -> Event:
     resource = {
         RESOURCE_ID: f"prefect.flow-run.{run.pk}",
         "prefect.resource.name": run.name,
@@ -122,21 +132,29 @@ def _record(run: FlowRun, before: State | None, state: State, now: datetime) -> 
         "validated_state": {"type": state.type.value, "name": state.name, "message": state.message},
     }
     event = f"prefect.flow-run.{state.name}"[:255]
-    record_event(event, resource=resource, related=_related(run), payload=payload, now=now)
+    return new_event(event, resource=resource, related=related, payload=payload, now=now)
 
 
-def _related(run: FlowRun) -> list[dict[str, str]]:
-    others = [_other("flow", run.flow_id, run.flow.name)]
-    deployment = Deployment.objects.filter(pk=run.deployment_id).first() if run.deployment_id else None
-    if deployment:
-        others.append(_other("deployment", deployment.pk, deployment.name))
-    queues = WorkQueue.objects.select_related("work_pool")
-    if run.work_queue_id and (queue := queues.filter(pk=run.work_queue_id).first()):
-        others.append(_other("work-queue", queue.pk, queue.name))
-        if queue.work_pool:
-            others.append(_other("work-pool", queue.work_pool.pk, queue.work_pool.name))
-    tags = sorted({*run.tags, *(deployment.tags if deployment else ())})
-    return [*others, *({RESOURCE_ID: f"prefect.tag.{tag}", RESOURCE_ROLE: "tag"} for tag in tags)]
+class _Related:
+    """The flows, deployments, queues and tags that runs belong to, read for all of the runs at once."""
+
+    def __init__(self, runs: Sequence[FlowRun]) -> None:
+        deployments = {run.deployment_id for run in runs if run.deployment_id}
+        self._deployments = Deployment.objects.in_bulk(deployments) if deployments else {}
+        queues = {run.work_queue_id for run in runs if run.work_queue_id}
+        self._queues = WorkQueue.objects.select_related("work_pool").in_bulk(queues) if queues else {}
+
+    def to(self, run: FlowRun) -> list[dict[str, str]]:
+        others = [_other("flow", run.flow_id, run.flow.name)]
+        deployment = self._deployments.get(run.deployment_id) if run.deployment_id else None
+        if deployment:
+            others.append(_other("deployment", deployment.pk, deployment.name))
+        if run.work_queue_id and (queue := self._queues.get(run.work_queue_id)):
+            others.append(_other("work-queue", queue.pk, queue.name))
+            if queue.work_pool:
+                others.append(_other("work-pool", queue.work_pool.pk, queue.work_pool.name))
+        tags = sorted({*run.tags, *(deployment.tags if deployment else ())})
+        return [*others, *({RESOURCE_ID: f"prefect.tag.{tag}", RESOURCE_ROLE: "tag"} for tag in tags)]
 
 
 def _other(role: str, id: UUID, name: str) -> dict[str, str]:

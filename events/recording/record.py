@@ -21,7 +21,25 @@ def record_event(
     payload: Mapping[str, Any] | None = None,
 ) -> Event:
     """Record that `event` ("orion.flow-run.missed-start") happened to `resource`, which is labels with an id."""
-    stored: Event = Event.objects.create(
+    stored = new_event(event, resource=resource, now=now, related=related, payload=payload)
+    stored.save(force_insert=True)
+    return stored
+
+
+def record_events(events: Sequence[Event]) -> None:
+    Event.objects.bulk_create(events)
+
+
+def new_event(
+    event: str,
+    *,
+    resource: Mapping[str, str],
+    now: datetime,
+    related: Sequence[Mapping[str, str]] = (),
+    payload: Mapping[str, Any] | None = None,
+) -> Event:
+    """An event that is not recorded yet."""
+    return Event(
         occurred=now,
         received=now,
         event=event,
@@ -30,4 +48,3 @@ def record_event(
         related=[dict(one) for one in related],
         payload=dict(payload or {}),
     )
-    return stored

@@ -17,7 +17,7 @@ from rest_framework.request import Request
 
 from orchestration.api.errors import InvalidRequest, complaints_of
 from orchestration.errors import FlowRunNotFound, RunLost
-from orchestration.stored import fetch
+from orchestration.tables import fetch
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.wire import Natural
 

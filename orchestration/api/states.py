@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 
 from orchestration.core.states import NO_DETAILS, State, StateDetails, StateType, is_unpersisted
 from orchestration.core.verdicts import Abort, Accept, Reject, Wait
-from orchestration.services import Outcome
+from orchestration.unit import Outcome
 from orionflow.contract.states import MOMENTS
 from orionflow.contract.wire import JSON, Moment, StrictWire, Text255
 

@@ -1,4 +1,4 @@
-"""What a decision asks the world to do: plain data, performed by `orchestration.perform` with the state it follows."""
+"""What a decision asks the world to do: plain data, written by `orchestration.effects` with the state it follows."""
 
 from __future__ import annotations
 

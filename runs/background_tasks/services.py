@@ -7,9 +7,10 @@ from datetime import datetime
 from uuid import UUID
 
 from orchestration.core.states import State, StateDetails, StateType
-from orchestration.services import Proposal, propose
-from orchestration.stored import TASK_RUNS
+from orchestration.services import propose
+from orchestration.tables import TASK_RUNS
 from orchestration.transactions import repeated_on_conflict, write_transaction
+from orchestration.unit import Proposal
 from runs.background_tasks.selectors import abandoned_task_runs, parameters_of
 from runs.models import TaskRun
 

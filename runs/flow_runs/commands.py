@@ -13,9 +13,11 @@ from deployments.definitions.core.parameters import mismatch
 from orchestration.core.states import StateType, awaiting_retry, cancelling, resuming, running
 from orchestration.core.verdicts import Abort, Reject
 from orchestration.errors import FlowRunNotFound
-from orchestration.services import Outcome, Proposal, propose
-from orchestration.stored import FLOW_RUNS, StoredRun, lock, read_flow_runs
+from orchestration.services import propose
+from orchestration.stored import StoredRun, read_runs
+from orchestration.tables import FLOW_RUNS, lock
 from orchestration.transactions import repeated_on_conflict, write_transaction
+from orchestration.unit import Outcome, Proposal
 from runs.models import FlowRun, FlowRunInput
 
 
@@ -29,7 +31,7 @@ def resume_flow_run(
     """
     with write_transaction():
         lock(FLOW_RUNS, [run_id])
-        stored = read_flow_runs([run_id]).get(run_id)
+        stored = read_runs(FLOW_RUNS, [run_id]).get(run_id)
         if stored is None:
             raise FlowRunNotFound(id=run_id)
         if stored.state is None or stored.state.type is not StateType.PAUSED:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -12,12 +11,11 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from deployments.models import Deadline, Deployment, GlobalSlot, Lease, SkippedTime, Slot
-from orchestration.beginnings import beginning
-from orchestration.core.runs import Run
 from orchestration.core.states import State, StateType
 from orchestration.errors import FlowNotFound, FlowRunNotFound, JobVariablesSettled, RunIdTaken
-from orchestration.stored import FLOW_RUNS
+from orchestration.new_runs import NewFlowRun
 from orchestration.transactions import repeated_on_conflict, write_transaction
+from orchestration.unit import Proposal, Unit
 from orionflow.contract.ids import uuid7
 from runs.models import CacheEntry, Flow, FlowRun, FlowRunInput, FlowRunState, Log, TaskRun, TaskRunState
 
@@ -26,31 +24,6 @@ UPDATABLE = frozenset(
 )
 
 SKIPS_KEPT = timedelta(days=7)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewFlowRun:
-    """What the maker of a flow run says about it."""
-
-    flow_id: UUID
-    id: UUID | None = None
-    name: str = ""
-    tags: list[str] = field(default_factory=list)
-    parameters: dict[str, Any] = field(default_factory=dict)
-    context: dict[str, Any] = field(default_factory=dict)
-    empirical_policy: dict[str, Any] = field(default_factory=dict)
-    job_variables: dict[str, Any] = field(default_factory=dict)
-    flow_version: str | None = None
-    parent_task_run_id: UUID | None = None
-    deployment_id: UUID | None = None
-    deployment_version: str | None = None
-    work_queue_id: UUID | None = None
-    work_queue_name: str | None = None
-    infrastructure_document_id: UUID | None = None
-    idempotency_key: str | None = None
-    auto_scheduled: bool = False
-    process: str | None = None
-    created_by: dict[str, Any] | None = None
 
 
 @repeated_on_conflict
@@ -65,22 +38,13 @@ def create_flow_run(*, new: NewFlowRun, state: State | None, now: datetime) -> t
         # Also holds the flow: on SQLite a missing flow would only be noticed at commit.
         if not Flow.objects.filter(pk=new.flow_id).exists():
             raise FlowNotFound(id=new.flow_id)
-        return _stored(new, new.id or uuid7(), state, now), True
-
-
-def _stored(new: NewFlowRun, run_id: UUID, state: State | None, now: datetime) -> FlowRun:
-    columns = {f.name: getattr(new, f.name) for f in fields(new)}
-    run = FlowRun(**{**columns, "id": run_id}, created=now)
-    if state is None:
-        run.save(force_insert=True)
-        return run
-    judged = Run(id=run_id, kind="flow-run", parent_task_run_id=new.parent_task_run_id, deployment_id=new.deployment_id)
-    first = beginning(FLOW_RUNS, judged, state, policy=new.empirical_policy, now=now)
-    for name, value in first.columns.items():
-        setattr(run, name, value)
-    run.save(force_insert=True)
-    first.store(now)
-    return run
+        unit = Unit(now)
+        moving = unit.create(new, new.id or uuid7())
+        if state is not None:
+            unit.propose(moving, Proposal(state, now, force=True))
+        columns = moving.row(now)
+        unit.write()
+        return FlowRun(**{**columns, "empirical_policy": new.empirical_policy}), True
 
 
 def _existing(new: NewFlowRun) -> FlowRun | None:

@@ -9,8 +9,7 @@ from uuid import UUID
 
 from django.db import IntegrityError
 
-from orchestration.columns import spelling
-from orchestration.record import insert_rows
+from orchestration.tables import dialect, insert_rows
 from orchestration.transactions import write_transaction
 from orionflow.contract.ids import uuid7
 from runs.models import Log
@@ -36,7 +35,7 @@ def record_logs(*, lines: Sequence[NewLog], now: datetime) -> None:
     """Store the lines in one statement; a message over 64 KiB is cut and says so, a known id is left out."""
     if not lines:
         return
-    spell = spelling()
+    spell = dialect()
     created = spell.moment(now)
     rows = [
         (

@@ -13,7 +13,8 @@ from django.views.decorators.http import require_POST
 from orchestration.core.states import State, awaiting_retry, cancelling
 from orchestration.core.verdicts import Accept, Reject
 from orchestration.errors import FlowRunNotFound
-from orchestration.services import Outcome, propose_flow_run_state
+from orchestration.services import propose_flow_run_state
+from orchestration.unit import Outcome
 from orion_site.accounts.permissions import Action, actor_of, requires
 from runs.flow_runs.services import delete_flow_run
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from orchestration.api.states import StateCreate, StateOut, stored_state_out
-from orchestration.stored import NewTaskRun
+from orchestration.new_runs import NewTaskRun
 from orionflow.contract.wire import Key, Moment, StrictWire, Tags, Text255, Text1024
 from runs.models import TaskRun, TaskRunState
 from runs.schemas.policies import TaskRunPolicyIn, TaskRunPolicyOut, policy_in, task_run_policy_out

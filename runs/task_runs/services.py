@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from django.db import connection
 
-from orchestration.beginnings import beginning
-from orchestration.columns import Spelling, json_text, spelling
-from orchestration.core.runs import Run
 from orchestration.core.states import State
 from orchestration.errors import FlowRunNotFound, RunIdTaken, TaskRunNotFound
-from orchestration.record import insert_rows
-from orchestration.stored import TASK_RUNS, NewTaskRun
+from orchestration.new_runs import NewTaskRun
+from orchestration.tables import dialect
 from orchestration.transactions import repeated_on_conflict, write_transaction
+from orchestration.unit import Proposal, Unit
 from orionflow.contract.ids import uuid7
 from runs.flow_runs.services import delete_below_task_runs
 from runs.models import TaskRun
@@ -35,14 +32,22 @@ class Made:
 def create_task_run(*, new: NewTaskRun, run_id: UUID | None = None, state: State | None, now: datetime) -> Made:
     """Make the task run, unless it is there: one call of one task in one flow run is stored once, and never changed."""
     with write_transaction():
-        if (known := _known(new, run_id)) is not None:
+        known, epoch = _known(new, run_id)
+        if known is not None:
             return Made(TaskRun.objects.get(pk=known), False)
-        return _stored(new, run_id or uuid7(), state, now)
+        unit = Unit(now)
+        moving = unit.create(new, run_id or uuid7(), epoch=epoch)
+        if state is not None:
+            unit.propose(moving, Proposal(state, now, force=True))
+        columns = moving.row(now)
+        unit.write()
+        given = {"tags": list(new.tags), "task_inputs": new.task_inputs, "empirical_policy": new.empirical_policy}
+        return Made(TaskRun(**{**columns, **given}), True, moving.state)
 
 
 # A client without batches sends as many creations as transitions, so these too do without the ORM's price.
 _SAME_CALL = (
-    "SELECT t.id FROM runs_flowrun f LEFT JOIN runs_taskrun t ON t.flow_run_id = f.id AND t.task_key = %s "
+    "SELECT t.id, f.epoch FROM runs_flowrun f LEFT JOIN runs_taskrun t ON t.flow_run_id = f.id AND t.task_key = %s "
     "AND t.dynamic_key = %s WHERE f.id = %s"
 )
 _SAME_ID = "SELECT flow_run_id, task_key, dynamic_key FROM runs_taskrun WHERE id = %s"
@@ -52,9 +57,12 @@ _SAME_CALL_ALONE = (
 )
 
 
-def _known(new: NewTaskRun, run_id: UUID | None) -> UUID | None:
-    """The id of the stored run of this call. Raises FlowRunNotFound, and RunIdTaken when the id is another call's."""
-    spell = spelling()
+def _known(new: NewTaskRun, run_id: UUID | None) -> tuple[UUID | None, int]:
+    """The id of the stored run of this call, and the attempt of its flow run.
+
+    Raises FlowRunNotFound, and RunIdTaken when the id is another call's.
+    """
+    spell = dialect()
     with connection.cursor() as cursor:
         if run_id is not None:
             cursor.execute(_SAME_ID, [spell.uuid(run_id)])
@@ -62,7 +70,7 @@ def _known(new: NewTaskRun, run_id: UUID | None) -> UUID | None:
                 flow_run_id = None if stored[0] is None else spell.read_uuid(stored[0])
                 if (flow_run_id, *stored[1:]) != (new.flow_run_id, new.task_key, new.dynamic_key):
                     raise RunIdTaken(id=run_id)
-                return run_id
+                return run_id, 0
         if new.flow_run_id is None:
             if connection.vendor == "postgresql":
                 # No constraint sees two calls without a flow run as one, so they wait for each other.
@@ -71,49 +79,12 @@ def _known(new: NewTaskRun, run_id: UUID | None) -> UUID | None:
                 )
             cursor.execute(_SAME_CALL_ALONE, [new.task_key, new.dynamic_key])
             found = cursor.fetchone()
-            return None if found is None else spell.read_uuid(found[0])
+            return (None if found is None else spell.read_uuid(found[0])), 0
         cursor.execute(_SAME_CALL, [new.task_key, new.dynamic_key, spell.uuid(new.flow_run_id)])
         found = cursor.fetchone()
     if found is None:
         raise FlowRunNotFound(id=new.flow_run_id)
-    return None if found[0] is None else spell.read_uuid(found[0])
-
-
-def _stored(new: NewTaskRun, run_id: UUID, state: State | None, now: datetime) -> Made:
-    columns = {f.name: getattr(new, f.name) for f in fields(new)}
-    run = TaskRun(id=run_id, **{**columns, "tags": list(new.tags)}, created=now, updated=now)
-    if state is None:
-        _insert(run)
-        return Made(run, True)
-    judged = Run(id=run_id, kind="task-run", tags=tuple(new.tags), flow_run_id=new.flow_run_id)
-    first = beginning(TASK_RUNS, judged, state, policy=dict(new.empirical_policy), now=now)
-    for name, value in first.columns.items():
-        setattr(run, name, value)
-    _insert(run)
-    first.store(now)
-    return Made(run, True, first.state)
-
-
-_JSON = frozenset({"tags", "empirical_policy", "task_inputs", "refusal"})
-
-
-def _insert(run: TaskRun) -> None:
-    columns = [field.attname for field in TaskRun._meta.concrete_fields]
-    spell = spelling()
-    insert_rows("runs_taskrun", columns, [[_spelled(name, getattr(run, name), spell) for name in columns]])
-
-
-def _spelled(name: str, value: Any, spell: Spelling) -> Any:
-    match value:
-        case None:
-            return None
-        case UUID():
-            return spell.uuid(value)
-        case datetime():
-            return spell.moment(value)
-        case timedelta():
-            return spell.period(value)
-    return json_text(value) if name in _JSON else value
+    return (None if found[0] is None else spell.read_uuid(found[0])), found[1]
 
 
 def update_task_run(*, run_id: UUID, name: str, now: datetime) -> None:

@@ -91,7 +91,8 @@ MANY_RUNS = f"""
 from datetime import timedelta
 from django.utils import timezone
 from orchestration.core.states import scheduled
-from runs.flow_runs.services import NewFlowRun, create_flow_run
+from orchestration.new_runs import NewFlowRun
+from runs.flow_runs.services import create_flow_run
 from runs.flows.services import create_flow
 now = timezone.now()
 flow, _ = create_flow(name="late", tags=[], now=now)

@@ -11,8 +11,9 @@ from orion_site.bootstrap import ephemeral_application
 def main() -> None:
     ephemeral_application()
     from orchestration.core.states import running
+    from orchestration.new_runs import NewFlowRun
     from orchestration.services import propose_flow_run_state
-    from runs.flow_runs.services import NewFlowRun, create_flow_run
+    from runs.flow_runs.services import create_flow_run
     from runs.flows.services import create_flow
 
     now = datetime.now(UTC)
@@ -25,8 +26,9 @@ def main() -> None:
 
 
 def _write_batch(flow_run_id: object) -> None:
-    from orchestration.batch import NewTaskRun, TaskRunTransition, apply_task_run_transitions
+    from orchestration.batch import TaskRunTransition, apply_task_run_transitions
     from orchestration.core.states import State, StateType
+    from orchestration.new_runs import NewTaskRun
     from orionflow.contract.ids import uuid7
 
     items = []

@@ -14,7 +14,8 @@ from deployments.dispatch.services.heartbeats import Order, record_heartbeat
 from deployments.models import Deployment, Lease, WorkQueue
 from deployments.work.services.work_queues import queue_for
 from orchestration.core.states import State, running, scheduled
-from orchestration.services import Outcome, propose_flow_run_state
+from orchestration.services import propose_flow_run_state
+from orchestration.unit import Outcome
 from runs.models import FlowRun
 from tests.factories import NOON, make_flow, make_flow_run, make_state
 

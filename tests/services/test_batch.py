@@ -10,10 +10,11 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from deployments.models import Slot
-from orchestration.batch import NewTaskRun, TaskRunTransition, apply_task_run_transitions
+from orchestration.batch import TaskRunTransition, apply_task_run_transitions
 from orchestration.core.states import cancelling
 from orchestration.core.verdicts import Abort, Accept, Reject, Wait
 from orchestration.errors import FlowRunNotFound, RunLost, StateIdTaken, TaskRunNotFound
+from orchestration.new_runs import NewTaskRun
 from orchestration.services import propose_flow_run_state
 from orionflow.contract.ids import uuid7
 from runs.models import FlowRun, TaskRun, TaskRunState

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from deployments.models import Slot
-from orchestration.batch import NewTaskRun, TaskRunTransition, apply_task_run_transitions
+from orchestration.batch import TaskRunTransition, apply_task_run_transitions
+from orchestration.new_runs import NewTaskRun
 from orchestration.services import propose_task_run_state
 from orionflow.contract.ids import uuid7
 from runs.models import TaskRun, TaskRunState

@@ -10,10 +10,10 @@ from deployments.models import Deployment, WorkPool, WorkQueue
 from deployments.work.services.work_queues import queue_for
 from orchestration.core.states import running
 from orchestration.core.verdicts import Accept, Reject, Wait
-from orchestration.facts import StoredFacts
 from orchestration.services import propose_flow_run_state
-from orchestration.stored import FLOW_RUNS, locked_run
+from orchestration.tables import FLOW_RUNS
 from orchestration.transactions import write_transaction
+from orchestration.unit import Unit
 from runs.models import FlowRun
 from tests.factories import NOON, later, make_flow, make_flow_run, make_state, state_of
 from tests.services.threads import race
@@ -125,9 +125,10 @@ def test_a_queue_that_was_deleted_limits_nobody():
 
 def price_of(run):
     with write_transaction():
-        facts = StoredFacts(locked_run(FLOW_RUNS, run.pk), NOON)
+        unit = Unit(NOON)
+        unit.facts.about(unit.run(FLOW_RUNS, run.pk), NOON)
         with CaptureQueriesContext(connection) as queries:
-            facts.places()
+            unit.facts.places()
     return len(queries)
 
 

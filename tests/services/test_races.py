@@ -8,14 +8,15 @@ import pytest
 from django.db import connection
 
 from deployments.models import Slot
-from orchestration.batch import NewTaskRun, TaskRunTransition, apply_task_run_transitions
+from orchestration.batch import TaskRunTransition, apply_task_run_transitions
 from orchestration.core.states import running
 from orchestration.core.verdicts import Abort, Accept, Wait
+from orchestration.new_runs import NewFlowRun, NewTaskRun
+from orchestration.new_runs import NewTaskRun as NewRun
 from orchestration.services import propose_flow_run_state, propose_task_run_state
-from orchestration.stored import NewTaskRun as NewRun
 from orionflow.contract.ids import uuid7
 from runs.artifacts.services import NewArtifact, create_artifact
-from runs.flow_runs.services import NewFlowRun, create_flow_run
+from runs.flow_runs.services import create_flow_run
 from runs.flows.services import create_flow
 from runs.models import CacheEntry, FlowRun, TaskRun, TaskRunState
 from runs.task_runs.services import create_task_run

@@ -15,8 +15,8 @@ from django.utils import timezone
 
 from orchestration.core.states import State
 from orchestration.core.verdicts import Abort
+from orchestration.new_runs import NewTaskRun
 from orchestration.services import propose_task_run_state
-from orchestration.stored import NewTaskRun
 from runs.background_tasks import api as subscriptions
 from runs.background_tasks import offers
 from runs.background_tasks.offers import Offers

@@ -18,9 +18,10 @@ from deployments.work.core.job_variables import misfit
 from deployments.work.services.work_queues import queue_for
 from orchestration.core.states import State, scheduled
 from orchestration.errors import DeploymentNotFound, JobVariablesMisfit, JobVariablesUnused, ParametersMisfit
+from orchestration.new_runs import NewFlowRun
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.wire import storable
-from runs.flow_runs.services import NewFlowRun, create_flow_run, update_flow_run
+from runs.flow_runs.services import create_flow_run, update_flow_run
 from runs.models import FlowRun
 from runs.naming import two_word_name
 
@@ -85,22 +86,35 @@ def update_job_variables(*, run_id: UUID, changes: Mapping[str, Any], now: datet
 
 
 def new_run_of(deployment: Deployment, asked: AskedRun) -> NewFlowRun:
-    return NewFlowRun(
-        flow_id=deployment.flow_id,
+    run = inherited_run(deployment)
+    return replace(
+        run,
         name=asked.name or two_word_name(),
-        tags=merged_tags(deployment.tags, asked.tags),
+        tags=merged_tags(run.tags, asked.tags),
         parameters=_parameters(deployment, asked),
         context=asked.context,
-        empirical_policy={**policy_of(deployment), **asked.empirical_policy},
+        empirical_policy={**run.empirical_policy, **asked.empirical_policy},
         job_variables=asked.job_variables,
         parent_task_run_id=asked.parent_task_run_id,
-        deployment_id=deployment.pk,
-        deployment_version=deployment.version,
-        work_queue_id=queue_id_of(deployment),
-        work_queue_name=queue_name_of(deployment),
-        infrastructure_document_id=asked.infrastructure_document_id or deployment.infrastructure_document_id,
+        infrastructure_document_id=asked.infrastructure_document_id or run.infrastructure_document_id,
         idempotency_key=asked.idempotency_key,
         created_by=asked.created_by,
+    )
+
+
+def inherited_run(deployment: Deployment) -> NewFlowRun:
+    """A run with all that it takes over from its deployment, whoever asks for it."""
+    return NewFlowRun(
+        flow_id=deployment.flow_id,
+        tags=deployment.tags,
+        parameters=deployment.parameters,
+        empirical_policy=_policy_of(deployment),
+        deployment_id=deployment.pk,
+        deployment_version=deployment.version,
+        # Runs of a deployment whose queue was deleted wait for it to be made again.
+        work_queue_id=deployment.work_queue_id or deployment.former_queue_id,
+        work_queue_name=deployment.work_queue.name if deployment.work_queue else deployment.work_queue_name,
+        infrastructure_document_id=deployment.infrastructure_document_id,
     )
 
 
@@ -109,7 +123,7 @@ def merged_tags(*groups: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(tag for group in groups for tag in group))
 
 
-def policy_of(deployment: Deployment) -> dict[str, Any]:
+def _policy_of(deployment: Deployment) -> dict[str, Any]:
     """The rules that every run of the deployment is held to, also before its code has been loaded."""
     policy: dict[str, Any] = {}
     if deployment.overlap != "allow":
@@ -117,15 +131,6 @@ def policy_of(deployment: Deployment) -> dict[str, Any]:
     if deployment.crash_retries:
         policy["crash_retries"] = deployment.crash_retries
     return policy
-
-
-def queue_id_of(deployment: Deployment) -> UUID | None:
-    """The queue of its runs. Those of a deployment whose queue was deleted wait for it to be made again."""
-    return deployment.work_queue_id or deployment.former_queue_id
-
-
-def queue_name_of(deployment: Deployment) -> str | None:
-    return deployment.work_queue.name if deployment.work_queue else deployment.work_queue_name
 
 
 def deadlines_of(runs: Iterable[tuple[UUID, datetime | None]], deployment: Deployment) -> Iterator[Deadline]:

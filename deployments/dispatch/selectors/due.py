@@ -17,7 +17,7 @@ from django.db.models import Exists, OuterRef, Q
 
 from deployments.limits.selectors.capacity import Room, chosen_by, full_deployments, room_in, room_of_deployments
 from deployments.models import Deployment
-from orchestration.columns import spelling
+from orchestration.tables import dialect
 from runs.models import FlowRun
 
 # SQLite joins at most 500 selects into one, with some 32,000 values in them.
@@ -134,7 +134,7 @@ def _first_of_line(line: _Line, startable: Q, limit: int) -> tuple[str, tuple[An
 
 def _fetched(branches: Sequence[tuple[str, tuple[Any, ...]]], lines: Sequence[_Line]) -> Iterator[_Waiting]:
     selects = [f"SELECT {number}, first.* FROM ({sql}) AS first" for number, (sql, _) in enumerate(branches)]
-    spell = spelling().read_uuid
+    spell = dialect().read_uuid
     with connection.cursor() as cursor:
         cursor.execute(" UNION ALL ".join(selects), [value for _, values in branches for value in values])
         for number, due, run_id, queue_id, deployment_id in cursor.fetchall():

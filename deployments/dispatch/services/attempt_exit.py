@@ -22,9 +22,11 @@ from orchestration.core.decide import Policy
 from orchestration.core.policies import UNHEARD_FLOW
 from orchestration.core.states import State, StateType, cancelled, crashed, scheduled
 from orchestration.errors import FlowRunNotFound, RunLost
-from orchestration.services import Proposal, propose
-from orchestration.stored import FLOW_RUNS, StoredRun, locked_run
+from orchestration.services import propose
+from orchestration.stored import StoredRun, locked_run
+from orchestration.tables import FLOW_RUNS
 from orchestration.transactions import repeated_on_conflict, write_transaction
+from orchestration.unit import Proposal
 from runs.models import FlowRun, TaskRun
 
 CRASH_DETECTION = "crash detection"

@@ -20,9 +20,11 @@ from deployments.limits.selectors.capacity import chosen_by
 from deployments.models import Lease, Worker, WorkQueue
 from orchestration.core.states import State, StateType
 from orchestration.errors import AgentReplaced
-from orchestration.services import Proposal, propose
-from orchestration.stored import FLOW_RUNS, StoredRun, read_flow_runs
+from orchestration.services import propose
+from orchestration.stored import StoredRun, read_runs
+from orchestration.tables import FLOW_RUNS
 from orchestration.transactions import repeated_on_conflict, write_transaction
+from orchestration.unit import Proposal
 from runs.models import FlowRun
 
 # Agents that ask at the same time are given the same advice; with a few more runs in it each finds some.
@@ -110,7 +112,7 @@ def _lock_if_free(run_id: UUID) -> StoredRun | None:
         free = FlowRun.objects.select_for_update(no_key=True, skip_locked=True).filter(pk=run_id)
         if not free.values_list("pk"):
             return None
-    return read_flow_runs([run_id]).get(run_id)
+    return read_runs(FLOW_RUNS, [run_id]).get(run_id)
 
 
 def _is_due(stored: StoredRun, now: datetime) -> bool:

@@ -19,9 +19,11 @@ from deployments.models import WorkQueue
 from orchestration.core.bookkeeping import is_out_of_process
 from orchestration.core.states import StateType, cancelled, crashed
 from orchestration.errors import FlowRunNotFound
-from orchestration.services import Proposal, propose, propose_flow_run_state
-from orchestration.stored import FLOW_RUNS, locked_run
+from orchestration.services import propose, propose_flow_run_state
+from orchestration.stored import locked_run
+from orchestration.tables import FLOW_RUNS
 from orchestration.transactions import repeated_on_conflict, write_transaction
+from orchestration.unit import Proposal
 from runs.models import FlowRun, FlowRunState
 
 BATCH = 200

@@ -18,9 +18,8 @@ from django.db import connection
 from deployments.dispatch.services.agents import offline_from, present_agent
 from deployments.dispatch.services.claims import lease_end
 from deployments.models import Lease, Worker
-from orchestration.columns import spelling
 from orchestration.core.states import StateType
-from orchestration.stored import fetch
+from orchestration.tables import dialect, fetch
 from orchestration.transactions import repeated_on_conflict, write_transaction
 
 
@@ -87,7 +86,7 @@ def _renew(agent_id: UUID, incarnation: UUID, runs: Mapping[UUID, int], draining
 def _renew_leases(agent_id: UUID, runs: Mapping[UUID, int], now: datetime) -> None:
     if not runs:
         return
-    spell = spelling()
+    spell = dialect()
     pairs = [value for run_id, epoch in runs.items() for value in (spell.uuid(run_id), epoch)]
     marks = ", ".join(["(%s, %s)"] * len(runs))
     with connection.cursor() as cursor:
@@ -99,7 +98,7 @@ def _renew_leases(agent_id: UUID, runs: Mapping[UUID, int], now: datetime) -> No
 
 
 def _standings(run_ids: list[UUID]) -> dict[UUID, _Standing]:
-    spell = spelling()
+    spell = dialect()
     rows = fetch(
         "SELECT r.id, r.epoch, l.epoch, r.state_type, r.state_timestamp FROM runs_flowrun r "
         "LEFT JOIN deployments_lease l ON l.flow_run_id = r.id WHERE r.id IN ",
@@ -109,7 +108,7 @@ def _standings(run_ids: list[UUID]) -> dict[UUID, _Standing]:
 
 
 def _standing(epoch: int, leased: int | None, state: str | None, since: Any) -> _Standing:
-    return _Standing(epoch, leased, StateType(state) if state else None, since and spelling().read_moment(since))
+    return _Standing(epoch, leased, StateType(state) if state else None, since and dialect().read_moment(since))
 
 
 def order_for(standing: _Standing | None, epoch: int, now: datetime) -> Order:

@@ -15,9 +15,11 @@ from events.recording.record import RESOURCE_ID, RESOURCE_ROLE, record_event
 from orchestration.core.policies import LATE_FLOW
 from orchestration.core.states import TERMINAL, late
 from orchestration.errors import FlowRunNotFound
-from orchestration.services import Proposal, propose
-from orchestration.stored import FLOW_RUNS, locked_run
+from orchestration.services import propose
+from orchestration.stored import locked_run
+from orchestration.tables import FLOW_RUNS
 from orchestration.transactions import repeated_on_conflict, write_transaction
+from orchestration.unit import Proposal
 from runs.models import FlowRun
 
 BATCH = 400

@@ -18,7 +18,8 @@ from deployments.dispatch.services.claims import lease_end
 from deployments.models import Lease, ServiceRecord
 from orchestration.database_clock import database_now
 from orchestration.errors import FlowRunNotFound
-from orchestration.stored import FLOW_RUNS, locked_run
+from orchestration.stored import locked_run
+from orchestration.tables import FLOW_RUNS
 from orchestration.transactions import repeated_on_conflict, write_transaction
 
 logger = logging.getLogger("orion.services")

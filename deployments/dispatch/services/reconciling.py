@@ -25,7 +25,7 @@ from deployments.schedules.core import ScheduleError, read_definition
 from deployments.schedules.core.comparing import comparable
 from deployments.schedules.core.timetable import named_among
 from deployments.schedules.services.exclusions import exclusions_of, left_out_of
-from deployments.schedules.services.planned_runs import columns_of_planned, key_of, of_planned, take_back
+from deployments.schedules.services.planned_runs import key_of, of_planned, planned_run, take_back
 from runs.models import FlowRun
 
 # What decides which times of a schedule get a run, beside its definition and its calendars.
@@ -265,7 +265,8 @@ def _says_other(before: Plans, after: Plans) -> bool:
 
 
 def _columns(plans: Plans, schedule: Schedule) -> dict[str, Any]:
-    return columns_of_planned(plans.deployment, schedule)
+    run = planned_run(plans.deployment, schedule)
+    return {**run.columns(), "empirical_policy": run.empirical_policy}
 
 
 def _bring_up_to_date(before: Plans, after: Plans, kept: Mapping[UUID, Sequence[FlowRun]], now: datetime) -> None:

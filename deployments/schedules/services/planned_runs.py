@@ -6,23 +6,20 @@ The key is what makes planning safe: whoever plans a moment again, at the same t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 from django.db.models import F, QuerySet
 
-from deployments.definitions.services.runs import deadlines_of, merged_tags, policy_of, queue_id_of, queue_name_of
+from deployments.definitions.services.runs import deadlines_of, inherited_run, merged_tags
 from deployments.models import Deadline, Deployment, Schedule, SkippedTime
-from orchestration.beginnings import Beginning, beginning
-from orchestration.bulk_beginnings import store_flow_runs
-from orchestration.columns import json_text, policy_from, spelling
-from orchestration.core.runs import Run
 from orchestration.core.states import scheduled
-from orchestration.record import insert_rows
-from orchestration.stored import FLOW_RUNS
+from orchestration.moving import MovingRun
+from orchestration.new_runs import NewFlowRun
+from orchestration.tables import dialect, insert_rows
+from orchestration.unit import Proposal, Unit
 from orionflow.contract.ids import uuid7
 from runs.flow_runs.services import delete_flow_runs
 from runs.models import FlowRun
@@ -42,34 +39,27 @@ class Planned:
 
 def store_planned(planned: Iterable[Planned], now: datetime) -> Counter[UUID]:
     """Store the runs that are not there yet; how many those are, by schedule."""
-    begun: list[tuple[Beginning, dict[str, Any]]] = []
-    deployments: dict[UUID, Deployment] = {}
-    for one in planned:
-        deployments[one.deployment.pk] = one.deployment
-        begun += _begun(one, now)
-    new = store_flow_runs(begun, now)
-    stored = [(first, own) for first, own in begun if first.stored.run.id in new]
-    _store_deadlines(stored, deployments)
-    return Counter(own["schedule_id"] for _, own in stored)
+    unit = Unit(now, known_are_left_out=True)
+    created = [(one, moving) for one in planned for moving in _scheduled_runs(unit, one, now)]
+    unit.write()
+    stored = [(one, moving.run) for one, moving in created if moving.run.id in unit.runs]
+    spell = dialect()
+    deadlines = [
+        (spell.uuid(deadline.flow_run_id), str(deadline.kind), spell.moment(deadline.due))
+        for one, run in stored
+        for deadline in deadlines_of([(run.id, run.expected_start_time)], one.deployment)
+    ]
+    insert_rows(Deadline._meta.db_table, ("flow_run_id", "kind", "due"), deadlines)
+    return Counter(one.schedule.pk for one, _ in stored)
 
 
-def _begun(planned: Planned, now: datetime) -> list[tuple[Beginning, dict[str, Any]]]:
-    shared = columns_of_planned(planned.deployment, planned.schedule)
-    policy = shared["empirical_policy"]
-    judged = policy_from(json_text(policy))
-    begun = []
+def _scheduled_runs(unit: Unit, planned: Planned, now: datetime) -> Iterator[MovingRun]:
+    template = planned_run(planned.deployment, planned.schedule)
     for at in planned.times:
-        run = Run(id=uuid7(), kind="flow-run", policy=judged, deployment_id=planned.deployment.pk)
-        state = scheduled(at, message="Flow run scheduled")
-        own = {
-            **shared,
-            "name": two_word_name(),
-            "idempotency_key": key_of(planned.schedule, at),
-            "schedule_id": planned.schedule.pk,
-            "auto_scheduled": True,
-        }
-        begun.append((beginning(FLOW_RUNS, run, state, policy=policy, now=now), own))
-    return begun
+        new = replace(template, name=two_word_name(), idempotency_key=key_of(planned.schedule, at))
+        moving = unit.create(new, uuid7())
+        unit.propose(moving, Proposal(scheduled(at, message="Flow run scheduled"), now, force=True))
+        yield moving
 
 
 def key_of(schedule: Schedule, at: datetime) -> str:
@@ -78,36 +68,17 @@ def key_of(schedule: Schedule, at: datetime) -> str:
     return f"{key} {schedule.pk}" if schedule.parameters else key
 
 
-def columns_of_planned(deployment: Deployment, schedule: Schedule) -> dict[str, Any]:
-    """The columns that a planned run has from its deployment and its schedule."""
-    return {
-        "tags": merged_tags([AUTO_TAG], deployment.tags),
-        "empirical_policy": policy_of(deployment),
-        "flow_id": deployment.flow_id,
-        "deployment_id": deployment.pk,
-        "deployment_version": deployment.version,
-        "work_queue_id": queue_id_of(deployment),
-        "work_queue_name": queue_name_of(deployment),
-        "parameters": {**deployment.parameters, **schedule.parameters},
-        "context": {},
-        "job_variables": {},
-        "infrastructure_document_id": deployment.infrastructure_document_id,
-        "created_by": {"id": str(deployment.pk), "type": "DEPLOYMENT", "display_value": deployment.name},
-    }
-
-
-def _store_deadlines(
-    stored: Iterable[tuple[Beginning, Mapping[str, Any]]], deployments: Mapping[UUID, Deployment]
-) -> None:
-    spell = spelling()
-    rows = [
-        (spell.uuid(deadline.flow_run_id), str(deadline.kind), spell.moment(deadline.due))
-        for first, own in stored
-        for deadline in deadlines_of(
-            [(first.stored.run.id, first.columns["expected_start_time"])], deployments[own["deployment_id"]]
-        )
-    ]
-    insert_rows(Deadline._meta.db_table, ("flow_run_id", "kind", "due"), rows)
+def planned_run(deployment: Deployment, schedule: Schedule) -> NewFlowRun:
+    """A run as it is planned, but for its name and its moment."""
+    run = inherited_run(deployment)
+    return replace(
+        run,
+        tags=merged_tags([AUTO_TAG], run.tags),
+        parameters={**run.parameters, **schedule.parameters},
+        auto_scheduled=True,
+        schedule_id=schedule.pk,
+        created_by={"id": str(deployment.pk), "type": "DEPLOYMENT", "display_value": deployment.name},
+    )
 
 
 def of_planned(deployment_id: UUID) -> QuerySet[FlowRun]:

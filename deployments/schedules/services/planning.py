@@ -27,7 +27,7 @@ from deployments.schedules.core.horizon import Horizon, Plan, look_ahead, missed
 from deployments.schedules.core.misfires import decide_missed
 from deployments.schedules.services.exclusions import exclusions_of, left_out_of
 from deployments.schedules.services.planned_runs import Planned, skipped_times, store_planned, taken_times
-from orchestration.columns import spelling
+from orchestration.tables import dialect
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.models import FlowRun
 from runs.querysets import is_holding
@@ -249,7 +249,7 @@ def _missed(
 
 def _advance(decided: Iterable[tuple[Schedule, Plan, int]]) -> None:
     """Move the cursors on, where nobody else has. A schedule that is not to be planned loses its turn."""
-    spell = spelling()
+    spell = dialect()
     rows = [
         (
             spell.moment(plan.planned_until),

@@ -17,10 +17,11 @@ from deployments.dispatch.services.reconciler import SERVICE, reconcile
 from deployments.models import ConcurrencyLimit, ServiceRecord
 from deployments.upkeep.selectors.invariants import violations
 from orchestration.api.fencing import fenced
-from orchestration.batch import NewTaskRun, TaskRunTransition, apply_task_run_transitions
+from orchestration.batch import TaskRunTransition, apply_task_run_transitions
 from orchestration.core.states import State, StateType, scheduled
 from orchestration.core.verdicts import Accept
 from orchestration.errors import AgentReplaced, RunLost
+from orchestration.new_runs import NewTaskRun
 from orchestration.services import propose_flow_run_state
 from orionflow.contract.ids import uuid7
 from runs.flow_runs.commands import cancel_flow_run

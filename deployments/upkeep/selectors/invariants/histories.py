@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from django.db import connection
 
 from deployments.upkeep.selectors.invariants.laws import Law, Violation
-from orchestration.columns import spelling
 from orchestration.core.policies import MINIMAL_FLOW, MINIMAL_TASK
 from orchestration.core.states import TERMINAL
-from orchestration.stored import FLOW_RUNS, TASK_RUNS, Tables, trail_from
+from orchestration.json_columns import trail_from
+from orchestration.tables import FLOW_RUNS, TASK_RUNS, Tables, dialect
 
 
 def _laws(tables: Tables) -> tuple[Law, ...]:
@@ -94,7 +94,7 @@ _REOPENING = frozenset({"KeepFinishedFlowRuns", "KeepFinishedTaskRuns"})
 def illegal_successions() -> Iterator[Violation]:
     """States that may follow only by a rule that says so, or by force: the trail must show one of the two."""
     for tables in (FLOW_RUNS, TASK_RUNS):
-        run_id, spell = tables.run_column, spelling()
+        run_id, spell = tables.run_column, dialect()
         with connection.cursor() as cursor:
             cursor.execute(
                 f"SELECT b.{run_id}, a.type, b.type, b.seq, b.trail FROM {tables.states} a "

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from django.db import connection
 
-from orchestration.columns import spelling
+from orchestration.tables import dialect
 
 
 class Violation(NamedTuple):
@@ -38,7 +38,7 @@ class Law:
 
 
 def broken(law: Law, now: datetime) -> Iterator[Violation]:
-    spell = spelling()
+    spell = dialect()
     values = [] if law.patience is None else [spell.moment(now - law.patience)]
     with connection.cursor() as cursor:
         cursor.execute(law.sql, values)

@@ -1,71 +1,19 @@
-"""Values as the two databases spell them, and JSON columns as the rules' values.
-
-The ORM does this too, at several times the price; transitions are what Orion does all day, so they do it here.
-"""
+"""The JSON columns of runs and states as the rules' values, and the way back: details, policies, tags, trails."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, fields
-from datetime import UTC, datetime, timedelta
+from dataclasses import fields
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
-from pydantic_core import to_json
-
+from orchestration.core.decide import Decision, Judgement
 from orchestration.core.runs import Overlap, RunPolicy
-from orchestration.core.states import StateDetails, is_unpersisted
-
-_MICROSECOND = timedelta(microseconds=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Spelling:
-    """How one database wants ids, moments and periods, and what it gives back."""
-
-    uuid: Callable[[UUID], Any]
-    moment: Callable[[datetime], Any]
-    period: Callable[[timedelta], Any]
-    read_uuid: Callable[[Any], UUID]
-    read_moment: Callable[[Any], datetime]
-    read_period: Callable[[Any], timedelta]
-
-
-def _sqlite_moment(value: datetime) -> str:
-    if value.tzinfo is not UTC:
-        value = value.astimezone(UTC)
-    # As Django writes it, because texts are compared: a space, and no fraction where it is zero.
-    return value.isoformat(" ")[:-6]
-
-
-def _utc(value: datetime) -> datetime:
-    return value if value.tzinfo is UTC else value.astimezone(UTC)
-
-
-def _same(value: Any) -> Any:
-    return value
-
-
-_SQLITE = Spelling(
-    uuid=lambda value: value.hex,
-    moment=_sqlite_moment,
-    period=lambda value: value // _MICROSECOND,
-    read_uuid=UUID,
-    read_moment=lambda value: value.replace(tzinfo=UTC),
-    read_period=lambda value: timedelta(microseconds=value),
-)
-_POSTGRESQL = Spelling(_same, _utc, _same, _same, _utc, _same)
-
-
-def spelling() -> Spelling:
-    return _SQLITE if connection.vendor == "sqlite" else _POSTGRESQL
-
-
-def json_text(value: Any) -> str:
-    return to_json(value).decode()
+from orchestration.core.states import State, StateDetails, is_unpersisted
+from orchestration.core.verdicts import Accept, Wait
+from orchestration.tables import json_text
 
 
 def stored_data(data: Any) -> str | None:
@@ -141,3 +89,33 @@ def policy_text(text: str, before: RunPolicy, after: RunPolicy) -> str:
         if value != getattr(before, name):
             stored[name] = sorted(value) if isinstance(value, frozenset) else value
     return json_text(stored)
+
+
+# --- trails and refusals -----------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=512)
+def trail_text(trail: tuple[Judgement, ...]) -> str:
+    return json_text([[line.rule, line.verdict, line.reason] for line in trail])
+
+
+def trail_from(text: str) -> tuple[Judgement, ...]:
+    return tuple(Judgement(*line) for line in json.loads(text))
+
+
+def verdict_name(decision: Decision) -> str:
+    return "ACCEPT" if isinstance(decision.verdict, Accept) else type(decision.verdict).__name__.upper()
+
+
+def refusal_text(decision: Decision, proposed: State, now: datetime) -> str:
+    """Why a proposal wrote nothing, so that `why` can explain it."""
+    return json_text(
+        {
+            "at": now,
+            "verdict": verdict_name(decision),
+            "proposed": {"type": proposed.type.value, "name": proposed.name},
+            "reason": decision.verdict.reason,
+            "seconds": decision.verdict.seconds if isinstance(decision.verdict, Wait) else None,
+            "trail": [[line.rule, line.verdict, line.reason] for line in decision.trail],
+        }
+    )

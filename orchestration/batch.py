@@ -1,0 +1,313 @@
+"""Many transitions of task runs at once: the way in which the SDK reports. The hot path of Orion.
+
+Everything that the items concern is read in a fixed number of queries; then each item is judged in one unit of work, on
+top of what the items before it did. What is special here is the protocol: creations that may be known, repeats, writers
+of the past, and what the reply orders the flow runs to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, connection
+
+from orchestration.clocks import clock_offset
+from orchestration.core.decide import ParentFlowRun
+from orchestration.core.states import State, StateType
+from orchestration.core.verdicts import ACCEPT, Abort
+from orchestration.errors import DomainError, FlowRunNotFound, RunLost, TaskRunNotFound
+from orchestration.moving import MovingRun
+from orchestration.new_runs import NewTaskRun
+from orchestration.stored import parent_from
+from orchestration.tables import TASK_RUNS, dialect, fetch
+from orchestration.transactions import repeated_on_conflict, write_transaction
+from orchestration.unit import Outcome, Proposal, Unit
+
+Call = tuple[UUID | None, str, str]
+
+_REFUSED_BEFORE = Abort("This was refused when it was first sent; what came after it is stored already.")
+_ORDERS = {StateType.CANCELLING: "cancel", StateType.CANCELLED: "cancel", StateType.PAUSED: "pause"}
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRunTransition:
+    """One item: a task run to make, a state to propose for it, or both. The state carries its client's id and time."""
+
+    task_run_id: UUID
+    create: NewTaskRun | None
+    proposed: State | None
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ItemOutcome:
+    """What one item came to. `task_run_id` is the stored run's: another one when that call of the task was known."""
+
+    task_run_id: UUID
+    outcome: Outcome | None
+    error: DomainError | None
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOutcome:
+    """The outcomes in the order of the items, and what the flow runs shall do: "cancel", "pause", or "lost"."""
+
+    items: tuple[ItemOutcome, ...]
+    orders: dict[UUID, str]
+
+
+@repeated_on_conflict
+def apply_task_run_transitions(
+    *,
+    items: Sequence[TaskRunTransition],
+    now: datetime,
+    sent_at: datetime | None,
+    epochs: Mapping[UUID, int] | None = None,
+    author: str | None = None,
+    writer: tuple[UUID, int] | None = None,
+) -> BatchOutcome:
+    """Apply the items in their order, each by the same rules as if it came alone, in one transaction.
+
+    A bad item is answered with its error and changes nothing; the others go on. `writer` is the attempt that sends
+    them all, of the items' flow run or of one that it is nested in.
+    """
+    claimed = {**(epochs or {}), **dict([writer] if writer else ())}
+    try:
+        with write_transaction():
+            return _Batch(items, now, sent_at, claimed, author, writer, every_state=False).apply()
+    except IntegrityError:
+        # A state id that belongs to another run, or a run that somebody else made just now: look closer, once.
+        with write_transaction():
+            return _Batch(items, now, sent_at, claimed, author, writer, every_state=True).apply()
+
+
+class _Batch:
+    def __init__(
+        self,
+        items: Sequence[TaskRunTransition],
+        now: datetime,
+        sent_at: datetime | None,
+        epochs: Mapping[UUID, int],
+        author: str | None,
+        writer: tuple[UUID, int] | None,
+        *,
+        every_state: bool,
+    ) -> None:
+        self._items = items
+        self._now = now
+        self._offset = clock_offset(now, sent_at)
+        self._claimed = epochs
+        self._author = author
+        self._writer = writer
+        self._unit = Unit(now)
+        # The stored id of runs that the items call by another one.
+        self._aliases: dict[UUID, UUID] = {}
+        self._flow_runs: set[UUID] = set()
+        self._position = 0
+        self._load(every_state)
+
+    def _load(self, every_state: bool) -> None:
+        """Read and hold everything that the items concern: flow runs first, then task runs.
+
+        `every_state` also looks up state ids that only a mistaken client could have used before.
+        """
+        items, unit = self._items, self._unit
+        _hold_flow_runs(self._claimed)
+        unit.load(TASK_RUNS, {item.task_run_id for item in items})
+        self._calls = _known_calls([item.create for item in items if item.create and item.task_run_id not in unit.runs])
+        unit.load(TASK_RUNS, self._calls.values())
+        named = {moving.run.flow_run_id for moving in unit.runs.values()}
+        named |= {item.create.flow_run_id for item in items if item.create} | self._claimed.keys()
+        self._parents, self._epochs, nested = _flow_runs({one for one in named if one is not None})
+        self._held_ancestors = _held_ancestors(nested)
+        for moving in unit.runs.values():
+            moving.stored.parent = self._parents.get(moving.run.flow_run_id) if moving.run.flow_run_id else None
+        self._expect_questions()
+        self._stored_up_to = self._load_answers(every_state)
+
+    def _expect_questions(self) -> None:
+        """Let the facts read with the first question what later items will ask."""
+        for item in self._items:
+            if item.create:
+                self._unit.facts.expected_tags.update(item.create.tags)
+            state = item.proposed
+            if state and state.type is StateType.RUNNING and state.details.cache_key:
+                self._unit.facts.expected_keys.add(state.details.cache_key)
+
+    def _load_answers(self, every_state: bool) -> int:
+        """Look up what was answered before. A run that is not there yet was never proposed anything.
+
+        Gives the position of the last item that is known: clients repeat in order, so all before it were judged, too.
+        """
+        asked = {
+            item.proposed.id: position
+            for position, item in enumerate(self._items)
+            if item.proposed and item.proposed.id and (every_state or self._is_known(item))
+        }
+        known = self._unit.load_answers(TASK_RUNS, list(asked))
+        return max((asked[one] for one in known), default=-1)
+
+    def _is_known(self, item: TaskRunTransition) -> bool:
+        return item.task_run_id in self._unit.runs or (item.create is not None and _call(item.create) in self._calls)
+
+    # --- the items, one by one -----------------------------------------------------------------------------------
+
+    def apply(self) -> BatchOutcome:
+        outcomes = []
+        for item in self._items:
+            try:
+                outcomes.append(self._apply(item))
+            except DomainError as error:
+                outcomes.append(ItemOutcome(item.task_run_id, None, error, False))
+            self._position += 1
+        self._unit.write()
+        return BatchOutcome(tuple(outcomes), self._orders())
+
+    def _apply(self, item: TaskRunTransition) -> ItemOutcome:
+        moving = self._find(item)
+        created = moving is None
+        if moving is None:
+            moving = self._create(item)
+        else:
+            self._check_fence(moving.run.flow_run_id)
+        proposed = item.proposed
+        if proposed is None:
+            return ItemOutcome(moving.run.id, None, None, created)
+        outcome = self._answer_given_before(moving, proposed.id)
+        if outcome is None and item.create is not None and not created:
+            # The call was made before: its run is given as it is, and its first state is not set again.
+            outcome = Outcome(ACCEPT, moving.state, False, ())
+        if outcome is None:
+            # The rules judge the moment of the transition, not of its report: a retry is due its delay after the
+            # failure.
+            at = self._moment(proposed.timestamp, moving.state)
+            proposal = Proposal(proposed, at, force=item.force or created, author=self._author)
+            outcome = self._unit.propose(moving, proposal)
+        return ItemOutcome(moving.run.id, outcome, None, created)
+
+    def _find(self, item: TaskRunTransition) -> MovingRun | None:
+        runs = self._unit.runs
+        if moving := runs.get(item.task_run_id):
+            return moving
+        if alias := self._aliases.get(item.task_run_id):
+            return runs[alias]
+        if item.create is None:
+            raise TaskRunNotFound(id=item.task_run_id)
+        known = self._calls.get(_call(item.create)) if item.create.flow_run_id else None
+        if known is None:
+            return None
+        self._aliases[item.task_run_id] = known
+        return runs[known]
+
+    def _create(self, item: TaskRunTransition) -> MovingRun:
+        new = item.create
+        assert new is not None
+        flow_run_id = new.flow_run_id
+        if flow_run_id is not None and flow_run_id not in self._parents:
+            raise FlowRunNotFound(id=flow_run_id)
+        self._check_fence(flow_run_id)
+        if flow_run_id is None:
+            return self._unit.create(new, item.task_run_id)
+        self._calls[_call(new)] = item.task_run_id
+        epoch, parent = self._epochs[flow_run_id], self._parents[flow_run_id]
+        return self._unit.create(new, item.task_run_id, epoch=epoch, parent=parent)
+
+    def _check_fence(self, flow_run_id: UUID | None) -> None:
+        """Raise RunLost for what an attempt sends whose flow run was given to another one."""
+        for run_id in (self._writer[0] if self._writer else None, flow_run_id):
+            if run_id is None:
+                continue
+            self._flow_runs.add(run_id)
+            claimed = self._claimed.get(run_id)
+            if claimed is not None and claimed != (current := self._epochs.get(run_id)):
+                raise RunLost(id=run_id, epoch=claimed, current=current)
+
+    def _answer_given_before(self, moving: MovingRun, proposal_id: UUID | None) -> Outcome | None:
+        answer = self._unit.answer_given_before(moving, proposal_id)
+        if answer is None and proposal_id is not None and self._position < self._stored_up_to:
+            # It wrote nothing then, and must not now: what came after it has been stored since.
+            return Outcome(_REFUSED_BEFORE, moving.state, False, ())
+        return answer
+
+    def _moment(self, said: datetime | None, current: State | None) -> datetime:
+        """The client's time by our clock: not in the future, and not before the state that it leaves."""
+        if said is None:
+            return self._now
+        at = min(said.astimezone(UTC) + self._offset, self._now)
+        return max(at, current.timestamp) if current is not None and current.timestamp is not None else at
+
+    def _orders(self) -> dict[UUID, str]:
+        orders = {run_id: _ORDERS[held] for run_id, held in self._held_ancestors.items()}
+        for flow_run_id in self._flow_runs:
+            parent = self._parents.get(flow_run_id)
+            claimed = self._claimed.get(flow_run_id)
+            if claimed is not None and claimed != self._epochs.get(flow_run_id):
+                orders[flow_run_id] = "lost"
+            elif parent and parent.state and parent.state.type in _ORDERS:
+                orders[flow_run_id] = _ORDERS[parent.state.type]
+        return orders
+
+
+# --- what a batch concerns ---------------------------------------------------------------------------------------
+
+
+def _hold_flow_runs(epochs: Mapping[UUID, int]) -> None:
+    # Whoever carries an epoch may be a writer of the past: nobody may start a new attempt while this one is accepted.
+    if epochs and connection.vendor == "postgresql":
+        fetch("SELECT id FROM runs_flowrun WHERE id IN ", sorted(epochs), " ORDER BY id FOR SHARE")
+
+
+def _known_calls(calls: Sequence[NewTaskRun]) -> dict[Call, UUID]:
+    """The stored runs of these calls, by flow run, task key and dynamic key."""
+    spell = dialect()
+    keys = [(spell.uuid(c.flow_run_id), c.task_key, c.dynamic_key) for c in calls if c.flow_run_id is not None]
+    if not keys:
+        return {}
+    values = ", ".join(["(%s, %s, %s)"] * len(keys))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id, flow_run_id, task_key, dynamic_key FROM runs_taskrun "
+            f"WHERE (flow_run_id, task_key, dynamic_key) IN (VALUES {values})",
+            [value for key in keys for value in key],
+        )
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return {(spell.read_uuid(row[1]), row[2], row[3]): spell.read_uuid(row[0]) for row in rows}
+
+
+def _flow_runs(run_ids: set[UUID]) -> tuple[dict[UUID, ParentFlowRun], dict[UUID, int], list[UUID]]:
+    """The flow runs, their epochs, and which of them are nested in others."""
+    spell = dialect()
+    rows = fetch(
+        "SELECT id, epoch, state_id, state_type, state_name, state_timestamp, run_count, parent_task_run_id "
+        "FROM runs_flowrun WHERE id IN ",
+        sorted(run_ids),
+    )
+    parents = [parent_from(spell.read_uuid(row[0]), *row[2:7], spell=spell) for row in rows]
+    epochs = {spell.read_uuid(row[0]): row[1] for row in rows}
+    nested = [spell.read_uuid(row[0]) for row in rows if row[7] is not None]
+    return {parent.id: parent for parent in parents}, epochs, nested
+
+
+def _held_ancestors(nested: Sequence[UUID]) -> dict[UUID, StateType]:
+    """Nested runs report for themselves alone, so their replies also tell what is wanted of the runs around them."""
+    spell = dialect()
+    rows = fetch(
+        "WITH RECURSIVE around(id) AS ("
+        "SELECT call.flow_run_id FROM runs_taskrun call JOIN runs_flowrun run ON run.parent_task_run_id = call.id "
+        "WHERE run.id IN ",
+        nested,
+        " UNION SELECT call.flow_run_id FROM around JOIN runs_flowrun run ON run.id = around.id "
+        "JOIN runs_taskrun call ON call.id = run.parent_task_run_id) "
+        "SELECT run.id, run.state_type FROM around JOIN runs_flowrun run ON run.id = around.id "
+        "WHERE run.state_type IN ('CANCELLING', 'CANCELLED', 'PAUSED')",
+    )
+    return {spell.read_uuid(row[0]): StateType(row[1]) for row in rows}
+
+
+def _call(new: NewTaskRun) -> Call:
+    return (new.flow_run_id, new.task_key, new.dynamic_key)

@@ -1,0 +1,123 @@
+"""A run on its way through a unit of work, and which of its columns follow from the states that it enters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from operator import attrgetter
+from typing import Any
+
+from orchestration.core.runs import Run
+from orchestration.core.states import State, StateDetails, StateType
+from orchestration.json_columns import policy_text
+from orchestration.new_runs import NewRun
+from orchestration.stored import StoredRun
+from orchestration.tables import FLOW_RUNS, Kind, Tables
+
+# What bookkeeping may change, beside the copy of the current state.
+_BOOKS = ("run_count", "start_time", "end_time", "expected_start_time", "next_scheduled_start_time", "total_run_time")
+_BOOKS_OF: Mapping[Kind, tuple[str, ...]] = {"flow-run": _BOOKS, "task-run": (*_BOOKS, "flow_run_run_count")}
+_read_books = {kind: attrgetter(*names) for kind, names in _BOOKS_OF.items()}
+_OF_STATE = frozenset({"seq", "state_id", "state_type", "state_name", "state_timestamp"})
+
+
+@dataclass(slots=True)
+class MovingRun:
+    """A run as it was read or is about to be made (`stored`), and as the proposals so far left it."""
+
+    tables: Tables
+    stored: StoredRun
+    # What its maker says, of a run that has no row yet.
+    new: NewRun | None
+    run: Run
+    state: State | None
+    seq: int
+    epoch: int
+    # The details of a state that says nothing beyond whose it is.
+    own_details: StateDetails
+    # Why the last proposal wrote nothing, as JSON.
+    refusal: str | None = None
+    touched: bool = False
+
+    @classmethod
+    def of(cls, tables: Tables, stored: StoredRun, new: NewRun | None = None) -> MovingRun:
+        run = stored.run
+        own = StateDetails(flow_run_id=run.id, task_run_id=run.parent_task_run_id)
+        if run.kind == "task-run":
+            own = StateDetails(flow_run_id=run.flow_run_id, task_run_id=run.id)
+        return cls(tables, stored, new, run, stored.state, stored.seq, stored.epoch, own, touched=new is not None)
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether it entered a state that is not written yet."""
+        return self.seq != self.stored.seq
+
+    def columns(self, now: datetime) -> dict[str, Any]:
+        """Everything that follows from its states, by column."""
+        state, kind = self.state, self.tables.kind
+        columns = {
+            "seq": self.seq,
+            "state_id": state.id if state else None,
+            "state_type": state.type.value if state else None,
+            "state_name": state.name if state else None,
+            "state_timestamp": state.timestamp if state else None,
+            **dict(zip(_BOOKS_OF[kind], _read_books[kind](self.run), strict=True)),
+            "empirical_policy": self._policy(),
+            "refusal": self.refusal,
+            "updated": now,
+        }
+        if self.tables is FLOW_RUNS:
+            columns |= {"epoch": self.epoch, "hinted_at": self._hinted_at()}
+        return columns
+
+    def row(self, now: datetime) -> dict[str, Any]:
+        """All columns of a run that has no row yet."""
+        assert self.new is not None
+        return {"id": self.run.id, "created": now, **self.new.columns(), **self.columns(now)}
+
+    def changes(self) -> set[str]:
+        """The names of those columns that differ from the row."""
+        stored, kind = self.stored, self.tables.kind
+        changed = {"updated"}
+        if self.refusal is not None or (stored.was_refused and self.has_moved):
+            changed.add("refusal")
+        if not self.has_moved:
+            return changed
+        changed |= _OF_STATE
+        before, after = _read_books[kind](stored.run), _read_books[kind](self.run)
+        if before != after:
+            changed.update(name for name, old, new in zip(_BOOKS_OF[kind], before, after, strict=True) if old != new)
+        if self.run.policy is not stored.run.policy and self.run.policy != stored.run.policy:
+            changed.add("empirical_policy")
+        if self.epoch != stored.epoch:
+            changed.add("epoch")
+        if self._hinted_at() != stored.hinted_at:
+            changed.add("hinted_at")
+        return changed
+
+    def written(self) -> None:
+        """Take note that its row says now what it says itself."""
+        self.stored = replace(
+            self.stored,
+            run=self.run,
+            state=self.state,
+            seq=self.seq,
+            policy=self._policy(),
+            was_refused=self.refusal is not None or (self.stored.was_refused and not self.has_moved),
+            epoch=self.epoch,
+            hinted_at=self._hinted_at(),
+        )
+        self.new, self.refusal, self.touched = None, None, False
+
+    def _hinted_at(self) -> datetime | None:
+        # Agents do not know yet of a run that waits (again).
+        waits = self.has_moved and self.state is not None and self.state.type is StateType.SCHEDULED
+        return None if waits else self.stored.hinted_at
+
+    def _policy(self) -> str:
+        """The stored policy with what the rules changed."""
+        stored = self.stored
+        if self.run.policy is stored.run.policy or self.run.policy == stored.run.policy:
+            return stored.policy
+        return policy_text(stored.policy, stored.run.policy, self.run.policy)

@@ -1,0 +1,358 @@
+"""The one writer of states: a unit of work loads runs, judges proposals in their order, and writes what came of them.
+
+One proposal, a batch of a thousand, runs that are created, a parent's task run that follows its nested flow run: all of
+them are this. It happens in a transaction that its caller opened and that holds the runs; what is announced is
+announced after the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import OperationalError
+
+from orchestration import announce
+from orchestration.core.bookkeeping import settle
+from orchestration.core.decide import Decision, Judgement, ParentFlowRun, Policy, Transition, decide
+from orchestration.core.effects import CancelRuns, MirrorToParentTask
+from orchestration.core.policies import MINIMAL_FLOW, MINIMAL_TASK, usual_policy
+from orchestration.core.results import taken_apart
+from orchestration.core.runs import Run
+from orchestration.core.states import NO_DETAILS, State, StateDetails, StateType
+from orchestration.core.verdicts import Abort, Accept, Reject, Wait
+from orchestration.effects import Effects
+from orchestration.errors import StateIdTaken
+from orchestration.facts import Facts
+from orchestration.json_columns import details_text, refusal_text, stored_data, trail_text, verdict_name, with_own_ids
+from orchestration.moving import MovingRun
+from orchestration.new_runs import NewRun
+from orchestration.stored import StoredRun, StoredState, read_runs, read_states
+from orchestration.tables import (
+    FLOW_RUNS,
+    TASK_RUNS,
+    Dialect,
+    Row,
+    Tables,
+    dialect,
+    insert_returning,
+    insert_rows,
+    json_text,
+    lock,
+    update_rows,
+)
+from orionflow.contract.ids import uuid7
+
+_TICK = timedelta(microseconds=1)
+_STATE_COLUMNS = (
+    *("id", "seq", "type", "name", "timestamp", "message", "data", "details"),
+    *("trail", "verdict", "proposal_id", "client_timestamp", "epoch", "author"),
+)
+# Asked on the way: another query for each state, only to learn that nobody watches, would be felt.
+_RETURNING_WATCHED = (
+    "RETURNING EXISTS (SELECT 1 FROM events_notificationpolicy WHERE is_active) "
+    "OR EXISTS (SELECT 1 FROM events_automation WHERE enabled)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A state that somebody wants for a run. `epoch` is the attempt that asks; `author` is null for its own client.
+
+    The rules judge the moment `now`. With `new_attempt` the state begins another attempt: what the one before still
+    sends is refused from then on. `policy` names the rules to ask, if neither all nor those of a forced state.
+    """
+
+    state: State
+    now: datetime
+    epoch: int | None = None
+    force: bool = False
+    author: str | None = None
+    new_attempt: bool = False
+    policy: Policy | None = None
+    # When the state was entered, where that was before it could be reported.
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a proposal: the verdict, the run's state after it, and whether this proposal wrote that."""
+
+    verdict: Accept | Reject | Wait | Abort
+    state: State | None
+    written: bool
+    trail: tuple[Judgement, ...]
+
+
+class Unit:
+    """Load, create, propose; `write` at the end. With `known_are_left_out` new flow runs whose idempotency key is
+    taken are dropped silently, with their states, instead of failing."""
+
+    def __init__(self, now: datetime, *, known_are_left_out: bool = False) -> None:
+        self.now = now
+        self.runs: dict[UUID, MovingRun] = {}
+        self._known_are_left_out = known_are_left_out
+        self._dialect = dialect()
+        self._effects = Effects()
+        self.facts = Facts(self.runs, self._effects, now, self._write_and_go_on)
+        self._answers: dict[UUID, tuple[UUID, Outcome]] = {}
+        # The states that were entered, in order: the run, the state before, the state, its row.
+        self._entered: list[tuple[MovingRun, State | None, State, Row]] = []
+        self._agents: list[announce.Change] = []
+
+    # --- runs ----------------------------------------------------------------------------------------------------
+
+    def load(self, tables: Tables, run_ids: Collection[UUID]) -> None:
+        """Hold and read those of the runs that are there; flow runs come before task runs, against deadlock."""
+        ids = sorted(set(run_ids) - self.runs.keys())
+        lock(tables, ids)
+        for run_id, stored in read_runs(tables, ids).items():
+            self.runs[run_id] = MovingRun.of(tables, stored)
+
+    def run(self, tables: Tables, run_id: UUID) -> MovingRun:
+        """Raises FlowRunNotFound and TaskRunNotFound."""
+        if run_id not in self.runs:
+            self.load(tables, [run_id])
+        if run_id not in self.runs:
+            raise tables.missing(id=run_id)
+        return self.runs[run_id]
+
+    def create(self, new: NewRun, run_id: UUID, *, epoch: int = 0, parent: ParentFlowRun | None = None) -> MovingRun:
+        """A run that has no row yet. `epoch` and `parent` are those of a task run's flow run."""
+        policy = json_text(new.empirical_policy) if new.empirical_policy else "{}"
+        stored = StoredRun(new.run(run_id, policy), None, 0, policy, False, epoch, parent=parent)
+        moving = self.runs[run_id] = MovingRun.of(new.tables, stored, new)
+        return moving
+
+    # --- proposals -----------------------------------------------------------------------------------------------
+
+    def load_answers(self, tables: Tables, proposal_ids: Sequence[UUID]) -> set[UUID]:
+        """Look up what was answered to these proposals before; which of them are known."""
+        other_ids = {run_id: _other_own_id(moving.run) for run_id, moving in self.runs.items()}
+        given = read_states(tables, proposal_ids, other_ids)
+        self._answers |= {proposal_id: (known.run_id, _repeated(known)) for proposal_id, known in given.items()}
+        return set(given)
+
+    def answer_given_before(self, moving: MovingRun, proposal_id: UUID | None) -> Outcome | None:
+        """A client that lost the answer asks again with the same id, and gets the same answer. Raises StateIdTaken."""
+        if proposal_id is None or proposal_id not in self._answers:
+            return None
+        run_id, outcome = self._answers[proposal_id]
+        if run_id != moving.run.id:
+            raise StateIdTaken(id=proposal_id)
+        return outcome
+
+    def propose(self, moving: MovingRun, proposal: Proposal) -> Outcome:
+        """Judge one proposal on top of what those before it did."""
+        proposed, before = _with_scheduled_time(proposal.state, proposal.now), moving.state
+        policy = proposal.policy or _policy_for(moving.run, proposal.force)
+        self.facts.about(moving, proposal.now)
+        decision = decide(Transition(moving.run, before, proposed), policy, self.facts)
+        moving.touched = True
+        if decision.state is None:
+            moving.refusal = refusal_text(decision, proposed, self.now)
+            outcome = Outcome(decision.verdict, before, False, decision.trail)
+        else:
+            outcome = Outcome(decision.verdict, self._enter(moving, decision, proposal), True, decision.trail)
+        if proposed.id is not None:
+            self._answers[proposed.id] = (moving.run.id, outcome)
+        return outcome
+
+    def _enter(self, moving: MovingRun, decision: Decision, proposal: Proposal) -> State:
+        before, decided = moving.state, decision.state
+        assert decided is not None
+        accepted = isinstance(decision.verdict, Accept)
+        data, shown = taken_apart(decided.data)
+        # Spelled out: `replace` and its check of every field would be felt in batches.
+        state = State(
+            id=(proposal.state.id if accepted else None) or uuid7(),
+            type=decided.type,
+            name=decided.name,
+            message=decided.message,
+            data=data,
+            timestamp=_next_timestamp(before, proposal.at or proposal.now),
+            details=_with_own_ids(decided, moving),
+        )
+        moving.run = settle(decision.run, before, state)
+        moving.state, moving.seq, moving.refusal = state, moving.seq + 1, None
+        epoch_before = moving.epoch
+        if proposal.new_attempt:
+            moving.epoch += 1
+        row = _state_row(self._dialect, moving, state, decision, proposal, None if accepted else proposal.state.id)
+        self._entered.append((moving, before, state, row))
+        if moving.stored.agent_id is not None and proposal.epoch is None:
+            # Not the attempt itself wants this, so whoever executes it does not know yet.
+            self._agents.append(("agent", moving.stored.agent_id, state.type.value))
+        if shown:
+            self._effects.show(shown, moving.run)
+        for effect in decision.effects:
+            match effect:
+                case MirrorToParentTask():
+                    self._mirror(effect.parent_task_run_id, moving.run.id, state, proposal)
+                case CancelRuns():
+                    self._cancel(effect, proposal.now)
+                case _:
+                    self._effects.add(effect, moving.run, state, epoch_before)
+        return state
+
+    def _mirror(self, parent_id: UUID, child_id: UUID, state: State, proposal: Proposal) -> None:
+        self.load(TASK_RUNS, [parent_id])
+        parent = self.runs.get(parent_id)
+        # It was deleted with the parent flow run; the child goes on without it.
+        if parent is None or (state.type is StateType.PENDING and _awaits(parent, child_id)):
+            return
+        copy = replace(state.with_details(child_flow_run_id=child_id, transition_id=None), id=None, timestamp=None)
+        at = state.timestamp if proposal.at else None
+        self.propose(parent, Proposal(copy, proposal.now, force=True, at=at))
+
+    def _cancel(self, effect: CancelRuns, now: datetime) -> None:
+        self.load(FLOW_RUNS, effect.flow_run_ids)
+        for run_id in sorted(effect.flow_run_ids):
+            if run_id in self.runs:
+                self.propose(self.runs[run_id], Proposal(effect.proposed, now, author="overlap"))
+
+    # --- writing -------------------------------------------------------------------------------------------------
+
+    def write(self) -> None:
+        """Write each table once: new runs with their final columns, states, runs that moved, and the effects."""
+        touched = [moving for moving in self.runs.values() if moving.touched]
+        if not touched:
+            return
+        is_watched = False
+        for tables in (FLOW_RUNS, TASK_RUNS):
+            own = [moving for moving in touched if moving.tables is tables]
+            self._insert_runs(tables, [moving for moving in own if moving.new is not None])
+            is_watched |= self._insert_states(tables)
+            self._update_runs(tables, [moving for moving in own if moving.new is None])
+        holders = {run_id for run_id in self._effects.released if self.facts.may_hold_a_slot(run_id)}
+        self._effects.write(self.facts.limit_ids(), holders, self.now)
+        if is_watched:
+            self._record_for_watchers()
+        self._announce(touched)
+        self._entered, self._agents = [], []
+
+    def _write_and_go_on(self) -> None:
+        """Write what there is in the middle of the work, for a fact that is counted in the database."""
+        touched = [moving for moving in self.runs.values() if moving.touched]
+        if touched:
+            self.write()
+            self.facts.forget()
+        for moving in touched:
+            moving.written()
+
+    def _insert_runs(self, tables: Tables, new: Sequence[MovingRun]) -> None:
+        if not new:
+            return
+        rows = [moving.row(self.now) for moving in new]
+        names, values = tuple(rows[0]), [self._dialect.write([*row.values()]) for row in rows]
+        if not self._known_are_left_out:
+            insert_rows(tables.runs, names, values)
+            return
+        returned = insert_returning(tables.runs, names, values, "ON CONFLICT DO NOTHING RETURNING id")
+        stored = {self._dialect.read_uuid(row[0]) for row in returned}
+        for moving in new:
+            if moving.run.id not in stored:
+                del self.runs[moving.run.id]
+        self._entered = [entry for entry in self._entered if entry[0].run.id in self.runs]
+
+    def _insert_states(self, tables: Tables) -> bool:
+        """Whether somebody watches the flow runs that entered them, so that what follows must be written down."""
+        rows = [row for moving, _, _, row in self._entered if moving.tables is tables]
+        columns = (*_STATE_COLUMNS, tables.run_column)
+        if tables is TASK_RUNS:
+            insert_rows(tables.states, columns, rows)
+            return False
+        return any(watched for (watched,) in insert_returning(tables.states, columns, rows, _RETURNING_WATCHED))
+
+    def _update_runs(self, tables: Tables, moved: Sequence[MovingRun]) -> None:
+        """Move the runs on. The condition on `seq` is the belt to the lock's braces."""
+        if not moved:
+            return
+        # One statement for all: what changed in any of them, so that no index is written for nothing.
+        names = tuple(sorted(set().union(*(moving.changes() for moving in moved))))
+        rows = []
+        for moving in moved:
+            columns = moving.columns(self.now)
+            rows.append(self._dialect.write([*(columns[name] for name in names), moving.run.id, moving.stored.seq]))
+        if update_rows(tables.runs, names, rows, ("id", "seq")) != len(rows):
+            raise OperationalError(f"a {tables.kind} was moved by somebody else while it was locked")
+
+    def _record_for_watchers(self) -> None:
+        """Write down, in this transaction, what policies and automations want to know of new states of flow runs."""
+        from events.recording.outbox import flow_runs_changed  # most installations never need it
+
+        changes = [(m.run.id, before, state) for m, before, state, _ in self._entered if m.tables is FLOW_RUNS]
+        flow_runs_changed(changes, self.now)
+
+    def _announce(self, touched: Iterable[MovingRun]) -> None:
+        moved = ((m.tables.kind, m.run.id, m.state.type.value) for m in touched if m.has_moved and m.state)
+        announce.runs_changed([*(change for change in moved if change[1] in self.runs), *self._agents])
+
+
+def _state_row(
+    spell: Dialect, moving: MovingRun, state: State, decision: Decision, proposal: Proposal, proposal_id: UUID | None
+) -> Row:
+    """The columns of `_STATE_COLUMNS` and then the run's id. `proposal_id` is given where the state has another one."""
+    assert state.id is not None
+    assert state.timestamp is not None
+    sent = proposal.state.timestamp
+    # Spelled out value by value: this is what batches are made of.
+    return (
+        spell.uuid(state.id),
+        moving.seq,
+        state.type.value,
+        state.name,
+        spell.moment(state.timestamp),
+        state.message,
+        stored_data(state.data),
+        # Most states say nothing beyond whose they are.
+        "{}" if state.details is moving.own_details else details_text(state.details),
+        trail_text(decision.trail),
+        verdict_name(decision),
+        None if proposal_id is None else spell.uuid(proposal_id),
+        None if sent is None or sent == state.timestamp else spell.moment(sent),
+        moving.epoch,
+        proposal.author,
+        spell.uuid(moving.run.id),
+    )
+
+
+def _with_own_ids(decided: State, moving: MovingRun) -> StateDetails:
+    own = moving.own_details
+    return own if decided.details is NO_DETAILS else with_own_ids(decided.details, own.flow_run_id, own.task_run_id)
+
+
+def _next_timestamp(state: State | None, now: datetime) -> datetime:
+    """Now, or a moment after the current state's: the states of one run are ordered by their time as well."""
+    if state is None or state.timestamp is None or state.timestamp < now:
+        return now
+    return state.timestamp + _TICK
+
+
+def _policy_for(run: Run, force: bool) -> Policy:
+    if not force:
+        return usual_policy(run)
+    return MINIMAL_FLOW if run.kind == "flow-run" else MINIMAL_TASK
+
+
+def _with_scheduled_time(proposed: State, now: datetime) -> State:
+    if proposed.type is StateType.SCHEDULED and proposed.details.scheduled_time is None:
+        return proposed.with_details(scheduled_time=now)
+    return proposed
+
+
+def _awaits(task_run: MovingRun, child_id: UUID) -> bool:
+    """Whether the task run says already that this nested run is about to begin."""
+    state = task_run.state
+    return state is not None and state.type is StateType.PENDING and state.details.child_flow_run_id == child_id
+
+
+def _other_own_id(run: Run) -> UUID | None:
+    """What the details of a run's states name besides itself: its flow run, or the task run that a nested one is."""
+    return run.flow_run_id if run.kind == "task-run" else run.parent_task_run_id
+
+
+def _repeated(known: StoredState) -> Outcome:
+    return Outcome(known.verdict, known.state, True, known.trail)
