@@ -13,16 +13,23 @@ from orion_site.database.lifecycle import DatabaseUnusable, place
 PAGES_AT_ONCE = 1024
 
 
+class BackupRefused(ValueError):
+    """A backup cannot be made where it was asked for; the message says why and what to do."""
+
+
 def backup(target: Path) -> int:
-    """Copy the database to `target`, which must not exist; the bytes that it takes. Raises DatabaseUnusable."""
+    """Copy the database to `target`, which must not exist, and give the bytes that it takes.
+
+    Raises FileExistsError, BackupRefused, or DatabaseUnusable.
+    """
     if connection.vendor != "sqlite":
-        raise DatabaseUnusable(
+        raise BackupRefused(
             f"{place()} is not a file; PostgreSQL makes its own copies: pg_dump --format=custom --file={target} …"
         )
     if target.exists():
-        raise DatabaseUnusable(f"{target} exists already; a backup never replaces anything.")
+        raise FileExistsError(f"{target} exists already; a backup never replaces anything.")
     if not target.absolute().parent.is_dir():
-        raise DatabaseUnusable(f"{target.absolute().parent} is not a folder.")
+        raise BackupRefused(f"{target.absolute().parent} is not a folder.")
     # Under its own name only when it is whole.
     unfinished = target.with_name(f".{target.name}.{os.getpid()}")
     try:

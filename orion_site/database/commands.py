@@ -1,4 +1,4 @@
-"""`orion database …`: look at the database, bring it up to date, or begin anew. Django is imported when one runs."""
+"""`orion database …`: look at the database, upgrade it, or empty it. Django is imported when a command runs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from orionflow.cli.errors import CommandFailed, ExitCode
 
 if TYPE_CHECKING:
     from deployments.upkeep.selectors.invariants.laws import Violation
@@ -96,7 +98,7 @@ def verify(output: str) -> None:
         raise click.exceptions.Exit(1)
 
 
-@database.command(short_help="Delete everything and begin anew.")
+@database.command(short_help="Delete everything and start empty.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @_output_option
 def reset(yes: bool, output: str) -> None:
@@ -124,9 +126,15 @@ def backup(file: Path, output: str) -> None:
     Example: orion database backup /backups/orion-2026-11-21.db
     """
     with django_ready():
+        from orion_site.database.backup import BackupRefused
         from orion_site.database.backup import backup as copy
 
-        megabytes = copy(file) / 1e6
+        try:
+            megabytes = copy(file) / 1e6
+        except FileExistsError as error:
+            raise CommandFailed(ExitCode.CONFLICT, str(error)) from error
+        except BackupRefused as error:
+            raise CommandFailed(ExitCode.USAGE, str(error)) from error
         click.echo(f"Copied the database to {file} ({megabytes:.1f} MB).", err=True)
         if output == "json":
             _as_json({"file": str(file), "megabytes": round(megabytes, 3)})
@@ -141,21 +149,27 @@ def ask_first(question: str) -> None:
 
 @contextmanager
 def django_ready() -> Iterator[None]:
-    """Django with the server's settings, and its complaints as single sentences."""
+    """Have Django ready with the server's settings; its errors end with the exit codes of the SDK's commands.
+
+    A database that cannot be used is exit 3, as where the SDK's commands meet it; settings that cannot be read are 2.
+    """
     from orion_site.http.server import CannotStart, settings_ready
 
     try:
         settings_ready()
-        from django.db import OperationalError
-
-        from orion_site.database.lifecycle import DatabaseUnusable
-
-        try:
-            yield
-        except (DatabaseUnusable, OperationalError) as error:
-            raise click.ClickException(str(error)) from error
     except CannotStart as error:
-        raise click.ClickException(str(error)) from error
+        raise CommandFailed(ExitCode.USAGE, str(error)) from error
+    from django.db import DatabaseError, OperationalError
+
+    from orion_site.database.lifecycle import DatabaseUnusable
+
+    try:
+        yield
+    except (DatabaseUnusable, DatabaseError) as error:
+        # Its subclasses but one are mistakes of statements, not of the database; a damaged file has none of them.
+        if isinstance(error, DatabaseError) and type(error) not in (DatabaseError, OperationalError):
+            raise
+        raise CommandFailed(ExitCode.UNREACHABLE, str(error)) from error
 
 
 def _migrations(number: int) -> str:

@@ -9,6 +9,7 @@ import click
 
 from orion_site.bootstrap import SETTINGS
 from orion_site.database.commands import django_ready
+from orionflow.cli.errors import CommandFailed, ExitCode
 
 
 @click.command(short_help="Seal all secrets with the first key, so that older keys may go.")
@@ -25,7 +26,7 @@ def reseal(dry_run: bool, output: str) -> None:
         from deployments.blocks.services.sealing import reseal as seal_again
 
         if flaw := flaw_of_keys():
-            raise click.ClickException(flaw)
+            raise CommandFailed(ExitCode.USAGE, flaw)
         found = look_at_seals() if dry_run else seal_again()
     counts = {"first_key": found.current, "older_keys": len(found.older), "no_key": list(found.unopenable)}
     if output == "json":

@@ -93,7 +93,7 @@ def test_nothing_is_replaced(home: Path, tmp_path: Path):
 
     done = back_up(home, tmp_path / "copy.db")
 
-    assert done.returncode == 1
+    assert done.returncode == 6
     assert "exists already" in done.stderr
     assert (tmp_path / "copy.db").read_text() == "precious"
 
@@ -101,7 +101,7 @@ def test_nothing_is_replaced(home: Path, tmp_path: Path):
 def test_missing_folder_is_told(home: Path, tmp_path: Path):
     done = back_up(home, tmp_path / "nowhere" / "copy.db")
 
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "is not a folder" in done.stderr
 
 
@@ -109,6 +109,16 @@ def test_missing_folder_is_told(home: Path, tmp_path: Path):
 def test_home_without_a_database_is_told_in_one_sentence(tmp_path: Path, command: tuple[str, ...]):
     answer = orion_database(tmp_path / "empty", *command)
 
-    assert answer.returncode == 1
+    assert answer.returncode == 3
     assert "There is no database at" in answer.stderr
     assert "foresee" not in answer.stderr
+
+
+@pytest.mark.parametrize("command", [("backup", "copy.db"), ("upgrade",), ("verify",)])
+def test_a_damaged_database_has_the_exit_code_of_one_that_cannot_be_reached(home: Path, command: tuple[str, ...]):
+    (home / "orion.db").write_bytes(b"this is no database" * 100)
+
+    answer = orion_database(home, *command)
+
+    assert answer.returncode == 3
+    assert "damaged" in answer.stderr
