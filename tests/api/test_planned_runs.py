@@ -310,19 +310,36 @@ def test_deployment_whose_runs_would_want_a_parameter_is_refused_with_a_schedule
 # --- queues and pools ------------------------------------------------------------------------------------------------
 
 
-def test_pool_or_queue_that_is_used_is_deleted_by_force_only(api, clock):
+def test_pool_with_unfinished_runs_is_deleted_by_force_only(api, clock):
     api.send("/work_pools/", {"name": "forge", "type": "process"})
     made = deploy(api, schedules=[HOURLY], work_pool_name="forge", work_queue_name="big").json()
     queue = api.read("/work_pools/forge/queues/big").json()
-    paths = ["/work_pools/forge", "/work_pools/forge/queues/big", f"/work_queues/{queue['id']}"]
+    pool = "/work_pools/forge"
+    paths = [pool, f"{pool}?force=false", f"{pool}/queues/big?force=false", f"/work_queues/{queue['id']}?force=false"]
 
     refused = [api.call("DELETE", path) for path in paths]
-    forced = [api.call("DELETE", f"{path}?force=true") for path in (paths[1], paths[0])]
+    forced = [api.call("DELETE", f"{path}?force=true") for path in (f"{pool}/queues/big", pool)]
 
-    assert [answer.status_code for answer in refused] == [409] * 3
+    assert [answer.status_code for answer in refused] == [409] * 4
     assert all("1 deployment and 3 unfinished runs" in answer.json()["detail"] for answer in refused)
     assert [answer.status_code for answer in forced] == [204, 204]
     assert api.read(f"/deployments/{made['id']}").json()["work_pool_name"] is None
+
+
+def test_pool_without_runs_and_any_queue_go_as_clients_of_prefect_expect(api, clock):
+    api.send("/work_pools/", {"name": "forge", "type": "process"})
+    idle = deploy(api, name="idle", work_pool_name="forge").json()
+    busy = deploy(api, schedules=[HOURLY], work_queue_name="big").json()
+    queue = api.read("/work_pools/default-agent-pool/queues/big").json()
+
+    kept = api.call("DELETE", "/work_pools/forge?force=false")
+    answers = [api.call("DELETE", path) for path in ("/work_pools/forge", f"/work_queues/{queue['id']}")]
+    api.send("/work_queues/", {"name": "big"})
+
+    assert kept.status_code == 409
+    assert [answer.status_code for answer in answers] == [204, 204]
+    assert api.read(f"/deployments/{idle['id']}").json()["work_pool_name"] is None
+    assert api.read(f"/deployments/{busy['id']}").json()["work_queue_name"] == "big"
 
 
 def test_default_pool_is_not_deleted_under_its_deployments(api, clock):

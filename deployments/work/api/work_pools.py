@@ -103,14 +103,17 @@ class UpdateWorkPool(Operation):
 
 
 class Forced(Wire):
-    """Whether something is deleted although it is used."""
+    """Whether something is deleted although it is used; null leaves that to what it is."""
 
-    force: bool = False
+    force: bool | None = None
 
 
 class DeleteWorkPool(Operation):
-    """Delete a pool with its queues and workers; by `force` also one that deployments or runs use. These wait until it
-    is made again."""
+    """Delete a pool with its queues and workers. Deployments that use it wait until it is made again.
+
+    Pools with unfinished runs go by `force` only, and so does the default pool while it is used. With `force=false` any
+    pool that is used stays.
+    """
 
     method = "DELETE"
     action_required = Action.CHANGE_QUEUES

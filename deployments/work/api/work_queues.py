@@ -147,14 +147,14 @@ class UpdateWorkQueue(Operation):
 
 
 class DeleteWorkQueue(Operation):
-    """Delete a queue, by `force` also one that is used by deployments or runs: they wait until it is made again."""
+    """Delete a queue. What uses it waits until it is made again; with `force=false` a queue that is used stays."""
 
     method = "DELETE"
     action_required = Action.CHANGE_QUEUES
     answers = {204: None}
 
     def perform(self, id: UUID, query: Forced) -> None:
-        delete_work_queue(queue_id=id, force=query.force)
+        delete_work_queue(queue_id=id, force=query.force is not False)
 
 
 class FilterWorkQueues(Operation):
@@ -224,7 +224,7 @@ class DeletePoolQueue(Operation):
 
     def perform(self, work_pool_name: str, name: str, query: Forced) -> None:
         queue = found_queue(pool_name=work_pool_name, queue_name=name)
-        delete_work_queue(queue_id=queue.pk, force=query.force)
+        delete_work_queue(queue_id=queue.pk, force=query.force is not False)
 
 
 class FilterPoolQueues(Operation):

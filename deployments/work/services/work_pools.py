@@ -44,14 +44,19 @@ def update_work_pool(*, name: str, changes: Mapping[str, Any], now: datetime) ->
 
 
 @repeated_on_conflict
-def delete_work_pool(*, name: str, force: bool = False) -> None:
-    """Delete a pool that nobody uses, or by force one that is used: what waits in its queues waits until these are made
-    again."""
+def delete_work_pool(*, name: str, force: bool | None = None) -> None:
+    """Delete a pool with its queues. What used them waits until they are made again under their names.
+
+    Raises WorkPoolInUse for a pool that deployments or unfinished runs use, unless it is deleted by `force`. Where that
+    is None a pool that only deployments use goes as well, as Prefect's clients expect, but never the default pool.
+    """
     _refuse_reserved(name, "deleted")
     with write_transaction():
         pool = locked_pool(name)
         queues = list(WorkQueue.objects.select_related("work_pool").filter(work_pool=pool))
         users = users_of([queue.pk for queue in queues])
+        if force is None:
+            force = not users.runs and name != WorkPool.DEFAULT_NAME
         if users and not force:
             raise WorkPoolInUse(name=name, users=users)
         remember(queues)

@@ -105,9 +105,11 @@ def update_work_queue(*, queue_id: UUID, changes: Mapping[str, Any], now: dateti
 
 
 @repeated_on_conflict
-def delete_work_queue(*, queue_id: UUID, force: bool = False) -> None:
-    """Delete a queue that nobody uses, or by force one that is used: its runs wait until it is made again. A pool's
-    default queue stays as long as its pool."""
+def delete_work_queue(*, queue_id: UUID, force: bool = True) -> None:
+    """Delete a queue; without `force`, only one that no deployment and no unfinished run uses.
+
+    What used it waits until a queue is made again under its name. A pool's default queue stays as long as its pool.
+    """
     with write_transaction():
         queue = _held(queue_id)
         if queue.work_pool and queue.work_pool.default_queue_id == queue_id:

@@ -182,7 +182,7 @@ class Resource:
             ask_before(f"delete {listed}", yes=yes)
             for one in found:
                 path = f"{self.path}/{one['id']}" if self.deleted_by_id else self.path_of(one)
-                session.api.delete(path + ("?force=true" if force else ""))
+                session.api.delete(path + (f"?force={str(force).lower()}" if forced else ""))
             session.note(f"Deleted {listed}.")
             if not session.for_people:
                 if many or as_list:
