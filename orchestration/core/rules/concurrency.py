@@ -1,4 +1,4 @@
-"""Concurrency limits: a slot is taken on the way into RUNNING and given back on the way out, by whatever door."""
+"""Concurrency limits: a slot is taken on the way into RUNNING and given back on the way out, whichever that is."""
 
 from __future__ import annotations
 
