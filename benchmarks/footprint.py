@@ -72,7 +72,7 @@ def server() -> None:
 
 
 def idle(finished_runs: int = 20_000, seconds: float = 60.0) -> None:
-    """What the one-command stack takes of a core when nothing is to be done, in an empty home and in a full one."""
+    """Measure the share of a core that the one-command stack takes while idle, in an empty home and in a full one."""
     for number in (0, finished_runs):
         with empty_home() as home:
             program = str(ROOT / "benchmarks" / "small_flows.py")

@@ -61,7 +61,7 @@ class Connection:
 
 
 class Load:
-    """What the clients did and how long each request took."""
+    """Requests of the clients: how many there were, how long each took, and which failed."""
 
     def __init__(self) -> None:
         self.create: list[float] = []

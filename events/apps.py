@@ -1,4 +1,4 @@
-"""Events: what happened, in words that programs can match."""
+"""The app of events, and of the automations and notifications that they set off."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happened, who wants to hear of it, and what is still to be sent."""
+"""The models of events, automations and notifications, where Django looks for them."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from orionflow import OrionClient, RunInput, flow, pause_flow_run, resume_flow_r
 
 
 class Approval(RunInput):
-    """What the flow wants to know."""
+    """The answer that the flow waits for."""
 
     approved: bool
     pieces: int = Field(default=1, ge=1)

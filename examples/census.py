@@ -24,7 +24,7 @@ BROKEN = "no-such-distribution"
 
 @dataclass(frozen=True)
 class Finding:
-    """What the census knows of one distribution."""
+    """Facts of the census about one distribution."""
 
     name: str
     version: str

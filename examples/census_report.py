@@ -1,4 +1,4 @@
-"""What Orion recorded of the census, read back over its API and printed for people."""
+"""Print what Orion recorded of the census, as its API returns it."""
 
 from __future__ import annotations
 

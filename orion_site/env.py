@@ -163,7 +163,7 @@ def _postgresql(url: str) -> dict[str, Any]:
                 "max_size": env_int("ORION_DATABASE_POOL_SIZE", 20, minimum=1),
                 "timeout": 10,
                 # Its attempts grow rarer by doubling: without an end, a database that was away for a minute would be
-                # missed for another one. The next request begins anew.
+                # missed for another one. The next request begins again.
                 "reconnect_timeout": 10,
                 "max_idle": 300,
             },

@@ -1,4 +1,4 @@
-"""What a request about automations and notifications can be refused for, beside what `orchestration.errors` names."""
+"""The errors of automations and notifications, beside those of `orchestration.errors`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What notification policies and automations can be searched by."""
+"""Filters for notification policies and automations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events: something happened to a resource, at a time, with others involved. Rows are written once."""
+"""Events of resources. Rows are written once and never changed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from orionflow.contract.ids import uuid7
 
 
 class Event(models.Model):
-    """One thing that happened. `resource` and each of `related` are labels, with an id among them."""
+    """An event. `resource` and each of `related` are labels, with an id among them."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     occurred = models.DateTimeField()

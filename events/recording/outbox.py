@@ -1,4 +1,4 @@
-"""What a flow run's new state sets off: messages of notification policies, and an event for automations.
+"""Messages of notification policies, and an event for automations, that a flow run's new state sets off.
 
 Written in the transaction of the state, sent and judged by services later. A leaf, as `record` is; it is called
 only when somebody watches, which the statement that stores the state finds out by the way.
@@ -74,7 +74,7 @@ def _notification(policy: NotificationPolicy, run: FlowRun, state: State, now: d
 
 
 def values_for(policy: NotificationPolicy, run: FlowRun, state: State) -> dict[str, str]:
-    """What stands in the places of a message: bounded, and written so that its receiver takes it for text."""
+    """Values for the placeholders of a message: bounded, and escaped for the service that receives it."""
     escape = escape_for(policy.block_document.block_type.slug)
     return {name: escape(_bounded(value)) for name, value in _facts(policy, run, state).items()}
 

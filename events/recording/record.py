@@ -20,7 +20,7 @@ def record_event(
     related: Sequence[Mapping[str, str]] = (),
     payload: Mapping[str, Any] | None = None,
 ) -> Event:
-    """Record that `event` ("orion.flow-run.missed-start") happened to `resource`, which is labels with an id."""
+    """Record an event such as "orion.flow-run.missed-start" of a resource, which is labels with an id."""
     stored = new_event(event, resource=resource, now=now, related=related, payload=payload)
     stored.save(force_insert=True)
     return stored

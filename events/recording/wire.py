@@ -38,7 +38,7 @@ RelatedResource = Annotated[Labels, AfterValidator(_in_a_role)]
 
 
 class EventIn(Wire):
-    """Something happened to a resource; others were involved in their roles."""
+    """An event of a resource; other resources are involved, each in a role."""
 
     occurred: Moment
     event: Annotated[str, Field(min_length=1, max_length=255)]

@@ -1,7 +1,7 @@
 """The operator of a server without users: a person on this machine is its owner, in the admin too.
 
 The owner is a row like any user, so that the admin's own log has somebody to name, but nobody can sign in as it: it
-has no password, and no session is opened. Each request is looked at anew.
+has no password, and no session is opened. Each request is judged by itself.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Examples for the OpenAPI document: exchanges that took place, recorded by the contract tests, and not made up.
 
-`UPDATE_CONTRACT=1 pytest tests/contract` records them anew.
+`UPDATE_CONTRACT=1 pytest tests/contract` records them again.
 """
 
 from __future__ import annotations

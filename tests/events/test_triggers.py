@@ -1,4 +1,4 @@
-"""Which events set an automation off, and when nothing happening does."""
+"""Which events set an automation off, and when none does."""
 
 from __future__ import annotations
 

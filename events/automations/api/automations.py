@@ -84,7 +84,7 @@ class ReadAutomation(Operation):
 
 
 class ReplaceAutomation(Operation):
-    """Write an automation anew. It forgets what it had counted."""
+    """Replace an automation. Its counts begin again."""
 
     method = "PUT"
     action_required = Action.CHANGE_AUTOMATIONS

@@ -1,4 +1,4 @@
-"""What automations have set off and how it went, and automations that are tried."""
+"""Read the actions that automations have set off and how they went, and try an automation."""
 
 from __future__ import annotations
 

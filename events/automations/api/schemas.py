@@ -70,7 +70,7 @@ TriggerIn = Annotated[EventTriggerIn | CompoundTriggerIn | SequenceTriggerIn, Fi
 
 
 class Sourced(Wire):
-    """What it acts on: the one that is named, or the one that the event is about."""
+    """An action on something: on the one that it names, or on the one that the event is about."""
 
     source: Literal["selected", "inferred"] = "selected"
 
@@ -183,7 +183,7 @@ Actions = Annotated[list[ActionIn], Field(max_length=50)]
 
 
 class AutomationUpdate(StrictWire):
-    """The whole automation anew. What is not sent gets its usual value."""
+    """A whole automation, which replaces the stored one. Fields that are not sent get their defaults."""
 
     name: Annotated[str, Field(min_length=1, max_length=1024)]
     description: Long = ""

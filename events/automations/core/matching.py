@@ -16,7 +16,7 @@ Asked = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
+class EventData:
     """An event as triggers see it."""
 
     id: UUID

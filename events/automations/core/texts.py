@@ -19,7 +19,7 @@ class BadText(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Misplaced:
-    """What is wrong with a text, and in which of its lines."""
+    """A mistake in a text, and the line that it is in."""
 
     line: int
     message: str
@@ -30,7 +30,7 @@ def is_template(text: str) -> bool:
 
 
 def misplaced(text: str) -> Misplaced | None:
-    """The first thing of a text that cannot be filled in."""
+    """Find the first thing of a text that cannot be filled in."""
     try:
         compiled(text)
     except TemplateSyntaxError as error:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from events.automations.core.matching import Asked, Happening, covers, covers_any, is_named
+from events.automations.core.matching import Asked, EventData, covers, covers_any, is_named
 
 SHORTEST_WATCH = timedelta(seconds=10)
 OF_AUTOMATIONS = "prefect.automation."
@@ -28,8 +28,8 @@ class EventTrigger:
     threshold: int
     within: timedelta
 
-    def concerns(self, happening: Happening) -> bool:
-        return covers(self.match, happening.resource) and covers_any(self.match_related, happening.related)
+    def concerns(self, event_data: EventData) -> bool:
+        return covers(self.match, event_data.resource) and covers_any(self.match_related, event_data.related)
 
     def waits_for_automations(self) -> bool:
         """Whether it names what automations do. Those that wait for anything would set each other off for ever."""
@@ -38,8 +38,8 @@ class EventTrigger:
     def expects(self, event: str) -> bool:
         return not self.expect or is_named(self.expect, event)
 
-    def bucket(self, happening: Happening) -> str:
-        return json.dumps([happening.label(label) for label in self.for_each])
+    def bucket(self, event_data: EventData) -> str:
+        return json.dumps([event_data.label(label) for label in self.for_each])
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What became of a count: the new one, if there is still one to remember, and whether the trigger fired."""
+    """The outcome of a step: the new count, if there is one to remember, and whether the trigger fired."""
 
     count: Count | None
     fired: bool = False
@@ -120,14 +120,14 @@ def parent_of(root: Trigger, child_id: str) -> CompositeTrigger | None:
     return next((found for one in root.triggers if (found := parent_of(one, child_id))), None)
 
 
-def advance(trigger: EventTrigger, count: Count | None, happening: Happening) -> Progress:
-    """What an event that concerns the trigger does to its count in the event's bucket."""
-    if trigger.after and is_named(trigger.after, happening.event):
+def advance(trigger: EventTrigger, count: Count | None, event_data: EventData) -> Progress:
+    """Count an event that concerns the trigger in the event's bucket."""
+    if trigger.after and is_named(trigger.after, event_data.event):
         # The wait begins again: the last one of several beginnings counts.
-        return Progress(_begun(trigger, happening.occurred))
-    if not trigger.expects(happening.event):
+        return Progress(_begun(trigger, event_data.occurred))
+    if not trigger.expects(event_data.event):
         return Progress(count)
-    return _reacted(trigger, count, happening) if trigger.reactive else _watched(trigger, count, happening)
+    return _reacted(trigger, count, event_data) if trigger.reactive else _watched(trigger, count, event_data)
 
 
 def _begun(trigger: EventTrigger, at: datetime, count: int = 0) -> Count:
@@ -135,27 +135,27 @@ def _begun(trigger: EventTrigger, at: datetime, count: int = 0) -> Count:
     return Count(at, count, at + trigger.within if watching else None)
 
 
-def _reacted(trigger: EventTrigger, count: Count | None, happening: Happening) -> Progress:
-    if count is None or _is_over(count, happening.occurred):
+def _reacted(trigger: EventTrigger, count: Count | None, event_data: EventData) -> Progress:
+    if count is None or _is_over(count, event_data.occurred):
         if trigger.after:
             return Progress(None)
-        count = _begun(trigger, happening.occurred)
+        count = _begun(trigger, event_data.occurred)
     counted = replace(count, count=count.count + 1)
     return Progress(None, fired=True) if counted.count >= trigger.threshold else Progress(counted)
 
 
-def _watched(trigger: EventTrigger, count: Count | None, happening: Happening) -> Progress:
+def _watched(trigger: EventTrigger, count: Count | None, event_data: EventData) -> Progress:
     if count is None:
         # With `after`, nobody waits yet; without, the first event of a bucket begins its first watch.
-        return Progress(None if trigger.after else _begun(trigger, happening.occurred))
+        return Progress(None if trigger.after else _begun(trigger, event_data.occurred))
     counted = replace(count, count=count.count + 1)
     if counted.count < trigger.threshold:
         return Progress(counted)
-    return Progress(None if trigger.after else _begun(trigger, happening.occurred))
+    return Progress(None if trigger.after else _begun(trigger, event_data.occurred))
 
 
 def elapsed(trigger: EventTrigger, count: Count) -> Progress:
-    """What becomes of a count whose time is over: a watch fires if too little came, and may begin anew."""
+    """Close a count whose time is over. A watch fires if too few events came, and may begin again."""
     if trigger.reactive:
         return Progress(None)
     assert count.ends_at is not None
@@ -175,7 +175,7 @@ class Fired:
 
 
 def combine(trigger: CompositeTrigger, fired: Fired, child_id: str, at: datetime) -> tuple[Fired, bool]:
-    """What is remembered after a child fired, and whether the composite trigger fires with it."""
+    """Add a child that fired; return what is to be remembered, and whether the composite trigger fires with it."""
     recent = {id: when for id, when in fired.at.items() if trigger.within is None or at - when <= trigger.within}
     recent[child_id] = at
     if not _is_ready(trigger, recent):

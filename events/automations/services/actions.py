@@ -1,4 +1,4 @@
-"""What automations do. Each action and its record are one transaction: done and noted, or neither."""
+"""Do what automations ask for. Each action and its record are one transaction: both are written, or neither."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _do(firing_id: UUID, now: datetime) -> bool:
 
 
 def target(firing: Firing, kind: str) -> UUID:
-    """What the action acts on: the one that it names, or the one of this kind that the event is about."""
+    """Find what the action acts on: the one that it names, or the one of this kind that the event is about."""
     if named := firing.action.get(f"{kind.replace('-', '_')}_id"):
         return UUID(named)
     event = firing.event or {}

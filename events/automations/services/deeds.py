@@ -1,4 +1,4 @@
-"""What automations do, told as events: others may wait for it, and people find it among the rest."""
+"""Record the firings and actions of automations as events, which other automations may wait for."""
 
 from __future__ import annotations
 

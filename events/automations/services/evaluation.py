@@ -15,7 +15,7 @@ from uuid import UUID
 from django.db import OperationalError, transaction
 
 from events.automations.core.triggers import OF_AUTOMATIONS, leaves, read_trigger
-from events.automations.services.tallies import Rule, begin_watches, count_all, end_watches, happening_of
+from events.automations.services.tallies import Rule, begin_watches, count_all, end_watches, event_data_of
 from events.models import Automation, Event
 from orchestration.transactions import write_transaction
 
@@ -34,7 +34,7 @@ class Troubles:
 
     @contextmanager
     def kept_apart(self, automation: Automation) -> Iterator[None]:
-        """What breaks inside is noted, and undone by whoever opened a savepoint there."""
+        """Keep the first error that is raised inside; the caller undoes the work by a savepoint of its own."""
         try:
             yield
         except OperationalError:
@@ -102,13 +102,13 @@ def _judge(rule: Rule, event: Event, now: datetime, troubles: Troubles) -> bool:
     if event.resource_id == f"prefect.automation.{rule.automation.pk}":
         return False
     with troubles.kept_apart(rule.automation):
-        happening = happening_of(event)
+        event_data = event_data_of(event)
         concerned = [
             trigger
             for trigger in leaves(rule.trigger)
-            if trigger.concerns(happening) and (not _is_of_automations(event) or trigger.waits_for_automations())
+            if trigger.concerns(event_data) and (not _is_of_automations(event) or trigger.waits_for_automations())
         ]
-        return bool(concerned) and count_all(rule, concerned, happening, now)
+        return bool(concerned) and count_all(rule, concerned, event_data, now)
     return False
 
 
@@ -117,7 +117,7 @@ def _is_of_automations(event: Event) -> bool:
 
 
 def _judge_watches(now: datetime, troubles: Troubles) -> int:
-    """Proactive triggers fire because nothing happened."""
+    """Fire the proactive triggers whose events did not come in time."""
     with write_transaction():
         return sum(_judge_watch(rule, now, troubles) for rule in _rules(_held(), troubles))
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from events.automations.core.matching import Happening
+from events.automations.core.matching import EventData
 from events.automations.core.triggers import (
     CompositeTrigger,
     Count,
@@ -35,7 +35,7 @@ logger = logging.getLogger("orion.automations")
 # An automation that sets itself off would go on for ever.
 MOST_FIRINGS = 100
 PER = timedelta(minutes=1)
-# An event may be committed a moment after the end of the time in which it happened.
+# An event may be committed a moment after the end of the time in which it occurred.
 GRACE = timedelta(seconds=3)
 
 
@@ -47,24 +47,24 @@ class Rule:
     trigger: Trigger
 
 
-def happening_of(event: Event) -> Happening:
-    return Happening(event.id, event.event, event.occurred, event.resource, tuple(event.related), event.payload)
+def event_data_of(event: Event) -> EventData:
+    return EventData(event.id, event.event, event.occurred, event.resource, tuple(event.related), event.payload)
 
 
-def count_all(rule: Rule, concerned: Iterable[EventTrigger], happening: Happening, now: datetime) -> bool:
-    """Count the happening for each of these triggers, or for none; whether the automation fired."""
+def count_all(rule: Rule, concerned: Iterable[EventTrigger], event_data: EventData, now: datetime) -> bool:
+    """Count the event for each of these triggers, or for none; return whether the automation fired."""
     with transaction.atomic():
-        fired = [_count(rule, trigger, happening, now) for trigger in concerned]
+        fired = [_count(rule, trigger, event_data, now) for trigger in concerned]
         return any(fired)
 
 
-def _count(rule: Rule, trigger: EventTrigger, happening: Happening, now: datetime) -> bool:
-    bucket = trigger.bucket(happening)
+def _count(rule: Rule, trigger: EventTrigger, event_data: EventData, now: datetime) -> bool:
+    bucket = trigger.bucket(event_data)
     tally = _tally(rule, trigger.id, bucket)
     before = Count(tally.begun_at, tally.count, tally.ends_at) if tally else None
-    progress = advance(trigger, before, happening)
-    _remember(rule, trigger, bucket, tally, progress, happening)
-    return progress.fired and _fire(rule, trigger.id, happening, happening.occurred, now)
+    progress = advance(trigger, before, event_data)
+    _remember(rule, trigger, bucket, tally, progress, event_data)
+    return progress.fired and _fire(rule, trigger.id, event_data, event_data.occurred, now)
 
 
 def _tally(rule: Rule, trigger_id: str, bucket: str) -> Tally | None:
@@ -72,7 +72,12 @@ def _tally(rule: Rule, trigger_id: str, bucket: str) -> Tally | None:
 
 
 def _remember(
-    rule: Rule, trigger: EventTrigger, bucket: str, tally: Tally | None, progress: Progress, happening: Happening | None
+    rule: Rule,
+    trigger: EventTrigger,
+    bucket: str,
+    tally: Tally | None,
+    progress: Progress,
+    event_data: EventData | None,
 ) -> None:
     count = progress.count
     if count is None:
@@ -80,7 +85,7 @@ def _remember(
             tally.delete()
         return
     columns = {"count": count.count, "begun_at": count.begun_at, "ends_at": count.ends_at}
-    memory = {"event": str(happening.id)} if happening else {}
+    memory = {"event": str(event_data.id)} if event_data else {}
     Tally.objects.update_or_create(
         automation=rule.automation,
         trigger=trigger.id,
@@ -89,13 +94,13 @@ def _remember(
     )
 
 
-def _fire(rule: Rule, trigger_id: str, happening: Happening | None, at: datetime, now: datetime) -> bool:
+def _fire(rule: Rule, trigger_id: str, event_data: EventData | None, at: datetime, now: datetime) -> bool:
     """A trigger fired: tell the one that it is part of, or do what the automation says."""
     parent = parent_of(rule.trigger, trigger_id)
     if parent is None:
-        _set_off(rule.automation, happening, now)
+        _set_off(rule.automation, event_data, now)
         return True
-    return _combine(rule, parent, trigger_id, at) and _fire(rule, parent.id, happening, at, now)
+    return _combine(rule, parent, trigger_id, at) and _fire(rule, parent.id, event_data, at, now)
 
 
 def _combine(rule: Rule, parent: CompositeTrigger, child_id: str, at: datetime) -> bool:
@@ -114,13 +119,13 @@ def _combine(rule: Rule, parent: CompositeTrigger, child_id: str, at: datetime) 
     return complete
 
 
-def _set_off(automation: Automation, happening: Happening | None, now: datetime) -> None:
+def _set_off(automation: Automation, event_data: EventData | None, now: datetime) -> None:
     recent = Firing.objects.filter(automation=automation, created__gt=now - PER)
     if recent.count() >= MOST_FIRINGS:
         logger.warning("Automation %s fired too often and rests for a minute.", automation.name)
         return
     actions = [*automation.actions, *automation.actions_on_trigger]
-    event = _told(happening) if happening else None
+    event = _event_fields(event_data) if event_data else None
     record_triggered(automation, event, now)
     # Ids of one millisecond come in any order, and actions are done in that of their ids.
     ids = sorted(uuid7() for _ in actions)
@@ -132,14 +137,14 @@ def _set_off(automation: Automation, happening: Happening | None, now: datetime)
     )
 
 
-def _told(happening: Happening) -> dict[str, object]:
+def _event_fields(event_data: EventData) -> dict[str, object]:
     return {
-        "id": str(happening.id),
-        "event": happening.event,
-        "occurred": happening.occurred.isoformat(),
-        "resource": dict(happening.resource),
-        "related": [dict(one) for one in happening.related],
-        "payload": dict(happening.payload),
+        "id": str(event_data.id),
+        "event": event_data.event,
+        "occurred": event_data.occurred.isoformat(),
+        "resource": dict(event_data.resource),
+        "related": [dict(one) for one in event_data.related],
+        "payload": dict(event_data.payload),
     }
 
 
@@ -172,9 +177,9 @@ def _elapse(rule: Rule, trigger: EventTrigger, tally: Tally, now: datetime) -> b
     assert tally.ends_at is not None
     progress = elapsed(trigger, Count(tally.begun_at, tally.count, tally.ends_at))
     event = Event.objects.filter(pk=tally.memory.get("event")).first() if tally.memory.get("event") else None
-    happening = happening_of(event) if event else None
-    _remember(rule, trigger, tally.bucket, tally, _not_behind(progress, trigger, now), happening)
-    return progress.fired and _fire(rule, trigger.id, happening, tally.ends_at, now)
+    event_data = event_data_of(event) if event else None
+    _remember(rule, trigger, tally.bucket, tally, _not_behind(progress, trigger, now), event_data)
+    return progress.fired and _fire(rule, trigger.id, event_data, tally.ends_at, now)
 
 
 def _not_behind(progress: Progress, trigger: EventTrigger, now: datetime) -> Progress:

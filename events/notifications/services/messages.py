@@ -1,4 +1,4 @@
-"""What the texts of an automation may name: itself, the event, and the things that the event is about."""
+"""Values for the texts of an automation: the automation, its event, and the things that the event is about."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def update_policy(*, policy_id: UUID, changes: Mapping[str, Any], now: datetime)
 
 
 def delete_policy(*, policy_id: UUID) -> None:
-    """What it has still to send is not sent."""
+    """Delete a policy with the messages that it has not sent yet."""
     with write_transaction():
         deleted, _ = NotificationPolicy.objects.filter(pk=policy_id).delete()
         if not deleted:

@@ -42,7 +42,7 @@ class EventListing(Wire):
 
 
 class NextPage(Wire):
-    """What the next page was told to be, within the address that the page before gave."""
+    """The query of a next page: the token in the address that the page before gave."""
 
     page_token: Annotated[str, Field(alias="page-token", max_length=100_000)]
 
@@ -102,7 +102,7 @@ class EventCount(TypedDict):
 
 
 class ReportEvents(Operation):
-    """Report what happened. An event that is known by its id is not stored again."""
+    """Report events. One that is known by its id is not stored again."""
 
     method = "POST"
     action_required = Action.REPORT_EVENTS

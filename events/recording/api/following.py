@@ -34,7 +34,7 @@ class Following:
         self._told: dict[UUID, datetime] = {}
 
     def begin(self, *, backfill: bool) -> list[Event]:
-        """What has happened before, the oldest first; without `backfill` it is passed over."""
+        """Return the newest earlier events, the oldest first; without `backfill`, pass over them."""
         self._told = dict(self._arrived())
         if not backfill:
             return []
@@ -44,7 +44,7 @@ class Following:
         return events
 
     def read(self, now: datetime) -> list[Event]:
-        """What has arrived since; as long as a whole `PAGE` is given there may be more."""
+        """Return the events that arrived since the last call; after a whole `PAGE` there may be more."""
         arrived = self._arrived()[: PAGE + len(self._told)]
         fresh = {id: received for id, received in arrived if id not in self._told}
         page = dict(list(fresh.items())[:PAGE])
