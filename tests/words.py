@@ -81,7 +81,8 @@ def write(counts: Counter[tuple[str, str]]) -> None:
 def show(wanted: str) -> None:
     for path in files():
         for number, line in enumerate(path.read_text().splitlines(), 1):
-            if any(wanted in word or re.fullmatch(word, wanted) for word in struck_in(line, is_code=path.suffix == ".py")):
+            struck = struck_in(line, is_code=path.suffix == ".py")
+            if any(wanted in word or re.fullmatch(word, wanted) for word in struck):
                 print(f"{path.relative_to(ROOT)}:{number}: {line.strip()}")
 
 

@@ -64,7 +64,7 @@ Also when it was forced or put in the place of another (`orchestration/core/book
 - `total_run_time` grows by the time spent in RUNNING; waiting and paused time does not count.
 - `run_count` grows by one with each RUNNING, except when a suspended run continues.
 - `expected_start_time` is set once; `next_scheduled_start_time` lives as long as the SCHEDULED state.
-- A task run gives back its concurrency slots when it enters anything but RUNNING or CANCELLING, whichever way it leaves.
+- A task run gives back its concurrency slots when it enters anything but RUNNING or CANCELLING, however it leaves.
 - When a task run leaves a final state for another, what it put into the cache expires: its outcome is open again.
 - The task run that stands for a nested flow in its parent follows the nested run's state.
 """

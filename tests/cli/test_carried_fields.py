@@ -1,4 +1,4 @@
-"""What may be said of a deployment is carried by whatever hands deployments on, or named here with the reason."""
+"""Every field of a deployment is carried by whatever hands deployments on, or named here with the reason."""
 
 from __future__ import annotations
 

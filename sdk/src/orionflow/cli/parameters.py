@@ -90,7 +90,7 @@ def _unknown(fn: Callable[..., Any], name: str, known: list[str]) -> click.Usage
 
 
 def read_structure(file: str) -> Any:
-    """What a file holds as plain values. One that is not there is exit 5, one that cannot be understood exit 2."""
+    """Read a file as plain values. Exit with 5 if it is not there, and with 2 if it cannot be understood."""
     text = sys.stdin.read() if file == "-" else _text_of(file)
     try:
         return json.loads(text)

@@ -25,7 +25,7 @@ Example = str | tuple[str, str]
 
 
 class Session:
-    """What a command has at hand while it runs."""
+    """The context of a command while it runs."""
 
     def __init__(self, output: Output, clock: Clock) -> None:
         self.output = output

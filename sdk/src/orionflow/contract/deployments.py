@@ -39,7 +39,7 @@ FORGOTTEN = frozenset(
 
 
 class DeploymentFields(StrictWire):
-    """What may be said of a deployment at its creation and later. Null empties what may be empty."""
+    """The fields of a deployment that can be set at its creation and later. Null empties those that may be empty."""
 
     version: Text255 | None = None
     description: str | None = None

@@ -1,4 +1,4 @@
-"""What authors ask of the rules for their runs, as both sides know it."""
+"""The policies that authors set for their runs, as server and SDK know them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ OverlapScope = Literal["flow", "deployment"]
 
 
 class Overlap(StrEnum):
-    """What happens when a flow run enters RUNNING while another run of the same flow (or deployment) is running."""
+    """The choices for a flow run that enters RUNNING while another run of its flow (or deployment) is running."""
 
     ALLOW = "allow"
     QUEUE = "queue"

@@ -46,7 +46,7 @@ class RRuleDefinition(StrictWire):
 
 
 class IcsDefinition(StrictWire):
-    """The events of an iCalendar document; runs are planned at their beginnings."""
+    """The events of an iCalendar document; runs are planned at their starts."""
 
     ics: Annotated[str, Field(max_length=1_000_000)]
     timezone: Text255 | None = None
@@ -56,7 +56,7 @@ AnyDefinition = IntervalDefinition | CronDefinition | RRuleDefinition | IcsDefin
 
 
 class Checks:
-    """What a server asks of a definition beyond its shape: that times can be computed from it."""
+    """Check a definition beyond its shape: times can be computed from it."""
 
     definition: Callable[[AnyDefinition], AnyDefinition] = staticmethod(lambda definition: definition)
 
@@ -76,7 +76,7 @@ class ScheduleLimits(StrictWire):
     misfire_window: Window | None = None
 
     def asked_misfire(self) -> Misfire | None:
-        """What becomes of missed times, by whichever of the two names it was said."""
+        """Return the policy for missed times, whichever of its two names was sent."""
         if self.misfire is None and self.catchup is not None:
             return "all" if self.catchup else "none"
         return self.misfire

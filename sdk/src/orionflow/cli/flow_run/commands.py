@@ -32,7 +32,7 @@ selection = with_params(
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a proposal: the run's state afterwards and, if a rule spoke, why."""
+    """The outcome of a proposal: the run's state afterwards and, if a rule spoke, why."""
 
     verdict: str
     state: Json | None
