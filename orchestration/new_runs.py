@@ -50,6 +50,7 @@ class NewFlowRun:
             policy=policy_from(policy),
             parent_task_run_id=self.parent_task_run_id,
             deployment_id=self.deployment_id,
+            is_in_a_program=self.process is not None,
         )
 
     def columns(self) -> dict[str, Any]:

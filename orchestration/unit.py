@@ -28,7 +28,7 @@ from orchestration.errors import StateIdTaken
 from orchestration.facts import Facts
 from orchestration.json_columns import details_text, refusal_text, stored_data, trail_text, verdict_name, with_own_ids
 from orchestration.moving import MovingRun
-from orchestration.new_runs import NewRun
+from orchestration.new_runs import NewFlowRun, NewRun
 from orchestration.stored import StoredRun, StoredState, read_runs, read_states
 from orchestration.tables import (
     FLOW_RUNS,
@@ -123,6 +123,8 @@ class Unit:
         """A run that has no row yet. `epoch` and `parent` are those of a task run's flow run."""
         policy = json_text(new.empirical_policy) if new.empirical_policy else "{}"
         stored = StoredRun(new.run(run_id, policy), None, 0, policy, False, epoch, parent=parent)
+        if isinstance(new, NewFlowRun):
+            stored.flow_id, stored.work_queue_id = new.flow_id, new.work_queue_id
         moving = self.runs[run_id] = MovingRun.of(new.tables, stored, new)
         return moving
 

@@ -1,4 +1,4 @@
-"""The laws of the batch, for any sequence: in one piece, in pieces or one by one, the records are the same."""
+"""The laws of the one writer, for task runs: in one batch, in pieces or one by one, the records are the same."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orchestration.batch import TaskRunTransition, apply_task_run_transitions
 from orchestration.new_runs import NewTaskRun
 from orchestration.services import propose_task_run_state
 from orionflow.contract.ids import uuid7
-from runs.models import TaskRun, TaskRunState
+from runs.models import Artifact, CacheEntry, TaskRun, TaskRunState
 from runs.task_runs.services import create_task_run
 from tests.factories import later, make_flow_run, make_limit, make_state
 
@@ -37,14 +37,24 @@ class Step:
     data: Any = None
 
 
+LABELLED = {"type": "reference", "artifact_type": "result", "artifact_description": "At `k`."}
+results = st.sampled_from([None, {"type": "unpersisted"}, {"type": "reference"}, LABELLED])
 steps = st.builds(
     Step,
     task=st.integers(0, TASKS - 1),
     type=st.sampled_from(["PENDING", "RUNNING", "RUNNING", "COMPLETED", "FAILED", "CRASHED", "CANCELLED", "SCHEDULED"]),
     force=st.sampled_from([False, False, False, True]),
     cache_key=st.sampled_from([None, None, "k"]),
-    data=st.sampled_from([None, {"type": "unpersisted"}, {"type": "reference"}]),
+    data=results,
 )
+# The states that the tasks are created with.
+first_steps = st.tuples(
+    *(
+        st.builds(Step, st.just(n), st.sampled_from(["PENDING", "PENDING", "RUNNING", "COMPLETED"]), data=results)
+        for n in range(TASKS)
+    )
+)
+USUAL = tuple(Step(n, "PENDING") for n in range(TASKS))
 flow_states = st.sampled_from(["RUNNING", "RUNNING", "PAUSED", "CANCELLING"])
 
 
@@ -57,9 +67,9 @@ class World:
         make_limit(self.name, 1)
         self.tasks = [uuid7() for _ in range(TASKS)]
 
-    def items(self, moves: Sequence[Step]) -> list[TaskRunTransition]:
-        begun = [TaskRunTransition(self.tasks[n], self._new(n), self._state(Step(n, "PENDING"))) for n in range(TASKS)]
-        return [*begun, *(TaskRunTransition(self.tasks[s.task], None, self._state(s), s.force) for s in moves)]
+    def items(self, moves: Sequence[Step], first: Sequence[Step] = USUAL) -> list[TaskRunTransition]:
+        created = [TaskRunTransition(self.tasks[n], self._new(n), self._state(first[n])) for n in range(TASKS)]
+        return [*created, *(TaskRunTransition(self.tasks[s.task], None, self._state(s), s.force) for s in moves)]
 
     def _new(self, number: int) -> NewTaskRun:
         tags = (self.name,) if number else ()
@@ -81,8 +91,14 @@ class World:
         history = [tuple(row) for row in TaskRunState.objects.filter(task_run=run).order_by("seq").values_list(*kept)]
         refused = run.refusal and run.refusal["reason"].replace(self.name, "w")
         slots = Slot.objects.filter(task_run=run).count()
+        shown = list(Artifact.objects.filter(task_run_id=run.pk).values_list("type", "description", "data"))
+        cached = [key[len(self.name) :] for key in _kept_keys(run)]
         books = (run.seq, run.state_type, run.state_name, run.run_count, run.flow_run_run_count, bool(run.end_time))
-        return (str(history).replace(self.name, "w"), refused, slots, books)
+        return (str(history).replace(self.name, "w"), refused, slots, books, shown, cached)
+
+
+def _kept_keys(run: TaskRun) -> list[str]:
+    return list(CacheEntry.objects.filter(task_run_state__task_run=run).values_list("cache_key", flat=True))
 
 
 def one_batch(items: Sequence[TaskRunTransition]) -> list[str]:
@@ -111,15 +127,22 @@ def said(outcome: Any) -> str:
 
 @pytest.mark.parametrize("in_pieces", [batches_of_one, proposals])
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-@given(moves=st.lists(steps, max_size=12), flow_state=flow_states)
+@given(moves=st.lists(steps, max_size=12), first=first_steps, flow_state=flow_states)
+@example([Step(0, "COMPLETED", data=LABELLED)], USUAL, "RUNNING")
+@example([], (Step(0, "COMPLETED", data=LABELLED), *USUAL[1:]), "RUNNING")
+# The second result takes the place of the first under their key, and is forgotten.
+@example([Step(n, "COMPLETED", cache_key="k") for n in (0, 1)] + [Step(1, "PENDING", force=True)], USUAL, "RUNNING")
 def test_a_batch_is_its_items_one_by_one(
-    in_pieces: Callable[[Sequence[TaskRunTransition]], list[str]], moves: list[Step], flow_state: str
+    in_pieces: Callable[[Sequence[TaskRunTransition]], list[str]],
+    moves: list[Step],
+    first: tuple[Step, ...],
+    flow_state: str,
 ):
     whole, parts = World(flow_state), World(flow_state)
 
-    verdicts = one_batch(whole.items(moves))
+    verdicts = one_batch(whole.items(moves, first))
 
-    assert in_pieces(parts.items(moves)) == verdicts
+    assert in_pieces(parts.items(moves, first)) == verdicts
     assert parts.records() == whole.records()
 
 
