@@ -10,7 +10,7 @@ from runs.models import NAME, FlowRun, Row
 
 
 class Calendar(Row):
-    """Days and times at which nothing is to be started: holidays, maintenance. Many schedules may heed one calendar."""
+    """Days and times at which nothing is to be started: holidays, maintenance. Many schedules may use one calendar."""
 
     name = models.CharField(max_length=255, unique=True, validators=[NAME])
     description = models.TextField(default="", blank=True)

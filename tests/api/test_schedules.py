@@ -152,7 +152,7 @@ def test_a_calendar_is_made_read_changed_and_deleted(api):
     assert (api.read(path).status_code, api.call("DELETE", path).status_code) == (404, 404)
 
 
-def test_a_calendar_that_a_schedule_heeds_stays(api):
+def test_a_calendar_that_a_schedule_uses_stays(api):
     calendar = api.send("/calendars/", {"name": "holidays", "ics": HOLIDAYS}).json()
     deploy(api, schedules=[{"schedule": HALF_HOURLY, "calendars": ["holidays"]}])
 

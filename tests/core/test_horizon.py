@@ -96,8 +96,8 @@ def test_a_schedule_ends_with_its_last_run():
 
 
 def test_without_a_place_times_pass_until_there_is_one():
-    full = planned(Every(60), since=NOON - timedelta(seconds=90), places=0)
-    free = planned(Every(60), since=full.planned_until, now=NOON + BUSY_WAIT, places=1)
+    full = planned(Every(60), since=NOON - timedelta(seconds=90), slots=0)
+    free = planned(Every(60), since=full.planned_until, now=NOON + BUSY_WAIT, slots=1)
 
     assert (full.times, full.planned_until, full.plan_at) == ([], NOON, NOON + BUSY_WAIT)
     assert free.times == [NOON + timedelta(minutes=1)]

@@ -13,7 +13,7 @@ from icalendar import Calendar
 from deployments.schedules.core import ScheduleError, read_definition
 from deployments.schedules.core.calendars import Exclusions
 from deployments.schedules.core.feeds import PlannedEvent, planned_feed
-from deployments.schedules.core.misfires import decide_missed
+from deployments.schedules.core.horizon import decide_missed
 from deployments.schedules.core.preview import preview
 from tests.core.clocks import DAY, utc
 from tests.core.test_schedules_ics import document, event
@@ -89,7 +89,7 @@ def test_what_is_no_calendar_is_refused():
     "lines", [("DURATION:PT1S", "RRULE:FREQ=SECONDLY"), ("DURATION:P30000D", "RRULE:FREQ=DAILY")], ids=["often", "long"]
 )
 def test_events_of_which_too_many_cover_one_moment_are_refused(lines):
-    with pytest.raises(ScheduleError, match="'Always' cannot be heeded"):
+    with pytest.raises(ScheduleError, match="'Always' cannot be applied"):
         Exclusions.from_ics([document(event("DTSTART:19000101T000000Z", "SUMMARY:Always", *lines))])
 
 

@@ -7,7 +7,7 @@ from itertools import islice
 
 import pytest
 
-from deployments.schedules.core import ScheduleError, effort, read_definition
+from deployments.schedules.core import ScheduleError, expansion, read_definition
 from deployments.schedules.core.calendars import Exclusions
 from tests.core.clocks import utc
 from tests.core.test_schedules_ics import document, event
@@ -23,12 +23,12 @@ PART = 1 if THOROUGH else 10
 @pytest.fixture(autouse=True)
 def patience(monkeypatch):
     """A fifth of what strangers are given: what never ends does not end sooner for waiting longer."""
-    monkeypatch.setattr(effort, "MOST_STEPS", effort.MOST_STEPS // 5)
+    monkeypatch.setattr(expansion, "MOST_STEPS", expansion.MOST_STEPS // 5)
 
 
 @pytest.fixture
 def _little_patience(monkeypatch):
-    monkeypatch.setattr(effort, "MOST_STEPS", effort.MOST_STEPS // PART)
+    monkeypatch.setattr(expansion, "MOST_STEPS", expansion.MOST_STEPS // PART)
 
 
 def first_times(count=60, **definition):

@@ -140,7 +140,7 @@ def test_runs_of_a_paused_deployment_that_somebody_asked_for_are_offered():
     assert due(queue) == [run]
 
 
-def test_runs_are_found_by_deployment_too_and_heed_its_queue():
+def test_runs_are_found_by_deployment_too_and_respect_its_queue():
     queue = make_queue()
     queued, served = make_deployment(queue), make_deployment()
     waiting(queue, -10, deployment_id=queued.pk)

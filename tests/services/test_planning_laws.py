@@ -19,10 +19,9 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from deployments.dispatch.services import reconciling
-from deployments.dispatch.services.reconciling import Owners
-from deployments.schedules.services import planning
+from deployments.schedules.services import changes, planning
 from deployments.schedules.services import schedules as services
+from deployments.schedules.services.changes import Owners
 from deployments.schedules.services.planning import plan_due_schedules
 from orionflow import flow
 from orionflow.calls.deployments import create_deployment
@@ -556,7 +555,7 @@ def test_a_life_in_which_each_law_matters_keeps_them():
     ("where", "name", "fault"),
     [
         (Owners, "_sharing", ()),
-        (reconciling, "_is_paused", lambda run, after: False),
+        (changes, "_is_paused", lambda run, after: False),
         (planning, "skipped_times", lambda schedules: {}),
         (services, "_twins", lambda stored, wanted, now: {}),
     ],

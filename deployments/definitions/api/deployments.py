@@ -28,7 +28,7 @@ from deployments.definitions.services.deployments import (
 from deployments.dispatch.selectors.liveness import ready_deployments
 from deployments.models import Deployment
 from deployments.schedules.api.schemas import definition_of, new_schedule, schedule_out
-from deployments.schedules.selectors.schedules import calendar_names, schedules_of
+from deployments.schedules.selectors import calendar_names, schedules_of
 from deployments.schedules.services.schedules import NewSchedule
 from deployments.work.api.templates import telling_bad_templates
 from orchestration.api.errors import INTEGRITY, Missing, Refused

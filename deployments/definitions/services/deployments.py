@@ -12,8 +12,8 @@ from django.db import transaction
 from deployments.definitions.core.parameters import flaw_of_schema
 from deployments.definitions.services.runs import filled_in, refuse_misfits, refuse_odd_job_variables
 from deployments.dispatch.selectors.liveness import has_agents
-from deployments.dispatch.services.reconciling import Plans
 from deployments.models import BlockDocument, Deployment, Schedule
+from deployments.schedules.services.changes import Plans
 from deployments.schedules.services.planning import replan
 from deployments.schedules.services.schedules import (
     NewSchedule,

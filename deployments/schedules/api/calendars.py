@@ -1,4 +1,4 @@
-"""Calendars: times at which schedules that heed them start nothing."""
+"""Calendars: times at which the schedules that use them start nothing."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class ReadCalendar(Operation):
 
 
 class UpdateCalendar(Operation):
-    """Change a calendar. Runs of the schedules that heed it are planned anew."""
+    """Change a calendar. Runs of the schedules that use it are planned again."""
 
     method = "PATCH"
     action_required = Action.CHANGE_DEPLOYMENTS
@@ -90,7 +90,7 @@ class UpdateCalendar(Operation):
 
 
 class DeleteCalendar(Operation):
-    """Delete a calendar that no schedule heeds."""
+    """Delete a calendar that no schedule uses."""
 
     method = "DELETE"
     action_required = Action.CHANGE_DEPLOYMENTS

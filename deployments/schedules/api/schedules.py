@@ -22,11 +22,15 @@ from deployments.schedules.api.schemas import (
     schedule_out,
 )
 from deployments.schedules.core import ScheduleError
-from deployments.schedules.core.comparing import completed
+from deployments.schedules.core.definitions import completed
 from deployments.schedules.core.preview import Upcoming
-from deployments.schedules.selectors.feeds import feed_of_planned_runs
-from deployments.schedules.selectors.schedules import calendar_names, with_calendars
-from deployments.schedules.selectors.upcoming import upcoming_of, upcoming_times
+from deployments.schedules.selectors import (
+    calendar_names,
+    feed_of_planned_runs,
+    upcoming_of,
+    upcoming_times,
+    with_calendars,
+)
 from deployments.schedules.services.schedules import add_schedules, delete_schedule, update_schedule
 from deployments.work.api.templates import telling_bad_templates
 from orchestration.api.errors import Missing, Refused

@@ -11,8 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from deployments.models import Schedule
 from deployments.schedules.core import ScheduleError, moment_in
-from deployments.schedules.core.comparing import completed
-from deployments.schedules.core.hopes import refuse_hopeless
+from deployments.schedules.core.definitions import completed, refuse_without_times
 from deployments.schedules.services.schedules import NewSchedule
 from orchestration.api.answers import told
 from orchestration.api.states import with_offset
@@ -31,7 +30,7 @@ from orionflow.contract.schedules import (
 def readable(definition: AnyDefinition) -> AnyDefinition:
     """Return the definition itself, if times can be computed from it."""
     try:
-        refuse_hopeless(completed(definition_of(definition), now := timezone.now()), now)
+        refuse_without_times(completed(definition_of(definition), now := timezone.now()), now)
     except ScheduleError as error:
         raise PydanticCustomError("bad_schedule", "{reason}", {"reason": str(error)}) from None
     return definition

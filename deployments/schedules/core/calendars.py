@@ -1,4 +1,4 @@
-"""Times to leave out: what the events of some calendars cover."""
+"""Exclusions: the times that events of calendars cover, at which schedules start nothing."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import takewhile
 from typing import Self
 
-from deployments.schedules.core.effort import Effort
 from deployments.schedules.core.errors import ScheduleError
+from deployments.schedules.core.expansion import Effort
 from deployments.schedules.core.ical.events import Event, read_document
 from deployments.schedules.core.rules import Freq
 from deployments.schedules.core.zones import DAY, TICK
@@ -20,7 +20,7 @@ LONGEST_RECURRING = timedelta(days=366)
 
 
 class Exclusions:
-    """What events cover, each from its beginning up to its end. Events without a length cover their moment.
+    """The times that events cover, each from its start up to its end. Events without a length cover their moment.
 
     A whole day is one of the zone in which it is asked about: a holiday begins at midnight for everybody.
     """
@@ -67,7 +67,7 @@ Span = tuple[datetime, datetime, str]
 
 
 class Spans:
-    """Spans of time that may overlap, by their beginnings, each with the one that lasts longest until then."""
+    """Spans of time that may overlap, sorted by start, each with the span that lasts longest up to there."""
 
     def __init__(self, spans: Iterable[Span]) -> None:
         self._begins: list[datetime] = []
@@ -89,7 +89,7 @@ def _bounded(event: Event) -> Event:
     finest = max(rule.freq for rule in event.series.rules)
     if finest > Freq.HOURLY or event.length > LONGEST_RECURRING:
         why = "an event to leave out recurs by the hour at the most, and lasts a year at the most"
-        raise ScheduleError(f"The event {event.summary!r} cannot be heeded: {why}.", "ics")
+        raise ScheduleError(f"The event {event.summary!r} cannot be applied: {why}.", "ics")
     return event
 
 
@@ -98,7 +98,7 @@ def _all_spans(event: Event) -> list[Span]:
 
 
 def _spans_between(event: Event, begin: datetime, effort: Effort) -> list[Span]:
-    """Those that reach into the week that begins then."""
+    """The event's spans that reach into the week from `begin` on."""
     spans = _spans(event, begin - event.length - 2 * DAY, begin + WEEK, effort)
     return [span for span in spans if span[1] > begin]
 

@@ -14,18 +14,31 @@ from itertools import count, product
 
 from dateutil.easter import easter
 
-from deployments.schedules.core.effort import Effort
 from deployments.schedules.core.errors import ScheduleError
 from deployments.schedules.core.rules import Freq, Rule
 from deployments.schedules.core.zones import DAY
 
 # Days, or hours and less, that are looked at in vain until a rule counts as over. That is 68 years of days, and each
 # weekday is a 29 February at least once in 40.
+MOST_STEPS = 300_000
 MOST_IN_VAIN = 25_000
 UNITS = {Freq.HOURLY: timedelta(hours=1), Freq.MINUTELY: timedelta(minutes=1), Freq.SECONDLY: timedelta(seconds=1)}
 
 # How much was looked at, and what was found there, in order.
 Period = tuple[int, list[datetime]]
+
+
+class Effort:
+    """The steps that the rules of one schedule or calendar may take together, as some rules would take years."""
+
+    def __init__(self) -> None:
+        self._left = MOST_STEPS
+
+    def spend(self, steps: int) -> None:
+        self._left -= steps
+        if self._left < 0:
+            why = "its rules take too long to follow; count fewer times, name fewer of them, or divide it"
+            raise ScheduleError(f"No times can be found in bounded time: {why}.")
 
 
 def walls(rule: Rule, start: datetime, begin: datetime, effort: Effort | None = None) -> Iterator[datetime]:

@@ -1,16 +1,16 @@
-"""How far ahead runs of a schedule are planned, and when it is to be looked at again.
+"""Decide how far ahead runs of a schedule are planned, which missed times are made up for, and when to look again.
 
-A schedule has a cursor: every time up to there has been decided, by a run or by leaving it out. From the cursor and the
-timetable alone follows what is to be planned now, so nothing needs to be read of the runs that are planned already.
+A schedule has a cursor: every time up to there has been decided, by a run or by leaving it out. The cursor and the
+timetable are enough to decide what to plan now, so the runs that are planned already need not be read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
-from typing import Protocol
+from typing import Literal, Protocol
 
 # With a calendar that leaves everything out, a timetable by the second is not searched for ever.
 MOST_LOOKED_AT = 10_000
@@ -19,7 +19,7 @@ BUSY_WAIT = timedelta(seconds=15)
 
 
 class Times(Protocol):
-    """What is needed of a timetable: its moments after another one, ascending."""
+    """A timetable, as far as it is needed here: its moments after another one, ascending."""
 
     def after(self, moment: datetime, *, inclusive: bool = False) -> Iterator[datetime]: ...
 
@@ -84,7 +84,10 @@ def look_ahead(
 
 
 def missed_times(timetable: Times, since: datetime, now: datetime) -> list[datetime]:
-    """The last times after `since` up to `now`, a hundred at most: looked for in ever longer spans back from now."""
+    """The last times after `since` up to `now`, MOST_MISSED at most.
+
+    A timetable can only be followed forwards, so ever longer spans before now are searched.
+    """
     span = timedelta(seconds=10)
     while True:
         start = max(since, now - span)
@@ -95,6 +98,23 @@ def missed_times(timetable: Times, since: datetime, now: datetime) -> list[datet
         span *= 4
 
 
+def decide_missed(
+    times: Sequence[datetime],
+    policy: Literal["all", "latest", "none"],
+    window: timedelta | None,
+    now: datetime,
+    most: int = 100,
+) -> list[datetime]:
+    """Choose the missed times that get a run after all: all of them (the newest `most`), the latest, or none.
+
+    Times older than `window` get none.
+    """
+    if policy == "none" or not times:
+        return []
+    recent = [at for at in times if window is None or now - at <= window]
+    return recent[-1:] if policy == "latest" else recent[-most:]
+
+
 def plan(
     ahead: Ahead,
     missed: list[datetime],
@@ -103,25 +123,28 @@ def plan(
     now: datetime,
     horizon: Horizon,
     runs_left: int | None = None,
-    places: int | None = None,
+    slots: int | None = None,
     decided: Container[datetime] = (),
 ) -> Plan:
-    """Decide which times of `ahead`, and of what was missed, get a run now. `runs_left` ends a schedule, `places` only
-    makes it wait; times that are `decided` have their run, or shall have none."""
+    """Decide which times of `ahead`, and of the missed ones, get a run now.
+
+    `runs_left` ends a schedule, while too few `slots` only make it wait. Times that are `decided` have their run, or
+    shall have none.
+    """
     due = [*missed, *(moment for moment in ahead.times if moment > since)]
     times = undecided = [moment for moment in due if moment not in decided]
-    if room := [n for n in (runs_left, places) if n is not None]:
+    if room := [n for n in (runs_left, slots) if n is not None]:
         times = undecided[: min(room)]
     if runs_left is not None and len(times) >= runs_left:
         return Plan(times, max([since, now, *times]), None)
     if len(times) < len(undecided):
-        # The times up to now found no place; those after may find one yet.
+        # The times up to now found no slot; later ones may find one yet.
         return Plan(times, max([now, *times]), now + BUSY_WAIT)
     return Plan(times, max([since, now, *due]), _look_again(ahead, now, horizon))
 
 
 def _look_again(ahead: Ahead, now: datetime, horizon: Horizon) -> datetime | None:
-    """Before fewer than the wanted number of runs, or half of the wanted time, are left."""
+    """Choose a time before fewer than the wanted number of runs, or half of the wanted time, are left."""
     times = ahead.times
     if ahead.ended:
         return None

@@ -10,8 +10,8 @@ from datetime import datetime, tzinfo
 from heapq import merge
 from typing import Any
 
-from deployments.schedules.core.effort import Effort
 from deployments.schedules.core.errors import ScheduleError
+from deployments.schedules.core.expansion import Effort
 from deployments.schedules.core.ical.events import Document, Event, read_document
 from deployments.schedules.core.timetable import Timetable
 from deployments.schedules.core.zones import Named, is_text, name_of, zone_of

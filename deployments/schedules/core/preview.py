@@ -30,9 +30,9 @@ def preview(
 
 
 def _upcoming(timetable: Timetable, after: datetime, exclusions: Exclusions | None) -> Iterator[Upcoming]:
-    heeded = exclusions.seen_from(timetable.zone) if exclusions else None
+    excluded = exclusions.seen_from(timetable.zone) if exclusions else None
     for at, wall in timetable.named_after(after):
-        event = heeded.event_at(at) if heeded else None
+        event = excluded.event_at(at) if excluded else None
         notes = [_left_out_by(event) if event is not None else None, _of_the_clocks(at, wall, timetable.zone)]
         note = "; ".join(filter(None, notes)) or None
         yield Upcoming(at, at.astimezone(timetable.zone), note, left_out=event is not None)

@@ -9,9 +9,8 @@ from datetime import date, datetime, tzinfo
 from heapq import merge
 from itertools import count
 
-from deployments.schedules.core.effort import Effort
 from deployments.schedules.core.errors import ScheduleError
-from deployments.schedules.core.expansion import UNITS, walls
+from deployments.schedules.core.expansion import UNITS, Effort, walls
 from deployments.schedules.core.rules import Rule
 from deployments.schedules.core.zones import (
     DAY,

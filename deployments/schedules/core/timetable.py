@@ -1,4 +1,4 @@
-"""What all kinds of schedules have in common: moments in order, each once."""
+"""Timetable: the base of all kinds of schedules. It gives moments in order, each once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Timetable(ABC):
             yield at
 
     def named_after(self, moment: datetime, *, inclusive: bool = False) -> Iterator[Named]:
-        """The same, each with the local time that asked for it."""
+        """Iterate as `after` does, and give with each moment the local time that named it."""
         last = None
         try:
             # In a zone with changing clocks a day added to a moment is no day, and a repeated hour equals nothing.
@@ -40,14 +40,14 @@ class Timetable(ABC):
 
     @abstractmethod
     def _named_from(self, moment: datetime) -> Iterator[Named]:
-        """Ascending from the moment on; it may begin a little earlier, and repeat itself."""
+        """Iterate from the moment on, ascending; an implementation may start a little earlier, and repeat moments."""
 
     @abstractmethod
     def describe(self) -> str:
-        """The schedule in words."""
+        """Describe the schedule in words, such as "every 15 minutes"."""
 
 
-# Between two moments that are asked about there may be very many others, which are jumped over then.
+# Between two moments that are asked about there may be very many others. After so many, start again at the next one.
 MOST_STEPS_BETWEEN = 1_000
 
 

@@ -1,4 +1,4 @@
-"""Calendars: made, changed, deleted. A change moves the planned runs of every schedule that heeds one, step by step."""
+"""Create, change and delete calendars. A change replans every schedule that uses the calendar, in steps."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def update_calendar(*, calendar_id: UUID, changes: Mapping[str, Any], now: datet
         Calendar.objects.filter(pk=calendar_id).update(**changes, updated=now)
         is_moved = changes.get("ics", calendar.ics) != calendar.ics
         if is_moved:
-            # The planner sees to them in steps: they may be thousands.
+            # They may be thousands, so the planner replans them in steps.
             ids = Schedule.objects.filter(calendars=calendar_id).values("pk")
             Schedule.objects.filter(pk__in=ids).update(
                 planned_until=earlier_of("planned_until", now), plan_at=CALENDAR_MOVED
@@ -48,7 +48,7 @@ def update_calendar(*, calendar_id: UUID, changes: Mapping[str, Any], now: datet
 
 @repeated_on_conflict
 def delete_calendar(*, calendar_id: UUID) -> None:
-    """A calendar that schedules heed stays: without it they would run on holidays."""
+    """Delete a calendar, unless schedules use it: without it they would run on holidays."""
     with write_transaction():
         calendar = _held(calendar_id)
         if used := calendar.schedules.count():

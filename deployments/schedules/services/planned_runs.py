@@ -1,4 +1,4 @@
-"""Runs that schedules have planned: stored many at once, each under the key of its moment, and taken back.
+"""Runs that schedules have planned: stored many at once, each under the key of its moment, and deleted.
 
 The key is what makes planning safe: whoever plans a moment again, at the same time or later, finds it taken.
 """
@@ -92,7 +92,7 @@ def of_planned(deployment_id: UUID) -> QuerySet[FlowRun]:
     )
 
 
-def take_back(runs: Mapping[UUID, UUID | None]) -> None:
+def delete_planned_runs(runs: Mapping[UUID, UUID | None]) -> None:
     """Delete planned runs, which the caller holds, and let their schedules (given by run) count them no longer."""
     if not runs:
         return

@@ -1,7 +1,7 @@
-"""From schedules to runs: each schedule that is due for planning gets its next runs, in batches.
+"""Plan the next runs of each schedule that is due for it, in batches.
 
-Any number of processes may do this at once. A schedule that another one holds is passed over on PostgreSQL, on SQLite
-there is one writer at a time, and the runs' keys let no moment get two runs.
+Any number of processes may do this at once. On PostgreSQL a schedule that another one has locked is skipped, on SQLite
+there is one writer at a time, and the runs' keys keep a moment from getting two runs.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ from django.db import connection
 from django.db.models import Count, Q, Value
 from django.db.models.functions import Coalesce, Least
 
-from deployments.definitions.services.readiness import refuse_unready
-from deployments.dispatch.services.reconciling import Changes, Plans, reconcile
+from deployments.definitions.services.runs import refuse_misfits
 from deployments.models import Deployment, Schedule
 from deployments.schedules.core import ScheduleError, Timetable, read_definition
 from deployments.schedules.core.calendars import Exclusions
-from deployments.schedules.core.horizon import Horizon, Plan, look_ahead, missed_times, plan
-from deployments.schedules.core.misfires import decide_missed
-from deployments.schedules.services.exclusions import exclusions_of, left_out_of
+from deployments.schedules.core.horizon import Horizon, Plan, decide_missed, look_ahead, missed_times, plan
+from deployments.schedules.selectors import exclusions_of, left_out_of
+from deployments.schedules.services.changes import Changes, Plans, reconcile
 from deployments.schedules.services.planned_runs import Planned, skipped_times, store_planned, taken_times
 from orchestration.tables import dialect
 from orchestration.transactions import repeated_on_conflict, write_transaction
@@ -45,6 +44,8 @@ MOVED_AT_ONCE = 20
 # A planner that comes so late is in time.
 LATE_AT_MOST = timedelta(minutes=1)
 UNREADABLE_WAIT = timedelta(hours=1)
+# Columns of a deployment that decide whether the parameters of its runs are valid.
+PARAMETER_COLUMNS = ("parameters", "parameter_openapi_schema", "enforce_parameter_schema")
 
 Misfire = Literal["all", "latest", "none"]
 
@@ -52,8 +53,8 @@ logger = logging.getLogger("orion.planning")
 
 
 def plan_due_schedules(now: datetime, most: int = 100_000) -> int:
-    """Plan the runs of every schedule whose time to be planned has come; how many runs that were."""
-    # Asked without a lock first: on SQLite a transaction holds up every writer, and mostly nothing is due.
+    """Plan the runs of every schedule that is due for it, and return how many runs that made."""
+    # Ask without a lock first: on SQLite a transaction holds up every writer, and mostly nothing is due.
     if not Schedule.objects.filter(plan_at__lte=now).exists():
         return 0
     looked_at, planned = _replan_moved(now, most)
@@ -77,7 +78,7 @@ def _plan_batch(now: datetime, most: int) -> tuple[int, int]:
 
 
 def _replan_moved(now: datetime, most: int) -> tuple[int, int]:
-    """Plan again, one deployment at a time, what calendars have moved; how many schedules and runs those were."""
+    """Replan, one deployment at a time, schedules whose calendars have changed. Return how many schedules and runs."""
     moved = Schedule.objects.filter(plan_at=CALENDAR_MOVED).order_by("deployment_id")
     replanned = planned = 0
     for deployment_id in moved.values_list("deployment_id", flat=True).distinct()[:most]:
@@ -105,16 +106,15 @@ def _replan_deployment(deployment_id: UUID, now: datetime) -> tuple[int, int]:
 
 
 def earlier_of(column: str, now: datetime) -> Least:
-    """For an UPDATE: the moment in a column, or `now` if that is earlier or there is none."""
+    """An expression for UPDATE: the moment in a column, or `now` if that is earlier or there is none."""
     return Least(Coalesce(column, Value(now)), Value(now))
 
 
 def replan(before: Plans, deployment: Deployment, now: datetime) -> None:
-    """Bring the planned runs of a deployment, which the caller holds and has changed, in line with what it and its
-    schedules say now."""
+    """Bring planned runs in line with a deployment, which the caller has locked and changed, and with its schedules."""
     after = Plans.of(deployment)
     changes = Changes.between(before, after)
-    refuse_unready(before, after, changes)
+    _refuse_invalid_parameters(before, after, changes)
     reconcile(before, after, changes, now)
     old = Schedule.objects.filter(pk__in=changes.started & before.schedules.keys())
     old.update(planned_until=now, plan_at=now)
@@ -128,8 +128,23 @@ def replan(before: Plans, deployment: Deployment, now: datetime) -> None:
     plan_schedules(list(Schedule.objects.filter(pk__in=to_plan).order_by("created", "pk")), now)
 
 
+def _refuse_invalid_parameters(before: Plans, after: Plans, changes: Changes) -> None:
+    """Raise ParametersMisfit where a schedule would plan runs whose parameters do not fit their schema."""
+    deployment = after.deployment
+    if not deployment.enforce_parameter_schema:
+        return
+    check_all = any(getattr(before.deployment, name) != getattr(deployment, name) for name in PARAMETER_COLUMNS)
+    held = [pk for pk in after.schedules if after.planned(pk)]
+    checked: list[object] = []
+    for pk in held if check_all else changes.started | changes.other_parameters:
+        _, parameters = after.parameters_of(after.schedules[pk])
+        if parameters not in checked:
+            refuse_misfits(deployment.name, parameters, deployment.parameter_openapi_schema)
+            checked.append(parameters)
+
+
 def plan_schedules(schedules: Sequence[Schedule], now: datetime) -> int:
-    """Plan these schedules, which the caller has locked; how many runs that made."""
+    """Plan these schedules, which the caller has locked, and return how many runs that made."""
     if not schedules:
         return 0
     # After the lock: what is read here is what the schedules' last change left.
@@ -149,7 +164,7 @@ def plan_schedules(schedules: Sequence[Schedule], now: datetime) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What planning must know beside the schedules themselves."""
+    """Everything that planning must know beside the schedules themselves, read at once for all of them."""
 
     deployments: Mapping[UUID, Deployment]
     exclusions: Mapping[UUID, Exclusions]
@@ -187,7 +202,7 @@ def _unfinished(schedules: Sequence[Schedule]) -> dict[UUID, int]:
 
 
 def _plan_or_wait(schedule: Schedule, sources: Sources, now: datetime) -> Plan:
-    """One that cannot be planned is told in the log and tried again later: the others of its batch have their turn."""
+    """Plan a schedule. If that fails, log it and try again later, so that the rest of the batch is planned."""
     try:
         return plan_of(schedule, sources, now)
     except ScheduleError as error:
@@ -198,16 +213,16 @@ def _plan_or_wait(schedule: Schedule, sources: Sources, now: datetime) -> Plan:
 
 
 def plan_of(schedule: Schedule, sources: Sources, now: datetime) -> Plan:
-    """Which runs the schedule gets now."""
+    """Decide which runs the schedule gets now."""
     timetable = read_definition(schedule.definition)
     since, horizon = schedule.planned_until or now, horizon_of(schedule)
     left_out = left_out_of(timetable, sources.exclusions.get(schedule.pk))
     ahead = look_ahead(timetable, now, horizon, ends_at=schedule.ends_at, left_out=left_out)
     missed = _missed(schedule, timetable, since, now, left_out)
     runs_left = None if schedule.max_runs is None else max(schedule.max_runs - schedule.runs_planned, 0)
-    places = None
+    slots = None
     if schedule.max_active_runs is not None:
-        places = max(schedule.max_active_runs - sources.unfinished.get(schedule.pk, 0), 0)
+        slots = max(schedule.max_active_runs - sources.unfinished.get(schedule.pk, 0), 0)
     return plan(
         ahead,
         missed,
@@ -215,7 +230,7 @@ def plan_of(schedule: Schedule, sources: Sources, now: datetime) -> Plan:
         now=now,
         horizon=horizon,
         runs_left=runs_left,
-        places=places,
+        slots=slots,
         decided=sources.decided.get(schedule.pk, ()),
     )
 
@@ -233,7 +248,7 @@ def _missed(
     now: datetime,
     left_out: Callable[[datetime], bool] | None,
 ) -> list[datetime]:
-    """The times that passed while nobody planned, as far as the schedule wants them made up for."""
+    """The times that passed while nobody planned, as far as the schedule's misfire policy makes up for them."""
     if since >= now:
         return []
     passed = [
@@ -248,7 +263,10 @@ def _missed(
 
 
 def _advance(decided: Iterable[tuple[Schedule, Plan, int]]) -> None:
-    """Move the cursors on, where nobody else has. A schedule that is not to be planned loses its turn."""
+    """Advance the cursors of schedules that nobody else has advanced. One that is not planned is not due any more.
+
+    Each row gets other values and is compared with its own old one, so this is one prepared statement for all of them.
+    """
     spell = dialect()
     rows = [
         (

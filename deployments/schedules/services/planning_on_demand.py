@@ -1,4 +1,4 @@
-"""Planning that somebody asks for: of one deployment, as far as they say, whatever the planner has planned."""
+"""Plan runs of one deployment on request, as far ahead as the request says, whatever the planner has planned."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.db.models import F
 from deployments.models import Deployment, Schedule
 from deployments.schedules.core import read_definition
 from deployments.schedules.core.horizon import Horizon, look_ahead
-from deployments.schedules.services.exclusions import exclusions_of, left_out_of
+from deployments.schedules.selectors import exclusions_of, left_out_of
 from deployments.schedules.services.planned_runs import Planned, store_planned
 from orchestration.transactions import repeated_on_conflict, write_transaction
 
@@ -20,7 +20,7 @@ TICK = timedelta(microseconds=1)
 
 @repeated_on_conflict
 def plan_deployment(*, deployment_id: UUID, start: datetime, horizon: Horizon, now: datetime) -> int:
-    """Plan runs of every active schedule from `start` on; how many were not there yet. Of what does not exist: none.
+    """Plan runs of every active schedule from `start` on, and return how many are new.
 
     The planner's cursor stays: what it plans later finds these runs in place.
     """

@@ -13,11 +13,10 @@ from typing import Any
 from uuid import UUID
 
 from deployments.definitions.services.runs import filled_in
-from deployments.dispatch.services.reconciling import Plans
 from deployments.models import Calendar, Deployment, Schedule
 from deployments.schedules.core import ScheduleError, moment_in
-from deployments.schedules.core.comparing import completed, is_same, key_of_times
-from deployments.schedules.core.hopes import first_after
+from deployments.schedules.core.definitions import completed, first_after, is_same, key_of_times
+from deployments.schedules.services.changes import Plans
 from deployments.schedules.services.planning import replan
 from orchestration.errors import BadSchedule, CalendarNotFound, DeploymentNotFound, ScheduleNotFound
 from orchestration.transactions import repeated_on_conflict, write_transaction

@@ -9,8 +9,7 @@ from datetime import datetime, timedelta, tzinfo
 from itertools import islice, takewhile
 from operator import attrgetter
 
-from deployments.schedules.core.effort import Effort
-from deployments.schedules.core.expansion import walls
+from deployments.schedules.core.expansion import Effort, walls
 from deployments.schedules.core.rules import Rule
 
 # Documents that define zones begin with the year 1601 or 1970, and have no end.

@@ -11,9 +11,8 @@ from itertools import takewhile
 
 from icalendar import Calendar, Component
 
-from deployments.schedules.core.effort import Effort
 from deployments.schedules.core.errors import ScheduleError
-from deployments.schedules.core.expansion import walls
+from deployments.schedules.core.expansion import Effort, walls
 from deployments.schedules.core.ical.values import ZONE, Stated, rules, stated
 from deployments.schedules.core.ical.zones import Zones, only
 from deployments.schedules.core.rules import Rule, read_rule

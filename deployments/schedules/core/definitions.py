@@ -1,4 +1,4 @@
-"""Whether two definitions mean the same schedule, however differently they are written."""
+"""Definitions of schedules as clients send them: compared, completed, and refused where they can never cause a run."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from deployments.schedules.core import read_definition
 from deployments.schedules.core.errors import ScheduleError
 from deployments.schedules.core.interval import anchor_of
-from deployments.schedules.core.zones import zone_of
+from deployments.schedules.core.rrule import RuleTimes
+from deployments.schedules.core.timetable import Timetable
+from deployments.schedules.core.zones import is_place, zone_of
 
-# Clients of Prefect 2 send the time at which a schedule was made where nobody gave an anchor. It may be so old when it
-# arrives: they build images in between.
-UNSAID_FOR = timedelta(hours=1)
+# Clients of Prefect 2 send the time at which a schedule was made where nobody gave an anchor. They may build images
+# before they send it, so it may be this old.
+DEFAULT_ANCHOR_AGE = timedelta(hours=1)
+LONG_AGO = datetime(1, 1, 2, tzinfo=UTC)
 
 
 def is_same(wanted: Mapping[str, Any], stored: Mapping[str, Any], now: datetime) -> bool:
@@ -25,7 +29,7 @@ def is_same(wanted: Mapping[str, Any], stored: Mapping[str, Any], now: datetime)
 
 
 def comparable(definition: Mapping[str, Any]) -> dict[str, Any]:
-    """The definition with what it leaves open filled in, and moments as moments."""
+    """Fill in the defaults of a definition, and read its moments, so that equal schedules compare as equal."""
     filled = {name: value for name, value in definition.items() if value is not None}
     if "ics" not in filled:
         # A calendar may name its zone itself, so there none is not UTC.
@@ -45,7 +49,7 @@ def has_anchor(definition: Mapping[str, Any], now: datetime) -> bool:
     anchor = _moment(definition)
     if not isinstance(anchor, datetime) or not anchor.microsecond:
         return True
-    return not now - UNSAID_FOR <= anchor <= now + timedelta(minutes=1)
+    return not now - DEFAULT_ANCHOR_AGE <= anchor <= now + timedelta(minutes=1)
 
 
 def key_of_times(definition: Mapping[str, Any]) -> str:
@@ -62,6 +66,36 @@ def completed(definition: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     if "interval" in definition and definition.get("anchor_date") is None:
         return {**definition, "anchor_date": now.astimezone(UTC).isoformat()}
     return dict(definition)
+
+
+def refuse_without_times(definition: Mapping[str, Any], now: datetime) -> None:
+    """Raise ScheduleError for a definition that means nothing, or names no time at all.
+
+    One that has ended is not refused here: it may have been made in time.
+    """
+    zone = str(definition.get("timezone") or "")
+    if not is_place(zone):
+        raise ScheduleError(f"{zone!r} is no time zone of a place; write it like Europe/Berlin, or UTC.", "timezone")
+    timetable = read_definition(definition)
+    if next(timetable.after(now), None) is None and (why := _why_never(timetable)):
+        raise ScheduleError(why)
+
+
+def first_after(definition: Mapping[str, Any], now: datetime, ends_at: datetime | None) -> datetime | None:
+    """The first time after `now`, if there is one before the schedule ends."""
+    first = next(read_definition(definition).after(now), None)
+    return first if first is None or ends_at is None or first <= ends_at else None
+
+
+def _why_never(timetable: Timetable) -> str | None:
+    if isinstance(timetable, RuleTimes) and timetable.counts_from_nowhere:
+        return (
+            "All of its times have passed: without a DTSTART, COUNT counts from 2020-01-01. Write DTSTART:… on a line "
+            "before the rule."
+        )
+    if next(timetable.after(LONG_AGO), None) is None:
+        return "There is no such time: the days that this schedule names are in no month of any year."
+    return None
 
 
 def _moment(definition: Mapping[str, Any]) -> Any:

@@ -1,8 +1,8 @@
-"""Planned runs after a change: kept, handed to another schedule, brought up to date, or taken back.
+"""Reconcile planned runs after a change: keep, reassign, update or delete them.
 
-A planned run that nobody took stays as long as an active schedule of its deployment names its time, whichever schedule
-planned it. So a change touches no run that it is not about: those that somebody moved stay moved, and those that
-somebody cancelled or deleted do not come back.
+A planned run that no agent took stays as long as an active schedule of its deployment names its time, whichever of
+them planned it. So a change leaves all other runs alone: those that somebody moved stay moved, and those that somebody
+cancelled or deleted do not come back.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from django.db.models import F
 from deployments.definitions.services.runs import deadlines_of
 from deployments.models import Deadline, Deployment, Schedule
 from deployments.schedules.core import ScheduleError, read_definition
-from deployments.schedules.core.comparing import comparable
+from deployments.schedules.core.definitions import comparable
 from deployments.schedules.core.timetable import named_among
-from deployments.schedules.services.exclusions import exclusions_of, left_out_of
-from deployments.schedules.services.planned_runs import key_of, of_planned, planned_run, take_back
+from deployments.schedules.selectors import exclusions_of, left_out_of
+from deployments.schedules.services.planned_runs import delete_planned_runs, key_of, of_planned, planned_run
 from runs.models import FlowRun
 
-# What decides which times of a schedule get a run, beside its definition and its calendars.
+# Columns that decide which times of a schedule get a run, beside its definition and its calendars.
 LIMITS = ("ends_at", "max_runs", "max_scheduled_runs", "max_active_runs")
 QUEUE = frozenset({"work_queue_id", "work_queue_name"})
 DEADLINES = ("must_start_within", "must_finish_within")
@@ -44,7 +44,7 @@ class Plans:
 
     @classmethod
     def of(cls, deployment: Deployment) -> Plans:
-        """As they are now. Holds the schedules; the caller holds the deployment."""
+        """Read them as they are now, and lock the schedules; the caller has locked the deployment."""
         held = Schedule.objects.select_for_update(of=("self",)).filter(deployment=deployment).order_by("created", "pk")
         schedules = {one.pk: one for one in held}
         links = Schedule.calendars.through.objects.filter(schedule__in=schedules) if schedules else ()
@@ -58,11 +58,11 @@ class Plans:
         return cls(copy(deployment), {}, {})
 
     def parameters_of(self, schedule: Schedule) -> tuple[bool, dict[str, Any]]:
-        """Of its runs; and whether these are the schedule's own, which it shares with no other."""
+        """The parameters of a schedule's runs, and whether they are its own, so that it shares no runs."""
         return bool(schedule.parameters), {**self.deployment.parameters, **schedule.parameters}
 
     def planned(self, schedule_id: UUID | None) -> Schedule | None:
-        """The schedule, if it plans runs."""
+        """The schedule, if it is active and so is its deployment."""
         schedule = self.schedules.get(schedule_id) if schedule_id else None
         return schedule if schedule and schedule.active and not self.deployment.paused else None
 
@@ -84,7 +84,7 @@ class Changes:
 
     @classmethod
     def between(cls, before: Plans, after: Plans, moved_calendars: frozenset[UUID] = frozenset()) -> Changes:
-        """`moved_calendars`: schedules of which a calendar has other events now."""
+        """Compare two moments. `moved_calendars`: schedules of which a calendar has other events now."""
         now = {pk: one for pk in after.schedules if (one := after.planned(pk))}
         old = {pk: one for pk in before.schedules if (one := before.planned(pk))}
         started = {
@@ -111,11 +111,13 @@ class Changes:
 
 
 def reconcile(before: Plans, after: Plans, changes: Changes, now: datetime) -> None:
-    """Bring the planned runs that nobody took in line with what the deployment and its schedules are `after` a change.
-    What is missing then is left to the planner."""
+    """Bring the planned runs that no agent took in line with the deployment and its schedules `after` a change.
+
+    Runs that are missing then are left to the planner.
+    """
     is_paused_now = after.deployment.paused and not before.deployment.paused
     moved = changes.limited or changes.ended or changes.started & before.schedules.keys()
-    if not (moved or is_paused_now or _says_other(before, after)):
+    if not (moved or is_paused_now or _columns_differ(before, after)):
         return
     waiting = _waiting_runs(after.deployment.pk, with_parameters=bool(changes.other_parameters))
     owners = Owners(after, changes, waiting, now)
@@ -129,13 +131,13 @@ def reconcile(before: Plans, after: Plans, changes: Changes, now: datetime) -> N
             kept.setdefault(owner.pk, []).append(run)
         elif not _is_due(run, now) or _is_paused(run, after):
             gone.append(run)
-    take_back({run.pk: run.schedule_id for run in gone})
-    _hand_over(kept)
-    _bring_up_to_date(before, after, kept, now)
+    delete_planned_runs({run.pk: run.schedule_id for run in gone})
+    _reassign(kept)
+    _update_columns(before, after, kept, now)
 
 
 def _is_as_planned(run: FlowRun, before: Plans, now: datetime) -> bool:
-    """Whether a run of the future can be planned anew, as nobody moved it or gave it parameters of its own."""
+    """Whether a run of the future may be replaced, as nobody moved it or gave it parameters of its own."""
     schedule = before.schedules.get(run.schedule_id) if run.schedule_id else None
     if schedule is None or _is_due(run, now) or run.next_scheduled_start_time != run.expected_start_time:
         return False
@@ -143,8 +145,10 @@ def _is_as_planned(run: FlowRun, before: Plans, now: datetime) -> bool:
 
 
 def _waiting_runs(deployment_id: UUID, *, with_parameters: bool) -> list[FlowRun]:
-    """Planned runs that nobody took, in the order of their times. A run that an agent claims at this moment is waited
-    for, and is none of them then."""
+    """Lock the planned runs that no agent took, in the order of their times.
+
+    This waits for an agent that claims a run at this moment; the run is none of them then.
+    """
     waiting = of_planned(deployment_id).select_for_update()
     fields = ("pk", "schedule_id", "expected_start_time", "next_scheduled_start_time", "idempotency_key")
     return list(
@@ -153,7 +157,7 @@ def _waiting_runs(deployment_id: UUID, *, with_parameters: bool) -> list[FlowRun
 
 
 def _is_due(run: FlowRun, now: datetime) -> bool:
-    """Nobody plans it again, so it is taken back by a pause only."""
+    """Whether the run's time has come. Nobody plans it again then, so only a pause deletes it."""
     return run.next_scheduled_start_time is not None and run.next_scheduled_start_time <= now
 
 
@@ -196,7 +200,7 @@ class Owners:
         if at is None or run.idempotency_key != key_of(schedule, at):
             return False
         is_planned = schedule.pk in self._changed or (schedule.planned_until or at) >= at
-        # One that plans so many ahead at most comes to what lies beyond its cursor later.
+        # With a limit of runs ahead, the planner comes to times beyond the cursor later.
         is_wanted = is_planned or schedule.max_scheduled_runs is None
         return is_wanted and at in self._times_of(schedule) and self._has_room(schedule, run)
 
@@ -206,7 +210,7 @@ class Owners:
         return self._named[schedule.pk]
 
     def _named_by(self, schedule: Schedule) -> frozenset[datetime]:
-        """Those times of waiting runs that the schedule names; all of them, where nobody can tell."""
+        """The times of waiting runs that the schedule names; all of them if its definition cannot be read."""
         moments = {run.expected_start_time for run in self._waiting if run.expected_start_time}
         try:
             timetable = read_definition(schedule.definition)
@@ -221,7 +225,7 @@ class Owners:
             return frozenset(moments)
 
     def _has_room(self, schedule: Schedule, run: FlowRun) -> bool:
-        """Takes a place of a schedule that ends after so many runs, or plans so many ahead, if there is one."""
+        """Count the run against the schedule's limits of runs and of runs ahead, if both leave room for it."""
         left, ahead = self._left_of(schedule), self._ahead_of(schedule)
         is_ahead = not _is_due(run, self._now)
         if left < 1 or (is_ahead and ahead < 1):
@@ -242,7 +246,7 @@ class Owners:
         return self._ahead.get(schedule.pk, inf if limit is None else limit)
 
 
-def _hand_over(kept: Mapping[UUID, Sequence[FlowRun]]) -> None:
+def _reassign(kept: Mapping[UUID, Sequence[FlowRun]]) -> None:
     for schedule_id, runs in kept.items():
         came = [run for run in runs if run.schedule_id != schedule_id]
         if not came:
@@ -253,7 +257,7 @@ def _hand_over(kept: Mapping[UUID, Sequence[FlowRun]]) -> None:
             Schedule.objects.filter(pk=old_id, runs_planned__gte=number).update(runs_planned=F("runs_planned") - number)
 
 
-def _says_other(before: Plans, after: Plans) -> bool:
+def _columns_differ(before: Plans, after: Plans) -> bool:
     """Whether planned runs would get other columns now."""
     if any(getattr(before.deployment, name) != getattr(after.deployment, name) for name in DEADLINES):
         return True
@@ -269,9 +273,11 @@ def _columns(plans: Plans, schedule: Schedule) -> dict[str, Any]:
     return {**run.columns(), "empirical_policy": run.empirical_policy}
 
 
-def _bring_up_to_date(before: Plans, after: Plans, kept: Mapping[UUID, Sequence[FlowRun]], now: datetime) -> None:
-    """Runs of the future get the columns that their deployment gives now, where they had those that it gave before:
-    what somebody changed of one run stays. A run that is due keeps all but its queue."""
+def _update_columns(before: Plans, after: Plans, kept: Mapping[UUID, Sequence[FlowRun]], now: datetime) -> None:
+    """Give runs of the future the new columns of their deployment, where they still have the old ones.
+
+    A column that somebody changed for one run stays. A run that is due keeps all but its queue.
+    """
     for schedule_id, runs in kept.items():
         schedule = after.schedules[schedule_id]
         old, new = _columns(before, before.schedules.get(schedule_id, schedule)), _columns(after, schedule)

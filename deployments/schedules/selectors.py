@@ -1,0 +1,112 @@
+"""Read schedules of deployments, their next times and exclusions, and planned runs as a calendar."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import QuerySet
+
+from deployments.models import Calendar, Deployment, Schedule
+from deployments.schedules.core import Timetable, read_definition
+from deployments.schedules.core.calendars import Exclusions
+from deployments.schedules.core.feeds import PlannedEvent, planned_feed
+from deployments.schedules.core.preview import Upcoming, preview
+from orchestration.errors import CalendarNotFound
+from runs.models import FlowRun
+
+MOST_IN_FEED = 1000
+
+
+def schedules_of(deployment_ids: Iterable[UUID]) -> dict[UUID, list[Schedule]]:
+    """The schedules of these deployments, the one changed last first: two queries, however many there are."""
+    ids = list(deployment_ids)
+    found: dict[UUID, list[Schedule]] = {one: [] for one in ids}
+    for schedule in with_calendars(Schedule.objects.filter(deployment__in=ids)) if ids else ():
+        found[schedule.deployment_id].append(schedule)
+    return found
+
+
+def with_calendars(schedules: QuerySet[Schedule]) -> QuerySet[Schedule]:
+    return schedules.prefetch_related("calendars").order_by("-updated", "-pk")
+
+
+def calendar_names(schedule: Schedule) -> list[str]:
+    """The sorted names of a schedule's calendars, which `with_calendars` has prefetched."""
+    return sorted(calendar.name for calendar in schedule.calendars.all())
+
+
+def exclusions_of(schedules: Sequence[Schedule]) -> dict[UUID, Exclusions]:
+    """The times that calendars leave out, by schedule. A calendar that several schedules use is read once."""
+    links = Schedule.calendars.through.objects.filter(schedule__in=[one.pk for one in schedules])
+    named: dict[UUID, list[UUID]] = {}
+    for schedule_id, calendar_id in links.order_by("calendar_id").values_list("schedule_id", "calendar_id"):
+        named.setdefault(schedule_id, []).append(calendar_id)
+    if not named:
+        return {}
+    texts = dict(Calendar.objects.filter(pk__in={pk for ids in named.values() for pk in ids}).values_list("pk", "ics"))
+    # One that is missing was deleted at this moment.
+    read = {
+        ids: Exclusions.from_ics([texts[pk] for pk in ids if pk in texts])
+        for ids in {tuple(ids) for ids in named.values()}
+    }
+    return {schedule_id: read[tuple(ids)] for schedule_id, ids in named.items()}
+
+
+def left_out_of(timetable: Timetable, exclusions: Exclusions | None) -> Callable[[datetime], bool] | None:
+    """Build a test of moments for a timetable. A holiday is a whole day of its own zone."""
+    return exclusions.seen_from(timetable.zone).covers if exclusions else None
+
+
+def upcoming_of(schedule: Schedule, *, after: datetime, count: int) -> list[Upcoming]:
+    texts = schedule.calendars.order_by("name").values_list("ics", flat=True)
+    times = _upcoming(schedule.definition, list(texts), after, count)
+    return [one for one in times if schedule.ends_at is None or one.at <= schedule.ends_at]
+
+
+def upcoming_times(
+    definition: dict[str, object], calendar_names: Sequence[str], *, after: datetime, count: int
+) -> list[Upcoming]:
+    """Raises CalendarNotFound."""
+    texts = dict(Calendar.objects.filter(name__in=calendar_names).values_list("name", "ics"))
+    if missing := set(calendar_names) - texts.keys():
+        raise CalendarNotFound(name=min(missing))
+    return _upcoming(definition, list(texts.values()), after, count)
+
+
+def _upcoming(definition: dict[str, object], calendars: list[str], after: datetime, count: int) -> list[Upcoming]:
+    exclusions = Exclusions.from_ics(calendars) if calendars else None
+    return preview(read_definition(definition), after=after, count=count, exclusions=exclusions)
+
+
+def feed_of_planned_runs(deployment_id: UUID | None, now: datetime) -> str:
+    """The next runs of one deployment or of all, as an iCalendar document."""
+    runs = list(_planned_runs(deployment_id, now)[:MOST_IN_FEED])
+    ids = {run.deployment_id for run in runs if run.deployment_id}
+    names: dict[UUID | None, str] = dict(Deployment.objects.filter(pk__in=ids).values_list("pk", "name"))
+    return planned_feed([_event_of(run, names.get(run.deployment_id)) for run in runs])
+
+
+def _planned_runs(deployment_id: UUID | None, now: datetime) -> QuerySet[FlowRun]:
+    planned = FlowRun.objects.filter(
+        state_type="SCHEDULED", deployment_id__isnull=False, next_scheduled_start_time__gte=now
+    )
+    if deployment_id is not None:
+        planned = planned.filter(deployment_id=deployment_id)
+    fields = ("id", "name", "created", "deployment_id", "next_scheduled_start_time", "idempotency_key", "flow__name")
+    return planned.select_related("flow").only(*fields).order_by("next_scheduled_start_time", "pk")
+
+
+def _event_of(run: FlowRun, deployment: str | None) -> PlannedEvent:
+    assert run.next_scheduled_start_time is not None
+    return PlannedEvent(
+        # A run that is planned again for the same moment must stay the same event to subscribers.
+        uid=(run.idempotency_key or f"{run.pk}@orion").replace(" ", "-"),
+        at=run.next_scheduled_start_time,
+        changed=run.created,
+        summary=f"{run.flow.name}/{deployment}" if deployment else run.flow.name,
+        description=f"Run {run.name}",
+        url=f"{settings.ORION_UI_URL}/runs/{run.pk}",
+    )
