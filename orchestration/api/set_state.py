@@ -10,11 +10,12 @@ from rest_framework.response import Response
 
 from orchestration.api.fencing import EPOCH_HEADER, RUN_HEADER, read_header
 from orchestration.api.operations import Operation
-from orchestration.api.states import OrchestrationResult, StateCreate, proposed_state, result_of
+from orchestration.api.states import proposed_state, result_of
 from orchestration.clocks import SENT_AT_HEADER, clock_offset, corrected
 from orchestration.database_clock import current_time
 from orchestration.services import propose_flow_run_state, propose_task_run_state
 from orion_site.accounts.permissions import Action
+from orionflow.contract.runs import OrchestrationResult, StateCreate
 from orionflow.contract.wire import Moment, Natural, Wire
 
 

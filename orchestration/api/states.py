@@ -2,80 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 from uuid import UUID
 
 from rest_framework.response import Response
-from typing_extensions import TypedDict
 
-from orchestration.core.states import NO_DETAILS, State, StateDetails, StateType, is_unpersisted
+from orchestration.core.states import NO_DETAILS, State, is_unpersisted
 from orchestration.core.verdicts import Abort, Accept, Reject, Wait
 from orchestration.unit import Outcome
+from orionflow.contract.runs import StateCreate, StateOut
 from orionflow.contract.states import MOMENTS
-from orionflow.contract.wire import JSON, Moment, StrictWire, Text255
 
 # Each list of runs and of states has them all.
 LONGEST_MESSAGE = 128 * 1024
-
-
-class StateCreate(StrictWire):
-    """A state that a client proposes. The server's clock stamps it, except in a batch."""
-
-    type: StateType
-    name: Text255 | None = None
-    message: str | None = None
-    data: JSON = None
-    state_details: StateDetails | None = None
-    timestamp: Moment | None = None
-    id: UUID | None = None
-
-
-if TYPE_CHECKING:
-    DetailsOut = dict[str, Any]
-else:
-    # Told as a dictionary of all its fields; the OpenAPI document describes it by the fields themselves.
-    DetailsOut = StateDetails
-
-
-class StateOut(TypedDict):
-    """One state of one run."""
-
-    id: UUID
-    type: StateType
-    name: str
-    timestamp: datetime
-    message: str | None
-    data: Any
-    state_details: DetailsOut
-
-
-class AcceptDetails(TypedDict):
-    type: Literal["accept_details"]
-
-
-class RejectDetails(TypedDict):
-    type: Literal["reject_details"]
-    reason: str | None
-
-
-class WaitDetails(TypedDict):
-    type: Literal["wait_details"]
-    delay_seconds: int
-    reason: str | None
-
-
-class AbortDetails(TypedDict):
-    type: Literal["abort_details"]
-    reason: str | None
-
-
-class OrchestrationResult(TypedDict):
-    """The verdict on one proposal, and the run's state after it."""
-
-    status: Literal["ACCEPT", "REJECT", "WAIT", "ABORT"]
-    details: AcceptDetails | RejectDetails | WaitDetails | AbortDetails
-    state: StateOut | None
 
 
 _NOTHING_SAID = NO_DETAILS.as_dict()
@@ -145,7 +84,7 @@ def stored_state_out(row: Any, *, flow_run_id: UUID | None, task_run_id: UUID | 
 def result_of(outcome: Outcome) -> Response:
     """201 when this proposal wrote a state, 200 when the run kept the one it had."""
     status, details = verdict_out(outcome.verdict)
-    content: OrchestrationResult = {
+    content: dict[str, Any] = {
         "status": status,
         "details": details,
         "state": state_out(outcome.state) if outcome.state else None,

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any
 from uuid import UUID
 
 from django.db.models import QuerySet
 from django.utils import timezone
 from rest_framework.response import Response
 
+from orchestration.api.answers import told
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
 from orion_site.accounts.permissions import Action
-from runs.artifacts.schemas import (
-    ArtifactCollectionOut,
-    ArtifactCreate,
-    ArtifactOut,
-    ArtifactUpdate,
-    artifact_out,
-    collection_out,
-)
+from orionflow.contract import records
+from orionflow.contract.wire import Shaped
 from runs.artifacts.services import NewArtifact, create_artifact, delete_artifact, update_artifact
 from runs.lists.api import RunQuestion
 from runs.lists.filters.searches import ArtifactSearch, LatestArtifactSearch, artifacts_matching
 from runs.lists.filters.sorts import ORDERS, ArtifactSort
 from runs.lists.large import completed, without_large
 from runs.models import Artifact, ArtifactCollection
+
+ArtifactOut = Annotated[dict[str, Any], Shaped(records.Artifact)]
+ArtifactCollectionOut = Annotated[dict[str, Any], Shaped(records.ArtifactCollection)]
 
 
 class ArtifactListing(ArtifactSearch, Page):
@@ -43,7 +42,7 @@ class CreateArtifact(Operation):
     action_required = Action.REPORT_RUNS
     answers = {201: ArtifactOut}
 
-    def perform(self, body: ArtifactCreate) -> Response:
+    def perform(self, body: records.ArtifactCreate) -> Response:
         new = NewArtifact(**{name: getattr(body, name) for name in body.model_fields_set})
         return Response(artifact_out(create_artifact(new=new, now=timezone.now())), status=201)
 
@@ -78,7 +77,7 @@ class UpdateArtifact(Operation):
     action_required = Action.REPORT_RUNS
     answers = {204: None}
 
-    def perform(self, id: UUID, body: ArtifactUpdate) -> None:
+    def perform(self, id: UUID, body: records.ArtifactUpdate) -> None:
         changes = {name: getattr(body, name) for name in body.model_fields_set}
         update_artifact(artifact_id=id, changes=changes, now=timezone.now())
 
@@ -152,3 +151,13 @@ def _found(artifact: Artifact | None) -> ArtifactOut:
     if artifact is None:
         raise Missing("Artifact")
     return artifact_out(artifact)
+
+
+def artifact_out(artifact: Artifact) -> ArtifactOut:
+    return told(records.Artifact, artifact, metadata_=artifact.metadata)
+
+
+def collection_out(collection: ArtifactCollection, latest: Artifact) -> ArtifactCollectionOut:
+    """The newest artifact of a key, under the id and the times of its collection."""
+    own = {"id": collection.id, "created": collection.created, "updated": collection.updated}
+    return told(records.ArtifactCollection, latest, **own, latest_id=latest.id, metadata_=latest.metadata)

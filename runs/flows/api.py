@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any
 from uuid import UUID
 
 from django.utils import timezone
 from rest_framework.response import Response
 
+from orchestration.api.answers import told
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orion_site.accounts.permissions import Action
-from runs.flows.schemas import FlowCreate, FlowOut, FlowUpdate, flow_out
+from orionflow.contract import runs as contract
+from orionflow.contract.wire import Shaped
 from runs.flows.services import create_flow, delete_flow, update_flow
 from runs.models import Flow
+
+FlowOut = Annotated[dict[str, Any], Shaped(contract.Flow)]
 
 
 class CreateFlow(Operation):
@@ -22,9 +27,9 @@ class CreateFlow(Operation):
     action_required = Action.REPORT_RUNS
     answers = {201: FlowOut, 200: FlowOut}
 
-    def perform(self, body: FlowCreate) -> Response:
+    def perform(self, body: contract.FlowCreate) -> Response:
         flow, created = create_flow(name=body.name, tags=body.tags, now=timezone.now())
-        return Response(flow_out(flow), status=201 if created else 200)
+        return Response(told(contract.Flow, flow), status=201 if created else 200)
 
 
 class ReadFlow(Operation):
@@ -56,7 +61,7 @@ class UpdateFlow(Operation):
     action_required = Action.CHANGE_RUNS
     answers = {204: None}
 
-    def perform(self, id: UUID, body: FlowUpdate) -> None:
+    def perform(self, id: UUID, body: contract.FlowUpdate) -> None:
         if body.tags is not None:
             update_flow(flow_id=id, tags=body.tags, now=timezone.now())
         elif not Flow.objects.filter(pk=id).exists():
@@ -77,4 +82,4 @@ class DeleteFlow(Operation):
 def _found(flow: Flow | None) -> FlowOut:
     if flow is None:
         raise Missing("Flow")
-    return flow_out(flow)
+    return told(contract.Flow, flow)

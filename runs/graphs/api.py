@@ -12,10 +12,11 @@ from typing_extensions import TypedDict
 
 from orchestration.api.errors import Refused
 from orchestration.api.operations import Operation
-from orchestration.api.states import StateOut, stored_state_out
+from orchestration.api.states import stored_state_out
 from orchestration.core.states import StateType
 from orchestration.errors import FlowRunNotFound
 from orion_site.accounts.permissions import Action
+from orionflow.contract.runs import StateOut
 from orionflow.contract.wire import Moment, Wire
 from runs.graphs.selectors import GraphTooLarge, Node, flow_run_graph, roots, task_runs_of, upstream_ids
 from runs.models import Artifact, FlowRun, TaskRun

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from django.http import HttpResponse
 from django.utils import timezone
 from pydantic import Field
 from rest_framework.response import Response
-from typing_extensions import TypedDict
 
+from orchestration.api.answers import told
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
-from orchestration.api.states import OrchestrationResult, result_of
+from orchestration.api.states import result_of
 from orion_site.accounts.permissions import Action
-from orionflow.contract.wire import Findable, JSONObject, Text255, Text1024, Wire
+from orionflow.contract import records
+from orionflow.contract.runs import OrchestrationResult
+from orionflow.contract.wire import Findable, JSONObject, Shaped, Text255, Text1024, Wire
 from runs.flow_runs.commands import resume_flow_run
 from runs.inputs.services import create_flow_run_input, delete_flow_run_input
 from runs.models import FlowRun, FlowRunInput
@@ -37,14 +38,7 @@ class InputQuestion(Wire):
     exclude_keys: Annotated[list[Text255], Field(max_length=MOST_EXCLUDED)] | None = None
 
 
-class FlowRunInputOut(TypedDict):
-    id: UUID
-    created: datetime
-    updated: datetime
-    flow_run_id: UUID
-    key: str
-    value: str
-    sender: str | None
+FlowRunInputOut = Annotated[dict[str, Any], Shaped(records.FlowRunInput)]
 
 
 class Resume(Wire):
@@ -87,7 +81,10 @@ class FilterFlowRunInput(Operation):
             raise Missing("Flow run")
         found = FlowRunInput.objects.filter(flow_run=id, key__startswith=body.prefix)
         found = found.exclude(key__in=body.exclude_keys or ())
-        return [_out(one) for one in found.order_by("created", "id")[: 1 if body.limit is None else body.limit]]
+        return [
+            told(records.FlowRunInput, one)
+            for one in found.order_by("created", "id")[: 1 if body.limit is None else body.limit]
+        ]
 
 
 class ReadFlowRunInput(Operation):
@@ -113,15 +110,3 @@ class DeleteFlowRunInput(Operation):
 
     def perform(self, id: UUID, key: str) -> None:
         delete_flow_run_input(flow_run_id=id, key=key)
-
-
-def _out(one: FlowRunInput) -> FlowRunInputOut:
-    return {
-        "id": one.id,
-        "created": one.created,
-        "updated": one.updated,
-        "flow_run_id": one.flow_run_id,
-        "key": one.key,
-        "value": one.value,
-        "sender": one.sender,
-    }

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
 from django.utils import timezone
 
+from orchestration.api.answers import told
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
 from orion_site.accounts.permissions import Action
+from orionflow.contract import records
+from orionflow.contract import runs as contract
+from orionflow.contract.wire import Shaped
 from runs.flow_runs.api.flow_runs import FREE_COLUMNS, listed_flow_runs_out
 from runs.flow_runs.schemas import FlowRunOut
-from runs.flows.schemas import FlowOut, flow_out
+from runs.flows.api import FlowOut
 from runs.lists.filters.conditions import matched
 from runs.lists.filters.resources import LogFilter
 from runs.lists.filters.searches import (
@@ -22,10 +28,11 @@ from runs.lists.filters.searches import (
 )
 from runs.lists.filters.sorts import ORDERS, FlowRunSort, FlowSort, LogSort, TaskRunSort
 from runs.lists.large import without_large
-from runs.logs.schemas import LogOut, log_out
 from runs.models import Log
 from runs.task_runs.api.task_runs import listed_task_runs_out
 from runs.task_runs.schemas import TaskRunOut
+
+LogOut = Annotated[dict[str, Any], Shaped(records.Log)]
 
 
 class FlowListing(FlowSearch, Page):
@@ -59,7 +66,10 @@ class FilterFlows(RunQuestion):
     answers = {200: list[FlowOut]}
 
     def perform(self, body: FlowListing) -> list[FlowOut]:
-        return [flow_out(flow) for flow in self.paginate_queryset(flows_matching(body).order_by(*ORDERS[body.sort]))]
+        return [
+            told(contract.Flow, flow)
+            for flow in self.paginate_queryset(flows_matching(body).order_by(*ORDERS[body.sort]))
+        ]
 
 
 class CountFlows(RunQuestion):
@@ -118,4 +128,5 @@ class FilterLogs(RunQuestion):
 
     def perform(self, body: LogListing) -> list[LogOut]:
         lines = Log.objects.filter(matched(body.logs)).order_by(*ORDERS[body.sort])
-        return [log_out(line) for line in self.paginate_queryset(lines)]
+        # Lines never change.
+        return [told(records.Log, line, updated=line.created) for line in self.paginate_queryset(lines)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated
-from uuid import UUID
 
 from django.utils import timezone
 from pydantic import Field
@@ -14,20 +13,11 @@ from orchestration.api.operations import Operation
 from orchestration.api.parsing import CleaningJSONParser
 from orchestration.clocks import SENT_AT_HEADER, clock_offset, corrected
 from orion_site.accounts.permissions import Action
-from orionflow.contract.wire import Moment, StrictWire
+from orionflow.contract.records import LogCreate
+from orionflow.contract.wire import Moment
 from runs.logs.services import NewLog, record_logs
 
 MOST_LINES = 10_000
-
-
-class LogCreate(StrictWire):
-    id: UUID | None = None
-    name: str
-    level: Annotated[int, Field(ge=-(2**15), lt=2**15)]
-    message: str
-    timestamp: Moment
-    flow_run_id: UUID | None = None
-    task_run_id: UUID | None = None
 
 
 class CreateLogs(Operation):

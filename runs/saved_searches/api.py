@@ -2,51 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from django.utils import timezone
-from pydantic import Field
 from rest_framework.response import Response
-from typing_extensions import TypedDict
 
+from orchestration.api.answers import told
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
 from orion_site.accounts.permissions import Action
-from orionflow.contract.wire import JSON, StrictWire, Text255, Wire
+from orionflow.contract import records
+from orionflow.contract.wire import Shaped
 from runs.models import SavedSearch
 from runs.saved_searches.services import delete_saved_search, save_search
 
-
-class SavedSearchFilter(Wire):
-    object: str
-    property: str
-    type: str
-    operation: str
-    value: JSON
-
-
-class SavedSearchCreate(StrictWire):
-    name: Text255
-    filters: Annotated[list[SavedSearchFilter], Field(max_length=1000)] = []
-
-
-class SavedSearchFilterOut(TypedDict):
-    object: str
-    property: str
-    type: str
-    operation: str
-    value: Any
-
-
-class SavedSearchOut(TypedDict):
-    id: UUID
-    created: datetime
-    updated: datetime
-    name: str
-    filters: list[SavedSearchFilterOut]
+SavedSearchOut = Annotated[dict[str, Any], Shaped(records.SavedSearch)]
 
 
 class SaveSearch(Operation):
@@ -56,10 +28,10 @@ class SaveSearch(Operation):
     action_required = Action.CHANGE_RUNS
     answers = {201: SavedSearchOut, 200: SavedSearchOut}
 
-    def perform(self, body: SavedSearchCreate) -> Response:
+    def perform(self, body: records.SavedSearchCreate) -> Response:
         filters = [filter.model_dump(mode="json") for filter in body.filters]
         search, created = save_search(name=body.name, filters=filters, now=timezone.now())
-        return Response(_out(search), status=201 if created else 200)
+        return Response(told(records.SavedSearch, search), status=201 if created else 200)
 
 
 class ReadSavedSearch(Operation):
@@ -73,7 +45,7 @@ class ReadSavedSearch(Operation):
         search = SavedSearch.objects.filter(pk=id).first()
         if search is None:
             raise Missing("Saved search")
-        return _out(search)
+        return told(records.SavedSearch, search)
 
 
 class DeleteSavedSearch(Operation):
@@ -96,14 +68,6 @@ class FilterSavedSearches(Operation):
     body_optional = True
 
     def perform(self, body: Page) -> list[SavedSearchOut]:
-        return [_out(search) for search in self.paginate_queryset(SavedSearch.objects.order_by("name"))]
-
-
-def _out(search: SavedSearch) -> SavedSearchOut:
-    return {
-        "id": search.id,
-        "created": search.created,
-        "updated": search.updated,
-        "name": search.name,
-        "filters": search.filters,
-    }
+        return [
+            told(records.SavedSearch, search) for search in self.paginate_queryset(SavedSearch.objects.order_by("name"))
+        ]

@@ -3,57 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
-from uuid import UUID
 
-from typing_extensions import TypedDict
-
-from orchestration.api.states import StateOut
-from orchestration.core.states import TERMINAL, StateType
+from orchestration.core.states import TERMINAL
 from runs.models import FlowRun, TaskRun
 
 NOTHING = timedelta()
 
 
-class RunOut(TypedDict):
-    id: UUID
-    created: datetime
-    updated: datetime
-    name: str
-    tags: list[str]
-    state_id: UUID | None
-    state_type: StateType | None
-    state_name: str | None
-    run_count: int
-    expected_start_time: datetime | None
-    next_scheduled_start_time: datetime | None
-    start_time: datetime | None
-    end_time: datetime | None
-    total_run_time: float
-    estimated_run_time: float
-    estimated_start_time_delta: float
-    state: StateOut | None
-
-
-def run_out(run: FlowRun | TaskRun, state: StateOut | None, now: datetime) -> dict[str, Any]:
+def times_of(run: FlowRun | TaskRun, now: datetime) -> dict[str, float]:
+    """The times of an answer that follow from the moment of reading, in seconds."""
     return {
-        "id": run.id,
-        "created": run.created,
-        "updated": run.updated,
-        "name": run.name,
-        "tags": run.tags,
-        "state_id": run.state_id,
-        "state_type": run.state_type,
-        "state_name": run.state_name,
-        "run_count": run.run_count,
-        "expected_start_time": run.expected_start_time,
-        "next_scheduled_start_time": run.next_scheduled_start_time,
-        "start_time": run.start_time,
-        "end_time": run.end_time,
         "total_run_time": run.total_run_time.total_seconds(),
         "estimated_run_time": estimated_run_time(run, now).total_seconds(),
         "estimated_start_time_delta": lateness(run, now).total_seconds(),
-        "state": state,
     }
 
 

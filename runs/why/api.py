@@ -11,9 +11,10 @@ from typing_extensions import TypedDict
 
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
-from orchestration.api.states import StateOut, stored_state_out
+from orchestration.api.states import stored_state_out
 from orchestration.core.states import StateType
 from orion_site.accounts.permissions import Action
+from orionflow.contract.runs import StateOut
 from runs.models import FlowRun, StateRow
 from runs.why.selectors.reasons import Reason
 from runs.why.selectors.why import Why, why_flow_run, why_task_run

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+from typing import get_origin
 
 import pytest
 from pydantic import TypeAdapter
 
 from orion_site.openapi.document import operations
+from orionflow.contract.wire import Shaped
 from tests.api.conftest import Api
 from tests.contract.deployed import deployments_are_made
 from tests.contract.exchanges import EXAMPLES, Exchanges, examples, golden, write_golden
@@ -288,13 +290,13 @@ def test_what_the_golden_files_say_fits_the_models():
 def _extra(answer, told):
     """Fields that are told and not declared."""
     told = told[0] if isinstance(told, list) and told else told
-    answer = getattr(answer, "__args__", (answer,))[0]
-    fields = getattr(answer, "model_fields", None)
-    declared = (
-        {one.serialization_alias or name for name, one in fields.items()}
-        if fields
-        else getattr(answer, "__annotations__", {}).keys()
-    )
+    answer = answer.__args__[0] if get_origin(answer) is list else answer
+    shapes = [one.kind for one in getattr(answer, "__metadata__", ()) if isinstance(one, Shaped)]
+    answer = shapes[0] if shapes else answer
+    if fields := getattr(answer, "model_fields", None):
+        declared = {one.serialization_alias or name for name, one in fields.items()}
+    else:
+        declared = getattr(answer, "__annotations__", {}).keys()
     return told.keys() - declared if declared and isinstance(told, dict) else set()
 
 

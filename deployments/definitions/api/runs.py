@@ -9,7 +9,6 @@ from uuid import UUID
 from pydantic import Field
 from rest_framework.response import Response
 
-from deployments.definitions.api.schemas import DeploymentFlowRunCreate
 from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
 from deployments.schedules.core.horizon import Horizon
 from deployments.schedules.services.planning_on_demand import plan_deployment
@@ -18,6 +17,7 @@ from orchestration.api.operations import Operation
 from orchestration.api.states import proposed_state
 from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action
+from orionflow.contract.runs import DeploymentFlowRunCreate
 from orionflow.contract.wire import Moment, Seconds, Wire
 from runs.flow_runs.api.flow_runs import flow_runs_out
 from runs.flow_runs.schemas import FlowRunOut

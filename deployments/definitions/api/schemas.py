@@ -4,35 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 from django.db.models import DurationField
 
 from deployments.models import Deployment
 from orchestration.api.answers import told
-from orchestration.api.states import StateCreate
 from orionflow.contract import deployments as contract
 from orionflow.contract.deployments import DeploymentFields
-from orionflow.contract.wire import JSONObject, Key, Name, StrictWire, Tags, Text1024
-from runs.schemas.policies import FlowRunPolicyIn
-
-
-class DeploymentFlowRunCreate(StrictWire):
-    """A run of a deployment, as far as it differs from what the deployment says."""
-
-    state: StateCreate | None = None
-    name: Text1024 | None = None
-    parameters: JSONObject | None = None
-    enforce_parameter_schema: bool | None = None
-    context: JSONObject | None = None
-    infrastructure_document_id: UUID | None = None
-    empirical_policy: FlowRunPolicyIn | None = None
-    tags: Tags | None = None
-    idempotency_key: Key | None = None
-    parent_task_run_id: UUID | None = None
-    work_queue_name: Name | None = None
-    job_variables: JSONObject | None = None
-
 
 # The name of a queue is stored with the queue itself; pausing has two names.
 _UNLIKE_COLUMNS = frozenset({"work_queue_name", "paused", "job_variables"})

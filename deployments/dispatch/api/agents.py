@@ -26,9 +26,10 @@ from deployments.dispatch.services.heartbeats import Order, orders_now, record_h
 from deployments.dispatch.waiting_agents import WAIT_HEADER
 from deployments.models import Deployment, WorkQueue
 from orchestration.api.operations import Operation
-from orchestration.api.states import StateOut, state_out
+from orchestration.api.states import state_out
 from orchestration.database_clock import database_now
 from orion_site.accounts.permissions import Action
+from orionflow.contract.runs import StateOut
 from orionflow.contract.wire import Int, Name, Natural, Text255, Wire
 from runs.flow_runs.api.flow_runs import flow_runs_out
 from runs.flow_runs.schemas import FlowRunOut

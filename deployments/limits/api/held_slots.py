@@ -24,10 +24,11 @@ from deployments.limits.services.limits import release_slot
 from deployments.models import ConcurrencyLimit, GlobalLimit, WorkQueue
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
-from orchestration.api.states import StateOut, state_out
+from orchestration.api.states import state_out
 from orchestration.database_clock import database_now
 from orchestration.errors import ConcurrencyLimitNotFound, GlobalLimitNotFound
 from orion_site.accounts.permissions import Action
+from orionflow.contract.runs import StateOut
 from orionflow.contract.wire import Text1024, Wire
 
 LeaseIds = Annotated[list[UUID], Field(min_length=1, max_length=1000)]

@@ -8,8 +8,9 @@ from django.utils import timezone
 from rest_framework.response import Response
 
 from orchestration.api.operations import Operation
-from orchestration.api.states import OrchestrationResult, result_of
+from orchestration.api.states import result_of
 from orion_site.accounts.permissions import Action
+from orionflow.contract.runs import OrchestrationResult
 from orionflow.contract.wire import StrictWire, Text1024
 from runs.flow_runs.commands import cancel_flow_run, cancel_flow_run_alone
 

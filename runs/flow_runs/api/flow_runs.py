@@ -17,7 +17,8 @@ from orchestration.database_clock import current_time
 from orchestration.errors import JobVariablesSettled, JobVariablesUnused
 from orchestration.new_runs import NewFlowRun
 from orion_site.accounts.permissions import Action
-from runs.flow_runs.schemas import FlowRunCreate, FlowRunOut, FlowRunUpdate, flow_run_out
+from orionflow.contract.runs import FlowRunCreate, FlowRunUpdate
+from runs.flow_runs.schemas import FlowRunOut, flow_run_out
 from runs.flow_runs.services import create_flow_run, delete_flow_run, update_flow_run
 from runs.lists.large import completed
 from runs.models import FlowRun

@@ -14,16 +14,15 @@ from orchestration.api.states import proposed_state, written_state_out
 from orchestration.core.states import State, StateType
 from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action
+from orionflow.contract.runs import TaskRunCreate, TaskRunUpdate
 from runs.lists.large import completed
 from runs.models import TaskRun
 from runs.states.selectors import current_task_run_states, listed_task_run_states
 from runs.task_runs.schemas import (
-    TaskRunCreate,
     TaskRunOut,
-    TaskRunUpdate,
     new_task_run,
+    task_run_in_state,
     task_run_out,
-    task_run_told,
 )
 from runs.task_runs.services import create_task_run, delete_task_run, update_task_run
 
@@ -45,7 +44,7 @@ class CreateTaskRun(Operation):
         if made.first is None:
             return Response(task_runs_out([made.run], now)[0], status=201 if made.is_new else 200)
         # What was written a moment ago need not be read again.
-        return Response(task_run_told(made.run, written_state_out(made.first), now), status=201)
+        return Response(task_run_in_state(made.run, written_state_out(made.first), now), status=201)
 
 
 class ReadTaskRun(Operation):

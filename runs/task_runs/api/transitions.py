@@ -10,14 +10,15 @@ from typing_extensions import TypedDict
 
 from orchestration.api.fencing import attempt_named
 from orchestration.api.operations import Operation
-from orchestration.api.states import StateCreate, StateOut, proposed_state, state_out
+from orchestration.api.states import proposed_state, state_out
 from orchestration.batch import ItemOutcome, TaskRunTransition, apply_task_run_transitions
 from orchestration.core.states import State
 from orchestration.core.verdicts import Abort, Accept, Reject, Wait
 from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action
+from orionflow.contract.runs import NewTaskRunIn, StateCreate, StateOut
 from orionflow.contract.wire import Moment, Natural, StrictWire, Wire
-from runs.task_runs.schemas import NewTaskRunIn, new_task_run
+from runs.task_runs.schemas import new_task_run
 
 MOST_ITEMS = 1000
 

@@ -17,7 +17,7 @@ from orionflow.recordable import LONGEST_MESSAGE, LONGEST_NAME, as_text, clean_t
 
 if TYPE_CHECKING:
     from orionflow.calls import Call
-    from orionflow.wire import Artifact
+    from orionflow.contract.records import Artifact
 
 Rows = Sequence[Sequence[Any]] | Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]]
 

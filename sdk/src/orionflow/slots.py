@@ -22,12 +22,12 @@ from orionflow.client import OrionClient
 from orionflow.clock import current_clock
 from orionflow.context import FlowRunContext, TaskRunContext
 from orionflow.contract.ids import uuid7
+from orionflow.contract.records import TakenLimit
 from orionflow.engine.drivers import drive, drive_async
 from orionflow.engine.effects import Do, Sleep, Steps, send
 from orionflow.engine.event_loops import running_loop
 from orionflow.errors import ApiError, NoSlotInTime, Overloaded
 from orionflow.slot_keeper import Held, slot_keeper
-from orionflow.wire import TakenLimit
 
 logger = logging.getLogger("orionflow.slots")
 

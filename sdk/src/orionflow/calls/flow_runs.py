@@ -9,17 +9,9 @@ from uuid import UUID
 
 from orionflow.calls import Call, names, present, selection
 from orionflow.contract.ids import uuid7
+from orionflow.contract.records import FlowRunInput
 from orionflow.states import State
-from orionflow.wire import (
-    Dependency,
-    FlowRun,
-    FlowRunInput,
-    Graph,
-    HistoryBucket,
-    OrchestrationResult,
-    Why,
-    state_to_wire,
-)
+from orionflow.wire import Dependency, FlowRun, Graph, HistoryBucket, OrchestrationResult, Why, state_to_wire
 
 
 def create_flow_run(

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from orionflow.calls import Call, Filter, present, selection
 from orionflow.contract.ids import uuid7
-from orionflow.wire import Artifact, ArtifactCollection, Log, SavedSearch
+from orionflow.contract.records import Artifact, ArtifactCollection, Log, SavedSearch
 
 
 def create_logs(lines: Sequence[Mapping[str, Any]]) -> Call[None]:

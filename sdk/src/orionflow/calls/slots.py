@@ -7,7 +7,7 @@ from typing import Literal
 from uuid import UUID
 
 from orionflow.calls import Call, present
-from orionflow.wire import TakenLimit
+from orionflow.contract.records import TakenLimit
 
 
 def take_slots(

@@ -13,8 +13,8 @@ from math import isfinite
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError
 from typing_extensions import TypedDict
 
 from orionflow.contract.kinds import Moment as Moment
@@ -67,6 +67,16 @@ def own_fields(kind: type[BaseModel]) -> frozenset[str]:
 def _let_own_fields_be_absent(schema: dict[str, Any], kind: type[BaseModel]) -> None:
     if "required" in schema:
         schema["required"] = [name for name in schema["required"] if name not in own_fields(kind)]
+
+
+@dataclass(frozen=True, slots=True)
+class Shaped:
+    """Describe a dictionary by a model whose fields it has: `Annotated[dict[str, Any], Shaped(FlowRun)]`."""
+
+    kind: Any
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return handler.generate_schema(self.kind)
 
 
 class Stored(Answer):

@@ -6,8 +6,9 @@ from typing import Any
 from uuid import UUID
 
 from orionflow.client import OrionClient
+from orionflow.contract.records import Log
 from orionflow.states import State, StateType
-from orionflow.wire import FlowRun, Log, Run, TaskRun
+from orionflow.wire import FlowRun, Run, TaskRun
 
 AnyRun = State[Any] | Run | UUID | str
 

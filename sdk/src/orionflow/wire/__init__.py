@@ -34,29 +34,19 @@ if TYPE_CHECKING:
     from orionflow.wire.explanations import Upstream as Upstream
     from orionflow.wire.explanations import Why as Why
     from orionflow.wire.explanations import WhyReason as WhyReason
-    from orionflow.wire.records import Artifact as Artifact
-    from orionflow.wire.records import ArtifactCollection as ArtifactCollection
-    from orionflow.wire.records import FlowRunInput as FlowRunInput
-    from orionflow.wire.records import Log as Log
-    from orionflow.wire.records import SavedSearch as SavedSearch
-    from orionflow.wire.records import TakenLimit as TakenLimit
     from orionflow.wire.runs import Flow as Flow
     from orionflow.wire.runs import FlowRun as FlowRun
     from orionflow.wire.runs import OrchestrationResult as OrchestrationResult
     from orionflow.wire.runs import Run as Run
     from orionflow.wire.runs import TaskRun as TaskRun
-    from orionflow.wire.runs import VerdictDetails as VerdictDetails
 
 _HOME_OF = {
     "Answer": "answer",
     "AnyState": "answer",
-    "Artifact": "records",
-    "ArtifactCollection": "records",
     "Dependency": "explanations",
     "Details": "answer",
     "Flow": "runs",
     "FlowRun": "runs",
-    "FlowRunInput": "records",
     "Graph": "explanations",
     "GraphArtifact": "explanations",
     "GraphNode": "explanations",
@@ -65,17 +55,13 @@ _HOME_OF = {
     "HistoryEntry": "explanations",
     "HistoryState": "explanations",
     "Judgement": "explanations",
-    "Log": "records",
     "Names": "answer",
     "OrchestrationResult": "runs",
     "Run": "runs",
-    "SavedSearch": "records",
     "StateList": "answer",
     "Stored": "answer",
-    "TakenLimit": "records",
     "TaskRun": "runs",
     "Upstream": "explanations",
-    "VerdictDetails": "runs",
     "Why": "explanations",
     "WhyReason": "explanations",
     "clean_text": "encoding",

@@ -1,0 +1,111 @@
+"""What is kept beside runs, on the wire: logs, artifacts, inputs and saved searches."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BeforeValidator, Field
+from typing_extensions import TypedDict
+
+from orionflow.contract.wire import JSON, Content, LongText, Moment, Stored, StrictWire, Text255, Wire
+
+
+class LogCreate(StrictWire):
+    id: UUID | None = None
+    name: str
+    level: Annotated[int, Field(ge=-(2**15), lt=2**15)]
+    message: str
+    timestamp: Moment
+    flow_run_id: UUID | None = None
+    task_run_id: UUID | None = None
+
+
+class Log(Stored):
+    name: str
+    level: int
+    message: str
+    timestamp: datetime
+    flow_run_id: UUID | None = None
+    task_run_id: UUID | None = None
+
+
+ArtifactKey = Annotated[str, Field(max_length=255, pattern=r"^[a-z0-9-]+$")]
+# Clients put numbers and flags there as well; they come back as text.
+MetadataText = Annotated[str, BeforeValidator(lambda value: value if isinstance(value, str) else str(value))]
+Metadata = Annotated[dict[str, MetadataText], Field(max_length=1000)]
+
+
+class ArtifactUpdate(StrictWire):
+    """Only what is sent is changed."""
+
+    data: Content = None
+    description: LongText | None = None
+    metadata_: Metadata | None = None
+
+
+class ArtifactCreate(ArtifactUpdate):
+    id: UUID | None = None
+    key: ArtifactKey | None = None
+    type: Text255 | None = None
+    flow_run_id: UUID | None = None
+    task_run_id: UUID | None = None
+
+
+class Artifact(Stored):
+    key: str | None = None
+    type: str | None = None
+    description: str | None = None
+    data: Any = None
+    metadata_: dict[str, Any] | None = None
+    flow_run_id: UUID | None = None
+    task_run_id: UUID | None = None
+
+
+class ArtifactCollection(Artifact):
+    """The newest artifact of a key."""
+
+    latest_id: UUID
+
+
+class FlowRunInput(Stored):
+    flow_run_id: UUID
+    key: str
+    value: str
+    sender: str | None = None
+
+
+class SavedSearchFilter(Wire):
+    object: str
+    property: str
+    type: str
+    operation: str
+    value: JSON
+
+
+class SavedSearchCreate(StrictWire):
+    name: Text255
+    filters: Annotated[list[SavedSearchFilter], Field(max_length=1000)] = []
+
+
+class SavedSearchFilterOut(TypedDict):
+    object: str
+    property: str
+    type: str
+    operation: str
+    value: Any
+
+
+class SavedSearch(Stored):
+    name: str
+    filters: Annotated[list[SavedSearchFilterOut], BeforeValidator(lambda value: value or [])] = []
+
+
+class TakenLimit(Stored):
+    """A global limit whose slots were taken; with a lease where they are held by name."""
+
+    name: str
+    limit: int
+    lease_id: UUID | None = None
+    expires_at: datetime | None = None
