@@ -1,4 +1,4 @@
-"""The ASGI application: HTTP goes to Django's WSGI application on our own threads, websockets to their own door."""
+"""The ASGI application: HTTP goes to Django's WSGI application on our own threads, websockets to the consumers."""
 
 from __future__ import annotations
 
@@ -8,16 +8,26 @@ from django.conf import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orion_site.settings")
 
-from orion_site.http.bridge import WSGIBridge  # noqa: E402
-from orion_site.http.sockets import SocketDoor  # noqa: E402
-from orion_site.wsgi import application as wsgi_application  # noqa: E402
+# First of all: it sets Django up, and the consumers below import models.
+from orion_site.wsgi import application as wsgi_application  # noqa: E402, I001
+
+from channels.routing import ProtocolTypeRouter  # noqa: E402
+
+from orion_site.http.sockets import websockets  # noqa: E402
+from orion_site.http.wsgi_adapter import WSGIAdapter  # noqa: E402
 
 base_path = settings.FORCE_SCRIPT_NAME or ""
-application = WSGIBridge(
+http = WSGIAdapter(
     wsgi_application,
     base_path=base_path,
     max_body=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
     threads=settings.ORION_SERVER_THREADS,
     in_flight=settings.ORION_SERVER_MAX_IN_FLIGHT,
-    sockets=SocketDoor(base_path=base_path, most=settings.ORION_SERVER_MAX_SOCKETS),
+)
+application = ProtocolTypeRouter(
+    {
+        "http": http,
+        "websocket": websockets(base_path=base_path, most=settings.ORION_SERVER_MAX_SOCKETS),
+        "lifespan": http.lifespan,
+    }
 )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence, Set
+from importlib.util import find_spec
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from orion_site.env import ASKED
+from orion_site.env import ASKED, REDIS_SCHEMES
 from orionflow.misspelt_settings import misspelt_variables
 from orionflow.settings import environment_name, settings_table
 
@@ -121,6 +122,30 @@ def check_misspelt(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
     ours = [variable for variable in os.environ if variable.startswith("ORION_")]
     return [
         Warning(f"{found}.", hint=f"D{meant[1:]}", id="orion.W003") for found, meant in misspelt_variables(ours, known)
+    ]
+
+
+@register("orion")
+def check_channel_layer(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    url: str = settings.ORION_CHANNEL_LAYER
+    scheme = url.partition("://")[0]
+    if scheme in REDIS_SCHEMES and find_spec("channels_redis") is None:
+        return [
+            Error(
+                "ORION_CHANNEL_LAYER names Redis, and the package channels-redis is not installed.",
+                hint='Install it: `pip install "orionflow-server[redis]"`.',
+                id="orion.E006",
+            )
+        ]
+    if scheme in {*REDIS_SCHEMES, "", "memory"}:
+        return []
+    return [
+        Error(
+            # Not the whole URL: it may hold a password.
+            f"ORION_CHANNEL_LAYER begins with {scheme!r}, which is unknown.",
+            hint="Write memory, or an address like redis://localhost:6379/0.",
+            id="orion.E007",
+        )
     ]
 
 

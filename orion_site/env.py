@@ -15,6 +15,8 @@ from orionflow.setting_values import default_home
 
 # Every variable that the server asked for; what is nearly one of them and never asked for is a slip.
 ASKED = {"ORION_HOME", "ORION_DATABASE_URL"}
+REDIS_LAYER = "channels_redis.core.RedisChannelLayer"
+REDIS_SCHEMES = frozenset({"redis", "rediss", "unix"})
 
 
 def env_str(name: str, default: str = "") -> str:
@@ -189,6 +191,13 @@ def _prepared_statements() -> dict[str, Any]:
     if not env_bool("ORION_DATABASE_PREPARED_STATEMENTS", True):
         return {}
     return {"server_side_binding": True, "prepare_threshold": 3}
+
+
+def channel_layers(url: str) -> dict[str, dict[str, Any]]:
+    """Return the setting of Channels for `memory` or `redis://host:port/0`; a system check judges anything else."""
+    if url.partition("://")[0] in REDIS_SCHEMES:
+        return {"default": {"BACKEND": REDIS_LAYER, "CONFIG": {"hosts": [url], "prefix": "orion"}}}
+    return {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 
 
 def trusted_origins(ui_url: str, hosts: Sequence[str]) -> list[str]:

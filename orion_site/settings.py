@@ -6,6 +6,7 @@ from pathlib import Path
 
 from orion_site.accounts.secret_key import secret_key
 from orion_site.env import (
+    channel_layers,
     database_from_url,
     database_url,
     env_bool,
@@ -33,6 +34,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "rest_framework",
+    "channels",
     "drf_spectacular_sidecar",
     "orion_site.accounts",
     "runs",
@@ -63,6 +65,9 @@ APPEND_SLASH = False
 ROOT_URLCONF = "orion_site.urls"
 WSGI_APPLICATION = "orion_site.wsgi.application"
 ASGI_APPLICATION = "orion_site.asgi.application"
+# How consumers of websockets reach each other: within this process, or through Redis where several servers share runs.
+ORION_CHANNEL_LAYER = env_str("ORION_CHANNEL_LAYER", "memory")
+CHANNEL_LAYERS = channel_layers(ORION_CHANNEL_LAYER)
 FORCE_SCRIPT_NAME = env_str("ORION_BASE_PATH") or None
 
 TEMPLATES = [

@@ -1,4 +1,4 @@
-"""What the websockets of the API have in common: who may open one, what is said on it, and where the database is asked.
+"""Consumers of the API's websockets: who may open one, what is sent on it, and where the database is asked.
 
 A socket keeps no database connection: what it needs runs on a few threads that all sockets share, and an event loop
 that waits for a slow query would be late for everybody.
@@ -15,14 +15,14 @@ from functools import partial
 from typing import Any, ClassVar, Literal, ParamSpec, TypeVar
 
 from channels.consumer import get_handler_name
-from channels.generic.websocket import AsyncWebsocketConsumer
+from channels.exceptions import StopConsumer
+from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from django.db import close_old_connections
 from pydantic import ValidationError
 
 from orchestration.api.parsing import UnreadableBody, refuse_unstorable
 from orchestration.api.rendering import encoded
-from orion_site.accounts.permissions import Action
-from orion_site.http.close_codes import INTERNAL_ERROR, POLICY_VIOLATION, PROTOCOL_ERROR
+from orion_site.accounts.permissions import Action, may
 from orionflow.contract.wire import Wire
 
 P = ParamSpec("P")
@@ -31,8 +31,20 @@ Model = TypeVar("Model", bound=Wire)
 
 logger = logging.getLogger("orion.sockets")
 
+# Why a websocket is closed: codes of RFC 6455, and two of applications'.
+NORMAL = 1000
+GOING_AWAY = 1001
+PROTOCOL_ERROR = 1002
+POLICY_VIOLATION = 1008
+INTERNAL_ERROR = 1011
+TRY_AGAIN_LATER = 1013
+# Clients of Prefect's make know this one.
+UNEXPECTED_MESSAGE = 4001
+# Before a socket is accepted: the client sees a plain 403.
+REFUSED = 4403
+
 SUBPROTOCOL = "prefect"
-# Whoever opens a socket says what it is for within this time.
+# Whoever opens a socket asks for something within this time.
 PATIENCE_SECONDS = 10.0
 
 _threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="orion-sockets")
@@ -52,28 +64,43 @@ def _with_usable_connection(call: Callable[[], T]) -> T:
         close_old_connections()
 
 
-class Conversation(AsyncWebsocketConsumer):
-    """One open websocket. Subclasses declare what it asks of an actor, and may work beside what is received."""
+class SocketConsumer(AsyncJsonWebsocketConsumer):
+    """One open websocket. Subclasses declare the action it needs, and may work beside what they receive."""
 
     action_required: ClassVar[Action | None] = None
+    # No layer has this name, so Channels gives the consumer none: a socket that only talks with its own client goes on
+    # while Redis is away. Consumers that join groups name "default".
+    channel_layer_alias = "none"
     _work: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         try:
             await super().__call__(scope, receive, send)
         finally:
+            # Not in `disconnect`: an error in a handler ends the consumer without it.
             await self.stop_working()
 
     async def dispatch(self, message: dict[str, Any]) -> None:
-        # Channels would ask a thread to close old connections before each message; sockets have none.
+        # Channels would have a thread close old connections before each message. Sockets have none (`in_database`), and
+        # the way to that thread and back costs a flood of events four fifths of its rate (0033 in docs/decisions).
         await getattr(self, get_handler_name(message))(message)
 
+    async def websocket_connect(self, message: dict[str, Any]) -> None:
+        if not may(self.scope.get("user"), self.action_required):
+            await self.close(REFUSED)
+            raise StopConsumer
+        await super().websocket_connect(message)
+
     async def websocket_ping(self, message: dict[str, Any]) -> None:
-        """Our own server leaves pongs to the conversation: they may confirm what came before the ping."""
+        """Our own server leaves pongs to the consumer: they may confirm what came before the ping."""
         await self.base_send({"type": "websocket.pong", "payload": message["payload"]})
 
+    @classmethod
+    async def encode_json(cls, content: Any) -> str:
+        return encoded(content).decode()
+
     def work(self, going_on: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Begin what goes on until the socket closes; an error in it closes the socket."""
+        """Start what goes on until the socket closes; an error in it closes the socket."""
         self._work = asyncio.create_task(self._guarded(going_on))
         return self._work
 
@@ -90,12 +117,9 @@ class Conversation(AsyncWebsocketConsumer):
             with suppress(asyncio.CancelledError):
                 await self._work
 
-    async def tell(self, content: Any) -> None:
-        await self.send(text_data=encoded(content).decode())
 
-
-class IntroducedConversation(Conversation):
-    """A socket of the sub-protocol `prefect`: the client introduces itself, says what it wants, and is told things.
+class IntroducedConsumer(SocketConsumer):
+    """A socket of the sub-protocol `prefect`: the client introduces itself, asks for something, and is sent it.
 
     Its token is not looked at: who may open the socket was settled before it was accepted.
     """
@@ -109,9 +133,9 @@ class IntroducedConversation(Conversation):
             return
         await self.accept(SUBPROTOCOL)
         loop = asyncio.get_running_loop()
-        self._deadline = loop.call_later(PATIENCE_SECONDS, self._lose_patience, loop)
+        self._deadline = loop.call_later(PATIENCE_SECONDS, self._time_out, loop)
 
-    def _lose_patience(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _time_out(self, loop: asyncio.AbstractEventLoop) -> None:
         self._work = loop.create_task(self.close(POLICY_VIOLATION, "Nothing was asked for in time"))
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
@@ -119,19 +143,19 @@ class IntroducedConversation(Conversation):
         if self._work is not None:
             await self.receive_more(text)
         elif self._introduced:
-            await self.receive_wish(text)
+            await self.receive_request(text)
         elif read_message(Introduction, text) is None:
             await self.close(POLICY_VIOLATION, "Expected 'auth' message")
         else:
             self._introduced = True
-            await self.tell({"type": "auth_success"})
+            await self.send_json({"type": "auth_success"})
 
-    async def receive_wish(self, text: str) -> None:
-        """What the client wants. Whoever understands it begins to `work`."""
+    async def receive_request(self, text: str) -> None:
+        """Read what the client asks for, and begin to `work` if it can be understood."""
         raise NotImplementedError
 
     async def receive_more(self, text: str) -> None:
-        """What the client says after that."""
+        """Read what the client sends after that."""
 
     def work(self, going_on: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         self._forget_deadline()

@@ -64,7 +64,7 @@ class BoundedRequest(WebRequest):  # type: ignore[misc]  # daphne has no types
         if self._received > limit * PATIENCE:
             self.channel.loseConnection()
         elif self._received <= limit + len(data):
-            # One piece more than the limit is kept: the bridge sees that the body is too long, and says so.
+            # One piece more than the limit is kept: the adapter sees that the body is too long, and says so.
             super().handleContentChunk(data)
 
 

@@ -170,8 +170,8 @@ def leave_at_once() -> NoReturn:
 
 
 def _serve(listener: socket.socket, options: ServerOptions, on_ready: Callable[[str], None]) -> bool:
-    from orion_site.asgi import application
-    from orion_site.http.listening import LoopbackServer
+    from orion_site.asgi import application, http
+    from orion_site.http.daphne_server import LoopbackServer
     from orion_site.services.registry import services_of_an_api, services_of_this_server
     from orion_site.services.ticker import Ticker
 
@@ -185,14 +185,14 @@ def _serve(listener: socket.socket, options: ServerOptions, on_ready: Callable[[
         if agent:
             agent.start()
 
-    server = LoopbackServer(application, listener, ready_callable=ready)
+    server = LoopbackServer(application, listener, max_body=http.max_body, ready_callable=ready)
     if agent:
         server.before_end, server.hurry = agent.stop, agent.hurry
     try:
         server.run()
     finally:
         ticker.stop()
-        all_ended = application.close(server.grace_left())
+        all_ended = http.close(server.grace_left())
         server.is_over()
     return all_ended
 

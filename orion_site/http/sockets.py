@@ -1,82 +1,89 @@
-"""The door of websockets: the same guard and the same rights as for requests, before anything is accepted.
+"""Websockets in the way of Channels: routes to consumers, behind the guard and the authentication of requests.
 
 Websockets never pass Django's middleware. So each handshake is made into the request that it is, and judged by the
-functions that judge requests. What is not listed in `SOCKETS` does not exist.
+functions that judge requests. Channels' own `AllowedHostsOriginValidator` would refuse programs, which send no Origin,
+and would let in the pages of another port.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import Any
 
+from channels.middleware import BaseMiddleware
+from channels.routing import URLRouter
 from django.core.exceptions import PermissionDenied
 from django.core.handlers.wsgi import WSGIRequest
+from django.urls import path, re_path
 
+from events.recording.api.sockets import FollowEvents, ReportEventsLive
+from orchestration.api.sockets import REFUSED, TRY_AGAIN_LATER
 from orion_site.accounts.guard import refusal
-from orion_site.accounts.permissions import actor_of, may
-from orion_site.http.bridge import Receive, Scope, Send, refuse_socket, wsgi_environ
-from orion_site.http.close_codes import TRY_AGAIN_LATER
-
-if TYPE_CHECKING:
-    from orchestration.api.sockets import Conversation
-
-# The conversations are imported when somebody first asks for them: most servers never hear of one.
-SOCKETS: Mapping[str, tuple[str, str]] = {
-    "/api/events/in": ("events.recording.api.sockets", "ReportEventsLive"),
-    "/api/events/out": ("events.recording.api.sockets", "FollowEvents"),
-    "/api/task_runs/subscriptions/scheduled": ("runs.background_tasks.api", "ServeTasks"),
-}
+from orion_site.accounts.permissions import actor_of
+from orion_site.http.wsgi_adapter import Receive, Scope, Send, wsgi_environ
+from runs.background_tasks.api import ServeTasks
 
 
-def conversation_at(path: str) -> type[Conversation] | None:
-    if path not in SOCKETS:
-        return None
-    module, name = SOCKETS[path]
-    found: type[Conversation] = getattr(import_module(module), name)
-    return found
+async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    """Close before accepting, which is a plain 403 for the client."""
+    await receive()
+    await send({"type": "websocket.close", "code": REFUSED})
 
 
-class SocketDoor:
-    """An ASGI application that lets conversations in, and no more of them than the server can bear."""
+routes = [
+    path("api/events/in", ReportEventsLive.as_asgi()),
+    path("api/events/out", FollowEvents.as_asgi()),
+    path("api/task_runs/subscriptions/scheduled", ServeTasks.as_asgi()),
+]
 
-    def __init__(self, *, base_path: str, most: int) -> None:
+
+class SocketGuard(BaseMiddleware):  # type: ignore[misc]  # Channels has no types
+    """Let in what the guard lets in, and put who asks into the scope, where consumers look for `user`."""
+
+    def __init__(self, inner: Any, *, base_path: str) -> None:
+        super().__init__(inner)
         self._base_path = base_path.rstrip("/")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
+        request = WSGIRequest(wsgi_environ(scope, b"", self._base_path))
+        if refusal(request.META, method="GET", path=request.path_info) is not None:
+            return await refuse(scope, receive, send)
+        try:
+            user = actor_of(request)
+        except PermissionDenied:
+            return await refuse(scope, receive, send)
+        # The path without the base path, which a proxy may have taken off already; daphne takes a `root_path` from a
+        # header that any client may send.
+        inner = {**scope, "user": user, "path": request.path_info, "root_path": ""}
+        return await self.inner(inner, receive, send)
+
+
+class OpenSockets(BaseMiddleware):  # type: ignore[misc]  # Channels has no types
+    """Keep no more sockets open than the server can bear."""
+
+    def __init__(self, inner: Any, *, most: int) -> None:
+        super().__init__(inner)
         self._most = most
         self._open = 0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        conversation = admitted(WSGIRequest(wsgi_environ(scope, b"", self._base_path)))
-        if conversation is None:
-            await refuse_socket(scope, receive, send)
-        elif self._open >= self._most:
-            await turn_away(scope, receive, send)
-        else:
-            await self._converse(conversation, scope, receive, send)
-
-    async def _converse(self, conversation: type[Conversation], scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
+        if self._open >= self._most:
+            return await self._turn_away(scope, receive, send)
         self._open += 1
         try:
-            await conversation()(scope, receive, send)
+            return await self.inner(scope, receive, send)
         finally:
             self._open -= 1
 
-
-def admitted(request: WSGIRequest) -> type[Conversation] | None:
-    """The conversation that a handshake asks for, if it may be had by whoever asks."""
-    if refusal(request.META, method="GET", path=request.path_info) is not None:
-        return None
-    conversation = conversation_at(request.path_info)
-    try:
-        actor = actor_of(request)
-    except PermissionDenied:
-        return None
-    return conversation if conversation and may(actor, conversation.action_required) else None
+    async def _turn_away(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Accept and close: a refused handshake would look like missing rights, and clients would not come again.
+        await receive()
+        await send({"type": "websocket.accept", "subprotocol": next(iter(scope.get("subprotocols", ())), None)})
+        reason = "Too many open sockets; try again later"
+        await send({"type": "websocket.close", "code": TRY_AGAIN_LATER, "reason": reason})
 
 
-async def turn_away(scope: Scope, receive: Receive, send: Send) -> None:
-    """Accept and close: a refused handshake would look like missing rights, and clients would not come again."""
-    await receive()
-    await send({"type": "websocket.accept", "subprotocol": next(iter(scope.get("subprotocols", ())), None)})
-    reason = "Too many open sockets; try again later"
-    await send({"type": "websocket.close", "code": TRY_AGAIN_LATER, "reason": reason})
+def websockets(*, base_path: str, most: int) -> SocketGuard:
+    """The ASGI application of all websockets. What has no route does not exist."""
+    anything_else = re_path("", refuse)  # type: ignore[arg-type]  # a view to Django, an application to Channels
+    router = URLRouter([*routes, anything_else])
+    return SocketGuard(OpenSockets(router, most=most), base_path=base_path)

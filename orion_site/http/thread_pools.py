@@ -1,6 +1,6 @@
-"""Lanes: the bounded, persistent threads on which Django answers; a request makes neither a thread nor a connection.
+"""The bounded, persistent threads on which Django answers: a request makes neither a thread nor a connection.
 
-Transitions have a lane of their own: however many pages are being read, a run can report what it did.
+Transitions have a pool of their own: however many pages are being read, a run can report what it did.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Lane:
+class BoundedPool:
     """A few threads, and a bound on how many requests may run or queue for them."""
 
     def __init__(self, name: str, *, threads: int, in_flight: int) -> None:
@@ -29,7 +29,7 @@ class Lane:
         return self._admitted
 
     def admit(self) -> bool:
-        """Take a place, which `leave` gives back; False when every place is taken."""
+        """Admit one more request, until `leave`; False when there are as many as may be."""
         with self._changed:
             if self._admitted >= self._limit:
                 return False
@@ -42,7 +42,7 @@ class Lane:
             self._changed.notify_all()
 
     def start(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
-        """Run `work` on a thread and leave the lane when it ends, whether or not anybody still waits for it."""
+        """Run `work` on a thread and leave when it ends, whether or not anybody still waits for it."""
         future: Future[T] = self._pool.submit(work, *args, **kwargs)
         future.add_done_callback(lambda _: self.leave())
         return asyncio.wrap_future(future)

@@ -12,7 +12,7 @@ from typing import Any
 
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 
-from orion_site.http.close_codes import GOING_AWAY, NORMAL, TRY_AGAIN_LATER
+from orchestration.api.sockets import GOING_AWAY, NORMAL, TRY_AGAIN_LATER
 
 LONGEST_MESSAGE = 1024 * 1024
 MOST_UNHEARD_MESSAGES = 256

@@ -14,12 +14,13 @@ from django.utils import timezone
 from pydantic import Field
 
 from orchestration.api.sockets import (
-    IntroducedConversation,
+    POLICY_VIOLATION,
+    UNEXPECTED_MESSAGE,
+    IntroducedConsumer,
     in_database,
     read_message,
 )
 from orion_site.accounts.permissions import Action
-from orion_site.http.close_codes import NOT_WHAT_WAS_EXPECTED, POLICY_VIOLATION
 from orionflow.contract.wire import Text1024, Wire
 from runs.background_tasks.offers import OFFER_SECONDS, offers
 from runs.background_tasks.selectors import parameters_of, waiting_task_runs
@@ -40,7 +41,7 @@ class Reply(Wire):
     type: Literal["ack", "quit"]
 
 
-class ServeTasks(IntroducedConversation):
+class ServeTasks(IntroducedConsumer):
     """Offers runs of the tasks that the client names, one at a time; the next when it has said `ack`."""
 
     action_required = Action.REPORT_RUNS
@@ -49,10 +50,10 @@ class ServeTasks(IntroducedConversation):
         super().__init__(*args, **kwargs)
         self._acknowledged = asyncio.Event()
 
-    async def receive_wish(self, text: str) -> None:
+    async def receive_request(self, text: str) -> None:
         subscription = read_message(Subscription, text)
         if subscription is None:
-            await self.close(NOT_WHAT_WAS_EXPECTED, "Expected a 'subscribe' message with 'keys'")
+            await self.close(UNEXPECTED_MESSAGE, "Expected a 'subscribe' message with 'keys'")
             return
         self.work(self._offer_runs(subscription.keys))
 
@@ -63,7 +64,7 @@ class ServeTasks(IntroducedConversation):
             case Reply(type="quit"):
                 await self.close()
             case _:
-                await self.close(NOT_WHAT_WAS_EXPECTED, "Expected an 'ack' message")
+                await self.close(UNEXPECTED_MESSAGE, "Expected an 'ack' message")
 
     async def _offer_runs(self, task_keys: list[str]) -> None:
         try:
@@ -86,7 +87,7 @@ class ServeTasks(IntroducedConversation):
         try:
             run = await in_database(offered, run_id)
             if run is not None:
-                await self.tell(run)
+                await self.send_json(run)
                 await asyncio.wait_for(self._acknowledged.wait(), OFFER_SECONDS)
                 offers.hold(self, run_id)
         finally:

@@ -9,7 +9,7 @@ from orion_site.http.server import settings_ready
 settings_ready()
 
 import orion_site.wsgi  # noqa: E402 (settings come first)
-from orion_site.http import connections, listening  # noqa: E402
+from orion_site.http import connections, daphne_server  # noqa: E402
 
 usual = orion_site.wsgi.application
 
@@ -23,7 +23,7 @@ def stuck(environ, start_response):
 
 
 orion_site.wsgi.application = stuck
-listening.LoopbackServer.grace = 1.0
+daphne_server.LoopbackServer.grace = 1.0
 connections.HEAD_SECONDS, connections.BODY_SECONDS = 1.0, 2.0
 
 from orion_site.commands import server  # noqa: E402

@@ -8,6 +8,8 @@ from django.conf import settings
 from django.core.checks import run_checks
 from django.test import override_settings
 
+from orion_site.env import channel_layers
+
 
 def ids() -> list[str | None]:
     return [found.id for found in run_checks(tags=["orion"])]
@@ -80,3 +82,33 @@ def test_a_lease_that_hardly_outlasts_a_heartbeat_is_an_error():
 @override_settings(ORION_LEASE_SECONDS=2.0, ORION_HEARTBEAT_SECONDS=0.5)
 def test_short_periods_are_fine():
     assert ids() == []
+
+
+@override_settings(ORION_CHANNEL_LAYER="redis://:secret@redis:6379/0")
+def test_a_layer_on_redis_needs_its_package(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("orion_site.checks.find_spec", lambda name: None)
+    missing = run_checks(tags=["orion"])
+    monkeypatch.setattr("orion_site.checks.find_spec", lambda name: name)
+
+    assert [found.id for found in missing] == ["orion.E006"]
+    assert "secret" not in str(missing)
+    assert ids() == []
+
+
+@override_settings(ORION_CHANNEL_LAYER="amqp://guest:secret@broker/")
+def test_a_layer_on_something_else_is_an_error():
+    found = run_checks(tags=["orion"])
+
+    assert [one.id for one in found] == ["orion.E007"]
+    assert "secret" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("url", "backend"),
+    [
+        ("memory", "channels.layers.InMemoryChannelLayer"),
+        ("redis://redis:6379/0", "channels_redis.core.RedisChannelLayer"),
+    ],
+)
+def test_the_setting_of_channels_follows_the_url(url: str, backend: str):
+    assert channel_layers(url)["default"]["BACKEND"] == backend

@@ -1,4 +1,4 @@
-"""Websockets through their door, in this process; and the API beside them."""
+"""Websockets as the server routes them, in this process; and the API beside them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from channels.testing import WebsocketCommunicator
 
-from orion_site.http.sockets import SocketDoor
+from orion_site.http.sockets import SocketGuard, websockets
 
 PATIENCE = 20.0
 OWN_HOST = (b"host", b"localhost:4200")
@@ -46,9 +46,9 @@ def talk_to(
     subprotocols: tuple[str, ...] = (),
     headers: tuple[tuple[bytes, bytes], ...] = (OWN_HOST,),
     client: str = "127.0.0.1",
-    door: SocketDoor | None = None,
+    application: SocketGuard | None = None,
 ) -> Talk:
-    talk = Talk(door or SocketDoor(base_path="", most=10), path, list(headers), list(subprotocols))
+    talk = Talk(application or websockets(base_path="", most=10), path, list(headers), list(subprotocols))
     talk.scope["client"] = [client, 5000]
     return talk
 

@@ -1,4 +1,4 @@
-"""Events over websockets: reported one by one, and told to whoever follows them."""
+"""Events over websockets: reported one by one, and sent to whoever follows them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from events.recording.api.following import Following, is_whole
 from events.recording.services import store_events
 from events.recording.wire import EventFilter, EventIn
 from orchestration.api.sockets import (
-    Conversation,
-    IntroducedConversation,
+    POLICY_VIOLATION,
+    PROTOCOL_ERROR,
+    TRY_AGAIN_LATER,
+    IntroducedConsumer,
+    SocketConsumer,
     in_database,
     read_strictly,
 )
 from orion_site.accounts.permissions import Action
-from orion_site.http.close_codes import POLICY_VIOLATION, PROTOCOL_ERROR, TRY_AGAIN_LATER
 from orionflow.contract.wire import Wire
 
 logger = logging.getLogger("orion.sockets")
@@ -35,7 +37,7 @@ MOST_REFUSED = 100
 LOOK_EVERY_SECONDS = 0.5
 
 
-class ReportEventsLive(Conversation):
+class ReportEventsLive(SocketConsumer):
     """Each message is an event. A ping is answered when what came before it is stored, so a pong confirms it."""
 
     action_required = Action.REPORT_EVENTS
@@ -92,31 +94,31 @@ class ReportEventsLive(Conversation):
             await asyncio.wait([self._storing()])
 
 
-class Wish(Wire):
+class FilterRequest(Wire):
     type: Literal["filter"]
     filter: EventFilter
     backfill: bool = True
 
 
-class FollowEvents(IntroducedConversation):
+class FollowEvents(IntroducedConsumer):
     """Events that match a filter: those there are, the oldest first, and then each new one."""
 
     action_required = Action.READ_EVENTS
 
-    async def receive_wish(self, text: str) -> None:
+    async def receive_request(self, text: str) -> None:
         try:
-            wish = read_strictly(Wish, text)
+            request = read_strictly(FilterRequest, text)
         except ValueError as error:
             await self.close(PROTOCOL_ERROR, f"Expected a 'filter' message: {error}")
             return
-        self.work(self._tell_events(wish))
+        self.work(self._send_events(request))
 
-    async def _tell_events(self, wish: Wish) -> None:
-        following = Following(wish.filter, timezone.now())
-        page = await in_database(following.begin, backfill=wish.backfill)
+    async def _send_events(self, request: FilterRequest) -> None:
+        following = Following(request.filter, timezone.now())
+        page = await in_database(following.begin, backfill=request.backfill)
         while True:
             for event in page:
-                await self.tell({"type": "event", "event": event_out(event)})
+                await self.send_json({"type": "event", "event": event_out(event)})
             if not is_whole(page):
                 await asyncio.sleep(LOOK_EVERY_SECONDS)
             page = await in_database(following.read, timezone.now())

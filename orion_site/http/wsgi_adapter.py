@@ -1,7 +1,7 @@
-"""The door between daphne's event loop and Django's WSGI application; websockets stay on the loop.
+"""Django's WSGI application as an ASGI one: daphne's event loop on one side, bounded pools of threads on the other.
 
 Django's own ASGI handler gives each request a new thread, and so a new database connection. Here the loop reads the
-body, a lane's thread runs the whole WSGI call, and the loop sends the answer. When the client leaves, the view still
+body, a thread of a pool runs the whole WSGI call, and the loop sends the answer. When the client leaves, the view still
 runs to its end: a transition is either made or not, never cut in two.
 """
 
@@ -18,9 +18,8 @@ from itertools import chain
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from orion_site.http.close_codes import REFUSED
 from orion_site.http.long_polls import is_called, seat_for, seconds_to_wait
-from orion_site.http.thread_pools import Lane
+from orion_site.http.thread_pools import BoundedPool
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -51,8 +50,8 @@ class Answer:
     body: bytes | None
 
 
-class WSGIBridge:
-    """An ASGI application that runs a WSGI application on lanes of threads."""
+class WSGIAdapter:
+    """An ASGI application for HTTP that runs a WSGI application on two pools of threads."""
 
     def __init__(
         self,
@@ -62,40 +61,14 @@ class WSGIBridge:
         max_body: int,
         threads: int,
         in_flight: int,
-        sockets: Callable[[Scope, Receive, Send], Awaitable[None]] | None = None,
     ) -> None:
         self._application = application
-        self._sockets = sockets or refuse_socket
         self._base_path = base_path.rstrip("/")
         self.max_body = max_body
-        self._reserved = Lane("reports", threads=threads, in_flight=in_flight)
-        self._ordinary = Lane("requests", threads=threads, in_flight=in_flight)
+        self._reserved = BoundedPool("reports", threads=threads, in_flight=in_flight)
+        self._ordinary = BoundedPool("requests", threads=threads, in_flight=in_flight)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        match scope["type"]:
-            case "http":
-                await self._answer(scope, receive, send)
-            case "websocket":
-                await self._sockets(scope, receive, send)
-            case "lifespan":
-                await self._live(receive, send)
-
-    def close(self, within: float = GRACE_SECONDS) -> bool:
-        """Let the requests that run end for so many seconds; whether all of them did."""
-        until = time.monotonic() + within
-        lanes = (self._reserved, self._ordinary)
-        # A list: each must be closed, also after one that did not end.
-        ended = [lane.close(max(0.0, until - time.monotonic())) for lane in lanes]
-        return all(ended)
-
-    async def _live(self, receive: Receive, send: Send) -> None:
-        await receive()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await asyncio.to_thread(self.close)
-        await send({"type": "lifespan.shutdown.complete"})
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             body = await read_body(receive, self.max_body)
         except ClientGone:
@@ -103,32 +76,47 @@ class WSGIBridge:
         except BodyTooLarge:
             await refuse(send, 413, f"The body is longer than {self.max_body} bytes.")
             return
-        lane = self._lane(scope)
-        if not lane.admit():
+        pool = self._pool(scope)
+        if not pool.admit():
             await refuse(send, 503, "The server is busy; ask again in a second.", (b"retry-after", b"1"))
             return
         loop = asyncio.get_running_loop()
         with seat_for(scope) as seat:
-            answer = await lane.start(self._run, wsgi_environ(scope, body, self._base_path), loop, receive, send)
+            answer = await pool.start(self._run, wsgi_environ(scope, body, self._base_path), loop, receive, send)
             if (
                 seat is not None
                 and (seconds := seconds_to_wait(answer.headers))
                 and await is_called(seat, seconds, receive)
-                and lane.admit()
+                and pool.admit()
             ):
-                answer = await lane.start(self._run, wsgi_environ(scope, body, self._base_path), loop, receive, send)
+                answer = await pool.start(self._run, wsgi_environ(scope, body, self._base_path), loop, receive, send)
         if answer.body is not None:
             await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
             await send({"type": "http.response.body", "body": answer.body})
 
-    def _lane(self, scope: Scope) -> Lane:
+    def close(self, within: float = GRACE_SECONDS) -> bool:
+        """Let the requests that run end for so many seconds; whether all of them did."""
+        until = time.monotonic() + within
+        # A list: each must be closed, also after one that did not end.
+        ended = [pool.close(max(0.0, until - time.monotonic())) for pool in (self._reserved, self._ordinary)]
+        return all(ended)
+
+    async def lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let another ASGI server say when it starts and ends; our own calls `close`."""
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await asyncio.to_thread(self.close)
+        await send({"type": "lifespan.shutdown.complete"})
+
+    def _pool(self, scope: Scope) -> BoundedPool:
         path: bytes = scope.get("raw_path") or scope["path"].encode()
         if scope["method"] == "POST" and b"/api/" in path and path.rpartition(b"/")[2] in RESERVED:
             return self._reserved
         return self._ordinary
 
     def _run(self, environ: dict[str, Any], loop: asyncio.AbstractEventLoop, receive: Receive, send: Send) -> Answer:
-        """Call the WSGI application. Runs on a lane's thread, from the first byte of the answer to the last."""
+        """Call the WSGI application. Runs on a thread of a pool, from the first byte of the answer to the last."""
         started: list[tuple[str, list[tuple[str, str]]]] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
@@ -254,12 +242,6 @@ def add_headers(environ: dict[str, Any], headers: Iterable[tuple[bytes, bytes]])
                 key = "HTTP_" + name.upper().replace("-", "_")
                 separator = "; " if name == "cookie" else ","
                 environ[key] = f"{environ[key]}{separator}{value}" if key in environ else value
-
-
-async def refuse_socket(scope: Scope, receive: Receive, send: Send) -> None:
-    """Closing before accepting is a plain 403 for the client."""
-    await receive()
-    await send({"type": "websocket.close", "code": REFUSED})
 
 
 async def refuse(send: Send, status: int, detail: str, *headers: tuple[bytes, bytes]) -> None:

@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from daphne.server import Server
@@ -20,8 +20,8 @@ from twisted.internet import reactor as installed_reactor
 from twisted.logger import globalLogBeginner
 
 from deployments.dispatch.waiting_agents import room
-from orion_site.http.bridge import GRACE_SECONDS, WSGIBridge
 from orion_site.http.connections import BoundedHTTPFactory, most_waiting, raise_descriptor_limit
+from orion_site.http.wsgi_adapter import GRACE_SECONDS
 
 # Its type depends on the platform, and Twisted's stubs know only the least of it.
 reactor: Any = installed_reactor
@@ -42,9 +42,16 @@ class LoopbackServer(Server):  # type: ignore[misc]  # daphne has no types
     ends_at: float | None = None
     hurry: Callable[[], None] | None = None
 
-    def __init__(self, application: WSGIBridge, listener: socket.socket, *, ready_callable: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        application: Callable[..., Awaitable[None]],
+        listener: socket.socket,
+        *,
+        max_body: int,
+        ready_callable: Callable[[], None],
+    ) -> None:
         self.listener = listener
-        self.max_body = application.max_body
+        self.max_body = max_body
         self._nowhere = open(os.devnull, "w")  # noqa: SIM115 (it must outlive everything here)
         super().__init__(
             application,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from orion_site.accounts.permissions import Action, Actor
-from orion_site.http.sockets import SOCKETS, SocketDoor, conversation_at
+from orion_site.http.sockets import routes, websockets
 from tests.sockets.conftest import OWN_HOST, PATIENCE, PREFECT, talk_to, talking
 
 pytestmark = pytest.mark.django_db(transaction=True)
-ROUTES = pytest.mark.parametrize("path", sorted(SOCKETS))
+CONSUMERS = {f"/{route.pattern}": route.callback.consumer_class for route in routes}
+PATHS = sorted(CONSUMERS)
+ROUTES = pytest.mark.parametrize("path", PATHS)
 
 
 async def is_refused(talk) -> bool:
@@ -19,15 +21,12 @@ async def is_refused(talk) -> bool:
 
 
 def test_the_walk_sees_what_the_api_has():
-    assert len(SOCKETS) == 3
+    assert len(PATHS) == 3
 
 
 @ROUTES
 def test_every_socket_declares_its_action(path):
-    conversation = conversation_at(path)
-
-    assert conversation is not None
-    assert isinstance(conversation.action_required, Action)
+    assert isinstance(CONSUMERS[path].action_required, Action)
 
 
 @ROUTES
@@ -48,9 +47,7 @@ async def test_a_stranger_is_refused_before_anything_is_accepted(path, act_as):
 
 @ROUTES
 async def test_rights_of_other_kinds_do_not_open_it(path, act_as):
-    conversation = conversation_at(path)
-    assert conversation is not None
-    others = Actor("other", frozenset(Action) - {conversation.action_required})
+    others = Actor("other", frozenset(Action) - {CONSUMERS[path].action_required})
     act_as(others)
 
     assert await is_refused(talk_to(path, subprotocols=PREFECT))
@@ -97,7 +94,7 @@ async def test_what_is_not_listed_does_not_exist(path):
 
 @pytest.mark.parametrize("path", ["/orion/api/events/in", "/api/events/in"])
 async def test_below_a_base_path_it_is_found_whether_or_not_a_proxy_took_the_path_off(path):
-    async with talking(path, door=SocketDoor(base_path="/orion/", most=1)):
+    async with talking(path, application=websockets(base_path="/orion/", most=1)):
         pass
 
 
@@ -109,13 +106,13 @@ async def test_who_does_not_speak_the_sub_protocol_is_refused(path):
 
 
 async def test_one_socket_too_many_is_asked_to_come_again():
-    door = SocketDoor(base_path="", most=1)
+    one = websockets(base_path="", most=1)
 
-    async with talking("/api/events/in", door=door):
-        second = talk_to("/api/events/in", door=door)
+    async with talking("/api/events/in", application=one):
+        second = talk_to("/api/events/in", application=one)
         await second.connect(timeout=PATIENCE)
         assert await second.close_code() == 1013
-    async with talking("/api/events/in", door=door):
+    async with talking("/api/events/in", application=one):
         pass
 
 

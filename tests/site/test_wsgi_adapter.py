@@ -1,4 +1,4 @@
-"""The bridge between the event loop and WSGI, with small WSGI applications on the other side."""
+"""The adapter between the event loop and WSGI, with small WSGI applications on the other side."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from deployments.dispatch.waiting_agents import room
-from orion_site.http.bridge import WSGIBridge
+from orion_site.http.wsgi_adapter import WSGIAdapter
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -68,8 +68,8 @@ class Exchange:
         return b"".join(message.get("body", b"") for message in self.sent[1:])
 
 
-def bridge_to(application: Application, **options: Any) -> WSGIBridge:
-    return WSGIBridge(application, **{"base_path": "", "max_body": 1000, "threads": 2, "in_flight": 8, **options})
+def adapter_of(application: Application, **options: Any) -> WSGIAdapter:
+    return WSGIAdapter(application, **{"base_path": "", "max_body": 1000, "threads": 2, "in_flight": 8, **options})
 
 
 def echo(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -82,7 +82,7 @@ def echo(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterabl
 async def test_a_request_reaches_the_application_whole():
     exchange = Exchange(b"on", b"e", path="/a%20b/caf%C3%A9", headers=[(b"x-one", b"1"), (b"x-one", b"2")])
 
-    await bridge_to(echo)(exchange.scope, exchange.receive, exchange.send)
+    await adapter_of(echo)(exchange.scope, exchange.receive, exchange.send)
 
     seen = json.loads(exchange.body)
     assert exchange.status == 200
@@ -97,7 +97,7 @@ async def test_a_request_reaches_the_application_whole():
 async def test_the_base_path_is_split_off_whether_or_not_a_proxy_did(path: str):
     exchange = Exchange(path=path)
 
-    await bridge_to(echo, base_path="/orion/")(exchange.scope, exchange.receive, exchange.send)
+    await adapter_of(echo, base_path="/orion/")(exchange.scope, exchange.receive, exchange.send)
 
     seen = json.loads(exchange.body)
     assert (seen["SCRIPT_NAME"], seen["PATH_INFO"]) == ("/orion", "/runs")
@@ -106,7 +106,7 @@ async def test_the_base_path_is_split_off_whether_or_not_a_proxy_did(path: str):
 async def test_no_header_can_set_the_base_path():
     exchange = Exchange()
 
-    await bridge_to(echo)(exchange.scope, exchange.receive, exchange.send)
+    await adapter_of(echo)(exchange.scope, exchange.receive, exchange.send)
 
     assert json.loads(exchange.body)["SCRIPT_NAME"] == ""
 
@@ -114,7 +114,7 @@ async def test_no_header_can_set_the_base_path():
 async def test_a_body_over_the_limit_is_not_handed_on():
     exchange = Exchange(b"x" * 600, b"x" * 600)
 
-    await bridge_to(echo)(exchange.scope, exchange.receive, exchange.send)
+    await adapter_of(echo)(exchange.scope, exchange.receive, exchange.send)
 
     assert exchange.status == 413
     assert b"longer than 1000 bytes" in exchange.body
@@ -128,14 +128,14 @@ async def test_above_the_limit_requests_are_sent_away_for_a_second_and_transitio
             release.wait(10)
         return echo(environ, start_response)
 
-    bridge = bridge_to(slow, threads=1, in_flight=2)
+    adapter = adapter_of(slow, threads=1, in_flight=2)
     waiting = [Exchange(), Exchange()]
-    running = [asyncio.ensure_future(bridge(one.scope, one.receive, one.send)) for one in waiting]
+    running = [asyncio.ensure_future(adapter(one.scope, one.receive, one.send)) for one in waiting]
     await asyncio.sleep(0.05)
     refused, transition = Exchange(), Exchange(path="/api/flow_runs/1/set_state")
 
-    await bridge(refused.scope, refused.receive, refused.send)
-    await bridge(transition.scope, transition.receive, transition.send)
+    await adapter(refused.scope, refused.receive, refused.send)
+    await adapter(transition.scope, transition.receive, transition.send)
     release.set()
     await asyncio.gather(*running)
 
@@ -145,12 +145,12 @@ async def test_above_the_limit_requests_are_sent_away_for_a_second_and_transitio
 
 
 async def test_every_place_is_given_back():
-    bridge = bridge_to(echo, in_flight=1)
+    adapter = adapter_of(echo, in_flight=1)
 
     statuses = []
     for _ in range(5):
         exchange = Exchange()
-        await bridge(exchange.scope, exchange.receive, exchange.send)
+        await adapter(exchange.scope, exchange.receive, exchange.send)
         statuses.append(exchange.status)
 
     assert statuses == [200] * 5
@@ -165,8 +165,8 @@ async def test_a_view_ends_although_its_client_has_left():
         return echo(environ, start_response)
 
     exchange = Exchange()
-    bridge = bridge_to(slow)
-    task = asyncio.ensure_future(bridge(exchange.scope, exchange.receive, exchange.send))
+    adapter = adapter_of(slow)
+    task = asyncio.ensure_future(adapter(exchange.scope, exchange.receive, exchange.send))
     await asyncio.sleep(0.05)
 
     task.cancel()
@@ -185,8 +185,8 @@ async def test_a_stream_is_sent_piece_by_piece_and_ends_with_its_client():
             threading.Event().wait(0.005)
 
     exchange = Exchange()
-    bridge = bridge_to(endless)
-    task = asyncio.ensure_future(bridge(exchange.scope, exchange.receive, exchange.send))
+    adapter = adapter_of(endless)
+    task = asyncio.ensure_future(adapter(exchange.scope, exchange.receive, exchange.send))
     await asyncio.sleep(0.1)
 
     exchange.gone.set()
@@ -213,7 +213,7 @@ async def test_an_answer_is_closed_even_if_its_application_fails():
     exchange = Exchange()
 
     with pytest.raises(OSError, match="no"):
-        await bridge_to(failing)(exchange.scope, exchange.receive, exchange.send)
+        await adapter_of(failing)(exchange.scope, exchange.receive, exchange.send)
 
     assert closed.is_set()
 
@@ -239,7 +239,7 @@ def asking(agent: UUID = AGENT) -> Exchange:
 
 async def test_a_request_for_orders_is_answered_when_something_is_wanted_of_its_agent():
     application, exchange = Orders(), asking()
-    answering = asyncio.ensure_future(bridge_to(application)(exchange.scope, exchange.receive, exchange.send))
+    answering = asyncio.ensure_future(adapter_of(application)(exchange.scope, exchange.receive, exchange.send))
     await asyncio.to_thread(application.asked.acquire)
 
     application.orders = b"[1]"
@@ -262,30 +262,30 @@ async def test_what_is_wanted_while_the_request_is_looked_at_is_not_missed():
         room.wake(AGENT)
         return answer
 
-    await bridge_to(waking)(exchange.scope, exchange.receive, exchange.send)
+    await adapter_of(waking)(exchange.scope, exchange.receive, exchange.send)
 
     assert exchange.body == b"[1]"
 
 
 async def test_waiting_for_orders_takes_no_thread():
     application = Orders()
-    bridge = bridge_to(application, threads=1, in_flight=1)
+    adapter = adapter_of(application, threads=1, in_flight=1)
     exchanges = [asking(uuid4()) for _ in range(20)]
     waiting = []
     for exchange in exchanges:
-        waiting.append(asyncio.ensure_future(bridge(exchange.scope, exchange.receive, exchange.send)))
+        waiting.append(asyncio.ensure_future(adapter(exchange.scope, exchange.receive, exchange.send)))
         await asyncio.to_thread(application.asked.acquire)
-        while bridge._ordinary.admitted:
+        while adapter._ordinary.admitted:
             await asyncio.sleep(0)
 
     ordinary = Exchange()
-    await bridge(ordinary.scope, ordinary.receive, ordinary.send)
+    await adapter(ordinary.scope, ordinary.receive, ordinary.send)
 
     assert ordinary.status == 200
     for agent in room.waiting():
         room.wake(agent)
     for one in waiting:
         await one
-        while bridge._ordinary.admitted:
+        while adapter._ordinary.admitted:
             await asyncio.sleep(0)
     assert {exchange.status for exchange in exchanges} == {200}
