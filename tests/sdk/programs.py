@@ -11,14 +11,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.homes import ready_home
+
 
 class Program:
-    """One script in one home."""
+    """One script in one home, where a database is ready unless a test is about the first start."""
 
-    def __init__(self, folder: Path, source: str) -> None:
+    def __init__(self, folder: Path, source: str, *, ready: bool = True) -> None:
         self.file = folder / "program.py"
         self.file.write_text(textwrap.dedent(source))
-        self.home = folder / "home"
+        self.home = ready_home(folder / "home") if ready else folder / "home"
         self.process: subprocess.Popen[str] | None = None
 
     def environment(self, **more: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ import pytest
 from tests.rounds import THOROUGH
 from tests.sdk.programs import Program
 
-TRIES = 60 if THOROUGH else 6
+TRIES = 60 if THOROUGH else 2
 # Beyond the last call that any of these makes before it waits; those signals come while it waits.
 CALLS = 5_000
 PROGRAM = """

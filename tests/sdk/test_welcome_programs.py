@@ -75,6 +75,7 @@ def test_loop_over_a_task_with_retries(counts: CountServer, tmp_path: Path):
 
         visitors(["museum", "park"])
         """,
+        ready=False,
     )
 
     ended = program.run()

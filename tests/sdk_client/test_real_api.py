@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.homes import ready_home
 from tests.site.running import running_server
 
 ROOT = Path(__file__).parents[2]
 
 
 def run(*words: str, home: Path, **more: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "ORION_HOME": str(home), "PYTHONPATH": str(ROOT), **more}
+    environment = {**os.environ, "ORION_HOME": str(ready_home(home)), "PYTHONPATH": str(ROOT), **more}
     environment.pop("DJANGO_SETTINGS_MODULE", None)
     return subprocess.run(
         [sys.executable, "-W", "error", *words], env=environment, capture_output=True, text=True, timeout=120, cwd=ROOT

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.homes import ready_home
+
 # The machine may be busy with other tests.
 PATIENCE_SECONDS = 60
 COMMAND = [str(Path(sys.executable).with_name("orion"))]
@@ -65,8 +67,15 @@ def orion(home: Path, *words: str, **more: str) -> subprocess.CompletedProcess[s
 
 
 @contextmanager
-def running_server(home: Path, *options: str, agent: bool = False, **more: str) -> Iterator[RunningServer]:
-    """Start on a free port, wait for the banner, and stop at the end. Its own agent only where a test is about runs."""
+def running_server(
+    home: Path, *options: str, agent: bool = False, ready: bool = True, **more: str
+) -> Iterator[RunningServer]:
+    """Start on a free port, wait for the banner, and stop at the end.
+
+    Its own agent only where a test is about runs; a database is `ready` unless the test is about the first start.
+    """
+    if ready and "ORION_DATABASE_URL" not in more:
+        ready_home(home)
     process = subprocess.Popen(
         [*COMMAND, "server", "start", "--port", "0", *([] if agent else ["--no-agent"]), *options],
         env=environment(home, **more),

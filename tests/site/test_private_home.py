@@ -50,7 +50,7 @@ def test_a_home_and_all_that_comes_into_it_is_private(tmp_path: Path):
     home = tmp_path / "deep" / "home"
     before = os.umask(0)
     try:
-        with running_server(home, agent=True) as server:
+        with running_server(home, agent=True, ready=False) as server:
             api = f"http://127.0.0.1:{server.port}/api"
             run(PROGRAM, home, ORION_API_URL=api)
             assert server.interrupt()[0] == 0
