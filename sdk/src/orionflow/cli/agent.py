@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import click
 
 from orionflow.cli.backend import Json
+from orionflow.cli.columns import ID, Col, ago
 from orionflow.cli.command import OrionCommand
 from orionflow.cli.lazy import LazyGroup
 from orionflow.cli.output import Column
@@ -36,11 +37,11 @@ def ls(session: Session, pool: str | None) -> None:
         found = api.pages(f"/work_pools/{name}/workers/filter", {}, None)
         agents += [{**agent, "work_pool_name": name} for agent in found]
     columns = [
-        Column("NAME", lambda row: row["name"], field="name"),
-        Column("POOL", lambda row: row["work_pool_name"], field="work_pool_name"),
+        Col("NAME", "name"),
+        Col("POOL", "work_pool_name"),
         Column("STATUS", lambda row: str(row.get("status") or "-").lower(), field="status"),
-        Column("SEEN", lambda row: session.clock.ago(row.get("last_heartbeat_time")), field="last_heartbeat_time"),
-        Column("ID", lambda row: row["id"], field="id", wide=True),
+        Col("SEEN", "last_heartbeat_time", ago),
+        ID,
     ]
     session.show_list(agents, columns, empty="No agents yet; start one with orion agent start -q default")
 

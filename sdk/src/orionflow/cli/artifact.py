@@ -10,12 +10,12 @@ from urllib.parse import quote
 import click
 
 from orionflow.cli.backend import Json
+from orionflow.cli.columns import Col, Columns, absolute, ago, line
 from orionflow.cli.lazy import LazyGroup
 from orionflow.cli.lookup import as_uuid, at_path, find_flow_run, listed, missing
-from orionflow.cli.output import Column, as_text
+from orionflow.cli.output import as_text
 from orionflow.cli.resource import Resource
 from orionflow.cli.session import Session, command, limit_option, with_params
-from orionflow.cli.style import first_line
 from orionflow.cli.tables import Cell, render_table
 from orionflow.cli.terminal import Terminal
 
@@ -56,30 +56,6 @@ def ls(session: Session, every: bool, keys: Sequence[str], run: str | None, limi
     ARTIFACT.show(session, found, empty)
 
 
-def _columns(session: Session, rows: Sequence[Json]) -> list[Column]:
-    return [
-        Column("KEY", lambda one: one["key"] or "-", field="key"),
-        Column("TYPE", lambda one: one["type"] or "-", field="type"),
-        Column("DESCRIPTION", lambda one: first_line(one["description"], 60) or "-", field="description"),
-        Column("UPDATED", lambda one: session.clock.ago(one["updated"]), field="updated"),
-        # Of a key, the API has the id of its collection apart from that of its newest artifact.
-        Column("ID", lambda one: str(one.get("latest_id") or one["id"]), field="id"),
-        Column("FLOW RUN", lambda one: one["flow_run_id"] or "-", field="flow_run_id", wide=True),
-    ]
-
-
-def _fields(session: Session, found: Json) -> list[Column]:
-    return [
-        Column("id", lambda one: one["id"]),
-        Column("key", lambda one: one["key"] or "-"),
-        Column("type", lambda one: one["type"] or "-"),
-        Column("description", lambda one: one["description"] or "-"),
-        Column("flow run", lambda one: one["flow_run_id"] or "-"),
-        Column("task run", lambda one: one["task_run_id"] or "-"),
-        Column("created", lambda one: session.clock.absolute(one["created"])),
-    ]
-
-
 def _find(session: Session, wanted: str) -> Json:
     whole = as_uuid(wanted)
     path = f"/artifacts/{whole}" if whole else f"/artifacts/{quote(wanted, safe='')}/latest"
@@ -99,14 +75,25 @@ def _show_content(session: Session, found: Json) -> None:
     session.terminal.out(_content(found, session.terminal))
 
 
+_COLUMNS: Columns = (
+    Col("KEY", "key"), Col("TYPE", "type"), Col("DESCRIPTION", "description", line(60, "-")),
+    Col("UPDATED", "updated", ago),
+    # Of a key, the API has the id of its collection apart from that of its newest artifact.
+    Col("ID", "id", row=lambda one: str(one.get("latest_id") or one["id"])),
+    Col("FLOW RUN", "flow_run_id", wide=True),
+)  # fmt: skip
 ARTIFACT = Resource(
-    "artifact", "/artifacts", _columns, metavar="ARTIFACT", key="key", find=_find, title=_title, by_id=True
+    "artifact", "/artifacts", _COLUMNS, metavar="ARTIFACT", key="key", find=_find, title=_title, by_id=True
 )
+_FIELDS: Columns = (
+    Col("id", "id"), Col("key", "key"), Col("type", "type"), Col("description", "description"),
+    Col("flow run", "flow_run_id"), Col("task run", "task_run_id"), Col("created", "created", absolute),
+)  # fmt: skip
 inspect = ARTIFACT.inspect(
     "Show an artifact with its content: a table as a table, a text as it was written.",
     ("orion artifact inspect daily-report", "the newest of a key"),
     ("orion artifact inspect daily-report -o json", "the API's object"),
-    fields=_fields,
+    fields=_FIELDS,
     below=_show_content,
 )
 delete = ARTIFACT.delete(

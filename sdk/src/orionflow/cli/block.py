@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from urllib.parse import quote
 
 import click
 
 from orionflow.cli.backend import Backend, Json
+from orionflow.cli.columns import ID, Col, Columns, absolute, ago, line, yes_or
 from orionflow.cli.lazy import Entry, LazyGroup
 from orionflow.cli.lookup import at_path, missing
 from orionflow.cli.output import Column, as_text
@@ -74,26 +75,17 @@ def blocks_of(api: Backend, slug: str | None, limit: int) -> Iterable[Json]:
     return api.pages("/block_documents/filter", body, limit)
 
 
-def _columns(session: Session, rows: Sequence[Json]) -> list[Column]:
-    return [
-        Column("TYPE", lambda row: row["block_type"]["slug"], field="block_type"),
-        Column("NAME", lambda row: row["name"], field="name"),
-        Column("UPDATED", lambda row: session.clock.ago(row["updated"]), field="updated"),
-        Column("ID", lambda row: row["id"], field="id", wide=True),
-    ]
-
-
-def _fields(session: Session, found: Json) -> list[Column]:
+def _fields(session: Session, found: Json) -> Columns:
     def field(name: str) -> Column:
         return Column(name, lambda row: as_text(row["data"][name]))
 
     return [
-        Column("type", lambda row: row["block_type"]["slug"]),
-        Column("name", lambda row: row["name"]),
+        Col("type", "block_type.slug"),
+        Col("name", "name"),
         *(field(name) for name in found["data"]),
-        Column("id", lambda row: row["id"]),
-        Column("created", lambda row: session.clock.absolute(row["created"])),
-        Column("updated", lambda row: session.clock.absolute(row["updated"])),
+        Col("id", "id"),
+        Col("created", "created", absolute),
+        Col("updated", "updated", absolute),
     ]
 
 
@@ -101,8 +93,12 @@ def block_title(one: Json) -> str:
     return f"{one['block_type']['slug']}/{one['name']}"
 
 
+_COLUMNS: Columns = (
+    Col("TYPE", "block_type", row=lambda row: row["block_type"]["slug"]), Col("NAME", "name"),
+    Col("UPDATED", "updated", ago), ID,
+)  # fmt: skip
 BLOCK = Resource(
-    "block", "/block_documents", _columns, metavar="TYPE/NAME", find=find_block, title=block_title, by_id=True
+    "block", "/block_documents", _COLUMNS, metavar="TYPE/NAME", find=find_block, title=block_title, by_id=True
 )
 ls = BLOCK.ls(
     "List blocks by type and name.",
@@ -120,17 +116,11 @@ delete = BLOCK.delete(
 )
 
 
-def _type_columns(session: Session, rows: Sequence[Json]) -> list[Column]:
-    return [
-        Column("TYPE", lambda row: row["slug"], field="slug"),
-        Column("NAME", lambda row: row["name"], field="name"),
-        Column("WHAT FOR", lambda row: first_line(row["description"] or "", 70), field="description"),
-        Column("ID", lambda row: row["id"], field="id", wide=True),
-    ]
-
-
+_TYPE_COLUMNS: Columns = (
+    Col("TYPE", "slug"), Col("NAME", "name"), Col("WHAT FOR", "description", line(70)), ID,
+)  # fmt: skip
 BLOCK_TYPE = Resource(
-    "block type", "/block_types", _type_columns, metavar="TYPE", key="slug", below="/slug/",
+    "block type", "/block_types", _TYPE_COLUMNS, metavar="TYPE", key="slug", below="/slug/",
     lister="orion block type ls", times=False, deleted_by_id=True,
 )  # fmt: skip
 ls_types = BLOCK_TYPE.ls(
@@ -158,9 +148,9 @@ def inspect_type(session: Session, slug: str) -> None:
     kind, fields = found["block_type"], found["fields"]
     if not session.output.columns:
         about = [
-            Column("type", lambda row: row["slug"]),
-            Column("name", lambda row: row["name"]),
-            Column("what for", lambda row: row["description"] or "-"),
+            Col("type", "slug"),
+            Col("name", "name"),
+            Col("what for", "description"),
         ]
         session.show_one(kind, about)
         session.terminal.out("\nfields:")
@@ -174,24 +164,13 @@ def inspect_type(session: Session, slug: str) -> None:
 
 
 FIELDS = [
-    Column("FIELD", lambda row: row["field"], field="field"),
-    Column("TYPE", lambda row: row.get("type") or "any", field="type"),
-    Column("NEEDED", lambda row: "yes" if row["needed"] else "", field="needed"),
-    Column("SECRET", lambda row: "yes" if row["secret"] else "", field="secret"),
-    Column("DEFAULT", lambda row: as_text(row["default"]) if "default" in row else "", field="default"),
-    Column("MEANING", lambda row: first_line(row.get("description") or "", 70), field="description"),
+    Col("FIELD", "field"),
+    Col("TYPE", "type", row=lambda row: row.get("type") or "any"),
+    Col("NEEDED", "needed", yes_or("")),
+    Col("SECRET", "secret", yes_or("")),
+    Col("DEFAULT", "default", row=lambda row: as_text(row["default"]) if "default" in row else ""),
+    Col("MEANING", "description", row=lambda row: first_line(row.get("description") or "", 70)),
 ]
-
-
-def _schema_columns(session: Session, rows: Sequence[Json]) -> list[Column]:
-    return [
-        Column("TYPE", lambda row: row["block_type"]["slug"], field="block_type"),
-        Column("VERSION", lambda row: row["version"], field="version"),
-        Column("FIELDS", lambda row: as_text(list(row["fields"].get("properties") or {})), field="fields"),
-        Column("CAN", lambda row: as_text(row["capabilities"]), field="capabilities"),
-        Column("CREATED", lambda row: session.clock.ago(row["created"]), field="created", wide=True),
-        Column("ID", lambda row: row["id"], field="id", wide=True),
-    ]
 
 
 def _of_type(session: Session, said: Said) -> Json:
@@ -201,7 +180,12 @@ def _of_type(session: Session, said: Said) -> Json:
     return {"block_schemas": {"block_type_id": {"any_": [find_type(session.api, slug)["id"]]}}} if slug else {}
 
 
-ls_schemas = Resource("block schema", "/block_schemas", _schema_columns, key="checksum").ls(
+_SCHEMA_COLUMNS: Columns = (
+    Col("TYPE", "block_type", row=lambda row: row["block_type"]["slug"]), Col("VERSION", "version"),
+    Column("FIELDS", lambda row: as_text(list(row["fields"].get("properties") or {})), field="fields"),
+    Col("CAN", "capabilities"), Col("CREATED", "created", ago, wide=True), ID,
+)  # fmt: skip
+ls_schemas = Resource("block schema", "/block_schemas", _SCHEMA_COLUMNS, key="checksum").ls(
     "List the versions of the fields of blocks, newest first.",
     "orion block schema ls",
     "orion block schema ls --type secret -o json",

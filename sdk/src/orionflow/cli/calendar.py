@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 
 from orionflow.cli.backend import Json
+from orionflow.cli.columns import ID, Col, Columns, ago
 from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.cli.lazy import LazyGroup
 from orionflow.cli.lookup import listed, missing
-from orionflow.cli.output import Column
 from orionflow.cli.resource import Resource
 from orionflow.cli.session import Session, command
 
@@ -34,16 +34,6 @@ calendar = LazyGroup(
 )
 
 
-def _columns(session: Session, rows: Sequence[Json]) -> list[Column]:
-    return [
-        Column("CALENDAR", lambda one: one["name"], field="name"),
-        Column("EVENTS", lambda one: str(one["ics"].upper().count("BEGIN:VEVENT"))),
-        Column("DESCRIPTION", lambda one: one["description"] or "-", field="description"),
-        Column("UPDATED", lambda one: session.clock.ago(one["updated"]), field="updated"),
-        Column("ID", lambda one: one["id"], field="id", wide=True),
-    ]
-
-
 def _named(session: Session, name: str) -> Json | None:
     found = list(session.api.pages("/calendars/filter", {"calendars": {"name": {"any_": [name]}}}, 1))
     return found[0] if found else None
@@ -56,7 +46,11 @@ def _find(session: Session, name: str) -> Json:
     return found
 
 
-CALENDAR = Resource("calendar", "/calendars", _columns, find=_find, by_id=True)
+_COLUMNS: Columns = (
+    Col("CALENDAR", "name"), Col("EVENTS", row=lambda one: str(one["ics"].upper().count("BEGIN:VEVENT"))),
+    Col("DESCRIPTION", "description"), Col("UPDATED", "updated", ago), ID,
+)  # fmt: skip
+CALENDAR = Resource("calendar", "/calendars", _COLUMNS, find=_find, by_id=True)
 ls = CALENDAR.ls("List calendars by name.", "orion calendar ls", "orion calendar ls -o json", empty="No calendars.")
 delete = CALENDAR.delete(
     "Delete a calendar that no schedule names.",

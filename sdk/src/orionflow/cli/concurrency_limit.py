@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import click
 
 from orionflow.cli.backend import Json
+from orionflow.cli.columns import ID, Col, Columns, ago
 from orionflow.cli.lazy import Entry, LazyGroup
 from orionflow.cli.lookup import find_task_run
-from orionflow.cli.output import Column
 from orionflow.cli.resource import Resource
 from orionflow.cli.run_tables import show_holders
 from orionflow.cli.session import YES, Session, ask_before, command, destructive, with_params
@@ -40,22 +38,18 @@ concurrency_limit = LazyGroup(
 )
 
 
-def _columns(session: Session, rows: Sequence[Json]) -> list[Column]:
-    return [
-        Column("TAG", lambda one: one["tag"], field="tag"),
-        Column("HELD", lambda one: f"{len(one['active_slots'])} of {one['concurrency_limit']}", field="active_slots"),
-        Column("CREATED", lambda one: session.clock.ago(one["created"]), field="created"),
-        Column("ID", lambda one: one["id"], field="id", wide=True),
-    ]
-
-
 def _show_holders_of(session: Session, limit: Json) -> None:
     if limit["active_slots"]:
         session.terminal.out("\nholders:")
         show_holders(session, _sides(session, limit["tag"])["holders"], "")
 
 
-LIMIT = Resource("concurrency limit", "/concurrency_limits", _columns, metavar="TAG", key="tag", below="/tag/")
+_COLUMNS: Columns = (
+    Col("TAG", "tag"),
+    Col("HELD", "active_slots", row=lambda one: f"{len(one['active_slots'])} of {one['concurrency_limit']}"),
+    Col("CREATED", "created", ago), ID,
+)  # fmt: skip
+LIMIT = Resource("concurrency limit", "/concurrency_limits", _COLUMNS, metavar="TAG", key="tag", below="/tag/")
 ls = LIMIT.ls(
     "List the limits of tags, and how many of their slots are held.",
     "orion concurrency-limit ls",

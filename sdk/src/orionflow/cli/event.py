@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from orionflow.cli.backend import Backend, Json
+from orionflow.cli.columns import ID, Col, Columns, ago
 from orionflow.cli.lazy import LazyGroup
 from orionflow.cli.output import Column
 from orionflow.cli.parameters import read_whole
@@ -17,7 +18,7 @@ from orionflow.cli.safe_text import as_json
 from orionflow.cli.session import Session, command, limit_option, with_params
 from orionflow.cli.times import read_moment, read_period
 
-ID, ROLE, NAME = "prefect.resource.id", "prefect.resource.role", "prefect.resource.name"
+LABEL_ID, ROLE, NAME = "prefect.resource.id", "prefect.resource.role", "prefect.resource.name"
 PAGE = 50
 POLL_SECONDS = 1.0
 # Events are stored a moment after they occurred, and not always in their order.
@@ -75,9 +76,9 @@ def _asked(said: dict[str, Any]) -> Json:
             raise click.UsageError("Names with a * and names without one cannot be asked for together.")
         asked["event"] = {"prefix": prefixes} if prefixes else {"name": exact}
     if said["resources"]:
-        asked["resource"] = {"labels": {ID: list(said["resources"])}}
+        asked["resource"] = {"labels": {LABEL_ID: list(said["resources"])}}
     if said["related"]:
-        asked["related"] = {"labels": {ID: list(said["related"])}}
+        asked["related"] = {"labels": {LABEL_ID: list(said["related"])}}
     return asked
 
 
@@ -95,20 +96,20 @@ def _pages(api: Backend, asked: Json, limit: int) -> Iterator[Json]:
         answer = api.get(f"/events/{way}")
 
 
-def _columns(session: Session) -> list[Column]:
+def _columns(session: Session) -> Columns:
     return [
-        Column("WHEN", lambda one: session.clock.ago(one["occurred"]), field="occurred"),
-        Column("EVENT", lambda one: one["event"], field="event"),
-        Column("RESOURCE", lambda one: one["resource"].get(NAME) or one["resource"][ID], field="resource"),
-        Column("RELATED", _related, field="related"),
-        Column("RESOURCE ID", lambda one: one["resource"][ID], wide=True),
+        Col("WHEN", "occurred", ago),
+        Col("EVENT", "event"),
+        Column("RESOURCE", lambda one: one["resource"].get(NAME) or one["resource"][LABEL_ID], field="resource"),
+        Col("RELATED", "related", row=_related),
+        Column("RESOURCE ID", lambda one: one["resource"][LABEL_ID], wide=True),
         Column("PAYLOAD", lambda one: as_json(one["payload"]) if one["payload"] else "-", field="payload", wide=True),
-        Column("ID", lambda one: one["id"], field="id", wide=True),
+        ID,
     ]
 
 
 def _related(one: Json) -> str:
-    return ", ".join(f"{other.get(ROLE)} {other.get(NAME) or other.get(ID)}" for other in one["related"]) or "-"
+    return ", ".join(f"{other.get(ROLE)} {other.get(NAME) or other.get(LABEL_ID)}" for other in one["related"]) or "-"
 
 
 @command(
@@ -138,7 +139,7 @@ def stream(session: Session, timeout: str | None, **said: Any) -> None:
 
 def _show(session: Session, one: Json) -> None:
     if session.for_people:
-        resource = one["resource"].get(NAME) or one["resource"][ID]
+        resource = one["resource"].get(NAME) or one["resource"][LABEL_ID]
         session.terminal.out(f"{session.clock.clock_time(one['occurred'])}  {one['event']}  {resource}")
     else:
         session.terminal.out(as_json(one))
@@ -164,8 +165,8 @@ def emit(
         "id": str(uuid7()),
         "occurred": datetime.now(UTC).isoformat(),
         "event": name,
-        "resource": {ID: resource, **dict(_pair(one, "--label") for one in labels)},
-        "related": [{ID: id, ROLE: role} for role, id in (_pair(one, "--related") for one in related)],
+        "resource": {LABEL_ID: resource, **dict(_pair(one, "--label") for one in labels)},
+        "related": [{LABEL_ID: id, ROLE: role} for role, id in (_pair(one, "--related") for one in related)],
         "payload": read_whole(payload, "--payload"),
     }
     session.api.post("/events", [reported])

@@ -8,9 +8,10 @@ from itertools import islice
 import click
 
 from orionflow.cli.backend import Json
+from orionflow.cli.columns import Col, Columns, absolute
 from orionflow.cli.lazy import LazyGroup
 from orionflow.cli.lookup import find_flow
-from orionflow.cli.output import Column, as_text
+from orionflow.cli.output import Column
 from orionflow.cli.query import flow_filters
 from orionflow.cli.resource import Resource
 from orionflow.cli.run_tables import began, flow_run_columns, newest_runs
@@ -66,7 +67,7 @@ def _newest_runs(session: Session, flow: Json, limit: int, of_runs: Json | None 
     return newest_runs(session, {**of_flow, **({"flow_runs": of_runs} if of_runs else {})}, limit)
 
 
-def _columns(session: Session, flows: Sequence[Json]) -> list[Column]:
+def _columns(session: Session, flows: Sequence[Json]) -> Columns:
     # A list is short, and each of these questions is answered from an index.
     last = {
         flow["id"]: next(iter(_newest_runs(session, flow, 1, STARTED)), None)
@@ -81,24 +82,24 @@ def _columns(session: Session, flows: Sequence[Json]) -> list[Column]:
         return painted(text, (last.get(flow["id"]) or {}).get("state_type"))
 
     return [
-        Column("FLOW", lambda flow: flow["name"], field="name"),
+        Col("FLOW", "name"),
         Column("LAST RUN", last_run, paint=paint),
-        Column("TAGS", lambda flow: as_text(flow["tags"]), field="tags"),
+        Col("TAGS", "tags"),
         Column("ID", lambda flow: flow["id"], field="id", wide=session.terminal.shows_live),
-        Column("CREATED", lambda flow: session.clock.absolute(flow["created"]), field="created", wide=True),
+        Col("CREATED", "created", absolute, wide=True),
     ]
 
 
-def _fields(session: Session, flow: Json) -> list[Column]:
+def _fields(session: Session, flow: Json) -> Columns:
     def runs(flow: Json) -> str:
         return str(session.api.post("/flow_runs/count", {"flows": {"id": {"any_": [flow["id"]]}}}))
 
     return [
-        Column("id", lambda flow: flow["id"]),
-        Column("name", lambda flow: flow["name"]),
-        Column("tags", lambda flow: as_text(flow["tags"])),
-        Column("created", lambda flow: session.clock.absolute(flow["created"]), field="created"),
-        Column("all runs", runs),
+        Col("id", "id"),
+        Col("name", "name"),
+        Col("tags", "tags"),
+        Col("created", "created", absolute),
+        Col("all runs", row=runs),
     ]
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import click
 
 from orionflow.cli.backend import Json, without_none
+from orionflow.cli.columns import ID, Col, Columns, yes_or
 from orionflow.cli.lazy import LazyGroup
-from orionflow.cli.output import Column
 from orionflow.cli.resource import Resource, Said
 from orionflow.cli.run_tables import show_holders
 from orionflow.cli.session import Session, command, with_params
@@ -42,16 +40,6 @@ DECAY = click.Option(
 )
 
 
-def _columns(session: Session, rows: Sequence[Json]) -> list[Column]:
-    return [
-        Column("NAME", lambda one: one["name"], field="name"),
-        Column("TAKEN", lambda one: f"{one['active_slots']} of {one['limit']}", field="active_slots"),
-        Column("DECAY", lambda one: f"{one['slot_decay_per_second']:g}/s", field="slot_decay_per_second"),
-        Column("ACTIVE", lambda one: "yes" if one["active"] else "off", field="active"),
-        Column("ID", lambda one: one["id"], field="id", wide=True),
-    ]
-
-
 def _changes(said: Said) -> Json:
     names = {"slots": "limit", "decay": "slot_decay_per_second", "taken": "active_slots"}
     changes = without_none({field: said[option] for option, field in names.items()})
@@ -60,7 +48,12 @@ def _changes(said: Said) -> Json:
     return changes
 
 
-LIMIT = Resource("global concurrency limit", "/v2/concurrency_limits", _columns, times=False, changed_as_list=False)
+_COLUMNS: Columns = (
+    Col("NAME", "name"), Col("TAKEN", "active_slots", row=lambda one: f"{one['active_slots']} of {one['limit']}"),
+    Col("DECAY", "slot_decay_per_second", row=lambda one: f"{one['slot_decay_per_second']:g}/s"),
+    Col("ACTIVE", "active", yes_or("off")), ID,
+)  # fmt: skip
+LIMIT = Resource("global concurrency limit", "/v2/concurrency_limits", _COLUMNS, times=False, changed_as_list=False)
 ls = LIMIT.ls(
     "List global limits, and how many of their slots are taken.",
     "orion global-concurrency-limit ls",

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import click
 
 from orionflow.cli.backend import Json
+from orionflow.cli.columns import Columns, columns_for
 from orionflow.cli.command import OrionCommand
 from orionflow.cli.lookup import by_name
 from orionflow.cli.output import Column
@@ -40,7 +41,8 @@ class Resource:
     kind: str
     # Its collection, such as "/work_pools": listed at /filter, made at /.
     path: str
-    columns: Callable[[Session, Sequence[Json]], list[Column]]
+    # Its table; a function where the columns depend on the rows, such as on names behind their ids.
+    columns: Columns | Callable[[Session, Sequence[Json]], Columns]
     # How help names one of it.
     metavar: str = "NAME"
     # The field that names it, which -o name prints.
@@ -87,11 +89,17 @@ class Resource:
 
     def show(self, session: Session, rows: Sequence[Json], empty: str = "") -> None:
         """Show several in the resource's table."""
-        session.show_list(rows, self.columns(session, rows), empty=empty, name=self.key)
+        session.show_list(rows, self._columns(session, rows), empty=empty, name=self.key)
+
+    def _columns(self, session: Session, rows: Sequence[Json]) -> Columns:
+        return self.columns(session, rows) if callable(self.columns) else self.columns
 
     def titled(self, session: Session, one: Json) -> list[Column]:
         """The columns of its table as the fields of one."""
-        return [Column(column.title.lower(), column.text) for column in self.columns(session, [one])]
+        return [
+            Column(column.title.lower(), column.text)
+            for column in columns_for(session.clock, self._columns(session, [one]))
+        ]
 
     def _argument(self, *, many: bool = False) -> click.Argument:
         if many:
@@ -117,7 +125,7 @@ class Resource:
         return make_command(ls, [*options, limit_option(limit), *more_options], examples, help=help, times=self.times)
 
     def inspect(
-        self, help: str, *examples: Example, fields: Callable[[Session, Json], list[Column]] | None = None,
+        self, help: str, *examples: Example, fields: Columns | Callable[[Session, Json], Columns] | None = None,
         below: Callable[[Session, Json], None] | None = None, times: bool | None = None, plain: bool = False,
     ) -> OrionCommand:  # fmt: skip
         """Make the command that shows one: its fields, and what else a person sees below them.
@@ -130,7 +138,9 @@ class Resource:
             if plain and not session.for_people:
                 session.show_one(found, name=self.key)
                 return
-            session.show_one(found, (fields or self.titled)(session, found), name=self.key)
+            shown = fields or self.titled
+            shown = shown(session, found) if callable(shown) else shown
+            session.show_one(found, shown, name=self.key)
             if below and session.for_people and not session.output.columns:
                 below(session, found)
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 
 import click
 
 from orionflow.cli.backend import Json
 from orionflow.cli.block import block_title, blocks_of, find_block
+from orionflow.cli.columns import ID, Col, Columns, ago
 from orionflow.cli.command import OrionCommand
 from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.cli.lazy import Entry, LazyGroup
-from orionflow.cli.output import Column
 from orionflow.cli.resource import Resource
 from orionflow.cli.session import Session, command
 from orionflow.cli.terminal import current_terminal
@@ -36,16 +35,10 @@ def _find(session: Session, name: str) -> Json:
     return find_block(session, f"{SLUG}/{name}")
 
 
-def _columns(session: Session, rows: Sequence[Json]) -> list[Column]:
-    return [
-        Column("NAME", lambda row: row["name"], field="name"),
-        Column("CREATED", lambda row: session.clock.ago(row["created"]), field="created"),
-        Column("UPDATED", lambda row: session.clock.ago(row["updated"]), field="updated"),
-        Column("ID", lambda row: row["id"], field="id", wide=True),
-    ]
-
-
-SECRET = Resource("secret", "/block_documents", _columns, find=_find, title=block_title, by_id=True)
+_COLUMNS: Columns = (
+    Col("NAME", "name"), Col("CREATED", "created", ago), Col("UPDATED", "updated", ago), ID,
+)  # fmt: skip
+SECRET = Resource("secret", "/block_documents", _COLUMNS, find=_find, title=block_title, by_id=True)
 ls = SECRET.ls(
     "List the names of secrets.",
     "orion secret ls",

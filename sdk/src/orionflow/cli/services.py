@@ -5,10 +5,9 @@ from __future__ import annotations
 import click
 
 from orionflow.cli.backend import Json
+from orionflow.cli.columns import Col, ago, took
 from orionflow.cli.lazy import LazyGroup
-from orionflow.cli.output import Column
 from orionflow.cli.session import Session, command
-from orionflow.cli.times import duration
 
 services = LazyGroup(
     "services",
@@ -30,16 +29,16 @@ def ls(session: Session) -> None:
     """List the services of the server, whichever process ticks them: their last tick, lag and errors."""
     found: list[Json] = session.api.get("/admin/services")
     columns = [
-        Column("NAME", lambda row: row["name"], field="name"),
-        Column("STATE", lambda row: row["verdict"], field="verdict"),
-        Column("LAST TICK", lambda row: session.clock.ago(row["last_tick"]), field="last_tick"),
-        Column("LAG", lambda row: duration(row["lag_seconds"]), field="lag_seconds"),
-        Column("TOOK", lambda row: duration(row["last_seconds"]), field="last_seconds"),
-        Column("EVERY", lambda row: duration(row["every_seconds"]), field="every_seconds"),
-        Column("ERRORS", lambda row: str(row["errors"]), field="errors"),
-        Column("TICKS", lambda row: str(row["ticks"]), field="ticks", wide=True),
-        Column("LAST ERROR", lambda row: row["last_error"] or "-", field="last_error", wide=True),
-        Column("TICKER", lambda row: row["ticker"], field="ticker", wide=True),
+        Col("NAME", "name"),
+        Col("STATE", "verdict"),
+        Col("LAST TICK", "last_tick", ago),
+        Col("LAG", "lag_seconds", took),
+        Col("TOOK", "last_seconds", took),
+        Col("EVERY", "every_seconds", took),
+        Col("ERRORS", "errors"),
+        Col("TICKS", "ticks", wide=True),
+        Col("LAST ERROR", "last_error", wide=True),
+        Col("TICKER", "ticker", wide=True),
     ]
     session.show_list(found, columns, empty="No services have ticked yet; `orion server start` ticks them.")
     for one in found:

@@ -14,9 +14,10 @@ from typing import Any
 import click
 
 from orionflow.cli.backend import Backend, Json
+from orionflow.cli.columns import Columns, columns_for
 from orionflow.cli.command import OrionCommand
 from orionflow.cli.errors import CommandFailed, ExitCode
-from orionflow.cli.output import TABLES, Column, Output, chosen_output, output_params
+from orionflow.cli.output import TABLES, Output, chosen_output, output_params
 from orionflow.cli.safe_text import one_line
 from orionflow.cli.terminal import Terminal, current_terminal
 from orionflow.cli.times import Clock, make_clock
@@ -57,17 +58,15 @@ class Session:
         """Print on stderr."""
         self.terminal.note(text)
 
-    def show_list(
-        self, rows: Sequence[Json], columns: Sequence[Column], *, empty: str = "", name: str = "name"
-    ) -> None:
+    def show_list(self, rows: Sequence[Json], columns: Columns, *, empty: str = "", name: str = "name") -> None:
         """Show a list; a person who would see an empty table reads the sentence `empty`."""
-        self.output.show_many(rows, columns, name=name)
+        self.output.show_many(rows, columns_for(self.clock, columns), name=name)
         if self.for_people and not rows and empty:
             self.note(empty)
 
-    def show_one(self, thing: Json, fields: Sequence[Column] | None = None, *, name: str = "name") -> None:
+    def show_one(self, thing: Json, fields: Columns | None = None, *, name: str = "name") -> None:
         """Show the fields of one object."""
-        self.output.show_one(thing, fields, name=name)
+        self.output.show_one(thing, columns_for(self.clock, fields, texts=True) if fields else None, name=name)
 
     def report(self, sentence: str, thing: Json | Callable[[], Json], *, name: str = "name") -> None:
         """Tell a person what was done in a sentence, and a program by the object as it is now."""

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import click
 
 from orionflow.cli.backend import Json
+from orionflow.cli.columns import ID, Col, Columns, absolute, ago, line
 from orionflow.cli.lazy import Entry, LazyGroup
-from orionflow.cli.output import Column, as_text
 from orionflow.cli.resource import Resource, Said
 from orionflow.cli.session import Session, command
-from orionflow.cli.style import first_line
 
 variable = LazyGroup(
     "variable",
@@ -28,32 +27,14 @@ variable = LazyGroup(
 )
 
 
-def _columns(session: Session, rows: Sequence[Json]) -> list[Column]:
-    return [
-        Column("NAME", lambda row: row["name"], field="name"),
-        Column("VALUE", lambda row: first_line(row["value"], 60), field="value"),
-        Column("TAGS", lambda row: as_text(row["tags"]), field="tags"),
-        Column("UPDATED", lambda row: session.clock.ago(row["updated"]), field="updated"),
-        Column("ID", lambda row: row["id"], field="id", wide=True),
-    ]
-
-
-def _fields(session: Session, one: Json) -> list[Column]:
-    return [
-        Column("name", lambda row: row["name"]),
-        Column("value", lambda row: row["value"]),
-        Column("tags", lambda row: as_text(row["tags"])),
-        Column("id", lambda row: row["id"]),
-        Column("created", lambda row: session.clock.absolute(row["created"])),
-        Column("updated", lambda row: session.clock.absolute(row["updated"])),
-    ]
-
-
 def _tagged(session: Session, said: Said) -> Json:
     return {"variables": {"tags": {"all_": list(said["tags"])}}} if said["tags"] else {}
 
 
-VARIABLE = Resource("variable", "/variables", _columns, below="/name/")
+_COLUMNS: Columns = (
+    Col("NAME", "name"), Col("VALUE", "value", line(60)), Col("TAGS", "tags"), Col("UPDATED", "updated", ago), ID,
+)  # fmt: skip
+VARIABLE = Resource("variable", "/variables", _COLUMNS, below="/name/")
 ls = VARIABLE.ls(
     "List variables by name.",
     "orion variable ls",
@@ -63,7 +44,11 @@ ls = VARIABLE.ls(
     options=[click.Option(["--tag", "tags"], metavar="TAG", multiple=True, help="Only those with this tag.")],
     narrow=_tagged,
 )
-inspect = VARIABLE.inspect("Show a variable with its times and tags.", "orion variable inspect season", fields=_fields)
+_FIELDS: Columns = (
+    Col("name", "name"), Col("value", "value"), Col("tags", "tags"), Col("id", "id"),
+    Col("created", "created", absolute), Col("updated", "updated", absolute),
+)  # fmt: skip
+inspect = VARIABLE.inspect("Show a variable with its times and tags.", "orion variable inspect season", fields=_FIELDS)
 unset = VARIABLE.delete(
     "Delete a variable. Flows that read it will not find it.",
     "orion variable unset season --yes",

@@ -8,8 +8,8 @@ from urllib.parse import quote
 import click
 
 from orionflow.cli.backend import Json, without_none
+from orionflow.cli.columns import ID, Col, Columns
 from orionflow.cli.lazy import LazyGroup
-from orionflow.cli.output import Column
 from orionflow.cli.resource import Resource
 from orionflow.cli.session import Session, command, limit_option, with_params
 from orionflow.cli.times import read_period
@@ -38,7 +38,7 @@ work_pool = LazyGroup(
 )
 
 
-def _columns(session: Session, rows: Sequence[Json]) -> list[Column]:
+def _columns(session: Session, rows: Sequence[Json]) -> Columns:
     def status(pool: Json) -> str:
         # The API says nothing about the pool of agents: it is served when one of its queues is.
         if pool["status"]:
@@ -48,12 +48,12 @@ def _columns(session: Session, rows: Sequence[Json]) -> list[Column]:
         return STATUS["READY" if any(queue["status"] == "READY" for queue in _queues(session, pool)) else "NOT_READY"]
 
     return [
-        Column("POOL", lambda one: one["name"], field="name"),
-        Column("STATUS", status, field="status"),
-        Column("LIMIT", lambda one: limit_text(one["concurrency_limit"]), field="concurrency_limit"),
-        Column("TYPE", lambda one: one["type"], field="type"),
-        Column("DESCRIPTION", lambda one: one["description"] or "-", field="description"),
-        Column("ID", lambda one: one["id"], field="id", wide=True),
+        Col("POOL", "name"),
+        Col("STATUS", "status", row=status),
+        Col("LIMIT", "concurrency_limit", row=lambda one: limit_text(one["concurrency_limit"])),
+        Col("TYPE", "type"),
+        Col("DESCRIPTION", "description"),
+        ID,
     ]
 
 

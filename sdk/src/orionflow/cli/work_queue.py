@@ -11,6 +11,7 @@ from urllib.parse import quote
 import click
 
 from orionflow.cli.backend import Json, without_none
+from orionflow.cli.columns import ID, Col, Columns, ago
 from orionflow.cli.lazy import LazyGroup
 from orionflow.cli.lookup import as_uuid, at_path, listed, missing
 from orionflow.cli.output import Column
@@ -92,28 +93,16 @@ def split_queues(pool: str | None, wanted: Sequence[str]) -> tuple[str | None, t
     return next(iter(pools), None), tuple(name for _, _, name in parts)
 
 
-def _columns(session: Session, rows: Sequence[Json]) -> list[Column]:
+def _fields(session: Session, queue: Json) -> Columns:
     return [
-        Column("QUEUE", queue_name, field="name"),
-        Column("STATUS", status_text, field="status"),
-        Column("PRIORITY", lambda one: str(one["priority"]), field="priority"),
-        Column("LIMIT", lambda one: limit_text(one["concurrency_limit"]), field="concurrency_limit"),
-        Column("LAST ASKED", lambda one: session.clock.ago(one["last_polled"]), field="last_polled"),
-        Column("ID", lambda one: one["id"], field="id", wide=True),
-        Column("DESCRIPTION", lambda one: one["description"] or "-", field="description", wide=True),
-    ]
-
-
-def _fields(session: Session, queue: Json) -> list[Column]:
-    return [
-        Column("id", lambda one: one["id"]),
-        Column("name", queue_name),
-        Column("status", status_text),
+        Col("id", "id"),
+        Col("name", row=queue_name),
+        Col("status", row=status_text),
         Column("health", lambda one: _health(session.api.get(f"/work_queues/{one['id']}/status"))),
-        Column("priority", lambda one: str(one["priority"])),
-        Column("limit", lambda one: limit_text(one["concurrency_limit"])),
-        Column("last asked", lambda one: session.clock.ago(one["last_polled"])),
-        Column("description", lambda one: one["description"] or "-"),
+        Col("priority", "priority"),
+        Col("limit", row=lambda one: limit_text(one["concurrency_limit"])),
+        Col("last asked", "last_polled", ago),
+        Col("description", "description"),
     ]
 
 
@@ -139,7 +128,12 @@ def _listed(session: Session, said: Said, limit: int) -> Iterable[Json]:
     return session.api.pages(path, {}, limit)
 
 
-QUEUE = Resource("work queue", "/work_queues", _columns, metavar="QUEUE", find=find_queue, title=queue_name, by_id=True)
+_COLUMNS: Columns = (
+    Col("QUEUE", "name", row=queue_name), Col("STATUS", "status", row=status_text), Col("PRIORITY", "priority"),
+    Col("LIMIT", "concurrency_limit", row=lambda one: limit_text(one["concurrency_limit"])),
+    Col("LAST ASKED", "last_polled", ago), ID, Col("DESCRIPTION", "description", wide=True),
+)  # fmt: skip
+QUEUE = Resource("work queue", "/work_queues", _COLUMNS, metavar="QUEUE", find=find_queue, title=queue_name, by_id=True)
 ls = QUEUE.ls(
     "List work queues, and whether an agent serves them.",
     "orion work-queue ls",

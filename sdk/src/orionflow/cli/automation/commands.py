@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import click
 
 from orionflow.cli.automation.actions import actions_text
 from orionflow.cli.automation.triggers import trigger_text
 from orionflow.cli.backend import Json
+from orionflow.cli.columns import ID, Col, Columns, absolute, ago, yes_or
 from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.cli.lookup import by_name_or_id
 from orionflow.cli.notify.commands import UNSENT, show_log
@@ -27,43 +26,30 @@ def _find(session: Session, wanted: str) -> Json:
     return by_name_or_id(session.api, "automation", wanted, rows)
 
 
-def _columns(session: Session, rows: Sequence[Json]) -> list[Column]:
-    return [
-        Column("NAME", lambda one: one["name"], field="name"),
-        Column("ACTIVE", lambda one: "yes" if one["enabled"] else "paused", field="enabled"),
-        Column("WHEN", lambda one: trigger_text(one["trigger"]), field="trigger"),
-        Column("DOES", actions_text, field="actions"),
-        Column("ID", lambda one: one["id"], field="id", wide=True),
-        Column("DESCRIPTION", lambda one: one["description"] or "-", field="description", wide=True),
-    ]
-
-
-def _fields(session: Session, found: Json) -> list[Column]:
-    return [
-        Column("id", lambda one: one["id"]),
-        Column("name", lambda one: one["name"]),
-        Column("active", lambda one: "yes" if one["enabled"] else "paused"),
-        Column("description", lambda one: one["description"] or "-"),
-        Column("when", lambda one: trigger_text(one["trigger"])),
-        Column("trigger", lambda one: as_yaml(one["trigger"])),
-        Column("actions", lambda one: as_yaml([*one["actions"], *one["actions_on_trigger"]])),
-        Column("created", lambda one: session.clock.absolute(one["created"])),
-        Column("updated", lambda one: session.clock.absolute(one["updated"])),
-    ]
-
-
-AUTOMATION = Resource("automation", "/automations", _columns, metavar="AUTOMATION", find=_find, by_id=True, times=False)
+_COLUMNS: Columns = (
+    Col("NAME", "name"), Col("ACTIVE", "enabled", yes_or("paused")),
+    Col("WHEN", "trigger", row=lambda one: trigger_text(one["trigger"])), Col("DOES", "actions", row=actions_text),
+    ID, Col("DESCRIPTION", "description", wide=True),
+)  # fmt: skip
+AUTOMATION = Resource("automation", "/automations", _COLUMNS, metavar="AUTOMATION", find=_find, by_id=True, times=False)
 ls = AUTOMATION.ls(
     "List automations: when they act, and what they do.",
     "orion automation ls",
     ("orion automation ls -o json", "the API's objects"),
     empty="No automations.",
 )
+_FIELDS: Columns = (
+    Col("id", "id"), Col("name", "name"), Col("active", "enabled", yes_or("paused")),
+    Col("description", "description"), Col("when", row=lambda one: trigger_text(one["trigger"])),
+    Col("trigger", row=lambda one: as_yaml(one["trigger"])),
+    Col("actions", row=lambda one: as_yaml([*one["actions"], *one["actions_on_trigger"]])),
+    Col("created", "created", absolute), Col("updated", "updated", absolute),
+)  # fmt: skip
 inspect = AUTOMATION.inspect(
     "Show one automation, with its trigger and its actions.",
     "orion automation inspect hung",
     ("orion automation inspect hung -o yaml", "to change it and create it again with --overwrite"),
-    fields=_fields,
+    fields=_FIELDS,
     times=True,
 )
 pause = AUTOMATION.change(
@@ -87,8 +73,8 @@ delete = AUTOMATION.delete(
     many=True,
 )
 TRIALS = [
-    Column("ACTION", lambda one: one["action"]["type"], field="action.type"),
-    Column("OUTCOME", lambda one: one["outcome"], field="outcome"),
+    Col("ACTION", "action.type"),
+    Col("OUTCOME", "outcome"),
 ]
 
 
@@ -131,19 +117,19 @@ def log(session: Session, name: str | None, failed: bool, messages: bool, limit:
     found = [one for one in firings if one["error"] or not failed][:limit]
     names = {one["id"]: one["name"] for one in session.api.pages(LISTING, {}, None)} if session.for_people else {}
     empty = "Nothing failed." if failed else "Nothing was done yet."
-    session.show_list(found, _log_columns(session, names), empty=empty, name="id")
+    session.show_list(found, _log_columns(names), empty=empty, name="id")
 
 
-def _log_columns(session: Session, names: dict[str, str]) -> list[Column]:
-    return [
-        Column("WHEN", lambda one: session.clock.ago(one["created"]), field="created"),
-        Column("AUTOMATION", lambda one: names.get(one["automation_id"], "-"), field="automation_id"),
-        Column("ACTION", lambda one: one["action"]["type"], field="action.type"),
+def _log_columns(names: dict[str, str]) -> Columns:
+    return (
+        Col("WHEN", "created", ago),
+        Col("AUTOMATION", "automation_id", lambda id, clock: names.get(id, "-")),
+        Col("ACTION", "action.type"),
         Column("STATUS", _status, field="done_at", paint=_paint),
-        Column("EVENT", lambda one: (one["event"] or {}).get("event") or "no event", field="event.event"),
-        Column("ERROR", lambda one: one["error"] or "", field="error"),
-        Column("ID", lambda one: one["id"], field="id", wide=True),
-    ]
+        Col("EVENT", "event.event", lambda name, clock: name or "no event"),
+        Col("ERROR", "error", lambda error, clock: error or ""),
+        ID,
+    )
 
 
 def _status(one: Json) -> str:

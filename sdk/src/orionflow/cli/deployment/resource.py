@@ -11,6 +11,7 @@ from urllib.parse import quote
 import click
 
 from orionflow.cli.backend import Backend, Json
+from orionflow.cli.columns import ID, Col, Columns, absolute, ago
 from orionflow.cli.errors import CommandFailed
 from orionflow.cli.flow_run.show import pairs_text
 from orionflow.cli.lookup import ambiguous, as_uuid, at_path, by_prefix, listed, missing
@@ -58,18 +59,18 @@ def full_name(api: Backend, deployment: Json) -> str:
     return full_names(api, [deployment])[deployment["id"]]
 
 
-def _columns(session: Session, deployments: Sequence[Json]) -> list[Column]:
+def _columns(session: Session, deployments: Sequence[Json]) -> Columns:
     names = full_names(session.api, deployments) if session.shows_columns else {}
     return [
         Column("DEPLOYMENT", lambda one: names.get(one["id"]) or str(one["name"]), field="name"),
-        Column("STATUS", _status, field="status"),
-        Column("SCHEDULES", lambda one: schedules_text(one["schedules"]), field="schedules"),
-        Column("QUEUE", _queue, field="work_queue_name"),
-        Column("TAGS", lambda one: as_text(one["tags"]), field="tags"),
-        Column("ID", lambda one: one["id"], field="id", wide=True),
-        Column("VERSION", lambda one: one["version"] or "-", field="version", wide=True),
-        Column("ENTRYPOINT", lambda one: one["entrypoint"] or "-", field="entrypoint", wide=True),
-        Column("UPDATED", lambda one: session.clock.ago(one["updated"]), field="updated", wide=True),
+        Col("STATUS", "status", row=_status),
+        Col("SCHEDULES", "schedules", row=lambda one: schedules_text(one["schedules"])),
+        Col("QUEUE", "work_queue_name", row=_queue),
+        Col("TAGS", "tags"),
+        ID,
+        Col("VERSION", "version", wide=True),
+        Col("ENTRYPOINT", "entrypoint", wide=True),
+        Col("UPDATED", "updated", ago, wide=True),
     ]
 
 
@@ -86,29 +87,29 @@ def _queue(deployment: Json) -> str:
     return "/".join(filter(None, (pool, queue))) or "-"
 
 
-def _fields(session: Session, found: Json) -> list[Column]:
+def _fields(session: Session, found: Json) -> Columns:
     name = full_name(session.api, found)
     return [
-        Column("id", lambda one: one["id"]),
-        Column("name", lambda one: name),
-        Column("status", _status),
-        Column("description", lambda one: one["description"] or "-"),
-        Column("version", lambda one: one["version"] or "-"),
-        Column("schedules", lambda one: schedules_text(one["schedules"])),
-        Column("queue", _queue),
-        Column("entrypoint", lambda one: one["entrypoint"] or "-"),
-        Column("code", _code),
-        Column("parameters", lambda one: pairs_text(one["parameters"])),
-        Column("takes", _takes),
-        Column("overlap", _overlap),
+        Col("id", "id"),
+        Col("name", row=lambda one: name),
+        Col("status", row=_status),
+        Col("description", "description"),
+        Col("version", "version"),
+        Col("schedules", row=lambda one: schedules_text(one["schedules"])),
+        Col("queue", row=_queue),
+        Col("entrypoint", "entrypoint"),
+        Col("code", row=_code),
+        Col("parameters", row=lambda one: pairs_text(one["parameters"])),
+        Col("takes", row=_takes),
+        Col("overlap", row=_overlap),
         *_own_fields(),
-        Column("tags", lambda one: as_text(one["tags"])),
-        Column("job variables", lambda one: pairs_text(one.get("job_variables") or one["infra_overrides"])),
-        Column("updated", lambda one: session.clock.absolute(one["updated"])),
+        Col("tags", "tags"),
+        Col("job variables", row=lambda one: pairs_text(one.get("job_variables") or one["infra_overrides"])),
+        Col("updated", "updated", absolute),
     ]
 
 
-def _own_fields() -> list[Column]:
+def _own_fields() -> Columns:
     """Columns for the fields that only Orion knows, which the API leaves out where they are at their default."""
     from orionflow.contract.deployments import Deployment
     from orionflow.contract.wire import own_fields

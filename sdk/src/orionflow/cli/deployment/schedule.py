@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from orionflow.cli.backend import Backend, Json
+from orionflow.cli.columns import Col, Columns, yes_or
 from orionflow.cli.command import OrionCommand
 from orionflow.cli.deployment.resource import find_deployment
 from orionflow.cli.errors import CommandFailed, ExitCode
@@ -71,11 +72,11 @@ def _find(api: Backend, deployment: Json, wanted: str | None) -> Json:
     raise CommandFailed(ExitCode.NOT_FOUND, what, "\n".join(lines), "give the number or the id of one" if lines else "")
 
 
-def _columns(clock: Clock) -> list[Column]:
+def _columns(clock: Clock) -> Columns:
     return [
-        Column("ID", lambda one: one["id"], field="id"),
+        Col("ID", "id"),
         Column("SCHEDULE", lambda one: definition_text(one["schedule"]), field="schedule"),
-        Column("ACTIVE", lambda one: "yes" if one["active"] else "paused", field="active"),
+        Col("ACTIVE", "active", yes_or("paused")),
         Column("PARAMETERS", lambda one: as_text(one.get("parameters") or None), field="parameters"),
         Column("CATCH UP", lambda one: one.get("misfire") or "-", field="misfire"),
         Column("ENDS", lambda one: _ends(one, clock), field="ends_at"),
@@ -228,7 +229,7 @@ def _times_of(api: Backend, deployment: Json, wanted: str | None, asked: Json) -
     return sorted(times, key=lambda time: str(time["at"]))[: asked["count"]]
 
 
-def _time_columns(clock: Clock, zones: Mapping[str | None, str | None], *, several: bool) -> list[Column]:
+def _time_columns(clock: Clock, zones: Mapping[str | None, str | None], *, several: bool) -> Columns:
     def distance(one: Json) -> str:
         found = read_moment(one["at"])
         return clock.distance(found) if found else "-"
@@ -236,7 +237,7 @@ def _time_columns(clock: Clock, zones: Mapping[str | None, str | None], *, sever
     return [
         # In the zone of its schedule, in which somebody thought of it.
         Column("TIME", lambda one: clock.in_zone(zones.get(one.get("schedule"))).absolute(one["at"]), field="at"),
-        Column("IN", distance),
+        Col("IN", row=distance),
         *([Column("SCHEDULE", lambda one: one["text"], field="schedule")] if several else []),
         Column("NOTE", lambda one: one["note"] or "", field="note"),
     ]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import click
 
 from orionflow.cli.backend import Backend, Json
+from orionflow.cli.columns import ID, Col, Columns, absolute, ago, took, yes_or
 from orionflow.cli.deployment.resource import full_names
 from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.cli.lookup import by_name_or_id
@@ -16,7 +17,6 @@ from orionflow.cli.query import states_text
 from orionflow.cli.resource import Resource
 from orionflow.cli.session import Session, command, limit_option, with_params
 from orionflow.cli.style import counted, first_line, painted
-from orionflow.cli.times import duration
 
 # The standing of a message, in a word and in the colour of a state.
 STANDINGS = {"SENT": ("sent", "COMPLETED"), "WAITING": ("waits", "SCHEDULED"), "GIVEN_UP": ("given up", "FAILED")}
@@ -36,16 +36,16 @@ def _title(policy: Json) -> str:
     return str(policy.get("name") or policy["id"])
 
 
-def _columns(session: Session, policies: Sequence[Json]) -> list[Column]:
+def _columns(session: Session, policies: Sequence[Json]) -> Columns:
     blocks = block_names(session.api, [one["block_document_id"] for one in policies])
     deployments = _deployment_names(session.api, [id for one in policies for id in one.get("deployment_ids") or ()])
     return [
-        Column("NAME", _title, field="name"),
+        Col("NAME", "name", row=_title),
         Column("ON", lambda one: states_text(one.get("state_types") or (), one["state_names"]), field="state_types"),
-        Column("RUNS", lambda one: _runs_text(one, deployments), field="tags"),
-        Column("TO", lambda one: blocks.get(one["block_document_id"], "-"), field="block_document_id"),
-        Column("ACTIVE", lambda one: "yes" if one["is_active"] else "paused", field="is_active"),
-        Column("ID", lambda one: one["id"], field="id", wide=True),
+        Col("RUNS", row=lambda one: _runs_text(one, deployments), field="tags"),
+        Col("TO", row=lambda one: blocks.get(one["block_document_id"], "-"), field="block_document_id"),
+        Col("ACTIVE", "is_active", yes_or("paused")),
+        ID,
     ]
 
 
@@ -66,11 +66,11 @@ def _runs_text(policy: Json, deployments: dict[str, str]) -> str:
     return ", ".join(parts) or "all"
 
 
-def _fields(session: Session, found: Json) -> list[Column]:
+def _fields(session: Session, found: Json) -> Columns:
     return [
         *NOTIFICATION.titled(session, found),
-        Column("message", lambda one: one["message_template"] or "the usual one"),
-        Column("created", lambda one: session.clock.absolute(one["created"])),
+        Col("message", row=lambda one: one["message_template"] or "the usual one"),
+        Col("created", "created", absolute),
     ]
 
 
@@ -183,7 +183,7 @@ def _rows(message: Json, blocks: dict[str, str]) -> list[Json]:
     ]
 
 
-def _log_columns(session: Session) -> list[Column]:
+def _log_columns(session: Session) -> Columns:
     def standing(row: Json) -> str:
         return STANDINGS.get(row["standing"], (row["standing"], ""))[0]
 
@@ -191,13 +191,13 @@ def _log_columns(session: Session) -> list[Column]:
         return painted(text, STANDINGS.get(row["standing"], ("", ""))[1])
 
     return [
-        Column("WHEN", lambda row: session.clock.ago(row["at"]), field="at"),
-        Column("TO", lambda row: row["to"], field="to"),
-        Column("ATTEMPT", lambda row: row["attempt"], field="attempt"),
+        Col("WHEN", "at", ago),
+        Col("TO", "to"),
+        Col("ATTEMPT", "attempt"),
         Column("STATUS", standing, field="standing", paint=paint),
-        Column("OUTCOME", lambda row: row.get("outcome") or "not tried yet", field="outcome"),
-        Column("ABOUT", lambda row: row["about"], field="about"),
-        Column("TOOK", lambda row: duration(row.get("seconds")), field="seconds", wide=True),
-        Column("RUN", lambda row: row["run"] or "-", field="run", wide=True),
-        Column("ID", lambda row: row["id"], field="id", wide=True),
+        Col("OUTCOME", "outcome", row=lambda row: row.get("outcome") or "not tried yet"),
+        Col("ABOUT", "about"),
+        Col("TOOK", "seconds", took, wide=True),
+        Col("RUN", "run", wide=True),
+        ID,
     ]
