@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 
+from orionflow.cli.columns import columns_for
 from orionflow.cli.deploy.apply import body_of
 from orionflow.cli.deploy.orion_yaml import plain_options
 from orionflow.cli.deployment import resource
@@ -123,7 +124,8 @@ def test_inspecting_shows_every_field(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(resource, "full_name", lambda api, found: "etl/prod")
     session: Any = SimpleNamespace(api=None, clock=Clock(NOON, UTC))
 
-    shown = [column.text(deployment) for column in resource._fields(session, deployment)]
+    columns = columns_for(session.clock, resource._fields(session, deployment))
+    shown = [column.text(deployment) for column in columns]
 
     assert len(shown) > len(own_fields(Deployment))
     assert set(FIELDS) - deployment.seen == NOT_SHOWN.keys()

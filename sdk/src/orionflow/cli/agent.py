@@ -11,7 +11,6 @@ from orionflow.cli.backend import Json
 from orionflow.cli.columns import ID, Col, ago
 from orionflow.cli.command import OrionCommand
 from orionflow.cli.lazy import LazyGroup
-from orionflow.cli.output import Column
 from orionflow.cli.session import Session, command
 
 agent = LazyGroup(
@@ -39,7 +38,7 @@ def ls(session: Session, pool: str | None) -> None:
     columns = [
         Col("NAME", "name"),
         Col("POOL", "work_pool_name"),
-        Column("STATUS", lambda row: str(row.get("status") or "-").lower(), field="status"),
+        Col("STATUS", "status", lambda status, clock: str(status or "-").lower()),
         Col("SEEN", "last_heartbeat_time", ago),
         ID,
     ]

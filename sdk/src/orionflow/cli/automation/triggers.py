@@ -16,7 +16,7 @@ from orionflow.contract.states import NAMES as STATE_NAMES
 RESOURCE = "prefect.resource.id"
 RUNS = "prefect.flow-run."
 # The names that states have, each at the first type that has it: NotReady is only said of task runs.
-_TYPES = {name: one.value for one, names in reversed(STATE_NAMES.items()) for name in names}
+_TYPES = {name: one.value for one, names in reversed(list(STATE_NAMES.items())) for name in names}
 NAMES = {one.value: [name for name in names if _TYPES[name] == one] for one, names in STATE_NAMES.items()}
 
 TRIGGER_PARAMS: tuple[click.Parameter, ...] = (
