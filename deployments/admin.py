@@ -1,6 +1,6 @@
 """The admin's view of deployments, variables and blocks; queues and limits are in `admin_work`.
 
-Blocks belong to the programs that define them, and schedules and calendars to the API, which plans anew what they
+Blocks belong to the programs that define them, and schedules and calendars to the API, which plans again what they
 change: those are for reading, without secrets.
 """
 

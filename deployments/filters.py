@@ -1,4 +1,4 @@
-"""What variables, blocks and calendars can be searched by, and in which orders they are listed."""
+"""Filters and orders for variables, blocks and calendars."""
 
 from __future__ import annotations
 

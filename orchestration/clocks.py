@@ -11,14 +11,14 @@ SAME_CLOCK = timedelta(seconds=1)
 
 
 def clock_offset(now: datetime, sent_at: datetime | None) -> timedelta:
-    """What has to be added to the client's times."""
+    """Return the time to add to the client's times."""
     if sent_at is None or abs(now - sent_at) <= SAME_CLOCK:
         return timedelta()
     return now - sent_at
 
 
 def corrected(at: datetime, offset: timedelta, now: datetime) -> datetime:
-    """What the client's clock showed, by ours: not after now."""
+    """Return a time of the client's clock by ours, not after now."""
     if not offset:
         return at
     try:

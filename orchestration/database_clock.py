@@ -15,7 +15,7 @@ ASK_EVERY_SECONDS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """What the database's clock showed, and which moment of this process's own clock that was."""
+    """A time of the database's clock, and the moment of this process's own clock at which it was read."""
 
     shown: datetime
     at: float

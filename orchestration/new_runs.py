@@ -63,7 +63,7 @@ _FLOW_RUN_COLUMNS = tuple(f.name for f in fields(NewFlowRun) if f.name not in {"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTaskRun:
-    """What the maker of a task run says about it. Task key and dynamic key name one call in its flow run."""
+    """A task run as its maker describes it. Task key and dynamic key name one call in its flow run."""
 
     task_key: str
     dynamic_key: str

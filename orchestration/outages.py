@@ -33,7 +33,7 @@ def is_outage(error: BaseException) -> bool:
 
 
 class Outage:
-    """What was said of the database last."""
+    """The outage of the database that was logged last."""
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()

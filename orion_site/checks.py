@@ -1,4 +1,4 @@
-"""What can be wrong with settings that are each fine by themselves; `manage.py check` and the server's start ask."""
+"""System checks of settings that are each fine by themselves; `manage.py check` and the server's start run them."""
 
 from __future__ import annotations
 

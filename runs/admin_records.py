@@ -1,4 +1,4 @@
-"""What the admin's pages share: records for reading, forms that write what was changed, and bounded counts."""
+"""Bases of the admin's pages: records for reading, forms that write only changed fields, and bounded counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What time and cancellation leave to be done. Both may be called any number of times by any number of tickers."""
+"""Expire pauses and finish cancellations. Both may be called any number of times by any number of tickers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What flows share under a name: variables and blocks."""
+"""Variables and blocks, which flows share by name."""
 
 from __future__ import annotations
 

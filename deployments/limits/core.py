@@ -12,7 +12,7 @@ LEAST_OCCUPANCY = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What is known of one limit as of `counted_at`.
+    """The state of one limit as of `counted_at`.
 
     `taken` was taken by nobody in particular; `held` are the slots of holders who said who they are. What is taken
     now is held if the taker is `named`.
@@ -76,7 +76,7 @@ def learn(usage: Usage, slots: int, occupancy_seconds: float) -> Usage:
 
 
 def as_of(usage: Usage, now: datetime) -> Usage:
-    """The same limit at a later time: slots have decayed, and those who were denied have come back or given up."""
+    """Return the limit at a later time: slots have decayed, and those who were denied have come back or given up."""
     seconds = max((now - usage.counted_at).total_seconds(), 0.0)
     forgetting = usage.decay or 1 / max(usage.average_occupancy, LEAST_OCCUPANCY)
     return replace(

@@ -1,4 +1,4 @@
-"""What the services of Orion did last, whichever process ticked them."""
+"""The record of each service's last ticks, whichever process ticked it."""
 
 from __future__ import annotations
 

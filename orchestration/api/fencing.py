@@ -48,7 +48,7 @@ def attempt_named(request: Request) -> tuple[UUID, int] | None:
 
 
 def write_as_attempt(request: Request, path: Mapping[str, str], write: Callable[[], R]) -> R:
-    """What `write` returns, written by the attempt that the headers name. Raises RunLost when it was replaced."""
+    """Call `write` for the attempt that the headers name. Raises RunLost when it was replaced."""
     writer = attempt_named(request)
     assert writer is not None
     return fenced(*writer, str(writer[0]) in path.values(), write)
@@ -56,7 +56,7 @@ def write_as_attempt(request: Request, path: Mapping[str, str], write: Callable[
 
 @repeated_on_conflict
 def fenced(run_id: UUID, epoch: int, writes_the_run: bool, write: Callable[[], R]) -> R:
-    """What `write` returns, if this still is the attempt of the run. Raises RunLost and FlowRunNotFound."""
+    """Call `write` if this still is the attempt of the run. Raises RunLost and FlowRunNotFound."""
     with write_transaction():
         _hold(run_id, epoch, writes_the_run)
         return write()

@@ -61,7 +61,7 @@ class Operation(APIView):
     pagination_class: ClassVar[type[BasePagination] | None] = None
     """Which rows of a list are given; None for the default of the settings."""
     body: Any = None
-    """What the request holds, once it was read."""
+    """The content of the request, once it was read."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -95,7 +95,7 @@ class Operation(APIView):
         return action is not None and not action.is_reading and not self.fences_itself
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
-        # What a client did wrong is told to the client; what we did wrong was logged where it happened.
+        # What a client did wrong is told to the client; what we did wrong was logged where it occurred.
         response._has_been_logged = True
         return super().finalize_response(request, response, *args, **kwargs)
 
@@ -169,7 +169,7 @@ def refuse_old_client(version: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """What an operation takes, from its signature."""
+    """The arguments of an operation, read from its signature."""
 
     path: Mapping[str, TypeAdapter[Any]]
     body: TypeAdapter[Any] | None

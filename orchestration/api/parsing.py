@@ -63,7 +63,7 @@ class StrictJSONParser(BaseParser):
 
 
 class CleaningJSONParser(StrictJSONParser):
-    """The same bounds for what programs only show: characters that cannot be stored are replaced.
+    """A parser for texts that programs only show: characters that cannot be stored are replaced.
 
     One NUL in one of a thousand log lines shall not keep the others from being stored.
     """
@@ -126,7 +126,7 @@ class TextParser(StrictJSONParser):
 
 
 def refuse_unstorable(body: bytes) -> None:
-    """What pydantic's parser lets pass and must not. It refuses lone surrogates and broken UTF-8 by itself.
+    """Refuse the values that pydantic's parser lets pass. It refuses lone surrogates and broken UTF-8 itself.
 
     Searching bytes is nearly free; the careful look is taken only where something was found.
     """

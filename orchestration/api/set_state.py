@@ -25,7 +25,7 @@ class SetState(Wire):
 
 
 class StateProposal(Operation):
-    """What the two operations below share."""
+    """Shared by the operations that propose a state of a flow run and of a task run."""
 
     method = "POST"
     action_required = Action.REPORT_RUNS

@@ -60,7 +60,7 @@ def state_out(state: State) -> StateOut:
 
 
 def written_state_out(state: State) -> StateOut:
-    """The same as it reads once it is stored: data that is not kept is left out."""
+    """Return the state as it reads once it is stored: data that is not kept is left out."""
     told = state_out(state)
     return {**told, "data": None} if is_unpersisted(state.data) else told
 

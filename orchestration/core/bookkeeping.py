@@ -1,4 +1,4 @@
-"""What a written state does to its run: times, counts, and the memory of pauses. Holds for forced states too.
+"""The effect of a written state on its run: times, counts, and the memory of pauses. Holds for forced states too.
 
 The rules decide whether a state is written; this file only keeps the books of it.
 """

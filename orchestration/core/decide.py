@@ -121,7 +121,7 @@ class Judgement(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What comes of a proposal. `state` is to be written (None: the run keeps its state)."""
+    """The decision on a proposal. `state` is to be written (None: the run keeps its state)."""
 
     verdict: Accept | Reject | Wait | Abort
     state: State | None

@@ -68,7 +68,7 @@ LATE_FLOW: Policy = (MarkOnlyScheduledRunsLate(),)
 
 
 def usual_policy(run: Run) -> Policy:
-    """What judges a proposal that is not forced."""
+    """Return the policy for proposals that are not forced."""
     if run.kind == "flow-run":
         return CORE_FLOW
     return BACKGROUND_TASK if run.flow_run_id is None else CORE_TASK

@@ -13,7 +13,7 @@ LONGEST_TYPE = 255
 
 @dataclass(frozen=True, slots=True)
 class ShownResult:
-    """What becomes an artifact of the run beside its state."""
+    """The part of a result that becomes an artifact of the run beside its state."""
 
     type: str
     description: str | None

@@ -1,4 +1,4 @@
-"""What a rule can say. A verdict is returned, never written into a shared context."""
+"""The verdicts of rules. A verdict is returned, never written into a shared context."""
 
 from __future__ import annotations
 

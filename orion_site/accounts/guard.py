@@ -33,7 +33,7 @@ class Refusal:
 
 
 def refusal(meta: Mapping[str, Any], *, method: str, path: str) -> Refusal | None:
-    """What speaks against a request, from its WSGI environment; websockets give theirs in the same form."""
+    """Return the reason to refuse a request, from its WSGI environment; websockets give theirs in the same form."""
     return (
         _foreign_machine(meta.get("REMOTE_ADDR") or "")
         or _foreign_host(meta.get("HTTP_HOST") or "")

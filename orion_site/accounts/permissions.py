@@ -21,7 +21,7 @@ from rest_framework.settings import api_settings
 
 
 class Action(StrEnum):
-    """What can be asked of Orion, as far as rights are concerned."""
+    """The actions that permissions are about."""
 
     PROBE = "probe"  # is the server there, and which version is it
     READ_RUNS = "runs.read"

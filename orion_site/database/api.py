@@ -1,4 +1,4 @@
-"""What the contract lets clients do to the whole database. Whoever may ask that has the machine, and its commands."""
+"""The operations of the contract on the whole database. Whoever may do that has the machine, and its commands."""
 
 from __future__ import annotations
 

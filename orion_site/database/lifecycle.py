@@ -44,7 +44,7 @@ LONGEST_UPGRADE_SECONDS = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What is known of the database. `problem` is None when it can be used."""
+    """A report on the database. `problem` is None when it can be used."""
 
     vendor: str
     place: str
@@ -60,7 +60,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What an upgrade or a reset did."""
+    """The result of an upgrade or a reset."""
 
     place: str
     created: bool

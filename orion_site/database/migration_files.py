@@ -23,7 +23,7 @@ def known_migrations() -> list[Name]:
 
 
 def applied_migrations() -> set[Name] | None:
-    """What the database says it has had; None if it was never migrated at all."""
+    """Return the migrations that the database has had; None if it was never migrated at all."""
     if not _has_migration_table():
         return None
     with connection.cursor() as cursor:
@@ -43,13 +43,13 @@ def _has_migration_table() -> bool:
 
 
 def missing_migrations() -> list[Name] | None:
-    """What the database lacks, in order; None if it was never migrated at all."""
+    """Return the migrations that the database lacks, in order; None if it was never migrated at all."""
     applied = applied_migrations()
     return None if applied is None else [name for name in known_migrations() if name not in applied]
 
 
 def newer_migrations() -> list[Name]:
-    """What the database has had of our apps and this version does not know. Other programs' are their own affair."""
+    """Return the migrations of our apps that the database has had and this version does not know."""
     known = set(known_migrations())
     installed = {app for app, _ in known}
     return sorted(name for name in (applied_migrations() or set()) - known if name[0] in installed)

@@ -1,4 +1,4 @@
-"""What a SQLite file needs now and then. PostgreSQL looks after itself."""
+"""Maintenance of a SQLite file. PostgreSQL looks after itself."""
 
 from __future__ import annotations
 

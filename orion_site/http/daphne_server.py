@@ -30,7 +30,7 @@ LAST_RESORT_SECONDS = 15.0
 
 
 def _no_log(event: Any) -> None:
-    """What Twisted has to say is said by our own banner and errors."""
+    """Drop Twisted's log: our own banner and errors say as much."""
 
 
 class LoopbackServer(Server):  # type: ignore[misc]  # daphne has no types
@@ -117,7 +117,7 @@ class LoopbackServer(Server):  # type: ignore[misc]  # daphne has no types
             await asyncio.wait(unfinished, timeout=self.grace)
 
     def grace_left(self) -> float:
-        """What is left of the time of the requests that ran at the signal."""
+        """Return the seconds that are left to the requests that ran at the signal."""
         return self.grace if self.ends_at is None else max(0.0, self.ends_at - time.monotonic())
 
     def is_over(self) -> None:

@@ -23,7 +23,7 @@ class CannotStart(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """What `orion server start` was asked for."""
+    """The options of `orion server start`."""
 
     host: str = "127.0.0.1"
     port: int = 4200
@@ -213,7 +213,7 @@ def address_of(listener: socket.socket, base_path: str = "") -> str:
 
 
 def banner(address: str) -> str:
-    """What a person wants to know when the server is up."""
+    """Return the text that a server prints for people when it is up."""
     from django.db import connection
 
     from orion_site import __version__

@@ -112,7 +112,7 @@ class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]  # daphne has n
 
 
 def _short(reason: str | None) -> bytes | None:
-    """What fits into a close frame."""
+    """Cut a reason to the size of a close frame."""
     return reason.encode()[:120].decode(errors="ignore").encode() if reason else None
 
 

@@ -43,7 +43,7 @@ class BodyTooLarge(Exception):
 
 @dataclass(slots=True)
 class Answer:
-    """What the WSGI application said. `body` is None when the thread already sent it piece by piece."""
+    """The answer of the WSGI application. `body` is None when the thread already sent it piece by piece."""
 
     status: int
     headers: list[tuple[bytes, bytes]]

@@ -35,7 +35,7 @@ _PAGE = """<!doctype html>
 
 @requires(Action.PROBE)
 def api_root(request: HttpRequest) -> HttpResponse:
-    """What is found below the API's address: for people its reference, for programs where to go on."""
+    """Answer at the API's own address: for people its reference, for programs where to go on."""
     root = get_script_prefix()
     if "text/html" in request.headers.get("Accept", ""):
         return redirect("docs")

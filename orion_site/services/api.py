@@ -32,7 +32,7 @@ class ServiceOut(TypedDict):
 
 
 class ReadServices(Operation):
-    """What each service did last, whichever process ticked it. Ticks are written down every five seconds or so."""
+    """List the last ticks of each service, whichever process ticked it. Ticks are recorded every five seconds or so."""
 
     method = "GET"
     action_required = Action.READ_SETTINGS

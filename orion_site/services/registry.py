@@ -31,7 +31,7 @@ def services_of_this_server() -> list[Service]:
 
 
 def services_of_an_api() -> list[Service]:
-    """What every server that answers agents ticks, whoever ticks the rest."""
+    """Return the services that every server for agents ticks, whoever ticks the rest."""
     every, purpose = reconciler.seconds_between_api_heartbeats(), "Says that a server is there that hears agents."
     return [Service(reconciler.API_PRESENCE, every, reconciler.record_api_heartbeat, purpose, Lane.HEARING)]
 
@@ -46,7 +46,7 @@ def service_named(name: str) -> Service:
 
 
 def _quick() -> list[Service]:
-    """What somebody waits for."""
+    """Services that somebody waits for."""
     return [
         Service("hints", 1, hint_due_runs, "Tells agents of runs that are due, and again of those that still wait."),
         Service(
@@ -61,7 +61,7 @@ def _quick() -> list[Service]:
 
 
 def _slow() -> list[Service]:
-    """What may take a while, and what nobody notices a second later."""
+    """Services that may take a while, or that nobody notices a second later."""
     slow = Lane.SLOW
     return [
         Service("planning", 5, plan_due_schedules, "Plans the runs of schedules ahead of their time.", slow),
@@ -83,13 +83,13 @@ def _slow() -> list[Service]:
 
 
 def _outside() -> list[Service]:
-    """What waits for other people's servers, in a lane where nobody else waits for it."""
+    """Services that wait for other people's servers, in a thread where nobody else waits for it."""
     outside = Lane.OUTSIDE
     return [Service("notifications", 4, send_notifications, "Sends the messages of notification policies.", outside)]
 
 
 def _long() -> list[Service]:
-    """What is done by the hour, and takes as long as it takes."""
+    """Services of every hour, which take as long as they take."""
     hour, long = 3600.0, Lane.LONG
     return [
         Service("retention", hour, _retain, "Deletes what is older than the settings say.", long, first_after=600),
@@ -98,7 +98,7 @@ def _long() -> list[Service]:
 
 
 def retention_ages() -> Ages:
-    """What the settings say; 0 days are for ever."""
+    """Read the ages from the settings; 0 days are for ever."""
     days = (
         settings.ORION_RETENTION_DAYS_RUNS,
         settings.ORION_RETENTION_DAYS_LOGS,

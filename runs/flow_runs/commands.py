@@ -1,4 +1,4 @@
-"""What people ask of a flow run as a whole: to go on after a pause, to stop, to be tried again."""
+"""Commands to a flow run as a whole: resume after a pause, cancel, retry."""
 
 from __future__ import annotations
 

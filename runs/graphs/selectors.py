@@ -1,4 +1,4 @@
-"""What hangs together in a flow run: task runs, the nested flow runs they stand for, and who takes input from whom."""
+"""The graph of a flow run: task runs, the nested flow runs they stand for, and who takes input from whom."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def task_runs_of(flow_run_id: UUID) -> list[TaskRun]:
 
 
 def flow_run_graph(*, flow_run_id: UUID, since: datetime) -> Graph | None:
-    """What has started, and not ended before `since`, with its edges to what had; None for an unknown flow run.
+    """Return the runs that started, and did not end before `since`, with their edges; None for an unknown flow run.
 
     Seven queries at most. Raises GraphTooLarge.
     """
@@ -85,7 +85,7 @@ def flow_run_graph(*, flow_run_id: UUID, since: datetime) -> Graph | None:
 
 
 def _started(flow_run_id: UUID) -> list[TaskRun]:
-    """What has begun. Whoever waits to begin is not in the picture yet."""
+    """Return the task runs that have started. Those that wait to start are not in the picture yet."""
     columns = ("name", "state_type", "start_time", "expected_start_time", "end_time", "task_inputs")
     found = TaskRun.objects.filter(flow_run=flow_run_id, state_type__isnull=False).exclude(state_type="PENDING")
     task_runs = list(found.only(*columns).order_by("start_time", "id")[: MOST_TASK_RUNS + 1])

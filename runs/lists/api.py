@@ -53,7 +53,7 @@ class LogListing(Page):
 
 
 class RunQuestion(Operation):
-    """What the operations below share: they read, and their body may be left out."""
+    """Shared by the operations that list and count runs: they read, and their body may be left out."""
 
     method = "POST"
     action_required = Action.READ_RUNS

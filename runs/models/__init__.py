@@ -1,4 +1,4 @@
-"""What Orion remembers of work: flows, their runs, every state of every run, and what runs leave behind.
+"""The records of work: flows, their runs, every state of every run, and what runs leave behind.
 
 Runs copy their current state's type, name and time so that lists filter without a join. Nothing but
 `orchestration.services` writes these columns.

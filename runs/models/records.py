@@ -1,4 +1,4 @@
-"""What runs leave behind, and what their users keep: log lines, artifacts, inputs, saved searches."""
+"""Records beside the history of runs: log lines, artifacts, inputs, saved searches."""
 
 from __future__ import annotations
 

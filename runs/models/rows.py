@@ -1,4 +1,4 @@
-"""What every row that the API shows has."""
+"""The columns of every row that the API shows."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ UNFINISHED_TYPES = list(OPEN_TYPES)
 
 
 class Run(Row):
-    """What flow runs and task runs have in common: their current state and the bookkeeping of time and tries."""
+    """The common columns of flow runs and task runs: their current state and the bookkeeping of time and tries."""
 
     name = models.CharField(max_length=1024, blank=True)
     tags = models.JSONField(default=list, blank=True)

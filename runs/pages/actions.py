@@ -1,4 +1,4 @@
-"""What a person does to a flow run from its page: each a POST that proposes, tells what came of it and goes back."""
+"""Actions of a person on the page of a flow run: each is a POST that proposes, shows the outcome and goes back."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def _chips(query: QueryDict, values: dict[str, str]) -> list[Chip]:
 
 
 def address_without(query: QueryDict, *names: str) -> str:
-    """The same query, on its first page, without these parameters."""
+    """Return the query's address, on its first page, without these parameters."""
     kept = query.copy()
     for name in (*names, "after"):
         kept.pop(name, None)
@@ -95,7 +95,7 @@ def address_without(query: QueryDict, *names: str) -> str:
 
 
 def address_with(query: QueryDict, **values: str) -> str:
-    """The same query, on its first page, with these parameters."""
+    """Return the query's address, on its first page, with these parameters."""
     kept = query.copy()
     kept.pop("after", None)
     for name, value in values.items():
@@ -104,7 +104,7 @@ def address_with(query: QueryDict, **values: str) -> str:
 
 
 def address_after(query: QueryDict, after: object) -> str:
-    """The same query, on the page that begins at `after`; empty where there is none."""
+    """Return the query's address on the page that begins at `after`; empty where there is none."""
     if not after:
         return ""
     kept = query.copy()

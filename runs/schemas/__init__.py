@@ -1,4 +1,4 @@
-"""What requests about runs may say and how runs are told. Bodies are pydantic models; answers are typed dictionaries.
+"""Requests about runs and their answers. Bodies are pydantic models; answers are typed dictionaries.
 
 Answers are built from rows that were just read: mypy checks their fields, tests check their values, and no time is
 spent on validating them again.

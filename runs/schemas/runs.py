@@ -1,4 +1,4 @@
-"""What flow runs and task runs are told alike: times that are derived at the moment of reading."""
+"""Common fields of flow runs and task runs: times that are derived at the moment of reading."""
 
 from __future__ import annotations
 

@@ -350,7 +350,7 @@ def test_schedules_are_added_paused_previewed_and_cleared(orion):
     assert json.loads(orion("dep", "schedule", "ls", "test", "-o", "json").out) == []
 
 
-def test_calendar_is_heeded_and_cannot_be_deleted_meanwhile(orion):
+def test_calendar_that_a_schedule_names_cannot_be_deleted(orion):
     orion("deploy", "-n", "test")
     made = orion("calendar", "create", "closed", "--day", "2026-12-24", "--day", "2026-12-25")
     orion("dep", "schedule", "create", "test", "--cron", "0 6 * * *", "--exclude", "closed")

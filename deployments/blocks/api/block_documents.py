@@ -96,7 +96,7 @@ class BlockDocumentOut(TypedDict):
 
 
 class BlockOperation(Operation):
-    """What the operations below share: secrets need a right of their own."""
+    """Shared by the operations on blocks: secrets need a right of their own."""
 
     def told(self, documents: Sequence[BlockDocument], include_secrets: bool) -> list[BlockDocumentOut]:
         if include_secrets and not may(self.request.user, Action.READ_SECRETS):
@@ -168,7 +168,7 @@ class ReadBlockDocumentsOfType(BlockOperation):
 
 
 class UpdateBlockDocument(BlockOperation):
-    """Fill a block anew, or change some of its fields. A secret that is sent back masked stays as it was."""
+    """Replace the fields of a block, or change some of them. A secret that is sent back masked stays as it was."""
 
     method = "PATCH"
     action_required = Action.CHANGE_BLOCKS

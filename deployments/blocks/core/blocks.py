@@ -59,7 +59,7 @@ def masked(content: Mapping[str, Any], paths: Iterable[Sequence[str]]) -> dict[s
 
 
 def with_secrets_kept(new: Mapping[str, Any], shown: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:
-    """What was only seen masked and is sent back so means that the secret stays as it was."""
+    """Keep the secrets that were only seen masked and are sent back as they were shown."""
     return {name: _kept(value, shown.get(name), whole.get(name)) for name, value in new.items()}
 
 

@@ -7,7 +7,7 @@ from django.utils import timezone
 from deployments.definitions.api.deployments import asked_schedules
 from deployments.definitions.api.schemas import columns_of
 from deployments.definitions.services.deployments import check_deployment
-from deployments.work.api.templates import telling_bad_templates
+from deployments.work.api.templates import reporting_bad_templates
 from orchestration.api.errors import INTEGRITY, Refused
 from orchestration.api.operations import Operation
 from orchestration.errors import BlockDocumentNotFound, ParametersMisfit
@@ -25,7 +25,7 @@ class CheckDeployment(Operation):
     def perform(self, body: DeploymentCheck) -> None:
         now = timezone.now()
         try:
-            with telling_bad_templates():
+            with reporting_bad_templates():
                 check_deployment(
                     flow_name=body.flow_name,
                     name=body.name,

@@ -30,7 +30,7 @@ from deployments.models import Deployment
 from deployments.schedules.api.schemas import definition_of, new_schedule, schedule_out
 from deployments.schedules.selectors import calendar_names, schedules_of
 from deployments.schedules.services.schedules import NewSchedule
-from deployments.work.api.templates import telling_bad_templates
+from deployments.work.api.templates import reporting_bad_templates
 from orchestration.api.errors import INTEGRITY, Missing, Refused
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
@@ -62,7 +62,7 @@ class CreateDeployment(Operation):
     def perform(self, body: contract.DeploymentCreate) -> Response:
         now = timezone.now()
         try:
-            with telling_bad_templates():
+            with reporting_bad_templates():
                 deployment, created = create_deployment(
                     flow_id=body.flow_id,
                     name=body.name,
@@ -104,7 +104,7 @@ class ReadDeploymentByName(Operation):
 
 
 class UpdateDeployment(Operation):
-    """Change what is sent; runs that were planned for the future are planned anew."""
+    """Change what is sent; runs that were planned for the future are planned again."""
 
     method = "PATCH"
     action_required = Action.CHANGE_DEPLOYMENTS
@@ -118,7 +118,7 @@ class UpdateDeployment(Operation):
             schedules = schedules or []
         if body.is_schedule_active is not None and body.paused is None and schedules is None:
             set_paused(deployment_id=id, paused=not body.is_schedule_active, now=now)
-        with telling_bad_templates():
+        with reporting_bad_templates():
             update_deployment(
                 deployment_id=id,
                 changes=columns_of(body),

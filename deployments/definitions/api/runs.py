@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
 from deployments.schedules.core.horizon import Horizon
 from deployments.schedules.services.planning_on_demand import plan_deployment
-from deployments.work.api.templates import telling_bad_templates
+from deployments.work.api.templates import reporting_bad_templates
 from orchestration.api.operations import Operation
 from orchestration.api.states import proposed_state
 from orchestration.database_clock import current_time
@@ -46,7 +46,7 @@ class CreateFlowRunFromDeployment(Operation):
     def perform(self, id: UUID, body: DeploymentFlowRunCreate) -> Response:
         now = current_time()
         state = proposed_state(body.state, keep_identity=False) if body.state else None
-        with telling_bad_templates():
+        with reporting_bad_templates():
             run, created = create_run_of_deployment(deployment_id=id, asked=asked_run(body), state=state, now=now)
         return Response(flow_runs_out([run], now)[0], status=201 if created else 200)
 

@@ -22,7 +22,7 @@ _COLUMNS = {
 
 
 def columns_of(sent: DeploymentFields) -> dict[str, Any]:
-    """What was sent, by column. Null empties what may be empty, and otherwise means nothing."""
+    """Return the sent fields by column. Null empties a column that may be empty, and is ignored for others."""
     columns: dict[str, Any] = {}
     for name in sent.model_fields_set & _COLUMNS.keys():
         column, value = _COLUMNS[name], getattr(sent, name)

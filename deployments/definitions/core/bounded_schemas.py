@@ -35,7 +35,7 @@ VOCABULARIES = ("core", "applicator", "unevaluated", "validation", "meta-data", 
 
 
 def validator_of(schema: Mapping[str, Any], work: Work, *, formats: bool = False) -> Any:
-    """What holds values to the schema, once; to the formats that it names as well, if asked to."""
+    """Return a validator for one use; with `formats` it checks the formats that the schema names as well."""
     import jsonschema  # type: ignore[import-untyped]
 
     own = _Keywords(work, jsonschema.Draft202012Validator.VALIDATORS, schema, judges_patterns=formats).table()
@@ -43,7 +43,7 @@ def validator_of(schema: Mapping[str, Any], work: Work, *, formats: bool = False
 
 
 def flaws_of_schema(schema: Any, work: Work) -> Iterator[Any]:
-    """What is wrong with a schema, by the schema of schemas."""
+    """Yield the errors of a schema by the schema of schemas."""
     import jsonschema
 
     keywords = _Keywords(work, jsonschema.Draft202012Validator.VALIDATORS, meta_schema(), judges_patterns=True)
@@ -173,7 +173,7 @@ class _Keywords:
         return metered
 
     def _cost(self, name: str) -> Callable[[Any, Any], int]:
-        """What a keyword of the library does besides asking other keywords, which pay for themselves."""
+        """Return the cost of a keyword itself; the keywords that it calls pay for themselves."""
         match name:
             case "items" | "additionalProperties" | "propertyNames" | "patternProperties" | "contains":
                 return lambda value, instance: _length(instance) * self._child(value)

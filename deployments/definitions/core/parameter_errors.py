@@ -30,12 +30,12 @@ class Open:
 
 
 class _Absent:
-    """What a form sends of a template that nobody has filled in yet."""
+    """The value of a template that nobody has filled in yet, as a form sends it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """What templates are filled in with: the variables, and whoever says what is wrong with a text of Jinja."""
+    """The context of templates: the variables, and the function that finds errors in a text of Jinja."""
 
     variables: Mapping[str, str]
     flaw_of_text: Callable[[str], str | None]
@@ -122,14 +122,14 @@ def _told(error: Any) -> Iterator[tuple[Place, str]]:
 
 
 def _besides_null(error: Any) -> list[Any]:
-    """What was wrong with the value itself, where null would have done as well."""
+    """Return the errors of the value itself, where null would have been valid as well."""
     if error.validator != "anyOf" or len(error.validator_value) != 2 or error.validator_value[1] != {"type": "null"}:
         return []
     return [inner for inner in error.context if inner.schema_path[0] == 0]
 
 
 def _missing(error: Any) -> tuple[str, ...]:
-    """What is required and missing is told at its own place."""
+    """Return the path of a required value that is missing, so that the error names its own place."""
     if error.validator != "required":
         return ()
     absent = (name for name in error.validator_value if error.message.startswith(f"{name!r} "))

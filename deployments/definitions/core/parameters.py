@@ -37,7 +37,7 @@ def flaw_of_schema(schema: Schema) -> str | None:
 
 
 def mismatch(parameters: Mapping[str, Any], schema: Schema, *, partial: bool = False) -> str | None:
-    """What is wrong with the parameters; None if nothing is. `partial` ones may lack what is required."""
+    """Return the error of the parameters, or None. `partial` ones may lack what is required."""
     return judge_of(schema, Work(), partial=partial)(parameters)
 
 
@@ -63,7 +63,7 @@ def judge_of(schema: Schema, work: Work, *, partial: bool = False) -> Callable[[
 
 
 def not_followed() -> tuple[type[Exception], ...]:
-    """What a schema that leads nowhere makes its validator raise."""
+    """Return the exceptions that a validator raises for a schema whose references lead nowhere."""
     from referencing.exceptions import Unresolvable
 
     return (Unresolvable, RecursionError, TooMuchWork, *PROBLEMS)

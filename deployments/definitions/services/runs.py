@@ -28,7 +28,7 @@ from runs.naming import two_word_name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskedRun:
-    """What is wanted of one run; the deployment knows the rest."""
+    """The fields that a request sets for one run; the rest comes from the deployment."""
 
     name: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)

@@ -42,7 +42,7 @@ MOST_QUEUES = 100
 
 
 class Registration(Wire):
-    """What an agent says of itself; without queues it serves all of its pool."""
+    """The registration of an agent; without queues it serves all of its pool."""
 
     name: Name
     incarnation: UUID
@@ -115,7 +115,7 @@ class RegistrationOut(TypedDict):
 
 
 class ClaimedDeployment(TypedDict):
-    """What the run's deployment says of its code; `job_variables` are overlaid by the run's own."""
+    """The code that the run's deployment names; its `job_variables` are overlaid by the run's own."""
 
     id: UUID
     name: str

@@ -55,7 +55,7 @@ class WorkerFlowRunOut(TypedDict):
 
 
 class Polling(Operation):
-    """What the operations below share. Pages look without leaving a trace: a queue is not served by being looked at."""
+    """Shared by the operations that poll. Pages leave no trace: a queue is not served by being looked at."""
 
     method = "POST"
     action_required = Action.SERVE_QUEUES

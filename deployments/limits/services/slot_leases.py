@@ -55,7 +55,7 @@ def count_held(limit_ids: Collection[UUID], now: datetime) -> dict[UUID, int]:
 
 
 def given_before(taker: Taker, limits: Sequence[GlobalLimit], now: datetime) -> dict[UUID, GlobalSlot]:
-    """What the same request was given when it came the first time."""
+    """Return the slots that this request was given when it came the first time."""
     if taker.id is None:
         return {}
     ids = [lease_id(taker.id, limit.pk) for limit in limits]

@@ -32,7 +32,7 @@ from deployments.schedules.selectors import (
     with_calendars,
 )
 from deployments.schedules.services.schedules import add_schedules, delete_schedule, update_schedule
-from deployments.work.api.templates import telling_bad_templates
+from deployments.work.api.templates import reporting_bad_templates
 from orchestration.api.errors import Missing, Refused
 from orchestration.api.operations import Operation
 from orchestration.errors import ScheduleNotFound
@@ -86,14 +86,14 @@ class CreateSchedules(Operation):
 
     def perform(self, id: UUID, body: Annotated[list[ScheduleCreate], Field(max_length=1000)]) -> Response:
         now = timezone.now()
-        with telling_bad_templates():
+        with reporting_bad_templates():
             made = add_schedules(deployment_id=id, new=[new_schedule(one) for one in body], now=now)
         stored = {one.pk: one for one in with_calendars(Schedule.objects.filter(pk__in=[one.pk for one in made]))}
         return Response(_told([stored[one.pk] for one in made]), status=201)
 
 
 class UpdateSchedule(Operation):
-    """Change what is sent of a schedule; its future runs are planned anew."""
+    """Change what is sent of a schedule; its future runs are planned again."""
 
     method = "PATCH"
     action_required = Action.CHANGE_DEPLOYMENTS
@@ -101,7 +101,7 @@ class UpdateSchedule(Operation):
 
     def perform(self, id: UUID, schedule_id: UUID, body: ScheduleUpdate) -> None:
         now = timezone.now()
-        with telling_bad_templates():
+        with reporting_bad_templates():
             update_schedule(
                 deployment_id=id,
                 schedule_id=schedule_id,
@@ -134,7 +134,7 @@ class PreviewSchedule(Operation):
         schedule = Schedule.objects.filter(pk=schedule_id, deployment=id).first()
         if schedule is None:
             raise ScheduleNotFound(id=schedule_id)
-        with _telling_endless_rules():
+        with _reporting_endless_rules():
             return _previewed(upcoming_of(schedule, after=body.after or timezone.now(), count=body.count))
 
 
@@ -148,7 +148,7 @@ class PreviewDraft(Operation):
     def perform(self, body: DraftPreviewRequest) -> list[UpcomingOut]:
         now = timezone.now()
         definition = completed(definition_of(body.definition), now)
-        with _telling_endless_rules():
+        with _reporting_endless_rules():
             return _previewed(upcoming_times(definition, body.calendars, after=body.after or now, count=body.count))
 
 
@@ -179,7 +179,7 @@ class ReadDeploymentFeed(Operation):
 
 
 @contextmanager
-def _telling_endless_rules() -> Iterator[None]:
+def _reporting_endless_rules() -> Iterator[None]:
     """Rules that can be followed from today on may be too much work from another day."""
     try:
         yield

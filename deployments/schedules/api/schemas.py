@@ -71,7 +71,7 @@ def new_schedule(sent: ScheduleCreate) -> NewSchedule:
 
 
 def changes_of(sent: ScheduleUpdate) -> dict[str, Any]:
-    """What was sent, by column. Null empties what may be empty, and otherwise means nothing."""
+    """Return the sent fields by column. Null empties a column that may be empty, and is ignored for others."""
     changes = {
         name: value
         for name in sent.model_fields_set - _UNLIKE_COLUMNS - {"calendars"}

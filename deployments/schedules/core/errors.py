@@ -1,4 +1,4 @@
-"""What is wrong with a schedule, in a sentence for the one who wrote it."""
+"""Errors of schedules, in a sentence for the one who wrote the schedule."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Freq(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """What one RRULE says; `until` is a local time. Weekdays have their number within month or year, or 0 for all."""
+    """One RRULE; `until` is a local time. Weekdays have their number within month or year, or 0 for all."""
 
     freq: Freq
     interval: int = 1

@@ -53,7 +53,7 @@ def name_of(zone: tzinfo) -> str:
 
 
 def wall_of(moment: datetime, zone: tzinfo) -> datetime:
-    """What clocks show at that moment."""
+    """Return the local time that clocks show at that moment."""
     return moment.astimezone(zone).replace(tzinfo=None)
 
 

@@ -62,7 +62,7 @@ def purge(*, ages: Ages, now: datetime, pause_seconds: float = PAUSE_SECONDS) ->
 
 
 def count_purgeable(*, ages: Ages, now: datetime) -> Counter[str]:
-    """What `purge` would delete."""
+    """Count the rows that `purge` would delete."""
     found: Counter[str] = Counter()
     if ages.runs is not None:
         for family in old_families(before=now - ages.runs):
@@ -153,7 +153,7 @@ def _by_age(ages: Ages, now: datetime) -> Iterator[Rows]:
 
 
 def _beside(runs: Sequence[UUID]) -> list[Rows]:
-    """What runs left behind besides their history. The newest artifact of a key stays: people look it up by the key."""
+    """Return the other rows of runs. The newest artifact of a key stays: people look it up by the key."""
     newest = ArtifactCollection.objects.filter(latest_id=OuterRef("pk"))
     return [
         Artifact.objects.filter(~Exists(newest), flow_run_id__in=runs),

@@ -1,4 +1,4 @@
-"""What the services of Orion did last: written by whoever ticks them, read by whoever asks."""
+"""Write and read the record of each service's last ticks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Ticks:
         return replace(more, errors=self.errors + 1, last_error=error, last_error_at=at)
 
     def shifted(self, by: timedelta) -> Ticks:
-        """The same ticks as another clock has them."""
+        """Return these ticks in the time of another clock."""
         moments = {name: getattr(self, name) for name in ("last_tick", "last_success", "last_error_at")}
         return replace(self, **{name: at + by for name, at in moments.items() if at is not None})
 

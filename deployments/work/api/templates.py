@@ -10,7 +10,7 @@ from orchestration.api.errors import Refused
 
 
 @contextmanager
-def telling_bad_templates() -> Iterator[None]:
+def reporting_bad_templates() -> Iterator[None]:
     try:
         yield
     except BadTemplate as error:

@@ -152,7 +152,7 @@ MAY_BE_NULL = frozenset({"description", "concurrency_limit"})
 
 
 def sent_in(body: StrictWire, may_be_null: frozenset[str]) -> dict[str, Any]:
-    """What was sent; null means "leave as it is", except where the column itself may be empty."""
+    """Return the sent fields; null means "leave as it is", except where the column itself may be empty."""
     sent = body.model_dump(exclude_unset=True)
     return {name: value for name, value in sent.items() if value is not None or name in may_be_null}
 

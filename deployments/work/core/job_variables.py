@@ -47,7 +47,7 @@ def flaw_of_defaults(template: Template, blocks: Mapping[str, Mapping[str, Any]]
 
 
 def misfit(template: Template, *layers: Mapping[str, Any], complete: bool) -> str | None:
-    """What is wrong with job variables, the later layers over the earlier; None if nothing is.
+    """Return the error of job variables, the later layers over the earlier, or None.
 
     Only `complete` ones must have what is required: before a run begins, another layer may still bring it.
     """

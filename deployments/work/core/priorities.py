@@ -14,7 +14,7 @@ def lowest_free(taken: Collection[int]) -> int:
 
 
 def moved(priorities: Mapping[Q, int], queue: Q, priority: int) -> dict[Q, int]:
-    """What changes when a queue gets this priority: the one that has it makes room, and so do those behind it."""
+    """Return the changes when a queue gets this priority: the one that has it makes room, and so do those behind it."""
     changes = {} if priorities.get(queue) == priority else {queue: priority}
     place = priority
     for other, present in sorted(priorities.items(), key=lambda pair: pair[1]):

@@ -63,7 +63,7 @@ def former_queue(pool_name: str, name: str) -> FormerQueue | None:
 
 
 def give_back(former: FormerQueue, queue: WorkQueue) -> None:
-    """What waited in the queue that had this name waits in `queue` now."""
+    """Let the runs and deployments of the former queue of this name wait in `queue` now."""
     cut_off = Deployment.objects.filter(former_queue_id=former.pk, work_queue__isnull=True)
     cut_off.update(work_queue=queue, former_queue_id=None)
     if former.pk != queue.pk:

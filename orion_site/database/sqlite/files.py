@@ -1,4 +1,4 @@
-"""What a file must be before SQLite may have it: on a local disk, there already, and a database."""
+"""Checks of a file before SQLite may have it: on a local disk, there already, and a database."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def combined(operator: Operator, conditions: Iterable[Q]) -> Q:
 
 
 class Leaf(StrictWire):
-    """What is asked of one column. All operators that are given must hold."""
+    """Conditions on one column. All operators that are given must hold."""
 
     def on(self, column: str) -> Q:
         return combined(getattr(self, "operator", Operator.and_), self.conditions(column))
@@ -161,7 +161,7 @@ class StateMatch(Leaf):
 
 
 class Filter(StrictWire):
-    """What is asked of one kind of row."""
+    """Conditions on one kind of row."""
 
     columns: ClassVar[dict[str, str]] = {}
     """The columns that do not have the name of their field."""

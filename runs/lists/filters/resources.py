@@ -177,7 +177,7 @@ class ArtifactFilter(Filter):
 
 
 class ArtifactCollectionFilter(Filter):
-    """The same questions about the newest artifact of each key."""
+    """Conditions on the newest artifact of each key."""
 
     columns: ClassVar = {"latest_id": "id"}
 

@@ -26,7 +26,7 @@ from runs.models import Artifact, Flow, FlowRun, TaskRun
 
 
 class Search(Wire):
-    """What any search over runs may ask for."""
+    """The fields of any search over runs."""
 
     flows: FlowFilter | None = None
     flow_runs: FlowRunFilter | None = None
@@ -100,7 +100,7 @@ def _asks_for_flow_run(search: Search) -> bool:
 
 
 def _flow_run_condition(search: Search) -> Q:
-    """What is asked of the flow run itself, of what it belongs to, and of where it waits."""
+    """Combine the conditions on the flow run itself, on what it belongs to, and on where it waits."""
     condition = matched(search.flow_runs)
     if search.flows is not None:
         condition &= Q(flow__in=Flow.objects.filter(matched(search.flows)).values("pk"))

@@ -97,7 +97,7 @@ def _defaults(schema: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, 
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """What the present state says of itself, what keeps the run from moving, and the rules that led here."""
+    """The explanation of a run: its state's own words, what keeps it from moving, and the rules that led here."""
 
     message: str
     reasons: Sequence[Reason]
@@ -191,6 +191,6 @@ def _log(lines: QuerySet[Log], level: int, after: Cursor | None, from_end: bool)
 
 
 def artifacts_of(*, run_id: UUID) -> Sequence[Artifact]:
-    """What the run and its tasks left to be seen. Stored results are not: they have no reader here."""
+    """Return the artifacts of the run and its tasks. Stored results are left out: they have no reader here."""
     mine = Q(flow_run_id=run_id) | Q(task_run_id=run_id)
     return list(Artifact.objects.filter(mine).exclude(type="result").order_by("-created")[:ARTIFACTS_SHOWN])

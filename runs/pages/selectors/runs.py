@@ -43,7 +43,7 @@ TOLD_IN_LISTS = {StateType.FAILED, StateType.CRASHED, StateType.CANCELLED, State
 
 @dataclass(frozen=True, slots=True)
 class RunFilter:
-    """What the list was asked for. `since` reaches back from now."""
+    """The filter of the list. `since` reaches back from now."""
 
     states: tuple[StateType, ...] = ()
     flow: str = ""

@@ -33,7 +33,7 @@ class TransitionItem(StrictWire):
 
 
 class TransitionBatch(Wire):
-    """Steps in the order in which they happened. `sent_at` is the sender's clock, so that ours can be told apart."""
+    """Steps in the order in which they occurred. `sent_at` is the sender's clock, so that ours can be told apart."""
 
     items: Annotated[list[TransitionItem], Field(max_length=MOST_ITEMS)]
     sent_at: Moment | None = None
@@ -41,7 +41,7 @@ class TransitionBatch(Wire):
 
 
 class TransitionResult(TypedDict):
-    """What one item came to. `state` is there when it is not exactly the proposed one."""
+    """The outcome of one item. `state` is there when it is not exactly the proposed one."""
 
     status: Literal["ACCEPT", "REJECT", "WAIT", "ABORT", "ERROR"]
     reason: NotRequired[str]

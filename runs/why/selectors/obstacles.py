@@ -1,4 +1,4 @@
-"""What may be in a run's way besides its own state: full limits on its tags, and runs that it must not overlap."""
+"""Blockers of a run besides its own state: full limits on its tags, and runs that it must not overlap."""
 
 from __future__ import annotations
 

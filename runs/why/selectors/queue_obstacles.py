@@ -1,4 +1,4 @@
-"""What may be in the way of a deployed run: a pause, a full queue, nobody who serves it, an agent that fell silent."""
+"""Blockers of a deployed run: a pause, a full queue, nobody who serves it, an agent that fell silent."""
 
 from __future__ import annotations
 

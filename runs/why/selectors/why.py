@@ -92,7 +92,7 @@ def _is_due(run: FlowRun | TaskRun, now: datetime) -> bool:
 
 
 def _by_state(run: FlowRun | TaskRun, state: StateRow | None, now: datetime) -> Iterator[Reason]:
-    """What the state itself says."""
+    """Yield the reasons that the state itself gives."""
     since = run.state_timestamp
     match run.state_type:
         case None:

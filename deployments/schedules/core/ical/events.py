@@ -130,7 +130,7 @@ def _stated_zone(calendars: Iterable[Component]) -> str | None:
 
 @dataclass(slots=True)
 class Versions:
-    """What a document says of one UID: the event itself, and the dates that were changed one by one, each in its newest
+    """The versions of one UID: the event itself, and the dates that were changed one by one, each in its newest
     versions. Usually that is one; where nobody can tell which is newer, all are followed."""
 
     own: list[Component] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What must hold of the stored rows at every moment, each law as one question to the database.
+"""The laws that stored rows obey at every moment, each as one query.
 
 One statement sees one moment, so a live database can be asked without locking it. An answer that is not empty names
 rows that break the law.
