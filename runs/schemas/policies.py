@@ -1,4 +1,4 @@
-"""What authors ask for their runs: retries, delays, overlap. Stored as sent."""
+"""The policies that authors set for their runs: retries, delays, overlap. Stored as sent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OWN_DEFAULTS: Mapping[str, Any] = {"crash_retries": 0, "crash_count": 0, "overl
 
 
 def policy_in(sent: FlowRunPolicyIn | TaskRunPolicyIn | None) -> dict[str, Any]:
-    """What was said, without what was left open."""
+    """Return the fields that were sent."""
     return sent.model_dump(mode="json", exclude_none=True) if sent else {}
 
 

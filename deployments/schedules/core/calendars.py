@@ -39,7 +39,7 @@ class Exclusions:
         return cls(tuple(texts))
 
     def seen_from(self, zone: tzinfo) -> Self:
-        """The same events, with the whole days of that zone."""
+        """Return these events with the whole days of that zone."""
         if zone not in self._in_zones:
             self._in_zones[zone] = type(self)(self._texts, zone)
         return self._in_zones[zone]

@@ -22,7 +22,7 @@ class Overlap(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPolicy:
-    """What the author of a flow or task asked for, and what the rules remember between transitions (`pause_keys` on).
+    """The policy of a run: its author's wishes, and what the rules remember between transitions (`pause_keys` on).
 
     Delays are seconds; `retry_delay` is one number or one per retry, and the last one repeats.
     """

@@ -1,4 +1,4 @@
-"""What is kept beside runs, on the wire: logs, artifacts, inputs and saved searches."""
+"""Records beside runs, on the wire: logs, artifacts, inputs and saved searches."""
 
 from __future__ import annotations
 

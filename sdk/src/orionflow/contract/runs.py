@@ -86,7 +86,7 @@ Factor = Annotated[float, Field(ge=0, le=1000)]
 
 
 class RunPolicyIn(Wire):
-    """What authors ask for their runs; the first two are names of older clients. Stored as sent."""
+    """The policy that authors set for their runs; the first two fields are names of older clients. Stored as sent."""
 
     max_retries: Natural | None = None
     retry_delay_seconds: Seconds | None = None
@@ -224,7 +224,7 @@ class DeploymentFlowRunCreate(StrictWire):
 
 
 class Run(Stored):
-    """What flow runs and task runs have in common. Times are seconds, up to the moment of the answer."""
+    """The common fields of flow runs and task runs. Times are seconds, up to the moment of the answer."""
 
     name: str | None = None
     tags: Names = []
@@ -300,7 +300,7 @@ TaskInputs = dict[str, list[TaskInput]]
 
 
 class NewTaskRunIn(StrictWire):
-    """What the maker of a task run says about it."""
+    """A task run as its maker describes it."""
 
     name: Text1024 | None = None
     flow_run_id: UUID | None = None

@@ -18,7 +18,7 @@ from orionflow.contract.kinds import Moment, at_most
 
 
 class StateType(StrEnum):
-    """What a state means to the rules; its name is only for people."""
+    """The type of a state: its meaning to the rules. Its name is only for people."""
 
     SCHEDULED = "SCHEDULED"
     PENDING = "PENDING"
@@ -84,7 +84,7 @@ USUAL_NAMES: Mapping[StateType, str] = {one: next(iter(names)) for one, names in
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateDetails:
-    """What the rules read and write beside a state's type.
+    """The details that rules read and write beside a state's type.
 
     Fields that are not known are ignored: newer clients send more.
     """
