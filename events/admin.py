@@ -44,8 +44,8 @@ class AutomationAdmin(SettingAdmin):
         return False
 
 
-@admin.register(models.Firing)
-class FiringAdmin(RecordAdmin):
+@admin.register(models.ActionRun)
+class ActionRunAdmin(RecordAdmin):
     list_display = ["automation", "created", "done_at", "error"]
     list_select_related = ["automation"]
     search_fields = ["=id", "=automation__id"]

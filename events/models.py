@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from events.automations.models import Automation, Firing, Tally
+from events.automations.models import ActionRun, Automation, TriggerState
 from events.notifications.models import Notification, NotificationPolicy
-from events.recording.models import Event, ToldStatus
+from events.recording.models import Event, RecordedStatus
 
-__all__ = ["Automation", "Event", "Firing", "Notification", "NotificationPolicy", "Tally", "ToldStatus"]
+__all__ = ["Automation", "Event", "ActionRun", "Notification", "NotificationPolicy", "TriggerState", "RecordedStatus"]

@@ -35,10 +35,10 @@ class Automation(Row):
         return self.name
 
 
-class Tally(models.Model):
-    """How far a trigger of an automation has come, for one of the things that it counts apart."""
+class TriggerState(models.Model):
+    """The count of a trigger of an automation, for one of the things that it counts apart."""
 
-    automation = models.ForeignKey(Automation, on_delete=models.CASCADE, related_name="tallies", db_index=False)
+    automation = models.ForeignKey(Automation, on_delete=models.CASCADE, related_name="trigger_states", db_index=False)
     trigger = models.CharField(max_length=255)
     # What is counted apart (`for_each`), as the JSON of its values.
     bucket = models.CharField(max_length=1024)
@@ -50,6 +50,7 @@ class Tally(models.Model):
     memory = models.JSONField(default=dict)
 
     class Meta:
+        db_table = "events_tally"
         constraints = [
             models.UniqueConstraint(fields=["automation", "trigger", "bucket"], name="one_tally_per_bucket"),
         ]
@@ -59,11 +60,11 @@ class Tally(models.Model):
         return f"{self.trigger} of {self.automation_id}: {self.count}"
 
 
-class Firing(models.Model):
-    """An action that is to be done because an automation fired, and how it went."""
+class ActionRun(models.Model):
+    """An action that an automation has to run because it fired, and how that went."""
 
     id = models.UUIDField(primary_key=True, editable=False)
-    automation = models.ForeignKey(Automation, on_delete=models.CASCADE, related_name="firings")
+    automation = models.ForeignKey(Automation, on_delete=models.CASCADE, related_name="action_runs")
     created = models.DateTimeField(default=timezone.now)
     action = models.JSONField()
     event = models.JSONField(null=True)
@@ -71,6 +72,7 @@ class Firing(models.Model):
     error = models.TextField(default="", blank=True)
 
     class Meta:
+        db_table = "events_firing"
         ordering = ["-created", "-id"]
         indexes = [models.Index(fields=["created"], name="firing_to_do", condition=models.Q(done_at=None))]
 

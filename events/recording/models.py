@@ -39,15 +39,18 @@ class Event(models.Model):
         return f"{self.event} of {self.resource_id}"
 
 
-class ToldStatus(models.Model):
-    """The status of a queue, a pool or a deployment that the last event about it told. It is computed whenever it is
-    read, so only this says whether it has changed."""
+class RecordedStatus(models.Model):
+    """The status of a queue, a pool or a deployment in the last event about it.
+
+    A status is computed whenever it is read, so only this row shows whether it has changed.
+    """
 
     resource_id = models.CharField(max_length=255, primary_key=True)
     status = models.CharField(max_length=16)
 
     class Meta:
-        verbose_name_plural = "told statuses"
+        db_table = "events_toldstatus"
+        verbose_name_plural = "recorded statuses"
 
     def __str__(self) -> str:
         return f"{self.resource_id}: {self.status}"

@@ -15,10 +15,11 @@ from uuid import UUID
 from django.conf import settings
 
 from deployments.models import Deployment, WorkQueue
-from events.automations.core.templates import USUAL, fill
+from events.automations.core.message_templates import USUAL, fill
 from events.models import Automation, Event, Notification, NotificationPolicy
 from events.notifications.core.receivers import escape_for
-from events.recording.record import RESOURCE_ID, RESOURCE_ROLE, new_event, record_events
+from events.recording.core import RESOURCE_ID, RESOURCE_ROLE
+from events.recording.record import new_event, record_events
 from orchestration.core.states import State
 from orionflow.contract.ids import uuid7
 from runs.models import FlowRun

@@ -7,9 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from events.models import Event
-
-RESOURCE_ID = "prefect.resource.id"
-RESOURCE_ROLE = "prefect.resource.role"
+from events.recording.core import RESOURCE_ID
 
 
 def record_event(

@@ -13,7 +13,8 @@ from django.db.models import BooleanField, Q, QuerySet
 from django.db.models.expressions import RawSQL
 
 from events.models import Event
-from events.recording.wire import RESOURCE_ID, RESOURCE_ROLE, AnyResource, EventFilter, EventName, Related, labels_asked
+from events.recording.core import RESOURCE_ID, RESOURCE_ROLE
+from events.recording.wire import AnyResource, EventFilter, EventName, Related, labels_asked
 
 Condition = tuple[str, list[Any]]
 

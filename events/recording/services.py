@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from events.models import Event
-from events.recording.wire import RESOURCE_ID, EventIn
+from events.recording.core import RESOURCE_ID
+from events.recording.wire import EventIn
 from orchestration.transactions import repeated_on_conflict, write_transaction
 
 

@@ -9,10 +9,8 @@ from uuid import UUID
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from events.recording.core import RESOURCE_ID, RESOURCE_ROLE
 from orionflow.contract.wire import JSONObject, Moment, StrictWire, Text255, Text1024, Wire
-
-RESOURCE_ID = "prefect.resource.id"
-RESOURCE_ROLE = "prefect.resource.role"
 
 Label = Annotated[str, Field(min_length=1, max_length=255, pattern=r'^[^"\\\x00-\x1f]+$')]
 Labels = Annotated[dict[Label, Text1024], Field(max_length=100)]

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
-from deployments.definitions.services.statuses import tell_statuses
+from deployments.definitions.services.statuses import record_statuses
 from deployments.dispatch.services import reconciler
 from deployments.dispatch.services.dead_processes import cancel_unserved_runs, crash_runs_of_dead_processes
 from deployments.dispatch.services.hints import hint_due_runs
@@ -72,7 +72,9 @@ def _slow() -> list[Service]:
             "Crashes runs of programs on this machine whose process is gone.",
             slow,
         ),
-        Service("statuses", 10, tell_statuses, "Records when queues, pools and deployments become ready or not.", slow),
+        Service(
+            "statuses", 10, record_statuses, "Records when queues, pools and deployments become ready or not.", slow
+        ),
         Service("triggers", 2, judge_events, "Finds out which automations are set off by what happened.", slow),
         Service("actions", 2, do_actions, "Does what automations have set off.", slow),
         Service("slot clean-up", 60, _sweep, "Forgets slots of global limits that have run out.", slow),

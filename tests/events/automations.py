@@ -5,7 +5,7 @@ from __future__ import annotations
 from deployments.models import Deployment
 from events.automations.services.actions import do_actions
 from events.automations.services.evaluation import judge_events
-from events.models import Firing
+from events.models import ActionRun
 from events.recording.record import record_event
 from tests.factories import NOON, later, make_flow
 
@@ -21,7 +21,7 @@ def happen(event="sensor.read", at=NOON, resource="sensor.1", related=(), **labe
 
 
 def firings():
-    return Firing.objects.count()
+    return ActionRun.objects.count()
 
 
 def make_deployment(**fields):

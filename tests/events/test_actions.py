@@ -7,7 +7,7 @@ import pytest
 from deployments.models import WorkPool
 from events.automations.services.actions import do_actions
 from events.automations.services.evaluation import judge_events
-from events.models import Event, Firing, Notification
+from events.models import ActionRun, Event, Notification
 from events.notifications.services.notifications import send_notifications
 from orchestration.services import propose_flow_run_state
 from runs.models import FlowRun
@@ -136,7 +136,7 @@ def test_an_action_that_has_nothing_to_act_on_says_so(make):
 
     act()
 
-    assert "flow-run" in Firing.objects.get().error
+    assert "flow-run" in ActionRun.objects.get().error
     assert not Notification.objects.exists()
 
 
@@ -144,12 +144,12 @@ def test_an_action_that_breaks_keeps_no_other_from_being_done(make, receiver):
     make(None, {"type": "change-flow-run-state", "state": "FAILED"}, {"type": "pause-automation", "source": "inferred"})
     happen()
     judge_events(later())
-    Firing.objects.filter(action__type="change-flow-run-state").update(action={"type": "no-longer-known"})
+    ActionRun.objects.filter(action__type="change-flow-run-state").update(action={"type": "no-longer-known"})
 
     do_actions(later())
 
-    assert sorted(firing.done_at is not None for firing in Firing.objects.all()) == [True, True]
-    assert "no-longer-known" in Firing.objects.get(action__type="no-longer-known").error
+    assert sorted(action_run.done_at is not None for action_run in ActionRun.objects.all()) == [True, True]
+    assert "no-longer-known" in ActionRun.objects.get(action__type="no-longer-known").error
 
 
 def test_a_deployment_is_run_with_parameters_that_the_event_fills_in(make):
@@ -175,7 +175,7 @@ def test_actions_on_trigger_are_done_after_the_others_and_those_on_resolve_are_k
 
     judge_events(later())
 
-    assert [one.action["type"] for one in Firing.objects.order_by("id")] == ["do-nothing", "pause-automation"]
+    assert [one.action["type"] for one in ActionRun.objects.order_by("id")] == ["do-nothing", "pause-automation"]
     assert api.read(f"/automations/{stored['id']}").json()["actions_on_resolve"] == [NOTHING]
 
 
@@ -204,4 +204,4 @@ def test_a_text_that_breaks_is_an_action_that_failed(make, receiver):
 
     act()
 
-    assert "cannot be filled in" in Firing.objects.get().error
+    assert "cannot be filled in" in ActionRun.objects.get().error

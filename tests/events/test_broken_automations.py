@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from django.db import DataError, OperationalError
 
-from events.automations.services import tallies
+from events.automations.services import trigger_states
 from events.automations.services.evaluation import JudgingFailed, judge_events
-from events.models import Automation, Event, Firing
+from events.models import ActionRun, Automation, Event
 from tests.events.automations import happen, trigger
 from tests.factories import later
 
@@ -31,7 +31,7 @@ def test_a_trigger_that_breaks_keeps_no_other_from_being_judged(make):
         judge_events(later())
 
     assert "'b'" not in str(told.value)
-    assert sorted(one.automation.name for one in Firing.objects.all()) == ["a", "b", "b"]
+    assert sorted(one.automation.name for one in ActionRun.objects.all()) == ["a", "b", "b"]
     assert not Event.objects.filter(pending=True).exists()
 
 
@@ -44,7 +44,7 @@ def test_a_trigger_that_cannot_be_read_keeps_no_other_from_being_judged(make):
     with pytest.raises(JudgingFailed, match="'a'.*KeyError"):
         judge_events(later(20))
 
-    assert sorted(one.automation.name for one in Firing.objects.all()) == ["b", "c"]
+    assert sorted(one.automation.name for one in ActionRun.objects.all()) == ["b", "c"]
 
 
 def test_a_watch_that_breaks_keeps_no_other_from_ending(make, monkeypatch):
@@ -55,7 +55,7 @@ def test_a_watch_that_breaks_keeps_no_other_from_ending(make, monkeypatch):
     with pytest.raises(JudgingFailed, match="'a'.*out of range"):
         judge_events(later(20))
 
-    assert [one.automation.name for one in Firing.objects.all()] == ["b"]
+    assert [one.automation.name for one in ActionRun.objects.all()] == ["b"]
 
 
 def test_what_a_broken_automation_began_is_undone(make, monkeypatch):
@@ -67,7 +67,7 @@ def test_what_a_broken_automation_began_is_undone(make, monkeypatch):
     with pytest.raises(JudgingFailed, match="'a'.*out of range"):
         judge_events(later())
 
-    assert [one.automation.name for one in Firing.objects.all()] == ["b"]
+    assert [one.automation.name for one in ActionRun.objects.all()] == ["b"]
 
 
 def test_a_database_that_is_away_is_no_fault_of_an_automation(make, monkeypatch):
@@ -82,12 +82,12 @@ def test_a_database_that_is_away_is_no_fault_of_an_automation(make, monkeypatch)
 
 
 def break_when_set_off(monkeypatch, problem):
-    """The automation "a" breaks after its firing was stored."""
-    set_off = tallies._set_off
+    """The automation "a" breaks after its action run was stored."""
+    set_off = trigger_states._set_off
 
     def breaking(automation, *rest):
         set_off(automation, *rest)
         if automation.name == "a":
             raise problem
 
-    monkeypatch.setattr(tallies, "_set_off", breaking)
+    monkeypatch.setattr(trigger_states, "_set_off", breaking)

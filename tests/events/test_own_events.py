@@ -10,13 +10,13 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.definitions.services.statuses import tell_statuses
+from deployments.definitions.services.statuses import record_statuses
 from deployments.models import Deployment, Worker, WorkPool, WorkQueue
 from deployments.work.services.work_queues import default_queue
-from events.automations.core.loops import EMITTED, unheard
+from events.automations.core.loops import EMITTED, never_recorded
 from events.automations.core.matching import is_named
 from events.automations.services.automations import create_automation
-from events.models import Event, ToldStatus
+from events.models import Event, RecordedStatus
 from tests.events.automations import NOTHING, act, happen, trigger
 from tests.factories import NOON, later, make_flow
 
@@ -50,7 +50,7 @@ def test_who_begins_and_ceases_to_be_served_is_told_once(served):
     pool, queue = served.work_queue.work_pool, served.work_queue
     worker = Worker.objects.create(name="w", work_pool=pool, offline_at=later(90), queue_ids=[str(queue.pk)])
 
-    counts = [tell_statuses(now) for now in (NOON, later(1), later(600), later(601))]
+    counts = [record_statuses(now) for now in (NOON, later(1), later(600), later(601))]
 
     kinds = ("work-queue", "work-pool", "deployment")
     assert counts == [3, 0, 3, 0]
@@ -59,7 +59,7 @@ def test_who_begins_and_ceases_to_be_served_is_told_once(served):
 
 
 def test_what_was_never_served_is_no_news(served):
-    assert tell_statuses(NOON) == 0
+    assert record_statuses(NOON) == 0
     assert told() == []
 
 
@@ -67,7 +67,7 @@ def test_what_is_told_names_what_it_is_about(served):
     queue = served.work_queue
     WorkQueue.objects.update(last_polled=NOON)
 
-    tell_statuses(NOON)
+    record_statuses(NOON)
 
     about = {event.event: event for event in Event.objects.all()}
     queue_event, deployment_event = about["prefect.work-queue.ready"], about["prefect.deployment.ready"]
@@ -96,12 +96,12 @@ def test_what_people_do_is_told_at_once(api):
 
 def test_what_was_deleted_is_forgotten(served):
     WorkQueue.objects.update(last_polled=NOON)
-    tell_statuses(NOON)
+    record_statuses(NOON)
     served.delete()
 
-    tell_statuses(later(1))
+    record_statuses(later(1))
 
-    assert set(ToldStatus.objects.values_list("pk", flat=True)) == {f"prefect.work-queue.{served.work_queue_id}"}
+    assert set(RecordedStatus.objects.values_list("pk", flat=True)) == {f"prefect.work-queue.{served.work_queue_id}"}
 
 
 def test_an_automation_fires_when_a_queue_is_paused(api):
@@ -169,7 +169,7 @@ def test_waiting_for_what_nothing_tells_is_refused(api, event, place):
 def test_a_trigger_is_heard_exactly_if_something_is_told_that_it_fits(kind, word):
     pattern = kind + word
 
-    heard = unheard(waiting_for(pattern)) is None
+    heard = never_recorded(waiting_for(pattern)) is None
 
     assert heard == any(is_named([pattern], kind + status) for status in EMITTED[kind])
 

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from events.automations.services.evaluation import judge_events
-from events.automations.services.tallies import MOST_FIRINGS
-from events.models import Event, Tally
+from events.automations.services.trigger_states import MOST_FIRINGS_A_MINUTE
+from events.models import Event, TriggerState
 from tests.events.automations import firings, happen, trigger
 from tests.factories import NOON, later
 
@@ -102,7 +102,7 @@ def test_a_watch_without_beginning_goes_on_from_time_to_time(make):
     after = judge_events(later(96))
 
     assert (fired, after) == ([0, 1, 0, 1], 0)
-    assert Tally.objects.count() == 1
+    assert TriggerState.objects.count() == 1
 
 
 @pytest.mark.parametrize(
@@ -139,9 +139,9 @@ def test_parts_that_are_too_far_apart_do_not_count_together(make):
 
 def test_an_automation_that_sets_itself_off_is_slowed_down(make):
     make()
-    for _ in range(MOST_FIRINGS + 5):
+    for _ in range(MOST_FIRINGS_A_MINUTE + 5):
         happen()
 
     judge_events(later())
 
-    assert firings() == MOST_FIRINGS
+    assert firings() == MOST_FIRINGS_A_MINUTE

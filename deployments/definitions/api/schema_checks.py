@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 from deployments.blocks.selectors.variables import variables_for
 from deployments.definitions.core.parameter_errors import BadSchema, Filling, as_tree, filled_as_far_as_possible, flaws
 from deployments.definitions.core.parameters import flaw_of_schema
-from events.automations.core.texts import misplaced
+from events.automations.core.templates import misplaced
 from orchestration.api.errors import Refused
 from orchestration.api.operations import Operation
 from orion_site.accounts.permissions import Action

@@ -12,8 +12,9 @@ from datetime import datetime
 
 from deployments.dispatch.selectors.liveness import ready_deployments, statuses_of_pools, statuses_of_queues
 from deployments.models import Deployment, WorkPool, WorkQueue
-from events.models import ToldStatus
-from events.recording.record import RESOURCE_ID, RESOURCE_ROLE, record_event
+from events.models import RecordedStatus
+from events.recording.core import RESOURCE_ID, RESOURCE_ROLE
+from events.recording.record import record_event
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.models import Flow
 
@@ -34,17 +35,17 @@ class _Standing:
 
 
 @repeated_on_conflict
-def tell_statuses(now: datetime) -> int:
+def record_statuses(now: datetime) -> int:
     """Record an event for each status that has changed; how many."""
     pools = list(WorkPool.objects.defer("base_job_template"))
     standing = [*_of_queues(_queues(), now), *_of_pools(pools, now), *_of_deployments(now)]
-    told = dict(ToldStatus.objects.values_list("resource_id", "status"))
+    told = dict(RecordedStatus.objects.values_list("resource_id", "status"))
     changed = [one for one in standing if told.get(one.resource[RESOURCE_ID], AT_FIRST) != one.status]
     gone = told.keys() - {one.resource[RESOURCE_ID] for one in standing}
     if not changed and not gone:
         return 0
     with write_transaction():
-        ToldStatus.objects.filter(pk__in=gone).delete()
+        RecordedStatus.objects.filter(pk__in=gone).delete()
         return sum(_tell(one, now) for one in changed)
 
 
@@ -63,11 +64,11 @@ def tell_of_pool(pool: WorkPool, now: datetime, *, is_new: bool = False) -> None
 def _tell(one: _Standing, now: datetime, at_first: str | None = AT_FIRST) -> bool:
     """Whoever changes what was told last records the event, so that of two servers only one does."""
     id = one.resource[RESOURCE_ID]
-    known, created = ToldStatus.objects.get_or_create(pk=id, defaults={"status": one.status})
+    known, created = RecordedStatus.objects.get_or_create(pk=id, defaults={"status": one.status})
     if created:
         is_news = one.status != at_first
     else:
-        is_news = bool(ToldStatus.objects.filter(pk=id).exclude(status=one.status).update(status=one.status))
+        is_news = bool(RecordedStatus.objects.filter(pk=id).exclude(status=one.status).update(status=one.status))
     if is_news:
         event = f"prefect.{one.kind}.{one.status.lower().replace('_', '-')}"
         record_event(event, resource=one.resource, related=one.related, now=now)

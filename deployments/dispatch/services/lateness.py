@@ -11,7 +11,8 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from deployments.models import Deadline
-from events.recording.record import RESOURCE_ID, RESOURCE_ROLE, record_event
+from events.recording.core import RESOURCE_ID, RESOURCE_ROLE
+from events.recording.record import record_event
 from orchestration.core.policies import LATE_FLOW
 from orchestration.core.states import TERMINAL, late
 from orchestration.errors import FlowRunNotFound

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from typing_extensions import TypedDict
 
 from events.automations.api.schemas import AutomationCreate, AutomationPartialUpdate, AutomationUpdate
-from events.automations.core.texts import misplaced
+from events.automations.core.templates import misplaced
 from events.automations.services.automations import (
     actions_of,
     create_automation,

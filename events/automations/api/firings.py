@@ -10,7 +10,7 @@ from django.utils import timezone
 from typing_extensions import TypedDict
 
 from events.automations.services.trials import try_automation
-from events.models import Firing
+from events.models import ActionRun
 from events.notifications.api.notifications import NotificationOut, notification_out
 from events.recording.filters import FiringFilter
 from orchestration.api.operations import Operation
@@ -42,7 +42,7 @@ class FilterFirings(Operation):
     body_optional = True
 
     def perform(self, body: FiringListing) -> list[FiringOut]:
-        found = Firing.objects.filter(matched(body.firings)).order_by("-created", "-id")
+        found = ActionRun.objects.filter(matched(body.firings)).order_by("-created", "-id")
         return [_out(one) for one in self.paginate_queryset(found)]
 
 
@@ -70,7 +70,7 @@ class TryAutomation(Operation):
         ]
 
 
-def _out(one: Firing) -> FiringOut:
+def _out(one: ActionRun) -> FiringOut:
     return {
         "id": one.id,
         "created": one.created,

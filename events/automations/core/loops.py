@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from events.automations.core.matching import RESOURCE_ID, fits, is_named
+from events.automations.core.matching import fits, is_named
+from events.recording.core import RESOURCE_ID
 
 # Whatever is run goes through these.
 EVERY_RUN = ("prefect.flow-run.Scheduled", "prefect.flow-run.Pending", "prefect.flow-run.Running")
@@ -30,12 +31,12 @@ def endless(columns: Mapping[str, Any]) -> str | None:
     return None
 
 
-def unheard(trigger: Mapping[str, Any]) -> str | None:
-    """The first event that the trigger waits for and that nothing tells of; None if there is none."""
+def never_recorded(trigger: Mapping[str, Any]) -> str | None:
+    """The first event that the trigger waits for and that is recorded by nothing; None if there is none."""
     for leaf in _leaves(trigger):
         for name in (*leaf["expect"], *leaf["after"]):
             kind = next((kind for kind in EMITTED if name.startswith(kind)), None)
-            if kind and not any(fits(name, kind + told) for told in EMITTED[kind]):
+            if kind and not any(fits(name, kind + end) for end in EMITTED[kind]):
                 return str(name)
     return None
 

@@ -8,8 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-RESOURCE_ID = "prefect.resource.id"
-RESOURCE_ROLE = "prefect.resource.role"
+from events.recording.core import RESOURCE_ROLE
 
 Labels = Mapping[str, str]
 Asked = Mapping[str, Sequence[str]]

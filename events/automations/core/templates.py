@@ -1,54 +1,96 @@
-"""Messages with named places, like `Flow run {flow_run_name} is {flow_run_state_name}`. A place holds only a name."""
+"""Texts of automations, and of the parameters in them: what is wrong with one, and how it is filled in."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from string import Formatter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-PLACES = frozenset(
-    {
-        "flow_run_notification_policy_id",
-        "flow_id",
-        "flow_name",
-        "flow_run_url",
-        "flow_run_id",
-        "flow_run_name",
-        "flow_run_parameters",
-        "flow_run_state_type",
-        "flow_run_state_name",
-        "flow_run_state_timestamp",
-        "flow_run_state_message",
-    }
-)
+from jinja2 import TemplateSyntaxError
 
-USUAL = """Flow run {flow_name} / {flow_run_name} is {flow_run_state_name} since {flow_run_state_timestamp}.
+from events.automations.core.jinja import FUEL, PROBLEMS, compiled, escape, fuel
 
-{flow_run_state_message}
-
-{flow_run_url}
-Flow run {flow_run_id} of flow {flow_id}"""
+LONGEST = 200_000
 
 
-class BadTemplate(ValueError):
-    """The template cannot be filled in; the message says where and what would do."""
+class BadText(ValueError):
+    """The text cannot be filled in; the message says why."""
 
 
-def check_template(template: str) -> None:
-    """Raise BadTemplate unless each place is one of PLACES, written as `{name}` and nothing more."""
+@dataclass(frozen=True, slots=True)
+class Misplaced:
+    """A mistake in a text, and the line that it is in."""
+
+    line: int
+    message: str
+
+
+def is_template(text: str) -> bool:
+    return "{{" in text or "{%" in text
+
+
+def misplaced(text: str) -> Misplaced | None:
+    """Find the first thing of a text that cannot be filled in."""
     try:
-        parts = list(Formatter().parse(template))
-    except ValueError as error:
-        raise BadTemplate(f"The message template cannot be read: {error}. Write {{{{ for a plain brace.") from None
-    for _, name, spec, conversion in parts:
-        if name is not None and (name not in PLACES or spec or conversion):
-            known = ", ".join(sorted(PLACES))
-            raise BadTemplate(f"Invalid template variable name {name!r} in the message template. There are: {known}.")
+        compiled(text)
+    except TemplateSyntaxError as error:
+        return Misplaced(error.lineno, error.message or "this is no template")
+    except RecursionError:
+        return Misplaced(1, "the text is nested too deeply")
+    except PROBLEMS as error:
+        return Misplaced(1, str(error) or "the text cannot be read")
+    return None
 
 
-def fill(template: str, values: Mapping[str, str]) -> str:
-    """The template with its places filled. Never `str.format`: that would follow attributes of what it is given."""
-    text = []
-    for literal, name, _, _ in Formatter().parse(template):
-        text.append(literal)
-        text.append("" if name is None else values.get(name, ""))
+def fill_in(text: str, values: Mapping[str, Any], *, escaping: Callable[[str], str] = str) -> str:
+    """The text with its places filled; what there is nothing for stays empty. Raises BadText."""
+    before, as_before = fuel.set([FUEL]), escape.set(escaping)
+    try:
+        return _together(compiled(text).generate(values))
+    except PROBLEMS as error:
+        raise BadText(f"A text cannot be filled in: {error}") from error
+    finally:
+        fuel.reset(before)
+        escape.reset(as_before)
+
+
+def filled_parameters(value: Any, values: Mapping[str, Any]) -> Any:
+    """Parameters with every text in them filled in; templates of other kinds are left to whoever makes the run."""
+    match value:
+        case str() if is_template(value):
+            return fill_in(value, values)
+        case {"__prefect_kind": "jinja", "template": str(template)}:
+            return fill_in(template, values)
+        case {"__prefect_kind": _}:
+            return value
+        case dict():
+            return {name: filled_parameters(one, values) for name, one in value.items()}
+        case list():
+            return [filled_parameters(one, values) for one in value]
+    return value
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """The texts that `filled_parameters` fills in."""
+    match value:
+        case str() if is_template(value):
+            yield value
+        case {"__prefect_kind": "jinja", "template": str(template)}:
+            yield template
+        case {"__prefect_kind": _}:
+            return
+        case dict():
+            for one in value.values():
+                yield from texts_in(one)
+        case list():
+            for one in value:
+                yield from texts_in(one)
+
+
+def _together(parts: Iterable[str]) -> str:
+    text, length = [], 0
+    for part in parts:
+        text.append(part)
+        if (length := length + len(part)) > LONGEST:
+            raise ValueError(f"it becomes longer than {LONGEST} characters")
     return "".join(text)

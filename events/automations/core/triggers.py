@@ -1,4 +1,4 @@
-"""Triggers: what they wait for, how far each has come, and when it fires. A tally is all that is remembered."""
+"""Triggers: what they wait for, how far each has come, and when it fires. A state is all that is remembered."""
 
 from __future__ import annotations
 

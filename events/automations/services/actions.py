@@ -16,14 +16,14 @@ from deployments.definitions.services.runs import AskedRun, create_run_of_deploy
 from deployments.models import BlockDocument, WorkPool
 from deployments.work.services.work_pools import update_work_pool
 from deployments.work.services.work_queues import update_work_queue
-from events.automations.core.matching import RESOURCE_ID, RESOURCE_ROLE
-from events.automations.core.texts import BadText, fill_in, filled_parameters
+from events.automations.core.templates import BadText, fill_in, filled_parameters
 from events.automations.errors import BadAutomation, NothingToActOn
 from events.automations.services.automations import switch_automation
-from events.automations.services.deeds import record_action
-from events.models import Firing, Notification
+from events.automations.services.own_events import record_action
+from events.models import ActionRun, Notification
 from events.notifications.core.receivers import escape_for
 from events.notifications.services.messages import values_for
+from events.recording.core import RESOURCE_ID, RESOURCE_ROLE
 from orchestration.core.states import State, StateDetails, StateType, cancelling
 from orchestration.errors import BlockDocumentNotFound, DomainError, WorkPoolNotFound
 from orchestration.services import propose_flow_run_state
@@ -41,10 +41,10 @@ AUTHOR = "automation"
 def do_actions(now: datetime) -> int:
     """Do what automations have set off, in its order; how much of it was done."""
     done = 0
-    waiting = Firing.objects.filter(done_at=None).order_by("created", "id").values_list("pk", flat=True)
+    waiting = ActionRun.objects.filter(done_at=None).order_by("created", "id").values_list("pk", flat=True)
     for firing_id in list(waiting[:MOST_AT_ONCE]):
         done += _do(firing_id, now)
-    over = Firing.objects.filter(done_at__lt=now - KEPT_FOR)
+    over = ActionRun.objects.filter(done_at__lt=now - KEPT_FOR)
     # Asked without a lock first: on SQLite a transaction holds up every writer, and mostly there is nothing.
     if over.exists():
         with write_transaction():
@@ -54,34 +54,34 @@ def do_actions(now: datetime) -> int:
 
 def _do(firing_id: UUID, now: datetime) -> bool:
     with write_transaction():
-        held = Firing.objects.select_for_update(skip_locked=True, of=("self",)).select_related("automation")
-        firing = held.filter(pk=firing_id, done_at=None).first()
-        if firing is None:
+        held = ActionRun.objects.select_for_update(skip_locked=True, of=("self",)).select_related("automation")
+        action_run = held.filter(pk=firing_id, done_at=None).first()
+        if action_run is None:
             return False
         error = ""
         try:
             with transaction.atomic():
-                _ACTIONS[firing.action["type"]](firing, now)
+                _ACTIONS[action_run.action["type"]](action_run, now)
         except DomainError as problem:
             error = str(problem)
-            logger.warning("Automation %s could not %s: %s", firing.automation, firing.action["type"], problem)
+            logger.warning("Automation %s could not %s: %s", action_run.automation, action_run.action["type"], problem)
         except OperationalError:
             # The database is away, or wants this transaction repeated: the next tick does it.
             raise
         except Exception as problem:
             # Tried again it would fail again, and all that was set off later would wait behind it.
             error = f"{type(problem).__name__}: {problem}"
-            logger.exception("Automation %s failed to %s.", firing.automation, firing.action["type"])
-        Firing.objects.filter(pk=firing_id).update(done_at=now, error=error)
-        record_action(firing, error, now)
+            logger.exception("Automation %s failed to %s.", action_run.automation, action_run.action["type"])
+        ActionRun.objects.filter(pk=firing_id).update(done_at=now, error=error)
+        record_action(action_run, error, now)
         return not error
 
 
-def target(firing: Firing, kind: str) -> UUID:
+def target(action_run: ActionRun, kind: str) -> UUID:
     """Find what the action acts on: the one that it names, or the one of this kind that the event is about."""
-    if named := firing.action.get(f"{kind.replace('-', '_')}_id"):
+    if named := action_run.action.get(f"{kind.replace('-', '_')}_id"):
         return UUID(named)
-    event = firing.event or {}
+    event = action_run.event or {}
     others = [one for one in event.get("related", ()) if one.get(RESOURCE_ROLE) == kind]
     for labels in (event.get("resource", {}), *others):
         prefix, _, id = str(labels.get(RESOURCE_ID, "")).rpartition(".")
@@ -90,37 +90,41 @@ def target(firing: Firing, kind: str) -> UUID:
                 return UUID(id)
             except ValueError:
                 break
-    raise NothingToActOn(kind=kind, action=firing.action["type"])
+    raise NothingToActOn(kind=kind, action=action_run.action["type"])
 
 
-def _run_deployment(firing: Firing, now: datetime) -> None:
-    action = firing.action
+def _run_deployment(action_run: ActionRun, now: datetime) -> None:
+    action = action_run.action
     asked = AskedRun(
-        parameters=_filled(filled_parameters, action.get("parameters") or {}, firing),
+        parameters=_filled(filled_parameters, action.get("parameters") or {}, action_run),
         job_variables=action.get("job_variables") or {},
-        idempotency_key=f"automation:{firing.pk}",
-        created_by={"id": str(firing.automation_id), "type": "AUTOMATION", "display_value": firing.automation.name},
+        idempotency_key=f"automation:{action_run.pk}",
+        created_by={
+            "id": str(action_run.automation_id),
+            "type": "AUTOMATION",
+            "display_value": action_run.automation.name,
+        },
     )
-    create_run_of_deployment(deployment_id=target(firing, "deployment"), asked=asked, state=None, now=now)
+    create_run_of_deployment(deployment_id=target(action_run, "deployment"), asked=asked, state=None, now=now)
 
 
-def _deployment(paused: bool) -> Callable[[Firing, datetime], None]:
-    def switch(firing: Firing, now: datetime) -> None:
-        update_deployment(deployment_id=target(firing, "deployment"), changes={"paused": paused}, now=now)
-
-    return switch
-
-
-def _work_queue(paused: bool) -> Callable[[Firing, datetime], None]:
-    def switch(firing: Firing, now: datetime) -> None:
-        update_work_queue(queue_id=target(firing, "work-queue"), changes={"is_paused": paused}, now=now)
+def _deployment(paused: bool) -> Callable[[ActionRun, datetime], None]:
+    def switch(action_run: ActionRun, now: datetime) -> None:
+        update_deployment(deployment_id=target(action_run, "deployment"), changes={"paused": paused}, now=now)
 
     return switch
 
 
-def _work_pool(paused: bool) -> Callable[[Firing, datetime], None]:
-    def switch(firing: Firing, now: datetime) -> None:
-        pool_id = target(firing, "work-pool")
+def _work_queue(paused: bool) -> Callable[[ActionRun, datetime], None]:
+    def switch(action_run: ActionRun, now: datetime) -> None:
+        update_work_queue(queue_id=target(action_run, "work-queue"), changes={"is_paused": paused}, now=now)
+
+    return switch
+
+
+def _work_pool(paused: bool) -> Callable[[ActionRun, datetime], None]:
+    def switch(action_run: ActionRun, now: datetime) -> None:
+        pool_id = target(action_run, "work-pool")
         name = WorkPool.objects.filter(pk=pool_id).values_list("name", flat=True).first()
         if name is None:
             raise WorkPoolNotFound(name=pool_id)
@@ -129,94 +133,94 @@ def _work_pool(paused: bool) -> Callable[[Firing, datetime], None]:
     return switch
 
 
-def _automation(enabled: bool) -> Callable[[Firing, datetime], None]:
-    def switch(firing: Firing, now: datetime) -> None:
-        switch_automation(automation_id=target(firing, "automation"), enabled=enabled, now=now)
+def _automation(enabled: bool) -> Callable[[ActionRun, datetime], None]:
+    def switch(action_run: ActionRun, now: datetime) -> None:
+        switch_automation(automation_id=target(action_run, "automation"), enabled=enabled, now=now)
 
     return switch
 
 
-def _propose(firing: Firing, state: State, now: datetime) -> None:
-    run_id = target(firing, "flow-run")
+def _propose(action_run: ActionRun, state: State, now: datetime) -> None:
+    run_id = target(action_run, "flow-run")
     propose_flow_run_state(run_id=run_id, proposed=state, now=now, author=AUTHOR)
 
 
-def _cancel(firing: Firing, now: datetime) -> None:
-    _propose(firing, cancelling(f"Cancelled by the automation {firing.automation.name!r}."), now)
+def _cancel(action_run: ActionRun, now: datetime) -> None:
+    _propose(action_run, cancelling(f"Cancelled by the automation {action_run.automation.name!r}."), now)
 
 
-def _suspend(firing: Firing, now: datetime) -> None:
+def _suspend(action_run: ActionRun, now: datetime) -> None:
     details = StateDetails(pause_reschedule=True, pause_timeout=now + timedelta(days=1))
-    _propose(firing, State(type=StateType.PAUSED, name="Suspended", details=details), now)
+    _propose(action_run, State(type=StateType.PAUSED, name="Suspended", details=details), now)
 
 
-def _change_state(firing: Firing, now: datetime) -> None:
+def _change_state(action_run: ActionRun, now: datetime) -> None:
     """By force, as a person would: what an automation decides is not asked of the rules again."""
-    action = firing.action
+    action = action_run.action
     proposed = State(type=StateType(action["state"]), name=action.get("name") or "", message=action.get("message"))
-    run_id = target(firing, "flow-run")
+    run_id = target(action_run, "flow-run")
     propose_flow_run_state(run_id=run_id, proposed=proposed, now=now, author=AUTHOR, force=True)
 
 
-def _notification(firing: Firing, now: datetime) -> Notification:
-    block = _block_of(firing)
+def _notification(action_run: ActionRun, now: datetime) -> Notification:
+    block = _block_of(action_run)
     filling = partial(fill_in, escaping=escape_for(block.block_type.slug))
-    subject, body = (_filled(filling, firing.action[name], firing) for name in ("subject", "body"))
-    return _message(firing, now, block, subject=subject, body=body)
+    subject, body = (_filled(filling, action_run.action[name], action_run) for name in ("subject", "body"))
+    return _message(action_run, now, block, subject=subject, body=body)
 
 
-def _webhook_call(firing: Firing, now: datetime) -> Notification:
-    block = _block_of(firing)
-    payload = _filled(fill_in, firing.action.get("payload") or "", firing)
-    return _message(firing, now, block, subject="Automation", body=payload, is_payload=True)
+def _webhook_call(action_run: ActionRun, now: datetime) -> Notification:
+    block = _block_of(action_run)
+    payload = _filled(fill_in, action_run.action.get("payload") or "", action_run)
+    return _message(action_run, now, block, subject="Automation", body=payload, is_payload=True)
 
 
-def _filled(filling: Callable[[Any, Mapping[str, Any]], T], text: Any, firing: Firing) -> T:
+def _filled(filling: Callable[[Any, Mapping[str, Any]], T], text: Any, action_run: ActionRun) -> T:
     try:
-        return filling(text, values_for(firing))
+        return filling(text, values_for(action_run))
     except BadText as problem:
         raise BadAutomation(reason=str(problem)) from problem
 
 
-def _block_of(firing: Firing) -> BlockDocument:
-    block_id = UUID(firing.action["block_document_id"])
+def _block_of(action_run: ActionRun) -> BlockDocument:
+    block_id = UUID(action_run.action["block_document_id"])
     block = BlockDocument.objects.select_related("block_type").filter(pk=block_id).first()
     if block is None:
         raise BlockDocumentNotFound(id=block_id)
     return block
 
 
-def _message(firing: Firing, now: datetime, block: BlockDocument, **message: Any) -> Notification:
-    about = {"automation_id": firing.automation_id, "flow_run_id": _flow_run_of(firing)}
+def _message(action_run: ActionRun, now: datetime, block: BlockDocument, **message: Any) -> Notification:
+    about = {"automation_id": action_run.automation_id, "flow_run_id": _flow_run_of(action_run)}
     return Notification(id=uuid7(), created=now, due_at=now, block_document=block, **about, **message)
 
 
-def queued_by(firing: Firing, now: datetime) -> Notification:
+def queued_by(action_run: ActionRun, now: datetime) -> Notification:
     """The message of an action that sends one, not stored yet."""
-    return MESSAGES[firing.action["type"]](firing, now)
+    return MESSAGES[action_run.action["type"]](action_run, now)
 
 
-def _queue(firing: Firing, now: datetime) -> None:
-    queued_by(firing, now).save(force_insert=True)
+def _queue(action_run: ActionRun, now: datetime) -> None:
+    queued_by(action_run, now).save(force_insert=True)
 
 
-def _flow_run_of(firing: Firing) -> UUID | None:
+def _flow_run_of(action_run: ActionRun) -> UUID | None:
     """The run that a message is about, whose page it may lead to."""
     try:
-        return target(firing, "flow-run")
+        return target(action_run, "flow-run")
     except NothingToActOn:
         return None
 
 
-def _nothing(firing: Firing, now: datetime) -> None:
+def _nothing(action_run: ActionRun, now: datetime) -> None:
     pass
 
 
-MESSAGES: Mapping[str, Callable[[Firing, datetime], Notification]] = {
+MESSAGES: Mapping[str, Callable[[ActionRun, datetime], Notification]] = {
     "send-notification": _notification,
     "call-webhook": _webhook_call,
 }
-_ACTIONS: Mapping[str, Callable[[Firing, datetime], None]] = {
+_ACTIONS: Mapping[str, Callable[[ActionRun, datetime], None]] = {
     "do-nothing": _nothing,
     "run-deployment": _run_deployment,
     "pause-deployment": _deployment(paused=True),

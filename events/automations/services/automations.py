@@ -8,10 +8,10 @@ from typing import Any
 from uuid import UUID
 
 from deployments.models import Deployment, WorkPool, WorkQueue
-from events.automations.core.loops import endless, unheard
-from events.automations.core.texts import misplaced, texts_in
+from events.automations.core.loops import endless, never_recorded
+from events.automations.core.templates import misplaced, texts_in
 from events.automations.errors import AutomationNotFound, BadAutomation
-from events.models import Automation, Tally
+from events.models import Automation, TriggerState
 from orchestration.transactions import write_transaction
 from orionflow.contract.ids import uuid7
 
@@ -62,7 +62,7 @@ def delete_automations_owned_by(*, resource_id: str) -> int:
 
 
 def with_ids(trigger: Mapping[str, Any]) -> dict[str, Any]:
-    """The trigger and all within it, each with an id of our own: tallies are kept under it."""
+    """The trigger and all within it, each with an id of our own: the trigger's states are stored under it."""
     within = {"triggers": [with_ids(one) for one in trigger["triggers"]]} if "triggers" in trigger else {}
     return {**trigger, "id": str(uuid7()), **within}
 
@@ -71,11 +71,11 @@ def _change(automation_id: UUID, changes: Mapping[str, Any], now: datetime) -> N
     with write_transaction():
         if not Automation.objects.filter(pk=automation_id).update(**changes, updated=now):
             raise AutomationNotFound
-        Tally.objects.filter(automation=automation_id).delete()
+        TriggerState.objects.filter(automation=automation_id).delete()
 
 
 def _check(columns: Mapping[str, Any]) -> None:
-    if event := unheard(columns["trigger"]):
+    if event := never_recorded(columns["trigger"]):
         raise BadAutomation(reason=f"Nothing tells of the event {event!r}, so the trigger would never fire on it.")
     _refuse_endless(columns)
     for action in actions_of(columns):

@@ -15,7 +15,7 @@ from uuid import UUID
 from django.db import OperationalError, transaction
 
 from events.automations.core.triggers import OF_AUTOMATIONS, leaves, read_trigger
-from events.automations.services.tallies import Rule, begin_watches, count_all, end_watches, event_data_of
+from events.automations.services.trigger_states import Rule, begin_watches, count_all, end_watches, event_data_of
 from events.models import Automation, Event
 from orchestration.transactions import write_transaction
 
@@ -43,13 +43,13 @@ class Troubles:
         except Exception as problem:
             self.first.setdefault(automation.pk, (automation.name, problem))
 
-    def tell(self) -> None:
+    def raise_any(self) -> None:
         """Raise JudgingFailed if there are any."""
         if not self.first:
             return
-        told = [f"{name!r} ({id}): {type(why).__name__}: {why}" for id, (name, why) in self.first.items()]
+        described = [f"{name!r} ({id}): {type(why).__name__}: {why}" for id, (name, why) in self.first.items()]
         _, cause = next(iter(self.first.values()))
-        raise JudgingFailed(f"Automations that cannot be judged: {'; '.join(told)}.") from cause
+        raise JudgingFailed(f"Automations that cannot be judged: {'; '.join(described)}.") from cause
 
 
 def judge_events(now: datetime) -> int:
@@ -64,7 +64,7 @@ def judge_events(now: datetime) -> int:
     while (batch := _judge_batch(now, troubles)) is not None:
         fired += batch
     fired += _judge_watches(now, troubles)
-    troubles.tell()
+    troubles.raise_any()
     return fired
 
 

@@ -9,10 +9,10 @@ from typing import Any
 from uuid import UUID
 
 from deployments.models import BlockDocument
-from events.automations.core.templates import USUAL, fill
+from events.automations.core.message_templates import USUAL, fill
 from events.automations.errors import AutomationNotFound, PolicyNotFound
 from events.automations.services.actions import MESSAGES, queued_by
-from events.models import Automation, Firing, Notification, NotificationPolicy
+from events.models import ActionRun, Automation, Notification, NotificationPolicy
 from events.notifications.services.notifications import CLAIMED_FOR, deliver
 from events.recording.outbox import sample_values
 from orchestration.errors import BlockDocumentNotFound, DomainError
@@ -58,18 +58,18 @@ def try_automation(*, automation_id: UUID, now: datetime) -> list[Trial]:
         raise AutomationNotFound
     event = _event_of_newest_run(now)
     actions = [*automation.actions, *automation.actions_on_trigger]
-    return [_tried(Firing(id=uuid7(), automation=automation, action=one, event=event), now) for one in actions]
+    return [_tried(ActionRun(id=uuid7(), automation=automation, action=one, event=event), now) for one in actions]
 
 
-def _tried(firing: Firing, now: datetime) -> Trial:
-    if firing.action["type"] not in MESSAGES:
-        return Trial(firing.action, "would be done")
+def _tried(action_run: ActionRun, now: datetime) -> Trial:
+    if action_run.action["type"] not in MESSAGES:
+        return Trial(action_run.action, "would be done")
     try:
-        message = queued_by(firing, now)
+        message = queued_by(action_run, now)
     except DomainError as problem:
-        return Trial(firing.action, str(problem))
+        return Trial(action_run.action, str(problem))
     sent = _sent(message, now)
-    return Trial(firing.action, sent.tries[-1]["outcome"], sent)
+    return Trial(action_run.action, sent.tries[-1]["outcome"], sent)
 
 
 def _sent(message: Notification, now: datetime) -> Notification:

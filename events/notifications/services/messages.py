@@ -9,8 +9,8 @@ from uuid import UUID
 from django.conf import settings
 
 from deployments.models import Deployment, WorkPool, WorkQueue
-from events.automations.core.matching import RESOURCE_ID
-from events.models import Firing
+from events.models import ActionRun
+from events.recording.core import RESOURCE_ID
 from runs.models import Flow, FlowRun, TaskRun
 
 _KINDS: dict[str, Any] = {
@@ -27,11 +27,11 @@ _OF_STATE = ("name", "type", "timestamp", "message")
 RESOURCE_NAME = "prefect.resource.name"
 
 
-def values_for(firing: Firing) -> dict[str, Any]:
-    told = firing.event or {}
+def values_for(action_run: ActionRun) -> dict[str, Any]:
+    told = action_run.event or {}
     resources = [_resource(labels) for labels in (told.get("resource", {}), *told.get("related", ()))]
     event = {**told, "resource": resources[0], "related": resources[1:]} if told else {}
-    automation = {"id": firing.automation_id, "name": firing.automation.name}
+    automation = {"id": action_run.automation_id, "name": action_run.automation.name}
     values: dict[str, Any] = {"automation": automation, "event": event}
     for labels in resources:
         kind, id = _kind_and_id(labels)

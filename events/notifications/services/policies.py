@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from deployments.models import BlockDocument
-from events.automations.core.templates import BadTemplate, check_template
+from events.automations.core.message_templates import BadTemplate, check_template
 from events.automations.errors import BadMessageTemplate, PolicyNotFound
 from events.models import NotificationPolicy
 from orchestration.errors import BlockDocumentNotFound

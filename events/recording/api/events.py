@@ -18,8 +18,8 @@ from django.utils import timezone
 from pydantic import Field, ValidationError
 from typing_extensions import TypedDict
 
-from events.automations.core.counting import LENGTHS, Span, TooManySpans, counted
 from events.models import Event
+from events.recording.core import LENGTHS, Span, TooManySpans, counted
 from events.recording.selectors import events_matching
 from events.recording.services import store_events
 from events.recording.wire import EventFilter, EventIn, Occurred

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from events.automations.core.jinja import LONGEST
-from events.automations.core.texts import BadText, fill_in, filled_parameters, misplaced, texts_in
+from events.automations.core.templates import BadText, fill_in, filled_parameters, misplaced, texts_in
 
 RUN = UUID(int=7)
 VALUES = {

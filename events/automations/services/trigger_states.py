@@ -26,14 +26,14 @@ from events.automations.core.triggers import (
     leaves,
     parent_of,
 )
-from events.automations.services.deeds import record_triggered
-from events.models import Automation, Event, Firing, Tally
+from events.automations.services.own_events import record_triggered
+from events.models import ActionRun, Automation, Event, TriggerState
 from orionflow.contract.ids import uuid7
 
 logger = logging.getLogger("orion.automations")
 
 # An automation that sets itself off would go on for ever.
-MOST_FIRINGS = 100
+MOST_FIRINGS_A_MINUTE = 100
 PER = timedelta(minutes=1)
 # An event may be committed a moment after the end of the time in which it occurred.
 GRACE = timedelta(seconds=3)
@@ -60,33 +60,33 @@ def count_all(rule: Rule, concerned: Iterable[EventTrigger], event_data: EventDa
 
 def _count(rule: Rule, trigger: EventTrigger, event_data: EventData, now: datetime) -> bool:
     bucket = trigger.bucket(event_data)
-    tally = _tally(rule, trigger.id, bucket)
-    before = Count(tally.begun_at, tally.count, tally.ends_at) if tally else None
+    state = _state_of(rule, trigger.id, bucket)
+    before = Count(state.begun_at, state.count, state.ends_at) if state else None
     progress = advance(trigger, before, event_data)
-    _remember(rule, trigger, bucket, tally, progress, event_data)
+    _remember(rule, trigger, bucket, state, progress, event_data)
     return progress.fired and _fire(rule, trigger.id, event_data, event_data.occurred, now)
 
 
-def _tally(rule: Rule, trigger_id: str, bucket: str) -> Tally | None:
-    return Tally.objects.filter(automation=rule.automation, trigger=trigger_id, bucket=bucket[:1024]).first()
+def _state_of(rule: Rule, trigger_id: str, bucket: str) -> TriggerState | None:
+    return TriggerState.objects.filter(automation=rule.automation, trigger=trigger_id, bucket=bucket[:1024]).first()
 
 
 def _remember(
     rule: Rule,
     trigger: EventTrigger,
     bucket: str,
-    tally: Tally | None,
+    state: TriggerState | None,
     progress: Progress,
     event_data: EventData | None,
 ) -> None:
     count = progress.count
     if count is None:
-        if tally is not None:
-            tally.delete()
+        if state is not None:
+            state.delete()
         return
     columns = {"count": count.count, "begun_at": count.begun_at, "ends_at": count.ends_at}
     memory = {"event": str(event_data.id)} if event_data else {}
-    Tally.objects.update_or_create(
+    TriggerState.objects.update_or_create(
         automation=rule.automation,
         trigger=trigger.id,
         bucket=bucket[:1024],
@@ -104,13 +104,13 @@ def _fire(rule: Rule, trigger_id: str, event_data: EventData | None, at: datetim
 
 
 def _combine(rule: Rule, parent: CompositeTrigger, child_id: str, at: datetime) -> bool:
-    tally = _tally(rule, parent.id, "")
-    known = tally.memory.get("fired", {}) if tally else {}
+    state = _state_of(rule, parent.id, "")
+    known = state.memory.get("fired", {}) if state else {}
     fired, complete = combine(
         parent, Fired({id: datetime.fromisoformat(when) for id, when in known.items()}), child_id, at
     )
     memory = {"fired": {id: when.isoformat() for id, when in fired.at.items()}}
-    Tally.objects.update_or_create(
+    TriggerState.objects.update_or_create(
         automation=rule.automation,
         trigger=parent.id,
         bucket="",
@@ -120,8 +120,8 @@ def _combine(rule: Rule, parent: CompositeTrigger, child_id: str, at: datetime) 
 
 
 def _set_off(automation: Automation, event_data: EventData | None, now: datetime) -> None:
-    recent = Firing.objects.filter(automation=automation, created__gt=now - PER)
-    if recent.count() >= MOST_FIRINGS:
+    recent = ActionRun.objects.filter(automation=automation, created__gt=now - PER)
+    if recent.count() >= MOST_FIRINGS_A_MINUTE:
         logger.warning("Automation %s fired too often and rests for a minute.", automation.name)
         return
     actions = [*automation.actions, *automation.actions_on_trigger]
@@ -129,9 +129,9 @@ def _set_off(automation: Automation, event_data: EventData | None, now: datetime
     record_triggered(automation, event, now)
     # Ids of one millisecond come in any order, and actions are done in that of their ids.
     ids = sorted(uuid7() for _ in actions)
-    Firing.objects.bulk_create(
+    ActionRun.objects.bulk_create(
         [
-            Firing(id=id, automation=automation, created=now, action=action, event=event)
+            ActionRun(id=id, automation=automation, created=now, action=action, event=event)
             for id, action in zip(ids, actions, strict=True)
         ]
     )
@@ -154,7 +154,7 @@ def begin_watches(rule: Rule) -> None:
         if trigger.reactive or trigger.after or trigger.for_each:
             continue
         since = rule.automation.since
-        Tally.objects.get_or_create(
+        TriggerState.objects.get_or_create(
             automation=rule.automation,
             trigger=trigger.id,
             bucket="[]",
@@ -165,21 +165,21 @@ def begin_watches(rule: Rule) -> None:
 def end_watches(rule: Rule, now: datetime) -> int:
     """Judge what has not come in its time; how often that fired."""
     triggers = {trigger.id: trigger for trigger in leaves(rule.trigger)}
-    over = Tally.objects.filter(automation=rule.automation, trigger__in=triggers, ends_at__lte=now - GRACE)
-    return sum(_elapse(rule, triggers[tally.trigger], tally, now) for tally in _in_order(over))
+    over = TriggerState.objects.filter(automation=rule.automation, trigger__in=triggers, ends_at__lte=now - GRACE)
+    return sum(_elapse(rule, triggers[state.trigger], state, now) for state in _in_order(over))
 
 
-def _in_order(tallies: Iterable[Tally]) -> Sequence[Tally]:
-    return sorted(tallies, key=lambda tally: (tally.ends_at or tally.begun_at, tally.pk))
+def _in_order(states: Iterable[TriggerState]) -> Sequence[TriggerState]:
+    return sorted(states, key=lambda state: (state.ends_at or state.begun_at, state.pk))
 
 
-def _elapse(rule: Rule, trigger: EventTrigger, tally: Tally, now: datetime) -> bool:
-    assert tally.ends_at is not None
-    progress = elapsed(trigger, Count(tally.begun_at, tally.count, tally.ends_at))
-    event = Event.objects.filter(pk=tally.memory.get("event")).first() if tally.memory.get("event") else None
+def _elapse(rule: Rule, trigger: EventTrigger, state: TriggerState, now: datetime) -> bool:
+    assert state.ends_at is not None
+    progress = elapsed(trigger, Count(state.begun_at, state.count, state.ends_at))
+    event = Event.objects.filter(pk=state.memory.get("event")).first() if state.memory.get("event") else None
     event_data = event_data_of(event) if event else None
-    _remember(rule, trigger, tally.bucket, tally, _not_behind(progress, trigger, now), event_data)
-    return progress.fired and _fire(rule, trigger.id, event_data, tally.ends_at, now)
+    _remember(rule, trigger, state.bucket, state, _not_behind(progress, trigger, now), event_data)
+    return progress.fired and _fire(rule, trigger.id, event_data, state.ends_at, now)
 
 
 def _not_behind(progress: Progress, trigger: EventTrigger, now: datetime) -> Progress:

@@ -1,10 +1,13 @@
-"""Counting events in spans of time that begin at the same moments for everybody."""
+"""Events without a database: the labels that each has, and counts in spans of time that start alike for everybody."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+
+RESOURCE_ID = "prefect.resource.id"
+RESOURCE_ROLE = "prefect.resource.role"
 
 # Where Prefect's server begins as well, so that both find the same spans. A Monday, so that weeks begin on one.
 _ORIGIN = datetime(2024, 4, 1, tzinfo=UTC)

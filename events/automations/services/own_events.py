@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from events.models import Automation, Firing
-from events.recording.record import RESOURCE_ID, RESOURCE_ROLE, record_event
+from events.models import ActionRun, Automation
+from events.recording.core import RESOURCE_ID, RESOURCE_ROLE
+from events.recording.record import record_event
 
 # The kinds of things that actions act on, by the ends of their names.
 _KINDS = ("deployment", "work-queue", "work-pool", "automation")
@@ -19,14 +20,14 @@ def record_triggered(automation: Automation, event: Mapping[str, Any] | None, no
     record_event("prefect.automation.triggered", resource=_labels(automation), related=cause, payload=payload, now=now)
 
 
-def record_action(firing: Firing, error: str, now: datetime) -> None:
+def record_action(action_run: ActionRun, error: str, now: datetime) -> None:
     """That an action was done, or why it was not."""
-    automation, action = firing.automation, firing.action
+    automation, action = action_run.automation, action_run.action
     actions = [*automation.actions, *automation.actions_on_trigger]
     payload: dict[str, Any] = {
         "action_index": actions.index(action) if action in actions else 0,
         "action_type": action["type"],
-        "invocation": str(firing.pk),
+        "invocation": str(action_run.pk),
     }
     if error:
         payload["reason"] = error[:1000]
