@@ -10,24 +10,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, connection
+from django.db import IntegrityError
 
 from orchestration.clocks import clock_offset
-from orchestration.core.decide import ParentFlowRun
 from orchestration.core.states import State, StateType
 from orchestration.core.verdicts import ACCEPT, Abort
 from orchestration.errors import DomainError, FlowRunNotFound, RunLost, TaskRunNotFound
 from orchestration.moving import MovingRun
 from orchestration.new_runs import NewTaskRun
-from orchestration.stored import parent_from
-from orchestration.tables import TASK_RUNS, dialect, fetch
+from orchestration.stored import hold_attempts, known_calls, read_parents, stopping_ancestors
+from orchestration.tables import TASK_RUNS
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orchestration.unit import Outcome, Proposal, Unit
-
-Call = tuple[UUID | None, str, str]
 
 _REFUSED_BEFORE = Abort("This was refused when it was first sent; what came after it is stored already.")
 _ORDERS = {StateType.CANCELLING: "cancel", StateType.CANCELLED: "cancel", StateType.PAUSED: "pause"}
@@ -117,14 +113,14 @@ class _Batch:
         `every_state` also looks up state ids that only a mistaken client could have used before.
         """
         items, unit = self._items, self._unit
-        _hold_flow_runs(self._claimed)
+        hold_attempts(self._claimed)
         unit.load(TASK_RUNS, {item.task_run_id for item in items})
-        self._calls = _known_calls([item.create for item in items if item.create and item.task_run_id not in unit.runs])
+        self._calls = known_calls([item.create for item in items if item.create and item.task_run_id not in unit.runs])
         unit.load(TASK_RUNS, self._calls.values())
         named = {moving.run.flow_run_id for moving in unit.runs.values()}
         named |= {item.create.flow_run_id for item in items if item.create} | self._claimed.keys()
-        self._parents, self._epochs, nested = _flow_runs({one for one in named if one is not None})
-        self._held_ancestors = _held_ancestors(nested)
+        self._parents, self._epochs, nested = read_parents({one for one in named if one is not None})
+        self._held_ancestors = stopping_ancestors(nested)
         for moving in unit.runs.values():
             moving.stored.parent = self._parents.get(moving.run.flow_run_id) if moving.run.flow_run_id else None
         self._expect_questions()
@@ -153,7 +149,7 @@ class _Batch:
         return max((asked[one] for one in known), default=-1)
 
     def _is_known(self, item: TaskRunTransition) -> bool:
-        return item.task_run_id in self._unit.runs or (item.create is not None and _call(item.create) in self._calls)
+        return item.task_run_id in self._unit.runs or (item.create is not None and item.create.call in self._calls)
 
     # --- the items, one by one -----------------------------------------------------------------------------------
 
@@ -198,7 +194,7 @@ class _Batch:
             return runs[alias]
         if item.create is None:
             raise TaskRunNotFound(id=item.task_run_id)
-        known = self._calls.get(_call(item.create)) if item.create.flow_run_id else None
+        known = self._calls.get(item.create.call) if item.create.flow_run_id else None
         if known is None:
             return None
         self._aliases[item.task_run_id] = known
@@ -213,7 +209,7 @@ class _Batch:
         self._check_fence(flow_run_id)
         if flow_run_id is None:
             return self._unit.create(new, item.task_run_id)
-        self._calls[_call(new)] = item.task_run_id
+        self._calls[new.call] = item.task_run_id
         epoch, parent = self._epochs[flow_run_id], self._parents[flow_run_id]
         return self._unit.create(new, item.task_run_id, epoch=epoch, parent=parent)
 
@@ -251,63 +247,3 @@ class _Batch:
             elif parent and parent.state and parent.state.type in _ORDERS:
                 orders[flow_run_id] = _ORDERS[parent.state.type]
         return orders
-
-
-# --- what a batch concerns ---------------------------------------------------------------------------------------
-
-
-def _hold_flow_runs(epochs: Mapping[UUID, int]) -> None:
-    # Whoever carries an epoch may be a writer of the past: nobody may start a new attempt while this one is accepted.
-    if epochs and connection.vendor == "postgresql":
-        fetch("SELECT id FROM runs_flowrun WHERE id IN ", sorted(epochs), " ORDER BY id FOR SHARE")
-
-
-def _known_calls(calls: Sequence[NewTaskRun]) -> dict[Call, UUID]:
-    """The stored runs of these calls, by flow run, task key and dynamic key."""
-    spell = dialect()
-    keys = [(spell.uuid(c.flow_run_id), c.task_key, c.dynamic_key) for c in calls if c.flow_run_id is not None]
-    if not keys:
-        return {}
-    values = ", ".join(["(%s, %s, %s)"] * len(keys))
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT id, flow_run_id, task_key, dynamic_key FROM runs_taskrun "
-            f"WHERE (flow_run_id, task_key, dynamic_key) IN (VALUES {values})",
-            [value for key in keys for value in key],
-        )
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
-    return {(spell.read_uuid(row[1]), row[2], row[3]): spell.read_uuid(row[0]) for row in rows}
-
-
-def _flow_runs(run_ids: set[UUID]) -> tuple[dict[UUID, ParentFlowRun], dict[UUID, int], list[UUID]]:
-    """The flow runs, their epochs, and which of them are nested in others."""
-    spell = dialect()
-    rows = fetch(
-        "SELECT id, epoch, state_id, state_type, state_name, state_timestamp, run_count, parent_task_run_id "
-        "FROM runs_flowrun WHERE id IN ",
-        sorted(run_ids),
-    )
-    parents = [parent_from(spell.read_uuid(row[0]), *row[2:7], spell=spell) for row in rows]
-    epochs = {spell.read_uuid(row[0]): row[1] for row in rows}
-    nested = [spell.read_uuid(row[0]) for row in rows if row[7] is not None]
-    return {parent.id: parent for parent in parents}, epochs, nested
-
-
-def _held_ancestors(nested: Sequence[UUID]) -> dict[UUID, StateType]:
-    """Nested runs report for themselves alone, so their replies also tell what is wanted of the runs around them."""
-    spell = dialect()
-    rows = fetch(
-        "WITH RECURSIVE around(id) AS ("
-        "SELECT call.flow_run_id FROM runs_taskrun call JOIN runs_flowrun run ON run.parent_task_run_id = call.id "
-        "WHERE run.id IN ",
-        nested,
-        " UNION SELECT call.flow_run_id FROM around JOIN runs_flowrun run ON run.id = around.id "
-        "JOIN runs_taskrun call ON call.id = run.parent_task_run_id) "
-        "SELECT run.id, run.state_type FROM around JOIN runs_flowrun run ON run.id = around.id "
-        "WHERE run.state_type IN ('CANCELLING', 'CANCELLED', 'PAUSED')",
-    )
-    return {spell.read_uuid(row[0]): StateType(row[1]) for row in rows}
-
-
-def _call(new: NewTaskRun) -> Call:
-    return (new.flow_run_id, new.task_key, new.dynamic_key)

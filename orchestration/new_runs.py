@@ -12,6 +12,9 @@ from orchestration.core.runs import Run
 from orchestration.json_columns import policy_from
 from orchestration.tables import FLOW_RUNS, TASK_RUNS, Tables, json_text
 
+# A call of a task: its flow run, task key and dynamic key.
+Call = tuple[UUID | None, str, str]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewFlowRun:
@@ -79,6 +82,10 @@ class NewTaskRun:
     @property
     def tables(self) -> Tables:
         return TASK_RUNS
+
+    @property
+    def call(self) -> Call:
+        return (self.flow_run_id, self.task_key, self.dynamic_key)
 
     def run(self, run_id: UUID, policy: str) -> Run:
         """The run as the rules see it."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
+
+from django.db import connection
 
 from orchestration.core.decide import Judgement, ParentFlowRun
 from orchestration.core.runs import Run
 from orchestration.core.states import State, StateType
 from orchestration.core.verdicts import ACCEPT, Accept, Reject
 from orchestration.json_columns import details_from, policy_from, tags_from, trail_from
+from orchestration.new_runs import Call, NewTaskRun
 from orchestration.tables import FLOW_RUNS, Dialect, Tables, dialect, fetch, lock
 
 
@@ -162,6 +165,62 @@ def parent_from(
 
 def _maybe(read: Any, value: Any) -> Any:
     return None if value is None else read(value)
+
+
+# --- what a batch concerns ---------------------------------------------------------------------------------------
+
+
+def hold_attempts(epochs: Mapping[UUID, int]) -> None:
+    """Let nobody start a new attempt of these flow runs while what a writer of this one sends is being accepted."""
+    if epochs and connection.vendor == "postgresql":
+        fetch("SELECT id FROM runs_flowrun WHERE id IN ", sorted(epochs), " ORDER BY id FOR SHARE")
+
+
+def known_calls(calls: Sequence[NewTaskRun]) -> dict[Call, UUID]:
+    """The stored runs of these calls, by flow run, task key and dynamic key."""
+    spell = dialect()
+    keys = [(spell.uuid(c.flow_run_id), c.task_key, c.dynamic_key) for c in calls if c.flow_run_id is not None]
+    if not keys:
+        return {}
+    values = ", ".join(["(%s, %s, %s)"] * len(keys))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id, flow_run_id, task_key, dynamic_key FROM runs_taskrun "
+            f"WHERE (flow_run_id, task_key, dynamic_key) IN (VALUES {values})",
+            [value for key in keys for value in key],
+        )
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return {(spell.read_uuid(row[1]), row[2], row[3]): spell.read_uuid(row[0]) for row in rows}
+
+
+def read_parents(run_ids: set[UUID]) -> tuple[dict[UUID, ParentFlowRun], dict[UUID, int], list[UUID]]:
+    """The flow runs, their epochs, and which of them are nested in others."""
+    spell = dialect()
+    rows = fetch(
+        "SELECT id, epoch, state_id, state_type, state_name, state_timestamp, run_count, parent_task_run_id "
+        "FROM runs_flowrun WHERE id IN ",
+        sorted(run_ids),
+    )
+    parents = [parent_from(spell.read_uuid(row[0]), *row[2:7], spell=spell) for row in rows]
+    epochs = {spell.read_uuid(row[0]): row[1] for row in rows}
+    nested = [spell.read_uuid(row[0]) for row in rows if row[7] is not None]
+    return {parent.id: parent for parent in parents}, epochs, nested
+
+
+def stopping_ancestors(nested: Sequence[UUID]) -> dict[UUID, StateType]:
+    """Nested runs report for themselves alone, so their replies also tell what is wanted of the runs around them."""
+    spell = dialect()
+    rows = fetch(
+        "WITH RECURSIVE around(id) AS ("
+        "SELECT call.flow_run_id FROM runs_taskrun call JOIN runs_flowrun run ON run.parent_task_run_id = call.id "
+        "WHERE run.id IN ",
+        nested,
+        " UNION SELECT call.flow_run_id FROM around JOIN runs_flowrun run ON run.id = around.id "
+        "JOIN runs_taskrun call ON call.id = run.parent_task_run_id) "
+        "SELECT run.id, run.state_type FROM around JOIN runs_flowrun run ON run.id = around.id "
+        "WHERE run.state_type IN ('CANCELLING', 'CANCELLED', 'PAUSED')",
+    )
+    return {spell.read_uuid(row[0]): StateType(row[1]) for row in rows}
 
 
 # --- states by id ------------------------------------------------------------------------------------------------

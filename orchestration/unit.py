@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import OperationalError
-
 from orchestration import announce
 from orchestration.core.bookkeeping import settle
 from orchestration.core.decide import Decision, Judgement, ParentFlowRun, Policy, Transition, decide
@@ -26,35 +24,15 @@ from orchestration.core.verdicts import Abort, Accept, Reject, Wait
 from orchestration.effects import Effects
 from orchestration.errors import StateIdTaken
 from orchestration.facts import Facts
-from orchestration.json_columns import details_text, refusal_text, stored_data, trail_text, verdict_name, with_own_ids
+from orchestration.json_columns import refusal_text, with_own_ids
 from orchestration.moving import MovingRun
 from orchestration.new_runs import NewFlowRun, NewRun
 from orchestration.stored import StoredRun, StoredState, read_runs, read_states
-from orchestration.tables import (
-    FLOW_RUNS,
-    TASK_RUNS,
-    Dialect,
-    Row,
-    Tables,
-    dialect,
-    insert_returning,
-    insert_rows,
-    json_text,
-    lock,
-    update_rows,
-)
+from orchestration.tables import FLOW_RUNS, TASK_RUNS, Row, Tables, dialect, json_text, lock
+from orchestration.writes import insert_runs, insert_states, state_row, update_runs
 from orionflow.contract.ids import uuid7
 
 _TICK = timedelta(microseconds=1)
-_STATE_COLUMNS = (
-    *("id", "seq", "type", "name", "timestamp", "message", "data", "details"),
-    *("trail", "verdict", "proposal_id", "client_timestamp", "epoch", "author"),
-)
-# Asked on the way: another query for each state, only to learn that nobody watches, would be felt.
-_RETURNING_WATCHED = (
-    "RETURNING EXISTS (SELECT 1 FROM events_notificationpolicy WHERE is_active) "
-    "OR EXISTS (SELECT 1 FROM events_automation WHERE enabled)"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +160,15 @@ class Unit:
         epoch_before = moving.epoch
         if proposal.new_attempt:
             moving.epoch += 1
-        row = _state_row(self._dialect, moving, state, decision, proposal, None if accepted else proposal.state.id)
+        row = state_row(
+            self._dialect,
+            moving,
+            state,
+            decision,
+            proposal_id=None if accepted else proposal.state.id,
+            sent=proposal.state.timestamp,
+            author=proposal.author,
+        )
         self._entered.append((moving, before, state, row))
         if moving.stored.agent_id is not None and proposal.epoch is None:
             # Not the attempt itself wants this, so whoever executes it does not know yet.
@@ -225,9 +211,16 @@ class Unit:
         is_watched = False
         for tables in (FLOW_RUNS, TASK_RUNS):
             own = [moving for moving in touched if moving.tables is tables]
-            self._insert_runs(tables, [moving for moving in own if moving.new is not None])
-            is_watched |= self._insert_states(tables)
-            self._update_runs(tables, [moving for moving in own if moving.new is None])
+            known = insert_runs(
+                tables,
+                [moving for moving in own if moving.new is not None],
+                self.now,
+                leave_out_known=self._known_are_left_out,
+            )
+            self._drop(known)
+            rows = [row for moving, _, _, row in self._entered if moving.tables is tables]
+            is_watched |= insert_states(tables, rows)
+            update_runs(tables, [moving for moving in own if moving.new is None], self.now)
         holders = {run_id for run_id in self._effects.released if self.facts.may_hold_a_slot(run_id)}
         self._effects.write(self.facts.limit_ids(), holders, self.now)
         if is_watched:
@@ -244,42 +237,11 @@ class Unit:
         for moving in touched:
             moving.written()
 
-    def _insert_runs(self, tables: Tables, new: Sequence[MovingRun]) -> None:
-        if not new:
-            return
-        rows = [moving.row(self.now) for moving in new]
-        names, values = tuple(rows[0]), [self._dialect.write([*row.values()]) for row in rows]
-        if not self._known_are_left_out:
-            insert_rows(tables.runs, names, values)
-            return
-        returned = insert_returning(tables.runs, names, values, "ON CONFLICT DO NOTHING RETURNING id")
-        stored = {self._dialect.read_uuid(row[0]) for row in returned}
-        for moving in new:
-            if moving.run.id not in stored:
-                del self.runs[moving.run.id]
-        self._entered = [entry for entry in self._entered if entry[0].run.id in self.runs]
-
-    def _insert_states(self, tables: Tables) -> bool:
-        """Whether somebody watches the flow runs that entered them, so that what follows must be written down."""
-        rows = [row for moving, _, _, row in self._entered if moving.tables is tables]
-        columns = (*_STATE_COLUMNS, tables.run_column)
-        if tables is TASK_RUNS:
-            insert_rows(tables.states, columns, rows)
-            return False
-        return any(watched for (watched,) in insert_returning(tables.states, columns, rows, _RETURNING_WATCHED))
-
-    def _update_runs(self, tables: Tables, moved: Sequence[MovingRun]) -> None:
-        """Move the runs on. The condition on `seq` is the belt to the lock's braces."""
-        if not moved:
-            return
-        # One statement for all: what changed in any of them, so that no index is written for nothing.
-        names = tuple(sorted(set().union(*(moving.changes() for moving in moved))))
-        rows = []
-        for moving in moved:
-            columns = moving.columns(self.now)
-            rows.append(self._dialect.write([*(columns[name] for name in names), moving.run.id, moving.stored.seq]))
-        if update_rows(tables.runs, names, rows, ("id", "seq")) != len(rows):
-            raise OperationalError(f"a {tables.kind} was moved by somebody else while it was locked")
+    def _drop(self, run_ids: set[UUID]) -> None:
+        for run_id in run_ids:
+            del self.runs[run_id]
+        if run_ids:
+            self._entered = [entry for entry in self._entered if entry[0].run.id in self.runs]
 
     def _record_for_watchers(self) -> None:
         """Write down, in this transaction, what policies and automations want to know of new states of flow runs."""
@@ -291,34 +253,6 @@ class Unit:
     def _announce(self, touched: Iterable[MovingRun]) -> None:
         moved = ((m.tables.kind, m.run.id, m.state.type.value) for m in touched if m.has_moved and m.state)
         announce.runs_changed([*(change for change in moved if change[1] in self.runs), *self._agents])
-
-
-def _state_row(
-    spell: Dialect, moving: MovingRun, state: State, decision: Decision, proposal: Proposal, proposal_id: UUID | None
-) -> Row:
-    """The columns of `_STATE_COLUMNS` and then the run's id. `proposal_id` is given where the state has another one."""
-    assert state.id is not None
-    assert state.timestamp is not None
-    sent = proposal.state.timestamp
-    # Spelled out value by value: this is what batches are made of.
-    return (
-        spell.uuid(state.id),
-        moving.seq,
-        state.type.value,
-        state.name,
-        spell.moment(state.timestamp),
-        state.message,
-        stored_data(state.data),
-        # Most states say nothing beyond whose they are.
-        "{}" if state.details is moving.own_details else details_text(state.details),
-        trail_text(decision.trail),
-        verdict_name(decision),
-        None if proposal_id is None else spell.uuid(proposal_id),
-        None if sent is None or sent == state.timestamp else spell.moment(sent),
-        moving.epoch,
-        proposal.author,
-        spell.uuid(moving.run.id),
-    )
 
 
 def _with_own_ids(decided: State, moving: MovingRun) -> StateDetails:

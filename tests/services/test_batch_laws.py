@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deployments.models import Slot
@@ -19,6 +19,7 @@ from orionflow.contract.ids import uuid7
 from runs.models import Artifact, CacheEntry, TaskRun, TaskRunState
 from runs.task_runs.services import create_task_run
 from tests.factories import later, make_flow_run, make_limit, make_state
+from tests.rounds import examples
 
 pytestmark = pytest.mark.django_db
 
@@ -126,7 +127,7 @@ def said(outcome: Any) -> str:
 
 
 @pytest.mark.parametrize("in_pieces", [batches_of_one, proposals])
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(25, 400)
 @given(moves=st.lists(steps, max_size=12), first=first_steps, flow_state=flow_states)
 @example([Step(0, "COMPLETED", data=LABELLED)], USUAL, "RUNNING")
 @example([], (Step(0, "COMPLETED", data=LABELLED), *USUAL[1:]), "RUNNING")
@@ -146,7 +147,7 @@ def test_a_batch_is_its_items_one_by_one(
     assert parts.records() == whole.records()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(25, 400)
 @given(moves=st.lists(steps, max_size=10), cut=st.integers(0, 13))
 @example([Step(0, "COMPLETED"), Step(0, "CRASHED"), Step(0, "PENDING", force=True)], 0)
 @example([Step(1, "RUNNING"), Step(2, "RUNNING"), Step(1, "PENDING", force=True)], 0)

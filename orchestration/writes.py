@@ -1,0 +1,108 @@
+"""The rows of runs and of their states: the only place that inserts states, and that moves a run on to one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from django.db import OperationalError
+
+from orchestration.core.decide import Decision
+from orchestration.core.states import State
+from orchestration.json_columns import details_text, stored_data, trail_text, verdict_name
+from orchestration.moving import MovingRun
+from orchestration.tables import (
+    TASK_RUNS,
+    Dialect,
+    Row,
+    Tables,
+    dialect,
+    insert_returning,
+    insert_rows,
+    update_rows,
+)
+
+_STATE_COLUMNS = (
+    *("id", "seq", "type", "name", "timestamp", "message", "data", "details"),
+    *("trail", "verdict", "proposal_id", "client_timestamp", "epoch", "author"),
+)
+# Asked on the way: another query for each state, only to learn that nobody watches, would be felt.
+_RETURNING_WATCHED = (
+    "RETURNING EXISTS (SELECT 1 FROM events_notificationpolicy WHERE is_active) "
+    "OR EXISTS (SELECT 1 FROM events_automation WHERE enabled)"
+)
+
+
+def state_row(
+    spell: Dialect,
+    moving: MovingRun,
+    state: State,
+    decision: Decision,
+    *,
+    proposal_id: UUID | None,
+    sent: datetime | None,
+    author: str | None,
+) -> Row:
+    """The row of a state that the run has just entered.
+
+    `proposal_id` is given where the state has an id of its own; `sent` is the client's time for it.
+    """
+    assert state.id is not None
+    assert state.timestamp is not None
+    # Spelled out value by value: this is what batches are made of.
+    return (
+        spell.uuid(state.id),
+        moving.seq,
+        state.type.value,
+        state.name,
+        spell.moment(state.timestamp),
+        state.message,
+        stored_data(state.data),
+        # Most states say nothing beyond whose they are.
+        "{}" if state.details is moving.own_details else details_text(state.details),
+        trail_text(decision.trail),
+        verdict_name(decision),
+        None if proposal_id is None else spell.uuid(proposal_id),
+        None if sent is None or sent == state.timestamp else spell.moment(sent),
+        moving.epoch,
+        author,
+        spell.uuid(moving.run.id),
+    )
+
+
+def insert_states(tables: Tables, rows: Sequence[Row]) -> bool:
+    """Whether somebody watches the flow runs that entered them, so that what follows must be written down."""
+    columns = (*_STATE_COLUMNS, tables.run_column)
+    if tables is TASK_RUNS:
+        insert_rows(tables.states, columns, rows)
+        return False
+    return any(watched for (watched,) in insert_returning(tables.states, columns, rows, _RETURNING_WATCHED))
+
+
+def insert_runs(tables: Tables, new: Sequence[MovingRun], now: datetime, *, leave_out_known: bool) -> set[UUID]:
+    """Insert runs with the columns that follow from their states; the ids of those that were left out as known."""
+    if not new:
+        return set()
+    spell = dialect()
+    rows = [moving.row(now) for moving in new]
+    names, values = tuple(rows[0]), [spell.write([*row.values()]) for row in rows]
+    if not leave_out_known:
+        insert_rows(tables.runs, names, values)
+        return set()
+    returned = insert_returning(tables.runs, names, values, "ON CONFLICT DO NOTHING RETURNING id")
+    return {moving.run.id for moving in new} - {spell.read_uuid(row[0]) for row in returned}
+
+
+def update_runs(tables: Tables, moved: Sequence[MovingRun], now: datetime) -> None:
+    """Move the runs on. The condition on `seq` is the belt to the lock's braces."""
+    if not moved:
+        return
+    spell, rows = dialect(), []
+    # One statement for all: what changed in any of them, so that no index is written for nothing.
+    names = tuple(sorted(set().union(*(moving.changes() for moving in moved))))
+    for moving in moved:
+        columns = moving.columns(now)
+        rows.append(spell.write([*(columns[name] for name in names), moving.run.id, moving.stored.seq]))
+    if update_rows(tables.runs, names, rows, ("id", "seq")) != len(rows):
+        raise OperationalError(f"a {tables.kind} was moved by somebody else while it was locked")
