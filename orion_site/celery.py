@@ -16,23 +16,30 @@ def application() -> Any:
     import django
 
     django.setup()
+    from celery.signals import beat_init
     from django.conf import settings
     from django.core.exceptions import ImproperlyConfigured
 
-    from orion_site.tasks import SERVICES_QUEUE
     from orionflow.agent.broker import celery_app
 
     if not settings.ORION_BROKER_URL:
         raise ImproperlyConfigured(
             "ORION_BROKER_URL is empty; Celery needs a broker, such as redis://localhost:6379/0."
         )
+    if not settings.ORION_BEAT:
+        raise ImproperlyConfigured(
+            "The tables of django-celery-beat are not in use; set ORION_BEAT=true and run `orion database upgrade`."
+        )
+    from orion_site.services.beat import SERVICES_QUEUE, write_periodic_tasks
+
     found = celery_app("orion", settings.ORION_BROKER_URL)
     found.conf.update(
         beat_scheduler="django_celery_beat.schedulers:DatabaseScheduler",
-        imports=("orion_site.tasks",),
+        imports=("orion_site.services.beat",),
         task_default_queue=SERVICES_QUEUE,
         timezone="UTC",
     )
+    beat_init.connect(lambda **_: write_periodic_tasks(), weak=False)
     return found
 
 

@@ -164,7 +164,7 @@ ORION_ENCRYPTION_KEY_FILE = orion_home() / "encryption-key"
 ORION_STATE_LISTENERS: list[str] = ["deployments.dispatch.services.hints.run_changed"]
 # Where agents are told of due runs; without it they ask by themselves.
 ORION_BROKER_URL = env_str("ORION_BROKER_URL")
-ORION_BROKER_TRANSPORT = "orion_site.services.broker.transport"
+ORION_BROKER_TRANSPORT = "orionflow.agent.broker.transport_of"
 # Agents hold their runs by leases: how long one lasts, how often it is renewed, and by how much it may run out before
 # the run is taken back.
 ORION_LEASE_SECONDS = env_float("ORION_LEASE_SECONDS", 120, minimum=1)

@@ -131,6 +131,7 @@ def _refuse_contradictions() -> None:
 
 
 def _prepare_database() -> None:
+    from django.conf import settings
     from django.utils import timezone
 
     from deployments.blocks.services.known_blocks import install_known_block_types
@@ -141,6 +142,10 @@ def _prepare_database() -> None:
     except DatabaseUnusable as error:
         raise CannotStart(str(error)) from error
     install_known_block_types(now=timezone.now())
+    if settings.ORION_BEAT:
+        from orion_site.services.beat import write_periodic_tasks
+
+        write_periodic_tasks()
 
 
 @contextmanager

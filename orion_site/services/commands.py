@@ -43,7 +43,7 @@ def start() -> None:
     examples=(("orion services schedule", "then start beat and a worker: docs/services.md"),),
 )
 def schedule() -> None:
-    """Write the services down as periodic tasks of django-celery-beat; those that are gone are removed."""
+    """Write the services down as periodic tasks of django-celery-beat now; servers and beat do so when they start."""
     with django_ready():
         from django.conf import settings
 

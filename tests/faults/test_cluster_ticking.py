@@ -73,7 +73,6 @@ def test_celery_ticks_the_services(home: Path, database: dict[str, str]):
     with running_redis() as broker:
         settings = {**database, "ORION_BROKER_URL": broker.url, "ORION_BEAT": "true"}
         assert orion(home, "database", "upgrade", **settings).returncode == 0
-        assert orion(home, "services", "schedule", **settings).returncode == 0
         celery = [sys.executable, "-m", "celery", "-A", "orion_site"]
         worker = [*celery, "worker", "-Q", "orion-services", "-P", "threads", "-c", "2", "--without-mingle"]
         beat = [*celery, "beat", "--pidfile=", "--max-interval", "1"]

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 from orion_site.services.registry import services_of_this_server
-from tests.site.running import COMMAND, PATIENCE_SECONDS, environment, orion
+from tests.site.running import COMMAND, PATIENCE_SECONDS, environment, orion, running_server
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_services_tick_in_a_process_of_their_own_and_can_be_read(tmp_path: Path):
@@ -62,3 +65,58 @@ def test_beat_is_given_one_task_for_each_service_and_keeps_what_an_operator_swit
 
     assert [answer.returncode for answer in answers] == [0, 0], answers[0].stderr
     assert f"Celery beat ticks {len(services_of_this_server())} services" in answers[1].stderr
+
+
+EDIT = """
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+hourly = IntervalSchedule.objects.create(every=1, period="hours")
+PeriodicTask.objects.filter(name="orion: planning").update(interval=hourly, enabled=False)
+PeriodicTask.objects.create(name="orion: gone", task="orion.tick", interval=hourly)
+"""
+READ = """
+import json
+from django.test import Client
+from django_celery_beat.models import PeriodicTask
+from orion_site.services.beat import tick
+from deployments.models import ServiceRecord
+tick("planning")
+tasks = {task.name: [task.schedule.run_every.total_seconds(), task.enabled] for task in PeriodicTask.objects.all()}
+admin, one = "/admin/django_celery_beat/periodictask/", PeriodicTask.objects.get(name="orion: planning").pk
+browser = Client(HTTP_HOST="127.0.0.1")
+page, form = browser.get(admin).content.decode(), browser.get(f"{admin}{one}/change/")
+every_seconds = ServiceRecord.objects.get(pk="planning").every_seconds
+print(json.dumps([tasks, "orion: planning" in page, form.status_code, every_seconds]))
+"""
+COUNT = """
+from django_celery_beat.models import PeriodicTask
+print(PeriodicTask.objects.filter(task="orion.tick").count())
+"""
+
+
+def run_code(home: Path, code: str, **more: str) -> str:
+    command = [sys.executable, "-W", "ignore", "manage.py", "shell", "--verbosity", "0", "-c", code]
+    done = subprocess.run(command, cwd=ROOT, env=environment(home, **more), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_beat_keeps_the_interval_that_an_operator_chose_and_follows_the_settings_else(tmp_path: Path):
+    beat = {"ORION_BEAT": "true"}
+    assert orion(tmp_path, "database", "upgrade", **beat).returncode == 0
+    assert orion(tmp_path, "services", "schedule", **beat).returncode == 0
+    run_code(tmp_path, EDIT, **beat)
+
+    orion(tmp_path, "services", "schedule", **beat, ORION_RECONCILE_SECONDS="9")
+
+    tasks, is_in_the_admin, form, every_seconds = json.loads(run_code(tmp_path, READ, **beat))
+    assert tasks["orion: planning"] == [3600, False]
+    assert tasks["orion: reconciliation"] == [9, True]
+    assert "orion: gone" not in tasks
+    assert (is_in_the_admin, form, every_seconds) == (True, 200, 3600)
+
+
+def test_a_server_writes_the_tasks_of_beat_when_it_starts(tmp_path: Path):
+    with running_server(tmp_path, "--no-services", ORION_BEAT="true"):
+        tasks = run_code(tmp_path, COUNT, ORION_BEAT="true")
+
+    assert int(tasks) == len(services_of_this_server())
