@@ -9,12 +9,12 @@ from urllib.parse import parse_qs
 
 Json = dict[str, Any]
 PAGE = 200
-# Somebody waits at the keyboard: a program may ask for a minute, a command tells soon that nobody answers.
+# Somebody waits at the keyboard: a program may ask for a minute, a command soon says that nobody answers.
 PATIENCE_SECONDS = 4.0
 
 
 def without_none(fields: Mapping[str, Any]) -> Json:
-    """What was said; the API would take None for a value of its own."""
+    """Leave out what was not given; the API would take None for a value of its own."""
     return {name: value for name, value in fields.items() if value is not None}
 
 

@@ -12,7 +12,7 @@ from orionflow.cli.columns import ID, Col, Columns, absolute, ago, line, yes_or
 from orionflow.cli.lazy import Entry, LazyGroup
 from orionflow.cli.lookup import at_path, missing
 from orionflow.cli.output import Column, as_text
-from orionflow.cli.resource import Resource, Said
+from orionflow.cli.resource import Options, Resource
 from orionflow.cli.session import Session, command
 from orionflow.cli.style import first_line
 
@@ -105,8 +105,8 @@ ls = BLOCK.ls(
     "orion block ls",
     ("orion block ls --type secret", "of one type"),
     empty="No blocks.",
-    options=[OF_TYPE],
-    rows=lambda session, said, limit: blocks_of(session.api, said["slug"], limit),
+    params=[OF_TYPE],
+    rows=lambda session, options, limit: blocks_of(session.api, options["slug"], limit),
 )
 inspect = BLOCK.inspect("Show a block, its secrets masked.", "orion block inspect secret/github", fields=_fields)
 delete = BLOCK.delete(
@@ -173,10 +173,10 @@ FIELDS = [
 ]
 
 
-def _of_type(session: Session, said: Said) -> Json:
+def _of_type(session: Session, options: Options) -> Json:
     from orionflow.cli.block_making import find_type
 
-    slug = said["slug"]
+    slug = options["slug"]
     return {"block_schemas": {"block_type_id": {"any_": [find_type(session.api, slug)["id"]]}}} if slug else {}
 
 
@@ -190,6 +190,6 @@ ls_schemas = Resource("block schema", "/block_schemas", _SCHEMA_COLUMNS, key="ch
     "orion block schema ls",
     "orion block schema ls --type secret -o json",
     empty="No schemas; orion block register --known adds the usual ones.",
-    options=[OF_TYPE],
+    params=[OF_TYPE],
     narrow=_of_type,
 )

@@ -50,7 +50,7 @@ def newest_schema(api: Backend, slug: str) -> Json:
     found = api.post("/block_schemas/filter", asked)
     if not found:
         raise CommandFailed(
-            ExitCode.NOT_FOUND, f"Nobody has said which fields a block of the type {slug} has.",
+            ExitCode.NOT_FOUND, f"The fields of blocks of the type {slug} are not known.",
             fix="orion block register FILE",
         )  # fmt: skip
     return {**found[0], "block_type": kind}

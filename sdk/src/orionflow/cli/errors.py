@@ -100,10 +100,10 @@ def guarded(action: Callable[[], object], terminal: Terminal) -> int:
         if isinstance(error, OSError) and error.errno in _NO_ROOM and error.filename is None:
             _leave_output()
             why = error.strerror or str(error)
-            return _tell(CommandFailed(ExitCode.FAILED, f"The output cannot be written: {why}"), terminal)
+            return _report(CommandFailed(ExitCode.FAILED, f"The output cannot be written: {why}"), terminal)
         if terminal.debug:
             traceback.print_exc(file=sys.stderr)
-        return _tell(error, terminal)
+        return _report(error, terminal)
     return int(outcome) if isinstance(outcome, int) else ExitCode.DONE
 
 
@@ -118,7 +118,7 @@ def _leave_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _tell(error: Exception, terminal: Terminal) -> int:
+def _report(error: Exception, terminal: Terminal) -> int:
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
@@ -139,7 +139,7 @@ def _lines(label: str, text: str) -> list[str]:
 
 
 def explained(error: Exception) -> CommandFailed:
-    """The failure as the user is told it."""
+    """Give the failure in the words and the exit code for the user."""
     if isinstance(error, CommandFailed):
         return error
     if isinstance(error, click.UsageError):
@@ -211,12 +211,12 @@ def _of_the_api(error: ApiError) -> CommandFailed:
 
 
 def _question_and_answer(error: ApiError) -> tuple[str, str]:
-    """What the API said comes first; which request it answered is the reason."""
-    asked, answered, said = str(error).partition(" was answered with ")
+    """Put the API's sentence first; which request it answered is the reason."""
+    asked, answered, reply = str(error).partition(" was answered with ")
     if not answered:
         what, _, why = str(error).partition("\n")
         return what, why.strip()
-    status, _, sentence = said.partition(": ")
+    status, _, sentence = reply.partition(": ")
     return sentence, f"{asked} was answered with {status}"
 
 

@@ -57,28 +57,28 @@ filters = with_params(
 @click.option("--since", metavar="TIME", help="Only those since then, such as -1h.")
 @click.option("--until", metavar="TIME", help="Only those until then.")
 @with_params(limit_option(20))
-def ls(session: Session, since: str | None, until: str | None, limit: int, **said: Any) -> None:
+def ls(session: Session, since: str | None, until: str | None, limit: int, **options: Any) -> None:
     """List events, newest first."""
     times = {"since": since, "until": until}
     occurred = {name: session.clock.moment(text).isoformat() for name, text in times.items() if text}
-    asked = {**_asked(said), **({"occurred": occurred} if occurred else {})}
+    asked = {**_asked(options), **({"occurred": occurred} if occurred else {})}
     found = list(_pages(session.api, asked, limit))
     empty = "No events. Those of flow runs are recorded while an automation is enabled."
     session.show_list(found, _columns(session), empty=empty, name="id")
 
 
-def _asked(said: dict[str, Any]) -> Json:
+def _asked(options: dict[str, Any]) -> Json:
     asked: Json = {}
-    if said["names"]:
-        exact = [name for name in said["names"] if not name.endswith("*")]
-        prefixes = [name[:-1] for name in said["names"] if name.endswith("*")]
+    if options["names"]:
+        exact = [name for name in options["names"] if not name.endswith("*")]
+        prefixes = [name[:-1] for name in options["names"] if name.endswith("*")]
         if exact and prefixes:
             raise click.UsageError("Names with a * and names without one cannot be asked for together.")
         asked["event"] = {"prefix": prefixes} if prefixes else {"name": exact}
-    if said["resources"]:
-        asked["resource"] = {"labels": {LABEL_ID: list(said["resources"])}}
-    if said["related"]:
-        asked["related"] = {"labels": {LABEL_ID: list(said["related"])}}
+    if options["resources"]:
+        asked["resource"] = {"labels": {LABEL_ID: list(options["resources"])}}
+    if options["related"]:
+        asked["related"] = {"labels": {LABEL_ID: list(options["related"])}}
     return asked
 
 
@@ -119,9 +119,9 @@ def _related(one: Json) -> str:
 )
 @filters
 @click.option("--timeout", metavar="PERIOD", help="End after this time; otherwise with Ctrl-C.")
-def stream(session: Session, timeout: str | None, **said: Any) -> None:
+def stream(session: Session, timeout: str | None, **options: Any) -> None:
     """Show events as they come. What was before is not shown: that is `orion event ls`."""
-    asked = _asked(said)
+    asked = _asked(options)
     deadline = time.monotonic() + read_period(timeout).total_seconds() if timeout else None
     begin, seen = datetime.now(UTC), set[str]()
     while True:

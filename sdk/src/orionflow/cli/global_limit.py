@@ -7,7 +7,7 @@ import click
 from orionflow.cli.backend import Json, without_none
 from orionflow.cli.columns import ID, Col, Columns, yes_or
 from orionflow.cli.lazy import LazyGroup
-from orionflow.cli.resource import Resource, Said
+from orionflow.cli.resource import Options, Resource
 from orionflow.cli.run_tables import show_holders
 from orionflow.cli.session import Session, command, with_params
 from orionflow.cli.style import counted
@@ -40,9 +40,9 @@ DECAY = click.Option(
 )
 
 
-def _changes(said: Said) -> Json:
+def _changes(options: Options) -> Json:
     names = {"slots": "limit", "decay": "slot_decay_per_second", "taken": "active_slots"}
-    changes = without_none({field: said[option] for option, field in names.items()})
+    changes = without_none({field: options[option] for option, field in names.items()})
     if not changes:
         raise click.UsageError("Say what to change: --slots, --decay or --taken.")
     return changes
@@ -113,7 +113,7 @@ def holders(session: Session, name: str) -> None:
 @click.option("--disabled", is_flag=True, help="Let everybody pass for now.")
 def create(session: Session, name: str, slots: int, decay: float | None, disabled: bool) -> None:
     """Create a global limit of so many SLOTS."""
-    said = {"name": name, "limit": slots, "slot_decay_per_second": decay, "active": not disabled}
+    fields = {"name": name, "limit": slots, "slot_decay_per_second": decay, "active": not disabled}
     session.report(
-        f"{name}: {counted(slots, 'slot')}.", session.api.post("/v2/concurrency_limits/", without_none(said))
+        f"{name}: {counted(slots, 'slot')}.", session.api.post("/v2/concurrency_limits/", without_none(fields))
     )

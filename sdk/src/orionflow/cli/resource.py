@@ -30,7 +30,7 @@ from orionflow.cli.session import (
     make_command,
 )
 
-Said = dict[str, Any]
+Options = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -107,22 +107,22 @@ class Resource:
         return click.Argument(["names"], metavar=self.metavar, nargs=1, callback=lambda _c, _p, value: (value,))
 
     def ls(
-        self, help: str, *examples: Example, empty: str, limit: int = 200, options: Sequence[click.Parameter] = (),
-        more_options: Sequence[click.Parameter] = (),
-        rows: Callable[[Session, Said, int], Iterable[Json]] | None = None,
-        narrow: Callable[[Session, Said], Json] | None = None,
+        self, help: str, *examples: Example, empty: str, limit: int = 200, params: Sequence[click.Parameter] = (),
+        more_params: Sequence[click.Parameter] = (),
+        rows: Callable[[Session, Options, int], Iterable[Json]] | None = None,
+        narrow: Callable[[Session, Options], Json] | None = None,
     ) -> OrionCommand:  # fmt: skip
         """Make the command that lists them; `narrow` makes the filter of the options, `rows` asks in its own way."""
 
-        def ls(session: Session, limit: int, **said: Any) -> None:
+        def ls(session: Session, limit: int, **options: Any) -> None:
             if rows:
-                found = list(rows(session, said, limit))
+                found = list(rows(session, options, limit))
             else:
-                body = narrow(session, said) if narrow else {}
+                body = narrow(session, options) if narrow else {}
                 found = list(session.api.pages(f"{self.path}/filter", body, limit))
             self.show(session, found, empty)
 
-        return make_command(ls, [*options, limit_option(limit), *more_options], examples, help=help, times=self.times)
+        return make_command(ls, [*params, limit_option(limit), *more_params], examples, help=help, times=self.times)
 
     def inspect(
         self, help: str, *examples: Example, fields: Columns | Callable[[Session, Json], Columns] | None = None,
@@ -148,19 +148,19 @@ class Resource:
         return make_command(inspect, [self._argument()], examples, help=help, times=times)
 
     def change(
-        self, help: str, *examples: Example, done: str, changes: Json | Callable[[Said], Json], many: bool = False,
+        self, help: str, *examples: Example, done: str, changes: Json | Callable[[Options], Json], many: bool = False,
         params: Sequence[click.Parameter] = (),
     ) -> OrionCommand:  # fmt: skip
         """Make a command that changes fields; `done` ends the sentence about it, and may name its own parameters."""
 
-        def change(session: Session, names: Sequence[str], **said: Any) -> None:
-            wanted = changes(said) if callable(changes) else changes
+        def change(session: Session, names: Sequence[str], **options: Any) -> None:
+            wanted = changes(options) if callable(changes) else changes
             found = self.each_found(session, names)
             titles = self.titles_of(session, found) if session.for_people else [""] * len(found)
             for one, title in zip(found, titles, strict=True):
                 session.api.request("PATCH", self.path_of(one), wanted)
                 if session.for_people:
-                    session.say(f"{title} {done.format(**said)}.")
+                    session.say(f"{title} {done.format(**options)}.")
             if not session.for_people:
                 self._show_changed(session, [session.api.get(self.path_of(one)) for one in found])
 

@@ -35,43 +35,43 @@ SCHEDULE_PARAMS: tuple[click.Parameter, ...] = (
 )
 
 
-def read_schedule(said: dict[str, Any], clock: Clock) -> dict[str, Any] | None:
+def read_schedule(options: dict[str, Any], clock: Clock) -> dict[str, Any] | None:
     """The schedule that the options name, as the API takes it; None when they name none."""
-    kinds = [kind for kind in _KINDS if said[kind]]
+    kinds = [kind for kind in _KINDS if options[kind]]
     if len(kinds) > 1:
         raise click.UsageError(f"--{kinds[0]} and --{kinds[1]} are two schedules; add them one after the other.")
     if not kinds:
-        _refuse_leftovers(said)
+        _refuse_leftovers(options)
         return None
-    return _value(kinds[0], said, clock).to_wire()  # type: ignore[no-any-return]
+    return _value(kinds[0], options, clock).to_wire()  # type: ignore[no-any-return]
 
 
-def _value(kind: str, said: dict[str, Any], clock: Clock) -> Any:
+def _value(kind: str, options: dict[str, Any], clock: Clock) -> Any:
     from orionflow.deployments.schedules import Cron, ICalendar, Interval, RRule
 
-    options = _shared(said, clock)
+    shared = _shared(options, clock)
     match kind:
         case "cron":
-            return Cron(said["cron"], said["day_or"], **options)
+            return Cron(options["cron"], options["day_or"], **shared)
         case "interval":
             # Without an offset it is a time in the schedule's zone, which the server looks up.
-            anchor = clock.wall_or_moment(said["anchor"]) if said["anchor"] else None
-            return Interval(read_period(said["interval"]), anchor, **options)
+            anchor = clock.wall_or_moment(options["anchor"]) if options["anchor"] else None
+            return Interval(read_period(options["interval"]), anchor, **shared)
         case "rrule":
-            return RRule(said["rrule"], **options)
-    if not Path(said["ics"]).exists():
-        raise CommandFailed(ExitCode.NOT_FOUND, f"There is no file {said['ics']!r}.")
-    return ICalendar.from_file(said["ics"], **options)
+            return RRule(options["rrule"], **shared)
+    if not Path(options["ics"]).exists():
+        raise CommandFailed(ExitCode.NOT_FOUND, f"There is no file {options['ics']!r}.")
+    return ICalendar.from_file(options["ics"], **shared)
 
 
-def _shared(said: dict[str, Any], clock: Clock) -> dict[str, Any]:
+def _shared(options: dict[str, Any], clock: Clock) -> dict[str, Any]:
     return {
-        "timezone": said["timezone"],
-        "ends": _end(said["ends"], said["timezone"], clock) if said["ends"] else None,
-        "max_runs": said["max_runs"],
-        "misfire": said["catchup"] or "none",
-        "misfire_window": read_period(said["catchup_window"]) if said["catchup_window"] else None,
-        "calendars": said["exclude"],
+        "timezone": options["timezone"],
+        "ends": _end(options["ends"], options["timezone"], clock) if options["ends"] else None,
+        "max_runs": options["max_runs"],
+        "misfire": options["catchup"] or "none",
+        "misfire_window": read_period(options["catchup_window"]) if options["catchup_window"] else None,
+        "calendars": options["exclude"],
     }
 
 
@@ -83,9 +83,9 @@ def _end(written: str, zone: str | None, clock: Clock) -> datetime:
     return end.replace(tzinfo=zone_named(zone))
 
 
-def _refuse_leftovers(said: dict[str, Any]) -> None:
+def _refuse_leftovers(options: dict[str, Any]) -> None:
     for option in ("timezone", "anchor", "ends", "max_runs", "catchup", "catchup_window", "exclude"):
-        if said[option]:
+        if options[option]:
             raise click.UsageError(
                 f"--{_SPELT.get(option, option).replace('_', '-')} belongs to --cron, --interval, --rrule or --ics."
             )

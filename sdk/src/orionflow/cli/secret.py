@@ -44,7 +44,7 @@ ls = SECRET.ls(
     "orion secret ls",
     ("orion secret ls -o json", "values are masked"),
     empty="No secrets.",
-    rows=lambda session, said, limit: blocks_of(session.api, SLUG, limit),
+    rows=lambda session, options, limit: blocks_of(session.api, SLUG, limit),
 )
 delete = SECRET.delete(
     "Delete a secret. Flows and pull steps that read it will not find it.",

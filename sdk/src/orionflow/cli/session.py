@@ -101,10 +101,10 @@ def make_command(
 
     @wraps(run)
     def with_session(
-        *, format: str, as_json: bool, columns: str | None, tz: str | None = None, utc: bool = False, **said: Any
+        *, format: str, as_json: bool, columns: str | None, tz: str | None = None, utc: bool = False, **options: Any
     ) -> Any:
         session = Session(chosen_output(format, as_json, columns), make_clock(zone_name=tz, utc=utc))
-        return run(session, **said)
+        return run(session, **options)
 
     return OrionCommand(
         name or run.__name__.strip("_").replace("_", "-"),

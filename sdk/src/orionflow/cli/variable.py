@@ -9,7 +9,7 @@ import click
 from orionflow.cli.backend import Json
 from orionflow.cli.columns import ID, Col, Columns, absolute, ago, line
 from orionflow.cli.lazy import Entry, LazyGroup
-from orionflow.cli.resource import Resource, Said
+from orionflow.cli.resource import Options, Resource
 from orionflow.cli.session import Session, command
 
 variable = LazyGroup(
@@ -27,8 +27,8 @@ variable = LazyGroup(
 )
 
 
-def _tagged(session: Session, said: Said) -> Json:
-    return {"variables": {"tags": {"all_": list(said["tags"])}}} if said["tags"] else {}
+def _tagged(session: Session, options: Options) -> Json:
+    return {"variables": {"tags": {"all_": list(options["tags"])}}} if options["tags"] else {}
 
 
 _COLUMNS: Columns = (
@@ -41,7 +41,7 @@ ls = VARIABLE.ls(
     ("orion variable ls --tag shop -o json", "the API's objects"),
     empty="No variables.",
     limit=100,
-    options=[click.Option(["--tag", "tags"], metavar="TAG", multiple=True, help="Only those with this tag.")],
+    params=[click.Option(["--tag", "tags"], metavar="TAG", multiple=True, help="Only those with this tag.")],
     narrow=_tagged,
 )
 _FIELDS: Columns = (

@@ -94,7 +94,7 @@ resume = POOL.change(
 set_concurrency_limit = POOL.change(
     "Limit how many runs of a pool are pending or running at once. Lowering it stops none.",
     "orion work-pool set-concurrency-limit cluster 20",
-    changes=lambda said: {"concurrency_limit": said["limit"]},
+    changes=lambda options: {"concurrency_limit": options["limit"]},
     done="runs {limit} at once at most",
     params=[LIMIT],
 )
@@ -132,5 +132,5 @@ def preview(session: Session, name: str, within: str, limit: int) -> None:
 @click.option("--paused", is_flag=True, help="Start none of its runs yet.")
 def create(session: Session, name: str, kind: str, limit: int | None, description: str | None, paused: bool) -> None:
     """Create a work pool with a default queue."""
-    said = {"name": name, "type": kind, "concurrency_limit": limit, "description": description, "is_paused": paused}
-    session.report(f"Created the work pool {name}.", session.api.post("/work_pools/", without_none(said)))
+    fields = {"name": name, "type": kind, "concurrency_limit": limit, "description": description, "is_paused": paused}
+    session.report(f"Created the work pool {name}.", session.api.post("/work_pools/", without_none(fields)))

@@ -15,7 +15,7 @@ from orionflow.cli.columns import ID, Col, Columns, ago
 from orionflow.cli.lazy import LazyGroup
 from orionflow.cli.lookup import as_uuid, at_path, listed, missing
 from orionflow.cli.output import Column
-from orionflow.cli.resource import Resource, Said
+from orionflow.cli.resource import Options, Resource
 from orionflow.cli.run_tables import flow_run_columns, show_holders
 from orionflow.cli.session import Session, command, limit_option, with_params
 from orionflow.cli.times import read_period
@@ -122,8 +122,8 @@ def _health(status: Json) -> str:
     return f"{late} late run{'' if late == 1 else 's'}" if late else "no agent has asked for runs lately"
 
 
-def _listed(session: Session, said: Said, limit: int) -> Iterable[Json]:
-    pool = said["pool"]
+def _listed(session: Session, options: Options, limit: int) -> Iterable[Json]:
+    pool = options["pool"]
     path = f"/work_pools/{quote(pool, safe='')}/queues/filter" if pool else "/work_queues/filter"
     return session.api.pages(path, {}, limit)
 
@@ -139,7 +139,7 @@ ls = QUEUE.ls(
     "orion work-queue ls",
     ("orion wq ls --pool default-agent-pool -o json", "the API's objects"),
     empty="No work queues; the first deployment makes one.",
-    options=[click.Option(["--pool"], metavar="POOL", help="Only those of this pool.")],
+    params=[click.Option(["--pool"], metavar="POOL", help="Only those of this pool.")],
     rows=_listed,
 )
 inspect = QUEUE.inspect(
@@ -163,7 +163,7 @@ resume = QUEUE.change(
 set_concurrency_limit = QUEUE.change(
     "Limit how many runs of a queue are pending or running at once. Lowering it stops none.",
     "orion work-queue set-concurrency-limit big 3",
-    changes=lambda said: {"concurrency_limit": said["limit"]},
+    changes=lambda options: {"concurrency_limit": options["limit"]},
     done="runs {limit} at once at most",
     params=[LIMIT],
 )
@@ -176,7 +176,7 @@ clear_concurrency_limit = QUEUE.change(
 priority = QUEUE.change(
     "Serve a queue before those of its pool with a higher number; 1 comes first.",
     ("orion work-queue priority big 1", "served before the others"),
-    changes=lambda said: {"priority": said["number"]},
+    changes=lambda options: {"priority": options["number"]},
     done="has priority {number}",
     params=[click.Argument(["number"], metavar="PRIORITY", type=click.IntRange(min=1))],
 )
@@ -202,9 +202,9 @@ def create(
     session: Session, name: str, pool: str | None, limit: int | None, priority: int | None, description: str | None
 ) -> None:
     """Create a work queue."""
-    said = {"name": name, "concurrency_limit": limit, "priority": priority, "description": description}
+    fields = {"name": name, "concurrency_limit": limit, "priority": priority, "description": description}
     path = f"/work_pools/{quote(pool, safe='')}/queues" if pool else "/work_queues/"
-    created = session.api.post(path, without_none(said))
+    created = session.api.post(path, without_none(fields))
     serve = serving_command(created.get("work_pool_name"), created["name"])
     session.report(f"Created the work queue {queue_name(created)}; serve it with {serve}", created)
 

@@ -8,7 +8,7 @@ from orionflow.cli.backend import Json
 from orionflow.cli.deployment.resource import find_deployment
 from orionflow.cli.notify.receivers import receiver_block
 from orionflow.cli.parameters import read_pairs
-from orionflow.cli.resource import Said
+from orionflow.cli.resource import Options
 from orionflow.cli.session import Session
 from orionflow.cli.work_queue import find_queue
 
@@ -33,26 +33,26 @@ ACTION_PARAMS: tuple[click.Parameter, ...] = (
 )
 
 
-def actions_of(session: Session, said: Said) -> list[Json]:
+def actions_of(session: Session, options: Options) -> list[Json]:
     """What the options ask to be done, in the order of the help."""
     made: list[Json] = []
-    for name in said["notified"]:
-        text = {"subject": said["subject"] or SUBJECT, "body": said["message"] or BODY}
+    for name in options["notified"]:
+        text = {"subject": options["subject"] or SUBJECT, "body": options["message"] or BODY}
         made.append({"type": "send-notification", "block_document_id": receiver_block(session, name)["id"], **text})
-    for name in said["webhooks"]:
+    for name in options["webhooks"]:
         block = receiver_block(session, name)["id"]
-        made.append({"type": "call-webhook", "block_document_id": block, "payload": said["payload"] or ""})
-    parameters = read_pairs(said["pairs"], "-p")
-    for name in said["deployed"]:
+        made.append({"type": "call-webhook", "block_document_id": block, "payload": options["payload"] or ""})
+    parameters = read_pairs(options["pairs"], "-p")
+    for name in options["deployed"]:
         deployment = find_deployment(session, name)["id"]
         made.append({"type": "run-deployment", "deployment_id": deployment, "parameters": parameters})
-    for name in said["stopped"]:
+    for name in options["stopped"]:
         made.append({"type": "pause-deployment", "deployment_id": find_deployment(session, name)["id"]})
-    for name in said["queues"]:
+    for name in options["queues"]:
         made.append({"type": "pause-work-queue", "work_queue_id": find_queue(session, name)["id"]})
-    made += [{"type": "cancel-flow-run"}] if said["cancel"] else []
-    made += [{"type": "suspend-flow-run"}] if said["suspend"] else []
-    _refuse_leftovers(said)
+    made += [{"type": "cancel-flow-run"}] if options["cancel"] else []
+    made += [{"type": "suspend-flow-run"}] if options["suspend"] else []
+    _refuse_leftovers(options)
     if not made:
         raise click.UsageError(
             "Say what to do: --notify, --webhook, --run, --cancel, --suspend, --pause-deployment or --pause-queue."
@@ -60,12 +60,12 @@ def actions_of(session: Session, said: Said) -> list[Json]:
     return made
 
 
-def _refuse_leftovers(said: Said) -> None:
+def _refuse_leftovers(options: Options) -> None:
     belong = {"subject": "notified", "message": "notified", "payload": "webhooks", "pairs": "deployed"}
-    options = {"notified": "--notify", "webhooks": "--webhook", "deployed": "--run", "pairs": "-p"}
+    spelt = {"notified": "--notify", "webhooks": "--webhook", "deployed": "--run", "pairs": "-p"}
     for option, owner in belong.items():
-        if said[option] and not said[owner]:
-            raise click.UsageError(f"{options.get(option, '--' + option)} belongs to {options[owner]}.")
+        if options[option] and not options[owner]:
+            raise click.UsageError(f"{spelt.get(option, '--' + option)} belongs to {spelt[owner]}.")
 
 
 def actions_text(automation: Json) -> str:

@@ -29,18 +29,18 @@ from orionflow.cli.session import Session, command, with_params
 @with_params(*TRIGGER_PARAMS, *ACTION_PARAMS)
 def create(
     session: Session, name: str | None, file: str | None, description: str | None, paused: bool, overwrite: bool,
-    **said: Any,
+    **options: Any,
 ) -> None:  # fmt: skip
     """Make an automation. Options say when and what; a file has the API's own form, with `trigger` and `actions`."""
     if file is not None:
-        given = [option for option, value in said.items() if value and option != "count"]
+        given = [option for option, value in options.items() if value and option != "count"]
         if given:
             raise click.UsageError("A file says everything; leave out the other options.")
         asked = _from_file(file, name)
     elif name is None:
         raise click.UsageError("Name the automation, or give a file with -f.")
     else:
-        asked = [{"name": name, "trigger": trigger_of(session, said), "actions": actions_of(session, said)}]
+        asked = [{"name": name, "trigger": trigger_of(session, options), "actions": actions_of(session, options)}]
     more = {**({"description": description} if description else {}), **({"enabled": False} if paused else {})}
     made = [_store(session.api, {**one, **more}, overwrite=overwrite) for one in asked]
     if not session.for_people:

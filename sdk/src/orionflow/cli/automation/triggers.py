@@ -8,7 +8,7 @@ from orionflow.cli.backend import Json
 from orionflow.cli.deployment.resource import find_deployment
 from orionflow.cli.lookup import find_flow
 from orionflow.cli.query import read_states
-from orionflow.cli.resource import Said
+from orionflow.cli.resource import Options
 from orionflow.cli.session import Session
 from orionflow.cli.times import duration, read_period
 from orionflow.contract.states import NAMES as STATE_NAMES
@@ -32,23 +32,23 @@ TRIGGER_PARAMS: tuple[click.Parameter, ...] = (
 )
 
 
-def trigger_of(session: Session, said: Said) -> Json:
+def trigger_of(session: Session, options: Options) -> Json:
     """The trigger that the options describe; exactly one of its kinds has to be named."""
-    kinds = {"--on": said["states"], "--stuck-in": said["stuck"], "--event": said["events"]}
+    kinds = {"--on": options["states"], "--stuck-in": options["stuck"], "--event": options["events"]}
     named = [name for name, value in kinds.items() if value]
     if len(named) != 1:
         raise click.UsageError(f"Say when, with one of {', '.join(kinds)}; or describe it in a file: -f FILE.")
-    if (said["period"] is not None) != (named == ["--stuck-in"]):
+    if (options["period"] is not None) != (named == ["--stuck-in"]):
         raise click.UsageError("--stuck-in and --for belong together: --stuck-in running --for 1h.")
-    about = _about(session, said)
+    about = _about(session, options)
     if named == ["--stuck-in"]:
-        return {**about, **_stuck(said["stuck"], said["period"])}
-    counted = {"posture": "Reactive", "threshold": said["count"], "within": _seconds(said["within"])}
-    if said["count"] > 1 and not said["within"]:
+        return {**about, **_stuck(options["stuck"], options["period"])}
+    counted = {"posture": "Reactive", "threshold": options["count"], "within": _seconds(options["within"])}
+    if options["count"] > 1 and not options["within"]:
         raise click.UsageError("--count needs --within: so many times in so much time.")
     if named == ["--event"]:
-        return {**about, "type": "event", "expect": list(said["events"]), **counted}
-    return {**about, "type": "event", **_of_runs(said["states"]), **counted}
+        return {**about, "type": "event", "expect": list(options["events"]), **counted}
+    return {**about, "type": "event", **_of_runs(options["states"]), **counted}
 
 
 def _of_runs(states: tuple[str, ...]) -> Json:
@@ -80,12 +80,14 @@ def _stuck(state: str, period: str) -> Json:
     }
 
 
-def _about(session: Session, said: Said) -> Json:
+def _about(session: Session, options: Options) -> Json:
     """What else the event is about: flows, deployments or tags, but of one kind, as one resource has to fit."""
     ids = {
-        "--flow": [f"prefect.flow.{find_flow(session.api, name)['id']}" for name in said["flows"]],
-        "--deployment": [f"prefect.deployment.{find_deployment(session, name)['id']}" for name in said["deployments"]],
-        "--tag": [f"prefect.tag.{tag}" for tag in said["tags"]],
+        "--flow": [f"prefect.flow.{find_flow(session.api, name)['id']}" for name in options["flows"]],
+        "--deployment": [
+            f"prefect.deployment.{find_deployment(session, name)['id']}" for name in options["deployments"]
+        ],
+        "--tag": [f"prefect.tag.{tag}" for tag in options["tags"]],
     }
     named = [option for option, found in ids.items() if found]
     if len(named) > 1:

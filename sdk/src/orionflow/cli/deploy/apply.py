@@ -57,7 +57,7 @@ def deploy_file(
                 api.delete(f"/deployments/{stored['id']}")
             done.append(plan)
     finally:
-        # Whatever goes wrong on the way: what was done is said, and only that.
+        # Whatever goes wrong on the way: what was done is shown, and only that.
         _show(session, done, dry_run=False)
 
 

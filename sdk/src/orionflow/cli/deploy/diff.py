@@ -14,7 +14,7 @@ from orionflow.contract.wire import own_fields
 
 Json = dict[str, Any]
 NEW, CHANGED, SAME, GONE = "new", "changed", "same", "gone"
-# Of a schedule that was said, and of one that the API tells, only these matter; the rest it makes itself.
+# Of a schedule as it is written, and of one that the API has, only these matter; the rest is the server's own.
 _OF_SCHEDULES = frozenset(ScheduleCreate.model_fields) - {"schedule", "catchup", "max_scheduled_runs"}
 _DEFAULTS = {name: DeploymentSchedule.model_fields[name].default for name in _OF_SCHEDULES}
 _OWN_DEFAULTS = {name: Deployment.model_fields[name].default for name in own_fields(Deployment)}
@@ -77,7 +77,7 @@ def _with_pool(wanted: Json) -> Json:
 
 
 def _are_same(wanted: list[Json], stored: list[Json]) -> bool:
-    """In whatever order: the API tells those first that changed last."""
+    """Compare in whatever order: the API lists those first that changed last."""
     left = list(stored)
     for one in wanted:
         anchored = "anchor_date" in one["schedule"]
@@ -89,7 +89,7 @@ def _are_same(wanted: list[Json], stored: list[Json]) -> bool:
 
 
 def _normal(schedule: Json, *, anchored: bool = True) -> Json:
-    """Only what may differ, in one form. An anchor that was not said is the server's own."""
+    """Keep only what may differ, in one form. An anchor that was not written is the server's own."""
     own = {name: schedule.get(name) or _DEFAULTS[name] for name in _OF_SCHEDULES}
     own["active"] = schedule.get("active", True)
     own["ends_at"] = _moment(own["ends_at"])

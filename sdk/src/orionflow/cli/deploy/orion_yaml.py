@@ -95,7 +95,7 @@ def refuse_nameless_pruning(path: Path) -> None:
     if mark_of(path) is None:
         raise CommandFailed(
             ExitCode.USAGE,
-            f"{path} has no `name:`, so --prune cannot tell its deployments from those of others.",
+            f"{path} has no `name:`, so --prune cannot know its deployments from those of others.",
             fix=f"write `name: …` at the top of {path}, and deploy it once before pruning",
         )
 
@@ -191,8 +191,8 @@ def _deployment(entry: Json, whole: Json, path: Path) -> Deployment:
 
 def _unknown_keys(unknown: list[str], known: list[str]) -> CommandFailed:
     meant = [(key, near(key, known)) for key in unknown]
-    told = [f"{key} (did you mean {' or '.join(names)}?)" if names else key for key, names in meant]
-    return CommandFailed(ExitCode.USAGE, f"It says {', '.join(told)}, unknown here.", fix="orion help deploy-files")
+    shown = [f"{key} (did you mean {' or '.join(names)}?)" if names else key for key, names in meant]
+    return CommandFailed(ExitCode.USAGE, f"It says {', '.join(shown)}, unknown here.", fix="orion help deploy-files")
 
 
 def _cleaned(options: Json) -> Json:
@@ -213,12 +213,12 @@ def _work_pool(entry: Json) -> Json:
     """`work_queue: big`, or Prefect's `work_pool: {name, work_queue_name, job_variables}`."""
     pool = entry.get("work_pool") or {}
     pool = {"name": pool} if isinstance(pool, str) else pool
-    said = {
+    fields = {
         "work_pool_name": pool.get("name"),
         "work_queue_name": pool.get("work_queue_name") or entry.get("work_queue"),
         "job_variables": pool.get("job_variables"),
     }
-    return {name: value for name, value in said.items() if value}
+    return {name: value for name, value in fields.items() if value}
 
 
 def _bad(path: Path, why: str) -> CommandFailed:

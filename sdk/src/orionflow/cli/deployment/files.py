@@ -45,7 +45,7 @@ from orionflow.cli.yaml_text import as_yaml
 @with_params(*SCHEDULE_PARAMS, *time_params())
 def build(
     entrypoint: str, name: str, file: str | None, pairs: Sequence[str], params: str | None, deploys: bool,
-    tz: str | None, utc: bool, **said: Any,
+    tz: str | None, utc: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Write a deployment of the flow at ENTRYPOINT as a file, which `apply` and `orion deploy` take."""
     from orionflow.deployments import Deployment
@@ -53,12 +53,12 @@ def build(
     flow = load_flow(entrypoint)
     parameters = {**read_whole(params), **read_pairs(pairs, "-p")}
     check_known_names(flow.fn, parameters)
-    schedule = read_schedule(said, make_clock(zone_name=tz, utc=utc))
+    schedule = read_schedule(options, make_clock(zone_name=tz, utc=utc))
     plain = ("tags", "work_queue_name", "work_pool_name", "description", "version", "storage", "paused")
-    options = {key: said[key] for key in plain if said[key]}
+    chosen = {key: options[key] for key in plain if options[key]}
     schedules = [schedule] if schedule else []
     built = Deployment.build_from_flow(
-        flow, name, entrypoint=entrypoint, parameters=parameters, schedules=schedules, **options
+        flow, name, entrypoint=entrypoint, parameters=parameters, schedules=schedules, **chosen
     )
     if file or not deploys:
         _write(as_yaml({"deployments": [_entry(built, flow)]}), file)

@@ -16,7 +16,7 @@ from orionflow.cli.errors import CommandFailed
 from orionflow.cli.flow_run.show import pairs_text
 from orionflow.cli.lookup import ambiguous, as_uuid, at_path, by_prefix, listed, missing
 from orionflow.cli.output import Column, as_text
-from orionflow.cli.resource import Resource, Said
+from orionflow.cli.resource import Options, Resource
 from orionflow.cli.run_tables import flow_names, flow_run_columns, newest_runs
 from orionflow.cli.schedules import schedules_text
 from orionflow.cli.session import Session, sort_option
@@ -165,18 +165,18 @@ def _show_runs(session: Session, found: Json) -> None:
     session.show_list(runs, flow_run_columns(session, runs))
 
 
-def _listed(session: Session, said: Said, limit: int) -> Iterable[Json]:
+def _listed(session: Session, options: Options, limit: int) -> Iterable[Json]:
     own: Json = {}
-    if said["tags"]:
-        own["tags"] = {"all_": list(said["tags"])}
-    if said["queues"]:
-        own["work_queue_name"] = {"any_": list(said["queues"])}
-    if said["paused"] is not None:
-        own["paused"] = {"eq_": said["paused"]}
+    if options["tags"]:
+        own["tags"] = {"all_": list(options["tags"])}
+    if options["queues"]:
+        own["work_queue_name"] = {"any_": list(options["queues"])}
+    if options["paused"] is not None:
+        own["paused"] = {"eq_": options["paused"]}
     body = {"deployments": own} if own else {}
-    if said["flow"]:
-        body["flows"] = {"name": {"any_": [said["flow"]]}}
-    return session.api.pages(LISTING, {**body, "sort": SORTS[said["sort"]]}, limit)
+    if options["flow"]:
+        body["flows"] = {"name": {"any_": [options["flow"]]}}
+    return session.api.pages(LISTING, {**body, "sort": SORTS[options["sort"]]}, limit)
 
 
 DEPLOYMENT = Resource(
@@ -190,13 +190,13 @@ ls = DEPLOYMENT.ls(
     ("orion dep ls --paused -o json", "the API's objects"),
     empty="No deployments; make one with flow.deploy(…), orion deploy or orion deployment build.",
     limit=100,
-    options=[
+    params=[
         click.Option(["--flow"], metavar="FLOW", help="Only those of this flow."),
         click.Option(["--tag", "tags"], metavar="TAG", multiple=True, help="Only those with this tag."),
         click.Option(["--queue", "queues"], metavar="QUEUE", multiple=True, help="Only those of this work queue."),
         click.Option(["--paused/--active"], default=None, help="Only those that are paused, or that are not."),
     ],
-    more_options=[sort_option(list(SORTS))],
+    more_params=[sort_option(list(SORTS))],
     rows=_listed,
 )
 inspect = DEPLOYMENT.inspect(

@@ -38,10 +38,10 @@ from orionflow.spelling import near
 @click.option("--watch", is_flag=True, help="Follow the run, with its log, until it ends.")
 @click.option("--wait", is_flag=True, help="Wait until the run ends, and print nothing of it.")
 @click.option("--timeout", metavar="PERIOD", help="Wait or watch no longer (exit 9); the run goes on.")
-def run(session: Session, name: str, watch: bool, wait: bool, timeout: str | None, **said: Any) -> int:
+def run(session: Session, name: str, watch: bool, wait: bool, timeout: str | None, **options: Any) -> int:
     """Have a deployment run once: an agent that serves its queue picks it up."""
     found = find_deployment(session, name)
-    created = session.api.post(f"/deployments/{found['id']}/create_flow_run", _body(found, session.clock, said))
+    created = session.api.post(f"/deployments/{found['id']}/create_flow_run", _body(found, session.clock, options))
     if watch or wait:
         _say_who_serves(found, session)
         from orionflow.cli.flow_run.follow import watch_run
@@ -56,18 +56,18 @@ def run(session: Session, name: str, watch: bool, wait: bool, timeout: str | Non
     return ExitCode.DONE
 
 
-def _body(deployment: Json, clock: Clock, said: dict[str, Any]) -> Json:
+def _body(deployment: Json, clock: Clock, options: dict[str, Any]) -> Json:
     from orionflow.contract.ids import uuid7
 
-    moment = _moment(clock, said["at"], said["later"])
+    moment = _moment(clock, options["at"], options["later"])
     fields: Json = {
-        "parameters": _parameters(deployment, said["pairs"], said["params"]),
+        "parameters": _parameters(deployment, options["pairs"], options["params"]),
         "state": {"type": "SCHEDULED", "state_details": {"scheduled_time": moment.isoformat()}},
-        "tags": list(said["tags"]),
-        "name": said["run_name"],
-        "work_queue_name": said["queue"],
-        "job_variables": read_pairs(said["variables"], "--job-variable") or None,
-        "idempotency_key": said["key"] or str(uuid7()),
+        "tags": list(options["tags"]),
+        "name": options["run_name"],
+        "work_queue_name": options["queue"],
+        "job_variables": read_pairs(options["variables"], "--job-variable") or None,
+        "idempotency_key": options["key"] or str(uuid7()),
     }
     return without_none(fields)
 

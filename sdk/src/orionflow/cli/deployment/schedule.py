@@ -111,9 +111,9 @@ def ls(session: Session, name: str) -> None:
 @with_params(*SCHEDULE_PARAMS)
 @click.option("--params", metavar="JSON", help="Parameters of its runs, as a JSON object or @FILE.")
 @click.option("--paused", is_flag=True, help="Add it, but plan nothing yet.")
-def create(session: Session, name: str, params: str | None, paused: bool, **said: Any) -> None:
+def create(session: Session, name: str, params: str | None, paused: bool, **options: Any) -> None:
     """Add a schedule to a deployment: one of --cron, --interval, --rrule and --ics."""
-    wanted = read_schedule(said, session.clock)
+    wanted = read_schedule(options, session.clock)
     if wanted is None:
         raise click.UsageError("Say when: one of --cron, --interval, --rrule or --ics.")
     body = {**wanted, "active": not paused, **({"parameters": read_whole(params)} if params else {})}
@@ -200,10 +200,12 @@ def clear(session: Session, name: str, yes: bool, dry_run: bool) -> None:
 @with_params(*SCHEDULE_PARAMS)
 @click.option("--count", default=10, show_default=True, type=click.IntRange(1, 1000), help="How many times.")
 @click.option("--after", metavar="TIME", help="Those after this time; otherwise from now.")
-def preview(session: Session, name: str | None, wanted: str | None, count: int, after: str | None, **said: Any) -> None:
+def preview(
+    session: Session, name: str | None, wanted: str | None, count: int, after: str | None, **options: Any
+) -> None:
     """Show the next times of a deployment, with what is particular about them when the clocks change."""
     asked: Json = {"count": count, **({"after": session.clock.moment(after).isoformat()} if after else {})}
-    draft = read_schedule(said, session.clock)
+    draft = read_schedule(options, session.clock)
     if (draft is None) == (name is None):
         raise click.UsageError("Name a deployment, or say a schedule with --cron, --interval, --rrule or --ics.")
     if draft is not None:

@@ -3,16 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import click
 
-from orionflow.cli.doctor.findings import Finding
 from orionflow.cli.errors import ExitCode
 from orionflow.cli.output import plain_column
 from orionflow.cli.safe_text import styled
 from orionflow.cli.session import Session, command
 from orionflow.cli.style import arrow
 from orionflow.cli.terminal import Terminal
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One part of the installation: well, doubtful, or broken, and what to do."""
+
+    check: str
+    verdict: Literal["ok", "warning", "problem"]
+    text: str
+    fix: str = ""
+
+    def as_row(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def size(count: float) -> str:
+    """`3.4 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    raise AssertionError
+
 
 LOOKS = {"ok": ("✓", "+", "green"), "warning": ("!", "!", "yellow"), "problem": ("✗", "x", "red")}
 COLUMNS = [plain_column(key) for key in ("check", "verdict", "text", "fix")]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from orionflow.cli.backend import Backend
-from orionflow.cli.doctor.findings import Finding
+from orionflow.cli.doctor import Finding
 from orionflow.cli.errors import explained
 from orionflow.cli.version import client_version
 
@@ -78,7 +78,7 @@ def _clock(backend: Backend) -> Iterator[Finding]:
     """Two clocks that differ put states and logs in a wrong order on the page."""
     reply = backend.client.session().get(f"{backend.client.api_url}/health", timeout=PATIENCE_SECONDS)
     if "Date" not in reply.headers:
-        yield Finding("clock", "warning", "the API tells no time, so clocks cannot be compared")
+        yield Finding("clock", "warning", "the API gives no time, so clocks cannot be compared")
         return
     apart = abs((datetime.now(UTC) - parsedate_to_datetime(reply.headers["Date"])).total_seconds())
     if apart > CLOCK_TOLERANCE_SECONDS:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-from orionflow.cli.doctor.findings import Finding, size
+from orionflow.cli.doctor import Finding, size
 
 READ_WHOLE_BELOW = 50_000_000
 
@@ -26,7 +26,7 @@ def database(*, deep: bool) -> Iterator[Finding]:
     yield from _seals()
     path = sqlite_path(os.environ.get("ORION_DATABASE_URL"), settings.home)
     if path is None:
-        yield Finding("database", "ok", "on PostgreSQL; the API tells below whether it can be used")
+        yield Finding("database", "ok", "on PostgreSQL; the API says below whether it can be used")
     elif not path.exists():
         yield Finding("database", "ok", f"{path} will be made by the first run")
     else:
@@ -43,7 +43,7 @@ def _seals() -> Iterator[Finding]:
     try:
         problem = look()
     except Exception as error:
-        # That the database cannot be used is said elsewhere; what is wrong with a key is said here.
+        # That the database cannot be used is reported elsewhere; only what is wrong with a key is reported here.
         if "ENCRYPTION" in str(error):
             yield Finding("secrets", "problem", str(error), "set ORION_ENCRYPTION_KEYS to keys of Fernet, by comma")
         return
@@ -96,10 +96,10 @@ def _facts(connection: sqlite3.Connection, path: Path, length: int, *, deep: boo
 
 
 def _whole(connection: sqlite3.Connection) -> Finding:
-    said = connection.execute("PRAGMA quick_check(3)").fetchall()
-    if said == [("ok",)]:
+    verdict = connection.execute("PRAGMA quick_check(3)").fetchall()
+    if verdict == [("ok",)]:
         return Finding("database", "ok", "its pages are sound")
-    return Finding("database", "problem", f"damaged: {said[0][0]}", "restore a copy")
+    return Finding("database", "problem", f"damaged: {verdict[0][0]}", "restore a copy")
 
 
 def _write_ahead_log(path: Path) -> Iterator[Finding]:

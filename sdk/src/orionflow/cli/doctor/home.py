@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from orionflow.cli.doctor.findings import Finding, size
+from orionflow.cli.doctor import Finding, size
 from orionflow.cli.version import client_version, server_package_version
 
 LITTLE_SPACE = 1_000_000_000

@@ -147,8 +147,8 @@ def _report_cancelled(session: Session, answers: Sequence[tuple[Json, Answer]]) 
 
 
 def _as_object(run: Json, answer: Answer) -> Json:
-    said = {"verdict": answer.verdict, "state": answer.state, "reason": answer.reason}
-    return {"id": run["id"], "name": run["name"], **said}
+    came = {"verdict": answer.verdict, "state": answer.state, "reason": answer.reason}
+    return {"id": run["id"], "name": run["name"], **came}
 
 
 @command(

@@ -124,19 +124,19 @@ def _wanted(source: World, kind: str) -> Iterator[Thing]:
 def _fitted(things: Iterable[Thing], source: World, target: World, notes: list[str]) -> Iterator[Thing]:
     for thing in things:
         if thing.kind == "deployment" and thing.body["schedules"]:
-            thing, said = fitted(thing, source, target)
-            notes += said
+            thing, changed = fitted(thing, source, target)
+            notes += changed
         yield thing
 
 
 def _inner_first(blocks: Mapping[str, Thing]) -> Iterator[Thing]:
     """Blocks that others hold come before them."""
-    told: set[str] = set()
+    done: set[str] = set()
 
     def with_inner(thing: Thing) -> Iterator[Thing]:
-        if thing.name in told:
+        if thing.name in done:
             return
-        told.add(thing.name)
+        done.add(thing.name)
         for value in thing.body["data"].values():
             if isinstance(value, dict) and value.keys() == {"$ref"}:
                 yield from with_inner(blocks[value["$ref"]])
@@ -174,8 +174,8 @@ def _show(session: Session, steps: list[Step], to_do: list[Step], *, dry_run: bo
         session.output.show_many([step.row() for step in steps], COLUMNS)
         return
     for kind, counts in _counted(steps).items():
-        told = ", ".join(f"{number} {plan}" for plan, number in sorted(counts.items()))
-        session.terminal.out(f"{kind}s: {told}")
+        plans = ", ".join(f"{number} {plan}" for plan, number in sorted(counts.items()))
+        session.terminal.out(f"{kind}s: {plans}")
     for step in to_do:
         fields = "" if step.plan.kind == NEW else f" ({', '.join(one.field for one in step.plan.changes)})"
         session.terminal.out(f"  {step.plan.kind} {step.wanted.kind} {step.wanted.name}{fields}")

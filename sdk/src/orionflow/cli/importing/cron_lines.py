@@ -107,6 +107,6 @@ def _number(name: str, place: int) -> int:
 
 
 def _spelled_out(field: str, place: int) -> str:
-    """A field without a star at its beginning."""
+    """A field that does not start with a star."""
     least, most = _BOUNDS[place]
     return ",".join(f"{least}-{most}{part[1:]}" if part.startswith("*") else part for part in field.split(","))

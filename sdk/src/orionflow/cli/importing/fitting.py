@@ -1,4 +1,4 @@
-"""Schedules of another server, made to mean here what they mean there; what is changed for that is said."""
+"""Schedules of another server, changed to mean here what they mean there, with a note about each change."""
 
 from __future__ import annotations
 

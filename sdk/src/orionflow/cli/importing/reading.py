@@ -14,7 +14,7 @@ from orionflow.contract.schedules import ScheduleCreate
 from orionflow.errors import NotFound
 
 Json = dict[str, Any]
-# A server that tells of more of one kind begins again and again from the start.
+# A server that lists more of one kind starts again and again from the first page.
 MOST = 100_000
 CHECK = "see what answers at --url"
 # Of deployments: they are named by their blocks' ids.
@@ -70,7 +70,7 @@ class World:
     def pages(self, path: str, body: Json | None = None) -> Iterator[Json]:
         for number, one in enumerate(self.api.pages(path, body or {}, MOST + 1)):
             if number == MOST:
-                raise CommandFailed(ExitCode.FAILED, f"{path} tells of more than {MOST} things.", fix=CHECK)
+                raise CommandFailed(ExitCode.FAILED, f"{path} lists more than {MOST} things.", fix=CHECK)
             yield one
 
 
@@ -79,9 +79,9 @@ def _not_understood(kind: str) -> CommandFailed:
     return CommandFailed(ExitCode.VERSIONS_DIFFER, f"The {kind}s of a server cannot be read.", why, CHECK)
 
 
-def picked(told: Json, *names: str) -> Json:
+def picked(one: Json, *names: str) -> Json:
     """These fields, as far as they say something."""
-    return {name: told[name] for name in names if told.get(name) is not None}
+    return {name: one[name] for name in names if one.get(name) is not None}
 
 
 def _variables(world: World) -> Iterator[Thing]:
@@ -138,8 +138,8 @@ def _blocks(world: World) -> Iterator[Thing]:
 
 def _references(document: Json, names: Mapping[str, str]) -> Json:
     """Fields that are filled with other blocks: their names stand where their content was."""
-    told = document.get("block_document_references") or {}
-    return {field: {"$ref": names[other["block_document"]["id"]]} for field, other in told.items()}
+    references = document.get("block_document_references") or {}
+    return {field: {"$ref": names[other["block_document"]["id"]]} for field, other in references.items()}
 
 
 def _pools(world: World) -> Iterator[Thing]:
@@ -181,7 +181,7 @@ def _deployments(world: World) -> Iterator[Thing]:
 
 def _documents(deployment: Json, world: World) -> Json:
     """The blocks of a deployment. One that was deleted is left out: it would not run on the old server either."""
-    named = {ours: world.names.get(deployment.get(told) or "") for ours, told in BLOCKS.items()}
+    named = {ours: world.names.get(deployment.get(theirs) or "") for ours, theirs in BLOCKS.items()}
     return {ours: name for ours, name in named.items() if name}
 
 

@@ -1,4 +1,4 @@
-"""`orion notify create`: a receiver, and the runs of which it is told."""
+"""`orion notify create`: a receiver, and the runs that it gets messages about."""
 
 from __future__ import annotations
 
@@ -42,30 +42,30 @@ USUAL = ("failed", "crashed")
 @click.option("--from", "sender", metavar="MAIL", help="For mail: who writes.")
 @click.option("--set", "pairs", metavar="FIELD=VALUE", multiple=True, help="Another field of the block.")
 @click.option("--test", "tries", is_flag=True, help="Send a test message at once.")
-def create(session: Session, kind: str | None, address: str | None, tries: bool, **said: Any) -> None:
+def create(session: Session, kind: str | None, address: str | None, tries: bool, **options: Any) -> None:
     """Send a message when runs enter certain states. KIND is slack, teams, mail, webhook, discord, mattermost,
     opsgenie, pagerduty or custom.
 
     ADDRESS is the webhook's address or the service's key. It is a secret: leave it out to be asked for it, or give it
     on stdin. It is sealed in a block, and never shown.
     """
-    if (kind is None) == (said["block"] is None):
+    if (kind is None) == (options["block"] is None):
         raise click.UsageError("Name a kind of receiver, such as slack, or a --block that is there.")
-    types, names = read_states(said["states"] or USUAL)
-    wanted = said["name"] or kind or str(said["block"]).rpartition("/")[2]
+    types, names = read_states(options["states"] or USUAL)
+    wanted = options["name"] or kind or str(options["block"]).rpartition("/")[2]
     policy = {
-        "name": _free_name(session.api, wanted, chosen=bool(said["name"])),
+        "name": _free_name(session.api, wanted, chosen=bool(options["name"])),
         "state_types": types,
         "state_names": names,
-        "tags": list(said["tags"]),
-        "flow_names": list(said["flows"]),
-        "deployment_ids": [find_deployment(session, one)["id"] for one in said["deployments"]],
-        "message_template": said["message"],
+        "tags": list(options["tags"]),
+        "flow_names": list(options["flows"]),
+        "deployment_ids": [find_deployment(session, one)["id"] for one in options["deployments"]],
+        "message_template": options["message"],
     }
     if kind is None:
-        block = receiver_block(session, said["block"])
+        block = receiver_block(session, options["block"])
     else:
-        block = _made_block(session.api, kind, address, policy["name"], said)
+        block = _made_block(session.api, kind, address, policy["name"], options)
     made = session.api.post(
         "/flow_run_notification_policies/", without_none({**policy, "block_document_id": block["id"]})
     )
@@ -98,12 +98,12 @@ def _free_name(api: Backend, wanted: str, *, chosen: bool) -> str:
     return next(name for number in range(2, len(taken) + 3) if (name := f"{wanted}-{number}") not in taken)
 
 
-def _made_block(api: Backend, kind: str, address: str | None, name: str, said: dict[str, Any]) -> Json:
-    """A block with what was said; anything else that it needs is asked for, where somebody can answer."""
+def _made_block(api: Backend, kind: str, address: str | None, name: str, options: dict[str, Any]) -> Json:
+    """Make a block of the options; ask for anything else that it needs, where somebody can answer."""
     found = kind_of(kind)
-    given = {**found.fields(address or read_address(found)), **read_pairs(said["pairs"], "--set")}
-    given |= {"to_emails": list(said["receivers"])} if said["receivers"] else {}
-    given |= {"sender_email": said["sender"]} if said["sender"] else {}
+    given = {**found.fields(address or read_address(found)), **read_pairs(options["pairs"], "--set")}
+    given |= {"to_emails": list(options["receivers"])} if options["receivers"] else {}
+    given |= {"sender_email": options["sender"]} if options["sender"] else {}
     schema = newest_schema(api, found.slug)
     if "name" in (schema["fields"].get("required") or ()):
         given.setdefault("name", name)
