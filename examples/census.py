@@ -47,7 +47,7 @@ def discover() -> list[str]:
 
 
 def name_and_version(context: Any, arguments: dict[str, Any]) -> str:
-    """The same version of a distribution has the same files: its finding can be reused."""
+    """Key a finding by name and version: a version of a distribution always has the same files."""
     try:
         version = metadata.version(arguments["name"])
     except metadata.PackageNotFoundError:

@@ -31,7 +31,7 @@ def monitor(every_seconds: float = 0.05) -> None:
 
 @flow(name="watched-monitor")
 def watched(cancel_after_seconds: float = 1.0) -> None:
-    """The same, cancelled from outside after a while."""
+    """Run the monitor, and cancel it from outside after a while."""
     flow_run_id = runtime.flow_run.id
 
     def cancel() -> None:

@@ -1,4 +1,4 @@
-"""The wiring of the server: settings, urls, the doors for wheel, command line and in-process use."""
+"""The wiring of the server: settings, urls, the entry points of wheel, command line and in-process use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The door for use inside a user's process: the whole API as a WSGI application, without a port.
+"""The entry point for use inside a user's process: the whole API as a WSGI application, without a port.
 
 What is imported here is what a script waits for before its first task; keep it little.
 """

@@ -1,4 +1,4 @@
-"""The door: which machine, which host, which page. A matrix over methods, and what no answer may carry."""
+"""The guard: which machine, which host, which page. A matrix over methods, and what no answer may carry."""
 
 from __future__ import annotations
 

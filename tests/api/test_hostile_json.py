@@ -1,4 +1,4 @@
-"""JSON that breaks one database or the other is refused at the door, in the same words on both; lists stay readable."""
+"""JSON that breaks one database or the other is refused, in the same words on both; lists stay readable."""
 
 from __future__ import annotations
 

@@ -176,7 +176,7 @@ def test_leaving_a_final_state_expires_the_cache_and_gives_all_retries_back():
     assert ExpireCaches() in decision.effects
 
 
-def test_the_cache_expires_by_whatever_door_a_run_leaves_its_end():
+def test_the_cache_expires_however_a_run_leaves_its_final_state():
     held = judge_task(state("COMPLETED"), state("RUNNING"), world=World(parent=parent_in("PAUSED")))
     forced = judge(MINIMAL_TASK, state("COMPLETED", data=STORED), state("RUNNING"), task_run(), World())
     ended = judge_task(state("FAILED"), state("COMPLETED"))

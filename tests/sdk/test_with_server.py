@@ -13,7 +13,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import pytest
 
 from orionflow import flow, get_run_logger, task
-from orionflow.client.ephemeral import ephemeral_door
+from orionflow.client.ephemeral import in_process_server
 from orionflow.reporting import close_reporters, replay_leftovers
 from orionflow.settings import override_settings
 from orionflow.testing import assert_completed, flow_run_of, isolated, logs_of, states_of, task_runs_of
@@ -37,7 +37,7 @@ class ApiServer:
         self.server: WSGIServer | None = None
 
     def start(self) -> None:
-        application: Any = ephemeral_door().application()
+        application: Any = in_process_server().application()
         self.server = make_server("127.0.0.1", self.port, application, _Threaded, _Silent)
         self.port = self.server.server_port
         self._thread = threading.Thread(target=self.server.serve_forever, args=(0.02,))

@@ -14,7 +14,7 @@ from wsgiref.validate import validator
 import pytest
 
 import orionflow
-from orionflow.client.ephemeral import EphemeralDoor, call_application, make_application
+from orionflow.client.ephemeral import InProcessServer, call_application, make_application
 
 NEEDED_PACKAGES = ("pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection")
 
@@ -80,11 +80,11 @@ class Counting:
 
 def test_what_a_thread_opened_is_closed_by_that_thread_when_it_ends():
     application = Counting()
-    door = EphemeralDoor(application)
+    server = InProcessServer(application)
 
     def ask_twice() -> None:
-        door.request("GET", "/", "", {}, b"")
-        door.request("GET", "/", "", {}, b"")
+        server.request("GET", "/", "", {}, b"")
+        server.request("GET", "/", "", {}, b"")
 
     thread = threading.Thread(target=ask_twice)
     thread.start()
@@ -97,7 +97,7 @@ def test_what_a_thread_opened_is_closed_by_that_thread_when_it_ends():
 def test_what_the_main_thread_opened_stays_open():
     application = Counting()
 
-    EphemeralDoor(application).request("GET", "/", "", {}, b"")
+    InProcessServer(application).request("GET", "/", "", {}, b"")
 
     assert application.opened == []
 

@@ -157,7 +157,7 @@ class CountEvents(Operation):
 
 
 def bounded(asked: EventFilter, now: datetime) -> EventFilter:
-    """The same filter with both its ends, so that later pages are of the same list."""
+    """Return the filter with both its ends, so that later pages are of the same list."""
     given = asked.occurred or Occurred()
     whole = Occurred(since=given.since or now - USUAL_SPAN, until=given.until or now)
     return asked.model_copy(update={"occurred": whole})

@@ -19,7 +19,7 @@ class Mark(Generic[T]):
         return self.value
 
     def rewrap(self, value: Any) -> Mark[Any]:
-        """The same mark on another value."""
+        """Return this mark on another value."""
         return type(self)(value)
 
     def __eq__(self, other: object) -> bool:

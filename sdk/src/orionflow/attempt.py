@@ -60,7 +60,7 @@ def _wake(*_: object) -> None:
 
 
 def why_told_to_end() -> str | None:
-    """What the agent says about the SIGTERM that it sent; None when it was somebody else's."""
+    """Return the agent's reason for the SIGTERM that it sent; None when somebody else sent it."""
     if _current is None or _current.note is None:
         return None
     try:
@@ -70,7 +70,7 @@ def why_told_to_end() -> str | None:
 
 
 def headers_for(api_url: str) -> Mapping[str, str]:
-    """What requests to this API carry; other APIs know nothing of the attempt."""
+    """Return the headers of the attempt for requests to this API; other APIs know nothing of it."""
     if _current is None or _current.api_url.rstrip("/") != api_url.rstrip("/"):
         return {}
     return _current.headers

@@ -87,7 +87,7 @@ def _old_model(kind: Any) -> Any:
 
 
 def _typed_dict(kind: Any) -> Any:
-    """The same dictionary by the class that pydantic can look into before Python 3.12."""
+    """Return the dictionary type as the class that pydantic can look into before Python 3.12."""
     import typing_extensions
 
     required: frozenset[str] = kind.__required_keys__

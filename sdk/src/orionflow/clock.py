@@ -11,7 +11,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What time is it, and let me sleep; for threads and for coroutines."""
+    """A clock that tells the time and sleeps, for threads and for coroutines."""
 
     def monotonic(self) -> float: ...
 

@@ -149,7 +149,7 @@ class FlowRunContext:
 
     @property
     def still_open(self) -> list[Open]:
-        """What has not ended yet, whether it has begun or not."""
+        """Return the calls that have not ended yet, whether they have started or not."""
         return list(dict.fromkeys([*self.unfinished.values(), *self.open]))
 
     def forget_future(self, future: Future[Any]) -> None:

@@ -1,4 +1,4 @@
-"""What a flow can be told about where it shall run: deployed, served, or fetched from somewhere."""
+"""The methods of a flow about where it runs: deployed, served, or fetched from a source."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Deployable:
 
     @property
     def parameter_schema(self: Any) -> dict[str, Any]:
-        """What the flow takes, as a JSON schema."""
+        """Return the flow's parameters as a JSON schema."""
         from orionflow.deployments.schema import parameter_schema
 
         return parameter_schema(self.fn, self.signature.inspected)

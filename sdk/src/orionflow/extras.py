@@ -1,4 +1,4 @@
-"""What the optional parts of the SDK need, as a command that works wherever the SDK was installed from.
+"""The requirements of the SDK's optional parts, as a command that works wherever the SDK was installed from.
 
 `pip install orionflow[dask]` would ask an index for the SDK itself, which may have come from a file or a clone.
 """

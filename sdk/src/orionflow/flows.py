@@ -135,7 +135,7 @@ class Flow(Deployable, Generic[P, R]):
 
     @property
     def version(self) -> str | None:
-        """What the program says, or a digest of the file that defines the flow."""
+        """The version that the program sets, or a digest of the file that defines the flow."""
         if self._version is None:
             # Not when decorating: reading the file is work that an import should not do.
             self._version = version_of_file(self.fn) or ""
@@ -148,7 +148,7 @@ class Flow(Deployable, Generic[P, R]):
 
     @property
     def policy(self) -> dict[str, Any]:
-        """What the rules must know of how runs are tried again and kept apart."""
+        """The policy of the flow's runs: how they are retried, and how they are kept apart."""
         policy: dict[str, Any] = {}
         if self.retries:
             policy |= {"retries": self.retries, "retry_delay": self.retry_delay_seconds}
@@ -213,7 +213,7 @@ class Flow(Deployable, Generic[P, R]):
         return call_flow(self, args, kwargs, wait_for, return_state)
 
     def with_options(self, **options: Any) -> Flow[P, R]:
-        """The same flow with some options changed: `etl.with_options(retries=2)()`."""
+        """Return a copy of the flow with some options changed: `etl.with_options(retries=2)()`."""
         check_known(options, _OPTIONS, "Flows")
         changed: Flow[P, R] = Flow(self._binding(self.fn), **{**self._options(), **options})
         changed.fetched_from = self.fetched_from

@@ -54,7 +54,7 @@ class Future(Generic[R]):
         return self._state or Pending()
 
     def get_state(self) -> State[R]:
-        """The same as `state`."""
+        """Return `state`; Prefect's name for it."""
         return self.state
 
     @property
@@ -69,7 +69,7 @@ class Future(Generic[R]):
         return self._wait_async(timeout) if self.is_async else self._wait(timeout)
 
     def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> Any:
-        """What the run returns. Raises what it raised, or gives the exception back with `raise_on_failure=False`.
+        """Wait for the run's result. Raises the run's exception, or returns it with `raise_on_failure=False`.
 
         Raises TimeoutError when it takes longer than `timeout` seconds.
         """

@@ -209,7 +209,7 @@ def _shown(arguments: object) -> str:
 
 
 def with_plain_message(record: logging.LogRecord) -> logging.LogRecord:
-    """The same line with its text written out."""
+    """Return the record with its text written out."""
     plain = copy(record)
     plain.msg, plain.args = message_of(record), ()
     return plain

@@ -42,7 +42,7 @@ def own_identity() -> str | None:
 
 
 def read_identity(text: str) -> ProcessIdentity | None:
-    """What `own_identity` gave; None for any other text."""
+    """Read a text of `own_identity`; None for any other text."""
     parts = text.split(_SEPARATOR)
     try:
         host, pid, started, boot, namespace, machine = parts
@@ -74,7 +74,7 @@ def _lives(known: ProcessIdentity) -> bool:
 
 
 def _told(known: ProcessIdentity) -> bool | None:
-    """What the process table says; None where it may not be read, as others' processes may be hidden."""
+    """Ask the process table; None where it may not be read, as others' processes may be hidden."""
     stat = _stat(known.pid)
     if stat is None:
         return None

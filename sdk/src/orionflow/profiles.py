@@ -22,7 +22,7 @@ _BARE_KEY = re.compile(r"^[A-Za-z0-9_-]+$")
 
 @dataclass(slots=True)
 class Profiles:
-    """What `profiles.toml` holds: named sets of raw settings, and which one is active."""
+    """The content of `profiles.toml`: named sets of raw settings, and which one is active."""
 
     path: Path
     active: str = DEFAULT_PROFILE

@@ -39,7 +39,7 @@ InfNan = Literal["strings", "null"]
 
 
 class Recorded(NamedTuple):
-    """What is recorded in place of a value, and why it is not the value itself; None where it is."""
+    """The text that is recorded for a value, and why it is not the value itself; None where it is."""
 
     value: Any
     change: str | None = None

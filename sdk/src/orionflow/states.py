@@ -102,7 +102,7 @@ class State(Generic[R]):
         return cast(R, outcome)
 
     def copy(self, **changes: Any) -> State[R]:
-        """The same state with some fields changed."""
+        """Return a copy of the state with some fields changed."""
         return replace(self, **changes)
 
     def amend_details(self, **changes: Any) -> None:
@@ -164,7 +164,7 @@ def is_record(data: Any) -> bool:
 
 
 def exception_of(state: State[Any]) -> BaseException:
-    """What a run without a value raises: its own exception where that is at hand, else one that says how it ended."""
+    """Return the exception of a run without a value: its own where that is at hand, else one that says how it ended."""
     outcome = state._outcome()
     match outcome:
         case BaseException():

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def perform(steps: Steps[T]) -> Any:
-    """What the steps come to; in coroutines, a coroutine that does."""
+    """Run the steps and return their result; in coroutines, return a coroutine that does."""
     return drive(steps) if running_loop() is None else drive_async(steps)
 
 

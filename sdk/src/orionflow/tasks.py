@@ -138,7 +138,7 @@ class Task(Generic[P, R]):
             )
 
     def _policy(self) -> dict[str, Any]:
-        """What the rules must know of how this task is tried again."""
+        """Return the policy of the task's runs: how they are retried."""
         policy: dict[str, Any] = {}
         if self.retries:
             policy["retries"] = self.retries
@@ -284,7 +284,7 @@ class Task(Generic[P, R]):
     # Variations
 
     def with_options(self, **options: Any) -> Task[P, R]:
-        """The same task with some options changed: `load.with_options(retries=3)(table)`."""
+        """Return a copy of the task with some options changed: `load.with_options(retries=3)(table)`."""
         check_known(options, _OPTIONS, "Tasks")
         return Task(self._binding(self.fn), **{**self._options(), **options})
 

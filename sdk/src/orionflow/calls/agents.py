@@ -24,7 +24,7 @@ def hint_queue(work_queue_id: UUID | str) -> str:
 
 
 class Registration(Answer):
-    """What the API tells an agent that begins."""
+    """The API's answer to an agent that registers."""
 
     id: UUID
     lease_seconds: float
@@ -55,7 +55,7 @@ class HeartbeatReply(Answer):
 
 
 class Orders(Answer):
-    """What is wanted of attempts; those of which nothing is wanted are left out."""
+    """The orders for attempts; attempts without one are left out."""
 
     orders: list[Order] = []
 
@@ -88,7 +88,7 @@ def send_heartbeat(
 def await_orders(
     agent_id: UUID, incarnation: UUID, runs: Sequence[tuple[UUID, int]], *, seconds: float
 ) -> Call[Orders]:
-    """What is wanted of these attempts as soon as it is wanted; nothing after `seconds` at most."""
+    """Wait for orders for these attempts; return none after `seconds` at most."""
     body = {"incarnation": incarnation, "runs": [{"id": run, "epoch": epoch} for run, epoch in runs]}
     return Call("POST", f"/agents/{agent_id}/orders", body, params={"seconds": seconds}, read=Orders)
 

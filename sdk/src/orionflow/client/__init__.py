@@ -58,7 +58,7 @@ class Method(Generic[P, T]):
 
 
 class Methods:
-    """What both clients can do."""
+    """The calls of both clients."""
 
     create_flow = Method(flows.create_flow)
     read_flow = Method(flows.read_flow)
@@ -201,7 +201,7 @@ class OrionClient(Methods):
 
 
 class AsyncOrionClient(Methods):
-    """The same calls for coroutines: each is sent from a thread, so that the event loop never waits."""
+    """The client for coroutines: each call is sent from a thread, so that the event loop never waits."""
 
     def __init__(self, api_url: str | None = None, *, client: OrionClient | None = None, **options: Any) -> None:
         self.sync = client or OrionClient(api_url, **options)

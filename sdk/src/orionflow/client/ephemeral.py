@@ -114,7 +114,7 @@ class _ThreadsEnd:
             self._close()
 
 
-class EphemeralDoor:
+class InProcessServer:
     """The application of this process, made at the first request, once."""
 
     def __init__(self, application: Application | None = None) -> None:
@@ -192,18 +192,18 @@ def server_entry_point() -> EntryPoint:
     )
 
 
-_door = EphemeralDoor()
+_server = InProcessServer()
 
 
-def ephemeral_door() -> EphemeralDoor:
-    """The door of this process."""
-    return _door
+def in_process_server() -> InProcessServer:
+    """The server of this process."""
+    return _server
 
 
 def _forget_in_child() -> None:
     # The server leaves the parent's database connections alone by itself; what is ours here are a lock and sentinels.
-    global _door
-    _door = EphemeralDoor()
+    global _server
+    _server = InProcessServer()
 
 
 if hasattr(os, "register_at_fork"):

@@ -10,7 +10,7 @@ from requests import PreparedRequest, Response
 from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
-from orionflow.client.ephemeral import ephemeral_door
+from orionflow.client.ephemeral import in_process_server
 
 
 class EphemeralAdapter(BaseAdapter):
@@ -19,7 +19,9 @@ class EphemeralAdapter(BaseAdapter):
     def send(self, request: PreparedRequest, *_args: Any, **_options: Any) -> Response:
         parts = urlsplit(request.url or "")
         headers = {name: str(value) for name, value in request.headers.items() if name.lower() != "content-length"}
-        reply = ephemeral_door().request(request.method or "GET", parts.path, parts.query, headers, _body_of(request))
+        reply = in_process_server().request(
+            request.method or "GET", parts.path, parts.query, headers, _body_of(request)
+        )
         response = Response()
         response.request, response.url = request, request.url or ""
         response.status_code, response.reason = reply.status, reply.reason

@@ -1,4 +1,4 @@
-"""What an HTTP answer of the API means: the error it stands for, in one sentence, and how long it asks us to wait."""
+"""The meaning of HTTP answers: the error that one stands for, in one sentence, and how long it asks us to wait."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _place(loc: Any) -> str:
 
 
 def seconds_to_wait(headers: Mapping[str, str]) -> float:
-    """What `Retry-After` asks for, as seconds or as a date; never more than a minute, never less than nothing."""
+    """Return the seconds that `Retry-After` asks for, as a number or as a date; between none and a minute."""
     asked = headers.get("retry-after")
     if not asked:
         return 0.0

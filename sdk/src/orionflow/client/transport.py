@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
 
 from orionflow.attempt import awake_since
-from orionflow.client.ephemeral import EPHEMERAL_URL, EphemeralDoor, ephemeral_door
+from orionflow.client.ephemeral import EPHEMERAL_URL, InProcessServer, in_process_server
 from orionflow.client.responses import Reply, error_from_reply
 from orionflow.errors import ApiError, ApiUnreachable, ServerFailed
 
@@ -75,12 +75,12 @@ class EphemeralTransport:
         self._prefix = urlsplit(EPHEMERAL_URL).path
 
     @property
-    def door(self) -> EphemeralDoor:
-        return ephemeral_door()
+    def server(self) -> InProcessServer:
+        return in_process_server()
 
     def exchange(self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> Reply:
         try:
-            reply = self.door.request(method, self._prefix + path, query, headers, body)
+            reply = self.server.request(method, self._prefix + path, query, headers, body)
         except ApiError:
             raise
         except Exception as error:

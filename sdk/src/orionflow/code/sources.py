@@ -1,4 +1,4 @@
-"""What a decorated function is: where it comes from, how it is told from others, and what it is bound to in a class."""
+"""The identity of decorated functions: their source, their key among others, and their binding in a class."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def name_of_function(fn: Callable[..., Any]) -> str:
 
 
 def key_of_function(fn: Callable[..., Any]) -> str:
-    """What tells a function from others in every process: its name, and a digest of where it is defined."""
+    """Return the key of a function, equal in every process: its name, and a digest of where it is defined."""
     name = as_text(getattr(fn, "__qualname__", type(fn).__qualname__))
     # The API takes keys of 1,300 bytes.
     digest = hashlib.sha256(f"{_origin(fn)}:{name}".encode(errors="surrogatepass")).hexdigest()

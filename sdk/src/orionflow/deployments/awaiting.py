@@ -12,5 +12,5 @@ T = TypeVar("T")
 
 
 def block_or_await(steps: Steps[T]) -> Any:
-    """What the steps come to; where an event loop runs, a coroutine that does."""
+    """Run the steps and return their result; where an event loop runs, return a coroutine that does."""
     return drive(steps) if running_loop() is None else drive_async(steps)

@@ -44,7 +44,7 @@ class ScheduleOptions(TypedDict, total=False):
 
 
 class DeploymentOptions(ScheduleOptions, total=False):
-    """What can be said of a deployment beside its name."""
+    """The options of a deployment beside its name."""
 
     work_queue_name: str | None
     work_pool_name: str | None

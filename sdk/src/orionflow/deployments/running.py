@@ -75,7 +75,7 @@ def run_deployment(
 
 
 class _Wanted:
-    """What one call asks for."""
+    """The arguments of one call."""
 
     def __init__(self, **fields: Any) -> None:
         self.name: str | UUID = fields["name"]

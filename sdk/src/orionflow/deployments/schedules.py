@@ -17,7 +17,7 @@ _MISFIRES = ("all", "latest", "none")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """What all schedules can say, beside their times.
+    """The common options of all schedules, beside their times.
 
     - `parameters`: for its runs, over those of the deployment.
     - `active=False`: keep it, but plan nothing.

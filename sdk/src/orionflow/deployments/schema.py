@@ -1,4 +1,4 @@
-"""What a flow takes, as a JSON schema: pages draw a form from it, and the API holds requests against it."""
+"""A flow's parameters as a JSON schema: pages draw a form from it, and the API checks requests against it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What kind of input a type stands for: the schema to ask for it with, and its way to and from JSON.
+"""The kinds of input that types stand for: the schema of each, and its way to and from JSON.
 
 Models are told by their fields. Anything else is one field, `value`.
 """

@@ -35,7 +35,7 @@ class Metadata:
 
 
 class RunInput(BaseModel):
-    """What a flow run asks people or programs for: `class Approval(RunInput): approved: bool`."""
+    """The input that a flow run asks people or programs for: `class Approval(RunInput): approved: bool`."""
 
     if TYPE_CHECKING:
 
@@ -54,7 +54,7 @@ class RunInput(BaseModel):
 
     @classmethod
     def with_initial_data(cls, description: str | None = None, **initial: Any) -> type[Self]:
-        """The same input with values to begin with, and a text that tells people what is asked of them."""
+        """Return this input type with initial values, and a text that explains to people what is asked of them."""
         fields: Any = {name: _field(cls, name, value) for name, value in initial.items()}
         model: type[Self] = create_model(cls.__name__, __base__=cls, **fields)
         if description is not None:

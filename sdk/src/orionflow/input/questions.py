@@ -1,4 +1,4 @@
-"""What a pause asks for: the schema that is left where resumers find it, and the answer that they leave in turn."""
+"""The question of a pause: the schema that is left where resumers find it, and the answer that they leave in turn."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Question:
             yield from _put(client, flow_run_id, self.keyset["description"], self.description)
 
     def answer(self, client: OrionClient, flow_run_id: UUID) -> Steps[Any]:
-        """What the flow run was resumed with."""
+        """Return the input that the flow run was resumed with."""
         key = self.keyset["response"]
         text: bytes | None = None
         with suppress(NotFound):

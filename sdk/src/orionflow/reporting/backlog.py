@@ -1,4 +1,4 @@
-"""What still waits to be delivered, in order: in memory first, and beyond its bound in a spool file behind it.
+"""The reports that wait for delivery, in order: in memory first, and beyond its bound in a spool file behind it.
 
 On a full disk memory takes more than its bound, and what comes after a file that cannot grow waits behind it.
 

@@ -1,4 +1,4 @@
-"""What is reported, and what comes back: transitions of task runs, log lines, and the rules' answers."""
+"""The items of reports and their answers: transitions of task runs, log lines, and the verdicts of rules."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Outage:
 def undelivered(
     waiting: int, path: Path | None, error: ApiError, *, kept_lines: int = 0, lost_lines: int = 0
 ) -> ApiError:
-    """What those who waited are told: how much is missing, where it is, and why."""
+    """Make the error for those who waited: how much is missing, where it is, and why."""
     count = _counted(waiting, "reported transition")
     if kept_lines:
         count += f" and {_counted(kept_lines, 'warning or error', 'warnings and errors')} of the log"

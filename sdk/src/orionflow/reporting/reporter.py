@@ -71,7 +71,7 @@ class Reporter:
         sender.wait_until_settled(goal, logs_goal, timeout)
 
     def orders(self, flow_run_id: UUID) -> str | None:
-        """What the API wants of a flow run: "cancel", "pause", "lost" (another attempt owns it), or nothing."""
+        """Return the order for a flow run: "cancel", "pause", "lost" (another attempt owns it), or None."""
         return self._sender.delivery.orders.get(flow_run_id)
 
     def refused(self, flow_run_id: UUID | None) -> list[Answer]:
@@ -79,7 +79,7 @@ class Reporter:
         return self._sender.ledger.refused(flow_run_id)
 
     def obeyed(self, flow_run_id: UUID) -> None:
-        """What the API wanted was done: let go of the order, and of the steps refused because of it."""
+        """Forget an order that was carried out, and the steps that were refused because of it."""
         with self._sender.lock:
             self._sender.delivery.orders.pop(flow_run_id, None)
             self._sender.ledger.forget_refusals(flow_run_id)

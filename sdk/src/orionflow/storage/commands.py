@@ -29,7 +29,7 @@ class Bounds:
 
 
 def current_bounds(seconds: float | None = None) -> Bounds:
-    """What the settings allow, or these seconds."""
+    """Return the bounds that the settings allow, or a limit of these seconds."""
     settings = current_settings()
     return Bounds(seconds or settings.storage_timeout_seconds, settings.storage_max_megabytes * _MEGABYTE)
 
@@ -43,7 +43,7 @@ def run_command(
     environment: Mapping[str, str] | None = None,
     watched: Path | None = None,
 ) -> str:
-    """What a program printed; raises CodeUnavailable when it fails, takes too long or fills the disk."""
+    """Return what a program printed. Raises CodeUnavailable when it fails, takes too long or fills the disk."""
     # Files instead of pipes: a child of the program that keeps a pipe open could not be waited for.
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         process = _start(words, title, folder, environment, (out.fileno(), err.fileno()))

@@ -21,7 +21,7 @@ class Storage(Protocol):
     """A place from which code can be fetched."""
 
     def pull_steps(self) -> list[Step]:
-        """What an agent does to have the code."""
+        """Return the steps by which an agent fetches the code."""
         ...
 
 

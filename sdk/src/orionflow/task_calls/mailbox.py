@@ -48,7 +48,7 @@ class Mailbox:
         return self._publish(lambda producer: producer.publish(message, routing_key=box, declare=[queue]))
 
     def send_task(self, name: str, args: list[Any], queue: str) -> bool:
-        """The same for a message that is a Celery task."""
+        """Send a message that is a Celery task."""
         return self._publish(lambda producer: self._app.send_task(name, args, queue=queue, producer=producer))
 
     def _publish(self, publish: Callable[[Any], object]) -> bool:

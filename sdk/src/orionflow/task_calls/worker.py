@@ -162,7 +162,7 @@ class _Taken:
         self.child: ChildProcess | None = None
 
     def hear(self, message: Message) -> None:
-        """What its flow says: the first word counts."""
+        """Receive a message of its flow: the first one counts."""
         if not self.answered.is_set():
             self.payload = message.get("payload")
             self.answered.set()

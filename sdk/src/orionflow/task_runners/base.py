@@ -1,4 +1,4 @@
-"""What the engine wants of a task runner."""
+"""The interface of task runners that the engine uses."""
 
 from __future__ import annotations
 

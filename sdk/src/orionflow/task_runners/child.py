@@ -46,7 +46,7 @@ def _travels(value: Any) -> bool:
 
 
 class RunOfChild:
-    """What a child process knows of the run that it works for."""
+    """The run that a child process works for, as far as it knows it."""
 
     def __init__(self, flow_run_id: UUID, task_run_id: UUID, names: dict[str, Any], log_prints: bool) -> None:
         self.flow_run_id = flow_run_id
@@ -145,7 +145,7 @@ class LogShipping:
         self._thread.start()
 
     def initializer(self) -> dict[str, Any]:
-        """What a process pool passes on to its children."""
+        """Return the arguments with which a process pool starts its children."""
         return {"initializer": receive_queue, "initargs": (self._queue,)}
 
     def _listen(self) -> None:

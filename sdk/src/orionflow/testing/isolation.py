@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from orionflow.client import OrionClient
-from orionflow.client.ephemeral import ephemeral_door
+from orionflow.client.ephemeral import in_process_server
 from orionflow.clock import SystemClock, use_clock
 from orionflow.engine.effects import end_threads
 from orionflow.engine.event_loops import running_loop, set_aside
@@ -73,7 +73,7 @@ def _isolated(clock: VirtualClock | None, settings: dict[str, Any]) -> Iterator[
             finally:
                 close_reporters()
                 end_threads()
-                ephemeral_door().end_threads()
+                in_process_server().end_threads()
 
 
 @contextmanager
@@ -92,7 +92,7 @@ def _environment(home: Path) -> Iterator[None]:
 
 @contextmanager
 def _served_from(home: Path, clock: VirtualClock | None) -> Iterator[None]:
-    application: Any = ephemeral_door().application()
+    application: Any = in_process_server().application()
     if not hasattr(application, "at_home"):
         raise UsageError(
             "The installed Orion server is too old for orionflow.testing; install the same version of both."
@@ -103,7 +103,7 @@ def _served_from(home: Path, clock: VirtualClock | None) -> Iterator[None]:
 
 @contextmanager
 def _lines_for_everybody() -> Iterator[None]:
-    """What runs log also goes to the handlers of the program, as those by which test runners catch lines."""
+    """Pass the log lines of runs to the program's handlers as well, as test runners catch lines there."""
     set_up()
     root = logging.getLogger(ROOT)
     before, root.propagate = root.propagate, True

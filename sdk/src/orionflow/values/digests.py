@@ -163,7 +163,7 @@ class _Walk:
         return joined("object", name, self._reduced(value, kind))
 
     def _reduced(self, value: Any, kind: type) -> bytes:
-        """What pickle would keep of an object."""
+        """Return the parts of an object that pickle would keep."""
         try:
             reduced: Any
             reduce = copyreg.dispatch_table.get(kind)

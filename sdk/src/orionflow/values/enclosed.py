@@ -1,4 +1,4 @@
-"""What functions enclose, remembered as it was when it was first seen."""
+"""The values that functions enclose, remembered as they were when first seen."""
 
 from __future__ import annotations
 

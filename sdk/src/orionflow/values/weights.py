@@ -55,7 +55,7 @@ def _weight_of_many(parts: Collection[Any], depth: int) -> int:
 
 
 def weight_of_frames(error: BaseException) -> int:
-    """What the frames of an exception's traceback, and those of its causes, keep alive."""
+    """Estimate the bytes that the frames of an exception's traceback, and those of its causes, keep alive."""
     weight, seen, left = 0, set[int](), [error]
     while left:
         one = left.pop()

@@ -1,4 +1,4 @@
-"""What the typed values of answers have in common, and the kinds of fields that several of them have."""
+"""The base of the typed answers, and the kinds of fields that several of them have."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def prepare_for(*kinds: Any) -> None:
 
 
 def state_to_wire(state: State[Any]) -> dict[str, Any]:
-    """What the API wants to know of a state; unset fields stay away."""
+    """Encode a state for the API; unset fields are left out."""
     wire: dict[str, Any] = {"type": state.type, "name": state.name}
     if state.message is not None:
         wire["message"] = clean_text(as_text(state.message), LONGEST_MESSAGE)

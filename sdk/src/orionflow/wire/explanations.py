@@ -1,4 +1,4 @@
-"""What the server makes out of runs: their history in buckets, graphs, and why one of them is where it is."""
+"""Answers that the server derives from runs: history in buckets, graphs, and explanations."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from orionflow.wire.answer import AnyState
 
 
 class Run(contract.Run):
-    """What flow runs and task runs have in common."""
+    """The common fields of flow runs and task runs."""
 
     state: AnyState = None  # type: ignore[assignment]
 
