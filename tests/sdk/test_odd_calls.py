@@ -282,7 +282,8 @@ def test_connections_of_threads_that_still_stand_are_closed_without_a_word(tmp_p
         tmp_path,
         """
         import threading, gc
-        from orionflow import flow, ephemeral
+        from orionflow import flow
+        from orionflow.client import ephemeral
 
         @flow
         def one() -> int:
