@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import UUID
 
+from orionflow import contract, wire
 from orionflow.calls import Call, present, selection
-from orionflow.contract.deployments import Deployment
 from orionflow.contract.ids import uuid7
 from orionflow.states import State
-from orionflow.wire import FlowRun
+
+if TYPE_CHECKING:
+    from orionflow.contract.deployments import Deployment
+    from orionflow.wire import FlowRun
 
 
 def create_deployment(flow_id: UUID, name: str, **fields: Any) -> Call[Deployment]:
     """The deployment of this flow and name, made or brought to these fields; None empties what may be empty."""
-    return Call("POST", "/deployments/", {"flow_id": flow_id, "name": name, **fields}, read=Deployment)
+    return Call(
+        "POST", "/deployments/", {"flow_id": flow_id, "name": name, **fields}, read=contract.deployments.Deployment
+    )
 
 
 def read_deployment(deployment_id: UUID) -> Call[Deployment]:
     """One deployment by its id."""
-    return Call("GET", f"/deployments/{deployment_id}", read=Deployment)
+    return Call("GET", f"/deployments/{deployment_id}", read=contract.deployments.Deployment)
 
 
 def read_deployment_by_name(name: str) -> Call[Deployment]:
     """One deployment by `flow/deployment`."""
     flow, _, own = name.partition("/")
-    return Call("GET", f"/deployments/name/{quote(flow, safe='')}/{quote(own, safe='')}", read=Deployment)
+    return Call(
+        "GET", f"/deployments/name/{quote(flow, safe='')}/{quote(own, safe='')}", read=contract.deployments.Deployment
+    )
 
 
 def update_deployment(deployment_id: UUID, **fields: Any) -> Call[None]:
@@ -45,7 +52,7 @@ def read_deployments(
 ) -> Call[list[Deployment]]:
     """Deployments that fit the criteria (`flows=`, `flow_runs=`, `task_runs=`, `deployments=`)."""
     body = selection(sort=sort, limit=limit, offset=offset, **criteria)
-    return Call("POST", "/deployments/filter", body, read=list[Deployment])
+    return Call("POST", "/deployments/filter", body, read=list[contract.deployments.Deployment])
 
 
 def count_deployments(**criteria: Any) -> Call[int]:
@@ -96,4 +103,4 @@ def create_flow_run_from_deployment(
         work_queue_name=work_queue_name,
         job_variables=job_variables,
     )
-    return Call("POST", f"/deployments/{deployment_id}/create_flow_run", body, read=FlowRun)
+    return Call("POST", f"/deployments/{deployment_id}/create_flow_run", body, read=wire.FlowRun)

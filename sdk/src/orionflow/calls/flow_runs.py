@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from orionflow import contract, wire
 from orionflow.calls import Call, names, present, selection
 from orionflow.contract.ids import uuid7
-from orionflow.contract.records import FlowRunInput
 from orionflow.states import State
-from orionflow.wire import Dependency, FlowRun, Graph, HistoryBucket, OrchestrationResult, Why, state_to_wire
+from orionflow.wire import state_to_wire
+
+if TYPE_CHECKING:
+    from orionflow.contract.records import FlowRunInput
+    from orionflow.wire import Dependency, FlowRun, Graph, HistoryBucket, OrchestrationResult, Why
 
 
 def create_flow_run(
@@ -49,12 +53,12 @@ def create_flow_run(
         deployment_id=deployment_id,
         process=process,
     )
-    return Call("POST", "/flow_runs/", body, read=FlowRun)
+    return Call("POST", "/flow_runs/", body, read=wire.FlowRun)
 
 
 def read_flow_run(flow_run_id: UUID) -> Call[FlowRun]:
     """One flow run by its id."""
-    return Call("GET", f"/flow_runs/{flow_run_id}", read=FlowRun)
+    return Call("GET", f"/flow_runs/{flow_run_id}", read=wire.FlowRun)
 
 
 def update_flow_run(
@@ -100,12 +104,12 @@ def propose_state(
     headers = {"Orion-Proposal-Id": str(state.id or uuid7())}
     if epoch is not None:
         headers["Orion-Run-Epoch"] = str(epoch)
-    return Call("POST", f"/{collection}/{run_id}/set_state", body, read=OrchestrationResult, headers=headers)
+    return Call("POST", f"/{collection}/{run_id}/set_state", body, read=wire.OrchestrationResult, headers=headers)
 
 
 def resume_flow_run(flow_run_id: UUID, *, run_input: Mapping[str, Any] | None = None) -> Call[OrchestrationResult]:
     """Let a paused flow run go on, with the input it waits for."""
-    return Call("POST", f"/flow_runs/{flow_run_id}/resume", present(run_input=run_input), read=OrchestrationResult)
+    return Call("POST", f"/flow_runs/{flow_run_id}/resume", present(run_input=run_input), read=wire.OrchestrationResult)
 
 
 def read_flow_runs(
@@ -113,7 +117,7 @@ def read_flow_runs(
 ) -> Call[list[FlowRun]]:
     """Flow runs that fit the criteria (`flows=`, `flow_runs=`, `task_runs=`, `deployments=`)."""
     body = selection(sort=sort, limit=limit, offset=offset, **criteria)
-    return Call("POST", "/flow_runs/filter", body, read=list[FlowRun])
+    return Call("POST", "/flow_runs/filter", body, read=list[wire.FlowRun])
 
 
 def count_flow_runs(**criteria: Any) -> Call[int]:
@@ -134,7 +138,7 @@ def read_history(
     body = selection(
         history_start=start, history_end=end, history_interval_seconds=interval.total_seconds(), **criteria
     )
-    return Call("POST", f"/{collection}/history", body, read=list[HistoryBucket])
+    return Call("POST", f"/{collection}/history", body, read=list[wire.HistoryBucket])
 
 
 def read_flow_run_states(flow_run_id: UUID) -> Call[list[State[Any]]]:
@@ -143,25 +147,23 @@ def read_flow_run_states(flow_run_id: UUID) -> Call[list[State[Any]]]:
 
 
 def read_states(kind: str, run_id: UUID) -> Call[list[State[Any]]]:
-    from orionflow.wire import StateList
-
-    return Call("GET", f"/{kind}_states/", params={f"{kind}_id": run_id}, read=StateList)
+    return Call("GET", f"/{kind}_states/", params={f"{kind}_id": run_id}, read=wire.StateList)
 
 
 def explain_flow_run(flow_run_id: UUID) -> Call[Why]:
     """Why a flow run is where it is, and what would make it move."""
-    return Call("GET", f"/flow_runs/{flow_run_id}/why", read=Why)
+    return Call("GET", f"/flow_runs/{flow_run_id}/why", read=wire.Why)
 
 
 def read_flow_run_dependencies(flow_run_id: UUID) -> Call[list[Dependency]]:
     """The task runs of a flow run with those they take their inputs from."""
-    return Call("GET", f"/flow_runs/{flow_run_id}/graph", read=list[Dependency])
+    return Call("GET", f"/flow_runs/{flow_run_id}/graph", read=list[wire.Dependency])
 
 
 def read_flow_run_graph(flow_run_id: UUID, *, since: datetime | None = None) -> Call[Graph]:
     """The graph of a flow run: nodes with their edges, in time order."""
     params = None if since is None else {"since": since.isoformat()}
-    return Call("GET", f"/flow_runs/{flow_run_id}/graph-v2", params=params, read=Graph)
+    return Call("GET", f"/flow_runs/{flow_run_id}/graph-v2", params=params, read=wire.Graph)
 
 
 def create_flow_run_input(flow_run_id: UUID, key: str, value: str, *, sender: str | None = None) -> Call[None]:
@@ -181,7 +183,7 @@ def read_flow_run_inputs(
 ) -> Call[list[FlowRunInput]]:
     """Values under keys that begin with a prefix."""
     body = {"prefix": prefix, "limit": limit, "exclude_keys": list(exclude_keys)}
-    return Call("POST", f"/flow_runs/{flow_run_id}/input/filter", body, read=list[FlowRunInput])
+    return Call("POST", f"/flow_runs/{flow_run_id}/input/filter", body, read=list[contract.records.FlowRunInput])
 
 
 def delete_flow_run_input(flow_run_id: UUID, key: str) -> Call[None]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import UUID
 
+from orionflow import contract
 from orionflow.calls import Call, Filter, present, selection
 from orionflow.contract.ids import uuid7
-from orionflow.contract.records import Artifact, ArtifactCollection, Log, SavedSearch
+
+if TYPE_CHECKING:
+    from orionflow.contract.records import Artifact, ArtifactCollection, Log, SavedSearch
 
 
 def create_logs(lines: Sequence[Mapping[str, Any]]) -> Call[None]:
@@ -21,7 +24,12 @@ def read_logs(
     *, logs: Filter | None = None, sort: str | None = None, limit: int | None = None, offset: int = 0
 ) -> Call[list[Log]]:
     """Log lines that fit the filter, oldest first unless `sort` says otherwise."""
-    return Call("POST", "/logs/filter", present(logs=logs, sort=sort, limit=limit, offset=offset), read=list[Log])
+    return Call(
+        "POST",
+        "/logs/filter",
+        present(logs=logs, sort=sort, limit=limit, offset=offset),
+        read=list[contract.records.Log],
+    )
 
 
 def create_artifact(
@@ -45,17 +53,17 @@ def create_artifact(
         flow_run_id=flow_run_id,
         task_run_id=task_run_id,
     )
-    return Call("POST", "/artifacts/", body, read=Artifact)
+    return Call("POST", "/artifacts/", body, read=contract.records.Artifact)
 
 
 def read_artifact(artifact_id: UUID) -> Call[Artifact]:
     """One artifact by its id."""
-    return Call("GET", f"/artifacts/{artifact_id}", read=Artifact)
+    return Call("GET", f"/artifacts/{artifact_id}", read=contract.records.Artifact)
 
 
 def read_latest_artifact(key: str) -> Call[Artifact]:
     """The newest artifact of a key."""
-    return Call("GET", f"/artifacts/{quote(key, safe='')}/latest", read=Artifact)
+    return Call("GET", f"/artifacts/{quote(key, safe='')}/latest", read=contract.records.Artifact)
 
 
 def update_artifact(
@@ -80,7 +88,7 @@ def read_artifacts(
 ) -> Call[list[Artifact]]:
     """Artifacts that fit the criteria."""
     body = selection(artifacts=artifacts, sort=sort, limit=limit, offset=offset, **criteria)
-    return Call("POST", "/artifacts/filter", body, read=list[Artifact])
+    return Call("POST", "/artifacts/filter", body, read=list[contract.records.Artifact])
 
 
 def read_latest_artifacts(
@@ -93,7 +101,7 @@ def read_latest_artifacts(
 ) -> Call[list[ArtifactCollection]]:
     """The newest artifact of each key that fits the criteria."""
     body = selection(artifacts=artifacts, sort=sort, limit=limit, offset=offset, **criteria)
-    return Call("POST", "/artifacts/latest/filter", body, read=list[ArtifactCollection])
+    return Call("POST", "/artifacts/latest/filter", body, read=list[contract.records.ArtifactCollection])
 
 
 def count_artifacts(*, artifacts: Filter | None = None, **criteria: Any) -> Call[int]:
@@ -103,12 +111,12 @@ def count_artifacts(*, artifacts: Filter | None = None, **criteria: Any) -> Call
 
 def save_search(name: str, filters: Sequence[Mapping[str, Any]]) -> Call[SavedSearch]:
     """Store filters under a name; what the name held before is replaced."""
-    return Call("PUT", "/saved_searches/", {"name": name, "filters": list(filters)}, read=SavedSearch)
+    return Call("PUT", "/saved_searches/", {"name": name, "filters": list(filters)}, read=contract.records.SavedSearch)
 
 
 def read_saved_search(saved_search_id: UUID) -> Call[SavedSearch]:
     """One saved search by its id."""
-    return Call("GET", f"/saved_searches/{saved_search_id}", read=SavedSearch)
+    return Call("GET", f"/saved_searches/{saved_search_id}", read=contract.records.SavedSearch)
 
 
 def delete_saved_search(saved_search_id: UUID) -> Call[None]:
@@ -118,4 +126,6 @@ def delete_saved_search(saved_search_id: UUID) -> Call[None]:
 
 def read_saved_searches(*, limit: int | None = None, offset: int = 0) -> Call[list[SavedSearch]]:
     """All saved searches."""
-    return Call("POST", "/saved_searches/filter", present(limit=limit, offset=offset), read=list[SavedSearch])
+    return Call(
+        "POST", "/saved_searches/filter", present(limit=limit, offset=offset), read=list[contract.records.SavedSearch]
+    )

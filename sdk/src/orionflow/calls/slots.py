@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
+from orionflow import contract
 from orionflow.calls import Call, present
-from orionflow.contract.records import TakenLimit
+
+if TYPE_CHECKING:
+    from orionflow.contract.records import TakenLimit
 
 
 def take_slots(
@@ -28,7 +31,11 @@ def take_slots(
     body = present(names=list(names), slots=slots, mode=mode, holder=holder, seconds=seconds)
     # Slots of a rate have no holder by whom a repeated request could be known.
     return Call(
-        "POST", "/v2/concurrency_limits/increment", body, read=list[TakenLimit], idempotent=request_id is not None
+        "POST",
+        "/v2/concurrency_limits/increment",
+        body,
+        read=list[contract.records.TakenLimit],
+        idempotent=request_id is not None,
     )
 
 

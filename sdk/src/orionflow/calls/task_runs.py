@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from orionflow import wire
 from orionflow.calls import Call, present, selection
 from orionflow.calls.flow_runs import propose_state, read_history, read_states
 from orionflow.contract.ids import uuid7
 from orionflow.states import State
-from orionflow.wire import HistoryBucket, OrchestrationResult, TaskRun, Why
+
+if TYPE_CHECKING:
+    from orionflow.wire import HistoryBucket, OrchestrationResult, TaskRun, Why
 
 
 def create_task_run(
@@ -44,12 +47,12 @@ def create_task_run(
         cache_key=cache_key,
         cache_expiration=cache_expiration,
     )
-    return Call("POST", "/task_runs/", body, read=TaskRun)
+    return Call("POST", "/task_runs/", body, read=wire.TaskRun)
 
 
 def read_task_run(task_run_id: UUID) -> Call[TaskRun]:
     """One task run by its id."""
-    return Call("GET", f"/task_runs/{task_run_id}", read=TaskRun)
+    return Call("GET", f"/task_runs/{task_run_id}", read=wire.TaskRun)
 
 
 def update_task_run(task_run_id: UUID, *, name: str) -> Call[None]:
@@ -74,7 +77,7 @@ def read_task_runs(
 ) -> Call[list[TaskRun]]:
     """Task runs that fit the criteria (`flows=`, `flow_runs=`, `task_runs=`, `deployments=`)."""
     body = selection(sort=sort, limit=limit, offset=offset, **criteria)
-    return Call("POST", "/task_runs/filter", body, read=list[TaskRun])
+    return Call("POST", "/task_runs/filter", body, read=list[wire.TaskRun])
 
 
 def count_task_runs(**criteria: Any) -> Call[int]:
@@ -96,4 +99,4 @@ def read_task_run_states(task_run_id: UUID) -> Call[list[State[Any]]]:
 
 def explain_task_run(task_run_id: UUID) -> Call[Why]:
     """Why a task run is where it is, and what would make it move."""
-    return Call("GET", f"/task_runs/{task_run_id}/why", read=Why)
+    return Call("GET", f"/task_runs/{task_run_id}/why", read=wire.Why)

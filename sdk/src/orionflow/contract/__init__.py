@@ -3,3 +3,19 @@
 The bottom layer of the SDK and all that the server may import of it. Nothing here does I/O or imports another part of
 the SDK; modules that build pydantic models are imported where they are needed, never by `from orionflow import flow`.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from orionflow.contract import deployments as deployments
+    from orionflow.contract import records as records
+
+
+def __getattr__(name: str) -> Any:
+    """Load a module when it is first used: calls name their answers' models without paying for them."""
+    if name not in {"deployments", "records"}:
+        raise AttributeError(f"module 'orionflow.contract' has no attribute {name!r}")
+    return import_module(f"orionflow.contract.{name}")
