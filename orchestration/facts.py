@@ -13,12 +13,12 @@ from django.db import connection
 from django.db.models import Case, Count, Q, When
 
 from deployments.models import ConcurrencyLimit, Slot
-from orchestration.core.decide import LimitUse, ParentFlowRun, PlaceUse
+from orchestration.core.decide import LimitUse, ParentFlowRun, SlotUse
 from orchestration.core.states import NO_DETAILS, State, StateDetails, StateType
 from orchestration.effects import Effects, indexed_key
 from orchestration.json_columns import details_from
 from orchestration.moving import MovingRun
-from orchestration.places import places_of
+from orchestration.run_slots import run_slots_of
 from orchestration.tables import dialect, json_text
 from runs.models import CacheEntry, Flow, FlowRun, FlowRunState
 
@@ -149,10 +149,10 @@ class Facts:
         above = flow_runs_above(run.parent_task_run_id) if found and run.parent_task_run_id else frozenset()
         return [run_id for run_id in found if run_id not in above]
 
-    def places(self) -> Sequence[PlaceUse]:
+    def run_slots(self) -> Sequence[SlotUse]:
         assert self._moving is not None
         self._write_first()
-        return places_of(self._moving.stored.work_queue_id, self._moving.run.deployment_id)
+        return run_slots_of(self._moving.stored.work_queue_id, self._moving.run.deployment_id)
 
 
 def flow_runs_above(parent_task_run_id: UUID) -> frozenset[UUID]:

@@ -57,7 +57,7 @@ class Facts(Protocol):
         """Runs of the same flow (or deployment: `policy.overlap_scope`) that are RUNNING or CANCELLING, oldest first.
         Neither this run is among them nor one that it is nested in: that one would wait for this one for ever."""
 
-    def places(self) -> Sequence[PlaceUse]:
+    def run_slots(self) -> Sequence[SlotUse]:
         """The work queue, the pool and the deployment of this run, as far as it has them and they are limited or
         paused; limited ones are held, so that the answer stays true until the state is written."""
 
@@ -81,8 +81,8 @@ class LimitUse:
 
 
 @dataclass(frozen=True, slots=True)
-class PlaceUse:
-    """Something in which runs hold places: how many others do, and who has held one the longest if all are taken."""
+class SlotUse:
+    """A work queue, a pool or a deployment: how many other runs hold slots of it, and who longest if it is full."""
 
     what: str
     paused: bool

@@ -161,7 +161,7 @@ def test_a_run_in_a_full_queue_names_who_holds_its_places(api, counted):
 
     assert codes(told) == ["due", "queue_full", "pool_full", "deployment_full"]
     assert [one["id"] for one in told["reasons"][1]["holders"]] == [str(holder.id)]
-    assert "1 of 1 places" in told["reasons"][1]["text"]
+    assert "1 of 1 slots" in told["reasons"][1]["text"]
 
 
 @pytest.mark.parametrize("generations", [1, 2])

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from orchestration.core.decide import Decision, LimitUse, ParentFlowRun, PlaceUse, Policy, Transition, decide
+from orchestration.core.decide import Decision, LimitUse, ParentFlowRun, Policy, SlotUse, Transition, decide
 from orchestration.core.policies import CORE_FLOW, CORE_TASK
 from orchestration.core.runs import Run, RunPolicy
 from orchestration.core.states import State, StateDetails, StateType
@@ -28,7 +28,7 @@ class World:
     cached: dict[str, State] = field(default_factory=dict)
     limits: tuple[LimitUse, ...] = ()
     active: tuple[UUID, ...] = ()
-    places_: tuple[PlaceUse, ...] = ()
+    slot_uses: tuple[SlotUse, ...] = ()
     asked: list[str] = field(default_factory=list)
 
     def parent_flow_run(self) -> ParentFlowRun | None:
@@ -47,9 +47,9 @@ class World:
         self.asked.append("overlap")
         return self.active
 
-    def places(self) -> Sequence[PlaceUse]:
-        self.asked.append("places")
-        return self.places_
+    def run_slots(self) -> Sequence[SlotUse]:
+        self.asked.append("slots")
+        return self.slot_uses
 
 
 def state(type_: str, name: str = "", *, data: Any = None, at: datetime = NOON, **details: Any) -> State:

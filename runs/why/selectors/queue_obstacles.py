@@ -89,7 +89,7 @@ def _full(run: FlowRun, kind: str, limited: _Limited) -> Iterator[Reason]:
     if len(holders) < limit:
         return
     what = "Deployment" if kind == "deployment" else f"Work {kind}"
-    text = f"{what} {limited.name!r} is full: {len(holders)} of {limit} places are taken."
+    text = f"{what} {limited.name!r} is full: {len(holders)} of {limit} slots are taken."
     fix = "Wait for one of the holders, end one, or raise the limit."
     since = holders[0].state_timestamp if holders else None
     yield Reason(f"{kind}_full", text, fix, since, [_holder(one) for one in holders[:HOLDERS_SHOWN]])

@@ -1,4 +1,4 @@
-"""Places in queues, pools and deployments: who holds how many, counted from the runs themselves under a lock.
+"""Slots for runs in queues, pools and deployments: who holds how many, counted from the runs themselves under a lock.
 
 No query for a run that has neither queue nor deployment, one where nothing is limited, and one more for the count
 where something is (on PostgreSQL also one for each lock).
@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from orchestration.core.decide import PlaceUse
+from orchestration.core.decide import SlotUse
 from orchestration.core.states import HOLDING
 from orchestration.tables import dialect
 
@@ -27,7 +27,7 @@ _READ = (
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """What runs hold places in, where it is stored, and which runs hold them."""
+    """Something that runs hold slots of: where it is stored, and which runs hold them."""
 
     word: str
     table: str
@@ -42,60 +42,60 @@ _POOL = _Kind(
 )
 # A deployment's pause is about its schedules; a run that somebody asks for starts all the same.
 _DEPLOYMENT = _Kind("deployment", "deployments_deployment", "deployment_id = %s")
-_Place = tuple[_Kind, Any, PlaceUse]
+_Limited = tuple[_Kind, Any, SlotUse]
 
 
-def places_of(queue_id: UUID | None, deployment_id: UUID | None) -> Sequence[PlaceUse]:
+def run_slots_of(queue_id: UUID | None, deployment_id: UUID | None) -> Sequence[SlotUse]:
     """Those of the three that are paused or limited, in the order in which they are locked."""
     if queue_id is None and deployment_id is None:
         return ()
-    places = _read(queue_id, deployment_id)
-    limited = [place for place in places if place[2].limit is not None]
+    found = _read(queue_id, deployment_id)
+    limited = [one for one in found if one[2].limit is not None]
     counted = dict(zip(map(_key, limited), _counted(_locked(limited)), strict=True)) if limited else {}
-    return [counted.get(_key(place), place[2]) for place in places]
+    return [counted.get(_key(one), one[2]) for one in found]
 
 
-def _read(queue_id: UUID | None, deployment_id: UUID | None) -> list[_Place]:
+def _read(queue_id: UUID | None, deployment_id: UUID | None) -> list[_Limited]:
     spell = dialect().uuid
     row = _one(_READ, [queue_id and spell(queue_id), deployment_id and spell(deployment_id)])
     found = [
-        _place(_QUEUE, *row[0:4]),
-        _place(_POOL, *row[4:8]),
-        _place(_DEPLOYMENT, row[8], row[9], False, row[10]),
+        _limited(_QUEUE, *row[0:4]),
+        _limited(_POOL, *row[4:8]),
+        _limited(_DEPLOYMENT, row[8], row[9], False, row[10]),
     ]
-    return [place for place in found if place[1] is not None and (place[2].paused or place[2].limit is not None)]
+    return [one for one in found if one[1] is not None and (one[2].paused or one[2].limit is not None)]
 
 
-def _place(kind: _Kind, id: Any, name: str, paused: bool, limit: int | None) -> _Place:
-    return kind, id, PlaceUse(f"{kind.word} {name!r}", bool(paused), limit)
+def _limited(kind: _Kind, id: Any, name: str, paused: bool, limit: int | None) -> _Limited:
+    return kind, id, SlotUse(f"{kind.word} {name!r}", bool(paused), limit)
 
 
-def _key(place: _Place) -> str:
-    return place[0].word
+def _key(limited: _Limited) -> str:
+    return limited[0].word
 
 
-def _locked(places: list[_Place]) -> list[_Place]:
+def _locked(limited: list[_Limited]) -> list[_Limited]:
     """Held until the end of the transaction, with their limits as they are then. SQLite holds the file anyway."""
     if connection.vendor != "postgresql":
-        return places
-    return [_lock(place) for place in places]
+        return limited
+    return [_lock(one) for one in limited]
 
 
-def _lock(place: _Place) -> _Place:
-    kind, id, use = place
+def _lock(limited: _Limited) -> _Limited:
+    kind, id, use = limited
     row = _one(f"SELECT concurrency_limit FROM {kind.table} WHERE id = %s FOR NO KEY UPDATE", [id])
     # Deleted in this moment: nothing is limited any more.
     return kind, id, replace(use, limit=row[0] if row else None)
 
 
-def _counted(places: list[_Place]) -> list[PlaceUse]:
-    counts = [f"(SELECT COUNT(*) FROM runs_flowrun WHERE {_holding(kind)})" for kind, _, _ in places]
-    taken = _one(f"SELECT {', '.join(counts)}", [id for _, id, _ in places])
-    return [_with_holder(place, number) for place, number in zip(places, taken, strict=True)]
+def _counted(limited: list[_Limited]) -> list[SlotUse]:
+    counts = [f"(SELECT COUNT(*) FROM runs_flowrun WHERE {_holding(kind)})" for kind, _, _ in limited]
+    taken = _one(f"SELECT {', '.join(counts)}", [id for _, id, _ in limited])
+    return [_with_holder(one, number) for one, number in zip(limited, taken, strict=True)]
 
 
-def _with_holder(place: _Place, taken: int) -> PlaceUse:
-    kind, id, use = place
+def _with_holder(limited: _Limited, taken: int) -> SlotUse:
+    kind, id, use = limited
     use = replace(use, taken=taken)
     if not use.is_full:
         return use

@@ -54,7 +54,7 @@ def test_a_full_queue_keeps_a_run_scheduled_and_says_who_is_in_the_way():
 
     assert isinstance(outcome.verdict, Reject)
     assert state_of(second) == "SCHEDULED"
-    assert outcome.verdict.reason == (f"work queue 'q' is full: 1 of 1 places are taken, one of them by run {first.pk}")
+    assert outcome.verdict.reason == (f"work queue 'q' is full: 1 of 1 slots are taken, one of them by run {first.pk}")
 
 
 @pytest.mark.parametrize("end", ["COMPLETED", "CRASHED", "PAUSED"])
@@ -128,7 +128,7 @@ def price_of(run):
         unit = Unit(NOON)
         unit.facts.about(unit.run(FLOW_RUNS, run.pk), NOON)
         with CaptureQueriesContext(connection) as queries:
-            unit.facts.places()
+            unit.facts.run_slots()
     return len(queries)
 
 
