@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from difflib import get_close_matches
 
-# The server, tests and users have variables of their own: only what is nearly one of ours is a slip.
-CLOSE = 0.9
+from orionflow.spelling import distance, near
+
+# The server, tests and users have variables of their own: only what is nearly one of ours is a slip, with one wrong
+# letter in ten.
+LETTERS_TO_A_SLIP = 10
 
 
 def misspelt_variables(given: Iterable[str], known: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Yield each variable that is nearly a known one, with a question after that one."""
     names = sorted(known)
     for variable in sorted(set(given) - set(names)):
-        if near := get_close_matches(variable, names, 1, CLOSE):
-            yield f"{variable} is unknown", f"did you mean {near[0]}?"
+        allowed = max(1, len(variable) // LETTERS_TO_A_SLIP)
+        slips, meant = min((distance(variable, name, allowed), name) for name in names)
+        if slips <= allowed:
+            yield f"{variable} is unknown", f"did you mean {meant}?"
 
 
 def unknown_settings(
@@ -24,6 +28,6 @@ def unknown_settings(
     names = sorted(known)
     for origin, values in layers:
         for name in sorted(set(values) - set(names)):
-            near = get_close_matches(name, names, 1)
-            meant = f"did you mean {near[0]}?" if near else "take it out; docs/settings.md has all settings"
+            found = near(name, names, most=1)
+            meant = f"did you mean {found[0]}?" if found else "take it out; docs/settings.md has all settings"
             yield f"{origin}: {name} is unknown", meant
