@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from celery import shared_task
+from django.core.exceptions import ValidationError
 from django.db import Error
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
@@ -57,20 +58,21 @@ def _write(service: Service) -> None:
         "headers": json.dumps({DEFAULT_INTERVAL: seconds}),
     }
     default = {"interval": _interval(seconds), "expire_seconds": _life(seconds)}
-    # Servers that start together may all find it missing: the name is unique, and one of them creates it.
-    task, is_new = PeriodicTask.objects.select_related("interval").get_or_create(
-        name=PREFIX + service.name, defaults={**wanted, **default}
-    )
-    if is_new:
-        return
+    name = PREFIX + service.name
+    # Servers that start together may all find it missing. The name is unique, and django-celery-beat looks before it
+    # saves: one server creates the row, and the others meet it now or are told so.
+    with suppress(ValidationError):
+        if PeriodicTask.objects.get_or_create(name=name, defaults={**wanted, **default})[1]:
+            return
+    task = PeriodicTask.objects.select_related("interval").get(name=name)
     if _is_as_written(task):
         wanted |= default
     elif own := _seconds_of(task):
         wanted["expire_seconds"] = _life(own)
     # Beat reads all its tasks again after each save: only what differs is one.
-    if changed := [name for name, value in wanted.items() if getattr(task, name) != value]:
-        for name in changed:
-            setattr(task, name, wanted[name])
+    if changed := [column for column, value in wanted.items() if getattr(task, column) != value]:
+        for column in changed:
+            setattr(task, column, wanted[column])
         task.save(update_fields=[*changed, "date_changed"])
 
 
