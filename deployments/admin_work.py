@@ -11,7 +11,7 @@ from django.db.models import Model
 from django.http import HttpRequest
 
 from deployments import models
-from deployments.work.services.queue_users import users_of
+from deployments.work.services.queue_usage import usage_of
 from deployments.work.services.work_pools import delete_work_pool
 from deployments.work.services.work_queues import delete_work_queue
 from runs.admin_records import RecordAdmin, SettingAdmin
@@ -34,7 +34,7 @@ class WorkPoolAdmin(SettingAdmin):
         # The API says who uses a pool, and deletes it all the same by force.
         if not isinstance(obj, models.WorkPool):
             return False
-        return not users_of(list(obj.queues.values_list("pk", flat=True)))
+        return not usage_of(list(obj.queues.values_list("pk", flat=True)))
 
     def delete_model(self, request: HttpRequest, obj: models.WorkPool) -> None:
         delete_work_pool(name=obj.name)
@@ -57,7 +57,7 @@ class WorkQueueAdmin(SettingAdmin):
         if not isinstance(obj, models.WorkQueue):
             return False
         is_default = obj.work_pool is not None and obj.work_pool.default_queue_id == obj.pk
-        return not is_default and not users_of([obj.pk])
+        return not is_default and not usage_of([obj.pk])
 
     def delete_model(self, request: HttpRequest, obj: models.WorkQueue) -> None:
         delete_work_queue(queue_id=obj.pk)

@@ -47,23 +47,3 @@ class RunQuerySet(models.QuerySet[Any]):
     def unfinished(self) -> Self:
         """As `open`, and those without any state; for the runs of one flow run or another narrow choice."""
         return self.exclude(state_type__in=in_order(TERMINAL))
-
-
-class FlowRunQuerySet(RunQuerySet):
-    pass
-
-
-class TaskRunQuerySet(RunQuerySet):
-    pass
-
-
-class FlowQuerySet(models.QuerySet[Any]):
-    pass
-
-
-class LogQuerySet(models.QuerySet[Any]):
-    pass
-
-
-class ArtifactQuerySet(models.QuerySet[Any]):
-    pass

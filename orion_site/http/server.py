@@ -134,14 +134,14 @@ def _prepare_database() -> None:
     from django.conf import settings
     from django.utils import timezone
 
-    from deployments.blocks.services.known_blocks import install_known_block_types
+    from deployments.blocks.services.builtin_types import install_builtin_block_types
     from orion_site.database.lifecycle import DatabaseUnusable, prepare
 
     try:
         prepare()
     except DatabaseUnusable as error:
         raise CannotStart(str(error)) from error
-    install_known_block_types(now=timezone.now())
+    install_builtin_block_types(now=timezone.now())
     if settings.ORION_BEAT:
         from orion_site.services.beat import write_periodic_tasks
 

@@ -92,13 +92,13 @@ class ServeTasks(IntroducedConsumer):
                 offers.hold(self, run_id)
         finally:
             if not self._acknowledged.is_set():
-                offers.take_back(run_id)
+                offers.withdraw(run_id)
 
     async def stop_working(self) -> None:
         try:
             await super().stop_working()
         finally:
-            offers.let_go(self)
+            offers.release(self)
 
 
 def offered(run_id: UUID) -> TaskRunOut | None:

@@ -1,7 +1,6 @@
-"""Which task runs this process has offered to the processes that serve their tasks, and who took which.
+"""Offers: which task runs this process has offered to the processes that serve their tasks, and who took which.
 
-Written by the event loop alone. Services read it from their threads: what is held by somebody who is still connected
-is not abandoned.
+Only the event loop writes. Services read from their threads, as a run whose holder is still connected is not abandoned.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from uuid import UUID
 
 # Whoever took a run makes it pending within this time; otherwise it is offered again.
 OFFER_SECONDS = 30.0
-# Of each connection. What it took before those has long begun.
+# For each connection. Runs that it took before the last so many have long begun.
 MOST_HELD = 10_000
 
 
@@ -27,7 +26,7 @@ class Offers:
         return len(self._until)
 
     def make(self, run_id: UUID) -> bool:
-        """Whether it may be offered now."""
+        """Offer a run for OFFER_SECONDS. False if it is offered already."""
         now = time.monotonic()
         self._until = {one: until for one, until in self._until.items() if until > now}
         if run_id in self._until:
@@ -35,14 +34,14 @@ class Offers:
         self._until[run_id] = now + OFFER_SECONDS
         return True
 
-    def take_back(self, run_id: UUID) -> None:
+    def withdraw(self, run_id: UUID) -> None:
         self._until.pop(run_id, None)
 
     def hold(self, holder: object, run_id: UUID) -> None:
-        """It was taken by `holder`, who is there until it lets go."""
+        """Note that `holder` took the run. It holds it until it releases all of them."""
         self._held.setdefault(holder, deque(maxlen=MOST_HELD)).append(run_id)
 
-    def let_go(self, holder: object) -> None:
+    def release(self, holder: object) -> None:
         self._held.pop(holder, None)
 
     def held(self) -> set[UUID]:

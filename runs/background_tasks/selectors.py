@@ -12,7 +12,7 @@ from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce
 
 from runs.models import UNFINISHED_TYPES, TaskRun, TaskRunState
-from runs.querysets import TaskRunQuerySet
+from runs.querysets import RunQuerySet
 
 # The process that runs a task repeats it by itself; it is somebody else's turn when that did not happen.
 RETRIES_AFTER = timedelta(seconds=30)
@@ -23,7 +23,7 @@ BATCH = 200
 
 
 def waiting_task_runs(*, task_keys: Collection[str], now: datetime, limit: int) -> list[UUID]:
-    """The ids of those that are due, the one that waits longest first."""
+    """The ids of runs that are due, the one that waits longest first."""
     # The key is hidden from SQLite, which would go through every run that the task ever had.
     waiting = _without_flow_run("SCHEDULED").alias(key=Coalesce("task_key", Value(""))).filter(key__in=task_keys)
     retried = Q(state_name="AwaitingRetry", next_scheduled_start_time__gt=now - RETRIES_AFTER)
@@ -32,7 +32,7 @@ def waiting_task_runs(*, task_keys: Collection[str], now: datetime, limit: int) 
 
 
 def abandoned_task_runs(now: datetime) -> list[UUID]:
-    """The ids of those that were taken and neither began nor asked to."""
+    """The ids of runs that were taken, and neither began nor asked to begin."""
     scheduled_before = TaskRunState.objects.filter(task_run=OuterRef("pk"), type="SCHEDULED")
     taken = _without_flow_run("PENDING").filter(Exists(scheduled_before), state_timestamp__lte=now - BEGINS_WITHIN)
     rows = taken.order_by("state_timestamp", "pk").values_list("pk", "refusal")[:BATCH]
@@ -47,14 +47,14 @@ def _asked_lately(refusal: dict[str, Any] | None, now: datetime) -> bool:
 _UNFINISHED = f"runs_taskrun.state_type IN ({', '.join(repr(one) for one in UNFINISHED_TYPES)})"
 
 
-def _without_flow_run(state_type: str) -> TaskRunQuerySet:
+def _without_flow_run(state_type: str) -> RunQuerySet:
     unfinished = RawSQL(_UNFINISHED, (), output_field=BooleanField())  # noqa: S611 (it holds constants only)
-    found: TaskRunQuerySet = TaskRun.objects.filter(unfinished, state_type=state_type, flow_run=None)
+    found: RunQuerySet = TaskRun.objects.filter(unfinished, state_type=state_type, flow_run=None)
     return found
 
 
 def parameters_of(run_id: UUID) -> UUID | None:
-    """Where the parameters of a call were kept: the first state of its run says so, and not every later one."""
+    """The id under which the parameters of a call are stored. Only the first state of its run is sure to name it."""
     scheduled = TaskRunState.objects.filter(task_run=run_id, type="SCHEDULED").order_by("seq")
     details = scheduled.values_list("details", flat=True).first()
     place = (details or {}).get("task_parameters_id")

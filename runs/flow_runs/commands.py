@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from deployments.blocks.selectors.variables import variables_for
+from deployments.blocks.selectors import variables_for
 from deployments.definitions.core.hydration import BadTemplate, hydrated
 from deployments.definitions.core.parameters import mismatch
 from orchestration.core.states import StateType, awaiting_retry, cancelling, resuming, running

@@ -5,7 +5,6 @@ from __future__ import annotations
 from django.db import models
 
 from runs.models.rows import NAME, Row
-from runs.querysets import FlowQuerySet
 
 
 class Flow(Row):
@@ -13,8 +12,6 @@ class Flow(Row):
 
     name = models.CharField(max_length=255, unique=True, validators=[NAME])
     tags = models.JSONField(default=list, blank=True)
-
-    objects = FlowQuerySet.as_manager()
 
     class Meta:
         ordering = ["name"]

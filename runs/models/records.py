@@ -9,7 +9,6 @@ from django.utils import timezone
 from orionflow.contract.ids import uuid7
 from runs.models.rows import Row
 from runs.models.runs import FlowRun
-from runs.querysets import ArtifactQuerySet, LogQuerySet
 
 
 class Log(models.Model):
@@ -24,8 +23,6 @@ class Log(models.Model):
     # No foreign keys: a line is kept when it arrives before its run, and retention deletes logs on its own clock.
     flow_run_id = models.UUIDField(null=True)
     task_run_id = models.UUIDField(null=True)
-
-    objects = LogQuerySet.as_manager()
 
     class Meta:
         ordering = ["timestamp", "id"]
@@ -53,8 +50,6 @@ class Artifact(Row):
     metadata = models.JSONField(null=True)
     flow_run_id = models.UUIDField(null=True)
     task_run_id = models.UUIDField(null=True)
-
-    objects = ArtifactQuerySet.as_manager()
 
     class Meta:
         ordering = ["-created"]

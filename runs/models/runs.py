@@ -10,7 +10,7 @@ from django.db.models import Q
 from orchestration.core.states import StateType
 from runs.models.flows import Flow
 from runs.models.rows import Row
-from runs.querysets import HOLDING_TYPES, OPEN_TYPES, FlowRunQuerySet, TaskRunQuerySet
+from runs.querysets import HOLDING_TYPES, OPEN_TYPES, RunQuerySet
 
 STATE_TYPES = [(state_type.value, state_type.value.title()) for state_type in StateType]
 UNFINISHED_TYPES = list(OPEN_TYPES)
@@ -83,7 +83,7 @@ class FlowRun(Run):
     hinted_at = models.DateTimeField(null=True)
     lost_starts = models.PositiveSmallIntegerField(default=0)
 
-    objects = FlowRunQuerySet.as_manager()
+    objects = RunQuerySet.as_manager()
 
     class Meta:
         ordering = ["-expected_start_time", "-id"]
@@ -169,7 +169,7 @@ class TaskRun(Run):
     task_inputs = models.JSONField(default=dict, blank=True)
     flow_run_run_count = models.PositiveIntegerField(default=0)
 
-    objects = TaskRunQuerySet.as_manager()
+    objects = RunQuerySet.as_manager()
 
     class Meta:
         ordering = ["-expected_start_time", "-id"]

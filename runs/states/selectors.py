@@ -11,26 +11,26 @@ from runs.models import FlowRun, FlowRunState, TaskRun, TaskRunState
 
 
 def current_flow_run_states(runs: Iterable[FlowRun]) -> dict[UUID | None, FlowRunState]:
-    """By the state's id."""
+    """The current states of these flow runs, by the ids of the states."""
     ids = [run.state_id for run in runs if run.state_id]
     return dict(FlowRunState.objects.in_bulk(ids)) if ids else {}
 
 
 def current_task_run_states(runs: Iterable[TaskRun]) -> dict[UUID | None, TaskRunState]:
-    """By the state's id."""
+    """The current states of these task runs, by the ids of the states."""
     ids = [run.state_id for run in runs if run.state_id]
     return dict(TaskRunState.objects.in_bulk(ids)) if ids else {}
 
 
 def listed_flow_run_states(runs: Iterable[FlowRun]) -> dict[UUID | None, FlowRunState]:
-    """As lists show them, without large data."""
+    """The current states as lists show them, without large data, by their ids."""
     ids = [run.state_id for run in runs if run.state_id]
     rows = without_large(FlowRunState.objects.filter(pk__in=ids), "data") if ids else []
     return {row.pk: row for row in completed(list(rows), "data")}
 
 
 def listed_task_run_states(runs: Iterable[TaskRun]) -> dict[UUID | None, TaskRunState]:
-    """As lists show them, without large data."""
+    """The current states as lists show them, without large data, by their ids."""
     ids = [run.state_id for run in runs if run.state_id]
     rows = without_large(TaskRunState.objects.filter(pk__in=ids), "data") if ids else []
     return {row.pk: row for row in completed(list(rows), "data")}

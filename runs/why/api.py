@@ -16,7 +16,7 @@ from orchestration.core.states import StateType
 from orion_site.accounts.permissions import Action
 from orionflow.contract.runs import StateOut
 from runs.models import FlowRun, StateRow
-from runs.why.selectors.reasons import Reason
+from runs.why.selectors.blockers import Reason
 from runs.why.selectors.why import Why, why_flow_run, why_task_run
 
 
@@ -116,9 +116,9 @@ def _state_out(why: Why) -> StateOut:
 
 
 def _reason_out(reason: Reason) -> ReasonOut:
-    told: ReasonOut = {"code": reason.code, "text": reason.text, "fix": reason.fix, "since": reason.since}
+    moment_text: ReasonOut = {"code": reason.code, "text": reason.text, "fix": reason.fix, "since": reason.since}
     holders: Any = reason.holders
-    return told if holders is None else {**told, "holders": holders}
+    return moment_text if holders is None else {**moment_text, "holders": holders}
 
 
 def _entry_out(state: StateRow) -> HistoryEntryOut:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from deployments.blocks.core.blocks import checksum_of, masked, secret_paths
-from deployments.blocks.core.known_blocks import KNOWN
-from deployments.blocks.core.known_schemas import SCHEMAS, fields_of
+from deployments.blocks.core.builtin_schemas import SCHEMAS, fields_of
+from deployments.blocks.core.builtin_types import BUILTIN
 from events.notifications.core.messages import _MAKERS, delivery_of
 from events.notifications.core.receivers import RECEIVERS, Message
 from orionflow.storage.keeping import FIELDS as FIELDS_OF_SECRETS
@@ -85,8 +85,8 @@ def test_every_known_type_has_a_schema_however_often_they_are_installed(api):
 
     schemas = api.send("/block_schemas/filter", {"limit": 200}).json()
 
-    assert sorted(one["block_type"]["slug"] for one in schemas) == sorted(KNOWN)
-    assert set(SCHEMAS) == set(KNOWN)
+    assert sorted(one["block_type"]["slug"] for one in schemas) == sorted(BUILTIN)
+    assert set(SCHEMAS) == set(BUILTIN)
 
 
 def test_what_can_notify_is_found_by_its_capability(api):
@@ -100,7 +100,7 @@ def test_what_can_notify_is_found_by_its_capability(api):
 
 @pytest.mark.parametrize("slug", SCHEMAS)
 def test_secrets_of_a_schema_are_fields_of_it_and_are_masked(slug):
-    fields = fields_of(slug, KNOWN[slug][0])
+    fields = fields_of(slug, BUILTIN[slug][0])
     content = {name: VALUES.get(one.get("type"), "x") for name, one in fields["properties"].items()}
 
     shown = masked(content, secret_paths(fields))
@@ -113,7 +113,7 @@ def test_secrets_of_a_schema_are_fields_of_it_and_are_masked(slug):
 
 @pytest.mark.parametrize("slug", sorted(_MAKERS))
 def test_a_block_with_what_its_schema_requires_can_be_sent_to(slug):
-    fields = fields_of(slug, KNOWN[slug][0])
+    fields = fields_of(slug, BUILTIN[slug][0])
     needed = {name: fields["properties"][name] for name in fields["required"]}
     content = {name: VALUES[one["type"]] for name, one in needed.items()} | {"url": "https://example.org/hook"}
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from deployments.blocks.core.known_blocks import KNOWN, PROTECTED
+from deployments.blocks.core.builtin_types import BUILTIN, PROTECTED
 from tests.api.blocks import login_schema, make_document, make_schema, make_type
 
 pytestmark = pytest.mark.django_db
@@ -94,8 +94,8 @@ def test_the_usual_types_are_installed_once_and_leave_others_alone(api):
 
     slugs = [block_type["slug"] for block_type in api.send("/block_types/filter").json()]
     assert [(answer.status_code, answer.json()) for answer in answers] == [(200, None), (200, None)]
-    assert sorted(slugs) == sorted(KNOWN)
-    assert set(KNOWN) > PROTECTED
+    assert sorted(slugs) == sorted(BUILTIN)
+    assert set(BUILTIN) > PROTECTED
     assert api.read("/block_types/slug/json").json() == own
 
 

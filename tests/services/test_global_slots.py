@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from deployments.limits.selectors.global_slots import is_held
+from deployments.limits.selectors.capacity import is_held
 from deployments.limits.services.global_limits import create_global_limit, return_slots, take_slots
 from deployments.limits.services.held_slots import renew_leases, sweep_leases
 from deployments.limits.services.slot_leases import Taker

@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 
 from deployments.blocks.api.block_schemas import BlockSchemaOut, block_schema_out
 from deployments.blocks.api.block_types import BlockTypeOut, Slug, block_type_out
-from deployments.blocks.selectors.blocks import block_documents, references_below
+from deployments.blocks.selectors import block_documents, references_below
 from deployments.blocks.services.blocks import (
     NewBlockDocument,
     create_block_document,

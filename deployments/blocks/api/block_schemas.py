@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from typing_extensions import TypedDict
 
 from deployments.blocks.api.block_types import BlockTypeOut, block_type_out
-from deployments.blocks.selectors.blocks import block_capabilities
+from deployments.blocks.selectors import block_capabilities
 from deployments.blocks.services.blocks import create_block_schema, delete_block_schema
 from deployments.filters import BlockSchemaFilter
 from deployments.models import BlockSchema

@@ -12,9 +12,9 @@ from pydantic import Field
 from rest_framework.response import Response
 from typing_extensions import TypedDict
 
-from deployments.blocks.core.known_blocks import is_protected
+from deployments.blocks.core.builtin_types import is_protected
 from deployments.blocks.services.blocks import create_block_type, delete_block_type, update_block_type
-from deployments.blocks.services.known_blocks import install_known_block_types
+from deployments.blocks.services.builtin_types import install_builtin_block_types
 from deployments.filters import BlockSchemaFilter, BlockTypeFilter, block_types_matching
 from deployments.models import BlockType
 from orchestration.api.errors import Missing
@@ -139,7 +139,7 @@ class InstallSystemBlockTypes(Operation):
     answers = {200: None}
 
     def perform(self) -> None:
-        install_known_block_types(now=timezone.now())
+        install_builtin_block_types(now=timezone.now())
 
 
 def block_type_out(block_type: BlockType) -> BlockTypeOut:

@@ -17,7 +17,7 @@ from deployments.blocks.core.blocks import (
     split_references,
     with_secrets_kept,
 )
-from deployments.blocks.core.known_blocks import is_protected
+from deployments.blocks.core.builtin_types import is_protected
 from deployments.blocks.services.encryption import Unopenable, key_file, open_sealed, seal
 from deployments.models import BlockDocument, BlockReference, BlockSchema, BlockType
 from orchestration.errors import (

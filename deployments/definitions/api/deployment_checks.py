@@ -5,9 +5,9 @@ from __future__ import annotations
 from django.utils import timezone
 
 from deployments.definitions.api.deployments import asked_schedules
+from deployments.definitions.api.runs import reporting_bad_templates
 from deployments.definitions.api.schemas import columns_of
 from deployments.definitions.services.deployments import check_deployment
-from deployments.work.api.templates import reporting_bad_templates
 from orchestration.api.errors import INTEGRITY, Refused
 from orchestration.api.operations import Operation
 from orchestration.errors import BlockDocumentNotFound, ParametersMisfit

@@ -12,6 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 from rest_framework.response import Response
 
+from deployments.definitions.api.runs import reporting_bad_templates
 from deployments.definitions.api.schemas import (
     columns_of,
     deployment_out,
@@ -30,7 +31,6 @@ from deployments.models import Deployment
 from deployments.schedules.api.schemas import definition_of, new_schedule, schedule_out
 from deployments.schedules.selectors import calendar_names, schedules_of
 from deployments.schedules.services.schedules import NewSchedule
-from deployments.work.api.templates import reporting_bad_templates
 from orchestration.api.errors import INTEGRITY, Missing, Refused
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -9,10 +11,11 @@ from uuid import UUID
 from pydantic import Field
 from rest_framework.response import Response
 
+from deployments.definitions.core.hydration import BadTemplate
 from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
 from deployments.schedules.core.horizon import Horizon
 from deployments.schedules.services.planning_on_demand import plan_deployment
-from deployments.work.api.templates import reporting_bad_templates
+from orchestration.api.errors import Refused
 from orchestration.api.operations import Operation
 from orchestration.api.states import proposed_state
 from orchestration.database_clock import current_time
@@ -79,3 +82,12 @@ def asked_run(sent: DeploymentFlowRunCreate) -> AskedRun:
         if (value := getattr(sent, name)) is not None
     }
     return AskedRun(**given, empirical_policy=policy_in(sent.empirical_policy))
+
+
+@contextmanager
+def reporting_bad_templates() -> Iterator[None]:
+    """Answer 400 where a template in parameters cannot be filled in."""
+    try:
+        yield
+    except BadTemplate as error:
+        raise Refused(f"Error hydrating parameters: {error}", 400) from None

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from deployments.blocks.selectors.variables import variables_for
+from deployments.blocks.selectors import variables_for
 from deployments.definitions.core.parameter_errors import BadSchema, Filling, as_tree, filled_as_far_as_possible, flaws
 from deployments.definitions.core.parameters import flaw_of_schema
 from events.automations.core.templates import misplaced

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic_core import PydanticCustomError
 
-from deployments.blocks.selectors.variables import variables_for
+from deployments.blocks.selectors import variables_for
 from deployments.definitions.core.hydration import BadTemplate, hydrated
 from deployments.definitions.core.parameters import mismatch
 from deployments.models import Deadline, Deployment, WorkQueue

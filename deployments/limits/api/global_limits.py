@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from typing_extensions import TypedDict
 
 from deployments.limits.core import as_of
-from deployments.limits.selectors.global_slots import slots_held
+from deployments.limits.selectors.capacity import slots_held
 from deployments.limits.services.global_limits import (
     create_global_limit,
     delete_global_limit,

@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 
 from deployments.dispatch.services.attempt_exit import Cause, release_by_force
 from deployments.limits.api.global_limits import LeaseSeconds, NamedLimitOut, taken_by_nobody, which_limit
-from deployments.limits.selectors.global_slots import slots_held
+from deployments.limits.selectors.capacity import slots_held
 from deployments.limits.selectors.holders import (
     Holder,
     Holding,

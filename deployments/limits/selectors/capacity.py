@@ -1,22 +1,25 @@
-"""How much room there is under the limits of queues, pools and deployments.
+"""Count what is taken and free under the limits of queues, pools and deployments, and under global limits.
 
-A run that is PENDING, RUNNING or CANCELLING holds a place in each of the three: its row is its place.
+A run that is PENDING, RUNNING or CANCELLING holds a slot in each of the first three: its row is its slot.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Count, Q
+from django.db.models import Count, F, Q, Sum
 
-from deployments.models import Deployment, WorkPool, WorkQueue
+from deployments.models import Deployment, GlobalSlot, WorkPool, WorkQueue
+from orionflow.contract.states import TERMINAL, in_order
 from runs.lists.filters import lookups  # noqa: F401  (registers `orion_holds_all`)
 from runs.models import FlowRun
 from runs.querysets import is_holding
 
 UNLIMITED = 2**31
+_ENDED = in_order(TERMINAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class Room:
 
 
 def room_in(queue_ids: Collection[UUID] | None) -> Room:
-    """Two queries, or three where a pool is limited. `None` asks for every queue."""
+    """Room in these queues, or in every queue for None. Two queries, or three where a pool is limited."""
     rows = WorkQueue.objects.select_related("work_pool").defer("work_pool__base_job_template")
     rows = rows.order_by("priority", "name", "pk")
     queues = list(rows if queue_ids is None else rows.filter(pk__in=queue_ids))
@@ -69,8 +72,8 @@ def _taken_in_pools(ids: Collection[UUID]) -> dict[UUID, int]:
         return {}
     pool_of = dict(WorkQueue.objects.filter(work_pool__in=ids).values_list("pk", "work_pool_id"))
     taken = dict.fromkeys(ids, 0)
-    for queue_id, places in _taken_in_queues(pool_of).items():
-        taken[pool_of[queue_id]] += places
+    for queue_id, slots in _taken_in_queues(pool_of).items():
+        taken[pool_of[queue_id]] += slots
     return taken
 
 
@@ -84,7 +87,7 @@ def chosen_by(queue: WorkQueue) -> Q:
 
 
 def takes_runs_of(queue: WorkQueue, deployment: Deployment) -> bool:
-    """Whether runs of the deployment wait in this queue; as above, for what a deployment's runs have from it."""
+    """Whether runs of the deployment wait in this queue, as `chosen_by` would tell of its future runs."""
     if not queue.filter:
         return deployment.work_queue_id == queue.pk
     ids = queue.filter.get("deployment_ids")
@@ -98,7 +101,7 @@ def _taken_by_filter(queue: WorkQueue) -> int:
 
 
 def full_deployments() -> list[UUID]:
-    """Deployments whose own limit leaves no place; found from the runs that hold places, which are few."""
+    """Deployments whose own limit is full, found from the runs that hold slots, which are few."""
     taken = _taken_in_deployments(None)
     limited = Deployment.objects.filter(Q(pk__in=taken) | Q(concurrency_limit=0), concurrency_limit__isnull=False)
     limits = limited.values_list("pk", "concurrency_limit")
@@ -106,7 +109,7 @@ def full_deployments() -> list[UUID]:
 
 
 def room_of_deployments(ids: Iterable[UUID]) -> dict[UUID, int]:
-    """By deployment; those without a limit are left out."""
+    """How many more runs each of these deployments may start; those without a limit are left out."""
     limited = Deployment.objects.filter(pk__in=set(ids), concurrency_limit__isnull=False)
     limits = {pk: most for pk, most in limited.values_list("pk", "concurrency_limit") if most is not None}
     taken = _taken_in_deployments(limits) if limits else {}
@@ -117,3 +120,20 @@ def _taken_in_deployments(ids: Collection[UUID] | None) -> dict[UUID, int]:
     held = FlowRun.objects.filter(is_holding(), deployment_id__isnull=False)
     held = held if ids is None else held.filter(deployment_id__in=ids)
     return dict(held.values_list("deployment_id").annotate(Count("pk")).order_by())
+
+
+def is_held(now: datetime) -> Q:
+    """A condition for slots of global limits that count: not expired, and of no attempt that has ended.
+
+    A slot of a run ends with its attempt, at that moment, without anybody releasing it.
+    """
+    of_attempt = Q(flow_run__epoch=F("epoch")) & ~Q(flow_run__state_type__in=_ENDED)
+    return Q(expires_at__gt=now) & (Q(flow_run__isnull=True) | of_attempt)
+
+
+def slots_held(limit_ids: Collection[UUID], now: datetime) -> dict[UUID, int]:
+    """How many slots of these global limits are held, by limit."""
+    if not limit_ids:
+        return {}
+    held = GlobalSlot.objects.filter(is_held(now), limit__in=limit_ids)
+    return dict(held.values_list("limit_id").annotate(Sum("slots")).order_by())

@@ -1,4 +1,4 @@
-"""Who holds places and slots, and who waits for them: what a person asks who would like to start something."""
+"""Find the runs that hold the slots of a limit, and those that wait for one."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 from django.db.models.fields.json import KeyTextTransform
 
-from deployments.limits.selectors.capacity import chosen_by
-from deployments.limits.selectors.global_slots import is_held
+from deployments.limits.selectors.capacity import chosen_by, is_held
 from deployments.models import Deployment, GlobalLimit, GlobalSlot, Slot, WorkPool, WorkQueue
 from runs.models import FlowRun, TaskRun
 from runs.querysets import is_holding, is_open
@@ -37,7 +36,7 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """How many places there are (null: as many as are asked for), who has them, and who would like to."""
+    """A limit (None: unlimited), how many of its slots are taken, by which runs, and which runs wait for one."""
 
     limit: int | None
     taken: int
@@ -45,8 +44,8 @@ class Holding:
     waiters: list[Holder]
 
 
-def places_in(limited: WorkQueue | WorkPool | Deployment) -> QuerySet[FlowRun]:
-    """The runs that hold a place there, longest first."""
+def holders_in(limited: WorkQueue | WorkPool | Deployment) -> QuerySet[FlowRun]:
+    """The runs that hold a slot there, longest first."""
     held = FlowRun.objects.filter(_waits_in(limited), is_holding())
     return held.order_by("state_timestamp", "pk")
 
@@ -63,7 +62,7 @@ def _waits_in(limited: WorkQueue | WorkPool | Deployment) -> Q:
 
 def holding_of(limited: WorkQueue | WorkPool | Deployment, now: datetime) -> Holding:
     """Three queries."""
-    held = places_in(limited)
+    held = holders_in(limited)
     due = FlowRun.objects.filter(_waits_in(limited), state_type="SCHEDULED", next_scheduled_start_time__lte=now)
     waiting = due.order_by("next_scheduled_start_time", "pk")[:MOST_SHOWN]
     return Holding(

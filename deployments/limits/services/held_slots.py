@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from deployments.limits.selectors.global_slots import is_held
+from deployments.limits.selectors.capacity import is_held
 from deployments.limits.services.global_limits import teach_occupancy
 from deployments.models import GlobalLimit, GlobalSlot
 from orchestration.errors import SlotLost

@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 
 from django.db.models import Q
 
-from deployments.limits.selectors.global_slots import is_held
+from deployments.limits.selectors.capacity import is_held
 from deployments.models import GlobalLimit, GlobalSlot
 from orchestration.errors import FlowRunNotFound, RunLost
 from orionflow.contract.ids import uuid7

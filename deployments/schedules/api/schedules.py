@@ -14,6 +14,7 @@ from pydantic import Field
 from rest_framework.response import Response
 from typing_extensions import TypedDict
 
+from deployments.definitions.api.runs import reporting_bad_templates
 from deployments.models import Deployment, Schedule
 from deployments.schedules.api.schemas import (
     changes_of,
@@ -32,7 +33,6 @@ from deployments.schedules.selectors import (
     with_calendars,
 )
 from deployments.schedules.services.schedules import add_schedules, delete_schedule, update_schedule
-from deployments.work.api.templates import reporting_bad_templates
 from orchestration.api.errors import Missing, Refused
 from orchestration.api.operations import Operation
 from orchestration.errors import ScheduleNotFound

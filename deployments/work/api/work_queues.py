@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 from deployments.dispatch.selectors.liveness import last_asked, statuses_of_queues
 from deployments.models import WorkQueue
 from deployments.work.api.work_pools import Forced, sent_in
-from deployments.work.selectors.health import Health, health_of
+from deployments.work.selectors import Health, health_of
 from deployments.work.services.work_queues import (
     DEFAULT_POOL,
     create_work_queue,

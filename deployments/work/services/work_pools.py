@@ -10,7 +10,7 @@ from uuid import UUID
 from deployments.definitions.services.statuses import tell_of_pool
 from deployments.models import BlockDocument, WorkPool, WorkQueue
 from deployments.work.core.job_variables import blocks_in_defaults, flaw_of_defaults, flaw_of_template
-from deployments.work.services.queue_users import remember, users_of
+from deployments.work.services.queue_usage import remember_usage, usage_of
 from deployments.work.services.work_queues import default_queue, locked_pool
 from orchestration.errors import BadJobTemplate, BlockDocumentNotFound, WorkPoolExists, WorkPoolInUse, WorkPoolReserved
 from orchestration.transactions import repeated_on_conflict, write_transaction
@@ -54,12 +54,12 @@ def delete_work_pool(*, name: str, force: bool | None = None) -> None:
     with write_transaction():
         pool = locked_pool(name)
         queues = list(WorkQueue.objects.select_related("work_pool").filter(work_pool=pool))
-        users = users_of([queue.pk for queue in queues])
+        users = usage_of([queue.pk for queue in queues])
         if force is None:
             force = not users.runs and name != WorkPool.DEFAULT_NAME
         if users and not force:
             raise WorkPoolInUse(name=name, users=users)
-        remember(queues)
+        remember_usage(queues)
         pool.delete()
 
 

@@ -5,15 +5,15 @@ Whoever adds, moves or removes a queue holds its pool: two queues of one pool ne
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
+from itertools import count
 from typing import Any
 from uuid import UUID
 
 from deployments.definitions.services.statuses import tell_of_queue
 from deployments.models import WorkPool, WorkQueue
-from deployments.work.core.priorities import lowest_free, moved
-from deployments.work.services.queue_users import former_queue, give_back, remember, users_of
+from deployments.work.services.queue_usage import former_queue, remember_usage, restore_usage, usage_of
 from orchestration.errors import (
     DefaultQueueStays,
     WorkPoolNotFound,
@@ -99,7 +99,7 @@ def update_work_queue(*, queue_id: UUID, changes: Mapping[str, Any], now: dateti
             queue.is_paused = columns["is_paused"]
             tell_of_queue(queue, now)
         if "name" in columns and (former := former_queue(_pool_name(queue), columns["name"])):
-            give_back(former, queue)
+            restore_usage(former, queue)
         if changes.get("priority") and queue.work_pool:
             _give_priority(queue.work_pool, queue.pk, changes["priority"], now)
 
@@ -114,10 +114,10 @@ def delete_work_queue(*, queue_id: UUID, force: bool = True) -> None:
         queue = _held(queue_id)
         if queue.work_pool and queue.work_pool.default_queue_id == queue_id:
             raise DefaultQueueStays(name=queue.name, pool=queue.work_pool.name)
-        users = users_of([queue_id])
+        users = usage_of([queue_id])
         if users and not force:
             raise WorkQueueInUse(name=queue.name, users=users)
-        remember([queue])
+        remember_usage([queue])
         queue.delete()
 
 
@@ -161,13 +161,13 @@ def _pool_name(queue: WorkQueue) -> str:
 def _add(pool: WorkPool, columns: Mapping[str, Any], now: datetime) -> WorkQueue:
     asked = columns.get("priority")
     own = {name: value for name, value in columns.items() if name != "priority"}
-    priority = lowest_free(_priorities(pool).values())
+    priority = _lowest_free(_priorities(pool).values())
     former = former_queue(pool.name, own["name"])
     known = {"id": former.pk} if former else {}
     queue = WorkQueue(**own, **known, work_pool=pool, priority=priority, created=now)
     queue.save(force_insert=True)
     if former:
-        give_back(former, queue)
+        restore_usage(former, queue)
     if asked is not None and asked != priority:
         _give_priority(pool, queue.pk, asked, now)
         queue.priority = asked
@@ -175,7 +175,7 @@ def _add(pool: WorkPool, columns: Mapping[str, Any], now: datetime) -> WorkQueue
 
 
 def _give_priority(pool: WorkPool, queue_id: UUID, priority: int, now: datetime) -> None:
-    for moved_id, place in moved(_priorities(pool), queue_id, priority).items():
+    for moved_id, place in _moved_priorities(_priorities(pool), queue_id, priority).items():
         WorkQueue.objects.filter(pk=moved_id).update(priority=place, updated=now)
 
 
@@ -186,3 +186,21 @@ def _priorities(pool: WorkPool) -> dict[UUID, int]:
 def _refuse_taken(pool: WorkPool, name: str) -> None:
     if WorkQueue.objects.filter(work_pool=pool, name=name).exists():
         raise WorkQueueExists(name=name, pool=pool.name)
+
+
+def _lowest_free(taken: Collection[int]) -> int:
+    return next(number for number in count(1) if number not in set(taken))
+
+
+def _moved_priorities(priorities: Mapping[UUID, int], queue: UUID, priority: int) -> dict[UUID, int]:
+    """The changes when a queue gets this priority: queues from there on move back, until there is a gap."""
+    changes = {} if priorities.get(queue) == priority else {queue: priority}
+    place = priority
+    for other, present in sorted(priorities.items(), key=lambda pair: pair[1]):
+        if other == queue or present < priority:
+            continue
+        if present > place:
+            break
+        place += 1
+        changes[other] = place
+    return changes

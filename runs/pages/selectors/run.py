@@ -17,7 +17,7 @@ from orchestration.core.states import TERMINAL
 from runs.models import Artifact, FlowRun, FlowRunState, Log, StateRow, TaskRun, TaskRunState
 from runs.pages.selectors.keyset import Count, Cursor, Page, page_of
 from runs.pages.selectors.runs import rows_of_runs, told_reasons
-from runs.why.selectors.reasons import Reason
+from runs.why.selectors.blockers import Reason
 from runs.why.selectors.why import flow_run_reasons, task_run_reasons
 
 TASKS_PER_PAGE = 100

@@ -9,13 +9,11 @@ from typing import Any, Literal
 from uuid import UUID
 
 from orionflow.contract.states import TERMINAL
-from runs.lists.deadlines import deadlines_of
 from runs.models import FlowRun, FlowRunState, StateRow, TaskRun, TaskRunState
-from runs.why.selectors.obstacles import full_limits, overlapping_runs
-from runs.why.selectors.queue_obstacles import agent_of, queue_obstacles
-from runs.why.selectors.reasons import Reason, told
+from runs.why.selectors.blockers import Reason, deadlines_of, full_limits, moment_text, overlapping_runs
+from runs.why.selectors.queue_blockers import agent_of, queue_blockers
 
-# Newer states say more; a run that has more than this many is told without its oldest.
+# Newer states say more; a run that has more than this many is moment_text without its oldest.
 LONGEST_HISTORY = 1000
 
 
@@ -67,7 +65,7 @@ def flow_run_reasons(run: FlowRun, state: StateRow | None, now: datetime) -> Ite
     yield from _by_state(run, state, now)
     match run.state_type:
         case "SCHEDULED" if _is_due(run, now):
-            yield from queue_obstacles(run, now)
+            yield from queue_blockers(run, now)
             yield from overlapping_runs(run)
         case "PENDING":
             yield from agent_of(run, now)
@@ -113,12 +111,12 @@ def _by_state(run: FlowRun | TaskRun, state: StateRow | None, now: datetime) -> 
 def _scheduled(run: FlowRun | TaskRun, now: datetime) -> Reason:
     due = run.next_scheduled_start_time
     if due is None or due <= now:
-        text = f"It was due at {told(due)} and nobody has started it." if due else "Nobody has started it yet."
+        text = f"It was due at {moment_text(due)} and nobody has started it." if due else "Nobody has started it yet."
         return Reason("late" if run.state_name == "Late" else "due", text, since=due or run.state_timestamp)
     if run.state_name == "AwaitingRetry":
-        text = f"Attempt {run.run_count} failed; the next one begins at {told(due)}."
+        text = f"Attempt {run.run_count} failed; the next one begins at {moment_text(due)}."
         return Reason("awaiting_retry", text, since=run.state_timestamp)
-    return Reason("scheduled_later", f"It is scheduled for {told(due)}.", since=run.state_timestamp)
+    return Reason("scheduled_later", f"It is scheduled for {moment_text(due)}.", since=run.state_timestamp)
 
 
 def _paused(run: FlowRun | TaskRun, state: StateRow | None) -> Reason:

@@ -8,17 +8,17 @@ from typing import Any
 from uuid import UUID
 
 from deployments.dispatch.selectors.liveness import is_recent, served_queues
-from deployments.limits.selectors.holders import places_in
+from deployments.limits.selectors.holders import holders_in
 from deployments.models import Deployment, Lease, WorkPool, WorkQueue
 from runs.models import FlowRun
-from runs.why.selectors.reasons import HOLDERS_SHOWN, Reason, told
+from runs.why.selectors.blockers import HOLDERS_SHOWN, Reason, moment_text
 
 _Limited = WorkQueue | WorkPool | Deployment
 MOST_CALLERS = 50
 
 
-def queue_obstacles(run: FlowRun, now: datetime) -> Iterator[Reason]:
-    """For a deployed run that is due."""
+def queue_blockers(run: FlowRun, now: datetime) -> Iterator[Reason]:
+    """Yield the reasons that keep a deployed run, which is due, from being started."""
     if run.deployment_id is None and run.work_queue_id is None:
         return
     deployment = Deployment.objects.filter(pk=run.deployment_id).first() if run.deployment_id else None
@@ -37,7 +37,7 @@ def _without_queue(deployment: Deployment | None, now: datetime) -> Iterator[Rea
     if deployment is None:
         yield Reason("no_queue", "It waits in no queue, so only its own process can start it.")
     elif not is_recent(deployment.last_polled, now):
-        asked = f"since {told(deployment.last_polled)}" if deployment.last_polled else "so far"
+        asked = f"since {moment_text(deployment.last_polled)}" if deployment.last_polled else "so far"
         text = f"It waits in no queue, and no process that serves {deployment.name!r} has asked for its runs {asked}."
         yield Reason("no_queue", text, "Serve the flow again, or give its deployment a work queue.")
 
@@ -56,7 +56,7 @@ def _in_queue(run: FlowRun, queue: WorkQueue, now: datetime) -> Iterator[Reason]
 
 
 def _unserved(queue: WorkQueue) -> Reason:
-    asked = f"has asked it for work since {told(queue.last_polled)}" if queue.last_polled else "asks it for work"
+    asked = f"has asked it for work since {moment_text(queue.last_polled)}" if queue.last_polled else "asks it for work"
     text = f"Nobody serves work queue {queue.name!r}: no live agent has it among its queues, and no worker {asked}."
     return Reason("no_agent", text, f"Start an agent: orion agent start {_address(queue)}", queue.last_polled)
 
@@ -71,7 +71,7 @@ def _address(queue: WorkQueue) -> str:
 
 
 def _not_for_agents(run: FlowRun, deployment: Deployment | None, queue: WorkQueue, now: datetime) -> Iterator[Reason]:
-    """Said while no other worker asks the queue either."""
+    """Yield a reason if Orion's agents may not take the run, and no other worker polls the queue."""
     has_entrypoint = deployment is None or deployment.entrypoint is not None
     if (has_entrypoint and run.infrastructure_document_id is None) or is_recent(queue.last_polled, now):
         return
@@ -81,11 +81,11 @@ def _not_for_agents(run: FlowRun, deployment: Deployment | None, queue: WorkQueu
 
 
 def _full(run: FlowRun, kind: str, limited: _Limited) -> Iterator[Reason]:
-    """Said of a limit that has no place left, with the runs that hold them."""
+    """Yield a reason if the limit is full, with the runs that hold its slots."""
     limit = limited.concurrency_limit
     if limit is None:
         return
-    holders = list(places_in(limited)[: max(limit, HOLDERS_SHOWN)])
+    holders = list(holders_in(limited)[: max(limit, HOLDERS_SHOWN)])
     if len(holders) < limit:
         return
     what = "Deployment" if kind == "deployment" else f"Work {kind}"
@@ -97,16 +97,16 @@ def _full(run: FlowRun, kind: str, limited: _Limited) -> Iterator[Reason]:
 
 
 def _held_by_callers(run: FlowRun, where: str, limited: _Limited) -> Iterator[Reason]:
-    """Said of a run that waits for a place which its own caller keeps as long as it waits for this run."""
+    """Yield a reason if the run waits for a slot that its own caller holds while it waits for this run."""
     callers = list(_callers(run))
-    if callers and (holder := places_in(limited).filter(pk__in=callers).first()):
+    if callers and (holder := holders_in(limited).filter(pk__in=callers).first()):
         text = f"{holder.name!r}, which called it, holds a place in {where}: if it waits for this run, neither goes on."
         fix = "Raise the limit, or give the flow that is called a queue of its own."
         yield Reason("caller_holds_place", text, fix, holder.state_timestamp, [_holder(holder)])
 
 
 def _callers(run: FlowRun) -> Iterator[UUID]:
-    """The run that called this one, the one that called that, and so on."""
+    """Yield the run that called this one, its caller, and so on."""
     called_from = run.parent_task_run_id
     for _ in range(MOST_CALLERS):
         if called_from is None:
@@ -124,7 +124,7 @@ def _holder(run: FlowRun) -> dict[str, Any]:
 
 
 def agent_of(run: FlowRun, now: datetime) -> Iterator[Reason]:
-    """For a run that an agent has taken: who, and whether anything is heard of it."""
+    """Yield which agent has claimed the run, or that its heartbeats are missing."""
     if run.deployment_id is None and run.work_queue_id is None:
         return
     lease = Lease.objects.select_related("worker").filter(flow_run=run).first()
@@ -133,7 +133,7 @@ def agent_of(run: FlowRun, now: datetime) -> Iterator[Reason]:
     name = repr(lease.worker.name) if lease.worker else "of an unknown name"
     if lease.expires_at <= now:
         heard = lease.worker.last_heartbeat if lease.worker else None
-        text = f"Its agent {name} has not reported since {told(heard or lease.granted_at)}."
+        text = f"Its agent {name} has not reported since {moment_text(heard or lease.granted_at)}."
         fix = "It is taken back by itself when the grace is over; look whether the agent's machine is there."
         yield Reason("agent_silent", text, fix, heard or lease.granted_at)
     elif run.state_type == "PENDING":

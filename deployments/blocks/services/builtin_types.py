@@ -5,21 +5,21 @@ from __future__ import annotations
 from datetime import datetime
 
 from deployments.blocks.core.blocks import checksum_of
-from deployments.blocks.core.known_blocks import KNOWN
-from deployments.blocks.core.known_schemas import SCHEMAS, VERSION, fields_of
+from deployments.blocks.core.builtin_schemas import SCHEMAS, VERSION, fields_of
+from deployments.blocks.core.builtin_types import BUILTIN
 from deployments.models import BlockSchema, BlockType
 from orchestration.transactions import repeated_on_conflict, write_transaction
 
 
 @repeated_on_conflict
-def install_known_block_types(*, now: datetime) -> None:
+def install_builtin_block_types(*, now: datetime) -> None:
     """Add those that are missing; what programs said about the others stays."""
     with write_transaction():
-        there = set(BlockType.objects.filter(slug__in=KNOWN).values_list("slug", flat=True))
+        there = set(BlockType.objects.filter(slug__in=BUILTIN).values_list("slug", flat=True))
         BlockType.objects.bulk_create(
             [
                 BlockType(slug=slug, name=name, description=description, created=now)
-                for slug, (name, description) in KNOWN.items()
+                for slug, (name, description) in BUILTIN.items()
                 if slug not in there
             ]
         )
@@ -28,7 +28,7 @@ def install_known_block_types(*, now: datetime) -> None:
 
 def _install_schemas(now: datetime) -> None:
     types = {one.slug: one for one in BlockType.objects.filter(slug__in=SCHEMAS)}
-    wanted = {slug: fields_of(slug, KNOWN[slug][0]) for slug in types}
+    wanted = {slug: fields_of(slug, BUILTIN[slug][0]) for slug in types}
     there = set(BlockSchema.objects.filter(version=VERSION).values_list("checksum", flat=True))
     BlockSchema.objects.bulk_create(
         [

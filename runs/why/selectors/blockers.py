@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from deployments.models import ConcurrencyLimit, Slot
+from deployments.models import ConcurrencyLimit, Deadline, Slot
 from runs.models import FlowRun, TaskRun
-from runs.why.selectors.reasons import HOLDERS_SHOWN, Reason
+
+HOLDERS_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One thing that keeps a run from moving, since when, who is in the way, and what would help."""
+
+    code: str
+    text: str
+    fix: str | None = None
+    since: datetime | None = None
+    holders: Sequence[dict[str, Any]] | None = None
+
+
+def moment_text(moment: datetime | None) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC") if moment else "an unknown time"
 
 
 def full_limits(run: TaskRun) -> Iterator[Reason]:
@@ -48,3 +66,25 @@ def overlapping_runs(run: FlowRun) -> Iterator[Reason]:
         text = f"Its {what} runs one at a time, and {others[0].name!r} is running."
         holders = [{"kind": "flow-run", "id": run.id, "name": run.name, "since": run.start_time} for run in others]
         yield Reason("overlap", text, "Wait for that run, or cancel it.", others[0].start_time, holders)
+
+
+def deadlines_of(run: FlowRun) -> Iterator[Reason]:
+    """Yield deadlines that were missed, and those that the run may still meet. Only deployments set deadlines."""
+    if run.deployment_id is None:
+        return
+    for deadline in Deadline.objects.filter(flow_run=run).order_by("due"):
+        if deadline.missed_at is not None:
+            text = f"It should have {_done(deadline)} by {moment_text(deadline.due)}, and had not."
+            yield Reason(f"missed_{deadline.kind}", text, since=deadline.due)
+        elif _is_ahead(deadline, run):
+            yield Reason(
+                f"must_{deadline.kind}", f"It must {deadline.kind} by {moment_text(deadline.due)}.", since=None
+            )
+
+
+def _is_ahead(deadline: Deadline, run: FlowRun) -> bool:
+    return run.end_time is None and (deadline.kind == Deadline.Kind.FINISH or run.start_time is None)
+
+
+def _done(deadline: Deadline) -> str:
+    return "finished" if deadline.kind == Deadline.Kind.FINISH else "started"

@@ -1,13 +1,15 @@
-"""Blocks with everything that answers and pages tell of them: their types, schemas and the blocks that they hold."""
+"""Read blocks with their types, schemas and the blocks that they refer to, and the variables that templates name."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
 
-from deployments.models import BlockDocument, BlockReference, BlockSchema
+from deployments.definitions.core.hydration import variables_named
+from deployments.models import BlockDocument, BlockReference, BlockSchema, Variable
 
 
 def block_documents() -> QuerySet[BlockDocument]:
@@ -31,3 +33,9 @@ def block_capabilities() -> list[str]:
     """Every capability that some schema has."""
     lists = BlockSchema.objects.values_list("capabilities", flat=True).distinct()
     return sorted({capability for capabilities in lists for capability in capabilities})
+
+
+def variables_for(value: Any) -> dict[str, str]:
+    """The values of the variables that templates in `value` name; those that do not exist are left out."""
+    names = set(variables_named(value))
+    return dict(Variable.objects.filter(name__in=names).values_list("name", "value")) if names else {}

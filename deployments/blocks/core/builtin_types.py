@@ -1,11 +1,11 @@
-"""The block types that a server knows by itself: by their slugs, the names and what they are for.
+"""Built-in block types, by slug: their names and descriptions.
 
-Their fields are in `known_schemas`; clients that have classes for them add schemas of their own.
+Their fields are in `builtin_schemas`; clients that have classes for them add schemas of their own.
 """
 
 from __future__ import annotations
 
-KNOWN = {
+BUILTIN = {
     "azure": ("Azure", "Files in a container of Azure Blob Storage."),
     "custom-webhook": ("Custom Webhook", "Tells people by any HTTP request, of which every part can be said."),
     "date-time": ("Date Time", "A moment with its time zone."),

@@ -1,4 +1,4 @@
-"""Who uses work queues, and what becomes of them when a queue is deleted all the same, and made again."""
+"""Usage of work queues: remembered when a queue is deleted, and restored when one of its name is made again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_COUNTED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Users:
+class Usage:
     """How many deployments have their runs in some queues, and how many runs there are not over."""
 
     deployments: int
@@ -35,20 +35,20 @@ def _counted(number: int, what: str) -> str:
     return f"{number}{' or more' if number == MOST_COUNTED else ''} {what}{'' if number == 1 else 's'}"
 
 
-def users_of(queue_ids: Sequence[UUID]) -> Users:
+def usage_of(queue_ids: Sequence[UUID]) -> Usage:
     deployments = Deployment.objects.filter(work_queue__in=queue_ids).count()
-    # One type after the other: for each of them there is an index.
+    # One type after the other, as each has an index; together they would scan the runs of the queue.
     runs = sum(
         FlowRun.objects.filter(work_queue_id__in=queue_ids, state_type=state_type).order_by()[:MOST_COUNTED].count()
         for state_type in UNFINISHED_TYPES
     )
-    return Users(deployments, min(runs, MOST_COUNTED))
+    return Usage(deployments, min(runs, MOST_COUNTED))
 
 
-def remember(queues: Sequence[WorkQueue]) -> None:
-    """Before these queues are deleted, note who used them."""
+def remember_usage(queues: Sequence[WorkQueue]) -> None:
+    """Note which deployments and runs use these queues, which the caller is about to delete."""
     for queue in queues:
-        if not users_of([queue.pk]):
+        if not usage_of([queue.pk]):
             continue
         pool_name = queue.work_pool.name if queue.work_pool else ""
         FormerQueue.objects.filter(pool_name=pool_name, name=queue.name).delete()
@@ -62,7 +62,7 @@ def former_queue(pool_name: str, name: str) -> FormerQueue | None:
     return FormerQueue.objects.filter(pool_name=pool_name, name=name).first()
 
 
-def give_back(former: FormerQueue, queue: WorkQueue) -> None:
+def restore_usage(former: FormerQueue, queue: WorkQueue) -> None:
     """Let the runs and deployments of the former queue of this name wait in `queue` now."""
     cut_off = Deployment.objects.filter(former_queue_id=former.pk, work_queue__isnull=True)
     cut_off.update(work_queue=queue, former_queue_id=None)
