@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from textwrap import wrap
 
 import click
 
@@ -58,8 +59,7 @@ DEPLOY_FILES = """\
         - cron: "0 6 * * 1-5"         or interval: 900, rrule: FREQ=…, ics_file: plan.ics
           timezone: Europe/Berlin
           parameters: {limit: 1}      also active, ends, max_runs, misfire (all, latest, none), calendars
-      version, description, paused, overlap, crash_retries, concurrency_limit, must_start_within,
-      must_finish_within, job_variables, enforce_parameter_schema
+      OPTIONS
       pull:                           how agents fetch the code; without it they need this folder
         - orionflow.storage.git_clone: {repository: https://…, branch: main}
   pull: […]                           for all deployments that do not say
@@ -104,13 +104,21 @@ def _filters(terminal: Terminal) -> str:
     return FILTERS.format(types=", ".join(one.lower() for one in NAMES))
 
 
+def _deploy_files(terminal: Terminal) -> str:
+    from orionflow.cli.deploy.orion_yaml import plain_options
+
+    others = sorted(name for name in plain_options() if f"  {name}:" not in DEPLOY_FILES)
+    options = wrap(", ".join(others), 100, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    return DEPLOY_FILES.replace("      OPTIONS", "\n".join(options))
+
+
 TOPICS: dict[str, Callable[[Terminal], str]] = {
     "states": _states,
     "filters": _filters,
     "addressing": lambda terminal: ADDRESSING,
     "exit-codes": _exit_codes,
     "schedules": lambda terminal: SCHEDULES,
-    "deploy-files": lambda terminal: DEPLOY_FILES,
+    "deploy-files": _deploy_files,
 }
 
 
