@@ -16,7 +16,7 @@ from orionflow.calls.deployments import read_deployment, read_deployment_by_name
 from orionflow.calls.flow_runs import read_flow_runs
 from orionflow.client import OrionClient
 from orionflow.deployments import Cron, Deployment, Interval
-from orionflow.engine.calling import call_flow_for_run
+from orionflow.engine.invoke import call_flow_for_run
 from orionflow.errors import Conflict, NotFound, ParameterError, UsageError
 from orionflow.states import Cancelling
 from orionflow.storage import GitRepository

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from orionflow import flow, task
-from orionflow.engine.lineage import STRONG_LIMIT, LinkTable
+from orionflow.engine.lineage import STRONG_LIMIT, Lineage
 from orionflow.testing import task_runs_of
 from orionflow.wire import TaskRun
 
@@ -101,7 +101,7 @@ class Weak:
 
 
 def test_links_do_not_keep_values_alive():
-    links = LinkTable()
+    links = Lineage()
     value = Weak()
     links.add(value, None)  # type: ignore[arg-type]
     assert len(links) == 1
@@ -112,7 +112,7 @@ def test_links_do_not_keep_values_alive():
 
 
 def test_links_are_bounded():
-    links = LinkTable()
+    links = Lineage()
 
     for number in range(STRONG_LIMIT + 500):
         links.add(1000 + number, None)  # type: ignore[arg-type]

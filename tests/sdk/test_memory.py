@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from orionflow import flow, task
-from orionflow.engine.lineage import STRONG_BYTES, LinkTable
-from orionflow.engine.state_counts import KEPT, Tally
+from orionflow.engine.lineage import STRONG_BYTES, Lineage
+from orionflow.engine.state_counts import KEPT, StateCounts
 from orionflow.errors import FailedRun
 from orionflow.states import Failed, State
 from orionflow.values.weights import weight_of, weight_of_frames
@@ -48,7 +48,7 @@ def test_a_program_that_drops_its_results_stays_small(arguments: list[str]):
 
 def kept_alive(make: Any, count: int) -> int:
     """The bytes that a table of links keeps of so many results that nobody else holds."""
-    links = LinkTable()
+    links = Lineage()
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
@@ -76,7 +76,7 @@ def test_links_keep_alive_no_more_than_they_may(make: Any):
 
 
 def test_the_newest_results_are_linked_and_one_too_large_is_not():
-    links = LinkTable()
+    links = Lineage()
     old, new, huge = ["x" * (10 * MEGABYTE)], ["y" * (10 * MEGABYTE)], ["z" * (20 * MEGABYTE)]
 
     assert links.add(old, 1)  # type: ignore[arg-type]
@@ -88,7 +88,7 @@ def test_the_newest_results_are_linked_and_one_too_large_is_not():
 
 
 def test_a_result_that_holds_a_value_twice_is_forgotten_once():
-    links, part = LinkTable(), "p" * 100
+    links, part = Lineage(), "p" * 100
 
     links.add([part, part], 1)  # type: ignore[arg-type]
     for number in range(3):
@@ -110,7 +110,7 @@ def failure(number: int) -> State[Any]:
 
 
 def test_a_tally_keeps_the_exceptions_of_many_failures_without_all_their_frames():
-    tally = Tally()
+    tally = StateCounts()
     tracemalloc.start()
     try:
         for number in range(KEPT):
@@ -148,7 +148,7 @@ def test_what_cannot_be_weighed_is_too_much():
             raise RuntimeError("no")
 
     assert weight_of([Odd()]) > STRONG_BYTES
-    assert not LinkTable().add([Odd()], 1)  # type: ignore[arg-type]
+    assert not Lineage().add([Odd()], 1)  # type: ignore[arg-type]
 
 
 def test_frames_of_causes_are_weighed():

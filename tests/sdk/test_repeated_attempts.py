@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from orionflow import Flow, OrionClient, allow_failure, flow, resume_flow_run, suspend_flow_run, task
 from orionflow.calls import Call
-from orionflow.engine.calling import call_flow_for_run
+from orionflow.engine.invoke import call_flow_for_run
 from orionflow.states import Completed, Pending, State
 from orionflow.testing import logs_of, states_of, task_runs_of
 from tests.rounds import examples

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from orionflow import OrionClient, flow, get_client, task
-from orionflow.engine.state_counts import KEPT, Tally
+from orionflow.engine.state_counts import KEPT, StateCounts
 from orionflow.errors import CancelledRun, UsageError
 from orionflow.states import Cancelling, State, StateType
 from orionflow.testing import assert_completed, flow_runs, isolated, states_of, task_runs_of
@@ -180,7 +180,7 @@ def test_records_are_complete_when_a_flow_returns():
 
 
 def test_tally_keeps_only_so_many_culprits():
-    tally = Tally(State(type=StateType.FAILED) for _ in range(KEPT + 50))
+    tally = StateCounts(State(type=StateType.FAILED) for _ in range(KEPT + 50))
 
     assert tally.verdict() == (StateType.FAILED, f"{KEPT + 50}/{KEPT + 50} runs failed.")
     assert len(tally.not_completed) == KEPT

@@ -13,7 +13,7 @@ from pydantic import BaseModel, field_validator
 
 from orionflow import Flow, OrionClient, flow, pause_flow_run, resume_flow_run, suspend_flow_run, task
 from orionflow.calls import Call
-from orionflow.engine.calling import call_flow_for_run
+from orionflow.engine.invoke import call_flow_for_run
 from orionflow.errors import MissingContext, OrchestrationRefused
 from orionflow.states import Pending, State
 

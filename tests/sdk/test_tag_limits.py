@@ -11,7 +11,7 @@ import pytest
 
 from orionflow import flow, task
 from orionflow.client import OrionClient
-from orionflow.engine.lines import Lines
+from orionflow.engine.waiting_lines import WaitingLines
 from orionflow.testing import Isolated, isolated
 from tests.sdk.programs import Program
 
@@ -156,28 +156,28 @@ def test_runs_of_a_flow_that_queues_follow_each_other_at_once(orion: Isolated):
     assert inside.most == 1
 
 
-def test_only_the_first_of_a_line_is_called():
-    lines = Lines()
+def test_only_the_first_of_a_line_is_woken():
+    lines = WaitingLines()
     turns = [lines.join(frozenset({"a", "b"})) for _ in range(1000)]
     other = lines.join(frozenset({"c"}))
 
     lines.make_room({"b", "x"})
 
-    assert [turn._called.done() for turn in turns] == [True] + [False] * 999
-    assert not other._called.done()
+    assert [turn._woken.done() for turn in turns] == [True] + [False] * 999
+    assert not other._woken.done()
 
 
-def test_who_leaves_calls_the_next():
-    lines = Lines()
+def test_who_leaves_wakes_the_next():
+    lines = WaitingLines()
     first, second, third = (lines.join(frozenset({"a"})) for _ in range(3))
 
     lines.leave(first)
 
-    assert (second._called.done(), third._called.done()) == (True, False)
+    assert (second._woken.done(), third._woken.done()) == (True, False)
 
 
 def test_first_of_a_line_asks_more_and_more_rarely_and_the_others_as_the_api_says():
-    lines = Lines()
+    lines = WaitingLines()
     first, second = lines.join(frozenset({"a"})), lines.join(frozenset({"a"}))
 
     pauses = [first.wait(30).seconds for _ in range(8)]

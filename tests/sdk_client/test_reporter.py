@@ -84,8 +84,8 @@ def test_orders_for_a_flow_run_are_learnt_from_replies(server: ScriptedServer, r
     reporter.stream(step())
     reporter.drain(FLOW_RUN)
 
-    assert reporter.orders(FLOW_RUN) == "cancel"
-    assert reporter.orders(uuid7()) is None
+    assert reporter.command(FLOW_RUN) == "cancel"
+    assert reporter.command(uuid7()) is None
 
 
 def test_a_run_that_was_stored_under_another_id_is_reported_under_that(server: ScriptedServer, reporter: Reporter):

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
-from orionflow.engine.lineage import LinkTable
-from orionflow.engine.state_counts import Tally
+from orionflow.engine.lineage import Lineage
+from orionflow.engine.state_counts import StateCounts
 from orionflow.errors import MissingContext
 from orionflow.recordable import recordable_tag
 from orionflow.settings import current_settings
@@ -25,9 +25,9 @@ from orionflow.values.enclosed import Enclosed
 if TYPE_CHECKING:
     from orionflow.client import OrionClient
     from orionflow.engine.api import Api
-    from orionflow.engine.calls import TaskCall
     from orionflow.engine.interruption import Hold, Reason
     from orionflow.engine.loops import LoopThread
+    from orionflow.engine.run_calls import TaskCall
     from orionflow.flows import Flow
     from orionflow.futures import Future
     from orionflow.reporting import Reporter
@@ -54,7 +54,7 @@ class Open(Protocol):
     def inner_context(self) -> FlowRunContext | None:
         """That of the attempt, if this is a flow run."""
 
-    def end_from_outside(self, reason: Reason) -> None:
+    def abandon(self, reason: Reason) -> None:
         """Record an end that the run does not report itself."""
 
 
@@ -90,8 +90,8 @@ class FlowRunContext:
         # A second attempt, and whoever was paused, must hear what became of the steps taken before.
         self.is_repeated = flow_run.run_count > 1
         self.start_time = datetime.now(UTC)
-        self.tally = Tally()
-        self.links = LinkTable()
+        self.state_counts = StateCounts()
+        self.lineage = Lineage()
         # Functions count as the same in each attempt of this run, whatever is written into what they enclose.
         self.enclosed = Enclosed() if enclosed is None else enclosed
         # The ids of earlier runs that calls of this attempt took up, by those that the calls had before.

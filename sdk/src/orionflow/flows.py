@@ -208,7 +208,7 @@ class Flow(Deployable, Generic[P, R]):
 
         An async flow gives a coroutine, unless a sync flow calls it.
         """
-        from orionflow.engine.calling import call_flow
+        from orionflow.engine.invoke import call_flow
 
         return call_flow(self, args, kwargs, wait_for, return_state)
 

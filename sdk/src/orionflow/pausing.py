@@ -10,9 +10,9 @@ from orionflow.calls.flow_runs import resume_flow_run as resume
 from orionflow.calls.flow_runs import set_flow_run_state
 from orionflow.context import FlowRunContext, TaskRunContext
 from orionflow.contract.ids import uuid7
+from orionflow.engine.commands import RunSuspended, stop, wait_until_resumed
 from orionflow.engine.effects import Do, Sleep, Steps, WaitFor, send
 from orionflow.engine.final_state import futures_in
-from orionflow.engine.orders import RunSuspended, stop, wait_until_resumed
 from orionflow.errors import MissingContext, OrchestrationRefused
 from orionflow.input.kinds import content_of
 from orionflow.input.questions import AnswerRefused, Question, ask_again, question_of

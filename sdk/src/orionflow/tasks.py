@@ -30,7 +30,7 @@ from orionflow.retrying import Delays, checked_crash_retries, checked_delays, ch
 from orionflow.states import State
 
 if TYPE_CHECKING:
-    from orionflow.engine.calls import TaskCall
+    from orionflow.engine.run_calls import TaskCall
     from orionflow.futures import Future, FutureList
     from orionflow.results import StoreOption
     from orionflow.serializers import Serializer
@@ -222,7 +222,7 @@ class Task(Generic[P, R]):
         flow_run = self._flow_run()
         if flow_run.submit_calls and not return_state:
             return self.submit(*args, wait_for=wait_for, **kwargs)
-        from orionflow.engine.calling import call_task
+        from orionflow.engine.invoke import call_task
 
         if flow_run.task_runner.call is not None and not return_state:
             flow_run.tell_of_plain_calls(self.name)
@@ -250,7 +250,7 @@ class Task(Generic[P, R]):
         self, /, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
     ) -> Any:
         """Have the flow's task runner run the task, and return a future; `return_state=True` waits for its state."""
-        from orionflow.engine.calling import submit_task
+        from orionflow.engine.invoke import submit_task
 
         return submit_task(self, args, kwargs, self._flow_run(), wait_for, return_state)
 

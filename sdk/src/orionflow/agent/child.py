@@ -38,7 +38,7 @@ def load_everything() -> None:
 
     import orionflow
     import orionflow.code.entrypoints
-    import orionflow.engine.calling
+    import orionflow.engine.invoke
     import orionflow.logging
     import orionflow.storage
     import orionflow.task_runners.threads  # noqa: F401
@@ -68,7 +68,7 @@ def _enter(order: Order) -> None:
 
 def _run(order: Order) -> State[Any]:
     from orionflow.calls.flow_runs import read_flow_run
-    from orionflow.engine.calling import call_flow_for_run
+    from orionflow.engine.invoke import call_flow_for_run
     from orionflow.reporting import get_reporter
 
     run_id = UUID(order["flow_run_id"])

@@ -88,7 +88,7 @@ def run_here(
 
 def rerun_here(session: Session, flow: Flow[Any, Any], run: Json, *, watch: bool) -> int:
     """Run the flow's code for a run that exists already, with that run's parameters."""
-    from orionflow.engine.calling import call_flow_for_run
+    from orionflow.engine.invoke import call_flow_for_run
 
     def call(observed: Flow[Any, Any]) -> State[Any]:
         return call_flow_for_run(observed, UUID(run["id"]), run["parameters"])

@@ -18,12 +18,11 @@ from orionflow.context import FlowRunContext, current_tags
 from orionflow.contract.deployments import Deployment
 from orionflow.contract.ids import uuid7
 from orionflow.deployments.awaiting import block_or_await
+from orionflow.engine.commands import checkpoint, read_commands
 from orionflow.engine.crashes import reason_of
-from orionflow.engine.effects import Sleep, Steps, WaitFor, send, surely
+from orionflow.engine.effects import Create, Sleep, Steps, WaitFor, send, surely
 from orionflow.engine.inputs import Found, resolved
-from orionflow.engine.making import Make
-from orionflow.engine.orders import ask_for_orders, checkpoint
-from orionflow.engine.placeholders import Subflow, completed_before, ending_placeholder, place_for_subflow
+from orionflow.engine.placeholders import Subflow, completed_before, ending_placeholder, placeholder_for
 from orionflow.engine.signals import ending
 from orionflow.errors import ApiError, ParameterError, UnserializableError, UsageError
 from orionflow.logging import flow_run_logger
@@ -132,19 +131,19 @@ def _within(wanted: _Wanted, parent: FlowRunContext) -> Steps[FlowRun]:
     answer: Answer
     subflow = Subflow(key, deployment.name, deployment.version, found.sources, wanted.digest())
     with ending_placeholder(parent, subflow):
-        answer, task_run_id = yield from place_for_subflow(parent, subflow)
+        answer, task_run_id = yield from placeholder_for(parent, subflow)
         before = completed_before(parent, answer)
         if before is not None and before.state_details.child_flow_run_id is not None:
             done: FlowRun = yield send(client, read_flow_run(before.state_details.child_flow_run_id))
             return done
         # The same attempt of the parent asks for the same run however often; the next one wants another.
         call = wanted.as_call(deployment, task_run_id, f"{task_run_id}-{parent.flow_run.run_count}")
-        run = yield Make(subflow.made, client.send, call)
+        run = yield Create(subflow.created, client.send, call)
     return (yield from _waited_for(wanted, client, run, parent))
 
 
 def _take_inputs(wanted: _Wanted, parent: FlowRunContext) -> Steps[Found]:
-    found = Found(parent.links)
+    found = Found(parent.lineage)
     for name, value in wanted.parameters.items():
         found.look_through(name, value)
     if found.pending:
@@ -164,7 +163,7 @@ def _waited_for(wanted: _Wanted, client: OrionClient, run: FlowRun, parent: Flow
             yield Sleep(wanted.poll_interval if left is None else min(wanted.poll_interval, left))
             if parent is not None:
                 # Nothing is reported meanwhile whose answer could bring orders.
-                yield from ask_for_orders(parent)
+                yield from read_commands(parent)
             run = yield send(client, read_flow_run(run.id))
     except BaseException as error:
         if parent is not None and reason_of(error).is_cancel:

@@ -8,7 +8,6 @@ from typing import Any
 
 from orionflow.context import TaskRunContext, _task_run
 from orionflow.contract.ids import uuid7
-from orionflow.engine.calls import TaskCall
 from orionflow.engine.effects import Do, Steps, UserCode
 from orionflow.engine.failures import log_exception, logger_of
 from orionflow.engine.final_state import (
@@ -17,6 +16,7 @@ from orionflow.engine.final_state import (
     state_of_value,
     timed_out,
 )
+from orionflow.engine.run_calls import TaskCall
 from orionflow.engine.time_limits import LimitReached
 from orionflow.errors import TaskTimedOut, WorkerCrashed
 from orionflow.logging import prints_logged
@@ -33,7 +33,7 @@ def attempt_task(call: TaskCall, cache_key: str | None) -> Steps[State[Any]]:
     """
     task = call.task
     if call.unstored is not None:
-        # The writing is repeated, and not the work.
+        # Only the writing is repeated.
         state, call.unstored = call.unstored, None
     else:
         state = yield from _called(call)
@@ -55,29 +55,21 @@ def _called(call: TaskCall) -> Steps[State[Any]]:
         with prints_logged(True) if log_prints else nullcontext():
             value = yield UserCode(task.fn, call.args, call.kwargs, task.timeout_seconds, call.place)
     except LimitReached:
-        return _timed_out(call)
-    except WorkerCrashed as error:
-        return Crashed(message=str(error), value=error)
+        seconds = task.timeout_seconds or 0.0
+        error = TaskTimedOut(f"Task {task.name!r} ran longer than its timeout_seconds={seconds:g}.")
+        return timed_out("task", seconds, error)
+    except WorkerCrashed as crash:
+        return Crashed(message=str(crash), value=crash)
     except Exception as error:
-        return _failed(call, error)
+        log_exception(logger_of(call), error, "The task raised an exception:")
+        return state_of_exception(error, "task")
     finally:
         _task_run.reset(token)
     return state_of_value(value)
 
 
-def _failed(call: TaskCall, error: Exception) -> State[Any]:
-    log_exception(call, error)
-    return state_of_exception(error, "task")
-
-
-def _timed_out(call: TaskCall) -> State[Any]:
-    seconds = call.task.timeout_seconds or 0.0
-    error = TaskTimedOut(f"Task {call.task.name!r} ran longer than its timeout_seconds={seconds:g}.")
-    return timed_out("task", seconds, error)
-
-
 def _is_retriable(call: TaskCall, state: State[Any]) -> bool:
-    """What the user's own condition says; one that raises counts as no."""
+    """Ask the user's own condition; one that raises counts as no."""
     condition = call.task.retry_condition_fn
     if condition is None:
         return True
@@ -89,10 +81,10 @@ def _is_retriable(call: TaskCall, state: State[Any]) -> bool:
 
 
 def _keep(call: TaskCall, state: State[Any], cache_key: str | None) -> Steps[None]:
-    """Remember where the value came from, and store it if somebody will ask for it later."""
+    """Remember which run the value came from, and store it if somebody will ask for it later."""
     has_value = state.value is not UNSET
     # A value that is read from its store again is another object each time.
-    if has_value and (not call.task.cache_result_in_memory or not call.flow_run.links.add(state.value, call.id)):
+    if has_value and (not call.task.cache_result_in_memory or not call.flow_run.lineage.add(state.value, call.id)):
         state.amend_details(untrackable_result=True)
     if cache_key is not None:
         lasts = call.task.cache_expiration
@@ -111,7 +103,7 @@ def _store(call: TaskCall, state: State[Any]) -> Steps[None]:
         if task.persist_result:
             call.unstored = fail_for_want_of_storage(state, error)
             return
-        # The work is done and its value is at hand: only those who come later miss it.
+        # The work is done and its value is at hand: only later runs miss it.
         state.message = f"The result was not stored: {as_text(error)}"
         state.amend_details(cache_key=None)
         return

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from orionflow.attempt import why_told_to_end
+from orionflow.engine.commands import CancelRequested, Stopped
 from orionflow.engine.interruption import Interrupted, Reason
-from orionflow.engine.orders import CancelOrdered, Stopped
 from orionflow.engine.time_limits import TimeUp
 from orionflow.recordable import as_text
 
@@ -50,7 +50,7 @@ def reason_of(error: BaseException) -> Reason:
         case TimeUp():
             return Reason("The flow run that it belongs to ran out of time.")
         case Stopped():
-            return Reason(str(error), is_cancel=isinstance(error, CancelOrdered))
+            return Reason(str(error), is_cancel=isinstance(error, CancelRequested))
     return Reason(f"The run broke: {type(error).__name__}: {as_text(error)}")
 
 

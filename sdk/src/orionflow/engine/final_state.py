@@ -7,7 +7,7 @@ from types import GeneratorType
 from typing import Any
 
 from orionflow.contract.states import NO_DETAILS, USUAL_NAMES
-from orionflow.engine.state_counts import Tally
+from orionflow.engine.state_counts import StateCounts
 from orionflow.errors import UnserializableError
 from orionflow.futures import Future
 from orionflow.recordable import (
@@ -34,11 +34,11 @@ def state_of_value(value: Any) -> State[Any]:
     states = _as_states(value)
     if states is None:
         return Completed(value=list(value) if isinstance(value, GeneratorType) else value)
-    kind, message = Tally(states).verdict()
+    kind, message = StateCounts(states).verdict()
     return State(type=kind, message=message, value=value)
 
 
-def state_of_nothing(tally: Tally) -> State[Any]:
+def state_of_nothing(tally: StateCounts) -> State[Any]:
     """The final state of a flow that returned None: all the task runs and subflow runs in it are added up."""
     if tally.total == 0:
         return Completed(value=None)

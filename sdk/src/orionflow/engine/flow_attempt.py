@@ -8,9 +8,10 @@ from functools import partial
 from typing import Any
 
 from orionflow.context import FlowRunContext, in_flow_run
-from orionflow.engine.below import end_below, end_leftovers
+from orionflow.engine.children import end_children, end_unawaited
+from orionflow.engine.commands import TimeIsUp
 from orionflow.engine.effects import Do, Steps, UserCode, WaitFor
-from orionflow.engine.failures import tell
+from orionflow.engine.failures import log_exception
 from orionflow.engine.final_state import (
     futures_in,
     state_of_exception,
@@ -22,15 +23,14 @@ from orionflow.engine.final_state import (
 from orionflow.engine.flow_creation import Begun
 from orionflow.engine.hooks import call_hooks
 from orionflow.engine.interruption import Reason
-from orionflow.engine.orders import TimeIsUp
-from orionflow.engine.state_counts import Tally
+from orionflow.engine.state_counts import StateCounts
 from orionflow.engine.time_limits import LimitReached
 from orionflow.errors import FlowTimedOut
 from orionflow.logging import prints_logged
 from orionflow.states import State
 
 # Who set a limit of half a second does not want to wait much longer for what cannot be interrupted.
-PATIENCE_AT_LIMIT = 0.25
+GRACE_AT_LIMIT_SECONDS = 0.25
 
 
 def attempt_flow(begun: Begun, context: FlowRunContext, running: State[Any]) -> Steps[State[Any]]:
@@ -48,26 +48,26 @@ def attempt_flow(begun: Begun, context: FlowRunContext, running: State[Any]) -> 
         except LimitReached:
             return (yield from _timed_out(begun, context))
         except Exception as error:
-            tell(begun.logger, error, "The flow raised an exception:")
+            log_exception(begun.logger, error, "The flow raised an exception:")
             ended = state_of_exception(error, "flow")
         if not (yield from wait_for_task_runs(context, until)):
             return (yield from _timed_out(begun, context))
         # Before the next step, which makes runs that were left over count as cancelled.
-        ended = ended or (yield from _state_of(value, context.tally))
-        yield from _end_leftovers(begun, context)
+        ended = ended or (yield from _state_of(value, context.state_counts))
+        yield from _end_unawaited(begun, context)
         return ended
 
 
-def _end_leftovers(begun: Begun, context: FlowRunContext) -> Steps[None]:
+def _end_unawaited(begun: Begun, context: FlowRunContext) -> Steps[None]:
     """Coroutines that the flow did not await, as the others of a `gather` in which one raised, do not outlive it."""
     if not context.open:
         return
-    names = yield Do(end_leftovers, context, Reason("The flow run that it belongs to ended before it.", is_cancel=True))
+    names = yield Do(end_unawaited, context, Reason("The flow run that it belongs to ended before it.", is_cancel=True))
     if names:
         begun.logger.warning("The flow ended before these runs, which are cancelled: %s.", ", ".join(names))
 
 
-def _state_of(value: Any, tally: Tally) -> Steps[State[Any]]:
+def _state_of(value: Any, tally: StateCounts) -> Steps[State[Any]]:
     if value is None:
         return state_of_nothing(tally)
     # Futures of another flow run may be among them.
@@ -89,7 +89,7 @@ def wait_for_task_runs(context: FlowRunContext, until: float | None = None) -> S
 def _timed_out(begun: Begun, context: FlowRunContext) -> Steps[State[Any]]:
     seconds = begun.flow.timeout_seconds or 0.0
     context.stopped_by = TimeIsUp("The time of the flow run is up.")
-    left = yield Do(end_below, context, Reason(str(context.stopped_by)), PATIENCE_AT_LIMIT)
+    left = yield Do(end_children, context, Reason(str(context.stopped_by)), GRACE_AT_LIMIT_SECONDS)
     error = FlowTimedOut(f"Flow {begun.flow.name!r} ran longer than its timeout_seconds={seconds:g}.")
     state = timed_out("flow", seconds, error)
     if left:

@@ -13,17 +13,16 @@ from orionflow.calls.flows import create_flow
 from orionflow.client.transport import Patience
 from orionflow.context import FlowRunContext, current_tags, in_flow_run
 from orionflow.engine.api import Api, current_api
-from orionflow.engine.below import end_below
-from orionflow.engine.calls import FlowCall
-from orionflow.engine.effects import Do, Steps, WaitFor, send
+from orionflow.engine.children import end_children
+from orionflow.engine.commands import checkpoint, is_paused, wait_until_resumed
+from orionflow.engine.effects import Create, Do, Steps, WaitFor, send
 from orionflow.engine.event_loops import running_loop
 from orionflow.engine.inputs import Found, resolved_all
 from orionflow.engine.interruption import Hold, Reason
-from orionflow.engine.lineage import LinkTable
-from orionflow.engine.making import Make
-from orionflow.engine.orders import checkpoint, is_paused, wait_until_resumed
-from orionflow.engine.placeholders import Subflow, completed_before, ending_placeholder, place_for_subflow
+from orionflow.engine.lineage import Lineage
+from orionflow.engine.placeholders import Subflow, completed_before, ending_placeholder, placeholder_for
 from orionflow.engine.reuse import digest_of_call, recall, why_not_compared
+from orionflow.engine.run_calls import FlowCall
 from orionflow.errors import ApiError, ApiUnreachable, InvalidRequest, UnserializableError, UsageError
 from orionflow.flows import Flow
 from orionflow.logging import RunLogger, flow_run_logger, logger_for_flow_run
@@ -80,11 +79,11 @@ class Begun:
     def inner_context(self) -> FlowRunContext | None:
         return self.context
 
-    def end_from_outside(self, reason: Reason) -> None:
+    def abandon(self, reason: Reason) -> None:
         """Record an end that the run does not report itself; what becomes of it later is not reported any more."""
         self.is_abandoned = True
         if self.context is not None:
-            end_below(self.context, reason, patience=0)
+            end_children(self.context, reason, grace=0)
         state: State[Any] = (Cancelled if reason.is_cancel else Crashed)(message=reason.message)
         try:
             with suppress(ApiUnreachable):
@@ -139,7 +138,7 @@ def begin(call: FlowCall) -> Steps[Begun | State[Any]]:
         return (yield from _begun(call, api, None))
     subflow = _subflow(call, parent, found)
     with ending_placeholder(parent, subflow):
-        answer, parent_task_run_id = yield from place_for_subflow(parent, subflow)
+        answer, parent_task_run_id = yield from placeholder_for(parent, subflow)
         if (done := (yield from _done_before(call, parent, answer))) is not None:
             return done
         return (yield from _begun(call, api, parent_task_run_id))
@@ -210,7 +209,7 @@ def _take_inputs(call: FlowCall) -> Steps[Found | None]:
             yield from wait_until_resumed(parent)
     if not call.wait_for and are_plain(call.args) and are_plain(call.kwargs.values()) and parent is None:
         return None
-    found = Found(parent.links if parent else LinkTable())
+    found = Found(parent.lineage if parent else Lineage())
     for name, value in call.flow.signature.given(call.args, call.kwargs).items():
         found.look_through(name, value)
     found.look_through("wait_for", call.wait_for or [])
@@ -225,7 +224,7 @@ def _subflow(call: FlowCall, parent: FlowRunContext, found: Found | None) -> Sub
     flow = call.flow
     sources = parent.stored_sources(found.sources) if found is not None else None
     subflow = Subflow(flow.flow_key, flow.name, flow.version, sources, _inputs(call, parent), call.new_run_id)
-    subflow.made = call.made
+    subflow.created = call.created
     return subflow
 
 
@@ -272,7 +271,7 @@ def _flow_run(
     """The run as the API made it; with an exception for its name it is one that cannot begin."""
     flow = call.flow
     if call.flow_run_id is not None:
-        existing: FlowRun = yield Make(call.made, api.client.send, read_flow_run(call.flow_run_id))
+        existing: FlowRun = yield Create(call.created, api.client.send, read_flow_run(call.flow_run_id))
         # As with a new run: the count that it will have once it is RUNNING.
         return existing.model_copy(update={"run_count": existing.run_count + 1})
     stored, changes = recorded_parameters(parameters)
@@ -290,15 +289,15 @@ def _flow_run(
     tags = recordable_tags(current_tags() | flow.tags)
     refusal = None
     try:
-        run: FlowRun = yield Make(
-            call.made,
+        run: FlowRun = yield Create(
+            call.created,
             api.client.send,
             create(name=None if isinstance(name, Exception) else name, parameters=stored, tags=tags),
         )
     except InvalidRequest as error:
         # Whatever the API has against what is only shown of a run: the work goes on.
         refusal = error
-        run = yield Make(call.made, api.client.send, create(parameters=described_parameters(parameters)))
+        run = yield Create(call.created, api.client.send, create(parameters=described_parameters(parameters)))
     _tell_changes(run, flow, changes, refusal)
     return run.model_copy(update={"run_count": 1})
 
@@ -321,5 +320,5 @@ def _invalid(begun: Begun, problem: Exception) -> State[Any]:
     state: State[Any] = Failed(message=str(problem), value=problem)
     state.amend_details(flow_run_id=begun.id)
     if begun.parent is not None:
-        begun.parent.tally.add(state)
+        begun.parent.state_counts.add(state)
     return state

@@ -15,8 +15,16 @@ from orionflow.calls.flow_runs import set_flow_run_state
 from orionflow.context import FlowRunContext
 from orionflow.contract.ids import uuid7
 from orionflow.engine.api import current_api
-from orionflow.engine.below import end_below, roots_elsewhere
-from orionflow.engine.calls import FlowCall
+from orionflow.engine.children import end_children, roots_in_threads
+from orionflow.engine.commands import (
+    PauseRanOut,
+    RunSuspended,
+    RunTakenOver,
+    StepRefused,
+    Stopped,
+    checkpoint,
+    leave_to_another,
+)
 from orionflow.engine.crashes import reason_of
 from orionflow.engine.effects import Do, Sleep, Steps, send, surely
 from orionflow.engine.final_state import fail_for_want_of_storage
@@ -24,18 +32,10 @@ from orionflow.engine.flow_attempt import attempt_flow, wait_for_task_runs
 from orionflow.engine.flow_creation import Begun, begin
 from orionflow.engine.hooks import call_hooks
 from orionflow.engine.interruption import Hold, Reason
-from orionflow.engine.lines import lines
-from orionflow.engine.orders import (
-    PauseRanOut,
-    RunSuspended,
-    RunTakenAway,
-    StepRefused,
-    Stopped,
-    checkpoint,
-    leave_to_another,
-)
-from orionflow.engine.rules import after_end, answer_of, enter_running, seconds_until_due
+from orionflow.engine.run_calls import FlowCall
 from orionflow.engine.signals import Root, signals_as_exceptions
+from orionflow.engine.verdicts import answer_of, enter_running, seconds_until_due, state_after_end
+from orionflow.engine.waiting_lines import waiting_lines
 from orionflow.errors import ApiError, ApiUnreachable, DatabaseNotReady, OrchestrationRefused
 from orionflow.flows import Flow
 from orionflow.hooks import Hooks
@@ -57,11 +57,11 @@ def run_flow(call: FlowCall) -> Steps[State[Any]]:
     """One call of a flow, from its arguments to its final state."""
     begun: Begun | State[Any] | None = None
 
-    def end_from_outside(reason: Reason) -> None:
+    def abandon(reason: Reason) -> None:
         if isinstance(begun, Begun):
-            begun.end_from_outside(reason)
+            begun.abandon(reason)
 
-    with _signals_for(call, end_from_outside):
+    with _signals_for(call, abandon):
         try:
             begun = yield from begin(call)
             if isinstance(begun, State):
@@ -73,17 +73,17 @@ def run_flow(call: FlowCall) -> Steps[State[Any]]:
             raise
     state.amend_details(flow_run_id=begun.id)
     if begun.parent is not None:
-        begun.parent.tally.add(state)
+        begun.parent.state_counts.add(state)
         if state.is_completed() and begun.flow_run.parent_task_run_id is not None:
-            begun.parent.links.add(state.value, begun.flow_run.parent_task_run_id)
+            begun.parent.lineage.add(state.value, begun.flow_run.parent_task_run_id)
     return state
 
 
-def _signals_for(call: FlowCall, end_from_outside: Callable[[Reason], None]) -> AbstractContextManager[None]:
+def _signals_for(call: FlowCall, abandon: Callable[[Reason], None]) -> AbstractContextManager[None]:
     if call.parent is not None or not _is_in_main_thread():
         return nullcontext()
     coroutine = asyncio.current_task() if call.flow.is_async else None
-    return signals_as_exceptions(Root(coroutine, lambda: call.has_ended, end_from_outside))
+    return signals_as_exceptions(Root(coroutine, lambda: call.has_ended, abandon))
 
 
 def _is_in_main_thread() -> bool:
@@ -96,7 +96,7 @@ def _open_in_parent(begun: Begun) -> Iterator[None]:
     if begun.parent is None and _is_in_main_thread():
         yield
         return
-    going_on = roots_elsewhere if begun.parent is None else begun.parent.open
+    going_on = roots_in_threads if begun.parent is None else begun.parent.open
     going_on[begun] = begun.hold = Hold(asyncio.current_task() if begun.flow.is_async else None)
     try:
         yield
@@ -107,9 +107,9 @@ def _open_in_parent(begun: Begun) -> Iterator[None]:
 
 def _cut_short(call: FlowCall, error: BaseException) -> Steps[None]:
     """Something came between the making of the run and its first attempt: nobody else would end it."""
-    if isinstance(error, Exception | GeneratorExit | Stopped) or call.has_ended or not call.made:
+    if isinstance(error, Exception | GeneratorExit | Stopped) or call.has_ended or not call.created:
         return
-    run, reason, reporter = call.made[-1], reason_of(error), current_api().reporter
+    run, reason, reporter = call.created[-1], reason_of(error), current_api().reporter
     state: State[Any] = (Cancelled if reason.is_cancel else Crashed)(message=reason.message)
     try:
         yield send(reporter.client, set_flow_run_state(run.id, state))
@@ -158,7 +158,7 @@ def _let_in(begun: Begun) -> Steps[State[Any]]:
     if not state.is_cancelling():
         return state
     wish = Cancelled(message="The flow run was cancelled before it began.")
-    return after_end(*(yield from _propose(begun, lambda: wish)))
+    return state_after_end(*(yield from _propose(begun, lambda: wish)))
 
 
 def _wanted(flow: Flow[Any, Any]) -> frozenset[str]:
@@ -210,8 +210,8 @@ def _propose_end(begun: Begun, ended: State[Any]) -> Steps[State[Any]]:
     if answer.state is not None and answer.state.is_cancelling():
         # Somebody cancelled the run while it came to its end: that wish is granted first.
         proposed, answer = yield from _propose(begun, lambda: Cancelled(message="The flow run was cancelled."))
-    lines().make_room(_wanted(begun.flow))
-    return after_end(proposed, answer)
+    waiting_lines().make_room(_wanted(begun.flow))
+    return state_after_end(proposed, answer)
 
 
 def _store(begun: Begun, state: State[Any]) -> Steps[None]:
@@ -266,7 +266,7 @@ def _crash(begun: Begun, context: FlowRunContext, error: BaseException) -> Steps
         yield from wait_for_task_runs(context)
     context.stopped_by = context.stopped_by or (error if isinstance(error, Stopped) else None)
     if isinstance(error, GeneratorExit):
-        end_below(context, reason_of(error), patience=0)
+        end_children(context, reason_of(error), grace=0)
         raise error
     state = yield from surely(_end_early(begun, context, error))
     stops_parent = begun.parent is not None and begun.parent.stopped_by is not None
@@ -276,13 +276,13 @@ def _crash(begun: Begun, context: FlowRunContext, error: BaseException) -> Steps
 
 
 def _end_early(begun: Begun, context: FlowRunContext, error: BaseException) -> Steps[State[Any]]:
-    left = yield Do(end_below, context, reason_of(error))
+    left = yield Do(end_children, context, reason_of(error))
     if left:
         begun.logger.warning("These could not be interrupted, and may go on for a while: %s.", ", ".join(left))
     state = _state_of_crash(error)
     if begun.is_abandoned:
         return state
-    if not isinstance(error, RunTakenAway | RunSuspended):
+    if not isinstance(error, RunTakenOver | RunSuspended):
         state = yield from _report_crash(begun, context, state)
     yield from _finish(begun, state)
     return state

@@ -13,7 +13,7 @@ from orionflow.states import State
 from orionflow.values.traversal import PLAIN, each, visit
 
 if TYPE_CHECKING:
-    from orionflow.engine.lineage import LinkTable
+    from orionflow.engine.lineage import Lineage
 
 
 class Found:
@@ -21,7 +21,7 @@ class Found:
 
     __slots__ = ("_links", "futures", "sources")
 
-    def __init__(self, links: LinkTable) -> None:
+    def __init__(self, links: Lineage) -> None:
         self._links = links
         self.futures: list[Future[Any]] = []
         self.sources: dict[str, list[dict[str, Any]]] = {}

@@ -32,7 +32,7 @@ def is_trackable(value: Any) -> bool:
     return kind not in _SHARED and not (kind is tuple and not value)
 
 
-class LinkTable:
+class Lineage:
     """Values by identity, each with the task run that returned it.
 
     Bounded: of those that are kept alive by it, the oldest go first, a collection together with its parts.

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from orionflow.annotations import Mark, allow_failure, quote, unmapped
 from orionflow.context import FlowRunContext
-from orionflow.engine.calling import submit_task, waited_for
-from orionflow.engine.calls import inputs_of
 from orionflow.engine.drivers import drive_async, drive_in_sight
 from orionflow.engine.effects import Steps, WaitFor
 from orionflow.engine.event_loops import running_loop
 from orionflow.engine.inputs import Found, resolved
+from orionflow.engine.invoke import submit_task, waited_for
+from orionflow.engine.run_calls import inputs_of
 from orionflow.errors import ParameterError
 from orionflow.futures import Future, FutureList
 from orionflow.states import State

@@ -43,10 +43,10 @@ class Subflow:
         # The task run that stands for it, as soon as the API may know it.
         self.task_run_id: UUID | None = None
         # The subflow run, as soon as there is one.
-        self.made: list[Any] = []
+        self.created: list[Any] = []
 
 
-def place_for_subflow(parent: FlowRunContext, subflow: Subflow) -> Steps[tuple[Answer, UUID]]:
+def placeholder_for(parent: FlowRunContext, subflow: Subflow) -> Steps[tuple[Answer, UUID]]:
     """Make the task run that stands for a subflow, or find the one of an earlier attempt of the parent."""
     position = parent.next_key(subflow.key)
     dynamic_key = position if subflow.inputs is None else counted(parent, subflow.key, subflow.inputs)
@@ -86,7 +86,7 @@ def ending_placeholder(parent: FlowRunContext, subflow: Subflow) -> Iterator[Non
     try:
         yield
     except BaseException as error:
-        if subflow.task_run_id is not None and (isinstance(error, Exception) or not subflow.made):
+        if subflow.task_run_id is not None and (isinstance(error, Exception) or not subflow.created):
             _end(parent, subflow.task_run_id, error)
         raise
 

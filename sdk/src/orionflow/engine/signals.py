@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from orionflow.engine.below import end_roots_elsewhere
+from orionflow.engine.children import end_roots_in_threads
 from orionflow.engine.crashes import CTRL_C, SIGTERM_CAME, Terminated, note_keyboard, reason_of
 from orionflow.engine.event_loops import is_held_up
 from orionflow.engine.interruption import RETRY_AFTER, Postponed, Reason, interruption
@@ -31,7 +31,7 @@ class Root:
     # Where it is a coroutine, and is told so.
     coroutine: asyncio.Task[Any] | None
     is_ending: Callable[[], bool]
-    end_from_outside: Callable[[Reason], None]
+    abandon: Callable[[Reason], None]
 
     @property
     def is_held_up(self) -> bool:
@@ -102,7 +102,7 @@ class _Signals:
             signal.signal(number, handler)
         if self._is_terminating:
             self._is_terminating = False
-            end_roots_elsewhere(reason_of(Terminated()))
+            end_roots_in_threads(reason_of(Terminated()))
             os.kill(os.getpid(), signal.SIGTERM)
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
@@ -159,7 +159,7 @@ class _Signals:
             # They took notice of nothing, as code may that catches every exception.
             for root in list(self._roots):
                 if not root.is_ending():
-                    root.end_from_outside(TOLD_IN_VAIN)
+                    root.abandon(TOLD_IN_VAIN)
             os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -15,7 +15,7 @@ KEPT = 100
 KEPT_BYTES = 16 * 1024 * 1024
 
 
-class Tally:
+class StateCounts:
     """Counts states by type and keeps the first ones that are not completed."""
 
     __slots__ = ("_bytes", "_counts", "_kept", "total")

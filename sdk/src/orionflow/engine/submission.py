@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
 from typing import Any
 
-from orionflow.engine.calls import TaskCall
 from orionflow.engine.drivers import drive, drive_async, drive_on_loop
 from orionflow.engine.event_loops import running_loop
 from orionflow.engine.failures import logger_of
 from orionflow.engine.interruption import Hold
+from orionflow.engine.run_calls import TaskCall
 from orionflow.engine.task_creation import start
 from orionflow.engine.task_run import report_crash, run_task
 from orionflow.futures import Future

@@ -12,22 +12,22 @@ from typing import Any
 from orionflow.calls.task_runs import update_task_run
 from orionflow.context import TaskRunContext, in_task_run
 from orionflow.engine.attempt import attempt_task
-from orionflow.engine.calls import TaskCall
-from orionflow.engine.crashes import reason_of
-from orionflow.engine.effects import Ask, Do, Sleep, Steps, send
-from orionflow.engine.failures import logger_of
-from orionflow.engine.hooks import call_hooks
-from orionflow.engine.lines import lines
-from orionflow.engine.orders import (
+from orionflow.engine.commands import (
     RunSuspended,
-    RunTakenAway,
+    RunTakenOver,
     checkpoint,
     is_paused,
     wait_until_resumed,
 )
+from orionflow.engine.crashes import reason_of
+from orionflow.engine.effects import Ask, Do, Sleep, Steps, send
+from orionflow.engine.failures import logger_of
+from orionflow.engine.hooks import call_hooks
 from orionflow.engine.reuse import recall
-from orionflow.engine.rules import after_end, enter_running, seconds_until_due
+from orionflow.engine.run_calls import TaskCall
 from orionflow.engine.task_creation import begin, take_inputs
+from orionflow.engine.verdicts import enter_running, seconds_until_due, state_after_end
+from orionflow.engine.waiting_lines import waiting_lines
 from orionflow.errors import InvalidRequest, OrchestrationRefused
 from orionflow.recordable import LONGEST_CACHE_KEY, short_text
 from orionflow.reporting.items import Answer
@@ -117,7 +117,7 @@ def _known_before(call: TaskCall, state: State[Any]) -> State[Any]:
     """The state of a run that need not run, with its value where that is wanted."""
     if state.is_completed() and state.value is not UNSET:
         if call.task.cache_result_in_memory:
-            call.flow_run.links.add(state.value, call.id)
+            call.flow_run.lineage.add(state.value, call.id)
         else:
             state.value = UNSET
     return state
@@ -181,13 +181,13 @@ def _propose_end(call: TaskCall, state: State[Any]) -> Steps[State[Any]]:
         return state
     answer = yield Ask(call.flow_run.reporter, call.step(state))
     _make_room(call)
-    return after_end(state, answer)
+    return state_after_end(state, answer)
 
 
 def _make_room(call: TaskCall) -> None:
     """Its slots are free for who waits for them here: reports are delivered in order, so this end comes first."""
     if call.tags:
-        lines().make_room(call.tags)
+        waiting_lines().make_room(call.tags)
 
 
 def _end_matters(call: TaskCall, state: State[Any]) -> bool:
@@ -214,7 +214,7 @@ def _finish(call: TaskCall, state: State[Any]) -> Steps[None]:
     if call.is_abandoned:
         # It is recorded as ended with its flow; what became of it since concerns nobody.
         return
-    call.flow_run.tally.add(state)
+    call.flow_run.state_counts.add(state)
     task = call.task
     if state.type is not StateType.COMPLETED:
         _log(call, logging.ERROR if state.is_final() else logging.INFO, "Ended as %s.", state)
@@ -239,13 +239,13 @@ def report_crash(call: TaskCall, error: BaseException) -> None:
     reason = reason_of(error)
     state = call.new_state(StateType.CANCELLED if reason.is_cancel else StateType.CRASHED, message=reason.message)
     state.value = error
-    if call.is_created and not isinstance(error, RunTakenAway | RunSuspended | GeneratorExit):
+    if call.is_created and not isinstance(error, RunTakenOver | RunSuspended | GeneratorExit):
         _stream(call, state)
         _make_room(call)
         call.flow_run.called.discard(call)
     state.amend_details(task_run_id=call.id, flow_run_id=call.flow_run.id)
     if not call.is_abandoned:
-        call.flow_run.tally.add(state)
+        call.flow_run.state_counts.add(state)
     if call.future is not None:
         call.future.settle(state)
 

@@ -10,10 +10,9 @@ from uuid import UUID, uuid4
 from orionflow.calls.flow_runs import create_flow_run_input, read_flow_run_inputs
 from orionflow.clock import current_clock
 from orionflow.context import FlowRunContext
-from orionflow.contract.records import FlowRunInput
+from orionflow.engine.commands import read_commands
 from orionflow.engine.drivers import drive, drive_async
 from orionflow.engine.effects import Sleep, Steps, send
-from orionflow.engine.orders import ask_for_orders
 from orionflow.errors import MissingContext
 from orionflow.input.kinds import Kind, kind_of
 from orionflow.input.models import SENDER_PREFIX, Metadata, RunInput
@@ -148,7 +147,7 @@ class Receiver(Generic[T]):
                     raise TimeoutError(f"No input {self.prefix!r} came within {self.timeout:g} s.")
                 yield Sleep(min(self.poll_interval, left))
                 if run is not None:
-                    yield from ask_for_orders(run)
+                    yield from read_commands(run)
 
     def _question(self) -> Any:
         return read_flow_run_inputs(self.flow_run_id, self.prefix, exclude_keys=sorted(self.seen))

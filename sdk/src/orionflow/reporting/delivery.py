@@ -40,11 +40,11 @@ class Delivery:
     def __init__(self, client: OrionClient) -> None:
         self._client = client
         self.epochs: dict[UUID, int] = {}
-        self.orders: dict[UUID, str] = {}
+        self.commands: dict[UUID, str] = {}
 
     def forget(self, flow_run_id: UUID) -> None:
         self.epochs.pop(flow_run_id, None)
-        self.orders.pop(flow_run_id, None)
+        self.commands.pop(flow_run_id, None)
 
     def post(self, items: Sequence[bytes], *, suspicious: bool = False) -> list[Answer]:
         """The answer to each item; raises an ApiError when the API is away.
@@ -90,8 +90,8 @@ class Delivery:
 
     def _read(self, reply: Reply, expected: int) -> list[Answer]:
         wire = from_json(reply.content)
-        for run, order in (wire.get("orders") or {}).items():
-            self.orders[UUID(run)] = order
+        for run, command in (wire.get("orders") or {}).items():
+            self.commands[UUID(run)] = command
         answers = [answer_from_wire(result) for result in wire["results"]]
         if len(answers) != expected:
             raise ServerFailed(f"The API answered {len(answers)} of {expected} transitions; are its versions mixed?")

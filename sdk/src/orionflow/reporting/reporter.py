@@ -45,13 +45,13 @@ class Reporter:
     def keep(self, call: Call[Any], flow_run_id: UUID | None = None) -> None:
         """Have a call sent once everything reported before it is: the final state of a run whose API is away.
 
-        Like transitions it outlives this process in the spool; nobody hears the answer.
+        Like transitions it outlives this process in the spool. The answer is not kept.
         """
         with self._sender.lock:
             self._sender.add_locked(KeptCall(flow_run_id, call))
 
     def log(self, line: LogLine) -> None:
-        """Report a log line. It never waits: when lines come too fast they are dropped, counted and told as a gap."""
+        """Report a log line. It never waits: lines that come too fast are dropped, counted and logged as a gap."""
         with self._sender.lock:
             self._sender.add_log_locked(line)
 
@@ -70,26 +70,26 @@ class Reporter:
         sender.help(goal, logs_goal)
         sender.wait_until_settled(goal, logs_goal, timeout)
 
-    def orders(self, flow_run_id: UUID) -> str | None:
-        """Return the order for a flow run: "cancel", "pause", "lost" (another attempt owns it), or None."""
-        return self._sender.delivery.orders.get(flow_run_id)
+    def command(self, flow_run_id: UUID) -> str | None:
+        """Return the API's command to a flow run: "cancel", "pause", "lost" (another attempt owns it), or None."""
+        return self._sender.delivery.commands.get(flow_run_id)
 
     def refused(self, flow_run_id: UUID | None) -> list[Answer]:
         """The answers to streamed steps of a flow run that the rules did not accept."""
         return self._sender.ledger.refused(flow_run_id)
 
-    def obeyed(self, flow_run_id: UUID) -> None:
-        """Forget an order that was carried out, and the steps that were refused because of it."""
+    def acknowledge_command(self, flow_run_id: UUID) -> None:
+        """Forget the API's command, which was followed, and the steps refused because of it."""
         with self._sender.lock:
-            self._sender.delivery.orders.pop(flow_run_id, None)
+            self._sender.delivery.commands.pop(flow_run_id, None)
             self._sender.ledger.forget_refusals(flow_run_id)
 
     def set_epoch(self, flow_run_id: UUID, epoch: int) -> None:
-        """Name the attempt that reports; reports of an older one are answered with the order "lost"."""
+        """Name the attempt that reports; reports of an older one are answered with the command "lost"."""
         self._sender.delivery.epochs[flow_run_id] = epoch
 
     def forget(self, flow_run_id: UUID) -> None:
-        """A flow run ended: let go of what was remembered about it."""
+        """Forget a flow run that has ended."""
         with self._sender.lock:
             self._sender.ledger.forget(flow_run_id)
             self._sender.delivery.forget(flow_run_id)

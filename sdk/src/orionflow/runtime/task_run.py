@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from orionflow.context import TaskRunContext
-from orionflow.engine.calls import TaskCall
+from orionflow.engine.run_calls import TaskCall
 
 _FACTS: dict[str, Callable[[TaskCall], Any]] = {
     "id": lambda call: str(call.id),

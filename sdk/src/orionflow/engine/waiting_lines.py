@@ -28,22 +28,22 @@ LONGEST_PAUSE_SECONDS = 2.0
 Key = frozenset[str]
 
 
-class Lines:
-    """Those of this process. A line is named by all that its runs want room in."""
+class WaitingLines:
+    """The lines of this process. A line's key names everything that its runs want room in."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._lines: dict[Key, deque[Turn]] = {}
 
     def join(self, key: Key) -> Turn:
-        """Stand at the end of a line, until `leave`."""
+        """Go to the end of a line, until `leave`."""
         turn = Turn(self, key)
         with self._lock:
             self._lines.setdefault(key, deque()).append(turn)
         return turn
 
     def leave(self, turn: Turn) -> None:
-        """Go on, or give up; there may be room for the next one as well."""
+        """Leave the line, having got room or given up, and wake the next: there may be room for it as well."""
         with self._lock:
             line = self._lines[turn.key]
             line.remove(turn)
@@ -51,16 +51,16 @@ class Lines:
                 del self._lines[turn.key]
             following = line[0] if line else None
         if following is not None:
-            following.call()
+            following.wake()
 
     def make_room(self, names: Iterable[str]) -> None:
-        """Somebody in this process gave back what these names stand for."""
+        """Wake the first in each line that waits for one of these names: a run of this process released it."""
         if not self._lines:
             return
         with self._lock:
             firsts = [line[0] for key, line in self._lines.items() if not key.isdisjoint(names)]
         for turn in firsts:
-            turn.call()
+            turn.wake()
 
     def is_first(self, turn: Turn) -> bool:
         with self._lock:
@@ -70,36 +70,37 @@ class Lines:
 class Turn:
     """One run's place in a line."""
 
-    def __init__(self, lines: Lines, key: Key) -> None:
+    def __init__(self, lines: WaitingLines, key: Key) -> None:
         self.lines = lines
         self.key = key
-        self._called: Future[None] = Future()
+        self._woken: Future[None] = Future()
         self._asked = 0
 
-    def call(self) -> None:
+    def wake(self) -> None:
         """Have the run ask again."""
+        # A second wake finds the future done already.
         with suppress(Exception):
-            self._called.set_result(None)
+            self._woken.set_result(None)
 
     def wait(self, longest: float) -> WaitForTurn:
-        """Until there may be room, and at most as long as the API says."""
-        if self._called.done():
-            self._called, self._asked = Future(), 0
+        """Return the effect that waits until there may be room, and at most as long as the API says."""
+        if self._woken.done():
+            self._woken, self._asked = Future(), 0
         pause = longest
         if self.lines.is_first(self):
             pause = min(longest, LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**self._asked)
             self._asked = min(self._asked + 1, 16)
-        # Not all processes at once.
-        return WaitForTurn(self._called, pause * random.uniform(0.8, 1.0))
+        # Spread over time, so that processes do not all ask at once.
+        return WaitForTurn(self._woken, pause * random.uniform(0.8, 1.0))
 
 
 class WaitForTurn(Effect):
-    """Wait to be called, or for a time."""
+    """Wait to be woken, or for a time."""
 
-    __slots__ = ("called", "seconds")
+    __slots__ = ("seconds", "woken")
 
-    def __init__(self, called: Future[None], seconds: float) -> None:
-        self.called = called
+    def __init__(self, woken: Future[None], seconds: float) -> None:
+        self.woken = woken
         self.seconds = seconds
 
     def block(self) -> None:
@@ -107,35 +108,36 @@ class WaitForTurn(Effect):
             clock.sleep(self.seconds)
             return
         with suppress(NotYet):
-            wait_for(self.called, self.seconds)
+            wait_for(self.woken, self.seconds)
 
     async def wait(self) -> None:
         if not isinstance(clock := current_clock(), SystemClock):
             await clock.sleep_async(self.seconds)
             return
-        loop, called = asyncio.get_running_loop(), asyncio.Event()
+        loop, woken = asyncio.get_running_loop(), asyncio.Event()
 
-        def tell(_: Any) -> None:
-            # The loop may be gone by the time that somebody calls.
+        def pass_on(_: Any) -> None:
+            # The loop may be gone by the time that somebody wakes this run.
             with suppress(RuntimeError):
-                loop.call_soon_threadsafe(called.set)
+                loop.call_soon_threadsafe(woken.set)
 
-        self.called.add_done_callback(tell)
+        self.woken.add_done_callback(pass_on)
         with suppress(TimeoutError):
-            await asyncio.wait_for(called.wait(), self.seconds)
+            await asyncio.wait_for(woken.wait(), self.seconds)
 
 
-_lines = Lines()
+_of_process = WaitingLines()
 
 
-def lines() -> Lines:
-    """Those of this process."""
-    return _lines
+def waiting_lines() -> WaitingLines:
+    """Return the lines of this process."""
+    return _of_process
 
 
 def _forget_in_child() -> None:
-    global _lines
-    _lines = Lines()
+    # Those who wait are threads of the parent; the lock may have been held by one of them.
+    global _of_process
+    _of_process = WaitingLines()
 
 
 if hasattr(os, "register_at_fork"):

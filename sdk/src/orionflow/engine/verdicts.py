@@ -1,4 +1,4 @@
-"""How to take what the rules answer: wait and ask again, go on from another state, or end."""
+"""Follow what the rules answer to a proposed state: wait and ask again, go on from another state, or end."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from orionflow.engine.commands import checkpoint, leave_to_another, wait_until_resumed
 from orionflow.engine.effects import Sleep, Steps
-from orionflow.engine.lines import Turn, lines
-from orionflow.engine.orders import checkpoint, leave_to_another, wait_until_resumed
+from orionflow.engine.waiting_lines import Turn, waiting_lines
 from orionflow.errors import OrchestrationRefused
 from orionflow.reporting.items import ABORT, ACCEPT, ERROR, REJECT, WAIT, Answer
 from orionflow.states import State
 from orionflow.wire import OrchestrationResult
 
 # When a rule keeps a run where it is and does not say for how long.
-PATIENCE_SECONDS = 1.0
+DEFAULT_WAIT_SECONDS = 1.0
 
 
 def answer_of(result: OrchestrationResult) -> Answer:
-    """The verdict on a flow run's state in the form of those on task runs."""
+    """Convert the verdict on a flow run's state to the form of those on task runs."""
     return Answer(result.status, result.details.reason, result.details.delay_seconds, result.state)
 
 
 def seconds_until_due(state: State[Any]) -> float:
-    """How long a scheduled state still has to wait."""
+    """Return how long a scheduled state still has to wait; zero for states that are due."""
     due = state.state_details.scheduled_time
     if due is None:
         return 0.0
@@ -35,11 +35,11 @@ def seconds_until_due(state: State[Any]) -> float:
 def enter_running(
     propose: Callable[[], Steps[tuple[State[Any], Answer]]], flow_run: Any, wants: frozenset[str] = frozenset()
 ) -> Steps[State[Any]]:
-    """Propose RUNNING until the rules let the run in, or have another end for it.
+    """Propose RUNNING until the rules accept it, or have another end for the run.
 
-    Returns the RUNNING state, or the final state that they gave the run instead, or that the run is being cancelled,
-    as it can only end then. Raises OrchestrationRefused when they abort. `flow_run` is the context whose orders are
-    obeyed meanwhile, if there is one; `wants` names what there may be no room in.
+    Returns the RUNNING state, the final state that they gave the run instead, or CANCELLING, out of which a run can
+    only end. Raises OrchestrationRefused when they abort. `flow_run` is the context whose commands are followed
+    meanwhile, if there is one; `wants` names the slots that may all be taken.
     """
     turn: Turn | None = None
     try:
@@ -48,17 +48,21 @@ def enter_running(
             state = answer.state
             match answer.status:
                 case "ACCEPT":
-                    return _kept(proposed, state)
+                    return _as_recorded(proposed, state)
                 case "WAIT" if wants:
-                    turn = turn or lines().join(wants)
-                    yield turn.wait(answer.delay_seconds or PATIENCE_SECONDS)
+                    turn = turn or waiting_lines().join(wants)
+                    yield turn.wait(answer.delay_seconds or DEFAULT_WAIT_SECONDS)
                 case "WAIT":
-                    yield Sleep(answer.delay_seconds or PATIENCE_SECONDS)
+                    yield Sleep(answer.delay_seconds or DEFAULT_WAIT_SECONDS)
                 case "REJECT" if state is not None:
                     if state.is_final() or state.is_cancelling():
                         return state
-                    yield from _wait_as_told(state, flow_run)
+                    if state.is_paused() and flow_run is not None:
+                        yield from wait_until_resumed(flow_run)
+                    else:
+                        yield Sleep(seconds_until_due(state) if state.is_scheduled() else DEFAULT_WAIT_SECONDS)
                 case _:
+                    # An abort may only mean that the flow run was cancelled, or is left to another attempt.
                     if flow_run is not None:
                         checkpoint(flow_run)
                         yield from leave_to_another(flow_run)
@@ -67,21 +71,14 @@ def enter_running(
                 checkpoint(flow_run)
     finally:
         if turn is not None:
-            lines().leave(turn)
+            waiting_lines().leave(turn)
 
 
-def _wait_as_told(state: State[Any], flow_run: Any) -> Steps[None]:
-    if state.is_paused() and flow_run is not None:
-        yield from wait_until_resumed(flow_run)
-    else:
-        yield Sleep(seconds_until_due(state) if state.is_scheduled() else PATIENCE_SECONDS)
-
-
-def after_end(proposed: State[Any], answer: Answer) -> State[Any]:
-    """The state that a run is in after its end was proposed: this end, another one, or a wait for the next attempt."""
+def state_after_end(proposed: State[Any], answer: Answer) -> State[Any]:
+    """Return the state of a run whose end was proposed: this end, another one, or a wait for the next attempt."""
     state = answer.state
     if answer.status == ACCEPT:
-        return _kept(proposed, state)
+        return _as_recorded(proposed, state)
     if answer.status == REJECT and state is not None:
         # The value is at hand even where the rules only keep what is known already.
         if state.type is proposed.type and state.is_final():
@@ -92,8 +89,8 @@ def after_end(proposed: State[Any], answer: Answer) -> State[Any]:
     return proposed
 
 
-def _kept(proposed: State[Any], answered: State[Any] | None) -> State[Any]:
-    """Name, time and details as the API gave them; value and data as they were proposed."""
+def _as_recorded(proposed: State[Any], answered: State[Any] | None) -> State[Any]:
+    """Take name, time and details from the API's answer; keep value and data as they were proposed."""
     if answered is None:
         return proposed
     answered.value = proposed.value

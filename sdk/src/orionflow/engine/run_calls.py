@@ -134,7 +134,7 @@ class TaskCall:
     def inner_context(self) -> None:
         return None
 
-    def end_from_outside(self, reason: Reason) -> None:
+    def abandon(self, reason: Reason) -> None:
         """Record an end that the run does not report itself; what becomes of it later is not reported any more."""
         kind = StateType.CANCELLED if reason.is_cancel else StateType.CRASHED
         state = self.new_state(kind, message=reason.message)
@@ -142,7 +142,7 @@ class TaskCall:
             self.flow_run.api.reporter.stream(self.step(state))
         self.is_abandoned = True
         if self.future is not None and self.future.settle(state):
-            self.flow_run.tally.add(state)
+            self.flow_run.state_counts.add(state)
 
     def as_task_run(self) -> TaskRun:
         """The run as the API would describe it now."""
@@ -182,7 +182,7 @@ def inputs_of(
     sources: Mapping[str, list[dict[str, Any]]] | None = None,
 ) -> Found | None:
     """What the arguments hold; None when there is nothing to find, which is the usual case."""
-    links = flow_run.links
+    links = flow_run.lineage
     plain = not wait_for and not sources and are_plain(args) and are_plain(kwargs.values())
     # A plain value may still be what a task returned.
     if plain and not any(links.source_of(value) for value in (*args, *kwargs.values())):
@@ -200,7 +200,7 @@ def inputs_of(
 class FlowCall:
     """One call of a flow: its run, and under a parent flow also the task run that stands for it there."""
 
-    __slots__ = ("args", "flow", "flow_run_id", "has_ended", "kwargs", "made", "new_run_id", "parent", "wait_for")
+    __slots__ = ("args", "flow", "flow_run_id", "has_ended", "kwargs", "created", "new_run_id", "parent", "wait_for")
 
     def __init__(
         self,
@@ -219,5 +219,5 @@ class FlowCall:
         self.new_run_id = uuid7()
         self.parent = FlowRunContext.get()
         # The run, as soon as there is one, and whether the API knows how it ended.
-        self.made: list[FlowRun] = []
+        self.created: list[FlowRun] = []
         self.has_ended = False

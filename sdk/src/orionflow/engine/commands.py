@@ -1,4 +1,4 @@
-"""What others want of a flow run: the API's orders, obeyed where a task is called and where one begins."""
+"""The API's commands to a flow run (cancel, pause, lost), followed where a task is called and where one begins."""
 
 from __future__ import annotations
 
@@ -7,27 +7,30 @@ from typing import TYPE_CHECKING, Any
 from orionflow.calls.flow_runs import read_flow_run
 from orionflow.clock import current_clock
 from orionflow.engine.effects import Sleep, Steps, send
-from orionflow.reporting.items import ABORT, ERROR, Answer
+from orionflow.reporting.items import ABORT, ERROR
 from orionflow.states import State, StateType
 
 if TYPE_CHECKING:
     from orionflow.context import FlowRunContext
 
 POLL_SECONDS = 1.0
-# Past the deadline of a pause by the server's clock as well.
-A_MOMENT = 0.05
+# Wake a little past the deadline of a pause, so that it is over by the server's clock as well.
+PAST_DEADLINE_SECONDS = 0.05
 
 
 class Stopped(BaseException):
-    """The run must end here. Not an Exception: code that catches every Exception shall not go on."""
+    """The run must end here.
+
+    Not an Exception, so that code of users that catches every Exception does not go on after it.
+    """
 
 
-class CancelOrdered(Stopped):
+class CancelRequested(Stopped):
     """Somebody cancelled the flow run."""
 
 
-class RunTakenAway(Stopped):
-    """Another attempt owns the flow run now; nothing that this one reports is heard."""
+class RunTakenOver(Stopped):
+    """Another attempt owns the flow run now; the API refuses what this one reports."""
 
 
 class TimeIsUp(Stopped):
@@ -57,13 +60,16 @@ def checkpoint(flow_run: FlowRunContext) -> None:
         if run.stopped_by is not None:
             raise run.stopped_by
         reporter = run.api.reporter
-        order = reporter.orders(run.id)
-        if order == "cancel":
-            raise stop(run, CancelOrdered("The flow run was cancelled."))
-        if order == "lost":
-            raise stop(run, RunTakenAway("Another attempt of this flow run took over."))
-        if (refused := reporter.refused(run.id)) and order is None:
-            _stop_at_refusal(run, refused)
+        command = reporter.command(run.id)
+        if command == "cancel":
+            raise stop(run, CancelRequested("The flow run was cancelled."))
+        if command == "lost":
+            raise stop(run, RunTakenOver("Another attempt of this flow run took over."))
+        # Steps of a paused run are refused because it is paused; they are proposed again when it is resumed.
+        if (refused := reporter.refused(run.id)) and command is None:
+            for answer in refused:
+                if answer.status in (ABORT, ERROR):
+                    raise stop(run, StepRefused(f"A step of a task run was refused: {answer.reason}"))
         run = run.parent
 
 
@@ -73,29 +79,25 @@ def stop(flow_run: FlowRunContext, why: Stopped) -> Stopped:
     return why
 
 
-def _stop_at_refusal(flow_run: FlowRunContext, refused: list[Answer]) -> None:
-    for answer in refused:
-        if answer.status in (ABORT, ERROR):
-            raise stop(flow_run, StepRefused(f"A step of a task run was refused: {answer.reason}"))
-
-
 def is_paused(flow_run: FlowRunContext) -> bool:
-    return flow_run.api.reporter.orders(flow_run.id) == "pause"
+    return flow_run.api.reporter.command(flow_run.id) == "pause"
 
 
-def ask_for_orders(flow_run: FlowRunContext) -> Steps[None]:
-    """Hear them now: where nothing is reported, no answer brings them."""
+def read_commands(flow_run: FlowRunContext) -> Steps[None]:
+    """Ask the API for commands and follow them. Needed where nothing is reported, as answers bring them otherwise."""
     run = yield send(flow_run.client, read_flow_run(flow_run.id))
     if run.state_type is StateType.CANCELLING:
-        raise stop(flow_run, CancelOrdered("The flow run was cancelled."))
+        raise stop(flow_run, CancelRequested("The flow run was cancelled."))
     if run.state_type is not StateType.RUNNING:
         yield from wait_until_resumed(flow_run)
     checkpoint(flow_run)
 
 
 def leave_to_another(flow_run: FlowRunContext) -> Steps[None]:
-    """Raise RunSuspended if the flow run waits for a new attempt: somebody suspended it, and may have resumed it
-    before this attempt took notice."""
+    """Raise RunSuspended if the flow run waits for a new attempt.
+
+    Somebody suspended it, and may have resumed it before this attempt noticed.
+    """
     run = yield send(flow_run.client, read_flow_run(flow_run.id))
     match run.state_type:
         case StateType.SCHEDULED | StateType.PENDING:
@@ -105,9 +107,9 @@ def leave_to_another(flow_run: FlowRunContext) -> Steps[None]:
 
 
 def wait_until_resumed(flow_run: FlowRunContext, poll_seconds: float = POLL_SECONDS) -> Steps[None]:
-    """Sleep while the flow run is paused; raises CancelOrdered when it is ended instead of resumed.
+    """Sleep while the flow run is paused. Raises CancelRequested when it is ended instead of resumed.
 
-    A suspended one is not waited for: its process ends.
+    A suspended run is not waited for, as its process ends.
     """
     while True:
         run = yield send(flow_run.client, read_flow_run(flow_run.id))
@@ -117,18 +119,18 @@ def wait_until_resumed(flow_run: FlowRunContext, poll_seconds: float = POLL_SECO
                     raise stop(flow_run, RunSuspended(run.state))
                 if (left := _seconds_to_resume(run.state)) < 0:
                     raise stop(flow_run, PauseRanOut("The flow was paused and never resumed."))
-                yield Sleep(min(poll_seconds, left + A_MOMENT))
+                yield Sleep(min(poll_seconds, left + PAST_DEADLINE_SECONDS))
             case StateType.RUNNING:
                 flow_run.is_repeated = True
                 flow_run.flow_run = run
-                flow_run.reporter.obeyed(flow_run.id)
+                flow_run.reporter.acknowledge_command(flow_run.id)
                 return
             case StateType.SCHEDULED | StateType.PENDING:
                 raise stop(flow_run, RunSuspended(run.state))
             case _:
-                said = run.state.message if run.state else None
+                message = run.state.message if run.state else None
                 raise stop(
-                    flow_run, CancelOrdered(said or f"The flow run became {run.state_name} while it was paused.")
+                    flow_run, CancelRequested(message or f"The flow run became {run.state_name} while it was paused.")
                 )
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from orionflow.context import FlowRunContext
-from orionflow.engine.calls import FlowCall, TaskCall
+from orionflow.engine.commands import checkpoint
 from orionflow.engine.drivers import drive, drive_async, drive_on_loop
 from orionflow.engine.event_loops import running_loop
 from orionflow.engine.flow_run import run_flow
 from orionflow.engine.interruption import Hold, Interrupted
-from orionflow.engine.orders import checkpoint
+from orionflow.engine.run_calls import FlowCall, TaskCall
 from orionflow.engine.submission import submit
 from orionflow.engine.task_creation import start
 from orionflow.engine.task_run import run_task
