@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from orionflow.flows import Flow
     from orionflow.futures import Future
     from orionflow.reporting import Reporter
-    from orionflow.results import ResultStore
     from orionflow.task_runners import TaskRunner
     from orionflow.task_runners.child import RunOfChild
     from orionflow.tasks import Task
@@ -119,12 +118,6 @@ class FlowRunContext:
     @property
     def client(self) -> OrionClient:
         return self.api.client
-
-    @property
-    def result_store(self) -> ResultStore:
-        from orionflow.results import store_of
-
-        return store_of(self.flow.result_storage)
 
     def next_key(self, task_key: str) -> str:
         """How many calls under this key came before in this attempt."""

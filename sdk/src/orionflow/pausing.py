@@ -10,7 +10,9 @@ from orionflow.calls.flow_runs import resume_flow_run as resume
 from orionflow.calls.flow_runs import set_flow_run_state
 from orionflow.context import FlowRunContext, TaskRunContext
 from orionflow.contract.ids import uuid7
+from orionflow.engine.api import current_client
 from orionflow.engine.commands import RunSuspended, stop, wait_until_resumed
+from orionflow.engine.drivers import drive_or_await
 from orionflow.engine.effects import Do, Sleep, Steps, WaitFor, send
 from orionflow.engine.final_state import futures_in
 from orionflow.errors import MissingContext, OrchestrationRefused
@@ -18,7 +20,6 @@ from orionflow.input.kinds import content_of
 from orionflow.input.questions import AnswerRefused, Question, ask_again, question_of
 from orionflow.logging import flow_run_logger
 from orionflow.states import Paused, State, Suspended
-from orionflow.sync_compat import client_here, perform
 from orionflow.wire import OrchestrationResult
 
 T = TypeVar("T")
@@ -55,7 +56,7 @@ def pause_flow_run(
     """
     context = _own_flow_run("pause")
     state = Paused(timeout_seconds=timeout, pause_key=key or context.next_pause_key(), id=uuid7())
-    return perform(_paused(context, state, question_of(state, wait_for_input), poll_interval, wait_for))
+    return drive_or_await(_paused(context, state, question_of(state, wait_for_input), poll_interval, wait_for))
 
 
 @overload
@@ -87,10 +88,10 @@ def suspend_flow_run(
     """
     if flow_run_id is not None:
         state = Suspended(timeout_seconds=timeout, pause_key=key or str(uuid7()), id=uuid7())
-        return perform(_suspended_elsewhere(UUID(str(flow_run_id)), state, question_of(state, wait_for_input)))
+        return drive_or_await(_suspended_elsewhere(UUID(str(flow_run_id)), state, question_of(state, wait_for_input)))
     context = _own_flow_run("suspend")
     state = Suspended(timeout_seconds=timeout, pause_key=key or context.next_pause_key(), id=uuid7())
-    return perform(_suspended(context, state, question_of(state, wait_for_input)))
+    return drive_or_await(_suspended(context, state, question_of(state, wait_for_input)))
 
 
 def _own_flow_run(verb: str) -> FlowRunContext:
@@ -162,7 +163,7 @@ def _answer(context: FlowRunContext, question: Question | None) -> Steps[Any]:
 
 
 def _suspended_elsewhere(flow_run_id: UUID, state: State[Any], question: Question | None) -> Steps[None]:
-    with client_here() as client:
+    with current_client() as client:
         if question is not None:
             yield from question.ask(client, flow_run_id)
         result = yield send(client, set_flow_run_state(flow_run_id, state))
@@ -194,11 +195,11 @@ def resume_flow_run(flow_run_id: UUID | str, run_input: Any = None) -> Any:
     A pause that waits for input takes `run_input`: its fields, or a value of the type that it asked for. In
     coroutines: `await resume_flow_run(id)`.
     """
-    return perform(_resumed(UUID(str(flow_run_id)), None if run_input is None else content_of(run_input)))
+    return drive_or_await(_resumed(UUID(str(flow_run_id)), None if run_input is None else content_of(run_input)))
 
 
 def _resumed(flow_run_id: UUID, run_input: dict[str, Any] | None) -> Steps[State[Any] | None]:
-    with client_here() as client:
+    with current_client() as client:
         result = yield send(client, resume(flow_run_id, run_input=run_input))
     if result.status != "ACCEPT":
         raise OrchestrationRefused(f"Flow run {flow_run_id} cannot be resumed: {result.reason or 'it is not paused'}.")

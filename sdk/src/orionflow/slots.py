@@ -22,10 +22,8 @@ from orionflow.client import OrionClient
 from orionflow.clock import current_clock
 from orionflow.context import FlowRunContext, TaskRunContext
 from orionflow.contract.ids import uuid7
-from orionflow.contract.records import TakenLimit
-from orionflow.engine.drivers import drive, drive_async
+from orionflow.engine.drivers import drive, drive_async, drive_or_await
 from orionflow.engine.effects import Do, Sleep, Steps, send
-from orionflow.engine.event_loops import running_loop
 from orionflow.errors import ApiError, NoSlotInTime, Overloaded
 from orionflow.slot_keeper import Held, slot_keeper
 
@@ -100,8 +98,7 @@ def rate_limit(names: str | Sequence[str], occupy: int = 1, timeout_seconds: flo
 
     In coroutines: `await rate_limit("api")`.
     """
-    steps = _keep_to_rate(_names(names), occupy, timeout_seconds)
-    return drive(steps) if running_loop() is None else drive_async(steps)
+    return drive_or_await(_keep_to_rate(_names(names), occupy, timeout_seconds))
 
 
 def _keep_to_rate(names: tuple[str, ...], occupy: int, timeout: float | None) -> Steps[None]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orionflow.calls.variables import create_variable, read_variable, update_variable
+from orionflow.engine.api import current_client
+from orionflow.engine.drivers import drive_or_await
 from orionflow.engine.effects import Steps, send
 from orionflow.errors import Conflict, NotFound, UsageError
-from orionflow.sync_compat import client_here, perform
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Variable:
     @classmethod
     def get(cls, name: str, default: Any = None) -> Any:
         """Return the variable with this name, or the default. In coroutines it is awaited."""
-        return perform(cls._got(name, default))
+        return drive_or_await(cls._got(name, default))
 
     @classmethod
     def set(cls, name: str, value: str, tags: Sequence[str] | None = None, overwrite: bool = False) -> Any:
@@ -33,11 +34,11 @@ class Variable:
         """
         if not isinstance(value, str):
             raise UsageError(f"A variable holds text, and {name!r} was given a {type(value).__name__}.")
-        return perform(cls._stored(name, value, tags, overwrite))
+        return drive_or_await(cls._stored(name, value, tags, overwrite))
 
     @classmethod
     def _got(cls, name: str, default: Any) -> Steps[Any]:
-        with client_here() as client:
+        with current_client() as client:
             try:
                 found = yield send(client, read_variable(name))
             except NotFound:
@@ -46,7 +47,7 @@ class Variable:
 
     @classmethod
     def _stored(cls, name: str, value: str, tags: Sequence[str] | None, overwrite: bool) -> Steps[Variable]:
-        with client_here() as client:
+        with current_client() as client:
             try:
                 made = yield send(client, create_variable(name, value, tags or ()))
             except Conflict:
@@ -61,7 +62,7 @@ class Variable:
 
 def get(name: str, default: Any = None) -> Any:
     """Return the text of the variable with this name, or the default. In coroutines it is awaited."""
-    return perform(_text(name, default))
+    return drive_or_await(_text(name, default))
 
 
 def _text(name: str, default: Any) -> Steps[Any]:

@@ -14,8 +14,8 @@ from orionflow.calls.deployments import create_deployment
 from orionflow.calls.flows import create_flow
 from orionflow.client import OrionClient
 from orionflow.code.entrypoints import entrypoint_of
-from orionflow.deployments.awaiting import block_or_await
 from orionflow.deployments.schedules import AnySchedule, Period, schedules_of, seconds_of
+from orionflow.engine.drivers import drive_or_await
 from orionflow.engine.effects import Steps, send
 from orionflow.errors import ParameterError, UsageError
 from orionflow.options import check_known, checked_name
@@ -112,7 +112,7 @@ class Deployment:
 
     def apply(self) -> Any:
         """Hand the deployment to the API, new or changed; its id. In coroutines: `await deployment.apply()`."""
-        return block_or_await(self.applied())
+        return drive_or_await(self.applied())
 
     def applied(self) -> Steps[UUID]:
         """The steps of `apply`."""

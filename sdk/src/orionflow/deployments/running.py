@@ -17,9 +17,9 @@ from orionflow.clock import current_clock
 from orionflow.context import FlowRunContext, current_tags
 from orionflow.contract.deployments import Deployment
 from orionflow.contract.ids import uuid7
-from orionflow.deployments.awaiting import block_or_await
 from orionflow.engine.commands import checkpoint, read_commands
 from orionflow.engine.crashes import reason_of
+from orionflow.engine.drivers import drive_or_await
 from orionflow.engine.effects import Create, Sleep, Steps, WaitFor, send, surely
 from orionflow.engine.inputs import Found, resolved
 from orionflow.engine.placeholders import Subflow, completed_before, ending_placeholder, placeholder_for
@@ -69,7 +69,7 @@ def run_deployment(
         poll_interval=poll_interval,
     )
     parent = FlowRunContext.get() if as_subflow else None
-    run: FlowRun = block_or_await(_within(wanted, parent) if parent else _alone(wanted))
+    run: FlowRun = drive_or_await(_within(wanted, parent) if parent else _alone(wanted))
     return run
 
 

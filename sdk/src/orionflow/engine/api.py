@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from orionflow.client import OrionClient
+from orionflow.context import FlowRunContext
 from orionflow.reporting import Reporter, get_reporter
 
 
@@ -17,6 +20,20 @@ class Api:
 
 
 def current_api() -> Api:
-    """The API that the settings name now."""
+    """Return the API that the settings name now."""
     reporter = get_reporter()
     return Api(reporter.client, reporter)
+
+
+@contextmanager
+def current_client() -> Iterator[OrionClient]:
+    """Yield the client of the flow run that this code belongs to; outside of one, a client for this block."""
+    context = FlowRunContext.get()
+    if context is not None:
+        yield context.client
+        return
+    client = OrionClient()
+    try:
+        yield client
+    finally:
+        client.close()

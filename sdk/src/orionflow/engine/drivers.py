@@ -42,6 +42,14 @@ def drive_in_sight(steps: Steps[T]) -> T:
             errors.append(raised)
 
 
+def drive_or_await(steps: Steps[T]) -> Any:
+    """Perform steps at once; where an event loop runs, return a coroutine that performs them.
+
+    So one function serves plain code and coroutines, inside of flows and outside.
+    """
+    return drive(steps) if running_loop() is None else drive_async(steps)
+
+
 async def drive_async(steps: Steps[T]) -> T:
     """Perform a run's effects in this coroutine, awaiting."""
     answer: Any = None

@@ -1,4 +1,4 @@
-"""The doors of the engine: a call of a task or a flow, from sync or async code, becomes a driven run."""
+"""Invoke a task or a flow: a call from sync or async code becomes a run that a driver takes to its end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orionflow.engine.flow_run import run_flow
 from orionflow.engine.interruption import Hold, Interrupted
 from orionflow.engine.run_calls import FlowCall, TaskCall
 from orionflow.engine.submission import submit
-from orionflow.engine.task_creation import start
+from orionflow.engine.task_creation import create_at_call
 from orionflow.engine.task_run import run_task
 from orionflow.errors import UsageError
 from orionflow.states import State
@@ -36,14 +36,14 @@ def call_task(
     wait_for: Iterable[Any] | None,
     return_state: bool,
 ) -> Any:
-    """Run a task where it is called. An async one in an async flow gives a coroutine."""
+    """Run a task where it is called. An async task in an async flow gives a coroutine."""
     checkpoint(flow_run)
     call = _prepared(task, args, kwargs, flow_run, wait_for)
     if task.is_async and _is_awaited(flow_run):
         # Its record begins when it is awaited: a coroutine that never is leaves none behind.
-        return _named(_task_outcome(call, return_state), f"task {task.name}")
+        return _named(_run_task_awaited(call, return_state), f"task {task.name}")
     flow_run.called.add(call)
-    start(call)
+    create_at_call(call)
     steps = run_task(call)
     if task.is_async:
         return drive_on_loop(steps, flow_run) if return_state else drive_on_loop(steps, flow_run).result()
@@ -78,7 +78,7 @@ def _prepared(
 
 
 def waited_for(wait_for: Iterable[Any] | None) -> list[Any] | None:
-    """What to wait for as a list; one future alone is no list yet."""
+    """Return as a list what a call waits for; a single future may be passed alone."""
     if wait_for is None:
         return None
     return list(wait_for) if isinstance(wait_for, Iterable) else [wait_for]
@@ -91,7 +91,7 @@ def call_flow(
     wait_for: Iterable[Any] | None,
     return_state: bool,
 ) -> Any:
-    """Run a flow where it is called. An async one gives a coroutine, unless it is called by a sync flow."""
+    """Run a flow where it is called. An async flow gives a coroutine, unless a sync flow calls it."""
     _refuse_in_starting_child(flow)
     flow.signature.check(args, kwargs)
     call = FlowCall(flow, args, kwargs, waited_for(wait_for))
@@ -104,7 +104,7 @@ def call_flow(
 
 
 def _is_awaited(flow_run: FlowRunContext) -> bool:
-    """Whether a coroutine called here gets awaited: in async flows, and on any loop that runs in this thread."""
+    """Tell whether a coroutine called here gets awaited: in async flows, and on any loop that runs in this thread."""
     return flow_run.loop is not None or running_loop() is not None
 
 
@@ -115,7 +115,7 @@ def call_flow_for_run(flow: Flow[Any, Any], flow_run_id: UUID, parameters: dict[
 
 
 def _refuse_in_starting_child(flow: Flow[Any, Any]) -> None:
-    """Python runs the main script once more in each process that it starts; flows shall not run once more."""
+    """Raise UsageError in a child process that Python starts by running the main script again, flows and all."""
     process = sys.modules.get("multiprocessing.process")
     if process is not None and getattr(process.current_process(), "_inheriting", False):
         raise UsageError(
@@ -124,18 +124,15 @@ def _refuse_in_starting_child(flow: Flow[Any, Any]) -> None:
         )
 
 
-async def _task_outcome(call: TaskCall, return_state: bool) -> Any:
-    steps = _task_state(call)
-    return (await steps) if return_state else (await steps).result()
-
-
-async def _task_state(call: TaskCall) -> State[Any]:
+async def _run_task_awaited(call: TaskCall, return_state: bool) -> Any:
     flow_run = call.flow_run
     flow_run.called.add(call)
-    start(call)
+    create_at_call(call)
     flow_run.open[call] = Hold(asyncio.current_task())
+    steps = drive_async(run_task(call))
     try:
-        return await drive_async(run_task(call))
+        # No variable for the state: the traceback of what the task raised would hold this frame, and that the state.
+        return (await steps) if return_state else (await steps).result()
     finally:
         flow_run.open.pop(call, None)
 
@@ -151,11 +148,11 @@ async def _flow_state(call: FlowCall) -> State[Any]:
     except Interrupted as error:
         if call.parent is not None:
             raise
-        # Sync code in it was interrupted; for the program around it the coroutine is cancelled, which asyncio knows.
+        # Sync code in it was interrupted. The program around it sees a cancelled coroutine, as asyncio expects.
         raise asyncio.CancelledError(error.reason) from error
 
 
 def _named(coroutine: Coroutine[Any, Any, Any], name: str) -> Coroutine[Any, Any, Any]:
-    # Python names it when it was never awaited.
+    # Python names it in its warning about a coroutine that was never awaited.
     coroutine.__qualname__ = name  # type: ignore[attr-defined]
     return coroutine

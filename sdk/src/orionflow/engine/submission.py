@@ -1,4 +1,4 @@
-"""How submitted task runs get to their runner: not before the futures among their inputs have ended.
+"""Bring submitted task runs to their task runner, as soon as the futures among their inputs have ended.
 
 No thread waits for inputs, so that a few slow ones cannot block the rest of a flow.
 """
@@ -16,7 +16,7 @@ from orionflow.engine.event_loops import running_loop
 from orionflow.engine.failures import logger_of
 from orionflow.engine.interruption import Hold
 from orionflow.engine.run_calls import TaskCall
-from orionflow.engine.task_creation import start
+from orionflow.engine.task_creation import create_at_call
 from orionflow.engine.task_run import report_crash, run_task
 from orionflow.futures import Future
 
@@ -25,42 +25,40 @@ def submit(call: TaskCall) -> Future[Any]:
     """Report the run, have it run when its inputs are there, and return its future."""
     flow_run, task = call.flow_run, call.task
     runs_on_flow_loop = task.is_async and flow_run.loop is not None
-    future: Future[Any] = Future(call.id, call.name, is_async=runs_on_flow_loop, loop=_loop_of(call))
+    # A coroutine runs on the loop of its flow; a sync flow borrows one.
+    loop = (flow_run.loop or flow_run.own_loop().loop) if task.is_async else None
+    future: Future[Any] = Future(call.id, call.name, is_async=runs_on_flow_loop, loop=loop)
     call.future = future
     call.place = flow_run.task_runner.call
     flow_run.unfinished[future] = call
     future.add_done_callback(flow_run.forget_future)
-    start(call)
+    create_at_call(call)
     pending = [] if call.inputs is None else call.inputs.pending
     if flow_run.task_runner.is_sequential:
         _run_in_order(call, pending)
     else:
-        _after(pending, _starter(call))
+        _when_ended(pending, _starter(call))
     return future
-
-
-def _loop_of(call: TaskCall) -> asyncio.AbstractEventLoop | None:
-    """Where a coroutine runs: on the loop of its flow, or for a sync flow on one that is there for it."""
-    if not call.task.is_async:
-        return None
-    return call.flow_run.loop or call.flow_run.own_loop().loop
 
 
 def _starter(call: TaskCall) -> Callable[[], object]:
     context = copy_context()
     if call.task.is_async:
-        return lambda: _begin_coroutine_where_told(call, context)
-    return lambda: _hand_over(call, lambda: context.run(_work, call))
+        return lambda: _start_coroutine_if_taken(call, context)
+    return lambda: _give_to_runner(call, lambda: context.run(_run_in_thread, call))
 
 
-def _begin_coroutine_where_told(call: TaskCall, context: Context) -> None:
-    """Coroutines run on a loop; a runner that calls functions elsewhere must be there for them, too."""
-    if not call.is_abandoned and (call.place is None or _hand_over(call)):
-        context.run(_begin_coroutine, call)
+def _start_coroutine_if_taken(call: TaskCall, context: Context) -> None:
+    """Start a coroutine on its loop, unless a runner that calls its function elsewhere cannot be started."""
+    if not call.is_abandoned and (call.place is None or _give_to_runner(call)):
+        context.run(_start_coroutine, call)
 
 
-def _hand_over(call: TaskCall, work: Callable[[], None] | None = None) -> bool:
-    """A runner that cannot start or take the run ends it: nobody else would, and its flow waits for it."""
+def _give_to_runner(call: TaskCall, work: Callable[[], None] | None = None) -> bool:
+    """Give the work of a run to its task runner, started if need be. False when it could not take it.
+
+    The run is reported as crashed then: nobody else would end it, and its flow waits for it.
+    """
     try:
         runner = call.flow_run.running_task_runner()
         if work is not None:
@@ -75,19 +73,19 @@ def _hand_over(call: TaskCall, work: Callable[[], None] | None = None) -> bool:
 def _run_in_order(call: TaskCall, pending: list[Future[Any]]) -> None:
     flow_run = call.flow_run
     if not call.task.is_async:
-        _hand_over(call, lambda: copy_context().run(_work, call))
+        _give_to_runner(call, lambda: copy_context().run(_run_in_thread, call))
     elif flow_run.loop is None:
-        _quietly(lambda: drive_on_loop(run_task(call), flow_run))
+        _swallow(lambda: drive_on_loop(run_task(call), flow_run))
     else:
         # The flow's own loop cannot stand still: each coroutine begins when the one before has ended.
         before, flow_run.last_in_order = flow_run.last_in_order, call.future
         if before is not None and not before.is_done:
             pending = [*pending, before]
-        _after(pending, _starter(call))
+        _when_ended(pending, _starter(call))
 
 
-def _after(pending: Sequence[Future[Any]], begin: Callable[[], object]) -> None:
-    """Call `begin` when all of these have ended; now, if none is left."""
+def _when_ended(pending: Sequence[Future[Any]], begin: Callable[[], object]) -> None:
+    """Call `begin` when all of these have ended: now, or in the thread that ends the last of them."""
     if not pending:
         begin()
         return
@@ -106,19 +104,19 @@ def _after(pending: Sequence[Future[Any]], begin: Callable[[], object]) -> None:
         future.add_done_callback(one_ended)
 
 
-def _work(call: TaskCall) -> None:
+def _run_in_thread(call: TaskCall) -> None:
     if call.is_abandoned:
         return
     hold = call.flow_run.open[call] = Hold()
     try:
-        _quietly(lambda: drive(run_task(call)))
+        _swallow(lambda: drive(run_task(call)))
     finally:
         hold.close()
         call.flow_run.open.pop(call, None)
 
 
-def _quietly(work: Callable[[], Any]) -> None:
-    """What ends the run is in its future; in a runner's thread nobody would hear an exception."""
+def _swallow(work: Callable[[], Any]) -> None:
+    """Call work whose exceptions are in the run's future already; nobody would catch them in a runner's thread."""
     try:
         work()
     except BaseException as error:
@@ -126,16 +124,16 @@ def _quietly(work: Callable[[], Any]) -> None:
             raise
 
 
-def _begin_coroutine(call: TaskCall) -> None:
+def _start_coroutine(call: TaskCall) -> None:
     flow_run, loop = call.flow_run, call.flow_run.loop
     if loop is None:
-        elsewhere = flow_run.own_loop().start(_coroutine(call))
+        elsewhere = flow_run.own_loop().start(_run_in_coroutine(call))
         flow_run.coroutines.add(elsewhere)
         elsewhere.done.add_done_callback(lambda _: flow_run.coroutines.discard(elsewhere))
     elif loop is running_loop():
-        _keep_alive(call, loop.create_task(_coroutine(call)))
+        _keep_alive(call, loop.create_task(_run_in_coroutine(call)))
     else:
-        loop.call_soon_threadsafe(lambda: _keep_alive(call, loop.create_task(_coroutine(call))))
+        loop.call_soon_threadsafe(lambda: _keep_alive(call, loop.create_task(_run_in_coroutine(call))))
 
 
 def _keep_alive(call: TaskCall, running: asyncio.Task[None]) -> None:
@@ -143,7 +141,7 @@ def _keep_alive(call: TaskCall, running: asyncio.Task[None]) -> None:
     running.add_done_callback(call.flow_run.coroutines.discard)
 
 
-async def _coroutine(call: TaskCall) -> None:
+async def _run_in_coroutine(call: TaskCall) -> None:
     if call.is_abandoned:
         return
     call.flow_run.open[call] = Hold(asyncio.current_task())
@@ -152,7 +150,7 @@ async def _coroutine(call: TaskCall) -> None:
     except asyncio.CancelledError:
         raise
     except BaseException as error:
-        # On the flow's own loop an exit or an interrupt ends the program, as it would without us.
+        # On the flow's own loop an exit or an interrupt ends the program, as it would outside of a flow.
         if isinstance(error, KeyboardInterrupt | SystemExit) and call.flow_run.loop is not None:
             raise
     finally:

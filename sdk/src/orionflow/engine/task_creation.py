@@ -1,4 +1,7 @@
-"""How a task run comes to be: known by its inputs where a later attempt may look for it, and made or taken up."""
+"""Create a task run: early, when it is called, or at its start, where its inputs or the API's answer come first.
+
+A run whose result may be stored is identified by its inputs, so that a later attempt of the flow run finds it.
+"""
 
 from __future__ import annotations
 
@@ -22,28 +25,28 @@ def report_creation(call: TaskCall) -> None:
     call.is_created = True
 
 
-def start(call: TaskCall) -> None:
-    """Report the run as soon as it is called, if nobody has to wait for an answer, nor for what it is known by."""
+def create_at_call(call: TaskCall) -> None:
+    """Report the run as soon as it is called, if that needs no answer and its key no inputs that are still to come."""
     flow_run = call.flow_run
-    if flow_run.is_repeated or flow_run.strict or (_is_known_by_inputs(call) and not _identify_now(call)):
+    if flow_run.is_repeated or flow_run.strict or (_has_input_key(call) and not _identify_now(call)):
         return
     report_creation(call)
 
 
-def _is_known_by_inputs(call: TaskCall) -> bool:
-    """Whether a later attempt may look for what this run did; it costs next to nothing where none will."""
+def _has_input_key(call: TaskCall) -> bool:
+    """Tell whether a later attempt may look for what this run did. Costs next to nothing where none will."""
     return call.flow_run.keeps_results or call.task.may_store_results(call.flow_run)
 
 
 def _identify_now(call: TaskCall) -> bool:
-    """Whether the run can be known by its inputs already: none of them is still to come, or failed."""
+    """Identify the run by its inputs, unless one of them is still to come, or failed."""
     if not call.is_resolved:
         assert call.inputs is not None
         try:
             if call.inputs.pending or _resolve(call) is not None:
                 return False
         except Exception as error:
-            # It ends the run, which is about to meet it again, and not its caller.
+            # It ends the run, which is about to meet it again, and not the code that calls it.
             logger.debug("The value of an input of %s cannot be had.", call.name, exc_info=error)
             return False
     _identify(call)
@@ -62,23 +65,23 @@ def _identify(call: TaskCall) -> None:
             logger_of(call).info("%s", why_not_compared(error))
 
 
-def begin(call: TaskCall) -> Steps[State[Any] | None]:
-    """Make the record of the run, where that had to wait for its inputs; NotReady when one has no value."""
+def create_at_start(call: TaskCall) -> Steps[State[Any] | None]:
+    """Create the run where that had to wait for its inputs. Returns the NotReady state when one has no value."""
     not_ready: State[Any] | None = None
-    if _is_known_by_inputs(call):
+    if _has_input_key(call):
         if not call.is_resolved:
-            not_ready = yield from take_inputs(call)
+            not_ready = yield from resolve_inputs(call)
         if not_ready is None:
             _identify(call)
     if call.flow_run.is_repeated or call.flow_run.strict:
-        yield from _take_up(call)
+        yield from _create_or_find(call)
     else:
         report_creation(call)
     return not_ready
 
 
-def _take_up(call: TaskCall) -> Steps[None]:
-    """In a repeated attempt the run may exist: the answer says under which id, and how it ended."""
+def _create_or_find(call: TaskCall) -> Steps[None]:
+    """Create the run and wait for the answer: in a repeated attempt it may exist, under another id, and have ended."""
     mine = call.id
     # Also where the answer is not waited for: an end that is reported later arrives after the creation.
     call.is_created = True
@@ -93,8 +96,8 @@ def _take_up(call: TaskCall) -> Steps[None]:
         call.flow_run.stored_ids[mine] = call.id
 
 
-def take_inputs(call: TaskCall) -> Steps[State[Any] | None]:
-    """Wait for futures among the arguments and put their values there; NotReady when one has none."""
+def resolve_inputs(call: TaskCall) -> Steps[State[Any] | None]:
+    """Wait for futures among the arguments and put their values there. Returns NotReady when one has none."""
     assert call.inputs is not None
     if pending := call.inputs.pending:
         yield WaitFor(pending)

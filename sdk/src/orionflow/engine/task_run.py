@@ -1,12 +1,11 @@
-"""The life of a task run: made, let in by the rules, run, ended, and again while it has tries left.
+"""The life of a task run: created, admitted by the rules, run, ended, and again while it has tries left.
 
-What the rules cannot answer differently is streamed; only where their answer matters does the run wait for it.
+What the rules can only accept is streamed; the run waits for their answer only where that may change what follows.
 """
 
 from __future__ import annotations
 
 import logging
-from functools import partial
 from typing import Any
 
 from orionflow.calls.task_runs import update_task_run
@@ -25,7 +24,7 @@ from orionflow.engine.failures import logger_of
 from orionflow.engine.hooks import call_hooks
 from orionflow.engine.reuse import recall
 from orionflow.engine.run_calls import TaskCall
-from orionflow.engine.task_creation import begin, take_inputs
+from orionflow.engine.task_creation import create_at_start, resolve_inputs
 from orionflow.engine.verdicts import enter_running, seconds_until_due, state_after_end
 from orionflow.engine.waiting_lines import waiting_lines
 from orionflow.errors import InvalidRequest, OrchestrationRefused
@@ -38,9 +37,9 @@ logger = logging.getLogger("orionflow.task_runs")
 
 
 def run_task(call: TaskCall) -> Steps[State[Any]]:
-    """One task run from its creation to its final state."""
+    """Take one task run from its creation to its final state, which is returned."""
     try:
-        state = yield from _life(call)
+        state = yield from _until_end(call)
     except BaseException as error:
         report_crash(call, error)
         raise
@@ -48,16 +47,16 @@ def run_task(call: TaskCall) -> Steps[State[Any]]:
     return state
 
 
-def _life(call: TaskCall) -> Steps[State[Any]]:
+def _until_end(call: TaskCall) -> Steps[State[Any]]:
     flow_run = call.flow_run
     not_ready: State[Any] | None = None
     if not call.is_created:
-        not_ready = yield from begin(call)
+        not_ready = yield from create_at_start(call)
     checkpoint(flow_run)
     if is_paused(flow_run):
         yield from wait_until_resumed(flow_run)
     if not call.is_resolved and not_ready is None:
-        not_ready = yield from take_inputs(call)
+        not_ready = yield from resolve_inputs(call)
     if not_ready is not None:
         _stream(call, not_ready)
         return not_ready
@@ -82,15 +81,27 @@ def _rename(call: TaskCall) -> Steps[None]:
 
 
 def _attempts(call: TaskCall) -> Steps[State[Any]]:
-    cache_key = _cache_key(call)
-    asks = _must_ask(call, cache_key)
+    flow_run, cache_key = call.flow_run, _cache_key(call)
+    # Only with one of these may the rules answer RUNNING otherwise than with yes: by a cached state, for want of a
+    # slot, or by the state of an earlier attempt.
+    asks = cache_key is not None or bool(call.tags) or flow_run.strict or flow_run.is_repeated
     while True:
-        running = yield from _enter_running(call, cache_key, asks)
+        if asks:
+            running = yield from _ask_to_run(call, cache_key)
+        else:
+            running = call.new_state(StateType.RUNNING)
+            _stream(call, running)
         if running.is_completed() and (why := (yield Do(recall, running))) is not None:
             yield from _reopen(call, running, why)
             continue
         if running.type is not StateType.RUNNING:
-            return _known_before(call, running)
+            if running.is_completed() and running.value is not UNSET:
+                # Its value is known: from the cache, or from an earlier attempt of the flow run.
+                if call.task.cache_result_in_memory:
+                    flow_run.lineage.add(running.value, call.id)
+                else:
+                    running.value = UNSET
+            return running
         call.run_count += 1
         ended = yield from attempt_task(call, cache_key)
         state = yield from _propose_end(call, ended)
@@ -101,11 +112,11 @@ def _attempts(call: TaskCall) -> Steps[State[Any]]:
         _log(call, logging.INFO, "Trying again in %.3g s: %s", seconds_until_due(state), ended.message or ended.name)
         yield Sleep(seconds_until_due(state))
         asks = True
-        checkpoint(call.flow_run)
+        checkpoint(flow_run)
 
 
 def _reopen(call: TaskCall, known: State[Any], why: str) -> Steps[None]:
-    """A stored result that cannot be read is none: the run begins as if nobody had found it."""
+    """Set a completed run back to PENDING, as its stored result cannot be read."""
     where = known.data.get("storage_key") or known.data.get("type")
     _log(call, logging.WARNING, "The stored result %s cannot be read (%s), so the task runs.", where, why)
     call.refreshes = True
@@ -113,24 +124,8 @@ def _reopen(call: TaskCall, known: State[Any], why: str) -> Steps[None]:
     yield Ask(call.flow_run.reporter, call.step(call.state, force=True))
 
 
-def _known_before(call: TaskCall, state: State[Any]) -> State[Any]:
-    """The state of a run that need not run, with its value where that is wanted."""
-    if state.is_completed() and state.value is not UNSET:
-        if call.task.cache_result_in_memory:
-            call.flow_run.lineage.add(state.value, call.id)
-        else:
-            state.value = UNSET
-    return state
-
-
-def _must_ask(call: TaskCall, cache_key: str | None) -> bool:
-    """Whether the rules may answer RUNNING with anything but yes: a cached state, a limit, a state of before."""
-    flow_run = call.flow_run
-    return cache_key is not None or bool(call.tags) or flow_run.strict or flow_run.is_repeated
-
-
 def _cache_key(call: TaskCall) -> str | None:
-    """The key that the user's function gives; none, with a word in the log, where it is none that can be kept."""
+    """Return the key that the user's function gives; None, with a warning, for one that cannot be stored."""
     key_of = call.task.cache_key_fn
     if key_of is None:
         return None
@@ -152,13 +147,15 @@ def _cache_key(call: TaskCall) -> str | None:
     return None
 
 
-def _enter_running(call: TaskCall, cache_key: str | None, asks: bool) -> Steps[State[Any]]:
-    if not asks:
-        state = call.new_state(StateType.RUNNING)
-        _stream(call, state)
-        return state
+def _ask_to_run(call: TaskCall, cache_key: str | None) -> Steps[State[Any]]:
+    def propose() -> Steps[tuple[State[Any], Answer]]:
+        running = call.new_state(StateType.RUNNING)
+        running.amend_details(cache_key=cache_key, refresh_cache=call.refreshes or None)
+        answer = yield Ask(call.flow_run.reporter, call.step(running))
+        return running, answer
+
     try:
-        state = yield from enter_running(partial(_ask_running, call, cache_key), call.flow_run, call.tags)
+        state = yield from enter_running(propose, call.flow_run, call.tags)
     except OrchestrationRefused as error:
         # This run cannot begin; its flow can go on without it.
         state = call.state or call.new_state(StateType.PENDING)
@@ -167,15 +164,12 @@ def _enter_running(call: TaskCall, cache_key: str | None, asks: bool) -> Steps[S
     return state
 
 
-def _ask_running(call: TaskCall, cache_key: str | None) -> Steps[tuple[State[Any], Answer]]:
-    state = call.new_state(StateType.RUNNING)
-    state.amend_details(cache_key=cache_key, refresh_cache=call.refreshes or None)
-    answer = yield Ask(call.flow_run.reporter, call.step(state))
-    return state, answer
-
-
 def _propose_end(call: TaskCall, state: State[Any]) -> Steps[State[Any]]:
-    if not _end_matters(call, state):
+    # The rules may have another try for what failed or crashed, if it was given any.
+    may_retry = (
+        state.type is StateType.FAILED and call.task.retries > 0 and state.state_details.retriable is not False
+    ) or (state.type is StateType.CRASHED and call.task.crash_retries > 0)
+    if not may_retry and not call.flow_run.strict:
         _stream(call, state)
         _make_room(call)
         return state
@@ -185,21 +179,12 @@ def _propose_end(call: TaskCall, state: State[Any]) -> Steps[State[Any]]:
 
 
 def _make_room(call: TaskCall) -> None:
-    """Its slots are free for who waits for them here: reports are delivered in order, so this end comes first."""
+    """Wake runs of this process that wait for a slot of the same tags.
+
+    Reports are delivered in order, so the API learns of this run's end before one of them asks.
+    """
     if call.tags:
         waiting_lines().make_room(call.tags)
-
-
-def _end_matters(call: TaskCall, state: State[Any]) -> bool:
-    """Whether the rules may have another try for a run that ended so."""
-    if call.flow_run.strict:
-        return True
-    match state.type:
-        case StateType.FAILED:
-            return call.task.retries > 0 and state.state_details.retriable is not False
-        case StateType.CRASHED:
-            return call.task.crash_retries > 0
-    return False
 
 
 def _stream(call: TaskCall, state: State[Any]) -> None:
@@ -212,7 +197,7 @@ def _finish(call: TaskCall, state: State[Any]) -> Steps[None]:
     call.state = state
     state.amend_details(task_run_id=call.id, flow_run_id=call.flow_run.id)
     if call.is_abandoned:
-        # It is recorded as ended with its flow; what became of it since concerns nobody.
+        # It is recorded as ended with its flow; what happens to it since is not recorded.
         return
     call.flow_run.state_counts.add(state)
     task = call.task
@@ -235,7 +220,7 @@ def _finish(call: TaskCall, state: State[Any]) -> Steps[None]:
 
 
 def report_crash(call: TaskCall, error: BaseException) -> None:
-    """The run ends for a reason outside of the user's function."""
+    """Report a run that ends for a reason outside of the user's function."""
     reason = reason_of(error)
     state = call.new_state(StateType.CANCELLED if reason.is_cancel else StateType.CRASHED, message=reason.message)
     state.value = error

@@ -10,14 +10,14 @@ from uuid import UUID, uuid4
 from orionflow.calls.flow_runs import create_flow_run_input, read_flow_run_inputs
 from orionflow.clock import current_clock
 from orionflow.context import FlowRunContext
+from orionflow.engine.api import current_client
 from orionflow.engine.commands import read_commands
-from orionflow.engine.drivers import drive, drive_async
+from orionflow.engine.drivers import drive, drive_async, drive_or_await
 from orionflow.engine.effects import Sleep, Steps, send
 from orionflow.errors import MissingContext
 from orionflow.input.kinds import Kind, kind_of
 from orionflow.input.models import SENDER_PREFIX, Metadata, RunInput
-from orionflow.sync_compat import client_here, perform
-from orionflow.wire import encode
+from orionflow.wire import FlowRunInput, encode
 
 T = TypeVar("T")
 
@@ -29,14 +29,14 @@ def send_input(
 
     The run takes it in with `receive_input` of the same type, or of the same `key_prefix`.
     """
-    return perform(_sent(run_input, UUID(str(flow_run_id)), sender or _own_name(), key_prefix))
+    return drive_or_await(_sent(run_input, UUID(str(flow_run_id)), sender or _own_name(), key_prefix))
 
 
 def _sent(value: Any, flow_run_id: UUID, sender: str | None, key_prefix: str | None) -> Steps[None]:
     kind = kind_of(type(value))
     key = f"{key_prefix or kind.prefix}-{uuid4()}"
     content = encode(kind.content(value)).decode()
-    with client_here() as client:
+    with current_client() as client:
         yield send(client, create_flow_run_input(flow_run_id, key, content, sender=sender))
 
 
@@ -110,7 +110,7 @@ class Receiver(Generic[T]):
 
     def next(self) -> Any:
         """The next one, waited for; raises TimeoutError when none comes in time. In coroutines it is awaited."""
-        return perform(self._steps())
+        return drive_or_await(self._steps())
 
     def __iter__(self) -> Receiver[T]:
         return self
@@ -137,7 +137,7 @@ class Receiver(Generic[T]):
     def _steps(self) -> Steps[T]:
         clock, run = current_clock(), FlowRunContext.get()
         until = None if self.timeout is None else clock.monotonic() + self.timeout
-        with client_here() as client:
+        with current_client() as client:
             while True:
                 found = yield send(client, self._question())
                 if found:

@@ -37,9 +37,9 @@ class Secret:
     @classmethod
     def load(cls, name: str) -> Any:
         """The secret with its value. In coroutines it is awaited."""
-        from orionflow.sync_compat import perform
+        from orionflow.engine.drivers import drive_or_await
 
-        return perform(cls._loaded(name))
+        return drive_or_await(cls._loaded(name))
 
     def get(self) -> Any:
         """The value; it is read now where the secret has not been loaded."""
@@ -53,9 +53,9 @@ class Secret:
         """Store the value under a name. Raises Conflict when there is one already. In coroutines it is awaited."""
         if self.value is None:
             raise UsageError("This secret has no value to save; write Secret(value=…).save(name).")
-        from orionflow.sync_compat import perform
+        from orionflow.engine.drivers import drive_or_await
 
-        return perform(self._saved(name or self._own_name(), overwrite))
+        return drive_or_await(self._saved(name or self._own_name(), overwrite))
 
     def _own_name(self) -> str:
         if self.name is None:
@@ -64,17 +64,17 @@ class Secret:
 
     @classmethod
     def _loaded(cls, name: str) -> Steps[Secret]:
+        from orionflow.engine.api import current_client
         from orionflow.storage.keeping import read_secret
-        from orionflow.sync_compat import client_here
 
-        with client_here() as client:
+        with current_client() as client:
             return cls(name, value=(yield from read_secret(client, name)))
 
     def _saved(self, name: str, overwrite: bool) -> Steps[None]:
+        from orionflow.engine.api import current_client
         from orionflow.storage.keeping import save_secret
-        from orionflow.sync_compat import client_here
 
-        with client_here() as client:
+        with current_client() as client:
             yield from save_secret(client, name, self.value, overwrite=overwrite)
 
 
