@@ -61,10 +61,10 @@ def test_the_process_has_the_folder_and_the_variables_of_its_job(
     variables = {"env": {"COLOUR": "blue"}, "working_dir": str(tmp_path)}
     deployment = api.deploy("flows.py:environment", queue, job_variables=variables)
 
-    run = api.run(deployment, into=str(tmp_path / "told"))
+    run = api.run(deployment, into=str(tmp_path / "report"))
 
     api.until_ended(run)
-    assert (tmp_path / "told").read_text().splitlines()[:2] == [str(tmp_path), "blue"]
+    assert (tmp_path / "report").read_text().splitlines()[:2] == [str(tmp_path), "blue"]
 
 
 @pytest.mark.parametrize("launcher", ["fork", "spawn"])

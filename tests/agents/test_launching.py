@@ -12,8 +12,8 @@ from uuid import uuid4
 
 import pytest
 
+from orionflow.agent.active_runs import ActiveRun, ActiveRuns, Stop
 from orionflow.agent.guard import Guard
-from orionflow.agent.held import HeldRun, HeldRuns, Stop
 from orionflow.agent.launching import End, Launcher
 from orionflow.agent.stopping import Stopping
 from orionflow.agent.zygote import Lines, Zygote
@@ -55,8 +55,8 @@ def test_signal_in_the_first_moment_of_a_process_is_not_lost(launched: Launched)
 
 
 def test_run_that_is_lost_before_its_process_starts_is_killed_all_the_same(launched: Launched):
-    run = HeldRun(Claimed(flow_run={"id": str(uuid4()), "name": "r"}, flow_name="f", epoch=1), time.monotonic() + 60)
-    held = HeldRuns()
+    run = ActiveRun(Claimed(flow_run={"id": str(uuid4()), "name": "r"}, flow_name="f", epoch=1), time.monotonic() + 60)
+    held = ActiveRuns()
     held.add(run)
     stopping = Stopping(held, launched.launcher, stop_seconds=60)
 
@@ -77,11 +77,11 @@ def test_machine_without_room_costs_the_launcher_one_run(monkeypatch: pytest.Mon
         guard = Guard(os.open(os.devnull, os.O_WRONLY))
         zygote = Zygote(launcher, guard)
 
-        went_on = zygote._obey({"key": "run:1", "order": SLEEP})
+        went_on = zygote._follow({"key": "run:1", "order": SLEEP})
 
-        told, ended = Lines(agent).receive() or ()
-        for end in (zygote._told, zygote._teller, zygote._wake, zygote._waker, guard):
+        report, ended = Lines(agent).receive() or ()
+        for end in (zygote._reports, zygote._reports_in, zygote._wake, zygote._waker, guard):
             end.close()
     assert went_on is None
-    assert "No process can be started on this machine" in told["told"]["error"]
+    assert "No process can be started on this machine" in report["report"]["error"]
     assert ended == {"key": "run:1", "ended": None}

@@ -37,6 +37,9 @@ TASK_RUNS = "orionflow.task_runs"
 # The API keeps levels in two bytes.
 SMALLEST_LEVEL, LARGEST_LEVEL = -(2**15), 2**15 - 1
 
+# For the terminal of an agent: one line for each event.
+agent_logger = logging.LoggerAdapter(logging.getLogger("orionflow.agent"), {"run_label": ""})
+
 _lock = threading.Lock()
 _set_up_for: tuple[int, bool, tuple[str, ...]] | None = None
 

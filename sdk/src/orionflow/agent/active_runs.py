@@ -1,4 +1,4 @@
-"""The runs that an agent holds: from their claim until their end is known to the API."""
+"""The runs that an agent executes: from their claim until their end is known to the API."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Limit:
 
 
 @dataclass(eq=False, slots=True)
-class HeldRun:
+class ActiveRun:
     """One attempt and its process."""
 
     claimed: Claimed
@@ -47,10 +47,10 @@ class HeldRun:
     began: float = field(default_factory=time.monotonic)
     ends_by: float | None = None
     limit: Limit | None = None
-    # A file in which the process finds why it is told to end.
+    # A file in which the process finds why it is asked to end.
     note: Path | None = None
     pid: int | None = None
-    told: Mapping[str, Any] | None = None
+    report: Mapping[str, Any] | None = None
     stopped: Stop | None = None
     killed_at: float | None = None
     is_killed: bool = False
@@ -92,20 +92,20 @@ class HeldRun:
         return f"Flow run {self.claimed.flow_run.get('name')!r} of flow {self.claimed.flow_name!r}"
 
 
-class HeldRuns:
-    """All of them, for every thread of the agent."""
+class ActiveRuns:
+    """All active runs, for every thread of the agent."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._runs: dict[str, HeldRun] = {}
+        self._runs: dict[str, ActiveRun] = {}
         self._any = threading.Event()
 
-    def add(self, run: HeldRun) -> None:
+    def add(self, run: ActiveRun) -> None:
         with self._lock:
             self._runs[run.key] = run
             self._any.set()
 
-    def remove(self, run: HeldRun) -> None:
+    def remove(self, run: ActiveRun) -> None:
         with self._lock:
             self._runs.pop(run.key, None)
             if not self._runs:
@@ -115,13 +115,13 @@ class HeldRuns:
         """Whether there is a run, at once or soon."""
         return self._any.wait(seconds)
 
-    def get(self, key: str) -> HeldRun | None:
+    def get(self, key: str) -> ActiveRun | None:
         return self._runs.get(key)
 
     def is_executing(self, flow_run_id: UUID) -> bool:
         return any(run.id == flow_run_id and run.has_process for run in self)
 
-    def __iter__(self) -> Iterator[HeldRun]:
+    def __iter__(self) -> Iterator[ActiveRun]:
         with self._lock:
             return iter(list(self._runs.values()))
 

@@ -1,4 +1,4 @@
-"""One run, in the process that was started for it: fetch the code, load the flow, run it, tell how it ended.
+"""One run, in the process that was started for it: fetch the code, load the flow, run it, report how it ended.
 
 Forked by the launcher, or started as `python -m orionflow.agent.child` with its order on stdin where the run wants
 another interpreter.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from orionflow.flows import Flow
     from orionflow.states import State
 
-TOLD_VARIABLE = "ORION_AGENT_TOLD"
+REPORT_VARIABLE = "ORION_AGENT_REPORT"
 RUN_VARIABLE = "ORION_FLOW_RUN_ID"
 OUR_MODULES = ("orionflow", "importlib", "_frozen_importlib")
 Order = dict[str, Any]
@@ -48,15 +48,15 @@ def load_everything() -> None:
 
 
 def execute(order: Order) -> None:
-    """Run the flow as this attempt. Returns when its end was reported; whatever else happens is the agent's to tell."""
+    """Run the flow as this attempt. Returns when its end was reported; the agent reports whatever else happens."""
     try:
         _enter(order)
         state = _run(order)
     except BaseException as error:
-        tell({"error": _words(error), "is_unheard": isinstance(error, ApiError) and may_pass(error)})
+        report({"error": _words(error), "is_out_of_touch": isinstance(error, ApiError) and may_pass(error)})
         raise
     message = (state.message or "")[:2000]
-    tell({"type": state.type.value, "name": state.name, "message": message})
+    report({"type": state.type.value, "name": state.name, "message": message})
 
 
 def _enter(order: Order) -> None:
@@ -83,7 +83,7 @@ def _run(order: Order) -> State[Any]:
     except (Exception, SystemExit) as error:
         return _fail(order, error)
     if flow.crash_retries:
-        tell({"is_tried_again": True})
+        report({"is_tried_again": True})
     return call_flow_for_run(flow, run_id, run.parameters)
 
 
@@ -143,12 +143,12 @@ def _words(error: BaseException) -> str:
     return str(error)[:2000] if isinstance(error, CodeUnavailable) else f"{type(error).__name__}: {error}"[:2000]
 
 
-def tell(what: dict[str, Any]) -> None:
-    """Tell the agent something by way of the launcher; a process that dies without telling its end has crashed."""
-    descriptor, _, key = os.environ.get(TOLD_VARIABLE, "").partition(":")
+def report(what: dict[str, Any]) -> None:
+    """Send the agent a report by way of the launcher. A process that dies without one has crashed."""
+    descriptor, _, key = os.environ.get(REPORT_VARIABLE, "").partition(":")
     if descriptor:
-        with socket.socket(fileno=os.dup(int(descriptor))) as teller:
-            teller.send(key.encode() + b"\n" + json.dumps(what).encode())
+        with socket.socket(fileno=os.dup(int(descriptor))) as reports:
+            reports.send(key.encode() + b"\n" + json.dumps(what).encode())
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Filling free places: the run that a hint names, or whatever is due next; each claimed run gets its process."""
+"""Fill free slots: the run that a hint names, or whatever is due next; each claimed run gets its process."""
 
 from __future__ import annotations
 
@@ -12,32 +12,75 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from orionflow.agent.contact import Contact
+from orionflow.agent.active_runs import ActiveRun, ActiveRuns, Limit, Stop
+from orionflow.agent.agent_client import AgentClient, AgentOptions
 from orionflow.agent.heartbeats import trusted_until
-from orionflow.agent.held import HeldRun, HeldRuns, Limit, Stop
 from orionflow.agent.launching import End, Launcher, LauncherGone
-from orionflow.agent.options import AgentOptions
-from orionflow.agent.places import Places
-from orionflow.agent.telling import teller
 from orionflow.calls.agents import Claimed, hint_queue
 from orionflow.errors import ApiError
+from orionflow.logging import agent_logger
 from orionflow.settings import current_settings
 
-# Where nobody tells that a run is due.
+# Without a broker.
 SHORT_POLL_SECONDS = 1.0
 READY_SECONDS = 1.0
+
+
+class Slots:
+    """Count free slots. Whoever takes one gives it back, from any thread."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self._free = total
+        self._closed = False
+        self._changed = threading.Condition()
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
+    def take_all(self) -> int:
+        """Take every place that is free now; how many those were."""
+        with self._changed:
+            taken, self._free = (0 if self._closed else self._free), (self._free if self._closed else 0)
+            return taken
+
+    def take_one(self, patience: float | None = None) -> bool:
+        """Wait for a place; False when there was none in time, or when the agent takes no more runs."""
+        until = None if patience is None else time.monotonic() + patience
+        with self._changed:
+            while not self._free and not self._closed:
+                left = None if until is None else until - time.monotonic()
+                if left is not None and left <= 0:
+                    return False
+                self._changed.wait(left)
+            if self._closed:
+                return False
+            self._free -= 1
+            return True
+
+    def give_back(self, count: int = 1) -> None:
+        with self._changed:
+            self._free += count
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """From now on nobody gets a place, and nobody waits for one."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
 
 
 class Claims:
     """Claims from two sides: `offer` for hints, and a thread that asks when a run ended and every few seconds."""
 
-    def __init__(self, contact: Contact, held: HeldRuns, places: Places, beginnings: Beginnings, once: bool) -> None:
-        self._contact, self._held, self._places, self._once = contact, held, places, once
-        self._beginnings = beginnings
-        registration = contact.registration
+    def __init__(self, api: AgentClient, active: ActiveRuns, slots: Slots, starter: RunStarter, once: bool) -> None:
+        self._api, self._active, self._slots, self._once = api, active, slots, once
+        self._starter = starter
+        registration = api.registration
         assert registration is not None
         polled = registration.poll_seconds
-        self._poll_seconds = polled if contact.options.broker else min(polled, SHORT_POLL_SECONDS)
+        self._poll_seconds = polled if api.options.broker else min(polled, SHORT_POLL_SECONDS)
         self._wake = threading.Event()
         self._nothing_due_at = 0.0
         self._is_away = False
@@ -48,70 +91,70 @@ class Claims:
         self._thread.start()
 
     def wake(self) -> None:
-        """A place came free, or the agent ends."""
+        """A slot came free, or the agent ends."""
         self._wake.set()
 
     def offer(self, flow_run_id: UUID) -> None:
-        """A hint: claim this run. Waits while all places are taken, so that others get the hints meanwhile."""
-        if self._held.is_executing(flow_run_id) or not self._beginnings.are_possible():
+        """A hint: claim this run. Waits while all slots are taken, so that others get the hints meanwhile."""
+        if self._active.is_executing(flow_run_id) or not self._starter.are_possible():
             return
         came = time.monotonic()
-        if self._places.take_one(0):
+        if self._slots.take_one(0):
             self._claim(1, flow_run_id)
-        elif self._places.take_one():
+        elif self._slots.take_one():
             # By now another may come first; and if none was due since, neither is this one.
             if self._nothing_due_at > came:
-                self._places.give_back()
+                self._slots.give_back()
             else:
                 self._claim(1)
 
     def _fill_forever(self) -> None:
-        while not self._places.is_closed:
-            if not self._beginnings.are_possible():
+        while not self._slots.is_closed:
+            if not self._starter.are_possible():
                 continue
-            taken = self._places.take_all()
+            taken = self._slots.take_all()
             claimed = self._claim(taken) if taken else 0
-            self.is_idle = self._once and taken == self._places.total and not claimed
+            self.is_idle = self._once and taken == self._slots.total and not claimed
             if not taken or claimed < taken:
                 self._wake.wait(self._poll_seconds * random.uniform(0.8, 1.2) if taken else None)
                 self._wake.clear()
 
     def _claim(self, taken: int, flow_run_id: UUID | None = None) -> int:
-        """Claim for places that were taken, and give back those that nothing came for; how many runs that were."""
+        """Claim runs for slots that were taken, and give back those left over. Returns the number of runs."""
         began = time.monotonic()
         claimed = self._ask(taken, flow_run_id)
         if flow_run_id is None and len(claimed) < taken and not self._is_away:
             self._nothing_due_at = began
         if len(claimed) < taken:
-            self._places.give_back(taken - len(claimed))
-        begin = self._beginnings.turn_away if self._places.is_closed else self._beginnings.begin
+            self._slots.give_back(taken - len(claimed))
+        begin = self._starter.give_back if self._slots.is_closed else self._starter.begin
         for one in claimed:
             begin(one, began)
         return len(claimed)
 
     def _ask(self, limit: int, flow_run_id: UUID | None) -> list[Claimed]:
         try:
-            claimed = self._contact.claim(limit, flow_run_id)
+            claimed = self._api.claim(limit, flow_run_id)
         except ApiError as error:
             if not self._is_away:
-                teller.warning("Nothing can be claimed now. %s", error)
+                agent_logger.warning("Nothing can be claimed now. %s", error)
             self._is_away = True
             return []
         if self._is_away:
-            teller.info("The API answers again.")
+            agent_logger.info("The API answers again.")
         self._is_away = False
         return claimed
 
 
-class Beginnings:
-    """Makes a held run and a process of each claim."""
+class RunStarter:
+    """Turns each claim into an active run with a process."""
 
     def __init__(
-        self, options: AgentOptions, contact: Contact, held: HeldRuns, launcher: Launcher, folder: Path,
+        self, options: AgentOptions, api: AgentClient, active: ActiveRuns, launcher: Launcher, folder: Path,
         on_ended: Callable[[End], None],
     ) -> None:  # fmt: skip
         self.on_queue: Callable[[str], None] = lambda queue: None
-        self._options, self._contact, self._held = options, contact, held
+        self._options, self._api, self._active = options, api, active
         self._launcher, self._folder, self._on_ended = launcher, folder, on_ended
 
     def are_possible(self) -> bool:
@@ -120,7 +163,7 @@ class Beginnings:
 
     def begin(self, claimed: Claimed, asked_at: float) -> None:
         run = self._hold(claimed, asked_at)
-        teller.info("%s begins.", run.title)
+        agent_logger.info("%s begins.", run.title)
         try:
             self._start(run)
         except LauncherGone:
@@ -130,24 +173,24 @@ class Beginnings:
             why = f"Its process cannot be started. {type(error).__name__}: {error}"
             self._never_began(run, why, is_agents_fault=isinstance(error, OSError))
 
-    def turn_away(self, claimed: Claimed, asked_at: float) -> None:
+    def give_back(self, claimed: Claimed, asked_at: float) -> None:
         """Give a run back that came when the agent had begun to end."""
         run = self._hold(claimed, asked_at)
         run.stopped = Stop.DRAINED
         self._never_began(run, "The agent ended before the run began.")
 
-    def _hold(self, claimed: Claimed, asked_at: float) -> HeldRun:
-        registration = self._contact.registration
+    def _hold(self, claimed: Claimed, asked_at: float) -> ActiveRun:
+        registration = self._api.registration
         assert registration is not None
-        run = HeldRun(claimed, trusted_until(asked_at, registration.lease_seconds))
-        self._held.add(run)
+        run = ActiveRun(claimed, trusted_until(asked_at, registration.lease_seconds))
+        self._active.add(run)
         return run
 
-    def _never_began(self, run: HeldRun, why: str, *, is_agents_fault: bool = False) -> None:
-        run.told = {"error": why, "is_agents_fault": is_agents_fault}
+    def _never_began(self, run: ActiveRun, why: str, *, is_agents_fault: bool = False) -> None:
+        run.report = {"error": why, "is_agents_fault": is_agents_fault}
         self._on_ended(End(run.key, None))
 
-    def _start(self, run: HeldRun) -> None:
+    def _start(self, run: ActiveRun) -> None:
         variables = job_variables(run.claimed)
         run.limit = limit_of(variables, self._options.run_seconds)
         run.ends_by = None if run.limit is None else run.began + run.limit.seconds
@@ -155,7 +198,7 @@ class Beginnings:
             self.on_queue(hint_queue(queue))
         self._launcher.start(run.key, self._order(run, variables))
 
-    def _order(self, run: HeldRun, variables: Mapping[str, Any]) -> dict[str, Any]:
+    def _order(self, run: ActiveRun, variables: Mapping[str, Any]) -> dict[str, Any]:
         folder = self._folder / run.key.replace(":", "-")
         folder.mkdir(mode=0o700)
         run.note = folder.with_name(f"{folder.name}.why")
@@ -165,7 +208,7 @@ class Beginnings:
             "name": run.claimed.flow_run.get("name") or "",
             "flow_name": run.claimed.flow_name,
             "deployment": run.claimed.deployment or {},
-            "api_url": self._contact.client.api_url,
+            "api_url": self._api.client.api_url,
             "code_folder": str(folder),
             "note": str(run.note),
             "env": self._environment(variables),
@@ -177,7 +220,7 @@ class Beginnings:
     def _environment(self, variables: Mapping[str, Any]) -> dict[str, str]:
         wanted = {name: str(value) for name, value in (variables.get("env") or {}).items() if value is not None}
         # With the name and password of the address, if it has them.
-        return {**wanted, "ORION_API_URL": current_settings().api_url or self._contact.client.api_url}
+        return {**wanted, "ORION_API_URL": current_settings().api_url or self._api.client.api_url}
 
     def _command(self, variables: Mapping[str, Any]) -> list[str] | None:
         """None: a fork of the launcher. Another interpreter is a process of its own."""
@@ -188,7 +231,7 @@ class Beginnings:
 
 
 def limit_of(variables: Mapping[str, Any], general: float | None) -> Limit | None:
-    """How long the process may take: as its job variables say, or else as the agent was told."""
+    """How long the process may take: as its job variables say, or else as the agent was started."""
     if special := variables.get("timeout_seconds"):
         return Limit(float(special), "timeout_seconds in its job variables")
     return None if general is None else Limit(general, "--run-timeout of its agent")

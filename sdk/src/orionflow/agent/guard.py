@@ -18,43 +18,43 @@ from orionflow.agent.containment import HELD_BACK, PR_SET_NAME, kill_group, syst
 class Guard:
     """The launcher's side: which groups there are now. One that was killed itself is not replaced."""
 
-    def __init__(self, told: int) -> None:
-        self._told = told
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
 
     def add(self, group: int) -> None:
-        self._tell(f"+{group}\n")
+        self._send(f"+{group}\n")
 
     def remove(self, group: int) -> None:
-        self._tell(f"-{group}\n")
+        self._send(f"-{group}\n")
 
     def close(self) -> None:
         """In a forked child, whose life must not be taken for the launcher's."""
-        os.close(self._told)
+        os.close(self._pipe)
 
-    def _tell(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         with suppress(OSError):
-            os.write(self._told, line.encode())
+            os.write(self._pipe, line.encode())
 
 
 def start_guard(agent: int) -> Guard:
     """Fork it. `agent` is the launcher's socket, which has to close with the launcher."""
-    hears, told = os.pipe()
+    reading, writing = os.pipe()
     if os.fork() == 0:
-        os.close(told)
+        os.close(writing)
         os.close(agent)
-        _watch(hears)
-    os.close(hears)
-    return Guard(told)
+        _watch(reading)
+    os.close(reading)
+    return Guard(writing)
 
 
-def _watch(told: int) -> NoReturn:
+def _watch(pipe: int) -> NoReturn:
     os.setsid()
     for number in HELD_BACK:
         signal.signal(number, signal.SIG_IGN)
     if sys.platform == "linux":
         system_library().prctl(PR_SET_NAME, b"orion-guard", 0, 0, 0)
     groups: set[int] = set()
-    with open(told, encoding="ascii") as lines:
+    with open(pipe, encoding="ascii") as lines:
         for line in lines:
             (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))
     for group in groups:

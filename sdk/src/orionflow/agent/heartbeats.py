@@ -1,31 +1,39 @@
-"""Heartbeats: the leases of all runs renewed in one request, in a thread of their own; the answers carry orders."""
+"""Heartbeats renew the leases of all runs in one request, in a thread of their own; the answers carry commands.
+
+A second thread keeps a request open that the server answers as soon as a run of this agent gets a command, which is
+then fetched by a heartbeat. Without it a command waits for the next one.
+"""
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable
 from uuid import UUID
 
-from orionflow.agent.contact import Contact
-from orionflow.agent.held import HeldRun, HeldRuns, Stop
+from orionflow.agent.active_runs import ActiveRun, ActiveRuns, Stop
+from orionflow.agent.agent_client import WAIT_SECONDS, AgentClient
 from orionflow.agent.stopping import Stopping
-from orionflow.agent.telling import teller
 from orionflow.errors import ApiError, Conflict, NotFound
+from orionflow.logging import agent_logger
 
 # Of the time of a lease: clocks drift, and an answer takes its time.
 MARGIN = 0.1
+# An answer without commands that comes sooner, and not because of one, is that of a server that never waits.
+AT_ONCE_SECONDS = 0.2
+PAUSE_SECONDS = 2.0
 
 
 class Heartbeats:
-    """Sends them until it is told to end. `on_disowned` is called when the API does not know this agent any more."""
+    """Send heartbeats until `end`. `on_deregistered` is called when the API does not know this agent any more."""
 
     def __init__(
-        self, contact: Contact, held: HeldRuns, stopping: Stopping, on_disowned: Callable[[str], None]
+        self, api: AgentClient, active: ActiveRuns, stopping: Stopping, on_deregistered: Callable[[str], None]
     ) -> None:  # fmt: skip
         self.on_queue: Callable[[str], None] = lambda queue: None
-        self._contact, self._held, self._stopping, self._on_disowned = contact, held, stopping, on_disowned
-        registration = contact.registration
+        self._api, self._active, self._stopping, self._on_deregistered = api, active, stopping, on_deregistered
+        registration = api.registration
         assert registration is not None
         self._interval = registration.heartbeat_seconds
         self.draining = False
@@ -45,33 +53,33 @@ class Heartbeats:
             self.once()
 
     def once(self) -> None:
-        """Send one heartbeat and obey its answer."""
+        """Send one heartbeat and follow its answer."""
         with self._one_at_a_time:
             self._once()
 
     def _once(self) -> None:
         began = time.monotonic()
-        runs = list(self._held)
+        runs = list(self._active)
         try:
-            reply = self._contact.heartbeat([(run.id, run.epoch) for run in runs], draining=self.draining)
+            reply = self._api.heartbeat([(run.id, run.epoch) for run in runs], draining=self.draining)
         except (Conflict, NotFound) as error:
-            self._on_disowned(str(error))
+            self._on_deregistered(str(error))
             return
         except ApiError as error:
             if not self._is_away:
-                teller.warning("No heartbeat gets through, %d runs go on. %s", len(runs), error)
+                agent_logger.warning("No heartbeat gets through, %d runs go on. %s", len(runs), error)
             self._is_away = True
             return
         if self._is_away:
-            teller.info("Heartbeats get through again.")
+            agent_logger.info("Heartbeats get through again.")
         self._is_away = False
         for queue in reply.work_queues:
             self.on_queue(queue.hint_queue)
-        self._obey(runs, {order.id: order.order for order in reply.orders}, trusted_until(began, reply.lease_seconds))
+        self._follow(runs, {one.id: one.order for one in reply.orders}, trusted_until(began, reply.lease_seconds))
 
-    def _obey(self, runs: list[HeldRun], orders: dict[UUID, str], trusted: float) -> None:
+    def _follow(self, runs: list[ActiveRun], commands: dict[UUID, str], trusted: float) -> None:
         for run in runs:
-            match orders.get(run.id):
+            match commands.get(run.id):
                 case "lost":
                     self._stopping.stop(run, Stop.LOST)
                     continue
@@ -79,6 +87,46 @@ class Heartbeats:
                     self._stopping.stop(run, Stop.CANCELLED)
             run.trusted_until = trusted
             self._stopping.thaw(run)
+
+
+class CommandListener:
+    """Wait for commands as long as the agent executes anything."""
+
+    def __init__(self, api: AgentClient, active: ActiveRuns, heartbeats: Heartbeats) -> None:
+        self._api, self._active, self._heartbeats = api, active, heartbeats
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._listen, name="orion-listening", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def end(self) -> None:
+        self._over.set()
+
+    def _listen(self) -> None:
+        while not self._over.is_set():
+            self._active.wait_for_one(PAUSE_SECONDS)
+            # A run that is being ended already needs no other command.
+            runs = [(run.id, run.epoch) for run in self._active if run.has_process and run.stopped is None]
+            if not runs:
+                # Nothing to end, or only what is about to be gone.
+                self._over.wait(AT_ONCE_SECONDS)
+            elif not self._is_answered(runs):
+                self._over.wait(PAUSE_SECONDS * random.uniform(0.5, 1.5))
+
+    def _is_answered(self, runs: list[tuple[UUID, int]]) -> bool:
+        """Whether it makes sense to ask again at once."""
+        began = time.monotonic()
+        try:
+            answer = self._api.await_commands(runs, seconds=WAIT_SECONDS)
+        except ApiError as error:
+            # Heartbeats log it, and of an API that does not know this agent any more.
+            agent_logger.debug("No commands can be received now. %s", error)
+            return False
+        took = time.monotonic() - began
+        if answer.orders or took < WAIT_SECONDS:
+            self._heartbeats.once()
+        return bool(answer.orders) or took > AT_ONCE_SECONDS
 
 
 def trusted_until(request_began: float, lease_seconds: float) -> float:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
-from orionflow.agent.telling import teller
+from orionflow.logging import agent_logger
 
 TASK = "orion.run"
 PAUSE_SECONDS = 5.0
@@ -21,10 +21,10 @@ Offer = Callable[[UUID], None]
 
 
 class Hints:
-    """Consumes the queues until it is told to end; a worker that fails is started again."""
+    """Consume the queues until `end`; a worker that fails is started again."""
 
-    def __init__(self, broker: str, queues: Sequence[str], places: int, offer: Offer) -> None:
-        self._broker, self._queues, self._places, self._offer = broker, list(queues), places, offer
+    def __init__(self, broker: str, queues: Sequence[str], slots: int, offer: Offer) -> None:
+        self._broker, self._queues, self._slots, self._offer = broker, list(queues), slots, offer
         self._worker: Any = None
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -34,7 +34,7 @@ class Hints:
         self._thread.start()
 
     def listen_to(self, queue: str) -> None:
-        """Hear one more queue: one that was made after the agent registered for its whole pool."""
+        """Consume one more queue: one that was made after the agent registered for its whole pool."""
         with self._lock:
             if queue in self._queues:
                 return
@@ -52,23 +52,23 @@ class Hints:
             state.should_stop = 0  # type: ignore[assignment]
 
     def _live(self) -> None:
-        is_told = False
+        is_logged = False
         while not self._over.is_set():
             try:
                 self._consume()
             except (Exception, SystemExit) as error:
-                if not is_told and not self._over.is_set():
-                    teller.warning("Hints from the broker fail, so the agent only asks by itself: %s", error)
-                    is_told = True
+                if not is_logged and not self._over.is_set():
+                    agent_logger.warning("Hints from the broker fail, so the agent only asks by itself: %s", error)
+                    is_logged = True
             self._over.wait(PAUSE_SECONDS)
 
     def _consume(self) -> None:
         with self._lock:
-            self._worker = hint_worker(self._broker, self._queues, self._places, self._offer)
+            self._worker = hint_worker(self._broker, self._queues, self._slots, self._offer)
         self._worker.start()
 
 
-def hint_worker(broker: str, queues: Sequence[str], places: int, offer: Offer) -> Any:
+def hint_worker(broker: str, queues: Sequence[str], slots: int, offer: Offer) -> Any:
     """A Celery worker for the hint queues of an agent; the task only calls `offer`."""
     from celery.worker import WorkController
 
@@ -90,7 +90,7 @@ def hint_worker(broker: str, queues: Sequence[str], places: int, offer: Offer) -
         # As the sender makes them, so that both bind them alike.
         queues=list(queues),
         pool="threads",
-        concurrency=places,
+        concurrency=slots,
         loglevel="WARNING",
         without_gossip=True,
         without_mingle=True,
@@ -99,7 +99,7 @@ def hint_worker(broker: str, queues: Sequence[str], places: int, offer: Offer) -
 
 
 def _hush() -> None:
-    """Celery tells of every attempt to connect; the agent says it once."""
+    """Keep quiet about every attempt to connect; the agent logs it once."""
     for name in ("celery.worker.consumer.consumer", "celery.redirected", "kombu"):
         logging.getLogger(name).addFilter(_once_per_outage)
 
@@ -109,15 +109,15 @@ class _OncePerOutage(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._told_at = float("-inf")
+        self._logged_at = float("-inf")
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING:
             return False
         now = time.monotonic()
-        is_first, self._told_at = now - self._told_at > 60, now
+        is_first, self._logged_at = now - self._logged_at > 60, now
         if is_first:
-            teller.warning("The broker does not answer; the agent asks the API by itself meanwhile.")
+            agent_logger.warning("The broker does not answer; the agent asks the API by itself meanwhile.")
         return False
 
 

@@ -1,4 +1,4 @@
-"""The agent's side of the launcher: starts it, asks it for processes, hears of their ends, replaces it when it dies."""
+"""The agent's side of the launcher: start it, ask it for processes, learn of their ends, replace it when it dies."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from orionflow.agent.containment import kill_group
-from orionflow.agent.environment import environment_of_runs
-from orionflow.agent.telling import teller
 from orionflow.agent.zygote import Lines, Message, send_line
 from orionflow.errors import OrionError
+from orionflow.logging import agent_logger
+from orionflow.settings import PREFIX, environment_name, settings_table
 
+# The brokerbelongs to agents and task workers: whoever reaches it can send them work.
+WITHHELD = frozenset({"broker_url"})
 # A launcher that dies again and again is not started more often than this.
 PAUSE_SECONDS = 1.0
 
@@ -36,15 +38,15 @@ class End:
 
 
 class Launcher:
-    """Starts processes. `on_started` gets their ids, `on_told` their last words, `on_ended` their ends."""
+    """Starts processes. `on_started` gets their ids, `on_report` what they report, `on_ended` their ends."""
 
     def __init__(
         self,
         on_started: Callable[[str, int], None],
-        on_told: Callable[[str, Message], None],
+        on_report: Callable[[str, Message], None],
         on_ended: Callable[[End], None],
     ) -> None:
-        self._on_started, self._on_told, self._on_ended = on_started, on_told, on_ended
+        self._on_started, self._on_report, self._on_ended = on_started, on_report, on_ended
         self._lock = threading.Lock()
         self._pids: dict[str, int | None] = {}
         self._channel: socket.socket | None = None
@@ -63,8 +65,8 @@ class Launcher:
             try:
                 self._send({"key": key, "order": dict(order)})
             except OSError as error:
-                # Its end, which this thread saw first, must not be told for a process that never was.
-                if self._pids.pop(key, "told") == "told":
+                # Its end, which this thread saw first, must not be reported for a process that never was.
+                if self._pids.pop(key, "reported") == "reported":
                     return
                 raise LauncherGone("The launcher died.") from error
 
@@ -93,7 +95,7 @@ class Launcher:
             try:
                 self._one_life()
             except OSError as error:
-                teller.error("The launcher of the agent cannot be started: %s.", error.strerror)
+                agent_logger.error("The launcher of the agent cannot be started: %s.", error.strerror)
             if not self._closed:
                 time.sleep(max(0.0, PAUSE_SECONDS - (time.monotonic() - began)))
 
@@ -114,10 +116,10 @@ class Launcher:
             if self._closed:
                 ours.shutdown(socket.SHUT_RDWR)
         for message in Lines(ours):
-            self._hear(message)
-        self._bury(process, ours)
+            self._receive(message)
+        self._clean_up(process, ours)
 
-    def _hear(self, message: Message) -> None:
+    def _receive(self, message: Message) -> None:
         if "ready" in message:
             self._ready.set()
             return
@@ -126,18 +128,18 @@ class Launcher:
             with self._lock:
                 self._pids[key] = message["pid"]
             self._on_started(key, message["pid"])
-        elif "told" in message:
-            self._on_told(key, message["told"])
+        elif "report" in message:
+            self._on_report(key, message["report"])
         else:
             with self._lock:
                 self._pids.pop(key, None)
             self._on_ended(End(key, message["ended"]))
 
-    def _bury(self, process: subprocess.Popen[bytes], channel: socket.socket) -> None:
-        """The launcher is gone; what it left behind goes too."""
+    def _clean_up(self, process: subprocess.Popen[bytes], channel: socket.socket) -> None:
+        """Kill what a launcher that died left behind, and report its processes as ended."""
         if not self._closed:
             was_ready = "and is started again" if self._ready.is_set() else "before it was ready; what it said is above"
-            teller.error("The launcher of the agent ended with %s, %s.", process.wait(), was_ready)
+            agent_logger.error("The launcher of the agent ended with %s, %s.", process.wait(), was_ready)
         self._ready.clear()
         process.kill()
         process.wait()
@@ -149,3 +151,20 @@ class Launcher:
             if pid is not None and pid != os.getpid():
                 kill_group(pid)
             self._on_ended(End(key, None))
+
+
+def environment_of_runs(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return what a run may see: everything that is not Orion's, and the settings of the SDK without those withheld.
+
+    Whoever starts an agent may have the keys of the server in the same environment, as `orion server start` has. Code
+    of a deployment needs none of them, and would pass them to whatever it imports.
+    """
+    given = os.environ if environment is None else environment
+    allowed = {environment_name(one.name) for one in settings_table() if one.name not in WITHHELD}
+    return {name: value for name, value in given.items() if not name.startswith(PREFIX) or name in allowed}
+
+
+def withhold_from_this_process() -> None:
+    """Remove from this process what its code may not see."""
+    for name in set(os.environ) - set(environment_of_runs()):
+        del os.environ[name]

@@ -52,7 +52,7 @@ def hold_name(home: Path, wanted: str | None) -> HeldName:
 
 
 def home_id(home: Path) -> str:
-    """What tells this home from others on its machine; made once, and kept."""
+    """Return the id of this home, which no other on its machine has; made once, and kept."""
     agents = home / "agents"
     make_private_folder(agents)
     with open(agents / ".home", "a+", encoding="ascii", errors="replace", opener=private_opener) as file:

@@ -6,17 +6,17 @@ import signal
 import time
 from contextlib import suppress
 
-from orionflow.agent.held import HeldRun, HeldRuns, Stop
+from orionflow.agent.active_runs import ActiveRun, ActiveRuns, Stop
 from orionflow.agent.launching import Launcher
-from orionflow.agent.telling import teller
+from orionflow.logging import agent_logger
 
-SAYINGS = {
-    Stop.CANCELLED: "was cancelled; its process is told to end.",
+MESSAGES = {
+    Stop.CANCELLED: "was cancelled; its process is asked to end.",
     Stop.LOST: "belongs to another attempt now; its process is killed.",
-    Stop.TOO_LONG: "runs longer than its limit; its process is told to end.",
+    Stop.TOO_LONG: "runs longer than its limit; its process is asked to end.",
     Stop.OUT_OF_TOUCH: "may be started elsewhere, and the agent ends; its process is killed.",
-    Stop.DRAINED: "has no more time, as the agent ends; its process is told to end.",
-    Stop.LINGERING: "has ended and its process has not; it is told to end.",
+    Stop.DRAINED: "has no more time, as the agent ends; its process is asked to end.",
+    Stop.LINGERING: "has ended and its process has not; it is asked to end.",
 }
 AT_ONCE = frozenset({Stop.LOST, Stop.OUT_OF_TOUCH})
 # A kill may come to nothing: the process was about to be started, or had no group yet.
@@ -26,17 +26,17 @@ KILL_AGAIN_SECONDS = 1.0
 class Stopping:
     """Stops runs, and looks after those that do not stop, or should not go on."""
 
-    def __init__(self, held: HeldRuns, launcher: Launcher, stop_seconds: float) -> None:
-        self._held, self._launcher, self._seconds = held, launcher, stop_seconds
+    def __init__(self, active: ActiveRuns, launcher: Launcher, stop_seconds: float) -> None:
+        self._active, self._launcher, self._seconds = active, launcher, stop_seconds
 
-    def stop(self, run: HeldRun, why: Stop) -> None:
+    def stop(self, run: ActiveRun, why: Stop) -> None:
         """Have the process of a run end. Once is enough, unless what was asked for turns out to be urgent."""
         if not run.has_process or (run.stopped is not None and (why not in AT_ONCE or run.stopped in AT_ONCE)):
             return
         if run.frozen_at is not None and why not in (Stop.LOST, Stop.CANCELLED):
             # Whoever is let go on now may run beside another attempt.
             why = Stop.OUT_OF_TOUCH
-        teller.log(30 if why in AT_ONCE else 20, "%s %s", run.title, SAYINGS[why])
+        agent_logger.log(30 if why in AT_ONCE else 20, "%s %s", run.title, MESSAGES[why])
         run.stopped = why
         if why in AT_ONCE:
             self._kill(run)
@@ -46,51 +46,51 @@ class Stopping:
             self._launcher.signal(run.key, signal.SIGTERM)
             self.thaw(run)
 
-    def freeze(self, run: HeldRun) -> None:
+    def freeze(self, run: ActiveRun) -> None:
         """Nobody knows whether the run is given to another agent meanwhile: it stands still until the API answers."""
-        teller.warning(
+        agent_logger.warning(
             "%s may be started elsewhere, as no heartbeat gets through; it stands still until one does.", run.title
         )
         run.frozen_at = time.monotonic()
         self._launcher.signal(run.key, signal.SIGSTOP)
 
-    def thaw(self, run: HeldRun) -> None:
-        """The run is still this agent's, or has to hear a signal."""
+    def thaw(self, run: ActiveRun) -> None:
+        """The run is still this agent's, or has to receive a signal."""
         if run.frozen_at is None:
             return
         if run.ends_by is not None:
             run.ends_by += time.monotonic() - run.frozen_at
         run.frozen_at = None
         if run.stopped is None:
-            teller.info("%s is still this agent's, and goes on.", run.title)
+            agent_logger.info("%s is still this agent's, and goes on.", run.title)
         self._launcher.signal(run.key, signal.SIGCONT)
 
-    def _kill(self, run: HeldRun) -> None:
+    def _kill(self, run: ActiveRun) -> None:
         run.is_killed, run.killed_at = True, time.monotonic() + KILL_AGAIN_SECONDS
         self._launcher.signal(run.key, signal.SIGKILL)
 
     def kill_all(self) -> None:
-        for run in self._held:
+        for run in self._active:
             self._launcher.signal(run.key, signal.SIGKILL)
 
     def look(self) -> None:
         """Called a few times a second."""
         now = time.monotonic()
-        for run in self._held:
+        for run in self._active:
             if not run.has_process:
                 continue
             if now < run.trusted_until:
                 self.thaw(run)
-            elif run.is_tried_again and not run.told:
+            elif run.is_tried_again and not run.report:
                 self._distrust(run)
             if run.killed_at is not None and now >= run.killed_at:
                 if not run.is_killed:
-                    teller.warning("%s does not end; its process is killed.", run.title)
+                    agent_logger.warning("%s does not end; its process is killed.", run.title)
                 self._kill(run)
             elif run.ends_by is not None and now >= run.ends_by and run.frozen_at is None:
-                self.stop(run, Stop.LINGERING if run.told else Stop.TOO_LONG)
+                self.stop(run, Stop.LINGERING if run.report else Stop.TOO_LONG)
 
-    def _distrust(self, run: HeldRun) -> None:
+    def _distrust(self, run: ActiveRun) -> None:
         """By now the run may have been given to another agent."""
         if run.stopped is None and run.frozen_at is None:
             self.freeze(run)
@@ -98,7 +98,7 @@ class Stopping:
             self._kill(run)
 
 
-def _leave_note(run: HeldRun) -> None:
+def _leave_note(run: ActiveRun) -> None:
     """A signal says nothing but its number. Without the note (the disk is full) the process ends all the same."""
     if run.note is not None and run.why_stopped:
         with suppress(OSError):

@@ -1,7 +1,8 @@
-"""The agent as a whole: registered, fed, looked after, and drained when it is told to end."""
+"""The agent as a whole: registered, fed, looked after, and drained when it is asked to end."""
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -9,26 +10,28 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from types import FrameType
 
-from orionflow.agent.claiming import Beginnings, Claims
-from orionflow.agent.contact import Contact
-from orionflow.agent.endings import Endings
-from orionflow.agent.heartbeats import Heartbeats
-from orionflow.agent.held import HeldRuns, Stop
+from orionflow.agent.active_runs import ActiveRuns, Stop
+from orionflow.agent.agent_client import AgentClient, AgentOptions
+from orionflow.agent.claiming import Claims, RunStarter, Slots
+from orionflow.agent.exit_reports import ExitReporter
+from orionflow.agent.heartbeats import CommandListener, Heartbeats
 from orionflow.agent.hints import Hints
 from orionflow.agent.launching import End, Launcher
-from orionflow.agent.listening import Listening
 from orionflow.agent.naming import HeldName
-from orionflow.agent.options import AgentOptions
-from orionflow.agent.places import Places
-from orionflow.agent.replays import Replays
 from orionflow.agent.stopping import Stopping
-from orionflow.agent.telling import teller
 from orionflow.calls.agents import Registration
+from orionflow.client import OrionClient
 from orionflow.errors import ApiError
+from orionflow.logging import agent_logger
+from orionflow.reporting import replay_leftovers
+
+logger = logging.getLogger("orionflow.reporting")
 
 LOOK_SECONDS = 0.2
+REPLAY_SECONDS = 10.0
 # After the last process ended, its end has to be reported.
 REPORT_SECONDS = 10.0
 # A process that reported its end has this long to leave.
@@ -43,31 +46,31 @@ class Supervisor:
         self._on_registered = on_registered
         self.options = options
         self._name = name
-        self._contact = Contact(options, name.name)
-        self._held = HeldRuns()
-        self._places = Places(options.concurrency)
-        self._launcher = Launcher(self._started, self._told, self._ended)
-        self._stopping = Stopping(self._held, self._launcher, options.stop_seconds)
-        self._endings = Endings(self._contact, self._held, name.folder)
+        self._api = AgentClient(options, name.name)
+        self._active = ActiveRuns()
+        self._slots = Slots(options.concurrency)
+        self._launcher = Launcher(self._started, self._reported, self._ended)
+        self._stopping = Stopping(self._active, self._launcher, options.stop_seconds)
+        self._exit_reporter = ExitReporter(self._api, self._active, name.folder)
         self._wanted_end = 0
         self._is_orphaned = False
-        self._disowned: str | None = None
+        self._deregistered: str | None = None
         self._hints: Hints | None = None
         self._claims: Claims | None = None
 
     def run(self) -> int:
         """Work until a signal comes, or nothing is left to do; the exit code."""
         with self._signals():
-            registration = self._contact.register(lambda: not self._wanted_end)
+            registration = self._api.register(lambda: not self._wanted_end)
             if registration is None:
                 return 0
             self._on_registered()
-            self._tell_beginning(registration)
-            heartbeats = Heartbeats(self._contact, self._held, self._stopping, self._disown)
+            self._log_start(registration)
+            heartbeats = Heartbeats(self._api, self._active, self._stopping, self._deregister)
             heartbeats.start()
-            listening = Listening(self._contact, self._held, heartbeats)
+            listening = CommandListener(self._api, self._active, heartbeats)
             listening.start()
-            Replays(self._contact.client).start()
+            LeftoverSender(self._api.client).start()
             self._feed(registration, heartbeats)
             self._work()
             heartbeats.draining = True
@@ -76,57 +79,57 @@ class Supervisor:
             listening.end()
             return self._leave()
 
-    def _tell_beginning(self, registration: Registration) -> None:
+    def _log_start(self, registration: Registration) -> None:
         queues = ", ".join(self.options.queues) or "every queue of its pool"
         hints = "hints from the broker" if self.options.broker else "without a broker, so it asks every second"
-        teller.info(
-            "Agent %r serves %s at %s with %d places; %s.",
-            self._name.name, queues, self._contact.client.api_url, self.options.concurrency, hints,
+        agent_logger.info(
+            "Agent %r serves %s at %s with %d slots; %s.",
+            self._name.name, queues, self._api.client.api_url, self.options.concurrency, hints,
         )  # fmt: skip
 
     def _feed(self, registration: Registration, heartbeats: Heartbeats) -> None:
-        beginnings = Beginnings(self.options, self._contact, self._held, self._launcher, self._name.folder, self._ended)
-        self._claims = Claims(self._contact, self._held, self._places, beginnings, self.options.once)
+        starter = RunStarter(self.options, self._api, self._active, self._launcher, self._name.folder, self._ended)
+        self._claims = Claims(self._api, self._active, self._slots, starter, self.options.once)
         self._claims.start()
         if self.options.broker:
             queues = [queue.hint_queue for queue in registration.work_queues]
             self._hints = Hints(self.options.broker, queues, self.options.concurrency, self._claims.offer)
-            beginnings.on_queue = heartbeats.on_queue = self._hints.listen_to
+            starter.on_queue = heartbeats.on_queue = self._hints.listen_to
             self._hints.start()
 
     def _work(self) -> None:
         assert self._claims is not None
-        while not self._wanted_end and self._disowned is None:
+        while not self._wanted_end and self._deregistered is None:
             time.sleep(LOOK_SECONDS)
             self._stopping.look()
-            if self._claims.is_idle and not self._held:
+            if self._claims.is_idle and not self._active:
                 return
 
     def _drain(self) -> None:
-        """Take nothing more, let runs finish for a while, then tell them to end, then kill them."""
+        """Take nothing more, let runs finish for a while, then ask them to end, then kill them."""
         assert self._claims is not None
-        self._places.close()
+        self._slots.close()
         self._claims.wake()
         if self._hints is not None:
             self._hints.end()
-        running = sum(run.has_process for run in self._held)
-        patience = 0.0 if self._disowned else self.options.drain_seconds
-        if running and not self._disowned:
-            then = "it is told to end, and killed" if running == 1 else "they are told to end, and killed"
-            teller.info(
+        running = sum(run.has_process for run in self._active)
+        patience = 0.0 if self._deregistered else self.options.drain_seconds
+        if running and not self._deregistered:
+            then = "it is asked to end, and killed" if running == 1 else "they are asked to end, and killed"
+            agent_logger.info(
                 "The agent ends; %s up to %g s, then %s %g s later. Ctrl-C once more ends it now.",
                 _who_has(running), patience, then, self.options.stop_seconds,
             )  # fmt: skip
         self._wait_for_processes(patience)
-        for run in self._held:
-            self._stopping.stop(run, Stop.LOST if self._disowned else Stop.DRAINED)
+        for run in self._active:
+            self._stopping.stop(run, Stop.LOST if self._deregistered else Stop.DRAINED)
         self._wait_for_processes(self.options.stop_seconds + AFTER_KILL_SECONDS)
         self._stopping.kill_all()
-        self._wait_until(lambda: not any(run.has_process for run in self._held), AFTER_KILL_SECONDS)
-        self._wait_until(lambda: not self._held, REPORT_SECONDS)
+        self._wait_until(lambda: not any(run.has_process for run in self._active), AFTER_KILL_SECONDS)
+        self._wait_until(lambda: not self._active, REPORT_SECONDS)
 
     def _wait_for_processes(self, seconds: float) -> None:
-        self._wait_until(lambda: self._wanted_end > 1 or not any(run.has_process for run in self._held), seconds)
+        self._wait_until(lambda: self._wanted_end > 1 or not any(run.has_process for run in self._active), seconds)
 
     def _wait_until(self, is_so: Callable[[], bool], seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -136,52 +139,52 @@ class Supervisor:
 
     def _leave(self) -> int:
         self._launcher.close()
-        if self._disowned is not None:
-            teller.error("The agent ends, as the API does not know it any more. %s", self._disowned)
+        if self._deregistered is not None:
+            agent_logger.error("The agent ends, as the API does not know it any more. %s", self._deregistered)
             return 1
         if self._is_orphaned:
             return 0
         try:
-            self._contact.leave()
+            self._api.leave()
         except ApiError as error:
-            teller.warning("The agent could not take its leave, so its leases run out by themselves. %s", error)
-        teller.info("Agent %r has left.", self._name.name)
+            agent_logger.warning("The agent could not take its leave, so its leases run out by themselves. %s", error)
+        agent_logger.info("Agent %r has left.", self._name.name)
         return 0
 
-    # What the launcher tells, in its thread
+    # Called by the launcher, in its thread
 
     def _started(self, key: str, pid: int) -> None:
-        if (run := self._held.get(key)) is not None:
+        if (run := self._active.get(key)) is not None:
             run.pid = pid
 
-    def _told(self, key: str, told: dict[str, object]) -> None:
-        run = self._held.get(key)
+    def _reported(self, key: str, report: dict[str, object]) -> None:
+        run = self._active.get(key)
         if run is None:
             return
-        if "is_tried_again" in told:
+        if "is_tried_again" in report:
             run.is_tried_again = True
             return
-        run.told = told
+        run.report = report
         run.ends_by = time.monotonic() + LINGER_SECONDS
 
     def _ended(self, end: End) -> None:
-        run = self._held.get(end.key)
+        run = self._active.get(end.key)
         if run is None:
             return
-        self._endings.take(run, end)
-        self._places.give_back()
+        self._exit_reporter.take(run, end)
+        self._slots.give_back()
         if self._claims is not None:
             self._claims.wake()
 
     # What others want
 
-    def _disown(self, why: str) -> None:
-        self._disowned = self._disowned or why
+    def _deregister(self, why: str) -> None:
+        self._deregistered = self._deregistered or why
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
         if self.options.follows_stdin:
-            threading.Thread(target=self._follow, name="orion-follow", daemon=True).start()
+            threading.Thread(target=self._end_with_stdin, name="orion-follow", daemon=True).start()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._end)
         try:
@@ -194,12 +197,31 @@ class Supervisor:
     def _end(self, number: int, frame: FrameType | None) -> None:
         self._wanted_end += 1
 
-    def _follow(self) -> None:
+    def _end_with_stdin(self) -> None:
         while os.read(sys.stdin.fileno(), 4096):
             pass
         # Whoever started this agent is gone, and with it the API.
         self._is_orphaned = True
         self._wanted_end += 2
+
+
+class LeftoverSender:
+    """Looks into the spool from time to time, in a thread that ends with the process."""
+
+    def __init__(self, client: OrionClient) -> None:
+        self._client = copy(client)
+        self._thread = threading.Thread(target=self._run, name="orion-replays", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                replay_leftovers(self._client)
+            except Exception:
+                logger.exception("Reports of programs that ended could not be sent now")
+            time.sleep(REPLAY_SECONDS)
 
 
 def _who_has(runs: int) -> str:

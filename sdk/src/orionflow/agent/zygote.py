@@ -22,7 +22,7 @@ from orionflow.agent.containment import HELD_BACK, kill_group, ordinary_signals,
 from orionflow.agent.guard import Guard, start_guard
 
 Message = dict[str, Any]
-TOLD_VARIABLE = "ORION_AGENT_TOLD"
+REPORT_VARIABLE = "ORION_AGENT_REPORT"
 
 
 class Lines:
@@ -60,9 +60,9 @@ class Zygote:
         self._lines = Lines(agent)
         self._pids: dict[str, int] = {}
         # Datagrams of children: how their runs ended, for a death without that word is a crash.
-        self._told, self._teller = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._reports, self._reports_in = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._wake, self._waker = socket.socketpair()
-        for end in (self._told, self._wake, self._waker):
+        for end in (self._reports, self._wake, self._waker):
             end.setblocking(False)
 
     def serve(self) -> Message | None:
@@ -71,9 +71,9 @@ class Zygote:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         # Not ignored: what is sent to a child in its first moment has to wait until it can be obeyed.
         signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
-        self._say({"ready": os.getpid()})
+        self._send({"ready": os.getpid()})
         while True:
-            ready, _, _ = select.select([self._agent, self._told, self._wake], [], [])
+            ready, _, _ = select.select([self._agent, self._reports, self._wake], [], [])
             if self._wake in ready:
                 self._wake.recv(4096)
             self._forward()
@@ -83,10 +83,10 @@ class Zygote:
                 if messages is None:
                     self._end()
                 for message in messages:
-                    if (order := self._obey(message)) is not None:
+                    if (order := self._follow(message)) is not None:
                         return order
 
-    def _obey(self, message: Message) -> Message | None:
+    def _follow(self, message: Message) -> Message | None:
         if "signal" in message:
             if pid := self._pids.get(message["key"]):
                 _signal(pid, message["signal"])
@@ -100,34 +100,34 @@ class Zygote:
         except OSError as error:
             # The machine is full. That is the end of one run, not of those that go on.
             why = f"No process can be started on this machine: {error.strerror}."
-            self._say({"key": key, "told": {"error": why, "is_agents_fault": True}})
-            self._say({"key": key, "ended": None})
+            self._send({"key": key, "report": {"error": why, "is_agents_fault": True}})
+            self._send({"key": key, "ended": None})
             return None
         if pid == 0:
             return self._become_child(launcher, message)
         self._pids[key] = pid
         self._guard.add(pid)
-        self._say({"key": key, "pid": pid})
+        self._send({"key": key, "pid": pid})
         return None
 
     def _become_child(self, launcher: int, message: Message) -> Message:
         ordinary_signals()
         set_apart(launcher, message["order"].get("limits") or {})
-        for end in (self._agent, self._told, self._wake, self._waker, self._guard):
+        for end in (self._agent, self._reports, self._wake, self._waker, self._guard):
             end.close()
-        os.set_inheritable(self._teller.fileno(), True)
-        os.environ[TOLD_VARIABLE] = f"{self._teller.detach()}:{message['key']}"
+        os.set_inheritable(self._reports_in.fileno(), True)
+        os.environ[REPORT_VARIABLE] = f"{self._reports_in.detach()}:{message['key']}"
         order: Message = message["order"]
         return order
 
     def _forward(self) -> None:
         while True:
             try:
-                datagram = self._told.recv(1 << 16)
+                datagram = self._reports.recv(1 << 16)
             except BlockingIOError:
                 return
-            key, _, told = datagram.partition(b"\n")
-            self._say({"key": key.decode(), "told": json.loads(told)})
+            key, _, report = datagram.partition(b"\n")
+            self._send({"key": key.decode(), "report": json.loads(report)})
 
     def _reap(self) -> None:
         for key, pid in list(self._pids.items()):
@@ -136,9 +136,9 @@ class Zygote:
             del self._pids[key]
             self._guard.remove(pid)
             self._forward()
-            self._say({"key": key, "ended": os.waitstatus_to_exitcode(status)})
+            self._send({"key": key, "ended": os.waitstatus_to_exitcode(status)})
 
-    def _say(self, message: Message) -> None:
+    def _send(self, message: Message) -> None:
         try:
             send_line(self._agent, message)
         except OSError:
@@ -206,7 +206,7 @@ def run_order(order: Message) -> None:
         try:
             replace_process(order)
         except OSError as error:
-            child.tell({"error": f"{order['command'][0]} cannot be started: {error.strerror}."})
+            child.report({"error": f"{order['command'][0]} cannot be started: {error.strerror}."})
             sys.exit(127)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)

@@ -112,11 +112,11 @@ def start(
 
     The first Ctrl-C lets runs finish for --drain-timeout seconds; another one ends them at once.
     """
+    from orionflow.agent.agent_client import DEFAULT_LAUNCHER, AgentOptions
     from orionflow.agent.naming import hold_name
-    from orionflow.agent.options import DEFAULT_LAUNCHER, AgentOptions
     from orionflow.agent.supervisor import Supervisor
-    from orionflow.agent.telling import begin_telling
     from orionflow.cli.work_queue import split_queues
+    from orionflow.logging import set_up
     from orionflow.settings import current_settings
 
     pool, names = split_queues(pool, queues)
@@ -126,7 +126,7 @@ def start(
             "An agent needs a server to take runs from: start one with `orion server start`, and set ORION_API_URL to "
             "its address."
         )
-    begin_telling()
+    set_up()
     held = hold_name(settings.home, name)
     options = AgentOptions(
         home=settings.home,

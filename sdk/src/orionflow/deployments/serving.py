@@ -20,8 +20,8 @@ from orionflow.errors import ApiError, Conflict, UsageError
 from orionflow.settings import current_settings
 
 if TYPE_CHECKING:
+    from orionflow.agent.agent_client import AgentOptions
     from orionflow.agent.naming import HeldName
-    from orionflow.agent.options import AgentOptions
 
 SERVED_POOL = "served-flows"
 _MOST_RUNS = 4
@@ -87,15 +87,15 @@ def queue_of(deployment: Deployment) -> str:
 def _run_agent(
     deployments: Sequence[Deployment], places: int, drain_seconds: float, on_registered: Callable[[], None]
 ) -> None:
+    from orionflow.agent.agent_client import AgentOptions
     from orionflow.agent.naming import hold_name
-    from orionflow.agent.options import AgentOptions
-    from orionflow.agent.telling import begin_telling, teller
+    from orionflow.logging import agent_logger, set_up
 
-    begin_telling()
+    set_up()
     settings = current_settings()
     queues = tuple(str(one.work_queue_name) for one in deployments)
     for one in deployments:
-        teller.info("Serving %s. Have it run with: orion deployment run %r", one.full_name, one.full_name)
+        agent_logger.info("Serving %s. Have it run with: orion deployment run %r", one.full_name, one.full_name)
     held = hold_name(settings.home, None)
     options = AgentOptions(
         home=settings.home,
@@ -120,26 +120,26 @@ def _supervise(options: AgentOptions, held: HeldName, on_registered: Callable[[]
 
 def _resume(ids: Sequence[UUID]) -> None:
     """Once more, now that the API knows who serves them: a program that ended meanwhile may have paused them."""
-    from orionflow.agent.telling import teller
+    from orionflow.logging import agent_logger
 
     try:
         with OrionClient() as client:
             for id in ids:
                 client.send(resume_deployment(id))
     except ApiError as error:
-        teller.warning("It is not sure that the schedules are active. %s", error)
+        agent_logger.warning("It is not sure that the schedules are active. %s", error)
 
 
 def _pause(ids: Sequence[UUID]) -> None:
-    from orionflow.agent.telling import teller
+    from orionflow.logging import agent_logger
 
     try:
         with OrionClient(retry_budget_seconds=5.0) as client:
             paused = [client.send(pause_unless_served(id)) for id in ids]
     except ApiError as error:
-        teller.warning("The deployments could not be paused, so runs are planned that nobody takes. %s", error)
+        agent_logger.warning("The deployments could not be paused, so runs are planned that nobody takes. %s", error)
         return
     if others := paused.count(False):
-        teller.info("%d of %d deployments stay active, as another program serves them.", others, len(ids))
+        agent_logger.info("%d of %d deployments stay active, as another program serves them.", others, len(ids))
     if any(paused):
-        teller.info("Nobody serves here any more, so the schedules are paused until the next time.")
+        agent_logger.info("Nobody serves here any more, so the schedules are paused until the next time.")

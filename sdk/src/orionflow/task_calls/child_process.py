@@ -57,7 +57,7 @@ def how_it_ended(code: int | None) -> str:
 
 
 def _serve(pipe: Any) -> None:
-    from orionflow.agent.environment import withhold_from_this_process
+    from orionflow.agent.launching import withhold_from_this_process
     from orionflow.task_runners.lines import call_with_lines
 
     withhold_from_this_process()
