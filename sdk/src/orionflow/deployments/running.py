@@ -19,8 +19,9 @@ from orionflow.contract.deployments import Deployment
 from orionflow.contract.ids import uuid7
 from orionflow.engine.commands import checkpoint, read_commands
 from orionflow.engine.crashes import reason_of
+from orionflow.engine.creation import Create
 from orionflow.engine.drivers import drive_or_await
-from orionflow.engine.effects import Create, Sleep, Steps, WaitFor, send, surely
+from orionflow.engine.effects import Sleep, Steps, WaitFor, send, surely
 from orionflow.engine.inputs import Found, resolved
 from orionflow.engine.placeholders import Subflow, completed_before, ending_placeholder, placeholder_for
 from orionflow.engine.signals import ending

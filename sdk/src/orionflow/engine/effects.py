@@ -90,23 +90,6 @@ class Do(Effect):
             raise
 
 
-class Create(Do):
-    """Create something at the API, and put it into a list of those that somebody must end.
-
-    The answer gets there even if an interrupt leaves nobody to be given it: a run that nobody knows of never ends.
-    """
-
-    __slots__ = ("created",)
-
-    def __init__(self, created: list[Any], work: Callable[..., Any], *args: Any) -> None:
-        super().__init__(work, *args)
-        self.created = created
-
-    def block(self) -> Any:
-        self.created.append(super().block())
-        return self.created[-1]
-
-
 async def _wait_at_most(future: asyncio.Future[Any], seconds: float) -> None:
     """Wait, also when the coroutine is cancelled once more."""
     until = time.monotonic() + seconds

@@ -15,7 +15,8 @@ from orionflow.context import FlowRunContext, current_tags, in_flow_run
 from orionflow.engine.api import Api, current_api
 from orionflow.engine.children import end_children
 from orionflow.engine.commands import checkpoint, is_paused, wait_until_resumed
-from orionflow.engine.effects import Create, Do, Steps, WaitFor, send
+from orionflow.engine.creation import Create
+from orionflow.engine.effects import Do, Steps, WaitFor, send
 from orionflow.engine.event_loops import running_loop
 from orionflow.engine.inputs import Found, resolved_all
 from orionflow.engine.interruption import Hold, Reason

@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-DELICATE = ("orionflow.reporting", "orionflow.engine.making")
+# Modules, by the names that they have for Python: a frame of one of them postpones the interrupt.
+DELICATE = ("orionflow.reporting", "orionflow.engine.creation")
 # The API may be away for minutes while a thread waits in there: an interrupt that came so long ago is raised anyway.
 LONGEST_DELAY = 1.0
 RETRY_AFTER = 0.005

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from orionflow.engine.creation import report_creation
 from orionflow.engine.effects import Ask, Steps, WaitFor
 from orionflow.engine.failures import logger_of
 from orionflow.engine.inputs import resolved_all
@@ -17,12 +18,6 @@ from orionflow.errors import UnserializableError, UpstreamFailed
 from orionflow.states import State, StateType
 
 logger = logging.getLogger("orionflow.task_runs")
-
-
-def report_creation(call: TaskCall) -> None:
-    """Report that a task run exists, and remember it: whatever comes from now on must report how it ended."""
-    call.flow_run.api.reporter.stream(call.creation())
-    call.is_created = True
 
 
 def create_at_call(call: TaskCall) -> None:
