@@ -3,9 +3,11 @@
 A run is a generator that yields effects (`effects`): ask the rules, send a call, sleep, wait, run the user's code. Two
 drivers (`drivers`) perform them, one blocking and one awaiting, so there is one engine for sync and async functions.
 
-`calls` says what was called, `inputs` what its arguments hold; `task_run` and `flow_run` are the two lives, `attempt`
-and `flow_attempt` the user's code, `final_state` what that amounts to; `rules` takes the API's answers, `orders` what
-others want of a run; `crashes` and `time_limits` end runs early; `submission` brings tasks to runners.
+Follow a call: `invoke` takes it from the decorated function; `run_calls` holds what was called and `inputs` what its
+arguments hold; `submission` brings submitted tasks to task runners. `task_run` and `flow_run` are the two lives, which
+begin in `task_creation` and `flow_creation`; `attempt` and `flow_attempt` call the user's code, and `final_state` says
+what that amounts to. `verdicts` follows the answers of the rules, `commands` those of people (cancel, pause), and
+`waiting_lines` waits for room under a limit. `children`, `crashes`, `signals` and `time_limits` end runs early.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from orionflow.context import FlowRunContext, in_flow_run
+from orionflow.engine.active_flow_run import ActiveFlowRun
 from orionflow.engine.children import end_children, end_unawaited
 from orionflow.engine.commands import TimeIsUp
 from orionflow.engine.effects import Do, Steps, UserCode, WaitFor
@@ -20,7 +21,6 @@ from orionflow.engine.final_state import (
     timed_out,
     with_states_for_futures,
 )
-from orionflow.engine.flow_creation import Begun
 from orionflow.engine.hooks import call_hooks
 from orionflow.engine.interruption import Reason
 from orionflow.engine.state_counts import StateCounts
@@ -33,38 +33,38 @@ from orionflow.states import State
 GRACE_AT_LIMIT_SECONDS = 0.25
 
 
-def attempt_flow(begun: Begun, context: FlowRunContext, running: State[Any]) -> Steps[State[Any]]:
+def attempt_flow(active: ActiveFlowRun, context: FlowRunContext, running: State[Any]) -> Steps[State[Any]]:
     """Call the function and wait for what it submitted; the state in which this attempt ended."""
-    flow = begun.flow
+    flow = active.flow
     with in_flow_run(context), prints_logged(True) if context.log_prints else nullcontext():
         if flow.on_running:
-            yield from call_hooks(flow.on_running, flow, begun.flow_run, running, begun.logger)
-        args, kwargs = flow.signature.split(begun.parameters)
+            yield from call_hooks(flow.on_running, flow, active.flow_run, running, active.logger)
+        args, kwargs = flow.signature.split(active.parameters)
         until = None if flow.timeout_seconds is None else time.monotonic() + flow.timeout_seconds
         value: Any = None
         ended: State[Any] | None = None
         try:
             value = yield UserCode(flow.fn, args, kwargs, flow.timeout_seconds)
         except LimitReached:
-            return (yield from _timed_out(begun, context))
+            return (yield from _timed_out(active, context))
         except Exception as error:
-            log_exception(begun.logger, error, "The flow raised an exception:")
+            log_exception(active.logger, error, "The flow raised an exception:")
             ended = state_of_exception(error, "flow")
         if not (yield from wait_for_task_runs(context, until)):
-            return (yield from _timed_out(begun, context))
+            return (yield from _timed_out(active, context))
         # Before the next step, which makes runs that were left over count as cancelled.
         ended = ended or (yield from _state_of(value, context.state_counts))
-        yield from _end_unawaited(begun, context)
+        yield from _end_unawaited(active, context)
         return ended
 
 
-def _end_unawaited(begun: Begun, context: FlowRunContext) -> Steps[None]:
+def _end_unawaited(active: ActiveFlowRun, context: FlowRunContext) -> Steps[None]:
     """Coroutines that the flow did not await, as the others of a `gather` in which one raised, do not outlive it."""
     if not context.open:
         return
     names = yield Do(end_unawaited, context, Reason("The flow run that it belongs to ended before it.", is_cancel=True))
     if names:
-        begun.logger.warning("The flow ended before these runs, which are cancelled: %s.", ", ".join(names))
+        active.logger.warning("The flow ended before these runs, which are cancelled: %s.", ", ".join(names))
 
 
 def _state_of(value: Any, tally: StateCounts) -> Steps[State[Any]]:
@@ -86,13 +86,13 @@ def wait_for_task_runs(context: FlowRunContext, until: float | None = None) -> S
     return True
 
 
-def _timed_out(begun: Begun, context: FlowRunContext) -> Steps[State[Any]]:
-    seconds = begun.flow.timeout_seconds or 0.0
+def _timed_out(active: ActiveFlowRun, context: FlowRunContext) -> Steps[State[Any]]:
+    seconds = active.flow.timeout_seconds or 0.0
     context.stopped_by = TimeIsUp("The time of the flow run is up.")
     left = yield Do(end_children, context, Reason(str(context.stopped_by)), GRACE_AT_LIMIT_SECONDS)
-    error = FlowTimedOut(f"Flow {begun.flow.name!r} ran longer than its timeout_seconds={seconds:g}.")
+    error = FlowTimedOut(f"Flow {active.flow.name!r} ran longer than its timeout_seconds={seconds:g}.")
     state = timed_out("flow", seconds, error)
     if left:
         state.message = f"{state.message} Could not be interrupted, and may go on for a while: {', '.join(left)}."
-    begun.logger.error("%s", state.message)
+    active.logger.error("%s", state.message)
     return state

@@ -1,4 +1,4 @@
-"""The life of a flow run: made, let in by the rules, run, drained, ended, and again while it has tries left."""
+"""The life of a flow run: created, admitted by the rules, run, drained, ended, and again while it has tries left."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 from orionflow.calls.flow_runs import set_flow_run_state
 from orionflow.context import FlowRunContext
 from orionflow.contract.ids import uuid7
+from orionflow.engine.active_flow_run import ActiveFlowRun
 from orionflow.engine.api import current_api
 from orionflow.engine.children import end_children, roots_in_threads
 from orionflow.engine.commands import (
@@ -29,7 +30,7 @@ from orionflow.engine.crashes import reason_of
 from orionflow.engine.effects import Do, Sleep, Steps, send, surely
 from orionflow.engine.final_state import fail_for_want_of_storage
 from orionflow.engine.flow_attempt import attempt_flow, wait_for_task_runs
-from orionflow.engine.flow_creation import Begun, begin
+from orionflow.engine.flow_creation import create_run
 from orionflow.engine.hooks import call_hooks
 from orionflow.engine.interruption import Hold, Reason
 from orionflow.engine.run_calls import FlowCall
@@ -54,28 +55,28 @@ CRASH_DRAIN_SECONDS = 5.0
 
 
 def run_flow(call: FlowCall) -> Steps[State[Any]]:
-    """One call of a flow, from its arguments to its final state."""
-    begun: Begun | State[Any] | None = None
+    """Take one call of a flow from its arguments to its final state, which is returned."""
+    active: ActiveFlowRun | State[Any] | None = None
 
     def abandon(reason: Reason) -> None:
-        if isinstance(begun, Begun):
-            begun.abandon(reason)
+        if isinstance(active, ActiveFlowRun):
+            active.abandon(reason)
 
     with _signals_for(call, abandon):
         try:
-            begun = yield from begin(call)
-            if isinstance(begun, State):
-                return begun
-            with _open_in_parent(begun):
-                state = yield from _attempts(begun, call)
+            active = yield from create_run(call)
+            if isinstance(active, State):
+                return active
+            with _open_in_parent(active):
+                state = yield from _attempts(active, call)
         except BaseException as error:
-            yield from surely(_cut_short(call, error))
+            yield from surely(_end_unstarted(call, error))
             raise
-    state.amend_details(flow_run_id=begun.id)
-    if begun.parent is not None:
-        begun.parent.state_counts.add(state)
-        if state.is_completed() and begun.flow_run.parent_task_run_id is not None:
-            begun.parent.lineage.add(state.value, begun.flow_run.parent_task_run_id)
+    state.amend_details(flow_run_id=active.id)
+    if active.parent is not None:
+        active.parent.state_counts.add(state)
+        if state.is_completed() and active.flow_run.parent_task_run_id is not None:
+            active.parent.lineage.add(state.value, active.flow_run.parent_task_run_id)
     return state
 
 
@@ -91,22 +92,22 @@ def _is_in_main_thread() -> bool:
 
 
 @contextmanager
-def _open_in_parent(begun: Begun) -> Iterator[None]:
-    """While the run goes on, the end of the run around it ends it as well, or else that of the process."""
-    if begun.parent is None and _is_in_main_thread():
+def _open_in_parent(active: ActiveFlowRun) -> Iterator[None]:
+    """Register the run, so that the end of the run around it ends it as well, or else that of the process."""
+    if active.parent is None and _is_in_main_thread():
         yield
         return
-    going_on = roots_in_threads if begun.parent is None else begun.parent.open
-    going_on[begun] = begun.hold = Hold(asyncio.current_task() if begun.flow.is_async else None)
+    going_on = roots_in_threads if active.parent is None else active.parent.open
+    going_on[active] = active.hold = Hold(asyncio.current_task() if active.flow.is_async else None)
     try:
         yield
     finally:
-        begun.hold.close()
-        going_on.pop(begun, None)
+        active.hold.close()
+        going_on.pop(active, None)
 
 
-def _cut_short(call: FlowCall, error: BaseException) -> Steps[None]:
-    """Something came between the making of the run and its first attempt: nobody else would end it."""
+def _end_unstarted(call: FlowCall, error: BaseException) -> Steps[None]:
+    """End a run that was interrupted between its creation and its first attempt: nobody else would."""
     if isinstance(error, Exception | GeneratorExit | Stopped) or call.has_ended or not call.created:
         return
     run, reason, reporter = call.created[-1], reason_of(error), current_api().reporter
@@ -119,103 +120,103 @@ def _cut_short(call: FlowCall, error: BaseException) -> Steps[None]:
         )
 
 
-def _attempts(begun: Begun, call: FlowCall) -> Steps[State[Any]]:
-    state = yield from _let_in(begun)
+def _attempts(active: ActiveFlowRun, call: FlowCall) -> Steps[State[Any]]:
+    state = yield from _enter_running(active)
     if state.is_completed() and state.data is None:
         # The rules skipped it.
         state.value = None
-    begun.logger.info("The run of flow %r begins.", begun.flow.name)
+    active.logger.info("The run of flow %r begins.", active.flow.name)
     while state.type is StateType.RUNNING:
-        context = begun.context = begun.new_context()
+        context = active.context = active.new_context()
         try:
-            state = yield from _attempt(begun, context, state)
+            state = yield from _attempt(active, context, state)
         except BaseException as error:
             call.has_ended = True
-            return (yield from _crash(begun, context, error))
+            return (yield from _crash(active, context, error))
         finally:
             context.give_loop_back()
         if state.is_scheduled():
             wait = seconds_until_due(state)
-            begun.logger.warning("Trying again in %.3g s: %s", wait, state.message or "The flow failed.")
+            active.logger.warning("Trying again in %.3g s: %s", wait, state.message or "The flow failed.")
             yield Sleep(wait)
-            state = yield from _let_in(begun)
-            begun.count_attempt()
+            state = yield from _enter_running(active)
+            active.count_attempt()
     call.has_ended = True
-    yield from _finish(begun, state)
+    yield from _finish(active, state)
     return state
 
 
-def _let_in(begun: Begun) -> Steps[State[Any]]:
-    propose = partial(_propose, begun, lambda: State(type=StateType.RUNNING))
+def _enter_running(active: ActiveFlowRun) -> Steps[State[Any]]:
+    propose = partial(_propose, active, lambda: State(type=StateType.RUNNING))
     try:
-        state = yield from enter_running(propose, None, _wanted(begun.flow))
+        state = yield from enter_running(propose, None, _line_names(active.flow))
     except AWAY as away:
-        if begun.is_made_here:
-            # It shall not look for ever as if it were about to begin.
+        if active.is_made_here:
+            # Otherwise it would be shown for ever as about to begin.
             crashed = Crashed(message=f"The run could not begin: {as_text(away)}")
-            _end_without_api(begun, crashed, datetime.now(UTC), away)
+            _end_without_api(active, crashed, datetime.now(UTC), away)
         raise
     if not state.is_cancelling():
         return state
-    wish = Cancelled(message="The flow run was cancelled before it began.")
-    return state_after_end(*(yield from _propose(begun, lambda: wish)))
+    cancelled = Cancelled(message="The flow run was cancelled before it began.")
+    return state_after_end(*(yield from _propose(active, lambda: cancelled)))
 
 
-def _wanted(flow: Flow[Any, Any]) -> frozenset[str]:
-    """Runs of a flow that may not overlap stand in one line."""
+def _line_names(flow: Flow[Any, Any]) -> frozenset[str]:
+    """Return the name of the line in which runs of a flow wait that may not overlap."""
     return frozenset() if flow.overlap == "allow" else frozenset({f"flow {flow.name}"})
 
 
-def _attempt(begun: Begun, context: FlowRunContext, running: State[Any]) -> Steps[State[Any]]:
-    if begun.unstored is not None:
-        ended, begun.unstored = begun.unstored, None
+def _attempt(active: ActiveFlowRun, context: FlowRunContext, running: State[Any]) -> Steps[State[Any]]:
+    if active.unstored is not None:
+        ended, active.unstored = active.unstored, None
     else:
-        ended = yield from attempt_flow(begun, context, running)
+        ended = yield from attempt_flow(active, context, running)
     ended_at = datetime.now(UTC)
-    if context.stopped_by is not None and (begun.is_abandoned or isinstance(context.stopped_by, RunSuspended)):
+    if context.stopped_by is not None and (active.is_abandoned or isinstance(context.stopped_by, RunSuspended)):
         raise context.stopped_by
     if ended.is_completed():
-        yield from _store(begun, ended)
+        yield from _store(active, ended)
     if ended.data is None and ended.value is not None:
         ended.data = UNPERSISTED
     try:
         # A finished run's records are complete the moment it is finished.
-        yield Do(context.reporter.drain, begun.id)
+        yield Do(context.reporter.drain, active.id)
         if not isinstance(context.stopped_by, Stopped):
             checkpoint(context)
-        return (yield from _propose_end(begun, ended))
+        return (yield from _propose_end(active, ended))
     except AWAY as away:
-        return _end_without_api(begun, ended, ended_at, away)
+        return _end_without_api(active, ended, ended_at, away)
 
 
-def _end_without_api(begun: Begun, ended: State[Any], at: datetime, away: ApiError) -> State[Any]:
-    """The work is done, and its value is not thrown away: the records lie in the spool, and behind them the end."""
+def _end_without_api(active: ActiveFlowRun, ended: State[Any], at: datetime, away: ApiError) -> State[Any]:
+    """Keep the end in the spool, behind the records that are there: the work is done, and its value is not lost."""
     last: State[Any] = State(
         type=ended.type, name=ended.name, message=ended.message, data=ended.data, timestamp=at, id=ended.id or uuid7()
     )
-    begun.api.reporter.keep(set_flow_run_state(begun.id, last), begun.id)
-    begun.logger.error("The end of the run as %s will be reported later (ApiUnreachable). %s", ended.name, away)
+    active.api.reporter.keep(set_flow_run_state(active.id, last), active.id)
+    active.logger.error("The end of the run as %s will be reported later (ApiUnreachable). %s", ended.name, away)
     return ended
 
 
-def _propose(begun: Begun, make: Callable[[], State[Any]]) -> Steps[tuple[State[Any], Answer]]:
+def _propose(active: ActiveFlowRun, make: Callable[[], State[Any]]) -> Steps[tuple[State[Any], Answer]]:
     state = make()
     state.id = uuid7()
-    result = yield send(begun.api.client, set_flow_run_state(begun.id, state))
+    result = yield send(active.api.client, set_flow_run_state(active.id, state))
     return state, answer_of(result)
 
 
-def _propose_end(begun: Begun, ended: State[Any]) -> Steps[State[Any]]:
-    proposed, answer = yield from _propose(begun, lambda: ended)
+def _propose_end(active: ActiveFlowRun, ended: State[Any]) -> Steps[State[Any]]:
+    proposed, answer = yield from _propose(active, lambda: ended)
     if answer.state is not None and answer.state.is_cancelling():
-        # Somebody cancelled the run while it came to its end: that wish is granted first.
-        proposed, answer = yield from _propose(begun, lambda: Cancelled(message="The flow run was cancelled."))
-    waiting_lines().make_room(_wanted(begun.flow))
+        # Somebody cancelled the run while it came to its end: the rules only accept that first.
+        proposed, answer = yield from _propose(active, lambda: Cancelled(message="The flow run was cancelled."))
+    waiting_lines().make_room(_line_names(active.flow))
     return state_after_end(proposed, answer)
 
 
-def _store(begun: Begun, state: State[Any]) -> Steps[None]:
-    flow, parent = begun.flow, begun.parent
+def _store(active: ActiveFlowRun, state: State[Any]) -> Steps[None]:
+    flow, parent = active.flow, active.parent
     by_parent = parent is not None and parent.keeps_results
     by_default = parent.persists_by_default if parent else current_settings().results_persist_by_default
     # Without a value the program has named a stored one itself.
@@ -226,7 +227,7 @@ def _store(begun: Begun, state: State[Any]) -> Steps[None]:
         state.data = yield Do(partial(write_result, state.value, store=store, serializer=serializer))
     except Exception as error:
         if flow.persist_result:
-            begun.unstored = fail_for_want_of_storage(state, error)
+            active.unstored = fail_for_want_of_storage(state, error)
         else:
             state.message = f"The result was not stored: {as_text(error)}"
         return
@@ -234,15 +235,15 @@ def _store(begun: Begun, state: State[Any]) -> Steps[None]:
         state.value = UNSET
 
 
-def _finish(begun: Begun, state: State[Any]) -> Steps[None]:
+def _finish(active: ActiveFlowRun, state: State[Any]) -> Steps[None]:
     level = logging.INFO if state.is_completed() or state.is_paused() else logging.ERROR
-    begun.logger.log(level, "Ended as %s.", state)
-    yield from call_hooks(_hooks_for(begun, state), begun.flow, begun.flow_run, state, begun.logger)
-    begun.api.reporter.forget(begun.id)
+    active.logger.log(level, "Ended as %s.", state)
+    yield from call_hooks(_hooks_for(active, state), active.flow, active.flow_run, state, active.logger)
+    active.api.reporter.forget(active.id)
 
 
-def _hooks_for(begun: Begun, state: State[Any]) -> Hooks:
-    flow = begun.flow
+def _hooks_for(active: ActiveFlowRun, state: State[Any]) -> Hooks:
+    flow = active.flow
     match state.type:
         case StateType.COMPLETED:
             return flow.on_completion
@@ -255,48 +256,48 @@ def _hooks_for(begun: Begun, state: State[Any]) -> Hooks:
     return Hooks()
 
 
-def _crash(begun: Begun, context: FlowRunContext, error: BaseException) -> Steps[State[Any]]:
-    """The attempt ended for a reason outside of the user's function. Raises it again, unless it was an order."""
-    if begun.hold is not None:
-        begun.hold.close()
+def _crash(active: ActiveFlowRun, context: FlowRunContext, error: BaseException) -> Steps[State[Any]]:
+    """End an attempt for a reason outside of the user's function. Raises it again, unless it was a command."""
+    if active.hold is not None:
+        active.hold.close()
     if isinstance(error, StepRefused):
-        error = yield from _cause_of(begun, context, error)
+        error = yield from _cause_of(active, context, error)
     if isinstance(error, RunSuspended):
-        # What has begun may end; what has not begins in the next attempt.
+        # What has active may end; what has not begins in the next attempt.
         yield from wait_for_task_runs(context)
     context.stopped_by = context.stopped_by or (error if isinstance(error, Stopped) else None)
     if isinstance(error, GeneratorExit):
         end_children(context, reason_of(error), grace=0)
         raise error
-    state = yield from surely(_end_early(begun, context, error))
-    stops_parent = begun.parent is not None and begun.parent.stopped_by is not None
+    state = yield from surely(_end_early(active, context, error))
+    stops_parent = active.parent is not None and active.parent.stopped_by is not None
     if not isinstance(error, Stopped) or stops_parent:
         raise error
     return state
 
 
-def _end_early(begun: Begun, context: FlowRunContext, error: BaseException) -> Steps[State[Any]]:
+def _end_early(active: ActiveFlowRun, context: FlowRunContext, error: BaseException) -> Steps[State[Any]]:
     left = yield Do(end_children, context, reason_of(error))
     if left:
-        begun.logger.warning("These could not be interrupted, and may go on for a while: %s.", ", ".join(left))
+        active.logger.warning("These could not be interrupted, and may go on for a while: %s.", ", ".join(left))
     state = _state_of_crash(error)
-    if begun.is_abandoned:
+    if active.is_abandoned:
         return state
     if not isinstance(error, RunTakenOver | RunSuspended):
-        state = yield from _report_crash(begun, context, state)
-    yield from _finish(begun, state)
+        state = yield from _report_crash(active, context, state)
+    yield from _finish(active, state)
     return state
 
 
-def _cause_of(begun: Begun, context: FlowRunContext, refusal: StepRefused) -> Steps[Stopped]:
-    """A step is refused as well where the run was left to another attempt."""
+def _cause_of(active: ActiveFlowRun, context: FlowRunContext, refusal: StepRefused) -> Steps[Stopped]:
+    """Find out whether a step was refused because the run was left to another attempt."""
     context.stopped_by = None
     try:
         yield from leave_to_another(context)
     except RunSuspended as error:
         return error
     except ApiError:
-        begun.logger.debug("Whether the run is suspended cannot be asked now.", exc_info=True)
+        active.logger.debug("Whether the run is suspended cannot be asked now.", exc_info=True)
     context.stopped_by = refusal
     return refusal
 
@@ -313,17 +314,17 @@ def _state_of_crash(error: BaseException) -> State[Any]:
     return Crashed(message=reason.message, value=value)
 
 
-def _report_crash(begun: Begun, context: FlowRunContext, state: State[Any]) -> Steps[State[Any]]:
+def _report_crash(active: ActiveFlowRun, context: FlowRunContext, state: State[Any]) -> Steps[State[Any]]:
     at = datetime.now(UTC)
     try:
-        yield Do(context.reporter.drain, begun.id, CRASH_DRAIN_SECONDS)
-        return (yield from _propose_end(begun, state))
+        yield Do(context.reporter.drain, active.id, CRASH_DRAIN_SECONDS)
+        return (yield from _propose_end(active, state))
     except AWAY as away:
-        if begun.is_made_here:
-            return _end_without_api(begun, state, at, away)
-        # Whoever gave the run to this process will tell that it has ended.
-        begun.logger.error("The end of the run as %s could not be reported: %s", state.name, away)
+        if active.is_made_here:
+            return _end_without_api(active, state, at, away)
+        # Whoever gave the run to this process will report that it has ended.
+        active.logger.error("The end of the run as %s could not be reported: %s", state.name, away)
         return state
     except (ApiError, OrchestrationRefused) as trouble:
-        begun.logger.error("The end of the run as %s could not be reported: %s", state.name, trouble)
+        active.logger.error("The end of the run as %s could not be reported: %s", state.name, trouble)
         return state

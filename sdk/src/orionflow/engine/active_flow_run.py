@@ -1,0 +1,108 @@
+"""A flow run that exists: what all its attempts share, and how it is ended from outside."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+from orionflow.calls.flow_runs import set_flow_run_state
+from orionflow.client.transport import Patience
+from orionflow.context import FlowRunContext
+from orionflow.engine.api import Api
+from orionflow.engine.children import end_children
+from orionflow.engine.event_loops import running_loop
+from orionflow.engine.interruption import Hold, Reason
+from orionflow.errors import ApiError, ApiUnreachable
+from orionflow.flows import Flow
+from orionflow.logging import RunLogger, logger_for_flow_run
+from orionflow.settings import current_settings
+from orionflow.states import Cancelled, Crashed, State
+from orionflow.values.enclosed import Enclosed
+from orionflow.wire import FlowRun
+
+# For a run whose own thread does not end it.
+SHORT_PATIENCE = Patience(budget_seconds=2.0)
+
+
+class ActiveFlowRun:
+    """A flow run that exists, with what its attempts need. What a `TaskCall` is for task runs."""
+
+    def __init__(
+        self,
+        flow: Flow[Any, Any],
+        flow_run: FlowRun,
+        parameters: dict[str, Any],
+        api: Api,
+        parent: FlowRunContext | None,
+        *,
+        is_made_here: bool = True,
+    ) -> None:
+        self.flow = flow
+        self.flow_run = flow_run
+        # By this call, so that nobody else reports how it ends.
+        self.is_made_here = is_made_here
+        self.parameters = parameters
+        self.api = api
+        self.parent = parent
+        # The attempt that goes on.
+        self.context: FlowRunContext | None = None
+        self.hold: Hold | None = None
+        self.is_abandoned = False
+        self.enclosed = Enclosed()
+        # The outcome of an attempt whose value could not be stored; the next attempt only stores it.
+        self.unstored: State[Any] | None = None
+        self.logger: RunLogger = logger_for_flow_run(flow_run.id, flow_run.name or "", flow.name)
+
+    @property
+    def name(self) -> str:
+        return self.flow_run.name or self.flow.name
+
+    @property
+    def inner_context(self) -> FlowRunContext | None:
+        return self.context
+
+    def abandon(self, reason: Reason) -> None:
+        """Record an end that the run does not report itself; what becomes of it later is not reported any more."""
+        self.is_abandoned = True
+        if self.context is not None:
+            end_children(self.context, reason, grace=0)
+        state: State[Any] = (Cancelled if reason.is_cancel else Crashed)(message=reason.message)
+        try:
+            with suppress(ApiUnreachable):
+                self.api.reporter.drain(self.id, SHORT_PATIENCE.budget_seconds)
+            self.api.client.send(set_flow_run_state(self.id, state), patience=SHORT_PATIENCE)
+        except ApiError as trouble:
+            self.logger.error("The end of the run as %s could not be reported: %s", state.name, trouble)
+
+    def rename(self, name: str | None) -> None:
+        self.flow_run = self.flow_run.model_copy(update={"name": name})
+        self.logger = logger_for_flow_run(self.id, name or "", self.flow.name)
+
+    @property
+    def id(self) -> UUID:
+        return self.flow_run.id
+
+    @property
+    def log_prints(self) -> bool:
+        if self.flow.log_prints is not None:
+            return self.flow.log_prints
+        return self.parent.log_prints if self.parent else current_settings().logging_log_prints
+
+    def count_attempt(self) -> None:
+        """Count one more attempt, which the rules have accepted."""
+        self.flow_run = self.flow_run.model_copy(update={"run_count": self.flow_run.run_count + 1})
+
+    def new_context(self) -> FlowRunContext:
+        """Return the context of the next attempt: it counts calls from zero, so that their runs are found again."""
+        return FlowRunContext(
+            flow=self.flow,
+            flow_run=self.flow_run,
+            parameters=self.parameters,
+            api=self.api,
+            task_runner=self.flow.task_runner.duplicate(),
+            parent=self.parent,
+            log_prints=self.log_prints,
+            loop=running_loop() if self.flow.is_async else None,
+            enclosed=self.enclosed,
+        )
