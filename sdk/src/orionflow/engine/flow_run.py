@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -13,7 +12,6 @@ from typing import Any
 
 from orionflow.calls.flow_runs import set_flow_run_state
 from orionflow.context import FlowRunContext
-from orionflow.contract.ids import uuid7
 from orionflow.engine.active_flow_run import ActiveFlowRun
 from orionflow.engine.api import current_api
 from orionflow.engine.children import end_children, roots_in_threads
@@ -28,27 +26,18 @@ from orionflow.engine.commands import (
 )
 from orionflow.engine.crashes import reason_of
 from orionflow.engine.effects import Do, Sleep, Steps, send, surely
-from orionflow.engine.final_state import fail_for_want_of_storage
 from orionflow.engine.flow_attempt import attempt_flow, wait_for_task_runs
 from orionflow.engine.flow_creation import create_run
-from orionflow.engine.hooks import call_hooks
+from orionflow.engine.flow_end import AWAY, end_without_api, finish, line_names, propose, propose_end, store_value
 from orionflow.engine.interruption import Hold, Reason
 from orionflow.engine.run_calls import FlowCall
 from orionflow.engine.signals import Root, signals_as_exceptions
-from orionflow.engine.verdicts import answer_of, enter_running, seconds_until_due, state_after_end
-from orionflow.engine.waiting_lines import waiting_lines
-from orionflow.errors import ApiError, ApiUnreachable, DatabaseNotReady, OrchestrationRefused
-from orionflow.flows import Flow
-from orionflow.hooks import Hooks
+from orionflow.engine.verdicts import enter_running, seconds_until_due, state_after_end
+from orionflow.errors import ApiError, OrchestrationRefused
 from orionflow.logging import logger_for_flow_run
 from orionflow.recordable import as_text
-from orionflow.reporting.items import Answer
-from orionflow.results import UNPERSISTED, store_of, write_result
-from orionflow.serializers import serializer_of
-from orionflow.settings import current_settings
-from orionflow.states import UNSET, Cancelled, Crashed, Failed, State, StateType
-
-AWAY = (ApiUnreachable, DatabaseNotReady)
+from orionflow.results import UNPERSISTED
+from orionflow.states import Cancelled, Crashed, Failed, State, StateType
 
 # How long a run that crashed waits for its records before it lets go of the process.
 CRASH_DRAIN_SECONDS = 5.0
@@ -142,29 +131,25 @@ def _attempts(active: ActiveFlowRun, call: FlowCall) -> Steps[State[Any]]:
             state = yield from _enter_running(active)
             active.count_attempt()
     call.has_ended = True
-    yield from _finish(active, state)
+    yield from finish(active, state)
     return state
 
 
 def _enter_running(active: ActiveFlowRun) -> Steps[State[Any]]:
-    propose = partial(_propose, active, lambda: State(type=StateType.RUNNING))
+    # Each proposal is a state of its own, with an id of its own.
+    propose_running = partial(propose, active, lambda: State(type=StateType.RUNNING))
     try:
-        state = yield from enter_running(propose, None, _line_names(active.flow))
+        state = yield from enter_running(propose_running, None, line_names(active.flow))
     except AWAY as away:
         if active.is_made_here:
             # Otherwise it would be shown for ever as about to begin.
             crashed = Crashed(message=f"The run could not begin: {as_text(away)}")
-            _end_without_api(active, crashed, datetime.now(UTC), away)
+            end_without_api(active, crashed, datetime.now(UTC), away)
         raise
     if not state.is_cancelling():
         return state
     cancelled = Cancelled(message="The flow run was cancelled before it began.")
-    return state_after_end(*(yield from _propose(active, lambda: cancelled)))
-
-
-def _line_names(flow: Flow[Any, Any]) -> frozenset[str]:
-    """Return the name of the line in which runs of a flow wait that may not overlap."""
-    return frozenset() if flow.overlap == "allow" else frozenset({f"flow {flow.name}"})
+    return state_after_end(*(yield from propose(active, lambda: cancelled)))
 
 
 def _attempt(active: ActiveFlowRun, context: FlowRunContext, running: State[Any]) -> Steps[State[Any]]:
@@ -176,7 +161,7 @@ def _attempt(active: ActiveFlowRun, context: FlowRunContext, running: State[Any]
     if context.stopped_by is not None and (active.is_abandoned or isinstance(context.stopped_by, RunSuspended)):
         raise context.stopped_by
     if ended.is_completed():
-        yield from _store(active, ended)
+        yield from store_value(active, ended)
     if ended.data is None and ended.value is not None:
         ended.data = UNPERSISTED
     try:
@@ -184,76 +169,9 @@ def _attempt(active: ActiveFlowRun, context: FlowRunContext, running: State[Any]
         yield Do(context.reporter.drain, active.id)
         if not isinstance(context.stopped_by, Stopped):
             checkpoint(context)
-        return (yield from _propose_end(active, ended))
+        return (yield from propose_end(active, ended))
     except AWAY as away:
-        return _end_without_api(active, ended, ended_at, away)
-
-
-def _end_without_api(active: ActiveFlowRun, ended: State[Any], at: datetime, away: ApiError) -> State[Any]:
-    """Keep the end in the spool, behind the records that are there: the work is done, and its value is not lost."""
-    last: State[Any] = State(
-        type=ended.type, name=ended.name, message=ended.message, data=ended.data, timestamp=at, id=ended.id or uuid7()
-    )
-    active.api.reporter.keep(set_flow_run_state(active.id, last), active.id)
-    active.logger.error("The end of the run as %s will be reported later (ApiUnreachable). %s", ended.name, away)
-    return ended
-
-
-def _propose(active: ActiveFlowRun, make: Callable[[], State[Any]]) -> Steps[tuple[State[Any], Answer]]:
-    state = make()
-    state.id = uuid7()
-    result = yield send(active.api.client, set_flow_run_state(active.id, state))
-    return state, answer_of(result)
-
-
-def _propose_end(active: ActiveFlowRun, ended: State[Any]) -> Steps[State[Any]]:
-    proposed, answer = yield from _propose(active, lambda: ended)
-    if answer.state is not None and answer.state.is_cancelling():
-        # Somebody cancelled the run while it came to its end: the rules only accept that first.
-        proposed, answer = yield from _propose(active, lambda: Cancelled(message="The flow run was cancelled."))
-    waiting_lines().make_room(_line_names(active.flow))
-    return state_after_end(proposed, answer)
-
-
-def _store(active: ActiveFlowRun, state: State[Any]) -> Steps[None]:
-    flow, parent = active.flow, active.parent
-    by_parent = parent is not None and parent.keeps_results
-    by_default = parent.persists_by_default if parent else current_settings().results_persist_by_default
-    # Without a value the program has named a stored one itself.
-    if state.value is UNSET or not flow.stores_results(wanted_by_parent=by_parent, by_default=by_default):
-        return
-    store, serializer = store_of(flow.result_storage), serializer_of(flow.result_serializer)
-    try:
-        state.data = yield Do(partial(write_result, state.value, store=store, serializer=serializer))
-    except Exception as error:
-        if flow.persist_result:
-            active.unstored = fail_for_want_of_storage(state, error)
-        else:
-            state.message = f"The result was not stored: {as_text(error)}"
-        return
-    if not flow.cache_result_in_memory:
-        state.value = UNSET
-
-
-def _finish(active: ActiveFlowRun, state: State[Any]) -> Steps[None]:
-    level = logging.INFO if state.is_completed() or state.is_paused() else logging.ERROR
-    active.logger.log(level, "Ended as %s.", state)
-    yield from call_hooks(_hooks_for(active, state), active.flow, active.flow_run, state, active.logger)
-    active.api.reporter.forget(active.id)
-
-
-def _hooks_for(active: ActiveFlowRun, state: State[Any]) -> Hooks:
-    flow = active.flow
-    match state.type:
-        case StateType.COMPLETED:
-            return flow.on_completion
-        case StateType.FAILED:
-            return flow.on_failure
-        case StateType.CANCELLED:
-            return flow.on_cancellation
-        case StateType.CRASHED:
-            return flow.on_crashed
-    return Hooks()
+        return end_without_api(active, ended, ended_at, away)
 
 
 def _crash(active: ActiveFlowRun, context: FlowRunContext, error: BaseException) -> Steps[State[Any]]:
@@ -285,7 +203,7 @@ def _end_early(active: ActiveFlowRun, context: FlowRunContext, error: BaseExcept
         return state
     if not isinstance(error, RunTakenOver | RunSuspended):
         state = yield from _report_crash(active, context, state)
-    yield from _finish(active, state)
+    yield from finish(active, state)
     return state
 
 
@@ -318,10 +236,10 @@ def _report_crash(active: ActiveFlowRun, context: FlowRunContext, state: State[A
     at = datetime.now(UTC)
     try:
         yield Do(context.reporter.drain, active.id, CRASH_DRAIN_SECONDS)
-        return (yield from _propose_end(active, state))
+        return (yield from propose_end(active, state))
     except AWAY as away:
         if active.is_made_here:
-            return _end_without_api(active, state, at, away)
+            return end_without_api(active, state, at, away)
         # Whoever gave the run to this process will report that it has ended.
         active.logger.error("The end of the run as %s could not be reported: %s", state.name, away)
         return state

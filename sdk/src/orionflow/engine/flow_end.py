@@ -1,0 +1,97 @@
+"""The end of a flow run: its value stored, its final state proposed, or kept in the spool while the API is away."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from orionflow.calls.flow_runs import set_flow_run_state
+from orionflow.contract.ids import uuid7
+from orionflow.engine.active_flow_run import ActiveFlowRun
+from orionflow.engine.effects import Do, Steps, send
+from orionflow.engine.final_state import fail_for_want_of_storage
+from orionflow.engine.hooks import call_hooks
+from orionflow.engine.verdicts import answer_of, state_after_end
+from orionflow.engine.waiting_lines import waiting_lines
+from orionflow.errors import ApiError, ApiUnreachable, DatabaseNotReady
+from orionflow.flows import Flow
+from orionflow.recordable import as_text
+from orionflow.reporting.items import Answer
+from orionflow.results import store_of, write_result
+from orionflow.serializers import serializer_of
+from orionflow.settings import current_settings
+from orionflow.states import UNSET, Cancelled, State, StateType
+
+AWAY = (ApiUnreachable, DatabaseNotReady)
+
+
+def line_names(flow: Flow[Any, Any]) -> frozenset[str]:
+    """Return the name of the line in which runs of a flow wait that may not overlap."""
+    return frozenset() if flow.overlap == "allow" else frozenset({f"flow {flow.name}"})
+
+
+def propose(active: ActiveFlowRun, make: Callable[[], State[Any]]) -> Steps[tuple[State[Any], Answer]]:
+    """Propose a state and return it with the verdict, in the form of those on task runs."""
+    state = make()
+    state.id = uuid7()
+    result = yield send(active.api.client, set_flow_run_state(active.id, state))
+    return state, answer_of(result)
+
+
+def propose_end(active: ActiveFlowRun, ended: State[Any]) -> Steps[State[Any]]:
+    """Propose how an attempt ended. Returns the state that the rules gave the run."""
+    proposed, answer = yield from propose(active, lambda: ended)
+    if answer.state is not None and answer.state.is_cancelling():
+        # Somebody cancelled the run while it came to its end: the rules only accept that first.
+        proposed, answer = yield from propose(active, lambda: Cancelled(message="The flow run was cancelled."))
+    waiting_lines().make_room(line_names(active.flow))
+    return state_after_end(proposed, answer)
+
+
+def end_without_api(active: ActiveFlowRun, ended: State[Any], at: datetime, away: ApiError) -> State[Any]:
+    """Keep the end in the spool, behind the records that are there: the work is done, and its value is not lost."""
+    last: State[Any] = State(
+        type=ended.type, name=ended.name, message=ended.message, data=ended.data, timestamp=at, id=ended.id or uuid7()
+    )
+    active.api.reporter.keep(set_flow_run_state(active.id, last), active.id)
+    active.logger.error("The end of the run as %s will be reported later (ApiUnreachable). %s", ended.name, away)
+    return ended
+
+
+def store_value(active: ActiveFlowRun, state: State[Any]) -> Steps[None]:
+    """Store the value of a completed state, if the flow, its parent or the settings ask for that."""
+    flow, parent = active.flow, active.parent
+    by_parent = parent is not None and parent.keeps_results
+    by_default = parent.persists_by_default if parent else current_settings().results_persist_by_default
+    # Without a value the program has named a stored one itself.
+    if state.value is UNSET or not flow.stores_results(wanted_by_parent=by_parent, by_default=by_default):
+        return
+    store, serializer = store_of(flow.result_storage), serializer_of(flow.result_serializer)
+    try:
+        state.data = yield Do(partial(write_result, state.value, store=store, serializer=serializer))
+    except Exception as error:
+        if flow.persist_result:
+            active.unstored = fail_for_want_of_storage(state, error)
+        else:
+            state.message = f"The result was not stored: {as_text(error)}"
+        return
+    if not flow.cache_result_in_memory:
+        state.value = UNSET
+
+
+def finish(active: ActiveFlowRun, state: State[Any]) -> Steps[None]:
+    """Log the final state, call the user's hooks for it, and have the reporter forget the run."""
+    flow = active.flow
+    hooks = {
+        StateType.COMPLETED: flow.on_completion,
+        StateType.FAILED: flow.on_failure,
+        StateType.CANCELLED: flow.on_cancellation,
+        StateType.CRASHED: flow.on_crashed,
+    }
+    level = logging.INFO if state.is_completed() or state.is_paused() else logging.ERROR
+    active.logger.log(level, "Ended as %s.", state)
+    yield from call_hooks(hooks.get(state.type, ()), flow, active.flow_run, state, active.logger)
+    active.api.reporter.forget(active.id)
