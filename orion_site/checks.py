@@ -10,9 +10,9 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from orion_site.env import ASKED, REDIS_SCHEMES
-from orionflow.misspelt_settings import misspelt_variables
+from orion_site.env import ASKED
 from orionflow.settings import environment_name, settings_table
+from orionflow.settings.misspelt import misspelt_variables
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 SHORTEST_KEY = 32

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
-from orionflow.setting_values import default_home
+from orionflow.settings.values import default_home
 
 # Every variable that the server asked for; what is nearly one of them and never asked for is a slip.
 ASKED = {"ORION_HOME", "ORION_DATABASE_URL"}

@@ -8,9 +8,9 @@ import pytest
 
 from orionflow.cli.doctor.home import settings as examined
 from orionflow.errors import SettingsError
-from orionflow.profiles import Profiles, project_layer, read_profiles
 from orionflow.reporting.spool import leftovers
 from orionflow.settings import current_settings, override_settings, settings_page, settings_table
+from orionflow.settings.profiles import Profiles, project_layer, read_profiles
 
 
 @pytest.fixture

@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from orionflow.input import receive_input as receive_input
     from orionflow.input import send_input as send_input
     from orionflow.logging import get_run_logger as get_run_logger
+    from orionflow.options.retries import exponential_backoff as exponential_backoff
     from orionflow.pausing import pause_flow_run as pause_flow_run
     from orionflow.pausing import resume_flow_run as resume_flow_run
     from orionflow.pausing import suspend_flow_run as suspend_flow_run
-    from orionflow.retrying import exponential_backoff as exponential_backoff
     from orionflow.slots import concurrency as concurrency
     from orionflow.slots import rate_limit as rate_limit
     from orionflow.states import State as State
@@ -63,7 +63,7 @@ _HOME_OF = {
     "create_link_artifact": "artifacts",
     "create_markdown_artifact": "artifacts",
     "create_table_artifact": "artifacts",
-    "exponential_backoff": "retrying",
+    "exponential_backoff": "options.retries",
     "flow": "flows",
     "get_client": "client",
     "get_run_context": "context",

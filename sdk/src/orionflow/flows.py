@@ -17,14 +17,14 @@ from orionflow.code.sources import (
     unwrapped,
     version_of_file,
 )
-from orionflow.deployable import Deployable
 from orionflow.errors import UsageError
-from orionflow.hooks import Hook, hooks_from
-from orionflow.naming import NameOption, checked_name_option, run_name
-from orionflow.options import check_known, checked_name, checked_tags, checked_timeout
-from orionflow.parameters import Signature, note_names_around, parameter_model, validated
+from orionflow.options.checks import check_known, checked_name, checked_tags, checked_timeout
+from orionflow.options.deployable import Deployable
+from orionflow.options.hooks import Hook, hooks_from
+from orionflow.options.names import NameOption, checked_name_option, run_name
+from orionflow.options.parameters import Signature, note_names_around, parameter_model, validated
+from orionflow.options.retries import checked_crash_retries, checked_delays, checked_retries
 from orionflow.recordable import CONTROL, REPLACEMENT, recordable_version
-from orionflow.retrying import checked_crash_retries, checked_delays, checked_retries
 from orionflow.task_runners import ConcurrentTaskRunner, TaskRunner
 
 if TYPE_CHECKING:

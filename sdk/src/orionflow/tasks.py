@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec,
 from orionflow.code.sources import is_async_function, key_of_function, name_of_function, note_decorated, unwrapped
 from orionflow.context import FlowRunContext, TaskRunContext
 from orionflow.errors import MissingContext, UsageError
-from orionflow.hooks import Hook, hooks_from
-from orionflow.naming import NameOption, checked_name_option, run_name, storage_key
-from orionflow.options import (
+from orionflow.options.checks import (
     check_known,
     checked_callable,
     checked_expiration,
@@ -24,9 +22,11 @@ from orionflow.options import (
     checked_tags,
     checked_timeout,
 )
-from orionflow.parameters import Signature
+from orionflow.options.hooks import Hook, hooks_from
+from orionflow.options.names import NameOption, checked_name_option, run_name, storage_key
+from orionflow.options.parameters import Signature
+from orionflow.options.retries import Delays, checked_crash_retries, checked_delays, checked_retries
 from orionflow.recordable import recordable_version
-from orionflow.retrying import Delays, checked_crash_retries, checked_delays, checked_retries
 from orionflow.states import State
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from orionflow.errors import UsageError
 from orionflow.extras import install_command
 from orionflow.private_files import make_private_folder
-from orionflow.setting_values import shown_url
+from orionflow.settings.values import shown_url
 
 PREFIX = "orion:"
 FOLDER_TRANSPORT = "orionfolder"

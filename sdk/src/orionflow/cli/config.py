@@ -11,12 +11,12 @@ from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.cli.lazy import LazyGroup
 from orionflow.cli.output import Column, as_text
 from orionflow.cli.session import Session, command
+from orionflow.cli.spelling import near
 from orionflow.cli.terminal import current_terminal
-from orionflow.setting_values import shown_url
-from orionflow.spelling import near
+from orionflow.settings.values import shown_url
 
 if TYPE_CHECKING:
-    from orionflow.profiles import Profiles
+    from orionflow.settings.profiles import Profiles
 
 config = LazyGroup(
     "config",
@@ -154,8 +154,8 @@ def unset(session: Session, names: Sequence[str]) -> None:
 
 
 def stored_profiles() -> Profiles:
-    from orionflow.profiles import read_profiles
     from orionflow.settings import current_settings
+    from orionflow.settings.profiles import read_profiles
 
     return read_profiles(current_settings().home)
 

@@ -13,12 +13,12 @@ from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.cli.lazy import LazyGroup
 from orionflow.cli.output import Column, as_text
 from orionflow.cli.session import YES, Session, ask_before, command, with_params
+from orionflow.cli.spelling import near
 from orionflow.cli.terminal import current_terminal
-from orionflow.setting_values import shown_url
-from orionflow.spelling import near
+from orionflow.settings.values import shown_url
 
 if TYPE_CHECKING:
-    from orionflow.profiles import Profiles
+    from orionflow.settings.profiles import Profiles
 
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
 SECRETS = frozenset({"api_key"})

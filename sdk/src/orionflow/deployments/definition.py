@@ -18,9 +18,9 @@ from orionflow.deployments.schedules import AnySchedule, Period, schedules_of, s
 from orionflow.engine.drivers import drive_or_await
 from orionflow.engine.effects import Steps, send
 from orionflow.errors import ParameterError, UsageError
-from orionflow.options import check_known, checked_name
-from orionflow.parameters import as_json
-from orionflow.retrying import checked_crash_retries
+from orionflow.options.checks import check_known, checked_name
+from orionflow.options.parameters import as_json
+from orionflow.options.retries import checked_crash_retries
 from orionflow.storage import Storage, storage_of
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from orionflow.code.entrypoints import load_fetched_flow
-from orionflow.deployable import FetchedFrom
 from orionflow.flows import Flow
+from orionflow.options.deployable import FetchedFrom
 from orionflow.storage import Storage, fetch, storage_of
 
 

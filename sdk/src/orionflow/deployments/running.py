@@ -27,7 +27,7 @@ from orionflow.engine.placeholders import Subflow, completed_before, ending_plac
 from orionflow.engine.signals import ending
 from orionflow.errors import ApiError, ParameterError, UnserializableError, UsageError
 from orionflow.logging import flow_run_logger
-from orionflow.parameters import as_json
+from orionflow.options.parameters import as_json
 from orionflow.reporting.items import Answer
 from orionflow.states import Cancelling, Scheduled, State
 from orionflow.wire import FlowRun

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from orionflow.parameters import annotations_of
+from orionflow.options.parameters import annotations_of
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter

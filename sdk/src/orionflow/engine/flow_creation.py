@@ -23,7 +23,7 @@ from orionflow.engine.run_calls import FlowCall
 from orionflow.errors import InvalidRequest, UnserializableError, UsageError
 from orionflow.flows import Flow
 from orionflow.logging import flow_run_logger, logger_for_flow_run
-from orionflow.parameters import described_parameters, recorded_parameters
+from orionflow.options.parameters import described_parameters, recorded_parameters
 from orionflow.processes import own_identity
 from orionflow.recordable import as_text, recordable_tags
 from orionflow.reporting.items import Answer

@@ -11,7 +11,7 @@ from orionflow.context import FlowRunContext
 from orionflow.engine.effects import Effect, Steps
 from orionflow.engine.event_loops import running_loop, set_aside
 from orionflow.engine.loops import block_on
-from orionflow.hooks import Hook, name_of
+from orionflow.options.hooks import Hook, name_of
 
 
 class CallHook(Effect):

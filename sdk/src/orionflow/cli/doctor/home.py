@@ -42,9 +42,9 @@ def settings() -> Iterator[Finding]:
 
 
 def _misspelt() -> Iterator[Finding]:
-    from orionflow.misspelt_settings import misspelt_variables, unknown_settings
-    from orionflow.profiles import project_layer
     from orionflow.settings import PREFIX, environment_name, settings_table
+    from orionflow.settings.misspelt import misspelt_variables, unknown_settings
+    from orionflow.settings.profiles import project_layer
 
     names = [one.name for one in settings_table()]
     ours = [variable for variable in os.environ if variable.startswith(PREFIX)]

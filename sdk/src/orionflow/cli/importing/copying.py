@@ -18,7 +18,7 @@ from orionflow.cli.importing.writing import write
 from orionflow.cli.output import Column
 from orionflow.cli.session import Session, ask_before
 from orionflow.errors import ApiUnreachable
-from orionflow.setting_values import read_url, shown_url
+from orionflow.settings.values import read_url, shown_url
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "variables": ("variable",),

@@ -15,8 +15,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from orionflow.annotations import Mark
-from orionflow.checkable import checkable
 from orionflow.errors import ParameterError, UsageError
+from orionflow.options.checkable import checkable
 from orionflow.recordable import (
     LARGEST_PARAMETERS,
     LONGEST_NAME,

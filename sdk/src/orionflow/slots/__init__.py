@@ -25,7 +25,8 @@ from orionflow.contract.ids import uuid7
 from orionflow.engine.drivers import drive, drive_async, drive_or_await
 from orionflow.engine.effects import Do, Sleep, Steps, send
 from orionflow.errors import ApiError, NoSlotInTime, Overloaded
-from orionflow.slot_keeper import Held, slot_keeper
+from orionflow.slots.keeper import Held, slot_keeper
+from orionflow.wire import TakenLimit
 
 logger = logging.getLogger("orionflow.slots")
 

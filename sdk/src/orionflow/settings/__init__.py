@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from orionflow.errors import SettingsError
-from orionflow.setting_values import (
+from orionflow.settings.values import (
     Reader,
     default_home,
     logging_name,
@@ -219,7 +219,7 @@ def _working_directory() -> str | None:
 
 
 def _read_everything(environment: dict[str, str]) -> Settings:
-    from orionflow.profiles import profile_layer, project_layer
+    from orionflow.settings.profiles import profile_layer, project_layer
 
     known = {environment_name(one.name): one.name for one in settings_table()}
     layers: list[tuple[str, Mapping[str, object]]] = [
@@ -238,7 +238,7 @@ def _warn_of_slips(
 ) -> None:
     if not files and set(environment) <= set(known):
         return
-    from orionflow.misspelt_settings import misspelt_variables, unknown_settings
+    from orionflow.settings.misspelt import misspelt_variables, unknown_settings
 
     for slip in [*misspelt_variables(environment, known), *unknown_settings(files, known.values())]:
         if slip not in _warned:
@@ -270,7 +270,7 @@ def _shown_default(one: Field[Any]) -> str:
 
 PAGE_HEAD = """# Settings of the SDK
 
-Printed from the table in `orionflow/settings.py`; `python -m orionflow.settings > docs/settings.md` renews it.
+Printed from the table in `orionflow/settings/__init__.py`; `python -m orionflow.settings > docs/settings.md` renews it.
 
 A value is taken from the first place that has one: a flag of the command, the environment, `orion.toml` or the table
 `[tool.orion]` of `pyproject.toml` in the working directory or above it, the active profile in `~/.orion/profiles.toml`,
