@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from orion_site.env import ASKED
+from orion_site.env import ASKED, REDIS_SCHEMES
 from orionflow.settings import environment_name, settings_table
 from orionflow.settings.misspelt import misspelt_variables
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orionflow.cli.spelling import distance, near
+from orionflow.spelling import distance, near
 
 KNOWN = ["flow-run", "task-run", "flow", "deploy", "deployment", "work-queue", "work-pool", "server", "state", "failed"]
 WORDS = st.text("abcd", max_size=7)

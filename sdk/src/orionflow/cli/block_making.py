@@ -13,8 +13,8 @@ from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.cli.lookup import by_name
 from orionflow.cli.parameters import read_pairs, read_structure, read_whole
 from orionflow.cli.session import Session, command
-from orionflow.cli.spelling import near
 from orionflow.cli.terminal import current_terminal
+from orionflow.spelling import near
 
 
 @command(

@@ -11,9 +11,9 @@ from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.cli.lazy import LazyGroup
 from orionflow.cli.output import Column, as_text
 from orionflow.cli.session import Session, command
-from orionflow.cli.spelling import near
 from orionflow.cli.terminal import current_terminal
 from orionflow.settings.values import shown_url
+from orionflow.spelling import near
 
 if TYPE_CHECKING:
     from orionflow.settings.profiles import Profiles

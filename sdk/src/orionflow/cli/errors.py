@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orionflow.cli.spelling import near
 from orionflow.cli.terminal import Terminal
+from orionflow.spelling import near
 
 if TYPE_CHECKING:
     from orionflow.errors import ApiError

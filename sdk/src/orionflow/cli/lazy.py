@@ -12,7 +12,7 @@ from importlib import import_module
 import click
 
 from orionflow.cli.command import HELP_NAMES, Examples, OrionCommand, WithExamples, shared_options
-from orionflow.cli.spelling import near
+from orionflow.spelling import near
 
 # Every group has these words for its commands.
 USUAL_ALIASES = {"ls": ("list",), "inspect": ("show",), "delete": ("rm",)}

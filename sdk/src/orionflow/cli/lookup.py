@@ -13,8 +13,8 @@ from uuid import UUID
 
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.errors import CommandFailed, ExitCode
-from orionflow.cli.spelling import near
 from orionflow.contract.states import BAD, in_order
+from orionflow.spelling import near
 
 NEWEST = "EXPECTED_START_TIME_DESC"
 BAD_STATES = {"state": {"type": {"any_": in_order(BAD)}}}

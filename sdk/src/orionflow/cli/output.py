@@ -13,10 +13,10 @@ import click
 
 from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.cli.safe_text import as_json, cleaned, one_line
-from orionflow.cli.spelling import near
 from orionflow.cli.tables import Cell, render_fields, render_table
 from orionflow.cli.terminal import Terminal, current_terminal
 from orionflow.cli.yaml_text import as_yaml
+from orionflow.spelling import near
 
 TABLES = frozenset({"table", "wide", "csv"})
 FORMATS = ("table", "wide", "json", "jsonl", "yaml", "name", "csv")

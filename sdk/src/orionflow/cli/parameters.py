@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 import click
 
 from orionflow.cli.errors import CommandFailed, ExitCode
-from orionflow.cli.spelling import near
+from orionflow.spelling import near
 
 
 def read_parameters(fn: Callable[..., Any], pairs: Sequence[str], whole: str | None) -> dict[str, Any]:

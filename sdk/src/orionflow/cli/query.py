@@ -13,9 +13,9 @@ from typing import Any
 import click
 
 from orionflow.cli.backend import Backend
-from orionflow.cli.spelling import near
 from orionflow.cli.times import Clock
 from orionflow.contract.states import ANY, BAD, NAMES, TERMINAL, UNFINISHED, in_order
+from orionflow.spelling import near
 
 Filters = dict[str, Any]
 STATE_TYPES = in_order(ANY)

@@ -9,10 +9,10 @@ import click
 
 from orionflow.cli.command import OrionCommand
 from orionflow.cli.errors import MEANINGS, CommandFailed, ExitCode
-from orionflow.cli.spelling import near
 from orionflow.cli.style import painted, state_label
 from orionflow.cli.terminal import Terminal, current_terminal
 from orionflow.contract.states import NAMES
+from orionflow.spelling import near
 
 FILTERS = """\
 A query is a list of terms; a run must fit all of them. It stands with `ls` and with --query.

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 from orionflow.calls.flow_runs import create_flow_run_input, read_flow_run_inputs
 from orionflow.clock import current_clock
 from orionflow.context import FlowRunContext
+from orionflow.contract.records import FlowRunInput
 from orionflow.engine.api import current_client
 from orionflow.engine.commands import read_commands
 from orionflow.engine.drivers import drive, drive_async, drive_or_await
@@ -17,7 +18,7 @@ from orionflow.engine.effects import Sleep, Steps, send
 from orionflow.errors import MissingContext
 from orionflow.input.kinds import Kind, kind_of
 from orionflow.input.models import SENDER_PREFIX, Metadata, RunInput
-from orionflow.wire import FlowRunInput, encode
+from orionflow.wire import encode
 
 T = TypeVar("T")
 

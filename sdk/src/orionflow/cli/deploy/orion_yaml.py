@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orionflow.cli.errors import CommandFailed, ExitCode
-from orionflow.cli.spelling import near
 from orionflow.extras import install_command
+from orionflow.spelling import near
 
 if TYPE_CHECKING:
     from orionflow.deployments import Deployment

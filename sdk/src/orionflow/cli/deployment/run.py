@@ -12,9 +12,9 @@ from orionflow.cli.deployment.resource import find_deployment, full_name, proper
 from orionflow.cli.errors import ExitCode
 from orionflow.cli.parameters import read_pairs, read_whole
 from orionflow.cli.session import Session, command
-from orionflow.cli.spelling import near
 from orionflow.cli.times import Clock, read_period
 from orionflow.cli.work_queue import serving_command
+from orionflow.spelling import near
 
 
 @command(

@@ -14,8 +14,8 @@ from orionflow.cli.backend import Backend, Json
 from orionflow.cli.block import find_block
 from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.cli.session import Session
-from orionflow.cli.spelling import near
 from orionflow.cli.terminal import current_terminal
+from orionflow.spelling import near
 
 Fields = dict[str, Any]
 
