@@ -10,11 +10,11 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
+from orion_site.accounts.guard import LOOPBACK_HOSTS
 from orion_site.env import ASKED, REDIS_SCHEMES
 from orionflow.settings import environment_name, settings_table
 from orionflow.settings.misspelt import misspelt_variables
 
-LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 SHORTEST_KEY = 32
 # What example files and tutorials write where a secret belongs.
 PLACEHOLDERS = frozenset({"changeme", "changethis", "replaceme", "password", "secret", "secretkey", "yoursecretkey"})

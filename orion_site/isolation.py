@@ -1,4 +1,11 @@
-"""The API in this process on a database that belongs to one block of code: what the SDK's test kit stands on."""
+"""The API in this process on a database that belongs to one block of code: what the SDK's test kit stands on.
+
+Django has no supported way to serve another database for a while. Settings of databases are read once; a second alias
+with a router would have to be known at the start, and is not followed by `connection`, which raw SQL uses. Django's own
+test runner changes a connection's settings in place, for one thread; the API is called from many. So this module swaps
+what `connections` holds, and puts it back. Likewise for the clock: every entrance asks `timezone.now`, and libraries
+that replace clocks would replace them for the code of users as well.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +39,7 @@ def at_home(home: Path, now: Callable[[], datetime] | None = None) -> Iterator[N
 
 @contextmanager
 def _connected_to(file: Path) -> Iterator[None]:
+    # Private names of ConnectionHandler: the tests of the test kit fail should Django change them.
     settings, opened = connections.settings, connections._connections  # type: ignore[attr-defined]
     connections.settings = connections.configure_settings({"default": database_from_url(f"sqlite:///{file}")})
     # Every thread has connections of its own; those to the usual database are set aside, not closed.

@@ -47,7 +47,7 @@ if ORION_BEAT := env_bool("ORION_BEAT", False):
     INSTALLED_APPS.append("django_celery_beat")
 
 MIDDLEWARE = [
-    "orion_site.http.headers.SecurityHeadersMiddleware",
+    "orion_site.http.middleware.SecurityHeadersMiddleware",
     "orion_site.accounts.guard.GuardMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -57,7 +57,7 @@ MIDDLEWARE = [
     "orion_site.accounts.local_owner.LocalOwnerMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "orion_site.http.away.DatabaseAwayMiddleware",
+    "orion_site.http.middleware.DatabaseAwayMiddleware",
 ]
 # Redirecting a POST to another spelling of its path would turn it into a GET.
 APPEND_SLASH = False

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.http.request import split_domain_port
 
+LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 HARDENING = {
     "X-Content-Type-Options": "nosniff",
@@ -61,12 +62,13 @@ class GuardMiddleware:
 def _foreign_machine(address: str) -> Refusal | None:
     # No address, as over a Unix socket or through a broken gateway, is no proof of being on this machine. Calls inside
     # the process name a loopback address.
-    if _is_loopback(address):
+    if is_loopback(address):
         return None
     return Refusal(403, "Orion answers this machine only: it has no users yet who could prove who they are.")
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Whether an address is this machine's, also where an IPv6 socket shows one of IPv4 (`::ffff:127.0.0.1`)."""
     try:
         ip = ip_address(address.partition("%")[0])
     except ValueError:

@@ -7,7 +7,6 @@ has no password, and no session is opened. Each request is judged by itself.
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import ip_address
 from typing import cast
 
 from django.contrib.auth.models import User
@@ -15,8 +14,9 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 
+from orion_site.accounts.guard import LOOPBACK_HOSTS, is_loopback
+
 OWNER_NAME = "local-owner"
-LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 # Whoever comes through a proxy may come from anywhere, whatever address the proxy has.
 FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_X_REAL_IP")
 
@@ -37,7 +37,7 @@ def is_from_this_machine(request: HttpRequest) -> bool:
     """Asked by a loopback address, for a loopback name, and not by way of a proxy."""
     if any(header in request.META for header in FORWARDED):
         return False
-    return _host_name(request.get_host()) in LOOPBACK_HOSTS and _is_loopback(request.META.get("REMOTE_ADDR", ""))
+    return _host_name(request.get_host()) in LOOPBACK_HOSTS and is_loopback(request.META.get("REMOTE_ADDR", ""))
 
 
 def local_owner() -> User:
@@ -52,10 +52,3 @@ def anybody_can_sign_in() -> bool:
 
 def _host_name(host: str) -> str:
     return host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:
-        return False

@@ -6,10 +6,13 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
+
+from orionflow.private_files import private_opener
 
 if TYPE_CHECKING:
     from orion_site.services.own_agent import OwnAgent
@@ -152,19 +155,59 @@ def _prepare_database() -> None:
 def _noticing_others(address: str) -> Iterator[None]:
     """Warn of other servers on the same SQLite file, which is made for one of them."""
     from orion_site.database.file import sqlite_file
-    from orion_site.http.other_servers import announced
 
     file = sqlite_file()
     if file is None:
         yield
         return
-    with announced(file, address) as others:
+    with _announced(file, address) as others:
         for other in others:
             say(
                 f"Another server serves {file} as well: {other}. They share its runs and take turns at writing. "
                 "Stop one of them, or give this one a database of its own with ORION_HOME or ORION_DATABASE_URL."
             )
         yield
+
+
+@contextmanager
+def _announced(database: Path, address: str) -> Iterator[list[str]]:
+    """Announce this server on a SQLite file until the block ends, and describe the others that serve it.
+
+    Each keeps a lock beside the file while it lives, with its process and address inside. Locks go with their process,
+    however it ends, so a file that a killed server left proves nothing.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows has no flock; there the second server goes unnoticed.
+        yield []
+        return
+    own = database.with_name(f"{database.name}.{os.getpid()}.server")
+    with open(own, "w", opener=private_opener) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write(f"process {os.getpid()}, {address}")
+        lock.flush()
+        try:
+            yield _living(database, own)
+        finally:
+            own.unlink(missing_ok=True)
+
+
+def _living(database: Path, own: Path) -> list[str]:
+    """Describe the other servers whose locks are held, and remove the files of those that are gone."""
+    import fcntl
+
+    found = []
+    for path in sorted(database.parent.glob(f"{database.name}.*.server")):
+        with suppress(OSError), open(path) as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if path != own:
+                    found.append(lock.read())
+            else:
+                # Its process was killed.
+                path.unlink(missing_ok=True)
+    return found
 
 
 def leave_at_once() -> NoReturn:

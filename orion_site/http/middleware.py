@@ -1,0 +1,68 @@
+"""Middleware of the full server: headers of pages, and an answer while the database is away.
+
+Of pages nothing is loaded from elsewhere, framed or kept stale. The guard adds what all answers carry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+from django.utils.http import http_date
+
+from orchestration.outages import is_outage, outage
+
+POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "img-src 'self' data:",
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Frame-Options": "DENY",
+    "Cache-Control": "no-cache",
+}
+
+
+class SecurityHeadersMiddleware:
+    """Adds each header that the view has not set: a page that needs another policy says so itself."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self._get_response(request)
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        # `orion doctor` compares clocks by it.
+        response.headers.setdefault("Date", http_date())
+        return response
+
+
+class DatabaseAwayMiddleware:
+    """Answers 503 for a view that could not reach the database. The API does so by itself."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self._get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if not is_outage(error):
+            return None
+        outage.met(error)
+        answer = HttpResponse(
+            "The database of Orion does not answer. Try again in a moment.",
+            status=503,
+            content_type="text/plain; charset=utf-8",
+            headers={"Retry-After": "5"},
+        )
+        # Said once for all requests, and not again for each by Django.
+        answer._has_been_logged = True  # type: ignore[attr-defined]
+        return answer
