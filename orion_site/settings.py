@@ -166,7 +166,7 @@ ORION_STATE_LISTENERS: list[str] = ["deployments.dispatch.services.hints.run_cha
 ORION_BROKER_URL = env_str("ORION_BROKER_URL")
 ORION_BROKER_TRANSPORT = "orionflow.agent.broker.transport_of"
 # Agents hold their runs by leases: how long one lasts, how often it is renewed, and by how much it may run out before
-# the run is taken back.
+# the run is revoked.
 ORION_LEASE_SECONDS = env_float("ORION_LEASE_SECONDS", 120, minimum=1)
 ORION_HEARTBEAT_SECONDS = env_float("ORION_HEARTBEAT_SECONDS", 15, minimum=0.1)
 ORION_LEASE_GRACE_SECONDS = env_float("ORION_LEASE_GRACE_SECONDS", 10, minimum=0)

@@ -41,7 +41,7 @@ def running_postgresql() -> Iterator[str]:
 
 @contextmanager
 def running_postgresql_server(folder: Path | None = None) -> Iterator[Postgresql]:
-    """The same for tests that stop it in between, or that say on which disk it lies."""
+    """Run a server for tests that stop it in between, or that choose the disk that it lies on."""
     # Imported when it is wanted: it warns where XDG_RUNTIME_DIR is unset, and SQLite sessions need none of it.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -17,7 +17,7 @@ class Worker(Row):
     last_heartbeat = models.DateTimeField(null=True)
     heartbeat_interval_seconds = models.PositiveIntegerField(null=True)
     offline_at = models.DateTimeField(null=True, help_text="Without another heartbeat it counts as gone from then on.")
-    # One start of the process: what an earlier one held is taken back when a new one registers. Null: not an agent.
+    # One start of the process: the runs of an earlier one are revoked when a new one registers. Null: not an agent.
     incarnation = models.UUIDField(null=True)
     queue_ids = models.JSONField(default=list)
     serves_pool = models.BooleanField(default=False, help_text="All queues of the pool, also those made later.")

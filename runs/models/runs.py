@@ -141,7 +141,7 @@ class FlowRun(Run):
                 name="flow_run_holding_deployment",
                 condition=Q(deployment_id__isnull=False, state_type__in=HOLDING_TYPES),
             ),
-            # Runners that ask by deployment, and what a changed schedule takes back.
+            # Runners that ask by deployment, and the runs that a changed schedule deletes.
             models.Index(
                 fields=["deployment_id", "next_scheduled_start_time"],
                 name="flow_run_due_of_deployment",

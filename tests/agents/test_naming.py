@@ -55,7 +55,7 @@ def test_starts_at_the_same_moment_agree_on_the_id_of_their_home(home: Path):
 
 
 @pytest.mark.parametrize("left", ["", "no\nid", "../../x"])
-def test_id_that_is_damaged_is_made_anew(home: Path, left: str):
+def test_id_that_is_damaged_is_replaced(home: Path, left: str):
     (home / "agents").mkdir()
     (home / "agents" / ".home").write_text(left)
 

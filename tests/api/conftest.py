@@ -46,7 +46,7 @@ def api(db: None) -> Api:
 def counted() -> Callable[[str], AbstractContextManager[None]]:
     """`with counted("what"):` holds the number of queries to the one in query_counts.json.
 
-    UPDATE_QUERY_COUNTS=1 writes the file anew.
+    UPDATE_QUERY_COUNTS=1 writes the file again.
     """
 
     @contextmanager

@@ -113,7 +113,7 @@ def test_some_fields_are_changed_and_the_rest_stays(api):
     assert read_secrets(api, document) == {**LOGIN, "user": "bob"}
 
 
-def test_a_block_is_filled_anew(api):
+def test_the_fields_of_a_block_are_replaced(api):
     document = make_document(api, login_schema(api), data=LOGIN).json()
     changes = {"data": {"password": "new"}, "merge_existing_data": False}
 

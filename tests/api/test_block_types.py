@@ -51,7 +51,7 @@ def test_a_type_is_deleted_with_all_that_is_of_it(api):
     assert api.read(f"/block_documents/{document['id']}").status_code == 404
 
 
-def test_a_protected_type_can_be_told_of_anew_but_not_deleted(api):
+def test_a_protected_type_can_be_registered_again_but_not_deleted(api):
     block_type = make_type(api, "secret").json()
     schema = make_schema(api, block_type, {"title": "Secret"}).json()
     path = f"/block_types/{block_type['id']}"

@@ -73,7 +73,7 @@ def test_the_same_name_again_changes_only_what_is_sent_and_replaces_the_schedule
     assert planned_runs(api, first) == []
 
 
-def test_a_change_plans_anew_what_lies_ahead_and_leaves_manual_runs(api):
+def test_a_change_replans_future_runs_and_leaves_manual_ones(api):
     made = deploy(api, parameters={"n": 1}, schedules=[{"schedule": HALF_HOURLY}]).json()
     later = {"type": "SCHEDULED", "state_details": {"scheduled_time": "2099-01-01T00:00:00Z"}}
     manual = api.send(f"/deployments/{made['id']}/create_flow_run", {"state": later}).json()

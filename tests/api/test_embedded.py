@@ -65,7 +65,7 @@ UNWANTED = [
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
-    """What a program heard that called the API in its own process."""
+    """Run a program that calls the API in its own process; return what it printed."""
     home = tmp_path_factory.mktemp("home")
     environment = {**os.environ, "ORION_HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[2])}
     program = PROGRAM.replace("UNWANTED", repr(UNWANTED))

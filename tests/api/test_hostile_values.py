@@ -1,4 +1,4 @@
-"""What deployments, schedules, calendars, agents and events are said to be, with one strange value each.
+"""Deployments, schedules, calendars, agents and events, with one strange value each.
 
 It is refused or kept, and what is kept can be listed and planned by, on both databases.
 """

@@ -60,7 +60,7 @@ def test_schedule_that_is_changed_leaves_the_times_that_another_one_names(api, c
     assert {"09:00", "09:30", "10:00"} <= set(times_of(api, made))
 
 
-def test_pause_takes_back_all_that_nobody_took_also_what_a_schedule_planned_that_is_gone(api, clock):
+def test_pause_deletes_all_that_nobody_took_also_the_runs_of_a_schedule_that_is_gone(api, clock):
     made = deploy(api, schedules=[HOURLY]).json()
     clock.move_to(HALF_PAST_EIGHT + timedelta(minutes=31))
     deploy(api, schedules=[{"schedule": {"cron": "45 * * * *"}}])
@@ -72,7 +72,7 @@ def test_pause_takes_back_all_that_nobody_took_also_what_a_schedule_planned_that
     assert times_of(api, made) == []
 
 
-def test_pause_of_a_schedule_takes_back_its_due_runs(api, clock):
+def test_pause_of_a_schedule_deletes_its_due_runs(api, clock):
     made = deploy(api, schedules=[HOURLY]).json()
     clock.move_to(HALF_PAST_EIGHT + timedelta(minutes=31))
 

@@ -1,4 +1,4 @@
-"""What the clients of Prefect 2 send and read, where it is not what ours do."""
+"""Requests and answers of Prefect 2's clients, where they differ from ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What both servers are asked: one good request of each kind, and what can go wrong with every field of it.
+"""Requests to both servers: one good request of each kind, and everything that can be wrong with its fields.
 
 `$name` stands for the id that an earlier answer is kept under, `$new` for a word that is new each time.
 """

@@ -1,4 +1,4 @@
-"""What a user of the other client writes: blocks that notify, nested blocks, and deployments that events set off."""
+"""A program of the other client: blocks that notify, nested blocks, and deployments that events set off."""
 
 from __future__ import annotations
 

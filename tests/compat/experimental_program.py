@@ -1,4 +1,4 @@
-"""What a user of Prefect 2 writes, run by Prefect's own Python: `experimental_program.py emit|call|serve`."""
+"""A program of Prefect 2, run by Prefect's own Python: `experimental_program.py emit|call|serve`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What users of Prefect 2 write to ask flow runs for input and to answer them; prints what came as JSON."""
+"""A program of Prefect 2 that asks flow runs for input and answers them; prints the input as JSON."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def environment(server: RunningServer, tmp_path: Path) -> dict[str, str]:
 
 
 def run(word: str, environment: dict[str, str]) -> Any:
-    """What the program printed last, as JSON."""
+    """Run the program; return the JSON that it printed last."""
     ended = subprocess.run(
         [str(PYTHON), str(PROGRAM), word],
         env=environment,

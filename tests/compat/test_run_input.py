@@ -42,7 +42,7 @@ def orion(server: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def theirs(word: str, *arguments: str) -> Any:
-    """What the other client's program printed, as JSON."""
+    """Run the other client's program; return the JSON that it printed."""
     ended = subprocess.run(
         [str(PYTHON), str(PROGRAM), word, *arguments],
         env=dict(os.environ),

@@ -83,7 +83,7 @@ class Server:
 
 
 def differences(theirs: Any, ours: Any, place: str = "") -> list[str]:
-    """What is missing from our answer or other than in theirs; what ours tells beside is no matter."""
+    """List what our answer lacks or has otherwise than theirs; additional fields are no difference."""
     match theirs, ours:
         case dict(), dict():
             missing = [f"{place}.{name}: not told" for name in theirs if name not in ours]

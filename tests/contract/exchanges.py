@@ -1,6 +1,6 @@
 """The conversation that the golden files record: one request and its answer for each operation, with numbered ids.
 
-`python -m pytest tests/contract` compares the API with the files; UPDATE_CONTRACT=1 writes them anew. The SDK's tests
+`python -m pytest tests/contract` compares the API with the files; UPDATE_CONTRACT=1 writes them again. The SDK's tests
 read the same files, so that neither side can change the wire alone.
 """
 
@@ -22,7 +22,7 @@ MEASURED_SUMS = frozenset({"sum_estimated_run_time", "sum_estimated_lateness"})
 
 
 class Exchanges:
-    """What was said so far, with everything that differs from run to run made equal."""
+    """The exchanges so far, with everything that differs from run to run made equal."""
 
     def __init__(self) -> None:
         self.said: dict[str, dict[str, Any]] = {}

@@ -1,4 +1,4 @@
-"""What of the contract is served: every operation, but for those named here with the reason."""
+"""Every operation of the contract is served, but for those named here with the reason."""
 
 from __future__ import annotations
 

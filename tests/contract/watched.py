@@ -53,7 +53,7 @@ def _people_are_told(said: Any, block: str) -> None:
 
 def _things_happen(said: Any) -> None:
     house = {"prefect.resource.id": "house.1", "prefect.resource.role": "house"}
-    happened = [
+    reported = [
         {
             "id": f"018f0000-0000-7000-8000-00000000e00{number}",
             "occurred": f"2026-01-05T12:00:0{number}Z",
@@ -64,7 +64,7 @@ def _things_happen(said: Any) -> None:
         }
         for number in range(2)
     ]
-    said.ask("report_events", "POST", "/events", happened)
+    said.ask("report_events", "POST", "/events", reported)
     asked = {"occurred": YEAR, "event": {"prefix": ["sensor."]}, "resource": {"labels": {"room": ["kitchen", "h*"]}}}
     page = said.ask("filter_events", "POST", "/events/filter", {"filter": asked, "limit": 1})
     parts = urlsplit(page["next_page"])

@@ -46,7 +46,7 @@ def every_time(matches, zone, start, days):
 
 
 def once_each(matches, zone, start, days):
-    """The same, but what clocks show again does not count, and what they jump over counts when they have jumped."""
+    """Minutes as in `every_time`, but a repeated hour does not count, and a skipped one counts after the jump."""
     # A little earlier, to know what has been shown already when it starts.
     before = DAY / 4
     latest, found = shown(start - before - MINUTE, zone), []

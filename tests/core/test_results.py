@@ -1,4 +1,4 @@
-"""What of a state's data is kept, and what is shown to people."""
+"""The part of a state's data that is kept, and the part that is shown to people."""
 
 from __future__ import annotations
 

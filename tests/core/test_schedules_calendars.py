@@ -1,4 +1,4 @@
-"""What calendars leave out, what a preview tells, what is made up for, and the feed of planned runs."""
+"""Calendars, previews, missed times, and the feed of planned runs."""
 
 from __future__ import annotations
 

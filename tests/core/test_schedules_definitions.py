@@ -190,7 +190,7 @@ def test_of_damaged_documents_nothing_but_an_error_with_a_sentence_comes(text):
 
 
 def _used(definition):
-    """What is said of it, good or bad."""
+    """Use a definition in every way; return the outcome, good or bad."""
     try:
         timetable = read_definition(definition)
     except ScheduleError as error:

@@ -18,7 +18,7 @@ ROOT = Path(flows.__file__).parents[2]
 
 @pytest.fixture(autouse=True)
 def own_modules():
-    """What a test imports from a file, the next one does not find."""
+    """Forget the modules that a test imports from a file."""
     before, path = set(sys.modules), list(sys.path)
     yield
     sys.path[:] = path

@@ -1,4 +1,4 @@
-"""What the documents say is true: their programs run, their links lead somewhere, their tables are complete."""
+"""The documents are true: their programs run, their links lead somewhere, their tables are complete."""
 
 from __future__ import annotations
 

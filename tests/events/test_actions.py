@@ -1,4 +1,4 @@
-"""What automations do once they are set off."""
+"""Actions of automations that were set off."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_an_automation_switches_another_one_off(api, make):
     assert api.read(f"/automations/{other}").json()["enabled"] is False
 
 
-def test_a_message_is_sent_that_says_what_happened(make, receiver):
+def test_a_message_is_sent_that_describes_the_event(make, receiver):
     block = make_block("slack-webhook", {"url": receiver.url})
     body = "{{ flow_run.name }} of {{ flow.name }} is {{ flow_run.state.name }}: {{ event.resource['room'] }}"
     make(trigger(expect=["sensor.read"]), {"type": "send-notification", "block_document_id": str(block), "body": body})

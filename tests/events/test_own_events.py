@@ -1,4 +1,4 @@
-"""What Orion itself tells of queues, pools, deployments and automations, and automations that wait for it."""
+"""Events that Orion records of queues, pools, deployments and automations, and automations that wait for them."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Played:
         return Counter(found["state_name"] for found in self.ask("/flow_runs/filter"))
 
     def task_runs(self, name: str = "") -> Counter[str]:
-        """The same for the task runs whose name begins with `name`."""
+        """Count the states of task runs whose name begins with `name`."""
         found = self.ask("/task_runs/filter", task_runs={"name": {"like_": name}} if name else None)
         return Counter(run["state_name"] for run in found)
 

@@ -1,4 +1,4 @@
-"""What runs while everything around it dies. Each start leaves a line in the witness, where no database can lose it."""
+"""Flows that run while everything around them dies. Each start leaves a line in a file that no database can lose."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ def chattering(witness: str, seconds: float) -> None:
 
 @flow(log_prints=True, crash_retries=1)
 def chattering_once(witness: str, seconds: float) -> None:
-    """The same at its first start; at another one it has nothing left to do."""
+    """Chatter at the first start only; at another one there is nothing left to do."""
     is_first = not Path(witness).exists()
     chattering.fn(witness, seconds if is_first else 0.3)
 
 
 @flow(persist_result=True)
 def bulky(megabytes: int) -> bytes:
-    """What it returns cannot be made smaller."""
+    """Return a value that cannot be compressed."""
     return os.urandom(megabytes * 2**20)
 
 

@@ -154,7 +154,7 @@ class Cluster:
         return False
 
     def run_processes(self) -> list[int]:
-        """What executes runs now, and what those left behind."""
+        """List the processes that execute runs now, and those that they left behind."""
         return run_processes(self.home)
 
     def told(self) -> str:
@@ -223,6 +223,6 @@ def running_cluster(home: Path, queue: str, **more: str) -> Iterator[Cluster]:
 
 
 def verified(home: Path, settings: dict[str, str]) -> str:
-    """What the checker finds in the database; nothing, if all laws hold."""
+    """Return the checker's findings in the database; empty if all laws hold."""
     answer = orion(home, "database", "verify", **settings)
     return "" if answer.returncode == 0 else answer.stdout + answer.stderr

@@ -1,4 +1,4 @@
-"""What was done to whom, and which runs had to suffer from it: all others must complete."""
+"""The harm done, and the runs that had to suffer from it: all others must complete."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A cluster under load, to whose parts something bad happens all the time: afterwards everything has ended lawfully.
 
-`ORION_CHAOS_ROUNDS` says how much happens, and `ORION_CHAOS_SEED` repeats what happened: not the moments, but what and
+`ORION_CHAOS_ROUNDS` says how much happens, and `ORION_CHAOS_SEED` repeats a round: not the moments, but what and
 to whom.
 """
 

@@ -1,4 +1,4 @@
-"""What a server logs of an outage of its database: that it began, and that it is over."""
+"""The log of an outage of the database: one line when it begins, one when it is over."""
 
 from __future__ import annotations
 

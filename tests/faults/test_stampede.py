@@ -38,7 +38,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 @dataclass
 class Answers:
-    """What was answered, by status; and what no client needs to expect."""
+    """The answers by status, and those that no client needs to expect."""
 
     counted: Counter[int] = field(default_factory=Counter)
     surprises: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What the wheels hold: everything that is needed, and no name that belongs to others."""
+"""The wheels hold everything that is needed, and no name that belongs to others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ends that a flow did not choose: interrupts, exits, signals, kills. What happened until then is recorded."""
+"""Ends that a flow did not choose: interrupts, exits, signals, kills. The steps until then are recorded."""
 
 from __future__ import annotations
 

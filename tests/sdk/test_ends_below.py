@@ -24,7 +24,7 @@ def orion(server_here: None) -> Any:
 
 
 def cancelled(call: Callable[[], Any], name: str, begun: threading.Event) -> Any:
-    """What a call returns whose flow run, of this name, is cancelled as soon as its work has begun."""
+    """Call, and cancel its flow run of this name as soon as its work has begun; return the result of the call."""
 
     def cancel() -> None:
         assert begun.wait(20)

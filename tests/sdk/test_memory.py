@@ -1,4 +1,4 @@
-"""What the engine remembers of a run for convenience is bounded by its bytes, not only by its number."""
+"""The engine's memory of a run is bounded by bytes, not only by number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a decorator was told wrongly is said where it was told, in one sentence."""
+"""A wrong option of a decorator is reported where it was given, in one sentence."""
 
 from __future__ import annotations
 

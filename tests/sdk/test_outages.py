@@ -1,4 +1,4 @@
-"""An API that goes away for good in the middle: what is kept says in the end what happened, and when."""
+"""An API that goes away for good in the middle: the kept reports show in the end which steps there were, and when."""
 
 from __future__ import annotations
 

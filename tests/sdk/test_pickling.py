@@ -1,4 +1,4 @@
-"""What goes to other processes says where its code is, with every version of cloudpickle."""
+"""Values for other processes name where their code is, with every version of cloudpickle."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from tests.rounds import examples
 
 
 class Attempts:
-    """What differs from attempt to attempt, and what was really done."""
+    """The differences from attempt to attempt, and the work that was really done."""
 
     def __init__(self, *plans: Any) -> None:
         self.plans = list(plans)
@@ -359,7 +359,7 @@ def run_of_a_deployment(fn: Flow[Any, Any]) -> UUID:
 
 
 def attempt(fn: Flow[Any, Any], run: UUID) -> State[Any]:
-    """What an agent has a process do."""
+    """Execute a run as a process of an agent does."""
     with OrionClient() as client:
         client.set_flow_run_state(run, Pending())
     return call_flow_for_run(fn, run, {})

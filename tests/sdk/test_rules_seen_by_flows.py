@@ -1,4 +1,4 @@
-"""What flows notice of the rules: strict asking, overlapping runs, wishes that come while a run ends."""
+"""Rules as flows see them: strict asking, overlapping runs, orders that come while a run ends."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_strict_flow_asks_before_every_step():
 
 
 def beside(call: Any) -> Any:
-    """What the call gives in a thread of its own: in a run that is nobody's subflow."""
+    """Call in a thread of its own: in a run that is nobody's subflow."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(call).result()
 

@@ -1,4 +1,4 @@
-"""What a suspended run does in its process, here without an agent; with one: tests/agents/test_suspending.py."""
+"""A suspended run in its process, without an agent; with one: tests/agents/test_suspending.py."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def run_of_a_deployment(fn: Flow[Any, Any]) -> UUID:
 
 
 def attempt(fn: Flow[Any, Any], run: UUID) -> State[Any]:
-    """What an agent has a process do."""
+    """Execute a run as a process of an agent does."""
     with OrionClient() as client:
         client.set_flow_run_state(run, Pending())
     return call_flow_for_run(fn, run, {})

@@ -18,7 +18,7 @@ from orionflow.testing import Isolated, flow_run_of, task_runs_of
 
 
 class Trap:
-    """What somebody leaves in a folder of theirs."""
+    """A trap that somebody leaves in a folder of theirs."""
 
     def __init__(self, sprung: Path) -> None:
         self.sprung = sprung

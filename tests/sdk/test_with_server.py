@@ -1,4 +1,4 @@
-"""The same programs against an API behind HTTP: also when it goes away in the middle."""
+"""Programs against an API behind HTTP, also when it goes away in the middle."""
 
 from __future__ import annotations
 

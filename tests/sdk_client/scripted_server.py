@@ -16,7 +16,7 @@ from typing import Any
 
 @dataclass
 class Fault:
-    """What happens to one request instead of, before or after its work."""
+    """A fault of one request: instead of, before or after its work."""
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)

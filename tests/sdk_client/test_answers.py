@@ -1,4 +1,4 @@
-"""What answers mean."""
+"""The meaning of HTTP answers."""
 
 from __future__ import annotations
 

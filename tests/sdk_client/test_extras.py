@@ -1,4 +1,4 @@
-"""What to install for an optional part: a command that no index of packages must know the SDK for."""
+"""The command that installs an optional part; no index of packages must know the SDK for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of an attempt that did not end by itself."""
+"""Attempts that did not end by themselves."""
 
 from __future__ import annotations
 
@@ -236,7 +236,7 @@ def test_a_retry_that_waited_in_a_process_that_died_is_started_by_an_agent():
 def test_an_end_that_comes_too_late_is_refused():
     agent = make_agent()
     run, claim = begun(agent)
-    revoke(run_id=run.pk, cause=Cause("Taken back.", "crash detection"), now=later(2))
+    revoke(run_id=run.pk, cause=Cause("Revoked.", "crash detection"), now=later(2))
 
     with pytest.raises(RunLost):
         agent.ended(claim, later(3), signal=9)
@@ -277,7 +277,7 @@ def test_revoking_takes_the_run_away_from_its_attempt():
     agent = make_agent()
     run, claim = begun(agent)
 
-    state = revoke(run_id=run.pk, cause=Cause("Taken back.", "crash detection"), now=later(2))
+    state = revoke(run_id=run.pk, cause=Cause("Revoked.", "crash detection"), now=later(2))
 
     assert (state.type, epoch_of(run), is_leased(run)) == ("CRASHED", 2, False)
     with pytest.raises(RunLost):
@@ -301,7 +301,7 @@ def test_places_of_runs_without_a_lease_are_released_by_force():
     assert (state_of(run), epoch_of(run)) == ("CRASHED", 1)
 
 
-def test_a_new_start_of_an_agent_takes_back_what_the_old_one_held():
+def test_a_new_start_of_an_agent_revokes_the_runs_of_the_old_one():
     old = make_agent()
     run, claim = begun(old)
     pending = waiting(make_queue())

@@ -107,7 +107,7 @@ def test_a_heartbeat_and_a_revocation_at_once_agree_on_who_has_the_run():
         claim, kind = contender
         if kind == "beat":
             return agent.beat([claim], later(15))
-        return revoke(run_id=claim.flow_run_id, cause=Cause("Taken back.", "test"), now=later(15))
+        return revoke(run_id=claim.flow_run_id, cause=Cause("Revoked.", "test"), now=later(15))
 
     for _ in range(20):
         waiting(queue, deployment=deployment)

@@ -134,7 +134,7 @@ def listen(kind, id, state_type):
 
 @pytest.fixture
 def heard(settings):
-    """What is said of agents, once it is committed."""
+    """Collect the announcements about agents, once they are committed."""
     settings.ORION_STATE_LISTENERS = [f"{__name__}.listen"]
     told.clear()
     return told
@@ -164,7 +164,7 @@ def test_orders_are_heard_without_renewing_a_lease():
     for claim in claims:
         start(claim, later(1))
     propose_flow_run_state(run_id=cancelled.flow_run_id, proposed=make_state("CANCELLING"), now=later(2))
-    revoke(run_id=lost.flow_run_id, cause=Cause("Taken back.", "somebody"), now=later(2))
+    revoke(run_id=lost.flow_run_id, cause=Cause("Revoked.", "somebody"), now=later(2))
 
     runs = {claim.flow_run_id: claim.epoch for claim in claims}
     orders = orders_now(agent_id=agent.id, incarnation=agent.incarnation, runs=runs, now=later(3))

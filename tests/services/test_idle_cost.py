@@ -1,4 +1,4 @@
-"""What the services cost while nothing is due: the same beside a hundred finished runs and beside twenty thousand.
+"""The cost of the services while nothing is due: equal beside a hundred finished runs and beside twenty thousand.
 
 Counted are the steps of SQLite's machine, and the rows that PostgreSQL touches for the statements of a tick.
 """

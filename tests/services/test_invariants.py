@@ -135,7 +135,7 @@ def leased_after_its_end():
     FlowRun.objects.filter(pk=run.pk).update(state_type="FAILED")
 
 
-def lease_that_nobody_takes_back():
+def lease_that_nobody_revokes():
     Lease.objects.update(expires_at=NOON)
 
 
@@ -221,7 +221,7 @@ FAULTS = {
     more_runs_than_places_in_the_deployment: "I7",
     held_by_nobody: "I8",
     leased_after_its_end: "I8",
-    lease_that_nobody_takes_back: "I8",
+    lease_that_nobody_revokes: "I8",
     task_that_outlives_its_run: "I8",
     two_runs_for_one_time: "I9",
     cancelled_by_nobody: "I10",

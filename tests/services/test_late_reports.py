@@ -1,4 +1,4 @@
-"""What was kept while no server was there comes late, and is recorded when it was."""
+"""Reports that were kept while no server was there come late, and are recorded with their own times."""
 
 from __future__ import annotations
 

@@ -217,7 +217,7 @@ def _calendar(begin, end):
     )
 
 
-def test_a_change_takes_back_the_future_and_leaves_what_is_due():
+def test_a_change_deletes_the_future_and_leaves_what_is_due():
     deployment = make_deployment(hourly(), parameters={"n": 1})
 
     update_deployment(deployment_id=deployment.pk, changes={"parameters": {"n": 2}}, now=at_hour(1.5))

@@ -146,7 +146,7 @@ class Stored:
 
 @dataclass
 class Decided:
-    """What somebody did to planned runs, by their owner and time."""
+    """The changes that somebody made to planned runs, by their owner and time."""
 
     taken: set[tuple[str | None, datetime]] = field(default_factory=set)
     cancelled: set[tuple[str | None, datetime]] = field(default_factory=set)
@@ -247,7 +247,7 @@ class Planning(RuleBasedStateMachine):
         return {"parameters": {"n": self.n}, "paused": self.paused, "work_queue_name": self.queue}
 
     def _schedules_are(self, wanted: Sequence[Spec]) -> None:
-        """What is there is what was wanted, and what was there and is still wanted is the same as before."""
+        """Check that the schedules are those that were wanted, and that those that stayed are the rows of before."""
         old = {one.id: one.spec for one in self.stored}
         told = self.api.read(self.path).json()["schedules"]
         self.stored = [Stored(self._spec_of(one, old), one["id"]) for one in told]

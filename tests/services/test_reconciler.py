@@ -1,4 +1,4 @@
-"""The reconciler: expired leases are taken back, but never because of an outage of the servers."""
+"""The reconciler: expired leases are revoked, but never because of an outage of the servers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def begun(agent, **fields):
 
 
 def ticks(until, since=0, every=5):
-    """Reconcile every few seconds; how many runs that took back."""
+    """Reconcile every few seconds; how many runs that revoked."""
     return sum(reconcile(later(second)) for second in range(since, until + 1, every))
 
 
@@ -48,7 +48,7 @@ def test_a_run_of_an_agent_that_is_gone_is_crashed():
         report(claim, "COMPLETED", later(160))
 
 
-def test_nothing_is_taken_back_while_heartbeats_come():
+def test_nothing_is_revoked_while_heartbeats_come():
     agent = make_agent()
     run, claim = begun(agent)
 
@@ -204,7 +204,7 @@ def test_a_clock_that_goes_back_changes_nothing():
     assert state_of(run) == "RUNNING"
 
 
-def test_a_run_that_cannot_be_taken_back_keeps_no_other_from_its_turn():
+def test_a_run_that_cannot_be_revoked_keeps_no_other_from_its_turn():
     agent = make_agent()
     (odd, _), (run, _) = begun(agent), begun(agent)
     FlowRun.objects.filter(pk=odd.pk).update(empirical_policy={"overlap": "unheard of"})

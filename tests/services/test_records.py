@@ -1,4 +1,4 @@
-"""What runs leave behind: logs, artifacts, inputs; and what people keep: searches and limits."""
+"""Records of runs: logs, artifacts, inputs; and of people: searches and limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is old is deleted, some rows at a time; what is still needed is not."""
+"""Old rows are deleted, some at a time; rows that are still needed are not."""
 
 from __future__ import annotations
 

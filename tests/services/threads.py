@@ -14,7 +14,7 @@ R = TypeVar("R")
 
 
 def race(work: Callable[[T], R], arguments: Iterable[T]) -> list[R]:
-    """What `work` returned for each argument, called at once; the first error is raised."""
+    """Call `work` with all arguments at once and return the results; the first error is raised."""
     every = list(arguments)
     start = threading.Barrier(len(every))
 

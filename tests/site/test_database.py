@@ -234,7 +234,7 @@ def test_a_postgresql_that_is_not_there_is_one_sentence(tmp_path):
 
 
 def test_a_postgresql_that_comes_back_is_noticed_soon_however_long_it_was_away():
-    """A pool's attempts are twice as far apart each time, until it gives up and the next request begins anew."""
+    """A pool's attempts are twice as far apart each time, until it gives up and the next request begins again."""
     pool = database_from_url("postgresql://host/orion")["OPTIONS"]["pool"]
 
     assert 0 < pool["reconnect_timeout"] <= pool["timeout"]

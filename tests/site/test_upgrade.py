@@ -75,7 +75,7 @@ def server(home: Path) -> Iterator[RunningServer]:
 
 
 def differences(before: Any, now: Any, where: str = "", apart_from: frozenset[str] = frozenset()) -> Iterator[str]:
-    """What was lost or is another value; what was added is no difference."""
+    """List what was lost or changed; additions are no difference."""
     match before, now:
         case dict(), dict():
             for name in before.keys() - apart_from:

@@ -37,7 +37,7 @@ async def hear_names(talk: Any, number: int) -> list[str]:
     return [(await talk.hear())["event"]["event"] for _ in range(number)]
 
 
-async def test_what_has_happened_is_told_oldest_first_and_then_what_happens():
+async def test_earlier_events_are_sent_oldest_first_and_then_new_ones():
     second, first = event("second", occurred="2026-11-21T13:00:00Z"), event("first", occurred="2026-11-21T12:00:00Z")
     await store_beside(second, first)
 

@@ -1,4 +1,4 @@
-"""What users write passes both type checkers, with the types that it has; and what is wrong is found by both."""
+"""Programs of users pass both type checkers with the right types, and both find the errors of wrong ones."""
 
 from __future__ import annotations
 

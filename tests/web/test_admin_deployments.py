@@ -1,4 +1,4 @@
-"""What is changed of a deployment in the admin is changed by its service: planned runs follow."""
+"""A change of a deployment in the admin goes through its service: planned runs follow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all pages share: headers, error pages, the look of states, and how periods are told."""
+"""The frame of all pages: headers, error pages, the look of states, and the text of periods."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ def test_a_search_looks_at_so_many_runs_and_says_how_far_it_came(browser: Client
 
 
 def all_rows(browser: Client, address: str) -> list[Any]:
-    """What one sees who always goes on to the next page."""
+    """Collect the rows of all pages, following each link to the next one."""
     rows: list[Any] = []
     path, after = address, address
     while after:

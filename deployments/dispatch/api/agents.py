@@ -153,7 +153,7 @@ class OrdersOut(TypedDict):
 
 
 class RegisterAgent(Operation):
-    """Begin as an agent. What an earlier start of this name held is taken back."""
+    """Register an agent. The runs that an earlier start of this name held are revoked."""
 
     method = "POST"
     action_required = Action.SERVE_QUEUES
@@ -242,7 +242,7 @@ class ReportEnd(Operation):
 
 
 class LeaveAgent(Operation):
-    """The agent ends. What it still holds is taken back."""
+    """End an agent. The runs that it still holds are revoked."""
 
     method = "POST"
     action_required = Action.SERVE_QUEUES

@@ -1,4 +1,4 @@
-"""What a world asks of a server, and the periods by which both live (seconds)."""
+"""The requests of a world to a server, and the periods of both in seconds."""
 
 from __future__ import annotations
 
@@ -59,4 +59,4 @@ class Server(Protocol):
     def look(self) -> list[Look]: ...
     def history(self, run: int) -> list[Look]: ...
     def faults(self, now: int) -> list[str]:
-        """What the server's own checker finds; asked now and then, and in the end."""
+        """Return the findings of the server's own checker; called now and then, and in the end."""

@@ -60,7 +60,7 @@ class Model:
         self.starts[agent] = start
         for row in self.rows:
             if row.agent == agent and row.start != start:
-                self._take_back(row, now)
+                self._revoke(row, now)
 
     def due(self, now: int) -> list[int]:
         return [number for number, row in enumerate(self.rows) if row.state == "SCHEDULED" and row.due <= now]
@@ -142,9 +142,9 @@ class Model:
             return
         for row in self.rows:
             if row.agent is not None and row.expires < now - GRACE:
-                self._take_back(row, now)
+                self._revoke(row, now)
 
-    def _take_back(self, row: Row, now: int) -> None:
+    def _revoke(self, row: Row, now: int) -> None:
         row.epoch += 1
         if row.state == "PENDING" and row.lost_starts < LOST_STARTS:
             row.lost_starts += 1

@@ -1,4 +1,4 @@
-"""The same misfortune with the real services on a real database."""
+"""Simulated misfortune with the real services on a real database."""
 
 from __future__ import annotations
 

@@ -180,7 +180,7 @@ class World:
                     process.trusted_until = self.now + LEASE - STEP
 
     def _register(self, agent: Agent) -> None:
-        """A start of an agent that was told that it is over kills what it has, and begins anew."""
+        """A start of an agent that was told that it is over kills what it has, and starts over."""
         agent.processes.clear()
         agent.deaths.clear()
         agent.start += 1

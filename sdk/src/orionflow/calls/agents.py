@@ -61,7 +61,7 @@ class Orders(Answer):
 
 
 def register_agent(body: Mapping[str, Any]) -> Call[Registration]:
-    """Begin as an agent; what an earlier start of the same name held is taken back."""
+    """Register an agent; the runs that an earlier start of its name held are revoked."""
     return Call("POST", "/agents/", dict(body), read=Registration)
 
 
@@ -118,5 +118,5 @@ def report_ended(
 
 
 def leave(agent_id: UUID, incarnation: UUID) -> Call[None]:
-    """The agent ends; what it still holds is taken back."""
+    """End an agent; the runs that it still holds are revoked."""
     return Call("POST", f"/agents/{agent_id}/leave", {"incarnation": incarnation})

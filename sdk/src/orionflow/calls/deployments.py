@@ -66,7 +66,7 @@ def create_work_pool(name: str, type: str, **fields: Any) -> Call[None]:
 
 
 def pause_deployment(deployment_id: UUID) -> Call[None]:
-    """Plan no further runs of a deployment, and take back those that were planned."""
+    """Plan no further runs of a deployment, and delete those that were planned."""
     return update_deployment(deployment_id, paused=True)
 
 
