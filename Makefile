@@ -45,7 +45,9 @@ serve: $(VENV)/installed  ## Serve the dashboard and the API on the demo's runs 
 test: check test-sqlite test-postgresql  ## Everything: format, lint, types, layers, words, migrations, tests on both databases
 	@echo "==> all checks and tests passed"
 
-check: lint types layers words migrations templates  ## Everything but the tests
+CHECKS := types lint layers words migrations templates
+check: $(VENV)/installed-dev  ## Everything but the tests: side by side, each with its output in one piece
+	@$(MAKE) --no-print-directory --jobs 3 --output-sync $(CHECKS)
 
 lint: $(VENV)/installed-dev
 	@echo "==> format and lint"
@@ -67,17 +69,21 @@ words: $(VENV)/installed-dev
 
 migrations: $(VENV)/installed-dev
 	@echo "==> migrations"
+	@# As every command of Django it runs the system checks first.
 	@ORION_HOME=$$(mktemp -d) $(BIN)/python -W ignore manage.py makemigrations --check --dry-run
-	@ORION_HOME=$$(mktemp -d) $(BIN)/python -W ignore manage.py check
 
 templates: $(VENV)/installed-dev
 	@echo "==> templates"
 	@$(BIN)/djlint --check --lint --quiet templates
 
+# Many tests wait for processes, so four workers keep two cores busy. Each begins with neighbours, which share servers, and
+# takes from the others when it is done.
+SIDE_BY_SIDE := -n 4 --dist worksteal
+
 test-sqlite: $(VENV)/installed-dev  ## The tests on SQLite
 	@echo "==> tests on SQLite"
 	@# What installs, and what runs whole programs, have targets of their own: `make packaging`, `make programs`.
-	@ORION_TEST_DATABASE=sqlite $(BIN)/pytest -n 4 --ignore tests/packaging -m "not programs"
+	@ORION_TEST_DATABASE=sqlite $(BIN)/pytest $(SIDE_BY_SIDE) --ignore tests/packaging -m "not programs"
 
 # Faults whose outcome depends on the database. On PostgreSQL the others are caused by `make chaos`.
 FAULTS_OF_DATABASES := $(patsubst %,tests/faults/%.py,test_cluster_ticking test_full_disk test_interrupted_upgrade \
@@ -85,12 +91,14 @@ FAULTS_OF_DATABASES := $(patsubst %,tests/faults/%.py,test_cluster_ticking test_
 
 test-postgresql: $(VENV)/installed-dev  ## The tests that touch the database, on PostgreSQL
 	@echo "==> tests on PostgreSQL"
-	@ORION_TEST_DATABASE=postgresql $(BIN)/pytest -n 4 tests/services tests/api tests/web tests/events tests/sockets $(FAULTS_OF_DATABASES)
+	@# What has a process and a SQLite file of its own is proved by the tests on SQLite.
+	@ORION_TEST_DATABASE=postgresql $(BIN)/pytest $(SIDE_BY_SIDE) tests/services tests/api tests/web tests/events tests/sockets \
+		$(FAULTS_OF_DATABASES) --ignore tests/sockets/test_live_server.py --ignore tests/api/test_embedded.py
 
 thorough chaos: export ORION_CHAOS_ROUNDS ?= 40
 thorough: $(VENV)/installed-dev  ## The generative and hostile tests and the clocks of all zones, with many more cases than in `make test`
-	@$(BIN)/pytest -n 4 tests/core
-	@$(BIN)/pytest -n 4 --ignore tests/core --ignore tests/packaging -m generative
+	@$(BIN)/pytest $(SIDE_BY_SIDE) tests/core
+	@$(BIN)/pytest $(SIDE_BY_SIDE) --ignore tests/core --ignore tests/packaging -m generative
 
 chaos: $(VENV)/installed-dev  ## The fault tests, with many more rounds than in `make test`
 	@echo "==> faults on SQLite"
@@ -106,7 +114,7 @@ packaging: $(VENV)/installed-dev  ## The wheels, in empty environments
 	@$(BIN)/pytest tests/packaging
 
 programs: $(VENV)/installed-dev  ## The programs of examples/ and of the documentation
-	@$(BIN)/pytest -n 4 -m programs tests/examples tests/docs
+	@$(BIN)/pytest $(SIDE_BY_SIDE) -m programs tests/examples tests/docs
 
 browser: $(VENV)/installed-dev  ## The pages in a real browser
 	@$(BIN)/pytest tests/browser

@@ -21,6 +21,7 @@ from tests.agents.running import Api, below, eventually, is_alive
 from tests.brokers import Redis, free_port, running_redis
 from tests.conftest import DATABASE
 from tests.faults.balancer import running_balancer
+from tests.homes import ready_home
 from tests.postgresql import Postgresql, running_postgresql_server
 from tests.site.running import COMMAND, RunningServer, environment, orion
 
@@ -180,12 +181,13 @@ def own_database(
     home: Path, disk: Path | None = None, **settings: str
 ) -> Iterator[tuple[dict[str, str], Postgresql | None]]:
     """An empty database of the kind that the session is about: the settings with it, and its server if it has one."""
+    if DATABASE == "sqlite":
+        ready_home(home)
+        yield settings, None
+        return
     home.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        server = None
-        if DATABASE == "postgresql":
-            server = stack.enter_context(running_postgresql_server(disk))
-            settings["ORION_DATABASE_URL"] = server.url
+    with running_postgresql_server(disk) as server:
+        settings["ORION_DATABASE_URL"] = server.url
         upgraded = orion(home, "database", "upgrade", **settings)
         assert upgraded.returncode == 0, upgraded.stderr
         yield settings, server

@@ -28,7 +28,7 @@ def test_an_outage_is_one_line_when_it_begins_and_one_when_it_is_over(tmp_path):
 
             database.stop()
             with ThreadPoolExecutor(4) as clients:
-                answers = list(clients.map(lambda _: asked(server), range(20)))
+                answers = list(clients.map(lambda _: asked(server), range(8)))
             page, _, _ = server.get("/runs")
             database.start()
             until = time.monotonic() + PATIENCE_SECONDS

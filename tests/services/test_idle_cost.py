@@ -20,10 +20,11 @@ from events.models import Event
 from orion_site.services.registry import services_of_this_server
 from orionflow.contract.ids import uuid7
 from runs.models import Artifact, CacheEntry, Flow, FlowRun, FlowRunState, Log, TaskRun, TaskRunState
+from tests.rounds import THOROUGH
 from tests.services.dispatching import make_agent, make_deployment, make_queue, waiting
 
 NOW = timezone.now()
-FEW, MANY = 500, 10_000
+FEW, MANY = 500, 10_000 if THOROUGH else 5_000
 FINAL = ["COMPLETED", "FAILED", "CANCELLED", "CRASHED"]
 
 
