@@ -21,8 +21,8 @@ concurrency_limit = LazyGroup(
         "Look": {
             "ls": "List the limits of tags.",
             "inspect": "Show the limit of a tag.",
-            "holders": "The task runs that hold the slots of a tag.",
-            "waiters": "The task runs that wait for a slot of a tag.",
+            "holders": "Show the task runs that hold the slots of a tag.",
+            "waiters": "Show the task runs that wait for a slot of a tag.",
         },
         "Act": {
             "create": Entry("Limit a tag, or change its limit.", aliases=("set",)),

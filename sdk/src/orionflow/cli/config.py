@@ -95,7 +95,7 @@ def set_(session: Session, pairs: Sequence[str]) -> None:
 
 
 def _show_to_programs(session: Session, names: Sequence[str] | dict[str, str]) -> None:
-    """What is in force now, of the settings that were changed."""
+    """Show the values now in force of the settings that were changed."""
     if not session.for_people:
         session.output.show_many([row for row in setting_rows() if row["name"] in names], [])
 

@@ -157,7 +157,7 @@ def _usage(error: click.UsageError) -> CommandFailed:
 
 
 def _proposal(error: click.UsageError) -> str:
-    """What was probably meant by an unknown option, or by a word that is none of the choices."""
+    """Propose the option or choice that was probably meant."""
     known: list[str] = []
     typed = ""
     if isinstance(error, click.NoSuchOption) and error.ctx:

@@ -20,7 +20,7 @@ global_limit = LazyGroup(
         "Look": {
             "ls": "List global limits.",
             "inspect": "Show a global limit.",
-            "holders": "The runs that hold slots of a global limit.",
+            "holders": "Show the runs that hold slots of a global limit.",
         },
         "Act": {
             "create": "Create a global limit.",

@@ -1,4 +1,4 @@
-"""How one thing is named on the command line, and how it is looked up: "not found, did you mean" and "more than one".
+"""The one way to look a thing up by its name on the command line: found, "did you mean", or "more than one".
 
 A run is an id, the beginning of an id, a name, `@last` or `@last-failed`. The last run is the last one whose time has
 come: runs that are planned for later are not. A task run may also be named `flow-run/task-run`.

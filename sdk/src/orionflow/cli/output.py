@@ -36,7 +36,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What the user asked for with -o, --json and --columns."""
+    """The form of the answer that -o, --json and --columns ask for."""
 
     format: str
     columns: tuple[str, ...]

@@ -82,7 +82,7 @@ def _merge(into: Filters, more: Filters) -> None:
 
 
 def _run_keys(own: str, clock: Clock) -> dict[str, Term]:
-    """What flow runs and task runs can both be asked for."""
+    """Give the keys that flow runs and task runs share."""
     # Task runs cannot be asked for the time they were expected at.
     began = "expected_start_time" if own == "flow_runs" else "start_time"
 

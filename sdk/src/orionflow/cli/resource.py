@@ -104,6 +104,7 @@ class Resource:
     def _argument(self, *, many: bool = False) -> click.Argument:
         if many:
             return click.Argument(["names"], metavar=f"{self.metavar}...", nargs=-1, required=True)
+        # One name comes as a tuple, as several do, so that commands need not know which of the two it is.
         return click.Argument(["names"], metavar=self.metavar, nargs=1, callback=lambda _c, _p, value: (value,))
 
     def ls(

@@ -135,7 +135,7 @@ def _report_end(session: Session, run_id: UUID | None, message: str | None) -> i
 
 @contextmanager
 def _only_errors(is_wanted: bool) -> Iterator[None]:
-    """What the flow logs is recorded all the same."""
+    """Print only errors of the log; all of it is recorded."""
     from orionflow.logging import ConsoleHandler
 
     before = ConsoleHandler.least

@@ -1,4 +1,4 @@
-"""How runs look in tables, with the names behind the ids that the API's objects have; and the order of lists of runs.
+"""Tables of runs, with the names behind the ids that the API's objects have; and the order of lists of runs.
 
 The order: runs whose time has come, newest first, and behind them the planned ones, the next one first.
 """

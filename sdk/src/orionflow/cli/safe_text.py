@@ -46,7 +46,7 @@ def ours(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """What may be written to a screen: everything cleaned but the colours that `styled` has set."""
+    """Clean everything for a screen but the colours that `styled` has set."""
     parts = text.split(_OPEN)
     return "\x1b[".join(cleaned(part) for part in parts)
 

@@ -24,7 +24,7 @@ _ERASE = "\r\x1b[2K"
 
 
 class StatusLine:
-    """What is being waited for, right now."""
+    """A line that says what is being waited for."""
 
     def __init__(self, terminal: Terminal) -> None:
         self.is_shown = sys.stderr.isatty() and not terminal.quiet and os.environ.get("TERM") != "dumb"

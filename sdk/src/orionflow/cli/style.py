@@ -1,4 +1,4 @@
-"""How states and other texts look in a terminal: an icon, a colour, and plain ASCII where it knows no better."""
+"""Looks of states and other texts in a terminal: an icon, a colour, and plain ASCII where it knows no better."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from orionflow.cli.safe_text import printable, styled
 
 
 class Terminal:
-    """What the flags and the environment say about how to talk to this user."""
+    """Keep what the flags and the environment say about talking to this user."""
 
     def __init__(self) -> None:
         self.debug = False

@@ -72,7 +72,7 @@ class Clock:
         return read if read.tzinfo else read.replace(tzinfo=self.zone)
 
     def wall_or_moment(self, written: str) -> datetime:
-        """What somebody wrote, without a zone if they named none."""
+        """Read a time as it was written, without a zone if none was named."""
         if written in ("now", "today", "yesterday"):
             return self._named(written)
         if relative := _RELATIVE.match(written):

@@ -29,8 +29,8 @@ work_queue = LazyGroup(
             "ls": "List work queues.",
             "inspect": "Show a queue and whether it is healthy.",
             "preview": "Show the runs that would be started next.",
-            "holders": "The runs that hold slots of a queue.",
-            "waiters": "The due runs that wait for a slot of it.",
+            "holders": "Show the runs that hold slots of a queue.",
+            "waiters": "Show the due runs that wait for a slot of it.",
         },
         "Act": {
             "create": "Create a work queue.",

@@ -34,7 +34,7 @@ ACTION_PARAMS: tuple[click.Parameter, ...] = (
 
 
 def actions_of(session: Session, options: Options) -> list[Json]:
-    """What the options ask to be done, in the order of the help."""
+    """Make the actions that the options ask for, in the order of the help."""
     made: list[Json] = []
     for name in options["notified"]:
         text = {"subject": options["subject"] or SUBJECT, "body": options["message"] or BODY}

@@ -81,7 +81,7 @@ def _stuck(state: str, period: str) -> Json:
 
 
 def _about(session: Session, options: Options) -> Json:
-    """What else the event is about: flows, deployments or tags, but of one kind, as one resource has to fit."""
+    """Narrow the event to flows, deployments or tags, but of one kind, as one resource has to fit."""
     ids = {
         "--flow": [f"prefect.flow.{find_flow(session.api, name)['id']}" for name in options["flows"]],
         "--deployment": [

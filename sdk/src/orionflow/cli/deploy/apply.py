@@ -62,7 +62,7 @@ def deploy_file(
 
 
 def _refusals(api: Backend, deployments: Sequence[Deployment], mark: str | None) -> list[CommandFailed]:
-    """What the API would not take, each with its reason: schedules, pools, queues, parameters, calendars."""
+    """Ask the API what it would refuse: schedules, pools, queues, parameters, calendars, each with its reason."""
     found = []
     for one in deployments:
         try:
@@ -94,7 +94,7 @@ def _ask_before_pruning(session: Session, names: Sequence[str], mark: str, *, ye
 
 
 def body_of(deployment: Deployment, mark: str | None) -> Json:
-    """What is sent, and compared with what is there."""
+    """Give the body that is sent, and compared with the stored deployment."""
     return {**deployment.to_wire(), "manifest_path": mark}
 
 

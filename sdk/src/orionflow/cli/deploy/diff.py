@@ -1,4 +1,4 @@
-"""What deploying would change, field by field."""
+"""The difference that deploying would make, field by field."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What would happen to one deployment."""
+    """The change that deploying would make to one deployment."""
 
     name: str
     kind: str

@@ -55,7 +55,7 @@ def find_file(given: str | None) -> Path:
 
 
 def read_file(path: Path) -> Json:
-    """What a file holds, as plain values."""
+    """Read a file as plain values."""
     try:
         text = path.read_text(encoding="utf-8")
         whole = json.loads(text) if path.suffix == ".json" else _read_yaml(text, path)

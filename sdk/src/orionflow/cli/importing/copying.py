@@ -110,7 +110,7 @@ def _version_of(url: str) -> str:
 
 
 def _wanted(source: World, kind: str) -> Iterator[Thing]:
-    """What is worth copying: of block types and schemas those that a block is of. Clients make the others known."""
+    """Pick what is worth copying: of block types and schemas those that a block is of. Clients register the others."""
     if kind == "block":
         yield from _inner_first(source.of("block"))
         return

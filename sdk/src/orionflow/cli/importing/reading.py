@@ -1,4 +1,4 @@
-"""What a server knows, in a form that another one understands: names where there were ids."""
+"""The things of a server, in a form that another server understands: names where there were ids."""
 
 from __future__ import annotations
 
