@@ -8,8 +8,9 @@ announced after the commit.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from orchestration import announce
@@ -35,8 +36,7 @@ from orionflow.contract.ids import uuid7
 _TICK = timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
+class Proposal(NamedTuple):
     """A state that somebody wants for a run. `epoch` is the attempt that asks; `author` is null for its own client.
 
     The rules judge the moment `now`. With `new_attempt` the state begins another attempt: what the one before still
@@ -54,8 +54,7 @@ class Proposal:
     at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What came of a proposal: the verdict, the run's state after it, and whether this proposal wrote that."""
 
     verdict: Accept | Reject | Wait | Abort

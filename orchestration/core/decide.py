@@ -16,7 +16,7 @@ from uuid import UUID
 from orchestration.core.bookkeeping import consequences
 from orchestration.core.effects import Effect
 from orchestration.core.runs import Run
-from orchestration.core.states import State, StateType
+from orchestration.core.states import ANY, State, StateType
 from orchestration.core.verdicts import ACCEPT, Abort, Accept, Amend, Reject, Verdict, Wait
 
 
@@ -93,6 +93,13 @@ class SlotUse:
     @property
     def is_full(self) -> bool:
         return self.limit is not None and self.taken >= self.limit
+
+
+# Sets of state types that several rules leave or enter; None stands for a run that has no state yet.
+ANYWHERE: frozenset[StateType | None] = frozenset({*ANY, None})
+TO_RUNNING = frozenset({StateType.RUNNING})
+FROM_RUNNING: frozenset[StateType | None] = frozenset({StateType.RUNNING})
+WAITING: frozenset[StateType | None] = frozenset({StateType.SCHEDULED, StateType.PENDING})
 
 
 class Rule(Protocol):

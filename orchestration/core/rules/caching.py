@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from orchestration.core.decide import Facts, Transition
+from orchestration.core.decide import ANYWHERE, TO_RUNNING, Facts, Transition
 from orchestration.core.effects import RememberResult
-from orchestration.core.rules.sets import ANYWHERE, TO_RUNNING
 from orchestration.core.states import StateType
 from orchestration.core.verdicts import ACCEPT, Accept, Amend, Reject, Verdict
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from orchestration.core.decide import Facts, Transition
-from orchestration.core.rules.sets import ANYWHERE
+from orchestration.core.decide import ANYWHERE, Facts, Transition
 from orchestration.core.states import ANY, StateType
 from orchestration.core.verdicts import ACCEPT, Abort, Reject, Verdict
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from orchestration.core.decide import Facts, Transition
+from orchestration.core.decide import ANYWHERE, TO_RUNNING, Facts, Transition
 from orchestration.core.effects import CancelRuns
-from orchestration.core.rules.sets import ANYWHERE, TO_RUNNING
 from orchestration.core.runs import Overlap
 from orchestration.core.states import StateType, cancelled, cancelling, skipped
 from orchestration.core.verdicts import ACCEPT, Accept, Reject, Verdict, Wait

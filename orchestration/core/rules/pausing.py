@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from orchestration.core.decide import Facts, Transition
-from orchestration.core.rules.sets import ANYWHERE, TO_RUNNING
+from orchestration.core.decide import ANYWHERE, TO_RUNNING, Facts, Transition
 from orchestration.core.runs import with_policy
 from orchestration.core.states import ANY, TERMINAL, State, StateType, failed
 from orchestration.core.verdicts import ACCEPT, Abort, Amend, Reject, Verdict

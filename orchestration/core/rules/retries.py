@@ -6,8 +6,7 @@ import math
 from dataclasses import replace
 from datetime import timedelta
 
-from orchestration.core.decide import Facts, Transition
-from orchestration.core.rules.sets import ANYWHERE, FROM_RUNNING, TO_RUNNING
+from orchestration.core.decide import ANYWHERE, FROM_RUNNING, TO_RUNNING, Facts, Transition
 from orchestration.core.runs import RunPolicy, revised, with_policy
 from orchestration.core.states import StateType, awaiting_retry
 from orchestration.core.verdicts import ACCEPT, Amend, Reject, Verdict

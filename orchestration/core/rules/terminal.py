@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from orchestration.core.decide import Facts, Transition
-from orchestration.core.rules.sets import ANYWHERE
+from orchestration.core.decide import ANYWHERE, Facts, Transition
 from orchestration.core.runs import Run, revised, with_policy
 from orchestration.core.states import ANY, TERMINAL, StateType
 from orchestration.core.verdicts import ACCEPT, Abort, Amend, Reject, Verdict

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from orchestration.core.decide import Facts, Transition
-from orchestration.core.rules.sets import TO_RUNNING, WAITING
+from orchestration.core.decide import TO_RUNNING, WAITING, Facts, Transition
 from orchestration.core.states import StateType
 from orchestration.core.verdicts import ACCEPT, Amend, Verdict, Wait
 
