@@ -116,9 +116,9 @@ def _is_iterable(value: Any) -> bool:
 def _common_length(task: Task[Any, Any], columns: dict[str, list[Any]]) -> int:
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{name}: {length}" for name, length in lengths.items())
+        shown = ", ".join(f"{name}: {length}" for name, length in lengths.items())
         raise ParameterError(
-            f"{task.name}.map() got iterables of different lengths ({told}); "
+            f"{task.name}.map() got iterables of different lengths ({shown}); "
             "use unmapped() for those that go to each run."
         )
     return next(iter(lengths.values()))

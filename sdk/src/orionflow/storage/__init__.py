@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from orionflow.storage.places import existing_folder
+from orionflow.storage.safe_paths import existing_folder
 from orionflow.storage.secrets import Environment, Secret
 from orionflow.storage.sources import GitRepository, LocalDirectory, RemoteStorage, Storage, storage_of
 

@@ -13,7 +13,7 @@ from orionflow.errors import CodeUnavailable, OrionError
 from orionflow.extras import install_command
 from orionflow.storage.commands import Bounds
 from orionflow.storage.git import shown
-from orionflow.storage.places import checked_part
+from orionflow.storage.safe_paths import checked_part
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "az", "abfs": "az", "abfss": "az", "adl": "az"}
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from orionflow.errors import UsageError
 from orionflow.storage.git import checked_branch, checked_commit, checked_url
-from orionflow.storage.places import checked_part
+from orionflow.storage.safe_paths import checked_part
 from orionflow.storage.secrets import Environment, Secret
 
 Step = dict[str, dict[str, Any]]

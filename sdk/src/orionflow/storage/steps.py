@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from orionflow.errors import CodeUnavailable
 from orionflow.storage.commands import current_bounds, run_command
 from orionflow.storage.git import clone, shown
-from orionflow.storage.places import existing_folder, inside
 from orionflow.storage.remote import copy_here
+from orionflow.storage.safe_paths import existing_folder, inside
 from orionflow.storage.secrets import resolved
 
 # What a step may say beside its arguments.

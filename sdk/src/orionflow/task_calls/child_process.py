@@ -58,7 +58,7 @@ def how_it_ended(code: int | None) -> str:
 
 def _serve(pipe: Any) -> None:
     from orionflow.agent.launching import withhold_from_this_process
-    from orionflow.task_runners.lines import call_with_lines
+    from orionflow.task_runners.child import call_with_lines
 
     withhold_from_this_process()
     # Ctrl-C is for the worker, which ends its children when it has drained.

@@ -8,8 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from orionflow.task_runners.base import TaskRunner
-from orionflow.task_runners.sequential import SequentialTaskRunner
+from orionflow.task_runners.base import SequentialTaskRunner, TaskRunner
 from orionflow.task_runners.threads import ConcurrentTaskRunner
 
 if TYPE_CHECKING:

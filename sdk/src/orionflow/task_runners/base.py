@@ -49,3 +49,15 @@ class TaskRunner(abc.ABC):
 
 
 Work = Callable[[], None]
+
+
+class SequentialTaskRunner(TaskRunner):
+    """One task run after another, in the thread of the flow: `submit()` returns when the run has ended.
+
+    For debugging, and for what must not overlap.
+    """
+
+    is_sequential = True
+
+    def submit(self, work: Work) -> None:
+        work()

@@ -6,6 +6,7 @@ import logging
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from multiprocessing.context import BaseContext
 from typing import Any
 from uuid import UUID
@@ -25,10 +26,10 @@ def pack(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any],
     try:
         return dumps((fn, tuple(args), dict(kwargs), seconds, _present_run(), known_folders()), by_reference=True)
     except Exception as error:
-        raise UnserializableError(_told(fn, args, kwargs, error)) from None
+        raise UnserializableError(_why_not_packed(fn, args, kwargs, error)) from None
 
 
-def _told(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], error: Exception) -> str:
+def _why_not_packed(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], error: Exception) -> str:
     named = [*((f"argument {n + 1}", value) for n, value in enumerate(args)), *kwargs.items()]
     culprit = next((f"its {name} ({type(value).__name__})" for name, value in named if not _travels(value)), "it")
     return (
@@ -107,8 +108,8 @@ def _packed(outcome: tuple[str, Any, str]) -> bytes:
         loads(packed)
     except Exception as error:
         what = f"returned a {type(value).__name__}" if kind == "returned" else f"raised a {type(value).__name__}"
-        told = UnserializableError(f"The task {what}, which cannot come back from its process ({as_text(error)}).")
-        packed = dumps(("raised", told, trace))
+        unpacked = UnserializableError(f"The task {what}, which cannot come back from its process ({as_text(error)}).")
+        packed = dumps(("raised", unpacked, trace))
     return packed
 
 
@@ -183,3 +184,33 @@ class ShippingHandler(logging.Handler):
                 record.__dict__[name] = as_text(value)
         if _to_parent is not None:
             _to_parent.put(record)
+
+
+# Log lines go back with the outcome of the call during which they were logged.
+_collected: ContextVar[list[logging.LogRecord] | None] = ContextVar("orion_collected_lines", default=None)
+
+
+class _Lines:
+    """The queue of workers whose threads work for different runs: each call collects its own lines."""
+
+    def put(self, line: logging.LogRecord) -> None:
+        if (lines := _collected.get()) is not None:
+            lines.append(line)
+
+
+def call_with_lines(payload: bytes) -> tuple[bytes, list[logging.LogRecord]]:
+    """Call a packed function. Returns its packed outcome and the lines that were logged meanwhile."""
+    receive_queue(_Lines())
+    lines: list[logging.LogRecord] = []
+    token = _collected.set(lines)
+    try:
+        return call_in_child(payload), lines
+    finally:
+        _collected.reset(token)
+
+
+def show_lines(lines: Sequence[logging.LogRecord]) -> None:
+    """Log lines from elsewhere as if they had been logged here."""
+    for line in lines:
+        if (target := logging.getLogger(line.name)).isEnabledFor(line.levelno):
+            target.handle(line)

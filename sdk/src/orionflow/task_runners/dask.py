@@ -11,8 +11,7 @@ from uuid import uuid4
 
 from orionflow.errors import UsageError, WorkerCrashed
 from orionflow.extras import install_command
-from orionflow.task_runners.child import pack, unpack_outcome
-from orionflow.task_runners.lines import call_with_lines, show_lines
+from orionflow.task_runners.child import call_with_lines, pack, show_lines, unpack_outcome
 from orionflow.task_runners.threads import USUAL_THREADS, ConcurrentTaskRunner
 
 Options = Mapping[str, Any]
