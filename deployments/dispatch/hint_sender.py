@@ -87,7 +87,7 @@ class Relay:
             self._pause = 0.0
 
     def _give_up(self, error: Exception) -> None:
-        """Drop the connection and what waits: after a while without a broker it is told again, by its row."""
+        """Drop the connection and what waits: runs that still wait get new hints, from their rows."""
         if not self._pause:
             logger.warning("Agents cannot be told of due runs: %s. They ask by themselves meanwhile.", error)
         self._pause = min(max(0.5, self._pause * 2), LONGEST_PAUSE)

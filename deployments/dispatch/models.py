@@ -1,4 +1,4 @@
-"""Who executes runs: workers that were heard of, and leases on the runs that they hold."""
+"""Workers and agents, which execute runs, and the leases on runs that agents hold."""
 
 from __future__ import annotations
 

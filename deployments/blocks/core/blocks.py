@@ -12,12 +12,12 @@ ANY = "*"
 
 
 def checksum_of(fields: Mapping[str, Any]) -> str:
-    """The name that client and server compute alike, from the fields without secrets and without nested blocks."""
-    told = _without_key("secret_fields", fields)
-    definitions = told.pop("definitions", None) or {}
-    if kept := _plain_definitions(told, definitions):
-        told["definitions"] = kept
-    return f"sha256:{sha256(json.dumps([[told], {}], sort_keys=True).encode()).hexdigest()}"
+    """The checksum that client and server compute alike, from the fields without secrets and nested blocks."""
+    schema = _without_key("secret_fields", fields)
+    definitions = schema.pop("definitions", None) or {}
+    if kept := _plain_definitions(schema, definitions):
+        schema["definitions"] = kept
+    return f"sha256:{sha256(json.dumps([[schema], {}], sort_keys=True).encode()).hexdigest()}"
 
 
 def secret_paths(fields: Mapping[str, Any]) -> list[list[str]]:
@@ -113,10 +113,10 @@ def _without_key(key: str, value: Any) -> Any:
     return {name: _without_key(key, inner) for name, inner in value.items() if name != key}
 
 
-def _plain_definitions(told: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
+def _plain_definitions(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
     """The definitions that are reached without passing through another block, which has a checksum of its own."""
     kept: dict[str, Any] = {}
-    ahead = list(_referred(told))
+    ahead = list(_referred(schema))
     while ahead:
         name = ahead.pop()
         definition = definitions.get(name)

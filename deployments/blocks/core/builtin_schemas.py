@@ -28,12 +28,12 @@ class Field:
     choices: tuple[str, ...] = ()
 
     def schema(self) -> dict[str, Any]:
-        told: dict[str, Any] = {"title": self.name.replace("_", " ").capitalize(), "description": self.text}
-        told |= {} if self.kind == "any" else {"type": "array"} if self.kind == "texts" else {"type": self.kind}
-        told |= {"items": {"type": "string"}} if self.kind == "texts" else {}
-        told |= {"writeOnly": True, "format": "password"} if self.secret and self.kind == "string" else {}
-        told |= {"default": self.default} if self.default is not None else {}
-        return told | ({"enum": list(self.choices)} if self.choices else {})
+        schema: dict[str, Any] = {"title": self.name.replace("_", " ").capitalize(), "description": self.text}
+        schema |= {} if self.kind == "any" else {"type": "array"} if self.kind == "texts" else {"type": self.kind}
+        schema |= {"items": {"type": "string"}} if self.kind == "texts" else {}
+        schema |= {"writeOnly": True, "format": "password"} if self.secret and self.kind == "string" else {}
+        schema |= {"default": self.default} if self.default is not None else {}
+        return schema | ({"enum": list(self.choices)} if self.choices else {})
 
     @property
     def secret_path(self) -> str:

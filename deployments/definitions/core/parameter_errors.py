@@ -93,7 +93,7 @@ def _flaws(
 ) -> Iterator[tuple[Place, str]]:
     pay_for_walks(schema, work)
     for error in validator_of(relaxed(schema, partial=False), work, formats=True).iter_errors(values):
-        yield from (flaw for flaw in _told(error) if not _is_within(flaw[0], unfilled))
+        yield from (flaw for flaw in _described(error) if not _is_within(flaw[0], unfilled))
 
 
 def _unfilled(value: Any, place: Place = ()) -> Iterator[tuple[Place, str | None]]:
@@ -112,11 +112,11 @@ def _is_within(place: Place, places: Mapping[Place, object]) -> bool:
     return any(place[:length] in places for length in range(len(place) + 1))
 
 
-def _told(error: Any) -> Iterator[tuple[Place, str]]:
+def _described(error: Any) -> Iterator[tuple[Place, str]]:
     own = _besides_null(error)
     if own:
         for inner in own:
-            yield from _told(inner)
+            yield from _described(inner)
         return
     yield (*error.absolute_path, *_missing(error)), error.message
 

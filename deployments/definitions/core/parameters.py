@@ -33,7 +33,7 @@ def flaw_of_schema(schema: Schema) -> str | None:
         return "it has too many parts, or too long ones, to be checked"
     except PROBLEMS as error:
         return f"it cannot be read: {error}"
-    return None if error is None else _told(error)
+    return None if error is None else _describe(error)
 
 
 def mismatch(parameters: Mapping[str, Any], schema: Schema, *, partial: bool = False) -> str | None:
@@ -57,7 +57,7 @@ def judge_of(schema: Schema, work: Work, *, partial: bool = False) -> Callable[[
             error = best_match(islice(validator.iter_errors(parameters), MOST_FLAWS))
         except not_followed() as error:
             return f"the schema {why_not_followed(error)}"
-        return None if error is None else _told(error)
+        return None if error is None else _describe(error)
 
     return judge
 
@@ -143,7 +143,7 @@ def _properties(properties: Mapping[str, Any], required: Any) -> Iterator[tuple[
         yield name, own if name in required else {"anyOf": [own, {"type": "null"}]}
 
 
-def _told(error: Any) -> str:
+def _describe(error: Any) -> str:
     """The most telling of the errors below, with the place where it is."""
     for inner in error.context or ():
         if inner.validator_value != "null":

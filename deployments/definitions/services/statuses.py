@@ -1,7 +1,7 @@
-"""Statuses of queues, pools and deployments, told as events when they change.
+"""Record events when the statuses of queues, pools and deployments change.
 
-A status follows from times, and nobody acts when somebody falls silent, so a service compares what is with what was
-told last. What people do, as pausing a queue, is told at once.
+A status follows from times, and nothing is written when a worker falls silent, so a service compares the present
+statuses with those recorded last. A change by a request, such as pausing a queue, is recorded at once.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from runs.models import Flow
 
 Labels = Mapping[str, str]
 AGENT_POOL = "prefect-agent"
-# Of what was never told before: nobody was ready.
+# The status of a thing without any event before.
 AT_FIRST = "NOT_READY"
 
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """One thing with the status that it has."""
+    """A queue, a pool or a deployment with its present status."""
 
     kind: str
     status: str
@@ -36,33 +36,34 @@ class _Standing:
 
 @repeated_on_conflict
 def record_statuses(now: datetime) -> int:
-    """Record an event for each status that has changed; how many."""
+    """Record an event for each status that has changed, and return how many."""
     pools = list(WorkPool.objects.defer("base_job_template"))
     standing = [*_of_queues(_queues(), now), *_of_pools(pools, now), *_of_deployments(now)]
-    told = dict(RecordedStatus.objects.values_list("resource_id", "status"))
-    changed = [one for one in standing if told.get(one.resource[RESOURCE_ID], AT_FIRST) != one.status]
-    gone = told.keys() - {one.resource[RESOURCE_ID] for one in standing}
+    recorded = dict(RecordedStatus.objects.values_list("resource_id", "status"))
+    changed = [one for one in standing if recorded.get(one.resource[RESOURCE_ID], AT_FIRST) != one.status]
+    gone = recorded.keys() - {one.resource[RESOURCE_ID] for one in standing}
     if not changed and not gone:
         return 0
     with write_transaction():
         RecordedStatus.objects.filter(pk__in=gone).delete()
-        return sum(_tell(one, now) for one in changed)
+        return sum(_record(one, now) for one in changed)
 
 
-def tell_of_queue(queue: WorkQueue, now: datetime) -> None:
-    """Within the transaction of what somebody did to the queue."""
+def record_queue_status(queue: WorkQueue, now: datetime) -> None:
+    """Record the status of a queue, in the transaction that changes it."""
     for one in _of_queues([queue], now):
-        _tell(one, now)
+        _record(one, now)
 
 
-def tell_of_pool(pool: WorkPool, now: datetime, *, is_new: bool = False) -> None:
-    """Of a new pool it is told that nobody serves it yet."""
+def record_pool_status(pool: WorkPool, now: datetime, *, is_new: bool = False) -> None:
+    """Record the status of a pool. A new pool has an event that nobody serves it yet."""
     for one in _of_pools([pool], now):
-        _tell(one, now, at_first=None if is_new else AT_FIRST)
+        _record(one, now, at_first=None if is_new else AT_FIRST)
 
 
-def _tell(one: _Standing, now: datetime, at_first: str | None = AT_FIRST) -> bool:
-    """Whoever changes what was told last records the event, so that of two servers only one does."""
+def _record(one: _Standing, now: datetime, at_first: str | None = AT_FIRST) -> bool:
+    """Record an event if the status has changed; return whether it has."""
+    # Only the server whose update changes the row records the event, so that two servers record it once.
     id = one.resource[RESOURCE_ID]
     known, created = RecordedStatus.objects.get_or_create(pk=id, defaults={"status": one.status})
     if created:

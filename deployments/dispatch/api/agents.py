@@ -201,9 +201,9 @@ class SendHeartbeat(Operation):
             draining=body.draining,
             now=database_now(),
         )
-        told: list[OrderOut] = [{"id": run_id, "order": order} for run_id, order in orders.items()]
+        answer: list[OrderOut] = [{"id": run_id, "order": order} for run_id, order in orders.items()]
         queues = served(queues_of_pool_agent(id))
-        return {"lease_seconds": settings.ORION_LEASE_SECONDS, "orders": told, "work_queues": queues}
+        return {"lease_seconds": settings.ORION_LEASE_SECONDS, "orders": answer, "work_queues": queues}
 
 
 class AwaitOrders(Operation):
@@ -219,10 +219,10 @@ class AwaitOrders(Operation):
     def perform(self, id: UUID, body: Listening, query: HowLong) -> Response:
         runs = {run.id: run.epoch for run in body.runs}
         wanted = orders_now(agent_id=id, incarnation=body.incarnation, runs=runs, now=database_now())
-        told: list[OrderOut] = [{"id": run_id, "order": order} for run_id, order in wanted.items()]
+        answer: list[OrderOut] = [{"id": run_id, "order": order} for run_id, order in wanted.items()]
         # The server keeps the answer back for so long, and asks again when something happens to the agent's runs.
-        wait = {} if told or not query.seconds else {WAIT_HEADER: f"{query.seconds:g}"}
-        return Response({"orders": told}, headers=wait)
+        wait = {} if answer or not query.seconds else {WAIT_HEADER: f"{query.seconds:g}"}
+        return Response({"orders": answer}, headers=wait)
 
 
 class ReportEnd(Operation):

@@ -78,8 +78,8 @@ class PollWorkPool(Polling):
         if not self.is_a_page():
             note_polled_queues(queue_ids=ids, now=now)
         return [
-            {"work_pool_id": pool.pk, "work_queue_id": _queue_of(run, ids), "flow_run": _without_pool(told)}
-            for run, told in zip(runs, flow_runs_out(runs, now), strict=True)
+            {"work_pool_id": pool.pk, "work_queue_id": _queue_of(run, ids), "flow_run": _without_pool(answer)}
+            for run, answer in zip(runs, flow_runs_out(runs, now), strict=True)
         ]
 
 
@@ -127,9 +127,9 @@ class CheckWorkQueues(Operation):
         return queues_out([queue for queue in queues if takes_runs_of(queue, deployment)], current_time())
 
 
-def _without_pool(told: FlowRunOut) -> PolledFlowRunOut:
+def _without_pool(answer: FlowRunOut) -> PolledFlowRunOut:
     """Here the pool stands beside the run, and clients of Prefect 2 may refuse to find it within as well."""
-    return cast(PolledFlowRunOut, {name: value for name, value in told.items() if name not in _POOL})
+    return cast(PolledFlowRunOut, {name: value for name, value in answer.items() if name not in _POOL})
 
 
 _POOL = frozenset({"work_pool_id", "work_pool_name"})

@@ -125,8 +125,8 @@ class CreateGlobalLimit(Operation):
     def perform(self, body: GlobalLimitCreate) -> Response:
         limit = create_global_limit(columns=body.model_dump(), now=database_now())
         denied, average = ceil(limit.denied_slots), limit.avg_slot_occupancy_seconds
-        told = {**limits_out([limit])[0], "denied_slots": denied, "avg_slot_occupancy_seconds": average}
-        return Response(told, status=201)
+        answer = {**limits_out([limit])[0], "denied_slots": denied, "avg_slot_occupancy_seconds": average}
+        return Response(answer, status=201)
 
 
 class ReadGlobalLimit(Operation):
@@ -235,8 +235,8 @@ def _named(
 
 
 def _named_one(limit: GlobalLimit, lease: GlobalSlot | None) -> NamedLimitOut:
-    told: NamedLimitOut = {"id": limit.id, "name": limit.name, "limit": limit.limit}
-    return {**told, "lease_id": lease.pk, "expires_at": lease.expires_at} if lease else told
+    answer: NamedLimitOut = {"id": limit.id, "name": limit.name, "limit": limit.limit}
+    return {**answer, "lease_id": lease.pk, "expires_at": lease.expires_at} if lease else answer
 
 
 def limits_out(limits: Sequence[GlobalLimit]) -> list[GlobalLimitOut]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from deployments.definitions.services.statuses import tell_of_pool
+from deployments.definitions.services.statuses import record_pool_status
 from deployments.models import BlockDocument, WorkPool, WorkQueue
 from deployments.work.core.job_variables import blocks_in_defaults, flaw_of_defaults, flaw_of_template
 from deployments.work.services.queue_usage import remember_usage, usage_of
@@ -26,7 +26,7 @@ def create_work_pool(*, columns: Mapping[str, Any], now: datetime) -> WorkPool:
         pool = WorkPool(**columns, created=now)
         pool.save(force_insert=True)
         default_queue(pool, now)
-        tell_of_pool(pool, now, is_new=True)
+        record_pool_status(pool, now, is_new=True)
         return pool
 
 
@@ -40,7 +40,7 @@ def update_work_pool(*, name: str, changes: Mapping[str, Any], now: datetime) ->
         WorkPool.objects.filter(pk=pool.pk).update(**changes, updated=now)
         if changes.get("is_paused", pool.is_paused) != pool.is_paused:
             pool.is_paused = changes["is_paused"]
-            tell_of_pool(pool, now)
+            record_pool_status(pool, now)
 
 
 @repeated_on_conflict

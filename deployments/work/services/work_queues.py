@@ -11,7 +11,7 @@ from itertools import count
 from typing import Any
 from uuid import UUID
 
-from deployments.definitions.services.statuses import tell_of_queue
+from deployments.definitions.services.statuses import record_queue_status
 from deployments.models import WorkPool, WorkQueue
 from deployments.work.services.queue_usage import former_queue, remember_usage, restore_usage, usage_of
 from orchestration.errors import (
@@ -97,7 +97,7 @@ def update_work_queue(*, queue_id: UUID, changes: Mapping[str, Any], now: dateti
             WorkQueue.objects.filter(pk=queue_id).update(**columns, updated=now)
         if columns.get("is_paused", queue.is_paused) != queue.is_paused:
             queue.is_paused = columns["is_paused"]
-            tell_of_queue(queue, now)
+            record_queue_status(queue, now)
         if "name" in columns and (former := former_queue(_pool_name(queue), columns["name"])):
             restore_usage(former, queue)
         if changes.get("priority") and queue.work_pool:
