@@ -4,84 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from django.utils import timezone
-from typing_extensions import TypedDict
 
+from orchestration.api.answers import told
 from orchestration.api.errors import Refused
 from orchestration.api.operations import Operation
 from orchestration.api.states import stored_state_out
-from orchestration.core.states import StateType
 from orchestration.errors import FlowRunNotFound
 from orion_site.accounts.permissions import Action
-from orionflow.contract.runs import StateOut
-from orionflow.contract.wire import Moment, Wire
+from orionflow.contract import explanations as contract
+from orionflow.contract.wire import Moment, Shaped, Wire
 from runs.graphs.selectors import GraphTooLarge, Node, flow_run_graph, roots, task_runs_of, upstream_ids
 from runs.models import Artifact, FlowRun, TaskRun
 from runs.schemas.runs import estimated_run_time
 from runs.states.selectors import current_task_run_states
 
-
-class Edge(TypedDict):
-    id: UUID
-
-
-class Upstream(TypedDict):
-    input_type: Literal["task_run"]
-    id: UUID
-
-
-class DependencyOut(TypedDict):
-    """A task run with the task runs that its inputs came from."""
-
-    id: UUID
-    name: str
-    upstream_dependencies: list[Upstream]
-    state: StateOut | None
-    expected_start_time: datetime | None
-    start_time: datetime | None
-    end_time: datetime | None
-    total_run_time: float | None
-    estimated_run_time: float | None
-    untrackable_result: bool
-
-
-class GraphArtifactOut(TypedDict):
-    id: UUID
-    created: datetime
-    key: str | None
-    type: str | None
-    is_latest: bool
-
-
-class GraphStateOut(TypedDict):
-    id: UUID
-    timestamp: datetime
-    type: StateType
-    name: str
-
-
-class NodeOut(TypedDict):
-    kind: Literal["flow-run", "task-run"]
-    id: UUID
-    label: str
-    state_type: StateType
-    start_time: datetime
-    end_time: datetime | None
-    parents: list[Edge]
-    children: list[Edge]
-    artifacts: list[GraphArtifactOut]
-
-
-class GraphOut(TypedDict):
-    start_time: datetime | None
-    end_time: datetime | None
-    root_node_ids: list[UUID]
-    nodes: list[tuple[UUID, NodeOut]]
-    artifacts: list[GraphArtifactOut]
-    states: list[GraphStateOut]
+DependencyOut = Annotated[dict[str, Any], Shaped(contract.Dependency)]
+GraphOut = Annotated[dict[str, Any], Shaped(contract.Graph)]
 
 
 class Since(Wire):
@@ -126,51 +68,35 @@ class ReadGraph(Operation):
             "root_node_ids": list(roots(graph.nodes)),
             "nodes": [(node.id, _node(node, graph.newest_artifacts)) for node in graph.nodes],
             "artifacts": _artifacts(graph.artifacts, graph.newest_artifacts),
-            "states": [
-                {"id": state.id, "timestamp": state.timestamp, "type": StateType(state.type), "name": state.name}
-                for state in graph.states
-            ],
+            "states": [told(contract.GraphState, state) for state in graph.states],
         }
 
 
 def _dependency(run: TaskRun, state: Any, now: datetime) -> DependencyOut:
-    return {
-        "id": run.id,
-        "name": run.name,
-        "upstream_dependencies": [{"input_type": "task_run", "id": id} for id in upstream_ids(run.task_inputs)],
-        "state": stored_state_out(state, flow_run_id=run.flow_run_id, task_run_id=run.id) if state else None,
-        "expected_start_time": run.expected_start_time,
-        "start_time": run.start_time,
-        "end_time": run.end_time,
-        "total_run_time": run.total_run_time.total_seconds(),
-        "estimated_run_time": estimated_run_time(run, now).total_seconds(),
-        "untrackable_result": bool(state and state.details.get("untrackable_result")),
-    }
+    return told(
+        contract.Dependency,
+        run,
+        upstream_dependencies=[{"input_type": "task_run", "id": id} for id in upstream_ids(run.task_inputs)],
+        state=stored_state_out(state, flow_run_id=run.flow_run_id, task_run_id=run.id) if state else None,
+        total_run_time=run.total_run_time.total_seconds(),
+        estimated_run_time=estimated_run_time(run, now).total_seconds(),
+        untrackable_result=bool(state and state.details.get("untrackable_result")),
+    )
 
 
-def _node(node: Node, newest: frozenset[UUID]) -> NodeOut:
-    return {
-        "kind": node.kind,
-        "id": node.id,
-        "label": node.label,
-        "state_type": StateType(node.state_type),
-        "start_time": node.start_time,
-        "end_time": node.end_time,
-        "parents": [{"id": parent} for parent in node.parents],
-        "children": [{"id": child} for child in node.children],
-        "artifacts": _artifacts(node.artifacts, newest),
-    }
+def _node(node: Node, newest: frozenset[UUID]) -> dict[str, Any]:
+    return told(
+        contract.GraphNode,
+        node,
+        parents=[{"id": parent} for parent in node.parents],
+        children=[{"id": child} for child in node.children],
+        artifacts=_artifacts(node.artifacts, newest),
+    )
 
 
-def _artifacts(artifacts: Sequence[Artifact], newest: frozenset[UUID]) -> list[GraphArtifactOut]:
+def _artifacts(artifacts: Sequence[Artifact], newest: frozenset[UUID]) -> list[dict[str, Any]]:
     return [
-        {
-            "id": artifact.id,
-            "created": artifact.created,
-            "key": artifact.key,
-            "type": artifact.type,
-            # Without a key there is nothing newer.
-            "is_latest": artifact.key is None or artifact.id in newest,
-        }
+        # Without a key there is nothing newer.
+        told(contract.GraphArtifact, artifact, is_latest=artifact.key is None or artifact.id in newest)
         for artifact in artifacts
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import Field
@@ -11,7 +11,8 @@ from typing_extensions import TypedDict
 
 from orchestration.api.errors import Refused
 from orchestration.core.states import StateType
-from orionflow.contract.wire import Moment, Wire
+from orionflow.contract.explanations import HistoryBucket
+from orionflow.contract.wire import Moment, Shaped, Wire
 from runs.history.selectors.history import Bin
 from runs.lists.filters.searches import FlowRunHistorySearch, Search
 
@@ -40,18 +41,7 @@ class TaskRunHistoryRequest(Search, HistoryWindow):
     pass
 
 
-class HistoryStateOut(TypedDict):
-    state_type: StateType
-    state_name: str
-    count_runs: int
-    sum_estimated_run_time: float
-    sum_estimated_lateness: float
-
-
-class HistoryOut(TypedDict):
-    interval_start: datetime
-    interval_end: datetime
-    states: list[HistoryStateOut]
+HistoryOut = Annotated[dict[str, Any], Shaped(HistoryBucket)]
 
 
 class SimpleFlowRunOut(TypedDict):

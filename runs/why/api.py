@@ -2,71 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, Literal, NotRequired
+from typing import Annotated, Any
 from uuid import UUID
 
 from django.utils import timezone
-from typing_extensions import TypedDict
 
+from orchestration.api.answers import told
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.states import stored_state_out
-from orchestration.core.states import StateType
 from orion_site.accounts.permissions import Action
+from orionflow.contract import explanations as contract
 from orionflow.contract.runs import StateOut
+from orionflow.contract.wire import Shaped
 from runs.models import FlowRun, StateRow
-from runs.why.selectors.blockers import Reason
 from runs.why.selectors.why import Why, why_flow_run, why_task_run
 
-
-class HolderOut(TypedDict):
-    """Who is in the way."""
-
-    kind: Literal["flow-run", "task-run"]
-    id: UUID
-    name: str
-    flow_run_id: NotRequired[UUID | None]
-    state_type: NotRequired[str | None]
-    since: NotRequired[datetime | None]
-
-
-class ReasonOut(TypedDict):
-    code: str
-    text: str
-    fix: str | None
-    since: datetime | None
-    holders: NotRequired[list[HolderOut]]
-
-
-class JudgementOut(TypedDict):
-    rule: str
-    verdict: str
-    reason: str
-
-
-class HistoryEntryOut(TypedDict):
-    seq: int
-    state_id: UUID
-    type: StateType
-    name: str
-    timestamp: datetime
-    verdict: str
-    author: str | None
-    message: str | None
-    trail: list[JudgementOut]
-
-
-class WhyOut(TypedDict):
-    """A run's state, what keeps it there, how it came there, and the last proposal that was refused."""
-
-    run_id: UUID
-    kind: Literal["flow-run", "task-run"]
-    state: StateOut | None
-    moving: bool
-    reasons: list[ReasonOut]
-    history: list[HistoryEntryOut]
-    refusal: dict[str, Any] | None
+WhyOut = Annotated[dict[str, Any], Shaped(contract.Why)]
 
 
 class ExplainFlowRun(Operation):
@@ -98,15 +50,13 @@ class ExplainTaskRun(Operation):
 
 
 def why_out(why: Why) -> WhyOut:
-    return {
-        "run_id": why.run_id,
-        "kind": why.kind,
-        "state": _state_out(why) if why.state else None,
-        "moving": why.moving,
-        "reasons": [_reason_out(reason) for reason in why.reasons],
-        "history": [_entry_out(state) for state in why.history],
-        "refusal": why.refusal,
-    }
+    return told(
+        contract.Why,
+        why,
+        state=_state_out(why) if why.state else None,
+        reasons=[told(contract.WhyReason, reason) for reason in why.reasons],
+        history=[_entry_out(state) for state in why.history],
+    )
 
 
 def _state_out(why: Why) -> StateOut:
@@ -115,21 +65,6 @@ def _state_out(why: Why) -> StateOut:
     return stored_state_out(why.state, flow_run_id=why.run.flow_run_id, task_run_id=why.run.id)
 
 
-def _reason_out(reason: Reason) -> ReasonOut:
-    moment_text: ReasonOut = {"code": reason.code, "text": reason.text, "fix": reason.fix, "since": reason.since}
-    holders: Any = reason.holders
-    return moment_text if holders is None else {**moment_text, "holders": holders}
-
-
-def _entry_out(state: StateRow) -> HistoryEntryOut:
-    return {
-        "seq": state.seq,
-        "state_id": state.id,
-        "type": StateType(state.type),
-        "name": state.name,
-        "timestamp": state.timestamp,
-        "verdict": state.verdict,
-        "author": state.author,
-        "message": state.message,
-        "trail": [{"rule": rule, "verdict": verdict, "reason": reason} for rule, verdict, reason in state.trail],
-    }
+def _entry_out(state: StateRow) -> dict[str, Any]:
+    trail = [{"rule": rule, "verdict": verdict, "reason": reason} for rule, verdict, reason in state.trail]
+    return told(contract.HistoryEntry, state, state_id=state.id, trail=trail)

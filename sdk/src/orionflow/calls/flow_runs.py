@@ -14,8 +14,9 @@ from orionflow.states import State
 from orionflow.wire import state_to_wire
 
 if TYPE_CHECKING:
+    from orionflow.contract.explanations import Graph, HistoryBucket
     from orionflow.contract.records import FlowRunInput
-    from orionflow.wire import Dependency, FlowRun, Graph, HistoryBucket, OrchestrationResult, Why
+    from orionflow.wire import Dependency, FlowRun, OrchestrationResult, Why
 
 
 def create_flow_run(
@@ -138,7 +139,7 @@ def read_history(
     body = selection(
         history_start=start, history_end=end, history_interval_seconds=interval.total_seconds(), **criteria
     )
-    return Call("POST", f"/{collection}/history", body, read=list[wire.HistoryBucket])
+    return Call("POST", f"/{collection}/history", body, read=list[contract.explanations.HistoryBucket])
 
 
 def read_flow_run_states(flow_run_id: UUID) -> Call[list[State[Any]]]:
@@ -163,7 +164,7 @@ def read_flow_run_dependencies(flow_run_id: UUID) -> Call[list[Dependency]]:
 def read_flow_run_graph(flow_run_id: UUID, *, since: datetime | None = None) -> Call[Graph]:
     """The graph of a flow run: nodes with their edges, in time order."""
     params = None if since is None else {"since": since.isoformat()}
-    return Call("GET", f"/flow_runs/{flow_run_id}/graph-v2", params=params, read=wire.Graph)
+    return Call("GET", f"/flow_runs/{flow_run_id}/graph-v2", params=params, read=contract.explanations.Graph)
 
 
 def create_flow_run_input(flow_run_id: UUID, key: str, value: str, *, sender: str | None = None) -> Call[None]:

@@ -14,7 +14,8 @@ from orionflow.contract.ids import uuid7
 from orionflow.states import State
 
 if TYPE_CHECKING:
-    from orionflow.wire import HistoryBucket, OrchestrationResult, TaskRun, Why
+    from orionflow.contract.explanations import HistoryBucket
+    from orionflow.wire import OrchestrationResult, TaskRun, Why
 
 
 def create_task_run(

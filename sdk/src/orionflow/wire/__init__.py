@@ -23,17 +23,7 @@ if TYPE_CHECKING:
     from orionflow.wire.encoding import state_from_wire as state_from_wire
     from orionflow.wire.encoding import state_to_wire as state_to_wire
     from orionflow.wire.explanations import Dependency as Dependency
-    from orionflow.wire.explanations import Graph as Graph
-    from orionflow.wire.explanations import GraphArtifact as GraphArtifact
-    from orionflow.wire.explanations import GraphNode as GraphNode
-    from orionflow.wire.explanations import GraphState as GraphState
-    from orionflow.wire.explanations import HistoryBucket as HistoryBucket
-    from orionflow.wire.explanations import HistoryEntry as HistoryEntry
-    from orionflow.wire.explanations import HistoryState as HistoryState
-    from orionflow.wire.explanations import Judgement as Judgement
-    from orionflow.wire.explanations import Upstream as Upstream
     from orionflow.wire.explanations import Why as Why
-    from orionflow.wire.explanations import WhyReason as WhyReason
     from orionflow.wire.runs import Flow as Flow
     from orionflow.wire.runs import FlowRun as FlowRun
     from orionflow.wire.runs import OrchestrationResult as OrchestrationResult
@@ -47,23 +37,13 @@ _HOME_OF = {
     "Details": "answer",
     "Flow": "runs",
     "FlowRun": "runs",
-    "Graph": "explanations",
-    "GraphArtifact": "explanations",
-    "GraphNode": "explanations",
-    "GraphState": "explanations",
-    "HistoryBucket": "explanations",
-    "HistoryEntry": "explanations",
-    "HistoryState": "explanations",
-    "Judgement": "explanations",
     "Names": "answer",
     "OrchestrationResult": "runs",
     "Run": "runs",
     "StateList": "answer",
     "Stored": "answer",
     "TaskRun": "runs",
-    "Upstream": "explanations",
     "Why": "explanations",
-    "WhyReason": "explanations",
     "clean_text": "encoding",
     "encode": "encoding",
     "prepare_for": "encoding",

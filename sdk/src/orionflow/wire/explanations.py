@@ -1,123 +1,18 @@
-"""Answers that the server derives from runs: history in buckets, graphs, and explanations."""
+"""Explanations as programs get them: the contract's, with states that can be asked for their values."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, Literal
-from uuid import UUID
-
-from orionflow.states import StateType
-from orionflow.wire.answer import Answer, AnyState
+from orionflow.contract import explanations as contract
+from orionflow.wire.answer import AnyState
 
 
-class HistoryState(Answer):
-    state_type: StateType
-    state_name: str
-    count_runs: int
-    sum_estimated_run_time: float = 0.0
-    sum_estimated_lateness: float = 0.0
-
-
-class HistoryBucket(Answer):
-    interval_start: datetime
-    interval_end: datetime
-    states: list[HistoryState] = []
-
-
-class Upstream(Answer):
-    """A task run that another one takes its input from."""
-
-    id: UUID
-
-
-class Dependency(Answer):
+class Dependency(contract.Dependency):
     """One task run and the task runs it takes its inputs from."""
 
-    id: UUID
-    name: str | None = None
-    upstream_dependencies: list[Upstream] = []
-    state: AnyState = None
-    expected_start_time: datetime | None = None
-    start_time: datetime | None = None
-    end_time: datetime | None = None
-    total_run_time: float | None = None
-    estimated_run_time: float | None = None
-    untrackable_result: bool = False
+    state: AnyState = None  # type: ignore[assignment]
 
 
-class GraphArtifact(Answer):
-    id: UUID
-    created: datetime
-    key: str | None = None
-    type: str | None = None
-    is_latest: bool = True
-
-
-class GraphState(Answer):
-    id: UUID
-    timestamp: datetime
-    type: StateType
-    name: str
-
-
-class GraphNode(Answer):
-    kind: Literal["flow-run", "task-run"]
-    id: UUID
-    label: str
-    state_type: StateType
-    start_time: datetime | None = None
-    end_time: datetime | None = None
-    parents: list[Upstream] = []
-    children: list[Upstream] = []
-    artifacts: list[GraphArtifact] = []
-
-
-class Graph(Answer):
-    start_time: datetime | None = None
-    end_time: datetime | None = None
-    root_node_ids: list[UUID] = []
-    nodes: list[tuple[UUID, GraphNode]] = []
-    artifacts: list[GraphArtifact] = []
-    states: list[GraphState] = []
-
-
-class WhyReason(Answer):
-    """One thing that keeps a run from moving, and what would help."""
-
-    code: str
-    text: str
-    fix: str | None = None
-    since: datetime | None = None
-    holders: list[dict[str, Any]] | None = None
-
-
-class Judgement(Answer):
-    rule: str
-    verdict: str
-    reason: str | None = None
-
-
-class HistoryEntry(Answer):
-    """One state of a run with the trail of rules that led to it."""
-
-    seq: int
-    state_id: UUID
-    type: StateType
-    name: str
-    timestamp: datetime
-    verdict: str | None = None
-    author: str | None = None
-    message: str | None = None
-    trail: list[Judgement] = []
-
-
-class Why(Answer):
+class Why(contract.Why):
     """Why a run is where it is."""
 
-    run_id: UUID
-    kind: str
-    state: AnyState = None
-    moving: bool
-    reasons: list[WhyReason] = []
-    history: list[HistoryEntry] = []
-    refusal: dict[str, Any] | None = None
+    state: AnyState = None  # type: ignore[assignment]
