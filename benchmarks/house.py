@@ -141,7 +141,7 @@ CHANGES = (
     Change("a column of flow runs", r"\bcreated_by\b", 5),
     Change("a kind of schedule", r"\bRRule\w*\b|\"rrule\"", 4),
     Change("a page", r"\b(task_run_facts|runs/task_run\.html|run\.task_run)\b", 4),
-    Change("a command", r"\bflow_run/watch\.py|\}\.watch:watch", 2),
+    Change("a command", r"\b\bdef watch(?=\(session)|\"watch\": Entry", 2),
 )
 # A page of generated text does not count: a command renews it.
 WHERE = ("*.py", "*.html", "*.css", "*.js")
