@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
+from weakref import WeakMethod
 
 from django.conf import settings
 from django.db import connection
@@ -30,7 +31,11 @@ class Facts:
     """
 
     def __init__(
-        self, runs: Mapping[UUID, MovingRun], effects: Effects, now: datetime, write_first: Callable[[], None]
+        self,
+        runs: Mapping[UUID, MovingRun],
+        effects: Effects,
+        now: datetime,
+        write_first: WeakMethod[Callable[[], None]],
     ) -> None:
         self.now = now
         # Tags and cache keys that runs still to come will ask for, so that theirs are read with the first.
@@ -44,6 +49,10 @@ class Facts:
         self._draw: float | None = None
         self._moving: MovingRun | None = None
         self.forget()
+
+    def _write(self) -> None:
+        if write := self._write_first():
+            write()
 
     def forget(self) -> None:
         """Read again what is asked next: the rows have changed."""
@@ -135,7 +144,7 @@ class Facts:
 
     def active_runs_of_same_flow(self) -> Sequence[UUID]:
         assert self._moving is not None
-        self._write_first()
+        self._write()
         stored, run = self._moving.stored, self._moving.run
         assert stored.flow_id is not None
         # Two runs that start together must not both find themselves alone: they meet at the row of their flow.
@@ -151,7 +160,7 @@ class Facts:
 
     def run_slots(self) -> Sequence[SlotUse]:
         assert self._moving is not None
-        self._write_first()
+        self._write()
         return run_slots_of(self._moving.stored.work_queue_id, self._moving.run.deployment_id)
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
+from weakref import WeakMethod
 
 from orchestration import announce
 from orchestration.core.bookkeeping import settle
@@ -73,7 +74,8 @@ class Unit:
         self._known_are_left_out = known_are_left_out
         self._dialect = dialect()
         self._effects = Effects()
-        self.facts = Facts(self.runs, self._effects, now, self._write_and_go_on)
+        # Weakly: a circle with all these runs would be freed only by a full collection, and slow it down.
+        self.facts = Facts(self.runs, self._effects, now, WeakMethod(self._write_and_go_on))
         self._answers: dict[UUID, tuple[UUID, Outcome]] = {}
         # The states that were entered, in order: the run, the state before, the state, its row.
         self._entered: list[tuple[MovingRun, State | None, State, Row]] = []

@@ -61,7 +61,7 @@ class Operation(APIView):
     pagination_class: ClassVar[type[BasePagination] | None] = None
     """Which rows of a list are given; None for the default of the settings."""
     body: Any = None
-    """The content of the request, once it was read."""
+    """The content of the request while it is performed."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -77,10 +77,15 @@ class Operation(APIView):
     def _respond(self, request: Request, **path: str) -> HttpResponseBase:
         arguments = arguments_of(type(self)).read(request, path)
         self.body = arguments.get("body")
-        if names_an_attempt(request) and self._is_fenced():
-            answer = write_as_attempt(request, path, lambda: self.perform(**arguments))
-        else:
-            answer = self.perform(**arguments)
+        try:
+            if names_an_attempt(request) and self._is_fenced():
+                answer = write_as_attempt(request, path, lambda: self.perform(**arguments))
+            else:
+                answer = self.perform(**arguments)
+        finally:
+            # View and request hold each other until the next full collection; thousands of steps shall not wait for it.
+            self.body = None
+            arguments.clear()
         return answer if isinstance(answer, HttpResponseBase) else Response(answer, status=next(iter(self.answers)))
 
     def paginate_queryset(self, rows: QuerySet[Row, Row]) -> list[Row]:

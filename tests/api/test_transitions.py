@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from collections import Counter
 from datetime import timedelta
 from uuid import uuid4
 
@@ -39,6 +41,21 @@ def test_whole_lives_are_accepted_without_further_words(api):
 
     assert told == {"results": [{"status": "ACCEPT"}] * 6, "orders": {}}
     assert [history_of(run) for run in TaskRun.objects.all()] == [["Pending", "Running", "Completed"]] * 2
+
+
+def test_nothing_of_a_batch_waits_for_a_full_collection_to_be_freed(api):
+    items = whole_life(make_flow_run("RUNNING"))
+    send(api, items)
+    gc.collect()
+    gc.disable()
+
+    try:
+        send(api, items)
+        left = Counter(type(one).__name__ for one in gc.get_objects())
+    finally:
+        gc.enable()
+
+    assert {name: left[name] for name in ("TransitionBatch", "TransitionItem", "Unit", "MovingRun") if left[name]} == {}
 
 
 def test_a_repeated_batch_gets_the_same_answer_and_changes_nothing(api):

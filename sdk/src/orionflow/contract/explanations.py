@@ -1,4 +1,4 @@
-"""What the server derives from runs, on the wire: history in buckets, graphs, and explanations."""
+"""Views that the server derives from runs, on the wire: history in buckets, graphs, and explanations."""
 
 from __future__ import annotations
 

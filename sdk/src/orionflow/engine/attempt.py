@@ -8,6 +8,7 @@ from typing import Any
 
 from orionflow.context import TaskRunContext, _task_run
 from orionflow.contract.ids import uuid7
+from orionflow.contract.states import NO_DETAILS
 from orionflow.engine.effects import Do, Steps, UserCode
 from orionflow.engine.failures import log_exception, logger_of
 from orionflow.engine.final_state import (
@@ -24,6 +25,9 @@ from orionflow.recordable import as_text
 from orionflow.results import UNPERSISTED, store_of, write_result
 from orionflow.serializers import serializer_of
 from orionflow.states import UNSET, Crashed, State, StateType
+
+# The details of most states that end a run, made once.
+_UNTRACKABLE = NO_DETAILS.revised(untrackable_result=True)
 
 
 def attempt_task(call: TaskCall, cache_key: str | None) -> Steps[State[Any]]:
@@ -85,7 +89,10 @@ def _keep(call: TaskCall, state: State[Any], cache_key: str | None) -> Steps[Non
     has_value = state.value is not UNSET
     # A value that is read from its store again is another object each time.
     if has_value and (not call.task.cache_result_in_memory or not call.flow_run.lineage.add(state.value, call.id)):
-        state.amend_details(untrackable_result=True)
+        if state.state_details is NO_DETAILS:
+            state.state_details = _UNTRACKABLE
+        else:
+            state.amend_details(untrackable_result=True)
     if cache_key is not None:
         lasts = call.task.cache_expiration
         expires = None if lasts is None else datetime.now(UTC) + lasts

@@ -1,4 +1,4 @@
-"""What a run wants done. Each effect can be performed by a thread that blocks and by a coroutine that awaits."""
+"""Effects: steps that a run wants performed, by a thread that blocks or by a coroutine that awaits."""
 
 from __future__ import annotations
 

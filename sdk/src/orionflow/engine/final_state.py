@@ -1,4 +1,4 @@
-"""What a run amounts to: the state that follows from what the user's function returned or raised."""
+"""The final state of a run, as it follows from what the user's function returned or raised."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the arguments of a call hold: futures to wait for, task runs that they came from, and values in the end."""
+"""The inputs in the arguments of a call: futures to wait for, task runs that they came from, and values in the end."""
 
 from __future__ import annotations
 

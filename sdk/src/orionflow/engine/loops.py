@@ -216,7 +216,7 @@ def loop_for(flow_run: FlowRunContext | None) -> Iterator[LoopThread]:
 
 
 def block_on(awaitable: Awaitable[T], flow_run: FlowRunContext | None) -> T:
-    """What the awaitable comes to, on a loop of another thread; whatever interrupts this wait ends it there as well."""
+    """Await on a loop of another thread, and return the value; whatever interrupts this wait ends it there as well."""
     with loop_for(flow_run) as thread:
         running = Elsewhere(thread, _awaited(awaitable))
         try:

@@ -1,4 +1,4 @@
-"""What was called: one call of a task, or of a flow, with everything the engine must know about it."""
+"""Calls of tasks and flows: each with everything that the engine must know about it."""
 
 from __future__ import annotations
 

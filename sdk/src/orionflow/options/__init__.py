@@ -1,1 +1,1 @@
-"""What `@flow` and `@task` take: options checked when decorating, parameters, names, retries, hooks, where to run."""
+"""Arguments of `@flow` and `@task`: options, checked at decoration, parameters, names, retries, hooks."""
