@@ -83,18 +83,22 @@ def test_cancel_makes_tasks_and_nested_runs_cancelled_and_no_alarm_of_crashes(or
 async def test_others_of_a_gather_end_before_the_flow_that_failed(orion: Isolated):
     went_on: list[str] = []
 
+    begun = [asyncio.Event(), asyncio.Event()]
+
     @task
     async def fails() -> None:
-        await asyncio.sleep(0.05)
+        await asyncio.gather(*[one.wait() for one in begun])
         raise ValueError("no")
 
     @task
     async def goes_on() -> None:
+        begun[0].set()
         await asyncio.sleep(0.5)
         went_on.append("task")
 
     @flow
     async def nested() -> None:
+        begun[1].set()
         await asyncio.sleep(0.5)
         went_on.append("flow")
 
