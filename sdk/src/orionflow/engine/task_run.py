@@ -227,6 +227,8 @@ def report_crash(call: TaskCall, error: BaseException) -> None:
     if call.is_created and not isinstance(error, RunTakenOver | RunSuspended | GeneratorExit):
         _stream(call, state)
         _make_room(call)
+    if not isinstance(error, GeneratorExit):
+        # Also where nothing is reported: a run that is left to another attempt or process has not crashed.
         call.flow_run.called.discard(call)
     state.amend_details(task_run_id=call.id, flow_run_id=call.flow_run.id)
     if not call.is_abandoned:
