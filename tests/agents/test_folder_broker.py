@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from kombu import Connection, Queue
 
-from orionflow import folder_broker
-from orionflow.broker import transport_of
+from orionflow.agent import folder_broker
+from orionflow.agent.broker import transport_of
 
 
 @pytest.fixture

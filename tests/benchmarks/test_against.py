@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from benchmarks import against, revisions
 from benchmarks.measuring import HERE, ROOT
 
-TINY = against.Sizes(rounds=1, tasks=20, starts=1, load_seconds=0.2, singles=1, burst=2)
+TINY = against.Sizes(rounds=1, tasks=20, starts=1, load_seconds=1.0, singles=1, burst=2)
 
 
 @pytest.mark.parametrize("measure", against.MEASURES)

@@ -9,9 +9,9 @@ import time
 import pytest
 
 from orionflow import OrionClient, concurrency, flow, rate_limit, task
-from orionflow import slot_keeper as keeping
 from orionflow.calls import Call
 from orionflow.errors import NoSlotInTime
+from orionflow.slots import keeper as keeping
 from orionflow.testing import flow_runs
 
 ROOT = "/v2/concurrency_limits"
