@@ -13,7 +13,7 @@ from deployments.definitions.core.parameters import mismatch
 from orchestration.core.states import StateType, awaiting_retry, cancelling, resuming, running
 from orchestration.core.verdicts import Abort, Reject
 from orchestration.errors import FlowRunNotFound
-from orchestration.services import propose
+from orchestration.services import propose, propose_flow_run_state
 from orchestration.stored import StoredRun, read_runs
 from orchestration.tables import FLOW_RUNS, lock
 from orchestration.transactions import repeated_on_conflict, write_transaction
@@ -74,7 +74,7 @@ def _give_input(stored: StoredRun, run_input: dict[str, Any] | None, now: dateti
 
 def cancel_flow_run(*, run_id: UUID, now: datetime, author: str | None = None, message: str | None = None) -> Outcome:
     """Ask a run to stop. One that has not started is cancelled at once; a running one is told at its next report."""
-    return propose_as(run_id, Proposal(cancelling(message), now, author=author))
+    return propose_flow_run_state(run_id=run_id, proposed=cancelling(message), now=now, author=author)
 
 
 @repeated_on_conflict
@@ -104,10 +104,5 @@ def _with_processes_of_their_own(run_id: UUID) -> list[UUID]:
 
 def retry_flow_run(*, run_id: UUID, now: datetime, author: str | None = None) -> Outcome:
     """Take a finished run out of its terminal state for another attempt; the rules say where that is possible."""
-    return propose_as(run_id, Proposal(awaiting_retry(now, message="Tried again on request."), now, author=author))
-
-
-@repeated_on_conflict
-def propose_as(run_id: UUID, proposal: Proposal) -> Outcome:
-    with write_transaction():
-        return propose(FLOW_RUNS, run_id, proposal)
+    proposed = awaiting_retry(now, message="Tried again on request.")
+    return propose_flow_run_state(run_id=run_id, proposed=proposed, now=now, author=author)
