@@ -179,3 +179,79 @@ def test_signal_ends_the_program_with_all_its_runs(name: str, number: int, tmp_p
     )
     assert runs
     assert {state for _, state in runs} <= {"Crashed", "Completed"}, f"{runs}\n{said}"
+
+
+ELSEWHERE = """
+import asyncio, signal, sys, threading, time
+from orionflow import flow
+
+number = int(sys.argv[2])
+
+def receive():
+    # Python notes it here; the main thread, which is to call the handler, is asleep and does not wake up.
+    time.sleep(0.3)
+    signal.pthread_kill(threading.get_ident(), number)
+
+@flow
+def sleeps():
+    threading.Thread(target=receive).start()
+    time.sleep(60)
+
+@flow
+async def waits():
+    threading.Thread(target=receive).start()
+    await asyncio.sleep(60)
+
+asyncio.run(waits()) if sys.argv[1] == "waits" else sleeps()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("which", ["sleeps", "waits"])
+def test_signal_that_does_not_wake_the_main_thread_comes_again(which: str, number: int, tmp_path: Path):
+    program = Program(tmp_path, ELSEWHERE)
+
+    ended = program.run(PATIENCE_SECONDS, (which, str(number.value)))
+
+    assert ended.returncode == -number
+    assert program.flow_run()[0] == "Crashed"
+
+
+IN_THE_SERVER = """
+import os, signal, sys
+from orionflow import flow, task
+
+@task
+def returns():
+    return 1
+
+@flow
+def outer():
+    for _ in range(100):
+        returns.submit().result()
+
+outer()
+left = int(sys.argv[2])
+
+def trace(frame, event, arg):
+    global left
+    if frame.f_code.co_name == "release" and frame.f_code.co_filename.endswith("gate.py"):
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), int(sys.argv[1]))
+
+sys.settrace(trace)
+outer()
+"""
+
+
+# The proposal to run, and the end of the run.
+@pytest.mark.parametrize(("write", "ends"), [(2, "Crashed"), (3, "Completed")])
+def test_signal_waits_while_the_server_works_in_this_process(write: int, ends: str, tmp_path: Path):
+    program = Program(tmp_path, IN_THE_SERVER)
+
+    # An exception at that place is lost, or leaves the database locked, so that nothing can be reported any more.
+    ended = program.run(PATIENCE_SECONDS, (str(signal.SIGINT.value), str(write)))
+
+    assert ended.returncode == -signal.SIGINT, ended.stderr
+    assert program.query("SELECT state_name FROM runs_flowrun ORDER BY id") == [("Completed",), (ends,)]

@@ -70,6 +70,17 @@ def test_others_are_left_alone(fields: dict):
     assert state_of(run) == "RUNNING"
 
 
+@pytest.mark.parametrize(("process", "ends"), [(DEAD, "CRASHED"), (ALIVE, "RUNNING"), (None, "RUNNING")])
+def test_task_runs_that_an_ended_flow_run_left_open_crash_when_its_process_is_gone(process: str | None, ends: str):
+    run = make_flow_run("CRASHED", process=process)
+    task_run = make_task_run("RUNNING", flow_run=run)
+
+    detect()
+
+    assert state_of(task_run) == ends
+    assert state_of(run) == "CRASHED"
+
+
 @pytest.mark.parametrize("state", ["COMPLETED", "CRASHED", make_state("PAUSED", pause_reschedule=True)])
 def test_what_needs_no_process_is_left_alone(state):
     run = make_flow_run(state, process=DEAD)
@@ -109,9 +120,9 @@ def test_a_process_that_was_frozen_is_not_heard_afterwards():
         propose_flow_run_state(run_id=run.pk, proposed=make_state("COMPLETED"), now=later(61), epoch=0)
 
 
-def test_many_runs_cost_one_query_while_all_processes_live(django_assert_num_queries):
+def test_many_runs_cost_two_queries_while_all_processes_live(django_assert_num_queries):
     for _ in range(5):
         make_flow_run("RUNNING", process=ALIVE)
 
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(2):
         detect()

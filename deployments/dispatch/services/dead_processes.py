@@ -24,7 +24,8 @@ from orchestration.stored import locked_run
 from orchestration.tables import FLOW_RUNS
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orchestration.unit import Proposal
-from runs.models import FlowRun, FlowRunState
+from orionflow.contract.states import TERMINAL, in_order
+from runs.models import FlowRun, FlowRunState, TaskRun
 
 BATCH = 200
 # A worker looks for cancelled runs every few seconds, and gives their processes half a minute to end.
@@ -39,11 +40,14 @@ def crash_runs_of_dead_processes(
 ) -> int:
     """Crash the open runs whose process is gone, with what is nested in them, and return how many that were.
 
+    A process that is killed as it ends may have reported the end of a run and not of its task runs: those crash, too.
     `made_after` leaves older runs alone: they may have ended while no server was there, and report it yet.
     """
-    suspects = _executed_by_programs(made_after)
-    gone = {process for process in set(suspects.values()) if is_gone(process)}
+    suspects, ended = _executed_by_programs(made_after), _ended_before_their_task_runs(made_after)
+    gone = {process for process in {*suspects.values(), *ended.values()} if is_gone(process)}
     dead = _without_suspended([run_id for run_id, process in suspects.items() if process in gone])
+    for run_id in [run_id for run_id, process in ended.items() if process in gone][:BATCH]:
+        _crash_task_runs(run_id, ended[run_id], now)
     return sum(_crash(run_id, suspects[run_id], now) for run_id in dead[:BATCH])
 
 
@@ -56,6 +60,16 @@ def _executed_by_programs(made_after: datetime | None) -> dict[UUID, str]:
     return dict(sorted(open_runs.order_by().values_list("pk", "process")))
 
 
+def _ended_before_their_task_runs(made_after: datetime | None) -> dict[UUID, str]:
+    """Ended flow runs that have open task runs, with their processes."""
+    left_open = TaskRun.objects.open().filter(
+        flow_run__state_type__in=in_order(TERMINAL), flow_run__process__isnull=False, flow_run__lease__isnull=True
+    )
+    if made_after is not None:
+        left_open = left_open.filter(flow_run__created__gt=made_after)
+    return dict(left_open.order_by().values_list("flow_run_id", "flow_run__process").distinct())
+
+
 def _without_suspended(run_ids: list[UUID]) -> list[UUID]:
     """Leave out suspended runs, which left their process on purpose."""
     if not run_ids:
@@ -64,6 +78,14 @@ def _without_suspended(run_ids: list[UUID]) -> list[UUID]:
     suspended = FlowRunState.objects.filter(pk__in=states, details__pause_reschedule=True)
     left_out = set(suspended.values_list("flow_run_id", flat=True))
     return [run_id for run_id in run_ids if run_id not in left_out]
+
+
+@repeated_on_conflict
+def _crash_task_runs(run_id: UUID, process: str, now: datetime) -> None:
+    with write_transaction():
+        # Locked: a new attempt may have begun meanwhile, and goes on with them.
+        if FlowRun.objects.select_for_update().filter(pk=run_id, state_type__in=in_order(TERMINAL)).exists():
+            close_orphans(run_id, end=crashed, cause=Cause(_describe(process), CRASH_DETECTION), now=now)
 
 
 @repeated_on_conflict

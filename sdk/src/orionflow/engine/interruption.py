@@ -21,6 +21,8 @@ T = TypeVar("T")
 DELICATE = ("orionflow.reporting", "orionflow.engine.creation")
 # The API may be away for minutes while a thread waits in there: an interrupt that came so long ago is raised anyway.
 LONGEST_DELAY = 1.0
+# Except where the server works in this process: its locks and transactions, which would stay held, bound the wait.
+INVIOLABLE = ("orionflow.client.ephemeral",)
 RETRY_AFTER = 0.005
 # In other threads than the main one an exception from elsewhere is only raised between two lines of Python.
 LONGEST_BLOCK = 0.1
@@ -153,16 +155,17 @@ class Postponed:
     def should_wait(self, frame: FrameType | None) -> bool:
         now = time.monotonic()
         self._since = self._since or now
-        if now - self._since < LONGEST_DELAY and is_delicate(frame):
+        if is_within(INVIOLABLE, frame) or (now - self._since < LONGEST_DELAY and is_within(DELICATE, frame)):
             return True
         self._since = None
         return False
 
 
-def is_delicate(frame: FrameType | None) -> bool:
+def is_within(modules: tuple[str, ...], frame: FrameType | None) -> bool:
+    """Whether this frame, or one that called it, belongs to these modules."""
     while frame is not None:
         module: Any = frame.f_globals.get("__name__", "")
-        if module.startswith(DELICATE):
+        if module.startswith(modules):
             return True
         frame = frame.f_back
     return False

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -16,6 +16,7 @@ from orionflow.engine.children import end_roots_in_threads
 from orionflow.engine.crashes import CTRL_C, SIGTERM_CAME, Terminated, note_keyboard, reason_of
 from orionflow.engine.event_loops import is_held_up
 from orionflow.engine.interruption import RETRY_AFTER, Postponed, Reason, interruption
+from orionflow.engine.lost_signals import LostSignals
 
 # So long may a coroutine take to take notice that it is cancelled: sync code may keep its loop from telling it.
 UNTIL_RAISED = 2.0
@@ -76,6 +77,16 @@ class _Signals:
         self._have_ended = threading.Event()
         self._insists: set[int] = set()
         self._is_terminating = False
+        self._is_postponed: set[int] = set()
+        self._lost = self._listener()
+
+    def _listener(self) -> LostSignals:
+        return LostSignals({signal.SIGTERM: self._terminate, signal.SIGINT: self._interrupt})
+
+    def forget_in_child(self) -> None:
+        """A forked child has no thread that listens, and must not ring at its parent."""
+        self._lost.stop()
+        self._lost = self._listener()
 
     def begin(self, root: Root) -> None:
         self._roots.append(root)
@@ -88,6 +99,8 @@ class _Signals:
         handler = signal.getsignal(signal.SIGINT)
         if handler is signal.default_int_handler or _is_of_asyncio(handler):
             self._before[signal.SIGINT] = signal.signal(signal.SIGINT, self._interrupt)
+        if self._before:
+            self._lost.listen()
 
     def end(self, root: Root) -> None:
         if root in self._roots:
@@ -97,6 +110,7 @@ class _Signals:
         self._have_ended.set()
         note_keyboard(False)
         self._insists.clear()
+        self._lost.stop()
         while self._before:
             number, handler = self._before.popitem()
             signal.signal(number, handler)
@@ -104,8 +118,11 @@ class _Signals:
             self._is_terminating = False
             end_roots_in_threads(reason_of(Terminated()))
             os.kill(os.getpid(), signal.SIGTERM)
+        # The program has it now, as if it had come after the run.
+        self._send_postponed(signal.SIGINT)
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
+        self._lost.heard(number)
         again, self._is_terminating = self._is_terminating, True
         self._insist(number)
         raises = again
@@ -115,17 +132,18 @@ class _Signals:
             elif not again:
                 # An exception here would end the event loop, and with it everything that could report the end.
                 root.coroutine.get_loop().call_soon_threadsafe(root.coroutine.cancel, SIGTERM_CAME)
-        if raises and not self._is_postponed(number, frame):
+        if raises and not self._postpone(number, frame):
             raise Terminated
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        self._lost.heard(number)
         before = self._before[signal.SIGINT]
         if before is signal.default_int_handler or number in self._insists:
             by_asyncio = False
         else:
             by_asyncio = all(root.coroutine is not None for root in self._roots)
         is_held_up = any(root.is_held_up for root in self._roots)
-        if (is_held_up or not by_asyncio) and self._is_postponed(number, frame):
+        if (is_held_up or not by_asyncio) and self._postpone(number, frame):
             return
         if not by_asyncio:
             raise KeyboardInterrupt
@@ -137,11 +155,19 @@ class _Signals:
             # No KeyboardInterrupt: that would end the loop before the others of its coroutines could report their end.
             raise interruption(CTRL_C)
 
-    def _is_postponed(self, number: int, frame: FrameType | None) -> bool:
-        if self._postponed.should_wait(frame):
-            threading.Timer(RETRY_AFTER, os.kill, (os.getpid(), number)).start()
-            return True
-        return False
+    def _postpone(self, number: int, frame: FrameType | None) -> bool:
+        """Have the signal come again in a moment, if an exception would do harm where the main thread is."""
+        if not self._postponed.should_wait(frame):
+            return False
+        self._is_postponed.add(number)
+        threading.Timer(RETRY_AFTER, self._send_postponed, (number,)).start()
+        return True
+
+    def _send_postponed(self, number: int) -> None:
+        # The timer and the end of the run may both come to it.
+        with suppress(KeyError):
+            self._is_postponed.remove(number)
+            os.kill(os.getpid(), number)
 
     def _insist(self, number: int) -> None:
         """See to it that the runs do end, from a thread that nothing holds up."""
@@ -169,3 +195,6 @@ def _is_of_asyncio(handler: Any) -> bool:
 
 
 _signals = _Signals()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_signals.forget_in_child)

@@ -18,6 +18,7 @@ from typing import Any
 
 from orionflow.engine.interruption import RETRY_AFTER, Postponed, raise_in_thread
 
+RING_AGAIN_AFTER = 0.1
 # When the time of the coroutines around this code is up, the earliest of them.
 _deadline: ContextVar[float | None] = ContextVar("orion_deadline", default=None)
 
@@ -132,8 +133,9 @@ class _Alarm:
         pending = [limit.deadline for limit in self._limits if not limit.expired]
         if self._program.due is not None:
             pending.append(self._program.due)
-        # Zero would switch the timer off.
-        signal.setitimer(signal.ITIMER_REAL, max(min(pending) - time.monotonic(), 1e-6) if pending else 0)
+        # Zero would switch the timer off. Again and again, as a signal is lost that comes as the thread goes to sleep.
+        left = max(min(pending) - time.monotonic(), 1e-6) if pending else 0
+        signal.setitimer(signal.ITIMER_REAL, left, RING_AGAIN_AFTER if pending else 0)
 
     def _ring(self, number: int, frame: FrameType | None) -> None:
         if self._program.is_due:
@@ -145,7 +147,7 @@ class _Alarm:
         if limit is None:
             self._set()
         elif limit.postponed.should_wait(frame):
-            signal.setitimer(signal.ITIMER_REAL, RETRY_AFTER)
+            signal.setitimer(signal.ITIMER_REAL, RETRY_AFTER, RING_AGAIN_AFTER)
         else:
             limit.expired = True
             self._set()
