@@ -44,11 +44,12 @@ def tick() -> None:
 
 
 def test_cancel_makes_tasks_and_nested_runs_cancelled_and_no_alarm_of_crashes(orion: Isolated):
-    begun = threading.Event()
+    begun, nested_begun = threading.Event(), threading.Event()
     released = threading.Event()
 
     @task
     def held() -> None:
+        nested_begun.wait(20)
         begun.set()
         released.wait(20)
 
@@ -58,6 +59,7 @@ def test_cancel_makes_tasks_and_nested_runs_cancelled_and_no_alarm_of_crashes(or
 
     @flow
     async def nested() -> None:
+        nested_begun.set()
         await asyncio.sleep(60)
 
     @task
@@ -116,6 +118,37 @@ async def test_others_of_a_gather_end_before_the_flow_that_failed(orion: Isolate
     inner = flow_runs("nested")[0]
     assert states_of(inner) == ["Pending", "Running", "Cancelled"]
     assert inner.end_time <= flow_run_of(state).end_time
+
+
+async def test_flow_whose_run_is_just_being_created_ends_before_the_flow_that_failed(orion: Isolated):
+    went_on: list[str] = []
+
+    @task
+    async def fails() -> None:
+        raise ValueError("no")
+
+    @flow
+    async def nested() -> None:
+        await asyncio.sleep(0.5)
+        went_on.append("flow")
+
+    @flow
+    async def outer(milliseconds: int) -> None:
+        calls = [asyncio.ensure_future(nested()) for _ in range(3)]
+        await asyncio.sleep(milliseconds / 1000)
+        await asyncio.gather(fails(), *calls)
+
+    for milliseconds in range(0, 45, 3):
+        state = await outer(milliseconds, return_state=True)
+        ended = flow_run_of(state).end_time
+
+        assert state.is_failed()
+        nested_runs = flow_runs("nested")
+        assert {run.state_name for run in nested_runs} <= {"Cancelled"}
+        assert all(run.state.timestamp <= ended for run in nested_runs)
+    await asyncio.sleep(0.7)
+    assert flow_runs("nested")
+    assert went_on == []
 
 
 async def test_coroutines_that_nobody_awaits_end_with_their_flow_and_leave_it_completed(orion: Isolated):

@@ -102,6 +102,8 @@ class FlowRunContext:
         self.called: set[TaskCall] = set()
         # What goes on in a thread or a coroutine of its own: submitted tasks that have begun, coroutines, nested runs.
         self.open: dict[Open, Hold] = {}
+        # Whether the user's function has returned, and what it submitted has ended.
+        self.is_over = False
         self.last_in_order: Future[Any] | None = None
         self._runner_started = False
         self._runner_trouble: Exception | None = None

@@ -12,7 +12,7 @@ from orionflow.context import FlowRunContext
 from orionflow.engine.api import Api
 from orionflow.engine.children import end_children
 from orionflow.engine.event_loops import running_loop
-from orionflow.engine.interruption import Hold, Reason
+from orionflow.engine.interruption import Reason
 from orionflow.errors import ApiError, ApiUnreachable
 from orionflow.flows import Flow
 from orionflow.logging import RunLogger, logger_for_flow_run
@@ -47,7 +47,6 @@ class ActiveFlowRun:
         self.parent = parent
         # The attempt that goes on.
         self.context: FlowRunContext | None = None
-        self.hold: Hold | None = None
         self.is_abandoned = False
         self.enclosed = Enclosed()
         # The outcome of an attempt whose value could not be stored; the next attempt only stores it.
@@ -57,10 +56,6 @@ class ActiveFlowRun:
     @property
     def name(self) -> str:
         return self.flow_run.name or self.flow.name
-
-    @property
-    def inner_context(self) -> FlowRunContext | None:
-        return self.context
 
     def abandon(self, reason: Reason) -> None:
         """Record an end that the run does not report itself; what becomes of it later is not reported any more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import time
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 # How long interrupted code may take to end by itself, with its records.
 GRACE_SECONDS = 2.0
 POLL_SECONDS = 0.005
+ENDED_BEFORE = Reason("The flow run that it belongs to ended before it.", is_cancel=True)
 
 
 # Flow runs in threads beside the main one that are nested in no other run.
@@ -49,16 +51,22 @@ def end_children(context: FlowRunContext, reason: Reason, grace: float = GRACE_S
     return left
 
 
-def end_unawaited(context: FlowRunContext, reason: Reason) -> list[str]:
+def end_unawaited(context: FlowRunContext) -> list[str]:
     """End the coroutines that a flow called and did not await; the flow itself has ended. Returns their names."""
     left = context.still_open
     for one in left:
         if (nested := one.inner_context) is not None:
-            _interrupt(nested.open, reason)
+            _interrupt(nested.open, ENDED_BEFORE)
         if (hold := context.open.get(one)) is not None:
-            hold.interrupt(reason)
-    _wait_or_abandon(left, reason, GRACE_SECONDS, context.open)
+            hold.interrupt(ENDED_BEFORE)
+    _wait_or_abandon(left, ENDED_BEFORE, GRACE_SECONDS, context.open)
     return [one.name for one in left]
+
+
+def refuse_late(context: FlowRunContext) -> None:
+    """Cancel a coroutine that was called in a flow, not awaited, and begins when the flow is over."""
+    if context.is_over:
+        raise asyncio.CancelledError(ENDED_BEFORE)
 
 
 def _interrupt(going_on: dict[Open, Hold], reason: Reason) -> None:

@@ -60,9 +60,10 @@ def attempt_flow(active: ActiveFlowRun, context: FlowRunContext, running: State[
 
 def _end_unawaited(active: ActiveFlowRun, context: FlowRunContext) -> Steps[None]:
     """Coroutines that the flow did not await, as the others of a `gather` in which one raised, do not outlive it."""
+    context.is_over = True
     if not context.open:
         return
-    names = yield Do(end_unawaited, context, Reason("The flow run that it belongs to ended before it.", is_cancel=True))
+    names = yield Do(end_unawaited, context)
     if names:
         active.logger.warning("The flow ended before these runs, which are cancelled: %s.", ", ".join(names))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
@@ -14,7 +14,7 @@ from orionflow.calls.flow_runs import set_flow_run_state
 from orionflow.context import FlowRunContext
 from orionflow.engine.active_flow_run import ActiveFlowRun
 from orionflow.engine.api import current_api
-from orionflow.engine.children import end_children, roots_in_threads
+from orionflow.engine.children import end_children, refuse_late, roots_in_threads
 from orionflow.engine.commands import (
     PauseRanOut,
     RunSuspended,
@@ -29,7 +29,7 @@ from orionflow.engine.effects import Do, Sleep, Steps, send, surely
 from orionflow.engine.flow_attempt import attempt_flow, wait_for_task_runs
 from orionflow.engine.flow_creation import create_run
 from orionflow.engine.flow_end import AWAY, end_without_api, finish, line_names, propose, propose_end, store_value
-from orionflow.engine.interruption import Hold, Reason
+from orionflow.engine.interruption import Hold
 from orionflow.engine.run_calls import FlowCall
 from orionflow.engine.signals import Root, signals_as_exceptions
 from orionflow.engine.verdicts import enter_running, seconds_until_due, state_after_end
@@ -45,18 +45,13 @@ CRASH_DRAIN_SECONDS = 5.0
 
 def run_flow(call: FlowCall) -> Steps[State[Any]]:
     """Take one call of a flow from its arguments to its final state, which is returned."""
-    active: ActiveFlowRun | State[Any] | None = None
-
-    def abandon(reason: Reason) -> None:
-        if isinstance(active, ActiveFlowRun):
-            active.abandon(reason)
-
-    with _signals_for(call, abandon):
+    with _signals_for(call):
         try:
-            active = yield from create_run(call)
-            if isinstance(active, State):
-                return active
-            with _open_in_parent(active):
+            with _open_in_parent(call):
+                active = yield from create_run(call)
+                if isinstance(active, State):
+                    return active
+                call.active = active
                 state = yield from _attempts(active, call)
         except BaseException as error:
             yield from surely(_end_unstarted(call, error))
@@ -69,11 +64,11 @@ def run_flow(call: FlowCall) -> Steps[State[Any]]:
     return state
 
 
-def _signals_for(call: FlowCall, abandon: Callable[[Reason], None]) -> AbstractContextManager[None]:
+def _signals_for(call: FlowCall) -> AbstractContextManager[None]:
     if call.parent is not None or not _is_in_main_thread():
         return nullcontext()
     coroutine = asyncio.current_task() if call.flow.is_async else None
-    return signals_as_exceptions(Root(coroutine, lambda: call.has_ended, abandon))
+    return signals_as_exceptions(Root(coroutine, lambda: call.has_ended, call.abandon))
 
 
 def _is_in_main_thread() -> bool:
@@ -81,18 +76,21 @@ def _is_in_main_thread() -> bool:
 
 
 @contextmanager
-def _open_in_parent(active: ActiveFlowRun) -> Iterator[None]:
-    """Register the run, so that the end of the run around it ends it as well, or else that of the process."""
-    if active.parent is None and _is_in_main_thread():
+def _open_in_parent(call: FlowCall) -> Iterator[None]:
+    """Register the call, so that the end of the run around it ends its run as well, or else that of the process."""
+    if call.parent is None and _is_in_main_thread():
         yield
         return
-    going_on = roots_in_threads if active.parent is None else active.parent.open
-    going_on[active] = active.hold = Hold(asyncio.current_task() if active.flow.is_async else None)
+    coroutine = asyncio.current_task() if call.flow.is_async else None
+    if call.parent is not None and coroutine is not None:
+        refuse_late(call.parent)
+    going_on = roots_in_threads if call.parent is None else call.parent.open
+    going_on[call] = call.hold = Hold(coroutine)
     try:
         yield
     finally:
-        active.hold.close()
-        going_on.pop(active, None)
+        call.hold.close()
+        going_on.pop(call, None)
 
 
 def _end_unstarted(call: FlowCall, error: BaseException) -> Steps[None]:
@@ -121,7 +119,7 @@ def _attempts(active: ActiveFlowRun, call: FlowCall) -> Steps[State[Any]]:
             state = yield from _attempt(active, context, state)
         except BaseException as error:
             call.has_ended = True
-            return (yield from _crash(active, context, error))
+            return (yield from _crash(active, call, context, error))
         finally:
             context.give_loop_back()
         if state.is_scheduled():
@@ -174,10 +172,10 @@ def _attempt(active: ActiveFlowRun, context: FlowRunContext, running: State[Any]
         return end_without_api(active, ended, ended_at, away)
 
 
-def _crash(active: ActiveFlowRun, context: FlowRunContext, error: BaseException) -> Steps[State[Any]]:
+def _crash(active: ActiveFlowRun, call: FlowCall, context: FlowRunContext, error: BaseException) -> Steps[State[Any]]:
     """End an attempt for a reason outside of the user's function. Raises it again, unless it was a command."""
-    if active.hold is not None:
-        active.hold.close()
+    if call.hold is not None:
+        call.hold.close()
     if isinstance(error, StepRefused):
         error = yield from _cause_of(active, context, error)
     if isinstance(error, RunSuspended):

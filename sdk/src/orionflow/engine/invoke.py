@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from orionflow.context import FlowRunContext
+from orionflow.engine.children import refuse_late
 from orionflow.engine.commands import checkpoint
 from orionflow.engine.drivers import drive, drive_async, drive_on_loop
 from orionflow.engine.event_loops import running_loop
@@ -126,6 +127,7 @@ def _refuse_in_starting_child(flow: Flow[Any, Any]) -> None:
 
 async def _run_task_awaited(call: TaskCall, return_state: bool) -> Any:
     flow_run = call.flow_run
+    refuse_late(flow_run)
     flow_run.called.add(call)
     create_at_call(call)
     flow_run.open[call] = Hold(asyncio.current_task())

@@ -10,13 +10,14 @@ from uuid import UUID
 from orionflow.context import FlowRunContext, current_tags
 from orionflow.contract.ids import uuid7
 from orionflow.engine.inputs import Found
-from orionflow.engine.interruption import Reason
+from orionflow.engine.interruption import Hold, Reason
 from orionflow.recordable import recordable_sources, recordable_tags
 from orionflow.reporting.items import Transition
 from orionflow.states import State, StateType
 from orionflow.values.traversal import are_plain
 
 if TYPE_CHECKING:
+    from orionflow.engine.active_flow_run import ActiveFlowRun
     from orionflow.flows import Flow
     from orionflow.futures import Future
     from orionflow.tasks import Task
@@ -200,7 +201,10 @@ def inputs_of(
 class FlowCall:
     """One call of a flow: its run, and under a parent flow also the task run that stands for it there."""
 
-    __slots__ = ("args", "flow", "flow_run_id", "has_ended", "kwargs", "created", "new_run_id", "parent", "wait_for")
+    __slots__ = (
+        "active", "args", "flow", "flow_run_id", "has_ended", "hold", "kwargs", "created", "new_run_id", "parent",
+        "wait_for",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -220,4 +224,20 @@ class FlowCall:
         self.parent = FlowRunContext.get()
         # The run, as soon as there is one, and whether the API knows how it ended.
         self.created: list[FlowRun] = []
+        self.active: ActiveFlowRun | None = None
         self.has_ended = False
+        # From before the run is made, so that it is ended as well when the run around it ends at that moment.
+        self.hold: Hold | None = None
+
+    @property
+    def name(self) -> str:
+        return self.flow.name if self.active is None else self.active.name
+
+    @property
+    def inner_context(self) -> FlowRunContext | None:
+        return None if self.active is None else self.active.context
+
+    def abandon(self, reason: Reason) -> None:
+        """Record an end that the run, if there is one, does not report itself."""
+        if self.active is not None:
+            self.active.abandon(reason)
