@@ -109,7 +109,7 @@ def transferred(url: str) -> int:
 
 def memory_of_children() -> int:
     """Resident megabytes of the server started by this process."""
-    listed = subprocess.run(["ps", "-eo", "ppid,rss,args"], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(["ps", "-ww", "-eo", "ppid,rss,args"], capture_output=True, text=True, check=True).stdout
     rows = [line.split(None, 2) for line in listed.splitlines()[1:]]
     return sum(int(rss) for ppid, rss, args in rows if int(ppid) == os.getpid() and "server start" in args) // 1024
 
