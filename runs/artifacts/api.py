@@ -13,6 +13,7 @@ from orchestration.api.answers import told
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
+from orchestration.large import completed, without_large
 from orion_site.accounts.permissions import Action
 from orionflow.contract import records
 from orionflow.contract.wire import Shaped
@@ -20,7 +21,6 @@ from runs.artifacts.services import NewArtifact, create_artifact, delete_artifac
 from runs.lists.api import RunQuestion
 from runs.lists.filters.searches import ArtifactSearch, LatestArtifactSearch, artifacts_matching
 from runs.lists.filters.sorts import ORDERS, ArtifactSort
-from runs.lists.large import completed, without_large
 from runs.models import Artifact, ArtifactCollection
 
 ArtifactOut = Annotated[dict[str, Any], Shaped(records.Artifact)]

@@ -9,6 +9,7 @@ from django.utils import timezone
 from orchestration.api.answers import told
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
+from orchestration.large import without_large
 from orion_site.accounts.permissions import Action
 from orionflow.contract import records
 from orionflow.contract import runs as contract
@@ -27,7 +28,6 @@ from runs.lists.filters.searches import (
     task_runs_matching,
 )
 from runs.lists.filters.sorts import ORDERS, FlowRunSort, FlowSort, LogSort, TaskRunSort
-from runs.lists.large import without_large
 from runs.models import Log
 from runs.task_runs.api.task_runs import listed_task_runs_out
 from runs.task_runs.schemas import TaskRunOut

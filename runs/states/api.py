@@ -8,10 +8,10 @@ from uuid import UUID
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.states import stored_state_out
+from orchestration.large import completed, without_large
 from orion_site.accounts.permissions import Action
 from orionflow.contract.runs import StateOut
 from orionflow.contract.wire import Wire
-from runs.lists.large import completed, without_large
 from runs.models import FlowRunState, TaskRunState
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from deployments.models import WorkQueue
-from runs.lists.large import completed, without_large
+from orchestration.large import completed, without_large
 from runs.models import FlowRun, FlowRunState, TaskRun, TaskRunState
 
 

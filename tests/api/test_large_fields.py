@@ -6,6 +6,7 @@ import pytest
 
 from runs.models import FlowRun
 from tests.factories import make_artifact, make_flow, make_flow_run, make_state
+from tests.services.dispatching import make_deployment
 
 pytestmark = pytest.mark.django_db
 
@@ -108,6 +109,19 @@ def test_states_of_a_run_are_listed_without_large_data(api):
 
     assert OMITTED in listed["data"]
     assert api.read(f"/flow_run_states/{listed['id']}").json()["data"] == {"blob": LARGE}
+
+
+def test_deployments_are_listed_without_what_is_large(api):
+    deployment = make_deployment(parameters={"a": LARGE}, parameter_openapi_schema=None, description=LARGE)
+
+    (listed,) = api.send("/deployments/filter", {}).json()
+    alone = api.read(f"/deployments/{deployment.id}").json()
+
+    assert listed["parameters"][OMITTED]["bytes"] > SHOWN
+    assert LARGE not in listed["description"]
+    assert listed["parameter_openapi_schema"] == alone["parameter_openapi_schema"]
+    assert alone["parameters"] == {"a": LARGE}
+    assert alone["description"] == LARGE
 
 
 def test_artifacts_are_listed_without_what_is_large(api):

@@ -35,9 +35,13 @@ from orchestration.api.errors import INTEGRITY, Missing, Refused
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
 from orchestration.errors import BlockDocumentNotFound, FlowNotFound, ParametersMisfit
+from orchestration.large import completed, without_large
 from orion_site.accounts.permissions import Action
 from orionflow.contract import deployments as contract
 from runs.lists.filters.sorts import ORDERS
+
+# What users fill with as much as they like.
+FREE_COLUMNS = ("description", "parameters", "parameter_openapi_schema", "job_variables", "pull_steps")
 
 
 class DeploymentSort(StrEnum):
@@ -141,7 +145,7 @@ class DeleteDeployment(Operation):
 
 
 class FilterDeployments(Operation):
-    """List deployments with their schedules."""
+    """List deployments with their schedules; of parameters and other free fields over 32 KiB there is only a note."""
 
     method = "POST"
     action_required = Action.READ_DEPLOYMENTS
@@ -150,7 +154,8 @@ class FilterDeployments(Operation):
 
     def perform(self, body: DeploymentListing) -> list[dict[str, Any]]:
         found = deployments_matching(body).select_related("work_queue__work_pool").order_by(*ORDERS[body.sort])
-        return deployments_out(self.paginate_queryset(found), timezone.now())
+        listed = completed(self.paginate_queryset(without_large(found, *FREE_COLUMNS)), *FREE_COLUMNS)
+        return deployments_out(listed, timezone.now())
 
 
 class CountDeployments(Operation):

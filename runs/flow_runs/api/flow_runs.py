@@ -15,12 +15,12 @@ from orchestration.api.states import proposed_state
 from orchestration.core.states import State, StateType
 from orchestration.database_clock import current_time
 from orchestration.errors import JobVariablesSettled, JobVariablesUnused
+from orchestration.large import completed
 from orchestration.new_runs import NewFlowRun
 from orion_site.accounts.permissions import Action
 from orionflow.contract.runs import FlowRunCreate, FlowRunUpdate
 from runs.flow_runs.schemas import FlowRunOut, flow_run_out
 from runs.flow_runs.services import create_flow_run, delete_flow_run, update_flow_run
-from runs.lists.large import completed
 from runs.models import FlowRun
 from runs.naming import two_word_name
 from runs.schemas.policies import policy_in

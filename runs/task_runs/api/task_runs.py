@@ -13,9 +13,9 @@ from orchestration.api.operations import Operation
 from orchestration.api.states import proposed_state, written_state_out
 from orchestration.core.states import State, StateType
 from orchestration.database_clock import current_time
+from orchestration.large import completed
 from orion_site.accounts.permissions import Action
 from orionflow.contract.runs import TaskRunCreate, TaskRunUpdate
-from runs.lists.large import completed
 from runs.models import TaskRun
 from runs.states.selectors import current_task_run_states, listed_task_run_states
 from runs.task_runs.schemas import (
