@@ -8,6 +8,9 @@ from functools import cache
 from operator import attrgetter
 from typing import Any
 
+from django.db.models import Model
+from pydantic import BaseModel
+
 from orionflow.contract.wire import Answer, own_fields
 
 
@@ -26,6 +29,16 @@ def told(kind: type[Answer], row: Any, **derived: Any) -> dict[str, Any]:
         if answer[name] is None or answer[name] == default:
             del answer[name]
     return answer
+
+
+def changes_in(sent: BaseModel, rows: type[Model]) -> dict[str, Any]:
+    """Return the sent fields by column. Null empties a column that may be empty, and is ignored for others."""
+    columns = rows._meta
+    return {
+        name: value
+        for name, value in sent.model_dump(exclude_unset=True).items()
+        if value is not None or columns.get_field(name).null
+    }
 
 
 @dataclass(frozen=True, slots=True)

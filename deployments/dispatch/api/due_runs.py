@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 from uuid import UUID
 
 from django.conf import settings
@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 from deployments.dispatch.selectors.due import due_ids, in_order
 from deployments.limits.selectors.capacity import takes_runs_of
 from deployments.models import Deployment, WorkQueue
-from deployments.work.api.work_queues import WorkQueueOut, all_queues, queues_out
+from deployments.work.api.work_queues import all_queues, queues_out
 from deployments.work.services.polls import note_polled_deployments, note_polled_queues
 from deployments.work.services.work_queues import found_pool
 from orchestration.api.errors import Missing, Refused
@@ -21,6 +21,7 @@ from orchestration.api.operations import Operation
 from orchestration.database_clock import current_time
 from orchestration.errors import WorkQueueNotFound
 from orion_site.accounts.permissions import Action
+from orionflow.contract import work as contract
 from orionflow.contract.wire import Moment, Name, Wire
 from runs.flow_runs.api.flow_runs import flow_runs_out
 from runs.flow_runs.schemas import FlowRunOut, PolledFlowRunOut
@@ -117,9 +118,9 @@ class CheckWorkQueues(Operation):
 
     method = "GET"
     action_required = Action.READ_QUEUES
-    answers = {200: list[WorkQueueOut]}
+    answers = {200: list[contract.WorkQueue]}
 
-    def perform(self, id: UUID) -> list[WorkQueueOut]:
+    def perform(self, id: UUID) -> list[dict[str, Any]]:
         deployment = Deployment.objects.filter(pk=id).only("work_queue_id", "tags").first()
         if deployment is None:
             raise Missing("Deployment")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from math import ceil
-from types import MappingProxyType
-from typing import Annotated, Literal, NotRequired
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Q
-from pydantic import Field
 from rest_framework.response import Response
 from typing_extensions import TypedDict
 
@@ -26,89 +24,13 @@ from deployments.limits.services.global_limits import (
 )
 from deployments.limits.services.slot_leases import Taker
 from deployments.models import GlobalLimit, GlobalSlot
+from orchestration.api.answers import told
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
 from orchestration.database_clock import database_now
 from orchestration.errors import GlobalLimitNotFound
 from orion_site.accounts.permissions import Action
-from orionflow.contract.wire import Name, Natural, Seconds, StrictWire, Wire
-
-Slots = Annotated[int, Field(gt=0, lt=2**31)]
-Names = Annotated[list[Name], Field(max_length=1000)]
-
-
-LeaseSeconds = Annotated[float, Field(ge=1, le=86400)]
-
-
-class GlobalLimitCreate(StrictWire):
-    name: Name
-    limit: Natural
-    active: bool = True
-    active_slots: Natural = 0
-    denied_slots: Natural = 0
-    slot_decay_per_second: Seconds = 0
-
-
-class GlobalLimitUpdate(StrictWire):
-    """Only what is sent is changed."""
-
-    name: Name | None = None
-    limit: Natural | None = None
-    active: bool | None = None
-    active_slots: Natural | None = None
-    denied_slots: Natural | None = None
-    slot_decay_per_second: Seconds | None = None
-
-
-class TakerIn(Wire):
-    """Who takes slots: the attempt of a run, as far as there is one. With an `id` the request may be repeated."""
-
-    id: UUID | None = None
-    flow_run_id: UUID | None = None
-    task_run_id: UUID | None = None
-    epoch: Natural | None = None
-
-
-class SlotRequest(Wire):
-    """With a `holder` the slots are leased for some seconds, and renewed and released by their leases."""
-
-    slots: Slots
-    names: Names
-    mode: Literal["concurrency", "rate_limit"] | None = "concurrency"
-    holder: TakerIn | None = None
-    seconds: LeaseSeconds = 60
-
-
-class SlotReturn(Wire):
-    slots: Slots
-    names: Names
-    occupancy_seconds: Annotated[float, Field(gt=0, le=1e9)] | None = None
-
-
-class GlobalLimitOut(TypedDict):
-    """A limit and how much of it is in use now, decay included."""
-
-    id: UUID
-    created: datetime
-    updated: datetime
-    active: bool
-    name: str
-    limit: int
-    active_slots: int
-    slot_decay_per_second: float
-
-
-class CreatedGlobalLimitOut(GlobalLimitOut):
-    denied_slots: int
-    avg_slot_occupancy_seconds: float
-
-
-class NamedLimitOut(TypedDict):
-    id: UUID
-    name: str
-    limit: int
-    lease_id: NotRequired[UUID]
-    expires_at: NotRequired[datetime]
+from orionflow.contract import limits as contract
 
 
 class Locked(TypedDict):
@@ -120,9 +42,9 @@ class CreateGlobalLimit(Operation):
 
     method = "POST"
     action_required = Action.CHANGE_LIMITS
-    answers = {201: CreatedGlobalLimitOut}
+    answers = {201: contract.CreatedGlobalLimit}
 
-    def perform(self, body: GlobalLimitCreate) -> Response:
+    def perform(self, body: contract.GlobalLimitCreate) -> Response:
         limit = create_global_limit(columns=body.model_dump(), now=database_now())
         denied, average = ceil(limit.denied_slots), limit.avg_slot_occupancy_seconds
         answer = {**limits_out([limit])[0], "denied_slots": denied, "avg_slot_occupancy_seconds": average}
@@ -134,9 +56,9 @@ class ReadGlobalLimit(Operation):
 
     method = "GET"
     action_required = Action.READ_LIMITS
-    answers = {200: GlobalLimitOut}
+    answers = {200: contract.GlobalLimit}
 
-    def perform(self, id_or_name: str) -> GlobalLimitOut:
+    def perform(self, id_or_name: str) -> dict[str, Any]:
         limit = GlobalLimit.objects.filter(which_limit(id_or_name)).first()
         if limit is None:
             raise GlobalLimitNotFound(name=id_or_name)
@@ -150,7 +72,7 @@ class UpdateGlobalLimit(Operation):
     action_required = Action.CHANGE_LIMITS
     answers = {204: None}
 
-    def perform(self, id_or_name: str, body: GlobalLimitUpdate) -> None:
+    def perform(self, id_or_name: str, body: contract.GlobalLimitUpdate) -> None:
         changes = body.model_dump(exclude_none=True)
         update_global_limit(which=which_limit(id_or_name), changes=changes, now=database_now())
 
@@ -171,10 +93,10 @@ class FilterGlobalLimits(Operation):
 
     method = "POST"
     action_required = Action.READ_LIMITS
-    answers = {200: list[GlobalLimitOut]}
+    answers = {200: list[contract.GlobalLimit]}
     body_optional = True
 
-    def perform(self, body: Page) -> list[GlobalLimitOut]:
+    def perform(self, body: Page) -> list[dict[str, Any]]:
         return limits_out(self.paginate_queryset(GlobalLimit.objects.order_by("name")))
 
 
@@ -186,10 +108,10 @@ class TakeSlots(Operation):
 
     method = "POST"
     action_required = Action.TAKE_SLOTS
-    answers = {200: list[NamedLimitOut], 423: Locked}
+    answers = {200: list[contract.TakenLimit], 423: Locked}
     missing = 409
 
-    def perform(self, body: SlotRequest) -> Response:
+    def perform(self, body: contract.SlotRequest) -> Response:
         taken = take_slots(
             names=body.names,
             slots=body.slots,
@@ -199,7 +121,7 @@ class TakeSlots(Operation):
         )
         if taken.retry_after is not None:
             return Response({"detail": "Locked"}, status=423, headers={"Retry-After": f"{taken.retry_after:.3f}"})
-        return Response(_named(taken.limits, taken.leases))
+        return Response([taken_out(limit, taken.leases.get(limit.pk)) for limit in taken.limits])
 
 
 class ReturnSlots(Operation):
@@ -207,11 +129,11 @@ class ReturnSlots(Operation):
 
     method = "POST"
     action_required = Action.TAKE_SLOTS
-    answers = {200: list[NamedLimitOut]}
+    answers = {200: list[contract.TakenLimit]}
 
-    def perform(self, body: SlotReturn) -> list[NamedLimitOut]:
-        seconds = body.occupancy_seconds
-        return _named(return_slots(names=body.names, slots=body.slots, occupancy_seconds=seconds, now=database_now()))
+    def perform(self, body: contract.SlotReturn) -> list[dict[str, Any]]:
+        limits = return_slots(**body.model_dump(), now=database_now())
+        return [taken_out(limit) for limit in limits]
 
 
 def which_limit(id_or_name: str) -> Q:
@@ -221,42 +143,26 @@ def which_limit(id_or_name: str) -> Q:
         return Q(name=id_or_name)
 
 
-def _taker(body: SlotRequest) -> Taker | None:
+def _taker(body: contract.SlotRequest) -> Taker | None:
     # Slots of a rate come back by themselves: there is nothing to hold.
     if body.holder is None or body.mode == "rate_limit":
         return None
     return Taker(lease=timedelta(seconds=body.seconds), **body.holder.model_dump())
 
 
-def _named(
-    limits: Sequence[GlobalLimit], leases: Mapping[UUID, GlobalSlot] = MappingProxyType({})
-) -> list[NamedLimitOut]:
-    return [_named_one(limit, leases.get(limit.pk)) for limit in limits]
+def taken_out(limit: GlobalLimit, lease: GlobalSlot | None = None) -> dict[str, Any]:
+    lease_id, until = (lease.pk, lease.expires_at) if lease else (None, None)
+    return told(contract.TakenLimit, limit, lease_id=lease_id, expires_at=until)
 
 
-def _named_one(limit: GlobalLimit, lease: GlobalSlot | None) -> NamedLimitOut:
-    answer: NamedLimitOut = {"id": limit.id, "name": limit.name, "limit": limit.limit}
-    return {**answer, "lease_id": lease.pk, "expires_at": lease.expires_at} if lease else answer
-
-
-def limits_out(limits: Sequence[GlobalLimit]) -> list[GlobalLimitOut]:
+def limits_out(limits: Sequence[GlobalLimit]) -> list[dict[str, Any]]:
     """One query for the slots of all of them."""
     now = database_now()
     held = slots_held([limit.pk for limit in limits], now)
-    return [_out(limit, held.get(limit.pk, 0), now) for limit in limits]
-
-
-def _out(limit: GlobalLimit, held: int, now: datetime) -> GlobalLimitOut:
-    return {
-        "id": limit.id,
-        "created": limit.created,
-        "updated": limit.updated,
-        "active": limit.active,
-        "name": limit.name,
-        "limit": limit.limit,
-        "active_slots": taken_by_nobody(limit, now) + held,
-        "slot_decay_per_second": limit.slot_decay_per_second,
-    }
+    return [
+        told(contract.GlobalLimit, limit, active_slots=taken_by_nobody(limit, now) + held.get(limit.pk, 0))
+        for limit in limits
+    ]
 
 
 def taken_by_nobody(limit: GlobalLimit, now: datetime) -> int:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
-from pydantic import Field
-from typing_extensions import TypedDict
-
 from deployments.dispatch.services.attempt_exit import Cause, release_by_force
-from deployments.limits.api.global_limits import LeaseSeconds, NamedLimitOut, taken_by_nobody, which_limit
+from deployments.limits.api.global_limits import taken_by_nobody, taken_out, which_limit
 from deployments.limits.selectors.capacity import slots_held
 from deployments.limits.selectors.holders import (
-    Holder,
     Holding,
     holders_of_global_limit,
     holding_of,
@@ -22,62 +18,14 @@ from deployments.limits.selectors.holders import (
 from deployments.limits.services.held_slots import release_leases, renew_leases
 from deployments.limits.services.limits import release_slot
 from deployments.models import ConcurrencyLimit, GlobalLimit, WorkQueue
+from orchestration.api.answers import told
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.states import state_out
 from orchestration.database_clock import database_now
 from orchestration.errors import ConcurrencyLimitNotFound, GlobalLimitNotFound
 from orion_site.accounts.permissions import Action
-from orionflow.contract.runs import StateOut
-from orionflow.contract.wire import Text1024, Wire
-
-LeaseIds = Annotated[list[UUID], Field(min_length=1, max_length=1000)]
-
-
-class LeaseRenewal(Wire):
-    lease_ids: LeaseIds
-    seconds: LeaseSeconds = 60
-
-
-class LeaseRelease(Wire):
-    lease_ids: LeaseIds
-
-
-class SlotRelease(Wire):
-    task_run_id: UUID
-
-
-class HolderOut(TypedDict):
-    """A run that holds something, or waits for it. `lease_id` and `until` only where there is a lease."""
-
-    kind: Literal["flow-run", "task-run"]
-    id: UUID
-    name: str
-    state_type: str | None
-    flow_run_id: UUID | None
-    since: datetime | None
-    slots: int
-    lease_id: UUID | None
-    until: datetime | None
-
-
-class HoldingOut(TypedDict):
-    """How many there are (null: no limit), how many are taken, by whom, and who waits."""
-
-    limit: int | None
-    taken: int
-    holders: list[HolderOut]
-    waiters: list[HolderOut]
-
-
-class ForcedRelease(Wire):
-    message: Text1024 | None = None
-
-
-class ReleasedOut(TypedDict):
-    """The state in which that left the run."""
-
-    state: StateOut | None
+from orionflow.contract import limits as contract
 
 
 class RenewSlots(Operation):
@@ -87,7 +35,7 @@ class RenewSlots(Operation):
     action_required = Action.TAKE_SLOTS
     answers = {204: None}
 
-    def perform(self, body: LeaseRenewal) -> None:
+    def perform(self, body: contract.LeaseRenewal) -> None:
         renew_leases(ids=body.lease_ids, lease=timedelta(seconds=body.seconds), now=database_now())
 
 
@@ -96,11 +44,11 @@ class ReleaseSlots(Operation):
 
     method = "POST"
     action_required = Action.TAKE_SLOTS
-    answers = {200: list[NamedLimitOut]}
+    answers = {200: list[contract.TakenLimit]}
 
-    def perform(self, body: LeaseRelease) -> list[NamedLimitOut]:
+    def perform(self, body: contract.LeaseRelease) -> list[dict[str, Any]]:
         limits = release_leases(ids=body.lease_ids, now=database_now())
-        return [{"id": limit.id, "name": limit.name, "limit": limit.limit} for limit in limits]
+        return [taken_out(limit) for limit in limits]
 
 
 class ReadGlobalLimitHolders(Operation):
@@ -108,9 +56,9 @@ class ReadGlobalLimitHolders(Operation):
 
     method = "GET"
     action_required = Action.READ_LIMITS
-    answers = {200: HoldingOut}
+    answers = {200: contract.Holding}
 
-    def perform(self, id_or_name: str) -> HoldingOut:
+    def perform(self, id_or_name: str) -> dict[str, Any]:
         limit, now = GlobalLimit.objects.filter(which_limit(id_or_name)).first(), database_now()
         if limit is None:
             raise GlobalLimitNotFound(name=id_or_name)
@@ -123,9 +71,9 @@ class ReadTagHolders(Operation):
 
     method = "GET"
     action_required = Action.READ_LIMITS
-    answers = {200: HoldingOut}
+    answers = {200: contract.Holding}
 
-    def perform(self, tag: str) -> HoldingOut:
+    def perform(self, tag: str) -> dict[str, Any]:
         limit = ConcurrencyLimit.objects.filter(tag=tag).first()
         if limit is None:
             raise ConcurrencyLimitNotFound(tag=tag)
@@ -139,7 +87,7 @@ class ReleaseTagSlot(Operation):
     action_required = Action.CHANGE_LIMITS
     answers = {204: None}
 
-    def perform(self, tag: str, body: SlotRelease) -> None:
+    def perform(self, tag: str, body: contract.SlotRelease) -> None:
         release_slot(tag=tag, task_run_id=body.task_run_id)
 
 
@@ -151,10 +99,10 @@ class ReleaseFlowRun(Operation):
 
     method = "POST"
     action_required = Action.CHANGE_RUNS
-    answers = {200: ReleasedOut}
+    answers = {200: contract.ReleasedRun}
     body_optional = True
 
-    def perform(self, id: UUID, body: ForcedRelease) -> ReleasedOut:
+    def perform(self, id: UUID, body: contract.ForcedRelease) -> dict[str, Any]:
         cause = Cause(body.message or "Its places were taken from it by force.", "release")
         state = release_by_force(run_id=id, cause=cause, now=database_now())
         return {"state": state_out(state) if state else None}
@@ -165,33 +113,19 @@ class ReadQueueHolders(Operation):
 
     method = "GET"
     action_required = Action.READ_QUEUES
-    answers = {200: HoldingOut}
+    answers = {200: contract.Holding}
 
-    def perform(self, id: UUID) -> HoldingOut:
+    def perform(self, id: UUID) -> dict[str, Any]:
         queue = WorkQueue.objects.filter(pk=id).first()
         if queue is None:
             raise Missing("Work queue")
         return holding_out(holding_of(queue, database_now()))
 
 
-def holding_out(holding: Holding) -> HoldingOut:
-    return {
-        "limit": holding.limit,
-        "taken": holding.taken,
-        "holders": [holder_out(one) for one in holding.holders],
-        "waiters": [holder_out(one) for one in holding.waiters],
-    }
-
-
-def holder_out(holder: Holder) -> HolderOut:
-    return {
-        "kind": holder.kind,
-        "id": holder.id,
-        "name": holder.name,
-        "state_type": holder.state_type,
-        "flow_run_id": holder.flow_run_id,
-        "since": holder.since,
-        "slots": holder.slots,
-        "lease_id": holder.lease_id,
-        "until": holder.until,
-    }
+def holding_out(holding: Holding) -> dict[str, Any]:
+    return told(
+        contract.Holding,
+        holding,
+        holders=[told(contract.Holder, one) for one in holding.holders],
+        waiters=[told(contract.Holder, one) for one in holding.waiters],
+    )

@@ -3,43 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Annotated
+from typing import Any
 from uuid import UUID
 
 from django.utils import timezone
-from pydantic import Field
-from typing_extensions import TypedDict
 
 from deployments.limits.services.limits import delete_limit, delete_limit_by_id, reset_limit, set_limit
 from deployments.models import ConcurrencyLimit, Slot
+from orchestration.api.answers import told
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
 from orion_site.accounts.permissions import Action
-from orionflow.contract.wire import Findable, Natural, StrictWire, Wire
-
-Tag = Annotated[str, Field(min_length=1, max_length=255), Findable]
-
-
-class ConcurrencyLimitCreate(StrictWire):
-    tag: Tag
-    concurrency_limit: Natural
-
-
-class ResetLimit(Wire):
-    slot_override: Annotated[list[UUID], Field(max_length=1000)] | None = None
-
-
-class ConcurrencyLimitOut(TypedDict):
-    """A limit with the task runs that hold its slots."""
-
-    id: UUID
-    created: datetime
-    updated: datetime
-    tag: str
-    concurrency_limit: int
-    active_slots: list[UUID]
+from orionflow.contract import limits as contract
 
 
 class SetConcurrencyLimit(Operation):
@@ -47,9 +23,9 @@ class SetConcurrencyLimit(Operation):
 
     method = "POST"
     action_required = Action.CHANGE_LIMITS
-    answers = {200: ConcurrencyLimitOut}
+    answers = {200: contract.ConcurrencyLimit}
 
-    def perform(self, body: ConcurrencyLimitCreate) -> ConcurrencyLimitOut:
+    def perform(self, body: contract.ConcurrencyLimitCreate) -> dict[str, Any]:
         limit, _ = set_limit(tag=body.tag, slots=body.concurrency_limit, now=timezone.now())
         return limits_out([limit])[0]
 
@@ -59,9 +35,9 @@ class ReadConcurrencyLimit(Operation):
 
     method = "GET"
     action_required = Action.READ_LIMITS
-    answers = {200: ConcurrencyLimitOut}
+    answers = {200: contract.ConcurrencyLimit}
 
-    def perform(self, id: UUID) -> ConcurrencyLimitOut:
+    def perform(self, id: UUID) -> dict[str, Any]:
         return _found(ConcurrencyLimit.objects.filter(pk=id).first())
 
 
@@ -70,9 +46,9 @@ class ReadConcurrencyLimitByTag(Operation):
 
     method = "GET"
     action_required = Action.READ_LIMITS
-    answers = {200: ConcurrencyLimitOut}
+    answers = {200: contract.ConcurrencyLimit}
 
-    def perform(self, tag: str) -> ConcurrencyLimitOut:
+    def perform(self, tag: str) -> dict[str, Any]:
         return _found(ConcurrencyLimit.objects.filter(tag=tag).first())
 
 
@@ -81,10 +57,10 @@ class FilterConcurrencyLimits(Operation):
 
     method = "POST"
     action_required = Action.READ_LIMITS
-    answers = {200: list[ConcurrencyLimitOut]}
+    answers = {200: list[contract.ConcurrencyLimit]}
     body_optional = True
 
-    def perform(self, body: Page) -> list[ConcurrencyLimitOut]:
+    def perform(self, body: Page) -> list[dict[str, Any]]:
         return limits_out(self.paginate_queryset(ConcurrencyLimit.objects.order_by("tag")))
 
 
@@ -96,7 +72,7 @@ class ResetConcurrencyLimit(Operation):
     answers = {200: None}
     body_optional = True
 
-    def perform(self, tag: str, body: ResetLimit) -> None:
+    def perform(self, tag: str, body: contract.ConcurrencyLimitReset) -> None:
         reset_limit(tag=tag, held_by=body.slot_override or (), now=timezone.now())
 
 
@@ -122,26 +98,16 @@ class DeleteConcurrencyLimitByTag(Operation):
         delete_limit(tag=tag)
 
 
-def limits_out(limits: Sequence[ConcurrencyLimit]) -> list[ConcurrencyLimitOut]:
+def limits_out(limits: Sequence[ConcurrencyLimit]) -> list[dict[str, Any]]:
     """One query for the slots of all of them."""
     holders: dict[UUID, list[UUID]] = {limit.id: [] for limit in limits}
     slots = Slot.objects.filter(limit__in=holders).order_by("taken_at", "pk") if holders else Slot.objects.none()
     for limit_id, task_run_id in slots.values_list("limit_id", "task_run_id"):
         holders[limit_id].append(task_run_id)
-    return [
-        {
-            "id": limit.id,
-            "created": limit.created,
-            "updated": limit.updated,
-            "tag": limit.tag,
-            "concurrency_limit": limit.concurrency_limit,
-            "active_slots": holders[limit.id],
-        }
-        for limit in limits
-    ]
+    return [told(contract.ConcurrencyLimit, limit, active_slots=holders[limit.id]) for limit in limits]
 
 
-def _found(limit: ConcurrencyLimit | None) -> ConcurrencyLimitOut:
+def _found(limit: ConcurrencyLimit | None) -> dict[str, Any]:
     if limit is None:
         raise Missing("Concurrency limit")
     return limits_out([limit])[0]

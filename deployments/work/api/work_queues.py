@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
 from django.utils import timezone
-from pydantic import Field
-from typing_extensions import TypedDict
 
 from deployments.dispatch.selectors.liveness import last_asked, statuses_of_queues
 from deployments.models import WorkQueue
-from deployments.work.api.work_pools import Forced, sent_in
-from deployments.work.selectors import Health, health_of
+from deployments.work.api.work_pools import Forced
+from deployments.work.selectors import health_of
 from deployments.work.services.work_queues import (
     DEFAULT_POOL,
     create_work_queue,
@@ -24,79 +22,18 @@ from deployments.work.services.work_queues import (
     found_queue,
     update_work_queue,
 )
+from orchestration.api.answers import changes_in, told
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
 from orion_site.accounts.permissions import Action
-from orionflow.contract.wire import Moment, Name, Natural, StrictWire, Tags, Wire
-from runs.lists.filters.conditions import Ids, matched
+from orionflow.contract import work as contract
+from runs.lists.filters.conditions import matched
 from runs.lists.filters.resources import WorkQueueFilter
-
-Priority = Annotated[int, Field(gt=0, lt=2**31)]
-
-
-class QueueFilter(Wire):
-    """The runs of a queue, picked by their tags or deployments instead of by its name."""
-
-    tags: Tags | None = None
-    deployment_ids: Ids | None = None
-
-
-class WorkQueueCreate(StrictWire):
-    name: Name
-    description: str | None = None
-    is_paused: bool = False
-    concurrency_limit: Natural | None = None
-    priority: Priority | None = None
-    filter: QueueFilter | None = None
-
-
-class WorkQueueUpdate(StrictWire):
-    """Only what is sent is changed; a limit of null lifts it."""
-
-    name: Name | None = None
-    description: str | None = None
-    is_paused: bool | None = None
-    concurrency_limit: Natural | None = None
-    priority: Priority | None = None
-    last_polled: Moment | None = None
-    filter: QueueFilter | None = None
 
 
 class WorkQueueListing(Page):
     work_queues: WorkQueueFilter | None = None
-
-
-class WorkQueueOut(TypedDict):
-    """A queue; it is READY while somebody serves it."""
-
-    id: UUID
-    created: datetime
-    updated: datetime
-    name: str
-    description: str
-    is_paused: bool
-    concurrency_limit: int | None
-    priority: int
-    work_pool_id: UUID | None
-    filter: dict[str, Any] | None
-    last_polled: datetime | None
-    work_pool_name: str | None
-    status: Literal["READY", "NOT_READY", "PAUSED"]
-
-
-class HealthPolicyOut(TypedDict):
-    maximum_late_runs: int
-    maximum_seconds_since_last_polled: int
-
-
-class WorkQueueStatusOut(TypedDict):
-    """Whether runs of the queue are started in time."""
-
-    healthy: bool
-    late_runs_count: int
-    last_polled: datetime | None
-    health_check_policy: HealthPolicyOut
 
 
 class CreateWorkQueue(Operation):
@@ -104,9 +41,9 @@ class CreateWorkQueue(Operation):
 
     method = "POST"
     action_required = Action.CHANGE_QUEUES
-    answers = {201: WorkQueueOut}
+    answers = {201: contract.WorkQueue}
 
-    def perform(self, body: WorkQueueCreate) -> WorkQueueOut:
+    def perform(self, body: contract.WorkQueueCreate) -> dict[str, Any]:
         return _created(None, body)
 
 
@@ -115,9 +52,9 @@ class ReadWorkQueue(Operation):
 
     method = "GET"
     action_required = Action.READ_QUEUES
-    answers = {200: WorkQueueOut}
+    answers = {200: contract.WorkQueue}
 
-    def perform(self, id: UUID) -> WorkQueueOut:
+    def perform(self, id: UUID) -> dict[str, Any]:
         return queues_out([_found(id)], timezone.now())[0]
 
 
@@ -126,9 +63,9 @@ class ReadWorkQueueByName(Operation):
 
     method = "GET"
     action_required = Action.READ_QUEUES
-    answers = {200: WorkQueueOut}
+    answers = {200: contract.WorkQueue}
 
-    def perform(self, name: str) -> WorkQueueOut:
+    def perform(self, name: str) -> dict[str, Any]:
         queue = all_queues().filter(work_pool__name=DEFAULT_POOL, name=name).first()
         if queue is None:
             raise Missing("Work queue")
@@ -142,7 +79,7 @@ class UpdateWorkQueue(Operation):
     action_required = Action.CHANGE_QUEUES
     answers = {204: None}
 
-    def perform(self, id: UUID, body: WorkQueueUpdate) -> None:
+    def perform(self, id: UUID, body: contract.WorkQueueUpdate) -> None:
         update_work_queue(queue_id=id, changes=_changes(body), now=timezone.now())
 
 
@@ -162,10 +99,10 @@ class FilterWorkQueues(Operation):
 
     method = "POST"
     action_required = Action.READ_QUEUES
-    answers = {200: list[WorkQueueOut]}
+    answers = {200: list[contract.WorkQueue]}
     body_optional = True
 
-    def perform(self, body: WorkQueueListing) -> list[WorkQueueOut]:
+    def perform(self, body: WorkQueueListing) -> list[dict[str, Any]]:
         queues = all_queues().filter(matched(body.work_queues)).order_by("name", "pk")
         return queues_out(self.paginate_queryset(queues), timezone.now())
 
@@ -175,10 +112,10 @@ class ReadWorkQueueStatus(Operation):
 
     method = "GET"
     action_required = Action.READ_QUEUES
-    answers = {200: WorkQueueStatusOut}
+    answers = {200: contract.WorkQueueStatus}
 
-    def perform(self, id: UUID) -> WorkQueueStatusOut:
-        return health_out(health_of(_found(id), timezone.now()))
+    def perform(self, id: UUID) -> dict[str, Any]:
+        return health_of(_found(id), timezone.now()).model_dump()
 
 
 class CreatePoolQueue(Operation):
@@ -186,9 +123,9 @@ class CreatePoolQueue(Operation):
 
     method = "POST"
     action_required = Action.CHANGE_QUEUES
-    answers = {201: WorkQueueOut}
+    answers = {201: contract.WorkQueue}
 
-    def perform(self, work_pool_name: str, body: WorkQueueCreate) -> WorkQueueOut:
+    def perform(self, work_pool_name: str, body: contract.WorkQueueCreate) -> dict[str, Any]:
         return _created(work_pool_name, body)
 
 
@@ -197,9 +134,9 @@ class ReadPoolQueue(Operation):
 
     method = "GET"
     action_required = Action.READ_QUEUES
-    answers = {200: WorkQueueOut}
+    answers = {200: contract.WorkQueue}
 
-    def perform(self, work_pool_name: str, name: str) -> WorkQueueOut:
+    def perform(self, work_pool_name: str, name: str) -> dict[str, Any]:
         return queues_out([found_queue(pool_name=work_pool_name, queue_name=name)], timezone.now())[0]
 
 
@@ -210,7 +147,7 @@ class UpdatePoolQueue(Operation):
     action_required = Action.CHANGE_QUEUES
     answers = {204: None}
 
-    def perform(self, work_pool_name: str, name: str, body: WorkQueueUpdate) -> None:
+    def perform(self, work_pool_name: str, name: str, body: contract.WorkQueueUpdate) -> None:
         queue = found_queue(pool_name=work_pool_name, queue_name=name)
         update_work_queue(queue_id=queue.pk, changes=_changes(body), now=timezone.now())
 
@@ -232,63 +169,40 @@ class FilterPoolQueues(Operation):
 
     method = "POST"
     action_required = Action.READ_QUEUES
-    answers = {200: list[WorkQueueOut]}
+    answers = {200: list[contract.WorkQueue]}
     body_optional = True
 
-    def perform(self, work_pool_name: str, body: WorkQueueListing) -> list[WorkQueueOut]:
+    def perform(self, work_pool_name: str, body: WorkQueueListing) -> list[dict[str, Any]]:
         pool = found_pool(work_pool_name)
         queues = all_queues().filter(matched(body.work_queues), work_pool=pool).order_by("priority", "name")
         return queues_out(self.paginate_queryset(queues), timezone.now())
-
-
-MAY_BE_NULL = frozenset({"concurrency_limit", "filter", "last_polled"})
 
 
 def all_queues() -> QuerySet[WorkQueue]:
     return WorkQueue.objects.select_related("work_pool")
 
 
-def queues_out(queues: Sequence[WorkQueue], now: datetime) -> list[WorkQueueOut]:
+def queues_out(queues: Sequence[WorkQueue], now: datetime) -> list[dict[str, Any]]:
     """Two queries more than the queues themselves took; they come with their pools."""
     statuses, asked = statuses_of_queues(queues, now), last_asked(queues, now)
     return [
-        {
-            "id": queue.id,
-            "created": queue.created,
-            "updated": queue.updated,
-            "name": queue.name,
-            "description": queue.description,
-            "is_paused": queue.is_paused,
-            "concurrency_limit": queue.concurrency_limit,
-            "priority": queue.priority,
-            "work_pool_id": queue.work_pool_id,
-            "filter": queue.filter,
-            "last_polled": asked[queue.id],
-            "work_pool_name": queue.work_pool.name if queue.work_pool else None,
-            "status": statuses[queue.id],
-        }
+        told(
+            contract.WorkQueue,
+            queue,
+            last_polled=asked[queue.id],
+            work_pool_name=queue.work_pool.name if queue.work_pool else None,
+            status=statuses[queue.id],
+        )
         for queue in queues
     ]
 
 
-def health_out(health: Health) -> WorkQueueStatusOut:
-    return {
-        "healthy": health.is_healthy,
-        "late_runs_count": health.late_runs,
-        "last_polled": health.last_polled,
-        "health_check_policy": {
-            "maximum_late_runs": health.most_late_runs,
-            "maximum_seconds_since_last_polled": health.longest_silence_seconds,
-        },
-    }
-
-
-def _changes(body: WorkQueueUpdate) -> dict[str, Any]:
-    changes = sent_in(body, MAY_BE_NULL)
+def _changes(body: contract.WorkQueueUpdate) -> dict[str, Any]:
+    changes = changes_in(body, WorkQueue)
     return {**changes, "filter": body.filter.model_dump(mode="json")} if body.filter else changes
 
 
-def _created(pool_name: str | None, body: WorkQueueCreate) -> WorkQueueOut:
+def _created(pool_name: str | None, body: contract.WorkQueueCreate) -> dict[str, Any]:
     columns = {**body.model_dump(mode="json"), "description": body.description or ""}
     queue = create_work_queue(pool_name=pool_name, columns=columns, now=timezone.now())
     return queues_out([queue], timezone.now())[0]

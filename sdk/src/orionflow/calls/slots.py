@@ -10,7 +10,7 @@ from orionflow import contract
 from orionflow.calls import Call, present
 
 if TYPE_CHECKING:
-    from orionflow.contract.records import TakenLimit
+    from orionflow.contract.limits import TakenLimit
 
 
 def take_slots(
@@ -34,7 +34,7 @@ def take_slots(
         "POST",
         "/v2/concurrency_limits/increment",
         body,
-        read=list[contract.records.TakenLimit],
+        read=list[contract.limits.TakenLimit],
         idempotent=request_id is not None,
     )
 

@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from orionflow.contract import deployments as deployments
     from orionflow.contract import explanations as explanations
+    from orionflow.contract import limits as limits
     from orionflow.contract import records as records
+    from orionflow.contract import work as work
+
+_MODELS = frozenset({"deployments", "explanations", "limits", "records", "work"})
 
 
 def __getattr__(name: str) -> Any:
     """Load a module when it is first used: calls name their answers' models without paying for them."""
-    if name not in {"deployments", "explanations", "records"}:
+    if name not in _MODELS:
         raise AttributeError(f"module 'orionflow.contract' has no attribute {name!r}")
     return import_module(f"orionflow.contract.{name}")

@@ -100,12 +100,3 @@ class SavedSearchFilterOut(TypedDict):
 class SavedSearch(Stored):
     name: str
     filters: Annotated[list[SavedSearchFilterOut], BeforeValidator(lambda value: value or [])] = []
-
-
-class TakenLimit(Stored):
-    """A global limit whose slots were taken; with a lease where they are held by name."""
-
-    name: str
-    limit: int
-    lease_id: UUID | None = None
-    expires_at: datetime | None = None

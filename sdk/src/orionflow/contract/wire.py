@@ -13,7 +13,7 @@ from math import isfinite
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, WithJsonSchema
 from pydantic_core import CoreSchema, PydanticCustomError
 from typing_extensions import TypedDict
 
@@ -52,7 +52,7 @@ class Answer(BaseModel):
         extra="ignore",
         protected_namespaces=(),
         json_schema_serialization_defaults_required=True,
-        json_schema_extra=lambda schema, kind: _let_own_fields_be_absent(schema, kind),
+        json_schema_extra=lambda schema, kind: _describe_as_answered(schema, kind),
     )
 
 
@@ -64,9 +64,14 @@ def own_fields(kind: type[BaseModel]) -> frozenset[str]:
     return frozenset(name for name, one in kind.model_fields.items() if OWN in one.metadata)
 
 
-def _let_own_fields_be_absent(schema: dict[str, Any], kind: type[BaseModel]) -> None:
+def _describe_as_answered(schema: dict[str, Any], kind: type[BaseModel]) -> None:
+    """Let Orion's own fields be absent. Others are always answered: defaults are for readers of other servers."""
+    own = {kind.model_fields[name].serialization_alias or name for name in own_fields(kind)}
     if "required" in schema:
-        schema["required"] = [name for name in schema["required"] if name not in own_fields(kind)]
+        schema["required"] = [name for name in schema["required"] if name not in own]
+    for name, field in schema.get("properties", {}).items():
+        if name not in own:
+            field.pop("default", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +84,16 @@ class Shaped:
         return handler.generate_schema(self.kind)
 
 
+# Orion answers it always; servers of Prefect's make may leave it out.
+Known = Annotated[datetime | None, WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization")]
+
+
 class Stored(Answer):
     """A row with an id and its times."""
 
     id: UUID
-    created: datetime | None = None
-    updated: datetime | None = None
+    created: Known = None
+    updated: Known = None
 
 
 @dataclass(slots=True)

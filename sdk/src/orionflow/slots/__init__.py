@@ -22,7 +22,7 @@ from orionflow.client import OrionClient
 from orionflow.clock import current_clock
 from orionflow.context import FlowRunContext, TaskRunContext
 from orionflow.contract.ids import uuid7
-from orionflow.contract.records import TakenLimit
+from orionflow.contract.limits import TakenLimit
 from orionflow.engine.drivers import drive, drive_async, drive_or_await
 from orionflow.engine.effects import Do, Sleep, Steps, send
 from orionflow.errors import ApiError, NoSlotInTime, Overloaded

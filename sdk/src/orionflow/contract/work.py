@@ -1,0 +1,126 @@
+"""Work pools and work queues on the wire: what may be said of them, and each as it is stored.
+
+A column that the API shows is a line of `WorkPool` or `WorkQueue`; the server reads it from the row by that name.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from orionflow.contract.wire import (
+    NAME_PATTERN,
+    Answer,
+    Findable,
+    JSONObject,
+    Moment,
+    Name,
+    Natural,
+    Stored,
+    StrictWire,
+    Tags,
+    Text255,
+    Wire,
+)
+
+Status = Literal["READY", "NOT_READY", "PAUSED"]
+
+# --- pools ----------------------------------------------------------------------------------------------------------
+
+
+class WorkPoolUpdate(StrictWire):
+    """Only what is sent is changed; a limit of null lifts it."""
+
+    description: str | None = None
+    is_paused: bool | None = None
+    base_job_template: JSONObject | None = None
+    concurrency_limit: Natural | None = None
+
+
+class WorkPoolCreate(StrictWire):
+    # An empty name is refused by the server, in the words and with the status that clients of Prefect know.
+    name: Annotated[str, Field(max_length=255, pattern=NAME_PATTERN.replace("+", "*")), Findable]
+    description: str | None = None
+    type: Text255 = "prefect-agent"
+    base_job_template: JSONObject = {}
+    is_paused: bool = False
+    concurrency_limit: Natural | None = None
+
+
+class WorkPool(Stored):
+    """A pool; it is READY while a worker of it is there."""
+
+    name: str
+    description: str | None = None
+    type: str
+    base_job_template: dict[str, Any] = {}
+    is_paused: bool = False
+    concurrency_limit: int | None = None
+    # None for a pool of agents: no worker says whether it is there.
+    status: Status | None = None
+    default_queue_id: UUID | None = None
+
+
+# --- queues ---------------------------------------------------------------------------------------------------------
+
+Priority = Annotated[int, Field(gt=0, lt=2**31)]
+
+
+class QueueFilter(Wire):
+    """The runs of a queue, picked by their tags or deployments instead of by its name."""
+
+    tags: Tags | None = None
+    deployment_ids: Annotated[list[UUID], Field(max_length=1000)] | None = None
+
+
+class WorkQueueCreate(StrictWire):
+    name: Name
+    description: str | None = None
+    is_paused: bool = False
+    concurrency_limit: Natural | None = None
+    priority: Priority | None = None
+    filter: QueueFilter | None = None
+
+
+class WorkQueueUpdate(StrictWire):
+    """Only what is sent is changed; a limit of null lifts it."""
+
+    name: Name | None = None
+    description: str | None = None
+    is_paused: bool | None = None
+    concurrency_limit: Natural | None = None
+    priority: Priority | None = None
+    last_polled: Moment | None = None
+    filter: QueueFilter | None = None
+
+
+class WorkQueue(Stored):
+    """A queue; it is READY while somebody serves it."""
+
+    name: str
+    description: str = ""
+    is_paused: bool = False
+    concurrency_limit: int | None = None
+    priority: int = 1
+    work_pool_id: UUID | None = None
+    filter: dict[str, Any] | None = None
+    last_polled: datetime | None = None
+    work_pool_name: str | None = None
+    status: Status = "NOT_READY"
+
+
+class HealthPolicy(Answer):
+    maximum_late_runs: int
+    maximum_seconds_since_last_polled: int
+
+
+class WorkQueueStatus(Answer):
+    """Whether runs of the queue are started in time."""
+
+    healthy: bool
+    late_runs_count: int
+    last_polled: datetime | None = None
+    health_check_policy: HealthPolicy
