@@ -20,6 +20,7 @@ urlpatterns = [
     path("status", status, name="status"),
     path("admin/", admin.site.urls),
     path("", include("runs.pages.urls")),
+    path("", include("deployments.pages.urls")),
 ]
 
 

@@ -1,0 +1,72 @@
+"""Forms about work, limits and variables."""
+
+from __future__ import annotations
+
+import re
+
+from django import forms
+from django.core.validators import RegexValidator
+
+from orion_site.forms.fields import NameField, NumberField, ObjectField, TagsField
+
+_LIMIT = "How many runs may be under way at once. Empty: no limit."
+
+
+class PoolForm(forms.Form):
+    """A pool that exists already; its name and type stay."""
+
+    description = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 2}), empty_value=None)
+    concurrency_limit = NumberField(required=False, label="Limit", help_text=_LIMIT)
+    base_job_template = ObjectField(
+        required=False,
+        label="Job template",
+        help_text="What runs may say about their surroundings, as JSON. Leave {} where nothing is to be said.",
+    )
+
+
+class NewPoolForm(PoolForm):
+    name = NameField(help_text="Deployments name it.")
+    type = forms.ChoiceField(
+        choices=[("prefect-agent", "Orion's agents (and agents of Prefect)"), ("process", "Workers: processes")],
+        help_text="Who executes the runs. It stays as it is.",
+    )
+    field_order = ("name", "type", "description", "concurrency_limit", "base_job_template")
+
+
+class QueueForm(forms.Form):
+    name = NameField(help_text="Deployments and agents name it.")
+    description = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 2}))
+    priority = NumberField(
+        least=1, required=False, help_text="1 is the most urgent. Queues from there on move back by one."
+    )
+    concurrency_limit = NumberField(required=False, label="Limit", help_text=_LIMIT)
+
+
+class TagLimitForm(forms.Form):
+    tag = forms.CharField(max_length=255, help_text="Task runs with this tag share the slots.")
+    slots = NumberField(help_text="How many of them may run at once; 0 lets none run. Lowering it stops nobody.")
+
+
+class GlobalLimitForm(forms.Form):
+    name = NameField(help_text="Flows ask for slots by this name.")
+    limit = NumberField(help_text="How many slots there are.")
+    slot_decay_per_second = forms.FloatField(
+        min_value=0,
+        max_value=1e9,
+        initial=0,
+        label="Slots that return by themselves, per second",
+        help_text="0: a slot is taken until it is returned. More makes a rate: 0.5 lets one pass every two seconds.",
+    )
+    active = forms.BooleanField(required=False, initial=True, label="Active: takers wait when it is full")
+
+
+class VariableForm(forms.Form):
+    name = forms.CharField(
+        max_length=255,
+        validators=[RegexValidator(re.compile(r"^[a-z0-9_]+\Z"), "Only small letters, digits and _.")],
+        help_text="Small letters, digits and _.",
+    )
+    value = forms.CharField(
+        required=False, max_length=5000, strip=False, widget=forms.Textarea(attrs={"rows": 4, "class": "mono"})
+    )
+    tags = TagsField()

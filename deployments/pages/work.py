@@ -1,0 +1,197 @@
+"""Work pools and their queues: looked at, made, changed, paused and deleted."""
+
+from __future__ import annotations
+
+from shlex import quote
+from typing import Any
+from uuid import UUID
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_POST
+
+from deployments.models import WorkPool, WorkQueue
+from deployments.pages.forms import NewPoolForm, PoolForm, QueueForm
+from deployments.pages.selectors.work import queue_page, queue_with_pool, work_page
+from deployments.work.services.work_pools import create_work_pool, delete_work_pool, update_work_pool
+from deployments.work.services.work_queues import create_work_queue, delete_work_queue, update_work_queue
+from orion_site.accounts.permissions import Action, requires
+from orion_site.forms.submitting import attempt, saved
+from runs.pages.filtering import address_after
+from runs.pages.selectors.keyset import Cursor
+
+TABS = {"waiting": "Waiting", "running": "Running", "upcoming": "Upcoming"}
+EMPTY = {
+    "waiting": ("Nothing waits here", "Runs whose time has come are listed here until somebody takes them."),
+    "running": ("Nothing runs", "Runs that an agent took from this queue are listed here until they end."),
+    "upcoming": ("Nothing is planned", "Deployments with a schedule plan their runs ahead."),
+}
+
+
+@requires(Action.READ_QUEUES)
+def work(request: HttpRequest) -> HttpResponse:
+    found = work_page(now=timezone.now())
+    return render(request, "deployments/work.html", {"section": "work", "found": found, "command": command(request)})
+
+
+@requires(Action.READ_QUEUES)
+def queue(request: HttpRequest, queue_id: UUID) -> HttpResponse:
+    asked = request.GET.get("tab", "")
+    tab = asked if asked in TABS else "waiting"
+    after = Cursor.read(request.GET.get("after", ""))
+    found = queue_page(queue=_queue(queue_id), tab=tab, after=after, now=timezone.now())
+    context = {
+        "section": "work",
+        "found": found,
+        "tab": tab,
+        "tabs": TABS,
+        "empty": EMPTY[tab],
+        "command": command(request, found.queue),
+        "is_first": "after" not in request.GET,
+        "first": f"?tab={tab}",
+        "next": address_after(request.GET, found.page.after),
+    }
+    return render(request, "deployments/queue.html", context)
+
+
+def command(request: HttpRequest, queue: WorkQueue | None = None) -> str:
+    """The line that starts an agent, with the address at which this server was asked for the page."""
+    pool = queue.work_pool if queue else None
+    words = [f"ORION_API_URL={request.build_absolute_uri(reverse('api-root'))}", "orion agent start"]
+    if pool is not None and pool.name != WorkPool.DEFAULT_NAME:
+        words.append(f"--pool {quote(pool.name)}")
+    if queue is not None:
+        words.append(f"-q {quote(queue.name)}")
+    return " ".join(words)
+
+
+@requires(Action.CHANGE_QUEUES)
+def new_pool(request: HttpRequest) -> HttpResponse:
+    form = NewPoolForm(request.POST or None, initial={"base_job_template": {}})
+    if request.method == "POST" and saved(form, lambda values: create_work_pool(columns=values, now=timezone.now())):
+        return redirect("deployments:work")
+    return _form(request, form, "New work pool", "Create pool", reverse("deployments:work"), "Work")
+
+
+@requires(Action.CHANGE_QUEUES)
+def edit_pool(request: HttpRequest, pool_id: UUID) -> HttpResponse:
+    pool = _pool(pool_id)
+    form = PoolForm(request.POST or None, initial={name: getattr(pool, name) for name in PoolForm.base_fields})
+    if request.method == "POST" and saved(
+        form,
+        lambda values: update_work_pool(
+            name=pool.name, changes={name: values[name] for name in form.changed_data}, now=timezone.now()
+        ),
+    ):
+        return redirect("deployments:work")
+    return _form(request, form, f"Work pool {pool.name}", "Save", reverse("deployments:work"), "Work")
+
+
+@requires(Action.CHANGE_QUEUES)
+@require_POST
+def pause_pool(request: HttpRequest, pool_id: UUID) -> HttpResponse:
+    return _pause_pool(request, pool_id, True, "No run starts from work pool {!r} until it is resumed.")
+
+
+@requires(Action.CHANGE_QUEUES)
+@require_POST
+def resume_pool(request: HttpRequest, pool_id: UUID) -> HttpResponse:
+    return _pause_pool(request, pool_id, False, "Runs start from work pool {!r} again.")
+
+
+def _pause_pool(request: HttpRequest, pool_id: UUID, paused: bool, done: str) -> HttpResponse:
+    name = _pool(pool_id).name
+    changes = {"is_paused": paused}
+    attempt(request, lambda: update_work_pool(name=name, changes=changes, now=timezone.now()), done=done.format(name))
+    return redirect("deployments:work")
+
+
+@requires(Action.CHANGE_QUEUES)
+@require_POST
+def delete_pool(request: HttpRequest, pool_id: UUID) -> HttpResponse:
+    name = _pool(pool_id).name
+    attempt(request, lambda: delete_work_pool(name=name, force=False), done=f"Work pool {name!r} was deleted.")
+    return redirect("deployments:work")
+
+
+@requires(Action.CHANGE_QUEUES)
+def new_queue(request: HttpRequest, pool_id: UUID) -> HttpResponse:
+    pool = _pool(pool_id)
+    form = QueueForm(request.POST or None)
+    made: list[WorkQueue] = []
+    if request.method == "POST" and saved(
+        form,
+        lambda values: made.append(create_work_queue(pool_name=pool.name, columns=values, now=timezone.now())),
+    ):
+        return redirect("deployments:queue", made[0].pk)
+    title = f"New queue in {pool.name}"
+    return _form(request, form, title, "Create queue", reverse("deployments:work"), "Work")
+
+
+@requires(Action.CHANGE_QUEUES)
+def edit_queue(request: HttpRequest, queue_id: UUID) -> HttpResponse:
+    queue = _queue(queue_id)
+    form = QueueForm(request.POST or None, initial={name: getattr(queue, name) for name in QueueForm.base_fields})
+    if request.method == "POST" and saved(
+        form,
+        lambda values: update_work_queue(
+            queue_id=queue_id, changes={name: values[name] for name in form.changed_data}, now=timezone.now()
+        ),
+    ):
+        return redirect("deployments:queue", queue_id)
+    return _form(
+        request, form, f"Queue {queue.name}", "Save", reverse("deployments:queue", args=[queue_id]), queue.name
+    )
+
+
+@requires(Action.CHANGE_QUEUES)
+@require_POST
+def pause_queue(request: HttpRequest, queue_id: UUID) -> HttpResponse:
+    return _pause_queue(request, queue_id, True, "No run starts from queue {!r} until it is resumed.")
+
+
+@requires(Action.CHANGE_QUEUES)
+@require_POST
+def resume_queue(request: HttpRequest, queue_id: UUID) -> HttpResponse:
+    return _pause_queue(request, queue_id, False, "Runs start from queue {!r} again.")
+
+
+def _pause_queue(request: HttpRequest, queue_id: UUID, paused: bool, done: str) -> HttpResponse:
+    name = _queue(queue_id).name
+    changes = {"is_paused": paused}
+    attempt(
+        request,
+        lambda: update_work_queue(queue_id=queue_id, changes=changes, now=timezone.now()),
+        done=done.format(name),
+    )
+    return redirect("deployments:queue", queue_id)
+
+
+@requires(Action.CHANGE_QUEUES)
+@require_POST
+def delete_queue(request: HttpRequest, queue_id: UUID) -> HttpResponse:
+    name = _queue(queue_id).name
+    if attempt(request, lambda: delete_work_queue(queue_id=queue_id, force=False), done=f"Queue {name!r} was deleted."):
+        return redirect("deployments:work")
+    return redirect("deployments:queue", queue_id)
+
+
+def _form(request: HttpRequest, form: Any, title: str, submit: str, back: str, back_words: str) -> HttpResponse:
+    context = {"section": "work", "form": form, "title": title, "submit": submit, "back": (back, back_words)}
+    return render(request, "forms/form.html", context)
+
+
+def _pool(pool_id: UUID) -> WorkPool:
+    pool = WorkPool.objects.filter(pk=pool_id).first()
+    if pool is None:
+        raise Http404
+    return pool
+
+
+def _queue(queue_id: UUID) -> WorkQueue:
+    queue = queue_with_pool(queue_id)
+    if queue is None:
+        raise Http404
+    return queue

@@ -1,0 +1,63 @@
+"""Fields that several forms have: names, tags, whole numbers that may be absent, and JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
+
+from runs.models.rows import NAME
+
+HIGHEST = 2**31 - 1
+# Django fills the value into the message, so a percent sign is written twice.
+_NAME = RegexValidator(NAME.regex, "A name must not contain / %% & > < or control characters.")
+
+
+class NameField(forms.CharField):
+    """A name that addresses and clients can carry."""
+
+    def __init__(self, **wishes: Any) -> None:
+        super().__init__(max_length=255, validators=[_NAME], **wishes)
+
+
+class TagsField(forms.CharField):
+    """Tags between commas; a list when it is read."""
+
+    def __init__(self, **wishes: Any) -> None:
+        wishes.setdefault("help_text", "Between commas.")
+        super().__init__(required=False, label=wishes.pop("label", "Tags"), **wishes)
+
+    def prepare_value(self, value: Any) -> Any:
+        return ", ".join(value) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> list[str]:  # type: ignore[override]
+        tags = [tag.strip() for tag in str(value or "").split(",")]
+        return list(dict.fromkeys(filter(None, tags)))
+
+
+class NumberField(forms.IntegerField):
+    """A whole number that the database can hold; None where it is left out."""
+
+    def __init__(self, *, least: int = 0, **wishes: Any) -> None:
+        super().__init__(min_value=least, max_value=HIGHEST, **wishes)
+
+
+class ObjectField(forms.JSONField):
+    """A JSON object, shown indented."""
+
+    def __init__(self, **wishes: Any) -> None:
+        super().__init__(widget=forms.Textarea(attrs={"rows": 10, "class": "mono", "spellcheck": "false"}), **wishes)
+
+    def prepare_value(self, value: Any) -> str:
+        return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+
+    def clean(self, value: Any) -> Any:
+        read = super().clean(value)
+        if read is None:
+            return {}
+        if not isinstance(read, dict):
+            raise ValidationError("Write a JSON object: { … }.")
+        return read
