@@ -27,7 +27,11 @@ http = WSGIAdapter(
 application = ProtocolTypeRouter(
     {
         "http": http,
-        "websocket": websockets(base_path=base_path, most=settings.ORION_SERVER_MAX_SOCKETS),
+        "websocket": websockets(
+            base_path=base_path,
+            most=settings.ORION_SERVER_MAX_SOCKETS,
+            most_pages=settings.ORION_SERVER_MAX_PAGES,
+        ),
         "lifespan": http.lifespan,
     }
 )

@@ -76,6 +76,7 @@ TEMPLATES = [
         "DIRS": [BASE_DIR / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
+            "libraries": {"live": "orion_site.live.tags"},
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
@@ -149,6 +150,8 @@ LOGGING = {
 ORION_SERVER_THREADS = env_int("ORION_SERVER_THREADS", 4, minimum=1)
 ORION_SERVER_MAX_IN_FLIGHT = env_int("ORION_SERVER_MAX_IN_FLIGHT", 64, minimum=1)
 ORION_SERVER_MAX_SOCKETS = env_int("ORION_SERVER_MAX_SOCKETS", 100, minimum=0)
+# Open pages have sockets of their own, so that they take none from programs.
+ORION_SERVER_MAX_PAGES = env_int("ORION_SERVER_MAX_PAGES", 200, minimum=0)
 # How large one free JSON of a request may be (parameters, a context, data of a state), what an artifact holds, how many
 # values a body may be made of, and up to which size lists show a field.
 ORION_API_MAX_FIELD_BYTES = env_int("ORION_API_MAX_FIELD_BYTES", 1024 * 1024, minimum=1024)
@@ -161,7 +164,10 @@ ORION_TAG_SLOT_WAIT_SECONDS = env_int("ORION_TAG_SLOT_WAIT_SECONDS", 30, minimum
 ORION_ENCRYPTION_KEYS = env_list("ORION_ENCRYPTION_KEYS")
 ORION_ENCRYPTION_KEY_FILE = orion_home() / "encryption-key"
 # Dotted paths of functions that are told, after commit, of each changed run: f(kind, run_id, state_type).
-ORION_STATE_LISTENERS: list[str] = ["deployments.dispatch.services.hints.run_changed"]
+ORION_STATE_LISTENERS: list[str] = [
+    "deployments.dispatch.services.hints.run_changed",
+    "orion_site.live.changes.run_changed",
+]
 # Where agents are told of due runs; without it they ask by themselves.
 ORION_BROKER_URL = env_str("ORION_BROKER_URL")
 ORION_BROKER_TRANSPORT = "orionflow.agent.broker.transport_of"

@@ -20,6 +20,7 @@ from orchestration.api.sockets import REFUSED, TRY_AGAIN_LATER
 from orion_site.accounts.guard import refusal
 from orion_site.accounts.permissions import actor_of
 from orion_site.http.wsgi_adapter import Receive, Scope, Send, wsgi_environ
+from orion_site.live.socket import LivePages
 from runs.background_tasks.api import ServeTasks
 
 
@@ -29,6 +30,7 @@ async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "websocket.close", "code": REFUSED})
 
 
+# Of programs.
 routes = [
     path("api/events/in", ReportEventsLive.as_asgi()),
     path("api/events/out", FollowEvents.as_asgi()),
@@ -82,8 +84,13 @@ class OpenSockets(BaseMiddleware):  # type: ignore[misc]  # Channels has no type
         await send({"type": "websocket.close", "code": TRY_AGAIN_LATER, "reason": reason})
 
 
-def websockets(*, base_path: str, most: int) -> SocketGuard:
-    """The ASGI application of all websockets. What has no route does not exist."""
+def websockets(*, base_path: str, most: int, most_pages: int = 200) -> SocketGuard:
+    """The ASGI application of all websockets. What has no route does not exist.
+
+    Pages and programs are counted apart: somebody's many tabs must not keep agents out.
+    """
     anything_else = re_path("", refuse)  # type: ignore[arg-type]  # a view to Django, an application to Channels
-    router = URLRouter([*routes, anything_else])
-    return SocketGuard(OpenSockets(router, most=most), base_path=base_path)
+    of_programs = OpenSockets(URLRouter([*routes, anything_else]), most=most)
+    of_pages = OpenSockets(LivePages.as_asgi(), most=most_pages)
+    router = URLRouter([path("live", of_pages), re_path("", of_programs)])
+    return SocketGuard(router, base_path=base_path)

@@ -11,12 +11,13 @@ from pathlib import Path
 import django
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.template.response import TemplateResponse
 
 from deployments.upkeep.selectors.service_health import ServiceHealth, services_and_health
 from orchestration.database_clock import database_now
 from orion_site import __version__
 from orion_site.accounts.permissions import Action, requires
+from orion_site.live.pages import live_page
 from orion_site.services.registry import descriptions_of_services
 
 
@@ -28,6 +29,7 @@ class DatabaseFacts:
 
 
 @requires(Action.READ_SETTINGS)
+@live_page
 def status(request: HttpRequest) -> HttpResponse:
     context = {
         "section": "status",
@@ -37,7 +39,7 @@ def status(request: HttpRequest) -> HttpResponse:
         "python": platform.python_version(),
         "django": django.get_version(),
     }
-    return render(request, "status.html", context)
+    return TemplateResponse(request, "status.html", context)
 
 
 @dataclass(frozen=True, slots=True)

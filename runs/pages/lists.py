@@ -5,11 +5,13 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
 from orion_site.accounts.permissions import Action, requires
+from orion_site.live.pages import live_page
 from runs.pages.charts import trend_of
 from runs.pages.filtering import SINCE_CHOICES, STATE_CHOICES, address_after, address_with, read_filter
 from runs.pages.selectors.flows import flow_page, flows_page
@@ -24,6 +26,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 @requires(Action.READ_RUNS)
+@live_page
 def runs(request: HttpRequest) -> HttpResponse:
     asked = read_filter(request.GET)
     found = runs_page(wanted=asked.wanted, after=Cursor.read(request.GET.get("after", "")), now=timezone.now())
@@ -37,10 +40,11 @@ def runs(request: HttpRequest) -> HttpResponse:
         "next": address_after(request.GET, found.page.after),
         "planned": address_with(request.GET, state="scheduled"),
     }
-    return render(request, "runs/runs.html", context)
+    return TemplateResponse(request, "runs/runs.html", context)
 
 
 @requires(Action.READ_RUNS)
+@live_page
 def flows(request: HttpRequest) -> HttpResponse:
     name = request.GET.get("q", "").strip()
     found = flows_page(name=name, after=request.GET.get("after", ""), now=timezone.now())
@@ -51,10 +55,11 @@ def flows(request: HttpRequest) -> HttpResponse:
         "is_first": "after" not in request.GET,
         "next": address_after(request.GET, found.after),
     }
-    return render(request, "runs/flows.html", context)
+    return TemplateResponse(request, "runs/flows.html", context)
 
 
 @requires(Action.READ_RUNS)
+@live_page
 def flow(request: HttpRequest, flow_id: UUID) -> HttpResponse:
     found = flow_page(flow_id=flow_id, after=Cursor.read(request.GET.get("after", "")), now=timezone.now())
     if found is None:
@@ -66,4 +71,4 @@ def flow(request: HttpRequest, flow_id: UUID) -> HttpResponse:
         "is_first": "after" not in request.GET,
         "next": address_after(request.GET, found.page.after),
     }
-    return render(request, "runs/flow.html", context)
+    return TemplateResponse(request, "runs/flow.html", context)

@@ -6,16 +6,18 @@ from typing import Any
 from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from orchestration.core.states import TERMINAL, StateType
 from orion_site.accounts.permissions import Action, requires
+from orion_site.live.pages import live_page
 from runs.models import FlowRun, TaskRun
 from runs.pages.charts import parts_of
 from runs.pages.filtering import address_after, address_without
 from runs.pages.selectors import run as selectors
 from runs.pages.selectors.keyset import Cursor
+from runs.templatetags.states import look
 
 FLOW_RUN_TABS = {
     "tasks": "Task runs",
@@ -26,12 +28,14 @@ FLOW_RUN_TABS = {
     "artifacts": "Artifacts",
 }
 TASK_RUN_TABS = {"logs": "Logs", "history": "History", "inputs": "Inputs", "artifacts": "Artifacts"}
-RELOAD_SECONDS = 15
+# What the part below the tabs follows, of the flow run.
+TOPICS_OF_TABS = {"tasks": ":tasks", "logs": ":log", "subflows": ":tasks", "artifacts": ":tasks"}
 LEVEL_CHOICES = [(0, "All levels"), (20, "Info and above"), (30, "Warnings and above"), (40, "Errors only")]
 STATE_CHOICES = [("", "Any state"), *[(kind.value, kind.value.capitalize()) for kind in StateType]]
 
 
 @requires(Action.READ_RUNS)
+@live_page
 def flow_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
     run = selectors.flow_run_facts(run_id=run_id)
     if run is None:
@@ -40,6 +44,8 @@ def flow_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
     progress = selectors.progress_of(run_id=run.id)
     context = {
         **head_of(request, run, tab, FLOW_RUN_TABS),
+        "page_title": page_title(run, run.flow.name),
+        "tab_topics": f"run:{run.id}{TOPICS_OF_TABS.get(tab, '')}",
         "why": selectors.why_flow_run(run=run, now=timezone.now()),
         "origin": selectors.origin_of(run=run),
         "progress": progress,
@@ -47,10 +53,11 @@ def flow_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
         "can_retry": run.deployment_id is not None and run.state_type in {"FAILED", "CRASHED", "COMPLETED"},
         **flow_run_tab(request, run, tab),
     }
-    return reloading(render(request, "runs/run.html", context), context)
+    return TemplateResponse(request, "runs/run.html", context)
 
 
 @requires(Action.READ_RUNS)
+@live_page
 def task_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
     run = selectors.task_run_facts(run_id=run_id)
     if run is None:
@@ -58,18 +65,19 @@ def task_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
     tab = chosen_tab(request, TASK_RUN_TABS)
     context = {
         **head_of(request, run, tab, TASK_RUN_TABS),
+        "page_title": page_title(run, run.flow_run.flow.name if run.flow_run else ""),
+        "tab_topics": f"task:{run.id}:log" if tab == "logs" else f"task:{run.id}",
         "why": selectors.why_task_run(run=run, now=timezone.now()),
         "child": selectors.child_flow_run_of_task(task_run_id=run.id),
         **task_run_tab(request, run, tab),
     }
-    return reloading(render(request, "runs/task_run.html", context), context)
+    return TemplateResponse(request, "runs/task_run.html", context)
 
 
-def reloading(page: HttpResponse, context: dict[str, Any]) -> HttpResponse:
-    """The page of a moving run comes again by itself, scripts or not; whoever reads can stop that."""
-    if context["reloads"]:
-        page.headers["Refresh"] = str(RELOAD_SECONDS)
-    return page
+def page_title(run: FlowRun | TaskRun, of: str) -> str:
+    """The state first: a row of tabs shows little more."""
+    state = look(run.state_type, run.state_name)[1]
+    return " · ".join(filter(None, (state, run.name or str(run.id), of, "Orion")))
 
 
 def chosen_tab(request: HttpRequest, tabs: dict[str, str]) -> str:
@@ -78,7 +86,6 @@ def chosen_tab(request: HttpRequest, tabs: dict[str, str]) -> str:
 
 
 def head_of(request: HttpRequest, run: FlowRun | TaskRun, tab: str, tabs: dict[str, str]) -> dict[str, Any]:
-    now = timezone.now()
     is_finished = run.state_type in TERMINAL
     running_since = run.state_timestamp if run.state_type == "RUNNING" else None
     return {
@@ -87,9 +94,11 @@ def head_of(request: HttpRequest, run: FlowRun | TaskRun, tab: str, tabs: dict[s
         "tab": tab,
         "tabs": tabs,
         "is_finished": is_finished,
+        # Without scripts the page of a moving run comes again by itself; whoever reads can stop that.
         "reloads": not is_finished and request.GET.get("refresh") != "0",
         "still": address_without(request.GET) + "&refresh=0",
-        "duration": run.total_run_time + (now - running_since) if running_since else run.total_run_time,
+        "duration": run.total_run_time,
+        "running_since": running_since - run.total_run_time if running_since else None,
     }
 
 
@@ -143,6 +152,8 @@ def log_context(request: HttpRequest, log: selectors.LogPage, level: int, from_e
         "level": level,
         "level_choices": LEVEL_CHOICES,
         "from_end": from_end,
+        # Lines that are written from now on belong below the last one that is shown.
+        "follows": log.after is None or from_end,
         "is_first": "after" not in request.GET and not from_end,
         "first": address_without(request.GET, "from"),
         "next": address_after(request.GET, log.after),

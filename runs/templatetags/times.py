@@ -54,6 +54,14 @@ def ago(value: datetime | None) -> SafeString | str:
     return _time(value, "just now" if rough == "0s" else f"{rough} ago" if seconds >= 0 else f"in {rough}", "ago")
 
 
+@register.filter
+def elapsed(value: datetime | None) -> SafeString | str:
+    """How much time has passed since then; with scripts it goes on passing."""
+    if value is None:
+        return ""
+    return _time(value, period((timezone.now() - value).total_seconds()), "elapsed")
+
+
 def coarse(seconds: float) -> str:
     """One unit, rounded down: `3h`."""
     for letter, size in UNITS:

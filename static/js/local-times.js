@@ -1,5 +1,5 @@
-// Moments of pages come in UTC and work so without scripts. Here they are shown in the reader's own zone; the exact
-// moment in UTC stays in the title.
+// Moments of pages come in UTC and work so without scripts. Here they are shown in the reader's own zone, and times that
+// pass keep passing; the exact moment in UTC stays in the title.
 "use strict";
 
 const pad = (number, width = 2) => String(number).padStart(width, "0");
@@ -19,12 +19,42 @@ const texts = {
   clock: (moment) => `${time(moment)}.${pad(moment.getMilliseconds(), 3)}`,
 };
 
+// As `coarse` and `period` of the server have them.
+const units = [["d", 86400], ["h", 3600], ["m", 60], ["s", 1]];
+
+function coarse(seconds) {
+  const [letter, size] = units.find(([, size]) => seconds >= size) ?? ["s", 1];
+  return `${Math.floor(seconds / size)}${letter}`;
+}
+
+function ago(moment, now) {
+  const seconds = (now - moment) / 1000;
+  const rough = coarse(Math.abs(seconds));
+  return rough === "0s" ? "just now" : seconds >= 0 ? `${rough} ago` : `in ${rough}`;
+}
+
+function elapsed(moment, now) {
+  const seconds = Math.max(0, Math.floor((now - moment) / 1000));
+  if (seconds < 60) return `${seconds} s`;
+  const first = units.findIndex(([, size]) => seconds >= size);
+  const [[letter, size], [smaller, step]] = units.slice(first, first + 2);
+  const rest = Math.floor((seconds % size) / step);
+  return `${Math.floor(seconds / size)}${letter}` + (rest ? ` ${rest}${smaller}` : "");
+}
+
+const passing = { ago, elapsed };
+
 function showLocally(element) {
   const moment = new Date(element.dateTime);
   if (Number.isNaN(moment.getTime())) return;
   const text = texts[element.dataset.shown];
   if (text) element.textContent = text(moment);
   else element.title = `${texts.moment(moment)} (${element.title})`;
+}
+
+function keepPassing(element, now) {
+  const text = passing[element.dataset.shown]?.(new Date(element.dateTime), now);
+  if (text && element.textContent !== text) element.textContent = text;
 }
 
 // A log names each day once; in another zone the days begin at other lines.
@@ -45,5 +75,18 @@ function divideByDays(log) {
   }
 }
 
-document.querySelectorAll("time[datetime]").forEach(showLocally);
-document.querySelectorAll("ol.log").forEach(divideByDays);
+// Also for what comes into the page later.
+window.orionTimes = {
+  localise(root) {
+    root.querySelectorAll("time[datetime]").forEach(showLocally);
+    root.querySelectorAll("ol.log").forEach(divideByDays);
+  },
+  divideByDays,
+};
+
+window.orionTimes.localise(document);
+setInterval(() => {
+  if (document.hidden) return;
+  const now = new Date();
+  document.querySelectorAll("time[data-shown=ago], time[data-shown=elapsed]").forEach((one) => keepPassing(one, now));
+}, 1000);

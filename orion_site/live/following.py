@@ -1,0 +1,161 @@
+"""Changes that other processes recorded in the same database: flows without a server, other servers, services.
+
+States and log lines are only ever added, and their ids ascend with time. Nobody has to announce them: whoever follows
+reads the few rows behind the last one that it saw. Tables that rows are changed in are compared as a whole, seldom.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import BigIntegerField, Count, Max, Model
+from django.db.models.expressions import RawSQL
+
+from deployments.models import (
+    ConcurrencyLimit,
+    Deployment,
+    GlobalLimit,
+    GlobalSlot,
+    Schedule,
+    ServiceRecord,
+    Slot,
+    Worker,
+    WorkPool,
+    WorkQueue,
+)
+from orion_site.live.changes import Changed
+from runs.models import FlowRun, FlowRunState, Log, TaskRun, TaskRunState
+
+# Rows may be committed some time after their ids were made.
+OVERLAP = timedelta(seconds=10)
+MOST_ROWS = 5000
+# Which flow run a task run belongs to, and which flow and deployment a flow run, never changes.
+MOST_RELATIONS = 20_000
+
+# topic: what is compared. A row that is changed in another column than these is seen with the next full look.
+COMPARED: dict[str, tuple[tuple[type[Model], str], ...]] = {
+    "agents": ((Worker, "updated"), (Worker, "last_heartbeat")),
+    "work": ((WorkPool, "updated"), (WorkQueue, "updated")),
+    "deployments": ((Deployment, "updated"), (Schedule, "updated")),
+    "limits": ((ConcurrencyLimit, "updated"), (GlobalLimit, "updated"), (Slot, "pk"), (GlobalSlot, "pk")),
+    "services": ((ServiceRecord, "last_tick"),),
+}
+
+
+class Added:
+    """The owners of rows that were added to a table since the last look."""
+
+    def __init__(self, model: type[Model], owners: Sequence[str], since: datetime) -> None:
+        self._model = model
+        self._owners = owners
+        self._since = since
+        self._seen: set[UUID] = set()
+        self._last: tuple[int, UUID] | None = None
+
+    def read(self, now: datetime) -> list[tuple[UUID | None, ...]] | None:
+        """None: there is more than can be read, or rows were deleted and their numbers given to others."""
+        if connection.vendor == "sqlite" and self._last is not None:
+            return self._by_number(*self._last)
+        return self._by_id(now)
+
+    def _by_number(self, number: int, row_id: UUID) -> list[tuple[UUID | None, ...]] | None:
+        # SQLite has one writer at a time, so rows become visible in the order of their numbers.
+        rows = list(self._numbered().filter(number__gte=number).order_by("number")[: MOST_ROWS + 1])
+        if not rows or rows[0][:2] != (number, row_id) or len(rows) > MOST_ROWS:
+            self._last = None
+            self._since = datetime.now(tz=self._since.tzinfo)
+            return None
+        self._last = rows[-1][:2]
+        return [row[2:] for row in rows[1:]]
+
+    def _by_id(self, now: datetime) -> list[tuple[UUID | None, ...]] | None:
+        if connection.vendor == "sqlite":
+            # First, so that what is committed meanwhile is read twice and not missed.
+            self._last = next(iter(self._numbered().order_by("-number").values_list("number", "pk")[:1]), None)
+        first = _first_id_at(self._since - OVERLAP)
+        ids = self._model._default_manager.filter(pk__gte=first).order_by("pk")
+        rows = list(ids.values_list("pk", *self._owners)[: MOST_ROWS + 1])
+        self._since = now
+        fresh = [row[1:] for row in rows if row[0] not in self._seen]
+        self._seen = {row[0] for row in rows}
+        return None if len(rows) > MOST_ROWS else fresh
+
+    def _numbered(self) -> Any:
+        number = RawSQL(f'"{self._model._meta.db_table}"."rowid"', [], output_field=BigIntegerField())
+        return self._model._default_manager.annotate(number=number).values_list("number", "pk", *self._owners)
+
+
+def _first_id_at(moment: datetime) -> UUID:
+    """The lowest id of version 7 of that millisecond."""
+    return UUID(int=(int(moment.timestamp() * 1000) << 80) | (0x7 << 76) | (0x2 << 62))
+
+
+class Follower:
+    """Reads what is new, of the tables that somebody's topics need."""
+
+    def __init__(self, since: datetime) -> None:
+        self._flow_runs = Added(FlowRunState, ["flow_run_id"], since)
+        self._task_runs = Added(TaskRunState, ["task_run_id"], since)
+        self._lines = Added(Log, ["flow_run_id", "task_run_id"], since)
+        self._compared: dict[str, tuple[Any, ...]] = {}
+        self._relations: OrderedDict[Changed, tuple[UUID | None, ...]] = OrderedDict()
+
+    def read(self, now: datetime) -> tuple[list[Changed], set[str], bool]:
+        """The runs that were changed, the topics of new log lines, and whether that is not all."""
+        of_flow_runs, of_task_runs, of_lines = (
+            one.read(now) for one in (self._flow_runs, self._task_runs, self._lines)
+        )
+        changed: list[Changed] = [("flow-run", one) for (one,) in of_flow_runs or () if one]
+        changed += [("task-run", one) for (one,) in of_task_runs or () if one]
+        topics = {f"run:{run}:log" for run, _ in of_lines or () if run}
+        topics |= {f"task:{task}:log" for _, task in of_lines or () if task}
+        return changed, topics, None in (of_flow_runs, of_task_runs, of_lines)
+
+    def compare(self, topics: Collection[str]) -> set[str]:
+        """Those of the topics whose tables are not what they were; the first time, none."""
+        differ = set()
+        for topic in topics:
+            found = tuple(_sum_of(model, column) for model, column in COMPARED[topic])
+            if self._compared.setdefault(topic, found) != found:
+                differ.add(topic)
+            self._compared[topic] = found
+        return differ
+
+    def topics_of(self, changed: Iterable[Changed]) -> set[str]:
+        """All topics that concern these runs and agents."""
+        topics: set[str] = set()
+        changed = list(changed)
+        self._look_up("flow-run", [one for kind, one in changed if kind == "flow-run"])
+        self._look_up("task-run", [one for kind, one in changed if kind == "task-run"])
+        for kind, one in changed:
+            related = self._relations.get((kind, one), ())
+            if kind == "flow-run":
+                flow, deployment = related or (None, None)
+                topics |= {f"run:{one}", "runs", "work", "home", f"flow:{flow}", f"deployment:{deployment}"}
+            elif kind == "task-run":
+                topics |= {f"task:{one}", "limits"} | {f"run:{flow_run}:tasks" for flow_run in related}
+            elif kind == "agent":
+                topics |= {f"agent:{one}", "agents"}
+        return topics
+
+    def _look_up(self, kind: str, ids: list[UUID]) -> None:
+        unknown = [one for one in dict.fromkeys(ids) if (kind, one) not in self._relations]
+        for start in range(0, len(unknown), 500):
+            part = unknown[start : start + 500]
+            if kind == "flow-run":
+                rows = FlowRun.objects.filter(pk__in=part).order_by().values_list("pk", "flow_id", "deployment_id")
+            else:
+                rows = TaskRun.objects.filter(pk__in=part).order_by().values_list("pk", "flow_run_id")
+            self._relations.update({(kind, row[0]): row[1:] for row in rows})
+        while len(self._relations) > MOST_RELATIONS:
+            self._relations.popitem(last=False)
+
+
+def _sum_of(model: type[Model], column: str) -> tuple[Any, ...]:
+    found = model._default_manager.order_by().aggregate(count=Count("pk"), last=Max(column))
+    return found["count"], found["last"]

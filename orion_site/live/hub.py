@@ -1,0 +1,250 @@
+"""Which socket shows what, and what changed: one hub in each server's process, on the event loop of its sockets.
+
+Changes are numbered. A page carries the number at which it began to read the database, and its socket begins there, so
+nothing is missed in between. Of each topic only its last change is kept: memory grows with what is looked at, not with
+what changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from secrets import token_hex
+from typing import TypeVar
+
+from django.db import close_old_connections
+from django.utils import timezone
+
+from orchestration.outages import is_outage, outage
+from orion_site.live.changes import Changed, noted
+from orion_site.live.following import COMPARED, Follower
+
+T = TypeVar("T")
+
+logger = logging.getLogger("orion.live")
+
+TAKE_EVERY_SECONDS = 0.05
+FOLLOW_EVERY_SECONDS = 0.25
+COMPARE_EVERY_SECONDS = 2.0
+# One socket after the other: the pages that are told at the same moment ask for their parts in the same moment.
+STAGGER_SECONDS = 0.002
+# A page that was opened shows its socket within this time; after it, nobody is assumed to look.
+AWAKE_SECONDS = 60.0
+MOST_REMEMBERED_TOPICS = 20_000
+MOST_TOPICS_OF_A_SOCKET = 64
+LONGEST_TOPIC = 64
+
+
+class Seat:
+    """The topics that one socket shows, and those of them that changed since it was last sent some."""
+
+    def __init__(self) -> None:
+        self.topics: frozenset[str] = frozenset()
+        self._changed: set[str] = set()
+        self._is_behind = False
+        self._woken = asyncio.Event()
+
+    def note(self, topics: Iterable[str], *, after: float = 0) -> None:
+        self._changed.update(topics)
+        self._wake(after)
+
+    def fall_behind(self, *, after: float = 0) -> None:
+        """Nobody knows what it missed: it looks at everything."""
+        self._is_behind = True
+        self._wake(after)
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def _wake(self, after: float) -> None:
+        if after:
+            asyncio.get_running_loop().call_later(after, self._woken.set)
+        else:
+            self._woken.set()
+
+    async def woken(self, patience: float) -> None:
+        """Wait for a change, or for so long."""
+        try:
+            await asyncio.wait_for(self._woken.wait(), patience)
+        except TimeoutError:
+            return
+
+    def take(self) -> tuple[list[str], bool]:
+        """The changed topics that it still shows, and whether it must look at everything."""
+        changed, is_behind = sorted(self._changed & self.topics), self._is_behind
+        self._changed, self._is_behind = set(), False
+        self._woken.clear()
+        return changed, is_behind
+
+
+class Hub:
+    """The seats by topic, and the number of each topic's last change."""
+
+    def __init__(self) -> None:
+        self._tag = token_hex(4)
+        self._number = 1
+        # Before this number nothing is known.
+        self._floor = 1
+        self._changed: OrderedDict[str, int] = OrderedDict()
+        self._seats: defaultdict[str, set[Seat]] = defaultdict(set)
+        self._open: set[Seat] = set()
+        self._awake_until = 0.0
+        self._awake_since = timezone.now()
+        self._lock = threading.Lock()
+        self._work: asyncio.Task[None] | None = None
+        self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="orion-live")
+
+    # --- numbers; from any thread ---
+
+    @property
+    def place(self) -> str:
+        return f"{self._tag}.{self._number}"
+
+    def place_for_page(self) -> str:
+        """Where a page begins that is about to read the database. What changes from now on is followed for a while."""
+        with self._lock:
+            if not self._open and time.monotonic() > self._awake_until:
+                noted.close()
+                self._number += 1
+                self._floor = self._number
+                self._awake_since = timezone.now()
+                noted.open()
+            self._awake_until = time.monotonic() + AWAKE_SECONDS
+            return self.place
+
+    def number_of(self, place: str) -> int | None:
+        """The number in a place of this hub; None in one of another process, or from before what is known."""
+        tag, _, number = place.partition(".")
+        if tag != self._tag or not number.isdigit() or len(number) > 15 or int(number) < self._floor:
+            return None
+        return int(number)
+
+    # --- seats; on the event loop ---
+
+    def sit(self) -> Seat:
+        seat = Seat()
+        self._open.add(seat)
+        return seat
+
+    def leave(self, seat: Seat) -> None:
+        self._forget_topics(seat)
+        self._open.discard(seat)
+        with self._lock:
+            self._awake_until = time.monotonic() + AWAKE_SECONDS
+
+    def show(self, seat: Seat, topics: Collection[str], since: str) -> None:
+        """From now on the socket shows these topics; what changed of them since that place is sent at once."""
+        self.place_for_page()
+        self._forget_topics(seat)
+        seat.topics = frozenset(one for one in topics if len(one) <= LONGEST_TOPIC)
+        for topic in seat.topics:
+            self._seats[topic].add(seat)
+        number = self.number_of(since)
+        if number is None:
+            seat.fall_behind()
+        else:
+            seat.note(topic for topic in seat.topics if self._changed.get(topic, 0) > number)
+        if self._work is None or self._work.done():
+            self._work = asyncio.get_running_loop().create_task(self._follow())
+
+    def _forget_topics(self, seat: Seat) -> None:
+        for topic in seat.topics:
+            self._seats[topic].discard(seat)
+            if not self._seats[topic]:
+                del self._seats[topic]
+
+    # --- changes; on the event loop ---
+
+    def publish(self, topics: Collection[str]) -> None:
+        if not topics:
+            return
+        self._number += 1
+        shown: dict[Seat, set[str]] = defaultdict(set)
+        for topic in topics:
+            self._changed[topic] = self._number
+            self._changed.move_to_end(topic)
+            for seat in self._seats.get(topic, ()):
+                shown[seat].add(topic)
+        while len(self._changed) > MOST_REMEMBERED_TOPICS:
+            self._floor = max(self._floor, self._changed.popitem(last=False)[1])
+        for turn, (seat, changed) in enumerate(shown.items()):
+            seat.note(changed, after=turn * STAGGER_SECONDS)
+
+    def publish_everything(self) -> None:
+        """More changed than can be told one by one."""
+        self._number += 1
+        self._floor = self._number
+        self._changed.clear()
+        for turn, seat in enumerate(self._open):
+            seat.fall_behind(after=turn * STAGGER_SECONDS)
+
+    async def _follow(self) -> None:
+        """Look for changes while somebody looks at them."""
+        follower = Follower(self._awake_since)
+        follow_at = compare_at = 0.0
+        while not self._falls_asleep():
+            await asyncio.sleep(TAKE_EVERY_SECONDS)
+            try:
+                self._publish_changes(*await self._look(follower, follow_at < time.monotonic()))
+                if follow_at < time.monotonic():
+                    follow_at = time.monotonic() + FOLLOW_EVERY_SECONDS
+                if compare_at < time.monotonic():
+                    compare_at = time.monotonic() + COMPARE_EVERY_SECONDS
+                    self.publish(await self._in_thread(partial(follower.compare, COMPARED.keys() & self._seats.keys())))
+            except Exception as problem:
+                # Pages look at everything when it is over.
+                self.publish_everything()
+                if is_outage(problem):
+                    outage.met(problem)
+                else:
+                    logger.exception("Changes could not be followed.")
+                await asyncio.sleep(1)
+
+    def _falls_asleep(self) -> bool:
+        with self._lock:
+            if self._open or time.monotonic() <= self._awake_until:
+                return False
+            noted.close()
+            return True
+
+    async def _look(self, follower: Follower, is_time_to_follow: bool) -> tuple[set[str], bool]:
+        changed, is_too_much = noted.take()
+        if not changed and not is_time_to_follow:
+            return set(), is_too_much
+        topics, is_more = await self._in_thread(partial(_read, follower, changed, is_time_to_follow))
+        return topics, is_too_much or is_more
+
+    def _publish_changes(self, topics: set[str], is_too_much: bool) -> None:
+        if is_too_much:
+            self.publish_everything()
+        else:
+            self.publish(topics)
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, _with_usable_connection, call)
+
+
+def _read(follower: Follower, changed: list[Changed], is_time_to_follow: bool) -> tuple[set[str], bool]:
+    lines: set[str] = set()
+    is_more = False
+    if is_time_to_follow:
+        found, lines, is_more = follower.read(timezone.now())
+        changed = [*changed, *found]
+    return follower.topics_of(changed) | lines, is_more
+
+
+def _with_usable_connection(call: Callable[[], T]) -> T:
+    close_old_connections()
+    try:
+        return call()
+    finally:
+        close_old_connections()
+
+
+hub = Hub()

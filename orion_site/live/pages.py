@@ -1,0 +1,143 @@
+"""A page that can answer with some of its parts: `?_f=head,rows` gives what `{% live "head" … %}` and "rows" enclose.
+
+The view is the same, with its rights and queries. The ETag holds a hash for each part, so that parts that are as they
+were cost no bytes; and tabs that ask for the same parts because of the same change share one rendering, unless a form
+in them belongs to a person.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import wraps
+from hashlib import blake2b
+from typing import Any, cast
+
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModified
+from django.http.response import HttpResponseBase
+from django.template.context import make_context
+from django.template.response import TemplateResponse
+
+from orion_site.accounts.permissions import actor_of
+from orion_site.live.hub import hub
+from orion_site.live.tags import LiveNode
+
+PARTS = "_f"
+# How many rows a list shows beyond those of its page, because new ones above them wait to be asked for.
+HELD = "_held"
+MOST_HELD = 100
+# What a tab knew last, in its requests; and where a part stands, in answers.
+PLACE_HEADER = "Orion-Live"
+MOST_SHARED, LONGEST_SHARED, SHARED_SECONDS = 128, 256 * 1024, 2.0
+# Texts that are not the same twice: of times that scripts keep true, and of forms.
+PASSING = re.compile(
+    rb'(?<=data-shown="ago">)[^<]*|(?<=data-shown="elapsed">)[^<]*|(?<=csrfmiddlewaretoken" value=")\w+'
+)
+
+View = Callable[..., HttpResponseBase]
+
+
+@dataclass(slots=True)
+class Shared:
+    """The newest rendering of a part, and the lock of whoever makes the next one."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    number: int = 0
+    until: float = 0.0
+    answer: HttpResponse | None = None
+
+    def current(self, number: int) -> HttpResponse | None:
+        """The rendering, if it began after the change with that number had been committed."""
+        return self.answer if self.number >= number and time.monotonic() < self.until else None
+
+
+_shared: OrderedDict[tuple[str, str], Shared] = OrderedDict()
+_shared_lock = threading.Lock()
+
+
+def live_page(view: View) -> View:
+    """Let a view that returns a `TemplateResponse` answer with its live parts. It stands below `@requires`."""
+
+    @wraps(view)
+    def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        # Before the view reads anything: what changes from here on reaches the page through its socket.
+        place = hub.place_for_page()
+        request.live_place = place  # type: ignore[attr-defined]
+        names, address = request.GET.get(PARTS, ""), request.get_full_path()
+        if request.method != "GET" or not names:
+            return view(request, *args, **kwargs)
+        _take_own_parameters(request)
+        number = hub.number_of(request.headers.get(PLACE_HEADER, ""))
+        if number is None:
+            return _as_asked(request, _parts(request, view(request, *args, **kwargs), names, place))
+        shared = _shared_part(actor_of(request).name, address)
+        with shared.lock:
+            answer = shared.current(number)
+            if answer is None:
+                place = hub.place_for_page()
+                answer = _parts(request, view(request, *args, **kwargs), names, place)
+                _share(shared, request, answer, hub.number_of(place) or 0)
+        return _as_asked(request, answer)
+
+    return answered
+
+
+def rows_held(request: HttpRequest) -> int:
+    """How many rows more than a page a list shows."""
+    held: int = getattr(request, "live_held", 0)
+    return held
+
+
+def _take_own_parameters(request: HttpRequest) -> None:
+    """The view sees the address that people see, and its links lead there."""
+    query = request.GET.copy()
+    query.pop(PARTS, None)
+    held = (query.pop(HELD, None) or ["0"])[-1]
+    request.live_held = min(int(held), MOST_HELD) if held.isdigit() and len(held) < 4 else 0  # type: ignore[attr-defined]
+    query._mutable = False
+    request.GET = cast(Any, query)
+
+
+def _parts(request: HttpRequest, page: HttpResponseBase, names: str, place: str) -> HttpResponse:
+    if not isinstance(page, TemplateResponse) or page.status_code != 200:
+        # A redirect, or a page without parts: the script leaves what it shows as it is.
+        return cast(HttpResponse, page)
+    template = cast(Any, page.resolve_template(page.template_name)).template
+    nodes = {node.name: node for node in cast("list[LiveNode]", template.nodelist.get_nodes_by_type(LiveNode))}
+    asked = list(dict.fromkeys(names.split(",")))
+    if not nodes.keys() >= set(asked):
+        raise Http404
+    context = make_context(page.resolve_context(page.context_data), request, autoescape=True)
+    with context.bind_template(template), context.render_context.push_state(template):
+        context.template_name = template.name
+        bodies = [nodes[name].render(context).encode() for name in asked]
+    hashes = ".".join(blake2b(PASSING.sub(b"", body), digest_size=8).hexdigest() for body in bodies)
+    return HttpResponse(b"".join(bodies), headers={PLACE_HEADER: place, "ETag": f'W/"{hashes}"'})
+
+
+def _as_asked(request: HttpRequest, answer: HttpResponse) -> HttpResponseBase:
+    etag = answer.headers.get("ETag")
+    if etag and etag == request.headers.get("If-None-Match"):
+        return HttpResponseNotModified(headers={"ETag": etag, PLACE_HEADER: answer.headers[PLACE_HEADER]})
+    # Middleware writes into what it is given.
+    return HttpResponse(answer.content, status=answer.status_code, headers=dict(answer.headers.items()))
+
+
+def _shared_part(actor: str, address: str) -> Shared:
+    with _shared_lock:
+        shared = _shared.setdefault((actor, address), Shared())
+        _shared.move_to_end((actor, address))
+        while len(_shared) > MOST_SHARED:
+            _shared.popitem(last=False)
+        return shared
+
+
+def _share(shared: Shared, request: HttpRequest, answer: HttpResponse, number: int) -> None:
+    # Django notes here that a form with a token was rendered: its page belongs to one person.
+    is_personal = "CSRF_COOKIE_NEEDS_UPDATE" in request.META
+    if answer.status_code == 200 and not is_personal and len(answer.content) <= LONGEST_SHARED:
+        shared.number, shared.until, shared.answer = number, time.monotonic() + SHARED_SECONDS, answer

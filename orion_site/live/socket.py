@@ -1,0 +1,61 @@
+"""The socket of an open page, at `/live`: which of the topics that it shows have changed, and nothing else.
+
+What changed is said in names that the page itself sent, so nobody learns here what their pages would not show. The page
+gets its parts by requests, where rights are checked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from pydantic import Field
+
+from orchestration.api.sockets import POLICY_VIOLATION, SocketConsumer, read_strictly
+from orion_site.accounts.permissions import Action
+from orion_site.live.hub import MOST_TOPICS_OF_A_SOCKET, Seat, hub
+from orionflow.contract.wire import Wire
+
+# At most four messages a second. Without changes there is one now and then: the page sees that it is connected.
+PAUSE_SECONDS = 0.25
+ALIVE_SECONDS = 15.0
+
+
+class Shown(Wire):
+    """The topics of a page, and the place in the order of changes from which on it knows nothing."""
+
+    topics: Annotated[list[str], Field(max_length=MOST_TOPICS_OF_A_SOCKET)]
+    since: Annotated[str, Field(max_length=64)] = ""
+
+
+class LivePages(SocketConsumer):
+    """`{"at": …, "changed": [topic, …]}`, or `{"at": …, "all": true}` where the page must look at everything."""
+
+    action_required = Action.READ_RUNS
+    _seat: Seat | None = None
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        try:
+            shown = read_strictly(Shown, text_data or "")
+        except ValueError as error:
+            await self.close(POLICY_VIOLATION, str(error))
+            return
+        if self._seat is None:
+            self._seat = hub.sit()
+            self.work(self._send_changes(self._seat))
+        hub.show(self._seat, shown.topics, shown.since)
+        # Confirmed even if nothing has changed.
+        self._seat.wake()
+
+    async def _send_changes(self, seat: Seat) -> None:
+        while True:
+            await seat.woken(ALIVE_SECONDS)
+            changed, is_behind = seat.take()
+            what = {"all": True} if is_behind else {"changed": changed}
+            await self.send_json({"at": hub.place, **what})
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def stop_working(self) -> None:
+        if self._seat is not None:
+            hub.leave(self._seat)
+        await super().stop_working()

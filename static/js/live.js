@@ -1,0 +1,426 @@
+// Parts of a page that follow what they show. The server says over a socket which topics changed; each part that names one
+// of them is asked for by the page's own address, and put into place without moving what somebody points at.
+"use strict";
+
+(() => {
+  // In milliseconds, and numbers of lines and rows.
+  const QUICKEST = 250, POLL = 5000, POLL_IDLE = 15000, IDLE_AFTER = 60000, SILENT_AFTER = 40000, LOOK_AGAIN = 60000;
+  const SAY_EVERY = 10000, LONGEST_LOG = 2000, MOST_HELD = 100, OVERLAP = 10000, OVERLAP_LINES = 200;
+
+  const body = document.body;
+  const control = document.getElementById("live-control");
+  const said = document.getElementById("live-said");
+  const states = new Map(), queues = new Map();
+  let socket = null, place = body.dataset.livePlace || "", topics = "", failures = 0, retry = 0;
+  let paused = sessionStorage.getItem("orion-live") === "paused";
+  // When the server was last heard, and when the page was last known to show what is.
+  let heard = Date.now(), current = Date.now(), moved = Date.now(), polled = Date.now();
+
+  const parts = () => [...document.querySelectorAll("[data-live]")];
+  const topicsOf = (part) => part.dataset.live.split(/\s+/).filter(Boolean);
+  const watches = () => !paused && !document.hidden;
+  const stateOf = (part) => {
+    if (!states.has(part.id)) states.set(part.id, { checked: Date.now() });
+    return states.get(part.id);
+  };
+
+  // --- the socket ---
+
+  function connect() {
+    if (socket || !watches() || !parts().length) return;
+    clearTimeout(retry);
+    const one = new WebSocket(new URL(body.dataset.liveSocket, location.href).href.replace(/^http/, "ws"));
+    socket = one;
+    one.onopen = () => {
+      heard = Date.now();
+      topics = "";
+      subscribe();
+    };
+    one.onmessage = (event) => {
+      const message = JSON.parse(event.data);
+      heard = Date.now();
+      failures = 0;
+      place = message.at;
+      const changed = new Set(message.changed);
+      for (const part of parts()) if (message.all || topicsOf(part).some((topic) => changed.has(topic))) refresh(part);
+      show();
+    };
+    one.onclose = (event) => {
+      if (socket !== one) return;
+      socket = null;
+      failures += 1;
+      // 1013: there are as many pages open as the server bears.
+      const wait = event.code === 1013 ? 30000 : Math.min(15000, 500 * 2 ** (failures - 1));
+      retry = setTimeout(connect, wait * (0.75 + Math.random() / 2));
+      show();
+    };
+  }
+
+  function disconnect() {
+    clearTimeout(retry);
+    const one = socket;
+    socket = null;
+    one?.close();
+  }
+
+  function subscribe() {
+    if (socket?.readyState !== WebSocket.OPEN) return;
+    const wanted = [...new Set(parts().flatMap(topicsOf))].sort();
+    if (wanted.join() === topics) return;
+    topics = wanted.join();
+    socket.send(JSON.stringify({ topics: wanted, since: place }));
+  }
+
+  // --- getting parts again: those of a page in one request, each log in its own ---
+
+  const queueOf = (part) => {
+    const name = "liveAppend" in part.dataset ? part.id : "page";
+    if (!queues.has(name)) queues.set(name, { dirty: new Set(), last: 0, took: 0 });
+    return queues.get(name);
+  };
+
+  function refresh(part, urgent = false) {
+    const queue = queueOf(part);
+    queue.dirty.add(part.id);
+    queue.urgent ||= urgent;
+    schedule(queue);
+  }
+
+  function schedule(queue) {
+    if (queue.busy || !queue.dirty.size || !watches()) return;
+    if (queue.timer && !queue.urgent) return;
+    clearTimeout(queue.timer);
+    // What is slow to make is asked for less often.
+    const wait = queue.urgent ? 0 : queue.last + Math.max(QUICKEST, 4 * queue.took) - Date.now();
+    queue.timer = setTimeout(() => {
+      queue.timer = 0;
+      if (watches()) ask(queue);
+    }, Math.max(0, wait));
+  }
+
+  function ask(queue) {
+    const asked = [...queue.dirty].map((id) => document.getElementById(id)).filter((part) => part && !stateOf(part).lost);
+    queue.dirty.clear();
+    if (!asked.length) return;
+    const began = Date.now();
+    const headers = { "Orion-Live": place };
+    const etags = asked.map((part) => stateOf(part).etag);
+    if (!queue.urgent && etags.every(Boolean)) headers["If-None-Match"] = `W/"${etags.join(".")}"`;
+    queue.urgent = false;
+    queue.busy = true;
+    const again = () => asked.forEach((part) => queue.dirty.add(part.id));
+    const done = () => {
+      queue.busy = false;
+      queue.last = Date.now();
+      queue.took = Math.max(queue.pause ?? 0, queue.last - began);
+      queue.pause = 0;
+      show();
+      schedule(queue);
+    };
+    const handler = (_, { xhr }) => {
+      if (xhr.status === 200 && xhr.getResponseHeader("Orion-Live")) {
+        const found = /"(.*)"/.exec(xhr.getResponseHeader("ETag") ?? "")?.[1].split(".") ?? [];
+        asked.forEach((part, index) => (stateOf(part).etag = found[index]));
+        settle(asked[0], xhr.responseText);
+        moved = Date.now();
+      } else if (xhr.status === 503) {
+        queue.pause = 250 + Math.random() * 1000;
+        return again();
+      } else if (xhr.status !== 304) {
+        // The page is another one now, or gone: what is shown stays, and says how old it is.
+        for (const part of asked) stateOf(part).lost = true;
+        return;
+      }
+      current = began;
+      for (const part of asked) stateOf(part).checked = began;
+    };
+    htmx.ajax("GET", addressOf(asked), { source: asked[0], target: asked[0], headers, handler }).then(done, () => {
+      queue.pause = 500;
+      again();
+      done();
+    });
+  }
+
+  function addressOf(asked) {
+    const query = new URLSearchParams(asked[0].dataset.liveFrom);
+    const line = "liveAppend" in asked[0].dataset && lineToBeginAt(asked[0]);
+    if (line) {
+      query.delete("from");
+      query.set("after", line.dataset.at);
+    }
+    query.set("_f", asked.map((part) => part.dataset.livePart).join());
+    const held = Math.max(...asked.map((part) => (stateOf(part).reveal ? 0 : (stateOf(part).waiting ?? 0))));
+    if (held) query.set("_held", Math.min(held, MOST_HELD));
+    return `${location.pathname}?${query}`;
+  }
+
+  function settle(part, html) {
+    if (!part.isConnected) return;
+    htmx.swap(part, html, { swapStyle: "live", swapDelay: 0, settleDelay: 0 }, { contextElement: part });
+    subscribe();
+  }
+
+  const isTouched = (part) =>
+    part.matches(":hover") || part.contains(document.activeElement) || part.querySelector("details[open]");
+
+  // --- putting it into place ---
+
+  htmx.defineExtension("live", {
+    isInlineSwap: (style) => style === "live",
+    handleSwap: (style, _, fragment) => {
+      if (style !== "live") return false;
+      window.orionTimes?.localise(fragment);
+      return [...fragment.children].flatMap((fresh) => putIn(fresh) ?? []);
+    },
+  });
+
+  function putIn(fresh) {
+    const part = document.getElementById(fresh.id);
+    if (!part) return null;
+    if ("liveStill" in part.dataset && isTouched(part)) {
+      const state = stateOf(part);
+      state.fresh = fresh;
+      clearTimeout(state.waits);
+      state.waits = setTimeout(() => putIn(state.fresh), 300);
+      return null;
+    }
+    if ("liveAppend" in part.dataset && append(part, fresh)) return null;
+    holdRows(part, fresh);
+    return morph(part, fresh);
+  }
+
+  function morph(part, fresh) {
+    const anchor = pointedAt();
+    const top = anchor?.getBoundingClientRect().top;
+    const before = part.querySelector("[data-say]")?.textContent.trim();
+    const flashes = [];
+    const morphed = Idiomorph.morph(part, fresh, {
+      morphStyle: "outerHTML",
+      callbacks: {
+        // What a person opened, ticked or typed stays.
+        beforeAttributeUpdated: (name, node) =>
+          !(name === "open" && node.tagName === "DETAILS") && !["checked", "value", "selected"].includes(name),
+        beforeNodeMorphed: (old, fresh) => {
+          if (old.tagName === "TD" && !old.matches(".when, .number") && old.textContent !== fresh.textContent) flashes.push(old);
+        },
+      },
+    });
+    if (anchor?.isConnected) {
+      const by = anchor.getBoundingClientRect().top - top;
+      if (by) window.scrollBy({ top: by, behavior: "instant" });
+    }
+    for (const cell of flashes) {
+      cell.classList.add("live-flash");
+      cell.addEventListener("animationend", () => cell.classList.remove("live-flash"), { once: true });
+    }
+    const now = document.getElementById(part.id);
+    if (now?.dataset.liveTitle) document.title = now.dataset.liveTitle;
+    const word = now?.querySelector("[data-say]");
+    if (word && before && word.textContent.trim() !== before) say(`${word.dataset.say} ${word.textContent.trim()}`);
+    return morphed;
+  }
+
+  // What must not move: what has the focus, or else what is under the pointer.
+  function pointedAt() {
+    const focused = document.activeElement;
+    if (focused && focused !== body && focused.closest("[data-live]")) return focused;
+    return [...document.querySelectorAll(":hover")].pop()?.closest("tr, li, a, button, dd, p") ?? null;
+  }
+
+  // Rows that are shown stay where they are; new ones wait until they are asked for.
+  function holdRows(part, fresh) {
+    const state = stateOf(part);
+    let waiting = 0, gone = 0, noun = "rows";
+    for (const list of fresh.querySelectorAll("[data-rows]")) {
+      const old = part.querySelector(`[data-rows="${list.dataset.rows}"]`);
+      if (state.reveal || !old?.children.length) continue;
+      if ("rowsCome" in list.dataset && !old.matches(":hover") && !old.contains(document.activeElement)) continue;
+      const rows = new Map([...list.children].map((row) => [row.id, row]));
+      const shown = [...old.children];
+      const last = shown.findLastIndex((row) => rows.has(row.id));
+      const kept = shown.map((row, index) => {
+        const now = rows.get(row.id);
+        rows.delete(row.id);
+        if (now) return now;
+        const copy = row.cloneNode(true);
+        // Below the last one that is still listed, rows were only pushed off the page.
+        copy.classList.toggle("row-gone", index < last || last < 0);
+        gone += copy.classList.contains("row-gone");
+        return copy;
+      });
+      waiting += rows.size;
+      noun = list.dataset.rows;
+      list.replaceChildren(...kept);
+    }
+    state.reveal = false;
+    state.waiting = waiting;
+    pill(part, waiting, gone, noun);
+  }
+
+  const counted = (number, noun) => `${number} new ${number === 1 ? noun.replace(/s$/, "") : noun}`;
+
+  function pill(part, waiting, gone, noun) {
+    const words = [waiting && counted(waiting, noun), gone && `${gone} not listed any more`].filter(Boolean).join(", ");
+    const old = document.getElementById(`${part.id}-pill`);
+    if (!words) return old?.remove();
+    const holder = old ?? document.createElement("div");
+    if (!old) {
+      holder.id = `${part.id}-pill`;
+      holder.className = "live-pill";
+      holder.innerHTML = '<button type="button"></button>';
+      holder.firstChild.onclick = () => reveal(document.getElementById(part.id));
+      part.before(holder);
+    }
+    const text = `${words}: show`;
+    if (holder.firstChild.textContent !== text) {
+      holder.firstChild.textContent = text;
+      say(words);
+    }
+  }
+
+  function reveal(part) {
+    if ("liveAppend" in part.dataset) {
+      part.querySelector("ol.log > li:last-child")?.scrollIntoView({ block: "end" });
+      document.getElementById(`${part.id}-pill`)?.remove();
+      return;
+    }
+    stateOf(part).reveal = true;
+    part.tabIndex = -1;
+    part.focus({ preventScroll: true });
+    refresh(part, true);
+  }
+
+  // --- logs: only what is new, in its order ---
+
+  const lines = (part) => [...part.querySelectorAll("ol.log > li[data-at]")];
+  const timeOf = (line) => Date.parse(line.dataset.at.split("~")[0]);
+
+  // Lines of other processes may arrive late: a few are asked for again.
+  function lineToBeginAt(part) {
+    const all = lines(part);
+    if (!all.length) return null;
+    const limit = timeOf(all.at(-1)) - OVERLAP;
+    let index = all.length - 1;
+    while (index > 0 && all.length - index < OVERLAP_LINES && timeOf(all[index]) >= limit) index -= 1;
+    return index || timeOf(all[0]) < limit ? all[index] : null;
+  }
+
+  function append(part, fresh) {
+    const log = part.querySelector("ol.log");
+    if (!log || !fresh.querySelector("ol.log")) return Boolean(log);
+    const isAtEnd = log.getBoundingClientRect().bottom <= innerHeight + 48;
+    const coming = lines(fresh).filter((line) => !document.getElementById(line.id));
+    if (!coming.length) return true;
+    let all = lines(part);
+    for (const line of coming) {
+      let index = all.length;
+      while (index > 0 && all[index - 1].dataset.at > line.dataset.at) index -= 1;
+      if (index) all[index - 1].after(line);
+      else all[0].before(line);
+      all.splice(index, 0, line);
+    }
+    if (isAtEnd) for (const line of all.slice(0, Math.max(0, all.length - LONGEST_LOG))) line.remove();
+    window.orionTimes?.divideByDays(log);
+    const state = stateOf(part);
+    if (isAtEnd) {
+      log.lastElementChild.scrollIntoView({ block: "end" });
+      state.lines = 0;
+    } else {
+      state.lines = (state.lines ?? 0) + coming.length;
+    }
+    pill(part, state.lines, 0, "lines");
+    // A full page: there is more.
+    if (lines(fresh).length >= 500) refresh(part);
+    return true;
+  }
+
+  // --- what is said of it ---
+
+  let sayAt = 0, toSay = "", sayTimer = 0;
+
+  function say(text) {
+    toSay = text;
+    sayTimer ||= setTimeout(() => {
+      sayTimer = 0;
+      sayAt = Date.now();
+      said.textContent = toSay;
+    }, Math.max(0, sayAt + SAY_EVERY - Date.now()));
+  }
+
+  const age = (since) => {
+    const seconds = Math.floor((Date.now() - since) / 1000);
+    return seconds < 60 ? `${seconds} s` : seconds < 3600 ? `${Math.floor(seconds / 60)} m` : `${Math.floor(seconds / 3600)} h`;
+  };
+
+  function stand() {
+    if (paused) return ["paused", "Paused", "Press . or this button to go on."];
+    if (socket?.readyState === WebSocket.OPEN) return ["live", "Live", "Changes are shown as they come. Press . or this button to pause."];
+    if (failures < 2) return ["connecting", "Connecting", "The connection to the server is being made."];
+    if (Date.now() - current < 2 * POLL_IDLE) return ["polling", "Polling", "There is no lasting connection; the page asks every few seconds."];
+    return ["off", "Off", "The server does not answer; the page tries again."];
+  }
+
+  function show() {
+    const all = parts();
+    control.hidden = !all.length;
+    if (socket?.readyState === WebSocket.OPEN && ![...queues.values()].some((queue) => queue.busy || queue.dirty.size)) {
+      current = Math.max(current, heard);
+    }
+    const [name, word, title] = stand();
+    const isOld = Date.now() - current > (name === "live" ? SILENT_AFTER : 3000);
+    control.dataset.state = name;
+    control.title = `${title} Shown as of ${new Date(current).toLocaleTimeString()}.`;
+    control.lastElementChild.textContent = isOld ? `${word} · ${age(current)} old` : word;
+  }
+
+  function toggle() {
+    paused = !paused;
+    sessionStorage.setItem("orion-live", paused ? "paused" : "live");
+    if (paused) disconnect();
+    else goOn();
+    show();
+  }
+
+  function goOn() {
+    failures = 0;
+    connect();
+    for (const queue of queues.values()) schedule(queue);
+  }
+
+  function tick() {
+    const now = Date.now();
+    if (watches()) {
+      // Nothing was heard, not even that nothing changed: the machine slept, or a proxy forgot the connection.
+      if (socket && now - heard > SILENT_AFTER) {
+        disconnect();
+        failures += 1;
+        connect();
+      }
+      const isOpen = socket?.readyState === WebSocket.OPEN;
+      const polls = !isOpen && failures >= 2 && now - polled >= (now - moved > IDLE_AFTER ? POLL_IDLE : POLL);
+      if (polls) polled = now;
+      for (const part of parts()) {
+        const every = 1000 * (part.dataset.liveEvery || 0) || LOOK_AGAIN;
+        if (polls || now - stateOf(part).checked >= every) {
+          stateOf(part).checked = now;
+          refresh(part);
+        }
+      }
+    }
+    show();
+  }
+
+  control.addEventListener("click", toggle);
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "." || event.ctrlKey || event.metaKey || event.altKey || control.hidden) return;
+    if (event.target.closest("input, textarea, select, [contenteditable]")) return;
+    event.preventDefault();
+    toggle();
+  });
+  document.addEventListener("visibilitychange", () => (document.hidden ? disconnect() : watches() && goOn()));
+  window.addEventListener("pagehide", disconnect);
+  window.addEventListener("pageshow", (event) => event.persisted && watches() && goOn());
+  setInterval(tick, 1000);
+  connect();
+  show();
+})();
