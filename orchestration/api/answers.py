@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from orionflow.contract.wire import Answer, own_fields
 
 
-def told(kind: type[Answer], row: Any, **derived: Any) -> dict[str, Any]:
+def as_answer(kind: type[Answer], row: Any, **derived: Any) -> dict[str, Any]:
     """Answer with every field of `kind`: from `derived`, or from the row's attribute of that name.
 
     Nothing is validated, as the row was just read. Fields that only Orion knows stay away where they are at their

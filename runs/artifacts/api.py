@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from rest_framework.response import Response
 
-from orchestration.api.answers import told
+from orchestration.api.answers import as_answer
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
@@ -154,10 +154,10 @@ def _found(artifact: Artifact | None) -> ArtifactOut:
 
 
 def artifact_out(artifact: Artifact) -> ArtifactOut:
-    return told(records.Artifact, artifact, metadata_=artifact.metadata)
+    return as_answer(records.Artifact, artifact, metadata_=artifact.metadata)
 
 
 def collection_out(collection: ArtifactCollection, latest: Artifact) -> ArtifactCollectionOut:
     """The newest artifact of a key, under the id and the times of its collection."""
     own = {"id": collection.id, "created": collection.created, "updated": collection.updated}
-    return told(records.ArtifactCollection, latest, **own, latest_id=latest.id, metadata_=latest.metadata)
+    return as_answer(records.ArtifactCollection, latest, **own, latest_id=latest.id, metadata_=latest.metadata)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from orchestration.api.answers import told
+from orchestration.api.answers import as_answer
 from orchestration.api.states import stored_state_out
 from orionflow.contract import runs as contract
 from orionflow.contract.wire import Shaped
@@ -19,7 +19,7 @@ PolledFlowRunOut = Annotated[dict[str, Any], Shaped(contract.PolledFlowRun)]
 
 
 def flow_run_out(run: FlowRun, state: FlowRunState | None, pool: tuple[UUID, str] | None, now: datetime) -> FlowRunOut:
-    return told(
+    return as_answer(
         contract.FlowRun,
         run,
         **times_of(run, now),

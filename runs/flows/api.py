@@ -8,7 +8,7 @@ from uuid import UUID
 from django.utils import timezone
 from rest_framework.response import Response
 
-from orchestration.api.answers import told
+from orchestration.api.answers import as_answer
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orion_site.accounts.permissions import Action
@@ -29,7 +29,7 @@ class CreateFlow(Operation):
 
     def perform(self, body: contract.FlowCreate) -> Response:
         flow, created = create_flow(name=body.name, tags=body.tags, now=timezone.now())
-        return Response(told(contract.Flow, flow), status=201 if created else 200)
+        return Response(as_answer(contract.Flow, flow), status=201 if created else 200)
 
 
 class ReadFlow(Operation):
@@ -82,4 +82,4 @@ class DeleteFlow(Operation):
 def _found(flow: Flow | None) -> FlowOut:
     if flow is None:
         raise Missing("Flow")
-    return told(contract.Flow, flow)
+    return as_answer(contract.Flow, flow)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from orchestration.api.answers import told
+from orchestration.api.answers import as_answer
 from orchestration.api.errors import Refused
 from orchestration.api.operations import Operation
 from orchestration.api.states import stored_state_out
@@ -68,12 +68,12 @@ class ReadGraph(Operation):
             "root_node_ids": list(roots(graph.nodes)),
             "nodes": [(node.id, _node(node, graph.newest_artifacts)) for node in graph.nodes],
             "artifacts": _artifacts(graph.artifacts, graph.newest_artifacts),
-            "states": [told(contract.GraphState, state) for state in graph.states],
+            "states": [as_answer(contract.GraphState, state) for state in graph.states],
         }
 
 
 def _dependency(run: TaskRun, state: Any, now: datetime) -> DependencyOut:
-    return told(
+    return as_answer(
         contract.Dependency,
         run,
         upstream_dependencies=[{"input_type": "task_run", "id": id} for id in upstream_ids(run.task_inputs)],
@@ -85,7 +85,7 @@ def _dependency(run: TaskRun, state: Any, now: datetime) -> DependencyOut:
 
 
 def _node(node: Node, newest: frozenset[UUID]) -> dict[str, Any]:
-    return told(
+    return as_answer(
         contract.GraphNode,
         node,
         parents=[{"id": parent} for parent in node.parents],
@@ -97,6 +97,6 @@ def _node(node: Node, newest: frozenset[UUID]) -> dict[str, Any]:
 def _artifacts(artifacts: Sequence[Artifact], newest: frozenset[UUID]) -> list[dict[str, Any]]:
     return [
         # Without a key there is nothing newer.
-        told(contract.GraphArtifact, artifact, is_latest=artifact.key is None or artifact.id in newest)
+        as_answer(contract.GraphArtifact, artifact, is_latest=artifact.key is None or artifact.id in newest)
         for artifact in artifacts
     ]

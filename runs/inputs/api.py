@@ -10,7 +10,7 @@ from django.utils import timezone
 from pydantic import Field
 from rest_framework.response import Response
 
-from orchestration.api.answers import told
+from orchestration.api.answers import as_answer
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.states import result_of
@@ -82,7 +82,7 @@ class FilterFlowRunInput(Operation):
         found = FlowRunInput.objects.filter(flow_run=id, key__startswith=body.prefix)
         found = found.exclude(key__in=body.exclude_keys or ())
         return [
-            told(records.FlowRunInput, one)
+            as_answer(records.FlowRunInput, one)
             for one in found.order_by("created", "id")[: 1 if body.limit is None else body.limit]
         ]
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from django.utils import timezone
 
-from orchestration.api.answers import told
+from orchestration.api.answers import as_answer
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
 from orchestration.large import without_large
@@ -67,7 +67,7 @@ class FilterFlows(RunQuestion):
 
     def perform(self, body: FlowListing) -> list[FlowOut]:
         return [
-            told(contract.Flow, flow)
+            as_answer(contract.Flow, flow)
             for flow in self.paginate_queryset(flows_matching(body).order_by(*ORDERS[body.sort]))
         ]
 
@@ -129,4 +129,4 @@ class FilterLogs(RunQuestion):
     def perform(self, body: LogListing) -> list[LogOut]:
         lines = Log.objects.filter(matched(body.logs)).order_by(*ORDERS[body.sort])
         # Lines never change.
-        return [told(records.Log, line, updated=line.created) for line in self.paginate_queryset(lines)]
+        return [as_answer(records.Log, line, updated=line.created) for line in self.paginate_queryset(lines)]

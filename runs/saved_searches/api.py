@@ -8,7 +8,7 @@ from uuid import UUID
 from django.utils import timezone
 from rest_framework.response import Response
 
-from orchestration.api.answers import told
+from orchestration.api.answers import as_answer
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
@@ -31,7 +31,7 @@ class SaveSearch(Operation):
     def perform(self, body: records.SavedSearchCreate) -> Response:
         filters = [filter.model_dump(mode="json") for filter in body.filters]
         search, created = save_search(name=body.name, filters=filters, now=timezone.now())
-        return Response(told(records.SavedSearch, search), status=201 if created else 200)
+        return Response(as_answer(records.SavedSearch, search), status=201 if created else 200)
 
 
 class ReadSavedSearch(Operation):
@@ -45,7 +45,7 @@ class ReadSavedSearch(Operation):
         search = SavedSearch.objects.filter(pk=id).first()
         if search is None:
             raise Missing("Saved search")
-        return told(records.SavedSearch, search)
+        return as_answer(records.SavedSearch, search)
 
 
 class DeleteSavedSearch(Operation):
@@ -68,6 +68,5 @@ class FilterSavedSearches(Operation):
     body_optional = True
 
     def perform(self, body: Page) -> list[SavedSearchOut]:
-        return [
-            told(records.SavedSearch, search) for search in self.paginate_queryset(SavedSearch.objects.order_by("name"))
-        ]
+        searches = self.paginate_queryset(SavedSearch.objects.order_by("name"))
+        return [as_answer(records.SavedSearch, search) for search in searches]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from orchestration.api.answers import told
+from orchestration.api.answers import as_answer
 from orchestration.api.states import stored_state_out
 from orchestration.new_runs import NewTaskRun
 from orionflow.contract import runs as contract
@@ -41,4 +41,4 @@ def task_run_out(run: TaskRun, state: TaskRunState | None, now: datetime) -> Tas
 def task_run_in_state(run: TaskRun, state: StateOut | None, now: datetime) -> TaskRunOut:
     """Answer a run whose state is at hand."""
     policy = task_run_policy_out(run.empirical_policy)
-    return told(contract.TaskRun, run, **times_of(run, now), state=state, empirical_policy=policy)
+    return as_answer(contract.TaskRun, run, **times_of(run, now), state=state, empirical_policy=policy)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from orchestration.api.answers import told
+from orchestration.api.answers import as_answer
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.states import stored_state_out
@@ -50,11 +50,11 @@ class ExplainTaskRun(Operation):
 
 
 def why_out(why: Why) -> WhyOut:
-    return told(
+    return as_answer(
         contract.Why,
         why,
         state=_state_out(why) if why.state else None,
-        reasons=[told(contract.WhyReason, reason) for reason in why.reasons],
+        reasons=[as_answer(contract.WhyReason, reason) for reason in why.reasons],
         history=[_entry_out(state) for state in why.history],
     )
 
@@ -67,4 +67,4 @@ def _state_out(why: Why) -> StateOut:
 
 def _entry_out(state: StateRow) -> dict[str, Any]:
     trail = [{"rule": rule, "verdict": verdict, "reason": reason} for rule, verdict, reason in state.trail]
-    return told(contract.HistoryEntry, state, state_id=state.id, trail=trail)
+    return as_answer(contract.HistoryEntry, state, state_id=state.id, trail=trail)

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any, Self
+from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.utils import timezone
-from pydantic import model_validator
-from pydantic_core import PydanticCustomError
 from rest_framework.response import Response
-from typing_extensions import TypedDict
 
-from deployments.blocks.api.block_schemas import BlockSchemaOut, block_schema_out
-from deployments.blocks.api.block_types import BlockTypeOut, Slug, block_type_out
+from deployments.blocks.api.block_schemas import block_schema_out
+from deployments.blocks.api.block_types import block_type_out
 from deployments.blocks.selectors import block_documents, references_below
 from deployments.blocks.services.blocks import (
     NewBlockDocument,
@@ -33,34 +29,14 @@ from deployments.filters import (
     BlockTypeFilter,
 )
 from deployments.models import BlockDocument, BlockReference, BlockSchema, BlockType
+from orchestration.api.answers import as_answer
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
 from orion_site.accounts.permissions import Action, DenyUndeclared, may
-from orionflow.contract.wire import JSONObject, StrictWire, Wire
+from orionflow.contract import blocks as contract
+from orionflow.contract.wire import Wire
 from runs.lists.filters.conditions import matched
-
-
-class BlockDocumentCreate(StrictWire):
-    name: Slug | None = None
-    data: JSONObject = {}
-    block_schema_id: UUID
-    block_type_id: UUID
-    is_anonymous: bool = False
-
-    @model_validator(mode="after")
-    def _is_found_again(self) -> Self:
-        if self.name is None and not self.is_anonymous:
-            raise PydanticCustomError("name_missing", "A block that is not anonymous needs a name")
-        return self
-
-
-class BlockDocumentUpdate(StrictWire):
-    """Only what is sent is changed; without `merge_existing_data` the data sent are all there is."""
-
-    block_schema_id: UUID | None = None
-    data: JSONObject | None = None
-    merge_existing_data: bool = True
 
 
 class BlockDocumentSearch(Wire):
@@ -78,36 +54,19 @@ class SecretsQuery(Wire):
     include_secrets: bool = False
 
 
-class BlockDocumentOut(TypedDict):
-    """A block with its schema and type; the blocks that it holds stand in its data and, by field, in the references."""
-
-    id: UUID
-    created: datetime
-    updated: datetime
-    name: str
-    data: dict[str, Any]
-    block_schema_id: UUID
-    block_schema: BlockSchemaOut
-    block_type_id: UUID
-    block_type_name: str
-    block_type: BlockTypeOut
-    block_document_references: dict[str, Any]
-    is_anonymous: bool
-
-
 class BlockOperation(Operation):
     """Shared by the operations on blocks: secrets need a right of their own."""
 
-    def told(self, documents: Sequence[BlockDocument], include_secrets: bool) -> list[BlockDocumentOut]:
+    def answered(self, documents: Sequence[BlockDocument], include_secrets: bool) -> list[dict[str, Any]]:
         if include_secrets and not may(self.request.user, Action.READ_SECRETS):
             raise PermissionDenied(DenyUndeclared.message)
         return documents_out(documents, include_secrets)
 
-    def told_one(self, which: Q, include_secrets: bool) -> BlockDocumentOut:
+    def answered_one(self, which: Q, include_secrets: bool) -> dict[str, Any]:
         document = block_documents().filter(which).first()
         if document is None:
             raise Missing("Block document")
-        return self.told([document], include_secrets)[0]
+        return self.answered([document], include_secrets)[0]
 
 
 class CreateBlockDocument(BlockOperation):
@@ -115,10 +74,10 @@ class CreateBlockDocument(BlockOperation):
 
     method = "POST"
     action_required = Action.CHANGE_BLOCKS
-    answers = {201: BlockDocumentOut}
+    answers = {201: contract.BlockDocument}
     missing = 409
 
-    def perform(self, body: BlockDocumentCreate) -> Response:
+    def perform(self, body: contract.BlockDocumentCreate) -> Response:
         new = NewBlockDocument(
             name=body.name,
             content=body.data,
@@ -127,7 +86,7 @@ class CreateBlockDocument(BlockOperation):
             is_anonymous=body.is_anonymous,
         )
         document = create_block_document(new=new, now=timezone.now())
-        return Response(self.told_one(Q(pk=document.pk), include_secrets=False), status=201)
+        return Response(self.answered_one(Q(pk=document.pk), include_secrets=False), status=201)
 
 
 class ReadBlockDocument(BlockOperation):
@@ -136,10 +95,10 @@ class ReadBlockDocument(BlockOperation):
     method = "GET"
     action_required = Action.READ_BLOCKS
     odd_id = 404
-    answers = {200: BlockDocumentOut}
+    answers = {200: contract.BlockDocument}
 
-    def perform(self, id: UUID, query: SecretsQuery) -> BlockDocumentOut:
-        return self.told_one(Q(pk=id), query.include_secrets)
+    def perform(self, id: UUID, query: SecretsQuery) -> dict[str, Any]:
+        return self.answered_one(Q(pk=id), query.include_secrets)
 
 
 class ReadBlockDocumentByName(BlockOperation):
@@ -147,10 +106,10 @@ class ReadBlockDocumentByName(BlockOperation):
 
     method = "GET"
     action_required = Action.READ_BLOCKS
-    answers = {200: BlockDocumentOut}
+    answers = {200: contract.BlockDocument}
 
-    def perform(self, slug: str, name: str, query: SecretsQuery) -> BlockDocumentOut:
-        return self.told_one(Q(block_type__slug=slug, name=name), query.include_secrets)
+    def perform(self, slug: str, name: str, query: SecretsQuery) -> dict[str, Any]:
+        return self.answered_one(Q(block_type__slug=slug, name=name), query.include_secrets)
 
 
 class ReadBlockDocumentsOfType(BlockOperation):
@@ -158,13 +117,13 @@ class ReadBlockDocumentsOfType(BlockOperation):
 
     method = "GET"
     action_required = Action.READ_BLOCKS
-    answers = {200: list[BlockDocumentOut]}
+    answers = {200: list[contract.BlockDocument]}
 
-    def perform(self, slug: str, query: SecretsQuery) -> list[BlockDocumentOut]:
+    def perform(self, slug: str, query: SecretsQuery) -> list[dict[str, Any]]:
         if not BlockType.objects.filter(slug=slug).exists():
             raise Missing("Block type")
         found = block_documents().filter(block_type__slug=slug, is_anonymous=False).order_by("name")
-        return self.told(list(found), query.include_secrets)
+        return self.answered(list(found), query.include_secrets)
 
 
 class UpdateBlockDocument(BlockOperation):
@@ -175,7 +134,7 @@ class UpdateBlockDocument(BlockOperation):
     odd_id = 404
     answers = {204: None}
 
-    def perform(self, id: UUID, body: BlockDocumentUpdate) -> None:
+    def perform(self, id: UUID, body: contract.BlockDocumentUpdate) -> None:
         update_block_document(
             document_id=id,
             content=body.data,
@@ -202,12 +161,12 @@ class FilterBlockDocuments(BlockOperation):
 
     method = "POST"
     action_required = Action.READ_BLOCKS
-    answers = {200: list[BlockDocumentOut]}
+    answers = {200: list[contract.BlockDocument]}
     body_optional = True
 
-    def perform(self, body: BlockDocumentListing) -> list[BlockDocumentOut]:
+    def perform(self, body: BlockDocumentListing) -> list[dict[str, Any]]:
         found = self.paginate_queryset(_matching(body).order_by(*BLOCK_ORDERS[body.sort]))
-        return self.told(found, body.include_secrets)
+        return self.answered(found, body.include_secrets)
 
 
 class CountBlockDocuments(BlockOperation):
@@ -222,7 +181,7 @@ class CountBlockDocuments(BlockOperation):
         return _matching(body).count()
 
 
-def documents_out(documents: Sequence[BlockDocument], include_secrets: bool) -> list[BlockDocumentOut]:
+def documents_out(documents: Sequence[BlockDocument], include_secrets: bool) -> list[dict[str, Any]]:
     below = references_below(documents)
     return [_out(document, below, include_secrets) for document in documents]
 
@@ -239,21 +198,16 @@ def _matching(search: BlockDocumentSearch) -> QuerySet[BlockDocument]:
 Below = Mapping[UUID, Sequence[BlockReference]]
 
 
-def _out(document: BlockDocument, below: Below, include_secrets: bool) -> BlockDocumentOut:
-    return {
-        "id": document.id,
-        "created": document.created,
-        "updated": document.updated,
-        "name": document.name,
-        "data": _content(document, below, include_secrets),
-        "block_schema_id": document.block_schema_id,
-        "block_schema": block_schema_out(document.block_schema),
-        "block_type_id": document.block_type_id,
-        "block_type_name": document.block_type.name,
-        "block_type": block_type_out(document.block_type),
-        "block_document_references": _references(document, below),
-        "is_anonymous": document.is_anonymous,
-    }
+def _out(document: BlockDocument, below: Below, include_secrets: bool) -> dict[str, Any]:
+    return as_answer(
+        contract.BlockDocument,
+        document,
+        data=_content(document, below, include_secrets),
+        block_schema=block_schema_out(document.block_schema),
+        block_type_name=document.block_type.name,
+        block_type=block_type_out(document.block_type),
+        block_document_references=_references(document, below),
+    )
 
 
 def _content(document: BlockDocument, below: Below, include_secrets: bool) -> dict[str, Any]:

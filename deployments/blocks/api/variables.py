@@ -2,43 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Q
 from django.utils import timezone
-from pydantic import Field
 from rest_framework.response import Response
-from typing_extensions import TypedDict
 
 from deployments.blocks.services.variables import create_variable, delete_variable, update_variable
 from deployments.filters import VariableFilter, VariableSort
 from deployments.models import Variable
+from orchestration.api.answers import as_answer, changes_in
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
 from orchestration.errors import VariableNotFound
 from orion_site.accounts.permissions import Action
-from orionflow.contract.wire import StrictWire, Tags, Wire
+from orionflow.contract import blocks as contract
+from orionflow.contract.wire import Wire
 from runs.lists.filters.conditions import matched
 from runs.lists.filters.sorts import ORDERS
-
-VariableName = Annotated[str, Field(min_length=1, max_length=255, pattern="^[a-z0-9_]+$")]
-Value = Annotated[str, Field(max_length=5000)]
-
-
-class VariableCreate(StrictWire):
-    name: VariableName
-    value: Value
-    tags: Tags = []
-
-
-class VariableUpdate(StrictWire):
-    """Only what is sent is changed."""
-
-    name: VariableName | None = None
-    value: Value | None = None
-    tags: Tags | None = None
 
 
 class VariableSearch(Wire):
@@ -49,25 +31,16 @@ class VariableListing(VariableSearch, Page):
     sort: VariableSort = VariableSort.NAME_ASC
 
 
-class VariableOut(TypedDict):
-    id: UUID
-    created: datetime
-    updated: datetime
-    name: str
-    value: str
-    tags: list[str]
-
-
 class CreateVariable(Operation):
     """Store a variable under a new name."""
 
     method = "POST"
     action_required = Action.CHANGE_VARIABLES
-    answers = {201: VariableOut}
+    answers = {201: contract.Variable}
 
-    def perform(self, body: VariableCreate) -> Response:
-        variable = create_variable(name=body.name, value=body.value, tags=body.tags, now=timezone.now())
-        return Response(_out(variable), status=201)
+    def perform(self, body: contract.VariableCreate) -> Response:
+        variable = create_variable(**body.model_dump(), now=timezone.now())
+        return Response(as_answer(contract.Variable, variable), status=201)
 
 
 class ReadVariable(Operation):
@@ -76,9 +49,9 @@ class ReadVariable(Operation):
     method = "GET"
     action_required = Action.READ_VARIABLES
     odd_id = 404
-    answers = {200: VariableOut}
+    answers = {200: contract.Variable}
 
-    def perform(self, id: UUID) -> VariableOut:
+    def perform(self, id: UUID) -> dict[str, Any]:
         return _found(Q(pk=id))
 
 
@@ -87,9 +60,9 @@ class ReadVariableByName(Operation):
 
     method = "GET"
     action_required = Action.READ_VARIABLES
-    answers = {200: VariableOut}
+    answers = {200: contract.Variable}
 
-    def perform(self, name: str) -> VariableOut:
+    def perform(self, name: str) -> dict[str, Any]:
         return _found(Q(name=name))
 
 
@@ -101,8 +74,8 @@ class UpdateVariable(Operation):
     odd_id = 404
     answers = {204: None}
 
-    def perform(self, id: UUID, body: VariableUpdate) -> None:
-        update_variable(which=Q(pk=id), changes=_changes(body), now=timezone.now())
+    def perform(self, id: UUID, body: contract.VariableUpdate) -> None:
+        update_variable(which=Q(pk=id), changes=changes_in(body, Variable), now=timezone.now())
 
 
 class UpdateVariableByName(Operation):
@@ -112,8 +85,8 @@ class UpdateVariableByName(Operation):
     action_required = Action.CHANGE_VARIABLES
     answers = {204: None}
 
-    def perform(self, name: str, body: VariableUpdate) -> None:
-        update_variable(which=Q(name=name), changes=_changes(body), now=timezone.now())
+    def perform(self, name: str, body: contract.VariableUpdate) -> None:
+        update_variable(which=Q(name=name), changes=changes_in(body, Variable), now=timezone.now())
 
 
 class DeleteVariable(Operation):
@@ -144,12 +117,12 @@ class FilterVariables(Operation):
 
     method = "POST"
     action_required = Action.READ_VARIABLES
-    answers = {200: list[VariableOut]}
+    answers = {200: list[contract.Variable]}
     body_optional = True
 
-    def perform(self, body: VariableListing) -> list[VariableOut]:
+    def perform(self, body: VariableListing) -> list[dict[str, Any]]:
         found = Variable.objects.filter(matched(body.variables)).order_by(*ORDERS[body.sort])
-        return [_out(variable) for variable in self.paginate_queryset(found)]
+        return [as_answer(contract.Variable, variable) for variable in self.paginate_queryset(found)]
 
 
 class CountVariables(Operation):
@@ -164,23 +137,8 @@ class CountVariables(Operation):
         return Variable.objects.filter(matched(body.variables)).count()
 
 
-def _changes(body: VariableUpdate) -> dict[str, object]:
-    return body.model_dump(exclude_none=True)
-
-
-def _found(which: Q) -> VariableOut:
+def _found(which: Q) -> dict[str, Any]:
     variable = Variable.objects.filter(which).first()
     if variable is None:
         raise VariableNotFound
-    return _out(variable)
-
-
-def _out(variable: Variable) -> VariableOut:
-    return {
-        "id": variable.id,
-        "created": variable.created,
-        "updated": variable.updated,
-        "name": variable.name,
-        "value": variable.value,
-        "tags": variable.tags,
-    }
+    return as_answer(contract.Variable, variable)

@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import DurationField
 
 from deployments.models import Deployment
-from orchestration.api.answers import told
+from orchestration.api.answers import as_answer
 from orionflow.contract import deployments as contract
 from orionflow.contract.deployments import DeploymentFields
 
@@ -41,7 +41,7 @@ def columns_of(sent: DeploymentFields) -> dict[str, Any]:
 def deployment_out(deployment: Deployment, schedules: list[dict[str, Any]], *, ready: bool) -> dict[str, Any]:
     """`work_queue`, with its pool, is expected to be loaded."""
     queue = deployment.work_queue
-    return told(
+    return as_answer(
         contract.Deployment,
         deployment,
         schedule=schedules[0]["schedule"] if schedules else None,

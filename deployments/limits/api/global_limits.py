@@ -24,7 +24,7 @@ from deployments.limits.services.global_limits import (
 )
 from deployments.limits.services.slot_leases import Taker
 from deployments.models import GlobalLimit, GlobalSlot
-from orchestration.api.answers import told
+from orchestration.api.answers import as_answer, changes_in
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
 from orchestration.database_clock import database_now
@@ -73,7 +73,7 @@ class UpdateGlobalLimit(Operation):
     answers = {204: None}
 
     def perform(self, id_or_name: str, body: contract.GlobalLimitUpdate) -> None:
-        changes = body.model_dump(exclude_none=True)
+        changes = changes_in(body, GlobalLimit)
         update_global_limit(which=which_limit(id_or_name), changes=changes, now=database_now())
 
 
@@ -152,7 +152,7 @@ def _taker(body: contract.SlotRequest) -> Taker | None:
 
 def taken_out(limit: GlobalLimit, lease: GlobalSlot | None = None) -> dict[str, Any]:
     lease_id, until = (lease.pk, lease.expires_at) if lease else (None, None)
-    return told(contract.TakenLimit, limit, lease_id=lease_id, expires_at=until)
+    return as_answer(contract.TakenLimit, limit, lease_id=lease_id, expires_at=until)
 
 
 def limits_out(limits: Sequence[GlobalLimit]) -> list[dict[str, Any]]:
@@ -160,7 +160,7 @@ def limits_out(limits: Sequence[GlobalLimit]) -> list[dict[str, Any]]:
     now = database_now()
     held = slots_held([limit.pk for limit in limits], now)
     return [
-        told(contract.GlobalLimit, limit, active_slots=taken_by_nobody(limit, now) + held.get(limit.pk, 0))
+        as_answer(contract.GlobalLimit, limit, active_slots=taken_by_nobody(limit, now) + held.get(limit.pk, 0))
         for limit in limits
     ]
 

@@ -18,7 +18,7 @@ from deployments.limits.selectors.holders import (
 from deployments.limits.services.held_slots import release_leases, renew_leases
 from deployments.limits.services.limits import release_slot
 from deployments.models import ConcurrencyLimit, GlobalLimit, WorkQueue
-from orchestration.api.answers import told
+from orchestration.api.answers import as_answer
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.states import state_out
@@ -123,9 +123,9 @@ class ReadQueueHolders(Operation):
 
 
 def holding_out(holding: Holding) -> dict[str, Any]:
-    return told(
+    return as_answer(
         contract.Holding,
         holding,
-        holders=[told(contract.Holder, one) for one in holding.holders],
-        waiters=[told(contract.Holder, one) for one in holding.waiters],
+        holders=[as_answer(contract.Holder, one) for one in holding.holders],
+        waiters=[as_answer(contract.Holder, one) for one in holding.waiters],
     )

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from deployments.limits.services.limits import delete_limit, delete_limit_by_id, reset_limit, set_limit
 from deployments.models import ConcurrencyLimit, Slot
-from orchestration.api.answers import told
+from orchestration.api.answers import as_answer
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
@@ -104,7 +104,7 @@ def limits_out(limits: Sequence[ConcurrencyLimit]) -> list[dict[str, Any]]:
     slots = Slot.objects.filter(limit__in=holders).order_by("taken_at", "pk") if holders else Slot.objects.none()
     for limit_id, task_run_id in slots.values_list("limit_id", "task_run_id"):
         holders[limit_id].append(task_run_id)
-    return [told(contract.ConcurrencyLimit, limit, active_slots=holders[limit.id]) for limit in limits]
+    return [as_answer(contract.ConcurrencyLimit, limit, active_slots=holders[limit.id]) for limit in limits]
 
 
 def _found(limit: ConcurrencyLimit | None) -> dict[str, Any]:

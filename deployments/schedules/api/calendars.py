@@ -2,53 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated
+from typing import Any
 from uuid import UUID
 
 from django.utils import timezone
-from pydantic import Field
 from rest_framework.response import Response
-from typing_extensions import TypedDict
 
 from deployments.filters import CalendarFilter
 from deployments.models import Calendar
 from deployments.schedules.services.calendars import create_calendar, delete_calendar, update_calendar
+from orchestration.api.answers import as_answer, changes_in
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
 from orion_site.accounts.permissions import Action
-from orionflow.contract.wire import Name, StrictWire
+from orionflow.contract import schedules as contract
 from runs.lists.filters.conditions import matched
-
-Ics = Annotated[str, Field(max_length=1_000_000)]
-
-
-class CalendarCreate(StrictWire):
-    name: Name
-    description: str = ""
-    ics: Ics
-
-
-class CalendarUpdate(StrictWire):
-    """Only what is sent is changed."""
-
-    name: Name | None = None
-    description: str | None = None
-    ics: Ics | None = None
 
 
 class CalendarListing(Page):
     calendars: CalendarFilter | None = None
-
-
-class CalendarOut(TypedDict):
-    id: UUID
-    created: datetime
-    updated: datetime
-    name: str
-    description: str
-    ics: str
 
 
 class CreateCalendar(Operation):
@@ -56,12 +29,11 @@ class CreateCalendar(Operation):
 
     method = "POST"
     action_required = Action.CHANGE_DEPLOYMENTS
-    answers = {201: CalendarOut}
+    answers = {201: contract.Calendar}
 
-    def perform(self, body: CalendarCreate) -> Response:
-        now = timezone.now()
-        calendar = create_calendar(name=body.name, ics=body.ics, description=body.description, now=now)
-        return Response(_out(calendar), status=201)
+    def perform(self, body: contract.CalendarCreate) -> Response:
+        calendar = create_calendar(**body.model_dump(), now=timezone.now())
+        return Response(as_answer(contract.Calendar, calendar), status=201)
 
 
 class ReadCalendar(Operation):
@@ -69,13 +41,13 @@ class ReadCalendar(Operation):
 
     method = "GET"
     action_required = Action.READ_DEPLOYMENTS
-    answers = {200: CalendarOut}
+    answers = {200: contract.Calendar}
 
-    def perform(self, id: UUID) -> CalendarOut:
+    def perform(self, id: UUID) -> dict[str, Any]:
         calendar = Calendar.objects.filter(pk=id).first()
         if calendar is None:
             raise Missing("Calendar")
-        return _out(calendar)
+        return as_answer(contract.Calendar, calendar)
 
 
 class UpdateCalendar(Operation):
@@ -85,8 +57,8 @@ class UpdateCalendar(Operation):
     action_required = Action.CHANGE_DEPLOYMENTS
     answers = {204: None}
 
-    def perform(self, id: UUID, body: CalendarUpdate) -> None:
-        update_calendar(calendar_id=id, changes=body.model_dump(exclude_none=True), now=timezone.now())
+    def perform(self, id: UUID, body: contract.CalendarUpdate) -> None:
+        update_calendar(calendar_id=id, changes=changes_in(body, Calendar), now=timezone.now())
 
 
 class DeleteCalendar(Operation):
@@ -105,20 +77,9 @@ class FilterCalendars(Operation):
 
     method = "POST"
     action_required = Action.READ_DEPLOYMENTS
-    answers = {200: list[CalendarOut]}
+    answers = {200: list[contract.Calendar]}
     body_optional = True
 
-    def perform(self, body: CalendarListing) -> list[CalendarOut]:
+    def perform(self, body: CalendarListing) -> list[dict[str, Any]]:
         found = Calendar.objects.filter(matched(body.calendars)).order_by("name", "pk")
-        return [_out(calendar) for calendar in self.paginate_queryset(found)]
-
-
-def _out(calendar: Calendar) -> CalendarOut:
-    return {
-        "id": calendar.id,
-        "created": calendar.created,
-        "updated": calendar.updated,
-        "name": calendar.name,
-        "description": calendar.description,
-        "ics": calendar.ics,
-    }
+        return [as_answer(contract.Calendar, calendar) for calendar in self.paginate_queryset(found)]

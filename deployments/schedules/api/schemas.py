@@ -13,7 +13,7 @@ from deployments.models import Schedule
 from deployments.schedules.core import ScheduleError, moment_in
 from deployments.schedules.core.definitions import completed, refuse_without_times
 from deployments.schedules.services.schedules import NewSchedule
-from orchestration.api.answers import told
+from orchestration.api.answers import as_answer
 from orchestration.api.states import with_offset
 from orionflow.contract.schedules import (
     AnyDefinition,
@@ -91,7 +91,7 @@ def _window(seconds: float | None) -> timedelta | None:
 
 
 def schedule_out(schedule: Schedule, calendars: Sequence[str]) -> dict[str, Any]:
-    return told(
+    return as_answer(
         DeploymentSchedule,
         schedule,
         schedule={

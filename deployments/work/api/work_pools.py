@@ -12,7 +12,7 @@ from deployments.dispatch.selectors.liveness import statuses_of_pools
 from deployments.models import WorkPool
 from deployments.work.services.work_pools import create_work_pool, delete_work_pool, update_work_pool
 from deployments.work.services.work_queues import AGENT_POOL, found_pool
-from orchestration.api.answers import changes_in, told
+from orchestration.api.answers import as_answer, changes_in
 from orchestration.api.errors import Refused
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
@@ -113,8 +113,6 @@ class CountWorkPools(Operation):
 
 
 def pools_out(pools: Sequence[WorkPool], now: datetime) -> list[dict[str, Any]]:
-    statuses = statuses_of_pools(pools, now) if pools else {}
     # No worker says whether it is there for a pool of agents.
-    return [
-        told(contract.WorkPool, pool, status=None if pool.type == AGENT_POOL else statuses[pool.id]) for pool in pools
-    ]
+    statuses = statuses_of_pools([pool for pool in pools if pool.type != AGENT_POOL], now)
+    return [as_answer(contract.WorkPool, pool, status=statuses.get(pool.id)) for pool in pools]

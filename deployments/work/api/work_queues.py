@@ -22,7 +22,7 @@ from deployments.work.services.work_queues import (
     found_queue,
     update_work_queue,
 )
-from orchestration.api.answers import changes_in, told
+from orchestration.api.answers import as_answer, changes_in
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
@@ -186,7 +186,7 @@ def queues_out(queues: Sequence[WorkQueue], now: datetime) -> list[dict[str, Any
     """Two queries more than the queues themselves took; they come with their pools."""
     statuses, asked = statuses_of_queues(queues, now), last_asked(queues, now)
     return [
-        told(
+        as_answer(
             contract.WorkQueue,
             queue,
             last_polled=asked[queue.id],

@@ -43,7 +43,7 @@ class Variable:
                 found = yield send(client, read_variable(name))
             except NotFound:
                 return default
-        return cls(found["name"], found["value"], found["tags"])
+        return cls(found.name, found.value, found.tags)
 
     @classmethod
     def _stored(cls, name: str, value: str, tags: Sequence[str] | None, overwrite: bool) -> Steps[Variable]:
@@ -57,7 +57,7 @@ class Variable:
                     ) from None
                 yield send(client, update_variable(name, value, tags))
                 made = yield send(client, read_variable(name))
-        return cls(made["name"], made["value"], made["tags"])
+        return cls(made.name, made.value, made.tags)
 
 
 def get(name: str, default: Any = None) -> Any:

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from orionflow.states import State
 from orionflow.wire import state_to_wire
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -37,6 +40,13 @@ class Call(Generic[T_co]):
 def present(**fields: Any) -> dict[str, Any]:
     """The fields that have a value: what is not said is left to the server."""
     return {name: _wire(value) for name, value in fields.items() if value is not None}
+
+
+def body(kind: type[BaseModel], **fields: Any) -> dict[str, Any]:
+    """The body of a request: those of the fields of `kind` that have a value. The API judges the values."""
+    if unknown := fields.keys() - kind.model_fields.keys():
+        raise TypeError(f"{kind.__name__} has no field {', '.join(sorted(unknown))}")
+    return present(**fields)
 
 
 def _wire(value: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
 from orionflow import contract
-from orionflow.calls import Call, present
+from orionflow.calls import Call, body
 
 if TYPE_CHECKING:
     from orionflow.contract.limits import TakenLimit
@@ -25,25 +25,28 @@ def take_slots(
     seconds: float | None = None,
 ) -> Call[list[TakenLimit]]:
     """Slots of every limit named, or of none: then the answer is 423, and says when to ask again."""
+    limits = contract.limits
     holder = None
     if request_id is not None:
-        holder = present(id=request_id, flow_run_id=flow_run_id, task_run_id=task_run_id, epoch=epoch)
-    body = present(names=list(names), slots=slots, mode=mode, holder=holder, seconds=seconds)
+        holder = body(limits.SlotHolder, id=request_id, flow_run_id=flow_run_id, task_run_id=task_run_id, epoch=epoch)
+    sent = body(limits.SlotRequest, names=list(names), slots=slots, mode=mode, holder=holder, seconds=seconds)
     # Slots of a rate have no holder by whom a repeated request could be known.
     return Call(
         "POST",
         "/v2/concurrency_limits/increment",
-        body,
-        read=list[contract.limits.TakenLimit],
+        sent,
+        read=list[limits.TakenLimit],
         idempotent=request_id is not None,
     )
 
 
 def renew_slots(lease_ids: Sequence[UUID], seconds: float) -> Call[None]:
     """Keep slots for so many seconds from now; a conflict when one of the leases is over."""
-    return Call("POST", "/v2/concurrency_limits/renew", {"lease_ids": list(lease_ids), "seconds": seconds})
+    sent = body(contract.limits.LeaseRenewal, lease_ids=list(lease_ids), seconds=seconds)
+    return Call("POST", "/v2/concurrency_limits/renew", sent)
 
 
 def release_slots(lease_ids: Sequence[UUID]) -> Call[None]:
     """Give slots back."""
-    return Call("POST", "/v2/concurrency_limits/release", {"lease_ids": list(lease_ids)})
+    sent = body(contract.limits.LeaseRelease, lease_ids=list(lease_ids))
+    return Call("POST", "/v2/concurrency_limits/release", sent)

@@ -10,13 +10,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from orionflow.contract import blocks as blocks
     from orionflow.contract import deployments as deployments
     from orionflow.contract import explanations as explanations
     from orionflow.contract import limits as limits
     from orionflow.contract import records as records
     from orionflow.contract import work as work
 
-_MODELS = frozenset({"deployments", "explanations", "limits", "records", "work"})
+_MODELS = frozenset({"blocks", "deployments", "explanations", "limits", "records", "work"})
 
 
 def __getattr__(name: str) -> Any:

@@ -114,3 +114,28 @@ class DeploymentSchedule(Stored):
     misfire: Annotated[Misfire, OWN] = "none"
     misfire_window: Annotated[float | None, OWN] = None
     calendars: Annotated[Names, OWN] = []
+
+
+Ics = Annotated[str, Field(max_length=1_000_000)]
+
+
+class CalendarCreate(StrictWire):
+    name: Name
+    description: str = ""
+    ics: Ics
+
+
+class CalendarUpdate(StrictWire):
+    """Only what is sent is changed."""
+
+    name: Name | None = None
+    description: str | None = None
+    ics: Ics | None = None
+
+
+class Calendar(Stored):
+    """An iCalendar document whose events are times at which the schedules that use it start nothing."""
+
+    name: str
+    description: str = ""
+    ics: str

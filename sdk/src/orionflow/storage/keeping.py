@@ -33,7 +33,7 @@ FIELDS = {
 def read_secret(client: OrionClient, name: str) -> Steps[Any]:
     """The value in clear. Raises NotFound, and NotAllowed where blocks may be seen but not their secrets."""
     found = yield send(client, read_block(SLUG, name, include_secrets=True))
-    return found["data"]["value"]
+    return found.data["value"]
 
 
 def save_secret(client: OrionClient, name: str, value: Any, *, overwrite: bool) -> Steps[bool]:
@@ -46,7 +46,7 @@ def save_secret(client: OrionClient, name: str, value: Any, *, overwrite: bool) 
         return True
     if not overwrite:
         raise Conflict(f"There is a secret {name!r} already; pass overwrite=True to give it another value.")
-    yield send(client, update_block(found["id"], {"value": value}))
+    yield send(client, update_block(found.id, {"value": value}))
     return False
 
 
@@ -57,5 +57,5 @@ def _schema(client: OrionClient) -> Steps[Any]:
         # A server learns the usual types when it starts; an API in this process has none yet.
         yield send(client, install_block_types())
         kind = yield send(client, read_block_type(SLUG))
-    known = yield send(client, read_newest_block_schemas(kind["id"]))
-    return known[0] if known else (yield send(client, create_block_schema(kind["id"], FIELDS)))
+    known = yield send(client, read_newest_block_schemas(kind.id))
+    return known[0] if known else (yield send(client, create_block_schema(kind.id, FIELDS)))
