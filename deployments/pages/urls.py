@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from deployments.pages import work
+from deployments.pages import deployment, deployment_actions, deployment_list, work
 
 app_name = "deployments"
 
@@ -21,4 +21,10 @@ urlpatterns = [
     path("work/queues/<uuid:queue_id>/pause", work.pause_queue, name="pause-queue"),
     path("work/queues/<uuid:queue_id>/resume", work.resume_queue, name="resume-queue"),
     path("work/queues/<uuid:queue_id>/delete", work.delete_queue, name="delete-queue"),
+    path("deployments", deployment_list.deployments, name="deployments"),
+    path("deployments/<uuid:deployment_id>", deployment.deployment, name="deployment"),
+    path("deployments/<uuid:deployment_id>/run-now", deployment_actions.run_now, name="run-now"),
+    path("deployments/<uuid:deployment_id>/pause", deployment_actions.pause, name="pause"),
+    path("deployments/<uuid:deployment_id>/resume", deployment_actions.resume, name="resume"),
+    path("deployments/<uuid:deployment_id>/delete", deployment_actions.delete, name="delete"),
 ]

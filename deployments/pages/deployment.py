@@ -1,0 +1,111 @@
+"""A deployment's page: the head is always there, and the tab says what is below it."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+
+from deployments.models import Deployment
+from deployments.pages.selectors import deployment as selectors
+from orchestration.core.states import StateType
+from orion_site.accounts.permissions import Action, requires
+from runs.pages.filtering import STATE_CHOICES, address_after
+from runs.pages.selectors.keyset import Cursor
+
+TABS = {
+    "overview": "Overview",
+    "runs": "Runs",
+    "upcoming": "Upcoming",
+    "schedules": "Schedules",
+    "parameters": "Parameters",
+}
+OVERLAPS = {
+    "allow": "Runs may overlap",
+    "queue": "A run waits for the one before",
+    "skip": "A run is skipped while another runs",
+    "cancel_new": "A new run is cancelled while another runs",
+    "cancel_old": "A new run cancels the one before",
+}
+
+
+@requires(Action.READ_DEPLOYMENTS)
+def deployment(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
+    line = selectors.deployment_line(deployment_id=deployment_id, now=timezone.now())
+    if line is None:
+        raise Http404
+    asked = request.GET.get("tab", "")
+    tab = asked if asked in TABS else "overview"
+    context = {
+        "section": "deployments",
+        "line": line,
+        "one": line.deployment,
+        "tab": tab,
+        "tabs": TABS,
+        "planned": selectors.upcoming_count(deployment_id=deployment_id),
+        "policy": policy_of(line.deployment),
+        **_tab(request, line.deployment, tab),
+    }
+    return render(request, "deployments/deployment.html", context)
+
+
+def _tab(request: HttpRequest, one: Deployment, tab: str) -> dict[str, Any]:
+    now = timezone.now()
+    after = Cursor.read(request.GET.get("after", ""))
+    match tab:
+        case "overview":
+            schedules = selectors.shown_schedules(deployment_id=one.pk, now=now)
+            return {"schedules": schedules, "blocks": selectors.block_names(one)}
+        case "runs":
+            state = request.GET.get("state", "").lower()
+            states = [StateType(word) for word in state.upper().split(",") if word in StateType.__members__]
+            found = selectors.runs_of_deployment(deployment_id=one.pk, states=states, after=after, now=now)
+            choices = [choice for choice in STATE_CHOICES if choice[0] != "scheduled"]
+            shown = {"found": found, "state": state, "state_choices": choices}
+            return {**shown, **_paged(request, found.page.after)}
+        case "upcoming":
+            page = selectors.upcoming_runs(deployment_id=one.pk, after=after)
+            return {"page": page, **_paged(request, page.after)}
+        case "schedules":
+            return {"schedules": selectors.shown_schedules(deployment_id=one.pk, now=now)}
+        case "parameters":
+            return {"parameters": parameters_of(one)}
+    return {}
+
+
+def _paged(request: HttpRequest, after: Cursor | None) -> dict[str, Any]:
+    return {"is_first": "after" not in request.GET, "next": address_after(request.GET, after)}
+
+
+def policy_of(one: Deployment) -> list[str]:
+    """The rules for each run, as chips: only those that differ from the usual."""
+    chips = [OVERLAPS.get(one.overlap, one.overlap)] if one.overlap != "allow" else []
+    if one.concurrency_limit is not None:
+        chips.append(f"At most {one.concurrency_limit} at once")
+    if one.crash_retries:
+        chips.append(f"Tried again after a crash, up to {one.crash_retries}×")
+    if one.enforce_parameter_schema:
+        chips.append("Parameters are checked")
+    return chips
+
+
+def parameters_of(one: Deployment) -> list[dict[str, Any]]:
+    """Each parameter that the schema or the deployment names: its type, its value, and whether it must be given."""
+    schema = one.parameter_openapi_schema or {}
+    known = schema.get("properties")
+    properties: dict[str, Any] = known if isinstance(known, dict) else {}
+    required = schema.get("required") or ()
+    rows = []
+    for name in dict.fromkeys([*properties, *one.parameters]):
+        own = properties.get(name)
+        described: dict[str, Any] = own if isinstance(own, dict) else {}
+        row = {"name": name, "type": described.get("type") or "", "description": described.get("description") or ""}
+        row["is_required"] = name in required
+        row["has_value"] = name in one.parameters or "default" in described
+        row["value"] = one.parameters.get(name, described.get("default"))
+        row["is_own"] = name in one.parameters
+        rows.append(row)
+    return rows

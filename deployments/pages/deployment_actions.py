@@ -1,0 +1,88 @@
+"""Actions on deployments: each is a POST that calls the service which the API calls, and goes back."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_POST
+
+from deployments.definitions.core.hydration import BadTemplate
+from deployments.definitions.services.deployments import delete_deployment, set_paused, update_deployment
+from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
+from orchestration.database_clock import current_time
+from orchestration.errors import DeploymentNotFound, DomainError, ParametersMisfit, SeveralSchedules
+from orion_site.accounts.permissions import Action, requires
+
+
+@requires(Action.RUN_DEPLOYMENTS)
+@require_POST
+def run_now(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
+    """Create a run that is due now, with the deployment's own parameters."""
+    try:
+        run, _ = create_run_of_deployment(deployment_id=deployment_id, asked=AskedRun(), state=None, now=current_time())
+    except DeploymentNotFound as error:
+        raise Http404 from error
+    except (BadTemplate, ParametersMisfit) as error:
+        # What is required and has no default must be asked for.
+        messages.warning(request, f"The run needs parameters: {error}")
+        return back(request, deployment_id)
+    except DomainError as error:
+        messages.error(request, str(error))
+        return back(request, deployment_id)
+    link = format_html('<a href="{}">{}</a>', reverse("runs:run", args=[run.pk]), run.name)
+    messages.success(request, format_html("Run {} is due now.", link))
+    return back(request, deployment_id)
+
+
+@requires(Action.CHANGE_DEPLOYMENTS)
+@require_POST
+def pause(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
+    _set_paused(deployment_id, paused=True)
+    messages.success(request, "The deployment is paused: its schedules plan nothing. It can still be run by hand.")
+    return back(request, deployment_id)
+
+
+@requires(Action.CHANGE_DEPLOYMENTS)
+@require_POST
+def resume(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
+    _set_paused(deployment_id, paused=False)
+    messages.success(request, "The deployment is no longer paused: its schedules plan runs again.")
+    return back(request, deployment_id)
+
+
+@requires(Action.CHANGE_DEPLOYMENTS)
+@require_POST
+def delete(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
+    try:
+        delete_deployment(deployment_id=deployment_id)
+    except DeploymentNotFound as error:
+        raise Http404 from error
+    messages.success(request, "The deployment was deleted. Its runs that had begun are still in the list of runs.")
+    return redirect("deployments:deployments")
+
+
+def _set_paused(deployment_id: UUID, *, paused: bool) -> None:
+    now = timezone.now()
+    try:
+        try:
+            set_paused(deployment_id=deployment_id, paused=paused, now=now)
+        except SeveralSchedules:
+            # That call means the only schedule, and switches it with the deployment. Several keep their own switches.
+            update_deployment(deployment_id=deployment_id, changes={"paused": paused}, now=now)
+    except DeploymentNotFound as error:
+        raise Http404 from error
+
+
+def back(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
+    """Go to the page of ours that the form names; without one, to the list."""
+    asked = request.POST.get("back", "")
+    if asked.startswith("/") and url_has_allowed_host_and_scheme(asked, allowed_hosts=None):
+        return redirect(asked)
+    return redirect("deployments:deployments")

@@ -1,0 +1,76 @@
+"""The list of deployments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import render
+from django.utils import timezone
+
+from deployments.pages.selectors.deployment_lines import DeploymentFilter, Health, LineCursor, deployments_page
+from orion_site.accounts.permissions import Action, requires
+from runs.pages.filtering import Chip, address_after, address_with, address_without
+
+SHOWN = {"": "Any state", "failing": "Last run failed", "late": "Late", "paused": "Paused", "active": "Not paused"}
+ORDERS = {"": "Worst first", "name": "By name"}
+CHIPS = {"q": "name", "flow": "flow", "tag": "tag", "show": "state"}
+
+
+@requires(Action.READ_DEPLOYMENTS)
+def deployments(request: HttpRequest) -> HttpResponse:
+    values = {name: request.GET.get(name, "").strip() for name in ("q", "flow", "tag", "show", "sort")}
+    after = LineCursor.read(request.GET.get("after", ""))
+    found = deployments_page(wanted=_wanted(values), after=after, now=timezone.now())
+    context = {
+        "section": "deployments",
+        "found": found,
+        "counts": _linked_counts(found.counts, request.GET),
+        "values": values,
+        "chips": _chips(values, request.GET),
+        "states": SHOWN,
+        "orders": ORDERS,
+        "is_first": "after" not in request.GET,
+        "next": address_after(request.GET, found.after),
+        "address": request.build_absolute_uri("/api"),
+    }
+    return render(request, "deployments/deployments.html", context)
+
+
+def _wanted(values: dict[str, str]) -> DeploymentFilter:
+    shown = values["show"]
+    return DeploymentFilter(
+        name=values["q"],
+        flow=values["flow"],
+        tag=values["tag"],
+        paused={"paused": True, "active": False}.get(shown),
+        health=Health(shown) if shown in {"failing", "late"} else None,
+        worst_first=values["sort"] != "name",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedCount:
+    """A number, and the list that has so many rows."""
+
+    number: int
+    words: str
+    address: str
+    state_type: str
+
+
+def _linked_counts(counts: dict[str, int], query: QueryDict) -> list[LinkedCount]:
+    # While one of them is shown, the others are out of sight; the form and the chips lead back.
+    if query.get("show"):
+        return []
+    looks = {"failing": ("failing", "FAILED"), "late": ("late", "SCHEDULED"), "paused": ("paused", "PAUSED")}
+    return [
+        LinkedCount(counts[name], words, address_with(query, show=name), state_type)
+        for name, (words, state_type) in looks.items()
+        if counts[name]
+    ]
+
+
+def _chips(values: dict[str, str], query: QueryDict) -> list[Chip]:
+    words = {**values, "show": SHOWN.get(values["show"], values["show"])}
+    return [Chip(label, words[name], address_without(query, name)) for name, label in CHIPS.items() if values[name]]

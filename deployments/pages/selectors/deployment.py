@@ -1,0 +1,136 @@
+"""One deployment's page: its facts, its runs, what is planned, and what its schedules mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from deployments.models import BlockDocument, Deployment, Schedule
+from deployments.pages.selectors.deployment_lines import DeploymentLine, lines_of, ranked
+from deployments.schedules.core import ScheduleError, read_definition
+from deployments.schedules.core.calendars import Exclusions
+from deployments.schedules.core.preview import preview
+from deployments.schedules.selectors import calendar_names, with_calendars
+from orchestration.core.states import StateType
+from runs.models import FlowRun
+from runs.pages.selectors.keyset import Count, Cursor, Page, capped_count, page_of
+from runs.pages.selectors.runs import is_planned, rows_of_runs, told_reasons
+
+RUNS_PER_PAGE = 50
+TIMES_SHOWN = 10
+# Schedules whose times are computed for one page; others show their definition only.
+MOST_PREVIEWED = 20
+
+
+def deployment_line(*, deployment_id: UUID, now: datetime) -> DeploymentLine | None:
+    """The deployment with its flow, its queue and pool, its last runs and the next one."""
+    found = ranked(Deployment.objects.filter(pk=deployment_id), now)
+    deployment = found.select_related("flow", "work_queue__work_pool").first()
+    return lines_of([deployment], now)[0] if deployment else None
+
+
+def block_names(deployment: Deployment) -> dict[UUID, str]:
+    """The names of the storage and the infrastructure, as far as they are blocks."""
+    ids = [one for one in (deployment.storage_document_id, deployment.infrastructure_document_id) if one]
+    if not ids:
+        return {}
+    found = BlockDocument.objects.filter(pk__in=ids).values_list("pk", "block_type__slug", "name", "is_anonymous")
+    return {pk: slug if anonymous else f"{slug}/{name}" for pk, slug, name, anonymous in found}
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentRuns:
+    """A page of what has come, newest first."""
+
+    page: Page[FlowRun]
+    reasons: dict[str, str]
+    count: Count
+
+
+def runs_of_deployment(
+    *, deployment_id: UUID, states: Sequence[StateType], after: Cursor | None, now: datetime
+) -> DeploymentRuns:
+    runs = FlowRun.objects.filter(deployment_id=deployment_id, expected_start_time__isnull=False)
+    runs = runs.filter(~is_planned(now))
+    if states:
+        runs = runs.filter(state_type__in=states)
+    page = page_of(rows_of_runs(runs), by="expected_start_time", after=after, size=RUNS_PER_PAGE)
+    return DeploymentRuns(page, told_reasons(page.rows), capped_count(runs))
+
+
+def upcoming_runs(*, deployment_id: UUID, after: Cursor | None) -> Page[FlowRun]:
+    """Runs that have not begun, the next one first; late ones come before it."""
+    columns = ("id", "name", "tags", "state_type", "state_name", "next_scheduled_start_time", "auto_scheduled")
+    waiting = FlowRun.objects.filter(deployment_id=deployment_id, state_type="SCHEDULED", run_count=0)
+    waiting = waiting.filter(next_scheduled_start_time__isnull=False).only(*columns)
+    return page_of(waiting, by="next_scheduled_start_time", after=after, size=RUNS_PER_PAGE, newest_first=False)
+
+
+def upcoming_count(*, deployment_id: UUID) -> Count:
+    waiting = FlowRun.objects.filter(deployment_id=deployment_id, state_type="SCHEDULED", run_count=0)
+    return capped_count(waiting.filter(next_scheduled_start_time__isnull=False))
+
+
+@dataclass(frozen=True, slots=True)
+class ShownTime:
+    """A time of a schedule as its own zone writes it, and what is particular about it. One that is left out gets no
+    run."""
+
+    at: datetime
+    text: str
+    note: str | None
+    left_out: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ShownSchedule:
+    """A schedule with its meaning in words and its next times; `problem` says why there are none."""
+
+    schedule: Schedule
+    words: str
+    times: Sequence[ShownTime]
+    problem: str
+    calendars: Sequence[str]
+
+
+def shown_schedules(*, deployment_id: UUID, now: datetime) -> list[ShownSchedule]:
+    """The schedules of a deployment, those that changed last first: two queries, however many there are."""
+    found = with_calendars(Schedule.objects.filter(deployment=deployment_id))
+    return [_shown(one, now if number < MOST_PREVIEWED else None) for number, one in enumerate(found)]
+
+
+def _shown(schedule: Schedule, now: datetime | None) -> ShownSchedule:
+    names = calendar_names(schedule)
+    texts = [calendar.ics for calendar in schedule.calendars.all()]
+    try:
+        words = words_of(schedule.definition)
+        times = times_of(schedule.definition, texts, now, ends_at=schedule.ends_at) if now else []
+    except ScheduleError as error:
+        return ShownSchedule(schedule, str(error), [], str(error), names)
+    problem = "" if times or now is None else "It names no time from now on."
+    return ShownSchedule(schedule, words, times, problem, names)
+
+
+def words_of(definition: dict[str, Any]) -> str:
+    return read_definition(definition).describe()
+
+
+def times_of(
+    definition: dict[str, Any], calendars: Sequence[str], now: datetime, *, ends_at: datetime | None = None
+) -> list[ShownTime]:
+    """The next times of a definition, with those that the calendars leave out. Raises ScheduleError."""
+    exclusions = Exclusions.from_ics(calendars) if calendars else None
+    times = preview(read_definition(definition), after=now, count=TIMES_SHOWN, exclusions=exclusions)
+    return [
+        ShownTime(one.at, _in_its_zone(one.local), one.note, one.left_out)
+        for one in times
+        if ends_at is None or one.at <= ends_at
+    ]
+
+
+def _in_its_zone(local: datetime) -> str:
+    # Not by a filter: those of templates turn every moment into UTC first.
+    return f"{local:%a %d %b %Y %H:%M:%S %Z}" if local.second else f"{local:%a %d %b %Y %H:%M %Z}"

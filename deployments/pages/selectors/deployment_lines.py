@@ -1,0 +1,257 @@
+"""Deployments as dense rows: the last runs, how long they take, and the next one.
+
+The first page shows the same rows.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import reduce
+from operator import or_
+from statistics import median
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Case, Count, Exists, IntegerField, OuterRef, Q, QuerySet, Subquery, Value, When
+
+from deployments.models import Deployment
+from orchestration.core.states import TERMINAL, StateType
+from runs.lists.filters import lookups  # noqa: F401  (registers `orion_holds_all`)
+from runs.models import FlowRun
+from runs.pages.selectors.runs import is_planned
+
+LINES_PER_PAGE = 50
+LAST_RUNS = 30
+# The drift compares so many of the newest completed runs with those before them, of which there must be as many.
+RECENT_RUNS = 5
+STEADY_PERCENT = 10
+BROKEN = (StateType.FAILED.value, StateType.CRASHED.value)
+
+
+class Health(StrEnum):
+    """Whether somebody should look at a deployment, in the order of worst first."""
+
+    FAILING = "failing"  # its last finished run failed or crashed
+    LATE = "late"  # a run of it is due and nobody starts it
+    FINE = "fine"
+
+
+RANKS = {Health.FAILING: 0, Health.LATE: 1, Health.FINE: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentFilter:
+    name: str = ""
+    flow: str = ""
+    tag: str = ""
+    paused: bool | None = None
+    health: Health | None = None
+    worst_first: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LineCursor:
+    """The last line of a page; in an address it reads `<rank>~<flow>/<deployment>`."""
+
+    rank: int
+    flow: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.rank}~{self.flow}/{self.name}"
+
+    @classmethod
+    def read(cls, text: str) -> LineCursor | None:
+        """Return the cursor that `text` names; None when it names none: an old link shows the first page."""
+        rank, _, names = text.partition("~")
+        flow, _, name = names.partition("/")
+        return cls(int(rank), flow, name) if rank in {"0", "1", "2"} and name else None
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentLine:
+    """A deployment with its last runs, oldest first, and the next one that is planned or late."""
+
+    deployment: Deployment
+    health: Health
+    last_runs: Sequence[FlowRun]
+    next_run: FlowRun | None
+    now: datetime
+
+    @property
+    def last_run(self) -> FlowRun | None:
+        return self.last_runs[-1] if self.last_runs else None
+
+    @property
+    def is_late(self) -> bool:
+        return self.next_run is not None and self.next_run.state_name == "Late"
+
+    @property
+    def usual_seconds(self) -> float | None:
+        """The median duration of the completed ones among the last runs."""
+        seconds = self._completed_seconds
+        return median(seconds) if seconds else None
+
+    @property
+    def drift_percent(self) -> int | None:
+        """By how much the newest completed runs took longer than those before; None where there are too few."""
+        seconds = self._completed_seconds
+        if len(seconds) < 2 * RECENT_RUNS:
+            return None
+        before, recent = median(seconds[:-RECENT_RUNS]), median(seconds[-RECENT_RUNS:])
+        return round(100 * (recent / before - 1)) if before else None
+
+    @property
+    def drift(self) -> str:
+        """How the newest runs compare: `▲ 40 % slower`, `steady`; empty where there are too few runs to compare."""
+        percent = self.drift_percent
+        if percent is None:
+            return ""
+        if abs(percent) < STEADY_PERCENT:
+            return "steady"
+        return f"▲ {percent} % slower" if percent > 0 else f"▼ {-percent} % faster"
+
+    @property
+    def _completed_seconds(self) -> list[float]:
+        return [run.total_run_time.total_seconds() for run in self.last_runs if run.state_type == StateType.COMPLETED]
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentsPage:
+    """A page of lines. The counts are those of the filter without its health."""
+
+    lines: Sequence[DeploymentLine]
+    after: LineCursor | None
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+def deployments_page(*, wanted: DeploymentFilter, after: LineCursor | None, now: datetime) -> DeploymentsPage:
+    """A page of deployments, worst first or by name, beginning after the cursor."""
+    chosen = ranked(_matching(wanted), now)
+    shown = chosen.filter(rank=RANKS[wanted.health]) if wanted.health else chosen
+    names = ("flow__name", "name")
+    order = ("rank", *names) if wanted.worst_first else names
+    if after:
+        shown = shown.filter(_beyond(after, by_rank=wanted.worst_first))
+    found = list(shown.select_related("flow").defer(*LARGE).order_by(*order)[: LINES_PER_PAGE + 1])
+    last = found[LINES_PER_PAGE - 1] if len(found) > LINES_PER_PAGE else None
+    cursor = LineCursor(_rank_of(last), last.flow.name, last.name) if last else None
+    return DeploymentsPage(lines_of(found[:LINES_PER_PAGE], now), cursor, _counts(chosen))
+
+
+# Columns that can be large and that no row shows.
+LARGE = ("description", "parameters", "parameter_openapi_schema", "job_variables", "pull_steps")
+
+
+def worst_deployments(*, most: int, now: datetime) -> list[DeploymentLine]:
+    """The first lines of the list, worst first."""
+    chosen = ranked(Deployment.objects.all(), now).select_related("flow").defer(*LARGE)
+    return lines_of(list(chosen.order_by("rank", "flow__name", "name")[:most]), now)
+
+
+def ranked(deployments: QuerySet[Deployment], now: datetime) -> QuerySet[Any]:
+    """Deployments with their `rank`: how their last finished run ended, and whether one is late."""
+    own = FlowRun.objects.filter(deployment_id=OuterRef("pk"))
+    finished = own.filter(expected_start_time__lte=now, state_type__in=TERMINAL).order_by("-expected_start_time")
+    late = own.filter(state_type="SCHEDULED", state_name="Late", next_scheduled_start_time__lte=now)
+    return deployments.annotate(last_type=Subquery(finished.values("state_type")[:1])).annotate(
+        rank=Case(
+            When(last_type__in=BROKEN, then=Value(RANKS[Health.FAILING])),
+            When(Exists(late), then=Value(RANKS[Health.LATE])),
+            default=Value(RANKS[Health.FINE]),
+            output_field=IntegerField(),
+        )
+    )
+
+
+def _rank_of(deployment: Deployment) -> int:
+    # An annotation by `ranked`, which the model does not declare.
+    rank: int = vars(deployment)["rank"]
+    return rank
+
+
+def _matching(wanted: DeploymentFilter) -> QuerySet[Deployment]:
+    found = Deployment.objects.all()
+    if wanted.name:
+        found = found.filter(Q(name__icontains=wanted.name) | Q(flow__name__icontains=wanted.name))
+    if wanted.flow:
+        found = found.filter(flow__name=wanted.flow)
+    if wanted.tag:
+        found = found.filter(tags__orion_holds_all=[wanted.tag])
+    if wanted.paused is not None:
+        found = found.filter(paused=wanted.paused)
+    return found
+
+
+def _beyond(after: LineCursor, *, by_rank: bool) -> Q:
+    names = Q(flow__name__gt=after.flow) | Q(flow__name=after.flow, name__gt=after.name)
+    return Q(rank__gt=after.rank) | (Q(rank=after.rank) & names) if by_rank else names
+
+
+def _counts(chosen: QuerySet[Any]) -> dict[str, int]:
+    return chosen.aggregate(
+        all=Count("pk"),
+        failing=Count("pk", filter=Q(rank=RANKS[Health.FAILING])),
+        late=Count("pk", filter=Q(rank=RANKS[Health.LATE])),
+        paused=Count("pk", filter=Q(paused=True)),
+    )
+
+
+def lines_of(deployments: Sequence[Deployment], now: datetime) -> list[DeploymentLine]:
+    """The rows of these deployments, which `ranked` has annotated: four queries, however many they are."""
+    ids = [one.pk for one in deployments]
+    runs, planned = last_runs_of(ids, now), next_runs_of(ids)
+    healths = {rank: health for health, rank in RANKS.items()}
+    return [
+        DeploymentLine(one, healths[_rank_of(one)], runs.get(one.pk, []), planned.get(one.pk), now)
+        for one in deployments
+    ]
+
+
+def last_runs_of(deployment_ids: Sequence[UUID], now: datetime) -> dict[UUID, list[FlowRun]]:
+    """The last runs of each deployment, oldest first and without planned ones, in two queries."""
+    bounds = _where_last_runs_begin(deployment_ids, now)
+    if not bounds:
+        return {}
+    columns = ("id", "name", "deployment_id", "state_type", "state_name", "state_timestamp", "expected_start_time")
+    come = FlowRun.objects.filter(reduce(or_, bounds), ~is_planned(now)).only(*columns, "start_time", "total_run_time")
+    grouped: dict[UUID, list[FlowRun]] = defaultdict(list)
+    for run in come.order_by("expected_start_time", "id"):
+        if run.deployment_id:
+            grouped[run.deployment_id].append(run)
+    return {deployment_id: runs[-LAST_RUNS:] for deployment_id, runs in grouped.items()}
+
+
+def _where_last_runs_begin(deployment_ids: Sequence[UUID], now: datetime) -> list[Q]:
+    # For each deployment the start of its thirtieth newest run, off the index; those with fewer runs are read whole.
+    come = FlowRun.objects.filter(~is_planned(now), deployment_id=OuterRef("pk"), expected_start_time__isnull=False)
+    starts = come.order_by("-expected_start_time").values("expected_start_time")
+    cuts = Deployment.objects.filter(pk__in=deployment_ids).annotate(cut=Subquery(starts[LAST_RUNS - 1 : LAST_RUNS]))
+    return [
+        Q(deployment_id=one, expected_start_time__gte=cut)
+        if cut
+        else Q(deployment_id=one, expected_start_time__isnull=False)
+        for one, cut in cuts.order_by().values_list("pk", "cut")
+    ]
+
+
+def next_runs_of(deployment_ids: Sequence[UUID]) -> dict[UUID, FlowRun]:
+    """The next run of each deployment, which may be late, in two queries."""
+    # One that waits for its next try has begun, and is no next run.
+    waiting = FlowRun.objects.filter(deployment_id=OuterRef("pk"), state_type="SCHEDULED", run_count=0)
+    first = waiting.order_by("next_scheduled_start_time").values("pk")[:1]
+    chosen = Deployment.objects.filter(pk__in=deployment_ids).annotate(next=Subquery(first)).order_by()
+    ids = [one for one in chosen.values_list("next", flat=True) if one]
+    columns = ("id", "name", "deployment_id", "state_type", "state_name", "next_scheduled_start_time")
+    runs = FlowRun.objects.filter(pk__in=ids).only(*columns) if ids else []
+    return {run.deployment_id: run for run in runs if run.deployment_id}
+
+
+def duration_of(run: FlowRun, now: datetime) -> timedelta:
+    """How long the run has been running, up to now where it still does."""
+    moving = run.state_type == StateType.RUNNING and run.state_timestamp
+    return run.total_run_time + (now - moving if moving else timedelta())
