@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from deployments.pages import deployment, deployment_actions, deployment_list, work
+from deployments.pages import agents, deployment, deployment_actions, deployment_list, limits, variables, work
 
 app_name = "deployments"
 
@@ -27,4 +27,28 @@ urlpatterns = [
     path("deployments/<uuid:deployment_id>/pause", deployment_actions.pause, name="pause"),
     path("deployments/<uuid:deployment_id>/resume", deployment_actions.resume, name="resume"),
     path("deployments/<uuid:deployment_id>/delete", deployment_actions.delete, name="delete"),
+    path("agents", agents.agents, name="agents"),
+    path("agents/<uuid:agent_id>", agents.agent, name="agent"),
+    path("agents/<uuid:agent_id>/forget", agents.forget_agent, name="forget-agent"),
+    path("limits", limits.limits, name="limits"),
+    path("limits/tags/new", limits.new_tag_limit, name="new-tag-limit"),
+    path("limits/tags/<uuid:limit_id>", limits.tag_limit, name="tag-limit"),
+    path("limits/tags/<uuid:limit_id>/edit", limits.edit_tag_limit, name="edit-tag-limit"),
+    path("limits/tags/<uuid:limit_id>/reset", limits.reset_tag_limit, name="reset-tag-limit"),
+    path("limits/tags/<uuid:limit_id>/delete", limits.delete_tag_limit, name="delete-tag-limit"),
+    path("limits/tags/<uuid:limit_id>/release/<uuid:task_run_id>", limits.release_tag_slot, name="release-tag-slot"),
+    path("limits/global/new", limits.new_global_limit, name="new-global-limit"),
+    path("limits/global/<uuid:limit_id>", limits.global_limit, name="global-limit"),
+    path("limits/global/<uuid:limit_id>/edit", limits.edit_global_limit, name="edit-global-limit"),
+    path("limits/global/<uuid:limit_id>/reset", limits.reset_global_limit, name="reset-global-limit"),
+    path("limits/global/<uuid:limit_id>/delete", limits.remove_global_limit, name="remove-global-limit"),
+    path(
+        "limits/global/<uuid:limit_id>/release/<uuid:lease_id>",
+        limits.release_global_slot,
+        name="release-global-slot",
+    ),
+    path("variables", variables.variables, name="variables"),
+    path("variables/new", variables.new_variable, name="new-variable"),
+    path("variables/<uuid:variable_id>", variables.edit_variable, name="edit-variable"),
+    path("variables/<uuid:variable_id>/delete", variables.remove_variable, name="delete-variable"),
 ]

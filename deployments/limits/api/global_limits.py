@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from math import ceil
 from typing import Any
 from uuid import UUID
@@ -12,15 +12,13 @@ from django.db.models import Q
 from rest_framework.response import Response
 from typing_extensions import TypedDict
 
-from deployments.limits.core import as_of
-from deployments.limits.selectors.capacity import slots_held
+from deployments.limits.selectors.capacity import slots_held, taken_by_nobody
 from deployments.limits.services.global_limits import (
     create_global_limit,
     delete_global_limit,
     return_slots,
     take_slots,
     update_global_limit,
-    usage_of,
 )
 from deployments.limits.services.slot_leases import Taker
 from deployments.models import GlobalLimit, GlobalSlot
@@ -163,8 +161,3 @@ def limits_out(limits: Sequence[GlobalLimit]) -> list[dict[str, Any]]:
         as_answer(contract.GlobalLimit, limit, active_slots=taken_by_nobody(limit, now) + held.get(limit.pk, 0))
         for limit in limits
     ]
-
-
-def taken_by_nobody(limit: GlobalLimit, now: datetime) -> int:
-    """Slots of takers that did not say who they are. One counts until the last of it has decayed."""
-    return ceil(as_of(usage_of(limit), now).taken - 1e-9)

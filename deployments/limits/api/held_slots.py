@@ -7,8 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from deployments.dispatch.services.attempt_exit import Cause, release_by_force
-from deployments.limits.api.global_limits import taken_by_nobody, taken_out, which_limit
-from deployments.limits.selectors.capacity import slots_held
+from deployments.limits.api.global_limits import taken_out, which_limit
+from deployments.limits.selectors.capacity import slots_held, taken_by_nobody
 from deployments.limits.selectors.holders import (
     Holding,
     holders_of_global_limit,

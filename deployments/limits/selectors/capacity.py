@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import ceil
 from uuid import UUID
 
 from django.db.models import Count, F, Q, Sum
 
-from deployments.models import Deployment, GlobalSlot, WorkPool, WorkQueue
+from deployments.limits.core import Usage, as_of
+from deployments.models import Deployment, GlobalLimit, GlobalSlot, WorkPool, WorkQueue
 from orionflow.contract.states import TERMINAL, in_order
 from runs.lists.filters import lookups  # noqa: F401  (registers `orion_holds_all`)
 from runs.models import FlowRun
@@ -137,3 +139,23 @@ def slots_held(limit_ids: Collection[UUID], now: datetime) -> dict[UUID, int]:
         return {}
     held = GlobalSlot.objects.filter(is_held(now), limit__in=limit_ids)
     return dict(held.values_list("limit_id").annotate(Sum("slots")).order_by())
+
+
+def usage_of(limit: GlobalLimit, held: int = 0, *, named: bool = False) -> Usage:
+    """The stored counts of a global limit, as its rules take them."""
+    return Usage(
+        held=held,
+        named=named,
+        limit=limit.limit,
+        active=limit.active,
+        taken=limit.active_slots,
+        denied=limit.denied_slots,
+        decay=limit.slot_decay_per_second,
+        average_occupancy=limit.avg_slot_occupancy_seconds,
+        counted_at=limit.counted_at,
+    )
+
+
+def taken_by_nobody(limit: GlobalLimit, now: datetime) -> int:
+    """Slots of takers that did not say who they are. One counts until the last of it has decayed."""
+    return ceil(as_of(usage_of(limit), now).taken - 1e-9)

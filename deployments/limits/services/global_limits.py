@@ -14,6 +14,7 @@ from uuid import UUID
 from django.db.models import Q
 
 from deployments.limits.core import Denied, Usage, as_of, give_back, learn, take
+from deployments.limits.selectors.capacity import usage_of
 from deployments.limits.services.slot_leases import Taker, count_held, give_leases, given_before, known_taker
 from deployments.models import GlobalLimit, GlobalSlot
 from orchestration.errors import GlobalLimitExists, GlobalLimitNotFound, NotARate, TooManySlots
@@ -110,20 +111,6 @@ def return_slots(
             if limit.active:
                 _count(limit, give_back(usage_of(limit), slots, occupancy_seconds, now), now)
     return tuple(limits)
-
-
-def usage_of(limit: GlobalLimit, held: int = 0, *, named: bool = False) -> Usage:
-    return Usage(
-        held=held,
-        named=named,
-        limit=limit.limit,
-        active=limit.active,
-        taken=limit.active_slots,
-        denied=limit.denied_slots,
-        decay=limit.slot_decay_per_second,
-        average_occupancy=limit.avg_slot_occupancy_seconds,
-        counted_at=limit.counted_at,
-    )
 
 
 def teach_occupancy(limit: GlobalLimit, slots: int, seconds: float, now: datetime) -> None:

@@ -1,0 +1,61 @@
+"""Agents: who is there, what runs where, and how to end or forget one."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_POST
+
+from deployments.dispatch.services.agents import delete_worker
+from deployments.pages.selectors.agents import agent_page, agents_page
+from deployments.pages.work import command
+from orion_site.accounts.permissions import Action, requires
+from orion_site.forms.submitting import attempt
+from runs.pages.filtering import address_after
+from runs.pages.selectors.keyset import Cursor
+
+TABS = {"live": "There", "gone": "Gone"}
+
+
+@requires(Action.READ_QUEUES)
+def agents(request: HttpRequest) -> HttpResponse:
+    tab = "gone" if request.GET.get("tab") == "gone" else "live"
+    after = Cursor.read(request.GET.get("after", ""))
+    found = agents_page(gone=tab == "gone", after=after, now=timezone.now())
+    context = {
+        "section": "agents",
+        "found": found,
+        "tab": tab,
+        "tabs": TABS,
+        "command": command(request),
+        "is_first": "after" not in request.GET,
+        "first": f"?tab={tab}",
+        "next": address_after(request.GET, found.after),
+    }
+    return render(request, "deployments/agents.html", context)
+
+
+@requires(Action.READ_QUEUES)
+def agent(request: HttpRequest, agent_id: UUID) -> HttpResponse:
+    found = agent_page(agent_id=agent_id, now=timezone.now())
+    if found is None:
+        raise Http404
+    return render(request, "deployments/agent.html", {"section": "agents", "found": found})
+
+
+@requires(Action.CHANGE_QUEUES)
+@require_POST
+def forget_agent(request: HttpRequest, agent_id: UUID) -> HttpResponse:
+    found = agent_page(agent_id=agent_id, now=timezone.now())
+    if found is None:
+        raise Http404
+    one = found.line.agent
+    attempt(
+        request,
+        lambda: delete_worker(pool_name=one.work_pool.name, name=one.name),
+        done=f"Agent {one.name!r} was removed from the list.",
+    )
+    return redirect("deployments:agents")
