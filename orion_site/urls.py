@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import include, path
 from django.views.defaults import page_not_found, server_error
 
+from orion_site.home.views import home
 from orion_site.openapi.pages import api_root, redoc, swagger
 from orion_site.services.status import status
 from orion_site.urls_api import urlpatterns as api_urls
@@ -19,6 +20,7 @@ urlpatterns = [
     path("redoc", redoc, name="redoc"),
     path("status", status, name="status"),
     path("admin/", admin.site.urls),
+    path("", home, name="home"),
     path("", include("runs.pages.urls")),
     path("", include("deployments.pages.urls")),
 ]

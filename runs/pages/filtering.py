@@ -1,24 +1,64 @@
-"""The filter of the runs list as its address carries it: `?state=failed,crashed&flow=etl&tag=prod&since=-24h`."""
+"""The filter of the runs list as its address carries it: `?state=failed,crashed&flow=etl&tag=prod&since=-24h`.
+
+The query box says the same in one line, and more: `state:failed flow:etl dur>10m -tag:test otter`.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from datetime import timedelta
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from django.http import QueryDict
 
 from orchestration.core.states import StateType
 from runs.pages.selectors.runs import RunFilter
 
-SINCE = re.compile(r"-(\d{1,4})([mhd])")
-UNITS = {"m": "minutes", "h": "hours", "d": "days"}
-# What the form offers: (value, words).
+SINCE = re.compile(r"-?(\d{1,4})([mhd])")
+DURATION = re.compile(r"(\d{1,6}(?:\.\d+)?)(ms|s|m|h|d)?")
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "ms": "milliseconds"}
+# Names of states that are choices of their own.
+NAMED_STATES: Mapping[str, tuple[StateType, str]] = {
+    "late": (StateType.SCHEDULED, "Late"),
+    "awaiting-retry": (StateType.SCHEDULED, "AwaitingRetry"),
+    "retrying": (StateType.RUNNING, "Retrying"),
+    "timed-out": (StateType.FAILED, "TimedOut"),
+}
+# What the form offers: (value, words). Those of one group stand together.
 STATE_CHOICES = [
     ("", "Any state"),
     ("failed,crashed", "Failed or crashed"),
     ("scheduled,pending,running,paused,cancelling", "Not finished"),
-    *[(state_type.value.lower(), state_type.value.capitalize()) for state_type in StateType],
+    ("waiting", "Waiting to be started"),
+    ("scheduled", "Scheduled"),
+    ("late", "Late"),
+    ("awaiting-retry", "Awaiting retry"),
+    ("pending", "Pending"),
+    ("running", "Running"),
+    ("retrying", "Retrying"),
+    ("paused", "Paused"),
+    ("cancelling", "Cancelling"),
+    ("completed", "Completed"),
+    ("failed", "Failed"),
+    ("timed-out", "Timed out"),
+    ("crashed", "Crashed"),
+    ("cancelled", "Cancelled"),
+]
+# The choices above the list, each with its number: (value, words, type and name of the state that gives the icon).
+STATE_CHIPS = [
+    ("failed,crashed", "Failed", "FAILED", ""),
+    ("running", "Running", "RUNNING", ""),
+    ("waiting", "Waiting", "SCHEDULED", ""),
+    ("late", "Late", "SCHEDULED", "Late"),
+    ("pending", "Pending", "PENDING", ""),
+    ("paused", "Paused", "PAUSED", ""),
+    ("awaiting-retry", "Awaiting retry", "SCHEDULED", "AwaitingRetry"),
+    ("retrying", "Retrying", "RUNNING", "Retrying"),
+    ("completed", "Completed", "COMPLETED", ""),
+    ("cancelled", "Cancelled", "CANCELLED", ""),
 ]
 SINCE_CHOICES = [
     ("", "Any time"),
@@ -27,6 +67,10 @@ SINCE_CHOICES = [
     ("-7d", "Last 7 days"),
     ("-30d", "Last 30 days"),
 ]
+# Parts of an address that the list's own links carry; people write the query instead.
+PARTS = ("state", "flow", "tag", "since", "q", "error", "queue", "deployment", "id")
+LABELS = {"q": "query", "id": "runs"}
+MOST_IDS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,45 +89,154 @@ class AskedFilter:
     wanted: RunFilter
     values: dict[str, str]
     chips: list[Chip]
-    problems: list[str]
+    problems: list[str] = field(default_factory=list)
 
 
 def read_filter(query: QueryDict) -> AskedFilter:
-    values = {name: query.get(name, "").strip() for name in ("state", "flow", "tag", "since", "q")}
+    values = {name: query.get(name, "").strip() for name in PARTS}
     problems: list[str] = []
-    wanted = RunFilter(
-        states=_states(values["state"], problems),
+    wanted = with_states(RunFilter(), values["state"], problems)
+    wanted = replace(
+        wanted,
         flow=values["flow"],
         tag=values["tag"],
-        name=values["q"],
         since=_since(values["since"], problems),
+        error=values["error"],
+        ids=_ids(values["id"], problems),
+        deployment=_uuid(values["deployment"], "deployment", problems),
     )
+    wanted = _with_queue(wanted, values["queue"], problems)
+    wanted = _with_query(wanted, values["q"], problems)
     return AskedFilter(wanted, values, _chips(query, values), problems)
 
 
-def _states(text: str, problems: list[str]) -> tuple[StateType, ...]:
-    states = []
-    for word in filter(None, (part.strip().upper() for part in text.split(","))):
-        if word in StateType.__members__:
-            states.append(StateType(word))
+def with_states(wanted: RunFilter, text: str, problems: list[str]) -> RunFilter:
+    """Add the states that a comma separates; what is no state becomes a problem."""
+    states: list[StateType] = []
+    names: list[tuple[StateType, str]] = []
+    for word in filter(None, (part.strip().lower() for part in text.split(","))):
+        if word == "waiting":
+            wanted = replace(wanted, waiting=True)
+        elif word.upper() in StateType.__members__:
+            states.append(StateType(word.upper()))
+        elif named := NAMED_STATES.get(word.replace("_", "-")):
+            names.append(named)
         else:
-            problems.append(f"There is no state {word.lower()!r}.")
-    return tuple(dict.fromkeys(states))
+            problems.append(f"There is no state {word!r}.")
+    # Whoever asks for failed and timed-out runs gets all failed ones.
+    names = [one for one in names if one[0] not in states]
+    types = tuple(dict.fromkeys([*states, *(of_type for of_type, _ in names)]))
+    return replace(wanted, states=types, names=tuple(dict.fromkeys(names))) if types else wanted
 
 
-def _since(text: str, problems: list[str]) -> timedelta | None:
+def _since(text: str, problems: list[str]) -> timedelta | datetime | None:
     if not text:
         return None
-    match = SINCE.fullmatch(text)
-    if match is None:
+    if match := SINCE.fullmatch(text):
+        return timedelta(**{UNITS[match[2]]: int(match[1])})
+    try:
+        moment = datetime.fromisoformat(text.replace(" ", "+"))
+    except ValueError:
         problems.append(f"{text!r} is not a time to look back; write it as -30m, -24h or -7d.")
         return None
-    return timedelta(**{UNITS[match[2]]: int(match[1])})
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _ids(text: str, problems: list[str]) -> tuple[UUID, ...] | None:
+    if not text:
+        return None
+    found = [_uuid(one, "run", problems) for one in text.split(",")[:MOST_IDS]]
+    return tuple(one for one in found if one)
+
+
+def _uuid(text: str, what: str, problems: list[str]) -> UUID | None:
+    if not text:
+        return None
+    try:
+        return UUID(text)
+    except ValueError:
+        problems.append(f"{text!r} is not the id of a {what}.")
+        return None
+
+
+def _with_queue(wanted: RunFilter, text: str, problems: list[str]) -> RunFilter:
+    """`<id>`, or `none,<id of a deployment>` for its runs that wait in no queue."""
+    if text.startswith("none"):
+        deployment = _uuid(text.partition(",")[2], "deployment", problems)
+        return replace(wanted, without_queue=True, deployment=deployment or wanted.deployment)
+    return replace(wanted, queue=_uuid(text, "work queue", problems))
+
+
+def _with_query(wanted: RunFilter, text: str, problems: list[str]) -> RunFilter:
+    """Read the query box: words are parts of a run's name, `key:value` is a filter, and `-` in front excludes."""
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        words = text.split()
+    names = []
+    for word in words:
+        key, sign, value = _parts_of(word)
+        if sign is None:
+            names.append(word)
+        elif not value:
+            problems.append(f"{word!r} names nothing after the {sign!r}.")
+        else:
+            wanted = _with_word(wanted, word, key, sign, value, problems)
+    return replace(wanted, name=" ".join(names))
+
+
+def _parts_of(word: str) -> tuple[str, str | None, str]:
+    match = re.match(r"(-?[a-z]+)([:<>])(.*)", word, re.DOTALL)
+    return (match[1], match[2], match[3]) if match else (word, None, "")
+
+
+def _with_word(wanted: RunFilter, word: str, key: str, sign: str, value: str, problems: list[str]) -> RunFilter:
+    match key, sign:
+        case "state", ":":
+            return with_states(wanted, value, problems)
+        case "-state", ":":
+            asked = with_states(RunFilter(), value, problems)
+            if asked.names or asked.waiting:
+                problems.append(f"{word!r} cannot be excluded; exclude its type, as in -state:scheduled.")
+                return wanted
+            return replace(wanted, states=tuple(one for one in wanted.states or StateType if one not in asked.states))
+        case "flow", ":":
+            return replace(wanted, flow=value)
+        case "-flow", ":":
+            return replace(wanted, without_flows=(*wanted.without_flows, value))
+        case "tag", ":":
+            return replace(wanted, tag=value)
+        case "-tag", ":":
+            return replace(wanted, without_tags=(*wanted.without_tags, value))
+        case "since", ":":
+            return replace(wanted, since=_since(value, problems))
+        case "dur", "<" | ">":
+            length = _duration(value, problems)
+            return replace(wanted, longer_than=length) if sign == ">" else replace(wanted, shorter_than=length)
+    problems.append(
+        f"{word!r} is no filter. There are state:, flow:, tag:, since:, dur> and dur<, and -state:, -flow: and -tag:."
+    )
+    return wanted
+
+
+def _duration(text: str, problems: list[str]) -> timedelta | None:
+    match = DURATION.fullmatch(text)
+    if match is None:
+        problems.append(f"{text!r} is not a duration; write it as 90s, 10m or 2h.")
+        return None
+    return timedelta(**{UNITS[match[2] or "s"]: float(match[1])})
 
 
 def _chips(query: QueryDict, values: dict[str, str]) -> list[Chip]:
-    labels = {"state": "state", "flow": "flow", "tag": "tag", "since": "since", "q": "name"}
-    return [Chip(labels[name], text, address_without(query, name)) for name, text in values.items() if text]
+    words = {value: text for value, text in STATE_CHOICES if value}
+    chips = []
+    for name, text in values.items():
+        if text:
+            shown = words.get(text, text).lower() if name == "state" else text
+            if name == "id":
+                shown = f"{len(text.split(','))} chosen"
+            chips.append(Chip(LABELS.get(name, name), shown, address_without(query, name)))
+    return chips
 
 
 def address_without(query: QueryDict, *names: str) -> str:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.urls import reverse
 from django.utils import timezone
 
 from orion_site.accounts.permissions import Action, requires
@@ -17,12 +15,6 @@ from runs.pages.filtering import SINCE_CHOICES, STATE_CHOICES, address_after, ad
 from runs.pages.selectors.flows import flow_page, flows_page
 from runs.pages.selectors.keyset import Cursor
 from runs.pages.selectors.runs import runs_page
-
-
-@requires(Action.READ_RUNS)
-def home(request: HttpRequest) -> HttpResponse:
-    query = request.META.get("QUERY_STRING", "")
-    return redirect(reverse("runs:runs") + (f"?{query}" if query else ""))
 
 
 @requires(Action.READ_RUNS)

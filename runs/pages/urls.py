@@ -9,7 +9,6 @@ from runs.pages import actions, lists, run
 app_name = "runs"
 
 urlpatterns = [
-    path("", lists.home, name="home"),
     path("runs", lists.runs, name="runs"),
     path("runs/<uuid:run_id>", run.flow_run, name="run"),
     path("runs/<uuid:run_id>/cancel", actions.cancel, name="cancel"),

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.test import Client
 from django.test.utils import override_script_prefix
 from django.utils import timezone
 
+from runs.models import FlowRun
 from tests.web.conftest import HOSTILE
 from tests.web.rows import NOON, make_flow, make_run
-
-
-def test_the_root_leads_to_the_runs(browser: Client):
-    answer = browser.get("/")
-
-    assert answer.status_code == 302
-    assert answer["location"] == "/runs"
 
 
 def test_a_run_is_shown_with_its_flow_its_state_and_why_it_failed(browser: Client):
@@ -76,17 +71,13 @@ def test_where_all_runs_are_planned_the_page_says_so(browser: Client):
     assert "Show planned runs" in page
 
 
-def test_the_root_keeps_what_was_asked_for(browser: Client):
-    assert browser.get("/?state=failed&tag=a%20b")["location"] == "/runs?state=failed&tag=a%20b"
-
-
 def test_a_filter_without_hits_offers_the_way_back(browser: Client):
     make_run()
 
     page = browser.get("/runs?q=nobody").content.decode()
 
     assert "No run matches" in page
-    assert "Remove the filter name" in page
+    assert "Remove the filter query" in page
 
 
 @pytest.mark.parametrize(
@@ -198,3 +189,55 @@ def test_every_address_of_the_page_lies_below_the_base_path(browser: Client):
 
     assert 'href="/orion/runs' in page
     assert 'href="/runs' not in page
+
+
+def names_of(browser: Client, query: str) -> list[str]:
+    return sorted(run.name for run in browser.get(f"/runs?{query}").context["found"].page.rows)
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("state:failed", ["bad", "slow"]),
+        ("state:timed-out", ["slow"]),
+        ("state:late", ["late"]),
+        ("state:failed,late", ["bad", "late", "slow"]),
+        ("-state:failed,completed", ["late"]),
+        ("flow:train", ["slow"]),
+        ("-flow:train state:failed", ["bad"]),
+        ("tag:test", ["good"]),
+        ("-tag:test -state:scheduled", ["bad", "slow"]),
+        ("dur>1m", ["slow"]),
+        ("dur<30s", ["bad", "good"]),
+        ("dur>5s dur<1m oo", ["good"]),
+        ("since:-1h", ["good", "late"]),
+    ],
+)
+def test_the_query_box_filters(browser: Client, query: str, found: list[str]):
+    now = timezone.now()
+    make_run("bad", state="FAILED", at=now - timedelta(hours=2))
+    make_run("slow", state="FAILED", state_name="TimedOut", flow=make_flow("train"), at=now - timedelta(hours=3))
+    make_run("good", tags=["test"], at=now - timedelta(minutes=2))
+    make_run("late", state="SCHEDULED", state_name="Late", at=now - timedelta(minutes=1))
+    for name, seconds in {"bad": 1, "slow": 90, "good": 10}.items():
+        FlowRun.objects.filter(name=name).update(total_run_time=timedelta(seconds=seconds))
+
+    assert names_of(browser, urlencode({"q": query})) == found
+
+
+@pytest.mark.parametrize(
+    ("query", "problem"),
+    [
+        ("state:broken", "There is no state"),
+        ("dur>long", "is not a duration"),
+        ("size:3", "is no filter"),
+        ("flow:", "names nothing"),
+        ("-state:late", "cannot be excluded"),
+        ("since:yesterday", "is not a time to look back"),
+    ],
+)
+def test_what_the_query_box_cannot_read_is_said(browser: Client, query: str, problem: str):
+    answer = browser.get(f"/runs?{urlencode({'q': query})}")
+
+    assert any(problem in one for one in answer.context["asked"].problems)
+    assert problem in answer.content.decode()

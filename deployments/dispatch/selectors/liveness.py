@@ -38,6 +38,11 @@ def served_queues(queues: Sequence[WorkQueue], now: datetime) -> set[UUID]:
     return {queue.pk for queue in queues if is_recent(queue.last_polled, now) or str(queue.pk) in named}
 
 
+def is_served(queue: WorkQueue, workers: Iterable[Worker], now: datetime) -> bool:
+    """Whether one of these live workers serves the queue, or somebody polled it lately."""
+    return is_recent(queue.last_polled, now) or any(_serves(worker, queue) for worker in workers)
+
+
 def has_agents(queue: WorkQueue, now: datetime) -> bool:
     """Whether a live agent serves this queue."""
     return any(

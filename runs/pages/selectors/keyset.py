@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
+from django.core.exceptions import EmptyResultSet
+from django.db import connection
 from django.db.models import Model, Q, QuerySet
 
 M = TypeVar("M", bound=Model)
@@ -101,3 +103,21 @@ def merged(pages: Sequence[Page[M]], *, by: str, size: int) -> Page[M]:
 def capped_count(rows: QuerySet[M], cap: int = COUNT_CAP) -> Count:
     number = rows.order_by()[: cap + 1].count()
     return Count(min(number, cap), capped=number > cap)
+
+
+def capped_counts(parts: Sequence[QuerySet[M]], cap: int) -> list[Count]:
+    """Count several choices of rows in one statement, each up to the cap."""
+    if not parts:
+        return []
+    sources: list[str] = []
+    params: list[Any] = []
+    for part in parts:
+        try:
+            sql, given = part.order_by().values("pk")[: cap + 1].query.sql_with_params()
+        except EmptyResultSet:
+            sql, given = "SELECT 1 WHERE 1 = 0", ()
+        sources.append(f"(SELECT COUNT(*) FROM ({sql}) AS counted)")
+        params.extend(given)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {', '.join(sources)}", params)
+        return [Count(min(number, cap), capped=number > cap) for number in cursor.fetchone()]

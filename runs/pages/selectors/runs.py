@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -11,14 +11,20 @@ from django.db import connection
 from django.db.models import BooleanField, Q, QuerySet
 from django.db.models.expressions import RawSQL
 
-from orchestration.core.states import StateType
+from orchestration.core.states import TERMINAL, StateType
 from runs.models import FlowRun, FlowRunState
-from runs.pages.selectors.keyset import Count, Cursor, Page, capped_count, merged, page_of
+from runs.pages.selectors.failures import runs_with_error
+from runs.pages.selectors.keyset import Count, Cursor, Page, capped_count, capped_counts, merged, page_of
+from runs.querysets import Literal
 
 PAGE_SIZE = 50
 BY = "expected_start_time"
 # A search by tag or name looks at so many runs and then says how far it came.
 SEARCHED = 30_000
+# An error without a range is looked for so far back.
+ERRORS_REACH_BACK = timedelta(days=7)
+# The numbers beside the choices of states stop here.
+CHOICE_CAP = 1_000
 # Enough of each run for a row; parameters and context can be large.
 ROW_COLUMNS = (
     "id",
@@ -43,27 +49,50 @@ TOLD_IN_LISTS = {StateType.FAILED, StateType.CRASHED, StateType.CANCELLED, State
 
 @dataclass(frozen=True, slots=True)
 class RunFilter:
-    """The filter of the list. `since` reaches back from now."""
+    """The filter of the list. `since` reaches back from now, or to a moment.
+
+    `names` narrow states of one type to those of one name: (SCHEDULED, "Late").
+    """
 
     states: tuple[StateType, ...] = ()
+    names: tuple[tuple[StateType, str], ...] = ()
     flow: str = ""
     tag: str = ""
     name: str = ""
-    since: timedelta | None = None
+    since: timedelta | datetime | None = None
+    # Runs whose time has come and that nobody has started; of one queue, or of none and one deployment.
+    waiting: bool = False
+    queue: UUID | None = None
+    without_queue: bool = False
+    deployment: UUID | None = None
+    error: str = ""
+    ids: tuple[UUID, ...] | None = None
+    without_tags: tuple[str, ...] = ()
+    without_flows: tuple[str, ...] = ()
+    longer_than: timedelta | None = None
+    shorter_than: timedelta | None = None
 
     @property
     def shows_planned(self) -> bool:
         """Whether runs of the future are asked for; any other list begins with what has come."""
-        return self.states == (StateType.SCHEDULED,)
+        is_scheduled = self.states == (StateType.SCHEDULED,)
+        return (
+            self.waiting or self.ids is not None or (is_scheduled and (StateType.SCHEDULED, "Late") not in self.names)
+        )
 
     @property
     def searches(self) -> bool:
-        """Whether rows must be looked at one by one: no index knows tags or parts of names."""
-        return bool(self.tag or self.name)
+        """Whether rows must be looked at one by one: no index knows tags, parts of names or durations."""
+        seldom = any(state in TERMINAL for state, _ in self.names)
+        by_row = self.tag or self.name or self.without_tags or self.without_flows
+        return bool(by_row or seldom or self.longer_than or self.shorter_than)
 
     def by_state(self) -> list[RunFilter]:
         """One filter for each state: the index that has their runs in order has them for one state at a time."""
         return [replace(self, states=(state,)) for state in self.states] if len(self.states) > 1 else [self]
+
+    def starts_after(self, now: datetime) -> datetime | None:
+        return now - self.since if isinstance(self.since, timedelta) else self.since
 
 
 def is_planned(now: datetime) -> Q:
@@ -88,6 +117,7 @@ class RunsPage:
 
 def runs_page(*, wanted: RunFilter, after: Cursor | None, now: datetime) -> RunsPage:
     """A page of what has come, newest first. Planned runs are counted, and listed only where they are asked for."""
+    wanted = resolved(wanted, now)
     parts = [indexed_runs(one, now) for one in wanted.by_state()]
     if not wanted.shows_planned:
         parts = [part.filter(expected_start_time__lte=now) for part in parts] + taken_up_early(wanted, now)
@@ -96,6 +126,15 @@ def runs_page(*, wanted: RunFilter, after: Cursor | None, now: datetime) -> Runs
     if wanted.searches:
         return RunsPage(page, None, None, told_reasons(page.rows))
     return RunsPage(page, *_counts(wanted, now), told_reasons(page.rows))
+
+
+def resolved(wanted: RunFilter, now: datetime) -> RunFilter:
+    """Put the runs that failed with an error in the error's place."""
+    if not wanted.error:
+        return wanted
+    since = wanted.starts_after(now) or now - ERRORS_REACH_BACK
+    ids, _ = runs_with_error(key=wanted.error, since=since, tag=wanted.tag)
+    return replace(wanted, error="", ids=tuple(ids))
 
 
 def taken_up_early(wanted: RunFilter, now: datetime) -> list[QuerySet[FlowRun]]:
@@ -112,9 +151,24 @@ def _counts(wanted: RunFilter, now: datetime) -> tuple[Count, Count | None]:
     return capped_count(runs.filter(expected_start_time__lte=now)), planned_count(wanted, now)
 
 
+def counts_of(wanted: RunFilter, choices: Sequence[RunFilter], now: datetime) -> list[Count | None]:
+    """How many runs each choice would list. One query; no numbers where rows must be looked at one by one."""
+    if wanted.searches or wanted.ids is not None or wanted.error:
+        return [None] * len(choices)
+    countable = [one for one in choices if not one.searches]
+    parts = [_listed(one, now) for one in countable]
+    counted = dict(zip(map(id, countable), capped_counts(parts, CHOICE_CAP), strict=True))
+    return [counted.get(id(one)) for one in choices]
+
+
+def _listed(wanted: RunFilter, now: datetime) -> QuerySet[FlowRun]:
+    runs = indexed_runs(wanted, now)
+    return runs if wanted.shows_planned else runs.filter(expected_start_time__lte=now)
+
+
 def planned_count(wanted: RunFilter, now: datetime) -> Count | None:
     """How many runs the filter would list if it asked for planned ones; None where it asks for other states."""
-    if wanted.states and StateType.SCHEDULED not in wanted.states:
+    if wanted.names or (wanted.states and StateType.SCHEDULED not in wanted.states):
         return None
     return capped_count(indexed_runs(replace(wanted, states=(), since=None), now).filter(is_planned(now)))
 
@@ -144,25 +198,58 @@ def rows_of_runs(runs: QuerySet[FlowRun]) -> QuerySet[FlowRun]:
 def indexed_runs(wanted: RunFilter, now: datetime) -> QuerySet[FlowRun]:
     runs = FlowRun.objects.filter(expected_start_time__isnull=False)
     if wanted.states:
-        runs = runs.in_state(*wanted.states)
+        runs = runs.filter(_in_states(wanted))
+    if wanted.waiting:
+        runs = runs.filter(state_type=Literal("SCHEDULED"), next_scheduled_start_time__lte=now)
+    if wanted.ids is not None:
+        runs = runs.filter(pk__in=wanted.ids)
+    if wanted.queue:
+        runs = runs.filter(work_queue_id=wanted.queue)
+    if wanted.without_queue:
+        runs = runs.filter(work_queue_id__isnull=True, deployment_id=wanted.deployment)
+    elif wanted.deployment:
+        runs = runs.filter(deployment_id=wanted.deployment)
     if wanted.flow:
         runs = runs.filter(flow__name=wanted.flow)
-    if wanted.since is not None:
-        runs = runs.filter(expected_start_time__gte=now - wanted.since)
-    return runs
+    since = wanted.starts_after(now)
+    return runs if since is None else runs.filter(expected_start_time__gte=since)
+
+
+def _in_states(wanted: RunFilter) -> Q:
+    named = {state for state, _ in wanted.names}
+    plain = [state.value for state in wanted.states if state not in named]
+    chosen = Q(state_type__in=plain) if plain else Q(pk__in=[])
+    for state in wanted.states:
+        if state in named:
+            names = [name for of_type, name in wanted.names if of_type is state]
+            one = Q(state_type=state.value, state_name__in=names)
+            chosen = chosen | one if plain or len(wanted.states) > 1 else one
+    return chosen
 
 
 def searched(runs: QuerySet[FlowRun], wanted: RunFilter) -> QuerySet[FlowRun]:
     if wanted.name:
         runs = runs.filter(name__icontains=wanted.name)
+    if wanted.without_flows:
+        runs = runs.exclude(flow__name__in=wanted.without_flows)
+    if wanted.longer_than is not None:
+        runs = runs.filter(total_run_time__gt=wanted.longer_than)
+    if wanted.shorter_than is not None:
+        runs = runs.filter(total_run_time__lt=wanted.shorter_than, start_time__isnull=False)
+    for tag in wanted.without_tags:
+        runs = runs.exclude(_has_tag(tag))
     return tagged(runs, wanted.tag) if wanted.tag else runs
 
 
 def tagged(runs: QuerySet[FlowRun], tag: str) -> QuerySet[FlowRun]:
+    return runs.filter(_has_tag(tag))
+
+
+def _has_tag(tag: str) -> Q | RawSQL:
     if connection.vendor == "postgresql":
-        return runs.filter(tags__contains=[tag])
+        return Q(tags__contains=[tag])
     has_tag = 'EXISTS (SELECT 1 FROM json_each("runs_flowrun"."tags") WHERE json_each.value = %s)'
-    return runs.filter(RawSQL(has_tag, [tag], output_field=BooleanField()))
+    return RawSQL(has_tag, [tag], output_field=BooleanField())
 
 
 def told_reasons(runs: Iterable[FlowRun]) -> dict[str, str]:

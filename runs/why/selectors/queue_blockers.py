@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from deployments.dispatch.selectors.liveness import is_recent, served_queues
+from deployments.dispatch.selectors.liveness import is_recent, is_served, served_queues
 from deployments.limits.selectors.holders import holders_in
-from deployments.models import Deployment, Lease, WorkPool, WorkQueue
+from deployments.models import Deployment, Lease, Worker, WorkPool, WorkQueue
 from runs.models import FlowRun
 from runs.why.selectors.blockers import HOLDERS_SHOWN, Reason, moment_text
 
@@ -53,6 +53,25 @@ def _in_queue(run: FlowRun, queue: WorkQueue, now: datetime) -> Iterator[Reason]
     yield from _full(run, "queue", queue)
     if pool is not None:
         yield from _full(run, "pool", pool)
+
+
+def blockers_of_queue(
+    queue: WorkQueue, *, workers: Sequence[Worker], taken: Mapping[UUID, int], now: datetime
+) -> Iterator[Reason]:
+    """Yield what keeps every run of a queue, from what is known already: the live workers, and the slots taken."""
+    pool = queue.work_pool
+    if pool is not None and pool.is_paused:
+        yield Reason("pool_paused", f"Work pool {pool.name!r} is paused.", "Resume the work pool.")
+    if queue.is_paused:
+        yield Reason("queue_paused", f"Work queue {queue.name!r} is paused.", "Resume the work queue.")
+    elif not is_served(queue, workers, now):
+        yield _unserved(queue)
+    for kind, limited in (("queue", queue), ("pool", pool)):
+        if limited is not None and limited.concurrency_limit is not None:
+            held = taken.get(limited.pk, 0)
+            if held >= limited.concurrency_limit:
+                text = f"Work {kind} {limited.name!r} is full: {held} of {limited.concurrency_limit} slots are taken."
+                yield Reason(f"{kind}_full", text, "Wait for one of the holders, end one, or raise the limit.")
 
 
 def _unserved(queue: WorkQueue) -> Reason:

@@ -1,0 +1,256 @@
+"""The lines under "Needs you": cause, extent, since when, and one thing to do, the most urgent first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.conf import settings
+from django.urls import reverse
+
+from deployments.models import Deadline
+from deployments.upkeep.selectors.service_health import ServiceHealth, services_and_health
+from orchestration.core.states import StateType
+from orion_site.home.open_runs import OpenRun
+from runs.models import FlowRun
+from runs.pages.selectors.failures import BAD_TYPES, ErrorGroup, error_groups, with_guilty_tasks
+from runs.pages.selectors.keyset import Count, capped_count
+from runs.why.selectors.waiting import WaitingGroup
+
+MOST_LINES = 7
+# Errors fill what the other lines leave free, and have so many in any case.
+ERRORS_IN_ANY_CASE = 3
+# What should take seconds and takes this long is stuck.
+STUCK_AFTER = timedelta(minutes=5)
+DEADLINES_LOOKED_AT = 200
+DUE_SOON = timedelta(minutes=10)
+COMMAND = "orion "
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One line. `address` leads to exactly the runs that it counts; `retry` names the one run that a button retries."""
+
+    cause: str
+    extent: str
+    address: str
+    look: str
+    state_type: str
+    since: datetime | None = None
+    detail: str = ""
+    detail_address: str = ""
+    retry: FlowRun | None = None
+    command: str = ""
+    fix: str = ""
+    action: str = ""
+    action_address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Why nothing needs anybody: the last failure, and how many runs completed since."""
+
+    last_failure: datetime | None
+    completed: Count
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The lines that are shown, and how many there are in all."""
+
+    lines: Sequence[Need]
+    total: int
+    proof: Proof | None
+    flows: Sequence[UUID] = ()
+
+    @property
+    def hidden(self) -> int:
+        return self.total - len(self.lines)
+
+
+def needs_of(
+    *,
+    waiting: Sequence[WaitingGroup],
+    running: Sequence[OpenRun],
+    since: timedelta,
+    now: datetime,
+    tag: str,
+    words: str,
+) -> Needs:
+    """Return the lines of the range; `words` is the range as an address has it."""
+    groups = error_groups(since=now - since, tag=tag)
+    others = [
+        *_ailing(services_and_health(now=now)),
+        *_deadlines(now, since, tag),
+        *_waiting(waiting, now, tag),
+        *_stuck(running, now, tag),
+    ]
+    room = max(MOST_LINES - len(others), ERRORS_IN_ANY_CASE)
+    errors = [_of_error(group, words, tag) for group in with_guilty_tasks(groups[:room])] if groups else []
+    lines = [*errors, *others][:MOST_LINES]
+    total = len(groups) + len(others)
+    flows = list(dict.fromkeys(run.flow_id for group in groups for run in group.runs))
+    return Needs(lines, total, None if total else _proof(now), flows)
+
+
+def _of_error(group: ErrorGroup, words: str, tag: str) -> Need:
+    number, names = len(group.runs), group.flow_names
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    query = {"error": group.key, "since": words, **({"tag": tag} if tag else {})}
+    address = _runs(**query)
+    may_retry = number == 1 and group.newest.deployment_id is not None
+    one = reverse("runs:run", args=[group.newest.pk])
+    return Need(
+        cause=group.error,
+        extent=f"{_runs_in_words(number)} · {shown}",
+        address=address,
+        look="failed" if group.newest.state_type == StateType.FAILED else "crashed",
+        state_type=group.newest.state_type or "",
+        since=group.first,
+        detail=f"in {group.guilty.name}" if group.guilty else "",
+        detail_address=reverse("runs:task-run", args=[group.guilty.pk]) if group.guilty else "",
+        retry=group.newest if may_retry else None,
+        action="See the run" if number == 1 else "See the newest",
+        action_address=one,
+    )
+
+
+def _waiting(groups: Sequence[WaitingGroup], now: datetime, tag: str) -> Iterator[Need]:
+    """Yield the groups that something keeps; those that are only a moment behind are none of anybody's business."""
+    grace = timedelta(seconds=settings.ORION_LATE_AFTER_SECONDS)
+    for group in sorted(groups, key=lambda one: len(one.runs), reverse=True):
+        if group.since is None or group.since > now - grace:
+            continue
+        reason = group.reason
+        if reason is not None:
+            cause = reason.text.partition(": ")[0]
+            fix = reason.fix or ""
+        else:
+            cause, fix = "Its agents have not taken them", "See what the agents are doing."
+        found = fix.find(COMMAND)
+        query = {"queue": str(group.queue.pk)} if group.queue else {"queue": f"none,{group.oldest.deployment_id or ''}"}
+        number = len(group.runs)
+        yield Need(
+            cause=cause.rstrip("."),
+            extent=f"{_runs_in_words(number)} {'waits' if number == 1 else 'wait'}",
+            address=_runs(state="waiting", **query, **({"tag": tag} if tag else {})),
+            look="late",
+            state_type="SCHEDULED",
+            since=group.since,
+            command=fix[found:] if found >= 0 else "",
+            fix="" if found >= 0 else fix,
+            action="See why",
+            action_address=reverse("runs:run", args=[group.oldest.pk]),
+        )
+
+
+def _stuck(running: Sequence[OpenRun], now: datetime, tag: str) -> Iterator[Need]:
+    paused = [run for run in running if run.state_type == StateType.PAUSED]
+    silent = [run for run in running if run.lease_expires_at is not None and run.lease_expires_at <= now]
+    starting = [run for run in _old(running, StateType.PENDING, now) if run not in silent]
+    stopping = [run for run in _old(running, StateType.CANCELLING, now) if run not in silent]
+    yield from _stuck_line(silent, "The agent has gone silent", "running", "silent", tag)
+    yield from _stuck_line(stopping, "Asked to stop, and has not stopped", "cancelling", "cancelling", tag)
+    yield from _stuck_line(starting, "About to start, and does not", "pending", "pending", tag)
+    yield from _stuck_line(paused, "Waits for somebody to resume it", "paused", "paused", tag)
+
+
+def _old(running: Sequence[OpenRun], state_type: StateType, now: datetime) -> list[OpenRun]:
+    return [
+        run
+        for run in running
+        if run.state_type == state_type and run.state_timestamp and run.state_timestamp < now - STUCK_AFTER
+    ]
+
+
+def _stuck_line(found: Sequence[OpenRun], cause: str, look: str, word: str, tag: str) -> Iterator[Need]:
+    if not found:
+        return
+    oldest = min(found, key=lambda run: (run.state_timestamp is None, run.state_timestamp))
+    yield Need(
+        cause=cause,
+        extent=_runs_in_words(len(found)),
+        address=_runs(state=word if word != "silent" else "running", **({"tag": tag} if tag else {})),
+        look=look,
+        state_type=oldest.state_type,
+        since=oldest.state_timestamp,
+        action="See it" if len(found) == 1 else "See the oldest",
+        action_address=reverse("runs:run", args=[oldest.id]),
+    )
+
+
+def _deadlines(now: datetime, since: timedelta, tag: str) -> Iterator[Need]:
+    """Yield the deadlines of the range that were missed, and those that come soon."""
+    rows = Deadline.objects.filter(due__gt=now - since, due__lte=now + DUE_SOON).select_related("flow_run__flow")
+    shown = rows.only("kind", "due", "missed_at", "flow_run__name", "flow_run__tags", "flow_run__flow__name")
+    found = [one for one in shown.order_by("-due")[:DEADLINES_LOOKED_AT] if not tag or tag in one.flow_run.tags]
+    missed = [one for one in found if one.missed_at is not None]
+    at_risk = [one for one in found if one.missed_at is None and one.due > now]
+    for group, cause in ((missed, "Missed its deadline to"), (at_risk, "May miss its deadline to")):
+        for kind in Deadline.Kind.values:
+            of_kind = [one for one in group if one.kind == kind]
+            if of_kind:
+                yield _of_deadlines(of_kind, f"{cause} {kind}")
+
+
+def _of_deadlines(found: Sequence[Deadline], cause: str) -> Need:
+    names = list(dict.fromkeys(one.flow_run.flow.name for one in found))
+    ids = ",".join(str(one.flow_run_id) for one in found[:20])
+    newest = reverse("runs:run", args=[found[0].flow_run_id])
+    return Need(
+        cause=cause,
+        extent=f"{_runs_in_words(len(found))} · {', '.join(names[:3])}",
+        address=_runs(id=ids) if len(found) > 1 else newest,
+        look="late",
+        state_type="SCHEDULED",
+        since=found[-1].due,
+        action="See the run" if len(found) == 1 else "See the newest",
+        action_address=newest,
+    )
+
+
+def _ailing(services: Sequence[ServiceHealth]) -> Iterator[Need]:
+    for service in services:
+        if service.verdict == "well":
+            continue
+        is_failing = service.verdict == "failing"
+        error = service.record.last_error.strip().splitlines()
+        yield Need(
+            cause=f"Service {service.record.name!r} {'fails' if is_failing else 'is not ticked'}",
+            extent=error[-1] if is_failing and error else "",
+            address=reverse("status"),
+            look="failed",
+            state_type="FAILED",
+            since=service.record.last_error_at if is_failing else service.record.last_tick,
+            action="See the services",
+            action_address=reverse("status"),
+        )
+
+
+def _proof(now: datetime) -> Proof:
+    last = [
+        FlowRun.objects.filter(state_type=one.value, expected_start_time__isnull=False)
+        .order_by("-expected_start_time")
+        .values_list("expected_start_time", flat=True)
+        .first()
+        for one in BAD_TYPES
+    ]
+    failure = max((moment for moment in last if moment), default=None)
+    completed = FlowRun.objects.filter(state_type=StateType.COMPLETED.value, expected_start_time__isnull=False)
+    query = {"state": "completed"}
+    if failure is not None:
+        completed = completed.filter(expected_start_time__gte=failure)
+        query["since"] = failure.isoformat()
+    return Proof(failure, capped_count(completed.filter(expected_start_time__lte=now)), _runs(**query))
+
+
+def _runs(**query: str) -> str:
+    return f"{reverse('runs:runs')}?{urlencode(query)}"
+
+
+def _runs_in_words(number: int) -> str:
+    return "1 run" if number == 1 else f"{number:,} runs"

@@ -1,0 +1,77 @@
+"""The first page: what needs somebody, how work flows, how each flow does, and what comes next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+
+from deployments.dispatch.selectors.liveness import online
+from deployments.models import Worker
+from orchestration.core.states import StateType
+from orchestration.database_clock import current_time
+from orion_site.accounts.permissions import Action, requires
+from orion_site.home.needs import needs_of
+from orion_site.home.open_runs import open_runs
+from orion_site.home.rates import rates_of
+from orion_site.live.pages import live_page
+from runs.pages.charts import Strip, strip_of
+from runs.pages.selectors.strips import FlowRow, flow_rows, planned_runs
+from runs.why.selectors.waiting import waiting_groups, waiting_runs
+
+RANGES = {
+    "-1h": ("Last hour", timedelta(hours=1)),
+    "-24h": ("Last day", timedelta(days=1)),
+    "-7d": ("Last 7 days", timedelta(days=7)),
+}
+USUAL_RANGE = "-24h"
+# States in which a run holds a slot of its queue.
+HOLDING = {StateType.PENDING, StateType.RUNNING, StateType.CANCELLING}
+RUNNING_SHOWN, NEXT_SHOWN = 5, 12
+NEXT_WITHIN = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the table of flows, with its strip."""
+
+    line: FlowRow
+    strip: Strip
+
+
+@requires(Action.READ_RUNS)
+@live_page
+def home(request: HttpRequest) -> HttpResponse:
+    words = request.GET.get("since", "")
+    words = words if words in RANGES else USUAL_RANGE
+    tag = request.GET.get("tag", "").strip()
+    now = current_time()
+    workers = list(Worker.objects.filter(online(now)).order_by("name"))
+    on_their_way = open_runs(tag=tag)
+    holding = Counter(run.work_queue_id for run in on_their_way if run.state_type in HOLDING)
+    waiting = waiting_groups(waiting_runs(now=now, tag=tag), workers=workers, holding=holding, now=now)
+    needs = needs_of(waiting=waiting, running=on_their_way, since=RANGES[words][1], now=now, tag=tag, words=words)
+    planned = planned_runs(now=now, within=NEXT_WITHIN, tag=tag)
+    rows = flow_rows(first=needs.flows, planned=planned, now=now, tag=tag)
+    running = [run for run in on_their_way if run.state_type == StateType.RUNNING]
+    context = {
+        "section": "home",
+        "title": f"{f'({needs.total}) Needs you' if needs.total else 'Nothing needs you'} · Orion",
+        "needs": needs,
+        "rates": rates_of(waiting=waiting, open_runs=on_their_way, workers=workers, now=now),
+        "running": sorted(running, key=lambda run: run.start_time or now)[:RUNNING_SHOWN],
+        "rows": [Row(line, strip_of(line.runs)) for line in rows],
+        "next_runs": planned[:NEXT_SHOWN],
+        "planned": len(planned),
+        "ranges": [(value, label) for value, (label, _) in RANGES.items()],
+        "since": words,
+        "since_words": RANGES[words][0].lower(),
+        "tag": tag,
+        "checked": now,
+        "address": request.build_absolute_uri(reverse("home")).rstrip("/"),
+    }
+    return TemplateResponse(request, "home/home.html", context)

@@ -1,0 +1,122 @@
+"""Failed runs grouped by their error: one cause that breaks forty runs is one line, not forty."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha1
+from uuid import UUID
+
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Substr
+
+from orchestration.core.states import StateType
+from runs.models import FlowRun, FlowRunState, TaskRun
+
+BAD_TYPES = (StateType.FAILED, StateType.CRASHED)
+# So many of the newest failures of each type are grouped; older ones are behind the list of failed runs.
+LOOKED_AT = 500
+LONGEST_MESSAGE = 400
+# "The flow raised KeyError: 'x'" is the error without its first words.
+_RAISED = re.compile(r"^(?:The (?:flow|task) raised |Flow run encountered an exception[.:]? ?)")
+# What differs from run to run: ids, addresses in memory, numbers.
+_VARYING = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{8}-[0-9a-f-]{27}\b|\b[0-9a-f]{16,}\b|\d+", re.IGNORECASE)
+# Sums such as "2 of 40 tasks failed" say nothing of the cause: only runs of one flow belong together.
+_SUM = re.compile(r"^\d+ ?(?:/|of) ?\d+ ")
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorGroup:
+    """Runs that failed with one error, newest first. `guilty` is a task of the newest run that failed."""
+
+    key: str
+    error: str
+    runs: Sequence[FlowRun]
+    guilty: TaskRun | None = None
+
+    @property
+    def newest(self) -> FlowRun:
+        return self.runs[0]
+
+    @property
+    def flow_names(self) -> list[str]:
+        return list(dict.fromkeys(run.flow.name for run in self.runs))
+
+    @property
+    def first(self) -> datetime | None:
+        return self.runs[-1].state_timestamp
+
+    @property
+    def last(self) -> datetime | None:
+        return self.runs[0].state_timestamp
+
+
+def error_groups(*, since: datetime, tag: str = "") -> list[ErrorGroup]:
+    """Return the errors of runs expected after `since`, the most frequent first. One query."""
+    grouped: dict[str, list[FlowRun]] = {}
+    errors: dict[str, str] = {}
+    for run in _failed_runs(since):
+        if tag and tag not in run.tags:
+            continue
+        error = error_text(getattr(run, "message", None), run.state_name)
+        key = fingerprint(error, run.flow_id)
+        errors.setdefault(key, error)
+        grouped.setdefault(key, []).append(run)
+    groups = [ErrorGroup(key, errors[key], runs) for key, runs in grouped.items()]
+    return sorted(groups, key=lambda group: len(group.runs), reverse=True)
+
+
+def runs_with_error(*, key: str, since: datetime, tag: str = "") -> tuple[list[UUID], str]:
+    """Return the runs that `error_groups` counts for this error, and the error's text."""
+    for group in error_groups(since=since, tag=tag):
+        if group.key == key:
+            return [run.pk for run in group.runs], group.error
+    return [], ""
+
+
+def with_guilty_tasks(groups: Sequence[ErrorGroup]) -> list[ErrorGroup]:
+    """Name for each group a task run that failed in its newest run. One query, which stops at the first of each."""
+    guilty = _guilty_tasks([group.newest.pk for group in groups])
+    return [ErrorGroup(group.key, group.error, group.runs, guilty.get(group.newest.pk)) for group in groups]
+
+
+def _guilty_tasks(run_ids: Sequence[UUID]) -> dict[UUID, TaskRun]:
+    bad = TaskRun.objects.filter(state_type__in=[one.value for one in BAD_TYPES])
+    first = bad.filter(flow_run=OuterRef("pk")).order_by().values("pk")[:1]
+    found = FlowRun.objects.filter(pk__in=run_ids).annotate(guilty=Subquery(first)).order_by().values("guilty")
+    tasks = TaskRun.objects.filter(pk__in=found).only("id", "name", "flow_run_id", "run_count", "task_key")
+    return {task.flow_run_id: task for task in tasks if task.flow_run_id}
+
+
+def error_text(message: str | None, state_name: str | None) -> str:
+    """The error as one line of a list."""
+    words = " ".join(_RAISED.sub("", message or "").split())
+    return words[:LONGEST_MESSAGE] or f"{state_name or 'Failed'}, and its state says nothing more"
+
+
+def fingerprint(error: str, flow_id: UUID) -> str:
+    """A key that errors share which differ only in numbers and ids."""
+    text = _VARYING.sub("#", error)[:200]
+    if _SUM.match(error):
+        text = f"{flow_id} {text}"
+    return sha1(text.encode(), usedforsecurity=False).hexdigest()[:10]
+
+
+def _failed_runs(since: datetime) -> QuerySet[FlowRun]:
+    chosen = [Q(pk__in=_newest(one, since).values("pk")[:LOOKED_AT]) for one in BAD_TYPES]
+    message = FlowRunState.objects.filter(pk=OuterRef("state_id")).values(
+        cut=Substr("message", 1, LONGEST_MESSAGE + 40)
+    )
+    runs = FlowRun.objects.filter(chosen[0] | chosen[1]).select_related("flow").annotate(message=Subquery(message[:1]))
+    columns = ("id", "name", "tags", "flow_id", "flow__name", "deployment_id", "state_name", "state_type")
+    found: QuerySet[FlowRun] = runs.only(*columns, "state_timestamp", "expected_start_time").order_by(
+        F("state_timestamp").desc(nulls_last=True), "-id"
+    )
+    return found
+
+
+def _newest(state_type: StateType, since: datetime) -> QuerySet[FlowRun]:
+    runs = FlowRun.objects.filter(state_type=state_type, expected_start_time__gte=since)
+    return runs.order_by("-expected_start_time")

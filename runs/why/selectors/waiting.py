@@ -1,0 +1,91 @@
+"""Runs that are due and that nobody has started, grouped by what they wait for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import OuterRef, Subquery
+
+from deployments.models import Deployment, Worker, WorkQueue
+from runs.models import FlowRun
+from runs.querysets import Literal
+from runs.why.selectors.blockers import Reason
+from runs.why.selectors.queue_blockers import blockers_of_queue
+
+# The oldest so many are grouped. More of them are one problem that is large enough to be seen.
+LOOKED_AT = 2_000
+COLUMNS = ("id", "name", "tags", "work_queue_id", "work_queue_name", "deployment_id", "next_scheduled_start_time")
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingGroup:
+    """Runs that wait in one queue or, without a queue, for one deployment's own process; oldest first."""
+
+    runs: Sequence[FlowRun]
+    queue: WorkQueue | None
+    reason: Reason | None
+
+    @property
+    def oldest(self) -> FlowRun:
+        return self.runs[0]
+
+    @property
+    def since(self) -> datetime | None:
+        return self.oldest.next_scheduled_start_time
+
+
+def waiting_runs(*, now: datetime, tag: str = "") -> list[FlowRun]:
+    """Return runs whose time has come and that nobody has taken, oldest first. One query."""
+    name = Deployment.objects.filter(pk=OuterRef("deployment_id")).values("name")[:1]
+    due = FlowRun.objects.filter(state_type=Literal("SCHEDULED"), next_scheduled_start_time__lte=now)
+    runs = due.order_by("next_scheduled_start_time").only(*COLUMNS).annotate(deployment_name=Subquery(name))
+    return [run for run in runs[:LOOKED_AT] if not tag or tag in run.tags]
+
+
+def waiting_groups(
+    runs: Sequence[FlowRun], *, workers: Sequence[Worker], holding: Mapping[UUID | None, int], now: datetime
+) -> list[WaitingGroup]:
+    """Group runs that wait; `holding` counts the runs that hold a slot of each queue. One query, for the queues."""
+    grouped: dict[tuple[UUID | None, UUID | None], list[FlowRun]] = {}
+    for run in runs:
+        key = (run.work_queue_id, None if run.work_queue_id else run.deployment_id)
+        grouped.setdefault(key, []).append(run)
+    queues = _queues({queue_id for queue_id, _ in grouped if queue_id})
+    taken = _taken(queues, holding)
+    groups = []
+    for (queue_id, _), waiting in grouped.items():
+        queue = queues.get(queue_id) if queue_id else None
+        reason = _of_queue(queue, workers, taken, now) if queue else _without_queue(waiting[0])
+        groups.append(WaitingGroup(waiting, queue, reason))
+    return groups
+
+
+def _queues(ids: Collection[UUID]) -> dict[UUID, WorkQueue]:
+    return (
+        {queue.pk: queue for queue in WorkQueue.objects.select_related("work_pool").filter(pk__in=ids)} if ids else {}
+    )
+
+
+def _taken(queues: Mapping[UUID, WorkQueue], holding: Mapping[UUID | None, int]) -> Counter[UUID]:
+    """How many slots are taken of the queues and of their pools, as far as the queues are known here."""
+    taken: Counter[UUID] = Counter({queue_id: number for queue_id, number in holding.items() if queue_id})
+    for queue in queues.values():
+        if queue.work_pool_id:
+            taken[queue.work_pool_id] += holding.get(queue.pk, 0)
+    return taken
+
+
+def _of_queue(queue: WorkQueue, workers: Sequence[Worker], taken: Mapping[UUID, int], now: datetime) -> Reason | None:
+    return next(iter(blockers_of_queue(queue, workers=workers, taken=taken, now=now)), None)
+
+
+def _without_queue(run: FlowRun) -> Reason:
+    name = getattr(run, "deployment_name", None)
+    if name:
+        text = f"It waits in no queue, and no process serves {name!r}."
+        return Reason("no_queue", text, "Serve the flow again, or give its deployment a work queue.")
+    return Reason("no_queue", "It waits in no queue, so only its own process can start it.")

@@ -1,0 +1,287 @@
+"""The first page: what needs somebody, how work flows, how each flow does, and what comes next."""
+
+from __future__ import annotations
+
+import gzip
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from deployments.models import Deadline, Deployment, Lease, ServiceRecord, Worker, WorkPool, WorkQueue
+from runs.models import FlowRun
+from tests.web.conftest import HOSTILE
+from tests.web.rows import make_flow, make_run, make_task_run
+
+
+def ago(**period: float) -> datetime:
+    return timezone.now() - timedelta(**period)
+
+
+def needs(browser: Client, query: str = "") -> list[Any]:
+    return list(browser.get(f"/{query}").context["needs"].lines)
+
+
+def listed(browser: Client, address: str) -> set[str]:
+    return {run.name for run in browser.get(address).context["found"].page.rows}
+
+
+def failed(name: str, message: str = "The flow raised KeyError: 'customer_id'", **columns: Any) -> FlowRun:
+    return make_run(name, state="FAILED", message=message, at=columns.pop("at", ago(minutes=5)), **columns)
+
+
+def waiting(name: str, *, minutes: float = 5, **columns: Any) -> FlowRun:
+    due = ago(minutes=minutes)
+    return make_run(name, state="SCHEDULED", state_name="Late", at=due, next_scheduled_start_time=due, **columns)
+
+
+def make_queue(name: str = "gpu", **columns: Any) -> WorkQueue:
+    pool, _ = WorkPool.objects.get_or_create(name=WorkPool.DEFAULT_NAME)
+    return WorkQueue.objects.create(name=name, work_pool=pool, **columns)
+
+
+def make_worker(queue: WorkQueue, **columns: Any) -> Worker:
+    assert queue.work_pool is not None
+    return Worker.objects.create(
+        name="w1",
+        work_pool=queue.work_pool,
+        queue_ids=[str(queue.pk)],
+        offline_at=timezone.now() + timedelta(minutes=1),
+        **{"concurrency": 4, **columns},
+    )
+
+
+def test_without_runs_the_page_gives_three_lines_with_this_servers_address(browser: Client):
+    page = browser.get("/").content.decode()
+
+    assert "export ORION_API_URL=http://127.0.0.1:4200/api" in page
+    assert "python hello.py" in page
+
+
+def test_failures_with_one_cause_are_one_line_that_leads_to_exactly_its_runs(browser: Client):
+    for number in range(3):
+        failed(f"etl-{number}", f"The flow raised KeyError: 'row {number} of 0x{number}ff'")
+    failed("other", "The flow raised ValueError: no")
+    make_task_run("load-0", flow_run=failed("newest", "The flow raised KeyError: 'row 9 of 0x9ff'"), state="FAILED")
+
+    first, second = needs(browser)
+
+    assert first.cause.startswith("KeyError: 'row ")
+    assert first.extent == "4 runs · etl"
+    assert first.detail == "in load-0"
+    assert listed(browser, first.address) == {"etl-0", "etl-1", "etl-2", "newest"}
+    assert listed(browser, second.address) == {"other"}
+
+
+def test_failures_before_the_range_need_nobody(browser: Client):
+    failed("old", at=ago(hours=30))
+
+    assert needs(browser) == []
+    assert [need.extent for need in needs(browser, "?since=-7d")] == ["1 run · etl"]
+
+
+def test_tags_filter_the_whole_page(browser: Client):
+    failed("prod", tags=["prod"])
+    failed("test", tags=["test"], flow=make_flow("tried"))
+
+    answer = browser.get("/?tag=prod")
+
+    (need,) = answer.context["needs"].lines
+    assert listed(browser, need.address) == {"prod"}
+    assert [row.line.flow.name for row in answer.context["rows"]] == ["etl"]
+
+
+def test_runs_that_nobody_serves_come_with_the_command_that_repairs_it(browser: Client):
+    queue = make_queue()
+    for number in range(3):
+        waiting(f"late-{number}", work_queue_id=queue.pk)
+    waiting("elsewhere", work_queue_id=make_queue("served", last_polled=timezone.now()).pk)
+
+    first, second = needs(browser)
+
+    assert first.cause == "Nobody serves work queue 'gpu'"
+    assert first.extent == "3 runs wait"
+    assert first.command == "orion agent start -q gpu"
+    assert listed(browser, first.address) == {"late-0", "late-1", "late-2"}
+    assert second.extent == "1 run waits"
+    assert listed(browser, second.address) == {"elsewhere"}
+
+
+@pytest.mark.parametrize(
+    ("columns", "cause"),
+    [
+        ({"is_paused": True}, "Work queue 'gpu' is paused"),
+        ({"concurrency_limit": 1}, "Work queue 'gpu' is full"),
+    ],
+)
+def test_a_queue_that_is_served_and_holds_its_runs_back_is_named(browser: Client, columns: dict[str, Any], cause: str):
+    queue = make_queue(**columns)
+    make_worker(queue)
+    make_run("holder", state="RUNNING", at=ago(minutes=1), work_queue_id=queue.pk)
+    waiting("late", work_queue_id=queue.pk)
+
+    (need,) = needs(browser)
+
+    assert need.cause == cause
+
+
+def test_runs_without_a_queue_are_found_again_by_their_deployment(browser: Client):
+    deployment = Deployment.objects.create(name="served", flow=make_flow())
+    waiting("late", deployment_id=deployment.pk)
+    waiting("of-nobody", flow=make_flow("script"))
+
+    lines = needs(browser)
+
+    assert [listed(browser, need.address) for need in lines] == [{"late"}, {"of-nobody"}]
+
+
+def test_what_was_due_a_moment_ago_needs_nobody(browser: Client):
+    waiting("just-due", minutes=0.1)
+
+    assert needs(browser) == []
+
+
+def test_what_is_stuck_or_paused_is_a_line(browser: Client):
+    worker = make_worker(make_queue())
+    silent = make_run("silent", state="RUNNING", at=ago(hours=1))
+    Lease.objects.create(flow_run=silent, worker=worker, epoch=1, expires_at=ago(minutes=1))
+    make_run("stopping", state="CANCELLING", at=ago(hours=1))
+    make_run("asking", state="PAUSED", at=ago(minutes=1))
+
+    causes = [need.cause for need in needs(browser)]
+
+    assert causes == [
+        "The agent has gone silent",
+        "Asked to stop, and has not stopped",
+        "Waits for somebody to resume it",
+    ]
+
+
+def test_deadlines_that_were_missed_or_come_soon_are_lines(browser: Client):
+    now = timezone.now()
+    missed, near = (make_run(name, state="RUNNING", at=ago(hours=1)) for name in ("missed", "near"))
+    Deadline.objects.create(flow_run=missed, kind="finish", due=now - timedelta(minutes=9), missed_at=now)
+    Deadline.objects.create(flow_run=near, kind="finish", due=now + timedelta(minutes=2))
+
+    causes = [need.cause for need in needs(browser)]
+
+    assert causes == ["Missed its deadline to finish", "May miss its deadline to finish"]
+
+
+def test_a_service_that_fails_is_a_line(browser: Client):
+    make_run()
+    moment = ago(seconds=3)
+    ServiceRecord.objects.create(
+        name="planning", every_seconds=5, last_tick=moment, last_error="boom", last_error_at=moment
+    )
+
+    (need,) = needs(browser)
+
+    assert (need.cause, need.extent, need.address) == ("Service 'planning' fails", "boom", "/status")
+
+
+def test_seven_lines_are_shown_and_errors_do_not_push_the_others_off(browser: Client):
+    for number in range(9):
+        failed(f"run-{number}", f"The flow raised Error{chr(65 + number)}: no", flow=make_flow(f"flow-{number}"))
+    waiting("late", work_queue_id=make_queue().pk)
+
+    found = browser.get("/").context["needs"]
+
+    assert (len(found.lines), found.total, found.hidden) == (7, 10, 3)
+    assert found.lines[-1].cause == "Nobody serves work queue 'gpu'"
+
+
+def test_nothing_to_do_is_said_with_its_proof(browser: Client):
+    failed("old", at=ago(days=3))
+    for number in range(4):
+        make_run(f"good-{number}", at=ago(hours=number + 1))
+    make_run("before", at=ago(days=4))
+
+    answer = browser.get("/")
+
+    proof = answer.context["needs"].proof
+    assert "Nothing needs you." in answer.content.decode()
+    assert "since the last failure" in answer.content.decode()
+    assert proof.completed.number == 4
+    assert listed(browser, proof.address) == {"good-0", "good-1", "good-2", "good-3"}
+
+
+def test_the_strip_says_what_ends_runs_and_waits(browser: Client):
+    queue = make_queue()
+    worker = make_worker(queue)
+    for number in range(5):
+        make_run(f"ended-{number}", at=ago(minutes=2))
+    running = make_run("running", state="RUNNING", at=ago(minutes=1))
+    Lease.objects.create(flow_run=running, worker=worker, epoch=1, expires_at=timezone.now() + timedelta(minutes=1))
+    waiting("late", work_queue_id=make_queue("other").pk)
+
+    rates = browser.get("/").context["rates"]
+
+    assert (rates.per_minute, rates.running.number, rates.waiting) == (0.5, 1, 1)
+    assert rates.waiting_by_reason == [("no agent", 1)]
+    assert (rates.agents, rates.slots, rates.taken) == (1, 4, 1)
+
+
+def test_planned_runs_never_push_what_failed_off_the_page(browser: Client):
+    for number in range(100):
+        due = timezone.now() + timedelta(minutes=number + 1)
+        make_run(f"later-{number}", state="SCHEDULED", at=due, next_scheduled_start_time=due)
+    failed("bad")
+
+    answer = browser.get("/")
+
+    page = answer.content.decode()
+    (row,) = answer.context["rows"]
+    assert [run.name for run in row.line.runs] == ["bad"]
+    assert row.line.next_run.name == "later-0"
+    assert page.index("Needs you") < page.index("KeyError") < page.index("Next 24 hours")
+
+
+def test_flows_stand_in_the_order_of_their_trouble(browser: Client):
+    for name, states in {"good": "CC", "mended": "FC", "broken": "CF"}.items():
+        for number, state in enumerate(states):
+            kind = {"C": "COMPLETED", "F": "FAILED"}[state]
+            make_run(f"{name}-{number}", flow=make_flow(name), state=kind, at=ago(minutes=30 - number))
+
+    rows = browser.get("/").context["rows"]
+
+    assert [row.line.flow.name for row in rows] == ["broken", "mended", "good"]
+
+
+def test_a_flow_that_became_slower_says_by_how_much(browser: Client):
+    for number in range(16):
+        seconds = 10 if number < 8 else 14
+        make_run(f"run-{number}", at=ago(minutes=60 - number), **{})
+        FlowRun.objects.filter(name=f"run-{number}").update(total_run_time=timedelta(seconds=seconds))
+
+    (row,) = browser.get("/").context["rows"]
+
+    assert row.line.drift_percent == 40
+
+
+def test_a_range_that_is_none_is_the_usual_one(browser: Client):
+    assert browser.get("/?since=nonsense&tag=").context["since"] == "-24h"
+
+
+def test_names_of_others_are_text_and_not_markup(browser: Client):
+    failed(HOSTILE, HOSTILE, flow=make_flow(HOSTILE), tags=[HOSTILE])
+    waiting(HOSTILE, work_queue_id=make_queue(HOSTILE).pk)
+
+    assert HOSTILE not in browser.get("/").content.decode()
+
+
+def test_an_overfull_page_costs_twelve_queries_and_is_light(browser: Client, django_assert_max_num_queries: Any):
+    for number in range(40):
+        flow = make_flow(f"flow-{number}")
+        for place in range(3):
+            failed(f"bad-{number}-{place}", f"The flow raised Error{uuid4()}", flow=flow)
+        waiting(f"late-{number}", work_queue_id=make_queue(f"queue-{number}").pk, flow=flow)
+        make_run(f"running-{number}", state="RUNNING", at=ago(minutes=1), flow=flow)
+
+    with django_assert_max_num_queries(12):
+        page = browser.get("/").content
+
+    assert len(gzip.compress(page)) <= 25_000
