@@ -19,6 +19,8 @@ from uuid import UUID, uuid4
 from django.conf import settings
 from django.utils.module_loading import import_string
 
+from orionflow.contract.agents import hint_queue
+
 TASK = "orion.run"
 # A broker that is away for minutes is not worth more memory than this.
 MOST_WAITING = 1000
@@ -39,11 +41,6 @@ class Hint(NamedTuple):
 def is_configured() -> bool:
     """Whether there is a broker at all; without one agents ask by themselves."""
     return bool(settings.ORION_BROKER_URL)
-
-
-def hint_queue(work_queue_id: UUID) -> str:
-    """The broker's queue on which the agents of a work queue listen."""
-    return f"orion-runs.{work_queue_id}"
 
 
 def send_soon(hints: Iterable[Hint]) -> int:

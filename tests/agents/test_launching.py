@@ -17,7 +17,8 @@ from orionflow.agent.guard import Guard
 from orionflow.agent.launching import End, Launcher
 from orionflow.agent.stopping import Stopping
 from orionflow.agent.zygote import Lines, Zygote
-from orionflow.calls.agents import Claimed
+from orionflow.contract.agents import ClaimedRun
+from orionflow.contract.runs import FlowRun
 from tests.agents.running import eventually
 
 # Another program instead of a run: it gets its order on stdin, and sleeps over it.
@@ -55,7 +56,8 @@ def test_signal_in_the_first_moment_of_a_process_is_not_lost(launched: Launched)
 
 
 def test_run_that_is_lost_before_its_process_starts_is_killed_all_the_same(launched: Launched):
-    run = ActiveRun(Claimed(flow_run={"id": str(uuid4()), "name": "r"}, flow_name="f", epoch=1), time.monotonic() + 60)
+    claimed = ClaimedRun(flow_run=FlowRun(id=uuid4(), name="r", flow_id=uuid4()), flow_name="f", epoch=1)
+    run = ActiveRun(claimed, time.monotonic() + 60)
     held = ActiveRuns()
     held.add(run)
     stopping = Stopping(held, launched.launcher, stop_seconds=60)

@@ -14,9 +14,9 @@ import redis
 from django.test import Client
 from django.utils import timezone
 
-from deployments.dispatch.hint_sender import hint_queue
 from deployments.dispatch.services.hints import hint_due_runs
 from deployments.models import Worker, WorkPool, WorkQueue
+from orionflow.contract.agents import hint_queue
 from runs.models import FlowRun
 from tests.brokers import Redis, running_redis
 from tests.factories import make_flow, make_flow_run, make_state

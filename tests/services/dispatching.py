@@ -7,15 +7,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from deployments.dispatch.services.agents import AgentRegistration, register_agent
+from deployments.dispatch.services.agents import register_agent
 from deployments.dispatch.services.attempt_exit import ProcessExit, report_end
 from deployments.dispatch.services.claims import Claim, claim_next, claim_one
-from deployments.dispatch.services.heartbeats import Order, record_heartbeat
+from deployments.dispatch.services.heartbeats import record_heartbeat
 from deployments.models import Deployment, Lease, WorkQueue
 from deployments.work.services.work_queues import queue_for
 from orchestration.core.states import State, running, scheduled
 from orchestration.services import propose_flow_run_state
 from orchestration.unit import Outcome
+from orionflow.contract.agents import AgentRegistration, Order
 from runs.models import FlowRun
 from tests.factories import NOON, make_flow, make_flow_run, make_state
 

@@ -9,10 +9,11 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from deployments.dispatch.services.agents import AgentRegistration, register_agent
+from deployments.dispatch.services.agents import register_agent
 from deployments.models import Lease, WorkPool, WorkQueue
 from deployments.work.services.work_pools import create_work_pool
 from deployments.work.services.work_queues import create_work_queue, queue_for
+from orionflow.contract.agents import AgentRegistration
 from tests.web.conftest import HOSTILE
 from tests.web.rows import make_run
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, cast
+from typing import Any, cast
 from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Q
-from pydantic import Field
-from typing_extensions import TypedDict
 
 from deployments.dispatch.selectors.due import due_ids, in_order
 from deployments.limits.selectors.capacity import takes_runs_of
@@ -21,38 +19,11 @@ from orchestration.api.operations import Operation
 from orchestration.database_clock import current_time
 from orchestration.errors import WorkQueueNotFound
 from orion_site.accounts.permissions import Action
-from orionflow.contract import work as contract
-from orionflow.contract.wire import Moment, Name, Wire
+from orionflow.contract import agents as contract
+from orionflow.contract import work
 from runs.flow_runs.api.flow_runs import flow_runs_out
 from runs.flow_runs.schemas import FlowRunOut, PolledFlowRunOut
-from runs.lists.filters.conditions import Ids
 from runs.models import FlowRun
-
-
-class Poll(Wire):
-    scheduled_before: Moment | None = None
-    limit: int | None = None
-
-
-class PoolPoll(Poll):
-    work_queue_names: Annotated[list[Name], Field(max_length=1000)] | None = None
-    scheduled_after: Moment | None = None
-
-
-class QueuePoll(Poll):
-    agent_id: UUID | None = None
-
-
-class DeploymentPoll(Poll):
-    deployment_ids: Ids
-
-
-class WorkerFlowRunOut(TypedDict):
-    """A run for a worker, and where it waits."""
-
-    work_pool_id: UUID
-    work_queue_id: UUID
-    flow_run: PolledFlowRunOut
 
 
 class Polling(Operation):
@@ -69,9 +40,9 @@ class Polling(Operation):
 class PollWorkPool(Polling):
     """Runs that a worker may start from a pool, or from some of its queues; the most urgent first."""
 
-    answers = {200: list[WorkerFlowRunOut]}
+    answers = {200: list[contract.WorkerFlowRun]}
 
-    def perform(self, name: str, body: PoolPoll) -> list[WorkerFlowRunOut]:
+    def perform(self, name: str, body: contract.PoolPoll) -> list[dict[str, Any]]:
         now, pool = current_time(), found_pool(name)
         ids = _queues_named(pool.pk, body.work_queue_names)
         limit = limit_of(body)
@@ -89,7 +60,7 @@ class PollWorkQueue(Polling):
 
     answers = {200: list[FlowRunOut]}
 
-    def perform(self, id: UUID, body: QueuePoll) -> list[FlowRunOut]:
+    def perform(self, id: UUID, body: contract.QueuePoll) -> list[FlowRunOut]:
         now, limit = current_time(), limit_of(body)
         if not WorkQueue.objects.filter(pk=id).exists():
             raise Missing("Work queue")
@@ -105,7 +76,7 @@ class PollDeployments(Polling):
     answers = {200: list[FlowRunOut]}
     body_optional = False
 
-    def perform(self, body: DeploymentPoll) -> list[FlowRunOut]:
+    def perform(self, body: contract.DeploymentPoll) -> list[FlowRunOut]:
         now, limit = current_time(), limit_of(body)
         runs = in_order(due_ids(deployments=body.deployment_ids, before=body.scheduled_before, limit=limit))
         if not self.is_a_page():
@@ -118,7 +89,7 @@ class CheckWorkQueues(Operation):
 
     method = "GET"
     action_required = Action.READ_QUEUES
-    answers = {200: list[contract.WorkQueue]}
+    answers = {200: list[work.WorkQueue]}
 
     def perform(self, id: UUID) -> list[dict[str, Any]]:
         deployment = Deployment.objects.filter(pk=id).only("work_queue_id", "tags").first()
@@ -136,7 +107,7 @@ def _without_pool(answer: FlowRunOut) -> PolledFlowRunOut:
 _POOL = frozenset({"work_pool_id", "work_pool_name"})
 
 
-def limit_of(poll: Poll) -> int:
+def limit_of(poll: contract.Poll) -> int:
     most: int = settings.ORION_API_DEFAULT_LIMIT
     if poll.limit is None:
         return most

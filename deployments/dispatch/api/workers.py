@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal
-from uuid import UUID
+from typing import Any, ClassVar
 
 from django.db.models import F, Q
 from django.utils import timezone
-from pydantic import Field
-from typing_extensions import TypedDict
 
 from deployments.dispatch.selectors.liveness import online
 from deployments.dispatch.services.agents import delete_worker, record_worker_heartbeat
 from deployments.models import Worker
 from deployments.work.services.work_queues import found_pool
+from orchestration.api.answers import as_answer
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
 from orion_site.accounts.permissions import Action
-from orionflow.contract.wire import Name, Wire
+from orionflow.contract import agents as contract
 from runs.lists.filters.conditions import Filter, Leaf, MomentRange, matched
 
 
@@ -51,25 +49,6 @@ class WorkerListing(Page):
     workers: WorkerFilter | None = None
 
 
-class Heartbeat(Wire):
-    name: Name
-    # Clients send seconds as a fraction; whole ones are kept.
-    heartbeat_interval_seconds: Annotated[float, Field(gt=0, lt=2**31)] | None = None
-
-
-class WorkerOut(TypedDict):
-    """A worker; it is OFFLINE after three heartbeats that did not come."""
-
-    id: UUID
-    created: datetime
-    updated: datetime
-    name: str
-    work_pool_id: UUID
-    last_heartbeat_time: datetime | None
-    heartbeat_interval_seconds: int | None
-    status: Literal["ONLINE", "OFFLINE"]
-
-
 class HearWorker(Operation):
     """A worker says that it is there."""
 
@@ -77,7 +56,7 @@ class HearWorker(Operation):
     action_required = Action.SERVE_QUEUES
     answers = {204: None}
 
-    def perform(self, work_pool_name: str, body: Heartbeat) -> None:
+    def perform(self, work_pool_name: str, body: contract.WorkerHeartbeat) -> None:
         seconds = body.heartbeat_interval_seconds
         interval = max(int(seconds), 1) if seconds else None
         record_worker_heartbeat(pool_name=work_pool_name, name=body.name, interval_seconds=interval, now=timezone.now())
@@ -88,10 +67,10 @@ class FilterWorkers(Operation):
 
     method = "POST"
     action_required = Action.READ_QUEUES
-    answers = {200: list[WorkerOut]}
+    answers = {200: list[contract.Worker]}
     body_optional = True
 
-    def perform(self, work_pool_name: str, body: WorkerListing) -> list[WorkerOut]:
+    def perform(self, work_pool_name: str, body: WorkerListing) -> list[dict[str, Any]]:
         workers = Worker.objects.filter(matched(body.workers), work_pool=found_pool(work_pool_name))
         newest_first = workers.order_by(F("last_heartbeat").desc(nulls_last=True), "name")
         return [worker_out(worker, timezone.now()) for worker in self.paginate_queryset(newest_first)]
@@ -108,17 +87,14 @@ class DeleteWorker(Operation):
         delete_worker(pool_name=work_pool_name, name=name)
 
 
-def worker_out(worker: Worker, now: datetime) -> WorkerOut:
-    return {
-        "id": worker.id,
-        "created": worker.created,
-        "updated": worker.updated,
-        "name": worker.name,
-        "work_pool_id": worker.work_pool_id,
-        "last_heartbeat_time": worker.last_heartbeat,
-        "heartbeat_interval_seconds": worker.heartbeat_interval_seconds,
-        "status": "ONLINE" if worker.offline_at and worker.offline_at > now else "OFFLINE",
-    }
+def worker_out(worker: Worker, now: datetime) -> dict[str, Any]:
+    is_online = worker.offline_at is not None and worker.offline_at > now
+    return as_answer(
+        contract.Worker,
+        worker,
+        last_heartbeat_time=worker.last_heartbeat,
+        status="ONLINE" if is_online else "OFFLINE",
+    )
 
 
 def _in_one_of(statuses: list[WorkerStatus]) -> Q:

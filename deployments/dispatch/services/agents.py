@@ -6,7 +6,6 @@ Workers of other makes only send heartbeats; what they hold has no lease.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
 from uuid import UUID
@@ -18,24 +17,11 @@ from deployments.models import Lease, Worker, WorkPool, WorkQueue
 from deployments.work.services.work_queues import DEFAULT_POOL, default_pool, found_pool, queue_for
 from orchestration.errors import AgentNameTaken, AgentNotFound, AgentReplaced, WorkerNotFound
 from orchestration.transactions import repeated_on_conflict, write_transaction
+from orionflow.contract.agents import AgentRegistration
 
 # An agent or a worker counts as gone when so many of its heartbeats are missing.
 MISSED_HEARTBEATS = 3
 USUAL_INTERVAL_SECONDS = 30
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentRegistration:
-    """An agent at its start. Without queues it serves all of its pool, also those that are made later."""
-
-    name: str
-    incarnation: UUID
-    work_pool_name: str | None = None
-    work_queues: Sequence[str] = ()
-    concurrency: int = 1
-    host: str | None = None
-    pid: int | None = None
-    version: str | None = None
 
 
 def register_agent(*, who: AgentRegistration, now: datetime) -> tuple[Worker, list[WorkQueue]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -21,15 +20,7 @@ from deployments.models import Lease, Worker
 from orchestration.core.states import StateType
 from orchestration.tables import dialect, fetch
 from orchestration.transactions import repeated_on_conflict, write_transaction
-
-
-class Order(StrEnum):
-    """The server's answer to an agent about one attempt: go on, end it, or forget it."""
-
-    OK = "ok"
-    CANCEL = "cancel"
-    PAUSE = "pause"
-    LOST = "lost"
+from orionflow.contract.agents import Order
 
 
 @dataclass(frozen=True, slots=True)

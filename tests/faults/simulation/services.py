@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from deployments.dispatch.selectors.due import due_ids
-from deployments.dispatch.services.agents import AgentRegistration, register_agent
+from deployments.dispatch.services.agents import register_agent
 from deployments.dispatch.services.attempt_exit import ProcessExit, report_end
 from deployments.dispatch.services.claims import claim_next, claim_one
 from deployments.dispatch.services.heartbeats import record_heartbeat
@@ -23,6 +23,7 @@ from orchestration.core.verdicts import Accept
 from orchestration.errors import AgentReplaced, RunLost
 from orchestration.new_runs import NewTaskRun
 from orchestration.services import propose_flow_run_state
+from orionflow.contract.agents import AgentRegistration
 from orionflow.contract.ids import uuid7
 from runs.flow_runs.commands import cancel_flow_run
 from runs.models import FlowRun, FlowRunState, TaskRun

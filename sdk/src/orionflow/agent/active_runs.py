@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from orionflow.calls.agents import Claimed
+from orionflow.contract.agents import ClaimedRun
 
 
 class Stop(StrEnum):
@@ -41,7 +41,7 @@ class Limit:
 class ActiveRun:
     """One attempt and its process."""
 
-    claimed: Claimed
+    claimed: ClaimedRun
     # By our own monotonic clock: until then nobody else may have been given this run.
     trusted_until: float
     began: float = field(default_factory=time.monotonic)
@@ -61,11 +61,11 @@ class ActiveRun:
     is_tried_again: bool = False
 
     def __post_init__(self) -> None:
-        self.is_tried_again = bool((self.claimed.flow_run.get("empirical_policy") or {}).get("crash_retries"))
+        self.is_tried_again = bool(self.claimed.flow_run.empirical_policy.get("crash_retries"))
 
     @property
     def id(self) -> UUID:
-        return UUID(self.claimed.flow_run["id"])
+        return self.claimed.flow_run.id
 
     @property
     def epoch(self) -> int:
@@ -89,7 +89,7 @@ class ActiveRun:
 
     @property
     def title(self) -> str:
-        return f"Flow run {self.claimed.flow_run.get('name')!r} of flow {self.claimed.flow_name!r}"
+        return f"Flow run {self.claimed.flow_run.name!r} of flow {self.claimed.flow_name!r}"
 
 
 class ActiveRuns:

@@ -14,9 +14,9 @@ from typing import Any, Literal
 from uuid import UUID, uuid4
 
 from orionflow.calls import agents as calls
-from orionflow.calls.agents import Claimed, HeartbeatReply, Orders, Registration
 from orionflow.client import OrionClient
 from orionflow.client.transport import Patience, may_pass
+from orionflow.contract.agents import ClaimedRun, HeartbeatReply, Orders, RegisteredAgent
 from orionflow.errors import ApiError, Conflict
 from orionflow.logging import agent_logger
 from orionflow.settings import current_settings
@@ -65,19 +65,19 @@ class AgentClient:
         self.session_id = uuid4()
         self.client = OrionClient(retry_budget_seconds=ONCE)
         self._heartbeats = self._commands = self.client
-        self.registration: Registration | None = None
+        self.registration: RegisteredAgent | None = None
 
     @property
     def agent_id(self) -> UUID:
         assert self.registration is not None
         return self.registration.id
 
-    def register(self, is_wanted: Callable[[], bool]) -> Registration | None:
+    def register(self, is_wanted: Callable[[], bool]) -> RegisteredAgent | None:
         """Register as soon as the API answers; None when that is not wanted any more."""
         is_logged = False
         while is_wanted():
             try:
-                self.registration = self.client.send(calls.register_agent(self._introduction()))
+                self.registration = self.client.send(calls.register_agent(**self._introduction()))
                 self._heartbeats = _client_for_heartbeats(self.registration.heartbeat_seconds)
                 self._commands = _client_with_timeout(WAIT_SECONDS + LONGEST_TIMEOUT)
                 return self.registration
@@ -92,19 +92,18 @@ class AgentClient:
         return None
 
     def _introduction(self) -> dict[str, Any]:
-        options = self.options
-        body = {
+        return {
             "name": self.name,
             "incarnation": self.session_id,
-            "work_queues": list(options.queues),
-            "concurrency": options.concurrency,
+            "work_pool_name": self.options.pool or None,
+            "work_queues": list(self.options.queues),
+            "concurrency": self.options.concurrency,
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "version": version("orionflow"),
         }
-        return {**body, "work_pool_name": options.pool} if options.pool else body
 
-    def claim(self, limit: int, flow_run_id: UUID | None = None) -> list[Claimed]:
+    def claim(self, limit: int, flow_run_id: UUID | None = None) -> list[ClaimedRun]:
         return self.client.send(calls.claim_runs(self.agent_id, self.session_id, limit=limit, flow_run_id=flow_run_id))
 
     def heartbeat(self, runs: list[tuple[UUID, int]], *, draining: bool) -> HeartbeatReply:

@@ -16,7 +16,7 @@ from orionflow.agent.active_runs import ActiveRun, ActiveRuns, Limit, Stop
 from orionflow.agent.agent_client import AgentClient, AgentOptions
 from orionflow.agent.heartbeats import trusted_until
 from orionflow.agent.launching import End, Launcher, LauncherGone
-from orionflow.calls.agents import Claimed, hint_queue
+from orionflow.contract.agents import ClaimedRun, hint_queue
 from orionflow.errors import ApiError
 from orionflow.logging import agent_logger
 from orionflow.settings import current_settings
@@ -132,7 +132,7 @@ class Claims:
             begin(one, began)
         return len(claimed)
 
-    def _ask(self, limit: int, flow_run_id: UUID | None) -> list[Claimed]:
+    def _ask(self, limit: int, flow_run_id: UUID | None) -> list[ClaimedRun]:
         try:
             claimed = self._api.claim(limit, flow_run_id)
         except ApiError as error:
@@ -161,7 +161,7 @@ class RunStarter:
         """Nothing is claimed that could not be started."""
         return self._launcher.is_ready(READY_SECONDS)
 
-    def begin(self, claimed: Claimed, asked_at: float) -> None:
+    def begin(self, claimed: ClaimedRun, asked_at: float) -> None:
         run = self._hold(claimed, asked_at)
         agent_logger.info("%s begins.", run.title)
         try:
@@ -173,13 +173,13 @@ class RunStarter:
             why = f"Its process cannot be started. {type(error).__name__}: {error}"
             self._never_began(run, why, is_agents_fault=isinstance(error, OSError))
 
-    def give_back(self, claimed: Claimed, asked_at: float) -> None:
+    def give_back(self, claimed: ClaimedRun, asked_at: float) -> None:
         """Give a run back that came when the agent had begun to end."""
         run = self._hold(claimed, asked_at)
         run.stopped = Stop.DRAINED
         self._never_began(run, "The agent ended before the run began.")
 
-    def _hold(self, claimed: Claimed, asked_at: float) -> ActiveRun:
+    def _hold(self, claimed: ClaimedRun, asked_at: float) -> ActiveRun:
         registration = self._api.registration
         assert registration is not None
         run = ActiveRun(claimed, trusted_until(asked_at, registration.lease_seconds))
@@ -191,10 +191,12 @@ class RunStarter:
         self._on_ended(End(run.key, None))
 
     def _start(self, run: ActiveRun) -> None:
-        variables = job_variables(run.claimed)
+        deployment = run.claimed.deployment
+        # The server has laid the run's own variables over those of its deployment.
+        variables = deployment.job_variables if deployment else run.claimed.flow_run.job_variables
         run.limit = limit_of(variables, self._options.run_seconds)
         run.ends_by = None if run.limit is None else run.began + run.limit.seconds
-        if queue := run.claimed.flow_run.get("work_queue_id"):
+        if queue := run.claimed.flow_run.work_queue_id:
             self.on_queue(hint_queue(queue))
         self._launcher.start(run.key, self._order(run, variables))
 
@@ -202,12 +204,13 @@ class RunStarter:
         folder = self._folder / run.key.replace(":", "-")
         folder.mkdir(mode=0o700)
         run.note = folder.with_name(f"{folder.name}.why")
+        deployment = run.claimed.deployment
         return {
             "flow_run_id": str(run.id),
             "epoch": run.epoch,
-            "name": run.claimed.flow_run.get("name") or "",
+            "name": run.claimed.flow_run.name or "",
             "flow_name": run.claimed.flow_name,
-            "deployment": run.claimed.deployment or {},
+            "deployment": deployment.model_dump(mode="json") if deployment else {},
             "api_url": self._api.client.api_url,
             "code_folder": str(folder),
             "note": str(run.note),
@@ -235,12 +238,3 @@ def limit_of(variables: Mapping[str, Any], general: float | None) -> Limit | Non
     if special := variables.get("timeout_seconds"):
         return Limit(float(special), "timeout_seconds in its job variables")
     return None if general is None else Limit(general, "--run-timeout of its agent")
-
-
-def job_variables(claimed: Claimed) -> dict[str, Any]:
-    """What the deployment says of the process, and the run in its place."""
-    deployment = claimed.deployment or {}
-    general = deployment.get("job_variables") or deployment.get("infra_overrides") or {}
-    special = claimed.flow_run.get("job_variables") or {}
-    env = {**(general.get("env") or {}), **(special.get("env") or {})}
-    return {**general, **special, "env": env}

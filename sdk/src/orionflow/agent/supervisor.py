@@ -22,8 +22,8 @@ from orionflow.agent.hints import Hints
 from orionflow.agent.launching import End, Launcher
 from orionflow.agent.naming import HeldName
 from orionflow.agent.stopping import Stopping
-from orionflow.calls.agents import Registration
 from orionflow.client import OrionClient
+from orionflow.contract.agents import RegisteredAgent
 from orionflow.errors import ApiError
 from orionflow.logging import agent_logger
 from orionflow.reporting import replay_leftovers
@@ -79,7 +79,7 @@ class Supervisor:
             listening.end()
             return self._leave()
 
-    def _log_start(self, registration: Registration) -> None:
+    def _log_start(self, registration: RegisteredAgent) -> None:
         queues = ", ".join(self.options.queues) or "every queue of its pool"
         hints = "hints from the broker" if self.options.broker else "without a broker, so it asks every second"
         agent_logger.info(
@@ -87,7 +87,7 @@ class Supervisor:
             self._name.name, queues, self._api.client.api_url, self.options.concurrency, hints,
         )  # fmt: skip
 
-    def _feed(self, registration: Registration, heartbeats: Heartbeats) -> None:
+    def _feed(self, registration: RegisteredAgent, heartbeats: Heartbeats) -> None:
         starter = RunStarter(self.options, self._api, self._active, self._launcher, self._name.folder, self._ended)
         self._claims = Claims(self._api, self._active, self._slots, starter, self.options.once)
         self._claims.start()

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from orionflow.contract import agents as agents
     from orionflow.contract import blocks as blocks
     from orionflow.contract import deployments as deployments
     from orionflow.contract import explanations as explanations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from orionflow.contract import records as records
     from orionflow.contract import work as work
 
-_MODELS = frozenset({"blocks", "deployments", "explanations", "limits", "records", "work"})
+_MODELS = frozenset({"agents", "blocks", "deployments", "explanations", "limits", "records", "work"})
 
 
 def __getattr__(name: str) -> Any:
