@@ -92,7 +92,7 @@ FAULTS_OF_DATABASES := $(patsubst %,tests/faults/%.py,test_cluster_ticking test_
 test-postgresql: $(VENV)/installed-dev  ## The tests that touch the database, on PostgreSQL
 	@echo "==> tests on PostgreSQL"
 	@# What has a process and a SQLite file of its own is proved by the tests on SQLite.
-	@ORION_TEST_DATABASE=postgresql $(BIN)/pytest $(SIDE_BY_SIDE) tests/services tests/api tests/web tests/events tests/sockets \
+	@ORION_TEST_DATABASE=postgresql $(BIN)/pytest $(SIDE_BY_SIDE) tests/services tests/api tests/web tests/events tests/sockets tests/live \
 		$(FAULTS_OF_DATABASES) --ignore tests/sockets/test_live_server.py --ignore tests/api/test_embedded.py
 
 thorough chaos: export ORION_CHAOS_ROUNDS ?= 40

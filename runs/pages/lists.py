@@ -9,19 +9,21 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from orion_site.accounts.permissions import Action, requires
-from orion_site.live.pages import live_page
+from orion_site.live.pages import live_page, rows_held
 from runs.pages.charts import trend_of
 from runs.pages.filtering import SINCE_CHOICES, STATE_CHOICES, address_after, address_with, read_filter
 from runs.pages.selectors.flows import flow_page, flows_page
 from runs.pages.selectors.keyset import Cursor
-from runs.pages.selectors.runs import runs_page
+from runs.pages.selectors.runs import PAGE_SIZE, runs_page
 
 
 @requires(Action.READ_RUNS)
 @live_page
 def runs(request: HttpRequest) -> HttpResponse:
     asked = read_filter(request.GET)
-    found = runs_page(wanted=asked.wanted, after=Cursor.read(request.GET.get("after", "")), now=timezone.now())
+    after = Cursor.read(request.GET.get("after", ""))
+    size = PAGE_SIZE + rows_held(request)
+    found = runs_page(wanted=asked.wanted, after=after, now=timezone.now(), size=size)
     context = {
         "section": "runs",
         "asked": asked,

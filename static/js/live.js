@@ -150,6 +150,7 @@
     }
     query.set("_f", asked.map((part) => part.dataset.livePart).join());
     const held = Math.max(...asked.map((part) => (stateOf(part).reveal ? 0 : (stateOf(part).waiting ?? 0))));
+    for (const part of asked) stateOf(part).held = Math.min(held, MOST_HELD);
     if (held) query.set("_held", Math.min(held, MOST_HELD));
     return `${location.pathname}?${query}`;
   }
@@ -230,7 +231,7 @@
   // Rows that are shown stay where they are; new ones wait until they are asked for.
   function holdRows(part, fresh) {
     const state = stateOf(part);
-    let waiting = 0, gone = 0, noun = "rows";
+    let waiting = 0, gone = 0, pushed = 0, noun = "rows";
     for (const list of fresh.querySelectorAll("[data-rows]")) {
       const old = part.querySelector(`[data-rows="${list.dataset.rows}"]`);
       if (state.reveal || !old?.children.length) continue;
@@ -243,9 +244,11 @@
         rows.delete(row.id);
         if (now) return now;
         const copy = row.cloneNode(true);
-        // Below the last one that is still listed, rows were only pushed off the page.
-        copy.classList.toggle("row-gone", index < last || last < 0);
-        gone += copy.classList.contains("row-gone");
+        // Below the last one that is still listed, rows were pushed off the page: as many more are asked for.
+        const isPushed = index > last && last >= 0 && (state.held ?? 0) < MOST_HELD;
+        copy.classList.toggle("row-gone", !isPushed);
+        if (isPushed) pushed += 1;
+        else gone += 1;
         return copy;
       });
       waiting += rows.size;
@@ -254,6 +257,7 @@
     }
     state.reveal = false;
     state.waiting = waiting;
+    if (pushed && Math.min(waiting, MOST_HELD) > (state.held ?? 0)) refresh(part);
     pill(part, waiting, gone, noun);
   }
 

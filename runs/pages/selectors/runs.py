@@ -108,24 +108,25 @@ class RunsPage:
     count: Count | None
     planned: Count | None
     reasons: dict[str, str] = field(default_factory=dict)
+    size: int = PAGE_SIZE
 
     @property
     def was_cut_short(self) -> bool:
         """Whether the search ended before the page was full, with older runs left to look at."""
-        return self.page.after is not None and len(self.page.rows) < PAGE_SIZE
+        return self.page.after is not None and len(self.page.rows) < self.size
 
 
-def runs_page(*, wanted: RunFilter, after: Cursor | None, now: datetime) -> RunsPage:
+def runs_page(*, wanted: RunFilter, after: Cursor | None, now: datetime, size: int = PAGE_SIZE) -> RunsPage:
     """A page of what has come, newest first. Planned runs are counted, and listed only where they are asked for."""
     wanted = resolved(wanted, now)
     parts = [indexed_runs(one, now) for one in wanted.by_state()]
     if not wanted.shows_planned:
         parts = [part.filter(expected_start_time__lte=now) for part in parts] + taken_up_early(wanted, now)
-    pages = [_part(part, wanted, after, look_at=SEARCHED // len(parts)) for part in parts]
-    page = merged(pages, by=BY, size=PAGE_SIZE)
+    pages = [_part(part, wanted, after, size, look_at=SEARCHED // len(parts)) for part in parts]
+    page = merged(pages, by=BY, size=size)
     if wanted.searches:
-        return RunsPage(page, None, None, told_reasons(page.rows))
-    return RunsPage(page, *_counts(wanted, now), told_reasons(page.rows))
+        return RunsPage(page, None, None, told_reasons(page.rows), size)
+    return RunsPage(page, *_counts(wanted, now), told_reasons(page.rows), size)
 
 
 def resolved(wanted: RunFilter, now: datetime) -> RunFilter:
@@ -173,12 +174,14 @@ def planned_count(wanted: RunFilter, now: datetime) -> Count | None:
     return capped_count(indexed_runs(replace(wanted, states=(), since=None), now).filter(is_planned(now)))
 
 
-def _part(runs: QuerySet[FlowRun], wanted: RunFilter, after: Cursor | None, *, look_at: int) -> Page[FlowRun]:
+def _part(
+    runs: QuerySet[FlowRun], wanted: RunFilter, after: Cursor | None, size: int, *, look_at: int
+) -> Page[FlowRun]:
     if not wanted.searches:
-        return page_of(rows_of_runs(runs), by=BY, after=after, size=PAGE_SIZE)
+        return page_of(rows_of_runs(runs), by=BY, after=after, size=size)
     end = _end_of_search(runs, after, look_at)
     found = searched(runs.filter(expected_start_time__gte=end) if end else runs, wanted)
-    page = page_of(rows_of_runs(found), by=BY, after=after, size=PAGE_SIZE)
+    page = page_of(rows_of_runs(found), by=BY, after=after, size=size)
     return Page(page.rows, page.after or (Cursor.below_all_at(end) if end else None))
 
 

@@ -1,0 +1,110 @@
+"""What other processes recorded is found by the rows that they added."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from deployments.models import Worker, WorkPool
+from orion_site.live import following
+from orion_site.live.following import Follower
+from runs.models import FlowRunState
+from tests.conftest import DATABASE
+from tests.factories import make_flow_run, make_log, make_task_run
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@pytest.fixture
+def follower() -> Follower:
+    """It has looked once already."""
+    found = Follower(now())
+    found.read(now())
+    return found
+
+
+def test_new_states_are_found_once(follower: Follower):
+    flow_run = make_flow_run()
+    task_run = make_task_run(flow_run=flow_run)
+
+    first, second = follower.read(now()), follower.read(now())
+
+    assert set(first[0]) == {("flow-run", flow_run.id), ("task-run", task_run.id)}
+    assert second == ([], set(), False)
+
+
+def test_a_follower_begins_where_the_page_was_read():
+    since = now()
+    run = make_flow_run()
+
+    assert Follower(since).read(now() + timedelta(minutes=5))[0] == [("flow-run", run.id)]
+
+
+def test_a_run_has_its_own_topics_and_those_of_all_that_show_it(follower: Follower):
+    flow_run = make_flow_run()
+    task_run = make_task_run(flow_run=flow_run)
+
+    assert follower.topics_of([("flow-run", flow_run.id)]) >= {f"run:{flow_run.id}", "runs", f"flow:{flow_run.flow_id}"}
+    assert follower.topics_of([("task-run", task_run.id)]) >= {f"task:{task_run.id}", f"run:{flow_run.id}:tasks"}
+
+
+def test_what_a_run_belongs_to_is_asked_once(follower: Follower, django_assert_num_queries):
+    runs = [("flow-run", make_flow_run().id) for _ in range(5)]
+
+    with django_assert_num_queries(1):
+        follower.topics_of(runs)
+        follower.topics_of(runs)
+
+
+def test_a_run_that_is_gone_is_still_a_change(follower: Follower):
+    run = make_flow_run()
+    run_id, flow_id = run.id, run.flow_id
+    run.delete()
+
+    topics = follower.topics_of([("flow-run", run_id)])
+
+    assert {f"run:{run_id}", "runs"} <= topics
+    assert f"flow:{flow_id}" not in topics
+
+
+def test_new_lines_are_found_by_their_runs(follower: Follower):
+    run = make_flow_run()
+    task = make_task_run(flow_run=run)
+    follower.read(now())
+    make_log(flow_run=run, task_run_id=task.id)
+
+    assert follower.read(now())[1] == {f"run:{run.id}:log", f"task:{task.id}:log"}
+
+
+def test_more_rows_than_can_be_read_are_everything(follower: Follower, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(following, "MOST_ROWS", 3)
+    for _ in range(5):
+        make_flow_run()
+
+    assert follower.read(now())[2] is True
+
+
+@pytest.mark.skipif(DATABASE != "sqlite", reason="only SQLite gives numbers of deleted rows to others")
+def test_rows_that_took_the_numbers_of_deleted_ones_are_not_missed(follower: Follower):
+    make_flow_run()
+    follower.read(now())
+    FlowRunState.objects.all().delete()
+    make_flow_run()
+
+    assert follower.read(now())[2] is True
+
+
+def test_tables_whose_rows_change_are_compared(follower: Follower):
+    follower.compare(["work", "agents"])
+    pool = WorkPool.objects.create(name="pool", type="process")
+    after_pool = follower.compare(["work", "agents"])
+    Worker.objects.create(name="w1", work_pool=pool)
+
+    assert after_pool == {"work"}
+    assert follower.compare(["work", "agents"]) == {"agents"}
+    assert follower.compare(["work", "agents"]) == set()

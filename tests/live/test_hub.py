@@ -1,0 +1,171 @@
+"""The hub: who shows a topic is told of it, once for however many changes, and never more than it shows."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import uuid4
+
+import pytest
+
+from orion_site.live import hub as hubs
+from orion_site.live.changes import MOST, Noted, run_changed
+from orion_site.live.hub import Hub, Seat
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Hub:
+    """A hub that looks at no database."""
+
+    async def follows_nothing(self: Hub) -> None:
+        return
+
+    monkeypatch.setattr(Hub, "_follow", follows_nothing)
+    return Hub()
+
+
+def seated(hub: Hub, *topics: str, since: str | None = None) -> Seat:
+    seat = hub.sit()
+    hub.show(seat, topics, hub.place_for_page() if since is None else since)
+    return seat
+
+
+async def test_a_seat_is_told_of_what_it_shows_and_of_nothing_else(hub: Hub):
+    seat = seated(hub, "run:1", "runs")
+
+    hub.publish({"run:1", "run:2", "runs", "flow:3"})
+
+    assert seat.take() == (["run:1", "runs"], False)
+    assert seat.take() == ([], False)
+
+
+async def test_a_storm_is_one_message(hub: Hub):
+    seat = seated(hub, "runs")
+
+    for number in range(1000):
+        hub.publish({"runs", f"run:{number}"})
+
+    assert seat.take() == (["runs"], False)
+
+
+async def test_a_page_catches_up_with_what_changed_since_it_was_read(hub: Hub):
+    read_at = hub.place_for_page()
+    hub.publish({"run:1"})
+    hub.publish({"run:2"})
+
+    seat = seated(hub, "run:1", "run:3", since=read_at)
+
+    assert seat.take() == (["run:1"], False)
+
+
+async def test_a_page_that_is_current_is_told_nothing(hub: Hub):
+    hub.place_for_page()
+    hub.publish({"run:1"})
+
+    assert seated(hub, "run:1", since=hub.place).take() == ([], False)
+
+
+@pytest.mark.parametrize("place", ["", "other.5", "{tag}.99x", "{tag}.", "{tag}.0", "{tag}.9999999999999999"])
+async def test_a_page_from_elsewhere_or_long_ago_looks_at_everything(hub: Hub, place: str):
+    tag = hub.place_for_page().split(".")[0]
+
+    assert seated(hub, "run:1", since=place.format(tag=tag)).take() == ([], True)
+
+
+async def test_what_was_not_followed_is_not_claimed_to_be_known(hub: Hub, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(hubs, "AWAKE_SECONDS", -1)
+    old = hub.place_for_page()
+
+    hub.place_for_page()
+
+    assert hub.number_of(old) is None
+
+
+async def test_topics_are_remembered_up_to_a_number(hub: Hub, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(hubs, "MOST_REMEMBERED_TOPICS", 10)
+    old = hub.place_for_page()
+
+    for number in range(20):
+        hub.publish({f"run:{number}"})
+
+    assert seated(hub, "run:1", since=old).take() == ([], True)
+    assert len(hub._changed) == 10
+
+
+async def test_more_than_can_be_told_makes_everybody_look(hub: Hub):
+    seats = [seated(hub, "run:1"), seated(hub, "flow:2")]
+
+    hub.publish_everything()
+
+    assert [seat.take() for seat in seats] == [([], True), ([], True)]
+
+
+async def test_a_socket_that_shows_something_else_now_hears_no_more_of_the_first(hub: Hub):
+    seat = seated(hub, "run:1")
+    hub.show(seat, ["run:2"], hub.place)
+
+    hub.publish({"run:1"})
+
+    assert seat.take() == ([], False)
+
+
+async def test_a_socket_that_left_is_forgotten(hub: Hub):
+    seat = seated(hub, "run:1")
+
+    hub.leave(seat)
+
+    assert (hub._open, dict(hub._seats)) == (set(), {})
+
+
+async def test_many_sockets_are_woken_one_after_the_other(hub: Hub):
+    seats = [seated(hub, "runs") for _ in range(50)]
+    for seat in seats:
+        seat.take()
+
+    hub.publish({"runs"})
+    at_once = sum(seat._woken.is_set() for seat in seats)
+    await asyncio.sleep(60 * hubs.STAGGER_SECONDS)
+
+    assert at_once < 5
+    assert all(seat._woken.is_set() for seat in seats)
+
+
+async def test_nobody_waits_for_ever():
+    seat = Seat()
+
+    await asyncio.wait_for(seat.woken(0.01), 5)
+
+    assert seat.take() == ([], False)
+
+
+# --- what the writers of states note ---
+
+
+def test_the_changes_of_a_run_are_one():
+    noted, run = Noted(), uuid4()
+    for state in ("PENDING", "RUNNING", "COMPLETED"):
+        noted.note("flow-run", run, state)
+
+    assert noted.take() == ([("flow-run", run)], False)
+    assert noted.take() == ([], False)
+
+
+def test_changes_that_nobody_takes_fill_no_memory():
+    noted = Noted()
+    for _ in range(MOST + 5):
+        noted.note("task-run", uuid4(), "RUNNING")
+
+    changed, overflowed = noted.take()
+
+    assert (len(changed), overflowed) == (MOST, True)
+    assert noted.take() == ([], False)
+
+
+def test_while_no_page_is_open_nothing_is_noted(monkeypatch: pytest.MonkeyPatch):
+    noted = Noted()
+    monkeypatch.setattr("orion_site.live.changes.noted", noted)
+
+    run_changed("flow-run", uuid4(), "RUNNING")
+    noted.open()
+    run_changed("flow-run", run := uuid4(), "RUNNING")
+
+    assert noted.take() == ([("flow-run", run)], False)
