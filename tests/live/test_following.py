@@ -1,4 +1,4 @@
-"""What other processes recorded is found by the rows that they added."""
+"""Changes that other processes recorded are found by the rows that they added."""
 
 from __future__ import annotations
 
