@@ -17,9 +17,12 @@ from runs.pages.charts import parts_of
 from runs.pages.filtering import address_after, address_without
 from runs.pages.selectors import run as selectors
 from runs.pages.selectors.keyset import Cursor
+from runs.pages.selectors.timeline import timeline_of
+from runs.pages.timeline import drawn, ticks
 from runs.templatetags.states import look
 
 FLOW_RUN_TABS = {
+    "timeline": "Timeline",
     "tasks": "Task runs",
     "logs": "Logs",
     "history": "History",
@@ -29,7 +32,7 @@ FLOW_RUN_TABS = {
 }
 TASK_RUN_TABS = {"logs": "Logs", "history": "History", "inputs": "Inputs", "artifacts": "Artifacts"}
 # What the part below the tabs follows, of the flow run.
-TOPICS_OF_TABS = {"tasks": ":tasks", "logs": ":log", "subflows": ":tasks", "artifacts": ":tasks"}
+TOPICS_OF_TABS = {"timeline": ":tasks", "tasks": ":tasks", "logs": ":log", "subflows": ":tasks", "artifacts": ":tasks"}
 LEVEL_CHOICES = [(0, "All levels"), (20, "Info and above"), (30, "Warnings and above"), (40, "Errors only")]
 STATE_CHOICES = [("", "Any state"), *[(kind.value, kind.value.capitalize()) for kind in StateType]]
 
@@ -40,13 +43,16 @@ def flow_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
     run = selectors.flow_run_facts(run_id=run_id)
     if run is None:
         raise Http404
-    tab = chosen_tab(request, FLOW_RUN_TABS)
+    now = timezone.now()
     progress = selectors.progress_of(run_id=run.id)
+    tab = chosen_tab(request, FLOW_RUN_TABS, first_tab(request, progress))
+    why = selectors.why_flow_run(run=run, now=now)
     context = {
         **head_of(request, run, tab, FLOW_RUN_TABS),
         "page_title": page_title(run, run.flow.name),
         "tab_topics": f"run:{run.id}{TOPICS_OF_TABS.get(tab, '')}",
-        "why": selectors.why_flow_run(run=run, now=timezone.now()),
+        "why": why,
+        "failure": selectors.failure_of(run=run, message=why.message, now=now),
         "origin": selectors.origin_of(run=run),
         "progress": progress,
         "parts": parts_of(progress),
@@ -62,7 +68,7 @@ def task_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
     run = selectors.task_run_facts(run_id=run_id)
     if run is None:
         raise Http404
-    tab = chosen_tab(request, TASK_RUN_TABS)
+    tab = chosen_tab(request, TASK_RUN_TABS, "logs")
     context = {
         **head_of(request, run, tab, TASK_RUN_TABS),
         "page_title": page_title(run, run.flow_run.flow.name if run.flow_run else ""),
@@ -80,9 +86,16 @@ def page_title(run: FlowRun | TaskRun, of: str) -> str:
     return " · ".join(filter(None, (state, run.name or str(run.id), of, "Orion")))
 
 
-def chosen_tab(request: HttpRequest, tabs: dict[str, str]) -> str:
+def chosen_tab(request: HttpRequest, tabs: dict[str, str], usual: str) -> str:
     asked = request.GET.get("tab", "")
-    return asked if asked in tabs else next(iter(tabs))
+    return asked if asked in tabs else usual
+
+
+def first_tab(request: HttpRequest, progress: selectors.Progress) -> str:
+    """Which tab a flow run's page opens: a run without task runs has nothing but its log to look at."""
+    if "state" in request.GET or "task" in request.GET:
+        return "tasks"
+    return "timeline" if progress.total.number else "logs"
 
 
 def head_of(request: HttpRequest, run: FlowRun | TaskRun, tab: str, tabs: dict[str, str]) -> dict[str, Any]:
@@ -105,10 +118,14 @@ def head_of(request: HttpRequest, run: FlowRun | TaskRun, tab: str, tabs: dict[s
 def flow_run_tab(request: HttpRequest, run: FlowRun, tab: str) -> dict[str, Any]:
     after = Cursor.read(request.GET.get("after", ""))
     match tab:
+        case "timeline":
+            found = timeline_of(run=run, now=timezone.now())
+            return {"timeline": found, "lines": drawn(found), "ticks": ticks(found)}
         case "tasks":
-            state = request.GET.get("state", "").upper()
-            page, reasons = selectors.task_runs_of(run_id=run.id, state=state, after=after)
-            return {"state": state, "state_choices": STATE_CHOICES, **paged(request, page, reasons)}
+            state, task_key = request.GET.get("state", "").upper(), request.GET.get("task", "")
+            page, reasons = selectors.task_runs_of(run_id=run.id, state=state, task_key=task_key, after=after)
+            asked = {"state": state, "task_key": task_key, "state_choices": STATE_CHOICES}
+            return {**asked, **paged(request, page, reasons)}
         case "subflows":
             return paged(request, *selectors.child_flow_runs_of(run_id=run.id, after=after))
         case "logs":

@@ -28,7 +28,7 @@ def make_run(
     **columns: Any,
 ) -> FlowRun:
     """A flow run that went PENDING, RUNNING and then into `state`."""
-    run = FlowRun(flow=flow or make_flow(), name=name, **run_columns(state, at), **columns)
+    run = FlowRun(flow=flow or make_flow(), name=name, **{**run_columns(state, at), **columns})
     run.save()
     add_states(run, FlowRunState, "flow_run", state, state_name, message, at, trail)
     return run
@@ -46,7 +46,7 @@ def make_task_run(
     **columns: Any,
 ) -> TaskRun:
     columns = {"task_key": "etl.load", "dynamic_key": str(uuid4()), **columns}
-    run = TaskRun(flow_run=flow_run or make_run(), name=name, **run_columns(state, at), **columns)
+    run = TaskRun(flow_run=flow_run or make_run(), name=name, **{**run_columns(state, at), **columns})
     run.save()
     add_states(run, TaskRunState, "task_run", state, state_name, message, at, trail)
     return run

@@ -46,7 +46,7 @@ def test_the_task_runs_are_listed_and_summed_up(browser: Client):
     make_task_run("load-1", flow_run=run, state="FAILED", message="disk full")
     make_task_run("of-another-run")
 
-    page = browser.get(f"/runs/{run.id}").content.decode()
+    page = browser.get(f"/runs/{run.id}?tab=tasks").content.decode()
 
     assert "2 of 2 task runs finished" in page
     assert "disk full" in page

@@ -18,6 +18,7 @@ from runs.models import Artifact, FlowRun, FlowRunState, Log, StateRow, TaskRun,
 from runs.pages.selectors.keyset import Count, Cursor, Page, page_of
 from runs.pages.selectors.runs import rows_of_runs, told_reasons
 from runs.why.selectors.blockers import Reason
+from runs.why.selectors.cause import Cause, SameError, cause_of, last_good, same_error
 from runs.why.selectors.why import flow_run_reasons, task_run_reasons
 
 TASKS_PER_PAGE = 100
@@ -132,13 +133,31 @@ def progress_of(*, run_id: UUID) -> Progress:
     return Progress(dict(counted), Count(min(total, TASKS_COUNTED), capped=total > TASKS_COUNTED))
 
 
-def task_runs_of(*, run_id: UUID, state: str, after: Cursor | None) -> tuple[Page[TaskRun], dict[str, str]]:
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What a failed flow run failed by, whether others did the same, and when it last went well."""
+
+    cause: Cause
+    same: SameError | None
+    last_good: FlowRun | None
+
+
+def failure_of(*, run: FlowRun, message: str, now: datetime) -> Failure | None:
+    cause = cause_of(run, message)
+    return None if cause is None else Failure(cause, same_error(run, message, now), last_good(run))
+
+
+def task_runs_of(
+    *, run_id: UUID, state: str, task_key: str, after: Cursor | None
+) -> tuple[Page[TaskRun], dict[str, str]]:
     """A page of task runs, newest first, and what their states say of themselves by id."""
     # Ordered by an expression: by the bare column, PostgreSQL may walk the index of all task runs to find these.
     place = Coalesce("expected_start_time", "created")
     runs = TaskRun.objects.filter(flow_run=run_id).annotate(place=place).defer("task_inputs")
     if state:
         runs = runs.filter(state_type=state)
+    if task_key:
+        runs = runs.filter(task_key=task_key)
     page = page_of(runs, by="place", after=after, size=TASKS_PER_PAGE)
     told = [run for run in page.rows if run.state_type not in {"COMPLETED", "RUNNING"} or run.state_name == "Cached"]
     states = TaskRunState.objects.filter(pk__in=[run.state_id for run in told])

@@ -1,0 +1,199 @@
+"""What a flow run's timeline shows: its task runs by task, with each attempt where a task has few runs.
+
+A task that was mapped over 10,000 inputs is one row: the database sums it up.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Count, Max, Min
+from django.db.models.functions import Coalesce
+
+from orionflow.contract.states import TERMINAL, StateType
+from runs.models import FlowRun, TaskRun, TaskRunState
+
+# A task with more runs than this is one row, and so many tasks are shown.
+RUNS_SHOWN_APART = 5
+TASKS_SHOWN = 200
+STATES_READ = 2000
+TIMES = ("state_type", "expected_start_time", "start_time", "end_time", "total_run_time", "state_timestamp", "created")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of time that a run spent in one way: "wait", "work" or, between two attempts, "rest"."""
+
+    kind: str
+    begin: datetime
+    end: datetime
+    state_type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row: a task run with its attempts, or all runs of one task."""
+
+    name: str
+    spans: Sequence[Span]
+    by_type: Mapping[str, int]
+    duration: timedelta
+    run: TaskRun | None = None
+    subflow: FlowRun | None = None
+    task_key: str = ""
+    shortest: timedelta | None = None
+    longest: timedelta | None = None
+
+    @property
+    def number(self) -> int:
+        return sum(self.by_type.values())
+
+    @property
+    def begin(self) -> datetime:
+        return self.spans[0].begin
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Rows in the order in which they began, between the first moment and the last."""
+
+    begin: datetime
+    end: datetime
+    lines: Sequence[Line]
+    waited: timedelta
+    left_out: int = 0
+
+
+@dataclass(slots=True)
+class _Task:
+    """All runs of one task, summed up by the database."""
+
+    key: str
+    name: str = ""
+    by_type: dict[str, int] = field(default_factory=dict)
+    begin: datetime | None = None
+    end: datetime | None = None
+    shortest: timedelta | None = None
+    longest: timedelta | None = None
+
+
+def timeline_of(*, run: FlowRun, now: datetime) -> Timeline:
+    """Read the timeline of a flow run in four queries, however many task runs it has."""
+    tasks = _tasks(run.id)
+    few = [task.key for task in tasks if sum(task.by_type.values()) <= RUNS_SHOWN_APART]
+    lines = [*_single_lines(run.id, few, now), *(_sum_line(task, now) for task in tasks if task.key not in set(few))]
+    lines.sort(key=lambda line: line.begin)
+    begin = run.start_time or min((line.begin for line in lines), default=run.expected_start_time or run.created)
+    is_over = run.state_type in TERMINAL
+    end = (run.end_time or run.state_timestamp if is_over else now) or now
+    last = max((line.spans[-1].end for line in lines), default=end)
+    waited = (run.start_time or now) - (run.expected_start_time or run.created)
+    return Timeline(
+        begin, max(end, last, begin), lines[:TASKS_SHOWN], max(waited, timedelta()), max(0, len(lines) - TASKS_SHOWN)
+    )
+
+
+def _tasks(run_id: UUID) -> list[_Task]:
+    rows = (
+        TaskRun.objects.filter(flow_run=run_id)
+        .order_by()
+        .values("task_key", "state_type")
+        .annotate(
+            number=Count("id"),
+            name=Min("name"),
+            began=Min(Coalesce("start_time", "expected_start_time", "created")),
+            ended=Max("end_time"),
+            shortest=Min("total_run_time"),
+            longest=Max("total_run_time"),
+        )
+    )
+    tasks: dict[str, _Task] = {}
+    for row in rows:
+        task = tasks.setdefault(row["task_key"], _Task(row["task_key"]))
+        task.name = task.name or row["name"].rsplit("-", 1)[0]
+        task.by_type[row["state_type"] or ""] = row["number"]
+        task.begin = _least(task.begin, row["began"])
+        task.end = _most(task.end, row["ended"])
+        task.shortest, task.longest = _least(task.shortest, row["shortest"]), _most(task.longest, row["longest"])
+    return list(tasks.values())
+
+
+def _least(one: Any, other: Any) -> Any:
+    return other if one is None else one if other is None else min(one, other)
+
+
+def _most(one: Any, other: Any) -> Any:
+    return other if one is None else one if other is None else max(one, other)
+
+
+def _sum_line(task: _Task, now: datetime) -> Line:
+    begin = task.begin or now
+    is_open = any(state_type not in TERMINAL for state_type in task.by_type)
+    end = now if is_open or task.end is None else task.end
+    worst = next((one for one in WORST_FIRST if one in task.by_type), StateType.COMPLETED.value)
+    span = Span("work", begin, max(begin, end), worst)
+    duration = span.end - span.begin
+    return Line(
+        task.name, [span], task.by_type, duration, task_key=task.key, shortest=task.shortest, longest=task.longest
+    )
+
+
+# The state whose colour a row of many runs has.
+WORST_FIRST = ("FAILED", "CRASHED", "CANCELLED", "CANCELLING", "RUNNING", "PAUSED", "PENDING", "SCHEDULED")
+
+
+def _single_lines(run_id: UUID, keys: Sequence[str], now: datetime) -> list[Line]:
+    if not keys:
+        return []
+    runs = list(
+        TaskRun.objects.filter(flow_run=run_id, task_key__in=keys[:TASKS_SHOWN])
+        .only("id", "name", "state_name", "run_count", *TIMES)
+        .order_by("created")[: TASKS_SHOWN * RUNS_SHOWN_APART]
+    )
+    ids = [one.id for one in runs]
+    subflows = {
+        one.parent_task_run_id: one
+        for one in FlowRun.objects.only("id", "name", "parent_task_run_id").filter(parent_task_run__in=ids)
+    }
+    states = TaskRunState.objects.filter(task_run__in=ids).order_by("task_run", "seq")
+    history: dict[UUID, list[tuple[str, datetime]]] = defaultdict(list)
+    for task_run_id, kind, at in states.values_list("task_run_id", "type", "timestamp")[:STATES_READ]:
+        history[task_run_id].append((kind, at))
+    return [
+        Line(
+            one.name,
+            _spans(one, history[one.id], now),
+            {one.state_type or "": 1},
+            one.total_run_time if one.state_type in TERMINAL else now - (one.start_time or now),
+            one,
+            subflows.get(one.id),
+        )
+        for one in runs
+    ]
+
+
+def _spans(run: TaskRun, history: Sequence[tuple[str, datetime]], now: datetime) -> list[Span]:
+    """Divide the life of a task run: waiting for its start, working, and resting between two attempts."""
+    due = run.expected_start_time or run.created
+    if run.start_time is None:
+        end = run.state_timestamp if run.state_type in TERMINAL else now
+        return [Span("wait", due, max(due, end or now), run.state_type or "")]
+    spans = [Span("wait", due, run.start_time)] if run.start_time > due else []
+    end_of_run = (run.end_time or run.state_timestamp or now) if run.state_type in TERMINAL else now
+    for place, (kind, at) in enumerate(history):
+        following = history[place + 1] if place + 1 < len(history) else None
+        until = max(at, following[1] if following else end_of_run)
+        if kind == StateType.RUNNING:
+            ended_as = following[0] if following else run.state_type or ""
+            # Between two attempts a failure is stored as the wait for the next one.
+            spans.append(Span("work", at, until, "FAILED" if ended_as == StateType.SCHEDULED else ended_as))
+        elif kind == StateType.SCHEDULED and spans and spans[-1].kind == "work":
+            spans.append(Span("rest", at, until))
+    if not any(span.kind == "work" for span in spans):
+        spans.append(Span("work", run.start_time, max(run.start_time, end_of_run), run.state_type or ""))
+    return spans

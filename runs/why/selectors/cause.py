@@ -1,0 +1,154 @@
+"""Why a flow run failed: the run that raised first, followed through subflows, and the line of code that it came from.
+
+Everything is read through the indexes of one run, or looks at a bounded number of its neighbours.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from orionflow.contract.states import StateType
+from runs.models import FlowRun, FlowRunState, Log, TaskRun, TaskRunState
+
+FAILURES = (StateType.FAILED.value, StateType.CRASHED.value)
+DEEPEST = 20
+# Among so many failed task runs the guilty one is looked for: 10,000 failures mostly have one reason.
+FAILED_LOOKED_AT = 100
+LINES_LOOKED_AT = 20
+NEIGHBOURS_LOOKED_AT = 500
+ERROR_LEVEL = 40
+SAME_ERROR_WITHIN = timedelta(days=1)
+RAISED = re.compile(r"^The (?:flow|task) raised ")
+FRAME = re.compile(
+    r'^ *File "(?P<file>[^"\n]+)", line (?P<line>\d+), in (?P<function>.+)\n(?: +(?P<code>\S.*))?', re.MULTILINE
+)
+# Frames of libraries and of Python itself: the user can change nothing there.
+FOREIGN = re.compile(r"site-packages|dist-packages|/lib/python3|<frozen |orionflow/")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A line of the user's own code, out of a traceback."""
+
+    file: str
+    line: int
+    function: str
+    code: str
+
+    @property
+    def short(self) -> str:
+        """The file without the folders above its own, and the line."""
+        return f"{'/'.join(self.file.replace(chr(92), '/').split('/')[-2:])}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class SameError:
+    """Other runs of the same day that ended with the same words."""
+
+    runs: Sequence[FlowRun]
+    is_cut: bool
+
+    @property
+    def first(self) -> FlowRun:
+        return min(self.runs, key=lambda run: run.state_timestamp or run.created)
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What made a flow run fail. `path` leads from its subflow to the flow run in which it happened."""
+
+    error: str
+    task_run: TaskRun | None
+    path: Sequence[FlowRun]
+    place: Place | None
+    log_line: Log | None
+
+    @property
+    def flow_run(self) -> FlowRun | None:
+        """The innermost subflow, where the failure was not in the run's own tasks."""
+        return self.path[-1] if self.path else None
+
+
+def cause_of(run: FlowRun, message: str) -> Cause | None:
+    """Find what a failed flow run failed by; None for a run that did not fail."""
+    if run.state_type not in FAILURES:
+        return None
+    error, inner, guilty, path = RAISED.sub("", message), run, None, []
+    for _ in range(DEEPEST):
+        failed = _guilty_task_run(inner, error)
+        if failed is None:
+            break
+        child = FlowRun.objects.select_related("flow").filter(parent_task_run=failed[0]).first()
+        guilty, error = failed[0], RAISED.sub("", failed[1]) or error
+        if child is None or child.state_type not in FAILURES:
+            break
+        inner, guilty = child, None
+        path.append(child)
+    line = _logged_error(guilty.id if guilty else None, inner)
+    return Cause(error, guilty, path, _own_place(line.message) if line else None, line)
+
+
+def _guilty_task_run(run: FlowRun, error: str) -> tuple[TaskRun, str] | None:
+    """Return the task run whose error the flow run ended with, or else the first that failed, with its message."""
+    failed = list(
+        TaskRun.objects.filter(flow_run=run.id, state_type__in=FAILURES)
+        .defer("task_inputs")
+        .order_by("end_time", "id")[:FAILED_LOOKED_AT]
+    )
+    if not failed:
+        return None
+    states = TaskRunState.objects.filter(pk__in=[one.state_id for one in failed])
+    messages = dict(states.values_list("id", "message"))
+    told = [(one, messages.get(one.state_id) or "") for one in failed]
+    return next((one for one in told if RAISED.sub("", one[1]) == error), told[0])
+
+
+def _logged_error(task_run_id: UUID | None, run: FlowRun) -> Log | None:
+    """Find the newest line with a traceback that the run wrote."""
+    lines = Log.objects.filter(task_run_id=task_run_id) if task_run_id else Log.objects.filter(flow_run_id=run.id)
+    newest = lines.filter(level__gte=ERROR_LEVEL).order_by("-timestamp", "-id")[:LINES_LOOKED_AT]
+    return next((line for line in newest if "Traceback (most recent call last)" in line.message), None)
+
+
+def _own_place(traceback: str) -> Place | None:
+    """Return the innermost frame that is the user's own code, or the innermost of all where none is."""
+    frames = list(FRAME.finditer(traceback))
+    if not frames:
+        return None
+    own = [frame for frame in frames if not FOREIGN.search(frame["file"])] or frames
+    last = own[-1]
+    return Place(last["file"], int(last["line"]), last["function"], (last["code"] or "").strip())
+
+
+def same_error(run: FlowRun, message: str, now: datetime) -> SameError | None:
+    """Find other runs that ended with the same words within a day of this one, newest first."""
+    if not message or run.state_type not in FAILURES or run.expected_start_time is None:
+        return None
+    begin = run.expected_start_time - SAME_ERROR_WITHIN
+    end = min(run.expected_start_time + SAME_ERROR_WITHIN, now)
+    neighbours = list(
+        FlowRun.objects.select_related("flow")
+        .only("id", "name", "state_id", "state_type", "state_timestamp", "expected_start_time", "created", "flow__name")
+        .filter(state_type=run.state_type, expected_start_time__range=(begin, end))
+        .order_by("-expected_start_time")[: NEIGHBOURS_LOOKED_AT + 1]
+    )
+    looked_at = neighbours[:NEIGHBOURS_LOOKED_AT]
+    states = FlowRunState.objects.filter(pk__in=[one.state_id for one in looked_at], message=message)
+    same = set(states.values_list("id", flat=True)) - {run.state_id}
+    found = [one for one in looked_at if one.state_id in same]
+    return SameError(found, len(neighbours) > NEIGHBOURS_LOOKED_AT) if found else None
+
+
+def last_good(run: FlowRun) -> FlowRun | None:
+    """Find the last run before this one, of the same deployment or else of the same flow, that completed."""
+    if run.expected_start_time is None:
+        return None
+    mine = {"deployment_id": run.deployment_id} if run.deployment_id else {"flow_id": run.flow_id}
+    earlier = FlowRun.objects.filter(**mine, expected_start_time__lt=run.expected_start_time)
+    newest = earlier.order_by("-expected_start_time").values_list("id", "state_type")[:NEIGHBOURS_LOOKED_AT]
+    found = next((id for id, state_type in newest if state_type == StateType.COMPLETED), None)
+    return FlowRun.objects.only("id", "name", "start_time", "total_run_time").get(pk=found) if found else None

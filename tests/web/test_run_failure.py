@@ -1,0 +1,126 @@
+"""What a failed run's page says: the task that raised, the line of code, who else failed by it, the last good run."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from runs.models import Log
+from tests.web.rows import NOON, make_flow, make_run, make_task_run
+
+TRACEBACK = """The task raised an exception:
+Traceback (most recent call last):
+  File "/home/ada/flows/etl/steps.py", line 20, in load
+    return row["customer_id"]
+           ~~~^^^^^^^^^^^^^^^
+  File "/usr/lib/python3.11/site-packages/pandas/core.py", line 99, in get
+    raise KeyError(key)
+KeyError: 'customer_id'"""
+WORDS = "KeyError: 'customer_id'"
+
+
+def failed_run(name: str = "brave-otter", **columns):
+    return make_run(name, state="FAILED", message=f"The flow raised {WORDS}", **columns)
+
+
+def failed_task(run, name: str = "load-0", **columns):
+    return make_task_run(name, flow_run=run, state="FAILED", message=f"The task raised {WORDS}", **columns)
+
+
+def log_traceback(task_run) -> None:
+    line = {"name": "orion.task_runs", "level": 40, "message": TRACEBACK, "timestamp": NOON}
+    Log.objects.create(flow_run_id=task_run.flow_run_id, task_run_id=task_run.id, **line)
+
+
+def page_of(browser: Client, run) -> str:
+    return browser.get(f"/runs/{run.id}").content.decode()
+
+
+def test_the_task_that_raised_is_named_with_the_line_of_the_users_own_code(browser: Client):
+    run = failed_run()
+    make_task_run("extract-0", flow_run=run)
+    task = failed_task(run, run_count=3)
+    log_traceback(task)
+
+    page = page_of(browser, run)
+
+    assert f'<a href="/runs/{run.id}' not in page.split("cause")[0]
+    assert f'<a href="/task-runs/{task.id}">load-0</a>' in page
+    assert "KeyError: &#x27;customer_id&#x27;" in page
+    assert "etl/steps.py:20" in page
+    assert "return row[&quot;customer_id&quot;]" in page
+    assert "core.py" not in page
+    assert "its attempt 3" in page
+
+
+def test_of_several_failed_tasks_the_one_is_named_whose_error_the_flow_ended_with(browser: Client):
+    run = failed_run()
+    make_task_run("first-0", flow_run=run, state="FAILED", message="The task raised ValueError: handled")
+    failed_task(run, at=NOON + timedelta(seconds=5))
+
+    assert "load-0</a>\n    raised" in page_of(browser, run)
+
+
+def test_the_cause_is_followed_through_subflows(browser: Client):
+    outer = failed_run("outer-run")
+    placeholder = failed_task(outer, "inner-0")
+    inner = failed_run("inner-run", flow=make_flow("inner"), parent_task_run=placeholder)
+    log_traceback(failed_task(inner, "load-7"))
+
+    page = page_of(browser, outer)
+
+    assert f'<a href="/runs/{inner.id}">inner › inner-run</a> ▸' in page
+    assert "load-7</a>" in page
+    assert "etl/steps.py:20" in page
+
+
+def test_runs_with_the_same_error_are_counted_and_listed(browser: Client):
+    run = failed_run()
+    failed_task(run)
+    for number in range(3):
+        failed_run(f"other-{number}", at=NOON - timedelta(hours=number + 1))
+    failed_run("too-old", at=NOON - timedelta(days=2))
+    make_run("of-another-kind", state="FAILED", message="The flow raised ValueError: 1")
+
+    page = page_of(browser, run)
+
+    assert "3 other runs failed with the same error" in page
+    assert "the first was" in page
+    assert "other-2" in page
+    assert "too-old" not in page
+    assert "of-another-kind" not in page
+
+
+def test_the_last_good_run_before_it_is_linked(browser: Client):
+    run = failed_run()
+    failed_task(run)
+    good = make_run("good", at=NOON - timedelta(hours=1))
+    make_run("older-good", at=NOON - timedelta(hours=2))
+    make_run("later-good", at=NOON + timedelta(hours=2))
+
+    assert f'The last good run was <a href="/runs/{good.id}">good</a>' in page_of(browser, run)
+
+
+def test_a_flow_that_raises_without_a_task_keeps_its_own_message(browser: Client):
+    page = page_of(browser, failed_run())
+
+    assert "The flow raised KeyError" in page
+    assert "other run" not in page
+
+
+def test_the_title_says_how_the_run_is(browser: Client):
+    assert "<title>Failed: brave-otter · etl · Orion</title>" in page_of(browser, failed_run())
+
+
+@pytest.mark.parametrize("tasks", [1, 60])
+def test_the_page_costs_the_same_whatever_failed(browser: Client, tasks: int, django_assert_max_num_queries):
+    run = failed_run()
+    for number in range(tasks):
+        log_traceback(failed_task(run, f"load-{number}"))
+        failed_run(f"other-{number}", at=timezone.now())
+
+    with django_assert_max_num_queries(20):
+        page_of(browser, run)

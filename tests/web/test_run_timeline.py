@@ -1,0 +1,109 @@
+"""The timeline of a flow run: a row for each task, an attempt each bar, and one row for what was mapped."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+
+from runs.models import FlowRun, TaskRun, TaskRunState
+from tests.web.rows import NOON, make_run, make_task_run
+
+SECOND = timedelta(seconds=1)
+
+
+def lines_of(browser: Client, run: FlowRun, **asked) -> dict:
+    answer = browser.get(f"/runs/{run.id}", {"tab": "timeline", **asked})
+    return {drawn.line.name: drawn for drawn in answer.context["lines"]}
+
+
+def with_history(task: TaskRun, *history: tuple[str, float]) -> TaskRun:
+    """Give a task run these states, at so many seconds after noon."""
+    TaskRunState.objects.filter(task_run=task).delete()
+    for seq, (kind, seconds) in enumerate(history, start=1):
+        TaskRunState.objects.create(
+            task_run=task, seq=seq, type=kind, name=kind.capitalize(), timestamp=NOON + seconds * SECOND
+        )
+    return task
+
+
+def test_each_attempt_is_a_bar_with_the_wait_before_it_and_the_rest_between(browser: Client):
+    run = make_run()
+    task = make_task_run("load-0", flow_run=run, start_time=NOON + 10 * SECOND, end_time=NOON + 60 * SECOND)
+    with_history(
+        task, ("PENDING", 0), ("RUNNING", 10), ("SCHEDULED", 20), ("RUNNING", 50), ("COMPLETED", 60)
+    )  # fmt: skip
+
+    bars = lines_of(browser, run)["load-0"].bars
+
+    assert [(bar.kind, bar.state_type, bar.title) for bar in bars] == [
+        ("wait", "", "waited 10 s"),
+        ("work", "FAILED", "attempt 1: 10 s"),
+        ("rest", "", "waited 30 s for the next attempt"),
+        ("work", "COMPLETED", "attempt 2: 10 s"),
+    ]
+    # The run took 90 seconds.
+    assert [round(bar.x) for bar in bars] == [0, 111, 222, 556]
+    assert [round(bar.width) for bar in bars] == [111, 111, 333, 111]
+
+
+def test_a_task_with_many_runs_is_one_row_with_their_number_and_states(browser: Client):
+    run = make_run()
+    make_task_run("extract-0", flow_run=run, task_key="etl.extract")
+    for number in range(50):
+        state = "FAILED" if number == 7 else "COMPLETED"
+        make_task_run(f"transform-{number}", flow_run=run, task_key="etl.transform", state=state)
+
+    lines = lines_of(browser, run)
+    page = browser.get(f"/runs/{run.id}").content.decode()
+
+    assert set(lines) == {"extract-0", "transform"}
+    line = lines["transform"].line
+    assert line.by_type == {"COMPLETED": 49, "FAILED": 1}
+    assert line.number == 50
+    assert lines["transform"].bars[0].state_type == "FAILED"
+    assert 'href="?tab=tasks&amp;task=etl.transform"' in page
+
+
+def test_the_row_of_a_mapped_task_leads_to_its_task_runs(browser: Client):
+    run = make_run()
+    make_task_run("extract-0", flow_run=run, task_key="etl.extract")
+    make_task_run("transform-0", flow_run=run, task_key="etl.transform")
+
+    page = browser.get(f"/runs/{run.id}?task=etl.transform").content.decode()
+
+    assert "transform-0" in page
+    assert "extract-0" not in page
+
+
+def test_rows_come_in_the_order_in_which_tasks_began(browser: Client):
+    run = make_run()
+    for name, seconds in (("third", 30), ("first", 1), ("second", 20)):
+        begin = NOON + seconds * SECOND
+        make_task_run(f"{name}-0", flow_run=run, task_key=name, at=begin, end_time=begin + SECOND)
+
+    assert list(lines_of(browser, run)) == ["first-0", "second-0", "third-0"]
+
+
+def test_a_run_without_task_runs_opens_its_log(browser: Client):
+    assert browser.get(f"/runs/{make_run(state='RUNNING').id}").context["tab"] == "logs"
+
+
+def test_a_subflow_is_linked_from_its_row(browser: Client):
+    run = make_run()
+    child = make_run("inner-run", parent_task_run=make_task_run("inner-0", flow_run=run))
+
+    assert f'href="/runs/{child.id}">subflow inner-run</a>' in browser.get(f"/runs/{run.id}").content.decode()
+
+
+@pytest.mark.parametrize("number", [3, 300])
+def test_the_timeline_costs_the_same_however_many_task_runs_there_are(
+    browser: Client, number: int, django_assert_max_num_queries
+):
+    run = make_run()
+    for one in range(number):
+        make_task_run(f"load-{one}", flow_run=run, task_key=f"etl.load-{one % 3}")
+
+    with django_assert_max_num_queries(14):
+        browser.get(f"/runs/{run.id}")
