@@ -29,12 +29,17 @@ class DrawnLine:
     line: Line
     bars: Sequence[Bar]
 
+    @property
+    def worst(self) -> str:
+        """The state whose colour the row has."""
+        return self.bars[-1].state_type
+
 
 @dataclass(frozen=True, slots=True)
 class Tick:
     """A moment on the scale, as the time since the start."""
 
-    x: float
+    percent: float
     after: timedelta
 
 
@@ -73,6 +78,6 @@ def ticks(timeline: Timeline) -> list[Tick]:
         return []
     step = next((one for one in STEPS if whole / one <= MOST_TICKS), whole / MOST_TICKS)
     return [
-        Tick(round(1000 * number * step / whole, 1), timedelta(seconds=number * step))
+        Tick(round(100 * number * step / whole, 2), timedelta(seconds=number * step))
         for number in range(int(whole / step) + 1)
     ]

@@ -41,12 +41,6 @@ def state_badge(state_type: str | None, state_name: str | None = None, size: str
 
 
 @register.simple_tag
-def state_words(state_type: str | None, state_name: str | None = None) -> str:
-    """The word of a state alone, as for titles."""
-    return look(state_type, state_name)[1]
-
-
-@register.simple_tag
 def state_icon(state_type: str | None, state_name: str | None = None) -> SafeString:
     """The icon alone; its word is told to those who do not see it."""
     return format_html(

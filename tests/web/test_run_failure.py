@@ -53,7 +53,7 @@ def test_the_task_that_raised_is_named_with_the_line_of_the_users_own_code(brows
     assert "etl/steps.py:20" in page
     assert "return row[&quot;customer_id&quot;]" in page
     assert "core.py" not in page
-    assert "its attempt 3" in page
+    assert "attempt 3, and the last" in page
 
 
 def test_of_several_failed_tasks_the_one_is_named_whose_error_the_flow_ended_with(browser: Client):
@@ -112,7 +112,7 @@ def test_a_flow_that_raises_without_a_task_keeps_its_own_message(browser: Client
 
 
 def test_the_title_says_how_the_run_is(browser: Client):
-    assert "<title>Failed: brave-otter · etl · Orion</title>" in page_of(browser, failed_run())
+    assert "<title>Failed · brave-otter · etl · Orion</title>" in page_of(browser, failed_run())
 
 
 @pytest.mark.parametrize("tasks", [1, 60])
