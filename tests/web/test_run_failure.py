@@ -1,4 +1,4 @@
-"""What a failed run's page says: the task that raised, the line of code, who else failed by it, the last good run."""
+"""A failed run's page names the task that raised, the line of code, who else failed by it, the last good run."""
 
 from __future__ import annotations
 
