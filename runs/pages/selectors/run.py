@@ -135,7 +135,7 @@ def progress_of(*, run_id: UUID) -> Progress:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What a failed flow run failed by, whether others did the same, and when it last went well."""
+    """The cause of a failed flow run, whether others did the same, and when it last went well."""
 
     cause: Cause
     same: SameError | None

@@ -1,4 +1,4 @@
-"""What a flow run's timeline shows: its task runs by task, with each attempt where a task has few runs.
+"""The timeline of a flow run: its task runs by task, with each attempt where a task has few runs.
 
 A task that was mapped over 10,000 inputs is one row: the database sums it up.
 """

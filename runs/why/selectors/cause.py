@@ -59,7 +59,7 @@ class SameError:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What made a flow run fail. `path` leads from its subflow to the flow run whose code it was."""
+    """The reason of a failure. `path` leads from its subflow to the flow run whose code it was."""
 
     error: str
     task_run: TaskRun | None
