@@ -10,6 +10,8 @@ from uuid import UUID
 
 import pytest
 
+from orionflow.calls import Collection
+from orionflow.calls.deployments import DEPLOYMENTS
 from orionflow.cli.columns import columns_for
 from orionflow.cli.deploy.apply import body_of
 from orionflow.cli.deploy.orion_yaml import plain_options
@@ -74,8 +76,8 @@ class OneDeployment:
     def __init__(self, told: dict[str, Any]) -> None:
         self.told = told
 
-    def pages(self, path: str, body: Any, most: int) -> list[dict[str, Any]]:
-        assert path == "/deployments/filter"
+    def pages(self, things: Collection[Any], body: Any, most: int) -> list[dict[str, Any]]:
+        assert things is DEPLOYMENTS
         return [self.told]
 
 

@@ -1,13 +1,16 @@
-"""Every call of the API as a value: what to ask, and the type of the answer. Both clients send the same ones.
+"""Every call of the API as a value: what to ask, and the type of the answer. Both clients and the CLI send them.
 
-A module for each subject; a function returns a `Call` and does nothing else.
+A module for each subject: its collections, which know the paths, and functions that return a `Call` and do nothing
+else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from urllib.parse import quote
+from uuid import UUID
 
 from orionflow.states import State
 from orionflow.wire import state_to_wire
@@ -24,8 +27,9 @@ Filter = Mapping[str, Any]
 class Call(Generic[T_co]):
     """One request to the API.
 
-    `path` comes after `/api`; `read` is the type of the answer (None: it has no body worth reading);
-    `idempotent` says whether it may be repeated when its answer was lost.
+    `path` comes after `/api`; `read` is the type of the answer (None: it has no body worth reading), or a function
+    that gives the type, so that models are built only where an answer is read as one; `idempotent` says whether it may
+    be repeated when its answer was lost.
     """
 
     method: str
@@ -35,6 +39,57 @@ class Call(Generic[T_co]):
     read: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
     idempotent: bool = True
+
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Collection(Generic[T]):
+    """All things of one kind: where the API has them, and the calls that every kind takes."""
+
+    path: str
+    # Gives the type of one of them.
+    answer: Callable[[], Any]
+    # The field that stands in the path of one, and what stands before it.
+    key: str = "id"
+    below: str = "/"
+    # What stands behind the collection where one is created.
+    end: str = "/"
+
+    @property
+    def name(self) -> str:
+        """The name of their criteria in filters."""
+        return self.path.strip("/")
+
+    def one(self, key: UUID | str) -> str:
+        """The path of one of them."""
+        return f"{self.path}{self.below}{quote(str(key), safe='')}"
+
+    def create(self, body: Any) -> Call[T]:
+        """Make one."""
+        return Call("POST", f"{self.path}{self.end}", body, read=self.answer)
+
+    def read(self, key: UUID | str) -> Call[T]:
+        """Read one."""
+        return Call("GET", self.one(key), read=self.answer)
+
+    def update(self, key: UUID | str, changes: Mapping[str, Any]) -> Call[None]:
+        """Change these fields of one."""
+        return Call("PATCH", self.one(key), dict(changes))
+
+    def delete(self, key: UUID | str, **params: Any) -> Call[None]:
+        """Delete one."""
+        return Call("DELETE", self.one(key), params=params or None)
+
+    def find(self, body: Mapping[str, Any]) -> Call[list[T]]:
+        """List those that fit a filter."""
+        return Call("POST", f"{self.path}/filter", dict(body), read=lambda: list[self.answer()])  # type: ignore[misc]
+
+    def count(self, body: Mapping[str, Any]) -> Call[int]:
+        """Count those that fit a filter."""
+        return Call("POST", f"{self.path}/count", dict(body), read=int)
 
 
 def present(**fields: Any) -> dict[str, Any]:

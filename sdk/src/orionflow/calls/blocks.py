@@ -8,41 +8,48 @@ from urllib.parse import quote
 from uuid import UUID
 
 from orionflow import contract
-from orionflow.calls import Call, body
+from orionflow.calls import Call, Collection, body
 
 if TYPE_CHECKING:
     from orionflow.contract.blocks import BlockDocument, BlockSchema, BlockType
 
+BLOCKS: Collection[BlockDocument] = Collection("/block_documents", lambda: contract.blocks.BlockDocument)
+BLOCK_TYPES: Collection[BlockType] = Collection("/block_types", lambda: contract.blocks.BlockType)
+BLOCK_SCHEMAS: Collection[BlockSchema] = Collection("/block_schemas", lambda: contract.blocks.BlockSchema)
 NEWEST = 1
 
 
 def read_block_type(slug: str) -> Call[BlockType]:
     """A block type by its slug."""
-    return Call("GET", f"/block_types/slug/{quote(slug, safe='')}", read=contract.blocks.BlockType)
+    return Call("GET", _of_slug(slug), read=BLOCK_TYPES.answer)
+
+
+def _of_slug(slug: str) -> str:
+    return f"{BLOCK_TYPES.path}/slug/{quote(slug, safe='')}"
 
 
 def install_block_types() -> Call[None]:
     """Make the usual types known where they are not."""
-    return Call("POST", "/block_types/install_system_block_types")
+    return Call("POST", f"{BLOCK_TYPES.path}/install_system_block_types")
 
 
-def read_newest_block_schemas(block_type_id: UUID) -> Call[list[BlockSchema]]:
+def read_newest_block_schemas(block_type_id: UUID | str) -> Call[list[BlockSchema]]:
     """The newest schema of a type, if there is one."""
     asked = {"block_schemas": {"block_type_id": {"any_": [str(block_type_id)]}}, "limit": NEWEST}
-    return Call("POST", "/block_schemas/filter", asked, read=list[contract.blocks.BlockSchema])
+    return BLOCK_SCHEMAS.find(asked)
 
 
 def create_block_schema(block_type_id: UUID, fields: Mapping[str, Any]) -> Call[BlockSchema]:
     """The schema with these fields; it is made if it is new."""
     sent = body(contract.blocks.BlockSchemaCreate, block_type_id=block_type_id, fields=dict(fields))
-    return Call("POST", "/block_schemas/", sent, read=contract.blocks.BlockSchema)
+    return BLOCK_SCHEMAS.create(sent)
 
 
 def read_block(type_slug: str, name: str, *, include_secrets: bool = False) -> Call[BlockDocument]:
     """The block of a type that has a name. Secrets are masked unless they are asked for, by one who may."""
-    path = f"/block_types/slug/{quote(type_slug, safe='')}/block_documents/name/{quote(name, safe='')}"
+    path = f"{_of_slug(type_slug)}/block_documents/name/{quote(name, safe='')}"
     asked = {"include_secrets": "true"} if include_secrets else None
-    return Call("GET", path, params=asked, read=contract.blocks.BlockDocument)
+    return Call("GET", path, params=asked, read=BLOCKS.answer)
 
 
 def create_block(name: str, schema: BlockSchema, content: Mapping[str, Any]) -> Call[BlockDocument]:
@@ -54,14 +61,21 @@ def create_block(name: str, schema: BlockSchema, content: Mapping[str, Any]) -> 
         block_schema_id=schema.id,
         data=dict(content),
     )
-    return Call("POST", "/block_documents/", sent, read=contract.blocks.BlockDocument, idempotent=False)
+    return Call("POST", f"{BLOCKS.path}/", sent, read=BLOCKS.answer, idempotent=False)
 
 
 def update_block(block_id: UUID, content: Mapping[str, Any]) -> Call[None]:
     """Change the named fields of a block."""
-    return Call("PATCH", f"/block_documents/{block_id}", body(contract.blocks.BlockDocumentUpdate, data=dict(content)))
+    return BLOCKS.update(block_id, body(contract.blocks.BlockDocumentUpdate, data=dict(content)))
+
+
+def replace_block(block_id: UUID | str, content: Mapping[str, Any], schema_id: UUID | str) -> Call[None]:
+    """Give a block these fields of a schema, and no others."""
+    kind = contract.blocks.BlockDocumentUpdate
+    sent = body(kind, data=dict(content), block_schema_id=schema_id, merge_existing_data=False)
+    return BLOCKS.update(block_id, sent)
 
 
 def delete_block(block_id: UUID) -> Call[None]:
     """Delete a block; blocks that held it lose it."""
-    return Call("DELETE", f"/block_documents/{block_id}")
+    return BLOCKS.delete(block_id)

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 from orionflow import contract, wire
-from orionflow.calls import Call, present, selection
+from orionflow.calls import Call, Collection, present, selection
 from orionflow.contract.ids import uuid7
 from orionflow.states import State
 
@@ -16,53 +16,51 @@ if TYPE_CHECKING:
     from orionflow.contract.deployments import Deployment
     from orionflow.wire import FlowRun
 
+DEPLOYMENTS: Collection[Deployment] = Collection("/deployments", lambda: contract.deployments.Deployment)
+
 
 def create_deployment(flow_id: UUID, name: str, **fields: Any) -> Call[Deployment]:
     """The deployment of this flow and name, made or brought to these fields; None empties what may be empty."""
-    return Call(
-        "POST", "/deployments/", {"flow_id": flow_id, "name": name, **fields}, read=contract.deployments.Deployment
-    )
+    return DEPLOYMENTS.create({"flow_id": flow_id, "name": name, **fields})
+
+
+def check_deployment(flow_name: str, name: str, fields: Mapping[str, Any]) -> Call[None]:
+    """Raise what `create_deployment` would raise, and make nothing."""
+    return Call("POST", f"{DEPLOYMENTS.path}/check", {"flow_name": flow_name, "name": name, **fields})
 
 
 def read_deployment(deployment_id: UUID) -> Call[Deployment]:
     """One deployment by its id."""
-    return Call("GET", f"/deployments/{deployment_id}", read=contract.deployments.Deployment)
+    return DEPLOYMENTS.read(deployment_id)
 
 
 def read_deployment_by_name(name: str) -> Call[Deployment]:
     """One deployment by `flow/deployment`."""
     flow, _, own = name.partition("/")
-    return Call(
-        "GET", f"/deployments/name/{quote(flow, safe='')}/{quote(own, safe='')}", read=contract.deployments.Deployment
-    )
+    path = f"{DEPLOYMENTS.path}/name/{quote(flow, safe='')}/{quote(own, safe='')}"
+    return Call("GET", path, read=DEPLOYMENTS.answer)
 
 
 def update_deployment(deployment_id: UUID, **fields: Any) -> Call[None]:
     """Change the named fields of a deployment."""
-    return Call("PATCH", f"/deployments/{deployment_id}", fields)
+    return DEPLOYMENTS.update(deployment_id, fields)
 
 
 def delete_deployment(deployment_id: UUID) -> Call[None]:
     """Delete a deployment with its schedules; its runs stay."""
-    return Call("DELETE", f"/deployments/{deployment_id}")
+    return DEPLOYMENTS.delete(deployment_id)
 
 
 def read_deployments(
     *, sort: str | None = None, limit: int | None = None, offset: int = 0, **criteria: Any
 ) -> Call[list[Deployment]]:
     """Deployments that fit the criteria (`flows=`, `flow_runs=`, `task_runs=`, `deployments=`)."""
-    body = selection(sort=sort, limit=limit, offset=offset, **criteria)
-    return Call("POST", "/deployments/filter", body, read=list[contract.deployments.Deployment])
+    return DEPLOYMENTS.find(selection(sort=sort, limit=limit, offset=offset, **criteria))
 
 
 def count_deployments(**criteria: Any) -> Call[int]:
     """How many deployments fit the criteria."""
-    return Call("POST", "/deployments/count", selection(**criteria), read=int)
-
-
-def create_work_pool(name: str, type: str, **fields: Any) -> Call[None]:
-    """Make a work pool; raises Conflict when there is one of this name."""
-    return Call("POST", "/work_pools/", {"name": name, "type": type, **fields})
+    return DEPLOYMENTS.count(selection(**criteria))
 
 
 def pause_deployment(deployment_id: UUID) -> Call[None]:
@@ -72,7 +70,7 @@ def pause_deployment(deployment_id: UUID) -> Call[None]:
 
 def pause_unless_served(deployment_id: UUID) -> Call[bool]:
     """Pause a deployment if no agent serves its queue; whether it did."""
-    return Call("POST", f"/deployments/{deployment_id}/pause_unless_served", read=bool)
+    return Call("POST", f"{DEPLOYMENTS.one(deployment_id)}/pause_unless_served", read=bool)
 
 
 def resume_deployment(deployment_id: UUID) -> Call[None]:
@@ -81,9 +79,9 @@ def resume_deployment(deployment_id: UUID) -> Call[None]:
 
 
 def create_flow_run_from_deployment(
-    deployment_id: UUID,
+    deployment_id: UUID | str,
     *,
-    state: State[Any] | None = None,
+    state: State[Any] | Mapping[str, Any] | None = None,
     name: str | None = None,
     parameters: Mapping[str, Any] | None = None,
     tags: Sequence[str] = (),
@@ -103,4 +101,4 @@ def create_flow_run_from_deployment(
         work_queue_name=work_queue_name,
         job_variables=job_variables,
     )
-    return Call("POST", f"/deployments/{deployment_id}/create_flow_run", body, read=wire.FlowRun)
+    return Call("POST", f"{DEPLOYMENTS.one(deployment_id)}/create_flow_run", body, read=lambda: wire.FlowRun)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from orionflow import contract, wire
-from orionflow.calls import Call, names, present, selection
+from orionflow.calls import Call, Collection, names, present, selection
 from orionflow.contract.ids import uuid7
 from orionflow.states import State
 from orionflow.wire import state_to_wire
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from orionflow.contract.explanations import Graph, HistoryBucket
     from orionflow.contract.records import FlowRunInput
     from orionflow.wire import Dependency, FlowRun, OrchestrationResult, Why
+
+FLOW_RUNS: Collection[FlowRun] = Collection("/flow_runs", lambda: wire.FlowRun)
 
 
 def create_flow_run(
@@ -54,12 +56,12 @@ def create_flow_run(
         deployment_id=deployment_id,
         process=process,
     )
-    return Call("POST", "/flow_runs/", body, read=wire.FlowRun)
+    return FLOW_RUNS.create(body)
 
 
 def read_flow_run(flow_run_id: UUID) -> Call[FlowRun]:
     """One flow run by its id."""
-    return Call("GET", f"/flow_runs/{flow_run_id}", read=wire.FlowRun)
+    return FLOW_RUNS.read(flow_run_id)
 
 
 def update_flow_run(
@@ -83,34 +85,56 @@ def update_flow_run(
         infrastructure_pid=infrastructure_pid,
         job_variables=job_variables,
     )
-    return Call("PATCH", f"/flow_runs/{flow_run_id}", body)
+    return FLOW_RUNS.update(flow_run_id, body)
 
 
 def delete_flow_run(flow_run_id: UUID) -> Call[None]:
     """Delete a flow run with its task runs and states."""
-    return Call("DELETE", f"/flow_runs/{flow_run_id}")
+    return FLOW_RUNS.delete(flow_run_id)
 
 
 def set_flow_run_state(
     flow_run_id: UUID, state: State[Any], *, force: bool = False, epoch: int | None = None
 ) -> Call[OrchestrationResult]:
     """Propose a state for a flow run and learn the rules' verdict; the state's id makes the proposal repeatable."""
-    return propose_state("flow_runs", flow_run_id, state, force=force, epoch=epoch)
+    return propose_state(FLOW_RUNS, flow_run_id, state, force=force, epoch=epoch)
 
 
 def propose_state(
-    collection: str, run_id: UUID, state: State[Any], *, force: bool, epoch: int | None
-) -> Call[OrchestrationResult]:
-    body = {"state": state_to_wire(state), "force": force}
-    headers = {"Orion-Proposal-Id": str(state.id or uuid7())}
+    runs: Collection[Any], run_id: UUID | str, state: State[Any] | Mapping[str, Any], *, force: bool,
+    epoch: int | None = None,
+) -> Call[OrchestrationResult]:  # fmt: skip
+    """Propose a state for a run of either kind; one that is written as a mapping gets an id of its own."""
+    known_id = state.id if isinstance(state, State) else None
+    body = {"state": state_to_wire(state) if isinstance(state, State) else state, "force": force}
+    headers = {"Orion-Proposal-Id": str(known_id or uuid7())}
     if epoch is not None:
         headers["Orion-Run-Epoch"] = str(epoch)
-    return Call("POST", f"/{collection}/{run_id}/set_state", body, read=wire.OrchestrationResult, headers=headers)
+    return Call("POST", f"{runs.one(run_id)}/set_state", body, read=_result, headers=headers)
 
 
-def resume_flow_run(flow_run_id: UUID, *, run_input: Mapping[str, Any] | None = None) -> Call[OrchestrationResult]:
+def resume_flow_run(
+    flow_run_id: UUID | str, *, run_input: Mapping[str, Any] | None = None
+) -> Call[OrchestrationResult]:
     """Let a paused flow run go on, with the input it waits for."""
-    return Call("POST", f"/flow_runs/{flow_run_id}/resume", present(run_input=run_input), read=wire.OrchestrationResult)
+    return Call("POST", f"{FLOW_RUNS.one(flow_run_id)}/resume", present(run_input=run_input), read=_result)
+
+
+def cancel_flow_run(
+    flow_run_id: UUID | str, *, message: str | None = None, detach: bool = False
+) -> Call[OrchestrationResult]:
+    """Cancel a flow run; with `detach`, nested runs of deployments go on as runs of their own."""
+    body = present(message=message, detach=detach)
+    return Call("POST", f"{FLOW_RUNS.one(flow_run_id)}/cancel", body, read=_result)
+
+
+def release_flow_run(flow_run_id: UUID | str, *, message: str | None = None) -> Call[OrchestrationResult]:
+    """End the attempt of a flow run whose process is gone, which frees its slots."""
+    return Call("POST", f"{FLOW_RUNS.one(flow_run_id)}/release", present(message=message), read=_result)
+
+
+def _result() -> Any:
+    return wire.OrchestrationResult
 
 
 def read_flow_runs(
@@ -118,28 +142,28 @@ def read_flow_runs(
 ) -> Call[list[FlowRun]]:
     """Flow runs that fit the criteria (`flows=`, `flow_runs=`, `task_runs=`, `deployments=`)."""
     body = selection(sort=sort, limit=limit, offset=offset, **criteria)
-    return Call("POST", "/flow_runs/filter", body, read=list[wire.FlowRun])
+    return FLOW_RUNS.find(body)
 
 
 def count_flow_runs(**criteria: Any) -> Call[int]:
     """How many flow runs fit the criteria."""
-    return Call("POST", "/flow_runs/count", selection(**criteria), read=int)
+    return FLOW_RUNS.count(selection(**criteria))
 
 
 def read_flow_run_history(
     *, start: datetime, end: datetime, interval: timedelta, **criteria: Any
 ) -> Call[list[HistoryBucket]]:
     """Counts of flow runs by state, for each interval between two moments."""
-    return read_history("flow_runs", start, end, interval, criteria)
+    return read_history(FLOW_RUNS, start, end, interval, criteria)
 
 
 def read_history(
-    collection: str, start: datetime, end: datetime, interval: timedelta, criteria: Mapping[str, Any]
+    runs: Collection[Any], start: datetime, end: datetime, interval: timedelta, criteria: Mapping[str, Any]
 ) -> Call[list[HistoryBucket]]:
     body = selection(
         history_start=start, history_end=end, history_interval_seconds=interval.total_seconds(), **criteria
     )
-    return Call("POST", f"/{collection}/history", body, read=list[contract.explanations.HistoryBucket])
+    return Call("POST", f"{runs.path}/history", body, read=list[contract.explanations.HistoryBucket])
 
 
 def read_flow_run_states(flow_run_id: UUID) -> Call[list[State[Any]]]:
@@ -151,32 +175,36 @@ def read_states(kind: str, run_id: UUID) -> Call[list[State[Any]]]:
     return Call("GET", f"/{kind}_states/", params={f"{kind}_id": run_id}, read=wire.StateList)
 
 
-def explain_flow_run(flow_run_id: UUID) -> Call[Why]:
+def explain_flow_run(flow_run_id: UUID | str) -> Call[Why]:
     """Why a flow run is where it is, and what would make it move."""
-    return Call("GET", f"/flow_runs/{flow_run_id}/why", read=wire.Why)
+    return explain(FLOW_RUNS, flow_run_id)
+
+
+def explain(runs: Collection[Any], run_id: UUID | str) -> Call[Why]:
+    return Call("GET", f"{runs.one(run_id)}/why", read=lambda: wire.Why)
 
 
 def read_flow_run_dependencies(flow_run_id: UUID) -> Call[list[Dependency]]:
     """The task runs of a flow run with those they take their inputs from."""
-    return Call("GET", f"/flow_runs/{flow_run_id}/graph", read=list[wire.Dependency])
+    return Call("GET", f"{FLOW_RUNS.one(flow_run_id)}/graph", read=list[wire.Dependency])
 
 
 def read_flow_run_graph(flow_run_id: UUID, *, since: datetime | None = None) -> Call[Graph]:
     """The graph of a flow run: nodes with their edges, in time order."""
     params = None if since is None else {"since": since.isoformat()}
-    return Call("GET", f"/flow_runs/{flow_run_id}/graph-v2", params=params, read=contract.explanations.Graph)
+    return Call("GET", f"{FLOW_RUNS.one(flow_run_id)}/graph-v2", params=params, read=contract.explanations.Graph)
 
 
 def create_flow_run_input(flow_run_id: UUID, key: str, value: str, *, sender: str | None = None) -> Call[None]:
     """Hand a value to a flow run from outside."""
     return Call(
-        "POST", f"/flow_runs/{flow_run_id}/input", present(key=key, value=value, sender=sender), idempotent=False
+        "POST", f"{FLOW_RUNS.one(flow_run_id)}/input", present(key=key, value=value, sender=sender), idempotent=False
     )
 
 
 def read_flow_run_input(flow_run_id: UUID, key: str) -> Call[bytes]:
     """The value under one key, as it was handed in."""
-    return Call("GET", f"/flow_runs/{flow_run_id}/input/{key}", read=bytes)
+    return Call("GET", f"{FLOW_RUNS.one(flow_run_id)}/input/{key}", read=bytes)
 
 
 def read_flow_run_inputs(
@@ -184,9 +212,9 @@ def read_flow_run_inputs(
 ) -> Call[list[FlowRunInput]]:
     """Values under keys that begin with a prefix."""
     body = {"prefix": prefix, "limit": limit, "exclude_keys": list(exclude_keys)}
-    return Call("POST", f"/flow_runs/{flow_run_id}/input/filter", body, read=list[contract.records.FlowRunInput])
+    return Call("POST", f"{FLOW_RUNS.one(flow_run_id)}/input/filter", body, read=list[contract.records.FlowRunInput])
 
 
 def delete_flow_run_input(flow_run_id: UUID, key: str) -> Call[None]:
     """Forget the value under one key."""
-    return Call("DELETE", f"/flow_runs/{flow_run_id}/input/{key}")
+    return Call("DELETE", f"{FLOW_RUNS.one(flow_run_id)}/input/{key}")

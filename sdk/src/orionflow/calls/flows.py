@@ -8,46 +8,46 @@ from urllib.parse import quote
 from uuid import UUID
 
 from orionflow import wire
-from orionflow.calls import Call, names, present, selection
+from orionflow.calls import Call, Collection, names, present, selection
 
 if TYPE_CHECKING:
     from orionflow.wire import Flow
 
+FLOWS: Collection[Flow] = Collection("/flows", lambda: wire.Flow)
+
 
 def create_flow(name: str, *, tags: Sequence[str] = ()) -> Call[Flow]:
     """The flow of this name, made if there was none."""
-    return Call("POST", "/flows/", {"name": name, "tags": list(tags)}, read=wire.Flow)
+    return FLOWS.create({"name": name, "tags": list(tags)})
 
 
 def read_flow(flow_id: UUID) -> Call[Flow]:
     """One flow by its id."""
-    return Call("GET", f"/flows/{flow_id}", read=wire.Flow)
+    return FLOWS.read(flow_id)
 
 
 def read_flow_by_name(name: str) -> Call[Flow]:
     """One flow by its name."""
-    return Call("GET", f"/flows/name/{quote(name, safe='')}", read=wire.Flow)
+    return Call("GET", f"{FLOWS.path}/name/{quote(name, safe='')}", read=wire.Flow)
 
 
 def update_flow(flow_id: UUID, *, tags: Sequence[str] | None = None) -> Call[None]:
     """Replace the tags of a flow."""
-    return Call("PATCH", f"/flows/{flow_id}", present(tags=names(tags)))
+    return FLOWS.update(flow_id, present(tags=names(tags)))
 
 
 def delete_flow(flow_id: UUID) -> Call[None]:
     """Delete a flow with all its runs."""
-    return Call("DELETE", f"/flows/{flow_id}")
+    return FLOWS.delete(flow_id)
 
 
 def read_flows(
     *, sort: str | None = None, limit: int | None = None, offset: int = 0, **criteria: Any
 ) -> Call[list[Flow]]:
     """Flows that fit the criteria (`flows=`, `flow_runs=`, `task_runs=`, `deployments=`)."""
-    return Call(
-        "POST", "/flows/filter", selection(sort=sort, limit=limit, offset=offset, **criteria), read=list[wire.Flow]
-    )
+    return FLOWS.find(selection(sort=sort, limit=limit, offset=offset, **criteria))
 
 
 def count_flows(**criteria: Any) -> Call[int]:
     """How many flows fit the criteria."""
-    return Call("POST", "/flows/count", selection(**criteria), read=int)
+    return FLOWS.count(selection(**criteria))

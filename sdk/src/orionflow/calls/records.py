@@ -4,32 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 from uuid import UUID
 
 from orionflow import contract
-from orionflow.calls import Call, Filter, present, selection
+from orionflow.calls import Call, Collection, Filter, present, selection
 from orionflow.contract.ids import uuid7
 
 if TYPE_CHECKING:
     from orionflow.contract.records import Artifact, ArtifactCollection, Log, SavedSearch
 
+LOGS: Collection[Log] = Collection("/logs", lambda: contract.records.Log)
+ARTIFACTS: Collection[Artifact] = Collection("/artifacts", lambda: contract.records.Artifact)
+# The newest artifact of each key.
+LATEST_ARTIFACTS: Collection[ArtifactCollection] = Collection(
+    "/artifacts/latest", lambda: contract.records.ArtifactCollection
+)
+SAVED_SEARCHES: Collection[SavedSearch] = Collection("/saved_searches", lambda: contract.records.SavedSearch)
+
 
 def create_logs(lines: Sequence[Mapping[str, Any]]) -> Call[None]:
     """Store log lines, each with name, level, message, timestamp and the ids of its run."""
-    return Call("POST", "/logs/", [{"id": uuid7(), **line} for line in lines])
+    return Call("POST", f"{LOGS.path}/", [{"id": uuid7(), **line} for line in lines])
 
 
 def read_logs(
     *, logs: Filter | None = None, sort: str | None = None, limit: int | None = None, offset: int = 0
 ) -> Call[list[Log]]:
     """Log lines that fit the filter, oldest first unless `sort` says otherwise."""
-    return Call(
-        "POST",
-        "/logs/filter",
-        present(logs=logs, sort=sort, limit=limit, offset=offset),
-        read=list[contract.records.Log],
-    )
+    return LOGS.find(present(logs=logs, sort=sort, limit=limit, offset=offset))
 
 
 def create_artifact(
@@ -53,29 +55,29 @@ def create_artifact(
         flow_run_id=flow_run_id,
         task_run_id=task_run_id,
     )
-    return Call("POST", "/artifacts/", body, read=contract.records.Artifact)
+    return ARTIFACTS.create(body)
 
 
 def read_artifact(artifact_id: UUID) -> Call[Artifact]:
     """One artifact by its id."""
-    return Call("GET", f"/artifacts/{artifact_id}", read=contract.records.Artifact)
+    return ARTIFACTS.read(artifact_id)
 
 
 def read_latest_artifact(key: str) -> Call[Artifact]:
     """The newest artifact of a key."""
-    return Call("GET", f"/artifacts/{quote(key, safe='')}/latest", read=contract.records.Artifact)
+    return Call("GET", f"{ARTIFACTS.one(key)}/latest", read=ARTIFACTS.answer)
 
 
 def update_artifact(
     artifact_id: UUID, *, data: Any = None, description: str | None = None, metadata: Mapping[str, str] | None = None
 ) -> Call[None]:
     """Change the named fields of an artifact."""
-    return Call("PATCH", f"/artifacts/{artifact_id}", present(data=data, description=description, metadata_=metadata))
+    return ARTIFACTS.update(artifact_id, present(data=data, description=description, metadata_=metadata))
 
 
 def delete_artifact(artifact_id: UUID) -> Call[None]:
     """Delete an artifact; the one before it becomes the newest of its key."""
-    return Call("DELETE", f"/artifacts/{artifact_id}")
+    return ARTIFACTS.delete(artifact_id)
 
 
 def read_artifacts(
@@ -87,8 +89,7 @@ def read_artifacts(
     **criteria: Any,
 ) -> Call[list[Artifact]]:
     """Artifacts that fit the criteria."""
-    body = selection(artifacts=artifacts, sort=sort, limit=limit, offset=offset, **criteria)
-    return Call("POST", "/artifacts/filter", body, read=list[contract.records.Artifact])
+    return ARTIFACTS.find(selection(artifacts=artifacts, sort=sort, limit=limit, offset=offset, **criteria))
 
 
 def read_latest_artifacts(
@@ -100,32 +101,30 @@ def read_latest_artifacts(
     **criteria: Any,
 ) -> Call[list[ArtifactCollection]]:
     """The newest artifact of each key that fits the criteria."""
-    body = selection(artifacts=artifacts, sort=sort, limit=limit, offset=offset, **criteria)
-    return Call("POST", "/artifacts/latest/filter", body, read=list[contract.records.ArtifactCollection])
+    return LATEST_ARTIFACTS.find(selection(artifacts=artifacts, sort=sort, limit=limit, offset=offset, **criteria))
 
 
 def count_artifacts(*, artifacts: Filter | None = None, **criteria: Any) -> Call[int]:
     """How many artifacts fit the criteria."""
-    return Call("POST", "/artifacts/count", selection(artifacts=artifacts, **criteria), read=int)
+    return ARTIFACTS.count(selection(artifacts=artifacts, **criteria))
 
 
 def save_search(name: str, filters: Sequence[Mapping[str, Any]]) -> Call[SavedSearch]:
     """Store filters under a name; what the name held before is replaced."""
-    return Call("PUT", "/saved_searches/", {"name": name, "filters": list(filters)}, read=contract.records.SavedSearch)
+    body = {"name": name, "filters": list(filters)}
+    return Call("PUT", f"{SAVED_SEARCHES.path}/", body, read=SAVED_SEARCHES.answer)
 
 
 def read_saved_search(saved_search_id: UUID) -> Call[SavedSearch]:
     """One saved search by its id."""
-    return Call("GET", f"/saved_searches/{saved_search_id}", read=contract.records.SavedSearch)
+    return SAVED_SEARCHES.read(saved_search_id)
 
 
 def delete_saved_search(saved_search_id: UUID) -> Call[None]:
     """Forget a saved search."""
-    return Call("DELETE", f"/saved_searches/{saved_search_id}")
+    return SAVED_SEARCHES.delete(saved_search_id)
 
 
 def read_saved_searches(*, limit: int | None = None, offset: int = 0) -> Call[list[SavedSearch]]:
     """All saved searches."""
-    return Call(
-        "POST", "/saved_searches/filter", present(limit=limit, offset=offset), read=list[contract.records.SavedSearch]
-    )
+    return SAVED_SEARCHES.find(present(limit=limit, offset=offset))

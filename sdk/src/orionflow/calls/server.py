@@ -25,3 +25,13 @@ def read_version() -> Call[str]:
 def read_server_settings() -> Call[dict[str, Any]]:
     """The settings of the server, without secrets."""
     return Call("GET", "/admin/settings", read=dict[str, Any])
+
+
+def read_services() -> Call[list[dict[str, Any]]]:
+    """What the server does by the clock: last ticks, lags and errors."""
+    return Call("GET", "/admin/services", read=list[dict[str, Any]])
+
+
+def read_api_version() -> Call[str]:
+    """The version of the API's protocol, which servers of Prefect have too."""
+    return Call("GET", "/version", read=str)

@@ -1,16 +1,23 @@
-"""Calls about slots of global limits: take them, keep them, give them back."""
+"""Calls about limits and their slots: global limits, and those on how many task runs with a tag run at once."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 from orionflow import contract
-from orionflow.calls import Call, body
+from orionflow.calls import Call, Collection, body
 
 if TYPE_CHECKING:
-    from orionflow.contract.limits import TakenLimit
+    from orionflow.contract.limits import ConcurrencyLimit, GlobalLimit, Holding, TakenLimit
+
+GLOBAL_LIMITS: Collection[GlobalLimit] = Collection(
+    "/v2/concurrency_limits", lambda: contract.limits.GlobalLimit, key="name"
+)
+TAG_LIMITS: Collection[ConcurrencyLimit] = Collection(
+    "/concurrency_limits", lambda: contract.limits.ConcurrencyLimit, key="tag", below="/tag/"
+)
 
 
 def take_slots(
@@ -33,7 +40,7 @@ def take_slots(
     # Slots of a rate have no holder by whom a repeated request could be known.
     return Call(
         "POST",
-        "/v2/concurrency_limits/increment",
+        f"{GLOBAL_LIMITS.path}/increment",
         sent,
         read=list[limits.TakenLimit],
         idempotent=request_id is not None,
@@ -43,10 +50,25 @@ def take_slots(
 def renew_slots(lease_ids: Sequence[UUID], seconds: float) -> Call[None]:
     """Keep slots for so many seconds from now; a conflict when one of the leases is over."""
     sent = body(contract.limits.LeaseRenewal, lease_ids=list(lease_ids), seconds=seconds)
-    return Call("POST", "/v2/concurrency_limits/renew", sent)
+    return Call("POST", f"{GLOBAL_LIMITS.path}/renew", sent)
 
 
 def release_slots(lease_ids: Sequence[UUID]) -> Call[None]:
     """Give slots back."""
     sent = body(contract.limits.LeaseRelease, lease_ids=list(lease_ids))
-    return Call("POST", "/v2/concurrency_limits/release", sent)
+    return Call("POST", f"{GLOBAL_LIMITS.path}/release", sent)
+
+
+def release_tag_slot(tag: str, task_run_id: UUID | str) -> Call[None]:
+    """Free the slot that one task run holds of a tag, and leave the run alone."""
+    return Call("POST", f"{TAG_LIMITS.one(tag)}/release", body(contract.limits.SlotRelease, task_run_id=task_run_id))
+
+
+def reset_tag_limit(tag: str) -> Call[None]:
+    """Free all slots of a tag, whoever holds them."""
+    return Call("POST", f"{TAG_LIMITS.one(tag)}/reset")
+
+
+def read_holders(limited: Collection[Any], key: UUID | str) -> Call[Holding]:
+    """The runs that hold slots of a limit or of a work queue, and those that wait for one."""
+    return Call("GET", f"{limited.one(key)}/holders", read=lambda: contract.limits.Holding)

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from orionflow import wire
-from orionflow.calls import Call, present, selection
-from orionflow.calls.flow_runs import propose_state, read_history, read_states
+from orionflow.calls import Call, Collection, present, selection
+from orionflow.calls.flow_runs import explain, propose_state, read_history, read_states
 from orionflow.contract.ids import uuid7
 from orionflow.states import State
 
 if TYPE_CHECKING:
     from orionflow.contract.explanations import HistoryBucket
     from orionflow.wire import OrchestrationResult, TaskRun, Why
+
+TASK_RUNS: Collection[TaskRun] = Collection("/task_runs", lambda: wire.TaskRun)
 
 
 def create_task_run(
@@ -48,29 +50,29 @@ def create_task_run(
         cache_key=cache_key,
         cache_expiration=cache_expiration,
     )
-    return Call("POST", "/task_runs/", body, read=wire.TaskRun)
+    return TASK_RUNS.create(body)
 
 
 def read_task_run(task_run_id: UUID) -> Call[TaskRun]:
     """One task run by its id."""
-    return Call("GET", f"/task_runs/{task_run_id}", read=wire.TaskRun)
+    return TASK_RUNS.read(task_run_id)
 
 
 def update_task_run(task_run_id: UUID, *, name: str) -> Call[None]:
     """Rename a task run."""
-    return Call("PATCH", f"/task_runs/{task_run_id}", {"name": name})
+    return TASK_RUNS.update(task_run_id, {"name": name})
 
 
 def delete_task_run(task_run_id: UUID) -> Call[None]:
     """Delete a task run with its states."""
-    return Call("DELETE", f"/task_runs/{task_run_id}")
+    return TASK_RUNS.delete(task_run_id)
 
 
 def set_task_run_state(
     task_run_id: UUID, state: State[Any], *, force: bool = False, epoch: int | None = None
 ) -> Call[OrchestrationResult]:
     """Propose a state for a task run and learn the rules' verdict; the state's id makes the proposal repeatable."""
-    return propose_state("task_runs", task_run_id, state, force=force, epoch=epoch)
+    return propose_state(TASK_RUNS, task_run_id, state, force=force, epoch=epoch)
 
 
 def read_task_runs(
@@ -78,19 +80,19 @@ def read_task_runs(
 ) -> Call[list[TaskRun]]:
     """Task runs that fit the criteria (`flows=`, `flow_runs=`, `task_runs=`, `deployments=`)."""
     body = selection(sort=sort, limit=limit, offset=offset, **criteria)
-    return Call("POST", "/task_runs/filter", body, read=list[wire.TaskRun])
+    return TASK_RUNS.find(body)
 
 
 def count_task_runs(**criteria: Any) -> Call[int]:
     """How many task runs fit the criteria."""
-    return Call("POST", "/task_runs/count", selection(**criteria), read=int)
+    return TASK_RUNS.count(selection(**criteria))
 
 
 def read_task_run_history(
     *, start: datetime, end: datetime, interval: timedelta, **criteria: Any
 ) -> Call[list[HistoryBucket]]:
     """Counts of task runs by state, for each interval between two moments."""
-    return read_history("task_runs", start, end, interval, criteria)
+    return read_history(TASK_RUNS, start, end, interval, criteria)
 
 
 def read_task_run_states(task_run_id: UUID) -> Call[list[State[Any]]]:
@@ -98,6 +100,6 @@ def read_task_run_states(task_run_id: UUID) -> Call[list[State[Any]]]:
     return read_states("task_run", task_run_id)
 
 
-def explain_task_run(task_run_id: UUID) -> Call[Why]:
+def explain_task_run(task_run_id: UUID | str) -> Call[Why]:
     """Why a task run is where it is, and what would make it move."""
-    return Call("GET", f"/task_runs/{task_run_id}/why", read=wire.Why)
+    return explain(TASK_RUNS, task_run_id)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import click
 
+from orionflow.calls.work import WORK_POOLS, agents_of
 from orionflow.cli.backend import Json
 from orionflow.cli.columns import ID, Col, ago
 from orionflow.cli.command import OrionCommand
@@ -30,10 +31,10 @@ agent = LazyGroup(
 def ls(session: Session, pool: str | None) -> None:
     """List the agents of all pools, and which of them are alive."""
     api = session.api
-    pools = [pool] if pool else [one["name"] for one in api.pages("/work_pools/filter", {}, None)]
+    pools = [pool] if pool else [one["name"] for one in api.pages(WORK_POOLS, {}, None)]
     agents: list[Json] = []
     for name in pools:
-        found = api.pages(f"/work_pools/{name}/workers/filter", {}, None)
+        found = api.pages(agents_of(name), {}, None)
         agents += [{**agent, "work_pool_name": name} for agent in found]
     columns = [
         Col("NAME", "name"),

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
 
 import click
 
+from orionflow.calls import Collection
+from orionflow.calls.records import ARTIFACTS, LATEST_ARTIFACTS, read_latest_artifact
 from orionflow.cli.backend import Json
 from orionflow.cli.columns import Col, Columns, absolute, ago, line
 from orionflow.cli.lazy import LazyGroup
-from orionflow.cli.lookup import as_uuid, at_path, find_flow_run, listed, missing
+from orionflow.cli.lookup import as_uuid, find_flow_run, found_by, listed, missing
 from orionflow.cli.output import as_text
 from orionflow.cli.resource import Resource
 from orionflow.cli.session import Session, command, limit_option, with_params
@@ -50,20 +51,20 @@ def ls(session: Session, every: bool, keys: Sequence[str], run: str | None, limi
         wanted["key"] = {"any_": list(keys)}
     if run:
         wanted["flow_run_id"] = {"any_": [find_flow_run(session.api, run)["id"]]}
-    path = "/artifacts/filter" if every or run else "/artifacts/latest/filter"
-    found = list(session.api.pages(path, {"artifacts": wanted, "sort": "UPDATED_DESC"}, limit))
+    asked: Collection[Any] = ARTIFACTS if every or run else LATEST_ARTIFACTS
+    found = list(session.api.pages(asked, {"artifacts": wanted, "sort": "UPDATED_DESC"}, limit))
     empty = "No artifacts." if every or run else "No artifacts with a key; --all shows the others."
     ARTIFACT.show(session, found, empty)
 
 
 def _find(session: Session, wanted: str) -> Json:
     whole = as_uuid(wanted)
-    path = f"/artifacts/{whole}" if whole else f"/artifacts/{quote(wanted, safe='')}/latest"
+    call = ARTIFACTS.read(whole) if whole else read_latest_artifact(wanted)
 
     def known() -> list[str]:
-        return [one["key"] for one in listed(session.api, "/artifacts/latest/filter")]
+        return [one["key"] for one in listed(session.api, LATEST_ARTIFACTS)]
 
-    return at_path(session.api, path, lambda: missing("artifact", wanted, known()))
+    return found_by(session.api, call, lambda: missing("artifact", wanted, known()))
 
 
 def _title(found: Json) -> str:
@@ -82,9 +83,7 @@ _COLUMNS: Columns = (
     Col("ID", "id", row=lambda one: str(one.get("latest_id") or one["id"])),
     Col("FLOW RUN", "flow_run_id", wide=True),
 )  # fmt: skip
-ARTIFACT = Resource(
-    "artifact", "/artifacts", _COLUMNS, metavar="ARTIFACT", key="key", find=_find, title=_title, by_id=True
-)
+ARTIFACT = Resource("artifact", ARTIFACTS, _COLUMNS, metavar="ARTIFACT", key="key", find=_find, title=_title)
 _FIELDS: Columns = (
     Col("id", "id"), Col("key", "key"), Col("type", "type"), Col("description", "description"),
     Col("flow run", "flow_run_id"), Col("task run", "task_run_id"), Col("created", "created", absolute),

@@ -1,11 +1,13 @@
-"""The API as commands use it: paths and plain JSON, because what they print with -o json is the API's own object."""
+"""The API as commands use it: the SDK's calls, and plain JSON, because -o json prints the API's own object."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
-from urllib.parse import parse_qs
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from orionflow.calls import Call, Collection
 
 Json = dict[str, Any]
 PAGE = 200
@@ -19,7 +21,7 @@ def without_none(fields: Mapping[str, Any]) -> Json:
 
 
 class Backend:
-    """Sends raw calls through the SDK's client: over HTTP, or into this process where no server is set."""
+    """Sends calls through the SDK's client: over HTTP, or into this process where no server is set."""
 
     def __init__(self, *, url: str | None = None, patience_seconds: float = PATIENCE_SECONDS) -> None:
         """To the API of the settings, unless another one is named: that one gets no key of ours."""
@@ -31,41 +33,25 @@ class Backend:
         settings = replace(current_settings(), api_url=url, api_key=None) if url else current_settings()
         self.client = OrionClient(retry_budget_seconds=patience_seconds, settings=settings)
 
-    def get(self, path: str) -> Any:
-        return self.request("GET", path)
-
-    def post(self, path: str, body: Any = None) -> Any:
-        return self.request("POST", path, body)
-
-    def delete(self, path: str) -> None:
-        self.request("DELETE", path)
-
-    def text(self, path: str) -> str:
-        """An answer that is no JSON, as it came."""
-        from orionflow.client import Call
-
-        content: bytes = self.client.send(Call("GET", path, read=bytes))
-        return content.decode()
-
-    def request(self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None) -> Any:
-        """The answer's JSON, or None when it has no body."""
-        from orionflow.client import Call
-
-        way, _, query = path.partition("?")
-        content: bytes = self.client.send(Call(method, way, body, parse_qs(query), bytes, headers or {}))
+    def ask(self, call: Call[Any]) -> Any:
+        """The answer's JSON as it came, with fields that our models do not know; None when it has no body."""
+        content = self.raw(call)
         return json.loads(content) if content else None
 
-    def pages(self, path: str, body: Json, limit: int | None) -> Iterator[Json]:
+    def raw(self, call: Call[Any]) -> bytes:
+        """The answer's bytes."""
+        from dataclasses import replace
+
+        content: bytes = self.client.send(replace(call, read=bytes))
+        return content
+
+    def pages(self, collection: Collection[Any], body: Json, limit: int | None) -> Iterator[Json]:
         """The objects that a filter finds, page by page, up to a limit (None: all of them)."""
         offset = 0
         while limit is None or offset < limit:
             wanted = PAGE if limit is None else min(PAGE, limit - offset)
-            page = self.post(path, {**body, "limit": wanted, "offset": offset})
+            page = self.ask(collection.find({**body, "limit": wanted, "offset": offset}))
             yield from page
             if len(page) < wanted:
                 return
             offset += len(page)
-
-
-def backend() -> Backend:
-    return Backend()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from urllib.parse import quote
 
 import click
 
+from orionflow.calls.blocks import BLOCK_SCHEMAS, BLOCK_TYPES, BLOCKS, read_block, read_block_type
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.columns import ID, Col, Columns, absolute, ago, line, yes_or
 from orionflow.cli.lazy import Entry, LazyGroup
-from orionflow.cli.lookup import at_path, missing
+from orionflow.cli.lookup import by_name, found_by, missing
 from orionflow.cli.output import Column, as_text
 from orionflow.cli.resource import Options, Resource
 from orionflow.cli.session import Session, command
@@ -63,8 +63,7 @@ def find_block(session: Session, wanted: str) -> Json:
     def known() -> list[str]:
         return [f"{one['block_type']['slug']}/{one['name']}" for one in blocks_of(session.api, None, 1000)]
 
-    path = f"/block_types/slug/{quote(slug, safe='')}/block_documents/name/{quote(name, safe='')}"
-    return at_path(session.api, path, lambda: missing("block", wanted, known()))
+    return found_by(session.api, read_block(slug, name), lambda: missing("block", wanted, known()))
 
 
 def blocks_of(api: Backend, slug: str | None, limit: int) -> Iterable[Json]:
@@ -72,7 +71,13 @@ def blocks_of(api: Backend, slug: str | None, limit: int) -> Iterable[Json]:
     body: Json = {"sort": "BLOCK_TYPE_AND_NAME_ASC"}
     if slug is not None:
         body["block_types"] = {"slug": {"any_": [slug]}}
-    return api.pages("/block_documents/filter", body, limit)
+    return api.pages(BLOCKS, body, limit)
+
+
+def known_type(api: Backend, slug: str) -> Json:
+    """Find the type with this slug; otherwise exit 5, with slugs that are like it."""
+    call = read_block_type(slug)
+    return by_name(api, call, "block type", slug, BLOCK_TYPES, key="slug", command="orion block type ls")
 
 
 def _fields(session: Session, found: Json) -> Columns:
@@ -97,9 +102,7 @@ _COLUMNS: Columns = (
     Col("TYPE", "block_type", row=lambda row: row["block_type"]["slug"]), Col("NAME", "name"),
     Col("UPDATED", "updated", ago), ID,
 )  # fmt: skip
-BLOCK = Resource(
-    "block", "/block_documents", _COLUMNS, metavar="TYPE/NAME", find=find_block, title=block_title, by_id=True
-)
+BLOCK = Resource("block", BLOCKS, _COLUMNS, metavar="TYPE/NAME", find=find_block, title=block_title)
 ls = BLOCK.ls(
     "List blocks by type and name.",
     "orion block ls",
@@ -120,8 +123,8 @@ _TYPE_COLUMNS: Columns = (
     Col("TYPE", "slug"), Col("NAME", "name"), Col("WHAT FOR", "description", line(70)), ID,
 )  # fmt: skip
 BLOCK_TYPE = Resource(
-    "block type", "/block_types", _TYPE_COLUMNS, metavar="TYPE", key="slug", below="/slug/",
-    lister="orion block type ls", times=False, deleted_by_id=True,
+    "block type", BLOCK_TYPES, _TYPE_COLUMNS, metavar="TYPE", key="slug", times=False,
+    find=lambda session, slug: known_type(session.api, slug),
 )  # fmt: skip
 ls_types = BLOCK_TYPE.ls(
     "List the kinds of blocks.",
@@ -185,7 +188,7 @@ _SCHEMA_COLUMNS: Columns = (
     Column("FIELDS", lambda row: as_text(list(row["fields"].get("properties") or {})), field="fields"),
     Col("CAN", "capabilities"), Col("CREATED", "created", ago, wide=True), ID,
 )  # fmt: skip
-ls_schemas = Resource("block schema", "/block_schemas", _SCHEMA_COLUMNS, key="checksum").ls(
+ls_schemas = Resource("block schema", BLOCK_SCHEMAS, _SCHEMA_COLUMNS, key="checksum").ls(
     "List the versions of the fields of blocks, newest first.",
     "orion block schema ls",
     "orion block schema ls --type secret -o json",

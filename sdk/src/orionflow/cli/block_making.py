@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
 
 import click
 
+from orionflow.calls.blocks import (
+    BLOCK_SCHEMAS,
+    BLOCK_TYPES,
+    BLOCKS,
+    install_block_types,
+    read_block,
+    read_block_type,
+    read_newest_block_schemas,
+    replace_block,
+)
 from orionflow.cli.backend import Backend, Json
+from orionflow.cli.block import known_type
 from orionflow.cli.errors import CommandFailed, ExitCode
-from orionflow.cli.lookup import by_name
 from orionflow.cli.parameters import read_pairs, read_structure, read_whole
 from orionflow.cli.session import Session, command
 from orionflow.cli.terminal import current_terminal
@@ -46,8 +55,7 @@ def create(session: Session, block: str, pairs: Sequence[str], values: str | Non
 def newest_schema(api: Backend, slug: str) -> Json:
     """The newest schema of a type. An API in this process has to be shown the usual types first."""
     kind = find_type(api, slug)
-    asked = {"block_schemas": {"block_type_id": {"any_": [kind["id"]]}}, "limit": 1}
-    found = api.post("/block_schemas/filter", asked)
+    found = api.ask(read_newest_block_schemas(kind["id"]))
     if not found:
         raise CommandFailed(
             ExitCode.NOT_FOUND, f"The fields of blocks of the type {slug} are not known.",
@@ -57,23 +65,17 @@ def newest_schema(api: Backend, slug: str) -> Json:
 
 
 def find_type(api: Backend, slug: str) -> Json:
-    """Find the type with this slug; otherwise exit 5, with slugs that are like it."""
+    """Find the type with this slug and known fields; the usual types are added first where it lacks."""
     from orionflow.errors import NotFound
 
-    path = f"/block_types/slug/{quote(slug, safe='')}"
     try:
-        found: Json = api.get(path)
-        if _has_schema(api, found):
+        found: Json = api.ask(read_block_type(slug))
+        if api.ask(read_newest_block_schemas(found["id"])):
             return found
     except NotFound:
         pass
-    api.post("/block_types/install_system_block_types")
-    return by_name(api, path, "block type", slug, "/block_types/filter", key="slug", command="orion block type ls")
-
-
-def _has_schema(api: Backend, kind: Json) -> bool:
-    asked = {"block_schemas": {"block_type_id": {"any_": [kind["id"]]}}, "limit": 1}
-    return bool(api.post("/block_schemas/filter", asked))
+    api.ask(install_block_types())
+    return known_type(api, slug)
 
 
 def completed(schema: Json, given: Json) -> Json:
@@ -109,17 +111,16 @@ def store_block(api: Backend, schema: Json, name: str, data: Json, *, overwrite:
     kind = schema["block_type"]
     body = {"name": name, "data": data, "block_type_id": kind["id"], "block_schema_id": schema["id"]}
     try:
-        made: Json = api.post("/block_documents/", body)
+        made: Json = api.ask(BLOCKS.create(body))
     except Conflict:
         if not overwrite:
             raise CommandFailed(
                 ExitCode.CONFLICT, f"There is a block {kind['slug']}/{name} already.",
                 fix="choose another name, or add --overwrite",
             ) from None  # fmt: skip
-        found = api.get(f"/block_types/slug/{kind['slug']}/block_documents/name/{name}")
-        changes = {"data": data, "block_schema_id": schema["id"], "merge_existing_data": False}
-        api.request("PATCH", f"/block_documents/{found['id']}", changes)
-        made = api.get(f"/block_documents/{found['id']}")
+        found = api.ask(read_block(kind["slug"], name))
+        api.ask(replace_block(found["id"], data, schema["id"]))
+        made = api.ask(BLOCKS.read(found["id"]))
     return made
 
 
@@ -139,7 +140,7 @@ def register(session: Session, file: str | None, known: bool) -> None:
         raise click.UsageError("Name a file, or add --known for the usual types.")
     api = session.api
     if file is None:
-        api.post("/block_types/install_system_block_types")
+        api.ask(install_block_types())
         session.say("The usual block types are known.")
         return
     read = read_structure(file)
@@ -147,7 +148,7 @@ def register(session: Session, file: str | None, known: bool) -> None:
     usual = {"title": kind["name"], "type": "object", "block_type_slug": kind["slug"]}
     fields = {**usual, **(read.get("fields") or {})}
     body = {"block_type_id": kind["id"], "fields": fields, "capabilities": read.get("capabilities") or []}
-    made = api.post("/block_schemas/", body)
+    made = api.ask(BLOCK_SCHEMAS.create(body))
     sentence = f"Registered the block type {kind['slug']}; fill one with orion block create {kind['slug']}/NAME"
     session.report(sentence, made, name="checksum")
 
@@ -162,11 +163,11 @@ def _stored_type(api: Backend, read: Any, file: str) -> Json:
         raise CommandFailed(ExitCode.USAGE, f"{file} says {', '.join(sorted(unknown))}, unknown for a block type.")
     plain = {name: read[name] for name in ("description", "logo_url", "documentation_url") if read.get(name)}
     try:
-        made: Json = api.post(
-            "/block_types/", {"name": read.get("name") or read["slug"], "slug": read["slug"], **plain}
+        made: Json = api.ask(
+            BLOCK_TYPES.create({"name": read.get("name") or read["slug"], "slug": read["slug"], **plain})
         )
     except Conflict:
-        made = api.get(f"/block_types/slug/{read['slug']}")
+        made = api.ask(read_block_type(read["slug"]))
         if plain:
-            api.request("PATCH", f"/block_types/{made['id']}", plain)
+            api.ask(BLOCK_TYPES.update(made["id"], plain))
     return made

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from orionflow.calls.schedules import CALENDARS
 from orionflow.cli.backend import Json
 from orionflow.cli.columns import ID, Col, Columns, ago
 from orionflow.cli.errors import CommandFailed, ExitCode
@@ -35,14 +36,14 @@ calendar = LazyGroup(
 
 
 def _named(session: Session, name: str) -> Json | None:
-    found = list(session.api.pages("/calendars/filter", {"calendars": {"name": {"any_": [name]}}}, 1))
+    found = list(session.api.pages(CALENDARS, {"calendars": {"name": {"any_": [name]}}}, 1))
     return found[0] if found else None
 
 
 def _find(session: Session, name: str) -> Json:
     found = _named(session, name)
     if found is None:
-        raise missing("calendar", name, [one["name"] for one in listed(session.api, "/calendars/filter")])
+        raise missing("calendar", name, [one["name"] for one in listed(session.api, CALENDARS)])
     return found
 
 
@@ -50,7 +51,7 @@ _COLUMNS: Columns = (
     Col("CALENDAR", "name"), Col("EVENTS", row=lambda one: str(one["ics"].upper().count("BEGIN:VEVENT"))),
     Col("DESCRIPTION", "description"), Col("UPDATED", "updated", ago), ID,
 )  # fmt: skip
-CALENDAR = Resource("calendar", "/calendars", _COLUMNS, find=_find, by_id=True)
+CALENDAR = Resource("calendar", CALENDARS, _COLUMNS, find=_find)
 ls = CALENDAR.ls("List calendars by name.", "orion calendar ls", "orion calendar ls -o json", empty="No calendars.")
 delete = CALENDAR.delete(
     "Delete a calendar that no schedule names.",
@@ -119,10 +120,10 @@ def _store(session: Session, name: str, ics: str, description: str) -> None:
     before = _named(session, name)
     body = {"name": name, "ics": ics, **({"description": description} if description else {})}
     if before is None:
-        stored = session.api.post("/calendars/", body)
+        stored = session.api.ask(CALENDARS.create(body))
     else:
-        session.api.request("PATCH", CALENDAR.path_of(before), body)
-        stored = session.api.get(CALENDAR.path_of(before))
+        session.api.ask(CALENDARS.update(before["id"], body))
+        stored = session.api.ask(CALENDARS.read(before["id"]))
     if session.for_people:
         session.say(f"{'Created' if before is None else 'Changed'} the calendar {name}.")
     else:

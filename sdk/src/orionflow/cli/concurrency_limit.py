@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from orionflow.calls.slots import TAG_LIMITS, read_holders, release_tag_slot, reset_tag_limit
 from orionflow.cli.backend import Json
 from orionflow.cli.columns import ID, Col, Columns, ago
 from orionflow.cli.lazy import Entry, LazyGroup
@@ -49,7 +50,7 @@ _COLUMNS: Columns = (
     Col("HELD", "active_slots", row=lambda one: f"{len(one['active_slots'])} of {one['concurrency_limit']}"),
     Col("CREATED", "created", ago), ID,
 )  # fmt: skip
-LIMIT = Resource("concurrency limit", "/concurrency_limits", _COLUMNS, metavar="TAG", key="tag", below="/tag/")
+LIMIT = Resource("concurrency limit", TAG_LIMITS, _COLUMNS, metavar="TAG", key="tag")
 ls = LIMIT.ls(
     "List the limits of tags, and how many of their slots are held.",
     "orion concurrency-limit ls",
@@ -69,7 +70,7 @@ delete = LIMIT.delete(
 
 
 def _sides(session: Session, tag: str) -> Json:
-    found: Json = session.api.get(f"{LIMIT.path_of(LIMIT.found(session, tag))}/holders")
+    found: Json = session.api.ask(read_holders(TAG_LIMITS, LIMIT.found(session, tag)["tag"]))
     return found
 
 
@@ -92,7 +93,7 @@ def waiters(session: Session, tag: str) -> None:
 @click.argument("slots", type=click.IntRange(min=0))
 def create(session: Session, tag: str, slots: int) -> None:
     """Limit how many task runs with a tag run at once, or change that; 0 lets none run."""
-    made = session.api.post("/concurrency_limits/", {"tag": tag, "concurrency_limit": slots})
+    made = session.api.ask(TAG_LIMITS.create({"tag": tag, "concurrency_limit": slots}))
     if session.for_people:
         session.say(f"{tag}: {slots} at once at most.")
     else:
@@ -118,7 +119,7 @@ def release(session: Session, tag: str, task_run: str, yes: bool, dry_run: bool)
         session.note(f"Would take the slot of {tag} from {run['name']}.")
         return
     ask_before(f"take the slot of {tag} from {run['name']}", yes=yes)
-    session.api.post(f"{LIMIT.path_of(limit)}/release", {"task_run_id": run["id"]})
+    session.api.ask(release_tag_slot(limit["tag"], run["id"]))
     session.note(f"{run['name']} holds no slot of {tag} any more.")
     _show_to_programs(session, tag)
 
@@ -132,7 +133,7 @@ def reset(session: Session, tag: str, yes: bool) -> None:
     held = counted(len(limit["active_slots"]), "slot")
     if limit["active_slots"]:
         ask_before(f"free {held} of {tag}", yes=yes)
-    session.api.post(f"{LIMIT.path_of(limit)}/reset")
+    session.api.ask(reset_tag_limit(limit["tag"]))
     session.note(f"Freed {held} of {tag}.")
     _show_to_programs(session, tag)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from orionflow.calls.events import read_events, read_next_events, report_events
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.columns import ID, Col, Columns, ago
 from orionflow.cli.lazy import LazyGroup
@@ -86,14 +87,13 @@ def _pages(api: Backend, asked: Json, limit: int) -> Iterator[Json]:
     """Page by page: the API gives fifty at a time, and the address of the next ones."""
     if not limit:
         return
-    answer = api.post("/events/filter", {"filter": asked, "limit": min(PAGE, limit)})
+    answer = api.ask(read_events(asked, limit=min(PAGE, limit)))
     while True:
         yield from answer["events"][:limit]
         limit -= len(answer["events"])
         if limit <= 0 or not answer["next_page"]:
             return
-        way = answer["next_page"].partition("/events/")[2]
-        answer = api.get(f"/events/{way}")
+        answer = api.ask(read_next_events(answer["next_page"]))
 
 
 def _columns(session: Session) -> Columns:
@@ -169,7 +169,7 @@ def emit(
         "related": [{LABEL_ID: id, ROLE: role} for role, id in (_pair(one, "--related") for one in related)],
         "payload": read_whole(payload, "--payload"),
     }
-    session.api.post("/events", [reported])
+    session.api.ask(report_events([reported]))
     session.report(f"Reported {name} of {resource}.", reported, name="id")
 
 

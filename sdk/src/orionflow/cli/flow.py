@@ -7,6 +7,8 @@ from itertools import islice
 
 import click
 
+from orionflow.calls.flow_runs import FLOW_RUNS
+from orionflow.calls.flows import FLOWS
 from orionflow.cli.backend import Json
 from orionflow.cli.columns import Col, Columns, absolute
 from orionflow.cli.lazy import LazyGroup
@@ -46,7 +48,7 @@ def ls(session: Session, query: Sequence[str], limit: int, sort: str) -> None:
     filters = flow_filters(query, session.clock, api)
     found = _recent(session, filters, limit) if sort == "recent" else []
     known = {flow["id"] for flow in found}
-    others = api.pages("/flows/filter", {**filters, "sort": SORTS[sort]}, None) if len(found) < limit else iter(())
+    others = api.pages(FLOWS, {**filters, "sort": SORTS[sort]}, None) if len(found) < limit else iter(())
     found += islice((flow for flow in others if flow["id"] not in known), limit - len(found))
     FLOW.show(session, found, "No flows match.")
 
@@ -58,7 +60,7 @@ def _recent(session: Session, filters: Json, limit: int) -> list[Json]:
     if not ids or "id" in filters.get("flows", {}):
         return []
     narrowed = {**filters, "flows": {**filters.get("flows", {}), "id": {"any_": ids}}}
-    found = {flow["id"]: flow for flow in session.api.pages("/flows/filter", narrowed, None)}
+    found = {flow["id"]: flow for flow in session.api.pages(FLOWS, narrowed, None)}
     return [found[id] for id in ids if id in found][:limit]
 
 
@@ -92,7 +94,7 @@ def _columns(session: Session, flows: Sequence[Json]) -> Columns:
 
 def _fields(session: Session, flow: Json) -> Columns:
     def runs(flow: Json) -> str:
-        return str(session.api.post("/flow_runs/count", {"flows": {"id": {"any_": [flow["id"]]}}}))
+        return str(session.api.ask(FLOW_RUNS.count({"flows": {"id": {"any_": [flow["id"]]}}})))
 
     return [
         Col("id", "id"),
@@ -109,9 +111,7 @@ def _show_runs(session: Session, flow: Json) -> None:
     session.show_list(runs, flow_run_columns(session, runs))
 
 
-FLOW = Resource(
-    "flow", "/flows", _columns, metavar="FLOW", by_id=True, find=lambda session, wanted: find_flow(session.api, wanted)
-)
+FLOW = Resource("flow", FLOWS, _columns, metavar="FLOW", find=lambda session, wanted: find_flow(session.api, wanted))
 inspect = FLOW.inspect(
     "Show one flow and its newest runs.",
     "orion flow inspect etl",

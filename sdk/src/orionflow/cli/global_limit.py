@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from orionflow.calls.slots import GLOBAL_LIMITS, read_holders
 from orionflow.cli.backend import Json, without_none
 from orionflow.cli.columns import ID, Col, Columns, yes_or
 from orionflow.cli.lazy import LazyGroup
@@ -53,7 +54,7 @@ _COLUMNS: Columns = (
     Col("DECAY", "slot_decay_per_second", row=lambda one: f"{one['slot_decay_per_second']:g}/s"),
     Col("ACTIVE", "active", yes_or("off")), ID,
 )  # fmt: skip
-LIMIT = Resource("global concurrency limit", "/v2/concurrency_limits", _COLUMNS, times=False, changed_as_list=False)
+LIMIT = Resource("global concurrency limit", GLOBAL_LIMITS, _COLUMNS, times=False, changed_as_list=False)
 ls = LIMIT.ls(
     "List global limits, and how many of their slots are taken.",
     "orion global-concurrency-limit ls",
@@ -96,7 +97,7 @@ delete = LIMIT.delete(
 @click.argument("name")
 def holders(session: Session, name: str) -> None:
     """Show the runs that hold slots of a global limit. Holders that did not say who they are are only counted."""
-    found = session.api.get(f"{LIMIT.path_of(LIMIT.found(session, name))}/holders")
+    found = session.api.ask(read_holders(GLOBAL_LIMITS, LIMIT.found(session, name)["name"]))
     show_holders(session, found["holders"], "No run is known to hold a slot.")
     known = sum(run["slots"] for run in found["holders"])
     if session.for_people and found["taken"] > known:
@@ -114,6 +115,4 @@ def holders(session: Session, name: str) -> None:
 def create(session: Session, name: str, slots: int, decay: float | None, disabled: bool) -> None:
     """Create a global limit of so many SLOTS."""
     fields = {"name": name, "limit": slots, "slot_decay_per_second": decay, "active": not disabled}
-    session.report(
-        f"{name}: {counted(slots, 'slot')}.", session.api.post("/v2/concurrency_limits/", without_none(fields))
-    )
+    session.report(f"{name}: {counted(slots, 'slot')}.", session.api.ask(GLOBAL_LIMITS.create(without_none(fields))))

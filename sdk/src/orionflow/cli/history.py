@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
+from orionflow.calls import Call
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.errors import TERMINAL_TYPES
 from orionflow.cli.safe_text import styled
@@ -26,20 +28,20 @@ def history_lines(history: Sequence[Json], clock: Clock, terminal: Terminal, *, 
             yield from trail_lines(state["trail"])
 
 
-def show_states(session: Session, run_path: str) -> None:
+def show_states(session: Session, explanation: Call[Any]) -> None:
     """Show all states of one run, below what else is shown of it."""
     session.terminal.out("\nstates:")
-    history = session.api.get(f"{run_path}/why")["history"]
+    history = session.api.ask(explanation)["history"]
     for line in history_lines(history, session.clock, session.terminal, with_rules=False):
         session.terminal.out(line)
 
 
 def show_why(
-    session: Session, run: Json, run_path: str, *, every: bool,
+    session: Session, run: Json, explanation: Call[Any], *, every: bool,
     culprits: Callable[[Backend, Json], Sequence[Json]] = lambda api, run: (),
 ) -> None:  # fmt: skip
     """Explain the state of a run; `culprits` finds the task runs because of which a flow run ended badly."""
-    answer = session.api.get(f"{run_path}/why")
+    answer = session.api.ask(explanation)
     if not session.for_people:
         session.show_one(answer, name="run_id")
         return

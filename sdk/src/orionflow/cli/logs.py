@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import click
 
+from orionflow.calls.records import LOGS
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.output import Column
 from orionflow.cli.safe_text import as_json, styled
@@ -55,9 +56,9 @@ def _pattern(grep: str | None) -> re.Pattern[str] | None:
 def stored_lines(api: Backend, query: LogQuery, tail: int | None) -> Iterator[Json]:
     """All lines, oldest first, or only the last ones."""
     if tail is None:
-        lines = api.pages("/logs/filter", {**query.filters, "sort": "TIMESTAMP_ASC"}, None)
+        lines = api.pages(LOGS, {**query.filters, "sort": "TIMESTAMP_ASC"}, None)
     else:
-        newest = list(api.pages("/logs/filter", {**query.filters, "sort": "TIMESTAMP_DESC"}, tail))
+        newest = list(api.pages(LOGS, {**query.filters, "sort": "TIMESTAMP_DESC"}, tail))
         lines = reversed(newest)
     for line in lines:
         query.seen[line["id"]] = line["timestamp"]
@@ -74,7 +75,7 @@ def new_lines(api: Backend, query: LogQuery) -> Iterator[Json]:
         assert after is not None
         _forget(query, (after - OVERLAP * 2).isoformat())
         filters = {"logs": {**filters["logs"], "timestamp": {"after_": (after - OVERLAP).isoformat()}}}
-    for line in list(api.pages("/logs/filter", {**filters, "sort": "TIMESTAMP_ASC"}, None)):
+    for line in list(api.pages(LOGS, {**filters, "sort": "TIMESTAMP_ASC"}, None)):
         if line["id"] not in query.seen:
             query.seen[line["id"]] = line["timestamp"]
             if query.wants(line):

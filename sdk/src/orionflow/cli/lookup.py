@@ -9,8 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
+from orionflow.calls import Call, Collection
+from orionflow.calls.flow_runs import FLOW_RUNS
+from orionflow.calls.flows import FLOWS
+from orionflow.calls.task_runs import TASK_RUNS
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.contract.states import BAD, in_order
@@ -44,29 +49,30 @@ def ambiguous(
     return CommandFailed(ExitCode.NOT_FOUND, f"{wanted!r} means more than one {kind}.", "\n".join(lines), fix)
 
 
-def at_path(api: Backend, path: str, otherwise: Callable[[], CommandFailed]) -> Json:
-    """Fetch the thing at a path; where there is none, raise the other error."""
+def found_by(api: Backend, call: Call[Any], otherwise: Callable[[], CommandFailed]) -> Json:
+    """Fetch what a call reads; where there is none, raise the other error."""
     from orionflow.errors import NotFound
 
     try:
-        found: Json = api.get(path)
+        found: Json = api.ask(call)
     except NotFound:
         raise otherwise() from None
     return found
 
 
 def by_name(
-    api: Backend, path: str, kind: str, name: str, listing: str, *, key: str = "name", command: str = ""
-) -> Json:
-    """Fetch the thing at a path that its name leads to; otherwise exit 5, with names of a listing that are like it."""
-    return at_path(
-        api, path, lambda: missing(kind, name, [str(row[key]) for row in listed(api, listing)], command=command)
+    api: Backend, call: Call[Any], kind: str, name: str, every: Collection[Any], *, key: str = "name",
+    command: str = "",
+) -> Json:  # fmt: skip
+    """Fetch what a call reads by its name; otherwise exit 5, with names of the collection that are like it."""
+    return found_by(
+        api, call, lambda: missing(kind, name, [str(row[key]) for row in listed(api, every)], command=command)
     )
 
 
-def listed(api: Backend, listing: str) -> list[Json]:
+def listed(api: Backend, every: Collection[Any]) -> list[Json]:
     """Fetch what a name that is not found is compared with."""
-    return list(api.pages(listing, {}, _COMPARED))
+    return list(api.pages(every, {}, _COMPARED))
 
 
 def by_name_or_id(api: Backend, kind: str, wanted: str, rows: Sequence[Json], *, command: str = "") -> Json:
@@ -96,10 +102,10 @@ def as_uuid(text: str) -> UUID | None:
 
 def find_flow(api: Backend, wanted: str) -> Json:
     """Find the flow with this name or id; otherwise exit 5."""
-    found: list[Json] = api.post("/flows/filter", {"flows": {"name": {"any_": [wanted]}}})
+    found: list[Json] = api.ask(FLOWS.find({"flows": {"name": {"any_": [wanted]}}}))
     if found:
         return found[0]
-    every = listed(api, "/flows/filter")
+    every = listed(api, FLOWS)
     if by_id := [flow for flow in every if flow["id"] == wanted.lower()]:
         return by_id[0]
     raise missing("flow", wanted, [flow["name"] for flow in every])
@@ -107,7 +113,7 @@ def find_flow(api: Backend, wanted: str) -> Json:
 
 def find_flow_run(api: Backend, wanted: str) -> Json:
     """Find the one flow run that is meant; otherwise exit 5, with the candidates."""
-    return _find_run(api, "flow_runs", wanted, {})
+    return _find_run(api, FLOW_RUNS, wanted, {})
 
 
 def find_task_run(api: Backend, wanted: str) -> Json:
@@ -116,24 +122,24 @@ def find_task_run(api: Backend, wanted: str) -> Json:
     within: Json = {}
     if slash:
         within = {"flow_runs": {"id": {"any_": [find_flow_run(api, owner)["id"]]}}}
-    return _find_run(api, "task_runs", name, within)
+    return _find_run(api, TASK_RUNS, name, within)
 
 
-def _find_run(api: Backend, resource: str, wanted: str, within: Json) -> Json:
-    kind = resource.replace("_", " ").removesuffix("s")
+def _find_run(api: Backend, runs: Collection[Any], wanted: str, within: Json) -> Json:
+    kind = runs.name.replace("_", " ").removesuffix("s")
 
     def ask(conditions: Json, limit: int) -> list[Json]:
-        filters = {**within, resource: conditions} if conditions else within
-        found: list[Json] = api.post(f"/{resource}/filter", {**filters, "sort": NEWEST, "limit": limit})
+        filters = {**within, runs.name: conditions} if conditions else within
+        found: list[Json] = api.ask(runs.find({**filters, "sort": NEWEST, "limit": limit}))
         return found
 
     def none_such() -> CommandFailed:
         return missing(kind, wanted, [run["name"] for run in ask({}, 50)])
 
     if wanted.startswith("@"):
-        found = _newest(ask, resource, kind, wanted)
+        found = _newest(ask, runs, kind, wanted)
     elif whole := as_uuid(wanted):
-        return at_path(api, f"/{resource}/{whole}", none_such)
+        return found_by(api, runs.read(whole), none_such)
     else:
         found = ask({"name": {"any_": [wanted]}}, 20)
         if not found and _PREFIX.match(wanted):
@@ -142,14 +148,14 @@ def _find_run(api: Backend, resource: str, wanted: str, within: Json) -> Json:
         raise none_such()
     if len(found) > 1:
         raise ambiguous(kind, wanted, [f"{run['id']}  {run['name']}  {run['state_name']}" for run in found])
-    return _whole(api, resource, found[0])
+    return _whole(api, runs, found[0])
 
 
-def _newest(ask: Callable[[Json, int], list[Json]], resource: str, kind: str, wanted: str) -> list[Json]:
+def _newest(ask: Callable[[Json, int], list[Json]], runs: Collection[Any], kind: str, wanted: str) -> list[Json]:
     if wanted not in ("@last", "@last-failed"):
         raise CommandFailed(ExitCode.USAGE, f"{wanted} is unknown.", fix="write @last or @last-failed")
     conditions: Json = {}
-    if resource == "flow_runs":
+    if runs is FLOW_RUNS:
         # The server's clock may be a little ahead of ours.
         due = (datetime.now(UTC) + timedelta(seconds=30)).isoformat()
         conditions["expected_start_time"] = {"before_": due}
@@ -162,10 +168,10 @@ def _newest(ask: Callable[[Json, int], list[Json]], resource: str, kind: str, wa
     return found
 
 
-def _whole(api: Backend, resource: str, listed: Json) -> Json:
+def _whole(api: Backend, runs: Collection[Any], listed: Json) -> Json:
     """Fetch the run by itself if the list left out something large."""
     fields = [*listed.values(), (listed.get("state") or {}).get("data")]
     if not any(isinstance(field, dict) and OMITTED in field for field in fields):
         return listed
-    whole: Json = api.get(f"/{resource}/{listed['id']}")
+    whole: Json = api.ask(runs.read(listed["id"]))
     return whole

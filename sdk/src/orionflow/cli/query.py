@@ -12,6 +12,9 @@ from typing import Any
 
 import click
 
+from orionflow.calls import Collection
+from orionflow.calls.flow_runs import FLOW_RUNS
+from orionflow.calls.task_runs import TASK_RUNS
 from orionflow.cli.backend import Backend
 from orionflow.cli.times import Clock
 from orionflow.contract.states import ANY, BAD, NAMES, TERMINAL, UNFINISHED, in_order
@@ -182,8 +185,8 @@ def _refuse_unknown_states(value: str, own: str, api: Backend | None) -> None:
 
 
 def _is_in_use(name: str, own: str, api: Backend) -> bool:
-    resource = "task_runs" if own == "task_runs" else "flow_runs"
-    return bool(api.post(f"/{resource}/filter", {resource: {"state": {"name": {"any_": [name]}}}, "limit": 1}))
+    runs: Collection[Any] = TASK_RUNS if own == "task_runs" else FLOW_RUNS
+    return bool(api.ask(runs.find({runs.name: {"state": {"name": {"any_": [name]}}}, "limit": 1})))
 
 
 def _is_top(value: str) -> bool:

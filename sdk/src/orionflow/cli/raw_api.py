@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qs
+
 import click
 
-from orionflow.cli.backend import backend
+from orionflow.cli.backend import Backend
 from orionflow.cli.command import OrionCommand
 from orionflow.cli.parameters import read_json
 from orionflow.cli.safe_text import as_json
@@ -24,7 +26,10 @@ from orionflow.cli.terminal import current_terminal
 @click.option("-d", "--data", "body", metavar="JSON", help="The body: JSON, or @FILE.")
 def api(method: str, path: str, body: str | None) -> None:
     """Send one raw request to the API and print the answer. PATH begins below /api."""
-    below = "/" + path.lstrip("/").removeprefix("api/")
-    answer = backend().request(method.upper(), below, None if body is None else read_json(body, "--data"))
+    from orionflow.client import Call
+
+    below, _, query = ("/" + path.lstrip("/").removeprefix("api/")).partition("?")
+    asked = None if body is None else read_json(body, "--data")
+    answer = Backend().ask(Call(method.upper(), below, asked, parse_qs(query)))
     if answer is not None:
         current_terminal().out(as_json(answer, indent=2))

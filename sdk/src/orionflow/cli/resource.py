@@ -1,8 +1,8 @@
 """Resources described as data, and the commands that all of them have: list, show, change and delete.
 
-A resource says where the API has it, how one of it is named and looked up, and how it looks in a table. Commands are
-made of it with their help, their examples and what is particular about them; what fits none of these is a function of
-its own below `command`.
+A resource says which calls it has, how one of it is named and looked up, and how it looks in a table. Commands are made
+of it with their help, their examples and what is particular about them; what fits none of these is a function of its
+own below `command`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 import click
 
+from orionflow.calls import Collection
 from orionflow.cli.backend import Json
 from orionflow.cli.columns import Columns, columns_for
 from orionflow.cli.command import OrionCommand
@@ -39,28 +39,20 @@ class Resource:
 
     # As sentences name it, such as "work pool".
     kind: str
-    # Its collection, such as "/work_pools": listed at /filter, made at /.
-    path: str
+    # The calls that read, list, change and delete it.
+    calls: Collection[Any]
     # Its table; a function where the columns depend on the rows, such as on names behind their ids.
     columns: Columns | Callable[[Session, Sequence[Json]], Columns]
     # How help names one of it.
     metavar: str = "NAME"
     # The field that names it, which -o name prints.
     key: str = "name"
-    # What stands between the collection and the name in the path of one thing.
-    below: str = "/"
-    # Looks one up; without it, by its name at its path.
+    # Looks one up; without it, by what stands in its path.
     find: Callable[[Session, str], Json] | None = None
     # How sentences name one; without it, by its key.
     title: Callable[[Json], str] | None = None
     # How sentences name several, by their ids, where that takes a request.
     titles: Callable[[Session, Sequence[Json]], dict[str, str]] | None = None
-    # Whether one of it has its id in its path, or its key.
-    by_id: bool = False
-    # Whether it is looked up by its key, and deleted by its id.
-    deleted_by_id: bool = False
-    # The command that lists it, where it is not `orion KIND ls`.
-    lister: str = ""
     # Whether its table shows times, so that commands take --tz and --utc.
     times: bool = True
     # Whether one that was changed is shown to programs as a list of one.
@@ -70,15 +62,12 @@ class Resource:
         """Look one up; exit 5 if there is none."""
         if self.find:
             return self.find(session, wanted)
-        path = f"{self.path}{self.below}{quote(wanted, safe='')}"
-        return by_name(session.api, path, self.kind, wanted, f"{self.path}/filter", key=self.key, command=self.lister)
+        call = self.calls.read(wanted)
+        return by_name(session.api, call, self.kind, wanted, self.calls, key=self.key)
 
     def each_found(self, session: Session, names: Iterable[str]) -> list[Json]:
         """Look up several, each once."""
         return list({one["id"]: one for one in (self.found(session, name) for name in names)}.values())
-
-    def path_of(self, one: Json) -> str:
-        return f"{self.path}/{one['id']}" if self.by_id else f"{self.path}{self.below}{quote(one[self.key], safe='')}"
 
     def titles_of(self, session: Session, rows: Sequence[Json]) -> list[str]:
         """Name them as sentences do."""
@@ -120,7 +109,7 @@ class Resource:
                 found = list(rows(session, options, limit))
             else:
                 body = narrow(session, options) if narrow else {}
-                found = list(session.api.pages(f"{self.path}/filter", body, limit))
+                found = list(session.api.pages(self.calls, body, limit))
             self.show(session, found, empty)
 
         return make_command(ls, [*params, limit_option(limit), *more_params], examples, help=help, times=self.times)
@@ -159,11 +148,11 @@ class Resource:
             found = self.each_found(session, names)
             titles = self.titles_of(session, found) if session.for_people else [""] * len(found)
             for one, title in zip(found, titles, strict=True):
-                session.api.request("PATCH", self.path_of(one), wanted)
+                session.api.ask(self.calls.update(one[self.calls.key], wanted))
                 if session.for_people:
                     session.say(f"{title} {done.format(**options)}.")
             if not session.for_people:
-                self._show_changed(session, [session.api.get(self.path_of(one)) for one in found])
+                self._show_changed(session, [session.api.ask(self.calls.read(one[self.calls.key])) for one in found])
 
         params = [self._argument(many=many), *params]
         return make_command(change, params, examples, help=help, times=self.times)
@@ -191,9 +180,9 @@ class Resource:
                     self.show(session, found)
                 return
             ask_before(f"delete {listed}", yes=yes)
+            forcing = {"force": str(force).lower()} if forced else {}
             for one in found:
-                path = f"{self.path}/{one['id']}" if self.deleted_by_id else self.path_of(one)
-                session.api.delete(path + (f"?force={str(force).lower()}" if forced else ""))
+                session.api.ask(self.calls.delete(one[self.calls.key], **forcing))
             session.note(f"Deleted {listed}.")
             if not session.for_people:
                 if many or as_list:

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import click
 
+from orionflow.calls.flow_runs import FLOW_RUNS, explain_flow_run
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.errors import TERMINAL_TYPES, CommandFailed, ExitCode, exit_code_of_state
 from orionflow.cli.parameters import read_parameters
@@ -119,7 +120,7 @@ def _report_end(session: Session, run_id: UUID | None, message: str | None) -> i
     """Say how the run ended; with -o, show its object."""
     if run_id is None:
         raise CommandFailed(ExitCode.FAILED, message or "The flow did not run.")
-    run: Json = session.api.get(f"/flow_runs/{run_id}")
+    run: Json = session.api.ask(FLOW_RUNS.read(run_id))
     words = first_line((run["state"] or {}).get("message"), 200) if run["state_type"] != "COMPLETED" else ""
     ended = painted(run["state_name"] or "without a state", run["state_type"])
     seconds = _attempt_seconds(session.api, run)
@@ -148,7 +149,7 @@ def _only_errors(is_wanted: bool) -> Iterator[None]:
 
 def _attempt_seconds(api: Backend, run: Json) -> float | None:
     """Give how long this attempt took; a run that is retried began long before."""
-    history: list[Json] = api.get(f"/flow_runs/{run['id']}/why")["history"]
+    history: list[Json] = api.ask(explain_flow_run(run["id"]))["history"]
     ended = [place for place, state in enumerate(history) if state["type"] in TERMINAL_TYPES]
     if not ended:
         return lasted(run)

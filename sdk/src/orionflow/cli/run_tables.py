@@ -11,6 +11,10 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
+from orionflow.calls import Collection
+from orionflow.calls.flow_runs import FLOW_RUNS
+from orionflow.calls.flows import FLOWS
+from orionflow.calls.task_runs import TASK_RUNS
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.lookup import NEWEST, find_flow_run
 from orionflow.cli.output import Column, as_text
@@ -28,15 +32,15 @@ AHEAD = timedelta(seconds=30)
 ROUNDING = timedelta(milliseconds=1)
 
 
-def names_by_id(api: Backend, resource: str, ids: Sequence[str | None]) -> dict[str, str]:
+def names_by_id(api: Backend, things: Collection[Any], ids: Sequence[str | None]) -> dict[str, str]:
     """Fetch the names of flows or flow runs in one request."""
     wanted = sorted({id for id in ids if id})
-    found = api.pages(f"/{resource}/filter", {resource: {"id": {"any_": wanted}}}, None) if wanted else ()
+    found = api.pages(things, {things.name: {"id": {"any_": wanted}}}, None) if wanted else ()
     return {one["id"]: one["name"] for one in found}
 
 
 def flow_names(api: Backend, runs: Sequence[Json]) -> dict[str, str]:
-    return names_by_id(api, "flows", [run["flow_id"] for run in runs])
+    return names_by_id(api, FLOWS, [run["flow_id"] for run in runs])
 
 
 def flow_run_columns(session: Session, runs: Sequence[Json]) -> list[Column]:
@@ -50,9 +54,7 @@ def flow_run_columns(session: Session, runs: Sequence[Json]) -> list[Column]:
 
 def task_run_columns(session: Session, runs: Sequence[Json]) -> list[Column]:
     """The table of task runs; the names of their flow runs cost one request, where somebody reads them."""
-    owners = (
-        names_by_id(session.api, "flow_runs", [run["flow_run_id"] for run in runs]) if session.shows_columns else {}
-    )
+    owners = names_by_id(session.api, FLOW_RUNS, [run["flow_run_id"] for run in runs]) if session.shows_columns else {}
     own = Column("TASK RUN", lambda run: run["name"], field="name")
     owner = Column("FLOW RUN", lambda run: owners.get(run["flow_run_id"], "-"))
     last = Column("CACHE KEY", lambda run: run["cache_key"] or "-", field="cache_key", wide=True)
@@ -109,7 +111,7 @@ def task_progress(api: Backend, flow_run_id: str) -> tuple[int, int]:
     """Count the task runs of a flow run that have ended, and all that are known."""
     own: Json = {"flow_runs": {"id": {"any_": [flow_run_id]}}}
     ended = {"task_runs": {"state": {"type": {"any_": in_order(TERMINAL)}}}}
-    return api.post("/task_runs/count", {**own, **ended}), api.post("/task_runs/count", own)
+    return api.ask(TASK_RUNS.count({**own, **ended})), api.ask(TASK_RUNS.count(own))
 
 
 def show_holders(session: Session, runs: Sequence[Json], nobody: str) -> None:
@@ -162,7 +164,7 @@ def _planned(api: Backend, filters: Json, now: datetime, last: Position | None, 
 
 
 def run_pages(api: Backend, filters: Json, sort: str, most: int | None) -> Iterator[Json]:
-    return api.pages("/flow_runs/filter", {**filters, "sort": sort}, most)
+    return api.pages(FLOW_RUNS, {**filters, "sort": sort}, most)
 
 
 def _expected(run: Json) -> datetime:

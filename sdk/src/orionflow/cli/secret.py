@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from orionflow.calls.blocks import BLOCKS
 from orionflow.cli.backend import Json
 from orionflow.cli.block import block_title, blocks_of, find_block
 from orionflow.cli.columns import ID, Col, Columns, ago
@@ -38,7 +39,7 @@ def _find(session: Session, name: str) -> Json:
 _COLUMNS: Columns = (
     Col("NAME", "name"), Col("CREATED", "created", ago), Col("UPDATED", "updated", ago), ID,
 )  # fmt: skip
-SECRET = Resource("secret", "/block_documents", _COLUMNS, find=_find, title=block_title, by_id=True)
+SECRET = Resource("secret", BLOCKS, _COLUMNS, find=_find, title=block_title)
 ls = SECRET.ls(
     "List the names of secrets.",
     "orion secret ls",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from orionflow.calls.server import read_services
 from orionflow.cli.backend import Json
 from orionflow.cli.columns import Col, ago, took
 from orionflow.cli.lazy import LazyGroup
@@ -27,7 +28,7 @@ services = LazyGroup(
 )
 def ls(session: Session) -> None:
     """List the services of the server, whichever process ticks them: their last tick, lag and errors."""
-    found: list[Json] = session.api.get("/admin/services")
+    found: list[Json] = session.api.ask(read_services())
     columns = [
         Col("NAME", "name"),
         Col("STATE", "verdict"),

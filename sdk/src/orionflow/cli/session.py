@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from orionflow.calls import Call
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.columns import Columns, columns_for
 from orionflow.cli.command import OrionCommand
@@ -166,12 +167,12 @@ def ask_before(what: str, *, yes: bool) -> None:
         raise CommandFailed(ExitCode.USAGE, "Nothing was done.")
 
 
-def delete_at(session: Session, path: str, what: str, *, yes: bool, dry_run: bool) -> bool:
-    """Delete what stands at a path after asking; whether it was deleted. A dry run only names it."""
+def delete_by(session: Session, call: Call[None], what: str, *, yes: bool, dry_run: bool) -> bool:
+    """Delete by a call after asking; whether it was deleted. A dry run only names it."""
     if dry_run:
         session.note(f"Would delete {what}.")
         return False
     ask_before(f"delete {what}", yes=yes)
-    session.api.delete(path)
+    session.api.ask(call)
     session.note(f"Deleted {what}.")
     return True

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import click
 
+from orionflow.calls.flow_runs import FLOW_RUNS
+from orionflow.calls.task_runs import TASK_RUNS, explain_task_run
 from orionflow.cli.backend import Json
 from orionflow.cli.history import show_states, show_why
 from orionflow.cli.lazy import LazyGroup
@@ -54,15 +56,15 @@ def ls(session: Session, query: Sequence[str], run: str | None, limit: int, sort
     filters = task_run_filters(query, session.clock, api)
     if run:
         filters.setdefault("flow_runs", {})["id"] = {"any_": [find_flow_run(api, run)["id"]]}
-    found = list(api.pages("/task_runs/filter", {**filters, "sort": SORTS[sort]}, limit))
-    total = api.post("/task_runs/count", filters) if session.for_people and len(found) == limit else len(found)
+    found = list(api.pages(TASK_RUNS, {**filters, "sort": SORTS[sort]}, limit))
+    total = api.ask(TASK_RUNS.count(filters)) if session.for_people and len(found) == limit else len(found)
     session.show_list(found, task_run_columns(session, found), empty="" if total else "No task runs match.")
     if total > len(found):
         session.note(f"{len(found)} of {total} shown; more with --limit.")
 
 
 def _fields(session: Session, run: Json) -> list[Column]:
-    owner = names_by_id(session.api, "flow_runs", [run["flow_run_id"]]).get(run["flow_run_id"], "-")
+    owner = names_by_id(session.api, FLOW_RUNS, [run["flow_run_id"]]).get(run["flow_run_id"], "-")
     clock = session.clock
     return [
         Column("id", lambda run: run["id"]),
@@ -93,7 +95,7 @@ def _source(source: Json) -> str:
 
 
 TASK_RUN = Resource(
-    "task run", "/task_runs", task_run_columns, metavar="TASK_RUN", by_id=True,
+    "task run", TASK_RUNS, task_run_columns, metavar="TASK_RUN",
     find=lambda session, wanted: find_task_run(session.api, wanted),
 )  # fmt: skip
 inspect = TASK_RUN.inspect(
@@ -102,7 +104,7 @@ inspect = TASK_RUN.inspect(
     ("orion tr inspect brave-otter/extract-0", "of one flow run"),
     ("orion tr inspect @last-failed -o json", "the API's object"),
     fields=_fields,
-    below=lambda session, run: show_states(session, f"/task_runs/{run['id']}"),
+    below=lambda session, run: show_states(session, explain_task_run(run["id"])),
     plain=True,
 )
 
@@ -133,4 +135,4 @@ def logs(session: Session, task_run: str, level: str | None, grep: str | None, t
 def why(session: Session, task_run: str, every: bool) -> None:
     """Explain why a task run is in the state it is in, or why it does not move."""
     found = find_task_run(session.api, task_run)
-    show_why(session, found, f"/task_runs/{found['id']}", every=every)
+    show_why(session, found, explain_task_run(found["id"]), every=every)

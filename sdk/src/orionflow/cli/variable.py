@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import click
 
+from orionflow.calls.variables import VARIABLES
 from orionflow.cli.backend import Json
 from orionflow.cli.columns import ID, Col, Columns, absolute, ago, line
 from orionflow.cli.lazy import Entry, LazyGroup
@@ -34,7 +35,7 @@ def _tagged(session: Session, options: Options) -> Json:
 _COLUMNS: Columns = (
     Col("NAME", "name"), Col("VALUE", "value", line(60)), Col("TAGS", "tags"), Col("UPDATED", "updated", ago), ID,
 )  # fmt: skip
-VARIABLE = Resource("variable", "/variables", _COLUMNS, below="/name/")
+VARIABLE = Resource("variable", VARIABLES, _COLUMNS)
 ls = VARIABLE.ls(
     "List variables by name.",
     "orion variable ls",
@@ -78,10 +79,10 @@ def set_(session: Session, name: str, value: str, tags: Sequence[str]) -> None:
 
     body = {"value": value, **({"tags": list(tags)} if tags else {})}
     try:
-        session.api.request("PATCH", VARIABLE.path_of({"name": name}), body)
+        session.api.ask(VARIABLES.update(name, body))
         done = "changed"
     except NotFound:
-        session.api.post("/variables/", {"name": name, **body})
+        session.api.ask(VARIABLES.create({"name": name, **body}))
         done = "created"
     session.note(f"Variable {name} {done}.")
     if not session.for_people:

@@ -38,7 +38,9 @@ def version(session: Session, check: bool) -> int:
         "platform": sys.platform,
     }
     if check:
-        facts["api"] = str(session.api.get("/admin/version"))
+        from orionflow.calls.server import read_version
+
+        facts["api"] = str(session.api.ask(read_version()))
     session.show_one(facts)
     return _verdict(facts) if check else 0
 

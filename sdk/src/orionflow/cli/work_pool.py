@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from urllib.parse import quote
 
 import click
 
+from orionflow.calls.work import WORK_POOLS, look_at_due_runs_of_pool, queues_of
 from orionflow.cli.backend import Json, without_none
 from orionflow.cli.columns import ID, Col, Columns
 from orionflow.cli.lazy import LazyGroup
 from orionflow.cli.resource import Resource
 from orionflow.cli.session import Session, command, limit_option, with_params
 from orionflow.cli.times import read_period
-from orionflow.cli.work_queue import LIMIT, ONLY_LOOKING, QUEUE, STATUS, WITHIN, limit_text, show_due, status_text
+from orionflow.cli.work_queue import LIMIT, QUEUE, STATUS, WITHIN, limit_text, show_due, status_text
 
 work_pool = LazyGroup(
     "work-pool",
@@ -58,7 +58,7 @@ def _columns(session: Session, rows: Sequence[Json]) -> Columns:
 
 
 def _queues(session: Session, pool: Json) -> list[Json]:
-    return list(session.api.pages(f"/work_pools/{quote(pool['name'], safe='')}/queues/filter", {}, None))
+    return list(session.api.pages(queues_of(pool["name"]), {}, None))
 
 
 def _show_queues(session: Session, pool: Json) -> None:
@@ -66,7 +66,7 @@ def _show_queues(session: Session, pool: Json) -> None:
     QUEUE.show(session, _queues(session, pool))
 
 
-POOL = Resource("work pool", "/work_pools", _columns, metavar="POOL", times=False)
+POOL = Resource("work pool", WORK_POOLS, _columns, metavar="POOL", times=False)
 ls = POOL.ls(
     "List work pools, and whether a worker serves them.",
     "orion work-pool ls",
@@ -118,9 +118,8 @@ delete = POOL.delete(
 @with_params(WITHIN, limit_option(20, least=1, help="The most runs to show."))
 def preview(session: Session, name: str, within: str, limit: int) -> None:
     """Show the runs that workers would be given next, in that order. Limits and pauses count."""
-    path = POOL.path_of(POOL.found(session, name))
-    body = {"scheduled_before": (session.clock.now + read_period(within)).isoformat(), "limit": limit}
-    found = session.api.request("POST", f"{path}/get_scheduled_flow_runs", body, headers=ONLY_LOOKING)
+    pool, before = POOL.found(session, name), session.clock.now + read_period(within)
+    found = session.api.ask(look_at_due_runs_of_pool(pool["name"], before=before, limit=limit))
     show_due(session, [one["flow_run"] for one in found], f"No run of {name} is due within {within}.")
 
 
@@ -133,4 +132,4 @@ def preview(session: Session, name: str, within: str, limit: int) -> None:
 def create(session: Session, name: str, kind: str, limit: int | None, description: str | None, paused: bool) -> None:
     """Create a work pool with a default queue."""
     fields = {"name": name, "type": kind, "concurrency_limit": limit, "description": description, "is_paused": paused}
-    session.report(f"Created the work pool {name}.", session.api.post("/work_pools/", without_none(fields)))
+    session.report(f"Created the work pool {name}.", session.api.ask(WORK_POOLS.create(without_none(fields))))

@@ -6,14 +6,21 @@ A queue is named by its name in the default pool, by `pool/name`, or by its id.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from urllib.parse import quote
 
 import click
 
+from orionflow.calls.slots import read_holders
+from orionflow.calls.work import (
+    WORK_QUEUES,
+    look_at_due_runs,
+    queues_of,
+    read_work_queue_by_name,
+    read_work_queue_status,
+)
 from orionflow.cli.backend import Json, without_none
 from orionflow.cli.columns import ID, Col, Columns, ago
 from orionflow.cli.lazy import LazyGroup
-from orionflow.cli.lookup import as_uuid, at_path, listed, missing
+from orionflow.cli.lookup import as_uuid, found_by, listed, missing
 from orionflow.cli.output import Column
 from orionflow.cli.resource import Options, Resource
 from orionflow.cli.run_tables import flow_run_columns, show_holders
@@ -49,8 +56,6 @@ work_queue = LazyGroup(
     ),
 )
 DEFAULT_POOL = "default-agent-pool"
-# To look shall not count as being served.
-ONLY_LOOKING = {"X-PREFECT-UI": "true"}
 STATUS = {"READY": "ready", "NOT_READY": "no agent", "PAUSED": "paused"}
 WITHIN = click.Option(
     ["--within"], metavar="PERIOD", default="1h", show_default=True, help="Runs that are due by then."
@@ -62,15 +67,13 @@ def find_queue(session: Session, wanted: str) -> Json:
     """Find the one queue that is meant; otherwise exit 5, with names that are like it."""
     pool, slash, name = wanted.rpartition("/")
     if slash:
-        path = f"/work_pools/{quote(pool, safe='')}/queues/{quote(name, safe='')}"
+        call = queues_of(pool).read(name)
     elif whole := as_uuid(wanted):
-        path = f"/work_queues/{whole}"
+        call = WORK_QUEUES.read(whole)
     else:
-        path = f"/work_queues/name/{quote(wanted, safe='')}"
+        call = read_work_queue_by_name(wanted)
     api = session.api
-    return at_path(
-        api, path, lambda: missing("work queue", wanted, map(queue_name, listed(api, "/work_queues/filter")))
-    )
+    return found_by(api, call, lambda: missing("work queue", wanted, map(queue_name, listed(api, WORK_QUEUES))))
 
 
 def queue_name(queue: Json) -> str:
@@ -98,7 +101,7 @@ def _fields(session: Session, queue: Json) -> Columns:
         Col("id", "id"),
         Col("name", row=queue_name),
         Col("status", row=status_text),
-        Column("health", lambda one: _health(session.api.get(f"/work_queues/{one['id']}/status"))),
+        Column("health", lambda one: _health(session.api.ask(read_work_queue_status(one["id"])))),
         Col("priority", "priority"),
         Col("limit", row=lambda one: limit_text(one["concurrency_limit"])),
         Col("last asked", "last_polled", ago),
@@ -124,8 +127,7 @@ def _health(status: Json) -> str:
 
 def _listed(session: Session, options: Options, limit: int) -> Iterable[Json]:
     pool = options["pool"]
-    path = f"/work_pools/{quote(pool, safe='')}/queues/filter" if pool else "/work_queues/filter"
-    return session.api.pages(path, {}, limit)
+    return session.api.pages(queues_of(pool) if pool else WORK_QUEUES, {}, limit)
 
 
 _COLUMNS: Columns = (
@@ -133,7 +135,7 @@ _COLUMNS: Columns = (
     Col("LIMIT", "concurrency_limit", row=lambda one: limit_text(one["concurrency_limit"])),
     Col("LAST ASKED", "last_polled", ago), ID, Col("DESCRIPTION", "description", wide=True),
 )  # fmt: skip
-QUEUE = Resource("work queue", "/work_queues", _COLUMNS, metavar="QUEUE", find=find_queue, title=queue_name, by_id=True)
+QUEUE = Resource("work queue", WORK_QUEUES, _COLUMNS, metavar="QUEUE", find=find_queue, title=queue_name)
 ls = QUEUE.ls(
     "List work queues, and whether an agent serves them.",
     "orion work-queue ls",
@@ -203,8 +205,7 @@ def create(
 ) -> None:
     """Create a work queue."""
     fields = {"name": name, "concurrency_limit": limit, "priority": priority, "description": description}
-    path = f"/work_pools/{quote(pool, safe='')}/queues" if pool else "/work_queues/"
-    created = session.api.post(path, without_none(fields))
+    created = session.api.ask((queues_of(pool) if pool else WORK_QUEUES).create(without_none(fields)))
     serve = serving_command(created.get("work_pool_name"), created["name"])
     session.report(f"Created the work queue {queue_name(created)}; serve it with {serve}", created)
 
@@ -218,9 +219,8 @@ def create(
 @with_params(WITHIN, limit_option(20, least=1, help="The most runs to show."))
 def preview(session: Session, name: str, within: str, limit: int) -> None:
     """Show the runs that agents would be given next, in that order. Limits and pauses count."""
-    body = {"scheduled_before": (session.clock.now + read_period(within)).isoformat(), "limit": limit}
-    path = f"/work_queues/{find_queue(session, name)['id']}/get_runs"
-    runs = session.api.request("POST", path, body, headers=ONLY_LOOKING)
+    queue, before = find_queue(session, name), session.clock.now + read_period(within)
+    runs = session.api.ask(look_at_due_runs(queue["id"], before=before, limit=limit))
     show_due(session, runs, f"No run of {name} is due within {within}.")
 
 
@@ -233,7 +233,7 @@ def show_due(session: Session, runs: list[Json], empty: str) -> None:
 @click.argument("name", metavar="QUEUE")
 def holders(session: Session, name: str) -> None:
     """Show the runs of a queue that are pending or running, and so hold its slots."""
-    found = session.api.get(f"/work_queues/{find_queue(session, name)['id']}/holders")
+    found = session.api.ask(read_holders(WORK_QUEUES, find_queue(session, name)["id"]))
     show_holders(session, found["holders"], f"Nobody holds a slot of {name}.")
 
 
@@ -241,5 +241,5 @@ def holders(session: Session, name: str) -> None:
 @click.argument("name", metavar="QUEUE")
 def waiters(session: Session, name: str) -> None:
     """Show the runs of a queue that are due and wait for a slot."""
-    found = session.api.get(f"/work_queues/{find_queue(session, name)['id']}/holders")
+    found = session.api.ask(read_holders(WORK_QUEUES, find_queue(session, name)["id"]))
     show_holders(session, found["waiters"], f"Nobody waits for a slot of {name}.")

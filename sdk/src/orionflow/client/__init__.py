@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Coroutine, Mapping
 from copy import copy
-from types import TracebackType
+from types import FunctionType, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, overload
 from urllib.parse import urlencode
 
@@ -250,7 +250,8 @@ def _read(call: Call[T], reply: Reply, api_url: str) -> T:
     from pydantic import ValidationError
 
     try:
-        answer: T = read_answer(call.read, reply.content)
+        kind = call.read() if isinstance(call.read, FunctionType) else call.read
+        answer: T = read_answer(kind, reply.content)
     except ValidationError as error:
         # A page of a proxy, for instance: no answer of the API, whatever its status says.
         raise ServerFailed(

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from orionflow.contract import explanations as explanations
     from orionflow.contract import limits as limits
     from orionflow.contract import records as records
+    from orionflow.contract import schedules as schedules
     from orionflow.contract import work as work
 
-_MODELS = frozenset({"agents", "blocks", "deployments", "explanations", "limits", "records", "work"})
+_MODELS = frozenset({"agents", "blocks", "deployments", "explanations", "limits", "records", "schedules", "work"})
 
 
 def __getattr__(name: str) -> Any:

@@ -12,7 +12,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from orionflow.calls.deployments import create_work_pool, pause_unless_served, resume_deployment
+from orionflow.calls.deployments import pause_unless_served, resume_deployment
+from orionflow.calls.work import create_work_pool
 from orionflow.client import OrionClient
 from orionflow.deployments.definition import Deployment
 from orionflow.engine.event_loops import running_loop

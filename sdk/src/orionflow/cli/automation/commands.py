@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from orionflow.calls.events import AUTOMATIONS, FIRINGS, try_automation
 from orionflow.cli.automation.actions import actions_text
 from orionflow.cli.automation.triggers import trigger_text
 from orionflow.cli.backend import Json
@@ -17,12 +18,10 @@ from orionflow.cli.session import Session, command, limit_option, with_params
 from orionflow.cli.style import painted
 from orionflow.cli.yaml_text import as_yaml
 
-LISTING = "/automations/filter"
-
 
 def _find(session: Session, wanted: str) -> Json:
-    named = list(session.api.pages(LISTING, {"automations": {"name": {"any_": [wanted]}}}, 20))
-    rows = named or list(session.api.pages(LISTING, {}, None))
+    named = list(session.api.pages(AUTOMATIONS, {"automations": {"name": {"any_": [wanted]}}}, 20))
+    rows = named or list(session.api.pages(AUTOMATIONS, {}, None))
     return by_name_or_id(session.api, "automation", wanted, rows)
 
 
@@ -31,7 +30,7 @@ _COLUMNS: Columns = (
     Col("WHEN", "trigger", row=lambda one: trigger_text(one["trigger"])), Col("DOES", "actions", row=actions_text),
     ID, Col("DESCRIPTION", "description", wide=True),
 )  # fmt: skip
-AUTOMATION = Resource("automation", "/automations", _COLUMNS, metavar="AUTOMATION", find=_find, by_id=True, times=False)
+AUTOMATION = Resource("automation", AUTOMATIONS, _COLUMNS, metavar="AUTOMATION", find=_find, times=False)
 ls = AUTOMATION.ls(
     "List automations: when they act, and what they do.",
     "orion automation ls",
@@ -82,7 +81,7 @@ TRIALS = [
 @click.argument("name", metavar="AUTOMATION")
 def test(session: Session, name: str) -> None:
     """Send the messages of an automation now, about the newest flow run. Its other actions are named, and not done."""
-    tried: list[Json] = session.api.post(f"/automations/{_find(session, name)['id']}/test")
+    tried: list[Json] = session.api.ask(try_automation(_find(session, name)["id"]))
     session.show_list(tried, TRIALS, empty="It does nothing.", name="outcome")
     failed = [one for one in tried if _failed(one)]
     if failed:
@@ -113,9 +112,9 @@ def log(session: Session, name: str | None, failed: bool, messages: bool, limit:
         return
     body = {"firings": of_one} if of_one else {}
     # Only the answers say which of them failed.
-    firings = session.api.pages("/automations/firings/filter", body, None if failed else limit)
+    firings = session.api.pages(FIRINGS, body, None if failed else limit)
     found = [one for one in firings if one["error"] or not failed][:limit]
-    names = {one["id"]: one["name"] for one in session.api.pages(LISTING, {}, None)} if session.for_people else {}
+    names = {one["id"]: one["name"] for one in session.api.pages(AUTOMATIONS, {}, None)} if session.for_people else {}
     empty = "Nothing failed." if failed else "Nothing was done yet."
     session.show_list(found, _log_columns(names), empty=empty, name="id")
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
+from orionflow.calls.events import AUTOMATIONS, replace_automation
 from orionflow.cli.automation.actions import ACTION_PARAMS, actions_of
-from orionflow.cli.automation.commands import AUTOMATION, LISTING
+from orionflow.cli.automation.commands import AUTOMATION
 from orionflow.cli.automation.triggers import TRIGGER_PARAMS, trigger_of, trigger_text
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.errors import CommandFailed, ExitCode
@@ -65,15 +66,15 @@ def _from_file(file: str, name: str | None) -> list[Json]:
 
 
 def _store(api: Backend, asked: Json, *, overwrite: bool) -> Json:
-    known = list(api.pages(LISTING, {"automations": {"name": {"any_": [str(asked.get("name"))]}}}, 2))
+    known = list(api.pages(AUTOMATIONS, {"automations": {"name": {"any_": [str(asked.get("name"))]}}}, 2))
     if known and not overwrite:
         raise CommandFailed(
             ExitCode.CONFLICT, f"There is an automation {asked['name']!r} already.",
             fix="choose another name, or add --overwrite",
         )  # fmt: skip
     if known:
-        api.request("PUT", f"/automations/{known[0]['id']}", asked)
-        stored: Json = api.get(f"/automations/{known[0]['id']}")
+        api.ask(replace_automation(known[0]["id"], asked))
+        stored: Json = api.ask(AUTOMATIONS.read(known[0]["id"]))
         return stored
-    made: Json = api.post("/automations/", asked)
+    made: Json = api.ask(AUTOMATIONS.create(asked))
     return made

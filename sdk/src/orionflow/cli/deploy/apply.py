@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
+from orionflow.calls.deployments import DEPLOYMENTS, check_deployment, create_deployment, read_deployment_by_name
+from orionflow.calls.flows import create_flow
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.deploy.diff import GONE, SAME, Plan, plan_for
 from orionflow.cli.deploy.orion_yaml import about, deployments_of, mark_of, refuse_nameless_pruning
@@ -54,7 +55,7 @@ def deploy_file(
             done.append(plan)
         for (_, stored), plan in zip(gone, doomed, strict=True):
             with about(plan.name, "was not deleted"):
-                api.delete(f"/deployments/{stored['id']}")
+                api.ask(DEPLOYMENTS.delete(stored["id"]))
             done.append(plan)
     finally:
         # Whatever goes wrong on the way: what was done is shown, and only that.
@@ -67,7 +68,7 @@ def _refusals(api: Backend, deployments: Sequence[Deployment], mark: str | None)
     for one in deployments:
         try:
             with about(one.full_name, "cannot be deployed"):
-                api.post("/deployments/check", {"flow_name": one.flow_name, "name": one.name, **body_of(one, mark)})
+                api.ask(check_deployment(one.flow_name, one.name, body_of(one, mark)))
         except CommandFailed as refusal:
             if refusal.code == ExitCode.UNREACHABLE:
                 raise
@@ -79,8 +80,8 @@ def _deploy(api: Backend, deployment: Deployment, plan: Plan, mark: str | None) 
     if plan.kind == SAME:
         return
     with about(plan.name, "was not deployed"):
-        flow = api.post("/flows/", {"name": deployment.flow_name, "tags": []})
-        api.post("/deployments/", {"flow_id": flow["id"], "name": deployment.name, **body_of(deployment, mark)})
+        flow = api.ask(create_flow(deployment.flow_name))
+        api.ask(create_deployment(flow["id"], deployment.name, **body_of(deployment, mark)))
 
 
 def _ask_before_pruning(session: Session, names: Sequence[str], mark: str, *, yes: bool) -> None:
@@ -101,9 +102,8 @@ def body_of(deployment: Deployment, mark: str | None) -> Json:
 def _stored(api: Backend, deployment: Deployment) -> Json | None:
     from orionflow.errors import NotFound
 
-    flow, name = quote(deployment.flow_name, safe=""), quote(deployment.name, safe="")
     try:
-        found: Json = api.get(f"/deployments/name/{flow}/{name}")
+        found: Json = api.ask(read_deployment_by_name(deployment.full_name))
     except NotFound:
         return None
     return found
@@ -112,7 +112,7 @@ def _stored(api: Backend, deployment: Deployment) -> Json | None:
 def _gone(api: Backend, deployments: Sequence[Deployment], mark: str) -> list[tuple[str, Json]]:
     """Deployments that came from this project's file once and are in it no more."""
     kept = {one.full_name for one in deployments}
-    own = [one for one in api.pages("/deployments/filter", {}, None) if one.get("manifest_path") == mark]
+    own = [one for one in api.pages(DEPLOYMENTS, {}, None) if one.get("manifest_path") == mark]
     names = full_names(api, own)
     return [(names[one["id"]], one) for one in own if names[one["id"]] not in kept]
 

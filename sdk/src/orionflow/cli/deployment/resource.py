@@ -6,15 +6,15 @@ A deployment is named `flow/name`, by a name that only one has, or by an id or i
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from urllib.parse import quote
 
 import click
 
+from orionflow.calls.deployments import DEPLOYMENTS, read_deployment_by_name
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.columns import ID, Col, Columns, absolute, ago
 from orionflow.cli.errors import CommandFailed
 from orionflow.cli.flow_run.show import pairs_text
-from orionflow.cli.lookup import ambiguous, as_uuid, at_path, by_prefix, listed, missing
+from orionflow.cli.lookup import ambiguous, as_uuid, by_prefix, found_by, listed, missing
 from orionflow.cli.output import Column, as_text
 from orionflow.cli.resource import Options, Resource
 from orionflow.cli.run_tables import flow_names, flow_run_columns, newest_runs
@@ -22,7 +22,6 @@ from orionflow.cli.schedules import schedules_text
 from orionflow.cli.session import Session, sort_option
 
 SORTS = {"name": "NAME_ASC", "newest": "CREATED_DESC", "updated": "UPDATED_DESC"}
-LISTING = "/deployments/filter"
 # So many are compared with the beginning of an id.
 _MOST = 10_000
 
@@ -32,15 +31,14 @@ def find_deployment(session: Session, wanted: str) -> Json:
     api = session.api
 
     def none_such() -> CommandFailed:
-        return missing("deployment", wanted, full_names(api, listed(api, LISTING)).values())
+        return missing("deployment", wanted, full_names(api, listed(api, DEPLOYMENTS)).values())
 
     if "/" in wanted:
-        flow, _, name = wanted.partition("/")
-        return at_path(api, f"/deployments/name/{quote(flow, safe='')}/{quote(name, safe='')}", none_such)
+        return found_by(api, read_deployment_by_name(wanted), none_such)
     if whole := as_uuid(wanted):
-        return at_path(api, f"/deployments/{whole}", none_such)
-    found = list(api.pages(LISTING, {"deployments": {"name": {"any_": [wanted]}}}, 20))
-    found = found or by_prefix(api.pages(LISTING, {}, _MOST), wanted)
+        return found_by(api, DEPLOYMENTS.read(whole), none_such)
+    found = list(api.pages(DEPLOYMENTS, {"deployments": {"name": {"any_": [wanted]}}}, 20))
+    found = found or by_prefix(api.pages(DEPLOYMENTS, {}, _MOST), wanted)
     if not found:
         raise none_such()
     if len(found) > 1:
@@ -176,11 +174,11 @@ def _listed(session: Session, options: Options, limit: int) -> Iterable[Json]:
     body = {"deployments": own} if own else {}
     if options["flow"]:
         body["flows"] = {"name": {"any_": [options["flow"]]}}
-    return session.api.pages(LISTING, {**body, "sort": SORTS[options["sort"]]}, limit)
+    return session.api.pages(DEPLOYMENTS, {**body, "sort": SORTS[options["sort"]]}, limit)
 
 
 DEPLOYMENT = Resource(
-    "deployment", "/deployments", _columns, metavar="DEPLOYMENT", find=find_deployment, by_id=True,
+    "deployment", DEPLOYMENTS, _columns, metavar="DEPLOYMENT", find=find_deployment,
     titles=lambda session, found: full_names(session.api, found),
 )  # fmt: skip
 ls = DEPLOYMENT.ls(

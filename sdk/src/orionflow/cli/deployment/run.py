@@ -7,7 +7,9 @@ from typing import Any
 
 import click
 
-from orionflow.cli.backend import Json, without_none
+from orionflow.calls import Call
+from orionflow.calls.deployments import create_flow_run_from_deployment
+from orionflow.cli.backend import Json
 from orionflow.cli.deployment.resource import find_deployment, full_name, properties_of
 from orionflow.cli.errors import ExitCode
 from orionflow.cli.parameters import read_pairs, read_whole
@@ -41,7 +43,7 @@ from orionflow.spelling import near
 def run(session: Session, name: str, watch: bool, wait: bool, timeout: str | None, **options: Any) -> int:
     """Have a deployment run once: an agent that serves its queue picks it up."""
     found = find_deployment(session, name)
-    created = session.api.post(f"/deployments/{found['id']}/create_flow_run", _body(found, session.clock, options))
+    created = session.api.ask(_creation(found, session.clock, options))
     if watch or wait:
         _say_who_serves(found, session)
         from orionflow.cli.flow_run.follow import watch_run
@@ -56,20 +58,18 @@ def run(session: Session, name: str, watch: bool, wait: bool, timeout: str | Non
     return ExitCode.DONE
 
 
-def _body(deployment: Json, clock: Clock, options: dict[str, Any]) -> Json:
-    from orionflow.contract.ids import uuid7
-
+def _creation(deployment: Json, clock: Clock, options: dict[str, Any]) -> Call[Any]:
     moment = _moment(clock, options["at"], options["later"])
-    fields: Json = {
-        "parameters": _parameters(deployment, options["pairs"], options["params"]),
-        "state": {"type": "SCHEDULED", "state_details": {"scheduled_time": moment.isoformat()}},
-        "tags": list(options["tags"]),
-        "name": options["run_name"],
-        "work_queue_name": options["queue"],
-        "job_variables": read_pairs(options["variables"], "--job-variable") or None,
-        "idempotency_key": options["key"] or str(uuid7()),
-    }
-    return without_none(fields)
+    return create_flow_run_from_deployment(
+        deployment["id"],
+        parameters=_parameters(deployment, options["pairs"], options["params"]),
+        state={"type": "SCHEDULED", "state_details": {"scheduled_time": moment.isoformat()}},
+        tags=options["tags"],
+        name=options["run_name"],
+        work_queue_name=options["queue"],
+        job_variables=read_pairs(options["variables"], "--job-variable") or None,
+        idempotency_key=options["key"],
+    )
 
 
 def _moment(clock: Clock, at: str | None, later: str | None) -> datetime:

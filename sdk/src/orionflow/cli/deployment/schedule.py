@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from orionflow.calls.schedules import preview_draft, preview_schedule, read_feed, read_schedules, schedules_of
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.columns import Col, Columns, yes_or
 from orionflow.cli.command import OrionCommand
@@ -20,7 +21,7 @@ from orionflow.cli.lookup import by_prefix
 from orionflow.cli.output import Column, as_text
 from orionflow.cli.parameters import read_whole
 from orionflow.cli.schedules import SCHEDULE_PARAMS, definition_text, read_schedule
-from orionflow.cli.session import Session, ask_before, bare_session, command, delete_at, destructive, with_params
+from orionflow.cli.session import Session, ask_before, bare_session, command, delete_by, destructive, with_params
 from orionflow.cli.style import counted
 from orionflow.cli.times import Clock, read_moment
 
@@ -51,7 +52,7 @@ schedule = LazyGroup(
 
 def _schedules_of(api: Backend, deployment: Json) -> list[Json]:
     """Fetch the schedules of a deployment as they were added, so that their numbers stay."""
-    found: list[Json] = api.get(f"/deployments/{deployment['id']}/schedules")
+    found: list[Json] = api.ask(read_schedules(deployment["id"]))
     return sorted(found, key=lambda one: (one["created"], one["id"]))
 
 
@@ -118,7 +119,7 @@ def create(session: Session, name: str, params: str | None, paused: bool, **opti
         raise click.UsageError("Say when: one of --cron, --interval, --rrule or --ics.")
     body = {**wanted, "active": not paused, **({"parameters": read_whole(params)} if params else {})}
     deployment = find_deployment(session, name)
-    created = session.api.post(f"/deployments/{deployment['id']}/schedules", [body])
+    created = session.api.ask(schedules_of(deployment["id"]).create([body]))
     session.show_list(created, _columns(session.clock), name="id")
 
 
@@ -141,7 +142,7 @@ def resume(session: Session, name: str, wanted: str | None) -> None:
 def _set_active(session: Session, name: str, wanted: str | None, *, active: bool) -> None:
     deployment = find_deployment(session, name)
     found = _find(session.api, deployment, wanted)
-    session.api.request("PATCH", f"/deployments/{deployment['id']}/schedules/{found['id']}", {"active": active})
+    session.api.ask(schedules_of(deployment["id"]).update(found["id"], {"active": active}))
     if session.for_people:
         session.say(f"{definition_text(found['schedule'])} is {'active again' if active else 'paused'}.")
     else:
@@ -161,8 +162,8 @@ def delete(session: Session, name: str, wanted: str, yes: bool, dry_run: bool) -
     deployment = find_deployment(session, name)
     found = _find(session.api, deployment, wanted)
     what = f"the schedule {definition_text(found['schedule'])} of {name}"
-    path = f"/deployments/{deployment['id']}/schedules/{found['id']}"
-    if delete_at(session, path, what, yes=yes, dry_run=dry_run) and not session.for_people:
+    call = schedules_of(deployment["id"]).delete(found["id"])
+    if delete_by(session, call, what, yes=yes, dry_run=dry_run) and not session.for_people:
         session.show_list([found], _columns(session.clock), name="id")
 
 
@@ -185,7 +186,7 @@ def clear(session: Session, name: str, yes: bool, dry_run: bool) -> None:
     if found:
         ask_before(f"delete {what}", yes=yes)
     for one in found:
-        session.api.delete(f"/deployments/{deployment['id']}/schedules/{one['id']}")
+        session.api.ask(schedules_of(deployment["id"]).delete(one["id"]))
     session.note(f"Deleted {what}.")
 
 
@@ -204,13 +205,12 @@ def preview(
     session: Session, name: str | None, wanted: str | None, count: int, after: str | None, **options: Any
 ) -> None:
     """Show the next times of a deployment, with what is particular about them when the clocks change."""
-    asked: Json = {"count": count, **({"after": session.clock.moment(after).isoformat()} if after else {})}
+    asked: Json = {"count": count, "after": session.clock.moment(after) if after else None}
     draft = read_schedule(options, session.clock)
     if (draft is None) == (name is None):
         raise click.UsageError("Name a deployment, or say a schedule with --cron, --interval, --rrule or --ics.")
     if draft is not None:
-        body = {"definition": draft["schedule"], "calendars": draft.get("calendars", []), **asked}
-        times = session.api.post("/schedules/preview", body)
+        times = session.api.ask(preview_draft(draft["schedule"], calendars=draft.get("calendars", []), **asked))
         zones: dict[str | None, str | None] = {None: draft["schedule"].get("timezone")}
     else:
         deployment = find_deployment(session, str(name))
@@ -226,7 +226,7 @@ def _times_of(api: Backend, deployment: Json, wanted: str | None, asked: Json) -
     times: list[Json] = []
     for one in chosen:
         if one["active"] or wanted:
-            found = api.post(f"/deployments/{deployment['id']}/schedules/{one['id']}/preview", asked)
+            found = api.ask(preview_schedule(deployment["id"], one["id"], **asked))
             times += [{**time, "schedule": one["id"], "text": definition_text(one["schedule"])} for time in found]
     return sorted(times, key=lambda time: str(time["at"]))[: asked["count"]]
 
@@ -257,5 +257,5 @@ def _time_columns(clock: Clock, zones: Mapping[str | None, str | None], *, sever
 def export(name: str | None, ics: bool) -> None:
     """Print the planned runs of a deployment, or of all of them, as a calendar."""
     session = bare_session()
-    path = f"/deployments/{find_deployment(session, name)['id']}/schedule.ics" if name else "/schedules.ics"
-    session.terminal.out_exactly(session.api.text(path).rstrip("\r\n"))
+    feed = session.api.raw(read_feed(find_deployment(session, name)["id"] if name else None))
+    session.terminal.out_exactly(feed.decode().rstrip("\r\n"))

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+from orionflow.calls.flow_runs import FLOW_RUNS
+from orionflow.calls.server import check_health, read_version
 from orionflow.cli.backend import Backend
 from orionflow.cli.doctor import Finding
 from orionflow.cli.errors import explained
@@ -56,13 +58,13 @@ def _is_untouched(path: object) -> bool:
 
 
 def _answers(backend: Backend) -> Iterator[Finding]:
-    backend.get("/health")
+    backend.ask(check_health())
     began = time.perf_counter()
-    backend.post("/flow_runs/filter", {"limit": 1})
+    backend.ask(FLOW_RUNS.find({"limit": 1}))
     took = (time.perf_counter() - began) * 1000
     where = "in this process" if backend.client.is_ephemeral else f"at {backend.client.api_url}"
     yield Finding("api", "ok", f"{where}, reads a run in {took:.0f} ms; its database is up to date")
-    yield _version(str(backend.get("/admin/version")))
+    yield _version(str(backend.ask(read_version())))
 
 
 def _version(server: str) -> Finding:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import click
 
+from orionflow.calls.flow_runs import FLOW_RUNS, cancel_flow_run, propose_state, release_flow_run, resume_flow_run
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.cli.lookup import NEWEST, find_flow_run
@@ -46,8 +46,8 @@ class Answer:
 
 def propose(api: Backend, run: Json, state_type: str, message: str, *, force: bool = False) -> Answer:
     """Propose a state for a flow run; the answer says whether a state was written."""
-    body = {"state": {"type": state_type, "message": message}, "force": force}
-    return read_answer(run, api.post(f"/flow_runs/{run['id']}/set_state", body))
+    state = {"type": state_type, "message": message}
+    return read_answer(run, api.ask(propose_state(FLOW_RUNS, run["id"], state, force=force)))
 
 
 def read_answer(run: Json, answer: Json) -> Answer:
@@ -70,14 +70,14 @@ def _selected(session: Session, runs: Sequence[str], query: str | None, most: in
     if query is None:
         return list({run["id"]: run for run in (_named(session.api, name) for name in runs)}.values())
     filters = flow_run_filters([query], session.clock, session.api)
-    total = session.api.post("/flow_runs/count", filters)
+    total = session.api.ask(FLOW_RUNS.count(filters))
     if total > most:
         raise CommandFailed(
             ExitCode.USAGE,
             f"The query finds {counted(total, 'run')}; the guard allows {most}.",
             fix=f"narrow it, or add --max {total}",
         )
-    return list(session.api.pages("/flow_runs/filter", {**filters, "sort": NEWEST}, most))
+    return list(session.api.pages(FLOW_RUNS, {**filters, "sort": NEWEST}, most))
 
 
 def _named(api: Backend, name: str) -> Json:
@@ -125,8 +125,7 @@ def cancel(
 
 def _cancel(api: Backend, run: Json, *, force: bool, detach: bool) -> Answer:
     if detach:
-        body = {"message": MESSAGE, "detach": True}
-        return read_answer(run, api.post(f"/flow_runs/{run['id']}/cancel", body))
+        return read_answer(run, api.ask(cancel_flow_run(run["id"], message=MESSAGE, detach=True)))
     return propose(api, run, "CANCELLED" if force else "CANCELLING", MESSAGE, force=force)
 
 
@@ -160,11 +159,11 @@ def _as_object(run: Json, answer: Answer) -> Json:
 def resume(session: Session, run: str, pairs: Sequence[str]) -> None:
     """Resume a paused run."""
     found = find_flow_run(session.api, run)
-    body: dict[str, Any] = {"run_input": read_pairs(pairs, "--input")} if pairs else {}
-    answer = read_answer(found, session.api.post(f"/flow_runs/{found['id']}/resume", body))
+    given = read_pairs(pairs, "--input") if pairs else None
+    answer = read_answer(found, session.api.ask(resume_flow_run(found["id"], run_input=given)))
     if not answer.wrote:
         raise refused(found, "resumed", found["state_name"], answer.reason)
-    session.report(f"{found['name']} is {answer.state_name}.", lambda: session.api.get(f"/flow_runs/{found['id']}"))
+    session.report(f"{found['name']} is {answer.state_name}.", lambda: session.api.ask(FLOW_RUNS.read(found["id"])))
 
 
 @command(("orion flow-run release @last --dry-run", "only say which"), "orion fr release calm-fox --yes")
@@ -181,11 +180,11 @@ def release(session: Session, run: str, message: str | None, yes: bool, dry_run:
         session.note(f"Would end the attempt of {found['name']}, which is {found['state_name']}.")
         return
     ask_before(f"end the attempt of {found['name']}", yes=yes)
-    answer = session.api.post(f"/flow_runs/{found['id']}/release", {"message": message} if message else {})
+    answer = session.api.ask(release_flow_run(found["id"], message=message or None))
     state = answer["state"]
     session.report(
         f"{found['name']} is {state['name'] if state else 'without a state'}.",
-        lambda: session.api.get(f"/flow_runs/{found['id']}"),
+        lambda: session.api.ask(FLOW_RUNS.read(found["id"])),
     )
 
 
@@ -209,7 +208,7 @@ def delete(session: Session, runs: Sequence[str], query: str | None, most: int, 
         return
     ask_before(f"delete {_these(found)}", yes=yes)
     for run in found:
-        session.api.delete(f"/flow_runs/{run['id']}")
+        session.api.ask(FLOW_RUNS.delete(run["id"]))
     session.note(f"Deleted {_these(found)}.")
     if not session.for_people:
         session.output.show_many(found, PLAN)

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 
 import click
 
+from orionflow.calls.flow_runs import FLOW_RUNS, explain_flow_run
+from orionflow.calls.task_runs import TASK_RUNS
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.errors import TERMINAL_TYPES, CommandFailed, ExitCode, exit_code_of_state
 from orionflow.cli.history import history_lines
@@ -68,12 +70,12 @@ def logs(
     show = printer(session)
     for line in stored_lines(api, query, tail):
         show(line)
-    follow(api, query, lambda: api.get(f"/flow_runs/{found['id']}")["state_type"] in TERMINAL_TYPES, show)
+    follow(api, query, lambda: api.ask(FLOW_RUNS.read(found["id"]))["state_type"] in TERMINAL_TYPES, show)
 
 
 def _task_run_ids(api: Backend, run: Json, name: str) -> list[str]:
     body = {"flow_runs": {"id": {"any_": [run["id"]]}}, "task_runs": {"name": {"any_": [name]}}, "sort": NEWEST}
-    found = [task_run["id"] for task_run in api.post("/task_runs/filter", body)]
+    found = [task_run["id"] for task_run in api.ask(TASK_RUNS.find(body))]
     if not found:
         raise CommandFailed(
             ExitCode.NOT_FOUND, f"{run['name']} has no task run {name!r}.", fix=f"orion task-run ls run:{run['name']}"
@@ -108,7 +110,7 @@ def watch_run(
         session.note(f"\n{run['name']} goes on. To cancel it: orion flow-run cancel {run['name']}")
         return ExitCode.INTERRUPTED
     if not people:
-        session.show_one(session.api.get(f"/flow_runs/{run['id']}"))
+        session.show_one(session.api.ask(FLOW_RUNS.read(run["id"])))
     return exit_code_of_state(state_type)
 
 
@@ -148,7 +150,7 @@ class Watcher:
 
     def look(self) -> str:
         """Show the states and lines that are new, in the order of their times."""
-        answer = self.api.get(f"/flow_runs/{self.run['id']}/why")
+        answer = self.api.ask(explain_flow_run(self.run["id"]))
         state = answer["state"] or {}
         has_just_ended = self.states_seen and state.get("type") in TERMINAL_TYPES
         lines = self._last_lines() if has_just_ended else self._fresh_lines()

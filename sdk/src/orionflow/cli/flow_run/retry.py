@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orionflow.calls.flow_runs import FLOW_RUNS
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.errors import TERMINAL_TYPES, CommandFailed, ExitCode
 from orionflow.cli.flow_run.commands import propose, refused
@@ -62,7 +63,7 @@ def _reschedule(session: Session, run: Json, *, watch: bool) -> int:
         return watch_run(session, run, with_logs=True)
     session.report(
         f"{run['name']} waits for an agent again; follow it with orion fr watch {run['name']}",
-        lambda: session.api.get(f"/flow_runs/{run['id']}"),
+        lambda: session.api.ask(FLOW_RUNS.read(run["id"])),
     )
     return ExitCode.DONE
 

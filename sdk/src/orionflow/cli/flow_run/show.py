@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from orionflow.calls.flow_runs import FLOW_RUNS, explain_flow_run
+from orionflow.calls.task_runs import TASK_RUNS
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.history import show_states, show_why
 from orionflow.cli.lookup import BAD_STATES, NEWEST, find_flow_run
@@ -65,7 +67,7 @@ def ls(session: Session, query: Sequence[str], limit: int, after: str | None, so
     empty = "No runs match." if filters else "No runs yet; start one with orion run flows.py:my_flow"
     session.show_list(runs, flow_run_columns(session, runs), empty=empty)
     if session.for_people and runs:
-        total = session.api.post("/flow_runs/count", filters)
+        total = session.api.ask(FLOW_RUNS.count(filters))
         if total > len(runs):
             session.note(f"{len(runs)} of {total} shown; more with --limit, or --after {runs[-1]['id']}")
 
@@ -102,7 +104,7 @@ def pairs_text(values: dict[str, Any] | None) -> str:
 
 
 FLOW_RUN = Resource(
-    "flow run", "/flow_runs", flow_run_columns, metavar="RUN", by_id=True,
+    "flow run", FLOW_RUNS, flow_run_columns, metavar="RUN",
     find=lambda session, wanted: find_flow_run(session.api, wanted),
 )  # fmt: skip
 inspect = FLOW_RUN.inspect(
@@ -111,7 +113,7 @@ inspect = FLOW_RUN.inspect(
     ("orion fr inspect brave-otter -o json", "the API's object"),
     ("orion fr inspect @last --columns parameters,tags", "only these fields"),
     fields=_fields,
-    below=lambda session, run: show_states(session, f"/flow_runs/{run['id']}"),
+    below=lambda session, run: show_states(session, explain_flow_run(run["id"])),
     plain=True,
 )
 
@@ -127,7 +129,7 @@ inspect = FLOW_RUN.inspect(
 def why(session: Session, run: str, every: bool) -> None:
     """Explain why a run is in the state it is in, or why it does not move."""
     found = find_flow_run(session.api, run)
-    show_why(session, found, f"/flow_runs/{found['id']}", every=every, culprits=_bad_task_runs)
+    show_why(session, found, explain_flow_run(found["id"]), every=every, culprits=_bad_task_runs)
 
 
 def _bad_task_runs(api: Backend, run: Json) -> list[Json]:
@@ -135,5 +137,5 @@ def _bad_task_runs(api: Backend, run: Json) -> list[Json]:
     if run["state_type"] not in ("FAILED", "CRASHED"):
         return []
     body = {"flow_runs": {"id": {"any_": [run["id"]]}}, "task_runs": BAD_STATES, "sort": "END_TIME_DESC", "limit": 5}
-    found: list[Json] = api.post("/task_runs/filter", body)
+    found: list[Json] = api.ask(TASK_RUNS.find(body))
     return found

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from orionflow.calls.server import read_api_version
 from orionflow.cli.backend import Backend
 from orionflow.cli.deploy.diff import NEW, SAME, Plan, plan_for
 from orionflow.cli.errors import CommandFailed, ExitCode
@@ -102,7 +103,7 @@ def _old_server(url: str) -> Backend:
 def _version_of(url: str) -> str:
     # Asked once: what the SDK says of an API that is silent, while it asks again, is about our own one.
     try:
-        return str(Backend(url=url, patience_seconds=0).get("/version"))
+        return str(Backend(url=url, patience_seconds=0).ask(read_api_version()))
     except ApiUnreachable as silence:
         why = str(silence.__cause__ or "")
         fix = "start the server to copy from, or correct --url"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from orionflow.calls.schedules import preview_draft
 from orionflow.cli.importing.cron_lines import turned_round
 from orionflow.cli.importing.reading import Json, Thing, World
 from orionflow.cli.schedules import definition_text
@@ -28,7 +29,7 @@ def _schedules(deployment: Thing, source: World, target: World, notes: list[str]
                 notes.append(f"{deployment.name}: the cron line {definition['cron']!r} is written {line!r} here.")
                 definition = {**definition, "cron": line}
         try:
-            times = target.api.post("/schedules/preview", {"definition": definition, "count": 1})
+            times = target.api.ask(preview_draft(definition, count=1))
         except InvalidRequest as refusal:
             text = definition_text(definition)
             notes.append(f"{deployment.name}: the schedule {text} is left out, as it cannot run here: {refusal}")

@@ -7,6 +7,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from orionflow.calls import Collection
+from orionflow.calls.blocks import BLOCK_SCHEMAS, BLOCK_TYPES, BLOCKS
+from orionflow.calls.deployments import DEPLOYMENTS
+from orionflow.calls.flows import FLOWS
+from orionflow.calls.server import read_services
+from orionflow.calls.slots import GLOBAL_LIMITS, TAG_LIMITS
+from orionflow.calls.variables import VARIABLES
+from orionflow.calls.work import WORK_POOLS, queues_of
 from orionflow.cli.backend import Backend
 from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.contract.deployments import FIELDS
@@ -18,7 +26,7 @@ Json = dict[str, Any]
 MOST = 100_000
 CHECK = "see what answers at --url"
 # Of deployments: they are named by their blocks' ids.
-BLOCKS = {"storage_document": "storage_document_id", "infrastructure_document": "infrastructure_document_id"}
+BLOCK_FIELDS = {"storage_document": "storage_document_id", "infrastructure_document": "infrastructure_document_id"}
 OF_TYPES = ("name", "logo_url", "documentation_url", "description", "code_example")
 
 
@@ -45,7 +53,7 @@ class World:
     def is_prefect(self) -> bool:
         """Whether it is a server of Prefect's, and none of ours."""
         try:
-            self.api.get("/admin/services")
+            self.api.ask(read_services())
         except NotFound:
             return True
         return False
@@ -67,10 +75,10 @@ class World:
     def id_of(self, kind: str, name: str) -> str:
         return self.of(kind)[name].id
 
-    def pages(self, path: str, body: Json | None = None) -> Iterator[Json]:
-        for number, one in enumerate(self.api.pages(path, body or {}, MOST + 1)):
+    def pages(self, things: Collection[Any], body: Json | None = None) -> Iterator[Json]:
+        for number, one in enumerate(self.api.pages(things, body or {}, MOST + 1)):
             if number == MOST:
-                raise CommandFailed(ExitCode.FAILED, f"{path} lists more than {MOST} things.", fix=CHECK)
+                raise CommandFailed(ExitCode.FAILED, f"{things.path}/filter lists more than {MOST} things.", fix=CHECK)
             yield one
 
 
@@ -85,29 +93,29 @@ def picked(one: Json, *names: str) -> Json:
 
 
 def _variables(world: World) -> Iterator[Thing]:
-    for one in world.pages("/variables/filter"):
+    for one in world.pages(VARIABLES):
         yield Thing("variable", one["name"], picked(one, "value", "tags"), one["id"])
 
 
 def _tag_limits(world: World) -> Iterator[Thing]:
-    for one in world.pages("/concurrency_limits/filter"):
+    for one in world.pages(TAG_LIMITS):
         yield Thing("tag limit", one["tag"], picked(one, "concurrency_limit"), one["id"])
 
 
 def _global_limits(world: World) -> Iterator[Thing]:
-    for one in world.pages("/v2/concurrency_limits/filter"):
+    for one in world.pages(GLOBAL_LIMITS):
         body = picked(one, "limit", "active", "slot_decay_per_second")
         yield Thing("global limit", one["name"], body, one["id"])
 
 
 def _block_types(world: World) -> Iterator[Thing]:
-    for one in world.pages("/block_types/filter"):
+    for one in world.pages(BLOCK_TYPES):
         yield Thing("block type", one["slug"], picked(one, *OF_TYPES), one["id"])
 
 
 def _block_schemas(world: World) -> Iterator[Thing]:
     world.of("block type")
-    for one in world.pages("/block_schemas/filter"):
+    for one in world.pages(BLOCK_SCHEMAS):
         owner = world.names[one["block_type_id"]]
         body = {"block_type": owner, **picked(one, "fields", "capabilities", "version")}
         # So much of a checksum tells schemas apart, and can be read.
@@ -121,7 +129,7 @@ def _blocks(world: World) -> Iterator[Thing]:
         one
         for anonymous in (False, True)
         for one in world.pages(
-            "/block_documents/filter",
+            BLOCKS,
             {"include_secrets": True, "block_documents": {"is_anonymous": {"eq_": anonymous}}},
         )
     ]
@@ -143,35 +151,33 @@ def _references(document: Json, names: Mapping[str, str]) -> Json:
 
 
 def _pools(world: World) -> Iterator[Thing]:
-    for one in world.pages("/work_pools/filter"):
+    for one in world.pages(WORK_POOLS):
         body = picked(one, "type", "description", "base_job_template", "is_paused", "concurrency_limit")
         yield Thing("work pool", one["name"], body, one["id"])
 
 
 def _queues(world: World) -> Iterator[Thing]:
-    from urllib.parse import quote
-
     for pool in world.of("work pool"):
-        for one in world.pages(f"/work_pools/{quote(pool, safe='')}/queues/filter"):
+        for one in world.pages(queues_of(pool)):
             body = picked(one, "name", "description", "is_paused", "concurrency_limit", "priority")
             yield Thing("work queue", f"{pool}/{one['name']}", {"pool": pool, **body}, one["id"])
 
 
 def _flows(world: World) -> Iterator[Thing]:
-    for one in world.pages("/flows/filter"):
+    for one in world.pages(FLOWS):
         yield Thing("flow", one["name"], picked(one, "tags"), one["id"])
 
 
 def _deployments(world: World) -> Iterator[Thing]:
     world.of("flow")
     world.of("block")
-    for one in world.pages("/deployments/filter"):
+    for one in world.pages(DEPLOYMENTS):
         flow = world.names[one["flow_id"]]
         variables = one.get("job_variables") or one.get("infra_overrides") or {}
         body = {
             "flow": flow,
             "name": one["name"],
-            **picked(one, *(name for name in FIELDS if name not in BLOCKS.values())),
+            **picked(one, *(name for name in FIELDS if name not in BLOCK_FIELDS.values())),
             "job_variables": variables,
             "schedules": [picked(schedule, *ScheduleCreate.model_fields) for schedule in one.get("schedules") or ()],
             **_documents(one, world),
@@ -181,7 +187,7 @@ def _deployments(world: World) -> Iterator[Thing]:
 
 def _documents(deployment: Json, world: World) -> Json:
     """The blocks of a deployment. One that was deleted is left out: it would not run on the old server either."""
-    named = {ours: world.names.get(deployment.get(theirs) or "") for ours, theirs in BLOCKS.items()}
+    named = {ours: world.names.get(deployment.get(theirs) or "") for ours, theirs in BLOCK_FIELDS.items()}
     return {ours: name for ours, name in named.items() if name}
 
 

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote
 
+from orionflow.calls import Collection
+from orionflow.calls.blocks import BLOCK_SCHEMAS, BLOCK_TYPES, BLOCKS
+from orionflow.calls.deployments import DEPLOYMENTS
+from orionflow.calls.flows import FLOWS
+from orionflow.calls.slots import GLOBAL_LIMITS, TAG_LIMITS
+from orionflow.calls.variables import VARIABLES
+from orionflow.calls.work import WORK_POOLS, queues_of
 from orionflow.cli.importing.reading import Json, Thing, World
 
 
@@ -17,29 +23,29 @@ def write(target: World, wanted: Thing, stored: Thing | None) -> None:
 
 def _variable(target: World, wanted: Thing, stored: Thing | None) -> str:
     if stored is None:
-        return _made(target, "/variables/", {"name": wanted.name, **wanted.body})
-    return _changed(target, f"/variables/{stored.id}", wanted.body, stored)
+        return _made(target, VARIABLES, {"name": wanted.name, **wanted.body})
+    return _changed(target, VARIABLES, wanted.name, wanted.body, stored)
 
 
 def _tag_limit(target: World, wanted: Thing, stored: Thing | None) -> str:
-    return _made(target, "/concurrency_limits/", {"tag": wanted.name, **wanted.body})
+    return _made(target, TAG_LIMITS, {"tag": wanted.name, **wanted.body})
 
 
 def _global_limit(target: World, wanted: Thing, stored: Thing | None) -> str:
     if stored is None:
-        return _made(target, "/v2/concurrency_limits/", {"name": wanted.name, **wanted.body})
-    return _changed(target, f"/v2/concurrency_limits/{stored.id}", wanted.body, stored)
+        return _made(target, GLOBAL_LIMITS, {"name": wanted.name, **wanted.body})
+    return _changed(target, GLOBAL_LIMITS, wanted.name, wanted.body, stored)
 
 
 def _block_type(target: World, wanted: Thing, stored: Thing | None) -> str:
     if stored is None:
-        return _made(target, "/block_types/", {"slug": wanted.name, **wanted.body})
-    return _changed(target, f"/block_types/{stored.id}", _without(wanted.body, "name"), stored)
+        return _made(target, BLOCK_TYPES, {"slug": wanted.name, **wanted.body})
+    return _changed(target, BLOCK_TYPES, stored.id, _without(wanted.body, "name"), stored)
 
 
 def _block_schema(target: World, wanted: Thing, stored: Thing | None) -> str:
     of_type = target.id_of("block type", wanted.body["block_type"])
-    return _made(target, "/block_schemas/", {**_without(wanted.body, "block_type"), "block_type_id": of_type})
+    return _made(target, BLOCK_SCHEMAS, {**_without(wanted.body, "block_type"), "block_type_id": of_type})
 
 
 def _block(target: World, wanted: Thing, stored: Thing | None) -> str:
@@ -48,10 +54,10 @@ def _block(target: World, wanted: Thing, stored: Thing | None) -> str:
     schema = target.id_of("block schema", body["block_schema"])
     if stored is not None:
         changes = {"data": data, "block_schema_id": schema, "merge_existing_data": False}
-        return _changed(target, f"/block_documents/{stored.id}", changes, stored)
+        return _changed(target, BLOCKS, stored.id, changes, stored)
     of_type = target.id_of("block type", wanted.name.partition("/")[0])
     ids = {"block_schema_id": schema, "block_type_id": of_type}
-    return _made(target, "/block_documents/", {**_without(body, "block_schema"), "data": data, **ids})
+    return _made(target, BLOCKS, {**_without(body, "block_schema"), "data": data, **ids})
 
 
 def _referred(target: World, value: Any) -> Any:
@@ -62,30 +68,30 @@ def _referred(target: World, value: Any) -> Any:
 
 def _pool(target: World, wanted: Thing, stored: Thing | None) -> str:
     if stored is None:
-        return _made(target, "/work_pools/", {"name": wanted.name, **wanted.body})
-    path = f"/work_pools/{quote(wanted.name, safe='')}"
-    return _changed(target, path, _without(wanted.body, "type"), stored)
+        return _made(target, WORK_POOLS, {"name": wanted.name, **wanted.body})
+    return _changed(target, WORK_POOLS, wanted.name, _without(wanted.body, "type"), stored)
 
 
 def _queue(target: World, wanted: Thing, stored: Thing | None) -> str:
-    pool, body = quote(wanted.body["pool"], safe=""), _without(wanted.body, "pool")
+    queues, body = queues_of(wanted.body["pool"]), _without(wanted.body, "pool")
     # A pool is made with its default queue, after the target's queues were read.
-    known = stored or _queue_made_meanwhile(target, pool, body["name"])
+    known = stored or next(
+        (
+            Thing("work queue", body["name"], {}, one["id"])
+            for one in target.pages(queues)
+            if one["name"] == body["name"]
+        ),
+        None,
+    )
     if known is None:
-        return _made(target, f"/work_pools/{pool}/queues", body)
-    path = f"/work_pools/{pool}/queues/{quote(body['name'], safe='')}"
-    return _changed(target, path, _without(body, "name"), known)
-
-
-def _queue_made_meanwhile(target: World, pool: str, name: str) -> Thing | None:
-    queues = target.pages(f"/work_pools/{pool}/queues/filter")
-    return next((Thing("work queue", name, {}, one["id"]) for one in queues if one["name"] == name), None)
+        return _made(target, queues, body)
+    return _changed(target, queues, body["name"], _without(body, "name"), known)
 
 
 def _flow(target: World, wanted: Thing, stored: Thing | None) -> str:
     if stored is None:
-        return _made(target, "/flows/", {"name": wanted.name, **wanted.body})
-    return _changed(target, f"/flows/{stored.id}", wanted.body, stored)
+        return _made(target, FLOWS, {"name": wanted.name, **wanted.body})
+    return _changed(target, FLOWS, stored.id, wanted.body, stored)
 
 
 def _deployment(target: World, wanted: Thing, stored: Thing | None) -> str:
@@ -94,16 +100,16 @@ def _deployment(target: World, wanted: Thing, stored: Thing | None) -> str:
     for kind in ("storage_document", "infrastructure_document"):
         if name := wanted.body.get(kind):
             ids[f"{kind}_id"] = target.id_of("block", name)
-    return _made(target, "/deployments/", {**body, **ids})
+    return _made(target, DEPLOYMENTS, {**body, **ids})
 
 
-def _made(target: World, path: str, body: Json) -> str:
-    id: str = target.api.post(path, body)["id"]
+def _made(target: World, things: Collection[Any], body: Json) -> str:
+    id: str = target.api.ask(things.create(body))["id"]
     return id
 
 
-def _changed(target: World, path: str, body: Json, stored: Thing) -> str:
-    target.api.request("PATCH", path, body)
+def _changed(target: World, things: Collection[Any], key: str, body: Json, stored: Thing) -> str:
+    target.api.ask(things.update(key, body))
     return stored.id
 
 

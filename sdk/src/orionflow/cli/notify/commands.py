@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import click
 
+from orionflow.calls.deployments import DEPLOYMENTS
+from orionflow.calls.events import NOTIFICATION_POLICIES, NOTIFICATIONS, try_notification
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.columns import ID, Col, Columns, absolute, ago, took, yes_or
 from orionflow.cli.deployment.resource import full_names
@@ -29,7 +31,7 @@ def _find(session: Session, wanted: str) -> Json:
 
 
 def all_notifications(api: Backend) -> list[Json]:
-    return list(api.pages("/flow_run_notification_policies/filter", {}, None))
+    return list(api.pages(NOTIFICATION_POLICIES, {}, None))
 
 
 def _title(policy: Json) -> str:
@@ -51,7 +53,7 @@ def _columns(session: Session, policies: Sequence[Json]) -> Columns:
 
 def _deployment_names(api: Backend, ids: Sequence[str]) -> dict[str, str]:
     wanted = sorted(set(ids))
-    found = list(api.pages("/deployments/filter", {"deployments": {"id": {"any_": wanted}}}, None)) if wanted else []
+    found = list(api.pages(DEPLOYMENTS, {"deployments": {"id": {"any_": wanted}}}, None)) if wanted else []
     return full_names(api, found)
 
 
@@ -75,8 +77,7 @@ def _fields(session: Session, found: Json) -> Columns:
 
 
 NOTIFICATION = Resource(
-    "notification", "/flow_run_notification_policies", _columns, metavar="NOTIFICATION", find=_find, title=_title,
-    by_id=True, times=False,
+    "notification", NOTIFICATION_POLICIES, _columns, metavar="NOTIFICATION", find=_find, title=_title, times=False,
 )  # fmt: skip
 ls = NOTIFICATION.ls(
     "List notifications: in which states, of which runs, to whom.",
@@ -128,7 +129,7 @@ def test(session: Session, wanted: str) -> None:
 
 def send_test(session: Session, to: Json) -> None:
     """Send a test message; one that was not accepted is exit 1, with the receiver's answer."""
-    sent: Json = session.api.post("/notifications/test", to)
+    sent: Json = session.api.ask(try_notification(to))
     outcome = sent["attempts"][-1]["outcome"] if sent["attempts"] else "nothing was sent"
     if not session.for_people:
         session.show_one(sent, name="id")
@@ -154,7 +155,7 @@ def log(session: Session, name: str | None, failed: bool, limit: int) -> None:
 
 def show_log(session: Session, asked: Json, limit: int) -> None:
     """Show messages as the API has them, or a table with a line for each attempt."""
-    found = list(session.api.pages("/notifications/filter", {"notifications": asked} if asked else {}, limit))
+    found = list(session.api.pages(NOTIFICATIONS, {"notifications": asked} if asked else {}, limit))
     if not session.shows_columns:
         session.show_list(found, [], name="id")
         return

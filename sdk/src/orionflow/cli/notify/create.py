@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from orionflow.calls.events import NOTIFICATION_POLICIES
 from orionflow.cli.backend import Backend, Json, without_none
 from orionflow.cli.block import block_title
 from orionflow.cli.block_making import completed, newest_schema, store_block
@@ -66,9 +67,7 @@ def create(session: Session, kind: str | None, address: str | None, tries: bool,
         block = receiver_block(session, options["block"])
     else:
         block = _made_block(session.api, kind, address, policy["name"], options)
-    made = session.api.post(
-        "/flow_run_notification_policies/", without_none({**policy, "block_document_id": block["id"]})
-    )
+    made = session.api.ask(NOTIFICATION_POLICIES.create(without_none({**policy, "block_document_id": block["id"]})))
     sentence = f"Created the notification {made['name']}: {states_text(types, names)}, to {block_title(block)}."
     session.report(sentence, made)
     if session.for_people:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from orionflow.calls.blocks import BLOCKS
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.block import find_block
 from orionflow.cli.errors import CommandFailed, ExitCode
@@ -106,5 +107,5 @@ def block_names(api: Backend, ids: list[str]) -> dict[str, str]:
     """`type/name` by the blocks' ids."""
     wanted = sorted(set(ids))
     body = {"block_documents": {"id": {"any_": wanted}, "is_anonymous": None}}
-    found = api.pages("/block_documents/filter", body, None) if wanted else ()
+    found = api.pages(BLOCKS, body, None) if wanted else ()
     return {one["id"]: f"{one['block_type']['slug']}/{one['name']}" for one in found}

@@ -1,0 +1,59 @@
+"""Calls about work pools and queues, and who serves them. Pools are known by their names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+from uuid import UUID
+
+from orionflow import contract
+from orionflow.calls import Call, Collection, Json, body
+
+if TYPE_CHECKING:
+    from orionflow.contract.work import WorkPool, WorkQueue, WorkQueueStatus
+
+WORK_POOLS: Collection[WorkPool] = Collection("/work_pools", lambda: contract.work.WorkPool, key="name")
+WORK_QUEUES: Collection[WorkQueue] = Collection("/work_queues", lambda: contract.work.WorkQueue)
+# To look shall not count as being served.
+_ONLY_LOOKING: Mapping[str, str] = {"X-PREFECT-UI": "true"}
+
+
+def queues_of(pool: str) -> Collection[WorkQueue]:
+    """The queues of one pool, by their names in it."""
+    return Collection(f"{WORK_POOLS.one(pool)}/queues", WORK_QUEUES.answer, key="name", end="")
+
+
+def agents_of(pool: str) -> Collection[Json]:
+    """The agents and workers that serve one pool."""
+    return Collection(f"{WORK_POOLS.one(pool)}/workers", lambda: dict[str, Any], key="name")
+
+
+def create_work_pool(name: str, type: str, **fields: Any) -> Call[WorkPool]:
+    """Make a work pool; raises Conflict when there is one of this name."""
+    return WORK_POOLS.create(body(contract.work.WorkPoolCreate, name=name, type=type, **fields))
+
+
+def read_work_queue_by_name(name: str) -> Call[WorkQueue]:
+    """A queue of the default pool by its name."""
+    return Call("GET", f"{WORK_QUEUES.path}/name/{quote(name, safe='')}", read=WORK_QUEUES.answer)
+
+
+def read_work_queue_status(work_queue_id: UUID | str) -> Call[WorkQueueStatus]:
+    """Whether the runs of a queue start in time."""
+    return Call("GET", f"{WORK_QUEUES.one(work_queue_id)}/status", read=lambda: contract.work.WorkQueueStatus)
+
+
+def look_at_due_runs(work_queue_id: UUID | str, *, before: datetime, limit: int) -> Call[list[Json]]:
+    """The runs that an agent of a queue would be given next, in that order. None is taken."""
+    asked = {"scheduled_before": before.isoformat(), "limit": limit}
+    path = f"{WORK_QUEUES.one(work_queue_id)}/get_runs"
+    return Call("POST", path, asked, read=list[dict[str, Any]], headers=_ONLY_LOOKING)
+
+
+def look_at_due_runs_of_pool(pool: str, *, before: datetime, limit: int) -> Call[list[Json]]:
+    """The runs that a worker of a pool would be given next, each below `flow_run`. None is taken."""
+    asked = {"scheduled_before": before.isoformat(), "limit": limit}
+    path = f"{WORK_POOLS.one(pool)}/get_scheduled_flow_runs"
+    return Call("POST", path, asked, read=list[dict[str, Any]], headers=_ONLY_LOOKING)
