@@ -31,14 +31,14 @@ def run_now(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
         raise Http404 from error
     except (BadTemplate, ParametersMisfit) as error:
         # What is required and has no default must be asked for.
-        messages.warning(request, f"The run needs parameters: {error}")
-        return back(request, deployment_id)
+        messages.warning(request, str(error))
+        return redirect("deployments:run-with", deployment_id)
     except DomainError as error:
         messages.error(request, str(error))
-        return back(request, deployment_id)
+        return back(request)
     link = format_html('<a href="{}">{}</a>', reverse("runs:run", args=[run.pk]), run.name)
     messages.success(request, format_html("Run {} is due now.", link))
-    return back(request, deployment_id)
+    return back(request)
 
 
 @requires(Action.CHANGE_DEPLOYMENTS)
@@ -46,7 +46,7 @@ def run_now(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
 def pause(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
     _set_paused(deployment_id, paused=True)
     messages.success(request, "The deployment is paused: its schedules plan nothing. It can still be run by hand.")
-    return back(request, deployment_id)
+    return back(request)
 
 
 @requires(Action.CHANGE_DEPLOYMENTS)
@@ -54,7 +54,7 @@ def pause(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
 def resume(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
     _set_paused(deployment_id, paused=False)
     messages.success(request, "The deployment is no longer paused: its schedules plan runs again.")
-    return back(request, deployment_id)
+    return back(request)
 
 
 @requires(Action.CHANGE_DEPLOYMENTS)
@@ -80,7 +80,7 @@ def _set_paused(deployment_id: UUID, *, paused: bool) -> None:
         raise Http404 from error
 
 
-def back(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
+def back(request: HttpRequest) -> HttpResponse:
     """Go to the page of ours that the form names; without one, to the list."""
     asked = request.POST.get("back", "")
     if asked.startswith("/") and url_has_allowed_host_and_scheme(asked, allowed_hosts=None):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from deployments.pages import agents, deployment, deployment_actions, deployment_list, limits, variables, work
+from deployments.pages import agents, deployment, deployment_actions, deployment_list, limits, run_form, variables, work
 
 app_name = "deployments"
 
@@ -23,6 +23,7 @@ urlpatterns = [
     path("work/queues/<uuid:queue_id>/delete", work.delete_queue, name="delete-queue"),
     path("deployments", deployment_list.deployments, name="deployments"),
     path("deployments/<uuid:deployment_id>", deployment.deployment, name="deployment"),
+    path("deployments/<uuid:deployment_id>/run", run_form.run_form, name="run-with"),
     path("deployments/<uuid:deployment_id>/run-now", deployment_actions.run_now, name="run-now"),
     path("deployments/<uuid:deployment_id>/pause", deployment_actions.pause, name="pause"),
     path("deployments/<uuid:deployment_id>/resume", deployment_actions.resume, name="resume"),

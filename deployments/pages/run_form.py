@@ -1,0 +1,179 @@
+"""Run a deployment with other parameters: a form made from its schema, checked as the API checks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+
+from deployments.definitions.core.hydration import BadTemplate
+from deployments.definitions.core.parameter_errors import BadSchema
+from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
+from deployments.models import Deployment
+from deployments.pages.parameter_fields import Field, fields_of, read_fields, show_flaws
+from deployments.pages.selectors.run_form import deployment_to_run, flaws_of, run_to_copy
+from orchestration.core.states import scheduled
+from orchestration.database_clock import current_time
+from orchestration.errors import DeploymentNotFound, DomainError
+from orion_site.accounts.permissions import Action, requires
+from runs.models import FlowRun
+
+
+@dataclass(slots=True)
+class RunForm:
+    """Everything that can be said of a run before it is made. In raw form the parameters are one text of JSON."""
+
+    fields: list[Field]
+    is_raw: bool
+    raw: str = ""
+    raw_error: str = ""
+    name: str = ""
+    tags: str = ""
+    start: str = "now"
+    at: str = ""
+    at_error: str = ""
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def has_errors(self) -> bool:
+        return bool(self.problems or self.raw_error or self.at_error or any(one.every_error for one in self.fields))
+
+
+@requires(Action.RUN_DEPLOYMENTS)
+def run_form(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
+    deployment = deployment_to_run(deployment_id=deployment_id)
+    if deployment is None:
+        raise Http404
+    copied = _copied(request, deployment)
+    form = _empty_form(request, deployment, copied)
+    if request.method == "POST":
+        made = _submitted(request, deployment, form, current_time())
+        if made is not None:
+            messages.success(request, f"Run {made.name} is {'due now' if form.start == 'now' else 'planned'}.")
+            return redirect("runs:run", made.pk)
+    context = {
+        "section": "deployments",
+        "one": deployment,
+        "form": form,
+        "copied": copied,
+        "other_way": _other_way(request, is_raw=form.is_raw),
+        "enforces": deployment.enforce_parameter_schema,
+    }
+    return render(request, "deployments/run.html", context, status=422 if form.has_errors else 200)
+
+
+def _copied(request: HttpRequest, deployment: Deployment) -> FlowRun | None:
+    asked = request.GET.get("copy")
+    if not asked:
+        return None
+    try:
+        found = run_to_copy(run_id=UUID(asked), flow_id=deployment.flow_id)
+    except ValueError:
+        raise Http404 from None
+    if found is None:
+        raise Http404
+    return found
+
+
+def _empty_form(request: HttpRequest, deployment: Deployment, copied: FlowRun | None) -> RunForm:
+    values = {**deployment.parameters, **(copied.parameters if copied else {})}
+    fields = fields_of(deployment.parameter_openapi_schema, values)
+    unknown = values.keys() - {one.label for one in fields}
+    # Parameters that the schema does not name have no field, and must not be out of sight.
+    is_raw = request.GET.get("as") == "json" or not fields or bool(unknown)
+    tags = [tag for tag in copied.tags if tag not in deployment.tags] if copied else []
+    raw = json.dumps(values, indent=2, ensure_ascii=False)
+    return RunForm([] if is_raw else fields, is_raw, raw, tags=", ".join(tags))
+
+
+def _other_way(request: HttpRequest, *, is_raw: bool) -> str:
+    query = request.GET.copy()
+    query.pop("as", None)
+    if not is_raw:
+        query["as"] = "json"
+    return "?" + query.urlencode()
+
+
+def _submitted(request: HttpRequest, deployment: Deployment, form: RunForm, now: datetime) -> FlowRun | None:
+    """Make the run that the form asks for; None, and errors in the form, if it cannot be made."""
+    sent = request.POST
+    form.name, form.tags = sent.get("name", "").strip(), sent.get("tags", "")
+    form.start, form.at = sent.get("start", "now"), sent.get("at", "").strip()
+    at = _start(form, now)
+    given = _raw_values(form, sent.get("raw", "")) if form.is_raw else read_fields(form.fields, sent)
+    if len(form.name) > 255:
+        form.problems.append("The name has more than 255 characters.")
+    if form.has_errors:
+        return None
+    asked = AskedRun(
+        name=form.name or None,
+        parameters=_without_defaults(given, deployment),
+        tags=list(dict.fromkeys(filter(None, (tag.strip() for tag in form.tags.split(","))))),
+    )
+    if deployment.enforce_parameter_schema:
+        _check(form, {**deployment.parameters, **asked.parameters}, deployment.parameter_openapi_schema or {})
+        if form.has_errors:
+            return None
+    try:
+        state = scheduled(at) if at else None
+        run, _ = create_run_of_deployment(deployment_id=deployment.pk, asked=asked, state=state, now=now)
+    except DeploymentNotFound as error:
+        raise Http404 from error
+    except (BadTemplate, DomainError) as error:
+        form.problems.append(str(error))
+        return None
+    return run
+
+
+def _start(form: RunForm, now: datetime) -> datetime | None:
+    if form.start != "at":
+        return None
+    try:
+        moment = datetime.fromisoformat(form.at)
+    except ValueError:
+        form.at_error = "Write a date and a time, such as 2026-01-31T06:00."
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _raw_values(form: RunForm, text: str) -> dict[str, Any]:
+    form.raw = text
+    try:
+        values = json.loads(text or "{}")
+    except (ValueError, RecursionError) as error:
+        form.raw_error = f"This is no JSON: {error}."
+        return {}
+    if not isinstance(values, dict):
+        form.raw_error = "Write a JSON object: { … }."
+        return {}
+    return values
+
+
+def _without_defaults(given: Mapping[str, Any], deployment: Deployment) -> dict[str, Any]:
+    """The values that differ from those that the run has anyway."""
+    known = (deployment.parameter_openapi_schema or {}).get("properties")
+    properties: dict[str, Any] = known if isinstance(known, dict) else {}
+    usual = {name: own["default"] for name, own in properties.items() if isinstance(own, dict) and "default" in own}
+    usual |= deployment.parameters
+    return {name: value for name, value in given.items() if name not in usual or not _is_same(usual[name], value)}
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    # 1 and true are equal in Python, and not in JSON.
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+def _check(form: RunForm, values: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+    try:
+        found = flaws_of(values, schema)
+    except BadSchema as error:
+        form.problems.append(str(error))
+        return
+    form.problems += show_flaws(form.fields, found)
