@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import post
+from tests.browser.conftest import line, move, post
 from tests.site.running import RunningServer, environment, running_server
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -33,6 +35,16 @@ def elsewhere():
 
 elsewhere()
 """
+
+
+TABS = int(os.environ.get("ORION_LIVE_TABS", 3))
+STATES = """() => [...document.querySelectorAll("#live-rows tbody tr")].map(
+  (row) => [row.id, row.querySelector(".state").innerText.trim()])"""
+NO_SOCKETS = """window.WebSocket = class {
+  static OPEN = 1;
+  constructor() { setTimeout(() => this.onclose({ code: 1006 })); }
+};"""
+SAME_STATES = f"(wanted) => JSON.stringify(({STATES})()) === JSON.stringify(wanted)"
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +79,12 @@ def make_runs(server: RunningServer, number: int) -> list[str]:
     return [post(server, "/flow_runs/", flow_id=flow, name=f"live-{n}")["id"] for n in range(number)]
 
 
+def write(server: RunningServer, run: str, clock: str, message: str) -> None:
+    """One line into the log of a run."""
+    body = json.dumps([{**line(run, run, message), "task_run_id": None, "timestamp": f"2026-11-20T{clock}+00:00"}])
+    server.request("POST", "/api/logs/", body.encode(), {"Content-Type": "application/json"})
+
+
 def test_what_another_process_records_reaches_the_page(page: Page, server: RunningServer, home: Path):
     make_runs(server, 1)
     show(page, server, "/runs")
@@ -92,3 +110,129 @@ def test_what_another_process_records_reaches_the_page(page: Page, server: Runni
     finally:
         elsewhere.kill()
         elsewhere.communicate()
+
+
+def test_rows_do_not_move_under_the_pointer(page: Page, server: RunningServer):
+    first, second, _ = make_runs(server, 3)
+    show(page, server, "/runs?flow=live-flow")
+    row = page.locator(f"#run-{second}")
+    row.hover()
+    before_rows = page.locator("#live-rows tbody tr").count()
+    before = row.bounding_box()
+
+    make_runs(server, 5)
+    move(server, "flow_runs", second, "RUNNING")
+    move(server, "flow_runs", first, "RUNNING")
+
+    expect(row).to_contain_text("Running", timeout=PATIENCE)
+    expect(page.get_by_role("button", name="5 new runs: show")).to_be_visible(timeout=PATIENCE)
+    assert row.bounding_box() == before
+    page.get_by_role("button", name="5 new runs: show").click()
+    expect(page.locator("#live-rows tbody tr")).to_have_count(before_rows + 5, timeout=PATIENCE)
+    expect(page.get_by_role("button", name=re.compile("show"))).to_have_count(0)
+
+
+def test_the_page_of_a_run_follows_it_to_its_end(page: Page, server: RunningServer):
+    run = make_runs(server, 1)[0]
+    show(page, server, f"/runs/{run}")
+    expect(page).to_have_title(re.compile("^Pending"))
+
+    move(server, "flow_runs", run, "RUNNING")
+    expect(page.locator("#live-head")).to_contain_text("Running", timeout=PATIENCE)
+    task = post(server, "/task_runs/", flow_run_id=run, task_key="etl.load", dynamic_key="0", name="load-0")["id"]
+    move(server, "task_runs", task, "RUNNING")
+    expect(page.locator(f"#task-{task}")).to_contain_text("Running", timeout=PATIENCE)
+    move(server, "task_runs", task, "FAILED", message="KeyError: 'customer_id'")
+    move(server, "flow_runs", run, "FAILED", message="1 of 1 tasks failed")
+
+    expect(page.locator(f"#task-{task}")).to_contain_text("KeyError", timeout=PATIENCE)
+    expect(page.locator("#live-facts")).to_contain_text("1 of 1 tasks failed", timeout=PATIENCE)
+    expect(page).to_have_title(re.compile("^Failed"), timeout=PATIENCE)
+    expect(page.locator("#live-said")).to_contain_text("This run:", timeout=PATIENCE)
+
+
+def test_a_log_grows_at_its_end_and_stays_in_order(page: Page, server: RunningServer):
+    run = make_runs(server, 1)[0]
+    write(server, run, "12:00:00", "first")
+    show(page, server, f"/runs/{run}?tab=logs")
+
+    write(server, run, "12:00:05", "third")
+    expect(page.locator("ol.log")).to_contain_text("third", timeout=PATIENCE)
+    # From another process, a moment late.
+    write(server, run, "12:00:03", "second")
+
+    expect(page.locator("ol.log .text")).to_have_text(["first", "second", "third"], timeout=PATIENCE)
+
+
+def test_buttons_stay_while_somebody_points_at_them(page: Page, server: RunningServer):
+    run = make_runs(server, 1)[0]
+    move(server, "flow_runs", run, "RUNNING")
+    show(page, server, f"/runs/{run}")
+    cancel = page.get_by_role("button", name="Cancel run")
+    cancel.hover()
+
+    move(server, "flow_runs", run, "COMPLETED")
+    expect(page.locator("#live-head")).to_contain_text("Completed", timeout=PATIENCE)
+
+    expect(cancel).to_be_visible()
+    page.mouse.move(700, 700)
+    expect(cancel).to_be_hidden(timeout=PATIENCE)
+
+
+def test_a_paused_page_stays_as_it_is_until_it_goes_on(page: Page, server: RunningServer):
+    run = make_runs(server, 1)[0]
+    show(page, server, f"/runs/{run}")
+    control = page.locator("#live-control")
+    page.keyboard.press(".")
+    expect(control).to_contain_text("Paused")
+
+    move(server, "flow_runs", run, "RUNNING")
+    page.wait_for_timeout(1500)
+    expect(page.locator("#live-head")).to_contain_text("Pending")
+
+    control.click()
+    expect(page.locator("#live-head")).to_contain_text("Running", timeout=PATIENCE)
+    expect(control).to_contain_text("Live")
+
+
+def test_a_page_without_a_socket_polls(page: Page, server: RunningServer):
+    run = make_runs(server, 1)[0]
+    page.add_init_script(NO_SOCKETS)
+    page.goto(f"http://127.0.0.1:{server.port}/runs/{run}")
+    expect(page.locator("#live-control")).to_contain_text("Polling", timeout=PATIENCE)
+
+    move(server, "flow_runs", run, "RUNNING")
+
+    expect(page.locator("#live-head")).to_contain_text("Running", timeout=PATIENCE)
+
+
+def test_what_somebody_opened_and_ticked_stays(page: Page, server: RunningServer):
+    run = make_runs(server, 1)[0]
+    move(server, "flow_runs", run, "RUNNING")
+    show(page, server, f"/runs/{run}?tab=history")
+    page.locator("#live-tab details").first.evaluate("one => one.open = true")
+
+    move(server, "flow_runs", run, "COMPLETED")
+    expect(page.locator("#live-tab .history > li")).to_have_count(3, timeout=PATIENCE)
+
+    assert page.locator("#live-tab details[open]").count() == 1
+
+
+def test_after_a_storm_each_page_equals_a_fresh_one(chromium: Browser, server: RunningServer):
+    """Many changes, several tabs: whatever was merged and left out, all of them show what a new page shows."""
+    runs = make_runs(server, 20)
+    with chromium.new_context() as context:
+        tabs = [context.new_page() for _ in range(TABS)]
+        for tab in tabs:
+            show(tab, server, "/runs?flow=live-flow")
+        for state in ("RUNNING", "PAUSED", "RUNNING", "COMPLETED"):
+            for run in runs:
+                move(server, "flow_runs", run, state)
+
+        fresh = context.new_page()
+        show(fresh, server, "/runs?flow=live-flow")
+        wanted = fresh.evaluate(STATES)
+
+        for tab in tabs:
+            expect(tab.locator(f"#run-{runs[-1]}")).to_contain_text("Completed", timeout=PATIENCE)
+            tab.wait_for_function(SAME_STATES, arg=wanted, timeout=PATIENCE)
