@@ -49,7 +49,8 @@ if ORION_BEAT := env_bool("ORION_BEAT", False):
 MIDDLEWARE = [
     "orion_site.http.middleware.SecurityHeadersMiddleware",
     "orion_site.accounts.guard.GuardMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "orion_site.http.middleware.CompressionMiddleware",
+    "orion_site.http.static_files.StaticFilesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -97,6 +98,10 @@ USE_I18N = False
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "orion_site.http.static_files.MarkedStorage"},
+}
 # Styles and scripts are for our own pages, like everything else.
 WHITENOISE_ALLOW_ALL_ORIGINS = False
 

@@ -126,3 +126,28 @@ def test_the_page_of_a_flow_costs_few_queries(browser: Client, django_assert_num
 
     with django_assert_num_queries(5):  # flow, trend, runs, next run, reasons
         browser.get(f"/flows/{run.flow_id}")
+
+
+def test_runs_that_have_not_begun_count_in_no_figure(browser: Client):
+    now = timezone.now()
+    make_run("good", at=now - timedelta(hours=3))
+    make_run("bad", state="FAILED", at=now - timedelta(hours=2))
+    make_run("runs", state="RUNNING", at=now - timedelta(hours=1))
+    late = make_run("late", state="SCHEDULED", state_name="Late", at=now - timedelta(minutes=2))
+
+    answer = browser.get(f"/flows/{late.flow_id}")
+
+    page, found = answer.content.decode(), answer.context["found"]
+    assert [run.name for run in found.trend] == ["good", "bad", "runs"]
+    assert "Completed, of the last 2 finished runs" in page
+    assert "<title>etl, last run running · Orion</title>" in page
+    assert 'role="img"' not in page
+
+
+def test_a_flow_whose_runs_are_all_late_has_a_list_and_no_chart(browser: Client):
+    late = make_run("late", state="SCHEDULED", state_name="Late", at=NOON)
+
+    page = browser.get(f"/flows/{late.flow_id}").content.decode()
+
+    assert "late" in page
+    assert "<figure" not in page

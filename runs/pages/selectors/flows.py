@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db.models import OuterRef, Q, Subquery
 
-from orchestration.core.states import TERMINAL
+from orchestration.core.states import TERMINAL, StateType
 from runs.models import Flow, FlowRun
 from runs.pages.selectors.keyset import Cursor, Page, page_of
 from runs.pages.selectors.runs import is_planned, rows_of_runs, told_reasons
@@ -98,6 +98,10 @@ class FlowPage:
         return [run for run in self.trend if run.state_type in TERMINAL]
 
     @property
+    def last_state(self) -> str:
+        return (self.trend[-1].state_name or "").lower() if self.trend else ""
+
+    @property
     def success_percent(self) -> int | None:
         finished = self.finished
         if not finished:
@@ -118,6 +122,8 @@ def flow_page(*, flow_id: UUID, after: Cursor | None, now: datetime) -> FlowPage
     of_flow = FlowRun.objects.filter(flow=flow, expected_start_time__isnull=False)
     runs = rows_of_runs(of_flow.filter(~is_planned(now)))
     next_run = of_flow.filter(is_planned(now)).order_by("expected_start_time").only("id", "expected_start_time").first()
-    trend = list(runs.order_by("-expected_start_time", "-id")[:TREND_RUNS])[::-1]
+    # A late run has begun no more than a planned one.
+    begun = runs.exclude(state_type=StateType.SCHEDULED.value, start_time__isnull=True)
+    trend = list(begun.order_by("-expected_start_time", "-id")[:TREND_RUNS])[::-1]
     page = page_of(runs, by="expected_start_time", after=after, size=RUNS_PER_PAGE)
     return FlowPage(flow, trend, page, told_reasons(page.rows), next_run)
