@@ -23,6 +23,7 @@ urlpatterns = [
     path("", home, name="home"),
     path("", include("runs.pages.urls")),
     path("", include("deployments.pages.urls")),
+    path("", include("events.pages.urls")),
 ]
 
 

@@ -100,7 +100,7 @@ def read_filter(query: QueryDict) -> AskedFilter:
         wanted,
         flow=values["flow"],
         tag=values["tag"],
-        since=_since(values["since"], problems),
+        since=read_since(values["since"], problems),
         error=values["error"],
         ids=_ids(values["id"], problems),
         deployment=_uuid(values["deployment"], "deployment", problems),
@@ -129,7 +129,7 @@ def with_states(wanted: RunFilter, text: str, problems: list[str]) -> RunFilter:
     return replace(wanted, states=types, names=tuple(dict.fromkeys(names))) if types else wanted
 
 
-def _since(text: str, problems: list[str]) -> timedelta | datetime | None:
+def read_since(text: str, problems: list[str]) -> timedelta | datetime | None:
     if not text:
         return None
     if match := SINCE.fullmatch(text):
@@ -209,7 +209,7 @@ def _with_word(wanted: RunFilter, word: str, key: str, sign: str, value: str, pr
         case "-tag", ":":
             return replace(wanted, without_tags=(*wanted.without_tags, value))
         case "since", ":":
-            return replace(wanted, since=_since(value, problems))
+            return replace(wanted, since=read_since(value, problems))
         case "dur", "<" | ">":
             length = _duration(value, problems)
             return replace(wanted, longer_than=length) if sign == ">" else replace(wanted, shorter_than=length)

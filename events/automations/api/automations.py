@@ -11,7 +11,6 @@ from pydantic import Field
 from rest_framework.response import Response
 from typing_extensions import TypedDict
 
-from events.automations.api.schemas import AutomationCreate, AutomationPartialUpdate, AutomationUpdate
 from events.automations.core.templates import misplaced
 from events.automations.services.automations import (
     actions_of,
@@ -21,6 +20,7 @@ from events.automations.services.automations import (
     replace_automation,
     switch_automation,
 )
+from events.automations.wire import AutomationCreate, AutomationPartialUpdate, AutomationUpdate
 from events.models import Automation
 from events.recording.filters import AutomationFilter, AutomationSort
 from orchestration.api.errors import Missing

@@ -1,0 +1,206 @@
+"""Automations: when they act, what they did, and forms for the usual ones."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_POST
+
+from events.automations.services.automations import (
+    create_automation,
+    delete_automation,
+    replace_automation,
+    switch_automation,
+)
+from events.automations.services.trials import try_automation
+from events.models import Automation
+from events.pages.forms import (
+    ACTIONS,
+    TRIGGERS,
+    AutomationForm,
+    action_fields,
+    action_kind_of,
+    actions_from,
+    trigger_fields,
+    trigger_kind_of,
+    trigger_of,
+)
+from events.pages.links import address_of
+from events.pages.selectors.automations import (
+    AutomationPage,
+    automation_page,
+    automations_page,
+    deployment_choices,
+    message_blocks,
+    queue_choices,
+)
+from events.pages.words import action_words, target_of, trigger_words
+from orion_site.accounts.permissions import Action, requires
+from orion_site.forms.submitting import attempt, saved
+from runs.pages.filtering import address_after
+from runs.pages.selectors.keyset import Cursor
+
+
+@requires(Action.READ_AUTOMATIONS)
+def automations(request: HttpRequest) -> HttpResponse:
+    name = request.GET.get("q", "").strip()
+    found = automations_page(name=name, after=request.GET.get("after", ""))
+    context = {
+        "section": "automations",
+        "lines": [(line, trigger_words(line.automation.trigger), _acts(line.automation)) for line in found.lines],
+        "name": name,
+        "is_first": "after" not in request.GET,
+        "first": f"?q={name}" if name else "?",
+        "next": address_after(request.GET, found.after),
+    }
+    return render(request, "events/automations.html", context)
+
+
+def _acts(automation: Automation) -> list[str]:
+    every = [*automation.actions, *automation.actions_on_trigger, *automation.actions_on_resolve]
+    return [action_words(action) for action in every]
+
+
+@requires(Action.READ_AUTOMATIONS)
+def automation(request: HttpRequest, automation_id: UUID) -> HttpResponse:
+    found = _found(automation_id, Cursor.read(request.GET.get("after", "")))
+    one = found.automation
+    groups = {
+        "Whenever it fires": one.actions,
+        "Only when it fires": one.actions_on_trigger,
+        "When it is over": one.actions_on_resolve,
+    }
+    context = {
+        "section": "automations",
+        "found": found,
+        "automation": one,
+        "when": trigger_words(one.trigger),
+        "groups": [(words, [_shown(action) for action in actions]) for words, actions in groups.items() if actions],
+        "is_first": "after" not in request.GET,
+        "first": "?",
+        "next": address_after(request.GET, found.firings.after),
+    }
+    return render(request, "events/automation.html", context)
+
+
+def _shown(action: dict[str, Any]) -> tuple[str, str]:
+    """An action in words, and the address of what it names."""
+    target = target_of(action)
+    return action_words(action), address_of(".".join(target)) if target else ""
+
+
+@requires(Action.CHANGE_AUTOMATIONS)
+def new_automation(request: HttpRequest) -> HttpResponse:
+    when, do = request.GET.get("when", ""), request.GET.get("do", "")
+    if when not in TRIGGERS or do not in ACTIONS:
+        context = {"section": "automations", "triggers": TRIGGERS, "actions": ACTIONS}
+        return render(request, "events/new_automation.html", context)
+    form = _form(request, when, do, {})
+    if request.method == "POST":
+        made: list[Automation] = []
+        if saved(
+            form,
+            lambda values: made.append(create_automation(columns=_columns(when, do, values), now=timezone.now())),
+        ):
+            return redirect("events:automation", made[0].pk)
+    back = (reverse("events:new-automation"), "Another kind of automation")
+    return _page(request, form, "New automation", "Create automation", back, f"{TRIGGERS[when]} → {ACTIONS[do]}")
+
+
+@requires(Action.CHANGE_AUTOMATIONS)
+def edit_automation(request: HttpRequest, automation_id: UUID) -> HttpResponse:
+    """The form that fits what is stored. What it does not show, it leaves as it is."""
+    one = _found(automation_id, None).automation
+    when, about = trigger_kind_of(one.trigger)
+    do, acting = action_kind_of(one.actions)
+    own = {"name": one.name, "description": one.description, "enabled": one.enabled}
+    form = _form(request, when, do, {**about, **acting, **own})
+    kept = {"actions_on_trigger": one.actions_on_trigger, "actions_on_resolve": one.actions_on_resolve}
+    if request.method == "POST" and saved(
+        form,
+        lambda values: replace_automation(
+            automation_id=automation_id, columns={**_columns(when, do, values), **kept}, now=timezone.now()
+        ),
+    ):
+        return redirect("events:automation", automation_id)
+    back = (reverse("events:automation", args=[automation_id]), one.name)
+    return _page(request, form, f"Edit {one.name}", "Save", back, "Its counts begin again when it is saved.")
+
+
+def _form(request: HttpRequest, when: str, do: str, initial: dict[str, Any]) -> forms.Form:
+    form = AutomationForm(request.POST or None, initial=initial)
+    form.fields.update(trigger_fields(when))
+    blocks = message_blocks() if do == "send-notification" else []
+    deployments = deployment_choices() if do.endswith("-deployment") else []
+    queues = queue_choices() if do == "pause-work-queue" else []
+    form.fields.update(action_fields(do, blocks, deployments, queues))
+    return form
+
+
+def _columns(when: str, do: str, values: dict[str, Any]) -> dict[str, Any]:
+    own = {name: values[name] for name in ("name", "description", "enabled")}
+    none: list[Any] = []
+    lists = {"actions": actions_from(do, values), "actions_on_trigger": none, "actions_on_resolve": none}
+    return {**own, "trigger": trigger_of(when, values), **lists}
+
+
+def _page(
+    request: HttpRequest, form: forms.Form, title: str, submit: str, back: tuple[str, str], intro: str
+) -> HttpResponse:
+    context = {"section": "automations", "form": form, "title": title, "submit": submit, "back": back, "intro": intro}
+    return render(request, "forms/form.html", context)
+
+
+@requires(Action.CHANGE_AUTOMATIONS)
+@require_POST
+def enable_automation(request: HttpRequest, automation_id: UUID) -> HttpResponse:
+    return _switch(request, automation_id, True, "It acts from now on; events of the time between are left out.")
+
+
+@requires(Action.CHANGE_AUTOMATIONS)
+@require_POST
+def disable_automation(request: HttpRequest, automation_id: UUID) -> HttpResponse:
+    return _switch(request, automation_id, False, "It does nothing until it is enabled again.")
+
+
+def _switch(request: HttpRequest, automation_id: UUID, enabled: bool, done: str) -> HttpResponse:
+    attempt(
+        request,
+        lambda: switch_automation(automation_id=automation_id, enabled=enabled, now=timezone.now()),
+        done=done,
+    )
+    return redirect("events:automation", automation_id)
+
+
+@requires(Action.CHANGE_AUTOMATIONS)
+@require_POST
+def test_automation(request: HttpRequest, automation_id: UUID) -> HttpResponse:
+    """Send its messages about the newest run; what its other actions would do is only said."""
+
+    def test() -> None:
+        for trial in try_automation(automation_id=automation_id, now=timezone.now()):
+            messages.info(request, f"{action_words(trial.action)} – {trial.outcome}")
+
+    attempt(request, test, done="Tried, as if it had fired for the newest flow run.")
+    return redirect("events:automation", automation_id)
+
+
+@requires(Action.CHANGE_AUTOMATIONS)
+@require_POST
+def remove_automation(request: HttpRequest, automation_id: UUID) -> HttpResponse:
+    attempt(request, lambda: delete_automation(automation_id=automation_id), done="The automation was deleted.")
+    return redirect("events:automations")
+
+
+def _found(automation_id: UUID, after: Cursor | None) -> AutomationPage:
+    found = automation_page(automation_id=automation_id, after=after)
+    if found is None:
+        raise Http404
+    return found

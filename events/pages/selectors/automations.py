@@ -1,0 +1,101 @@
+"""Automations with their last firings, and what their forms offer to choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Count, Max, Q
+
+from deployments.models import BlockDocument, Deployment, WorkQueue
+from events.models import ActionRun, Automation, Event
+from runs.pages.selectors.keyset import Cursor, Page, page_of
+
+AUTOMATIONS_PER_PAGE = 100
+FIRINGS_PER_PAGE = 50
+CHOICES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class AutomationLine:
+    automation: Automation
+    last_fired: Any
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class AutomationsPage:
+    lines: Sequence[AutomationLine]
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class AutomationPage:
+    automation: Automation
+    firings: Page[ActionRun]
+    known_events: frozenset[str]
+    waiting: int
+
+
+def automations_page(*, name: str, after: str) -> AutomationsPage:
+    """Two queries. Firings are kept for a week, so the counts are of the last week."""
+    rows = Automation.objects.order_by("name", "id")
+    if name:
+        rows = rows.filter(name__icontains=name)
+    if after:
+        last_name, _, last_id = after.rpartition("~")
+        rows = rows.filter(Q(name__gt=last_name) | Q(name=last_name, id__gt=_uuid(last_id)))
+    found = list(rows[: AUTOMATIONS_PER_PAGE + 1])
+    shown = found[:AUTOMATIONS_PER_PAGE]
+    fired = ActionRun.objects.filter(automation__in=[one.pk for one in shown]).values("automation_id").order_by()
+    counted: dict[Any, Mapping[str, Any]] = {
+        row["automation_id"]: row
+        for row in fired.annotate(last=Max("created"), failed=Count("pk", filter=~Q(error="")))
+    }
+    lines = [_line(one, counted.get(one.pk, {})) for one in shown]
+    return AutomationsPage(lines, f"{shown[-1].name}~{shown[-1].pk}" if len(found) > AUTOMATIONS_PER_PAGE else "")
+
+
+def _line(automation: Automation, counted: Mapping[str, Any]) -> AutomationLine:
+    return AutomationLine(automation, counted.get("last"), counted.get("failed", 0))
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        return UUID(int=0)
+
+
+def automation_page(*, automation_id: UUID, after: Cursor | None) -> AutomationPage | None:
+    automation = Automation.objects.filter(pk=automation_id).first()
+    if automation is None:
+        return None
+    firings = page_of(automation.action_runs.all(), by="created", after=after, size=FIRINGS_PER_PAGE)
+    ids = {_uuid(str((firing.event or {}).get("id", ""))) for firing in firings.rows}
+    known = frozenset(str(pk) for pk in Event.objects.filter(pk__in=ids).values_list("pk", flat=True))
+    return AutomationPage(automation, firings, known, automation.trigger_states.count())
+
+
+def message_blocks() -> list[tuple[str, str]]:
+    """Blocks through which messages can be sent, for a choice."""
+    rows = BlockDocument.objects.select_related("block_type", "block_schema").filter(name__isnull=False)
+    found = rows.only("name", "block_type__name", "block_schema__capabilities").order_by("block_type__name", "name")
+    return [
+        (str(one.pk), f"{one.block_type.name}: {one.name}")
+        for one in found[:CHOICES]
+        if "notify" in one.block_schema.capabilities
+    ]
+
+
+def deployment_choices() -> list[tuple[str, str]]:
+    rows = Deployment.objects.select_related("flow").only("name", "flow__name").order_by("flow__name", "name")
+    return [(str(one.pk), f"{one.flow.name}/{one.name}") for one in rows[:CHOICES]]
+
+
+def queue_choices() -> list[tuple[str, str]]:
+    rows = WorkQueue.objects.select_related("work_pool").only("name", "work_pool__name")
+    found = rows.order_by("work_pool__name", "name")[:CHOICES]
+    return [(str(one.pk), f"{one.work_pool.name}/{one.name}" if one.work_pool else one.name) for one in found]

@@ -1,0 +1,71 @@
+"""The feed of events, newest first, and one event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from events.models import Event
+from runs.pages.selectors.keyset import Cursor, Page, page_of
+
+PAGE_SIZE = 100
+# A search by name or resource looks at so many events and then says how far it came.
+SEARCHED = 30_000
+
+
+@dataclass(frozen=True, slots=True)
+class EventWish:
+    """The filter of the feed: names and resources that begin like this, and how far back."""
+
+    prefix: str = ""
+    resource: str = ""
+    since: timedelta | datetime | None = None
+
+    @property
+    def searches(self) -> bool:
+        return bool(self.prefix or self.resource)
+
+
+@dataclass(frozen=True, slots=True)
+class EventsPage:
+    page: Page[Event]
+    was_cut_short: bool = False
+
+
+def events_page(*, wanted: EventWish, after: Cursor | None, now: datetime) -> EventsPage:
+    """Two queries. A search that finds little ends where it has looked at many, and can be continued from there."""
+    events = Event.objects.defer("payload", "related", "resource")
+    if wanted.since is not None:
+        since = now - wanted.since if isinstance(wanted.since, timedelta) else wanted.since
+        events = events.filter(occurred__gte=since)
+    if not wanted.searches:
+        return EventsPage(page_of(events, by="occurred", after=after, size=PAGE_SIZE))
+    end = _end_of_search(events, after)
+    found = events.filter(occurred__gte=end) if end else events
+    if wanted.prefix:
+        found = found.filter(event__startswith=wanted.prefix)
+    if wanted.resource:
+        found = found.filter(resource_id__startswith=wanted.resource)
+    page = page_of(found, by="occurred", after=after, size=PAGE_SIZE)
+    if page.after is None and end:
+        return EventsPage(Page(page.rows, Cursor.below_all_at(end)), was_cut_short=True)
+    return EventsPage(page)
+
+
+def _end_of_search(events: QuerySet[Event], after: Cursor | None) -> datetime | None:
+    # Nothing but the time: so the index alone answers, however many events it steps over.
+    times = events.order_by("-occurred").values_list("occurred", flat=True)
+    if after:
+        times = times.filter(occurred__lte=after.at)
+    return next(iter(times[SEARCHED : SEARCHED + 1]), None)
+
+
+def event_with_cause(event_id: UUID) -> tuple[Event, Event | None] | None:
+    """The event, and the one that it follows if that is known here."""
+    event = Event.objects.filter(pk=event_id).first()
+    if event is None:
+        return None
+    return event, Event.objects.filter(pk=event.follows).first() if event.follows else None

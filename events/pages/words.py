@@ -1,0 +1,76 @@
+"""Triggers and actions of automations in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from runs.templatetags.times import period
+
+_PREFIX = "prefect."
+
+
+def trigger_words(trigger: Mapping[str, Any]) -> str:
+    """One sentence about when an automation acts, without a full stop."""
+    if trigger["type"] == "event":
+        return _event_words(trigger)
+    parts = [trigger_words(one) for one in trigger["triggers"]]
+    if trigger["type"] == "sequence":
+        said = ", and then ".join(parts)
+    else:
+        require = trigger.get("require", "all")
+        how = {"any": "any of these", "all": "all of these"}.get(str(require), f"{require} of these")
+        said = f"{how}: {'; '.join(parts)}" if len(parts) > 1 else parts[0]
+    return f"{said}, within {period(trigger['within'])}" if trigger.get("within") else said
+
+
+def _event_words(trigger: Mapping[str, Any]) -> str:
+    events, times = _names(trigger["expect"]) or "any event", int(trigger["threshold"])
+    whose = _whose(trigger["match"], trigger["match_related"])
+    after = _names(trigger["after"])
+    within = f" within {period(trigger['within'])}" if trigger["within"] else ""
+    if trigger["posture"] == "Proactive":
+        few = "no" if times <= 1 else f"fewer than {times}"
+        return f"{few} {events} comes{whose}{within}{f' after {after}' if after else ''}"
+    often = f" {times} times" if times > 1 else ""
+    return f"{events} comes{whose}{often}{within}{f', after {after}' if after else ''}"
+
+
+def _whose(match: Mapping[str, Any], related: Mapping[str, Any]) -> str:
+    own = " and ".join(_said(label, value) for label, value in match.items() if not _is_everything(value))
+    others = " and ".join(_said(label, value) for label, value in related.items())
+    return (f" of {own}" if own else "") + (f" related to {others}" if others else "")
+
+
+def _is_everything(value: Any) -> bool:
+    """A pattern that only says of which kind the resource is, which the event's own name says too."""
+    return isinstance(value, str) and value.startswith(_PREFIX) and value.endswith(".*")
+
+
+def _said(label: str, value: str | Sequence[str]) -> str:
+    wanted = value if isinstance(value, str) else " or ".join(value)
+    return wanted if label == "prefect.resource.id" else f"{label.removeprefix('prefect.resource.')} {wanted}"
+
+
+def _names(names: Sequence[str]) -> str:
+    return " or ".join(name.removeprefix(_PREFIX) for name in sorted(names))
+
+
+def action_words(action: Mapping[str, Any]) -> str:
+    """Name the action, as in `Run deployment`, and what it acts on."""
+    words = str(action["type"]).replace("-", " ").capitalize()
+    if action.get("source") == "inferred":
+        return f"{words}: the one that the event is about"
+    if action["type"] == "send-notification":
+        return f"{words}: {action.get('subject') or ''}"
+    if action["type"] == "change-flow-run-state":
+        return f"{words} to {action.get('name') or action['state']}"
+    return words
+
+
+def target_of(action: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The kind and the id of what an action names; None where it names nothing that has a page."""
+    for key in ("deployment_id", "work_queue_id", "automation_id"):
+        if action.get(key):
+            return f"{_PREFIX}{key.removesuffix('_id').replace('_', '-')}", str(action[key])
+    return None
