@@ -14,7 +14,9 @@ from django.db import connection
 from django.db.models import Case, Count, Q, When
 
 from deployments.models import ConcurrencyLimit, Slot
-from orchestration.core.decide import LimitUse, ParentFlowRun, SlotUse
+from orchestration.core.decide import ParentFlowRun
+from orchestration.core.rules.concurrency import LimitUse
+from orchestration.core.rules.queueing import SlotUse
 from orchestration.core.states import NO_DETAILS, State, StateDetails, StateType
 from orchestration.effects import Effects, indexed_key
 from orchestration.json_columns import details_from

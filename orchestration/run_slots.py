@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from orchestration.core.decide import SlotUse
+from orchestration.core.rules.queueing import SlotUse
 from orchestration.core.states import HOLDING
 from orchestration.tables import dialect
 

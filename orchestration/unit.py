@@ -16,9 +16,9 @@ from weakref import WeakMethod
 
 from orchestration import announce
 from orchestration.core.bookkeeping import settle
-from orchestration.core.decide import Decision, Judgement, ParentFlowRun, Policy, Transition, decide
+from orchestration.core.decide import Decision, Judgement, ParentFlowRun, Transition, decide
 from orchestration.core.effects import CancelRuns, MirrorToParentTask
-from orchestration.core.policies import MINIMAL_FLOW, MINIMAL_TASK, usual_policy
+from orchestration.core.policies import MINIMAL_FLOW, MINIMAL_TASK, Policy, usual_policy
 from orchestration.core.results import taken_apart
 from orchestration.core.runs import Run
 from orchestration.core.states import NO_DETAILS, State, StateDetails, StateType

@@ -6,11 +6,10 @@ done it returns as effects, and they are dropped when a later rule refuses.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from orchestration.core.bookkeeping import consequences
@@ -34,7 +33,11 @@ class Transition:
 
 
 class Facts(Protocol):
-    """Answers that rules may ask for. Each costs at most one query, and only when it is asked."""
+    """Answers that every rule may ask for. Each costs at most one query, and only when it is asked.
+
+    A rule that must know more says so in a protocol beside it, and judges with facts of that kind;
+    `policies.AllFacts` joins them.
+    """
 
     @property
     def now(self) -> datetime: ...
@@ -47,20 +50,6 @@ class Facts(Protocol):
     def slot_wait_seconds(self) -> int:
         """How long a run is told to wait for a slot before it asks again."""
 
-    def cached_state(self, cache_key: str) -> State | None:
-        """The newest state that a task run with this key left in the cache and that has not expired."""
-
-    def limits_on(self, tags: Sequence[str]) -> Sequence[LimitUse]:
-        """The concurrency limits on these tags; tags without a limit are left out."""
-
-    def active_runs_of_same_flow(self) -> Sequence[UUID]:
-        """Runs of the same flow (or deployment: `policy.overlap_scope`) that are RUNNING or CANCELLING, oldest first.
-        Neither this run is among them nor one that it is nested in: that one would wait for this one for ever."""
-
-    def run_slots(self) -> Sequence[SlotUse]:
-        """The work queue, the pool and the deployment of this run, as far as it has them and they are limited or
-        paused; limited ones are held, so that the answer stays true until the state is written."""
-
 
 @dataclass(frozen=True, slots=True)
 class ParentFlowRun:
@@ -71,30 +60,6 @@ class ParentFlowRun:
     run_count: int
 
 
-@dataclass(frozen=True, slots=True)
-class LimitUse:
-    """A concurrency limit, and how many runs other than this one hold a slot of it."""
-
-    tag: str
-    limit: int
-    taken: int
-
-
-@dataclass(frozen=True, slots=True)
-class SlotUse:
-    """A work queue, a pool or a deployment: how many other runs hold slots of it, and who longest if it is full."""
-
-    what: str
-    paused: bool
-    limit: int | None = None
-    taken: int = 0
-    holder: UUID | None = None
-
-    @property
-    def is_full(self) -> bool:
-        return self.limit is not None and self.taken >= self.limit
-
-
 # Sets of state types that several rules leave or enter; None stands for a run that has no state yet.
 ANYWHERE: frozenset[StateType | None] = frozenset({*ANY, None})
 TO_RUNNING = frozenset({StateType.RUNNING})
@@ -102,7 +67,11 @@ FROM_RUNNING: frozenset[StateType | None] = frozenset({StateType.RUNNING})
 WAITING: frozenset[StateType | None] = frozenset({StateType.SCHEDULED, StateType.PENDING})
 
 
-class Rule(Protocol):
+F = TypeVar("F", bound=Facts)
+F_contra = TypeVar("F_contra", bound=Facts, contravariant=True)
+
+
+class Rule(Protocol[F_contra]):
     """A rule is a class with a docstring for people, two sets of state types, and one judgement.
 
     `leaving` may contain None: the run has no state yet.
@@ -112,10 +81,7 @@ class Rule(Protocol):
     def leaving(self) -> frozenset[StateType | None]: ...
     @property
     def entering(self) -> frozenset[StateType]: ...
-    def judge(self, transition: Transition, facts: Facts) -> Verdict: ...
-
-
-Policy = tuple[Rule, ...]
+    def judge(self, transition: Transition, facts: F_contra) -> Verdict: ...
 
 
 class Judgement(NamedTuple):
@@ -141,14 +107,16 @@ VERDICT_NAMES = {kind: kind.__name__.lower() for kind in (Accept, Amend, Reject,
 
 
 @lru_cache(maxsize=1024)
-def concerned(policy: Policy, leaving: StateType | None, entering: StateType) -> tuple[tuple[Rule, Judgement], ...]:
+def concerned(
+    policy: tuple[Rule[Any], ...], leaving: StateType | None, entering: StateType
+) -> tuple[tuple[Rule[Any], Judgement], ...]:
     """The rules of a policy that a transition between these types concerns, each with its line of the trail if it has
     nothing to say, which is what most rules say most of the time."""
     rules = [rule for rule in policy if leaving in rule.leaving and entering in rule.entering]
     return tuple((rule, Judgement(type(rule).__name__, VERDICT_NAMES[Accept], "")) for rule in rules)
 
 
-def decide(transition: Transition, policy: Policy, facts: Facts) -> Decision:
+def decide(transition: Transition, policy: tuple[Rule[F], ...], facts: F) -> Decision:
     """Judge `transition` by the rules of `policy` that it concerns, in their order."""
     current = transition
     effects: tuple[Effect, ...] = ()

@@ -5,8 +5,17 @@ from __future__ import annotations
 import inspect
 import sys
 
-from orchestration.core.decide import Policy, Rule
-from orchestration.core.policies import BACKGROUND_TASK, CORE_FLOW, CORE_TASK, MINIMAL_FLOW, MINIMAL_TASK, UNHEARD_FLOW
+from orchestration.core.decide import Rule
+from orchestration.core.policies import (
+    BACKGROUND_TASK,
+    CORE_FLOW,
+    CORE_TASK,
+    MINIMAL_FLOW,
+    MINIMAL_TASK,
+    UNHEARD_FLOW,
+    AllFacts,
+    Policy,
+)
 from orchestration.core.states import ANY, TERMINAL, UNFINISHED, StateType
 from orchestration.core.verdicts import Abort, Accept, Amend, Reject, Wait
 from orionflow.contract.states import NAMES
@@ -98,7 +107,7 @@ def _policy(title: str, introduction: str, policy: Policy) -> str:
     )
 
 
-def _row(rule: Rule) -> str:
+def _row(rule: Rule[AllFacts]) -> str:
     kind = type(rule)
     return " | ".join([f"`{kind.__name__}`", _types(rule.leaving), _types(rule.entering), _prose(kind)])
 

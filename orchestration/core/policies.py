@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from orchestration.core.decide import Policy
-from orchestration.core.rules.caching import RememberResultsByCacheKey, ReuseCachedResults
+from typing import Protocol
+
+from orchestration.core.decide import Rule
+from orchestration.core.rules.caching import CacheFacts, RememberResultsByCacheKey, ReuseCachedResults
 from orchestration.core.rules.cancelling import CancelAtOnceWithoutInfrastructure, FinishCancelling
-from orchestration.core.rules.concurrency import TakeConcurrencySlots
+from orchestration.core.rules.concurrency import LimitFacts, TakeConcurrencySlots
 from orchestration.core.rules.crashing import HandOverLostWaits, HandOverUnheardRuns, RetryCrashedRuns
 from orchestration.core.rules.duplicates import ClaimRunsOnce, RefuseRepeatedTransitions
-from orchestration.core.rules.overlap import ResolveOverlaps
+from orchestration.core.rules.overlap import OverlapFacts, ResolveOverlaps
 from orchestration.core.rules.pausing import PauseRunningFlowRuns, ResumePausedFlowRuns, StartTasksOfRunningFlowsOnly
-from orchestration.core.rules.queueing import TakeQueueSlots
+from orchestration.core.rules.queueing import QueueFacts, TakeQueueSlots
 from orchestration.core.rules.retries import NameRepeatedTries, RememberFlowAttempt, RetryFailedFlows, RetryFailedTasks
 from orchestration.core.rules.terminal import (
     KeepFinishedFlowRuns,
@@ -20,6 +22,13 @@ from orchestration.core.rules.terminal import (
 )
 from orchestration.core.rules.timing import CarryScheduledTime, WaitForScheduledTime
 from orchestration.core.runs import Run
+
+
+class AllFacts(CacheFacts, LimitFacts, OverlapFacts, QueueFacts, Protocol):
+    """All that rules may ask for; `orchestration.facts` answers from the database."""
+
+
+Policy = tuple[Rule[AllFacts], ...]
 
 CORE_FLOW: Policy = (
     RefuseRepeatedTransitions(),

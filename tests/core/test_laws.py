@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestration.core.bookkeeping import settle
-from orchestration.core.decide import Decision, LimitUse, ParentFlowRun, Transition, concerned, decide
+from orchestration.core.decide import Decision, ParentFlowRun, Transition, concerned, decide
 from orchestration.core.effects import ReleaseSlots, TakeSlots
 from orchestration.core.policies import CORE_FLOW, CORE_TASK, MINIMAL_FLOW, MINIMAL_TASK
+from orchestration.core.rules.concurrency import LimitUse
 from orchestration.core.runs import Overlap, RunPolicy
 from orchestration.core.states import TERMINAL, StateType
 from orchestration.core.verdicts import Abort, Accept, Reject, Wait

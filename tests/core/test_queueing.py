@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestration.core.decide import SlotUse
 from orchestration.core.policies import CORE_FLOW, CORE_TASK
-from orchestration.core.rules.queueing import TakeQueueSlots
+from orchestration.core.rules.queueing import SlotUse, TakeQueueSlots
 from orchestration.core.runs import RunPolicy
 from orchestration.core.states import HOLDING, StateType
 from tests.core.worlds import OTHER, World, flow_run, judge_flow, state, verdict_of

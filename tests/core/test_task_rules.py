@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from orchestration.core.decide import LimitUse, ParentFlowRun
+from orchestration.core.decide import ParentFlowRun
 from orchestration.core.effects import ExpireCaches, ReleaseSlots, RememberResult, TakeSlots
 from orchestration.core.policies import BACKGROUND_TASK, CORE_FLOW, CORE_TASK, MINIMAL_TASK, usual_policy
+from orchestration.core.rules.concurrency import LimitUse
 from orchestration.core.runs import Run, RunPolicy
 from orchestration.core.states import State
 from tests.core.worlds import PARENT, World, flow_run, judge, judge_task, parent_in, soon, state, task_run, verdict_of

@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from orchestration.core.decide import Decision, LimitUse, ParentFlowRun, Policy, SlotUse, Transition, decide
-from orchestration.core.policies import CORE_FLOW, CORE_TASK
+from orchestration.core.decide import Decision, ParentFlowRun, Transition, decide
+from orchestration.core.policies import CORE_FLOW, CORE_TASK, Policy
+from orchestration.core.rules.concurrency import LimitUse
+from orchestration.core.rules.queueing import SlotUse
 from orchestration.core.runs import Run, RunPolicy
 from orchestration.core.states import State, StateDetails, StateType
 

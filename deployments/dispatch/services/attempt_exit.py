@@ -18,8 +18,7 @@ from django.db.models import F
 from deployments.models import Deployment, Lease
 from orchestration.batch import TaskRunTransition, apply_task_run_transitions
 from orchestration.core.bookkeeping import is_out_of_process
-from orchestration.core.decide import Policy
-from orchestration.core.policies import UNHEARD_FLOW
+from orchestration.core.policies import UNHEARD_FLOW, Policy
 from orchestration.core.states import State, StateType, cancelled, crashed, scheduled
 from orchestration.errors import FlowRunNotFound, RunLost
 from orchestration.services import propose

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Protocol
 
 from orchestration.core.decide import ANYWHERE, TO_RUNNING, Facts, Transition
 from orchestration.core.effects import RememberResult
-from orchestration.core.states import StateType
+from orchestration.core.states import State, StateType
 from orchestration.core.verdicts import ACCEPT, Accept, Amend, Reject, Verdict
+
+
+class CacheFacts(Facts, Protocol):
+    def cached_state(self, cache_key: str) -> State | None:
+        """The newest state that a task run with this key left in the cache and that has not expired."""
 
 
 class ReuseCachedResults:
@@ -17,7 +23,7 @@ class ReuseCachedResults:
     leaving = ANYWHERE
     entering = TO_RUNNING
 
-    def judge(self, transition: Transition, facts: Facts) -> Verdict:
+    def judge(self, transition: Transition, facts: CacheFacts) -> Verdict:
         details = transition.proposed.details
         if details.cache_key is None:
             return ACCEPT

@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
 from orchestration.core.decide import ANYWHERE, TO_RUNNING, Facts, Transition
 from orchestration.core.effects import TakeSlots
 from orchestration.core.verdicts import ACCEPT, Abort, Accept, Verdict, Wait
+
+
+@dataclass(frozen=True, slots=True)
+class LimitUse:
+    """A concurrency limit, and how many runs other than this one hold a slot of it."""
+
+    tag: str
+    limit: int
+    taken: int
+
+
+class LimitFacts(Facts, Protocol):
+    def limits_on(self, tags: Sequence[str]) -> Sequence[LimitUse]:
+        """The concurrency limits on these tags; tags without a limit are left out."""
 
 
 class TakeConcurrencySlots:
@@ -14,7 +32,7 @@ class TakeConcurrencySlots:
     leaving = ANYWHERE
     entering = TO_RUNNING
 
-    def judge(self, transition: Transition, facts: Facts) -> Verdict:
+    def judge(self, transition: Transition, facts: LimitFacts) -> Verdict:
         if not transition.run.tags:
             return ACCEPT
         limits = facts.limits_on(transition.run.tags)

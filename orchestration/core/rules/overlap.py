@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import UUID
+
 from orchestration.core.decide import ANYWHERE, TO_RUNNING, Facts, Transition
 from orchestration.core.effects import CancelRuns
 from orchestration.core.runs import Overlap
@@ -10,6 +14,12 @@ from orchestration.core.verdicts import ACCEPT, Accept, Reject, Verdict, Wait
 
 # Short enough that a queue moves on soon after its head ends; the answer costs one indexed query.
 QUEUE_WAIT_SECONDS = 5
+
+
+class OverlapFacts(Facts, Protocol):
+    def active_runs_of_same_flow(self) -> Sequence[UUID]:
+        """Runs of the same flow (or deployment: `policy.overlap_scope`) that are RUNNING or CANCELLING, oldest first.
+        Neither this run is among them nor one that it is nested in: that one would wait for this one for ever."""
 
 
 class ResolveOverlaps:
@@ -21,7 +31,7 @@ class ResolveOverlaps:
     leaving = ANYWHERE
     entering = TO_RUNNING
 
-    def judge(self, transition: Transition, facts: Facts) -> Verdict:
+    def judge(self, transition: Transition, facts: OverlapFacts) -> Verdict:
         policy = transition.run.policy
         if policy.overlap is Overlap.ALLOW or transition.initial_type is StateType.RUNNING:
             return ACCEPT

@@ -2,9 +2,35 @@
 
 from __future__ import annotations
 
-from orchestration.core.decide import Facts, SlotUse, Transition
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from orchestration.core.decide import Facts, Transition
 from orchestration.core.states import ANY, HOLDING, StateType
 from orchestration.core.verdicts import ACCEPT, Reject, Verdict, Wait
+
+
+@dataclass(frozen=True, slots=True)
+class SlotUse:
+    """A work queue, a pool or a deployment: how many other runs hold slots of it, and who longest if it is full."""
+
+    what: str
+    paused: bool
+    limit: int | None = None
+    taken: int = 0
+    holder: UUID | None = None
+
+    @property
+    def is_full(self) -> bool:
+        return self.limit is not None and self.taken >= self.limit
+
+
+class QueueFacts(Facts, Protocol):
+    def run_slots(self) -> Sequence[SlotUse]:
+        """The work queue, the pool and the deployment of this run, as far as it has them and they are limited or
+        paused; limited ones are held, so that the answer stays true until the state is written."""
 
 
 class TakeQueueSlots:
@@ -15,7 +41,7 @@ class TakeQueueSlots:
     leaving: frozenset[StateType | None] = frozenset({*(ANY - HOLDING), None})
     entering = frozenset({StateType.PENDING, StateType.RUNNING})
 
-    def judge(self, transition: Transition, facts: Facts) -> Verdict:
+    def judge(self, transition: Transition, facts: QueueFacts) -> Verdict:
         uses = facts.run_slots()
         if not uses:
             return ACCEPT
