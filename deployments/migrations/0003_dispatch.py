@@ -146,7 +146,7 @@ class Migration(migrations.Migration):
                 ('id', models.UUIDField(default=orionflow.contract.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('created', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('updated', models.DateTimeField(auto_now=True)),
-                ('definition', models.JSONField(help_text='As the API has it: cron, interval, rrule or ics, with its time zone.')),
+                ('definition', models.JSONField(help_text='As the API has it: the field of its kind, with its time zone.')),
                 ('active', models.BooleanField(default=True)),
                 ('parameters', models.JSONField(blank=True, default=dict)),
                 ('max_active_runs', models.PositiveIntegerField(null=True)),

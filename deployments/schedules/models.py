@@ -27,7 +27,7 @@ class Schedule(Row):
     """When runs of a deployment are planned. What a definition means is computed in `deployments.core`."""
 
     deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="schedules")
-    definition = models.JSONField(help_text="As the API has it: cron, interval, rrule or ics, with its time zone.")
+    definition = models.JSONField(help_text="As the API has it: the field of its kind, with its time zone.")
     active = models.BooleanField(default=True)
     parameters = models.JSONField(default=dict, blank=True)
     max_active_runs = models.PositiveIntegerField(null=True)

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from orionflow.deployments import Cron, ICalendar, Interval, RRule
-from orionflow.deployments.schedules import as_wire, schedules_of
 from orionflow.errors import UsageError
+from orionflow.schedules import as_wire, schedules_of
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ICS = "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nDTSTART:20261121T120000Z\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 from deployments.schedules.core.cron import read_cron
 from deployments.schedules.core.errors import ScheduleError
@@ -16,6 +16,7 @@ from deployments.schedules.core.interval import read_interval
 from deployments.schedules.core.rrule import read_rrule
 from deployments.schedules.core.timetable import Timetable
 from deployments.schedules.core.zones import first_moment
+from orionflow.contract.schedules import AnyDefinition
 
 __all__ = ["ScheduleError", "Timetable", "moment_in", "read_definition"]
 
@@ -25,21 +26,20 @@ READERS: dict[str, Callable[[Mapping[str, Any]], Timetable]] = {
     "rrule": read_rrule,
     "ics": read_ics,
 }
+# What each kind may say is the contract's; the kind's own name is the one that no other has.
 FIELDS = {
-    "cron": {"cron", "timezone", "day_or"},
-    "interval": {"interval", "anchor_date", "timezone"},
-    "rrule": {"rrule", "timezone"},
-    "ics": {"ics", "timezone"},
+    kind: frozenset(one.model_fields) for one in get_args(AnyDefinition) for kind in READERS if kind in one.model_fields
 }
+_KINDS = f"{', '.join([*READERS][:-1])} or {[*READERS][-1]}"
 
 
 def read_definition(definition: Mapping[str, Any]) -> Timetable:
     """The timetable of a definition such as {"cron": "0 6 * * *", "timezone": "Europe/Berlin"}."""
     if not isinstance(definition, Mapping):
-        raise ScheduleError("A schedule is an object with one of cron, interval, rrule or ics.")
+        raise ScheduleError(f"A schedule is an object with one of {_KINDS}.")
     kinds = [kind for kind in READERS if kind in definition]
     if len(kinds) != 1:
-        raise ScheduleError("A schedule has exactly one of cron, interval, rrule or ics.", kinds[1] if kinds else None)
+        raise ScheduleError(f"A schedule has exactly one of {_KINDS}.", kinds[1] if kinds else None)
     if unknown := sorted(map(str, definition.keys() - FIELDS[kinds[0]])):
         raise ScheduleError(f"A schedule by {kinds[0]} has no {unknown[0]!r}.", unknown[0])
     return READERS[kinds[0]](definition)

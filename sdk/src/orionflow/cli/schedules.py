@@ -1,4 +1,4 @@
-"""Schedules as a command line writes them (--cron, --interval, --rrule or --ics), and as sentences and tables do."""
+"""Schedules as a command line writes them (`--cron`, `--interval` …), and as sentences and tables do."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from orionflow.cli.backend import Json
 from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.cli.style import first_line
 from orionflow.cli.times import Clock, read_period, rough, zone_named
+from orionflow.schedules import KINDS
 
 _SPELT = {"anchor": "anchor_date"}
-_KINDS = ("cron", "interval", "rrule", "ics")
+_EACH_OPTION = [f"--{kind}" for kind in KINDS]
+ANY_OPTION = f"{', '.join(_EACH_OPTION[:-1])} or {_EACH_OPTION[-1]}"
 
 
 # The options that say when; a command gets them among its keywords.
 SCHEDULE_PARAMS: tuple[click.Parameter, ...] = (
-    click.Option(["--cron"], metavar="LINE", help="By a cron line, such as '0 6 * * 1-5'."),
-    click.Option(["--interval"], metavar="PERIOD", help="Every so often, such as 90s, 15m or 1d."),
-    click.Option(["--rrule"], metavar="RULE", help="By a recurrence rule, such as FREQ=WEEKLY;BYDAY=MO."),
-    click.Option(["--ics"], metavar="FILE", help="At the events of an .ics file."),
+    *(click.Option([f"--{name}"], metavar=kind.option.metavar, help=kind.option.help) for name, kind in KINDS.items()),
     click.Option(["--timezone"], metavar="ZONE", help="The zone in which the times are meant."),
     click.Option(["--anchor-date", "--anchor", "anchor"], metavar="TIME", help="Intervals are counted from here."),
     click.Option(["--day-or/--day-and"], default=True, help="Cron: either day fits, or both must."),
@@ -37,31 +36,29 @@ SCHEDULE_PARAMS: tuple[click.Parameter, ...] = (
 
 def read_schedule(options: dict[str, Any], clock: Clock) -> dict[str, Any] | None:
     """The schedule that the options name, as the API takes it; None when they name none."""
-    kinds = [kind for kind in _KINDS if options[kind]]
+    kinds = [kind for kind in KINDS if options[kind]]
     if len(kinds) > 1:
         raise click.UsageError(f"--{kinds[0]} and --{kinds[1]} are two schedules; add them one after the other.")
     if not kinds:
         _refuse_leftovers(options)
         return None
-    return _value(kinds[0], options, clock).to_wire()  # type: ignore[no-any-return]
+    value, own = _value_and_own(kinds[0], options, clock)
+    return KINDS[kinds[0]].for_option(value, **own, **_shared(options, clock)).to_wire()
 
 
-def _value(kind: str, options: dict[str, Any], clock: Clock) -> Any:
-    from orionflow.deployments.schedules import Cron, ICalendar, Interval, RRule
-
-    shared = _shared(options, clock)
+def _value_and_own(kind: str, options: dict[str, Any], clock: Clock) -> tuple[Any, dict[str, Any]]:
+    """The value of the option that says when, and the options that only its kind has. Most values are texts."""
+    value = options[kind]
     match kind:
         case "cron":
-            return Cron(options["cron"], options["day_or"], **shared)
+            return value, {"day_or": options["day_or"]}
         case "interval":
             # Without an offset it is a time in the schedule's zone, which the server looks up.
             anchor = clock.wall_or_moment(options["anchor"]) if options["anchor"] else None
-            return Interval(read_period(options["interval"]), anchor, **shared)
-        case "rrule":
-            return RRule(options["rrule"], **shared)
-    if not Path(options["ics"]).exists():
-        raise CommandFailed(ExitCode.NOT_FOUND, f"There is no file {options['ics']!r}.")
-    return ICalendar.from_file(options["ics"], **shared)
+            return read_period(value), {"anchor_date": anchor}
+        case "ics" if not Path(value).exists():
+            raise CommandFailed(ExitCode.NOT_FOUND, f"There is no file {value!r}.")
+    return value, {}
 
 
 def _shared(options: dict[str, Any], clock: Clock) -> dict[str, Any]:
@@ -86,9 +83,7 @@ def _end(written: str, zone: str | None, clock: Clock) -> datetime:
 def _refuse_leftovers(options: dict[str, Any]) -> None:
     for option in ("timezone", "anchor", "ends", "max_runs", "catchup", "catchup_window", "exclude"):
         if options[option]:
-            raise click.UsageError(
-                f"--{_SPELT.get(option, option).replace('_', '-')} belongs to --cron, --interval, --rrule or --ics."
-            )
+            raise click.UsageError(f"--{_SPELT.get(option, option).replace('_', '-')} belongs to {ANY_OPTION}.")
 
 
 def schedules_text(schedules: Sequence[Json]) -> str:
@@ -109,12 +104,10 @@ def _kind_text(definition: Json) -> str:
             return str(line)
         case {"interval": seconds}:
             return f"every {_period(float(seconds))}"
-        case {"rrule": rule}:
-            return first_line(str(rule), 60)
         case {"ics": text}:
             events = str(text).upper().count("BEGIN:VEVENT")
             return "calendar of one event" if events == 1 else f"calendar of {events} events"
-    return "?"
+    return next((first_line(str(definition[kind]), 60) for kind in KINDS if kind in definition), "?")
 
 
 def _period(seconds: float) -> str:

@@ -12,6 +12,7 @@ from orionflow.cli.errors import MEANINGS, CommandFailed, ExitCode
 from orionflow.cli.style import painted, state_label
 from orionflow.cli.terminal import Terminal, current_terminal
 from orionflow.contract.states import NAMES
+from orionflow.schedules import KINDS
 from orionflow.spelling import near
 
 FILTERS = """\
@@ -56,7 +57,7 @@ DEPLOY_FILES = """\
       tags: [nightly]
       work_queue: default             or work_pool: {name: …, work_queue_name: …, job_variables: {…}}
       schedules:
-        - cron: "0 6 * * 1-5"         or interval: 900, rrule: FREQ=…, ics_file: plan.ics
+        - cron: "0 6 * * 1-5"         or interval: 900; all kinds: orion help schedules
           timezone: Europe/Berlin
           parameters: {limit: 1}      also active, ends, max_runs, misfire (all, latest, none), calendars
       OPTIONS
@@ -68,10 +69,7 @@ What is left out is emptied on the server, too. `--dry-run` shows the difference
 SCHEDULES = """\
 Wherever a schedule is written:
 
-  --cron "0 6 * * 1-5"      minute hour day month weekday; six fields begin with seconds; @daily and its kin
-  --interval 15m            90s, 15m, 2h30m, 1d; counted from --anchor-date
-  --rrule FREQ=…            a recurrence rule of iCalendar
-  --ics plan.ics            the events of a calendar program, with their repetitions and exceptions
+{kinds}
   --timezone Europe/Berlin  the zone in which the times are meant; UTC unless said
 
   --ends, --max-runs        when it ends
@@ -104,6 +102,14 @@ def _filters(terminal: Terminal) -> str:
     return FILTERS.format(types=", ".join(one.lower() for one in NAMES))
 
 
+def _schedules(terminal: Terminal) -> str:
+    return SCHEDULES.format(
+        kinds="\n".join(
+            f"  {f'--{name} {kind.option.example}':<25} {kind.option.explanation}" for name, kind in KINDS.items()
+        )
+    )
+
+
 def _deploy_files(terminal: Terminal) -> str:
     from orionflow.cli.deploy.orion_yaml import plain_options
 
@@ -117,7 +123,7 @@ TOPICS: dict[str, Callable[[Terminal], str]] = {
     "filters": _filters,
     "addressing": lambda terminal: ADDRESSING,
     "exit-codes": _exit_codes,
-    "schedules": lambda terminal: SCHEDULES,
+    "schedules": _schedules,
     "deploy-files": _deploy_files,
 }
 

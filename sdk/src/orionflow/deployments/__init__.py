@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from orionflow import schedules
 from orionflow.deployments.definition import Deployment
 from orionflow.deployments.running import run_deployment
-from orionflow.deployments.schedules import Cron, ICalendar, Interval, RRule, Schedule
 from orionflow.deployments.serving import serve
+from orionflow.schedules import *  # noqa: F403 - every kind there is
 
-__all__ = ["Cron", "Deployment", "ICalendar", "Interval", "RRule", "Schedule", "run_deployment", "serve"]
+__all__ = ["Deployment", "run_deployment", "serve", *schedules.__all__]

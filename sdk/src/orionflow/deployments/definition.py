@@ -5,22 +5,22 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from orionflow.calls.deployments import create_deployment
 from orionflow.calls.flows import create_flow
 from orionflow.client import OrionClient
 from orionflow.code.entrypoints import entrypoint_of
-from orionflow.deployments.schedules import AnySchedule, Period, schedules_of, seconds_of
 from orionflow.engine.drivers import drive_or_await
 from orionflow.engine.effects import Steps, send
 from orionflow.errors import ParameterError, UsageError
 from orionflow.options.checks import check_known, checked_name
 from orionflow.options.parameters import as_json
 from orionflow.options.retries import checked_crash_retries
+from orionflow.schedules import Period, ScheduleOptions, schedules_of, seconds_of
 from orionflow.storage import Storage, storage_of
 
 if TYPE_CHECKING:
@@ -28,19 +28,6 @@ if TYPE_CHECKING:
 
 DEFAULT_QUEUE = "default"
 _BAD_IN_NAMES = frozenset("/%&><")
-
-
-class ScheduleOptions(TypedDict, total=False):
-    """When runs are planned: short forms for one schedule, `schedules` for any number."""
-
-    cron: str | Iterable[str] | None
-    interval: Period | Iterable[Period] | None
-    rrule: str | Iterable[str] | None
-    ics: str | Path | None
-    schedule: AnySchedule | None
-    schedules: Iterable[AnySchedule] | None
-    timezone: str | None
-    anchor_date: datetime | None
 
 
 class DeploymentOptions(ScheduleOptions, total=False):

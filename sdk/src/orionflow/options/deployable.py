@@ -43,7 +43,7 @@ class Deployable:
     def deploy(self, name: str, **options: Unpack[DeploymentOptions]) -> Any:
         """Hand this flow to Orion under a name: an agent runs it on schedule and on demand. Returns its id.
 
-        - `cron`, `interval`, `rrule`, `ics` with `timezone`, `anchor_date`; or `schedule`, `schedules`: when.
+        - `cron`, `interval` or another of `ScheduleOptions`, with `timezone`; or `schedule`, `schedules`: when.
         - `work_queue_name`, `work_pool_name`: whose agents run it; `job_variables`: what they should know.
         - `parameters`: defaults of its runs; `enforce_parameter_schema=False` takes whatever a request says.
         - `storage`, `entrypoint`: where the code is; unless said, in this file, on every machine with an agent.

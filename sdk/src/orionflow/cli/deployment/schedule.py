@@ -20,7 +20,7 @@ from orionflow.cli.lazy import LazyGroup
 from orionflow.cli.lookup import by_prefix
 from orionflow.cli.output import Column, as_text
 from orionflow.cli.parameters import read_whole
-from orionflow.cli.schedules import SCHEDULE_PARAMS, definition_text, read_schedule
+from orionflow.cli.schedules import ANY_OPTION, SCHEDULE_PARAMS, definition_text, read_schedule
 from orionflow.cli.session import Session, ask_before, bare_session, command, delete_by, destructive, with_params
 from orionflow.cli.style import counted
 from orionflow.cli.times import Clock, read_moment
@@ -113,10 +113,10 @@ def ls(session: Session, name: str) -> None:
 @click.option("--params", metavar="JSON", help="Parameters of its runs, as a JSON object or @FILE.")
 @click.option("--paused", is_flag=True, help="Add it, but plan nothing yet.")
 def create(session: Session, name: str, params: str | None, paused: bool, **options: Any) -> None:
-    """Add a schedule to a deployment: one of --cron, --interval, --rrule and --ics."""
+    """Add a schedule to a deployment. Exactly one option must say when."""
     wanted = read_schedule(options, session.clock)
     if wanted is None:
-        raise click.UsageError("Say when: one of --cron, --interval, --rrule or --ics.")
+        raise click.UsageError(f"Say when: one of {ANY_OPTION}.")
     body = {**wanted, "active": not paused, **({"parameters": read_whole(params)} if params else {})}
     deployment = find_deployment(session, name)
     created = session.api.ask(schedules_of(deployment["id"]).create([body]))
@@ -208,7 +208,7 @@ def preview(
     asked: Json = {"count": count, "after": session.clock.moment(after) if after else None}
     draft = read_schedule(options, session.clock)
     if (draft is None) == (name is None):
-        raise click.UsageError("Name a deployment, or say a schedule with --cron, --interval, --rrule or --ics.")
+        raise click.UsageError(f"Name a deployment, or say a schedule with {ANY_OPTION}.")
     if draft is not None:
         times = session.api.ask(preview_draft(draft["schedule"], calendars=draft.get("calendars", []), **asked))
         zones: dict[str | None, str | None] = {None: draft["schedule"].get("timezone")}

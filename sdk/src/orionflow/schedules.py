@@ -1,4 +1,9 @@
-"""Schedules as programs write them, such as `Cron("0 6 * * 1-5", timezone="Europe/Berlin")`."""
+"""Schedules as programs write them, such as `Cron("0 6 * * 1-5", timezone="Europe/Berlin")`.
+
+A kind is one class here, from which `flow.deploy`, orion.yaml and the command line take it; `KINDS` has them all. Its
+shape on the wire is in `orionflow.contract.schedules`, its times are the server's. Nothing heavy is imported here,
+as every command that takes a schedule does so.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +11,25 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, NamedTuple, Self, TypedDict, Unpack
 
 from orionflow.errors import UsageError
+
+__all__ = ["Cron", "ICalendar", "Interval", "RRule", "Schedule"]
 
 Misfire = Literal["all", "latest", "none"]
 Period = float | timedelta
 _MISFIRES = ("all", "latest", "none")
+
+
+class Option(NamedTuple):
+    """A kind of schedule as an option of commands: a word for its value, its help, and for `orion help schedules` an
+    example with an explanation."""
+
+    metavar: str
+    help: str
+    example: str
+    explanation: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +42,12 @@ class Schedule:
     - `misfire`: times missed while no server ran are made up for: "all", the "latest" one, or "none" (the default);
       `misfire_window` leaves out those missed longer ago.
     - `calendars`: names of calendars on the server; during their events nothing is started.
+
+    A kind adds a field of its `kind`'s name, which says when, and fields for the rest of its definition.
     """
+
+    kind: ClassVar[str]
+    option: ClassVar[Option]
 
     timezone: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -46,6 +68,11 @@ class Schedule:
     def definition(self) -> dict[str, Any]:
         """The times, as the API has them."""
         raise NotImplementedError
+
+    @classmethod
+    def for_option(cls, value: Any, **options: Any) -> Self:
+        """The schedule that an option of its kind's name asks for, in a call of `flow.deploy` or on a command line."""
+        return cls(value, **options)  # type: ignore[call-arg]
 
     def to_wire(self) -> dict[str, Any]:
         """The whole schedule, as the API takes it; what was not said is left to the server."""
@@ -74,6 +101,13 @@ class Cron(Schedule):
 
     cron: str
     day_or: bool = True
+    kind: ClassVar[str] = "cron"
+    option: ClassVar[Option] = Option(
+        "LINE",
+        "By a cron line, such as '0 6 * * 1-5'.",
+        '"0 6 * * 1-5"',
+        "minute hour day month weekday; six fields begin with seconds; @daily and its kin",
+    )
 
     def definition(self) -> dict[str, Any]:
         return {"cron": self.cron, "day_or": self.day_or}
@@ -85,6 +119,13 @@ class Interval(Schedule):
 
     interval: Period
     anchor_date: datetime | None = None
+    kind: ClassVar[str] = "interval"
+    option: ClassVar[Option] = Option(
+        "PERIOD",
+        "Every so often, such as 90s, 15m or 1d.",
+        "15m",
+        "90s, 15m, 2h30m, 1d; counted from --anchor-date",
+    )
 
     def definition(self) -> dict[str, Any]:
         seconds = seconds_of(self.interval)
@@ -101,6 +142,13 @@ class RRule(Schedule):
     """Times by a recurrence rule of iCalendar, such as FREQ=MONTHLY;BYDAY=-1FR."""
 
     rrule: str
+    kind: ClassVar[str] = "rrule"
+    option: ClassVar[Option] = Option(
+        "RULE",
+        "By a recurrence rule, such as FREQ=WEEKLY;BYDAY=MO.",
+        "FREQ=…",
+        "a recurrence rule of iCalendar",
+    )
 
     def definition(self) -> dict[str, Any]:
         return {"rrule": self.rrule}
@@ -111,9 +159,20 @@ class ICalendar(Schedule):
     """Times by the events of an iCalendar document, as calendar programs export them."""
 
     ics: str
+    kind: ClassVar[str] = "ics"
+    option: ClassVar[Option] = Option(
+        "FILE",
+        "At the events of an .ics file.",
+        "plan.ics",
+        "the events of a calendar program, with their repetitions and exceptions",
+    )
 
     @classmethod
-    def from_file(cls, path: str | Path, **options: Any) -> ICalendar:
+    def for_option(cls, value: Any, **options: Any) -> Self:
+        return cls.from_file(value, **options)
+
+    @classmethod
+    def from_file(cls, path: str | Path, **options: Any) -> Self:
         """The events of an `.ics` file."""
         try:
             text = Path(path).expanduser().read_text(encoding="utf-8-sig")
@@ -128,31 +187,40 @@ class ICalendar(Schedule):
 
 
 AnySchedule = Schedule | str | Mapping[str, Any] | timedelta
+KINDS: Mapping[str, type[Schedule]] = {one.kind: one for one in (Cron, Interval, RRule, ICalendar)}
 
 
-def schedules_of(
-    *,
-    cron: str | Iterable[str] | None = None,
-    interval: Period | Iterable[Period] | None = None,
-    rrule: str | Iterable[str] | None = None,
-    ics: str | Path | None = None,
-    schedule: AnySchedule | None = None,
-    schedules: Iterable[AnySchedule] | None = None,
-    timezone: str | None = None,
-    anchor_date: datetime | None = None,
-) -> list[dict[str, Any]]:
+class ScheduleOptions(TypedDict, total=False):
+    """When runs are planned: short forms for one schedule, `schedules` for any number."""
+
+    cron: str | Iterable[str] | None
+    interval: Period | Iterable[Period] | None
+    rrule: str | Iterable[str] | None
+    ics: str | Path | None
+    schedule: AnySchedule | None
+    schedules: Iterable[AnySchedule] | None
+    timezone: str | None
+    anchor_date: datetime | None
+
+
+def schedules_of(**options: Unpack[ScheduleOptions]) -> list[dict[str, Any]]:
     """The schedules that the short forms and the long ones name, as the API takes them."""
-    found: list[AnySchedule] = [Cron(one, timezone=timezone) for one in _each(cron)]
-    found += [Interval(one, anchor_date, timezone=timezone) for one in _each(interval)]
-    found += [RRule(one, timezone=timezone) for one in _each(rrule)]
-    if ics is not None:
-        found.append(ICalendar.from_file(ics, timezone=timezone))
+    values: Mapping[str, Any] = options
+    timezone, anchor_date = options.get("timezone"), options.get("anchor_date")
+    found: list[AnySchedule] = []
+    for kind in KINDS.values():
+        own = {"anchor_date": anchor_date} if kind is Interval else {}
+        found += [kind.for_option(one, timezone=timezone, **own) for one in _each(values.get(kind.kind))]
     if (timezone or anchor_date) and not found:
-        raise UsageError(
-            "timezone and anchor_date belong to cron=, interval=, rrule= and ics=; say them in the schedule."
-        )
-    found += [*([] if schedule is None else [schedule]), *(schedules or ())]
+        raise UsageError(f"timezone and anchor_date belong to {_short_forms()}; say them in the schedule.")
+    schedule = options.get("schedule")
+    found += [*([] if schedule is None else [schedule]), *(options.get("schedules") or ())]
     return [as_wire(one) for one in found]
+
+
+def _short_forms() -> str:
+    *others, last = (f"{kind}=" for kind in KINDS)
+    return f"{', '.join(others)} and {last}"
 
 
 def as_wire(schedule: AnySchedule) -> dict[str, Any]:
@@ -169,22 +237,19 @@ def as_wire(schedule: AnySchedule) -> dict[str, Any]:
     raise UsageError(f"{schedule!r} is no schedule; write Cron(…), Interval(…), RRule(…) or ICalendar.from_file(…).")
 
 
-_KINDS: dict[str, Any] = {"cron": Cron, "interval": Interval, "rrule": RRule, "ics": ICalendar}
-
-
 def _of_mapping(written: dict[str, Any]) -> dict[str, Any]:
     """A schedule as orion.yaml has it, or as the API does."""
     if isinstance(written.get("schedule"), Mapping):
         return written
     written = _renamed({name: value for name, value in written.items() if value is not None})
-    kinds = [name for name in (*_KINDS, "ics_file") if name in written]
+    kinds = [name for name in (*KINDS, "ics_file") if name in written]
     if len(kinds) != 1:
-        raise UsageError(f"A schedule has one of {', '.join(_KINDS)} or ics_file; this one has {sorted(written)}.")
+        raise UsageError(f"A schedule has one of {', '.join(KINDS)} or ics_file; this one has {sorted(written)}.")
     value = written.pop(kinds[0])
     try:
         if kinds[0] == "ics_file":
             return ICalendar.from_file(value, **written).to_wire()
-        whole: Schedule = _KINDS[kinds[0]](value, **_moments(written))
+        whole = KINDS[kinds[0]](value, **_moments(written))  # type: ignore[call-arg]
     except TypeError as error:
         raise UsageError(f"A schedule does not take this: {error}.") from None
     return whole.to_wire()
@@ -217,7 +282,7 @@ def seconds_of(period: Period) -> float:
 def _each(value: Any) -> list[Any]:
     if value is None:
         return []
-    return [value] if isinstance(value, str | int | float | timedelta) else list(value)
+    return [value] if isinstance(value, str | int | float | timedelta | Path) else list(value)
 
 
 def _aware(moment: datetime, what: str) -> datetime:
