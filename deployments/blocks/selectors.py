@@ -7,9 +7,11 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
+from pydantic_core import PydanticCustomError
 
-from deployments.definitions.core.hydration import variables_named
+from deployments.definitions.core.hydration import BadTemplate, hydrated, variables_named
 from deployments.models import BlockDocument, BlockReference, BlockSchema, Variable
+from orionflow.contract.wire import storable
 
 
 def block_documents() -> QuerySet[BlockDocument]:
@@ -33,6 +35,16 @@ def block_capabilities() -> list[str]:
     """Every capability that some schema has."""
     lists = BlockSchema.objects.values_list("capabilities", flat=True).distinct()
     return sorted({capability for capabilities in lists for capability in capabilities})
+
+
+def filled_in(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with their templates filled in. Raises BadTemplate, also where the result cannot be stored."""
+    plain = dict(values)
+    try:
+        filled: dict[str, Any] = storable(hydrated(plain, variables_for(plain)))
+    except PydanticCustomError as error:
+        raise BadTemplate(f"{error}.") from None
+    return filled
 
 
 def variables_for(value: Any) -> dict[str, str]:

@@ -12,11 +12,11 @@ from typing import Any
 from orchestration.core.effects import Effect, EndLease, ExpireCaches, MirrorToParentTask, ReleaseSlots
 from orchestration.core.runs import Run, revised
 from orchestration.core.states import State, StateType
+from orionflow.contract.states import EXECUTING
 
 RELEASE: tuple[Effect, ...] = (ReleaseSlots(),)
 EXPIRE: tuple[Effect, ...] = (ExpireCaches(),)
 END_LEASE: tuple[Effect, ...] = (EndLease(),)
-KEEPS_SLOTS = frozenset({StateType.RUNNING, StateType.CANCELLING})
 
 
 def settle(run: Run, initial: State | None, written: State) -> Run:
@@ -35,7 +35,7 @@ def consequences(run: Run, initial: State | None, written: State) -> tuple[Effec
     results expire when its outcome is open again; a flow run whose attempt is over leaves its agent, and a nested one
     takes the task run of its parent along."""
     if run.kind == "task-run":
-        release = RELEASE if run.tags and written.type not in KEEPS_SLOTS else ()
+        release = RELEASE if run.tags and written.type not in EXECUTING else ()
         reopened = initial is not None and initial.is_terminal and not written.is_terminal
         return EXPIRE + release if reopened else release
     ended = END_LEASE if run.leased and is_out_of_process(run, written) else ()

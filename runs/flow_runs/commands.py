@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from deployments.blocks.selectors import variables_for
-from deployments.definitions.core.hydration import BadTemplate, hydrated
+from deployments.blocks.selectors import filled_in
+from deployments.definitions.core.hydration import BadTemplate
 from deployments.definitions.core.parameters import mismatch
 from orchestration.core.states import StateType, awaiting_retry, cancelling, resuming, running
 from orchestration.core.verdicts import Abort, Reject
@@ -58,7 +58,7 @@ def _give_input(stored: StoredRun, run_input: dict[str, Any] | None, now: dateti
     if not isinstance(asked, dict):
         return "The schema of the input that the run waits for is no JSON object, so no input fits; cancel the run."
     try:
-        given = hydrated(run_input or {}, variables_for(run_input or {}))
+        given = filled_in(run_input or {})
     except BadTemplate as error:
         return f"Error hydrating run input: {error}"
     if problem := mismatch(given, asked):

@@ -56,7 +56,7 @@ def flow_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
         "origin": selectors.origin_of(run=run),
         "progress": progress,
         "parts": parts_of(progress),
-        "can_retry": run.deployment_id is not None and run.state_type in {"FAILED", "CRASHED", "COMPLETED"},
+        "can_retry": run.deployment_id is not None and run.state_type in TERMINAL - {StateType.CANCELLED},
         **flow_run_tab(request, run, tab),
     }
     return TemplateResponse(request, "runs/run.html", context)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deployments.work.core.job_variables import flaw_of_template, misfit
+from deployments.work.core.job_variables import flaw_of_template, merged, misfit
 
 VARIABLES: dict[str, Any] = {
     "type": "object",
@@ -55,10 +55,20 @@ def test_a_template_declares_what_it_uses(template, flaw):
         ([{"cpus": 2, "env": None}], True, None),
         ([{"cpus": 2, "env": {"A": 1}}], True, "env.A: 1 is not of type 'string'"),
         ([{"cpus": 2, "other": 1}], True, None),
+        ([{"cpus": 2, "env": {"A": 1}}, {"env": {"B": "x"}}], True, "env.A: 1 is not of type 'string'"),
     ],
 )
 def test_variables_fit_the_template_of_their_pool(layers, complete, flaw):
     assert misfit(TEMPLATE, *layers, complete=complete) == flaw
+
+
+def test_later_layers_replace_earlier_ones_but_for_environments():
+    earlier = {"image": "a", "env": {"A": "1", "B": "1"}, "command": {"x": 1}}
+
+    found = merged(earlier, {"env": {"B": "2"}, "command": {"y": 2}}, {"env": {"C": "3"}})
+
+    assert found == {"image": "a", "env": {"A": "1", "B": "2", "C": "3"}, "command": {"y": 2}}
+    assert earlier["env"] == {"A": "1", "B": "1"}
 
 
 @pytest.mark.parametrize("template", [{}, {"variables": {}}, {"variables": None}, {"job_configuration": {"a": 1}}])

@@ -9,8 +9,9 @@ from uuid import UUID
 
 from django.db import transaction
 
+from deployments.blocks.selectors import filled_in
 from deployments.definitions.core.parameters import flaw_of_schema
-from deployments.definitions.services.runs import filled_in, refuse_misfits, refuse_odd_job_variables
+from deployments.definitions.services.runs import refuse_misfits, refuse_odd_job_variables
 from deployments.dispatch.selectors.liveness import has_agents
 from deployments.models import BlockDocument, Deployment, Schedule
 from deployments.schedules.services.changes import Plans

@@ -8,10 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic_core import PydanticCustomError
-
-from deployments.blocks.selectors import variables_for
-from deployments.definitions.core.hydration import BadTemplate, hydrated
+from deployments.blocks.selectors import filled_in
 from deployments.definitions.core.parameters import mismatch
 from deployments.models import Deadline, Deployment, WorkQueue
 from deployments.work.core.job_variables import misfit
@@ -20,7 +17,6 @@ from orchestration.core.states import State, scheduled
 from orchestration.errors import DeploymentNotFound, JobVariablesMisfit, JobVariablesUnused, ParametersMisfit
 from orchestration.new_runs import NewFlowRun
 from orchestration.transactions import repeated_on_conflict, write_transaction
-from orionflow.contract.wire import storable
 from runs.flow_runs.services import create_flow_run, update_flow_run
 from runs.models import FlowRun
 from runs.naming import two_word_name
@@ -143,16 +139,6 @@ def deadlines_of(runs: Iterable[tuple[UUID, datetime | None]], deployment: Deplo
         for kind, within in limits.items():
             if within is not None and at is not None:
                 yield Deadline(flow_run_id=run_id, kind=kind, due=at + within)
-
-
-def filled_in(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters without templates. Raises BadTemplate."""
-    known = variables_for(dict(parameters))
-    try:
-        filled: dict[str, Any] = storable(hydrated(dict(parameters), known))
-    except PydanticCustomError as error:
-        raise BadTemplate(f"{error}.") from None
-    return filled
 
 
 def _parameters(deployment: Deployment, asked: AskedRun) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from deployments.dispatch.services.claims import Claim, claim_next, claim_one
 from deployments.dispatch.services.heartbeats import orders_now, record_heartbeat
 from deployments.dispatch.waiting_agents import WAIT_HEADER
 from deployments.models import Deployment, WorkQueue
+from deployments.work.core.job_variables import merged
 from orchestration.api.answers import as_answer
 from orchestration.api.operations import Operation
 from orchestration.api.states import state_out
@@ -169,13 +170,5 @@ def deployment_out(deployment: Deployment | None, run: FlowRun) -> dict[str, Any
         contract.ClaimedDeployment,
         deployment,
         version=run.deployment_version or deployment.version,
-        job_variables=merged_variables(deployment.job_variables, run.job_variables),
+        job_variables=merged(deployment.job_variables, run.job_variables),
     )
-
-
-def merged_variables(general: dict[str, Any], special: dict[str, Any]) -> dict[str, Any]:
-    """Environments are merged name by name, everything else is replaced."""
-    merged = {**general, **special}
-    if isinstance(general.get("env"), dict) and isinstance(special.get("env"), dict):
-        merged["env"] = {**general["env"], **special["env"]}
-    return merged

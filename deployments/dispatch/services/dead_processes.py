@@ -24,13 +24,13 @@ from orchestration.stored import locked_run
 from orchestration.tables import FLOW_RUNS
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orchestration.unit import Proposal
-from orionflow.contract.states import TERMINAL, in_order
+from orionflow.contract.states import TERMINAL, UNFINISHED, in_order
 from runs.models import FlowRun, FlowRunState, TaskRun
 
 BATCH = 200
 # A worker looks for cancelled runs every few seconds, and gives their processes half a minute to end.
 CANCELLATION_PATIENCE = timedelta(seconds=90)
-_IN_PROCESS = Q(state_type__in=["PENDING", "RUNNING", "PAUSED", "CANCELLING"]) | Q(
+_IN_PROCESS = Q(state_type__in=in_order(UNFINISHED - {StateType.SCHEDULED})) | Q(
     state_type="SCHEDULED", empirical_policy__retry_type="in_process"
 )
 

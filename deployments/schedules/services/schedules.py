@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from deployments.definitions.services.runs import filled_in
+from deployments.blocks.selectors import filled_in
 from deployments.models import Calendar, Deployment, Schedule
 from deployments.schedules.core import ScheduleError, moment_in
 from deployments.schedules.core.definitions import completed, first_after, is_same, key_of_times

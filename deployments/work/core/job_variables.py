@@ -46,6 +46,17 @@ def flaw_of_defaults(template: Template, blocks: Mapping[str, Mapping[str, Any]]
     return flaw and f"a default does not fit its variable: {flaw}"
 
 
+def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Job variables with the later layers over the earlier: environments name by name, everything else as a whole."""
+    found: dict[str, Any] = {}
+    for layer in layers:
+        env, special = found.get("env"), layer.get("env")
+        found |= layer
+        if isinstance(env, dict) and isinstance(special, dict):
+            found["env"] = {**env, **special}
+    return found
+
+
 def misfit(template: Template, *layers: Mapping[str, Any], complete: bool) -> str | None:
     """Return the error of job variables, the later layers over the earlier, or None.
 
@@ -58,10 +69,9 @@ def misfit(template: Template, *layers: Mapping[str, Any], complete: bool) -> st
         return f"the variables of the template are no JSON schema: {flaw}"
     work = Work()
     usual = dict(_sound_defaults(schema, work))
-    given = {name: value for layer in layers for name, value in layer.items()}
     all_defaults_known = len(usual) == len(list(_defaults(schema)))
     judge = judge_of(schema, work, partial=not (complete and all_defaults_known))
-    return judge({**usual, **given})
+    return judge({**usual, **merged(*layers)})
 
 
 def _used(configuration: Mapping[str, Any]) -> Iterator[str]:

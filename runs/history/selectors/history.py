@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db.models import Avg, BigIntegerField, Case, Count, F, QuerySet, Sum, Value, When
 
+from orionflow.contract.states import BAD, in_order
 from runs.history.selectors.durations import MomentMicroseconds, lateness, microseconds, run_time
 
 MOST_BINS = 500
@@ -85,7 +86,7 @@ def outcomes_over_time(runs: QuerySet[Any], *, start: datetime, end: datetime, p
     step = max((end - start) // parts, MICROSECOND)
     since = MomentMicroseconds(F("start_time")) - Value(microseconds(start), output_field=BigIntegerField())
     completed = Case(When(state_type="COMPLETED", then=1), default=0)
-    failed = Case(When(state_type__in=["FAILED", "CRASHED"], then=1), default=0)
+    failed = Case(When(state_type__in=in_order(BAD), then=1), default=0)
     rows = (
         runs.filter(start_time__gte=start, start_time__lt=end)
         .order_by()

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from deployments.models import ConcurrencyLimit, Deadline, Slot
+from orionflow.contract.states import EXECUTING, in_order
 from runs.models import FlowRun, TaskRun
 
 HOLDERS_SHOWN = 20
@@ -57,7 +58,7 @@ def overlapping_runs(run: FlowRun) -> Iterator[Reason]:
     """Running runs of the same flow or deployment, where the run's author said that they exclude each other."""
     if run.empirical_policy.get("overlap", "allow") != "queue":
         return
-    active = FlowRun.objects.filter(state_type__in=["RUNNING", "CANCELLING"]).exclude(pk=run.id)
+    active = FlowRun.objects.filter(state_type__in=in_order(EXECUTING)).exclude(pk=run.id)
     of_deployment = run.empirical_policy.get("overlap_scope") == "deployment" and run.deployment_id is not None
     same = active.filter(deployment_id=run.deployment_id) if of_deployment else active.filter(flow=run.flow_id)
     others = list(same.order_by("start_time")[:HOLDERS_SHOWN])

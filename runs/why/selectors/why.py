@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from orionflow.contract.states import TERMINAL
+from orionflow.contract.states import EXECUTING, TERMINAL, UNFINISHED
 from runs.models import FlowRun, FlowRunState, StateRow, TaskRun, TaskRunState
 from runs.why.selectors.blockers import Reason, deadlines_of, full_limits, moment_text, overlapping_runs
 from runs.why.selectors.queue_blockers import agent_of, queue_blockers
@@ -70,7 +70,7 @@ def flow_run_reasons(run: FlowRun, state: StateRow | None, now: datetime) -> Ite
         case "PENDING":
             yield from agent_of(run, now)
             yield from overlapping_runs(run)
-        case "RUNNING" | "CANCELLING":
+        case executing if executing in EXECUTING:
             yield from agent_of(run, now)
     yield from deadlines_of(run)
     yield from _last_refusal(run)
@@ -78,7 +78,7 @@ def flow_run_reasons(run: FlowRun, state: StateRow | None, now: datetime) -> Ite
 
 def task_run_reasons(run: TaskRun, state: StateRow | None, now: datetime) -> Iterator[Reason]:
     yield from _by_state(run, state, now)
-    if run.state_type in {"SCHEDULED", "PENDING", "PAUSED"}:
+    if run.state_type in UNFINISHED - EXECUTING:
         yield from _flow_run_in_the_way(run)
         if _is_due(run, now):
             yield from full_limits(run)

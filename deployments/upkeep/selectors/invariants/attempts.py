@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from deployments.upkeep.selectors.invariants.laws import Law
+from deployments.upkeep.selectors.invariants.laws import Law, sql_of
+from orionflow.contract.states import HOLDING, TERMINAL, StateType
 
-_HELD = "r.state_type IN ('PENDING', 'RUNNING', 'CANCELLING')"
+_STARTING = sql_of(HOLDING - {StateType.CANCELLING})
 # Three lost ticks of the reconciler after the longest lease that anybody would set.
 _DETECTION = timedelta(minutes=1)
 _CLEAN_UP = timedelta(minutes=2)
@@ -66,7 +67,7 @@ ATTEMPTS = (
         "flow-run",
         "SELECT b.flow_run_id, COUNT(*), b.epoch FROM runs_flowrunstate a JOIN runs_flowrunstate b "
         "ON b.flow_run_id = a.flow_run_id AND b.seq = a.seq + 1 AND b.epoch = a.epoch AND b.epoch > 0 "
-        "WHERE b.type = 'RUNNING' AND a.type IN ('PENDING', 'RUNNING') "
+        f"WHERE b.type = 'RUNNING' AND a.type IN {_STARTING} "
         "GROUP BY b.flow_run_id, b.epoch HAVING COUNT(*) > 1",
         "was started {} times in attempt {}",
     ),
@@ -74,7 +75,8 @@ ATTEMPTS = (
         "I8",
         "flow-run",
         f"SELECT r.id, r.state_type, r.epoch FROM runs_flowrun r LEFT JOIN deployments_lease l ON l.flow_run_id = r.id "
-        f"WHERE {_HELD} AND l.flow_run_id IS NULL AND r.epoch > 0 AND EXISTS (SELECT 1 FROM runs_flowrunstate s "
+        f"WHERE r.state_type IN {sql_of(HOLDING)} "
+        "AND l.flow_run_id IS NULL AND r.epoch > 0 AND EXISTS (SELECT 1 FROM runs_flowrunstate s "
         "WHERE s.flow_run_id = r.id AND s.epoch = r.epoch AND s.type = 'PENDING' AND s.author LIKE 'agent %%')",
         "is {} in attempt {}, which an agent took, and no agent holds it",
     ),
@@ -82,7 +84,7 @@ ATTEMPTS = (
         "I8",
         "flow-run",
         "SELECT r.id, r.state_name FROM deployments_lease l JOIN runs_flowrun r ON r.id = l.flow_run_id "
-        "WHERE r.state_type IS NULL OR r.state_type IN ('COMPLETED', 'FAILED', 'CRASHED', 'CANCELLED')",
+        f"WHERE r.state_type IS NULL OR r.state_type IN {sql_of(TERMINAL)}",
         "is {} and still leased",
     ),
     Law(
@@ -96,7 +98,7 @@ ATTEMPTS = (
         "I8",
         "task-run",
         "SELECT t.id, t.state_type, r.state_type FROM runs_taskrun t JOIN runs_flowrun r ON r.id = t.flow_run_id "
-        "WHERE t.state_type IN ('PENDING', 'RUNNING') AND r.epoch > 0 AND r.state_type IN ('CRASHED', 'CANCELLED') "
+        f"WHERE t.state_type IN {_STARTING} AND r.epoch > 0 AND r.state_type IN ('CRASHED', 'CANCELLED') "
         "AND r.state_timestamp < %s AND NOT EXISTS (SELECT 1 FROM runs_flowrun n "
         "WHERE n.parent_task_run_id = t.id AND n.deployment_id IS NOT NULL)",
         "is {}, though its flow run is {}",

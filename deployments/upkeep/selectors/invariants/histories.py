@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from django.db import connection
 
-from deployments.upkeep.selectors.invariants.laws import Law, Violation
+from deployments.upkeep.selectors.invariants.laws import Law, Violation, sql_of
 from orchestration.core.policies import MINIMAL_FLOW, MINIMAL_TASK
-from orchestration.core.states import TERMINAL
 from orchestration.json_columns import trail_from
 from orchestration.tables import FLOW_RUNS, TASK_RUNS, Tables, dialect
+from orionflow.contract.states import HOLDING, TERMINAL, StateType
 
 
 def _laws(tables: Tables) -> tuple[Law, ...]:
@@ -81,10 +81,10 @@ HISTORIES = (*_laws(FLOW_RUNS), *_laws(TASK_RUNS), *_ORPHANS)
 
 # --- which state may follow which -----------------------------------------------------------------------------------
 
-_ENDS = ", ".join(f"'{state_type}'" for state_type in sorted(TERMINAL))
+_ENDS = sql_of(TERMINAL)
 _NEEDS_A_REASON = (
-    f"(a.type IN ({_ENDS}) AND b.type NOT IN ({_ENDS})) OR (a.type = 'CANCELLING' AND b.type <> 'CANCELLED') "
-    "OR (a.type IN ('PENDING', 'RUNNING') AND b.type = 'PENDING')"
+    f"(a.type IN {_ENDS} AND b.type NOT IN {_ENDS}) OR (a.type = 'CANCELLING' AND b.type <> 'CANCELLED') "
+    f"OR (a.type IN {sql_of(HOLDING - {StateType.CANCELLING})} AND b.type = 'PENDING')"
 )
 # Whoever forces a state asks no rules but these.
 _WHEN_FORCED = frozenset(type(rule).__name__ for rule in (*MINIMAL_FLOW, *MINIMAL_TASK))

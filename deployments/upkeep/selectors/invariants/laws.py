@@ -10,6 +10,12 @@ from typing import NamedTuple
 from django.db import connection
 
 from orchestration.tables import dialect
+from orionflow.contract.states import StateType, in_order
+
+
+def sql_of(types: frozenset[StateType]) -> str:
+    """Types of states as the right side of IN."""
+    return f"({', '.join(map(repr, in_order(types)))})"
 
 
 class Violation(NamedTuple):

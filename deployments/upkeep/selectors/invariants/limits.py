@@ -3,10 +3,9 @@ before a limit was last changed does not count against it."""
 
 from __future__ import annotations
 
-from deployments.upkeep.selectors.invariants.laws import Law
-from orionflow.contract.states import HOLDING, in_order
+from deployments.upkeep.selectors.invariants.laws import Law, sql_of
+from orionflow.contract.states import EXECUTING, HOLDING
 
-_HOLDING = f"({', '.join(repr(one) for one in in_order(HOLDING))})"
 _FULLER = "HAVING COUNT(*) > {0}.concurrency_limit AND MAX({1}) > {0}.updated"
 
 
@@ -14,7 +13,7 @@ def _places(kind: str, table: str, runs: str) -> Law:
     return Law(
         "I7",
         kind,
-        f"SELECT x.id, COUNT(*), x.concurrency_limit FROM {table} x {runs} AND r.state_type IN {_HOLDING} "
+        f"SELECT x.id, COUNT(*), x.concurrency_limit FROM {table} x {runs} AND r.state_type IN {sql_of(HOLDING)} "
         "WHERE x.concurrency_limit IS NOT NULL GROUP BY x.id, x.concurrency_limit, x.updated "
         + _FULLER.format("x", "r.state_timestamp"),
         "has {} runs in its {} places",
@@ -34,7 +33,7 @@ LIMITS = (
         "I7",
         "task-run",
         "SELECT t.id, t.state_type FROM deployments_slot s JOIN runs_taskrun t ON t.id = s.task_run_id "
-        "WHERE t.state_type IS NULL OR t.state_type NOT IN ('RUNNING', 'CANCELLING')",
+        f"WHERE t.state_type IS NULL OR t.state_type NOT IN {sql_of(EXECUTING)}",
         "is {} and still holds a slot",
     ),
     _places("work-queue", "deployments_workqueue", "JOIN runs_flowrun r ON r.work_queue_id = x.id"),

@@ -36,6 +36,8 @@ TERMINAL = frozenset({StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, 
 UNFINISHED = ANY - TERMINAL
 # A run in one of these holds a slot of its work queue, its pool and its deployment.
 HOLDING = frozenset({StateType.PENDING, StateType.RUNNING, StateType.CANCELLING})
+# User code has begun, and has not ended: a task run in one of these keeps the slots of its tags.
+EXECUTING = HOLDING - {StateType.PENDING}
 BAD = frozenset({StateType.FAILED, StateType.CRASHED})
 
 

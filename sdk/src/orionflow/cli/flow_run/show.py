@@ -28,6 +28,7 @@ from orionflow.cli.run_tables import (
 )
 from orionflow.cli.session import Session, command, limit_option, sort_option, with_params
 from orionflow.cli.times import duration
+from orionflow.contract.states import BAD
 
 SORTS = {
     "newest": NEWEST,
@@ -134,7 +135,7 @@ def why(session: Session, run: str, every: bool) -> None:
 
 def _bad_task_runs(api: Backend, run: Json) -> list[Json]:
     """Where to look next, when a run ended badly."""
-    if run["state_type"] not in ("FAILED", "CRASHED"):
+    if run["state_type"] not in BAD:
         return []
     body = {"flow_runs": {"id": {"any_": [run["id"]]}}, "task_runs": BAD_STATES, "sort": "END_TIME_DESC", "limit": 5}
     found: list[Json] = api.ask(TASK_RUNS.find(body))
