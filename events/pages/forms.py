@@ -14,9 +14,9 @@ from django.core.exceptions import ValidationError
 from pydantic import TypeAdapter
 from pydantic import ValidationError as Misshapen
 
-from events.automations.wire import ActionIn, TriggerIn
 from orchestration.core.states import StateType
 from orion_site.forms.fields import NumberField, TagsField
+from orionflow.contract.automations import ActionIn, TriggerIn
 
 RUNS = "prefect.flow-run."
 RESOURCE = "prefect.resource.id"

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.urls import reverse
 
-from events.recording.core import RESOURCE_ID, RESOURCE_ROLE
+from orionflow.contract.kinds import RESOURCE_ID, RESOURCE_ROLE
 
 _PAGES = {
     "prefect.flow-run": "runs:run",

@@ -6,9 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-RESOURCE_ID = "prefect.resource.id"
-RESOURCE_ROLE = "prefect.resource.role"
-
 # Where Prefect's server begins as well, so that both find the same spans. A Monday, so that weeks begin on one.
 _ORIGIN = datetime(2024, 4, 1, tzinfo=UTC)
 MOST_SPANS = 1000

@@ -18,10 +18,10 @@ from deployments.models import Deployment, WorkQueue
 from events.automations.core.message_templates import USUAL, fill
 from events.models import Automation, Event, Notification, NotificationPolicy
 from events.notifications.core.receivers import escape_for
-from events.recording.core import RESOURCE_ID, RESOURCE_ROLE
 from events.recording.record import new_event, record_events
 from orchestration.core.states import State
 from orionflow.contract.ids import uuid7
+from orionflow.contract.kinds import RESOURCE_ID, RESOURCE_ROLE
 from runs.models import FlowRun
 
 SUBJECT = "Flow run notification"

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from events.models import Event
-from events.recording.core import RESOURCE_ID
+from orionflow.contract.kinds import RESOURCE_ID
 
 
 def record_event(

@@ -13,8 +13,8 @@ from django.db.models import BooleanField, Q, QuerySet
 from django.db.models.expressions import RawSQL
 
 from events.models import Event
-from events.recording.core import RESOURCE_ID, RESOURCE_ROLE
-from events.recording.wire import AnyResource, EventFilter, EventName, Related, labels_asked
+from orionflow.contract.events import AnyResource, EventFilter, EventName, Related
+from orionflow.contract.kinds import RESOURCE_ID, RESOURCE_ROLE
 
 Condition = tuple[str, list[Any]]
 
@@ -134,3 +134,8 @@ def _joined(sign: str, conditions: Sequence[Condition]) -> Condition:
     if not conditions:
         return "1 = 0", []
     return f"({sign.join(sql for sql, _ in conditions)})", [value for _, values in conditions for value in values]
+
+
+def labels_asked(specification: dict[str, Any] | None) -> dict[str, list[str]]:
+    given = specification or {}
+    return {label: [value] if isinstance(value, str) else value for label, value in given.items()}

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from events.models import Event
-from events.recording.core import RESOURCE_ID
-from events.recording.wire import EventIn
 from orchestration.transactions import repeated_on_conflict, write_transaction
+from orionflow.contract.events import EventCreate
+from orionflow.contract.kinds import RESOURCE_ID
 
 
 @repeated_on_conflict
-def store_events(*, events: Sequence[EventIn], now: datetime) -> None:
+def store_events(*, events: Sequence[EventCreate], now: datetime) -> None:
     with write_transaction():
         Event.objects.bulk_create([_row(one, now) for one in events], ignore_conflicts=True)
 
 
-def _row(event: EventIn, now: datetime) -> Event:
+def _row(event: EventCreate, now: datetime) -> Event:
     return Event(
         id=event.id,
         occurred=event.occurred,

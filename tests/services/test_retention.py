@@ -11,10 +11,10 @@ from deployments.models import Deadline, Lease
 from deployments.upkeep.services import retention
 from deployments.upkeep.services.retention import Ages, count_purgeable, old_families, purge
 from events.models import Event
-from events.recording.core import RESOURCE_ID
 from events.recording.record import record_event
 from orchestration.facts import cached_states
 from orchestration.services import propose_flow_run_state, propose_task_run_state
+from orionflow.contract.kinds import RESOURCE_ID
 from runs.models import Artifact, CacheEntry, FlowRun, FlowRunState, Log, TaskRun, TaskRunState
 from tests.factories import NOON, make_artifact, make_flow_run, make_log, make_state, make_task_run
 

@@ -13,7 +13,7 @@ from events.models import Event
 from events.recording.api import following
 from events.recording.api.following import Following
 from events.recording.services import store_events
-from events.recording.wire import EventFilter, EventIn
+from orionflow.contract.events import EventCreate, EventFilter
 from tests.conftest import DATABASE
 from tests.sockets.conftest import PREFECT, event, talk_to, talking
 
@@ -23,7 +23,7 @@ EVERYTHING: dict[str, Any] = {"occurred": {"since": "2026-01-01T00:00:00Z", "unt
 
 
 def store(*events: dict[str, Any], now: datetime | None = None) -> None:
-    store_events(events=[EventIn.model_validate(one) for one in events], now=now or timezone.now())
+    store_events(events=[EventCreate.model_validate(one) for one in events], now=now or timezone.now())
 
 
 store_beside = database_sync_to_async(store)

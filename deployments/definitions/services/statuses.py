@@ -13,9 +13,9 @@ from datetime import datetime
 from deployments.dispatch.selectors.liveness import ready_deployments, statuses_of_pools, statuses_of_queues
 from deployments.models import Deployment, WorkPool, WorkQueue
 from events.models import RecordedStatus
-from events.recording.core import RESOURCE_ID, RESOURCE_ROLE
 from events.recording.record import record_event
 from orchestration.transactions import repeated_on_conflict, write_transaction
+from orionflow.contract.kinds import RESOURCE_ID, RESOURCE_ROLE
 from runs.models import Flow
 
 Labels = Mapping[str, str]

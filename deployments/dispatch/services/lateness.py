@@ -11,7 +11,6 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from deployments.models import Deadline
-from events.recording.core import RESOURCE_ID, RESOURCE_ROLE
 from events.recording.record import record_event
 from orchestration.core.policies import LATE_FLOW
 from orchestration.core.states import TERMINAL, late
@@ -21,6 +20,7 @@ from orchestration.stored import locked_run
 from orchestration.tables import FLOW_RUNS
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orchestration.unit import Proposal
+from orionflow.contract.kinds import RESOURCE_ID, RESOURCE_ROLE
 from runs.models import FlowRun
 
 BATCH = 400

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from django.utils import timezone
 from pydantic import Field
 from rest_framework.response import Response
-from typing_extensions import TypedDict
 
 from events.automations.core.templates import misplaced
 from events.automations.services.automations import (
@@ -20,14 +18,15 @@ from events.automations.services.automations import (
     replace_automation,
     switch_automation,
 )
-from events.automations.wire import AutomationCreate, AutomationPartialUpdate, AutomationUpdate
 from events.models import Automation
 from events.recording.filters import AutomationFilter, AutomationSort
+from orchestration.api.answers import as_answer
 from orchestration.api.errors import Missing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
 from orchestration.api.parsing import StrictJSONParser, TextParser
 from orion_site.accounts.permissions import Action
+from orionflow.contract import automations as contract
 from runs.lists.filters.conditions import matched
 
 ORDERS = {
@@ -44,28 +43,16 @@ class AutomationListing(Page):
     automations: AutomationFilter | None = None
 
 
-class AutomationOut(TypedDict):
-    id: UUID
-    created: datetime
-    updated: datetime
-    name: str
-    description: str
-    enabled: bool
-    trigger: dict[str, Any]
-    actions: list[dict[str, Any]]
-    actions_on_trigger: list[dict[str, Any]]
-    actions_on_resolve: list[dict[str, Any]]
-
-
 class CreateAutomation(Operation):
     """Have something done whenever certain events happen, or fail to."""
 
     method = "POST"
     action_required = Action.CHANGE_AUTOMATIONS
-    answers = {201: AutomationOut}
+    answers = {201: contract.Automation}
 
-    def perform(self, body: AutomationCreate) -> AutomationOut:
-        return _out(create_automation(columns=body.model_dump(mode="json"), now=timezone.now()))
+    def perform(self, body: contract.AutomationCreate) -> dict[str, Any]:
+        automation = create_automation(columns=body.model_dump(mode="json"), now=timezone.now())
+        return as_answer(contract.Automation, automation)
 
 
 class ReadAutomation(Operation):
@@ -74,13 +61,13 @@ class ReadAutomation(Operation):
     method = "GET"
     action_required = Action.READ_AUTOMATIONS
     odd_id = 404
-    answers = {200: AutomationOut}
+    answers = {200: contract.Automation}
 
-    def perform(self, id: UUID) -> AutomationOut:
+    def perform(self, id: UUID) -> dict[str, Any]:
         automation = Automation.objects.filter(pk=id).first()
         if automation is None:
             raise Missing("Automation")
-        return _out(automation)
+        return as_answer(contract.Automation, automation)
 
 
 class ReplaceAutomation(Operation):
@@ -91,7 +78,7 @@ class ReplaceAutomation(Operation):
     odd_id = 404
     answers = {204: None}
 
-    def perform(self, id: UUID, body: AutomationUpdate) -> None:
+    def perform(self, id: UUID, body: contract.AutomationUpdate) -> None:
         replace_automation(automation_id=id, columns=body.model_dump(mode="json"), now=timezone.now())
 
 
@@ -103,7 +90,7 @@ class SwitchAutomation(Operation):
     odd_id = 404
     answers = {204: None}
 
-    def perform(self, id: UUID, body: AutomationPartialUpdate) -> None:
+    def perform(self, id: UUID, body: contract.AutomationPartialUpdate) -> None:
         switch_automation(automation_id=id, enabled=body.enabled, now=timezone.now())
 
 
@@ -124,12 +111,12 @@ class FilterAutomations(Operation):
 
     method = "POST"
     action_required = Action.READ_AUTOMATIONS
-    answers = {200: list[AutomationOut]}
+    answers = {200: list[contract.Automation]}
     body_optional = True
 
-    def perform(self, body: AutomationListing) -> list[AutomationOut]:
+    def perform(self, body: AutomationListing) -> list[dict[str, Any]]:
         found = Automation.objects.filter(matched(body.automations)).order_by(*ORDERS[body.sort])
-        return [_out(one) for one in self.paginate_queryset(found)]
+        return [as_answer(contract.Automation, one) for one in self.paginate_queryset(found)]
 
 
 class CountAutomations(Operation):
@@ -148,11 +135,11 @@ class ReadRelatedAutomations(Operation):
 
     method = "GET"
     action_required = Action.READ_AUTOMATIONS
-    answers = {200: list[AutomationOut]}
+    answers = {200: list[contract.Automation]}
 
-    def perform(self, resource_id: str) -> list[AutomationOut]:
+    def perform(self, resource_id: str) -> list[dict[str, Any]]:
         every = Automation.objects.order_by("name", "id")[:MOST_RELATED]
-        return [_out(one) for one in every if _is_related(one, resource_id)]
+        return [as_answer(contract.Automation, one) for one in every if _is_related(one, resource_id)]
 
 
 class DeleteOwnedAutomations(Operation):
@@ -166,12 +153,6 @@ class DeleteOwnedAutomations(Operation):
         delete_automations_owned_by(resource_id=resource_id)
 
 
-class TemplateProblem(TypedDict):
-    line: int
-    message: str
-    source: str
-
-
 class ValidateTemplate(Operation):
     """Whether a text of an automation can be filled in: sent as it is, or as JSON. Nothing is said of one that can."""
 
@@ -179,7 +160,7 @@ class ValidateTemplate(Operation):
 
     method = "POST"
     action_required = Action.READ_AUTOMATIONS
-    answers = {204: None, 422: dict[str, TemplateProblem]}
+    answers = {204: None, 422: dict[str, contract.TemplateProblem]}
     body_optional = True
 
     def perform(self, body: Annotated[str | dict[str, Any], Field(union_mode="left_to_right")]) -> Response:
@@ -196,18 +177,3 @@ def _is_related(automation: Automation, resource_id: str) -> bool:
     kind, _, id = resource_id.removeprefix("prefect.").rpartition(".")
     actions = actions_of({"actions": automation.actions, "actions_on_trigger": automation.actions_on_trigger})
     return bool(kind) and any(action.get(f"{kind.replace('-', '_')}_id") == id for action in actions)
-
-
-def _out(automation: Automation) -> AutomationOut:
-    return {
-        "id": automation.id,
-        "created": automation.created,
-        "updated": automation.updated,
-        "name": automation.name,
-        "description": automation.description,
-        "enabled": automation.enabled,
-        "trigger": automation.trigger,
-        "actions": automation.actions,
-        "actions_on_trigger": automation.actions_on_trigger,
-        "actions_on_resolve": automation.actions_on_resolve,
-    }

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from events.automations.core.matching import fits, is_named
-from events.recording.core import RESOURCE_ID
+from orionflow.contract.kinds import RESOURCE_ID
 
 # Whatever is run goes through these.
 EVERY_RUN = ("prefect.flow-run.Scheduled", "prefect.flow-run.Pending", "prefect.flow-run.Running")

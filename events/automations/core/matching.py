@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from events.recording.core import RESOURCE_ROLE
+from orionflow.contract.kinds import RESOURCE_ROLE
 
 Labels = Mapping[str, str]
 Asked = Mapping[str, Sequence[str]]

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from events.automations.core.matching import Asked, EventData, covers, covers_any, is_named
 
-SHORTEST_WATCH = timedelta(seconds=10)
 OF_AUTOMATIONS = "prefect.automation."
 
 

@@ -23,12 +23,12 @@ from events.automations.services.own_events import record_action
 from events.models import ActionRun, Notification
 from events.notifications.core.receivers import escape_for
 from events.notifications.services.messages import values_for
-from events.recording.core import RESOURCE_ID, RESOURCE_ROLE
 from orchestration.core.states import State, StateDetails, StateType, cancelling
 from orchestration.errors import BlockDocumentNotFound, DomainError, WorkPoolNotFound
 from orchestration.services import propose_flow_run_state
 from orchestration.transactions import write_transaction
 from orionflow.contract.ids import uuid7
+from orionflow.contract.kinds import RESOURCE_ID, RESOURCE_ROLE
 
 logger = logging.getLogger("orion.automations")
 T = TypeVar("T")

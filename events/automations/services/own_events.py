@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from events.models import ActionRun, Automation
-from events.recording.core import RESOURCE_ID, RESOURCE_ROLE
 from events.recording.record import record_event
+from orionflow.contract.kinds import RESOURCE_ID, RESOURCE_ROLE
 
 # The kinds of things that actions act on, by the ends of their names.
 _KINDS = ("deployment", "work-queue", "work-pool", "automation")

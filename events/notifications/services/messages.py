@@ -10,7 +10,7 @@ from django.conf import settings
 
 from deployments.models import Deployment, WorkPool, WorkQueue
 from events.models import ActionRun
-from events.recording.core import RESOURCE_ID
+from orionflow.contract.kinds import RESOURCE_ID
 from runs.models import Flow, FlowRun, TaskRun
 
 _KINDS: dict[str, Any] = {

@@ -9,31 +9,31 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 from urllib.parse import urlencode
-from uuid import UUID
 
 from django.db.models import Count, F, Max, Min, QuerySet, TextField
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Coalesce, TruncSecond
 from django.utils import timezone
 from pydantic import Field, ValidationError
-from typing_extensions import TypedDict
 
 from events.models import Event
 from events.recording.core import LENGTHS, Span, TooManySpans, counted
 from events.recording.selectors import events_matching
 from events.recording.services import store_events
-from events.recording.wire import EventFilter, EventIn, Occurred
+from orchestration.api.answers import as_answer
 from orchestration.api.errors import Refused
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import FARTHEST
 from orion_site.accounts.permissions import Action
+from orionflow.contract import events as contract
+from orionflow.contract.events import EventCreate, EventFilter, Occurred
 from orionflow.contract.wire import Wire
 
 PAGE = 50
 # What is asked for without saying since when.
 USUAL_SPAN = timedelta(days=180)
 MOST_COUNTED = 500
-Reported = Annotated[list[EventIn], Field(max_length=1000)]
+Reported = Annotated[list[EventCreate], Field(max_length=1000)]
 
 
 class EventListing(Wire):
@@ -74,33 +74,6 @@ class EventCounting(Wire):
     time_interval: Annotated[float, Field(ge=0.01, le=1e6)] = 1.0
 
 
-class EventOut(TypedDict):
-    id: UUID
-    occurred: datetime
-    received: datetime
-    event: str
-    resource: dict[str, str]
-    related: list[dict[str, str]]
-    payload: dict[str, Any]
-    follows: UUID | None
-
-
-class EventPage(TypedDict):
-    """Some events, how many there are in all, and where the next ones are."""
-
-    events: list[EventOut]
-    total: int
-    next_page: str | None
-
-
-class EventCount(TypedDict):
-    value: str
-    label: str
-    count: int
-    start_time: datetime
-    end_time: datetime
-
-
 class ReportEvents(Operation):
     """Report events. One that is known by its id is not stored again."""
 
@@ -117,10 +90,10 @@ class FilterEvents(Operation):
 
     method = "POST"
     action_required = Action.READ_EVENTS
-    answers = {200: EventPage}
+    answers = {200: contract.EventPage}
     body_optional = True
 
-    def perform(self, body: EventListing) -> EventPage:
+    def perform(self, body: EventListing) -> dict[str, Any]:
         return page_of(self, bounded(body.filter or EventFilter(), timezone.now()), body.limit, 0)
 
 
@@ -129,9 +102,9 @@ class ReadNextEvents(Operation):
 
     method = "GET"
     action_required = Action.READ_EVENTS
-    answers = {200: EventPage, 403: dict[str, str]}
+    answers = {200: contract.EventPage, 403: dict[str, str]}
 
-    def perform(self, query: NextPage) -> EventPage:
+    def perform(self, query: NextPage) -> dict[str, Any]:
         token = read_token(query.page_token)
         return page_of(self, token.filter, token.limit, token.offset)
 
@@ -141,9 +114,9 @@ class CountEvents(Operation):
 
     method = "POST"
     action_required = Action.READ_EVENTS
-    answers = {200: list[EventCount]}
+    answers = {200: list[contract.EventCount]}
 
-    def perform(self, countable: Countable, body: EventCounting) -> list[EventCount]:
+    def perform(self, countable: Countable, body: EventCounting) -> list[dict[str, Any]]:
         asked = bounded(body.filter, timezone.now())
         events = _matching(asked).order_by()
         match countable:
@@ -176,7 +149,7 @@ def _ends(asked: EventFilter) -> tuple[datetime, datetime]:
     return occurred.since, occurred.until
 
 
-def page_of(operation: Operation, asked: EventFilter, limit: int, offset: int) -> EventPage:
+def page_of(operation: Operation, asked: EventFilter, limit: int, offset: int) -> dict[str, Any]:
     events = _matching(asked)
     total = events.count()
     rows = list(events[offset : offset + limit]) if limit else []
@@ -202,20 +175,11 @@ def read_token(text: str) -> PageToken:
     return token
 
 
-def event_out(event: Event) -> EventOut:
-    return {
-        "id": event.id,
-        "occurred": event.occurred,
-        "received": event.received,
-        "event": event.event,
-        "resource": event.resource,
-        "related": event.related,
-        "payload": event.payload,
-        "follows": event.follows,
-    }
+def event_out(event: Event) -> dict[str, Any]:
+    return as_answer(contract.Event, event)
 
 
-def _by_time(events: QuerySet[Event], asked: EventFilter, length: timedelta) -> list[EventCount]:
+def _by_time(events: QuerySet[Event], asked: EventFilter, length: timedelta) -> list[dict[str, Any]]:
     times: Counter[datetime] = Counter()
     if length < timedelta(seconds=1):
         times.update(events.values_list("occurred", flat=True))
@@ -231,7 +195,7 @@ def _by_time(events: QuerySet[Event], asked: EventFilter, length: timedelta) -> 
         raise Refused(str(error)) from None
 
 
-def _span_out(position: int, span: Span) -> EventCount:
+def _span_out(position: int, span: Span) -> dict[str, Any]:
     label = span.begin.isoformat()
     return {"value": str(position), "label": label, "count": span.count, "start_time": span.begin, "end_time": span.end}
 
@@ -244,10 +208,10 @@ _NAME_OF_RESOURCE = Coalesce(
 )
 
 
-def _by_value(events: QuerySet[Event], column: str, label: Any) -> list[EventCount]:
+def _by_value(events: QuerySet[Event], column: str, label: Any) -> list[dict[str, Any]]:
     """The most frequent ones first, each under the label that it had last."""
     groups = events.annotate(label=label).values_list(column, "label")
-    found: dict[str, EventCount] = {}
+    found: dict[str, dict[str, Any]] = {}
     # The oldest first, so that the last label stays.
     for value, named, first, last, count in groups.annotate(
         first=Min("occurred"), last=Max("occurred"), found=Count("pk")

@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 
 from events.models import Event
 from events.recording.selectors import events_matching
-from events.recording.wire import EventFilter
+from orionflow.contract.events import EventFilter
 
 OVERLAP = timedelta(seconds=5)
 PAGE = 200

@@ -12,7 +12,6 @@ from django.utils import timezone
 from events.recording.api.events import event_out
 from events.recording.api.following import Following, is_whole
 from events.recording.services import store_events
-from events.recording.wire import EventFilter, EventIn
 from orchestration.api.sockets import (
     POLICY_VIOLATION,
     PROTOCOL_ERROR,
@@ -23,6 +22,7 @@ from orchestration.api.sockets import (
     read_strictly,
 )
 from orion_site.accounts.permissions import Action
+from orionflow.contract.events import EventCreate, EventFilter
 from orionflow.contract.wire import Wire
 
 logger = logging.getLogger("orion.sockets")
@@ -44,12 +44,12 @@ class ReportEventsLive(SocketConsumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._waiting: list[EventIn] = []
+        self._waiting: list[EventCreate] = []
         self._refused = 0
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         try:
-            self._waiting.append(read_strictly(EventIn, text_data or ""))
+            self._waiting.append(read_strictly(EventCreate, text_data or ""))
         except ValueError as error:
             await self._refuse(str(error))
             return

@@ -11,15 +11,32 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from orionflow.contract import agents as agents
+    from orionflow.contract import automations as automations
     from orionflow.contract import blocks as blocks
     from orionflow.contract import deployments as deployments
+    from orionflow.contract import events as events
     from orionflow.contract import explanations as explanations
     from orionflow.contract import limits as limits
+    from orionflow.contract import notifications as notifications
     from orionflow.contract import records as records
     from orionflow.contract import schedules as schedules
     from orionflow.contract import work as work
 
-_MODELS = frozenset({"agents", "blocks", "deployments", "explanations", "limits", "records", "schedules", "work"})
+_MODELS = frozenset(
+    {
+        "agents",
+        "automations",
+        "blocks",
+        "deployments",
+        "events",
+        "explanations",
+        "limits",
+        "notifications",
+        "records",
+        "schedules",
+        "work",
+    }
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -38,3 +38,8 @@ Moment = Annotated[datetime, _InUtc()]
 def at_most(characters: int) -> Mapping[str, Any]:
     """The metadata of a dataclass's text field, from which pydantic takes its longest length."""
     return {"max_length": characters}
+
+
+# The labels by which a resource of an event is known, and its part in the event.
+RESOURCE_ID = "prefect.resource.id"
+RESOURCE_ROLE = "prefect.resource.role"

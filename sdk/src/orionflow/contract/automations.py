@@ -1,20 +1,22 @@
-"""Automations as they are sent: triggers within triggers, and the actions that follow."""
+"""Automations on the wire: triggers within triggers, the actions that follow, and how these went."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import Field, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, to_json
 
-from events.automations.core.triggers import SHORTEST_WATCH
-from events.recording.wire import Label, Specification, Texts
-from orchestration.core.states import StateType
-from orionflow.contract.wire import JSONObject, Seconds, StrictWire, Text255, Text1024, Wire
+from orionflow.contract.events import Label, Specification, Texts
+from orionflow.contract.notifications import Notification
+from orionflow.contract.states import StateType
+from orionflow.contract.wire import Answer, JSONObject, Known, Seconds, Stored, StrictWire, Text255, Text1024, Wire
 
 Long = Annotated[str, Field(max_length=10_000)]
 DEEPEST = 4
+SHORTEST_WATCH_SECONDS = 10.0
 
 
 class EventTriggerIn(Wire):
@@ -33,10 +35,9 @@ class EventTriggerIn(Wire):
 
     @model_validator(mode="after")
     def _watch_long_enough(self) -> EventTriggerIn:
-        shortest = SHORTEST_WATCH.total_seconds()
         if self.posture == "Proactive" and self.within == 0:
-            self.within = shortest
-        if self.posture == "Proactive" and self.within < shortest:
+            self.within = SHORTEST_WATCH_SECONDS
+        if self.posture == "Proactive" and self.within < SHORTEST_WATCH_SECONDS:
             raise PydanticCustomError("too_short", "Proactive triggers watch for 10 seconds at least")
         return self
 
@@ -156,8 +157,6 @@ class CallWebhook(Wire):
     @field_validator("payload", mode="before")
     @classmethod
     def _written_out(cls, given: Any) -> Any:
-        from pydantic_core import to_json
-
         return to_json(given, indent=2).decode() if isinstance(given, dict) else (given or "")
 
 
@@ -211,3 +210,41 @@ class AutomationPartialUpdate(StrictWire):
 
 def _depth(trigger: EventTriggerIn | CompoundTriggerIn | SequenceTriggerIn) -> int:
     return 1 if isinstance(trigger, EventTriggerIn) else 1 + max(_depth(one) for one in trigger.triggers)
+
+
+class Automation(Stored):
+    """Actions to take when events match a trigger."""
+
+    name: str
+    description: str = ""
+    enabled: bool = True
+    trigger: dict[str, Any]
+    actions: list[dict[str, Any]] = []
+    actions_on_trigger: list[dict[str, Any]] = []
+    actions_on_resolve: list[dict[str, Any]] = []
+
+
+class Firing(Answer):
+    """An action that an automation has set off, and how it went."""
+
+    id: UUID
+    created: Known = None
+    automation_id: UUID
+    action: dict[str, Any]
+    event: dict[str, Any] | None = None
+    done_at: datetime | None = None
+    error: str = ""
+
+
+class AutomationTrial(Answer):
+    """An action of an automation that was tried, with the message that it sent."""
+
+    action: dict[str, Any]
+    outcome: str
+    notification: Notification | None = None
+
+
+class TemplateProblem(Answer):
+    line: int
+    message: str
+    source: str

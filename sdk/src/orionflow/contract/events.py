@@ -1,16 +1,17 @@
-"""Events and what is asked of them, as they are sent. Labels, names and numbers of them are bounded."""
+"""Events on the wire: reported, asked for, listed and counted. Labels, names and their numbers are bounded."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from events.recording.core import RESOURCE_ID, RESOURCE_ROLE
-from orionflow.contract.wire import JSONObject, Moment, StrictWire, Text255, Text1024, Wire
+from orionflow.contract.kinds import RESOURCE_ID, RESOURCE_ROLE
+from orionflow.contract.wire import Answer, Details, JSONObject, Moment, StrictWire, Text255, Text1024, Wire
 
 Label = Annotated[str, Field(min_length=1, max_length=255, pattern=r'^[^"\\\x00-\x1f]+$')]
 Labels = Annotated[dict[Label, Text1024], Field(max_length=100)]
@@ -35,7 +36,7 @@ Resource = Annotated[Labels, AfterValidator(_identified)]
 RelatedResource = Annotated[Labels, AfterValidator(_in_a_role)]
 
 
-class EventIn(Wire):
+class EventCreate(Wire):
     """An event of a resource; other resources are involved, each in a role."""
 
     occurred: Moment
@@ -100,6 +101,30 @@ class EventFilter(StrictWire):
     order: EventOrder = EventOrder.DESC
 
 
-def labels_asked(specification: dict[str, Any] | None) -> dict[str, list[str]]:
-    given = specification or {}
-    return {label: [value] if isinstance(value, str) else value for label, value in given.items()}
+class Event(Answer):
+    """An event as it is stored; `received` is when the server got it."""
+
+    id: UUID
+    occurred: datetime
+    received: datetime
+    event: str
+    resource: dict[str, str]
+    related: list[dict[str, str]] = []
+    payload: Details = {}
+    follows: UUID | None = None
+
+
+class EventPage(Answer):
+    """Some events, how many there are in all, and where the next ones are."""
+
+    events: list[Event]
+    total: int
+    next_page: str | None = None
+
+
+class EventCount(Answer):
+    value: str
+    label: str
+    count: int
+    start_time: datetime
+    end_time: datetime
