@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from django.urls import path
 
-from deployments.pages import agents, deployment, deployment_actions, deployment_list, limits, run_form, variables, work
+from deployments.pages import (
+    agents,
+    deployment,
+    deployment_actions,
+    deployment_list,
+    limits,
+    run_form,
+    schedules,
+    variables,
+    work,
+)
 
 app_name = "deployments"
 
@@ -28,6 +38,27 @@ urlpatterns = [
     path("deployments/<uuid:deployment_id>/pause", deployment_actions.pause, name="pause"),
     path("deployments/<uuid:deployment_id>/resume", deployment_actions.resume, name="resume"),
     path("deployments/<uuid:deployment_id>/delete", deployment_actions.delete, name="delete"),
+    path("deployments/<uuid:deployment_id>/schedules/new", schedules.new_schedule, name="new-schedule"),
+    path(
+        "deployments/<uuid:deployment_id>/schedules/<uuid:schedule_id>/edit",
+        schedules.edit_schedule,
+        name="edit-schedule",
+    ),
+    path(
+        "deployments/<uuid:deployment_id>/schedules/<uuid:schedule_id>/pause",
+        schedules.pause_schedule,
+        name="pause-schedule",
+    ),
+    path(
+        "deployments/<uuid:deployment_id>/schedules/<uuid:schedule_id>/resume",
+        schedules.resume_schedule,
+        name="resume-schedule",
+    ),
+    path(
+        "deployments/<uuid:deployment_id>/schedules/<uuid:schedule_id>/delete",
+        schedules.remove_schedule,
+        name="delete-schedule",
+    ),
     path("agents", agents.agents, name="agents"),
     path("agents/<uuid:agent_id>", agents.agent, name="agent"),
     path("agents/<uuid:agent_id>/forget", agents.forget_agent, name="forget-agent"),

@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from deployments.models import BlockDocument, Deployment, Schedule
+from deployments.models import BlockDocument, Calendar, Deployment, Schedule
 from deployments.pages.selectors.deployment_lines import DeploymentLine, lines_of, ranked
-from deployments.schedules.core import ScheduleError, read_definition
+from deployments.schedules.core import ScheduleError, moment_in, read_definition
 from deployments.schedules.core.calendars import Exclusions
+from deployments.schedules.core.definitions import completed
 from deployments.schedules.core.preview import preview
 from deployments.schedules.selectors import calendar_names, with_calendars
 from orchestration.core.states import StateType
@@ -23,6 +24,7 @@ RUNS_PER_PAGE = 50
 TIMES_SHOWN = 10
 # Schedules whose times are computed for one page; others show their definition only.
 MOST_PREVIEWED = 20
+MOST_CALENDARS = 200
 
 
 def deployment_line(*, deployment_id: UUID, now: datetime) -> DeploymentLine | None:
@@ -134,3 +136,36 @@ def times_of(
 def _in_its_zone(local: datetime) -> str:
     # Not by a filter: those of templates turn every moment into UTC first.
     return f"{local:%a %d %b %Y %H:%M:%S %Z}" if local.second else f"{local:%a %d %b %Y %H:%M %Z}"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A schedule that is not saved: its meaning in words and its next times, or the problem with it."""
+
+    words: str
+    times: Sequence[ShownTime]
+    problem: str = ""
+
+
+def drafted(definition: dict[str, Any], *, calendars: Sequence[str], ends_at: datetime | None, now: datetime) -> Draft:
+    """`ends_at` without a zone is a time of the schedule's own."""
+    definition = completed(definition, now)
+    texts = list(Calendar.objects.filter(name__in=calendars).values_list("ics", flat=True)) if calendars else []
+    try:
+        end = moment_in(definition, ends_at) if ends_at else None
+        times = times_of(definition, texts, now, ends_at=end)
+        return Draft(words_of(definition), times, "" if times else "It names no time from now on.")
+    except ScheduleError as error:
+        return Draft("", [], str(error))
+
+
+def deployment_to_schedule(*, deployment_id: UUID) -> Deployment | None:
+    return Deployment.objects.select_related("flow").filter(pk=deployment_id).first()
+
+
+def schedule_to_edit(*, deployment_id: UUID, schedule_id: UUID) -> Schedule | None:
+    return with_calendars(Schedule.objects.filter(pk=schedule_id, deployment=deployment_id)).first()
+
+
+def calendars_to_choose() -> list[str]:
+    return list(Calendar.objects.order_by("name").values_list("name", flat=True)[:MOST_CALENDARS])

@@ -1,0 +1,207 @@
+"""Forms of schedules: one for each kind, which becomes a definition as the API has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django import forms
+
+from deployments.models import Schedule
+from deployments.schedules.core import ScheduleError, moment_in
+from deployments.schedules.core.definitions import completed, refuse_without_times
+from deployments.schedules.core.zones import wall_of, zone_of
+from orion_site.forms.fields import NumberField, ObjectField
+
+LONGEST_ICS = 1_000_000
+UNITS = {"minutes": 60, "hours": 3_600, "days": 86_400, "weeks": 604_800, "seconds": 1}
+MISSED = [("none", "Leave them out"), ("latest", "One run makes up for them"), ("all", "A run for each of them")]
+
+
+class LocalMomentField(forms.DateTimeField):
+    """A time on the clocks of the schedule's own zone."""
+
+    def __init__(self, **wishes: Any) -> None:
+        shown = forms.DateTimeInput({"type": "datetime-local", "step": "1"}, format="%Y-%m-%dT%H:%M:%S")
+        super().__init__(required=False, widget=shown, **wishes)
+
+    def to_python(self, value: Any) -> datetime | None:
+        moment: datetime | None = super().to_python(value)
+        # Django has read it as one of UTC.
+        return moment.replace(tzinfo=None) if moment else None
+
+
+class ScheduleForm(forms.Form):
+    """The fields of every kind."""
+
+    kind: str
+    timezone = forms.CharField(
+        required=False, max_length=255, initial="UTC", label="Time zone", help_text="Such as Europe/Berlin."
+    )
+    misfire = forms.ChoiceField(choices=MISSED, label="Missed times", help_text="Those at which no server ran.")
+    ends_at = LocalMomentField(label="Ends", help_text="On the clocks of that zone. Empty: never.")
+    max_runs = NumberField(least=1, required=False, label="Ends after so many runs", help_text="Empty: never.")
+    calendars = forms.MultipleChoiceField(
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        label="Leave out the times in",
+        help_text="Nothing is started during the events of these calendars.",
+    )
+    parameters = ObjectField(
+        required=False, label="Parameters of its runs", help_text="As JSON, beside those of the deployment.", initial={}
+    )
+    active = forms.BooleanField(required=False, initial=True, label="Plan runs by this schedule")
+
+    def __init__(self, *given: Any, calendar_names: Sequence[str], now: datetime, **wishes: Any) -> None:
+        super().__init__(*given, **wishes)
+        self.now = now
+        self.fields["parameters"].widget.attrs["rows"] = 3
+        if calendar_names:
+            choices = [(name, name) for name in calendar_names]
+            self.fields["calendars"].choices = choices  # type: ignore[attr-defined]
+        else:
+            del self.fields["calendars"]
+
+    def clean(self) -> dict[str, Any]:
+        values: dict[str, Any] = super().clean() or {}
+        if self.errors:
+            return values
+        try:
+            values["definition"] = self.definition(values)
+            refuse_without_times(completed(values["definition"], self.now), self.now)
+        except ScheduleError as error:
+            name = {"anchor_date": "anchor", "interval": "every"}.get(error.field or "", error.field)
+            self.add_error(name if name in self.fields else None, str(error))
+        return values
+
+    def definition(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+class CronForm(ScheduleForm):
+    kind = "cron"
+    cron = forms.CharField(
+        max_length=1000,
+        label="Cron",
+        help_text="Minute, hour, day of month, month, day of week: 30 6 * * 1-5. Or a name such as @daily.",
+        widget=forms.TextInput({"class": "mono", "spellcheck": "false", "autocomplete": "off"}),
+    )
+    day_and = forms.BooleanField(
+        required=False, label="Only when the day of month and the day of week both fit, where both are given"
+    )
+    field_order = ("cron", "day_and", "timezone")
+
+    def definition(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {"cron": values["cron"], "timezone": values["timezone"] or "UTC", "day_or": not values["day_and"]}
+
+
+class IntervalForm(ScheduleForm):
+    kind = "interval"
+    every = forms.FloatField(min_value=0, max_value=1e11, label="Every")
+    unit = forms.ChoiceField(choices=[(name, name) for name in UNITS], label="Unit")
+    anchor = LocalMomentField(label="Counted from", help_text="On the clocks of that zone. Empty: from now.")
+    field_order = ("every", "unit", "anchor", "timezone")
+
+    def definition(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        zone = values["timezone"] or "UTC"
+        made: dict[str, Any] = {"interval": values["every"] * UNITS[values["unit"]], "timezone": zone}
+        anchor, stored = values["anchor"], self.initial.get("anchor_date")
+        if anchor and stored and anchor == self.initial.get("anchor"):
+            # Not from what the form shows, which ends at the second.
+            made["anchor_date"] = stored
+        elif anchor:
+            made["anchor_date"] = moment_in(made, anchor).isoformat()
+        return made
+
+
+class RRuleForm(ScheduleForm):
+    kind = "rrule"
+    rrule = forms.CharField(
+        max_length=6500,
+        label="Recurrence rule",
+        help_text="Such as FREQ=MONTHLY;BYDAY=-1FR;BYHOUR=6;BYMINUTE=0;BYSECOND=0. DTSTART, RDATE, EXDATE and EXRULE "
+        "stand on lines of their own.",
+        widget=forms.Textarea({"rows": 3, "class": "mono", "spellcheck": "false"}),
+    )
+    field_order = ("rrule", "timezone")
+
+    def definition(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {"rrule": values["rrule"].replace("\r\n", "\n"), "timezone": values["timezone"] or "UTC"}
+
+
+class IcsForm(ScheduleForm):
+    kind = "ics"
+    file = forms.FileField(
+        required=False,
+        label="Calendar file",
+        help_text="An .ics file; a run is planned at the start of each of its events.",
+        widget=forms.FileInput({"accept": ".ics,text/calendar"}),
+    )
+    ics = forms.CharField(
+        required=False,
+        max_length=LONGEST_ICS,
+        strip=False,
+        label="Or its text",
+        widget=forms.Textarea({"rows": 6, "class": "mono", "spellcheck": "false"}),
+    )
+    field_order = ("file", "ics", "timezone")
+
+    def __init__(self, *given: Any, **wishes: Any) -> None:
+        super().__init__(*given, **wishes)
+        self.fields["timezone"].initial = ""
+        self.fields["timezone"].help_text = "Of times in it that name none. Empty: as the calendar says."
+
+    def clean_ics(self) -> str:
+        text: str = self.cleaned_data["ics"]
+        if not text.strip():
+            raise forms.ValidationError("Choose a file, or write its text.")
+        return text
+
+    def definition(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {"ics": values["ics"], "timezone": values["timezone"] or None}
+
+
+FORMS: dict[str, type[ScheduleForm]] = {form.kind: form for form in (CronForm, IntervalForm, RRuleForm, IcsForm)}
+
+
+def kind_of(schedule: Schedule) -> str:
+    return next(kind for kind in FORMS if kind in schedule.definition)
+
+
+def initial_of(schedule: Schedule, calendars: Sequence[str]) -> dict[str, Any]:
+    """The fields of a form that shows the stored schedule."""
+    definition = schedule.definition
+    zone = zone_of(definition.get("timezone"))
+    values: dict[str, Any] = {
+        "timezone": definition.get("timezone") or "",
+        "misfire": schedule.misfire,
+        "ends_at": wall_of(schedule.ends_at, zone).replace(microsecond=0) if schedule.ends_at else None,
+        "max_runs": schedule.max_runs,
+        "calendars": list(calendars),
+        "parameters": schedule.parameters,
+        "active": schedule.active,
+    }
+    match kind_of(schedule):
+        case "cron":
+            return values | {"cron": definition["cron"], "day_and": not definition.get("day_or", True)}
+        case "interval":
+            return values | _initial_interval(definition)
+        case kind:
+            return values | {kind: definition[kind]}
+
+
+def _initial_interval(definition: Mapping[str, Any]) -> dict[str, Any]:
+    seconds = timedelta(seconds=definition["interval"]).total_seconds()
+    unit = next(
+        name
+        for name in ("weeks", "days", "hours", "minutes", "seconds")
+        if seconds % UNITS[name] == 0 or name == "seconds"
+    )
+    number = seconds / UNITS[unit]
+    values: dict[str, Any] = {"every": int(number) if number == int(number) else number, "unit": unit}
+    if anchor := definition.get("anchor_date"):
+        moment = datetime.fromisoformat(anchor)
+        shown = wall_of(moment, zone_of(definition.get("timezone"))) if moment.tzinfo else moment
+        values |= {"anchor": shown.replace(microsecond=0), "anchor_date": anchor}
+    return values
