@@ -18,10 +18,12 @@ from orion_site.accounts.permissions import Action, requires
 from orion_site.home.needs import needs_of
 from orion_site.home.open_runs import open_runs
 from orion_site.home.rates import rates_of
+from orion_site.home.rows import rows
 from orion_site.live.pages import live_page
 from runs.pages.charts import Strip, strip_of
-from runs.pages.selectors.strips import FlowRow, flow_rows, planned_runs
-from runs.why.selectors.waiting import waiting_groups, waiting_runs
+from runs.pages.selectors.keyset import Count
+from runs.pages.selectors.strips import FlowRow
+from runs.why.selectors.waiting import LOOKED_AT, scheduled_runs, waiting_groups
 
 RANGES = {
     "-1h": ("Last hour", timedelta(hours=1)),
@@ -53,10 +55,12 @@ def home(request: HttpRequest) -> HttpResponse:
     workers = list(Worker.objects.filter(online(now)).order_by("name"))
     on_their_way = open_runs(tag=tag)
     holding = Counter(run.work_queue_id for run in on_their_way if run.state_type in HOLDING)
-    waiting = waiting_groups(waiting_runs(now=now, tag=tag), workers=workers, holding=holding, now=now)
+    scheduled = scheduled_runs(until=now + NEXT_WITHIN, tag=tag)
+    due = [run for run in scheduled if run.next_scheduled_start_time and run.next_scheduled_start_time <= now]
+    planned = scheduled[len(due) :]
+    waiting = waiting_groups(due, workers=workers, holding=holding, now=now)
     needs = needs_of(waiting=waiting, running=on_their_way, since=RANGES[words][1], now=now, tag=tag, words=words)
-    planned = planned_runs(now=now, within=NEXT_WITHIN, tag=tag)
-    rows = flow_rows(first=needs.flows, planned=planned, now=now, tag=tag)
+    deployments, flows = rows(first=needs.flows, planned=planned, now=now, tag=tag)
     running = [run for run in on_their_way if run.state_type == StateType.RUNNING]
     context = {
         "section": "home",
@@ -64,9 +68,10 @@ def home(request: HttpRequest) -> HttpResponse:
         "needs": needs,
         "rates": rates_of(waiting=waiting, open_runs=on_their_way, workers=workers, now=now),
         "running": sorted(running, key=lambda run: run.start_time or now)[:RUNNING_SHOWN],
-        "rows": [Row(line, strip_of(line.runs)) for line in rows],
+        "rows": [Row(line, strip_of(line.runs)) for line in flows],
         "next_runs": planned[:NEXT_SHOWN],
-        "planned": len(planned),
+        "planned": Count(len(planned), capped=len(scheduled) == LOOKED_AT),
+        "deployments": deployments,
         "ranges": [(value, label) for value, (label, _) in RANGES.items()],
         "since": words,
         "since_words": RANGES[words][0].lower(),

@@ -240,6 +240,24 @@ def test_planned_runs_never_push_what_failed_off_the_page(browser: Client):
     assert page.index("Needs you") < page.index("KeyError") < page.index("Next 24 hours")
 
 
+def test_deployments_have_their_rows_and_flows_without_one_have_theirs(browser: Client):
+    deployment = Deployment.objects.create(name="prod", flow=make_flow(), tags=["prod"])
+    for number in range(3):
+        make_run(f"run-{number}", state="FAILED", at=ago(minutes=60 - number), deployment_id=deployment.pk)
+    due = timezone.now() + timedelta(hours=90)
+    make_run("next", state="SCHEDULED", at=due, next_scheduled_start_time=due, deployment_id=deployment.pk)
+    make_run(flow=make_flow("script"), at=ago(minutes=3))
+
+    answer = browser.get("/")
+    other = browser.get("/?tag=test")
+
+    (line,) = answer.context["deployments"]
+    assert [run.name for run in line.last_runs] == ["run-0", "run-1", "run-2"]
+    assert (line.health, line.next_run.next_scheduled_start_time) == ("failing", due)
+    assert [row.line.flow.name for row in answer.context["rows"]] == ["script"]
+    assert other.context["deployments"] == []
+
+
 def test_flows_stand_in_the_order_of_their_trouble(browser: Client):
     for name, states in {"good": "CC", "mended": "FC", "broken": "CF"}.items():
         for number, state in enumerate(states):
@@ -280,6 +298,8 @@ def test_an_overfull_page_costs_twelve_queries_and_is_light(browser: Client, dja
             failed(f"bad-{number}-{place}", f"The flow raised Error{uuid4()}", flow=flow)
         waiting(f"late-{number}", work_queue_id=make_queue(f"queue-{number}").pk, flow=flow)
         make_run(f"running-{number}", state="RUNNING", at=ago(minutes=1), flow=flow)
+        deployment = Deployment.objects.create(name="prod", flow=make_flow(f"deployed-{number}"))
+        failed(f"deployed-{number}", flow=deployment.flow, deployment_id=deployment.pk)
 
     with django_assert_max_num_queries(12):
         page = browser.get("/").content

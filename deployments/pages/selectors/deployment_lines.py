@@ -23,6 +23,7 @@ from orchestration.core.states import TERMINAL, StateType
 from runs.lists.filters import lookups  # noqa: F401  (registers `orion_holds_all`)
 from runs.models import FlowRun
 from runs.pages.selectors.runs import is_planned
+from runs.querysets import Literal
 
 LINES_PER_PAGE = 50
 LAST_RUNS = 30
@@ -147,10 +148,40 @@ def deployments_page(*, wanted: DeploymentFilter, after: LineCursor | None, now:
 LARGE = ("description", "parameters", "parameter_openapi_schema", "job_variables", "pull_steps")
 
 
-def worst_deployments(*, most: int, now: datetime) -> list[DeploymentLine]:
-    """The first lines of the list, worst first."""
-    chosen = ranked(Deployment.objects.all(), now).select_related("flow").defer(*LARGE)
-    return lines_of(list(chosen.order_by("rank", "flow__name", "name")[:most]), now)
+def worst_deployments(*, most: int, now: datetime, tag: str = "") -> list[Deployment]:
+    """Return the deployments that stand first in the list, for `lines_with`. One query."""
+    own = FlowRun.objects.filter(deployment_id=OuterRef("pk"))
+    come = own.filter(~is_planned(now), expected_start_time__isnull=False).order_by("-expected_start_time")
+    cut = come.values("expected_start_time")[LAST_RUNS - 1 : LAST_RUNS]
+    next_run = own.filter(state_type=Literal("SCHEDULED"), run_count=0).order_by("next_scheduled_start_time")
+    columns = {f"next_{name}": Subquery(next_run.values(name)[:1]) for name in NEXT_COLUMNS}
+    chosen = ranked(_matching(DeploymentFilter(tag=tag)), now).annotate(cut=Subquery(cut), **columns)
+    return list(chosen.select_related("flow").defer(*LARGE).order_by("rank", "flow__name", "name")[:most])
+
+
+def where_runs_begin(deployments: Sequence[Deployment]) -> list[Q]:
+    """Return for each of `worst_deployments` the condition that its last runs meet."""
+    return [_since(one.pk, vars(one)["cut"]) for one in deployments]
+
+
+def lines_with(deployments: Sequence[Deployment], runs: Sequence[FlowRun], now: datetime) -> list[DeploymentLine]:
+    """Return the rows of `worst_deployments` with their runs, which are given oldest first. No query."""
+    grouped: dict[UUID | None, list[FlowRun]] = defaultdict(list)
+    for run in runs:
+        grouped[run.deployment_id].append(run)
+    healths = {rank: health for health, rank in RANKS.items()}
+    return [
+        DeploymentLine(one, healths[_rank_of(one)], grouped[one.pk][-LAST_RUNS:], _next_run_of(one), now)
+        for one in deployments
+    ]
+
+
+NEXT_COLUMNS = ("id", "state_name", "next_scheduled_start_time")
+
+
+def _next_run_of(deployment: Deployment) -> FlowRun | None:
+    found = {name: vars(deployment)[f"next_{name}"] for name in NEXT_COLUMNS}
+    return FlowRun(deployment_id=deployment.pk, state_type="SCHEDULED", **found) if found["id"] else None
 
 
 def ranked(deployments: QuerySet[Deployment], now: datetime) -> QuerySet[Any]:
@@ -231,12 +262,13 @@ def _where_last_runs_begin(deployment_ids: Sequence[UUID], now: datetime) -> lis
     come = FlowRun.objects.filter(~is_planned(now), deployment_id=OuterRef("pk"), expected_start_time__isnull=False)
     starts = come.order_by("-expected_start_time").values("expected_start_time")
     cuts = Deployment.objects.filter(pk__in=deployment_ids).annotate(cut=Subquery(starts[LAST_RUNS - 1 : LAST_RUNS]))
-    return [
-        Q(deployment_id=one, expected_start_time__gte=cut)
-        if cut
-        else Q(deployment_id=one, expected_start_time__isnull=False)
-        for one, cut in cuts.order_by().values_list("pk", "cut")
-    ]
+    return [_since(one, cut) for one, cut in cuts.order_by().values_list("pk", "cut")]
+
+
+def _since(deployment_id: UUID, cut: datetime | None) -> Q:
+    if cut:
+        return Q(deployment_id=deployment_id, expected_start_time__gte=cut)
+    return Q(deployment_id=deployment_id, expected_start_time__isnull=False)
 
 
 def next_runs_of(deployment_ids: Sequence[UUID]) -> dict[UUID, FlowRun]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import reduce
-from operator import or_
+from datetime import datetime
 from statistics import median
 from uuid import UUID
 
@@ -16,14 +14,11 @@ from django.db.models import Case, IntegerField, OuterRef, Q, Subquery, Value, W
 from orionflow.contract.states import BAD, TERMINAL, StateType
 from runs.models import Flow, FlowRun
 from runs.pages.selectors.runs import is_planned
-from runs.querysets import Literal
 
 RUNS_SHOWN = 30
 ROWS_SHOWN = 30
 # Drift compares so many of the newest completed runs with those before them.
 DRIFT_OF = 8
-PLANNED_LOOKED_AT = 200
-COLUMNS = ("id", "name", "tags", "flow_id", "state_type", "state_name", "start_time", "total_run_time")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,29 +69,10 @@ class FlowRow:
         return (last is not None and last.state_type in BAD, self.failed)
 
 
-def flow_rows(
-    *, first: Collection[UUID], planned: Sequence[FlowRun], now: datetime, tag: str = "", deployed: bool = True
-) -> list[FlowRow]:
-    """Return rows of the flows that are named first, and of others by name; the worst first. Two queries.
-
-    `deployed` says whether flows that have deployments are among them.
-    """
-    flows = _chosen(first, deployed, now)
-    runs = _last_runs(flows, now)
-    next_runs: dict[UUID, FlowRun] = {}
-    for run in planned:
-        next_runs.setdefault(run.flow_id, run)
-    rows = []
-    for flow in flows:
-        shown = [run for run in runs.get(flow.pk, ()) if not tag or tag in run.tags]
-        if shown or not tag:
-            rows.append(FlowRow(flow, shown, next_runs.get(flow.pk)))
-    return sorted(rows, key=lambda row: row.badness, reverse=True)
-
-
-def _chosen(first: Collection[UUID], deployed: bool, now: datetime) -> list[Flow]:
+def chosen_flows(*, first: Collection[UUID], now: datetime) -> list[Flow]:
+    """Return flows without deployments, those named first before the others, for `rows_with`. One query."""
     rank = Case(When(pk__in=list(first), then=Value(0)), default=Value(1), output_field=IntegerField())
-    flows = Flow.objects.all() if deployed else Flow.objects.filter(deployments__isnull=True)
+    flows = Flow.objects.filter(deployments__isnull=True)
     chosen = flows.alias(rank=rank).order_by("rank", "name").values("pk")[:ROWS_SHOWN]
     # When the oldest of the runs begins that are shown: off the index, however many there are.
     come = FlowRun.objects.filter(~is_planned(now), flow=OuterRef("pk"), expected_start_time__isnull=False)
@@ -105,36 +81,29 @@ def _chosen(first: Collection[UUID], deployed: bool, now: datetime) -> list[Flow
     return list(Flow.objects.filter(pk__in=Subquery(chosen)).annotate(cut=cut).order_by("name"))
 
 
-def _last_runs(flows: Sequence[Flow], now: datetime) -> Mapping[UUID, Sequence[FlowRun]]:
-    if not flows:
-        return {}
-    bounds = [Q(flow=flow.pk, expected_start_time__isnull=False) & _from(flow) for flow in flows]
+def where_runs_begin(flows: Sequence[Flow]) -> list[Q]:
+    """Return for each of `chosen_flows` the condition that its last runs meet."""
+    return [Q(flow=flow.pk, expected_start_time__isnull=False) & _from(flow) for flow in flows]
+
+
+def rows_with(
+    flows: Sequence[Flow], runs: Sequence[FlowRun], planned: Sequence[FlowRun], tag: str = ""
+) -> list[FlowRow]:
+    """Return the rows of `chosen_flows`, the worst first, with their runs, which are given oldest first. No query."""
     grouped: dict[UUID, list[FlowRun]] = defaultdict(list)
-    runs = FlowRun.objects.filter(reduce(or_, bounds), ~is_planned(now)).only(*COLUMNS)
-    for run in runs.order_by("expected_start_time", "id"):
+    for run in runs:
         grouped[run.flow_id].append(run)
-    return {flow_id: found[-RUNS_SHOWN:] for flow_id, found in grouped.items()}
+    next_runs: dict[UUID, FlowRun] = {}
+    for run in planned:
+        next_runs.setdefault(run.flow_id, run)
+    rows = []
+    for flow in flows:
+        shown = [run for run in grouped[flow.pk][-RUNS_SHOWN:] if not tag or tag in run.tags]
+        if shown or not tag:
+            rows.append(FlowRow(flow, shown, next_runs.get(flow.pk)))
+    return sorted(rows, key=lambda row: row.badness, reverse=True)
 
 
 def _from(flow: Flow) -> Q:
     cut = getattr(flow, "cut", None)
     return Q(expected_start_time__gte=cut) if cut else Q()
-
-
-def planned_runs(*, now: datetime, within: timedelta, tag: str = "") -> list[FlowRun]:
-    """Return the runs that are planned from now on, soonest first. One query."""
-    due = FlowRun.objects.filter(
-        state_type=Literal("SCHEDULED"), next_scheduled_start_time__gt=now, next_scheduled_start_time__lte=now + within
-    )
-    columns = (
-        "id",
-        "name",
-        "tags",
-        "flow_id",
-        "flow__name",
-        "state_name",
-        "next_scheduled_start_time",
-        "deployment_id",
-    )
-    runs = due.select_related("flow").only(*columns).order_by("next_scheduled_start_time", "id")
-    return [run for run in runs[:PLANNED_LOOKED_AT] if not tag or tag in run.tags]

@@ -17,8 +17,8 @@ from runs.why.selectors.blockers import Reason
 from runs.why.selectors.queue_blockers import blockers_of_queue
 
 # The oldest so many are grouped. More of them are one problem that is large enough to be seen.
-LOOKED_AT = 2_000
-COLUMNS = ("id", "name", "tags", "work_queue_id", "work_queue_name", "deployment_id", "next_scheduled_start_time")
+LOOKED_AT = 1_000
+COLUMNS = ("id", "name", "tags", "work_queue_id", "deployment_id", "flow_id", "flow__name", "next_scheduled_start_time")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,13 @@ class WaitingGroup:
         return self.oldest.next_scheduled_start_time
 
 
-def waiting_runs(*, now: datetime, tag: str = "") -> list[FlowRun]:
-    """Return runs whose time has come and that nobody has taken, oldest first. One query."""
+def scheduled_runs(*, until: datetime, tag: str = "") -> list[FlowRun]:
+    """Return runs that are scheduled up to then, the longest due first. One query."""
     name = Deployment.objects.filter(pk=OuterRef("deployment_id")).values("name")[:1]
-    due = FlowRun.objects.filter(state_type=Literal("SCHEDULED"), next_scheduled_start_time__lte=now)
-    runs = due.order_by("next_scheduled_start_time").only(*COLUMNS).annotate(deployment_name=Subquery(name))
-    return [run for run in runs[:LOOKED_AT] if not tag or tag in run.tags]
+    runs = FlowRun.objects.filter(state_type=Literal("SCHEDULED"), next_scheduled_start_time__lte=until)
+    runs = runs.order_by("next_scheduled_start_time").select_related("flow").only(*COLUMNS)
+    found = runs.annotate(deployment_name=Subquery(name))[:LOOKED_AT]
+    return [run for run in found if not tag or tag in run.tags]
 
 
 def waiting_groups(
