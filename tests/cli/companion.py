@@ -1,6 +1,7 @@
 """An interpreter that stays: it runs one command line after the other, so that Django is loaded once and not for each.
 
-One JSON list of words a line comes in; exit code, stdout and stderr go out as one JSON list a line.
+A line of JSON comes in: the words, the stdin and the environment of a command. Exit code, stdout and stderr go out as
+one JSON list a line.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from orionflow.settings import forget_settings
 
 
 def serve() -> None:
-    answers = sys.stdout
-    for line in sys.stdin:
+    requests, answers = sys.stdin, sys.stdout
+    for line in requests:
         request = json.loads(line)
         os.environ.update(request["environment"])
+        sys.stdin = io.StringIO(request["stdin"])
         print(json.dumps(run(request["words"])), file=answers, flush=True)
         for name in request["environment"]:
             del os.environ[name]

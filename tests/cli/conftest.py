@@ -15,6 +15,7 @@ import pytest
 
 from orionflow.cli import main
 from orionflow.settings import forget_settings
+from tests.homes import ready_home
 
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -71,11 +72,11 @@ def orion(tmp_path: Path) -> Orion:
 
 
 class Companion:
-    """Calls `orion` in an interpreter that stays; see companion.py."""
+    """Calls `orion` in an interpreter that stays, in a home whose database is ready; see companion.py."""
 
     def __init__(self, home: Path, cwd: Path, **environment: str) -> None:
         # A pipe that nobody reads would fill up with the lines that flows log, and stop it.
-        home.mkdir(exist_ok=True)
+        ready_home(home)
         self.log = (home / "companion.log").open("w+")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.cli.companion"],
@@ -83,10 +84,11 @@ class Companion:
             env=environment_of(home, PYTHONPATH=str(PROGRAMS.parents[2]), **environment), cwd=cwd,
         )  # fmt: skip
 
-    def __call__(self, *words: str, **environment: str) -> Answer:
+    def __call__(self, *words: str, stdin: str = "", **environment: str) -> Answer:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps({"words": words, "environment": environment}) + "\n")
+        request = {"words": words, "stdin": stdin, "environment": environment}
+        self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         if line := self.process.stdout.readline():
             return Answer(*json.loads(line))

@@ -10,11 +10,12 @@ import sys
 import pytest
 
 from tests.cli.conftest import environment_of, run_orion
+from tests.homes import ready_home
 
 
 @pytest.fixture(scope="module")
 def server_url(tmp_path_factory):
-    home = tmp_path_factory.mktemp("server-home")
+    home = ready_home(tmp_path_factory.mktemp("server-home"))
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "orionflow.cli", "server", "start", "--port", "0"],
         env=environment_of(home), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

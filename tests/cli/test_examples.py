@@ -59,25 +59,33 @@ def session(home):
 
 @pytest.fixture
 def orion(session, home):
-    """Fresh profiles; a run `brave-otter` of the flow `etl` that completed, and one that failed."""
+    """A session with fresh profiles."""
     (home / "profiles.toml").write_text(PROFILES)
-    session("fr", "delete", "--query", "flow:etl", "--max", "1000", "--yes")
-    session("run", "flows.py:etl", "-p", "limit=0")
-    session("run", "flows.py:etl", "--name", "brave-otter", "--tag", "nightly")
     return session
 
 
 # What the examples of a command speak of, by its first words.
+# One run of the flow `etl` that failed, and a later one that completed.
+RUNS = [
+    ["fr", "delete", "--query", "flow:etl", "--max", "1000", "--yes"],
+    ["run", "flows.py:etl", "-p", "limit=0"],
+    ["run", "flows.py:etl", "--name", "brave-otter", "--tag", "nightly"],
+]
 DEPLOYED = [["deploy"], ["calendar", "import", "holidays.ics"]]
 QUEUES = [["wq", "create", "big"], *DEPLOYED]
 POOLS = [["work-pool", "create", "cluster"]]
-LIMITS = [["cl", "create", "gpu", "2"], ["run", "flows.py:etl"]]
+LIMITS = [["cl", "create", "gpu", "2"], *RUNS]
 TEAM = ["block", "create", "slack-webhook/team", "url=http://127.0.0.1:9/T1", "--overwrite"]
 OPS = [TEAM, ["notify", "create", "--block", "slack-webhook/team", "--name", "ops"]]
 HUNG = ["automation", "create", "hung", "--stuck-in", "running", "--for", "1h", "--cancel"]
 GLOBAL = [["gcl", "create", "database", "5"]]
 NEEDED = {
     "deploy": [],
+    "flow": RUNS,
+    "flow-run": RUNS,
+    "fr": RUNS,
+    "task-run": RUNS,
+    "tr": RUNS,
     "deployment": DEPLOYED,
     "dep": DEPLOYED,
     "calendar": [["calendar", "create", "closed", "--day", "2026-12-24"]],
@@ -90,7 +98,7 @@ NEEDED = {
     "gcl": GLOBAL,
     "notify": OPS,
     "automation": [*DEPLOYED, TEAM, HUNG],
-    "artifact": [["run", "flows.py:report"]],
+    "artifact": [*RUNS, ["run", "flows.py:report"]],
     "block": [["block", "register", "login.json"]],
     "variable": [["variable", "set", "season", "summer"]],
 }

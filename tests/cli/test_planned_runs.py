@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from tests.cli.conftest import PROGRAMS, companion, environment_of
+from tests.homes import ready_home
 
 PLANNING = """
 from datetime import UTC, datetime, timedelta
@@ -28,7 +29,7 @@ IN_ORDER = ["new", "old", "soon", "evening", "tomorrow"]
 
 @pytest.fixture(scope="module")
 def orion(tmp_path_factory):
-    home = tmp_path_factory.mktemp("planned-home")
+    home = ready_home(tmp_path_factory.mktemp("planned-home"))
     subprocess.run([sys.executable, "-c", PLANNING], env=environment_of(home), cwd=PROGRAMS, check=True)
     with companion(home) as orion:
         yield orion

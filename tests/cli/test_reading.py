@@ -10,12 +10,13 @@ import pytest
 import yaml
 
 from tests.cli.conftest import companion, run_orion
+from tests.homes import ready_home
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     """Three runs: one that completed, one that failed, and an unfinished one."""
-    home = tmp_path_factory.mktemp("reading-home")
+    home = ready_home(tmp_path_factory.mktemp("reading-home"))
     for words in (
         ["shop.py:greet", "-p", "name=Ada", "-p", "times=3", "--name", "good-run", "--tag", "nightly"],
         ["shop.py:broken", "--name", "bad-run"],

@@ -12,6 +12,7 @@ import pytest
 
 from orionflow.cli.status_line import progress_text
 from tests.cli.conftest import PROGRAMS, environment_of
+from tests.homes import ready_home
 
 
 def on_a_screen(home: Path, *words: str, answer: str = "") -> tuple[int, str]:
@@ -41,7 +42,7 @@ def _read(screen: int) -> bytes:
 
 @pytest.fixture
 def home(tmp_path):
-    return tmp_path / "home"
+    return ready_home(tmp_path / "home")
 
 
 @pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 2)])

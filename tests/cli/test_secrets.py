@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from orionflow.cli.errors import CommandFailed
 from orionflow.cli.secret import _value
-from tests.cli.conftest import Orion
+from tests.cli.conftest import Orion, companion
 
 SECRET = "correct horse"
+
+
+@pytest.fixture
+def orion(tmp_path: Path) -> Iterator[Orion]:
+    with companion(tmp_path / "home") as session:
+        yield session
 
 
 def test_a_secret_is_stored_changed_listed_and_deleted(orion: Orion):
