@@ -1,4 +1,4 @@
-"""Telling, after commit, that a run changed. A leaf: whoever wants to hear is named in the settings.
+"""Announce, after commit, that a run changed. A leaf: the settings name who is called.
 
 A message is a hint. Losing one may delay a page; it loses no run.
 """

@@ -41,7 +41,7 @@ class TaskRunTransition:
 
 @dataclass(frozen=True, slots=True)
 class ItemOutcome:
-    """What one item came to. `task_run_id` is the stored run's: another one when that call of the task was known."""
+    """The outcome of one item. `task_run_id` is the stored run's: another one when that call of the task was known."""
 
     task_run_id: UUID
     outcome: Outcome | None

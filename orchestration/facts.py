@@ -1,4 +1,4 @@
-"""What rules may ask of the database. An answer costs its queries when it is first asked for, and nothing otherwise."""
+"""Facts that rules may ask of the database. Each costs its queries when it is first asked for, else nothing."""
 
 from __future__ import annotations
 

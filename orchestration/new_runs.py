@@ -18,7 +18,7 @@ Call = tuple[UUID | None, str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewFlowRun:
-    """What the maker of a flow run says about it. A known idempotency key (or id) stands for the run that has it."""
+    """A flow run to be created. A known idempotency key (or id) stands for the run that has it."""
 
     flow_id: UUID
     id: UUID | None = None

@@ -56,7 +56,7 @@ class Proposal(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came of a proposal: the verdict, the run's state after it, and whether this proposal wrote that."""
+    """The outcome of a proposal: the verdict, the run's state after it, and whether this proposal wrote that."""
 
     verdict: Accept | Reject | Wait | Abort
     state: State | None
@@ -287,7 +287,7 @@ def _awaits(task_run: MovingRun, child_id: UUID) -> bool:
 
 
 def _other_own_id(run: Run) -> UUID | None:
-    """What the details of a run's states name besides itself: its flow run, or the task run that a nested one is."""
+    """Return the other id in the details of a run's states: its flow run, or the task run that a nested one is."""
     return run.flow_run_id if run.kind == "task-run" else run.parent_task_run_id
 
 

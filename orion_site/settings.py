@@ -151,7 +151,7 @@ LOGGING = {
 }
 
 # What Orion itself reads.
-# Threads of each lane. SQLite has one writer and Python one interpreter lock: more threads only take turns.
+# Threads of each pool. SQLite has one writer and Python one interpreter lock: more threads only take turns.
 ORION_SERVER_THREADS = env_int("ORION_SERVER_THREADS", 4, minimum=1)
 ORION_SERVER_MAX_IN_FLIGHT = env_int("ORION_SERVER_MAX_IN_FLIGHT", 64, minimum=1)
 ORION_SERVER_MAX_SOCKETS = env_int("ORION_SERVER_MAX_SOCKETS", 100, minimum=0)

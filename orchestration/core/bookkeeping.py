@@ -31,9 +31,11 @@ def settle(run: Run, initial: State | None, written: State) -> Run:
 
 
 def consequences(run: Run, initial: State | None, written: State) -> tuple[Effect, ...]:
-    """What follows from any written state, by whichever rule or force: a task run gives back its slots, and its cached
-    results expire when its outcome is open again; a flow run whose attempt is over leaves its agent, and a nested one
-    takes the task run of its parent along."""
+    """Return the effects of any written state, by whichever rule or force.
+
+    A task run gives back its slots, and its cached results expire when its outcome is open again. A flow run whose
+    attempt is over leaves its agent, and a nested one takes the task run of its parent along.
+    """
     if run.kind == "task-run":
         release = RELEASE if run.tags and written.type not in EXECUTING else ()
         reopened = initial is not None and initial.is_terminal and not written.is_terminal

@@ -1,4 +1,4 @@
-"""What a decision asks the world to do: plain data, written by `orchestration.effects` with the state it follows."""
+"""Effects of a decision beside the state itself: data, written by `orchestration.effects` with the state it follows."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def seconds_to_wait(headers: list[tuple[bytes, bytes]]) -> float:
 
 
 async def is_called(seat: Seat, seconds: float, receive: Callable[[], Awaitable[dict[str, Any]]]) -> bool:
-    """Whether something happened to the agent's runs; False when the time is over or the client has gone."""
+    """Wait until one of the agent's runs changes; False when the time is over or the client has gone."""
     called, gone = asyncio.ensure_future(seat.wait(seconds)), asyncio.ensure_future(receive())
     try:
         await asyncio.wait({called, gone}, return_when=asyncio.FIRST_COMPLETED)

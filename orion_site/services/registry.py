@@ -1,4 +1,4 @@
-"""The services of a server: what is ticked, how often, and in which lane."""
+"""The services of a server: what is ticked, how often, and in which thread."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from events.automations.services.evaluation import judge_events
 from events.notifications.services.notifications import send_notifications
 from orchestration.database_clock import database_now
 from orion_site.database.upkeep import tidy_database
-from orion_site.services.ticker import Lane, Service
+from orion_site.services.ticker import Service, ServiceThread
 from orionflow.processes import is_gone
 from runs.background_tasks.offers import offers
 from runs.background_tasks.services import offer_abandoned_calls
@@ -32,8 +32,11 @@ def services_of_this_server() -> list[Service]:
 
 def services_of_an_api() -> list[Service]:
     """Return the services that every server for agents ticks, whoever ticks the rest."""
-    every, purpose = reconciler.seconds_between_api_heartbeats(), "Says that a server is there that hears agents."
-    return [Service(reconciler.API_PRESENCE, every, reconciler.record_api_heartbeat, purpose, Lane.HEARING)]
+    every, purpose = (
+        reconciler.seconds_between_api_heartbeats(),
+        "Records that a server is there which receives the heartbeats of agents.",
+    )
+    return [Service(reconciler.API_PRESENCE, every, reconciler.record_api_heartbeat, purpose, ServiceThread.PRESENCE)]
 
 
 def descriptions_of_services() -> dict[str, str]:
@@ -53,7 +56,7 @@ def _quick() -> list[Service]:
             reconciler.SERVICE,
             settings.ORION_RECONCILE_SECONDS,
             reconciler.tick,
-            "Takes back the runs of agents that are gone.",
+            "Revokes the runs of agents that are gone.",
         ),
         Service("lateness", 5, _mark_late, "Marks runs late that nobody started in time."),
         Service("deadlines", 5, watch_deadlines, "Records which runs did not start or finish by their deadline."),
@@ -62,7 +65,7 @@ def _quick() -> list[Service]:
 
 def _slow() -> list[Service]:
     """Services that may take a while, or that nobody notices a second later."""
-    slow = Lane.SLOW
+    slow = ServiceThread.SLOW
     return [
         Service("planning", 5, plan_due_schedules, "Plans the runs of schedules ahead of their time.", slow),
         Service(
@@ -75,24 +78,30 @@ def _slow() -> list[Service]:
         Service(
             "statuses", 10, record_statuses, "Records when queues, pools and deployments become ready or not.", slow
         ),
-        Service("triggers", 2, judge_events, "Finds out which automations are set off by what happened.", slow),
+        Service("triggers", 2, judge_events, "Decides which automations new events set off.", slow),
         Service("actions", 2, do_actions, "Does what automations have set off.", slow),
         Service("slot clean-up", 60, _sweep, "Forgets slots of global limits that have run out.", slow),
         Service("pause expiry", 5, fail_expired_pauses, "Fails paused runs that nobody resumed in time.", slow),
         Service("cancellation clean-up", 20, _clean_up, "Cancels what is still open below a cancelled run.", slow),
-        Service("task calls", 30, _offer_abandoned, "Offers calls of tasks again that were taken and not begun.", slow),
+        Service(
+            "task calls",
+            30,
+            _offer_abandoned,
+            "Offers calls of tasks again that a worker took and never started.",
+            slow,
+        ),
     ]
 
 
 def _outside() -> list[Service]:
     """Services that wait for other people's servers, in a thread where nobody else waits for it."""
-    outside = Lane.OUTSIDE
+    outside = ServiceThread.OUTSIDE
     return [Service("notifications", 4, send_notifications, "Sends the messages of notification policies.", outside)]
 
 
 def _long() -> list[Service]:
     """Services of every hour, which take as long as they take."""
-    hour, long = 3600.0, Lane.LONG
+    hour, long = 3600.0, ServiceThread.LONG
     return [
         Service("retention", hour, _retain, "Deletes what is older than the settings say.", long, first_after=600),
         Service("database upkeep", hour, tidy_database, "Keeps the database's own files tidy.", long, first_after=300),

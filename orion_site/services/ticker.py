@@ -27,15 +27,15 @@ from orchestration.outages import is_outage, outage
 logger = logging.getLogger("orion.services")
 
 
-class Lane(StrEnum):
-    """Services of one lane take turns in one thread; what may take long must not delay what is due every second."""
+class ServiceThread(StrEnum):
+    """The thread that ticks a service. Services of one thread take turns, so slow ones have threads of their own."""
 
     QUICK = "quick"
     SLOW = "slow"
     LONG = "long"
     OUTSIDE = "outside"
-    # Whatever the others do: were it late, all leases would be renewed.
-    HEARING = "hearing"
+    # Alone: were its service late, all leases would be renewed.
+    PRESENCE = "presence"
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class Service:
     every: float
     tick: Callable[[datetime], object]
     description: str = ""
-    lane: Lane = Lane.QUICK
+    thread: ServiceThread = ServiceThread.QUICK
     first_after: float = 0.0
     noted: Ticks = field(default_factory=Ticks)
     due: float | None = None
@@ -110,9 +110,9 @@ def this_ticker() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-class _LaneThread(threading.Thread):
-    def __init__(self, lane: Lane, services: Sequence[Service], stop: threading.Event) -> None:
-        super().__init__(name=f"orion-ticker-{lane}", daemon=True)
+class _TickingThread(threading.Thread):
+    def __init__(self, kind: ServiceThread, services: Sequence[Service], stop: threading.Event) -> None:
+        super().__init__(name=f"orion-ticker-{kind}", daemon=True)
         self.services = services
         # Not `_stop`: that is a name of Thread's own.
         self.ending = stop
@@ -139,13 +139,13 @@ class _LaneThread(threading.Thread):
 
 
 class Ticker:
-    """One thread for each lane that has services."""
+    """Ticks services, in one thread for each kind of `ServiceThread` that has any."""
 
     def __init__(self, services: Sequence[Service]) -> None:
         self.services = list(services)
         self._stop = threading.Event()
-        lanes = {lane: [one for one in self.services if one.lane is lane] for lane in Lane}
-        self._threads = [_LaneThread(lane, members, self._stop) for lane, members in lanes.items() if members]
+        members = {kind: [one for one in self.services if one.thread is kind] for kind in ServiceThread}
+        self._threads = [_TickingThread(kind, ticked, self._stop) for kind, ticked in members.items() if ticked]
 
     def start(self) -> None:
         for thread in self._threads:

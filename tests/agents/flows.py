@@ -192,5 +192,5 @@ def leaking_files() -> None:
 
 
 @flow
-def telling_its_limits() -> None:
+def logging_its_limits() -> None:
     raise RuntimeError(f"at most {resource.getrlimit(resource.RLIMIT_NPROC)[0]} processes")

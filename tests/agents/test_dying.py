@@ -173,7 +173,7 @@ def test_a_run_that_leaks_files_fails_by_itself_and_others_go_on(api: Api, queue
 def test_the_limit_on_processes_holds_for_each_run(api: Api, queue: str, start_agent: StartAgent):
     start_agent("--process-limit", "500")
 
-    ended = api.until_ended(api.run_of("flows.py:telling_its_limits", queue))
+    ended = api.until_ended(api.run_of("flows.py:logging_its_limits", queue))
 
     assert "at most 500 processes" in ended["message"]
 

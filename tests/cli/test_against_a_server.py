@@ -1,4 +1,4 @@
-"""The same commands over HTTP, against a server of this module's own."""
+"""Commands over HTTP, against a server of this module's own."""
 
 from __future__ import annotations
 

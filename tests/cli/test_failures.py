@@ -1,4 +1,4 @@
-"""What goes wrong is told in three lines on stderr, with an exit code that scripts can rely on."""
+"""Failures are three lines on stderr, with an exit code that scripts can rely on."""
 
 from __future__ import annotations
 

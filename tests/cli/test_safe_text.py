@@ -1,4 +1,4 @@
-"""What others wrote reaches a terminal as text: no sequence, no reordered line, no second line of ours."""
+"""Text of others reaches a terminal as text: no sequence, no reordered line, no second line of ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What changes when somebody looks at a screen: colours, questions, and a line of progress."""
+"""Output on a screen: colours, questions, and a line of progress."""
 
 from __future__ import annotations
 

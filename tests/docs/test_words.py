@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import pytest
 
 from tests import words
@@ -27,21 +25,11 @@ def test_docstrings_may_not_begin_with_what_or_the_same():
     assert sorted(words.struck_in(source, is_code=True)) == ['"""The same', '"""What']
 
 
-def test_more_than_is_allowed_fails_and_names_the_word(monkeypatch, capsys):
-    monkeypatch.setattr(words, "allowed", lambda: Counter({("anew", "docs"): 1}))
-    monkeypatch.setattr(words, "count", lambda: Counter({("anew", "docs"): 2}))
-    monkeypatch.setattr("sys.argv", ["words"])
+def test_a_struck_word_fails_and_is_named_with_its_file(monkeypatch, tmp_path, capsys):
+    page = tmp_path / "page.md"
+    page.write_text("Planned anew,\nand anew.")
+    monkeypatch.setattr(words, "ROOT", tmp_path)
+    monkeypatch.setattr(words, "files", lambda: [page])
 
     assert words.main() == 1
-    assert "anew (2 in docs/, 1 allowed)" in capsys.readouterr().err
-
-
-def test_allowances_only_fall(monkeypatch, tmp_path):
-    monkeypatch.setattr(words, "ALLOWED", tmp_path / "allowed.json")
-    words.write(Counter({("anew", "docs"): 2, ("doors?", "sdk"): 3}))
-    monkeypatch.setattr(words, "count", lambda: Counter({("anew", "docs"): 1, ("doors?", "sdk"): 5}))
-    monkeypatch.setattr("sys.argv", ["words", "--lower"])
-
-    words.main()
-
-    assert words.allowed() == Counter({("anew", "docs"): 1, ("doors?", "sdk"): 3})
+    assert "page.md: struck: anew (2)" in capsys.readouterr().err

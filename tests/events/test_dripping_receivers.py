@@ -13,7 +13,7 @@ from events.notifications.core.messages import Delivery
 from events.notifications.services import sending
 from events.notifications.services.sending import NotSent, send
 
-BEGINNINGS = {
+PREFIXES = {
     "nothing": b"",
     "a status line": b"HTTP/1.1 200 OK\r\nX-A: ",
     "informational answers": b"HTTP/1.1 100 Continue\r\n\r\n",
@@ -21,7 +21,7 @@ BEGINNINGS = {
 
 
 @contextmanager
-def dripping(beginning: bytes) -> Iterator[tuple[str, threading.Event]]:
+def dripping(prefix: bytes) -> Iterator[tuple[str, threading.Event]]:
     """A receiver that sends a byte again and again; and whether the sender went away."""
     gone = threading.Event()
     listener = socket.create_server(("127.0.0.1", 0))
@@ -30,7 +30,7 @@ def dripping(beginning: bytes) -> Iterator[tuple[str, threading.Event]]:
         connection, _ = listener.accept()
         with connection:
             try:
-                connection.sendall(beginning)
+                connection.sendall(prefix)
                 while not gone.wait(0.05):
                     connection.sendall(b"x")
             except OSError:
@@ -48,13 +48,13 @@ def dripping(beginning: bytes) -> Iterator[tuple[str, threading.Event]]:
         assert ended_by_sender
 
 
-@pytest.mark.parametrize("beginning", BEGINNINGS)
+@pytest.mark.parametrize("prefix", PREFIXES)
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_delivery_has_one_time_for_all_of_it(settings, monkeypatch, scheme, beginning):
+def test_a_delivery_has_one_time_for_all_of_it(settings, monkeypatch, scheme, prefix):
     settings.ORION_WEBHOOK_ALLOW = ["127.0.0.1"]
     monkeypatch.setattr(sending, "DELIVERY_SECONDS", 0.5)
 
-    with dripping(BEGINNINGS[beginning]) as (address, gone):
+    with dripping(PREFIXES[prefix]) as (address, gone):
         with pytest.raises(NotSent) as raised:
             send(Delivery(f"{scheme}://{address}/hook", content=b"{}"))
 

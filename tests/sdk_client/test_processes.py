@@ -1,4 +1,4 @@
-"""Telling a process that is gone from one that lives, or that cannot be seen from here."""
+"""Distinguish a process that is gone from one that lives, or that cannot be seen from here."""
 
 from __future__ import annotations
 

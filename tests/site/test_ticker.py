@@ -14,7 +14,7 @@ from deployments.upkeep.selectors.service_health import lag, services_and_health
 from deployments.upkeep.services.service_records import Ticks, note_ticks
 from orion_site.services import ticker as ticking
 from orion_site.services.registry import service_named, services_of_this_server
-from orion_site.services.ticker import Lane, Service, Ticker, call, note, worth_noting
+from orion_site.services.ticker import Service, ServiceThread, Ticker, call, note, worth_noting
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -62,7 +62,7 @@ def test_a_service_that_fails_is_tried_again_and_its_error_can_be_read(caplog: p
 def test_a_long_service_does_not_hold_up_a_quick_one():
     tick, enough = counting(5)
     waited: list[bool] = []
-    slow = Service("slow", 30, lambda now: waited.append(enough.wait(20)), lane=Lane.SLOW)
+    slow = Service("slow", 30, lambda now: waited.append(enough.wait(20)), thread=ServiceThread.SLOW)
     ticker = Ticker([slow, Service("quick", 0.01, tick)])
 
     ticker.start()
@@ -73,7 +73,7 @@ def test_a_long_service_does_not_hold_up_a_quick_one():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_services_of_one_lane_take_turns_by_when_they_are_due():
+def test_services_of_one_thread_take_turns_by_when_they_are_due():
     order: list[str] = []
     tick, enough = counting(7)
 

@@ -10,7 +10,7 @@ from deployments.definitions.core.bounded_schemas import PROBLEMS, flaws_of_sche
 from deployments.definitions.core.schema_work import TooMuchWork, Work
 
 Schema = Mapping[str, Any]
-# The most telling flaw is looked for among the first ones.
+# The most specific flaw is looked for among the first ones.
 MOST_FLAWS = 1000
 # What stands under these is a value, and no schema.
 _VALUES = frozenset({"default", "const", "enum", "examples"})
@@ -144,7 +144,7 @@ def _properties(properties: Mapping[str, Any], required: Any) -> Iterator[tuple[
 
 
 def _describe(error: Any) -> str:
-    """The most telling of the errors below, with the place where it is."""
+    """Return the most specific of the errors below, with the path to it."""
     for inner in error.context or ():
         if inner.validator_value != "null":
             error = inner

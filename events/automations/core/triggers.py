@@ -122,7 +122,7 @@ def parent_of(root: Trigger, child_id: str) -> CompositeTrigger | None:
 def advance(trigger: EventTrigger, count: Count | None, event_data: EventData) -> Progress:
     """Count an event that concerns the trigger in the event's bucket."""
     if trigger.after and is_named(trigger.after, event_data.event):
-        # The wait begins again: the last one of several beginnings counts.
+        # The wait starts again: of several starts the last one counts.
         return Progress(_begun(trigger, event_data.occurred))
     if not trigger.expects(event_data.event):
         return Progress(count)

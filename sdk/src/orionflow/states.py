@@ -237,7 +237,7 @@ def Paused(
 
 
 def Suspended(**fields: Any) -> State[Any]:
-    """Paused, and its process has ended; resuming schedules it anew."""
+    """Paused, and its process has ended; resuming schedules it again."""
     return Paused(**{"name": "Suspended", "reschedule": True, **fields})
 
 

@@ -50,7 +50,7 @@ class Stated:
 
 
 def stated(component: Component, name: str) -> list[Stated]:
-    """The dates of a property; of periods, their beginnings."""
+    """Return the dates of a property; of periods, their starts."""
     return [
         Stated(one.dt[0] if isinstance(one.dt, tuple) else one.dt, _zone_name(said, one))
         for said in several(component, name)

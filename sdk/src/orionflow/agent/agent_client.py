@@ -36,7 +36,7 @@ DEFAULT_LAUNCHER: LauncherKind = "spawn" if sys.platform == "darwin" else "fork"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentOptions:
-    """What `orion agent start` was asked for: what to serve, and the limits of its runs."""
+    """The options of `orion agent start`: the queues to serve, and the limits of the runs."""
 
     home: Path
     queues: tuple[str, ...] = ()

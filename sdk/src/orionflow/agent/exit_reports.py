@@ -35,7 +35,7 @@ class ExitReporter:
     def __init__(self, api: AgentClient, active: ActiveRuns, folder: Path) -> None:
         self._api, self._active, self._folder = api, active, folder
         self._queue: queue.SimpleQueue[tuple[ActiveRun, int | None]] = queue.SimpleQueue()
-        threading.Thread(target=self._work, name="orion-endings", daemon=True).start()
+        threading.Thread(target=self._work, name="orion-exit-reports", daemon=True).start()
 
     def take(self, run: ActiveRun, end: End) -> None:
         run.has_process = False

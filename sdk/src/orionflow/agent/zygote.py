@@ -33,7 +33,7 @@ class Lines:
         self._rest = b""
 
     def receive(self) -> list[Message] | None:
-        """What came since the last time; None when the other side is gone."""
+        """Return the messages that came since the last call; None when the other side is gone."""
         try:
             part = self._channel.recv(1 << 20)
         except ConnectionError:

@@ -1,4 +1,4 @@
-"""`orion event`: what has happened, as it was reported and as it comes in."""
+"""`orion event`: list events, follow them as they come in, and report your own."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ OVERLAP = timedelta(seconds=10)
 event = LazyGroup(
     "event",
     __name__,
-    help="Events: something happened to a resource. Automations react to them.",
+    help="Events: something changed about a resource. Automations react to them.",
     entries={
         "ls": "List events, newest first.",
         "stream": "Show events as they come, until Ctrl-C.",
         "emit": "Report an event.",
     },
     examples=(
-        ("orion event ls --since -1h", "what happened in the last hour?"),
+        ("orion event ls --since -1h", "events of the last hour"),
         ("orion event emit shop.order.paid --resource order.17", "for automations of your own"),
     ),
 )
@@ -151,14 +151,14 @@ def _show(session: Session, one: Json) -> None:
     ("""orion event emit sensor.read --resource sensor.1 --payload '{"celsius": 21}'""", "with what was measured"),
 )
 @click.argument("name", metavar="EVENT")
-@click.option("--resource", required=True, metavar="ID", help="What it happened to.")
+@click.option("--resource", required=True, metavar="ID", help="The resource that the event is about.")
 @click.option("--label", "labels", metavar="NAME=VALUE", multiple=True, help="Another label of the resource.")
 @click.option("--related", "related", metavar="ROLE=ID", multiple=True, help="Another resource, with its role.")
 @click.option("--payload", metavar="JSON", help="More about it: a JSON object, or @FILE.")
 def emit(
     session: Session, name: str, resource: str, labels: Sequence[str], related: Sequence[str], payload: str | None
 ) -> None:
-    """Report that EVENT happened to a resource. Names are written like shop.order.paid."""
+    """Report EVENT about a resource. Names are written like shop.order.paid."""
     from orionflow.contract.ids import uuid7
 
     reported = {

@@ -17,7 +17,7 @@ ENTRIES: Mapping[str, str | Entry | Mapping[str, str | Entry]] = {
         "task-run": Entry("Runs of tasks.", aliases=("tr",)),
         "flow": "Flows that have run.",
         "artifact": "Tables, links and texts that runs left.",
-        "event": "What has happened, as it was reported.",
+        "event": "Events that were reported.",
         "api": Entry("Send one raw request to the API.", ".raw_api:api"),
     },
     "Notify and react": {

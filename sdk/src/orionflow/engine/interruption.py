@@ -49,7 +49,7 @@ _reasons: dict[int, Reason] = {}
 
 
 def interruption(reason: Reason) -> Interrupted:
-    """What to raise in this thread to end its run."""
+    """Return the exception that ends this thread's run."""
     _reasons[threading.get_ident()] = reason
     return Interrupted()
 
@@ -64,7 +64,7 @@ def interrupt_thread(thread_id: int, reason: Reason) -> None:
 
 
 def raise_in_thread(thread_id: int, error: type[BaseException] | None) -> None:
-    """Have the exception raised there, or with None take back one that was not raised yet."""
+    """Have the exception raised there, or with None withdraw one that was not raised yet."""
     wanted = None if error is None else ctypes.py_object(error)
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), wanted)
 
@@ -130,7 +130,7 @@ class Hold:
             self._task.cancel(reason)
 
     def close(self) -> None:
-        """What went on here ends, and must not be interrupted any more."""
+        """End the work that may be interrupted: no exception is raised here any more."""
         while True:
             try:
                 with self._lock:

@@ -22,7 +22,7 @@ Sources = Mapping[str, list[dict[str, Any]]]
 
 
 class Subflow:
-    """What a parent calls: `key` tells which flow; `inputs` is a digest of what it is called with, if there is one."""
+    """A call of a nested flow: `key` names the flow; `inputs` is a digest of the arguments, if there is one."""
 
     def __init__(
         self,

@@ -182,7 +182,7 @@ def inputs_of(
     wait_for: Iterable[Any] | None,
     sources: Mapping[str, list[dict[str, Any]]] | None = None,
 ) -> Found | None:
-    """What the arguments hold; None when there is nothing to find, which is the usual case."""
+    """Return the runs that the arguments come from; None when there are none, which is the usual case."""
     links = flow_run.lineage
     plain = not wait_for and not sources and are_plain(args) and are_plain(kwargs.values())
     # A plain value may still be what a task returned.

@@ -18,7 +18,7 @@ from orionflow.engine.event_loops import is_held_up
 from orionflow.engine.interruption import RETRY_AFTER, Postponed, Reason, interruption
 from orionflow.engine.lost_signals import LostSignals
 
-# So long may a coroutine take to take notice that it is cancelled: sync code may keep its loop from telling it.
+# How long a coroutine may take to notice that it is cancelled: sync code may block its event loop.
 UNTIL_RAISED = 2.0
 # So long may a run take to report its end.
 UNTIL_KILLED = 7.0

@@ -33,7 +33,7 @@ from orionflow.cli.times import read_moment, read_period
 POLL_SECONDS = 0.5
 # After so many looks in a row without a new line, a run that has ended has written its last.
 QUIET_LOOKS = 2
-# When something happened, and its line.
+# The time of an event, and its line.
 Line = tuple[datetime, str]
 LAST = datetime.max.replace(tzinfo=UTC)
 
