@@ -28,7 +28,7 @@ def read_server_settings() -> Call[dict[str, Any]]:
 
 
 def read_services() -> Call[list[dict[str, Any]]]:
-    """What the server does by the clock: last ticks, lags and errors."""
+    """Read the services of the server: their last ticks, lags and errors."""
     return Call("GET", "/admin/services", read=list[dict[str, Any]])
 
 
