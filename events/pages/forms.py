@@ -104,8 +104,8 @@ def _event_fields() -> dict[str, forms.Field]:
     }
 
 
-def _duration() -> forms.Field:
-    return forms.FloatField(min_value=10, max_value=1e9, label="Seconds", initial=600)
+def _duration(label: str) -> forms.Field:
+    return forms.FloatField(min_value=10, max_value=1e9, label=label, initial=600)
 
 
 def trigger_fields(kind: str) -> dict[str, forms.Field]:
@@ -113,7 +113,7 @@ def trigger_fields(kind: str) -> dict[str, forms.Field]:
         case "state":
             return _state_fields()
         case "stays":
-            return {**_state_fields(), "within": _duration()}
+            return {**_state_fields(), "within": _duration("For more than so many seconds")}
         case "queue":
             return {}
         case "event":
@@ -130,7 +130,7 @@ def trigger_fields(kind: str) -> dict[str, forms.Field]:
                 "after": TagsField(
                     label="After these events", help_text="Empty: from the first event on, again and again."
                 ),
-                "within": _duration(),
+                "within": _duration("For so many seconds"),
             }
     return {"trigger": JSONArea(TriggerIn, label="Trigger", help_text="As `orion automation inspect` prints it.")}
 
@@ -281,3 +281,29 @@ def action_kind_of(actions: list[dict[str, Any]]) -> tuple[str, dict[str, Any]]:
         except KeyError:
             pass
     return "json", {"actions": actions}
+
+
+class PolicyForm(forms.Form):
+    """Of which runs people are notified, in which states, and through which block."""
+
+    name = forms.CharField(required=False, max_length=255, empty_value=None)
+    state_types = forms.MultipleChoiceField(
+        required=False,
+        choices=[(kind.value, kind.value.capitalize()) for kind in StateType],
+        widget=forms.CheckboxSelectMultiple,
+        label="When a run enters one of these states",
+        initial=["FAILED", "CRASHED"],
+    )
+    state_names = TagsField(label="Or a state with one of these names", help_text="Such as Late or TimedOut.")
+    tags = TagsField(label="Only runs with one of these tags")
+    flow_names = TagsField(label="Only runs of these flows", help_text="Names between commas. Empty: of any flow.")
+    block_document_id = forms.ChoiceField(label="Through")
+    message_template = forms.CharField(
+        required=False,
+        max_length=10_000,
+        empty_value=None,
+        widget=forms.Textarea(attrs={"rows": 4, "class": "mono"}),
+        label="Message",
+        help_text="Empty: the usual message.",
+    )
+    is_active = forms.BooleanField(required=False, initial=True, label="Enabled")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from events.pages import automations, events
+from events.pages import automations, events, notifications
 
 app_name = "events"
 
@@ -19,4 +19,10 @@ urlpatterns = [
     path("automations/<uuid:automation_id>/disable", automations.disable_automation, name="disable-automation"),
     path("automations/<uuid:automation_id>/test", automations.test_automation, name="test-automation"),
     path("automations/<uuid:automation_id>/delete", automations.remove_automation, name="delete-automation"),
+    path("notifications", notifications.notifications, name="notifications"),
+    path("notifications/new", notifications.new_policy, name="new-policy"),
+    path("notifications/<uuid:policy_id>", notifications.edit_policy, name="policy"),
+    path("notifications/<uuid:policy_id>/switch", notifications.switch_policy, name="switch-policy"),
+    path("notifications/<uuid:policy_id>/test", notifications.test_policy, name="test-policy"),
+    path("notifications/<uuid:policy_id>/delete", notifications.remove_policy, name="delete-policy"),
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from runs.pages import actions, lists, run
+from runs.pages import actions, artifacts, lists, run
 
 app_name = "runs"
 
@@ -17,4 +17,6 @@ urlpatterns = [
     path("task-runs/<uuid:run_id>", run.task_run, name="task-run"),
     path("flows", lists.flows, name="flows"),
     path("flows/<uuid:flow_id>", lists.flow, name="flow"),
+    path("artifacts", artifacts.artifacts, name="artifacts"),
+    path("artifacts/<uuid:artifact_id>", artifacts.artifact, name="artifact"),
 ]

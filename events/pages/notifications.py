@@ -1,0 +1,114 @@
+"""Notification policies and the log of what was sent."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_POST
+
+from events.automations.services.trials import try_policy
+from events.models import Notification, NotificationPolicy
+from events.notifications.services.policies import create_policy, delete_policy, update_policy
+from events.pages.forms import PolicyForm
+from events.pages.selectors.automations import message_blocks
+from events.pages.selectors.notifications import notifications_page, policy_with_block
+from orion_site.accounts.permissions import Action, requires
+from orion_site.forms.submitting import attempt, saved
+from runs.pages.filtering import address_after, address_without
+from runs.pages.selectors.keyset import Cursor
+
+STANDINGS = [("", "Any outcome"), ("SENT", "Sent"), ("WAITING", "Waiting"), ("GIVEN_UP", "Given up")]
+
+
+@requires(Action.READ_NOTIFICATIONS)
+def notifications(request: HttpRequest) -> HttpResponse:
+    asked = request.GET.get("standing", "")
+    standing = asked if asked in dict(STANDINGS) else ""
+    found = notifications_page(standing=standing, after=Cursor.read(request.GET.get("after", "")))
+    context = {
+        "section": "notifications",
+        "found": found,
+        "standing": standing,
+        "standings": STANDINGS,
+        "is_first": "after" not in request.GET,
+        "first": address_without(request.GET),
+        "next": address_after(request.GET, found.after),
+    }
+    return render(request, "events/notifications.html", context)
+
+
+@requires(Action.CHANGE_NOTIFICATIONS)
+def new_policy(request: HttpRequest) -> HttpResponse:
+    form = _policy_form(request, {})
+    if request.method == "POST" and saved(form, lambda values: create_policy(columns=values, now=timezone.now())):
+        return redirect("events:notifications")
+    return _page(request, form, "New notification policy", "Create policy")
+
+
+@requires(Action.CHANGE_NOTIFICATIONS)
+def edit_policy(request: HttpRequest, policy_id: UUID) -> HttpResponse:
+    policy = _found(policy_id)
+    initial = {name: getattr(policy, name) for name in PolicyForm.base_fields}
+    form = _policy_form(request, {**initial, "block_document_id": str(policy.block_document_id)})
+    if request.method == "POST" and saved(
+        form, lambda values: update_policy(policy_id=policy_id, changes=values, now=timezone.now())
+    ):
+        return redirect("events:notifications")
+    return _page(request, form, policy.name or "Notification policy", "Save")
+
+
+def _policy_form(request: HttpRequest, initial: dict[str, Any]) -> PolicyForm:
+    form = PolicyForm(request.POST or None, initial=initial)
+    form.fields["block_document_id"].choices = message_blocks()  # type: ignore[attr-defined]
+    return form
+
+
+def _page(request: HttpRequest, form: PolicyForm, title: str, submit: str) -> HttpResponse:
+    back = (reverse("events:notifications"), "Notifications")
+    context = {"section": "notifications", "form": form, "title": title, "submit": submit, "back": back}
+    return render(request, "forms/form.html", context)
+
+
+@requires(Action.CHANGE_NOTIFICATIONS)
+@require_POST
+def switch_policy(request: HttpRequest, policy_id: UUID) -> HttpResponse:
+    changes = {"is_active": not _found(policy_id).is_active}
+    done = "The policy is enabled." if changes["is_active"] else "The policy sends nothing until it is enabled again."
+    attempt(request, lambda: update_policy(policy_id=policy_id, changes=changes, now=timezone.now()), done=done)
+    return redirect("events:notifications")
+
+
+@requires(Action.CHANGE_NOTIFICATIONS)
+@require_POST
+def test_policy(request: HttpRequest, policy_id: UUID) -> HttpResponse:
+    """Send its message about a made-up run, once, and show what came of it."""
+    tried: list[Notification] = []
+    if attempt(
+        request,
+        lambda: tried.append(try_policy(policy_id=policy_id, now=timezone.now())),
+        done="A test message was made; its delivery is the first line of the log.",
+    ):
+        outcome = tried[0].tries[-1]["outcome"] if tried[0].tries else "no attempt was made"
+        level = messages.INFO if tried[0].standing == Notification.Standing.SENT else messages.ERROR
+        messages.add_message(request, level, f"Delivery: {outcome}")
+    return redirect("events:notifications")
+
+
+@requires(Action.CHANGE_NOTIFICATIONS)
+@require_POST
+def remove_policy(request: HttpRequest, policy_id: UUID) -> HttpResponse:
+    attempt(request, lambda: delete_policy(policy_id=policy_id), done="The policy was deleted.")
+    return redirect("events:notifications")
+
+
+def _found(policy_id: UUID) -> NotificationPolicy:
+    policy = policy_with_block(policy_id)
+    if policy is None:
+        raise Http404
+    return policy
