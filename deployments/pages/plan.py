@@ -1,0 +1,123 @@
+"""The schedule of all deployments: a track for each, with what came left of now, and what is planned right of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+
+from deployments.pages.selectors.plan import Plan, PlanRow, plan_around
+from orion_site.accounts.permissions import Action, requires
+from runs.models import FlowRun
+from runs.templatetags.states import look
+
+# Of what is shown, a quarter is past.
+SPANS = {
+    "12h": ("12 hours", timedelta(hours=12)),
+    "24h": ("24 hours", timedelta(hours=24)),
+    "7d": ("7 days", timedelta(days=7)),
+}
+WIDTH, HEIGHT = 1000, 20
+NARROWEST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A deployment's row: one path for each type of state, one for what is planned, and the same in words."""
+
+    row: PlanRow
+    paths: Sequence[tuple[str, str]]
+    planned: str
+    text: str
+
+    @property
+    def next(self) -> datetime | None:
+        return self.row.planned[0] if self.row.planned else None
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A label of the axis; x in hundredths of the width."""
+
+    x: float
+    words: str
+
+
+@requires(Action.READ_DEPLOYMENTS)
+def plan(request: HttpRequest) -> HttpResponse:
+    asked = request.GET.get("span", "")
+    span = asked if asked in SPANS else "24h"
+    ahead = SPANS[span][1]
+    found = plan_around(now=timezone.now(), back=ahead / 3, ahead=ahead)
+    context = {
+        "section": "schedule",
+        "found": found,
+        "tracks": [track_of(row, found) for row in found.rows],
+        "ticks": ticks_of(found, days=span == "7d"),
+        "now_at": _x(found.now, found),
+        "width": WIDTH,
+        "height": HEIGHT,
+        "span": span,
+        "spans": {name: words for name, (words, _) in SPANS.items()},
+    }
+    return render(request, "deployments/plan.html", context)
+
+
+def track_of(row: PlanRow, found: Plan) -> Track:
+    shapes: dict[str, list[str]] = {}
+    for run in row.past:
+        begin, end = _begin_and_end(run, found.now)
+        x = _x(begin, found)
+        width = max(NARROWEST, round(_x(end, found) - x, 1))
+        shapes.setdefault(run.state_type or "", []).append(_block(run.state_type or "", x, width))
+    # Two that are closer than they are wide are one block.
+    planned = "".join(f"M{x} 4h{NARROWEST}v12h-{NARROWEST}z" for x in _apart(_x(at, found) for at in row.planned))
+    return Track(row, [(kind, "".join(made)) for kind, made in shapes.items()], planned, _text_of(row))
+
+
+def _begin_and_end(run: FlowRun, now: datetime) -> tuple[datetime, datetime]:
+    begin = run.start_time or run.expected_start_time or now
+    end = run.end_time or (now if run.start_time else begin)
+    return begin, max(begin, end)
+
+
+def _block(kind: str, x: float, width: float) -> str:
+    """Failed and crashed runs reach over the track, so that they are seen without their colour."""
+    top, bottom = (0, HEIGHT) if kind in {"FAILED", "CRASHED"} else (4, 16)
+    return f"M{x} {top}h{width}V{bottom}h-{width}z"
+
+
+def _apart(places: Iterable[float]) -> Iterable[float]:
+    last = -NARROWEST - 1.0
+    for x in places:
+        if x - last > NARROWEST:
+            yield x
+            last = x
+
+
+def _x(moment: datetime, found: Plan) -> float:
+    share = (moment - found.begin) / (found.end - found.begin)
+    return round(WIDTH * min(1.0, max(0.0, share)), 1)
+
+
+def _text_of(row: PlanRow) -> str:
+    counted = Counter(look(run.state_type, run.state_name)[1].lower() for run in row.past)
+    came = ", ".join(f"{number} {word}" for word, number in counted.items()) or "none"
+    return f"Runs that came: {came}. Planned: {row.planned_count}."
+
+
+def ticks_of(found: Plan, *, days: bool) -> list[Tick]:
+    hours = 6 if found.end - found.now > timedelta(hours=12) else 3
+    step = timedelta(days=1) if days else timedelta(hours=hours)
+    unit, word = (timedelta(days=1), "d") if days else (timedelta(hours=1), "h")
+    ticks = []
+    for number in range(-8, 9):
+        at = found.now + number * step
+        if number and found.begin < at < found.end:
+            ticks.append(Tick(round(_x(at, found) / 10, 1), f"{int(number * step / unit):+d} {word}".replace("-", "−")))
+    return [*ticks, Tick(round(_x(found.now, found) / 10, 1), "now")]

@@ -1,0 +1,127 @@
+"""The runs of the hours around now, by deployment: those that came, and those that schedules will plan.
+
+Runs are planned a few ahead only. Up to where a schedule has decided, its planned runs say what will be; from there on
+its own times do.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice, takewhile
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from deployments.models import Deployment, Schedule
+from deployments.schedules.core import ScheduleError, read_definition
+from deployments.schedules.core.calendars import Exclusions
+from deployments.schedules.selectors import exclusions_of, left_out_of
+from runs.models import FlowRun
+from runs.pages.selectors.keyset import Count
+
+MOST_ROWS = 40
+# How many runs are looked at to find out which deployments come next, and which came last.
+MOST_DUE, MOST_RECENT = 2_000, 500
+MOST_PAST = 3_000
+# Of one schedule; one by the second has more than anybody looks at.
+MOST_TIMES = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRow:
+    """A deployment, its runs that came, and the times that are planned, ascending."""
+
+    deployment: Deployment
+    past: Sequence[FlowRun]
+    planned: Sequence[datetime]
+    planned_count: Count
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Rows by what comes next. `others` counts deployments that have no row; `drawn_from` is given where older runs
+    are too many to draw."""
+
+    rows: Sequence[PlanRow]
+    begin: datetime
+    now: datetime
+    end: datetime
+    others: Count
+    drawn_from: datetime | None
+
+
+def plan_around(*, now: datetime, back: timedelta, ahead: timedelta) -> Plan:
+    begin, end = now - back, now + ahead
+    due = list(_due(end).values_list("deployment_id", "next_scheduled_start_time")[: MOST_DUE + 1])
+    recent = _come(begin, now).order_by("-expected_start_time").values_list("deployment_id", flat=True)[:MOST_RECENT]
+    ids = list(dict.fromkeys([one for one, _ in due[:MOST_DUE]] + list(recent)))
+    shown = [one for one in ids[:MOST_ROWS] if one is not None]
+    deployments = Deployment.objects.select_related("flow").only("id", "name", "paused", "flow__name").in_bulk(shown)
+    past, drawn_from = _past_of(shown, begin, now)
+    planned = _planned_of(shown, now, end)
+    rows = [
+        PlanRow(deployments[one], past.get(one, []), *planned.get(one, ([], Count(0))))
+        for one in shown
+        if one in deployments
+    ]
+    others = Count(max(0, len(ids) - MOST_ROWS), capped=len(due) > MOST_DUE)
+    return Plan(rows, begin, now, end, others, drawn_from)
+
+
+def _due(end: datetime) -> QuerySet[FlowRun]:
+    waiting = FlowRun.objects.filter(state_type="SCHEDULED", deployment_id__isnull=False, run_count=0)
+    return waiting.filter(next_scheduled_start_time__lt=end).order_by("next_scheduled_start_time")
+
+
+def _come(begin: datetime, now: datetime) -> QuerySet[FlowRun]:
+    come = FlowRun.objects.filter(deployment_id__isnull=False, expected_start_time__gte=begin)
+    return come.filter(expected_start_time__lte=now)
+
+
+def _past_of(ids: Sequence[UUID], begin: datetime, now: datetime) -> tuple[dict[UUID, list[FlowRun]], datetime | None]:
+    """The runs that came, oldest first, and from when on they are all here if that is not from the start."""
+    columns = ("id", "deployment_id", "state_type", "state_name", "state_timestamp", "expected_start_time")
+    runs = _come(begin, now).filter(deployment_id__in=ids).only(*columns, "start_time", "end_time")
+    found = list(runs.order_by("-expected_start_time")[: MOST_PAST + 1])
+    grouped: dict[UUID, list[FlowRun]] = defaultdict(list)
+    for run in reversed(found[:MOST_PAST]):
+        if run.deployment_id:
+            grouped[run.deployment_id].append(run)
+    return grouped, found[-2].expected_start_time if len(found) > MOST_PAST else None
+
+
+def _planned_of(ids: Sequence[UUID], now: datetime, end: datetime) -> dict[UUID, tuple[list[datetime], Count]]:
+    times: dict[UUID, list[datetime]] = defaultdict(list)
+    waiting = _due(end).filter(deployment_id__in=ids, next_scheduled_start_time__gt=now)
+    for deployment_id, at in waiting.values_list("deployment_id", "next_scheduled_start_time")[:MOST_DUE]:
+        if deployment_id and at:
+            times[deployment_id].append(at)
+    schedules = list(Schedule.objects.filter(deployment__in=ids, deployment__paused=False, active=True))
+    exclusions = exclusions_of(schedules)
+    cut = set()
+    for schedule in schedules:
+        found = _times_of(schedule, now, end, exclusions.get(schedule.pk))
+        times[schedule.deployment_id] += found[:MOST_TIMES]
+        if len(found) > MOST_TIMES:
+            cut.add(schedule.deployment_id)
+    return {one: (sorted(set(found)), Count(len(set(found)), capped=one in cut)) for one, found in times.items()}
+
+
+def _times_of(schedule: Schedule, now: datetime, end: datetime, exclusions: Exclusions | None) -> list[datetime]:
+    """The times that the schedule has not decided about yet, with one more than MOST_TIMES if there are more."""
+    most = MOST_TIMES + 1
+    if schedule.max_runs is not None:
+        most = min(most, max(0, schedule.max_runs - schedule.runs_planned))
+    end = min(end, schedule.ends_at) if schedule.ends_at else end
+    try:
+        timetable = read_definition(schedule.definition)
+        is_left_out = left_out_of(timetable, exclusions)
+        moments = takewhile(lambda at: at <= end, timetable.after(max(now, schedule.planned_until or now)))
+        # A calendar may leave everything out.
+        seen = islice(moments, 5 * MOST_TIMES)
+        return list(islice((at for at in seen if is_left_out is None or not is_left_out(at)), most))
+    except ScheduleError:
+        return []
