@@ -145,6 +145,16 @@ def lines_of_planning() -> Iterator[Line]:
         yield f"10,000 schedules planned in one tick, {database}: 3 runs each / the next one", "≤ 10 s", fits, planned
 
 
+def lines_of_live() -> Iterator[Line]:
+    for to, what in (("socket", "every socket that shows it is told"), ("pixel", "a browser shows it")):
+        yield f"a state changes → {what}", "p50 ≤ 150 ms, p95 ≤ 400 ms", is_of("live", to=to), delays
+
+
+def delays(rows: list[Row]) -> str:
+    told = "; {changes_per_second}/s and {sockets} sockets: p50 {p50_ms} ms, p95 {p95_ms} ms"
+    return "".join(told.format(**row) for row in rows).removeprefix("; ")
+
+
 def lines_of_room() -> Iterator[Line]:
     size = median("megabytes", " MB")
     yield "database, 1,000 flow runs with 2,000 task runs", "≤ 3.4 MB", is_of("database_size"), size
@@ -179,6 +189,7 @@ def table(rows: list[Row]) -> str:
         lines_of_requests(),
         lines_of_dispatch(),
         lines_of_planning(),
+        lines_of_live(),
         lines_of_room(),
     ):
         cells = [cell(_of(rows, who, fits), tell) for who in WHO]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-# More than that in one twentieth of a second is a storm: pages then look at everything once.
+# More than that in a few hundredths of a second is a storm: pages then look at everything once.
 MOST = 10_000
 
 Changed = tuple[str, UUID]

@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 logger = logging.getLogger("orion.live")
 
-TAKE_EVERY_SECONDS = 0.05
+TAKE_EVERY_SECONDS = 0.03
 FOLLOW_EVERY_SECONDS = 0.25
 COMPARE_EVERY_SECONDS = 2.0
 # One socket after the other: the pages that are told at the same moment ask for their parts in the same moment.
