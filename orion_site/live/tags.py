@@ -5,6 +5,7 @@
 The first argument names the part, the second lists its topics; the others fill the topics in. Named arguments:
 `tag` and `class` of the element, `every` (seconds after which it is looked at in any case), `still` (it does not change
 under pointer and focus), `append` (a log: only new lines are asked for), `title` (of the whole page).
+A view whose address leaves a choice open, such as the tab, pins it for its parts by `live_query` in its context.
 `docs/dashboard.md` has the topics.
 """
 
@@ -42,7 +43,10 @@ class LiveNode(Node):
         return format_html("<{0}{1}>{2}</{0}>", tag, pairs, self.nodelist.render(context))
 
     def _own(self, context: Context, options: dict[str, Any]) -> dict[str, Any]:
-        own = {"data-live-part": self.name, "data-live-from": f"?{context['request'].GET.urlencode()}"}
+        query = context["request"].GET.copy()
+        for key, value in context.get("live_query", {}).items():
+            query[key] = value
+        own = {"data-live-part": self.name, "data-live-from": f"?{query.urlencode()}"}
         if css := options.pop("class", ""):
             own["class"] = css
         return own | {f"data-live-{key}": "" if value is True else value for key, value in options.items() if value}

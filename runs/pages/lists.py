@@ -12,7 +12,7 @@ from orion_site.accounts.permissions import Action, requires
 from orion_site.live.pages import live_page, rows_held
 from runs.pages.charts import trend_of
 from runs.pages.filtering import SINCE_CHOICES, STATE_CHOICES, address_after, address_with, read_filter
-from runs.pages.selectors.flows import flow_page, flows_page
+from runs.pages.selectors.flows import RUNS_PER_PAGE, flow_page, flows_page
 from runs.pages.selectors.keyset import Cursor
 from runs.pages.selectors.runs import PAGE_SIZE, runs_page
 
@@ -55,7 +55,9 @@ def flows(request: HttpRequest) -> HttpResponse:
 @requires(Action.READ_RUNS)
 @live_page
 def flow(request: HttpRequest, flow_id: UUID) -> HttpResponse:
-    found = flow_page(flow_id=flow_id, after=Cursor.read(request.GET.get("after", "")), now=timezone.now())
+    after = Cursor.read(request.GET.get("after", ""))
+    size = RUNS_PER_PAGE + rows_held(request)
+    found = flow_page(flow_id=flow_id, after=after, now=timezone.now(), size=size)
     if found is None:
         raise Http404
     context = {

@@ -105,6 +105,7 @@ def head_of(request: HttpRequest, run: FlowRun | TaskRun, tab: str, tabs: dict[s
         "section": "runs",
         "run": run,
         "tab": tab,
+        "live_query": {"tab": tab},
         "tabs": tabs,
         "is_finished": is_finished,
         # Without scripts the page of a moving run comes again by itself; whoever reads can stop that.

@@ -239,13 +239,15 @@
       const rows = new Map([...list.children].map((row) => [row.id, row]));
       const shown = [...old.children];
       const last = shown.findLastIndex((row) => rows.has(row.id));
+      const coming = rows.size - shown.filter((row) => rows.has(row.id)).length;
+      const asked = (state.held ?? 0) >= Math.min(coming, MOST_HELD);
       const kept = shown.map((row, index) => {
         const now = rows.get(row.id);
         rows.delete(row.id);
         if (now) return now;
         const copy = row.cloneNode(true);
         // Below the last one that is still listed, rows were pushed off the page: as many more are asked for.
-        const isPushed = index > last && last >= 0 && (state.held ?? 0) < MOST_HELD;
+        const isPushed = index > last && last >= 0 && !asked;
         copy.classList.toggle("row-gone", !isPushed);
         if (isPushed) pushed += 1;
         else gone += 1;
@@ -257,7 +259,7 @@
     }
     state.reveal = false;
     state.waiting = waiting;
-    if (pushed && Math.min(waiting, MOST_HELD) > (state.held ?? 0)) refresh(part);
+    if (pushed) refresh(part);
     pill(part, waiting, gone, noun);
   }
 

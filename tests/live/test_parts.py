@@ -204,3 +204,11 @@ def test_a_view_that_answers_otherwise_is_left_alone(rf):
     answer = moved(rf.get("/somewhere?_f=rows"))
 
     assert (answer.status_code, answer.has_header(pages.PLACE_HEADER)) == (302, False)
+
+
+def test_the_tab_that_a_page_opened_stays_its_tab(browser: Client):
+    run = make_run(state="RUNNING")
+
+    page = browser.get(f"/runs/{run.id}").content.decode()
+
+    assert 'data-live-part="tab" data-live-from="?tab=logs"' in page

@@ -114,7 +114,7 @@ class FlowPage:
         return seconds[len(seconds) // 2] if seconds else None
 
 
-def flow_page(*, flow_id: UUID, after: Cursor | None, now: datetime) -> FlowPage | None:
+def flow_page(*, flow_id: UUID, after: Cursor | None, now: datetime, size: int = RUNS_PER_PAGE) -> FlowPage | None:
     """The page of a flow: what has come, newest first, and the next run that is planned."""
     flow = Flow.objects.filter(pk=flow_id).first()
     if flow is None:
@@ -125,5 +125,5 @@ def flow_page(*, flow_id: UUID, after: Cursor | None, now: datetime) -> FlowPage
     # A late run has begun no more than a planned one.
     begun = runs.exclude(state_type=StateType.SCHEDULED.value, start_time__isnull=True)
     trend = list(begun.order_by("-expected_start_time", "-id")[:TREND_RUNS])[::-1]
-    page = page_of(runs, by="expected_start_time", after=after, size=RUNS_PER_PAGE)
+    page = page_of(runs, by="expected_start_time", after=after, size=size)
     return FlowPage(flow, trend, page, told_reasons(page.rows), next_run)
