@@ -32,8 +32,11 @@ logger = logging.getLogger("orion.live")
 TAKE_EVERY_SECONDS = 0.03
 FOLLOW_EVERY_SECONDS = 0.25
 COMPARE_EVERY_SECONDS = 2.0
-# One socket after the other: the pages that are told at the same moment ask for their parts in the same moment.
-STAGGER_SECONDS = 0.002
+# A socket is sent at most four messages a second.
+PAUSE_SECONDS = 0.25
+# One idle socket after the other: pages that are told at the same moment ask for their parts in the same moment. Those
+# that have just been sent something are apart already.
+STAGGER_SECONDS = 0.001
 # A page that was opened shows its socket within this time; after it, nobody is assumed to look.
 AWAKE_SECONDS = 60.0
 MOST_REMEMBERED_TOPICS = 20_000
@@ -49,6 +52,11 @@ class Seat:
         self._changed: set[str] = set()
         self._is_behind = False
         self._woken = asyncio.Event()
+        self._taken_at = 0.0
+
+    @property
+    def is_idle(self) -> bool:
+        return time.monotonic() > self._taken_at + PAUSE_SECONDS
 
     def note(self, topics: Iterable[str], *, after: float = 0) -> None:
         self._changed.update(topics)
@@ -80,6 +88,7 @@ class Seat:
         changed, is_behind = sorted(self._changed & self.topics), self._is_behind
         self._changed, self._is_behind = set(), False
         self._woken.clear()
+        self._taken_at = time.monotonic()
         return changed, is_behind
 
 
@@ -173,8 +182,10 @@ class Hub:
                 shown[seat].add(topic)
         while len(self._changed) > MOST_REMEMBERED_TOPICS:
             self._floor = max(self._floor, self._changed.popitem(last=False)[1])
-        for turn, (seat, changed) in enumerate(shown.items()):
-            seat.note(changed, after=turn * STAGGER_SECONDS)
+        turn = 0
+        for seat, changed in shown.items():
+            seat.note(changed, after=turn * STAGGER_SECONDS if seat.is_idle else 0)
+            turn += seat.is_idle
 
     def publish_everything(self) -> None:
         """More changed than can be told one by one."""

@@ -13,11 +13,10 @@ from pydantic import Field
 
 from orchestration.api.sockets import POLICY_VIOLATION, SocketConsumer, read_strictly
 from orion_site.accounts.permissions import Action
-from orion_site.live.hub import MOST_TOPICS_OF_A_SOCKET, Seat, hub
+from orion_site.live.hub import MOST_TOPICS_OF_A_SOCKET, PAUSE_SECONDS, Seat, hub
 from orionflow.contract.wire import Wire
 
-# At most four messages a second. Without changes there is one now and then: the page sees that it is connected.
-PAUSE_SECONDS = 0.25
+# Without changes there is a message now and then: the page sees that it is connected.
 ALIVE_SECONDS = 15.0
 
 

@@ -44,7 +44,7 @@ class LiveNode(Node):
 
     def _own(self, context: Context, options: dict[str, Any]) -> dict[str, Any]:
         query = context["request"].GET.copy()
-        for key, value in context.get("live_query", {}).items():
+        for key, value in (context.get("live_query") or {}).items():
             query[key] = value
         own = {"data-live-part": self.name, "data-live-from": f"?{query.urlencode()}"}
         if css := options.pop("class", ""):
