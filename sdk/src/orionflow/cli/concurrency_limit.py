@@ -42,7 +42,7 @@ concurrency_limit = LazyGroup(
 def _show_holders_of(session: Session, limit: Json) -> None:
     if limit["active_slots"]:
         session.terminal.out("\nholders:")
-        show_holders(session, _sides(session, limit["tag"])["holders"], "")
+        show_holders(session, session.api.ask(read_holders(TAG_LIMITS, limit["tag"]))["holders"], "")
 
 
 _COLUMNS: Columns = (
@@ -69,23 +69,18 @@ delete = LIMIT.delete(
 )
 
 
-def _sides(session: Session, tag: str) -> Json:
-    found: Json = session.api.ask(read_holders(TAG_LIMITS, LIMIT.found(session, tag)["tag"]))
-    return found
-
-
-@command("orion concurrency-limit holders gpu", times=True)
-@click.argument("tag")
-def holders(session: Session, tag: str) -> None:
-    """Show the task runs that hold the slots of a tag now."""
-    show_holders(session, _sides(session, tag)["holders"], f"Nobody holds a slot of {tag}.")
-
-
-@command("orion concurrency-limit waiters gpu", times=True)
-@click.argument("tag")
-def waiters(session: Session, tag: str) -> None:
-    """Show the task runs that wait for a slot of a tag, the oldest first."""
-    show_holders(session, _sides(session, tag)["waiters"], f"Nobody waits for a slot of {tag}.")
+holders = LIMIT.held(
+    "Show the task runs that hold the slots of a tag now.",
+    "orion concurrency-limit holders gpu",
+    side="holders",
+    nobody="Nobody holds a slot of {}.",
+)
+waiters = LIMIT.held(
+    "Show the task runs that wait for a slot of a tag, the oldest first.",
+    "orion concurrency-limit waiters gpu",
+    side="waiters",
+    nobody="Nobody waits for a slot of {}.",
+)
 
 
 @command("orion concurrency-limit create gpu 2", ("orion cl create gpu 3", "change it"), times=True)

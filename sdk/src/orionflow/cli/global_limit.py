@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import click
 
-from orionflow.calls.slots import GLOBAL_LIMITS, read_holders
+from orionflow.calls.slots import GLOBAL_LIMITS
 from orionflow.cli.backend import Json, without_none
 from orionflow.cli.columns import ID, Col, Columns, yes_or
 from orionflow.cli.lazy import LazyGroup
 from orionflow.cli.resource import Options, Resource
-from orionflow.cli.run_tables import show_holders
 from orionflow.cli.session import Session, command, with_params
 from orionflow.cli.style import counted
 
@@ -93,15 +92,19 @@ delete = LIMIT.delete(
 )
 
 
-@command("orion global-concurrency-limit holders database", times=True)
-@click.argument("name")
-def holders(session: Session, name: str) -> None:
-    """Show the runs that hold slots of a global limit. Holders that did not say who they are are only counted."""
-    found = session.api.ask(read_holders(GLOBAL_LIMITS, LIMIT.found(session, name)["name"]))
-    show_holders(session, found["holders"], "No run is known to hold a slot.")
+def _count_unknown(session: Session, found: Json) -> None:
     known = sum(run["slots"] for run in found["holders"])
-    if session.for_people and found["taken"] > known:
+    if found["taken"] > known:
         session.note(f"{found['taken'] - known} more are held by nobody that is known.")
+
+
+holders = LIMIT.held(
+    "Show the runs that hold slots of a global limit. Holders that did not say who they are are only counted.",
+    "orion global-concurrency-limit holders database",
+    side="holders",
+    nobody="No run is known to hold a slot.",
+    below=_count_unknown,
+)
 
 
 @command(

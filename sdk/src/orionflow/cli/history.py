@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import click
+
 from orionflow.calls import Call
 from orionflow.cli.backend import Backend, Json
+from orionflow.cli.command import OrionCommand
 from orionflow.cli.errors import TERMINAL_TYPES
 from orionflow.cli.safe_text import styled
-from orionflow.cli.session import Session
+from orionflow.cli.session import Example, Session, make_command
 from orionflow.cli.style import arrow, color_of, first_line, painted, run_state_label, state_label
 from orionflow.cli.terminal import Terminal
 from orionflow.cli.times import Clock
@@ -36,19 +39,25 @@ def show_states(session: Session, explanation: Call[Any]) -> None:
         session.terminal.out(line)
 
 
-def show_why(
-    session: Session, run: Json, explanation: Call[Any], *, every: bool,
-    culprits: Callable[[Backend, Json], Sequence[Json]] = lambda api, run: (),
-) -> None:  # fmt: skip
-    """Explain the state of a run; `culprits` finds the task runs because of which a flow run ended badly."""
-    answer = session.api.ask(explanation)
-    if not session.for_people:
-        session.show_one(answer, name="run_id")
-        return
-    for line in _why_lines(
-        run["name"], answer, session.clock, session.terminal, every=every, culprits=culprits(session.api, run)
-    ):
-        session.terminal.out(line)
+def why_command(
+    help: str, *examples: Example, metavar: str, find: Callable[[Backend, str], Json],
+    explain: Callable[[str], Call[Any]], culprits: Callable[[Backend, Json], Sequence[Json]] = lambda api, run: (),
+) -> OrionCommand:  # fmt: skip
+    """Make the command that explains the state of a run; `culprits` finds the task runs that ended it badly."""
+
+    def why(session: Session, run: str, every: bool) -> None:
+        found = find(session.api, run)
+        answer = session.api.ask(explain(found["id"]))
+        if not session.for_people:
+            session.show_one(answer, name="run_id")
+            return
+        bad = culprits(session.api, found)
+        for line in _why_lines(found["name"], answer, session.clock, session.terminal, every=every, culprits=bad):
+            session.terminal.out(line)
+
+    text = "Show all states with all rules that judged them."
+    params = [click.Argument(["run"], metavar=metavar), click.Option(["--all", "every"], is_flag=True, help=text)]
+    return make_command(why, params, examples, help=help, times=True)
 
 
 def trail_lines(trail: Sequence[Json]) -> Iterator[str]:

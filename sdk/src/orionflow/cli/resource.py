@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import click
 
 from orionflow.calls import Collection
+from orionflow.calls.slots import read_holders
 from orionflow.cli.backend import Json
 from orionflow.cli.columns import Columns, columns_for
 from orionflow.cli.command import OrionCommand
 from orionflow.cli.lookup import by_name
 from orionflow.cli.output import Column
+from orionflow.cli.run_tables import show_holders
 from orionflow.cli.session import (
     DRY_RUN,
     FORCE,
@@ -156,6 +158,20 @@ class Resource:
 
         params = [self._argument(many=many), *params]
         return make_command(change, params, examples, help=help, times=self.times)
+
+    def held(
+        self, help: str, *examples: Example, side: Literal["holders", "waiters"], nobody: str,
+        below: Callable[[Session, Json], None] | None = None,
+    ) -> OrionCommand:  # fmt: skip
+        """Make the command that shows the runs that hold slots of one, or that wait for one."""
+
+        def held(session: Session, names: tuple[str]) -> None:
+            found = session.api.ask(read_holders(self.calls, self.found(session, names[0])[self.calls.key]))
+            show_holders(session, found[side], nobody.format(names[0]))
+            if below and session.for_people:
+                below(session, found)
+
+        return make_command(held, [self._argument()], examples, help=help, name=side, times=True)
 
     def _show_changed(self, session: Session, rows: Sequence[Json]) -> None:
         if self.changed_as_list:

@@ -9,7 +9,7 @@ import click
 from orionflow.calls.flow_runs import FLOW_RUNS
 from orionflow.calls.task_runs import TASK_RUNS, explain_task_run
 from orionflow.cli.backend import Json
-from orionflow.cli.history import show_states, show_why
+from orionflow.cli.history import show_states, why_command
 from orionflow.cli.lazy import LazyGroup
 from orionflow.cli.logs import LEVELS, log_query, print_lines, stored_lines
 from orionflow.cli.lookup import NEWEST, find_flow_run, find_task_run
@@ -125,14 +125,11 @@ def logs(session: Session, task_run: str, level: str | None, grep: str | None, t
     print_lines(stored_lines(session.api, query, tail), session)
 
 
-@command(
+why = why_command(
+    "Explain why a task run is in the state it is in, or why it does not move.",
     ("orion task-run why @last-failed", "why did it fail?"),
     ("orion tr why brave-otter/extract-0 --all", "every state, and what every rule said"),
-    times=True,
+    metavar="TASK_RUN",
+    find=find_task_run,
+    explain=explain_task_run,
 )
-@click.argument("task_run", metavar="TASK_RUN")
-@click.option("--all", "every", is_flag=True, help="Show all states with all rules that judged them.")
-def why(session: Session, task_run: str, every: bool) -> None:
-    """Explain why a task run is in the state it is in, or why it does not move."""
-    found = find_task_run(session.api, task_run)
-    show_why(session, found, explain_task_run(found["id"]), every=every)

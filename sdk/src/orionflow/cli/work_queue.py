@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 
 import click
 
-from orionflow.calls.slots import read_holders
 from orionflow.calls.work import (
     WORK_QUEUES,
     look_at_due_runs,
@@ -23,7 +22,7 @@ from orionflow.cli.lazy import LazyGroup
 from orionflow.cli.lookup import as_uuid, found_by, listed, missing
 from orionflow.cli.output import Column
 from orionflow.cli.resource import Options, Resource
-from orionflow.cli.run_tables import flow_run_columns, show_holders
+from orionflow.cli.run_tables import flow_run_columns
 from orionflow.cli.session import Session, command, limit_option, with_params
 from orionflow.cli.times import read_period
 
@@ -229,17 +228,15 @@ def show_due(session: Session, runs: list[Json], empty: str) -> None:
     session.show_list(runs, flow_run_columns(session, runs), empty=empty)
 
 
-@command("orion work-queue holders default", times=True)
-@click.argument("name", metavar="QUEUE")
-def holders(session: Session, name: str) -> None:
-    """Show the runs of a queue that are pending or running, and so hold its slots."""
-    found = session.api.ask(read_holders(WORK_QUEUES, find_queue(session, name)["id"]))
-    show_holders(session, found["holders"], f"Nobody holds a slot of {name}.")
-
-
-@command("orion work-queue waiters default", times=True)
-@click.argument("name", metavar="QUEUE")
-def waiters(session: Session, name: str) -> None:
-    """Show the runs of a queue that are due and wait for a slot."""
-    found = session.api.ask(read_holders(WORK_QUEUES, find_queue(session, name)["id"]))
-    show_holders(session, found["waiters"], f"Nobody waits for a slot of {name}.")
+holders = QUEUE.held(
+    "Show the runs of a queue that are pending or running, and so hold its slots.",
+    "orion work-queue holders default",
+    side="holders",
+    nobody="Nobody holds a slot of {}.",
+)
+waiters = QUEUE.held(
+    "Show the runs of a queue that are due and wait for a slot.",
+    "orion work-queue waiters default",
+    side="waiters",
+    nobody="Nobody waits for a slot of {}.",
+)

@@ -10,7 +10,7 @@ import click
 from orionflow.calls.flow_runs import FLOW_RUNS, explain_flow_run
 from orionflow.calls.task_runs import TASK_RUNS
 from orionflow.cli.backend import Backend, Json
-from orionflow.cli.history import show_states, show_why
+from orionflow.cli.history import show_states, why_command
 from orionflow.cli.lookup import BAD_STATES, NEWEST, find_flow_run
 from orionflow.cli.output import Column, as_text
 from orionflow.cli.query import flow_run_filters
@@ -119,20 +119,6 @@ inspect = FLOW_RUN.inspect(
 )
 
 
-@command(
-    ("orion flow-run why @last", "why is it in this state?"),
-    ("orion fr why brave-otter --all", "every state, and what every rule said"),
-    ("orion fr why @last-failed -o json", "the API's object"),
-    times=True,
-)
-@click.argument("run", metavar="RUN")
-@click.option("--all", "every", is_flag=True, help="Show all states with all rules that judged them.")
-def why(session: Session, run: str, every: bool) -> None:
-    """Explain why a run is in the state it is in, or why it does not move."""
-    found = find_flow_run(session.api, run)
-    show_why(session, found, explain_flow_run(found["id"]), every=every, culprits=_bad_task_runs)
-
-
 def _bad_task_runs(api: Backend, run: Json) -> list[Json]:
     """Where to look next, when a run ended badly."""
     if run["state_type"] not in BAD:
@@ -140,3 +126,15 @@ def _bad_task_runs(api: Backend, run: Json) -> list[Json]:
     body = {"flow_runs": {"id": {"any_": [run["id"]]}}, "task_runs": BAD_STATES, "sort": "END_TIME_DESC", "limit": 5}
     found: list[Json] = api.ask(TASK_RUNS.find(body))
     return found
+
+
+why = why_command(
+    "Explain why a run is in the state it is in, or why it does not move.",
+    ("orion flow-run why @last", "why is it in this state?"),
+    ("orion fr why brave-otter --all", "every state, and what every rule said"),
+    ("orion fr why @last-failed -o json", "the API's object"),
+    metavar="RUN",
+    find=find_flow_run,
+    explain=explain_flow_run,
+    culprits=_bad_task_runs,
+)
