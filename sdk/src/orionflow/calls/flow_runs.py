@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 from uuid import UUID
 
 from orionflow import contract, wire
-from orionflow.calls import Call, Collection, names, present, selection
+from orionflow.calls import Call, Collection, body, names, present, selection
 from orionflow.contract.ids import uuid7
 from orionflow.states import State
 from orionflow.wire import state_to_wire
 
 if TYPE_CHECKING:
     from orionflow.contract.explanations import Graph, HistoryBucket
+    from orionflow.contract.limits import ReleasedRun
     from orionflow.contract.records import FlowRunInput
     from orionflow.wire import Dependency, FlowRun, OrchestrationResult, Why
 
@@ -128,9 +130,10 @@ def cancel_flow_run(
     return Call("POST", f"{FLOW_RUNS.one(flow_run_id)}/cancel", body, read=_result)
 
 
-def release_flow_run(flow_run_id: UUID | str, *, message: str | None = None) -> Call[OrchestrationResult]:
+def release_flow_run(flow_run_id: UUID | str, *, message: str | None = None) -> Call[ReleasedRun]:
     """End the attempt of a flow run whose process is gone, which frees its slots."""
-    return Call("POST", f"{FLOW_RUNS.one(flow_run_id)}/release", present(message=message), read=_result)
+    sent = body(contract.limits.ForcedRelease, message=message)
+    return Call("POST", f"{FLOW_RUNS.one(flow_run_id)}/release", sent, read=lambda: contract.limits.ReleasedRun)
 
 
 def _result() -> Any:
@@ -204,7 +207,7 @@ def create_flow_run_input(flow_run_id: UUID, key: str, value: str, *, sender: st
 
 def read_flow_run_input(flow_run_id: UUID, key: str) -> Call[bytes]:
     """The value under one key, as it was handed in."""
-    return Call("GET", f"{FLOW_RUNS.one(flow_run_id)}/input/{key}", read=bytes)
+    return Call("GET", f"{FLOW_RUNS.one(flow_run_id)}/input/{quote(key, safe='')}", read=bytes)
 
 
 def read_flow_run_inputs(
@@ -217,4 +220,4 @@ def read_flow_run_inputs(
 
 def delete_flow_run_input(flow_run_id: UUID, key: str) -> Call[None]:
     """Forget the value under one key."""
-    return Call("DELETE", f"{FLOW_RUNS.one(flow_run_id)}/input/{key}")
+    return Call("DELETE", f"{FLOW_RUNS.one(flow_run_id)}/input/{quote(key, safe='')}")

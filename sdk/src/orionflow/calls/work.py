@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import UUID
 
-from orionflow import contract
-from orionflow.calls import Call, Collection, Json, body
+from orionflow import contract, wire
+from orionflow.calls import Call, Collection, body
 
 if TYPE_CHECKING:
+    from orionflow.contract.agents import Worker, WorkerFlowRun
     from orionflow.contract.work import WorkPool, WorkQueue, WorkQueueStatus
+    from orionflow.wire import FlowRun
 
 WORK_POOLS: Collection[WorkPool] = Collection("/work_pools", lambda: contract.work.WorkPool, key="name")
 WORK_QUEUES: Collection[WorkQueue] = Collection("/work_queues", lambda: contract.work.WorkQueue)
@@ -25,9 +27,9 @@ def queues_of(pool: str) -> Collection[WorkQueue]:
     return Collection(f"{WORK_POOLS.one(pool)}/queues", WORK_QUEUES.answer, key="name", end="")
 
 
-def agents_of(pool: str) -> Collection[Json]:
+def agents_of(pool: str) -> Collection[Worker]:
     """The agents and workers that serve one pool."""
-    return Collection(f"{WORK_POOLS.one(pool)}/workers", lambda: dict[str, Any], key="name")
+    return Collection(f"{WORK_POOLS.one(pool)}/workers", lambda: contract.agents.Worker, key="name")
 
 
 def create_work_pool(name: str, type: str, **fields: Any) -> Call[WorkPool]:
@@ -45,15 +47,15 @@ def read_work_queue_status(work_queue_id: UUID | str) -> Call[WorkQueueStatus]:
     return Call("GET", f"{WORK_QUEUES.one(work_queue_id)}/status", read=lambda: contract.work.WorkQueueStatus)
 
 
-def look_at_due_runs(work_queue_id: UUID | str, *, before: datetime, limit: int) -> Call[list[Json]]:
+def look_at_due_runs(work_queue_id: UUID | str, *, before: datetime, limit: int) -> Call[list[FlowRun]]:
     """The runs that an agent of a queue would be given next, in that order. None is taken."""
     asked = {"scheduled_before": before.isoformat(), "limit": limit}
     path = f"{WORK_QUEUES.one(work_queue_id)}/get_runs"
-    return Call("POST", path, asked, read=list[dict[str, Any]], headers=_ONLY_LOOKING)
+    return Call("POST", path, asked, read=lambda: list[wire.FlowRun], headers=_ONLY_LOOKING)
 
 
-def look_at_due_runs_of_pool(pool: str, *, before: datetime, limit: int) -> Call[list[Json]]:
+def look_at_due_runs_of_pool(pool: str, *, before: datetime, limit: int) -> Call[list[WorkerFlowRun]]:
     """The runs that a worker of a pool would be given next, each below `flow_run`. None is taken."""
     asked = {"scheduled_before": before.isoformat(), "limit": limit}
     path = f"{WORK_POOLS.one(pool)}/get_scheduled_flow_runs"
-    return Call("POST", path, asked, read=list[dict[str, Any]], headers=_ONLY_LOOKING)
+    return Call("POST", path, asked, read=lambda: list[contract.agents.WorkerFlowRun], headers=_ONLY_LOOKING)
