@@ -60,6 +60,7 @@ STATE_CHIPS = [
     ("completed", "Completed", "COMPLETED", ""),
     ("cancelled", "Cancelled", "CANCELLED", ""),
 ]
+USUAL_CHIPS = {"failed,crashed", "running", "waiting", "completed"}
 SINCE_CHOICES = [
     ("", "Any time"),
     ("-1h", "Last hour"),

@@ -2,28 +2,73 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from datetime import datetime
 from uuid import UUID
 
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from orion_site.accounts.permissions import Action, requires
 from orion_site.live.pages import live_page, rows_held
 from runs.pages.charts import trend_of
-from runs.pages.filtering import SINCE_CHOICES, STATE_CHOICES, address_after, address_with, read_filter
+from runs.pages.filtering import (
+    SINCE_CHOICES,
+    STATE_CHIPS,
+    STATE_CHOICES,
+    USUAL_CHIPS,
+    AskedFilter,
+    address_after,
+    address_with,
+    address_without,
+    read_filter,
+    with_states,
+)
+from runs.pages.search import address_of_id
 from runs.pages.selectors.flows import RUNS_PER_PAGE, flow_page, flows_page
-from runs.pages.selectors.keyset import Cursor
-from runs.pages.selectors.runs import PAGE_SIZE, runs_page
+from runs.pages.selectors.keyset import Count, Cursor
+from runs.pages.selectors.runs import PAGE_SIZE, counts_of, runs_page
+
+# Parts of the filter that links set and the form does not show.
+KEPT = ("error", "queue", "deployment", "id")
+
+
+@dataclass(frozen=True, slots=True)
+class StateChoice:
+    """A choice of states with the number of runs that it would list, and its address."""
+
+    words: str
+    state_type: str
+    state_name: str
+    count: Count | None
+    address: str
+    is_chosen: bool
+
+
+def state_choices(asked: AskedFilter, query: QueryDict, now: datetime) -> list[StateChoice]:
+    """Return the choices above the list; those without a run are left out, but for the usual ones."""
+    others = replace(asked.wanted, states=(), names=(), waiting=False)
+    wanted = [with_states(others, value, []) for value, *_ in STATE_CHIPS]
+    choices = []
+    for (value, words, *look), count in zip(STATE_CHIPS, counts_of(others, wanted, now), strict=True):
+        is_chosen = asked.values["state"] == value
+        if is_chosen or value in USUAL_CHIPS or (count and count.number):
+            address = address_without(query, "state") if is_chosen else address_with(query, state=value)
+            choices.append(StateChoice(words, look[0], look[1], count, address, is_chosen))
+    return choices
 
 
 @requires(Action.READ_RUNS)
 @live_page
 def runs(request: HttpRequest) -> HttpResponse:
-    asked = read_filter(request.GET)
+    if address := address_of_id(request.GET.get("q", "")):
+        return redirect(address)
+    asked, now = read_filter(request.GET), timezone.now()
     after = Cursor.read(request.GET.get("after", ""))
     size = PAGE_SIZE + rows_held(request)
-    found = runs_page(wanted=asked.wanted, after=after, now=timezone.now(), size=size)
+    found = runs_page(wanted=asked.wanted, after=after, now=now, size=size)
     context = {
         "section": "runs",
         "asked": asked,
@@ -33,6 +78,8 @@ def runs(request: HttpRequest) -> HttpResponse:
         "is_first": "after" not in request.GET,
         "next": address_after(request.GET, found.page.after),
         "planned": address_with(request.GET, state="scheduled"),
+        "choices": state_choices(asked, request.GET, now),
+        "kept": {name: asked.values[name] for name in KEPT if asked.values[name]},
     }
     return TemplateResponse(request, "runs/runs.html", context)
 

@@ -51,6 +51,12 @@ def state_icon(state_type: str | None, state_name: str | None = None) -> SafeStr
 
 
 @register.simple_tag
+def state_mark(state_type: str | None, state_name: str | None = None) -> SafeString:
+    """The icon alone, where its word stands beside it."""
+    return icon(look(state_type, state_name or None)[0], colour(state_type))
+
+
+@register.simple_tag
 def icon(name: str, css: str = "") -> SafeString:
     return format_html(
         '<svg class="icon {}" aria-hidden="true"><use href="{}#{}"></use></svg>', css, static("img/icons.svg"), name

@@ -57,7 +57,7 @@ def test_planned_runs_are_counted_and_shown_when_asked_for(browser: Client):
     page = browser.get("/runs?flow=train")
     there = browser.get("/runs?flow=train&state=scheduled")
 
-    assert "and 1 planned" in page.content.decode()
+    assert "Planned" in page.content.decode()
     assert 'href="?flow=train&amp;state=scheduled"' in page.content.decode()
     assert [run.name for run in there.context["found"].page.rows] == ["other-otter"]
 
@@ -177,7 +177,9 @@ def test_a_full_page_costs_as_many_queries_as_a_short_one(browser: Client, djang
     for place in range(60):
         make_run(f"run-{place}", state="FAILED", message="no", flow=make_flow(f"flow-{place}"))
 
-    with django_assert_num_queries(5):  # what has come, what was taken up early, reasons, both counts
+    with django_assert_num_queries(
+        6
+    ):  # what has come, what was taken up early, reasons, both counts, numbers of states
         browser.get("/runs")
 
 
@@ -241,3 +243,63 @@ def test_what_the_query_box_cannot_read_is_said(browser: Client, query: str, pro
 
     assert any(problem in one for one in answer.context["asked"].problems)
     assert problem in answer.content.decode()
+
+
+def choices_of(answer: Any) -> dict[str, int]:
+    return {choice.words: choice.count.number for choice in answer.context["choices"]}
+
+
+def test_states_are_choices_with_their_numbers_which_their_lists_have(browser: Client):
+    now = timezone.now()
+    due = now - timedelta(minutes=1)
+    make_run("bad", state="FAILED", at=due)
+    make_run("worse", state="CRASHED", at=due)
+    make_run("late", state="SCHEDULED", state_name="Late", at=due, next_scheduled_start_time=due)
+    make_run("asking", state="PAUSED", at=due)
+
+    answer = browser.get("/runs?since=-1h")
+
+    numbers = choices_of(answer)
+    assert numbers == {"Failed": 2, "Running": 0, "Waiting": 1, "Late": 1, "Paused": 1, "Completed": 0}
+    for choice in answer.context["choices"]:
+        listed = browser.get(f"/runs{choice.address}").context["found"].page.rows
+        assert len(listed) == choice.count.number, choice.words
+
+
+def test_the_chosen_state_leads_back_to_all(browser: Client):
+    make_run("bad", state="FAILED")
+
+    choices = browser.get("/runs?state=failed,crashed&flow=etl").context["choices"]
+
+    assert [choice.address for choice in choices if choice.is_chosen] == ["?flow=etl"]
+
+
+@pytest.mark.parametrize("address", ["/search", "/runs"])
+def test_a_pasted_id_opens_what_it_names(browser: Client, address: str):
+    run = make_run()
+    texts = {
+        f"/runs/{run.pk}": str(run.pk),
+        f"/flows/{run.flow_id}": f"see {run.flow_id}, please",
+        f"/runs/{run.pk}?": f"http://127.0.0.1:4200/runs/{run.pk}?tab=logs",
+    }
+
+    for page, text in texts.items():
+        assert browser.get(address, {"q": text})["location"] == page.rstrip("?")
+
+
+def test_a_search_for_anything_else_is_one_in_the_list(browser: Client):
+    assert browser.get("/search", {"q": "brave otter"})["location"] == "/runs?q=brave+otter"
+
+
+def test_a_planned_run_says_once_that_it_is_planned(browser: Client):
+    make_run("later", state="SCHEDULED", message="Flow run scheduled", at=timezone.now() + timedelta(hours=1))
+
+    assert "Flow run scheduled" not in browser.get("/runs?state=scheduled").content.decode()
+
+
+def test_the_form_keeps_what_a_link_has_chosen(browser: Client):
+    run = make_run()
+
+    page = browser.get(f"/runs?id={run.pk}").content.decode()
+
+    assert f'<input type="hidden" name="id" value="{run.pk}">' in page

@@ -154,7 +154,7 @@ def _counts(wanted: RunFilter, now: datetime) -> tuple[Count, Count | None]:
 
 def counts_of(wanted: RunFilter, choices: Sequence[RunFilter], now: datetime) -> list[Count | None]:
     """How many runs each choice would list. One query; no numbers where rows must be looked at one by one."""
-    if wanted.searches or wanted.ids is not None or wanted.error:
+    if wanted.searches or wanted.error:
         return [None] * len(choices)
     countable = [one for one in choices if not one.searches]
     parts = [_listed(one, now) for one in countable]
@@ -257,7 +257,8 @@ def _has_tag(tag: str) -> Q | RawSQL:
 
 def told_reasons(runs: Iterable[FlowRun]) -> dict[str, str]:
     """By run id: what the current state says of itself, or why the last proposal was refused. One query for all."""
-    told = [run for run in runs if run.state_type in TOLD_IN_LISTS]
+    # That a run is scheduled is what its state says already.
+    told = [run for run in runs if run.state_type in TOLD_IN_LISTS and run.state_name != "Scheduled"]
     states = FlowRunState.objects.filter(pk__in=[run.state_id for run in told])
     messages: dict[UUID | None, str | None] = dict(states.values_list("id", "message"))
     return {str(run.id): messages.get(run.state_id) or (run.refusal or {}).get("reason") or "" for run in told}

@@ -1,0 +1,41 @@
+"""The search: a pasted id, address or log line opens what it names; anything else is looked for in the list of runs."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+
+from deployments.models import Deployment
+from orion_site.accounts.permissions import Action, requires
+from runs.models import Flow, FlowRun, TaskRun
+
+ID = re.compile(r"\b[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}\b", re.IGNORECASE)
+KINDS = (
+    (FlowRun, "runs:run"),
+    (TaskRun, "runs:task-run"),
+    (Flow, "runs:flow"),
+    (Deployment, "deployments:deployment"),
+)
+# A pasted line may name its run after other ids.
+MOST_IDS = 5
+
+
+@requires(Action.READ_RUNS)
+def search(request: HttpRequest) -> HttpResponse:
+    text = request.GET.get("q", "").strip()
+    address = address_of_id(text)
+    return redirect(address or f"{reverse('runs:runs')}?{urlencode({'q': text})}")
+
+
+def address_of_id(text: str) -> str | None:
+    """Return the page of the first thing that an id in the text names; None if there is none."""
+    for found in ID.findall(text)[:MOST_IDS]:
+        for model, page in KINDS:
+            if model.objects.filter(pk=UUID(found)).exists():
+                return reverse(page, args=[UUID(found)])
+    return None
