@@ -10,6 +10,7 @@ from django.shortcuts import render
 from django.utils import timezone
 
 from deployments.models import Deployment
+from deployments.pages.deployment_forms import OVERLAPS
 from deployments.pages.selectors import deployment as selectors
 from orchestration.core.states import StateType
 from orion_site.accounts.permissions import Action, requires
@@ -22,13 +23,6 @@ TABS = {
     "upcoming": "Upcoming",
     "schedules": "Schedules",
     "parameters": "Parameters",
-}
-OVERLAPS = {
-    "allow": "Runs may overlap",
-    "queue": "A run waits for the one before",
-    "skip": "A run is skipped while another runs",
-    "cancel_new": "A new run is cancelled while another runs",
-    "cancel_old": "A new run cancels the one before",
 }
 
 

@@ -8,6 +8,7 @@ from deployments.pages import (
     agents,
     deployment,
     deployment_actions,
+    deployment_edit,
     deployment_list,
     limits,
     plan,
@@ -39,6 +40,8 @@ urlpatterns = [
     path("deployments/<uuid:deployment_id>/run-now", deployment_actions.run_now, name="run-now"),
     path("deployments/<uuid:deployment_id>/pause", deployment_actions.pause, name="pause"),
     path("deployments/<uuid:deployment_id>/resume", deployment_actions.resume, name="resume"),
+    path("deployments/<uuid:deployment_id>/edit", deployment_edit.edit_deployment, name="edit-deployment"),
+    path("deployments/<uuid:deployment_id>/duplicate", deployment_edit.duplicate_deployment, name="duplicate"),
     path("deployments/<uuid:deployment_id>/delete", deployment_actions.delete, name="delete"),
     path("deployments/<uuid:deployment_id>/schedules/new", schedules.new_schedule, name="new-schedule"),
     path(

@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from deployments.models import BlockDocument, Calendar, Deployment, Schedule
+from deployments.models import BlockDocument, Calendar, Deployment, Schedule, WorkPool
 from deployments.pages.selectors.deployment_lines import DeploymentLine, lines_of, ranked
 from deployments.schedules.core import ScheduleError, moment_in, read_definition
 from deployments.schedules.core.calendars import Exclusions
-from deployments.schedules.core.definitions import completed
+from deployments.schedules.core.definitions import completed, first_after
 from deployments.schedules.core.preview import preview
 from deployments.schedules.selectors import calendar_names, with_calendars
 from orchestration.core.states import StateType
@@ -25,6 +25,7 @@ TIMES_SHOWN = 10
 # Schedules whose times are computed for one page; others show their definition only.
 MOST_PREVIEWED = 20
 MOST_CALENDARS = 200
+MOST_POOLS = 500
 
 
 def deployment_line(*, deployment_id: UUID, now: datetime) -> DeploymentLine | None:
@@ -169,3 +170,17 @@ def schedule_to_edit(*, deployment_id: UUID, schedule_id: UUID) -> Schedule | No
 
 def calendars_to_choose() -> list[str]:
     return list(Calendar.objects.order_by("name").values_list("name", flat=True)[:MOST_CALENDARS])
+
+
+def deployment_to_edit(*, deployment_id: UUID) -> Deployment | None:
+    return Deployment.objects.select_related("flow", "work_queue__work_pool").filter(pk=deployment_id).first()
+
+
+def pool_names() -> list[str]:
+    return list(WorkPool.objects.order_by("name").values_list("name", flat=True)[:MOST_POOLS])
+
+
+def schedules_to_come(*, deployment_id: UUID, now: datetime) -> list[Schedule]:
+    """The schedules of a deployment that have not ended."""
+    found = with_calendars(Schedule.objects.filter(deployment=deployment_id))
+    return [one for one in found if first_after(one.definition, now, one.ends_at) is not None]

@@ -1,0 +1,87 @@
+"""Deployments in forms: what can be changed without its code, and a second one that is like it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+
+from deployments.models import Deployment
+from orion_site.forms.fields import NameField, NumberField, ObjectField, TagsField
+
+OVERLAPS = {
+    "allow": "Runs may overlap",
+    "queue": "A run waits for the one before",
+    "skip": "A run is skipped while another runs",
+    "cancel_new": "A new run is cancelled while another runs",
+    "cancel_old": "A new run cancels the one before",
+}
+PERIODS = ("must_start_within", "must_finish_within")
+
+
+class SecondsField(forms.FloatField):
+    """A period in seconds; None where there is none."""
+
+    def __init__(self, **wishes: Any) -> None:
+        super().__init__(required=False, min_value=1, max_value=1e9, **wishes)
+
+    def prepare_value(self, value: Any) -> Any:
+        return f"{value.total_seconds():g}" if isinstance(value, timedelta) else value
+
+    def to_python(self, value: Any) -> timedelta | None:  # type: ignore[override]
+        seconds = super().to_python(value)
+        return None if seconds is None else timedelta(seconds=seconds)
+
+    def validate(self, value: Any) -> None:
+        super().validate(value.total_seconds() if isinstance(value, timedelta) else value)
+
+    def run_validators(self, value: Any) -> None:
+        super().run_validators(value.total_seconds() if isinstance(value, timedelta) else value)
+
+
+class DeploymentForm(forms.Form):
+    description = forms.CharField(
+        required=False, empty_value=None, widget=forms.Textarea({"rows": 6}), help_text="Markdown."
+    )
+    tags = TagsField(help_text="Between commas. Its runs have them too.")
+    parameters = ObjectField(required=False, help_text="As JSON: what each run is given, unless it brings its own.")
+    work_pool = forms.ChoiceField(label="Work pool")
+    work_queue = NameField(label="Work queue", help_text="Where its runs wait. It is made if it is new.")
+    overlap = forms.ChoiceField(choices=list(OVERLAPS.items()), label="While another run of it is running")
+    concurrency_limit = NumberField(
+        required=False, label="Limit", help_text="How many of its runs may be pending or running. Empty: no limit."
+    )
+    crash_retries = NumberField(
+        required=False,
+        label="Tries after a crash",
+        help_text="How often a run is tried again when its process died. Empty: as its code says.",
+    )
+    must_start_within = SecondsField(
+        label="Must start within, in seconds", help_text="From the time that it is planned for. Empty: any time."
+    )
+    must_finish_within = SecondsField(
+        label="Must finish within, in seconds", help_text="From the time that it is planned for. Empty: any time."
+    )
+    enforce_parameter_schema = forms.BooleanField(
+        required=False, label="Refuse runs whose parameters do not fit the schema of the flow"
+    )
+
+    def __init__(self, *given: Any, pools: list[str], **wishes: Any) -> None:
+        super().__init__(*given, **wishes)
+        self.fields["work_pool"].choices = [(name, name) for name in pools]  # type: ignore[attr-defined]
+
+
+class DuplicateForm(forms.Form):
+    name = NameField(help_text="Another name for the same flow.")
+    paused = forms.BooleanField(required=False, initial=True, label="Paused at first, so that nothing runs twice")
+
+    def __init__(self, *given: Any, taken_by: Deployment, **wishes: Any) -> None:
+        super().__init__(*given, **wishes)
+        self.original = taken_by
+
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        if Deployment.objects.filter(flow=self.original.flow_id, name=name).exists():
+            raise forms.ValidationError("The flow has a deployment of this name already.")
+        return name
