@@ -6,6 +6,7 @@ from django.urls import path
 
 from deployments.pages import (
     agents,
+    blocks,
     deployment,
     deployment_actions,
     deployment_edit,
@@ -84,6 +85,12 @@ urlpatterns = [
         limits.release_global_slot,
         name="release-global-slot",
     ),
+    path("blocks", blocks.blocks, name="blocks"),
+    path("blocks/new", blocks.new_block, name="new-block"),
+    path("blocks/new/<slug:slug>", blocks.new_block_of_type, name="new-block-of-type"),
+    path("blocks/<uuid:block_id>", blocks.block, name="block"),
+    path("blocks/<uuid:block_id>/edit", blocks.edit_block, name="edit-block"),
+    path("blocks/<uuid:block_id>/delete", blocks.delete_block, name="delete-block"),
     path("variables", variables.variables, name="variables"),
     path("variables/new", variables.new_variable, name="new-variable"),
     path("variables/<uuid:variable_id>", variables.edit_variable, name="edit-variable"),

@@ -1,0 +1,209 @@
+"""Blocks: listed by type, shown with their secrets masked, made and changed in forms of their schemas' fields.
+
+A secret is only ever written: the form shows its mask, and a mask that comes back leaves the secret as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_POST
+
+from deployments.blocks.core.blocks import secret_paths
+from deployments.blocks.services.blocks import (
+    NewBlockDocument,
+    create_block_document,
+    delete_block_document,
+    update_block_document,
+)
+from deployments.models import BlockSchema
+from deployments.pages.parameter_fields import Field, fields_of, read_fields
+from deployments.pages.selectors.blocks import (
+    BlockPage,
+    block_page,
+    blocks_page,
+    nested_choices,
+    newest_schema,
+    types_to_make,
+)
+from orchestration.errors import DomainError
+from orion_site.accounts.permissions import Action, requires
+from orion_site.forms.submitting import attempt
+from runs.pages.filtering import address_after, address_without
+
+NAME = re.compile(r"[a-z0-9-]{1,255}")
+
+
+@dataclass(slots=True)
+class Nested:
+    """A field that is filled with another block."""
+
+    name: str
+    is_required: bool
+    choices: Sequence[tuple[str, str]]
+    chosen: str = ""
+
+
+@dataclass(slots=True)
+class BlockForm:
+    """The fields of a block's own content, and those that other blocks fill."""
+
+    fields: list[Field]
+    nested: list[Nested]
+    secret: frozenset[str]
+    name: str = ""
+    name_error: str = ""
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def has_errors(self) -> bool:
+        return bool(self.problems or self.name_error or any(one.every_error for one in self.fields))
+
+    def read(self, sent: QueryDict) -> dict[str, Any]:
+        """The content that was sent. What is missing or cannot be read becomes an error of its field."""
+        content = read_fields(self.fields, sent)
+        for one in self.fields:
+            if one.is_required and one.label not in content and not one.every_error:
+                one.errors.append("This is required.")
+        for other in self.nested:
+            other.chosen = sent.get(f"block/{other.name}", "")
+            if other.chosen:
+                content[other.name] = {"$ref": {"block_document_id": other.chosen}}
+            elif other.is_required:
+                self.problems.append(f"Choose a block for {other.name}.")
+        return content
+
+    def hidden(self) -> BlockForm:
+        """Return the form for a page, with inputs for its secrets that show no text."""
+        for one in self.fields:
+            if one.label in self.secret and one.kind == "text":
+                one.kind = "secret"
+        return self
+
+
+@requires(Action.READ_BLOCKS)
+def blocks(request: HttpRequest) -> HttpResponse:
+    values = {name: request.GET.get(name, "").strip() for name in ("q", "type")}
+    found = blocks_page(name=values["q"], slug=values["type"], after=request.GET.get("after", ""))
+    context = {
+        "section": "blocks",
+        "found": found,
+        "values": values,
+        "is_filtered": any(values.values()),
+        "is_first": "after" not in request.GET,
+        "first": address_without(request.GET),
+        "next": address_after(request.GET, found.after),
+    }
+    return render(request, "deployments/blocks.html", context)
+
+
+@requires(Action.READ_BLOCKS)
+def block(request: HttpRequest, block_id: UUID) -> HttpResponse:
+    return render(request, "deployments/block.html", {"section": "blocks", "found": _found(block_id)})
+
+
+@requires(Action.CHANGE_BLOCKS)
+def new_block(request: HttpRequest) -> HttpResponse:
+    return render(request, "deployments/block_types.html", {"section": "blocks", "types": types_to_make()})
+
+
+@requires(Action.CHANGE_BLOCKS)
+def new_block_of_type(request: HttpRequest, slug: str) -> HttpResponse:
+    schema = newest_schema(slug)
+    if schema is None:
+        raise Http404
+    form = _form(schema, {}, {})
+    if request.method == "POST":
+        content = form.read(request.POST)
+        form.name = request.POST.get("name", "").strip()
+        if not NAME.fullmatch(form.name):
+            form.name_error = "Small letters, digits and dashes; it cannot be empty."
+        if not form.has_errors and (made := _created(form, schema, content)):
+            return redirect("deployments:block", made)
+    context = {"section": "blocks", "form": form.hidden(), "type": schema.block_type, "is_new": True}
+    return render(request, "deployments/block_form.html", context, status=422 if form.has_errors else 200)
+
+
+def _created(form: BlockForm, schema: BlockSchema, content: dict[str, Any]) -> UUID | None:
+    new = NewBlockDocument(
+        name=form.name, content=content, block_type_id=schema.block_type_id, block_schema_id=schema.pk
+    )
+    try:
+        return create_block_document(new=new, now=timezone.now()).pk
+    except DomainError as error:
+        form.problems.append(str(error))
+        return None
+
+
+@requires(Action.CHANGE_BLOCKS)
+def edit_block(request: HttpRequest, block_id: UUID) -> HttpResponse:
+    found = _found(block_id)
+    document = found.document
+    chosen = {one.name: str(one.document_id) for one in found.references}
+    form = _form(document.block_schema, document.content, chosen)
+    if request.method == "POST":
+        content = form.read(request.POST)
+        shown = {one.label for one in form.fields} | {one.name for one in form.nested}
+        # What the schema does not name has no field, and stays.
+        kept = {name: value for name, value in document.content.items() if name not in shown}
+        if not form.has_errors and _updated(form, block_id, {**kept, **content}):
+            return redirect("deployments:block", block_id)
+    context = {"section": "blocks", "form": form.hidden(), "type": document.block_type, "document": document}
+    return render(request, "deployments/block_form.html", context, status=422 if form.has_errors else 200)
+
+
+def _updated(form: BlockForm, block_id: UUID, content: dict[str, Any]) -> bool:
+    try:
+        update_block_document(
+            document_id=block_id, content=content, merge=False, block_schema_id=None, now=timezone.now()
+        )
+    except DomainError as error:
+        form.problems.append(str(error))
+        return False
+    return True
+
+
+def _form(schema: BlockSchema, content: Mapping[str, Any], chosen: Mapping[str, str]) -> BlockForm:
+    slugs = _nested_types(schema.fields)
+    properties = schema.fields.get("properties") or {}
+    own = {name: told for name, told in properties.items() if name not in slugs}
+    required = schema.fields.get("required") or []
+    choices = nested_choices(slugs)
+    nested = [Nested(name, name in required, choices[name], chosen.get(name, "")) for name in slugs]
+    secret = frozenset(path[0] for path in secret_paths(schema.fields))
+    return BlockForm(fields_of({**schema.fields, "properties": own}, content), nested, secret)
+
+
+def _nested_types(fields: Mapping[str, Any]) -> dict[str, list[str]]:
+    """By field, the slugs of the types of block that may fill it."""
+    references = fields.get("block_schema_references")
+    found = references.items() if isinstance(references, Mapping) else ()
+    return {name: [str(one["block_type_slug"]) for one in _each(told)] for name, told in found if any(_each(told))}
+
+
+def _each(told: Any) -> list[Mapping[str, Any]]:
+    """One reference, or each of several, as far as it names a type."""
+    several = told if isinstance(told, list) else [told]
+    return [one for one in several if isinstance(one, Mapping) and one.get("block_type_slug")]
+
+
+@requires(Action.CHANGE_BLOCKS)
+@require_POST
+def delete_block(request: HttpRequest, block_id: UUID) -> HttpResponse:
+    name = _found(block_id).document.name
+    attempt(request, lambda: delete_block_document(document_id=block_id), done=f"Block {name!r} was deleted.")
+    return redirect("deployments:blocks")
+
+
+def _found(block_id: UUID) -> BlockPage:
+    found = block_page(block_id)
+    if found is None:
+        raise Http404
+    return found

@@ -1,0 +1,91 @@
+"""Blocks by type, one block with what it refers to, and the types that a block can be made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+
+from deployments.blocks.core.blocks import secret_paths
+from deployments.models import BlockDocument, BlockReference, BlockSchema, BlockType
+
+BLOCKS_PER_PAGE = 100
+CHOICES = 300
+
+
+@dataclass(frozen=True, slots=True)
+class BlocksPage:
+    """Blocks that somebody named, by type and name, and the types there are for the filter."""
+
+    rows: Sequence[BlockDocument]
+    types: Sequence[BlockType]
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class BlockPage:
+    document: BlockDocument
+    references: Sequence[BlockReference]
+    used_by: Sequence[BlockReference]
+    secret: frozenset[str]
+
+
+def blocks_page(*, name: str, slug: str, after: str) -> BlocksPage:
+    """Three queries at most. The next page begins after the block whose id is given."""
+    rows = named_blocks().select_related("block_type").defer("content", "sealed")
+    if name:
+        rows = rows.filter(name__icontains=name)
+    if slug:
+        rows = rows.filter(block_type__slug=slug)
+    last = _block(after)
+    if last is not None:
+        kind, own = last.block_type.slug, last.name
+        rows = rows.filter(Q(block_type__slug__gt=kind) | Q(block_type__slug=kind, name__gt=own))
+    found = list(rows.order_by("block_type__slug", "name")[: BLOCKS_PER_PAGE + 1])
+    used = BlockType.objects.filter(documents__is_anonymous=False).distinct().only("name", "slug")
+    shown = found[:BLOCKS_PER_PAGE]
+    more = str(shown[-1].pk) if len(found) > BLOCKS_PER_PAGE else ""
+    return BlocksPage(shown, list(used.order_by("name")[:CHOICES]), more)
+
+
+def _block(text: str) -> BlockDocument | None:
+    try:
+        return BlockDocument.objects.select_related("block_type").filter(pk=UUID(text)).first() if text else None
+    except ValueError:
+        return None
+
+
+def named_blocks() -> QuerySet[BlockDocument]:
+    """Blocks without those that programs made for themselves."""
+    return BlockDocument.objects.filter(is_anonymous=False)
+
+
+def block_page(block_id: UUID) -> BlockPage | None:
+    document = BlockDocument.objects.select_related("block_type", "block_schema").filter(pk=block_id).first()
+    if document is None:
+        return None
+    references = BlockReference.objects.select_related("document__block_type").filter(parent=document).order_by("name")
+    users = BlockReference.objects.select_related("parent__block_type").filter(document=document)
+    secret = frozenset(path[0] for path in secret_paths(document.block_schema.fields))
+    return BlockPage(document, list(references), list(users[:CHOICES]), secret)
+
+
+def types_to_make() -> list[BlockType]:
+    """Types whose fields are known, by name."""
+    return list(BlockType.objects.filter(schemas__isnull=False).distinct().order_by("name")[:CHOICES])
+
+
+def newest_schema(slug: str) -> BlockSchema | None:
+    """The schema that was registered last for the type."""
+    newest = BlockSchema.objects.select_related("block_type").filter(block_type__slug=slug)
+    return newest.order_by("-created", "-pk").first()
+
+
+def nested_choices(fields: Mapping[str, Sequence[str]]) -> dict[str, list[tuple[str, str]]]:
+    """By field, the blocks of the types that it takes. One query."""
+    slugs = {slug for several in fields.values() for slug in several}
+    rows = named_blocks().filter(block_type__slug__in=slugs).values_list("pk", "name", "block_type__slug")
+    found = list(rows.order_by("name")[:CHOICES]) if slugs else []
+    return {name: [(str(pk), own) for pk, own, kind in found if kind in several] for name, several in fields.items()}

@@ -1,0 +1,198 @@
+"""Blocks in the pages: their secrets stay secret, and an edit loses nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from deployments.blocks.services.blocks import (
+    NewBlockDocument,
+    create_block_document,
+    create_block_schema,
+    create_block_type,
+    opened,
+)
+from deployments.blocks.services.builtin_types import install_builtin_block_types
+from deployments.models import BlockDocument, BlockReference, BlockSchema, BlockType
+from tests.web.conftest import HOSTILE
+
+FIELDS = {
+    "title": "Login",
+    "type": "object",
+    "properties": {
+        "user": {"title": "User", "type": "string"},
+        "password": {"title": "Password", "type": "string", "format": "password", "writeOnly": True},
+        "port": {"title": "Port", "type": "integer", "default": 5432},
+        "options": {"title": "Options", "type": "object"},
+    },
+    "required": ["user", "password"],
+    "secret_fields": ["password"],
+    "block_schema_references": {},
+    "block_type_slug": "login",
+}
+NESTING = {
+    "title": "Database",
+    "type": "object",
+    "properties": {"login": {"$ref": "#/definitions/Login"}, "schema": {"type": "string"}},
+    "required": ["login"],
+    "block_schema_references": {"login": {"block_type_slug": "login"}},
+    "definitions": {"Login": FIELDS},
+    "block_type_slug": "database",
+}
+
+
+def make_schema(slug: str = "login", fields: dict[str, Any] = FIELDS) -> BlockSchema:
+    now = timezone.now()
+    kind = create_block_type(columns={"name": slug.title(), "slug": slug}, now=now)
+    schema, _ = create_block_schema(block_type_id=kind.pk, fields=fields, capabilities=[], version="1", now=now)
+    return schema
+
+
+@pytest.fixture
+def login(db: None) -> BlockSchema:
+    return make_schema()
+
+
+def make_block(schema: BlockSchema, name: str = "shop", **content: Any) -> BlockDocument:
+    whole = {"user": "ada", "password": "hunter2", "port": 5432, **content}
+    new = NewBlockDocument(name=name, content=whole, block_type_id=schema.block_type_id, block_schema_id=schema.pk)
+    return create_block_document(new=new, now=timezone.now())
+
+
+def test_blocks_are_listed_by_type_and_found(browser: Client, login: BlockSchema):
+    make_block(login)
+    make_block(login, "warehouse")
+
+    every = browser.get("/blocks").content.decode()
+    some = browser.get("/blocks?q=ware&type=login").context["found"].rows
+
+    assert all(text in every for text in ("shop", "warehouse", "Login"))
+    assert [one.name for one in some] == ["warehouse"]
+
+
+def test_secrets_are_never_on_a_page(browser: Client, login: BlockSchema):
+    block = make_block(login)
+
+    pages = [
+        browser.get(path).content.decode() for path in ("/blocks", f"/blocks/{block.pk}", f"/blocks/{block.pk}/edit")
+    ]
+
+    assert all("hunter2" not in page for page in pages)
+    assert "********" in pages[1]
+    assert 'type="password"' in pages[2]
+
+
+def test_a_block_is_made_in_a_form_of_its_schema(browser: Client, login: BlockSchema):
+    sent = {"name": "shop", "p/user": "ada", "p/password": "hunter2", "p/port": "5433", "p/options": '{"ssl": true}'}
+
+    made = browser.post("/blocks/new/login", sent)
+
+    block = BlockDocument.objects.get()
+    assert made["location"] == f"/blocks/{block.pk}"
+    assert block.content["password"] == "********"
+    assert opened(block) == {"user": "ada", "password": "hunter2", "port": 5433, "options": {"ssl": True}}
+
+
+def test_an_edit_keeps_secrets_and_what_the_form_does_not_show(browser: Client, login: BlockSchema):
+    block = make_block(login, extra={"a": 1})
+    sent = {"p/user": "eve", "p/password": "********", "p/port": "1", "p/options": ""}
+
+    browser.post(f"/blocks/{block.pk}/edit", sent)
+    first = opened(BlockDocument.objects.get())
+    browser.post(f"/blocks/{block.pk}/edit", {**sent, "p/password": "changed"})
+    second = opened(BlockDocument.objects.get())
+
+    assert (first["user"], first["password"], first["port"], first["extra"]) == ("eve", "hunter2", 1, {"a": 1})
+    assert second["password"] == "changed"
+
+
+def test_what_is_wrong_is_said_at_its_field(browser: Client, login: BlockSchema):
+    make_block(login)
+    good = {"name": "new", "p/user": "ada", "p/password": "x", "p/port": "1"}
+
+    answers = {
+        wrong: browser.post("/blocks/new/login", {**good, **changes})
+        for wrong, changes in {
+            "This is required.": {"p/user": ""},
+            "Small letters": {"name": "Not Good"},
+            "no whole number": {"p/port": "many"},
+            "no JSON": {"p/options": "{"},
+            "shop": {"name": "shop"},
+        }.items()
+    }
+
+    for wrong, answer in answers.items():
+        assert answer.status_code == 422
+        assert wrong in answer.content.decode()
+    assert BlockDocument.objects.count() == 1
+
+
+def test_a_block_within_a_block_is_chosen_and_kept(browser: Client, login: BlockSchema):
+    inner = make_block(login)
+    make_schema("database", NESTING)
+    form = browser.get("/blocks/new/database").content.decode()
+    missing = browser.post("/blocks/new/database", {"name": "db", "p/schema": "public"})
+    browser.post("/blocks/new/database", {"name": "db", "p/schema": "public", "block/login": str(inner.pk)})
+    block = BlockDocument.objects.get(name="db")
+    browser.post(f"/blocks/{block.pk}/edit", {"p/schema": "private", "block/login": str(inner.pk)})
+
+    block.refresh_from_db()
+    assert str(inner.pk) in form
+    assert "Choose a block for login." in missing.content.decode()
+    assert block.content == {"schema": "private"}
+    assert BlockReference.objects.get().document_id == inner.pk
+    assert f"/blocks/{inner.pk}" in browser.get(f"/blocks/{block.pk}").content.decode()
+    assert f"/blocks/{block.pk}" in browser.get(f"/blocks/{inner.pk}").content.decode()
+
+
+def test_a_block_is_deleted(browser: Client, login: BlockSchema):
+    block = make_block(login)
+
+    browser.post(f"/blocks/{block.pk}/delete")
+
+    assert not BlockDocument.objects.exists()
+
+
+def test_every_type_that_the_server_brings_has_a_form(browser: Client):
+    install_builtin_block_types(now=timezone.now())
+
+    assert browser.get("/blocks/new").status_code == 200
+    for slug in BlockType.objects.filter(schemas__isnull=False).values_list("slug", flat=True):
+        assert browser.get(f"/blocks/new/{slug}").status_code == 200
+
+
+def test_the_next_page_goes_on_after_the_last_block(browser: Client, login: BlockSchema):
+    for place in range(120):
+        make_block(login, f"b{place:03}")
+
+    first = browser.get("/blocks")
+    second = browser.get("/blocks" + first.context["next"])
+    names = [one.name for answer in (first, second) for one in answer.context["found"].rows]
+
+    assert names == [f"b{place:03}" for place in range(120)]
+
+
+def test_without_blocks_the_page_says_what_they_are(browser: Client):
+    assert "No blocks yet" in browser.get("/blocks").content.decode()
+    assert browser.get(f"/blocks/{uuid4()}").status_code == 404
+    assert browser.get("/blocks/new/nothing").status_code == 404
+
+
+def test_pages_cost_few_queries_and_contents_are_text(
+    browser: Client, login: BlockSchema, django_assert_max_num_queries
+):
+    for place in range(20):
+        block = make_block(login, f"b{place}", user=HOSTILE)
+
+    with django_assert_max_num_queries(3):
+        browser.get("/blocks")
+    with django_assert_max_num_queries(3):
+        shown = browser.get(f"/blocks/{block.pk}").content.decode()
+    with django_assert_max_num_queries(4):
+        edited = browser.get(f"/blocks/{block.pk}/edit").content.decode()
+
+    assert HOSTILE not in shown + edited
