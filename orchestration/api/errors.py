@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core.exceptions import PermissionDenied
 from django.core.signals import got_request_exception
@@ -32,6 +32,9 @@ INVALID = "Invalid request received."
 AWAY = "Service Unavailable: the database does not answer."
 BUSY = "Service Unavailable: the database is busy."
 DISK_FULL = "The disk below the database is full: nothing can be stored until somebody makes room there."
+
+
+T = TypeVar("T")
 
 
 class InvalidRequest(Exception):
@@ -66,6 +69,13 @@ class Missing(Refused):
 
     def __init__(self, thing: str) -> None:
         super().__init__(f"{thing} not found", 404)
+
+
+def existing(row: T | None, thing: str) -> T:
+    """The row; raises Missing where there is none."""
+    if row is None:
+        raise Missing(thing)
+    return row
 
 
 def answer_error(error: Exception, context: dict[str, Any]) -> Response:

@@ -10,7 +10,7 @@ from django.utils import timezone
 from rest_framework.response import Response
 
 from orchestration.api.answers import as_answer
-from orchestration.api.errors import Missing
+from orchestration.api.errors import existing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
 from orchestration.large import completed, without_large
@@ -148,9 +148,7 @@ def _collections(search: LatestArtifactSearch) -> QuerySet[ArtifactCollection]:
 
 
 def _found(artifact: Artifact | None) -> ArtifactOut:
-    if artifact is None:
-        raise Missing("Artifact")
-    return artifact_out(artifact)
+    return artifact_out(existing(artifact, "Artifact"))
 
 
 def artifact_out(artifact: Artifact) -> ArtifactOut:

@@ -9,7 +9,7 @@ from django.utils import timezone
 from rest_framework.response import Response
 
 from orchestration.api.answers import as_answer
-from orchestration.api.errors import Missing
+from orchestration.api.errors import Missing, existing
 from orchestration.api.operations import Operation
 from orion_site.accounts.permissions import Action
 from orionflow.contract import runs as contract
@@ -80,6 +80,4 @@ class DeleteFlow(Operation):
 
 
 def _found(flow: Flow | None) -> FlowOut:
-    if flow is None:
-        raise Missing("Flow")
-    return as_answer(contract.Flow, flow)
+    return as_answer(contract.Flow, existing(flow, "Flow"))

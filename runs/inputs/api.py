@@ -11,7 +11,7 @@ from pydantic import Field
 from rest_framework.response import Response
 
 from orchestration.api.answers import as_answer
-from orchestration.api.errors import Missing
+from orchestration.api.errors import Missing, existing
 from orchestration.api.operations import Operation
 from orchestration.api.states import result_of
 from orion_site.accounts.permissions import Action
@@ -95,9 +95,9 @@ class ReadFlowRunInput(Operation):
     answers = {200: str}
 
     def perform(self, id: UUID, key: str) -> HttpResponse:
-        value = FlowRunInput.objects.filter(flow_run=id, key=key).values_list("value", flat=True).first()
-        if value is None:
-            raise Missing("Flow run input")
+        value = existing(
+            FlowRunInput.objects.filter(flow_run=id, key=key).values_list("value", flat=True).first(), "Flow run input"
+        )
         return HttpResponse(value, content_type="text/plain; charset=utf-8")
 
 

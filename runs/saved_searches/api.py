@@ -9,7 +9,7 @@ from django.utils import timezone
 from rest_framework.response import Response
 
 from orchestration.api.answers import as_answer
-from orchestration.api.errors import Missing
+from orchestration.api.errors import existing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
 from orion_site.accounts.permissions import Action
@@ -42,9 +42,7 @@ class ReadSavedSearch(Operation):
     answers = {200: SavedSearchOut}
 
     def perform(self, id: UUID) -> SavedSearchOut:
-        search = SavedSearch.objects.filter(pk=id).first()
-        if search is None:
-            raise Missing("Saved search")
+        search = existing(SavedSearch.objects.filter(pk=id).first(), "Saved search")
         return as_answer(records.SavedSearch, search)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from orchestration.api.errors import Missing
+from orchestration.api.errors import existing
 from orchestration.api.operations import Operation
 from orchestration.api.states import stored_state_out
 from orchestration.large import completed, without_large
@@ -67,9 +67,7 @@ class ReadTaskRunStates(StateQuestion):
 
 
 def _found(state: Any) -> Any:
-    if state is None:
-        raise Missing("State")
-    return state
+    return existing(state, "State")
 
 
 def _flow_run_state_out(state: FlowRunState) -> StateOut:

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from orchestration.api.answers import as_answer
-from orchestration.api.errors import Missing
+from orchestration.api.errors import existing
 from orchestration.api.operations import Operation
 from orchestration.api.states import stored_state_out
 from orion_site.accounts.permissions import Action
@@ -29,9 +29,7 @@ class ExplainFlowRun(Operation):
     answers = {200: WhyOut}
 
     def perform(self, id: UUID) -> WhyOut:
-        why = why_flow_run(run_id=id, now=timezone.now())
-        if why is None:
-            raise Missing("Flow run")
+        why = existing(why_flow_run(run_id=id, now=timezone.now()), "Flow run")
         return why_out(why)
 
 
@@ -43,9 +41,7 @@ class ExplainTaskRun(Operation):
     answers = {200: WhyOut}
 
     def perform(self, id: UUID) -> WhyOut:
-        why = why_task_run(run_id=id, now=timezone.now())
-        if why is None:
-            raise Missing("Task run")
+        why = existing(why_task_run(run_id=id, now=timezone.now()), "Task run")
         return why_out(why)
 
 

@@ -30,7 +30,7 @@ from deployments.filters import (
 )
 from deployments.models import BlockDocument, BlockReference, BlockSchema, BlockType
 from orchestration.api.answers import as_answer
-from orchestration.api.errors import Missing
+from orchestration.api.errors import Missing, existing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
 from orion_site.accounts.permissions import Action, DenyUndeclared, may
@@ -63,9 +63,7 @@ class BlockOperation(Operation):
         return documents_out(documents, include_secrets)
 
     def answered_one(self, which: Q, include_secrets: bool) -> dict[str, Any]:
-        document = block_documents().filter(which).first()
-        if document is None:
-            raise Missing("Block document")
+        document = existing(block_documents().filter(which).first(), "Block document")
         return self.answered([document], include_secrets)[0]
 
 

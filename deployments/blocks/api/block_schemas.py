@@ -14,7 +14,7 @@ from deployments.blocks.services.blocks import create_block_schema, delete_block
 from deployments.filters import BlockSchemaFilter
 from deployments.models import BlockSchema
 from orchestration.api.answers import as_answer
-from orchestration.api.errors import Missing
+from orchestration.api.errors import existing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
 from orion_site.accounts.permissions import Action
@@ -107,6 +107,4 @@ def block_schema_out(schema: BlockSchema) -> dict[str, Any]:
 
 
 def _found(schema: BlockSchema | None) -> dict[str, Any]:
-    if schema is None:
-        raise Missing("Block schema")
-    return block_schema_out(schema)
+    return block_schema_out(existing(schema, "Block schema"))

@@ -15,7 +15,7 @@ from deployments.blocks.services.builtin_types import install_builtin_block_type
 from deployments.filters import BlockSchemaFilter, BlockTypeFilter, block_types_matching
 from deployments.models import BlockType
 from orchestration.api.answers import as_answer, changes_in
-from orchestration.api.errors import Missing
+from orchestration.api.errors import existing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
 from orion_site.accounts.permissions import Action
@@ -115,7 +115,5 @@ def block_type_out(block_type: BlockType) -> dict[str, Any]:
 
 
 def _found(which: Q) -> dict[str, Any]:
-    block_type = BlockType.objects.filter(which).first()
-    if block_type is None:
-        raise Missing("Block type")
+    block_type = existing(BlockType.objects.filter(which).first(), "Block type")
     return block_type_out(block_type)

@@ -31,7 +31,7 @@ from deployments.models import Deployment
 from deployments.schedules.api.schemas import definition_of, new_schedule, schedule_out
 from deployments.schedules.selectors import calendar_names, schedules_of
 from deployments.schedules.services.schedules import NewSchedule
-from orchestration.api.errors import INTEGRITY, Missing, Refused
+from orchestration.api.errors import INTEGRITY, Refused, existing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
 from orchestration.errors import BlockDocumentNotFound, FlowNotFound, ParametersMisfit
@@ -235,7 +235,7 @@ def deployments_out(deployments: Sequence[Deployment], now: datetime) -> list[di
 
 
 def _found(which: Q) -> dict[str, Any]:
-    deployment = Deployment.objects.select_related("work_queue__work_pool").filter(which).first()
-    if deployment is None:
-        raise Missing("Deployment")
+    deployment = existing(
+        Deployment.objects.select_related("work_queue__work_pool").filter(which).first(), "Deployment"
+    )
     return deployments_out([deployment], timezone.now())[0]

@@ -14,7 +14,7 @@ from deployments.models import Deployment, WorkQueue
 from deployments.work.api.work_queues import all_queues, queues_out
 from deployments.work.services.polls import note_polled_deployments, note_polled_queues
 from deployments.work.services.work_queues import found_pool
-from orchestration.api.errors import Missing, Refused
+from orchestration.api.errors import Missing, Refused, existing
 from orchestration.api.operations import Operation
 from orchestration.database_clock import current_time
 from orchestration.errors import WorkQueueNotFound
@@ -92,9 +92,7 @@ class CheckWorkQueues(Operation):
     answers = {200: list[work.WorkQueue]}
 
     def perform(self, id: UUID) -> list[dict[str, Any]]:
-        deployment = Deployment.objects.filter(pk=id).only("work_queue_id", "tags").first()
-        if deployment is None:
-            raise Missing("Deployment")
+        deployment = existing(Deployment.objects.filter(pk=id).only("work_queue_id", "tags").first(), "Deployment")
         queues = all_queues().filter(Q(pk=deployment.work_queue_id) | Q(filter__isnull=False)).order_by("name", "pk")
         return queues_out([queue for queue in queues if takes_runs_of(queue, deployment)], current_time())
 

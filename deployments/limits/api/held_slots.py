@@ -19,7 +19,7 @@ from deployments.limits.services.held_slots import release_leases, renew_leases
 from deployments.limits.services.limits import release_slot
 from deployments.models import ConcurrencyLimit, GlobalLimit, WorkQueue
 from orchestration.api.answers import as_answer
-from orchestration.api.errors import Missing
+from orchestration.api.errors import existing
 from orchestration.api.operations import Operation
 from orchestration.api.states import state_out
 from orchestration.database_clock import database_now
@@ -116,9 +116,7 @@ class ReadQueueHolders(Operation):
     answers = {200: contract.Holding}
 
     def perform(self, id: UUID) -> dict[str, Any]:
-        queue = WorkQueue.objects.filter(pk=id).first()
-        if queue is None:
-            raise Missing("Work queue")
+        queue = existing(WorkQueue.objects.filter(pk=id).first(), "Work queue")
         return holding_out(holding_of(queue, database_now()))
 
 

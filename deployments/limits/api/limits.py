@@ -11,7 +11,7 @@ from django.utils import timezone
 from deployments.limits.services.limits import delete_limit, delete_limit_by_id, reset_limit, set_limit
 from deployments.models import ConcurrencyLimit, Slot
 from orchestration.api.answers import as_answer
-from orchestration.api.errors import Missing
+from orchestration.api.errors import existing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
 from orion_site.accounts.permissions import Action
@@ -108,6 +108,4 @@ def limits_out(limits: Sequence[ConcurrencyLimit]) -> list[dict[str, Any]]:
 
 
 def _found(limit: ConcurrencyLimit | None) -> dict[str, Any]:
-    if limit is None:
-        raise Missing("Concurrency limit")
-    return limits_out([limit])[0]
+    return limits_out([existing(limit, "Concurrency limit")])[0]

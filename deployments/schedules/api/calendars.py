@@ -12,7 +12,7 @@ from deployments.filters import CalendarFilter
 from deployments.models import Calendar
 from deployments.schedules.services.calendars import create_calendar, delete_calendar, update_calendar
 from orchestration.api.answers import as_answer, changes_in
-from orchestration.api.errors import Missing
+from orchestration.api.errors import existing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
 from orion_site.accounts.permissions import Action
@@ -44,9 +44,7 @@ class ReadCalendar(Operation):
     answers = {200: contract.Calendar}
 
     def perform(self, id: UUID) -> dict[str, Any]:
-        calendar = Calendar.objects.filter(pk=id).first()
-        if calendar is None:
-            raise Missing("Calendar")
+        calendar = existing(Calendar.objects.filter(pk=id).first(), "Calendar")
         return as_answer(contract.Calendar, calendar)
 
 

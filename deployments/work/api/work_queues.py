@@ -23,7 +23,7 @@ from deployments.work.services.work_queues import (
     update_work_queue,
 )
 from orchestration.api.answers import as_answer, changes_in
-from orchestration.api.errors import Missing
+from orchestration.api.errors import existing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
 from orion_site.accounts.permissions import Action
@@ -66,9 +66,7 @@ class ReadWorkQueueByName(Operation):
     answers = {200: contract.WorkQueue}
 
     def perform(self, name: str) -> dict[str, Any]:
-        queue = all_queues().filter(work_pool__name=DEFAULT_POOL, name=name).first()
-        if queue is None:
-            raise Missing("Work queue")
+        queue = existing(all_queues().filter(work_pool__name=DEFAULT_POOL, name=name).first(), "Work queue")
         return queues_out([queue], timezone.now())[0]
 
 
@@ -209,7 +207,4 @@ def _created(pool_name: str | None, body: contract.WorkQueueCreate) -> dict[str,
 
 
 def _found(id: UUID) -> WorkQueue:
-    queue = all_queues().filter(pk=id).first()
-    if queue is None:
-        raise Missing("Work queue")
-    return queue
+    return existing(all_queues().filter(pk=id).first(), "Work queue")

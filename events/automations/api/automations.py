@@ -21,7 +21,7 @@ from events.automations.services.automations import (
 from events.models import Automation
 from events.recording.filters import AutomationFilter, AutomationSort
 from orchestration.api.answers import as_answer
-from orchestration.api.errors import Missing
+from orchestration.api.errors import existing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
 from orchestration.api.parsing import StrictJSONParser, TextParser
@@ -64,9 +64,7 @@ class ReadAutomation(Operation):
     answers = {200: contract.Automation}
 
     def perform(self, id: UUID) -> dict[str, Any]:
-        automation = Automation.objects.filter(pk=id).first()
-        if automation is None:
-            raise Missing("Automation")
+        automation = existing(Automation.objects.filter(pk=id).first(), "Automation")
         return as_answer(contract.Automation, automation)
 
 

@@ -11,7 +11,7 @@ from events.models import NotificationPolicy
 from events.notifications.services.policies import create_policy, delete_policy, update_policy
 from events.recording.filters import PolicyFilter
 from orchestration.api.answers import as_answer, changes_in
-from orchestration.api.errors import Missing
+from orchestration.api.errors import existing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
 from orion_site.accounts.permissions import Action
@@ -44,9 +44,7 @@ class ReadFlowRunNotificationPolicy(Operation):
     answers = {200: contract.FlowRunNotificationPolicy}
 
     def perform(self, id: UUID) -> dict[str, Any]:
-        policy = NotificationPolicy.objects.filter(pk=id).first()
-        if policy is None:
-            raise Missing("Flow run notification policy")
+        policy = existing(NotificationPolicy.objects.filter(pk=id).first(), "Flow run notification policy")
         return as_answer(contract.FlowRunNotificationPolicy, policy)
 
 

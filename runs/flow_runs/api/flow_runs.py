@@ -9,7 +9,7 @@ from uuid import UUID
 
 from rest_framework.response import Response
 
-from orchestration.api.errors import Missing, Refused
+from orchestration.api.errors import Refused, existing
 from orchestration.api.operations import Operation
 from orchestration.api.states import proposed_state
 from orchestration.core.states import State, StateType
@@ -52,9 +52,7 @@ class ReadFlowRun(Operation):
     answers = {200: FlowRunOut}
 
     def perform(self, id: UUID) -> FlowRunOut:
-        run = FlowRun.objects.filter(pk=id).first()
-        if run is None:
-            raise Missing("Flow run")
+        run = existing(FlowRun.objects.filter(pk=id).first(), "Flow run")
         return flow_runs_out([run], current_time())[0]
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from rest_framework.response import Response
 
-from orchestration.api.errors import Missing
+from orchestration.api.errors import Missing, existing
 from orchestration.api.operations import Operation
 from orchestration.api.states import proposed_state, written_state_out
 from orchestration.core.states import State, StateType
@@ -55,9 +55,7 @@ class ReadTaskRun(Operation):
     answers = {200: TaskRunOut}
 
     def perform(self, id: UUID) -> TaskRunOut:
-        run = TaskRun.objects.filter(pk=id).first()
-        if run is None:
-            raise Missing("Task run")
+        run = existing(TaskRun.objects.filter(pk=id).first(), "Task run")
         return task_runs_out([run], current_time())[0]
 
 
