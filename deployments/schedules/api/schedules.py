@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -12,7 +11,6 @@ from django.http import HttpResponse
 from django.utils import timezone
 from pydantic import Field
 from rest_framework.response import Response
-from typing_extensions import TypedDict
 
 from deployments.definitions.api.runs import reporting_bad_templates
 from deployments.models import Deployment, Schedule
@@ -33,35 +31,19 @@ from deployments.schedules.selectors import (
     with_calendars,
 )
 from deployments.schedules.services.schedules import add_schedules, delete_schedule, update_schedule
+from orchestration.api.answers import as_answer
 from orchestration.api.errors import Missing, Refused
 from orchestration.api.operations import Operation
 from orchestration.errors import ScheduleNotFound
 from orion_site.accounts.permissions import Action
-from orionflow.contract.schedules import CalendarNames, Definition, DeploymentSchedule, ScheduleCreate, ScheduleUpdate
-from orionflow.contract.wire import Moment, StrictWire
-
-Number = Annotated[int, Field(gt=0, le=1000)]
-
-
-class PreviewRequest(StrictWire):
-    count: Number = 10
-    after: Moment | None = None
-
-
-class DraftPreviewRequest(PreviewRequest):
-    """A schedule that is not stored yet."""
-
-    definition: Definition
-    calendars: CalendarNames = []
-
-
-class UpcomingOut(TypedDict):
-    """A time of a schedule, also in its own zone, and what is particular about it; one that is left out gets no run."""
-
-    at: datetime
-    local: datetime
-    note: str | None
-    left_out: bool
+from orionflow.contract.schedules import (
+    DeploymentSchedule,
+    DraftPreviewRequest,
+    PreviewRequest,
+    ScheduleCreate,
+    ScheduleUpdate,
+    UpcomingTime,
+)
 
 
 class ReadSchedules(Operation):
@@ -127,10 +109,10 @@ class PreviewSchedule(Operation):
 
     method = "POST"
     action_required = Action.READ_DEPLOYMENTS
-    answers = {200: list[UpcomingOut]}
+    answers = {200: list[UpcomingTime]}
     body_optional = True
 
-    def perform(self, id: UUID, schedule_id: UUID, body: PreviewRequest) -> list[UpcomingOut]:
+    def perform(self, id: UUID, schedule_id: UUID, body: PreviewRequest) -> list[dict[str, Any]]:
         schedule = Schedule.objects.filter(pk=schedule_id, deployment=id).first()
         if schedule is None:
             raise ScheduleNotFound(id=schedule_id)
@@ -143,9 +125,9 @@ class PreviewDraft(Operation):
 
     method = "POST"
     action_required = Action.READ_DEPLOYMENTS
-    answers = {200: list[UpcomingOut], 404: dict[str, str]}
+    answers = {200: list[UpcomingTime], 404: dict[str, str]}
 
-    def perform(self, body: DraftPreviewRequest) -> list[UpcomingOut]:
+    def perform(self, body: DraftPreviewRequest) -> list[dict[str, Any]]:
         now = timezone.now()
         definition = completed(definition_of(body.definition), now)
         with _reporting_endless_rules():
@@ -187,8 +169,8 @@ def _reporting_endless_rules() -> Iterator[None]:
         raise Refused(str(error)) from None
 
 
-def _previewed(times: Iterable[Upcoming]) -> list[UpcomingOut]:
-    return [{"at": one.at, "local": one.local, "note": one.note, "left_out": one.left_out} for one in times]
+def _previewed(times: Iterable[Upcoming]) -> list[dict[str, Any]]:
+    return [as_answer(UpcomingTime, one) for one in times]
 
 
 def _calendar(text: str) -> HttpResponse:

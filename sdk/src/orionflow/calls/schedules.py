@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from orionflow import contract
-from orionflow.calls import Call, Collection, Json, present
+from orionflow.calls import Call, Collection, present
 from orionflow.calls.deployments import DEPLOYMENTS
 
 if TYPE_CHECKING:
-    from orionflow.contract.schedules import Calendar, DeploymentSchedule
+    from orionflow.contract.schedules import Calendar, DeploymentSchedule, UpcomingTime
 
 CALENDARS: Collection[Calendar] = Collection("/calendars", lambda: contract.schedules.Calendar)
 
@@ -33,16 +33,20 @@ def read_schedules(deployment_id: UUID | str) -> Call[list[DeploymentSchedule]]:
 
 def preview_schedule(
     deployment_id: UUID | str, schedule_id: UUID | str, *, count: int, after: datetime | None = None
-) -> Call[list[Json]]:
+) -> Call[list[UpcomingTime]]:
     """The next times of a schedule, with what is particular about each."""
     path = f"{schedules_of(deployment_id).one(schedule_id)}/preview"
-    return Call("POST", path, present(count=count, after=after), read=list[dict[str, Any]])
+    return Call("POST", path, present(count=count, after=after), read=_times)
 
 
-def preview_draft(definition: Mapping[str, Any], **more: Any) -> Call[list[Json]]:
+def _times() -> Any:
+    return list[contract.schedules.UpcomingTime]
+
+
+def preview_draft(definition: Mapping[str, Any], **more: Any) -> Call[list[UpcomingTime]]:
     """The next times of a schedule that is not stored (`calendars=`, `count=`, `after=`)."""
     body = {"definition": dict(definition), **present(**more)}
-    return Call("POST", "/schedules/preview", body, read=list[dict[str, Any]])
+    return Call("POST", "/schedules/preview", body, read=_times)
 
 
 def read_feed(deployment_id: UUID | str | None = None) -> Call[bytes]:

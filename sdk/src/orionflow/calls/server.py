@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from orionflow import contract
 from orionflow.calls import Call
+
+if TYPE_CHECKING:
+    from orionflow.contract.records import Service
 
 
 def check_health() -> Call[Any]:
@@ -27,9 +31,9 @@ def read_server_settings() -> Call[dict[str, Any]]:
     return Call("GET", "/admin/settings", read=dict[str, Any])
 
 
-def read_services() -> Call[list[dict[str, Any]]]:
+def read_services() -> Call[list[Service]]:
     """Read the services of the server: their last ticks, lags and errors."""
-    return Call("GET", "/admin/services", read=list[dict[str, Any]])
+    return Call("GET", "/admin/services", read=lambda: list[contract.records.Service])
 
 
 def read_api_version() -> Call[str]:

@@ -1,15 +1,15 @@
-"""Records beside runs, on the wire: logs, artifacts, inputs and saved searches."""
+"""Records beside runs, on the wire: logs, artifacts, inputs, saved searches, and services."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BeforeValidator, Field
 from typing_extensions import TypedDict
 
-from orionflow.contract.wire import JSON, Content, LongText, Moment, Stored, StrictWire, Text255, Wire
+from orionflow.contract.wire import JSON, Answer, Content, LongText, Moment, Stored, StrictWire, Text255, Wire
 
 
 class LogCreate(StrictWire):
@@ -100,3 +100,21 @@ class SavedSearchFilterOut(TypedDict):
 class SavedSearch(Stored):
     name: str
     filters: Annotated[list[SavedSearchFilterOut], BeforeValidator(lambda value: value or [])] = []
+
+
+class Service(Answer):
+    """A service of the server: when it ticked last, how far behind it is, and what went wrong."""
+
+    name: str
+    description: str = ""
+    verdict: Literal["well", "behind", "failing"]
+    every_seconds: float
+    last_tick: datetime | None = None
+    lag_seconds: float
+    last_seconds: float
+    last_success: datetime | None = None
+    ticks: int
+    errors: int
+    last_error: str = ""
+    last_error_at: datetime | None = None
+    ticker: str

@@ -12,7 +12,19 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field
 
-from orionflow.contract.wire import OWN, Details, JSONObject, Name, Names, Stored, StrictWire, Text255, in_utc
+from orionflow.contract.wire import (
+    OWN,
+    Answer,
+    Details,
+    JSONObject,
+    Moment,
+    Name,
+    Names,
+    Stored,
+    StrictWire,
+    Text255,
+    in_utc,
+)
 
 Count = Annotated[int, Field(gt=0, lt=2**31)]
 Window = Annotated[float, Field(gt=0, le=1e9)]
@@ -114,6 +126,27 @@ class DeploymentSchedule(Stored):
     misfire: Annotated[Misfire, OWN] = "none"
     misfire_window: Annotated[float | None, OWN] = None
     calendars: Annotated[Names, OWN] = []
+
+
+class PreviewRequest(StrictWire):
+    count: Annotated[int, Field(gt=0, le=1000)] = 10
+    after: Moment | None = None
+
+
+class DraftPreviewRequest(PreviewRequest):
+    """A schedule that is not stored yet."""
+
+    definition: Definition
+    calendars: CalendarNames = []
+
+
+class UpcomingTime(Answer):
+    """A time of a schedule, also in its own zone, and what is particular about it; one that is left out gets no run."""
+
+    at: datetime
+    local: datetime
+    note: str | None = None
+    left_out: bool = False
 
 
 Ics = Annotated[str, Field(max_length=1_000_000)]
