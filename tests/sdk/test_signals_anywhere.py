@@ -14,6 +14,7 @@ from tests.sdk.programs import Program
 TRIES = 60 if THOROUGH else 2
 # Beyond the last call that any of these makes before it waits; those signals come while it waits.
 CALLS = 5_000
+pytestmark = pytest.mark.timeout(60 + 15 * TRIES)
 PROGRAM = """
 import asyncio, os, signal, sys, threading, time
 from orionflow import flow, task
