@@ -10,6 +10,9 @@ EDITABLE := install --no-deps --no-build-isolation -e ./sdk -e .
 DEMO_HOME := $(CURDIR)/.demo
 PORT ?= 4200
 
+# Tests start hundreds of processes: what the first of them compiles is kept for the others.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test check lint types layers words migrations templates test-sqlite test-postgresql packaging programs wheels thorough chaos browser bench lock versions docs clean
 
@@ -89,16 +92,20 @@ test-sqlite: $(VENV)/installed-dev  ## The tests on SQLite
 FAULTS_OF_DATABASES := $(patsubst %,tests/faults/%.py,test_cluster_ticking test_full_disk test_interrupted_upgrade \
 	test_kill_nine test_lost_starts test_nemesis test_outages test_postgresql_restart simulation/test_services)
 
+# They have a process and a SQLite file of their own, ask no database, or are repeated on PostgreSQL by `make thorough`.
+ON_SQLITE_ALONE := $(patsubst %,--ignore tests/%.py,sockets/test_live_server api/test_embedded api/test_guard \
+	api/test_permissions api/test_openapi api/test_fuzz)
+
 test-postgresql: $(VENV)/installed-dev  ## The tests that touch the database, on PostgreSQL
 	@echo "==> tests on PostgreSQL"
-	@# What has a process and a SQLite file of its own is proved by the tests on SQLite.
 	@ORION_TEST_DATABASE=postgresql $(BIN)/pytest $(SIDE_BY_SIDE) tests/services tests/api tests/web tests/events tests/sockets tests/live \
-		$(FAULTS_OF_DATABASES) --ignore tests/sockets/test_live_server.py --ignore tests/api/test_embedded.py
+		$(FAULTS_OF_DATABASES) $(ON_SQLITE_ALONE)
 
 thorough chaos: export ORION_CHAOS_ROUNDS ?= 40
 thorough: $(VENV)/installed-dev  ## The generative and hostile tests and the clocks of all zones, with many more cases than in `make test`
 	@$(BIN)/pytest $(SIDE_BY_SIDE) tests/core
 	@$(BIN)/pytest $(SIDE_BY_SIDE) --ignore tests/core --ignore tests/packaging -m generative
+	@ORION_TEST_DATABASE=postgresql $(BIN)/pytest $(SIDE_BY_SIDE) tests/api/test_fuzz.py
 
 chaos: $(VENV)/installed-dev  ## The fault tests, with many more rounds than in `make test`
 	@echo "==> faults on SQLite"

@@ -12,7 +12,7 @@ from tests.faults.simulation.world import Broken, World
 from tests.rounds import rounds
 
 pytestmark = pytest.mark.django_db
-ROUNDS = rounds(5)
+ROUNDS = rounds(2)
 CHUNKS = 8
 SHORT = Scenario(runs=8, trouble=36)
 ONLY_OUTAGES = Scenario(runs=5, trouble=30, faults=("outage",), crash_retries=(0,), lost_answers=0)
