@@ -5,7 +5,8 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
@@ -14,6 +15,7 @@ from deployments.pages.selectors.agents import agent_page, agents_page
 from deployments.pages.work import command
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.submitting import attempt
+from orion_site.live.pages import live_page
 from runs.pages.filtering import address_after
 from runs.pages.selectors.keyset import Cursor
 
@@ -21,6 +23,7 @@ TABS = {"live": "There", "gone": "Gone"}
 
 
 @requires(Action.READ_QUEUES)
+@live_page
 def agents(request: HttpRequest) -> HttpResponse:
     tab = "gone" if request.GET.get("tab") == "gone" else "live"
     after = Cursor.read(request.GET.get("after", ""))
@@ -35,15 +38,16 @@ def agents(request: HttpRequest) -> HttpResponse:
         "first": f"?tab={tab}",
         "next": address_after(request.GET, found.after),
     }
-    return render(request, "deployments/agents.html", context)
+    return TemplateResponse(request, "deployments/agents.html", context)
 
 
 @requires(Action.READ_QUEUES)
+@live_page
 def agent(request: HttpRequest, agent_id: UUID) -> HttpResponse:
     found = agent_page(agent_id=agent_id, now=timezone.now())
     if found is None:
         raise Http404
-    return render(request, "deployments/agent.html", {"section": "agents", "found": found})
+    return TemplateResponse(request, "deployments/agent.html", {"section": "agents", "found": found})
 
 
 @requires(Action.CHANGE_QUEUES)

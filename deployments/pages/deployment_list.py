@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.http import HttpRequest, HttpResponse, QueryDict
-from django.shortcuts import render
+from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from deployments.pages.selectors.deployment_lines import DeploymentFilter, Health, LineCursor, deployments_page
 from orion_site.accounts.permissions import Action, requires
+from orion_site.live.pages import live_page
 from runs.pages.filtering import Chip, address_after, address_with, address_without
 
 SHOWN = {"": "Any state", "failing": "Last run failed", "late": "Late", "paused": "Paused", "active": "Not paused"}
@@ -18,6 +19,7 @@ CHIPS = {"q": "name", "flow": "flow", "tag": "tag", "show": "state"}
 
 
 @requires(Action.READ_DEPLOYMENTS)
+@live_page
 def deployments(request: HttpRequest) -> HttpResponse:
     values = {name: request.GET.get(name, "").strip() for name in ("q", "flow", "tag", "show", "sort")}
     after = LineCursor.read(request.GET.get("after", ""))
@@ -34,7 +36,7 @@ def deployments(request: HttpRequest) -> HttpResponse:
         "next": address_after(request.GET, found.after),
         "address": request.build_absolute_uri("/api"),
     }
-    return render(request, "deployments/deployments.html", context)
+    return TemplateResponse(request, "deployments/deployments.html", context)
 
 
 def _wanted(values: dict[str, str]) -> DeploymentFilter:

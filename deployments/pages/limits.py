@@ -9,6 +9,7 @@ from django import forms
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST
@@ -27,12 +28,14 @@ from deployments.pages.selectors.limits import (
 from orchestration.database_clock import database_now
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.submitting import attempt, saved
+from orion_site.live.pages import live_page
 
 
 @requires(Action.READ_LIMITS)
+@live_page
 def limits(request: HttpRequest) -> HttpResponse:
     found = limits_page(now=database_now())
-    return render(request, "deployments/limits.html", {"section": "limits", "found": found})
+    return TemplateResponse(request, "deployments/limits.html", {"section": "limits", "found": found})
 
 
 @requires(Action.READ_LIMITS)

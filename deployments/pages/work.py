@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST
@@ -19,6 +20,7 @@ from deployments.work.services.work_pools import create_work_pool, delete_work_p
 from deployments.work.services.work_queues import create_work_queue, delete_work_queue, update_work_queue
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.submitting import attempt, saved
+from orion_site.live.pages import live_page
 from runs.pages.filtering import address_after
 from runs.pages.selectors.keyset import Cursor
 
@@ -31,12 +33,15 @@ EMPTY = {
 
 
 @requires(Action.READ_QUEUES)
+@live_page
 def work(request: HttpRequest) -> HttpResponse:
     found = work_page(now=timezone.now())
-    return render(request, "deployments/work.html", {"section": "work", "found": found, "command": command(request)})
+    context = {"section": "work", "found": found, "command": command(request)}
+    return TemplateResponse(request, "deployments/work.html", context)
 
 
 @requires(Action.READ_QUEUES)
+@live_page
 def queue(request: HttpRequest, queue_id: UUID) -> HttpResponse:
     asked = request.GET.get("tab", "")
     tab = asked if asked in TABS else "waiting"
@@ -53,7 +58,7 @@ def queue(request: HttpRequest, queue_id: UUID) -> HttpResponse:
         "first": f"?tab={tab}",
         "next": address_after(request.GET, found.page.after),
     }
-    return render(request, "deployments/queue.html", context)
+    return TemplateResponse(request, "deployments/queue.html", context)
 
 
 def command(request: HttpRequest, queue: WorkQueue | None = None) -> str:

@@ -100,6 +100,7 @@ def _take_own_parameters(request: HttpRequest) -> None:
     request.live_held = min(int(held), MOST_HELD) if held.isdigit() and len(held) < 4 else 0  # type: ignore[attr-defined]
     query._mutable = False
     request.GET = cast(Any, query)
+    request.META["QUERY_STRING"] = query.urlencode()
 
 
 def _parts(request: HttpRequest, page: HttpResponseBase, names: str, place: str) -> HttpResponse:

@@ -202,6 +202,11 @@
         beforeAttributeUpdated: (name, node) =>
           !(name === "open" && node.tagName === "DETAILS") && !["checked", "value", "selected"].includes(name),
         beforeNodeMorphed: (old, fresh) => {
+          if (old !== part && old.dataset && "liveStill" in old.dataset && isTouched(old)) {
+            stateOf(part).etag = "";
+            setTimeout(refresh, 1000, part);
+            return false;
+          }
           if (old.tagName === "TD" && !old.matches(".when, .number") && old.textContent !== fresh.textContent) flashes.push(old);
         },
       },

@@ -236,3 +236,19 @@ def test_after_a_storm_each_page_equals_a_fresh_one(chromium: Browser, server: R
         for tab in tabs:
             expect(tab.locator(f"#run-{runs[-1]}")).to_contain_text("Completed", timeout=PATIENCE)
             tab.wait_for_function(SAME_STATES, arg=wanted, timeout=PATIENCE)
+
+
+def test_pools_agents_and_limits_are_live_too(page: Page, server: RunningServer):
+    pool = post(server, "/work_pools/", name="live-pool", type="process")
+    show(page, server, "/work")
+    section = page.locator(f"#pool-{pool['id']}")
+    section.get_by_role("button", name="Pause").hover()
+
+    page.request.patch(f"http://127.0.0.1:{server.port}/api/work_pools/live-pool", data={"is_paused": True})
+
+    expect(section.get_by_text("Paused").first).to_be_visible(timeout=PATIENCE)
+    expect(section.get_by_role("button", name="Pause")).to_be_visible()
+    page.mouse.move(900, 700)
+    expect(section.get_by_role("button", name="Resume")).to_be_visible(timeout=PATIENCE)
+    for path in ("/agents", "/limits", "/deployments", "/"):
+        show(page, server, path)
