@@ -42,7 +42,12 @@
       failures = 0;
       place = message.at;
       const changed = new Set(message.changed);
-      for (const part of parts()) if (message.all || topicsOf(part).some((topic) => changed.has(topic))) refresh(part);
+      for (const part of parts()) {
+        const isChanged = topicsOf(part).some((topic) => changed.has(topic));
+        // What comes in its stead is another page.
+        if (isChanged && "liveReload" in part.dataset) location.reload();
+        else if (isChanged || message.all) refresh(part);
+      }
       show();
     };
     one.onclose = (event) => {

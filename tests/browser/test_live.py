@@ -238,6 +238,17 @@ def test_after_a_storm_each_page_equals_a_fresh_one(chromium: Browser, server: R
             tab.wait_for_function(SAME_STATES, arg=wanted, timeout=PATIENCE)
 
 
+def test_the_first_page_turns_into_the_first_run(page: Page, tmp_path: Path):
+    with running_server(tmp_path) as empty:
+        show(page, empty, "/")
+        expect(page.get_by_text("No flow has run here yet")).to_be_visible()
+
+        run = make_runs(empty, 1)[0]
+        move(empty, "flow_runs", run, "RUNNING")
+
+        expect(page.get_by_role("link", name="live-0").first).to_be_visible(timeout=PATIENCE)
+
+
 def test_pools_agents_and_limits_are_live_too(page: Page, server: RunningServer):
     pool = post(server, "/work_pools/", name="live-pool", type="process")
     show(page, server, "/work")
