@@ -102,6 +102,7 @@ def _of_error(group: ErrorGroup, words: str, tag: str) -> Need:
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     query = {"error": group.key, "since": words, **({"tag": tag} if tag else {})}
     address = _runs(**query)
+    retried = sum(run.deployment_id is not None for run in group.runs)
     may_retry = number == 1 and group.newest.deployment_id is not None
     one = reverse("runs:run", args=[group.newest.pk])
     return Need(
@@ -114,8 +115,8 @@ def _of_error(group: ErrorGroup, words: str, tag: str) -> Need:
         detail=f"in {group.guilty.name}" if group.guilty else "",
         detail_address=reverse("runs:task-run", args=[group.guilty.pk]) if group.guilty else "",
         retry=group.newest if may_retry else None,
-        action="See the run" if number == 1 else "See the newest",
-        action_address=one,
+        action=f"Retry {retried}…" if retried > 1 else "See the run" if number == 1 else "See the newest",
+        action_address=f"{reverse('runs:bulk', args=['retry'])}?{urlencode(query)}" if retried > 1 else one,
     )
 
 

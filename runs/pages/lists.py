@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
@@ -79,6 +80,8 @@ def runs(request: HttpRequest) -> HttpResponse:
         "next": address_after(request.GET, found.page.after),
         "planned": address_with(request.GET, state="scheduled"),
         "choices": state_choices(asked, request.GET, now),
+        "query": address_with(request.GET),
+        "only_shown": f"?{urlencode({'id': ','.join(str(run.pk) for run in found.page.rows)})}",
         "kept": {name: asked.values[name] for name in KEPT if asked.values[name]},
     }
     return TemplateResponse(request, "runs/runs.html", context)

@@ -42,6 +42,7 @@ ROW_COLUMNS = (
     "total_run_time",
     "refusal",
     "flow_id",
+    "deployment_id",
     "flow__name",
 )
 TOLD_IN_LISTS = {StateType.FAILED, StateType.CRASHED, StateType.CANCELLED, StateType.SCHEDULED, StateType.PAUSED}
