@@ -122,5 +122,5 @@ def test_the_page_costs_the_same_whatever_failed(browser: Client, tasks: int, dj
         log_traceback(failed_task(run, f"load-{number}"))
         failed_run(f"other-{number}", at=timezone.now())
 
-    with django_assert_max_num_queries(20):
+    with django_assert_max_num_queries(13):
         page_of(browser, run)

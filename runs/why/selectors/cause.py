@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.db.models import OuterRef, Subquery
+
 from orionflow.contract.states import StateType
 from runs.models import FlowRun, FlowRunState, Log, TaskRun, TaskRunState
 
@@ -94,17 +96,15 @@ def cause_of(run: FlowRun, message: str) -> Cause | None:
 
 def _guilty_task_run(run: FlowRun, error: str) -> tuple[TaskRun, str] | None:
     """Return the task run whose error the flow run ended with, or else the first that failed, with its message."""
+    words = TaskRunState.objects.filter(pk=OuterRef("state_id")).values("message")
     failed = list(
         TaskRun.objects.filter(flow_run=run.id, state_type__in=FAILURES)
         .defer("task_inputs")
+        .annotate(words=Subquery(words))
         .order_by("end_time", "id")[:FAILED_LOOKED_AT]
     )
-    if not failed:
-        return None
-    states = TaskRunState.objects.filter(pk__in=[one.state_id for one in failed])
-    messages = dict(states.values_list("id", "message"))
-    told = [(one, messages.get(one.state_id) or "") for one in failed]
-    return next((one for one in told if RAISED.sub("", one[1]) == error), told[0])
+    told = [(one, one.words or "") for one in failed]
+    return next((one for one in told if RAISED.sub("", one[1]) == error), told[0] if told else None)
 
 
 def _logged_error(task_run_id: UUID | None, run: FlowRun) -> Log | None:
@@ -130,16 +130,15 @@ def same_error(run: FlowRun, message: str, now: datetime) -> SameError | None:
         return None
     begin = run.expected_start_time - SAME_ERROR_WITHIN
     end = min(run.expected_start_time + SAME_ERROR_WITHIN, now)
+    words = FlowRunState.objects.filter(pk=OuterRef("state_id")).values("message")
     neighbours = list(
         FlowRun.objects.select_related("flow")
         .only("id", "name", "state_id", "state_type", "state_timestamp", "expected_start_time", "created", "flow__name")
         .filter(state_type=run.state_type, expected_start_time__range=(begin, end))
+        .annotate(words=Subquery(words))
         .order_by("-expected_start_time")[: NEIGHBOURS_LOOKED_AT + 1]
     )
-    looked_at = neighbours[:NEIGHBOURS_LOOKED_AT]
-    states = FlowRunState.objects.filter(pk__in=[one.state_id for one in looked_at], message=message)
-    same = set(states.values_list("id", flat=True)) - {run.state_id}
-    found = [one for one in looked_at if one.state_id in same]
+    found = [one for one in neighbours[:NEIGHBOURS_LOOKED_AT] if one.words == message and one.id != run.id]
     return SameError(found, len(neighbours) > NEIGHBOURS_LOOKED_AT) if found else None
 
 
@@ -149,6 +148,5 @@ def last_good(run: FlowRun) -> FlowRun | None:
         return None
     mine = {"deployment_id": run.deployment_id} if run.deployment_id else {"flow_id": run.flow_id}
     earlier = FlowRun.objects.filter(**mine, expected_start_time__lt=run.expected_start_time)
-    newest = earlier.order_by("-expected_start_time").values_list("id", "state_type")[:NEIGHBOURS_LOOKED_AT]
-    found = next((id for id, state_type in newest if state_type == StateType.COMPLETED), None)
-    return FlowRun.objects.only("id", "name", "start_time", "total_run_time").get(pk=found) if found else None
+    newest = earlier.only("id", "name", "state_type", "start_time", "total_run_time").order_by("-expected_start_time")
+    return next((one for one in newest[:NEIGHBOURS_LOOKED_AT] if one.state_type == StateType.COMPLETED), None)
