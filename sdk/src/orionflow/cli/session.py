@@ -13,7 +13,6 @@ from typing import Any
 
 import click
 
-from orionflow.calls import Call
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.columns import Columns, columns_for
 from orionflow.cli.command import OrionCommand
@@ -165,14 +164,3 @@ def ask_before(what: str, *, yes: bool) -> None:
         )
     if not click.confirm(f"Really {one_line(what)}?", err=True):
         raise CommandFailed(ExitCode.USAGE, "Nothing was done.")
-
-
-def delete_by(session: Session, call: Call[None], what: str, *, yes: bool, dry_run: bool) -> bool:
-    """Delete by a call after asking; whether it was deleted. A dry run only names it."""
-    if dry_run:
-        session.note(f"Would delete {what}.")
-        return False
-    ask_before(f"delete {what}", yes=yes)
-    session.api.ask(call)
-    session.note(f"Deleted {what}.")
-    return True

@@ -21,7 +21,7 @@ from orionflow.cli.lookup import by_prefix
 from orionflow.cli.output import Column, as_text
 from orionflow.cli.parameters import read_whole
 from orionflow.cli.schedules import ANY_OPTION, SCHEDULE_PARAMS, definition_text, read_schedule
-from orionflow.cli.session import Session, ask_before, bare_session, command, delete_by, destructive, with_params
+from orionflow.cli.session import Session, ask_before, bare_session, command, destructive, with_params
 from orionflow.cli.style import counted
 from orionflow.cli.times import Clock, read_moment
 
@@ -162,8 +162,13 @@ def delete(session: Session, name: str, wanted: str, yes: bool, dry_run: bool) -
     deployment = find_deployment(session, name)
     found = _find(session.api, deployment, wanted)
     what = f"the schedule {definition_text(found['schedule'])} of {name}"
-    call = schedules_of(deployment["id"]).delete(found["id"])
-    if delete_by(session, call, what, yes=yes, dry_run=dry_run) and not session.for_people:
+    if dry_run:
+        session.note(f"Would delete {what}.")
+        return
+    ask_before(f"delete {what}", yes=yes)
+    session.api.ask(schedules_of(deployment["id"]).delete(found["id"]))
+    session.note(f"Deleted {what}.")
+    if not session.for_people:
         session.show_list([found], _columns(session.clock), name="id")
 
 
