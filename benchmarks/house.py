@@ -1,7 +1,7 @@
 """Figures of the code itself: sizes, comments, helpers, and how many files a change of each kind touches.
 
 python -m benchmarks.house [FOLDER...]     the figures of the product, by folder, as a Markdown table
-python -m benchmarks.house --changes       the files that name a sample of each kind of change; --files lists them
+python -m benchmarks.house --changes       the files that a change of each kind touches; --files lists them
 
 Migrations are left out of the figures. Figures are symptoms: a file is not better because it is shorter.
 """
@@ -123,46 +123,150 @@ def figures_table(folders: Sequence[str]) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A kind of change, something of that kind that is there already, and in how many files it may be named."""
+    """A kind of change, something of that kind that is there already, and how many files a new one may touch.
+
+    `sample` matches whole names and whole texts in code, and the paths of files.
+    """
 
     kind: str
     sample: str
     most: int
+    # A part of the product where the same name means something else.
+    elsewhere: str = "(?!)"
 
 
-# What is there already stands for what would be added; the files that only use it are counted with it.
+# What is there already stands for what would be added.
 CHANGES = (
-    Change("a rule", r"\bMarkLostResults\b", 2),
-    Change("a rule with a new fact", r"\b(ResolveOverlaps|active_runs_of_same_flow)\b", 3),
-    Change("an effect", r"\bEndLease\b", 3),
-    Change("a state name", r"\b(AwaitingRetry|awaiting_retry)\b", 3),
-    Change("a field of state details", r"\buntrackable_result\b", 3),
-    Change("a field of deployments", r"\bmust_finish_within\b", 4),
-    Change("a column of flow runs", r"\bcreated_by\b", 5),
-    Change("a kind of schedule", r"\bRRule\w*\b|\"rrule\"", 4),
-    Change("a page", r"\b(task_run_facts|runs/task_run\.html|run\.task_run)\b", 4),
-    Change("a command", r"\b\bdef watch(?=\(session)|\"watch\": Entry", 2),
+    Change("a rule", "MarkLostResults", 2),
+    Change("a rule with a new fact", "ResolveOverlaps|active_runs_of_same_flow", 3),
+    Change("an effect", "EndLease", 3),
+    Change("a state name", "AwaitingRetry|awaiting_retry", 3),
+    Change("a field of state details", "untrackable_result", 3, r"contract/explanations|runs/graphs"),
+    Change("a field of deployments", "must_finish_within", 4),
+    # Deployments have a column of that name, too.
+    Change("a column of flow runs", "created_by", 5, r"deployments/admin|definitions/models|contract/deployments"),
+    Change("a kind of schedule", r"RRule\w*|rrule|read_rrule|deployments/schedules/core/rrule\.py", 4),
+    Change("a page", r"agent_page|agents\.agent|templates/deployments/agent\.html|forget_agent", 4),
+    Change("a command", "watch", 2, r"engine/|cli/(run|deployment/run|flow_run/retry)\.py"),
 )
-# A page of generated text does not count: a command renews it.
-WHERE = ("*.py", "*.html", "*.css", "*.js")
+TEMPLATES = ("*.html", "*.css", "*.js")
 
 
-def files_that_name(sample: str) -> list[str]:
-    pattern = re.compile(sample)
-    folders = (*PRODUCT, "templates", "static")
-    paths = {path for folder in folders for glob in WHERE for path in (ROOT / folder).rglob(glob)}
-    named = {str(path.relative_to(ROOT)): path.read_text() for path in paths}
-    return sorted(name for name, text in named.items() if pattern.search(name) or pattern.search(text))
+class Touched(ast.NodeVisitor):
+    """Tell where a module must be edited for a neighbour of the sample from where it merely uses this one.
+
+    It must be edited where it defines the sample (a class, a function, a parameter, a field), where it lists it (any
+    mention outside of functions: tables, unions, registrations, what `__init__` exports), and where it copies it by
+    hand (`x=one.x`, `"x": one.x`) or tells classes apart by it (`case X():`), since a neighbour that was left out there
+    would be lost on its way. All else is
+    use: what a rule decides by it, which page shows it, who sets it to what. Such code is the purpose of a change and
+    is written for it alone, so it is listed, but not counted. Imports, annotations and docstrings follow from the rest.
+    """
+
+    def __init__(self, pattern: re.Pattern[str], *, is_package: bool) -> None:
+        self.edited = self.used = False
+        self._pattern = pattern
+        self._is_package = is_package
+        self._depth = 0
+
+    def _note(self, *names: str | None, edited: bool = False) -> None:
+        if any(name is not None and self._pattern.fullmatch(name) for name in names):
+            self.edited |= edited or self._depth == 0
+            self.used = True
+
+    def _visit_function(self, node: Function) -> None:
+        arguments = node.args
+        self._note(node.name, *(one.arg for one in (*arguments.args, *arguments.kwonlyargs)), edited=True)
+        self.generic_visit(arguments)
+        for decorator in node.decorator_list:
+            self.visit(decorator)
+        self._depth += 1
+        for statement in node.body:
+            self.visit(statement)
+        self._depth -= 1
+
+    visit_FunctionDef = visit_AsyncFunctionDef = _visit_function  # noqa: N815
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:  # noqa: N802
+        self._note(node.name, edited=True)
+        self.generic_visit(node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:  # noqa: N802
+        self.visit(node.target)
+        if node.value is not None:
+            self.visit(node.value)
+
+    def visit_arg(self, node: ast.arg) -> None:
+        """Leave annotations out: they name what is defined elsewhere."""
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:  # noqa: N802
+        if self._is_package:
+            self._note(*(alias.name for alias in node.names), edited=True)
+
+    def visit_keyword(self, node: ast.keyword) -> None:
+        self._note(node.arg, edited=node.arg in [*_names(node.value)])
+        self.visit(node.value)
+
+    def visit_Dict(self, node: ast.Dict) -> None:  # noqa: N802
+        for key, value in zip(node.keys, node.values, strict=True):
+            if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                self._note(key.value, edited=key.value in _names(value))
+        self.generic_visit(node)
+
+    def visit_Name(self, node: ast.Name) -> None:  # noqa: N802
+        self._note(node.id)
+
+    def visit_MatchClass(self, node: ast.MatchClass) -> None:  # noqa: N802
+        # What a `match` takes apart by class it must take apart for a further one.
+        self._note(*_names(node.cls), edited=True)
+        self.generic_visit(node)
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:  # noqa: N802
+        self._note(node.attr, ast.unparse(node))
+        self.visit(node.value)
+
+    def visit_Constant(self, node: ast.Constant) -> None:  # noqa: N802
+        if isinstance(node.value, str):
+            self._note(node.value)
+
+
+def touched_by(change: Change) -> tuple[list[str], list[str]]:
+    """The files that a new one of this kind would edit, and those that only use the sample."""
+    pattern, elsewhere = re.compile(change.sample), re.compile(change.elsewhere)
+    edited, used = [], []
+    for name, path in sorted((str(path.relative_to(ROOT)), path) for path in _product()):
+        if elsewhere.search(name):
+            continue
+        if path.suffix == ".py":
+            found = Touched(pattern, is_package=path.name == "__init__.py")
+            found.visit(ast.parse(path.read_text()))
+            is_edited, is_used = found.edited, found.used
+        else:
+            is_edited, is_used = False, re.search(rf"\b(?:{change.sample})\b", path.read_text()) is not None
+        if is_edited or pattern.fullmatch(name):
+            edited.append(name)
+        elif is_used:
+            used.append(name)
+    return edited, used
+
+
+def _product() -> Iterator[Path]:
+    """Without pages of generated text: a command renews them."""
+    yield from sources(PRODUCT)
+    for folder in (*PRODUCT, "templates", "static"):
+        for glob in TEMPLATES:
+            yield from (ROOT / folder).rglob(glob)
 
 
 def changes_table(*, with_files: bool) -> Iterator[str]:
-    yield "| change | sample | files | at most |"
-    yield "|---|---|---|---|"
+    yield "| change | sample | files to edit | goal | files that use the sample |"
+    yield "|---|---|---|---|---|"
     for change in CHANGES:
-        found = files_that_name(change.sample)
-        yield f"| {change.kind} | `{_plain(change.sample)}` | {len(found)} | {change.most} |"
+        edited, used = touched_by(change)
+        yield f"| {change.kind} | `{_plain(change.sample)}` | {len(edited)} | {change.most} | {len(used)} |"
         if with_files:
-            yield from (f"    {name}" for name in found)
+            yield from (f"    {name}" for name in edited)
+            yield from (f"    ({name})" for name in used)
 
 
 def _plain(sample: str) -> str:

@@ -92,7 +92,7 @@ def _states() -> str:
 
 
 def _names(state_type: StateType) -> str:
-    return "; ".join(f"{name} ({meaning})" for name, meaning in NAMES[state_type].items())
+    return "; ".join(f"{name} ({one.meaning})" for name, one in NAMES[state_type].items())
 
 
 def _verdicts() -> str:

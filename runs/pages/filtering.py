@@ -14,51 +14,34 @@ from uuid import UUID
 
 from django.http import QueryDict
 
-from orchestration.core.states import StateType
+from orionflow.contract.states import NAMES, UNFINISHED, StateType, in_order
 from runs.pages.selectors.runs import RunFilter
+from runs.templatetags.states import spaced
 
 SINCE = re.compile(r"-?(\d{1,4})([mhd])")
 DURATION = re.compile(r"(\d{1,6}(?:\.\d+)?)(ms|s|m|h|d)?")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "ms": "milliseconds"}
 # Names of states that are choices of their own.
 NAMED_STATES: Mapping[str, tuple[StateType, str]] = {
-    "late": (StateType.SCHEDULED, "Late"),
-    "awaiting-retry": (StateType.SCHEDULED, "AwaitingRetry"),
-    "retrying": (StateType.RUNNING, "Retrying"),
-    "timed-out": (StateType.FAILED, "TimedOut"),
+    spaced(name).lower().replace(" ", "-"): (kind, name)
+    for kind, names in NAMES.items()
+    for name, one in names.items()
+    if one.is_choice
 }
 # What the form offers: (value, words). Those of one group stand together.
 STATE_CHOICES = [
     ("", "Any state"),
     ("failed,crashed", "Failed or crashed"),
-    ("scheduled,pending,running,paused,cancelling", "Not finished"),
+    (",".join(in_order(UNFINISHED)).lower(), "Not finished"),
     ("waiting", "Waiting to be started"),
-    ("scheduled", "Scheduled"),
-    ("late", "Late"),
-    ("awaiting-retry", "Awaiting retry"),
-    ("pending", "Pending"),
-    ("running", "Running"),
-    ("retrying", "Retrying"),
-    ("paused", "Paused"),
-    ("cancelling", "Cancelling"),
-    ("completed", "Completed"),
-    ("failed", "Failed"),
-    ("timed-out", "Timed out"),
-    ("crashed", "Crashed"),
-    ("cancelled", "Cancelled"),
-]
-# The choices above the list, each with its number: (value, words, type and name of the state that gives the icon).
-STATE_CHIPS = [
-    ("failed,crashed", "Failed", "FAILED", ""),
-    ("running", "Running", "RUNNING", ""),
-    ("waiting", "Waiting", "SCHEDULED", ""),
-    ("late", "Late", "SCHEDULED", "Late"),
-    ("pending", "Pending", "PENDING", ""),
-    ("paused", "Paused", "PAUSED", ""),
-    ("awaiting-retry", "Awaiting retry", "SCHEDULED", "AwaitingRetry"),
-    ("retrying", "Retrying", "RUNNING", "Retrying"),
-    ("completed", "Completed", "COMPLETED", ""),
-    ("cancelled", "Cancelled", "CANCELLED", ""),
+    *(
+        choice
+        for kind in StateType
+        for choice in (
+            (kind.value.lower(), kind.value.capitalize()),
+            *((word, spaced(name)) for word, (of, name) in NAMED_STATES.items() if of is kind),
+        )
+    ),
 ]
 USUAL_CHIPS = {"failed,crashed", "running", "waiting", "completed"}
 SINCE_CHOICES = [

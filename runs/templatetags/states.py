@@ -13,15 +13,9 @@ from orionflow.contract.states import NAMES, StateType
 
 register = template.Library()
 
-# Names with an icon of their own; all others have that of their type.
-ICONS = {
-    "Late": "late",
-    "AwaitingRetry": "retry",
-    "AwaitingSlot": "slot",
-    "Retrying": "retrying",
-    "Rerunning": "retrying",
-    "Cached": "cached",
-    "TimedOut": "timed-out",
+# Names with an icon of their own; all others have that of their type. Workers of Prefect's make wait for slots, too.
+ICONS = {name: one.icon for names in NAMES.values() for name, one in names.items() if one.icon} | {
+    "AwaitingSlot": "slot"
 }
 WORDS = {"AwaitingSlot": "Waiting for slot"}
 ORION_NAMES = frozenset(name for names in NAMES.values() for name in names)
@@ -76,9 +70,9 @@ def look(state_type: str | None, state_name: str | None) -> tuple[str, str]:
     if known not in TYPES:
         return "none", state_name or "No state"
     name = state_name or known.capitalize()
-    return ICONS.get(name, known), WORDS.get(name) or _spaced(name)
+    return ICONS.get(name, known), WORDS.get(name) or spaced(name)
 
 
-def _spaced(name: str) -> str:
+def spaced(name: str) -> str:
     """AwaitingRetry as "Awaiting retry"; names of the user's own stay as they are."""
     return re.sub(r"(?<=[a-z])[A-Z]", lambda one: f" {one[0].lower()}", name) if name in ORION_NAMES else name

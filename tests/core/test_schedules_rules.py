@@ -150,7 +150,7 @@ def test_a_rule_that_began_long_ago_is_entered_where_it_is_asked(text):
 @pytest.mark.parametrize("number", [1, 2, 51, 52, 53])
 def test_weeks_are_those_of_the_iso_calendar(number):
     begin = datetime(1990, 1, 1)  # noqa: DTZ001
-    rule = read_rule(f"FREQ=YEARLY;BYWEEKNO={number}", ZoneInfo("UTC"))
+    rule = read_rule(f"FREQ=YEARLY;BYWEEKNO={number}", ZoneInfo("UTC"), "rrule")
     rule = replace(rule, weekdays=frozenset((0, day) for day in range(7)))
 
     found = list(takewhile(lambda wall: wall.year < 2040, walls(rule, begin, begin)))
@@ -193,7 +193,7 @@ starts = st.datetimes(datetime(1990, 1, 1), datetime(2030, 1, 1)).map(lambda at:
 @examples(30, 1500)
 @given(text=rules(), start=starts, skipped=st.integers(0, 10))
 def test_rules_mean_what_they_mean_to_dateutil(text, start, skipped):
-    ours = list(islice(walls(read_rule(text, ZoneInfo("UTC")), start, start), 12))
+    ours = list(islice(walls(read_rule(text, ZoneInfo("UTC"), "rrule"), start, start), 12))
     # Of a rule that has no more times, dateutil would search for minutes.
     assume(ours)
 
@@ -201,7 +201,7 @@ def test_rules_mean_what_they_mean_to_dateutil(text, start, skipped):
     # Entered later, it goes on in the same way.
     if "COUNT" not in text:
         begin = ours[min(skipped, len(ours) - 1)]
-        again = (wall for wall in walls(read_rule(text, ZoneInfo("UTC")), start, begin) if wall >= begin)
+        again = (wall for wall in walls(read_rule(text, ZoneInfo("UTC"), "rrule"), start, begin) if wall >= begin)
         assert list(islice(again, 3))[: len(ours) - ours.index(begin)] == ours[ours.index(begin) :][:3]
 
 

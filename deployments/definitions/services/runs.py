@@ -129,12 +129,12 @@ def _policy_of(deployment: Deployment) -> dict[str, Any]:
     return policy
 
 
+DEADLINES = {Deadline.Kind.START: "must_start_within", Deadline.Kind.FINISH: "must_finish_within"}
+
+
 def deadlines_of(runs: Iterable[tuple[UUID, datetime | None]], deployment: Deployment) -> Iterator[Deadline]:
     """The times by which these runs of the deployment must have started and finished."""
-    limits = {
-        Deadline.Kind.START: deployment.must_start_within,
-        Deadline.Kind.FINISH: deployment.must_finish_within,
-    }
+    limits = {kind: getattr(deployment, name) for kind, name in DEADLINES.items()}
     for run_id, at in runs:
         for kind, within in limits.items():
             if within is not None and at is not None:

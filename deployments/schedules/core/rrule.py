@@ -87,7 +87,7 @@ def _series(lines: list[Line], zone: tzinfo) -> Series:
     starts = walls_of("DTSTART")
     if len(starts) > 1:
         raise ScheduleError("A recurrence rule has one DTSTART.", "rrule")
-    rules = tuple(read_rule(line.value, zone) for line in lines if line.name == "RRULE")
+    rules = tuple(read_rule(line.value, zone, "rrule") for line in lines if line.name == "RRULE")
     dates = sorted((first_moment(wall, zone), wall) for wall in walls_of("RDATE"))
     if not rules and not dates:
         raise ScheduleError("A recurrence rule has an RRULE such as FREQ=DAILY, or an RDATE.", "rrule")
@@ -96,7 +96,7 @@ def _series(lines: list[Line], zone: tzinfo) -> Series:
         start=starts[0] if starts else ORIGIN,
         rules=rules,
         dates=tuple(dates),
-        except_rules=tuple(read_rule(line.value, zone) for line in lines if line.name == "EXRULE"),
+        except_rules=tuple(read_rule(line.value, zone, "rrule") for line in lines if line.name == "EXRULE"),
         left_out=frozenset(first_moment(wall, zone) for wall in walls_of("EXDATE")),
     )
 

@@ -88,7 +88,7 @@ class Rule:
         return [time(*one) for one in product(hours, minutes, seconds)]
 
 
-def read_rule(text: str, zone: tzinfo, field: str = "rrule") -> Rule:
+def read_rule(text: str, zone: tzinfo, field: str) -> Rule:
     """The rule of a text such as FREQ=DAILY;COUNT=3. `zone` is the one of its local times."""
 
     def wrong(why: str) -> ScheduleError:

@@ -19,7 +19,7 @@ from uuid import UUID
 
 from django.db.models import F
 
-from deployments.definitions.services.runs import deadlines_of
+from deployments.definitions.services.runs import DEADLINES, deadlines_of
 from deployments.models import Deadline, Deployment, Schedule
 from deployments.schedules.core import ScheduleError, read_definition
 from deployments.schedules.core.definitions import comparable
@@ -31,7 +31,6 @@ from runs.models import FlowRun
 # Columns that decide which times of a schedule get a run, beside its definition and its calendars.
 LIMITS = ("ends_at", "max_runs", "max_scheduled_runs", "max_active_runs")
 QUEUE = frozenset({"work_queue_id", "work_queue_name"})
-DEADLINES = ("must_start_within", "must_finish_within")
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +258,7 @@ def _reassign(kept: Mapping[UUID, Sequence[FlowRun]]) -> None:
 
 def _columns_differ(before: Plans, after: Plans) -> bool:
     """Whether planned runs would get other columns now."""
-    if any(getattr(before.deployment, name) != getattr(after.deployment, name) for name in DEADLINES):
+    if any(getattr(before.deployment, name) != getattr(after.deployment, name) for name in DEADLINES.values()):
         return True
     return any(
         _columns(before, before.schedules[pk]) != _columns(after, one)
@@ -286,7 +285,7 @@ def _update_columns(before: Plans, after: Plans, kept: Mapping[UUID, Sequence[Fl
         ahead = [run.pk for run in runs if not _is_due(run, now)]
         _replace(due, old, {name: new[name] for name in changed & QUEUE})
         _replace(ahead, old, {name: new[name] for name in changed})
-        if any(getattr(before.deployment, name) != getattr(after.deployment, name) for name in DEADLINES):
+        if any(getattr(before.deployment, name) != getattr(after.deployment, name) for name in DEADLINES.values()):
             Deadline.objects.filter(flow_run__in=ahead).delete()
             times = [(run.pk, run.expected_start_time) for run in runs if run.pk in set(ahead)]
             Deadline.objects.bulk_create(deadlines_of(times, after.deployment))

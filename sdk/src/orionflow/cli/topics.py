@@ -11,7 +11,7 @@ from orionflow.cli.command import OrionCommand
 from orionflow.cli.errors import MEANINGS, CommandFailed, ExitCode
 from orionflow.cli.style import painted, state_label
 from orionflow.cli.terminal import Terminal, current_terminal
-from orionflow.contract.states import NAMES
+from orionflow.contract.states import NAMES, StateName
 from orionflow.schedules import KINDS
 from orionflow.spelling import near
 
@@ -88,10 +88,10 @@ def _states(terminal: Terminal) -> str:
     )
 
 
-def _meaning(names: Mapping[str, str]) -> str:
+def _meaning(names: Mapping[str, StateName]) -> str:
     """Explain a type, and below it each further name that Orion gives to states of it."""
     usual, *others = names.items()
-    return "\n".join([usual[1], *(f"{'':16}{name}: {text}" for name, text in others)])
+    return "\n".join([usual[1].meaning, *(f"{'':16}{name}: {one.meaning}" for name, one in others)])
 
 
 def _exit_codes(terminal: Terminal) -> str:

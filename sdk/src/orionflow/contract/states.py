@@ -1,6 +1,8 @@
 """States as both sides know them: types and the sets that derive from them, the names that Orion writes, and details.
 
-A new name is one line of `NAMES`: the query language of lists, `orion help states` and docs/rules.md read it there.
+A new name is one line of `NAMES`: the query language of lists, the filters and symbols of pages, `orion help states`
+and docs/rules.md read it there. A constructor is a convenience: the server's are in `orchestration.core.states`, those
+of programs in `orionflow.states`.
 A new field of `StateDetails` is one line, too: validation, storage and answers follow from its annotation and default.
 """
 
@@ -11,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
 from operator import attrgetter
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 from uuid import UUID
 
 from orionflow.contract.kinds import Moment, at_most
@@ -46,37 +48,51 @@ def in_order(types: frozenset[StateType]) -> tuple[str, ...]:
     return tuple(one.value for one in StateType if one in types)
 
 
-# By type, the names that Orion itself writes, the usual one first, and what each says to people. Users add their own.
-NAMES: Mapping[StateType, Mapping[str, str]] = {
+class StateName(NamedTuple):
+    """A name of states: what it says to people, its symbol on pages, and whether lists offer it as a choice.
+
+    Without a symbol of its own, a name has that of its type.
+    """
+
+    meaning: str
+    icon: str | None = None
+    is_choice: bool = False
+
+
+# By type, the names that Orion itself writes, the usual one first. Users add their own.
+NAMES: Mapping[StateType, Mapping[str, StateName]] = {
     StateType.SCHEDULED: {
-        "Scheduled": "will run at a time",
-        "Late": "that time has passed",
-        "AwaitingRetry": "waits for its next try",
-        "Resuming": "was resumed and is to go on",
+        "Scheduled": StateName("will run at a time"),
+        "Late": StateName("that time has passed", "late", is_choice=True),
+        "AwaitingRetry": StateName("waits for its next try", "retry", is_choice=True),
+        "Resuming": StateName("was resumed and is to go on"),
     },
     StateType.PENDING: {
-        "Pending": "about to start; its parameters and inputs are being prepared",
-        "NotReady": "a task whose input did not complete",
+        "Pending": StateName("about to start; its parameters and inputs are being prepared"),
+        "NotReady": StateName("a task whose input did not complete"),
     },
     StateType.RUNNING: {
-        "Running": "user code runs",
-        "Retrying": "a further try",
-        "Rerunning": "started again after it had ended",
+        "Running": StateName("user code runs"),
+        "Retrying": StateName("a further try", "retrying", is_choice=True),
+        "Rerunning": StateName("started again after it had ended", "retrying"),
     },
     StateType.PAUSED: {
-        "Paused": "waits for somebody to resume it",
-        "Suspended": "paused, and its process has ended meanwhile",
-        "NotReady": "a task of a paused flow",
+        "Paused": StateName("waits for somebody to resume it"),
+        "Suspended": StateName("paused, and its process has ended meanwhile"),
+        "NotReady": StateName("a task of a paused flow"),
     },
-    StateType.CANCELLING: {"Cancelling": "was asked to stop and has not stopped yet"},
+    StateType.CANCELLING: {"Cancelling": StateName("was asked to stop and has not stopped yet")},
     StateType.COMPLETED: {
-        "Completed": "ended well",
-        "Cached": "a stored result was taken instead of running",
-        "Skipped": "left out because another run was active",
+        "Completed": StateName("ended well"),
+        "Cached": StateName("a stored result was taken instead of running", "cached"),
+        "Skipped": StateName("left out because another run was active"),
     },
-    StateType.FAILED: {"Failed": "user code raised an error and no retry was left", "TimedOut": "took too long"},
-    StateType.CRASHED: {"Crashed": "the process or machine under it died"},
-    StateType.CANCELLED: {"Cancelled": "stopped because somebody wanted it so"},
+    StateType.FAILED: {
+        "Failed": StateName("user code raised an error and no retry was left"),
+        "TimedOut": StateName("took too long", "timed-out", is_choice=True),
+    },
+    StateType.CRASHED: {"Crashed": StateName("the process or machine under it died")},
+    StateType.CANCELLED: {"Cancelled": StateName("stopped because somebody wanted it so")},
 }
 
 
