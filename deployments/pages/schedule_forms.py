@@ -36,6 +36,7 @@ class ScheduleForm(forms.Form):
     """The fields of every kind."""
 
     kind: str
+    label: str
     timezone = forms.CharField(
         required=False, max_length=255, initial="UTC", label="Time zone", help_text="Such as Europe/Berlin."
     )
@@ -81,6 +82,7 @@ class ScheduleForm(forms.Form):
 
 class CronForm(ScheduleForm):
     kind = "cron"
+    label = "Cron"
     cron = forms.CharField(
         max_length=1000,
         label="Cron",
@@ -98,6 +100,7 @@ class CronForm(ScheduleForm):
 
 class IntervalForm(ScheduleForm):
     kind = "interval"
+    label = "Interval"
     every = forms.FloatField(min_value=0, max_value=1e11, label="Every")
     unit = forms.ChoiceField(choices=[(name, name) for name in UNITS], label="Unit")
     anchor = LocalMomentField(label="Counted from", help_text="On the clocks of that zone. Empty: from now.")
@@ -117,6 +120,7 @@ class IntervalForm(ScheduleForm):
 
 class RRuleForm(ScheduleForm):
     kind = "rrule"
+    label = "Recurrence rule"
     rrule = forms.CharField(
         max_length=6500,
         label="Recurrence rule",
@@ -132,6 +136,7 @@ class RRuleForm(ScheduleForm):
 
 class IcsForm(ScheduleForm):
     kind = "ics"
+    label = "Calendar file"
     file = forms.FileField(
         required=False,
         label="Calendar file",

@@ -27,8 +27,6 @@ from orchestration.errors import BadSchedule
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.submitting import attempt, saved
 
-KINDS = {"cron": "Cron", "interval": "Interval", "rrule": "Recurrence rule", "ics": "Calendar file"}
-
 
 @requires(Action.CHANGE_DEPLOYMENTS)
 def new_schedule(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
@@ -115,7 +113,7 @@ def _page(request: HttpRequest, deployment: Deployment, form: ScheduleForm, titl
         "section": "deployments",
         "one": deployment,
         "form": form,
-        "kinds": KINDS,
+        "kinds": {kind: form.label for kind, form in FORMS.items()},
         "title": title,
         "submit": submit,
         "draft": draft,
