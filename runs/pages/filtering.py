@@ -43,6 +43,26 @@ STATE_CHOICES = [
         )
     ),
 ]
+
+
+def _chip(word: str) -> tuple[str, str, str, str]:
+    kind, name = NAMED_STATES[word]
+    return word, spaced(name), kind.value, name
+
+
+# The choices above the list, each with its number: (value, words, type and name of the state that gives the icon).
+STATE_CHIPS = [
+    ("failed,crashed", "Failed", "FAILED", ""),
+    ("running", "Running", "RUNNING", ""),
+    ("waiting", "Waiting", "SCHEDULED", ""),
+    _chip("late"),
+    ("pending", "Pending", "PENDING", ""),
+    ("paused", "Paused", "PAUSED", ""),
+    _chip("awaiting-retry"),
+    _chip("retrying"),
+    ("completed", "Completed", "COMPLETED", ""),
+    ("cancelled", "Cancelled", "CANCELLED", ""),
+]
 USUAL_CHIPS = {"failed,crashed", "running", "waiting", "completed"}
 SINCE_CHOICES = [
     ("", "Any time"),
