@@ -157,7 +157,7 @@ class Touched(ast.NodeVisitor):
 
     It must be edited where it defines the sample (a class, a function, a parameter, a field), where it lists it (any
     mention outside of functions: tables, unions, registrations, what `__init__` exports), and where it copies it by
-    hand (`x=one.x`, `"x": one.x`) or tells classes apart by it (`case X():`), since a neighbour that was left out there
+    hand (`x=one.x`, `"x": one.x`) or matches on it (`case X():`), since a neighbour that was left out there
     would be lost on its way. All else is
     use: what a rule decides by it, which page shows it, who sets it to what. Such code is the purpose of a change and
     is written for it alone, so it is listed, but not counted. Imports, annotations and docstrings follow from the rest.
