@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from deployments.models import Deployment
@@ -14,6 +14,7 @@ from deployments.pages.deployment_forms import OVERLAPS
 from deployments.pages.selectors import deployment as selectors
 from orchestration.core.states import StateType
 from orion_site.accounts.permissions import Action, requires
+from orion_site.live.pages import live_page
 from runs.pages.filtering import STATE_CHOICES, address_after
 from runs.pages.selectors.keyset import Cursor
 
@@ -27,6 +28,7 @@ TABS = {
 
 
 @requires(Action.READ_DEPLOYMENTS)
+@live_page
 def deployment(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
     line = selectors.deployment_line(deployment_id=deployment_id, now=timezone.now())
     if line is None:
@@ -37,13 +39,14 @@ def deployment(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
         "section": "deployments",
         "line": line,
         "one": line.deployment,
+        "here": f"{request.path}?{request.GET.urlencode()}",
         "tab": tab,
         "tabs": TABS,
         "planned": selectors.upcoming_count(deployment_id=deployment_id),
         "policy": policy_of(line.deployment),
         **_tab(request, line.deployment, tab),
     }
-    return render(request, "deployments/deployment.html", context)
+    return TemplateResponse(request, "deployments/deployment.html", context)
 
 
 def _tab(request: HttpRequest, one: Deployment, tab: str) -> dict[str, Any]:

@@ -34,6 +34,8 @@ def deployments(request: HttpRequest) -> HttpResponse:
         "orders": ORDERS,
         "is_first": "after" not in request.GET,
         "next": address_after(request.GET, found.after),
+        # Not the full path: a part that is asked for alone has the same buttons as its page.
+        "here": f"{request.path}?{request.GET.urlencode()}",
         "address": request.build_absolute_uri("/api"),
     }
     return TemplateResponse(request, "deployments/deployments.html", context)

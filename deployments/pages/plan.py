@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from deployments.pages.selectors.plan import Plan, PlanRow, plan_around
 from orion_site.accounts.permissions import Action, requires
+from orion_site.live.pages import live_page
 from runs.models import FlowRun
 from runs.templatetags.states import look
 
@@ -49,6 +50,7 @@ class Tick:
 
 
 @requires(Action.READ_DEPLOYMENTS)
+@live_page
 def plan(request: HttpRequest) -> HttpResponse:
     asked = request.GET.get("span", "")
     span = asked if asked in SPANS else "24h"
@@ -65,7 +67,7 @@ def plan(request: HttpRequest) -> HttpResponse:
         "span": span,
         "spans": {name: words for name, (words, _) in SPANS.items()},
     }
-    return render(request, "deployments/plan.html", context)
+    return TemplateResponse(request, "deployments/plan.html", context)
 
 
 def track_of(row: PlanRow, found: Plan) -> Track:

@@ -142,3 +142,13 @@ def test_every_tab_costs_few_queries(browser: Client, django_assert_max_num_quer
 
     with django_assert_max_num_queries(11):
         browser.get(f"/deployments/{made.pk}?tab={tab}")
+
+
+@pytest.mark.parametrize(("tab", "part"), [("runs", "facts"), ("runs", "runs"), ("upcoming", "upcoming")])
+def test_what_changes_can_be_asked_for_alone(browser: Client, tab: str, part: str):
+    made = make_deployment(schedules=[HOURLY])
+
+    answer = browser.get(f"/deployments/{made.pk}?tab={tab}&_f={part}")
+
+    assert f'id="live-{part}"' in answer.content.decode()
+    assert "<html" not in answer.content.decode()

@@ -196,3 +196,14 @@ def test_the_list_costs_the_same_few_queries_for_many_deployments(browser: Clien
 
     with django_assert_max_num_queries(6):  # counts, lines, where runs begin, runs, which are next, those
         browser.get("/deployments")
+
+
+def test_rows_follow_what_changes_and_their_buttons_lead_back_to_the_page(browser: Client):
+    make_deployment()
+
+    page = browser.get("/deployments?sort=name").content.decode()
+    part = browser.get("/deployments?sort=name&_f=lines").content.decode()
+
+    assert 'data-live="deployments runs"' in page
+    assert "<html" not in part
+    assert part.count('name="back" value="/deployments?sort=name"') == 2
