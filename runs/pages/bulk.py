@@ -82,11 +82,11 @@ def refusal_of(run: FlowRun, action: str) -> str:
     if action == "retry":
         if run.state_type not in RETRIED:
             return "did not fail"
-        return "" if run.deployment_id else "belongs to no deployment, so only its own program can run it again"
+        return "" if run.deployment_id else "made by no deployment, so only their own programs can run them again"
     if action == "cancel":
         if run.state_type in TERMINAL:
-            return "has ended"
-        return "is being cancelled already" if run.state_type == StateType.CANCELLING else ""
+            return "ended already"
+        return "being cancelled already" if run.state_type == StateType.CANCELLING else ""
     return ""
 
 

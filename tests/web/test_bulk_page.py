@@ -27,7 +27,7 @@ def test_the_page_says_what_will_be_done_and_what_is_left_out(browser: Client):
     assert [run.pk for run in scope.runs] == [retried.pk]
     assert dict(scope.refused) == {
         "did not fail": 1,
-        "belongs to no deployment, so only its own program can run it again": 1,
+        "made by no deployment, so only their own programs can run them again": 1,
     }
     assert "Retry 1 run?" in page.content.decode()
     assert [state_of(run) for run in (retried, ended, by_hand)] == ["FAILED", "COMPLETED", "FAILED"]
@@ -71,6 +71,15 @@ def test_a_filter_that_cannot_be_read_changes_nothing(browser: Client):
 
     assert answer["location"] == "/runs?state=broken"
     assert state_of(run) == "FAILED"
+
+
+def test_where_nothing_is_left_the_page_offers_no_button(browser: Client):
+    deployed("COMPLETED")
+
+    page = browser.get("/runs/all/retry?flow=etl").content.decode()
+
+    assert "Nothing to retry" in page
+    assert '<form method="post"' not in page
 
 
 def test_an_action_that_is_none_is_not_found(browser: Client):
