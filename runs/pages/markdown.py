@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
+from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 
 SCHEMES = frozenset({"http", "https", "mailto"})
@@ -44,10 +45,18 @@ class _Parser(MarkdownIt):
         return _leads_outside(url)
 
 
+def _demote_headings(state: StateCore) -> None:
+    """Let headings stand below those of the page: `# Report` is its third level."""
+    for token in state.tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(int(token.tag[1]) + 2, 6)}"
+
+
 @lru_cache(maxsize=1)
 def _parser() -> MarkdownIt:
     parser = _Parser("commonmark", {"html": False, "linkify": False, "maxNesting": DEEPEST})
     parser.enable(["table", "strikethrough"]).disable(["image", "html_block", "html_inline"])
+    parser.core.ruler.push("demote_headings", _demote_headings)
     parser.add_render_rule("link_open", _link_open)
     return parser
 

@@ -97,7 +97,7 @@ def test_nothing_gets_through_however_it_is_put_together(text):
 def test_markdown_is_shown_with_headings_lists_tables_and_links():
     html = rendered("# Report\n\n- **one**\n\n| a | b |\n|---|---|\n| 1 | [x](https://example.org/?a=1&b=2) |\n")
 
-    assert [tag for tag, _ in tags_of(html)][:4] == ["h1", "ul", "li", "strong"]
+    assert [tag for tag, _ in tags_of(html)][:4] == ["h3", "ul", "li", "strong"]
     (link,) = (attributes for tag, attributes in tags_of(html) if tag == "a")
     assert link == {"href": "https://example.org/?a=1&b=2", "rel": "noopener noreferrer nofollow"}
     assert "<td>1</td>" in html

@@ -166,7 +166,7 @@ def test_artifacts_are_shown_and_stored_results_are_not(browser: Client):
 
     page = browser.get(f"/runs/{run.id}?tab=artifacts").content.decode()
 
-    assert "<h1>Good</h1>" in page
+    assert "<h3>Good</h3>" in page
     assert "secret-place" not in page
 
 
@@ -334,7 +334,7 @@ def test_artifacts_are_rendered_and_not_shown_as_their_source(browser: Client):
 
     page = browser.get(f"/runs/{run.id}?tab=artifacts").content.decode()
 
-    assert "<h1>Good</h1>" in page
+    assert "<h3>Good</h3>" in page
     assert '<a href="https://example.org/r" rel="noopener noreferrer nofollow">the report</a>' in page
     assert "<script>alert(1)" not in page
     assert '<th scope="col">city</th>' in page
