@@ -207,3 +207,13 @@ def test_rows_follow_what_changes_and_their_buttons_lead_back_to_the_page(browse
     assert 'data-live="deployments runs"' in page
     assert "<html" not in part
     assert part.count('name="back" value="/deployments?sort=name"') == 2
+
+
+def test_the_state_of_a_failing_deployment_is_that_of_the_failed_run(browser: Client):
+    made = make_deployment()
+    failed = add_run(made, "FAILED", ago=2 * HOUR)
+    add_run(made, "SCHEDULED", state_name="Late", ago=HOUR)
+
+    (line,) = lines_at(browser)
+
+    assert (line.health, line.shown_run.pk, line.is_late) == (Health.FAILING, failed.pk, True)

@@ -88,6 +88,13 @@ class DeploymentLine:
         return self.last_runs[-1] if self.last_runs else None
 
     @property
+    def shown_run(self) -> FlowRun | None:
+        """The run whose state stands for the deployment: of one that fails the failed one, whatever waits after it."""
+        if self.health is not Health.FAILING:
+            return self.last_run
+        return next((run for run in reversed(self.last_runs) if run.state_type in BROKEN), self.last_run)
+
+    @property
     def is_late(self) -> bool:
         return self.next_run is not None and self.next_run.state_name == "Late"
 
