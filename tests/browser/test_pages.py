@@ -65,7 +65,7 @@ def test_pages_fit_their_screen_and_the_console_stays_silent(chromium: Browser, 
 
 def test_from_the_list_to_the_reason_of_a_failure_without_scripts(page: Page, shown: Shown):
     page.goto("/runs")
-    page.get_by_label("State").select_option("failed")
+    page.locator("select[name=state]").select_option("failed")
     page.get_by_role("button", name="Filter").click()
     page.locator("tbody a.name").first.click()
     page.get_by_role("link", name="History").click()
