@@ -22,17 +22,7 @@ from orchestration.errors import DomainError
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.submitting import saved
 
-COLUMNS = (
-    "description",
-    "tags",
-    "parameters",
-    "overlap",
-    "concurrency_limit",
-    "crash_retries",
-    "must_start_within",
-    "must_finish_within",
-    "enforce_parameter_schema",
-)
+COLUMNS = tuple(name for name in DeploymentForm.base_fields if name not in {"work_pool", "work_queue"})
 # With those above, all that a copy has in common with its original.
 COPIED = (
     *COLUMNS,

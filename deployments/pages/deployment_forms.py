@@ -17,7 +17,6 @@ OVERLAPS = {
     "cancel_new": "A new run is cancelled while another runs",
     "cancel_old": "A new run cancels the one before",
 }
-PERIODS = ("must_start_within", "must_finish_within")
 
 
 class SecondsField(forms.FloatField):
