@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
                         max_length=255,
                         validators=[
                             django.core.validators.RegexValidator(
-                                "^[^/%&><\\x00-\\x1f]+$", "must not contain / % & > < or control characters"
+                                "^[^/%&><\\x00-\\x1f]+$", "must not contain / %% & > < or control characters"
                             )
                         ],
                     ),
@@ -65,7 +65,7 @@ class Migration(migrations.Migration):
                         unique=True,
                         validators=[
                             django.core.validators.RegexValidator(
-                                "^[^/%&><\\x00-\\x1f]+$", "must not contain / % & > < or control characters"
+                                "^[^/%&><\\x00-\\x1f]+$", "must not contain / %% & > < or control characters"
                             )
                         ],
                     ),

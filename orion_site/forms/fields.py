@@ -12,7 +12,6 @@ from django.core.validators import RegexValidator
 from runs.models.rows import NAME
 
 HIGHEST = 2**31 - 1
-# Django fills the value into the message, so a percent sign is written twice.
 _NAME = RegexValidator(NAME.regex, "A name must not contain / %% & > < or control characters.")
 
 

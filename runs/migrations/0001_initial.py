@@ -35,7 +35,7 @@ class Migration(migrations.Migration):
                 ('id', models.UUIDField(default=orionflow.contract.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('created', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('updated', models.DateTimeField(auto_now=True)),
-                ('name', models.CharField(max_length=255, unique=True, validators=[django.core.validators.RegexValidator('^[^/%&><\\x00-\\x1f]+$', 'must not contain / % & > < or control characters')])),
+                ('name', models.CharField(max_length=255, unique=True, validators=[django.core.validators.RegexValidator('^[^/%&><\\x00-\\x1f]+$', 'must not contain / %% & > < or control characters')])),
                 ('tags', models.JSONField(blank=True, default=list)),
             ],
             options={

@@ -8,7 +8,8 @@ from django.utils import timezone
 
 from orionflow.contract.ids import uuid7
 
-NAME = RegexValidator(r"^[^/%&><\x00-\x1f]+$", "must not contain / % & > < or control characters")
+# Django fills the value into the message, so a percent sign is written twice.
+NAME = RegexValidator(r"^[^/%&><\x00-\x1f]+$", "must not contain / %% & > < or control characters")
 
 
 class Row(models.Model):

@@ -10,7 +10,7 @@ from django.contrib import admin
 from django.contrib.auth.models import User
 from django.test import Client
 
-from deployments.models import ConcurrencyLimit, Slot
+from deployments.models import ConcurrencyLimit, Slot, WorkPool
 from orion_site.accounts.local_owner import OWNER_NAME
 from tests.web.conftest import HOSTILE
 from tests.web.rows import NOON, add_lines, make_flow, make_run, make_task_run
@@ -140,3 +140,11 @@ def test_names_of_others_are_text_and_not_markup(browser: Client):
     ]
 
     assert all(HOSTILE not in page for page in pages)
+
+
+@pytest.mark.parametrize("name", ["100 %", "a/b", "<b>"])
+def test_a_name_that_addresses_cannot_carry_is_refused_in_words(browser: Client, name: str):
+    answer = browser.post(address(WorkPool, "add/"), {"name": name, "type": "agent"})
+
+    assert answer.status_code == 200
+    assert "must not contain / % &amp; &gt; &lt; or control characters" in answer.content.decode()
