@@ -30,7 +30,10 @@ class SecondsField(forms.FloatField):
 
     def to_python(self, value: Any) -> timedelta | None:  # type: ignore[override]
         seconds = super().to_python(value)
-        return None if seconds is None else timedelta(seconds=seconds)
+        try:
+            return None if seconds is None else timedelta(seconds=seconds)
+        except (OverflowError, ValueError):
+            raise forms.ValidationError(self.error_messages["invalid"]) from None
 
     def validate(self, value: Any) -> None:
         super().validate(value.total_seconds() if isinstance(value, timedelta) else value)

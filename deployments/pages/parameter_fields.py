@@ -16,6 +16,8 @@ from urllib.parse import quote
 
 from django.http import QueryDict
 
+from orchestration.json_texts import NUL, read_json
+
 Schema = Mapping[str, Any]
 Path = tuple[str, ...]
 
@@ -194,9 +196,9 @@ def _date_text(value: str) -> str:
 def _moment_text(value: str) -> str:
     try:
         moment = datetime.fromisoformat(value)
-    except ValueError:
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment
+    except (ValueError, OverflowError):
         raise Unreadable(value) from None
-    moment = moment.astimezone(UTC) if moment.tzinfo else moment
     return moment.replace(tzinfo=None, microsecond=0).isoformat()
 
 
@@ -232,6 +234,8 @@ def _read(one: Field) -> Any:
     text = one.text if one.kind == "text" else one.text.strip()
     if not text:
         return _of_nothing(one)
+    if "\x00" in text:
+        raise Unreadable(NUL)
     match one.kind:
         case "text":
             return text
@@ -247,9 +251,9 @@ def _read(one: Field) -> Any:
         case "date":
             return _date_text_or_refuse(text)
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise Unreadable(f"This is no JSON: {error}. Texts stand between double quotes.") from None
+        return read_json(text)
+    except ValueError as error:
+        raise Unreadable(str(error)) from None
 
 
 def _of_nothing(one: Field) -> Any:

@@ -22,6 +22,7 @@ from deployments.pages.selectors.run_form import deployment_to_run, flaws_of, ru
 from orchestration.core.states import scheduled
 from orchestration.database_clock import current_time
 from orchestration.errors import DeploymentNotFound, DomainError
+from orchestration.json_texts import NUL, read_json
 from orion_site.accounts.permissions import Action, requires
 from runs.models import FlowRun
 
@@ -108,6 +109,8 @@ def _submitted(request: HttpRequest, deployment: Deployment, form: RunForm, now:
     form.start, form.at = sent.get("start", "now"), sent.get("at", "").strip()
     at = _start(form, now)
     given = _raw_values(form, sent.get("raw", "")) if form.is_raw else read_fields(form.fields, sent)
+    if "\x00" in form.name + form.tags:
+        form.problems.append(NUL)
     if len(form.name) > 255:
         form.problems.append("The name has more than 255 characters.")
     if form.has_errors:
@@ -137,18 +140,18 @@ def _start(form: RunForm, now: datetime) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(form.at)
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         form.at_error = "Write a date and a time, such as 2026-01-31T06:00."
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _raw_values(form: RunForm, text: str) -> dict[str, Any]:
     form.raw = text
     try:
-        values = json.loads(text or "{}")
-    except (ValueError, RecursionError) as error:
-        form.raw_error = f"This is no JSON: {error}."
+        values = read_json(text or "{}")
+    except ValueError as error:
+        form.raw_error = str(error)
         return {}
     if not isinstance(values, dict):
         form.raw_error = "Write a JSON object: { … }."

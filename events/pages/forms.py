@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from pydantic import ValidationError as Misshapen
 
 from orchestration.core.states import StateType
+from orchestration.json_texts import NUL
 from orion_site.forms.fields import NumberField, TagsField
 from orionflow.contract.automations import ActionIn, TriggerIn
 
@@ -64,6 +65,8 @@ class JSONArea(forms.CharField):
 
     def clean(self, value: Any) -> Any:
         text = super().clean(value)
+        if "\\u0000" in text:
+            raise ValidationError(NUL)
         try:
             return self._shape.dump_python(self._shape.validate_json(text or "null"), mode="json")
         except Misshapen as error:

@@ -9,6 +9,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 
+from orchestration.json_texts import read_json
 from runs.models.rows import NAME
 
 HIGHEST = 2**31 - 1
@@ -44,7 +45,7 @@ class NumberField(forms.IntegerField):
         super().__init__(min_value=least, max_value=HIGHEST, **wishes)
 
 
-class ObjectField(forms.JSONField):
+class ObjectField(forms.Field):
     """A JSON object, shown indented."""
 
     def __init__(self, **wishes: Any) -> None:
@@ -53,10 +54,13 @@ class ObjectField(forms.JSONField):
     def prepare_value(self, value: Any) -> str:
         return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
 
-    def clean(self, value: Any) -> Any:
-        read = super().clean(value)
-        if read is None:
+    def to_python(self, value: Any) -> Any:
+        if value in self.empty_values:
             return {}
+        try:
+            read = read_json(value)
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
         if not isinstance(read, dict):
             raise ValidationError("Write a JSON object: { … }.")
         return read

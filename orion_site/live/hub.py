@@ -130,7 +130,7 @@ class Hub:
     def number_of(self, place: str) -> int | None:
         """The number in a place of this hub; None in one of another process, or from before what is known."""
         tag, _, number = place.partition(".")
-        if tag != self._tag or not number.isdigit() or len(number) > 15 or int(number) < self._floor:
+        if tag != self._tag or not number.isdecimal() or len(number) > 15 or int(number) < self._floor:
             return None
         return int(number)
 

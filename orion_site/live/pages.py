@@ -97,7 +97,7 @@ def _take_own_parameters(request: HttpRequest) -> None:
     query = request.GET.copy()
     query.pop(PARTS, None)
     held = (query.pop(HELD, None) or ["0"])[-1]
-    request.live_held = min(int(held), MOST_HELD) if held.isdigit() and len(held) < 4 else 0  # type: ignore[attr-defined]
+    request.live_held = min(int(held), MOST_HELD) if held.isdecimal() and len(held) < 4 else 0  # type: ignore[attr-defined]
     query._mutable = False
     request.GET = cast(Any, query)
     request.META["QUERY_STRING"] = query.urlencode()

@@ -140,10 +140,10 @@ def read_since(text: str, problems: list[str]) -> timedelta | datetime | None:
         return timedelta(**{UNITS[match[2]]: int(match[1])})
     try:
         moment = datetime.fromisoformat(text.replace(" ", "+"))
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         problems.append(f"{text!r} is not a time to look back; write it as -30m, -24h or -7d.")
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _ids(text: str, problems: list[str]) -> tuple[UUID, ...] | None:

@@ -161,7 +161,7 @@ def paged(request: HttpRequest, page: Any, reasons: dict[str, str]) -> dict[str,
 
 def log_wishes(request: HttpRequest) -> tuple[int, bool]:
     level = request.GET.get("level", "")
-    return (int(level) if level.isdigit() and len(level) < 4 else 0), request.GET.get("from") == "end"
+    return (int(level) if level.isdecimal() and len(level) < 4 else 0), request.GET.get("from") == "end"
 
 
 def log_context(request: HttpRequest, log: selectors.LogPage, level: int, from_end: bool) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -39,8 +39,9 @@ class Cursor:
         at, _, row_id = text.partition("~")
         try:
             moment = datetime.fromisoformat(at)
-            return cls(moment, UUID(row_id)) if moment.tzinfo else None
-        except ValueError:
+            # In UTC, because databases hold no moment whose year there is 0 or 10000.
+            return cls(moment.astimezone(UTC), UUID(row_id)) if moment.tzinfo else None
+        except (ValueError, OverflowError):
             return None
 
 

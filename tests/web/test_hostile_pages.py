@@ -1,0 +1,412 @@
+"""Every page under bad input: whatever is sent, and whatever its rows hold, it answers, escapes, and keeps secrets."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from html.parser import HTMLParser
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import transaction
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
+
+from deployments.blocks.services.variables import create_variable
+from deployments.models import GlobalSlot, Schedule, WorkPool, WorkQueue
+from events.models import Event, NotificationPolicy
+from orchestration.json_texts import read_json
+from runs.models import Artifact
+from runs.pages.selectors.keyset import Cursor
+from tests.factories import make_artifact, make_limit
+from tests.web.deployments import HOURLY, add_run, make_deployment
+from tests.web.rows import add_lines, make_run, make_task_run
+from tests.web.test_agents_page import give_run, make_agent
+from tests.web.test_automations_page import make_automation, make_firing
+from tests.web.test_blocks_page import make_block, make_schema
+from tests.web.test_limits_page import make_global, take
+
+EVIL = "\"'><hr evil><script>evil()</script>{{ 7|add:7 }}\u202eabc\u200b"
+SECRET = "hunter2-is-nowhere"
+NAMESPACES = ("runs", "deployments", "events")
+# What an address may be asked with, and what a field may be sent.
+QUERIES = [
+    "_f=nothing",
+    "_f=" + "x," * 3000,
+    "_f=rows&_held=²",
+    "after=x",
+    "after=~",
+    "after=0001-01-01T00:00:00%2B14:00~00000000-0000-0000-0000-000000000000",
+    "after=9999-12-31T23:59:59-14:00~00000000-0000-0000-0000-000000000000",
+    "after=1~0001-01-01T00:00:00%2B14:00~00000000-0000-0000-0000-000000000000",
+    "after=%00",
+    "since=0001-01-01T00:00:00%2B14:00",
+    "since=9999-12-31T23:59:59-14:00",
+    "since=-9999d",
+    "since=%00&event=%00&resource=%00&q=%00&tag=%00&flow=%00&type=%00&state=%00&id=%00&queue=%00&error=%00",
+    "q=%ED%A0%80&tag=%ED%A0%80",
+    "q=" + "9" * 5000,
+    "q=dur%3E999999d+since:0001-01-01T00:00:00%2B14:00+state:-+%22",
+    "q=(%25_*%5B&tag=%22&flow=%27&event=*&resource=%25",
+    "tab=x&state=x&level=²&from=end&kind=x&when=x&do=x&as=x&copy=x&span=x&sort=x&show=x&standing=x&refresh=x",
+    "tab=log&level=²",
+    "tab=runs&state=x,FAILED,%00",
+    "tab=tasks&task=%00",
+    "id=" + "x," * 600,
+    "queue=none,x&deployment=x",
+    "when=json&do=json",
+    "kind=rrule",
+    "as=json",
+]
+TABS = (
+    "tasks",
+    "timeline",
+    "log",
+    "history",
+    "runs",
+    "upcoming",
+    "schedules",
+    "parameters",
+    "artifacts",
+    "running",
+    "gone",
+)
+VALUES = [
+    "",
+    EVIL,
+    "\0",
+    "x" * 100_000,
+    "9" * 5000,
+    "-1",
+    "1e400",
+    "NaN",
+    "²",
+    "0001-01-01T00:00",
+    "9999-12-31T23:59:59",
+    "0001-01-01T00:00:00+14:00",
+    '{"a": "\\ud800"}',
+    '{"a": "\\u0000"}',
+    '{"a": NaN}',
+    '{"a": ' + "9" * 5000 + "}",
+    '{"a": 1e400}',
+    "[" * 100_000,
+    '{"a":' * 2000 + "1" + "}" * 2000,
+    "{{ 7 | add }}",
+    "//evil.example/",
+    "/\\evil.example",
+    "javascript:evil()",
+    "11111111-1111-1111-1111-111111111111",
+    "FREQ=SECONDLY;INTERVAL=0;COUNT=-1",
+    "*/0 * * * *",
+    "UTC/../../etc/passwd",
+]
+
+
+@dataclass(frozen=True)
+class Address:
+    """A page's address: with the ids of rows that are there, and with those of none."""
+
+    name: str
+    path: str
+    unknown: str
+    view: Any
+
+
+def patterns() -> list[tuple[str, str, URLPattern]]:
+    """Every page: its namespace, its route and its pattern."""
+    found = [("", "", one) for one in get_resolver().url_patterns if getattr(one, "name", "") in {"home", "status"}]
+    for resolver in get_resolver().url_patterns:
+        if isinstance(resolver, URLResolver) and resolver.namespace in NAMESPACES:
+            found += [(resolver.namespace, str(one.pattern), one) for one in resolver.url_patterns]
+    return found
+
+
+PATTERNS = patterns()
+IDS = [f"{space}:{pattern.name}" if space else str(pattern.name) for space, _, pattern in PATTERNS]
+
+
+@pytest.fixture
+def house(browser: Client) -> dict[str, Any]:
+    return furnished(EVIL)
+
+
+def furnished(text: str) -> dict[str, Any]:
+    """One row of each kind with this as every text; by the parts of routes, the ids."""
+    now = timezone.now()
+    deployment = make_deployment(
+        text,
+        flow=text,
+        schedules=[HOURLY],
+        description=f"[a](javascript:evil()) [b](JaVaScRiPt:evil()) {text}",
+        tags=[text],
+        parameters={text: text, "text": text},
+        parameter_openapi_schema={
+            "type": "object",
+            "properties": {
+                "text": {"type": "string", "title": text, "description": text},
+                "number": {"type": "number"},
+                "when": {"type": "string", "format": "date-time"},
+                "day": {"type": "string", "format": "date"},
+                "choice": {"enum": [text, 1, None]},
+                "whatever": {},
+                text: {"type": "array", "items": {"type": "integer"}},
+            },
+        },
+    )
+    run = add_run(deployment, "FAILED", ago=timedelta(minutes=5), name=text, message=text, tags=[text])
+    add_run(deployment, "SCHEDULED", ago=-timedelta(minutes=5), name=text)
+    add_run(deployment, "SCHEDULED", ago=timedelta(hours=1), name=text, state_name="Late")
+    task_run = make_task_run(text, flow_run=run, state="FAILED", message=text, at=now, tags=[text], task_key=text)
+    add_lines(run, f"Traceback (most recent call last):\n  {text}", text, level=40, task_run=task_run)
+    trace = [["R1", text, text]]
+    make_run(text, state="PENDING", trail=trace, flow=run.flow, at=now)
+    limit = make_limit(text, 2, taken_by=[task_run])
+    shared = make_global("shared")
+    take("shared", run)
+    type(shared).objects.filter(pk=shared.pk).update(name=text)
+    agent = make_agent("w1")
+    type(agent).objects.filter(pk=agent.pk).update(name=text, host=text)
+    give_run(agent, text)
+    WorkPool.objects.update(description=text, name=text)
+    queue = WorkQueue.objects.all()[0]
+    WorkQueue.objects.filter(pk=queue.pk).update(name=text, description=text)
+    schema = make_schema()
+    block = make_block(schema, user=text, password=SECRET, options={text: text})
+    type(block).objects.filter(pk=block.pk).update(name=text)
+    policy = NotificationPolicy.objects.create(
+        name=text, state_types=["FAILED"], tags=[text], flow_names=[text], block_document_id=block.pk
+    )
+    automation = make_automation(text, description=text)
+    make_firing(automation, error=text)
+    event = Event.objects.create(
+        event=text, occurred=now, resource_id=text, resource={"prefect.resource.id": text}, payload={text: text}
+    )
+    artifact = make_artifact("report", flow_run_id=run.pk, data=f"# {text}\n\n[a](javascript:evil()) <b evil>")
+    Artifact.objects.filter(pk=artifact.pk).update(key=text, description=text)
+    make_artifact("table", type="table", data=json.dumps([{text: text}]), flow_run_id=run.pk)
+    return {
+        "run_id": run.pk,
+        "task-runs": task_run.pk,
+        "task_run_id": task_run.pk,
+        "flow_id": run.flow_id,
+        "artifact_id": artifact.pk,
+        "deployment_id": deployment.pk,
+        "schedule_id": Schedule.objects.get().pk,
+        "pool_id": queue.work_pool_id,
+        "queue_id": queue.pk,
+        "agent_id": agent.pk,
+        "limit_id": limit.pk,
+        "global": shared.pk,
+        "lease_id": GlobalSlot.objects.values_list("pk", flat=True)[0],
+        "block_id": block.pk,
+        "variable_id": create_variable(name="evil", value=text, tags=[text], now=now).pk,
+        "event_id": event.pk,
+        "automation_id": automation.pk,
+        "policy_id": policy.pk,
+        "action": "cancel",
+        "slug": "login",
+    }
+
+
+def address_of(space: str, route: str, pattern: URLPattern, house: dict[str, Any]) -> Address:
+    words = {name: house[name] for name in pattern.pattern.converters}
+    if route.startswith("task-runs/"):
+        words["run_id"] = house["task-runs"]
+    if route.startswith("limits/global/") and "limit_id" in words:
+        words["limit_id"] = house["global"]
+    name = f"{space}:{pattern.name}" if space else str(pattern.name)
+    strange = {key: "nothing" if isinstance(value, str) else uuid4() for key, value in words.items()}
+    return Address(name, reverse(name, kwargs=words), reverse(name, kwargs=strange), pattern.callback)
+
+
+class Forms(HTMLParser):
+    """The fields of the POST forms of a page, as a browser would send them."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.forms: list[tuple[str, dict[str, Any]]] = []
+        self._select = ""
+        self._area = ""
+        self._is_post = False
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        own = dict(attrs)
+        name = own.get("name") or ""
+        if tag == "form":
+            self._is_post = (own.get("method") or "").lower() == "post"
+            if self._is_post:
+                self.forms.append((own.get("action") or "", {}))
+        elif not self._is_post or not self.forms:
+            return
+        elif tag in {"input", "button"} and name:
+            ticked = own.get("type") not in {"checkbox", "radio"} or "checked" in own
+            if ticked and own.get("type") != "file":
+                self.forms[-1][1].setdefault(name, own.get("value") or "")
+        elif tag == "textarea":
+            self._area = name
+            self.forms[-1][1][name] = ""
+        elif tag == "select":
+            self._select = name
+        elif tag == "option" and self._select and ("selected" in own or self._select not in self.forms[-1][1]):
+            self.forms[-1][1][self._select] = own.get("value") or ""
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "textarea":
+            self._area = ""
+        elif tag == "select":
+            self._select = ""
+        elif tag == "form":
+            self._is_post = False
+
+    def handle_data(self, data: str) -> None:
+        if self._area:
+            self.forms[-1][1][self._area] += data
+
+
+def flaws(answer: Any, what: str) -> list[str]:
+    """Name whatever must hold of every answer and does not."""
+    text = b"".join(answer).decode()
+    found = [f"answers {answer.status_code}"] if answer.status_code >= 500 else []
+    found += [f"shows {mark}" for mark in ("<hr evil", "<script>evil", "<b evil", SECRET) if mark in text]
+    links = re.findall(r'(?:href|src|action)="\s*([^"]*)"', text)
+    found += [f"leads to {link}" for link in links if re.match(r"(?i)[\x00-\x20]*(javascript|data|vbscript):", link)]
+    found += re.findall(r"<script(?![^>]*\ssrc=)|<style|\sstyle=\"|<[a-z][^>]*\son\w+=\"", text)
+    if not re.match(r"/(?![/\\])|\?|$", answer.headers.get("Location", "")):
+        found.append(f"sends to {answer.headers['Location']}")
+    if "default-src 'self'" not in answer.headers["Content-Security-Policy"]:
+        found.append("has no policy")
+    return [f"{what[:100]}: {one}" for one in found]
+
+
+def undone(client: Client, path: str, sent: dict[str, Any]) -> Any:
+    """Post, and take the change out of the database again."""
+    with transaction.atomic():
+        answer = client.post(path, sent)
+        transaction.set_rollback(True)
+    return answer
+
+
+@pytest.mark.parametrize(("space", "route", "pattern"), PATTERNS, ids=IDS)
+def test_every_page_declares_what_it_needs(space: str, route: str, pattern: URLPattern):
+    assert hasattr(pattern.callback, "action_required")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("space", "route", "pattern"), PATTERNS, ids=IDS)
+def test_a_page_answers_whatever_it_is_asked(
+    browser: Client, house: dict[str, Any], space: str, route: str, pattern: URLPattern
+):
+    browser.raise_request_exception = False
+    one = address_of(space, route, pattern, house)
+
+    found = [
+        flaw
+        for query in ["", *(f"tab={tab}" for tab in TABS), *QUERIES]
+        for flaw in flaws(browser.get(f"{one.path}?{query}"), query)
+    ]
+
+    assert found == []
+    for method in ("head", "put", "delete", "patch", "options"):
+        assert getattr(browser, method)(one.path).status_code < 500, method
+    assert one.path == one.unknown or browser.get(one.unknown).status_code in {404, 405}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("space", "route", "pattern"), PATTERNS, ids=IDS)
+def test_a_form_is_refused_in_words_whatever_it_holds(
+    browser: Client, house: dict[str, Any], space: str, route: str, pattern: URLPattern
+):
+    browser.raise_request_exception = False
+    one = address_of(space, route, pattern, house)
+
+    found = []
+    for sent in ({}, {"back": "//evil.example/"}, {"back": "/\\evil.example"}, {"x": ["1", "2"] * 300}):
+        for path in (one.path, one.unknown):
+            found += flaws(undone(browser, path, sent), f"{path} {sent}")
+    for path, fields in forms_of(browser, one.path):
+        for name in fields:
+            for value in VALUES:
+                found += flaws(undone(browser, path, {**fields, name: value}), f"{name}={value[:60]!r} {path}")
+
+    assert found == []
+
+
+def forms_of(browser: Client, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The forms of a page that are sent to the page itself; those to others belong to these."""
+    queries = {
+        "schedules": [f"?kind={kind}" for kind in ("cron", "interval", "rrule", "ics")],
+        "automations/new": [
+            f"?when={when}&do={do}"
+            for when, do in [
+                ("state", "send-notification"),
+                ("stays", "run-deployment"),
+                ("event", "pause-work-queue"),
+                ("silence", "pause-deployment"),
+                ("json", "json"),
+            ]
+        ],
+        "/run": ["", "?as=json"],
+    }
+    asked = next((found for part, found in queries.items() if part in path), [""])
+    for query in asked:
+        answer = browser.get(path + query)
+        if answer.status_code == 200:
+            for action, fields in Forms(answer.content.decode()).forms:
+                if action.split("?")[0] in {"", path}:
+                    yield path + query, fields
+
+
+@pytest.mark.parametrize(("space", "route", "pattern"), PATTERNS, ids=IDS)
+def test_nothing_is_changed_without_a_token_or_from_elsewhere(
+    house: dict[str, Any], space: str, route: str, pattern: URLPattern
+):
+    strict = Client(headers={"host": "127.0.0.1:4200"}, enforce_csrf_checks=True)
+    one = address_of(space, route, pattern, house)
+
+    # A page that only shows refuses the method, if anything, before it asks who sent it.
+    assert strict.post(one.path, {"x": "1"}).status_code in {403, 405}
+    assert strict.get(one.path, headers={"host": "evil.example"}).status_code == 400
+    assert strict.get(one.path, headers={"origin": "http://evil.example"}).status_code == 403
+    assert strict.post(one.path, headers={"origin": "null"}).status_code == 403
+
+
+def test_a_calendar_of_any_bytes_is_refused_in_words(browser: Client, house: dict[str, Any]):
+    browser.raise_request_exception = False
+    path = reverse("deployments:new-schedule", args=[house["deployment_id"]]) + "?kind=ics"
+
+    found = []
+    for content in (b"", b"\xff\xfe\0", b"BEGIN:VCALENDAR\r\n" * 1000, b"BEGIN:VEVENT\nDTSTART:00010101T000000Z\n"):
+        file = SimpleUploadedFile(EVIL, content)
+        found += flaws(undone(browser, path, {"file": file, "timezone": "", "misfire": "none"}), str(content[:20]))
+
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("NaN", "no JSON"),
+        ('"\\ud800"', "no JSON"),
+        ("9" * 5000, "no JSON"),
+        ("[" * 100_000, "no JSON"),
+        ('"\\u0000"', "NUL"),
+        ("1e400", "."),
+        ('{"a":' * 100 + "1" + "}" * 100, "."),
+    ],
+)
+def test_json_that_cannot_be_stored_is_refused_in_words(text: str, words: str):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        read_json(text)
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_moment_outside_of_the_calendar_is_none(browser: Client, moment: str):
+    assert Cursor.read(f"{moment}~{uuid4()}") is None
+    assert "is not a time to look back" in browser.get("/runs", {"since": moment}).content.decode()
