@@ -18,7 +18,7 @@ from deployments.pages.forms import VariableForm
 from deployments.pages.selectors.variables import variables_page
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.submitting import attempt, saved
-from runs.pages.filtering import address_after
+from runs.pages.filtering import address_after, address_without
 
 
 @requires(Action.READ_VARIABLES)
@@ -30,7 +30,7 @@ def variables(request: HttpRequest) -> HttpResponse:
         "found": found,
         "name": name,
         "is_first": "after" not in request.GET,
-        "first": f"?q={name}" if name else "?",
+        "first": address_without(request.GET),
         "next": address_after(request.GET, found.after),
     }
     return render(request, "deployments/variables.html", context)

@@ -44,7 +44,7 @@ from events.pages.selectors.automations import (
 from events.pages.words import action_words, target_of, trigger_words
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.submitting import attempt, saved
-from runs.pages.filtering import address_after
+from runs.pages.filtering import address_after, address_without
 from runs.pages.selectors.keyset import Cursor
 
 
@@ -57,7 +57,7 @@ def automations(request: HttpRequest) -> HttpResponse:
         "lines": [(line, trigger_words(line.automation.trigger), _acts(line.automation)) for line in found.lines],
         "name": name,
         "is_first": "after" not in request.GET,
-        "first": f"?q={name}" if name else "?",
+        "first": address_without(request.GET),
         "next": address_after(request.GET, found.after),
     }
     return render(request, "events/automations.html", context)

@@ -410,3 +410,10 @@ def test_json_that_cannot_be_stored_is_refused_in_words(text: str, words: str):
 def test_a_moment_outside_of_the_calendar_is_none(browser: Client, moment: str):
     assert Cursor.read(f"{moment}~{uuid4()}") is None
     assert "is not a time to look back" in browser.get("/runs", {"since": moment}).content.decode()
+
+
+@pytest.mark.parametrize("path", ["/variables", "/automations", "/blocks", "/artifacts", "/flows"])
+def test_the_way_to_the_first_page_keeps_what_was_searched(browser: Client, path: str):
+    page = browser.get(path, {"q": "a&b=c", "after": "x"}).content.decode()
+
+    assert "?q=a&amp;b=c" not in page
