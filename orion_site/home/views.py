@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from deployments.dispatch.selectors.liveness import online
 from deployments.models import Worker
+from deployments.pages.bars import Bars, bars_of
 from orchestration.core.states import StateType
 from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
@@ -20,7 +21,6 @@ from orion_site.home.open_runs import open_runs
 from orion_site.home.rates import rates_of
 from orion_site.home.rows import rows
 from orion_site.live.pages import live_page
-from runs.pages.charts import Strip, strip_of
 from runs.pages.selectors.keyset import Count
 from runs.pages.selectors.strips import FlowRow
 from runs.why.selectors.waiting import LOOKED_AT, scheduled_runs, waiting_groups
@@ -39,10 +39,10 @@ NEXT_WITHIN = timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of the table of flows, with its strip."""
+    """A row of the table of flows, with its bars."""
 
     line: FlowRow
-    strip: Strip
+    drawn: Bars
 
 
 @requires(Action.READ_RUNS)
@@ -68,7 +68,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "needs": needs,
         "rates": rates_of(waiting=waiting, open_runs=on_their_way, workers=workers, now=now),
         "running": sorted(running, key=lambda run: run.start_time or now)[:RUNNING_SHOWN],
-        "rows": [Row(line, strip_of(line.runs)) for line in flows],
+        "rows": [Row(line, bars_of(line.runs, now)) for line in flows],
         "next_runs": planned[:NEXT_SHOWN],
         "planned": Count(len(planned), capped=len(scheduled) == LOOKED_AT),
         "deployments": deployments,

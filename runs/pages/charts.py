@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log1p
@@ -54,44 +53,6 @@ def trend_of(runs: Sequence[FlowRun]) -> Trend:
         height = LOWEST_BAR + (100 - LOWEST_BAR) * log1p(length) / top
         bars.append(Bar(run, place * step, round(100 - height, 1), round(height, 1)))
     return Trend(bars, max(step * len(runs) - BAR_GAP, 1))
-
-
-# A strip in a row of a list: bars by a logarithm as in the chart, drawn as one path for each state.
-STRIP_BAR, STRIP_GAP, STRIP_HEIGHT, STRIP_RUNS = 6, 2, 24, 30
-# Above a bar of a failed run there is a cross: its shape says what its colour says.
-CROSS = 6
-CROSSED = {StateType.FAILED, StateType.CRASHED}
-
-
-@dataclass(frozen=True, slots=True)
-class Strip:
-    """The bars of a row's last runs: a path for each state type, and the crosses of those that failed."""
-
-    paths: Sequence[tuple[str, str]]
-    crosses: str
-    words: str
-
-    width = STRIP_RUNS * (STRIP_BAR + STRIP_GAP)
-    height = STRIP_HEIGHT
-
-
-def strip_of(runs: Sequence[FlowRun]) -> Strip:
-    seconds = [run.total_run_time.total_seconds() for run in runs]
-    top = log1p(max(seconds, default=0)) or 1
-    paths: dict[str, list[str]] = {}
-    crosses: list[str] = []
-    # The newest run stands at the right edge, however few there are.
-    first = STRIP_RUNS - len(runs)
-    for place, (run, length) in enumerate(zip(runs, seconds, strict=True), start=first):
-        room = STRIP_HEIGHT - (CROSS + 2 if run.state_type in CROSSED else 0)
-        height = max(round(room * log1p(length) / top), 2)
-        x, y = place * (STRIP_BAR + STRIP_GAP), STRIP_HEIGHT - height
-        paths.setdefault(run.state_type or "", []).append(f"M{x} {y}h{STRIP_BAR}v{height}h-{STRIP_BAR}z")
-        if run.state_type in CROSSED:
-            crosses.append(f"M{x} {y - CROSS - 1}l{CROSS} {CROSS}m0-{CROSS}l-{CROSS} {CROSS}")
-    counted = Counter((run.state_type or "none").lower() for run in runs)
-    words = ", ".join(f"{number} {word}" for word, number in counted.most_common())
-    return Strip([(kind, "".join(path)) for kind, path in paths.items()], "".join(crosses), words)
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,28 @@ def test_failures_with_one_cause_are_one_line_that_leads_to_exactly_its_runs(bro
     assert listed(browser, second.address) == {"other"}
 
 
+def test_a_subflow_is_its_parents_failure_and_the_task_in_it_is_named(browser: Client):
+    error = "The flow raised KeyError: 'customer_id'"
+    parent = failed("etl-1", error)
+    for level in range(2):
+        stands_for = make_task_run(f"subflow-{level}", flow_run=parent, state="FAILED")
+        parent = failed(f"inner-{level}", error, flow=make_flow("load"), parent_task_run=stands_for)
+    make_task_run("load-rows-2", flow_run=parent, state="FAILED")
+
+    (need,) = needs(browser)
+
+    assert need.extent == "1 run · etl"
+    assert need.detail == "in load-rows-2"
+    assert listed(browser, need.address) == {"etl-1"}
+
+
+def test_a_subflow_whose_parent_went_on_is_a_failure_of_its_own(browser: Client):
+    stands_for = make_task_run("subflow", flow_run=make_run("etl-1"), state="FAILED")
+    failed("inner", flow=make_flow("load"), parent_task_run=stands_for)
+
+    assert [need.extent for need in needs(browser)] == ["1 run · load"]
+
+
 def test_failures_before_the_range_need_nobody(browser: Client):
     failed("old", at=ago(hours=30))
 

@@ -23,13 +23,13 @@ from orchestration.core.states import TERMINAL, StateType
 from runs.lists.filters import lookups  # noqa: F401  (registers `orion_holds_all`)
 from runs.models import FlowRun
 from runs.pages.selectors.runs import is_planned
+from runs.pages.selectors.strips import drift_in_words
 from runs.querysets import Literal
 
 LINES_PER_PAGE = 50
 LAST_RUNS = 30
 # The drift compares so many of the newest completed runs with those before them, of which there must be as many.
 RECENT_RUNS = 5
-STEADY_PERCENT = 10
 BROKEN = (StateType.FAILED.value, StateType.CRASHED.value)
 
 
@@ -115,13 +115,7 @@ class DeploymentLine:
 
     @property
     def drift(self) -> str:
-        """How the newest runs compare: `▲ 40 % slower`, `steady`; empty where there are too few runs to compare."""
-        percent = self.drift_percent
-        if percent is None:
-            return ""
-        if abs(percent) < STEADY_PERCENT:
-            return "steady"
-        return f"▲ {percent} % slower" if percent > 0 else f"▼ {-percent} % faster"
+        return drift_in_words(self.drift_percent)
 
     @property
     def _completed_seconds(self) -> list[float]:

@@ -19,6 +19,9 @@ BAD_TYPES = (StateType.FAILED, StateType.CRASHED)
 # So many of the newest failures of each type are grouped; older ones are behind the list of failed runs.
 LOOKED_AT = 500
 LONGEST_MESSAGE = 400
+# The guilty task is looked for in subflows of subflows, so deep.
+LEVELS = 4
+NAMES = [f"level_{level}" for level in range(LEVELS)]
 # "The flow raised KeyError: 'x'" is the error without its first words.
 _RAISED = re.compile(r"^(?:The (?:flow|task) raised |Flow run encountered an exception[.:]? ?)")
 # What differs from run to run: ids, addresses in memory, numbers.
@@ -54,11 +57,14 @@ class ErrorGroup:
 
 
 def error_groups(*, since: datetime, tag: str = "") -> list[ErrorGroup]:
-    """Return the errors of runs expected after `since`, the most frequent first. One query."""
+    """Return the errors of runs expected after `since`, the most frequent first. One query.
+
+    A subflow that its parent failed with is its parent's failure, and not one more.
+    """
     grouped: dict[str, list[FlowRun]] = {}
     errors: dict[str, str] = {}
     for run in _failed_runs(since):
-        if tag and tag not in run.tags:
+        if (tag and tag not in run.tags) or getattr(run, "parent_type", None) in BAD_TYPES:
             continue
         error = error_text(getattr(run, "message", None), run.state_name)
         key = fingerprint(error, run.flow_id)
@@ -77,17 +83,23 @@ def runs_with_error(*, key: str, since: datetime, tag: str = "") -> tuple[list[U
 
 
 def with_guilty_tasks(groups: Sequence[ErrorGroup]) -> list[ErrorGroup]:
-    """Name for each group a task run that failed in its newest run. One query, which stops at the first of each."""
+    """Name for each group a task run that failed in its newest run. Two queries; each task is one of the first."""
     guilty = _guilty_tasks([group.newest.pk for group in groups])
     return [ErrorGroup(group.key, group.error, group.runs, guilty.get(group.newest.pk)) for group in groups]
 
 
 def _guilty_tasks(run_ids: Sequence[UUID]) -> dict[UUID, TaskRun]:
-    bad = TaskRun.objects.filter(state_type__in=[one.value for one in BAD_TYPES])
-    first = bad.filter(flow_run=OuterRef("pk")).order_by().values("pk")[:1]
-    found = FlowRun.objects.filter(pk__in=run_ids).annotate(guilty=Subquery(first)).order_by().values("guilty")
-    tasks = TaskRun.objects.filter(pk__in=found).only("id", "name", "flow_run_id", "run_count", "task_key")
-    return {task.flow_run_id: task for task in tasks if task.flow_run_id}
+    bad = TaskRun.objects.filter(state_type__in=[one.value for one in BAD_TYPES]).order_by()
+    runs = FlowRun.objects.filter(pk__in=run_ids).order_by()
+    runs = runs.annotate(level_0=Subquery(bad.filter(flow_run=OuterRef("pk")).values("pk")[:1]))
+    # A task run that stands for a subflow leads to the tasks of that.
+    for level in range(1, LEVELS):
+        inner = bad.filter(flow_run__parent_task_run=OuterRef(f"level_{level - 1}")).values("pk")[:1]
+        runs = runs.annotate(**{f"level_{level}": Subquery(inner)})
+    guilty = {row[0]: next((pk for pk in reversed(row[1:]) if pk), None) for row in runs.values_list("pk", *NAMES)}
+    tasks = TaskRun.objects.filter(pk__in=[pk for pk in guilty.values() if pk])
+    found = {task.pk: task for task in tasks.only("id", "name", "flow_run_id", "run_count", "task_key")}
+    return {run: found[pk] for run, pk in guilty.items() if pk in found}
 
 
 def error_text(message: str | None, state_name: str | None) -> str:
@@ -109,7 +121,8 @@ def _failed_runs(since: datetime) -> QuerySet[FlowRun]:
     message = FlowRunState.objects.filter(pk=OuterRef("state_id")).values(
         cut=Substr("message", 1, LONGEST_MESSAGE + 40)
     )
-    runs = FlowRun.objects.filter(chosen[0] | chosen[1]).select_related("flow").annotate(message=Subquery(message[:1]))
+    runs = FlowRun.objects.filter(chosen[0] | chosen[1]).select_related("flow")
+    runs = runs.annotate(message=Subquery(message[:1]), parent_type=F("parent_task_run__flow_run__state_type"))
     columns = ("id", "name", "tags", "flow_id", "flow__name", "deployment_id", "state_name", "state_type")
     found: QuerySet[FlowRun] = runs.only(*columns, "state_timestamp", "expected_start_time").order_by(
         F("state_timestamp").desc(nulls_last=True), "-id"

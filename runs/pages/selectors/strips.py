@@ -19,6 +19,16 @@ RUNS_SHOWN = 30
 ROWS_SHOWN = 30
 # Drift compares so many of the newest completed runs with those before them.
 DRIFT_OF = 8
+STEADY_PERCENT = 10
+
+
+def drift_in_words(percent: int | None) -> str:
+    """How the newest runs compare: `▲ 40 % slower`, `steady`; empty where there are too few runs to compare."""
+    if percent is None:
+        return ""
+    if abs(percent) < STEADY_PERCENT:
+        return "steady"
+    return f"▲ {percent} % slower" if percent > 0 else f"▼ {-percent} % faster"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +69,8 @@ class FlowRow:
         return round(100 * (median(seconds[-DRIFT_OF:]) / before - 1)) if before else None
 
     @property
-    def drift_size(self) -> int:
-        return abs(self.drift_percent or 0)
+    def drift(self) -> str:
+        return drift_in_words(self.drift_percent)
 
     @property
     def badness(self) -> tuple[bool, int]:

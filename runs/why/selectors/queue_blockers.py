@@ -76,17 +76,20 @@ def blockers_of_queue(
 
 def _unserved(queue: WorkQueue) -> Reason:
     asked = f"has asked it for work since {moment_text(queue.last_polled)}" if queue.last_polled else "asks it for work"
-    text = f"Nobody serves work queue {queue.name!r}: no live agent has it among its queues, and no worker {asked}."
+    name = f"{queue.name!r}{_of_its_pool(queue)}"
+    text = f"Nobody serves work queue {name}: no live agent has it among its queues, and no worker {asked}."
     return Reason("no_agent", text, f"Start an agent: orion agent start {_address(queue)}", queue.last_polled)
+
+
+def _of_its_pool(queue: WorkQueue) -> str:
+    """Name the pool, unless it is the usual one: each pool has a queue 'default'."""
+    pool = queue.work_pool
+    return "" if pool is None or pool.name == WorkPool.DEFAULT_NAME else f" of pool {pool.name!r}"
 
 
 def _address(queue: WorkQueue) -> str:
     pool = queue.work_pool
-    return (
-        f"-q {queue.name}"
-        if pool is None or pool.name == WorkPool.DEFAULT_NAME
-        else f"--pool {pool.name} -q {queue.name}"
-    )
+    return f"--pool {pool.name} -q {queue.name}" if pool and _of_its_pool(queue) else f"-q {queue.name}"
 
 
 def _not_for_agents(run: FlowRun, deployment: Deployment | None, queue: WorkQueue, now: datetime) -> Iterator[Reason]:
