@@ -14,7 +14,7 @@ PORT ?= 4200
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check lint types layers words migrations templates test-sqlite test-postgresql packaging programs wheels thorough chaos browser bench lock versions docs clean
+.PHONY: help demo serve test check lint types layers words migrations templates test-sqlite test-postgresql packaging programs wheels thorough chaos browser screenshots bench lock versions docs clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -125,6 +125,9 @@ programs: $(VENV)/installed-dev  ## The programs of examples/ and of the documen
 
 browser: $(VENV)/installed-dev  ## The pages in a real browser
 	@$(BIN)/pytest tests/browser
+
+screenshots: $(VENV)/installed-dev  ## Pictures of every page, narrow and wide, light and dark: build/screenshots/*.png
+	@$(BIN)/python -m tests.browser.screenshots $(ARGS)
 
 bench: $(VENV)/installed-dev  ## Measure; `make bench ARGS=--peer` measures the peers beside us
 	@$(BIN)/python -m benchmarks $(ARGS)
