@@ -49,6 +49,7 @@ if ORION_BEAT := env_bool("ORION_BEAT", False):
 MIDDLEWARE = [
     "orion_site.http.middleware.SecurityHeadersMiddleware",
     "orion_site.accounts.guard.GuardMiddleware",
+    "orion_site.http.middleware.NulMiddleware",
     "orion_site.http.middleware.CompressionMiddleware",
     "orion_site.http.static_files.StaticFilesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -1,4 +1,4 @@
-"""Middleware of the full server: headers of pages, and an answer while the database is away.
+"""Middleware of the full server: headers of pages, what no page can read, and an answer while the database is away.
 
 Of pages nothing is loaded from elsewhere, framed or kept stale. The guard adds what all answers carry.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from http import HTTPStatus
 
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
@@ -45,6 +46,18 @@ class SecurityHeadersMiddleware:
         # `orion doctor` compares clocks by it.
         response.headers.setdefault("Date", http_date())
         return response
+
+
+class NulMiddleware:
+    """Refuses addresses of pages with the character NUL: no text of PostgreSQL has it. Forms and the API do so too."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if "%00" in request.META.get("QUERY_STRING", "") and not request.path_info.startswith("/api/"):
+            raise BadRequest("The address contains the character NUL.")
+        return self._get_response(request)
 
 
 class CompressionMiddleware(GZipMiddleware):

@@ -417,3 +417,11 @@ def test_the_way_to_the_first_page_keeps_what_was_searched(browser: Client, path
     page = browser.get(path, {"q": "a&b=c", "after": "x"}).content.decode()
 
     assert "?q=a&amp;b=c" not in page
+
+
+@pytest.mark.parametrize("path", ["/runs?q=%00", "/?tag=x%00", "/variables?after=%00", "/admin/runs/flow/?q=%00"])
+def test_an_address_with_nul_is_refused(browser: Client, path: str):
+    answer = browser.get(path)
+
+    assert answer.status_code == 400
+    assert "This request makes no sense here" in answer.content.decode()
