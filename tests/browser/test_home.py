@@ -12,7 +12,7 @@ from tests.browser.conftest import Shown
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-PATHS = ["/", "/?since=-1h&tag=prod", "/runs?q=dur>x", "/runs/all/retry?state=failed"]
+PATHS = ["/", "/deployments", "/?since=-1h&tag=prod", "/runs?q=dur>x", "/runs/all/retry?state=failed"]
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_an_action_on_many_runs_is_asked_about_first(page: Page):
     expect(page.get_by_role("heading", level=1)).to_have_text("Runs")
 
 
-@pytest.mark.parametrize("width", [320, 390, 1440])
+@pytest.mark.parametrize("width", [320, 390, 800, 1060, 1200, 1440])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_first_page_and_the_lists_fit_their_screen(chromium: Browser, shown: Shown, width: int, scheme: str):
     context = chromium.new_context(

@@ -94,6 +94,15 @@ def test_runs_with_the_same_error_are_counted_and_listed(browser: Client):
     assert "of-another-kind" not in page
 
 
+def test_subflows_are_not_counted_beside_the_parents_that_failed_with_them(browser: Client):
+    run, other = failed_run(), failed_run("other", at=NOON - timedelta(hours=1))
+    inner = [failed_run(f"inner-{one.name}", parent_task_run=failed_task(one)) for one in (run, other)]
+    failed_task(inner[0])
+
+    assert "1 other run failed with the same error" in page_of(browser, run)
+    assert "1 other run failed with the same error" in page_of(browser, inner[0])
+
+
 def test_the_last_good_run_before_it_is_linked(browser: Client):
     run = failed_run()
     failed_task(run)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import OuterRef, Subquery
+from django.db.models import F, OuterRef, Subquery
 
 from orionflow.contract.states import StateType
 from runs.models import FlowRun, FlowRunState, Log, TaskRun, TaskRunState
@@ -125,7 +125,10 @@ def _own_place(traceback: str) -> Place | None:
 
 
 def same_error(run: FlowRun, message: str, now: datetime) -> SameError | None:
-    """Find other runs that ended with the same words within a day of this one, newest first."""
+    """Find other runs that ended with the same words within a day of this one, newest first.
+
+    A subflow that its parent failed with is its parent's failure, and not one more; beside subflows, subflows count.
+    """
     if not message or run.state_type not in FAILURES or run.expected_start_time is None:
         return None
     begin = run.expected_start_time - SAME_ERROR_WITHIN
@@ -133,12 +136,26 @@ def same_error(run: FlowRun, message: str, now: datetime) -> SameError | None:
     words = FlowRunState.objects.filter(pk=OuterRef("state_id")).values("message")
     neighbours = list(
         FlowRun.objects.select_related("flow")
-        .only("id", "name", "state_id", "state_type", "state_timestamp", "expected_start_time", "created", "flow__name")
+        .only(
+            "id",
+            "name",
+            "state_id",
+            "state_type",
+            "state_timestamp",
+            "expected_start_time",
+            "created",
+            "parent_task_run_id",
+            "flow__name",
+        )
         .filter(state_type=run.state_type, expected_start_time__range=(begin, end))
-        .annotate(words=Subquery(words))
+        .annotate(words=Subquery(words), parent_type=F("parent_task_run__flow_run__state_type"))
         .order_by("-expected_start_time")[: NEIGHBOURS_LOOKED_AT + 1]
     )
     found = [one for one in neighbours[:NEIGHBOURS_LOOKED_AT] if one.words == message and one.id != run.id]
+    if run.parent_task_run_id is None:
+        found = [one for one in found if one.parent_type not in FAILURES]
+    else:
+        found = [one for one in found if one.parent_task_run_id is not None]
     return SameError(found, len(neighbours) > NEIGHBOURS_LOOKED_AT) if found else None
 
 
