@@ -9,7 +9,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 
-from orchestration.json_texts import read_json
+from orchestration.json_texts import NUL, read_json
 from runs.models.rows import NAME
 
 HIGHEST = 2**31 - 1
@@ -34,6 +34,9 @@ class TagsField(forms.CharField):
         return ", ".join(value) if isinstance(value, list) else value
 
     def to_python(self, value: Any) -> list[str]:  # type: ignore[override]
+        # Django looks for it in the text of the list, where it is escaped.
+        if "\x00" in str(value):
+            raise ValidationError(NUL)
         tags = [tag.strip() for tag in str(value or "").split(",")]
         return list(dict.fromkeys(filter(None, tags)))
 

@@ -21,7 +21,7 @@ from django.utils import timezone
 from deployments.blocks.services.variables import create_variable
 from deployments.models import GlobalSlot, Schedule, WorkPool, WorkQueue
 from events.models import Event, NotificationPolicy
-from orchestration.json_texts import read_json
+from orchestration.json_texts import NUL, read_json
 from runs.models import Artifact
 from runs.pages.selectors.keyset import Cursor
 from tests.factories import make_artifact, make_limit
@@ -425,3 +425,9 @@ def test_an_address_with_nul_is_refused(browser: Client, path: str):
 
     assert answer.status_code == 400
     assert "This request makes no sense here" in answer.content.decode()
+
+
+def test_tags_with_nul_are_refused_in_words(browser: Client):
+    answer = browser.post("/variables/new", {"name": "x", "value": "1", "tags": "a,b\x00"})
+
+    assert NUL in answer.content.decode()
