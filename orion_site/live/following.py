@@ -117,11 +117,14 @@ class Follower:
         return changed, topics, None in (of_flow_runs, of_task_runs, of_lines)
 
     def compare(self, topics: Collection[str]) -> set[str]:
-        """Those of the topics whose tables are not what they were; the first time, none."""
+        """Those of the topics whose tables are not what they were.
+
+        The first time, all of them: what was changed since a page read them is not known.
+        """
         differ = set()
         for topic in topics:
             found = tuple(_sum_of(model, column) for model, column in COMPARED[topic])
-            if self._compared.setdefault(topic, found) != found:
+            if self._compared.get(topic) != found:
                 differ.add(topic)
             self._compared[topic] = found
         return differ
