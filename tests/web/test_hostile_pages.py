@@ -53,6 +53,7 @@ QUERIES = [
     "q=%ED%A0%80&tag=%ED%A0%80",
     "q=" + "9" * 5000,
     "q=dur%3E999999d+since:0001-01-01T00:00:00%2B14:00+state:-+%22",
+    "q=//evil.example/&next=//evil.example/&back=//evil.example/&here=//evil.example/",
     "q=(%25_*%5B&tag=%22&flow=%27&event=*&resource=%25",
     "tab=x&state=x&level=²&from=end&kind=x&when=x&do=x&as=x&copy=x&span=x&sort=x&show=x&standing=x&refresh=x",
     "tab=log&level=²",
