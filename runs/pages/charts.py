@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import log1p
+from datetime import datetime, timedelta
+from math import log1p, log10
 
 from orchestration.core.states import StateType
 from runs.models import FlowRun
@@ -53,6 +54,74 @@ def trend_of(runs: Sequence[FlowRun]) -> Trend:
         height = LOWEST_BAR + (100 - LOWEST_BAR) * log1p(length) / top
         bars.append(Bar(run, place * step, round(100 - height, 1), round(height, 1)))
     return Trend(bars, max(step * len(runs) - BAR_GAP, 1))
+
+
+# The plot of the runs of a list: when they began, and by a logarithm how long they ran.
+PLOT_WIDTH, PLOT_HEIGHT, PLOT_LEFT, PLOT_ROOM = 1000, 130, 48, 10
+FEWEST_DOTS = 5
+TICKS = ((0.01, "10 ms"), (0.1, "100 ms"), (1, "1 s"), (10, "10 s"), (60, "1m"), (600, "10m"), (3600, "1h"))
+LONG_TICKS = ((36_000, "10h"), (360_000, "4d"))
+DOTS = {
+    StateType.COMPLETED: "m-3 0a3 3 0 1 0 6 0a3 3 0 1 0-6 0z",
+    StateType.FAILED: "m-4-2.5l1.5-1.5 2.5 2.5 2.5-2.5 1.5 1.5-2.5 2.5 2.5 2.5-1.5 1.5"
+    "-2.5-2.5-2.5 2.5-1.5-1.5 2.5-2.5z",
+    StateType.CRASHED: "m0-5l5 9h-10z",
+    StateType.RUNNING: "m-5 0a5 5 0 1 0 10 0a5 5 0 1 0-10 0zm2 0a3 3 0 1 1 6 0a3 3 0 1 1-6 0z",
+}
+OTHER_DOT = "m-4-1.5h8v3h-8z"
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """A run in the plot, as a shape for its state."""
+
+    run: FlowRun
+    path: str
+    touch: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """The runs that began, the lines of durations as (height, words), and the moments of both edges."""
+
+    dots: Sequence[Dot]
+    ticks: Sequence[tuple[float, str]]
+    begin: datetime
+    end: datetime
+
+    width = PLOT_WIDTH
+    height = PLOT_HEIGHT
+    left = PLOT_LEFT
+
+
+def plot_of(runs: Sequence[FlowRun], now: datetime) -> Plot | None:
+    """Draw the runs of a list; None where there are too few to see anything."""
+    begun = [(run, run.start_time, _seconds_of(run, now)) for run in runs if run.start_time]
+    if len(begun) < FEWEST_DOTS:
+        return None
+    begin, end = min(one[1] for one in begun), max(one[1] for one in begun)
+    span = (end - begin).total_seconds() or 1
+    low, high = log10(min(one[2] for one in begun)), log10(max(one[2] for one in begun))
+    # At least a power of ten, so that runs of one length stand in one line.
+    low, high = (low - 0.5, high + 0.5) if high - low < 1 else (low, high)
+
+    def y_of(seconds: float) -> float:
+        return round(PLOT_HEIGHT - PLOT_ROOM - (PLOT_HEIGHT - 2 * PLOT_ROOM) * (log10(seconds) - low) / (high - low), 1)
+
+    dots = []
+    for run, start, seconds in begun:
+        x = PLOT_LEFT + PLOT_ROOM + (PLOT_WIDTH - PLOT_LEFT - 2 * PLOT_ROOM) * (start - begin).total_seconds() / span
+        at = f"M{x:.1f} {y_of(seconds)}"
+        shape = DOTS.get(StateType(run.state_type), OTHER_DOT) if run.state_type else OTHER_DOT
+        dots.append(Dot(run, at + shape, at + "m-9-9h18v18h-18z"))
+    ticks = [(y_of(seconds), words) for seconds, words in (*TICKS, *LONG_TICKS) if low <= log10(seconds) <= high]
+    return Plot(dots, ticks, begin, end)
+
+
+def _seconds_of(run: FlowRun, now: datetime) -> float:
+    moving = run.state_type == StateType.RUNNING and run.state_timestamp
+    length = run.total_run_time + (now - moving if moving else timedelta())
+    return max(length.total_seconds(), 0.001)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from orion_site.accounts.permissions import Action, requires
 from orion_site.live.pages import live_page, rows_held
-from runs.pages.charts import trend_of
+from runs.pages.charts import plot_of, trend_of
 from runs.pages.filtering import (
     SINCE_CHOICES,
     STATE_CHIPS,
@@ -74,6 +74,7 @@ def runs(request: HttpRequest) -> HttpResponse:
         "section": "runs",
         "asked": asked,
         "found": found,
+        "plot": plot_of(found.page.rows, now),
         "state_choices": STATE_CHOICES,
         "since_choices": SINCE_CHOICES,
         "is_first": "after" not in request.GET,

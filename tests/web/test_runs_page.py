@@ -303,3 +303,28 @@ def test_the_form_keeps_what_a_link_has_chosen(browser: Client):
     page = browser.get(f"/runs?id={run.pk}").content.decode()
 
     assert f'<input type="hidden" name="id" value="{run.pk}">' in page
+
+
+def test_the_plot_shows_the_runs_of_the_list_by_start_and_duration(browser: Client, django_assert_max_num_queries):
+    make_run("short", at=NOON, total_run_time=timedelta(milliseconds=20))
+    make_run("long", at=NOON + timedelta(hours=4), total_run_time=timedelta(hours=20), state="FAILED")
+    for hours in range(1, 4):
+        make_run(f"run-{hours}", at=NOON + timedelta(hours=hours), state="RUNNING")
+    make_run("planned", at=NOON, state="SCHEDULED")
+
+    with django_assert_max_num_queries(12):
+        answer = browser.get("/runs")
+
+    plot = answer.context["plot"]
+    assert {dot.run.name for dot in plot.dots} == {"short", "long", "run-1", "run-2", "run-3"}
+    assert [words for _, words in plot.ticks][:2] == ["100 ms", "1 s"]
+    assert all(0 < height < plot.height for height, _ in plot.ticks)
+
+
+def test_few_runs_have_no_plot(browser: Client):
+    make_run()
+
+    answer = browser.get("/runs")
+
+    assert answer.context["plot"] is None
+    assert 'class="plot"' not in answer.content.decode()
