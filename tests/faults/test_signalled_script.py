@@ -81,6 +81,7 @@ def test_a_script_that_is_told_to_end_at_any_moment_leaves_nothing_torn(tmp_path
                 assert unfinished_runs(home, settings) == 0
         assert verified(home, settings) == ""
         # After a second signal runs may be left that have no process any more, which a server notices.
-        with running_server(home, **settings, **SHORT) as server:
+        # Soon: it waits for a while whether their processes, of which it saw nothing, report an end yet.
+        with running_server(home, **settings, **SHORT, ORION_CRASH_GRACE_SECONDS="1") as server:
             eventually(lambda: Api(server).post("/flow_runs/count", UNFINISHED) == 0)
         assert verified(home, settings) == ""
