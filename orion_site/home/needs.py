@@ -13,10 +13,10 @@ from django.urls import reverse
 
 from deployments.models import Deadline
 from deployments.upkeep.selectors.service_health import ServiceHealth, services_and_health
-from orchestration.core.states import StateType
 from orion_site.home.open_runs import OpenRun
+from orionflow.contract.states import BAD, StateType, in_order
 from runs.models import FlowRun
-from runs.pages.selectors.failures import BAD_TYPES, ErrorGroup, error_groups, with_guilty_tasks
+from runs.pages.selectors.failures import ErrorGroup, error_groups, with_guilty_tasks
 from runs.pages.selectors.keyset import Count, capped_count
 from runs.why.selectors.waiting import WaitingGroup
 
@@ -234,11 +234,11 @@ def _ailing(services: Sequence[ServiceHealth]) -> Iterator[Need]:
 
 def _proof(now: datetime) -> Proof:
     last = [
-        FlowRun.objects.filter(state_type=one.value, expected_start_time__isnull=False)
+        FlowRun.objects.filter(state_type=one, expected_start_time__isnull=False)
         .order_by("-expected_start_time")
         .values_list("expected_start_time", flat=True)
         .first()
-        for one in BAD_TYPES
+        for one in in_order(BAD)
     ]
     failure = max((moment for moment in last if moment), default=None)
     completed = FlowRun.objects.filter(state_type=StateType.COMPLETED.value, expected_start_time__isnull=False)

@@ -12,10 +12,9 @@ from uuid import UUID
 from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Substr
 
-from orchestration.core.states import StateType
+from orionflow.contract.states import BAD, in_order
 from runs.models import FlowRun, FlowRunState, TaskRun
 
-BAD_TYPES = (StateType.FAILED, StateType.CRASHED)
 # So many of the newest failures of each type are grouped; older ones are behind the list of failed runs.
 LOOKED_AT = 500
 LONGEST_MESSAGE = 400
@@ -64,7 +63,7 @@ def error_groups(*, since: datetime, tag: str = "") -> list[ErrorGroup]:
     grouped: dict[str, list[FlowRun]] = {}
     errors: dict[str, str] = {}
     for run in _failed_runs(since):
-        if (tag and tag not in run.tags) or getattr(run, "parent_type", None) in BAD_TYPES:
+        if (tag and tag not in run.tags) or getattr(run, "parent_type", None) in BAD:
             continue
         error = error_text(getattr(run, "message", None), run.state_name)
         key = fingerprint(error, run.flow_id)
@@ -89,7 +88,7 @@ def with_guilty_tasks(groups: Sequence[ErrorGroup]) -> list[ErrorGroup]:
 
 
 def _guilty_tasks(run_ids: Sequence[UUID]) -> dict[UUID, TaskRun]:
-    bad = TaskRun.objects.filter(state_type__in=[one.value for one in BAD_TYPES]).order_by()
+    bad = TaskRun.objects.filter(state_type__in=in_order(BAD)).order_by()
     runs = FlowRun.objects.filter(pk__in=run_ids).order_by()
     runs = runs.annotate(level_0=Subquery(bad.filter(flow_run=OuterRef("pk")).values("pk")[:1]))
     # A task run that stands for a subflow leads to the tasks of that.
@@ -117,7 +116,7 @@ def fingerprint(error: str, flow_id: UUID) -> str:
 
 
 def _failed_runs(since: datetime) -> QuerySet[FlowRun]:
-    chosen = [Q(pk__in=_newest(one, since).values("pk")[:LOOKED_AT]) for one in BAD_TYPES]
+    chosen = [Q(pk__in=_newest(one, since).values("pk")[:LOOKED_AT]) for one in in_order(BAD)]
     message = FlowRunState.objects.filter(pk=OuterRef("state_id")).values(
         cut=Substr("message", 1, LONGEST_MESSAGE + 40)
     )
@@ -130,6 +129,6 @@ def _failed_runs(since: datetime) -> QuerySet[FlowRun]:
     return found
 
 
-def _newest(state_type: StateType, since: datetime) -> QuerySet[FlowRun]:
+def _newest(state_type: str, since: datetime) -> QuerySet[FlowRun]:
     runs = FlowRun.objects.filter(state_type=state_type, expected_start_time__gte=since)
     return runs.order_by("-expected_start_time")

@@ -13,10 +13,10 @@ from uuid import UUID
 
 from django.db.models import F, OuterRef, Subquery
 
-from orionflow.contract.states import StateType
+from orionflow.contract.states import BAD, StateType, in_order
 from runs.models import FlowRun, FlowRunState, Log, TaskRun, TaskRunState
 
-FAILURES = (StateType.FAILED.value, StateType.CRASHED.value)
+FAILURES = in_order(BAD)
 DEEPEST = 20
 # Among so many failed task runs the guilty one is looked for: 10,000 failures mostly have one reason.
 FAILED_LOOKED_AT = 100
