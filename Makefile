@@ -77,7 +77,8 @@ migrations: $(VENV)/installed-dev
 
 templates: $(VENV)/installed-dev
 	@echo "==> templates"
-	@$(BIN)/djlint --check --lint --quiet templates
+	@# Its --quiet hides the difference, too.
+	@$(BIN)/djlint --check --lint templates
 
 # Many tests wait for processes, so four workers keep two cores busy. Each begins with neighbours, which share servers, and
 # takes from the others when it is done.
