@@ -30,7 +30,6 @@ def _little_fuel(monkeypatch):
 
 def calls_of(work) -> int:
     """How many functions are called. What one call costs is bounded by the size of a request."""
-    # Not sys.setprofile: Python 3.11 was seen to loop for ever where its callback met the timer of a test.
     profile = cProfile.Profile()
     profile.enable()
     try:

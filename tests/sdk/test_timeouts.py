@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from orionflow import flow, task
 from orionflow.errors import FlowTimedOut, TaskTimedOut
 from orionflow.task_runners import ProcessTaskRunner
 from orionflow.testing import assert_failed, flow_runs, states_of, task_runs_of
+from tests.sdk.programs import Program
 
 
 def busy(seconds: float) -> None:
@@ -449,3 +451,43 @@ def test_limits_of_coroutines_end_what_took_too_long_and_not_what_is_around_it()
         return (await limited(return_state=True)).name
 
     assert asyncio.run(outer()) == "TimedOut"
+
+
+# The time limit of a task run in a thread, and that of the flow around it, which ends it as well.
+LIMITED = {"task": ("@task(timeout_seconds=0.1)", "@flow"), "flow": ("@task", "@flow(timeout_seconds=0.3)")}
+
+
+@pytest.mark.parametrize("limited", LIMITED)
+def test_program_can_be_profiled_after_a_run_was_interrupted(limited: str, tmp_path: Path):
+    """Python 3.11 calls a traced function for ever while it believes that an exception is pending in some thread."""
+    task_decorator, flow_decorator = LIMITED[limited]
+    program = Program(
+        tmp_path,
+        f"""
+        import cProfile
+        import time
+
+        from orionflow import flow, task
+
+        {task_decorator}
+        def slow():
+            until = time.monotonic() + 60
+            while time.monotonic() < until:
+                time.sleep(0.005)
+
+        {flow_decorator}
+        def outer():
+            slow.submit().wait()
+
+        outer(return_state=True)
+        profile = cProfile.Profile()
+        profile.enable()
+        (lambda: None)()
+        profile.disable()
+        print("profiled")
+        """,
+    )
+
+    ended = program.run(timeout=30)
+
+    assert ended.stdout == "profiled\n"

@@ -89,8 +89,10 @@ def _open_in_parent(call: FlowCall) -> Iterator[None]:
     try:
         yield
     finally:
-        call.hold.close()
-        going_on.pop(call, None)
+        try:
+            call.hold.close()
+        finally:
+            going_on.pop(call, None)
 
 
 def _end_unstarted(call: FlowCall, error: BaseException) -> Steps[None]:

@@ -63,10 +63,27 @@ def interrupt_thread(thread_id: int, reason: Reason) -> None:
     raise_in_thread(thread_id, Interrupted)
 
 
-def raise_in_thread(thread_id: int, error: type[BaseException] | None) -> None:
-    """Have the exception raised there, or with None withdraw one that was not raised yet."""
-    wanted = None if error is None else ctypes.py_object(error)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), wanted)
+def raise_in_thread(thread_id: int, error: type[BaseException]) -> None:
+    """Have the exception raised there at the next line of Python, instead of one that was not raised yet."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), ctypes.py_object(error))
+
+
+class _Withdrawn(BaseException):
+    """Takes the place of an exception that must not be raised any more."""
+
+
+def withdraw_here() -> None:
+    """Have no exception raised in this thread any more that another one asked for.
+
+    Only raising one makes Python forget that one is pending. As long as it does not, Python 3.11 looks for it at every
+    call, and under a profiler, debugger or coverage it does nothing else.
+    """
+    try:
+        raise_in_thread(threading.get_ident(), _Withdrawn)
+        while True:
+            pass
+    except _Withdrawn:
+        return
 
 
 def wait_for(future: Future[T], timeout: float | None = None) -> T:
@@ -137,7 +154,7 @@ class Hold:
                     in_thread, self._thread_id = self._thread_id is not None and self._task is None, None
                     if in_thread and self._was_used:
                         # It may not have been raised yet.
-                        raise_in_thread(threading.get_ident(), None)
+                        withdraw_here()
                 return
             except Interrupted:
                 # It came in this very moment.

@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from contextvars import Context, copy_context
 from typing import Any
 
 from orionflow.engine.drivers import drive, drive_async, drive_on_loop
 from orionflow.engine.event_loops import running_loop
 from orionflow.engine.failures import logger_of
-from orionflow.engine.interruption import Hold
+from orionflow.engine.interruption import Hold, Interrupted
 from orionflow.engine.run_calls import TaskCall
 from orionflow.engine.task_creation import create_at_call
 from orionflow.engine.task_run import report_crash, run_task
@@ -111,7 +112,9 @@ def _run_in_thread(call: TaskCall) -> None:
     try:
         _swallow(lambda: drive(run_task(call)))
     finally:
-        hold.close()
+        # An interrupt may come at this very call; it does so once.
+        with suppress(Interrupted):
+            hold.close()
         call.flow_run.open.pop(call, None)
 
 

@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from types import FrameType
 from typing import Any
 
-from orionflow.engine.interruption import RETRY_AFTER, Postponed, raise_in_thread
+from orionflow.engine.interruption import RETRY_AFTER, Postponed, raise_in_thread, withdraw_here
 
 RING_AGAIN_AFTER = 0.1
 # When the time of the coroutines around this code is up, the earliest of them.
@@ -214,7 +214,7 @@ class _Watcher:
             around = any(one.expired for one in self._limits if one.thread_id == limit.thread_id)
             if limit.expired and not around:
                 # It may not have been raised yet, and must not be raised in what comes after.
-                raise_in_thread(limit.thread_id, None)
+                withdraw_here()
 
     def _watch(self) -> None:
         with self._condition:
