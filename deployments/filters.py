@@ -1,4 +1,4 @@
-"""Filters and orders for variables, blocks and calendars."""
+"""Filters and orders for variables, blocks, calendars and backfills."""
 
 from __future__ import annotations
 
@@ -31,6 +31,13 @@ class VariableSort(StrEnum):
 class CalendarFilter(Filter):
     id: AnyId | None = None
     name: NameMatch | None = None
+
+
+class BackfillFilter(Filter):
+    id: AnyId | None = None
+    name: NameMatch | None = None
+    deployment_id: AnyId | None = None
+    status: AnyText | None = None
 
 
 class Like(Leaf):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deployments.backfills.models import Backfill, BackfillTime
 from deployments.blocks.models import BlockDocument, BlockReference, BlockSchema, BlockType, Variable
 from deployments.definitions.models import Deployment
 from deployments.dispatch.models import Lease, Worker
@@ -11,6 +12,8 @@ from deployments.upkeep.models import ServiceRecord
 from deployments.work.models import FormerQueue, WorkPool, WorkQueue
 
 __all__ = [
+    "Backfill",
+    "BackfillTime",
     "BlockDocument",
     "BlockReference",
     "BlockSchema",

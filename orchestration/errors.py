@@ -97,6 +97,24 @@ class RunLost(DomainError):
 DeploymentNotFound = not_found("deployment", "Deployment {id} not found.")
 ScheduleNotFound = not_found("schedule", "Schedule {id} not found.")
 CalendarNotFound = not_found("calendar", "Calendar {name!r} not found.")
+BackfillNotFound = not_found("backfill", "Backfill {id} not found.")
+
+
+class BackfillExists(Conflict):
+    code = "backfill_exists"
+    message = "There already is a backfill with the name {name!r}; choose another name."
+
+
+class BackfillEnded(Conflict):
+    code = "backfill_ended"
+    message = "Backfill {name!r} is {status}; make another one for what is missing."
+
+
+class BadBackfill(DomainError):
+    """Its times cannot be worked out, or there are none."""
+
+    code = "bad_backfill"
+    message = "{reason}"
 
 
 class CalendarExists(Conflict):

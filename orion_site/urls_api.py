@@ -37,6 +37,7 @@ register_converter(AnythingOrNothing, "anything_or_nothing")
 agents = Later("deployments.dispatch.api.agents")
 artifacts = Later("runs.artifacts.api")
 automations = Later("events.automations.api.automations")
+backfills = Later("deployments.backfills.api.backfills")
 block_documents = Later("deployments.blocks.api.block_documents")
 block_schemas = Later("deployments.blocks.api.block_schemas")
 block_types = Later("deployments.blocks.api.block_types")
@@ -265,6 +266,13 @@ api = [
     path("schedules/preview", Endpoint(schedules.PreviewDraft)),
     path("schedules.ics", Endpoint(schedules.ReadFeed)),
     #
+    path("backfills/", Endpoint(backfills.CreateBackfill)),
+    path("backfills/preview", Endpoint(backfills.PreviewBackfill)),
+    path("backfills/filter", Endpoint(backfills.FilterBackfills)),
+    path("backfills/<str:id>", Endpoint(backfills.ReadBackfill)),
+    path("backfills/<str:id>/pause", Endpoint(backfills.PauseBackfill)),
+    path("backfills/<str:id>/resume", Endpoint(backfills.ResumeBackfill)),
+    path("backfills/<str:id>/cancel", Endpoint(backfills.CancelBackfill)),
     path("calendars/", Endpoint(calendars.CreateCalendar)),
     path("calendars/filter", Endpoint(calendars.FilterCalendars)),
     path("calendars/<str:id>", Endpoint(calendars.ReadCalendar, calendars.UpdateCalendar, calendars.DeleteCalendar)),

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
+from deployments.backfills.services.making import make_runs_of_backfills
 from deployments.definitions.services.statuses import record_statuses
 from deployments.dispatch.services import reconciler
 from deployments.dispatch.services.dead_processes import cancel_unserved_runs, crash_runs_of_dead_processes
@@ -58,6 +59,7 @@ def _quick() -> list[Service]:
             reconciler.tick,
             "Revokes the runs of agents that are gone.",
         ),
+        Service("backfills", 2, make_runs_of_backfills, "Makes the runs of backfills, a few at a time."),
         Service("lateness", 5, _mark_late, "Marks runs late that nobody started in time."),
         Service("deadlines", 5, watch_deadlines, "Records which runs did not start or finish by their deadline."),
     ]

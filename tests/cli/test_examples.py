@@ -120,6 +120,12 @@ def prepare(orion, line, home):
         state = "PENDING" if "release" in line else "FAILED"
         body = json.dumps({"state": {"type": state}, "force": True})
         orion("api", "POST", f"/flow_runs/{run['id']}/set_state", "-d", body)
+    if words[1] == "backfill":
+        january = ["--from", "2026-01-01", "--to", "2026-01-05", "--interval", "1d"]
+        orion("dep", "delete", "etl/prod", "--yes")
+        orion("deploy")
+        if words[2] in {"inspect", "pause", "resume", "cancel"}:
+            orion("dep", "backfill", "create", "etl/prod", "--name", "january", *january)
     if words[1:2] == ["create"] and words[2] not in ("gpu", "closed"):
         orion(words[0], "delete", words[2], "--yes")
         orion(words[0], "delete", f"default-agent-pool/{words[2]}", "--yes")

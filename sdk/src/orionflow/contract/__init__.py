@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from orionflow.contract import agents as agents
     from orionflow.contract import automations as automations
+    from orionflow.contract import backfills as backfills
     from orionflow.contract import blocks as blocks
     from orionflow.contract import deployments as deployments
     from orionflow.contract import events as events
@@ -26,6 +27,7 @@ _MODELS = frozenset(
     {
         "agents",
         "automations",
+        "backfills",
         "blocks",
         "deployments",
         "events",

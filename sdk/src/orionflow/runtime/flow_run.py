@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 from orionflow.context import FlowRunContext, current_tags
@@ -16,7 +18,7 @@ _FACTS: dict[str, Callable[[FlowRunContext], Any]] = {
     "flow_id": lambda context: str(context.flow_run.flow_id),
     "flow_name": lambda context: context.flow.name,
     "flow_version": lambda context: context.flow.version,
-    "scheduled_start_time": lambda context: context.flow_run.expected_start_time,
+    "scheduled_start_time": lambda context: _scheduled_start_time(context),
     "parent_flow_run_id": lambda context: str(context.parent.id) if context.parent else None,
     "root_flow_run_id": lambda context: str(_root(context).id),
     "parent_deployment_id": lambda context: context.parent and context.parent.flow_run.deployment_id,
@@ -41,6 +43,15 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return list(_FACTS)
+
+
+def _scheduled_start_time(context: FlowRunContext) -> datetime | None:
+    """A run of a backfill stands for a time that has passed, whenever it was made."""
+    backfilled = (context.flow_run.context or {}).get("scheduled_start_time")
+    if isinstance(backfilled, str):
+        with suppress(ValueError):
+            return datetime.fromisoformat(backfilled)
+    return context.flow_run.expected_start_time
 
 
 def _root(context: FlowRunContext) -> FlowRunContext:

@@ -19,6 +19,7 @@ deployment = LazyGroup(
             "resume": Entry("Plan runs of deployments again.", ".resource"),
             "delete": Entry("Delete deployments; runs that have begun stay.", ".resource"),
             "schedule": Entry("When a deployment runs by itself.", ".schedule"),
+            "backfill": Entry("Run a deployment for times that have passed.", ".backfill"),
         },
         "From files": {
             "build": Entry("Write a deployment of a flow as a file.", ".files"),

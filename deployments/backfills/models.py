@@ -1,0 +1,75 @@
+"""Backfills: runs of a deployment for times that have passed, made a few at a time."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from deployments.definitions.models import Deployment
+from runs.models import NAME, Row
+
+
+class Backfill(Row):
+    """A stretch of the past that a deployment is run for: one run for each of its times."""
+
+    class Status(models.TextChoices):
+        ACTIVE = "active"
+        PAUSED = "paused"
+        CANCELLED = "cancelled"
+        DONE = "done"
+
+    name = models.CharField(max_length=255, unique=True, validators=[NAME])
+    deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="backfills")
+    status = models.CharField(max_length=9, choices=Status, default=Status.ACTIVE)
+    problem = models.TextField(default="", blank=True, help_text="Why it was paused, if nobody asked for that.")
+    start = models.DateTimeField()
+    end = models.DateTimeField()
+    definition = models.JSONField(help_text="Of the schedule that gives the times, as the API has it.")
+    calendars = models.JSONField(default=list, help_text="The names of those whose times were left out.")
+    parameters = models.JSONField(default=dict, blank=True)
+    time_parameter = models.CharField(max_length=255, null=True, help_text="The parameter that holds the run's time.")
+    newest_first = models.BooleanField(default=False)
+    at_once = models.PositiveIntegerField(default=1, help_text="How many of its runs may be open at the same time.")
+    again = models.BooleanField(default=False, help_text="Also the times that have a completed run.")
+    work_queue_name = models.CharField(max_length=255, null=True, help_text="Null: that of the deployment.")
+    total = models.PositiveIntegerField(default=0)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-created", "-id"]
+        # The service that makes runs asks for these alone.
+        indexes = [models.Index(fields=["created"], name="backfill_active", condition=Q(status="active"))]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def tag(self) -> str:
+        """The tag of its runs."""
+        return f"backfill:{self.name}"
+
+
+class BackfillTime(models.Model):
+    """A time of a backfill. Its run is named by an id alone, as runs are deleted without regard to who made them."""
+
+    backfill = models.ForeignKey(Backfill, on_delete=models.CASCADE, related_name="times", db_index=False)
+    number = models.PositiveIntegerField(help_text="Its place in the order in which runs are made.")
+    at = models.DateTimeField()
+    run_id = models.UUIDField(null=True)
+    is_over = models.BooleanField(default=False, help_text="The run was seen to have ended, or to be gone.")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["backfill", "number"], name="one_time_per_number")]
+        indexes = [
+            # What is left to be made, in its order.
+            models.Index(fields=["backfill", "number"], name="backfill_time_left", condition=Q(run_id__isnull=True)),
+            # Which of its runs are open.
+            models.Index(
+                fields=["backfill"], name="backfill_time_open", condition=Q(run_id__isnull=False, is_over=False)
+            ),
+            # Is this run one of a backfill?
+            models.Index(fields=["run_id"], name="backfill_time_run", condition=Q(run_id__isnull=False)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.backfill_id} {self.at}"

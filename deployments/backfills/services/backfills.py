@@ -1,0 +1,102 @@
+"""Make a backfill, pause it, go on with it, and cancel it with its open runs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from itertools import count
+from uuid import UUID
+
+from deployments.backfills.services.planning import MOST_AT_ONCE, NewBackfill, planned_backfill
+from deployments.models import Backfill, BackfillTime, Deployment
+from orchestration.errors import BackfillEnded, BackfillExists, BackfillNotFound, BadBackfill, DeploymentNotFound
+from orchestration.transactions import repeated_on_conflict, write_transaction
+from runs.flow_runs.commands import cancel_flow_run
+from runs.models import FlowRun
+from runs.querysets import is_open
+
+ENDED = (Backfill.Status.CANCELLED, Backfill.Status.DONE)
+
+
+@repeated_on_conflict
+def create_backfill(*, deployment_id: UUID, asked: NewBackfill, now: datetime) -> Backfill:
+    """Store a backfill with all of its times; the service of backfills makes the runs.
+
+    Raises DeploymentNotFound, BackfillExists, BadBackfill, CalendarNotFound, BadTemplate and ParametersMisfit.
+    """
+    with write_transaction():
+        deployment = Deployment.objects.filter(pk=deployment_id).first()
+        if deployment is None:
+            raise DeploymentNotFound(id=deployment_id)
+        plan = planned_backfill(deployment, asked, now)
+        if not plan.times:
+            raise BadBackfill(reason=_why_nothing(bool(plan.completed), bool(plan.left_out)))
+        backfill = Backfill(
+            name=_free_name(deployment, asked, plan.start, plan.end),
+            deployment=deployment,
+            start=plan.start,
+            end=plan.end,
+            definition=plan.definition,
+            calendars=list(asked.calendars),
+            parameters=asked.parameters,
+            time_parameter=asked.time_parameter,
+            newest_first=asked.newest_first,
+            at_once=min(asked.at_once, MOST_AT_ONCE),
+            again=asked.again,
+            work_queue_name=asked.work_queue_name,
+            total=len(plan.times),
+            created=now,
+        )
+        backfill.save(force_insert=True)
+        rows = [BackfillTime(backfill=backfill, number=number, at=one.at) for number, one in enumerate(plan.times)]
+        BackfillTime.objects.bulk_create(rows, batch_size=500)
+        return backfill
+
+
+def pause_backfill(*, backfill_id: UUID, now: datetime) -> None:
+    """Make no further runs. Those that are made go on."""
+    _change(backfill_id, Backfill.Status.PAUSED, now)
+
+
+def resume_backfill(*, backfill_id: UUID, now: datetime) -> None:
+    _change(backfill_id, Backfill.Status.ACTIVE, now)
+
+
+def cancel_backfill(*, backfill_id: UUID, now: datetime, author: str | None = None) -> None:
+    """Make no further runs, and cancel those that have not ended: at most as many as may be open at once."""
+    backfill = _change(backfill_id, Backfill.Status.CANCELLED, now)
+    made = BackfillTime.objects.filter(backfill=backfill_id, run_id__isnull=False, is_over=False)
+    still_open = FlowRun.objects.filter(is_open(), pk__in=made.values("run_id"))
+    for run_id in list(still_open.values_list("pk", flat=True)):
+        cancel_flow_run(run_id=run_id, now=now, author=author, message=f"Backfill {backfill.name!r} was cancelled.")
+
+
+@repeated_on_conflict
+def _change(backfill_id: UUID, status: Backfill.Status, now: datetime) -> Backfill:
+    with write_transaction():
+        backfill = Backfill.objects.select_for_update(no_key=True).filter(pk=backfill_id).first()
+        if backfill is None:
+            raise BackfillNotFound(id=backfill_id)
+        if backfill.status in ENDED:
+            raise BackfillEnded(name=backfill.name, status=backfill.status)
+        ended_at = now if status in ENDED else None
+        Backfill.objects.filter(pk=backfill_id).update(status=status, problem="", ended_at=ended_at, updated=now)
+        return backfill
+
+
+def _why_nothing(has_completed: bool, has_left_out: bool) -> str:
+    if has_completed:
+        return "Every time between the start and the end has a completed run; ask for them again if they are to be run."
+    if has_left_out:
+        return "The calendars leave out every time between the start and the end."
+    return "The schedule names no time between the start and the end."
+
+
+def _free_name(deployment: Deployment, asked: NewBackfill, start: datetime, end: datetime) -> str:
+    taken = Backfill.objects.filter
+    if asked.name:
+        if taken(name=asked.name).exists():
+            raise BackfillExists(name=asked.name)
+        return asked.name
+    base = f"{deployment.name[:200]}-{start:%Y-%m-%d}-{end:%Y-%m-%d}"
+    names = (base if number == 1 else f"{base}-{number}" for number in count(1))
+    return next(name for name in names if not taken(name=name).exists())

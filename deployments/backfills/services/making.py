@@ -1,0 +1,107 @@
+"""Make the runs of backfills, a few at a time, and never while other runs wait for an agent of the same queue.
+
+Any number of tickers may do so: a backfill is held while its runs are made, and others pass it over.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from uuid import UUID
+
+from deployments.backfills.core.times import NamedTime
+from deployments.backfills.selectors import waits_for_others
+from deployments.backfills.services.planning import parameters_of
+from deployments.definitions.core.hydration import BadTemplate
+from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
+from deployments.models import Backfill, BackfillTime, Deployment
+from deployments.schedules.core import read_definition
+from orchestration.errors import DomainError
+from orchestration.transactions import repeated_on_conflict, write_transaction
+from runs.models import FlowRun
+from runs.querysets import is_open
+
+logger = logging.getLogger("orion.backfills")
+
+# One transaction makes so many runs, whatever may be open at once.
+STEP = 20
+BACKFILLS_AT_A_TICK = 50
+
+
+def make_runs_of_backfills(now: datetime) -> int:
+    """Make what may be made now, and return how many runs that is."""
+    active = Backfill.objects.filter(status=Backfill.Status.ACTIVE).order_by("created")
+    return sum(_step(pk, now) for pk in list(active.values_list("pk", flat=True)[:BACKFILLS_AT_A_TICK]))
+
+
+@repeated_on_conflict
+def _step(backfill_id: UUID, now: datetime) -> int:
+    with write_transaction():
+        held = Backfill.objects.select_for_update(skip_locked=True, no_key=True, of=("self",))
+        held = held.select_related("deployment__work_queue__work_pool")
+        backfill = held.filter(pk=backfill_id, status=Backfill.Status.ACTIVE).first()
+        if backfill is None:
+            return 0
+        still_open = _open_runs(backfill)
+        room = min(at_once_of(backfill), STEP) - still_open if still_open < STEP else 0
+        left = BackfillTime.objects.filter(backfill=backfill, run_id__isnull=True).order_by("number")
+        times = list(left[: max(room, 1)])
+        if not times:
+            if not still_open:
+                Backfill.objects.filter(pk=backfill_id).update(status=Backfill.Status.DONE, ended_at=now, updated=now)
+            return 0
+        if room <= 0 or waits_for_others(backfill, now):
+            return 0
+        return _make(backfill, times, now)
+
+
+def at_once_of(backfill: Backfill) -> int:
+    """Runs that may not overlap come one after the other, or they would be skipped or cancelled for each other."""
+    return backfill.at_once if backfill.deployment.overlap == "allow" else 1
+
+
+def _open_runs(backfill: Backfill) -> int:
+    """Count the runs that have not ended; the others are not looked at again."""
+    times = BackfillTime.objects.filter(backfill=backfill, run_id__isnull=False, is_over=False)
+    ids = {run_id: pk for run_id, pk in times.values_list("run_id", "pk") if run_id}
+    still_open = set(FlowRun.objects.filter(is_open(), pk__in=ids).values_list("pk", flat=True)) if ids else set()
+    if over := [pk for run_id, pk in ids.items() if run_id not in still_open]:
+        BackfillTime.objects.filter(pk__in=over).update(is_over=True)
+    return len(still_open)
+
+
+def _make(backfill: Backfill, times: list[BackfillTime], now: datetime) -> int:
+    zone = read_definition(backfill.definition).zone
+    made = 0
+    for time in times:
+        try:
+            run, _ = create_run_of_deployment(
+                deployment_id=backfill.deployment_id,
+                asked=_asked(backfill, backfill.deployment, NamedTime(time.at, time.at.astimezone(zone))),
+                state=None,
+                now=now,
+            )
+        except (DomainError, BadTemplate) as error:
+            # The next one would fail like this one: a person has to look.
+            Backfill.objects.filter(pk=backfill.pk).update(
+                status=Backfill.Status.PAUSED, problem=str(error), updated=now
+            )
+            logger.warning("Backfill %r is paused: %s", backfill.name, error)
+            return made
+        BackfillTime.objects.filter(pk=time.pk).update(run_id=run.pk)
+        made += 1
+    return made
+
+
+def _asked(backfill: Backfill, deployment: Deployment, time: NamedTime) -> AskedRun:
+    # What waits behind a run that may not overlap would be skipped or cancelled; a backfill's run waits.
+    policy = {} if deployment.overlap == "allow" else {"overlap": "queue"}
+    return AskedRun(
+        tags=[backfill.tag],
+        parameters=parameters_of(deployment, backfill.parameters, backfill.time_parameter, time),
+        context={"backfill": backfill.name, "scheduled_start_time": time.local.isoformat()},
+        empirical_policy=policy,
+        idempotency_key=f"backfill {backfill.pk} {time.at.isoformat()}",
+        work_queue_name=backfill.work_queue_name,
+        created_by={"id": str(backfill.pk), "type": "BACKFILL", "display_value": backfill.name},
+    )
