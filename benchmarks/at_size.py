@@ -4,8 +4,8 @@ python -m benchmarks.at_size                      100,000 flow runs with 200,000
 python -m benchmarks.at_size --copies 10          a million flow runs with two million task runs
 python -m benchmarks.at_size --on sqlite --home DIR    keep the rows for further rounds
 
-All runs have the tag `prod` or `test`, and a tenth of them one of a thousand rare ones; one flow of fifty has half of
-all runs.
+All flow runs have the tag `prod` or `test`, and a tenth of them one of a thousand rare ones; the task runs of these
+have the same tags. One flow of fifty has half of all runs, half of these by its deployment.
 The requests go through Django's whole stack in this process, without sockets.
 """
 
@@ -31,9 +31,16 @@ from benchmarks.postgresql import postgresql
 BASE = 5_000 if QUICK else 100_000
 FLOWS = 50
 ROUNDS = 5
+# What takes as long as this is known well enough by then.
+LONGEST = 3.0
 BATCH = 2_000
 STATES = ("COMPLETED",) * 16 + ("FAILED",) * 2 + ("CRASHED", "CANCELLED")
 MEASURED_DAYS = 30
+DEPLOYMENT, QUEUE = UUID(int=0x7001 << 64 | 2 << 62), UUID(int=0x7002 << 64 | 2 << 62)
+FLOW_RUN_SORTS = (
+    "ID_DESC", "START_TIME_ASC", "START_TIME_DESC", "EXPECTED_START_TIME_ASC", "EXPECTED_START_TIME_DESC", "NAME_ASC",
+    "NAME_DESC", "NEXT_SCHEDULED_START_TIME_ASC", "END_TIME_DESC",
+)  # fmt: skip
 
 
 def in_child(database: str, copies: int, home: Path | None, **more: str) -> None:
@@ -84,8 +91,8 @@ def timed(ask: Callable[[], Any]) -> tuple[list[float], int]:
         answer = ask()
     if answer.status_code != 200:
         raise RuntimeError(f"{answer.request['PATH_INFO']}: {answer.status_code} {answer.content[:300]!r}")
-    seconds = []
-    for _ in range(ROUNDS):
+    seconds: list[float] = []
+    while len(seconds) < ROUNDS and sum(seconds) < LONGEST:
         began = time.perf_counter()
         ask()
         seconds.append(time.perf_counter() - began)
@@ -102,47 +109,119 @@ def requests() -> Iterator[tuple[str, Callable[[], Any]]]:
     run = FlowRun.objects.order_by("-expected_start_time").filter(state_type="FAILED")[0]
     flow = Flow.objects.order_by("name")[0]
     now = timezone.now()
-    week = (now - timedelta(days=7)).isoformat()
     for path in (
-        "/", "/runs", "/runs?state=failed", "/runs?tag=rare-7", "/runs?q=no-such-name", "/flows", f"/flows/{flow.id}",
-        f"/runs/{run.id}", f"/runs/{run.id}?tab=logs", f"/runs/{run.id}?tab=tasks", "/status",
+        "/", "/?tag=rare-7", "/?tag=prod&since=-7d", "/runs", "/runs?state=failed",
+        "/runs?state=failed,crashed&since=-7d",
+        "/runs?state=late", "/runs?tag=rare-7", "/runs?tag=prod", "/runs?tag=prod&state=failed", "/runs?tag=nowhere",
+        "/runs?q=no-such-name", "/runs?q=dur>1h", "/runs?q=-tag:prod+-tag:test", f"/runs?flow={flow.name}",
+        f"/runs?deployment={DEPLOYMENT}", "/flows", f"/flows/{flow.id}", f"/runs/{run.id}", f"/runs/{run.id}?tab=logs",
+        f"/runs/{run.id}?tab=tasks", "/deployments", f"/deployments/{DEPLOYMENT}", "/schedule", "/work",
+        f"/work/queues/{QUEUE}", "/agents", "/limits", "/events", "/status",
     ):  # fmt: skip
         yield (
             f"GET {path}".replace(str(run.id), "<id>").replace(str(flow.id), "<id>"),
             partial(client.get, path),
         )
-    tags = {"flow_runs": {"tags": {"all_": ["rare-7"]}}}
-    common = {"flow_runs": {"tags": {"all_": ["prod"]}}}
-    failed = {"flow_runs": {"state": {"type": {"any_": ["FAILED"]}}, "start_time": {"after_": week}}}
+    for name, path, body in questions(now, run, flow):
+        yield name, partial(client.post, f"/api/{path}", json.dumps(body), content_type="application/json")
+
+
+def questions(now: datetime, run: Any, flow: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Each filter field, order and offset of the API, as (words, path, body): the list, and the count."""
+    from runs.models import FlowRun
+
+    days = {days: (now - timedelta(days=days)).isoformat() for days in (1, 7, 8, 25)}
+    runs: dict[str, dict[str, Any]] = {
+        "all": {},
+        "rare tag": {"tags": {"all_": ["rare-7"]}},
+        "common tag": {"tags": {"all_": ["prod"]}},
+        "two tags": {"tags": {"all_": ["prod", "rare-7"]}},
+        "tag that is not there": {"tags": {"all_": ["nowhere"]}},
+        "without tags": {"tags": {"is_null_": True}},
+        "common tag, failed": {"tags": {"all_": ["prod"]}, "state": {"type": {"any_": ["FAILED"]}}},
+        "rare tag or failed": {
+            "operator": "or_", "tags": {"all_": ["rare-7"]}, "state": {"type": {"any_": ["FAILED"]}},
+        },
+        "common tag, a day long ago": {
+            "tags": {"all_": ["prod"]}, "start_time": {"before_": days[7], "after_": days[8]},
+        },
+        "name": {"name": {"any_": ["run-4321", "task-1"]}},
+        "name that is not there": {"name": {"any_": ["no-such"]}},
+        "part of names": {"name": {"like_": "run-43"}},
+        "part that is not there": {"name": {"like_": "no-such"}},
+        "beginning of ids": {"id": {"startswith_": run.id.hex[:13]}},
+        "failed": {"state": {"type": {"any_": ["FAILED"]}}},
+        "failed, crashed, cancelled": {"state": {"type": {"any_": ["FAILED", "CRASHED", "CANCELLED"]}}},
+        "completed": {"state": {"type": {"any_": ["COMPLETED"]}}},
+        "running": {"state": {"type": {"any_": ["RUNNING"]}}},
+        "name of state": {"state": {"name": {"any_": ["Crashed"]}}},
+        "name of state that is not there": {"state": {"name": {"any_": ["TimedOut"]}}},
+        "started in 7 days": {"start_time": {"after_": days[7]}},
+        "failed, started in 7 days": {
+            "state": {"type": {"any_": ["FAILED"]}}, "start_time": {"after_": days[7]},
+        },
+        "started before 7 days": {"start_time": {"before_": days[7]}},
+        "started before all": {"start_time": {"before_": days[25]}},
+        "not started": {"start_time": {"is_null_": True}},
+    }  # fmt: skip
+    of_flow_runs = {
+        "expected in 7 days": {"expected_start_time": {"after_": days[7]}},
+        "expected before 7 days": {"expected_start_time": {"before_": days[7]}},
+        "planned": {"next_scheduled_start_time": {"after_": days[1]}},
+        "deployment": {"deployment_id": {"any_": [str(DEPLOYMENT)]}},
+        "without deployment": {"deployment_id": {"is_null_": True}},
+        "queue": {"work_queue_name": {"any_": ["default"]}},
+        "queue that is not there": {"work_queue_name": {"any_": ["none"]}},
+        "version": {"flow_version": {"any_": ["none"]}},
+        "idempotency key": {"idempotency_key": {"any_": ["none"]}},
+        "nested in a run": {"parent_flow_run_id": {"any_": [str(run.id)]}},
+        "nested": {"parent_task_run_id": {"is_null_": False}},
+    }
+    of_task_runs = {
+        "of a flow run": {"flow_run_id": {"any_": [str(run.id)]}},
+        "of no flow run": {"flow_run_id": {"is_null_": True}},
+        "of subflows": {"subflow_runs": {"exists_": True}},
+    }
+    for kind, filters in (("flow_runs", runs | of_flow_runs), ("task_runs", runs | of_task_runs)):
+        for name, asked in filters.items():
+            if kind == "task_runs" and "expected" in name:
+                continue
+            body = {kind: asked} if asked else {}
+            yield f"list {kind}: {name}", f"{kind}/filter", body
+            yield f"count {kind}: {name}", f"{kind}/count", body
+    for sort in FLOW_RUN_SORTS:
+        yield f"list flow_runs: {sort}", "flow_runs/filter", {"sort": sort}
+    for sort in ("EXPECTED_START_TIME_DESC", "START_TIME_DESC", "NAME_ASC"):
+        yield f"list flow_runs: rare tag, {sort}", "flow_runs/filter", {"flow_runs": runs["rare tag"], "sort": sort}
+        yield f"list flow_runs: common tag, {sort}", "flow_runs/filter", {"flow_runs": runs["common tag"], "sort": sort}
+        yield f"list flow_runs: failed, {sort}", "flow_runs/filter", {"flow_runs": runs["failed"], "sort": sort}
+    for sort in FLOW_RUN_SORTS:
+        if not sort.startswith("START"):
+            yield f"list task_runs: {sort}", "task_runs/filter", {"sort": sort}
+    half = FlowRun.objects.count() // 2
+    for kind in ("flow_runs", "task_runs"):
+        yield f"list {kind}: half way", f"{kind}/filter", {"offset": half}
+        sort = "EXPECTED_START_TIME_DESC"
+        yield f"list {kind}: half way, {sort}", f"{kind}/filter", {"offset": half, "sort": sort}
+    of_flow = {"flows": {"name": {"any_": [flow.name]}}}
+    yield "list flow_runs: flow", "flow_runs/filter", of_flow
+    yield "count flow_runs: flow", "flow_runs/count", of_flow
+    failed_of_flow = of_flow | {"flow_runs": runs["failed"]}
+    yield "list flow_runs: flow, failed", "flow_runs/filter", failed_of_flow
+    yield "count flow_runs: flow, failed", "flow_runs/count", failed_of_flow
+    yield "list task_runs: flow", "task_runs/filter", of_flow
+    yield "count task_runs: flow", "task_runs/count", of_flow
+    yield "list task_runs: rare tag of flow run", "task_runs/filter", {"flow_runs": runs["rare tag"]}
+    yield "list flows", "flows/filter", {}
+    yield "list flows: with failed runs", "flows/filter", {"flow_runs": runs["failed"]}
+    yield "list logs of a run", "logs/filter", {"logs": {"flow_run_id": {"any_": [str(run.id)]}}}
     history = {
         "history_start": (now - timedelta(days=MEASURED_DAYS)).isoformat(),
         "history_end": now.isoformat(),
         "history_interval_seconds": 86_400,
     }
-    for path, body in (
-        ("flow_runs/filter", {}),
-        ("flow_runs/filter", tags),
-        ("flow_runs/filter", common),
-        ("flow_runs/filter", failed),
-        ("flow_runs/filter", {"offset": BASE // 2}),
-        ("flow_runs/filter", {"flow_runs": {"name": {"like_": "no-such"}}}),
-        ("flow_runs/filter", {"flows": {"name": {"any_": [flow.name]}}}),
-        ("flow_runs/count", {}),
-        ("flow_runs/count", tags),
-        ("flow_runs/count", common),
-        ("flow_runs/count", failed),
-        ("flow_runs/history", history),
-        ("task_runs/filter", {}),
-        ("task_runs/count", {}),
-        ("task_runs/history", history),
-        ("logs/filter", {"logs": {"flow_run_id": {"any_": [str(run.id)]}}}),
-        ("flows/filter", {}),
-    ):
-        said = json.dumps(body)[:60].replace(str(run.id), "<id>")
-        yield (
-            f"POST {path} {said}",
-            partial(client.post, f"/api/{path}", json.dumps(body), content_type="application/json"),
-        )
+    yield "history of flow runs", "flow_runs/history", history
+    yield "history of task runs", "task_runs/history", history
 
 
 def fill(copies: int) -> None:
@@ -160,10 +239,14 @@ def fill(copies: int) -> None:
 
 
 def fill_one_day(now: datetime) -> None:
+    from deployments.models import Deployment, WorkPool, WorkQueue
     from runs.models import Flow, FlowRun, FlowRunState, Log, TaskRun, TaskRunState
 
     flows = [Flow(name=f"flow-{number:03}") for number in range(FLOWS)]
     Flow.objects.bulk_create(flows)
+    queue = WorkQueue.objects.create(id=QUEUE, name="default", work_pool=WorkPool.objects.create(name="pool"))
+    Deployment.objects.create(id=DEPLOYMENT, name="daily", flow=flows[0], work_queue=queue, work_queue_name="default")
+    deployed = {"deployment_id": DEPLOYMENT, "work_queue_id": QUEUE, "work_queue_name": "default"}
     randomly = random.Random(1)
     for begin in range(0, BASE, BATCH):
         rows: dict[Any, list[Any]] = {FlowRun: [], FlowRunState: [], TaskRun: [], TaskRunState: [], Log: []}
@@ -172,12 +255,16 @@ def fill_one_day(now: datetime) -> None:
             flow = flows[0 if number % 2 else number % FLOWS]
             tags = ["prod" if number % 3 else "test", *([f"rare-{number // 100 % 1000}"] if number % 10 == 0 else [])]
             kind = randomly.choice(STATES)
-            run = FlowRun(id=an_id(at, 4 * number), flow=flow, name=f"run-{number}", tags=tags, **columns(kind, at))
+            run = FlowRun(
+                id=an_id(at, 4 * number), flow=flow, name=f"run-{number}", tags=tags, **columns(kind, at),
+                **(deployed if number % 4 == 1 else {}),
+            )  # fmt: skip
             add(rows, FlowRun, FlowRunState, "flow_run", run, 4 * number + 3)
             for task in (1, 2):
                 one = TaskRun(
                     id=an_id(at, 4 * number + task), flow_run=run, task_key=f"etl.{task}", dynamic_key="0",
-                    name=f"task-{task}", **columns(kind if task == 2 else "COMPLETED", at),
+                    name=f"task-{task}", tags=tags if number % 10 == 0 else [],
+                    **columns(kind if task == 2 else "COMPLETED", at),
                 )  # fmt: skip
                 add(rows, TaskRun, TaskRunState, "task_run", one, 4 * number + task)
             line = {"name": "orion", "level": 20, "message": "x" * 80, "timestamp": at}

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from functools import reduce
-from operator import or_
 from uuid import UUID
 
 from deployments.pages.selectors import deployment_lines
 from deployments.pages.selectors.deployment_lines import DeploymentLine
 from runs.models import FlowRun
 from runs.pages.selectors import strips
-from runs.pages.selectors.runs import is_planned
+from runs.pages.selectors.runs import come_within
 from runs.pages.selectors.strips import FlowRow
 
 DEPLOYMENTS_SHOWN = 30
@@ -38,8 +36,5 @@ def rows(
     deployments = deployment_lines.worst_deployments(most=DEPLOYMENTS_SHOWN, now=now, tag=tag)
     flows = strips.chosen_flows(first=first, now=now)
     bounds = [*deployment_lines.where_runs_begin(deployments), *strips.where_runs_begin(flows)]
-    runs: list[FlowRun] = []
-    if bounds:
-        come = FlowRun.objects.filter(reduce(or_, bounds), ~is_planned(now)).only(*COLUMNS)
-        runs = list(come.order_by("expected_start_time", "id"))
+    runs = come_within(bounds, now, *COLUMNS)
     return deployment_lines.lines_with(deployments, runs, now), strips.rows_with(flows, runs, planned, tag)

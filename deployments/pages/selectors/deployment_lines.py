@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import reduce
-from operator import or_
 from statistics import median
 from typing import Any
 from uuid import UUID
@@ -22,7 +20,7 @@ from deployments.models import Deployment
 from orchestration.core.states import TERMINAL, StateType
 from runs.lists.filters import lookups  # noqa: F401  (registers `orion_holds_all`)
 from runs.models import FlowRun
-from runs.pages.selectors.runs import is_planned
+from runs.pages.selectors.runs import come_within, is_planned
 from runs.pages.selectors.strips import drift_in_words
 from runs.querysets import Literal
 
@@ -246,13 +244,10 @@ def lines_of(deployments: Sequence[Deployment], now: datetime) -> list[Deploymen
 
 def last_runs_of(deployment_ids: Sequence[UUID], now: datetime) -> dict[UUID, list[FlowRun]]:
     """The last runs of each deployment, oldest first and without planned ones, in two queries."""
-    bounds = _where_last_runs_begin(deployment_ids, now)
-    if not bounds:
-        return {}
     columns = ("id", "name", "deployment_id", "state_type", "state_name", "state_timestamp", "expected_start_time")
-    come = FlowRun.objects.filter(reduce(or_, bounds), ~is_planned(now)).only(*columns, "start_time", "total_run_time")
+    bounds = _where_last_runs_begin(deployment_ids, now)
     grouped: dict[UUID, list[FlowRun]] = defaultdict(list)
-    for run in come.order_by("expected_start_time", "id"):
+    for run in come_within(bounds, now, *columns, "start_time", "total_run_time"):
         if run.deployment_id:
             grouped[run.deployment_id].append(run)
     return {deployment_id: runs[-LAST_RUNS:] for deployment_id, runs in grouped.items()}

@@ -6,8 +6,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import reduce
-from operator import or_
 from uuid import UUID
 
 from django.db.models import OuterRef, Q, Subquery
@@ -15,7 +13,7 @@ from django.db.models import OuterRef, Q, Subquery
 from orchestration.core.states import TERMINAL, StateType
 from runs.models import Flow, FlowRun
 from runs.pages.selectors.keyset import Cursor, Page, page_of
-from runs.pages.selectors.runs import is_planned, rows_of_runs, told_reasons
+from runs.pages.selectors.runs import come_within, is_planned, rows_of_runs, told_reasons
 
 FLOWS_PER_PAGE = 40
 LAST_RUNS = 12
@@ -58,15 +56,8 @@ def flows_page(*, name: str, after: str, now: datetime) -> FlowsPage:
 def last_runs_of(flow_ids: Sequence[UUID], now: datetime) -> dict[UUID, list[FlowRun]]:
     """The last few runs of each flow, without planned ones, in two queries, however many runs the flows have."""
     grouped: dict[UUID, list[FlowRun]] = defaultdict(list)
-    bounds = _where_last_runs_begin(flow_ids, now)
-    if not bounds:
-        return grouped
     columns = ("id", "name", "flow_id", "state_type", "state_name", "expected_start_time")
-    for run in (
-        FlowRun.objects.filter(reduce(or_, bounds), ~is_planned(now))
-        .only(*columns)
-        .order_by("expected_start_time", "id")
-    ):
+    for run in come_within(_where_last_runs_begin(flow_ids, now), now, *columns):
         grouped[run.flow_id].append(run)
     return defaultdict(list, {flow_id: runs[-LAST_RUNS:] for flow_id, runs in grouped.items()})
 

@@ -14,7 +14,7 @@ from django.db.models.expressions import RawSQL
 from orchestration.core.states import TERMINAL, StateType
 from runs.models import FlowRun, FlowRunState
 from runs.pages.selectors.failures import runs_with_error
-from runs.pages.selectors.keyset import Count, Cursor, Page, capped_count, capped_counts, merged, page_of
+from runs.pages.selectors.keyset import Count, Cursor, Page, capped_count, capped_counts, merged, page_of, place_of
 from runs.querysets import Literal
 
 PAGE_SIZE = 50
@@ -99,6 +99,18 @@ class RunFilter:
 def is_planned(now: datetime) -> Q:
     """Whether a run is an intention: scheduled for a time to come. One that was taken up early is none."""
     return Q(state_type=StateType.SCHEDULED, expected_start_time__gt=now)
+
+
+def come_within(bounds: Sequence[Q], now: datetime, *columns: str) -> list[FlowRun]:
+    """Return the runs that have come and meet one of the conditions, oldest first. One query.
+
+    Each condition is a part of its own, which its index answers: one OR of many may make a planner read the table.
+    """
+    if not bounds:
+        return []
+    parts = [FlowRun.objects.filter(bound, ~is_planned(now)).only(*columns).order_by() for bound in bounds]
+    found = {run.pk: run for run in parts[0].union(*parts[1:], all=True)}
+    return sorted(found.values(), key=lambda run: place_of(run, BY))
 
 
 @dataclass(frozen=True, slots=True)
