@@ -42,8 +42,8 @@ class Lineage:
 
     def __init__(self) -> None:
         self._strong: dict[int, tuple[Any, UUID, int]] = {}
-        # The ids of the values that came with one result, and what they weigh.
-        self._results: OrderedDict[int, tuple[list[int], int]] = OrderedDict()
+        # The values that came with one result, and what they weigh.
+        self._results: OrderedDict[int, tuple[list[Any], int]] = OrderedDict()
         self._bytes = 0
         self._weak: dict[int, tuple[weakref.ref[Any], UUID]] = {}
         self._lock = threading.Lock()
@@ -77,19 +77,19 @@ class Lineage:
             result = next(reversed(self._results), -1) + 1
             for value in values:
                 self._strong[id(value)] = (value, task_run_id, result)
-            self._results[result] = ([id(value) for value in values], weight)
+            self._results[result] = (values, weight)
             self._bytes += weight
             while self._bytes > STRONG_BYTES or len(self._strong) > STRONG_LIMIT:
                 self._forget_oldest()
         return True
 
     def _forget_oldest(self) -> None:
-        result, (ids, weight) = self._results.popitem(last=False)
+        result, (values, weight) = self._results.popitem(last=False)
         self._bytes -= weight
-        for key in ids:
+        for value in values:
             # A later result may hold the same value, and one result may hold it twice.
-            if (kept := self._strong.get(key)) is not None and kept[2] == result:
-                del self._strong[key]
+            if (kept := self._strong.get(id(value))) is not None and kept[2] == result:
+                del self._strong[id(value)]
 
     def _forgetting(self, key: int) -> Callable[[object], None]:
         weak = self._weak

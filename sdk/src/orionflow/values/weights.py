@@ -17,6 +17,8 @@ _OF_UNKNOWN_SIZE = 1_000
 
 TOO_MUCH = sys.maxsize
 
+_WITHOUT_PARTS = frozenset({int, float, complex, bool, str, bytes, bytearray, type(None)})
+
 
 def weight_of(value: Any) -> int:
     """The bytes of a value and what it holds, what it holds twice counted twice; TOO_MUCH when it cannot be weighed."""
@@ -29,6 +31,8 @@ def weight_of(value: Any) -> int:
 
 def _weight(value: Any, depth: int) -> int:
     weight = sys.getsizeof(value, _OF_UNKNOWN_SIZE)
+    if type(value) in _WITHOUT_PARTS:
+        return weight
     parts = _parts(value)
     if not parts or depth == 0:
         return weight
