@@ -6,13 +6,15 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import takewhile
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from deployments.schedules.core.errors import ScheduleError
 from deployments.schedules.core.expansion import Effort
-from deployments.schedules.core.ical.events import Event, read_document
 from deployments.schedules.core.rules import Freq
 from deployments.schedules.core.zones import DAY, TICK
+
+if TYPE_CHECKING:
+    from deployments.schedules.core.ical.events import Event
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 WEEK = timedelta(days=7)
@@ -26,6 +28,9 @@ class Exclusions:
     """
 
     def __init__(self, texts: tuple[str, ...] = (), zone: tzinfo | None = None) -> None:
+        # The library of calendars takes its time to load, and most servers have none.
+        from deployments.schedules.core.ical.events import read_document
+
         self._texts = texts
         self._in_zones: dict[tzinfo, Self] = {}
         events = [event for text in texts for event in read_document(text, days=zone).events]

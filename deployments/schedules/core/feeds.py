@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from icalendar import Calendar, Event
+if TYPE_CHECKING:
+    from icalendar import Event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +26,9 @@ class PlannedEvent:
 
 def planned_feed(runs: Iterable[PlannedEvent], *, name: str = "Planned runs") -> str:
     """An iCalendar document (RFC 5545) of these runs. The same runs always make the same text."""
+    # It takes its time to load.
+    from icalendar import Calendar
+
     calendar = Calendar()
     calendar.add("prodid", "-//Orion//Planned runs//EN")
     calendar.add("version", "2.0")
@@ -36,6 +41,8 @@ def planned_feed(runs: Iterable[PlannedEvent], *, name: str = "Planned runs") ->
 
 
 def _event(run: PlannedEvent) -> Event:
+    from icalendar import Event
+
     event = Event()
     event.add("uid", run.uid)
     event.add("dtstamp", run.changed.astimezone(UTC))

@@ -8,13 +8,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from heapq import merge
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deployments.schedules.core.errors import ScheduleError
 from deployments.schedules.core.expansion import Effort
-from deployments.schedules.core.ical.events import Document, Event, read_document
 from deployments.schedules.core.timetable import Timetable
 from deployments.schedules.core.zones import Named, is_text, name_of, zone_of
+
+if TYPE_CHECKING:
+    from deployments.schedules.core.ical.events import Document, Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,9 @@ class IcsTimes(Timetable):
 
 
 def read_ics(definition: Mapping[str, Any]) -> IcsTimes:
+    # The library of calendars takes its time to load, and most servers have none.
+    from deployments.schedules.core.ical.events import read_document
+
     text, zone_name = definition["ics"], definition.get("timezone")
     if not is_text(text):
         raise ScheduleError("A calendar is the text of an iCalendar document.", "ics")

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.conf import settings
@@ -23,9 +23,11 @@ from events.models import Notification
 from events.notifications.core.delivering import Circuits, wait_after
 from events.notifications.core.messages import Delivery, Undeliverable, delivery_of
 from events.notifications.core.receivers import Message
-from events.notifications.services.sending import NotSent, send
 from orchestration.errors import SecretsUnreadable
 from orchestration.transactions import write_transaction
+
+if TYPE_CHECKING:
+    from events.notifications.services.sending import NotSent
 
 logger = logging.getLogger("orion.notifications")
 
@@ -97,6 +99,9 @@ def _give_back(claimed: Sequence[Notification], now: datetime) -> None:
 
 def deliver(notification: Notification, now: datetime) -> bool:
     """Make one attempt, and note how it went; whether the message was taken in."""
+    # Its HTTP library takes its time to load, and few servers send anything before they are asked something.
+    from events.notifications.services.sending import NotSent, send
+
     began = time.monotonic()
     try:
         status = send(_delivery(notification))
