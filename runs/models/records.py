@@ -32,6 +32,15 @@ class Log(models.Model):
             models.Index(
                 fields=["task_run_id", "timestamp"], name="log_by_task_run", condition=Q(task_run_id__isnull=False)
             ),
+            # A run's warnings and errors, the first one among them, however long its log is.
+            models.Index(
+                fields=["flow_run_id", "timestamp", "id"], name="log_warnings_by_flow_run", condition=Q(level__gte=30)
+            ),
+            models.Index(
+                fields=["task_run_id", "timestamp", "id"],
+                name="log_warnings_by_task_run",
+                condition=Q(level__gte=30, task_run_id__isnull=False),
+            ),
             # Retention, and logs of all runs by time.
             models.Index(fields=["timestamp"], name="log_by_time"),
         ]

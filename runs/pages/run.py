@@ -15,6 +15,7 @@ from orion_site.live.pages import live_page
 from runs.models import FlowRun, TaskRun
 from runs.pages.charts import parts_of
 from runs.pages.filtering import address_after, address_without
+from runs.pages.log import flow_run_log, task_run_log
 from runs.pages.selectors import run as selectors
 from runs.pages.selectors.keyset import Cursor
 from runs.pages.selectors.timeline import timeline_of
@@ -33,7 +34,6 @@ FLOW_RUN_TABS = {
 TASK_RUN_TABS = {"logs": "Logs", "history": "History", "inputs": "Inputs", "artifacts": "Artifacts"}
 # What the part below the tabs follows, of the flow run.
 TOPICS_OF_TABS = {"timeline": ":tasks", "tasks": ":tasks", "logs": ":log", "subflows": ":tasks", "artifacts": ":tasks"}
-LEVEL_CHOICES = [(0, "All levels"), (20, "Info and above"), (30, "Warnings and above"), (40, "Errors only")]
 STATE_CHOICES = [("", "Any state"), *[(kind.value, kind.value.capitalize()) for kind in StateType]]
 
 
@@ -57,7 +57,7 @@ def flow_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
         "progress": progress,
         "parts": parts_of(progress),
         "can_retry": run.deployment_id is not None and run.state_type in TERMINAL - {StateType.CANCELLED},
-        **flow_run_tab(request, run, tab),
+        **flow_run_tab(request, run, tab, progress),
     }
     return TemplateResponse(request, "runs/run.html", context)
 
@@ -116,7 +116,7 @@ def head_of(request: HttpRequest, run: FlowRun | TaskRun, tab: str, tabs: dict[s
     }
 
 
-def flow_run_tab(request: HttpRequest, run: FlowRun, tab: str) -> dict[str, Any]:
+def flow_run_tab(request: HttpRequest, run: FlowRun, tab: str, progress: selectors.Progress) -> dict[str, Any]:
     after = Cursor.read(request.GET.get("after", ""))
     match tab:
         case "timeline":
@@ -130,9 +130,7 @@ def flow_run_tab(request: HttpRequest, run: FlowRun, tab: str) -> dict[str, Any]
         case "subflows":
             return paged(request, *selectors.child_flow_runs_of(run_id=run.id, after=after))
         case "logs":
-            level, from_end = log_wishes(request)
-            log = selectors.flow_run_log(run_id=run.id, level=level, after=after, from_end=from_end)
-            return log_context(request, log, level, from_end)
+            return flow_run_log(request, run, progress.task_keys)
         case "history":
             return {"history": selectors.flow_run_history(run_id=run.id, states=run.seq)}
         case "artifacts":
@@ -143,10 +141,7 @@ def flow_run_tab(request: HttpRequest, run: FlowRun, tab: str) -> dict[str, Any]
 def task_run_tab(request: HttpRequest, run: TaskRun, tab: str) -> dict[str, Any]:
     match tab:
         case "logs":
-            level, from_end = log_wishes(request)
-            after = Cursor.read(request.GET.get("after", ""))
-            log = selectors.task_run_log(run_id=run.id, level=level, after=after, from_end=from_end)
-            return log_context(request, log, level, from_end)
+            return task_run_log(request, run)
         case "history":
             return {"history": selectors.task_run_history(run_id=run.id, states=run.seq)}
         case "artifacts":
@@ -157,23 +152,3 @@ def task_run_tab(request: HttpRequest, run: TaskRun, tab: str) -> dict[str, Any]
 def paged(request: HttpRequest, page: Any, reasons: dict[str, str]) -> dict[str, Any]:
     is_first = "after" not in request.GET
     return {"page": page, "reasons": reasons, "is_first": is_first, "next": address_after(request.GET, page.after)}
-
-
-def log_wishes(request: HttpRequest) -> tuple[int, bool]:
-    level = request.GET.get("level", "")
-    return (int(level) if level.isdecimal() and len(level) < 4 else 0), request.GET.get("from") == "end"
-
-
-def log_context(request: HttpRequest, log: selectors.LogPage, level: int, from_end: bool) -> dict[str, Any]:
-    return {
-        "log": log,
-        "level": level,
-        "level_choices": LEVEL_CHOICES,
-        "from_end": from_end,
-        # Lines that are written from now on belong below the last one that is shown.
-        "follows": log.after is None or from_end,
-        "is_first": "after" not in request.GET and not from_end,
-        "first": address_without(request.GET, "from"),
-        "next": address_after(request.GET, log.after),
-        "end": address_without(request.GET, "from") + "&from=end",
-    }

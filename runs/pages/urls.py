@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from runs.pages import actions, artifacts, bulk, lists, run, search
+from runs.pages import actions, artifacts, bulk, lists, log, run, search
 
 app_name = "runs"
 
@@ -16,7 +16,13 @@ urlpatterns = [
     path("runs/<uuid:run_id>/cancel", actions.cancel, name="cancel"),
     path("runs/<uuid:run_id>/retry", actions.retry, name="retry"),
     path("runs/<uuid:run_id>/delete", actions.delete, name="delete"),
+    path("runs/<uuid:run_id>/log/error", log.flow_run_error, name="run-log-error"),
+    path("runs/<uuid:run_id>/log.txt", log.flow_run_file, {"kind": "txt"}, name="run-log-text"),
+    path("runs/<uuid:run_id>/log.jsonl", log.flow_run_file, {"kind": "jsonl"}, name="run-log-jsonl"),
     path("task-runs/<uuid:run_id>", run.task_run, name="task-run"),
+    path("task-runs/<uuid:run_id>/log/error", log.task_run_error, name="task-run-log-error"),
+    path("task-runs/<uuid:run_id>/log.txt", log.task_run_file, {"kind": "txt"}, name="task-run-log-text"),
+    path("task-runs/<uuid:run_id>/log.jsonl", log.task_run_file, {"kind": "jsonl"}, name="task-run-log-jsonl"),
     path("flows", lists.flows, name="flows"),
     path("flows/<uuid:flow_id>", lists.flow, name="flow"),
     path("artifacts", artifacts.artifacts, name="artifacts"),

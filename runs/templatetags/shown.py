@@ -9,6 +9,7 @@ from itertools import zip_longest
 from typing import Any
 
 from django import template
+from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from runs.pages.markdown import rendered, rendered_line
@@ -18,6 +19,7 @@ register = template.Library()
 # A page is for reading; the API gives the whole value.
 LONGEST_VALUE = 20_000
 MOST_ROWS, MOST_COLUMNS, LONGEST_CELL = 100, 20, 500
+TERMINAL_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 LEVELS = ((50, "critical"), (40, "error"), (30, "warning"), (20, "info"), (0, "debug"))
 
 
@@ -91,6 +93,18 @@ def as_cell(value: Any) -> SafeString | str:
 def rule_words(name: str) -> str:
     """`WaitForScheduledTime` as `Wait for scheduled time`."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).capitalize()
+
+
+@register.filter
+def with_marks(message: str, words: str) -> SafeString:
+    """The text of a log line, with the words that were looked for marked, and without the colours of terminals."""
+    text = TERMINAL_COLOURS.sub("", message)
+    if not words:
+        return escape(text)
+    pieces = re.split(f"({re.escape(words)})", text, flags=re.IGNORECASE)
+    return format_html_join(
+        "", "{}", ((format_html("<mark>{}</mark>", one) if place % 2 else one,) for place, one in enumerate(pieces))
+    )
 
 
 @register.filter

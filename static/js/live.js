@@ -150,7 +150,7 @@
     const query = new URLSearchParams(asked[0].dataset.liveFrom);
     const line = "liveAppend" in asked[0].dataset && lineToBeginAt(asked[0]);
     if (line) {
-      query.delete("from");
+      for (const name of ["from", "at", "before", "log", "since"]) query.delete(name);
       query.set("after", line.dataset.at);
     }
     query.set("_f", asked.map((part) => part.dataset.livePart).join());
@@ -296,7 +296,10 @@
 
   function reveal(part) {
     if ("liveAppend" in part.dataset) {
-      part.querySelector("ol.log > li:last-child")?.scrollIntoView({ block: "end" });
+      const log = part.querySelector("ol.log");
+      // More came than a page may hold: the end is another page.
+      if (stateOf(part).full) return location.assign(log.dataset.end);
+      log?.lastElementChild.scrollIntoView({ block: "end" });
       document.getElementById(`${part.id}-pill`)?.remove();
       return;
     }
@@ -326,8 +329,15 @@
     if (!log || !fresh.querySelector("ol.log")) return Boolean(log);
     const isAtEnd = log.getBoundingClientRect().bottom <= innerHeight + 48;
     const coming = lines(fresh).filter((line) => !document.getElementById(line.id));
-    if (!coming.length) return true;
+    const state = stateOf(part);
+    if (!coming.length || state.full) return true;
     let all = lines(part);
+    if (!isAtEnd && all.length + coming.length > LONGEST_LOG) {
+      state.full = true;
+      state.lines = (state.lines ?? 0) + coming.length;
+      pill(part, `${state.lines}+`, 0, "lines");
+      return true;
+    }
     for (const line of coming) {
       let index = all.length;
       while (index > 0 && all[index - 1].dataset.at > line.dataset.at) index -= 1;
@@ -337,7 +347,6 @@
     }
     if (isAtEnd) for (const line of all.slice(0, Math.max(0, all.length - LONGEST_LOG))) line.remove();
     window.orionTimes?.divideByDays(log);
-    const state = stateOf(part);
     if (isAtEnd) {
       log.lastElementChild.scrollIntoView({ block: "end" });
       state.lines = 0;

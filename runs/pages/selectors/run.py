@@ -14,7 +14,7 @@ from django.db.models.functions import Coalesce
 
 from deployments.models import Deployment
 from orchestration.core.states import TERMINAL
-from runs.models import Artifact, FlowRun, FlowRunState, Log, StateRow, TaskRun, TaskRunState
+from runs.models import Artifact, FlowRun, FlowRunState, StateRow, TaskRun, TaskRunState
 from runs.pages.selectors.keyset import Count, Cursor, Page, page_of
 from runs.pages.selectors.runs import rows_of_runs, told_reasons
 from runs.why.selectors.blockers import Reason
@@ -22,7 +22,6 @@ from runs.why.selectors.cause import Cause, SameError, cause_of, last_good, same
 from runs.why.selectors.why import flow_run_reasons, task_run_reasons
 
 TASKS_PER_PAGE = 100
-LINES_PER_PAGE = 500
 STATES_SHOWN = 50
 ARTIFACTS_SHOWN = 50
 # The bar of a run with more tasks than this is drawn from so many of them.
@@ -35,10 +34,11 @@ S = TypeVar("S", bound=StateRow)
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How many of a run's task runs are in which state."""
+    """How many of a run's task runs are in which state, and the keys of its tasks."""
 
     by_type: dict[str, int]
     total: Count
+    task_keys: list[str]
 
     @property
     def finished(self) -> int:
@@ -51,13 +51,6 @@ class History:
 
     states: Sequence[StateRow]
     older: int
-
-
-@dataclass(frozen=True, slots=True)
-class LogPage:
-    lines: Sequence[Log]
-    after: Cursor | None
-    task_names: dict[UUID, str]
 
 
 def flow_run_facts(*, run_id: UUID) -> FlowRun | None:
@@ -127,10 +120,14 @@ def _why(run: FlowRun | TaskRun, state: StateRow | None, reasons: Callable[[], I
 
 
 def progress_of(*, run_id: UUID) -> Progress:
-    types = TaskRun.objects.filter(flow_run=run_id).order_by().values_list("state_type", flat=True)
-    counted = Counter(name or "" for name in types[: TASKS_COUNTED + 1])
+    runs = TaskRun.objects.filter(flow_run=run_id).order_by().values_list("state_type", "task_key")
+    counted: Counter[str] = Counter()
+    keys: dict[str, None] = {}
+    for state_type, task_key in runs[: TASKS_COUNTED + 1]:
+        counted[state_type or ""] += 1
+        keys[task_key] = None
     total = counted.total()
-    return Progress(dict(counted), Count(min(total, TASKS_COUNTED), capped=total > TASKS_COUNTED))
+    return Progress(dict(counted), Count(min(total, TASKS_COUNTED), capped=total > TASKS_COUNTED), list(keys))
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,25 +185,6 @@ def _history(rows: QuerySet[S], states: int) -> History:
     # `seq` counts a run's states, so the number of older ones is known without counting.
     newest = list(rows.order_by("-seq")[:STATES_SHOWN])
     return History(newest, max(0, states - len(newest)))
-
-
-def flow_run_log(*, run_id: UUID, level: int, after: Cursor | None, from_end: bool) -> LogPage:
-    return _log(Log.objects.filter(flow_run_id=run_id), level, after, from_end)
-
-
-def task_run_log(*, run_id: UUID, level: int, after: Cursor | None, from_end: bool) -> LogPage:
-    return _log(Log.objects.filter(task_run_id=run_id), level, after, from_end)
-
-
-def _log(lines: QuerySet[Log], level: int, after: Cursor | None, from_end: bool) -> LogPage:
-    """Lines in their order; from the end, the last ones."""
-    if level:
-        lines = lines.filter(level__gte=level)
-    page = page_of(lines, by="timestamp", after=after, size=LINES_PER_PAGE, newest_first=from_end)
-    shown = list(page.rows)[::-1] if from_end else page.rows
-    task_ids = {line.task_run_id for line in shown if line.task_run_id}
-    names = dict(TaskRun.objects.filter(pk__in=task_ids).values_list("id", "name")) if task_ids else {}
-    return LogPage(shown, None if from_end else page.after, names)
 
 
 def artifacts_of(*, run_id: UUID) -> Sequence[Artifact]:

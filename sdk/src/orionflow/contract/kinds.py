@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
     from pydantic_core import CoreSchema
 
+# The logger of lines that stand for others, which were lost on their way.
+GAP_LOGGER = "orionflow.logging"
+
 
 def in_utc(moment: datetime) -> datetime:
     """Return the same moment in UTC; one without a zone is taken as UTC."""

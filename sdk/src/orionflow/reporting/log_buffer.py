@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from itertools import chain, islice
 from uuid import UUID
 
+from orionflow.contract.kinds import GAP_LOGGER
 from orionflow.reporting.items import LogLine
 
 WARNING = 30
-GAP_LOGGER = "orionflow.logging"
 
 Runs = tuple[UUID | None, UUID | None]
 

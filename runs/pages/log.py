@@ -1,0 +1,174 @@
+"""The log on a run's page, its addresses, and its file: narrowed by `level`, `task` and `q`, at a place of its own.
+
+`after`, `before` and `at` name a line by its time and id, and `from=end` the last ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+from django.utils.http import urlencode
+from pydantic_core import to_json
+
+from orchestration.core.states import TERMINAL
+from orion_site.accounts.permissions import Action, requires
+from runs.models import FlowRun, Log, TaskRun
+from runs.pages.selectors import log as selectors
+from runs.pages.selectors.keyset import Cursor
+from runs.pages.selectors.log import FLOW_ITSELF, LogWish, Where
+from runs.templatetags.shown import level_name
+
+LEVEL_CHOICES = [(0, "All levels"), (20, "Info and above"), (30, "Warnings and above"), (40, "Errors only")]
+LONGEST_WORDS = 200
+# Parts of an address that say which stretch of a log is shown, and not which lines are in it.
+PLACES = ("after", "before", "at", "from", "log", "since", "_f")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A choice of the form for tasks."""
+
+    value: str
+    words: str
+
+
+def read_wish(query: QueryDict) -> LogWish:
+    level = query.get("level", "")
+    return LogWish(
+        int(level) if level.isdecimal() and len(level) < 4 else 0,
+        query.get("task", "").strip(),
+        query.get("q", "").strip()[:LONGEST_WORDS],
+    )
+
+
+def read_where(query: QueryDict, *, is_moving: bool) -> Where:
+    """The part of the log that is asked for. The log of a run that moves is opened at its end."""
+    after, before, at = (Cursor.read(query.get(name, "")) for name in ("after", "before", "at"))
+    is_at_end = query.get("from") == "end" or (is_moving and not query.get("from"))
+    return Where(after, before, at, is_at_end and not (after or before or at))
+
+
+def flow_run_log(request: HttpRequest, run: FlowRun, task_keys: list[str]) -> dict[str, Any]:
+    wish = read_wish(request.GET)
+    lines = selectors.lines_of_flow_run(run.id, wish)
+    context = _context(request, run, lines, wish)
+    choices = [Choice("", "All tasks"), Choice(FLOW_ITSELF, "The flow itself")]
+    choices += [Choice(key, key.rpartition(".")[2]) for key in task_keys]
+    if wish.task and wish.task not in {one.value for one in choices}:
+        task = next((one for one in context["log"].tasks.values() if one.id == wish.task_run_id), None)
+        choices.append(Choice(wish.task, task.name if task else wish.task[:60]))
+    return {**context, "task_choices": choices if len(choices) > 2 else []}
+
+
+def task_run_log(request: HttpRequest, run: TaskRun) -> dict[str, Any]:
+    wish = read_wish(request.GET)
+    return _context(request, run, selectors.lines_of_task_run(run.id, wish), wish)
+
+
+def _context(request: HttpRequest, run: FlowRun | TaskRun, lines: QuerySet[Log], wish: LogWish) -> dict[str, Any]:
+    where = read_where(request.GET, is_moving=run.state_type not in TERMINAL)
+    page = selectors.log_page(lines, run_id=run.id, wish=wish, where=where)
+    kind = "run" if isinstance(run, FlowRun) else "task-run"
+    is_narrowed = bool(wish.level or wish.task or wish.words)
+    return {
+        "log": page,
+        "wish": wish,
+        "where": where,
+        "level_choices": LEVEL_CHOICES,
+        "is_narrowed": is_narrowed,
+        "errors": selectors.count_errors(lines) if page.lines or is_narrowed else None,
+        # Lines that are written from now on belong below the last one that is shown.
+        "follows": page.after is None,
+        "first": address(request.GET, **{"from": "start"}) if page.before else "",
+        "earlier": address(request.GET, before=str(page.before)) if page.before else "",
+        "later": address(request.GET, after=str(page.after)) if page.after else "",
+        "end": address(request.GET, **{"from": "end"}),
+        "error_address": reverse(f"runs:{kind}-log-error", args=[run.id]),
+        "files": [
+            (words, f"{reverse(f'runs:{kind}-log-{name}', args=[run.id])}{_filter_of(request.GET)}")
+            for name, words in (("text", "Text"), ("jsonl", "JSON lines"))
+        ],
+    }
+
+
+def address(query: QueryDict, **place: str) -> str:
+    """Return the query's address at another place of the log."""
+    kept = query.copy()
+    for name in PLACES:
+        kept.pop(name, None)
+    kept["tab"] = "logs"
+    for name, value in place.items():
+        kept[name] = value
+    return "?" + kept.urlencode()
+
+
+def _filter_of(query: QueryDict) -> str:
+    kept = {name: query.get(name, "") for name in ("level", "task", "q") if query.get(name)}
+    return f"?{urlencode(kept)}" if kept else ""
+
+
+@requires(Action.READ_RUNS)
+def flow_run_error(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    return _to_error(request, reverse("runs:run", args=[run_id]), selectors.lines_of_flow_run(run_id, LogWish()))
+
+
+@requires(Action.READ_RUNS)
+def task_run_error(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    return _to_error(request, reverse("runs:task-run", args=[run_id]), selectors.lines_of_task_run(run_id, LogWish()))
+
+
+def _to_error(request: HttpRequest, page: str, lines: QuerySet[Log]) -> HttpResponse:
+    """Lead to the first error, or to the next one after a line or the last one before it, and else to that line."""
+    after, before = (Cursor.read(request.GET.get(name, "")) for name in ("after", "before"))
+    place = selectors.error_beside(lines, after=after, before=before) or after or before
+    if place is None:
+        return HttpResponseRedirect(f"{page}?tab=logs")
+    return HttpResponseRedirect(f"{page}?{urlencode({'tab': 'logs', 'at': str(place)})}#line-{place.id}")
+
+
+@requires(Action.READ_RUNS)
+def flow_run_file(request: HttpRequest, run_id: UUID, kind: str) -> HttpResponseBase:
+    run = FlowRun.objects.only("name").filter(pk=run_id).first()
+    wish = read_wish(request.GET)
+    return _file(run, selectors.lines_of_flow_run(run_id, wish), wish, kind)
+
+
+@requires(Action.READ_RUNS)
+def task_run_file(request: HttpRequest, run_id: UUID, kind: str) -> HttpResponseBase:
+    run = TaskRun.objects.only("name").filter(pk=run_id).first()
+    wish = read_wish(request.GET)
+    return _file(run, selectors.lines_of_task_run(run_id, wish), wish, kind)
+
+
+def _file(run: FlowRun | TaskRun | None, lines: QuerySet[Log], wish: LogWish, kind: str) -> HttpResponseBase:
+    if run is None:
+        raise Http404
+    chunks = selectors.chunks(lines, run_id=run.id, wish=wish)
+    write = _as_text if kind == "txt" else _as_json
+    return StreamingHttpResponse(
+        (b"".join(write(line) for line in rows) for rows in chunks),
+        content_type="text/plain; charset=utf-8" if kind == "txt" else "application/x-ndjson",
+        headers={"Content-Disposition": f'attachment; filename="{_plain(run.name) or run.id}.{kind}"'},
+    )
+
+
+def _plain(name: str) -> str:
+    return "".join(one for one in name if one.isascii() and (one.isalnum() or one in "-_"))[:100]
+
+
+def _as_text(line: Log) -> bytes:
+    at = line.timestamp.astimezone(UTC)
+    head = f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03d} UTC {level_name(line.level).upper():8} {line.name}"
+    return f"{head}: {line.message}\n".encode()
+
+
+def _as_json(line: Log) -> bytes:
+    columns = ("id", "timestamp", "level", "name", "message", "flow_run_id", "task_run_id")
+    return to_json({name: getattr(line, name) for name in columns}) + b"\n"
