@@ -6,6 +6,7 @@ from django.urls import path
 
 from deployments.pages import (
     agents,
+    backfills,
     blocks,
     deployment,
     deployment_actions,
@@ -44,6 +45,11 @@ urlpatterns = [
     path("deployments/<uuid:deployment_id>/edit", deployment_edit.edit_deployment, name="edit-deployment"),
     path("deployments/<uuid:deployment_id>/duplicate", deployment_edit.duplicate_deployment, name="duplicate"),
     path("deployments/<uuid:deployment_id>/delete", deployment_actions.delete, name="delete"),
+    path("deployments/<uuid:deployment_id>/backfill", backfills.new_backfill, name="new-backfill"),
+    path("backfills/<uuid:backfill_id>", backfills.backfill, name="backfill"),
+    path("backfills/<uuid:backfill_id>/pause", backfills.pause, name="pause-backfill"),
+    path("backfills/<uuid:backfill_id>/resume", backfills.resume, name="resume-backfill"),
+    path("backfills/<uuid:backfill_id>/cancel", backfills.cancel, name="cancel-backfill"),
     path("deployments/<uuid:deployment_id>/schedules/new", schedules.new_schedule, name="new-schedule"),
     path(
         "deployments/<uuid:deployment_id>/schedules/<uuid:schedule_id>/edit",

@@ -18,6 +18,8 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
+from deployments.backfills.services.backfills import create_backfill
+from deployments.backfills.services.planning import NewBackfill
 from deployments.blocks.services.variables import create_variable
 from deployments.models import GlobalSlot, Schedule, WorkPool, WorkQueue
 from events.models import Event, NotificationPolicy
@@ -191,6 +193,9 @@ def furnished(text: str) -> dict[str, Any]:
     artifact = make_artifact("report", flow_run_id=run.pk, data=f"# {text}\n\n[a](javascript:evil()) <b evil>")
     Artifact.objects.filter(pk=artifact.pk).update(key=text, description=text)
     make_artifact("table", type="table", data=json.dumps([{text: text}]), flow_run_id=run.pk)
+    asked = NewBackfill(start=now - timedelta(days=3), end=now, definition=HOURLY, parameters={text: text})
+    backfill = create_backfill(deployment_id=deployment.pk, asked=asked, now=now)
+    type(backfill).objects.update(name=text, calendars=[text], problem=text, work_queue_name=text, time_parameter=text)
     return {
         "run_id": run.pk,
         "task-runs": task_run.pk,
@@ -198,6 +203,7 @@ def furnished(text: str) -> dict[str, Any]:
         "flow_id": run.flow_id,
         "artifact_id": artifact.pk,
         "deployment_id": deployment.pk,
+        "backfill_id": backfill.pk,
         "schedule_id": Schedule.objects.get().pk,
         "pool_id": queue.work_pool_id,
         "queue_id": queue.pk,

@@ -1,0 +1,157 @@
+"""The form of a backfill: which times, what its runs are given, and how fast."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django import forms
+
+from deployments.backfills.services.planning import MOST_AT_ONCE, NewBackfill
+from deployments.models import Deployment, Schedule
+from deployments.pages.schedule_forms import UNITS, LocalMomentField
+from deployments.pages.selectors.deployment import words_of
+from deployments.schedules.core import ScheduleError
+from deployments.schedules.selectors import calendar_names
+from orion_site.forms.fields import NameField, NumberField, ObjectField
+
+ORDERS = [("oldest", "The oldest time first"), ("newest", "The newest time first")]
+
+
+class BackfillForm(forms.Form):
+    start = LocalMomentField(label="From", help_text="The first time, on the clocks of the schedule's zone.")
+    end = LocalMomentField(label="To", help_text="The last time. Times to come belong to schedules.")
+    times = forms.ChoiceField(label="Times")
+    every = forms.FloatField(required=False, min_value=0, max_value=1e11, label="Every")
+    unit = forms.ChoiceField(choices=[(name, name) for name in UNITS], label="Unit", required=False, initial="days")
+    cron = forms.CharField(
+        required=False,
+        max_length=1000,
+        label="Cron",
+        help_text="Such as 30 6 * * 1-5.",
+        widget=forms.TextInput({"class": "mono", "spellcheck": "false", "autocomplete": "off"}),
+    )
+    timezone = forms.CharField(
+        required=False, max_length=255, initial="UTC", label="Time zone", help_text="Of an interval or a cron line."
+    )
+    calendars = forms.MultipleChoiceField(
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        label="Leave out the times in",
+        help_text="Beside the calendars that the schedule names.",
+    )
+    again = forms.BooleanField(required=False, label="Also the times that have a completed run")
+    time_parameter = forms.ChoiceField(
+        required=False, label="Parameter that holds the time", help_text="A date where its schema asks for one."
+    )
+    parameters = ObjectField(
+        required=False, label="Parameters", help_text="As JSON, beside those of the deployment.", initial={}
+    )
+    order = forms.ChoiceField(choices=ORDERS, label="Order")
+    at_once = NumberField(
+        least=1,
+        required=False,
+        initial=1,
+        label="Runs at once",
+        help_text="The next run is made when one of them has ended, and while nothing else waits in the queue.",
+    )
+    work_queue_name = NameField(
+        required=False, label="Work queue", help_text="Empty: that of the deployment. It is made if it is new."
+    )
+    name = NameField(required=False, label="Name", help_text="Its runs get the tag backfill:name.")
+
+    def __init__(
+        self,
+        *given: Any,
+        deployment: Deployment,
+        schedules: Sequence[Schedule],
+        calendars: Sequence[str],
+        **wishes: Any,
+    ) -> None:
+        super().__init__(*given, **wishes)
+        self.schedules = {str(one.pk): one for one in schedules}
+        self.fields["times"].choices = [  # type: ignore[attr-defined]
+            *((pk, _words(one)) for pk, one in self.schedules.items()),
+            ("interval", "An interval"),
+            ("cron", "A cron line"),
+        ]
+        self.fields["parameters"].widget.attrs["rows"] = 3
+        self.fields["start"].required = self.fields["end"].required = True
+        if calendars:
+            self.fields["calendars"].choices = [(name, name) for name in calendars]  # type: ignore[attr-defined]
+        else:
+            del self.fields["calendars"]
+        names = time_parameters(deployment.parameter_openapi_schema)
+        if names:
+            choices = [("", "None"), *((name, name) for name in names)]
+            self.fields["time_parameter"].choices = choices  # type: ignore[attr-defined]
+        else:
+            self.fields["time_parameter"] = forms.CharField(
+                required=False, max_length=255, label="Parameter that holds the time", help_text="Empty: none."
+            )
+
+    def clean_at_once(self) -> int:
+        number: int = self.cleaned_data["at_once"] or 1
+        if number > MOST_AT_ONCE:
+            raise forms.ValidationError(f"At most {MOST_AT_ONCE}.")
+        return number
+
+    def clean(self) -> dict[str, Any]:
+        values: dict[str, Any] = super().clean() or {}
+        if values.get("times") == "interval" and not values.get("every") and "every" not in self.errors:
+            self.add_error("every", "Say how long the interval is.")
+        if values.get("times") == "cron" and not values.get("cron"):
+            self.add_error("cron", "Write minute, hour, day of month, month and day of week.")
+        return values
+
+    def asked(self) -> NewBackfill:
+        """The backfill that the valid form asks for."""
+        values = self.cleaned_data
+        stored = self.schedules.get(values["times"])
+        calendars = [*(calendar_names(stored) if stored else []), *values.get("calendars", [])]
+        return NewBackfill(
+            start=values["start"],
+            end=values["end"],
+            definition=stored.definition if stored else _definition(values),
+            calendars=list(dict.fromkeys(calendars)),
+            name=values["name"] or None,
+            parameters={**(stored.parameters if stored else {}), **values["parameters"]},
+            time_parameter=values["time_parameter"] or None,
+            newest_first=values["order"] == "newest",
+            at_once=values["at_once"],
+            again=values["again"],
+            work_queue_name=values["work_queue_name"] or None,
+        )
+
+
+def time_parameters(schema: Mapping[str, Any] | None) -> list[str]:
+    """The parameters that may hold a time: those that take text, the ones for dates and times before the others."""
+    properties = (schema or {}).get("properties")
+    if not isinstance(properties, Mapping):
+        return []
+    kinds = {name: _kinds(own) for name, own in properties.items()}
+    texts = [name for name, found in kinds.items() if any(kind in (None, "string") for kind, _ in found)]
+    return sorted(texts, key=lambda name: not any(form in ("date", "date-time") for _, form in kinds[name]))
+
+
+def _kinds(own: Any) -> list[tuple[Any, Any]]:
+    if not isinstance(own, Mapping):
+        return [(None, None)]
+    choices = own.get("anyOf")
+    if isinstance(choices, list):
+        return [(one.get("type"), one.get("format")) for one in choices if isinstance(one, Mapping)]
+    return [(own.get("type"), own.get("format"))]
+
+
+def _definition(values: Mapping[str, Any]) -> dict[str, Any]:
+    zone = values["timezone"] or "UTC"
+    if values["times"] == "cron":
+        return {"cron": values["cron"], "timezone": zone, "day_or": True}
+    return {"interval": values["every"] * UNITS[values["unit"] or "days"], "timezone": zone}
+
+
+def _words(schedule: Schedule) -> str:
+    try:
+        return words_of(schedule.definition)
+    except ScheduleError:
+        return "a schedule that names no times"

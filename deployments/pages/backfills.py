@@ -1,0 +1,147 @@
+"""Backfills: previewed and made in a form, followed on a page of their own, and steered there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from uuid import UUID
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.views.decorators.http import require_POST
+
+from deployments.backfills.services.backfills import (
+    cancel_backfill,
+    create_backfill,
+    pause_backfill,
+    resume_backfill,
+)
+from deployments.backfills.services.planning import BackfillPlan, planned_backfill
+from deployments.definitions.core.hydration import BadTemplate
+from deployments.models import Backfill, Deployment
+from deployments.pages.backfill_form import BackfillForm
+from deployments.pages.selectors.backfills import (
+    backfill_lines,
+    backfill_page,
+    deployment_to_backfill,
+    schedules_to_follow,
+)
+from deployments.pages.selectors.deployment import calendars_to_choose
+from orchestration.errors import BadBackfill, DomainError
+from orion_site.accounts.permissions import Action, actor_of, requires
+from orion_site.forms.submitting import attempt, saved
+from orion_site.live.pages import live_page
+from runs.pages.filtering import address_after
+
+TABS = {"runs": "Runs", "left": "To come"}
+# Of each kind of times.
+TIMES_SHOWN = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The plan that the form asks for, or the problem with it."""
+
+    plan: BackfillPlan | None
+    problem: str = ""
+
+
+@requires(Action.RUN_DEPLOYMENTS)
+def new_backfill(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
+    deployment = deployment_to_backfill(deployment_id=deployment_id)
+    if deployment is None:
+        raise Http404
+    form = BackfillForm(
+        request.POST or None,
+        deployment=deployment,
+        schedules=schedules_to_follow(deployment_id=deployment_id),
+        calendars=calendars_to_choose(),
+    )
+    is_saving = request.method == "POST" and request.POST.get("do") != "preview"
+    made: list[Backfill] = []
+    if is_saving and saved(form, lambda values: made.append(_create(deployment, form))):
+        return redirect("deployments:backfill", made[0].pk)
+    draft = _draft(deployment, form)
+    if request.headers.get("HX-Request"):
+        return render(request, "deployments/_backfill_preview.html", {"draft": draft, "one": deployment})
+    context = {
+        "section": "deployments",
+        "one": deployment,
+        "form": form,
+        "draft": draft,
+        "lines": backfill_lines(deployment_id=deployment_id),
+        "is_overlapping": deployment.overlap == "allow",
+    }
+    return render(request, "deployments/backfill_form.html", context, status=422 if is_saving else 200)
+
+
+def _create(deployment: Deployment, form: BackfillForm) -> Backfill:
+    try:
+        return create_backfill(deployment_id=deployment.pk, asked=form.asked(), now=timezone.now())
+    except BadTemplate as error:
+        raise BadBackfill(reason=str(error)) from error
+
+
+def _draft(deployment: Deployment, form: BackfillForm) -> Draft | None:
+    """None before anything is filled in."""
+    if not form.is_bound:
+        return None
+    if not form.is_valid():
+        errors = [str(error) for found in form.errors.values() for error in found]
+        return Draft(None, " ".join(dict.fromkeys(errors)))
+    try:
+        return Draft(planned_backfill(deployment, form.asked(), timezone.now()))
+    except (BadTemplate, DomainError) as error:
+        return Draft(None, str(error))
+
+
+@requires(Action.READ_DEPLOYMENTS)
+@live_page
+def backfill(request: HttpRequest, backfill_id: UUID) -> HttpResponse:
+    asked = request.GET.get("tab", "")
+    tab = asked if asked in TABS else "runs"
+    after = request.GET.get("after", "")
+    number = int(after) if after.isascii() and after.isdigit() and len(after) < 10 else None
+    found = backfill_page(backfill_id=backfill_id, left=tab == "left", after=number, now=timezone.now())
+    if found is None:
+        raise Http404
+    context = {
+        "section": "deployments",
+        "found": found,
+        "one": found.line.backfill,
+        "deployment": found.line.backfill.deployment,
+        "tags": [found.line.backfill.tag],
+        "tab": tab,
+        "tabs": TABS,
+        "is_first": number is None,
+        "first": f"?tab={tab}",
+        "next": address_after(request.GET, found.after),
+    }
+    return TemplateResponse(request, "deployments/backfill.html", context)
+
+
+@requires(Action.RUN_DEPLOYMENTS)
+@require_POST
+def pause(request: HttpRequest, backfill_id: UUID) -> HttpResponse:
+    return _steer(request, backfill_id, pause_backfill, "The backfill is paused: it makes no further runs.")
+
+
+@requires(Action.RUN_DEPLOYMENTS)
+@require_POST
+def resume(request: HttpRequest, backfill_id: UUID) -> HttpResponse:
+    return _steer(request, backfill_id, resume_backfill, "The backfill makes runs again.")
+
+
+@requires(Action.RUN_DEPLOYMENTS)
+@require_POST
+def cancel(request: HttpRequest, backfill_id: UUID) -> HttpResponse:
+    act = partial(cancel_backfill, author=actor_of(request).name)
+    return _steer(request, backfill_id, act, "The backfill is cancelled, and its open runs are being cancelled.")
+
+
+def _steer(request: HttpRequest, backfill_id: UUID, act: Callable[..., None], done: str) -> HttpResponse:
+    attempt(request, lambda: act(backfill_id=backfill_id, now=timezone.now()), done=done)
+    return redirect("deployments:backfill", backfill_id)

@@ -1,0 +1,30 @@
+"""Times of a backfill on a page: the first and the last ones, on the clocks of their schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django import template
+
+from deployments.backfills.core.times import NamedTime
+
+register = template.Library()
+
+FIRST = 5
+
+
+@register.filter
+def first_and_last(times: Sequence[NamedTime]) -> list[NamedTime | None]:
+    """None stands for those between them."""
+    return list(times) if len(times) <= FIRST + 2 else [*times[:FIRST], None, times[-1]]
+
+
+@register.filter
+def unshown(times: Sequence[NamedTime]) -> int:
+    return max(len(times) - FIRST - 1, 0)
+
+
+@register.filter
+def local_text(time: NamedTime) -> str:
+    # Not by Django's filter, which turns every moment into UTC first.
+    return f"{time.local:%a %d %b %Y %H:%M:%S %Z}" if time.local.second else f"{time.local:%a %d %b %Y %H:%M %Z}"
