@@ -15,6 +15,7 @@ from orion_site.live.pages import live_page
 from runs.models import FlowRun, TaskRun
 from runs.pages.charts import parts_of
 from runs.pages.filtering import address_after, address_without
+from runs.pages.graph_tab import graph_tab
 from runs.pages.log import flow_run_log, task_run_log
 from runs.pages.selectors import run as selectors
 from runs.pages.selectors.keyset import Cursor
@@ -24,6 +25,7 @@ from runs.templatetags.states import look
 
 FLOW_RUN_TABS = {
     "timeline": "Timeline",
+    "graph": "Graph",
     "tasks": "Task runs",
     "logs": "Logs",
     "history": "History",
@@ -33,7 +35,14 @@ FLOW_RUN_TABS = {
 }
 TASK_RUN_TABS = {"logs": "Logs", "history": "History", "inputs": "Inputs", "artifacts": "Artifacts"}
 # What the part below the tabs follows, of the flow run.
-TOPICS_OF_TABS = {"timeline": ":tasks", "tasks": ":tasks", "logs": ":log", "subflows": ":tasks", "artifacts": ":tasks"}
+TOPICS_OF_TABS = {
+    "timeline": ":tasks",
+    "graph": ":tasks",
+    "tasks": ":tasks",
+    "logs": ":log",
+    "subflows": ":tasks",
+    "artifacts": ":tasks",
+}
 STATE_CHOICES = [("", "Any state"), *[(kind.value, kind.value.capitalize()) for kind in StateType]]
 
 
@@ -122,6 +131,8 @@ def flow_run_tab(request: HttpRequest, run: FlowRun, tab: str, progress: selecto
         case "timeline":
             found = timeline_of(run=run, now=timezone.now())
             return {"timeline": found, "lines": drawn(found), "ticks": ticks(found)}
+        case "graph":
+            return graph_tab(request, run)
         case "tasks":
             state, task_key = request.GET.get("state", "").upper(), request.GET.get("task", "")
             page, reasons = selectors.task_runs_of(run_id=run.id, state=state, task_key=task_key, after=after)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from runs.pages import actions, artifacts, bulk, lists, log, run, search
+from runs.pages import actions, artifacts, bulk, graph_tab, lists, log, run, search
 
 app_name = "runs"
 
@@ -13,6 +13,7 @@ urlpatterns = [
     path("runs/all/<slug:action>", bulk.bulk, name="bulk"),
     path("search", search.search, name="search"),
     path("runs/<uuid:run_id>", run.flow_run, name="run"),
+    path("runs/<uuid:run_id>/graph.svg", graph_tab.graph_image, name="graph-image"),
     path("runs/<uuid:run_id>/cancel", actions.cancel, name="cancel"),
     path("runs/<uuid:run_id>/retry", actions.retry, name="retry"),
     path("runs/<uuid:run_id>/delete", actions.delete, name="delete"),

@@ -1,0 +1,133 @@
+"""Where the nodes of a graph stand: in columns from left to right, or on rings around the flow run.
+
+Both place a node by its upstream nodes and by what was there before it, and by nothing else. So a graph that grows
+while somebody looks at it keeps each node where it is.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import atan2, ceil, cos, pi, sin
+
+from runs.graphs.core.ranks import Ranks
+
+# A rank with more nodes than this is divided into columns beside each other.
+ROWS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A node's cell in the grid of columns and rows."""
+
+    column: int
+    row: int
+
+
+def in_columns(ranks: Ranks) -> list[Cell]:
+    """Place each node beside its upstream nodes, in the first free row from their middle downwards."""
+    rows: list[int] = [0] * len(ranks.of)
+    inner: list[int] = [0] * len(ranks.of)
+    taken: dict[tuple[int, int], set[int]] = defaultdict(set)
+    sizes: dict[int, int] = defaultdict(int)
+    for node in ranks.in_order():
+        rank, parents = ranks.of[node], ranks.parents[node]
+        inner[node] = sizes[rank] // ROWS
+        sizes[rank] += 1
+        row = sum(rows[one] for one in parents) // len(parents) if parents else 0
+        column = taken[rank, inner[node]]
+        while row in column:
+            row += 1
+        column.add(row)
+        rows[node] = row
+    before, columns = 0, {}
+    for rank in sorted(sizes):
+        columns[rank] = before
+        before += ceil(sizes[rank] / ROWS)
+    return [Cell(columns[ranks.of[node]] + inner[node], rows[node]) for node in range(len(ranks.of))]
+
+
+# A ring is divided into so many directions, and into twice as many whenever they are taken.
+FEWEST_DIRECTIONS = 4
+TURN = 1 << 20
+# Nodes on a ring with no more directions than this are named in the picture, and need the room for it.
+DIRECTIONS_NAMED = 16
+# From middle to middle: of nodes with a name, of nodes without, and of rings.
+NAMED_APART, UNNAMED_APART, RINGS_APART = 114.0, 46.0, 114.0
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A node's spot around the middle; `turn` is the direction, in parts of TURN."""
+
+    x: float
+    y: float
+    turn: int
+    is_named: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rings:
+    spots: Sequence[Spot]
+    radii: Sequence[float]
+
+
+def on_rings(ranks: Ranks) -> Rings:
+    """Place each node on the ring of its rank, in the free direction next to those of its upstream nodes."""
+    turns = [0] * len(ranks.of)
+    taken: dict[int, set[int]] = defaultdict(set)
+    for node in ranks.in_order():
+        ring, parents = taken[ranks.of[node]], [turns[one] for one in ranks.parents[node]]
+        wanted = _middle(parents) if parents else _spread(len(ring))
+        turns[node] = _free(wanted, ring)
+        ring.add(turns[node])
+    radii: list[float] = []
+    named: list[bool] = []
+    for rank in sorted(taken):
+        directions = _directions(len(taken[rank]))
+        named.append(directions <= DIRECTIONS_NAMED)
+        apart = NAMED_APART if named[-1] else UNNAMED_APART
+        radii.append(max((radii[-1] if radii else 0) + RINGS_APART, apart / (2 * sin(pi / directions))))
+    spots = []
+    for node, rank in enumerate(ranks.of):
+        angle = 2 * pi * turns[node] / TURN
+        # From the top, clockwise.
+        x, y = radii[rank] * sin(angle), -radii[rank] * cos(angle)
+        spots.append(Spot(round(x, 1), round(y, 1), turns[node], named[rank]))
+    return Rings(spots, radii)
+
+
+def _directions(number: int) -> int:
+    directions = FEWEST_DIRECTIONS
+    while directions < number:
+        directions *= 2
+    return directions
+
+
+def _middle(turns: Sequence[int]) -> int:
+    x, y = (sum(of(2 * pi * turn / TURN) for turn in turns) for of in (cos, sin))
+    # Opposite directions have no middle.
+    return round(atan2(y, x) / (2 * pi) * TURN) % TURN if abs(x) + abs(y) > 1e-6 else turns[0]
+
+
+def _spread(place: int) -> int:
+    """Opposite, then between, and so on: the first few stand evenly around the middle."""
+    turn, share = 0, TURN
+    while place:
+        share //= 2
+        turn += share * (place % 2)
+        place //= 2
+    return turn
+
+
+def _free(wanted: int, taken: set[int]) -> int:
+    directions = _directions(len(taken) + 1)
+    step = TURN // directions
+    first = round(wanted / step)
+    for distance in range(directions // 2 + 1):
+        for slot in (first + distance, first - distance):
+            turn = slot % directions * step
+            if turn not in taken:
+                return turn
+    raise AssertionError("A ring has more directions than nodes.")

@@ -1,0 +1,94 @@
+"""Ranks of a directed graph: how far each node stands from where its data comes from.
+
+Nodes are numbers, in the order in which they were created. An edge that closes a cycle gets no say, so that a task in a
+loop that takes its own earlier results is drawn like any other.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+
+Edge = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """The rank of each node, and the edges that lead back because they close a cycle."""
+
+    of: Sequence[int]
+    back: frozenset[Edge]
+    parents: Mapping[int, Sequence[int]]
+
+    def in_order(self) -> list[int]:
+        """Rank by rank, in the order of creation: what came later never stands before what was there."""
+        return sorted(range(len(self.of)), key=lambda node: (self.of[node], node))
+
+
+def ranks(number: int, edges: Iterable[Edge]) -> Ranks:
+    """Give each node a rank above those of all nodes that it takes data from."""
+    wanted = set(edges)
+    back = {edge for edge in wanted if edge[0] == edge[1]}
+    parents, children = _neighbours(wanted - back)
+    rank, waits = [0] * number, [len(parents[node]) for node in range(number)]
+    ready, released = [node for node in range(number) if not waits[node]], [False] * number
+    heapify(ready)
+    least = 0
+    while True:
+        while ready:
+            node = heappop(ready)
+            released[node] = True
+            for child in children[node]:
+                if (node, child) not in back:
+                    rank[child] = max(rank[child], rank[node] + 1)
+                    waits[child] -= 1
+                    if not waits[child]:
+                        heappush(ready, child)
+        while least < number and released[least]:
+            least += 1
+        if least == number:
+            break
+        # Whatever waits now does so for a cycle: one edge less, and the count goes on.
+        closing = _closing_edge(least, parents, released, back)
+        back.add(closing)
+        waits[closing[1]] -= 1
+        if not waits[closing[1]]:
+            heappush(ready, closing[1])
+    forward = {node: [one for one in parents[node] if (one, node) not in back] for node in range(number)}
+    return Ranks(rank, frozenset(back), forward)
+
+
+def _neighbours(edges: Iterable[Edge]) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
+    parents: dict[int, list[int]] = defaultdict(list)
+    children: dict[int, list[int]] = defaultdict(list)
+    for source, target in sorted(edges):
+        parents[target].append(source)
+        children[source].append(target)
+    return parents, children
+
+
+def _closing_edge(node: int, parents: Mapping[int, Sequence[int]], released: Sequence[bool], back: set[Edge]) -> Edge:
+    """Walk upstream until a node comes again; of that cycle, return the edge into the node that was created first."""
+    walked: dict[int, int] = {}
+    while node not in walked:
+        walked[node] = next(one for one in parents[node] if not released[one] and (one, node) not in back)
+        node = walked[node]
+    cycle = [node]
+    while walked[cycle[-1]] != node:
+        cycle.append(walked[cycle[-1]])
+    first = min(cycle)
+    return walked[first], first
+
+
+def reachable(start: int, edges: Iterable[Edge], *, upstream: bool) -> set[int]:
+    """All nodes that data came from to `start`, or went to from there; not `start` itself."""
+    neighbours = _neighbours(edges)[0 if upstream else 1]
+    found, queue = {start}, [start]
+    while queue:
+        for one in neighbours[queue.pop()]:
+            if one not in found:
+                found.add(one)
+                queue.append(one)
+    return found - {start}

@@ -1,0 +1,247 @@
+"""The graph of a flow run for its page: tasks, or task runs, and which of them gave data to which.
+
+A task that was mapped over 10,000 inputs is one node. Where task runs are drawn apart, so are those of the tasks with
+the fewest runs, until the picture is full; a task that is opened comes first.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+from runs.graphs.core.ranks import Edge, Ranks, ranks, reachable
+from runs.models import FlowRun, TaskRun, TaskRunState
+from runs.pages.selectors.timeline import WORST_FIRST
+
+# So many task runs are looked at, drawn apart, and connected.
+TASK_RUNS_READ = 10_000
+TASK_RUNS_APART = 300
+NODES_DRAWN = 400
+EDGES_DRAWN = 3_000
+# Up to so many task runs are shown apart if nobody asked for anything else.
+FEW_TASK_RUNS = 40
+NEIGHBOURS_LISTED = 30
+
+COLUMNS = (
+    "id", "name", "task_key", "state_type", "state_name", "run_count", "start_time", "total_run_time", "task_inputs",
+)  # fmt: skip
+TASK_RUN = "task_run"
+
+
+@dataclass(slots=True)
+class Node:
+    """A task run, or several of one task."""
+
+    key: str
+    name: str
+    task_key: str
+    runs: list[TaskRun] = field(default_factory=list)
+    by_type: dict[str, int] = field(default_factory=dict)
+    subflows: list[FlowRun] = field(default_factory=list)
+
+    @property
+    def number(self) -> int:
+        return len(self.runs)
+
+    @property
+    def run(self) -> TaskRun | None:
+        """The task run, if it is only one."""
+        return self.runs[0] if len(self.runs) == 1 else None
+
+    @property
+    def worst(self) -> str:
+        """The state whose colour the node has."""
+        return next((one for one in WORST_FIRST if one in self.by_type), "COMPLETED" if self.by_type else "")
+
+    @property
+    def shortest(self) -> timedelta:
+        return min(run.total_run_time for run in self.runs)
+
+    @property
+    def longest(self) -> timedelta:
+        return max(run.total_run_time for run in self.runs)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A neighbour of the chosen node, and the parameters by which it hangs together with it."""
+
+    node: Node
+    parameters: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes in the order of their creation; edges by the numbers of their nodes, with the parameters they fill."""
+
+    nodes: Sequence[Node]
+    edges: Mapping[Edge, Sequence[str]]
+    chosen: int | None = None
+    is_apart: bool = False
+    # What the picture lacks: whether some task runs were not looked at; task runs and edges beyond the bounds.
+    unread: bool = False
+    task_runs_left_out: int = 0
+    edges_left_out: int = 0
+
+    @property
+    def has_groups(self) -> bool:
+        return any(node.run is None for node in self.nodes)
+
+    @cached_property
+    def ranks(self) -> Ranks:
+        return ranks(len(self.nodes), self.edges)
+
+    @cached_property
+    def upstream(self) -> set[int]:
+        return set() if self.chosen is None else reachable(self.chosen, self.edges, upstream=True)
+
+    @cached_property
+    def downstream(self) -> set[int]:
+        return set() if self.chosen is None else reachable(self.chosen, self.edges, upstream=False)
+
+    @cached_property
+    def _links(self) -> tuple[dict[int, list[Link]], dict[int, list[Link]]]:
+        sources: dict[int, list[Link]] = defaultdict(list)
+        targets: dict[int, list[Link]] = defaultdict(list)
+        for (source, target), names in self.edges.items():
+            sources[target].append(Link(self.nodes[source], names))
+            targets[source].append(Link(self.nodes[target], names))
+        return sources, targets
+
+    def sources(self, number: int) -> Sequence[Link]:
+        return self._links[0].get(number, ())
+
+    def targets(self, number: int) -> Sequence[Link]:
+        return self._links[1].get(number, ())
+
+
+@dataclass(frozen=True, slots=True)
+class OtherInput:
+    """An input that no task run of this flow run gave: a parameter of the flow, a constant, or another flow's run."""
+
+    parameter: str
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The node whose data is followed."""
+
+    node: Node
+    sources: Sequence[Link]
+    targets: Sequence[Link]
+    other_inputs: Sequence[OtherInput]
+    upstream: int
+    downstream: int
+    result: Mapping[str, Any] | None
+    is_untrackable: bool
+
+
+def graph_of(*, run: FlowRun, apart: bool | None, opened: str, chosen: str) -> Graph:
+    """Read the graph in two queries. `apart` shows task runs and not tasks, None whichever is better to read."""
+    found = TaskRun.objects.filter(flow_run=run.id).only(*COLUMNS).order_by("created", "id")
+    task_runs = list(found[: TASK_RUNS_READ + 1])
+    unread = len(task_runs) > TASK_RUNS_READ
+    del task_runs[TASK_RUNS_READ:]
+    subflows = FlowRun.objects.filter(parent_task_run__flow_run=run.id).only("id", "name", "parent_task_run_id")
+    of_task: dict[UUID | None, FlowRun] = {one.parent_task_run_id: one for one in subflows[:TASK_RUNS_READ]}
+    if apart is None:
+        apart = len(task_runs) <= FEW_TASK_RUNS
+    nodes = _apart(task_runs, opened) if apart else _by_task(task_runs)
+    left_out = sum(node.number for node in nodes[NODES_DRAWN:])
+    nodes = nodes[:NODES_DRAWN]
+    for node in nodes:
+        node.subflows = [of_task[one.id] for one in node.runs if one.id in of_task]
+    edges, edges_left_out = _edges(nodes)
+    number = next((number for number, node in enumerate(nodes) if chosen and node.key == chosen), None)
+    return Graph(nodes, edges, number, apart, unread, left_out, edges_left_out)
+
+
+def _by_task(task_runs: Iterable[TaskRun]) -> list[Node]:
+    nodes: dict[str, Node] = {}
+    for run in task_runs:
+        node = nodes.get(run.task_key)
+        if node is None:
+            node = nodes[run.task_key] = Node(run.task_key, run.name.rsplit("-", 1)[0] or run.task_key, run.task_key)
+        _add(node, run)
+    return list(nodes.values())
+
+
+def _apart(task_runs: Sequence[TaskRun], opened: str) -> list[Node]:
+    """A node for each task run as far as there is room; the others of a task are one."""
+    by_key: dict[str, int] = defaultdict(int)
+    for run in task_runs:
+        by_key[run.task_key] += 1
+    room, apart = TASK_RUNS_APART, {}
+    for key, number in sorted(by_key.items(), key=lambda pair: (pair[0] != opened, pair[1])):
+        apart[key] = min(number, room) if number <= room or key == opened else 0
+        room -= apart[key]
+    nodes: dict[str, Node] = {}
+    for run in task_runs:
+        if apart[run.task_key]:
+            apart[run.task_key] -= 1
+            node = nodes[str(run.id)] = Node(str(run.id), run.name or str(run.id), run.task_key)
+        else:
+            node = nodes.setdefault(run.task_key, Node(run.task_key, run.name.rsplit("-", 1)[0], run.task_key))
+        _add(node, run)
+    return list(nodes.values())
+
+
+def _add(node: Node, run: TaskRun) -> None:
+    node.runs.append(run)
+    node.by_type[run.state_type or ""] = node.by_type.get(run.state_type or "", 0) + 1
+
+
+def _edges(nodes: Sequence[Node]) -> tuple[dict[Edge, list[str]], int]:
+    # Ids as they are stored in inputs, which is as text.
+    numbers = {str(run.id): number for number, node in enumerate(nodes) for run in node.runs}
+    edges: dict[Edge, list[str]] = {}
+    left_out: set[Edge] = set()
+    for number, node in enumerate(nodes):
+        for run in node.runs:
+            for parameter, sources in run.task_inputs.items():
+                for source in sources:
+                    if source.get("input_type") != TASK_RUN or (other := numbers.get(source["id"].lower())) is None:
+                        continue
+                    edge = (other, number)
+                    if edge not in edges and len(edges) >= EDGES_DRAWN:
+                        left_out.add(edge)
+                        continue
+                    names = edges.setdefault(edge, [])
+                    if parameter not in names:
+                        names.append(parameter)
+    return edges, len(left_out)
+
+
+def chosen_of(*, graph: Graph) -> Chosen | None:
+    """Read what the panel of the chosen node says, in at most one query."""
+    if graph.chosen is None:
+        return None
+    node = graph.nodes[graph.chosen]
+    state = TaskRunState.objects.filter(pk=node.run.state_id).first() if node.run and node.run.state_id else None
+    drawn = {str(run.id) for one in graph.nodes for run in one.runs}
+    return Chosen(
+        node,
+        graph.sources(graph.chosen),
+        graph.targets(graph.chosen),
+        _other_inputs(node.run, drawn) if node.run else [],
+        len(graph.upstream),
+        len(graph.downstream),
+        state.data if state and state.type == "COMPLETED" and isinstance(state.data, dict) else None,
+        bool(state and state.details.get("untrackable_result")),
+    )
+
+
+def _other_inputs(run: TaskRun, drawn: set[str]) -> list[OtherInput]:
+    return [
+        OtherInput(parameter, source.get("input_type", ""), str(source.get("id") or source.get("name") or ""))
+        for parameter, sources in run.task_inputs.items()
+        for source in sources
+        if source.get("input_type") != TASK_RUN or source["id"].lower() not in drawn
+    ]
