@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.urls import reverse
 from django.utils import timezone
 
 from deployments import (
@@ -16,16 +17,22 @@ from deployments import (
     models,
 )
 from deployments.definitions.services.deployments import delete_deployment, update_deployment
-from runs.admin_records import RecordAdmin, SettingAdmin
+from orion_site.operators.filters import NewestChoices
+from orion_site.operators.records import RecordAdmin, SettingAdmin
 
 
 @admin.register(models.Deployment)
 class DeploymentAdmin(SettingAdmin):
     list_display = ["name", "flow", "paused", "work_queue_name", "updated"]
     list_select_related = ["flow"]
-    search_fields = ["name", "=id"]
+    list_filter = ["paused"]
+    search_fields = ["=id", "name"]
+    search_help_text = "A deployment's id, or a part of its name."
     readonly_fields = ["flow", "last_polled", "created_by", "updated_by"]
     raw_id_fields = ["work_queue"]
+
+    def view_on_site(self, obj: models.Deployment) -> str:
+        return reverse("deployments:deployment", args=[obj.pk])
 
     def has_add_permission(self, request: object) -> bool:
         # A deployment is made from code; one made by hand would point nowhere.
@@ -52,15 +59,24 @@ class DeploymentAdmin(SettingAdmin):
 @admin.register(models.Schedule)
 class ScheduleAdmin(RecordAdmin):
     list_display = ["deployment", "definition", "active", "runs_planned", "planned_until", "plan_at"]
+    list_filter = ["active"]
     list_select_related = ["deployment"]
-    search_fields = ["deployment__name", "=id"]
+    search_fields = ["=id", "=deployment", "deployment__name"]
+    search_help_text = "The id of a schedule or a deployment, or a part of the deployment's name."
+    linked_by = ("deployment__id__exact",)
+
+    def view_on_site(self, obj: models.Schedule) -> str:
+        return reverse("deployments:deployment", args=[obj.deployment_id]) + "?tab=schedules"
 
 
 @admin.register(models.SkippedTime)
 class SkippedTimeAdmin(RecordAdmin):
+    newest_by = "id"
     list_display = ["deployment", "at", "key"]
     list_select_related = ["deployment"]
-    search_fields = ["deployment__name", "key"]
+    search_fields = ["=deployment", "key"]
+    search_help_text = "The id of a deployment, or a part of a key."
+    ordering = ["-id"]
 
 
 @admin.register(models.Calendar)
@@ -71,15 +87,25 @@ class CalendarAdmin(RecordAdmin):
 
 @admin.register(models.Deadline)
 class DeadlineAdmin(RecordAdmin):
+    newest_by = "id"
     list_display = ["flow_run", "kind", "due", "missed_at"]
+    list_filter = [("kind", NewestChoices)]
     list_select_related = ["flow_run"]
-    search_fields = ["=flow_run__id"]
+    search_fields = ["=flow_run"]
+    search_help_text = "The id of a flow run."
+    ordering = ["-id"]
+
+    def view_on_site(self, obj: models.Deadline) -> str:
+        return reverse("runs:run", args=[obj.flow_run_id])
 
 
 @admin.register(models.Variable)
 class VariableAdmin(SettingAdmin):
     list_display = ["name", "value", "tags", "updated"]
-    search_fields = ["name", "=id"]
+    search_fields = ["=id", "name"]
+
+    def view_on_site(self, obj: models.Variable) -> str:
+        return reverse("deployments:edit-variable", args=[obj.pk])
 
 
 @admin.register(models.BlockType)
@@ -99,8 +125,11 @@ class BlockSchemaAdmin(RecordAdmin):
 class BlockDocumentAdmin(RecordAdmin):
     list_display = ["name", "block_type", "is_anonymous", "updated"]
     list_select_related = ["block_type"]
-    search_fields = ["name", "=id"]
+    search_fields = ["=id", "name"]
     exclude = ["sealed"]
+
+    def view_on_site(self, obj: models.BlockDocument) -> str | None:
+        return None if obj.is_anonymous else reverse("deployments:block", args=[obj.pk])
 
 
 @admin.register(models.BlockReference)

@@ -9,12 +9,13 @@ from __future__ import annotations
 from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
+from django.urls import reverse
 
 from deployments import models
 from deployments.work.services.queue_usage import usage_of
 from deployments.work.services.work_pools import delete_work_pool
 from deployments.work.services.work_queues import delete_work_queue
-from runs.admin_records import RecordAdmin, SettingAdmin
+from orion_site.operators.records import RecordAdmin, SettingAdmin
 
 
 class ForgettableAdmin(RecordAdmin):
@@ -27,8 +28,12 @@ class ForgettableAdmin(RecordAdmin):
 @admin.register(models.WorkPool)
 class WorkPoolAdmin(SettingAdmin):
     list_display = ["name", "type", "is_paused", "concurrency_limit", "updated"]
-    search_fields = ["name", "=id"]
+    list_filter = ["is_paused"]
+    search_fields = ["=id", "name"]
     readonly_fields = ["default_queue_id"]
+
+    def view_on_site(self, obj: models.WorkPool) -> str:
+        return reverse("deployments:work")
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         # The API says who uses a pool, and deletes it all the same by force.
@@ -44,10 +49,14 @@ class WorkPoolAdmin(SettingAdmin):
 class WorkQueueAdmin(SettingAdmin):
     list_display = ["name", "work_pool", "priority", "is_paused", "concurrency_limit", "last_polled"]
     list_select_related = ["work_pool"]
-    search_fields = ["name", "=id"]
+    list_filter = ["is_paused"]
+    search_fields = ["=id", "name"]
     # Priorities shift each other; the API does that.
     readonly_fields = ["priority", "last_polled"]
     raw_id_fields = ["work_pool"]
+
+    def view_on_site(self, obj: models.WorkQueue) -> str:
+        return reverse("deployments:queue", args=[obj.pk])
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         # A queue is made with a priority that no other has: by the API, or by a deployment that names it.
@@ -72,42 +81,68 @@ class FormerQueueAdmin(ForgettableAdmin):
 @admin.register(models.Worker)
 class WorkerAdmin(ForgettableAdmin):
     list_display = ["name", "work_pool", "host", "concurrency", "last_heartbeat", "offline_at", "draining"]
+    list_filter = ["draining"]
     list_select_related = ["work_pool"]
-    search_fields = ["name", "host", "=id"]
+    search_fields = ["=id", "name", "host"]
+
+    def view_on_site(self, obj: models.Worker) -> str:
+        return reverse("deployments:agent", args=[obj.pk])
 
 
 @admin.register(models.Lease)
 class LeaseAdmin(RecordAdmin):
     list_display = ["flow_run", "epoch", "worker", "granted_at", "expires_at"]
     list_select_related = ["flow_run", "worker"]
-    search_fields = ["=flow_run__id", "=worker__name"]
+    search_fields = ["=flow_run", "=worker__name"]
+    search_help_text = "The id of a flow run, or the name of an agent."
+    linked_by = ("worker__id__exact",)
+
+    def view_on_site(self, obj: models.Lease) -> str:
+        return reverse("runs:run", args=[obj.pk])
 
 
 @admin.register(models.ConcurrencyLimit)
 class ConcurrencyLimitAdmin(SettingAdmin):
     list_display = ["tag", "concurrency_limit", "updated"]
-    search_fields = ["tag"]
+    search_fields = ["=id", "tag"]
+
+    def view_on_site(self, obj: models.ConcurrencyLimit) -> str:
+        return reverse("deployments:tag-limit", args=[obj.pk])
 
 
 @admin.register(models.Slot)
 class SlotAdmin(RecordAdmin):
     list_display = ["limit", "task_run", "taken_at", "epoch"]
     list_select_related = ["limit", "task_run"]
-    search_fields = ["=task_run__id", "=limit__tag"]
+    search_fields = ["=task_run", "=limit__tag"]
+    search_help_text = "The id of a task run, or a tag."
+    linked_by = ("limit__id__exact",)
+
+    def view_on_site(self, obj: models.Slot) -> str:
+        return reverse("deployments:tag-limit", args=[obj.limit_id])
 
 
 @admin.register(models.GlobalLimit)
 class GlobalLimitAdmin(SettingAdmin):
     list_display = ["name", "limit", "active", "active_slots", "slot_decay_per_second", "updated"]
-    search_fields = ["name", "=id"]
+    list_filter = ["active"]
+    search_fields = ["=id", "name"]
     readonly_fields = ["active_slots", "denied_slots", "counted_at", "avg_slot_occupancy_seconds"]
+
+    def view_on_site(self, obj: models.GlobalLimit) -> str:
+        return reverse("deployments:global-limit", args=[obj.pk])
 
 
 @admin.register(models.GlobalSlot)
 class GlobalSlotAdmin(ForgettableAdmin):
     list_display = ["limit", "slots", "flow_run", "task_run_id", "taken_at", "expires_at"]
     list_select_related = ["limit", "flow_run"]
-    search_fields = ["=id", "=limit__name", "=flow_run__id"]
+    search_fields = ["=id", "=flow_run", "=limit__name"]
+    search_help_text = "The id of a flow run, or the name of a limit."
+    linked_by = ("limit__id__exact",)
+
+    def view_on_site(self, obj: models.GlobalSlot) -> str:
+        return reverse("deployments:global-limit", args=[obj.limit_id])
 
 
 @admin.register(models.ServiceRecord)

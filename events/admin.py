@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.urls import reverse
 
 from events import models
-from runs.admin_records import RecordAdmin, SettingAdmin
+from orion_site.operators.cells import Short
+from orion_site.operators.filters import DatesFilter, NewestBoolean, NewestChoices
+from orion_site.operators.records import RecordAdmin, SettingAdmin
 
 
 @admin.register(models.Event)
 class EventAdmin(RecordAdmin):
     list_display = ["event", "resource_id", "occurred", "pending"]
-    list_filter = ["pending"]
-    search_fields = ["=id", "^event", "^resource_id"]
-    date_hierarchy = "occurred"
+    newest_by = "occurred"
+    list_filter = [("occurred", DatesFilter), ("pending", NewestBoolean)]
+    search_fields = ["=id", "=event", "=resource_id"]
+    search_help_text = "The id of an event, its whole name, or the whole id of a resource."
+
+    def view_on_site(self, obj: models.Event) -> str:
+        return reverse("events:event", args=[obj.pk])
 
 
 @admin.register(models.NotificationPolicy)
@@ -24,20 +31,31 @@ class NotificationPolicyAdmin(SettingAdmin):
     raw_id_fields = ["block_document"]
     search_fields = ["=id"]
 
+    def view_on_site(self, obj: models.NotificationPolicy) -> str:
+        return reverse("events:policy", args=[obj.pk])
+
 
 @admin.register(models.Notification)
 class NotificationAdmin(RecordAdmin):
-    list_display = ["subject", "standing", "created", "due_at", "attempts", "last_error"]
-    list_filter = ["standing"]
-    search_fields = ["=id", "=flow_run_id"]
+    newest_by = "created"
+    list_display = [Short("subject"), "standing", "created", "due_at", "attempts", Short("last_error")]
+    list_filter = [("standing", NewestChoices), ("created", DatesFilter)]
+    search_fields = ["=id"]
+    search_help_text = "The id of a notification."
+
+    def view_on_site(self, obj: models.Notification) -> str:
+        return reverse("events:notifications")
 
 
 @admin.register(models.Automation)
 class AutomationAdmin(SettingAdmin):
     list_display = ["name", "enabled", "updated"]
     list_filter = ["enabled"]
-    search_fields = ["name", "=id"]
+    search_fields = ["=id", "name"]
     readonly_fields = ["trigger", "actions", "actions_on_trigger", "actions_on_resolve", "owner_resource"]
+
+    def view_on_site(self, obj: models.Automation) -> str:
+        return reverse("events:automation", args=[obj.pk])
 
     def has_add_permission(self, request: object) -> bool:
         # A trigger is checked by the API; one typed here might never fire.
@@ -48,4 +66,23 @@ class AutomationAdmin(SettingAdmin):
 class ActionRunAdmin(RecordAdmin):
     list_display = ["automation", "created", "done_at", "error"]
     list_select_related = ["automation"]
-    search_fields = ["=id", "=automation__id"]
+    search_fields = ["=id", "=automation"]
+    search_help_text = "The id of an automation, or of one of its actions."
+    linked_by = ("automation__id__exact",)
+
+
+@admin.register(models.TriggerState)
+class TriggerStateAdmin(RecordAdmin):
+    newest_by = "id"
+    list_display = ["automation", "trigger", "bucket", "count", "begun_at", "ends_at"]
+    list_select_related = ["automation"]
+    search_fields = ["=automation"]
+    search_help_text = "The id of an automation."
+    ordering = ["-id"]
+
+
+@admin.register(models.RecordedStatus)
+class RecordedStatusAdmin(RecordAdmin):
+    list_display = ["resource_id", "status"]
+    search_fields = ["resource_id"]
+    ordering = ["resource_id"]

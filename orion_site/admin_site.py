@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template.response import TemplateResponse
 
 from orion_site.accounts.local_owner import anybody_can_sign_in
 from orion_site.accounts.permissions import Action, actor_of, may
@@ -15,8 +16,20 @@ from orion_site.accounts.permissions import Action, actor_of, may
 class OrionAdminSite(AdminSite):
     site_title = "Orion admin"
     site_header = "Orion admin"
-    index_title = "What Orion stores"
+    index_title = "What operators do"
     enable_nav_sidebar = True
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """Group the lists by what operators do with them. The page of one app, which nothing links to, is Django's."""
+        from orion_site.operators.groups import grouped  # knows models
+
+        apps = super().get_app_list(request, app_label)
+        return apps if app_label else grouped(apps)
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        from orion_site.operators.groups import numbers
+
+        return super().index(request, {**(extra_context or {}), "numbers": numbers()})
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Without anybody who could sign in, a form for it would be a riddle: say how the admin is reached."""

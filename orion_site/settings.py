@@ -37,6 +37,7 @@ INSTALLED_APPS = [
     "channels",
     "drf_spectacular_sidecar",
     "orion_site.accounts",
+    "orion_site.operators",
     "runs",
     "deployments",
     "events",
@@ -78,7 +79,7 @@ TEMPLATES = [
         "DIRS": [BASE_DIR / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
-            "libraries": {"live": "orion_site.live.tags"},
+            "libraries": {"live": "orion_site.live.tags", "operators": "orion_site.operators.tags"},
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
@@ -95,6 +96,8 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 USE_I18N = False
+# Of the admin; pages have formats of their own.
+DATE_FORMAT, DATETIME_FORMAT = "Y-m-d", "Y-m-d H:i:s"
 
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.urls import reverse
 
+from orion_site.operators.cells import Short, WithState
+from orion_site.operators.filters import DatesFilter, NewestChoices, VerdictFilter
+from orion_site.operators.records import REACH, RecordAdmin, SettingAdmin
 from runs import models
-from runs.admin_records import RecordAdmin, SettingAdmin
 
 
 @admin.register(models.Flow)
 class FlowAdmin(SettingAdmin):
     list_display = ["name", "tags", "created", "updated"]
-    search_fields = ["name", "=id"]
+    search_fields = ["=id", "name"]
+    search_help_text = "A flow's id, or a part of its name."
     fields = ["id", "name", "tags", "created", "updated"]
     readonly_fields = ["id", "name", "created", "updated"]
+
+    def view_on_site(self, obj: models.Flow) -> str:
+        return reverse("runs:flow", args=[obj.pk])
 
     def has_add_permission(self, request: object) -> bool:
         # A flow is known by its code; one made by hand would have none.
@@ -24,77 +31,106 @@ class FlowAdmin(SettingAdmin):
         return False
 
 
-class RunAdmin(RecordAdmin):
-    list_filter = ["state_type"]
+class RunAdmin(WithState, RecordAdmin):
+    newest_by = "expected_start_time"
     search_fields = ["=id", "name"]
-    search_help_text = "A run's id, or a part of its name."
+    search_help_text = f"A run's id, or a part of its name: names are looked for in the newest {REACH:,} runs."
 
 
 @admin.register(models.FlowRun)
 class FlowRunAdmin(RunAdmin):
-    list_display = ["name", "flow", "state_name", "start_time", "total_run_time", "run_count"]
+    list_display = ["name", "flow", "state", "expected_start_time", "start_time", "total_run_time", "run_count"]
+    list_filter = ["state_type", ("expected_start_time", DatesFilter)]
     list_select_related = ["flow"]
+    linked_by = ("flow__id__exact", "deployment_id__exact", "work_queue_id__exact")
+
+    def view_on_site(self, obj: models.FlowRun) -> str:
+        return reverse("runs:run", args=[obj.pk])
 
 
 @admin.register(models.TaskRun)
 class TaskRunAdmin(RunAdmin):
-    list_display = ["name", "flow_run", "state_name", "start_time", "total_run_time", "run_count"]
+    list_display = ["name", "flow_run", "state", "expected_start_time", "start_time", "total_run_time", "run_count"]
+    list_filter = [("state_type", NewestChoices), ("expected_start_time", DatesFilter)]
     list_select_related = ["flow_run"]
+    linked_by = ("flow_run__id__exact",)
+
+    def view_on_site(self, obj: models.TaskRun) -> str:
+        return reverse("runs:task-run", args=[obj.pk])
 
 
 class StateAdmin(RecordAdmin):
-    list_filter = ["type", "verdict"]
+    newest_by = "id"
+    list_filter = [("type", NewestChoices), VerdictFilter]
     # By key: there is no index on time, and the newest of all states is nobody's question.
     ordering = ["-id"]
 
 
 @admin.register(models.FlowRunState)
 class FlowRunStateAdmin(StateAdmin):
-    list_display = ["name", "flow_run", "seq", "timestamp", "verdict", "author", "message"]
+    list_display = ["name", "flow_run", "seq", "timestamp", "verdict", "author", Short("message")]
     list_select_related = ["flow_run"]
-    search_fields = ["=id", "=flow_run__id"]
+    search_fields = ["=id", "=flow_run"]
+    search_help_text = "The id of a state, or of its flow run."
+    linked_by = ("flow_run__id__exact",)
 
 
 @admin.register(models.TaskRunState)
 class TaskRunStateAdmin(StateAdmin):
-    list_display = ["name", "task_run", "seq", "timestamp", "verdict", "author", "message"]
+    list_display = ["name", "task_run", "seq", "timestamp", "verdict", "author", Short("message")]
     list_select_related = ["task_run"]
-    search_fields = ["=id", "=task_run__id"]
+    search_fields = ["=id", "=task_run"]
+    search_help_text = "The id of a state, or of its task run."
+    linked_by = ("task_run__id__exact",)
 
 
 @admin.register(models.Log)
 class LogAdmin(RecordAdmin):
-    list_display = ["timestamp", "level", "name", "message", "flow_run_id"]
+    newest_by = "timestamp"
+    list_display = ["timestamp", "level", "name", Short("message"), "flow_run_id"]
+    list_filter = [("timestamp", DatesFilter)]
     search_fields = ["=flow_run_id", "=task_run_id"]
     search_help_text = "The id of a flow run or a task run."
-    ordering = ["-timestamp"]
+    ordering = ["-timestamp", "-id"]
+    linked_by = ("flow_run_id__exact",)
 
 
 @admin.register(models.Artifact)
 class ArtifactAdmin(RecordAdmin):
-    list_display = ["key", "type", "description", "flow_run_id", "created"]
+    newest_by = "id"
+    list_display = ["__str__", "type", Short("description"), "flow_run_id", "created"]
     search_fields = ["=id", "=key", "=flow_run_id", "=task_run_id"]
+    search_help_text = "The key of an artifact, its id, or that of its run."
     ordering = ["-id"]
+    linked_by = ("flow_run_id__exact",)
+
+    def view_on_site(self, obj: models.Artifact) -> str:
+        return reverse("runs:artifact", args=[obj.pk])
 
 
 @admin.register(models.ArtifactCollection)
 class ArtifactCollectionAdmin(RecordAdmin):
     list_display = ["key", "latest_id", "updated"]
     search_fields = ["=key"]
+    search_help_text = "The key of the artifacts."
 
 
 @admin.register(models.CacheEntry)
 class CacheEntryAdmin(RecordAdmin):
+    newest_by = "id"
     list_display = ["cache_key", "expires_at", "created"]
     search_fields = ["=cache_key"]
+    search_help_text = "The whole cache key."
     ordering = ["-id"]
 
 
 @admin.register(models.FlowRunInput)
 class FlowRunInputAdmin(RecordAdmin):
+    newest_by = "id"
     list_display = ["key", "flow_run", "sender", "created"]
     list_select_related = ["flow_run"]
-    search_fields = ["=flow_run__id"]
+    search_fields = ["=flow_run"]
+    search_help_text = "The id of a flow run."
     ordering = ["-id"]
 
 

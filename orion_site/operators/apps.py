@@ -1,0 +1,10 @@
+"""The lists of the operators' room that belong to no other app."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class OperatorsConfig(AppConfig):
+    name = "orion_site.operators"
+    label = "operators"

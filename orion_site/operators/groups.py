@@ -1,0 +1,211 @@
+"""The index of the admin: its lists by what operators do with them, and not by tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.urls import reverse
+
+from deployments.models import Deployment, GlobalSlot, Lease, Slot, WorkQueue
+from events.models import Notification
+from orchestration.core.states import StateType
+from runs.models import FlowRun
+from runs.pages.selectors.keyset import Count, capped_counts
+
+COUNTED_TO = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A number of rows that operators ask for, with the list that shows them."""
+
+    words: str
+    model: str
+    query: str = ""
+    icon: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Lists that operators do the same kind of thing with, and the purpose of each."""
+
+    key: str
+    name: str
+    purpose: str
+    lists: dict[str, str] = field(default_factory=dict)
+    counted: dict[Counted, QuerySet[Any]] = field(default_factory=dict)
+
+
+def _of_state(state_type: StateType, words: str) -> tuple[Counted, QuerySet[Any]]:
+    address = f"state_type__exact={state_type.value}"
+    return Counted(words, "runs.FlowRun", address, state_type.value.lower()), FlowRun.objects.in_state(state_type)
+
+
+SYSTEM = "system"
+GROUPS: Sequence[Group] = (
+    Group(
+        "runs",
+        "Runs",
+        "Cancel, retry or resume runs, force a state, read what each of them did.",
+        {
+            "runs.FlowRun": "One call of a flow each",
+            "runs.TaskRun": "One call of a task each",
+            "runs.Flow": "The functions that were decorated",
+            "runs.FlowRunState": "Every state of every flow run",
+            "runs.TaskRunState": "Every state of every task run",
+            "runs.Log": "What runs wrote",
+            "runs.Artifact": "What runs want to show",
+            "runs.ArtifactCollection": "The newest artifact of each key",
+            "runs.CacheEntry": "Results that may be used again",
+            "runs.FlowRunInput": "Values handed to runs from outside",
+            "runs.SavedSearch": "Filters that somebody named",
+        },
+        dict(
+            (
+                _of_state(StateType.RUNNING, "running"),
+                _of_state(StateType.PENDING, "pending"),
+                _of_state(StateType.SCHEDULED, "scheduled"),
+                _of_state(StateType.PAUSED, "paused"),
+                _of_state(StateType.CANCELLING, "cancelling"),
+            )
+        ),
+    ),
+    Group(
+        "deployments",
+        "Deployments",
+        "Pause and resume deployments, run them now, see what is planned and what flows look up by name.",
+        {
+            "deployments.Deployment": "Flows that may be run from here",
+            "deployments.Schedule": "When their runs are planned",
+            "deployments.Deadline": "When runs must have started or finished",
+            "deployments.SkippedTime": "Planned times that somebody deleted",
+            "deployments.Calendar": "Days on which nothing starts",
+            "deployments.Variable": "Values that flows read by name",
+            "deployments.BlockDocument": "Settings and secrets of flows",
+            "deployments.BlockType": "Kinds of blocks",
+            "deployments.BlockSchema": "Versions of the kinds of blocks",
+            "deployments.BlockReference": "Blocks within blocks",
+        },
+        {Counted("paused", "deployments.Deployment", "paused__exact=1"): Deployment.objects.filter(paused=True)},
+    ),
+    Group(
+        "work",
+        "Work",
+        "Stop queues and pools, end the attempt of an agent that is gone, forget agents.",
+        {
+            "deployments.WorkPool": "Where runs are executed",
+            "deployments.WorkQueue": "Where runs wait for an agent",
+            "deployments.Worker": "Agents and workers that take runs",
+            "deployments.Lease": "Which agent executes which run",
+            "deployments.FormerQueue": "Deleted queues that somebody used",
+        },
+        {
+            Counted("runs held by agents", "deployments.Lease"): Lease.objects.all(),
+            Counted("queues paused", "deployments.WorkQueue", "is_paused__exact=1"): WorkQueue.objects.filter(
+                is_paused=True
+            ),
+        },
+    ),
+    Group(
+        "limits",
+        "Limits",
+        "Change how many may do something at once, and release slots that nobody returns.",
+        {
+            "deployments.ConcurrencyLimit": "How many task runs with a tag may run",
+            "deployments.Slot": "Who holds a slot of a tag",
+            "deployments.GlobalLimit": "Slots that programs take by name",
+            "deployments.GlobalSlot": "Who holds slots of a global limit",
+        },
+        {
+            Counted("slots of tags held", "deployments.Slot"): Slot.objects.all(),
+            Counted("holders of global slots", "deployments.GlobalSlot"): GlobalSlot.objects.all(),
+        },
+    ),
+    Group(
+        "events",
+        "Events",
+        "See what was recorded, what automations did about it, and which messages were not sent.",
+        {
+            "events.Event": "What was recorded, newest first",
+            "events.Automation": "What is done when events say so",
+            "events.ActionRun": "Actions of automations, and how they went",
+            "events.TriggerState": "What automations are counting",
+            "events.NotificationPolicy": "Which states are sent to whom",
+            "events.Notification": "Messages, and how sending them went",
+            "events.RecordedStatus": "The last status of queues, pools and deployments",
+        },
+        {
+            Counted("messages not sent", "events.Notification", "standing__exact=WAITING"): Notification.objects.filter(
+                Q(standing="WAITING")
+            ),
+        },
+    ),
+    Group(
+        SYSTEM,
+        "System",
+        "Watch the services, delete what is old, and see who did what here.",
+        {
+            "deployments.ServiceRecord": "The last tick of each service",
+            "admin.LogEntry": "Who changed what in the admin",
+            "django_celery_beat.PeriodicTask": "Ticks of services under Celery",
+            "django_celery_beat.IntervalSchedule": "Intervals of those ticks",
+            "django_celery_beat.CrontabSchedule": "Cron times of those ticks",
+            "django_celery_beat.ClockedSchedule": "Single times of those ticks",
+            "django_celery_beat.SolarSchedule": "Solar times of those ticks",
+        },
+    ),
+)
+GROUP_OF = {label: group for group in GROUPS for label in group.lists}
+
+
+def group_of(options: Any) -> Group:
+    """The group of a model; what nobody put into one is the system's."""
+    return GROUP_OF.get(options.label, GROUPS[-1])
+
+
+def grouped(apps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Django's list of apps and their models, as groups with lists."""
+    models = {one["model"]._meta.label: one for app in apps for one in app["models"]}
+    index, found = reverse("admin:index"), []
+    for group in GROUPS:
+        known = {label: purpose for label, purpose in group.lists.items() if label in models}
+        if group.key == SYSTEM:
+            known |= dict.fromkeys([label for label in models if label not in GROUP_OF], "")
+        if known:
+            lists = [models[label] | {"purpose": purpose} for label, purpose in known.items()]
+            found.append(
+                {
+                    "name": group.name,
+                    "app_label": group.key,
+                    "app_url": f"{index}#{group.key}",
+                    "has_module_perms": True,
+                    "purpose": group.purpose,
+                    "models": lists,
+                }
+            )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A count with the address of its list."""
+
+    words: str
+    count: Count
+    address: str
+    icon: str
+
+
+def numbers() -> dict[str, list[Number]]:
+    """Count by group what operators ask first: one statement, and each count stops at a bound."""
+    asked = [(group.key, one, rows) for group in GROUPS for one, rows in group.counted.items()]
+    counts = capped_counts([rows.all() for _, _, rows in asked], COUNTED_TO)
+    found: dict[str, list[Number]] = {}
+    for (key, one, _), count in zip(asked, counts, strict=True):
+        app, model = one.model.lower().split(".")
+        address = reverse(f"admin:{app}_{model}_changelist") + (f"?{one.query}" if one.query else "")
+        found.setdefault(key, []).append(Number(one.words, count, address, one.icon))
+    return found

@@ -1,0 +1,191 @@
+"""Bases of the admin's pages: lists whose cost does not grow with their table, and forms that write what was changed.
+
+Django's admin counts whole tables, sorts by any column, and finds ids by comparing texts. Tables that grow with use
+name the column that orders them by age (`newest_by`, with an index): what has no index of its own is then looked for
+among the newest rows only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, cast
+from uuid import UUID
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.core.paginator import Paginator
+from django.db.models import Field, JSONField, Model, Q, QuerySet, TextField, UUIDField
+from django.forms import ModelForm
+from django.http import HttpRequest
+from django.utils.functional import cached_property
+from django.utils.text import capfirst
+
+from orion_site.operators.cells import Short
+from runs.pages.selectors.keyset import COUNT_CAP as CAP
+from runs.pages.selectors.keyset import Count, capped_count
+
+# So many of the newest rows are looked through for what no index finds.
+REACH = 20_000
+
+
+class CappedPaginator(Paginator):  # type: ignore[type-arg]
+    """Counts so far and no further: the admin's own pages would count the whole table each time."""
+
+    @cached_property
+    def counted(self) -> Count:
+        return capped_count(cast("QuerySet[Model]", self.object_list), CAP)
+
+    @cached_property
+    def count(self) -> int:
+        return self.counted.number
+
+
+class BoundedChangeList(ChangeList):
+    """A list that sorts by nothing but what its heads offer, and leaves large columns in the database."""
+
+    def get_ordering_field(self, field_name: Any) -> Any:
+        # The address may name any column.
+        return super().get_ordering_field(field_name) if field_name in (self.sortable_by or ()) else None
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Model]:
+        rows = super().get_queryset(request, exclude_parameters)
+        cut = {one.name: one.expression for one in self.list_display if isinstance(one, Short)}
+        rows = rows.annotate(**cut) if cut else rows
+        return rows.defer(*self._large()) if self._bounded.newest_by else rows
+
+    @property
+    def _bounded(self) -> BoundedAdmin:
+        return cast(BoundedAdmin, self.model_admin)
+
+    def _large(self) -> Iterable[str]:
+        options = self.model_admin.opts
+        yield from (name for name in _large_columns(options.model) if name not in self.list_display)
+        for related in self.list_select_related if isinstance(self.list_select_related, list | tuple) else ():
+            model = options.get_field(related).related_model
+            yield from (f"{related}__{name}" for name in _large_columns(model))
+
+
+def _large_columns(model: Any) -> list[str]:
+    return [field.name for field in model._meta.concrete_fields if isinstance(field, JSONField | TextField)]
+
+
+class BoundedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """A list whose cost does not grow with its table."""
+
+    show_full_result_count = False
+    # They would count the table once for each choice of a filter.
+    show_facets = admin.ShowFacets.NEVER
+    paginator = CappedPaginator
+    list_per_page = 50
+    list_max_show_all = 50
+
+    #: The indexed column that orders the rows of a growing table by age.
+    newest_by: ClassVar[str] = ""
+    #: Conditions on indexed columns that addresses may name beside the filters of the list.
+    linked_by: ClassVar[tuple[str, ...]] = ()
+
+    def get_changelist(self, request: HttpRequest, **more: Any) -> type[ChangeList]:
+        return BoundedChangeList
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        title = capfirst(self.opts.verbose_name_plural)
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        if (row := context.get("original")) is not None:
+            context |= {"title": f"{capfirst(self.opts.verbose_name)} {row}", "subtitle": None}
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def get_sortable_by(self, request: HttpRequest) -> Any:
+        return () if self.newest_by else super().get_sortable_by(request)
+
+    def newest(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """Of a growing table, only so many of the newest rows."""
+        if not self.newest_by:
+            return rows
+        by_age = self.model._default_manager.order_by(f"-{self.newest_by}").values_list(self.newest_by, flat=True)
+        # Of runs some may have no time yet: PostgreSQL lists them first.
+        oldest = by_age.filter(**{f"{self.newest_by}__isnull": False})[REACH : REACH + 1].first()
+        return rows if oldest is None else rows.filter(**{f"{self.newest_by}__gte": oldest})
+
+    # --- what addresses may ask for --------------------------------------------------------------------------------
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """Django allows conditions on every column. Here they are those of the list's filters, and of links."""
+        return lookup in self.linked_by or any(
+            lookup in names for names in map(self._asked_by, self.list_filter) if names
+        )
+
+    def _asked_by(self, one: Any) -> set[str]:
+        if isinstance(one, type):
+            return {str(getattr(one, "parameter_name", ""))}
+        column, kind = one if isinstance(one, tuple) else (one, None)
+        if suffixes := getattr(kind, "suffixes", None):
+            return {f"{column}__{suffix}" for suffix in suffixes}
+        return {f"{column}__exact", f"{column}__isnull"}
+
+    # --- search ----------------------------------------------------------------------------------------------------
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        """Look up what is a column's whole value by its index, and else compare words as `search_fields` say.
+
+        Django would compare ids as texts, by no index, and ask for all columns in one condition.
+        """
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        wanted = _read_id(term)
+        for column in (one[1:] for one in self.search_fields if one.startswith("=")):
+            value = wanted if self._is_of_ids(column) else term
+            # One at a time: of two columns in one condition the database may use the index of neither.
+            if value is not None and (found := queryset.filter(**{column: value})).exists():
+                return found, False
+        words = Q()
+        for column in (one for one in self.search_fields if not one.startswith("=")):
+            words |= Q(**{f"{column}__icontains": term})
+        return self.newest(queryset).filter(words) if words else queryset.none(), False
+
+    def _is_of_ids(self, column: str) -> bool:
+        field: Any = None
+        options: Any = self.opts
+        for name in column.split("__"):
+            field = options.get_field(name)
+            options = field.related_model._meta if field.is_relation else None
+        return isinstance(cast("Field[Any, Any]", getattr(field, "target_field", field)), UUIDField)
+
+
+def _read_id(term: str) -> UUID | None:
+    try:
+        return UUID(term)
+    except ValueError:
+        return None
+
+
+class RecordAdmin(BoundedAdmin):
+    """Rows that services write and people read."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+class SettingAdmin(BoundedAdmin):
+    """Rows that people may change. Only the changed columns are written: the rest may have moved on meanwhile."""
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        # What may be null may be left empty.
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None and db_field.null:
+            field.required = False
+        return field
+
+    def save_model(self, request: HttpRequest, obj: Model, form: ModelForm[Model], change: bool) -> None:
+        if change:
+            obj.save(update_fields=[*form.changed_data, "updated"])
+        else:
+            obj.save()
