@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from deployments.definitions.core.hydration import BadTemplate
-from deployments.definitions.services.deployments import create_deployment, update_deployment
+from deployments.definitions.services.deployments import COLUMNS, create_deployment, update_deployment
 from deployments.models import Deployment, Schedule, WorkPool
 from deployments.pages.deployment_forms import DeploymentForm, DuplicateForm
 from deployments.pages.selectors.deployment import deployment_to_edit, pool_names, schedules_to_come
@@ -22,20 +22,7 @@ from orchestration.errors import DomainError
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.submitting import saved
 
-COLUMNS = tuple(name for name in DeploymentForm.base_fields if name not in {"work_pool", "work_queue"})
-# With those above, all that a copy has in common with its original.
-COPIED = (
-    *COLUMNS,
-    "version",
-    "parameter_openapi_schema",
-    "job_variables",
-    "pull_steps",
-    "path",
-    "entrypoint",
-    "manifest_path",
-    "storage_document_id",
-    "infrastructure_document_id",
-)
+CHANGEABLE = tuple(name for name in DeploymentForm.base_fields if name in COLUMNS)
 
 
 class BadParameters(DomainError):
@@ -46,7 +33,7 @@ class BadParameters(DomainError):
 def edit_deployment(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
     one = _deployment(deployment_id)
     pool, queue = _waits_in(one)
-    initial = {name: getattr(one, name) for name in COLUMNS} | {"work_pool": pool, "work_queue": queue}
+    initial = {name: getattr(one, name) for name in CHANGEABLE} | {"work_pool": pool, "work_queue": queue}
     form = DeploymentForm(request.POST or None, initial=initial, pools=list(dict.fromkeys([pool, *pool_names()])))
     if request.method == "POST" and saved(form, lambda values: _change(one, form, values)):
         return redirect("deployments:deployment", deployment_id)
@@ -81,7 +68,7 @@ def _change(one: Deployment, form: DeploymentForm, values: dict[str, Any]) -> No
     try:
         update_deployment(
             deployment_id=one.pk,
-            changes={name: values[name] for name in COLUMNS if name in form.changed_data},
+            changes={name: values[name] for name in CHANGEABLE if name in form.changed_data},
             pool_name=values["work_pool"] if moves else None,
             queue_name=values["work_queue"] if moves else None,
             now=timezone.now(),
@@ -96,7 +83,7 @@ def _copy(one: Deployment, values: dict[str, Any], now: datetime) -> Deployment:
         made, _ = create_deployment(
             flow_id=one.flow_id,
             name=values["name"],
-            columns={name: getattr(one, name) for name in COPIED} | {"paused": values["paused"]},
+            columns={name: getattr(one, name) for name in COLUMNS} | {"paused": values["paused"]},
             schedules=[_like(schedule) for schedule in schedules_to_come(deployment_id=one.pk, now=now)],
             pool_name=pool,
             queue_name=queue,

@@ -7,25 +7,21 @@ from typing import Any
 
 from django.db.models import DurationField
 
+from deployments.definitions.services.deployments import COLUMNS
 from deployments.models import Deployment
 from orchestration.api.answers import as_answer
 from orionflow.contract import deployments as contract
 from orionflow.contract.deployments import DeploymentFields
 
-# The name of a queue is stored with the queue itself; pausing has two names.
-_UNLIKE_COLUMNS = frozenset({"work_queue_name", "paused", "job_variables"})
-_COLUMNS = {
-    one.name: one
-    for one in Deployment._meta.concrete_fields
-    if one.name in DeploymentFields.model_fields and one.name not in _UNLIKE_COLUMNS
-}
+# Clients have two names for each of them.
+_OF_TWO_NAMES = frozenset({"paused", "job_variables"})
 
 
 def columns_of(sent: DeploymentFields) -> dict[str, Any]:
     """Return the sent fields by column. Null empties a column that may be empty, and is ignored for others."""
     columns: dict[str, Any] = {}
-    for name in sent.model_fields_set & _COLUMNS.keys():
-        column, value = _COLUMNS[name], getattr(sent, name)
+    for name in sent.model_fields_set & COLUMNS.keys() - _OF_TWO_NAMES:
+        column, value = COLUMNS[name], getattr(sent, name)
         if value is not None or column.null:
             columns[name] = timedelta(seconds=value) if isinstance(column, DurationField) and value else value
     variables = sent.job_variables if sent.job_variables is not None else sent.infra_overrides

@@ -26,9 +26,17 @@ from deployments.work.services.work_queues import queue_for
 from orchestration.database_clock import database_now
 from orchestration.errors import BadParameterSchema, BlockDocumentNotFound, FlowNotFound, SeveralSchedules
 from orchestration.transactions import repeated_on_conflict, write_transaction
+from orionflow.contract.deployments import DeploymentFields
 from runs.flow_runs.services import delete_flow_runs
 from runs.flows.services import create_flow
 from runs.models import Flow, FlowRun
+
+# The columns of what clients may say of a deployment. Its queue is said by name, and stored as the queue.
+COLUMNS = {
+    one.name: one
+    for one in Deployment._meta.concrete_fields
+    if one.name in DeploymentFields.model_fields and one.name != "work_queue_name"
+}
 
 
 @repeated_on_conflict
