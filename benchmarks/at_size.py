@@ -222,6 +222,7 @@ def questions(now: datetime, run: Any, flow: Any) -> Iterator[tuple[str, str, di
     }
     yield "history of flow runs", "flow_runs/history", history
     yield "history of task runs", "task_runs/history", history
+    yield "history of the runs of a flow", "flow_runs/history", history | {"flows": {"id": {"any_": [str(flow.id)]}}}
 
 
 def fill(copies: int) -> None:
@@ -234,8 +235,20 @@ def fill(copies: int) -> None:
     for copy in range(1, copies):
         for table in ("runs_flowrun", "runs_flowrunstate", "runs_taskrun", "runs_taskrunstate", "runs_log"):
             copy_day(table, copy)
+        add_up_roll_ups()
+    add_up_roll_ups()
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
+
+
+def add_up_roll_ups() -> None:
+    """As the service of a server does every other second."""
+    from django.utils import timezone
+
+    from runs.roll_ups.services import add_up
+
+    while add_up(timezone.now()):
+        pass
 
 
 def fill_one_day(now: datetime) -> None:

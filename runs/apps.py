@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class RunsConfig(AppConfig):
     name = "runs"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        post_migrate.connect(_count_runs, sender=self, dispatch_uid="roll-ups")
+
+
+def _count_runs(**_: Any) -> None:
+    """SQLite drops triggers with a table, and many a change of columns remakes one: look after every migration."""
+    from runs.roll_ups.install import install
+
+    install()

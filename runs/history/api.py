@@ -33,16 +33,18 @@ from runs.lists.filters.searches import (
     task_runs_matching,
 )
 from runs.lists.filters.sorts import ORDERS, FlowRunSort
+from runs.lists.filters.subjects import subject_of_flow_runs, subject_of_task_runs
 from runs.models import FlowRun
+from runs.roll_ups.selectors import Subject, runs_by_state
 from runs.schemas.runs import estimated_run_time, lateness
 
 DASHBOARD_PARTS = 20
 SIMPLE = ("state_type", "state_timestamp", "total_run_time", "start_time", "expected_start_time")
 
 
-def _history(runs: QuerySet[Any], window: HistoryWindow) -> list[HistoryOut]:
-    step, now = window.step(), timezone.now()
-    return history_out(history(runs, start=window.history_start, end=window.history_end, step=step, now=now))
+def _history(runs: QuerySet[Any], window: HistoryWindow, subject: Subject | None) -> list[HistoryOut]:
+    start, end, now = window.history_start, window.history_end, timezone.now()
+    return history_out(history(runs, start=start, end=end, step=window.step(), now=now, subject=subject))
 
 
 class ReadFlowRunHistory(RunQuestion):
@@ -52,7 +54,7 @@ class ReadFlowRunHistory(RunQuestion):
     answers = {200: list[HistoryOut]}
 
     def perform(self, body: FlowRunHistoryRequest) -> list[HistoryOut]:
-        return _history(flow_runs_matching(body), body)
+        return _history(flow_runs_matching(body), body, subject_of_flow_runs(body))
 
 
 class ReadTaskRunHistory(RunQuestion):
@@ -62,7 +64,7 @@ class ReadTaskRunHistory(RunQuestion):
     answers = {200: list[HistoryOut]}
 
     def perform(self, body: TaskRunHistoryRequest) -> list[HistoryOut]:
-        return _history(task_runs_matching(body), body)
+        return _history(task_runs_matching(body), body, subject_of_task_runs(body))
 
 
 class ReadAverageLateness(RunQuestion):
@@ -110,7 +112,8 @@ class CountTaskRunsByState(RunQuestion):
     answers = {200: dict[StateType, int]}
 
     def perform(self, body: Search) -> dict[StateType, int]:
-        counted = counts_by_state(task_runs_matching(body))
+        subject = subject_of_task_runs(body)
+        counted = runs_by_state(subject) if subject else counts_by_state(task_runs_matching(body))
         return {state_type: counted.get(state_type.value, 0) for state_type in StateType}
 
 

@@ -28,7 +28,9 @@ from runs.lists.filters.searches import (
     task_runs_matching,
 )
 from runs.lists.filters.sorts import ORDERS, FlowRunSort, FlowSort, LogSort, TaskRunSort
+from runs.lists.filters.subjects import subject_of_flow_runs, subject_of_task_runs
 from runs.models import Log
+from runs.roll_ups.selectors import number_of_runs
 from runs.task_runs.api.task_runs import listed_task_runs_out
 from runs.task_runs.schemas import TaskRunOut
 
@@ -98,7 +100,8 @@ class CountFlowRuns(RunQuestion):
     answers = {200: int}
 
     def perform(self, body: FlowRunSearch) -> int:
-        return flow_runs_matching(body).count()
+        subject = subject_of_flow_runs(body)
+        return number_of_runs(subject) if subject else flow_runs_matching(body).count()
 
 
 class FilterTaskRuns(RunQuestion):
@@ -118,7 +121,8 @@ class CountTaskRuns(RunQuestion):
     answers = {200: int}
 
     def perform(self, body: Search) -> int:
-        return task_runs_matching(body).count()
+        subject = subject_of_task_runs(body)
+        return number_of_runs(subject) if subject else task_runs_matching(body).count()
 
 
 class FilterLogs(RunQuestion):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from runs.models.flows import Flow
 from runs.models.records import Artifact, ArtifactCollection, FlowRunInput, Log, SavedSearch
+from runs.models.roll_ups import RollUp, RollUpChange
 from runs.models.rows import NAME, Row
 from runs.models.runs import UNFINISHED_TYPES, FlowRun, Run, TaskRun
 from runs.models.states import CacheEntry, FlowRunState, StateRow, TaskRunState
@@ -22,6 +23,8 @@ __all__ = [
     "FlowRunState",
     "Log",
     "NAME",
+    "RollUp",
+    "RollUpChange",
     "Row",
     "Run",
     "SavedSearch",

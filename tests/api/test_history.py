@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orionflow.contract.ids import uuid7
 from runs.models import FlowRun, TaskRun
 from tests.factories import NOON, later, make_flow_run, make_state, make_task_run
 from tests.rounds import examples
+from tests.services.dispatching import make_deployment
 
 pytestmark = pytest.mark.django_db
 
@@ -171,3 +173,42 @@ def test_outcomes_are_counted_in_twenty_parts(api):
         {"completed": 0, "failed": 0},
     ]
     assert api.send("/ui/task_runs/dashboard/counts", {"task_runs": {}}).status_code == 422
+
+
+def test_what_roll_ups_answer_is_what_rows_answer(api, counted):
+    """Searches that only differ in that roll-ups know them, or not."""
+    deployment = make_deployment()
+    runs = [
+        make_flow_run("RUNNING", flow=deployment.flow, deployment_id=deployment.pk, now=later(n * 9)) for n in range(9)
+    ]
+    make_flow_run("FAILED", now=later(30))
+    make_task_run("RUNNING", flow_run=runs[0])
+    every = {"operator": "or_", "start_time": {"is_null_": True}, "id": {"not_any_": [str(deployment.pk)]}}
+    flow, deployed = {"id": {"any_": [str(deployment.flow_id)]}}, {"id": {"any_": [str(deployment.pk)]}}
+    by_column = {"deployment_id": {"any_": [str(deployment.pk)]}}
+
+    for search, slowly in (
+        ({}, {"flow_runs": every}),
+        ({"flow_runs": {}}, {"flow_runs": every}),
+        ({"flows": flow}, {"flows": flow, "flow_runs": every}),
+        ({"deployments": deployed}, {"deployments": deployed, "flow_runs": every}),
+        ({"flow_runs": by_column}, {"flow_runs": by_column, "deployments": deployed}),
+    ):
+        asked = window(later(-36_000), later(36_000), 18_000)
+        rolled = api.send("/flow_runs/history", asked | search).json()
+        by_rows = api.send("/flow_runs/history", asked | slowly).json()
+        numbers = [[(s["state_name"], s["count_runs"]) for s in each["states"]] for each in rolled]
+        assert numbers == [[(s["state_name"], s["count_runs"]) for s in each["states"]] for each in by_rows]
+        assert api.send("/flow_runs/count", search).json() == api.send("/flow_runs/count", slowly).json()
+    assert api.send("/task_runs/count", {}).json() == 1
+    with counted("flow run history, rolled up"):
+        api.send("/flow_runs/history", asked)
+
+
+def test_runs_of_a_deployment_that_is_gone_are_not_found_by_it(api):
+    run = make_flow_run("RUNNING", deployment_id=uuid7())
+
+    search = {"deployments": {"id": {"any_": [str(run.deployment_id)]}}}
+
+    assert api.send("/flow_runs/count", search).json() == 0
+    assert api.send("/flow_runs/history", window(NOON, later(3600), 3600) | search).json()[0]["states"] == []

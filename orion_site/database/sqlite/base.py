@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db.backends.sqlite3 import base, creation
+from django.db.backends.sqlite3 import base, creation, operations
 from django.db.utils import DatabaseError, OperationalError
 
 from orion_site.database.sqlite.files import damaged, refuse_network_file_system
@@ -32,8 +32,16 @@ class DatabaseCreation(creation.DatabaseCreation):
         return name
 
 
+class DatabaseOperations(operations.DatabaseOperations):
+    """Empties tables twice: triggers write into some while others are emptied."""
+
+    def sql_flush(self, *args: Any, **options: Any) -> list[str]:
+        return super().sql_flush(*args, **options) * 2
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
     creation_class = DatabaseCreation
+    ops_class = DatabaseOperations
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -13,6 +13,8 @@ from django.db.models import Avg, BigIntegerField, Case, Count, F, QuerySet, Sum
 
 from orionflow.contract.states import BAD, in_order
 from runs.history.selectors.durations import MomentMicroseconds, lateness, microseconds, run_time
+from runs.history.selectors.rolled import Counted, added, between, can_be_rolled, rolled_up, stretches
+from runs.roll_ups.selectors import Subject
 
 MOST_BINS = 500
 MICROSECOND = timedelta(microseconds=1)
@@ -36,11 +38,22 @@ class Bin:
     states: Sequence[BinState]
 
 
-def history(runs: QuerySet[Any], *, start: datetime, end: datetime, step: timedelta, now: datetime) -> list[Bin]:
-    """Bins of `step` from `start` on, until one begins at or after `end`; the last may reach beyond it."""
+def history(
+    runs: QuerySet[Any],
+    *,
+    start: datetime,
+    end: datetime,
+    step: timedelta,
+    now: datetime,
+    subject: Subject | None = None,
+) -> list[Bin]:
+    """Bins of `step` from `start` on, until one begins at or after `end`; the last may reach beyond it.
+
+    With a `subject` the runs are all that it has, and most of them are read from its roll-ups.
+    """
     bins = min(ceil((end - start) / step), MOST_BINS) if end > start else 0
     edges = [_later(start, step * index) for index in range(bins + 1)]
-    counted = _counted(runs, edges, step, now) if bins else {}
+    counted = _by_bin(_numbers(runs, edges, step, now, subject)) if bins else {}
     return [Bin(edges[index], edges[index + 1], counted.get(index, ())) for index in range(bins)]
 
 
@@ -51,21 +64,36 @@ def _later(moment: datetime, period: timedelta) -> datetime:
         return datetime.max.replace(tzinfo=moment.tzinfo)
 
 
-def _counted(
-    runs: QuerySet[Any], edges: Sequence[datetime], step: timedelta, now: datetime
-) -> dict[int, list[BinState]]:
-    since = MomentMicroseconds(F("expected_start_time")) - Value(microseconds(edges[0]), output_field=BigIntegerField())
+def _numbers(
+    runs: QuerySet[Any], edges: Sequence[datetime], step: timedelta, now: datetime, subject: Subject | None
+) -> Counted:
+    if subject is None or not can_be_rolled(subject, step):
+        within = runs.filter(expected_start_time__gte=edges[0], expected_start_time__lt=edges[-1])
+        return _counted(within, edges[0], step, now)
+    rolled = stretches(subject, edges, now)
+    numbers = rolled_up(subject, rolled, now)
+    for condition in between(edges, rolled):
+        for key, more in _counted(runs.filter(condition), edges[0], step, now).items():
+            numbers[key] = added(numbers.get(key), more)
+    return numbers
+
+
+def _counted(runs: QuerySet[Any], start: datetime, step: timedelta, now: datetime) -> Counted:
+    since = MomentMicroseconds(F("expected_start_time")) - Value(microseconds(start), output_field=BigIntegerField())
     rows = (
-        runs.filter(expected_start_time__gte=edges[0], expected_start_time__lt=edges[-1], state_type__isnull=False)
+        runs.filter(state_type__isnull=False)
         .order_by()
         .values("state_type", "state_name", bin=since / Value(step // MICROSECOND, output_field=BigIntegerField()))
         .annotate(runs=Count("pk"), spent=Sum(run_time(now)), late=Sum(lateness(now)))
         .values_list("bin", "state_type", "state_name", "runs", "spent", "late")
-        .order_by("bin", "state_type", "state_name")
     )
+    return {(index, type_, name): (runs, int(spent), int(late)) for index, type_, name, runs, spent, late in rows}
+
+
+def _by_bin(numbers: Counted) -> dict[int, list[BinState]]:
     found = defaultdict(list)
-    for index, type_, name, count, spent, late in rows:
-        found[index].append(BinState(type_, name, count, float(spent) / 1e6, float(late) / 1e6))
+    for (index, type_, name), (runs, spent, late) in sorted(numbers.items()):
+        found[index].append(BinState(type_, name, runs, spent / 1e6, late / 1e6))
     return found
 
 

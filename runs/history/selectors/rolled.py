@@ -1,0 +1,160 @@
+"""Histories from the roll-ups: whole days, hours and minutes are read, and only what is left between them is counted.
+
+What a bin begins or ends with in the middle of a minute, and the minute that is going on, are runs that are few.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connection
+from django.db.models import Q
+
+from orionflow.contract.states import StateType
+from runs.history.selectors.durations import EPOCH, microseconds
+from runs.roll_ups.selectors import Subject
+from runs.roll_ups.sql import DAY, HOUR, MINUTE, SUMMED, WIDTHS
+
+MICROSECONDS = 60_000_000
+# Narrower bins have too much between whole minutes or hours.
+LEAST_STEP = {MINUTE: timedelta(minutes=2), HOUR: timedelta(hours=4)}
+RANGES_AT_ONCE = 200
+
+# By bin, type and name of state: the runs, and their run time and lateness in microseconds.
+Counted = dict[tuple[int, str, str], tuple[int, int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Whole minutes or hours of one bin that have come, or are to come: times since 1970 in minutes."""
+
+    bin: int
+    has_come: bool
+    since: int
+    until: int
+
+
+def can_be_rolled(subject: Subject, step: timedelta) -> bool:
+    return step >= LEAST_STEP[_least(subject)]
+
+
+def stretches(subject: Subject, edges: Sequence[datetime], now: datetime) -> list[Stretch]:
+    """The stretches of the roll-ups that lie in the bins between the edges; what is now is left out."""
+    least = _least(subject)
+    unit = least * MICROSECONDS
+    going_on = microseconds(now) // unit * least
+    found = []
+    for index, (first, last) in enumerate(zip(edges, edges[1:], strict=False)):
+        since, until = -(-microseconds(first) // unit) * least, microseconds(last) // unit * least
+        for begin, end, has_come in (
+            (since, min(until, going_on), True),
+            (max(since, going_on + least), until, False),
+        ):
+            if begin < end:
+                found.append(Stretch(index, has_come, begin, end))
+    return found
+
+
+def between(edges: Sequence[datetime], rolled: Sequence[Stretch]) -> Iterator[Q]:
+    """The conditions of the runs that the stretches leave out, some ranges of time in each."""
+    ranges, begin = [], edges[0]
+    for stretch in rolled:
+        ranges.append((begin, _moment(stretch.since)))
+        begin = _moment(stretch.until)
+    ranges = [(since, until) for since, until in [*ranges, (begin, edges[-1])] if since < until]
+    for index in range(0, len(ranges), RANGES_AT_ONCE):
+        condition = Q()
+        for since, until in ranges[index : index + RANGES_AT_ONCE]:
+            condition |= Q(expected_start_time__gte=since, expected_start_time__lt=until)
+        yield condition
+
+
+def rolled_up(subject: Subject, rolled: Sequence[Stretch], now: datetime) -> Counted:
+    """Sum up the stretches. One query: what moves meanwhile from the changes to the totals is seen once."""
+    if not rolled:
+        return {}
+    parts = [part for stretch in rolled for part in _parts(stretch)]
+    marks = ", ".join(["(%s, %s, %s, %s, %s)"] * len(parts))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"WITH part(bin, has_come, level, since, until) AS (VALUES {marks}) "
+            f"SELECT p.bin, p.has_come, '' AS minute, t.state_type, t.state_name, {SUMMED} FROM part p "
+            "CROSS JOIN runs_rollup t WHERE t.subject = %s AND t.level = p.level AND t.bucket >= p.since "
+            "AND t.bucket < p.until AND t.state_type <> '' GROUP BY 1, 2, 3, 4, 5 "
+            f"UNION ALL SELECT 0, 0, c.minute, c.state_type, c.state_name, {SUMMED} FROM runs_rollupchange c "
+            f"WHERE c.{subject.column} = %s AND c.minute >= %s AND c.minute < %s AND c.state_type <> '' "
+            "GROUP BY 1, 2, 3, 4, 5",
+            [
+                *(value for part in parts for value in part),
+                subject.key,
+                *(subject.key, _bucket(rolled[0].since, MINUTE), _bucket(rolled[-1].until, MINUTE)),
+            ],
+        )
+        rows = cursor.fetchall()
+    return _summed(rows, rolled, now)
+
+
+def _summed(rows: Sequence[Any], rolled: Sequence[Stretch], now: datetime) -> Counted:
+    begins = [stretch.since for stretch in rolled]
+    counted: Counted = {}
+    for index, has_come, minute, state_type, state_name, *numbers in rows:
+        if minute:
+            at = microseconds(datetime.fromisoformat(f"{minute}+00:00")) // MICROSECONDS
+            stretch = rolled[bisect_right(begins, at) - 1]
+            if at >= stretch.until:
+                continue
+            index, has_come = stretch.bin, stretch.has_come
+        key = (index, state_type, state_name)
+        counted[key] = added(counted.get(key), _estimated(state_type, bool(has_come), [*map(int, numbers)], now))
+    return {key: numbers for key, numbers in counted.items() if numbers[0]}
+
+
+def added(known: tuple[int, int, int] | None, more: tuple[int, int, int]) -> tuple[int, int, int]:
+    return more if known is None else (known[0] + more[0], known[1] + more[1], known[2] + more[2])
+
+
+def _estimated(state_type: str, has_come: bool, numbers: Sequence[int], now: datetime) -> tuple[int, int, int]:
+    """The runs, how long they have run until now, and how late they are by now."""
+    runs, run_time, lateness, running_since, waiting, waiting_since = numbers
+    milliseconds = microseconds(now) // 1000
+    if state_type == StateType.RUNNING:
+        run_time += (runs * milliseconds - running_since) * 1000
+    if has_come:
+        lateness += (waiting * milliseconds - waiting_since) * 1000
+    return runs, run_time, lateness
+
+
+def _parts(stretch: Stretch) -> Iterator[tuple[int, int, int, str, str]]:
+    for level, since, until in _levels(stretch.since, stretch.until, (DAY, HOUR, MINUTE)):
+        yield stretch.bin, int(stretch.has_come), level, _bucket(since, level), _bucket(until, level)
+
+
+def _levels(since: int, until: int, levels: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    """As many whole days as there are, then hours before and behind them, then minutes."""
+    level, *finer = levels
+    first, last = -(-since // level) * level, until // level * level
+    if first >= last:
+        yield from _levels(since, until, finer)
+        return
+    if since < first:
+        yield from _levels(since, first, finer)
+    yield level, first, last
+    if last < until:
+        yield from _levels(last, until, finer)
+
+
+def _least(subject: Subject) -> int:
+    """The finest level that there is."""
+    return MINUTE if subject.column == "kind" else HOUR
+
+
+def _moment(minutes: int) -> datetime:
+    return EPOCH + timedelta(minutes=minutes)
+
+
+def _bucket(minutes: int, level: int) -> str:
+    return _moment(minutes).isoformat(" ")[: WIDTHS[level]]

@@ -1,0 +1,55 @@
+"""Searches that ask for no more than all runs there are, or those of one flow or deployment: roll-ups answer them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from django.db.models import Q
+
+from deployments.models import Deployment
+from runs.lists.filters.conditions import matched
+from runs.lists.filters.resources import DeploymentFilter, FlowFilter, FlowRunFilter
+from runs.lists.filters.searches import Search
+from runs.roll_ups.selectors import ALL_FLOW_RUNS, ALL_TASK_RUNS, Subject
+
+
+def subject_of_flow_runs(search: Search) -> Subject | None:
+    """Whose flow runs these are, if they are all that somebody has."""
+    if search.task_runs is not None or search.pools() is not None or search.queues() is not None:
+        return None
+    own = matched(search.flow_runs)
+    match (search.flows, search.deployments):
+        case (None, None):
+            return _deployment_of_runs(search.flow_runs, own) if own else ALL_FLOW_RUNS
+        case (FlowFilter() as flows, None) if not own:
+            flow_id = _only(flows.id.any_ if flows.id else None, matched(flows), "id")
+            return Subject("flow", flow_id) if flow_id else None
+        case (None, DeploymentFilter() as deployments) if not own:
+            return _deployment(deployments)
+    return None
+
+
+def _deployment_of_runs(runs: FlowRunFilter | None, own: Q) -> Subject | None:
+    wanted = runs.deployment_id if runs else None
+    deployment_id = _only(wanted.any_ if wanted else None, own, "deployment_id")
+    return Subject("deployment", deployment_id) if deployment_id else None
+
+
+def _deployment(wanted: DeploymentFilter) -> Subject | None:
+    deployment_id = _only(wanted.id.any_ if wanted.id else None, matched(wanted), "id")
+    # Runs outlive their deployment, and are then found by no search for it.
+    if deployment_id is None or not Deployment.objects.filter(pk=deployment_id).exists():
+        return None
+    return Subject("deployment", deployment_id)
+
+
+def _only(ids: Sequence[UUID] | None, condition: Q, column: str) -> UUID | None:
+    """The one id, if nothing else is asked for."""
+    return ids[0] if ids and len(ids) == 1 and condition == Q(**{f"{column}__in": ids}) else None
+
+
+def subject_of_task_runs(search: Search) -> Subject | None:
+    """All task runs, if that is what is asked for."""
+    asked = (search.flows, search.flow_runs, search.deployments)
+    return None if any(part is not None for part in asked) or matched(search.task_runs) else ALL_TASK_RUNS

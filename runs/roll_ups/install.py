@@ -1,0 +1,83 @@
+"""Count the runs that there are, and have the database count from then on."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from django.db import connection, transaction
+
+from orchestration.tables import FLOW_RUNS, TASK_RUNS, Tables
+from runs.roll_ups.services import add_changes
+from runs.roll_ups.sql import CHANGE, counted, trigger_names, triggers
+
+SECONDS_BETWEEN_WORDS = 5.0
+
+
+def install(**_: Any) -> None:
+    """Make the triggers that are missing and count everything again; where none is missing, do nothing.
+
+    SQLite drops triggers with a table, and Django remakes a table for many a change of its columns: so this is
+    called after every migration.
+    """
+    with connection.cursor() as cursor:
+        if "runs_rollup" not in connection.introspection.table_names(cursor) or not _missing(cursor):
+            return
+        with transaction.atomic():
+            for name in trigger_names():
+                cursor.execute(f"DROP TRIGGER IF EXISTS {name}{_on_table(name)}")
+            for statement in triggers():
+                cursor.execute(statement)
+            _count_again(cursor)
+
+
+def _missing(cursor: Any) -> set[str]:
+    if connection.vendor == "sqlite":
+        cursor.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+    else:
+        cursor.execute("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal")
+    return trigger_names() - {name for (name,) in cursor.fetchall()}
+
+
+def _on_table(trigger: str) -> str:
+    return "" if connection.vendor == "sqlite" else f" ON {trigger.split('_roll_up_')[0]}"
+
+
+def _count_again(cursor: Any) -> None:
+    cursor.execute("DELETE FROM runs_rollup")
+    cursor.execute("DELETE FROM runs_rollupchange")
+    for tables in (FLOW_RUNS, TASK_RUNS):
+        _count(cursor, tables)
+
+
+def _count(cursor: Any, tables: Tables) -> None:
+    """Day by day, so that the work in hand stays small."""
+    said = time.monotonic()
+    cursor.execute(_insert(tables, "expected_start_time IS NULL"))
+    day = _first_day(cursor, tables, None)
+    while day is not None:
+        cursor.execute(_insert(tables, "expected_start_time >= %s AND expected_start_time < %s"), day)
+        add_changes()
+        if time.monotonic() - said > SECONDS_BETWEEN_WORDS:
+            said = time.monotonic()
+            print(f"Counting the {tables.kind}s that there are, up to {str(day[1])[:10]}.", file=sys.stderr, flush=True)
+        day = _first_day(cursor, tables, day[1])
+    add_changes()
+
+
+def _insert(tables: Tables, condition: str) -> str:
+    return f"INSERT INTO runs_rollupchange ({CHANGE}) {counted(tables, f'{tables.runs} r WHERE r.{condition}')}"
+
+
+def _first_day(cursor: Any, tables: Tables, since: Any) -> tuple[Any, Any] | None:
+    """The first day from `since` on that runs were expected in, as the database writes moments."""
+    later = "" if since is None else "WHERE expected_start_time >= %s "
+    first = f"(SELECT MIN(expected_start_time) AS first FROM {tables.runs} {later}) earliest"
+    if connection.vendor == "sqlite":
+        edges = "substr(first, 1, 10) || ' 00:00:00', date(substr(first, 1, 10), '+1 day') || ' 00:00:00'"
+    else:
+        edges = "date_trunc('day', first, 'UTC'), date_trunc('day', first, 'UTC') + interval '24 hours'"
+    cursor.execute(f"SELECT {edges} FROM {first} WHERE first IS NOT NULL", [] if since is None else [since])
+    row: tuple[Any, Any] | None = cursor.fetchone()
+    return row

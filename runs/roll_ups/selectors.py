@@ -1,0 +1,46 @@
+"""Numbers of runs as the roll-ups have them: the totals, and what is not added to them yet."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Literal
+from uuid import UUID
+
+from django.db.models import QuerySet, Sum
+
+from runs.models.roll_ups import RollUp, RollUpChange
+from runs.roll_ups.sql import DAY
+
+# Whose numbers: all runs of a kind, or the flow runs of one flow or deployment.
+Column = Literal["kind", "flow", "deployment"]
+
+
+class Subject:
+    """Whose runs are counted."""
+
+    def __init__(self, column: Column, whose: str | UUID) -> None:
+        self.column = column
+        self.key = whose.hex if isinstance(whose, UUID) else whose
+
+
+ALL_FLOW_RUNS = Subject("kind", "flow-run")
+ALL_TASK_RUNS = Subject("kind", "task-run")
+
+
+def number_of_runs(subject: Subject) -> int:
+    return sum(runs_by_state(subject).values())
+
+
+def runs_by_state(subject: Subject) -> dict[str, int]:
+    """How many runs are in each type of state; those without a state under an empty one. One query."""
+    counted: Counter[str] = Counter()
+    totals = RollUp.objects.filter(subject=subject.key, level=DAY)
+    changes = RollUpChange.objects.filter(**{subject.column: subject.key})
+    for state_type, runs in _by_type(totals).union(_by_type(changes), all=True):
+        counted[state_type] += int(runs)
+    return +counted
+
+
+def _by_type(rows: QuerySet[Any, Any]) -> QuerySet[Any, Any]:
+    summed: QuerySet[Any, Any] = rows.order_by().values_list("state_type").annotate(number=Sum("runs"))
+    return summed

@@ -1,0 +1,188 @@
+"""The SQL of roll-ups: what a run adds to them, the triggers that write it down, and how changes become totals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.db import connection
+
+from orchestration.tables import FLOW_RUNS, TASK_RUNS, Tables
+from orionflow.contract.states import TERMINAL, in_order
+
+DAY, HOUR, MINUTE = 1440, 60, 1
+# The levels, and how much of a minute's text is their time.
+WIDTHS = {DAY: 10, HOUR: 13, MINUTE: 16}
+SUMS = ("runs", "run_time", "lateness", "running_since", "waiting", "waiting_since")
+_KEY = ("kind", "minute", "flow", "deployment", "state_type", "state_name")
+CHANGE = ", ".join((*_KEY, *SUMS))
+TOTAL_KEY = ("subject", "level", "bucket", "state_type", "state_name")
+SUMMED = ", ".join(f"SUM({name}) AS {name}" for name in SUMS)
+IS_NOTHING = " AND ".join(f"{name} = 0" for name in SUMS)
+
+_OVER = f"({', '.join(map(repr, in_order(TERMINAL)))})"
+_COUNTED = ("state_type", "state_name", "state_timestamp", "expected_start_time", "start_time", "total_run_time")
+_PARENTS = ("flow_id", "deployment_id")
+
+
+@dataclass(frozen=True, slots=True)
+class _Spelling:
+    """Expressions of one database; each is given columns."""
+
+    minute: str
+    hex: str
+    # Milliseconds since 1970.
+    moment: str
+    # Microseconds, as histories count them (`runs.history.selectors.durations`).
+    period: str
+    between: str
+
+
+_SQLITE = _Spelling(
+    minute="COALESCE(substr({0}, 1, 16), '')",
+    hex="COALESCE({0}, '')",
+    moment="CAST(round((julianday({0}) - 2440587.5) * 86400000) AS INTEGER)",
+    period="{0}",
+    between="CAST(round((julianday({0}) - julianday({1})) * 86400000) AS INTEGER) * 1000",
+)
+_POSTGRESQL = _Spelling(
+    minute="COALESCE(to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), '')",
+    hex="COALESCE(replace({0}::text, '-', ''), '')",
+    moment="CAST(EXTRACT(EPOCH FROM {0}) * 1000 AS bigint)",
+    period="CAST(EXTRACT(EPOCH FROM {0}) * 1000000 AS bigint)",
+    between="CAST(EXTRACT(EPOCH FROM ({0} - {1})) * 1000000 AS bigint)",
+)
+
+
+# --- one run ---------------------------------------------------------------------------------------------------------
+
+
+def _key_of(tables: Tables, run: str) -> list[str]:
+    spell = _SQLITE if connection.vendor == "sqlite" else _POSTGRESQL
+    parents = [spell.hex.format(f"{run}.{name}") if tables is FLOW_RUNS else "''" for name in _PARENTS]
+    minute = spell.minute.format(f"{run}.expected_start_time")
+    states = [f"COALESCE({run}.{name}, '')" for name in ("state_type", "state_name")]
+    return [f"'{tables.kind}'", minute, *parents, *states]
+
+
+def _sums_of(run: str) -> list[str]:
+    spell = _SQLITE if connection.vendor == "sqlite" else _POSTGRESQL
+    start, expected = f"{run}.start_time", f"{run}.expected_start_time"
+    waits = f"{start} IS NULL AND {expected} IS NOT NULL AND {run}.state_type NOT IN {_OVER}"
+    return [
+        "1",
+        spell.period.format(f"{run}.total_run_time"),
+        f"CASE WHEN {start} > {expected} THEN {spell.between.format(start, expected)} ELSE 0 END",
+        f"CASE WHEN {run}.state_type = 'RUNNING' THEN {spell.moment.format(f'{run}.state_timestamp')} ELSE 0 END",
+        f"CASE WHEN {waits} THEN 1 ELSE 0 END",
+        f"CASE WHEN {waits} THEN {spell.moment.format(expected)} ELSE 0 END",
+    ]
+
+
+def counted(tables: Tables, source: str, *, sign: str = "") -> str:
+    """Count the runs of `source` (a table, perhaps with WHERE; its runs are called r), as changes."""
+    key, sums = _key_of(tables, "r"), [f"{sign}SUM({each})" for each in _sums_of("r")]
+    return f"SELECT {_named(_KEY, key)}, {_named(SUMS, sums)} FROM {source} GROUP BY 1, 2, 3, 4, 5, 6"
+
+
+def _named(names: tuple[str, ...], values: list[str]) -> str:
+    return ", ".join(f"{value} AS {name}" for name, value in zip(names, values, strict=True))
+
+
+def _values(tables: Tables, run: str, sign: str = "") -> str:
+    return f"({', '.join([*_key_of(tables, run), *(f'{sign}({each})' for each in _sums_of(run))])})"
+
+
+# --- triggers --------------------------------------------------------------------------------------------------------
+
+
+def triggers() -> Iterator[str]:
+    """Return the statements that create all triggers, where there are none."""
+    for tables in (FLOW_RUNS, TASK_RUNS):
+        yield from _sqlite_triggers(tables) if connection.vendor == "sqlite" else _postgresql_triggers(tables)
+
+
+def trigger_names() -> set[str]:
+    return {_name(tables, event) for tables in (FLOW_RUNS, TASK_RUNS) for event in ("insert", "update", "delete")}
+
+
+def _name(tables: Tables, event: str) -> str:
+    return f"{tables.runs}_roll_up_{event}"
+
+
+def _columns(tables: Tables) -> tuple[str, ...]:
+    return (*_COUNTED, *_PARENTS) if tables is FLOW_RUNS else _COUNTED
+
+
+def _sqlite_triggers(tables: Tables) -> Iterator[str]:
+    new, old = _values(tables, "NEW"), _values(tables, "OLD", "-")
+    for event, when, values in (
+        ("insert", "INSERT", new),
+        ("update", f"UPDATE OF {', '.join(_columns(tables))}", f"{old}, {new}"),
+        ("delete", "DELETE", old),
+    ):
+        yield (
+            f"CREATE TRIGGER {_name(tables, event)} AFTER {when} ON {tables.runs} "
+            f"BEGIN INSERT INTO runs_rollupchange ({CHANGE}) VALUES {values}; END"
+        )
+
+
+def _postgresql_triggers(tables: Tables) -> Iterator[str]:
+    """Rows that come or go are counted by statement, one change for all that are alike; states move one by one."""
+    names = _columns(tables)
+    differ = " OR ".join(f"OLD.{name} IS DISTINCT FROM NEW.{name}" for name in names)
+    moved = f"VALUES {_values(tables, 'OLD', '-')}, {_values(tables, 'NEW')}"
+    by_statement = "REFERENCING {} TABLE AS counted_runs FOR EACH STATEMENT"
+    for event, when, how, rows in (
+        ("insert", "INSERT", by_statement.format("NEW"), counted(tables, "counted_runs r")),
+        ("update", f"UPDATE OF {', '.join(names)}", f"FOR EACH ROW WHEN ({differ})", moved),
+        ("delete", "DELETE", by_statement.format("OLD"), counted(tables, "counted_runs r", sign="-")),
+    ):
+        name = _name(tables, event)
+        yield (
+            f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            f"INSERT INTO runs_rollupchange ({CHANGE}) {rows}; RETURN NULL; END $$"
+        )
+        yield f"CREATE TRIGGER {name} AFTER {when} ON {tables.runs} {how} EXECUTE FUNCTION {name}()"
+
+
+# --- totals ----------------------------------------------------------------------------------------------------------
+
+
+def spread(changes: str) -> str:
+    """Sum up changes (a query in parentheses, or a table) for every subject and level that they belong to.
+
+    Minutes are kept of all runs together; a flow or a deployment has hours.
+    """
+    levels = " UNION ALL ".join(f"SELECT {level} AS level, {width} AS width" for level, width in WIDTHS.items())
+    return (
+        f"SELECT subject, level, substr(minute, 1, width) AS bucket, state_type, state_name, {SUMMED} FROM ("
+        f"SELECT kind AS subject, 1 AS least, c.* FROM {changes} c "
+        f"UNION ALL SELECT flow, {HOUR}, c.* FROM {changes} c WHERE flow <> '' "
+        f"UNION ALL SELECT deployment, {HOUR}, c.* FROM {changes} c WHERE deployment <> '') one "
+        f"CROSS JOIN ({levels}) levels WHERE level >= least GROUP BY 1, 2, 3, 4, 5"
+    )
+
+
+def added_to_totals(changes: str) -> str:
+    """Return the statement that adds changes to the totals, in the order of their keys: two of them never deadlock."""
+    more = ", ".join(f"{name} = runs_rollup.{name} + excluded.{name}" for name in SUMS)
+    key = ", ".join(TOTAL_KEY)
+    return (
+        f"INSERT INTO runs_rollup ({key}, {', '.join(SUMS)}) {spread(changes)} ORDER BY 1, 2, 3, 4, 5 "
+        f"ON CONFLICT ({key}) DO UPDATE SET {more}"
+    )
+
+
+def differences() -> str:
+    """Return the query for what the roll-ups say beyond what counting says, at this moment: no row, or it is wrong."""
+    key, sums = ", ".join(TOTAL_KEY), ", ".join(SUMS)
+    less = ", ".join(f"-{name}" for name in SUMS)
+    runs = " UNION ALL ".join(counted(tables, f"{tables.runs} r") for tables in (FLOW_RUNS, TASK_RUNS))
+    return (
+        f"WITH counted_runs AS MATERIALIZED ({runs}) SELECT {key}, {SUMMED} FROM ("
+        f"SELECT {key}, {sums} FROM runs_rollup "
+        f"UNION ALL SELECT {key}, {sums} FROM ({spread('runs_rollupchange')}) changed "
+        f"UNION ALL SELECT {key}, {less} FROM ({spread('counted_runs')}) counted) compared "
+        f"GROUP BY {key} HAVING {' OR '.join(f'SUM({name}) <> 0' for name in SUMS)}"
+    )

@@ -1,0 +1,195 @@
+"""Roll-ups say what counting the runs says: whatever was done, and however much of it has been added up."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.core.management.color import no_style
+from django.db import connection, transaction
+from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deployments.upkeep.selectors.invariants.roll_ups import wrong_roll_ups
+from orchestration.core.states import StateType
+from orchestration.services import propose_flow_run_state
+from runs.flow_runs.services import delete_flow_run
+from runs.flows.services import delete_flow
+from runs.history.selectors.history import history
+from runs.models import FlowRun, FlowRunState, RollUp, RollUpChange, TaskRun
+from runs.roll_ups.install import install
+from runs.roll_ups.selectors import ALL_FLOW_RUNS, ALL_TASK_RUNS, Subject, runs_by_state
+from runs.roll_ups.services import add_up
+from runs.roll_ups.sql import trigger_names
+from tests.factories import NOON, later, make_flow, make_flow_run, make_state, make_task_run
+from tests.rounds import examples
+from tests.services.dispatching import make_deployment
+
+pytestmark = pytest.mark.django_db
+
+TYPES = sorted(StateType)
+# Moments that meet the edges of minutes, hours and days, and such that do not.
+offsets = st.one_of(
+    st.sampled_from([0, 60, 3600, 12 * 3600, 86_400]), st.floats(-3 * 86_400, 3 * 86_400, allow_nan=False)
+).map(lambda seconds: timedelta(seconds=round(seconds, 6)))
+states = st.sampled_from(TYPES)
+runs_of_flows = st.lists(
+    st.tuples(st.integers(0, 1), st.booleans(), offsets, states, st.none() | st.floats(-5, 500), st.floats(0, 90)),
+    max_size=8,
+)
+
+
+def is_right() -> bool:
+    return list(wrong_roll_ups()) == []
+
+
+def make_population(runs, deployment, flows):
+    """Rows that are written as they stand: also what the rules would not let happen."""
+    for flow, deployed, offset, state_type, waited, ran in runs:
+        at = NOON + offset
+        run = make_flow_run("COMPLETED", flow=flows[flow], deployment_id=deployment.pk if deployed else None)
+        for rows in (FlowRun.objects.filter(pk=run.pk), TaskRun.objects.filter(pk=make_task_run(flow_run=run).pk)):
+            rows.update(
+                state_type=state_type,
+                state_name=state_type.title(),
+                state_timestamp=at + timedelta(seconds=ran),
+                expected_start_time=at,
+                start_time=None if waited is None else at + timedelta(seconds=waited),
+                total_run_time=timedelta(seconds=ran),
+            )
+
+
+@examples(25, 300)
+@given(
+    runs=runs_of_flows,
+    added_after=st.integers(0, 8),
+    begin=offsets,
+    now=offsets,
+    step=st.sampled_from([60, 120, 179.5, 3600, 5400, 6 * 3600, 86_400, 100_000.25]),
+    bins=st.integers(1, 40),
+)
+def test_histories_are_those_that_counting_gives(runs, added_after, begin, now, step, bins):
+    flows, deployment = [make_flow(), make_flow()], make_deployment()
+    make_population(runs[:added_after], deployment, flows)
+    add_up(NOON)
+    make_population(runs[added_after:], deployment, flows)
+    # No run has entered its state later than now, as far as one clock goes.
+    now = max(
+        [NOON + now, *FlowRun.objects.filter(state_timestamp__isnull=False).values_list("state_timestamp", flat=True)]
+    )
+    start, step = NOON + begin, timedelta(seconds=step)
+    window = {"start": start, "end": start + step * bins, "step": step, "now": now}
+
+    for subject, rows in (
+        (ALL_FLOW_RUNS, FlowRun.objects.all()),
+        (ALL_TASK_RUNS, TaskRun.objects.all()),
+        (Subject("flow", flows[0].pk), FlowRun.objects.filter(flow=flows[0])),
+        (Subject("deployment", deployment.pk), FlowRun.objects.filter(deployment_id=deployment.pk)),
+    ):
+        counted, rolled = history(rows, **window), history(rows, **window, subject=subject)
+
+        assert [(one.start, one.end) for one in rolled] == [(one.start, one.end) for one in counted]
+        for expected, found in zip(counted, rolled, strict=True):
+            assert [(s.type, s.name, s.runs) for s in found.states] == [
+                (s.type, s.name, s.runs) for s in expected.states
+            ]
+            for one, other in zip(expected.states, found.states, strict=True):
+                # Moments are kept to the millisecond.
+                assert other.run_time == pytest.approx(one.run_time, abs=0.002 * one.runs)
+                assert other.lateness == pytest.approx(one.lateness, abs=0.002 * one.runs)
+        by_state = {type_: rows.filter(state_type=type_).count() for type_ in TYPES}
+        assert runs_by_state(subject) == {type_: number for type_, number in by_state.items() if number}
+    assert is_right()
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("make"), states | st.none()),
+        st.tuples(st.just("task"), states),
+        st.tuples(st.just("move"), states),
+        st.sampled_from([("delete", None), ("later", None), ("add", None), ("flow", None)]),
+    ),
+    max_size=25,
+)
+
+
+@examples(25, 300)
+@given(steps=steps)
+def test_whatever_happens_they_say_what_counting_says(steps):
+    made, flow = [], make_flow()
+    for number, (what, state) in enumerate(steps):
+        now = later(number * 40)
+        if what == "make":
+            made.append(make_flow_run(state and make_state(state), flow=flow, now=now))
+        elif what == "add":
+            add_up(now)
+        elif what == "flow":
+            delete_flow(flow_id=flow.pk)
+            made, flow = [], make_flow()
+        elif made and what == "task":
+            make_task_run(state, flow_run=made[-1], now=now)
+        elif made and what == "move":
+            propose_flow_run_state(run_id=made[-1].pk, proposed=make_state(state), now=now, force=True)
+        elif made and what == "later":
+            FlowRun.objects.filter(pk=made[-1].pk).update(expected_start_time=now + timedelta(hours=5))
+        elif made and what == "delete":
+            delete_flow_run(run_id=made.pop().pk)
+    assert is_right()
+    add_up(NOON)
+    assert is_right()
+    assert not RollUpChange.objects.exists()
+    assert not RollUp.objects.filter(runs=0).exists()
+
+
+def test_a_transition_that_is_rolled_back_is_not_counted():
+    with transaction.atomic():
+        make_flow_run()
+        transaction.set_rollback(True)
+
+    assert runs_by_state(ALL_FLOW_RUNS) == {}
+
+
+def test_what_nobody_counted_is_found():
+    make_flow_run("RUNNING")
+    add_up(NOON)
+    RollUp.objects.filter(subject="flow-run", level=1440).update(runs=5)
+
+    (found,) = wrong_roll_ups()
+
+    assert str(found) == (
+        "I13  roll-up flow-run  differs from the runs themselves for Running in 2026-01-05: "
+        "by +4 runs, +0 µs of run time and +0 µs of lateness"
+    )
+
+
+def test_after_triggers_were_lost_everything_is_counted_again():
+    make_flow_run("RUNNING")
+    add_up(NOON)
+    with connection.cursor() as cursor:
+        for trigger in trigger_names():
+            table = "" if connection.vendor == "sqlite" else f" ON {trigger.split('_roll_up_')[0]}"
+            cursor.execute(f"DROP TRIGGER {trigger}{table}")
+    make_flow_run(None)
+    make_task_run("RUNNING", now=timezone.now())
+    assert not is_right()
+
+    install()
+
+    assert is_right()
+    assert runs_by_state(ALL_FLOW_RUNS) == {"RUNNING": 2, "": 1}
+
+
+def test_tables_that_are_emptied_leave_no_changes():
+    """As `manage.py flush` does it, and Django after tests with transactions of their own."""
+    make_flow_run("RUNNING")
+    add_up(NOON)
+    tables = [model._meta.db_table for model in (RollUpChange, RollUp, FlowRunState, FlowRun)]
+    # PostgreSQL empties no table that rows are still to be checked of.
+    connection.check_constraints()
+    with connection.cursor() as cursor:
+        for statement in connection.ops.sql_flush(no_style(), tables, allow_cascade=True):
+            cursor.execute(statement)
+
+    assert not RollUpChange.objects.exists()
+    assert not RollUp.objects.exists()
