@@ -53,6 +53,7 @@ MIDDLEWARE = [
     "orion_site.http.middleware.NulMiddleware",
     "orion_site.http.middleware.CompressionMiddleware",
     "orion_site.http.static_files.StaticFilesMiddleware",
+    "orion_site.preferences.middleware.PreferencesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -84,6 +85,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "orion_site.preferences.middleware.preferences",
             ],
         },
     }

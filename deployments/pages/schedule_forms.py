@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django import forms
+from django.utils import timezone
 
 from deployments.models import Schedule
 from deployments.schedules.core import ScheduleError, moment_in
@@ -27,8 +28,9 @@ class LocalMomentField(forms.DateTimeField):
         super().__init__(required=False, widget=shown, **wishes)
 
     def to_python(self, value: Any) -> datetime | None:
-        moment: datetime | None = super().to_python(value)
-        # Django has read it as one of UTC.
+        # Django reads it as one of the current zone, where it may be skipped or come twice; in UTC none is.
+        with timezone.override(UTC):
+            moment: datetime | None = super().to_python(value)
         return moment.replace(tzinfo=None) if moment else None
 
 

@@ -21,6 +21,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModif
 from django.http.response import HttpResponseBase
 from django.template.context import make_context
 from django.template.response import TemplateResponse
+from django.utils.timezone import get_current_timezone_name
 
 from orion_site.accounts.permissions import actor_of
 from orion_site.live.hub import hub
@@ -74,7 +75,8 @@ def live_page(view: View) -> View:
         number = hub.number_of(request.headers.get(PLACE_HEADER, ""))
         if number is None:
             return _as_asked(request, _parts(request, view(request, *args, **kwargs), names, place))
-        shared = _shared_part(actor_of(request).name, address)
+        # Moments are written in the reader's zone.
+        shared = _shared_part(f"{actor_of(request).name} {get_current_timezone_name()}", address)
         with shared.lock:
             answer = shared.current(number)
             if answer is None:
@@ -128,10 +130,10 @@ def _as_asked(request: HttpRequest, answer: HttpResponse) -> HttpResponseBase:
     return HttpResponse(answer.content, status=answer.status_code, headers=dict(answer.headers.items()))
 
 
-def _shared_part(actor: str, address: str) -> Shared:
+def _shared_part(reader: str, address: str) -> Shared:
     with _shared_lock:
-        shared = _shared.setdefault((actor, address), Shared())
-        _shared.move_to_end((actor, address))
+        shared = _shared.setdefault((reader, address), Shared())
+        _shared.move_to_end((reader, address))
         while len(_shared) > MOST_SHARED:
             _shared.popitem(last=False)
         return shared

@@ -38,10 +38,16 @@ def _two_units(seconds: int) -> str:
 
 @register.filter
 def moment(value: datetime | None) -> SafeString | str:
-    """Date and time to the second, in UTC; with scripts, in the reader's zone."""
+    """Date and time to the second, in the reader's zone; where only the browser knows it, scripts write it again."""
     if value is None:
         return ""
-    return _time(value, f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC", "moment")
+    return _time(value, f"{timezone.localtime(value):%Y-%m-%d %H:%M:%S %Z}", "moment")
+
+
+@register.filter
+def day(value: datetime) -> str:
+    """The day and its zone, as a log names it once."""
+    return f"{timezone.localtime(value):%Y-%m-%d %Z}"
 
 
 @register.filter
@@ -73,7 +79,7 @@ def coarse(seconds: float) -> str:
 @register.filter
 def clock(value: datetime) -> SafeString:
     """Time of day to the millisecond, as in a log."""
-    return _time(value, f"{value:%H:%M:%S}.{value.microsecond // 1000:03d}", "clock")
+    return _time(value, f"{timezone.localtime(value):%H:%M:%S}.{value.microsecond // 1000:03d}", "clock")
 
 
 def _time(value: datetime, text: str, shown: str) -> SafeString:

@@ -394,7 +394,7 @@
     const [name, word, title] = stand();
     const isOld = Date.now() - current > (name === "live" ? SILENT_AFTER : 3000);
     control.dataset.state = name;
-    control.title = `${title} Shown as of ${new Date(current).toLocaleTimeString()}.`;
+    control.title = `${title} Shown as of ${new Date(current).toLocaleTimeString(undefined, { timeZone: document.documentElement.dataset.zone || undefined })}.`;
     control.lastElementChild.textContent = isOld ? `${word} · ${age(current)} old` : word;
   }
 
@@ -438,6 +438,7 @@
   control.addEventListener("click", toggle);
   document.addEventListener("keydown", (event) => {
     if (event.key !== "." || event.ctrlKey || event.metaKey || event.altKey || control.hidden) return;
+    if (document.documentElement.dataset.keys === "off") return;
     if (event.target.closest("input, textarea, select, [contenteditable]")) return;
     event.preventDefault();
     toggle();

@@ -1,6 +1,8 @@
-// Moments of pages come in UTC and work so without scripts. Here they are shown in the reader's own zone, and times that
-// pass keep passing; the exact moment in UTC stays in the title.
+// Moments of pages come in the zone that the reader chose, or else in UTC, and work so without scripts. In the latter case
+// they are shown in the browser's own zone here. Times that pass keep passing; the exact moment in UTC stays in the title.
 "use strict";
+
+const isWritten = Boolean(document.documentElement.dataset.zone);
 
 const pad = (number, width = 2) => String(number).padStart(width, "0");
 
@@ -59,6 +61,7 @@ function keepPassing(element, now) {
 
 // A log names each day once; in another zone the days begin at other lines.
 function divideByDays(log) {
+  if (isWritten) return nameDaysOnce(log);
   log.querySelectorAll(".day-line").forEach((line) => line.remove());
   let shown = "";
   for (const line of [...log.children]) {
@@ -75,10 +78,19 @@ function divideByDays(log) {
   }
 }
 
+// Each part of a log that came later names its first day.
+function nameDaysOnce(log) {
+  let shown = "";
+  for (const line of log.querySelectorAll(".day-line")) {
+    if (line.textContent === shown) line.remove();
+    else shown = line.textContent;
+  }
+}
+
 // Also for what comes into the page later.
 window.orionTimes = {
   localise(root) {
-    root.querySelectorAll("time[datetime]").forEach(showLocally);
+    if (!isWritten) root.querySelectorAll("time[datetime]").forEach(showLocally);
     root.querySelectorAll("ol.log").forEach(divideByDays);
   },
   divideByDays,

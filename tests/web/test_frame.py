@@ -72,7 +72,7 @@ def test_each_state_has_a_shape_a_word_and_a_colour(kind: StateType):
     shown = Template("{% load states %}{% state_badge kind %}").render(Context({"kind": kind.value}))
 
     assert f'id="{kind.value.lower()}"' in SPRITE
-    assert f"--{kind.value.lower()}: #" in STYLE
+    assert f"--{kind.value.lower()}: light-dark(#" in STYLE
     assert kind.value.capitalize() in shown
 
 
@@ -105,11 +105,9 @@ def test_periods_are_told_in_two_units_at_most(value: Any, told: str):
 
 
 def palettes() -> list[dict[str, str]]:
-    """The light colours, and the dark ones that replace them."""
-    return [
-        dict(re.findall(r"--([\w-]+): (#[0-9a-f]{3,6});", part))
-        for part in STYLE.split("prefers-color-scheme: dark")[:2]
-    ]
+    """The light colours, and the dark ones."""
+    pairs = re.findall(r"--([\w-]+): light-dark\((#[0-9a-f]{3,6}), (#[0-9a-f]{3,6})\);", STYLE)
+    return [{name: pair[place] for name, *pair in pairs} for place in (0, 1)]
 
 
 @pytest.mark.parametrize("palette", palettes(), ids=["light", "dark"])

@@ -1,0 +1,35 @@
+"""Each request has the preferences of its reader, and writes moments in their zone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils import timezone
+
+from orion_site.preferences.reader import Preferences, read_preferences
+
+
+class PreferencesMiddleware:
+    """Gives `request.preferences`, and makes their zone Django's current one."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        preferences = read_preferences(request)
+        request.preferences = preferences  # type: ignore[attr-defined]
+        with timezone.override(preferences.tzinfo):
+            return self._get_response(request)
+
+
+def preferences_of(request: HttpRequest) -> Preferences:
+    found: Preferences = getattr(request, "preferences", Preferences())
+    return found
+
+
+def preferences(request: HttpRequest) -> dict[str, Any]:
+    """Give templates the `preferences`."""
+    return {"preferences": preferences_of(request)}

@@ -1,0 +1,75 @@
+"""What a reader prefers, and the cookie that holds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cache
+from urllib.parse import parse_qsl, urlencode
+from zoneinfo import ZoneInfo, available_timezones
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+
+COOKIE = "orion_preferences"
+# Browsers keep a cookie no longer than that.
+KEPT_SECONDS = 400 * 86_400
+THEMES = {"system": "As the system", "light": "Light", "dark": "Dark"}
+DENSITIES = {"normal": "Normal", "compact": "Compact"}
+UTC = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """Those of one browser. What its cookie does not say, or says wrongly, is as usual."""
+
+    theme: str = "system"
+    density: str = "normal"
+    # The zone beside UTC: empty for that of the browser, which only scripts know.
+    home_zone: str = ""
+    in_utc: bool = False
+    keys: bool = True
+    reloads: bool = True
+
+    @property
+    def zone(self) -> str:
+        """The zone in which the server writes moments; empty where the browser's script writes them again."""
+        return UTC if self.in_utc else self.home_zone
+
+    @property
+    def home_zone_words(self) -> str:
+        """`Buenos Aires` of `America/Argentina/Buenos_Aires`."""
+        return self.home_zone.rpartition("/")[2].replace("_", " ") or "Local"
+
+    @property
+    def tzinfo(self) -> ZoneInfo:
+        return ZoneInfo(self.zone or UTC)
+
+
+@cache
+def zones() -> tuple[str, ...]:
+    """The zones of places, by name; without the hundred old names that stand for one of them."""
+    return tuple(
+        sorted(one for one in available_timezones() if "/" in one and not one.startswith(("Etc/", "SystemV/")))
+    )
+
+
+def read_preferences(request: HttpRequest) -> Preferences:
+    said = dict(parse_qsl(request.COOKIES.get(COOKIE, "")[:1000]))
+    usual = Preferences()
+    zone = said.get("home_zone", "")
+    return Preferences(
+        theme=said["theme"] if said.get("theme") in THEMES else usual.theme,
+        density=said["density"] if said.get("density") in DENSITIES else usual.density,
+        home_zone=zone if zone in zones() else usual.home_zone,
+        in_utc=said.get("in_utc") == "yes",
+        keys=said.get("keys") != "no",
+        reloads=said.get("reloads") != "no",
+    )
+
+
+def write_preferences(response: HttpResponse, preferences: Preferences) -> None:
+    said = {one.name: getattr(preferences, one.name) for one in fields(preferences)}
+    text = urlencode({name: {True: "yes", False: "no"}.get(value, value) for name, value in said.items()})
+    response.set_cookie(
+        COOKIE, text, max_age=KEPT_SECONDS, path=settings.FORCE_SCRIPT_NAME or "/", httponly=True, samesite="Lax"
+    )
