@@ -8,7 +8,7 @@ from deployments.definitions.models import Deployment
 from deployments.dispatch.models import Lease, Worker
 from deployments.limits.models import ConcurrencyLimit, GlobalLimit, GlobalSlot, Slot
 from deployments.schedules.models import Calendar, Deadline, Schedule, SkippedTime
-from deployments.upkeep.models import ServiceRecord
+from deployments.upkeep.models import ChangedSetting, ServiceRecord
 from deployments.work.models import FormerQueue, WorkPool, WorkQueue
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "BlockSchema",
     "BlockType",
     "Calendar",
+    "ChangedSetting",
     "ConcurrencyLimit",
     "Deadline",
     "Deployment",

@@ -56,6 +56,7 @@ FlowNotFound = not_found("flow", "Flow {id} not found.")
 FlowRunNotFound = not_found("flow_run", "Flow run with id {id} not found")
 TaskRunNotFound = not_found("task_run", "Task run with id {id} not found")
 StateNotFound = not_found("state", "State {id} not found.")
+SettingNotFound = not_found("setting", "There is no setting {id} that may change while the server runs.")
 ArtifactNotFound = not_found("artifact", "Artifact {id} not found.")
 SavedSearchNotFound = not_found("saved_search", "Saved search {id} not found.")
 FlowRunInputNotFound = not_found("flow_run_input", "Flow run {id} has no input with the key {key!r}.")
@@ -150,6 +151,11 @@ class SeveralSchedules(DomainError):
         "Deployment {id} has several schedules, and this call means its only one. "
         "Change one of them by its id, or all of them with PATCH /deployments/{id} and paused."
     )
+
+
+class BadSetting(DomainError):
+    code = "bad_setting"
+    message = "{reason}"
 
 
 class BadSchedule(DomainError):

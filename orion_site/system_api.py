@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
-from django.conf import settings
 from django.db import Error, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import Resolver404, resolve
@@ -18,6 +16,7 @@ import orion_site
 from orchestration.api.operations import Operation
 from orchestration.outages import outage
 from orion_site.accounts.permissions import Action, requires
+from orion_site.server_settings.catalogue import database_words, setting_values
 from orionflow.contract.wire import Text1024, Wire
 
 API_VERSION = "0.8.4"
@@ -100,22 +99,9 @@ class ReadSettings(Operation):
         return {
             "ORION_VERSION": orion_site.__version__,
             "ORION_API_VERSION": API_VERSION,
-            "ORION_DATABASE": _database(),
-            "ORION_DEBUG": settings.DEBUG,
-            "ORION_ALLOWED_HOSTS": settings.ALLOWED_HOSTS,
-            "ORION_BASE_PATH": settings.FORCE_SCRIPT_NAME,
-            "ORION_API_DEFAULT_LIMIT": settings.ORION_API_DEFAULT_LIMIT,
-            "ORION_API_MAX_BODY_BYTES": settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
-            "ORION_TAG_SLOT_WAIT_SECONDS": settings.ORION_TAG_SLOT_WAIT_SECONDS,
+            "ORION_DATABASE": database_words(),
+            **setting_values(),
         }
-
-
-def _database() -> str:
-    """Which database, never how to log into it."""
-    parts = connection.settings_dict
-    if connection.vendor == "sqlite":
-        return f"sqlite:///{parts['NAME']}"
-    return urlsplit(f"postgresql://{parts['HOST']}:{parts['PORT']}/{parts['NAME']}").geturl()
 
 
 class Problem(TypedDict):

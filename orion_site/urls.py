@@ -9,7 +9,8 @@ from django.views.defaults import page_not_found, server_error
 
 from orion_site.home.views import home
 from orion_site.openapi.pages import api_root, redoc, swagger
-from orion_site.preferences.pages import change_preferences, settings_page, switch_zone
+from orion_site.preferences.pages import switch_zone
+from orion_site.server_settings import pages as server_settings
 from orion_site.services.status import status
 from orion_site.urls_api import urlpatterns as api_urls
 
@@ -20,9 +21,11 @@ urlpatterns = [
     path("docs", swagger, name="docs"),
     path("redoc", redoc, name="redoc"),
     path("status", status, name="status"),
-    path("settings", settings_page, name="settings"),
-    path("settings/browser", change_preferences, name="change-preferences"),
+    path("settings", server_settings.settings_page, name="settings"),
+    path("settings/browser", server_settings.change_preferences, name="change-preferences"),
     path("settings/zone", switch_zone, name="switch-zone"),
+    path("settings/server/<str:name>", server_settings.change, name="change-setting"),
+    path("settings/server/<str:name>/reset", server_settings.reset, name="reset-setting"),
     path("admin/", admin.site.urls),
     path("", home, name="home"),
     path("", include("runs.pages.urls")),

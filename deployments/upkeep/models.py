@@ -24,3 +24,18 @@ class ServiceRecord(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class ChangedSetting(models.Model):
+    """A setting that somebody changed while servers ran. It holds for all of them, whatever their environment says."""
+
+    name = models.CharField(max_length=100, primary_key=True)
+    value = models.PositiveIntegerField()
+    changed = models.DateTimeField()
+    author = models.CharField(max_length=255, default="", blank=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name

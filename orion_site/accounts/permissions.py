@@ -48,6 +48,7 @@ class Action(StrEnum):
     READ_AUTOMATIONS = "automations.read"
     CHANGE_AUTOMATIONS = "automations.change"
     READ_SETTINGS = "settings.read"
+    CHANGE_SETTINGS = "settings.change"
     OPERATE = "operate"  # the admin
 
     @property

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.conf import settings
 from django.urls import reverse
 
 from deployments.models import Deadline
+from deployments.upkeep.current_settings import current
 from deployments.upkeep.selectors.service_health import ServiceHealth, services_and_health
 from orion_site.home.open_runs import OpenRun
 from orionflow.contract.states import BAD, StateType, in_order
@@ -122,7 +122,7 @@ def _of_error(group: ErrorGroup, words: str, tag: str) -> Need:
 
 def _waiting(groups: Sequence[WaitingGroup], now: datetime, tag: str) -> Iterator[Need]:
     """Yield the groups that something keeps; those that are only a moment behind are none of anybody's business."""
-    grace = timedelta(seconds=settings.ORION_LATE_AFTER_SECONDS)
+    grace = timedelta(seconds=current("ORION_LATE_AFTER_SECONDS"))
     for group in sorted(groups, key=lambda one: len(one.runs), reverse=True):
         if group.since is None or group.since > now - grace:
             continue

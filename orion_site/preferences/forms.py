@@ -10,7 +10,7 @@ from orion_site.preferences.reader import DENSITIES, THEMES, UTC, Preferences, z
 
 
 class PreferencesForm(forms.Form):
-    """What is chosen here holds in this browser."""
+    """Choices for this browser alone."""
 
     theme = forms.ChoiceField(choices=list(THEMES.items()), widget=forms.RadioSelect)
     density = forms.ChoiceField(

@@ -1,4 +1,4 @@
-"""What a reader prefers, and the cookie that holds it."""
+"""Preferences of a reader, and the cookie that holds them."""
 
 from __future__ import annotations
 

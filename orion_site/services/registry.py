@@ -14,6 +14,7 @@ from deployments.dispatch.services.hints import hint_due_runs
 from deployments.dispatch.services.lateness import mark_late_runs, watch_deadlines
 from deployments.limits.services.held_slots import sweep_leases
 from deployments.schedules.services.planning import plan_due_schedules
+from deployments.upkeep.current_settings import current
 from deployments.upkeep.services.retention import Ages, purge
 from events.automations.services.actions import do_actions
 from events.automations.services.evaluation import judge_events
@@ -115,9 +116,9 @@ def _long() -> list[Service]:
 def retention_ages() -> Ages:
     """Read the ages from the settings; 0 days are for ever."""
     days = (
-        settings.ORION_RETENTION_DAYS_RUNS,
-        settings.ORION_RETENTION_DAYS_LOGS,
-        settings.ORION_RETENTION_DAYS_EVENTS,
+        current("ORION_RETENTION_DAYS_RUNS"),
+        current("ORION_RETENTION_DAYS_LOGS"),
+        current("ORION_RETENTION_DAYS_EVENTS"),
     )
     return Ages(*(timedelta(days=number) if number else None for number in days))
 
@@ -140,7 +141,7 @@ def _offer_abandoned(now: datetime) -> int:
 
 
 def _mark_late(now: datetime) -> int:
-    return mark_late_runs(now, grace_seconds=settings.ORION_LATE_AFTER_SECONDS)
+    return mark_late_runs(now, grace_seconds=current("ORION_LATE_AFTER_SECONDS"))
 
 
 class CrashDetection:
@@ -151,7 +152,7 @@ class CrashDetection:
 
     def __call__(self, now: datetime) -> int:
         began = self._began = self._began or now
-        is_early = now - began < timedelta(seconds=settings.ORION_CRASH_GRACE_SECONDS)
+        is_early = now - began < timedelta(seconds=current("ORION_CRASH_GRACE_SECONDS"))
         return crash_runs_of_dead_processes(now, is_gone=is_gone, made_after=began if is_early else None)
 
 

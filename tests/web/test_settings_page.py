@@ -1,13 +1,22 @@
-"""What a browser prefers: its form, its cookie, and the pages that follow it."""
+"""Settings: what a browser prefers, and pages that follow it; those of the server, of which some change at run time."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import Client
 
+from deployments.models import ChangedSetting
+from deployments.upkeep.current_settings import CHANGEABLE, current, forget
+from events.models import Event
 from orion_site.preferences.reader import COOKIE
+from orion_site.server_settings.catalogue import CATALOGUE
+from orion_site.services.registry import retention_ages
 from tests.web.rows import add_lines, make_run
 
 USUAL = {"theme": "system", "density": "normal", "zone": "", "keys": "on", "reloads": "on"}
@@ -132,3 +141,119 @@ def test_forms_that_change_the_browser_want_a_token(browser: Client):
 
     assert strict.post("/settings/browser", USUAL).status_code == 403
     assert strict.post("/settings/zone", {"zone": "UTC", "back": "/"}).status_code == 403
+
+
+LATE = "ORION_LATE_AFTER_SECONDS"
+
+
+@pytest.fixture(autouse=True)
+def fresh_settings() -> Iterator[None]:
+    forget()
+    yield
+    forget()
+
+
+def row_of(name: str, page: str) -> str:
+    row = re.search(rf'<tr id="{name}">.*?</tr>', page, re.DOTALL)
+    assert row is not None, name
+    return re.sub(r"\s+", " ", row[0])
+
+
+def test_every_setting_of_the_manual_is_shown_with_its_meaning(browser: Client, django_assert_max_num_queries: Any):
+    manual = (Path(settings.BASE_DIR) / "docs/server.md").read_text()
+    names = set(re.findall(r"^\| `(ORION_\w+)` \|", manual, re.MULTILINE))
+
+    with django_assert_max_num_queries(12):
+        page = browser.get("/settings").content.decode()
+
+    assert {entry.name for entries in CATALOGUE.values() for entry in entries} == names
+    assert all(row_of(name, page) for name in names)
+    assert "how long after its time a run becomes Late" in row_of(LATE, page)
+
+
+def test_a_setting_says_where_its_value_comes_from(browser: Client, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ORION_LEASE_SECONDS", "120")
+
+    page = browser.get("/settings").content.decode()
+
+    assert "> environment <" in row_of("ORION_LEASE_SECONDS", page)
+    assert "> default <" in row_of("ORION_HEARTBEAT_SECONDS", page)
+
+
+def test_secrets_are_never_shown(browser: Client, settings: Any):
+    settings.ORION_ENCRYPTION_KEYS = ["hunter2"]
+    settings.ORION_BROKER_URL = "redis://orion:hunter2@broker:6379/0"
+
+    page = browser.get("/settings").content.decode()
+    told = browser.get("/api/admin/settings").content.decode()
+
+    assert "hunter2" not in page + told
+    assert settings.SECRET_KEY not in page + told
+    assert "redis://broker:6379/0" in page
+
+
+def test_a_change_holds_at_once_and_is_an_event(browser: Client, django_capture_on_commit_callbacks: Any):
+    assert current(LATE) == 15
+
+    answer = browser.post(f"/settings/server/{LATE}", {"value": "90"})
+
+    assert answer["location"] == f"/settings#{LATE}"
+    assert current(LATE) == 90
+    page = browser.get("/settings").content.decode()
+    assert ">90<" in row_of(LATE, page)
+    assert "changed here" in row_of(LATE, page)
+    assert "by local owner, was 15 (default)" in row_of(LATE, page)
+    assert browser.get("/api/admin/settings").json()[LATE] == 90
+    event = Event.objects.get(event="orion.setting.changed")
+    assert event.resource_id == f"orion.setting.{LATE}"
+    assert event.payload == {"before": 15, "after": 90, "by": "local owner"}
+
+
+def test_a_change_is_set_back(browser: Client):
+    browser.post(f"/settings/server/{LATE}", {"value": "90"})
+
+    browser.post(f"/settings/server/{LATE}/reset")
+
+    assert current(LATE) == 15
+    assert not ChangedSetting.objects.exists()
+    assert "changed here" not in row_of(LATE, browser.get("/settings").content.decode())
+    assert Event.objects.get(event="orion.setting.reset").payload["after"] == 15
+
+
+def test_setting_back_what_nobody_changed_is_no_event(browser: Client):
+    browser.post(f"/settings/server/{LATE}/reset")
+
+    assert not Event.objects.exists()
+
+
+def test_what_another_process_changed_holds_when_it_is_looked_at_again(db: None):
+    assert retention_ages().runs is not None
+    ChangedSetting.objects.create(name="ORION_RETENTION_DAYS_RUNS", value=0, changed="2026-11-20T12:00:00Z")
+
+    forget()  # as two seconds do
+
+    assert retention_ages().runs is None
+
+
+@pytest.mark.parametrize("value", ["", "-1", "1.5", "86401", "9" * 30, "<evil>", "\0"])
+def test_a_value_beyond_its_bounds_is_refused_at_its_field(browser: Client, value: str):
+    answer = browser.post(f"/settings/server/{LATE}", {"value": value})
+
+    assert answer.status_code == 422
+    assert f"to {CHANGEABLE[LATE].most}" in answer.content.decode()
+    assert current(LATE) == 15
+
+
+@pytest.mark.parametrize("name", ["ORION_SECRET_KEY", "ORION_LEASE_SECONDS", "nonsense", "%00"])
+def test_other_settings_cannot_be_changed(browser: Client, name: str):
+    assert browser.get(f"/settings/server/{name}").status_code == 404
+    assert browser.post(f"/settings/server/{name}", {"value": "1"}).status_code == 404
+    assert browser.post(f"/settings/server/{name}/reset").status_code == 404
+
+
+def test_each_changeable_setting_has_a_form_that_says_its_bounds(browser: Client):
+    for name, bounds in CHANGEABLE.items():
+        page = browser.get(f"/settings/server/{name}").content.decode()
+
+        assert f"From {bounds.least} to {bounds.most}." in page
+        assert 'name="value"' in page

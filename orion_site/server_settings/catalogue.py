@@ -1,0 +1,194 @@
+"""All settings of the server by subject, as docs/server.md has them; a test compares the two."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.db import connection
+
+from deployments.models import ChangedSetting
+from deployments.upkeep.current_settings import CHANGEABLE
+from orion_site.env import env_str, orion_home
+
+HIDDEN = "set, and not shown"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A setting, and how to read it where Django's settings have it under another name."""
+
+    name: str
+    meaning: str
+    read: Callable[[], Any] | None = None
+    is_secret: bool = False
+    # The file of the home that has it where the environment does not.
+    file: str = ""
+
+
+def database_words() -> str:
+    """Which database, never how to log into it."""
+    parts = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{parts['NAME']}"
+    return urlsplit(f"postgresql://{parts['HOST']}:{parts['PORT']}/{parts['NAME']}").geturl()
+
+
+def _address_without_login(name: str) -> Callable[[], str]:
+    def read() -> str:
+        address = str(getattr(settings, name))
+        scheme, mark, rest = address.partition("://")
+        return f"{scheme}{mark}{rest.rpartition('@')[2]}"
+
+    return read
+
+
+def _pool_size() -> Any:
+    return settings.DATABASES["default"].get("OPTIONS", {}).get("pool", {}).get("max_size", "no pool")
+
+
+def _further_hosts() -> list[str]:
+    return [one for one in settings.ALLOWED_HOSTS if one not in {"localhost", "127.0.0.1", "[::1]", "testserver"}]
+
+
+CATALOGUE: Mapping[str, Sequence[Entry]] = {
+    "Keeping": [
+        Entry("ORION_RETENTION_DAYS_RUNS", "how many days finished runs are kept; 0 keeps them for ever"),
+        Entry("ORION_RETENTION_DAYS_LOGS", "how many days logs are kept"),
+        Entry("ORION_RETENTION_DAYS_EVENTS", "how many days events are kept"),
+    ],
+    "Runs and agents": [
+        Entry("ORION_LATE_AFTER_SECONDS", "how long after its time a run becomes Late"),
+        Entry(
+            "ORION_CRASH_GRACE_SECONDS",
+            "how long after its start a server waits for the reports of programs that ended while none was there",
+        ),
+        Entry("ORION_LEASE_SECONDS", "how long an agent may be silent before its runs are taken from it"),
+        Entry("ORION_LEASE_GRACE_SECONDS", "how much longer the reconciler waits"),
+        Entry("ORION_RECONCILE_SECONDS", "how often leases are looked at"),
+        Entry("ORION_HEARTBEAT_SECONDS", "how often agents report"),
+        Entry("ORION_AGENT_POLL_SECONDS", "how often agents ask for work by themselves, beside hints"),
+        Entry("ORION_LOST_STARTS", "how often a run whose agents vanish before it begins goes back to its queue"),
+        Entry("ORION_TAG_SLOT_WAIT_SECONDS", "how long a task run waits before it asks for a slot again"),
+        Entry("ORION_BROKER_URL", "where agents are told of due runs", read=_address_without_login("ORION_BROKER_URL")),
+        Entry("ORION_BEAT", "whether Celery beat ticks the services"),
+    ],
+    "Addresses": [
+        Entry("ORION_UI_URL", "the address of the pages, which links in messages begin with"),
+        Entry("ORION_ALLOWED_HOSTS", "further names under which the server may be asked", read=_further_hosts),
+        Entry("ORION_BASE_PATH", "the path below which it is served", read=lambda: settings.FORCE_SCRIPT_NAME),
+        Entry("ORION_WEBHOOK_ALLOW", "hosts that are not public and that notifications and automations may call"),
+    ],
+    "Server": [
+        Entry(
+            "ORION_SERVER_THREADS",
+            "threads of each of the two pools: for reports of running work, and for all else",
+        ),
+        Entry("ORION_SERVER_MAX_IN_FLIGHT", "requests that a pool holds; beyond that the answer is 503"),
+        Entry("ORION_SERVER_MAX_SOCKETS", "websockets of programs that are open at a time"),
+        Entry("ORION_SERVER_MAX_PAGES", "pages whose parts are live at a time; others poll"),
+        Entry(
+            "ORION_CHANNEL_LAYER",
+            "how consumers of websockets reach each other: in this process, or through Redis",
+            read=_address_without_login("ORION_CHANNEL_LAYER"),
+        ),
+        Entry(
+            "ORION_SERVER_LOG_LEVEL",
+            "what the server logs",
+            read=lambda: env_str("ORION_SERVER_LOG_LEVEL") or "WARNING",
+        ),
+        Entry("ORION_DEBUG", "Django's debug pages", read=lambda: settings.DEBUG),
+    ],
+    "Limits of the API": [
+        Entry("ORION_API_DEFAULT_LIMIT", "the length of a page of the API, and the longest that may be asked for"),
+        Entry(
+            "ORION_API_MAX_BODY_BYTES",
+            "the longest body of a request",
+            read=lambda: settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
+        ),
+        Entry("ORION_API_MAX_FIELD_BYTES", "the largest free JSON in one field: parameters, a context, a variable"),
+        Entry("ORION_API_MAX_ARTIFACT_BYTES", "the largest data, or description, of an artifact"),
+        Entry("ORION_API_MAX_JSON_NODES", "of how many values a body may be made"),
+        Entry("ORION_API_LIST_FIELD_BYTES", "up to which size lists show a field; of larger ones there is a note"),
+    ],
+    "Database and secrets": [
+        Entry("ORION_HOME", "where the database and the secret key are", read=lambda: str(orion_home())),
+        Entry("ORION_DATABASE_URL", "SQLite or PostgreSQL", read=database_words),
+        Entry("ORION_DATABASE_POOL_SIZE", "connections to PostgreSQL", read=_pool_size),
+        Entry(
+            "ORION_DATABASE_PREPARED_STATEMENTS",
+            "false for PostgreSQL behind a pooler that hands out connections by transaction",
+            read=lambda: env_str("ORION_DATABASE_PREPARED_STATEMENTS") or "true",
+        ),
+        Entry(
+            "ORION_SQLITE_SYNCHRONOUS",
+            "FULL survives a power cut with every commit",
+            read=lambda: env_str("ORION_SQLITE_SYNCHRONOUS") or "NORMAL",
+        ),
+        Entry("ORION_SECRET_KEY", "what signs sessions and forms", is_secret=True, file="secret-key"),
+        Entry("ORION_ENCRYPTION_KEYS", "keys that seal the secrets of blocks", is_secret=True, file="encryption-key"),
+    ],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A setting as it is now."""
+
+    entry: Entry
+    value: str
+    source: str
+    is_changeable: bool
+    changed: ChangedSetting | None = None
+    # What it would be if nobody had changed it.
+    was: str = ""
+
+
+def setting_lines() -> Mapping[str, Sequence[Line]]:
+    changed = {one.name: one for one in ChangedSetting.objects.all()}
+    return {
+        subject: [_line(entry, changed.get(entry.name)) for entry in entries] for subject, entries in CATALOGUE.items()
+    }
+
+
+def setting_values() -> dict[str, Any]:
+    """Return what programs may know: values without secrets."""
+    changed = {one.name: one.value for one in ChangedSetting.objects.all()}
+    entries = [entry for entries in CATALOGUE.values() for entry in entries if not entry.is_secret]
+    return {entry.name: changed.get(entry.name, _value(entry)) for entry in entries}
+
+
+def _line(entry: Entry, changed: ChangedSetting | None) -> Line:
+    is_changeable = entry.name in CHANGEABLE
+    value = HIDDEN if entry.is_secret else _words(_value(entry))
+    source = _source(entry)
+    if changed and is_changeable:
+        return Line(entry, _words(changed.value), "changed here", True, changed, was=f"{value} ({source})")
+    return Line(entry, value, source, is_changeable)
+
+
+def _source(entry: Entry) -> str:
+    if os.environ.get(entry.name, "").strip():
+        return "environment"
+    return "file" if entry.file and (orion_home() / entry.file).exists() else "default"
+
+
+def _value(entry: Entry) -> Any:
+    return entry.read() if entry.read else getattr(settings, entry.name)
+
+
+def _words(value: Any) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case None | "" | []:
+            return "none"
+        case list():
+            return ", ".join(str(one) for one in value)
+        case float():
+            return f"{value:g}"
+    return str(value)
