@@ -83,6 +83,18 @@ def test_list_that_a_task_returned_draws_edges_too():
     assert all(run.task_inputs["x"][0]["id"] == str(source.id) for run in mapped)
 
 
+def test_each_mapped_run_names_only_the_run_that_its_own_element_came_from():
+    @flow
+    def outer() -> Any:
+        return add.map(add.map([1, 2, 3])).result()
+
+    *sources, first, second, third = task_runs_of(outer(return_state=True))
+
+    assert [[one["id"] for one in run.task_inputs["x"]] for run in (first, second, third)] == [
+        [str(source.id)] for source in sources
+    ]
+
+
 def test_list_of_futures_is_mapped_one_by_one():
     def body() -> Any:
         return add.map(add.map([1, 2])).result()

@@ -29,9 +29,7 @@ class Found:
     def look_through(self, name: str, value: Any) -> None:
         """Search one argument; `name` is its parameter."""
         if type(value) in PLAIN:
-            source = self._links.source_of(value)
-            if source is not None:
-                self._add(name, [source])
+            self.add_source_of(name, value)
             return
         ids: dict[UUID, None] = {}
 
@@ -42,6 +40,11 @@ class Found:
         each(value, look)
         if ids:
             self._add(name, ids)
+
+    def add_source_of(self, name: str, value: Any) -> None:
+        """Note where the value came from as a whole, whatever is in it."""
+        if (source := self._source_of(value)) is not None:
+            self._add(name, [source])
 
     def _source_of(self, part: Any) -> UUID | None:
         if isinstance(part, Future):

@@ -13,12 +13,12 @@ from orionflow.engine.effects import Steps, WaitFor
 from orionflow.engine.event_loops import running_loop
 from orionflow.engine.inputs import Found, resolved
 from orionflow.engine.invoke import submit_task, waited_for
-from orionflow.engine.run_calls import inputs_of
 from orionflow.errors import ParameterError
 from orionflow.futures import Future, FutureList
 from orionflow.states import State
 
 if TYPE_CHECKING:
+    from orionflow.engine.lineage import Lineage
     from orionflow.tasks import Task
 
 
@@ -60,7 +60,7 @@ def _tops(given: dict[str, Any]) -> Iterable[Any]:
 def _mapped(
     task: Task[Any, Any], given: dict[str, Any], flow_run: FlowRunContext, wait_for: list[Any] | None
 ) -> Steps[FutureList[Any]]:
-    found = inputs_of(task, *task.signature.split(given), flow_run, None)
+    sources = _sources(given, flow_run.lineage)
     iterated = [part for part in _tops(given) if isinstance(part, Future)]
     if pending := [future for future in iterated if not future.is_done]:
         yield WaitFor(pending)
@@ -70,15 +70,17 @@ def _mapped(
     for index in range(length):
         row = {name: column[index] for name, column in columns.items()} | whole
         args, kwargs = task.signature.split({name: row[name] for name in given})
-        futures.append(submit_task(task, args, kwargs, flow_run, wait_for, sources=_sources(found, columns)))
+        own = {name: [*found] for name, found in sources.items() if name in columns}
+        futures.append(submit_task(task, args, kwargs, flow_run, wait_for, sources=own or None))
     return futures
 
 
-def _sources(found: Found | None, columns: dict[str, list[Any]]) -> dict[str, list[dict[str, Any]]] | None:
-    """The runs that the mapped lists came from: their elements alone would not tell."""
-    if found is None:
-        return None
-    return {name: list(sources) for name, sources in found.sources.items() if name in columns} or None
+def _sources(given: dict[str, Any], links: Lineage) -> dict[str, list[dict[str, Any]]]:
+    """The runs that lists came from as a whole, which their elements do not show; elements show their own runs."""
+    found = Found(links)
+    for name, value in zip(given, _tops(given), strict=True):
+        found.add_source_of(name, value)
+    return found.sources
 
 
 def _sorted_out(task: Task[Any, Any], given: dict[str, Any]) -> tuple[dict[str, list[Any]], dict[str, Any]]:
