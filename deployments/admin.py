@@ -16,13 +16,16 @@ from deployments import (
     admin_work,  # noqa: F401  (registers)
     models,
 )
+from deployments.admin_commands import ON_DEPLOYMENTS
 from deployments.definitions.services.deployments import delete_deployment, update_deployment
+from orion_site.operators.commands import CommandingAdmin
 from orion_site.operators.filters import NewestChoices
 from orion_site.operators.records import RecordAdmin, SettingAdmin
 
 
 @admin.register(models.Deployment)
-class DeploymentAdmin(SettingAdmin):
+class DeploymentAdmin(CommandingAdmin, SettingAdmin):
+    commands = ON_DEPLOYMENTS
     list_display = ["name", "flow", "paused", "work_queue_name", "updated"]
     list_select_related = ["flow"]
     list_filter = ["paused"]

@@ -1,7 +1,7 @@
 """The admin's view of pools, queues and workers, of the leases of attempts, and of slots that have a holder.
 
-People change pools, queues and limits. What agents and rules write is for reading; a worker or a lease of slots may be
-deleted, which is how somebody who does not come back is forgotten.
+People change pools, queues and limits. What agents and rules write is for reading; a worker that does not come back is
+forgotten, and its slots are released, by commands.
 """
 
 from __future__ import annotations
@@ -12,21 +12,25 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from deployments import models
+from deployments.admin_commands import (
+    ON_GLOBAL_LIMITS,
+    ON_GLOBAL_SLOTS,
+    ON_LEASES,
+    ON_SLOTS,
+    ON_TAG_LIMITS,
+    ON_WORK,
+    ON_WORKERS,
+)
 from deployments.work.services.queue_usage import usage_of
 from deployments.work.services.work_pools import delete_work_pool
 from deployments.work.services.work_queues import delete_work_queue
+from orion_site.operators.commands import CommandingAdmin
 from orion_site.operators.records import RecordAdmin, SettingAdmin
 
 
-class ForgettableAdmin(RecordAdmin):
-    """Rows that services write, and that people may delete."""
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return True
-
-
 @admin.register(models.WorkPool)
-class WorkPoolAdmin(SettingAdmin):
+class WorkPoolAdmin(CommandingAdmin, SettingAdmin):
+    commands = ON_WORK
     list_display = ["name", "type", "is_paused", "concurrency_limit", "updated"]
     list_filter = ["is_paused"]
     search_fields = ["=id", "name"]
@@ -46,7 +50,8 @@ class WorkPoolAdmin(SettingAdmin):
 
 
 @admin.register(models.WorkQueue)
-class WorkQueueAdmin(SettingAdmin):
+class WorkQueueAdmin(CommandingAdmin, SettingAdmin):
+    commands = ON_WORK
     list_display = ["name", "work_pool", "priority", "is_paused", "concurrency_limit", "last_polled"]
     list_select_related = ["work_pool"]
     list_filter = ["is_paused"]
@@ -73,13 +78,17 @@ class WorkQueueAdmin(SettingAdmin):
 
 
 @admin.register(models.FormerQueue)
-class FormerQueueAdmin(ForgettableAdmin):
+class FormerQueueAdmin(RecordAdmin):
     list_display = ["pool_name", "name"]
     search_fields = ["pool_name", "name", "=id"]
 
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return True
+
 
 @admin.register(models.Worker)
-class WorkerAdmin(ForgettableAdmin):
+class WorkerAdmin(CommandingAdmin, RecordAdmin):
+    commands = ON_WORKERS
     list_display = ["name", "work_pool", "host", "concurrency", "last_heartbeat", "offline_at", "draining"]
     list_filter = ["draining"]
     list_select_related = ["work_pool"]
@@ -90,7 +99,8 @@ class WorkerAdmin(ForgettableAdmin):
 
 
 @admin.register(models.Lease)
-class LeaseAdmin(RecordAdmin):
+class LeaseAdmin(CommandingAdmin, RecordAdmin):
+    commands = ON_LEASES
     list_display = ["flow_run", "epoch", "worker", "granted_at", "expires_at"]
     list_select_related = ["flow_run", "worker"]
     search_fields = ["=flow_run", "=worker__name"]
@@ -102,7 +112,8 @@ class LeaseAdmin(RecordAdmin):
 
 
 @admin.register(models.ConcurrencyLimit)
-class ConcurrencyLimitAdmin(SettingAdmin):
+class ConcurrencyLimitAdmin(CommandingAdmin, SettingAdmin):
+    commands = ON_TAG_LIMITS
     list_display = ["tag", "concurrency_limit", "updated"]
     search_fields = ["=id", "tag"]
 
@@ -111,7 +122,8 @@ class ConcurrencyLimitAdmin(SettingAdmin):
 
 
 @admin.register(models.Slot)
-class SlotAdmin(RecordAdmin):
+class SlotAdmin(CommandingAdmin, RecordAdmin):
+    commands = ON_SLOTS
     list_display = ["limit", "task_run", "taken_at", "epoch"]
     list_select_related = ["limit", "task_run"]
     search_fields = ["=task_run", "=limit__tag"]
@@ -123,7 +135,8 @@ class SlotAdmin(RecordAdmin):
 
 
 @admin.register(models.GlobalLimit)
-class GlobalLimitAdmin(SettingAdmin):
+class GlobalLimitAdmin(CommandingAdmin, SettingAdmin):
+    commands = ON_GLOBAL_LIMITS
     list_display = ["name", "limit", "active", "active_slots", "slot_decay_per_second", "updated"]
     list_filter = ["active"]
     search_fields = ["=id", "name"]
@@ -134,7 +147,8 @@ class GlobalLimitAdmin(SettingAdmin):
 
 
 @admin.register(models.GlobalSlot)
-class GlobalSlotAdmin(ForgettableAdmin):
+class GlobalSlotAdmin(CommandingAdmin, RecordAdmin):
+    commands = ON_GLOBAL_SLOTS
     list_display = ["limit", "slots", "flow_run", "task_run_id", "taken_at", "expires_at"]
     list_select_related = ["limit", "flow_run"]
     search_fields = ["=id", "=flow_run", "=limit__name"]

@@ -6,7 +6,9 @@ from django.contrib import admin
 from django.urls import reverse
 
 from events import models
+from events.admin_commands import ON_AUTOMATIONS, ON_POLICIES
 from orion_site.operators.cells import Short
+from orion_site.operators.commands import CommandingAdmin
 from orion_site.operators.filters import DatesFilter, NewestBoolean, NewestChoices
 from orion_site.operators.records import RecordAdmin, SettingAdmin
 
@@ -24,7 +26,8 @@ class EventAdmin(RecordAdmin):
 
 
 @admin.register(models.NotificationPolicy)
-class NotificationPolicyAdmin(SettingAdmin):
+class NotificationPolicyAdmin(CommandingAdmin, SettingAdmin):
+    commands = ON_POLICIES
     list_display = ["__str__", "is_active", "block_document", "updated"]
     list_filter = ["is_active"]
     list_select_related = ["block_document"]
@@ -48,7 +51,8 @@ class NotificationAdmin(RecordAdmin):
 
 
 @admin.register(models.Automation)
-class AutomationAdmin(SettingAdmin):
+class AutomationAdmin(CommandingAdmin, SettingAdmin):
+    commands = ON_AUTOMATIONS
     list_display = ["name", "enabled", "updated"]
     list_filter = ["enabled"]
     search_fields = ["=id", "name"]

@@ -6,9 +6,11 @@ from django.contrib import admin
 from django.urls import reverse
 
 from orion_site.operators.cells import Short, WithState
+from orion_site.operators.commands import CommandingAdmin
 from orion_site.operators.filters import DatesFilter, NewestChoices, VerdictFilter
 from orion_site.operators.records import REACH, RecordAdmin, SettingAdmin
 from runs import models
+from runs.admin_commands import ON_FLOW_RUNS, ON_TASK_RUNS
 
 
 @admin.register(models.Flow)
@@ -38,7 +40,8 @@ class RunAdmin(WithState, RecordAdmin):
 
 
 @admin.register(models.FlowRun)
-class FlowRunAdmin(RunAdmin):
+class FlowRunAdmin(CommandingAdmin, RunAdmin):
+    commands = ON_FLOW_RUNS
     list_display = ["name", "flow", "state", "expected_start_time", "start_time", "total_run_time", "run_count"]
     list_filter = ["state_type", ("expected_start_time", DatesFilter)]
     list_select_related = ["flow"]
@@ -49,7 +52,8 @@ class FlowRunAdmin(RunAdmin):
 
 
 @admin.register(models.TaskRun)
-class TaskRunAdmin(RunAdmin):
+class TaskRunAdmin(CommandingAdmin, RunAdmin):
+    commands = ON_TASK_RUNS
     list_display = ["name", "flow_run", "state", "expected_start_time", "start_time", "total_run_time", "run_count"]
     list_filter = [("state_type", NewestChoices), ("expected_start_time", DatesFilter)]
     list_select_related = ["flow_run"]

@@ -50,6 +50,13 @@ def hint_due_runs(now: datetime) -> int:
     return dispatch.send_soon(_with_first_queues(_stamped(chosen, now), now)) if chosen else 0
 
 
+def hint_again(*, run_id: UUID, now: datetime) -> bool:
+    """Send a hint about a due run, also if there was one a moment ago; whether it was one to send."""
+    due = FlowRun.objects.filter(pk=run_id, work_queue_id__isnull=False, next_scheduled_start_time__lte=now)
+    runs = list(due.filter(state_type="SCHEDULED"))
+    return dispatch.is_configured() and dispatch.send_soon(_with_first_queues(_stamped(runs, now), now)) > 0
+
+
 def _is_any_due(now: datetime) -> bool:
     due = FlowRun.objects.filter(
         state_type="SCHEDULED", work_queue_id__isnull=False, next_scheduled_start_time__lte=now

@@ -1,0 +1,200 @@
+"""Commands of operators on deployments, work and limits: the services of the API, and the words around them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.db.models import Q
+
+from deployments.definitions.core.hydration import BadTemplate
+from deployments.definitions.services.deployments import update_deployment
+from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
+from deployments.dispatch.services.agents import delete_worker
+from deployments.dispatch.services.attempt_exit import Cause, release_by_force
+from deployments.limits.services.global_limits import update_global_limit
+from deployments.limits.services.held_slots import release_leases
+from deployments.limits.services.limits import release_slot, reset_limit
+from deployments.models import GlobalSlot
+from deployments.work.services.work_pools import update_work_pool
+from deployments.work.services.work_queues import update_work_queue
+from orion_site.accounts.permissions import Action
+from orion_site.operators.commands import Asked, Command
+
+
+class ReasonForm(forms.Form):
+    """Why something is done that no program asked for."""
+
+    reason = forms.CharField(max_length=1000, help_text="Kept in the history, beside your name.")
+
+
+def _pause_deployment(row: Any, asked: Asked) -> str:
+    return _set_paused(row, asked, paused=True)
+
+
+def _resume_deployment(row: Any, asked: Asked) -> str:
+    return _set_paused(row, asked, paused=False)
+
+
+def _set_paused(row: Any, asked: Asked, *, paused: bool) -> str:
+    if row.paused == paused:
+        return "it is paused already" if paused else "it is not paused"
+    update_deployment(deployment_id=row.pk, changes={"paused": paused}, now=asked.now)
+    return ""
+
+
+def _run_now(row: Any, asked: Asked) -> str:
+    try:
+        create_run_of_deployment(deployment_id=row.pk, asked=AskedRun(), state=None, now=asked.now)
+    except BadTemplate as error:
+        return str(error)
+    return ""
+
+
+def _pause(row: Any, asked: Asked) -> str:
+    return _set_is_paused(row, asked, paused=True)
+
+
+def _resume(row: Any, asked: Asked) -> str:
+    return _set_is_paused(row, asked, paused=False)
+
+
+def _set_is_paused(row: Any, asked: Asked, *, paused: bool) -> str:
+    if row.is_paused == paused:
+        return "it is paused already" if paused else "it is not paused"
+    changes = {"is_paused": paused}
+    if row._meta.model_name == "workpool":
+        update_work_pool(name=row.name, changes=changes, now=asked.now)
+    else:
+        update_work_queue(queue_id=row.pk, changes=changes, now=asked.now)
+    return ""
+
+
+def _end_attempt(row: Any, asked: Asked) -> str:
+    message = f"The attempt was ended by an operator: {asked.values['reason']}"
+    release_by_force(run_id=row.pk, cause=Cause(message, asked.author), now=asked.now)
+    return ""
+
+
+def _forget(row: Any, asked: Asked) -> str:
+    delete_worker(pool_name=row.work_pool.name, name=row.name)
+    return ""
+
+
+def _release(row: Any, asked: Asked) -> str:
+    release_slot(tag=row.limit.tag, task_run_id=row.task_run_id)
+    return ""
+
+
+def _reset(row: Any, asked: Asked) -> str:
+    reset_limit(tag=row.tag, now=asked.now)
+    return ""
+
+
+def _release_global(row: Any, asked: Asked) -> str:
+    release_leases(ids=[row.pk], now=asked.now)
+    return ""
+
+
+def _reset_global(row: Any, asked: Asked) -> str:
+    release_leases(ids=list(GlobalSlot.objects.filter(limit=row).values_list("pk", flat=True)), now=asked.now)
+    update_global_limit(which=Q(pk=row.pk), changes={"active_slots": 0, "denied_slots": 0}, now=asked.now)
+    return ""
+
+
+ON_DEPLOYMENTS = (
+    Command(
+        "pause",
+        "Pause",
+        Action.CHANGE_DEPLOYMENTS,
+        "Their schedules plan nothing, and what they have planned is dropped. They can still be run by hand.",
+        "paused",
+        _pause_deployment,
+    ),
+    Command(
+        "resume",
+        "Resume",
+        Action.CHANGE_DEPLOYMENTS,
+        "Their schedules plan runs again, from now on.",
+        "no longer paused",
+        _resume_deployment,
+    ),
+    Command(
+        "run",
+        "Run now",
+        Action.RUN_DEPLOYMENTS,
+        "One run of each is due now, with the parameters of the deployment.",
+        "with a run that is due now",
+        _run_now,
+    ),
+)
+ON_WORK = (
+    Command("pause", "Pause", Action.CHANGE_QUEUES, "No run starts from there until it is resumed.", "paused", _pause),
+    Command("resume", "Resume", Action.CHANGE_QUEUES, "Runs start from there again.", "no longer paused", _resume),
+)
+ON_WORKERS = (
+    Command(
+        "forget",
+        "Forget",
+        Action.CHANGE_QUEUES,
+        "They are removed from the list. One that is there after all comes back with its next heartbeat.",
+        "forgotten",
+        _forget,
+        is_deletion=True,
+    ),
+)
+ON_LEASES = (
+    Command(
+        "end",
+        "End the attempt of",
+        Action.CHANGE_RUNS,
+        "The attempts count as crashed, or as cancelled where that was asked for, and their slots are free. What the "
+        "agent still sends of them is refused. The deployment's retries after crashes hold.",
+        "given up",
+        _end_attempt,
+        ReasonForm,
+        is_deletion=True,
+    ),
+)
+ON_TAG_LIMITS = (
+    Command(
+        "reset",
+        "Free all slots of",
+        Action.CHANGE_LIMITS,
+        "Every slot is free, whoever holds it: as many more task runs may start.",
+        "free",
+        _reset,
+    ),
+)
+ON_SLOTS = (
+    Command(
+        "release",
+        "Release",
+        Action.CHANGE_LIMITS,
+        "The slots are free, and other task runs may start, also while the holders go on.",
+        "free",
+        _release,
+        is_deletion=True,
+    ),
+)
+ON_GLOBAL_LIMITS = (
+    Command(
+        "reset",
+        "Free all slots of",
+        Action.CHANGE_LIMITS,
+        "Every slot is free, whoever holds it, and what is only counted starts from nothing.",
+        "free",
+        _reset_global,
+    ),
+)
+ON_GLOBAL_SLOTS = (
+    Command(
+        "release",
+        "Release",
+        Action.CHANGE_LIMITS,
+        "The slots are free, and others may take them, also while the holders go on.",
+        "free",
+        _release_global,
+        is_deletion=True,
+    ),
+)

@@ -1,0 +1,210 @@
+"""Commands of operators on the rows of a list: each asks first, says what would come of it, and is logged.
+
+A dry run is the command itself, by the services that everybody calls, in a transaction that is rolled back: what the
+rules would refuse is refused there too, in their words, and nothing is announced.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any, ClassVar, cast
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin import helpers
+from django.contrib.admin.models import CHANGE, DELETION, LogEntry
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.text import capfirst
+
+from orchestration.core.verdicts import Accept
+from orchestration.database_clock import current_time
+from orchestration.errors import DomainError, NotFound
+from orchestration.transactions import repeated_on_conflict, write_transaction
+from orchestration.unit import Outcome
+from orion_site.accounts.local_owner import OWNER_NAME
+from orion_site.accounts.permissions import Action, actor_of, may
+from orion_site.operators.records import BoundedAdmin
+
+# A dry run holds the rows that it looks at, and on SQLite the file.
+SCOPE = 200
+SHOWN = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """When a command was given, by whom, and what was filled in."""
+
+    now: datetime
+    author: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command on single rows. `do` returns why it was refused; empty where it was done."""
+
+    name: str
+    words: str
+    needs: Action
+    explained: str
+    #: What is said of the rows afterwards: "3 flow runs are being cancelled".
+    done: str
+    do: Callable[[Any, Asked], str]
+    form: type[forms.Form] = forms.Form
+    #: In place of a dry run, where that would not be cheap or not be without effect.
+    judge: Callable[[Any, Asked], str] | None = None
+    is_deletion: bool = False
+
+
+def refusal_in(outcome: Outcome) -> str:
+    """The reason for which a proposed state was not written; empty where it, or another one, was."""
+    return "" if outcome.written or isinstance(outcome.verdict, Accept) else outcome.verdict.reason
+
+
+class CommandingAdmin(BoundedAdmin):
+    """A list whose rows take commands: in the list for those that are ticked, on the page of a row for that one."""
+
+    commands: ClassVar[tuple[Command, ...]] = ()
+
+    def commands_for(self, request: HttpRequest) -> list[Command]:
+        actor = actor_of(request)
+        return [one for one in self.commands if may(actor, one.needs)]
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        own = {one.name: (partial(_given, one), one.name, one.words) for one in self.commands_for(request)}
+        return {**own, **super().get_actions(request)}
+
+    def response_action(self, request: HttpRequest, queryset: Any, *more: Any) -> Any:
+        try:
+            return super().response_action(request, queryset, *more)
+        except ValidationError:
+            # What was ticked is no id.
+            messages.warning(request, "These rows are not there. Nothing was changed.")
+            return redirect(request.get_full_path())
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        if context.get("original") is not None:
+            context["commands"] = self.commands_for(request)
+            context["list"] = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
+        return super().render_change_form(request, context, *args, **kwargs)
+
+
+def _given(command: Command, options: CommandingAdmin, request: HttpRequest, queryset: Any) -> HttpResponse:
+    """Ask first; when that is answered, do it, and go back to the list."""
+    found = list(queryset[: SCOPE + 1])
+    # In the order in which others lock rows.
+    rows = sorted(found[:SCOPE], key=lambda row: str(row.pk))
+    answered = "confirmed" in request.POST or "dry" in request.POST
+    form = command.form(request.POST if answered else None)
+    author, now = _operator(request), current_time()
+    if "confirmed" in request.POST and form.is_valid():
+        _do(command, options, request, rows, Asked(now, author, form.cleaned_data))
+        return redirect(_back(request, options))
+    values = form.cleaned_data if form.is_bound and form.is_valid() else None
+    is_judged = values is not None or not form.fields
+    refused = _judged(command, rows, Asked(now, author, values or {})) if is_judged else {}
+    return _question(command, options, request, rows, refused, form, is_judged=is_judged, is_cut=len(found) > SCOPE)
+
+
+def _question(
+    command: Command,
+    options: CommandingAdmin,
+    request: HttpRequest,
+    rows: Sequence[Any],
+    refused: Mapping[Any, str],
+    form: forms.Form,
+    *,
+    is_judged: bool,
+    is_cut: bool,
+) -> HttpResponse:
+    concerned = [row for row in rows if row.pk not in refused]
+    words = options.opts.verbose_name if len(concerned) == 1 else options.opts.verbose_name_plural
+    context = {
+        **options.admin_site.each_context(request),
+        "title": f"{command.words} {len(concerned)} {words}?" if concerned else f"Nothing to do: {command.words}",
+        "opts": options.opts,
+        "command": command,
+        "concerned": concerned,
+        "shown": concerned[:SHOWN],
+        "refused": [(row, refused[row.pk]) for row in rows if row.pk in refused][:SHOWN],
+        "reasons": Counter(refused.values()).most_common(),
+        "rows": rows,
+        "form": form,
+        "is_judged": is_judged,
+        "is_cut": is_cut,
+        "scope": SCOPE,
+        "words": words,
+        "selected": helpers.ACTION_CHECKBOX_NAME,
+        "list": reverse(f"admin:{options.opts.app_label}_{options.opts.model_name}_changelist"),
+        "back": _back(request, options),
+    }
+    return TemplateResponse(request, "admin/command.html", context)
+
+
+def _do(command: Command, options: CommandingAdmin, request: HttpRequest, rows: Sequence[Any], asked: Asked) -> None:
+    done, refused = [], Counter[str]()
+    # A deleted row has no key any more.
+    keys = {id(row): row.pk for row in rows}
+    for row in rows:
+        if reason := _attempt(command.do, row, asked):
+            refused[reason] += 1
+        else:
+            row.pk = keys[id(row)]
+            done.append(row)
+    if done:
+        reason = asked.values.get("reason", "")
+        LogEntry.objects.log_actions(
+            user_id=cast(int, request.user.pk),
+            queryset=done,
+            action_flag=DELETION if command.is_deletion else CHANGE,
+            change_message=f"{command.words}{f': {reason}' if reason else ''}.",
+        )
+        words = options.opts.verbose_name if len(done) == 1 else options.opts.verbose_name_plural
+        messages.success(request, f"{capfirst(command.words)}: {len(done)} {words} {command.done}.")
+    for reason, number in refused.most_common(5):
+        messages.warning(request, f"{number} stayed as {'it is' if number == 1 else 'they are'}: {reason}")
+
+
+@repeated_on_conflict
+def _judged(command: Command, rows: Sequence[Any], asked: Asked) -> dict[Any, str]:
+    """Why the command would be refused, by the keys of those rows."""
+    judge = command.judge
+    if judge is not None:
+        return {row.pk: reason for row in rows if (reason := _attempt(judge, row, asked))}
+    with write_transaction():
+        refused = {row.pk: reason for row in rows if (reason := _attempt(command.do, row, asked))}
+        transaction.set_rollback(True)
+    return refused
+
+
+def _attempt(do: Callable[[Any, Asked], str], row: Any, asked: Asked) -> str:
+    try:
+        return do(row, asked)
+    except NotFound:
+        return "it was deleted meanwhile"
+    except DomainError as error:
+        return str(error)
+
+
+def _operator(request: HttpRequest) -> str:
+    """Who is written into states and logs: whoever signed in, else the owner of this machine."""
+    name = request.user.get_username()
+    return actor_of(request).name if name == OWNER_NAME else name
+
+
+def _back(request: HttpRequest, options: CommandingAdmin) -> str:
+    """The list as it was seen."""
+    asked = request.POST.get("back", request.get_full_path())
+    home = reverse(f"admin:{options.opts.app_label}_{options.opts.model_name}_changelist")
+    is_ours = asked.startswith(home) and url_has_allowed_host_and_scheme(asked, allowed_hosts=None)
+    return asked if is_ours else home

@@ -1,0 +1,140 @@
+"""Commands of operators on flow runs and task runs: the services of the API, and the words around them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from deployments.dispatch.hint_sender import is_configured
+from deployments.dispatch.services.hints import hint_again
+from orchestration.core.states import State, StateType
+from orchestration.services import propose_flow_run_state, propose_task_run_state
+from orion_site.accounts.permissions import Action
+from orion_site.operators.commands import Asked, Command, refusal_in
+from runs.flow_runs.commands import cancel_flow_run, resume_flow_run, retry_flow_run
+from runs.flow_runs.services import delete_flow_run
+from runs.pages.bulk import refusal_of
+
+# A run that is forced to run would have nobody to run it.
+FORCED = [
+    StateType.CANCELLED,
+    StateType.FAILED,
+    StateType.CRASHED,
+    StateType.COMPLETED,
+]
+
+
+class ForceForm(forms.Form):
+    """The state that a run is forced into, and the reason, which becomes the message of the state."""
+
+    state = forms.ChoiceField(choices=[(one.value, one.value.capitalize()) for one in FORCED])
+    reason = forms.CharField(
+        max_length=1000, help_text="Kept as the message of the state, beside your name.", widget=forms.TextInput()
+    )
+
+
+def _cancel(row: Any, asked: Asked) -> str:
+    return refusal_of(row, "cancel") or refusal_in(cancel_flow_run(run_id=row.pk, now=asked.now, author=asked.author))
+
+
+def _retry(row: Any, asked: Asked) -> str:
+    return refusal_of(row, "retry") or refusal_in(retry_flow_run(run_id=row.pk, now=asked.now, author=asked.author))
+
+
+def _resume(row: Any, asked: Asked) -> str:
+    return refusal_in(resume_flow_run(run_id=row.pk, run_input=None, now=asked.now, author=asked.author))
+
+
+def _hint(row: Any, asked: Asked) -> str:
+    if reason := _why_no_hint(row, asked):
+        return reason
+    return (
+        "" if hint_again(run_id=row.pk, now=asked.now) else "it is waiting no longer, or the line to the broker is full"
+    )
+
+
+def _why_no_hint(row: Any, asked: Asked) -> str:
+    if not is_configured():
+        return "this server has no broker: agents ask for runs by themselves"
+    if row.state_type != StateType.SCHEDULED or row.work_queue_id is None:
+        return "it waits in no queue"
+    due = row.next_scheduled_start_time
+    return f"it is due only at {due:%Y-%m-%d %H:%M:%S} UTC" if due and due > asked.now else ""
+
+
+def _delete(row: Any, asked: Asked) -> str:
+    delete_flow_run(run_id=row.pk, now=asked.now)
+    return ""
+
+
+def _forced(asked: Asked) -> State:
+    return State(type=StateType(asked.values["state"]), message=asked.values["reason"])
+
+
+def _force_flow_run(row: Any, asked: Asked) -> str:
+    return refusal_in(
+        propose_flow_run_state(run_id=row.pk, proposed=_forced(asked), now=asked.now, force=True, author=asked.author)
+    )
+
+
+def _force_task_run(row: Any, asked: Asked) -> str:
+    return refusal_in(
+        propose_task_run_state(run_id=row.pk, proposed=_forced(asked), now=asked.now, force=True, author=asked.author)
+    )
+
+
+FORCE = "Force a state on"
+FORCE_EXPLAINED = (
+    "The state is written whatever the rules say, with your reason and your name in the history. Slots and leases are "
+    "released; a process that still works on the run is refused from its next report on."
+)
+ON_FLOW_RUNS = (
+    Command(
+        "cancel",
+        "Cancel",
+        Action.CHANGE_RUNS,
+        "Runs that have not begun are cancelled at once; those that run are asked to stop.",
+        "cancelled, or asked to stop",
+        _cancel,
+    ),
+    Command(
+        "retry",
+        "Retry",
+        Action.CHANGE_RUNS,
+        "Failed and crashed runs of deployments are scheduled again, for now; an agent takes them up.",
+        "due again",
+        _retry,
+    ),
+    Command(
+        "resume",
+        "Resume",
+        Action.CHANGE_RUNS,
+        "Paused runs go on. Those that wait for input go on from their own page, where it is filled in.",
+        "going on",
+        _resume,
+    ),
+    Command(
+        "hint",
+        "Send agents a hint about",
+        Action.CHANGE_RUNS,
+        "Agents are sent the ids of these due runs once more, for messages that a broker lost.",
+        "sent to their agents",
+        _hint,
+        judge=_why_no_hint,
+    ),
+    Command("force", FORCE, Action.CHANGE_RUNS, FORCE_EXPLAINED, "in that state", _force_flow_run, ForceForm),
+    Command(
+        "delete",
+        "Delete",
+        Action.CHANGE_RUNS,
+        "The runs, their task runs, logs and history are deleted. This cannot be undone. Runs nested in them stay.",
+        "deleted",
+        _delete,
+        judge=lambda row, asked: "",
+        is_deletion=True,
+    ),
+)
+ON_TASK_RUNS = (
+    Command("force", FORCE, Action.CHANGE_RUNS, FORCE_EXPLAINED, "in that state", _force_task_run, ForceForm),
+)
