@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -15,20 +16,25 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils.http import urlencode
+from django.views.decorators.http import require_safe
 from pydantic_core import to_json
 
 from orchestration.core.states import TERMINAL
 from orion_site.accounts.permissions import Action, requires
+from orionflow.contract.states import BAD
 from runs.models import FlowRun, Log, TaskRun
 from runs.pages.selectors import log as selectors
 from runs.pages.selectors.keyset import Cursor
-from runs.pages.selectors.log import FLOW_ITSELF, LogWish, Where
+from runs.pages.selectors.log import FLOW_ITSELF, LogPage, LogWish, Where
+from runs.pages.timeline import DrawnLine
 from runs.templatetags.shown import level_name
 
 LEVEL_CHOICES = [(0, "All levels"), (20, "Info and above"), (30, "Warnings and above"), (40, "Errors only")]
 LONGEST_WORDS = 200
 # Parts of an address that say which stretch of a log is shown, and not which lines are in it.
 PLACES = ("after", "before", "at", "from", "log", "since", "_f")
+
+R = TypeVar("R", FlowRun, TaskRun)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +68,8 @@ def flow_run_log(request: HttpRequest, run: FlowRun, task_keys: list[str]) -> di
     choices = [Choice("", "All tasks"), Choice(FLOW_ITSELF, "The flow itself")]
     choices += [Choice(key, key.rpartition(".")[2]) for key in task_keys]
     if wish.task and wish.task not in {one.value for one in choices}:
-        task = next((one for one in context["log"].tasks.values() if one.id == wish.task_run_id), None)
-        choices.append(Choice(wish.task, task.name if task else wish.task[:60]))
+        name = next((line.task_name for line in context["log"].lines if line.task_run_id == wish.task_run_id), None)
+        choices.append(Choice(wish.task, name or wish.task[:60]))
     return {**context, "task_choices": choices if len(choices) > 2 else []}
 
 
@@ -98,6 +104,60 @@ def _context(request: HttpRequest, run: FlowRun | TaskRun, lines: QuerySet[Log],
     }
 
 
+@dataclass(frozen=True, slots=True)
+class LogBeside:
+    """The stretch of the log below a timeline. The lines of the chosen subject are marked, and lead to their rows."""
+
+    log: LogPage
+    where: Where
+    subject: str
+    name: str
+    marked: frozenset[UUID]
+    rows: dict[str, str]
+    is_at_error: bool
+
+    @property
+    def follows(self) -> bool:
+        return self.log.after is None
+
+
+def log_beside(
+    request: HttpRequest, run: FlowRun, rows: Sequence[DrawnLine], traceback: Log | None = None
+) -> LogBeside:
+    """The log where the chosen bar begins, at what a failed run failed by, or else as the log is opened."""
+    subject = request.GET.get("log", "")
+    wish = LogWish()
+    lines = selectors.lines_of_flow_run(run.id, wish)
+    where = read_where(request.GET, is_moving=run.state_type not in TERMINAL)
+    error = None
+    if subject and not where.after:
+        since = _moment(request.GET.get("since", ""))
+        place = selectors.first_line(selectors.lines_of_tasks(run.id, subject), since=since)
+        where = Where(at=place) if place else where
+    elif run.state_type in BAD and where == Where():
+        error = Cursor(traceback.timestamp, traceback.pk) if traceback else selectors.error_beside(lines)
+        where = Where(at=error)
+    page = selectors.log_page(lines, run_id=run.id, wish=wish, where=where, size=selectors.LINES_BESIDE)
+    anchors = {row.subject: row.anchor for row in rows}
+    of_tasks = {
+        str(line.task_run_id): anchors.get(str(line.task_run_id)) or anchors.get(line.task_key or "", "")
+        for line in page.lines
+        if line.task_run_id
+    }
+    name = next((row.line.name for row in rows if row.subject == subject), "")
+    mine = [line for line in page.lines if subject and subject in {str(line.task_run_id), line.task_key}]
+    marked = frozenset(line.id for line in mine)
+    return LogBeside(page, where, subject, name, marked, of_tasks, error is not None)
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text.replace(" ", "+"))
+        return moment.astimezone(UTC) if moment.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
+
+
 def address(query: QueryDict, **place: str) -> str:
     """Return the query's address at another place of the log."""
     kept = query.copy()
@@ -116,12 +176,21 @@ def _filter_of(query: QueryDict) -> str:
 
 @requires(Action.READ_RUNS)
 def flow_run_error(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    _known(FlowRun.objects.filter(pk=run_id))
     return _to_error(request, reverse("runs:run", args=[run_id]), selectors.lines_of_flow_run(run_id, LogWish()))
 
 
 @requires(Action.READ_RUNS)
 def task_run_error(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    _known(TaskRun.objects.filter(pk=run_id))
     return _to_error(request, reverse("runs:task-run", args=[run_id]), selectors.lines_of_task_run(run_id, LogWish()))
+
+
+def _known(runs: QuerySet[R]) -> R:
+    run = runs.only("name").first()
+    if run is None:
+        raise Http404
+    return run
 
 
 def _to_error(request: HttpRequest, page: str, lines: QuerySet[Log]) -> HttpResponse:
@@ -134,22 +203,22 @@ def _to_error(request: HttpRequest, page: str, lines: QuerySet[Log]) -> HttpResp
 
 
 @requires(Action.READ_RUNS)
+@require_safe
 def flow_run_file(request: HttpRequest, run_id: UUID, kind: str) -> HttpResponseBase:
-    run = FlowRun.objects.only("name").filter(pk=run_id).first()
+    run = _known(FlowRun.objects.filter(pk=run_id))
     wish = read_wish(request.GET)
     return _file(run, selectors.lines_of_flow_run(run_id, wish), wish, kind)
 
 
 @requires(Action.READ_RUNS)
+@require_safe
 def task_run_file(request: HttpRequest, run_id: UUID, kind: str) -> HttpResponseBase:
-    run = TaskRun.objects.only("name").filter(pk=run_id).first()
+    run = _known(TaskRun.objects.filter(pk=run_id))
     wish = read_wish(request.GET)
     return _file(run, selectors.lines_of_task_run(run_id, wish), wish, kind)
 
 
-def _file(run: FlowRun | TaskRun | None, lines: QuerySet[Log], wish: LogWish, kind: str) -> HttpResponseBase:
-    if run is None:
-        raise Http404
+def _file(run: FlowRun | TaskRun, lines: QuerySet[Log], wish: LogWish, kind: str) -> HttpResponseBase:
     chunks = selectors.chunks(lines, run_id=run.id, wish=wish)
     write = _as_text if kind == "txt" else _as_json
     return StreamingHttpResponse(

@@ -16,7 +16,7 @@ from runs.models import FlowRun, TaskRun
 from runs.pages.charts import parts_of
 from runs.pages.filtering import address_after, address_without
 from runs.pages.graph_tab import graph_tab
-from runs.pages.log import flow_run_log, task_run_log
+from runs.pages.log import flow_run_log, log_beside, task_run_log
 from runs.pages.selectors import run as selectors
 from runs.pages.selectors.keyset import Cursor
 from runs.pages.selectors.timeline import timeline_of
@@ -56,17 +56,18 @@ def flow_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
     progress = selectors.progress_of(run_id=run.id)
     tab = chosen_tab(request, FLOW_RUN_TABS, first_tab(request, progress))
     why = selectors.why_flow_run(run=run, now=now)
+    failure = selectors.failure_of(run=run, message=why.message, now=now)
     context = {
         **head_of(request, run, tab, FLOW_RUN_TABS),
         "page_title": page_title(run, run.flow.name),
         "tab_topics": f"run:{run.id}{TOPICS_OF_TABS.get(tab, '')}",
         "why": why,
-        "failure": selectors.failure_of(run=run, message=why.message, now=now),
+        "failure": failure,
         "origin": selectors.origin_of(run=run),
         "progress": progress,
         "parts": parts_of(progress),
         "can_retry": run.deployment_id is not None and run.state_type in TERMINAL - {StateType.CANCELLED},
-        **flow_run_tab(request, run, tab, progress),
+        **flow_run_tab(request, run, tab, progress, failure),
     }
     return TemplateResponse(request, "runs/run.html", context)
 
@@ -125,12 +126,17 @@ def head_of(request: HttpRequest, run: FlowRun | TaskRun, tab: str, tabs: dict[s
     }
 
 
-def flow_run_tab(request: HttpRequest, run: FlowRun, tab: str, progress: selectors.Progress) -> dict[str, Any]:
+def flow_run_tab(
+    request: HttpRequest, run: FlowRun, tab: str, progress: selectors.Progress, failure: selectors.Failure | None
+) -> dict[str, Any]:
     after = Cursor.read(request.GET.get("after", ""))
     match tab:
         case "timeline":
             found = timeline_of(run=run, now=timezone.now())
-            return {"timeline": found, "lines": drawn(found), "ticks": ticks(found)}
+            lines = drawn(found)
+            traceback = failure.cause.log_line if failure and not failure.cause.path else None
+            beside = log_beside(request, run, lines, traceback) if lines else None
+            return {"timeline": found, "lines": lines, "ticks": ticks(found), "beside": beside}
         case "graph":
             return graph_tab(request, run)
         case "tasks":

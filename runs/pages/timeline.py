@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from zlib import crc32
 
 from runs.pages.selectors.timeline import Line, Timeline
 
@@ -22,12 +23,23 @@ class Bar:
     x: float
     width: float
     title: str
+    begin: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class DrawnLine:
     line: Line
     bars: Sequence[Bar]
+
+    @property
+    def anchor(self) -> str:
+        """The id of the row, to which lines of the log lead."""
+        return f"row-{self.line.run.id if self.line.run else crc32(self.line.task_key.encode())}"
+
+    @property
+    def subject(self) -> str:
+        """A task run, or the key of a task: whose lines the row leads to."""
+        return str(self.line.run.id) if self.line.run else self.line.task_key
 
     @property
     def worst(self) -> str:
@@ -55,9 +67,8 @@ def _bars(line: Line, timeline: Timeline, whole: float) -> list[Bar]:
         seconds = (span.end - span.begin).total_seconds()
         x = min(max(1000 * (span.begin - timeline.begin).total_seconds() / whole, 0), 1000 - NARROWEST)
         width = min(max(1000 * seconds / whole, NARROWEST), 1000 - x)
-        bars.append(
-            Bar(span.kind, span.state_type, round(x, 1), round(width, 1), _title(line, span.kind, attempt, seconds))
-        )
+        title = _title(line, span.kind, attempt, seconds)
+        bars.append(Bar(span.kind, span.state_type, round(x, 1), round(width, 1), title, span.begin))
     return bars
 
 

@@ -359,6 +359,25 @@
     return true;
   }
 
+  // Another choice of what a part shows, which it follows from then on.
+  window.orionLive = {
+    async choose(part, address) {
+      const asked = new URL(address);
+      asked.searchParams.set("_f", part.dataset.livePart);
+      const answer = await fetch(asked);
+      if (!answer.ok || !answer.headers.get("Orion-Live")) return location.assign(address);
+      const holder = document.createElement("template");
+      holder.innerHTML = await answer.text();
+      const fresh = holder.content.firstElementChild;
+      window.orionTimes?.localise(fresh);
+      states.delete(part.id);
+      document.getElementById(`${part.id}-pill`)?.remove();
+      part.replaceWith(fresh);
+      subscribe();
+      return fresh;
+    },
+  };
+
   // --- what is said of it ---
 
   let sayAt = 0, toSay = "", sayTimer = 0;

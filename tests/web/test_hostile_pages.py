@@ -281,6 +281,10 @@ def flaws(answer: Any, what: str) -> list[str]:
     """Name whatever must hold of every answer and does not."""
     text = b"".join(answer).decode()
     found = [f"answers {answer.status_code}"] if answer.status_code >= 500 else []
+    if answer.headers.get("Content-Disposition", "").startswith("attachment"):
+        # A file that is saved is no page, and browsers must not take it for one.
+        text, is_sniffed = "", answer.headers.get("X-Content-Type-Options") != "nosniff"
+        found += ["may be taken for a page"] if is_sniffed else []
     found += [f"shows {mark}" for mark in ("<hr evil", "<script>evil", "<b evil", SECRET) if mark in text]
     links = re.findall(r'(?:href|src|action)="\s*([^"]*)"', text)
     found += [f"leads to {link}" for link in links if re.match(r"(?i)[\x00-\x20]*(javascript|data|vbscript):", link)]
@@ -365,7 +369,7 @@ def forms_of(browser: Client, path: str) -> Iterator[tuple[str, dict[str, Any]]]
     for query in asked:
         answer = browser.get(path + query)
         if answer.status_code == 200:
-            for action, fields in Forms(answer.content.decode()).forms:
+            for action, fields in Forms(b"".join(answer).decode()).forms:
                 if action.split("?")[0] in {"", path}:
                     yield path + query, fields
 

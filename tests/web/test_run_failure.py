@@ -52,7 +52,7 @@ def test_the_task_that_raised_is_named_with_the_line_of_the_users_own_code(brows
     assert "KeyError: &#x27;customer_id&#x27;" in page
     assert "etl/steps.py:20" in page
     assert "return row[&quot;customer_id&quot;]" in page
-    assert "core.py" not in page
+    assert "core.py:99" not in page
     assert "attempt 3, and the last" in page
 
 
@@ -131,5 +131,16 @@ def test_the_page_costs_the_same_whatever_failed(browser: Client, tasks: int, dj
         log_traceback(failed_task(run, f"load-{number}"))
         failed_run(f"other-{number}", at=timezone.now())
 
-    with django_assert_max_num_queries(13):
+    with django_assert_max_num_queries(12):
         page_of(browser, run)
+
+
+def test_the_first_page_and_the_runs_own_name_the_same_task(browser: Client):
+    run = failed_run(at=timezone.now())
+    make_task_run("went-first", flow_run=run, state="FAILED", message="The task raised OSError: disk full")
+    failed_task(run, "raised-it", at=NOON + timedelta(minutes=1))
+
+    on_first_page = browser.get("/").content.decode()
+
+    assert "in raised-it" in on_first_page
+    assert browser.get(f"/runs/{run.id}").context["failure"].cause.task_run.name == "raised-it"

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 from django.test import Client
 
-from runs.models import FlowRun, TaskRun, TaskRunState
-from tests.web.rows import NOON, make_run, make_task_run
+from runs.models import FlowRun, Log, TaskRun, TaskRunState
+from tests.web.rows import NOON, add_lines, make_run, make_task_run
 
 SECOND = timedelta(seconds=1)
 
@@ -94,7 +94,9 @@ def test_a_subflow_is_linked_from_its_row(browser: Client):
     run = make_run()
     child = make_run("inner-run", parent_task_run=make_task_run("inner-0", flow_run=run))
 
-    assert f'href="/runs/{child.id}">subflow inner-run</a>' in browser.get(f"/runs/{run.id}").content.decode()
+    assert (
+        f'href="/runs/{child.id}">subflow <bdi>inner-run</bdi></a>' in browser.get(f"/runs/{run.id}").content.decode()
+    )
 
 
 @pytest.mark.parametrize("number", [3, 300])
@@ -107,3 +109,74 @@ def test_the_timeline_costs_the_same_however_many_task_runs_there_are(
 
     with django_assert_max_num_queries(14):
         browser.get(f"/runs/{run.id}")
+
+
+def beside(browser: Client, run: FlowRun, **asked):
+    answer = browser.get(f"/runs/{run.id}", {"tab": "timeline", **asked})
+    return answer.context["beside"], answer.content.decode()
+
+
+def test_below_the_timeline_stands_the_log_at_the_first_error(browser: Client):
+    run = make_run(state="FAILED")
+    task = make_task_run("load-0", flow_run=run, state="FAILED")
+    add_lines(run, *[f"line {place}" for place in range(50)], task_run=task)
+    add_lines(run, "disk full", level=40, task_run=task)
+    Log.objects.filter(message="disk full").update(timestamp=NOON + timedelta(milliseconds=29.5))
+
+    found, page = beside(browser, run)
+
+    assert [line.message for line in found.log.lines[9:12]] == ["line 29", "disk full", "line 30"]
+    assert "Around the error" in page
+
+
+def test_a_bar_leads_to_the_lines_of_its_task_and_a_line_to_its_row(browser: Client):
+    run = make_run()
+    first, second = (make_task_run(name, flow_run=run, task_key=f"etl.{name}") for name in ("load-0", "save-0"))
+    add_lines(run, *[f"of load {place}" for place in range(40)], task_run=first)
+    add_lines(run, *[f"of save {place}" for place in range(40)], task_run=second)
+    Log.objects.filter(task_run_id=second.id).update(timestamp=NOON + SECOND)
+
+    found, page = beside(browser, run, log=str(second.id))
+
+    marked = [line.message for line in found.log.lines if line.id in found.marked]
+    assert marked == [f"of save {place}" for place in range(40)]
+    assert [line.message for line in found.log.lines[:10]] == [f"of load {place}" for place in range(30, 40)]
+    assert f'<tr id="row-{second.id}" class="chosen">' in page
+    assert f'href="#row-{second.id}"' in page
+    assert f'href="#row-{first.id}"' in page
+
+
+def test_the_runs_of_a_mapped_task_share_a_row_that_their_lines_lead_to(browser: Client):
+    run = make_run()
+    tasks = [make_task_run(f"load-{place}", flow_run=run) for place in range(8)]
+    for task in tasks:
+        add_lines(run, f"of {task.name}", task_run=task)
+
+    found, page = beside(browser, run, log="etl.load")
+
+    assert len(found.marked) == 8
+    [anchor] = set(found.rows.values())
+    assert f'id="{anchor}" class="chosen"' in page
+
+
+def test_a_later_attempt_leads_to_its_own_lines(browser: Client):
+    run = make_run()
+    task = make_task_run("load-0", flow_run=run)
+    add_lines(run, "first attempt", task_run=task)
+    add_lines(run, "second attempt", task_run=task)
+    Log.objects.filter(message="second attempt").update(timestamp=NOON + 30 * SECOND)
+
+    found, _ = beside(browser, run, log=str(task.id), since=(NOON + 20 * SECOND).isoformat())
+
+    assert found.log.lines[1].message == "second attempt"
+    assert found.where.at == found.log.lines[1].place
+
+
+def test_a_task_without_lines_says_so(browser: Client):
+    run = make_run()
+    task = make_task_run("load-0", flow_run=run)
+    add_lines(run, "of the flow")
+
+    _, page = beside(browser, run, log=str(task.id))
+
+    assert "wrote no line from there on" in page

@@ -14,15 +14,13 @@ from django.db.models.functions import Substr
 
 from orionflow.contract.states import BAD, in_order
 from runs.models import FlowRun, FlowRunState, TaskRun
+from runs.why.selectors.guilt import error_in, guilt_of
 
 # So many of the newest failures of each type are grouped; older ones are behind the list of failed runs.
 LOOKED_AT = 500
 LONGEST_MESSAGE = 400
 # The guilty task is looked for in subflows of subflows, so deep.
 LEVELS = 4
-NAMES = [f"level_{level}" for level in range(LEVELS)]
-# "The flow raised KeyError: 'x'" is the error without its first words.
-_RAISED = re.compile(r"^(?:The (?:flow|task) raised |Flow run encountered an exception[.:]? ?)")
 # What differs from run to run: ids, addresses in memory, numbers.
 _VARYING = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{8}-[0-9a-f-]{27}\b|\b[0-9a-f]{16,}\b|\d+", re.IGNORECASE)
 # Sums such as "2 of 40 tasks failed" say nothing of the cause: only runs of one flow belong together.
@@ -31,7 +29,7 @@ _SUM = re.compile(r"^\d+ ?(?:/|of) ?\d+ ")
 
 @dataclass(frozen=True, slots=True)
 class ErrorGroup:
-    """Runs that failed with one error, newest first. `guilty` is a task of the newest run that failed."""
+    """Runs that failed with one error, newest first. `guilty` is the task that the newest run failed by."""
 
     key: str
     error: str
@@ -82,28 +80,15 @@ def runs_with_error(*, key: str, since: datetime, tag: str = "") -> tuple[list[U
 
 
 def with_guilty_tasks(groups: Sequence[ErrorGroup]) -> list[ErrorGroup]:
-    """Name for each group a task run that failed in its newest run. Two queries; each task is one of the first."""
-    guilty = _guilty_tasks([group.newest.pk for group in groups])
-    return [ErrorGroup(group.key, group.error, group.runs, guilty.get(group.newest.pk)) for group in groups]
-
-
-def _guilty_tasks(run_ids: Sequence[UUID]) -> dict[UUID, TaskRun]:
-    bad = TaskRun.objects.filter(state_type__in=in_order(BAD)).order_by()
-    runs = FlowRun.objects.filter(pk__in=run_ids).order_by()
-    runs = runs.annotate(level_0=Subquery(bad.filter(flow_run=OuterRef("pk")).values("pk")[:1]))
-    # A task run that stands for a subflow leads to the tasks of that.
-    for level in range(1, LEVELS):
-        inner = bad.filter(flow_run__parent_task_run=OuterRef(f"level_{level - 1}")).values("pk")[:1]
-        runs = runs.annotate(**{f"level_{level}": Subquery(inner)})
-    guilty = {row[0]: next((pk for pk in reversed(row[1:]) if pk), None) for row in runs.values_list("pk", *NAMES)}
-    tasks = TaskRun.objects.filter(pk__in=[pk for pk in guilty.values() if pk])
-    found = {task.pk: task for task in tasks.only("id", "name", "flow_run_id", "run_count", "task_key")}
-    return {run: found[pk] for run, pk in guilty.items() if pk in found}
+    """Name for each group the task run that its newest run failed by. A query, and one for each level of subflows."""
+    messages = {group.newest.pk: getattr(group.newest, "message", None) for group in groups}
+    guilt = guilt_of(messages, deepest=LEVELS)
+    return [ErrorGroup(group.key, group.error, group.runs, guilt[group.newest.pk].task_run) for group in groups]
 
 
 def error_text(message: str | None, state_name: str | None) -> str:
     """The error as one line of a list."""
-    words = " ".join(_RAISED.sub("", message or "").split())
+    words = " ".join(error_in(message).split())
     return words[:LONGEST_MESSAGE] or f"{state_name or 'Failed'}, and its state says nothing more"
 
 

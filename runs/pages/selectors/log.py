@@ -5,13 +5,13 @@ A search looks at a bounded number of lines and then says how far it came, so a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Case, F, QuerySet, TextField, When
+from django.db.models import Case, F, OuterRef, QuerySet, Subquery, TextField, When
 from django.db.models.functions import Coalesce, Left, Length
 
 from orionflow.contract.kinds import GAP_LOGGER
@@ -28,6 +28,8 @@ LONGEST_LINE = 4_000
 ERRORS_COUNTED = 1_000
 LINES_PER_CHUNK = 2_000
 WARNING, ERROR = 30, 40
+# The first line of a task that was mapped is looked for among those of so many of its runs.
+RUNS_LOOKED_AT = 100
 # In the choice of tasks: lines that no task wrote.
 FLOW_ITSELF = "-"
 FIRST_ID, LAST_ID = UUID(int=0), UUID(int=2**128 - 1)
@@ -75,6 +77,8 @@ class Line:
     task_run_id: UUID | None
     message: str
     length: int
+    task_name: str | None
+    task_key: str | None
 
     @property
     def place(self) -> Cursor:
@@ -100,7 +104,6 @@ class LogPage:
     lines: Sequence[Line]
     before: Cursor | None
     after: Cursor | None
-    tasks: Mapping[UUID, TaskRun]
     looked_to: datetime | None = None
 
 
@@ -139,15 +142,15 @@ def log_page(lines: QuerySet[Log], *, run_id: UUID, wish: LogWish, where: Where,
         itself = Cursor(where.at.at, UUID(int=max(0, where.at.id.int - 1)))
         later = _stretch(lines, run_id, wish, itself, size=size - CONTEXT, newest_first=False, whole=where.at.id)
         shown = [*reversed(earlier.lines), *later.lines]
-        return LogPage(shown, earlier.further, later.further, _tasks(shown), later.looked_to)
+        return LogPage(shown, earlier.further, later.further, later.looked_to)
     if where.before or where.from_end:
         found = _stretch(lines, run_id, wish, where.before, size=size, newest_first=True)
         shown = list(reversed(found.lines))
         after = (shown[-1].place if shown else where.before) if where.before else None
-        return LogPage(shown, found.further, after, _tasks(shown), found.looked_to)
+        return LogPage(shown, found.further, after, found.looked_to)
     found = _stretch(lines, run_id, wish, where.after, size=size, newest_first=False)
     before = (found.lines[0].place if found.lines else where.after) if where.after else None
-    return LogPage(found.lines, before, found.further, _tasks(found.lines), found.looked_to)
+    return LogPage(found.lines, before, found.further, found.looked_to)
 
 
 def _stretch(
@@ -193,13 +196,11 @@ def _as_lines(lines: QuerySet[Log], whole: UUID | None) -> QuerySet[Log, Any]:
     cut: Any = Left("message", LONGEST_LINE)
     if whole:
         cut = Case(When(pk=whole, then=F("message")), default=cut, output_field=TextField())
-    columns = ("id", "timestamp", "level", "name", "task_run_id", "shown", "length")
-    return lines.annotate(shown=cut, length=Length("message")).values_list(*columns)
-
-
-def _tasks(lines: Sequence[Line]) -> dict[UUID, TaskRun]:
-    ids = {line.task_run_id for line in lines if line.task_run_id}
-    return TaskRun.objects.only("name", "task_key").in_bulk(ids) if ids else {}
+    task = TaskRun.objects.filter(pk=OuterRef("task_run_id"))
+    lines = lines.annotate(shown=cut, length=Length("message"))
+    lines = lines.annotate(task_name=Subquery(task.values("name")), task_key=Subquery(task.values("task_key")))
+    columns = ("id", "timestamp", "level", "name", "task_run_id", "shown", "length", "task_name", "task_key")
+    return lines.values_list(*columns)
 
 
 def count_errors(lines: QuerySet[Log]) -> Count:
@@ -218,6 +219,15 @@ def first_line(lines: QuerySet[Log], *, since: datetime | None = None) -> Cursor
     lines = lines.filter(timestamp__gte=since) if since else lines
     found = lines.order_by("timestamp", "id").values_list("timestamp", "pk").first()
     return Cursor(*found) if found else None
+
+
+def lines_of_tasks(run_id: UUID, subject: str) -> QuerySet[Log]:
+    """The lines of one task run of a flow run, or of the first runs of a task by its key."""
+    wish = LogWish(task=subject)
+    if wish.task_run_id:
+        return lines_of_flow_run(run_id, wish)
+    runs = TaskRun.objects.filter(flow_run=run_id, task_key=subject).order_by("created")
+    return Log.objects.filter(task_run_id__in=list(runs.values_list("pk", flat=True)[:RUNS_LOOKED_AT]))
 
 
 def _errors(lines: QuerySet[Log]) -> QuerySet[Log]:

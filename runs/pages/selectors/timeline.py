@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Max, Min
+from django.db.models import Count, Max, Min, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 
 from orionflow.contract.states import TERMINAL, StateType
@@ -150,16 +150,15 @@ WORST_FIRST = ("FAILED", "CRASHED", "CANCELLED", "CANCELLING", "RUNNING", "PAUSE
 def _single_lines(run_id: UUID, keys: Sequence[str], now: datetime) -> list[Line]:
     if not keys:
         return []
+    child = FlowRun.objects.filter(parent_task_run=OuterRef("pk"))
     runs = list(
         TaskRun.objects.filter(flow_run=run_id, task_key__in=keys[:TASKS_SHOWN])
         .only("id", "name", "state_name", "run_count", *TIMES)
+        .annotate(child=Subquery(child.values("pk")[:1]), child_name=Subquery(child.values("name")[:1]))
         .order_by("created")[: TASKS_SHOWN * RUNS_SHOWN_APART]
     )
     ids = [one.id for one in runs]
-    subflows = {
-        one.parent_task_run_id: one
-        for one in FlowRun.objects.only("id", "name", "parent_task_run_id").filter(parent_task_run__in=ids)
-    }
+    inside = {one.id: FlowRun(id=one.child, name=one.child_name) for one in runs if one.child}
     states = TaskRunState.objects.filter(task_run__in=ids).order_by("task_run", "seq")
     history: dict[UUID, list[tuple[str, datetime]]] = defaultdict(list)
     for task_run_id, kind, at in states.values_list("task_run_id", "type", "timestamp")[:STATES_READ]:
@@ -171,7 +170,7 @@ def _single_lines(run_id: UUID, keys: Sequence[str], now: datetime) -> list[Line
             {one.state_type or "": 1},
             one.total_run_time if one.state_type in TERMINAL else now - (one.start_time or now),
             one,
-            subflows.get(one.id),
+            inside.get(one.id),
         )
         for one in runs
     ]

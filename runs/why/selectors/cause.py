@@ -13,18 +13,14 @@ from uuid import UUID
 
 from django.db.models import F, OuterRef, Subquery
 
-from orionflow.contract.states import BAD, StateType, in_order
-from runs.models import FlowRun, FlowRunState, Log, TaskRun, TaskRunState
+from orionflow.contract.states import StateType
+from runs.models import FlowRun, FlowRunState, Log, TaskRun
+from runs.why.selectors.guilt import FAILURES, guilt_of
 
-FAILURES = in_order(BAD)
-DEEPEST = 20
-# Among so many failed task runs the guilty one is looked for: 10,000 failures mostly have one reason.
-FAILED_LOOKED_AT = 100
 LINES_LOOKED_AT = 20
 NEIGHBOURS_LOOKED_AT = 500
 ERROR_LEVEL = 40
 SAME_ERROR_WITHIN = timedelta(days=1)
-RAISED = re.compile(r"^The (?:flow|task) raised ")
 FRAME = re.compile(
     r'^ *File "(?P<file>[^"\n]+)", line (?P<line>\d+), in (?P<function>.+)\n(?: +(?P<code>\S.*))?', re.MULTILINE
 )
@@ -79,32 +75,11 @@ def cause_of(run: FlowRun, message: str) -> Cause | None:
     """Find what a failed flow run failed by; None for a run that did not fail."""
     if run.state_type not in FAILURES:
         return None
-    error, inner, guilty, path = RAISED.sub("", message), run, None, []
-    for _ in range(DEEPEST):
-        failed = _guilty_task_run(inner, error)
-        if failed is None:
-            break
-        child = FlowRun.objects.select_related("flow").filter(parent_task_run=failed[0]).first()
-        guilty, error = failed[0], RAISED.sub("", failed[1]) or error
-        if child is None or child.state_type not in FAILURES:
-            break
-        inner, guilty = child, None
-        path.append(child)
-    line = _logged_error(guilty.id if guilty else None, inner)
-    return Cause(error, guilty, path, _own_place(line.message) if line else None, line)
-
-
-def _guilty_task_run(run: FlowRun, error: str) -> tuple[TaskRun, str] | None:
-    """Return the task run whose error the flow run ended with, or else the first that failed, with its message."""
-    words = TaskRunState.objects.filter(pk=OuterRef("state_id")).values("message")
-    failed = list(
-        TaskRun.objects.filter(flow_run=run.id, state_type__in=FAILURES)
-        .defer("task_inputs")
-        .annotate(words=Subquery(words))
-        .order_by("end_time", "id")[:FAILED_LOOKED_AT]
-    )
-    told = [(one, one.words or "") for one in failed]
-    return next((one for one in told if RAISED.sub("", one[1]) == error), told[0] if told else None)
+    guilt = guilt_of({run.id: message})[run.id]
+    inside = FlowRun.objects.select_related("flow").in_bulk(guilt.path) if guilt.path else {}
+    path = [inside[one] for one in guilt.path if one in inside]
+    line = _logged_error(guilt.task_run.id if guilt.task_run else None, path[-1] if path else run)
+    return Cause(guilt.error, guilt.task_run, path, _own_place(line.message) if line else None, line)
 
 
 def _logged_error(task_run_id: UUID | None, run: FlowRun) -> Log | None:

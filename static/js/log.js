@@ -1,0 +1,92 @@
+// The log on a run's page: a bar of the timeline leads to its lines and a line to its bar; following, and copying.
+"use strict";
+
+(() => {
+  document.documentElement.classList.add("scripted");
+
+  const plain = (event) => event.button === 0 && !event.ctrlKey && !event.metaKey && !event.shiftKey && !event.altKey;
+  const shownLog = () => document.querySelector("#live-tab ol.log");
+  const isAtEnd = (log) => log.getBoundingClientRect().bottom <= innerHeight + 48;
+
+  function mark(row) {
+    document.querySelectorAll(".timeline tr.chosen").forEach((one) => one.classList.remove("chosen"));
+    row.classList.add("chosen");
+  }
+
+  // --- from a bar to the log ---
+
+  async function showLog(link, since) {
+    const address = new URL(link.href), row = link.closest("tr");
+    if (since) address.searchParams.set("since", since);
+    mark(row);
+    history.replaceState(null, "", address);
+    document.getElementById("live-tab").dataset.liveFrom = address.search;
+    const part = await window.orionLive.choose(document.getElementById("live-beside"), address.href);
+    part?.querySelector(".here, .log-beside")?.scrollIntoView({ block: "nearest" });
+  }
+
+  // --- from the log to a bar ---
+
+  function showRow(line) {
+    const anchor = line.querySelector(".who a")?.hash.slice(1);
+    const row = anchor && document.getElementById(anchor);
+    if (!row) return;
+    mark(row);
+    row.scrollIntoView({ block: "nearest" });
+  }
+
+  document.addEventListener("click", (event) => {
+    if (!plain(event) || !(event.target instanceof Element)) return;
+    const bar = event.target.closest(".timeline [data-since]");
+    const link = bar ? bar.closest("tr").querySelector(".to-log") : event.target.closest(".to-log");
+    if (link && document.getElementById("live-beside")) {
+      event.preventDefault();
+      showLog(link, bar?.dataset.since);
+      return;
+    }
+    const line = event.target.closest(".log-beside li[data-task]");
+    if (line && !event.target.closest("a") && !String(getSelection())) showRow(line);
+  });
+
+  // --- copying and following ---
+
+  const texts = (log) =>
+    [...log.querySelectorAll(":scope > li[data-at]")]
+      .map((line) => [...line.children].map((part) => part.textContent.trim()).join("  "))
+      .join("\n");
+
+  async function copy(button) {
+    const log = shownLog(), words = button.textContent;
+    if (!log) return;
+    try {
+      await navigator.clipboard.writeText(texts(log));
+      button.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(log);
+      button.textContent = "Selected";
+    }
+    setTimeout(() => (button.textContent = words), 1500);
+  }
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest?.("[data-log-copy], [data-log-follow]");
+    if (!button) return;
+    if ("logCopy" in button.dataset) copy(button);
+    else shownLog()?.lastElementChild.scrollIntoView({ block: "end" });
+  });
+
+  // The page follows a log while its end is in sight; the button says so, and leads there.
+  function show() {
+    document.querySelectorAll("[data-log-copy][hidden], [data-log-follow][hidden]").forEach((one) => (one.hidden = false));
+    const log = shownLog(), button = document.querySelector("[data-log-follow]");
+    if (!log || !button) return;
+    const follows = isAtEnd(log);
+    button.setAttribute("aria-pressed", String(follows));
+    const words = follows ? "Following" : "Follow";
+    if (button.textContent !== words) button.textContent = words;
+  }
+
+  addEventListener("scroll", show, { passive: true });
+  new MutationObserver(show).observe(document.getElementById("main"), { childList: true, subtree: true });
+  show();
+})();
