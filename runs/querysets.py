@@ -13,6 +13,9 @@ from orionflow.contract.states import HOLDING, TERMINAL, UNFINISHED, StateType, 
 OPEN_TYPES = in_order(UNFINISHED)
 # In these states a run holds a slot of its queue, its pool and its deployment.
 HOLDING_TYPES = in_order(HOLDING)
+# Ends that few runs come to, and names of states that most runs have.
+BAD_TYPES = in_order(TERMINAL - {StateType.COMPLETED})
+COMMON_NAMES = ("Completed", "Pending", "Running", "Scheduled")
 
 
 class Literal(Value):
@@ -27,6 +30,16 @@ class Literal(Value):
 def is_open() -> Q:
     """Has a state that is not final. Spelled as the conditions of the indexes are, so that these are used."""
     return Q(state_type__in=[Literal(one) for one in OPEN_TYPES])
+
+
+def has_ended_badly() -> Q:
+    """Failed, crashed or was cancelled. Spelled as the conditions of the indexes are."""
+    return Q(state_type__in=[Literal(one) for one in BAD_TYPES])
+
+
+def is_in_rare_state() -> Q:
+    """Has a state with a name that few runs are in. Spelled as the conditions of the indexes are."""
+    return ~Q(state_name__in=[Literal(one) for one in COMMON_NAMES])
 
 
 def is_holding() -> Q:

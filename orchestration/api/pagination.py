@@ -31,14 +31,19 @@ class Page(Wire):
         return {name: value for name, value in asked.items() if value is not None} if isinstance(asked, dict) else asked
 
 
+def rows_asked_for(page: Page) -> slice:
+    """Return the part of a list that `limit` and `offset` ask for."""
+    limit: int = settings.ORION_API_DEFAULT_LIMIT
+    if page.limit is not None:
+        if not 0 <= page.limit <= limit:
+            raise Refused(f"Invalid limit: must be less than or equal to {limit}.")
+        limit = page.limit
+    return slice(page.offset, page.offset + limit)
+
+
 class PageOfBody(BasePagination):
     """The rows that `limit` and `offset` in the body of a filter request ask for."""
 
     def paginate_queryset(self, queryset: QuerySet[Row, Row], request: Request, view: Any = None) -> list[Row]:
-        page: Page = view.body
-        limit: int = settings.ORION_API_DEFAULT_LIMIT
-        if page.limit is not None:
-            if not 0 <= page.limit <= limit:
-                raise Refused(f"Invalid limit: must be less than or equal to {limit}.")
-            limit = page.limit
-        return list(queryset[page.offset : page.offset + limit]) if limit else []
+        asked = rows_asked_for(view.body)
+        return list(queryset[asked]) if asked.start < asked.stop else []

@@ -186,9 +186,11 @@ def _stuck_line(found: Sequence[OpenRun], cause: str, look: str, word: str, tag:
 
 def _deadlines(now: datetime, since: timedelta, tag: str) -> Iterator[Need]:
     """Yield the deadlines of the range that were missed, and those that come soon."""
-    rows = Deadline.objects.filter(due__gt=now - since, due__lte=now + DUE_SOON).select_related("flow_run__flow")
+    newest = Deadline.objects.filter(due__gt=now - since, due__lte=now + DUE_SOON).order_by("-due")
+    # Chosen before they are joined: a planner could begin with the flows, and look at all their runs.
+    rows = Deadline.objects.filter(pk__in=newest.values("pk")[:DEADLINES_LOOKED_AT]).select_related("flow_run__flow")
     shown = rows.only("kind", "due", "missed_at", "flow_run__name", "flow_run__tags", "flow_run__flow__name")
-    found = [one for one in shown.order_by("-due")[:DEADLINES_LOOKED_AT] if not tag or tag in one.flow_run.tags]
+    found = [one for one in shown.order_by("-due") if not tag or tag in one.flow_run.tags]
     missed = [one for one in found if one.missed_at is not None]
     at_risk = [one for one in found if one.missed_at is None and one.due > now]
     for group, cause in ((missed, "Missed its deadline to"), (at_risk, "May miss its deadline to")):

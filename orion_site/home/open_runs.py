@@ -36,7 +36,7 @@ def open_runs(*, tag: str) -> list[OpenRun]:
     """Return runs that have been taken up and have not ended. One query, by the index of states."""
     # Not by a join: a planner could begin with the flows, and look at all their runs.
     flow_name = Flow.objects.filter(pk=OuterRef("flow_id")).values("name")[:1]
-    runs = FlowRun.objects.in_state(*ON_THEIR_WAY).annotate(flow_name=Subquery(flow_name)).order_by()
+    runs = FlowRun.objects.open().in_state(*ON_THEIR_WAY).annotate(flow_name=Subquery(flow_name)).order_by()
     rows = runs.values_list(
         "id",
         "name",

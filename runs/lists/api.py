@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from orchestration.api.answers import as_answer
 from orchestration.api.operations import Operation
-from orchestration.api.pagination import Page
+from orchestration.api.pagination import Page, rows_asked_for
 from orchestration.large import without_large
 from orion_site.accounts.permissions import Action
 from orionflow.contract import records
@@ -23,9 +23,11 @@ from runs.lists.filters.searches import (
     FlowRunSearch,
     FlowSearch,
     Search,
-    flow_runs_matching,
+    count_of_flow_runs,
+    count_of_task_runs,
     flows_matching,
-    task_runs_matching,
+    page_of_flow_runs,
+    page_of_task_runs,
 )
 from runs.lists.filters.sorts import ORDERS, FlowRunSort, FlowSort, LogSort, TaskRunSort
 from runs.lists.filters.subjects import subject_of_flow_runs, subject_of_task_runs
@@ -89,9 +91,8 @@ class FilterFlowRuns(RunQuestion):
     answers = {200: list[FlowRunOut]}
 
     def perform(self, body: FlowRunListing) -> list[FlowRunOut]:
-        found = flow_runs_matching(body).order_by(*ORDERS[body.sort])
-        runs = self.paginate_queryset(without_large(found, *FREE_COLUMNS))
-        return listed_flow_runs_out(runs, timezone.now())
+        found = page_of_flow_runs(body, body.sort, rows_asked_for(body))
+        return listed_flow_runs_out(list(without_large(found, *FREE_COLUMNS)), timezone.now())
 
 
 class CountFlowRuns(RunQuestion):
@@ -101,7 +102,7 @@ class CountFlowRuns(RunQuestion):
 
     def perform(self, body: FlowRunSearch) -> int:
         subject = subject_of_flow_runs(body)
-        return number_of_runs(subject) if subject else flow_runs_matching(body).count()
+        return number_of_runs(subject) if subject else count_of_flow_runs(body)
 
 
 class FilterTaskRuns(RunQuestion):
@@ -110,9 +111,8 @@ class FilterTaskRuns(RunQuestion):
     answers = {200: list[TaskRunOut]}
 
     def perform(self, body: TaskRunListing) -> list[TaskRunOut]:
-        found = task_runs_matching(body).order_by(*ORDERS[body.sort])
-        runs = self.paginate_queryset(without_large(found, "task_inputs"))
-        return listed_task_runs_out(runs, timezone.now())
+        found = page_of_task_runs(body, body.sort, rows_asked_for(body))
+        return listed_task_runs_out(list(without_large(found, "task_inputs")), timezone.now())
 
 
 class CountTaskRuns(RunQuestion):
@@ -122,7 +122,7 @@ class CountTaskRuns(RunQuestion):
 
     def perform(self, body: Search) -> int:
         subject = subject_of_task_runs(body)
-        return number_of_runs(subject) if subject else task_runs_matching(body).count()
+        return number_of_runs(subject) if subject else count_of_task_runs(body)
 
 
 class FilterLogs(RunQuestion):

@@ -12,6 +12,7 @@ from runs.models.roll_ups import RollUp, RollUpChange
 from runs.models.rows import NAME, Row
 from runs.models.runs import UNFINISHED_TYPES, FlowRun, Run, TaskRun
 from runs.models.states import CacheEntry, FlowRunState, StateRow, TaskRunState
+from runs.models.tags import FlowRunTag, TaskRunTag
 
 __all__ = [
     "Artifact",
@@ -21,6 +22,7 @@ __all__ = [
     "FlowRun",
     "FlowRunInput",
     "FlowRunState",
+    "FlowRunTag",
     "Log",
     "NAME",
     "RollUp",
@@ -31,5 +33,6 @@ __all__ = [
     "StateRow",
     "TaskRun",
     "TaskRunState",
+    "TaskRunTag",
     "UNFINISHED_TYPES",
 ]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce
 
 from orchestration.core.states import StateType
 from runs.models.flows import Flow
 from runs.models.rows import Row
-from runs.querysets import HOLDING_TYPES, OPEN_TYPES, RunQuerySet
+from runs.querysets import BAD_TYPES, COMMON_NAMES, HOLDING_TYPES, OPEN_TYPES, RunQuerySet
 
 STATE_TYPES = [(state_type.value, state_type.value.title()) for state_type in StateType]
 UNFINISHED_TYPES = list(OPEN_TYPES)
@@ -101,6 +102,34 @@ class FlowRun(Run):
             models.Index(fields=["state_type", "-expected_start_time"], name="flow_run_by_state"),
             # A flow's page, and overlap: which runs of this flow are running?
             models.Index(fields=["flow", "-expected_start_time"], name="flow_run_by_flow"),
+            # Lists and counts by flow and state.
+            models.Index(fields=["flow", "state_type", "-expected_start_time"], name="flow_run_by_flow_state"),
+            # What is on its way: few rows among many, of which a planner must know that they are few.
+            models.Index(
+                fields=["state_type", "expected_start_time"],
+                name="flow_run_open",
+                condition=Q(state_type__in=UNFINISHED_TYPES),
+            ),
+            # Orders of lists, and filters by the same columns. That by end differs between databases: migration 0010.
+            models.Index(fields=["name", "id"], name="flow_run_by_name"),
+            models.Index(Coalesce("start_time", "expected_start_time", "created"), F("id"), name="flow_run_by_start"),
+            models.Index(fields=["next_scheduled_start_time", "id"], name="flow_run_by_next_start"),
+            # Filters by names of states that few runs are in.
+            models.Index(
+                fields=["state_name", "-expected_start_time"],
+                name="flow_run_by_rare_state",
+                condition=~Q(state_name__in=COMMON_NAMES),
+            ),
+            # Filters by columns that most runs leave empty.
+            models.Index(
+                fields=["work_queue_name", "-expected_start_time"],
+                name="flow_run_by_queue_name",
+                condition=Q(work_queue_name__isnull=False),
+            ),
+            models.Index(fields=["flow_version"], name="flow_run_by_version", condition=Q(flow_version__isnull=False)),
+            models.Index(
+                fields=["idempotency_key"], name="flow_run_by_key", condition=Q(idempotency_key__isnull=False)
+            ),
             # Agents and the late service: what is due?
             models.Index(
                 fields=["next_scheduled_start_time"], name="flow_run_due", condition=Q(state_type="SCHEDULED")
@@ -147,6 +176,10 @@ class FlowRun(Run):
                 name="flow_run_due_of_deployment",
                 condition=Q(deployment_id__isnull=False, state_type="SCHEDULED"),
             ),
+            # Lists and counts by deployment and state.
+            models.Index(
+                fields=["deployment_id", "state_type", "-expected_start_time"], name="flow_run_by_deployed_state"
+            ),
             # Runs of a deployment.
             models.Index(
                 fields=["deployment_id", "-expected_start_time"],
@@ -191,6 +224,18 @@ class TaskRun(Run):
                 name="task_run_unfinished",
                 condition=Q(state_type__in=UNFINISHED_TYPES),
             ),
+            # Failures: few rows among many.
+            models.Index(
+                fields=["state_type", "id"], name="task_run_ended_badly", condition=Q(state_type__in=BAD_TYPES)
+            ),
+            models.Index(
+                fields=["state_name", "id"],
+                name="task_run_by_rare_state",
+                condition=~Q(state_name__in=COMMON_NAMES),
+            ),
+            # Orders of lists, and filters by the same columns. That by end differs between databases: migration 0010.
+            models.Index(fields=["name", "id"], name="task_run_by_name"),
+            models.Index(fields=["start_time", "id"], name="task_run_by_start"),
             # Retention: which task runs outlived their flow run, or never had one?
             models.Index(
                 fields=["flow_run", "state_timestamp"],

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from functools import reduce
 from operator import and_, or_
 from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Exists, Model, OuterRef, Q
 from pydantic import Field
 
 from orchestration.core.states import StateType
+from orionflow.contract.states import UNFINISHED
 from orionflow.contract.wire import Moment, StrictWire, Text255, Text1024
 from runs.lists.filters import lookups  # noqa: F401  (registers them)
+from runs.querysets import BAD_TYPES, COMMON_NAMES, has_ended_badly, is_in_rare_state, is_open
 
 ALWAYS = Q()
 # Longer lists belong into several requests: SQLite binds 32,766 values in one statement, all lists together.
 MOST_VALUES = 1000
+# So many runs are looked at one by one rather than that those of a choice are sought among all.
+FEW = 5000
+MOST_TAGS_ASKED_FOR = 3
 
 
 class Operator(StrEnum):
@@ -142,12 +147,49 @@ class TagsMatch(Leaf):
             yield Q(**{f"{column}__orion_is_empty": self.is_null_})
 
 
+class RunTagsMatch(TagsMatch):
+    """Tags of runs, which are stored as rows of their own, too."""
+
+    @property
+    def required(self) -> list[str]:
+        """Return the tags without which nothing matches."""
+        return sorted(set(self.all_ or ())) if self.operator is Operator.and_ or self.is_null_ is None else []
+
+    def on_runs(self, rows: type[Model]) -> Q:
+        return combined(self.operator, self.conditions_on_runs(rows))
+
+    def conditions_on_runs(self, rows: type[Model]) -> Iterable[Q]:
+        if self.all_ is not None:
+            tags = sorted(set(self.all_))
+            # How common a tag is, is asked for some of them.
+            asked = [has_tag(rows, tag) for tag in tags[:MOST_TAGS_ASKED_FOR]]
+            yield combined(Operator.and_, [*asked, *(is_tagged(rows, tag) for tag in tags[MOST_TAGS_ASKED_FOR:])])
+        if self.is_null_ is not None:
+            yield Q(tags__orion_is_empty=self.is_null_)
+
+
+def has_tag(rows: type[Model], tag: str) -> Q:
+    """Runs with the tag, by the rows of tags of their kind.
+
+    Of a rare tag its runs are taken; whether one of many runs has a common tag is asked run by run, in their order.
+    """
+    of_tag = rows._default_manager.filter(tag=tag).order_by()
+    return is_tagged(rows, tag) if of_tag[FEW : FEW + 1].exists() else Q(pk__in=of_tag.values("run_id"))
+
+
+def is_tagged(rows: type[Model], tag: str) -> Q:
+    return Q(Exists(rows._default_manager.filter(tag=tag, run=OuterRef("pk"))))
+
+
 class AnyStateType(Leaf):
     any_: Annotated[list[StateType], Field(max_length=MOST_VALUES)] | None = None
 
 
 class StateMatch(Leaf):
-    """The current state, by type and by name."""
+    """The current state, by type and by name.
+
+    Where all that is asked for is seldom, that is said as well: it is the condition of indexes that hold little else.
+    """
 
     operator: Operator = Operator.and_
     type: AnyStateType | None = None
@@ -155,9 +197,17 @@ class StateMatch(Leaf):
 
     def conditions(self, column: str) -> Iterable[Q]:
         if self.type is not None:
-            yield self.type.on("state_type")
+            yield self.type.on("state_type") & _among_few(self.type.any_ or [])
         if self.name is not None:
-            yield self.name.on("state_name")
+            yield self.name.on("state_name") & (
+                is_in_rare_state() if self.name.any_ and not set(self.name.any_) & set(COMMON_NAMES) else ALWAYS
+            )
+
+
+def _among_few(types: Sequence[StateType]) -> Q:
+    if types and UNFINISHED.issuperset(types):
+        return is_open()
+    return has_ended_badly() if types and set(BAD_TYPES).issuperset(types) else ALWAYS
 
 
 class Filter(StrictWire):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from django.db.models import Exists, OuterRef, Q
 from pydantic import Field
@@ -25,11 +25,12 @@ from runs.lists.filters.conditions import (
     NameMatch,
     Operator,
     RunId,
+    RunTagsMatch,
     StateMatch,
     TagsMatch,
     YesOrNo,
 )
-from runs.models import FlowRun, TaskRun
+from runs.models import FlowRun, FlowRunTag, TaskRun, TaskRunTag
 
 
 class HasDeployment(Leaf):
@@ -62,12 +63,29 @@ class ParentFlowRun(Leaf):
             yield Q(parent_task_run__in=TaskRun.objects.filter(flow_run__in=self.any_).values("pk"))
 
 
-class FlowRunFilter(Filter):
+class RunFilter(Filter):
+    """Conditions on runs, which have rows for their tags."""
+
+    tag_rows: ClassVar[type[FlowRunTag] | type[TaskRunTag]]
+
+    tags: RunTagsMatch | None = None
+
+    def condition_on(self, field: str, leaf: Any) -> Q:
+        return leaf.on_runs(self.tag_rows) if field == "tags" else super().condition_on(field, leaf)
+
+    @property
+    def only_tags(self) -> list[str]:
+        """Return the tags where nothing else is asked for; an empty list otherwise."""
+        asked = {name for name in self.model_fields_set - {"operator"} if getattr(self, name) is not None}
+        return self.tags.required if asked == {"tags"} and self.tags and self.tags.is_null_ is None else []
+
+
+class FlowRunFilter(RunFilter):
     columns: ClassVar = {"parent_task_run_id": "parent_task_run"}
+    tag_rows: ClassVar = FlowRunTag
 
     id: RunId | None = None
     name: NameMatch | None = None
-    tags: TagsMatch | None = None
     deployment_id: AnyIdOrNull | None = None
     work_queue_name: AnyTextOrNull | None = None
     state: StateMatch | None = None
@@ -105,10 +123,11 @@ class OfFlowRun(Leaf):
             yield Q(flow_run__in=self.any_)
 
 
-class TaskRunFilter(Filter):
+class TaskRunFilter(RunFilter):
+    tag_rows: ClassVar = TaskRunTag
+
     id: RunId | None = None
     name: NameMatch | None = None
-    tags: TagsMatch | None = None
     state: StateMatch | None = None
     start_time: MomentRangeOrNull | None = None
     subflow_runs: StandsForSubflow | None = None

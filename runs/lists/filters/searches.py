@@ -7,21 +7,25 @@ children it is EXISTS, which stops at the first.
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from deployments.models import Deployment, WorkPool, WorkQueue
 from orionflow.contract.wire import Wire
-from runs.lists.filters.conditions import matched
+from runs.lists.filters.conditions import FEW, matched
 from runs.lists.filters.resources import (
     ArtifactCollectionFilter,
     ArtifactFilter,
     DeploymentFilter,
     FlowFilter,
     FlowRunFilter,
+    RunFilter,
     TaskRunFilter,
     WorkPoolFilter,
     WorkQueueFilter,
 )
+from runs.lists.filters.sorts import ORDERS, TAG_ORDERS, FlowRunSort, TaskRunSort
 from runs.models import Artifact, Flow, FlowRun, TaskRun
 
 
@@ -74,6 +78,54 @@ def task_runs_matching(search: Search) -> QuerySet[TaskRun]:
     if _asks_for_flow_run(search):
         condition &= Q(flow_run__in=FlowRun.objects.filter(_flow_run_condition(search)).values("pk"))
     return TaskRun.objects.filter(condition)
+
+
+def page_of_flow_runs(search: Search, sort: FlowRunSort, rows: slice) -> QuerySet[FlowRun]:
+    """Return some rows of the list of flow runs, in its order."""
+    ids: Any = _ids_by_tag(search, "flow_runs", sort)
+    if ids is None:
+        ids = flow_runs_matching(search).order_by(*ORDERS[sort]).values("pk")
+    # What comes before them is stepped over in an index; only they are read.
+    return FlowRun.objects.filter(pk__in=ids[rows]).order_by(*ORDERS[sort])
+
+
+def page_of_task_runs(search: Search, sort: TaskRunSort, rows: slice) -> QuerySet[TaskRun]:
+    """Return some rows of the list of task runs, in its order."""
+    ids: Any = _ids_by_tag(search, "task_runs", sort)
+    if ids is None:
+        ids = task_runs_matching(search).order_by(*ORDERS[sort]).values("pk")
+    return TaskRun.objects.filter(pk__in=ids[rows]).order_by(*ORDERS[sort])
+
+
+def count_of_flow_runs(search: Search) -> int:
+    by_tag = _by_tag(search, "flow_runs")
+    return flow_runs_matching(search).count() if by_tag is None else by_tag.count()
+
+
+def count_of_task_runs(search: Search) -> int:
+    by_tag = _by_tag(search, "task_runs")
+    return task_runs_matching(search).count() if by_tag is None else by_tag.count()
+
+
+def _ids_by_tag(search: Search, kind: str, sort: str) -> QuerySet[Any, Any] | None:
+    rows = _by_tag(search, kind) if sort in TAG_ORDERS else None
+    return None if rows is None else rows.order_by(*TAG_ORDERS[sort]).values("run_id")
+
+
+def _by_tag(search: Search, kind: str) -> QuerySet[Any, Any] | None:
+    """Return rows of tags, one for each run, where runs are asked for by their tags and by nothing else."""
+    others = {"flows", "flow_runs", "task_runs", "deployments"} - {kind}
+    asked: RunFilter | None = getattr(search, kind)
+    tags = asked.only_tags if asked else []
+    if not tags or search.pools() or search.queues() or any(getattr(search, name) is not None for name in others):
+        return None
+    assert asked is not None
+    rows = asked.tag_rows.objects.all()
+    first, *further = sorted(tags, key=lambda tag: rows.filter(tag=tag)[:FEW].count()) if len(tags) > 1 else tags
+    found = rows.filter(tag=first)
+    for tag in further:
+        found = found.filter(Exists(rows.filter(tag=tag, run=OuterRef("run"))))
+    return found
 
 
 def flows_matching(search: Search) -> QuerySet[Flow]:

@@ -52,13 +52,14 @@ class ArtifactSort(StrEnum):
     KEY_ASC = "KEY_ASC"
 
 
-_STARTED = Coalesce("start_time", "expected_start_time")
+# As the index has it; a run without any of the former stands where it was made.
+_STARTED = Coalesce("start_time", "expected_start_time", "created")
 
 # The plain orders are those of the indexes. Where a column is often empty, empty comes last on both databases.
 ORDERS: Mapping[str, tuple[Any, ...]] = {
     "ID_DESC": ("-id",),
-    "START_TIME_ASC": (_STARTED.asc(nulls_last=True), "id"),
-    "START_TIME_DESC": (_STARTED.desc(nulls_last=True), "-id"),
+    "START_TIME_ASC": (_STARTED.asc(), "id"),
+    "START_TIME_DESC": (_STARTED.desc(), "-id"),
     "EXPECTED_START_TIME_ASC": ("expected_start_time", "id"),
     "EXPECTED_START_TIME_DESC": ("-expected_start_time", "-id"),
     "NAME_ASC": ("name", "id"),
@@ -71,4 +72,10 @@ ORDERS: Mapping[str, tuple[Any, ...]] = {
     "TIMESTAMP_DESC": ("-timestamp", "-id"),
     "KEY_ASC": (F("key").asc(nulls_last=True), "id"),
     "KEY_DESC": (F("key").desc(nulls_last=True), "-id"),
+}
+# The orders in which the rows of one tag are stored.
+TAG_ORDERS: Mapping[str, tuple[str, ...]] = {
+    "ID_DESC": ("-run_id",),
+    "EXPECTED_START_TIME_ASC": ("expected_start_time", "run_id"),
+    "EXPECTED_START_TIME_DESC": ("-expected_start_time", "-run_id"),
 }

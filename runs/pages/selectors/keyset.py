@@ -67,8 +67,22 @@ class Count:
 
 def page_of(rows: QuerySet[M], *, by: str, after: Cursor | None, size: int, newest_first: bool = True) -> Page[M]:
     """`size` rows in the order of the column `by` and then the id, beginning after the cursor."""
-    found = list(in_order(rows, by=by, after=after, newest_first=newest_first)[: size + 1])
+    chosen = in_order(rows, by=by, after=after, newest_first=newest_first)[: size + 1]
+    found = list(_read(chosen) if rows.query.select_related else chosen)
     return Page(found[:size], place_of(found[size - 1], by) if len(found) > size else None)
+
+
+def _read(chosen: QuerySet[M]) -> QuerySet[M]:
+    """Return the rows with what is read beside them, but join that when they are chosen.
+
+    In a list of runs a planner could begin with the flows, and sort all their runs.
+    """
+    joined: QuerySet[M] = chosen.model._default_manager.order_by(*chosen.query.order_by)
+    joined.query.select_related, joined.query.deferred_loading = (
+        chosen.query.select_related,
+        chosen.query.deferred_loading,
+    )
+    return joined.filter(pk__in=chosen.select_related(None).values("pk"))
 
 
 def in_order(rows: QuerySet[M], *, by: str, after: Cursor | None, newest_first: bool = True) -> QuerySet[M]:

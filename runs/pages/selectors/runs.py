@@ -7,12 +7,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import connection
-from django.db.models import BooleanField, Q, QuerySet
-from django.db.models.expressions import RawSQL
+from django.db.models import Q, QuerySet
 
 from orchestration.core.states import TERMINAL, StateType
-from runs.models import FlowRun, FlowRunState
+from runs.lists.filters.conditions import is_tagged
+from runs.models import FlowRun, FlowRunState, FlowRunTag
 from runs.pages.selectors.failures import runs_with_error
 from runs.pages.selectors.keyset import Count, Cursor, Page, capped_count, capped_counts, merged, page_of, place_of
 from runs.querysets import Literal
@@ -253,19 +252,12 @@ def searched(runs: QuerySet[FlowRun], wanted: RunFilter) -> QuerySet[FlowRun]:
     if wanted.shorter_than is not None:
         runs = runs.filter(total_run_time__lt=wanted.shorter_than, start_time__isnull=False)
     for tag in wanted.without_tags:
-        runs = runs.exclude(_has_tag(tag))
+        runs = runs.exclude(is_tagged(FlowRunTag, tag))
     return tagged(runs, wanted.tag) if wanted.tag else runs
 
 
 def tagged(runs: QuerySet[FlowRun], tag: str) -> QuerySet[FlowRun]:
-    return runs.filter(_has_tag(tag))
-
-
-def _has_tag(tag: str) -> Q | RawSQL:
-    if connection.vendor == "postgresql":
-        return Q(tags__contains=[tag])
-    has_tag = 'EXISTS (SELECT 1 FROM json_each("runs_flowrun"."tags") WHERE json_each.value = %s)'
-    return RawSQL(has_tag, [tag], output_field=BooleanField())
+    return runs.filter(is_tagged(FlowRunTag, tag))
 
 
 def told_reasons(runs: Iterable[FlowRun]) -> dict[str, str]:

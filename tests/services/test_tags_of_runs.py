@@ -1,0 +1,87 @@
+"""The rows of tags are the tags of the runs, whoever writes, moves or deletes these."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+
+import pytest
+
+from deployments.upkeep.services.retention import Ages, purge
+from runs.flow_runs.services import delete_flow_run, update_flow_run
+from runs.models import FlowRun, FlowRunTag, TaskRun, TaskRunTag
+from tests.factories import NOON, later, make_flow, make_flow_run, make_state, make_task_run
+
+pytestmark = pytest.mark.django_db
+
+TAGS = ["prod", 'quo"te', "ünï", "a'b", "[]", ""]
+
+
+def recounted(runs):
+    rows = runs.objects.values_list("tags", "id", "expected_start_time")
+    return {(tag, run_id, expected) for tags, run_id, expected in rows for tag in tags}
+
+
+def kept(tags):
+    return set(tags.objects.values_list("tag", "run_id", "expected_start_time"))
+
+
+def assert_kept():
+    assert kept(FlowRunTag) == recounted(FlowRun)
+    assert kept(TaskRunTag) == recounted(TaskRun)
+
+
+def test_a_run_has_a_row_for_each_tag_and_loses_it_with_the_tag():
+    run = make_flow_run(tags=["prod", "gpu", "prod"])
+    make_task_run(flow_run=run, tags=["db"])
+    make_flow_run()
+
+    assert {tag for tag, *_ in kept(FlowRunTag)} == {"prod", "gpu"}
+    assert {tag for tag, *_ in kept(TaskRunTag)} == {"db"}
+
+    update_flow_run(run_id=run.pk, changes={"tags": ["gpu", "night"]}, now=later())
+
+    assert {tag for tag, *_ in kept(FlowRunTag)} == {"gpu", "night"}
+    assert_kept()
+
+    update_flow_run(run_id=run.pk, changes={"tags": []}, now=later())
+
+    assert not kept(FlowRunTag)
+
+
+def test_a_run_that_is_expected_at_another_time_moves_among_those_of_its_tags():
+    run = make_flow_run(make_state("SCHEDULED", scheduled_time=later(3600)), tags=["prod", "gpu"])
+
+    FlowRun.objects.filter(pk=run.pk).update(expected_start_time=later(7200))
+
+    assert {expected for _, _, expected in kept(FlowRunTag)} == {later(7200)}
+
+
+def test_after_anything_the_rows_are_those_of_a_recount():
+    randomly = random.Random(7)
+    flow = make_flow()
+    runs = []
+    for number in range(120):
+        tags = randomly.sample(TAGS, randomly.randrange(4))
+        match randomly.randrange(6) if runs else 0:
+            case 0 | 1:
+                runs.append(make_flow_run("COMPLETED", flow=flow, tags=tags, now=later(number)))
+            case 2:
+                make_task_run("COMPLETED", flow_run=randomly.choice(runs), tags=tags, now=later(number))
+            case 3:
+                update_flow_run(run_id=randomly.choice(runs).pk, changes={"tags": tags}, now=later(number))
+            case 4:
+                one = randomly.choice(runs)
+                FlowRun.objects.filter(pk=one.pk).update(expected_start_time=later(1000 * number), tags=tags)
+            case 5:
+                delete_flow_run(run_id=runs.pop(randomly.randrange(len(runs))).pk, now=later(number))
+
+    assert_kept()
+    assert kept(FlowRunTag)
+    assert kept(TaskRunTag)
+
+    purge(ages=Ages(runs=timedelta(days=1)), now=NOON + timedelta(days=40), pause_seconds=0)
+
+    assert FlowRun.objects.count() == 0
+    assert not kept(FlowRunTag)
+    assert not kept(TaskRunTag)
