@@ -4,7 +4,7 @@
 
 (() => {
   const root = document.documentElement;
-  const SMALLEST = 0.1, LARGEST = 3, STEP = 1.25, READABLE = 0.75, QUIET = 150;
+  const SMALLEST = 0.1, LARGEST = 3, STEP = 1.25, READABLE = 0.75, MANY = 60, QUIET = 150;
   let zoom = 1, timer = 0, shown = null;
 
   const view = () => document.querySelector(".graph-view");
@@ -184,8 +184,8 @@
 
   root.classList.add("graph-scripts");
   if (view()?.classList.contains("graph-radar")) {
-    // With the run in the middle, and no smaller than can be read.
-    fit(READABLE);
+    // With the run in the middle, and no smaller than can be read; of many nodes, the whole.
+    fit(nodes().length > MANY ? SMALLEST : READABLE);
     const box = picture().viewBox.baseVal;
     view().scrollTo(-box.x * zoom - view().clientWidth / 2, -box.y * zoom - view().clientHeight / 2);
   }

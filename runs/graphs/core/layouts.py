@@ -14,7 +14,7 @@ from math import atan2, ceil, cos, pi, sin
 from runs.graphs.core.ranks import Ranks
 
 # A rank with more nodes than this is divided into columns beside each other.
-ROWS = 20
+ROWS = 100
 
 
 @dataclass(frozen=True, slots=True)
