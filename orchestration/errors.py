@@ -101,6 +101,11 @@ CalendarNotFound = not_found("calendar", "Calendar {name!r} not found.")
 BackfillNotFound = not_found("backfill", "Backfill {id} not found.")
 
 
+class DeploymentExists(Conflict):
+    code = "deployment_exists"
+    message = "Flow {flow!r} has a deployment with the name {name!r} already; choose another name."
+
+
 class BackfillExists(Conflict):
     code = "backfill_exists"
     message = "There already is a backfill with the name {name!r}; choose another name."

@@ -21,9 +21,12 @@ from django.utils import timezone
 from deployments.backfills.services.backfills import create_backfill
 from deployments.backfills.services.planning import NewBackfill
 from deployments.blocks.services.variables import create_variable
+from deployments.definitions.core.code_sources import CodeSource, SourceKind
+from deployments.definitions.services.discovery import ask_for_flows
 from deployments.models import GlobalSlot, Schedule, WorkPool, WorkQueue
 from events.models import Event, NotificationPolicy
 from orchestration.json_texts import NUL, read_json
+from orionflow.contract.discovery import ARTIFACT_TYPE
 from runs.models import Artifact
 from runs.pages.selectors.keyset import Cursor
 from tests.factories import make_artifact, make_limit
@@ -196,7 +199,14 @@ def furnished(text: str) -> dict[str, Any]:
     asked = NewBackfill(start=now - timedelta(days=3), end=now, definition=HOURLY, parameters={text: text})
     backfill = create_backfill(deployment_id=deployment.pk, asked=asked, now=now)
     type(backfill).objects.update(name=text, calendars=[text], problem=text, work_queue_name=text, time_parameter=text)
+    source = CodeSource(SourceKind.MODULE, text)
+    search = ask_for_flows(source=source, pool_name=WorkPool.objects.all()[0].name, queue_name=text, now=now)
+    found = {"name": "plain", "entrypoint": text, "description": text, "tags": [text], "parameters": {text: text}}
+    answer = {"flows": [found], "problems": [{"file": text, "reason": text}]}
+    make_artifact(None, type=ARTIFACT_TYPE, flow_run_id=search.pk, data=json.dumps(answer))
     return {
+        "search": search.pk,
+        "number": 0,
         "run_id": run.pk,
         "task-runs": task_run.pk,
         "task_run_id": task_run.pk,
@@ -225,10 +235,13 @@ def address_of(space: str, route: str, pattern: URLPattern, house: dict[str, Any
     words = {name: house[name] for name in pattern.pattern.converters}
     if route.startswith("task-runs/"):
         words["run_id"] = house["task-runs"]
+    if route.startswith("deployments/new/"):
+        words["run_id"] = house["search"]
     if route.startswith("limits/global/") and "limit_id" in words:
         words["limit_id"] = house["global"]
     name = f"{space}:{pattern.name}" if space else str(pattern.name)
-    strange = {key: "nothing" if isinstance(value, str) else uuid4() for key, value in words.items()}
+    other = {str: "nothing", int: 999}
+    strange = {key: other.get(type(value)) or uuid4() for key, value in words.items()}
     return Address(name, reverse(name, kwargs=words), reverse(name, kwargs=strange), pattern.callback)
 
 

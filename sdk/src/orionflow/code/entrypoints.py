@@ -47,14 +47,22 @@ def load_fetched_flow(entrypoint: str, folder: Path) -> Flow[Any, Any]:
     What the flow's modules import comes from their folder, and nobody else gets to see it.
     """
     where, name = split_entrypoint(entrypoint)
+    return _chosen_flow(_loaded(where, folder), where, name)
+
+
+def flows_in_fetched_file(file: str, folder: Path) -> dict[str, Flow[Any, Any]]:
+    """All flows of a file in a folder of fetched code, by the names that they have there."""
+    return flows_of(_loaded(file, folder))
+
+
+def _loaded(where: str, folder: Path) -> ModuleType:
     placed = _placed(where, folder)
     if is_path(placed) and not Path(placed).is_file():
         raise NoEntrypoint(f"There is no file {where!r}.", fix=_HOW_TO_WRITE)
     try:
-        module = _fetched_module(placed, folder)
+        return _fetched_module(placed, folder)
     except Exception as error:
         raise _cannot_import(where, error) from error
-    return _chosen_flow(module, where, name)
 
 
 def _fetched_module(placed: str, folder: Path) -> ModuleType:
@@ -203,7 +211,7 @@ def _cannot_import(where: str, error: Exception) -> NoEntrypoint:
 
 
 def _chosen_flow(module: ModuleType, where: str, name: str) -> Flow[Any, Any]:
-    flows = _flows_of(module)
+    flows = flows_of(module)
     if name:
         found = flows.get(name) or next((flow for flow in flows.values() if flow.name == name), None)
         if found:
@@ -217,7 +225,7 @@ def _chosen_flow(module: ModuleType, where: str, name: str) -> Flow[Any, Any]:
     raise NoEntrypoint(f"{where} has several flows.", ", ".join(flows), f"name one, as in {where}:{next(iter(flows))}")
 
 
-def _flows_of(module: ModuleType) -> dict[str, Flow[Any, Any]]:
+def flows_of(module: ModuleType) -> dict[str, Flow[Any, Any]]:
     from orionflow.flows import Flow
 
     return {name: value for name, value in vars(module).items() if isinstance(value, Flow)}

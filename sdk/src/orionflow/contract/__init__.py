@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from orionflow.contract import backfills as backfills
     from orionflow.contract import blocks as blocks
     from orionflow.contract import deployments as deployments
+    from orionflow.contract import discovery as discovery
     from orionflow.contract import events as events
     from orionflow.contract import explanations as explanations
     from orionflow.contract import limits as limits
@@ -30,6 +31,7 @@ _MODELS = frozenset(
         "backfills",
         "blocks",
         "deployments",
+        "discovery",
         "events",
         "explanations",
         "limits",

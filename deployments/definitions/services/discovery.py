@@ -1,0 +1,93 @@
+"""Flows that an agent is asked to find, and a deployment made of one that it found.
+
+The question is a run of a flow that comes with the SDK: it waits, is claimed, cancelled and logged as any other. The
+answer is an artifact of that run, and is read as what somebody sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from deployments.definitions.core.code_sources import CodeSource
+from deployments.definitions.services.deployments import create_deployment
+from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
+from deployments.models import Deployment
+from deployments.schedules.services.schedules import NewSchedule
+from orchestration.errors import DeploymentExists
+from orchestration.transactions import repeated_on_conflict, write_transaction
+from orionflow.contract.discovery import ENTRYPOINT, FLOW_NAME, FoundFlow
+from runs.flows.services import create_flow
+from runs.models import FlowRun
+
+SCHEMA = {
+    "title": "Parameters",
+    "type": "object",
+    "properties": {
+        "pull_steps": {"title": "pull_steps", "type": "array", "items": {"type": "object"}, "position": 0},
+        "module": {"title": "module", "type": "string", "position": 1},
+    },
+    "additionalProperties": False,
+}
+DESCRIPTION = "Finds the flows in some code, for “New deployment” of the dashboard. Its runs answer with an artifact."
+
+
+@repeated_on_conflict
+def ask_for_flows(*, source: CodeSource, pool_name: str, queue_name: str, now: datetime) -> FlowRun:
+    """The run that an agent of this queue takes. Its deployment is made on first use: one for each queue."""
+    with write_transaction():
+        flow, _ = create_flow(name=FLOW_NAME, now=now)
+        deployment, _ = create_deployment(
+            flow_id=flow.pk,
+            name=f"{pool_name}.{queue_name}"[:255],
+            columns={
+                "entrypoint": ENTRYPOINT,
+                "description": DESCRIPTION,
+                "parameter_openapi_schema": SCHEMA,
+                "enforce_parameter_schema": True,
+            },
+            pool_name=pool_name,
+            queue_name=queue_name,
+            now=now,
+        )
+        asked = AskedRun(parameters=source.parameters())
+        run, _ = create_run_of_deployment(deployment_id=deployment.pk, asked=asked, state=None, now=now)
+        return run
+
+
+@repeated_on_conflict
+def deploy_found_flow(
+    *,
+    found: FoundFlow,
+    source: CodeSource,
+    name: str,
+    columns: Mapping[str, Any],
+    schedules: Sequence[NewSchedule],
+    pool_name: str,
+    queue_name: str,
+    now: datetime,
+) -> UUID:
+    """Make a deployment of the flow, and return its id. Raises DeploymentExists, and all that making one raises."""
+    with write_transaction():
+        flow, _ = create_flow(name=found.name, now=now)
+        if Deployment.objects.filter(flow_id=flow.pk, name=name).exists():
+            raise DeploymentExists(flow=found.name, name=name)
+        deployment, _ = create_deployment(
+            flow_id=flow.pk,
+            name=name,
+            columns={
+                "entrypoint": found.entrypoint,
+                "pull_steps": source.pull_steps(),
+                "parameter_openapi_schema": found.parameters or None,
+                "version": found.version,
+                "tags": list(found.tags),
+                **columns,
+            },
+            schedules=schedules,
+            pool_name=pool_name,
+            queue_name=queue_name,
+            now=now,
+        )
+        return deployment.pk

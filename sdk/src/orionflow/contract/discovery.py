@@ -1,0 +1,48 @@
+"""The flows that an agent found in some code: what it answers, and how much of that is taken."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from orionflow.contract.wire import JSONObject, Name, StrictWire
+
+# The flow whose runs find flows, where its code is, and the type of the artifact that they answer with.
+FLOW_NAME = "find-flows"
+ENTRYPOINT = "orionflow.deployments.discovery:find_flows"
+ARTIFACT_TYPE = "found-flows"
+
+MOST_FLOWS = 200
+MOST_PROBLEMS = 50
+LONGEST_TEXT = 2_000
+LARGEST_SCHEMA = 64 * 1024
+# In characters: less than the API takes for one field, whatever its settings say by default.
+LARGEST_ANSWER = 768 * 1024
+
+
+class FoundFlow(StrictWire):
+    """A flow that can be loaded, with where it is and what it takes."""
+
+    name: Name
+    entrypoint: Annotated[str, Field(min_length=1, max_length=4096)]
+    description: Annotated[str, Field(max_length=LONGEST_TEXT)] = ""
+    version: Annotated[str, Field(max_length=255)] | None = None
+    tags: Annotated[list[Annotated[str, Field(max_length=255)]], Field(max_length=100)] = []
+    parameters: JSONObject = {}
+
+
+class UnloadableFile(StrictWire):
+    """A file that names flows and cannot be loaded, with the reason."""
+
+    file: Annotated[str, Field(max_length=4096)]
+    reason: Annotated[str, Field(max_length=LONGEST_TEXT)]
+
+
+class FoundFlows(StrictWire):
+    """The answer: `parameters` of each flow is their JSON schema. `left_out` says how many flows there are beyond."""
+
+    flows: Annotated[list[FoundFlow], Field(max_length=MOST_FLOWS)]
+    problems: Annotated[list[UnloadableFile], Field(max_length=MOST_PROBLEMS)] = []
+    files: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    left_out: Annotated[int, Field(ge=0, lt=2**31)] = 0
