@@ -68,6 +68,12 @@ def env_list(name: str, default: tuple[str, ...] = ()) -> list[str]:
     return [part.strip() for part in raw.split(",") if part.strip()] if raw.strip() else list(default)
 
 
+def result_folders() -> list[Path]:
+    """The folders of stored results that this process knows, as the SDK's settings name them."""
+    said = [os.environ.get("ORION_RESULTS_PATH", ""), *os.environ.get("ORION_RESULTS_READ_FROM", "").split(",")]
+    return [orion_home() / "results", *(Path(one.strip()).expanduser() for one in said if one.strip())]
+
+
 def orion_home() -> Path:
     """Where Orion keeps its database, profiles, spool and results: `ORION_HOME`, or `~/.orion`.
 

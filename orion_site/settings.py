@@ -15,6 +15,7 @@ from orion_site.env import (
     env_list,
     env_str,
     orion_home,
+    result_folders,
     trusted_origins,
 )
 
@@ -173,6 +174,8 @@ ORION_API_DEFAULT_LIMIT = env_int("ORION_API_DEFAULT_LIMIT", 200, minimum=1)
 ORION_TAG_SLOT_WAIT_SECONDS = env_int("ORION_TAG_SLOT_WAIT_SECONDS", 30, minimum=1)
 # Keys that seal the secrets of blocks: the first one seals, all of them open. Without any, the file has them.
 ORION_ENCRYPTION_KEYS = env_list("ORION_ENCRYPTION_KEYS")
+# Of files in these folders, pages of runs say how large they are.
+ORION_RESULTS_FOLDERS = result_folders()
 ORION_ENCRYPTION_KEY_FILE = orion_home() / "encryption-key"
 # Dotted paths of functions that are told, after commit, of each changed run: f(kind, run_id, state_type).
 ORION_STATE_LISTENERS: list[str] = [

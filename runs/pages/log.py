@@ -99,7 +99,7 @@ def _context(request: HttpRequest, run: FlowRun | TaskRun, lines: QuerySet[Log],
         "error_address": reverse(f"runs:{kind}-log-error", args=[run.id]),
         "files": [
             (words, f"{reverse(f'runs:{kind}-log-{name}', args=[run.id])}{_filter_of(request.GET)}")
-            for name, words in (("text", "Text"), ("jsonl", "JSON lines"))
+            for name, words in (("text", "Save as text"), ("jsonl", "Save as JSON lines"))
         ],
     }
 

@@ -19,6 +19,7 @@ from runs.pages.graph_tab import graph_tab
 from runs.pages.log import flow_run_log, log_beside, task_run_log
 from runs.pages.selectors import run as selectors
 from runs.pages.selectors.keyset import Cursor
+from runs.pages.selectors.results import result_of_task_run, results_of_flow_run
 from runs.pages.selectors.timeline import timeline_of
 from runs.pages.timeline import drawn, ticks
 from runs.templatetags.states import look
@@ -30,10 +31,11 @@ FLOW_RUN_TABS = {
     "logs": "Logs",
     "history": "History",
     "parameters": "Parameters",
+    "results": "Results",
     "subflows": "Subflow runs",
     "artifacts": "Artifacts",
 }
-TASK_RUN_TABS = {"logs": "Logs", "history": "History", "inputs": "Inputs", "artifacts": "Artifacts"}
+TASK_RUN_TABS = {"logs": "Logs", "history": "History", "inputs": "Inputs", "result": "Result", "artifacts": "Artifacts"}
 # What the part below the tabs follows, of the flow run.
 TOPICS_OF_TABS = {
     "timeline": ":tasks",
@@ -41,6 +43,7 @@ TOPICS_OF_TABS = {
     "tasks": ":tasks",
     "logs": ":log",
     "subflows": ":tasks",
+    "results": ":tasks",
     "artifacts": ":tasks",
 }
 STATE_CHOICES = [("", "Any state"), *[(kind.value, kind.value.capitalize()) for kind in StateType]]
@@ -148,6 +151,10 @@ def flow_run_tab(
             return paged(request, *selectors.child_flow_runs_of(run_id=run.id, after=after))
         case "logs":
             return flow_run_log(request, run, progress.task_keys)
+        case "results":
+            shown = results_of_flow_run(run, after=after)
+            following = address_after(request.GET, shown.after)
+            return {"results": shown.results, "is_first": after is None, "next": following}
         case "history":
             return {"history": selectors.flow_run_history(run_id=run.id, states=run.seq)}
         case "artifacts":
@@ -159,6 +166,8 @@ def task_run_tab(request: HttpRequest, run: TaskRun, tab: str) -> dict[str, Any]
     match tab:
         case "logs":
             return task_run_log(request, run)
+        case "result":
+            return {"results": result_of_task_run(run).results}
         case "history":
             return {"history": selectors.task_run_history(run_id=run.id, states=run.seq)}
         case "artifacts":

@@ -204,7 +204,7 @@ def test_a_very_long_line_is_cut_on_the_page_and_whole_at_its_own_address(browse
     cut = browser.get(f"/runs/{run.id}?tab=logs").content.decode()
     whole = log_of(browser, run, at=str(line.place))
 
-    assert "1000 characters more" in cut
+    assert "3000 characters more" in cut
     assert messages(whole) == ["x" * 5000]
 
 

@@ -24,7 +24,7 @@ LINES_BESIDE = 100
 CONTEXT = 10
 SEARCHED = 30_000
 # A line of 64 KiB is not for reading; its own address shows the whole of it.
-LONGEST_LINE = 4_000
+LONGEST_LINE = 2_000
 ERRORS_COUNTED = 1_000
 LINES_PER_CHUNK = 2_000
 WARNING, ERROR = 30, 40

@@ -1,0 +1,153 @@
+"""The results of runs as far as the server knows them: references to stored values, never the values behind them.
+
+A pickle runs what its writer put there, so no stored result is opened here. Of a file in the folders of results that
+this server knows, its size is read.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import unquote, urlsplit
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models.functions import Coalesce
+
+from deployments.models import BlockDocument
+from orchestration.core.states import TERMINAL
+from orchestration.large import OMITTED
+from runs.models import FlowRun, StateRow, TaskRun
+from runs.pages.selectors.keyset import Cursor, Page, page_of
+from runs.states.selectors import listed_flow_run_states, listed_task_run_states
+
+RESULTS_PER_PAGE = 100
+AGAIN = "Run it again with refresh_cache=True."
+RELATIVE = "Give result_storage_key as a relative path."
+SHARE = (
+    "If the run wrote it on another machine, it is there; a folder that both share, named by ORION_RESULTS_PATH, can "
+    "be read everywhere. If it was deleted, run it again with refresh_cache=True."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The result of one run. `problem` says why it cannot be read, and `remedy` what to change."""
+
+    run: FlowRun | TaskRun
+    kind: str
+    key: str = ""
+    where: str = ""
+    serializer: str = ""
+    block: BlockDocument | None = None
+    size: int | None = None
+    expires: datetime | None = None
+    value: Any = None
+    problem: str = ""
+    remedy: str = ""
+
+    @property
+    def is_task_run(self) -> bool:
+        return isinstance(self.run, TaskRun)
+
+
+@dataclass(frozen=True, slots=True)
+class ResultsPage:
+    """Results of a page of runs that ended, newest first."""
+
+    results: Sequence[Result]
+    after: Cursor | None
+
+
+def results_of_flow_run(run: FlowRun, *, after: Cursor | None) -> ResultsPage:
+    """Four queries: on the first page the run's own result, and those of its task runs that completed."""
+    # Ordered by an expression: by the bare column, PostgreSQL may walk the index of all task runs to find these.
+    place = Coalesce("state_timestamp", "created")
+    completed = TaskRun.objects.filter(flow_run=run.id, state_type="COMPLETED").annotate(place=place)
+    page = cast(
+        "Page[TaskRun]", page_of(completed.defer("task_inputs"), by="place", after=after, size=RESULTS_PER_PAGE)
+    )
+    states: dict[UUID | None, StateRow] = {**listed_task_run_states(page.rows)}
+    shown: list[FlowRun | TaskRun] = list(page.rows)
+    if after is None and run.state_type in TERMINAL:
+        states |= listed_flow_run_states([run])
+        shown.insert(0, run)
+    return ResultsPage(_results(shown, states), page.after)
+
+
+def result_of_task_run(run: TaskRun) -> ResultsPage:
+    found = _results([run], listed_task_run_states([run])) if run.state_type in TERMINAL else []
+    return ResultsPage(found, None)
+
+
+def _results(runs: Iterable[FlowRun | TaskRun], states: Mapping[UUID | None, StateRow]) -> list[Result]:
+    pairs = [(run, states[run.state_id].data) for run in runs if run.state_id in states]
+    pairs = [(run, data) for run, data in pairs if data is not None or run.state_type == "COMPLETED"]
+    ids = {block_id for _, data in pairs if (block_id := _block_id(data))}
+    blocks = BlockDocument.objects.select_related("block_type").in_bulk(ids) if ids else {}
+    return [result_of(run, data, blocks) for run, data in pairs]
+
+
+def result_of(run: FlowRun | TaskRun, data: Any, blocks: Mapping[UUID, BlockDocument]) -> Result:
+    """Read the data of a state as its clients write it: Orion's SDK, and Prefect's."""
+    expires = getattr(run, "cache_expiration", None)
+    match data:
+        case None | {"type": "unpersisted"}:
+            return Result(run, "none")
+        case {"type": "literal"}:
+            return Result(run, "literal", value=data.get("value"))
+        case {"type": "reference", "storage_key": str(key)}:
+            return _reference(run, data, key, blocks, expires)
+        case dict() if OMITTED in data:
+            return Result(run, "large", size=data[OMITTED]["bytes"])
+        case {"type": "reference"}:
+            problem = "The reference to the stored result names no key, so nobody can find the value."
+            return Result(run, "damaged", problem=problem, remedy=AGAIN)
+    return Result(run, "inline", value=data)
+
+
+def _reference(
+    run: FlowRun | TaskRun,
+    data: Mapping[str, Any],
+    key: str,
+    blocks: Mapping[UUID, BlockDocument],
+    expires: datetime | None,
+) -> Result:
+    where, serializer = str(data.get("storage") or ""), str(data.get("serializer_type") or "")
+    block_id = _block_id(data)
+    block = blocks.get(block_id) if block_id else None
+    size, problem, remedy = None, "", ""
+    if block_id and block is None:
+        problem = "The storage block that it was written through was deleted."
+        remedy = "Make a block that reads the same place, and run it again with refresh_cache=True."
+    elif where.startswith("file://"):
+        size, problem, remedy = _file(where, key)
+    return Result(run, "reference", key, where, serializer, block, size, expires, None, problem, remedy)
+
+
+def _file(where: str, key: str) -> tuple[int | None, str, str]:
+    """The size of a result's file, or why it cannot be read. Only folders that this server knows are looked into."""
+    folder = Path(os.path.normpath(unquote(urlsplit(where).path)))
+    path = Path(os.path.normpath(folder / key))
+    if not path.is_relative_to(folder) or path == folder:
+        return None, "Its key leads out of the folder of results, so no program reads it.", RELATIVE
+    if not any(folder.is_relative_to(known) for known in settings.ORION_RESULTS_FOLDERS):
+        return None, "", ""
+    try:
+        found = os.lstat(path)
+    except (OSError, ValueError):
+        return None, "This server cannot find its file.", SHARE
+    return (found.st_size, "", "") if stat.S_ISREG(found.st_mode) else (None, "Its key names no file.", AGAIN)
+
+
+def _block_id(data: Any) -> UUID | None:
+    said = data.get("storage_block_id") if isinstance(data, dict) else None
+    try:
+        return UUID(said) if isinstance(said, str) else None
+    except ValueError:
+        return None

@@ -1,0 +1,133 @@
+"""Where the results of a run are kept. The server names places and sizes, and opens nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.test import Client
+
+from deployments.models import BlockDocument, BlockSchema, BlockType
+from runs.models import FlowRun, FlowRunState, TaskRun, TaskRunState
+from tests.web.conftest import HOSTILE
+from tests.web.rows import make_run, make_task_run
+
+
+def with_result(run: FlowRun | TaskRun, data: Any) -> FlowRun | TaskRun:
+    model = FlowRunState if isinstance(run, FlowRun) else TaskRunState
+    model.objects.filter(pk=run.state_id).update(data=data)
+    return run
+
+
+def reference(storage: str, key: str = "3f9a", **more: Any) -> dict[str, Any]:
+    return {"type": "reference", "storage_key": key, "storage": storage, "serializer_type": "json", **more}
+
+
+def result_of(browser: Client, data: Any):
+    task = make_task_run("load-0")
+    with_result(task, data)
+    answer = browser.get(f"/task-runs/{task.id}?tab=result")
+    return answer.context["results"][0], answer.content.decode()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, settings: Any) -> Path:
+    settings.ORION_RESULTS_FOLDERS = [tmp_path]
+    return tmp_path
+
+
+def test_a_flow_run_lists_its_own_result_and_those_of_its_tasks(browser: Client):
+    run = make_run()
+    with_result(run, {"type": "literal", "value": True})
+    with_result(make_task_run("load-0", flow_run=run), reference("s3://bucket/results"))
+    make_task_run("save-0", flow_run=run, state="FAILED")
+    with_result(make_task_run("elsewhere"), reference("file:///x"))
+
+    page = browser.get(f"/runs/{run.id}?tab=results").content.decode()
+
+    for text in ("This flow run", "true", "load-0", "3f9a", "s3://bucket/results", "written as json"):
+        assert text in page
+    assert "save-0" not in page
+    assert "elsewhere" not in page
+
+
+def test_a_file_that_is_there_has_a_size(browser: Client, folder: Path):
+    (folder / "3f9a").write_bytes(b"x" * 2048)
+
+    found, page = result_of(browser, reference(folder.as_uri()))
+
+    assert found.size == 2048
+    assert found.problem == ""
+    assert "2.0\xa0KB" in page
+
+
+def test_a_file_that_is_gone_is_explained_with_what_to_change(browser: Client, folder: Path):
+    found, page = result_of(browser, reference(folder.as_uri()))
+
+    assert found.size is None
+    assert "This server cannot find its file" in page
+    assert "refresh_cache=True" in found.remedy
+
+
+@pytest.mark.parametrize("key", ["../secret", "/etc/passwd", "."])
+def test_a_key_that_leads_out_of_its_folder_is_not_looked_at(browser: Client, folder: Path, key: str):
+    found, _ = result_of(browser, reference(folder.as_uri(), key))
+
+    assert found.size is None
+    assert "leads out of the folder" in found.problem
+
+
+def test_a_link_is_not_followed(browser: Client, folder: Path, tmp_path_factory: pytest.TempPathFactory):
+    secret = tmp_path_factory.mktemp("elsewhere") / "secret"
+    secret.write_text("x")
+    (folder / "3f9a").symlink_to(secret)
+
+    found, _ = result_of(browser, reference(folder.as_uri()))
+
+    assert found.size is None
+    assert "names no file" in found.problem
+
+
+def test_a_folder_that_the_server_does_not_know_is_not_looked_into(browser: Client, tmp_path: Path):
+    (tmp_path / "3f9a").write_text("x")
+
+    found, page = result_of(browser, reference(tmp_path.as_uri()))
+
+    assert (found.size, found.problem) == (None, "")
+    assert tmp_path.as_uri() in page
+
+
+def test_a_storage_block_is_linked_and_one_that_is_gone_is_explained(browser: Client):
+    kind = BlockType.objects.create(name="S3", slug="s3")
+    schema = BlockSchema.objects.create(block_type=kind, checksum="sha256:x", fields={})
+    block = BlockDocument.objects.create(name="lake", block_type=kind, block_schema=schema)
+
+    _, page = result_of(browser, reference("", storage_block_id=str(block.id)))
+    _, other = result_of(browser, reference("", storage_block_id=str(uuid4())))
+
+    assert f'href="/blocks/{block.id}"' in page
+    assert "s3/lake" in page
+    assert "was deleted" in other
+
+
+@pytest.mark.parametrize(
+    "data",
+    [None, {"type": "unpersisted"}, {"type": "reference"}, {"type": "reference", "storage_key": 3}, [1], "x",
+     {"a": HOSTILE}, {"encoding": "json", "blob": HOSTILE},
+     {"type": "reference", "storage_key": HOSTILE, "storage_block_id": "no"}],
+)  # fmt: skip
+def test_whatever_a_client_wrote_has_a_page(browser: Client, data: Any):
+    _, page = result_of(browser, data)
+
+    assert HOSTILE not in page
+
+
+def test_a_page_of_results_costs_few_queries(browser: Client, django_assert_max_num_queries):
+    run = make_run()
+    for place in range(30):
+        with_result(make_task_run(f"load-{place}", flow_run=run), reference("", storage_block_id=str(uuid4())))
+
+    with django_assert_max_num_queries(8):
+        browser.get(f"/runs/{run.id}?tab=results")
