@@ -16,7 +16,7 @@ from deployments import (
     admin_work,  # noqa: F401  (registers)
     models,
 )
-from deployments.admin_commands import ON_DEPLOYMENTS
+from deployments.admin_commands import ON_BACKFILLS, ON_DEPLOYMENTS
 from deployments.definitions.services.deployments import delete_deployment, update_deployment
 from orion_site.operators.commands import CommandingAdmin
 from orion_site.operators.filters import NewestChoices
@@ -70,6 +70,30 @@ class ScheduleAdmin(RecordAdmin):
 
     def view_on_site(self, obj: models.Schedule) -> str:
         return reverse("deployments:deployment", args=[obj.deployment_id]) + "?tab=schedules"
+
+
+@admin.register(models.Backfill)
+class BackfillAdmin(CommandingAdmin, RecordAdmin):
+    commands = ON_BACKFILLS
+    list_display = ["name", "deployment", "status", "start", "end", "total", "created"]
+    list_filter = ["status"]
+    list_select_related = ["deployment"]
+    search_fields = ["=id", "=deployment", "name"]
+    linked_by = ("deployment__id__exact",)
+
+    def view_on_site(self, obj: models.Backfill) -> str:
+        return reverse("deployments:backfill", args=[obj.pk])
+
+
+@admin.register(models.BackfillTime)
+class BackfillTimeAdmin(RecordAdmin):
+    newest_by = "id"
+    list_display = ["backfill", "number", "at", "run_id", "is_over"]
+    list_select_related = ["backfill"]
+    search_fields = ["=backfill", "=run_id"]
+    search_help_text = "The id of a backfill, or of a run."
+    ordering = ["-id"]
+    linked_by = ("backfill__id__exact",)
 
 
 @admin.register(models.SkippedTime)
@@ -140,3 +164,12 @@ class BlockReferenceAdmin(RecordAdmin):
     list_display = ["parent", "name", "document"]
     list_select_related = ["parent", "document"]
     search_fields = ["name"]
+
+
+@admin.register(models.ChangedSetting)
+class ChangedSettingAdmin(RecordAdmin):
+    list_display = ["name", "value", "changed", "author"]
+    search_fields = ["name"]
+
+    def view_on_site(self, obj: models.ChangedSetting) -> str:
+        return reverse("settings")

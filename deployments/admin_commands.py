@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.db.models import Q
 
+from deployments.backfills.services.backfills import cancel_backfill, pause_backfill, resume_backfill
 from deployments.definitions.core.hydration import BadTemplate
 from deployments.definitions.services.deployments import update_deployment
 from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
@@ -196,5 +197,34 @@ ON_GLOBAL_SLOTS = (
         "free",
         _release_global,
         is_deletion=True,
+    ),
+)
+
+
+def _pause_backfill(row: Any, asked: Asked) -> str:
+    pause_backfill(backfill_id=row.pk, now=asked.now)
+    return ""
+
+
+def _resume_backfill(row: Any, asked: Asked) -> str:
+    resume_backfill(backfill_id=row.pk, now=asked.now)
+    return ""
+
+
+def _cancel_backfill(row: Any, asked: Asked) -> str:
+    cancel_backfill(backfill_id=row.pk, now=asked.now, author=asked.author)
+    return ""
+
+
+ON_BACKFILLS = (
+    Command("pause", "Pause", Action.RUN_DEPLOYMENTS, "They make no runs until resumed.", "paused", _pause_backfill),
+    Command("resume", "Resume", Action.RUN_DEPLOYMENTS, "They make runs again.", "no longer paused", _resume_backfill),
+    Command(
+        "cancel",
+        "Cancel",
+        Action.RUN_DEPLOYMENTS,
+        "They make no more runs, and their runs that are open are cancelled.",
+        "cancelled",
+        _cancel_backfill,
     ),
 )

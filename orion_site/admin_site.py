@@ -8,6 +8,7 @@ from django.contrib.admin import AdminSite
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.response import TemplateResponse
+from django.urls import path
 
 from orion_site.accounts.local_owner import anybody_can_sign_in
 from orion_site.accounts.permissions import Action, actor_of, may
@@ -25,6 +26,14 @@ class OrionAdminSite(AdminSite):
 
         apps = super().get_app_list(request, app_label)
         return apps if app_label else grouped(apps)
+
+    def get_urls(self) -> list[Any]:
+        from orion_site.operators.pruning import prune
+
+        def pruned(request: HttpRequest) -> HttpResponse:
+            return prune(self, request)
+
+        return [path("prune/", self.admin_view(pruned), name="prune"), *super().get_urls()]
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         from orion_site.operators.groups import numbers

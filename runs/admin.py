@@ -33,6 +33,9 @@ class FlowAdmin(SettingAdmin):
         return False
 
 
+TIMES = ("expected_start_time", "next_scheduled_start_time", "start_time", "end_time", "total_run_time", "run_count")
+
+
 class RunAdmin(WithState, RecordAdmin):
     newest_by = "expected_start_time"
     search_fields = ["=id", "name"]
@@ -46,6 +49,29 @@ class FlowRunAdmin(CommandingAdmin, RunAdmin):
     list_filter = ["state_type", ("expected_start_time", DatesFilter)]
     list_select_related = ["flow"]
     linked_by = ("flow__id__exact", "deployment_id__exact", "work_queue_id__exact")
+    readonly_fields = ["id", "state"]
+    fieldsets = [
+        (None, {"fields": ["id", "name", "flow", "state", "state_timestamp", "seq", "tags", "refusal"]}),
+        ("Times", {"fields": [*TIMES]}),
+        (
+            "Where it runs",
+            {
+                "fields": [
+                    *("deployment_id", "deployment_version", "work_queue_name", "work_queue_id", "schedule_id"),
+                    *("infrastructure_pid", "process", "epoch", "hinted_at", "lost_starts", "parent_task_run"),
+                ]
+            },
+        ),
+        (
+            "What it was given",
+            {
+                "fields": [
+                    *("parameters", "context", "job_variables", "empirical_policy", "flow_version"),
+                    *("idempotency_key", "auto_scheduled", "created_by", "created"),
+                ]
+            },
+        ),
+    ]
 
     def view_on_site(self, obj: models.FlowRun) -> str:
         return reverse("runs:run", args=[obj.pk])
@@ -58,6 +84,20 @@ class TaskRunAdmin(CommandingAdmin, RunAdmin):
     list_filter = [("state_type", NewestChoices), ("expected_start_time", DatesFilter)]
     list_select_related = ["flow_run"]
     linked_by = ("flow_run__id__exact",)
+    readonly_fields = ["id", "state"]
+    fieldsets = [
+        (None, {"fields": ["id", "name", "flow_run", "state", "state_timestamp", "seq", "tags", "refusal"]}),
+        ("Times", {"fields": [*TIMES, "flow_run_run_count"]}),
+        (
+            "What it was given",
+            {
+                "fields": [
+                    *("task_key", "dynamic_key", "task_version", "task_inputs", "empirical_policy"),
+                    *("cache_key", "cache_expiration", "created"),
+                ]
+            },
+        ),
+    ]
 
     def view_on_site(self, obj: models.TaskRun) -> str:
         return reverse("runs:task-run", args=[obj.pk])
@@ -142,3 +182,19 @@ class FlowRunInputAdmin(RecordAdmin):
 class SavedSearchAdmin(SettingAdmin):
     list_display = ["name", "updated"]
     search_fields = ["name"]
+
+
+@admin.register(models.RollUpChange)
+class RollUpChangeAdmin(RecordAdmin):
+    newest_by = "id"
+    list_display = ["id", "kind", "minute", "state_type", "state_name", "runs"]
+    ordering = ["-id"]
+
+
+@admin.register(models.RollUp)
+class RollUpAdmin(RecordAdmin):
+    newest_by = "id"
+    list_display = ["subject", "level", "bucket", "state_type", "state_name", "runs"]
+    search_fields = ["=subject"]
+    search_help_text = "A kind of runs, or the id of a flow or deployment without hyphens."
+    ordering = ["-id"]

@@ -62,6 +62,8 @@ GROUPS: Sequence[Group] = (
             "runs.CacheEntry": "Results that may be used again",
             "runs.FlowRunInput": "Values handed to runs from outside",
             "runs.SavedSearch": "Filters that somebody named",
+            "runs.RollUp": "How many runs there are, by time and state",
+            "runs.RollUpChange": "What is to be added to these numbers",
         },
         dict(
             (
@@ -80,6 +82,8 @@ GROUPS: Sequence[Group] = (
         {
             "deployments.Deployment": "Flows that may be run from here",
             "deployments.Schedule": "When their runs are planned",
+            "deployments.Backfill": "Stretches of the past to be run",
+            "deployments.BackfillTime": "The times of backfills, with their runs",
             "deployments.Deadline": "When runs must have started or finished",
             "deployments.SkippedTime": "Planned times that somebody deleted",
             "deployments.Calendar": "Days on which nothing starts",
@@ -149,6 +153,7 @@ GROUPS: Sequence[Group] = (
         "Watch the services, delete what is old, and see who did what here.",
         {
             "deployments.ServiceRecord": "The last tick of each service",
+            "deployments.ChangedSetting": "Settings that were changed while servers ran",
             "admin.LogEntry": "Who changed what in the admin",
             "django_celery_beat.PeriodicTask": "Ticks of services under Celery",
             "django_celery_beat.IntervalSchedule": "Intervals of those ticks",

@@ -56,6 +56,7 @@ def run_columns(state: str, at: datetime) -> dict[str, Any]:
     started = state not in {"SCHEDULED", "PENDING"}
     return {
         "state_type": state,
+        "state_timestamp": at,
         "expected_start_time": at,
         "start_time": at if started else None,
         "end_time": at + timedelta(seconds=90) if state in TERMINAL else None,

@@ -52,13 +52,41 @@ class Ages:
 def purge(*, ages: Ages, now: datetime, pause_seconds: float = PAUSE_SECONDS) -> Counter[str]:
     """Delete what is older than `ages`; how many rows of each kind that were."""
     deleted: Counter[str] = Counter()
+    for _ in _steps(ages, now, deleted, pause_seconds):
+        pass
+    return deleted
+
+
+def purge_for(*, seconds: float, ages: Ages, now: datetime) -> tuple[Counter[str], bool]:
+    """Delete what is older than `ages` until the time is up; how many rows of each kind, and whether that was all."""
+    deleted: Counter[str] = Counter()
+    until = time.monotonic() + seconds
+    for _ in _steps(ages, now, deleted, PAUSE_SECONDS):
+        if time.monotonic() > until:
+            return deleted, False
+    return deleted, True
+
+
+def old_rows(*, ages: Ages, now: datetime) -> list[Rows]:
+    """Flow runs, logs and events that are older than `ages`: what `purge` looks through, by an index.
+
+    More than it deletes: a run stays while something nested in it is open or younger.
+    """
+    found: list[Rows] = []
+    if ages.runs is not None:
+        found.append(FlowRun.objects.filter(_has_ended(now - ages.runs)))
+    return found + [rows for rows in _by_age(ages, now) if rows.model is not CacheEntry]
+
+
+def _steps(ages: Ages, now: datetime, deleted: Counter[str], pause_seconds: float) -> Iterator[None]:
+    """Delete some thousands of rows at a time, oldest families of runs first."""
     if ages.runs is not None:
         for family in old_families(before=now - ages.runs):
             _delete_runs(family, now, deleted, pause_seconds)
-        _delete(_left_by_caches(now - ages.runs), deleted, pause_seconds)
+            yield
+        yield from _chunks(_left_by_caches(now - ages.runs), deleted, pause_seconds)
     for rows in _by_age(ages, now):
-        _delete(rows, deleted, pause_seconds)
-    return deleted
+        yield from _chunks(rows, deleted, pause_seconds)
 
 
 def count_purgeable(*, ages: Ages, now: datetime) -> Counter[str]:
@@ -190,6 +218,11 @@ def _let_others_write(began: float, longest: float) -> None:
 
 
 def _delete(rows: Rows, deleted: Counter[str], pause_seconds: float, of_runs: Sequence[UUID] = ()) -> None:
+    for _ in _chunks(rows, deleted, pause_seconds, of_runs):
+        pass
+
+
+def _chunks(rows: Rows, deleted: Counter[str], pause_seconds: float, of_runs: Sequence[UUID] = ()) -> Iterator[None]:
     # With a task run go its states, some five of them.
     most = CHUNK // 5 if rows.model is TaskRun else CHUNK
     # Asked without a lock first: on SQLite a transaction holds up every writer, and mostly there is nothing.
@@ -197,6 +230,7 @@ def _delete(rows: Rows, deleted: Counter[str], pause_seconds: float, of_runs: Se
     while rows.exists() and (number := _delete_chunk(rows, most, of_runs)):
         deleted[_kind(rows.model)] += number
         _let_others_write(began, pause_seconds)
+        yield
         began = time.monotonic()
 
 
