@@ -24,6 +24,14 @@ MICROSECONDS = 60_000_000
 LEAST_STEP = {MINUTE: timedelta(minutes=2), HOUR: timedelta(hours=4)}
 RANGES_AT_ONCE = 200
 
+# Each part is a range of the index: left alone, planners compare all parts with all totals of their level.
+_OF_PART = {
+    "sqlite": "runs_rollup t WHERE t.subject = %s AND t.level = p.level "
+    "AND likelihood(t.bucket >= p.since, 0.0001) AND likelihood(t.bucket < p.until, 0.0001)",
+    "postgresql": "LATERAL (SELECT * FROM runs_rollup r WHERE r.subject = %s AND r.level = p.level "
+    "AND r.bucket >= p.since AND r.bucket < p.until OFFSET 0) t WHERE true",
+}
+
 # By bin, type and name of state: the runs, and their run time and lateness in microseconds.
 Counted = dict[tuple[int, str, str], tuple[int, int, int]]
 
@@ -59,8 +67,8 @@ def stretches(subject: Subject, edges: Sequence[datetime], now: datetime) -> lis
     return found
 
 
-def between(edges: Sequence[datetime], rolled: Sequence[Stretch]) -> Iterator[Q]:
-    """The conditions of the runs that the stretches leave out, some ranges of time in each."""
+def between(subject: Subject, edges: Sequence[datetime], rolled: Sequence[Stretch]) -> Iterator[Q]:
+    """The conditions of the subject's runs that the stretches leave out, some ranges of time in each."""
     ranges, begin = [], edges[0]
     for stretch in rolled:
         ranges.append((begin, _moment(stretch.since)))
@@ -69,7 +77,7 @@ def between(edges: Sequence[datetime], rolled: Sequence[Stretch]) -> Iterator[Q]
     for index in range(0, len(ranges), RANGES_AT_ONCE):
         condition = Q()
         for since, until in ranges[index : index + RANGES_AT_ONCE]:
-            condition |= Q(expected_start_time__gte=since, expected_start_time__lt=until)
+            condition |= subject.condition & Q(expected_start_time__gte=since, expected_start_time__lt=until)
         yield condition
 
 
@@ -83,8 +91,7 @@ def rolled_up(subject: Subject, rolled: Sequence[Stretch], now: datetime) -> Cou
         cursor.execute(
             f"WITH part(bin, has_come, level, since, until) AS (VALUES {marks}) "
             f"SELECT p.bin, p.has_come, '' AS minute, t.state_type, t.state_name, {SUMMED} FROM part p "
-            "CROSS JOIN runs_rollup t WHERE t.subject = %s AND t.level = p.level AND t.bucket >= p.since "
-            "AND t.bucket < p.until AND t.state_type <> '' GROUP BY 1, 2, 3, 4, 5 "
+            f"CROSS JOIN {_OF_PART[connection.vendor]} AND t.state_type <> '' GROUP BY 1, 2, 3, 4, 5 "
             f"UNION ALL SELECT 0, 0, c.minute, c.state_type, c.state_name, {SUMMED} FROM runs_rollupchange c "
             f"WHERE c.{subject.column} = %s AND c.minute >= %s AND c.minute < %s AND c.state_type <> '' "
             "GROUP BY 1, 2, 3, 4, 5",
