@@ -10,6 +10,7 @@ from django.views.defaults import page_not_found, server_error
 from orion_site.home.views import home
 from orion_site.openapi.pages import api_root, redoc, swagger
 from orion_site.preferences.pages import switch_zone
+from orion_site.search.views import search
 from orion_site.server_settings import pages as server_settings
 from orion_site.services.status import status
 from orion_site.urls_api import urlpatterns as api_urls
@@ -21,6 +22,7 @@ urlpatterns = [
     path("docs", swagger, name="docs"),
     path("redoc", redoc, name="redoc"),
     path("status", status, name="status"),
+    path("search", search, name="search"),
     path("settings", server_settings.settings_page, name="settings"),
     path("settings/browser", server_settings.change_preferences, name="change-preferences"),
     path("settings/zone", switch_zone, name="switch-zone"),

@@ -23,7 +23,7 @@ class PreferencesForm(forms.Form):
         label="Time zone",
         help_text="The browser's own zone needs scripts; without them times are in UTC.",
     )
-    keys = forms.BooleanField(required=False, label="Single keys do something, such as . which pauses updates")
+    keys = forms.BooleanField(required=False, label="Single keys do something, such as j, k and g r; ? lists them")
     reloads = forms.BooleanField(
         required=False, label="Without scripts, the page of a run that moves is loaded again every 15 s"
     )

@@ -164,8 +164,8 @@ def setting_values() -> dict[str, Any]:
 
 def _line(entry: Entry, changed: ChangedSetting | None) -> Line:
     is_changeable = entry.name in CHANGEABLE
-    value = HIDDEN if entry.is_secret else _words(_value(entry))
     source = _source(entry)
+    value = _words(_value(entry)) if not entry.is_secret else HIDDEN if source != "default" else "made when needed"
     if changed and is_changeable:
         return Line(entry, _words(changed.value), "changed here", True, changed, was=f"{value} ({source})")
     return Line(entry, value, source, is_changeable)

@@ -1,17 +1,13 @@
-"""The search: a pasted id, address or log line opens what it names; anything else is looked for in the list of runs."""
+"""A pasted id, address or log line opens what it names."""
 
 from __future__ import annotations
 
 import re
-from urllib.parse import urlencode
 from uuid import UUID
 
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
 from django.urls import reverse
 
 from deployments.models import Deployment
-from orion_site.accounts.permissions import Action, requires
 from runs.models import Flow, FlowRun, TaskRun
 
 ID = re.compile(r"\b[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}\b", re.IGNORECASE)
@@ -23,13 +19,6 @@ KINDS = (
 )
 # A pasted line may name its run after other ids.
 MOST_IDS = 5
-
-
-@requires(Action.READ_RUNS)
-def search(request: HttpRequest) -> HttpResponse:
-    text = request.GET.get("q", "").strip()
-    address = address_of_id(text)
-    return redirect(address or f"{reverse('runs:runs')}?{urlencode({'q': text})}")
 
 
 def address_of_id(text: str) -> str | None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from django.urls import path
 
-from runs.pages import actions, artifacts, bulk, graph_tab, lists, log, run, search
+from runs.pages import actions, artifacts, bulk, graph_tab, lists, log, run
 
 app_name = "runs"
 
 urlpatterns = [
     path("runs", lists.runs, name="runs"),
     path("runs/all/<slug:action>", bulk.bulk, name="bulk"),
-    path("search", search.search, name="search"),
     path("runs/<uuid:run_id>", run.flow_run, name="run"),
     path("runs/<uuid:run_id>/graph.svg", graph_tab.graph_image, name="graph-image"),
     path("runs/<uuid:run_id>/cancel", actions.cancel, name="cancel"),

@@ -83,7 +83,7 @@ def clock(value: datetime) -> SafeString:
 
 
 def _time(value: datetime, text: str, shown: str) -> SafeString:
-    # `static/js/local-times.js` reads how the moment is shown.
+    # `static/js/page.js` reads how the moment is shown.
     exact = f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     return format_html(
         '<time datetime="{}" title="{}" data-shown="{}">{}</time>', value.isoformat(), exact, shown, text

@@ -287,10 +287,6 @@ def test_a_pasted_id_opens_what_it_names(browser: Client, address: str):
         assert browser.get(address, {"q": text})["location"] == page.rstrip("?")
 
 
-def test_a_search_for_anything_else_is_one_in_the_list(browser: Client):
-    assert browser.get("/search", {"q": "brave otter"})["location"] == "/runs?q=brave+otter"
-
-
 def test_a_planned_run_says_once_that_it_is_planned(browser: Client):
     make_run("later", state="SCHEDULED", message="Flow run scheduled", at=timezone.now() + timedelta(hours=1))
 

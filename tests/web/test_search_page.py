@@ -1,0 +1,152 @@
+"""The search over everything that has a name, its list for the palette, and the actions on the object that is shown."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.conf import settings
+from django.test import Client
+from django.utils import timezone
+
+from deployments.blocks.services.variables import create_variable
+from deployments.models import Deployment, WorkPool
+from orion_site.search.finding import PAGES
+from runs.models import ArtifactCollection
+from tests.web.deployments import make_deployment
+from tests.web.rows import make_run
+from tests.web.test_agents_page import make_agent
+from tests.web.test_automations_page import make_automation
+from tests.web.test_blocks_page import make_block, make_schema
+
+
+def lines(browser: Client, text: str = "", at: str = "") -> list[tuple[str, str, str]]:
+    """Return kind, words and address of each line."""
+    found = browser.get("/search", {"q": text, "from": at}).context["found"]
+    return [(one.kind, one.words, one.address) for one in found]
+
+
+def test_objects_of_every_kind_are_found_by_a_part_of_their_name(browser: Client, django_assert_max_num_queries: Any):
+    run = make_run("the-needle-run", at=timezone.now())
+    one = make_deployment("needle")
+    pool = WorkPool.objects.create(name="needles", type="process")
+    make_agent("needle-worker")
+    create_variable(name="needle_path", value="x", tags=[], now=timezone.now())
+    make_automation("On a needle")
+    make_block(make_schema(), name="needle-block")
+    ArtifactCollection.objects.create(key="needle-report", latest_id=uuid4())
+
+    with django_assert_max_num_queries(12):
+        found = lines(browser, "needle")
+
+    kinds = [kind for kind, _, _ in found]
+    assert {"Deployment", "Run", "Pool", "Agent", "Variable", "Automation", "Block", "Artifact"} <= set(kinds)
+    assert ("Run", "etl › the-needle-run", f"/runs/{run.pk}") in found
+    assert ("Pool", "needles", f"/work#pool-{pool.pk}") in found
+    assert f"/deployments/{one.pk}" in [address for _, _, address in found]
+    assert found[-1] == ("Runs", "All runs with 'needle'", "/runs?q=needle")
+
+
+def test_a_deployment_is_found_by_its_flow_and_its_name(browser: Client):
+    one = make_deployment("nightly")
+
+    found = lines(browser, f"{one.flow.name}/nightly")
+
+    assert found[0][0] == "Deployment"
+
+
+def test_without_a_text_there_are_all_pages_of_the_menu(browser: Client):
+    page = browser.get("/search").content.decode()
+    menu = set(re.findall(r'<a href="([^"]+)"', page.partition("<main")[0]))
+
+    addresses = [address for _, _, address in lines(browser)]
+
+    assert len(addresses) == len(PAGES)
+    assert menu - {"#main"} == set(addresses)
+
+
+def test_keys_of_the_menu_are_those_of_the_search(browser: Client):
+    page = browser.get("/search").content.decode()
+
+    keys = dict(re.findall(r'<a href="([^"]+)"\s+data-key="([^"]+)"', page))
+
+    found = browser.get("/search").context["found"]
+    assert keys == {one.address: one.keys[2:] for one in found if one.keys}
+    assert len(set(keys.values())) == len(keys)
+
+
+def test_every_hit_leads_to_a_page(browser: Client):
+    make_run("all-of-them", at=timezone.now())
+    make_deployment("all")
+    make_automation("all")
+
+    for _, _, address in [*lines(browser), *lines(browser, "all")]:
+        assert browser.get(address.partition("#")[0]).status_code in {200, 302}, address
+
+
+def test_actions_on_the_run_that_is_shown_come_first(browser: Client):
+    one = make_deployment("nightly")
+    failed, pending = (make_run(state=state, deployment_id=one.pk, flow=one.flow) for state in ("FAILED", "PENDING"))
+
+    on_failed = [words for kind, words, _ in lines(browser, at=f"/runs/{failed.pk}") if kind == "Action"]
+    on_pending = [words for kind, words, _ in lines(browser, at=f"/runs/{pending.pk}") if kind == "Action"]
+
+    assert on_failed == ["Retry this run", "Run with other parameters…"]
+    assert on_pending == ["Cancel this run", "Run with other parameters…"]
+
+
+def test_an_action_on_a_deployment_is_done_from_the_search_without_scripts(browser: Client):
+    one = make_deployment("nightly")
+    page = browser.get("/search", {"q": "pause", "from": f"/deployments/{one.pk}"}).content.decode()
+    address = re.search(r'<form method="post" action="([^"]+/pause)"', page)
+    assert address is not None
+
+    browser.post(address[1])
+
+    assert Deployment.objects.get(pk=one.pk).paused
+    assert ("Action", "Resume this deployment", f"/deployments/{one.pk}/resume") in lines(
+        browser, "resume", f"/deployments/{one.pk}"
+    )
+
+
+@pytest.mark.parametrize(
+    "at", ["", "//evil.example/", f"/runs/{uuid4()}", f"/deployments/{uuid4()}", "/runs/x", "http://[", "/flows"]
+)
+def test_elsewhere_there_are_no_actions(browser: Client, at: str):
+    assert "Action" not in [kind for kind, _, _ in lines(browser, at=at)]
+
+
+def test_the_list_alone_has_options_without_links(browser: Client):
+    run = make_run("brave-otter", at=timezone.now())
+
+    part = browser.get("/search", {"q": "otter", "part": "list"}).content.decode()
+    pasted = browser.get("/search", {"q": f"line of {run.pk}: gone", "part": "list"}).content.decode()
+
+    assert 'role="option"' in part
+    assert "<a " not in part
+    assert "<html" not in part
+    assert f'data-href="/runs/{run.pk}"' in part
+    assert f'data-href="/runs/{run.pk}"' in pasted
+    assert "Open what this id names" in pasted
+
+
+@pytest.mark.parametrize("text", ["%", "_", "<script>evil()</script>", "x" * 5000, "\\", "'", "( OR 1=1"])
+def test_whatever_is_searched_for_is_escaped_and_answered(browser: Client, text: str):
+    answer = browser.get("/search", {"q": text})
+
+    assert answer.status_code == 200
+    assert "<script>evil" not in answer.content.decode()
+
+
+def test_scripts_of_lists_are_light(browser: Client):
+    page = browser.get("/runs").content.decode()
+    scripts = re.findall(r'<script src="/static/[^/]+/([^"]+)"', page)
+
+    size = sum(len(gzip.compress((Path(settings.BASE_DIR) / "static" / name).read_bytes())) for name in scripts)
+
+    assert len(scripts) == 3
+    assert size <= 35_000
