@@ -120,6 +120,7 @@ def head_of(request: HttpRequest, run: FlowRun | TaskRun, tab: str, tabs: dict[s
         "tab": tab,
         "live_query": {"tab": tab},
         "tabs": tabs,
+        "resource": f"prefect.{'flow' if isinstance(run, FlowRun) else 'task'}-run.{run.id}",
         "is_finished": is_finished,
         # Without scripts the page of a moving run comes again by itself; whoever reads can stop that.
         "reloads": not is_finished and request.GET.get("refresh") != "0",

@@ -47,6 +47,21 @@ def test_the_history_shows_each_rule_that_spoke_and_counts_the_silent_ones(brows
         assert text in page
 
 
+def test_the_history_says_who_wrote_a_state_how_long_it_lasted_and_what_came_with_it(browser: Client):
+    run = make_run(state="PAUSED", message="حمل")
+    paused = FlowRunState.objects.filter(flow_run=run, type="PAUSED")
+    paused.update(author="ada", verdict="REJECT", details={"pause_key": "review", "flow_run_id": str(run.id)})
+
+    answer = browser.get(f"/runs/{run.id}?tab=history")
+
+    page = answer.content.decode()
+    assert [passage.author for passage in answer.context["history"].states] == ["ada", *["the run itself"] * 2]
+    assert answer.context["history"].states[0].details == {"pause key": "review"}
+    for text in ("in place of what was proposed", "for 1.0 s", "pause key:", '<p dir="auto">حمل</p>'):
+        assert text in page
+    assert f'href="/events?resource=prefect.flow-run.{run.id}"' in page
+
+
 def test_the_task_runs_are_listed_and_summed_up(browser: Client):
     run = make_run(state="RUNNING")
     make_task_run("load-0", flow_run=run)

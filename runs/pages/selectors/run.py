@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
@@ -26,6 +26,8 @@ STATES_SHOWN = 50
 ARTIFACTS_SHOWN = 50
 # The bar of a run with more tasks than this is drawn from so many of them.
 TASKS_COUNTED = 10_000
+# Details of states that name the run itself, or serve its client.
+UNTOLD_DETAILS = frozenset({"flow_run_id", "task_run_id", "transition_id"})
 # How a claim signs the state that it writes.
 AGENT = "agent "
 
@@ -46,10 +48,23 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Passage:
+    """A state that a run was in, how long it stayed there (None: it still is), and what else was recorded with it."""
+
+    state: StateRow
+    lasted: timedelta | None
+    details: Mapping[str, Any]
+
+    @property
+    def author(self) -> str:
+        return self.state.author or "the run itself"
+
+
+@dataclass(frozen=True, slots=True)
 class History:
     """The newest states of a run, newest first. `older` counts those that are not among them."""
 
-    states: Sequence[StateRow]
+    states: Sequence[Passage]
     older: int
 
 
@@ -183,8 +198,18 @@ def task_run_history(*, run_id: UUID, states: int) -> History:
 
 def _history(rows: QuerySet[S], states: int) -> History:
     # `seq` counts a run's states, so the number of older ones is known without counting.
-    newest = list(rows.order_by("-seq")[:STATES_SHOWN])
-    return History(newest, max(0, states - len(newest)))
+    newest = list(rows.defer("data").order_by("-seq")[:STATES_SHOWN])
+    until: list[datetime | None] = [None, *(state.timestamp for state in newest)]
+    passages = [
+        Passage(state, end - state.timestamp if end else None, _said_in(state))
+        for state, end in zip(newest, until, strict=False)
+    ]
+    return History(passages, max(0, states - len(newest)))
+
+
+def _said_in(state: StateRow) -> dict[str, Any]:
+    said = {name.replace("_", " "): value for name, value in state.details.items() if name not in UNTOLD_DETAILS}
+    return said | ({"its own clock said": state.client_timestamp.isoformat()} if state.client_timestamp else {})
 
 
 def artifacts_of(*, run_id: UUID) -> Sequence[Artifact]:
