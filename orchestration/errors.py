@@ -130,7 +130,7 @@ class CalendarExists(Conflict):
 
 class CalendarInUse(Conflict):
     code = "calendar_in_use"
-    message = "Calendar {name!r} is named by {schedules}; take it out of there first."
+    message = "Calendar {name!r} is named by {schedules}; take it out of there first, or delete it by force."
 
 
 class ParametersMisfit(Conflict):

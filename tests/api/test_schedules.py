@@ -169,3 +169,14 @@ def test_a_calendar_has_its_name_alone_and_can_be_read(api):
 
     assert (again.status_code, unreadable.status_code) == (409, 422)
     assert unreadable.json()["code"] == "bad_calendar"
+
+
+def test_a_calendar_that_is_used_goes_by_force_only(api):
+    calendar = api.send("/calendars/", {"name": "holidays", "ics": HOLIDAYS}).json()
+    made = deploy(api, schedules=[{"schedule": DAILY, "calendars": ["holidays"]}]).json()
+
+    refused = api.call("DELETE", f"/calendars/{calendar['id']}")
+    done = api.call("DELETE", f"/calendars/{calendar['id']}?force=true")
+
+    assert (refused.status_code, done.status_code) == (409, 204)
+    assert "calendars" not in api.read(f"/deployments/{made['id']}/schedules").json()[0]

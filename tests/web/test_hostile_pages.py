@@ -24,6 +24,7 @@ from deployments.blocks.services.variables import create_variable
 from deployments.definitions.core.code_sources import CodeSource, SourceKind
 from deployments.definitions.services.discovery import ask_for_flows
 from deployments.models import GlobalSlot, Schedule, WorkPool, WorkQueue
+from deployments.schedules.services.calendars import create_calendar
 from events.models import Event, NotificationPolicy
 from orchestration.json_texts import NUL, read_json
 from orionflow.contract.discovery import ARTIFACT_TYPE
@@ -39,6 +40,10 @@ from tests.web.test_limits_page import make_global, take
 
 EVIL = "\"'><hr evil><script>evil()</script>{{ 7|add:7 }}\u202eabc\u200b"
 SECRET = "hunter2-is-nowhere"
+HOLIDAYS = (
+    "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTAMP:20260101T000000Z\r\n"
+    "DTSTART;VALUE=DATE:{}\r\nSUMMARY:" + EVIL + "\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+).replace("{{ 7|add:7 }}", "")
 NAMESPACES = ("runs", "deployments", "events")
 # What an address may be asked with, and what a field may be sent.
 QUERIES = [
@@ -204,7 +209,11 @@ def furnished(text: str) -> dict[str, Any]:
     found = {"name": "plain", "entrypoint": text, "description": text, "tags": [text], "parameters": {text: text}}
     answer = {"flows": [found], "problems": [{"file": text, "reason": text}]}
     make_artifact(None, type=ARTIFACT_TYPE, flow_run_id=search.pk, data=json.dumps(answer))
+    calendar = create_calendar(name="days", ics=HOLIDAYS.format(f"{now:%Y%m%d}"), now=now)
+    Schedule.objects.get().calendars.add(calendar)
+    type(calendar).objects.update(name=text, description=text)
     return {
+        "calendar_id": calendar.pk,
         "search": search.pk,
         "number": 0,
         "run_id": run.pk,

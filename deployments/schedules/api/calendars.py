@@ -10,13 +10,19 @@ from rest_framework.response import Response
 
 from deployments.filters import CalendarFilter
 from deployments.models import Calendar
-from deployments.schedules.services.calendars import create_calendar, delete_calendar, update_calendar
+from deployments.schedules.services.calendars import (
+    create_calendar,
+    delete_calendar,
+    delete_calendar_with_uses,
+    update_calendar,
+)
 from orchestration.api.answers import as_answer, changes_in
 from orchestration.api.errors import existing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
 from orion_site.accounts.permissions import Action
 from orionflow.contract import schedules as contract
+from orionflow.contract.wire import Wire
 from runs.lists.filters.conditions import matched
 
 
@@ -59,15 +65,25 @@ class UpdateCalendar(Operation):
         update_calendar(calendar_id=id, changes=changes_in(body, Calendar), now=timezone.now())
 
 
+class Forced(Wire):
+    """Whether a calendar that schedules use is taken out of them."""
+
+    force: bool = False
+
+
 class DeleteCalendar(Operation):
-    """Delete a calendar that no schedule uses."""
+    """Delete a calendar that no schedule uses; with `force`, take it out of its schedules first. They plan the times
+    that it left out from then on."""
 
     method = "DELETE"
     action_required = Action.CHANGE_DEPLOYMENTS
     answers = {204: None}
 
-    def perform(self, id: UUID) -> None:
-        delete_calendar(calendar_id=id)
+    def perform(self, id: UUID, query: Forced) -> None:
+        if query.force:
+            delete_calendar_with_uses(calendar_id=id, now=timezone.now())
+        else:
+            delete_calendar(calendar_id=id)
 
 
 class FilterCalendars(Operation):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta, tzinfo
-from itertools import takewhile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from heapq import merge
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Self
 
 from deployments.schedules.core.errors import ScheduleError
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from deployments.schedules.core.ical.events import Event
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
 WEEK = timedelta(days=7)
 LONGEST_RECURRING = timedelta(days=366)
 
@@ -66,6 +69,38 @@ class Exclusions:
             spans = (span for one in self._recurring for span in _spans_between(one, begin, effort))
             self._weeks[number] = Spans(spans)
         return self._weeks[number]
+
+
+@dataclass(frozen=True, slots=True)
+class UpcomingEvent:
+    """One event of a calendar. A whole day is one of the zone of each schedule; here it stands in UTC."""
+
+    begin: datetime
+    end: datetime
+    summary: str
+    is_all_day: bool
+
+    @property
+    def last_day(self) -> date:
+        return (self.end - TICK).date()
+
+
+def upcoming_events(text: str, *, after: datetime, count: int) -> list[UpcomingEvent]:
+    """The next events that are not over, in order. Raises ScheduleError."""
+    from deployments.schedules.core.ical.events import read_document
+
+    effort = Effort()
+    streams = [_not_over(event, after, effort) for event in read_document(text, days=UTC).events]
+    return [UpcomingEvent(*one) for one in islice(merge(*streams), count)]
+
+
+def _not_over(event: Event, after: datetime, effort: Effort) -> Iterator[tuple[datetime, datetime, str, bool]]:
+    first = max(after - event.length - 2 * DAY, EARLIEST) if event.series.rules else event.series.dates[0][0]
+    for at, wall in event.series.named_from(first, effort):
+        effort.spend(1)
+        end = max(event.end_of(at, wall), at + TICK)
+        if end > after:
+            yield at, end, event.summary, event.is_all_day
 
 
 Span = tuple[datetime, datetime, str]

@@ -36,11 +36,7 @@ def update_calendar(*, calendar_id: UUID, changes: Mapping[str, Any], now: datet
         Calendar.objects.filter(pk=calendar_id).update(**changes, updated=now)
         is_moved = changes.get("ics", calendar.ics) != calendar.ics
         if is_moved:
-            # They may be thousands, so the planner replans them in steps.
-            ids = Schedule.objects.filter(calendars=calendar_id).values("pk")
-            Schedule.objects.filter(pk__in=ids).update(
-                planned_until=earlier_of("planned_until", now), plan_at=CALENDAR_MOVED
-            )
+            _replan_users(calendar_id, now)
     if is_moved:
         # A few are planned at once; tickers go on with what is left.
         plan_due_schedules(now, most=MOVED_AT_ONCE)
@@ -54,6 +50,23 @@ def delete_calendar(*, calendar_id: UUID) -> None:
         if used := calendar.schedules.count():
             raise CalendarInUse(name=calendar.name, schedules="one schedule" if used == 1 else f"{used} schedules")
         calendar.delete()
+
+
+@repeated_on_conflict
+def delete_calendar_with_uses(*, calendar_id: UUID, now: datetime) -> None:
+    """Take a calendar out of all schedules, which plan the times that it left out from then on, and delete it."""
+    with write_transaction():
+        calendar = _held(calendar_id)
+        _replan_users(calendar_id, now)
+        Schedule.calendars.through.objects.filter(calendar_id=calendar_id).delete()
+        calendar.delete()
+    plan_due_schedules(now, most=MOVED_AT_ONCE)
+
+
+def _replan_users(calendar_id: UUID, now: datetime) -> None:
+    # They may be thousands, so the planner replans them in steps.
+    moved = Schedule.objects.filter(pk__in=Schedule.objects.filter(calendars=calendar_id).values("pk"))
+    moved.update(planned_until=earlier_of("planned_until", now), plan_at=CALENDAR_MOVED)
 
 
 def refuse_unreadable(ics: str, now: datetime) -> None:

@@ -54,10 +54,12 @@ _COLUMNS: Columns = (
 CALENDAR = Resource("calendar", CALENDARS, _COLUMNS, find=_find)
 ls = CALENDAR.ls("List calendars by name.", "orion calendar ls", "orion calendar ls -o json", empty="No calendars.")
 delete = CALENDAR.delete(
-    "Delete a calendar that no schedule names.",
+    "Delete a calendar. One that schedules name goes by --force only, which takes it out of them.",
     "orion calendar delete closed --dry-run",
     "orion calendar delete closed --yes",
+    ("orion calendar delete closed --force --yes", "its schedules run on those days from then on"),
     what="the calendar {}",
+    forced=True,
 )
 
 

@@ -146,7 +146,7 @@ def sort_option(sorts: Sequence[str]) -> click.Option:
 
 YES = click.Option(["-y", "--yes"], is_flag=True, help="Do not ask.")
 DRY_RUN = click.Option(["--dry-run"], is_flag=True, help="Only say what would be done.")
-FORCE = click.Option(["--force"], is_flag=True, help="Also if deployments or runs use it.")
+FORCE = click.Option(["--force"], is_flag=True, help="Also if something uses it.")
 destructive = with_params(YES, DRY_RUN)
 
 

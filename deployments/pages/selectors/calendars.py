@@ -1,0 +1,84 @@
+"""Calendars with their next events, and the schedules that leave these times out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import Count
+
+from deployments.models import Calendar, Schedule
+from deployments.pages.selectors.deployment import words_of
+from deployments.schedules.core import ScheduleError
+from deployments.schedules.core.calendars import UpcomingEvent, upcoming_events
+
+# Each is read for its next event, so a page has few of them.
+CALENDARS_PER_PAGE = 20
+EVENTS_SHOWN = 20
+MOST_SCHEDULES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarLine:
+    """A calendar, how many schedules use it, and its next events; `problem` says why none can be told."""
+
+    calendar: Calendar
+    uses: int
+    events: Sequence[UpcomingEvent]
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarsPage:
+    rows: Sequence[CalendarLine]
+    after: str
+
+
+def calendars_page(*, after: str, now: datetime) -> CalendarsPage:
+    """One query; the next page begins after the last name of this one."""
+    found = Calendar.objects.annotate(uses=Count("schedules")).order_by("name")
+    if after:
+        found = found.filter(name__gt=after)
+    rows = list(found[: CALENDARS_PER_PAGE + 1])
+    shown = rows[:CALENDARS_PER_PAGE]
+    lines = [_line(one, one.uses, 1, now) for one in shown]
+    return CalendarsPage(lines, shown[-1].name if len(rows) > CALENDARS_PER_PAGE else "")
+
+
+def _line(calendar: Calendar, uses: int, count: int, now: datetime) -> CalendarLine:
+    try:
+        return CalendarLine(calendar, uses, upcoming_events(calendar.ics, after=now, count=count), "")
+    except ScheduleError as error:
+        return CalendarLine(calendar, uses, [], str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A schedule that leaves the times of a calendar out."""
+
+    schedule: Schedule
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarPage:
+    line: CalendarLine
+    schedules: Sequence[Use]
+
+
+def calendar_page(*, calendar_id: UUID, now: datetime) -> CalendarPage | None:
+    calendar = Calendar.objects.annotate(uses=Count("schedules")).filter(pk=calendar_id).first()
+    if calendar is None:
+        return None
+    using = Schedule.objects.filter(calendars=calendar_id).select_related("deployment__flow")
+    using = using.order_by("deployment__flow__name", "deployment__name", "created")[:MOST_SCHEDULES]
+    return CalendarPage(_line(calendar, calendar.uses, EVENTS_SHOWN, now), [Use(one, _words(one)) for one in using])
+
+
+def _words(schedule: Schedule) -> str:
+    try:
+        return words_of(schedule.definition)
+    except ScheduleError as error:
+        return str(error)
