@@ -110,9 +110,14 @@ class FlowRun(Run):
                 name="flow_run_open",
                 condition=Q(state_type__in=UNFINISHED_TYPES),
             ),
+            # Failures: few rows among many.
+            models.Index(
+                fields=["state_type", "id"], name="flow_run_ended_badly", condition=Q(state_type__in=BAD_TYPES)
+            ),
             # Orders of lists, and filters by the same columns. That by end differs between databases: migration 0010.
             models.Index(fields=["name", "id"], name="flow_run_by_name"),
             models.Index(Coalesce("start_time", "expected_start_time", "created"), F("id"), name="flow_run_by_start"),
+            models.Index(fields=["start_time", "id"], name="flow_run_by_real_start"),
             models.Index(fields=["next_scheduled_start_time", "id"], name="flow_run_by_next_start"),
             # Filters by names of states that few runs are in.
             models.Index(

@@ -13,7 +13,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from deployments.models import Deployment, WorkPool, WorkQueue
 from orionflow.contract.wire import Wire
-from runs.lists.filters.conditions import FEW, matched
+from runs.lists.filters.conditions import matched
 from runs.lists.filters.resources import (
     ArtifactCollectionFilter,
     ArtifactFilter,
@@ -27,6 +27,9 @@ from runs.lists.filters.resources import (
 )
 from runs.lists.filters.sorts import ORDERS, TAG_ORDERS, FlowRunSort, TaskRunSort
 from runs.models import Artifact, Flow, FlowRun, TaskRun
+
+# Of several tags the rarest is sought first; beyond this one is as common as another.
+COUNTED = 1000
 
 
 class Search(Wire):
@@ -121,7 +124,9 @@ def _by_tag(search: Search, kind: str) -> QuerySet[Any, Any] | None:
         return None
     assert asked is not None
     rows = asked.tag_rows.objects.all()
-    first, *further = sorted(tags, key=lambda tag: rows.filter(tag=tag)[:FEW].count()) if len(tags) > 1 else tags
+    first, *further = tags
+    if further:
+        first, *further = sorted(tags, key=lambda tag: rows.filter(tag=tag)[:COUNTED].count())
     found = rows.filter(tag=first)
     for tag in further:
         found = found.filter(Exists(rows.filter(tag=tag, run=OuterRef("run"))))

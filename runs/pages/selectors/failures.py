@@ -9,7 +9,7 @@ from datetime import datetime
 from hashlib import sha1
 from uuid import UUID
 
-from django.db.models import F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import F, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Substr
 
 from orionflow.contract.states import BAD, in_order
@@ -101,11 +101,13 @@ def fingerprint(error: str, flow_id: UUID) -> str:
 
 
 def _failed_runs(since: datetime) -> QuerySet[FlowRun]:
-    chosen = [Q(pk__in=_newest(one, since).values("pk")[:LOOKED_AT]) for one in in_order(BAD)]
+    # One set of ids: for either of two PostgreSQL would look at every run. SQLite takes no limit inside of a union.
+    newest = [_newest(one, since).values("pk")[:LOOKED_AT] for one in in_order(BAD)]
+    first, second = (FlowRun.objects.filter(pk__in=ids).order_by().values("pk") for ids in newest)
     message = FlowRunState.objects.filter(pk=OuterRef("state_id")).values(
         cut=Substr("message", 1, LONGEST_MESSAGE + 40)
     )
-    runs = FlowRun.objects.filter(chosen[0] | chosen[1]).select_related("flow")
+    runs = FlowRun.objects.filter(pk__in=first.union(second, all=True)).select_related("flow")
     runs = runs.annotate(message=Subquery(message[:1]), parent_type=F("parent_task_run__flow_run__state_type"))
     columns = ("id", "name", "tags", "flow_id", "flow__name", "deployment_id", "state_name", "state_type")
     found: QuerySet[FlowRun] = runs.only(*columns, "state_timestamp", "expected_start_time").order_by(
