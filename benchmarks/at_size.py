@@ -113,6 +113,7 @@ def requests() -> Iterator[tuple[str, Callable[[], Any]]]:
     run = FlowRun.objects.order_by("-expected_start_time").filter(state_type="FAILED")[0]
     flow = Flow.objects.order_by("name")[0]
     now = timezone.now()
+    week = (now - timedelta(days=7)).isoformat()
     for path in (
         "/", "/?tag=rare-7", "/?tag=prod&since=-7d", "/runs", "/runs?state=failed",
         "/runs?state=failed,crashed&since=-7d",
@@ -121,6 +122,11 @@ def requests() -> Iterator[tuple[str, Callable[[], Any]]]:
         f"/runs?deployment={DEPLOYMENT}", "/flows", f"/flows/{flow.id}", f"/runs/{run.id}", f"/runs/{run.id}?tab=logs",
         f"/runs/{run.id}?tab=tasks", "/deployments", f"/deployments/{DEPLOYMENT}", "/schedule", "/work",
         f"/work/queues/{QUEUE}", "/agents", "/limits", "/events", "/status",
+        "/admin/", "/admin/runs/flowrun/", "/admin/runs/flowrun/?q=no-such-name", f"/admin/runs/flowrun/?q={run.id}",
+        "/admin/runs/flowrun/?state_type__exact=CRASHED", f"/admin/runs/flowrun/?expected_start_time__gte={week[:10]}",
+        "/admin/runs/flowrun/?p=200", "/admin/runs/taskrun/?state_type__exact=CRASHED&q=no-such-name",
+        f"/admin/runs/flowrunstate/?q={run.id}", "/admin/runs/taskrunstate/?type__exact=CANCELLED&verdict=REJECT",
+        f"/admin/runs/log/?q={run.id}", f"/admin/runs/log/?timestamp__gte={week[:10]}",
     ):  # fmt: skip
         yield (
             f"GET {path}".replace(str(run.id), "<id>").replace(str(flow.id), "<id>"),

@@ -117,7 +117,10 @@ class DatesFilter(admin.FieldListFilter):
 
     def day_of(self, text: str) -> str:
         moment = _moment(text, end_of_day=False)
-        return moment.date().isoformat() if moment else ""
+        try:
+            return timezone.localtime(moment).date().isoformat() if moment else ""
+        except OverflowError:
+            return ""
 
     @property
     def since_day(self) -> str:
@@ -131,7 +134,8 @@ class DatesFilter(admin.FieldListFilter):
 def _moment(text: str, *, end_of_day: bool) -> datetime | None:
     try:
         if day := parse_date(text):
-            return datetime.combine(day + timedelta(days=1 if end_of_day else 0), time(), UTC)
+            midnight = datetime.combine(day + timedelta(days=1 if end_of_day else 0), time())
+            return timezone.make_aware(midnight).astimezone(UTC)
         moment = parse_datetime(text)
         # In UTC: no database holds what is in the year 0 or 10000 there.
         return moment.astimezone(UTC) if moment and moment.tzinfo else None

@@ -118,6 +118,15 @@ def test_dates_bound_a_list(browser: Client, asked: dict[str, str], found: list[
     assert names(answer) == found
 
 
+@pytest.mark.parametrize("zone", ["America/Lima", "Asia/Tokyo"])
+def test_the_first_and_the_last_day_that_there_are_can_be_asked_for(browser: Client, zone: str):
+    browser.post("/settings/browser", {"theme": "system", "density": "normal", "zone": zone})
+    asked = {"expected_start_time__gte": "0001-01-01T00:00:00+00:00", "expected_start_time__lt": "9999-12-31"}
+
+    assert browser.get(address(FlowRun), asked).status_code == 200
+    assert browser.get(address(FlowRun), {"expected_start_time__gte": "0001-01-01"}).status_code == 200
+
+
 def test_a_date_that_cannot_be_read_is_said(browser: Client):
     answer = browser.get(address(FlowRun), {"expected_start_time__gte": "<b>"})
 
