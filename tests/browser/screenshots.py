@@ -35,6 +35,8 @@ PAGES = {
     "run-running": "/runs/{running}",
     "run-late": "/runs/{late}",
     "run-mapped": "/runs/{mapped}",
+    "run-graph": "/runs/{failed}?tab=graph",
+    "run-radar": "/runs/{nested}?tab=graph&view=radar",
     "run-nested": "/runs/{nested}",
     "run-retried": "/runs/{retried}",
     "flows": "/flows",

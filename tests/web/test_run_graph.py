@@ -89,7 +89,7 @@ def test_a_chosen_node_marks_all_that_its_data_came_from_and_went_to(browser: Cl
     assert f"node={clean.id}" in answer.context["view_choices"][1][0]
 
 
-def test_the_panel_says_inputs_result_and_links(browser: Client):
+def test_the_panel_says_inputs_result_and_links(browser: Client, settings, tmp_path):
     run = make_run()
     source = make_task_run("extract-0", flow_run=run, task_key="etl.extract")
     elsewhere = uuid4()
@@ -101,7 +101,11 @@ def test_the_panel_says_inputs_result_and_links(browser: Client):
             "day": [{"input_type": "parameter", "name": "day_of_run"}],
         },
     )
-    stored = {"type": "reference", "storage_key": "0af3", "storage": "file:///results", "size": 2048}
+    folder = tmp_path / "results"
+    folder.mkdir()
+    (folder / "0af3").write_bytes(bytes(2048))
+    settings.ORION_RESULTS_FOLDERS = [folder]
+    stored = {"type": "reference", "storage_key": "0af3", "storage": folder.as_uri()}
     TaskRunState.objects.filter(pk=task.state_id).update(data=stored)
 
     page = graph_of(browser, run, node=str(task.id)).content.decode()
@@ -110,7 +114,7 @@ def test_the_panel_says_inputs_result_and_links(browser: Client):
     assert f'<code>rows</code> ← <a href="?tab=graph&amp;view=graph&amp;node={source.id}">extract-0</a>' in panel
     assert f'href="/task-runs/{elsewhere}"' in panel
     assert "parameter <code>day_of_run</code> of the flow" in panel
-    for words in ("0af3", "file:///results", "2.0\xa0KB", "1 upstream, 0 downstream"):
+    for words in ("0af3", folder.as_uri(), "2.0\xa0KB", "1 upstream, 0 downstream"):
         assert words in panel
     assert f'href="/task-runs/{task.id}?tab=logs"' in panel
 

@@ -15,7 +15,8 @@ from typing import Any
 from uuid import UUID
 
 from runs.graphs.core.ranks import Edge, Ranks, ranks, reachable
-from runs.models import FlowRun, TaskRun, TaskRunState
+from runs.models import FlowRun, TaskRun
+from runs.pages.selectors.results import Result, result_of_task_run
 from runs.pages.selectors.timeline import WORST_FIRST
 
 # So many task runs are looked at, drawn apart, and connected.
@@ -151,8 +152,7 @@ class Chosen:
     upstream: int
     downstream: int
     run: TaskRun | None
-    result: Mapping[str, Any] | None
-    is_untrackable: bool
+    result: Result | None
 
 
 def graph_of(*, run: FlowRun, apart: bool | None, opened: str, chosen: str) -> Graph:
@@ -232,12 +232,11 @@ def _edges(nodes: Sequence[Node]) -> tuple[dict[Edge, list[str]], int]:
 
 
 def chosen_of(*, graph: Graph) -> Chosen | None:
-    """Read what the panel of the chosen node says, in at most one query."""
+    """Read what the panel of the chosen node says, in at most three queries."""
     if graph.chosen is None:
         return None
     node = graph.nodes[graph.chosen]
-    states = TaskRunState.objects.select_related("task_run").order_by("-seq")
-    state = states.filter(task_run=node.run.id).first() if node.run else None
+    run = TaskRun.objects.filter(pk=node.run.id).first() if node.run else None
     drawn = {str(run.id) for one in graph.nodes for run in one.runs}
     return Chosen(
         node,
@@ -246,9 +245,8 @@ def chosen_of(*, graph: Graph) -> Chosen | None:
         _other_inputs(node.run, drawn) if node.run else [],
         len(graph.upstream),
         len(graph.downstream),
-        state.task_run if state else None,
-        state.data if state and state.type == "COMPLETED" and isinstance(state.data, dict) else None,
-        bool(state and state.details.get("untrackable_result")),
+        run,
+        next(iter(result_of_task_run(run).results), None) if run else None,
     )
 
 
