@@ -158,6 +158,11 @@ class SeveralSchedules(DomainError):
     )
 
 
+class SavedSearchTaken(Conflict):
+    code = "saved_search_taken"
+    message = "There is another saved search called {name!r}; choose another name."
+
+
 class BadSetting(DomainError):
     code = "bad_setting"
     message = "{reason}"

@@ -12,6 +12,7 @@ from deployments.pages.selectors.deployment_lines import DeploymentFilter, Healt
 from orion_site.accounts.permissions import Action, requires
 from orion_site.live.pages import live_page
 from runs.pages.filtering import Chip, address_after, address_with, address_without
+from runs.pages.saved_views import views_above
 
 SHOWN = {"": "Any state", "failing": "Last run failed", "late": "Late", "paused": "Paused", "active": "Not paused"}
 ORDERS = {"": "Worst first", "name": "By name"}
@@ -26,6 +27,7 @@ def deployments(request: HttpRequest) -> HttpResponse:
     found = deployments_page(wanted=_wanted(values), after=after, now=timezone.now())
     context = {
         "section": "deployments",
+        "views": views_above(request, "deployments"),
         "found": found,
         "counts": _linked_counts(found.counts, request.GET),
         "values": values,

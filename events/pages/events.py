@@ -12,6 +12,7 @@ from events.pages.links import named
 from events.pages.selectors.events import EventWish, event_with_cause, events_page
 from orion_site.accounts.permissions import Action, requires
 from runs.pages.filtering import SINCE_CHOICES, address_after, address_without, read_since
+from runs.pages.saved_views import views_above
 from runs.pages.selectors.keyset import Cursor
 
 
@@ -23,6 +24,7 @@ def events(request: HttpRequest) -> HttpResponse:
     found = events_page(wanted=wanted, after=Cursor.read(request.GET.get("after", "")), now=timezone.now())
     context = {
         "section": "events",
+        "views": views_above(request, "events"),
         "found": found,
         "values": values,
         "problems": problems,

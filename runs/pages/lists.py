@@ -27,6 +27,7 @@ from runs.pages.filtering import (
     read_filter,
     with_states,
 )
+from runs.pages.saved_views import views_above
 from runs.pages.search import address_of_id
 from runs.pages.selectors.flows import RUNS_PER_PAGE, flow_page, flows_page
 from runs.pages.selectors.keyset import Count, Cursor
@@ -72,6 +73,7 @@ def runs(request: HttpRequest) -> HttpResponse:
     found = runs_page(wanted=asked.wanted, after=after, now=now, size=size)
     context = {
         "section": "runs",
+        "views": views_above(request, "runs"),
         "asked": asked,
         "found": found,
         "plot": plot_of(found.page.rows, now),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from runs.pages import actions, artifacts, bulk, graph_tab, lists, log, run
+from runs.pages import actions, artifacts, bulk, graph_tab, lists, log, run, saved_views
 
 app_name = "runs"
 
@@ -25,6 +25,9 @@ urlpatterns = [
     path("task-runs/<uuid:run_id>/log.jsonl", log.task_run_file, {"kind": "jsonl"}, name="task-run-log-jsonl"),
     path("flows", lists.flows, name="flows"),
     path("flows/<uuid:flow_id>", lists.flow, name="flow"),
+    path("views/<slug:list_name>", saved_views.save, name="save-view"),
+    path("views/<slug:list_name>/<uuid:search_id>/rename", saved_views.rename, name="rename-view"),
+    path("views/<slug:list_name>/<uuid:search_id>/delete", saved_views.delete, name="delete-view"),
     path("artifacts", artifacts.artifacts, name="artifacts"),
     path("artifacts/<uuid:artifact_id>", artifacts.artifact, name="artifact"),
 ]

@@ -134,7 +134,7 @@ def runs_page(*, wanted: RunFilter, after: Cursor | None, now: datetime, size: i
     parts = [indexed_runs(one, now) for one in wanted.by_state()]
     if not wanted.shows_planned:
         parts = [part.filter(expected_start_time__lte=now) for part in parts] + taken_up_early(wanted, now)
-    pages = [_part(part, wanted, after, size, look_at=SEARCHED // len(parts)) for part in parts]
+    pages = [_part(part, wanted, after, size, now, look_at=SEARCHED // len(parts)) for part in parts]
     page = merged(pages, by=BY, size=size)
     if wanted.searches:
         return RunsPage(page, None, None, told_reasons(page.rows), size)
@@ -187,12 +187,12 @@ def planned_count(wanted: RunFilter, now: datetime) -> Count | None:
 
 
 def _part(
-    runs: QuerySet[FlowRun], wanted: RunFilter, after: Cursor | None, size: int, *, look_at: int
+    runs: QuerySet[FlowRun], wanted: RunFilter, after: Cursor | None, size: int, now: datetime, *, look_at: int
 ) -> Page[FlowRun]:
     if not wanted.searches:
         return page_of(rows_of_runs(runs), by=BY, after=after, size=size)
     end = _end_of_search(runs, after, look_at)
-    found = searched(runs.filter(expected_start_time__gte=end) if end else runs, wanted)
+    found = searched(runs.filter(expected_start_time__gte=end) if end else runs, wanted, now)
     page = page_of(rows_of_runs(found), by=BY, after=after, size=size)
     return Page(page.rows, page.after or (Cursor.below_all_at(end) if end else None))
 
@@ -242,13 +242,15 @@ def _in_states(wanted: RunFilter) -> Q:
     return chosen
 
 
-def searched(runs: QuerySet[FlowRun], wanted: RunFilter) -> QuerySet[FlowRun]:
+def searched(runs: QuerySet[FlowRun], wanted: RunFilter, now: datetime) -> QuerySet[FlowRun]:
     if wanted.name:
         runs = runs.filter(name__icontains=wanted.name)
     if wanted.without_flows:
         runs = runs.exclude(flow__name__in=wanted.without_flows)
     if wanted.longer_than is not None:
-        runs = runs.filter(total_run_time__gt=wanted.longer_than)
+        # The time of the attempt that runs is added when it ends.
+        runs_so_long = Q(state_type=StateType.RUNNING, state_timestamp__lt=now - wanted.longer_than)
+        runs = runs.filter(Q(total_run_time__gt=wanted.longer_than) | runs_so_long)
     if wanted.shorter_than is not None:
         runs = runs.filter(total_run_time__lt=wanted.shorter_than, start_time__isnull=False)
     for tag in wanted.without_tags:
