@@ -29,13 +29,18 @@ class Pipeline:
 @pytest.fixture(scope="module")
 def pipeline(chromium: Browser, shown: Shown) -> Pipeline:
     context = chromium.new_context(base_url=shown.address)
-    run = post(context.request, "/flow_runs/", flow_id=shown.flow, state={"type": "RUNNING"})
+    made = make_pipeline(context.request, shown)
+    context.close()
+    return made
+
+
+def make_pipeline(request: APIRequestContext, shown: Shown) -> Pipeline:
+    run = post(request, "/flow_runs/", flow_id=shown.flow, state={"type": "RUNNING"})
     tasks: dict[str, str] = {}
     for name, *sources in (
         ("read-0",), ("read-1",), ("clean-0", "read-0"), ("clean-1", "read-1"), ("join-0", "clean-0", "clean-1")
     ):  # fmt: skip
-        tasks[name] = add_task(context.request, run, name, *(tasks[one] for one in sources))
-    context.close()
+        tasks[name] = add_task(request, run, name, *(tasks[one] for one in sources))
     return Pipeline(shown.address, run, tasks)
 
 
@@ -150,7 +155,8 @@ def test_buttons_and_keys_zoom(page: Page, pipeline: Pipeline):
     assert width_of(picture) == pytest.approx(first, abs=1)
 
 
-def test_a_running_flow_fills_the_graph_and_its_nodes_keep_their_places(page: Page, pipeline: Pipeline):
+def test_a_running_flow_fills_the_graph_and_its_nodes_keep_their_places(page: Page, shown: Shown):
+    pipeline = make_pipeline(page.request, shown)
     page.goto(f"/runs/{pipeline.run}?tab=graph")
     page.get_by_role("button", name="Larger").click()
     expect(page.locator("#live-control")).to_contain_text("Live")
