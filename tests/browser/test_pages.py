@@ -58,8 +58,7 @@ def test_pages_fit_their_screen_and_the_console_stays_silent(chromium: Browser, 
             wide.append(path)
     context.close()
 
-    # Django's own lists scroll sideways on phones.
-    assert [path for path in wide if not path.startswith("/admin") or width >= 1024] == []
+    assert wide == []
     assert complaints == []
 
 
