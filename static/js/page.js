@@ -247,6 +247,8 @@ new MutationObserver(show).observe(document.body, { childList: true, subtree: tr
       dd.textContent = words;
       box.querySelector("dl").append(dt, dd);
     }
+    // What scrolls is reached by the keyboard.
+    box.querySelector("dl").tabIndex = 0;
     box.addEventListener("close", () => box.remove());
     document.body.append(box);
     box.showModal();

@@ -55,6 +55,8 @@ PAGES = {
     "variables": "/variables",
     "artifacts": "/artifacts",
     "status": "/status",
+    "settings": "/settings",
+    "search": "/search?q=etl",
 }
 RUNS = {
     "failed": {"flows": {"name": {"any_": ["etl"]}}, "flow_runs": {"state": {"type": {"any_": ["FAILED"]}}}},
