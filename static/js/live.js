@@ -321,7 +321,7 @@
     const limit = timeOf(all.at(-1)) - OVERLAP;
     let index = all.length - 1;
     while (index > 0 && all.length - index < OVERLAP_LINES && timeOf(all[index]) >= limit) index -= 1;
-    return index || timeOf(all[0]) < limit ? all[index] : null;
+    return all[index];
   }
 
   function append(part, fresh) {
@@ -354,8 +354,8 @@
       state.lines = (state.lines ?? 0) + coming.length;
     }
     pill(part, state.lines, 0, "lines");
-    // A full page: there is more.
-    if (lines(fresh).length >= 500) refresh(part);
+    // Whatever is not the end of the log has more behind it.
+    if (!("liveAppend" in fresh.dataset)) refresh(part);
     return true;
   }
 

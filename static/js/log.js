@@ -8,7 +8,10 @@
   const shownLog = () => document.querySelector("#live-tab ol.log");
   const isAtEnd = (log) => log.getBoundingClientRect().bottom <= innerHeight + 48;
 
+  let marked = "";
+
   function mark(row) {
+    marked = row.id;
     document.querySelectorAll(".timeline tr.chosen").forEach((one) => one.classList.remove("chosen"));
     row.classList.add("chosen");
   }
@@ -77,6 +80,9 @@
 
   // The page follows a log while its end is in sight; the button says so, and leads there.
   function show() {
+    const row = marked && document.getElementById(marked);
+    // A part that came again does not know what was chosen meanwhile.
+    if (row && !row.classList.contains("chosen")) mark(row);
     document.querySelectorAll("[data-log-copy][hidden], [data-log-follow][hidden]").forEach((one) => (one.hidden = false));
     const log = shownLog(), button = document.querySelector("[data-log-follow]");
     if (!log || !button) return;
@@ -87,6 +93,8 @@
   }
 
   addEventListener("scroll", show, { passive: true });
-  new MutationObserver(show).observe(document.getElementById("main"), { childList: true, subtree: true });
+  new MutationObserver(show).observe(document.getElementById("main"), {
+    childList: true, subtree: true, attributes: true, attributeFilter: ["class"],
+  });
   show();
 })();
