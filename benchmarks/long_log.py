@@ -1,0 +1,109 @@
+"""The log of one run with a million lines: how long its pages take, and how many queries they make.
+
+python -m benchmarks.long_log                     on both databases
+python -m benchmarks.long_log --on sqlite --lines 100000
+
+A line of a hundred is a warning, one of a thousand an error, the first of them in the middle; a word stands in the last
+line alone. The requests go through Django's whole stack in this process, without sockets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from benchmarks.at_size import timed
+from benchmarks.measuring import ORION, QUICK, ROOT, empty_home, environment, percentile, report
+from benchmarks.postgresql import postgresql
+
+LINES = 20_000 if QUICK else 1_000_000
+BATCH = 5_000
+BEGIN = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def in_child(database: str, lines: int, **more: str) -> None:
+    with empty_home() as home:
+        env = environment(home, **more)
+        subprocess.run([ORION, "database", "upgrade"], env=env, check=True, capture_output=True)
+        command = [sys.executable, "-m", "benchmarks.long_log", "--on", database, "--lines", str(lines), "--here"]
+        subprocess.run(command, env=env, cwd=ROOT, check=True)
+
+
+def measure(database: str, lines: int) -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orion_site.settings")
+    import django
+
+    django.setup()
+    from django.test import Client
+
+    from runs.models import Log
+
+    run_id = fill(lines)
+    middle = Log.objects.filter(flow_run_id=run_id, level=20).order_by("timestamp")[lines // 2]
+    place = f"{BEGIN + timedelta(milliseconds=lines // 2):%Y-%m-%dT%H:%M:%S.%f%z}~{middle.pk}"
+    client = Client(headers={"host": "127.0.0.1"})
+    for name, query in (
+        ("first lines", {}),
+        ("last lines", {"from": "end"}),
+        ("around a line in the middle", {"at": place}),
+        ("errors", {"level": "40"}),
+        ("a word that is not there", {"q": "needle"}),
+        ("a word from the end", {"q": "needle", "from": "end"}),
+    ):
+        ask = partial(client.get, f"/runs/{run_id}", {"tab": "logs", **query})
+        seconds, queries, *_ = timed(ask)
+        p50, p95 = (round(percentile(seconds, part) * 1000, 1) for part in (0.5, 0.95))
+        report(
+            "long_log", who="orion", database=database, lines=lines, page=name, p50_ms=p50, p95_ms=p95, queries=queries
+        )
+
+
+def fill(lines: int) -> str:
+    from django.db import connection
+
+    from orionflow.contract.ids import uuid7
+    from runs.models import Flow, FlowRun, Log
+
+    ended = {"state_type": "COMPLETED", "state_name": "Completed", "state_timestamp": BEGIN, "start_time": BEGIN}
+    run = FlowRun.objects.create(flow=Flow.objects.create(name="etl"), name="long", expected_start_time=BEGIN, **ended)
+    for begin in range(0, lines, BATCH):
+        Log.objects.bulk_create(
+            Log(
+                id=uuid7(),
+                name="orion.flow_runs",
+                level=level_of(number, lines),
+                message=f"line {number} of a long log" + (" needle" if number == lines - 1 else ""),
+                timestamp=BEGIN + timedelta(milliseconds=number),
+                flow_run_id=run.pk,
+            )
+            for number in range(begin, min(begin + BATCH, lines))
+        )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    return str(run.pk)
+
+
+def level_of(number: int, lines: int) -> int:
+    if number % 1000 == 999 and number > lines // 2:
+        return 40
+    return 30 if number % 100 == 99 else 20
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--on", choices=["sqlite", "postgresql"])
+    parser.add_argument("--lines", type=int, default=LINES)
+    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.here:
+        measure(asked.on, asked.lines)
+        sys.exit()
+    if asked.on in (None, "sqlite"):
+        in_child("sqlite", asked.lines)
+    if asked.on in (None, "postgresql"):
+        with postgresql() as url:
+            in_child("postgresql", asked.lines, ORION_DATABASE_URL=url)
