@@ -24,6 +24,9 @@ def report(api, run, at: datetime | None, sent_at: datetime | None = None) -> No
     assert answer.status_code == 201, answer.content
 
 
+MILLISECOND = timedelta(milliseconds=1)
+
+
 def running_since(ago: timedelta, **fields) -> FlowRun:
     run = make_flow_run("RUNNING", **fields)
     began = datetime.now(UTC) - ago
@@ -36,11 +39,14 @@ def test_a_kept_end_has_the_time_at_which_it_was(api):
     run = running_since(timedelta(hours=9))
     ended = run.start_time + timedelta(seconds=9)
 
-    report(api, run, ended, sent_at=datetime.now(UTC))
+    sent_at = datetime.now(UTC)
+    report(api, run, ended, sent_at=sent_at)
+    # What a report takes longer than a second to arrive looks like a wrong clock.
+    way = datetime.now(UTC) - sent_at
 
     run.refresh_from_db()
-    assert abs(run.end_time - ended) < timedelta(milliseconds=1)
-    assert abs(run.total_run_time - timedelta(seconds=9)) < timedelta(milliseconds=1)
+    assert ended - MILLISECOND < run.end_time < ended + way
+    assert run.total_run_time == run.end_time - run.start_time
 
 
 @pytest.mark.parametrize("hours", [-3, 3])
@@ -86,8 +92,9 @@ def test_the_task_run_of_a_nested_run_ends_at_the_same_time(api):
     report(api, run, run.start_time + timedelta(seconds=9), sent_at=datetime.now(UTC))
 
     call.refresh_from_db()
+    run.refresh_from_db()
     assert state_of(call) == "COMPLETED"
-    assert abs(call.state_timestamp - (run.start_time + timedelta(seconds=9))) < timedelta(milliseconds=1)
+    assert call.state_timestamp == run.end_time
 
 
 def test_runs_from_before_a_server_began_are_let_be_for_a_while():
