@@ -69,7 +69,7 @@ def _sums_of(run: str) -> list[str]:
     spell = _SQLITE if connection.vendor == "sqlite" else _POSTGRESQL
     start, expected = f"{run}.start_time", f"{run}.expected_start_time"
     waits = f"{start} IS NULL AND {expected} IS NOT NULL AND {run}.state_type NOT IN {_OVER}"
-    return [
+    sums = [
         "1",
         spell.period.format(f"{run}.total_run_time"),
         f"CASE WHEN {start} > {expected} THEN {spell.between.format(start, expected)} ELSE 0 END",
@@ -77,6 +77,8 @@ def _sums_of(run: str) -> list[str]:
         f"CASE WHEN {waits} THEN 1 ELSE 0 END",
         f"CASE WHEN {waits} THEN {spell.moment.format(expected)} ELSE 0 END",
     ]
+    # A row with a moment missing, or one that is none, counts for nothing: it must not keep the run from being written.
+    return [f"COALESCE({each}, 0)" for each in sums]
 
 
 def counted(tables: Tables, source: str, *, sign: str = "") -> str:

@@ -40,6 +40,15 @@ runs_of_flows = st.lists(
 )
 
 
+def test_a_run_without_the_moments_of_its_state_is_written_and_counted():
+    run = make_flow_run("RUNNING")
+
+    FlowRun.objects.filter(pk=run.pk).update(state_timestamp=None, expected_start_time=None, start_time=None)
+
+    assert runs_by_state(ALL_FLOW_RUNS) == {"RUNNING": 1}
+    assert is_right()
+
+
 def is_right() -> bool:
     return list(wrong_roll_ups()) == []
 
