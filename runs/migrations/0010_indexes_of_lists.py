@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from functools import reduce
+from operator import and_, or_
+
 from django.db import connection, migrations, models
 from django.db.models.functions import Coalesce
 
@@ -7,6 +10,8 @@ AT_ONCE = 20_000
 OPEN = ["SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING"]
 BAD = ("FAILED", "CRASHED", "CANCELLED")
 COMMON_NAMES = ("Completed", "Pending", "Running", "Scheduled")
+HAS_ENDED_BADLY = reduce(or_, (models.Q(state_type=one) for one in BAD))
+IS_IN_RARE_STATE = reduce(and_, (~models.Q(state_name=one) for one in COMMON_NAMES))
 
 
 class AddIndexBesideWriters(migrations.AddIndex):
@@ -86,7 +91,7 @@ FLOW_RUN_INDEXES = [
     models.Index(
         fields=["state_type", "expected_start_time"], name="flow_run_open", condition=models.Q(state_type__in=OPEN)
     ),
-    models.Index(fields=["state_type", "id"], name="flow_run_ended_badly", condition=models.Q(state_type__in=BAD)),
+    models.Index(fields=["state_type", "id"], name="flow_run_ended_badly", condition=HAS_ENDED_BADLY),
     models.Index(fields=["name", "id"], name="flow_run_by_name"),
     models.Index(Coalesce("start_time", "expected_start_time", "created"), models.F("id"), name="flow_run_by_start"),
     models.Index(fields=["start_time", "id"], name="flow_run_by_real_start"),
@@ -94,7 +99,7 @@ FLOW_RUN_INDEXES = [
     models.Index(
         fields=["state_name", "-expected_start_time"],
         name="flow_run_by_rare_state",
-        condition=~models.Q(state_name__in=COMMON_NAMES),
+        condition=IS_IN_RARE_STATE,
     ),
     models.Index(
         fields=["work_queue_name", "-expected_start_time"],
@@ -106,9 +111,9 @@ FLOW_RUN_INDEXES = [
     models.Index(fields=["deployment_id", "state_type", "-expected_start_time"], name="flow_run_by_deployed_state"),
 ]
 TASK_RUN_INDEXES = [
-    models.Index(fields=["state_type", "id"], name="task_run_ended_badly", condition=models.Q(state_type__in=BAD)),
+    models.Index(fields=["state_type", "id"], name="task_run_ended_badly", condition=HAS_ENDED_BADLY),
     models.Index(
-        fields=["state_name", "id"], name="task_run_by_rare_state", condition=~models.Q(state_name__in=COMMON_NAMES)
+        fields=["state_name", "id"], name="task_run_by_rare_state", condition=IS_IN_RARE_STATE
     ),
     models.Index(fields=["name", "id"], name="task_run_by_name"),
     models.Index(fields=["start_time", "id"], name="task_run_by_start"),

@@ -11,7 +11,15 @@ from django.db.models.functions import Coalesce
 from orchestration.core.states import StateType
 from runs.models.flows import Flow
 from runs.models.rows import Row
-from runs.querysets import BAD_TYPES, COMMON_NAMES, HOLDING_TYPES, OPEN_TYPES, RunQuerySet
+from runs.querysets import (
+    BAD_TYPES,
+    COMMON_NAMES,
+    HOLDING_TYPES,
+    OPEN_TYPES,
+    RunQuerySet,
+    is_none_of,
+    is_one_of,
+)
 
 STATE_TYPES = [(state_type.value, state_type.value.title()) for state_type in StateType]
 UNFINISHED_TYPES = list(OPEN_TYPES)
@@ -112,7 +120,7 @@ class FlowRun(Run):
             ),
             # Failures: few rows among many.
             models.Index(
-                fields=["state_type", "id"], name="flow_run_ended_badly", condition=Q(state_type__in=BAD_TYPES)
+                fields=["state_type", "id"], name="flow_run_ended_badly", condition=is_one_of("state_type", BAD_TYPES)
             ),
             # Orders of lists, and filters by the same columns. That by end differs between databases: migration 0010.
             models.Index(fields=["name", "id"], name="flow_run_by_name"),
@@ -123,7 +131,7 @@ class FlowRun(Run):
             models.Index(
                 fields=["state_name", "-expected_start_time"],
                 name="flow_run_by_rare_state",
-                condition=~Q(state_name__in=COMMON_NAMES),
+                condition=is_none_of("state_name", COMMON_NAMES),
             ),
             # Filters by columns that most runs leave empty.
             models.Index(
@@ -231,12 +239,12 @@ class TaskRun(Run):
             ),
             # Failures: few rows among many.
             models.Index(
-                fields=["state_type", "id"], name="task_run_ended_badly", condition=Q(state_type__in=BAD_TYPES)
+                fields=["state_type", "id"], name="task_run_ended_badly", condition=is_one_of("state_type", BAD_TYPES)
             ),
             models.Index(
                 fields=["state_name", "id"],
                 name="task_run_by_rare_state",
-                condition=~Q(state_name__in=COMMON_NAMES),
+                condition=is_none_of("state_name", COMMON_NAMES),
             ),
             # Orders of lists, and filters by the same columns. That by end differs between databases: migration 0010.
             models.Index(fields=["name", "id"], name="task_run_by_name"),
