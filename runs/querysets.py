@@ -44,7 +44,7 @@ def is_none_of(column: str, values: Iterable[Any]) -> Q:
 
 def is_open() -> Q:
     """Has a state that is not final. Spelled as the conditions of the indexes are, so that these are used."""
-    return Q(state_type__in=[Literal(one) for one in OPEN_TYPES])
+    return is_one_of("state_type", map(Literal, OPEN_TYPES))
 
 
 def has_ended_badly() -> Q:
@@ -59,7 +59,7 @@ def is_in_rare_state() -> Q:
 
 def is_holding() -> Q:
     """Holds a slot of its queue, its pool and its deployment. Spelled as the conditions of the indexes are."""
-    return Q(state_type__in=[Literal(one) for one in HOLDING_TYPES])
+    return is_one_of("state_type", map(Literal, HOLDING_TYPES))
 
 
 class RunQuerySet(models.QuerySet[Any]):

@@ -10,6 +10,8 @@ AT_ONCE = 20_000
 OPEN = ["SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING"]
 BAD = ("FAILED", "CRASHED", "CANCELLED")
 COMMON_NAMES = ("Completed", "Pending", "Running", "Scheduled")
+IS_OPEN = reduce(or_, (models.Q(state_type=one) for one in OPEN))
+IS_HOLDING = reduce(or_, (models.Q(state_type=one) for one in ("PENDING", "RUNNING", "CANCELLING")))
 HAS_ENDED_BADLY = reduce(or_, (models.Q(state_type=one) for one in BAD))
 IS_IN_RARE_STATE = reduce(and_, (~models.Q(state_name=one) for one in COMMON_NAMES))
 
@@ -89,9 +91,10 @@ def let_the_planner_know(apps, schema_editor):
 FLOW_RUN_INDEXES = [
     models.Index(fields=["flow", "state_type", "-expected_start_time"], name="flow_run_by_flow_state"),
     models.Index(
-        fields=["state_type", "expected_start_time"], name="flow_run_open", condition=models.Q(state_type__in=OPEN)
+        fields=["state_type", "expected_start_time"], name="flow_run_open", condition=IS_OPEN
     ),
     models.Index(fields=["state_type", "id"], name="flow_run_ended_badly", condition=HAS_ENDED_BADLY),
+    models.Index(fields=["state_type", "-expected_start_time"], name="flow_run_ended_badly_at", condition=HAS_ENDED_BADLY),
     models.Index(fields=["name", "id"], name="flow_run_by_name"),
     models.Index(Coalesce("start_time", "expected_start_time", "created"), models.F("id"), name="flow_run_by_start"),
     models.Index(fields=["start_time", "id"], name="flow_run_by_real_start"),
@@ -112,12 +115,39 @@ FLOW_RUN_INDEXES = [
 ]
 TASK_RUN_INDEXES = [
     models.Index(fields=["state_type", "id"], name="task_run_ended_badly", condition=HAS_ENDED_BADLY),
+    models.Index(fields=["state_type", "-expected_start_time"], name="task_run_ended_badly_at", condition=HAS_ENDED_BADLY),
     models.Index(
         fields=["state_name", "id"], name="task_run_by_rare_state", condition=IS_IN_RARE_STATE
     ),
     models.Index(fields=["name", "id"], name="task_run_by_name"),
     models.Index(fields=["start_time", "id"], name="task_run_by_start"),
 ]
+
+# As they were, but for the spelling of their conditions: SQLite fills a table for each list of three and more values
+# at every row that is written.
+SPELLED_OTHERWISE = {
+    "flowrun": [
+        models.Index(
+            fields=["process"], name="flow_run_open_process", condition=models.Q(process__isnull=False) & IS_OPEN
+        ),
+        models.Index(
+            fields=["state_type", "parent_task_run"],
+            name="flow_run_open_nested",
+            condition=models.Q(parent_task_run__isnull=False) & IS_OPEN,
+        ),
+        models.Index(
+            fields=["work_queue_id"],
+            name="flow_run_holding_queue",
+            condition=models.Q(work_queue_id__isnull=False) & IS_HOLDING,
+        ),
+        models.Index(
+            fields=["deployment_id"],
+            name="flow_run_holding_deployment",
+            condition=models.Q(deployment_id__isnull=False) & IS_HOLDING,
+        ),
+    ],
+    "taskrun": [models.Index(fields=["state_type", "flow_run"], name="task_run_unfinished", condition=IS_OPEN)],
+}
 
 
 class Migration(migrations.Migration):
@@ -132,6 +162,15 @@ class Migration(migrations.Migration):
         migrations.RunPython(fill_tags_on_postgresql, migrations.RunPython.noop, atomic=False, elidable=False),
         *(AddIndexBesideWriters(model_name="flowrun", index=index) for index in FLOW_RUN_INDEXES),
         *(AddIndexBesideWriters(model_name="taskrun", index=index) for index in TASK_RUN_INDEXES),
+        *(
+            operation
+            for model, indexes in SPELLED_OTHERWISE.items()
+            for index in indexes
+            for operation in (
+                migrations.RemoveIndex(model_name=model, name=index.name),
+                AddIndexBesideWriters(model_name=model, index=index),
+            )
+        ),
         migrations.RunPython(add_indexes_by_end, drop_indexes_by_end, atomic=False, elidable=False),
         migrations.RunPython(let_the_planner_know, migrations.RunPython.noop, atomic=False, elidable=False),
     ]

@@ -116,11 +116,16 @@ class FlowRun(Run):
             models.Index(
                 fields=["state_type", "expected_start_time"],
                 name="flow_run_open",
-                condition=Q(state_type__in=UNFINISHED_TYPES),
+                condition=is_one_of("state_type", OPEN_TYPES),
             ),
             # Failures: few rows among many.
             models.Index(
                 fields=["state_type", "id"], name="flow_run_ended_badly", condition=is_one_of("state_type", BAD_TYPES)
+            ),
+            models.Index(
+                fields=["state_type", "-expected_start_time"],
+                name="flow_run_ended_badly_at",
+                condition=is_one_of("state_type", BAD_TYPES),
             ),
             # Orders of lists, and filters by the same columns. That by end differs between databases: migration 0010.
             models.Index(fields=["name", "id"], name="flow_run_by_name"),
@@ -151,13 +156,13 @@ class FlowRun(Run):
             models.Index(
                 fields=["process"],
                 name="flow_run_open_process",
-                condition=Q(process__isnull=False, state_type__in=UNFINISHED_TYPES),
+                condition=Q(process__isnull=False) & is_one_of("state_type", OPEN_TYPES),
             ),
             # Cancellation clean-up: which nested runs are still open?
             models.Index(
                 fields=["state_type", "parent_task_run"],
                 name="flow_run_open_nested",
-                condition=Q(parent_task_run__isnull=False, state_type__in=UNFINISHED_TYPES),
+                condition=Q(parent_task_run__isnull=False) & is_one_of("state_type", OPEN_TYPES),
             ),
             # Nested flows: which flow run does this task run stand for?
             models.Index(
@@ -175,13 +180,13 @@ class FlowRun(Run):
             models.Index(
                 fields=["work_queue_id"],
                 name="flow_run_holding_queue",
-                condition=Q(work_queue_id__isnull=False, state_type__in=HOLDING_TYPES),
+                condition=Q(work_queue_id__isnull=False) & is_one_of("state_type", HOLDING_TYPES),
             ),
             # Limits of deployments: who holds their places?
             models.Index(
                 fields=["deployment_id"],
                 name="flow_run_holding_deployment",
-                condition=Q(deployment_id__isnull=False, state_type__in=HOLDING_TYPES),
+                condition=Q(deployment_id__isnull=False) & is_one_of("state_type", HOLDING_TYPES),
             ),
             # Runners that ask by deployment, and the runs that a changed schedule deletes.
             models.Index(
@@ -235,11 +240,16 @@ class TaskRun(Run):
             models.Index(
                 fields=["state_type", "flow_run"],
                 name="task_run_unfinished",
-                condition=Q(state_type__in=UNFINISHED_TYPES),
+                condition=is_one_of("state_type", OPEN_TYPES),
             ),
             # Failures: few rows among many.
             models.Index(
                 fields=["state_type", "id"], name="task_run_ended_badly", condition=is_one_of("state_type", BAD_TYPES)
+            ),
+            models.Index(
+                fields=["state_type", "-expected_start_time"],
+                name="task_run_ended_badly_at",
+                condition=is_one_of("state_type", BAD_TYPES),
             ),
             models.Index(
                 fields=["state_name", "id"],
