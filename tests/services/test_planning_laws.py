@@ -532,6 +532,15 @@ def test_what_is_planned_is_what_an_obvious_model_says():
     lived(ROUNDS, STEPS)
 
 
+def test_a_run_stays_with_a_schedule_that_takes_it_over_with_the_parameters_that_it_has():
+    world = Planning()
+    try:
+        world.deploy([Spec("even hours"), Spec("half-hourly", deep=True)])
+        world.redeploy([Spec("half-hourly")], False, "PATCH")
+    finally:
+        world.teardown()
+
+
 def walked() -> None:
     """One life of a deployment in which each of the laws matters."""
     world = Planning()

@@ -124,7 +124,7 @@ def reconcile(before: Plans, after: Plans, changes: Changes, now: datetime) -> N
     gone: list[FlowRun] = []
     for run in waiting:
         owner = owners.owner_of(run)
-        if owner and owner.pk in changes.other_parameters and _is_as_planned(run, before, now):
+        if owner and owner.pk in changes.other_parameters and _is_replaced(run, owner, before, after, now):
             gone.append(run)
         elif owner:
             kept.setdefault(owner.pk, []).append(run)
@@ -135,8 +135,10 @@ def reconcile(before: Plans, after: Plans, changes: Changes, now: datetime) -> N
     _update_columns(before, after, kept, now)
 
 
-def _is_as_planned(run: FlowRun, before: Plans, now: datetime) -> bool:
-    """Whether a run of the future may be replaced, as nobody moved it or gave it parameters of its own."""
+def _is_replaced(run: FlowRun, owner: Schedule, before: Plans, after: Plans, now: datetime) -> bool:
+    """Whether a run of the future gives way to one with other parameters: nobody moved it or gave it its own."""
+    if run.parameters == after.parameters_of(owner)[1]:
+        return False
     schedule = before.schedules.get(run.schedule_id) if run.schedule_id else None
     if schedule is None or _is_due(run, now) or run.next_scheduled_start_time != run.expected_start_time:
         return False
