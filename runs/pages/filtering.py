@@ -20,6 +20,8 @@ from runs.templatetags.states import spaced
 
 SINCE = re.compile(r"-?(\d{1,4})([mhd])")
 DURATION = re.compile(r"(\d{1,6}(?:\.\d+)?)(ms|s|m|h|d)?")
+# Nothing ran longer, and there is a date so long ago.
+LONGEST = timedelta(days=36_500)
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "ms": "milliseconds"}
 # Names of states that are choices of their own.
 NAMED_STATES: Mapping[str, tuple[StateType, str]] = {
@@ -228,7 +230,7 @@ def _duration(text: str, problems: list[str]) -> timedelta | None:
     if match is None:
         problems.append(f"{text!r} is not a duration; write it as 90s, 10m or 2h.")
         return None
-    return timedelta(**{UNITS[match[2] or "s"]: float(match[1])})
+    return min(timedelta(**{UNITS[match[2] or "s"]: float(match[1])}), LONGEST)
 
 
 def _chips(query: QueryDict, values: dict[str, str]) -> list[Chip]:

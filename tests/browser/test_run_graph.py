@@ -86,6 +86,8 @@ def test_views_fit_their_screen_and_the_console_stays_silent(
     wide = []
     for view in ("graph", "radar", "table"):
         page.goto(f"/runs/{pipeline.run}?tab=graph&view={view}&node={pipeline.tasks['clean-0']}")
+        # A browser complains of a socket that is left while it is being opened.
+        expect(page.locator("#live-control")).to_have_attribute("data-state", "live")
         if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
             wide.append(view)
     context.close()

@@ -120,7 +120,7 @@ def prepare(orion, line, home):
         state = "PENDING" if "release" in line else "FAILED"
         body = json.dumps({"state": {"type": state}, "force": True})
         orion("api", "POST", f"/flow_runs/{run['id']}/set_state", "-d", body)
-    if words[1] == "backfill":
+    if words[1:2] == ["backfill"]:
         january = ["--from", "2026-01-01", "--to", "2026-01-05", "--interval", "1d"]
         orion("dep", "delete", "etl/prod", "--yes")
         orion("deploy")

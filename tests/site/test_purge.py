@@ -57,6 +57,7 @@ def test_periods_that_are_none_are_refused(tmp_path: Path, period: str):
     assert answer.returncode == 2
 
 
+@pytest.mark.django_db
 def test_retention_is_on_by_default_and_zero_days_are_for_ever(settings):
     assert retention_ages().runs == timedelta(days=90)
 

@@ -30,6 +30,7 @@ from orchestration.json_texts import NUL, read_json
 from orionflow.contract.discovery import ARTIFACT_TYPE
 from runs.models import Artifact
 from runs.pages.selectors.keyset import Cursor
+from runs.saved_searches.saved_views import save_view
 from tests.factories import make_artifact, make_limit
 from tests.web.deployments import HOURLY, add_run, make_deployment
 from tests.web.rows import add_lines, make_run, make_task_run
@@ -215,6 +216,8 @@ def furnished(text: str) -> dict[str, Any]:
     return {
         "calendar_id": calendar.pk,
         "search": search.pk,
+        "list_name": "runs",
+        "search_id": save_view(list_name="runs", name=text, query=text, now=now).pk,
         "number": 0,
         "run_id": run.pk,
         "task-runs": task_run.pk,
