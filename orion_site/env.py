@@ -132,6 +132,8 @@ def _sqlite(url: str) -> dict[str, Any]:
         "PRAGMA busy_timeout=20000",
         "PRAGMA journal_size_limit=67108864",
         "PRAGMA cache_size=-20000",
+        # Runs have triggers, for which SQLite keeps what a statement changes: in a file, at every row, unless here.
+        "PRAGMA temp_store=MEMORY",
     )
     return {
         "ENGINE": "orion_site.database.sqlite",

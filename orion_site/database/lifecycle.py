@@ -195,7 +195,22 @@ def _ahead() -> str | None:
 def _migrate() -> None:
     from django.core.management import call_command
 
-    call_command("migrate", verbosity=0, interactive=False, skip_checks=True)
+    with _sorting_in_files():
+        call_command("migrate", verbosity=0, interactive=False, skip_checks=True)
+
+
+@contextmanager
+def _sorting_in_files() -> Iterator[None]:
+    """Indexes of large tables would take much memory while they are made."""
+    if connection.vendor != "sqlite":
+        yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA temp_store=FILE")
+        try:
+            yield
+        finally:
+            cursor.execute("PRAGMA temp_store=MEMORY")
 
 
 @contextmanager
