@@ -16,9 +16,10 @@ from orionflow.cli.lookup import by_prefix, listed, missing
 from orionflow.cli.output import as_text
 from orionflow.cli.parameters import read_pairs, read_whole
 from orionflow.cli.resource import Options, Resource
-from orionflow.cli.schedules import SCHEDULE_PARAMS, definition_text, read_schedule
+from orionflow.cli.schedules import ANY_OPTION, SCHEDULE_PARAMS, definition_text, read_schedule
 from orionflow.cli.session import Session, ask_before, command, with_params
 from orionflow.cli.style import counted
+from orionflow.schedules import KINDS
 
 backfill = LazyGroup(
     "backfill",
@@ -99,6 +100,9 @@ inspect = BACKFILL.inspect(
     plain=True,
 )
 
+# What a schedule says beside its times: a backfill has its own stretch, and misses nothing.
+LEFT_OPEN = dict.fromkeys(("ends", "max_runs", "catchup", "catchup_window"))
+
 
 @command(
     ("orion deployment backfill create etl/prod --from 2026-01-01 --to 2026-01-31 --dry-run", "what would be run?"),
@@ -114,9 +118,7 @@ inspect = BACKFILL.inspect(
 @click.option("--to", "end", metavar="TIME", required=True, help="The last time.")
 @click.option("--name", "own_name", metavar="NAME", help="Name the backfill; otherwise it gets one.")
 @click.option("--schedule", "number", metavar="N", type=click.IntRange(min=1), help="The times of this schedule of it.")
-@with_params(*(one for one in SCHEDULE_PARAMS if one.name in {
-    "cron", "interval", "rrule", "ics", "timezone", "anchor", "day_or", "exclude"
-}))  # fmt: skip
+@with_params(*(one for one in SCHEDULE_PARAMS if one.name not in LEFT_OPEN))
 @click.option("--time-param", metavar="PARAM", help="The parameter that is given the time of each run.")
 @click.option("-p", "--param", "pairs", metavar="NAME=VALUE", multiple=True, help="One parameter; JSON or text.")
 @click.option("--params", metavar="JSON", help="All parameters as one JSON object, or @FILE.")
@@ -147,12 +149,11 @@ def create(session: Session, name: str, own_name: str | None, dry_run: bool, **o
 def _request(session: Session, deployment: Json, options: dict[str, Any]) -> Json:
     properties = properties_of(deployment.get("parameter_openapi_schema") or {})
     texts = frozenset(name for name, one in properties.items() if one.get("type") == "string")
-    left_open = dict.fromkeys(("ends", "max_runs", "catchup", "catchup_window"))
     schedule = None
-    if any(options[kind] for kind in ("cron", "interval", "rrule", "ics")):
-        schedule = read_schedule({**options, **left_open}, session.clock)
+    if any(options[kind] for kind in KINDS):
+        schedule = read_schedule({**options, **LEFT_OPEN}, session.clock)
     elif options["number"] is None and options["timezone"]:
-        raise click.UsageError("--timezone belongs to a schedule; say one with --cron, --interval, --rrule or --ics.")
+        raise click.UsageError(f"--timezone belongs to a schedule; say one with {ANY_OPTION}.")
     if schedule is not None and options["number"] is not None:
         raise click.UsageError("Say --schedule or another schedule, not both.")
     body: Json = {
