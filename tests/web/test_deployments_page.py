@@ -138,6 +138,14 @@ def test_bars_say_in_words_what_they_draw(db: None):
     assert bars_of([], now).paths == []
 
 
+def test_a_run_that_began_while_the_page_was_made_has_a_bar(db: None):
+    run = make_run("new", state="RUNNING")
+
+    drawn = bars_of([run], run.state_timestamp - timedelta(seconds=1))
+
+    assert [kind for kind, _ in drawn.paths] == ["RUNNING"]
+
+
 def test_the_button_runs_the_deployment_and_comes_back(browser: Client):
     made = make_deployment(parameters={"region": "north"})
 

@@ -280,6 +280,6 @@ def next_runs_of(deployment_ids: Sequence[UUID]) -> dict[UUID, FlowRun]:
 
 
 def duration_of(run: FlowRun, now: datetime) -> timedelta:
-    """How long the run has been running, up to now where it still does."""
+    """How long the run has been running, up to now where it still does; it may have begun since `now` was asked."""
     moving = run.state_type == StateType.RUNNING and run.state_timestamp
-    return run.total_run_time + (now - moving if moving else timedelta())
+    return run.total_run_time + (max(now - moving, timedelta()) if moving else timedelta())
