@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -29,14 +30,6 @@ class ReasonForm(forms.Form):
     reason = forms.CharField(max_length=1000, help_text="Kept in the history, beside your name.")
 
 
-def _pause_deployment(row: Any, asked: Asked) -> str:
-    return _set_paused(row, asked, paused=True)
-
-
-def _resume_deployment(row: Any, asked: Asked) -> str:
-    return _set_paused(row, asked, paused=False)
-
-
 def _set_paused(row: Any, asked: Asked, *, paused: bool) -> str:
     if row.paused == paused:
         return "it is paused already" if paused else "it is not paused"
@@ -50,14 +43,6 @@ def _run_now(row: Any, asked: Asked) -> str:
     except BadTemplate as error:
         return str(error)
     return ""
-
-
-def _pause(row: Any, asked: Asked) -> str:
-    return _set_is_paused(row, asked, paused=True)
-
-
-def _resume(row: Any, asked: Asked) -> str:
-    return _set_is_paused(row, asked, paused=False)
 
 
 def _set_is_paused(row: Any, asked: Asked, *, paused: bool) -> str:
@@ -110,7 +95,7 @@ ON_DEPLOYMENTS = (
         Action.CHANGE_DEPLOYMENTS,
         "Their schedules plan nothing, and what they have planned is dropped. They can still be run by hand.",
         "paused",
-        _pause_deployment,
+        partial(_set_paused, paused=True),
     ),
     Command(
         "resume",
@@ -118,7 +103,7 @@ ON_DEPLOYMENTS = (
         Action.CHANGE_DEPLOYMENTS,
         "Their schedules plan runs again, from now on.",
         "no longer paused",
-        _resume_deployment,
+        partial(_set_paused, paused=False),
     ),
     Command(
         "run",
@@ -130,8 +115,22 @@ ON_DEPLOYMENTS = (
     ),
 )
 ON_WORK = (
-    Command("pause", "Pause", Action.CHANGE_QUEUES, "No run starts from there until it is resumed.", "paused", _pause),
-    Command("resume", "Resume", Action.CHANGE_QUEUES, "Runs start from there again.", "no longer paused", _resume),
+    Command(
+        "pause",
+        "Pause",
+        Action.CHANGE_QUEUES,
+        "No run starts from there until it is resumed.",
+        "paused",
+        partial(_set_is_paused, paused=True),
+    ),
+    Command(
+        "resume",
+        "Resume",
+        Action.CHANGE_QUEUES,
+        "Runs start from there again.",
+        "no longer paused",
+        partial(_set_is_paused, paused=False),
+    ),
 )
 ON_WORKERS = (
     Command(

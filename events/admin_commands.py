@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from events.automations.services.automations import switch_automation
@@ -10,27 +11,11 @@ from orion_site.accounts.permissions import Action
 from orion_site.operators.commands import Asked, Command
 
 
-def _automation_on(row: Any, asked: Asked) -> str:
-    return _switch_automation(row, asked, on=True)
-
-
-def _automation_off(row: Any, asked: Asked) -> str:
-    return _switch_automation(row, asked, on=False)
-
-
 def _switch_automation(row: Any, asked: Asked, *, on: bool) -> str:
     if row.enabled == on:
         return "it is on already" if on else "it is off already"
     switch_automation(automation_id=row.pk, enabled=on, now=asked.now)
     return ""
-
-
-def _policy_on(row: Any, asked: Asked) -> str:
-    return _switch_policy(row, asked, on=True)
-
-
-def _policy_off(row: Any, asked: Asked) -> str:
-    return _switch_policy(row, asked, on=False)
 
 
 def _switch_policy(row: Any, asked: Asked, *, on: bool) -> str:
@@ -42,10 +27,10 @@ def _switch_policy(row: Any, asked: Asked, *, on: bool) -> str:
 
 ON, OFF = "They judge what comes from now on.", "They do nothing until they are switched on; nothing is caught up with."
 ON_AUTOMATIONS = (
-    Command("on", "Switch on", Action.CHANGE_AUTOMATIONS, ON, "on", _automation_on),
-    Command("off", "Switch off", Action.CHANGE_AUTOMATIONS, OFF, "off", _automation_off),
+    Command("on", "Switch on", Action.CHANGE_AUTOMATIONS, ON, "on", partial(_switch_automation, on=True)),
+    Command("off", "Switch off", Action.CHANGE_AUTOMATIONS, OFF, "off", partial(_switch_automation, on=False)),
 )
 ON_POLICIES = (
-    Command("on", "Switch on", Action.CHANGE_NOTIFICATIONS, ON, "on", _policy_on),
-    Command("off", "Switch off", Action.CHANGE_NOTIFICATIONS, OFF, "off", _policy_off),
+    Command("on", "Switch on", Action.CHANGE_NOTIFICATIONS, ON, "on", partial(_switch_policy, on=True)),
+    Command("off", "Switch off", Action.CHANGE_NOTIFICATIONS, OFF, "off", partial(_switch_policy, on=False)),
 )

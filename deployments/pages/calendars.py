@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from deployments.models import Calendar
-from deployments.pages.schedule_forms import LONGEST_ICS
+from deployments.pages.schedule_forms import IcsFileField, IcsTextField
 from deployments.pages.selectors.calendars import CalendarPage, calendar_page, calendars_page
 from deployments.schedules.services.calendars import (
     create_calendar,
@@ -31,25 +31,8 @@ from runs.pages.filtering import address_after, address_without
 class CalendarForm(forms.Form):
     name = NameField(help_text="Schedules name it.")
     description = forms.CharField(required=False, max_length=10_000, help_text="What it is for.")
-    file = forms.FileField(
-        required=False,
-        label="Calendar file",
-        help_text="An .ics file, as calendar programs export it; nothing is started during its events.",
-        widget=forms.FileInput({"accept": ".ics,text/calendar"}),
-    )
-    ics = forms.CharField(
-        required=False,
-        max_length=LONGEST_ICS,
-        strip=False,
-        label="Or its text",
-        widget=forms.Textarea({"rows": 8, "class": "mono", "spellcheck": "false"}),
-    )
-
-    def clean_ics(self) -> str:
-        text: str = self.cleaned_data["ics"]
-        if not text.strip():
-            raise forms.ValidationError("Choose a file, or write its text.")
-        return text
+    file = IcsFileField(help_text="An .ics file, as calendar programs export it; nothing is started during its events.")
+    ics = IcsTextField(rows=8)
 
 
 @requires(Action.READ_DEPLOYMENTS)

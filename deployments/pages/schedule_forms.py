@@ -34,6 +34,28 @@ class LocalMomentField(forms.DateTimeField):
         return moment.replace(tzinfo=None) if moment else None
 
 
+class IcsFileField(forms.FileField):
+    """A calendar document as a file; the view puts its text into the field of the text."""
+
+    def __init__(self, **wishes: Any) -> None:
+        widget = forms.FileInput({"accept": ".ics,text/calendar"})
+        super().__init__(required=False, label="Calendar file", widget=widget, **wishes)
+
+
+class IcsTextField(forms.CharField):
+    """The text of a calendar document, written or from the file."""
+
+    def __init__(self, *, rows: int) -> None:
+        widget = forms.Textarea({"rows": rows, "class": "mono", "spellcheck": "false"})
+        super().__init__(required=False, max_length=LONGEST_ICS, strip=False, label="Or its text", widget=widget)
+
+    def clean(self, value: Any) -> str:
+        text: str = super().clean(value)
+        if not text.strip():
+            raise forms.ValidationError("Choose a file, or write its text.")
+        return text
+
+
 class ScheduleForm(forms.Form):
     """The fields of every kind."""
 
@@ -139,31 +161,14 @@ class RRuleForm(ScheduleForm):
 class IcsForm(ScheduleForm):
     kind = "ics"
     label = "Calendar file"
-    file = forms.FileField(
-        required=False,
-        label="Calendar file",
-        help_text="An .ics file; a run is planned at the start of each of its events.",
-        widget=forms.FileInput({"accept": ".ics,text/calendar"}),
-    )
-    ics = forms.CharField(
-        required=False,
-        max_length=LONGEST_ICS,
-        strip=False,
-        label="Or its text",
-        widget=forms.Textarea({"rows": 6, "class": "mono", "spellcheck": "false"}),
-    )
+    file = IcsFileField(help_text="An .ics file; a run is planned at the start of each of its events.")
+    ics = IcsTextField(rows=6)
     field_order = ("file", "ics", "timezone")
 
     def __init__(self, *given: Any, **wishes: Any) -> None:
         super().__init__(*given, **wishes)
         self.fields["timezone"].initial = ""
         self.fields["timezone"].help_text = "Of times in it that name none. Empty: as the calendar says."
-
-    def clean_ics(self) -> str:
-        text: str = self.cleaned_data["ics"]
-        if not text.strip():
-            raise forms.ValidationError("Choose a file, or write its text.")
-        return text
 
     def definition(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return {"ics": values["ics"], "timezone": values["timezone"] or None}
