@@ -58,6 +58,24 @@ def test_nothing_of_a_batch_waits_for_a_full_collection_to_be_freed(api):
     assert {name: left[name] for name in ("TransitionBatch", "TransitionItem", "Unit", "MovingRun") if left[name]} == {}
 
 
+def test_a_batch_is_not_looked_through_for_garbage(api):
+    flow_run = make_flow_run("RUNNING")
+    items = [step for key in range(300) for step in whole_life(flow_run, str(key))]
+    collections = []
+    watch = lambda phase, info: collections.append(info["generation"]) if phase == "start" else None  # noqa: E731
+    send(api, items[:3])
+    body = {"items": items, "sent_at": timezone.now().isoformat()}
+
+    gc.callbacks.append(watch)
+    try:
+        api.send("/task_runs/transitions", body)
+    finally:
+        gc.callbacks.remove(watch)
+
+    # Without a pause there are about thirty.
+    assert len(collections) <= 5
+
+
 def test_a_repeated_batch_gets_the_same_answer_and_changes_nothing(api):
     items = whole_life(make_flow_run("RUNNING"))
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, NotRequired
 from uuid import UUID
 
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from orchestration.api.collector import collection_put_off
 from orchestration.api.fencing import attempt_named
 from orchestration.api.operations import Operation
 from orchestration.api.states import proposed_state, state_out
@@ -74,6 +77,11 @@ class ApplyTaskRunTransitions(Operation):
     answers = {200: TransitionResults}
     # One attempt that was replaced gets its answer item by item, as several do.
     fences_itself = True
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        with collection_put_off():
+            response: HttpResponseBase = super().dispatch(request, *args, **kwargs)
+        return response
 
     def perform(self, body: TransitionBatch) -> TransitionResults:
         items = [_transition(item) for item in body.items]

@@ -1,0 +1,72 @@
+"""The collector is off for the length of a block, and never longer."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+
+import pytest
+
+from orchestration.api.collector import collection_put_off
+
+
+def test_it_is_off_inside_and_on_afterwards():
+    with collection_put_off():
+        assert not gc.isenabled()
+
+    assert gc.isenabled()
+
+
+def test_it_is_on_after_a_failure():
+    with pytest.raises(ZeroDivisionError), collection_put_off():
+        _ = 1 / 0
+
+    assert gc.isenabled()
+
+
+def test_what_the_program_switched_off_stays_off():
+    gc.disable()
+    try:
+        with collection_put_off():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_blocks_that_overlap_do_not_add_up():
+    inside, over = threading.Event(), threading.Event()
+
+    def second() -> None:
+        with collection_put_off():
+            inside.set()
+            over.wait(10)
+
+    thread = threading.Thread(target=second)
+    with collection_put_off():
+        thread.start()
+        assert inside.wait(10)
+    try:
+        assert gc.isenabled()
+    finally:
+        over.set()
+        thread.join()
+
+    assert gc.isenabled()
+    with collection_put_off():
+        assert not gc.isenabled()
+
+
+def test_a_process_that_is_forked_inside_collects():
+    read, write = os.pipe()
+    with collection_put_off():
+        if not (child := os.fork()):
+            collects = gc.isenabled()
+            with collection_put_off():
+                pauses = not gc.isenabled()
+            os.write(write, bytes([collects, pauses]))
+            os._exit(0)
+        os.waitpid(child, 0)
+
+    assert os.read(read, 2) == bytes([True, True])
