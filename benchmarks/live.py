@@ -29,6 +29,8 @@ from benchmarks.measuring import QUICK, empty_home, percentile, report, running_
 SOCKETS = 20 if QUICK else 100
 CHANGES = 20 if QUICK else 50
 RATES = (0, 300) if QUICK else (0, 300, 1000)
+# Real tabs, all of which show the run that is changed.
+TABS = (1,) if QUICK else (1, 20)
 PAUSE_SECONDS = 0.4
 BATCH_TASKS = 10
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -171,8 +173,8 @@ WATCH = """() => {
 }"""
 
 
-def to_a_pixel(url: str, rate: int) -> dict[str, Any]:
-    """One page of the run in a browser, from the change to the frame that shows it; other sockets open beside it."""
+def to_a_pixel(url: str, rate: int, tabs: int) -> dict[str, Any]:
+    """Tabs of a browser with the run's page, from the change to the frame that shows it; other sockets beside them."""
     from playwright.sync_api import sync_playwright
 
     async def prepared() -> tuple[str, str]:
@@ -192,22 +194,26 @@ def to_a_pixel(url: str, rate: int) -> dict[str, Any]:
     probe, busy = run_apart(prepared())
     times = []
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+    others = SOCKETS - tabs if rate else 0
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        page = browser.new_page()
-        page.goto(f"{url.removesuffix('/api')}/runs/{probe}")
-        page.wait_for_selector("#live-control[data-state=live]")
-        page.evaluate(WATCH)
-        with beside(url, SOCKETS if rate else 0, ["runs", f"run:{probe}"]), Load(url, rate, busy) as load:
+        pages = [browser.new_page() for _ in range(tabs)]
+        for page in pages:
+            page.goto(f"{url.removesuffix('/api')}/runs/{probe}")
+            page.wait_for_selector("#live-control[data-state=live]")
+            page.evaluate(WATCH)
+        with beside(url, others, ["runs", f"run:{probe}"]), Load(url, rate, busy) as load:
             for turn in range(CHANGES):
                 began = time.time()
                 run_apart(one_change(turn))
-                page.wait_for_function("count => window.shown.length >= count", arg=turn + 1)
-                times.append(page.evaluate("window.shown.at(-1)[1]") / 1000 - began)
+                for page in pages:
+                    page.wait_for_function("count => window.shown.length >= count", arg=turn + 1)
+                times += [page.evaluate("window.shown.at(-1)[1]") / 1000 - began for page in pages]
                 time.sleep(PAUSE_SECONDS)
         browser.close()
     return {
-        "sockets": 1 + (SOCKETS if rate else 0),
+        "tabs": tabs,
+        "sockets": tabs + others,
         "changes_per_second": load.per_second,
         "p50_ms": round(percentile(times, 0.5) * 1000),
         "p95_ms": round(percentile(times, 0.95) * 1000),
@@ -253,8 +259,8 @@ def main() -> None:
     for rate in RATES:
         with empty_home() as home, running_server(home) as (url, _):
             report("live", to="socket", database="sqlite", **asyncio.run(to_sockets(url, rate)))
-            if CHROMIUM:
-                report("live", to="pixel", database="sqlite", **to_a_pixel(url, rate))
+            for tabs in TABS if CHROMIUM else ():
+                report("live", to="pixel", database="sqlite", **to_a_pixel(url, rate, tabs))
 
 
 if __name__ == "__main__":

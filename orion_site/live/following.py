@@ -6,6 +6,8 @@ reads the few rows behind the last one that it saw. Tables that rows are changed
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
@@ -34,6 +36,8 @@ from runs.models import FlowRun, FlowRunState, Log, TaskRun, TaskRunState
 # Rows may be committed some time after their ids were made.
 OVERLAP = timedelta(seconds=10)
 MOST_ROWS = 5000
+# So long after this process announced a change, a new row of that run is taken for the one that was announced.
+ANNOUNCED_SECONDS = 2.0
 # Which flow run a task run belongs to, and which flow and deployment a flow run, never changes.
 MOST_RELATIONS = 20_000
 
@@ -104,9 +108,16 @@ class Follower:
         self._lines = Added(Log, ["flow_run_id", "task_run_id"], since)
         self._compared: dict[str, tuple[Any, ...]] = {}
         self._relations: OrderedDict[Changed, tuple[UUID | None, ...]] = OrderedDict()
+        self._announced: dict[Changed, float] = {}
+        self._repeated: set[Changed] = set()
+        # The event loop notes and looks up, a thread reads.
+        self._lock = threading.Lock()
 
     def read(self, now: datetime) -> tuple[list[Changed], set[str], bool]:
-        """The runs that were changed, the topics of new log lines, and whether that is not all."""
+        """The runs that were changed, the topics of new log lines, and whether that is not all.
+
+        What this process announced itself is left to `take_repeated`.
+        """
         of_flow_runs, of_task_runs, of_lines = (
             one.read(now) for one in (self._flow_runs, self._task_runs, self._lines)
         )
@@ -114,6 +125,11 @@ class Follower:
         changed += [("task-run", one) for (one,) in of_task_runs or () if one]
         topics = {f"run:{run}:log" for run, _ in of_lines or () if run}
         topics |= {f"task:{task}:log" for _, task in of_lines or () if task}
+        since = time.monotonic() - ANNOUNCED_SECONDS
+        with self._lock:
+            self._announced = {one: at for one, at in self._announced.items() if at > since}
+            self._repeated |= self._announced.keys() & set(changed)
+            changed = [one for one in changed if one not in self._announced]
         return changed, topics, None in (of_flow_runs, of_task_runs, of_lines)
 
     def compare(self, topics: Collection[str]) -> set[str]:
@@ -129,21 +145,32 @@ class Follower:
             self._compared[topic] = found
         return differ
 
+    def take_repeated(self) -> set[Changed]:
+        """The runs whose rows came right after an announcement: most likely that is all, and nothing new."""
+        with self._lock:
+            repeated, self._repeated = self._repeated, set()
+        return repeated
+
+    def known_topics(self, announced: Collection[Changed]) -> tuple[set[str], list[Changed]]:
+        """The topics of what this process announced; and the runs of which it must be read what they belong to."""
+        with self._lock:
+            self._announced.update(dict.fromkeys(announced, time.monotonic()))
+            known = {one: self._relations.get(one, ()) for one in announced}
+        unknown = [one for one, related in known.items() if not related and one[0] != "agent"]
+        topics: set[str] = set()
+        for one, related in known.items():
+            if related or one[0] == "agent":
+                topics |= _topics(*one, related)
+        return topics, unknown
+
     def topics_of(self, changed: Iterable[Changed]) -> set[str]:
         """All topics that concern these runs and agents."""
         topics: set[str] = set()
         changed = list(changed)
         self._look_up("flow-run", [one for kind, one in changed if kind == "flow-run"])
         self._look_up("task-run", [one for kind, one in changed if kind == "task-run"])
-        for kind, one in changed:
-            related = self._relations.get((kind, one), ())
-            if kind == "flow-run":
-                flow, deployment = related or (None, None)
-                topics |= {f"run:{one}", "runs", "work", "home", f"flow:{flow}", f"deployment:{deployment}"}
-            elif kind == "task-run":
-                topics |= {f"task:{one}", "limits"} | {f"run:{flow_run}:tasks" for flow_run in related}
-            elif kind == "agent":
-                topics |= {f"agent:{one}", "agents"}
+        for one in changed:
+            topics |= _topics(*one, self._relations.get(one, ()))
         return topics
 
     def _look_up(self, kind: str, ids: list[UUID]) -> None:
@@ -154,9 +181,24 @@ class Follower:
                 rows = FlowRun.objects.filter(pk__in=part).order_by().values_list("pk", "flow_id", "deployment_id")
             else:
                 rows = TaskRun.objects.filter(pk__in=part).order_by().values_list("pk", "flow_run_id")
-            self._relations.update({(kind, row[0]): row[1:] for row in rows})
-        while len(self._relations) > MOST_RELATIONS:
-            self._relations.popitem(last=False)
+            found = {(kind, row[0]): row[1:] for row in rows}
+            with self._lock:
+                self._relations.update(found)
+        with self._lock:
+            while len(self._relations) > MOST_RELATIONS:
+                self._relations.popitem(last=False)
+
+
+def _topics(kind: str, one: UUID, related: tuple[UUID | None, ...]) -> set[str]:
+    """All topics that concern a run that belongs to these."""
+    if kind == "flow-run":
+        flow, deployment = related or (None, None)
+        return {f"run:{one}", "runs", "work", "home", f"flow:{flow}", f"deployment:{deployment}"}
+    if kind == "task-run":
+        return {f"task:{one}", "limits"} | {f"run:{flow_run}:tasks" for flow_run in related}
+    if kind == "agent":
+        return {f"agent:{one}", "agents"}
+    return set()
 
 
 def _sum_of(model: type[Model], column: str) -> tuple[Any, ...]:

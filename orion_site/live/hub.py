@@ -32,10 +32,12 @@ logger = logging.getLogger("orion.live")
 TAKE_EVERY_SECONDS = 0.03
 FOLLOW_EVERY_SECONDS = 0.25
 COMPARE_EVERY_SECONDS = 2.0
-# A socket is sent at most four messages a second.
+# Each topic is named to a socket at most four times a second, so that one that changes all the time is no flood, and no
+# other one has to wait for it.
 PAUSE_SECONDS = 0.25
-# One idle socket after the other: pages that are told at the same moment ask for their parts in the same moment. Those
-# that have just been sent something are apart already.
+# Pages that are told at the same moment ask for their parts in the same moment. Some may; then comes one idle socket
+# after the other. Those that have just been sent something are apart already.
+AT_ONCE = 24
 STAGGER_SECONDS = 0.001
 # A page that was opened shows its socket within this time; after it, nobody is assumed to look.
 AWAKE_SECONDS = 60.0
@@ -45,36 +47,55 @@ LONGEST_TOPIC = 64
 
 
 class Seat:
-    """The topics that one socket shows, and those of them that changed since it was last sent some."""
+    """The topics that one socket shows, and those of them that changed since they were last named to it."""
 
     def __init__(self) -> None:
         self.topics: frozenset[str] = frozenset()
         self._changed: set[str] = set()
+        # When each topic was last named.
+        self._named: dict[str, float] = {}
         self._is_behind = False
+        self._looked_at = 0.0
         self._woken = asyncio.Event()
         self._taken_at = 0.0
+        self._alarm: asyncio.TimerHandle | None = None
 
     @property
     def is_idle(self) -> bool:
         return time.monotonic() > self._taken_at + PAUSE_SECONDS
 
     def note(self, topics: Iterable[str], *, after: float = 0) -> None:
-        self._changed.update(topics)
-        self._wake(after)
+        topics = set(topics)
+        if topics:
+            self._changed |= topics
+            self._wake(max(after, self._pause(topics)))
 
     def fall_behind(self, *, after: float = 0) -> None:
         """Nobody knows what it missed: it looks at everything."""
         self._is_behind = True
-        self._wake(after)
+        self._wake(max(after, self._looked_at + PAUSE_SECONDS - time.monotonic()))
 
     def wake(self) -> None:
         self._woken.set()
 
+    def _pause(self, topics: Iterable[str]) -> float:
+        """The seconds until the first of these may be named again."""
+        return min(self._named.get(topic, 0.0) for topic in topics) + PAUSE_SECONDS - time.monotonic()
+
     def _wake(self, after: float) -> None:
-        if after:
-            asyncio.get_running_loop().call_later(after, self._woken.set)
-        else:
+        if after <= 0:
             self._woken.set()
+            return
+        loop = asyncio.get_running_loop()
+        # That rings soon enough, or a few milliseconds later.
+        if self._alarm is None or self._alarm.when() > loop.time() + after + 0.005:
+            self._silence()
+            self._alarm = loop.call_later(after, self._woken.set)
+
+    def _silence(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
 
     async def woken(self, patience: float) -> None:
         """Wait for a change, or for so long."""
@@ -84,12 +105,25 @@ class Seat:
             return
 
     def take(self) -> tuple[list[str], bool]:
-        """The changed topics that it still shows, and whether it must look at everything."""
-        changed, is_behind = sorted(self._changed & self.topics), self._is_behind
-        self._changed, self._is_behind = set(), False
+        """The changed topics that it still shows and that may be named now, and whether it must look at everything."""
         self._woken.clear()
-        self._taken_at = time.monotonic()
-        return changed, is_behind
+        self._silence()
+        now = self._taken_at = time.monotonic()
+        if self._is_behind and now >= self._looked_at + PAUSE_SECONDS:
+            self._looked_at, self._is_behind = now, False
+            self._changed, self._named = set(), dict.fromkeys(self.topics, now)
+            return [], True
+        shown = self._changed & self.topics
+        ready = {topic for topic in shown if now >= self._named.get(topic, 0.0) + PAUSE_SECONDS}
+        self._named = {topic: at for topic, at in self._named.items() if topic in self.topics} | dict.fromkeys(
+            ready, now
+        )
+        self._changed = shown - ready
+        if self._changed:
+            self._wake(self._pause(self._changed))
+        if self._is_behind:
+            self.fall_behind()
+        return sorted(ready), False
 
 
 class Hub:
@@ -107,6 +141,8 @@ class Hub:
         self._awake_since = timezone.now()
         self._lock = threading.Lock()
         self._work: asyncio.Task[None] | None = None
+        # Changes of runs of which it has to be read what they belong to.
+        self._unknown: list[Changed] = []
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="orion-live")
 
     # --- numbers; from any thread ---
@@ -184,7 +220,7 @@ class Hub:
             self._floor = max(self._floor, self._changed.popitem(last=False)[1])
         turn = 0
         for seat, changed in shown.items():
-            seat.note(changed, after=turn * STAGGER_SECONDS if seat.is_idle else 0)
+            seat.note(changed, after=stagger(turn) if seat.is_idle else 0)
             turn += seat.is_idle
 
     def publish_everything(self) -> None:
@@ -193,21 +229,56 @@ class Hub:
         self._floor = self._number
         self._changed.clear()
         for turn, seat in enumerate(self._open):
-            seat.fall_behind(after=turn * STAGGER_SECONDS)
+            seat.fall_behind(after=stagger(turn))
 
     async def _follow(self) -> None:
         """Look for changes while somebody looks at them."""
         follower = Follower(self._awake_since)
+        looking = asyncio.create_task(self._look(follower))
+        try:
+            while not self._falls_asleep():
+                await asyncio.sleep(TAKE_EVERY_SECONDS)
+                self._take(follower)
+        finally:
+            looking.cancel()
+
+    def _take(self, follower: Follower) -> None:
+        """Publish what this process changed, without waiting for the database where that is possible."""
+        changed, is_too_much = noted.take()
+        if is_too_much:
+            self.publish_everything()
+            return
+        topics, unknown = follower.known_topics(changed)
+        self.publish(topics)
+        self._unknown += unknown
+
+    def _falls_asleep(self) -> bool:
+        with self._lock:
+            if self._open or time.monotonic() <= self._awake_until:
+                return False
+            noted.close()
+            return True
+
+    async def _look(self, follower: Follower) -> None:
+        """Read what has to be read: what changed runs belong to, and what other processes recorded."""
         follow_at = compare_at = 0.0
-        while not self._falls_asleep():
+        while True:
             await asyncio.sleep(TAKE_EVERY_SECONDS)
             try:
-                self._publish_changes(*await self._look(follower, follow_at < time.monotonic()))
+                changed, self._unknown = self._unknown, []
+                if changed:
+                    self.publish(await self._in_thread(partial(follower.topics_of, changed)))
                 if follow_at < time.monotonic():
+                    topics, is_more = await self._in_thread(partial(_read, follower))
+                    self.publish(topics)
+                    if is_more:
+                        self.publish_everything()
                     follow_at = time.monotonic() + FOLLOW_EVERY_SECONDS
                 if compare_at < time.monotonic():
                     compare_at = time.monotonic() + COMPARE_EVERY_SECONDS
-                    self.publish(await self._in_thread(partial(follower.compare, COMPARED.keys() & self._seats.keys())))
+                    self.publish(
+                        await self._in_thread(partial(_compare, follower, COMPARED.keys() & self._seats.keys()))
+                    )
             except Exception as problem:
                 # Pages look at everything when it is over.
                 self.publish_everything()
@@ -217,37 +288,21 @@ class Hub:
                     logger.exception("Changes could not be followed.")
                 await asyncio.sleep(1)
 
-    def _falls_asleep(self) -> bool:
-        with self._lock:
-            if self._open or time.monotonic() <= self._awake_until:
-                return False
-            noted.close()
-            return True
-
-    async def _look(self, follower: Follower, is_time_to_follow: bool) -> tuple[set[str], bool]:
-        changed, is_too_much = noted.take()
-        if not changed and not is_time_to_follow:
-            return set(), is_too_much
-        topics, is_more = await self._in_thread(partial(_read, follower, changed, is_time_to_follow))
-        return topics, is_too_much or is_more
-
-    def _publish_changes(self, topics: set[str], is_too_much: bool) -> None:
-        if is_too_much:
-            self.publish_everything()
-        else:
-            self.publish(topics)
-
     async def _in_thread(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, _with_usable_connection, call)
 
 
-def _read(follower: Follower, changed: list[Changed], is_time_to_follow: bool) -> tuple[set[str], bool]:
-    lines: set[str] = set()
-    is_more = False
-    if is_time_to_follow:
-        found, lines, is_more = follower.read(timezone.now())
-        changed = [*changed, *found]
+def stagger(turn: int) -> float:
+    return max(0, turn - AT_ONCE) * STAGGER_SECONDS
+
+
+def _read(follower: Follower) -> tuple[set[str], bool]:
+    changed, lines, is_more = follower.read(timezone.now())
     return follower.topics_of(changed) | lines, is_more
+
+
+def _compare(follower: Follower, topics: Collection[str]) -> set[str]:
+    return follower.compare(topics) | follower.topics_of(follower.take_repeated())
 
 
 def _with_usable_connection(call: Callable[[], T]) -> T:

@@ -1,8 +1,8 @@
 """A page that can answer with some of its parts: `?_f=head,rows` gives what `{% live "head" … %}` and "rows" enclose.
 
 The view is the same, with its rights and queries. The ETag holds a hash for each part, so that parts that are as they
-were cost no bytes; and tabs that ask for the same parts because of the same change share one rendering, unless a form
-in them belongs to a person.
+were cost no bytes; and tabs that ask for the same parts because of the same change share one rendering, in which each
+finds the tokens of its own forms.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, cast
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModified
 from django.http.response import HttpResponseBase
+from django.middleware.csrf import get_token
 from django.template.context import make_context
 from django.template.response import TemplateResponse
 from django.utils.timezone import get_current_timezone_name
@@ -36,8 +37,9 @@ PLACE_HEADER = "Orion-Live"
 MOST_SHARED, LONGEST_SHARED, SHARED_SECONDS = 128, 256 * 1024, 2.0
 # Texts that are not the same twice: of times that scripts keep true, and of forms.
 PASSING = re.compile(
-    rb'(?<=data-shown="ago">)[^<]*|(?<=data-shown="elapsed">)[^<]*|(?<=csrfmiddlewaretoken" value=")\w+'
+    rb'(?<=data-shown="ago">)[^<]*|(?<=data-shown="elapsed">)[^<]*|(?<=csrfmiddlewaretoken" value=")\w*'
 )
+TOKEN = re.compile(rb'(?<=csrfmiddlewaretoken" value=")\w*')
 
 View = Callable[..., HttpResponseBase]
 
@@ -72,6 +74,7 @@ def live_page(view: View) -> View:
         if request.method != "GET" or not names:
             return view(request, *args, **kwargs)
         _take_own_parameters(request)
+        request.live_parts = frozenset(names.split(","))  # type: ignore[attr-defined]
         number = hub.number_of(request.headers.get(PLACE_HEADER, ""))
         if number is None:
             return _as_asked(request, _parts(request, view(request, *args, **kwargs), names, place))
@@ -82,10 +85,16 @@ def live_page(view: View) -> View:
             if answer is None:
                 place = hub.place_for_page()
                 answer = _parts(request, view(request, *args, **kwargs), names, place)
-                _share(shared, request, answer, hub.number_of(place) or 0)
+                _share(shared, answer, hub.number_of(place) or 0)
         return _as_asked(request, answer)
 
     return answered
+
+
+def is_shown(request: HttpRequest, *parts: str) -> bool:
+    """Whether one of these parts is asked for: a view need not read what only others show."""
+    asked: frozenset[str] | None = getattr(request, "live_parts", None)
+    return asked is None or not asked.isdisjoint(parts)
 
 
 def rows_held(request: HttpRequest) -> int:
@@ -126,8 +135,11 @@ def _as_asked(request: HttpRequest, answer: HttpResponse) -> HttpResponseBase:
     etag = answer.headers.get("ETag")
     if etag and etag == request.headers.get("If-None-Match"):
         return HttpResponseNotModified(headers={"ETag": etag, PLACE_HEADER: answer.headers[PLACE_HEADER]})
+    content = answer.content
+    if TOKEN.search(content):
+        content = TOKEN.sub(get_token(request).encode(), content)
     # Middleware writes into what it is given.
-    return HttpResponse(answer.content, status=answer.status_code, headers=dict(answer.headers.items()))
+    return HttpResponse(content, status=answer.status_code, headers=dict(answer.headers.items()))
 
 
 def _shared_part(reader: str, address: str) -> Shared:
@@ -139,8 +151,8 @@ def _shared_part(reader: str, address: str) -> Shared:
         return shared
 
 
-def _share(shared: Shared, request: HttpRequest, answer: HttpResponse, number: int) -> None:
-    # Django notes here that a form with a token was rendered: its page belongs to one person.
-    is_personal = "CSRF_COOKIE_NEEDS_UPDATE" in request.META
-    if answer.status_code == 200 and not is_personal and len(answer.content) <= LONGEST_SHARED:
+def _share(shared: Shared, answer: HttpResponse, number: int) -> None:
+    if answer.status_code == 200 and len(answer.content) <= LONGEST_SHARED:
+        # The token of a form belongs to one person.
+        answer.content = TOKEN.sub(b"", answer.content)
         shared.number, shared.until, shared.answer = number, time.monotonic() + SHARED_SECONDS, answer

@@ -7,17 +7,26 @@ gets its parts by requests, where rights are checked.
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import Field
 
+from orchestration.api.rendering import encoded
 from orchestration.api.sockets import POLICY_VIOLATION, SocketConsumer, read_strictly
 from orion_site.accounts.permissions import Action
-from orion_site.live.hub import MOST_TOPICS_OF_A_SOCKET, PAUSE_SECONDS, Seat, hub
+from orion_site.live.hub import MOST_TOPICS_OF_A_SOCKET, TAKE_EVERY_SECONDS, Seat, hub
 from orionflow.contract.wire import Wire
 
 # Without changes there is a message now and then: the page sees that it is connected.
 ALIVE_SECONDS = 15.0
+
+
+@lru_cache(maxsize=64)
+def message(place: str, changed: tuple[str, ...] | None) -> str:
+    """Many pages are told the same in the same moment."""
+    what = {"all": True} if changed is None else {"changed": changed}
+    return encoded({"at": place, **what}).decode()
 
 
 class Shown(Wire):
@@ -50,9 +59,8 @@ class LivePages(SocketConsumer):
         while True:
             await seat.woken(ALIVE_SECONDS)
             changed, is_behind = seat.take()
-            what = {"all": True} if is_behind else {"changed": changed}
-            await self.send_json({"at": hub.place, **what})
-            await asyncio.sleep(PAUSE_SECONDS)
+            await self.send(text_data=message(hub.place, None if is_behind else tuple(changed)))
+            await asyncio.sleep(TAKE_EVERY_SECONDS)
 
     async def stop_working(self) -> None:
         if self._seat is not None:

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from orchestration.core.states import TERMINAL, StateType
 from orion_site.accounts.permissions import Action, requires
-from orion_site.live.pages import live_page
+from orion_site.live.pages import is_shown, live_page
 from runs.models import FlowRun, TaskRun
 from runs.pages.charts import parts_of
 from runs.pages.filtering import address_after, address_without
@@ -56,10 +56,15 @@ def flow_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
     if run is None:
         raise Http404
     now = timezone.now()
-    progress = selectors.progress_of(run_id=run.id)
+    shows_tab = is_shown(request, "tab", "beside")
+    # Parts name their tab, and those above the tabs need not count.
+    counts = shows_tab or is_shown(request, "progress") or request.GET.get("tab") not in FLOW_RUN_TABS
+    progress = selectors.progress_of(run_id=run.id) if counts else selectors.NO_PROGRESS
     tab = chosen_tab(request, FLOW_RUN_TABS, first_tab(request, progress))
-    why = selectors.why_flow_run(run=run, now=now)
-    failure = selectors.failure_of(run=run, message=why.message, now=now)
+    why = failure = None
+    if shows_tab or is_shown(request, "facts"):
+        why = selectors.why_flow_run(run=run, now=now)
+        failure = selectors.failure_of(run=run, message=why.message, now=now)
     context = {
         **head_of(request, run, tab, FLOW_RUN_TABS),
         "page_title": page_title(run, run.flow.name),
@@ -70,7 +75,7 @@ def flow_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
         "progress": progress,
         "parts": parts_of(progress),
         "can_retry": run.deployment_id is not None and run.state_type in TERMINAL - {StateType.CANCELLED},
-        **flow_run_tab(request, run, tab, progress, failure),
+        **(flow_run_tab(request, run, tab, progress, failure) if shows_tab else {}),
     }
     return TemplateResponse(request, "runs/run.html", context)
 

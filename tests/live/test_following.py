@@ -53,6 +53,34 @@ def test_a_run_has_its_own_topics_and_those_of_all_that_show_it(follower: Follow
     assert follower.topics_of([("task-run", task_run.id)]) >= {f"task:{task_run.id}", f"run:{flow_run.id}:tasks"}
 
 
+def test_what_this_process_announced_is_no_news_and_is_looked_at_a_little_later(follower: Follower):
+    own, other = make_flow_run(), make_flow_run()
+    follower.known_topics([("flow-run", own.id)])
+
+    changed, _, _ = follower.read(now())
+
+    assert changed == [("flow-run", other.id)]
+    assert follower.take_repeated() == {("flow-run", own.id)}
+    assert follower.take_repeated() == set()
+
+
+def test_a_change_that_was_announced_long_ago_hides_no_other_one(follower: Follower, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(following, "ANNOUNCED_SECONDS", 0)
+    run = make_flow_run()
+    follower.known_topics([("flow-run", run.id)])
+
+    assert follower.read(now())[0] == [("flow-run", run.id)]
+
+
+def test_topics_are_known_without_a_question_once_they_were_asked(follower: Follower, django_assert_num_queries):
+    run = ("flow-run", make_flow_run().id)
+    assert follower.known_topics([run]) == (set(), [run])
+    topics = follower.topics_of([run])
+
+    with django_assert_num_queries(0):
+        assert follower.known_topics([run]) == (topics, [])
+
+
 def test_what_a_run_belongs_to_is_asked_once(follower: Follower, django_assert_num_queries):
     runs = [("flow-run", make_flow_run().id) for _ in range(5)]
 

@@ -120,15 +120,23 @@ def test_a_rendering_from_before_a_change_is_not_given_to_a_tab_that_knows_of_it
     assert b"renamed" in after.content
 
 
-def test_a_part_with_a_form_is_rendered_for_each_person(browser: Client):
+def test_tabs_that_share_a_part_with_a_form_have_each_a_token_of_their_own(django_assert_num_queries):
+    pages._shared.clear()
     run = make_run(state="RUNNING")
     place = hub_is_at()
+    people = [Client(headers={"host": "127.0.0.1:4200"}, enforce_csrf_checks=True) for _ in range(2)]
+    path, asked = f"/runs/{run.id}?_f=actions", {"orion-live": place}
 
-    tokens = {
-        browser.get(f"/runs/{run.id}?_f=actions", headers={"orion-live": place}).content.decode() for _ in range(2)
-    }
+    first = people[0].get(path, headers=asked).content.decode()
+    with django_assert_num_queries(0):
+        second = people[1].get(path, headers=asked).content.decode()
 
-    assert len(tokens) == 2
+    tokens = [re.findall(r'csrfmiddlewaretoken" value="(\w+)"', page)[0] for page in (first, second)]
+    assert tokens[0] != tokens[1]
+    assert first.replace(tokens[0], "") == second.replace(tokens[1], "")
+    cancel = f"/runs/{run.id}/cancel"
+    assert people[1].post(cancel, {"csrfmiddlewaretoken": tokens[0]}).status_code == 403
+    assert people[1].post(cancel, {"csrfmiddlewaretoken": tokens[1]}).status_code == 302
 
 
 def test_shared_renderings_are_few(browser: Client, monkeypatch: pytest.MonkeyPatch):

@@ -47,6 +47,9 @@ class Progress:
         return sum(self.by_type.get(name, 0) for name in TERMINAL)
 
 
+NO_PROGRESS = Progress({}, Count(0), [])
+
+
 @dataclass(frozen=True, slots=True)
 class Passage:
     """A state that a run was in, how long it stayed there (None: it still is), and what else was recorded with it."""
