@@ -5,6 +5,8 @@ What is imported here is what a script waits for before its first task; keep it 
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -38,6 +40,7 @@ def _start() -> WSGIApplication:
     from orion_site.database.lifecycle import prepare
 
     prepare()
+    atexit.register(_add_up, os.getpid())
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_leave_connections_to_parent)
     from django.core.handlers.wsgi import WSGIHandler
@@ -47,6 +50,19 @@ def _start() -> WSGIApplication:
     application.thread_closer = _thread_closer  # type: ignore[attr-defined]
     application.at_home = _at_home  # type: ignore[attr-defined]
     return application
+
+
+def _add_up(process: int) -> None:
+    """Roll-ups are added up by servers; where there never is one, what programs change must not pile up."""
+    if os.getpid() != process:
+        return
+    from django.db import Error
+
+    from runs.roll_ups.services import add_up_if_many
+
+    # At the end of a program nobody listens: the next one adds up what this one could not.
+    with contextlib.suppress(Error):
+        add_up_if_many()
 
 
 def _at_home(home: Path, now: Callable[[], datetime] | None = None) -> AbstractContextManager[None]:

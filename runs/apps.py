@@ -13,11 +13,13 @@ class RunsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        post_migrate.connect(_count_runs, sender=self, dispatch_uid="roll-ups")
+        post_migrate.connect(_install_triggers, sender=self, dispatch_uid="triggers of runs")
 
 
-def _count_runs(**_: Any) -> None:
+def _install_triggers(**_: Any) -> None:
     """SQLite drops triggers with a table, and many a change of columns remakes one: look after every migration."""
-    from runs.roll_ups.install import install
+    from runs.roll_ups import install as roll_ups
+    from runs.tag_rows import install as tag_rows
 
-    install()
+    roll_ups.install()
+    tag_rows.install()

@@ -126,7 +126,15 @@ def upgrade() -> Change:
             raise DatabaseUnusable(problem)
         if missing:
             _migrate()
+        _add_roll_ups_up()
     return Change(place(), False, _spelled(missing))
+
+
+def _add_roll_ups_up() -> None:
+    """What programs changed while no server was there to add it up."""
+    from runs.roll_ups.services import AS_MANY_AS_IT_TAKES, add_up
+
+    add_up(steps=AS_MANY_AS_IT_TAKES)
 
 
 def reset() -> Change:

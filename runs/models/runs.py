@@ -23,6 +23,7 @@ from runs.querysets import (
 
 STATE_TYPES = [(state_type.value, state_type.value.title()) for state_type in StateType]
 UNFINISHED_TYPES = list(OPEN_TYPES)
+IS_KNOWN = Q(state_type__isnull=True) | is_one_of("state_type", [state_type.value for state_type in StateType])
 
 
 class Run(Row):
@@ -99,7 +100,7 @@ class FlowRun(Run):
         constraints = [
             models.UniqueConstraint(fields=["flow", "idempotency_key"], name="one_run_per_idempotency_key"),
             models.CheckConstraint(
-                condition=Q(state_type__isnull=True) | Q(state_type__in=[t.value for t in StateType]),
+                condition=IS_KNOWN,
                 name="flow_run_state_type_known",
             ),
         ]
@@ -229,7 +230,7 @@ class TaskRun(Run):
                 fields=["flow_run", "task_key", "dynamic_key"], name="one_task_run_per_dynamic_key"
             ),
             models.CheckConstraint(
-                condition=Q(state_type__isnull=True) | Q(state_type__in=[t.value for t in StateType]),
+                condition=IS_KNOWN,
                 name="task_run_state_type_known",
             ),
         ]

@@ -1,6 +1,6 @@
 """The tags of runs once more, one row for each, so that runs are found and counted by tag without being looked at.
 
-Nobody writes these rows: triggers on the tables of runs keep them (migration 0009), whoever changes a run.
+Nobody writes these rows: triggers on the tables of runs keep them (`runs.tag_rows`), whoever changes a run.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from django.db import connection, transaction
 from orchestration.tables import FLOW_RUNS, TASK_RUNS, Tables
 from runs.roll_ups.services import add_changes
 from runs.roll_ups.sql import CHANGE, counted, trigger_names, triggers
+from runs.triggers import drop_triggers, missing_triggers
 
 SECONDS_BETWEEN_WORDS = 5.0
 
@@ -22,26 +23,13 @@ def install(**_: Any) -> None:
     called after every migration.
     """
     with connection.cursor() as cursor:
-        if "runs_rollup" not in connection.introspection.table_names(cursor) or not _missing(cursor):
+        if "runs_rollup" not in connection.introspection.table_names(cursor) or not missing_triggers(cursor, trigger_names()):
             return
         with transaction.atomic():
-            for name in trigger_names():
-                cursor.execute(f"DROP TRIGGER IF EXISTS {name}{_on_table(name)}")
+            drop_triggers(cursor, trigger_names())
             for statement in triggers():
                 cursor.execute(statement)
             _count_again(cursor)
-
-
-def _missing(cursor: Any) -> set[str]:
-    if connection.vendor == "sqlite":
-        cursor.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
-    else:
-        cursor.execute("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal")
-    return trigger_names() - {name for (name,) in cursor.fetchall()}
-
-
-def _on_table(trigger: str) -> str:
-    return "" if connection.vendor == "sqlite" else f" ON {trigger.split('_roll_up_')[0]}"
 
 
 def _count_again(cursor: Any) -> None:

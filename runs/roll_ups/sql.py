@@ -105,8 +105,10 @@ def triggers() -> Iterator[str]:
         yield from _sqlite_triggers(tables) if connection.vendor == "sqlite" else _postgresql_triggers(tables)
 
 
-def trigger_names() -> set[str]:
-    return {_name(tables, event) for tables in (FLOW_RUNS, TASK_RUNS) for event in ("insert", "update", "delete")}
+def trigger_names() -> dict[str, str]:
+    """Return the triggers, each with its table."""
+    events = ("insert", "update", "delete")
+    return {_name(tables, event): tables.runs for tables in (FLOW_RUNS, TASK_RUNS) for event in events}
 
 
 def _name(tables: Tables, event: str) -> str:

@@ -18,10 +18,12 @@ from runs.flow_runs.services import delete_flow_run
 from runs.flows.services import delete_flow
 from runs.history.selectors.history import history
 from runs.models import FlowRun, FlowRunState, RollUp, RollUpChange, TaskRun
+from runs.roll_ups import services
 from runs.roll_ups.install import install
 from runs.roll_ups.selectors import ALL_FLOW_RUNS, ALL_TASK_RUNS, Subject, runs_by_state
 from runs.roll_ups.services import add_up
 from runs.roll_ups.sql import trigger_names
+from runs.triggers import drop_triggers
 from tests.factories import NOON, later, make_flow, make_flow_run, make_state, make_task_run
 from tests.rounds import examples
 from tests.services.dispatching import make_deployment
@@ -176,9 +178,7 @@ def test_after_triggers_were_lost_everything_is_counted_again():
     make_flow_run("RUNNING")
     add_up(NOON)
     with connection.cursor() as cursor:
-        for trigger in trigger_names():
-            table = "" if connection.vendor == "sqlite" else f" ON {trigger.split('_roll_up_')[0]}"
-            cursor.execute(f"DROP TRIGGER {trigger}{table}")
+        drop_triggers(cursor, trigger_names())
     make_flow_run(None)
     make_task_run("RUNNING", now=timezone.now())
     assert not is_right()
@@ -187,6 +187,20 @@ def test_after_triggers_were_lost_everything_is_counted_again():
 
     assert is_right()
     assert runs_by_state(ALL_FLOW_RUNS) == {"RUNNING": 2, "": 1}
+
+
+def test_a_program_without_a_server_leaves_few_changes_behind(monkeypatch):
+    monkeypatch.setattr(services, "MANY", 3)
+    make_flow_run("RUNNING")
+    assert services.add_up_if_many() == 0
+    assert RollUpChange.objects.exists()
+
+    for _ in range(4):
+        make_flow_run("RUNNING")
+    assert services.add_up_if_many() > 0
+
+    assert not RollUpChange.objects.exists()
+    assert is_right()
 
 
 def test_tables_that_are_emptied_leave_no_changes():

@@ -6,14 +6,21 @@ import random
 from datetime import timedelta
 
 import pytest
+from django.core.management.sql import emit_post_migrate_signal
+from django.db import connection
 
 from deployments.upkeep.services.retention import Ages, purge
 from runs.flow_runs.services import delete_flow_run, update_flow_run
+from orchestration.tables import FLOW_RUNS, TASK_RUNS
 from runs.models import FlowRun, FlowRunTag, TaskRun, TaskRunTag
+from runs.tag_rows.install import install, trigger_names
+from runs.triggers import drop_triggers, missing_triggers
+from tests.conftest import DATABASE
 from tests.factories import NOON, later, make_flow, make_flow_run, make_state, make_task_run
 
 pytestmark = pytest.mark.django_db
 
+TABLES = (FLOW_RUNS, TASK_RUNS)
 TAGS = ["prod", 'quo"te', "ünï", "a'b", "[]", ""]
 
 
@@ -85,3 +92,40 @@ def test_after_anything_the_rows_are_those_of_a_recount():
     assert FlowRun.objects.count() == 0
     assert not kept(FlowRunTag)
     assert not kept(TaskRunTag)
+
+
+def missing():
+    with connection.cursor() as cursor:
+        return {name for tables in TABLES for name in missing_triggers(cursor, trigger_names(tables))}
+
+
+def test_after_triggers_were_lost_all_rows_are_written_again():
+    gone = make_flow_run(tags=["prod"])
+    with connection.cursor() as cursor:
+        for tables in TABLES:
+            drop_triggers(cursor, trigger_names(tables))
+    run = make_flow_run(tags=["gpu", "prod"])
+    make_task_run(flow_run=run, tags=["db"])
+    FlowRun.objects.filter(pk=gone.pk).update(tags=[])
+    assert kept(FlowRunTag) != recounted(FlowRun)
+
+    install()
+
+    assert_kept()
+    make_flow_run(tags=["night"])
+    assert_kept()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(DATABASE != "sqlite", reason="only SQLite has tables made again, and drops their triggers")
+def test_a_table_that_is_made_again_has_its_triggers_after_the_migration():
+    make_flow_run(tags=["prod"])
+    with connection.schema_editor() as editor:
+        editor._remake_table(FlowRun)
+    assert missing() == set(trigger_names(FLOW_RUNS))
+
+    emit_post_migrate_signal(verbosity=0, interactive=False, db="default")
+
+    assert missing() == set()
+    make_flow_run(tags=["gpu"])
+    assert_kept()

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
-from orion_site.database.upkeep import tidy_database
+from orion_site.database.upkeep import renew_statistics, tidy_database
+from runs.models import FlowRun
 from tests.conftest import DATABASE
-from tests.factories import NOON, make_flow_run
+from tests.factories import NOON, make_flow, make_flow_run
 from tests.site.running import environment, orion
 
 pytestmark = [
@@ -51,6 +52,22 @@ def test_a_reader_that_stays_delays_nobody():
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA busy_timeout")
         assert cursor.fetchone() == (20000,)
+
+
+def test_the_planner_knows_how_common_a_state_is_after_a_table_has_grown():
+    flow = make_flow()
+    FlowRun.objects.bulk_create(
+        FlowRun(flow=flow, name=f"run-{number}", state_type="COMPLETED", expected_start_time=NOON)
+        for number in range(1500)
+    )
+
+    assert renew_statistics() > 0
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT stat FROM sqlite_stat1 WHERE idx = 'flow_run_by_state'")
+        runs, with_one_state, *_ = cursor.fetchone()[0].split()
+    assert (int(runs), int(with_one_state)) == (1500, 1500)
+    assert renew_statistics() == 0
 
 
 GIVING_BACK = """
