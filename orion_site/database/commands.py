@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -88,13 +89,12 @@ def verify(output: str) -> None:
         from django.utils import timezone
 
         from deployments.upkeep.selectors.invariants import violations
+        from orion_site.database.lifecycle import sorting_in_files
 
-        found = violations(timezone.now())
-    if output == "json":
-        click.echo(json.dumps([violation._asdict() for violation in found]))
-    else:
-        click.echo("\n".join(_summary(found)) or "Everything holds.")
-    if found:
+        with sorting_in_files():
+            found = violations(timezone.now())
+            number = _print_all(found) if output == "json" else _print_summary(found)
+    if number:
         raise click.exceptions.Exit(1)
 
 
@@ -176,16 +176,32 @@ def _migrations(number: int) -> str:
     return "one migration" if number == 1 else f"{number} migrations"
 
 
-def _summary(found: Sequence[Violation]) -> Iterator[str]:
+def _print_all(found: Iterable[Violation]) -> int:
+    number = 0
+    for number, violation in enumerate(found, 1):
+        click.echo(("[" if number == 1 else ", ") + json.dumps(violation._asdict()), nl=False)
+    click.echo("]" if number else "[]")
+    return number
+
+
+def _print_summary(found: Iterable[Violation]) -> int:
     """Each law that does not hold, how often, and the first cases: thousands of lines are read by nobody."""
-    by_law: dict[str, list[Violation]] = {}
+    cases: Counter[str] = Counter()
+    first: dict[str, list[Violation]] = {}
     for violation in found:
-        by_law.setdefault(violation.invariant, []).append(violation)
-    for law, cases in sorted(by_law.items(), key=lambda item: -len(item[1])):
-        yield f"{len(cases):>8,}  {law}"
-        yield from (f"          {case}" for case in cases[:MOST_SHOWN])
-        if len(cases) > MOST_SHOWN:
-            yield f"          … and {len(cases) - MOST_SHOWN:,} more (-o json has all)"
+        law = violation.invariant
+        cases[law] += 1
+        if cases[law] <= MOST_SHOWN:
+            first.setdefault(law, []).append(violation)
+    for law, number in cases.most_common():
+        click.echo(f"{number:>8,}  {law}")
+        for violation in first[law]:
+            click.echo(f"          {violation}")
+        if number > MOST_SHOWN:
+            click.echo(f"          … and {number - MOST_SHOWN:,} more (-o json has all)")
+    if not cases:
+        click.echo("Everything holds.")
+    return cases.total()
 
 
 def _tell_plan(report: Report) -> None:

@@ -35,7 +35,7 @@ from orion_site.database.migration_files import (
 )
 from orion_site.database.sqlite.files import alone, damaged
 
-__all__ = ["Change", "DatabaseUnusable", "Report", "check", "place", "prepare", "reset", "upgrade"]
+__all__ = ["Change", "DatabaseUnusable", "Report", "check", "place", "prepare", "reset", "sorting_in_files", "upgrade"]
 
 
 # So long one process waits for another one that upgrades.
@@ -203,13 +203,13 @@ def _ahead() -> str | None:
 def _migrate() -> None:
     from django.core.management import call_command
 
-    with _sorting_in_files():
+    with sorting_in_files():
         call_command("migrate", verbosity=0, interactive=False, skip_checks=True)
 
 
 @contextmanager
-def _sorting_in_files() -> Iterator[None]:
-    """Indexes of large tables would take much memory while they are made."""
+def sorting_in_files() -> Iterator[None]:
+    """What is made of whole tables, such as indexes, would take much memory otherwise."""
     if connection.vendor != "sqlite":
         yield
         return

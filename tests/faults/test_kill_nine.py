@@ -29,7 +29,7 @@ assert database.check(deep=True).ok
 stored = {str(pk) for rows in (FlowRunState, TaskRunState) for pk in rows.objects.values_list("pk", flat=True)}
 acknowledged = set(open(sys.argv[1]).read().split())
 print("lost", len(acknowledged - stored))
-print("broken", len(violations(timezone.now())))
+print("broken", len(list(violations(timezone.now()))))
 """
 
 

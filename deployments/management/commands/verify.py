@@ -21,10 +21,15 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="Print what was found as a JSON list.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        found = violations(timezone.now())
+        found = 0
+        for found, violation in enumerate(violations(timezone.now()), 1):
+            if options["json"]:
+                self.stdout.write(("[" if found == 1 else ",") + json.dumps(violation._asdict()))
+            else:
+                self.stdout.write(str(violation))
         if options["json"]:
-            self.stdout.write(json.dumps([violation._asdict() for violation in found]))
-        else:
-            self.stdout.write("\n".join(map(str, found)) or "Everything holds.")
+            self.stdout.write("]" if found else "[]")
+        elif not found:
+            self.stdout.write("Everything holds.")
         if found:
             sys.exit(1)

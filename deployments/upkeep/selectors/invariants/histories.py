@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from django.db import connection
-
-from deployments.upkeep.selectors.invariants.laws import Law, Violation, sql_of
+from deployments.upkeep.selectors.invariants.laws import Law, Violation, rows_of, sql_of
 from orchestration.core.policies import MINIMAL_FLOW, MINIMAL_TASK
 from orchestration.json_columns import trail_from
 from orchestration.tables import FLOW_RUNS, TASK_RUNS, Tables, dialect
@@ -95,12 +93,10 @@ def illegal_successions() -> Iterator[Violation]:
     """States that may follow only by a rule that says so, or by force: the trail must show one of the two."""
     for tables in (FLOW_RUNS, TASK_RUNS):
         run_id, spell = tables.run_column, dialect()
-        with connection.cursor() as cursor:
-            cursor.execute(
-                f"SELECT b.{run_id}, a.type, b.type, b.seq, b.trail FROM {tables.states} a "
-                f"JOIN {tables.states} b ON b.{run_id} = a.{run_id} AND b.seq = a.seq + 1 WHERE {_NEEDS_A_REASON}"
-            )
-            rows = cursor.fetchall()
+        rows = rows_of(
+            f"SELECT b.{run_id}, a.type, b.type, b.seq, b.trail FROM {tables.states} a "
+            f"JOIN {tables.states} b ON b.{run_id} = a.{run_id} AND b.seq = a.seq + 1 WHERE {_NEEDS_A_REASON}"
+        )
         for subject, before, after, seq, trail in rows:
             if not _has_a_reason(before, trail):
                 message = f"went from {before} to {after} in state #{seq}, which no rule allows"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from django.db import connection
+from django.db import connection, transaction
 
 from orchestration.tables import dialect
 from orionflow.contract.states import StateType, in_order
+
+ROWS_AT_ONCE = 2_000
 
 
 def sql_of(types: frozenset[StateType]) -> str:
@@ -46,7 +49,27 @@ class Law:
 def broken(law: Law, now: datetime) -> Iterator[Violation]:
     spell = dialect()
     values = [] if law.patience is None else [spell.moment(now - law.patience)]
-    with connection.cursor() as cursor:
-        cursor.execute(law.sql, values)
-        for subject, *details in cursor.fetchall():
-            yield Violation(law.invariant, f"{law.kind} {spell.read_uuid(subject)}", law.message.format(*details))
+    for subject, *details in rows_of(law.sql, values):
+        yield Violation(law.invariant, f"{law.kind} {spell.read_uuid(subject)}", law.message.format(*details))
+
+
+def rows_of(sql: str, values: Sequence[Any] = ()) -> Iterator[Sequence[Any]]:
+    """The rows of a query, some at a time: whatever is wrong may be wrong of millions."""
+    with _as_long_as_it_takes(), connection.chunked_cursor() as cursor:
+        cursor.execute(sql, values)
+        while rows := cursor.fetchmany(ROWS_AT_ONCE):
+            yield from rows
+
+
+@contextmanager
+def _as_long_as_it_takes() -> Iterator[None]:
+    if connection.vendor == "sqlite":
+        # It knows no such limits, and a transaction would keep others from writing.
+        yield
+        return
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            # Looking at millions of runs takes longer than a request may.
+            cursor.execute("SET LOCAL statement_timeout = 0")
+            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from deployments.upkeep.selectors.invariants.laws import Law, Violation
+from deployments.upkeep.selectors.invariants.laws import ROWS_AT_ONCE, Law, Violation
 from runs.models import FlowRun, FlowRunState
 
 # Pauses are ended by a service that ticks every few seconds.
@@ -33,7 +33,7 @@ TIMES = (
 def pauses_past_their_deadline(now: datetime) -> Iterator[Violation]:
     paused = FlowRun.objects.filter(state_type="PAUSED").values("state_id")
     states = FlowRunState.objects.filter(pk__in=paused).values_list("flow_run_id", "details__pause_timeout")
-    for run_id, until in states:
+    for run_id, until in states.iterator(ROWS_AT_ONCE):
         if until and datetime.fromisoformat(until) < now - _LOOP:
             yield Violation("I10", f"flow-run {run_id}", f"is paused, though its pause ended at {until}")
 
@@ -41,7 +41,7 @@ def pauses_past_their_deadline(now: datetime) -> Iterator[Violation]:
 def crashes_over_their_budget() -> Iterator[Violation]:
     """I6: tries after a crash are counted in the run's policy, and never more than it allows."""
     crashed = FlowRun.objects.filter(empirical_policy__crash_count__gt=0).values_list("pk", "empirical_policy")
-    for run_id, policy in crashed:
+    for run_id, policy in crashed.iterator(ROWS_AT_ONCE):
         most = policy.get("crash_retries") or 0
         if policy["crash_count"] > most:
             message = f"was tried again after {policy['crash_count']} crashes; its policy allows {most}"
