@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runs.lists.filters import conditions, names, searches
 from runs.models import FlowRun, TaskRun
 from tests.api.oracle import matching_ids
 from tests.factories import NOON, later, make_flow, make_flow_run, make_state, make_task_run
@@ -24,9 +25,12 @@ ID = [str(UUID(int=number + (7 << 76) + (2 << 62))) for number in range(1, 13)]
 TIMES = [later(hours * 3600).isoformat() for hours in range(-3, 4)]
 
 
-@pytest.fixture
-def world(db):
-    """Twelve flow runs of three flows and as many task runs, each a little different."""
+@pytest.fixture(params=["few", "many"])
+def world(db, request, monkeypatch):
+    """Twelve flow runs of three flows and as many task runs, each a little different; by the bounds few, or many."""
+    if request.param == "many":
+        for module, bound in ((names, "MOST_NAMES"), (names, "FEW"), (searches, "FEW_PARENTS"), (conditions, "FEW")):
+            monkeypatch.setattr(module, bound, 3)
     flows = [make_flow(name) for name in ("etl", "census", "empty")]
     for number, run_id in enumerate(ID):
         state = make_state(TYPES[number % 6], STATE_NAMES[number % 5], scheduled_time=later((number - 6) * 1800))
@@ -140,6 +144,19 @@ def test_a_filter_on_task_runs_asks_for_one_that_matches(api, world, flow_runs, 
     answer = api.send("/flow_runs/filter", {"flow_runs": flow_runs, "task_runs": task_runs})
 
     assert {run["id"] for run in answer.json()} == matching_ids(rows, flow_runs) & with_task
+
+
+@law
+@given(flow_runs=flow_run_filters)
+def test_a_filter_on_flow_runs_asks_for_the_task_runs_of_those_that_match(api, world, flow_runs):
+    rows = [{**run, "id": str(run["id"])} for run in FlowRun.objects.values()]
+    of_runs = {UUID(one) for one in matching_ids(rows, flow_runs)}
+    expected = set(TaskRun.objects.filter(flow_run__in=of_runs).values_list("pk", flat=True))
+
+    answer = api.send("/task_runs/filter", {"flow_runs": flow_runs})
+
+    assert {UUID(run["id"]) for run in answer.json()} == expected
+    assert api.send("/task_runs/count", {"flow_runs": flow_runs}).json() == len(expected)
 
 
 def test_an_absent_body_or_null_asks_for_everything(api, world):

@@ -31,6 +31,8 @@ RARE = {
     "two tags": {"tags": {"all_": ["common", "rare"]}},
     "tag that is not there": {"tags": {"all_": ["nowhere"]}},
     "name": {"name": {"any_": ["seldom"]}},
+    "part of names": {"name": {"like_": "eldo"}},
+    "part that is not there": {"name": {"like_": "nobod"}},
     "name that is not there": {"name": {"any_": ["nobody"]}},
     "failed": {"state": {"type": {"any_": ["FAILED"]}}},
     "rare tag, failed": {"tags": {"all_": ["rare"]}, "state": {"type": {"any_": ["FAILED"]}}},
@@ -71,7 +73,7 @@ def make_runs(begin: int, end: int) -> None:
             "state_type": "FAILED" if is_rare else "COMPLETED",
             "state_name": "TimedOut" if is_rare else "Completed",
             "tags": ["common", "rare"] if is_rare else ["common"],
-            "name": "seldom" if is_rare else f"run-{number}",
+            "name": "seldom" if is_rare else f"run-{number % 50}",
             **{"state_timestamp": at, "expected_start_time": at, "start_time": at, "end_time": at},
         }
         runs.append(FlowRun(flow=flows[number % 3], **columns))

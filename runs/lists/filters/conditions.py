@@ -16,6 +16,7 @@ from orchestration.core.states import StateType
 from orionflow.contract.states import UNFINISHED
 from orionflow.contract.wire import Moment, StrictWire, Text255, Text1024
 from runs.lists.filters import lookups  # noqa: F401  (registers them)
+from runs.lists.filters.names import has_part_in_name
 from runs.querysets import BAD_TYPES, COMMON_NAMES, has_ended_badly, is_in_rare_state, is_open
 
 ALWAYS = Q()
@@ -115,6 +116,14 @@ class AnyTextOrNull(AnyText):
 
 class NameMatch(AnyText):
     like_: Pattern | None = None
+
+
+class RunNameMatch(NameMatch):
+    """Names of runs, of which there are many, and many alike."""
+
+    def on_runs(self, runs: type[Model]) -> Q:
+        named = Q(name__in=self.any_) if self.any_ is not None else ALWAYS
+        return named & (has_part_in_name(runs, self.like_) if self.like_ is not None else ALWAYS)
 
 
 class KeyMatch(NameMatch):

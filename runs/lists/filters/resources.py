@@ -25,6 +25,7 @@ from runs.lists.filters.conditions import (
     NameMatch,
     Operator,
     RunId,
+    RunNameMatch,
     RunTagsMatch,
     StateMatch,
     TagsMatch,
@@ -66,12 +67,19 @@ class ParentFlowRun(Leaf):
 class RunFilter(Filter):
     """Conditions on runs, which have rows for their tags."""
 
+    runs: ClassVar[type[FlowRun] | type[TaskRun]]
     tag_rows: ClassVar[type[FlowRunTag] | type[TaskRunTag]]
 
+    name: RunNameMatch | None = None
     tags: RunTagsMatch | None = None
 
     def condition_on(self, field: str, leaf: Any) -> Q:
-        return leaf.on_runs(self.tag_rows) if field == "tags" else super().condition_on(field, leaf)
+        match field:
+            case "tags":
+                return leaf.on_runs(self.tag_rows)
+            case "name":
+                return leaf.on_runs(self.runs)
+        return super().condition_on(field, leaf)
 
     @property
     def only_tags(self) -> list[str]:
@@ -82,10 +90,10 @@ class RunFilter(Filter):
 
 class FlowRunFilter(RunFilter):
     columns: ClassVar = {"parent_task_run_id": "parent_task_run"}
+    runs: ClassVar = FlowRun
     tag_rows: ClassVar = FlowRunTag
 
     id: RunId | None = None
-    name: NameMatch | None = None
     deployment_id: AnyIdOrNull | None = None
     work_queue_name: AnyTextOrNull | None = None
     state: StateMatch | None = None
@@ -96,6 +104,10 @@ class FlowRunFilter(RunFilter):
     parent_flow_run_id: ParentFlowRun | None = None
     parent_task_run_id: AnyIdOrNull | None = None
     idempotency_key: AnyTextOrNot | None = None
+
+    @property
+    def names_ids(self) -> bool:
+        return self.operator is Operator.and_ and self.id is not None and self.id.any_ is not None
 
 
 class StandsForSubflow(Leaf):
@@ -124,10 +136,10 @@ class OfFlowRun(Leaf):
 
 
 class TaskRunFilter(RunFilter):
+    runs: ClassVar = TaskRun
     tag_rows: ClassVar = TaskRunTag
 
     id: RunId | None = None
-    name: NameMatch | None = None
     state: StateMatch | None = None
     start_time: MomentRangeOrNull | None = None
     subflow_runs: StandsForSubflow | None = None

@@ -30,6 +30,8 @@ from runs.models import Artifact, Flow, FlowRun, TaskRun
 
 # Of several tags the rarest is sought first; beyond this one is as common as another.
 COUNTED = 1000
+# The task runs of so many flow runs are sought by these.
+FEW_PARENTS = 20_000
 
 
 class Search(Wire):
@@ -79,8 +81,17 @@ def flow_runs_matching(search: Search) -> QuerySet[FlowRun]:
 def task_runs_matching(search: Search) -> QuerySet[TaskRun]:
     condition = matched(search.task_runs)
     if _asks_for_flow_run(search):
-        condition &= Q(flow_run__in=FlowRun.objects.filter(_flow_run_condition(search)).values("pk"))
+        condition &= _belongs_to_flow_runs(search)
     return TaskRun.objects.filter(condition)
+
+
+def _belongs_to_flow_runs(search: Search) -> Q:
+    """Task runs of these flow runs: of a few these are taken, of many each task run is asked in the order of the list."""
+    flow_runs = FlowRun.objects.filter(_flow_run_condition(search))
+    are_named = search.flow_runs is not None and search.flow_runs.names_ids
+    if not are_named and flow_runs.order_by()[FEW_PARENTS : FEW_PARENTS + 1].exists():
+        return Q(Exists(flow_runs.filter(pk=OuterRef("flow_run"))))
+    return Q(flow_run__in=flow_runs.values("pk"))
 
 
 def page_of_flow_runs(search: Search, sort: FlowRunSort, rows: slice) -> QuerySet[FlowRun]:
