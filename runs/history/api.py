@@ -73,7 +73,7 @@ class ReadAverageLateness(RunQuestion):
     answers = {200: float | None}
 
     def perform(self, body: FlowRunSearch) -> float | None:
-        return average_lateness(flow_runs_matching(body), timezone.now())
+        return average_lateness(flow_runs_matching(body), timezone.now(), subject_of_flow_runs(body))
 
 
 class SimpleListing(FlowSearch):

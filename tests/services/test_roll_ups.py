@@ -16,7 +16,7 @@ from orchestration.core.states import StateType
 from orchestration.services import propose_flow_run_state
 from runs.flow_runs.services import delete_flow_run
 from runs.flows.services import delete_flow
-from runs.history.selectors.history import history
+from runs.history.selectors.history import average_lateness, history
 from runs.models import FlowRun, FlowRunState, RollUp, RollUpChange, TaskRun
 from runs.roll_ups import services
 from runs.roll_ups.install import install
@@ -109,6 +109,8 @@ def test_histories_are_those_that_counting_gives(runs, added_after, begin, now, 
                 # Moments are kept to the millisecond.
                 assert other.run_time == pytest.approx(one.run_time, abs=0.002 * one.runs)
                 assert other.lateness == pytest.approx(one.lateness, abs=0.002 * one.runs)
+        late = average_lateness(rows, now)
+        assert average_lateness(rows, now, subject) == (late if late is None else pytest.approx(late, abs=0.002))
         by_state = {type_: rows.filter(state_type=type_).count() for type_ in TYPES}
         assert runs_by_state(subject) == {type_: number for type_, number in by_state.items() if number}
     assert is_right()

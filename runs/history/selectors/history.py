@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import Any
 
@@ -13,12 +13,13 @@ from django.db.models import Avg, BigIntegerField, Case, Count, F, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from orionflow.contract.states import BAD, in_order
-from runs.history.selectors.durations import MomentMicroseconds, lateness, microseconds, run_time
+from runs.history.selectors.durations import EPOCH, MomentMicroseconds, lateness, microseconds, run_time
 from runs.history.selectors.rolled import Counted, added, between, can_be_rolled, rolled_up, stretches
-from runs.roll_ups.selectors import Subject
+from runs.roll_ups.selectors import Subject, number_of_runs
 
 MOST_BINS = 500
 MICROSECOND = timedelta(microseconds=1)
+_ALL_TIME = (EPOCH, datetime(9000, 1, 1, tzinfo=UTC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +105,17 @@ def _by_bin(numbers: Counted) -> dict[int, list[BinState]]:
     return found
 
 
-def average_lateness(runs: QuerySet[Any], now: datetime) -> float | None:
-    """In seconds; None when there are no runs."""
-    average = runs.order_by().aggregate(value=Avg(lateness(now)))["value"]
-    return None if average is None else float(average) / 1e6
+def average_lateness(runs: QuerySet[Any], now: datetime, subject: Subject | None = None) -> float | None:
+    """In seconds; None when there are no runs. With a `subject` the runs are all that it has."""
+    if subject is None:
+        average = runs.order_by().aggregate(value=Avg(lateness(now)))["value"]
+        return None if average is None else float(average) / 1e6
+    number = number_of_runs(subject)
+    # Of runs without a state or a time, which are hardly any, the roll-ups know only how many they are.
+    numbers = _numbers(runs, _ALL_TIME, _ALL_TIME[1] - _ALL_TIME[0], now, subject)
+    stateless = runs.filter(state_type__isnull=True).order_by().aggregate(value=Sum(lateness(now)))["value"]
+    late = sum(each for _, _, each in numbers.values()) + int(stateless or 0)
+    return late / number / 1e6 if number else None
 
 
 def counts_by_state(runs: QuerySet[Any]) -> dict[str, int]:
