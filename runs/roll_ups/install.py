@@ -23,7 +23,8 @@ def install(**_: Any) -> None:
     called after every migration.
     """
     with connection.cursor() as cursor:
-        if "runs_rollup" not in connection.introspection.table_names(cursor) or not missing_triggers(cursor, trigger_names()):
+        is_there = "runs_rollup" in connection.introspection.table_names(cursor)
+        if not is_there or not missing_triggers(cursor, trigger_names()):
             return
         with transaction.atomic():
             drop_triggers(cursor, trigger_names())
