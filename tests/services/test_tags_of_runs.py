@@ -10,8 +10,8 @@ from django.core.management.sql import emit_post_migrate_signal
 from django.db import connection
 
 from deployments.upkeep.services.retention import Ages, purge
-from runs.flow_runs.services import delete_flow_run, update_flow_run
 from orchestration.tables import FLOW_RUNS, TASK_RUNS
+from runs.flow_runs.services import delete_flow_run, update_flow_run
 from runs.models import FlowRun, FlowRunTag, TaskRun, TaskRunTag
 from runs.tag_rows.install import install, trigger_names
 from runs.triggers import drop_triggers, missing_triggers

@@ -86,7 +86,7 @@ def task_runs_matching(search: Search) -> QuerySet[TaskRun]:
 
 
 def _belongs_to_flow_runs(search: Search) -> Q:
-    """Task runs of these flow runs: of a few these are taken, of many each task run is asked in the order of the list."""
+    """Task runs of flow runs: those of few runs are taken; whether one is of many is asked in the order of the list."""
     flow_runs = FlowRun.objects.filter(_flow_run_condition(search))
     are_named = search.flow_runs is not None and search.flow_runs.names_ids
     if not are_named and flow_runs.order_by()[FEW_PARENTS : FEW_PARENTS + 1].exists():
