@@ -74,12 +74,10 @@ class RunFilter(Filter):
     tags: RunTagsMatch | None = None
 
     def condition_on(self, field: str, leaf: Any) -> Q:
-        match field:
-            case "tags":
-                return leaf.on_runs(self.tag_rows)
-            case "name":
-                return leaf.on_runs(self.runs)
-        return super().condition_on(field, leaf)
+        if field not in {"name", "tags"}:
+            return super().condition_on(field, leaf)
+        condition: Q = leaf.on_runs(self.tag_rows if field == "tags" else self.runs)
+        return condition
 
     @property
     def only_tags(self) -> list[str]:
