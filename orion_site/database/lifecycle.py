@@ -131,7 +131,7 @@ def upgrade() -> Change:
 
 
 def _add_roll_ups_up() -> None:
-    """What programs changed while no server was there to add it up."""
+    """Count in the changes of programs while no server was there."""
     from runs.roll_ups.services import AS_MANY_AS_IT_TAKES, add_up
 
     add_up(steps=AS_MANY_AS_IT_TAKES)
@@ -209,7 +209,7 @@ def _migrate() -> None:
 
 @contextmanager
 def sorting_in_files() -> Iterator[None]:
-    """What is made of whole tables, such as indexes, would take much memory otherwise."""
+    """Spare memory where whole tables are sorted, as for their indexes."""
     if connection.vendor != "sqlite":
         yield
         return

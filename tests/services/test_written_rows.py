@@ -1,4 +1,4 @@
-"""What SQLite does beside writing a row: no lists in the conditions that it checks then."""
+"""Conditions that SQLite checks at every row that is written have no lists of values."""
 
 from __future__ import annotations
 
