@@ -15,6 +15,8 @@ from typing import ParamSpec, TypeVar
 
 from django.db import IntegrityError, OperationalError, connection, transaction
 
+from orchestration.acts import current_act
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -28,7 +30,8 @@ NO_ROOM = frozenset({"53100", "SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"})
 
 
 def write_transaction() -> AbstractContextManager[None]:
-    return transaction.atomic()
+    act = current_act.get()
+    return transaction.atomic() if act is None else act.transaction()
 
 
 def repeated_on_conflict(work: Callable[P, R]) -> Callable[P, R]:

@@ -7,6 +7,7 @@ announced after the commit.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -15,6 +16,7 @@ from uuid import UUID
 from weakref import WeakMethod
 
 from orchestration import announce
+from orchestration.acts import current_act, note
 from orchestration.core.bookkeeping import settle
 from orchestration.core.decide import Decision, Judgement, ParentFlowRun, Transition, decide
 from orchestration.core.effects import CancelRuns, MirrorToParentTask
@@ -226,6 +228,8 @@ class Unit:
         self._effects.write(self.facts.limit_ids(), holders, self.now)
         if is_watched:
             self._record_for_watchers()
+        if current_act.get() is not None:
+            self._note(touched)
         self._announce(touched)
         self._entered, self._agents = [], []
 
@@ -250,6 +254,19 @@ class Unit:
 
         changes = [(m.run.id, before, state) for m, before, state, _ in self._entered if m.tables is FLOW_RUNS]
         flow_runs_changed(changes, self.now)
+
+    def _note(self, touched: Iterable[MovingRun]) -> None:
+        """Note for the audit log which runs were moved, or not moved. Planned runs follow from their deployment."""
+        for moving, before, state, _ in self._entered:
+            if not (isinstance(moving.new, NewFlowRun) and moving.new.auto_scheduled):
+                was = {"state": f"{before.type.value} {before.name}"} if before else None
+                said = {"message": state.message} if state.message else {}
+                now = {"state": f"{state.type.value} {state.name}", **said}
+                name = moving.new.name if moving.new else ""
+                note(moving.tables.kind, moving.run.id, name=name, before=was, after=now)
+        for moving in touched:
+            if moving.refusal is not None:
+                note(moving.tables.kind, moving.run.id, refused=json.loads(moving.refusal).get("reason", ""))
 
     def _announce(self, touched: Iterable[MovingRun]) -> None:
         moved = ((m.tables.kind, m.run.id, m.state.type.value) for m in touched if m.has_moved and m.state)

@@ -42,6 +42,7 @@ INSTALLED_APPS = [
     "runs",
     "deployments",
     "events",
+    "orion_site.audit",
 ]
 
 # Whether Celery beat ticks the services. Its tables are needed by nobody else, and loading them loads Celery.
@@ -62,6 +63,7 @@ MIDDLEWARE = [
     "orion_site.accounts.local_owner.LocalOwnerMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "orion_site.audit.entrances.AuditMiddleware",
     "orion_site.http.middleware.DatabaseAwayMiddleware",
 ]
 # Redirecting a POST to another spelling of its path would turn it into a GET.
@@ -81,7 +83,11 @@ TEMPLATES = [
         "DIRS": [BASE_DIR / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
-            "libraries": {"live": "orion_site.live.tags", "operators": "orion_site.operators.tags"},
+            "libraries": {
+                "audit": "orion_site.audit.tags",
+                "live": "orion_site.live.tags",
+                "operators": "orion_site.operators.tags",
+            },
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",

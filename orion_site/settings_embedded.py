@@ -5,7 +5,7 @@ from __future__ import annotations
 from orion_site.settings import *  # noqa: F403
 from orion_site.settings import REST_FRAMEWORK as OF_THE_SERVER
 
-INSTALLED_APPS = ["rest_framework", "runs", "deployments", "events"]
+INSTALLED_APPS = ["rest_framework", "runs", "deployments", "events", "orion_site.audit"]
 MIDDLEWARE = []
 ROOT_URLCONF = "orion_site.urls_api"
 TEMPLATES = []

@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import include, path
 from django.views.defaults import page_not_found, server_error
 
+from orion_site.audit.pages import audit
 from orion_site.home.views import home
 from orion_site.openapi.pages import api_root, redoc, swagger
 from orion_site.preferences.pages import switch_zone
@@ -22,6 +23,7 @@ urlpatterns = [
     path("docs", swagger, name="docs"),
     path("redoc", redoc, name="redoc"),
     path("status", status, name="status"),
+    path("audit", audit, name="audit"),
     path("search", search, name="search"),
     path("settings", server_settings.settings_page, name="settings"),
     path("settings/browser", server_settings.change_preferences, name="change-preferences"),

@@ -35,6 +35,7 @@ register_converter(AnythingOrNothing, "anything_or_nothing")
 
 # A flow that runs and reports needs what is imported above. The rest is for those who look on.
 agents = Later("deployments.dispatch.api.agents")
+audit = Later("orion_site.audit.api")
 artifacts = Later("runs.artifacts.api")
 automations = Later("events.automations.api.automations")
 backfills = Later("deployments.backfills.api.backfills")
@@ -83,6 +84,8 @@ api = [
     path("admin/database/drop", Endpoint(database_api.DropDatabase)),
     path("admin/settings", Endpoint(system_api.ReadSettings)),
     path("admin/version", Endpoint(system_api.ReadVersion)),
+    path("audit/filter", Endpoint(audit.FilterAuditEntries)),
+    path("audit/verify", Endpoint(audit.VerifyAuditEntries)),
     path("openapi.json", system_api.document),
     #
     path("flows/", Endpoint(flows.CreateFlow)),

@@ -10,15 +10,18 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, get_type_hints
 
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from rest_framework.exceptions import PermissionDenied as Forbidden
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
@@ -26,12 +29,15 @@ from rest_framework.views import APIView
 
 from orchestration.api.errors import InvalidRequest, Refused, complaint, complaints_of
 from orchestration.api.fencing import names_an_attempt, write_as_attempt
+from orchestration.errors import DomainError
 from orion_site.accounts.permissions import Action
 
 if TYPE_CHECKING:
     from rest_framework.pagination import BasePagination
 
 Row = TypeVar("Row", bound=Model)
+# Somebody asked for something and did not get it; what could not be read asked for nothing.
+_REFUSALS = (DomainError, Refused, PermissionDenied, Forbidden)
 OLDEST_API = (0, 8, 0)
 
 
@@ -78,15 +84,42 @@ class Operation(APIView):
         arguments = arguments_of(type(self)).read(request, path)
         self.body = arguments.get("body")
         try:
-            if names_an_attempt(request) and self._is_fenced():
-                answer = write_as_attempt(request, path, lambda: self.perform(**arguments))
-            else:
-                answer = self.perform(**arguments)
+            with self._recorded(request, path):
+                if names_an_attempt(request) and self._is_fenced():
+                    answer = write_as_attempt(request, path, lambda: self.perform(**arguments))
+                else:
+                    answer = self.perform(**arguments)
         finally:
             # View and request hold each other until the next full collection; thousands of steps shall not wait for it.
             self.body = None
             arguments.clear()
         return answer if isinstance(answer, HttpResponseBase) else Response(answer, status=next(iter(self.answers)))
+
+    def is_recorded(self) -> bool:
+        """Whether the audit log has an entry of it: not of reading, nor of what runs and agents report."""
+        action = self.action_required
+        return action is not None and not action.is_reading and not action.is_reporting
+
+    def recorded_as(self) -> str:
+        return type(self).__name__
+
+    def _recorded(self, request: Request, path: Mapping[str, str]) -> AbstractContextManager[object]:
+        if not self.is_recorded():
+            return nullcontext()
+        # Imported by whoever changes something: a flow that runs and reports never does.
+        from orion_site.audit.entrances import recorded_operation
+
+        assert self.action_required is not None
+        return recorded_operation(request, self.action_required, self.recorded_as(), path)
+
+    def handle_exception(self, exc: Exception) -> Response:
+        answer: Response = super().handle_exception(exc)
+        if isinstance(exc, _REFUSALS) and answer.status_code < 500 and self.is_recorded():
+            from orion_site.audit.entrances import record_refusal
+
+            assert self.action_required is not None
+            record_refusal(self.request, self.action_required, self.recorded_as(), self.kwargs, str(exc))
+        return answer
 
     def paginate_queryset(self, rows: QuerySet[Row, Row]) -> list[Row]:
         """The rows of a list that the request asks for."""

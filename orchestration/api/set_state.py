@@ -8,7 +8,7 @@ from uuid import UUID
 
 from rest_framework.response import Response
 
-from orchestration.api.fencing import EPOCH_HEADER, RUN_HEADER, read_header
+from orchestration.api.fencing import EPOCH_HEADER, RUN_HEADER, names_an_attempt, read_header
 from orchestration.api.operations import Operation
 from orchestration.api.states import proposed_state, result_of
 from orchestration.clocks import SENT_AT_HEADER, clock_offset, corrected
@@ -31,6 +31,13 @@ class StateProposal(Operation):
     action_required = Action.REPORT_RUNS
     answers = {201: OrchestrationResult, 200: OrchestrationResult}
     orchestrates = True
+
+    def is_recorded(self) -> bool:
+        """A state that is forced, but not by the run itself."""
+        return bool(self.body and self.body.force) and not names_an_attempt(self.request)
+
+    def recorded_as(self) -> str:
+        return type(self).__name__.replace("Set", "Force")
 
     def proposal(self, run_id: UUID, body: SetState) -> dict[str, Any]:
         own_id = read_header(self.request, "Orion-Proposal-Id", UUID)

@@ -49,12 +49,18 @@ class Action(StrEnum):
     CHANGE_AUTOMATIONS = "automations.change"
     READ_SETTINGS = "settings.read"
     CHANGE_SETTINGS = "settings.change"
+    READ_AUDIT = "audit.read"  # who did what
     OPERATE = "operate"  # the admin
 
     @property
     def is_reading(self) -> bool:
         """Whether it changes nothing."""
         return self in {Action.PROBE, Action.READ_SECRETS} or self.value.endswith(".read")
+
+    @property
+    def is_reporting(self) -> bool:
+        """Whether running flows, agents and programs do it: it is recorded as states, leases and events."""
+        return self in {Action.REPORT_RUNS, Action.SERVE_QUEUES, Action.TAKE_SLOTS, Action.REPORT_EVENTS}
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,11 +107,13 @@ def reset(yes: bool, output: str) -> None:
     Example: orion database reset --yes
     """
     with django_ready():
+        from orion_site.audit.entrances import record_command
         from orion_site.database import lifecycle as whole
 
         if not yes:
             ask_first(f"Delete everything that is stored in {whole.place()}?")
         whole.reset()
+        record_command("database.reset", "ResetDatabase")
         click.echo(f"The database {whole.place()} is empty now.", err=True)
         if output == "json":
             _as_json({"place": str(whole.place()), "empty": True})

@@ -28,6 +28,7 @@ def purge(older_than: str, dry_run: bool, yes: bool, output: str) -> None:
         from django.utils import timezone
 
         from deployments.upkeep.services import retention
+        from orion_site.audit.entrances import record_command
         from orion_site.database.lifecycle import place
 
         ages, now = retention.Ages(age, age, age), timezone.now()
@@ -36,6 +37,7 @@ def purge(older_than: str, dry_run: bool, yes: bool, output: str) -> None:
         else:
             if not yes:
                 ask_first(f"Delete what is older than {older_than} in {place()}?")
+            record_command("database.purge", "PurgeDatabase", {"older_than": older_than})
             counts = retention.purge(ages=ages, now=now)
     _tell(dict(+counts), output, "would be deleted" if dry_run else "deleted")
 

@@ -24,9 +24,12 @@ def reseal(dry_run: bool, output: str) -> None:
         from deployments.blocks.services.encryption import flaw_of_keys
         from deployments.blocks.services.sealing import look_at_seals
         from deployments.blocks.services.sealing import reseal as seal_again
+        from orion_site.audit.entrances import record_command
 
         if flaw := flaw_of_keys():
             raise CommandFailed(ExitCode.USAGE, flaw)
+        if not dry_run:
+            record_command("blocks.change", "ResealSecrets")
         found = look_at_seals() if dry_run else seal_again()
     counts = {"first_key": found.current, "older_keys": len(found.older), "no_key": list(found.unopenable)}
     if output == "json":

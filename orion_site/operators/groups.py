@@ -154,6 +154,8 @@ GROUPS: Sequence[Group] = (
         {
             "deployments.ServiceRecord": "The last tick of each service",
             "deployments.ChangedSetting": "Settings that were changed while servers ran",
+            "audit.Entry": "Who did what, through every entrance",
+            "audit.Day": "How many entries each day has",
             "admin.LogEntry": "Who changed what in the admin",
             "django_celery_beat.PeriodicTask": "Ticks of services under Celery",
             "django_celery_beat.IntervalSchedule": "Intervals of those ticks",

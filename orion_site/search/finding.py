@@ -36,6 +36,7 @@ PAGES = {
     "Variables": ("deployments:variables", "v"),
     "Artifacts": ("runs:artifacts", "t"),
     "Status": ("status", "i"),
+    "Audit log": ("audit", ""),
     "Settings": ("settings", ","),
     "Admin": ("admin:index", ""),
     "API": ("docs", ""),

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from orchestration.acts import note
 from orchestration.errors import ArtifactNotFound
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.ids import uuid7
@@ -64,6 +65,8 @@ def delete_artifact(*, artifact_id: UUID) -> None:
         artifact = Artifact.objects.filter(pk=artifact_id).first()
         if artifact is None:
             raise ArtifactNotFound(id=artifact_id)
+        said = {"key": artifact.key, "type": artifact.type, "flow_run_id": artifact.flow_run_id}
+        note("artifact", artifact_id, name=artifact.key or "", before=said)
         artifact.delete()
         collection = ArtifactCollection.objects.filter(latest_id=artifact_id)
         latest = (

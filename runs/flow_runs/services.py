@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from deployments.models import Deadline, Deployment, GlobalSlot, Lease, SkippedTime, Slot
+from orchestration.acts import current_act, note
 from orchestration.core.states import State, StateType
 from orchestration.errors import FlowNotFound, FlowRunNotFound, JobVariablesSettled, RunIdTaken
 from orchestration.new_runs import NewFlowRun
@@ -69,6 +70,8 @@ def update_flow_run(*, run_id: UUID, changes: Mapping[str, Any], now: datetime) 
         raise ValueError(f"not for update_flow_run: {sorted(unknown)}")
     with write_transaction():
         known = FlowRun.objects.select_for_update(no_key=True).only("empirical_policy", "state_type")
+        # Only where somebody acts: what a run says of itself shall not read more than it must.
+        known = known.only(*UPDATABLE, "state_type") if current_act.get() else known
         run = known.filter(pk=run_id).first()
         if run is None:
             raise FlowRunNotFound(id=run_id)
@@ -77,6 +80,9 @@ def update_flow_run(*, run_id: UUID, changes: Mapping[str, Any], now: datetime) 
         columns = {**changes, "updated": now}
         if "empirical_policy" in columns:
             columns["empirical_policy"] = {**run.empirical_policy, **columns["empirical_policy"]}
+        if current_act.get():
+            before = {name: getattr(run, name) for name in changes}
+            note("flow-run", run_id, name=run.name, before=before, after=dict(changes))
         FlowRun.objects.filter(pk=run_id).update(**columns)
 
 
@@ -85,12 +91,22 @@ def delete_flow_run(*, run_id: UUID, now: datetime | None = None) -> None:
     """Remove the run with its task runs, states and logs. Nested flow runs are runs of their own and stay. One that was
     planned for later than `now` is not planned again."""
     with write_transaction():
-        fields = ("pk", "deployment_id", "auto_scheduled", "expected_start_time", "idempotency_key", "schedule_id")
+        fields = (
+            "pk",
+            "name",
+            "state_type",
+            "deployment_id",
+            "auto_scheduled",
+            "expected_start_time",
+            "idempotency_key",
+            "schedule_id",
+        )
         run = FlowRun.objects.select_for_update().filter(pk=run_id).only(*fields).first()
         if run is None:
             raise FlowRunNotFound(id=run_id)
         if run.auto_scheduled:
             _skip_time_of(run, now or timezone.now())
+        note("flow-run", run_id, name=run.name, before={"name": run.name, "state": run.state_type})
         delete_flow_runs(FlowRun.objects.filter(pk=run_id).values("pk"))
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.db import connection
 
+from orchestration.acts import note
 from orchestration.core.states import State
 from orchestration.errors import FlowRunNotFound, RunIdTaken, TaskRunNotFound
 from orchestration.new_runs import NewTaskRun
@@ -97,7 +98,9 @@ def update_task_run(*, run_id: UUID, name: str, now: datetime) -> None:
 def delete_task_run(*, run_id: UUID) -> None:
     with write_transaction():
         doomed = TaskRun.objects.filter(pk=run_id)
-        if not doomed.select_for_update().values("pk"):
+        found = doomed.select_for_update().values("name", "state_type").first()
+        if not found:
             raise TaskRunNotFound(id=run_id)
+        note("task-run", run_id, name=found["name"], before={"name": found["name"], "state": found["state_type"]})
         delete_below_task_runs(doomed.values("pk"))
         doomed._raw_delete(doomed.db)

@@ -29,11 +29,13 @@ from deployments.filters import (
     BlockTypeFilter,
 )
 from deployments.models import BlockDocument, BlockReference, BlockSchema, BlockType
+from orchestration.acts import Note
 from orchestration.api.answers import as_answer
 from orchestration.api.errors import Missing, existing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
 from orion_site.accounts.permissions import Action, DenyUndeclared, may
+from orion_site.audit.entrances import record_reading
 from orionflow.contract import blocks as contract
 from orionflow.contract.wire import Wire
 from runs.lists.filters.conditions import matched
@@ -60,7 +62,13 @@ class BlockOperation(Operation):
     def answered(self, documents: Sequence[BlockDocument], include_secrets: bool) -> list[dict[str, Any]]:
         if include_secrets and not may(self.request.user, Action.READ_SECRETS):
             raise PermissionDenied(DenyUndeclared.message)
-        return documents_out(documents, include_secrets)
+        if not include_secrets:
+            return documents_out(documents, include_secrets)
+        below = references_below(documents)
+        shown = [*documents, *(one.document for references in below.values() for one in references)]
+        if notes := [Note("block", one.pk, name=one.name) for one in shown if one.sealed is not None]:
+            record_reading(self.request, Action.READ_SECRETS, type(self).__name__, notes)
+        return [_out(document, below, include_secrets) for document in documents]
 
     def answered_one(self, which: Q, include_secrets: bool) -> dict[str, Any]:
         document = existing(block_documents().filter(which).first(), "Block document")

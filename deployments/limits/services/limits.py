@@ -7,6 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from deployments.models import ConcurrencyLimit, Slot
+from orchestration.acts import current_act, note
 from orchestration.errors import ConcurrencyLimitNotFound, SlotNotFound
 from orchestration.transactions import repeated_on_conflict, write_transaction
 
@@ -30,6 +31,8 @@ def reset_limit(*, tag: str, held_by: Sequence[UUID] = (), now: datetime) -> Non
         limit = ConcurrencyLimit.objects.select_for_update(no_key=True).filter(tag=tag).first()
         if limit is None:
             raise ConcurrencyLimitNotFound(tag=tag)
+        held = list(Slot.objects.filter(limit=limit).values_list("task_run_id", flat=True)) if current_act.get() else []
+        note("tag-limit", limit.pk, name=tag, before={"held_by": held}, after={"held_by": list(held_by)})
         Slot.objects.filter(limit=limit).delete()
         Slot.objects.bulk_create([Slot(limit=limit, task_run_id=pk, taken_at=now) for pk in dict.fromkeys(held_by)])
 
@@ -37,11 +40,13 @@ def reset_limit(*, tag: str, held_by: Sequence[UUID] = (), now: datetime) -> Non
 def release_slot(*, tag: str, task_run_id: UUID) -> None:
     """Take one task run's slot away. The task goes on; what the limit protects is no longer protected from it."""
     with write_transaction():
-        if not ConcurrencyLimit.objects.filter(tag=tag).exists():
+        limit = ConcurrencyLimit.objects.filter(tag=tag).first()
+        if limit is None:
             raise ConcurrencyLimitNotFound(tag=tag)
         deleted, _ = Slot.objects.filter(limit__tag=tag, task_run=task_run_id).delete()
         if not deleted:
             raise SlotNotFound(tag=tag, task_run_id=task_run_id)
+        note("tag-limit", limit.pk, name=tag, before={"held_by": [task_run_id]}, after={"held_by": []})
 
 
 def delete_limit(*, tag: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -23,6 +24,7 @@ from events.automations.services.own_events import record_action
 from events.models import ActionRun, Notification
 from events.notifications.core.receivers import escape_for
 from events.notifications.services.messages import values_for
+from orchestration.acts import act_of
 from orchestration.core.states import State, StateDetails, StateType, cancelling
 from orchestration.errors import BlockDocumentNotFound, DomainError, WorkPoolNotFound
 from orchestration.services import propose_flow_run_state
@@ -60,7 +62,7 @@ def _do(firing_id: UUID, now: datetime) -> bool:
             return False
         error = ""
         try:
-            with transaction.atomic():
+            with transaction.atomic(), _recorded(action_run):
                 _ACTIONS[action_run.action["type"]](action_run, now)
         except DomainError as problem:
             error = str(problem)
@@ -75,6 +77,11 @@ def _do(firing_id: UUID, now: datetime) -> bool:
         ActionRun.objects.filter(pk=firing_id).update(done_at=now, error=error)
         record_action(action_run, error, now)
         return not error
+
+
+def _recorded(action_run: ActionRun) -> AbstractContextManager[object]:
+    name, what = action_run.automation.name, str(action_run.action["type"])
+    return act_of(entrance="automation", actor=f"automation {name}", action="automations.act", operation=what)
 
 
 def target(action_run: ActionRun, kind: str) -> UUID:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from orionflow import contract
 from orionflow.calls import Call
 
 if TYPE_CHECKING:
+    from orionflow.contract.audit import AuditPage, AuditVerified
     from orionflow.contract.records import Service
 
 
@@ -34,6 +36,18 @@ def read_server_settings() -> Call[dict[str, Any]]:
 def read_services() -> Call[list[Service]]:
     """Read the services of the server: their last ticks, lags and errors."""
     return Call("GET", "/admin/services", read=lambda: list[contract.records.Service])
+
+
+def read_audit_log(criteria: Mapping[str, Any], *, limit: int, after: str | None = None) -> Call[AuditPage]:
+    """Read entries of the audit log, newest first, from the place on that another page gave."""
+    asked = {"filter": dict(criteria), "limit": limit, "after": after}
+    return Call("POST", "/audit/filter", asked, read=lambda: contract.audit.AuditPage)
+
+
+def verify_audit_log(after: Mapping[str, Any] | None = None) -> Call[AuditVerified]:
+    """Verify some thousands of entries of the audit log, from a place on."""
+    asked = {"after": dict(after) if after else None}
+    return Call("POST", "/audit/verify", asked, read=lambda: contract.audit.AuditVerified)
 
 
 def read_api_version() -> Call[str]:

@@ -42,6 +42,7 @@ ENTRIES: Mapping[str, str | Entry | Mapping[str, str | Entry]] = {
         "server": Entry("Start Orion's API, pages and services.", ".root:server"),
         "database": Entry("Create, upgrade, check or reset the database.", ".root:database", aliases=("db",)),
         "services": "What the server does by the clock.",
+        "audit": "Who changed what, and whether the record is whole.",
         "agent": Entry("Execute runs of deployed flows.", aliases=("worker",)),
         "task-worker": "Call the tasks of flows for a fleet.",
         "import": Entry("Copy what another server knows.", ".importing:import_group"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from orionflow.contract import agents as agents
+    from orionflow.contract import audit as audit
     from orionflow.contract import automations as automations
     from orionflow.contract import backfills as backfills
     from orionflow.contract import blocks as blocks
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _MODELS = frozenset(
     {
         "agents",
+        "audit",
         "automations",
         "backfills",
         "blocks",

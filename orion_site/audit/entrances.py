@@ -1,0 +1,159 @@
+"""Acts as entrances open them: an operation of the API, a form of a page or of the admin, a command."""
+
+from __future__ import annotations
+
+import getpass
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponse
+from django.urls import Resolver404, resolve
+
+from orchestration.acts import Note
+from orion_site.accounts.local_owner import OWNER_NAME
+from orion_site.accounts.permissions import Action, actor_of
+from orion_site.audit.acting import RecordedAct, Who, acting
+from orion_site.audit.models import Entry
+
+logger = logging.getLogger("orion.audit")
+NOBODY = "(unknown)"
+# What the first part of an address is about, where a path has an id.
+_KINDS = {
+    "flow_run_notification_policies": "notification-policy",
+    "concurrency_limits": "tag-limit",
+    "v2": "global-limit",
+    "block_documents": "block",
+    "queues": "work-queue",
+    "pools": "work-pool",
+}
+
+
+def who_of(request: HttpRequest, entrance: Entry.Entrance, actor: str, key: Any = None) -> Who:
+    given = request.META.get("HTTP_X_REQUEST_ID", "")[:64]
+    return Who(
+        actor=actor,
+        entrance=entrance,
+        address=request.META.get("REMOTE_ADDR") or "",
+        key_id=str(getattr(key, "pk", "") or ""),
+        request_id=given if given.isascii() and given.isprintable() and given else uuid4().hex,
+    )
+
+
+def about(path: Mapping[str, Any], address: str) -> tuple[str, str]:
+    """The object that a path names: what the part of the address before its id calls it."""
+    if not path:
+        return "", ""
+    parts = address.strip("/").removeprefix("api/").split("/")
+    value = str(next(iter(path.values())))
+    kind = parts[parts.index(value) - 1] if value in parts[1:] else parts[0]
+    return _KINDS.get(kind) or kind.removesuffix("s").replace("_", "-"), value
+
+
+@contextmanager
+def recorded_operation(request: Any, action: Action, operation: str, path: Mapping[str, Any]) -> Iterator[RecordedAct]:
+    """An operation of the API. Whoever answers for its errors calls `record_refusal`."""
+    who = who_of(request, Entry.Entrance.API, str(request.user), request.auth)
+    with acting(who, action, operation, about(path, request.path_info)) as act:
+        yield act
+        if not act.entries and not act.was_rolled_back:
+            act.done()
+
+
+def record_refusal(request: Any, action: Action, operation: str, path: Mapping[str, Any], reason: str) -> None:
+    """Record an operation of the API that was refused. Its answer stands, also where that cannot be written."""
+    # Asked of an unknown sender, DRF would refuse him again.
+    actor = str(getattr(request, "_user", None) or NOBODY)
+    act = RecordedAct(
+        who_of(request, Entry.Entrance.API, actor, getattr(request, "_auth", None)),
+        action,
+        operation,
+        about(path, request.path_info),
+    )
+    try:
+        act.refused(reason)
+    except DatabaseError:
+        logger.exception("The refusal of %s could not be recorded", operation)
+
+
+def record_reading(request: Any, action: Action, operation: str, notes: list[Note]) -> None:
+    """Record that somebody read what not everybody may read."""
+    who = who_of(request, Entry.Entrance.API, str(request.user), request.auth)
+    with acting(who, action, operation) as act, act.transaction():
+        for note in notes:
+            act.note(note)
+
+
+class AuditMiddleware:
+    """Opens an act for each form that is sent to a page or to the admin and may change something."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        action, entrance, operation, path = _asked(request)
+        if action is None:
+            return self._get_response(request)
+        try:
+            actor = _person(request)
+        except PermissionDenied:
+            actor = NOBODY
+        with acting(who_of(request, entrance, actor), action, operation, about(path, request.path_info)) as act:
+            response = self._get_response(request)
+            _conclude(act, response)
+            return response
+
+
+_Asked = tuple[Action | None, Entry.Entrance, str, Mapping[str, Any]]
+
+
+def _asked(request: HttpRequest) -> _Asked:
+    """The action of a form, with its entrance, operation and path; no action where nothing is to be recorded."""
+    nothing: _Asked = (None, Entry.Entrance.PAGE, "", {})
+    if request.method != "POST" or request.path_info.startswith("/api"):
+        return nothing
+    try:
+        match = resolve(request.path_info)
+    except Resolver404:
+        return nothing
+    if match.app_names == ["admin"]:
+        operation = " ".join(filter(None, (match.view_name, request.POST.get("action", ""))))
+        return Action.OPERATE, Entry.Entrance.ADMIN, operation, match.kwargs
+    action = getattr(match.func, "action_required", None)
+    if action is None or action.is_reading or action.is_reporting:
+        return nothing
+    return action, Entry.Entrance.PAGE, match.view_name, match.kwargs
+
+
+def _person(request: HttpRequest) -> str:
+    """Whoever signed in, else whoever the entrances recognise."""
+    user = getattr(request, "user", None)
+    name = user.get_username() if user is not None and user.is_authenticated else ""
+    return name if name and name != OWNER_NAME else actor_of(request).name
+
+
+def _conclude(act: RecordedAct, response: HttpResponse) -> None:
+    """A form that was accepted leads on; one that is shown again changed nothing."""
+    if act.entries or act.was_rolled_back or response.status_code >= 500:
+        return
+    if act.reason or response.status_code == 403:
+        act.refused(act.reason or "not allowed")
+    elif 300 <= response.status_code < 400:
+        act.done()
+
+
+def record_command(action: str, operation: str, said: Mapping[str, Any] | None = None) -> None:
+    """Record a command of this machine that changes the database directly, in the name of the Unix user."""
+    with acting(Who(actor=_unix_user(), entrance=Entry.Entrance.CLI), action, operation) as act, act.transaction():
+        act.note(Note("database", "", after=said))
+
+
+def _unix_user() -> str:
+    try:
+        return f"unix user {getpass.getuser()}"
+    except (OSError, KeyError):
+        return NOBODY

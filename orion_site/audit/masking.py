@@ -1,0 +1,40 @@
+"""What entries show of values: nothing of secrets, and of long values their begin and their hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+HIDDEN = "********"
+LONGEST = 1_000
+_BEGIN = 200
+# The names under which configuration holds what nobody else may know.
+SECRET = re.compile(
+    r"pass(word|wd|phrase)|secret|token|credential|api[_-]?key|private[_-]?key|authorization|cookie", re.IGNORECASE
+)
+
+
+def masked(value: Any, name: str = "") -> Any:
+    """The value without what stands under names of secrets."""
+    if isinstance(value, dict):
+        return {key: masked(one, str(key)) for key, one in value.items()}
+    if isinstance(value, list):
+        return [masked(one, name) for one in value]
+    if value in (None, "", True, False) or not SECRET.search(name):
+        return value
+    return HIDDEN
+
+
+def shortened(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _shortened(value) for name, value in fields.items()}
+
+
+def _shortened(value: Any) -> Any:
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    if len(text) <= LONGEST:
+        return value
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{text[:_BEGIN]}… ({len(text):,} characters, SHA-256 {digest})"

@@ -1,0 +1,100 @@
+"""The page of the audit log: its filters stand in the address."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+
+from orion_site.accounts.permissions import Action, requires
+from orion_site.audit.links import page_of
+from orion_site.audit.models import Entry
+from orion_site.audit.selectors import Place, Wanted, entries_page
+from orion_site.audit.subjects import kinds
+from runs.pages.filtering import SINCE_CHOICES, address_after, address_without, read_since
+
+PAGE_SIZE = 50
+FILTERS = ("actor", "action", "object", "kind", "entrance", "result", "since", "until")
+# So many fields of an entry are shown at once, and so much of a value.
+SHOWN, LONGEST = 6, 200
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field that an entry says something about."""
+
+    name: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An entry as the page shows it."""
+
+    entry: Entry
+    page: str
+    fields: Sequence[Field]
+    more: Sequence[Field]
+    is_change: bool
+
+
+@requires(Action.READ_AUDIT)
+def audit(request: HttpRequest) -> HttpResponse:
+    values = {name: request.GET.get(name, "").strip()[:255] for name in FILTERS}
+    problems: list[str] = []
+    since, until = (read_since(values[name], problems) for name in ("since", "until"))
+    now = timezone.now()
+    wanted = Wanted(
+        **{name: values[name] for name in FILTERS[:-2]},
+        since=now - since if isinstance(since, timedelta) else since,
+        until=now - until if isinstance(until, timedelta) else until,
+    )
+    found = entries_page(wanted=wanted, after=Place.read(request.GET.get("after", "")), size=PAGE_SIZE)
+    context = {
+        "section": "audit",
+        "lines": [_line(row) for row in found.rows],
+        "looked_back_to": found.after.at if found.after else None,
+        "values": values,
+        "problems": problems,
+        "actions": _ACTIONS,
+        "kinds": list(kinds()),
+        "entrances": Entry.Entrance.values,
+        "since_choices": SINCE_CHOICES,
+        "is_filtered": any(values.values()),
+        "is_first": "after" not in request.GET,
+        "first": address_without(request.GET),
+        "next": address_after(request.GET, found.after),
+    }
+    return TemplateResponse(request, "audit/audit.html", context)
+
+
+_ACTIONS = sorted(
+    one.value for one in Action if one is Action.READ_SECRETS or one is Action.REPORT_RUNS or not one.is_reading
+)
+
+
+def _line(entry: Entry) -> Line:
+    before, after = (_read(text) for text in (entry.before, entry.after))
+    names = list(dict.fromkeys([*before, *after]))
+    fields = [Field(name, _shown(before.get(name)), _shown(after.get(name))) for name in names]
+    page = page_of(entry.object_kind, entry.object_id)
+    return Line(entry, page, fields[:SHOWN], fields[SHOWN:], bool(before) and bool(after))
+
+
+def _read(text: str) -> dict[str, Any]:
+    found = json.loads(text) if text else {}
+    return found if isinstance(found, dict) else {}
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

@@ -1,0 +1,46 @@
+"""Log-ins, log-outs and failed log-ins, as Django announces them."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
+from django.db import DatabaseError
+
+from orion_site.audit.acting import RecordedAct, Who
+from orion_site.audit.entrances import NOBODY, who_of
+from orion_site.audit.models import Entry
+
+logger = logging.getLogger("orion.audit")
+ACTION = "session"
+
+
+def connect() -> None:
+    user_logged_in.connect(_came, dispatch_uid="audit")
+    user_logged_out.connect(_left, dispatch_uid="audit")
+    user_login_failed.connect(_failed, dispatch_uid="audit")
+
+
+def _came(request: Any, user: Any, **_: Any) -> None:
+    _act(request, user.get_username(), "LogIn", user.pk).done()
+
+
+def _left(request: Any, user: Any, **_: Any) -> None:
+    if user is not None:
+        _act(request, user.get_username(), "LogOut", user.pk).done()
+
+
+def _failed(credentials: Any, request: Any = None, **_: Any) -> None:
+    name = str(credentials.get("username") or NOBODY)
+    try:
+        _act(request, name, "LogIn", "").refused("unknown user or wrong password")
+    except DatabaseError:
+        logger.exception("A failed log-in of %s could not be recorded", name)
+
+
+def _act(request: Any, name: str, operation: str, user_id: object) -> RecordedAct:
+    who = Who(actor=name, entrance=Entry.Entrance.PAGE)
+    if request is not None:
+        who = who_of(request, Entry.Entrance.PAGE, name)
+    return RecordedAct(who, ACTION, operation, ("user", str(user_id)))

@@ -1,0 +1,199 @@
+"""The triggers of the audit log: they keep changed rows while somebody acts, and keep entries from being changed.
+
+The name of each ends with a mark of its text, so that one which is written otherwise by now is made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from django.db import connection, transaction
+
+from orion_site.audit.subjects import Subject, subjects
+
+# Says on PostgreSQL, until the transaction ends, that its changes are recorded.
+MARK = "orion.audited"
+PREFIX = "audit_"
+ENTRY, DAY = "audit_entry", "audit_day"
+_REMOVED = f"EXISTS (SELECT 1 FROM {DAY} d WHERE d.day = OLD.day AND d.removed IS NOT NULL)"
+KEPT = "Entries of the audit log are never changed."
+
+
+class Trigger(NamedTuple):
+    name: str
+    table: str
+    statement: str
+
+    @classmethod
+    def of(cls, name: str, table: str, statement: str) -> Trigger:
+        """`statement` has {name} where the trigger's name belongs."""
+        whole = f"{PREFIX}{name}_{hashlib.sha256(statement.encode()).hexdigest()[:8]}"
+        return cls(whole, table, statement.replace("{name}", whole))
+
+
+def install() -> None:
+    """Make the triggers that are missing, and remove those that are of another text."""
+    with connection.cursor() as cursor:
+        tables = set(connection.introspection.table_names(cursor))
+        if ENTRY not in tables:
+            return
+        wanted = {one.name: one for one in _all() if one.table in tables}
+        present = _present(cursor)
+        if wanted.keys() == present.keys():
+            return
+        with transaction.atomic():
+            if connection.vendor == "postgresql":
+                for function in _FUNCTIONS:
+                    cursor.execute(function)
+            for name in present.keys() - wanted.keys():
+                _drop(cursor, name, present[name])
+            for name in wanted.keys() - present.keys():
+                cursor.execute(wanted[name].statement)
+
+
+def remove() -> None:
+    """Drop those of the tables that migrations may change."""
+    with connection.cursor() as cursor:
+        for name, table in _present(cursor).items():
+            if table not in {ENTRY, DAY}:
+                _drop(cursor, name, table)
+
+
+def _present(cursor: Any) -> dict[str, str]:
+    if connection.vendor == "sqlite":
+        cursor.execute(
+            "SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'audit\\_%' ESCAPE '\\'"
+        )
+    else:
+        cursor.execute(
+            "SELECT t.tgname, c.relname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
+            "WHERE NOT t.tgisinternal AND t.tgname LIKE 'audit\\_%' AND pg_table_is_visible(c.oid)"
+        )
+    return dict(cursor.fetchall())
+
+
+def _drop(cursor: Any, name: str, table: str) -> None:
+    cursor.execute(f"DROP TRIGGER IF EXISTS {name}" + (f" ON {table}" if connection.vendor == "postgresql" else ""))
+
+
+def _all() -> Iterator[Trigger]:
+    yield from _keeping_sqlite() if connection.vendor == "sqlite" else _keeping_postgresql()
+    for subject in subjects().values():
+        yield from _watching_sqlite(subject) if connection.vendor == "sqlite" else _watching_postgresql(subject)
+
+
+# --- changed rows ----------------------------------------------------------------------------------------------------
+
+
+def _watching_sqlite(subject: Subject) -> Iterator[Trigger]:
+    table, columns = subject.table, _kept(subject)
+    marked = "EXISTS (SELECT 1 FROM audit_mark)"
+    changed = " OR ".join(f'OLD."{one}" IS NOT NEW."{one}"' for one in columns)
+    old, new = (_object(row, columns) for row in ("OLD", "NEW"))
+    listed = ", ".join(f'"{one}"' for one in columns)
+    for when, event, condition, before, after in (
+        ("insert", "INSERT", "", "NULL", new),
+        ("update", f"UPDATE OF {listed}", f" AND ({changed})", old, new),
+        ("delete", "DELETE", "", old, "NULL"),
+    ):
+        yield Trigger.of(
+            f"{table}_{when}",
+            table,
+            f'CREATE TRIGGER {{name}} AFTER {event} ON "{table}" WHEN {marked}{condition} BEGIN '
+            f"INSERT INTO audit_change (\"table\", before, after) VALUES ('{table}', {before}, {after}); END",
+        )
+
+
+def _object(row: str, columns: list[str]) -> str:
+    # In parts: a function of SQLite takes a hundred arguments at most.
+    pairs = [f"'{one}', {row}.\"{one}\"" for one in columns]
+    parts = [f"json_object({', '.join(pairs[start : start + 40])})" for start in range(0, len(pairs), 40)]
+    whole = parts[0]
+    for part in parts[1:]:
+        whole = f"json_patch({whole}, {part})"
+    return whole
+
+
+def _watching_postgresql(subject: Subject) -> Iterator[Trigger]:
+    table = subject.table
+    listed = ", ".join(f'"{one}"' for one in _kept(subject))
+    yield Trigger.of(
+        table,
+        table,
+        f'CREATE TRIGGER {{name}} AFTER INSERT OR DELETE OR UPDATE OF {listed} ON "{table}" FOR EACH ROW '
+        f"WHEN (current_setting('{MARK}', true) = '1') EXECUTE FUNCTION audit_keep_change()",
+    )
+
+
+def _kept(subject: Subject) -> list[str]:
+    return list(dict.fromkeys([subject.key, *subject.fields]))
+
+
+# --- entries that stay -----------------------------------------------------------------------------------------------
+
+
+def _keeping_sqlite() -> Iterator[Trigger]:
+    raising = f"BEGIN SELECT RAISE(ABORT, '{KEPT}'); END"
+    yield Trigger.of("entry_update", ENTRY, f"CREATE TRIGGER {{name}} BEFORE UPDATE ON {ENTRY} {raising}")
+    yield Trigger.of(
+        "entry_delete", ENTRY, f"CREATE TRIGGER {{name}} BEFORE DELETE ON {ENTRY} WHEN NOT {_REMOVED} {raising}"
+    )
+    yield Trigger.of(
+        "day_update", DAY, f"CREATE TRIGGER {{name}} BEFORE UPDATE ON {DAY} WHEN NOT ({_ALLOWED_OF_DAYS}) {raising}"
+    )
+    yield Trigger.of(
+        "day_delete", DAY, f"CREATE TRIGGER {{name}} BEFORE DELETE ON {DAY} WHEN OLD.removed IS NULL {raising}"
+    )
+
+
+def _keeping_postgresql() -> Iterator[Trigger]:
+    for event, table, condition in (
+        ("UPDATE", ENTRY, "true"),
+        ("DELETE", ENTRY, ""),
+        ("UPDATE", DAY, f"NOT ({_ALLOWED_OF_DAYS})"),
+        ("DELETE", DAY, "OLD.removed IS NULL"),
+    ):
+        # A condition of a trigger may not look at other tables, so the function does.
+        function = "audit_refuse" if condition else "audit_refuse_unless_removed"
+        yield Trigger.of(
+            f"{table.removeprefix(PREFIX)}_{event.lower()}",
+            table,
+            f"CREATE TRIGGER {{name}} BEFORE {event} ON {table} FOR EACH ROW "
+            f"WHEN ({condition or 'true'}) EXECUTE FUNCTION {function}()",
+        )
+
+
+# A day grows by one entry, or is marked as removed as it is.
+_ALLOWED_OF_DAYS = (
+    "NEW.day = OLD.day AND OLD.removed IS NULL AND (NEW.entries > OLD.entries AND NEW.removed IS NULL "
+    "OR NEW.entries = OLD.entries AND NEW.head = OLD.head AND NEW.removed IS NOT NULL)"
+)
+_FUNCTIONS = (
+    """
+    CREATE OR REPLACE FUNCTION audit_keep_change() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF TG_OP = 'INSERT' THEN
+            INSERT INTO audit_change ("table", before, after) VALUES (TG_TABLE_NAME, NULL, to_jsonb(NEW)::text);
+        ELSIF TG_OP = 'DELETE' THEN
+            INSERT INTO audit_change ("table", before, after) VALUES (TG_TABLE_NAME, to_jsonb(OLD)::text, NULL);
+        ELSE
+            INSERT INTO audit_change ("table", before, after)
+            VALUES (TG_TABLE_NAME, to_jsonb(OLD)::text, to_jsonb(NEW)::text);
+        END IF;
+        RETURN NULL;
+    END $$
+    """,
+    f"""
+    CREATE OR REPLACE FUNCTION audit_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN RAISE EXCEPTION '{KEPT}'; END $$
+    """,
+    f"""
+    CREATE OR REPLACE FUNCTION audit_refuse_unless_removed() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF {_REMOVED} THEN RETURN OLD; END IF;
+        RAISE EXCEPTION '{KEPT}';
+    END $$
+    """,
+)

@@ -1,0 +1,130 @@
+"""Every operation of the API that changes something is found in the audit log, with every object that it changed.
+
+The conversation of the contract asks for each operation once. What it changed is seen by comparing tables.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.urls import Resolver404, resolve
+
+from orion_site.audit.models import Entry
+from orion_site.audit.subjects import Subject, subject_of, subjects
+from orion_site.openapi.document import operations
+from runs.models import FlowRun, TaskRun
+from tests.api.conftest import Api
+from tests.contract import test_golden
+from tests.contract.test_golden import conversation
+
+__all__ = ["conversation"]
+RUNS = {"flow-run": FlowRun, "task-run": TaskRun}
+RUN_COLUMNS = ("id", "name", "state_name", "tags")
+OF_RUNS = {("DeleteFlowRun", "flow-run"), ("CancelFlowRun", "flow-run"), ("ResumeFlowRun", "flow-run")}
+# They change what no entry is about, or nothing at all; the log says that they were done, and no more.
+WITHOUT_VALUES = {
+    "CreateDatabase",
+    "InstallSystemBlockTypes",
+}
+# What they do is rolled back.
+DRY_RUNS = {"CheckDeployment"}
+
+
+def stored() -> dict[tuple[str, str], tuple[Any, ...]]:
+    """The rows of all subjects and all runs, by what entries call their object and by their id."""
+    found: dict[tuple[str, str], tuple[Any, ...]] = {}
+    for subject in subjects().values():
+        columns = list(dict.fromkeys([subject.key, *subject.fields]))
+        for row in subject.model._default_manager.values(*columns):
+            found[(subject.table, str(row[subject.key]))] = tuple(row.items())
+    for kind, model in RUNS.items():
+        for row in model.objects.values(*RUN_COLUMNS):
+            found[(kind, str(row["id"]))] = tuple(row.items())
+    return found
+
+
+def owner(table: str, row: tuple[Any, ...], rows: dict[tuple[str, str], tuple[Any, ...]]) -> tuple[str, str]:
+    if table in RUNS:
+        return table, str(dict(row)["id"])
+    subject: Subject = subjects()[table]
+    if subject.part_of is None:
+        return subject.kind, str(dict(row)[subject.key])
+    above, column = subject_of(subject.part_of[0]), subject.part_of[1]
+    above_id = str(dict(row)[column])
+    return owner(above.table, rows[(above.table, above_id)], rows)
+
+
+class WatchingApi(Api):
+    """Compares after each call what was changed with what was recorded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.problems: list[str] = []
+        self.recorded: set[str] = set()
+        self.bare: set[str] = set()
+        self.told: set[str] = set()
+
+    def call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        operation = _operation(method, path)
+        last = Entry.objects.count()
+        before = stored() if operation and _is_recorded(operation) else {}
+        answer = super().call(method, path, body, **headers)
+        after = stored() if before else {}
+        whole = {**before, **after}
+        changed = {owner(key[0], row, whole) for key, row in whole.items() if before.get(key) != after.get(key)}
+        if operation is not None:
+            self._judge(operation, answer.status_code, changed, list(Entry.objects.order_by("day", "number")[last:]))
+        return answer
+
+    def _judge(self, operation: Any, status: int, changed: set[tuple[str, str]], new: list[Entry]) -> None:
+        name = operation.__name__
+        told = {(one.object_kind, one.object_id) for one in new}
+        if not _is_recorded(operation):
+            if new and not all(one.action == "blocks.secrets" for one in new):
+                self.problems.append(f"{name} is recorded")
+            return
+        self.recorded.add(name)
+        # Task runs follow from their flow run, and planned runs from their deployment.
+        missing = {one for one in changed - told if one[0] not in RUNS or (name, one[0]) in OF_RUNS}
+        if status < 400 and missing:
+            self.problems.append(f"{name} changed {sorted(missing)}, and the log has {sorted(told)}")
+        if status < 400 and not new and name not in DRY_RUNS:
+            self.problems.append(f"{name} is not recorded")
+        if status < 400 and new:
+            said = any(one.before or one.after for one in new)
+            (self.told if said else self.bare).add(name)
+
+
+def _operation(method: str, path: str) -> Any:
+    try:
+        view = resolve(f"/api{path}".partition("?")[0]).func
+    except Resolver404:
+        return None
+    return next((one for one in getattr(view, "operations", ()) if one.method == method), None)
+
+
+def _is_recorded(operation: Any) -> bool:
+    return not operation.action_required.is_reading and not operation.action_required.is_reporting
+
+
+@pytest.fixture
+def watching(db: None, monkeypatch: pytest.MonkeyPatch) -> list[WatchingApi]:
+    made: list[WatchingApi] = []
+
+    def make() -> WatchingApi:
+        made.append(WatchingApi())
+        return made[-1]
+
+    monkeypatch.setattr(test_golden, "Api", make)
+    return made
+
+
+def test_every_operation_that_changes_something_is_in_the_log(watching, request: pytest.FixtureRequest):
+    request.getfixturevalue("conversation")
+
+    (api,) = watching
+    assert "\n".join(api.problems) == ""
+    writing = {operation.__name__ for _, operation in operations() if _is_recorded(operation)}
+    assert writing - api.recorded == set()
+    assert " ".join(sorted(api.bare - api.told - WITHOUT_VALUES)) == ""
