@@ -22,10 +22,10 @@ __all__ = ["conversation"]
 RUNS = {"flow-run": FlowRun, "task-run": TaskRun}
 RUN_COLUMNS = ("id", "name", "state_name", "tags")
 OF_RUNS = {("DeleteFlowRun", "flow-run"), ("CancelFlowRun", "flow-run"), ("ResumeFlowRun", "flow-run")}
-# They change what no entry is about, or nothing at all; the log says that they were done, and no more.
+# In the conversation these find nothing to change; the log says that they were done, and no more.
 WITHOUT_VALUES = {
-    "CreateDatabase",
-    "InstallSystemBlockTypes",
+    *("CreateDatabase", "DeleteOwnedAutomations", "InstallSystemBlockTypes", "PauseUnlessServed", "ResumeDeployment"),
+    *("ScheduleDeployment", "SetScheduleInactive", "TryAutomation", "TryNotification", "UpdatePoolQueue"),
 }
 # What they do is rolled back.
 DRY_RUNS = {"CheckDeployment"}
