@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What was done to one object of which no trigger keeps the rows; refused for a reason, if there is one."""
+    """The change of one object of which no trigger keeps the rows; refused for a reason, if there is one."""
 
     kind: str
     id: object

@@ -77,7 +77,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a step of a verification found, and where the next one goes on; None: it is through."""
+    """The outcome of a step of a verification, and where the next one goes on; None: it is through."""
 
     entries: int
     reached: Place | None

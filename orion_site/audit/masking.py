@@ -1,4 +1,4 @@
-"""What entries show of values: nothing of secrets, and of long values their begin and their hash."""
+"""Values as entries show them: nothing of secrets, and of long values their begin and their hash."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class _Object:
 
 
 def changed_objects() -> list[Note]:
-    """What this transaction changed. What triggers kept of it is removed."""
+    """Return the changes of this transaction, and remove what triggers kept of them."""
     rows = _changed_rows()
     objects: dict[tuple[str, Any], _Object] = {}
     for row in rows.values():

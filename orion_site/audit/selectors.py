@@ -40,7 +40,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What is asked for. An object is named by its id, or as kind:id."""
+    """A search. An object is named by its id, or as kind:id."""
 
     object: str = ""
     kind: str = ""

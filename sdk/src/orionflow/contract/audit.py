@@ -100,7 +100,7 @@ class AuditFinding(Answer):
 
 
 class AuditVerified(Answer):
-    """What a call verified: it goes on after `go_on`, unless that is null. `reached` is the last good entry."""
+    """The outcome of one call: it goes on after `go_on`, unless that is null. `reached` is the last good entry."""
 
     entries: int
     reached: AuditPlace | None
