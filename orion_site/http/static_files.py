@@ -11,6 +11,7 @@ from functools import cache
 from hashlib import sha256
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from django.conf import settings
 from django.contrib.staticfiles.storage import StaticFilesStorage
@@ -22,6 +23,8 @@ from whitenoise.middleware import WhiteNoiseMiddleware
 PACKAGES = ("django", "djangorestframework", "drf-spectacular-sidecar")
 COMPRESSED = frozenset({"text/css", "text/javascript", "application/javascript", "image/svg+xml"})
 FOR_EVER = "max-age=31536000, public, immutable"
+# The files that were found, by the prefix of their addresses: to look for them takes longer than to answer a request.
+_found: dict[str, dict[str, Any]] = {}
 
 
 @cache
@@ -53,6 +56,13 @@ class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         super().__init__(get_response)
         self._packed: dict[str, bytes] = {}
+
+    def add_files_from_finders(self) -> None:
+        """Look once in a process: each of its handlers of requests has a middleware of its own."""
+        if self.static_prefix not in _found:
+            super().add_files_from_finders()
+            _found[self.static_prefix] = dict(self.files)
+        self.files.update(_found[self.static_prefix])
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         path, prefix = request.path_info, self.static_prefix
