@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -15,6 +16,7 @@ from hypothesis import settings
 from orion_site.accounts.authentication import LocalOwnerAuthentication
 from orion_site.accounts.permissions import Actor
 from orion_site.env import database_from_url
+from tests.homes import ready_database
 from tests.postgresql import running_postgresql
 from tests.rounds import examples
 
@@ -66,10 +68,17 @@ def postgresql_url() -> Iterator[str]:
 def django_db_modify_db_settings(request: pytest.FixtureRequest) -> None:
     """Point Django at the database that the session is about, before pytest-django creates the test database."""
     if DATABASE == "sqlite":
+        shutil.copyfile(ready_database(), os.environ["ORION_TEST_SQLITE"])
         return
     url = request.getfixturevalue("postgresql_url")
     del connections["default"]
     connections.settings = connections.configure_settings({"default": database_from_url(url)})
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """Take the copied file as it is; it goes with the home that it lies in."""
+    return DATABASE == "sqlite"
 
 
 @pytest.fixture(scope="session", autouse=True)

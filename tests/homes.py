@@ -24,14 +24,14 @@ def ready_home(home: Path) -> Path:
     home.mkdir(parents=True, exist_ok=True)
     database = home / "orion.db"
     if not database.exists():
-        shutil.copy(_made_once(), database)
+        shutil.copy(ready_database(), database)
         database.chmod(0o600)
     return home
 
 
 @cache
-def _made_once() -> Path:
-    """The file to copy: of all processes that run tests of this checkout the first one makes it."""
+def ready_database() -> Path:
+    """A file to copy: of all processes that run tests of this checkout the first one makes it."""
     folder = Path(tempfile.gettempdir(), f"orion-tests-{os.getuid()}", hashlib.sha256(bytes(ROOT)).hexdigest()[:12])
     kept = folder / f"{_state_of_the_code()}.db"
     if kept.exists():
