@@ -99,7 +99,7 @@ ON_SQLITE_ALONE := $(patsubst %,--ignore tests/%.py,sockets/test_live_server api
 
 test-postgresql: $(VENV)/installed-dev  ## The tests that touch the database, on PostgreSQL
 	@echo "==> tests on PostgreSQL"
-	@ORION_TEST_DATABASE=postgresql $(BIN)/pytest $(SIDE_BY_SIDE) tests/services tests/api tests/web tests/events tests/sockets tests/live \
+	@ORION_TEST_DATABASE=postgresql $(BIN)/pytest $(SIDE_BY_SIDE) tests/services tests/api tests/web tests/events tests/sockets tests/live tests/security \
 		$(FAULTS_OF_DATABASES) $(ON_SQLITE_ALONE)
 
 thorough chaos: export ORION_CHAOS_ROUNDS ?= 40

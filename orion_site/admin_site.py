@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.admin import AdminSite
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.response import TemplateResponse
-from django.urls import path
+from django.urls import path, reverse
 
 from orion_site.accounts.local_owner import anybody_can_sign_in
-from orion_site.accounts.permissions import Action, actor_of, may
+from orion_site.accounts.permissions import Action, DenyUndeclared, actor_of, answer_to, may
 
 
 class OrionAdminSite(AdminSite):
@@ -41,11 +43,15 @@ class OrionAdminSite(AdminSite):
         return super().index(request, {**(extra_context or {}), "numbers": numbers()})
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Without anybody who could sign in, a form for it would be a riddle: say how the admin is reached."""
+        """People sign in on the page of everybody. Without anybody who could, say how the admin is reached."""
+        if request.user.is_authenticated and not self.has_permission(request):
+            raise PermissionDenied(DenyUndeclared.message)
         if anybody_can_sign_in():
-            return super().login(request, extra_context)
+            return redirect_to_login(request.GET.get("next") or reverse("admin:index"))
         return render(request, "admin/closed.html", {"port": request.META.get("SERVER_PORT")}, status=403)
 
     def has_permission(self, request: HttpRequest) -> bool:
-        """Django asks whether the user is of the staff; Orion, whether the actor may operate it."""
-        return may(actor_of(request), Action.OPERATE) and super().has_permission(request)
+        """Whether the actor may operate it. The admin's log needs a user to name, so keys do not come here."""
+        actor = actor_of(request)
+        answer_to(actor)
+        return may(actor, Action.OPERATE) and request.user.is_active

@@ -1,4 +1,4 @@
-"""The server's share of the `orion` command: `orion server …` and `orion database …`.
+"""The server's share of the `orion` command: `orion server …`, `orion database …`, and users, groups and keys.
 
 Django and daphne are imported inside the commands: `orion --help` must not wait for them.
 """
@@ -10,11 +10,12 @@ import os
 
 import click
 
+from orion_site.accounts.cli import group, key, user
 from orion_site.database.commands import database
 from orion_site.database.purge import purge
 from orion_site.database.seals import problem_of_seals, reseal
 
-__all__ = ["database", "server"]
+__all__ = ["database", "group", "key", "server", "user"]
 
 database.add_command(purge)
 database.add_command(reseal)
@@ -28,7 +29,7 @@ def server() -> None:
 
 
 @server.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; this machine only for now.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need a user first.")
 @click.option("--port", default=4200, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free port.")
 @click.option("--base-path", default="", envvar="ORION_BASE_PATH", help="Serve below this path, as behind a proxy.")
 @click.option("--services/--no-services", default=True, show_default=True, help="Tick the services in this process.")

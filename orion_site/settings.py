@@ -61,6 +61,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "orion_site.accounts.local_owner.LocalOwnerMiddleware",
+    "orion_site.accounts.sign_in.SignInMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "orion_site.audit.entrances.AuditMiddleware",
@@ -123,10 +124,14 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = env_int("ORION_API_MAX_BODY_BYTES", 10 * 1024 * 10
 # Who asks, whether they may, how often, and which rows of a list they get: each is a class here, and an operation may
 # name its own (`authentication_classes`, `permission_classes`, `throttle_classes`, `pagination_class`).
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["orion_site.accounts.authentication.LocalOwnerAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "orion_site.accounts.authentication.KeyAuthentication",
+        "orion_site.accounts.authentication.SessionAuthentication",
+        "orion_site.accounts.authentication.LocalOwnerAuthentication",
+    ],
     "UNAUTHENTICATED_USER": None,
     "DEFAULT_PERMISSION_CLASSES": ["orion_site.accounts.permissions.DenyUndeclared"],
-    # The server bounds how much it does at once (ORION_SERVER_MAX_IN_FLIGHT); nobody is counted by name yet.
+    # The server bounds how much it does at once (ORION_SERVER_MAX_IN_FLIGHT); nobody is counted by name.
     "DEFAULT_THROTTLE_CLASSES": [],
     "DEFAULT_PAGINATION_CLASS": "orchestration.api.pagination.PageOfBody",
     "EXCEPTION_HANDLER": "orchestration.api.errors.answer_error",
@@ -138,11 +143,27 @@ REST_FRAMEWORK = {
     ],
 }
 
+AUTHENTICATION_BACKENDS = ["orion_site.accounts.backend.RolesBackend"]
+# Of the hashes that need much memory, the one that Python has: no package, and 16 MB for each who signs in.
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.ScryptPasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+]
+LOGIN_URL = LOGOUT_REDIRECT_URL = "sign-in"
+LOGIN_REDIRECT_URL = "home"
+
 SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "orion_session", "orion_csrf"
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_HTTPONLY = True
 # Behind TLS a form comes from https://, while the proxy speaks plain HTTP to us. The guard has compared the hosts.
 ORION_UI_URL = env_str("ORION_UI_URL", "http://127.0.0.1:4200").rstrip("/")
+SESSION_COOKIE_SECURE = ORION_UI_URL.startswith("https://")
 CSRF_TRUSTED_ORIGINS = trusted_origins(ORION_UI_URL, env_list("ORION_ALLOWED_HOSTS"))
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"

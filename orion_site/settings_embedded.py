@@ -10,7 +10,11 @@ MIDDLEWARE = []
 ROOT_URLCONF = "orion_site.urls_api"
 TEMPLATES = []
 # No browsable pages: they need templates.
-REST_FRAMEWORK = {**OF_THE_SERVER, "DEFAULT_RENDERER_CLASSES": ["orchestration.api.rendering.JSONRenderer"]}
+REST_FRAMEWORK = {
+    **OF_THE_SERVER,
+    "DEFAULT_AUTHENTICATION_CLASSES": ["orion_site.accounts.authentication.ProcessOwnerAuthentication"],
+    "DEFAULT_RENDERER_CLASSES": ["orchestration.api.rendering.JSONRenderer"],
+}
 # The user's process has its own logging.
 LOGGING_CONFIG = None
 # Nobody else sees this database: there is nobody to tell.

@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 import orion_site
 from orchestration.api.operations import Operation
 from orchestration.outages import outage
-from orion_site.accounts.permissions import Action, requires
+from orion_site.accounts.permissions import Action, Actor, requires
 from orion_site.server_settings.catalogue import database_words, setting_values
 from orionflow.contract.wire import Text1024, Wire
 
@@ -26,7 +26,7 @@ class CheckHealth(Operation):
     """True, when the server answers."""
 
     method = "GET"
-    action_required = Action.PROBE
+    action_required = Action.ANYBODY
     answers = {200: bool}
 
     def perform(self) -> bool:
@@ -86,6 +86,24 @@ class ReadVersion(Operation):
 
     def perform(self) -> str:
         return orion_site.__version__
+
+
+class Me(TypedDict):
+    name: str
+    by: str | None
+    actions: list[str]
+
+
+class ReadMe(Operation):
+    """Who asks, by what that was proved (a key, or a session), and what may be done."""
+
+    method = "GET"
+    action_required = Action.PROBE
+    answers = {200: Me}
+
+    def perform(self) -> Me:
+        actor: Actor = self.request.user
+        return {"name": actor.name, "by": self.request.auth, "actions": sorted(actor.actions)}
 
 
 class ReadSettings(Operation):

@@ -7,6 +7,9 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import include, path
 from django.views.defaults import page_not_found, server_error
 
+from orion_site.accounts.pages import keys
+from orion_site.accounts.pages import users as accounts
+from orion_site.accounts.sign_in import sign_in, sign_out
 from orion_site.audit.pages import audit
 from orion_site.home.views import home
 from orion_site.openapi.pages import api_root, redoc, swagger
@@ -20,6 +23,8 @@ urlpatterns = [
     path("api", api_root, name="api-root"),
     path("api/", api_root),
     *api_urls,
+    path("login", sign_in, name="sign-in"),
+    path("logout", sign_out, name="sign-out"),
     path("docs", swagger, name="docs"),
     path("redoc", redoc, name="redoc"),
     path("status", status, name="status"),
@@ -30,6 +35,18 @@ urlpatterns = [
     path("settings/zone", switch_zone, name="switch-zone"),
     path("settings/server/<str:name>", server_settings.change, name="change-setting"),
     path("settings/server/<str:name>/reset", server_settings.reset, name="reset-setting"),
+    path("settings/keys", keys.keys, name="keys"),
+    path("settings/keys/<int:key_id>/revoke", keys.revoke, name="revoke-key"),
+    path("settings/password", accounts.change_password, name="change-password"),
+    path("settings/users", accounts.users, name="users"),
+    path("settings/users/new", accounts.new_user, name="new-user"),
+    path("settings/users/<int:user_id>", accounts.user, name="user"),
+    path("settings/users/<int:user_id>/switch", accounts.switch_user, name="switch-user"),
+    path("settings/users/<int:user_id>/delete", accounts.remove_user, name="delete-user"),
+    path("settings/groups", accounts.groups, name="groups"),
+    path("settings/groups/new", accounts.new_group, name="new-group"),
+    path("settings/groups/<int:group_id>", accounts.group, name="group"),
+    path("settings/groups/<int:group_id>/delete", accounts.remove_group, name="delete-group"),
     path("admin/", admin.site.urls),
     path("", home, name="home"),
     path("", include("runs.pages.urls")),

@@ -77,6 +77,7 @@ api = [
     path("ready", Endpoint(system_api.CheckReady)),
     path("hello", Endpoint(system_api.SayHello)),
     path("version", Endpoint(system_api.ReadApiVersion)),
+    path("me", Endpoint(system_api.ReadMe)),
     path("csrf-token", Endpoint(system_api.ReadCsrfToken)),
     path("admin/services", Endpoint(services_api.ReadServices)),
     path("admin/database/clear", Endpoint(database_api.ClearDatabase)),

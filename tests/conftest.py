@@ -89,6 +89,12 @@ def everything_is_loaded() -> None:
         pass
 
 
+@pytest.fixture(autouse=True)
+def users_of_other_tests_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guard believes for two seconds that there are users; each test has users of its own."""
+    monkeypatch.setattr("orion_site.accounts.guard._open_until", 0.0)
+
+
 @pytest.fixture
 def act_as(monkeypatch: pytest.MonkeyPatch) -> Callable[[Actor], None]:
     """Let all requests of this test come from an actor: `act_as(stranger)`."""

@@ -15,3 +15,6 @@ for _name in ("ORION_DATABASE_URL", "ORION_API_URL", "ORION_PROFILE", "ORION_BRO
     os.environ.pop(_name, None)
 
 from orion_site.settings import *  # noqa: E402, F403
+
+# Many tests make users; that passwords are hashed slowly is a test of its own.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

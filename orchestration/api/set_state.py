@@ -6,17 +6,22 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.core.exceptions import PermissionDenied
 from rest_framework.response import Response
 
 from orchestration.api.fencing import EPOCH_HEADER, RUN_HEADER, names_an_attempt, read_header
 from orchestration.api.operations import Operation
 from orchestration.api.states import proposed_state, result_of
 from orchestration.clocks import SENT_AT_HEADER, clock_offset, corrected
+from orchestration.core.states import StateType
 from orchestration.database_clock import current_time
 from orchestration.services import propose_flow_run_state, propose_task_run_state
-from orion_site.accounts.permissions import Action
+from orion_site.accounts.permissions import Action, may
 from orionflow.contract.runs import OrchestrationResult, StateCreate
 from orionflow.contract.wire import Moment, Natural, Wire
+
+# What people ask of runs: to start or to be tried again, to pause, to end.
+OF_PEOPLE = frozenset({StateType.SCHEDULED, StateType.PAUSED, StateType.CANCELLING, StateType.CANCELLED})
 
 
 class SetState(Wire):
@@ -29,6 +34,7 @@ class StateProposal(Operation):
 
     method = "POST"
     action_required = Action.REPORT_RUNS
+    allowed_too = Action.CHANGE_RUNS
     answers = {201: OrchestrationResult, 200: OrchestrationResult}
     orchestrates = True
 
@@ -40,6 +46,7 @@ class StateProposal(Operation):
         return type(self).__name__.replace("Set", "Force")
 
     def proposal(self, run_id: UUID, body: SetState) -> dict[str, Any]:
+        self._refuse_more_than_allowed(body)
         own_id = read_header(self.request, "Orion-Proposal-Id", UUID)
         proposed = proposed_state(body.state, keep_identity=False)
         if own_id is not None:
@@ -52,6 +59,15 @@ class StateProposal(Operation):
             "epoch": self._epoch(run_id),
             "force": bool(body.force),
         }
+
+    def _refuse_more_than_allowed(self, body: SetState) -> None:
+        """A person moves runs; what came of one is said by its process, and no rule is passed over by everybody."""
+        actor = self.request.user
+        if body.force and not may(actor, Action.FORCE_STATES):
+            raise PermissionDenied("Your role does not allow to force a state: propose it without `force`.")
+        if body.state.type not in OF_PEOPLE and not may(actor, Action.REPORT_RUNS):
+            allowed = ", ".join(sorted(OF_PEOPLE))
+            raise PermissionDenied(f"Your role does not allow to report {body.state.type}; you may propose {allowed}.")
 
     def _moment(self, said: datetime | None, now: datetime) -> datetime | None:
         """When a state that is reported late was entered, by our clock; None where the sender does not say that it is.

@@ -17,12 +17,14 @@ from typing import Any, ClassVar, Literal, ParamSpec, TypeVar
 from channels.consumer import get_handler_name
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
-from django.db import close_old_connections
+from django.db import DatabaseError, close_old_connections
 from pydantic import ValidationError
+from rest_framework.exceptions import AuthenticationFailed
 
 from orchestration.api.parsing import UnreadableBody, refuse_unstorable
 from orchestration.api.rendering import encoded
-from orion_site.accounts.permissions import Action, may
+from orion_site.accounts.authentication import actor_with_key, read_again
+from orion_site.accounts.permissions import WITHOUT_CREDENTIALS, Action, Actor, DenyUndeclared, may
 from orionflow.contract.wire import Wire
 
 P = ParamSpec("P")
@@ -46,6 +48,8 @@ REFUSED = 4403
 SUBPROTOCOL = "prefect"
 # Whoever opens a socket asks for something within this time.
 PATIENCE_SECONDS = 10.0
+# A key that was revoked closes its sockets so soon.
+RIGHTS_EVERY_SECONDS = 5.0
 
 _threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="orion-sockets")
 
@@ -72,6 +76,7 @@ class SocketConsumer(AsyncJsonWebsocketConsumer):
     # while Redis is away. Consumers that join groups name "default".
     channel_layer_alias = "none"
     _work: asyncio.Task[None] | None = None
+    _watch: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         try:
@@ -86,10 +91,32 @@ class SocketConsumer(AsyncJsonWebsocketConsumer):
         await getattr(self, get_handler_name(message))(message)
 
     async def websocket_connect(self, message: dict[str, Any]) -> None:
-        if not may(self.scope.get("user"), self.action_required):
+        if not self.is_admitted():
             await self.close(REFUSED)
             raise StopConsumer
+        self.watch_rights()
         await super().websocket_connect(message)
+
+    def is_admitted(self) -> bool:
+        """Whether the handshake is accepted."""
+        return may(self.scope.get("user"), self.action_required)
+
+    def watch_rights(self) -> None:
+        """Close the socket soon after its key is revoked, or its user may not have it any more."""
+        actor: Actor | None = self.scope.get("user")
+        if actor is not None and actor.user_id is not None:
+            self._watch = asyncio.create_task(self._close_without(actor))
+
+    async def _close_without(self, actor: Actor) -> None:
+        while True:
+            await asyncio.sleep(RIGHTS_EVERY_SECONDS)
+            try:
+                current = await in_database(read_again, actor)
+            except DatabaseError:
+                continue
+            if not may(current, self.action_required):
+                await self.close(POLICY_VIOLATION, DenyUndeclared.message)
+                return
 
     async def websocket_ping(self, message: dict[str, Any]) -> None:
         """Our own server leaves pongs to the consumer: they may confirm what came before the ping."""
@@ -112,6 +139,8 @@ class SocketConsumer(AsyncJsonWebsocketConsumer):
             await self.close(INTERNAL_ERROR, "The server failed")
 
     async def stop_working(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
         if self._work is not None:
             self._work.cancel()
             with suppress(asyncio.CancelledError):
@@ -121,11 +150,15 @@ class SocketConsumer(AsyncJsonWebsocketConsumer):
 class IntroducedConsumer(SocketConsumer):
     """A socket of the sub-protocol `prefect`: the client introduces itself, asks for something, and is sent it.
 
-    Its token is not looked at: who may open the socket was settled before it was accepted.
+    The introduction may bring a key, for which the socket then speaks. Whoever had no credentials in the handshake must
+    bring one.
     """
 
     _introduced = False
     _deadline: asyncio.TimerHandle | None = None
+
+    def is_admitted(self) -> bool:
+        return self.scope.get("user") is None or super().is_admitted()
 
     async def connect(self) -> None:
         if SUBPROTOCOL not in self.scope["subprotocols"]:
@@ -144,11 +177,27 @@ class IntroducedConsumer(SocketConsumer):
             await self.receive_more(text)
         elif self._introduced:
             await self.receive_request(text)
-        elif read_message(Introduction, text) is None:
+        elif (introduction := read_message(Introduction, text)) is None:
             await self.close(POLICY_VIOLATION, "Expected 'auth' message")
+        elif refusal := await self._refusal_of(introduction.token):
+            await self.close(POLICY_VIOLATION, refusal)
         else:
             self._introduced = True
             await self.send_json({"type": "auth_success"})
+
+    async def _refusal_of(self, token: Any) -> str | None:
+        """Why the client is not let in; otherwise the socket speaks for the key from now on."""
+        if isinstance(token, str) and token:
+            try:
+                self.scope["user"] = await in_database(actor_with_key, token)
+            except AuthenticationFailed as error:
+                return str(error.detail)
+            if self._watch is not None:
+                self._watch.cancel()
+            self.watch_rights()
+        if self.scope.get("user") is None:
+            return WITHOUT_CREDENTIALS
+        return None if may(self.scope["user"], self.action_required) else DenyUndeclared.message
 
     async def receive_request(self, text: str) -> None:
         """Read what the client asks for, and begin to `work` if it can be understood."""
@@ -172,6 +221,7 @@ class IntroducedConsumer(SocketConsumer):
 
 class Introduction(Wire):
     type: Literal["auth"]
+    token: Any = None
 
 
 def read_message(model: type[Model], text: str) -> Model | None:

@@ -1,4 +1,4 @@
-"""Who may do what. Until users exist there is one local owner."""
+"""Users, groups, keys and what they may do. A server without users has one local owner."""
 
 from __future__ import annotations
 
@@ -8,3 +8,8 @@ from django.apps import AppConfig
 class AccountsConfig(AppConfig):
     name = "orion_site.accounts"
     label = "accounts"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        # Registers what a session remembers.
+        from orion_site.accounts import sessions  # noqa: F401

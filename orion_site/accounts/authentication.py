@@ -1,19 +1,114 @@
 """Who asks, in the terms of Django REST framework: `request.user` is an `Actor`, `request.auth` what it proved that by.
 
-Keys and users will be further classes of DEFAULT_AUTHENTICATION_CLASSES. The first one that recognises the sender of a
-request answers for it, whether the request came to the API, a page, the admin or a websocket.
+The first class of DEFAULT_AUTHENTICATION_CLASSES that recognises the sender of a request answers for it, whether the
+request came to the API, a page, the admin or a websocket. Models are imported when a credential is looked at: inside
+a user's process there are no accounts.
 """
 
 from __future__ import annotations
 
-from rest_framework.authentication import BaseAuthentication
+import binascii
+from base64 import b64decode
+
+from django.conf import settings
+from rest_framework import authentication
+from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
+from orion_site.accounts.guard import is_loopback
+from orion_site.accounts.local_owner import anybody_can_sign_in, is_from_this_machine
 from orion_site.accounts.permissions import LOCAL_OWNER, Actor
 
+KEY_BEGINS = "orn_"
 
-class LocalOwnerAuthentication(BaseAuthentication):
-    """Recognise everybody as the local owner: the guard lets in nobody who is not on this machine."""
+
+class KeyAuthentication(authentication.BaseAuthentication):
+    """Recognise a program by its API key. A key that is not valid is refused, whoever else the sender might be."""
+
+    def authenticate(self, request: Request) -> tuple[Actor, str] | None:
+        key = key_in(request.META.get("HTTP_AUTHORIZATION", ""))
+        if key is None:
+            return None
+        return actor_with_key(key), "key"
+
+    def authenticate_header(self, request: Request) -> str:
+        return 'Bearer realm="orion"'
+
+
+class SessionAuthentication(authentication.SessionAuthentication):
+    """Recognise a person who signed in with this browser."""
+
+    def authenticate(self, request: Request) -> tuple[Actor, str] | None:
+        if settings.SESSION_COOKIE_NAME not in request.COOKIES:
+            return None
+        from orion_site.accounts.sessions import actor_of_session
+
+        actor = actor_of_session(request._request)
+        if actor is None:
+            return None
+        if "view" in request.parser_context:
+            # An operation of the API; pages have Django's own check of the token.
+            self.enforce_csrf(request)
+        return actor, "session"
+
+
+class LocalOwnerAuthentication(authentication.BaseAuthentication):
+    """Recognise whoever asks from this machine as the local owner.
+
+    Through a proxy, or for another name, that holds only until there are users: then such a request may come from
+    anywhere, and its sender can say who it is.
+    """
+
+    def authenticate(self, request: Request) -> tuple[Actor, None] | None:
+        if not is_loopback(request.META.get("REMOTE_ADDR") or ""):
+            return None
+        if is_from_this_machine(request) or not anybody_can_sign_in():
+            return LOCAL_OWNER, None
+        return None
+
+
+class ProcessOwnerAuthentication(authentication.BaseAuthentication):
+    """Recognise the program itself, where the API is inside its process."""
 
     def authenticate(self, request: Request) -> tuple[Actor, None]:
         return LOCAL_OWNER, None
+
+
+def actor_with_key(key: str) -> Actor:
+    """Return for whom a key speaks. Raises AuthenticationFailed with a sentence."""
+    from orion_site.accounts.keys import KeyRefused, actor_of_key
+
+    try:
+        return actor_of_key(key)
+    except KeyRefused as error:
+        raise AuthenticationFailed(str(error)) from None
+
+
+def read_again(actor: Actor) -> Actor | None:
+    """Return what an actor may do by now; None when its key is not valid any more, or its user disabled."""
+    from orion_site.accounts.keys import actor_again
+
+    return actor_again(actor)
+
+
+def key_in(header: str) -> str | None:
+    """Return the key in a header `Authorization`; None where there is none that is ours to judge.
+
+    Names and passwords are a proxy's, unless the password is a key: so clients send it that read credentials from the
+    address of the API alone.
+    """
+    scheme, _, rest = header.partition(" ")
+    match scheme.lower():
+        case "bearer":
+            return rest.strip()
+        case "basic":
+            password = _password(rest.strip())
+            return password if password.startswith(KEY_BEGINS) else None
+    return None
+
+
+def _password(pair: str) -> str:
+    try:
+        return b64decode(pair, validate=True).decode().partition(":")[2]
+    except (binascii.Error, UnicodeDecodeError):
+        return ""

@@ -1,19 +1,25 @@
 """The first thing that every request meets: who is addressed, from where, and by which page of which browser.
 
-Until users exist, whoever reaches the server owns it. So it answers this machine only, under its own names only, and no
-page of another site may speak through the owner's browser. CORS headers are never sent.
+While nobody can sign in, it answers this machine only; other machines are let in to prove who asks. Whoever asks, it is
+addressed by its own names only, and no page of another site may speak through somebody's browser. CORS headers are
+never sent.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 
 from django.conf import settings
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.http.request import split_domain_port
+
+from orion_site.accounts.permissions import answer_to
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -53,6 +59,8 @@ class GuardMiddleware:
         refused = refusal(request.META, method=request.method or "", path=request.path_info)
         if refused is not None:
             return JsonResponse({"detail": refused.detail}, status=refused.status)
+        # This thread has answered somebody else before.
+        answer_to(None)
         response = self.get_response(request)
         for header, value in HARDENING.items():
             response.headers.setdefault(header, value)
@@ -64,9 +72,32 @@ def _foreign_machine(address: str) -> Refusal | None:
     # the process name a loopback address.
     if is_loopback(address):
         return None
+    try:
+        if _is_open():
+            return None
+    except DatabaseError:
+        return Refusal(503, "The database of Orion does not answer, so nobody is recognised. Try again in a moment.")
     return Refusal(403, "Orion answers this machine only: it has no users yet who could prove who they are.")
 
 
+def _is_open() -> bool:
+    """Whether other machines are let in to prove who asks; once it is so, that is believed for a moment."""
+    global _open_until
+    if time.monotonic() < _open_until:
+        return True
+    from orion_site.accounts.local_owner import anybody_can_sign_in
+
+    is_open = anybody_can_sign_in()
+    if is_open:
+        _open_until = time.monotonic() + OPEN_SECONDS
+    return is_open
+
+
+OPEN_SECONDS = 2.0
+_open_until = 0.0
+
+
+@lru_cache(maxsize=256)
 def is_loopback(address: str) -> bool:
     """Whether an address is this machine's, also where an IPv6 socket shows one of IPv4 (`::ffff:127.0.0.1`)."""
     try:

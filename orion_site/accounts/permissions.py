@@ -1,12 +1,13 @@
 """The one place that says who may do what. What declares no action is denied to everybody.
 
-Entrances declare actions; this module knows actors, and the authentication classes of the API recognise them. Until
-users exist there is one actor, the local owner, who may do everything: the guard lets nobody else in.
+Entrances declare actions; this module knows actors, and the authentication classes of the API recognise them: by a
+key, by a session, or as the local owner, who may do everything. What roles allow stands in `roles`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import wraps
@@ -23,10 +24,13 @@ from rest_framework.settings import api_settings
 class Action(StrEnum):
     """The actions that permissions are about."""
 
+    ANYBODY = "anybody"  # what needs no proof of who asks: whether the server is alive, and the page to sign in
     PROBE = "probe"  # is the server there, and which version is it
     READ_RUNS = "runs.read"
     REPORT_RUNS = "runs.report"  # what a running flow says about itself: creations, transitions, logs, artifacts
     CHANGE_RUNS = "runs.change"  # what a person does to runs: cancel, resume, rename, delete
+    FORCE_STATES = "runs.force"  # a state that the rules were not asked about
+    CUSTOMISE_RUNS = "runs.customise"  # where and how a run's code is executed: job variables, infrastructure
     READ_LIMITS = "limits.read"
     CHANGE_LIMITS = "limits.change"
     TAKE_SLOTS = "limits.take"  # what a running flow does with global limits: take slots and return them
@@ -51,11 +55,13 @@ class Action(StrEnum):
     CHANGE_SETTINGS = "settings.change"
     READ_AUDIT = "audit.read"  # who did what
     OPERATE = "operate"  # the admin
+    KEEP_KEYS = "keys.keep"  # one's own keys and password
+    MANAGE_USERS = "users.manage"  # users, groups, and everybody's keys
 
     @property
     def is_reading(self) -> bool:
         """Whether it changes nothing."""
-        return self in {Action.PROBE, Action.READ_SECRETS} or self.value.endswith(".read")
+        return self in {Action.ANYBODY, Action.PROBE, Action.READ_SECRETS} or self.value.endswith(".read")
 
     @property
     def is_reporting(self) -> bool:
@@ -65,10 +71,12 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks: the `user` of a request of the API."""
+    """Who asks: the `user` of a request of the API. `user_id` and `key_id` are those of rows, where there are any."""
 
     name: str
     actions: frozenset[Action]
+    user_id: int | None = None
+    key_id: int | None = None
 
     # Django REST framework asks this of every user, and its browsable pages show the name.
     is_authenticated: ClassVar[bool] = True
@@ -76,29 +84,69 @@ class Actor:
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def identity(self) -> str:
+        """A text that no other actor has, whatever names people give themselves."""
+        return f"user {self.user_id}, key {self.key_id}" if self.user_id else self.name
+
 
 LOCAL_OWNER = Actor("local owner", frozenset(Action))
 
+_asking: ContextVar[Actor | None] = ContextVar("orion_asking", default=None)
 
-def actor_of(request: HttpRequest) -> Actor:
-    """Return who sent a request to a page, the admin or a websocket. Raises PermissionDenied for somebody unknown.
+
+def who_asks() -> Actor | None:
+    """The actor whose request is being answered; None outside of requests, and before anybody was recognised."""
+    return _asking.get()
+
+
+def answer_to(actor: Actor | None) -> None:
+    """From here on it is this actor who asks, in this thread or task."""
+    _asking.set(actor)
+
+
+class Unrecognised(PermissionDenied):
+    """Nobody is known to have sent the request, or its key is not valid: 401, or the page to sign in."""
+
+
+def recognised(request: HttpRequest) -> Actor | None:
+    """Return who sent a request to a page, the admin or a websocket; None for somebody without credentials.
 
     The authentication classes of the API answer. They are asked here one by one, because DRF would write the actor into
-    `request.user`, where the admin expects a row of Django's users.
+    `request.user`, where the admin expects a row of Django's users. Raises Unrecognised for credentials that are wrong.
     """
+    kept: Actor | None = getattr(request, "_orion_actor", None)
+    if kept is not None:
+        return kept
     asked = Request(request)
     for authentication in api_settings.DEFAULT_AUTHENTICATION_CLASSES:
         try:
             found = authentication().authenticate(asked)
         except AuthenticationFailed as error:
-            raise PermissionDenied(str(error.detail)) from error
+            raise Unrecognised(str(error.detail)) from error
         if found:
-            return cast(Actor, found[0])
-    raise PermissionDenied(DenyUndeclared.message)
+            actor = cast(Actor, found[0])
+            if actor.user_id is not None:
+                # Rows were read for it; a page asks several times.
+                request._orion_actor = actor  # type: ignore[attr-defined]
+            return actor
+    return None
+
+
+def actor_of(request: HttpRequest) -> Actor:
+    """Return who sent a request. Raises Unrecognised for somebody unknown."""
+    if (actor := recognised(request)) is None:
+        raise Unrecognised(WITHOUT_CREDENTIALS)
+    return actor
 
 
 def may(actor: Actor | None, action: Action | None) -> bool:
+    if action is Action.ANYBODY:
+        return True
     return actor is not None and action is not None and action in actor.actions
+
+
+WITHOUT_CREDENTIALS = "Say who you are: sign in, or send a key in the header Authorization: Bearer orn_…"
 
 
 class DenyUndeclared(BasePermission):
@@ -107,7 +155,22 @@ class DenyUndeclared(BasePermission):
     message = "This operation is not allowed to you."
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        return may(request.user, getattr(view, "action_required", None))
+        answer_to(request.user)
+        allowing = (getattr(view, "action_required", None), getattr(view, "allowed_too", None))
+        return any(may(request.user, action) for action in allowing)
+
+
+def refuse_fields(actor: Actor | None, action: Action, given: Mapping[str, Any], why: str) -> None:
+    """Refuse fields that need one more action, unless they are empty. Raises PermissionDenied."""
+    named = [name for name, value in given.items() if value]
+    if named and not may(actor, action):
+        raise PermissionDenied(
+            f"Your role does not allow {' and '.join(named)}: {why}. Leave {'them' if len(named) > 1 else 'it'} out."
+        )
+
+
+# What `CUSTOMISE_RUNS` is about.
+WHERE_AND_HOW = "this says where and how the code of a run is executed"
 
 
 def requires(action: Action) -> Callable[[Callable[..., HttpResponseBase]], Callable[..., HttpResponseBase]]:
@@ -116,8 +179,10 @@ def requires(action: Action) -> Callable[[Callable[..., HttpResponseBase]], Call
     def declare(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
         @wraps(view)
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            if not may(actor_of(request), action):
-                raise PermissionDenied(DenyUndeclared.message)
+            actor = recognised(request)
+            if not may(actor, action):
+                raise Unrecognised(WITHOUT_CREDENTIALS) if actor is None else PermissionDenied(DenyUndeclared.message)
+            answer_to(actor)
             return view(request, *args, **kwargs)
 
         guarded.action_required = action  # type: ignore[attr-defined]

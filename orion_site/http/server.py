@@ -47,6 +47,7 @@ def run_server(options: ServerOptions, *, on_ready: Callable[[str], None] = lamb
     try:
         os.environ.setdefault("ORION_UI_URL", address_of(listener, options.base_path))
         _prepare(options)
+        _refuse_strangers(listener, options)
         with _noticing_others(address_of(listener, options.base_path)):
             return _serve(listener, options, on_ready)
     finally:
@@ -54,8 +55,8 @@ def run_server(options: ServerOptions, *, on_ready: Callable[[str], None] = lamb
 
 
 def bound_socket(options: ServerOptions) -> socket.socket:
-    """A listening socket on a loopback address; port 0 asks the system for a free one."""
-    host = loopback_address(options.host)
+    """A socket bound to the address; port 0 asks the system for a free one."""
+    host = listening_address(options.host)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -67,18 +68,36 @@ def bound_socket(options: ServerOptions) -> socket.socket:
     return listener
 
 
-def loopback_address(host: str) -> str:
+def listening_address(host: str) -> str:
     address = LOOPBACK_NAMES.get(host.lower(), host.strip("[]"))
     try:
-        is_loopback = ip_address(address).is_loopback
+        ip_address(address)
     except ValueError:
-        is_loopback = False
-    if not is_loopback:
         raise CannotStart(
-            f"Orion listens on this machine only until it has users: {host} would let anybody on the network run "
-            "work here. Use --host 127.0.0.1, and a reverse proxy that checks who asks."
-        )
+            f"--host {host} is no address of this machine: write 127.0.0.1, 0.0.0.0 for all of them, or one of them."
+        ) from None
     return address
+
+
+def _refuse_strangers(listener: socket.socket, options: ServerOptions) -> None:
+    """Listen for other machines only when somebody on them can prove who asks."""
+    from orion_site.accounts.local_owner import anybody_can_sign_in
+
+    host = ip_address(listener.getsockname()[0])
+    if host.is_loopback:
+        return
+    if not anybody_can_sign_in():
+        raise CannotStart(
+            f"Nobody on other machines could prove who they are yet, so Orion does not listen on {host}. "
+            "Make a user and start again:\n"
+            "  orion user create NAME --role admin\n"
+            f"  orion server start --host {options.host}"
+        )
+    if options.agent and not host.is_unspecified:
+        raise CannotStart(
+            f"The agent of this server asks it on 127.0.0.1, where it does not listen with --host {options.host}. "
+            "Use --host 0.0.0.0, or --no-agent."
+        )
 
 
 def _why_not_bound(host: str, port: int, error: OSError) -> str:
@@ -94,6 +113,9 @@ def _prepare(options: ServerOptions) -> None:
     """Key, settings and database, in the order in which they need each other."""
     from orion_site.accounts.secret_key import create_secret_key
 
+    host = ip_address(listening_address(options.host))
+    if not host.is_loopback and not host.is_unspecified:
+        os.environ["ORION_ALLOWED_HOSTS"] = ",".join(filter(None, [os.environ.get("ORION_ALLOWED_HOSTS"), str(host)]))
     if options.base_path.strip("/"):
         os.environ["ORION_BASE_PATH"] = "/" + options.base_path.strip("/")
     if options.agent:
@@ -256,6 +278,8 @@ def _own_agent(address: str, options: ServerOptions) -> OwnAgent | None:
 
 def address_of(listener: socket.socket, base_path: str = "") -> str:
     host, port = listener.getsockname()[:2]
+    # Whoever listens everywhere is found here as well.
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     path = "/" + base_path.strip("/") if base_path.strip("/") else ""
     return f"http://[{host}]:{port}{path}" if ":" in host else f"http://{host}:{port}{path}"
 

@@ -11,14 +11,16 @@ from typing import Any
 
 from channels.middleware import BaseMiddleware
 from channels.routing import URLRouter
-from django.core.exceptions import PermissionDenied
+from django.conf import settings
+from django.core.exceptions import DisallowedHost, PermissionDenied
 from django.core.handlers.wsgi import WSGIRequest
 from django.urls import path, re_path
 
 from events.recording.api.sockets import FollowEvents, ReportEventsLive
-from orchestration.api.sockets import REFUSED, TRY_AGAIN_LATER
+from orchestration.api.sockets import REFUSED, TRY_AGAIN_LATER, in_database
 from orion_site.accounts.guard import refusal
-from orion_site.accounts.permissions import actor_of
+from orion_site.accounts.local_owner import is_from_this_machine
+from orion_site.accounts.permissions import Actor, recognised
 from orion_site.http.wsgi_adapter import Receive, Scope, Send, wsgi_environ
 from orion_site.live.socket import LivePages
 from runs.background_tasks.api import ServeTasks
@@ -47,16 +49,32 @@ class SocketGuard(BaseMiddleware):  # type: ignore[misc]  # Channels has no type
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         request = WSGIRequest(wsgi_environ(scope, b"", self._base_path))
-        if refusal(request.META, method="GET", path=request.path_info) is not None:
-            return await refuse(scope, receive, send)
         try:
-            user = actor_of(request)
+            # Otherwise nothing is to be looked up.
+            is_plain = _is_plainly_local(request)
+            user = _judged(request) if is_plain else await in_database(_judged, request)
         except PermissionDenied:
             return await refuse(scope, receive, send)
         # The path without the base path, which a proxy may have taken off already; daphne takes a `root_path` from a
         # header that any client may send.
         inner = {**scope, "user": user, "path": request.path_info, "root_path": ""}
         return await self.inner(inner, receive, send)
+
+
+def _is_plainly_local(request: WSGIRequest) -> bool:
+    has_credentials = "HTTP_AUTHORIZATION" in request.META or settings.SESSION_COOKIE_NAME in request.COOKIES
+    try:
+        return not has_credentials and is_from_this_machine(request)
+    except DisallowedHost:
+        return False
+
+
+def _judged(request: WSGIRequest) -> Actor | None:
+    """Return who asks; None where the first message may still say so. Raises PermissionDenied."""
+    refused = refusal(request.META, method="GET", path=request.path_info)
+    if refused is not None:
+        raise PermissionDenied(refused.detail)
+    return recognised(request)
 
 
 class OpenSockets(BaseMiddleware):  # type: ignore[misc]  # Channels has no types

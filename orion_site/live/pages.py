@@ -79,7 +79,7 @@ def live_page(view: View) -> View:
         if number is None:
             return _as_asked(request, _parts(request, view(request, *args, **kwargs), names, place))
         # Moments are written in the reader's zone.
-        shared = _shared_part(f"{actor_of(request).name} {get_current_timezone_name()}", address)
+        shared = _shared_part(f"{actor_of(request).identity} {get_current_timezone_name()}", address)
         with shared.lock:
             answer = shared.current(number)
             if answer is None:

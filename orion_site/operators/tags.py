@@ -42,5 +42,5 @@ def in_admin(context: Any, row: Model | None) -> SafeString | str:
 
 
 def _may_operate(request: Any) -> bool:
-    user = getattr(request, "user", None)
-    return (is_from_this_machine(request) or bool(user and user.is_staff)) and may(actor_of(request), Action.OPERATE)
+    actor = actor_of(request)
+    return may(actor, Action.OPERATE) and (actor.user_id is not None or is_from_this_machine(request))

@@ -100,5 +100,7 @@ def _page(request: HttpRequest, form: PreferencesForm, status: int = 200) -> Htt
         "form": form,
         "subjects": setting_lines(),
         "may_change": may(actor_of(request), Action.CHANGE_SETTINGS),
+        "may_manage": may(actor_of(request), Action.MANAGE_USERS),
+        "me": actor_of(request),
     }
     return TemplateResponse(request, "settings.html", context, status=status)

@@ -35,7 +35,8 @@ class OwnAgent:
 
     def __init__(self, api_url: str, concurrency: int, drain_seconds: float = DRAIN_SECONDS) -> None:
         self._drain_seconds = drain_seconds
-        self._environment = {**os.environ, "ORION_API_URL": api_url}
+        # It asks from this machine. A key that is meant for another server would be refused here.
+        self._environment = {**os.environ, "ORION_API_URL": api_url, "ORION_API_KEY": "none"}
         self._command = [
             *(sys.executable, "-P", "-m", "orionflow.cli", "agent", "start", "--follow-stdin"),
             *("--concurrency", str(concurrency)),

@@ -63,6 +63,7 @@ class CreateFlowRunInput(Operation):
 
     method = "POST"
     action_required = Action.REPORT_RUNS
+    allowed_too = Action.CHANGE_RUNS
     answers = {201: None}
 
     def perform(self, id: UUID, body: NewInput) -> None:

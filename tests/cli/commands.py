@@ -10,7 +10,7 @@ import click
 from orionflow.cli.lazy import LazyGroup
 from orionflow.cli.root import root
 
-SERVER_GROUPS = ("server", "database")
+SERVER_GROUPS = ("server", "database", "user", "group", "key")
 
 
 def all_groups(group: LazyGroup = root, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], LazyGroup]]:

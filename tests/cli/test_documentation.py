@@ -6,7 +6,7 @@ from pathlib import Path
 
 from orionflow.cli.errors import MEANINGS
 from orionflow.cli.lazy import LazyGroup
-from tests.cli.commands import all_groups
+from tests.cli.commands import SERVER_GROUPS, all_groups
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
 
@@ -23,7 +23,7 @@ def test_the_page_has_a_line_for_every_command():
 
 
 def is_group(group: LazyGroup, name: str) -> bool:
-    return any(path and path[-1] == name for path, _ in all_groups()) and name not in ("server", "database")
+    return any(path and path[-1] == name for path, _ in all_groups()) and name not in SERVER_GROUPS
 
 
 def has_line(command: str, summary: str) -> bool:

@@ -256,7 +256,14 @@ def _somebody_cleans_up(said, flow, run, task):
 
 
 # They tell of the installation, and of nothing that a client depends on.
-NOT_RECORDED = {"filter_audit_entries", "read_services", "read_settings", "read_version", "verify_audit_entries"}
+NOT_RECORDED = {
+    "filter_audit_entries",
+    "read_me",
+    "read_services",
+    "read_settings",
+    "read_version",
+    "verify_audit_entries",
+}
 
 
 def test_the_api_says_what_the_golden_files_say(conversation):

@@ -124,7 +124,7 @@ def test_who_cannot_sign_in_is_told_how_the_admin_is_reached(browser: Client):
 
     closed = browser.get("/admin/login/", headers=through_proxy)
     User.objects.create_superuser("ada", password="a long enough one")
-    asked = browser.get("/admin/login/", headers=through_proxy)
+    asked = browser.get("/admin/login/", headers=through_proxy, follow=True)
 
     assert closed.status_code == 403
     assert "ssh -L" in closed.content.decode()

@@ -19,7 +19,7 @@ from orchestration.api.errors import Refused
 from orchestration.api.operations import Operation
 from orchestration.api.states import proposed_state
 from orchestration.database_clock import current_time
-from orion_site.accounts.permissions import Action
+from orion_site.accounts.permissions import WHERE_AND_HOW, Action, refuse_fields
 from orionflow.contract.runs import DeploymentFlowRunCreate
 from orionflow.contract.wire import Moment, Seconds, Wire
 from runs.flow_runs.api.flow_runs import flow_runs_out
@@ -47,6 +47,11 @@ class CreateFlowRunFromDeployment(Operation):
     answers = {201: FlowRunOut, 200: FlowRunOut}
 
     def perform(self, id: UUID, body: DeploymentFlowRunCreate) -> Response:
+        customised = {
+            "job_variables": body.job_variables,
+            "infrastructure_document_id": body.infrastructure_document_id,
+        }
+        refuse_fields(self.request.user, Action.CUSTOMISE_RUNS, customised, WHERE_AND_HOW)
         now = current_time()
         state = proposed_state(body.state, keep_identity=False) if body.state else None
         with reporting_bad_templates():

@@ -17,7 +17,7 @@ from orchestration.database_clock import current_time
 from orchestration.errors import JobVariablesSettled, JobVariablesUnused
 from orchestration.large import completed
 from orchestration.new_runs import NewFlowRun
-from orion_site.accounts.permissions import Action
+from orion_site.accounts.permissions import WHERE_AND_HOW, Action, refuse_fields
 from orionflow.contract.runs import FlowRunCreate, FlowRunUpdate
 from runs.flow_runs.schemas import FlowRunOut, flow_run_out
 from runs.flow_runs.services import create_flow_run, delete_flow_run, update_flow_run
@@ -61,10 +61,16 @@ class UpdateFlowRun(Operation):
 
     method = "PATCH"
     action_required = Action.REPORT_RUNS
+    allowed_too = Action.CHANGE_RUNS
     answers = {204: None}
 
     def perform(self, id: UUID, body: FlowRunUpdate) -> None:
         changes = {name: getattr(body, name) for name in body.model_fields_set}
+        actor = self.request.user
+        variables = {name: value for name, value in changes.items() if name == "job_variables"}
+        refuse_fields(actor, Action.CUSTOMISE_RUNS, variables, WHERE_AND_HOW)
+        reported = {name: value for name, value in changes.items() if name not in OF_PEOPLE}
+        refuse_fields(actor, Action.REPORT_RUNS, reported, "this is reported by the process of the run")
         if "empirical_policy" in changes:
             changes["empirical_policy"] = policy_in(body.empirical_policy)
         # Null means "leave as it is", except where the column itself may be empty.
@@ -95,6 +101,8 @@ def _update_of(changes: dict[str, Any]) -> Callable[..., None]:
     return update_job_variables
 
 
+# What people change of a run; the rest is said by its process.
+OF_PEOPLE = frozenset({"name", "tags", "parameters", "job_variables"})
 MAY_BE_EMPTIED = frozenset({"flow_version", "infrastructure_pid"})
 
 

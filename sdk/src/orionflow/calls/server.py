@@ -23,6 +23,11 @@ def check_readiness() -> Call[Any]:
     return Call("GET", "/ready", read=Any)
 
 
+def read_me() -> Call[dict[str, Any]]:
+    """Whom the server takes the sender for, and what that one may do."""
+    return Call("GET", "/me", read=dict[str, Any])
+
+
 def read_version() -> Call[str]:
     """The version of the server."""
     return Call("GET", "/admin/version", read=str)

@@ -43,6 +43,9 @@ ENTRIES: Mapping[str, str | Entry | Mapping[str, str | Entry]] = {
         "database": Entry("Create, upgrade, check or reset the database.", ".root:database", aliases=("db",)),
         "services": "What the server does by the clock.",
         "audit": "Who changed what, and whether the record is whole.",
+        "user": Entry("People and programs that the server knows.", ".root:user"),
+        "group": Entry("Groups of users, and their roles.", ".root:group"),
+        "key": Entry("API keys of programs.", ".root:key"),
         "agent": Entry("Execute runs of deployed flows.", aliases=("worker",)),
         "task-worker": "Call the tasks of flows for a fleet.",
         "import": Entry("Copy what another server knows.", ".importing:import_group"),
@@ -51,11 +54,13 @@ ENTRIES: Mapping[str, str | Entry | Mapping[str, str | Entry]] = {
     "Settings and help": {
         "config": "Read and change settings.",
         "profile": "Named sets of settings.",
+        "auth": "The API key for a server.",
         "version": "Versions of client and server.",
         "completion": "Tab completion for your shell.",
         "help": Entry("Explain a topic: states, filters, exit-codes …", ".topics:show_topic"),
     },
 }
+OF_THE_SERVER = frozenset({"server", "database", "user", "group", "key"})
 EXAMPLES = (
     ("orion run flows.py:etl -p day=2026-01-01", "run a flow here"),
     ('orion flow-run ls "state:failed since:-24h"', "what failed today?"),
@@ -88,8 +93,8 @@ def server_group(name: str) -> click.Command:
 
 
 def __getattr__(name: str) -> click.Command:
-    # The table above names these two like any other command; they are looked up when they are chosen.
-    if name in ("server", "database"):
+    # The table above names these like any other command; they are looked up when they are chosen.
+    if name in OF_THE_SERVER:
         return server_group(name)
     raise AttributeError(name)
 

@@ -144,7 +144,7 @@ class OrionClient(Methods):
         budget = settings.api_retry_budget_seconds if retry_budget_seconds is None else retry_budget_seconds
         self.patience = Patience(budget_seconds=budget)
         self.transport = transport_to(api_url or settings.api_url, settings)
-        self._headers = {**standing_headers(api_key or settings.api_key), **headers_for(self.api_url)}
+        self._headers = {**standing_headers(api_key or key_for(self.transport, settings)), **headers_for(self.api_url)}
 
     def writing_as(self, writer: Mapping[str, str]) -> OrionClient:
         """A client on the same connections for what another process left behind: in the name of its attempt, if it had
@@ -233,6 +233,18 @@ def transport_to(api_url: str | None, settings: Settings) -> Transport:
         connect_timeout=settings.api_connect_timeout_seconds,
         read_timeout=settings.api_read_timeout_seconds,
     )
+
+
+def key_for(transport: Transport, settings: Settings) -> str | None:
+    """Return the key that this API is sent: that of the settings if it is their API, else one that was kept for it."""
+    if isinstance(transport, EphemeralTransport):
+        return None
+    from orionflow.settings.stored_keys import same_address, stored_key
+
+    if settings.origin("api_key") == "default" and settings.api_key is None:
+        return stored_key(settings.home, transport.url)
+    is_theirs = settings.api_url is None or same_address(settings.api_url) == same_address(transport.url)
+    return settings.api_key if is_theirs else None
 
 
 def standing_headers(api_key: str | None) -> Mapping[str, str]:

@@ -45,7 +45,12 @@ class Settings:
     """Every setting of the SDK with its value; `origins` says where the ones that are not defaults came from."""
 
     api_url: str | None = setting(None, read_url, "Where the API is; unset means: in this process, without a server.")
-    api_key: str | None = setting(None, read_text, "Sent as a bearer token with every request.", secret=True)
+    api_key: str | None = setting(
+        None,
+        read_text,
+        "Proves to that API who asks; unset: what `orion auth login` keeps for it.",
+        secret=True,
+    )
     home: Path = setting(default_home(), read_path, "Where Orion keeps its database, profiles, results and spool.")
     profile: str = setting("default", read_text, "The profile of `profiles.toml` that is active.")
     broker_url: str | None = setting(

@@ -1,0 +1,87 @@
+"""Attempts to sign in: whoever fails often waits, longer each time. Nobody is locked out for good.
+
+Counted are an account from one address, an address whatever the account, and an account from anywhere; the last with
+patience, so that strangers cannot keep its user out. An attempt counts before the password is looked at: a hundred at
+once are not a hundred guesses. The rows are shared by all servers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from django.http import HttpRequest
+
+from orchestration.transactions import repeated_on_conflict, write_transaction
+from orion_site.accounts.guard import is_loopback
+from orion_site.accounts.models import SignInFailures
+
+FORGOTTEN_AFTER = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """So many failures cost nothing; after that the waits double, up to the longest."""
+
+    free: int
+    longest: timedelta
+
+    def wait(self, count: int) -> timedelta:
+        if count < self.free:
+            return timedelta()
+        return min(self.longest, timedelta(seconds=2.0 ** min(count - self.free, 20)))
+
+
+ACCOUNT_AT_ADDRESS = Limit(5, timedelta(minutes=15))
+ADDRESS = Limit(20, timedelta(minutes=15))
+ACCOUNT = Limit(100, timedelta(minutes=1))
+
+
+@repeated_on_conflict
+def begin_attempt(*, name: str, address: str, now: datetime) -> int:
+    """Count an attempt; 0 if the password may be looked at, else the seconds to wait."""
+    limits = _limits(name, address)
+    with write_transaction():
+        SignInFailures.objects.filter(last__lt=now - FORGOTTEN_AFTER).delete()
+        rows = {row.subject: row for row in SignInFailures.objects.select_for_update().filter(subject__in=limits)}
+        waits = [row.wait_until - now for row in rows.values() if row.wait_until and row.wait_until > now]
+        if waits:
+            return max(1, round(max(waits).total_seconds()))
+        for subject, limit in limits.items():
+            count = (rows[subject].count if subject in rows else 0) + 1
+            values = {"count": count, "last": now, "wait_until": now + limit.wait(count)}
+            SignInFailures.objects.update_or_create(subject=subject, defaults=values)
+    return 0
+
+
+def attempt_succeeded(*, name: str, address: str) -> None:
+    """Forget the failures of the account, at this address and everywhere; of the address one is taken off."""
+    at_address, address_alone, account = _limits(name, address)
+    with write_transaction():
+        SignInFailures.objects.filter(subject__in=[at_address, account]).delete()
+        row = SignInFailures.objects.select_for_update().filter(subject=address_alone).first()
+        if row is not None:
+            row.count, row.wait_until = max(0, row.count - 1), None
+            row.save(update_fields=["count", "wait_until"])
+
+
+def address_of(request: HttpRequest) -> str:
+    """Return the address that signs in; of a proxy on this machine, the one that the proxy saw."""
+    address = request.META.get("REMOTE_ADDR") or ""
+    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()
+    return forwarded if forwarded and is_loopback(address) else address
+
+
+def _limits(name: str, address: str) -> dict[str, Limit]:
+    account = name.casefold()
+    return {
+        _subject("account at address", account, address): ACCOUNT_AT_ADDRESS,
+        _subject("address", address): ADDRESS,
+        _subject("account", account): ACCOUNT,
+    }
+
+
+def _subject(*parts: str) -> str:
+    # Names that are tried are not kept: some of them are passwords in the wrong field.
+    return sha256("\x00".join(parts).encode()).hexdigest()

@@ -1,0 +1,136 @@
+"""API keys: made, recognised, revoked.
+
+A key is `orn_` and 32 random bytes. Its first characters find the row, one query reads that with the user and the roles
+of the user's groups, and the digests are compared in constant time. Nothing is remembered between requests, so that a
+revoked key, a disabled user or a role that was taken away ends at once, on every server.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import re
+import secrets
+from dataclasses import replace
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import DatabaseError, connection
+from django.utils import timezone
+
+from orchestration.transactions import write_transaction
+from orion_site.accounts.errors import KeyNotFound, KeyTooStrong
+from orion_site.accounts.models import ApiKey
+from orion_site.accounts.permissions import Actor
+from orion_site.accounts.roles import ACTIONS, actions_of, limited
+from orion_site.accounts.users import actions_of_user, actor_of_user
+
+logger = logging.getLogger("orion.accounts")
+
+PREFIX = "orn_"
+HINT_LENGTH = 12
+USED_EVERY = timedelta(minutes=1)
+_FORM = re.compile(r"orn_[A-Za-z0-9_-]{43}")
+
+
+class KeyRefused(Exception):
+    """The key is wrong, has expired or was revoked; the message says which."""
+
+
+UNKNOWN = "This API key is not known here. Check ORION_API_KEY, or make a new key."
+REVOKED = "This API key was revoked. Make a new key."
+EXPIRED = "This API key has expired. Make a new key."
+DISABLED = "The user of this API key is disabled."
+
+_FIND = """
+SELECT k.digest, k.id, k.role, k.revoked IS NOT NULL, k.expires <= %s,
+       k.last_used IS NULL OR k.last_used < %s, u.id, u.username, u.is_active, u.is_superuser, g.role
+FROM accounts_apikey k
+JOIN auth_user u ON u.id = k.user_id
+LEFT JOIN auth_user_groups m ON m.user_id = u.id
+LEFT JOIN accounts_grant g ON g.group_id = m.group_id
+WHERE k.hint = %s
+"""
+
+
+def actor_of_key(key: str) -> Actor:
+    """Return for whom a key speaks. Raises KeyRefused."""
+    if not _FORM.fullmatch(key):
+        raise KeyRefused(UNKNOWN)
+    now = timezone.now()
+    digest = _digest(key)
+    rows = [row for row in _rows(key[:HINT_LENGTH], now) if hmac.compare_digest(row[0], digest)]
+    if not rows:
+        raise KeyRefused(UNKNOWN)
+    _, key_id, role, is_revoked, is_expired, is_stale, user_id, name, is_active, is_superuser, _ = rows[0]
+    if is_revoked:
+        raise KeyRefused(REVOKED)
+    if is_expired:
+        raise KeyRefused(EXPIRED)
+    if not is_active:
+        raise KeyRefused(DISABLED)
+    if is_stale:
+        _note_use(key_id, now)
+    actions = limited(actions_of([row[-1] for row in rows], is_superuser=bool(is_superuser)), role)
+    return Actor(name, actions, user_id=user_id, key_id=key_id)
+
+
+def actor_again(actor: Actor) -> Actor | None:
+    """Return what an actor may do by now; None when its key is not valid any more, or its user disabled."""
+    user = None if actor.user_id is None else User.objects.filter(pk=actor.user_id, is_active=True).first()
+    if user is None:
+        return None
+    now_is, _ = actor_of_user(user)
+    if actor.key_id is None:
+        return now_is
+    key = ApiKey.objects.filter(pk=actor.key_id, revoked=None).first()
+    if key is None or (key.expires is not None and key.expires <= timezone.now()):
+        return None
+    return replace(now_is, actions=limited(now_is.actions, key.role), key_id=key.pk)
+
+
+def create_key(*, user: User, name: str, role: str, expires: datetime | None, now: datetime) -> tuple[ApiKey, str]:
+    """Make a key, and return it with its text, which nobody can read again. Raises KeyTooStrong."""
+    if role and not ACTIONS[role] <= actions_of_user(user):
+        raise KeyTooStrong(role=role, user=user.get_username())
+    text = PREFIX + secrets.token_urlsafe(32)
+    key = ApiKey.objects.create(
+        name=name, user=user, hint=text[:HINT_LENGTH], digest=_digest(text), role=role, created=now, expires=expires
+    )
+    return key, text
+
+
+def revoke_key(*, key_id: int, now: datetime, user: User | None = None) -> ApiKey:
+    """End a key at once; of this user, if one is named. Raises KeyNotFound."""
+    keys = ApiKey.objects.filter(pk=key_id, **({"user": user} if user else {}))
+    with write_transaction():
+        key = keys.select_related("user").first()
+        if key is None:
+            raise KeyNotFound(id=key_id)
+        if key.revoked is None:
+            key.revoked = now
+            key.save(update_fields=["revoked"])
+    return key
+
+
+def _digest(key: str) -> str:
+    return sha256(key.encode()).hexdigest()
+
+
+def _rows(hint: str, now: datetime) -> list[Any]:
+    with connection.cursor() as cursor:
+        moments = map(connection.ops.adapt_datetimefield_value, (now, now - USED_EVERY))
+        cursor.execute(_FIND, [*moments, hint])
+        rows: list[Any] = cursor.fetchall()
+        return rows
+
+
+def _note_use(key_id: int, now: datetime) -> None:
+    try:
+        with write_transaction():
+            ApiKey.objects.filter(pk=key_id).update(last_used=now)
+    except DatabaseError as error:
+        # The request itself may only read.
+        logger.debug("The use of a key could not be noted: %s", error)

@@ -1,0 +1,1 @@
+"""Pages of keys, users, groups and one's own password, below `/settings/`."""

@@ -1,0 +1,87 @@
+"""Forms of accounts. What services refuse is shown above them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.contrib.auth.models import Group, User
+
+from orion_site.accounts.roles import ACTIONS, Role
+from orion_site.accounts.users import LONGEST_NAME, users
+
+LIVES = {"30": "30 days", "90": "90 days", "365": "A year", "": "Never"}
+ROLES = {
+    Role.VIEWER: "Viewer: sees everything but secrets",
+    Role.OPERATOR: "Operator: also starts, pauses, cancels and retries runs, and answers their questions",
+    Role.DEPLOYER: "Deployer: also changes deployments, blocks, variables, limits, queues and automations",
+    Role.AGENT: "Agent: executes runs; for programs",
+    Role.ADMIN: "Admin: everything, with settings, users and the admin",
+}
+
+
+def _password(label: str, **wishes: Any) -> forms.CharField:
+    widget = forms.PasswordInput(attrs={"autocomplete": "new-password"})
+    return forms.CharField(label=label, strip=False, widget=widget, **wishes)
+
+
+class KeyForm(forms.Form):
+    """A new key: of oneself, or of anybody for whoever looks after users."""
+
+    name = forms.CharField(max_length=100, help_text="What it is for: a program, or a machine.")
+    user: forms.ModelChoiceField[User] = forms.ModelChoiceField(
+        queryset=None, to_field_name="username", label="Whose key it is"
+    )
+    role = forms.ChoiceField(required=False, label="It may do")
+    life = forms.ChoiceField(required=False, choices=list(LIVES.items()), initial="365", label="It expires after")
+
+    def __init__(self, *given: Any, actions: frozenset[Any], chooses_user: bool, **wishes: Any) -> None:
+        super().__init__(*given, **wishes)
+        self.fields["user"].queryset = users().filter(is_active=True)  # type: ignore[attr-defined]
+        if not chooses_user:
+            del self.fields["user"]
+        possible = [(role.value, words) for role, words in ROLES.items() if ACTIONS[role] <= actions]
+        self.fields["role"].choices = [("", "All that its user may"), *possible]  # type: ignore[attr-defined]
+
+    @property
+    def lasts(self) -> timedelta | None:
+        days = self.cleaned_data["life"]
+        return timedelta(days=int(days)) if days else None
+
+
+def _groups() -> forms.Field:
+    """Groups by name, as boxes to tick."""
+    return forms.ModelMultipleChoiceField(
+        Group.objects.order_by("name"), to_field_name="name", required=False, widget=forms.CheckboxSelectMultiple
+    )
+
+
+class NewUserForm(forms.Form):
+    """A new user: a person with a password, or a service account without one."""
+
+    name = forms.CharField(max_length=LONGEST_NAME)
+    password = _password(
+        "Password", required=False, help_text="Leave it out for a service account, which has keys only."
+    )
+    role = forms.ChoiceField(required=False, choices=[("", "None of its own"), *ROLES.items()])
+    groups = _groups()
+
+
+class UserGroupsForm(forms.Form):
+    """The groups of a user."""
+
+    groups = _groups()
+
+
+class NewPasswordForm(forms.Form):
+    """The password of somebody else."""
+
+    password = _password("New password")
+
+
+class GroupForm(forms.Form):
+    """A group: its name, unless it has one already, and its roles."""
+
+    name = forms.CharField(max_length=LONGEST_NAME)
+    roles = forms.MultipleChoiceField(required=False, choices=list(ROLES.items()), widget=forms.CheckboxSelectMultiple)

@@ -1,0 +1,104 @@
+"""The pages to sign in and out, by Django's views, and the way of a stranger to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.views import LoginView, LogoutView
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import resolve_url
+from django.utils import timezone
+from django.utils.http import urlencode
+
+from orion_site.accounts.attempts import address_of, attempt_succeeded, begin_attempt
+from orion_site.accounts.local_owner import anybody_can_sign_in
+from orion_site.accounts.permissions import Action, Unrecognised, requires
+
+TOO_MANY = "throttled"
+
+
+class SignInForm(AuthenticationForm):
+    """Name and password. Which of the two is wrong is not said."""
+
+    error_messages = {
+        "invalid_login": "Name and password do not belong together.",
+        "inactive": "Name and password do not belong together.",
+    }
+    wait = 0
+
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
+        self.fields["username"].label = "Name"
+
+    def clean(self) -> dict[str, Any]:
+        name, password = self.cleaned_data.get("username"), self.cleaned_data.get("password")
+        if not name or not password:
+            return self.cleaned_data
+        who = {"name": name, "address": address_of(cast(HttpRequest, self.request))}
+        self.wait = begin_attempt(**who, now=timezone.now())
+        if self.wait:
+            raise ValidationError(f"Too many attempts. Try again in {_words(self.wait)}.", code=TOO_MANY)
+        cleaned = super().clean()
+        attempt_succeeded(**who)
+        return cleaned
+
+
+def _words(seconds: int) -> str:
+    if seconds < 90:
+        return f"{seconds} second{'' if seconds == 1 else 's'}"
+    return f"{round(seconds / 60)} minutes"
+
+
+class SignIn(LoginView):
+    """Django's view compares the host of `next`, and gives the session a new key."""
+
+    form_class = SignInForm
+    template_name = "accounts/sign_in.html"
+
+    def get_context_data(self, **given: Any) -> dict[str, Any]:
+        return super().get_context_data(**given, has_users=anybody_can_sign_in())
+
+    def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
+        answer = super().form_invalid(form)
+        wait = cast(SignInForm, form).wait
+        answer.status_code = 429 if wait else 422
+        if wait:
+            answer.headers["Retry-After"] = str(wait)
+        return answer
+
+
+sign_in = requires(Action.ANYBODY)(SignIn.as_view())
+sign_out = requires(Action.ANYBODY)(LogoutView.as_view())
+
+
+class SignInMiddleware:
+    """Sends whoever is not recognised to the page to sign in; programs get 401 and a sentence."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self._get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if not isinstance(error, Unrecognised):
+            return None
+        if self._is_of_a_person(request):
+            there = request.get_full_path() if request.method in {"GET", "HEAD"} else resolve_url("home")
+            answer = HttpResponse(status=302)
+            answer.headers["Location"] = f"{resolve_url('sign-in')}?{urlencode({'next': there})}"
+            return answer
+        refused = JsonResponse({"detail": str(error)}, status=401)
+        refused.headers["WWW-Authenticate"] = 'Bearer realm="orion"'
+        # A client's mistake is told to the client.
+        refused._has_been_logged = True  # type: ignore[attr-defined]
+        return refused
+
+    def _is_of_a_person(self, request: HttpRequest) -> bool:
+        # A part of a page must not be replaced by the whole page to sign in.
+        is_part = "_f" in request.GET
+        is_program = request.path_info.startswith("/api") or "Authorization" in request.headers
+        return not is_part and not is_program

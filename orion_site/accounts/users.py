@@ -1,0 +1,182 @@
+"""Users and groups: made, changed, deleted. A user without a password is a service account, which has keys only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from django.contrib.auth.models import Group, User
+from django.contrib.auth.password_validation import validate_password
+from django.contrib.auth.validators import UnicodeUsernameValidator
+from django.core.exceptions import ValidationError
+from django.db.models import Q, QuerySet
+
+from orchestration.transactions import write_transaction
+from orion_site.accounts.errors import BadName, BadPassword, GroupNotFound, LastAdmin, NameTaken, UserNotFound
+from orion_site.accounts.local_owner import OWNER_NAME, who_can_sign_in
+from orion_site.accounts.models import Grant
+from orion_site.accounts.permissions import Action, Actor
+from orion_site.accounts.roles import Role, actions_of
+
+LONGEST_NAME = 150
+# The groups that stand for a role each, made when somebody is first given the role by its name.
+GROUP_OF_ROLE = {role: f"{role.value}s" for role in Role}
+
+
+def users() -> QuerySet[User]:
+    """All users but the row that stands for the local owner."""
+    return User.objects.exclude(username=OWNER_NAME).order_by("username")
+
+
+def user_named(name: str) -> User:
+    user = users().filter(username=name).first()
+    if user is None:
+        raise UserNotFound(id=name)
+    return user
+
+
+def group_named(name: str) -> Group:
+    group = Group.objects.filter(name=name).first()
+    if group is None:
+        raise GroupNotFound(id=name)
+    return group
+
+
+def roles_of(user: User) -> list[str]:
+    return sorted(set(Grant.objects.filter(group__user=user).values_list("role", flat=True)))
+
+
+def actions_of_user(user: User) -> frozenset[Action]:
+    return actions_of(roles_of(user), is_superuser=user.is_superuser)
+
+
+def actor_of_user(user: User) -> tuple[Actor, str]:
+    """Return for whom a session of the user speaks, and the rights in one text, which a session compares."""
+    roles = roles_of(user)
+    actor = Actor(user.get_username(), actions_of(roles, is_superuser=user.is_superuser), user_id=user.pk)
+    return actor, ",".join(["superuser"] * user.is_superuser + roles)
+
+
+def create_user(
+    *, name: str, password: str | None = None, groups: Sequence[str] = (), roles: Iterable[str] = ()
+) -> User:
+    """Make a user who signs in with the password, or without one a service account."""
+    refuse_bad_name(name)
+    if password is not None:
+        refuse_bad_password(password, User(username=name))
+    with write_transaction():
+        if User.objects.filter(username=name).exists():
+            raise NameTaken(what="a user", name=name)
+        user = User.objects.create_user(name, password=password)
+        user.groups.set([*map(group_named, groups), *map(group_of_role, roles)])
+    return user
+
+
+def set_password(*, name: str, password: str) -> None:
+    """Set a password; sessions that were opened with the one before are over."""
+    user = user_named(name)
+    refuse_bad_password(password, user)
+    user.set_password(password)
+    user.save(update_fields=["password"])
+
+
+def set_active(*, name: str, is_active: bool) -> None:
+    """Disable a user, whose sessions and keys are then refused, or enable one again."""
+    with write_transaction():
+        user = user_named(name)
+        if not is_active:
+            refuse_last_admin(user)
+        user.is_active = is_active
+        user.save(update_fields=["is_active"])
+
+
+def set_groups(*, name: str, groups: Sequence[str]) -> None:
+    """Put a user into these groups and no others. Who loses or gains a role signs in again."""
+    with write_transaction():
+        user = user_named(name)
+        before = Action.MANAGE_USERS in actions_of_user(user)
+        found = [*map(group_named, groups)]
+        roles = Grant.objects.filter(group__in=found).values_list("role", flat=True)
+        if before and Action.MANAGE_USERS not in actions_of(roles, is_superuser=user.is_superuser):
+            refuse_last_admin(user)
+        user.groups.set(found)
+
+
+def delete_user(*, name: str) -> None:
+    """Delete a user with the keys."""
+    with write_transaction():
+        user = user_named(name)
+        refuse_last_admin(user)
+        user.delete()
+
+
+def create_group(*, name: str, roles: Iterable[str]) -> Group:
+    refuse_bad_name(name)
+    with write_transaction():
+        if Group.objects.filter(name=name).exists():
+            raise NameTaken(what="a group", name=name)
+        group = Group.objects.create(name=name)
+        Grant.objects.bulk_create(Grant(group=group, role=role) for role in dict.fromkeys(roles))
+    return group
+
+
+def set_roles(*, name: str, roles: Iterable[str]) -> None:
+    """Give a group these roles and no others."""
+    wanted = set(roles)
+    with write_transaction():
+        group = group_named(name)
+        if Role.ADMIN not in wanted:
+            _refuse_without_admins(but=group)
+        had = set(group.grants.values_list("role", flat=True))
+        group.grants.filter(role__in=had - wanted).delete()
+        Grant.objects.bulk_create(Grant(group=group, role=role) for role in sorted(wanted - had))
+
+
+def delete_group(*, name: str) -> None:
+    with write_transaction():
+        group = group_named(name)
+        _refuse_without_admins(but=group)
+        group.delete()
+
+
+def group_of_role(role: str) -> Group:
+    """Return the group that stands for a role; it is made when it is first asked for."""
+    group, is_new = Group.objects.get_or_create(name=GROUP_OF_ROLE[Role(role)])
+    if is_new:
+        Grant.objects.create(group=group, role=role)
+    return group
+
+
+def refuse_bad_name(name: str) -> None:
+    try:
+        UnicodeUsernameValidator()(name)
+    except ValidationError:
+        raise BadName(name=name[:100]) from None
+    if name == OWNER_NAME or len(name) > LONGEST_NAME:
+        raise BadName(name=name[:100])
+
+
+def refuse_bad_password(password: str, user: User) -> None:
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise BadPassword(reason=" ".join(error.messages)) from None
+
+
+def refuse_last_admin(user: User) -> None:
+    """Without an admin who can sign in, nobody could let others in."""
+    admins = _admins()
+    if admins.filter(pk=user.pk).exists() and not admins.exclude(pk=user.pk).exists():
+        raise LastAdmin(name=user.get_username())
+
+
+def _refuse_without_admins(*, but: Group) -> None:
+    left = who_can_sign_in().filter(
+        Q(is_superuser=True) | Q(groups__in=Group.objects.filter(grants__role=Role.ADMIN).exclude(pk=but.pk))
+    )
+    if (concerned := _admins().filter(groups=but).first()) and not left.exists():
+        raise LastAdmin(name=concerned.get_username())
+
+
+def _admins() -> QuerySet[User]:
+    admin = Q(is_superuser=True) | Q(groups__grants__role=Role.ADMIN)
+    return who_can_sign_in().filter(admin).distinct()

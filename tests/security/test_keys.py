@@ -1,0 +1,193 @@
+"""The life of an API key: made, used, found out, expired, revoked. A wrong one is refused wherever it comes from."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from orion_site.accounts.errors import KeyNotFound, KeyTooStrong
+from orion_site.accounts.keys import EXPIRED, REVOKED, UNKNOWN, create_key, revoke_key
+from orion_site.accounts.models import ApiKey
+from orion_site.accounts.permissions import who_asks
+from orion_site.accounts.users import set_active, set_groups
+from tests.security.askers import Asker, key_of, user_with
+
+pytestmark = pytest.mark.django_db
+ADDRESSES = pytest.mark.parametrize("address", ["192.0.2.7", "127.0.0.1", ""])
+
+
+def refusal_of(key: str, address: str = "192.0.2.7") -> str:
+    answer = Asker(key, address=address).get("/api/me")
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="orion"'
+    return str(answer.json()["detail"])
+
+
+@ADDRESSES
+def test_a_key_speaks_for_its_user(ada: User, address: str):
+    me = Asker(key_of(user_with("viewer")), address=address).get("/api/me").json()
+
+    assert (me["name"], me["by"]) == ("viewer-account", "key")
+    assert "runs.read" in me["actions"]
+    assert "runs.change" not in me["actions"]
+
+
+def test_nothing_of_a_key_is_stored_but_its_first_characters(ada: User):
+    key = key_of(ada)
+
+    stored = str(ApiKey.objects.values().get())
+
+    assert key not in stored
+    assert key[12:] not in stored
+    assert key[:12] in stored
+
+
+@ADDRESSES
+@pytest.mark.parametrize(
+    "wrong", ["orn_", "orn_" + "A" * 43, "orn_" + "A" * 43 + "x", "s3cret", "", "orn_" + "ü" * 43, "A" * 5000]
+)
+def test_a_wrong_key_is_refused_with_a_sentence(ada: User, address: str, wrong: str):
+    answer = Asker(address=address, authorization=f"Bearer {wrong}").get("/api/flows/name/x")
+
+    assert (answer.status_code, answer.json()["detail"]) == (401, UNKNOWN)
+
+
+def test_what_only_begins_like_a_key_is_refused(ada: User):
+    key = key_of(ada)
+
+    assert refusal_of(key[:-1] + ("A" if key[-1] != "A" else "B")) == UNKNOWN
+
+
+@ADDRESSES
+def test_a_revoked_key_is_refused_at_once(ada: User, address: str):
+    key = key_of(ada)
+    assert Asker(key, address=address).get("/api/me").status_code == 200
+
+    revoke_key(key_id=ApiKey.objects.get().pk, now=timezone.now())
+
+    assert refusal_of(key, address) == REVOKED
+
+
+@ADDRESSES
+def test_an_expired_key_is_refused(ada: User, address: str):
+    now = timezone.now()
+    key = key_of(ada, expires=now - timedelta(seconds=1), now=now - timedelta(days=1))
+
+    assert refusal_of(key, address) == EXPIRED
+
+
+@ADDRESSES
+def test_keys_of_a_disabled_user_are_refused_until_enabled(ada: User, address: str):
+    user = user_with("viewer")
+    key = key_of(user)
+
+    set_active(name=user.username, is_active=False)
+    assert "disabled" in refusal_of(key, address)
+    set_active(name=user.username, is_active=True)
+
+    assert Asker(key, address=address).get("/api/me").status_code == 200
+
+
+def test_a_key_loses_what_its_user_loses(ada: User):
+    user = user_with("operator")
+    client = Asker(key_of(user))
+    before = client.get("/api/me").json()["actions"]
+
+    set_groups(name=user.username, groups=[])
+
+    assert "runs.change" in before
+    assert client.get("/api/me").json()["actions"] == ["probe"]
+
+
+def test_a_key_with_a_role_may_no_more_than_that(ada: User):
+    actions = Asker(key_of(ada, role="viewer")).get("/api/me").json()["actions"]
+
+    assert "runs.read" in actions
+    assert not {"runs.change", "users.manage", "keys.keep", "operate"} & set(actions)
+
+
+@pytest.mark.parametrize("role", ["deployer", "agent", "admin"])
+def test_a_key_cannot_be_made_stronger_than_its_user(ada: User, role: str):
+    with pytest.raises(KeyTooStrong, match=role):
+        key_of(user_with("operator"), role=role)
+
+
+def test_only_ones_own_keys_can_be_revoked_by_oneself(ada: User):
+    key, _ = create_key(user=ada, name="hers", role="", expires=None, now=timezone.now())
+
+    with pytest.raises(KeyNotFound):
+        revoke_key(key_id=key.pk, now=timezone.now(), user=user_with("viewer"))
+
+
+def test_a_key_may_be_the_password_of_an_address(ada: User):
+    pair = b64encode(f"anybody:{key_of(ada)}".encode()).decode()
+
+    assert Asker(authorization=f"Basic {pair}").get("/api/me").json()["name"] == "ada"
+
+
+@pytest.mark.parametrize("pair", ["YTpi", "!!!", "", "/w=="])
+def test_other_passwords_are_not_ours_to_judge(ada: User, pair: str):
+    here = Asker(address="127.0.0.1", authorization=f"Basic {pair}").get("/api/me")
+    elsewhere = Asker(authorization=f"Basic {pair}").get("/api/me")
+
+    assert (here.status_code, here.json()["name"]) == (200, "local owner")
+    assert elsewhere.status_code == 401
+
+
+def test_the_use_of_a_key_is_noted_once_a_minute(ada: User):
+    client, key = Asker(key_of(ada)), ApiKey.objects.get()
+    Asker("orn_").get("/api/me")
+    with CaptureQueriesContext(connection) as first:
+        client.get("/api/me")
+    with CaptureQueriesContext(connection) as second:
+        client.get("/api/me")
+
+    key.refresh_from_db()
+    assert key.last_used is not None
+    assert [one["sql"].strip()[:6] for one in second] == ["SELECT"]
+    assert any(one["sql"].startswith("UPDATE") for one in first)
+
+    ApiKey.objects.update(last_used=timezone.now() - timedelta(seconds=61))
+    client.get("/api/me")
+    key.refresh_from_db()
+    assert timezone.now() - key.last_used < timedelta(seconds=30)
+
+
+def test_many_groups_and_keys_are_one_query(ada: User):
+    user = user_with("viewer")
+    for role in ("operator", "agent"):
+        user.groups.add(user_with(role).groups.get())
+    keys = [key_of(user) for _ in range(20)]
+    Asker(keys[7]).get("/api/me")
+
+    with CaptureQueriesContext(connection) as queries:
+        actions = Asker(keys[7]).get("/api/me").json()["actions"]
+
+    assert len(queries) == 1
+    assert {"runs.change", "queues.serve"} <= set(actions)
+
+
+def test_a_refused_key_is_one_query_or_none(ada: User):
+    with CaptureQueriesContext(connection) as queries:
+        Asker("orn_" + "A" * 43, address="127.0.0.1").get("/api/me")
+        Asker("nonsense", address="127.0.0.1").get("/api/me")
+
+    assert len(queries) == 1
+
+
+def test_nobody_is_remembered_by_a_thread(ada: User):
+    Asker(key_of(ada)).get("/api/me")
+    Asker().get("/api/me")
+
+    assert who_asks() is None
+
+
+def test_a_page_takes_a_key_as_well(ada: User):
+    assert Asker(key_of(user_with("viewer"))).get("/runs").status_code == 200
+    assert Asker("orn_" + "A" * 43).get("/runs").status_code == 401
