@@ -14,6 +14,7 @@ import pytest
 
 from tests.agents.running import Api, eventually
 from tests.faults.cluster import SHORT, own_database, verified
+from tests.faults.faultproxy import fault_proxy
 from tests.faults.load import UNFINISHED
 from tests.rounds import rounds
 from tests.site.running import PATIENCE_SECONDS, environment, running_server
@@ -39,6 +40,8 @@ def outer():
 outer()
 """
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60 + 20 * ROUNDS)]
+# Longer than an interrupt waits for a run to be made.
+SLOW_SECONDS = 1.5
 
 
 def run_until(signals: Sequence[int], file: Path, settings: dict[str, str]) -> int:
@@ -85,3 +88,20 @@ def test_a_script_that_is_told_to_end_at_any_moment_leaves_nothing_torn(tmp_path
         with running_server(home, **settings, **SHORT, ORION_CRASH_GRACE_SECONDS="1") as server:
             eventually(lambda: Api(server).post("/flow_runs/count", UNFINISHED) == 0)
         assert verified(home, settings) == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_ends_whose_creation_is_not_answered_in_time(tmp_path: Path, number: int):
+    file = tmp_path / "program.py"
+    file.write_text(PROGRAM)
+    with running_server(tmp_path / "server") as server, fault_proxy(server.port) as wire:
+        api, wire.latency_seconds = Api(server), SLOW_SECONDS
+        settings = {"ORION_API_URL": f"http://127.0.0.1:{wire.port}/api"}
+        with subprocess.Popen(
+            [sys.executable, str(file)], env=environment(tmp_path / "home", **settings), stderr=subprocess.DEVNULL
+        ) as script:
+            eventually(lambda: api.post("/flow_runs/count") == 1)
+            script.send_signal(number)
+            script.wait(PATIENCE_SECONDS)
+
+        assert api.post("/flow_runs/count", UNFINISHED) == 0

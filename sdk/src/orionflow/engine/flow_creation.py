@@ -198,6 +198,7 @@ def _flow_run(
     )
     tags = recordable_tags(current_tags() | flow.tags)
     refusal = None
+    call.may_exist = True
     try:
         run: FlowRun = yield Create(
             call.created,

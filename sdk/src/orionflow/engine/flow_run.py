@@ -9,8 +9,10 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from orionflow.calls.flow_runs import set_flow_run_state
+from orionflow.client.transport import Patience
 from orionflow.context import FlowRunContext
 from orionflow.engine.active_flow_run import ActiveFlowRun
 from orionflow.engine.api import current_api
@@ -25,7 +27,7 @@ from orionflow.engine.commands import (
     leave_to_another,
 )
 from orionflow.engine.crashes import reason_of
-from orionflow.engine.effects import Do, Sleep, Steps, send, surely
+from orionflow.engine.effects import Do, Sleep, Steps, surely
 from orionflow.engine.flow_attempt import attempt_flow, wait_for_task_runs
 from orionflow.engine.flow_creation import create_run
 from orionflow.engine.flow_end import AWAY, end_without_api, finish, line_names, propose, propose_end, store_value
@@ -33,7 +35,7 @@ from orionflow.engine.interruption import Hold
 from orionflow.engine.run_calls import FlowCall
 from orionflow.engine.signals import Root, signals_as_exceptions
 from orionflow.engine.verdicts import enter_running, seconds_until_due, state_after_end
-from orionflow.errors import ApiError, OrchestrationRefused
+from orionflow.errors import ApiError, NotFound, OrchestrationRefused
 from orionflow.logging import logger_for_flow_run
 from orionflow.recordable import as_text
 from orionflow.results import UNPERSISTED
@@ -97,14 +99,27 @@ def _open_in_parent(call: FlowCall) -> Iterator[None]:
 
 def _end_unstarted(call: FlowCall, error: BaseException) -> Steps[None]:
     """End a run that was interrupted between its creation and its first attempt: nobody else would."""
-    if isinstance(error, Exception | GeneratorExit | Stopped) or call.has_ended or not call.created:
+    if isinstance(error, Exception | GeneratorExit | Stopped) or call.has_ended:
         return
-    run, reason, reporter = call.created[-1], reason_of(error), current_api().reporter
+    if call.created:
+        yield from _report_unstarted(call, call.created[-1].id, error, None)
+    elif call.may_exist:
+        # The answer was not waited for. There need not be a run, so nobody is kept for long.
+        yield from _report_unstarted(call, call.new_run_id, error, Patience(budget_seconds=CRASH_DRAIN_SECONDS))
+
+
+def _report_unstarted(call: FlowCall, run_id: UUID, error: BaseException, patience: Patience | None) -> Steps[None]:
+    call.has_ended = True
+    reason, client = reason_of(error), current_api().reporter.client
     state: State[Any] = (Cancelled if reason.is_cancel else Crashed)(message=reason.message)
     try:
-        yield send(reporter.client, set_flow_run_state(run.id, state))
+        yield Do(partial(client.send, patience=patience), set_flow_run_state(run_id, state))
+    except NotFound:
+        # It was not made.
+        return
     except ApiError as trouble:
-        logger_for_flow_run(run.id, run.name or "", call.flow.name).error(
+        name = call.created[-1].name if call.created else None
+        logger_for_flow_run(run_id, name or "", call.flow.name).error(
             "The end of the run as %s could not be reported: %s", state.name, trouble
         )
 

@@ -202,8 +202,8 @@ class FlowCall:
     """One call of a flow: its run, and under a parent flow also the task run that stands for it there."""
 
     __slots__ = (
-        "active", "args", "flow", "flow_run_id", "has_ended", "hold", "kwargs", "created", "new_run_id", "parent",
-        "wait_for",
+        "active", "args", "created", "flow", "flow_run_id", "has_ended", "hold", "kwargs", "may_exist", "new_run_id",
+        "parent", "wait_for",
     )  # fmt: skip
 
     def __init__(
@@ -222,7 +222,8 @@ class FlowCall:
         self.flow_run_id = flow_run_id
         self.new_run_id = uuid7()
         self.parent = FlowRunContext.get()
-        # The run, as soon as there is one, and whether the API knows how it ended.
+        # Whether the API was asked to make the run; the run, as soon as it answered; and whether it knows how that ended.
+        self.may_exist = False
         self.created: list[FlowRun] = []
         self.active: ActiveFlowRun | None = None
         self.has_ended = False
