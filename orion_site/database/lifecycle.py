@@ -34,6 +34,7 @@ from orion_site.database.migration_files import (
     only_new_apps,
 )
 from orion_site.database.sqlite.files import alone, damaged
+from runs.triggers import has_all_triggers, install_triggers
 
 __all__ = ["Change", "DatabaseUnusable", "Report", "check", "place", "prepare", "reset", "sorting_in_files", "upgrade"]
 
@@ -86,7 +87,7 @@ def prepare() -> None:
                 if missing and only_new_apps(missing):
                     _migrate()
                     missing = missing_migrations()
-        problem = _behind(missing) or _ahead()
+        problem = _behind(missing) or _ahead() or _interrupted()
     if problem:
         raise DatabaseUnusable(problem)
 
@@ -104,7 +105,7 @@ def check(*, deep: bool = False) -> Report:
             # What a server adds at its start, without being asked to, leaves nothing to do.
             behind = [] if missing and only_new_apps(missing) else missing
             ahead = newer_migrations()
-            problem = _behind(behind) or _ahead() or (_broken_pages() if deep else None)
+            problem = _behind(behind) or _ahead() or _interrupted() or (_broken_pages() if deep else None)
     except DatabaseUnusable as error:
         return Report(connection.vendor, place(), version, problem=str(error))
     return Report(connection.vendor, place(), version, _spelled(missing or []), _spelled(ahead), problem)
@@ -126,6 +127,8 @@ def upgrade() -> Change:
             raise DatabaseUnusable(problem)
         if missing:
             _migrate()
+        else:
+            install_triggers()
         _add_roll_ups_up()
     return Change(place(), False, _spelled(missing))
 
@@ -200,11 +203,17 @@ def _ahead() -> str | None:
     )
 
 
+def _interrupted() -> str | None:
+    """The last upgrade made all tables, and was killed before it came to what else the database keeps."""
+    return None if has_all_triggers() else f"The last upgrade of the database {place()} was interrupted; run {UPGRADE}."
+
+
 def _migrate() -> None:
-    from django.core.management import call_command
+    # Only a process that changes the database loads what that takes.
+    from orion_site.database.migrating import migrate
 
     with sorting_in_files():
-        call_command("migrate", verbosity=0, interactive=False, skip_checks=True)
+        migrate()
 
 
 @contextmanager

@@ -222,7 +222,7 @@ class FlowCall:
         self.flow_run_id = flow_run_id
         self.new_run_id = uuid7()
         self.parent = FlowRunContext.get()
-        # Whether the API was asked to make the run; the run, as soon as it answered; and whether it knows how that ended.
+        # Whether the API was asked for the run; the run, as soon as it answered; whether it knows how that ended.
         self.may_exist = False
         self.created: list[FlowRun] = []
         self.active: ActiveFlowRun | None = None

@@ -1,0 +1,50 @@
+"""Django's `migrate`, with each migration and the record of it in one transaction.
+
+Django records a migration that makes indexes or foreign keys after the transaction that makes its tables. A process
+that is killed in between leaves a database that can never be upgraded: its tables are there, and would be made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.core.management import call_command
+from django.core.management.commands import migrate as command
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations import Migration
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.state import ProjectState
+
+
+class WholeMigrations(MigrationExecutor):
+    """Applies each migration that is atomic and records it, or does neither."""
+
+    def apply_migration(
+        self, state: ProjectState, migration: Migration, fake: bool = False, fake_initial: bool = False
+    ) -> ProjectState:
+        if not migration.atomic:
+            return super().apply_migration(state, migration, fake, fake_initial)
+        with _one_transaction(self.connection):
+            return super().apply_migration(state, migration, fake, fake_initial)
+
+
+@contextmanager
+def _one_transaction(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    # SQLite remakes tables, for which foreign keys must be off; inside of a transaction they cannot be switched.
+    is_off: Any = connection.vendor == "sqlite" and connection.disable_constraint_checking()
+    try:
+        with transaction.atomic(connection.alias):
+            yield
+    finally:
+        if is_off:
+            connection.enable_constraint_checking()
+
+
+def migrate() -> None:
+    """Apply all migrations that the database lacks."""
+    # The command finds its executor here, and there is no other way to hand it one.
+    command.MigrationExecutor = WholeMigrations  # type: ignore[attr-defined]
+    call_command("migrate", verbosity=0, interactive=False, skip_checks=True)
