@@ -227,6 +227,7 @@ ORION_LATE_AFTER_SECONDS = env_int("ORION_LATE_AFTER_SECONDS", 15, minimum=0)
 ORION_RETENTION_DAYS_RUNS = env_int("ORION_RETENTION_DAYS_RUNS", 90, minimum=0)
 ORION_RETENTION_DAYS_LOGS = env_int("ORION_RETENTION_DAYS_LOGS", 30, minimum=0)
 ORION_RETENTION_DAYS_EVENTS = env_int("ORION_RETENTION_DAYS_EVENTS", 14, minimum=0)
+ORION_RETENTION_DAYS_AUDIT = env_int("ORION_RETENTION_DAYS_AUDIT", 0, minimum=0)
 # Messages to the outside (their links begin with ORION_UI_URL): which hosts or networks may be reached although they
 # are not public (`chat.example.org, 10.0.0.0/8, 127.0.0.1`).
 ORION_WEBHOOK_ALLOW = env_list("ORION_WEBHOOK_ALLOW")

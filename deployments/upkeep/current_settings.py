@@ -35,6 +35,7 @@ CHANGEABLE: Mapping[str, Bounds] = {
     "ORION_RETENTION_DAYS_RUNS": Bounds(DAYS, "days", warning=_DELETES),
     "ORION_RETENTION_DAYS_LOGS": Bounds(DAYS, "days", warning=_DELETES),
     "ORION_RETENTION_DAYS_EVENTS": Bounds(DAYS, "days", warning=_DELETES),
+    "ORION_RETENTION_DAYS_AUDIT": Bounds(DAYS, "days", warning=_DELETES),
 }
 
 _read: tuple[float, Mapping[str, int]] = (0.0, {})

@@ -95,7 +95,9 @@ class AuditMiddleware:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        action, entrance, operation, path = _asked(request)
+        action, entrance, operation, path = asked(request.method, request.path_info)
+        if entrance is Entry.Entrance.ADMIN:
+            operation = f"{operation} {request.POST.get('action', '')}".strip()
         if action is None:
             return self._get_response(request)
         try:
@@ -108,21 +110,20 @@ class AuditMiddleware:
             return response
 
 
-_Asked = tuple[Action | None, Entry.Entrance, str, Mapping[str, Any]]
+Asked = tuple[Action | None, Entry.Entrance, str, Mapping[str, Any]]
 
 
-def _asked(request: HttpRequest) -> _Asked:
+def asked(method: str | None, path: str) -> Asked:
     """The action of a form, with its entrance, operation and path; no action where nothing is to be recorded."""
-    nothing: _Asked = (None, Entry.Entrance.PAGE, "", {})
-    if request.method != "POST" or request.path_info.startswith("/api"):
+    nothing: Asked = (None, Entry.Entrance.PAGE, "", {})
+    if method != "POST" or path.startswith("/api"):
         return nothing
     try:
-        match = resolve(request.path_info)
+        match = resolve(path)
     except Resolver404:
         return nothing
     if match.app_names == ["admin"]:
-        operation = " ".join(filter(None, (match.view_name, request.POST.get("action", ""))))
-        return Action.OPERATE, Entry.Entrance.ADMIN, operation, match.kwargs
+        return Action.OPERATE, Entry.Entrance.ADMIN, match.view_name, match.kwargs
     action = getattr(match.func, "action_required", None)
     if action is None or action.is_reading or action.is_reporting:
         return nothing

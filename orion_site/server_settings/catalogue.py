@@ -60,6 +60,7 @@ CATALOGUE: Mapping[str, Sequence[Entry]] = {
         Entry("ORION_RETENTION_DAYS_RUNS", "how many days finished runs are kept; 0 keeps them for ever"),
         Entry("ORION_RETENTION_DAYS_LOGS", "how many days logs are kept"),
         Entry("ORION_RETENTION_DAYS_EVENTS", "how many days events are kept"),
+        Entry("ORION_RETENTION_DAYS_AUDIT", "how many days entries of the audit log are kept; 0: for ever"),
     ],
     "Runs and agents": [
         Entry("ORION_LATE_AFTER_SECONDS", "how long after its time a run becomes Late"),

@@ -20,6 +20,7 @@ from events.automations.services.actions import do_actions
 from events.automations.services.evaluation import judge_events
 from events.notifications.services.notifications import send_notifications
 from orchestration.database_clock import database_now
+from orion_site.audit.retention import remove_days
 from orion_site.database.upkeep import tidy_database
 from orion_site.services.ticker import Service, ServiceThread
 from orionflow.processes import is_gone
@@ -129,6 +130,8 @@ def _sweep(now: datetime) -> object:
 
 
 def _retain(now: datetime) -> object:
+    if days := current("ORION_RETENTION_DAYS_AUDIT"):
+        remove_days(older_than=timedelta(days=days), now=now)
     return purge(ages=retention_ages(), now=now)
 
 

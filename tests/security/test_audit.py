@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, transaction
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from deployments.blocks.services.variables import create_variable
+from deployments.definitions.services.deployments import update_deployment
 from deployments.models import Deployment, Variable
+from orchestration.acts import act_of
 from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, Actor
 from orion_site.audit import acting, chain
 from orion_site.audit.acting import RecordedAct, Who
+from orion_site.audit.entrances import record_command
 from orion_site.audit.models import Change, Day, Entry, Mark
+from orion_site.audit.retention import remove_days
 from tests.web.deployments import make_deployment
+from tests.web.rows import make_run
 
 VARIABLE = {"name": "colour", "value": "red"}
 
@@ -308,3 +316,174 @@ def test_the_verification_of_the_api_says_how_far_it_came(api, chained):
 
     assert answer["finding"] is None
     assert answer["reached"] == {"day": str(chained[-1].day), "number": 6, "hash": chained[-1].hash}
+
+
+# --- retention -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def three_days(api, monkeypatch: pytest.MonkeyPatch) -> list[Day]:
+    """Three entries a day, the last ones of today."""
+    today = current_time()
+    for back in (2, 1, 0):
+        monkeypatch.setattr(chain.timezone, "now", lambda at=today - timedelta(days=back): at)
+        for number in range(3):
+            api.send("/variables/", {"name": f"v{back}{number}", "value": "1"})
+    monkeypatch.undo()
+    return list(Day.objects.all())
+
+
+def test_retention_removes_whole_days_and_says_so(three_days):
+    removed = remove_days(older_than=timedelta(days=1), now=current_time())
+
+    oldest, kept, today = Day.objects.all()
+    last = entries()[-1]
+    assert removed == 3
+    assert oldest.removed is not None
+    assert [oldest.entries, kept.entries, today.entries] == [3, 3, 4]
+    assert (last.actor, last.operation, last.object_id) == ("retention", chain.REMOVAL, str(oldest.day))
+    assert said(last)[0] == {"entries": 3, "head": oldest.head}
+    assert chain.verify(None, most=100).finding is None
+    assert remove_days(older_than=timedelta(days=1), now=current_time()) == 0
+
+
+def test_the_last_day_stays_however_old_it_is(three_days):
+    remove_days(older_than=timedelta(), now=current_time() + timedelta(days=9))
+
+    assert [day.removed is not None for day in Day.objects.all()] == [True, True, False]
+    assert chain.verify(None, most=100).finding is None
+
+
+def test_a_day_that_somebody_else_removed_is_found(three_days):
+    first = three_days[0]
+    Day.objects.filter(pk=first.pk).update(removed=current_time())
+    Entry.objects.filter(day=first.day).delete()
+
+    finding = chain.verify(None, most=100).finding
+
+    assert finding is not None
+    assert (finding.day, "removed" in finding.problem) == (first.day, True)
+
+
+# --- secrets ---------------------------------------------------------------------------------------------------------
+
+CANARY = "canary-7f3a"
+
+
+def make_secret(api) -> str:
+    of_type = api.send("/block_types/", {"name": "Login", "slug": "login"}).json()["id"]
+    fields = {"title": "Login", "secret_fields": ["password"], "block_type_slug": "login"}
+    schema = api.send("/block_schemas/", {"block_type_id": of_type, "fields": fields}).json()["id"]
+    filled = {"name": "mine", "block_type_id": of_type, "block_schema_id": schema}
+    return api.send("/block_documents/", {**filled, "data": {"user": "ada", "password": CANARY}}).json()["id"]
+
+
+def test_no_entry_has_a_secret(api):
+    block = make_secret(api)
+    api.call("PATCH", f"/block_documents/{block}", {"data": {"password": CANARY + "2"}})
+    deployment = make_deployment()
+    env = {"env": {"API_KEY": CANARY, "nested": [{"db_password": CANARY}]}, "image": "plain"}
+    api.call("PATCH", f"/deployments/{deployment.pk}", {"infra_overrides": env, "parameters": {"token": CANARY}})
+    api.call("DELETE", f"/block_documents/{block}")
+    User.objects.create_user("ada", password=CANARY)
+    with act_of_test().transaction():
+        User.objects.get().delete()
+
+    stored = "\n".join(f"{one.before} {one.after} {one.reason} {one.object_name}" for one in entries())
+
+    assert "plain" in stored
+    assert CANARY not in stored
+    assert "pbkdf2" not in stored
+    assert "argon2" not in stored
+
+
+def test_reading_a_secret_is_recorded_and_reading_what_is_masked_is_not(api):
+    block = make_secret(api)
+    before = len(entries())
+    api.read(f"/block_documents/{block}")
+    api.read(f"/block_documents/{block}?include_secrets=true")
+
+    (read,) = entries()[before:]
+
+    assert (read.action, read.operation) == ("blocks.secrets", "ReadBlockDocument")
+    assert (read.object_kind, read.object_id, read.object_name) == ("block", block, "mine")
+
+
+# --- runs ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_forced_state_is_recorded_and_what_a_run_reports_is_not(api):
+    run = make_run(state="RUNNING")
+    api.send(f"/flow_runs/{run.pk}/set_state", {"state": {"type": "COMPLETED"}})
+    api.send(f"/flow_runs/{run.pk}/set_state", {"state": {"type": "RUNNING", "message": "again"}, "force": True})
+
+    (entry,) = entries()
+
+    assert (entry.operation, entry.object_kind, entry.object_id) == ("ForceFlowRunState", "flow-run", str(run.pk))
+    assert entry.object_name == run.name
+    assert said(entry) == ({"state": "COMPLETED Completed"}, {"state": "RUNNING Running", "message": "again"})
+
+
+def test_what_runs_and_agents_report_asks_nothing_of_the_log(api):
+    run = make_run(state="RUNNING")
+    with CaptureQueriesContext(connection) as queries:
+        api.send(f"/flow_runs/{run.pk}/set_state", {"state": {"type": "COMPLETED"}})
+        api.send("/logs/", [{"name": "x", "level": 20, "message": "hi", "timestamp": "2026-01-05T12:00:00Z"}])
+        api.send("/flow_runs/", {"flow_id": str(run.flow_id), "state": {"type": "PENDING"}})
+
+    assert not [one["sql"] for one in queries if "audit" in one["sql"]]
+
+
+def test_a_command_of_the_admin_is_recorded_for_each_run(browser):
+    runs = [make_run(name, state="RUNNING") for name in ("one", "two")]
+    sent = {"action": "cancel", "_selected_action": [str(run.pk) for run in runs], "index": "0", "confirmed": "1"}
+    browser.post("/admin/runs/flowrun/", sent)
+
+    found = {(one.object_name, one.entrance, one.operation) for one in entries()}
+
+    operation = "admin:runs_flowrun_changelist cancel"
+    assert found == {("one", "admin", operation), ("two", "admin", operation)}
+
+
+def test_what_an_automation_does_is_its_own(api):
+    deployment = make_deployment()
+    with act_of(entrance="automation", actor="automation nightly pause", action="automations.act", operation="pause"):
+        update_deployment(deployment_id=deployment.pk, changes={"paused": True}, now=current_time())
+
+    (entry,) = entries()
+
+    assert (entry.actor, entry.entrance) == ("automation nightly pause", "automation")
+    assert said(entry) == ({"paused": False}, {"paused": True})
+
+
+def test_log_ins_are_recorded_the_failed_ones_too(db):
+    User.objects.create_superuser("ada", password="lovelace-1815")
+    browser = Client(headers={"host": "127.0.0.1:4200"})
+
+    assert not browser.login(username="ada", password="wrong")
+    assert browser.login(username="ada", password="lovelace-1815")
+    browser.logout()
+
+    assert [(one.operation, one.actor, one.result) for one in entries()] == [
+        ("LogIn", "ada", "refused"),
+        ("LogIn", "ada", "done"),
+        ("LogOut", "ada", "done"),
+    ]
+
+
+def test_a_command_on_this_machine_is_recorded(db):
+    record_command("database.purge", "PurgeDatabase", {"older_than": "30d"})
+
+    (entry,) = entries()
+
+    assert (entry.entrance, entry.operation, said(entry)[1]) == ("cli", "PurgeDatabase", {"older_than": "30d"})
+    assert entry.actor.startswith("unix user")
+
+
+def test_long_values_are_cut_with_their_hash(api):
+    api.send("/variables/", {"name": "long", "value": "x" * 4_000})
+
+    value = said(entries()[0])[1]["value"]
+
+    assert len(value) < 400
+    assert hashlib.sha256(b"x" * 4_000).hexdigest() in value

@@ -5,22 +5,21 @@ The conversation of the contract asks for each operation once. What it changed i
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from django.urls import Resolver404, resolve
 
 from orion_site.audit.models import Entry
-from orion_site.audit.subjects import Subject, subject_of, subjects
 from orion_site.openapi.document import operations
-from runs.models import FlowRun, TaskRun
 from tests.api.conftest import Api
+from tests.api.test_permissions import ALL
+from tests.audited import RUNS, Objects, changed, is_recorded_form, stored
 from tests.contract import test_golden
 from tests.contract.test_golden import conversation
 
 __all__ = ["conversation"]
-RUNS = {"flow-run": FlowRun, "task-run": TaskRun}
-RUN_COLUMNS = ("id", "name", "state_name", "tags")
 OF_RUNS = {("DeleteFlowRun", "flow-run"), ("CancelFlowRun", "flow-run"), ("ResumeFlowRun", "flow-run")}
 # In the conversation these find nothing to change; the log says that they were done, and no more.
 WITHOUT_VALUES = {
@@ -29,30 +28,6 @@ WITHOUT_VALUES = {
 }
 # What they do is rolled back.
 DRY_RUNS = {"CheckDeployment"}
-
-
-def stored() -> dict[tuple[str, str], tuple[Any, ...]]:
-    """The rows of all subjects and all runs, by what entries call their object and by their id."""
-    found: dict[tuple[str, str], tuple[Any, ...]] = {}
-    for subject in subjects().values():
-        columns = list(dict.fromkeys([subject.key, *subject.fields]))
-        for row in subject.model._default_manager.values(*columns):
-            found[(subject.table, str(row[subject.key]))] = tuple(row.items())
-    for kind, model in RUNS.items():
-        for row in model.objects.values(*RUN_COLUMNS):
-            found[(kind, str(row["id"]))] = tuple(row.items())
-    return found
-
-
-def owner(table: str, row: tuple[Any, ...], rows: dict[tuple[str, str], tuple[Any, ...]]) -> tuple[str, str]:
-    if table in RUNS:
-        return table, str(dict(row)["id"])
-    subject: Subject = subjects()[table]
-    if subject.part_of is None:
-        return subject.kind, str(dict(row)[subject.key])
-    above, column = subject_of(subject.part_of[0]), subject.part_of[1]
-    above_id = str(dict(row)[column])
-    return owner(above.table, rows[(above.table, above_id)], rows)
 
 
 class WatchingApi(Api):
@@ -71,13 +46,16 @@ class WatchingApi(Api):
         before = stored() if operation and _is_recorded(operation) else {}
         answer = super().call(method, path, body, **headers)
         after = stored() if before else {}
-        whole = {**before, **after}
-        changed = {owner(key[0], row, whole) for key, row in whole.items() if before.get(key) != after.get(key)}
         if operation is not None:
-            self._judge(operation, answer.status_code, changed, list(Entry.objects.order_by("day", "number")[last:]))
+            self._judge(
+                operation,
+                answer.status_code,
+                changed(before, after),
+                list(Entry.objects.order_by("day", "number")[last:]),
+            )
         return answer
 
-    def _judge(self, operation: Any, status: int, changed: set[tuple[str, str]], new: list[Entry]) -> None:
+    def _judge(self, operation: Any, status: int, objects: Objects, new: list[Entry]) -> None:
         name = operation.__name__
         told = {(one.object_kind, one.object_id) for one in new}
         if not _is_recorded(operation):
@@ -86,7 +64,7 @@ class WatchingApi(Api):
             return
         self.recorded.add(name)
         # Task runs follow from their flow run, and planned runs from their deployment.
-        missing = {one for one in changed - told if one[0] not in RUNS or (name, one[0]) in OF_RUNS}
+        missing = {one for one in objects - told if one[0] not in RUNS or (name, one[0]) in OF_RUNS}
         if status < 400 and missing:
             self.problems.append(f"{name} changed {sorted(missing)}, and the log has {sorted(told)}")
         if status < 400 and not new and name not in DRY_RUNS:
@@ -128,3 +106,19 @@ def test_every_operation_that_changes_something_is_in_the_log(watching, request:
     writing = {operation.__name__ for _, operation in operations() if _is_recorded(operation)}
     assert writing - api.recorded == set()
     assert " ".join(sorted(api.bare - api.told - WITHOUT_VALUES)) == ""
+
+
+# Forms of the admin and of pages. What the tests of each of them change is compared with the log by their browser.
+FORMS = [(path, view) for path, view in ALL if not path.startswith("api") and not getattr(view, "operations", None)]
+
+
+@pytest.mark.parametrize(("path", "view"), FORMS, ids=[path for path, _ in FORMS])
+def test_every_form_that_may_change_something_opens_an_act(path: str, view: Any):
+    filled = "/" + re.sub(r"<(\w+:)?\w+>", lambda found: EXAMPLES.get(found[1] or "", "1"), path)
+    action = getattr(view, "action_required", None)
+    changes = path.startswith("admin/") or not (action.is_reading or action.is_reporting)
+
+    assert is_recorded_form(filled) is changes
+
+
+EXAMPLES = {"uuid:": "018f0000-0000-7000-8000-00000000000a", "slug:": "x", "int:": "1", "str:": "x", "path:": "1/"}

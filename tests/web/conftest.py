@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
+from tests.audited import AuditedClient
+
 HOSTILE = "<script>alert(1)</script>"
 
 
 @pytest.fixture
 def browser(db: None) -> Client:
-    return Client(headers={"host": "127.0.0.1:4200"})
+    return AuditedClient(headers={"host": "127.0.0.1:4200"})

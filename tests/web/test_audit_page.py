@@ -1,0 +1,109 @@
+"""The page of the audit log: what was changed, found by its address, with and without scripts."""
+
+from __future__ import annotations
+
+from django.test import Client
+
+from deployments.models import Variable
+from orion_site.accounts.permissions import Action, Actor
+from orion_site.audit.models import Entry
+from tests.web.conftest import HOSTILE
+from tests.web.deployments import make_deployment
+
+
+def make_changes(browser: Client) -> Variable:
+    browser.post("/variables/new", {"name": "region", "value": "eu", "tags": ""})
+    made = Variable.objects.get()
+    browser.post(f"/variables/{made.pk}", {"name": "region", "value": "us", "tags": ""})
+    return made
+
+
+def test_a_change_is_shown_with_who_what_and_the_values(browser: Client):
+    made = make_changes(browser)
+
+    page = browser.get("/audit").content.decode()
+
+    assert "<h1>Audit log</h1>" in page
+    for text in ("local owner", "page, 127.0.0.1", "<del>eu</del>", "<ins>us</ins>", f'href="/variables/{made.pk}"'):
+        assert text in page
+
+
+def test_filters_stand_in_the_address(browser: Client):
+    made = make_changes(browser)
+    browser.post(f"/deployments/{make_deployment().pk}/pause")
+
+    def shown(query: str) -> list[str]:
+        return [line.entry.object_kind for line in browser.get(f"/audit?{query}").context["lines"]]
+
+    assert shown("") == ["deployment", "variable", "variable"]
+    assert shown(f"object=variable:{made.pk}") == shown(f"object={made.pk}") == ["variable", "variable"]
+    assert shown("action=deployments.change") == shown("kind=deployment") == ["deployment"]
+    assert shown("actor=somebody") == shown("entrance=cli") == shown("result=refused") == []
+    assert shown("since=-1h&entrance=page") == ["deployment", "variable", "variable"]
+    assert shown("until=-1h") == []
+
+
+def test_the_page_of_an_object_leads_to_its_history(browser: Client):
+    deployment = make_deployment()
+    browser.post(f"/deployments/{deployment.pk}/pause")
+
+    page = browser.get(f"/deployments/{deployment.pk}").content.decode()
+    found = browser.get(f"/audit?object=deployment:{deployment.pk}").context["lines"]
+
+    assert f'href="/audit?object=deployment%3A{deployment.pk}"' in page
+    assert [line.entry.operation for line in found] == ["deployments:pause"]
+
+
+def test_what_is_refused_is_shown_with_its_reason(browser: Client):
+    make_changes(browser)
+    browser.post("/variables/new", {"name": "region", "value": "eu", "tags": ""})
+
+    page = browser.get("/audit?result=refused").content.decode()
+
+    assert '<strong class="refused">Refused</strong>' in page
+    assert "region" in page
+
+
+def test_a_page_has_fifty_entries_and_leads_to_the_next(browser: Client):
+    for number in range(60):
+        browser.post("/variables/new", {"name": f"v{number}", "value": "x", "tags": ""})
+
+    first = browser.get("/audit?kind=variable&actor=local owner")
+    second = browser.get("/audit" + first.context["next"])
+
+    assert [len(one.context["lines"]) for one in (first, second)] == [50, 10]
+    assert second.context["next"] == ""
+
+
+def test_the_page_asks_little(browser: Client, django_assert_max_num_queries):
+    for number in range(30):
+        browser.post("/variables/new", {"name": f"v{number}", "value": "x", "tags": ""})
+
+    with django_assert_max_num_queries(4):
+        browser.get("/audit?kind=variable&actor=local owner&since=-7d")
+
+
+def test_an_empty_log_teaches(browser: Client):
+    assert "orion audit verify" in browser.get("/audit").content.decode()
+
+
+def test_hostile_values_are_only_text(browser: Client):
+    browser.post("/variables/new", {"name": "x", "value": HOSTILE, "tags": ""})
+
+    page = browser.get("/audit", {"actor": HOSTILE, "object": HOSTILE, "since": HOSTILE, "after": HOSTILE})
+    shown = browser.get("/audit").content.decode()
+
+    assert HOSTILE not in page.content.decode()
+    assert HOSTILE not in shown
+    assert "&lt;script&gt;" in shown
+
+
+def test_who_may_not_read_it_sees_neither_page_nor_links(browser: Client, act_as):
+    deployment = make_deployment()
+    act_as(Actor("operator", frozenset(Action) - {Action.READ_AUDIT}))
+
+    page = browser.get(f"/deployments/{deployment.pk}").content.decode()
+
+    assert browser.get("/audit").status_code == 403
+    assert "History of changes" not in page
+    assert not Entry.objects.exists()
