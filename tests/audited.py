@@ -1,4 +1,4 @@
-"""What was changed, seen by comparing tables, beside what the audit log says of it."""
+"""Compare tables before and after a request with what the audit log says of it."""
 
 from __future__ import annotations
 
