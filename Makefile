@@ -14,7 +14,7 @@ PORT ?= 4200
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check lint types layers words migrations templates test-sqlite test-postgresql packaging programs wheels thorough chaos browser screenshots bench lock versions docs clean
+.PHONY: help demo serve test check lint types layers words migrations templates test-sqlite test-postgresql packaging programs wheels thorough chaos browser pixels screenshots bench lock versions docs clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -86,8 +86,8 @@ SIDE_BY_SIDE := -n 4 --dist worksteal
 
 test-sqlite: $(VENV)/installed-dev  ## The tests on SQLite
 	@echo "==> tests on SQLite"
-	@# What installs, and what runs whole programs, have targets of their own: `make packaging`, `make programs`.
-	@ORION_TEST_DATABASE=sqlite $(BIN)/pytest $(SIDE_BY_SIDE) --ignore tests/packaging -m "not programs"
+	@# What installs, and what runs whole programs, have targets of their own: `make packaging`, `make programs`, `make browser`.
+	@ORION_TEST_DATABASE=sqlite $(BIN)/pytest $(SIDE_BY_SIDE) --ignore tests/packaging -m "not programs and not everywhere"
 
 # Faults whose outcome depends on the database. On PostgreSQL the others are caused by `make chaos`.
 FAULTS_OF_DATABASES := $(patsubst %,tests/faults/%.py,test_cluster_ticking test_full_disk test_interrupted_upgrade \
@@ -124,8 +124,20 @@ packaging: $(VENV)/installed-dev  ## The wheels, in empty environments
 programs: $(VENV)/installed-dev  ## The programs of examples/ and of the documentation
 	@$(BIN)/pytest $(SIDE_BY_SIDE) -m programs tests/examples tests/docs
 
-browser: $(VENV)/installed-dev  ## The pages in a real browser
-	@$(BIN)/pytest tests/browser
+# The version and its hash stand in tests/browser/package-lock.json.
+AXE_CORE := .cache/axe-core/node_modules/axe-core/axe.min.js
+$(AXE_CORE): tests/browser/package.json tests/browser/package-lock.json
+	@command -v npm >/dev/null || { echo "axe-core comes from npm, which is not installed here"; exit 1; }
+	@echo "==> environment: installing axe-core into .cache/axe-core (once)"
+	@mkdir -p .cache/axe-core && cp $^ .cache/axe-core
+	@npm ci --prefix .cache/axe-core --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+browser: $(VENV)/installed-dev $(AXE_CORE)  ## Every page in a real browser: axe, keyboard, zoom, pixels, live; takes half an hour
+	@AXE_CORE=$(AXE_CORE) $(BIN)/pytest -n 2 --dist worksteal tests/browser $(ARGS)
+
+pixels: $(VENV)/installed-dev  ## Renew the pictures and outlines that `make browser` compares pages with
+	@ORION_RENEW_PICTURES=1 $(BIN)/pytest tests/browser/test_pixels.py $(ARGS)
 
 screenshots: $(VENV)/installed-dev  ## Pictures of every page, narrow and wide, light and dark: build/screenshots/*.png
 	@$(BIN)/python -m tests.browser.screenshots $(ARGS)

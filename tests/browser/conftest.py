@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.browser.houses import House, furnished_server
 from tests.site.running import RunningServer, running_server
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -30,6 +31,18 @@ class Shown:
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     with running_server(tmp_path_factory.mktemp("home")) as server:
         yield told(server)
+
+
+@pytest.fixture(scope="session")
+def evil_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with furnished_server(tmp_path_factory.mktemp("evil"), "evil") as house:
+        yield house
+
+
+@pytest.fixture(scope="session")
+def plain_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with furnished_server(tmp_path_factory.mktemp("plain"), "plain") as house:
+        yield house
 
 
 # Not for the session: playwright keeps an event loop running in this thread, and asyncio tests want their own.

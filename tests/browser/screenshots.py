@@ -1,29 +1,36 @@
 """One contact sheet for each page, at the width of a phone and of a desk, light and dark: `make screenshots`.
 
-    python -m tests.browser.screenshots [folder] [--server http://127.0.0.1:4200] [--only home]
+    python -m tests.browser.screenshots [folder] [--server http://127.0.0.1:4200] [--only normal/home]
 
-They are taken from the sample's server, unless another one is named.
+They are taken from four servers: `normal` has the sample, `each` a row of each kind, `empty` nothing and `full` more
+than fits; `wrong` shows the forms of `each` after nothing was filled in. Or from the server that is named.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.request import Request, urlopen
 
-from playwright.sync_api import Browser, sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from tests.browser.conftest import CHROMIUM
+from tests.browser.houses import furnished_server, is_page, overfull_server
 from tests.browser.sample import sample_server
+from tests.browser.test_every_page import FORM, SEND_NOTHING, is_form
 from tests.homes import ROOT
+from tests.site.running import running_server
 
 WIDTHS, SCHEMES = (390, 1440), ("light", "dark")
 # Long pages are cut: what stands so far below is more of the same.
 HIGHEST = 2400
+GAP = 16
 # Addresses; {…} is the first run or deployment that the API finds for this filter.
 PAGES = {
     "home": "/",
@@ -31,6 +38,7 @@ PAGES = {
     "runs-failed": "/runs?state=failed",
     "run-failed": "/runs/{failed}",
     "run-failed-log": "/runs/{failed}?tab=logs",
+    "run-failed-parameters": "/runs/{failed}?tab=parameters",
     "run-failed-history": "/runs/{failed}?tab=history",
     "run-running": "/runs/{running}",
     "run-late": "/runs/{late}",
@@ -43,6 +51,8 @@ PAGES = {
     "deployments": "/deployments",
     "deployment": "/deployments/{deployment}",
     "deployment-run": "/deployments/{deployment}/run",
+    "deployment-schedules": "/deployments/{deployment}?tab=schedules",
+    "deployment-backfill": "/deployments/{deployment}/backfill",
     "schedule": "/schedule",
     "work": "/work",
     "agents": "/agents",
@@ -68,49 +78,97 @@ RUNS = {
 }
 
 
+GROUPS = ("normal", "each", "wrong", "empty", "full")
+# The other servers: pages by their names, of a house or by address.
+EMPTY = {name: path for name, path in PAGES.items() if "{" not in path and "?" not in path and "new" not in name} | {
+    "runs-failed": "/runs?state=failed",
+    "search": "/search?q=nothing",
+    "admin": "/admin/",
+}
+FULL = EMPTY | {
+    "run": "/runs/{failed}",
+    "run-tasks": "/runs/{failed}?tab=tasks",
+    "run-logs": "/runs/{failed}?tab=logs",
+    "run-graph": "/runs/{failed}?tab=graph",
+    "run-radar": "/runs/{failed}?tab=graph&view=radar",
+    "run-history": "/runs/{failed}?tab=history",
+    "run-parameters": "/runs/{failed}?tab=parameters",
+    "run-artifacts": "/runs/{failed}?tab=artifacts",
+    "deployment": "/deployments/{deployment}",
+    "deployment-schedules": "/deployments/{deployment}?tab=schedules",
+    "deployment-run": "/deployments/{deployment}/run",
+    "backfill": "/deployments/{deployment}/backfill",
+    "bulk": "/runs/all/retry?state=failed",
+    "search": "/search?q=settlement",
+    "admin-runs": "/admin/runs/flowrun/",
+    "calendars": "/calendars",
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "build" / "screenshots")
-    parser.add_argument("--server", help="take them from this server")
-    parser.add_argument("--only", help="pages whose name begins so")
+    parser.add_argument("--server", help="take the sample's pages from this server")
+    parser.add_argument("--only", default="", help="sheets whose name begins so, as in `normal/run`")
     asked = parser.parse_args()
-    asked.folder.mkdir(parents=True, exist_ok=True)
-    with served(asked.server) as address, sync_playwright() as playwright:
-        names = ids(address)
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        for name, path in PAGES.items():
-            if not name.startswith(asked.only or ""):
+        for group in ("normal",) if asked.server else GROUPS:
+            if not f"{group}/".startswith(asked.only.partition("/")[0]):
                 continue
-            pictures = [
-                taken(
-                    browser,
-                    address + path.format(**names),
-                    asked.folder / f"{name}-{width}-{scheme}.png",
-                    width,
-                    scheme,
-                )
-                for width in WIDTHS
-                for scheme in SCHEMES
-            ]
-            print(contact_sheet(browser, pictures, asked.folder / f"{name}.png"))
+            (asked.folder / group).mkdir(parents=True, exist_ok=True)
+            with served(group, asked.server) as (address, pages):
+                wanted = {name: path for name, path in pages.items() if f"{group}/{name}".startswith(asked.only)}
+                take(browser, address, wanted, asked.folder / group, sends_nothing=group == "wrong")
         browser.close()
 
 
 @contextmanager
-def served(address: str | None) -> Iterator[str]:
-    if address:
-        yield address.rstrip("/")
-        return
-    with tempfile.TemporaryDirectory() as home, sample_server(Path(home)) as server:
-        yield f"http://127.0.0.1:{server.port}"
+def served(group: str, address: str | None) -> Iterator[tuple[str, dict[str, str]]]:
+    """A server with what the group is about, and the addresses of its pages by name."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        home = Path(folder)
+        if group in ("each", "wrong"):
+            house = stack.enter_context(furnished_server(home, "plain"))
+            every = {re.sub(r"[^\w-]+", "-", name).strip("-"): path for name, path in house.named.items()}
+            yield house.address, every if group == "each" else {n: p for n, p in every.items() if is_form(p)}
+            return
+        servers = {"normal": sample_server, "empty": running_server, "full": overfull_server}
+        if not address:
+            address = f"http://127.0.0.1:{stack.enter_context(servers[group](home)).port}"
+        pages = {"normal": PAGES, "empty": EMPTY, "full": FULL}[group]
+        found = {} if group == "empty" else ids(address, group)
+        yield address.rstrip("/"), {name: path.format(**found) for name, path in pages.items()}
 
 
-def ids(address: str) -> dict[str, str]:
-    """The runs and the deployment whose pages are shown."""
-    found = {
-        name: first(address, "flow_runs", **wanted, sort="EXPECTED_START_TIME_DESC") for name, wanted in RUNS.items()
+def take(browser: Browser, address: str, pages: dict[str, str], folder: Path, *, sends_nothing: bool) -> None:
+    contexts = {
+        (width, scheme): browser.new_context(
+            base_url=address,
+            viewport={"width": width, "height": 900},
+            color_scheme="dark" if scheme == "dark" else "light",
+        )
+        for width in WIDTHS
+        for scheme in SCHEMES
     }
-    return {**found, "deployment": first(address, "deployments", flows={"name": {"any_": ["etl"]}})}
+    for name, path in pages.items():
+        pictures = [
+            taken(context, path, folder / f"{name}-{width}-{scheme}.png", width, sends_nothing)
+            for (width, scheme), context in contexts.items()
+        ]
+        shown = [one for one in pictures if one is not None]
+        if shown:
+            print(contact_sheet(shown, folder / f"{name}.png"), flush=True)
+    for context in contexts.values():
+        context.close()
+
+
+def ids(address: str, group: str) -> dict[str, str]:
+    """The runs and the deployment whose pages are shown."""
+    wanted = RUNS if group == "normal" else {"failed": {"flow_runs": {"name": {"like_": "the-consolidated"}}}}
+    found = {name: first(address, "flow_runs", **one, sort="EXPECTED_START_TIME_DESC") for name, one in wanted.items()}
+    flows = {"flows": {"name": {"any_": ["etl"]}}} if group == "normal" else {}
+    return {**found, "deployment": first(address, "deployments", **flows, sort="NAME_ASC")}
 
 
 def first(address: str, kind: str, **wanted: object) -> str:
@@ -120,34 +178,39 @@ def first(address: str, kind: str, **wanted: object) -> str:
     return str(rows[0]["id"]) if rows else "00000000-0000-0000-0000-000000000000"
 
 
-def taken(browser: Browser, address: str, file: Path, width: int, scheme: str) -> Path:
-    context = browser.new_context(
-        viewport={"width": width, "height": 900}, color_scheme="dark" if scheme == "dark" else "light"
-    )
+def taken(context: BrowserContext, path: str, file: Path, width: int, sends_nothing: bool) -> Path | None:
+    """A picture of the page; None if there is none to look at."""
     page = context.new_page()
-    page.goto(address)
+    if not is_page(context, path):
+        page.close()
+        return None
+    page.goto(path)
+    if sends_nothing:
+        if not page.locator(FORM).count():
+            page.close()
+            return None
+        with page.expect_navigation():
+            page.locator(FORM).first.evaluate(SEND_NOTHING)
     page.wait_for_timeout(300)
     height = min(page.evaluate("document.documentElement.scrollHeight"), HIGHEST)
     page.set_viewport_size({"width": width, "height": max(height, 900)})
     page.screenshot(path=file)
-    context.close()
+    page.close()
     return file
 
 
-def contact_sheet(browser: Browser, pictures: list[Path], file: Path) -> Path:
-    """Put pictures beside each other, as a page that shows them."""
-    sheet = file.with_suffix(".html")
-    sheet.write_text(
-        "<!DOCTYPE html><style>body { display: flex; gap: 16px; align-items: start; background: gray }</style>"
-        + "".join(f"<img src='{one.name}' alt='{one.stem}'>" for one in pictures)
-    )
-    page = browser.new_page(viewport={"width": 3740, "height": 900})
-    page.goto(sheet.as_uri())
-    page.screenshot(path=file, full_page=True)
-    page.close()
-    sheet.unlink()
-    for one in pictures:
-        one.unlink()
+def contact_sheet(pictures: list[Path], file: Path) -> Path:
+    """Put pictures beside each other."""
+    images = [Image.open(one).convert("RGB") for one in pictures]
+    size = sum(one.width + GAP for one in images) - GAP, max(one.height for one in images)
+    sheet = Image.new("RGB", size, "gray")
+    left = 0
+    for one in images:
+        sheet.paste(one, (left, 0))
+        left += one.width + GAP
+    sheet.save(file)
+    for picture in pictures:
+        picture.unlink()
     return file
 
 

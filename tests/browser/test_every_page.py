@@ -1,69 +1,46 @@
-"""Every page in a browser, with a row of each kind: nothing is refused by its policy, and it can be used by everybody.
+"""Every page in a browser, with a row of each kind: nothing is refused by its policy, and it keeps the rules of axe.
 
-The rules of axe are checked where `AXE_CORE` is the path of its `axe.min.js` (`npm pack axe-core`).
+The rules are checked where `AXE_CORE` is the path of axe-core's `axe.min.js`; `make browser` installs it.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Shown
-from tests.site.running import environment, running_server
+from tests.browser.houses import House, is_page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 AXE = os.environ.get("AXE_CORE", "")
 FIRST = ["Home", "Runs", "Flows", "Deployments", "Schedule"]
-FURNISH = """
-import sys, json, django
-django.setup()
-from tests.web import test_hostile_pages as pages
-house = pages.furnished(pages.EVIL if sys.argv[1] == "evil" else "nightly load")
-print(json.dumps([pages.address_of(*one, house).path for one in pages.PATTERNS]))
-"""
-MORE = {
-    "/runs/": ["?tab=tasks", "?tab=log", "?tab=history", "?tab=graph", "?tab=graph&view=radar"],
-    "/deployments/": ["?tab=runs", "?tab=upcoming", "?tab=schedules", "?tab=parameters"],
-    "/schedules/new": ["?kind=interval", "?kind=rrule", "?kind=ics"],
-    "/automations/new": ["?when=state&do=send-notification", "?when=event&do=pause-work-queue", "?when=json&do=json"],
-}
+# Pages of other projects, whose scripts make them.
+FOREIGN = {"/docs", "/redoc"}
+FORM = "main form[method=post]:not(.confirm form, [action]):has(textarea, input:not([type=hidden]))"
+# Empty everything that can be written into, and send it.
+SEND_NOTHING = """(form) => {
+  form.noValidate = true;
+  const kept = "[type=hidden], [type=checkbox], [type=radio], [type=submit]";
+  for (const one of form.querySelectorAll(`textarea, input:not(${kept})`)) one.value = "";
+  for (const one of form.querySelectorAll("input[type=radio]")) one.checked = false;
+  (form.querySelector(".button-main") ?? form.querySelector("button")).click();
+}"""
+# A field with an error says so, and its words are tied to it.
+NAMELESS = """() => [...document.querySelectorAll("main [aria-invalid=true]")]
+  .filter((one) => !(one.getAttribute("aria-describedby") ?? "").split(" ")
+    .some((id) => document.getElementById(id)?.matches(".wrong")))
+  .map((one) => `${location.pathname}: ${one.name} does not name its error`)"""
+SCREENS = [(390, "light"), (390, "dark"), (1440, "light"), (1440, "dark")]
 
 
-@pytest.fixture(scope="module", params=["evil", "plain"])
-def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[str]]]:
-    """The address of a server, and the paths of its pages."""
-    home = tmp_path_factory.mktemp("home")
-    with running_server(home) as server:
-        made = subprocess.run(
-            [sys.executable, "-c", FURNISH, request.param],
-            env=environment(home, DJANGO_SETTINGS_MODULE="orion_site.settings"),
-            cwd=Path(__file__).parents[2],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        paths = json.loads(made.stdout.splitlines()[-1])
-        paths += [path + query for path in paths for part, queries in MORE.items() if part in path for query in queries]
-        yield f"http://127.0.0.1:{server.port}", [*paths, "/docs", "/redoc", "/admin/", "/admin/runs/flow/"]
-
-
-def is_page(context: BrowserContext, path: str) -> bool:
-    """Whether there is something to look at: not what redirects, refuses, or is saved as a file."""
-    answer = context.request.get(path)
-    return answer.status == 200 and "content-disposition" not in answer.headers
-
-
-def test_the_console_stays_silent_on_every_page(chromium: Browser, house: tuple[str, list[str]]):
-    address, paths = house
-    context = chromium.new_context(base_url=address, viewport={"width": 1440, "height": 800})
+@pytest.mark.parametrize("text", ["evil", pytest.param("plain", marks=pytest.mark.everywhere)])
+def test_the_console_stays_silent_on_every_page(chromium: Browser, request: pytest.FixtureRequest, text: str):
+    house: House = request.getfixturevalue(f"{text}_house")
+    context = chromium.new_context(base_url=house.address, viewport={"width": 1440, "height": 800})
     page = context.new_page()
     said: list[str] = []
     page.on("console", lambda one: said.append(f"{page.url}: {one.text}") if one.type in {"error", "warning"} else None)
@@ -71,7 +48,7 @@ def test_the_console_stays_silent_on_every_page(chromium: Browser, house: tuple[
     page.on("dialog", lambda dialog: (said.append(f"{page.url}: a dialog"), dialog.dismiss()))
 
     seen = 0
-    for path in paths:
+    for path in house.everywhere:
         if is_page(context, path):
             page.goto(path)
             seen += 1
@@ -81,30 +58,78 @@ def test_the_console_stays_silent_on_every_page(chromium: Browser, house: tuple[
     assert seen > 60
 
 
+def broken_rules(page: Page) -> list[str]:
+    """List what axe finds on the page as it is shown now, with all details open."""
+    if not page.evaluate("Boolean(window.axe)"):
+        page.evaluate(Path(AXE).read_text())
+    page.evaluate("document.querySelectorAll('main details').forEach((one) => { one.open = true })")
+    found = page.evaluate("axe.run()")["violations"]
+    return [f"{page.url}: {one['id']}: {one['nodes'][0]['html'][:300]}" for one in found]
+
+
+@pytest.mark.everywhere
+@pytest.mark.timeout(1800)
 @pytest.mark.skipif(not AXE, reason="AXE_CORE is not set")
-@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (390, "dark"), (1440, "light"), (1440, "dark")])
-def test_every_page_keeps_the_rules_of_axe(chromium: Browser, house: tuple[str, list[str]], width: int, scheme: str):
-    address, paths = house
+@pytest.mark.parametrize(
+    ("text", "width", "scheme"),
+    [*(("plain", *screen) for screen in SCREENS), ("evil", 390, "dark"), ("evil", 1440, "light")],
+)
+def test_every_page_keeps_the_rules_of_axe(
+    chromium: Browser, request: pytest.FixtureRequest, text: str, width: int, scheme: str
+):
+    house: House = request.getfixturevalue(f"{text}_house")
     context = chromium.new_context(
-        base_url=address,
+        base_url=house.address,
         viewport={"width": width, "height": 800},
         color_scheme="dark" if scheme == "dark" else "light",
         bypass_csp=True,
     )
     page = context.new_page()
-    rules = Path(AXE).read_text()
 
     found = []
-    for path in paths:
-        if path not in {"/docs", "/redoc"} and is_page(context, path):
+    for path in house.everywhere:
+        if path not in FOREIGN and is_page(context, path):
             page.goto(path)
-            page.evaluate(rules)
-            page.evaluate("document.querySelectorAll('main details').forEach((one) => { one.open = true })")
-            for one in page.evaluate("axe.run()")["violations"]:
-                found.append(f"{path}: {one['id']}: {one['nodes'][0]['html'][:200]}")
+            found += broken_rules(page)
     context.close()
 
     assert found == []
+
+
+@pytest.mark.everywhere
+@pytest.mark.timeout(1800)
+@pytest.mark.skipif(not AXE, reason="AXE_CORE is not set")
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1440, "light")])
+def test_forms_with_errors_keep_the_rules_of_axe(chromium: Browser, plain_house: House, width: int, scheme: str):
+    context = chromium.new_context(
+        base_url=plain_house.address,
+        viewport={"width": width, "height": 800},
+        color_scheme="dark" if scheme == "dark" else "light",
+        bypass_csp=True,
+    )
+    page = context.new_page()
+
+    found, wrong = [], []
+    for path in plain_house.everywhere:
+        if not is_form(path) or not is_page(context, path):
+            continue
+        page.goto(path)
+        if not page.locator(FORM).count():
+            continue
+        with page.expect_navigation():
+            page.locator(FORM).first.evaluate(SEND_NOTHING)
+        if page.locator(".wrong, .notice-error").count():
+            wrong.append(path)
+            found += [*broken_rules(page), *page.evaluate(NAMELESS)]
+    context.close()
+
+    assert found == []
+    assert len(wrong) >= 10, wrong
+
+
+def is_form(path: str) -> bool:
+    """Pages that make and change one thing; sent empty, those of the frameworks and of settings change something."""
+    return path.endswith("/run") or any(part in path for part in ("/new", "/edit", "/backfill", "/variables/"))
 
 
 @pytest.mark.parametrize("width", [320, 390])

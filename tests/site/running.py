@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.homes import ready_home
 
@@ -76,13 +77,15 @@ def running_server(
     """
     if ready and "ORION_DATABASE_URL" not in more:
         ready_home(home)
-    process = subprocess.Popen(
-        [*COMMAND, "server", "start", "--port", "0", *([] if agent else ["--no-agent"]), *options],
-        env=environment(home, **more),
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-    )
+    words = [*COMMAND, "server", "start", "--port", "0", *([] if agent else ["--no-agent"]), *options]
+    with serving(words, env=environment(home, **more)) as server:
+        yield server
+
+
+@contextmanager
+def serving(words: list[str], **options: Any) -> Iterator[RunningServer]:
+    """Start a server by a command, wait for the banner, and stop at the end."""
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, **options)
     try:
         yield after_banner(process)
     finally:

@@ -34,7 +34,7 @@ def sample_server(home: Path) -> Iterator[RunningServer]:
 @contextmanager
 def _agent(variables: dict[str, str]) -> Iterator[None]:
     words = ["agent", "start", "--quiet", "--pool", "default-agent-pool", "--name", AGENT, "--drain-timeout", "0"]
-    process = subprocess.Popen([*COMMAND, *words], env=variables, cwd=ROOT)
+    process = subprocess.Popen([*COMMAND, *words], env=variables, cwd=ROOT, stderr=subprocess.DEVNULL)
     try:
         yield
     finally:
