@@ -42,7 +42,7 @@ class Need:
     since: datetime | None = None
     detail: str = ""
     detail_address: str = ""
-    retry: FlowRun | None = None
+    retry: UUID | None = None
     command: str = ""
     fix: str = ""
     action: str = ""
@@ -104,17 +104,17 @@ def _of_error(group: ErrorGroup, words: str, tag: str) -> Need:
     address = _runs(**query)
     retried = sum(run.deployment_id is not None for run in group.runs)
     may_retry = number == 1 and group.newest.deployment_id is not None
-    one = reverse("runs:run", args=[group.newest.pk])
+    one = reverse("runs:run", args=[group.newest.id])
     return Need(
         cause=group.error,
         extent=f"{_runs_in_words(number)} · {shown}",
         address=address,
         look="failed" if group.newest.state_type == StateType.FAILED else "crashed",
-        state_type=group.newest.state_type or "",
+        state_type=group.newest.state_type,
         since=group.first,
         detail=f"in {group.guilty.name}" if group.guilty else "",
         detail_address=reverse("runs:task-run", args=[group.guilty.pk]) if group.guilty else "",
-        retry=group.newest if may_retry else None,
+        retry=group.newest.id if may_retry else None,
         action=f"Retry {retried}…" if retried > 1 else "See the run" if number == 1 else "See the newest",
         action_address=f"{reverse('runs:bulk', args=['retry'])}?{urlencode(query)}" if retried > 1 else one,
     )

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any, Literal
 from uuid import UUID
 
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import QuerySet, Sum
 
 from runs.models.roll_ups import RollUp, RollUpChange
 from runs.roll_ups.sql import DAY
@@ -19,10 +19,8 @@ class Subject:
     """Whose runs are counted."""
 
     def __init__(self, column: Column, whose: str | UUID) -> None:
-        self.column = column
+        self.column, self.id = column, whose
         self.key = whose.hex if isinstance(whose, UUID) else whose
-        # Of its runs, among those of its kind.
-        self.condition = Q(**{f"{column}_id": whose}) if isinstance(whose, UUID) else Q()
 
 
 ALL_FLOW_RUNS = Subject("kind", "flow-run")

@@ -20,7 +20,7 @@ from deployments.models import Deployment
 from orchestration.core.states import TERMINAL, StateType
 from runs.lists.filters import lookups  # noqa: F401  (registers `orion_holds_all`)
 from runs.models import FlowRun
-from runs.pages.selectors.runs import come_within, is_planned
+from runs.pages.selectors.runs import Bound, come_within, is_planned
 from runs.pages.selectors.strips import drift_in_words
 from runs.querysets import Literal
 
@@ -158,9 +158,9 @@ def worst_deployments(*, most: int, now: datetime, tag: str = "") -> list[Deploy
     return list(chosen.select_related("flow").defer(*LARGE).order_by("rank", "flow__name", "name")[:most])
 
 
-def where_runs_begin(deployments: Sequence[Deployment]) -> list[Q]:
-    """Return for each of `worst_deployments` the condition that its last runs meet."""
-    return [_since(one.pk, vars(one)["cut"]) for one in deployments]
+def where_runs_begin(deployments: Sequence[Deployment]) -> list[Bound]:
+    """Return for each of `worst_deployments` the bound of its last runs."""
+    return [Bound("deployment_id", one.pk, vars(one)["cut"]) for one in deployments]
 
 
 def lines_with(deployments: Sequence[Deployment], runs: Sequence[FlowRun], now: datetime) -> list[DeploymentLine]:
@@ -253,18 +253,12 @@ def last_runs_of(deployment_ids: Sequence[UUID], now: datetime) -> dict[UUID, li
     return {deployment_id: runs[-LAST_RUNS:] for deployment_id, runs in grouped.items()}
 
 
-def _where_last_runs_begin(deployment_ids: Sequence[UUID], now: datetime) -> list[Q]:
+def _where_last_runs_begin(deployment_ids: Sequence[UUID], now: datetime) -> list[Bound]:
     # For each deployment the start of its thirtieth newest run, off the index; those with fewer runs are read whole.
     come = FlowRun.objects.filter(~is_planned(now), deployment_id=OuterRef("pk"), expected_start_time__isnull=False)
     starts = come.order_by("-expected_start_time").values("expected_start_time")
     cuts = Deployment.objects.filter(pk__in=deployment_ids).annotate(cut=Subquery(starts[LAST_RUNS - 1 : LAST_RUNS]))
-    return [_since(one, cut) for one, cut in cuts.order_by().values_list("pk", "cut")]
-
-
-def _since(deployment_id: UUID, cut: datetime | None) -> Q:
-    if cut:
-        return Q(deployment_id=deployment_id, expected_start_time__gte=cut)
-    return Q(deployment_id=deployment_id, expected_start_time__isnull=False)
+    return [Bound("deployment_id", one, cut) for one, cut in cuts.order_by().values_list("pk", "cut")]
 
 
 def next_runs_of(deployment_ids: Sequence[UUID]) -> dict[UUID, FlowRun]:

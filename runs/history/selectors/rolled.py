@@ -10,10 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db import connection
-from django.db.models import Q
+from django.db.models import DateTimeField, Lookup, Q
 
+from orchestration.tables import dialect
 from orionflow.contract.states import StateType
 from runs.history.selectors.durations import EPOCH, microseconds
 from runs.roll_ups.selectors import Subject
@@ -75,28 +77,57 @@ def between(subject: Subject, edges: Sequence[datetime], rolled: Sequence[Stretc
         begin = _moment(stretch.until)
     ranges = [(since, until) for since, until in [*ranges, (begin, edges[-1])] if since < until]
     for index in range(0, len(ranges), RANGES_AT_ONCE):
-        condition = Q()
-        for since, until in ranges[index : index + RANGES_AT_ONCE]:
-            condition |= subject.condition & Q(expected_start_time__gte=since, expected_start_time__lt=until)
-        yield condition
+        yield Q(expected_start_time__orion_within=Ranges(subject, ranges[index : index + RANGES_AT_ONCE]))
+
+
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """Whose runs, and when they were expected."""
+
+    subject: Subject
+    ranges: Sequence[tuple[datetime, datetime]]
+
+
+@DateTimeField.register_lookup
+class Within(Lookup):
+    """Lies in one of many ranges: written in one piece, since the ORM takes long for each of hundreds of conditions.
+
+    Each range says whose runs are meant, so that one index answers it.
+    """
+
+    lookup_name = "orion_within"
+    prepare_rhs = False
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
+        column, params = compiler.compile(self.lhs)
+        whose = self.rhs.subject
+        own, values = "", []
+        if isinstance(whose.id, UUID):
+            own = f" AND {connection.ops.quote_name(self.lhs.alias)}.{whose.column}_id = %s"
+            values = [dialect().uuid(whose.id)]
+        moment = dialect().moment
+        asked = [*params]
+        for since, until in self.rhs.ranges:
+            asked += [moment(since), moment(until), *values]
+        part = f"({column} >= %s AND {column} < %s{own})"
+        return f"({' OR '.join([part] * len(self.rhs.ranges))})", asked
 
 
 def rolled_up(subject: Subject, rolled: Sequence[Stretch], now: datetime) -> Counted:
     """Sum up the stretches. One query: what moves meanwhile from the changes to the totals is seen once."""
     if not rolled:
         return {}
-    parts = [part for stretch in rolled for part in _parts(stretch)]
-    marks = ", ".join(["(%s, %s, %s, %s, %s)"] * len(parts))
+    # Written out: hundreds of bins would be thousands of parameters. All of it is made of numbers here.
+    parts = ", ".join(str(part) for stretch in rolled for part in _parts(stretch))
     with connection.cursor() as cursor:
         cursor.execute(
-            f"WITH part(bin, has_come, level, since, until) AS (VALUES {marks}) "
+            f"WITH part(bin, has_come, level, since, until) AS (VALUES {parts}) "
             f"SELECT p.bin, p.has_come, '' AS minute, t.state_type, t.state_name, {SUMMED} FROM part p "
             f"CROSS JOIN {_OF_PART[connection.vendor]} AND t.state_type <> '' GROUP BY 1, 2, 3, 4, 5 "
             f"UNION ALL SELECT 0, 0, c.minute, c.state_type, c.state_name, {SUMMED} FROM runs_rollupchange c "
             f"WHERE c.{subject.column} = %s AND c.minute >= %s AND c.minute < %s AND c.state_type <> '' "
             "GROUP BY 1, 2, 3, 4, 5",
             [
-                *(value for part in parts for value in part),
                 subject.key,
                 *(subject.key, _bucket(rolled[0].since, MINUTE), _bucket(rolled[-1].until, MINUTE)),
             ],

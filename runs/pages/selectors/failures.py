@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha1
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db.models import F, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Substr
 
 from orionflow.contract.states import BAD, in_order
-from runs.models import FlowRun, FlowRunState, TaskRun
+from runs.lists.filters.conditions import is_tagged
+from runs.models import FlowRun, FlowRunState, FlowRunTag, TaskRun
 from runs.why.selectors.guilt import error_in, guilt_of
 
 # So many of the newest failures of each type are grouped; older ones are behind the list of failed runs.
@@ -27,22 +29,36 @@ _VARYING = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{8}-[0-9a-f-]{27}\b|\b[0-9a-f]{16,
 _SUM = re.compile(r"^\d+ ?(?:/|of) ?\d+ ")
 
 
+class FailedRun(NamedTuple):
+    """What the errors of runs are grouped by; rows of the ORM would take most of the time of the first page."""
+
+    id: UUID
+    flow_id: UUID
+    flow_name: str
+    deployment_id: UUID | None
+    state_type: str
+    state_name: str | None
+    state_timestamp: datetime | None
+    message: str | None
+    parent_type: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class ErrorGroup:
     """Runs that failed with one error, newest first. `guilty` is the task that the newest run failed by."""
 
     key: str
     error: str
-    runs: Sequence[FlowRun]
+    runs: Sequence[FailedRun]
     guilty: TaskRun | None = None
 
     @property
-    def newest(self) -> FlowRun:
+    def newest(self) -> FailedRun:
         return self.runs[0]
 
     @property
     def flow_names(self) -> list[str]:
-        return list(dict.fromkeys(run.flow.name for run in self.runs))
+        return list(dict.fromkeys(run.flow_name for run in self.runs))
 
     @property
     def first(self) -> datetime | None:
@@ -58,12 +74,12 @@ def error_groups(*, since: datetime, tag: str = "") -> list[ErrorGroup]:
 
     A subflow that its parent failed with is its parent's failure, and not one more.
     """
-    grouped: dict[str, list[FlowRun]] = {}
+    grouped: dict[str, list[FailedRun]] = {}
     errors: dict[str, str] = {}
-    for run in _failed_runs(since):
-        if (tag and tag not in run.tags) or getattr(run, "parent_type", None) in BAD:
+    for run in map(FailedRun._make, _failed_runs(since, tag)):
+        if run.parent_type in BAD:
             continue
-        error = error_text(getattr(run, "message", None), run.state_name)
+        error = error_text(run.message, run.state_name)
         key = fingerprint(error, run.flow_id)
         errors.setdefault(key, error)
         grouped.setdefault(key, []).append(run)
@@ -75,15 +91,15 @@ def runs_with_error(*, key: str, since: datetime, tag: str = "") -> tuple[list[U
     """Return the runs that `error_groups` counts for this error, and the error's text."""
     for group in error_groups(since=since, tag=tag):
         if group.key == key:
-            return [run.pk for run in group.runs], group.error
+            return [run.id for run in group.runs], group.error
     return [], ""
 
 
 def with_guilty_tasks(groups: Sequence[ErrorGroup]) -> list[ErrorGroup]:
     """Name for each group the task run that its newest run failed by. A query, and one for each level of subflows."""
-    messages = {group.newest.pk: getattr(group.newest, "message", None) for group in groups}
+    messages = {group.newest.id: group.newest.message for group in groups}
     guilt = guilt_of(messages, deepest=LEVELS)
-    return [ErrorGroup(group.key, group.error, group.runs, guilt[group.newest.pk].task_run) for group in groups]
+    return [ErrorGroup(group.key, group.error, group.runs, guilt[group.newest.id].task_run) for group in groups]
 
 
 def error_text(message: str | None, state_name: str | None) -> str:
@@ -100,20 +116,20 @@ def fingerprint(error: str, flow_id: UUID) -> str:
     return sha1(text.encode(), usedforsecurity=False).hexdigest()[:10]
 
 
-def _failed_runs(since: datetime) -> QuerySet[FlowRun]:
+def _failed_runs(since: datetime, tag: str) -> QuerySet[Any, Any]:
     # One set of ids: for either of two PostgreSQL would look at every run. SQLite takes no limit inside of a union.
     newest = [_newest(one, since).values("pk")[:LOOKED_AT] for one in in_order(BAD)]
     first, second = (FlowRun.objects.filter(pk__in=ids).order_by().values("pk") for ids in newest)
     message = FlowRunState.objects.filter(pk=OuterRef("state_id")).values(
         cut=Substr("message", 1, LONGEST_MESSAGE + 40)
     )
-    runs = FlowRun.objects.filter(pk__in=first.union(second, all=True)).select_related("flow")
-    runs = runs.annotate(message=Subquery(message[:1]), parent_type=F("parent_task_run__flow_run__state_type"))
-    columns = ("id", "name", "tags", "flow_id", "flow__name", "deployment_id", "state_name", "state_type")
-    found: QuerySet[FlowRun] = runs.only(*columns, "state_timestamp", "expected_start_time").order_by(
-        F("state_timestamp").desc(nulls_last=True), "-id"
-    )
-    return found
+    runs = FlowRun.objects.filter(pk__in=first.union(second, all=True))
+    if tag:
+        runs = runs.filter(is_tagged(FlowRunTag, tag))
+    columns = ("id", "flow_id", "flow__name", "deployment_id", "state_type", "state_name", "state_timestamp")
+    told = {"told": Subquery(message[:1]), "parent_type": F("parent_task_run__flow_run__state_type")}
+    newest_first = (F("state_timestamp").desc(nulls_last=True), "-id")
+    return runs.annotate(**told).order_by(*newest_first).values_list(*columns, *told)
 
 
 def _newest(state_type: str, since: datetime) -> QuerySet[FlowRun]:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import OuterRef, Subquery
 
 from orchestration.core.states import TERMINAL, StateType
 from runs.models import Flow, FlowRun
 from runs.pages.selectors.keyset import Cursor, Page, page_of
-from runs.pages.selectors.runs import come_within, is_planned, rows_of_runs, told_reasons
+from runs.pages.selectors.runs import Bound, come_within, is_planned, rows_of_runs, told_reasons
 
 FLOWS_PER_PAGE = 40
 LAST_RUNS = 12
@@ -62,16 +62,13 @@ def last_runs_of(flow_ids: Sequence[UUID], now: datetime) -> dict[UUID, list[Flo
     return defaultdict(list, {flow_id: runs[-LAST_RUNS:] for flow_id, runs in grouped.items()})
 
 
-def _where_last_runs_begin(flow_ids: Sequence[UUID], now: datetime) -> list[Q]:
+def _where_last_runs_begin(flow_ids: Sequence[UUID], now: datetime) -> list[Bound]:
     # For each flow the start of its twelfth newest run, off the index; flows with fewer runs are read whole.
     come = FlowRun.objects.filter(~is_planned(now), expected_start_time__isnull=False)
     newest_first = come.filter(flow=OuterRef("pk"))
     starts = newest_first.order_by("-expected_start_time").values("expected_start_time")
     cuts = Flow.objects.filter(pk__in=flow_ids).annotate(cut=Subquery(starts[LAST_RUNS - 1 : LAST_RUNS]))
-    return [
-        Q(flow=flow_id, expected_start_time__gte=cut) if cut else Q(flow=flow_id, expected_start_time__isnull=False)
-        for flow_id, cut in cuts.order_by().values_list("pk", "cut")
-    ]
+    return [Bound("flow_id", flow_id, cut) for flow_id, cut in cuts.order_by().values_list("pk", "cut")]
 
 
 @dataclass(frozen=True, slots=True)

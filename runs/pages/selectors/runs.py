@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import Q, QuerySet
 
 from orchestration.core.states import TERMINAL, StateType
+from orchestration.tables import dialect
 from runs.lists.filters.conditions import is_tagged
 from runs.models import FlowRun, FlowRunState, FlowRunTag
 from runs.pages.selectors.failures import runs_with_error
 from runs.pages.selectors.keyset import Count, Cursor, Page, capped_count, capped_counts, merged, page_of, place_of
-from runs.querysets import Literal
+from runs.querysets import Literal as LiteralValue
 
 PAGE_SIZE = 50
 BY = "expected_start_time"
@@ -24,6 +27,7 @@ SEARCHED = 30_000
 ERRORS_REACH_BACK = timedelta(days=7)
 # The numbers beside the choices of states stop here.
 CHOICE_CAP = 1_000
+LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 # Enough of each run for a row; parameters and context can be large.
 ROW_COLUMNS = (
     "id",
@@ -100,15 +104,44 @@ def is_planned(now: datetime) -> Q:
     return Q(state_type=StateType.SCHEDULED, expected_start_time__gt=now)
 
 
-def come_within(bounds: Sequence[Q], now: datetime, *columns: str) -> list[FlowRun]:
-    """Return the runs that have come and meet one of the conditions, oldest first. One query.
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The runs of one flow or deployment that were expected at a time or later; without a time, all of them."""
 
-    Each condition is a part of its own, which its index answers: one OR of many may make a planner read the table.
-    """
+    column: Literal["flow_id", "deployment_id"]
+    whose: UUID
+    since: datetime | None
+
+
+# Each bound is a range of an index. PostgreSQL would read the table where it does not see that they are few.
+_WITHIN = {
+    "sqlite": "CROSS JOIN runs_flowrun r WHERE {}",
+    "postgresql": "CROSS JOIN LATERAL (SELECT * FROM runs_flowrun r WHERE {} OFFSET 0) r",
+}
+
+
+def come_within(bounds: Sequence[Bound], now: datetime, *columns: str) -> list[FlowRun]:
+    """Return the runs that have come and lie in one of the bounds, oldest first, with these columns. One query."""
     if not bounds:
         return []
-    parts = [FlowRun.objects.filter(bound, ~is_planned(now)).only(*columns).order_by() for bound in bounds]
-    found = {run.pk: run for run in parts[0].union(*parts[1:], all=True)}
+    spell = dialect()
+    parts: list[str] = []
+    values: list[Any] = []
+    for column in dict.fromkeys(bound.column for bound in bounds):
+        chosen = [bound for bound in bounds if bound.column == column]
+        is_within = (
+            f"r.{column} = b.whose AND r.{BY} >= b.since "
+            f"AND (r.state_type IS NULL OR r.state_type <> 'SCHEDULED' OR r.{BY} <= %s)"
+        )
+        marks = ", ".join(["(%s, %s)"] * len(chosen))
+        parts.append(
+            f"SELECT {', '.join(f'r.{name}' for name in columns)} FROM (SELECT column1 AS whose, column2 AS since "
+            f"FROM (VALUES {marks}) given) b {_WITHIN[connection.vendor].format(is_within)}"
+        )
+        for bound in chosen:
+            values += [spell.uuid(bound.whose), spell.moment(bound.since or LONG_AGO)]
+        values.append(spell.moment(now))
+    found = {run.pk: run for run in FlowRun.objects.raw(" UNION ALL ".join(parts), values)}
     return sorted(found.values(), key=lambda run: place_of(run, BY))
 
 
@@ -220,7 +253,7 @@ def indexed_runs(wanted: RunFilter, now: datetime) -> QuerySet[FlowRun]:
     if wanted.states:
         runs = runs.filter(_in_states(wanted))
     if wanted.waiting:
-        runs = runs.filter(state_type=Literal("SCHEDULED"), next_scheduled_start_time__lte=now)
+        runs = runs.filter(state_type=LiteralValue("SCHEDULED"), next_scheduled_start_time__lte=now)
     if wanted.ids is not None:
         runs = runs.filter(pk__in=wanted.ids)
     if wanted.queue:

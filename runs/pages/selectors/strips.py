@@ -9,11 +9,11 @@ from datetime import datetime
 from statistics import median
 from uuid import UUID
 
-from django.db.models import Case, IntegerField, OuterRef, Q, Subquery, Value, When
+from django.db.models import Case, IntegerField, OuterRef, Subquery, Value, When
 
 from orionflow.contract.states import BAD, TERMINAL, StateType
 from runs.models import Flow, FlowRun
-from runs.pages.selectors.runs import is_planned
+from runs.pages.selectors.runs import Bound, is_planned
 
 RUNS_SHOWN = 30
 ROWS_SHOWN = 30
@@ -91,9 +91,9 @@ def chosen_flows(*, first: Collection[UUID], now: datetime) -> list[Flow]:
     return list(Flow.objects.filter(pk__in=Subquery(chosen)).annotate(cut=cut).order_by("name"))
 
 
-def where_runs_begin(flows: Sequence[Flow]) -> list[Q]:
-    """Return for each of `chosen_flows` the condition that its last runs meet."""
-    return [Q(flow=flow.pk, expected_start_time__isnull=False) & _from(flow) for flow in flows]
+def where_runs_begin(flows: Sequence[Flow]) -> list[Bound]:
+    """Return for each of `chosen_flows` the bound of its last runs."""
+    return [Bound("flow_id", flow.pk, getattr(flow, "cut", None)) for flow in flows]
 
 
 def rows_with(
@@ -112,8 +112,3 @@ def rows_with(
         if shown or not tag:
             rows.append(FlowRow(flow, shown, next_runs.get(flow.pk)))
     return sorted(rows, key=lambda row: row.badness, reverse=True)
-
-
-def _from(flow: Flow) -> Q:
-    cut = getattr(flow, "cut", None)
-    return Q(expected_start_time__gte=cut) if cut else Q()
