@@ -81,17 +81,19 @@ def flow_runs_matching(search: Search) -> QuerySet[FlowRun]:
 def task_runs_matching(search: Search) -> QuerySet[TaskRun]:
     condition = matched(search.task_runs)
     if _asks_for_flow_run(search):
-        condition &= _belongs_to_flow_runs(search)
+        condition &= Q(flow_run__in=FlowRun.objects.filter(_flow_run_condition(search)).values("pk"))
     return TaskRun.objects.filter(condition)
 
 
-def _belongs_to_flow_runs(search: Search) -> Q:
-    """Task runs of flow runs: those of few runs are taken; whether one is of many is asked in the order of the list."""
-    flow_runs = FlowRun.objects.filter(_flow_run_condition(search))
+def _listed_task_runs(search: Search) -> QuerySet[TaskRun]:
+    """Task runs in an order: those of few flow runs are taken, and whether one is of many is asked one by one."""
     are_named = search.flow_runs is not None and search.flow_runs.names_ids
-    if not are_named and flow_runs.order_by()[FEW_PARENTS : FEW_PARENTS + 1].exists():
-        return Q(Exists(flow_runs.filter(pk=OuterRef("flow_run"))))
-    return Q(flow_run__in=flow_runs.values("pk"))
+    if _asks_for_flow_run(search) and not are_named:
+        flow_runs = FlowRun.objects.filter(_flow_run_condition(search))
+        if flow_runs.order_by()[FEW_PARENTS : FEW_PARENTS + 1].exists():
+            has_parent = Q(Exists(flow_runs.filter(pk=OuterRef("flow_run"))))
+            return TaskRun.objects.filter(matched(search.task_runs) & has_parent)
+    return task_runs_matching(search)
 
 
 def page_of_flow_runs(search: Search, sort: FlowRunSort, rows: slice) -> QuerySet[FlowRun]:
@@ -107,7 +109,7 @@ def page_of_task_runs(search: Search, sort: TaskRunSort, rows: slice) -> QuerySe
     """Return some rows of the list of task runs, in its order."""
     ids: Any = _ids_by_tag(search, "task_runs", sort)
     if ids is None:
-        ids = task_runs_matching(search).order_by(*ORDERS[sort]).values("pk")
+        ids = _listed_task_runs(search).order_by(*ORDERS[sort]).values("pk")
     return TaskRun.objects.filter(pk__in=ids[rows]).order_by(*ORDERS[sort])
 
 

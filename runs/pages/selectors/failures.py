@@ -30,7 +30,7 @@ _SUM = re.compile(r"^\d+ ?(?:/|of) ?\d+ ")
 
 
 class FailedRun(NamedTuple):
-    """What the errors of runs are grouped by; rows of the ORM would take most of the time of the first page."""
+    """A failed run as its error is told; objects of the ORM would take most of the time of the first page."""
 
     id: UUID
     flow_id: UUID
