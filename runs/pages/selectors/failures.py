@@ -129,7 +129,8 @@ def _failed_runs(since: datetime, tag: str) -> QuerySet[Any, Any]:
     columns = ("id", "flow_id", "flow__name", "deployment_id", "state_type", "state_name", "state_timestamp")
     told = {"told": Subquery(message[:1]), "parent_type": F("parent_task_run__flow_run__state_type")}
     newest_first = (F("state_timestamp").desc(nulls_last=True), "-id")
-    return runs.annotate(**told).order_by(*newest_first).values_list(*columns, *told)
+    rows: QuerySet[Any, Any] = runs.annotate(**told).order_by(*newest_first).values_list(*columns, *told)
+    return rows
 
 
 def _newest(state_type: str, since: datetime) -> QuerySet[FlowRun]:
