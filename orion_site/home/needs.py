@@ -235,14 +235,13 @@ def _ailing(services: Sequence[ServiceHealth]) -> Iterator[Need]:
 
 
 def _proof(now: datetime) -> Proof:
-    last = [
-        FlowRun.objects.filter(state_type=one, expected_start_time__isnull=False)
-        .order_by("-expected_start_time")
-        .values_list("expected_start_time", flat=True)
-        .first()
-        for one in in_order(BAD)
-    ]
-    failure = max((moment for moment in last if moment), default=None)
+    column = "expected_start_time"
+    failed = FlowRun.objects.filter(expected_start_time__isnull=False).order_by(f"-{column}")
+    newest = [failed.filter(state_type=one).values("pk")[:1] for one in in_order(BAD)]
+    first, *others = (
+        FlowRun.objects.filter(pk__in=one).order_by().values_list("expected_start_time") for one in newest
+    )
+    failure = max((moment for (moment,) in first.union(*others, all=True)), default=None)
     completed = FlowRun.objects.filter(state_type=StateType.COMPLETED.value, expected_start_time__isnull=False)
     query = {"state": "completed"}
     if failure is not None:

@@ -30,7 +30,7 @@ from runs.lists.filters.searches import (
     page_of_task_runs,
 )
 from runs.lists.filters.sorts import ORDERS, FlowRunSort, FlowSort, LogSort, TaskRunSort
-from runs.lists.filters.subjects import subject_of_flow_runs, subject_of_task_runs
+from runs.lists.filters.subjects import only_state_types, subject_of_flow_runs, subject_of_task_runs
 from runs.models import Log
 from runs.roll_ups.selectors import number_of_runs
 from runs.task_runs.api.task_runs import listed_task_runs_out
@@ -101,8 +101,9 @@ class CountFlowRuns(RunQuestion):
     answers = {200: int}
 
     def perform(self, body: FlowRunSearch) -> int:
-        subject = subject_of_flow_runs(body)
-        return number_of_runs(subject) if subject else count_of_flow_runs(body)
+        types = only_state_types(body.flow_runs)
+        subject = subject_of_flow_runs(body.model_copy(update={"flow_runs": None}) if types else body)
+        return number_of_runs(subject, types) if subject else count_of_flow_runs(body)
 
 
 class FilterTaskRuns(RunQuestion):
@@ -121,8 +122,9 @@ class CountTaskRuns(RunQuestion):
     answers = {200: int}
 
     def perform(self, body: Search) -> int:
-        subject = subject_of_task_runs(body)
-        return number_of_runs(subject) if subject else count_of_task_runs(body)
+        types = only_state_types(body.task_runs)
+        subject = subject_of_task_runs(body.model_copy(update={"task_runs": None}) if types else body)
+        return number_of_runs(subject, types) if subject else count_of_task_runs(body)
 
 
 class FilterLogs(RunQuestion):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from typing import Any, Literal
 from uuid import UUID
 
 from django.db.models import QuerySet, Sum
 
+from orionflow.contract.states import StateType
 from runs.models.roll_ups import RollUp, RollUpChange
 from runs.roll_ups.sql import DAY
 
@@ -27,8 +29,10 @@ ALL_FLOW_RUNS = Subject("kind", "flow-run")
 ALL_TASK_RUNS = Subject("kind", "task-run")
 
 
-def number_of_runs(subject: Subject) -> int:
-    return sum(runs_by_state(subject).values())
+def number_of_runs(subject: Subject, types: Collection[StateType] | None = None) -> int:
+    """How many runs there are in all, or in states of these types."""
+    counted = runs_by_state(subject)
+    return sum(counted.values()) if types is None else sum(counted.get(one.value, 0) for one in set(types))
 
 
 def runs_by_state(subject: Subject) -> dict[str, int]:

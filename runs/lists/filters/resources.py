@@ -70,7 +70,9 @@ class RunFilter(Filter):
     runs: ClassVar[type[FlowRun] | type[TaskRun]]
     tag_rows: ClassVar[type[FlowRunTag] | type[TaskRunTag]]
 
+    id: RunId | None = None
     name: RunNameMatch | None = None
+    state: StateMatch | None = None
     tags: RunTagsMatch | None = None
 
     def condition_on(self, field: str, leaf: Any) -> Q:
@@ -78,6 +80,10 @@ class RunFilter(Filter):
             return super().condition_on(field, leaf)
         condition: Q = leaf.on_runs(self.tag_rows if field == "tags" else self.runs)
         return condition
+
+    @property
+    def names_ids(self) -> bool:
+        return self.operator is Operator.and_ and self.id is not None and self.id.any_ is not None
 
     @property
     def only_tags(self) -> list[str]:
@@ -91,10 +97,8 @@ class FlowRunFilter(RunFilter):
     runs: ClassVar = FlowRun
     tag_rows: ClassVar = FlowRunTag
 
-    id: RunId | None = None
     deployment_id: AnyIdOrNull | None = None
     work_queue_name: AnyTextOrNull | None = None
-    state: StateMatch | None = None
     flow_version: AnyText | None = None
     start_time: MomentRangeOrNull | None = None
     expected_start_time: MomentRange | None = None
@@ -102,10 +106,6 @@ class FlowRunFilter(RunFilter):
     parent_flow_run_id: ParentFlowRun | None = None
     parent_task_run_id: AnyIdOrNull | None = None
     idempotency_key: AnyTextOrNot | None = None
-
-    @property
-    def names_ids(self) -> bool:
-        return self.operator is Operator.and_ and self.id is not None and self.id.any_ is not None
 
 
 class StandsForSubflow(Leaf):
@@ -137,8 +137,6 @@ class TaskRunFilter(RunFilter):
     runs: ClassVar = TaskRun
     tag_rows: ClassVar = TaskRunTag
 
-    id: RunId | None = None
-    state: StateMatch | None = None
     start_time: MomentRangeOrNull | None = None
     subflow_runs: StandsForSubflow | None = None
     flow_run_id: OfFlowRun | None = None

@@ -32,6 +32,8 @@ from runs.models import Artifact, Flow, FlowRun, TaskRun
 COUNTED = 1000
 # The task runs of so many flow runs are sought by these.
 FEW_PARENTS = 20_000
+# So many rows are sorted rather than sought in the order of the list.
+FEW_ROWS = 1_000
 
 
 class Search(Wire):
@@ -100,7 +102,7 @@ def page_of_flow_runs(search: Search, sort: FlowRunSort, rows: slice) -> QuerySe
     """Return some rows of the list of flow runs, in its order."""
     ids: Any = _ids_by_tag(search, "flow_runs", sort)
     if ids is None:
-        ids = flow_runs_matching(search).order_by(*ORDERS[sort]).values("pk")
+        ids = _few(flow_runs_matching(search), search).order_by(*ORDERS[sort]).values("pk")
     # What comes before them is stepped over in an index; only they are read.
     return FlowRun.objects.filter(pk__in=ids[rows]).order_by(*ORDERS[sort])
 
@@ -109,8 +111,19 @@ def page_of_task_runs(search: Search, sort: TaskRunSort, rows: slice) -> QuerySe
     """Return some rows of the list of task runs, in its order."""
     ids: Any = _ids_by_tag(search, "task_runs", sort)
     if ids is None:
-        ids = _listed_task_runs(search).order_by(*ORDERS[sort]).values("pk")
+        ids = _few(_listed_task_runs(search), search).order_by(*ORDERS[sort]).values("pk")
     return TaskRun.objects.filter(pk__in=ids[rows]).order_by(*ORDERS[sort])
+
+
+def _few(matching: QuerySet[Any], search: Search) -> QuerySet[Any]:
+    """Name the rows where they are few: sought in the order of a list, they could be the last ones of all."""
+    are_all = not any(getattr(search, name) for name in ("flows", "flow_runs", "task_runs", "deployments"))
+    if are_all and search.pools() is None and search.queues() is None:
+        return matching
+    if any(asked is not None and asked.names_ids for asked in (search.flow_runs, search.task_runs)):
+        return matching
+    ids = list(matching.order_by().values_list("pk", flat=True)[: FEW_ROWS + 1])
+    return matching if len(ids) > FEW_ROWS else matching.model._default_manager.filter(pk__in=ids)
 
 
 def count_of_flow_runs(search: Search) -> int:

@@ -8,8 +8,9 @@ from uuid import UUID
 from django.db.models import Q
 
 from deployments.models import Deployment
+from orchestration.core.states import StateType
 from runs.lists.filters.conditions import matched
-from runs.lists.filters.resources import DeploymentFilter, FlowFilter, FlowRunFilter
+from runs.lists.filters.resources import DeploymentFilter, FlowFilter, FlowRunFilter, RunFilter
 from runs.lists.filters.searches import Search
 from runs.roll_ups.selectors import ALL_FLOW_RUNS, ALL_TASK_RUNS, Subject
 
@@ -53,3 +54,11 @@ def subject_of_task_runs(search: Search) -> Subject | None:
     """All task runs, if that is what is asked for."""
     asked = (search.flows, search.flow_runs, search.deployments)
     return None if any(part is not None for part in asked) or matched(search.task_runs) else ALL_TASK_RUNS
+
+
+def only_state_types(asked: RunFilter | None) -> list[StateType] | None:
+    """The types of states, if a filter asks for nothing else."""
+    if asked is None or asked.state is None or asked.state.type is None or asked.state.name is not None:
+        return None
+    names = {name for name in asked.model_fields_set - {"operator"} if getattr(asked, name) is not None}
+    return asked.state.type.any_ if names == {"state"} else None
