@@ -114,9 +114,12 @@ class StandsForSubflow(Leaf):
     exists_: bool | None = None
 
     def conditions(self, column: str) -> Iterable[Q]:
-        if self.exists_ is not None:
-            has_one = Q(Exists(FlowRun.objects.filter(parent_task_run=OuterRef("pk"))))
-            yield has_one if self.exists_ else ~has_one
+        if self.exists_:
+            # Few do, and an index holds them.
+            nested = FlowRun.objects.filter(parent_task_run__isnull=False)
+            yield Q(pk__in=nested.values("parent_task_run"))
+        elif self.exists_ is not None:
+            yield ~Q(Exists(FlowRun.objects.filter(parent_task_run=OuterRef("pk"))))
 
 
 class OfFlowRun(Leaf):
