@@ -103,7 +103,11 @@ class ReadMe(Operation):
 
     def perform(self) -> Me:
         actor: Actor = self.request.user
-        return {"name": actor.name, "by": self.request.auth, "actions": sorted(actor.actions)}
+        return {
+            "name": actor.name,
+            "by": str(self.request.auth) if self.request.auth else None,
+            "actions": sorted(actor.actions),
+        }
 
 
 class ReadSettings(Operation):

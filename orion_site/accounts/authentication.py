@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode
+from dataclasses import dataclass
 
 from django.conf import settings
 from rest_framework import authentication
@@ -22,14 +23,26 @@ from orion_site.accounts.permissions import LOCAL_OWNER, Actor
 KEY_BEGINS = "orn_"
 
 
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """By what somebody proved who asks; `pk` is the id of the key, where it was one."""
+
+    kind: str
+    pk: int | None = None
+
+    def __str__(self) -> str:
+        return self.kind
+
+
 class KeyAuthentication(authentication.BaseAuthentication):
     """Recognise a program by its API key. A key that is not valid is refused, whoever else the sender might be."""
 
-    def authenticate(self, request: Request) -> tuple[Actor, str] | None:
+    def authenticate(self, request: Request) -> tuple[Actor, Proof] | None:
         key = key_in(request.META.get("HTTP_AUTHORIZATION", ""))
         if key is None:
             return None
-        return actor_with_key(key), "key"
+        actor = actor_with_key(key)
+        return actor, Proof("key", actor.key_id)
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="orion"'
@@ -38,7 +51,7 @@ class KeyAuthentication(authentication.BaseAuthentication):
 class SessionAuthentication(authentication.SessionAuthentication):
     """Recognise a person who signed in with this browser."""
 
-    def authenticate(self, request: Request) -> tuple[Actor, str] | None:
+    def authenticate(self, request: Request) -> tuple[Actor, Proof] | None:
         if settings.SESSION_COOKIE_NAME not in request.COOKIES:
             return None
         from orion_site.accounts.sessions import actor_of_session
@@ -49,7 +62,7 @@ class SessionAuthentication(authentication.SessionAuthentication):
         if "view" in request.parser_context:
             # An operation of the API; pages have Django's own check of the token.
             self.enforce_csrf(request)
-        return actor, "session"
+        return actor, Proof("session")
 
 
 class LocalOwnerAuthentication(authentication.BaseAuthentication):

@@ -17,7 +17,7 @@ from hashlib import sha256
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from orchestration.transactions import write_transaction
@@ -96,9 +96,11 @@ def create_key(*, user: User, name: str, role: str, expires: datetime | None, no
     if role and not ACTIONS[role] <= actions_of_user(user):
         raise KeyTooStrong(role=role, user=user.get_username())
     text = PREFIX + secrets.token_urlsafe(32)
-    key = ApiKey.objects.create(
+    key = ApiKey(
         name=name, user=user, hint=text[:HINT_LENGTH], digest=_digest(text), role=role, created=now, expires=expires
     )
+    with write_transaction():
+        key.save()
     return key, text
 
 
@@ -129,7 +131,7 @@ def _rows(hint: str, now: datetime) -> list[Any]:
 
 def _note_use(key_id: int, now: datetime) -> None:
     try:
-        with write_transaction():
+        with transaction.atomic():
             ApiKey.objects.filter(pk=key_id).update(last_used=now)
     except DatabaseError as error:
         # The request itself may only read.

@@ -73,10 +73,11 @@ def create_user(
 
 def set_password(*, name: str, password: str) -> None:
     """Set a password; sessions that were opened with the one before are over."""
-    user = user_named(name)
-    refuse_bad_password(password, user)
-    user.set_password(password)
-    user.save(update_fields=["password"])
+    with write_transaction():
+        user = user_named(name)
+        refuse_bad_password(password, user)
+        user.set_password(password)
+        user.save(update_fields=["password"])
 
 
 def set_active(*, name: str, is_active: bool) -> None:

@@ -91,6 +91,8 @@ _DECLARED = (
     Subject("auth.Group", "group"),
     Subject("auth.User_groups", "membership", "", part_of=("auth.User", "user_id")),
     Subject("auth.User_user_permissions", "permission", "", part_of=("auth.User", "user_id")),
+    Subject("accounts.Grant", "role", names="role", part_of=("auth.Group", "group_id")),
+    Subject("accounts.ApiKey", "key", left_out=_columns("last_used"), hidden=_columns("digest")),
     Subject("auth.Group_permissions", "permission", "", part_of=("auth.Group", "group_id")),
 )
 
@@ -102,7 +104,13 @@ def subjects() -> dict[str, Subject]:
     return {one.table: one for one in installed}
 
 
-_APPS = {"runs": "runs", "deployments": "deployments", "events": "events", "auth": "django.contrib.auth"}
+_APPS = {
+    "runs": "runs",
+    "deployments": "deployments",
+    "events": "events",
+    "auth": "django.contrib.auth",
+    "accounts": "orion_site.accounts",
+}
 
 
 def subject_of(label: str) -> Subject:

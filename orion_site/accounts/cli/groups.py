@@ -33,7 +33,7 @@ def ls(session: Session) -> None:
 @with_params(_roles)
 def create(session: Session, name: str, roles: tuple[str, ...]) -> None:
     """Create a group whose members may do what its roles allow."""
-    with accounts_ready():
+    with accounts_ready("CreateGroup"):
         from orion_site.accounts.users import create_group
 
         row = _row(create_group(name=name, roles=roles))
@@ -45,7 +45,7 @@ def create(session: Session, name: str, roles: tuple[str, ...]) -> None:
 @with_params(_roles)
 def set_roles(session: Session, name: str, roles: tuple[str, ...]) -> None:
     """Give a group these roles, and no others."""
-    with accounts_ready():
+    with accounts_ready("SetRoles"):
         from orion_site.accounts import users
 
         users.set_roles(name=name, roles=roles)
@@ -59,7 +59,7 @@ def set_roles(session: Session, name: str, roles: tuple[str, ...]) -> None:
 def delete(session: Session, name: str, yes: bool) -> None:
     """Delete a group. Its members stay, without its roles."""
     ask_before(f"delete the group {name}", yes=yes)
-    with accounts_ready():
+    with accounts_ready("DeleteGroup"):
         from orion_site.accounts import users
 
         row = _row(users.group_named(name))

@@ -64,7 +64,7 @@ def create(session: Session, name: str, user: str | None, role: str | None, expi
         raise click.UsageError("--expires must be more than nothing; write 90d, 12h or never.")
     if user is None and role is None:
         raise click.UsageError("Say whose key it is with --user, or what it may do with --role.")
-    with accounts_ready():
+    with accounts_ready("CreateKey"):
         from django.utils import timezone
 
         from orion_site.accounts import users
@@ -90,7 +90,7 @@ def create(session: Session, name: str, user: str | None, role: str | None, expi
 @click.argument("key")
 def revoke(session: Session, key: str) -> None:
     """End a key at once: by its number, or by the first characters that `orion key ls` shows."""
-    with accounts_ready():
+    with accounts_ready("RevokeKey"):
         from django.utils import timezone
 
         from orion_site.accounts.keys import HINT_LENGTH, revoke_key

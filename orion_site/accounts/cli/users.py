@@ -51,7 +51,7 @@ def ls(session: Session) -> None:
 def create(session: Session, name: str, groups: tuple[str, ...], roles: tuple[str, ...], service: bool) -> None:
     """Create a user. The password is asked for at the terminal, or read from stdin; it is no argument."""
     password = None if service else _password(name)
-    with accounts_ready():
+    with accounts_ready("CreateUser"):
         from orion_site.accounts.users import create_user
 
         row = _row(create_user(name=name, password=password, groups=groups, roles=roles))
@@ -64,7 +64,7 @@ def create(session: Session, name: str, groups: tuple[str, ...], roles: tuple[st
 @click.argument("name")
 def set_password(session: Session, name: str) -> None:
     """Set the password of a user, who has to sign in again everywhere."""
-    with accounts_ready():
+    with accounts_ready("SetPassword"):
         from orion_site.accounts import users
 
         users.user_named(name)
@@ -78,7 +78,7 @@ def set_password(session: Session, name: str) -> None:
 @with_params(_groups)
 def set_groups(session: Session, name: str, groups: tuple[str, ...]) -> None:
     """Put a user into these groups, and no others. Sessions of the user are over if the roles change."""
-    with accounts_ready():
+    with accounts_ready("SetGroups"):
         from orion_site.accounts import users
 
         users.set_groups(name=name, groups=groups)
@@ -106,7 +106,7 @@ def enable(session: Session, name: str) -> None:
 def delete(session: Session, name: str, yes: bool) -> None:
     """Delete a user with the keys."""
     ask_before(f"delete the user {name} with all keys", yes=yes)
-    with accounts_ready():
+    with accounts_ready("DeleteUser"):
         from orion_site.accounts import users
 
         row = _row(users.user_named(name))
@@ -115,7 +115,7 @@ def delete(session: Session, name: str, yes: bool) -> None:
 
 
 def _switch(session: Session, name: str, *, is_active: bool) -> None:
-    with accounts_ready():
+    with accounts_ready("SwitchUser"):
         from orion_site.accounts import users
 
         users.set_active(name=name, is_active=is_active)
