@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -21,7 +21,7 @@ from deployments.models import GlobalSlot
 from deployments.work.services.work_pools import update_work_pool
 from deployments.work.services.work_queues import update_work_queue
 from orion_site.accounts.permissions import Action
-from orion_site.operators.commands import Asked, Command
+from orion_site.operators.commands import Asked, Command, switches
 
 
 class ReasonForm(forms.Form):
@@ -30,11 +30,27 @@ class ReasonForm(forms.Form):
     reason = forms.CharField(max_length=1000, help_text="Kept in the history, beside your name.")
 
 
-def _set_paused(row: Any, asked: Asked, *, paused: bool) -> str:
-    if row.paused == paused:
-        return "it is paused already" if paused else "it is not paused"
-    update_deployment(deployment_id=row.pk, changes={"paused": paused}, now=asked.now)
-    return ""
+PAUSED = {True: "it is paused already", False: "it is not paused"}
+
+
+def _deployment(paused: bool) -> Callable[[Any, Asked], str]:
+    return switches(
+        "paused",
+        paused,
+        PAUSED[paused],
+        lambda row, asked: update_deployment(deployment_id=row.pk, changes={"paused": paused}, now=asked.now),
+    )
+
+
+def _work(paused: bool) -> Callable[[Any, Asked], str]:
+    def switch(row: Any, asked: Asked) -> None:
+        changes = {"is_paused": paused}
+        if row._meta.model_name == "workpool":
+            update_work_pool(name=row.name, changes=changes, now=asked.now)
+        else:
+            update_work_queue(queue_id=row.pk, changes=changes, now=asked.now)
+
+    return switches("is_paused", paused, PAUSED[paused], switch)
 
 
 def _run_now(row: Any, asked: Asked) -> str:
@@ -42,17 +58,6 @@ def _run_now(row: Any, asked: Asked) -> str:
         create_run_of_deployment(deployment_id=row.pk, asked=AskedRun(), state=None, now=asked.now)
     except BadTemplate as error:
         return str(error)
-    return ""
-
-
-def _set_is_paused(row: Any, asked: Asked, *, paused: bool) -> str:
-    if row.is_paused == paused:
-        return "it is paused already" if paused else "it is not paused"
-    changes = {"is_paused": paused}
-    if row._meta.model_name == "workpool":
-        update_work_pool(name=row.name, changes=changes, now=asked.now)
-    else:
-        update_work_queue(queue_id=row.pk, changes=changes, now=asked.now)
     return ""
 
 
@@ -95,7 +100,7 @@ ON_DEPLOYMENTS = (
         Action.CHANGE_DEPLOYMENTS,
         "Their schedules plan nothing, and what they have planned is dropped. They can still be run by hand.",
         "paused",
-        partial(_set_paused, paused=True),
+        _deployment(paused=True),
     ),
     Command(
         "resume",
@@ -103,7 +108,7 @@ ON_DEPLOYMENTS = (
         Action.CHANGE_DEPLOYMENTS,
         "Their schedules plan runs again, from now on.",
         "no longer paused",
-        partial(_set_paused, paused=False),
+        _deployment(paused=False),
     ),
     Command(
         "run",
@@ -121,7 +126,7 @@ ON_WORK = (
         Action.CHANGE_QUEUES,
         "No run starts from there until it is resumed.",
         "paused",
-        partial(_set_is_paused, paused=True),
+        _work(paused=True),
     ),
     Command(
         "resume",
@@ -129,7 +134,7 @@ ON_WORK = (
         Action.CHANGE_QUEUES,
         "Runs start from there again.",
         "no longer paused",
-        partial(_set_is_paused, paused=False),
+        _work(paused=False),
     ),
 )
 ON_WORKERS = (

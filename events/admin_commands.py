@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 from events.automations.services.automations import switch_automation
 from events.notifications.services.policies import update_policy
 from orion_site.accounts.permissions import Action
-from orion_site.operators.commands import Asked, Command
+from orion_site.operators.commands import Asked, Command, switches
 
 
-def _switch_automation(row: Any, asked: Asked, *, on: bool) -> str:
-    if row.enabled == on:
-        return "it is on already" if on else "it is off already"
-    switch_automation(automation_id=row.pk, enabled=on, now=asked.now)
-    return ""
+def _automation(on: bool) -> Callable[[Any, Asked], str]:
+    return switches(
+        "enabled",
+        on,
+        ALREADY[on],
+        lambda row, asked: switch_automation(automation_id=row.pk, enabled=on, now=asked.now),
+    )
 
 
-def _switch_policy(row: Any, asked: Asked, *, on: bool) -> str:
-    if row.is_active == on:
-        return "it is on already" if on else "it is off already"
-    update_policy(policy_id=row.pk, changes={"is_active": on}, now=asked.now)
-    return ""
+def _policy(on: bool) -> Callable[[Any, Asked], str]:
+    return switches(
+        "is_active",
+        on,
+        ALREADY[on],
+        lambda row, asked: update_policy(policy_id=row.pk, changes={"is_active": on}, now=asked.now),
+    )
 
 
+ALREADY = {True: "it is on already", False: "it is off already"}
 ON, OFF = "They judge what comes from now on.", "They do nothing until they are switched on; nothing is caught up with."
 ON_AUTOMATIONS = (
-    Command("on", "Switch on", Action.CHANGE_AUTOMATIONS, ON, "on", partial(_switch_automation, on=True)),
-    Command("off", "Switch off", Action.CHANGE_AUTOMATIONS, OFF, "off", partial(_switch_automation, on=False)),
+    Command("on", "Switch on", Action.CHANGE_AUTOMATIONS, ON, "on", _automation(on=True)),
+    Command("off", "Switch off", Action.CHANGE_AUTOMATIONS, OFF, "off", _automation(on=False)),
 )
 ON_POLICIES = (
-    Command("on", "Switch on", Action.CHANGE_NOTIFICATIONS, ON, "on", partial(_switch_policy, on=True)),
-    Command("off", "Switch off", Action.CHANGE_NOTIFICATIONS, OFF, "off", partial(_switch_policy, on=False)),
+    Command("on", "Switch on", Action.CHANGE_NOTIFICATIONS, ON, "on", _policy(on=True)),
+    Command("off", "Switch off", Action.CHANGE_NOTIFICATIONS, OFF, "off", _policy(on=False)),
 )

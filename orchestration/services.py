@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
+
+from django.db import transaction
 
 from orchestration.core.states import State
 from orchestration.errors import RunLost
@@ -42,6 +45,19 @@ def propose_task_run_state(
     """Propose `proposed` for a task run. Raises TaskRunNotFound, and RunLost for a writer of an earlier attempt."""
     with write_transaction():
         return propose(TASK_RUNS, run_id, Proposal(proposed, now, epoch, force, author, at=at))
+
+
+@repeated_on_conflict
+def judge_flow_run_states(*, run_ids: Sequence[UUID], proposed: State, now: datetime) -> dict[UUID, Outcome]:
+    """Return what the proposal would come to for each of the runs that are there, and leave all as it is."""
+    with write_transaction():
+        unit = Unit(now)
+        unit.load(FLOW_RUNS, run_ids)
+        known = [run_id for run_id in run_ids if run_id in unit.runs]
+        outcomes = {run_id: unit.propose(unit.runs[run_id], Proposal(proposed, now)) for run_id in known}
+        # A fact that is counted in the database may have had something written.
+        transaction.set_rollback(True)
+    return outcomes
 
 
 def propose(tables: Tables, run_id: UUID, proposal: Proposal) -> Outcome:

@@ -65,6 +65,11 @@ class Outcome(NamedTuple):
     written: bool
     trail: tuple[Judgement, ...]
 
+    @property
+    def refusal(self) -> str:
+        """The reason for which the proposed state was not written; empty where it, or another one, was."""
+        return "" if self.written or isinstance(self.verdict, Accept) else self.verdict.reason
+
 
 class Unit:
     """Load, create, propose; `write` at the end. With `known_are_left_out` new flow runs whose idempotency key is

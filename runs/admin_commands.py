@@ -11,10 +11,9 @@ from deployments.dispatch.services.hints import hint_again
 from orchestration.core.states import State, StateType
 from orchestration.services import propose_flow_run_state, propose_task_run_state
 from orion_site.accounts.permissions import Action
-from orion_site.operators.commands import Asked, Command, refusal_in
-from runs.flow_runs.commands import cancel_flow_run, resume_flow_run, retry_flow_run
+from orion_site.operators.commands import Asked, Command
+from runs.flow_runs.commands import cancel_flow_run, resume_flow_run, retry_flow_run, why_left_out
 from runs.flow_runs.services import delete_flow_run
-from runs.pages.bulk import refusal_of
 
 # A run that is forced to run would have nobody to run it.
 FORCED = [
@@ -35,15 +34,15 @@ class ForceForm(forms.Form):
 
 
 def _cancel(row: Any, asked: Asked) -> str:
-    return refusal_of(row, "cancel") or refusal_in(cancel_flow_run(run_id=row.pk, now=asked.now, author=asked.author))
+    return cancel_flow_run(run_id=row.pk, now=asked.now, author=asked.author).refusal
 
 
 def _retry(row: Any, asked: Asked) -> str:
-    return refusal_of(row, "retry") or refusal_in(retry_flow_run(run_id=row.pk, now=asked.now, author=asked.author))
+    return why_left_out(row) or retry_flow_run(run_id=row.pk, now=asked.now, author=asked.author).refusal
 
 
 def _resume(row: Any, asked: Asked) -> str:
-    return refusal_in(resume_flow_run(run_id=row.pk, run_input=None, now=asked.now, author=asked.author))
+    return resume_flow_run(run_id=row.pk, run_input=None, now=asked.now, author=asked.author).refusal
 
 
 def _hint(row: Any, asked: Asked) -> str:
@@ -73,15 +72,15 @@ def _forced(asked: Asked) -> State:
 
 
 def _force_flow_run(row: Any, asked: Asked) -> str:
-    return refusal_in(
-        propose_flow_run_state(run_id=row.pk, proposed=_forced(asked), now=asked.now, force=True, author=asked.author)
-    )
+    return propose_flow_run_state(
+        run_id=row.pk, proposed=_forced(asked), now=asked.now, force=True, author=asked.author
+    ).refusal
 
 
 def _force_task_run(row: Any, asked: Asked) -> str:
-    return refusal_in(
-        propose_task_run_state(run_id=row.pk, proposed=_forced(asked), now=asked.now, force=True, author=asked.author)
-    )
+    return propose_task_run_state(
+        run_id=row.pk, proposed=_forced(asked), now=asked.now, force=True, author=asked.author
+    ).refusal
 
 
 FORCE = "Force a state on"

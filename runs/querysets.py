@@ -25,7 +25,7 @@ class Literal(Value):
     """A constant that stands in the statement itself: SQLite takes an index with a condition only where it sees it."""
 
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[str | int, ...]]:
-        if not self.value.isidentifier():
+        if self.value and not self.value.isidentifier():
             raise ValueError(self.value)
         return f"'{self.value}'", ()
 

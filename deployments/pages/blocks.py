@@ -37,6 +37,7 @@ from orchestration.errors import DomainError
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.submitting import attempt
 from runs.pages.filtering import address_after, address_without
+from runs.pages.saved_views import begins_with_default, views_above
 
 NAME = re.compile(r"[a-z0-9-]{1,255}")
 
@@ -89,11 +90,13 @@ class BlockForm:
 
 
 @requires(Action.READ_BLOCKS)
+@begins_with_default("blocks")
 def blocks(request: HttpRequest) -> HttpResponse:
     values = {name: request.GET.get(name, "").strip() for name in ("q", "type")}
     found = blocks_page(name=values["q"], slug=values["type"], after=request.GET.get("after", ""))
     context = {
         "section": "blocks",
+        "views": views_above(request, "blocks"),
         "found": found,
         "values": values,
         "is_filtered": any(values.values()),

@@ -12,7 +12,7 @@ from deployments.pages.selectors.deployment_lines import DeploymentFilter, Healt
 from orion_site.accounts.permissions import Action, requires
 from orion_site.live.pages import live_page
 from runs.pages.filtering import Chip, address_after, address_with, address_without
-from runs.pages.saved_views import views_above
+from runs.pages.saved_views import begins_with_default, views_above
 
 SHOWN = {"": "Any state", "failing": "Last run failed", "late": "Late", "paused": "Paused", "active": "Not paused"}
 ORDERS = {"": "Worst first", "name": "By name"}
@@ -20,6 +20,7 @@ CHIPS = {"q": "name", "flow": "flow", "tag": "tag", "show": "state"}
 
 
 @requires(Action.READ_DEPLOYMENTS)
+@begins_with_default("deployments")
 @live_page
 def deployments(request: HttpRequest) -> HttpResponse:
     values = {name: request.GET.get(name, "").strip() for name in ("q", "flow", "tag", "show", "sort")}

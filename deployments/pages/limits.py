@@ -18,6 +18,7 @@ from deployments.limits.services.global_limits import create_global_limit, delet
 from deployments.limits.services.held_slots import release_leases
 from deployments.limits.services.limits import delete_limit, release_slot, reset_limit, set_limit
 from deployments.pages.forms import GlobalLimitForm, TagLimitForm
+from deployments.pages.meters import Meter
 from deployments.pages.selectors.limits import (
     GlobalPage,
     TagPage,
@@ -39,13 +40,24 @@ def limits(request: HttpRequest) -> HttpResponse:
 
 
 @requires(Action.READ_LIMITS)
+@live_page
 def tag_limit(request: HttpRequest, limit_id: UUID) -> HttpResponse:
-    return render(request, "deployments/tag_limit.html", {"section": "limits", "found": _tag(limit_id)})
+    found = _tag(limit_id)
+    context = {"section": "limits", "found": found, "title": _title(found.limit.tag, found.meter)}
+    return TemplateResponse(request, "deployments/tag_limit.html", context)
 
 
 @requires(Action.READ_LIMITS)
+@live_page
 def global_limit(request: HttpRequest, limit_id: UUID) -> HttpResponse:
-    return render(request, "deployments/global_limit.html", {"section": "limits", "found": _global(limit_id)})
+    found = _global(limit_id)
+    limit = found.line.limit
+    context = {"section": "limits", "found": found, "limit": limit, "title": _title(limit.name, found.line.meter)}
+    return TemplateResponse(request, "deployments/global_limit.html", context)
+
+
+def _title(name: str, meter: Meter) -> str:
+    return f"{name} · {meter.taken} of {meter.limit} · Orion"
 
 
 @requires(Action.CHANGE_LIMITS)

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.conf import settings
+from django.db.models import Subquery, Value
+from django.db.models.functions import Coalesce
 
 from deployments.models import ChangedSetting
 
@@ -44,6 +46,12 @@ _read: tuple[float, Mapping[str, int]] = (0.0, {})
 def current(name: str) -> int:
     """Return a changeable setting as it is now."""
     return _changed().get(name, int(getattr(settings, name)))
+
+
+def current_in_query(name: str) -> Coalesce:
+    """Return the setting as a part of a query that is asked in any case."""
+    changed = ChangedSetting.objects.filter(name=name).values("value")
+    return Coalesce(Subquery(changed), Value(int(getattr(settings, name))))
 
 
 def forget() -> None:

@@ -64,7 +64,7 @@ class ActionRun(models.Model):
     """An action that an automation has to run because it fired, and how that went."""
 
     id = models.UUIDField(primary_key=True, editable=False)
-    automation = models.ForeignKey(Automation, on_delete=models.CASCADE, related_name="action_runs")
+    automation = models.ForeignKey(Automation, on_delete=models.CASCADE, related_name="action_runs", db_index=False)
     created = models.DateTimeField(default=timezone.now)
     action = models.JSONField()
     event = models.JSONField(null=True)
@@ -74,7 +74,15 @@ class ActionRun(models.Model):
     class Meta:
         db_table = "events_firing"
         ordering = ["-created", "-id"]
-        indexes = [models.Index(fields=["created"], name="firing_to_do", condition=models.Q(done_at=None))]
+        indexes = [
+            models.Index(fields=["created"], name="firing_to_do", condition=models.Q(done_at=None)),
+            # What an automation did, newest first.
+            models.Index(fields=["automation", "created"], name="firing_of_automation"),
+            # What failed lately: few of them do.
+            models.Index(fields=["created"], name="firing_failed", condition=~models.Q(error="")),
+            # What is forgotten.
+            models.Index(fields=["done_at"], name="firing_done"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.action.get('type')} of {self.automation_id}"

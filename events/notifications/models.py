@@ -45,7 +45,9 @@ class Notification(models.Model):
 
     id = models.UUIDField(primary_key=True, editable=False)
     created = models.DateTimeField(default=timezone.now)
-    block_document = models.ForeignKey("deployments.BlockDocument", on_delete=models.CASCADE, related_name="+")
+    block_document = models.ForeignKey(
+        "deployments.BlockDocument", on_delete=models.CASCADE, related_name="+", db_index=False
+    )
     policy = models.ForeignKey(NotificationPolicy, null=True, on_delete=models.CASCADE, related_name="+")
     # No foreign keys: the log of what was sent outlives a run, and an automation.
     automation_id = models.UUIDField(null=True)
@@ -75,8 +77,11 @@ class Notification(models.Model):
                 name="notification_next",
                 condition=models.Q(standing="WAITING"),
             ),
-            # The log, newest first.
+            # The log, newest first, and that of one destination.
             models.Index(fields=["created"], name="notification_by_age"),
+            models.Index(fields=["block_document", "created"], name="notification_of_block"),
+            # What was not delivered lately.
+            models.Index(fields=["created"], name="notification_given_up", condition=models.Q(standing="GIVEN_UP")),
         ]
 
     def __str__(self) -> str:

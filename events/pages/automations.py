@@ -9,6 +9,7 @@ from django import forms
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST
@@ -34,7 +35,9 @@ from events.pages.forms import (
 )
 from events.pages.links import address_of
 from events.pages.selectors.automations import (
+    OUTCOMES,
     AutomationPage,
+    FiringFilter,
     automation_page,
     automations_page,
     deployment_choices,
@@ -44,23 +47,28 @@ from events.pages.selectors.automations import (
 from events.pages.words import action_words, target_of, trigger_words
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.submitting import attempt, saved
-from runs.pages.filtering import address_after, address_without
+from orion_site.live.pages import live_page
+from runs.pages.filtering import address_after, address_without, moment_since, since_choices
+from runs.pages.saved_views import begins_with_default, views_above
 from runs.pages.selectors.keyset import Cursor
 
 
 @requires(Action.READ_AUTOMATIONS)
+@begins_with_default("automations")
+@live_page
 def automations(request: HttpRequest) -> HttpResponse:
     name = request.GET.get("q", "").strip()
     found = automations_page(name=name, after=request.GET.get("after", ""))
     context = {
         "section": "automations",
+        "views": views_above(request, "automations"),
         "lines": [(line, trigger_words(line.automation.trigger), _acts(line.automation)) for line in found.lines],
         "name": name,
         "is_first": "after" not in request.GET,
         "first": address_without(request.GET),
         "next": address_after(request.GET, found.after),
     }
-    return render(request, "events/automations.html", context)
+    return TemplateResponse(request, "events/automations.html", context)
 
 
 def _acts(automation: Automation) -> list[str]:
@@ -69,8 +77,12 @@ def _acts(automation: Automation) -> list[str]:
 
 
 @requires(Action.READ_AUTOMATIONS)
+@live_page
 def automation(request: HttpRequest, automation_id: UUID) -> HttpResponse:
-    found = _found(automation_id, Cursor.read(request.GET.get("after", "")))
+    problems: list[str] = []
+    asked = request.GET.get("outcome", "")
+    wanted = FiringFilter(asked if asked in OUTCOMES else "", moment_since(request.GET, timezone.now(), problems))
+    found = _found(automation_id, Cursor.read(request.GET.get("after", "")), wanted)
     one = found.automation
     groups = {
         "Whenever it fires": one.actions,
@@ -81,13 +93,20 @@ def automation(request: HttpRequest, automation_id: UUID) -> HttpResponse:
         "section": "automations",
         "found": found,
         "automation": one,
+        "title": f"{one.name} · {'enabled' if one.enabled else 'disabled'} · Orion",
         "when": trigger_words(one.trigger),
         "groups": [(words, [_shown(action) for action in actions]) for words, actions in groups.items() if actions],
+        "outcome": wanted.outcome,
+        "outcomes": [("", "Any outcome"), *((key, words) for key, (words, _) in OUTCOMES.items())],
+        "since": request.GET.get("since", "").strip(),
+        "since_choices": since_choices(request.GET.get("since", "").strip()),
+        "problems": problems,
+        "is_filtered": bool(wanted.outcome or wanted.since),
         "is_first": "after" not in request.GET,
-        "first": "?",
+        "first": address_without(request.GET),
         "next": address_after(request.GET, found.firings.after),
     }
-    return render(request, "events/automation.html", context)
+    return TemplateResponse(request, "events/automation.html", context)
 
 
 def _shown(action: dict[str, Any]) -> tuple[str, str]:
@@ -199,8 +218,8 @@ def remove_automation(request: HttpRequest, automation_id: UUID) -> HttpResponse
     return redirect("events:automations")
 
 
-def _found(automation_id: UUID, after: Cursor | None) -> AutomationPage:
-    found = automation_page(automation_id=automation_id, after=after)
+def _found(automation_id: UUID, after: Cursor | None, wanted: FiringFilter | None = None) -> AutomationPage:
+    found = automation_page(automation_id=automation_id, after=after, wanted=wanted)
     if found is None:
         raise Http404
     return found

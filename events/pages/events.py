@@ -5,39 +5,44 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from events.pages.links import named
-from events.pages.selectors.events import EventWish, event_with_cause, events_page
+from events.pages.selectors.events import PAGE_SIZE, EventWish, event_with_cause, events_page
 from orion_site.accounts.permissions import Action, requires
-from runs.pages.filtering import SINCE_CHOICES, address_after, address_without, read_since
-from runs.pages.saved_views import views_above
+from orion_site.live.pages import live_page, rows_held
+from runs.pages.filtering import address_after, address_without, read_since, since_choices
+from runs.pages.saved_views import begins_with_default, views_above
 from runs.pages.selectors.keyset import Cursor
 
 
 @requires(Action.READ_EVENTS)
+@begins_with_default("events")
+@live_page
 def events(request: HttpRequest) -> HttpResponse:
     values = {name: request.GET.get(name, "").strip() for name in ("event", "resource", "since")}
     problems: list[str] = []
     wanted = EventWish(values["event"], values["resource"], read_since(values["since"], problems))
-    found = events_page(wanted=wanted, after=Cursor.read(request.GET.get("after", "")), now=timezone.now())
+    after, size = Cursor.read(request.GET.get("after", "")), PAGE_SIZE + rows_held(request)
+    found = events_page(wanted=wanted, after=after, now=timezone.now(), size=size)
     context = {
         "section": "events",
         "views": views_above(request, "events"),
         "found": found,
         "values": values,
         "problems": problems,
-        "since_choices": SINCE_CHOICES,
+        "since_choices": since_choices(values["since"]),
         "is_filtered": any(values.values()),
         "is_first": "after" not in request.GET,
         "first": address_without(request.GET),
         "next": address_after(request.GET, found.page.after),
     }
-    return render(request, "events/events.html", context)
+    return TemplateResponse(request, "events/events.html", context)
 
 
 @requires(Action.READ_EVENTS)
+@live_page
 def event(request: HttpRequest, event_id: UUID) -> HttpResponse:
     found = event_with_cause(event_id)
     if found is None:
@@ -49,4 +54,4 @@ def event(request: HttpRequest, event_id: UUID) -> HttpResponse:
         "resource": named(found[0].resource),
         "related": [named(labels) for labels in found[0].related],
     }
-    return render(request, "events/event.html", context)
+    return TemplateResponse(request, "events/event.html", context)

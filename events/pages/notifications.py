@@ -8,6 +8,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST
@@ -20,27 +21,42 @@ from events.pages.selectors.automations import message_blocks
 from events.pages.selectors.notifications import notifications_page, policy_with_block
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.submitting import attempt, saved
-from runs.pages.filtering import address_after, address_without
+from orion_site.live.pages import live_page
+from runs.pages.filtering import address_after, address_without, moment_since, read_id, since_choices
+from runs.pages.saved_views import begins_with_default, views_above
 from runs.pages.selectors.keyset import Cursor
 
 STANDINGS = [("", "Any outcome"), ("SENT", "Sent"), ("WAITING", "Waiting"), ("GIVEN_UP", "Given up")]
 
 
 @requires(Action.READ_NOTIFICATIONS)
+@begins_with_default("notifications")
+@live_page
 def notifications(request: HttpRequest) -> HttpResponse:
-    asked = request.GET.get("standing", "")
+    asked, problems = request.GET.get("standing", ""), list[str]()
     standing = asked if asked in dict(STANDINGS) else ""
-    found = notifications_page(standing=standing, after=Cursor.read(request.GET.get("after", "")))
+    found = notifications_page(
+        standing=standing,
+        block=read_id(request.GET.get("block", "").strip(), "block", problems),
+        since=moment_since(request.GET, timezone.now(), problems),
+        after=Cursor.read(request.GET.get("after", "")),
+    )
     context = {
         "section": "notifications",
+        "views": views_above(request, "notifications"),
         "found": found,
         "standing": standing,
         "standings": STANDINGS,
+        "block": request.GET.get("block", "").strip(),
+        "blocks": message_blocks(),
+        "since": request.GET.get("since", "").strip(),
+        "since_choices": since_choices(request.GET.get("since", "").strip()),
+        "problems": problems,
         "is_first": "after" not in request.GET,
         "first": address_without(request.GET),
         "next": address_after(request.GET, found.after),
     }
-    return render(request, "events/notifications.html", context)
+    return TemplateResponse(request, "events/notifications.html", context)
 
 
 @requires(Action.CHANGE_NOTIFICATIONS)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 from uuid import UUID
 
+from django.db.models import F, Max, Subquery, Value, aggregates
+from django.db.models.functions import Coalesce, Greatest
+from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 
-from deployments.models import Deadline
-from deployments.upkeep.current_settings import current
 from deployments.upkeep.selectors.service_health import ServiceHealth, services_and_health
 from orion_site.home.open_runs import OpenRun
+from orion_site.home.setbacks import LOOKED_AT as SETBACKS_LOOKED_AT
+from orion_site.home.setbacks import Kind, Setback, setbacks
+from orion_site.services.disks import disks
 from orionflow.contract.states import BAD, StateType, in_order
 from runs.models import FlowRun
 from runs.pages.selectors.failures import ErrorGroup, error_groups, with_guilty_tasks
-from runs.pages.selectors.keyset import Count, capped_count
+from runs.pages.selectors.keyset import COUNT_CAP, Count
 from runs.why.selectors.waiting import WaitingGroup
 
 MOST_LINES = 7
@@ -25,9 +30,9 @@ MOST_LINES = 7
 ERRORS_IN_ANY_CASE = 3
 # What should take seconds and takes this long is stuck.
 STUCK_AFTER = timedelta(minutes=5)
-DEADLINES_LOOKED_AT = 200
 DUE_SOON = timedelta(minutes=10)
 COMMAND = "orion "
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,8 @@ def needs_of(
     groups = error_groups(since=now - since, tag=tag)
     others = [
         *_ailing(services_and_health(now=now)),
-        *_deadlines(now, since, tag),
+        *_full_disks(),
+        *_set_back(setbacks(since=now - since, until=now + DUE_SOON, tag=tag), now),
         *_waiting(waiting, now, tag),
         *_stuck(running, now, tag),
     ]
@@ -122,9 +128,8 @@ def _of_error(group: ErrorGroup, words: str, tag: str) -> Need:
 
 def _waiting(groups: Sequence[WaitingGroup], now: datetime, tag: str) -> Iterator[Need]:
     """Yield the groups that something keeps; those that are only a moment behind are none of anybody's business."""
-    grace = timedelta(seconds=current("ORION_LATE_AFTER_SECONDS"))
     for group in sorted(groups, key=lambda one: len(one.runs), reverse=True):
-        if group.since is None or group.since > now - grace:
+        if not group.is_late(now):
             continue
         reason = group.reason
         if reason is not None:
@@ -184,33 +189,75 @@ def _stuck_line(found: Sequence[OpenRun], cause: str, look: str, word: str, tag:
     )
 
 
-def _deadlines(now: datetime, since: timedelta, tag: str) -> Iterator[Need]:
-    """Yield the deadlines of the range that were missed, and those that come soon."""
-    newest = Deadline.objects.filter(due__gt=now - since, due__lte=now + DUE_SOON).order_by("-due")
-    # Chosen before they are joined: a planner could begin with the flows, and look at all their runs.
-    rows = Deadline.objects.filter(pk__in=newest.values("pk")[:DEADLINES_LOOKED_AT]).select_related("flow_run__flow")
-    shown = rows.only("kind", "due", "missed_at", "flow_run__name", "flow_run__tags", "flow_run__flow__name")
-    found = [one for one in shown.order_by("-due") if not tag or tag in one.flow_run.tags]
-    missed = [one for one in found if one.missed_at is not None]
-    at_risk = [one for one in found if one.missed_at is None and one.due > now]
-    for group, cause in ((missed, "Missed its deadline to"), (at_risk, "May miss its deadline to")):
-        for kind in Deadline.Kind.values:
-            of_kind = [one for one in group if one.kind == kind]
-            if of_kind:
-                yield _of_deadlines(of_kind, f"{cause} {kind}")
+def _set_back(found: Sequence[Setback], now: datetime) -> Iterator[Need]:
+    for kind, goal in ((Kind.START, "start"), (Kind.FINISH, "finish")):
+        deadlines = [one for one in found if one.kind == kind]
+        if missed := [one for one in deadlines if one.over is not None]:
+            yield _of_deadlines(missed, f"Missed its deadline to {goal}")
+        if at_risk := [one for one in deadlines if one.over is None and one.at > now]:
+            yield _of_deadlines(at_risk, f"May miss its deadline to {goal}")
+    for kind, of_kind in ((Kind.ACTION, _of_automation), (Kind.MESSAGE, _of_block)):
+        grouped: defaultdict[UUID, list[Setback]] = defaultdict(list)
+        for one in found:
+            if one.kind == kind:
+                grouped[one.subject].append(one)
+        # What did something since then works again.
+        yield from (of_kind(group) for group in grouped.values() if group[0].at == group[0].last)
 
 
-def _of_deadlines(found: Sequence[Deadline], cause: str) -> Need:
-    names = list(dict.fromkeys(one.flow_run.flow.name for one in found))
-    ids = ",".join(str(one.flow_run_id) for one in found[:20])
-    newest = reverse("runs:run", args=[found[0].flow_run_id])
+def _of_automation(failed: Sequence[Setback]) -> Need:
+    page = reverse("events:automation", args=[failed[0].subject])
+    return _of_failures(
+        failed,
+        cause=f"Automation {failed[0].name!r} fails",
+        noun="action",
+        address=f"{page}?{urlencode({'outcome': 'failed', 'since': failed[-1].at.isoformat()})}",
+        action="See the automation",
+        action_address=page,
+    )
+
+
+def _of_block(given_up: Sequence[Setback]) -> Need:
+    query = {"standing": "GIVEN_UP", "block": given_up[0].subject, "since": given_up[-1].at.isoformat()}
+    return _of_failures(
+        given_up,
+        cause=f"Messages through {given_up[0].name!r} are not delivered",
+        noun="message",
+        address=f"{reverse('events:notifications')}?{urlencode(query)}",
+        action="Check the block",
+        action_address=reverse("deployments:block", args=[given_up[0].subject]),
+    )
+
+
+def _of_failures(
+    failed: Sequence[Setback], *, cause: str, noun: str, address: str, action: str, action_address: str
+) -> Need:
+    number = f"{len(failed)}{'+' if len(failed) >= SETBACKS_LOOKED_AT else ''}"
+    error = next(iter(failed[0].error.strip().splitlines()), "")
+    return Need(
+        cause=cause,
+        address=address,
+        extent=f"{number} {noun}{'' if len(failed) == 1 else 's'}",
+        look="failed",
+        state_type="FAILED",
+        since=failed[-1].at,
+        fix=error[:160],
+        action=action,
+        action_address=action_address,
+    )
+
+
+def _of_deadlines(found: Sequence[Setback], cause: str) -> Need:
+    names = list(dict.fromkeys(one.name for one in found))
+    ids = ",".join(str(one.subject) for one in found)
+    newest = reverse("runs:run", args=[found[0].subject])
     return Need(
         cause=cause,
         extent=f"{_runs_in_words(len(found))} · {', '.join(names[:3])}",
         address=_runs(id=ids) if len(found) > 1 else newest,
         look="late",
         state_type="SCHEDULED",
-        since=found[-1].due,
+        since=found[-1].at,
         action="See the run" if len(found) == 1 else "See the newest",
         action_address=newest,
     )
@@ -234,20 +281,39 @@ def _ailing(services: Sequence[ServiceHealth]) -> Iterator[Need]:
         )
 
 
+def _full_disks() -> Iterator[Need]:
+    for disk in disks():
+        if disk.is_nearly_full:
+            yield Need(
+                cause="The disk is nearly full",
+                extent=f"{filesizeformat(disk.free)} free of {filesizeformat(disk.size)}",
+                address=reverse("status"),
+                look="failed",
+                state_type="FAILED",
+                fix=f"Make room at {disk.path}, or keep runs, logs and events for fewer days.",
+                action="Delete what is old",
+                action_address=reverse("admin:prune"),
+            )
+
+
 def _proof(now: datetime) -> Proof:
-    column = "expected_start_time"
-    failed = FlowRun.objects.filter(expected_start_time__isnull=False).order_by(f"-{column}")
-    newest = [failed.filter(state_type=one).values("pk")[:1] for one in in_order(BAD)]
-    first, *others = (
-        FlowRun.objects.filter(pk__in=one).order_by().values_list("expected_start_time") for one in newest
-    )
-    failure = max((moment for (moment,) in first.union(*others, all=True)), default=None)
-    completed = FlowRun.objects.filter(state_type=StateType.COMPLETED.value, expected_start_time__isnull=False)
-    query = {"state": "completed"}
-    if failure is not None:
-        completed = completed.filter(expected_start_time__gte=failure)
-        query["since"] = failure.isoformat()
-    return Proof(failure, capped_count(completed.filter(expected_start_time__lte=now)), _runs(**query))
+    """Count what completed since the last failure. One query."""
+    failed = [
+        Subquery(
+            FlowRun.objects.filter(state_type=one, expected_start_time__lte=now)
+            .order_by("-expected_start_time")
+            .values("expected_start_time")[:1]
+        )
+        for one in in_order(BAD)
+    ]
+    last = Greatest(*(Coalesce(one, Value(NEVER)) for one in failed))
+    completed = FlowRun.objects.filter(state_type=StateType.COMPLETED.value, expected_start_time__lte=now)
+    found = completed.annotate(last=last).filter(expected_start_time__gte=F("last")).order_by()
+    counted = found.values("pk", "last")[: COUNT_CAP + 1].aggregate(number=aggregates.Count("pk"), failure=Max("last"))
+    number, failure = counted["number"], counted["failure"]
+    failure = None if failure == NEVER else failure
+    query = {"state": "completed", **({"since": failure.isoformat()} if failure else {})}
+    return Proof(failure, Count(min(number, COUNT_CAP), capped=number > COUNT_CAP), _runs(**query))
 
 
 def _runs(**query: str) -> str:

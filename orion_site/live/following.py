@@ -10,12 +10,13 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import BigIntegerField, Count, Max, Model
+from django.db.models import Aggregate, BigIntegerField, Count, Max, Model, QuerySet
 from django.db.models.expressions import RawSQL
 
 from deployments.models import (
@@ -30,8 +31,10 @@ from deployments.models import (
     WorkPool,
     WorkQueue,
 )
+from events.models import ActionRun, Automation, Event, Notification, NotificationPolicy
 from orion_site.live.changes import Changed
 from runs.models import FlowRun, FlowRunState, Log, TaskRun, TaskRunState
+from runs.querysets import Literal
 
 # Rows may be committed some time after their ids were made.
 OVERLAP = timedelta(seconds=10)
@@ -41,13 +44,56 @@ ANNOUNCED_SECONDS = 2.0
 # Which flow run a task run belongs to, and which flow and deployment a flow run, never changes.
 MOST_RELATIONS = 20_000
 
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A table and what of it differs after a change: the greatest value of a column, and mostly the number of rows."""
+
+    rows: QuerySet[Any]
+    column: str
+    is_counted: bool = True
+
+    def read(self) -> tuple[Any, ...]:
+        wanted: dict[str, Aggregate] = {"last": Max(self.column)}
+        if self.is_counted:
+            wanted["number"] = Count("pk")
+        return tuple(self.rows.order_by().aggregate(**wanted).values())
+
+
+def _of(model: type[Model], column: str) -> Compared:
+    return Compared(model._default_manager.all(), column)
+
+
+def _added_to(model: type[Model], column: str) -> Compared:
+    """Rows of a large table are found by the end of an index, and not counted."""
+    return Compared(model._default_manager.all(), column, is_counted=False)
+
+
+_UNSENT = Notification.objects.filter(standing=Literal("WAITING"))
+_TO_DO = ActionRun.objects.filter(done_at__isnull=True)
 # topic: what is compared. A row that is changed in another column than these is seen with the next full look.
-COMPARED: dict[str, tuple[tuple[type[Model], str], ...]] = {
-    "agents": ((Worker, "updated"), (Worker, "last_heartbeat")),
-    "work": ((WorkPool, "updated"), (WorkQueue, "updated")),
-    "deployments": ((Deployment, "updated"), (Schedule, "updated")),
-    "limits": ((ConcurrencyLimit, "updated"), (GlobalLimit, "updated"), (Slot, "pk"), (GlobalSlot, "pk")),
-    "services": ((ServiceRecord, "last_tick"),),
+COMPARED: dict[str, tuple[Compared, ...]] = {
+    "agents": (_of(Worker, "updated"), _of(Worker, "last_heartbeat")),
+    "work": (_of(WorkPool, "updated"), _of(WorkQueue, "updated")),
+    "deployments": (_of(Deployment, "updated"), _of(Schedule, "updated")),
+    "limits": (
+        _of(ConcurrencyLimit, "updated"),
+        _of(GlobalLimit, "updated"),
+        _of(Slot, "pk"),
+        _of(GlobalSlot, "pk"),
+    ),
+    "services": (_of(ServiceRecord, "last_tick"),),
+    "events": (_added_to(Event, "received"), Compared(Event.objects.filter(pending=True), "received")),
+    "automations": (
+        _of(Automation, "updated"),
+        _added_to(ActionRun, "created"),
+        Compared(_TO_DO, "created"),
+    ),
+    "notifications": (
+        _of(NotificationPolicy, "updated"),
+        _added_to(Notification, "created"),
+        Compared(_UNSENT, "due_at"),
+    ),
 }
 
 
@@ -139,7 +185,7 @@ class Follower:
         """
         differ = set()
         for topic in topics:
-            found = tuple(_sum_of(model, column) for model, column in COMPARED[topic])
+            found = tuple(one.read() for one in COMPARED[topic])
             if self._compared.get(topic) != found:
                 differ.add(topic)
             self._compared[topic] = found
@@ -195,12 +241,7 @@ def _topics(kind: str, one: UUID, related: tuple[UUID | None, ...]) -> set[str]:
         flow, deployment = related or (None, None)
         return {f"run:{one}", "runs", "work", "home", f"flow:{flow}", f"deployment:{deployment}"}
     if kind == "task-run":
-        return {f"task:{one}", "limits"} | {f"run:{flow_run}:tasks" for flow_run in related}
+        return {f"task:{one}", "task-runs", "limits"} | {f"run:{flow_run}:tasks" for flow_run in related}
     if kind == "agent":
         return {f"agent:{one}", "agents"}
     return set()
-
-
-def _sum_of(model: type[Model], column: str) -> tuple[Any, ...]:
-    found = model._default_manager.order_by().aggregate(count=Count("pk"), last=Max(column))
-    return found["count"], found["last"]

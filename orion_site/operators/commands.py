@@ -26,11 +26,9 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.text import capfirst
 
-from orchestration.core.verdicts import Accept
 from orchestration.database_clock import current_time
 from orchestration.errors import DomainError, NotFound
 from orchestration.transactions import repeated_on_conflict, write_transaction
-from orchestration.unit import Outcome
 from orion_site.accounts.local_owner import OWNER_NAME
 from orion_site.accounts.permissions import Action, actor_of, may
 from orion_site.operators.records import BoundedAdmin
@@ -66,9 +64,16 @@ class Command:
     is_deletion: bool = False
 
 
-def refusal_in(outcome: Outcome) -> str:
-    """The reason for which a proposed state was not written; empty where it, or another one, was."""
-    return "" if outcome.written or isinstance(outcome.verdict, Accept) else outcome.verdict.reason
+def switches(field: str, to: bool, refusal: str, switch: Callable[[Any, Asked], object]) -> Callable[[Any, Asked], str]:
+    """Return a `do` that sets a field which is on or off, and is refused where it is so already."""
+
+    def do(row: Any, asked: Asked) -> str:
+        if getattr(row, field) == to:
+            return refusal
+        switch(row, asked)
+        return ""
+
+    return do
 
 
 class CommandingAdmin(BoundedAdmin):

@@ -43,4 +43,5 @@ class PreferencesForm(forms.Form):
         chosen: dict[str, Any] = dict(self.cleaned_data)
         zone = chosen.pop("zone")
         in_utc = zone == UTC
-        return Preferences(**chosen, in_utc=in_utc, home_zone=before.home_zone if in_utc else zone)
+        home_zone = before.home_zone if in_utc else zone
+        return Preferences(**chosen, in_utc=in_utc, home_zone=home_zone, default_views=before.default_views)

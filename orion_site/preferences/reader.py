@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from functools import cache
 from urllib.parse import parse_qsl, urlencode
 from zoneinfo import ZoneInfo, available_timezones
@@ -11,6 +12,9 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 COOKIE = "orion_preferences"
+# Of the cookie, of which more is no preference of ours.
+LONGEST, LONGEST_VIEW = 2000, 40
+VIEW = "view_"
 # Browsers keep a cookie no longer than that.
 KEPT_SECONDS = 400 * 86_400
 THEMES = {"system": "As the system", "light": "Light", "dark": "Dark"}
@@ -29,6 +33,8 @@ class Preferences:
     in_utc: bool = False
     keys: bool = True
     reloads: bool = True
+    # The view with which a list begins: its id, or the name of one that everybody has.
+    default_views: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def zone(self) -> str:
@@ -54,7 +60,7 @@ def zones() -> tuple[str, ...]:
 
 
 def read_preferences(request: HttpRequest) -> Preferences:
-    said = dict(parse_qsl(request.COOKIES.get(COOKIE, "")[:1000]))
+    said = dict(parse_qsl(request.COOKIES.get(COOKIE, "")[:LONGEST]))
     usual = Preferences()
     zone = said.get("home_zone", "")
     return Preferences(
@@ -64,11 +70,17 @@ def read_preferences(request: HttpRequest) -> Preferences:
         in_utc=said.get("in_utc") == "yes",
         keys=said.get("keys") != "no",
         reloads=said.get("reloads") != "no",
+        default_views={
+            name.removeprefix(VIEW): key[:LONGEST_VIEW]
+            for name, key in said.items()
+            if name.startswith(VIEW) and len(name) <= LONGEST_VIEW
+        },
     )
 
 
 def write_preferences(response: HttpResponse, preferences: Preferences) -> None:
     said = {one.name: getattr(preferences, one.name) for one in fields(preferences)}
+    said |= {f"{VIEW}{name}": key for name, key in said.pop("default_views").items()}
     text = urlencode({name: {True: "yes", False: "no"}.get(value, value) for name, value in said.items()})
     response.set_cookie(
         COOKIE, text, max_age=KEPT_SECONDS, path=settings.FORCE_SCRIPT_NAME or "/", httponly=True, samesite="Lax"

@@ -23,6 +23,7 @@ RUNS_LOOKED_AT = 5_000
 PAGES = {
     "Home": ("home", "h"),
     "Runs": ("runs:runs", "r"),
+    "Task runs": ("runs:task-runs", ""),
     "Flows": ("runs:flows", "f"),
     "Deployments": ("deployments:deployments", "d"),
     "Schedule": ("deployments:schedule", "s"),

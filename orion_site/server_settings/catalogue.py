@@ -75,7 +75,11 @@ CATALOGUE: Mapping[str, Sequence[Entry]] = {
         Entry("ORION_AGENT_POLL_SECONDS", "how often agents ask for work by themselves, beside hints"),
         Entry("ORION_LOST_STARTS", "how often a run whose agents vanish before it begins goes back to its queue"),
         Entry("ORION_TAG_SLOT_WAIT_SECONDS", "how long a task run waits before it asks for a slot again"),
-        Entry("ORION_BROKER_URL", "where agents are told of due runs", read=_address_without_login("ORION_BROKER_URL")),
+        Entry(
+            "ORION_BROKER_URL",
+            "through which agents learn of due runs",
+            read=_address_without_login("ORION_BROKER_URL"),
+        ),
         Entry("ORION_BEAT", "whether Celery beat ticks the services"),
     ],
     "Addresses": [

@@ -18,6 +18,7 @@ from orchestration.database_clock import database_now
 from orion_site import __version__
 from orion_site.accounts.permissions import Action, requires
 from orion_site.live.pages import live_page
+from orion_site.services.disks import disks
 from orion_site.services.registry import descriptions_of_services
 
 
@@ -35,6 +36,7 @@ def status(request: HttpRequest) -> HttpResponse:
         "section": "status",
         "services": service_lines(),
         "database": database_facts(),
+        "disks": list(disks()),
         "version": __version__,
         "python": platform.python_version(),
         "django": django.get_version(),
@@ -51,8 +53,8 @@ class ServiceLine:
 
 
 def service_lines() -> Sequence[ServiceLine]:
-    told = descriptions_of_services()
-    return [ServiceLine(one, told.get(one.record.name, "")) for one in services_and_health(now=database_now())]
+    described = descriptions_of_services()
+    return [ServiceLine(one, described.get(one.record.name, "")) for one in services_and_health(now=database_now())]
 
 
 def database_facts() -> DatabaseFacts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,15 +11,17 @@ from uuid import UUID
 from deployments.blocks.selectors import filled_in
 from deployments.definitions.core.hydration import BadTemplate
 from deployments.definitions.core.parameters import mismatch
-from orchestration.core.states import StateType, awaiting_retry, cancelling, resuming, running
+from orchestration.core.states import TERMINAL, State, StateType, awaiting_retry, cancelling, resuming, running
 from orchestration.core.verdicts import Abort, Reject
 from orchestration.errors import FlowRunNotFound
-from orchestration.services import propose, propose_flow_run_state
+from orchestration.services import judge_flow_run_states, propose, propose_flow_run_state
 from orchestration.stored import StoredRun, read_runs
 from orchestration.tables import FLOW_RUNS, lock
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orchestration.unit import Outcome, Proposal
 from runs.models import FlowRun, FlowRunInput
+
+NOT_ENDED = "this run has not ended"
 
 
 @repeated_on_conflict
@@ -102,7 +105,39 @@ def _with_processes_of_their_own(run_id: UUID) -> list[UUID]:
     return found
 
 
+@repeated_on_conflict
 def retry_flow_run(*, run_id: UUID, now: datetime, author: str | None = None) -> Outcome:
     """Take a finished run out of its terminal state for another attempt; the rules say where that is possible."""
-    proposed = awaiting_retry(now, message="Tried again on request.")
-    return propose_flow_run_state(run_id=run_id, proposed=proposed, now=now, author=author)
+    with write_transaction():
+        lock(FLOW_RUNS, [run_id])
+        stored = read_runs(FLOW_RUNS, [run_id]).get(run_id)
+        if stored is None:
+            raise FlowRunNotFound(id=run_id)
+        if stored.state is None or stored.state.type not in TERMINAL:
+            return Outcome(Abort(NOT_ENDED), stored.state, False, ())
+        return propose(FLOW_RUNS, run_id, Proposal(_again(now), now, author=author))
+
+
+def _again(now: datetime) -> State:
+    return awaiting_retry(now, message="Tried again on request.")
+
+
+def why_left_out(run: FlowRun) -> str:
+    """Of many runs that are retried, those that completed are left out, though the rules let some of them run again."""
+    return "it completed" if run.state_type == StateType.COMPLETED else ""
+
+
+def refusals_to_cancel(runs: Sequence[FlowRun], *, now: datetime) -> dict[UUID, str]:
+    """Return why runs would not be cancelled, by those runs; judged as `cancel_flow_run` is."""
+    outcomes = judge_flow_run_states(run_ids=[run.pk for run in runs], proposed=cancelling(), now=now)
+    return {run_id: outcome.refusal for run_id, outcome in outcomes.items() if outcome.refusal}
+
+
+def refusals_to_retry(runs: Sequence[FlowRun], *, now: datetime) -> dict[UUID, str]:
+    """Return why runs would not be retried, by those runs; judged as `retry_flow_run` is."""
+    left_out = {run.pk: reason for run in runs if (reason := why_left_out(run))}
+    open_runs = {run.pk: NOT_ENDED for run in runs if run.state_type not in TERMINAL}
+    asked = [run.pk for run in runs if run.pk not in left_out and run.pk not in open_runs]
+    outcomes = judge_flow_run_states(run_ids=asked, proposed=_again(now), now=now)
+    refused = {run_id: outcome.refusal for run_id, outcome in outcomes.items() if outcome.refusal}
+    return {**left_out, **open_runs, **refused}

@@ -9,16 +9,19 @@ from django.shortcuts import render
 
 from orion_site.accounts.permissions import Action, requires
 from runs.pages.filtering import address_after
+from runs.pages.saved_views import begins_with_default, views_above
 from runs.pages.selectors.artifacts import artifact_page, artifacts_page
 from runs.pages.selectors.keyset import Cursor
 
 
 @requires(Action.READ_RUNS)
+@begins_with_default("artifacts")
 def artifacts(request: HttpRequest) -> HttpResponse:
     key = request.GET.get("q", "").strip()
     found = artifacts_page(key=key, after=request.GET.get("after", ""))
     context = {
         "section": "artifacts",
+        "views": views_above(request, "artifacts"),
         "found": found,
         "key": key,
         "is_first": "after" not in request.GET,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
@@ -14,11 +15,9 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
-from orchestration.core.states import TERMINAL, StateType, awaiting_retry, cancelling
-from orchestration.core.verdicts import Accept
 from orchestration.errors import FlowRunNotFound
-from orchestration.services import propose_flow_run_state
 from orion_site.accounts.permissions import Action, actor_of, requires
+from runs.flow_runs.commands import cancel_flow_run, refusals_to_cancel, refusals_to_retry, retry_flow_run
 from runs.flow_runs.services import delete_flow_run
 from runs.models import FlowRun
 from runs.pages.filtering import AskedFilter, read_filter
@@ -28,7 +27,6 @@ from runs.pages.selectors.runs import runs_page
 SCOPE, STEP = 1_000, 50
 DONE = {"retry": "will be tried again", "cancel": "are being cancelled", "delete": "were deleted"}
 WORDS = {"retry": "Retry", "cancel": "Cancel", "delete": "Delete"}
-RETRIED = {StateType.FAILED, StateType.CRASHED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +70,21 @@ def bulk(request: HttpRequest, action: str) -> HttpResponse:
 
 def scope_of(asked: AskedFilter, action: str, now: datetime) -> Scope:
     found = runs_page(wanted=asked.wanted, after=None, now=now, size=SCOPE)
-    refusals = [(run, refusal_of(run, action)) for run in found.page.rows]
-    counted = Counter(reason for _, reason in refusals if reason)
-    return Scope([run for run, reason in refusals if not reason], counted.most_common(), found.page.after is not None)
+    refused = JUDGES[action](found.page.rows, now=now)
+    runs = [run for run in found.page.rows if run.pk not in refused]
+    return Scope(runs, Counter(refused.values()).most_common(), found.page.after is not None)
 
 
-def refusal_of(run: FlowRun, action: str) -> str:
-    """Why the action cannot concern the run; empty where only the rules can tell."""
-    if action == "retry":
-        if run.state_type not in RETRIED:
-            return "did not fail"
-        return "" if run.deployment_id else "made by no deployment, so only their own programs can run them again"
-    if action == "cancel":
-        if run.state_type in TERMINAL:
-            return "ended already"
-        return "being cancelled already" if run.state_type == StateType.CANCELLING else ""
-    return ""
+def _no_refusals(runs: Sequence[FlowRun], *, now: datetime) -> Mapping[UUID, str]:
+    """Any run can be deleted."""
+    return {}
+
+
+JUDGES: Mapping[str, Callable[..., Mapping[UUID, str]]] = {
+    "retry": refusals_to_retry,
+    "cancel": refusals_to_cancel,
+    "delete": _no_refusals,
+}
 
 
 def _step(request: HttpRequest, action: str, scope: Scope, now: datetime) -> HttpResponse:
@@ -112,13 +109,10 @@ def _do(run: FlowRun, action: str, now: datetime, author: str) -> str:
         if action == "delete":
             delete_flow_run(run_id=run.pk)
             return ""
-        proposed = awaiting_retry(now) if action == "retry" else cancelling()
-        outcome = propose_flow_run_state(run_id=run.pk, proposed=proposed, now=now, author=author)
+        command = retry_flow_run if action == "retry" else cancel_flow_run
+        return command(run_id=run.pk, now=now, author=author).refusal
     except FlowRunNotFound:
         return "it was deleted meanwhile"
-    if isinstance(outcome.verdict, Accept) or outcome.written:
-        return ""
-    return outcome.verdict.reason
 
 
 def _address(page: str, query: QueryDict) -> str:

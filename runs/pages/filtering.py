@@ -73,6 +73,14 @@ SINCE_CHOICES = [
     ("-7d", "Last 7 days"),
     ("-30d", "Last 30 days"),
 ]
+
+
+def since_choices(chosen: str) -> list[tuple[str, str]]:
+    """Return the choices of a form, and the moment that a link named in its stead."""
+    known = any(chosen == value for value, _ in SINCE_CHOICES)
+    return SINCE_CHOICES if known else [*SINCE_CHOICES, (chosen, f"Since {chosen[:16].replace('T', ' ')}")]
+
+
 # Parts of an address that the list's own links carry; people write the query instead.
 PARTS = ("state", "flow", "tag", "since", "q", "error", "queue", "deployment", "id")
 LABELS = {"q": "query", "id": "runs"}
@@ -109,7 +117,7 @@ def read_filter(query: QueryDict) -> AskedFilter:
         since=read_since(values["since"], problems),
         error=values["error"],
         ids=_ids(values["id"], problems),
-        deployment=_uuid(values["deployment"], "deployment", problems),
+        deployment=read_id(values["deployment"], "deployment", problems),
     )
     wanted = _with_queue(wanted, values["queue"], problems)
     wanted = _with_query(wanted, values["q"], problems)
@@ -148,14 +156,20 @@ def read_since(text: str, problems: list[str]) -> timedelta | datetime | None:
         return None
 
 
+def moment_since(query: QueryDict, now: datetime, problems: list[str]) -> datetime | None:
+    """Return the moment that `since` of an address names; None where it narrows nothing."""
+    since = read_since(query.get("since", "").strip(), problems)
+    return now - since if isinstance(since, timedelta) else since
+
+
 def _ids(text: str, problems: list[str]) -> tuple[UUID, ...] | None:
     if not text:
         return None
-    found = [_uuid(one, "run", problems) for one in text.split(",")[:MOST_IDS]]
+    found = [read_id(one, "run", problems) for one in text.split(",")[:MOST_IDS]]
     return tuple(one for one in found if one)
 
 
-def _uuid(text: str, what: str, problems: list[str]) -> UUID | None:
+def read_id(text: str, what: str, problems: list[str]) -> UUID | None:
     if not text:
         return None
     try:
@@ -168,9 +182,9 @@ def _uuid(text: str, what: str, problems: list[str]) -> UUID | None:
 def _with_queue(wanted: RunFilter, text: str, problems: list[str]) -> RunFilter:
     """`<id>`, or `none,<id of a deployment>` for its runs that wait in no queue."""
     if text.startswith("none"):
-        deployment = _uuid(text.partition(",")[2], "deployment", problems)
+        deployment = read_id(text.partition(",")[2], "deployment", problems)
         return replace(wanted, without_queue=True, deployment=deployment or wanted.deployment)
-    return replace(wanted, queue=_uuid(text, "work queue", problems))
+    return replace(wanted, queue=read_id(text, "work queue", problems))
 
 
 def _with_query(wanted: RunFilter, text: str, problems: list[str]) -> RunFilter:

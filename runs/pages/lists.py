@@ -16,7 +16,6 @@ from orion_site.accounts.permissions import Action, requires
 from orion_site.live.pages import live_page, rows_held
 from runs.pages.charts import plot_of, trend_of
 from runs.pages.filtering import (
-    SINCE_CHOICES,
     STATE_CHIPS,
     STATE_CHOICES,
     USUAL_CHIPS,
@@ -25,9 +24,10 @@ from runs.pages.filtering import (
     address_with,
     address_without,
     read_filter,
+    since_choices,
     with_states,
 )
-from runs.pages.saved_views import views_above
+from runs.pages.saved_views import begins_with_default, views_above
 from runs.pages.search import address_of_id
 from runs.pages.selectors.flows import RUNS_PER_PAGE, flow_page, flows_page
 from runs.pages.selectors.keyset import Count, Cursor
@@ -63,6 +63,7 @@ def state_choices(asked: AskedFilter, query: QueryDict, now: datetime) -> list[S
 
 
 @requires(Action.READ_RUNS)
+@begins_with_default("runs")
 @live_page
 def runs(request: HttpRequest) -> HttpResponse:
     if address := address_of_id(request.GET.get("q", "")):
@@ -78,7 +79,7 @@ def runs(request: HttpRequest) -> HttpResponse:
         "found": found,
         "plot": plot_of(found.page.rows, now),
         "state_choices": STATE_CHOICES,
-        "since_choices": SINCE_CHOICES,
+        "since_choices": since_choices(asked.values["since"]),
         "is_first": "after" not in request.GET,
         "next": address_after(request.GET, found.page.after),
         "planned": address_with(request.GET, state="scheduled"),
@@ -91,12 +92,14 @@ def runs(request: HttpRequest) -> HttpResponse:
 
 
 @requires(Action.READ_RUNS)
+@begins_with_default("flows")
 @live_page
 def flows(request: HttpRequest) -> HttpResponse:
     name = request.GET.get("q", "").strip()
     found = flows_page(name=name, after=request.GET.get("after", ""), now=timezone.now())
     context = {
         "section": "flows",
+        "views": views_above(request, "flows"),
         "found": found,
         "name": name,
         "is_first": "after" not in request.GET,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import wraps
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from django import forms
@@ -17,18 +18,38 @@ from django.views.decorators.http import require_POST
 
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.submitting import attempt
+from orion_site.preferences.middleware import preferences_of
+from orion_site.preferences.reader import write_preferences
 from runs.saved_searches.saved_views import View, rename_view, same_query, save_view, views_of
 from runs.saved_searches.services import delete_saved_search
 
-LISTS = {"runs": "runs:runs", "deployments": "deployments:deployments", "events": "events:events"}
+V = TypeVar("V", bound=Callable[..., Any])
+LISTS = {
+    "runs": "runs:runs",
+    "task-runs": "runs:task-runs",
+    "flows": "runs:flows",
+    "deployments": "deployments:deployments",
+    "events": "events:events",
+    "automations": "events:automations",
+    "notifications": "events:notifications",
+    "blocks": "deployments:blocks",
+    "artifacts": "runs:artifacts",
+}
+# What shows a list without its default view.
+EVERYTHING = "?view=all"
 BUILT_IN: Mapping[str, Sequence[tuple[str, str]]] = {
     "runs": [
         ("Failing today", "state=failed,crashed&since=-24h"),
         ("Late", "state=late"),
         ("Long running", "state=running&q=dur>1h"),
     ],
+    "task-runs": [
+        ("Failing today", "state=failed,crashed&since=-24h"),
+        ("Running", "state=running"),
+    ],
     "deployments": [("Failing", "show=failing"), ("Late", "show=late"), ("Paused", "show=paused")],
     "events": [("Failed runs", "event=prefect.flow-run.Failed"), ("Settings", "event=orion.setting.")],
+    "notifications": [("Not delivered", "standing=GIVEN_UP")],
 }
 
 
@@ -40,21 +61,76 @@ class Views:
     address: str
     query: str
     all: Sequence[View]
-    # The saved view that is shown.
+    # Those that are shown: a saved one, which can be changed, and any.
     shown: View | None
+    chosen: View | None
+    default: View | None
 
     @property
     def can_save(self) -> bool:
         return bool(self.query) and self.query not in {view.query for view in self.all}
 
+    @property
+    def everything(self) -> str:
+        return self.address + (EVERYTHING if self.default else "")
+
 
 def views_above(request: HttpRequest, list_name: str) -> Views:
-    built_in = [View(None, name, same_query(query)) for name, query in BUILT_IN[list_name]]
-    saved = views_of(list_name)
+    every = _every(list_name)
     # Fields of a form that are empty narrow nothing.
     query = same_query(request.GET.urlencode())
-    shown = next((view for view in saved if view.query == query), None)
-    return Views(list_name, reverse(LISTS[list_name]), query, [*built_in, *saved], shown)
+    chosen = next((view for view in every if view.query == query), None)
+    shown = chosen if chosen and chosen.id else None
+    return Views(list_name, reverse(LISTS[list_name]), query, every, shown, chosen, _default(request, list_name, every))
+
+
+def _every(list_name: str) -> list[View]:
+    built_in = [View(None, name, same_query(query)) for name, query in BUILT_IN.get(list_name, ())]
+    return [*built_in, *views_of(list_name)]
+
+
+def _default(request: HttpRequest, list_name: str, every: Sequence[View]) -> View | None:
+    key = preferences_of(request).default_views.get(list_name)
+    return next((view for view in every if key and view.key == key), None)
+
+
+def begins_with_default(list_name: str) -> Callable[[V], V]:
+    """Let a list without a filter begin with the view that this browser has made its default. Below `@requires`."""
+
+    def decorate(view: V) -> V:
+        @wraps(view)
+        def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            is_plain = request.method == "GET" and not request.GET
+            if is_plain and preferences_of(request).default_views.get(list_name):
+                default = _default(request, list_name, _every(list_name))
+                if default is not None:
+                    return redirect(_address(list_name, default.query))
+            return view(request, *args, **kwargs)
+
+        return cast(V, answered)
+
+    return decorate
+
+
+@requires(Action.READ_RUNS)
+@require_POST
+def make_default(request: HttpRequest, list_name: str) -> HttpResponse:
+    """Remember with which view the list begins in this browser; with none where the field is empty."""
+    if list_name not in LISTS:
+        raise Http404
+    key = request.POST.get("key", "")
+    chosen = next((view for view in _every(list_name) if view.key == key), None)
+    before = preferences_of(request)
+    others = {name: kept for name, kept in before.default_views.items() if name != list_name and name in LISTS}
+    if chosen is not None:
+        messages.success(request, f"This list begins with {chosen.name} in this browser.")
+        answer = redirect(_address(list_name, chosen.query))
+        others[list_name] = chosen.key
+    else:
+        messages.success(request, "This list begins with everything again.")
+        answer = redirect(reverse(LISTS[list_name]))
+    write_preferences(answer, replace(before, default_views=others))
+    return answer
 
 
 class NameForm(forms.Form):

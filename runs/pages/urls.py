@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from runs.pages import actions, artifacts, bulk, graph_tab, lists, log, run, saved_views
+from runs.pages import actions, artifacts, bulk, graph_tab, lists, log, run, saved_views, task_runs
 
 app_name = "runs"
 
@@ -19,6 +19,7 @@ urlpatterns = [
     path("runs/<uuid:run_id>/log/error", log.flow_run_error, name="run-log-error"),
     path("runs/<uuid:run_id>/log.txt", log.flow_run_file, {"kind": "txt"}, name="run-log-text"),
     path("runs/<uuid:run_id>/log.jsonl", log.flow_run_file, {"kind": "jsonl"}, name="run-log-jsonl"),
+    path("task-runs", task_runs.task_runs, name="task-runs"),
     path("task-runs/<uuid:run_id>", run.task_run, name="task-run"),
     path("task-runs/<uuid:run_id>/log/error", log.task_run_error, name="task-run-log-error"),
     path("task-runs/<uuid:run_id>/log.txt", log.task_run_file, {"kind": "txt"}, name="task-run-log-text"),
@@ -26,6 +27,7 @@ urlpatterns = [
     path("flows", lists.flows, name="flows"),
     path("flows/<uuid:flow_id>", lists.flow, name="flow"),
     path("views/<slug:list_name>", saved_views.save, name="save-view"),
+    path("views/<slug:list_name>/default", saved_views.make_default, name="default-view"),
     path("views/<slug:list_name>/<uuid:search_id>/rename", saved_views.rename, name="rename-view"),
     path("views/<slug:list_name>/<uuid:search_id>/delete", saved_views.delete, name="delete-view"),
     path("artifacts", artifacts.artifacts, name="artifacts"),

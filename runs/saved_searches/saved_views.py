@@ -17,7 +17,7 @@ from runs.saved_searches.services import save_search
 # Searches without end would make each list slow.
 MOST = 200
 # Of an address: where a page of the list begins is no part of a view.
-PASSING = frozenset({"after", "refresh"})
+PASSING = frozenset({"after", "refresh", "view"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,11 @@ class View:
     id: UUID | None
     name: str
     query: str
+
+    @property
+    def key(self) -> str:
+        """By which a browser remembers it: one that everybody has is known by its name."""
+        return str(self.id or self.name)
 
 
 def same_query(text: str) -> str:

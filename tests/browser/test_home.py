@@ -45,7 +45,7 @@ def test_an_action_on_many_runs_is_asked_about_first(page: Page):
     page.get_by_role("link", name="retry").first.click()
 
     expect(page.get_by_role("heading", level=1)).to_have_text("Nothing to retry")
-    expect(page.get_by_text("made by no deployment").first).to_be_visible()
+    expect(page.get_by_text("this run has no deployment").first).to_be_visible()
     page.get_by_role("link", name="Back to the runs").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Runs")
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from deployments.models import Worker, WorkPool
+from events.models import ActionRun, Automation, Event
 from orion_site.live import following
 from orion_site.live.following import Follower
 from runs.models import FlowRunState
@@ -125,6 +126,24 @@ def test_rows_that_took_the_numbers_of_deleted_ones_are_not_missed(follower: Fol
     make_flow_run()
 
     assert follower.read(now())[2] is True
+
+
+def test_events_automations_and_notifications_are_compared_by_the_ends_of_their_indexes(follower: Follower):
+    topics = ["events", "automations", "notifications"]
+    event = Event.objects.create(event="shop.paid", occurred=now(), resource_id="order.1")
+    follower.compare(topics)
+
+    Event.objects.update(pending=False)
+    judged = follower.compare(topics)
+    automation = Automation.objects.create(name="watch", trigger={})
+    made = follower.compare(topics)
+    action = ActionRun.objects.create(id=event.pk, automation=automation, action={})
+    set_off = follower.compare(topics)
+    ActionRun.objects.filter(pk=action.pk).update(done_at=now())
+    done = follower.compare(topics)
+
+    assert [judged, made, set_off, done] == [{"events"}, {"automations"}, {"automations"}, {"automations"}]
+    assert follower.compare(topics) == set()
 
 
 def test_tables_whose_rows_change_are_compared(follower: Follower):

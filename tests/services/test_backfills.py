@@ -17,6 +17,7 @@ from deployments.backfills.services.making import make_runs_of_backfills
 from deployments.backfills.services.planning import NewBackfill, planned_backfill
 from deployments.models import Backfill, BackfillTime, Deployment
 from deployments.schedules.services.calendars import create_calendar
+from deployments.upkeep.services.retention import Ages, purge
 from orchestration.errors import BackfillEnded, BackfillExists, BadBackfill, ParametersMisfit
 from orchestration.services import propose_flow_run_state
 from runs.flow_runs.services import delete_flow_run
@@ -50,6 +51,19 @@ def asked(**more) -> NewBackfill:
     """The first four days of the year, at half past one."""
     fields = {"start": wall("2026-01-01"), "end": wall("2026-01-05"), "definition": DAILY, **more}
     return NewBackfill(**fields)
+
+
+def test_a_backfill_that_ended_long_ago_is_forgotten_with_its_times():
+    deployment = make_deployment(make_queue())
+    old, recent, active = (backfill(deployment, name=name) for name in ("old", "recent", "active"))
+    for one, days in ((old, 100), (recent, 10)):
+        Backfill.objects.filter(pk=one.pk).update(status="done", ended_at=NOON - timedelta(days=days))
+
+    gone = purge(ages=Ages(runs=timedelta(days=90)), now=NOON, pause_seconds=0)
+
+    assert dict(+gone) == {"backfill times": 4, "backfills": 1}
+    assert set(Backfill.objects.values_list("pk", flat=True)) == {recent.pk, active.pk}
+    assert BackfillTime.objects.count() == 8
 
 
 def backfill(deployment: Deployment | None = None, **more) -> Backfill:

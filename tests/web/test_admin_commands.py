@@ -98,8 +98,11 @@ def test_a_dry_run_says_which_rows_are_left_out_and_why(browser: Client):
     answer = confirm(browser, FlowRun, "cancel", running, over)
 
     assert "<h1>Cancel 1 flow run?</h1>" in page
-    assert "1: ended already" in page
-    assert said(answer) == ["Cancel: 1 flow run cancelled, or asked to stop.", "1 stayed as it is: ended already"]
+    assert "1: this run is already in the terminal state" in page
+    assert said(answer) == [
+        "Cancel: 1 flow run cancelled, or asked to stop.",
+        "1 stayed as it is: this run is already in the terminal state Completed",
+    ]
     assert state_of(over) == "COMPLETED"
 
 
@@ -110,7 +113,7 @@ def test_a_failed_run_of_a_deployment_is_tried_again(browser: Client, deployment
     page = give(browser, FlowRun, "retry", run, alone).content.decode()
     confirm(browser, FlowRun, "retry", run, alone)
 
-    assert "made by no deployment" in page
+    assert "this run has no deployment" in page
     assert (state_of(run), state_of(alone)) == ("SCHEDULED", "FAILED")
 
 

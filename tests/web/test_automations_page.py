@@ -199,7 +199,7 @@ def test_pages_cost_few_queries_and_names_are_text(browser: Client, django_asser
         automation = make_automation(HOSTILE, description=HOSTILE)
         make_firing(automation, error=HOSTILE)
 
-    with django_assert_max_num_queries(2):
+    with django_assert_max_num_queries(3):
         listed = browser.get("/automations").content.decode()
     with django_assert_max_num_queries(4):
         shown = browser.get(f"/automations/{automation.pk}").content.decode()

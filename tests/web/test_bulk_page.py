@@ -7,6 +7,7 @@ from django.test import Client
 from django.utils import timezone
 
 from deployments.models import Deployment
+from runs.flow_runs.commands import cancel_flow_run, retry_flow_run
 from runs.models import FlowRun
 from tests.factories import make_flow, make_flow_run, state_of
 
@@ -26,11 +27,36 @@ def test_the_page_says_what_will_be_done_and_what_is_left_out(browser: Client):
     scope = page.context["scope"]
     assert [run.pk for run in scope.runs] == [retried.pk]
     assert dict(scope.refused) == {
-        "did not fail": 1,
-        "made by no deployment, so only their own programs can run them again": 1,
+        "it completed": 1,
+        "this run has no deployment, so nothing could start it again at a scheduled time": 1,
     }
     assert "Retry 1 run?" in page.content.decode()
     assert [state_of(run) for run in (retried, ended, by_hand)] == ["FAILED", "COMPLETED", "FAILED"]
+
+
+@pytest.mark.parametrize("action", ["retry", "cancel"])
+def test_what_the_page_leaves_out_is_what_is_refused(browser: Client, action: str):
+    states = ("SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING", "COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+    runs = [deployed(state) for state in states]
+    scope = browser.get(f"/runs/all/{action}?flow=etl").context["scope"]
+    concerned = {run.pk for run in scope.runs}
+    before = {run.pk: state_of(run) for run in runs}
+    commands = {"retry": retry_flow_run, "cancel": cancel_flow_run}
+
+    refused = {run.pk for run in runs if commands[action](run_id=run.pk, now=timezone.now()).refusal}
+
+    assert {run.pk: state_of(run) for run in runs if run.pk in refused} == {pk: before[pk] for pk in refused}
+    completed = {runs[states.index("COMPLETED")].pk}
+    assert concerned == {run.pk for run in runs} - refused - completed
+
+
+def test_a_preview_writes_nothing(browser: Client):
+    runs = [deployed("RUNNING"), deployed("SCHEDULED"), deployed("FAILED")]
+
+    browser.get("/runs/all/cancel?flow=etl")
+
+    assert [state_of(run) for run in runs] == ["RUNNING", "SCHEDULED", "FAILED"]
+    assert not FlowRun.objects.exclude(refusal=None).exists()
 
 
 def test_retrying_concerns_only_what_failed(browser: Client):
@@ -101,5 +127,5 @@ def test_the_page_costs_the_same_few_queries_for_many_runs(browser: Client, djan
     for _ in range(30):
         deployed()
 
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(10):
         browser.get("/runs/all/retry?flow=etl")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -11,11 +13,24 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from deployments.models import Deadline, Deployment, Lease, ServiceRecord, Worker, WorkPool, WorkQueue
+from deployments.models import (
+    BlockDocument,
+    BlockSchema,
+    BlockType,
+    Deadline,
+    Deployment,
+    Lease,
+    ServiceRecord,
+    Worker,
+    WorkPool,
+    WorkQueue,
+)
 from deployments.upkeep import current_settings
+from events.models import ActionRun, Automation, Notification
 from runs.models import FlowRun
 from tests.web.conftest import HOSTILE
 from tests.web.rows import make_flow, make_run, make_task_run
+from tests.web.test_automations_page import EVENT
 
 
 def ago(**period: float) -> datetime:
@@ -184,14 +199,19 @@ def test_what_is_stuck_or_paused_is_a_line(browser: Client):
 
 
 def test_deadlines_that_were_missed_or_come_soon_are_lines(browser: Client):
-    now = timezone.now()
-    missed, near = (make_run(name, state="RUNNING", at=ago(hours=1)) for name in ("missed", "near"))
-    Deadline.objects.create(flow_run=missed, kind="finish", due=now - timedelta(minutes=9), missed_at=now)
-    Deadline.objects.create(flow_run=near, kind="finish", due=now + timedelta(minutes=2))
+    make_deadline("missed", -9)
+    make_deadline("near", 2)
 
     causes = [need.cause for need in needs(browser)]
 
     assert causes == ["Missed its deadline to finish", "May miss its deadline to finish"]
+    assert needs(browser, "?tag=prod") == []
+
+
+def make_deadline(name: str, minutes: float) -> None:
+    due = timezone.now() + timedelta(minutes=minutes)
+    run = make_run(name, state="RUNNING", at=ago(hours=1))
+    Deadline.objects.create(flow_run=run, kind="finish", due=due, missed_at=due if minutes < 0 else None)
 
 
 def test_a_service_that_fails_is_a_line(browser: Client):
@@ -204,6 +224,86 @@ def test_a_service_that_fails_is_a_line(browser: Client):
     (need,) = needs(browser)
 
     assert (need.cause, need.extent, need.address) == ("Service 'planning' fails", "boom", "/status")
+
+
+def make_automation(name: str = "page us", **columns: Any) -> Automation:
+    return Automation.objects.create(name=name, trigger=EVENT, since=ago(days=9), **columns)
+
+
+def make_action(automation: Automation, minutes: float, error: str = "") -> ActionRun:
+    at = ago(minutes=minutes)
+    action = {"type": "run-deployment"}
+    return ActionRun.objects.create(
+        id=uuid4(), automation=automation, created=at, done_at=at, action=action, error=error
+    )
+
+
+def make_block(name: str) -> BlockDocument:
+    kind = BlockType.objects.create(name=name, slug=name)
+    schema = BlockSchema.objects.create(block_type=kind, checksum=name, capabilities=["notify"])
+    return BlockDocument.objects.create(name=name, block_type=kind, block_schema=schema)
+
+
+def make_message(block: BlockDocument, minutes: float, standing: str = "GIVEN_UP") -> Notification:
+    columns = {"subject": "Failed", "body": "", "last_error": "It answered 500.", "due_at": ago(minutes=minutes)}
+    return Notification.objects.create(
+        id=uuid4(), block_document=block, created=ago(minutes=minutes), standing=standing, **columns
+    )
+
+
+def test_an_automation_whose_actions_fail_is_a_line_that_leads_to_them(browser: Client):
+    make_run()
+    broken, works, off = make_automation("broken"), make_automation("works"), make_automation("off", enabled=False)
+    make_action(broken, 90)
+    for minutes in (50, 40):
+        make_action(broken, minutes, "The deployment is not there.")
+    make_action(broken, 60 * 30, "Before the range.")
+    make_action(works, 50, "It failed once.")
+    make_action(works, 40)
+    make_action(off, 40, "It is off.")
+
+    (need,) = needs(browser)
+
+    assert (need.cause, need.extent) == ("Automation 'broken' fails", "2 actions")
+    assert need.fix == "The deployment is not there."
+    assert need.action_address == f"/automations/{broken.pk}"
+    shown = browser.get(need.address).context["found"].firings.rows
+    assert [one.error for one in shown] == ["The deployment is not there."] * 2
+
+
+def test_an_automation_that_was_changed_is_looked_at_afresh(browser: Client):
+    make_run()
+    automation = make_automation()
+    make_action(automation, 40, "The deployment is not there.")
+    Automation.objects.update(since=ago(minutes=1))
+
+    assert needs(browser) == []
+
+
+def test_messages_that_were_given_up_are_a_line_until_one_is_delivered(browser: Client):
+    make_run()
+    broken, mended = make_block("slack"), make_block("mail")
+    for block in (broken, mended):
+        make_message(block, 30)
+    make_message(broken, 20, "WAITING")
+    make_message(mended, 10, "SENT")
+
+    (need,) = needs(browser)
+
+    assert (need.cause, need.extent) == ("Messages through 'slack' are not delivered", "1 message")
+    assert need.action_address == f"/blocks/{broken.pk}"
+    shown = browser.get(need.address).context["found"].messages
+    assert [one.notification.block_document_id for one in shown] == [broken.pk]
+
+
+def test_a_disk_that_is_nearly_full_is_a_line(browser: Client, monkeypatch: pytest.MonkeyPatch):
+    make_run()
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(total=100 * 2**30, used=0, free=2**29))
+
+    (need,) = needs(browser)
+
+    assert (need.cause, need.extent.replace("\xa0", " ")) == ("The disk is nearly full", "512.0 MB free of 100.0 GB")
+    assert "nearly full" in browser.get(need.address).content.decode()
 
 
 def test_seven_lines_are_shown_and_errors_do_not_push_the_others_off(browser: Client):
@@ -307,6 +407,24 @@ def test_a_range_that_is_none_is_the_usual_one(browser: Client):
     assert browser.get("/?since=nonsense&tag=").context["since"] == "-24h"
 
 
+def test_a_quiet_page_costs_twelve_queries_as_well(browser: Client, django_assert_max_num_queries: Any):
+    failed("old", at=ago(days=3))
+    make_run("good", at=ago(hours=1))
+    waiting("just-due", minutes=0.1, work_queue_id=make_queue().pk)
+    current_settings.forget()
+
+    with django_assert_max_num_queries(12):
+        answer = browser.get("/")
+
+    assert answer.context["needs"].proof.completed.number == 1
+
+
+def test_where_nothing_completed_since_a_failure_the_page_only_says_that_none_failed(browser: Client):
+    failed("old", at=ago(days=3))
+
+    assert "No run failed in the last day" in browser.get("/").content.decode()
+
+
 def test_names_of_others_are_text_and_not_markup(browser: Client):
     failed(HOSTILE, HOSTILE, flow=make_flow(HOSTILE), tags=[HOSTILE])
     waiting(HOSTILE, work_queue_id=make_queue(HOSTILE).pk)
@@ -314,9 +432,7 @@ def test_names_of_others_are_text_and_not_markup(browser: Client):
     assert HOSTILE not in browser.get("/").content.decode()
 
 
-def test_an_overfull_page_costs_twelve_queries_and_is_light(
-    browser: Client, django_assert_max_num_queries: Any, monkeypatch: pytest.MonkeyPatch
-):
+def test_an_overfull_page_costs_twelve_queries_and_is_light(browser: Client, django_assert_max_num_queries: Any):
     for number in range(40):
         flow = make_flow(f"flow-{number}")
         for place in range(3):
@@ -325,10 +441,15 @@ def test_an_overfull_page_costs_twelve_queries_and_is_light(
         make_run(f"running-{number}", state="RUNNING", at=ago(minutes=1), flow=flow)
         deployment = Deployment.objects.create(name="prod", flow=make_flow(f"deployed-{number}"))
         failed(f"deployed-{number}", flow=deployment.flow, deployment_id=deployment.pk)
-    # Settings that were changed are asked for once in two seconds, for all that a process does.
-    monkeypatch.setattr(current_settings, "KEPT_SECONDS", 60)
+    parent = FlowRun.objects.get(name="bad-0-0")
+    for level in range(3):
+        stands_for = make_task_run(f"subflow-{level}", flow_run=parent, state="FAILED")
+        parent = failed(f"inner-{level}", flow=make_flow(f"inner-{level}"), parent_task_run=stands_for)
+    make_task_run("load", flow_run=parent, state="FAILED")
+    make_action(make_automation(), 5, "It is not there.")
+    make_message(make_block("slack"), 5)
+    make_deadline("missed", -5)
     current_settings.forget()
-    current_settings.current("ORION_LATE_AFTER_SECONDS")
 
     with django_assert_max_num_queries(12):
         page = browser.get("/").content

@@ -115,7 +115,7 @@ def test_the_page_costs_few_queries_and_names_are_text(browser: Client, block: U
         make_message(block)
     Notification.objects.update(subject=HOSTILE, body=HOSTILE)
 
-    with django_assert_max_num_queries(2):
+    with django_assert_max_num_queries(4):
         page = browser.get("/notifications").content.decode()
 
     assert HOSTILE not in page

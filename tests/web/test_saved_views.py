@@ -36,7 +36,7 @@ def test_each_list_has_views_that_everybody_has(browser: Client, list_name: str)
 
     found = chips(browser, address)
 
-    assert list(found) == [name for name, _ in BUILT_IN[list_name]]
+    assert list(found) == [name for name, _ in BUILT_IN.get(list_name, ())]
     for href in found.values():
         page = browser.get(href.replace("&amp;", "&"))
         assert page.status_code == 200
@@ -107,6 +107,50 @@ def test_a_name_that_another_list_has_is_refused_in_words(browser: Client):
     for page in (answer, renamed):
         assert "There is another saved search called &#x27;Mine&#x27;" in page.content.decode()
     assert SavedSearch.objects.get(name="Mine").filters[0]["object"] == "runs"
+
+
+@pytest.mark.parametrize("list_name", list(LISTS))
+def test_a_list_begins_with_the_view_that_was_made_its_default(browser: Client, list_name: str):
+    view = save(browser, "Ours", "q=night", list_name)
+
+    made = browser.post(f"/views/{list_name}/default", {"key": str(view.pk)})
+    first = browser.get(f"/{list_name}")
+    every = browser.get(f"/{list_name}?view=all")
+    ended = browser.post(f"/views/{list_name}/default")
+
+    assert made["location"] == first["location"] == f"/{list_name}?q=night"
+    assert every.status_code == 200
+    assert chips(browser, f"/{list_name}?view=all").get("All") is None
+    assert ended["location"] == f"/{list_name}"
+    assert browser.get(f"/{list_name}").status_code == 200
+
+
+def test_the_default_is_marked_and_everything_stays_one_click_away(browser: Client):
+    browser.post("/views/runs/default", {"key": "Late"})
+
+    page = browser.get("/runs", follow=True).content.decode()
+
+    assert browser.get("/runs")["location"] == "/runs?state=late"
+    assert "(default)" in page
+    assert 'href="/runs?view=all"' in page
+    assert "Begin with everything" in page
+    assert browser.get("/?since=-24h").status_code == 200
+
+
+def test_a_default_whose_view_is_gone_is_none(browser: Client):
+    view = save(browser)
+    browser.post("/views/runs/default", {"key": str(view.pk)})
+    browser.post(f"/views/runs/{view.pk}/delete")
+
+    assert browser.get("/runs").status_code == 200
+
+
+def test_other_preferences_keep_the_defaults_of_lists(browser: Client):
+    browser.post("/views/runs/default", {"key": "Late"})
+    browser.post("/settings/zone", {"zone": "UTC", "back": "/runs"})
+    browser.post("/settings/browser", {"theme": "dark", "density": "compact", "zone": ""})
+
+    assert browser.get("/runs")["location"] == "/runs?state=late"
 
 
 def test_views_of_one_list_are_not_above_another(browser: Client):

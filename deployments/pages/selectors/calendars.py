@@ -22,7 +22,7 @@ MOST_SCHEDULES = 100
 
 @dataclass(frozen=True, slots=True)
 class CalendarLine:
-    """A calendar, how many schedules use it, and its next events; `problem` says why none can be told."""
+    """A calendar, how many schedules use it, and its next events; `problem` says why they cannot be read."""
 
     calendar: Calendar
     uses: int

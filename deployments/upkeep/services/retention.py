@@ -1,4 +1,4 @@
-"""Deleting what is old: finished runs with everything below them, logs, and events.
+"""Deleting what is old: finished runs with everything below them, backfills that ended, logs, and events.
 
 A run goes with the runs that are nested in it, and only when all of them have ended and are old. Rows are deleted some
 thousands at a time, each such chunk in a transaction of its own and with a pause after it, so that nobody waits long.
@@ -16,6 +16,7 @@ from uuid import UUID
 
 from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 
+from deployments.models import Backfill, BackfillTime
 from events.models import Event
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.states import TERMINAL, in_order
@@ -42,7 +43,10 @@ Rows = QuerySet[Any, Any]
 
 @dataclass(frozen=True, slots=True)
 class Ages:
-    """How old things may become; None: for ever. Runs count from their end, and take their own logs with them."""
+    """How old things may become; None: for ever. Runs count from their end, and take their own logs with them.
+
+    Backfills become as old as runs.
+    """
 
     runs: timedelta | None = None
     logs: timedelta | None = None
@@ -170,6 +174,11 @@ def _with_nested(roots: Sequence[UUID], before: datetime) -> list[UUID]:
 
 def _by_age(ages: Ages, now: datetime) -> Iterator[Rows]:
     yield CacheEntry.objects.filter(expires_at__lt=now)
+    if ages.runs is not None:
+        # Its times first: they are many, and its own row is what finds them.
+        ended = Backfill.objects.filter(ended_at__lt=now - ages.runs)
+        yield BackfillTime.objects.filter(backfill__in=ended.values("pk"))
+        yield ended
     if ages.logs is not None:
         of_open_run = FlowRun.objects.filter(pk=OuterRef("flow_run_id"), state_type__in=UNFINISHED_TYPES)
         yield Log.objects.filter(~Exists(of_open_run), timestamp__lt=now - ages.logs)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Max, Q
+from django.db.models import Count, Max, Q, QuerySet
 
 from deployments.models import BlockDocument, Deployment, WorkQueue
 from events.models import ActionRun, Automation, Event
@@ -16,6 +17,11 @@ from runs.pages.selectors.keyset import Cursor, Page, page_of
 AUTOMATIONS_PER_PAGE = 100
 FIRINGS_PER_PAGE = 50
 CHOICES = 500
+OUTCOMES: Mapping[str, tuple[str, Q]] = {
+    "failed": ("Failed", ~Q(error="")),
+    "done": ("Done", Q(error="", done_at__isnull=False)),
+    "to-do": ("To do", Q(done_at__isnull=True)),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,14 @@ class AutomationLine:
 class AutomationsPage:
     lines: Sequence[AutomationLine]
     after: str
+
+
+@dataclass(frozen=True, slots=True)
+class FiringFilter:
+    """`outcome` is a key of `OUTCOMES`, or empty."""
+
+    outcome: str = ""
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +83,25 @@ def _uuid(text: str) -> UUID:
         return UUID(int=0)
 
 
-def automation_page(*, automation_id: UUID, after: Cursor | None) -> AutomationPage | None:
+def automation_page(
+    *, automation_id: UUID, after: Cursor | None, wanted: FiringFilter | None = None
+) -> AutomationPage | None:
     automation = Automation.objects.filter(pk=automation_id).first()
     if automation is None:
         return None
-    firings = page_of(automation.action_runs.all(), by="created", after=after, size=FIRINGS_PER_PAGE)
+    firings = page_of(_firings(automation, wanted), by="created", after=after, size=FIRINGS_PER_PAGE)
     ids = {_uuid(str((firing.event or {}).get("id", ""))) for firing in firings.rows}
     known = frozenset(str(pk) for pk in Event.objects.filter(pk__in=ids).values_list("pk", flat=True))
     return AutomationPage(automation, firings, known, automation.trigger_states.count())
+
+
+def _firings(automation: Automation, wanted: FiringFilter | None) -> QuerySet[ActionRun]:
+    firings = automation.action_runs.all()
+    if wanted and wanted.since:
+        firings = firings.filter(created__gte=wanted.since)
+    if wanted and wanted.outcome:
+        firings = firings.filter(OUTCOMES[wanted.outcome][1])
+    return firings
 
 
 def message_blocks() -> list[tuple[str, str]]:

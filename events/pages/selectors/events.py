@@ -35,21 +35,21 @@ class EventsPage:
     was_cut_short: bool = False
 
 
-def events_page(*, wanted: EventWish, after: Cursor | None, now: datetime) -> EventsPage:
+def events_page(*, wanted: EventWish, after: Cursor | None, now: datetime, size: int = PAGE_SIZE) -> EventsPage:
     """Two queries. A search that finds little ends where it has looked at many, and can be continued from there."""
     events = Event.objects.defer("payload", "related", "resource")
     if wanted.since is not None:
         since = now - wanted.since if isinstance(wanted.since, timedelta) else wanted.since
         events = events.filter(occurred__gte=since)
     if not wanted.searches:
-        return EventsPage(page_of(events, by="occurred", after=after, size=PAGE_SIZE))
+        return EventsPage(page_of(events, by="occurred", after=after, size=size))
     end = _end_of_search(events, after)
     found = events.filter(occurred__gte=end) if end else events
     if wanted.prefix:
         found = found.filter(event__startswith=wanted.prefix)
     if wanted.resource:
         found = found.filter(resource_id__startswith=wanted.resource)
-    page = page_of(found, by="occurred", after=after, size=PAGE_SIZE)
+    page = page_of(found, by="occurred", after=after, size=size)
     if page.after is None and end:
         return EventsPage(Page(page.rows, Cursor.below_all_at(end)), was_cut_short=True)
     return EventsPage(page)

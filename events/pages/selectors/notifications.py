@@ -40,12 +40,18 @@ class NotificationsPage:
     after: Cursor | None
 
 
-def notifications_page(*, standing: str, after: Cursor | None) -> NotificationsPage:
+def notifications_page(
+    *, standing: str, block: UUID | None, since: datetime | None, after: Cursor | None
+) -> NotificationsPage:
     """Two queries. Messages are kept for a week after they were sent."""
     policies = list(_policies().order_by("name", "id")[: POLICIES_SHOWN + 1])
     log = Notification.objects.select_related("block_document__block_type", "policy")
     if standing:
         log = log.filter(standing=standing)
+    if block:
+        log = log.filter(block_document=block)
+    if since:
+        log = log.filter(created__gte=since)
     page: Page[Notification] = page_of(log, by="created", after=after, size=MESSAGES_PER_PAGE)
     messages = [Message(one, [_attempt(made) for made in one.tries]) for one in page.rows]
     return NotificationsPage(policies[:POLICIES_SHOWN], len(policies) > POLICIES_SHOWN, messages, page.after)

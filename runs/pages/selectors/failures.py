@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha1
 from typing import Any, NamedTuple
@@ -21,8 +22,8 @@ from runs.why.selectors.guilt import error_in, guilt_of
 # So many of the newest failures of each type are grouped; older ones are behind the list of failed runs.
 LOOKED_AT = 500
 LONGEST_MESSAGE = 400
-# The guilty task is looked for in subflows of subflows, so deep.
-LEVELS = 4
+# The guilty task is looked for in so many failed subflows of a run.
+NESTED_LOOKED_AT = 6
 # What differs from run to run: ids, addresses in memory, numbers.
 _VARYING = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{8}-[0-9a-f-]{27}\b|\b[0-9a-f]{16,}\b|\d+", re.IGNORECASE)
 # Sums such as "2 of 40 tasks failed" say nothing of the cause: only runs of one flow belong together.
@@ -40,16 +41,21 @@ class FailedRun(NamedTuple):
     state_name: str | None
     state_timestamp: datetime | None
     message: str | None
+    parent: UUID | None
     parent_type: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorGroup:
-    """Runs that failed with one error, newest first. `guilty` is the task that the newest run failed by."""
+    """Runs that failed with one error, newest first.
+
+    `nested` are the failed subflows of the newest run, `guilty` is the task that it failed by.
+    """
 
     key: str
     error: str
     runs: Sequence[FailedRun]
+    nested: Sequence[UUID] = ()
     guilty: TaskRun | None = None
 
     @property
@@ -76,14 +82,16 @@ def error_groups(*, since: datetime, tag: str = "") -> list[ErrorGroup]:
     """
     grouped: dict[str, list[FailedRun]] = {}
     errors: dict[str, str] = {}
+    nested: defaultdict[UUID | None, list[UUID]] = defaultdict(list)
     for run in map(FailedRun._make, _failed_runs(since, tag)):
         if run.parent_type in BAD:
+            nested[run.parent].append(run.id)
             continue
         error = error_text(run.message, run.state_name)
         key = fingerprint(error, run.flow_id)
         errors.setdefault(key, error)
         grouped.setdefault(key, []).append(run)
-    groups = [ErrorGroup(key, errors[key], runs) for key, runs in grouped.items()]
+    groups = [ErrorGroup(key, errors[key], runs, _below(runs[0].id, nested)) for key, runs in grouped.items()]
     return sorted(groups, key=lambda group: len(group.runs), reverse=True)
 
 
@@ -95,11 +103,21 @@ def runs_with_error(*, key: str, since: datetime, tag: str = "") -> tuple[list[U
     return [], ""
 
 
+def _below(run_id: UUID, nested: Mapping[UUID | None, Sequence[UUID]]) -> list[UUID]:
+    """Return runs that are nested in this one, level by level, the first that failed before the others."""
+    found = [*reversed(nested.get(run_id, ()))]
+    for inner in found:
+        found.extend(reversed(nested.get(inner, ())))
+        if len(found) >= NESTED_LOOKED_AT:
+            break
+    return found[:NESTED_LOOKED_AT]
+
+
 def with_guilty_tasks(groups: Sequence[ErrorGroup]) -> list[ErrorGroup]:
-    """Name for each group the task run that its newest run failed by. A query, and one for each level of subflows."""
+    """Name for each group the task run that its newest run failed by. One query."""
     messages = {group.newest.id: group.newest.message for group in groups}
-    guilt = guilt_of(messages, deepest=LEVELS)
-    return [ErrorGroup(group.key, group.error, group.runs, guilt[group.newest.id].task_run) for group in groups]
+    guilt = guilt_of(messages, nested={one for group in groups for one in group.nested})
+    return [replace(group, guilty=guilt[group.newest.id].task_run) for group in groups]
 
 
 def error_text(message: str | None, state_name: str | None) -> str:
@@ -127,7 +145,8 @@ def _failed_runs(since: datetime, tag: str) -> QuerySet[Any, Any]:
     if tag:
         runs = runs.filter(is_tagged(FlowRunTag, tag))
     columns = ("id", "flow_id", "flow__name", "deployment_id", "state_type", "state_name", "state_timestamp")
-    told = {"told": Subquery(message[:1]), "parent_type": F("parent_task_run__flow_run__state_type")}
+    parent = F("parent_task_run__flow_run_id")
+    told = {"told": Subquery(message[:1]), "parent": parent, "parent_type": F("parent_task_run__flow_run__state_type")}
     newest_first = (F("state_timestamp").desc(nulls_last=True), "-id")
     rows: QuerySet[Any, Any] = runs.annotate(**told).order_by(*newest_first).values_list(*columns, *told)
     return rows

@@ -6,13 +6,17 @@ the fewest runs, until the picture is full; a task that is opened comes first.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
+
+from django.db.models import TextField
+from django.db.models.functions import Cast
 
 from runs.graphs.core.ranks import Edge, Ranks, ranks, reachable
 from runs.models import FlowRun, TaskRun
@@ -29,20 +33,23 @@ FEW_TASK_RUNS = 40
 NEIGHBOURS_LISTED = 30
 
 TASK_RUN = "task_run"
-COLUMNS = ("id", "name", "task_key", "state_type", "state_name", "total_run_time", "task_inputs")
+Inputs = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """The COLUMNS of a task run: ten thousand of them are read sooner than so many rows of the model."""
+class Run(NamedTuple):
+    """Some columns of a task run. Ten thousand are read at once, so ids stay the texts that databases have them as."""
 
-    id: UUID
+    key: str
     name: str
     task_key: str
     state_type: str | None
     state_name: str | None
     total_run_time: timedelta
-    task_inputs: dict[str, list[dict[str, Any]]]
+    task_inputs: Inputs
+
+    @property
+    def id(self) -> UUID:
+        return UUID(self.key)
 
 
 @dataclass(slots=True)
@@ -157,22 +164,39 @@ class Chosen:
 
 def graph_of(*, run: FlowRun, apart: bool | None, opened: str, chosen: str) -> Graph:
     """Read the graph in two queries. `apart` shows task runs and not tasks, None whichever is better to read."""
-    found = TaskRun.objects.filter(flow_run=run.id).order_by("created", "id").values_list(*COLUMNS)
-    task_runs = [Run(*columns) for columns in found[: TASK_RUNS_READ + 1]]
+    task_runs = _task_runs(run)
     unread = len(task_runs) > TASK_RUNS_READ
     del task_runs[TASK_RUNS_READ:]
     subflows = FlowRun.objects.filter(parent_task_run__flow_run=run.id).only("id", "name", "parent_task_run_id")
-    of_task: dict[UUID | None, FlowRun] = {one.parent_task_run_id: one for one in subflows[:TASK_RUNS_READ]}
+    of_task = {one.parent_task_run_id.hex: one for one in subflows[:TASK_RUNS_READ] if one.parent_task_run_id}
     if apart is None:
         apart = len(task_runs) <= FEW_TASK_RUNS
     nodes = _apart(task_runs, opened) if apart else _by_task(task_runs)
     left_out = sum(node.number for node in nodes[NODES_DRAWN:])
     nodes = nodes[:NODES_DRAWN]
     for node in nodes:
-        node.subflows = [of_task[one.id] for one in node.runs if one.id in of_task]
+        node.subflows = [of_task[one.key] for one in node.runs if one.key in of_task]
     edges, edges_left_out = _edges(nodes)
     number = next((number for number, node in enumerate(nodes) if chosen and node.key == chosen), None)
     return Graph(nodes, edges, number, apart, unread, left_out, edges_left_out)
+
+
+def _task_runs(run: FlowRun) -> list[Run]:
+    columns = ("name", "task_key", "state_type", "state_name", "total_run_time", Cast("task_inputs", TextField()))
+    found = TaskRun.objects.filter(flow_run=run.id).order_by("created", "id")
+    # Mapped runs have the same inputs, as texts: each is read once.
+    inputs: dict[str, Inputs] = {"{}": {}}
+    task_runs = []
+    for key, *others, text in found.values_list(Cast("id", TextField()), *columns)[: TASK_RUNS_READ + 1]:
+        if text not in inputs:
+            inputs[text] = json.loads(text)
+        task_runs.append(Run._make((_plain(key), *others, inputs[text])))
+    return task_runs
+
+
+def _plain(run_id: str) -> str:
+    """An id as SQLite has it; PostgreSQL and inputs have dashes in it."""
+    return run_id.replace("-", "").lower()
 
 
 def _by_task(task_runs: Iterable[Run]) -> list[Node]:
@@ -198,7 +222,8 @@ def _apart(task_runs: Sequence[Run], opened: str) -> list[Node]:
     for run in task_runs:
         if apart[run.task_key]:
             apart[run.task_key] -= 1
-            node = nodes[str(run.id)] = Node(str(run.id), run.name or str(run.id), run.task_key)
+            key = str(run.id)
+            node = nodes[key] = Node(key, run.name or key, run.task_key)
         else:
             node = nodes.setdefault(run.task_key, Node(run.task_key, run.name.rsplit("-", 1)[0], run.task_key))
         _add(node, run)
@@ -211,15 +236,14 @@ def _add(node: Node, run: Run) -> None:
 
 
 def _edges(nodes: Sequence[Node]) -> tuple[dict[Edge, list[str]], int]:
-    # Ids as they are stored in inputs, which is as text.
-    numbers = {str(run.id): number for number, node in enumerate(nodes) for run in node.runs}
+    numbers = {run.key: number for number, node in enumerate(nodes) for run in node.runs}
     edges: dict[Edge, list[str]] = {}
     left_out: set[Edge] = set()
     for number, node in enumerate(nodes):
         for run in node.runs:
             for parameter, sources in run.task_inputs.items():
                 for source in sources:
-                    if source.get("input_type") != TASK_RUN or (other := numbers.get(source["id"].lower())) is None:
+                    if source.get("input_type") != TASK_RUN or (other := numbers.get(_plain(source["id"]))) is None:
                         continue
                     edge = (other, number)
                     if edge not in edges and len(edges) >= EDGES_DRAWN:
@@ -237,7 +261,7 @@ def chosen_of(*, graph: Graph) -> Chosen | None:
         return None
     node = graph.nodes[graph.chosen]
     run = TaskRun.objects.filter(pk=node.run.id).first() if node.run else None
-    drawn = {str(run.id) for one in graph.nodes for run in one.runs}
+    drawn = {run.key for one in graph.nodes for run in one.runs}
     return Chosen(
         node,
         graph.sources(graph.chosen),
@@ -255,5 +279,5 @@ def _other_inputs(run: Run, drawn: set[str]) -> list[OtherInput]:
         OtherInput(parameter, source.get("input_type", ""), str(source.get("id") or source.get("name") or ""))
         for parameter, sources in run.task_inputs.items()
         for source in sources
-        if source.get("input_type") != TASK_RUN or source["id"].lower() not in drawn
+        if source.get("input_type") != TASK_RUN or _plain(source["id"]) not in drawn
     ]

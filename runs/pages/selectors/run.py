@@ -173,12 +173,16 @@ def task_runs_of(
         runs = runs.filter(state_type=state)
     if task_key:
         runs = runs.filter(task_key=task_key)
-    page = page_of(runs, by="place", after=after, size=TASKS_PER_PAGE)
-    told = [run for run in page.rows if run.state_type not in {"COMPLETED", "RUNNING"} or run.state_name == "Cached"]
-    states = TaskRunState.objects.filter(pk__in=[run.state_id for run in told])
+    page = cast("Page[TaskRun]", page_of(runs, by="place", after=after, size=TASKS_PER_PAGE))
+    return page, reasons_of_tasks(page.rows)
+
+
+def reasons_of_tasks(runs: Iterable[TaskRun]) -> dict[str, str]:
+    """Return by id what the states of task runs say of themselves, where that is more than a word. One query."""
+    shown = [run for run in runs if run.state_type not in {"COMPLETED", "RUNNING"} or run.state_name == "Cached"]
+    states = TaskRunState.objects.filter(pk__in=[run.state_id for run in shown])
     messages: dict[UUID | None, str | None] = dict(states.values_list("id", "message"))
-    reasons = {str(run.id): messages.get(run.state_id) or (run.refusal or {}).get("reason") or "" for run in told}
-    return cast("Page[TaskRun]", page), reasons
+    return {str(run.id): messages.get(run.state_id) or (run.refusal or {}).get("reason") or "" for run in shown}
 
 
 def child_flow_runs_of(*, run_id: UUID, after: Cursor | None) -> tuple[Page[FlowRun], dict[str, str]]:

@@ -49,24 +49,31 @@ def error_in(message: str | None) -> str:
     return RAISED.sub("", message or "")
 
 
-def guilt_of(messages: Mapping[UUID, str | None], *, deepest: int = DEEPEST) -> dict[UUID, Guilt]:
-    """Find for failed flow runs, by the messages of their states, what they failed by: a query for each level."""
+def guilt_of(messages: Mapping[UUID, str | None], *, nested: Collection[UUID] | None = None) -> dict[UUID, Guilt]:
+    """Find for failed flow runs, by the messages of their states, what they failed by: a query for each level.
+
+    Where the failed subflows are known, as `nested`, it is one query, and no other subflow is followed.
+    """
     found = {run_id: Guilt(error_in(message)) for run_id, message in messages.items()}
     inner = {run_id: run_id for run_id in found}
-    for _ in range(deepest):
-        failed = _failed_tasks(inner) if inner else {}
+    failed = _failed_tasks(found if nested is None else {*found, *nested}) if found else {}
+    for _ in range(DEEPEST):
         inside: dict[UUID, UUID] = {}
         for run_id, root in inner.items():
             if tasks := failed.get(run_id):
                 error, path = found[root].error, found[root].path
                 guilty = next((one for one in tasks if error_in(one.message) == error), tasks[0])
                 error = error_in(guilty.message) or error
-                if guilty.child and guilty.child_type in FAILURES:
+                if guilty.child and guilty.child_type in FAILURES and (nested is None or guilty.child in nested):
                     inside[guilty.child] = root
                     found[root] = Guilt(error, None, (*path, guilty.child))
                 else:
                     found[root] = Guilt(error, guilty.task_run, path)
         inner = inside
+        if not inner:
+            break
+        if nested is None:
+            failed = _failed_tasks(inner)
     return found
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db.models import OuterRef, Subquery
 
 from deployments.models import Deployment, Worker, WorkQueue
+from deployments.upkeep.current_settings import current_in_query
 from runs.models import FlowRun
 from runs.querysets import Literal
 from runs.why.selectors.blockers import Reason
@@ -37,13 +38,19 @@ class WaitingGroup:
     def since(self) -> datetime | None:
         return self.oldest.next_scheduled_start_time
 
+    def is_late(self, now: datetime) -> bool:
+        """Whether its oldest run waits for longer than the setting allows, be it marked or not."""
+        grace = timedelta(seconds=vars(self.oldest)["late_after"])
+        return self.since is not None and self.since <= now - grace
+
 
 def scheduled_runs(*, until: datetime, tag: str = "") -> list[FlowRun]:
     """Return runs that are scheduled up to then, the longest due first. One query."""
     name = Deployment.objects.filter(pk=OuterRef("deployment_id")).values("name")[:1]
     runs = FlowRun.objects.filter(state_type=Literal("SCHEDULED"), next_scheduled_start_time__lte=until)
     runs = runs.order_by("next_scheduled_start_time").select_related("flow").only(*COLUMNS)
-    found = runs.annotate(deployment_name=Subquery(name))[:LOOKED_AT]
+    late_after = current_in_query("ORION_LATE_AFTER_SECONDS")
+    found = runs.annotate(deployment_name=Subquery(name), late_after=late_after)[:LOOKED_AT]
     return [run for run in found if not tag or tag in run.tags]
 
 

@@ -1,0 +1,92 @@
+"""What did not come about: deadlines that were missed or are near, actions of automations, and messages. One query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from django.db.models import DateTimeField, F, OuterRef, Q, QuerySet, Subquery, TextField, Value
+from django.db.models.functions import Cast, Coalesce, Concat
+
+from deployments.models import Deadline
+from events.models import ActionRun, Notification
+from runs.lists.filters import lookups  # noqa: F401  (registers `orion_holds_all`)
+from runs.querysets import Literal
+
+# So many of the newest of each kind.
+LOOKED_AT = 200
+NEVER = Cast(Value(None), DateTimeField())
+Rows = QuerySet[Any, Any]
+
+
+class Kind(StrEnum):
+    ACTION = "action"
+    MESSAGE = "message"
+    START = "deadline to start"
+    FINISH = "deadline to finish"
+
+
+@dataclass(frozen=True, slots=True)
+class Setback:
+    """`subject` is an automation, the block of a message, or the run of a deadline; `over` is when a deadline passed.
+
+    `last` is when the automation or the block last did anything: what failed before that may work by now.
+    """
+
+    kind: Kind
+    subject: UUID
+    name: str
+    error: str
+    at: datetime
+    over: datetime | None
+    last: datetime | None
+
+
+def setbacks(*, since: datetime, until: datetime, tag: str = "") -> Sequence[Setback]:
+    """Return those of the range, newest first; deadlines up to `until`, with the tag if one is given."""
+    found = _actions(since).union(_messages(since), _deadlines(since, until, tag), all=True)
+    rows = [Setback(Kind(kind), *rest) for kind, *rest in found]
+    return sorted(rows, key=lambda row: row.at, reverse=True)
+
+
+def _actions(since: datetime) -> Rows:
+    """Return failed actions of automations that act, and have not been changed since."""
+    failed = ActionRun.objects.filter(~Q(error=Literal("")), created__gt=since).order_by("-created")
+    chosen = ActionRun.objects.filter(
+        pk__in=failed.values("pk")[:LOOKED_AT], automation__enabled=True, created__gte=F("automation__since")
+    )
+    done = ActionRun.objects.filter(automation=OuterRef("automation"), done_at__isnull=False).order_by("-created")
+    last = Subquery(done.values("created")[:1])
+    return _rows(chosen, Value(Kind.ACTION), "automation_id", "automation__name", "error", "created", NEVER, last)
+
+
+def _messages(since: datetime) -> Rows:
+    given_up = Notification.objects.filter(standing=Literal("GIVEN_UP"), created__gt=since).order_by("-created")
+    chosen = Notification.objects.filter(pk__in=given_up.values("pk")[:LOOKED_AT])
+    through = Notification.objects.filter(block_document=OuterRef("block_document")).order_by("-created")
+    last = Subquery(through.exclude(standing="WAITING").values("created")[:1])
+    block = ("block_document_id", Coalesce("block_document__name", Value("")))
+    return _rows(chosen, Value(Kind.MESSAGE), *block, "last_error", "created", NEVER, last)
+
+
+def _deadlines(since: datetime, until: datetime, tag: str) -> Rows:
+    newest = Deadline.objects.filter(due__gt=since, due__lte=until).order_by("-due")
+    # Chosen before they are joined: a planner could begin with the flows, and look at all their runs.
+    chosen = Deadline.objects.filter(pk__in=newest.values("pk")[:LOOKED_AT])
+    if tag:
+        chosen = chosen.filter(flow_run__tags__orion_holds_all=[tag])
+    kind = Concat(Value("deadline to "), "kind")
+    return _rows(chosen, kind, "flow_run_id", "flow_run__flow__name", Value(""), "due", F("missed_at"), NEVER)
+
+
+def _rows(
+    chosen: QuerySet[Any, Any], kind: Any, subject: str, name: Any, error: Any, at: str, over: Any, last: Any
+) -> Rows:
+    """Return the rows as tuples, of the same types whatever table they are of."""
+    return chosen.order_by().values_list(
+        Cast(kind, TextField()), F(subject), Cast(name, TextField()), Cast(error, TextField()), F(at), over, last
+    )

@@ -1,0 +1,102 @@
+"""The list of all task runs, by the same filter as that of flow runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Q, QuerySet
+
+from orchestration.core.states import TERMINAL, StateType
+from runs.lists.filters.conditions import is_tagged
+from runs.models import TaskRun, TaskRunTag
+from runs.pages.selectors.keyset import Count, Cursor, Page, capped_count, merged, page_of
+from runs.pages.selectors.run import reasons_of_tasks
+from runs.pages.selectors.runs import PAGE_SIZE, SEARCHED, RunFilter
+from runs.querysets import has_ended_badly, is_open
+
+BY = "expected_start_time"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRunsPage:
+    """One page of the list; no count where rows must be looked at one by one."""
+
+    page: Page[TaskRun]
+    count: Count | None
+    reasons: Mapping[str, str]
+    size: int
+
+    @property
+    def was_cut_short(self) -> bool:
+        """Whether the search ended before the page was full, with older task runs left to look at."""
+        return self.page.after is not None and len(self.page.rows) < self.size
+
+
+def task_runs_page(*, wanted: RunFilter, after: Cursor | None, now: datetime, size: int = PAGE_SIZE) -> TaskRunsPage:
+    """A page of task runs, newest first: a query or two for each state that is asked for, and two more."""
+    parts = [_indexed(one, now) for one in wanted.by_state()]
+    by_row = _by_row(wanted, now)
+    pages = [_part(part, by_row, after, size, look_at=SEARCHED // len(parts)) for part in parts]
+    page = merged(pages, by=BY, size=size)
+    count = None if by_row else capped_count(_indexed(wanted, now))
+    return TaskRunsPage(page, count, reasons_of_tasks(page.rows), size)
+
+
+def _part(runs: QuerySet[TaskRun], by_row: list[Q], after: Cursor | None, size: int, *, look_at: int) -> Page[TaskRun]:
+    end = _end_of_search(runs, after, look_at) if by_row else None
+    found = (runs.filter(expected_start_time__gte=end) if end else runs).filter(*by_row)
+    rows = found.select_related("flow_run__flow").defer("task_inputs", "flow_run__parameters", "flow_run__context")
+    page = page_of(rows, by=BY, after=after, size=size)
+    return Page(page.rows, page.after or (Cursor.below_all_at(end) if end else None))
+
+
+def _end_of_search(runs: QuerySet[TaskRun], after: Cursor | None, look_at: int) -> datetime | None:
+    """How far back one request looks; None when it can look at everything."""
+    # Nothing but the time: so the index alone answers, however many task runs it steps over.
+    times = runs.order_by(f"-{BY}").values_list(BY, flat=True)
+    if after:
+        times = times.filter(expected_start_time__lt=after.at)
+    return next(iter(times[look_at : look_at + 1]), None)
+
+
+def _indexed(wanted: RunFilter, now: datetime) -> QuerySet[TaskRun]:
+    runs = TaskRun.objects.filter(expected_start_time__isnull=False)
+    if wanted.states:
+        runs = runs.filter(state_type__in=[state.value for state in wanted.states])
+        # The conditions of the indexes that hold little else.
+        if TERMINAL.isdisjoint(wanted.states):
+            runs = runs.filter(is_open())
+        elif set(wanted.states) <= TERMINAL - {StateType.COMPLETED}:
+            runs = runs.filter(has_ended_badly())
+    if wanted.ids is not None:
+        runs = runs.filter(pk__in=wanted.ids)
+    since = wanted.starts_after(now)
+    return runs if since is None else runs.filter(expected_start_time__gte=since)
+
+
+def _by_row(wanted: RunFilter, now: datetime) -> list[Q]:
+    """Conditions for which rows are looked at one by one."""
+    found = []
+    if wanted.names:
+        named = {state for state, _ in wanted.names}
+        chosen = Q(state_type__in=[state.value for state in wanted.states if state not in named])
+        for state, name in wanted.names:
+            chosen |= Q(state_type=state.value, state_name=name)
+        found.append(chosen)
+    if wanted.name:
+        found.append(Q(name__icontains=wanted.name))
+    if wanted.flow:
+        found.append(Q(flow_run__flow__name=wanted.flow))
+    if wanted.without_flows:
+        found.append(~Q(flow_run__flow__name__in=wanted.without_flows))
+    if wanted.tag:
+        found.append(is_tagged(TaskRunTag, wanted.tag))
+    found.extend(~is_tagged(TaskRunTag, tag) for tag in wanted.without_tags)
+    if wanted.longer_than is not None:
+        runs_so_long = Q(state_type=StateType.RUNNING, state_timestamp__lt=now - wanted.longer_than)
+        found.append(Q(total_run_time__gt=wanted.longer_than) | runs_so_long)
+    if wanted.shorter_than is not None:
+        found.append(Q(total_run_time__lt=wanted.shorter_than, start_time__isnull=False))
+    return found

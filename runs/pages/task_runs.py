@@ -1,0 +1,42 @@
+"""The list of all task runs."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.utils import timezone
+
+from orion_site.accounts.permissions import Action, requires
+from orion_site.live.pages import live_page, rows_held
+from runs.pages.filtering import STATE_CHOICES, address_after, read_filter, since_choices
+from runs.pages.saved_views import begins_with_default, views_above
+from runs.pages.search import address_of_id
+from runs.pages.selectors.keyset import Cursor
+from runs.pages.selectors.runs import PAGE_SIZE
+from runs.pages.selectors.task_runs import task_runs_page
+
+# A run that waits for its time is a flow run.
+CHOICES = [(value, words) for value, words in STATE_CHOICES if value != "waiting"]
+
+
+@requires(Action.READ_RUNS)
+@begins_with_default("task-runs")
+@live_page
+def task_runs(request: HttpRequest) -> HttpResponse:
+    if address := address_of_id(request.GET.get("q", "")):
+        return redirect(address)
+    asked = read_filter(request.GET)
+    after, size = Cursor.read(request.GET.get("after", "")), PAGE_SIZE + rows_held(request)
+    found = task_runs_page(wanted=asked.wanted, after=after, now=timezone.now(), size=size)
+    context = {
+        "section": "runs",
+        "views": views_above(request, "task-runs"),
+        "asked": asked,
+        "found": found,
+        "state_choices": CHOICES,
+        "since_choices": since_choices(asked.values["since"]),
+        "is_first": "after" not in request.GET,
+        "next": address_after(request.GET, found.page.after),
+    }
+    return TemplateResponse(request, "runs/task_runs.html", context)
