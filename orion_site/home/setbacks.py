@@ -1,4 +1,4 @@
-"""What did not come about: deadlines that were missed or are near, actions of automations, and messages. One query."""
+"""Missed and near deadlines, failed actions of automations, and messages that were given up, in one query."""
 
 from __future__ import annotations
 
