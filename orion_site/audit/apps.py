@@ -21,7 +21,7 @@ class AuditConfig(AppConfig):
         pre_migrate.connect(_make_room, sender=self, dispatch_uid="audit-triggers")
         post_migrate.connect(_watch, sender=self, dispatch_uid="audit-triggers")
         if apps.is_installed("django.contrib.auth"):
-            from orion_site.audit import sessions
+            from orion_site.audit import sessions  # knows users
 
             sessions.connect()
 

@@ -15,8 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import Resolver404, resolve
 
 from orchestration.acts import Note
-from orion_site.accounts.local_owner import OWNER_NAME
-from orion_site.accounts.permissions import Action, actor_of
+from orion_site.accounts.permissions import Action, Actor, actor_of
 from orion_site.audit.acting import RecordedAct, Who, acting
 from orion_site.audit.models import Entry
 
@@ -33,13 +32,14 @@ _KINDS = {
 }
 
 
-def who_of(request: HttpRequest, entrance: Entry.Entrance, actor: str, key: Any = None) -> Who:
+def who_of(request: HttpRequest, entrance: Entry.Entrance, actor: Actor | None, name: str = NOBODY) -> Who:
+    """Who sent a request; somebody whom no authentication recognised goes by the name."""
     given = request.META.get("HTTP_X_REQUEST_ID", "")[:64]
     return Who(
-        actor=actor,
+        actor=actor.name if actor else name,
         entrance=entrance,
         address=request.META.get("REMOTE_ADDR") or "",
-        key_id=str(getattr(key, "pk", "") or ""),
+        key_id=str(actor.key_id or "") if actor else "",
         request_id=given if given.isascii() and given.isprintable() and given else uuid4().hex,
     )
 
@@ -57,7 +57,7 @@ def about(path: Mapping[str, Any], address: str) -> tuple[str, str]:
 @contextmanager
 def recorded_operation(request: Any, action: Action, operation: str, path: Mapping[str, Any]) -> Iterator[RecordedAct]:
     """An operation of the API. Whoever answers for its errors calls `record_refusal`."""
-    who = who_of(request, Entry.Entrance.API, str(request.user), request.auth)
+    who = who_of(request, Entry.Entrance.API, request.user)
     with acting(who, action, operation, about(path, request.path_info)) as act:
         yield act
         if not act.entries and not act.was_rolled_back:
@@ -67,9 +67,8 @@ def recorded_operation(request: Any, action: Action, operation: str, path: Mappi
 def record_refusal(request: Any, action: Action, operation: str, path: Mapping[str, Any], reason: str) -> None:
     """Record an operation of the API that was refused. Its answer stands, also where that cannot be written."""
     # Asked of an unknown sender, DRF would refuse him again.
-    actor = str(getattr(request, "_user", None) or NOBODY)
     act = RecordedAct(
-        who_of(request, Entry.Entrance.API, actor, getattr(request, "_auth", None)),
+        who_of(request, Entry.Entrance.API, getattr(request, "_user", None)),
         action,
         operation,
         about(path, request.path_info),
@@ -82,7 +81,7 @@ def record_refusal(request: Any, action: Action, operation: str, path: Mapping[s
 
 def record_reading(request: Any, action: Action, operation: str, notes: list[Note]) -> None:
     """Record that somebody read what not everybody may read."""
-    who = who_of(request, Entry.Entrance.API, str(request.user), request.auth)
+    who = who_of(request, Entry.Entrance.API, request.user)
     with acting(who, action, operation) as act, act.transaction():
         for note in notes:
             act.note(note)
@@ -101,9 +100,9 @@ class AuditMiddleware:
         if action is None:
             return self._get_response(request)
         try:
-            actor = _person(request)
+            actor = actor_of(request)
         except PermissionDenied:
-            actor = NOBODY
+            actor = None
         with acting(who_of(request, entrance, actor), action, operation, about(path, request.path_info)) as act:
             response = self._get_response(request)
             _conclude(act, response)
@@ -128,13 +127,6 @@ def asked(method: str | None, path: str) -> Asked:
     if action is None or action.is_reading or action.is_reporting:
         return nothing
     return action, Entry.Entrance.PAGE, match.view_name, match.kwargs
-
-
-def _person(request: HttpRequest) -> str:
-    """Whoever signed in, else whoever the entrances recognise."""
-    user = getattr(request, "user", None)
-    name = user.get_username() if user is not None and user.is_authenticated else ""
-    return name if name and name != OWNER_NAME else actor_of(request).name
 
 
 def _conclude(act: RecordedAct, response: HttpResponse) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.db import DatabaseError
 
@@ -23,24 +24,27 @@ def connect() -> None:
 
 
 def _came(request: Any, user: Any, **_: Any) -> None:
-    _act(request, user.get_username(), "LogIn", user.pk).done()
+    _act(request, user, "LogIn").done()
 
 
 def _left(request: Any, user: Any, **_: Any) -> None:
     if user is not None:
-        _act(request, user.get_username(), "LogOut", user.pk).done()
+        _act(request, user, "LogOut").done()
 
 
 def _failed(credentials: Any, request: Any = None, **_: Any) -> None:
-    name = str(credentials.get("username") or NOBODY)
+    # What is no user's name may be a password that was typed into the wrong field.
+    name = str(credentials.get("username") or "")
+    user = User.objects.filter(username=name).first()
     try:
-        _act(request, name, "LogIn", "").refused("unknown user or wrong password")
+        _act(request, user, "LogIn").refused("unknown user or wrong password")
     except DatabaseError:
-        logger.exception("A failed log-in of %s could not be recorded", name)
+        logger.exception("A failed log-in of %s could not be recorded", user)
 
 
-def _act(request: Any, name: str, operation: str, user_id: object) -> RecordedAct:
+def _act(request: Any, user: User | None, operation: str) -> RecordedAct:
+    name = user.get_username() if user else NOBODY
     who = Who(actor=name, entrance=Entry.Entrance.PAGE)
     if request is not None:
-        who = who_of(request, Entry.Entrance.PAGE, name)
-    return RecordedAct(who, ACTION, operation, ("user", str(user_id)))
+        who = who_of(request, Entry.Entrance.PAGE, None, name)
+    return RecordedAct(who, ACTION, operation, ("user", str(user.pk) if user else ""))

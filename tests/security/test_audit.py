@@ -18,7 +18,9 @@ from deployments.definitions.services.deployments import update_deployment
 from deployments.models import Deployment, Variable
 from orchestration.acts import act_of
 from orchestration.database_clock import current_time
+from orion_site.accounts.keys import create_key
 from orion_site.accounts.permissions import Action, Actor
+from orion_site.accounts.users import create_user, set_roles
 from orion_site.audit import acting, chain
 from orion_site.audit.acting import RecordedAct, Who
 from orion_site.audit.entrances import record_command
@@ -460,11 +462,13 @@ def test_log_ins_are_recorded_the_failed_ones_too(db):
     User.objects.create_superuser("ada", password="lovelace-1815")
     browser = Client(headers={"host": "127.0.0.1:4200"})
 
+    assert not browser.login(username="a-secret-in-the-wrong-field", password="")
     assert not browser.login(username="ada", password="wrong")
     assert browser.login(username="ada", password="lovelace-1815")
     browser.logout()
 
     assert [(one.operation, one.actor, one.result) for one in entries()] == [
+        ("LogIn", "(unknown)", "refused"),
         ("LogIn", "ada", "refused"),
         ("LogIn", "ada", "done"),
         ("LogOut", "ada", "done"),
@@ -487,3 +491,21 @@ def test_long_values_are_cut_with_their_hash(api):
 
     assert len(value) < 400
     assert hashlib.sha256(b"x" * 4_000).hexdigest() in value
+
+
+# --- users and keys --------------------------------------------------------------------------------------------------
+
+
+def test_changes_of_users_rights_and_keys_are_recorded_without_what_proves_them(db):
+    with act_of_test().transaction():
+        create_user(name="ada", password="a-long-lovely-password", roles=["viewer"])
+        set_roles(name="viewers", roles=["operator"])
+        _, key = create_key(user=User.objects.get(), name="laptop", role="", expires=None, now=current_time())
+
+    found = {one.object_kind: said(one)[1] for one in entries()}
+
+    assert found["user"]["username"] == "ada"
+    assert found["user"]["password"] == "********"
+    assert [fields["role"] for part, fields in found["group"].items() if part.startswith("role")] == ["operator"]
+    assert (found["key"]["name"], found["key"]["digest"]) == ("laptop", "********")
+    assert key not in str(found)

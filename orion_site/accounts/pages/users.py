@@ -16,6 +16,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse, reverse_lazy
 from django.views.decorators.http import require_POST
 
+from orchestration.transactions import write_transaction
 from orion_site.accounts import users as services
 from orion_site.accounts.models import Grant
 from orion_site.accounts.pages.forms import GroupForm, NewPasswordForm, NewUserForm, UserGroupsForm
@@ -153,7 +154,8 @@ class ChangePassword(PasswordChangeView):
 
     def form_valid(self, form: Any) -> HttpResponse:
         messages.success(self.request, "Your password is changed.")
-        return super().form_valid(form)
+        with write_transaction():
+            return super().form_valid(form)
 
 
 _change_password = ChangePassword.as_view()
