@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -94,7 +95,8 @@ def requests(client: Client) -> Iterator[tuple[str, Callable[[], Any]]]:
         common = {kind: {"tags": {"all_": ["common"]}}}
         yield f"list {kind}: common tag", ask(f"{kind}/filter", common)
         yield f"list {kind}: common tag, newest", ask(f"{kind}/filter", common | {"sort": "EXPECTED_START_TIME_DESC"})
-    yield "GET /flows", lambda: client.get("/flows")
+    for path in ("/flows", "/deployments"):
+        yield f"GET {path}", partial(client.get, path)
 
 
 def costs(client: Client) -> dict[str, int]:
