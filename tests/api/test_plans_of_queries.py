@@ -1,0 +1,108 @@
+"""Plans of what pages, lists and histories ask: no query reads a table of runs or of states from end to end.
+
+Of few rows PostgreSQL would read all; here it may not, so that a plan which does has no index to go by.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from runs.roll_ups.services import add_up
+from tests.conftest import DATABASE
+from tests.factories import NOON, later, make_flow, make_flow_run, make_task_run
+from tests.services.dispatching import make_deployment
+
+pytestmark = pytest.mark.django_db
+
+RUNS = r"runs_(?:flow|task)run(?:state)?"
+MONTH = {
+    "history_start": (NOON - timedelta(days=30)).isoformat(),
+    "history_end": (NOON + timedelta(days=1)).isoformat(),
+    "history_interval_seconds": 31 * 86_400 // 500,
+}
+FAILED = {"state": {"type": {"any_": ["FAILED"]}}}
+PAGES = (
+    "/",
+    "/?tag=gpu",
+    "/runs",
+    "/runs?state=failed",
+    "/runs?tag=gpu",
+    "/flows",
+    "/deployments",
+    "/schedule",
+    "/work",
+)
+QUESTIONS = (
+    ("flow_runs/history", MONTH),
+    ("task_runs/history", MONTH),
+    ("flow_runs/lateness", {}),
+    ("flow_runs/filter", {"flow_runs": FAILED}),
+    ("flow_runs/filter", {"flow_runs": {"tags": {"all_": ["gpu"]}}}),
+    ("flow_runs/filter", {"flow_runs": {"name": {"like_": "etl"}}}),
+    ("flow_runs/count", {"flow_runs": {"name": {"like_": "etl"}}}),
+    ("flow_runs/count", {"flow_runs": FAILED}),
+    ("task_runs/filter", {"flows": {"name": {"any_": ["etl"]}}}),
+    ("task_runs/filter", {"task_runs": {"subflow_runs": {"exists_": True}}}),
+    ("task_runs/count", {"task_runs": FAILED}),
+)
+
+
+@pytest.fixture
+def client(db) -> Client:
+    flows, deployment = [make_flow(name) for name in ("etl", "census", "a", "b")], make_deployment()
+    for number in range(40):
+        kind = ("COMPLETED", "FAILED", "RUNNING", "SCHEDULED")[number % 4]
+        run = make_flow_run(
+            kind,
+            flow=flows[number // 10],
+            now=later(number),
+            tags=["gpu"],
+            name=f"etl-{number}",
+            deployment_id=deployment.pk,
+        )
+        make_task_run("FAILED" if kind == "FAILED" else "COMPLETED", flow_run=run, now=later(number))
+    add_up(NOON)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+        if DATABASE == "postgresql":
+            cursor.execute("SET LOCAL enable_seqscan = off")
+    return Client(headers={"host": "localhost:4200"})
+
+
+def reads_whole_table(sql: str, plan: list[str]) -> bool:
+    if DATABASE == "postgresql":
+        return any(re.search(rf"Seq Scan on {RUNS}\b", line) for line in plan)
+    scanned = {line.removeprefix("SCAN ") for line in plan if re.fullmatch(r"SCAN \w+", line)}
+    return any(re.fullmatch(RUNS, name) or re.search(rf'\b{RUNS}"? {name}\b', sql) for name in scanned)
+
+
+def plan_of(sql: str) -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(("EXPLAIN QUERY PLAN " if DATABASE == "sqlite" else "EXPLAIN ") + sql)
+        return [str(row[-1]) for row in cursor.fetchall()]
+
+
+@pytest.mark.parametrize("asked", [*PAGES, *QUESTIONS], ids=str)
+def test_no_query_reads_a_whole_table(client, asked):
+    with CaptureQueriesContext(connection) as queries:
+        if isinstance(asked, str):
+            answer = client.get(asked)
+        else:
+            answer = client.post(f"/api/{asked[0]}", json.dumps(asked[1]), content_type="application/json")
+    assert answer.status_code == 200
+
+    asked_for = [one["sql"] for one in list(queries) if one["sql"].startswith(("SELECT", "(SELECT", "WITH"))]
+    assert [(sql, plan) for sql in asked_for if reads_whole_table(sql, plan := plan_of(sql))] == []
+
+
+def test_a_query_without_an_index_is_noticed(client):
+    sql = "SELECT id FROM runs_flowrun WHERE auto_scheduled"
+
+    assert reads_whole_table(sql, plan_of(sql))
