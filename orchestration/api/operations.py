@@ -116,7 +116,9 @@ class Operation(APIView):
 
     def handle_exception(self, exc: Exception) -> Response:
         answer: Response = super().handle_exception(exc)
-        if isinstance(exc, _REFUSALS) and answer.status_code < 500 and self.is_recorded():
+        # Clients change what they find, and create what they do not.
+        is_refusal = isinstance(exc, _REFUSALS) and answer.status_code < 500 and answer.status_code != 404
+        if is_refusal and self.is_recorded():
             from orion_site.audit.entrances import record_refusal
 
             assert self.action_required is not None

@@ -51,6 +51,7 @@ def about(path: Mapping[str, Any], address: str) -> tuple[str, str]:
     parts = address.strip("/").removeprefix("api/").split("/")
     value = str(next(iter(path.values())))
     kind = parts[parts.index(value) - 1] if value in parts[1:] else parts[0]
+    kind = parts[0] if kind in {"name", "tag", "slug"} else kind
     return _KINDS.get(kind) or kind.removesuffix("s").replace("_", "-"), value
 
 

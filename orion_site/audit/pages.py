@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -39,6 +40,7 @@ class Line:
     """An entry as the page shows it."""
 
     entry: Entry
+    words: str
     page: str
     fields: Sequence[Field]
     more: Sequence[Field]
@@ -85,7 +87,10 @@ def _line(entry: Entry) -> Line:
     names = list(dict.fromkeys([*before, *after]))
     fields = [Field(name, _shown(before.get(name)), _shown(after.get(name))) for name in names]
     page = page_of(entry.object_kind, entry.object_id)
-    return Line(entry, page, fields[:SHOWN], fields[SHOWN:], bool(before) and bool(after))
+    # The API's operations are named as classes are.
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", entry.operation)
+    words = words.capitalize() if entry.entrance in {"api", "cli", "server"} else words
+    return Line(entry, words, page, fields[:SHOWN], fields[SHOWN:], bool(before) and bool(after))
 
 
 def _read(text: str) -> dict[str, Any]:

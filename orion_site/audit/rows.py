@@ -110,7 +110,7 @@ def _value(column: Field[Any, Any] | None, value: Any) -> Any:
 
 
 def _difference(row: _Row) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The fields that changed; of a new or a deleted row those that say something."""
+    """The fields that changed; of a new or a deleted row those that say something beside its id."""
     before, after = row.before, row.after
     if before is None or after is None:
         return _shown(row.subject, before), _shown(row.subject, after)
@@ -127,7 +127,7 @@ def _shown(subject: Subject, image: Image | None, *, whole: bool = False) -> dic
     return {
         name: HIDDEN if value and name in subject.hidden else masked(value, name)
         for name, value in image.items()
-        if whole or value not in (None, "", [], {})
+        if whole or (name != subject.key and value not in (None, "", [], {}))
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -21,11 +21,13 @@ from orchestration.database_clock import current_time
 from orion_site.accounts.keys import create_key
 from orion_site.accounts.permissions import Action, Actor
 from orion_site.accounts.users import create_user, set_roles
-from orion_site.audit import acting, chain
+from orion_site.audit import acting, chain, selectors
 from orion_site.audit.acting import RecordedAct, Who
 from orion_site.audit.entrances import record_command
 from orion_site.audit.models import Change, Day, Entry, Mark
 from orion_site.audit.retention import remove_days
+from orion_site.audit.selectors import Place, Wanted, entries_page
+from tests.conftest import DATABASE
 from tests.web.deployments import make_deployment
 from tests.web.rows import make_run
 
@@ -509,3 +511,51 @@ def test_changes_of_users_rights_and_keys_are_recorded_without_what_proves_them(
     assert [fields["role"] for part, fields in found["group"].items() if part.startswith("role")] == ["operator"]
     assert (found["key"]["name"], found["key"]["digest"]) == ("laptop", "********")
     assert key not in str(found)
+
+
+def test_what_is_not_there_was_not_refused(api):
+    assert api.call("PATCH", "/variables/name/nowhere", {"value": "1"}).status_code == 404
+
+    assert entries() == []
+
+
+# --- many entries ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(DATABASE != "sqlite", reason="PostgreSQL reads a small table whole")
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        Wanted(),
+        *(Wanted(**{name: "x"}) for name in ("object", "kind", "action", "actor", "entrance")),
+        Wanted(result="refused"),
+        Wanted(object="deployment:x", actor="y", since=datetime(2026, 1, 1, tzinfo=UTC)),
+        Wanted(action="x", actor="y", result="done"),
+        Wanted(result="refused", until=datetime(2026, 1, 1, tzinfo=UTC)),
+    ],
+    ids=str,
+)
+def test_each_list_follows_an_index_and_sorts_nothing(db, wanted: Wanted):
+    with CaptureQueriesContext(connection) as queries:
+        entries_page(wanted=wanted, after=Place(current_time(), 7), size=50)
+
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {queries[0]['sql']}")
+        plan = " ".join(row[3] for row in cursor.fetchall())
+    assert "SEARCH audit_entry USING" in plan
+    assert "TEMP B-TREE" not in plan
+
+
+def test_what_two_filters_find_is_looked_for_some_thousands_at_a_time(chained, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(selectors, "SEARCHED", 4)
+    wanted = Wanted(actor="local owner", object=str(Variable.objects.get(name="v0").pk), kind="variable")
+    common = Wanted(actor="local owner", action="variables.change")
+    none = Wanted(actor="x", action="variables.change")
+
+    first = entries_page(wanted=none, after=None, size=50)
+    second = entries_page(wanted=none, after=first.after, size=50)
+
+    assert [one.object_name for one in entries_page(wanted=wanted, after=None, size=50).rows] == ["v0"]
+    assert len(entries_page(wanted=common, after=None, size=2).rows) == 2
+    assert (first.rows, first.after) == ([], Place(chained[2].at, chained[2].pk))
+    assert (second.rows, second.after) == ([], None)
