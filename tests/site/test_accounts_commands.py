@@ -1,4 +1,4 @@
-"""`orion user`, `group` and `key` as commands; and a server that listens for others only once there is a user."""
+"""`orion user`, `group`, `key` and `auth`, as commands of a machine with a server."""
 
 from __future__ import annotations
 
@@ -31,21 +31,6 @@ def give(home: Path, stdin: str, *words: str, **more: str) -> subprocess.Complet
 def made(done: subprocess.CompletedProcess[str]) -> Any:
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
-
-
-def test_without_a_user_no_server_listens_for_others(home: Path):
-    done = orion(home, "server", "start", "--host", "0.0.0.0", "--port", "0", "--no-agent")
-
-    assert done.returncode == 1
-    assert "orion user create NAME --role admin" in done.stderr
-    assert "orion server start --host 0.0.0.0" in done.stderr
-
-
-def test_a_host_that_is_no_address_is_refused(home: Path):
-    done = orion(home, "server", "start", "--host", "orion.example", "--no-agent")
-
-    assert done.returncode == 1
-    assert "is no address of this machine" in done.stderr
 
 
 def test_a_user_and_a_key_from_nothing_to_the_command_line(home: Path):
