@@ -36,6 +36,7 @@ STATE_CHOICES = [
     ("failed,crashed", "Failed or crashed"),
     (",".join(in_order(UNFINISHED)).lower(), "Not finished"),
     ("waiting", "Waiting to be started"),
+    ("planned", "Planned for later"),
     *(
         choice
         for kind in StateType
@@ -131,6 +132,8 @@ def with_states(wanted: RunFilter, text: str, problems: list[str]) -> RunFilter:
     for word in filter(None, (part.strip().lower() for part in text.split(","))):
         if word == "waiting":
             wanted = replace(wanted, waiting=True)
+        elif word == "planned":
+            wanted = replace(wanted, planned=True)
         elif word.upper() in StateType.__members__:
             states.append(StateType(word.upper()))
         elif named := NAMED_STATES.get(word.replace("_", "-")):
@@ -216,7 +219,7 @@ def _with_word(wanted: RunFilter, word: str, key: str, sign: str, value: str, pr
             return with_states(wanted, value, problems)
         case "-state", ":":
             asked = with_states(RunFilter(), value, problems)
-            if asked.names or asked.waiting:
+            if asked.names or asked.waiting or asked.planned:
                 problems.append(f"{word!r} cannot be excluded; exclude its type, as in -state:scheduled.")
                 return wanted
             return replace(wanted, states=tuple(one for one in wanted.states or StateType if one not in asked.states))

@@ -51,7 +51,7 @@ class StateChoice:
 
 def state_choices(asked: AskedFilter, query: QueryDict, now: datetime) -> list[StateChoice]:
     """Return the choices above the list; those without a run are left out, but for the usual ones."""
-    others = replace(asked.wanted, states=(), names=(), waiting=False)
+    others = replace(asked.wanted, states=(), names=(), waiting=False, planned=False)
     wanted = [with_states(others, value, []) for value, *_ in STATE_CHIPS]
     choices = []
     for (value, words, *look), count in zip(STATE_CHIPS, counts_of(others, wanted, now), strict=True):
@@ -82,7 +82,7 @@ def runs(request: HttpRequest) -> HttpResponse:
         "since_choices": since_choices(asked.values["since"]),
         "is_first": "after" not in request.GET,
         "next": address_after(request.GET, found.page.after),
-        "planned": address_with(request.GET, state="scheduled"),
+        "planned": address_with(request.GET, state="planned"),
         "choices": state_choices(asked, request.GET, now),
         "query": address_with(request.GET),
         "only_shown": f"?{urlencode({'id': ','.join(str(run.pk) for run in found.page.rows)})}",

@@ -16,8 +16,8 @@ from runs.pages.selectors.keyset import Cursor
 from runs.pages.selectors.runs import PAGE_SIZE
 from runs.pages.selectors.task_runs import task_runs_page
 
-# A run that waits for its time is a flow run.
-CHOICES = [(value, words) for value, words in STATE_CHOICES if value != "waiting"]
+# Only flow runs are planned, and wait for their time.
+CHOICES = [(value, words) for value, words in STATE_CHOICES if value not in {"waiting", "planned"}]
 
 
 @requires(Action.READ_RUNS)

@@ -55,10 +55,10 @@ def test_planned_runs_are_counted_and_shown_when_asked_for(browser: Client):
     planned("other-otter", 2, flow=make_flow("train"))
 
     page = browser.get("/runs?flow=train")
-    there = browser.get("/runs?flow=train&state=scheduled")
+    there = browser.get("/runs?flow=train&state=planned")
 
     assert "Planned" in page.content.decode()
-    assert 'href="?flow=train&amp;state=scheduled"' in page.content.decode()
+    assert 'href="?flow=train&amp;state=planned"' in page.content.decode()
     assert [run.name for run in there.context["found"].page.rows] == ["other-otter"]
 
 

@@ -66,6 +66,8 @@ class RunFilter:
     since: timedelta | datetime | None = None
     # Runs whose time has come and that nobody has started; of one queue, or of none and one deployment.
     waiting: bool = False
+    # Only runs of a time to come.
+    planned: bool = False
     queue: UUID | None = None
     without_queue: bool = False
     deployment: UUID | None = None
@@ -81,7 +83,10 @@ class RunFilter:
         """Whether runs of the future are asked for; any other list begins with what has come."""
         is_scheduled = self.states == (StateType.SCHEDULED,)
         return (
-            self.waiting or self.ids is not None or (is_scheduled and (StateType.SCHEDULED, "Late") not in self.names)
+            self.waiting
+            or self.planned
+            or self.ids is not None
+            or (is_scheduled and (StateType.SCHEDULED, "Late") not in self.names)
         )
 
     @property
@@ -252,6 +257,8 @@ def indexed_runs(wanted: RunFilter, now: datetime) -> QuerySet[FlowRun]:
     runs = FlowRun.objects.filter(expected_start_time__isnull=False)
     if wanted.states:
         runs = runs.filter(_in_states(wanted))
+    if wanted.planned:
+        runs = runs.filter(is_planned(now))
     if wanted.waiting:
         runs = runs.filter(state_type=LiteralValue("SCHEDULED"), next_scheduled_start_time__lte=now)
     if wanted.ids is not None:

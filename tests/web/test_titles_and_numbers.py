@@ -1,0 +1,95 @@
+"""Every page: its title names the object, and each number that is a link leads to a list with so many rows."""
+
+from __future__ import annotations
+
+import html
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from tests.web.deployments import add_run, make_deployment
+from tests.web.rows import make_run, make_task_run
+from tests.web.test_hostile_pages import PATTERNS, address_of, furnished
+
+NAME = "night-watch"
+# Lists, and what shows how many rows they have.
+LISTS = re.compile(r"/(runs|task-runs|deployments|events|notifications|automations/[0-9a-f-]+)(\?|$)")
+LINK = re.compile(r'<a\b[^>]*?href="([^"]+)"[^>]*>(.*?)</a>', re.DOTALL)
+NUMBER = re.compile(r"^(\d[\d\u202f,]*)(\+?)(?:\s|$)|\s(\d[\d\u202f,]*)(\+?)$")
+# Of what cannot be called so; and the page of a search, which is named by what it found.
+OTHER_NAMES = ("evil", "Login", "plain", "flow found")
+# Names of parts of addresses that stand for an object.
+OBJECTS = ("_id>", "<slug:slug>")
+
+
+@pytest.fixture
+def pages(browser: Client) -> dict[str, tuple[str, str]]:
+    """The path and the text of each page, by its route; of a server with a row of each kind."""
+    house = furnished(NAME)
+    busy = make_deployment("busy", flow="etl", tags=["prod"])
+    for number, state in enumerate(["COMPLETED", "COMPLETED", "FAILED", "CRASHED", "RUNNING", "PAUSED", "CANCELLED"]):
+        run = add_run(busy, state, ago=timedelta(minutes=9 - number), name=f"run-{number}", message="KeyError: 'x'")
+        for place in range(6):
+            make_task_run(f"load-{place}", flow_run=run, state="FAILED", task_key="etl.load")
+    make_run("alone", state="FAILED", message="It raised OSError: 7")
+    found = {}
+    for space, route, pattern in PATTERNS:
+        one = address_of(space, route, pattern, house)
+        answer = browser.get(one.path)
+        if answer.status_code == 200 and answer["Content-Type"].startswith("text/html"):
+            found[f"/{route}"] = (one.path, answer.content.decode())
+    return found
+
+
+def title_of(page: str) -> str:
+    match = re.search(r"<title>(.*?)</title>", page, re.DOTALL)
+    return " ".join(html.unescape(match[1]).split()) if match else ""
+
+
+def text_of(markup: str) -> str:
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", re.sub(r"(?s)<svg.*?</svg>", "", markup))).split())
+
+
+def numbers_in(path: str, page: str) -> set[tuple[str, int]]:
+    """The links to lists that begin or end with a number."""
+    found = set()
+    for address, inner in LINK.findall(page.partition("<main")[2]):
+        number = NUMBER.search(text_of(inner))
+        address = path + address if address.startswith("?") else address
+        if number and LISTS.match(address) and "tab=" not in address:
+            digits = number[1] or number[3]
+            found.add((html.unescape(address), int(re.sub(r"\D", "", digits))))
+    return found
+
+
+def rows_of(context: Any) -> int:
+    found = context["found"]
+    if (count := getattr(found, "count", None)) is not None:
+        return int(count.number)
+    for name in ("lines", "messages", "rows"):
+        if (rows := getattr(found, name, None)) is not None:
+            return len(rows)
+    return len((getattr(found, "page", None) or found.firings).rows)
+
+
+def test_titles_and_numbers(browser: Client, pages: dict[str, tuple[str, str]]):
+    titles = {route: title_of(page) for route, (_, page) in pages.items()}
+    nameless = {
+        route: title
+        for route, title in titles.items()
+        if not title.endswith(" · Orion")
+        or (any(mark in route for mark in OBJECTS) and not any(name in title for name in (NAME, *OTHER_NAMES)))
+    }
+    numbers = {pair for path, page in pages.values() for pair in numbers_in(path, page)}
+    wrong = {}
+    for address, number in sorted(numbers):
+        listed = rows_of(browser.get(address).context)
+        if listed != number:
+            wrong[address] = (number, listed)
+
+    assert nameless == {}
+    assert len(numbers) > 10
+    assert wrong == {}
