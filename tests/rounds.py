@@ -6,8 +6,12 @@ A brief round meets every kind of case a few times; `make thorough` and `make ch
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from typing import TypeVar
 
 from hypothesis import HealthCheck, settings
+
+T = TypeVar("T")
 
 ROUNDS = int(os.environ.get("ORION_CHAOS_ROUNDS", "0"))
 THOROUGH = ROUNDS > 0
@@ -16,6 +20,11 @@ THOROUGH = ROUNDS > 0
 def rounds(few: int) -> int:
     """How often a storm comes: `few` times in a brief round."""
     return ROUNDS or few
+
+
+def share(cases: Sequence[T], number: int, of: int) -> Sequence[T]:
+    """One of so many shares in a brief round, as its neighbours take the others; all cases in a thorough one."""
+    return cases if THOROUGH else cases[number % of :: of]
 
 
 def examples(few: int, many: int | None = None) -> settings:

@@ -19,14 +19,16 @@ from runs.models import Flow, FlowRun, TaskRun
 from runs.roll_ups.services import AS_MANY_AS_IT_TAKES, add_up
 from tests.conftest import DATABASE
 from tests.factories import NOON
+from tests.rounds import THOROUGH
 from tests.services.test_idle_cost import analyze, counted
 
 pytestmark = [
+    pytest.mark.generative,
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(DATABASE != "sqlite", reason="PostgreSQL reads a table of some thousand rows whole"),
 ]
 
-FEW, MANY = 1000, 8000
+FEW, MANY = (1000, 8000) if THOROUGH else (400, 3000)
 
 RARE = {
     "rare tag": {"tags": {"all_": ["rare"]}},

@@ -132,6 +132,7 @@ def test_rows_do_not_move_under_the_pointer(page: Page, server: RunningServer):
     expect(page.get_by_role("button", name=re.compile("show"))).to_have_count(0)
 
 
+@pytest.mark.short
 def test_the_page_of_a_run_follows_it_to_its_end(page: Page, server: RunningServer):
     run = make_runs(server, 1)[0]
     show(page, server, f"/runs/{run}?tab=tasks")
@@ -151,6 +152,7 @@ def test_the_page_of_a_run_follows_it_to_its_end(page: Page, server: RunningServ
     expect(page.locator("#live-said")).to_contain_text("This run:", timeout=PATIENCE)
 
 
+@pytest.mark.short
 def test_a_log_grows_at_its_end_and_stays_in_order(page: Page, server: RunningServer):
     run = make_runs(server, 1)[0]
     write(server, run, "12:00:00", "first")
@@ -195,6 +197,7 @@ def test_a_paused_page_stays_as_it_is_until_it_goes_on(page: Page, server: Runni
     expect(control).to_contain_text("Live")
 
 
+@pytest.mark.short
 def test_a_page_without_a_socket_polls(page: Page, server: RunningServer):
     run = make_runs(server, 1)[0]
     page.add_init_script(NO_SOCKETS)

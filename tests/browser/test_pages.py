@@ -15,6 +15,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 WIDTHS = [320, 390, 768, 1024, 1440]
 SCREENS = [(width, scheme) for width in WIDTHS for scheme in ("light", "dark")]
+BRIEFLY = [(320, "dark"), (1440, "light")]
 PATHS = [
     "/runs",
     "/runs?state=failed&tag=prod",
@@ -37,7 +38,9 @@ def page(chromium: Browser, shown: Shown) -> Iterator[Page]:
     context.close()
 
 
-@pytest.mark.parametrize(("width", "scheme"), SCREENS)
+@pytest.mark.parametrize(
+    ("width", "scheme"), [pytest.param(*one, marks=[pytest.mark.short] if one in BRIEFLY else []) for one in SCREENS]
+)
 def test_pages_fit_their_screen_and_the_console_stays_silent(chromium: Browser, shown: Shown, width: int, scheme: str):
     context = chromium.new_context(
         base_url=shown.address,
@@ -62,6 +65,7 @@ def test_pages_fit_their_screen_and_the_console_stays_silent(chromium: Browser, 
     assert complaints == []
 
 
+@pytest.mark.short
 def test_from_the_list_to_the_reason_of_a_failure_without_scripts(page: Page, shown: Shown):
     page.goto("/runs")
     page.locator("select[name=state]").select_option("failed")
@@ -81,6 +85,7 @@ def test_the_keyboard_reaches_the_content_first(page: Page):
     assert page.url.endswith("#main")
 
 
+@pytest.mark.short
 def test_a_deletion_is_asked_about_and_then_told(page: Page, shown: Shown):
     page.goto("/runs?state=running")
     page.locator("tbody a.name").first.click()

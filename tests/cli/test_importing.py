@@ -69,7 +69,7 @@ def _wait(api: str) -> None:
         "orion",
         pytest.param(
             "prefect",
-            marks=[pytest.mark.slow, needs_client],
+            marks=[pytest.mark.slow, pytest.mark.long, needs_client],
         ),
     ],
 )

@@ -40,6 +40,7 @@ def test_second_census_examines_nothing_that_did_not_change(play: Play) -> None:
     assert again.task_runs("examine")["Cached"] > 10
 
 
+@pytest.mark.programs
 def test_census_is_handed_over_and_run_by_an_agent(play: Play) -> None:
     played = play("deployed_census.py")
 

@@ -186,10 +186,8 @@ def own_database(
         yield settings, None
         return
     home.mkdir(parents=True, exist_ok=True)
-    with running_postgresql_server(disk) as server:
+    with running_postgresql_server(disk, ready=True) as server:
         settings["ORION_DATABASE_URL"] = server.url
-        upgraded = orion(home, "database", "upgrade", **settings)
-        assert upgraded.returncode == 0, upgraded.stderr
         yield settings, server
 
 

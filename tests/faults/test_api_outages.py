@@ -80,7 +80,14 @@ def in_one_go(api: Api, run: str) -> list[str]:
     return [name for name in api.history(run) if name not in WAITING]
 
 
-@pytest.mark.parametrize(("flow", "known"), [("plain", None), ("sturdy", None), ("sturdy", 3)])
+@pytest.mark.parametrize(
+    ("flow", "known"),
+    [
+        ("plain", None),
+        pytest.param("sturdy", None, marks=pytest.mark.long),
+        pytest.param("sturdy", 3, marks=pytest.mark.long),
+    ],
+)
 def test_a_run_whose_module_is_loaded_meanwhile_completes(tmp_path: Path, flow: str, known: int | None):
     mark, witness = tmp_path / "mark", tmp_path / "witness"
     with (
@@ -98,7 +105,7 @@ def test_a_run_whose_module_is_loaded_meanwhile_completes(tmp_path: Path, flow: 
         assert witness.read_text() == "began\n"
 
 
-@pytest.mark.parametrize("flow", ["plain", "sturdy"])
+@pytest.mark.parametrize("flow", [pytest.param("plain", marks=pytest.mark.long), "sturdy"])
 def test_a_run_that_gave_the_api_up_before_it_began_waits_for_an_agent_again(tmp_path: Path, flow: str):
     mark, witness = tmp_path / "mark", tmp_path / "witness"
     impatient = {"ORION_API_RETRY_BUDGET_SECONDS": "0.5", "LOAD_SECONDS_OF_TEST": "1"}
@@ -117,7 +124,7 @@ def test_a_run_that_gave_the_api_up_before_it_began_waits_for_an_agent_again(tmp
         assert witness.read_text() == "began\n"
 
 
-@pytest.mark.parametrize("options", [(), ("--no-services",)])
+@pytest.mark.parametrize("options", [(), pytest.param(("--no-services",), marks=pytest.mark.long)])
 def test_runs_with_crash_retries_stand_still_and_go_on_without_using_one_up(tmp_path: Path, options: tuple[str, ...]):
     witness = tmp_path / "witness"
     with running_stack(tmp_path, *options) as stack, running_agent(tmp_path, stack.api, "q") as agent:
@@ -152,7 +159,7 @@ def test_runs_go_on_while_services_tick_and_no_server_hears_their_agent(tmp_path
 IMPATIENT = {"ORION_API_RETRY_BUDGET_SECONDS": "0.5", "ORION_REPORTING_BUDGET_SECONDS": "0.5"}
 
 
-@pytest.mark.parametrize("patience", [{}, IMPATIENT])
+@pytest.mark.parametrize("patience", [pytest.param({}, marks=pytest.mark.long), IMPATIENT])
 def test_a_flow_that_ended_meanwhile_is_not_run_twice(tmp_path: Path, patience: dict[str, str]):
     witness = tmp_path / "witness"
     with running_stack(tmp_path) as stack, running_agent(tmp_path, stack.api, "q", **patience) as agent:
@@ -203,7 +210,14 @@ def test_an_attempt_that_a_draining_agent_ends_meanwhile_counts_as_no_crash(tmp_
         assert (policy.get("crash_count", 0), policy["handovers"]) == (0, 1)
 
 
-@pytest.mark.parametrize(("flow", "known"), [("plain", None), ("sturdy", None), ("sturdy", 1)])
+@pytest.mark.parametrize(
+    ("flow", "known"),
+    [
+        pytest.param("plain", None, marks=pytest.mark.long),
+        pytest.param("sturdy", None, marks=pytest.mark.long),
+        ("sturdy", 1),
+    ],
+)
 def test_a_process_that_is_killed_while_its_module_is_loaded_is_started_again(
     tmp_path: Path, flow: str, known: int | None
 ):

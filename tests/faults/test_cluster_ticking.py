@@ -15,6 +15,7 @@ import pytest
 
 from tests.brokers import running_redis
 from tests.conftest import DATABASE
+from tests.homes import ready_home
 from tests.postgresql import running_postgresql
 from tests.site.running import COMMAND, environment, orion
 
@@ -35,7 +36,7 @@ def process(words: Sequence[str], settings: dict[str, str], log: Path) -> Iterat
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    return tmp_path
+    return ready_home(tmp_path)
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def database() -> Iterator[dict[str, str]]:
     if DATABASE == "sqlite":
         yield {}
         return
-    with running_postgresql() as url:
+    with running_postgresql(ready=True) as url:
         yield {"ORION_DATABASE_URL": url}
 
 
@@ -100,9 +101,9 @@ for number in range({LATE_RUNS}):
 """
 
 
+@pytest.mark.long
 def test_three_tickers_mark_each_late_run_once(home: Path, database: dict[str, str]):
     log = home / "log"
-    assert orion(home, "database", "upgrade", **database).returncode == 0
     query(home, database, MANY_RUNS)
     words, whole = [*COMMAND, "services", "start"], environment(home, **database)
 
@@ -139,7 +140,6 @@ print(len({deployment for deployment, _ in runs}), max(runs.values(), default=0)
 
 def test_three_tickers_plan_each_run_once(home: Path, database: dict[str, str]):
     log = home / "log"
-    assert orion(home, "database", "upgrade", **database).returncode == 0
     words, whole = [*COMMAND, "services", "start"], environment(home, **database)
 
     with process(words, whole, log), process(words, whole, log), process(words, whole, log):

@@ -24,7 +24,7 @@ from tests.rounds import rounds
 from tests.site.running import COMMAND, environment, orion, running_server
 from tests.site.test_upgrade import KEPT, KEYS
 
-ROUNDS = rounds(2)
+ROUNDS = rounds(1)
 # It makes tables with indexes, in a database of 9e08862 as in a new one.
 MAKING_TABLES = "runs.0008_roll_ups"
 KILLED = """

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.homes import ready_home
 from tests.rounds import rounds
 
 ROOT = Path(__file__).parents[2]
-ROUNDS = rounds(5)
+ROUNDS = rounds(3)
 
 VERIFY = """
 import sys
@@ -62,6 +63,8 @@ def test_nothing_acknowledged_is_lost_when_the_writer_is_killed(tmp_path, reques
         upgrade = "import django; django.setup(); from orion_site.database.lifecycle import upgrade; upgrade()"
         settings = {"DJANGO_SETTINGS_MODULE": "orion_site.settings_embedded"}
         subprocess.run([sys.executable, "-c", upgrade], env={**environment, **settings}, cwd=ROOT, check=True)
+    else:
+        ready_home(tmp_path / "home")
     acknowledged = []
 
     for _ in range(ROUNDS):

@@ -22,7 +22,7 @@ from tests.faults.harm import Chronicle, StallWatch
 from tests.faults.load import CRASH_RETRIES, TASK_RUNS, Load
 from tests.rounds import rounds
 
-ROUNDS = rounds(3)
+ROUNDS = rounds(2)
 SEED = int(os.environ.get("ORION_CHAOS_SEED") or random.randrange(10**6))
 QUEUE, PLACES = "chaos", 3
 # Long enough that a busy machine costs none, and short enough that the waits below are longer now and then.

@@ -37,7 +37,7 @@ def assert_completed_once(api: Api, runs: list[str], witness: Path, tasks: int) 
     assert sorted(witness.read_text().split()) == sorted(runs)
 
 
-@pytest.mark.parametrize(("flow", "tasks"), [("stepping", 5), ("sturdy", 3)])
+@pytest.mark.parametrize(("flow", "tasks"), [pytest.param("stepping", 5, marks=pytest.mark.long), ("sturdy", 3)])
 def test_runs_outlast_a_database_that_is_away_for_longer_than_a_lease(tmp_path: Path, flow: str, tasks: int):
     home, witness = tmp_path / "home", tmp_path / "witness"
     with (

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import pytest
 
+from tests.rounds import rounds
 from tests.site.running import environment, running_server
 
 pytestmark = pytest.mark.timeout(180)
@@ -124,7 +125,7 @@ def test_a_program_that_is_killed_loses_nothing_that_a_server_acknowledged(tmp_p
     assert {tuple(name for _, name in found[task_run]) for task_run in told} == {tuple(THREE_STEPS)}
 
 
-@pytest.mark.parametrize("attempt", range(3))
+@pytest.mark.parametrize("attempt", range(rounds(1)))
 def test_a_program_that_is_killed_loses_nothing_that_was_acknowledged_in_its_own_process(tmp_path: Path, attempt: int):
     program = Program(tmp_path, "5000", "0.01")
     time.sleep(0.7 + attempt / 7)

@@ -14,7 +14,7 @@ from tests.agents.running import Api, running_agent
 from tests.faults.cluster import SHORT, own_database, verified
 from tests.faults.wrong_clock import wrong_by
 from tests.postgresql import running_postgresql
-from tests.site.running import orion, running_server
+from tests.site.running import running_server
 
 HERE = Path(__file__).parent
 HOUR = 3600
@@ -56,7 +56,7 @@ def assert_none_takes_less_than_no_time(runs: list[dict[str, Any]], histories: l
         assert stamped == sorted(stamped), history
 
 
-@pytest.mark.parametrize("seconds", [HOUR, -HOUR], ids=["ahead", "behind"])
+@pytest.mark.parametrize("seconds", [HOUR, pytest.param(-HOUR, marks=pytest.mark.long)], ids=["ahead", "behind"])
 def test_an_agent_whose_clock_is_wrong_by_an_hour_runs_what_is_due_and_shows_true_times(tmp_path: Path, seconds: int):
     home, far = tmp_path / "home", tmp_path / "far"
     far.mkdir()
@@ -90,15 +90,14 @@ def test_an_agent_whose_clock_is_wrong_by_an_hour_runs_what_is_due_and_shows_tru
         assert verified(home, settings) == ""
 
 
-@pytest.mark.parametrize("seconds", [120, -120], ids=["ahead", "behind"])
+@pytest.mark.parametrize("seconds", [pytest.param(120, marks=pytest.mark.long), -120], ids=["ahead", "behind"])
 def test_a_server_whose_clock_is_wrong_starts_what_is_due_by_the_clock_of_the_database(tmp_path: Path, seconds: int):
     """Claims go by the database's clock: by another one the run would wait in PENDING, or begin too early."""
     home = tmp_path / "home"
     home.mkdir()
     wrong = wrong_by(seconds, tmp_path)
     with ExitStack() as stack:
-        url = stack.enter_context(running_postgresql())
-        assert orion(home, "database", "upgrade", ORION_DATABASE_URL=url).returncode == 0
+        url = stack.enter_context(running_postgresql(ready=True))
         server = stack.enter_context(running_server(home, **SHORT, ORION_DATABASE_URL=url, **wrong))
         stack.enter_context(running_agent(tmp_path, api := Api(server), "q"))
         deployment = api.deploy("chaos_flows.py:stepping", "q", path=str(HERE))

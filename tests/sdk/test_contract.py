@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pkgutil import iter_modules
 from uuid import UUID
 
-import pytest
 from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
 
@@ -18,9 +17,10 @@ NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 MODULES = [f"orionflow.contract.{module.name}" for module in iter_modules(orionflow.contract.__path__)]
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_the_contract_imports_nothing_of_the_sdk(module: str):
-    loaded = {name for name in loaded_by(f"import {module}") if name.startswith("orionflow")}
+def test_the_contract_imports_nothing_of_the_sdk():
+    loaded = {name for name in loaded_by(f"import {', '.join(MODULES)}") if name.startswith("orionflow")}
+
+    assert loaded > set(MODULES)
 
     assert {name for name in loaded if not name.startswith("orionflow.contract")} == {"orionflow"}
 

@@ -15,13 +15,15 @@ from orchestration.database_clock import database_now
 from orchestration.errors import AgentReplaced
 from runs.models import FlowRun, FlowRunState
 from tests.factories import history_of, later, make_state, state_of
+from tests.rounds import THOROUGH
 from tests.services.dispatching import make_agent, make_deployment, make_queue, report, start, waiting
 from tests.services.threads import race
 
 pytestmark = pytest.mark.django_db(transaction=True)
-ROUNDS = 200
+ROUNDS = 200 if THOROUGH else 50
 
 
+@pytest.mark.generative
 @pytest.mark.parametrize("rivals", [2, 4])
 def test_of_agents_that_claim_one_run_at_once_one_gets_it(rivals):
     queue = make_queue()

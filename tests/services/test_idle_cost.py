@@ -24,7 +24,7 @@ from tests.rounds import THOROUGH
 from tests.services.dispatching import make_agent, make_deployment, make_queue, waiting
 
 NOW = timezone.now()
-FEW, MANY = 500, 10_000 if THOROUGH else 5_000
+FEW, MANY = 300, 10_000 if THOROUGH else 2_000
 FINAL = ["COMPLETED", "FAILED", "CANCELLED", "CRASHED"]
 
 
@@ -166,6 +166,7 @@ def cost_of(tick: Callable[..., object]) -> int:
     return spent[0]
 
 
+@pytest.mark.generative
 @pytest.mark.django_db(transaction=True)
 def test_an_idle_tick_costs_the_same_beside_many_finished_runs(settings, tmp_path):
     settings.ORION_BROKER_URL = f"filesystem://{tmp_path}"
@@ -189,9 +190,9 @@ def test_an_idle_tick_costs_the_same_beside_many_finished_runs(settings, tmp_pat
 @pytest.mark.django_db(transaction=True)
 def test_each_page_of_old_runs_costs_the_same(monkeypatch):
     """Counted in steps of SQLite's machine, and on PostgreSQL by the rows that are read."""
-    monkeypatch.setattr(retention, "RUNS_AT_ONCE", 50)
+    monkeypatch.setattr(retention, "RUNS_AT_ONCE", 20)
     make_limited_deployment()
-    make_finished_runs(2000)
+    make_finished_runs(800)
     analyze()
     families = retention.old_families(before=timezone.now() + timedelta(days=1))
 

@@ -34,7 +34,7 @@ from tests.rounds import THOROUGH, rounds
 
 pytestmark = pytest.mark.django_db
 
-ROUNDS = rounds(6)
+ROUNDS = rounds(4)
 STEPS = 25 if THOROUGH else 12
 START = datetime(2026, 1, 5, 8, 7, 30, tzinfo=UTC)
 ANCHOR = datetime(2026, 1, 1, 0, 0, 20, tzinfo=UTC)

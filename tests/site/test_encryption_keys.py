@@ -8,6 +8,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from orion_site.checks import check_encryption_keys
+from tests.homes import ready_home
 from tests.site.running import orion
 
 OLD, NEW, LOST = (Fernet.generate_key().decode() for _ in range(3))
@@ -15,7 +16,7 @@ OLD, NEW, LOST = (Fernet.generate_key().decode() for _ in range(3))
 
 @pytest.mark.slow
 def test_keys_that_are_none_stop_the_start_and_are_found_by_doctor(tmp_path):
-    assert orion(tmp_path, "database", "upgrade").returncode == 0
+    ready_home(tmp_path)
 
     start = orion(tmp_path, "server", "start", "--port", "0", ORION_ENCRYPTION_KEYS="garbage")
     doctor = orion(tmp_path, "doctor", ORION_ENCRYPTION_KEYS="garbage")
@@ -32,6 +33,7 @@ def test_secrets_move_to_the_first_key(tmp_path):
 
     from tests.site.running import COMMAND, environment
 
+    ready_home(tmp_path)
     for name in ("a", "b"):
         stored = subprocess.run(
             [*COMMAND, "secret", "set", name],

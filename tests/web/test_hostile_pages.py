@@ -32,6 +32,7 @@ from runs.models import Artifact
 from runs.pages.selectors.keyset import Cursor
 from runs.saved_searches.saved_views import save_view
 from tests.factories import make_artifact, make_limit
+from tests.rounds import share
 from tests.web.deployments import HOURLY, add_run, make_deployment
 from tests.web.rows import add_lines, make_run, make_task_run
 from tests.web.test_agents_page import give_run, make_agent
@@ -335,16 +336,17 @@ def test_every_page_declares_what_it_needs(space: str, route: str, pattern: URLP
 
 
 @pytest.mark.slow
+@pytest.mark.generative
 @pytest.mark.parametrize(("space", "route", "pattern"), PATTERNS, ids=IDS)
 def test_a_page_answers_whatever_it_is_asked(
     browser: Client, house: dict[str, Any], space: str, route: str, pattern: URLPattern
 ):
     browser.raise_request_exception = False
-    one = address_of(space, route, pattern, house)
+    one, number = address_of(space, route, pattern, house), PATTERNS.index((space, route, pattern))
 
     found = [
         flaw
-        for query in ["", *(f"tab={tab}" for tab in TABS), *QUERIES]
+        for query in ["", *share([*(f"tab={tab}" for tab in TABS), *QUERIES], number, 6)]
         for flaw in flaws(browser.get(f"{one.path}?{query}"), query)
     ]
 
@@ -355,20 +357,21 @@ def test_a_page_answers_whatever_it_is_asked(
 
 
 @pytest.mark.slow
+@pytest.mark.generative
 @pytest.mark.parametrize(("space", "route", "pattern"), PATTERNS, ids=IDS)
 def test_a_form_is_refused_in_words_whatever_it_holds(
     browser: Client, house: dict[str, Any], space: str, route: str, pattern: URLPattern
 ):
     browser.raise_request_exception = False
-    one = address_of(space, route, pattern, house)
+    one, number = address_of(space, route, pattern, house), PATTERNS.index((space, route, pattern))
 
     found = []
     for sent in ({}, {"back": "//evil.example/"}, {"back": "/\\evil.example"}, {"x": ["1", "2"] * 300}):
         for path in (one.path, one.unknown):
             found += flaws(undone(browser, path, sent), f"{path} {sent}")
     for path, fields in forms_of(browser, one.path):
-        for name in fields:
-            for value in VALUES:
+        for shift, name in enumerate(fields):
+            for value in share(VALUES, number + shift, 6):
                 found += flaws(undone(browser, path, {**fields, name: value}), f"{name}={value[:60]!r} {path}")
 
     assert found == []
