@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.skipif(DATABASE != "sqlite", reason="PostgreSQL reads a table of some thousand rows whole"),
 ]
 
-FEW, MANY = (1000, 8000) if THOROUGH else (400, 3000)
+FEW, MANY = 1000, 8000 if THOROUGH else 4000
 
 RARE = {
     "rare tag": {"tags": {"all_": ["rare"]}},
