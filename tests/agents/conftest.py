@@ -32,6 +32,14 @@ def queue() -> str:
     return f"q-{uuid4().hex[:10]}"
 
 
+@pytest.fixture(scope="module")
+def served(api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A queue that one agent serves, for tests that ask nothing of the agent itself."""
+    queue = f"q-{uuid4().hex[:10]}"
+    with running_agent(tmp_path_factory.mktemp("agent"), api, queue):
+        yield queue
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     folder = tmp_path / "agent"

@@ -16,35 +16,24 @@ from tests.agents.running import Api, eventually, is_alive, launcher_of, process
     ("flow", "words"),
     [("killed", "SIGKILL"), ("faulting", "SIGSEGV"), ("leaving", "code 3"), ("exiting", "code 4")],
 )
-def test_the_end_of_a_process_is_told_with_its_signal_or_code(
-    api: Api, queue: str, start_agent: StartAgent, flow: str, words: str
-):
-    start_agent()
-
-    ended = api.until_ended(api.run_of(f"flows.py:{flow}", queue))
+def test_the_end_of_a_process_is_told_with_its_signal_or_code(api: Api, served: str, flow: str, words: str):
+    ended = api.until_ended(api.run_of(f"flows.py:{flow}", served))
 
     assert ended["name"] == "Crashed"
     assert words in ended["message"]
 
 
-def test_a_crash_is_tried_again_as_often_as_the_flow_says(
-    api: Api, queue: str, start_agent: StartAgent, tmp_path: Path
-):
-    start_agent()
-
-    run = api.run_of("flows.py:tried_again", queue, mark=str(tmp_path / "mark"))
+def test_a_crash_is_tried_again_as_often_as_the_flow_says(api: Api, served: str, tmp_path: Path):
+    run = api.run_of("flows.py:tried_again", served, mark=str(tmp_path / "mark"))
 
     assert api.until_ended(run)["name"] == "Completed"
     assert api.history(run).count("Pending") == 2
 
 
-def test_the_next_process_takes_up_what_was_done_with_the_same_inputs(
-    api: Api, queue: str, start_agent: StartAgent, tmp_path: Path
-):
-    start_agent()
+def test_the_next_process_takes_up_what_was_done_with_the_same_inputs(api: Api, served: str, tmp_path: Path):
     log = tmp_path / "log"
 
-    run = api.run_of("flows.py:working_on_what_is_left", queue, log=str(log))
+    run = api.run_of("flows.py:working_on_what_is_left", served, log=str(log))
 
     assert api.until_ended(run)["name"] == "Completed"
     assert log.with_suffix(".result").read_text() == "CDE"
@@ -159,10 +148,8 @@ def test_a_run_that_multiplies_is_ended_with_all_that_it_started(api: Api, queue
     eventually(lambda: not processes_of(run), lambda: processes_of(run))
 
 
-def test_a_run_that_leaks_files_fails_by_itself_and_others_go_on(api: Api, queue: str, start_agent: StartAgent):
-    start_agent()
-
-    leaking, modest = api.run_of("flows.py:leaking_files", queue), api.run_of("flows.py:doubling", queue)
+def test_a_run_that_leaks_files_fails_by_itself_and_others_go_on(api: Api, served: str):
+    leaking, modest = api.run_of("flows.py:leaking_files", served), api.run_of("flows.py:doubling", served)
 
     ended = api.until_ended(leaking)
     assert ended["name"] == "Failed"
@@ -211,9 +198,8 @@ def test_job_variables_that_mean_nothing_cost_one_run_and_not_the_agent(api: Api
     assert api.until_ended(api.run_of("flows.py:doubling", queue))["name"] == "Completed"
 
 
-def test_working_directory_that_is_not_there_is_named(api: Api, queue: str, start_agent: StartAgent):
-    start_agent()
-    deployment = api.deploy("flows.py:doubling", queue, job_variables={"working_dir": "/not/there"})
+def test_working_directory_that_is_not_there_is_named(api: Api, served: str):
+    deployment = api.deploy("flows.py:doubling", served, job_variables={"working_dir": "/not/there"})
 
     ended = api.until_ended(api.run(deployment))
 

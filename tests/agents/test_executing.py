@@ -21,19 +21,16 @@ def test_a_deployed_flow_runs_to_its_end(api: Api, queue: str, start_agent: Star
     eventually(lambda: "ended as Completed" in agent.said, lambda: agent.said)
 
 
-def test_async_flows_and_subflows_run(api: Api, queue: str, start_agent: StartAgent):
-    start_agent()
-
-    runs = [api.run_of(f"flows.py:{name}", queue) for name in ("awaiting", "outer")]
+def test_async_flows_and_subflows_run(api: Api, served: str):
+    runs = [api.run_of(f"flows.py:{name}", served) for name in ("awaiting", "outer")]
 
     assert [api.until_ended(run)["name"] for run in runs] == ["Completed", "Completed"]
 
 
-def test_a_flow_is_found_in_a_module(api: Api, queue: str, start_agent: StartAgent):
-    start_agent()
+def test_a_flow_is_found_in_a_module(api: Api, served: str):
     root = str(Path(__file__).parents[2])
 
-    run = api.run(api.deploy("tests.agents.flows:doubling", queue, path=root))
+    run = api.run(api.deploy("tests.agents.flows:doubling", served, path=root))
 
     assert api.until_ended(run)["name"] == "Completed"
 
@@ -54,12 +51,9 @@ def _span(api: Api, run: str) -> tuple[str, str]:
     return states["Pending"], states["Completed"]
 
 
-def test_the_process_has_the_folder_and_the_variables_of_its_job(
-    api: Api, queue: str, start_agent: StartAgent, tmp_path: Path
-):
-    start_agent()
+def test_the_process_has_the_folder_and_the_variables_of_its_job(api: Api, served: str, tmp_path: Path):
     variables = {"env": {"COLOUR": "blue"}, "working_dir": str(tmp_path)}
-    deployment = api.deploy("flows.py:environment", queue, job_variables=variables)
+    deployment = api.deploy("flows.py:environment", served, job_variables=variables)
 
     run = api.run(deployment, into=str(tmp_path / "report"))
 
@@ -85,19 +79,17 @@ def test_the_process_sees_no_secret_of_the_server_or_the_broker(
     assert {"ORION_TASK_DEFAULT_RETRIES=2", "COLOUR=blue", "ORION_MINE=asked for"} <= set(seen.splitlines())
 
 
-def test_another_interpreter_runs_what_wants_it(api: Api, queue: str, start_agent: StartAgent, tmp_path: Path):
-    start_agent()
+def test_another_interpreter_runs_what_wants_it(api: Api, served: str, tmp_path: Path):
     other = tmp_path / "other-python"
     other.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     other.chmod(0o755)
-    deployment = api.deploy("flows.py:doubling", queue, job_variables={"python": str(other)})
+    deployment = api.deploy("flows.py:doubling", served, job_variables={"python": str(other)})
 
     assert api.until_ended(api.run(deployment))["name"] == "Completed"
 
 
-def test_an_interpreter_that_is_missing_is_named(api: Api, queue: str, start_agent: StartAgent):
-    start_agent()
-    deployment = api.deploy("flows.py:doubling", queue, job_variables={"python": "/nowhere/python"})
+def test_an_interpreter_that_is_missing_is_named(api: Api, served: str):
+    deployment = api.deploy("flows.py:doubling", served, job_variables={"python": "/nowhere/python"})
 
     ended = api.until_ended(api.run(deployment))
 
@@ -114,28 +106,22 @@ def test_fresh_interpreters_do_what_forks_do(api: Api, queue: str, start_agent: 
     assert "code 3" in api.until_ended(bad)["message"]
 
 
-def test_retries_of_the_flow_happen_in_the_same_process(api: Api, queue: str, start_agent: StartAgent, tmp_path: Path):
-    start_agent()
-
-    run = api.run_of("flows.py:failing_once", queue, mark=str(tmp_path / "mark"))
+def test_retries_of_the_flow_happen_in_the_same_process(api: Api, served: str, tmp_path: Path):
+    run = api.run_of("flows.py:failing_once", served, mark=str(tmp_path / "mark"))
 
     assert api.until_ended(run)["name"] == "Completed"
     assert api.history(run).count("Pending") == 1
 
 
-def test_parameters_that_do_not_fit_fail_the_run(api: Api, queue: str, start_agent: StartAgent):
-    start_agent()
-
-    ended = api.until_ended(api.run_of("flows.py:doubling", queue, x="many"))
+def test_parameters_that_do_not_fit_fail_the_run(api: Api, served: str):
+    ended = api.until_ended(api.run_of("flows.py:doubling", served, x="many"))
 
     assert ended["name"] == "Failed"
     assert "x: input should be a valid integer" in ended["message"]
 
 
-def test_code_that_cannot_be_loaded_fails_the_run_with_the_cause(api: Api, queue: str, start_agent: StartAgent):
-    start_agent()
-
-    run = api.run_of("unloadable.py:flow", queue)
+def test_code_that_cannot_be_loaded_fails_the_run_with_the_cause(api: Api, served: str):
+    run = api.run_of("unloadable.py:flow", served)
 
     ended = api.until_ended(run)
     assert ended["name"] == "Failed"
@@ -144,8 +130,7 @@ def test_code_that_cannot_be_loaded_fails_the_run_with_the_cause(api: Api, queue
     assert api.history(run) == ["Scheduled", "Pending", "Failed"]
 
 
-def test_each_way_of_having_no_flow_is_told(api: Api, queue: str, start_agent: StartAgent):
-    start_agent()
+def test_each_way_of_having_no_flow_is_told(api: Api, served: str):
     wrong = {
         "missing.py:flow": "There is no file",
         "no_such_package_anywhere:flow": "There is no module",
@@ -154,7 +139,7 @@ def test_each_way_of_having_no_flow_is_told(api: Api, queue: str, start_agent: S
         "leaving_at_import.py:flow": "ended the process with code 5",
     }
 
-    runs = {entrypoint: api.run_of(entrypoint, queue) for entrypoint in wrong}
+    runs = {entrypoint: api.run_of(entrypoint, served) for entrypoint in wrong}
 
     for entrypoint, words in wrong.items():
         ended = api.until_ended(runs[entrypoint])
@@ -162,10 +147,8 @@ def test_each_way_of_having_no_flow_is_told(api: Api, queue: str, start_agent: S
         assert words in ended["message"]
 
 
-def test_a_flow_that_runs_too_long_ends_by_its_own_limit(api: Api, queue: str, start_agent: StartAgent):
-    start_agent()
-
-    assert api.until_ended(api.run_of("flows.py:limited", queue))["name"] == "TimedOut"
+def test_a_flow_that_runs_too_long_ends_by_its_own_limit(api: Api, served: str):
+    assert api.until_ended(api.run_of("flows.py:limited", served))["name"] == "TimedOut"
 
 
 def test_an_agent_that_runs_once_ends_when_nothing_is_due(api: Api, queue: str, start_agent: StartAgent):

@@ -15,7 +15,8 @@ from orion_site.database.upkeep import renew_statistics, tidy_database
 from runs.models import FlowRun
 from tests.conftest import DATABASE
 from tests.factories import NOON, make_flow, make_flow_run
-from tests.site.running import environment, orion
+from tests.homes import ready_home
+from tests.site.running import environment
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -78,7 +79,7 @@ print(give_space_back())
 
 
 def test_the_space_of_what_was_deleted_is_given_back(tmp_path):
-    assert orion(tmp_path, "database", "upgrade").returncode == 0
+    ready_home(tmp_path)
     file = tmp_path / "orion.db"
     with closing(sqlite3.connect(file)) as connected:
         connected.execute("CREATE TABLE bulk (content BLOB)")

@@ -10,13 +10,14 @@ import time
 from pathlib import Path
 
 from orion_site.services.registry import services_of_this_server
+from tests.homes import ready_home
 from tests.site.running import COMMAND, PATIENCE_SECONDS, environment, orion, running_server
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_services_tick_in_a_process_of_their_own_and_can_be_read(tmp_path: Path):
-    assert orion(tmp_path, "database", "upgrade").returncode == 0
+    ready_home(tmp_path)
     ticking = subprocess.Popen(
         [*COMMAND, "services", "start"], env=environment(tmp_path), stderr=subprocess.PIPE, text=True
     )
@@ -44,14 +45,14 @@ def _records(home: Path) -> list[dict]:
 
 
 def test_the_list_says_how_to_get_services_ticked(tmp_path: Path):
-    answer = orion(tmp_path, "services", "ls")
+    answer = orion(ready_home(tmp_path), "services", "ls")
 
     assert answer.returncode == 0, answer.stderr
     assert "No services have ticked yet" in answer.stderr
 
 
 def test_scheduling_for_beat_needs_its_tables(tmp_path: Path):
-    answer = orion(tmp_path, "services", "schedule")
+    answer = orion(ready_home(tmp_path), "services", "schedule")
 
     assert answer.returncode == 2
     assert "set ORION_BEAT=true" in answer.stderr
@@ -59,7 +60,7 @@ def test_scheduling_for_beat_needs_its_tables(tmp_path: Path):
 
 def test_beat_is_given_one_task_for_each_service_and_keeps_what_an_operator_switched_off(tmp_path: Path):
     beat = {"ORION_BEAT": "true"}
-    assert orion(tmp_path, "database", "upgrade", **beat).returncode == 0
+    assert orion(ready_home(tmp_path), "database", "upgrade", **beat).returncode == 0
 
     answers = [orion(tmp_path, "services", "schedule", **beat) for _ in range(2)]
 
@@ -102,7 +103,7 @@ def run_code(home: Path, code: str, **more: str) -> str:
 
 def test_beat_keeps_the_interval_that_an_operator_chose_and_follows_the_settings_else(tmp_path: Path):
     beat = {"ORION_BEAT": "true"}
-    assert orion(tmp_path, "database", "upgrade", **beat).returncode == 0
+    assert orion(ready_home(tmp_path), "database", "upgrade", **beat).returncode == 0
     assert orion(tmp_path, "services", "schedule", **beat).returncode == 0
     run_code(tmp_path, EDIT, **beat)
 
