@@ -40,7 +40,7 @@ def ready_database() -> Path:
 
 
 def made_once(kind: str, make: Callable[[Path], object]) -> Path:
-    """What `make` leaves at the path that it is given: made for each state of the code, and kept to be copied."""
+    """Keep what `make` leaves at the path that it is given, to be copied: once for each state of the code."""
     folder = Path(tempfile.gettempdir(), f"orion-tests-{os.getuid()}", hashlib.sha256(bytes(ROOT)).hexdigest()[:12])
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / f"{_state_of_the_code()}.{kind}"
