@@ -23,7 +23,7 @@ audit = LazyGroup(
     help="The audit log: who changed what, when and from where. Its entries are chained and never changed.",
     entries={
         "ls": "List entries of the audit log, newest first.",
-        "verify": "Follow the chain of all entries, and name the first one that is wrong.",
+        "verify": "Follow the chain, and name the first wrong entry.",
     },
     examples=(
         ("orion audit ls --since -24h", "what was changed today"),
