@@ -11,10 +11,9 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from deployments.pages.selectors.plan import Plan, PlanRow, plan_around
+from deployments.pages.selectors.plan import PastRun, Plan, PlanRow, plan_around
 from orion_site.accounts.permissions import Action, requires
 from orion_site.live.pages import live_page
-from runs.models import FlowRun
 from runs.templatetags.states import look
 
 # Of what is shown, a quarter is past.
@@ -82,8 +81,8 @@ def track_of(row: PlanRow, found: Plan) -> Track:
     return Track(row, [(kind, "".join(made)) for kind, made in shapes.items()], planned, _text_of(row))
 
 
-def _begin_and_end(run: FlowRun, now: datetime) -> tuple[datetime, datetime]:
-    begin = run.start_time or run.expected_start_time or now
+def _begin_and_end(run: PastRun, now: datetime) -> tuple[datetime, datetime]:
+    begin = run.start_time or run.expected_start_time
     end = run.end_time or (now if run.start_time else begin)
     return begin, max(begin, end)
 
@@ -108,7 +107,10 @@ def _x(moment: datetime, found: Plan) -> float:
 
 
 def _text_of(row: PlanRow) -> str:
-    counted = Counter(look(run.state_type, run.state_name)[1].lower() for run in row.past)
+    states = Counter((run.state_type, run.state_name) for run in row.past)
+    counted: Counter[str] = Counter()
+    for (kind, name), number in states.items():
+        counted[look(kind, name)[1].lower()] += number
     came = ", ".join(f"{number} {word}" for word, number in counted.items()) or "none"
     return f"Runs that came: {came}. Planned: {row.planned_count}."
 
