@@ -151,8 +151,8 @@ def lines_of_live() -> Iterator[Line]:
 
 
 def delays(rows: list[Row]) -> str:
-    told = "; {changes_per_second}/s and {sockets} sockets: p50 {p50_ms} ms, p95 {p95_ms} ms"
-    return "".join(told.format(**row) for row in rows).removeprefix("; ")
+    told = "{changes_per_second}/s and {sockets} sockets{real}: p50 {p50_ms} ms, p95 {p95_ms} ms"
+    return "; ".join(told.format(**row, real=f" ({row['tabs']} of tabs)" if "tabs" in row else "") for row in rows)
 
 
 def lines_of_room() -> Iterator[Line]:

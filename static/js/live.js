@@ -96,7 +96,7 @@
     if (queue.timer && !queue.urgent) return;
     clearTimeout(queue.timer);
     // What is slow to make is asked for less often.
-    const wait = queue.urgent ? 0 : queue.last + Math.max(QUICKEST, 4 * queue.took) - Date.now();
+    const wait = queue.urgent ? 0 : queue.last + Math.max(QUICKEST, 2 * queue.took) - Date.now();
     queue.timer = setTimeout(() => {
       queue.timer = 0;
       if (watches()) ask(queue);

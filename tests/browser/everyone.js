@@ -63,9 +63,13 @@ window.everyone = (() => {
   // Marks that are as pale as the page they stand on.
   const pale = () => {
     const page = getComputedStyle(document.body).backgroundColor;
+    const isPale = (one) => {
+      const style = getComputedStyle(one);
+      if (one.matches("svg")) return style.color === page;
+      return style.fill === page && [page, "none"].includes(style.stroke);
+    };
     return [...document.querySelectorAll("main svg.icon, main svg rect, main svg path, main svg circle")]
-      .filter((one) => isSeen(one) && one.getBoundingClientRect().width > 2)
-      .filter((one) => (one.matches("svg") ? getComputedStyle(one).color : getComputedStyle(one).fill) === page)
+      .filter((one) => isSeen(one) && one.getBoundingClientRect().width > 2 && isPale(one))
       .map((one) => one.outerHTML.slice(0, 120));
   };
 

@@ -18,6 +18,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 AXE = os.environ.get("AXE_CORE", "")
 FIRST = ["Home", "Runs", "Flows", "Deployments", "Schedule"]
+# What REST framework's own page breaks, where its template has no block that could be another one.
+OF_REST_FRAMEWORK = {"html-has-lang", "landmark-main-is-top-level", "landmark-no-duplicate-main", "button-name"}
 # Pages of other projects, whose scripts make them.
 FOREIGN = {"/docs", "/redoc"}
 FORM = "main form[method=post]:not(.confirm form, [action]):has(textarea, input:not([type=hidden]))"
@@ -30,10 +32,13 @@ SEND_NOTHING = """(form) => {
   (form.querySelector(".button-main") ?? form.querySelector("button")).click();
 }"""
 # A field with an error says so, and its words are tied to it.
-NAMELESS = """() => [...document.querySelectorAll("main [aria-invalid=true]")]
-  .filter((one) => !(one.getAttribute("aria-describedby") ?? "").split(" ")
-    .some((id) => document.getElementById(id)?.matches(".wrong")))
-  .map((one) => `${location.pathname}: ${one.name} does not name its error`)"""
+NAMELESS = """() => {
+  const isNamed = (one) => (one?.getAttribute("aria-describedby") ?? "").split(" ")
+    .some((id) => document.getElementById(id)?.matches(".wrong"));
+  return [...document.querySelectorAll("main [aria-invalid=true]")]
+    .filter((one) => !isNamed(one) && !isNamed(one.closest("fieldset")))
+    .map((one) => `${location.pathname}: ${one.name} does not name its error`);
+}"""
 SCREENS = [(390, "light"), (390, "dark"), (1440, "light"), (1440, "dark")]
 
 
@@ -64,6 +69,8 @@ def broken_rules(page: Page) -> list[str]:
         page.evaluate(Path(AXE).read_text())
     page.evaluate("document.querySelectorAll('main details').forEach((one) => { one.open = true })")
     found = page.evaluate("axe.run()")["violations"]
+    if "/api/" in page.url:
+        found = [one for one in found if one["id"] not in OF_REST_FRAMEWORK]
     return [f"{page.url}: {one['id']}: {one['nodes'][0]['html'][:300]}" for one in found]
 
 
@@ -93,7 +100,7 @@ def test_every_page_keeps_the_rules_of_axe(
             found += broken_rules(page)
     context.close()
 
-    assert found == []
+    assert found == [], "\n".join(found)
 
 
 @pytest.mark.everywhere
@@ -123,7 +130,7 @@ def test_forms_with_errors_keep_the_rules_of_axe(chromium: Browser, plain_house:
             found += [*broken_rules(page), *page.evaluate(NAMELESS)]
     context.close()
 
-    assert found == []
+    assert found == [], "\n".join(found)
     assert len(wrong) >= 10, wrong
 
 

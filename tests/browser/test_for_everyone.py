@@ -103,4 +103,5 @@ def test_nothing_moves_and_no_mark_is_lost_for_whoever_asks_for_that(
     with looking(chromium, plain_house, **wish) as page:
         found = {path: page.evaluate(f"everyone.{what}()") for path in shown_pages(page, plain_house, walk)}
 
-    assert {path: marks for path, marks in found.items() if marks} == {}
+    seen = [f"{path}: {marks}" for path, marks in found.items() if marks]
+    assert seen == [], "\n".join(seen)
