@@ -12,6 +12,7 @@ from django.utils import timezone
 from deployments.models import Deployment
 from deployments.pages.deployment_forms import OVERLAPS
 from deployments.pages.selectors import deployment as selectors
+from deployments.pages.selectors.deployment_lines import DeploymentLine, Health
 from orchestration.core.states import StateType
 from orion_site.accounts.permissions import Action, requires
 from orion_site.live.pages import live_page
@@ -37,6 +38,7 @@ def deployment(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
     tab = asked if asked in TABS else "overview"
     context = {
         "section": "deployments",
+        "title": _title(line),
         "line": line,
         "one": line.deployment,
         "here": f"{request.path}?{request.GET.urlencode()}",
@@ -47,6 +49,12 @@ def deployment(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
         **_tab(request, line.deployment, tab),
     }
     return TemplateResponse(request, "deployments/deployment.html", context)
+
+
+def _title(line: DeploymentLine) -> str:
+    one = line.deployment
+    words = "paused" if one.paused else line.health.value if line.health is not Health.FINE else ""
+    return f"{one.flow.name}/{one.name}{f' ({words})' if words else ''} · Orion"
 
 
 def _tab(request: HttpRequest, one: Deployment, tab: str) -> dict[str, Any]:

@@ -32,9 +32,13 @@ class DatabaseFacts:
 @requires(Action.READ_SETTINGS)
 @live_page
 def status(request: HttpRequest) -> HttpResponse:
+    services = service_lines()
+    ailing = sum(line.health.verdict != "well" for line in services)
+    words = "all is well" if services and not ailing else f"{ailing} of {len(services)} services ail" if ailing else ""
     context = {
         "section": "status",
-        "services": service_lines(),
+        "title": f"Status{f' · {words}' if words else ''} · Orion",
+        "services": services,
         "database": database_facts(),
         "disks": list(disks()),
         "version": __version__,
