@@ -96,6 +96,7 @@ def automation(request: HttpRequest, automation_id: UUID) -> HttpResponse:
         "title": f"{one.name} · {'enabled' if one.enabled else 'disabled'} · Orion",
         "when": trigger_words(one.trigger),
         "groups": [(words, [_shown(action) for action in actions]) for words, actions in groups.items() if actions],
+        "done": {firing.pk: action_words(firing.action) for firing in found.firings.rows},
         "outcome": wanted.outcome,
         "outcomes": [("", "Any outcome"), *((key, words) for key, (words, _) in OUTCOMES.items())],
         "since": request.GET.get("since", "").strip(),
