@@ -6,12 +6,14 @@ A brief round meets every kind of case a few times; `make thorough` and `make ch
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 ROUNDS = int(os.environ.get("ORION_CHAOS_ROUNDS", "0"))
 THOROUGH = ROUNDS > 0
@@ -25,6 +27,15 @@ def rounds(few: int) -> int:
 def share(cases: Sequence[T], number: int, of: int) -> Sequence[T]:
     """One of so many shares in a brief round, as its neighbours take the others; all cases in a thorough one."""
     return cases if THOROUGH else cases[number % of :: of]
+
+
+def in_turn(rows: Iterable[T], columns: Iterable[U]) -> list[Any]:
+    """All pairs for `parametrize`; in a brief round each row meets every second column, and the next row the others."""
+    return [
+        pytest.param(row, column, marks=[pytest.mark.long] if (number + place) % 2 else [])
+        for number, row in enumerate(rows)
+        for place, column in enumerate(columns)
+    ]
 
 
 def examples(few: int, many: int | None = None) -> settings:

@@ -26,10 +26,10 @@ MEGABYTE = 1024 * 1024
     "arguments",
     [
         ["text", "1000"],
-        ["text", "300", "submit"],
+        pytest.param(["text", "300", "submit"], marks=pytest.mark.long),
         ["rows", "100"],
-        ["table", "100"],
-        ["many", "100"],
+        pytest.param(["table", "100"], marks=pytest.mark.long),
+        pytest.param(["many", "100"], marks=pytest.mark.long),
         ["stored", "80"],
         ["failing", "150"],
     ],

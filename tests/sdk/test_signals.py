@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.rounds import in_turn
 from tests.sdk.programs import Program
 
 # The promise is ten seconds; the machine that runs this may be busy with other things.
@@ -158,8 +159,7 @@ PROGRAMS = {
 }
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize(("name", "number"), in_turn(PROGRAMS, [signal.SIGTERM, signal.SIGINT]))
 def test_signal_ends_the_program_with_all_its_runs(name: str, number: int, tmp_path: Path):
     lines = [line[8:] if line.startswith("        ") else line for line in PROGRAMS[name].splitlines()]
     program = Program(tmp_path, BEGIN + "\n".join(lines))
@@ -206,8 +206,7 @@ asyncio.run(waits()) if sys.argv[1] == "waits" else sleeps()
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-@pytest.mark.parametrize("which", ["sleeps", "waits"])
+@pytest.mark.parametrize(("which", "number"), in_turn(["sleeps", "waits"], [signal.SIGTERM, signal.SIGINT]))
 def test_signal_that_does_not_wake_the_main_thread_comes_again(which: str, number: int, tmp_path: Path):
     program = Program(tmp_path, ELSEWHERE)
 

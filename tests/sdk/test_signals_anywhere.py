@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rounds import THOROUGH
+from tests.rounds import THOROUGH, in_turn
 from tests.sdk.programs import Program
 
 TRIES = 60 if THOROUGH else 2
@@ -77,8 +77,9 @@ asyncio.run(program()) if program.is_async else program()
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-@pytest.mark.parametrize("which", ["calls", "submits", "nested", "sync_in_async"])
+@pytest.mark.parametrize(
+    ("which", "number"), in_turn(["calls", "submits", "nested", "sync_in_async"], [signal.SIGTERM, signal.SIGINT])
+)
 def test_no_run_stays_unfinished_wherever_the_signal_comes(which: str, number: int, tmp_path: Path):
     program = Program(tmp_path, PROGRAM)
 
