@@ -136,7 +136,8 @@ def _waiting(groups: Sequence[WaitingGroup], now: datetime, tag: str) -> Iterato
             cause = reason.text.partition(": ")[0]
             fix = reason.fix or ""
         else:
-            cause, fix = "Its agents have not taken them", "See what the agents are doing."
+            served = f"work queue {group.queue.name!r}" if group.queue else "these runs"
+            cause, fix = f"The agents of {served} have not taken what is due", "See what the agents are doing."
         found = fix.find(COMMAND)
         query = {"queue": str(group.queue.pk)} if group.queue else {"queue": f"none,{group.oldest.deployment_id or ''}"}
         number = len(group.runs)

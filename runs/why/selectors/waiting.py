@@ -94,6 +94,6 @@ def _of_queue(queue: WorkQueue, workers: Sequence[Worker], taken: Mapping[UUID, 
 def _without_queue(run: FlowRun) -> Reason:
     name = getattr(run, "deployment_name", None)
     if name:
-        text = f"It waits in no queue, and no process serves {name!r}."
+        text = f"No process serves {name!r}, and its runs wait in no queue."
         return Reason("no_queue", text, "Serve the flow again, or give its deployment a work queue.")
-    return Reason("no_queue", "It waits in no queue, so only its own process can start it.")
+    return Reason("no_queue", "Only their own process can start runs that wait in no queue.")
