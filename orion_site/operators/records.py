@@ -8,6 +8,7 @@ among the newest rows only.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import Any, ClassVar, cast
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from django.http import HttpRequest
 from django.utils.functional import cached_property
 from django.utils.text import capfirst
 
+from orchestration.transactions import write_transaction
 from orion_site.operators.cells import Short
 from runs.pages.selectors.keyset import COUNT_CAP as CAP
 from runs.pages.selectors.keyset import Count, capped_count
@@ -95,6 +97,20 @@ class BoundedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         if (row := context.get("original")) is not None:
             context |= {"title": f"{capfirst(self.opts.verbose_name)} {row}", "subtitle": None}
         return super().render_change_form(request, context, *args, **kwargs)
+
+    # Django opens transactions of its own for forms, which the audit log knows nothing of.
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        with write_transaction() if request.method == "POST" else nullcontext():
+            return super().changeform_view(request, *args, **kwargs)
+
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        with write_transaction() if request.method == "POST" else nullcontext():
+            return super().delete_view(request, *args, **kwargs)
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        with write_transaction():
+            super().delete_queryset(request, queryset)
 
     def get_sortable_by(self, request: HttpRequest) -> Any:
         return () if self.newest_by else super().get_sortable_by(request)

@@ -107,3 +107,32 @@ def test_who_may_not_read_it_sees_neither_page_nor_links(browser: Client, act_as
     assert browser.get("/audit").status_code == 403
     assert "History of changes" not in page
     assert not Entry.objects.exists()
+
+
+def test_the_admin_shows_entries_and_changes_none(browser: Client):
+    make_changes(browser)
+    entry = Entry.objects.order_by("id")[0]
+
+    listed = browser.get("/admin/audit/entry/").content.decode()
+    shown = browser.get(f"/admin/audit/entry/{entry.pk}/change/")
+    changed = browser.post(f"/admin/audit/entry/{entry.pk}/change/", {"actor": "somebody else"})
+    deleted = browser.post(f"/admin/audit/entry/{entry.pk}/delete/", {"post": "yes"})
+
+    assert "local owner" in listed
+    assert shown.status_code == 200
+    assert (changed.status_code, deleted.status_code) == (403, 403)
+    assert Entry.objects.get(pk=entry.pk).actor == "local owner"
+
+
+def test_forms_of_the_admin_are_recorded_with_the_values(browser: Client):
+    browser.post("/admin/deployments/variable/add/", {"name": "region", "value": "eu", "tags": "[]"})
+    made = Variable.objects.get()
+    browser.post(f"/admin/deployments/variable/{made.pk}/change/", {"name": "region", "value": "us", "tags": "[]"})
+    browser.post(f"/admin/deployments/variable/{made.pk}/delete/", {"post": "yes"})
+
+    found = Entry.objects.order_by("id").values_list("entrance", "operation", "before", "after")
+
+    assert [one[:2] for one in found] == [
+        ("admin", f"admin:deployments_variable_{what}") for what in ("add", "change", "delete")
+    ]
+    assert found[1][2:] == ('{"value": "eu"}', '{"value": "us"}')

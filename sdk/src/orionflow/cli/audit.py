@@ -106,7 +106,7 @@ def verify(session: Session) -> None:
     outcome: dict[str, Any] = {"ok": found is None, "entries": entries, "reached": reached, "finding": found}
     if found is None:
         head = f" The last one is number {reached['number']} of {reached['day']}: {reached['hash']}." if reached else ""
-        session.report(f"The audit log is whole: {entries} entries.{head}", outcome, name="ok")
+        session.report(f"The audit log is whole; entries: {entries}.{head}", outcome, name="ok")
         return
     if not session.for_people:
         session.report("", outcome, name="ok")
