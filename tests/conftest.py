@@ -91,8 +91,6 @@ def django_db_keepdb() -> bool:
 @pytest.fixture(scope="session", autouse=True)
 def everything_is_loaded() -> None:
     """Load all operations before any test replaces a name: a module imported meanwhile would keep the replacement."""
-    # The kit's empty database is a copy as well, rather than migrated in each process.
-    import_module("orion_site.isolation")._pattern = ready_database()
     openapi = import_module("orion_site.openapi.document")
     for _ in openapi.operations():
         pass
@@ -102,6 +100,12 @@ def everything_is_loaded() -> None:
 def users_of_other_tests_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """The guard believes for two seconds that there are users; each test has users of its own."""
     monkeypatch.setattr("orion_site.accounts.guard._open_until", 0.0)
+
+
+@pytest.fixture(scope="session")
+def ready_kit() -> None:
+    """The kit's empty database is a copy as well, rather than migrated in each process."""
+    import_module("orion_site.isolation")._pattern = ready_database()
 
 
 @pytest.fixture

@@ -247,7 +247,7 @@ lines = st.builds(
 )
 
 
-@examples(20, 600)
+@examples(12, 600)
 @given(line=lines, place=places())
 def test_times_are_those_that_a_walk_through_all_minutes_finds(line, place):
     name, start = place

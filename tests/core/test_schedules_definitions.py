@@ -165,7 +165,7 @@ definitions = st.one_of(
 )
 
 
-@examples(40, 1500)
+@examples(20, 1500)
 @given(definition=definitions)
 def test_of_strange_definitions_nothing_but_an_error_with_a_sentence_comes(definition):
     assert _used(definition)

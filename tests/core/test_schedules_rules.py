@@ -190,7 +190,7 @@ def rules(draw):
 starts = st.datetimes(datetime(1990, 1, 1), datetime(2030, 1, 1)).map(lambda at: at.replace(microsecond=0))  # noqa: DTZ001
 
 
-@examples(30, 1500)
+@examples(12, 1500)
 @given(text=rules(), start=starts, skipped=st.integers(0, 10))
 def test_rules_mean_what_they_mean_to_dateutil(text, start, skipped):
     ours = list(islice(walls(read_rule(text, ZoneInfo("UTC"), "rrule"), start, start), 12))

@@ -11,7 +11,7 @@ from orionflow.testing import Isolated, VirtualClock, isolated
 
 
 @pytest.fixture
-def server_here(django_db_blocker: Any, settings: Any) -> Iterator[None]:
+def server_here(ready_kit: None, django_db_blocker: Any, settings: Any) -> Iterator[None]:
     """The test runner has set up the whole server for this process; programs of users may use it too."""
     # It only knows the names that it has in the network.
     settings.ALLOWED_HOSTS = [*settings.ALLOWED_HOSTS, "ephemeral.orion"]

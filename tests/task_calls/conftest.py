@@ -11,7 +11,7 @@ from orionflow.testing import Isolated, isolated
 
 
 @pytest.fixture(autouse=True)
-def orion(django_db_blocker: Any, settings: Any) -> Iterator[Isolated]:
+def orion(ready_kit: None, django_db_blocker: Any, settings: Any) -> Iterator[Isolated]:
     settings.ALLOWED_HOSTS = [*settings.ALLOWED_HOSTS, "ephemeral.orion"]
     with django_db_blocker.unblock(), isolated() as here:
         yield here
