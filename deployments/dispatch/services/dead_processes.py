@@ -123,7 +123,8 @@ def cancel_unserved_runs(now: datetime) -> int:
         deployment_id__isnull=False,
         state_timestamp__lt=now - CANCELLATION_PATIENCE,
     )
-    queue_of = dict(cancelling.order_by("pk").values_list("pk", "work_queue_id")[:BATCH])
+    # Put in order here: asked for it, SQLite may walk through the ids of all runs that there ever were.
+    queue_of = dict(sorted(cancelling.order_by().values_list("pk", "work_queue_id")[:BATCH]))
     queues = list(WorkQueue.objects.filter(pk__in={one for one in queue_of.values() if one}))
     served = served_queues(queues, now)
     unserved = [run_id for run_id, queue_id in queue_of.items() if queue_id not in served]
