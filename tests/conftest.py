@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 
 import pytest
-from django.db import connections
+from django.db import connection, connections
 from hypothesis import settings
 
 from orion_site.accounts.authentication import LocalOwnerAuthentication
@@ -100,6 +100,25 @@ def everything_is_loaded() -> None:
 def users_of_other_tests_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """The guard believes for two seconds that there are users; each test has users of its own."""
     monkeypatch.setattr("orion_site.accounts.guard._open_until", 0.0)
+
+
+@pytest.fixture
+def statistics_of_its_own(db: None) -> Iterator[None]:
+    """Let the planner of SQLite know nothing of the rows of other tests, which went, nor others anything of these."""
+    forget_statistics()
+    yield
+    forget_statistics()
+
+
+def forget_statistics() -> None:
+    if connection.vendor != "sqlite":
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name FROM sqlite_master WHERE name IN ('sqlite_stat1', 'sqlite_stat4')")
+        for (table,) in cursor.fetchall():
+            cursor.execute(f"DELETE FROM {table}")
+        # They are read again.
+        cursor.execute("ANALYZE sqlite_schema")
 
 
 @pytest.fixture(scope="session")

@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from django.db import connection
+from django.db import Error, connection
 
-from orion_site.database.sqlite.files import alone, damaged, looks_truncated
+from orion_site.database.sqlite.files import alone, damaged, found_no_room, looks_truncated
 from orionflow.private_files import make_private_folder
 
 UPGRADE = "`orion database upgrade`"
+# So long the log beside a new database gets before it is written into the file.
+PAGES_IN_LOG = 100
 
 
 class DatabaseUnusable(RuntimeError):
@@ -84,14 +86,26 @@ def create_alone(migrate: Callable[[], None], *, say: bool) -> None:
         draft.touch(mode=0o600)
         _let_it_shrink(draft)
         try:
-            with _connected_to(draft):
+            with _connected_to(draft), connection.cursor() as cursor:
+                # Little of the disk beside the file itself.
+                cursor.execute(f"PRAGMA wal_autocheckpoint = {PAGES_IN_LOG}")
                 migrate()
+                # Only the file is moved, so all of the log must be in it. Closing would leave out what finds no room.
+                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             draft.rename(file)
+        except Error as error:
+            raise DatabaseUnusable(_why_not_made(file, error)) from error
         finally:
             for leftover in (draft, Path(f"{draft}-wal"), Path(f"{draft}-shm")):
                 leftover.unlink(missing_ok=True)
     if say:
         print(f"Orion created its database at {file}.", file=sys.stderr, flush=True)
+
+
+def _why_not_made(file: Path, error: Error) -> str:
+    if found_no_room(error.__cause__):
+        return f"The disk below {file} is too full for a database; make room there."
+    return f"The database {file} could not be made: {error}."
 
 
 def _let_it_shrink(draft: Path) -> None:

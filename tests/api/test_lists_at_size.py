@@ -26,6 +26,7 @@ pytestmark = [
     pytest.mark.generative,
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(DATABASE != "sqlite", reason="PostgreSQL reads a table of some thousand rows whole"),
+    pytest.mark.usefixtures("statistics_of_its_own"),
 ]
 
 FEW, MANY = 1000, 8000 if THOROUGH else 4000

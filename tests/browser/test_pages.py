@@ -71,7 +71,7 @@ def test_from_the_list_to_the_reason_of_a_failure_without_scripts(page: Page, sh
     page.locator("select[name=state]").select_option("failed")
     page.get_by_role("button", name="Filter").click()
     page.locator("tbody a.name").first.click()
-    page.get_by_role("link", name="History").click()
+    page.get_by_role("link", name="History", exact=True).click()
 
     expect(page.get_by_text("1 of 2 tasks failed").first).to_be_visible()
     assert page.url.endswith(f"/runs/{shown.run}?tab=history")

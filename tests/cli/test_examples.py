@@ -14,7 +14,15 @@ from tests.cli.conftest import companion, run_orion
 GALLERY = Path(__file__).parent / "gallery"
 # These end when somebody ends them or types something in, or when an agent has done its work.
 ENDLESS = ("notify create slack", "notify create mail", "block create slack-webhook/ops")
-ENDLESS += ("secret set", "server start", "services start", "agent start", "task-worker", "run etl/prod --watch")
+ENDLESS += (
+    "auth login",
+    "secret set",
+    "server start",
+    "services start",
+    "agent start",
+    "task-worker",
+    "run etl/prod --watch",
+)
 EXAMPLES = [
     line
     for _, command in [*all_groups(), *all_commands()]

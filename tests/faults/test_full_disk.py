@@ -155,3 +155,15 @@ def test_a_program_with_its_database_on_a_full_disk_names_the_disk(tmp_path: Pat
 
         assert flow.returncode == 1
         assert f"The disk below the database {disk.folder}/orion.db is full; make room there." in said
+
+
+def test_a_disk_too_small_for_a_database_gets_none(tmp_path: Path):
+    with small_disk(tmp_path / "small", 1) as disk:
+        upgraded = orion(disk.folder, "database", "upgrade")
+
+        assert upgraded.returncode == 3
+        assert (
+            upgraded.stderr
+            == f"error: The disk below {disk.folder}/orion.db is too full for a database; make room there.\n"
+        )
+        assert [file.name for file in disk.folder.iterdir()] == ["orion.db.lock"]

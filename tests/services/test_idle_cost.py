@@ -168,6 +168,7 @@ def cost_of(tick: Callable[..., object]) -> int:
 
 @pytest.mark.generative
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("statistics_of_its_own")
 def test_an_idle_tick_costs_the_same_beside_many_finished_runs(settings, tmp_path):
     settings.ORION_BROKER_URL = f"filesystem://{tmp_path}"
     services = services_of_this_server()
@@ -188,6 +189,7 @@ def test_an_idle_tick_costs_the_same_beside_many_finished_runs(settings, tmp_pat
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("statistics_of_its_own")
 def test_each_page_of_old_runs_costs_the_same(monkeypatch):
     """Counted in steps of SQLite's machine, and on PostgreSQL by the rows that are read."""
     monkeypatch.setattr(retention, "RUNS_AT_ONCE", 20)

@@ -55,6 +55,7 @@ def test_a_reader_that_stays_delays_nobody():
         assert cursor.fetchone() == (20000,)
 
 
+@pytest.mark.usefixtures("statistics_of_its_own")
 def test_the_planner_knows_how_common_a_state_is_after_a_table_has_grown():
     flow = make_flow()
     FlowRun.objects.bulk_create(

@@ -59,7 +59,7 @@ def test_pages_cost_few_queries_and_what_others_wrote_is_text(browser: Client, d
     for place in range(30):
         artifact = make_artifact(f"k{place}", data=HOSTILE, description=HOSTILE)
 
-    with django_assert_max_num_queries(2):
+    with django_assert_max_num_queries(3):
         listed = browser.get("/artifacts").content.decode()
     with django_assert_max_num_queries(4):
         shown = browser.get(f"/artifacts/{artifact.pk}").content.decode()

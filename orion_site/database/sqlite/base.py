@@ -13,13 +13,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.sqlite3 import base, creation, operations
 from django.db.utils import DatabaseError, OperationalError
 
-from orion_site.database.sqlite.files import damaged, refuse_network_file_system
+from orion_site.database.sqlite.files import damaged, found_no_room, refuse_network_file_system
 from orion_site.database.sqlite.gate import FairGate, gate_of
 
 # RETURNING, and UPDATE … FROM.
 OLDEST_SQLITE = (3, 35, 0)
-# The first connection makes the log and its index beside the file, which needs room even for reading.
-NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
 
 
 class DatabaseCreation(creation.DatabaseCreation):
@@ -73,7 +71,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             return OperationalError(f"There is no database at {path}; create it with `orion database upgrade`.")
         if "unable to open" in str(error):
             return OperationalError(f"The database {path} cannot be opened; check its permissions and its folder's.")
-        if getattr(error, "sqlite_errorname", "") in NO_ROOM:
+        if found_no_room(error):
             return OperationalError(f"The disk below the database {path} is full; make room there.")
         return OperationalError(*error.args)
 

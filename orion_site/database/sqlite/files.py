@@ -30,6 +30,9 @@ NETWORK_FILE_SYSTEMS = frozenset(
     }
 )
 
+# The first connection makes the log and its index beside the file, which needs room even for reading.
+NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
+
 
 @lru_cache(maxsize=16)
 def refuse_network_file_system(path: str) -> None:
@@ -63,6 +66,11 @@ def file_system_of(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str 
 
 def damaged(path: str) -> str:
     return f"{path} is not a SQLite database or is damaged; restore a backup or move it away."
+
+
+def found_no_room(error: BaseException | None) -> bool:
+    """Whether SQLite gave up because the disk is full."""
+    return getattr(error, "sqlite_errorname", "") in NO_ROOM
 
 
 def looks_truncated(path: Path) -> bool:
