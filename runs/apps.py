@@ -11,6 +11,6 @@ class RunsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from runs.triggers import install_triggers
+        from runs.beyond_models import install
 
-        post_migrate.connect(install_triggers, sender=self, dispatch_uid="triggers of runs")
+        post_migrate.connect(install, sender=self, dispatch_uid="what models of runs cannot declare")

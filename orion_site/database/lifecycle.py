@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from django.apps import apps
 from django.db import Error, connection, connections
 
 from orion_site.database.file import (
@@ -34,7 +35,7 @@ from orion_site.database.migration_files import (
     only_new_apps,
 )
 from orion_site.database.sqlite.files import alone, damaged
-from runs.triggers import has_all_triggers, install_triggers
+from runs import beyond_models
 
 __all__ = ["Change", "DatabaseUnusable", "Report", "check", "place", "prepare", "reset", "sorting_in_files", "upgrade"]
 
@@ -128,7 +129,8 @@ def upgrade() -> Change:
         if missing:
             _migrate()
         else:
-            install_triggers()
+            for part in _beyond_models():
+                part.install()
         _add_roll_ups_up()
     return Change(place(), False, _spelled(missing))
 
@@ -203,9 +205,21 @@ def _ahead() -> str | None:
     )
 
 
+def _beyond_models() -> list[Any]:
+    """Return the modules that look after what models cannot declare: with `install` and `is_complete`."""
+    if not apps.is_installed("django.contrib.auth"):
+        # A short program leaves the audit log's to servers and commands: they would take longer than the question.
+        return [beyond_models]
+    from orion_site.audit import triggers
+
+    return [beyond_models, triggers]
+
+
 def _interrupted() -> str | None:
     """The last upgrade made all tables, and was killed before it came to what else the database keeps."""
-    return None if has_all_triggers() else f"The last upgrade of the database {place()} was interrupted; run {UPGRADE}."
+    if all(part.is_complete() for part in _beyond_models()):
+        return None
+    return f"The last upgrade of the database {place()} was interrupted; run {UPGRADE}."
 
 
 def _migrate() -> None:

@@ -11,6 +11,7 @@ from django.db import connection
 
 from deployments.upkeep.services.retention import Ages, purge
 from orchestration.tables import FLOW_RUNS, TASK_RUNS
+from runs.beyond_models import is_complete
 from runs.flow_runs.services import delete_flow_run, update_flow_run
 from runs.models import FlowRun, FlowRunTag, TaskRun, TaskRunTag
 from runs.tag_rows.install import install, trigger_names
@@ -116,16 +117,26 @@ def test_after_triggers_were_lost_all_rows_are_written_again():
     assert_kept()
 
 
+def indexes() -> set[str]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = 'runs_flowrun'")
+        return {name for (name,) in cursor.fetchall()}
+
+
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif(DATABASE != "sqlite", reason="only SQLite has tables made again, and drops their triggers")
-def test_a_table_that_is_made_again_has_its_triggers_after_the_migration():
+def test_a_table_that_is_made_again_has_its_triggers_and_indexes_after_the_migration():
     make_flow_run(tags=["prod"])
     with connection.schema_editor() as editor:
+        before = indexes()
         editor._remake_table(FlowRun)
     assert missing() == set(trigger_names(FLOW_RUNS))
+    assert not is_complete()
 
     emit_post_migrate_signal(verbosity=0, interactive=False, db="default")
 
     assert missing() == set()
+    assert is_complete()
+    assert indexes() == before
     make_flow_run(tags=["gpu"])
     assert_kept()

@@ -1,0 +1,50 @@
+"""The parts of the database that models cannot declare: triggers with the rows that they keep, and indexes by end.
+
+SQLite drops them with a table, and Django remakes a table for many a change of its columns: so they are looked after
+following every migration.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import connection
+
+from orchestration.tables import FLOW_RUNS, TASK_RUNS
+from runs.triggers import missing_triggers
+
+# Descending, and none of it last. Only PostgreSQL lets an index say the latter, and SQLite need not be told.
+_BY_END = {FLOW_RUNS.runs: "flow_run_by_end", TASK_RUNS.runs: "task_run_by_end"}
+
+
+def install(**_: Any) -> None:
+    """Make what is missing."""
+    from runs.roll_ups import install as roll_ups
+    from runs.tag_rows import install as tag_rows
+
+    roll_ups.install()
+    tag_rows.install()
+    with connection.cursor() as cursor:
+        for table in missing_indexes(cursor):
+            nulls = " NULLS LAST" if connection.vendor == "postgresql" else ""
+            cursor.execute(f"CREATE INDEX {_BY_END[table]} ON {table} (end_time DESC{nulls}, id DESC)")
+
+
+def is_complete() -> bool:
+    """Whether nothing is missing, in a database that has had all migrations."""
+    from runs.roll_ups.sql import trigger_names as of_roll_ups
+    from runs.tag_rows.install import trigger_names as of_tags
+
+    names = {**of_roll_ups(), **of_tags(FLOW_RUNS), **of_tags(TASK_RUNS)}
+    with connection.cursor() as cursor:
+        return not missing_triggers(cursor, names) and not missing_indexes(cursor)
+
+
+def missing_indexes(cursor: Any) -> list[str]:
+    """Return the tables that lack their index by end, of those that are there."""
+    if connection.vendor == "sqlite":
+        cursor.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'index')")
+    else:
+        cursor.execute("SELECT relname FROM pg_class WHERE relkind IN ('r', 'i')")
+    there = {name for (name,) in cursor.fetchall()}
+    return [table for table, index in _BY_END.items() if table in there and index not in there]
