@@ -67,7 +67,7 @@ def refuse_empty_file() -> None:
         raise DatabaseUnusable(no_tables(str(file)))
 
 
-def create_alone(migrate: Callable[[], None], *, say: bool) -> None:
+def create_alone(make_tables: Callable[[], None], *, say: bool) -> None:
     """Make the SQLite file under another name and move it into place whole: nobody ever opens half a database."""
     file = sqlite_file()
     assert file is not None
@@ -89,7 +89,7 @@ def create_alone(migrate: Callable[[], None], *, say: bool) -> None:
             with _connected_to(draft), connection.cursor() as cursor:
                 # Little of the disk beside the file itself.
                 cursor.execute(f"PRAGMA wal_autocheckpoint = {PAGES_IN_LOG}")
-                migrate()
+                make_tables()
                 # Only the file is moved, so all of the log must be in it. Closing would leave out what finds no room.
                 cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             draft.rename(file)

@@ -75,7 +75,7 @@ def prepare() -> None:
     A home without a database gets one. An existing database is never changed but for tables of apps that are new to it.
     """
     if is_new_home():
-        create_alone(_migrate, say=True)
+        create_alone(_make_tables, say=True)
     refuse_what_is_not_there()
     refuse_empty_file()
     with _told_plainly():
@@ -116,7 +116,7 @@ def upgrade() -> Change:
     """Bring the database up to date; make it first if it is a SQLite file that does not exist."""
     if sqlite_file() is not None and not file_exists():
         before: list[Name] = known_migrations()
-        create_alone(_migrate, say=False)
+        create_alone(_make_tables, say=False)
         return Change(place(), True, _spelled(before))
     refuse_what_is_not_there()
     with _told_plainly():
@@ -220,6 +220,12 @@ def _interrupted() -> str | None:
     if all(part.is_complete() for part in _beyond_models()):
         return None
     return f"The last upgrade of the database {place()} was interrupted; run {UPGRADE}."
+
+
+def _make_tables() -> None:
+    from orion_site.database.new_file import make_tables
+
+    make_tables()
 
 
 def _migrate() -> None:
