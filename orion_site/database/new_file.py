@@ -24,4 +24,7 @@ def make_tables() -> None:
                 editor.create_model(model)
         recorder.ensure_schema()
         recorder.migration_qs.bulk_create(recorder.Migration(app=app, name=name) for app, name in known_migrations())
+    with connection.cursor() as cursor:
+        # There are no rows yet, but a place for what the planner learns of them.
+        cursor.execute("ANALYZE")
     emit_post_migrate_signal(verbosity=0, interactive=False, db=connection.alias)

@@ -41,6 +41,7 @@ def contents(file: Path) -> dict[str, Any]:
         return {
             "tables": {name: table(database, name) for name in tables},
             "checks": {name: checks(sql) for kind, name, _, sql in objects if kind == "table" and name in tables},
+            "statistics": {name for kind, name, _, _ in objects if kind == "table" and name.startswith("sqlite_stat")},
             "others": {(kind, name, on, spelled(sql)) for kind, name, on, sql in objects if kind != "table" and sql},
             "unique": {name: unique(database, name) for name in tables},
             "migrations": set(database.execute("SELECT app, name FROM django_migrations")),

@@ -36,7 +36,9 @@ class DatabaseOperations(operations.DatabaseOperations):
 
     def sql_flush(self, style: Any, tables: Any, **options: Any) -> list[str]:
         days = ["UPDATE audit_day SET removed = day WHERE removed IS NULL"] if "audit_day" in tables else []
-        return days + super().sql_flush(style, tables, **options) * 2
+        # Django names tables in the order of a set, another one in each process; entries go before their days.
+        each = sorted(super().sql_flush(style, tables, **options), key=lambda statement: '"audit_day"' in statement)
+        return [*days, *each, *each]
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
