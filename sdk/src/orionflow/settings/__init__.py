@@ -285,6 +285,3 @@ the default. In files the names are written in lower case without the prefix, ne
 | Variable | Default | Meaning |
 |---|---|---|
 """
-
-if __name__ == "__main__":
-    print(settings_page(), end="")
