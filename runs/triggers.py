@@ -1,4 +1,4 @@
-"""Triggers on the tables of runs: which are missing, and taking them away."""
+"""Triggers: which are missing on the tables of runs, and taking any away."""
 
 from __future__ import annotations
 

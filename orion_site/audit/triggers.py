@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from django.db import connection, transaction
 
 from orion_site.audit.subjects import Subject, subjects
+from runs.triggers import drop_triggers
 
 # Says on PostgreSQL, until the transaction ends, that its changes are recorded.
 MARK = "orion.audited"
@@ -36,19 +37,14 @@ class Trigger(NamedTuple):
 def install() -> None:
     """Make the triggers that are missing, and remove those that are of another text."""
     with connection.cursor() as cursor:
-        tables = set(connection.introspection.table_names(cursor))
-        if ENTRY not in tables:
-            return
-        wanted = {one.name: one for one in _all() if one.table in tables}
-        present = _present(cursor)
+        wanted, present = _wanted(cursor), _present(cursor)
         if wanted.keys() == present.keys():
             return
         with transaction.atomic():
             if connection.vendor == "postgresql":
                 for function in _FUNCTIONS:
                     cursor.execute(function)
-            for name in present.keys() - wanted.keys():
-                _drop(cursor, name, present[name])
+            drop_triggers(cursor, {name: present[name] for name in present.keys() - wanted.keys()})
             for name in wanted.keys() - present.keys():
                 cursor.execute(wanted[name].statement)
 
@@ -56,16 +52,14 @@ def install() -> None:
 def is_complete() -> bool:
     """Whether no trigger is missing on the tables that there are; those of users come with a server."""
     with connection.cursor() as cursor:
-        tables = set(connection.introspection.table_names(cursor))
-        return _present(cursor).keys() >= {one.name for one in _all() if one.table in tables}
+        return _present(cursor).keys() >= _wanted(cursor).keys()
 
 
 def remove() -> None:
     """Drop those of the tables that migrations may change."""
     with connection.cursor() as cursor:
-        for name, table in _present(cursor).items():
-            if table not in {ENTRY, DAY}:
-                _drop(cursor, name, table)
+        present = _present(cursor).items()
+        drop_triggers(cursor, {name: table for name, table in present if table not in {ENTRY, DAY}})
 
 
 def _present(cursor: Any) -> dict[str, str]:
@@ -81,8 +75,10 @@ def _present(cursor: Any) -> dict[str, str]:
     return dict(cursor.fetchall())
 
 
-def _drop(cursor: Any, name: str, table: str) -> None:
-    cursor.execute(f"DROP TRIGGER IF EXISTS {name}" + (f" ON {table}" if connection.vendor == "postgresql" else ""))
+def _wanted(cursor: Any) -> dict[str, Trigger]:
+    """Those on the tables that there are, by name; none before there is an audit log."""
+    tables = set(connection.introspection.table_names(cursor))
+    return {one.name: one for one in _all() if one.table in tables} if ENTRY in tables else {}
 
 
 def _all() -> Iterator[Trigger]:

@@ -177,11 +177,11 @@ def chained(api) -> list[Entry]:
 @pytest.fixture
 def unguarded() -> None:
     """As somebody who owns the database may do first."""
-    from orion_site.audit.triggers import _drop, _present
+    from orion_site.audit.triggers import _present
+    from runs.triggers import drop_triggers
 
     with connection.cursor() as cursor:
-        for name, table in _present(cursor).items():
-            _drop(cursor, name, table)
+        drop_triggers(cursor, _present(cursor))
 
 
 def test_a_whole_chain_is_verified_step_by_step(chained):
