@@ -16,6 +16,7 @@ from typing import ParamSpec, TypeVar
 from django.db import IntegrityError, OperationalError, connection, transaction
 
 from orchestration.acts import current_act
+from orchestration.sight import current_sight, seeing_all_within
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -31,7 +32,9 @@ NO_ROOM = frozenset({"53100", "SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"})
 
 def write_transaction() -> AbstractContextManager[None]:
     act = current_act.get()
-    return transaction.atomic() if act is None else act.transaction()
+    begun = transaction.atomic() if act is None else act.transaction()
+    # Rules count also what whoever asks does not see.
+    return begun if current_sight.get() is None else seeing_all_within(begun)
 
 
 def repeated_on_conflict(work: Callable[P, R]) -> Callable[P, R]:

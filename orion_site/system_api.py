@@ -88,10 +88,17 @@ class ReadVersion(Operation):
         return orion_site.__version__
 
 
+class MyObject(TypedDict):
+    kind: str
+    name: str
+    actions: list[str]
+
+
 class Me(TypedDict):
     name: str
     by: str | None
     actions: list[str]
+    objects: list[MyObject]
 
 
 class ReadMe(Operation):
@@ -107,6 +114,7 @@ class ReadMe(Operation):
             "name": actor.name,
             "by": str(self.request.auth) if self.request.auth else None,
             "actions": sorted(actor.actions),
+            "objects": [{"kind": one.kind, "name": one.name, "actions": sorted(one.actions)} for one in actor.objects],
         }
 
 

@@ -16,7 +16,7 @@ from orchestration.clocks import SENT_AT_HEADER, clock_offset, corrected
 from orchestration.core.states import StateType
 from orchestration.database_clock import current_time
 from orchestration.services import propose_flow_run_state, propose_task_run_state
-from orion_site.accounts.permissions import Action, may
+from orion_site.accounts.permissions import Action, may_here
 from orionflow.contract.runs import OrchestrationResult, StateCreate
 from orionflow.contract.wire import Moment, Natural, Wire
 
@@ -62,10 +62,9 @@ class StateProposal(Operation):
 
     def _refuse_more_than_allowed(self, body: SetState) -> None:
         """A person moves runs; what came of one is said by its process, and no rule is passed over by everybody."""
-        actor = self.request.user
-        if body.force and not may(actor, Action.FORCE_STATES):
+        if body.force and not may_here(self.request, Action.FORCE_STATES):
             raise PermissionDenied("Your role does not allow to force a state: propose it without `force`.")
-        if body.state.type not in OF_PEOPLE and not may(actor, Action.REPORT_RUNS):
+        if body.state.type not in OF_PEOPLE and not may_here(self.request, Action.REPORT_RUNS):
             allowed = ", ".join(sorted(OF_PEOPLE))
             raise PermissionDenied(f"Your role does not allow to report {body.state.type}; you may propose {allowed}.")
 

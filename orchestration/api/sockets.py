@@ -23,8 +23,9 @@ from rest_framework.exceptions import AuthenticationFailed
 
 from orchestration.api.parsing import UnreadableBody, refuse_unstorable
 from orchestration.api.rendering import encoded
+from orchestration.sight import seeing
 from orion_site.accounts.authentication import actor_with_key, read_again
-from orion_site.accounts.permissions import WITHOUT_CREDENTIALS, Action, Actor, DenyUndeclared, may
+from orion_site.accounts.permissions import WITHOUT_CREDENTIALS, Action, Actor, DenyUndeclared, may, may_in_part
 from orionflow.contract.wire import Wire
 
 P = ParamSpec("P")
@@ -68,6 +69,15 @@ def _with_usable_connection(call: Callable[[], T]) -> T:
         close_old_connections()
 
 
+def _seen_by(actor: Actor, action: Action, work: Callable[[], T]) -> T:
+    if not actor.objects:
+        return work()
+    from orion_site.accounts.objects import sight_of
+
+    with seeing(sight_of(actor, action)):
+        return work()
+
+
 class SocketConsumer(AsyncJsonWebsocketConsumer):
     """One open websocket. Subclasses declare the action it needs, and may work beside what they receive."""
 
@@ -99,7 +109,17 @@ class SocketConsumer(AsyncJsonWebsocketConsumer):
 
     def is_admitted(self) -> bool:
         """Whether the handshake is accepted."""
-        return may(self.scope.get("user"), self.action_required)
+        return self.is_allowed(self.scope.get("user"))
+
+    def is_allowed(self, actor: Actor | None) -> bool:
+        """Whether somebody may have the socket; who has rights on some objects may have one that only reads."""
+        action = self.action_required
+        in_part = action is not None and action.is_reading and may_in_part(actor, action)
+        return in_part or may(actor, action)
+
+    async def read(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Read rows that whoever opened the socket sees."""
+        return await in_database(_seen_by, self.scope["user"], self.action_required, partial(work, *args, **kwargs))
 
     def watch_rights(self) -> None:
         """Close the socket soon after its key is revoked, or its user may not have it any more."""
@@ -114,9 +134,10 @@ class SocketConsumer(AsyncJsonWebsocketConsumer):
                 current = await in_database(read_again, actor)
             except DatabaseError:
                 continue
-            if not may(current, self.action_required):
+            if not self.is_allowed(current):
                 await self.close(POLICY_VIOLATION, DenyUndeclared.message)
                 return
+            self.scope["user"] = current
 
     async def websocket_ping(self, message: dict[str, Any]) -> None:
         """Our own server leaves pongs to the consumer: they may confirm what came before the ping."""
@@ -197,7 +218,7 @@ class IntroducedConsumer(SocketConsumer):
             self.watch_rights()
         if self.scope.get("user") is None:
             return WITHOUT_CREDENTIALS
-        return None if may(self.scope["user"], self.action_required) else DenyUndeclared.message
+        return None if self.is_allowed(self.scope["user"]) else DenyUndeclared.message
 
     async def receive_request(self, text: str) -> None:
         """Read what the client asks for, and begin to `work` if it can be understood."""

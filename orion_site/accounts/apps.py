@@ -13,3 +13,6 @@ class AccountsConfig(AppConfig):
     def ready(self) -> None:
         # Registers what a session remembers.
         from orion_site.accounts import sessions  # noqa: F401
+        from orion_site.accounts.objects import watch_connections
+
+        watch_connections()

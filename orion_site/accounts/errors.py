@@ -24,6 +24,11 @@ class BadPassword(DomainError):
     message = "{reason}"
 
 
+class BadRole(DomainError):
+    code = "bad_role"
+    message = "{reason}"
+
+
 class KeyTooStrong(DomainError):
     code = "key_too_strong"
     message = "A key cannot have the role {role}: {user} may do less than that."

@@ -8,17 +8,18 @@ never sent.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.db import DatabaseError
-from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.http.request import split_domain_port
 
+from orchestration.sight import Sight, current_sight, seeing
 from orion_site.accounts.permissions import answer_to
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -59,12 +60,29 @@ class GuardMiddleware:
         refused = refusal(request.META, method=request.method or "", path=request.path_info)
         if refused is not None:
             return JsonResponse({"detail": refused.detail}, status=refused.status)
-        # This thread has answered somebody else before.
+        # This thread has answered somebody else before, and will do other work.
         answer_to(None)
-        response = self.get_response(request)
+        try:
+            response = self.get_response(request)
+            if response.streaming and (sight := current_sight.get()) is not None:
+                streaming = cast("StreamingHttpResponse", response)
+                streaming.streaming_content = _seen(sight, cast("Iterable[bytes]", streaming.streaming_content))
+        finally:
+            answer_to(None)
         for header, value in HARDENING.items():
             response.headers.setdefault(header, value)
         return response
+
+
+def _seen(sight: Sight, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """What is read while it is sent is seen as what was read before."""
+    iterator = iter(chunks)
+    while True:
+        with seeing(sight):
+            chunk = next(iterator, None)
+        if chunk is None:
+            return
+        yield chunk
 
 
 def _foreign_machine(address: str) -> Refusal | None:

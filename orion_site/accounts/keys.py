@@ -24,8 +24,8 @@ from orchestration.transactions import write_transaction
 from orion_site.accounts.errors import KeyNotFound, KeyTooStrong
 from orion_site.accounts.models import ApiKey
 from orion_site.accounts.permissions import Actor
-from orion_site.accounts.roles import ACTIONS, actions_of, limited
-from orion_site.accounts.users import actions_of_user, actor_of_user
+from orion_site.accounts.roles import ACTIONS, Held, actions_of, limited, objects_of
+from orion_site.accounts.users import actions_of_user, actor_of_user, roles_of
 
 logger = logging.getLogger("orion.accounts")
 
@@ -46,7 +46,7 @@ DISABLED = "The user of this API key is disabled."
 
 _FIND = """
 SELECT k.digest, k.id, k.role, k.revoked IS NOT NULL, k.expires <= %s,
-       k.last_used IS NULL OR k.last_used < %s, u.id, u.username, u.is_active, u.is_superuser, g.role
+       k.last_used IS NULL OR k.last_used < %s, u.id, u.username, u.is_active, u.is_superuser, g.role, g.kind, g.name
 FROM accounts_apikey k
 JOIN auth_user u ON u.id = k.user_id
 LEFT JOIN auth_user_groups m ON m.user_id = u.id
@@ -64,7 +64,7 @@ def actor_of_key(key: str) -> Actor:
     rows = [row for row in _rows(key[:HINT_LENGTH], now) if hmac.compare_digest(row[0], digest)]
     if not rows:
         raise KeyRefused(UNKNOWN)
-    _, key_id, role, is_revoked, is_expired, is_stale, user_id, name, is_active, is_superuser, _ = rows[0]
+    _, key_id, role, is_revoked, is_expired, is_stale, user_id, name, is_active, is_superuser, *_ = rows[0]
     if is_revoked:
         raise KeyRefused(REVOKED)
     if is_expired:
@@ -73,8 +73,10 @@ def actor_of_key(key: str) -> Actor:
         raise KeyRefused(DISABLED)
     if is_stale:
         _note_use(key_id, now)
-    actions = limited(actions_of([row[-1] for row in rows], is_superuser=bool(is_superuser)), role)
-    return Actor(name, actions, user_id=user_id, key_id=key_id)
+    # Without any group there is one row, without a role.
+    roles = [Held(*row[-3:]) for row in rows if row[-3]]
+    actions = actions_of(roles, is_superuser=bool(is_superuser))
+    return limited(Actor(name, actions, user_id=user_id, key_id=key_id, objects=objects_of(roles)), role)
 
 
 def actor_again(actor: Actor) -> Actor | None:
@@ -88,12 +90,15 @@ def actor_again(actor: Actor) -> Actor | None:
     key = ApiKey.objects.filter(pk=actor.key_id, revoked=None).first()
     if key is None or (key.expires is not None and key.expires <= timezone.now()):
         return None
-    return replace(now_is, actions=limited(now_is.actions, key.role), key_id=key.pk)
+    return limited(replace(now_is, key_id=key.pk), key.role)
 
 
 def create_key(*, user: User, name: str, role: str, expires: datetime | None, now: datetime) -> tuple[ApiKey, str]:
     """Make a key, and return it with its text, which nobody can read again. Raises KeyTooStrong."""
-    if role and not ACTIONS[role] <= actions_of_user(user):
+    roles = roles_of(user)
+    # What is meant for named objects only stays so in a key.
+    allowed = actions_of_user(user).union(*(ACTIONS.get(one.role, frozenset()) for one in roles))
+    if role and not ACTIONS[role] <= allowed:
         raise KeyTooStrong(role=role, user=user.get_username())
     text = PREFIX + secrets.token_urlsafe(32)
     key = ApiKey(

@@ -7,20 +7,23 @@ from django.contrib.auth.models import Group
 from django.db import models
 from django.utils import timezone
 
-from orion_site.accounts.roles import Role
+from orion_site.accounts.roles import LONGEST_NAME_OF_OBJECT, Kind, Role, spelled
 
 
 class Grant(models.Model):
-    """A role that a group has."""
+    """A role that a group has: for everything, or for the objects of one name."""
 
     group = models.ForeignKey(Group, models.CASCADE, related_name="grants")
     role = models.CharField(max_length=16, choices=Role.choices)
+    # Both empty: for everything.
+    kind = models.CharField(max_length=16, choices=Kind.choices, blank=True, default="")
+    name = models.CharField(max_length=LONGEST_NAME_OF_OBJECT, blank=True, default="")
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["group", "role"], name="grant_once")]
+        constraints = [models.UniqueConstraint(fields=["group", "role", "kind", "name"], name="grant_once")]
 
     def __str__(self) -> str:
-        return self.role
+        return spelled(self.role, self.kind, self.name)
 
 
 class ApiKey(models.Model):

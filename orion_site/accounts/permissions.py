@@ -20,6 +20,8 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
+from orchestration.sight import Sight, current_sight
+
 
 class Action(StrEnum):
     """The actions that permissions are about."""
@@ -69,14 +71,48 @@ class Action(StrEnum):
         return self in {Action.REPORT_RUNS, Action.SERVE_QUEUES, Action.TAKE_SLOTS, Action.REPORT_EVENTS}
 
 
+# What somebody may do to named objects alone: to deployments, tags, work pools and queues, and to what belongs to them.
+# Everything else is allowed for all objects, or not at all.
+OF_OBJECTS = frozenset(
+    {
+        Action.READ_RUNS,
+        Action.REPORT_RUNS,
+        Action.CHANGE_RUNS,
+        Action.FORCE_STATES,
+        Action.CUSTOMISE_RUNS,
+        Action.READ_DEPLOYMENTS,
+        Action.CHANGE_DEPLOYMENTS,
+        Action.RUN_DEPLOYMENTS,
+        Action.READ_QUEUES,
+        Action.CHANGE_QUEUES,
+        Action.READ_LIMITS,
+        Action.CHANGE_LIMITS,
+        Action.READ_EVENTS,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OnObject:
+    """What somebody may do to the objects of one name."""
+
+    kind: str
+    name: str
+    actions: frozenset[Action]
+
+
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks: the `user` of a request of the API. `user_id` and `key_id` are those of rows, where there are any."""
+    """Who asks: the `user` of a request of the API. `user_id` and `key_id` are those of rows, where there are any.
+
+    `actions` are allowed for all objects, those of `objects` for these objects only.
+    """
 
     name: str
     actions: frozenset[Action]
     user_id: int | None = None
     key_id: int | None = None
+    objects: tuple[OnObject, ...] = ()
 
     # Django REST framework asks this of every user, and its browsable pages show the name.
     is_authenticated: ClassVar[bool] = True
@@ -100,9 +136,10 @@ def who_asks() -> Actor | None:
     return _asking.get()
 
 
-def answer_to(actor: Actor | None) -> None:
-    """From here on it is this actor who asks, in this thread or task."""
+def answer_to(actor: Actor | None, sight: Sight | None = None) -> None:
+    """From here on it is this actor who asks, in this thread or task, and who sees these rows only."""
     _asking.set(actor)
+    current_sight.set(sight)
 
 
 class Unrecognised(PermissionDenied):
@@ -146,6 +183,11 @@ def may(actor: Actor | None, action: Action | None) -> bool:
     return actor is not None and action is not None and action in actor.actions
 
 
+def may_in_part(actor: Actor | None, action: Action | None) -> bool:
+    """Whether the actor may do it to some objects."""
+    return actor is not None and any(action in one.actions for one in actor.objects)
+
+
 WITHOUT_CREDENTIALS = "Say who you are: sign in, or send a key in the header Authorization: Bearer orn_…"
 
 
@@ -157,13 +199,34 @@ class DenyUndeclared(BasePermission):
     def has_permission(self, request: Request, view: Any) -> bool:
         answer_to(request.user)
         allowing = (getattr(view, "action_required", None), getattr(view, "allowed_too", None))
+        if request.user is not None and request.user.objects:
+            return _may_in_sight(request, *allowing)
         return any(may(request.user, action) for action in allowing)
 
 
-def refuse_fields(actor: Actor | None, action: Action, given: Mapping[str, Any], why: str) -> None:
+def _may_in_sight(
+    request: HttpRequest | Request, *actions: Action | None, by_sight: bool = False, further: bool = False
+) -> bool:
+    # Imported here, because it knows tables: an API inside a user's process has no accounts.
+    from orion_site.accounts import objects
+
+    if further:
+        return objects.is_in_sight_of(request, *actions)
+    return objects.may_in_sight(request, *actions, by_sight=by_sight)
+
+
+def may_here(request: Request, action: Action) -> bool:
+    """Whether whoever asks may do one more action, to the object that the address names."""
+    actor = request.user
+    if may(actor, action):
+        return True
+    return may_in_part(actor, action) and _may_in_sight(request, action, further=True)
+
+
+def refuse_fields(request: Request, action: Action, given: Mapping[str, Any], why: str) -> None:
     """Refuse fields that need one more action, unless they are empty. Raises PermissionDenied."""
     named = [name for name, value in given.items() if value]
-    if named and not may(actor, action):
+    if named and not may_here(request, action):
         raise PermissionDenied(
             f"Your role does not allow {' and '.join(named)}: {why}. Leave {'them' if len(named) > 1 else 'it'} out."
         )
@@ -173,16 +236,25 @@ def refuse_fields(actor: Actor | None, action: Action, given: Mapping[str, Any],
 WHERE_AND_HOW = "this says where and how the code of a run is executed"
 
 
-def requires(action: Action) -> Callable[[Callable[..., HttpResponseBase]], Callable[..., HttpResponseBase]]:
-    """Declare the action of a plain Django view: `@requires(Action.READ_RUNS)`."""
+def requires(
+    action: Action, *, by_sight: bool = False
+) -> Callable[[Callable[..., HttpResponseBase]], Callable[..., HttpResponseBase]]:
+    """Declare the action of a plain Django view: `@requires(Action.READ_RUNS)`.
+
+    `by_sight`: it changes objects that it finds by reading, instead of one that its address names.
+    """
 
     def declare(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
         @wraps(view)
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             actor = recognised(request)
-            if not may(actor, action):
-                raise Unrecognised(WITHOUT_CREDENTIALS) if actor is None else PermissionDenied(DenyUndeclared.message)
             answer_to(actor)
+            if actor is not None and actor.objects:
+                is_allowed = _may_in_sight(request, action, by_sight=by_sight)
+            else:
+                is_allowed = may(actor, action)
+            if not is_allowed:
+                raise Unrecognised(WITHOUT_CREDENTIALS) if actor is None else PermissionDenied(DenyUndeclared.message)
             return view(request, *args, **kwargs)
 
         guarded.action_required = action  # type: ignore[attr-defined]

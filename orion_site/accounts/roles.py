@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from django.db.models import TextChoices
 
-from orion_site.accounts.permissions import Action
+from orion_site.accounts.permissions import OF_OBJECTS, Action, Actor, OnObject
 
 
 class Role(TextChoices):
@@ -82,14 +83,68 @@ ACTIONS: dict[str, frozenset[Action]] = {
 OF_EVERY_USER = frozenset({Action.PROBE, Action.KEEP_KEYS})
 
 
-def actions_of(roles: Iterable[str | None], *, is_superuser: bool = False) -> frozenset[Action]:
-    """Return what somebody may do who has these roles; a role that is not known any more allows nothing."""
+LONGEST_NAME_OF_OBJECT = 520
+
+
+class Kind(TextChoices):
+    """The kinds of objects that a role may hold for; what belongs to them is meant as well."""
+
+    DEPLOYMENT = "deployment"  # flow/deployment
+    TAG = "tag"  # of deployments and of flow runs
+    WORK_POOL = "work-pool"
+    WORK_QUEUE = "work-queue"  # pool/queue
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A role that somebody has: for everything, or for the objects of one name."""
+
+    role: str
+    kind: str = ""
+    name: str = ""
+
+    def __str__(self) -> str:
+        return spelled(self.role, self.kind, self.name)
+
+
+def spelled(role: str, kind: str, name: str) -> str:
+    """A role as commands and pages spell it: `operator`, or `operator:deployment:etl/daily`."""
+    return f"{role}:{kind}:{name}" if kind else role
+
+
+def read_held(text: str) -> Held:
+    """Read what `spelled` writes. Raises ValueError with a sentence."""
+    role, _, rest = text.partition(":")
+    if role not in set(Role):
+        raise ValueError(f"There is no role {role[:50]!r}; there are {', '.join(Role)}.")
+    if text == role:
+        return Held(role)
+    kind, _, name = rest.partition(":")
+    if kind not in set(Kind) or not name.strip() or len(name) > LONGEST_NAME_OF_OBJECT or "\x00" in name:
+        raise ValueError(f"{text[:100]!r} names no object: say ROLE:KIND:NAME, where KIND is {', '.join(Kind)}.")
+    if kind == Kind.DEPLOYMENT and "/" not in name:
+        raise ValueError("A deployment is named with its flow: flow/deployment.")
+    if role == Role.ADMIN:
+        raise ValueError("The role admin holds for everything.")
+    return Held(role, kind, name)
+
+
+def actions_of(roles: Iterable[Held], *, is_superuser: bool = False) -> frozenset[Action]:
+    """Return what somebody may do to everything who has these roles; one that is not known any more allows nothing."""
     if is_superuser:
         return ACTIONS[Role.ADMIN]
-    return OF_EVERY_USER.union(*(ACTIONS.get(role or "", frozenset()) for role in roles))
+    return OF_EVERY_USER.union(*(ACTIONS.get(one.role, frozenset()) for one in roles if not one.kind))
 
 
-def limited(actions: frozenset[Action], role: str) -> frozenset[Action]:
-    """Return what a key with this role may do for an owner who may do that; without a role, all but making keys."""
-    allowed = ACTIONS.get(role, frozenset()) | {Action.PROBE} if role else actions
-    return (actions & allowed) - {Action.KEEP_KEYS}
+def objects_of(roles: Iterable[Held]) -> tuple[OnObject, ...]:
+    """Return what somebody may do to named objects who has these roles."""
+    return tuple(
+        OnObject(one.kind, one.name, ACTIONS.get(one.role, frozenset()) & OF_OBJECTS) for one in roles if one.kind
+    )
+
+
+def limited(actor: Actor, role: str) -> Actor:
+    """Return for whom a key with this role speaks: less than its owner; without a role, all but making keys."""
+    allowed = ACTIONS.get(role, frozenset()) | {Action.PROBE} if role else actor.actions | OF_OBJECTS
+    objects = tuple(replace(one, actions=one.actions & allowed) for one in actor.objects)
+    return replace(actor, actions=(actor.actions & allowed) - {Action.KEEP_KEYS}, objects=objects)

@@ -11,11 +11,11 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 
 from orchestration.transactions import write_transaction
-from orion_site.accounts.errors import BadName, BadPassword, GroupNotFound, LastAdmin, NameTaken, UserNotFound
+from orion_site.accounts.errors import BadName, BadPassword, BadRole, GroupNotFound, LastAdmin, NameTaken, UserNotFound
 from orion_site.accounts.local_owner import OWNER_NAME, who_can_sign_in
 from orion_site.accounts.models import Grant
 from orion_site.accounts.permissions import Action, Actor
-from orion_site.accounts.roles import Role, actions_of
+from orion_site.accounts.roles import Held, Role, actions_of, objects_of, read_held
 
 LONGEST_NAME = 150
 # The groups that stand for a role each, made when somebody is first given the role by its name.
@@ -41,8 +41,13 @@ def group_named(name: str) -> Group:
     return group
 
 
-def roles_of(user: User) -> list[str]:
-    return sorted(set(Grant.objects.filter(group__user=user).values_list("role", flat=True)))
+def roles_of(user: User) -> list[Held]:
+    return held(Grant.objects.filter(group__user=user))
+
+
+def held(grants: QuerySet[Grant]) -> list[Held]:
+    """The roles of these grants, each once."""
+    return sorted({Held(*row) for row in grants.values_list("role", "kind", "name")}, key=str)
 
 
 def actions_of_user(user: User) -> frozenset[Action]:
@@ -52,8 +57,9 @@ def actions_of_user(user: User) -> frozenset[Action]:
 def actor_of_user(user: User) -> tuple[Actor, str]:
     """Return for whom a session of the user speaks, and the rights in one text, which a session compares."""
     roles = roles_of(user)
-    actor = Actor(user.get_username(), actions_of(roles, is_superuser=user.is_superuser), user_id=user.pk)
-    return actor, ",".join(["superuser"] * user.is_superuser + roles)
+    actions = actions_of(roles, is_superuser=user.is_superuser)
+    actor = Actor(user.get_username(), actions, user_id=user.pk, objects=objects_of(roles))
+    return actor, ",".join(["superuser"] * user.is_superuser + [str(one) for one in roles])
 
 
 def create_user(
@@ -96,7 +102,7 @@ def set_groups(*, name: str, groups: Sequence[str]) -> None:
         user = user_named(name)
         before = Action.MANAGE_USERS in actions_of_user(user)
         found = [*map(group_named, groups)]
-        roles = Grant.objects.filter(group__in=found).values_list("role", flat=True)
+        roles = held(Grant.objects.filter(group__in=found))
         if before and Action.MANAGE_USERS not in actions_of(roles, is_superuser=user.is_superuser):
             refuse_last_admin(user)
         user.groups.set(found)
@@ -112,24 +118,38 @@ def delete_user(*, name: str) -> None:
 
 def create_group(*, name: str, roles: Iterable[str]) -> Group:
     refuse_bad_name(name)
+    wanted = _read(roles)
     with write_transaction():
         if Group.objects.filter(name=name).exists():
             raise NameTaken(what="a group", name=name)
         group = Group.objects.create(name=name)
-        Grant.objects.bulk_create(Grant(group=group, role=role) for role in dict.fromkeys(roles))
+        _grant(group, wanted)
     return group
 
 
 def set_roles(*, name: str, roles: Iterable[str]) -> None:
     """Give a group these roles and no others."""
-    wanted = set(roles)
+    wanted = _read(roles)
     with write_transaction():
         group = group_named(name)
-        if Role.ADMIN not in wanted:
+        if Held(Role.ADMIN) not in wanted:
             _refuse_without_admins(but=group)
-        had = set(group.grants.values_list("role", flat=True))
-        group.grants.filter(role__in=had - wanted).delete()
-        Grant.objects.bulk_create(Grant(group=group, role=role) for role in sorted(wanted - had))
+        had = {Held(one.role, one.kind, one.name): one.pk for one in group.grants.all()}
+        group.grants.filter(pk__in=[had[one] for one in had.keys() - wanted]).delete()
+        _grant(group, wanted - had.keys())
+
+
+def _read(roles: Iterable[str]) -> set[Held]:
+    try:
+        return {read_held(one) for one in roles}
+    except ValueError as error:
+        raise BadRole(reason=str(error)) from None
+
+
+def _grant(group: Group, roles: Iterable[Held]) -> None:
+    Grant.objects.bulk_create(
+        Grant(group=group, role=one.role, kind=one.kind, name=one.name) for one in sorted(roles, key=str)
+    )
 
 
 def delete_group(*, name: str) -> None:

@@ -51,7 +51,7 @@ class CreateFlowRunFromDeployment(Operation):
             "job_variables": body.job_variables,
             "infrastructure_document_id": body.infrastructure_document_id,
         }
-        refuse_fields(self.request.user, Action.CUSTOMISE_RUNS, customised, WHERE_AND_HOW)
+        refuse_fields(self.request, Action.CUSTOMISE_RUNS, customised, WHERE_AND_HOW)
         now = current_time()
         state = proposed_state(body.state, keep_identity=False) if body.state else None
         with reporting_bad_templates():

@@ -115,10 +115,10 @@ class FollowEvents(IntroducedConsumer):
 
     async def _send_events(self, request: FilterRequest) -> None:
         following = Following(request.filter, timezone.now())
-        page = await in_database(following.begin, backfill=request.backfill)
+        page = await self.read(following.begin, backfill=request.backfill)
         while True:
             for event in page:
                 await self.send_json({"type": "event", "event": event_out(event)})
             if not is_whole(page):
                 await asyncio.sleep(LOOK_EVERY_SECONDS)
-            page = await in_database(following.read, timezone.now())
+            page = await self.read(following.read, timezone.now())

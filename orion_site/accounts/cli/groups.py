@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orion_site.accounts.cli import ROLES
 from orion_site.accounts.cli.database import accounts_ready
 from orionflow.cli.columns import Col
 from orionflow.cli.session import YES, Session, ask_before, command, with_params
@@ -15,7 +14,13 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import Group
 
 _COLUMNS = [Col("NAME", "name"), Col("ROLES", "roles"), Col("MEMBERS", "members")]
-_roles = click.Option(["--role", "roles"], multiple=True, type=click.Choice(ROLES), help="A role of the group.")
+_roles = click.Option(
+    ["--role", "roles"],
+    multiple=True,
+    metavar="ROLE[:KIND:NAME]",
+    help="A role of the group: viewer, operator, deployer, agent or admin; or one that holds for named objects only: "
+    "operator:deployment:FLOW/NAME, viewer:tag:NAME, operator:work-pool:NAME, operator:work-queue:POOL/NAME.",
+)
 
 
 @command(("orion group ls", ""))
@@ -28,7 +33,10 @@ def ls(session: Session) -> None:
     session.show_list(rows, _COLUMNS, empty="No groups. `orion user create NAME --role ROLE` makes that of a role.")
 
 
-@command(("orion group create night-shift --role operator", ""))
+@command(
+    ("orion group create night-shift --role operator", ""),
+    ("orion group create etl-team --role operator:deployment:etl/daily", "its deployment, and nothing else"),
+)
 @click.argument("name")
 @with_params(_roles)
 def create(session: Session, name: str, roles: tuple[str, ...]) -> None:
@@ -70,6 +78,6 @@ def delete(session: Session, name: str, yes: bool) -> None:
 def _row(group: Group) -> dict[str, Any]:
     return {
         "name": group.name,
-        "roles": sorted(group.grants.values_list("role", flat=True)),
+        "roles": sorted(map(str, group.grants.all())),
         "members": sorted(group.user_set.values_list("username", flat=True)),
     }

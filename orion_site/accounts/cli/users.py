@@ -128,7 +128,7 @@ def _row(user: User) -> dict[str, Any]:
 
     return {
         "name": user.get_username(),
-        "roles": ["admin (superuser)"] * user.is_superuser + roles_of(user),
+        "roles": ["admin (superuser)"] * user.is_superuser + [str(one) for one in roles_of(user)],
         "groups": sorted(user.groups.values_list("name", flat=True)),
         "signs_in": user.has_usable_password(),
         "enabled": user.is_active,

@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 from django.contrib.auth.models import Group, User
 
-from orion_site.accounts.roles import ACTIONS, Role
+from orion_site.accounts.roles import ACTIONS, Held, Role
 from orion_site.accounts.users import LONGEST_NAME, users
 
 LIVES = {"30": "30 days", "90": "90 days", "365": "A year", "": "Never"}
@@ -84,4 +84,26 @@ class GroupForm(forms.Form):
     """A group: its name, unless it has one already, and its roles."""
 
     name = forms.CharField(max_length=LONGEST_NAME)
-    roles = forms.MultipleChoiceField(required=False, choices=list(ROLES.items()), widget=forms.CheckboxSelectMultiple)
+    roles = forms.MultipleChoiceField(
+        required=False, choices=list(ROLES.items()), widget=forms.CheckboxSelectMultiple, label="Roles for everything"
+    )
+    objects = forms.CharField(
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 4}),
+        label="Roles for named objects",
+        help_text="One in each line: operator:deployment:flow/name, viewer:tag:name, operator:work-pool:name or "
+        "operator:work-queue:pool/name. Members see and change what belongs to these objects, and nothing else.",
+    )
+
+    @classmethod
+    def initial_of(cls, held: list[Held]) -> dict[str, Any]:
+        return {
+            "roles": [one.role for one in held if not one.kind],
+            "objects": "\n".join(str(one) for one in held if one.kind),
+        }
+
+    def clean(self) -> dict[str, Any]:
+        """The roles of both fields, as services take them."""
+        values = super().clean() or self.cleaned_data
+        named = [line.strip() for line in values.pop("objects", "").splitlines() if line.strip()]
+        return {**values, "roles": [*values.get("roles", []), *named]}

@@ -120,8 +120,8 @@ def new_group(request: HttpRequest) -> HttpResponse:
 @requires(Action.MANAGE_USERS)
 def group(request: HttpRequest, group_id: int) -> HttpResponse:
     one = _group(group_id)
-    roles = list(Grant.objects.filter(group=one).values_list("role", flat=True))
-    form = GroupForm(request.POST or None, initial={"roles": roles})
+    roles = services.held(Grant.objects.filter(group=one))
+    form = GroupForm(request.POST or None, initial=GroupForm.initial_of(roles))
     del form.fields["name"]
     if request.method == "POST" and saved(form, lambda values: services.set_roles(name=one.name, **values)):
         messages.success(request, f"The roles of {one.name} are changed; whom that concerns signs in again.")

@@ -66,11 +66,10 @@ class UpdateFlowRun(Operation):
 
     def perform(self, id: UUID, body: FlowRunUpdate) -> None:
         changes = {name: getattr(body, name) for name in body.model_fields_set}
-        actor = self.request.user
         variables = {name: value for name, value in changes.items() if name == "job_variables"}
-        refuse_fields(actor, Action.CUSTOMISE_RUNS, variables, WHERE_AND_HOW)
+        refuse_fields(self.request, Action.CUSTOMISE_RUNS, variables, WHERE_AND_HOW)
         reported = {name: value for name, value in changes.items() if name not in OF_PEOPLE}
-        refuse_fields(actor, Action.REPORT_RUNS, reported, "this is reported by the process of the run")
+        refuse_fields(self.request, Action.REPORT_RUNS, reported, "this is reported by the process of the run")
         if "empirical_policy" in changes:
             changes["empirical_policy"] = policy_in(body.empirical_policy)
         # Null means "leave as it is", except where the column itself may be empty.

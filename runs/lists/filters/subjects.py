@@ -9,6 +9,7 @@ from django.db.models import Q
 
 from deployments.models import Deployment
 from orchestration.core.states import StateType
+from orchestration.sight import sees_in_part
 from runs.lists.filters.conditions import matched
 from runs.lists.filters.resources import DeploymentFilter, FlowFilter, FlowRunFilter, RunFilter
 from runs.lists.filters.searches import Search
@@ -16,7 +17,9 @@ from runs.roll_ups.selectors import ALL_FLOW_RUNS, ALL_TASK_RUNS, Subject
 
 
 def subject_of_flow_runs(search: Search) -> Subject | None:
-    """Whose flow runs these are, if they are all that somebody has."""
+    """Whose flow runs these are, if they are all that somebody has, and whoever asks sees all of them."""
+    if sees_in_part():
+        return None
     if search.task_runs is not None or search.pools() is not None or search.queues() is not None:
         return None
     own = matched(search.flow_runs)
@@ -52,6 +55,8 @@ def _only(ids: Sequence[UUID] | None, condition: Q, column: str) -> UUID | None:
 
 def subject_of_task_runs(search: Search) -> Subject | None:
     """All task runs, if that is what is asked for."""
+    if sees_in_part():
+        return None
     asked = (search.flows, search.flow_runs, search.deployments)
     return None if any(part is not None for part in asked) or matched(search.task_runs) else ALL_TASK_RUNS
 

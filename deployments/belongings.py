@@ -1,0 +1,155 @@
+"""How the rows of deployments and of work belong to deployments, tags, pools and queues; and what names stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from functools import reduce
+from operator import or_
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Q
+
+from deployments.models import Deployment, WorkPool, WorkQueue
+from orchestration.sight import Condition, Reach, addressed, belongings, constants, everything, nothing, reaching
+from runs.belongings import of_flow_run, through_flow_run, through_task_run
+
+
+def reach_of(names: Mapping[str, Collection[str]], *, reading: bool) -> Reach:
+    """What these names stand for. For reading, deployments show the queues and pools that they use."""
+    pools = set(WorkPool.objects.filter(name__in=names.get("work-pool", ())).values_list("pk", flat=True))
+    queues = _queues(names.get("work-queue", ()), pools)
+    tags = set(names.get("tag", ()))
+    deployments = _deployments(names.get("deployment", ()), tags, queues)
+    pools_seen, queues_seen = set(pools), set(queues)
+    if reading:
+        queues_seen |= {queue for queue in deployments.values() if queue is not None}
+        pools_seen |= set(WorkQueue.objects.filter(pk__in=queues_seen).values_list("work_pool", flat=True))
+    resources = [
+        *(f"prefect.deployment.{one}" for one in deployments),
+        *(f"prefect.work-queue.{one}" for one in queues),
+        *(f"prefect.work-pool.{one}" for one in pools),
+    ]
+    is_sqlite = connection.vendor == "sqlite"
+    return Reach(
+        schema="main" if is_sqlite else _schema(),
+        is_sqlite=is_sqlite,
+        deployments=_ids(deployments, is_sqlite),
+        tags=constants(tags),
+        pools=_ids(pools, is_sqlite),
+        queues=_ids(queues, is_sqlite),
+        pools_seen=_ids(pools_seen, is_sqlite),
+        queues_seen=_ids(queues_seen, is_sqlite),
+        resources=constants(resources),
+    )
+
+
+def _queues(names: Collection[str], pools: Collection[UUID]) -> set[UUID]:
+    """Queues are named with their pool: `pool/queue`; those that have none by their name alone."""
+    split = (one.rpartition("/") for one in names)
+    named = [Q(name=name, work_pool__name=pool) if pool else Q(name=name, work_pool=None) for pool, _, name in split]
+    wanted = reduce(or_, named, Q(work_pool__in=pools))
+    return set(WorkQueue.objects.filter(wanted).values_list("pk", flat=True)) if named or pools else set()
+
+
+def _deployments(names: Collection[str], tags: set[str], queues: set[UUID]) -> dict[UUID, UUID | None]:
+    """The deployments, each with its queue. They are named with their flow: `flow/deployment`."""
+    named = [Q(flow__name=flow, name=name) for flow, _, name in (one.partition("/") for one in names)]
+    found = Deployment.objects.filter(reduce(or_, named, Q(work_queue__in=queues))).order_by()
+    known: dict[UUID, UUID | None] = dict(found.values_list("pk", "work_queue_id")) if named or queues else {}
+    if tags:
+        tagged = Deployment.objects.exclude(tags=[]).order_by().values_list("pk", "work_queue_id", "tags")
+        known |= {pk: queue for pk, queue, own in tagged if not tags.isdisjoint(own)}
+    return known
+
+
+def _ids(found: Collection[UUID], is_sqlite: bool) -> str:
+    return constants(one.hex if is_sqlite else str(one) for one in found)
+
+
+def _schema() -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_schema()")
+        return f'"{cursor.fetchone()[0]}"'
+
+
+def is_in(column: str, what: str) -> Condition:
+    return lambda reach, row: f"{row}.{column} IN {getattr(reach, what)}"
+
+
+def of_backfill_time(reach: Reach, row: str) -> str:
+    backfills = reach.table("deployments_backfill")
+    return f"{row}.backfill_id IN (SELECT b.id FROM {backfills} b WHERE b.deployment_id IN {reach.deployments})"
+
+
+def of_schedule_calendar(reach: Reach, row: str) -> str:
+    schedules = reach.table("deployments_schedule")
+    return f"{row}.schedule_id IN (SELECT s.id FROM {schedules} s WHERE s.deployment_id IN {reach.deployments})"
+
+
+def of_calendar(reach: Reach, row: str) -> str:
+    used = reach.table("deployments_schedule_calendars")
+    return f"{row}.id IN (SELECT c.calendar_id FROM {used} c WHERE {of_schedule_calendar(reach, 'c')})"
+
+
+def of_global_slot(reach: Reach, row: str) -> str:
+    return f"({through_flow_run('flow_run_id')(reach, row)} OR {through_task_run('task_run_id')(reach, row)})"
+
+
+def of_deadline(reach: Reach, row: str) -> str:
+    runs = reach.table("runs_flowrun")
+    return f"EXISTS (SELECT 1 FROM {runs} f WHERE f.id = {row}.flow_run_id AND {of_flow_run(reach, 'f')})"
+
+
+reaching.append(reach_of)
+belongings.update(
+    {
+        "deployments_deployment": is_in("id", "deployments"),
+        "deployments_schedule": is_in("deployment_id", "deployments"),
+        "deployments_skippedtime": is_in("deployment_id", "deployments"),
+        "deployments_backfill": is_in("deployment_id", "deployments"),
+        "deployments_backfilltime": of_backfill_time,
+        "deployments_schedule_calendars": of_schedule_calendar,
+        "deployments_calendar": of_calendar,
+        "deployments_deadline": of_deadline,
+        "deployments_workpool": is_in("id", "pools_seen"),
+        "deployments_workqueue": is_in("id", "queues_seen"),
+        "deployments_formerqueue": nothing,
+        "deployments_worker": is_in("work_pool_id", "pools"),
+        "deployments_lease": through_flow_run("flow_run_id"),
+        "deployments_concurrencylimit": is_in("tag", "tags"),
+        "deployments_slot": through_task_run("task_run_id"),
+        "deployments_globallimit": nothing,
+        "deployments_globalslot": of_global_slot,
+        # Names that flows look up belong to nobody: a role for all objects shows them.
+        "deployments_variable": nothing,
+        "deployments_blocktype": nothing,
+        "deployments_blockschema": nothing,
+        "deployments_blockdocument": nothing,
+        "deployments_blockreference": nothing,
+        # How the server is set up, and whether its services run.
+        "deployments_servicerecord": everything,
+        "deployments_changedsetting": everything,
+    }
+)
+addressed.update(
+    {
+        "api/deployments/<id>": ("deployments_deployment", "id"),
+        "api/backfills/<id>": ("deployments_backfill", "id"),
+        "api/calendars/<id>": ("deployments_calendar", "id"),
+        "api/work_pools/<name>": ("deployments_workpool", "name"),
+        "api/work_pools/<work_pool_name>": ("deployments_workpool", "name"),
+        "api/work_queues/<id>": ("deployments_workqueue", "id"),
+        "api/concurrency_limits/tag/<tag>": ("deployments_concurrencylimit", "tag"),
+        "api/concurrency_limits/<id>": ("deployments_concurrencylimit", "id"),
+        "api/agents/<id>": ("deployments_worker", "id"),
+        "deployments/<deployment_id>": ("deployments_deployment", "id"),
+        "deployments/new/<run_id>": ("runs_flowrun", "id"),
+        "backfills/<backfill_id>": ("deployments_backfill", "id"),
+        "calendars/<calendar_id>": ("deployments_calendar", "id"),
+        "work/pools/<pool_id>": ("deployments_workpool", "id"),
+        "work/queues/<queue_id>": ("deployments_workqueue", "id"),
+        "agents/<agent_id>": ("deployments_worker", "id"),
+        "limits/tags/<limit_id>": ("deployments_concurrencylimit", "id"),
+    }
+)

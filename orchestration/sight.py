@@ -1,0 +1,95 @@
+"""Which rows somebody sees who has rights on some objects only. A leaf: entrances set it, who writes looks past it.
+
+Nothing is set for whoever may see everything. Each app says in its module `belongings` how the rows of its tables
+belong to deployments, tags, work pools and work queues; what nobody declares is seen by nobody with such rights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What the names of somebody's rights stand for at the moment, as SQL: lists of constants in parentheses."""
+
+    schema: str
+    is_sqlite: bool
+    deployments: str
+    tags: str
+    # Work pools and queues that are named, or belong to a pool that is; and those that visible deployments use, too.
+    pools: str
+    queues: str
+    pools_seen: str
+    queues_seen: str
+    # Names of resources in events: prefect.deployment.…
+    resources: str = field(repr=False, default="(NULL)")
+
+    def table(self, name: str) -> str:
+        """The table itself: the bare name stands for those of its rows that are seen."""
+        return f'{self.schema}."{name}"'
+
+
+# The condition on a row that has this alias.
+Condition = Callable[[Reach, str], str]
+
+
+def everything(reach: Reach, row: str) -> str:
+    """Rows that say nothing about anybody's objects."""
+    return "1 = 1"
+
+
+def nothing(reach: Reach, row: str) -> str:
+    """Rows that belong to no object, so that rights on objects show none of them."""
+    return "1 = 0"
+
+
+# What names of objects stand for, by their kind; set by the app that has them.
+reaching: list[Callable[..., Reach]] = []
+# Conditions by table; and by the beginning of an address the table and column of what its first part names.
+belongings: dict[str, Condition] = {}
+addressed: dict[str, tuple[str, str]] = {}
+
+
+class Sight(Protocol):
+    """Somebody's rights on some objects."""
+
+    def only_seen(self, sql: str, *, has_params: bool) -> str:
+        """The statement, whose tables have only the rows that are seen."""
+
+
+current_sight: ContextVar[Sight | None] = ContextVar("current_sight", default=None)
+
+
+def sees_in_part() -> bool:
+    """Whether whoever asks sees some rows only, so that no total of all of them may be shown."""
+    return current_sight.get() is not None
+
+
+@contextmanager
+def seeing(sight: Sight | None) -> Iterator[None]:
+    """Within it these rows are seen; all of them with None, as rules must that count what holds a place."""
+    token = current_sight.set(sight)
+    try:
+        yield
+    finally:
+        current_sight.reset(token)
+
+
+@contextmanager
+def seeing_all_within(transaction: AbstractContextManager[None]) -> Iterator[None]:
+    with seeing(None), transaction:
+        yield
+
+
+def constants(values: Iterable[Any]) -> str:
+    """A list of texts in SQL. An empty one holds nothing."""
+    return f"({', '.join(sorted(quoted(str(value)) for value in values)) or 'NULL'})"
+
+
+def quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,194 @@
+"""Rights on named objects: what somebody with such rights sees, and whether an object in an address is among it.
+
+Every statement that reads for such a request meets the tables under their own names, cut down to the rows that are
+seen: `WITH "runs_flowrun" AS (SELECT * FROM main."runs_flowrun" WHERE …)` stands before it. So lists, counts, joins and
+SQL by hand are cut alike, wherever they are written. For whoever has rights on all objects no statement is changed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.apps import apps
+from django.core.exceptions import PermissionDenied
+from django.db import connection
+from django.db.backends.signals import connection_created
+from django.db.models import BooleanField, Model, QuerySet
+from django.db.models.expressions import RawSQL
+from django.http import Http404, HttpRequest
+from django.utils.module_loading import autodiscover_modules
+from rest_framework.request import Request
+
+from orchestration.sight import Condition, Reach, addressed, belongings, current_sight, nothing, reaching, seeing
+from orion_site.accounts.permissions import OF_OBJECTS, Action, Actor, answer_to, may, may_in_part, who_asks
+
+Row = TypeVar("Row", bound=Model)
+# Of these apps every table says to whom its rows belong.
+OWNED_APPS = ("runs", "deployments", "events")
+
+
+class NamedSight:
+    """What somebody sees, or may change, by rights on named objects: for one request, or one look of a socket."""
+
+    def __init__(self, names: Mapping[str, set[str]], *, reading: bool) -> None:
+        self._names, self._reading = names, reading
+
+    @cached_property
+    def reach(self) -> Reach:
+        _discover()
+        with seeing(None):
+            return reaching[0](self._names, reading=self._reading)
+
+    def only_seen(self, sql: str, *, has_params: bool) -> str:
+        begin = sql.lstrip(" (\n")[:6].upper()
+        named = set(_tables().findall(sql)) if begin in {"SELECT", "WITH R"} or begin.startswith("WITH ") else set()
+        if not named:
+            return sql
+        cut = ", ".join(self._cut(table) for table in sorted(named))
+        if has_params:
+            cut = cut.replace("%", "%%")
+        if not begin.startswith("WITH"):
+            return f"WITH {cut} {sql}"
+        recursive, rest = re.fullmatch(r"\s*WITH\s+(RECURSIVE\s+)?(.*)", sql, re.S | re.I).groups()  # type: ignore[union-attr]
+        return f"WITH {recursive or ''}{cut}, {rest}"
+
+    def condition(self, table: str, row: str) -> str:
+        return _condition_of(table)(self.reach, row)
+
+    def _cut(self, table: str) -> str:
+        rows = self.reach.table(table)
+        return f'"{table}" AS NOT MATERIALIZED (SELECT * FROM {rows} o WHERE {self.condition(table, "o")})'
+
+
+def sight_of(actor: Actor, *actions: Action | None) -> NamedSight | None:
+    """What an actor sees or changes who may do one of these actions to named objects only; None for all there is."""
+    wanted = {one for one in actions if one is not None}
+    if not wanted <= OF_OBJECTS:
+        # What every user may do; on the way nothing else is shown than what the user sees anyway.
+        wanted = {Action.READ_RUNS}
+    if wanted & actor.actions:
+        return None
+    names: dict[str, set[str]] = defaultdict(set)
+    for one in actor.objects:
+        if wanted & one.actions:
+            names[one.kind].add(one.name)
+    return NamedSight(names, reading=all(action.is_reading for action in wanted))
+
+
+def visible(actor: Actor, queryset: QuerySet[Row, Any], action: Action = Action.READ_RUNS) -> QuerySet[Row, Any]:
+    """The rows that an actor sees, or may do the action to: for what runs outside of the actor's requests."""
+    sight = sight_of(actor, action)
+    if sight is None:
+        return queryset if action in actor.actions else queryset.none()
+    table = queryset.model._meta.db_table
+    return queryset.filter(RawSQL(sight.condition(table, f'"{table}"'), (), output_field=BooleanField()))
+
+
+def may_in_sight(request: HttpRequest | Request, *actions: Action | None, by_sight: bool = False) -> bool:
+    """Whether an actor with rights on named objects may do one of these actions, and from here on what is seen.
+
+    Reading needs no more. Whatever changes something must name an object in its address, unless it finds by reading
+    what it changes (`by_sight`). Raises Http404 for an object that is not seen, and PermissionDenied for one that is.
+    """
+    actor = who_asks()
+    assert actor is not None
+    sight = sight_of(actor, *actions)
+    answer_to(actor, sight)
+    if not any(may(actor, action) or may_in_part(actor, action) for action in actions):
+        return False
+    if sight is None:
+        return True
+    is_reading = all(action.is_reading for action in actions if action is not None)
+    is_named = _is_in_sight(request, sight)
+    if is_named is False:
+        raise PermissionDenied(ON_OTHERS) if _is_in_sight(request, sight_of(actor, Action.READ_RUNS)) else Http404
+    if is_reading or is_named or by_sight:
+        return True
+    raise PermissionDenied(ON_NO_OBJECT)
+
+
+def is_in_sight_of(request: HttpRequest | Request, *actions: Action | None) -> bool:
+    """Whether whoever asks may do one of these actions to the object that the address names."""
+    actor = who_asks()
+    assert actor is not None
+    return bool(_is_in_sight(request, sight_of(actor, *actions)))
+
+
+ON_OTHERS = "Your role allows this for other objects than this one."
+ON_NO_OBJECT = "Your role holds for named objects only; this needs a role that holds for all of them."
+
+
+def address_of(route: str) -> str:
+    """An address up to the first part that is not the same always: `api/flow_runs/<id>`."""
+    found = re.match(r"([^<]*)<(?:\w+:)?(\w+)>", route)
+    return f"{found[1]}<{found[2]}>" if found else ""
+
+
+def _is_in_sight(request: HttpRequest | Request, sight: NamedSight | None) -> bool | None:
+    """Whether the object that the address names is there and seen; None where the address names none."""
+    match = request.resolver_match
+    _discover()
+    if match is None or (found := addressed.get(address_of(match.route))) is None:
+        return None
+    (table, column), value = found, next(iter(match.kwargs.values()))
+    if column == "id":
+        try:
+            value = UUID(str(value))
+        except ValueError:
+            return False
+        value = value.hex if connection.vendor == "sqlite" else value
+    with seeing(sight), connection.cursor() as cursor:
+        cursor.execute(f'SELECT 1 FROM "{table}" WHERE {column} = %s', [value])  # noqa: S608 (names are constants)
+        return cursor.fetchone() is not None
+
+
+def _condition_of(table: str) -> Condition:
+    _discover()
+    return belongings.get(table, nothing)
+
+
+_is_discovered = False
+
+
+def _discover() -> None:
+    global _is_discovered
+    if not _is_discovered:
+        autodiscover_modules("belongings")
+        _is_discovered = True
+
+
+def owned_tables() -> set[str]:
+    models = (model for app in OWNED_APPS for model in apps.get_app_config(app).get_models(include_auto_created=True))
+    return {model._meta.db_table for model in models}
+
+
+_pattern: re.Pattern[str] | None = None
+
+
+def _tables() -> re.Pattern[str]:
+    global _pattern
+    if _pattern is None:
+        _pattern = re.compile(rf"\b(?:{'|'.join(sorted(owned_tables()))})\b")
+    return _pattern
+
+
+def _show_only_seen(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+    sight = current_sight.get()
+    if sight is not None:
+        sql = sight.only_seen(sql, has_params=params is not None)
+    return execute(sql, params, many, context)
+
+
+def _watch(connection: Any, **_: Any) -> None:
+    if _show_only_seen not in connection.execute_wrappers:
+        connection.execute_wrappers.append(_show_only_seen)
+
+
+def watch_connections() -> None:
+    """Let every connection ask what is seen, before each statement."""
+    connection_created.connect(_watch, dispatch_uid="orion-sight")

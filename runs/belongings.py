@@ -1,0 +1,101 @@
+"""How the rows of runs belong to deployments, tags and work queues: those of a flow run are seen with it."""
+
+from __future__ import annotations
+
+from orchestration.sight import Condition, Reach, addressed, belongings, nothing
+
+
+def of_flow_run(reach: Reach, row: str) -> str:
+    """A flow run belongs to its deployment, its queue and its tags; a nested one also to the run that called it."""
+    runs, task_runs = reach.table("runs_flowrun"), reach.table("runs_taskrun")
+    return (
+        f"({_own(reach, row)} OR {row}.parent_task_run_id IS NOT NULL AND EXISTS ("
+        f"WITH RECURSIVE above(id) AS (SELECT {row}.parent_task_run_id UNION "
+        f"SELECT r.parent_task_run_id FROM above JOIN {task_runs} t ON t.id = above.id "
+        f"JOIN {runs} r ON r.id = t.flow_run_id WHERE r.parent_task_run_id IS NOT NULL) "
+        f"SELECT 1 FROM above JOIN {task_runs} t ON t.id = above.id "
+        f"JOIN {runs} r ON r.id = t.flow_run_id WHERE {_own(reach, 'r')}))"
+    )
+
+
+def _own(reach: Reach, row: str) -> str:
+    conditions = [f"{row}.deployment_id IN {reach.deployments}", f"{row}.work_queue_id IN {reach.queues}"]
+    if reach.tags != "(NULL)":
+        tags = reach.table("runs_flowruntag")
+        conditions.append(f"EXISTS (SELECT 1 FROM {tags} g WHERE g.run_id = {row}.id AND g.tag IN {reach.tags})")
+    return f"({' OR '.join(conditions)})"
+
+
+def through_flow_run(column: str) -> Condition:
+    def condition(reach: Reach, row: str) -> str:
+        runs = reach.table("runs_flowrun")
+        return f"EXISTS (SELECT 1 FROM {runs} f WHERE f.id = {row}.{column} AND {of_flow_run(reach, 'f')})"
+
+    return condition
+
+
+def through_task_run(column: str) -> Condition:
+    def condition(reach: Reach, row: str) -> str:
+        task_runs, runs = reach.table("runs_taskrun"), reach.table("runs_flowrun")
+        return (
+            f"EXISTS (SELECT 1 FROM {task_runs} k JOIN {runs} f ON f.id = k.flow_run_id "
+            f"WHERE k.id = {row}.{column} AND {of_flow_run(reach, 'f')})"
+        )
+
+    return condition
+
+
+def of_either_run(reach: Reach, row: str) -> str:
+    flow_run, task_run = through_flow_run("flow_run_id"), through_task_run("task_run_id")
+    return f"({flow_run(reach, row)} OR {row}.flow_run_id IS NULL AND {task_run(reach, row)})"
+
+
+def of_flow(reach: Reach, row: str) -> str:
+    """A flow is seen with a deployment or a run of it."""
+    deployments, runs = reach.table("deployments_deployment"), reach.table("runs_flowrun")
+    return (
+        f"({row}.id IN (SELECT d.flow_id FROM {deployments} d WHERE d.id IN {reach.deployments}) OR "
+        f"EXISTS (SELECT 1 FROM {runs} f WHERE f.flow_id = {row}.id AND {of_flow_run(reach, 'f')}))"
+    )
+
+
+def of_newest_artifact(reach: Reach, row: str) -> str:
+    artifacts = reach.table("runs_artifact")
+    return f"EXISTS (SELECT 1 FROM {artifacts} a WHERE a.id = {row}.latest_id AND {of_either_run(reach, 'a')})"
+
+
+belongings.update(
+    {
+        "runs_flow": of_flow,
+        "runs_flowrun": of_flow_run,
+        "runs_flowrunstate": through_flow_run("flow_run_id"),
+        "runs_flowruntag": through_flow_run("run_id"),
+        "runs_flowruninput": through_flow_run("flow_run_id"),
+        "runs_taskrun": through_flow_run("flow_run_id"),
+        "runs_taskrunstate": through_task_run("task_run_id"),
+        "runs_taskruntag": through_task_run("run_id"),
+        "runs_log": of_either_run,
+        "runs_artifact": of_either_run,
+        "runs_artifactcollection": of_newest_artifact,
+        # Totals of everybody's runs: whoever sees some has them counted (`runs.lists.filters.subjects`).
+        "runs_rollup": nothing,
+        "runs_rollupchange": nothing,
+        "runs_cacheentry": nothing,
+        # Filters that somebody saved, with whatever they name.
+        "runs_savedsearch": nothing,
+    }
+)
+addressed.update(
+    {
+        "api/flow_runs/<id>": ("runs_flowrun", "id"),
+        "api/task_runs/<id>": ("runs_taskrun", "id"),
+        "api/flow_run_states/<id>": ("runs_flowrunstate", "id"),
+        "api/task_run_states/<id>": ("runs_taskrunstate", "id"),
+        "api/flows/<id>": ("runs_flow", "id"),
+        "api/artifacts/<id>": ("runs_artifact", "id"),
+        "runs/<run_id>": ("runs_flowrun", "id"),
+        "task-runs/<run_id>": ("runs_taskrun", "id"),
+        "flows/<flow_id>": ("runs_flow", "id"),
+        "artifacts/<artifact_id>": ("runs_artifact", "id"),
+    }
+)

@@ -1,0 +1,365 @@
+"""Rights on one deployment: everything of another is not there, in no answer of any operation, page or search."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from channels.db import database_sync_to_async
+from django.contrib.auth.models import User
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from orchestration.api.operations import Endpoint
+from orchestration.sight import addressed, belongings
+from orion_site.accounts.errors import BadRole
+from orion_site.accounts.objects import _discover, address_of, owned_tables, visible
+from orion_site.accounts.permissions import OF_OBJECTS, Action
+from orion_site.accounts.users import actor_of_user, create_group, create_user
+from runs.models import FlowRun
+from tests.security.askers import ELSEWHERE, Asker, key_of
+from tests.security.test_walk import addresses, filled
+from tests.security.worlds import World, make_world
+from tests.sockets.conftest import OWN_HOST, PATIENCE, PREFECT, talk_to
+
+pytestmark = pytest.mark.django_db
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+@pytest.fixture
+def own(ada: User) -> World:
+    return make_world("alder")
+
+
+@pytest.fixture
+def other(own: World) -> World:
+    return make_world("birch")
+
+
+def someone(*roles: str, name: str = "carol") -> User:
+    create_group(name=f"{name}-group", roles=roles)
+    return create_user(name=name, groups=[f"{name}-group"])
+
+
+def asker(*roles: str) -> Asker:
+    return Asker(key_of(someone(*roles)))
+
+
+# By each kind of object the first world is reached.
+KINDS = {
+    "deployment": "deployment:alder-flow/alder-daily",
+    "tag": "tag:alder-tag",
+    "work-pool": "work-pool:alder-pool",
+    "work-queue": "work-queue:alder-pool/alder-queue",
+}
+ROUTES: list[str] = []
+
+
+def routes(resolver: Any = None, prefix: str = "") -> list[str]:
+    found: list[str] = []
+    for pattern in (resolver or get_resolver()).url_patterns:
+        path = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            found += routes(pattern, path)
+        elif isinstance(pattern, URLPattern):
+            found.append(path)
+    return [path for path in found if not path.startswith(("admin/", "logout", "login")) and "anything_or" not in path]
+
+
+def address(route: str, world: World) -> str:
+    """The route with what belongs to a world in all its places."""
+    _discover()
+    first = addressed.get(address_of(route))
+    named = {"schedule_id": "deployments_schedule", "task_run_id": "runs_taskrun", "limit_id": None}
+
+    def value(match: re.Match[str]) -> str:
+        nonlocal first
+        kind, name = match[1] or "", match[2]
+        if first is not None:
+            (table, column), first = first, None
+            return world.id_of(table, column)
+        if table := named.get(name):
+            return world.id_of(table)
+        words = {"flow_name": "flow", "deployment_name": "daily", "tag": "tag", "work_pool_name": "pool"}
+        if name in words:
+            return f"{world.word}-{words[name]}"
+        if name == "resource_id":
+            return f"prefect.deployment.{world.id_of('deployments_deployment')}"
+        if name in {"name", "key"}:
+            place = {"api/flows": "flow", "api/work_": "queue", "api/artif": "report", "api/flow_": "answer"}
+            return f"{world.word}-{place.get(route[:9], 'x')}"
+        if kind == "int:":
+            return "1"
+        return "cancel" if kind == "slug:" else world.id_of("runs_flowrun")
+
+    return "/" + re.sub(r"<(\w+:)?(\w+)>", value, route)
+
+
+def body_of(method: str) -> Any:
+    return None if method == "GET" else {}
+
+
+def leaks(answer: Any, world: World, asked: str) -> set[str]:
+    """What of a world is in an answer that the question did not name."""
+    text = b"".join(answer).decode() if answer.streaming else answer.content.decode()
+    hidden = {one for one in world.strangers if one in text or one.replace("-", "") in text}
+    hidden |= set(re.findall(rf"\b{world.word}[\w-]*", text))
+    return {one for one in hidden if one not in asked}
+
+
+def test_every_table_says_to_whom_its_rows_belong():
+    _discover()
+
+    assert belongings.keys() == owned_tables()
+
+
+def test_every_address_of_an_object_is_declared():
+    """A new address names an object that belongs to somebody, or stands here as one that is nobody's."""
+    _discover()
+    undeclared = {address_of(route) for route in routes() if "<" in route} - addressed.keys()
+
+    assert undeclared == NOBODYS
+
+
+# Found by reading, where rights are looked at in every statement; or allowed by roles that hold for everything only.
+NOBODYS = {
+    "runs/all/<action>",
+    "views/<list_name>",
+    "settings/server/<name>",
+    "settings/keys/<key_id>",
+    "settings/users/<user_id>",
+    "settings/groups/<group_id>",
+    "limits/global/<limit_id>",
+    "blocks/<block_id>",
+    "blocks/new/<slug>",
+    "variables/<variable_id>",
+    "automations/<automation_id>",
+    "notifications/<policy_id>",
+    "api/flows/name/<name>",
+    "api/artifacts/<key>",
+    "api/saved_searches/<id>",
+    "api/flow_run_notification_policies/<id>",
+    "api/events/count-by/<countable>",
+    "api/automations/<id>",
+    "api/automations/related-to/<resource_id>",
+    "api/automations/owned-by/<resource_id>",
+    "api/collections/views/<view>",
+    "api/v2/concurrency_limits/<id_or_name>",
+    "api/work_queues/name/<name>",
+    "api/deployments/name/<flow_name>",
+    "api/variables/name/<name>",
+    "api/variables/<id>",
+    "api/block_types/slug/<slug>",
+    "api/block_types/<id>",
+    "api/block_schemas/checksum/<checksum>",
+    "api/block_schemas/<id>",
+    "api/block_documents/<id>",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_of_another_deployment_is_in_any_answer(own: World, other: World, kind: str):
+    """All addresses with the other's objects in them, by all methods: refused, or without a trace of it."""
+    client, before = asker(f"deployer:{KINDS[kind]}"), rows_of(other)
+    found = []
+    for route in routes():
+        path = address(route, other)
+        for method in METHODS:
+            answer = client.call(method, path, body_of(method))
+            if leaked := leaks(answer, other, path):
+                found.append((method, path, answer.status_code, sorted(leaked)[:3]))
+
+    assert found == []
+    assert rows_of(other) == before
+
+
+@pytest.mark.parametrize(
+    ("role", "kind"), [("viewer", "deployment"), ("deployer", "deployment"), *(("operator", kind) for kind in KINDS)]
+)
+def test_the_objects_of_another_are_not_there(own: World, other: World, kind: str, role: str):
+    client, wrong = asker(f"{role}:{KINDS[kind]}"), []
+    for route in routes():
+        if address_of(route) not in addressed:
+            continue
+        path = address(route, other)
+        for method in METHODS:
+            status = client.call(method, path, body_of(method)).status_code
+            if status == 404:
+                continue
+            # Refused whatever the object is.
+            is_refused = status in {403, 405}
+            if not is_refused or client.call(method, address(route, own), body_of(method)).status_code != status:
+                wrong.append((method, path, status))
+
+    assert wrong == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ones_own_objects_are_there(own: World, other: World, kind: str):
+    client, wrong = asker(f"operator:{KINDS[kind]}"), []
+    for route in routes():
+        if address_of(route) not in addressed or not route.endswith(">"):
+            continue
+        if address_of(route).startswith(NOT_OF_ALL_KINDS):
+            continue
+        path = address(route, own)
+        answer = client.get(path)
+        if answer.status_code not in {200, 405} and not has_no_get(route):
+            wrong.append((path, answer.status_code))
+
+    assert wrong == []
+
+
+def has_no_get(route: str) -> bool:
+    view = next(view for path, view in addresses(get_resolver()) if path == filled("/" + route))
+    return isinstance(view, Endpoint) and all(one.method != "GET" for one in view.operations)
+
+
+# Agents are seen with their pool, limits with their tag.
+NOT_OF_ALL_KINDS = ("agents/", "api/agents/", "limits/", "api/concurrency_limits", "deployments/new/", "api/backfills")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_counts_and_histories_are_those_of_ones_own(own: World, other: World, kind: str):
+    client = asker(f"viewer:{KINDS[kind]}")
+
+    def count(what: str, body: Any = None) -> Any:
+        return client.call("POST", f"/api/{what}/count", body or {}).json()
+
+    flow_runs = FlowRun.objects.filter(pk__in=own.strangers).count()
+    assert 5 <= flow_runs < FlowRun.objects.count()
+    assert count("flow_runs") == flow_runs
+    assert count("flow_runs", {"flow_runs": {"state": {"type": {"any_": ["FAILED"]}}}}) == 1
+    assert count("task_runs") == 2
+    assert count("deployments") == 1
+    assert count("flows") == 3
+    assert count("artifacts") == 1
+    span = {"history_start": "2020-01-01T00:00:00Z", "history_end": "2040-01-01T00:00:00Z"}
+    bins = client.call("POST", "/api/flow_runs/history", {**span, "history_interval_seconds": 630_720_000}).json()
+    assert sum(state["count_runs"] for one in bins for state in one["states"]) == flow_runs
+
+
+def test_an_operator_of_a_deployment_operates_it(own: World, other: World):
+    client = asker("operator:deployment:alder-flow/alder-daily")
+    deployment, run = own.id_of("deployments_deployment"), own.id_of("runs_flowrun")
+
+    made = client.call("POST", f"/api/deployments/{deployment}/create_flow_run", {})
+    assert made.status_code == 201
+    assert client.call("POST", f"/api/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}}).status_code == 201
+    assert client.call("PATCH", f"/api/flow_runs/{run}", {"name": "calm"}).status_code == 204
+    assert client.call("DELETE", f"/api/flow_runs/{made.json()['id']}").status_code == 204
+    # What a role for everything is needed for.
+    assert client.call("DELETE", f"/api/deployments/{deployment}").status_code == 403
+    assert client.call("POST", "/api/logs/", []).status_code == 403
+    assert client.call("POST", "/api/block_types/filter", {}).status_code == 403
+
+
+def test_who_sees_everything_but_operates_one_is_told_so(own: World, other: World):
+    client = asker("viewer", "operator:deployment:alder-flow/alder-daily")
+    path = "/api/deployments/{}/create_flow_run"
+
+    refused = client.call("POST", path.format(other.id_of("deployments_deployment")), {})
+
+    assert (refused.status_code, "other objects" in refused.json()["detail"]) == (403, True)
+    assert client.call("POST", path.format(own.id_of("deployments_deployment")), {}).status_code == 201
+    assert client.get(f"/api/flow_runs/{other.id_of('runs_flowrun')}").status_code == 200
+
+
+def test_rules_count_also_what_is_not_seen(own: World, other: World):
+    """A full queue stays full for whoever sees a part of it only."""
+    from deployments.models import Deployment, WorkQueue
+
+    queue = own.rows["deployments_workqueue"]
+    Deployment.objects.filter(pk=other.id_of("deployments_deployment")).update(work_queue=queue)
+    FlowRun.objects.filter(pk=other.id_of("runs_flowrun")).update(work_queue_id=queue.pk)
+    FlowRun.objects.filter(pk=own.id_of("runs_flowrun")).update(state_type="FAILED")
+    WorkQueue.objects.filter(pk=queue.pk).update(concurrency_limit=1)
+    client = asker("deployer:deployment:alder-flow/alder-daily")
+    made = client.call("POST", f"/api/deployments/{own.id_of('deployments_deployment')}/create_flow_run", {}).json()
+
+    answer = client.call("POST", f"/api/flow_runs/{made['id']}/set_state", {"state": {"type": "PENDING"}})
+
+    assert answer.json()["status"] != "ACCEPT"
+
+
+def test_visible_rows_are_those_of_rights(own: World, other: World):
+    actor, _ = actor_of_user(someone("operator:deployment:alder-flow/alder-daily"))
+
+    everyone = FlowRun.objects.all()
+    assert {str(run.pk) for run in visible(actor, everyone)} == own.strangers & {str(run.pk) for run in everyone}
+    assert visible(actor, everyone, Action.CHANGE_RUNS).count() == visible(actor, everyone).count()
+    assert not visible(actor, FlowRun.objects.all(), Action.FORCE_STATES).exists()
+
+
+def test_rights_on_objects_are_few():
+    assert Action.CHANGE_SETTINGS not in OF_OBJECTS
+    assert not {one for one in OF_OBJECTS if one.value.startswith(("blocks", "variables", "users", "automations"))}
+
+
+@pytest.mark.parametrize(
+    "role", ["owner", "operator:", "operator:flow:x", "viewer:tag:", "viewer:deployment:daily", "admin:tag:x"]
+)
+def test_a_role_that_makes_no_sense_is_refused(ada: User, role: str):
+    with pytest.raises(BadRole):
+        create_group(name="odd", roles=[role])
+
+
+def rows_of(world: World) -> dict[str, Any]:
+    return {
+        table: type(row)._default_manager.filter(pk=row.pk).values().get()
+        for table, row in world.rows.items()
+        if table not in {"deployments_worker"}
+    }
+
+
+def test_for_those_who_see_everything_no_statement_is_changed(
+    own: World, django_assert_num_queries: Callable[..., Any]
+):
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    client = Asker(key_of(create_user(name="erin", roles=["viewer"])))
+    with CaptureQueriesContext(
+        connection,
+    ) as asked:
+        client.call("POST", "/api/flow_runs/filter", {})
+
+    assert not [one["sql"] for one in asked if one["sql"].startswith("WITH ")]
+
+
+# --- sockets ---
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_feed_of_events_has_those_of_ones_own():
+    def prepared() -> tuple[World, World, str]:
+        create_user(name="ada", password="an otter in the river", roles=["admin"])
+        own, other = make_world("alder"), make_world("birch")
+        return own, other, key_of(someone("viewer:deployment:alder-flow/alder-daily"))
+
+    own, other, key = await database_sync_to_async(prepared)()
+    headers = (OWN_HOST, (b"authorization", f"Bearer {key}".encode()))
+    talk = talk_to("/api/events/out", subprotocols=PREFECT, headers=headers, client=ELSEWHERE)
+    assert (await talk.connect(timeout=PATIENCE))[0]
+    await talk.send_json_to({"type": "auth", "token": key})
+    await talk.hear()
+
+    await talk.send_json_to({"type": "filter", "filter": {"event": {"name": ["prefect.flow-run.Running"]}}})
+
+    assert own.id_of("events_event") in str(await talk.hear())
+    assert await talk.receive_nothing(timeout=0.5)
+    await talk.disconnect(timeout=PATIENCE)
+    assert other.id_of("events_event") not in own.strangers
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("path", ["/api/events/in", "/api/task_runs/subscriptions/scheduled"])
+async def test_sockets_that_report_need_a_role_for_everything(path: str):
+    def prepared() -> str:
+        create_user(name="ada", password="an otter in the river", roles=["admin"])
+        return key_of(someone("agent:deployment:alder-flow/alder-daily"))
+
+    headers = (OWN_HOST, (b"authorization", f"Bearer {await database_sync_to_async(prepared)()}".encode()))
+
+    assert not (await talk_to(path, subprotocols=PREFECT, headers=headers, client=ELSEWHERE).connect(PATIENCE))[0]
