@@ -11,7 +11,17 @@ from django.db import connection
 from django.db.models import Q
 
 from deployments.models import Deployment, WorkPool, WorkQueue
-from orchestration.sight import Condition, Reach, addressed, belongings, constants, everything, nothing, reaching
+from orchestration.sight import (
+    Condition,
+    Reach,
+    addressed,
+    belongings,
+    constants,
+    everything,
+    nothing,
+    reaching,
+    shared_tables,
+)
 from runs.belongings import of_flow_run, through_flow_run, through_task_run
 
 
@@ -132,6 +142,7 @@ belongings.update(
         "deployments_changedsetting": everything,
     }
 )
+shared_tables.add("deployments_calendar")
 addressed.update(
     {
         "api/deployments/<id>": ("deployments_deployment", "id"),

@@ -43,6 +43,13 @@ class Protected(DomainError):
     message = "This belongs to the server and stays as it is."
 
 
+class BeyondRights(Protected):
+    """Whoever asks has rights on named objects, and would change another one."""
+
+    code = "beyond_rights"
+    message = "Your role holds for named objects only; {what} needs a role that holds for all of them."
+
+
 def not_found(thing: str, message: str) -> type[NotFound]:
     """Make the error of one kind of thing, whose code is `<thing>_not_found`."""
     name = "".join(word.capitalize() for word in thing.split("_")) + "NotFound"
@@ -242,6 +249,20 @@ class BadJobTemplate(DomainError):
 class AgentNameTaken(Conflict):
     code = "agent_name_taken"
     message = "An agent with the name {name!r} is alive on {host}; stop that one or choose another name."
+
+
+class AgentOfAnother(Protected):
+    """Somebody else's key registered the agent, and it alone speaks for it."""
+
+    code = "agent_of_another"
+    message = "Agent {name!r} was registered with the key of another user, and answers to that user only."
+
+
+class RunOfAnother(Conflict):
+    """Another agent holds the run, or none does."""
+
+    code = "run_of_another"
+    message = "Agent {name!r} does not hold run {id}, so what comes of that is not for it to say."
 
 
 class AgentReplaced(Conflict):

@@ -50,6 +50,8 @@ def nothing(reach: Reach, row: str) -> str:
 
 # What names of objects stand for, by their kind; set by the app that has them.
 reaching: list[Callable[..., Reach]] = []
+# What several deployments may share: rights on one of them are not enough to change it.
+shared_tables: set[str] = set()
 # Conditions by table; and by the beginning of an address the table and column of what its first part names.
 belongings: dict[str, Condition] = {}
 addressed: dict[str, tuple[str, str]] = {}
@@ -63,6 +65,19 @@ class Sight(Protocol):
 
 
 current_sight: ContextVar[Sight | None] = ContextVar("current_sight", default=None)
+# That of whoever asks, also while rules look past it.
+_of_asker: ContextVar[Sight | None] = ContextVar("sight_of_asker", default=None)
+
+
+def show(sight: Sight | None) -> None:
+    """From here on these rows are seen, in this thread or task."""
+    current_sight.set(sight)
+    _of_asker.set(sight)
+
+
+def acts_in_part() -> bool:
+    """Whether whoever asks may change some objects only."""
+    return _of_asker.get() is not None
 
 
 def sees_in_part() -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestration.sight import Condition, Reach, addressed, belongings, nothing
+from orchestration.sight import Condition, Reach, addressed, belongings, nothing, shared_tables
 
 
 def of_flow_run(reach: Reach, row: str) -> str:
@@ -85,6 +85,7 @@ belongings.update(
         "runs_savedsearch": nothing,
     }
 )
+shared_tables.add("runs_flow")
 addressed.update(
     {
         "api/flow_runs/<id>": ("runs_flowrun", "id"),

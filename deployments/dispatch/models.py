@@ -26,6 +26,9 @@ class Worker(Row):
     pid = models.PositiveIntegerField(null=True)
     version = models.CharField(max_length=255, null=True)
     draining = models.BooleanField(default=False)
+    account = models.IntegerField(
+        null=True, help_text="The user by whose key the agent registered; 0: the owner of the server's machine."
+    )
 
     class Meta:
         ordering = ["name"]

@@ -48,6 +48,8 @@ class Operation(APIView):
     action_required: ClassVar[Action | None] = None
     allowed_too: ClassVar[Action | None] = None
     """Another action that lets somebody in, where `perform` looks at how much of it that one allows."""
+    by_sight: ClassVar[bool] = False
+    """Whether `perform` itself refuses to whoever has rights on named objects what is not seen."""
     answers: ClassVar[Mapping[int, Any]]
     """The type of the answer's content by status, the usual one first; None for no content."""
     media_type: ClassVar[str] = "application/json"

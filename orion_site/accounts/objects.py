@@ -24,7 +24,17 @@ from django.http import Http404, HttpRequest
 from django.utils.module_loading import autodiscover_modules
 from rest_framework.request import Request
 
-from orchestration.sight import Condition, Reach, addressed, belongings, current_sight, nothing, reaching, seeing
+from orchestration.sight import (
+    Condition,
+    Reach,
+    addressed,
+    belongings,
+    current_sight,
+    nothing,
+    reaching,
+    seeing,
+    shared_tables,
+)
 from orion_site.accounts.permissions import OF_OBJECTS, Action, Actor, answer_to, may, may_in_part, who_asks
 
 Row = TypeVar("Row", bound=Model)
@@ -104,6 +114,8 @@ def may_in_sight(request: HttpRequest | Request, *actions: Action | None, by_sig
     if sight is None:
         return True
     is_reading = all(action.is_reading for action in actions if action is not None)
+    if not is_reading and _table_of(request) in shared_tables:
+        raise PermissionDenied(ON_NO_OBJECT)
     is_named = _is_in_sight(request, sight)
     if is_named is False:
         raise PermissionDenied(ON_OTHERS) if _is_in_sight(request, sight_of(actor, Action.READ_RUNS)) else Http404
@@ -127,6 +139,12 @@ def address_of(route: str) -> str:
     """An address up to the first part that is not the same always: `api/flow_runs/<id>`."""
     found = re.match(r"([^<]*)<(?:\w+:)?(\w+)>", route)
     return f"{found[1]}<{found[2]}>" if found else ""
+
+
+def _table_of(request: HttpRequest | Request) -> str | None:
+    _discover()
+    match = request.resolver_match
+    return addressed.get(address_of(match.route), (None, ""))[0] if match else None
 
 
 def _is_in_sight(request: HttpRequest | Request, sight: NamedSight | None) -> bool | None:

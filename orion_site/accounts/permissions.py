@@ -20,7 +20,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
-from orchestration.sight import Sight, current_sight
+from orchestration.sight import Sight, show
 
 
 class Action(StrEnum):
@@ -139,7 +139,7 @@ def who_asks() -> Actor | None:
 def answer_to(actor: Actor | None, sight: Sight | None = None) -> None:
     """From here on it is this actor who asks, in this thread or task, and who sees these rows only."""
     _asking.set(actor)
-    current_sight.set(sight)
+    show(sight)
 
 
 class Unrecognised(PermissionDenied):
@@ -200,7 +200,7 @@ class DenyUndeclared(BasePermission):
         answer_to(request.user)
         allowing = (getattr(view, "action_required", None), getattr(view, "allowed_too", None))
         if request.user is not None and request.user.objects:
-            return _may_in_sight(request, *allowing)
+            return _may_in_sight(request, *allowing, by_sight=getattr(view, "by_sight", False))
         return any(may(request.user, action) for action in allowing)
 
 

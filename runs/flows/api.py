@@ -11,6 +11,8 @@ from rest_framework.response import Response
 from orchestration.api.answers import as_answer
 from orchestration.api.errors import Missing, existing
 from orchestration.api.operations import Operation
+from orchestration.errors import BeyondRights
+from orchestration.sight import sees_in_part
 from orion_site.accounts.permissions import Action
 from orionflow.contract import runs as contract
 from orionflow.contract.wire import Shaped
@@ -25,9 +27,12 @@ class CreateFlow(Operation):
 
     method = "POST"
     action_required = Action.REPORT_RUNS
+    by_sight = True
     answers = {201: FlowOut, 200: FlowOut}
 
     def perform(self, body: contract.FlowCreate) -> Response:
+        if sees_in_part() and not Flow.objects.filter(name=body.name).exists():
+            raise BeyondRights(what="a new flow")
         flow, created = create_flow(name=body.name, tags=body.tags, now=timezone.now())
         return Response(as_answer(contract.Flow, flow), status=201 if created else 200)
 
@@ -72,7 +77,7 @@ class DeleteFlow(Operation):
     """Delete a flow with its runs and deployments."""
 
     method = "DELETE"
-    action_required = Action.CHANGE_RUNS
+    action_required = Action.CHANGE_DEPLOYMENTS
     answers = {204: None}
 
     def perform(self, id: UUID) -> None:

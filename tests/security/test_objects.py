@@ -255,6 +255,32 @@ def test_an_operator_of_a_deployment_operates_it(own: World, other: World):
     assert client.call("POST", "/api/block_types/filter", {}).status_code == 403
 
 
+def test_a_deployer_of_a_deployment_deploys_it_again_and_nothing_else(own: World, other: World):
+    client = asker("deployer:deployment:alder-flow/alder-daily")
+    flow, deployment = own.id_of("runs_flow"), own.rows["deployments_deployment"]
+    calendar = own.id_of("deployments_calendar")
+
+    def deploy(name: str = "alder-daily", **more: Any) -> int:
+        return int(client.call("POST", "/api/deployments/", {"flow_id": flow, "name": name, **more}).status_code)
+
+    assert client.call("POST", "/api/flows/", {"name": "alder-flow"}).status_code == 200
+    assert deploy(version="2") == 200
+    assert deploy(work_pool_name="alder-pool", work_queue_name="alder-queue") == 200
+    # Its code would be executed by other agents.
+    assert deploy(work_pool_name="birch-pool", work_queue_name="birch-queue") == 403
+    assert deploy("another") == 403
+    assert deploy("birch-daily", flow_id=other.id_of("runs_flow")) == 403
+    assert client.call("POST", "/api/flows/", {"name": "new"}).status_code == 403
+    assert client.call("POST", "/api/flows/", {"name": "birch-flow"}).status_code == 403
+    path = f"/api/deployments/{deployment.pk}"
+    assert client.call("PATCH", path, {"work_pool_name": "birch-pool", "work_queue_name": "x"}).status_code == 403
+    assert client.call("PATCH", path, {"description": "x"}).status_code == 204
+    # Others may use them as well.
+    assert client.call("DELETE", f"/api/flows/{flow}").status_code == 403
+    assert client.call("PATCH", f"/api/calendars/{calendar}", {"description": "x"}).status_code == 403
+    assert client.call("DELETE", f"/api/calendars/{calendar}").status_code == 403
+
+
 def test_who_sees_everything_but_operates_one_is_told_so(own: World, other: World):
     client = asker("viewer", "operator:deployment:alder-flow/alder-daily")
     path = "/api/deployments/{}/create_flow_run"

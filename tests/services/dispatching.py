@@ -11,7 +11,7 @@ from deployments.dispatch.services.agents import register_agent
 from deployments.dispatch.services.attempt_exit import ProcessExit, report_end
 from deployments.dispatch.services.claims import Claim, claim_next, claim_one
 from deployments.dispatch.services.heartbeats import record_heartbeat
-from deployments.models import Deployment, Lease, WorkQueue
+from deployments.models import Deployment, Lease, Worker, WorkQueue
 from deployments.work.services.work_queues import queue_for
 from orchestration.core.states import State, running, scheduled
 from orchestration.services import propose_flow_run_state
@@ -43,7 +43,7 @@ class Agent:
             flow_run_id=claim.flow_run_id,
             epoch=claim.epoch,
             process=ProcessExit(**process),
-            agent_name=self.name,
+            agent=Worker.objects.get(pk=self.id),
             now=now,
         )
 

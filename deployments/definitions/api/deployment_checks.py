@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from deployments.definitions.api.deployments import asked_schedules
+from deployments.definitions.api.deployments import asked_schedules, refuse_unseen
 from deployments.definitions.api.runs import reporting_bad_templates
 from deployments.definitions.api.schemas import columns_of
 from deployments.definitions.services.deployments import check_deployment
@@ -20,9 +20,11 @@ class CheckDeployment(Operation):
 
     method = "POST"
     action_required = Action.CHANGE_DEPLOYMENTS
+    by_sight = True
     answers = {204: None, 404: dict[str, str]}
 
     def perform(self, body: DeploymentCheck) -> None:
+        refuse_unseen(flow__name=body.flow_name, name=body.name)
         now = timezone.now()
         try:
             with reporting_bad_templates():

@@ -34,8 +34,9 @@ from deployments.schedules.services.schedules import NewSchedule
 from orchestration.api.errors import INTEGRITY, Refused, existing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
-from orchestration.errors import BlockDocumentNotFound, FlowNotFound, ParametersMisfit
+from orchestration.errors import BeyondRights, BlockDocumentNotFound, FlowNotFound, ParametersMisfit
 from orchestration.large import completed, without_large
+from orchestration.sight import sees_in_part
 from orion_site.accounts.permissions import Action
 from orionflow.contract import deployments as contract
 from runs.lists.filters.sorts import ORDERS
@@ -60,10 +61,12 @@ class CreateDeployment(Operation):
 
     method = "POST"
     action_required = Action.CHANGE_DEPLOYMENTS
+    by_sight = True
     # The pool, the queue or a calendar that the body names may be missing.
     answers = {201: contract.Deployment, 200: contract.Deployment, 404: dict[str, str]}
 
     def perform(self, body: contract.DeploymentCreate) -> Response:
+        refuse_unseen(flow=body.flow_id, name=body.name)
         now = timezone.now()
         try:
             with reporting_bad_templates():
@@ -211,6 +214,12 @@ class SetScheduleActive(ResumeDeployment):
 
 class SetScheduleInactive(PauseDeployment):
     """The older name of pausing a deployment."""
+
+
+def refuse_unseen(**which: Any) -> None:
+    """Who has rights on named deployments makes no others. Raises BeyondRights."""
+    if sees_in_part() and not Deployment.objects.filter(**which).exists():
+        raise BeyondRights(what="a new deployment")
 
 
 def asked_schedules(sent: contract.DeploymentFields) -> list[NewSchedule] | None:

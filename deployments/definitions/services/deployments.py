@@ -24,7 +24,14 @@ from deployments.schedules.services.schedules import (
 )
 from deployments.work.services.work_queues import queue_for
 from orchestration.database_clock import database_now
-from orchestration.errors import BadParameterSchema, BlockDocumentNotFound, FlowNotFound, SeveralSchedules
+from orchestration.errors import (
+    BadParameterSchema,
+    BeyondRights,
+    BlockDocumentNotFound,
+    FlowNotFound,
+    SeveralSchedules,
+)
+from orchestration.sight import acts_in_part
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.deployments import DeploymentFields
 from runs.flow_runs.services import delete_flow_runs
@@ -58,10 +65,12 @@ def create_deployment(
         _refuse_missing_blocks(columns)
         held = Deployment.objects.select_related("work_queue").select_for_update(of=("self",), no_key=True)
         known = held.filter(flow_id=flow_id, name=name).first()
+        if known is None and acts_in_part():
+            raise BeyondRights(what="a new deployment")
         deployment = known or Deployment(flow_id=flow_id, name=name, created=now)
         before = Plans.of(known) if known else Plans.of_new(deployment)
         columns = _filled_in(columns)
-        _set(deployment, {**columns, **_queue_columns(pool_name, queue_name, now)}, check_parameters=True)
+        _set(deployment, {**columns, **_queue_columns(deployment, pool_name, queue_name, now)}, check_parameters=True)
         if pool_name is not None:
             refuse_odd_job_variables(deployment.work_queue, columns.get("job_variables") or {}, complete=False)
         if known:
@@ -100,7 +109,11 @@ def update_deployment(
         _refuse_missing_blocks(changes)
         changes = _filled_in(changes)
         checked = {"parameters", "parameter_openapi_schema", "enforce_parameter_schema"} & changes.keys()
-        _set(deployment, {**changes, **_queue_columns(pool_name, queue_name, now)}, check_parameters=bool(checked))
+        _set(
+            deployment,
+            {**changes, **_queue_columns(deployment, pool_name, queue_name, now)},
+            check_parameters=bool(checked),
+        )
         deployment.save(update_fields=[*_names(changes, pool_name, queue_name), "updated"])
         if schedules is not None:
             replace_schedules(deployment, before, schedules, now)
@@ -181,8 +194,13 @@ def _refuse_bad_schema(schema: Mapping[str, Any] | None) -> None:
         raise BadParameterSchema(reason=reason)
 
 
-def _queue_columns(pool_name: str | None, queue_name: str | None, now: datetime) -> dict[str, Any]:
+def _queue_columns(
+    deployment: Deployment, pool_name: str | None, queue_name: str | None, now: datetime
+) -> dict[str, Any]:
     queue = queue_for(pool_name=pool_name, queue_name=queue_name, now=now)
+    if queue and queue != deployment.work_queue and acts_in_part():
+        # Agents of other queues would execute its code.
+        raise BeyondRights(what="moving a deployment to another queue")
     return {"work_queue": queue, "work_queue_name": queue.name} if queue else {}
 
 

@@ -11,6 +11,7 @@ from django.conf import settings
 from rest_framework.response import Response
 
 from deployments.dispatch.services.agents import (
+    OWNER,
     leave,
     present_agent,
     queues_of_pool_agent,
@@ -33,7 +34,15 @@ from runs.flow_runs.api.flow_runs import flow_runs_out
 from runs.models import FlowRun
 
 
-class RegisterAgent(Operation):
+class OfAgent(Operation):
+    """A call of an agent, which answers to the account that registered it."""
+
+    @property
+    def account(self) -> int:
+        return self.request.user.user_id or OWNER
+
+
+class RegisterAgent(OfAgent):
     """Register an agent. The runs that an earlier start of this name held are revoked."""
 
     method = "POST"
@@ -41,7 +50,7 @@ class RegisterAgent(Operation):
     answers = {201: contract.RegisteredAgent, 404: dict[str, str]}
 
     def perform(self, body: contract.AgentRegistration) -> dict[str, Any]:
-        agent, queues = register_agent(who=body, now=database_now())
+        agent, queues = register_agent(who=body, now=database_now(), account=self.account)
         return as_answer(
             contract.RegisteredAgent,
             agent,
@@ -52,7 +61,7 @@ class RegisterAgent(Operation):
         )
 
 
-class ClaimRuns(Operation):
+class ClaimRuns(OfAgent):
     """Take the most urgent runs of the agent's queues, up to `limit`, or the run that is named, if it is due."""
 
     method = "POST"
@@ -62,13 +71,17 @@ class ClaimRuns(Operation):
     def perform(self, id: UUID, body: contract.ClaimRequest) -> list[dict[str, Any]]:
         now, run_id = database_now(), body.flow_run_id
         if run_id is None:
-            claims = claim_next(agent_id=id, incarnation=body.incarnation, limit=body.limit, now=now)
+            claims = claim_next(
+                agent_id=id, incarnation=body.incarnation, limit=body.limit, now=now, account=self.account
+            )
         else:
-            claims = claim_one(agent_id=id, incarnation=body.incarnation, flow_run_id=run_id, now=now)
+            claims = claim_one(
+                agent_id=id, incarnation=body.incarnation, flow_run_id=run_id, now=now, account=self.account
+            )
         return claims_out(claims, now)
 
 
-class SendHeartbeat(Operation):
+class SendHeartbeat(OfAgent):
     """Renew the leases of these attempts, and hear what is wanted of them."""
 
     method = "POST"
@@ -82,6 +95,7 @@ class SendHeartbeat(Operation):
             runs={run.id: run.epoch for run in body.runs},
             draining=body.draining,
             now=database_now(),
+            account=self.account,
         )
         return {
             "lease_seconds": settings.ORION_LEASE_SECONDS,
@@ -90,7 +104,7 @@ class SendHeartbeat(Operation):
         }
 
 
-class AwaitOrders(Operation):
+class AwaitOrders(OfAgent):
     """Hear what is wanted of these attempts as soon as it is wanted, or that it is nothing, after `seconds` at most.
 
     No lease is renewed. Only Orion's own server waits; others answer at once.
@@ -102,13 +116,15 @@ class AwaitOrders(Operation):
 
     def perform(self, id: UUID, body: contract.OrdersRequest, query: contract.WaitQuery) -> Response:
         runs = {run.id: run.epoch for run in body.runs}
-        wanted = orders_now(agent_id=id, incarnation=body.incarnation, runs=runs, now=database_now())
+        wanted = orders_now(
+            agent_id=id, incarnation=body.incarnation, runs=runs, now=database_now(), account=self.account
+        )
         # The server keeps the answer back for so long, and asks again when something happens to the agent's runs.
         wait = {} if wanted or not query.seconds else {WAIT_HEADER: f"{query.seconds:g}"}
         return Response({"orders": orders_out(wanted)}, headers=wait)
 
 
-class ReportEnd(Operation):
+class ReportEnd(OfAgent):
     """The process of an attempt is gone. What that makes of the run is decided here."""
 
     method = "POST"
@@ -117,14 +133,14 @@ class ReportEnd(Operation):
 
     def perform(self, id: UUID, body: contract.AttemptExit) -> StateOut | None:
         process = ProcessExit(exit_code=body.exit_code, signal=body.signal, reason=body.reason, message=body.message)
-        agent = present_agent(id, body.incarnation)
+        agent = present_agent(id, body.incarnation, self.account)
         state = report_end(
-            flow_run_id=body.flow_run_id, epoch=body.epoch, process=process, agent_name=agent.name, now=database_now()
+            flow_run_id=body.flow_run_id, epoch=body.epoch, process=process, agent=agent, now=database_now()
         )
         return state_out(state) if state else None
 
 
-class LeaveAgent(Operation):
+class LeaveAgent(OfAgent):
     """End an agent. The runs that it still holds are revoked."""
 
     method = "POST"
@@ -132,7 +148,7 @@ class LeaveAgent(Operation):
     answers = {204: None}
 
     def perform(self, id: UUID, body: contract.AgentLeave) -> None:
-        leave(agent_id=id, incarnation=body.incarnation, now=database_now())
+        leave(agent_id=id, incarnation=body.incarnation, now=database_now(), account=self.account)
 
 
 def served(queues: Iterable[WorkQueue]) -> list[dict[str, Any]]:

@@ -11,11 +11,12 @@ from math import ceil
 from uuid import UUID
 
 from django.conf import settings
+from django.db.models import Q
 
 from deployments.dispatch.services.attempt_exit import CRASH_DETECTION, Cause, revoke
 from deployments.models import Lease, Worker, WorkPool, WorkQueue
 from deployments.work.services.work_queues import DEFAULT_POOL, default_pool, found_pool, queue_for
-from orchestration.errors import AgentNameTaken, AgentNotFound, AgentReplaced, WorkerNotFound
+from orchestration.errors import AgentNameTaken, AgentNotFound, AgentOfAnother, AgentReplaced, WorkerNotFound
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.agents import AgentRegistration
 
@@ -24,26 +25,33 @@ MISSED_HEARTBEATS = 3
 USUAL_INTERVAL_SECONDS = 30
 
 
-def register_agent(*, who: AgentRegistration, now: datetime) -> tuple[Worker, list[WorkQueue]]:
+# The account of agents that the owner of the server's machine registers. They have no key.
+OWNER = 0
+
+
+def register_agent(*, who: AgentRegistration, now: datetime, account: int = OWNER) -> tuple[Worker, list[WorkQueue]]:
     """Store the agent, and return it with its queues, which are made if they are new.
 
-    Raises WorkPoolNotFound, and AgentNameTaken when one of this name is alive on another machine.
+    Raises WorkPoolNotFound, AgentNameTaken when one of this name is alive on another machine, and AgentOfAnother when
+    it is another account's.
     """
     pool = _pool(who.work_pool_name, now)
     named = [queue_for(pool_name=pool.name, queue_name=name, now=now) for name in dict.fromkeys(who.work_queues)]
     queues = [queue for queue in named if queue] or queues_of_pool(pool.pk)
-    agent = _registered(who, pool, queues, now)
+    agent = _registered(who, pool, queues, account, now)
     message = f"Agent {agent.name!r} was restarted, so the process that it had for the run is gone."
     _revoke_runs_of(agent, message, now, but_from=who.incarnation)
     return agent, queues
 
 
 @repeated_on_conflict
-def _registered(who: AgentRegistration, pool: WorkPool, queues: Sequence[WorkQueue], now: datetime) -> Worker:
+def _registered(
+    who: AgentRegistration, pool: WorkPool, queues: Sequence[WorkQueue], account: int, now: datetime
+) -> Worker:
     with write_transaction():
         known = Worker.objects.select_for_update(no_key=True).filter(work_pool=pool, name=who.name).first()
         if known is not None:
-            _refuse_taken(known, who, now)
+            _refuse_taken(known, who, account, now)
         columns = {
             "incarnation": who.incarnation,
             "queue_ids": [str(queue.pk) for queue in queues],
@@ -53,6 +61,7 @@ def _registered(who: AgentRegistration, pool: WorkPool, queues: Sequence[WorkQue
             "pid": who.pid,
             "version": who.version,
             "draining": False,
+            "account": account,
             "heartbeat_interval_seconds": ceil(settings.ORION_HEARTBEAT_SECONDS),
             "last_heartbeat": now,
             "offline_at": offline_from(now),
@@ -63,15 +72,23 @@ def _registered(who: AgentRegistration, pool: WorkPool, queues: Sequence[WorkQue
         return agent
 
 
-def _refuse_taken(known: Worker, who: AgentRegistration, now: datetime) -> None:
+def _refuse_taken(known: Worker, who: AgentRegistration, account: int, now: datetime) -> None:
     is_alive = known.incarnation is not None and known.offline_at is not None and known.offline_at > now
+    # Whoever registers an agent again revokes what it holds.
+    if is_alive or Lease.objects.filter(worker=known).exists():
+        refuse_another(known, account)
     if is_alive and known.incarnation != who.incarnation and known.host != who.host:
         raise AgentNameTaken(name=who.name, host=known.host)
 
 
-def leave(*, agent_id: UUID, incarnation: UUID, now: datetime) -> None:
-    """Deregister an agent that ends. A repeat changes nothing, nor does a start that was replaced."""
+def leave(*, agent_id: UUID, incarnation: UUID, now: datetime, account: int = OWNER) -> None:
+    """Deregister an agent that ends. A repeat changes nothing, nor does a start that was replaced.
+
+    Raises AgentOfAnother.
+    """
     gone = {"incarnation": None, "offline_at": now, "draining": False, "last_heartbeat": now}
+    if account != OWNER and (known := Worker.objects.filter(pk=agent_id).first()):
+        refuse_another(known, account)
     with write_transaction():
         left = Worker.objects.filter(pk=agent_id, incarnation=incarnation).update(**gone, updated=now)
     agent = Worker.objects.filter(pk=agent_id).first()
@@ -79,14 +96,29 @@ def leave(*, agent_id: UUID, incarnation: UUID, now: datetime) -> None:
         _revoke_runs_of(agent, f"Agent {agent.name!r} ended while it held the run.", now)
 
 
-def present_agent(agent_id: UUID, incarnation: UUID) -> Worker:
-    """Return the agent. Raises AgentNotFound, and AgentReplaced when it has been started again."""
+def present_agent(agent_id: UUID, incarnation: UUID, account: int = OWNER) -> Worker:
+    """Return the agent. Raises AgentNotFound, AgentReplaced when it has been started again, and AgentOfAnother."""
     agent = Worker.objects.filter(pk=agent_id).first()
     if agent is None:
         raise AgentNotFound(id=agent_id)
+    refuse_another(agent, account)
     if agent.incarnation != incarnation:
         raise AgentReplaced(name=agent.name)
     return agent
+
+
+def refuse_another(agent: Worker, account: int) -> None:
+    """An agent answers to the account that registered it, and to the owner. Raises AgentOfAnother.
+
+    Those that registered before there was a column for it answer to all, until they are started again.
+    """
+    if account != OWNER and agent.account is not None and agent.account != account:
+        raise AgentOfAnother(name=agent.name)
+
+
+def of_account(account: int) -> Q:
+    """As `refuse_another`, in a statement."""
+    return Q() if account == OWNER else Q(account=account) | Q(account=None)
 
 
 def queues_of_pool(pool_id: UUID) -> list[WorkQueue]:

@@ -15,12 +15,12 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import F
 
-from deployments.models import Deployment, Lease
+from deployments.models import Deployment, Lease, Worker
 from orchestration.batch import TaskRunTransition, apply_task_run_transitions
 from orchestration.core.bookkeeping import is_out_of_process
 from orchestration.core.policies import UNHEARD_FLOW, Policy
 from orchestration.core.states import State, StateType, cancelled, crashed, scheduled
-from orchestration.errors import FlowRunNotFound, RunLost
+from orchestration.errors import FlowRunNotFound, RunLost, RunOfAnother
 from orchestration.services import propose
 from orchestration.stored import StoredRun, locked_run
 from orchestration.tables import FLOW_RUNS
@@ -57,20 +57,31 @@ class ProcessExit:
 
 
 @repeated_on_conflict
-def report_end(*, flow_run_id: UUID, epoch: int, process: ProcessExit, agent_name: str, now: datetime) -> State | None:
+def report_end(*, flow_run_id: UUID, epoch: int, process: ProcessExit, agent: Worker, now: datetime) -> State | None:
     """Settle an attempt whose process is gone, and return the state of the run.
 
-    Raises FlowRunNotFound, and RunLost when another attempt has replaced it.
+    Raises FlowRunNotFound, RunLost when another attempt has replaced it, and RunOfAnother when it is not the agent's.
     """
     with write_transaction():
         stored = locked_run(FLOW_RUNS, flow_run_id)
         if stored.epoch != epoch:
             raise RunLost(id=flow_run_id, epoch=epoch, current=stored.epoch)
-        cause = Cause(describe_exit(process), f"agent {agent_name}"[:255])
+        _refuse_another(stored, agent)
+        cause = Cause(describe_exit(process), f"agent {agent.name}"[:255])
         if _never_started(stored):
             return _settle_unstarted(stored, process, cause, now)
         policy = UNHEARD_FLOW if process.reason == OUT_OF_TOUCH else None
         return _settle(stored, cause, now, fences=False, policy=policy)
+
+
+def _refuse_another(stored: StoredRun, agent: Worker) -> None:
+    """What has no lease any more is over, or never was an agent's."""
+    if stored.run.leased:
+        is_of_another = stored.agent_id != agent.pk
+    else:
+        is_of_another = stored.state is not None and not is_out_of_process(stored.run, stored.state)
+    if is_of_another:
+        raise RunOfAnother(name=agent.name, id=stored.run.id)
 
 
 @repeated_on_conflict

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import connection
 
 from deployments.dispatch.selectors.due import due_ids, for_agents
-from deployments.dispatch.services.agents import present_agent, queues_of_pool
+from deployments.dispatch.services.agents import OWNER, present_agent, queues_of_pool
 from deployments.limits.selectors.capacity import chosen_by
 from deployments.models import Lease, Worker, WorkQueue
 from orchestration.core.states import State, StateType
@@ -40,9 +40,12 @@ class Claim:
     epoch: int
 
 
-def claim_next(*, agent_id: UUID, incarnation: UUID, limit: int, now: datetime) -> list[Claim]:
-    """The most urgent runs of the agent's queues, up to `limit`. Raises AgentNotFound and AgentReplaced."""
-    agent = present_agent(agent_id, incarnation)
+def claim_next(*, agent_id: UUID, incarnation: UUID, limit: int, now: datetime, account: int = OWNER) -> list[Claim]:
+    """The most urgent runs of the agent's queues, up to `limit`.
+
+    Raises AgentNotFound, AgentReplaced and AgentOfAnother.
+    """
+    agent = present_agent(agent_id, incarnation, account)
     if agent.draining or limit <= 0:
         return []
     queues = _queue_ids(agent)
@@ -64,9 +67,11 @@ def claim_next(*, agent_id: UUID, incarnation: UUID, limit: int, now: datetime) 
     return claims
 
 
-def claim_one(*, agent_id: UUID, incarnation: UUID, flow_run_id: UUID, now: datetime) -> list[Claim]:
-    """This run, if it is due in one of the agent's queues. Raises AgentNotFound and AgentReplaced."""
-    agent = present_agent(agent_id, incarnation)
+def claim_one(
+    *, agent_id: UUID, incarnation: UUID, flow_run_id: UUID, now: datetime, account: int = OWNER
+) -> list[Claim]:
+    """This run, if it is due in one of the agent's queues. Raises AgentNotFound, AgentReplaced and AgentOfAnother."""
+    agent = present_agent(agent_id, incarnation, account)
     if agent.draining or not _is_in(_queue_ids(agent), flow_run_id):
         return []
     claim = _claim(flow_run_id, agent, now)

@@ -14,7 +14,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection
 
-from deployments.dispatch.services.agents import offline_from, present_agent
+from deployments.dispatch.services.agents import OWNER, of_account, offline_from, present_agent
 from deployments.dispatch.services.claims import lease_end
 from deployments.models import Lease, Worker
 from orchestration.core.states import StateType
@@ -34,23 +34,31 @@ class _Standing:
 
 
 def record_heartbeat(
-    *, agent_id: UUID, incarnation: UUID, runs: Mapping[UUID, int], draining: bool, now: datetime
+    *,
+    agent_id: UUID,
+    incarnation: UUID,
+    runs: Mapping[UUID, int],
+    draining: bool,
+    now: datetime,
+    account: int = OWNER,
 ) -> dict[UUID, Order]:
     """Renew these runs' leases, given with the attempts that the agent executes, and return an order for each.
 
-    Raises AgentNotFound and AgentReplaced.
+    Raises AgentNotFound, AgentReplaced and AgentOfAnother.
     """
-    _renew(agent_id, incarnation, runs, draining, now)
+    _renew(agent_id, incarnation, runs, draining, account, now)
     standings = _standings(list(runs))
     return {run_id: order_for(standings.get(run_id), epoch, now) for run_id, epoch in runs.items()}
 
 
-def orders_now(*, agent_id: UUID, incarnation: UUID, runs: Mapping[UUID, int], now: datetime) -> dict[UUID, Order]:
+def orders_now(
+    *, agent_id: UUID, incarnation: UUID, runs: Mapping[UUID, int], now: datetime, account: int = OWNER
+) -> dict[UUID, Order]:
     """The orders other than to go on or to pause, without renewing anything.
 
-    Raises AgentNotFound and AgentReplaced.
+    Raises AgentNotFound, AgentReplaced and AgentOfAnother.
     """
-    present_agent(agent_id, incarnation)
+    present_agent(agent_id, incarnation, account)
     standings = _standings(list(runs))
     orders = {run_id: order_for(standings.get(run_id), epoch, now) for run_id, epoch in runs.items()}
     return {run_id: order for run_id, order in orders.items() if order in (Order.CANCEL, Order.LOST)}
@@ -66,11 +74,13 @@ def cancelling_runs_of(agent_ids: Collection[UUID]) -> set[tuple[UUID, UUID]]:
 
 
 @repeated_on_conflict
-def _renew(agent_id: UUID, incarnation: UUID, runs: Mapping[UUID, int], draining: bool, now: datetime) -> None:
+def _renew(
+    agent_id: UUID, incarnation: UUID, runs: Mapping[UUID, int], draining: bool, account: int, now: datetime
+) -> None:
     with write_transaction():
         columns = {"last_heartbeat": now, "offline_at": offline_from(now), "draining": draining}
-        if not Worker.objects.filter(pk=agent_id, incarnation=incarnation).update(**columns):
-            present_agent(agent_id, incarnation)
+        if not Worker.objects.filter(of_account(account), pk=agent_id, incarnation=incarnation).update(**columns):
+            present_agent(agent_id, incarnation, account)
         _renew_leases(agent_id, runs, now)
 
 

@@ -14,7 +14,7 @@ from deployments.dispatch.services.attempt_exit import ProcessExit, report_end
 from deployments.dispatch.services.claims import claim_next, claim_one
 from deployments.dispatch.services.heartbeats import record_heartbeat
 from deployments.dispatch.services.reconciler import SERVICE, reconcile
-from deployments.models import ConcurrencyLimit, ServiceRecord
+from deployments.models import ConcurrencyLimit, Lease, ServiceRecord, Worker
 from deployments.upkeep.selectors.invariants import violations
 from orchestration.api.fencing import fenced
 from orchestration.batch import TaskRunTransition, apply_task_run_transitions
@@ -133,10 +133,10 @@ class Services:
         apply_task_run_transitions(items=items, now=at(now), sent_at=None, writer=writer)
 
     def ended(self, run: int, epoch: int, now: int) -> None:
+        lease = Lease.objects.select_related("worker").filter(flow_run=self.ids[run]).first()
+        agent = lease.worker if lease and lease.worker else Worker.objects.get(pk=next(iter(self.agents.values())))
         try:
-            report_end(
-                flow_run_id=self.ids[run], epoch=epoch, process=ProcessExit(signal=9), agent_name="agent", now=at(now)
-            )
+            report_end(flow_run_id=self.ids[run], epoch=epoch, process=ProcessExit(signal=9), agent=agent, now=at(now))
         except RunLost:
             return
 
