@@ -43,7 +43,7 @@ OWNED_APPS = ("runs", "deployments", "events")
 
 
 class NamedSight:
-    """What somebody sees, or may change, by rights on named objects: for one request, or one look of a socket."""
+    """The rows that somebody sees, or may change, by rights on named objects: for one request, or one look of a socket."""
 
     def __init__(self, names: Mapping[str, set[str]], *, reading: bool) -> None:
         self._names, self._reading = names, reading
@@ -76,7 +76,7 @@ class NamedSight:
 
 
 def sight_of(actor: Actor, *actions: Action | None) -> NamedSight | None:
-    """What an actor sees or changes who may do one of these actions to named objects only; None for all there is."""
+    """Return what an actor sees or changes who may do one of these actions to named objects only; None for all there is."""
     wanted = {one for one in actions if one is not None}
     if not wanted <= OF_OBJECTS:
         # What every user may do; on the way nothing else is shown than what the user sees anyway.

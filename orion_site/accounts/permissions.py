@@ -94,7 +94,7 @@ OF_OBJECTS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class OnObject:
-    """What somebody may do to the objects of one name."""
+    """The actions that somebody may do to the objects of one name."""
 
     kind: str
     name: str

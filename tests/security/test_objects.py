@@ -101,7 +101,7 @@ def body_of(method: str) -> Any:
 
 
 def leaks(answer: Any, world: World, asked: str) -> set[str]:
-    """What of a world is in an answer that the question did not name."""
+    """Find what of a world is in an answer that the question did not name."""
     text = b"".join(answer).decode() if answer.streaming else answer.content.decode()
     hidden = {one for one in world.strangers if one in text or one.replace("-", "") in text}
     hidden |= set(re.findall(rf"\b{world.word}[\w-]*", text))

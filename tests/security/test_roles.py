@@ -102,6 +102,14 @@ def test_only_who_deploys_says_how_a_run_is_executed(asker: Callable[..., Asker]
         assert not FlowRun.objects.exists()
 
 
+def test_an_operator_deletes_no_flow(asker: Callable[..., Asker]):
+    """Its deployments would go with it."""
+    path = f"/api/flows/{make_deployment().flow_id}"
+
+    assert asker("operator").call("DELETE", path).status_code == 403
+    assert asker("deployer").call("DELETE", path).status_code == 204
+
+
 @pytest.mark.parametrize("empty", [{}, {"job_variables": {}}, {"job_variables": None}])
 def test_an_operator_starts_runs(asker: Callable[..., Asker], empty: dict[str, Any]):
     path = f"/api/deployments/{make_deployment().id}/create_flow_run"

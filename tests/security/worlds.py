@@ -20,7 +20,7 @@ from tests.web.rows import add_lines, make_flow, make_run, make_task_run
 
 @dataclass(frozen=True)
 class World:
-    """What belongs to one deployment: its rows by table, and a word that is in each of their names."""
+    """All that belongs to one deployment: its rows by table, and a word that is in each of their names."""
 
     word: str
     rows: dict[str, Any]
