@@ -26,7 +26,7 @@ from runs.belongings import of_flow_run, through_flow_run, through_task_run
 
 
 def reach_of(names: Mapping[str, Collection[str]], *, reading: bool) -> Reach:
-    """What these names stand for. For reading, deployments show the queues and pools that they use."""
+    """Look up what these names stand for. For reading, deployments show the queues and pools that they use."""
     pools = set(WorkPool.objects.filter(name__in=names.get("work-pool", ())).values_list("pk", flat=True))
     queues = _queues(names.get("work-queue", ()), pools)
     tags = set(names.get("tag", ()))

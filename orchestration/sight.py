@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What the names of somebody's rights stand for at the moment, as SQL: lists of constants in parentheses."""
+    """The objects that somebody's rights name at the moment, as SQL: lists of constants in parentheses."""
 
     schema: str
     is_sqlite: bool

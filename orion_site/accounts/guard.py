@@ -75,7 +75,7 @@ class GuardMiddleware:
 
 
 def _seen(sight: Sight, chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """What is read while it is sent is seen as what was read before."""
+    """Let what is read while it is sent be seen as what was read before."""
     iterator = iter(chunks)
     while True:
         with seeing(sight):

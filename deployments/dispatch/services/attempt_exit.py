@@ -75,7 +75,7 @@ def report_end(*, flow_run_id: UUID, epoch: int, process: ProcessExit, agent: Wo
 
 
 def _refuse_another(stored: StoredRun, agent: Worker) -> None:
-    """What has no lease any more is over, or never was an agent's."""
+    """Without a lease a run is over, or never was an agent's. Raises RunOfAnother."""
     if stored.run.leased:
         is_of_another = stored.agent_id != agent.pk
     else:
