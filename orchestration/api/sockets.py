@@ -69,7 +69,7 @@ def _with_usable_connection(call: Callable[[], T]) -> T:
         close_old_connections()
 
 
-def _seen_by(actor: Actor, action: Action, work: Callable[[], T]) -> T:
+def _seen_by(actor: Actor, action: Action | None, work: Callable[[], T]) -> T:
     if not actor.objects:
         return work()
     from orion_site.accounts.objects import sight_of
@@ -119,7 +119,8 @@ class SocketConsumer(AsyncJsonWebsocketConsumer):
 
     async def read(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Read rows that whoever opened the socket sees."""
-        return await in_database(_seen_by, self.scope["user"], self.action_required, partial(work, *args, **kwargs))
+        call = partial(work, *args, **kwargs)
+        return await in_database(lambda: _seen_by(self.scope["user"], self.action_required, call))
 
     def watch_rights(self) -> None:
         """Close the socket soon after its key is revoked, or its user may not have it any more."""

@@ -43,7 +43,7 @@ OWNED_APPS = ("runs", "deployments", "events")
 
 
 class NamedSight:
-    """The rows that somebody sees, or may change, by rights on named objects: for one request, or one look of a socket."""
+    """The rows that somebody sees or may change by rights on named objects: for a request, or one look of a socket."""
 
     def __init__(self, names: Mapping[str, set[str]], *, reading: bool) -> None:
         self._names, self._reading = names, reading
@@ -76,7 +76,7 @@ class NamedSight:
 
 
 def sight_of(actor: Actor, *actions: Action | None) -> NamedSight | None:
-    """Return what an actor sees or changes who may do one of these actions to named objects only; None for all there is."""
+    """Return what an actor sees or changes by these actions; None for all there is."""
     wanted = {one for one in actions if one is not None}
     if not wanted <= OF_OBJECTS:
         # What every user may do; on the way nothing else is shown than what the user sees anyway.
@@ -109,10 +109,10 @@ def may_in_sight(request: HttpRequest | Request, *actions: Action | None, by_sig
     assert actor is not None
     sight = sight_of(actor, *actions)
     answer_to(actor, sight)
-    if not any(may(actor, action) or may_in_part(actor, action) for action in actions):
-        return False
-    if sight is None:
+    if any(may(actor, action) for action in actions):
         return True
+    if sight is None or not any(may_in_part(actor, action) for action in actions):
+        return False
     is_reading = all(action.is_reading for action in actions if action is not None)
     if not is_reading and _table_of(request) in shared_tables:
         raise PermissionDenied(ON_NO_OBJECT)
