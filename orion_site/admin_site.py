@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib.admin import AdminSite
 from django.contrib.auth.views import redirect_to_login
@@ -11,9 +11,13 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
+from django.utils.functional import SimpleLazyObject
 
-from orion_site.accounts.local_owner import anybody_can_sign_in
-from orion_site.accounts.permissions import Action, DenyUndeclared, actor_of, answer_to, may
+from orion_site.accounts.local_owner import anybody_can_sign_in, local_owner
+from orion_site.accounts.permissions import LOCAL_OWNER, Action, DenyUndeclared, actor_of, answer_to, may
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
 
 
 class OrionAdminSite(AdminSite):
@@ -54,4 +58,6 @@ class OrionAdminSite(AdminSite):
         """Whether the actor may operate it. The admin's log needs a user to name, so keys do not come here."""
         actor = actor_of(request)
         answer_to(actor)
+        if actor is LOCAL_OWNER:
+            request.user = cast("User", SimpleLazyObject(local_owner))
         return may(actor, Action.OPERATE) and request.user.is_active

@@ -150,6 +150,29 @@ def check_channel_layer(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessag
 
 
 @register("orion")
+def check_local_owner(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    from orion_site.http.peers import can_tell_users
+
+    if settings.ORION_LOCAL_OWNER == "anyone":
+        return [
+            Warning(
+                "ORION_LOCAL_OWNER=anyone: every user of this machine can read everything and run code as you here.",
+                hint="Unset it where others have an account.",
+                id="orion.W004",
+            )
+        ]
+    if settings.ORION_LOCAL_OWNER == "user" and not can_tell_users():
+        return [
+            Error(
+                "ORION_LOCAL_OWNER=user: here the kernel does not say which Unix user a connection is from.",
+                hint="Unset it.",
+                id="orion.E008",
+            )
+        ]
+    return []
+
+
+@register("orion")
 def check_leases(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
     lease, heartbeat = settings.ORION_LEASE_SECONDS, settings.ORION_HEARTBEAT_SECONDS
     if lease >= HEARTBEATS_IN_A_LEASE * heartbeat:

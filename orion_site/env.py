@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,13 @@ def env_float(name: str, default: float, *, minimum: float | None = None) -> flo
             f"{name}={raw} is too small or no number to count with; the least is {minimum or 0}."
         )
     return value
+
+
+def env_choice(name: str, choices: Sequence[str], default: str = "") -> str:
+    value = env_str(name).strip().lower()
+    if value and value not in choices:
+        raise ImproperlyConfigured(f"{name}={value!r} is unknown; use {', '.join(choices[:-1])} or {choices[-1]}.")
+    return value or default
 
 
 def env_list(name: str, default: tuple[str, ...] = ()) -> list[str]:
@@ -207,6 +215,34 @@ def channel_layers(url: str) -> dict[str, dict[str, Any]]:
     if url.partition("://")[0] in REDIS_SCHEMES:
         return {"default": {"BACKEND": REDIS_LAYER, "CONFIG": {"hosts": [url], "prefix": "orion"}}}
     return {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+
+
+def env_networks(name: str) -> list[IPv4Network | IPv6Network]:
+    """Addresses and networks, by comma."""
+    try:
+        return [ip_network(one, strict=False) for one in env_list(name)]
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}: {error}; write addresses, such as 127.0.0.1, 10.0.0.0/8.") from None
+
+
+def external_url() -> str:
+    """`ORION_EXTERNAL_URL`, or as it was called before, `ORION_UI_URL`."""
+    name = "ORION_EXTERNAL_URL" if env_str("ORION_EXTERNAL_URL") else "ORION_UI_URL"
+    url = env_str(name).strip().rstrip("/") or "http://127.0.0.1:4200"
+    parts = urlsplit(url)
+    if parts.scheme in {"http", "https"} and parts.hostname and not (parts.query or parts.fragment or parts.username):
+        return url
+    raise ImproperlyConfigured(f"{name} is no address of a server; write it like https://orion.example or with a path.")
+
+
+def host_of(url: str) -> list[str]:
+    """Return the host of an address, as it stands in the header `Host` without its port."""
+    host = urlsplit(url).hostname or ""
+    return [f"[{host}]" if ":" in host else host]
+
+
+def path_of(url: str) -> str:
+    return urlsplit(url).path.rstrip("/")
 
 
 def trusted_origins(ui_url: str, hosts: Sequence[str]) -> list[str]:

@@ -10,11 +10,16 @@ from orion_site.env import (
     database_from_url,
     database_url,
     env_bool,
+    env_choice,
     env_float,
     env_int,
     env_list,
+    env_networks,
     env_str,
+    external_url,
+    host_of,
     orion_home,
+    path_of,
     result_folders,
     trusted_origins,
 )
@@ -25,7 +30,11 @@ BASE_DIR = SITE / "_data" if (SITE / "_data").is_dir() else SITE.parent
 DEBUG = env_bool("ORION_DEBUG", False)
 SECRET_KEY = secret_key()
 
-ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", *env_list("ORION_ALLOWED_HOSTS")]
+# Where people and programs reach the server: host, scheme and path of its links and cookies follow from it.
+ORION_EXTERNAL_URL = external_url()
+ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", *env_list("ORION_ALLOWED_HOSTS"), *host_of(ORION_EXTERNAL_URL)]
+# Of these addresses the headers are believed that say from where a request came, and how.
+ORION_TRUSTED_PROXIES = env_networks("ORION_TRUSTED_PROXIES")
 
 INSTALLED_APPS = [
     "orion_site.apps.OrionAdminConfig",
@@ -60,7 +69,6 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "orion_site.accounts.local_owner.LocalOwnerMiddleware",
     "orion_site.accounts.sign_in.SignInMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -76,7 +84,7 @@ ASGI_APPLICATION = "orion_site.asgi.application"
 # How consumers of websockets reach each other: within this process, or through Redis where several servers share runs.
 ORION_CHANNEL_LAYER = env_str("ORION_CHANNEL_LAYER", "memory")
 CHANNEL_LAYERS = channel_layers(ORION_CHANNEL_LAYER)
-FORCE_SCRIPT_NAME = env_str("ORION_BASE_PATH") or None
+FORCE_SCRIPT_NAME = env_str("ORION_BASE_PATH") or path_of(ORION_EXTERNAL_URL) or None
 
 TEMPLATES = [
     {
@@ -162,10 +170,8 @@ SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "orion_session", "orion_csrf"
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_HTTPONLY = True
 # Behind TLS a form comes from https://, while the proxy speaks plain HTTP to us. The guard has compared the hosts.
-ORION_UI_URL = env_str("ORION_UI_URL", "http://127.0.0.1:4200").rstrip("/")
-SESSION_COOKIE_SECURE = ORION_UI_URL.startswith("https://")
-CSRF_TRUSTED_ORIGINS = trusted_origins(ORION_UI_URL, env_list("ORION_ALLOWED_HOSTS"))
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SESSION_COOKIE_SECURE = ORION_EXTERNAL_URL.startswith("https://")
+CSRF_TRUSTED_ORIGINS = trusted_origins(ORION_EXTERNAL_URL, env_list("ORION_ALLOWED_HOSTS"))
 MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
 
 LOGGING = {
@@ -179,12 +185,15 @@ LOGGING = {
         # Each refused request would be a warning; only what fails on our side is worth a line.
         "django.request": {"level": "ERROR"},
         "django.security.DisallowedHost": {"level": "ERROR"},
+        "django.security.csrf": {"level": "ERROR"},
         # Each attempt to connect would be a line; that the database is away, and back, is said once.
         "psycopg.pool": {"level": "CRITICAL"},
     },
 }
 
 # What Orion itself reads.
+# How the owner's own programs on this machine are known; unset: by their Unix user, where the kernel tells it.
+ORION_LOCAL_OWNER = env_choice("ORION_LOCAL_OWNER", ("user", "anyone"))
 # Threads of each pool. SQLite has one writer and Python one interpreter lock: more threads only take turns.
 ORION_SERVER_THREADS = env_int("ORION_SERVER_THREADS", 4, minimum=1)
 ORION_SERVER_MAX_IN_FLIGHT = env_int("ORION_SERVER_MAX_IN_FLIGHT", 64, minimum=1)
@@ -228,6 +237,6 @@ ORION_RETENTION_DAYS_RUNS = env_int("ORION_RETENTION_DAYS_RUNS", 90, minimum=0)
 ORION_RETENTION_DAYS_LOGS = env_int("ORION_RETENTION_DAYS_LOGS", 30, minimum=0)
 ORION_RETENTION_DAYS_EVENTS = env_int("ORION_RETENTION_DAYS_EVENTS", 14, minimum=0)
 ORION_RETENTION_DAYS_AUDIT = env_int("ORION_RETENTION_DAYS_AUDIT", 0, minimum=0)
-# Messages to the outside (their links begin with ORION_UI_URL): which hosts or networks may be reached although they
-# are not public (`chat.example.org, 10.0.0.0/8, 127.0.0.1`).
+# Messages to the outside (their links begin with ORION_EXTERNAL_URL): which hosts or networks may be reached although
+# they are not public (`chat.example.org, 10.0.0.0/8, 127.0.0.1`).
 ORION_WEBHOOK_ALLOW = env_list("ORION_WEBHOOK_ALLOW")

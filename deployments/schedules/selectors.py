@@ -108,5 +108,5 @@ def _event_of(run: FlowRun, deployment: str | None) -> PlannedEvent:
         changed=run.created,
         summary=f"{run.flow.name}/{deployment}" if deployment else run.flow.name,
         description=f"Run {run.name}",
-        url=f"{settings.ORION_UI_URL}/runs/{run.pk}",
+        url=f"{settings.ORION_EXTERNAL_URL}/runs/{run.pk}",
     )

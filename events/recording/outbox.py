@@ -96,7 +96,7 @@ def sample_values(policy: NotificationPolicy, now: datetime) -> dict[str, str]:
         "flow_run_state_name": (policy.state_names or ["Failed"])[0],
         "flow_run_state_timestamp": str(now),
         "flow_run_state_message": "This is a test: nothing has failed.",
-        "flow_run_url": settings.ORION_UI_URL,
+        "flow_run_url": settings.ORION_EXTERNAL_URL,
     }
     return {name: escape(value) for name, value in made_up.items()}
 
@@ -106,7 +106,7 @@ def _facts(policy: NotificationPolicy, run: FlowRun, state: State) -> dict[str, 
         "flow_run_notification_policy_id": str(policy.pk),
         "flow_id": str(run.flow_id),
         "flow_name": run.flow.name,
-        "flow_run_url": f"{settings.ORION_UI_URL}/runs/{run.pk}",
+        "flow_run_url": f"{settings.ORION_EXTERNAL_URL}/runs/{run.pk}",
         "flow_run_id": str(run.pk),
         "flow_run_name": run.name,
         "flow_run_parameters": json.dumps(run.parameters, ensure_ascii=False),

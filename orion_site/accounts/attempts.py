@@ -14,7 +14,6 @@ from hashlib import sha256
 from django.http import HttpRequest
 
 from orchestration.transactions import repeated_on_conflict, write_transaction
-from orion_site.accounts.guard import is_loopback
 from orion_site.accounts.models import SignInFailures
 
 FORGOTTEN_AFTER = timedelta(days=1)
@@ -67,10 +66,8 @@ def attempt_succeeded(*, name: str, address: str) -> None:
 
 
 def address_of(request: HttpRequest) -> str:
-    """Return the address that signs in; of a proxy on this machine, the one that the proxy saw."""
-    address = request.META.get("REMOTE_ADDR") or ""
-    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()
-    return forwarded if forwarded and is_loopback(address) else address
+    """Return the address that signs in; of a named proxy, the one that the proxy saw."""
+    return request.META.get("REMOTE_ADDR") or ""
 
 
 def _limits(name: str, address: str) -> dict[str, Limit]:

@@ -16,8 +16,7 @@ from rest_framework import authentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from orion_site.accounts.guard import is_loopback
-from orion_site.accounts.local_owner import anybody_can_sign_in, is_from_this_machine
+from orion_site.accounts.local_owner import is_local_owner
 from orion_site.accounts.permissions import LOCAL_OWNER, Actor
 
 KEY_BEGINS = "orn_"
@@ -66,18 +65,10 @@ class SessionAuthentication(authentication.SessionAuthentication):
 
 
 class LocalOwnerAuthentication(authentication.BaseAuthentication):
-    """Recognise whoever asks from this machine as the local owner.
-
-    Through a proxy, or for another name, that holds only until there are users: then such a request may come from
-    anywhere, and its sender can say who it is.
-    """
+    """Recognise the Unix user who runs the server as the local owner; what came through a proxy never is."""
 
     def authenticate(self, request: Request) -> tuple[Actor, None] | None:
-        if not is_loopback(request.META.get("REMOTE_ADDR") or ""):
-            return None
-        if is_from_this_machine(request) or not anybody_can_sign_in():
-            return LOCAL_OWNER, None
-        return None
+        return (LOCAL_OWNER, None) if is_local_owner(request.META) else None
 
 
 class ProcessOwnerAuthentication(authentication.BaseAuthentication):

@@ -21,6 +21,7 @@ from django.http.request import split_domain_port
 
 from orchestration.sight import Sight, current_sight, seeing
 from orion_site.accounts.permissions import answer_to
+from orion_site.accounts.proxies import read_forwarding
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -57,6 +58,7 @@ class GuardMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        read_forwarding(request.META)
         refused = refusal(request.META, method=request.method or "", path=request.path_info)
         if refused is not None:
             return JsonResponse({"detail": refused.detail}, status=refused.status)

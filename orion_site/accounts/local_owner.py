@@ -1,51 +1,62 @@
-"""The local owner: a person on this machine owns the server, and in the admin, too.
+"""The local owner: the Unix user who runs the server owns it, without signing in, and in the admin, too.
 
-The owner is a row like any user, so that the admin's own log has somebody to name, but nobody can sign in as it: it
-has no password, and no session is opened. Each request is judged by itself.
+Who of this machine's users asks is known from the connection (`orion_site.http.peers`). The owner is a row like any
+user, so that the admin's own log has somebody to name, but nobody can sign in as it: it has no password, and no session
+is opened. Each request is judged by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
-from django.utils.functional import SimpleLazyObject
+from django.http.request import split_domain_port
 
 from orion_site.accounts.guard import LOOPBACK_HOSTS, is_loopback
+from orion_site.accounts.proxies import was_handed_on
+from orion_site.http.peers import OWN_USER, can_tell_users
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
     from django.db.models import QuerySet
 
 OWNER_NAME = "local-owner"
-# Whoever comes through a proxy may come from anywhere, whatever address the proxy has.
-FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_X_REAL_IP")
 
 
-class LocalOwnerMiddleware:
-    """Below the admin's address, let requests from this machine act as the local owner, unless somebody signed in."""
+class OwnerBy(StrEnum):
+    """How a request from this machine without credentials proves that it is the owner's: `ORION_LOCAL_OWNER`."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self._get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        if request.path.startswith(reverse("admin:index")) and is_from_this_machine(request) and not _session(request):
-            request.user = cast("User", SimpleLazyObject(local_owner))
-        return self._get_response(request)
+    USER = "user"  # its program is run by the Unix user who runs the server
+    TOKEN = "token"  # not at all: the owner's programs send the token of the home, and browsers come by a link
+    ANYONE = "anyone"  # whoever reaches the server from this machine is its owner
 
 
-def _session(request: HttpRequest) -> bool:
-    return settings.SESSION_COOKIE_NAME in request.COOKIES and request.user.is_authenticated
+def owner_by() -> OwnerBy:
+    if settings.ORION_LOCAL_OWNER:
+        return OwnerBy(settings.ORION_LOCAL_OWNER)
+    return OwnerBy.USER if can_tell_users() else OwnerBy.ANYONE
 
 
-def is_from_this_machine(request: Any) -> bool:
-    """Asked by a loopback address, for a loopback name, and not by way of a proxy."""
-    if any(header in request.META for header in FORWARDED):
+def is_local_owner(meta: Mapping[str, Any]) -> bool:
+    """Whether a request without credentials, given by its WSGI environment, is the local owner's."""
+    if not is_from_this_machine(meta):
         return False
-    return _host_name(request.get_host()) in LOOPBACK_HOSTS and is_loopback(request.META.get("REMOTE_ADDR", ""))
+    match owner_by():
+        case OwnerBy.USER:
+            return meta.get(OWN_USER) is True
+        case OwnerBy.ANYONE:
+            return True
+    return False
+
+
+def is_from_this_machine(meta: Mapping[str, Any]) -> bool:
+    """Whether it was sent by a loopback address, to a loopback name, and not by way of a proxy."""
+    if was_handed_on(meta):
+        return False
+    host, _ = split_domain_port(str(meta.get("HTTP_HOST") or "").lower())
+    return host.rstrip(".") in LOOPBACK_HOSTS and is_loopback(meta.get("REMOTE_ADDR") or "")
 
 
 def local_owner() -> User:
@@ -66,7 +77,3 @@ def who_can_sign_in() -> QuerySet[User]:
 
 def anybody_can_sign_in() -> bool:
     return who_can_sign_in().exists()
-
-
-def _host_name(host: str) -> str:
-    return host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host

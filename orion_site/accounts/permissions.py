@@ -15,7 +15,7 @@ from typing import Any, ClassVar, cast
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
@@ -188,7 +188,10 @@ def may_in_part(actor: Actor | None, action: Action | None) -> bool:
     return actor is not None and any(action in one.actions for one in actor.objects)
 
 
-WITHOUT_CREDENTIALS = "Say who you are: sign in, or send a key in the header Authorization: Bearer orn_…"
+WITHOUT_CREDENTIALS = (
+    "Say who you are: ask as the Unix user who runs this server, sign in, or send a key in the header "
+    "Authorization: Bearer orn_…"
+)
 
 
 class DenyUndeclared(BasePermission):
@@ -201,7 +204,11 @@ class DenyUndeclared(BasePermission):
         allowing = (getattr(view, "action_required", None), getattr(view, "allowed_too", None))
         if request.user is not None and request.user.objects:
             return _may_in_sight(request, *allowing, by_sight=getattr(view, "by_sight", False))
-        return any(may(request.user, action) for action in allowing)
+        if any(may(request.user, action) for action in allowing):
+            return True
+        if request.user is None:
+            raise NotAuthenticated(WITHOUT_CREDENTIALS)
+        return False
 
 
 def _may_in_sight(

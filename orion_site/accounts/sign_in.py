@@ -9,7 +9,7 @@ from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView, LogoutView
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
-from django.shortcuts import resolve_url
+from django.shortcuts import render, resolve_url
 from django.utils import timezone
 from django.utils.http import urlencode
 
@@ -87,6 +87,9 @@ class SignInMiddleware:
         if not isinstance(error, Unrecognised):
             return None
         if self._is_of_a_person(request):
+            if not anybody_can_sign_in():
+                # A form would be of no use; the page says what is.
+                return render(request, "accounts/sign_in.html", {"has_users": False}, status=401)
             there = request.get_full_path() if request.method in {"GET", "HEAD"} else resolve_url("home")
             answer = HttpResponse(status=302)
             answer.headers["Location"] = f"{resolve_url('sign-in')}?{urlencode({'next': there})}"

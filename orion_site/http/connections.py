@@ -12,6 +12,8 @@ from typing import Any
 from daphne.http_protocol import HTTPFactory, WebRequest
 from twisted.web import http
 
+from orion_site.http.peers import is_of_own_user
+
 HTTPChannel: Any = http.HTTPChannel
 Wrapped: Any = http._GenericHTTPChannelProtocol
 
@@ -75,6 +77,8 @@ class BoundedChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types know
 
     def connectionMade(self) -> None:  # noqa: N802 (Twisted's name)
         super().connectionMade()
+        # Asked now, for all requests of this connection and for the websocket that it may become.
+        self.transport.is_of_own_user = is_of_own_user(self.transport.getHandle())
         self._start(HEAD_SECONDS)
         self.factory.waits(self)
 

@@ -21,6 +21,7 @@ from twisted.logger import globalLogBeginner
 
 from deployments.dispatch.waiting_agents import room
 from orion_site.http.connections import BoundedHTTPFactory, most_waiting, raise_descriptor_limit
+from orion_site.http.peers import OWN_USER
 from orion_site.http.wsgi_adapter import GRACE_SECONDS
 
 # Its type depends on the platform, and Twisted's stubs know only the least of it.
@@ -83,6 +84,10 @@ class LoopbackServer(Server):  # type: ignore[misc]  # daphne has no types
         from orion_site.http.websockets import BoundedWebSocketFactory
 
         self.ws_factory = BoundedWebSocketFactory(self, handshake_timeout=self.websocket_handshake_timeout)
+
+    def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
+        is_of_own_user = getattr(protocol.transport, "is_of_own_user", False)
+        return super().create_application(protocol, {**scope, OWN_USER: is_of_own_user})
 
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
         await super().handle_reply(protocol, message)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from http import HTTPStatus
 
+from django.conf import settings
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -45,7 +46,15 @@ class SecurityHeadersMiddleware:
             response.headers.setdefault(name, value)
         # `orion doctor` compares clocks by it.
         response.headers.setdefault("Date", http_date())
+        if request.is_secure():
+            self._keep_to_tls(response)
         return response
+
+    def _keep_to_tls(self, response: HttpResponse) -> None:
+        if settings.ORION_EXTERNAL_URL.startswith("https://"):
+            response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+        for cookie in response.cookies.values():
+            cookie["secure"] = True
 
 
 class NulMiddleware:

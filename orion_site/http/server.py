@@ -7,10 +7,11 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import urlsplit
 
 from orionflow.private_files import private_opener
 
@@ -43,9 +44,12 @@ def run_server(options: ServerOptions, *, on_ready: Callable[[str], None] = lamb
 
     False when a request still computes although its time is over: then the process is to be left with `leave_at_once`.
     """
+    outside = os.environ.get("ORION_EXTERNAL_URL") or os.environ.get("ORION_UI_URL") or ""
+    options = replace(options, base_path=options.base_path or urlsplit(outside).path)
     listener = bound_socket(options)
     try:
-        os.environ.setdefault("ORION_UI_URL", address_of(listener, options.base_path))
+        if not outside:
+            os.environ["ORION_EXTERNAL_URL"] = address_of(listener, options.base_path)
         _prepare(options)
         _refuse_strangers(listener, options)
         with _noticing_others(address_of(listener, options.base_path)):
@@ -311,10 +315,22 @@ def banner(address: str) -> str:
         ("API", f"{address}/api (reference: {address}/docs)"),
         ("Database", f"{connection.display_name}, {place()}"),
         ("Clients", f"orion config set ORION_API_URL {address}/api"),
-        ("Access", "every user of this machine can run code as you here (see SECURITY.md)"),
+        ("Access", _who_may()),
     ]
     body = "\n".join(f"  {name:<10} {text}" for name, text in lines)
     return f"\n  Orion {__version__}\n\n{body}\n\n  Ctrl-C stops the server.\n"
+
+
+def _who_may() -> str:
+    from orion_site.accounts.local_owner import OwnerBy, anybody_can_sign_in, owner_by
+
+    others = ", and who signs in or sends a key" if anybody_can_sign_in() else ""
+    match owner_by():
+        case OwnerBy.USER:
+            return f"programs of your Unix user{others}"
+        case OwnerBy.TOKEN:
+            return f"commands of your Unix user, by their token{others}"
+    return "every user of this machine can run code as you here (see SECURITY.md)"
 
 
 def say(text: str) -> None:

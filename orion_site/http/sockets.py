@@ -12,15 +12,16 @@ from typing import Any
 from channels.middleware import BaseMiddleware
 from channels.routing import URLRouter
 from django.conf import settings
-from django.core.exceptions import DisallowedHost, PermissionDenied
+from django.core.exceptions import PermissionDenied
 from django.core.handlers.wsgi import WSGIRequest
 from django.urls import path, re_path
 
 from events.recording.api.sockets import FollowEvents, ReportEventsLive
 from orchestration.api.sockets import REFUSED, TRY_AGAIN_LATER, in_database
 from orion_site.accounts.guard import refusal
-from orion_site.accounts.local_owner import is_from_this_machine
+from orion_site.accounts.local_owner import is_local_owner
 from orion_site.accounts.permissions import Actor, recognised
+from orion_site.accounts.proxies import read_forwarding
 from orion_site.http.wsgi_adapter import Receive, Scope, Send, wsgi_environ
 from orion_site.live.socket import LivePages
 from runs.background_tasks.api import ServeTasks
@@ -48,7 +49,9 @@ class SocketGuard(BaseMiddleware):  # type: ignore[misc]  # Channels has no type
         self._base_path = base_path.rstrip("/")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
-        request = WSGIRequest(wsgi_environ(scope, b"", self._base_path))
+        environ = wsgi_environ(scope, b"", self._base_path)
+        read_forwarding(environ)
+        request = WSGIRequest(environ)
         try:
             # Otherwise nothing is to be looked up.
             is_plain = _is_plainly_local(request)
@@ -63,10 +66,7 @@ class SocketGuard(BaseMiddleware):  # type: ignore[misc]  # Channels has no type
 
 def _is_plainly_local(request: WSGIRequest) -> bool:
     has_credentials = "HTTP_AUTHORIZATION" in request.META or settings.SESSION_COOKIE_NAME in request.COOKIES
-    try:
-        return not has_credentials and is_from_this_machine(request)
-    except DisallowedHost:
-        return False
+    return not has_credentials and is_local_owner(request.META)
 
 
 def _judged(request: WSGIRequest) -> Actor | None:

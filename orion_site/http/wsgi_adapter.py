@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from orion_site.http.long_polls import is_called, seat_for, seconds_to_wait
+from orion_site.http.peers import OWN_USER
 from orion_site.http.thread_pools import BoundedPool
 
 Scope = dict[str, Any]
@@ -224,6 +225,7 @@ def wsgi_environ(scope: Scope, body: bytes, base_path: str) -> dict[str, Any]:
         "wsgi.multithread": True,
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
+        OWN_USER: scope.get(OWN_USER, False),
     }
     add_headers(environ, scope["headers"])
     return environ

@@ -13,6 +13,7 @@ from django.db import connection
 
 from deployments.models import ChangedSetting
 from deployments.upkeep.current_settings import CHANGEABLE
+from orion_site.accounts.local_owner import owner_by
 from orion_site.env import env_str, orion_home
 
 HIDDEN = "set, and not shown"
@@ -83,12 +84,22 @@ CATALOGUE: Mapping[str, Sequence[Entry]] = {
         Entry("ORION_BEAT", "whether Celery beat ticks the services"),
     ],
     "Addresses": [
-        Entry("ORION_UI_URL", "the address of the pages, which links in messages begin with"),
+        Entry("ORION_EXTERNAL_URL", "where people and programs reach the server; links in messages begin with it"),
+        Entry(
+            "ORION_TRUSTED_PROXIES",
+            "proxies whose word on addresses and schemes is believed",
+            read=lambda: [str(one) for one in settings.ORION_TRUSTED_PROXIES],
+        ),
         Entry("ORION_ALLOWED_HOSTS", "further names under which the server may be asked", read=_further_hosts),
         Entry("ORION_BASE_PATH", "the path below which it is served", read=lambda: settings.FORCE_SCRIPT_NAME),
         Entry("ORION_WEBHOOK_ALLOW", "hosts that are not public and that notifications and automations may call"),
     ],
     "Server": [
+        Entry(
+            "ORION_LOCAL_OWNER",
+            "who owns the server without a key: programs of its Unix user, or anyone on its machine",
+            read=owner_by,
+        ),
         Entry(
             "ORION_SERVER_THREADS",
             "threads of each of the two pools: for reports of running work, and for all else",

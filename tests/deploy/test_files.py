@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -9,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-from base64 import b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -29,6 +29,8 @@ from orionflow.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
+ORION = [sys.executable, "-m", "orionflow.cli"]
+PASSWORD = "an otter in the river\n"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 DOCUMENTED = (ROOT / "docs" / "server.md").read_text() + (ROOT / "docs" / "settings.md").read_text()
 
@@ -62,7 +64,7 @@ def test_compose_names_only_what_it_has(compose: dict[str, Any]):
     for name, service in services.items():
         assert set(service.get("depends_on", {})) <= set(services), name
         assert {mount.split(":")[0] for mount in service.get("volumes", [])} <= {*compose["volumes"], "./nginx.conf"}
-        assert set(service.get("secrets", [])) <= set(compose["secrets"])
+        assert set(service.get("secrets", [])) <= set(compose.get("secrets", ()))
         if (mode := service.get("network_mode")) is not None:
             assert mode.removeprefix("service:") in services
 
@@ -78,8 +80,8 @@ def test_every_variable_is_documented():
     texts = [path.read_text() for path in DEPLOY.rglob("*") if path.is_file()]
     named = {name for text in texts for name in re.findall(r"\bORION_[A-Z_]+\b", text)}
 
-    # These two are of the compose file itself.
-    assert {name for name in named - {"ORION_USER", "ORION_PASSWORD"} if name not in DOCUMENTED} == set()
+    # This one is of the compose file itself.
+    assert {name for name in named - {"ORION_AGENT_KEY"} if name not in DOCUMENTED} == set()
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
@@ -103,51 +105,92 @@ class Behind:
     def __init__(self, folder: Path) -> None:
         self.address = f"http://127.0.0.1:{_free_port()}"
         self.secure_address = f"https://127.0.0.1:{_free_port()}"
+        # Another proxy, which sets no header that would give it away.
+        self.bare_address = f"http://127.0.0.1:{_free_port()}"
         self.certificate = _certificate(folder)
         self._folder = folder
         self._server_port = _free_port()
-        conf = self._write_configuration()
-        subprocess.run(["nginx", "-t", "-c", str(conf)], capture_output=True, timeout=30, check=True)
-        command = [sys.executable, "-m", "orionflow.cli", "server", "start", "--port", str(self._server_port)]
+        self.direct_address = f"http://127.0.0.1:{self._server_port}"
+        self.environment = {
+            **_own_environment(),
+            "ORION_HOME": str(folder / "home"),
+            "ORION_EXTERNAL_URL": f"{self.secure_address}/orion",
+            "ORION_TRUSTED_PROXIES": "127.0.0.1",
+        }
+        confs = [self._write_configuration(), self._write_bare_configuration()]
+        for conf in confs:
+            subprocess.run(["nginx", "-t", "-c", str(conf)], capture_output=True, timeout=30, check=True)
+        self.orion("user", "create", "ada", "--role", "admin", given=PASSWORD)
+        self.key = json.loads(self.orion("key", "create", "tests", "--role", "deployer", "-o", "json"))["key"]
+        command = [*ORION, "server", "start", "--port", str(self._server_port), "--no-services", "--no-agent"]
         self.processes = [
-            subprocess.Popen(["nginx", "-c", str(conf)], stderr=subprocess.DEVNULL),
-            subprocess.Popen(
-                [*command, "--base-path", "/orion", "--no-services", "--no-agent"],
-                env={**_own_environment(), "ORION_HOME": str(folder / "home"), "ORION_ALLOWED_HOSTS": "127.0.0.1"},
-                stderr=subprocess.DEVNULL,
-            ),
+            *(subprocess.Popen(["nginx", "-c", str(conf)], stderr=subprocess.DEVNULL) for conf in confs),
+            subprocess.Popen(command, env=self.environment, stderr=subprocess.DEVNULL),
         ]
+
+    def orion(self, *words: str, given: str = "") -> str:
+        done = subprocess.run(
+            [*ORION, *words],
+            env=self.environment,
+            input=given,
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        return done.stdout
 
     def _write_configuration(self) -> Path:
         folder = self._folder
-        # somebody:secret
-        (folder / "htpasswd").write_text("somebody:{PLAIN}secret\n")
         included = (DEPLOY / "nginx" / "orion.conf").read_text()
-        included = included.replace("/etc/nginx/orion.htpasswd", str(folder / "htpasswd"))
         (folder / "orion.conf").write_text(included.replace("127.0.0.1:4200", f"127.0.0.1:{self._server_port}"))
-        conf = folder / "nginx.conf"
-        conf.write_text(
-            f"{_as_whoever_runs_this()} daemon off; worker_processes 1; pid {folder}/nginx.pid;\n"
-            f"error_log {folder}/error.log;\n"
-            f"events {{}}\nhttp {{ access_log off;\n"
-            f"client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;\n"
-            f"fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;\n"
+        return self._write(
+            "nginx",
+            _as_whoever_runs_this(),
             f"server {{ listen {self.address.removeprefix('http://')}; include {folder}/orion.conf; }}\n"
             f"server {{ listen {self.secure_address.removeprefix('https://')} ssl; include {folder}/orion.conf;\n"
-            f"ssl_certificate {self.certificate}; ssl_certificate_key {self.certificate}; }} }}\n"
+            f"ssl_certificate {self.certificate}; ssl_certificate_key {self.certificate}; }}\n",
+        )
+
+    def _write_bare_configuration(self) -> Path:
+        return self._write(
+            "bare",
+            "user nobody nogroup;" if os.geteuid() == 0 else "",
+            f"server {{ listen {self.bare_address.removeprefix('http://')};\n"
+            f"location / {{ proxy_pass {self.direct_address}; }} }}\n",
+        )
+
+    def _write(self, name: str, user: str, servers: str) -> Path:
+        folder = self._folder
+        conf = folder / f"{name}.conf.whole"
+        conf.write_text(
+            f"{user} daemon off; worker_processes 1; pid {folder}/{name}.pid;\n"
+            f"error_log {folder}/error.log;\n"
+            f"events {{}}\nhttp {{ access_log off;\n"
+            f"client_body_temp_path {folder}/{name}-body; proxy_temp_path {folder}/{name}-proxy;\n"
+            f"fastcgi_temp_path {folder}/{name}-f; uwsgi_temp_path {folder}/{name}-u;\n"
+            f"scgi_temp_path {folder}/{name}-s;\n"
+            f"{servers} }}\n"
         )
         return conf
 
-    def get(self, path: str, *, password: str | None = "secret") -> tuple[int, str]:
-        request = Request(self.address + path)
-        if password:
-            request.add_header("Authorization", "Basic " + b64encode(f"somebody:{password}".encode()).decode())
+    def get(self, path: str, *, key: str | None = "", site: str = "") -> tuple[int, str]:
+        request = Request((site or self.address) + path)
+        if key is not None:
+            request.add_header("Authorization", f"Bearer {key or self.key}")
         try:
             with urlopen(request, timeout=10) as answer:
                 return answer.status, answer.read().decode()
         except HTTPError as error:
             with error:
                 return error.code, error.read().decode()
+
+    def browser(self) -> requests.Session:
+        """Somebody who is about to sign in."""
+        session = requests.Session()
+        # Or a bundle of the environment would count more than the certificate.
+        session.trust_env, session.verify = False, str(self.certificate)
+        return session
 
     def wait(self) -> None:
         until = time.monotonic() + 60
@@ -215,9 +258,38 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
         running.close()
 
 
-def test_nginx_asks_for_the_password(behind: Behind):
-    assert behind.get("/orion/runs", password=None)[0] == 401
-    assert behind.get("/orion/runs", password="wrong")[0] == 401
+def token_of(page: requests.Response) -> str:
+    found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)
+    assert found is not None, page.text
+    return found[1]
+
+
+def post(browser: requests.Session, page: requests.Response, address: str, **fields: str) -> requests.Response:
+    """Send a form of a page, as browsers do."""
+    site = "/".join(page.url.split("/")[:3])
+    said = {"Origin": site, "Referer": page.url, "Sec-Fetch-Site": "same-origin"}
+    form = {"csrfmiddlewaretoken": token_of(page), **fields}
+    return browser.post(address, data=form, headers=said, allow_redirects=False)
+
+
+def sign_in(browser: requests.Session, site: str) -> requests.Response:
+    page = browser.get(f"{site}/orion/login")
+    return post(browser, page, f"{site}/orion/login", username="ada", password=PASSWORD.strip())
+
+
+def test_through_nginx_everybody_proves_who_asks(behind: Behind):
+    assert behind.get("/orion/api/me", key=None)[0] == 401
+    assert behind.get("/orion/api/me", key="orn_" + "A" * 43)[0] == 401
+    assert behind.get("/orion/api/me")[0] == 200
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start nginx as another user")
+def test_a_proxy_that_names_nobody_is_no_owner_either(behind: Behind):
+    site = behind.bare_address
+
+    assert behind.get("/orion/api/health", key=None, site=site)[0] == 200
+    assert behind.get("/orion/api/me", key=None, site=site)[0] == 401
+    assert behind.get("/orion/api/me", key=None, site=behind.direct_address)[0] == 200
 
 
 def test_pages_below_the_path_link_below_the_path(behind: Behind):
@@ -228,33 +300,100 @@ def test_pages_below_the_path_link_below_the_path(behind: Behind):
     assert 'href="/flows' not in page
 
 
-def test_admin_is_not_open_to_who_comes_through_the_proxy(behind: Behind):
-    _, page = behind.get("/orion/admin/")
+def test_who_comes_through_the_proxy_is_asked_to_sign_in(behind: Behind):
+    with behind.browser() as browser:
+        asked = browser.get(f"{behind.secure_address}/orion/admin/")
+        sign_in(browser, behind.secure_address)
+        opened = browser.get(f"{behind.secure_address}/orion/admin/")
 
-    assert "Site administration" not in page
+    assert asked.url == f"{behind.secure_address}/orion/login?next=%2Forion%2Fadmin%2F"
+    assert "Site administration" in opened.text or "What operators do" in opened.text
 
 
-@pytest.mark.parametrize("scheme", ["http", "https"])
-def test_forms_work_through_the_proxy(behind: Behind, scheme: str):
-    site = behind.secure_address if scheme == "https" else behind.address
-    with requests.Session() as browser:
-        # Or a bundle of the environment would count more than the certificate.
-        browser.trust_env = False
-        browser.auth, browser.verify = ("somebody", "secret"), str(behind.certificate)
-        flow = browser.post(f"{site}/orion/api/flows/", json={"name": "waiting"}).json()
-        scheduled = {"type": "SCHEDULED", "state_details": {"scheduled_time": "2100-01-01T00:00:00Z"}}
-        run = browser.post(f"{site}/orion/api/flow_runs/", json={"flow_id": flow["id"], "state": scheduled}).json()
-        page = browser.get(f"{site}/orion/runs/{run['id']}")
-        action = re.search(r'action="(/orion/[^"]*cancel)"', page.text)
-        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)
-        assert action is not None
-        assert token is not None
+def test_what_was_signed_in_by_tls_travels_by_tls_alone(behind: Behind):
+    with behind.browser() as browser:
+        answer = sign_in(browser, behind.secure_address)
+        cookies = list(browser.cookies)
+        page = browser.get(f"{behind.secure_address}/orion/runs")
 
-        said = {"Origin": site, "Referer": page.url, "Sec-Fetch-Site": "same-origin"}
-        answer = browser.post(f"{site}{action[1]}", data={"csrfmiddlewaretoken": token[1]}, headers=said)
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/orion/")
+    assert {cookie.name for cookie in cookies} >= {"orion_session", "orion_csrf"}
+    assert all(cookie.secure for cookie in cookies)
+    assert page.headers["Strict-Transport-Security"] == "max-age=31536000"
+    assert page.status_code == 200
 
-        state = browser.get(f"{site}/orion/api/flow_runs/{run['id']}").json()["state_type"]
-    assert (answer.status_code, state) == (200, "CANCELLED")
+
+def test_the_servers_own_machine_is_not_bound_to_tls(behind: Behind):
+    """Otherwise its owner could send no form there."""
+    with behind.browser() as browser:
+        page = browser.get(f"{behind.direct_address}/orion/login")
+
+    assert "Strict-Transport-Security" not in page.headers
+    assert not any(cookie.secure for cookie in browser.cookies)
+
+
+def test_who_signed_in_is_known_by_the_address_that_the_proxy_saw(behind: Behind):
+    with behind.browser() as browser:
+        page = browser.get(f"{behind.secure_address}/orion/login")
+        form = {"csrfmiddlewaretoken": token_of(page), "username": "ada", "password": "wrong"}
+        said = {"Origin": behind.secure_address, "Referer": page.url, "X-Forwarded-For": "203.0.113.9"}
+        answer = browser.post(f"{behind.secure_address}/orion/login", data=form, headers=said)
+
+    listed = behind.orion("audit", "ls", "-o", "json", "--limit", "5")
+
+    assert answer.status_code == 422
+    # The client's own words come before what nginx adds.
+    assert '"127.0.0.1"' in listed
+    assert "203.0.113.9" not in listed
+
+
+def test_forms_work_through_the_proxy(behind: Behind):
+    site = behind.secure_address
+    with behind.browser() as browser:
+        sign_in(browser, site)
+        program = {"Authorization": f"Bearer {behind.key}"}
+        with requests.Session() as api:
+            api.trust_env, api.verify = False, str(behind.certificate)
+            api.headers.update(program)
+            flow = api.post(f"{site}/orion/api/flows/", json={"name": "waiting"}).json()
+            scheduled = {"type": "SCHEDULED", "state_details": {"scheduled_time": "2100-01-01T00:00:00Z"}}
+            run = api.post(f"{site}/orion/api/flow_runs/", json={"flow_id": flow["id"], "state": scheduled}).json()
+            page = browser.get(f"{site}/orion/runs/{run['id']}")
+            action = re.search(r'action="(/orion/[^"]*cancel)"', page.text)
+            assert action is not None
+
+            answer = post(browser, page, f"{site}{action[1]}")
+
+            state = api.get(f"{site}/orion/api/flow_runs/{run['id']}").json()["state_type"]
+    assert (answer.status_code, state) == (302, "CANCELLED")
+
+
+def test_every_page_with_a_form_takes_it_through_the_proxy(behind: Behind):
+    """A form without the fields that it needs is refused for that, and not for the site that it came from."""
+    site, refused, tried = behind.secure_address, [], 0
+    with behind.browser() as browser:
+        sign_in(browser, site)
+        for path in FORMS:
+            page = browser.get(f"{site}/orion{path}")
+            assert page.status_code == 200, path
+            answer = post(browser, page, page.url)
+            tried += 1
+            if answer.status_code == 403:
+                refused.append(path)
+
+    assert (refused, tried) == ([], len(FORMS))
+
+
+# Forms that are sent to their own address.
+FORMS = [
+    "/settings/users/new",
+    "/settings/groups/new",
+    "/settings/password",
+    "/settings/keys",
+    "/work/pools/new",
+    "/variables/new",
+    "/login",
+]
 
 
 def test_flows_report_through_nginx(behind: Behind, tmp_path: Path):
@@ -263,11 +402,11 @@ def test_flows_report_through_nginx(behind: Behind, tmp_path: Path):
         "from orionflow import flow, task\n@task\ndef one(): return 1\n"
         "@flow\ndef proxied(): return one() + one()\nassert proxied() == 2\n"
     )
-    address = behind.address.replace("http://", "http://somebody:secret@")
+    said = {"ORION_API_URL": f"{behind.address}/orion/api", "ORION_API_KEY": behind.key}
 
     done = subprocess.run(
         [sys.executable, str(program)],
-        env={**_own_environment(), "ORION_HOME": str(tmp_path), "ORION_API_URL": f"{address}/orion/api"},
+        env={**_own_environment(), "ORION_HOME": str(tmp_path), **said},
         capture_output=True,
         text=True,
         timeout=60,
@@ -276,3 +415,21 @@ def test_flows_report_through_nginx(behind: Behind, tmp_path: Path):
 
     assert done.returncode == 0, done.stderr
     assert "proxied" in behind.get("/orion/flows")[1]
+
+
+def test_a_units_user_reads_one_environment_only():
+    """Flows run as the agents' user, who must not read what the server may."""
+    read = {
+        unit.name: re.findall(r"^(?:User|EnvironmentFile|StateDirectory)=(.*)$", unit.read_text(), re.M)
+        for unit in UNITS
+    }
+
+    assert read.pop("orion-agent@.service") == ["orion-agent", "/etc/orion/agent.env", "orion-agent"]
+    assert set(map(tuple, read.values())) == {("orion", "/etc/orion/orion.env", "orion")}
+    of_agents = (DEPLOY / "systemd" / "agent.env").read_text()
+    assert not re.search(r"DATABASE|SECRET|ENCRYPTION", of_agents)
+
+
+def test_no_proxy_takes_credentials_away():
+    for conf in (DEPLOY / "nginx" / "orion.conf", DEPLOY / "compose" / "nginx.conf"):
+        assert "Authorization" not in conf.read_text()

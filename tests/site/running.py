@@ -102,6 +102,6 @@ def after_banner(process: subprocess.Popen[str]) -> RunningServer:
         assert line, f"the server ended with {process.wait()}: {said}"
         assert time.monotonic() < deadline, said
         said += line
-    found = re.search(r"127\.0\.0\.1:(\d+)", said)
+    found = re.search(r"http://[^/\s]+:(\d+)", said)
     assert found, said
     return RunningServer(process, int(found[1]), said)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from cryptography.fernet import Fernet
 from django.conf import settings
@@ -9,6 +11,11 @@ from django.core.checks import run_checks
 from django.test import override_settings
 
 from orion_site.env import channel_layers
+
+
+@pytest.fixture(autouse=True)
+def as_users_have_it(settings: Any) -> None:
+    settings.ORION_LOCAL_OWNER = ""
 
 
 def ids() -> list[str | None]:
@@ -22,6 +29,18 @@ def test_the_defaults_are_good():
 @override_settings(DEBUG=True, ALLOWED_HOSTS=["localhost", "orion.example"])
 def test_debugging_for_others_is_an_error():
     assert ids() == ["orion.E001"]
+
+
+@override_settings(ORION_LOCAL_OWNER="anyone")
+def test_that_anyone_is_the_owner_is_a_warning():
+    assert ids() == ["orion.W004"]
+
+
+@override_settings(ORION_LOCAL_OWNER="user")
+def test_users_are_told_apart_only_where_the_kernel_does(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("orion_site.http.peers.way_to_ask", lambda: None)
+
+    assert ids() == ["orion.E008"]
 
 
 @override_settings(DEBUG=True, ALLOWED_HOSTS=["localhost", "127.0.0.1"])

@@ -76,4 +76,4 @@ def test_another_site_cannot_delete(db: None, old_run: FlowRun):
 def test_through_a_proxy_it_is_closed(browser: Client):
     answer = browser.get(PRUNE, headers={"host": "127.0.0.1:4200", "x-forwarded-for": "192.0.2.7"})
 
-    assert answer.status_code == 302
+    assert answer.status_code == 401

@@ -53,7 +53,7 @@ def _resource(labels: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _address(kind: str, id: object) -> str:
-    return f"{settings.ORION_UI_URL}/{_PAGES[kind]}/{id}" if kind in _PAGES else ""
+    return f"{settings.ORION_EXTERNAL_URL}/{_PAGES[kind]}/{id}" if kind in _PAGES else ""
 
 
 def _row(kind: str, id: str, labels: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -140,7 +140,7 @@ def _delivery(notification: Notification) -> Delivery:
     block = BlockDocument.objects.select_related("block_type").filter(pk=notification.block_document_id).first()
     if block is None:
         raise Undeliverable("The block was deleted meanwhile.")
-    link = f"{settings.ORION_UI_URL}/runs/{notification.flow_run_id}" if notification.flow_run_id else ""
+    link = f"{settings.ORION_EXTERNAL_URL}/runs/{notification.flow_run_id}" if notification.flow_run_id else ""
     message = Message(str(notification.pk), notification.subject, notification.body, notification.is_payload, link)
     return delivery_of(block.block_type.slug, opened(block), message.short if notification.is_short else message)
 
