@@ -102,6 +102,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "orion_site.preferences.middleware.preferences",
+                "orion_site.accounts.sign_in.signed_in",
             ],
         },
     }

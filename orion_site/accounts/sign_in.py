@@ -12,10 +12,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 from django.shortcuts import render, resolve_url
 from django.utils import timezone
 from django.utils.http import urlencode
+from rest_framework.request import Request
 
 from orion_site.accounts.attempts import address_of, attempt_succeeded, begin_attempt
 from orion_site.accounts.local_owner import anybody_can_sign_in
-from orion_site.accounts.permissions import Action, Unrecognised, requires
+from orion_site.accounts.permissions import Action, Actor, Unrecognised, requires
 
 TOO_MANY = "throttled"
 
@@ -72,6 +73,13 @@ class SignIn(LoginView):
 
 sign_in = requires(Action.ANYBODY)(SignIn.as_view())
 sign_out = requires(Action.ANYBODY)(LogoutView.as_view())
+
+
+def signed_in(request: HttpRequest | Request) -> dict[str, Any]:
+    """Give templates the `signed_in`: the person who signed in with this browser, where somebody asked who that is."""
+    asked = request.user if isinstance(request, Request) else getattr(request, "_orion_actor", None)
+    is_person = isinstance(asked, Actor) and asked.user_id is not None and asked.key_id is None
+    return {"signed_in": asked if is_person else None}
 
 
 class SignInMiddleware:

@@ -114,11 +114,21 @@ def test_moments_are_shown_in_the_readers_zone(chromium: Browser, shown: Shown):
     assert day.endswith("GMT+5:30")
 
 
-def test_a_page_of_the_api_shows_its_title(page: Page, shown: Shown):
+def test_a_page_of_the_api_shows_its_answer_and_sends_bodies(chromium: Browser, shown: Shown):
+    context = chromium.new_context(base_url=shown.address)
+    page = context.new_page()
     page.goto(f"/api/flows/{shown.flow}")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Read flow")
+    expect(page.get_by_label("Answer")).to_contain_text("a-flow-with-quite-a-long-name")
 
-    title, bar = page.locator("h1").bounding_box(), page.locator(".navbar").bounding_box()
+    page.goto("/api/flows/filter")
+    expect(page.get_by_role("heading", name="405")).to_be_visible()
+    page.get_by_label("Content").fill('{"limit": 0}')
+    page.get_by_role("button", name="POST").click()
+    expect(page.get_by_role("heading", name="422")).to_be_focused()
+    page.get_by_label("Content").fill('{"limit": 1}')
+    page.get_by_role("button", name="POST").click()
 
-    assert title is not None
-    assert bar is not None
-    assert title["y"] >= bar["y"] + bar["height"]
+    expect(page.get_by_role("heading", name="200 OK")).to_be_focused()
+    expect(page.get_by_label("Answer")).to_contain_text(shown.flow)
+    context.close()

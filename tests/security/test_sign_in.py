@@ -54,6 +54,16 @@ def test_a_stranger_is_sent_to_the_page_and_then_to_where_they_wanted(ada: User)
     assert client.get("/runs?q=state:failed").status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/", "/runs", "/settings", "/api/health"])
+def test_every_page_says_who_signed_in_and_offers_the_way_out(signed_in: Asker, path: str):
+    page = signed_in.get(path, headers={"accept": "text/html"}).content.decode()
+    own = Client().get(path, headers={"accept": "text/html"}, REMOTE_ADDR="127.0.0.1").content.decode()
+
+    assert 'title="Signed in as bob"' in page
+    assert 'action="/logout"' in page
+    assert "Signed in as" not in own
+
+
 @pytest.mark.parametrize(
     "evil",
     ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)", "http:///evil.example"],
