@@ -27,6 +27,7 @@ CARD_WIDTH, CARD_HEIGHT, COLUMN_GAP, ROW_GAP, MARGIN = 196, 44, 52, 14, 10
 # Half of what a name below a disc needs, and what is needed above and, twice, below.
 NAME_WIDTH, NAME_HEIGHT = 56, 28
 LONGEST_NAME, LONGEST_RING_NAME = 21, 14
+RINGS_DRAWN_APART = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,9 @@ def _on_rings(graph: Graph, addresses: Addresses) -> Picture:
     top, bottom = (edge([0.0, *(y for _, y in points)]) for edge in (min, max))
     left, top = left - NAME_WIDTH, top - NAME_HEIGHT
     width, height = right + NAME_WIDTH - left, bottom + 2 * NAME_HEIGHT - top
-    radii = [round(one, 1) for one in rings.radii]
+    # Rings that are wound into a spiral are not drawn: its edges show it.
+    inner = [0.0, *rings.radii]
+    radii = [round(one, 1) for one, last in zip(rings.radii, inner, strict=False) if one - last > RINGS_DRAWN_APART]
     return Picture("radar", marks, lines, round(left), round(top), round(width), round(height), radii, spokes)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import combinations
-from math import hypot
+from itertools import combinations, pairwise
+from math import atan2, hypot
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runs.graphs.core.layouts import DIRECTIONS_NAMED, ROWS, TURN, in_columns, on_rings
+from runs.graphs.core.layouts import DIRECTIONS_NAMED, ROWS, TURN, Spot, in_columns, on_rings
 from runs.graphs.core.ranks import Edge, ranks, reachable
 
 sizes = st.integers(1, 45)
@@ -107,6 +107,26 @@ def test_nodes_stay_where_they_are_while_the_graph_grows(graph: tuple[int, list[
     if max(map(found.of.count, found.of)) <= ROWS:
         assert in_columns(found)[:before] == in_columns(earlier)
     assert [spot.turn for spot in on_rings(found).spots[:before]] == [spot.turn for spot in on_rings(earlier).spots]
+    assert all(
+        directed(one) == pytest.approx(directed(other), abs=0.01) or number > DIRECTIONS_NAMED
+        for one, other in zip(on_rings(found).spots, on_rings(earlier).spots, strict=False)
+    )
+
+
+def directed(spot: Spot) -> float:
+    return atan2(spot.y, spot.x)
+
+
+@pytest.mark.parametrize(("number", "widest"), [(3, 342), (20, 800), (100, 1400), (300, 2300)])
+def test_a_long_chain_of_the_rings_is_a_spiral_that_uses_its_space(number: int, widest: int):
+    rings = on_rings(ranks(number, [(node, node + 1) for node in range(number - 1)]))
+
+    xs, ys = [spot.x for spot in rings.spots], [spot.y for spot in rings.spots]
+    steps = [hypot(one.x - other.x, one.y - other.y) for one, other in pairwise(rings.spots)]
+
+    assert max(xs) - min(xs) < widest
+    assert max(ys) - min(ys) < widest
+    assert max(steps) < 120
 
 
 def test_a_chain_of_mapped_tasks_is_rows_of_straight_lines():

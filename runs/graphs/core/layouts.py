@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import atan2, ceil, cos, pi, sin
+from math import atan2, ceil, cos, pi, sin, sqrt
 
 from runs.graphs.core.ranks import Ranks
 
@@ -55,11 +55,14 @@ TURN = 1 << 20
 DIRECTIONS_NAMED = 16
 # From middle to middle: of nodes with a name, of nodes without, and of rings.
 NAMED_APART, UNNAMED_APART, RINGS_APART = 114.0, 46.0, 114.0
+# So many rings stand straight above each other. The others are turned, and come as close as their nodes let them: a
+# chain of many nodes would be a line else, and the picture empty.
+RINGS_STRAIGHT, RINGS_CLOSEST, SPIRAL_APART = 3, 0.5, 118.0
 
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A node's spot around the middle; `turn` is the direction, in parts of TURN."""
+    """A node's spot around the middle; `turn` is the direction on its ring, in parts of TURN."""
 
     x: float
     y: float
@@ -84,18 +87,63 @@ def on_rings(ranks: Ranks) -> Rings:
         ring.add(turns[node])
     radii: list[float] = []
     named: list[bool] = []
+    nodes: dict[int, list[int]] = defaultdict(list)
+    for node, rank in enumerate(ranks.of):
+        nodes[rank].append(node)
+    twists = _twists(len(taken))
+    angles = [2 * pi * turn / TURN + twists[rank] for turn, rank in zip(turns, ranks.of, strict=True)]
     for rank in sorted(taken):
         directions = _directions(len(taken[rank]))
         named.append(directions <= DIRECTIONS_NAMED)
         apart = NAMED_APART if named[-1] else UNNAMED_APART
-        radii.append(max((radii[-1] if radii else 0) + RINGS_APART, apart / (2 * sin(pi / directions))))
+        least = apart / (2 * sin(pi / directions))
+        if rank < RINGS_STRAIGHT:
+            radii.append(max((radii[-1] if radii else 0) + RINGS_APART, least))
+        else:
+            inside = [
+                (radii[other], angles[one], max(apart, NAMED_APART if named[other] else UNNAMED_APART))
+                for other in range(rank)
+                if radii[other] > radii[-1] - NAMED_APART
+                for one in nodes[other]
+            ]
+            radii.append(
+                _closest([angles[node] for node in nodes[rank]], inside, max(radii[-1] + RINGS_CLOSEST, least))
+            )
     spots = []
     for node, rank in enumerate(ranks.of):
-        angle = 2 * pi * turns[node] / TURN
         # From the top, clockwise.
-        x, y = radii[rank] * sin(angle), -radii[rank] * cos(angle)
+        x, y = radii[rank] * sin(angles[node]), -radii[rank] * cos(angles[node])
         spots.append(Spot(round(x, 1), round(y, 1), turns[node], named[rank]))
     return Rings(spots, radii)
+
+
+def _twists(number: int) -> list[float]:
+    """By which angle each ring is turned: the outer ones so far that a chain of single nodes is a spiral.
+
+    It depends on the rank alone, so that nodes keep their directions while the graph grows.
+    """
+    twists, radius = [0.0] * number, RINGS_STRAIGHT * RINGS_APART
+    for rank in range(RINGS_STRAIGHT, number):
+        step = SPIRAL_APART / radius
+        twists[rank] = twists[rank - 1] + step
+        # An arm of the spiral is as far from the next one as rings are.
+        radius += RINGS_APART * step / (2 * pi)
+    return twists
+
+
+def _closest(angles: Sequence[float], inside: Sequence[tuple[float, float, float]], least: float) -> float:
+    """Return the smallest radius for nodes in these directions that keeps their distance to each node `inside`.
+
+    Those are given by their radius, direction, and how far they must be apart.
+    """
+    radius = least
+    for angle in angles:
+        for other, direction, apart in inside:
+            # The angle between them and the two radii make a triangle, whose third side is the distance.
+            across = other * sin(direction - angle)
+            if abs(across) < apart:
+                radius = max(radius, other * cos(direction - angle) + sqrt(apart * apart - across * across))
+    return radius
 
 
 def _directions(number: int) -> int:
