@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 
 from orion_site.operators.cells import Short, WithState
 from orion_site.operators.commands import CommandingAdmin
@@ -42,11 +48,41 @@ class RunAdmin(WithState, RecordAdmin):
     search_help_text = f"A run's id, or a part of its name: names are looked for in the newest {REACH:,} runs."
 
 
+class TimeFilter(admin.SimpleListFilter):
+    """Runs up to now, unless others are asked for: planned ones would push all others off the list."""
+
+    title = "time"
+    parameter_name = "when"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("past", "Up to now"), ("later", "Later"), ("any", "Any time")]
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        for value, words in self.lookup_choices:
+            yield {
+                "selected": value == self._asked(changelist.params | {"q": changelist.query}),
+                "query_string": changelist.get_query_string({self.parameter_name: value}),
+                "display": words,
+            }
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[models.FlowRun]) -> QuerySet[models.FlowRun]:
+        match self._asked(request.GET):
+            case "past":
+                return queryset.filter(expected_start_time__lte=timezone.now())
+            case "later":
+                return queryset.filter(expected_start_time__gt=timezone.now())
+        return queryset
+
+    def _asked(self, given: Mapping[str, Any]) -> str:
+        # Whoever names a state or looks for a run means all of them.
+        return self.value() or ("any" if given.get("q") or given.get("state_type__exact") else "past")
+
+
 @admin.register(models.FlowRun)
 class FlowRunAdmin(CommandingAdmin, RunAdmin):
     commands = ON_FLOW_RUNS
     list_display = ["name", "flow", "state", "expected_start_time", "start_time", "total_run_time", "run_count"]
-    list_filter = ["state_type", ("expected_start_time", DatesFilter)]
+    list_filter = [TimeFilter, "state_type", ("expected_start_time", DatesFilter)]
     list_select_related = ["flow"]
     linked_by = ("flow__id__exact", "deployment_id__exact", "work_queue_id__exact")
     readonly_fields = ["id", "state"]

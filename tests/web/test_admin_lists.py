@@ -12,6 +12,7 @@ from django.contrib import admin
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from deployments.models import WorkQueue
 from orion_site.operators import records
@@ -66,6 +67,20 @@ def test_a_run_is_found_by_its_id_and_by_a_part_of_its_name(browser: Client):
     by_name = browser.get(address(FlowRun), {"q": "ave-ot"})
 
     assert names(by_id) == names(by_short_id) == names(by_name) == ["brave-otter"]
+
+
+def test_the_list_of_runs_begins_now_and_has_a_choice_for_what_comes_later(browser: Client):
+    later = timezone.now() + timedelta(hours=3)
+    planned = make_run("later", state="SCHEDULED", at=later, next_scheduled_start_time=later)
+    make_run("come")
+
+    def listed(**asked: str) -> list[str]:
+        return names(browser.get(address(FlowRun), asked))
+
+    assert listed() == ["come"]
+    assert listed(when="later") == ["later"]
+    assert listed(when="any") == ["later", "come"]
+    assert listed(state_type__exact="SCHEDULED") == listed(q=str(planned.pk)) == listed(q="late") == ["later"]
 
 
 def test_names_are_looked_for_among_the_newest_runs(browser: Client, monkeypatch: pytest.MonkeyPatch):
