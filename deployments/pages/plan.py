@@ -14,6 +14,7 @@ from django.utils import timezone
 from deployments.pages.selectors.plan import PastRun, Plan, PlanRow, plan_around
 from orion_site.accounts.permissions import Action, requires
 from orion_site.live.pages import live_page
+from runs.pages.selectors.keyset import Count
 from runs.templatetags.states import look
 
 # Of what is shown, a quarter is past.
@@ -76,9 +77,14 @@ def track_of(row: PlanRow, found: Plan) -> Track:
         x = _x(begin, found)
         width = max(NARROWEST, round(_x(end, found) - x, 1))
         shapes.setdefault(run.state_type or "", []).append(_block(run.state_type or "", x, width))
-    # Two that are closer than they are wide are one block.
-    planned = "".join(f"M{x} 4h{NARROWEST}v12h-{NARROWEST}z" for x in _apart(_x(at, found) for at in row.planned))
+    planned = planned_path(row.planned, row.planned_count, found)
     return Track(row, [(kind, "".join(made)) for kind, made in shapes.items()], planned, _text_of(row))
+
+
+def planned_path(moments: Sequence[datetime], number: Count, found: Plan) -> str:
+    """A mark for each moment; two that are closer than they are wide are one, and more than are known are a block."""
+    path = "".join(f"M{x} 4h{NARROWEST}v12h-{NARROWEST}z" for x in _apart(_x(at, found) for at in moments))
+    return f"{path}M{_x(moments[-1], found)} 4H{WIDTH}v12H{_x(moments[-1], found)}z" if number.capped else path
 
 
 def _begin_and_end(run: PastRun, now: datetime) -> tuple[datetime, datetime]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -13,6 +14,8 @@ from django.urls import reverse
 from deployments.dispatch.selectors.liveness import online
 from deployments.models import Worker
 from deployments.pages.bars import Bars, bars_of
+from deployments.pages.plan import HEIGHT, WIDTH, Tick, planned_path, ticks_of
+from deployments.pages.selectors.plan import AheadRow, Plan, planned_ahead
 from orchestration.core.states import StateType
 from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
@@ -20,7 +23,8 @@ from orion_site.home.needs import needs_of
 from orion_site.home.open_runs import open_runs
 from orion_site.home.rates import rates_of
 from orion_site.home.rows import rows
-from orion_site.live.pages import live_page
+from orion_site.live.pages import is_shown, live_page
+from runs.models import FlowRun
 from runs.pages.selectors.keyset import Count
 from runs.pages.selectors.strips import FlowRow
 from runs.why.selectors.waiting import LOOKED_AT, scheduled_runs, waiting_groups
@@ -33,7 +37,7 @@ RANGES = {
 USUAL_RANGE = "-24h"
 # States in which a run holds a slot of its queue.
 HOLDING = {StateType.PENDING, StateType.RUNNING, StateType.CANCELLING}
-RUNNING_SHOWN, NEXT_SHOWN = 5, 12
+RUNNING_SHOWN, NEXT_SHOWN = 5, 15
 NEXT_WITHIN = timedelta(hours=24)
 
 
@@ -43,6 +47,25 @@ class Row:
 
     line: FlowRow
     drawn: Bars
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What is planned, along an axis of time; `others` counts deployments and flows that have no track."""
+
+    tracks: Sequence[tuple[AheadRow, str]]
+    ticks: Sequence[Tick]
+    width: int
+    height: int
+    others: Count
+
+
+def ahead(planned: Sequence[FlowRun], now: datetime, *, is_cut: bool) -> Ahead:
+    hours = Plan([], now, now, now + NEXT_WITHIN, Count(0), None)
+    rows = planned_ahead(runs=planned, most=NEXT_SHOWN, now=now, end=hours.end)
+    tracks = [(row, planned_path(row.planned, row.planned_count, hours)) for row in rows]
+    others = len({(run.flow_id, run.deployment_id) for run in planned}) - len(rows)
+    return Ahead(tracks, ticks_of(hours, days=False), WIDTH, HEIGHT, Count(others, capped=is_cut))
 
 
 @requires(Action.READ_RUNS)
@@ -69,8 +92,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "rates": rates_of(waiting=waiting, open_runs=on_their_way, workers=workers, now=now),
         "running": sorted(running, key=lambda run: run.start_time or now)[:RUNNING_SHOWN],
         "rows": [Row(line, bars_of(line.runs, now)) for line in flows],
-        "next_runs": planned[:NEXT_SHOWN],
-        "planned": Count(len(planned), capped=len(scheduled) == LOOKED_AT),
+        "ahead": ahead(planned, now, is_cut=len(scheduled) == LOOKED_AT) if is_shown(request, "next") else None,
         "deployments": deployments,
         "ranges": [(value, label) for value, (label, _) in RANGES.items()],
         "since": words,

@@ -17,9 +17,11 @@ from deployments.models import (
     BlockDocument,
     BlockSchema,
     BlockType,
+    Calendar,
     Deadline,
     Deployment,
     Lease,
+    Schedule,
     ServiceRecord,
     Worker,
     WorkPool,
@@ -29,8 +31,21 @@ from deployments.upkeep import current_settings
 from events.models import ActionRun, Automation, Notification
 from runs.models import FlowRun
 from tests.web.conftest import HOSTILE
+from tests.web.deployments import HOURLY, make_deployment
 from tests.web.rows import make_flow, make_run, make_task_run
 from tests.web.test_automations_page import EVENT
+
+WHOLE_WEEK = """BEGIN:VCALENDAR
+VERSION:2.0
+PRODID:-//orion//test//EN
+BEGIN:VEVENT
+UID:quiet
+DTSTART;VALUE=DATE:20200101
+DTEND;VALUE=DATE:20200102
+RRULE:FREQ=DAILY
+END:VEVENT
+END:VCALENDAR
+"""
 
 
 def ago(**period: float) -> datetime:
@@ -361,6 +376,43 @@ def test_planned_runs_never_push_what_failed_off_the_page(browser: Client):
     assert [run.name for run in row.line.runs] == ["bad"]
     assert row.line.next_run.name == "later-0"
     assert page.index("Needs you") < page.index("KeyError") < page.index("Next 24 hours")
+
+
+def test_the_next_day_is_a_track_for_each_deployment_with_what_its_schedule_names(browser: Client):
+    make_deployment("hourly", schedules=[HOURLY])
+    make_deployment("seconds", schedules=[{**HOURLY, "interval": 10}])
+    make_deployment("paused", schedules=[HOURLY], paused=True)
+    due = timezone.now() + timedelta(hours=23)
+    make_run("once", flow=make_flow("script"), state="SCHEDULED", at=due, next_scheduled_start_time=due)
+
+    answer = browser.get("/")
+
+    counts = {
+        row.first.deployment_name or row.first.flow.name: row.planned_count for row, _ in answer.context["ahead"].tracks
+    }
+    assert {name: (count.number, count.capped) for name, count in counts.items()} == {
+        "hourly": (24, False), "seconds": (counts["seconds"].number, True), "script": (1, False)
+    }  # fmt: skip
+    assert list(counts) == ["seconds", "hourly", "script"]
+
+
+def test_tracks_leave_out_what_calendars_name_and_say_how_many_are_not_drawn(
+    browser: Client, monkeypatch: pytest.MonkeyPatch, django_assert_max_num_queries: Any
+):
+    monkeypatch.setattr("orion_site.home.views.NEXT_SHOWN", 1)
+    quiet = Calendar.objects.create(name="quiet", ics=WHOLE_WEEK)
+    for name in ("holidays", "other"):
+        make_deployment(name, schedules=[HOURLY])
+        Schedule.objects.get(deployment__name=name).calendars.add(quiet)
+    Schedule.objects.update(planned_until=timezone.now() + timedelta(hours=3))
+    current_settings.forget()
+
+    with django_assert_max_num_queries(12):
+        found = browser.get("/").context["ahead"]
+
+    ((row, _),) = found.tracks
+    assert row.planned_count.number == FlowRun.objects.filter(deployment_id=row.first.deployment_id).count()
+    assert found.others.number == 1
 
 
 def test_deployments_have_their_rows_and_flows_without_one_have_theirs(browser: Client):

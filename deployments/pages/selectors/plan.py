@@ -7,14 +7,15 @@ its own times do.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from itertools import islice, takewhile
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 
 from deployments.models import Deployment, Schedule
 from deployments.schedules.core import ScheduleError, read_definition
@@ -28,7 +29,7 @@ MOST_ROWS = 40
 MOST_DUE, MOST_RECENT = 2_000, 500
 MOST_PAST = 3_000
 # Of one schedule; one by the second has more than anybody looks at.
-MOST_TIMES = 2_000
+MOST_TIMES, MOST_TIMES_AHEAD = 2_000, 150
 
 
 class PastRun(NamedTuple):
@@ -83,6 +84,58 @@ def plan_around(*, now: datetime, back: timedelta, ahead: timedelta) -> Plan:
     return Plan(rows, begin, now, end, others, drawn_from)
 
 
+@dataclass(frozen=True, slots=True)
+class AheadRow:
+    """What is planned of a deployment, or of a flow that has none; `first` is the run that comes next."""
+
+    first: FlowRun
+    planned: Sequence[datetime]
+    planned_count: Count
+
+
+def planned_ahead(*, runs: Sequence[FlowRun], most: int, now: datetime, end: datetime) -> list[AheadRow]:
+    """Return rows for the first `most` deployments and flows among planned runs that are given, the soonest first.
+
+    Their schedules say what comes after the runs that are planned already. One query.
+    """
+    first: dict[tuple[UUID, UUID | None], FlowRun] = {}
+    times: dict[tuple[UUID, UUID | None], list[datetime]] = defaultdict(list)
+    for run in runs:
+        key = run.flow_id, run.deployment_id
+        if run.next_scheduled_start_time and (key in first or len(first) < most):
+            first.setdefault(key, run)
+            times[key].append(run.next_scheduled_start_time)
+    by_deployment = {deployment_id: key for key in first if (deployment_id := key[1])}
+    cut = set()
+    for schedule, texts in _with_texts(by_deployment):
+        key = by_deployment[schedule.deployment_id]
+        found = _times_of(schedule, now, end, _exclusions(texts) if texts else None, MOST_TIMES_AHEAD)
+        times[key] += found[:MOST_TIMES_AHEAD]
+        if len(found) > MOST_TIMES_AHEAD:
+            cut.add(key)
+    return [
+        AheadRow(first[key], moments, Count(len(moments), capped=key in cut))
+        for key, moments in ((key, sorted(set(times[key]))) for key in first)
+    ]
+
+
+def _with_texts(ids: Collection[UUID]) -> list[tuple[Schedule, tuple[str, ...]]]:
+    """The schedules that plan, each with the texts of its calendars; one query, in which a calendar may come twice."""
+    rows = _active(ids).annotate(ics=F("calendars__ics")).order_by("pk", "calendars__pk") if ids else ()
+    texts: dict[UUID, list[str]] = defaultdict(list)
+    schedules = {row.pk: row for row in rows if texts[row.pk].append(vars(row)["ics"]) is None}
+    return [(one, tuple(text for text in texts[pk] if text)) for pk, one in schedules.items()]
+
+
+@lru_cache(maxsize=32)
+def _exclusions(texts: tuple[str, ...]) -> Exclusions:
+    return Exclusions.from_ics(texts)
+
+
+def _active(ids: Collection[UUID]) -> QuerySet[Schedule]:
+    return Schedule.objects.filter(deployment__in=list(ids), deployment__paused=False, active=True)
+
+
 def _due(end: datetime) -> QuerySet[FlowRun]:
     waiting = FlowRun.objects.filter(state_type="SCHEDULED", deployment_id__isnull=False, run_count=0)
     return waiting.filter(next_scheduled_start_time__lt=end).order_by("next_scheduled_start_time")
@@ -109,20 +162,22 @@ def _planned_of(ids: Sequence[UUID], now: datetime, end: datetime) -> dict[UUID,
     for deployment_id, at in waiting.values_list("deployment_id", "next_scheduled_start_time")[:MOST_DUE]:
         if deployment_id and at:
             times[deployment_id].append(at)
-    schedules = list(Schedule.objects.filter(deployment__in=ids, deployment__paused=False, active=True))
+    schedules = list(_active(ids))
     exclusions = exclusions_of(schedules)
     cut = set()
     for schedule in schedules:
-        found = _times_of(schedule, now, end, exclusions.get(schedule.pk))
+        found = _times_of(schedule, now, end, exclusions.get(schedule.pk), MOST_TIMES)
         times[schedule.deployment_id] += found[:MOST_TIMES]
         if len(found) > MOST_TIMES:
             cut.add(schedule.deployment_id)
     return {one: (sorted(set(found)), Count(len(set(found)), capped=one in cut)) for one, found in times.items()}
 
 
-def _times_of(schedule: Schedule, now: datetime, end: datetime, exclusions: Exclusions | None) -> list[datetime]:
-    """The times that the schedule has not decided about yet, with one more than MOST_TIMES if there are more."""
-    most = MOST_TIMES + 1
+def _times_of(
+    schedule: Schedule, now: datetime, end: datetime, exclusions: Exclusions | None, most: int
+) -> list[datetime]:
+    """The times that the schedule has not decided about yet, with one more than `most` if there are more."""
+    most += 1
     if schedule.max_runs is not None:
         most = min(most, max(0, schedule.max_runs - schedule.runs_planned))
     end = min(end, schedule.ends_at) if schedule.ends_at else end
@@ -131,7 +186,7 @@ def _times_of(schedule: Schedule, now: datetime, end: datetime, exclusions: Excl
         is_left_out = left_out_of(timetable, exclusions)
         moments = takewhile(lambda at: at <= end, timetable.after(max(now, schedule.planned_until or now)))
         # A calendar may leave everything out.
-        seen = islice(moments, 5 * MOST_TIMES)
+        seen = islice(moments, 5 * most)
         return list(islice((at for at in seen if is_left_out is None or not is_left_out(at)), most))
     except ScheduleError:
         return []
