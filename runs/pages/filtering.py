@@ -110,6 +110,10 @@ class AskedFilter:
 def read_filter(query: QueryDict) -> AskedFilter:
     values = {name: query.get(name, "").strip() for name in PARTS}
     problems: list[str] = []
+    # A form names each run that is ticked, and sends an empty name if none is.
+    values["id"] = ",".join(filter(None, (one.strip() for one in query.getlist("id"))))
+    if "id" in query and not values["id"]:
+        problems.append("No run is chosen: tick the rows that you mean.")
     wanted = with_states(RunFilter(), values["state"], problems)
     wanted = replace(
         wanted,

@@ -119,7 +119,33 @@ document.addEventListener("click", async (event) => {
   }
   setTimeout(() => (button.textContent = words), 1500);
 });
-const show = () => document.querySelectorAll("[data-copy][hidden]").forEach((button) => (button.hidden = false));
+// Rows that are ticked stay so for whoever comes back to the list: browsers would tick by the order of rows.
+const kept = `orion-chosen ${location.pathname}${location.search}`;
+const boxes = () => [...document.querySelectorAll("main input[form=many]")];
+const chosen = () => boxes().filter((box) => box.checked).map((box) => box.value);
+
+function countChosen() {
+  const words = document.querySelector("[data-chosen]");
+  const number = words && chosen().length;
+  const text = number ? `The ${number} chosen` : "The chosen";
+  if (words && words.textContent !== text) words.textContent = text;
+}
+
+if (boxes().length && performance.getEntriesByType("navigation")[0]?.type !== "navigate") {
+  const before = new Set(JSON.parse(sessionStorage.getItem(kept) ?? "[]"));
+  for (const box of boxes()) box.checked = before.has(box.value);
+} else sessionStorage.removeItem(kept);
+document.addEventListener("change", (event) => {
+  if (!event.target.matches("main input[form=many]")) return;
+  sessionStorage.setItem(kept, JSON.stringify(chosen()));
+  document.querySelector("main details.bulk").open = true;
+  countChosen();
+});
+
+function show() {
+  document.querySelectorAll("[data-copy][hidden]").forEach((button) => (button.hidden = false));
+  countChosen();
+}
 show();
 new MutationObserver(show).observe(document.body, { childList: true, subtree: true });
 

@@ -65,7 +65,13 @@ PAGES = {
     "variables": "/variables",
     "artifacts": "/artifacts",
     "status": "/status",
+    "audit": "/audit",
     "settings": "/settings",
+    "settings-keys": "/settings/keys",
+    "settings-users": "/settings/users",
+    "settings-groups": "/settings/groups",
+    "login": "/login",
+    "api": "/api/health",
     "search": "/search?q=etl",
 }
 RUNS = {
@@ -91,6 +97,7 @@ FULL = EMPTY | {
     "run-logs": "/runs/{failed}?tab=logs",
     "run-graph": "/runs/{failed}?tab=graph",
     "run-radar": "/runs/{failed}?tab=graph&view=radar",
+    "run-radar-of-a-chain": "/runs/{chain}?tab=graph&view=radar",
     "run-history": "/runs/{failed}?tab=history",
     "run-parameters": "/runs/{failed}?tab=parameters",
     "run-artifacts": "/runs/{failed}?tab=artifacts",
@@ -165,7 +172,8 @@ def take(browser: Browser, address: str, pages: dict[str, str], folder: Path, *,
 
 def ids(address: str, group: str) -> dict[str, str]:
     """The runs and the deployment whose pages are shown."""
-    wanted = RUNS if group == "normal" else {"failed": {"flow_runs": {"name": {"like_": "the-consolidated"}}}}
+    named = {"failed": "the-consolidated", "chain": "forty-steps"}
+    wanted = RUNS if group == "normal" else {one: {"flow_runs": {"name": {"like_": n}}} for one, n in named.items()}
     found = {name: first(address, "flow_runs", **one, sort="EXPECTED_START_TIME_DESC") for name, one in wanted.items()}
     flows = {"flows": {"name": {"any_": ["etl"]}}} if group == "normal" else {}
     return {**found, "deployment": first(address, "deployments", **flows, sort="NAME_ASC")}

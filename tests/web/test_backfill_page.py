@@ -149,7 +149,7 @@ def test_its_page_shows_how_far_it_has_come(browser: Client, nightly: Deployment
     answer = browser.get(f"/backfills/{one.pk}")
 
     text = text_of(answer)
-    assert "1 of 4 runs have ended" in text
+    assert "1 of 4 runs</a> have ended" in text
     assert "/runs?state=failed&tag=backfill%3Ajanuary" in text
     assert "2 are to be made" in text
     assert [row.run is not None for row in answer.context["found"].rows] == [True, True]

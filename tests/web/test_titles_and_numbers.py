@@ -5,7 +5,8 @@ from __future__ import annotations
 import html
 import re
 from datetime import timedelta
-from typing import Any
+from html.parser import HTMLParser
+from typing import Any, ClassVar
 
 import pytest
 from django.test import Client
@@ -19,6 +20,16 @@ NAME = "night-watch"
 LISTS = re.compile(r"/(runs|task-runs|deployments|events|notifications|automations/[0-9a-f-]+)(\?|$)")
 LINK = re.compile(r'<a\b[^>]*?href="([^"]+)"[^>]*>(.*?)</a>', re.DOTALL)
 NUMBER = re.compile(r"^(\d[\d\u202f,]*)(\+?)(?:\s|$)|\s(\d[\d\u202f,]*)(\+?)$")
+# A number of things that have a list.
+THINGS = (
+    "run|task run|flow|deployment|schedule|agent|queue|pool|slot|event|automation|action|message|block|variable"
+    "|artifact|user|key|member|group|calendar"
+)
+COUNTED = re.compile(rf"\b\d[\d\u202f,]*\+? (?:[a-z-]+ )?(?:{THINGS})s?\b(?: [a-z]+)*")
+# The page says a number, and is itself the list.
+LISTED_BELOW = {"/runs/all/<slug:action>"}
+# Rates, and what can only be counted.
+NOT_LISTED = re.compile("slots? (return each second|taken by programs)")
 # Of what cannot be called so; and the page of a search, which is named by what it found.
 OTHER_NAMES = ("evil", "Login", "plain", "flow found")
 # Names of parts of addresses that stand for an object.
@@ -65,6 +76,52 @@ def numbers_in(path: str, page: str) -> set[tuple[str, int]]:
     return found
 
 
+class Bare(HTMLParser):
+    """The texts of a page outside of links, controls, labels, code, pictures, and questions that come before a deed."""
+
+    LEFT_OUT: ClassVar = {
+        "a",
+        "button",
+        "select",
+        "label",
+        "code",
+        "pre",
+        "svg",
+        "time",
+        "summary",
+        "legend",
+        "textarea",
+        "th",
+        "dt",
+        "figcaption",
+    }
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.texts: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        is_question = tag == "details" and "confirm" in (dict(attrs).get("class") or "")
+        if tag in self.LEFT_OUT or is_question or (tag == "details" and "details" in self.open):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if self.open and self.open[-1] == tag:
+            self.open.pop()
+
+    def handle_data(self, text: str) -> None:
+        if not self.open:
+            self.texts.append(text)
+
+
+def bare_numbers(page: str) -> set[str]:
+    parser = Bare()
+    parser.feed(page.partition("<main")[2].partition("</main")[0])
+    text = " ".join(" · ".join(parser.texts).split())
+    return {match[0] for match in COUNTED.finditer(text)}
+
+
 def rows_of(context: Any) -> int:
     found = context["found"]
     if (count := getattr(found, "count", None)) is not None:
@@ -93,3 +150,13 @@ def test_titles_and_numbers(browser: Client, pages: dict[str, tuple[str, str]]):
     assert nameless == {}
     assert len(numbers) > 10
     assert wrong == {}
+
+
+def test_each_number_of_things_is_a_link_to_them(pages: dict[str, tuple[str, str]]):
+    bare = {
+        route: found
+        for route, (_, page) in pages.items()
+        if route not in LISTED_BELOW and (found := {one for one in bare_numbers(page) if not NOT_LISTED.search(one)})
+    }
+
+    assert bare == {}

@@ -13,9 +13,12 @@ from deployments.backfills.services.planning import NewBackfill
 from deployments.models import Deployment, WorkPool, WorkQueue
 from deployments.schedules.services.schedules import NewSchedule, add_schedules
 from orchestration.core.states import StateType
+from orion_site.accounts.roles import Role
+from orion_site.accounts.users import create_group, create_user
 from runs.models import FlowRun
 from runs.saved_searches.saved_views import save_view
 from tests.factories import make_artifact, make_limit
+from tests.security.askers import key_of
 from tests.web.deployments import HOURLY, NIGHTLY, add_run, make_deployment
 from tests.web.rows import add_lines, make_run, make_task_run
 from tests.web.test_agents_page import give_run, make_agent
@@ -82,6 +85,8 @@ def write() -> None:
         )  # fmt: skip
     _long_run(Deployment.objects.all()[0])
     _rest(Deployment.objects.order_by("name")[0])
+    _chain(Deployment.objects.all()[1])
+    _people()
     for view in range(12):
         save_view(
             list_name="runs", name=f"{LONG} {view}" if view % 3 == 0 else f"view {view}", query="state=failed", now=now
@@ -130,6 +135,25 @@ def _long_run(deployment: Deployment) -> None:
         make_artifact(f"{LONG}-{number}".lower(), flow_run_id=run.pk, data=f"# {WORDS}\n\n{WORDS}", description=WORDS)
     table = [{f"{LONG}_{column}": f"{column} {WORDS}" for column in range(12)} for _ in range(40)]
     make_artifact("a-table", type="table", data=json.dumps(table), flow_run_id=run.pk)
+
+
+def _chain(deployment: Deployment) -> None:
+    """A run of forty steps, each of which takes what the one before made."""
+    run = add_run(deployment, "COMPLETED", ago=timedelta(minutes=50), name="forty-steps")
+    before = None
+    for step in range(40):
+        inputs = {"rows": [{"input_type": "task_run", "id": str(before.pk)}]} if before else {}
+        before = make_task_run(f"step-{step}", flow_run=run, task_key=f"steps.step_{step}", task_inputs=inputs)
+
+
+def _people() -> None:
+    roles = [one.value for one in Role]
+    for number in range(12):
+        create_group(name=f"{LONG}-{number}" if number % 3 == 0 else f"team-{number}", roles=roles[: number % 5])
+    for number in range(30):
+        name = f"{LONG[:40]}.{number}" if number % 4 == 0 else f"person-{number}"
+        user = create_user(name=name, groups=[f"team-{number % 4 or 4}"], roles=roles[number % 5 :][:2])
+        key_of(user, name=f"{LONG}-{number}" if number % 3 == 0 else f"laptop {number}")
 
 
 def _rest(deployment: Deployment) -> None:
