@@ -122,9 +122,11 @@ def planned_ahead(*, runs: Sequence[FlowRun], most: int, now: datetime, end: dat
 def _with_texts(ids: Collection[UUID]) -> list[tuple[Schedule, tuple[str, ...]]]:
     """The schedules that plan, each with the texts of its calendars; one query, in which a calendar may come twice."""
     rows = _active(ids).annotate(ics=F("calendars__ics")).order_by("pk", "calendars__pk") if ids else ()
-    texts: dict[UUID, list[str]] = defaultdict(list)
-    schedules = {row.pk: row for row in rows if texts[row.pk].append(vars(row)["ics"]) is None}
-    return [(one, tuple(text for text in texts[pk] if text)) for pk, one in schedules.items()]
+    found: dict[UUID, tuple[Schedule, list[str]]] = {}
+    for row in rows:
+        _, texts = found.setdefault(row.pk, (row, []))
+        texts += [vars(row)["ics"]] if vars(row)["ics"] else []
+    return [(schedule, tuple(texts)) for schedule, texts in found.values()]
 
 
 @lru_cache(maxsize=32)
