@@ -51,7 +51,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """What is planned, along an axis of time; `others` counts deployments and flows that have no track."""
+    """Planned runs along an axis of time; `others` counts deployments and flows that have no track."""
 
     tracks: Sequence[tuple[AheadRow, str]]
     ticks: Sequence[Tick]

@@ -86,7 +86,7 @@ def plan_around(*, now: datetime, back: timedelta, ahead: timedelta) -> Plan:
 
 @dataclass(frozen=True, slots=True)
 class AheadRow:
-    """What is planned of a deployment, or of a flow that has none; `first` is the run that comes next."""
+    """The planned times of a deployment, or of a flow that has none; `first` is the run that comes next."""
 
     first: FlowRun
     planned: Sequence[datetime]
