@@ -104,6 +104,7 @@ test-postgresql: $(VENV)/installed-dev  ## The tests that touch the database, on
 		$(FAULTS_OF_DATABASES) $(ON_SQLITE_ALONE)
 
 thorough chaos: export ORION_CHAOS_ROUNDS ?= 40
+thorough chaos: export ORION_TEST_COLD := 1
 thorough: $(VENV)/installed-dev  ## What `make test` does briefly or leaves out: generative, hostile and long tests, with many more cases
 	@$(BIN)/pytest $(SIDE_BY_SIDE) tests/core
 	@$(BIN)/pytest $(SIDE_BY_SIDE) --ignore tests/core --ignore tests/packaging --ignore tests/browser -m "generative or long"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from tests import warm
 from tests.site.running import COMMAND, PATIENCE_SECONDS, RunningServer, environment
 
 HERE = Path(__file__).parent
@@ -115,7 +116,7 @@ def running_agent(home: Path, api: Api, queue: str | None, *options: str, **more
     """Start, wait until it serves, and end it in the end, with all its processes."""
     log = home / f"agent-{uuid4().hex[:8]}.log"
     with log.open("w") as file:
-        process = subprocess.Popen(
+        process = warm.Popen(
             [*COMMAND, "agent", "start", *(["-q", queue] if queue else []), *options],
             env=environment(home, ORION_API_URL=api.url, **more),
             stderr=file,

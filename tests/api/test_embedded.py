@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests import warm
 
 PROGRAM = """
 import json, os, sys
@@ -69,9 +70,7 @@ def told(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     environment = {**os.environ, "ORION_HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[2])}
     program = PROGRAM.replace("UNWANTED", repr(UNWANTED))
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program], env=environment, capture_output=True, timeout=60
-    )
+    done = warm.run([sys.executable, "-W", "error", "-c", program], env=environment, capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr.decode()
     assert done.stderr == b"", "Refusals belong into answers, not on the user's screen."
     return json.loads(done.stdout)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from playwright.sync_api import BrowserContext
 
+from tests import warm
 from tests.homes import ROOT, ready_home
 from tests.site.running import RunningServer, environment, running_server, serving
 
@@ -82,7 +83,7 @@ class House:
 def furnished_server(home: Path, text: str) -> Iterator[House]:
     """`text`: every text is markup where it is `evil`, and a few words where it is `plain`."""
     with running_server(home) as server:
-        made = subprocess.run(
+        made = warm.run(
             [sys.executable, "-c", FURNISH, text],
             env=environment(home, DJANGO_SETTINGS_MODULE="orion_site.settings"),
             cwd=ROOT,
@@ -97,7 +98,7 @@ def furnished_server(home: Path, text: str) -> Iterator[House]:
 def overfull_server(home: Path) -> Iterator[RunningServer]:
     """More of everything than fits, on a server that neither ticks nor runs anything."""
     ready_home(home)
-    subprocess.run(
+    warm.run(
         [
             sys.executable,
             "-c",
@@ -117,7 +118,7 @@ def still_server(home: Path) -> Iterator[House]:
     ready_home(home)
     program = [sys.executable, "-m", "tests.browser.sample.still"]
     variables = environment(home, DJANGO_SETTINGS_MODULE="orion_site.settings")
-    made = subprocess.run([*program, "write"], env=variables, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    made = warm.run([*program, "write"], env=variables, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
     with serving([*program, "serve"], cwd=ROOT, env=environment(home)) as server:
         yield House(f"http://127.0.0.1:{server.port}", json.loads(made.stdout.splitlines()[-1]))
 

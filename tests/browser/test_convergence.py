@@ -14,6 +14,7 @@ from uuid import UUID
 import pytest
 
 from benchmarks.batch import items
+from tests import warm
 from tests.browser.conftest import move, post
 from tests.browser.tabs import open_tabs, wait_until_all_are_true
 from tests.site.running import RunningServer, environment, running_server
@@ -72,7 +73,7 @@ def storm(server: RunningServer, runs: list[str], rounds: int) -> None:
 @contextmanager
 def another_process(home: Path) -> Iterator[None]:
     """Run flows that record into the same file, without the server, while the block goes on."""
-    process = subprocess.Popen(
+    process = warm.Popen(
         [sys.executable, "-c", FLOW], env=environment(home), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests import warm
 from tests.browser.conftest import line, move, post
 from tests.site.running import RunningServer, environment, running_server
 
@@ -88,7 +89,7 @@ def write(server: RunningServer, run: str, clock: str, message: str) -> None:
 def test_what_another_process_records_reaches_the_page(page: Page, server: RunningServer, home: Path):
     make_runs(server, 1)
     show(page, server, "/runs")
-    elsewhere = subprocess.Popen(
+    elsewhere = warm.Popen(
         [sys.executable, "-c", FLOW],
         env=environment(home),
         stdin=subprocess.PIPE,

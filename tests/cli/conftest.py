@@ -15,6 +15,7 @@ import pytest
 
 from orionflow.cli import main
 from orionflow.settings import forget_settings
+from tests import warm
 from tests.homes import ready_home
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -39,7 +40,7 @@ def environment_of(home: Path, **more: str) -> dict[str, str]:
 
 
 def run_orion(home: Path, *words: str, stdin: str = "", **environment: str) -> Answer:
-    done = subprocess.run(
+    done = warm.run(
         [sys.executable, "-m", "orionflow.cli", *words],
         capture_output=True, text=True, input=stdin, env=environment_of(home, **environment), cwd=PROGRAMS,
         timeout=120, check=False,
@@ -78,7 +79,7 @@ class Companion:
         # A pipe that nobody reads would fill up with the lines that flows log, and stop it.
         ready_home(home)
         self.log = (home / "companion.log").open("w+")
-        self.process = subprocess.Popen(
+        self.process = warm.Popen(
             [sys.executable, "-m", "tests.cli.companion"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,
             env=environment_of(home, PYTHONPATH=str(PROGRAMS.parents[2]), **environment), cwd=cwd,

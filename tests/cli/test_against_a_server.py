@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from tests import warm
 from tests.cli.conftest import environment_of, run_orion
 from tests.homes import ready_home
 
@@ -16,7 +17,7 @@ from tests.homes import ready_home
 @pytest.fixture(scope="module")
 def server_url(tmp_path_factory):
     home = ready_home(tmp_path_factory.mktemp("server-home"))
-    process = subprocess.Popen(
+    process = warm.Popen(
         [sys.executable, "-u", "-m", "orionflow.cli", "server", "start", "--port", "0"],
         env=environment_of(home), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip

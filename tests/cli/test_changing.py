@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import warm
 from tests.cli.conftest import PROGRAMS, companion, environment_of
 
 
@@ -30,7 +31,7 @@ def start_flow(home: Path, *words: str) -> subprocess.Popen[str]:
 
 
 def start_orion(home: Path, *words: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+    return warm.Popen(
         [sys.executable, "-u", "-m", "orionflow.cli", *words],
         env=environment_of(home), cwd=PROGRAMS, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip

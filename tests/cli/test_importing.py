@@ -17,6 +17,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from tests import warm
 from tests.cli.conftest import Companion, companion
 from tests.compat.client import BIN, needs_client
 from tests.compat.serve_and_run import free_port, serving
@@ -43,7 +44,7 @@ def serving_prefect(home: Path) -> Iterator[str]:
     api = f"http://127.0.0.1:{port}/api"
     with (home / "server.log").open("w") as log:
         command = [str(BIN / "prefect"), "server", "start", "--port", str(port)]
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        server = warm.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
     try:
         _wait(api)
         yield api

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 
 import pytest
 
+from tests import warm
 from tests.cli.conftest import PROGRAMS, companion, environment_of
 from tests.homes import ready_home
 
@@ -30,7 +30,7 @@ IN_ORDER = ["new", "old", "soon", "evening", "tomorrow"]
 @pytest.fixture(scope="module")
 def orion(tmp_path_factory):
     home = ready_home(tmp_path_factory.mktemp("planned-home"))
-    subprocess.run([sys.executable, "-c", PLANNING], env=environment_of(home), cwd=PROGRAMS, check=True)
+    warm.run([sys.executable, "-c", PLANNING], env=environment_of(home), cwd=PROGRAMS, check=True)
     with companion(home) as orion:
         yield orion
 
@@ -65,7 +65,7 @@ def test_the_last_run_of_a_flow_is_none_that_is_planned(orion):
 
 
 def test_flows_begin_with_what_ran_last_and_planned_runs_are_no_last_runs(tmp_path):
-    subprocess.run([sys.executable, "-c", PLANNING], env=environment_of(tmp_path), cwd=PROGRAMS, check=True)
+    warm.run([sys.executable, "-c", PLANNING], env=environment_of(tmp_path), cwd=PROGRAMS, check=True)
     with companion(tmp_path) as orion:
         orion("run", "shop.py:greet", "-p", "name=Ada")
         recent, named = orion("flow", "ls").out, orion("flow", "ls", "--sort", "name", "-o", "name").out

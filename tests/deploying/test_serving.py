@@ -17,6 +17,7 @@ from orionflow.calls import Call
 from orionflow.client import OrionClient
 from orionflow.deployments.serving import SERVED_POOL, queue_of
 from orionflow.settings import override_settings
+from tests import warm
 from tests.deploying import flows
 from tests.site.running import environment, running_server
 
@@ -34,7 +35,7 @@ def served(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], OrionClient]
 
 @contextmanager
 def serving_program(folder: Path, url: str) -> Iterator[subprocess.Popen[str]]:
-    program = subprocess.Popen(
+    program = warm.Popen(
         [sys.executable, str(PROGRAM)],
         env=environment(folder / "home", ORION_API_URL=url),
         stderr=subprocess.PIPE,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests import warm
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -63,7 +64,7 @@ def test_every_setting_of_the_server_is_documented() -> None:
 
 def run(program: Path) -> tuple[int, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ORION_", "DJANGO_"))}
-    ended = subprocess.run(
+    ended = warm.run(
         [sys.executable, str(program)],
         env=kept | {"ORION_HOME": str(program.parent / "home")},
         cwd=program.parent,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests import warm
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -55,7 +56,7 @@ def play(tmp_path: Path) -> Callable[..., Played]:
 
 def run(home: Path, *arguments: str) -> str:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ORION_", "DJANGO_"))}
-    finished = subprocess.run(
+    finished = warm.run(
         [sys.executable, *arguments],
         env=kept | {"ORION_HOME": str(home), "COLUMNS": "120"},
         cwd=home,

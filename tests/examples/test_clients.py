@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from tests import warm
 from tests.compat.serve_and_run import serving
 
 CLIENTS = Path(__file__).resolve().parents[2] / "examples" / "clients"
@@ -35,9 +35,7 @@ def test_a_job_is_orchestrated_without_any_package(api: str, program: str, scrip
     if not shutil.which(program):
         pytest.skip(f"{program} is not installed")
 
-    played = subprocess.run(
-        [program, str(CLIENTS / script), api], capture_output=True, text=True, timeout=60, check=False
-    )
+    played = warm.run([program, str(CLIENTS / script), api], capture_output=True, text=True, timeout=60, check=False)
 
     assert played.returncode == 0, played.stdout + played.stderr
     assert all(verdict in played.stdout for verdict in ("REJECT", "WAIT", "ABORT", "Ended COMPLETED"))
@@ -52,9 +50,7 @@ def test_a_job_is_orchestrated_without_any_package(api: str, program: str, scrip
 def test_a_job_that_cannot_reach_its_server_says_so(tmp_path: Path) -> None:
     script = str(CLIENTS / "orchestrate.sh")
 
-    played = subprocess.run(
-        ["sh", script, "http://127.0.0.1:9/api"], capture_output=True, text=True, timeout=60, check=False
-    )
+    played = warm.run(["sh", script, "http://127.0.0.1:9/api"], capture_output=True, text=True, timeout=60, check=False)
 
     assert played.returncode != 0
     assert "curl" in played.stderr

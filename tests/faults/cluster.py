@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
+from tests import warm
 from tests.agents.running import Api, below, eventually, is_alive
 from tests.brokers import Redis, free_port, running_redis
 from tests.conftest import DATABASE
@@ -62,7 +63,7 @@ class Part:
 
     def _begin(self) -> None:
         with self.log.open("ab") as output:
-            self.process = subprocess.Popen(
+            self.process = warm.Popen(
                 self._words, env=self._environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
 

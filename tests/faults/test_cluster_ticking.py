@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests import warm
 from tests.brokers import running_redis
 from tests.conftest import DATABASE
 from tests.homes import ready_home
@@ -28,7 +29,7 @@ PATIENCE_SECONDS = 90
 @contextmanager
 def process(words: Sequence[str], settings: dict[str, str], log: Path) -> Iterator[subprocess.Popen]:
     with log.open("ab") as output:
-        started = subprocess.Popen(words, env=settings, stdout=output, stderr=output, start_new_session=True)
+        started = warm.Popen(words, env=settings, stdout=output, stderr=output, start_new_session=True)
     try:
         yield started
     finally:
@@ -54,7 +55,7 @@ def database() -> Iterator[dict[str, str]]:
 
 def query(home: Path, settings: dict[str, str], code: str) -> str:
     program = f"import django; django.setup()\n{code}"
-    said = subprocess.run(
+    said = warm.run(
         [sys.executable, "-c", program],
         env=environment(home, DJANGO_SETTINGS_MODULE="orion_site.settings", **settings),
         capture_output=True,

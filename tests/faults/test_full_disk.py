@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import warm
 from tests.agents.running import QUICK, Api, running_agent
 from tests.conftest import DATABASE
 from tests.faults.cluster import SHORT, own_database, verified
@@ -114,7 +115,7 @@ def test_runs_outlast_a_disk_below_the_database_that_is_full_for_longer_than_a_l
 
 
 def program(home: Path, *words: str, **more: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+    return warm.Popen(
         [sys.executable, "-m", *words],
         env=environment(home, PYTHONPATH=str(ROOT), **more),
         stdout=subprocess.PIPE,

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import warm
 from tests.agents.running import Api
 from tests.conftest import DATABASE
 from tests.faults.cluster import own_database, verified
@@ -58,7 +59,7 @@ def seconds_of_a_reset(home: Path, settings: dict[str, str]) -> float:
 def reset_and_kill(home: Path, settings: dict[str, str], seconds: float) -> None:
     words = [*COMMAND, "database", "reset", "--yes"]
     quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(words, env=environment(home, **settings), **quiet) as resetting:  # type: ignore[call-overload]
+    with warm.Popen(words, env=environment(home, **settings), **quiet) as resetting:  # type: ignore[call-overload]
         time.sleep(seconds)
         resetting.kill()
 
@@ -66,7 +67,7 @@ def reset_and_kill(home: Path, settings: dict[str, str], seconds: float) -> None
 def upgrade_and_kill(home: Path, settings: dict[str, str], migration: str) -> int:
     """Upgrade; the process is killed when this migration is made, and before it is recorded."""
     command = [sys.executable, "-c", KILLED, migration, "database", "upgrade"]
-    return subprocess.run(command, env=environment(home, **settings), capture_output=True).returncode
+    return warm.run(command, env=environment(home, **settings), capture_output=True).returncode
 
 
 def test_an_upgrade_that_is_killed_is_completed_by_the_next(tmp_path: Path):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import warm
 from tests.homes import ready_home
 from tests.rounds import rounds
 
@@ -41,7 +42,7 @@ def _environment(home: Path, url: str | None) -> dict[str, str]:
 
 def _write_and_kill(environment: dict[str, str], seconds: float) -> list[str]:
     """The states that the writer was told of before it died. A line cut short was never read whole by anybody."""
-    writer = subprocess.Popen(
+    writer = warm.Popen(
         [sys.executable, "-m", "tests.faults.writer"], stdout=subprocess.PIPE, env=environment, cwd=ROOT, text=True
     )
     assert writer.stdout is not None
@@ -62,7 +63,7 @@ def test_nothing_acknowledged_is_lost_when_the_writer_is_killed(tmp_path, reques
     if url:
         upgrade = "import django; django.setup(); from orion_site.database.lifecycle import upgrade; upgrade()"
         settings = {"DJANGO_SETTINGS_MODULE": "orion_site.settings_embedded"}
-        subprocess.run([sys.executable, "-c", upgrade], env={**environment, **settings}, cwd=ROOT, check=True)
+        warm.run([sys.executable, "-c", upgrade], env={**environment, **settings}, cwd=ROOT, check=True)
     else:
         ready_home(tmp_path / "home")
     acknowledged = []
@@ -71,7 +72,7 @@ def test_nothing_acknowledged_is_lost_when_the_writer_is_killed(tmp_path, reques
         acknowledged += _write_and_kill(environment, random.uniform(0.05, 0.4))
 
     (tmp_path / "acknowledged").write_text("\n".join(acknowledged))
-    verified = subprocess.run(
+    verified = warm.run(
         [sys.executable, "-c", VERIFY, str(tmp_path / "acknowledged")],
         env=environment,
         cwd=ROOT,

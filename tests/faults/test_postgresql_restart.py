@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests import warm
 from tests.postgresql import running_postgresql
 
 ROOT = Path(__file__).parents[2]
@@ -71,7 +72,7 @@ def test_no_request_fails_after_the_database_was_restarted(tmp_path):
             "ORION_DATABASE_URL": url,
             "DJANGO_SETTINGS_MODULE": "orion_site.settings_embedded",
         }
-        serving = subprocess.Popen(
+        serving = warm.Popen(
             [sys.executable, "-c", SERVE],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import pytest
 
+from tests import warm
 from tests.rounds import rounds
 from tests.site.running import environment, running_server
 
@@ -27,7 +28,7 @@ class Program:
     """The reporting program in a process of its own, and what it said so far."""
 
     def __init__(self, home: Path, *words: str, **more: str) -> None:
-        self.process = subprocess.Popen(
+        self.process = warm.Popen(
             [sys.executable, "-m", "tests.faults.reporting_program", *words],
             env=environment(home, PYTHONPATH=str(ROOT), **more),
             stdout=subprocess.PIPE,
@@ -181,6 +182,6 @@ print(sent > 90, run.state_name, done)
 
 
 def python(home: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return warm.run(
         [sys.executable, *words], env=environment(home, **more), capture_output=True, text=True, timeout=120, cwd=ROOT
     )

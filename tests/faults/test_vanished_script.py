@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from tests import warm
 from tests.site.running import PATIENCE_SECONDS, RunningServer, environment, running_server
 
 PROGRAM = """
@@ -38,7 +39,7 @@ def test_the_runs_of_a_killed_script_crash_with_their_tasks(tmp_path: Path):
 
     with running_server(home) as server:
         api = f"http://127.0.0.1:{server.port}/api"
-        script = subprocess.Popen(
+        script = warm.Popen(
             [sys.executable, str(file)], env=environment(home, ORION_API_URL=api), stdout=subprocess.PIPE, text=True
         )
         assert script.stdout is not None

@@ -7,10 +7,11 @@ wait by, and Python's waits do not survive it.
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+
+from tests import warm
 
 SOURCE = """
 #define _GNU_SOURCE
@@ -57,7 +58,7 @@ def wrong_by(seconds: int, folder: Path) -> dict[str, str]:
         pytest.skip("a wrong clock is made by a few lines of C, and there is no compiler here")
     source, library = folder / "clock.c", folder / "clock.so"
     source.write_text(SOURCE)
-    made = subprocess.run(
+    made = warm.run(
         [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(source)], capture_output=True, text=True
     )
     if made.returncode:

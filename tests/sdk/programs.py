@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests import warm
 from tests.homes import ready_home
 
 
@@ -28,7 +29,7 @@ class Program:
         return {**kept, "ORION_HOME": str(self.home), "PYTHONUNBUFFERED": "1", **more}
 
     def start(self, **environment: str) -> subprocess.Popen[str]:
-        self.process = subprocess.Popen(
+        self.process = warm.Popen(
             [sys.executable, str(self.file)],
             env=self.environment(**environment),
             stdout=subprocess.PIPE,
@@ -38,9 +39,10 @@ class Program:
         return self.process
 
     def run(
-        self, timeout: float = 60, words: tuple[str, ...] = (), **environment: str
+        self, timeout: float = 60, words: tuple[str, ...] = (), cold: bool = False, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        run = subprocess.run if cold else warm.run
+        return run(
             [sys.executable, str(self.file), *words],
             env=self.environment(**environment),
             capture_output=True,

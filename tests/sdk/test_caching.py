@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import threading
 import time
@@ -16,6 +15,7 @@ from orionflow import flow, task, task_input_hash
 from orionflow.caching import code_of, hash_of
 from orionflow.errors import UnserializableError, UsageError
 from orionflow.testing import Isolated, logs_of, states_of, task_runs_of
+from tests import warm
 from tests.sdk.programs import Program
 
 
@@ -174,7 +174,7 @@ def test_keys_are_the_same_in_another_process():
     value = {"b": {"x", "y", "z"}, "a": [1, 2.5, None, ("t",)]}
     program = f"from orionflow.caching import hash_of; print(hash_of({value!r}))"
 
-    there = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    there = warm.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert there.stdout.strip() == hash_of(value)
 

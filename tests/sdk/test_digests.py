@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import threading
 from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
@@ -30,6 +29,7 @@ from orionflow import flow, task, task_input_hash
 from orionflow.caching import hash_of
 from orionflow.errors import UnserializableError
 from orionflow.testing import logs_of
+from tests import warm
 from tests.rounds import examples
 
 PLAIN = st.one_of(
@@ -409,7 +409,7 @@ def test_digests_are_the_same_in_processes_with_other_seeds(tmp_path: Path):
 
     def there(seed: str) -> list[str]:
         environment = {**os.environ, "PYTHONHASHSEED": seed}
-        ran = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True, env=environment)
+        ran = warm.run([sys.executable, program], capture_output=True, text=True, check=True, env=environment)
         return ran.stdout.splitlines()
 
     first, second = there("1"), there("4242")

@@ -272,7 +272,8 @@ def test_user_without_a_home_has_a_folder_of_its_own(tmp_path: Path):
         """,
     )
 
-    ended = program.run(TMPDIR=str(tmp_path))
+    # Where a home is, is asked once, as the settings are loaded.
+    ended = program.run(cold=True, TMPDIR=str(tmp_path))
 
     assert ended.stdout.splitlines() == ["7", "True 0o700"], ended.stderr
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import traceback
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from orionflow import task
 from orionflow.serializers import serializer_of
 from orionflow.values.pickling import dumps, loads
+from tests import warm
 
 COUNTER: list[int] = []
 
@@ -99,7 +99,7 @@ def test_function_runs_as_it_is_here_whatever_module_is_there(
 
     (tmp_path / "pickle").write_bytes(dumps(shipped_module.version.fn, by_reference=True))
     monkeypatch.delitem(sys.modules, "shipped_module")
-    told = subprocess.run(
+    told = warm.run(
         [sys.executable, "-c", PROGRAM, str(elsewhere), str(tmp_path / "pickle")],
         capture_output=True,
         text=True,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import warm
 from tests.homes import ready_home
 from tests.site.running import running_server
 
@@ -19,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 def run(*words: str, home: Path, **more: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "ORION_HOME": str(ready_home(home)), "PYTHONPATH": str(ROOT), **more}
     environment.pop("DJANGO_SETTINGS_MODULE", None)
-    return subprocess.run(
+    return warm.run(
         [sys.executable, "-W", "error", *words], env=environment, capture_output=True, text=True, timeout=120, cwd=ROOT
     )
 

@@ -13,6 +13,7 @@ import pytest
 
 from orionflow.reporting import close_reporters, get_reporter
 from orionflow.settings import override_settings
+from tests import warm
 from tests.sdk_client.reports import ids_of, step
 from tests.sdk_client.scripted_server import ScriptedServer, slow
 
@@ -31,7 +32,7 @@ def stream(count):
 
 def start(program: str, server: ScriptedServer, **more: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "ORION_API_URL": server.url, "PYTHONPATH": str(ROOT), **more}
-    return subprocess.Popen(
+    return warm.Popen(
         [sys.executable, "-c", PRELUDE + program],
         env=environment,
         stdout=subprocess.PIPE,

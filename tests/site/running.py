@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests import warm
 from tests.homes import ready_home
 
 # The machine may be busy with other tests.
@@ -57,7 +58,7 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 
 def orion(home: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return warm.run(
         [*COMMAND, *words],
         env=environment(home, **more),
         capture_output=True,
@@ -85,7 +86,7 @@ def running_server(
 @contextmanager
 def serving(words: list[str], **options: Any) -> Iterator[RunningServer]:
     """Start a server by a command, wait for the banner, and stop at the end."""
-    process = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, **options)
+    process = warm.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, **options)
     try:
         yield after_banner(process)
     finally:

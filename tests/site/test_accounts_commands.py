@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests import warm
 from tests.homes import ready_home
 from tests.site.running import COMMAND, PATIENCE_SECONDS, environment, orion, running_server
 
@@ -22,7 +23,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def give(home: Path, stdin: str, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return warm.run(
         [*COMMAND, *words], env=environment(home, **more), input=stdin, capture_output=True, text=True,
         timeout=PATIENCE_SECONDS,
     )  # fmt: skip

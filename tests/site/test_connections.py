@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import warm
 from tests.site.running import PATIENCE_SECONDS, RunningServer, after_banner, environment
 
 pytestmark = pytest.mark.slow
@@ -24,7 +25,7 @@ def stuck_server(home: Path, *, descriptors: int | None = None) -> Iterator[Runn
     def limited() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
 
-    process = subprocess.Popen(
+    process = warm.Popen(
         [sys.executable, "-m", "tests.site.stuck_server"],
         env=environment(home, ORION_SECRET_KEY="s" * 50),
         stderr=subprocess.PIPE,

@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from orion_site.database.sqlite.files import file_system_of, looks_truncated
 from orion_site.env import database_from_url
+from tests import warm
 
 # Each test chooses its database itself; once is enough.
 pytestmark = pytest.mark.skipif(os.environ.get("ORION_TEST_DATABASE") == "postgresql", reason="runs with SQLite")
@@ -30,7 +31,7 @@ except Exception as error:
 
 def in_a_process(home: Path, code: str = START, **environment: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ORION_", "DJANGO_"))}
-    return subprocess.run(
+    return warm.run(
         [sys.executable, "-W", "error", "-c", code],
         env={**kept, "ORION_HOME": str(home), **environment},
         capture_output=True,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import warm
 from tests.site.test_database import in_a_process
 
 pytestmark = pytest.mark.skipif(os.environ.get("ORION_TEST_DATABASE") == "postgresql", reason="runs with SQLite")
@@ -29,7 +30,7 @@ def back_up(home: Path, file: Path, **environment: str) -> subprocess.CompletedP
 
 def orion_database(home: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ORION_", "DJANGO_"))}
-    return subprocess.run(
+    return warm.run(
         [sys.executable, "-m", "orionflow.cli", "database", *words],
         env={**kept, "ORION_HOME": str(home), **environment},
         capture_output=True,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +12,7 @@ from django.db import connection
 
 from orion_site.database.upkeep import renew_statistics, tidy_database
 from runs.models import FlowRun
+from tests import warm
 from tests.conftest import DATABASE
 from tests.factories import NOON, make_flow, make_flow_run
 from tests.homes import ready_home
@@ -91,7 +91,7 @@ def test_the_space_of_what_was_deleted_is_given_back(tmp_path):
     before = file.stat().st_size
 
     settings = environment(tmp_path, DJANGO_SETTINGS_MODULE="orion_site.settings")
-    done = subprocess.run([sys.executable, "-c", GIVING_BACK], env=settings, capture_output=True, text=True, check=True)
+    done = warm.run([sys.executable, "-c", GIVING_BACK], env=settings, capture_output=True, text=True, check=True)
     with closing(sqlite3.connect(file)) as connected:
         connected.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 

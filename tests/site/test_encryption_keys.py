@@ -8,6 +8,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from orion_site.checks import check_encryption_keys
+from tests import warm
 from tests.homes import ready_home
 from tests.site.running import orion
 
@@ -29,13 +30,12 @@ def test_keys_that_are_none_stop_the_start_and_are_found_by_doctor(tmp_path):
 
 @pytest.mark.slow
 def test_secrets_move_to_the_first_key(tmp_path):
-    import subprocess
 
     from tests.site.running import COMMAND, environment
 
     ready_home(tmp_path)
     for name in ("a", "b"):
-        stored = subprocess.run(
+        stored = warm.run(
             [*COMMAND, "secret", "set", name],
             env=environment(tmp_path, ORION_ENCRYPTION_KEYS=OLD),
             input=f"value of {name}",

@@ -10,6 +10,7 @@ from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 
 from orion_site.database.lifecycle import DatabaseUnusable, check, prepare, upgrade
+from tests import warm
 from tests.postgresql import running_postgresql
 from tests.site.running import COMMAND, PATIENCE_SECONDS, after_banner, environment, orion
 
@@ -22,7 +23,7 @@ def test_of_servers_that_start_at_once_one_migrates_and_the_others_wait(tmp_path
 
         servers = [
             running.enter_context(
-                subprocess.Popen(
+                warm.Popen(
                     [*COMMAND, "server", "start", "--port", "0", "--no-agent"],
                     env=beat,
                     stderr=subprocess.PIPE,

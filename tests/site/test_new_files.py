@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sqlite3
-import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests import warm
 from tests.site.running import environment, orion
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +31,7 @@ upgrade()
 def run(code: str, home: Path, settings: str) -> None:
     words = [sys.executable, "-W", "ignore", "-c", code]
     where = environment(home, DJANGO_SETTINGS_MODULE=settings, PYTHONPATH=str(ROOT))
-    subprocess.run(words, env=where, check=True, cwd=ROOT)
+    warm.run(words, env=where, check=True, cwd=ROOT)
 
 
 def contents(file: Path) -> dict[str, Any]:

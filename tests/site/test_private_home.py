@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
 import sys
 from pathlib import Path
 
+from tests import warm
 from tests.site.running import environment, orion, running_server
 
 PROGRAM = """
@@ -43,7 +43,7 @@ def shared(path: Path) -> bool:
 def run(program: str, home: Path, **more: str) -> None:
     # An API that is away leaves reports behind; the program may fail for that.
     command = [sys.executable, "-c", program]
-    subprocess.run(command, env=environment(home, **more), capture_output=True, timeout=120, umask=0)
+    warm.run(command, env=environment(home, **more), capture_output=True, timeout=120, umask=0)
 
 
 def test_a_home_and_all_that_comes_into_it_is_private(tmp_path: Path):

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from orion_site.services.registry import retention_ages
+from tests import warm
 from tests.site.running import environment, orion
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A database with one run that has just ended."""
-    import subprocess
-    import sys
-
     program = "from orionflow import flow\n@flow\ndef small(): pass\nsmall()"
-    subprocess.run([sys.executable, "-c", program], env=environment(tmp_path), check=True, capture_output=True)
+    warm.run([sys.executable, "-c", program], env=environment(tmp_path), check=True, capture_output=True)
     return tmp_path
 
 

@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 from orion_site.services.registry import services_of_this_server
+from tests import warm
 from tests.homes import ready_home
 from tests.site.running import COMMAND, PATIENCE_SECONDS, environment, orion, running_server
 
@@ -20,9 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_services_tick_in_a_process_of_their_own_and_can_be_read(tmp_path: Path):
     ready_home(tmp_path)
-    ticking = subprocess.Popen(
-        [*COMMAND, "services", "start"], env=environment(tmp_path), stderr=subprocess.PIPE, text=True
-    )
+    ticking = warm.Popen([*COMMAND, "services", "start"], env=environment(tmp_path), stderr=subprocess.PIPE, text=True)
     try:
         records = _records(tmp_path)
         ticking.send_signal(signal.SIGTERM)
@@ -100,7 +99,7 @@ print(PeriodicTask.objects.filter(task="orion.tick").count())
 
 def run_code(home: Path, code: str, **more: str) -> str:
     command = [sys.executable, "-W", "ignore", "manage.py", "shell", "--verbosity", "0", "-c", code]
-    done = subprocess.run(command, cwd=ROOT, env=environment(home, **more), capture_output=True, text=True, check=False)
+    done = warm.run(command, cwd=ROOT, env=environment(home, **more), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

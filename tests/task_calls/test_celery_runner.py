@@ -17,6 +17,7 @@ from orionflow import flow, get_run_logger, task
 from orionflow.errors import UsageError, WorkerCrashed
 from orionflow.task_runners import CeleryTaskRunner
 from orionflow.testing import logs_of, task_runs_of
+from tests import warm
 from tests.brokers import Redis, running_redis
 
 
@@ -82,7 +83,7 @@ class Worker:
         self, broker: str, queue: str = "default", *, key: str = "a key of the tests", concurrency: int = 2
     ) -> None:
         command = [sys.executable, "-m", "orionflow.cli", "task-worker", "start", "-c", str(concurrency), "-q", queue]
-        self.process = subprocess.Popen(
+        self.process = warm.Popen(
             [*command, "--broker", broker, "--name", "far-away"],
             env={**os.environ, "ORION_TASK_KEY": key, "ORION_SECRET_KEY": "hush"},
             stderr=subprocess.PIPE,

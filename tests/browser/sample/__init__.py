@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests import warm
 from tests.homes import ROOT, ready_home
 from tests.site.running import COMMAND, RunningServer, environment, orion, running_server
 
@@ -34,7 +35,7 @@ def sample_server(home: Path) -> Iterator[RunningServer]:
 @contextmanager
 def _agent(variables: dict[str, str]) -> Iterator[None]:
     words = ["agent", "start", "--quiet", "--pool", "default-agent-pool", "--name", AGENT, "--drain-timeout", "0"]
-    process = subprocess.Popen([*COMMAND, *words], env=variables, cwd=ROOT, stderr=subprocess.DEVNULL)
+    process = warm.Popen([*COMMAND, *words], env=variables, cwd=ROOT, stderr=subprocess.DEVNULL)
     try:
         yield
     finally:
@@ -43,4 +44,4 @@ def _agent(variables: dict[str, str]) -> Iterator[None]:
 
 
 def _python(words: list[str], variables: dict[str, str]) -> None:
-    subprocess.run([sys.executable, *words], env=variables, cwd=ROOT, check=True, timeout=300)
+    warm.run([sys.executable, *words], env=variables, cwd=ROOT, check=True, timeout=300)
