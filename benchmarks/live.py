@@ -1,7 +1,8 @@
 """From a change of a state to the pages that show it: to a socket, to many sockets under load, and to a pixel.
 
 Times run from the moment at which the change is sent to the API. Under load, task runs are reported in batches to the
-same server, while each of the sockets shows the list of runs and the run that is changed now and then.
+same server, while each of the sockets shows the list of runs and the run that is changed now and then. `tabs` are pages
+as a browser keeps them but does not draw them: they ask for the parts that changed, as `static/js/live.js` does.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import argparse
 import asyncio
 import base64
 import contextlib
+import html
 import json
 import os
+import re
 import shutil
 import struct
 import threading
@@ -72,13 +75,89 @@ class Socket:
                 if kind & 0x0F == 9:
                     self.writer.write(struct.pack("!BB", 0x8A, 0x80 | size) + bytes(4) + content)
                 elif kind & 0x0F == 1:
-                    message = json.loads(content)
-                    named = self.topics if message.get("all") else message["changed"]
-                    self.named.update(dict.fromkeys(named, time.perf_counter()))
+                    self.heard(json.loads(content))
+
+    def heard(self, message: dict[str, Any]) -> None:
+        named = self.topics if message.get("all") else message["changed"]
+        self.named.update(dict.fromkeys(named, time.perf_counter()))
 
     async def close(self) -> None:
         self.listening.cancel()
         self.writer.close()
+
+
+PART = re.compile(r'id="live-([\w-]+)" data-live="([^"]*)" data-live-part="[^"]*" data-live-from="([^"]*)"')
+PLACE = re.compile(r'data-live-place="([^"]*)"')
+
+
+class Tab(Socket):
+    """An open page without a screen: it asks for the parts that a message names, and notes when each came anew."""
+
+    def __init__(self, url: str, path: str) -> None:
+        super().__init__(url)
+        self.path = path
+        self.place = ""
+        self.parts: dict[str, tuple[set[str], str]] = {}
+        self.etags: dict[str, str] = {}
+        self.came: dict[str, float] = {}
+        self.requests = self.unchanged = 0
+        self._dirty: set[str] = set()
+        self._woken = asyncio.Event()
+
+    async def load(self) -> None:
+        self._ways = await asyncio.open_connection(self.host, self.port)
+        _, _, page = await self._get(self.path, {})
+        text = page.decode()
+        found = PART.findall(text)
+        self.parts = {name: (set(topics.split()), html.unescape(query)) for name, topics, query in found}
+        self.place = PLACE.findall(text)[0]
+        await self.open(sorted({topic for topics, _ in self.parts.values() for topic in topics}))
+        self.asking = asyncio.create_task(self._ask())
+
+    def heard(self, message: dict[str, Any]) -> None:
+        super().heard(message)
+        self.place = message["at"]
+        changed = set(message.get("changed", ()))
+        self._dirty |= {name for name, (topics, _) in self.parts.items() if message.get("all") or topics & changed}
+        if self._dirty:
+            self._woken.set()
+
+    async def _ask(self) -> None:
+        """As scripts do: a quarter of a second apart, and more where an answer takes long."""
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            asked, self._dirty = sorted(self._dirty), set()
+            began = time.perf_counter()
+            query = f"{self.parts[asked[0]][1]}&_f={','.join(asked)}"
+            headers = {"Orion-Live": self.place}
+            if all(name in self.etags for name in asked):
+                headers["If-None-Match"] = 'W/"' + ".".join(self.etags[name] for name in asked) + '"'
+            status, lines, _ = await self._get(self.path + query, headers)
+            now = time.perf_counter()
+            self.requests += 1
+            if status == 200:
+                etags = re.findall(r'etag: w/"([^"]*)"', lines)[0].split(".")
+                self.etags |= dict(zip(asked, etags, strict=True))
+                self.came |= dict.fromkeys(asked, now)
+            self.unchanged += status == 304
+            if status == 503:
+                self._dirty |= set(asked)
+                self._woken.set()
+            await asyncio.sleep(max(0.25, 2 * (now - began)))
+
+    async def _get(self, path: str, headers: dict[str, str]) -> tuple[int, str, bytes]:
+        reader, writer = self._ways
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\n{lines}\r\n".encode())
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+        length = re.findall(r"content-length: (\d+)", head)
+        return int(head.split()[1]), head, await reader.readexactly(int(length[0]) if length else 0)
+
+    async def close(self) -> None:
+        self.asking.cancel()
+        self._ways[1].close()
+        await super().close()
 
 
 async def runs_of(api: Connection, number: int) -> list[str]:
@@ -160,6 +239,54 @@ async def to_sockets(url: str, rate: int) -> dict[str, Any]:
         "p50_ms": round(percentile(times, 0.5) * 1000),
         "p95_ms": round(percentile(times, 0.95) * 1000),
         "bytes_per_second_of_a_tab": round(per_tab),
+    }
+
+
+# Of a hundred tabs: so many show the run that is changed now and then, and the others what changes all the time.
+SHOWN = {"probe": 0.2, "busy": 0.3, "task-runs": 0.3, "runs": 0.2}
+
+
+async def to_tabs(url: str, rate: int) -> dict[str, Any]:
+    """Tabs that ask for their parts, from the change to the answer that has it."""
+    api = Connection(url)
+    await api.open()
+    probe, busy = await runs_of(api, 2)
+    await change(api, busy, 0)
+    paths = {"probe": f"/runs/{probe}", "busy": f"/runs/{busy}", "task-runs": "/task-runs", "runs": "/runs"}
+    number = SOCKETS if rate else 1
+    tabs = {
+        name: [Tab(url, paths[name]) for _ in range(max(1, round(number * share)))] for name, share in SHOWN.items()
+    }
+    tabs = tabs if rate else {"probe": tabs["probe"]}
+    every = [tab for of_one in tabs.values() for tab in of_one]
+    for tab in every:
+        await tab.load()
+    await asyncio.sleep(1)
+    times: list[float] = []
+    missed = 0
+    since = time.perf_counter()
+    with Load(url, rate, busy) as load:
+        for turn in range(CHANGES):
+            began = await change(api, probe, turn)
+            while any(tab.came.get("head", 0) < began for tab in tabs["probe"]):
+                if time.perf_counter() > began + 10:
+                    missed += 1
+                    break
+                await asyncio.sleep(0.002)
+            times += [max(tab.came.get("head", 0), began) - began for tab in tabs["probe"]]
+            await asyncio.sleep(PAUSE_SECONDS)
+        seconds = time.perf_counter() - since
+    for tab in every:
+        await tab.close()
+    await api.close()
+    return {
+        "tabs": len(every),
+        "changes_per_second": load.per_second,
+        "p50_ms": round(percentile(times, 0.5) * 1000),
+        "p95_ms": round(percentile(times, 0.95) * 1000),
+        "missed": missed,
+        "requests_per_second": round(sum(tab.requests for tab in every) / seconds),
+        "unchanged_per_second": round(sum(tab.unchanged for tab in every) / seconds),
     }
 
 
@@ -259,6 +386,7 @@ def main() -> None:
     for rate in RATES:
         with empty_home() as home, running_server(home) as (url, _):
             report("live", to="socket", database="sqlite", **asyncio.run(to_sockets(url, rate)))
+            report("live", to="tabs", database="sqlite", **asyncio.run(to_tabs(url, rate)))
             for tabs in TABS if CHROMIUM else ():
                 report("live", to="pixel", database="sqlite", **to_a_pixel(url, rate, tabs))
 

@@ -67,6 +67,21 @@ SettingNotFound = not_found("setting", "There is no setting {id} that may change
 ArtifactNotFound = not_found("artifact", "Artifact {id} not found.")
 SavedSearchNotFound = not_found("saved_search", "Saved search {id} not found.")
 FlowRunInputNotFound = not_found("flow_run_input", "Flow run {id} has no input with the key {key!r}.")
+BulkActionNotFound = not_found("bulk_action", "Bulk action {id} not found.")
+
+
+class NothingToChange(DomainError):
+    """A bulk action was asked for, and its filter finds no run."""
+
+    code = "nothing_to_change"
+    message = "No flow run matches, so there is nothing to {action}."
+
+
+class WithoutFilter(DomainError):
+    """A bulk action was asked for that says nothing of the runs that it concerns."""
+
+    code = "without_filter"
+    message = 'Say which runs are meant: {{"flow_runs": {{…}}}}, "flows" or "deployments", as in /flow_runs/filter.'
 
 
 class RunIdTaken(Conflict):

@@ -42,6 +42,7 @@ backfills = Later("deployments.backfills.api.backfills")
 block_documents = Later("deployments.blocks.api.block_documents")
 block_schemas = Later("deployments.blocks.api.block_schemas")
 block_types = Later("deployments.blocks.api.block_types")
+bulk_actions = Later("runs.bulk_actions.api")
 cancelling = Later("runs.flow_runs.api.cancelling")
 calendars = Later("deployments.schedules.api.calendars")
 collections = Later("deployments.blocks.api.collections")
@@ -137,6 +138,11 @@ api = [
     path("artifacts/<str:id>", Endpoint(artifacts.ReadArtifact, artifacts.UpdateArtifact, artifacts.DeleteArtifact)),
     path("artifacts/<str:key>/latest", Endpoint(artifacts.ReadLatestArtifact)),
     #
+    path("bulk_actions/", Endpoint(bulk_actions.CreateBulkAction)),
+    path("bulk_actions/filter", Endpoint(bulk_actions.FilterBulkActions)),
+    path("bulk_actions/<str:id>", Endpoint(bulk_actions.ReadBulkAction)),
+    path("bulk_actions/<str:id>/stop", Endpoint(bulk_actions.StopBulkAction)),
+    path("bulk_actions/<str:id>/runs/filter", Endpoint(bulk_actions.FilterBulkRuns)),
     path("saved_searches/", Endpoint(saved_searches.SaveSearch)),
     path("saved_searches/filter", Endpoint(saved_searches.FilterSavedSearches)),
     path("saved_searches/<str:id>", Endpoint(saved_searches.ReadSavedSearch, saved_searches.DeleteSavedSearch)),

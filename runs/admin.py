@@ -220,6 +220,30 @@ class SavedSearchAdmin(SettingAdmin):
     search_fields = ["name"]
 
 
+@admin.register(models.BulkAction)
+class BulkActionAdmin(RecordAdmin):
+    newest_by = "created"
+    list_display = ["__str__", "status", "done", "refused", "failed", "author", "created"]
+    list_filter = ["status", "action"]
+    search_fields = ["=id", "=author"]
+    search_help_text = "The id of a bulk action, or the name of who began it."
+    ordering = ["-created"]
+
+    def view_on_site(self, obj: models.BulkAction) -> str:
+        return reverse("runs:bulk-action", args=[obj.pk])
+
+
+@admin.register(models.BulkRun)
+class BulkRunAdmin(RecordAdmin):
+    newest_by = "id"
+    list_display = ["bulk_action", "number", "name", "outcome", Short("reason"), "run_id"]
+    list_select_related = ["bulk_action"]
+    search_fields = ["=bulk_action", "=run_id"]
+    search_help_text = "The id of a bulk action, or of a run."
+    ordering = ["-id"]
+    linked_by = ("bulk_action__id__exact",)
+
+
 @admin.register(models.RollUpChange)
 class RollUpChangeAdmin(RecordAdmin):
     newest_by = "id"

@@ -16,6 +16,7 @@ _PAGES = {
     "task-run": "runs:task-run",
     "flow": "runs:flow",
     "artifact": "runs:artifact",
+    "bulk-action": "runs:bulk-action",
     "deployment": "deployments:deployment",
     "backfill": "deployments:backfill",
     "calendar": "deployments:calendar",

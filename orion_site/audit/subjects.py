@@ -55,6 +55,12 @@ def _columns(*names: str) -> frozenset[str]:
 _DECLARED = (
     Subject("runs.Flow", "flow"),
     Subject("runs.SavedSearch", "saved-search"),
+    Subject(
+        "runs.BulkAction",
+        "bulk-action",
+        names="action",
+        left_out=_columns("done", "refused", "failed", "reasons", "ended_at"),
+    ),
     Subject("deployments.Deployment", "deployment", left_out=_columns("last_polled", "former_queue_id")),
     Subject(
         "deployments.Schedule",

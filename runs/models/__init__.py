@@ -6,6 +6,7 @@ Runs copy their current state's type, name and time so that lists filter without
 
 from __future__ import annotations
 
+from runs.models.bulk_actions import BulkAction, BulkRun
 from runs.models.flows import Flow
 from runs.models.records import Artifact, ArtifactCollection, FlowRunInput, Log, SavedSearch
 from runs.models.roll_ups import RollUp, RollUpChange
@@ -17,6 +18,8 @@ from runs.models.tags import FlowRunTag, TaskRunTag
 __all__ = [
     "Artifact",
     "ArtifactCollection",
+    "BulkAction",
+    "BulkRun",
     "CacheEntry",
     "Flow",
     "FlowRun",

@@ -1,11 +1,11 @@
-"""Actions on all runs that a filter finds: a page says which, and which will be left out; then a few runs at a time."""
+"""Actions on all runs that a filter finds: a page says which, and what the rules would refuse; then it is begun."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.contrib import messages
@@ -14,32 +14,54 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 
-from orchestration.errors import FlowRunNotFound
+from orchestration.errors import NothingToChange
 from orion_site.accounts.permissions import Action, actor_of, requires
-from runs.flow_runs.commands import cancel_flow_run, refusals_to_cancel, refusals_to_retry, retry_flow_run
-from runs.flow_runs.services import delete_flow_run
-from runs.models import FlowRun
+from orionflow.contract.ids import uuid7
+from runs.bulk_actions.services import FEW, MOST, NewBulkAction, begin_bulk_action, finish_at_once
+from runs.flow_runs.commands import refusals_to_cancel, refusals_to_retry
+from runs.models import BulkAction, FlowRun
 from runs.pages.filtering import AskedFilter, read_filter
-from runs.pages.selectors.runs import runs_page
+from runs.pages.selectors.bulk import Chosen, chosen_runs, newest_of
+from runs.pages.selectors.keyset import Count
 
-# The page looks at so many runs, and one step changes so many: each is a transaction of its own.
-SCOPE, STEP = 1_000, 50
-DONE = {"retry": "will be tried again", "cancel": "are being cancelled", "delete": "were deleted"}
+# The page asks the rules about so many runs, and lists so many of them.
+JUDGED, SHOWN = 1_000, 50
+# So long after the page was made its button still means the runs that were there then.
+VALID = timedelta(days=1)
+DONE = {
+    "retry": ("will be tried again", "will be tried again"),
+    "cancel": ("is being cancelled", "are being cancelled"),
+    "delete": ("was deleted", "were deleted"),
+}
 WORDS = {"retry": "Retry", "cancel": "Cancel", "delete": "Delete"}
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The runs that an action concerns, and how many of the others it would be refused for, by the reason."""
+    """The runs that an action concerns. Of the newest: those that the rules let it change, and why not the others."""
 
+    chosen: Chosen
     runs: Sequence[FlowRun]
     refused: Sequence[tuple[str, int]]
-    is_cut: bool
 
     @property
     def found(self) -> int:
+        return len(self.chosen.runs)
+
+    @property
+    def judged(self) -> int:
         return len(self.runs) + sum(number for _, number in self.refused)
+
+    @property
+    def is_judged_whole(self) -> bool:
+        return self.judged >= self.found
+
+    @property
+    def number(self) -> Count:
+        """How many runs the button speaks of."""
+        return Count(len(self.runs) if self.is_judged_whole else self.found)
 
 
 @requires(Action.CHANGE_RUNS)
@@ -51,28 +73,31 @@ def bulk(request: HttpRequest, action: str) -> HttpResponse:
     if asked.problems:
         messages.warning(request, " ".join(asked.problems))
         return redirect(_address("runs:runs", request.GET))
-    scope = scope_of(asked, action, now)
     if request.method == "POST":
-        return _step(request, action, scope, now)
+        return _begin(request, action, asked, now)
+    scope = scope_of(asked, action, now)
     context = {
         "section": "runs",
         "action": action,
         "words": WORDS[action],
         "asked": asked,
         "scope": scope,
-        "shown": scope.runs[:STEP],
-        "step": min(STEP, len(scope.runs)),
+        "found": Count(scope.found),
+        "shown": scope.runs[:SHOWN],
+        "few": FEW,
         "back": _address("runs:runs", request.GET),
         "here": request.get_full_path(),
+        "as_of": now.isoformat(),
+        "new_id": uuid7(),
     }
     return TemplateResponse(request, "runs/bulk.html", context)
 
 
 def scope_of(asked: AskedFilter, action: str, now: datetime) -> Scope:
-    found = runs_page(wanted=asked.wanted, after=None, now=now, size=SCOPE)
-    refused = JUDGES[action](found.page.rows, now=now)
-    runs = [run for run in found.page.rows if run.pk not in refused]
-    return Scope(runs, Counter(refused.values()).most_common(), found.page.after is not None)
+    chosen = chosen_runs(wanted=asked.wanted, now=now, most=MOST)
+    newest = newest_of(chosen, most=JUDGED)
+    refused = JUDGES[action](newest, now=now)
+    return Scope(chosen, [run for run in newest if run.pk not in refused], Counter(refused.values()).most_common())
 
 
 def _no_refusals(runs: Sequence[FlowRun], *, now: datetime) -> Mapping[UUID, str]:
@@ -87,32 +112,65 @@ JUDGES: Mapping[str, Callable[..., Mapping[UUID, str]]] = {
 }
 
 
-def _step(request: HttpRequest, action: str, scope: Scope, now: datetime) -> HttpResponse:
-    """Do the action for the next few runs; the same page comes again while more are left."""
-    author, done = actor_of(request).name, 0
-    refused: Counter[str] = Counter()
-    for run in scope.runs[:STEP]:
-        reason = _do(run, action, now, author)
-        done += not reason
-        refused.update([reason] if reason else [])
-    if done:
-        messages.success(request, f"{done} {'run' if done == 1 else 'runs'} {DONE[action]}.")
-    for reason, number in refused.most_common(3):
-        messages.warning(request, f"{number} stayed as {'it is' if number == 1 else 'they are'}: {reason}")
-    left = len(scope.runs) - STEP
-    return redirect(request.get_full_path() if left > 0 and done else _address("runs:runs", request.GET))
-
-
-def _do(run: FlowRun, action: str, now: datetime, author: str) -> str:
-    """Return why it was refused; empty if it was done."""
+def _begin(request: HttpRequest, action: str, asked: AskedFilter, now: datetime) -> HttpResponse:
+    """Begin the action on the runs that were there when the page was made; few runs are changed at once."""
+    as_of = _moment(request.POST.get("as_of", ""), now)
+    if as_of is None:
+        messages.warning(request, "The page was too old; these are the runs by now.")
+        return redirect(request.get_full_path())
+    chosen = chosen_runs(wanted=asked.wanted, now=as_of, most=MOST)
+    new = NewBulkAction(
+        action=action,
+        runs=chosen.runs,
+        filter={"query": request.GET.urlencode()},
+        author=actor_of(request).name,
+        entrance="page",
+        is_cut=chosen.is_cut,
+        id=_id(request.POST.get("id", "")),
+    )
     try:
-        if action == "delete":
-            delete_flow_run(run_id=run.pk)
-            return ""
-        command = retry_flow_run if action == "retry" else cancel_flow_run
-        return command(run_id=run.pk, now=now, author=author).refusal
-    except FlowRunNotFound:
-        return "it was deleted meanwhile"
+        begun = begin_bulk_action(asked=new, now=now)
+    except NothingToChange as error:
+        messages.warning(request, str(error))
+        return redirect(_address("runs:runs", request.GET))
+    if begun.total <= FEW:
+        begun = finish_at_once(bulk_id=begun.pk, now=now)
+    if begun.status == BulkAction.Status.ACTIVE:
+        return redirect("runs:bulk-action", begun.pk)
+    _report(request, begun)
+    return redirect(_address("runs:runs", request.GET))
+
+
+def _report(request: HttpRequest, ended: BulkAction) -> None:
+    """Report what came of it, with the way to each run's outcome."""
+    page = reverse("runs:bulk-action", args=[ended.pk])
+    sentences = []
+    if ended.done:
+        one, many = DONE[ended.action]
+        sentences.append(f"{ended.done} {'run' if ended.done == 1 else 'runs'} {one if ended.done == 1 else many}.")
+    for reason, number in Counter(ended.reasons).most_common(3):
+        sentences.append(f"{number} stayed as {'it is' if number == 1 else 'they are'}: {reason.rstrip('.')}.")
+    level = messages.SUCCESS if ended.done else messages.WARNING
+    words = format_html('{} <a href="{}">What came of each</a>', " ".join(sentences), page)
+    messages.add_message(request, level, words)
+
+
+def _moment(text: str, now: datetime) -> datetime | None:
+    """Read when the page was made: now where it does not say, and None where that is too long ago."""
+    if not text:
+        return now
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return min(moment, now) if moment.tzinfo and moment > now - VALID else None
+
+
+def _id(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
 
 
 def _address(page: str, query: QueryDict) -> str:

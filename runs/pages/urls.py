@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from django.urls import path
 
-from runs.pages import actions, artifacts, bulk, graph_tab, lists, log, run, saved_views, task_runs
+from runs.pages import actions, artifacts, bulk, bulk_actions, graph_tab, lists, log, run, saved_views, task_runs
 
 app_name = "runs"
 
 urlpatterns = [
     path("runs", lists.runs, name="runs"),
     path("runs/all/<slug:action>", bulk.bulk, name="bulk"),
+    path("bulk", bulk_actions.bulk_actions, name="bulk-actions"),
+    path("bulk/<uuid:bulk_id>", bulk_actions.bulk_action, name="bulk-action"),
+    path("bulk/<uuid:bulk_id>/stop", bulk_actions.stop, name="stop-bulk-action"),
     path("runs/<uuid:run_id>", run.flow_run, name="run"),
     path("runs/<uuid:run_id>/graph.svg", graph_tab.graph_image, name="graph-image"),
     path("runs/<uuid:run_id>/cancel", actions.cancel, name="cancel"),

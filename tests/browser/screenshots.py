@@ -106,6 +106,7 @@ FULL = EMPTY | {
     "deployment-run": "/deployments/{deployment}/run",
     "backfill": "/deployments/{deployment}/backfill",
     "bulk": "/runs/all/retry?state=failed",
+    "bulk-actions": "/bulk",
     "search": "/search?q=settlement",
     "admin-runs": "/admin/runs/flowrun/",
     "calendars": "/calendars",

@@ -92,6 +92,7 @@ NEEDED = {
     "flow": RUNS,
     "flow-run": RUNS,
     "fr": RUNS,
+    "bulk": [*RUNS, ["bulk", "start", "cancel", "flow:etl", "--yes"]],
     "task-run": RUNS,
     "tr": RUNS,
     "deployment": DEPLOYED,

@@ -14,6 +14,7 @@ from orion_site.openapi.document import operations
 from orionflow.contract.wire import Shaped
 from tests.api.conftest import Api
 from tests.contract.backfilled import times_are_made_up_for
+from tests.contract.changed import many_runs_are_changed
 from tests.contract.deployed import deployments_are_made
 from tests.contract.exchanges import EXAMPLES, Exchanges, examples, golden, write_golden
 from tests.contract.executed import runs_are_executed
@@ -52,6 +53,7 @@ def conversation(db):
     runs_are_executed(said)
     runs_are_watched(said)
     times_are_made_up_for(said)
+    many_runs_are_changed(said)
     return said.exchanges.said
 
 

@@ -156,3 +156,43 @@ def test_three_tickers_plan_each_run_once(home: Path, database: dict[str, str]):
         until(lambda: found(home, database, PLANNED) == (SCHEDULES, 1), log)
 
     assert found(home, database, PLANNED) == (SCHEDULES, 1)
+
+
+CHANGED_RUNS = 800
+BULK_ACTION = f"""
+from django.utils import timezone
+from orchestration.core.states import scheduled
+from orchestration.new_runs import NewFlowRun
+from orchestration.transactions import write_transaction
+from runs.bulk_actions.services import NewBulkAction, begin_bulk_action
+from runs.flow_runs.services import create_flow_run
+from runs.flows.services import create_flow
+from runs.models import FlowRun
+now = timezone.now()
+flow, _ = create_flow(name="changed", tags=[], now=now)
+with write_transaction():
+    for number in range({CHANGED_RUNS}):
+        create_flow_run(new=NewFlowRun(flow_id=flow.pk), state=scheduled(now), now=now)
+runs = list(FlowRun.objects.values_list("pk", "name"))
+asked = NewBulkAction(action="cancel", runs=runs, filter={{}}, author="ada", entrance="api")
+begin_bulk_action(asked=asked, now=now)
+"""
+
+
+def test_tickers_that_are_killed_leave_the_rest_of_a_bulk_action_to_others(home: Path, database: dict[str, str]):
+    log = home / "log"
+    words, whole = [*COMMAND, "services", "start"], environment(home, **database)
+    query(home, database, BULK_ACTION)
+    done = "SELECT done FROM runs_bulkaction"
+
+    # Leaving the block kills both.
+    with process(words, whole, log), process(words, whole, log):
+        until(lambda: found(home, database, done) > (0,), log)
+    before = found(home, database, done)
+    with process(words, whole, log), process(words, whole, log):
+        until(lambda: found(home, database, "SELECT status FROM runs_bulkaction") == ("done",), log)
+
+    cancelled = "SELECT count(*), count(DISTINCT flow_run_id) FROM runs_flowrunstate WHERE type = 'CANCELLED'"
+    assert before < (CHANGED_RUNS,)
+    assert found(home, database, done) == (CHANGED_RUNS,)
+    assert found(home, database, cancelled) == (CHANGED_RUNS, CHANGED_RUNS)

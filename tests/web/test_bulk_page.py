@@ -7,8 +7,10 @@ from django.test import Client
 from django.utils import timezone
 
 from deployments.models import Deployment
+from runs.bulk_actions.services import work_on_bulk_actions
 from runs.flow_runs.commands import cancel_flow_run, retry_flow_run
-from runs.models import FlowRun
+from runs.models import BulkAction, FlowRun
+from tests.api.conftest import Api
 from tests.factories import make_flow, make_flow_run, state_of
 
 
@@ -79,15 +81,149 @@ def test_cancelling_and_deleting(browser: Client):
     assert not FlowRun.objects.filter(pk=other.pk).exists()
 
 
-def test_many_runs_are_changed_in_steps(browser: Client, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("runs.pages.bulk.STEP", 2)
+def test_many_runs_are_changed_in_the_background_on_a_page_of_their_own(
+    browser: Client, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("runs.pages.bulk.FEW", 2)
     runs = [deployed() for _ in range(3)]
 
-    first = browser.post("/runs/all/retry?flow=etl")
-    second = browser.post("/runs/all/retry?flow=etl")
+    answer = browser.post("/runs/all/retry?flow=etl")
 
-    assert (first["location"], second["location"]) == ("/runs/all/retry?flow=etl", "/runs?flow=etl")
+    (bulk,) = BulkAction.objects.all()
+    assert answer["location"] == f"/bulk/{bulk.pk}"
+    before = browser.get(f"/bulk/{bulk.pk}").content.decode()
+    assert "Retry 3 runs · 0 of 3 · Orion" in before
+    assert "Under way" in before
+    assert {state_of(run) for run in runs} == {"FAILED"}
+    work_on_bulk_actions(timezone.now())
+    after = browser.get(f"/bulk/{bulk.pk}").content.decode()
+    assert "3 done" in after
+    assert "Under way" not in after
     assert {state_of(run) for run in runs} == {"SCHEDULED"}
+
+
+def test_the_button_means_the_runs_of_the_page_and_works_once(browser: Client):
+    meant = deployed()
+    page = browser.get("/runs/all/retry?flow=etl").context
+    sent = {"as_of": page["as_of"], "id": str(page["new_id"])}
+    later = deployed()
+
+    browser.post("/runs/all/retry?flow=etl", sent)
+    browser.post("/runs/all/retry?flow=etl", sent)
+
+    assert (state_of(meant), state_of(later)) == ("SCHEDULED", "FAILED")
+    assert BulkAction.objects.get().total == 1
+
+
+@pytest.mark.parametrize("as_of", ["2020-01-01T00:00:00+00:00", "yesterday", "2026-01-01T00:00:00"])
+def test_the_button_of_a_page_that_is_too_old_only_shows_it_again(browser: Client, as_of: str):
+    run = deployed()
+
+    answer = browser.post("/runs/all/retry?flow=etl", {"as_of": as_of})
+
+    assert answer["location"] == "/runs/all/retry?flow=etl"
+    assert state_of(run) == "FAILED"
+
+
+def test_what_was_refused_is_said_with_the_way_to_each_outcome(browser: Client):
+    deployed()
+    deployed("COMPLETED")
+
+    page = browser.post("/runs/all/retry?flow=etl", follow=True).content.decode()
+
+    (bulk,) = BulkAction.objects.all()
+    assert "1 stayed as it is: it completed." in page
+    assert f'<a href="/bulk/{bulk.pk}">What came of each</a>' in page
+
+
+def test_a_stopped_action_leaves_runs_as_they_are(browser: Client, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("runs.pages.bulk.FEW", 0)
+    run = deployed()
+    address = browser.post("/runs/all/retry?flow=etl")["location"]
+
+    stopped = browser.post(f"{address}/stop", follow=True).content.decode()
+    again = browser.post(f"{address}/stop", follow=True).content.decode()
+
+    work_on_bulk_actions(timezone.now())
+    assert "Stopped: no further run is changed." in stopped
+    assert "There was nothing left to stop." in again
+    assert "1 left" in again
+    assert state_of(run) == "FAILED"
+
+
+def test_the_page_of_an_action_shows_runs_by_their_outcome_with_what_they_are_now(browser: Client):
+    retried, ended, deleted = deployed(), deployed("COMPLETED", name="calm-fox"), deployed(name="gone")
+    browser.post("/runs/all/retry?flow=etl")
+    (bulk,) = BulkAction.objects.all()
+    deleted.delete()
+
+    page = browser.get(f"/bulk/{bulk.pk}")
+    refused = browser.get(f"/bulk/{bulk.pk}?tab=refused").content.decode()
+
+    rows = {row.name: run and run.state_type for row, run in page.context["found"].rows}
+    assert rows == {retried.name: "SCHEDULED", "gone": None}
+    assert page.context["found"].reasons == [("it completed", 1)]
+    assert 'href="/runs?flow=etl"' in page.content.decode()
+    assert f'href="/runs/{ended.pk}"' in refused
+    assert "it completed" in refused
+
+
+def test_actions_are_listed_the_newest_first_and_the_first_visit_teaches(browser: Client):
+    nothing = browser.get("/bulk").content.decode()
+    deployed()
+    browser.post("/runs/all/retry?flow=etl")
+    browser.post("/runs/all/cancel?flow=etl")
+
+    page = browser.get("/bulk")
+
+    assert "No bulk action yet" in nothing
+    assert [line.words for line in page.context["lines"]] == ["Cancel", "Retry"]
+    assert "1 done" in page.content.decode()
+
+
+def test_a_filter_of_the_api_is_shown_as_it_was_sent(browser: Client):
+    deployed("RUNNING")
+    one = Api().send("/bulk_actions/", {"action": "cancel", "flows": {"name": {"any_": ["etl"]}}}).json()
+
+    page = browser.get(f"/bulk/{one['id']}").content.decode()
+
+    assert "through the API" in page
+    assert "any_" in page
+
+
+def test_pages_of_actions_cost_the_same_few_queries_for_many_runs(browser: Client, django_assert_max_num_queries):
+    for _ in range(30):
+        deployed()
+    address = browser.post("/runs/all/retry?flow=etl", follow=True) and f"/bulk/{BulkAction.objects.get().pk}"
+
+    with django_assert_max_num_queries(8):
+        browser.get(address)
+    with django_assert_max_num_queries(8):
+        browser.get("/bulk")
+
+
+def test_of_more_runs_than_an_action_may_concern_the_newest_are_taken(browser: Client, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("runs.pages.bulk.MOST", 2)
+    runs = [deployed() for _ in range(3)]
+
+    page = browser.get("/runs/all/delete?flow=etl").content.decode()
+    browser.post("/runs/all/delete?flow=etl")
+
+    assert "These are the newest 2 runs that the filter finds; there are more." in page
+    assert [FlowRun.objects.filter(pk=run.pk).exists() for run in runs] == [True, False, False]
+    assert BulkAction.objects.get().is_cut
+
+
+def test_of_many_runs_the_rules_are_asked_about_the_newest(browser: Client, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("runs.pages.bulk.JUDGED", 2)
+    for state in ("FAILED", "FAILED", "COMPLETED"):
+        deployed(state)
+
+    page = browser.get("/runs/all/retry?flow=etl").content.decode()
+
+    assert "Retry 3 runs?" in page
+    assert "The rules were asked about the newest 2." in page
+    assert "Left out of the newest 2" in page
 
 
 def test_a_filter_that_cannot_be_read_changes_nothing(browser: Client):

@@ -28,7 +28,8 @@ from deployments.schedules.services.calendars import create_calendar
 from events.models import Event, NotificationPolicy
 from orchestration.json_texts import NUL, read_json
 from orionflow.contract.discovery import ARTIFACT_TYPE
-from runs.models import Artifact
+from runs.bulk_actions.services import NewBulkAction, begin_bulk_action, finish_at_once
+from runs.models import Artifact, BulkRun
 from runs.pages.selectors.keyset import Cursor
 from runs.saved_searches.saved_views import save_view
 from tests.factories import make_artifact, make_limit
@@ -206,6 +207,12 @@ def furnished(text: str) -> dict[str, Any]:
     artifact = make_artifact("report", flow_run_id=run.pk, data=f"# {text}\n\n[a](javascript:evil()) <b evil>")
     Artifact.objects.filter(pk=artifact.pk).update(key=text, description=text)
     make_artifact("table", type="table", data=json.dumps([{text: text}]), flow_run_id=run.pk)
+    command = NewBulkAction(
+        action="cancel", runs=[(run.pk, text)], filter={"query": text}, author=text, entrance="page"
+    )
+    bulk = finish_at_once(bulk_id=begin_bulk_action(asked=command, now=now).pk, now=now)
+    type(bulk).objects.update(reasons={text: 1})
+    BulkRun.objects.update(reason=text)
     asked = NewBackfill(start=now - timedelta(days=3), end=now, definition=HOURLY, parameters={text: text})
     backfill = create_backfill(deployment_id=deployment.pk, asked=asked, now=now)
     type(backfill).objects.update(name=text, calendars=[text], problem=text, work_queue_name=text, time_parameter=text)
@@ -230,6 +237,7 @@ def furnished(text: str) -> dict[str, Any]:
         "artifact_id": artifact.pk,
         "deployment_id": deployment.pk,
         "backfill_id": backfill.pk,
+        "bulk_id": bulk.pk,
         "schedule_id": Schedule.objects.get().pk,
         "pool_id": queue.work_pool_id,
         "queue_id": queue.pk,

@@ -1,4 +1,4 @@
-"""Deleting what is old: finished runs with everything below them, backfills that ended, logs, and events.
+"""Deleting what is old: finished runs with everything below them, actions on many runs that ended, logs, and events.
 
 A run goes with the runs that are nested in it, and only when all of them have ended and are old. Rows are deleted some
 thousands at a time, each such chunk in a transaction of its own and with a pause after it, so that nobody waits long.
@@ -25,6 +25,8 @@ from runs.models import (
     UNFINISHED_TYPES,
     Artifact,
     ArtifactCollection,
+    BulkAction,
+    BulkRun,
     CacheEntry,
     FlowRun,
     Log,
@@ -45,7 +47,7 @@ Rows = QuerySet[Any, Any]
 class Ages:
     """How old things may become; None: for ever. Runs count from their end, and take their own logs with them.
 
-    Backfills become as old as runs.
+    Backfills and bulk actions become as old as runs.
     """
 
     runs: timedelta | None = None
@@ -179,6 +181,9 @@ def _by_age(ages: Ages, now: datetime) -> Iterator[Rows]:
         ended = Backfill.objects.filter(ended_at__lt=now - ages.runs)
         yield BackfillTime.objects.filter(backfill__in=ended.values("pk"))
         yield ended
+        begun = BulkAction.objects.filter(ended_at__lt=now - ages.runs)
+        yield BulkRun.objects.filter(bulk_action__in=begun.values("pk"))
+        yield begun
     if ages.logs is not None:
         of_open_run = FlowRun.objects.filter(pk=OuterRef("flow_run_id"), state_type__in=UNFINISHED_TYPES)
         yield Log.objects.filter(~Exists(of_open_run), timestamp__lt=now - ages.logs)

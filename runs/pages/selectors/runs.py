@@ -169,14 +169,20 @@ class RunsPage:
 def runs_page(*, wanted: RunFilter, after: Cursor | None, now: datetime, size: int = PAGE_SIZE) -> RunsPage:
     """A page of what has come, newest first. Planned runs are counted, and listed only where they are asked for."""
     wanted = resolved(wanted, now)
-    parts = [indexed_runs(one, now) for one in wanted.by_state()]
-    if not wanted.shows_planned:
-        parts = [part.filter(expected_start_time__lte=now) for part in parts] + taken_up_early(wanted, now)
+    parts = parts_of(wanted, now)
     pages = [_part(part, wanted, after, size, now, look_at=SEARCHED // len(parts)) for part in parts]
     page = merged(pages, by=BY, size=size)
     if wanted.searches:
         return RunsPage(page, None, None, told_reasons(page.rows), size)
     return RunsPage(page, *_counts(wanted, now), told_reasons(page.rows), size)
+
+
+def parts_of(wanted: RunFilter, now: datetime) -> list[QuerySet[FlowRun]]:
+    """The runs of a filter, each part of them in the order of an index; what has to be searched for is not yet."""
+    parts = [indexed_runs(one, now) for one in wanted.by_state()]
+    if wanted.shows_planned:
+        return parts
+    return [part.filter(expected_start_time__lte=now) for part in parts] + taken_up_early(wanted, now)
 
 
 def resolved(wanted: RunFilter, now: datetime) -> RunFilter:
@@ -234,13 +240,13 @@ def _part(
 ) -> Page[FlowRun]:
     if not wanted.searches:
         return page_of(rows_of_runs(runs), by=BY, after=after, size=size)
-    end = _end_of_search(runs, after, look_at)
+    end = end_of_search(runs, after, look_at)
     found = searched(runs.filter(expected_start_time__gte=end) if end else runs, wanted, now)
     page = page_of(rows_of_runs(found), by=BY, after=after, size=size)
     return Page(page.rows, page.after or (Cursor.below_all_at(end) if end else None))
 
 
-def _end_of_search(runs: QuerySet[FlowRun], after: Cursor | None, look_at: int) -> datetime | None:
+def end_of_search(runs: QuerySet[FlowRun], after: Cursor | None, look_at: int) -> datetime | None:
     """How far back one request looks; None when it can look at everything."""
     # Nothing but the time: so the index alone answers, however many runs it steps over.
     times = runs.order_by(f"-{BY}").values_list(BY, flat=True)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from orionflow.contract import automations as automations
     from orionflow.contract import backfills as backfills
     from orionflow.contract import blocks as blocks
+    from orionflow.contract import bulk_actions as bulk_actions
     from orionflow.contract import deployments as deployments
     from orionflow.contract import discovery as discovery
     from orionflow.contract import events as events
@@ -32,6 +33,7 @@ _MODELS = frozenset(
         "automations",
         "backfills",
         "blocks",
+        "bulk_actions",
         "deployments",
         "discovery",
         "events",

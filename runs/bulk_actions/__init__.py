@@ -1,0 +1,1 @@
+"""One command for many flow runs, carried out in the background."""

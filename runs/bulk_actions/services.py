@@ -1,0 +1,217 @@
+"""Begin bulk actions, stop them, and carry them out: each run by the command that a person would give for it alone.
+
+What a run came to is written in the transaction that tries it. So each is tried once, however many servers work on the
+same action, and whoever is killed leaves the rest to the next one.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import OperationalError, transaction
+from django.db.models import F
+
+from orchestration.acts import act_of, note
+from orchestration.errors import BulkActionNotFound, DomainError, FlowRunNotFound, NothingToChange
+from orchestration.transactions import repeated_on_conflict, write_transaction
+from orionflow.contract.ids import uuid7
+from runs.flow_runs.commands import cancel_flow_run, retry_flow_run, why_left_out
+from runs.flow_runs.services import delete_flow_run
+from runs.models import BulkAction, BulkRun, FlowRun
+
+logger = logging.getLogger("orion.bulk_actions")
+
+# So many runs may one action concern.
+MOST = 10_000
+# So many are tried at once, while somebody waits for the answer.
+FEW, PATIENCE_SECONDS = 200, 5.0
+# One transaction tries so many runs, and none after so long: on SQLite it holds up every writer.
+STEP, STEP_SECONDS = 50, 0.05
+# Other services of the thread have their turn in between.
+TICK_SECONDS = 0.5
+# Reasons may name what no other reason names.
+MOST_REASONS = 50
+OTHER_REASONS = "other reasons"
+
+Kind, Status, Outcome = BulkAction.Kind, BulkAction.Status, BulkRun.Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewBulkAction:
+    """A command for these runs, by id and name, in the order in which they are tried.
+
+    An `id` that is known already is the same command, sent again.
+    """
+
+    action: str
+    runs: Sequence[tuple[UUID, str]]
+    filter: Mapping[str, Any]
+    author: str
+    entrance: str
+    is_cut: bool = False
+    id: UUID | None = None
+
+
+@repeated_on_conflict
+def begin_bulk_action(*, asked: NewBulkAction, now: datetime) -> BulkAction:
+    """Store the command; the service carries it out. Raises NothingToChange where there are no runs."""
+    with write_transaction():
+        known: BulkAction | None = BulkAction.objects.filter(pk=asked.id).first() if asked.id else None
+        if known is not None:
+            return known
+        if not asked.runs:
+            raise NothingToChange(action=asked.action)
+        bulk = BulkAction(
+            id=asked.id or uuid7(),
+            action=Kind(asked.action),
+            author=asked.author,
+            entrance=asked.entrance,
+            filter=dict(asked.filter),
+            is_cut=asked.is_cut,
+            total=len(asked.runs),
+            created=now,
+        )
+        bulk.save(force_insert=True)
+        rows = (
+            BulkRun(bulk_action=bulk, number=number, run_id=run_id, name=name)
+            for number, (run_id, name) in enumerate(asked.runs)
+        )
+        BulkRun.objects.bulk_create(rows, batch_size=500)
+    return bulk
+
+
+@repeated_on_conflict
+def stop_bulk_action(*, bulk_id: UUID, now: datetime) -> bool:
+    """Try no further runs. Return whether there was anything to stop. Raises BulkActionNotFound."""
+    with write_transaction():
+        bulk = BulkAction.objects.select_for_update(no_key=True).filter(pk=bulk_id).first()
+        if bulk is None:
+            raise BulkActionNotFound(id=bulk_id)
+        if bulk.status != Status.ACTIVE:
+            return False
+        BulkAction.objects.filter(pk=bulk_id).update(status=Status.STOPPED, ended_at=now, updated=now)
+    return True
+
+
+def work_on_bulk_actions(now: datetime) -> int:
+    """Try runs of the actions that go on, in turn and for a moment; how many that were."""
+    until, tried = time.monotonic() + TICK_SECONDS, 0
+    active = deque(BulkAction.objects.filter(status=Status.ACTIVE).order_by("created").values_list("pk", flat=True))
+    while active:
+        bulk_id = active.popleft()
+        if number := _step(bulk_id, now):
+            tried += number
+            active.append(bulk_id)
+        if time.monotonic() > until:
+            break
+    return tried
+
+
+def finish_at_once(*, bulk_id: UUID, now: datetime) -> BulkAction:
+    """Carry out an action that concerns few runs. What takes too long is left to the service."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < until and _step(bulk_id, now):
+        pass
+    return BulkAction.objects.get(pk=bulk_id)
+
+
+@repeated_on_conflict
+def _step(bulk_id: UUID, now: datetime) -> int:
+    """Try the next few runs of an action, unless another server does; how many that were, 0 when none is left."""
+    active = BulkAction.objects.filter(pk=bulk_id, status=Status.ACTIVE)
+    asked = active.first()
+    if asked is None:
+        return 0
+    with _act(asked), write_transaction():
+        bulk = active.select_for_update(skip_locked=True, no_key=True).first()
+        if bulk is None:
+            return 0
+        left = BulkRun.objects.filter(bulk_action=bulk, outcome=Outcome.LEFT).order_by("number")[:STEP]
+        tried = _try(bulk, list(left), now)
+        if not tried:
+            active.update(status=Status.DONE, ended_at=now, updated=now)
+            return 0
+        BulkRun.objects.bulk_update(tried, ["outcome", "reason"])
+        numbers = Counter(str(run.outcome) for run in tried)
+        active.update(
+            done=F("done") + numbers[Outcome.DONE],
+            refused=F("refused") + numbers[Outcome.REFUSED],
+            failed=F("failed") + numbers[Outcome.FAILED],
+            reasons=_with_reasons(bulk.reasons, tried),
+            updated=now,
+        )
+    return len(tried)
+
+
+def _act(bulk: BulkAction) -> AbstractContextManager[object]:
+    """What the service does, somebody has asked for."""
+    return act_of(entrance=bulk.entrance, actor=bulk.author, action="runs.change", operation=f"bulk-action {bulk.pk}")
+
+
+def _try(bulk: BulkAction, runs: Sequence[BulkRun], now: datetime) -> list[BulkRun]:
+    until, tried = time.monotonic() + STEP_SECONDS, list[BulkRun]()
+    for run in runs:
+        run.outcome, run.reason = _outcome_of(bulk, run.run_id, now)
+        tried.append(run)
+        if time.monotonic() > until:
+            break
+    return tried
+
+
+def _outcome_of(bulk: BulkAction, run_id: UUID, now: datetime) -> tuple[Outcome, str]:
+    try:
+        # What goes wrong with one run takes nothing of the others with it.
+        with transaction.atomic():
+            refusal = COMMANDS[bulk.action](run_id, now, bulk.author)
+        return (Outcome.REFUSED, refusal) if refusal else (Outcome.DONE, "")
+    except FlowRunNotFound:
+        return Outcome.REFUSED, "it was deleted meanwhile"
+    except DomainError as error:
+        return Outcome.REFUSED, str(error)
+    except OperationalError:
+        # Another transaction was in the way, or the database is gone: all of it is tried again.
+        raise
+    except Exception as error:
+        logger.exception("%s of flow run %s failed", bulk.action, run_id)
+        reason = f"{type(error).__name__}: {error}"
+        note("flow-run", run_id, refused=reason)
+        return Outcome.FAILED, reason
+
+
+def _cancel(run_id: UUID, now: datetime, author: str) -> str:
+    return cancel_flow_run(run_id=run_id, now=now, author=author).refusal
+
+
+def _retry(run_id: UUID, now: datetime, author: str) -> str:
+    run = FlowRun.objects.filter(pk=run_id).only("state_type").first()
+    left_out = why_left_out(run) if run else ""
+    return left_out or retry_flow_run(run_id=run_id, now=now, author=author).refusal
+
+
+def _delete(run_id: UUID, now: datetime, author: str) -> str:
+    delete_flow_run(run_id=run_id, now=now)
+    return ""
+
+
+COMMANDS: Mapping[str, Callable[[UUID, datetime, str], str]] = {
+    Kind.RETRY: _retry,
+    Kind.CANCEL: _cancel,
+    Kind.DELETE: _delete,
+}
+
+
+def _with_reasons(reasons: Mapping[str, int], tried: Sequence[BulkRun]) -> dict[str, int]:
+    counted = Counter(reasons)
+    for run in tried:
+        if run.reason:
+            is_room = run.reason in counted or len(counted) < MOST_REASONS
+            counted[run.reason if is_room else OTHER_REASONS] += 1
+    return dict(counted)

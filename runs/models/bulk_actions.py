@@ -1,0 +1,81 @@
+"""Actions on many flow runs at once: which runs they concern, and what came of each."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from runs.models.rows import Row
+
+
+class BulkAction(Row):
+    """A command for flow runs that a filter found when it was given. A service carries it out, some runs at a time."""
+
+    class Kind(models.TextChoices):
+        RETRY = "retry"
+        CANCEL = "cancel"
+        DELETE = "delete"
+
+    class Status(models.TextChoices):
+        ACTIVE = "active"
+        STOPPED = "stopped"
+        DONE = "done"
+
+    action = models.CharField(max_length=6, choices=Kind)
+    status = models.CharField(max_length=7, choices=Status, default=Status.ACTIVE)
+    author = models.CharField(max_length=255)
+    entrance = models.CharField(max_length=10, help_text="Through which somebody gave the command: page or api.")
+    filter = models.JSONField(help_text="That of the API, or the query of the list of runs.")
+    is_cut = models.BooleanField(default=False, help_text="The filter found more runs than these.")
+    total = models.PositiveIntegerField()
+    done = models.PositiveIntegerField(default=0)
+    refused = models.PositiveIntegerField(default=0)
+    failed = models.PositiveIntegerField(default=0)
+    reasons = models.JSONField(default=dict, help_text="How many runs were refused or failed, by the reason.")
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-created", "-id"]
+        indexes = [
+            # The list, newest first.
+            models.Index(fields=["-created", "-id"], name="bulk_action_by_time"),
+            # The service asks for these alone.
+            models.Index(fields=["created"], name="bulk_action_active", condition=Q(status="active")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.total} runs"
+
+    @property
+    def tried(self) -> int:
+        return self.done + self.refused + self.failed
+
+    @property
+    def left(self) -> int:
+        """How many runs have not been tried, or were left alone when it was stopped."""
+        return self.total - self.tried
+
+
+class BulkRun(models.Model):
+    """A flow run of a bulk action. It is named by its id alone, as it may be deleted, also by the action."""
+
+    class Outcome(models.TextChoices):
+        LEFT = "left"
+        DONE = "done"
+        REFUSED = "refused"
+        FAILED = "failed"
+
+    bulk_action = models.ForeignKey(BulkAction, on_delete=models.CASCADE, related_name="runs", db_index=False)
+    number = models.PositiveIntegerField(help_text="Its place in the order in which runs are tried.")
+    run_id = models.UUIDField()
+    name = models.CharField(max_length=1024, blank=True)
+    outcome = models.CharField(max_length=7, choices=Outcome, default=Outcome.LEFT)
+    reason = models.TextField(default="", blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["bulk_action", "number"], name="one_bulk_run_per_number")]
+        # What is left, in its order, and the runs of one outcome.
+        indexes = [models.Index(fields=["bulk_action", "outcome", "number"], name="bulk_run_by_outcome")]
+
+    def __str__(self) -> str:
+        return self.name or str(self.run_id)

@@ -1,0 +1,85 @@
+"""The runs that a bulk action is about to concern, and the pages of bulk actions that were begun."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from runs.models import BulkAction, BulkRun, FlowRun
+from runs.pages.selectors.keyset import Cursor, Page, in_order, page_of, place_of
+from runs.pages.selectors.runs import BY, SEARCHED, RunFilter, end_of_search, parts_of, resolved, rows_of_runs, searched
+
+ACTIONS_PER_PAGE = 50
+RUNS_PER_PAGE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Runs by id and name, newest first; whether the filter finds more, and how far back it was looked for them."""
+
+    runs: Sequence[tuple[UUID, str]]
+    is_cut: bool
+    reach: datetime | None
+
+
+def chosen_runs(*, wanted: RunFilter, now: datetime, most: int) -> Chosen:
+    """The runs that a list with this filter shows on all of its pages, as it was at that time."""
+    wanted = resolved(wanted, now)
+    found: set[tuple[datetime, UUID, str]] = set()
+    parts, reach = parts_of(wanted, now), None
+    for part in parts:
+        if wanted.searches:
+            end = end_of_search(part, None, SEARCHED // len(parts))
+            reach = max(filter(None, (reach, end)), default=None)
+            part = searched(part.filter(expected_start_time__gte=end) if end else part, wanted, now)
+        rows = in_order(part.filter(created__lte=now), by=BY, after=None)
+        found.update(rows.values_list(BY, "pk", "name")[: most + 1])
+    runs = sorted((row for row in found if reach is None or row[0] >= reach), reverse=True)
+    return Chosen([row[1:] for row in runs[:most]], len(runs) > most or reach is not None, reach)
+
+
+def newest_of(chosen: Chosen, *, most: int) -> list[FlowRun]:
+    """As rows of a list, in its order."""
+    rows = rows_of_runs(FlowRun.objects.filter(pk__in=[run_id for run_id, _ in chosen.runs[:most]]))
+    return sorted(rows, key=lambda run: place_of(run, BY), reverse=True)
+
+
+def bulk_actions_page(*, after: Cursor | None) -> Page[BulkAction]:
+    return page_of(BulkAction.objects.all(), by="created", after=after, size=ACTIONS_PER_PAGE)
+
+
+@dataclass(frozen=True, slots=True)
+class BulkPage:
+    """A bulk action, and a page of its runs: those of one outcome, with what they are by now, if they are there."""
+
+    action: BulkAction
+    outcome: str
+    rows: Sequence[tuple[BulkRun, FlowRun | None]]
+    after: int | None
+
+    @property
+    def reasons(self) -> Sequence[tuple[str, int]]:
+        """The most frequent ones first."""
+        reasons: Mapping[str, int] = self.action.reasons
+        return sorted(reasons.items(), key=lambda one: (-one[1], one[0]))
+
+
+def bulk_page(*, bulk_id: UUID, outcome: str | None, after: int | None) -> BulkPage | None:
+    """Without an outcome, the runs of the first one that there is."""
+    action = BulkAction.objects.filter(pk=bulk_id).first()
+    if action is None:
+        return None
+    outcome = outcome or next((one for one in ("done", "refused", "failed", "left") if getattr(action, one)), "done")
+    runs = BulkRun.objects.filter(bulk_action=action, outcome=outcome).order_by("number")
+    found = list((runs if after is None else runs.filter(number__gt=after))[: RUNS_PER_PAGE + 1])
+    rows = found[:RUNS_PER_PAGE]
+    columns = ("id", "name", "state_type", "state_name")
+    present = FlowRun.objects.only(*columns).in_bulk([row.run_id for row in rows])
+    return BulkPage(
+        action=action,
+        outcome=outcome,
+        rows=[(row, present.get(row.run_id)) for row in rows],
+        after=rows[-1].number if len(found) > RUNS_PER_PAGE else None,
+    )

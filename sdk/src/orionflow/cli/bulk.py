@@ -1,0 +1,114 @@
+"""`orion bulk`: one command for all runs that a query finds, carried out by the server."""
+
+from __future__ import annotations
+
+import click
+
+from orionflow.calls.bulk_actions import BULK_ACTIONS, stop_bulk_action
+from orionflow.calls.flow_runs import FLOW_RUNS
+from orionflow.cli.backend import Json
+from orionflow.cli.columns import Col, Columns, absolute, ago
+from orionflow.cli.lazy import LazyGroup
+from orionflow.cli.lookup import ambiguous, by_prefix, listed, missing
+from orionflow.cli.query import flow_run_filters
+from orionflow.cli.resource import Resource
+from orionflow.cli.session import Session, ask_before, command, destructive
+from orionflow.cli.style import counted
+from orionflow.contract.ids import uuid7
+
+ACTIONS = ("retry", "cancel", "delete")
+
+bulk = LazyGroup(
+    "bulk",
+    __name__,
+    help="One command for many runs, carried out by the server. A BULK is its id, the beginning of one, or @last.",
+    entries={
+        "ls": "List bulk actions.",
+        "inspect": "Show how far a bulk action has come.",
+        "start": "Retry, cancel or delete all runs that match.",
+        "stop": "Change no further runs.",
+    },
+    examples=(
+        ('orion bulk start retry "state:failed since:-24h"', "the newest 10,000 at most"),
+        ("orion bulk inspect @last", "how far has it come?"),
+    ),
+)
+
+
+def _find(session: Session, wanted: str) -> Json:
+    every = listed(session.api, BULK_ACTIONS)
+    found = every[:1] if wanted == "@last" else by_prefix(every, wanted)
+    if len(found) > 1:
+        raise ambiguous("bulk action", wanted, [f"{one['id']}  {_title(one)}" for one in found])
+    if not found:
+        raise missing("bulk action", wanted, [], command="orion bulk ls")
+    return found[0]
+
+
+def _title(one: Json) -> str:
+    return f"{one['action']} {counted(one['total'], 'run')}"
+
+
+def _progress(one: Json) -> str:
+    numbers = [f"{one[name]} {name}" for name in ("done", "refused", "failed", "left") if one[name]]
+    return ", ".join(numbers) or "-"
+
+
+_COLUMNS: Columns = (
+    Col("ID", "id"), Col("ACTION", "action", row=_title), Col("STATUS", "status"),
+    Col("RUNS", "done", row=_progress), Col("BY", "author"), Col("BEGUN", "created", ago),
+)  # fmt: skip
+BULK = Resource("bulk action", BULK_ACTIONS, _COLUMNS, metavar="BULK", key="id", find=_find)
+ls = BULK.ls(
+    "List bulk actions, the newest first.",
+    "orion bulk ls",
+    empty="No bulk actions; begin one with orion bulk start.",
+)
+
+
+def _fields(session: Session, one: Json) -> Columns:
+    reasons = sorted(one["reasons"].items(), key=lambda counted: -counted[1])
+    return [
+        Col("action", "action", row=_title), Col("status", "status"), Col("runs", "done", row=_progress),
+        *(Col("stayed" if not number else "", row=lambda _, text=f"{times}: {reason}": text)
+          for number, (reason, times) in enumerate(reasons)),
+        Col("by", "author"), Col("begun", "created", absolute), Col("ended", "ended_at", absolute), Col("id", "id"),
+    ]  # fmt: skip
+
+
+inspect = BULK.inspect("Show how far a bulk action has come.", "orion bulk inspect @last", fields=_fields, plain=True)
+
+
+@command(
+    ('orion bulk start retry "state:failed since:-24h" --yes', "what failed today"),
+    ('orion bulk start cancel "flow:etl state:pending" --dry-run', "only say how many"),
+    times=True,
+)
+@click.argument("action", metavar="ACTION", type=click.Choice(ACTIONS))
+@click.argument("query", metavar="QUERY")
+@destructive
+def start(session: Session, action: str, query: str, yes: bool, dry_run: bool) -> None:
+    """Retry, cancel or delete all runs that match, in the server: this command need not wait for it.
+
+    Up to 200 runs are changed at once. Runs that the rules refuse stay as they are.
+    """
+    filters = flow_run_filters([query], session.clock, session.api)
+    number = session.api.ask(FLOW_RUNS.count(filters))
+    if dry_run or not number:
+        session.note(f"Would {action} {counted(number, 'run')}." if number else "No runs match.")
+        return
+    ask_before(f"{action} {counted(number, 'run')}", yes=yes)
+    begun = session.api.ask(BULK_ACTIONS.create({**filters, "action": action, "id": str(uuid7())}))
+    session.report(f"{_title(begun).capitalize()}: {_progress(begun)}.", begun, name="id")
+    if session.for_people and begun["status"] == "active":
+        session.note(f"It goes on: orion bulk inspect {begun['id']}")
+
+
+@command("orion bulk stop @last")
+@click.argument("bulk", metavar="BULK")
+def stop(session: Session, bulk: str) -> None:
+    """Change no further runs. What was changed stays changed."""
+    found = BULK.found(session, bulk)
+    session.api.ask(stop_bulk_action(found["id"]))
+    ended = session.api.ask(BULK_ACTIONS.read(found["id"]))
+    session.report(f"{_title(ended).capitalize()}: {ended['status']}, {_progress(ended)}.", ended, name="id")

@@ -1,0 +1,42 @@
+"""Bulk actions on the wire: one as it is stored with its progress, and what each of its runs came to."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from orionflow.contract.wire import Answer, Details, Natural, Stored
+
+BulkKind = Literal["retry", "cancel", "delete"]
+BulkStatus = Literal["active", "stopped", "done"]
+BulkOutcome = Literal["left", "done", "refused", "failed"]
+
+
+class BulkAction(Stored):
+    """A command for the flow runs that a filter found when it was given.
+
+    `reasons` counts the runs that stayed as they are; `is_cut` says that the filter found more runs than these.
+    """
+
+    action: BulkKind
+    status: BulkStatus
+    author: str
+    filter: Details = {}
+    is_cut: bool = False
+    total: Natural
+    done: Natural
+    refused: Natural
+    failed: Natural
+    left: Natural
+    reasons: dict[str, int] = {}
+    ended_at: datetime | None = None
+
+
+class BulkRun(Answer):
+    """A flow run of a bulk action. It may be deleted by now."""
+
+    run_id: UUID
+    name: str
+    outcome: BulkOutcome
+    reason: str = ""

@@ -1,0 +1,232 @@
+"""Bulk actions: each run is tried once, whoever works on it, and what each came to is kept."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from deployments.models import Deployment
+from deployments.upkeep.services.retention import Ages, purge
+from orchestration.errors import BulkActionNotFound, NothingToChange
+from orion_site.audit.models import Entry
+from orionflow.contract.ids import uuid7
+from runs.bulk_actions import services
+from runs.bulk_actions.services import (
+    NewBulkAction,
+    begin_bulk_action,
+    finish_at_once,
+    stop_bulk_action,
+    work_on_bulk_actions,
+)
+from runs.models import BulkAction, BulkRun, FlowRun, FlowRunState
+from tests.factories import NOON, make_flow, make_flow_run, state_of
+from tests.services.threads import race
+
+pytestmark = pytest.mark.django_db
+
+
+def begun(action: str, runs: list[FlowRun], **more) -> BulkAction:
+    chosen = [(run.pk, run.name) for run in runs]
+    asked = {"runs": chosen, "filter": {"query": ""}, "author": "ada", "entrance": "page", **more}
+    return begin_bulk_action(asked=NewBulkAction(action=action, **asked), now=NOON)
+
+
+def failed_runs(number: int) -> list[FlowRun]:
+    flow = make_flow()
+    deployment = Deployment.objects.create(name="prod", flow=flow)
+    return [make_flow_run("FAILED", flow=flow, deployment_id=deployment.pk) for _ in range(number)]
+
+
+def as_it_is(bulk: BulkAction) -> BulkAction:
+    return BulkAction.objects.get(pk=bulk.pk)
+
+
+def outcomes(bulk: BulkAction) -> list[tuple[str, str]]:
+    return list(BulkRun.objects.filter(bulk_action=bulk).order_by("number").values_list("outcome", "reason"))
+
+
+def test_runs_are_changed_and_what_the_rules_refuse_is_counted_by_its_reason():
+    running, ended, gone = make_flow_run("RUNNING"), make_flow_run("COMPLETED"), make_flow_run("RUNNING")
+    bulk = begun("cancel", [running, ended, gone])
+    gone.delete()
+
+    assert work_on_bulk_actions(NOON) == 3
+
+    bulk = as_it_is(bulk)
+    assert state_of(running) in {"CANCELLING", "CANCELLED"}
+    assert (bulk.status, bulk.done, bulk.refused, bulk.failed, bulk.left) == ("done", 1, 2, 0, 0)
+    assert bulk.ended_at == NOON
+    assert sum(bulk.reasons.values()) == 2
+    assert bulk.reasons["it was deleted meanwhile"] == 1
+    assert [outcome for outcome, _ in outcomes(bulk)] == ["done", "refused", "refused"]
+
+
+def test_retrying_leaves_out_what_completed():
+    (failed,), ended = failed_runs(1), make_flow_run("COMPLETED")
+
+    bulk = finish_at_once(bulk_id=begun("retry", [failed, ended]).pk, now=NOON)
+
+    assert (state_of(failed), state_of(ended)) == ("SCHEDULED", "COMPLETED")
+    assert bulk.reasons == {"it completed": 1}
+
+
+def test_deleted_runs_keep_their_names_there():
+    run = make_flow_run("FAILED", name="brave-otter")
+
+    bulk = finish_at_once(bulk_id=begun("delete", [run]).pk, now=NOON)
+
+    assert bulk.done == 1
+    assert not FlowRun.objects.filter(pk=run.pk).exists()
+    assert BulkRun.objects.get(bulk_action=bulk).name == "brave-otter"
+
+
+def test_one_tick_after_the_other_goes_on_where_the_last_one_stopped(monkeypatch):
+    monkeypatch.setattr(services, "STEP", 2)
+    monkeypatch.setattr(services, "TICK_SECONDS", 0.0001)
+    bulk = begun("retry", failed_runs(5))
+
+    progress = []
+    while as_it_is(bulk).status == "active":
+        work_on_bulk_actions(NOON)
+        progress.append(as_it_is(bulk).done)
+
+    assert progress == [2, 4, 5, 5]
+
+
+def test_several_actions_take_turns(monkeypatch):
+    monkeypatch.setattr(services, "STEP", 1)
+    first, second = begun("retry", failed_runs(3)), begun("delete", [make_flow_run("FAILED") for _ in range(3)])
+    order = []
+    step = services._step
+    monkeypatch.setattr(services, "_step", lambda bulk_id, now: (order.append(bulk_id), step(bulk_id, now))[1])
+
+    work_on_bulk_actions(NOON)
+
+    assert order[:4] == [first.pk, second.pk, first.pk, second.pk]
+
+
+def test_stopped_it_leaves_the_rest_as_they_are(monkeypatch):
+    monkeypatch.setattr(services, "STEP", 2)
+    monkeypatch.setattr(services, "TICK_SECONDS", 0.0001)
+    runs = failed_runs(4)
+    bulk = begun("retry", runs)
+    work_on_bulk_actions(NOON)
+
+    assert stop_bulk_action(bulk_id=bulk.pk, now=NOON)
+
+    assert work_on_bulk_actions(NOON) == 0
+    bulk = as_it_is(bulk)
+    assert (bulk.status, bulk.done, bulk.left) == ("stopped", 2, 2)
+    assert [state_of(run) for run in runs] == ["SCHEDULED", "SCHEDULED", "FAILED", "FAILED"]
+    assert not stop_bulk_action(bulk_id=bulk.pk, now=NOON)
+    with pytest.raises(BulkActionNotFound):
+        stop_bulk_action(bulk_id=uuid4(), now=NOON)
+
+
+def test_what_goes_wrong_with_one_run_keeps_no_other_one(monkeypatch):
+    runs = [make_flow_run("FAILED") for _ in range(3)]
+    delete = services.COMMANDS["delete"]
+
+    def broken(run_id, now, author):
+        delete(run_id, now, author)
+        if run_id == runs[1].pk:
+            raise ValueError("the disk is on fire")
+        return ""
+
+    monkeypatch.setitem(services.COMMANDS, "delete", broken)
+
+    bulk = finish_at_once(bulk_id=begun("delete", runs).pk, now=NOON)
+
+    assert (bulk.done, bulk.failed, bulk.status) == (2, 1, "done")
+    assert bulk.reasons == {"ValueError: the disk is on fire": 1}
+    assert [FlowRun.objects.filter(pk=run.pk).exists() for run in runs] == [False, True, False]
+
+
+def test_a_step_that_is_cut_off_is_as_if_it_had_never_begun(monkeypatch):
+    runs = failed_runs(3)
+    bulk = begun("retry", runs)
+    retry = services.COMMANDS["retry"]
+
+    def killed(run_id, now, author):
+        if run_id == runs[2].pk:
+            raise KeyboardInterrupt
+        return retry(run_id, now, author)
+
+    with monkeypatch.context() as patched:
+        patched.setitem(services.COMMANDS, "retry", killed)
+        with pytest.raises(KeyboardInterrupt):
+            work_on_bulk_actions(NOON)
+    assert {outcome for outcome, _ in outcomes(bulk)} == {"left"}
+    assert {state_of(run) for run in runs} == {"FAILED"}
+
+    work_on_bulk_actions(NOON)
+
+    assert as_it_is(bulk).done == 3
+    assert FlowRunState.objects.filter(flow_run__in=runs, type="SCHEDULED").count() == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_any_number_of_servers_try_each_run_once(monkeypatch):
+    monkeypatch.setattr(services, "STEP", 3)
+    runs = failed_runs(20)
+    bulk = begun("retry", runs)
+
+    tried = race(work_on_bulk_actions, [NOON] * 4)
+    while as_it_is(bulk).status == "active":
+        tried.append(work_on_bulk_actions(NOON))
+
+    bulk = as_it_is(bulk)
+    assert sum(tried) == bulk.done == 20
+    assert FlowRunState.objects.filter(flow_run__in=runs, type="SCHEDULED").count() == 20
+
+
+def test_the_same_command_sent_twice_is_one():
+    runs, id = failed_runs(1), uuid7()
+
+    first, second = begun("retry", runs, id=id), begun("retry", runs, id=id)
+
+    assert first.pk == second.pk == id
+    assert BulkAction.objects.count() == 1
+
+
+def test_nothing_is_begun_without_runs():
+    with pytest.raises(NothingToChange):
+        begun("cancel", [])
+
+
+def test_reasons_beyond_the_most_frequent_are_counted_together(monkeypatch):
+    monkeypatch.setattr(services, "MOST_REASONS", 2)
+    monkeypatch.setitem(services.COMMANDS, "cancel", lambda run_id, now, author: f"no {run_id}")
+
+    bulk = finish_at_once(bulk_id=begun("cancel", [make_flow_run() for _ in range(5)]).pk, now=NOON)
+
+    assert bulk.refused == 5
+    assert bulk.reasons["other reasons"] == 3
+
+
+def test_each_run_is_in_the_audit_log_as_changed_by_who_asked_for_it():
+    run, ended = make_flow_run("SCHEDULED", name="brave-otter"), make_flow_run("COMPLETED", name="calm-fox")
+
+    bulk = finish_at_once(bulk_id=begun("cancel", [run, ended]).pk, now=NOON)
+
+    entries = {one.object_name: one for one in Entry.objects.filter(object_kind="flow-run")}
+    changed, refused = entries["brave-otter"], entries["calm-fox"]
+    assert (changed.actor, changed.entrance, changed.action, changed.result) == ("ada", "page", "runs.change", "done")
+    assert changed.operation == f"bulk-action {bulk.pk}"
+    assert json.loads(changed.after)["state"] == "CANCELLED Cancelled"
+    assert refused.result == "refused"
+    assert refused.reason
+
+
+def test_what_ended_long_ago_is_forgotten_with_its_runs():
+    old, recent, active = (begun("cancel", [make_flow_run()]) for _ in range(3))
+    for bulk, days in ((old, 100), (recent, 10)):
+        BulkAction.objects.filter(pk=bulk.pk).update(status="done", ended_at=NOON - timedelta(days=days))
+
+    purge(ages=Ages(runs=timedelta(days=30)), now=NOON)
+
+    assert set(BulkAction.objects.values_list("pk", flat=True)) == {recent.pk, active.pk}
+    assert BulkRun.objects.count() == 2
