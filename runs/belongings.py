@@ -64,6 +64,14 @@ def of_newest_artifact(reach: Reach, row: str) -> str:
     return f"EXISTS (SELECT 1 FROM {artifacts} a WHERE a.id = {row}.latest_id AND {of_either_run(reach, 'a')})"
 
 
+def of_bulk_action(reach: Reach, row: str) -> str:
+    """A bulk action is seen by whoever sees all of its runs that are still there; one without any, by nobody."""
+    bulk_runs, runs = reach.table("runs_bulkrun"), reach.table("runs_flowrun")
+    of_it = f"SELECT 1 FROM {bulk_runs} b JOIN {runs} f ON f.id = b.run_id WHERE b.bulk_action_id = {row}.id"
+    # Not known, as where nothing is named of a kind, is not seen.
+    return f"(EXISTS ({of_it}) AND NOT EXISTS ({of_it} AND {of_flow_run(reach, 'f')} IS NOT TRUE))"
+
+
 belongings.update(
     {
         "runs_flow": of_flow,
@@ -77,6 +85,8 @@ belongings.update(
         "runs_log": of_either_run,
         "runs_artifact": of_either_run,
         "runs_artifactcollection": of_newest_artifact,
+        "runs_bulkaction": of_bulk_action,
+        "runs_bulkrun": through_flow_run("run_id"),
         # Totals of everybody's runs: whoever sees some has them counted (`runs.lists.filters.subjects`).
         "runs_rollup": nothing,
         "runs_rollupchange": nothing,
@@ -94,6 +104,8 @@ addressed.update(
         "api/task_run_states/<id>": ("runs_taskrunstate", "id"),
         "api/flows/<id>": ("runs_flow", "id"),
         "api/artifacts/<id>": ("runs_artifact", "id"),
+        "api/bulk_actions/<id>": ("runs_bulkaction", "id"),
+        "bulk/<bulk_id>": ("runs_bulkaction", "id"),
         "runs/<run_id>": ("runs_flowrun", "id"),
         "task-runs/<run_id>": ("runs_taskrun", "id"),
         "flows/<flow_id>": ("runs_flow", "id"),

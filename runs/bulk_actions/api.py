@@ -59,6 +59,7 @@ class CreateBulkAction(Operation):
 
     method = "POST"
     action_required = Action.CHANGE_RUNS
+    by_sight = True
     answers = {201: contract.BulkAction}
 
     def perform(self, body: BulkActionRequest) -> Response:

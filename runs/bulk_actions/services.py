@@ -21,6 +21,7 @@ from django.db.models import F
 
 from orchestration.acts import act_of, note
 from orchestration.errors import BulkActionNotFound, DomainError, FlowRunNotFound, NothingToChange
+from orchestration.sight import seeing
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.ids import uuid7
 from runs.flow_runs.commands import cancel_flow_run, retry_flow_run, why_left_out
@@ -118,9 +119,11 @@ def work_on_bulk_actions(now: datetime) -> int:
 def finish_at_once(*, bulk_id: UUID, now: datetime) -> BulkAction:
     """Carry out an action that concerns few runs. What takes too long is left to the service."""
     until = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < until and _step(bulk_id, now):
-        pass
-    return BulkAction.objects.get(pk=bulk_id)
+    # The runs were chosen among those that somebody may change; a deleted one is in nobody's sight.
+    with seeing(None):
+        while time.monotonic() < until and _step(bulk_id, now):
+            pass
+        return BulkAction.objects.get(pk=bulk_id)
 
 
 @repeated_on_conflict
@@ -166,7 +169,7 @@ def _try(bulk: BulkAction, runs: Sequence[BulkRun], now: datetime) -> list[BulkR
     return tried
 
 
-def _outcome_of(bulk: BulkAction, run_id: UUID, now: datetime) -> tuple[Outcome, str]:
+def _outcome_of(bulk: BulkAction, run_id: UUID, now: datetime) -> tuple[BulkRun.Outcome, str]:
     try:
         # What goes wrong with one run takes nothing of the others with it.
         with transaction.atomic():

@@ -64,7 +64,7 @@ class Scope:
         return Count(len(self.runs) if self.is_judged_whole else self.found)
 
 
-@requires(Action.CHANGE_RUNS)
+@requires(Action.CHANGE_RUNS, by_sight=True)
 def bulk(request: HttpRequest, action: str) -> HttpResponse:
     if action not in WORDS:
         raise Http404

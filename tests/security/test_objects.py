@@ -255,6 +255,18 @@ def test_an_operator_of_a_deployment_operates_it(own: World, other: World):
     assert client.call("POST", "/api/block_types/filter", {}).status_code == 403
 
 
+def test_a_bulk_action_of_an_operator_of_a_deployment_concerns_its_runs_alone(own: World, other: World):
+    client, before = asker("viewer", "operator:deployment:alder-flow/alder-daily"), rows_of(other)
+    runs = FlowRun.objects.filter(pk__in=own.strangers).count()
+
+    begun = client.call("POST", "/api/bulk_actions/", {"action": "cancel", "flow_runs": {}}).json()
+
+    assert (begun["status"], begun["total"]) == ("done", runs)
+    assert rows_of(other) == before
+    assert client.get(f"/api/bulk_actions/{begun['id']}").status_code == 200
+    assert client.call("POST", f"/api/bulk_actions/{other.id_of('runs_bulkaction')}/stop", {}).status_code == 403
+
+
 def test_a_deployer_of_a_deployment_deploys_it_again_and_nothing_else(own: World, other: World):
     client = asker("deployer:deployment:alder-flow/alder-daily")
     flow, deployment = own.id_of("runs_flow"), own.rows["deployments_deployment"]

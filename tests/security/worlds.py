@@ -71,6 +71,10 @@ def make_world(word: str) -> World:
         total=1,
     )
     work.BackfillTime.objects.create(backfill=backfill, number=0, at=backfill.start, run_id=run.pk)
+    bulk = runs.BulkAction.objects.create(
+        action="cancel", author=f"{word}-author", entrance="page", filter={"query": f"flow={word}-flow"}, total=1
+    )
+    runs.BulkRun.objects.create(bulk_action=bulk, number=0, run_id=run.pk, name=run.name)
     event = Event.objects.create(
         event="prefect.flow-run.Running",
         occurred=now,
@@ -78,7 +82,7 @@ def make_world(word: str) -> World:
         resource={"prefect.resource.id": f"prefect.flow-run.{run.pk}", "prefect.resource.name": run.name},
     )
     rows = [pool, queue, deployment, schedule, calendar, run, task_run, artifact, latest, limit, slot, worker]
-    rows += [backfill, event, deployment.flow, run_state(run), task_state(task_run)]
+    rows += [backfill, bulk, event, deployment.flow, run_state(run), task_state(task_run)]
     return World(word, {row._meta.db_table: row for row in rows}, frozenset(_ids() - before))
 
 

@@ -66,17 +66,18 @@ ls = BULK.ls(
 )
 
 
-def _fields(session: Session, one: Json) -> Columns:
-    reasons = sorted(one["reasons"].items(), key=lambda counted: -counted[1])
-    return [
-        Col("action", "action", row=_title), Col("status", "status"), Col("runs", "done", row=_progress),
-        *(Col("stayed" if not number else "", row=lambda _, text=f"{times}: {reason}": text)
-          for number, (reason, times) in enumerate(reasons)),
-        Col("by", "author"), Col("begun", "created", absolute), Col("ended", "ended_at", absolute), Col("id", "id"),
-    ]  # fmt: skip
+def _stayed(one: Json) -> str:
+    """The reasons, the most frequent ones first."""
+    reasons = sorted(one["reasons"].items(), key=lambda reason: -reason[1])
+    return "; ".join(f"{number}: {reason}" for reason, number in reasons) or "-"
 
 
-inspect = BULK.inspect("Show how far a bulk action has come.", "orion bulk inspect @last", fields=_fields, plain=True)
+_FIELDS: Columns = (
+    Col("action", "action", row=_title), Col("status", "status"), Col("runs", "done", row=_progress),
+    Col("unchanged", "reasons", row=_stayed), Col("by", "author"), Col("begun", "created", absolute),
+    Col("ended", "ended_at", absolute), Col("id", "id"),
+)  # fmt: skip
+inspect = BULK.inspect("Show how far a bulk action has come.", "orion bulk inspect @last", fields=_FIELDS, plain=True)
 
 
 @command(
