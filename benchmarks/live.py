@@ -91,7 +91,7 @@ PLACE = re.compile(r'data-live-place="([^"]*)"')
 
 
 class Tab(Socket):
-    """An open page without a screen: it asks for the parts that a message names, and notes when each came anew."""
+    """An open page without a screen: it asks for the parts that a message names, and notes when each came again."""
 
     def __init__(self, url: str, path: str) -> None:
         super().__init__(url)

@@ -155,7 +155,7 @@ def _step(bulk_id: UUID, now: datetime) -> int:
 
 
 def _act(bulk: BulkAction) -> AbstractContextManager[object]:
-    """What the service does, somebody has asked for."""
+    """Record what the service does as done by whoever asked for it."""
     return act_of(entrance=bulk.entrance, actor=bulk.author, action="runs.change", operation=f"bulk-action {bulk.pk}")
 
 
