@@ -59,9 +59,14 @@ class Scope:
         return self.judged >= self.found
 
     @property
+    def meant(self) -> Sequence[tuple[UUID, str]]:
+        """The runs that the button means: without those that are known to be refused, where the rules were asked about
+        all of them."""
+        return [(run.pk, run.name) for run in self.runs] if self.is_judged_whole else self.chosen.runs
+
+    @property
     def number(self) -> Count:
-        """How many runs the button speaks of."""
-        return Count(len(self.runs) if self.is_judged_whole else self.found)
+        return Count(len(self.meant))
 
 
 @requires(Action.CHANGE_RUNS, by_sight=True)
@@ -75,7 +80,7 @@ def bulk(request: HttpRequest, action: str) -> HttpResponse:
         return redirect(_address("runs:runs", request.GET))
     if request.method == "POST":
         return _begin(request, action, asked, now)
-    scope = scope_of(asked, action, now)
+    scope = scope_of(asked, action, now, now)
     context = {
         "section": "runs",
         "action": action,
@@ -93,8 +98,9 @@ def bulk(request: HttpRequest, action: str) -> HttpResponse:
     return TemplateResponse(request, "runs/bulk.html", context)
 
 
-def scope_of(asked: AskedFilter, action: str, now: datetime) -> Scope:
-    chosen = chosen_runs(wanted=asked.wanted, now=now, most=MOST)
+def scope_of(asked: AskedFilter, action: str, as_of: datetime, now: datetime) -> Scope:
+    """The runs that were there at one time, and what the rules say of them now."""
+    chosen = chosen_runs(wanted=asked.wanted, now=as_of, most=MOST)
     newest = newest_of(chosen, most=JUDGED)
     refused = JUDGES[action](newest, now=now)
     return Scope(chosen, [run for run in newest if run.pk not in refused], Counter(refused.values()).most_common())
@@ -118,14 +124,14 @@ def _begin(request: HttpRequest, action: str, asked: AskedFilter, now: datetime)
     if as_of is None:
         messages.warning(request, "The page was too old; these are the runs by now.")
         return redirect(request.get_full_path())
-    chosen = chosen_runs(wanted=asked.wanted, now=as_of, most=MOST)
+    scope = scope_of(asked, action, as_of, now)
     new = NewBulkAction(
         action=action,
-        runs=chosen.runs,
+        runs=scope.meant,
         filter={"query": request.GET.urlencode()},
         author=actor_of(request).name,
         entrance="page",
-        is_cut=chosen.is_cut,
+        is_cut=scope.chosen.is_cut,
         id=_id(request.POST.get("id", "")),
     )
     try:

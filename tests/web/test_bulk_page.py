@@ -125,15 +125,26 @@ def test_the_button_of_a_page_that_is_too_old_only_shows_it_again(browser: Clien
     assert state_of(run) == "FAILED"
 
 
-def test_what_was_refused_is_said_with_the_way_to_each_outcome(browser: Client):
-    deployed()
+def test_what_is_refused_by_then_is_said_with_the_way_to_each_outcome(browser: Client, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("runs.pages.bulk.JUDGED", 1)
     deployed("COMPLETED")
+    deployed()
 
     page = browser.post("/runs/all/retry?flow=etl", follow=True).content.decode()
 
     (bulk,) = BulkAction.objects.all()
     assert "1 stayed as it is: it completed." in page
     assert f'<a href="/bulk/{bulk.pk}">What came of each</a>' in page
+
+
+def test_what_the_page_leaves_out_is_no_part_of_the_action(browser: Client):
+    deployed()
+    deployed("COMPLETED")
+
+    browser.post("/runs/all/retry?flow=etl")
+
+    (bulk,) = BulkAction.objects.all()
+    assert (bulk.total, bulk.done, bulk.reasons) == (1, 1, {})
 
 
 def test_a_stopped_action_leaves_runs_as_they_are(browser: Client, monkeypatch: pytest.MonkeyPatch):
@@ -151,7 +162,10 @@ def test_a_stopped_action_leaves_runs_as_they_are(browser: Client, monkeypatch: 
     assert state_of(run) == "FAILED"
 
 
-def test_the_page_of_an_action_shows_runs_by_their_outcome_with_what_they_are_now(browser: Client):
+def test_the_page_of_an_action_shows_runs_by_their_outcome_with_what_they_are_now(
+    browser: Client, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("runs.pages.bulk.JUDGED", 1)
     retried, ended, deleted = deployed(), deployed("COMPLETED", name="calm-fox"), deployed(name="gone")
     browser.post("/runs/all/retry?flow=etl")
     (bulk,) = BulkAction.objects.all()
