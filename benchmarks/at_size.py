@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from benchmarks.at_size_questions import DEPLOYMENT, questions
 from benchmarks.measuring import ORION, QUICK, ROOT, empty_home, environment, percentile, report
 from benchmarks.postgresql import postgresql
 
@@ -39,12 +40,7 @@ BATCH = 2_000
 # What exceeds these is listed beside the results, by the processor's time: others may share the machine.
 MOST_SECONDS, MOST_QUERIES = 0.1, 12
 STATES = ("COMPLETED",) * 16 + ("FAILED",) * 2 + ("CRASHED", "CANCELLED")
-MEASURED_DAYS = 30
-DEPLOYMENT, QUEUE = UUID(int=0x7001 << 64 | 2 << 62), UUID(int=0x7002 << 64 | 2 << 62)
-FLOW_RUN_SORTS = (
-    "ID_DESC", "START_TIME_ASC", "START_TIME_DESC", "EXPECTED_START_TIME_ASC", "EXPECTED_START_TIME_DESC", "NAME_ASC",
-    "NAME_DESC", "NEXT_SCHEDULED_START_TIME_ASC", "END_TIME_DESC",
-)  # fmt: skip
+QUEUE = UUID(int=0x7002 << 64 | 2 << 62)
 
 
 def in_child(database: str, copies: int, tasks: int, home: Path | None, **more: str) -> None:
@@ -156,114 +152,6 @@ def requests() -> Iterator[tuple[str, Callable[[], Any]]]:
         )
     for name, path, body in questions(now, run, flow):
         yield name, partial(client.post, f"/api/{path}", json.dumps(body), content_type="application/json")
-
-
-def questions(now: datetime, run: Any, flow: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Each filter field, order and offset of the API, as (words, path, body): the list, and the count."""
-    from runs.models import FlowRun
-
-    days = {days: (now - timedelta(days=days)).isoformat() for days in (1, 7, 8, 25)}
-    runs: dict[str, dict[str, Any]] = {
-        "all": {},
-        "rare tag": {"tags": {"all_": ["rare-7"]}},
-        "common tag": {"tags": {"all_": ["prod"]}},
-        "two tags": {"tags": {"all_": ["prod", "rare-7"]}},
-        "tag that is not there": {"tags": {"all_": ["nowhere"]}},
-        "without tags": {"tags": {"is_null_": True}},
-        "common tag, failed": {"tags": {"all_": ["prod"]}, "state": {"type": {"any_": ["FAILED"]}}},
-        "rare tag or failed": {
-            "operator": "or_", "tags": {"all_": ["rare-7"]}, "state": {"type": {"any_": ["FAILED"]}},
-        },
-        "common tag, a day long ago": {
-            "tags": {"all_": ["prod"]}, "start_time": {"before_": days[7], "after_": days[8]},
-        },
-        "name": {"name": {"any_": ["run-4321", "task-1"]}},
-        "name that is not there": {"name": {"any_": ["no-such"]}},
-        "part of names": {"name": {"like_": "run-43"}},
-        "part that is not there": {"name": {"like_": "no-such"}},
-        "beginning of ids": {"id": {"startswith_": run.id.hex[:13]}},
-        "failed": {"state": {"type": {"any_": ["FAILED"]}}},
-        "failed, crashed, cancelled": {"state": {"type": {"any_": ["FAILED", "CRASHED", "CANCELLED"]}}},
-        "completed": {"state": {"type": {"any_": ["COMPLETED"]}}},
-        "running": {"state": {"type": {"any_": ["RUNNING"]}}},
-        "name of state": {"state": {"name": {"any_": ["Crashed"]}}},
-        "name of state that is not there": {"state": {"name": {"any_": ["TimedOut"]}}},
-        "started in 7 days": {"start_time": {"after_": days[7]}},
-        "failed, started in 7 days": {
-            "state": {"type": {"any_": ["FAILED"]}}, "start_time": {"after_": days[7]},
-        },
-        "started before 7 days": {"start_time": {"before_": days[7]}},
-        "started before all": {"start_time": {"before_": days[25]}},
-        "not started": {"start_time": {"is_null_": True}},
-    }  # fmt: skip
-    of_flow_runs = {
-        "expected in 7 days": {"expected_start_time": {"after_": days[7]}},
-        "expected before 7 days": {"expected_start_time": {"before_": days[7]}},
-        "planned": {"next_scheduled_start_time": {"after_": days[1]}},
-        "deployment": {"deployment_id": {"any_": [str(DEPLOYMENT)]}},
-        "without deployment": {"deployment_id": {"is_null_": True}},
-        "queue": {"work_queue_name": {"any_": ["default"]}},
-        "queue that is not there": {"work_queue_name": {"any_": ["none"]}},
-        "version": {"flow_version": {"any_": ["none"]}},
-        "idempotency key": {"idempotency_key": {"any_": ["none"]}},
-        "nested in a run": {"parent_flow_run_id": {"any_": [str(run.id)]}},
-        "nested": {"parent_task_run_id": {"is_null_": False}},
-    }
-    of_task_runs = {
-        "of a flow run": {"flow_run_id": {"any_": [str(run.id)]}},
-        "of no flow run": {"flow_run_id": {"is_null_": True}},
-        "of subflows": {"subflow_runs": {"exists_": True}},
-    }
-    for kind, filters in (("flow_runs", runs | of_flow_runs), ("task_runs", runs | of_task_runs)):
-        for name, asked in filters.items():
-            if kind == "task_runs" and "expected" in name:
-                continue
-            body = {kind: asked} if asked else {}
-            yield f"list {kind}: {name}", f"{kind}/filter", body
-            yield f"count {kind}: {name}", f"{kind}/count", body
-    for sort in FLOW_RUN_SORTS:
-        yield f"list flow_runs: {sort}", "flow_runs/filter", {"sort": sort}
-    for sort in ("EXPECTED_START_TIME_DESC", "START_TIME_DESC", "NAME_ASC"):
-        yield f"list flow_runs: rare tag, {sort}", "flow_runs/filter", {"flow_runs": runs["rare tag"], "sort": sort}
-        yield f"list flow_runs: common tag, {sort}", "flow_runs/filter", {"flow_runs": runs["common tag"], "sort": sort}
-        yield f"list flow_runs: failed, {sort}", "flow_runs/filter", {"flow_runs": runs["failed"], "sort": sort}
-    for sort in FLOW_RUN_SORTS:
-        if not sort.startswith("START"):
-            yield f"list task_runs: {sort}", "task_runs/filter", {"sort": sort}
-    half = FlowRun.objects.count() // 2
-    for kind in ("flow_runs", "task_runs"):
-        yield f"list {kind}: half way", f"{kind}/filter", {"offset": half}
-        sort = "EXPECTED_START_TIME_DESC"
-        yield f"list {kind}: half way, {sort}", f"{kind}/filter", {"offset": half, "sort": sort}
-    of_flow = {"flows": {"name": {"any_": [flow.name]}}}
-    yield "list flow_runs: flow", "flow_runs/filter", of_flow
-    yield "count flow_runs: flow", "flow_runs/count", of_flow
-    failed_of_flow = of_flow | {"flow_runs": runs["failed"]}
-    yield "list flow_runs: flow, failed", "flow_runs/filter", failed_of_flow
-    yield "count flow_runs: flow, failed", "flow_runs/count", failed_of_flow
-    yield "list task_runs: flow", "task_runs/filter", of_flow
-    yield "count task_runs: flow", "task_runs/count", of_flow
-    yield "list task_runs: rare tag of flow run", "task_runs/filter", {"flow_runs": runs["rare tag"]}
-    yield "list flows", "flows/filter", {}
-    yield "list flows: with failed runs", "flows/filter", {"flow_runs": runs["failed"]}
-    yield "list logs of a run", "logs/filter", {"logs": {"flow_run_id": {"any_": [str(run.id)]}}}
-    history = {
-        "history_start": (now - timedelta(days=MEASURED_DAYS)).isoformat(),
-        "history_end": now.isoformat(),
-        "history_interval_seconds": 86_400,
-    }
-    of_deployment = {"deployments": {"id": {"any_": [str(DEPLOYMENT)]}}}
-    # No bin of these begins with a minute.
-    narrow = history | {"history_interval_seconds": MEASURED_DAYS * 86_400 // 500}
-    for words, asked in (("30 days", history), ("500 bins", narrow)):
-        yield f"history of flow runs, {words}", "flow_runs/history", asked
-        yield f"history of task runs, {words}", "task_runs/history", asked
-        of_one = asked | {"flows": {"id": {"any_": [str(flow.id)]}}}
-        yield f"history of the runs of a flow, {words}", "flow_runs/history", of_one
-        yield f"history of the runs of a deployment, {words}", "flow_runs/history", asked | of_deployment
-    yield "flow runs as dots", "ui/flow_runs/history", {}
-    yield "average lateness", "flow_runs/lateness", {}
-    yield "average lateness of a flow", "flow_runs/lateness", {"flows": {"id": {"any_": [str(flow.id)]}}}
 
 
 def fill(copies: int, tasks: int) -> None:
