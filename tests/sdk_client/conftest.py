@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,3 +50,17 @@ def reporter(server: ScriptedServer) -> Iterator[Reporter]:
     running = Reporter(OrionClient(server.url, settings=settings), settings=settings)
     yield running
     running.close()
+
+
+@pytest.fixture
+def reporter_with(server: ScriptedServer) -> Any:
+    made: list[Reporter] = []
+
+    def make(**changes: object) -> Reporter:
+        settings = quick_settings(**changes)
+        made.append(Reporter(OrionClient(server.url, settings=settings), settings=settings))
+        return made[-1]
+
+    yield make
+    for reporter in made:
+        reporter.close(0.2)

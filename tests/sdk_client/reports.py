@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from orionflow.contract.ids import uuid7
-from orionflow.reporting import LogLine, Transition
+from orionflow.reporting import LogLine, Reporter, Transition
 from orionflow.states import State, StateType
 
 FLOW_RUN = uuid7()
@@ -34,3 +37,18 @@ def ids_of(items: list[Transition]) -> list[str]:
 
 def line(text: str, *, flow_run: UUID | None = FLOW_RUN) -> LogLine:
     return LogLine("tests", 20, text, datetime.now(UTC), flow_run)
+
+
+def stream_all(reporter: Reporter, items: list[Transition]) -> None:
+    for item in items:
+        reporter.stream(item)
+
+
+def spool_files(home: Path) -> list[Path]:
+    return sorted((home / "spool").glob("*.jsonl"))
+
+
+def wait_for(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
