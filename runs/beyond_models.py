@@ -11,7 +11,7 @@ from typing import Any
 from django.db import connection
 
 from orchestration.tables import FLOW_RUNS, TASK_RUNS
-from runs.triggers import missing_triggers
+from runs.triggers import names_there
 
 # Descending, and none of it last. Only PostgreSQL lets an index say the latter, and SQLite need not be told.
 _BY_END = {FLOW_RUNS.runs: "flow_run_by_end", TASK_RUNS.runs: "task_run_by_end"}
@@ -25,7 +25,7 @@ def install(**_: Any) -> None:
     roll_ups.install()
     tag_rows.install()
     with connection.cursor() as cursor:
-        for table in missing_indexes(cursor):
+        for table in _missing_indexes(names_there(cursor)):
             nulls = " NULLS LAST" if connection.vendor == "postgresql" else ""
             cursor.execute(f"CREATE INDEX {_BY_END[table]} ON {table} (end_time DESC{nulls}, id DESC)")
 
@@ -37,14 +37,10 @@ def is_complete() -> bool:
 
     names = {**of_roll_ups(), **of_tags(FLOW_RUNS), **of_tags(TASK_RUNS)}
     with connection.cursor() as cursor:
-        return not missing_triggers(cursor, names) and not missing_indexes(cursor)
+        there = names_there(cursor)
+    return names.keys() <= there and not _missing_indexes(there)
 
 
-def missing_indexes(cursor: Any) -> list[str]:
+def _missing_indexes(there: set[str]) -> list[str]:
     """Return the tables that lack their index by end, of those that are there."""
-    if connection.vendor == "sqlite":
-        cursor.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'index')")
-    else:
-        cursor.execute("SELECT relname FROM pg_class WHERE relkind IN ('r', 'i')")
-    there = {name for (name,) in cursor.fetchall()}
     return [table for table, index in _BY_END.items() if table in there and index not in there]
