@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 
 from django import forms
 
 from deployments.models import Deployment
 from orion_site.forms.fields import NameField, NumberField, ObjectField, TagsField
+from orionflow.contract.deployments import DeploymentFields, Within
+from orionflow.contract.wire import Shown
 
 OVERLAPS = {
     "allow": "Runs may overlap",
@@ -23,7 +26,7 @@ class SecondsField(forms.FloatField):
     """A period in seconds; None where there is none."""
 
     def __init__(self, **wishes: Any) -> None:
-        super().__init__(required=False, min_value=1, max_value=1e9, **wishes)
+        super().__init__(min_value=1, max_value=1e9, **wishes)
 
     def prepare_value(self, value: Any) -> Any:
         return f"{value.total_seconds():g}" if isinstance(value, timedelta) else value
@@ -48,30 +51,27 @@ class DeploymentForm(forms.Form):
     )
     tags = TagsField(help_text="Between commas. Its runs have them too.")
     parameters = ObjectField(required=False, help_text="As JSON: what each run is given, unless it brings its own.")
-    work_pool = forms.ChoiceField(label="Work pool")
-    work_queue = NameField(label="Work queue", help_text="Where its runs wait. It is made if it is new.")
-    overlap = forms.ChoiceField(choices=list(OVERLAPS.items()), label="While another run of it is running")
-    concurrency_limit = NumberField(
-        required=False, label="Limit", help_text="How many of its runs may be pending or running. Empty: no limit."
-    )
-    crash_retries = NumberField(
-        required=False,
-        label="Tries after a crash",
-        help_text="How often a run is tried again when its process died. Empty: as its code says.",
-    )
-    must_start_within = SecondsField(
-        label="Must start within, in seconds", help_text="From the time that it is planned for. Empty: any time."
-    )
-    must_finish_within = SecondsField(
-        label="Must finish within, in seconds", help_text="From the time that it is planned for. Empty: any time."
-    )
     enforce_parameter_schema = forms.BooleanField(
         required=False, label="Refuse runs whose parameters do not fit the schema of the flow"
     )
+    work_pool = forms.ChoiceField(label="Work pool")
+    work_queue = NameField(label="Work queue", help_text="Where its runs wait. It is made if it is new.")
+    overlap = forms.ChoiceField(choices=list(OVERLAPS.items()), label="While another run of it is running")
 
     def __init__(self, *given: Any, pools: list[str], **wishes: Any) -> None:
         super().__init__(*given, **wishes)
         self.fields["work_pool"].choices = [(name, name) for name in pools]  # type: ignore[attr-defined]
+
+
+def _numbers() -> Iterator[tuple[str, forms.Field]]:
+    """Yield a field for each number that the contract says how to show; a period is one in seconds."""
+    for name, one in DeploymentFields.model_fields.items():
+        if shown := Shown.of(one):
+            kind = SecondsField if Within in get_args(one.annotation) else NumberField
+            yield name, kind(required=False, label=shown.label, help_text=shown.help)
+
+
+DeploymentForm.base_fields.update(_numbers())
 
 
 class DuplicateForm(forms.Form):

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
+from annotated_types import MaxLen
 from django import forms
 from django.utils import timezone
 
 from deployments.models import Schedule
-from deployments.schedules.core import ScheduleError, moment_in
+from deployments.schedules.core import READERS, ScheduleError, moment_in
 from deployments.schedules.core.definitions import completed, refuse_without_times
 from deployments.schedules.core.zones import wall_of, zone_of
 from orion_site.forms.fields import NumberField, ObjectField
+from orionflow.contract.schedules import LONGEST_ICS, AnyDefinition
+from orionflow.contract.wire import Shown
 
-LONGEST_ICS = 1_000_000
 UNITS = {"minutes": 60, "hours": 3_600, "days": 86_400, "weeks": 604_800, "seconds": 1}
 MISSED = [("none", "Leave them out"), ("latest", "One run makes up for them"), ("all", "A run for each of them")]
 
@@ -142,22 +144,6 @@ class IntervalForm(ScheduleForm):
         return made
 
 
-class RRuleForm(ScheduleForm):
-    kind = "rrule"
-    label = "Recurrence rule"
-    rrule = forms.CharField(
-        max_length=6500,
-        label="Recurrence rule",
-        help_text="Such as FREQ=MONTHLY;BYDAY=-1FR;BYHOUR=6;BYMINUTE=0;BYSECOND=0. DTSTART, RDATE, EXDATE and EXRULE "
-        "stand on lines of their own.",
-        widget=forms.Textarea({"rows": 3, "class": "mono", "spellcheck": "false"}),
-    )
-    field_order = ("rrule", "timezone")
-
-    def definition(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        return {"rrule": values["rrule"].replace("\r\n", "\n"), "timezone": values["timezone"] or "UTC"}
-
-
 class IcsForm(ScheduleForm):
     kind = "ics"
     label = "Calendar file"
@@ -174,7 +160,30 @@ class IcsForm(ScheduleForm):
         return {"ics": values["ics"], "timezone": values["timezone"] or None}
 
 
-FORMS: dict[str, type[ScheduleForm]] = {form.kind: form for form in (CronForm, IntervalForm, RRuleForm, IcsForm)}
+class TextForm(ScheduleForm):
+    """A kind whose definition is one text."""
+
+    def definition(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {self.kind: values[self.kind].replace("\r\n", "\n"), "timezone": values["timezone"] or "UTC"}
+
+
+def _text_form(kind: str) -> type[ScheduleForm]:
+    """Make the form of such a kind: the contract says what its text is called, and how long it may be."""
+    text = next(one.model_fields[kind] for one in get_args(AnyDefinition) if kind in one.model_fields)
+    shown = Shown.of(text) or Shown(kind.capitalize())
+    field = forms.CharField(
+        max_length=next((one.max_length for one in text.metadata if isinstance(one, MaxLen)), None),
+        label=shown.label,
+        help_text=shown.help,
+        widget=forms.Textarea({"rows": 3, "class": "mono", "spellcheck": "false"}),
+    )
+    order = (kind, "timezone")
+    members = {"kind": kind, "label": shown.label, kind: field, "field_order": order, "__module__": __name__}
+    return type(TextForm)(f"{kind.capitalize()}Form", (TextForm,), members)
+
+
+_OF_THEIR_OWN: dict[str, type[ScheduleForm]] = {form.kind: form for form in (CronForm, IntervalForm, IcsForm)}
+FORMS = {kind: _OF_THEIR_OWN.get(kind) or _text_form(kind) for kind in READERS}
 
 
 def kind_of(schedule: Schedule) -> str:

@@ -56,7 +56,7 @@ class ReadSchedules(Operation):
     def perform(self, id: UUID) -> list[dict[str, Any]]:
         if not Deployment.objects.filter(pk=id).exists():
             raise Missing("Deployment")
-        return _told(with_calendars(Schedule.objects.filter(deployment=id)))
+        return _schedules_out(with_calendars(Schedule.objects.filter(deployment=id)))
 
 
 class CreateSchedules(Operation):
@@ -71,7 +71,7 @@ class CreateSchedules(Operation):
         with reporting_bad_templates():
             made = add_schedules(deployment_id=id, new=[new_schedule(one) for one in body], now=now)
         stored = {one.pk: one for one in with_calendars(Schedule.objects.filter(pk__in=[one.pk for one in made]))}
-        return Response(_told([stored[one.pk] for one in made]), status=201)
+        return Response(_schedules_out([stored[one.pk] for one in made]), status=201)
 
 
 class UpdateSchedule(Operation):
@@ -177,5 +177,5 @@ def _calendar(text: str) -> HttpResponse:
     return HttpResponse(text, content_type="text/calendar; charset=utf-8")
 
 
-def _told(schedules: Iterable[Schedule]) -> list[dict[str, Any]]:
+def _schedules_out(schedules: Iterable[Schedule]) -> list[dict[str, Any]]:
     return [schedule_out(one, calendar_names(one)) for one in schedules]

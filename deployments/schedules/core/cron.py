@@ -16,6 +16,7 @@ from cronsim import CronSim, CronSimError
 from deployments.schedules.core.errors import ScheduleError
 from deployments.schedules.core.timetable import Timetable
 from deployments.schedules.core.zones import Named, earliest_wall, every_time, is_text, name_of, once_each, zone_of
+from orionflow.contract.schedules import LONGEST_CRON
 
 ALIASES = {
     "@yearly": "0 0 1 1 *",
@@ -26,7 +27,6 @@ ALIASES = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
-LONGEST = 1000
 ANY_DAY = datetime(2026, 1, 1)  # noqa: DTZ001
 
 
@@ -55,8 +55,8 @@ class CronTimes(Timetable):
 
 def read_cron(definition: Mapping[str, Any]) -> CronTimes:
     text, day_or = definition["cron"], definition.get("day_or", True)
-    if not is_text(text) or len(text) > LONGEST:
-        raise ScheduleError(f"A cron expression is a text of at most {LONGEST} characters.", "cron")
+    if not is_text(text) or len(text) > LONGEST_CRON:
+        raise ScheduleError(f"A cron expression is a text of at most {LONGEST_CRON} characters.", "cron")
     if not isinstance(day_or, bool):
         raise ScheduleError("day_or is true or false.", "day_or")
     expression = _expression(text)

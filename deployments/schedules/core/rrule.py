@@ -14,8 +14,8 @@ from deployments.schedules.core.rules import read_rule
 from deployments.schedules.core.series import Series
 from deployments.schedules.core.timetable import Timetable
 from deployments.schedules.core.zones import Named, first_moment, is_text, name_of, wall_of, zone_of
+from orionflow.contract.schedules import LONGEST_RRULE
 
-LONGEST = 6500
 DATED = ("DTSTART", "RDATE", "EXDATE")
 
 
@@ -40,8 +40,8 @@ class RuleTimes(Timetable):
 
 def read_rrule(definition: Mapping[str, Any]) -> RuleTimes:
     text = definition["rrule"]
-    if not is_text(text) or len(text) > LONGEST:
-        raise ScheduleError(f"A recurrence rule is a text of at most {LONGEST} characters.", "rrule")
+    if not is_text(text) or len(text) > LONGEST_RRULE:
+        raise ScheduleError(f"A recurrence rule is a text of at most {LONGEST_RRULE} characters.", "rrule")
     lines = [_line(line) for line in re.sub(r"\r?\n[ \t]", "", text).split()]
     # A beginning in a zone of its own says in which zone the rule is meant.
     named = next((one.zone for one in lines if one.name == "DTSTART" and one.zone), None)

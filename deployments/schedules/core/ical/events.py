@@ -18,8 +18,8 @@ from deployments.schedules.core.ical.zones import Zones, only
 from deployments.schedules.core.rules import Rule, read_rule
 from deployments.schedules.core.series import Series
 from deployments.schedules.core.zones import DAY, first_moment, wall_of
+from orionflow.contract.schedules import LONGEST_ICS
 
-LONGEST = 1_000_000
 MOST_RECURRING = 2_000
 FOLDED = re.compile(r"\r?\n[ \t]")
 # Zones are ours: the parser would guess some, and keep those that one document defines for all that it reads later.
@@ -59,8 +59,8 @@ def read_document(text: str, zone: tzinfo | None = None, days: tzinfo | None = N
 
     Whole days are those of `days`; without that, of the same zone as such times.
     """
-    if not isinstance(text, str) or len(text) > LONGEST:
-        raise ScheduleError(f"A calendar is an iCalendar document of at most {LONGEST} characters.", "ics")
+    if not isinstance(text, str) or len(text) > LONGEST_ICS:
+        raise ScheduleError(f"A calendar is an iCalendar document of at most {LONGEST_ICS} characters.", "ics")
     try:
         return _read(text, zone, days)
     except ScheduleError:

@@ -1,7 +1,8 @@
 """Deployments on the wire: what may be said of one, and one as it is stored.
 
 A new field is a line in each of `DeploymentFields` and `Deployment`, a column of the server's model, and an option of
-`flow.deploy`; `orion import`, `orion deploy` and `orion deployment inspect` carry it from here.
+`flow.deploy`; `orion import`, `orion deploy` and `orion deployment inspect` carry it from here, and with `Shown` the
+form of the dashboard, too.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from orionflow.contract.wire import (
     Name,
     Names,
     Natural,
+    Shown,
     Stored,
     StrictWire,
     Tags,
@@ -29,6 +31,7 @@ from orionflow.contract.wire import (
 )
 
 Within = Annotated[float, Field(gt=0, le=1e9, description="Seconds.")]
+_FROM_PLAN = "From the time that it is planned for. Empty: any time."
 Path = Annotated[str, Field(max_length=4096)]
 Schedules = Annotated[list[ScheduleCreate], Field(max_length=1000)]
 
@@ -62,10 +65,18 @@ class DeploymentFields(StrictWire):
     storage_document_id: UUID | None = None
     infrastructure_document_id: UUID | None = None
     overlap: Overlap | None = None
-    crash_retries: Natural | None = None
-    concurrency_limit: Natural | None = None
-    must_start_within: Within | None = None
-    must_finish_within: Within | None = None
+    crash_retries: Annotated[
+        Natural | None,
+        Shown(
+            "Tries after a crash",
+            "How often a run is tried again when its process died. Empty: as its code says.",
+        ),
+    ] = None
+    concurrency_limit: Annotated[
+        Natural | None, Shown("Limit", "How many of its runs may be pending or running. Empty: no limit.")
+    ] = None
+    must_start_within: Annotated[Within | None, Shown("Must start within, in seconds", _FROM_PLAN)] = None
+    must_finish_within: Annotated[Within | None, Shown("Must finish within, in seconds", _FROM_PLAN)] = None
 
     @model_validator(mode="before")
     @classmethod

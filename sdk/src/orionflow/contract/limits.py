@@ -169,6 +169,6 @@ class ForcedRelease(Wire):
 
 
 class ReleasedRun(Answer):
-    """The state in which the loss of its places left the run."""
+    """The state in which the loss of its slots left the run."""
 
     state: StateOut | None = None

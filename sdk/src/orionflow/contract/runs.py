@@ -114,10 +114,8 @@ class TaskRunPolicyIn(RunPolicyIn):
 _MAY_BE_ABSENT = ConfigDict(json_schema_extra=lambda schema: schema.pop("required", None))
 
 
-class FlowRunPolicyOut(TypedDict, total=False):
-    """A policy as it is stored. What only Orion knows is told where it is not at its default."""
-
-    __pydantic_config__ = _MAY_BE_ABSENT  # type: ignore[misc]
+class RunPolicyOut(TypedDict, total=False):
+    """A policy as it is stored. What only Orion knows is there where it is not at its default."""
 
     max_retries: int
     retry_delay_seconds: float
@@ -128,6 +126,13 @@ class FlowRunPolicyOut(TypedDict, total=False):
     retry_jitter_factor: float | None
     crash_retries: int
     crash_count: int
+
+
+class FlowRunPolicyOut(RunPolicyOut, total=False):
+    """The policy of a flow run as it is stored."""
+
+    __pydantic_config__ = _MAY_BE_ABSENT  # type: ignore[misc]
+
     handovers: int
     overlap: Overlap
     overlap_scope: OverlapScope
@@ -136,20 +141,10 @@ class FlowRunPolicyOut(TypedDict, total=False):
     retry_type: RetryType | None
 
 
-class TaskRunPolicyOut(TypedDict, total=False):
-    """A policy as it is stored. What only Orion knows is told where it is not at its default."""
+class TaskRunPolicyOut(RunPolicyOut, total=False):
+    """The policy of a task run as it is stored."""
 
     __pydantic_config__ = _MAY_BE_ABSENT  # type: ignore[misc]
-
-    max_retries: int
-    retry_delay_seconds: float
-    retries: int | None
-    retry_delay: float | list[float] | None
-    retry_backoff_factor: float
-    retry_delay_max: float
-    retry_jitter_factor: float | None
-    crash_retries: int
-    crash_count: int
 
 
 _or_empty = BeforeValidator(lambda value: value or {})

@@ -20,6 +20,7 @@ from orionflow.contract.wire import (
     Moment,
     Name,
     Names,
+    Shown,
     Stored,
     StrictWire,
     Text255,
@@ -28,6 +29,8 @@ from orionflow.contract.wire import (
 
 Count = Annotated[int, Field(gt=0, lt=2**31)]
 Window = Annotated[float, Field(gt=0, le=1e9)]
+# So many letters the text of a kind may have.
+LONGEST_CRON, LONGEST_RRULE, LONGEST_ICS = 1_000, 6_500, 1_000_000
 Misfire = Literal["all", "latest", "none"]
 CalendarNames = Annotated[list[Name], Field(max_length=100)]
 
@@ -47,20 +50,28 @@ class IntervalDefinition(StrictWire):
 
 
 class CronDefinition(StrictWire):
-    cron: Annotated[str, Field(max_length=1000)]
+    cron: Annotated[str, Field(max_length=LONGEST_CRON)]
     timezone: Text255 | None = None
     day_or: bool = True
 
 
 class RRuleDefinition(StrictWire):
-    rrule: Annotated[str, Field(max_length=6500)]
+    rrule: Annotated[
+        str,
+        Field(max_length=LONGEST_RRULE),
+        Shown(
+            "Recurrence rule",
+            "Such as FREQ=MONTHLY;BYDAY=-1FR;BYHOUR=6;BYMINUTE=0;BYSECOND=0. DTSTART, RDATE, EXDATE and EXRULE stand "
+            "on lines of their own.",
+        ),
+    ]
     timezone: Text255 | None = None
 
 
 class IcsDefinition(StrictWire):
     """The events of an iCalendar document; runs are planned at their starts."""
 
-    ics: Annotated[str, Field(max_length=1_000_000)]
+    ics: Annotated[str, Field(max_length=LONGEST_ICS)]
     timezone: Text255 | None = None
 
 

@@ -151,9 +151,9 @@ class StateDetails:
         }
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> StateDetails:
+    def from_json(cls, given: Mapping[str, Any]) -> StateDetails:
         """Read what `said` became as JSON. By hand, as it is read for every state and needs no validator."""
-        known = {name: told[name] for name in DETAIL_NAMES if told.get(name) is not None}
+        known = {name: given[name] for name in DETAIL_NAMES if given.get(name) is not None}
         if not known:
             return NO_DETAILS
         for name in known.keys() & _READERS.keys():

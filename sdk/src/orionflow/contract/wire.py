@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, WithJsonSchema
+from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticCustomError
 from typing_extensions import TypedDict
 
@@ -56,11 +57,24 @@ class Answer(BaseModel):
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How forms name a field, and what they say below it: metadata of fields that need no form of their own."""
+
+    label: str
+    help: str = ""
+
+    @classmethod
+    def of(cls, field: FieldInfo) -> Shown | None:
+        """Return what a field of a model has of it."""
+        return next((one for one in field.metadata if isinstance(one, cls)), None)
+
+
 OWN = "known to Orion only"
 
 
 def own_fields(kind: type[BaseModel]) -> frozenset[str]:
-    """The names of an answer's fields that are told only where they say something."""
+    """The names of an answer's fields that are there only where they say something."""
     return frozenset(name for name, one in kind.model_fields.items() if OWN in one.metadata)
 
 
