@@ -22,6 +22,12 @@ def near(typed: str, known: Iterable[str], *, most: int = 3) -> list[str]:
     return [name for _, _, name in ranked[:most]]
 
 
+def did_you_mean(typed: str, known: Iterable[str], otherwise: str = "", *, most: int = 3, before: str = "") -> str:
+    """Propose the names that may have been meant, with a text before each; where none is near, give the other hint."""
+    meant = " or ".join(f"{before}{name}" for name in near(typed, known, most=most))
+    return f"did you mean {meant}?" if meant else otherwise
+
+
 def _slips(typed: str, name: str, allowed: int) -> int:
     """How far apart they are; a part of a longer name (`queue` of `work-queue`) counts as one slip more."""
     whole = distance(typed, name, allowed)

@@ -13,7 +13,7 @@ from orionflow.cli.columns import ID, Col, ago
 from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.cli.lazy import LazyGroup
 from orionflow.cli.safe_text import as_json
-from orionflow.cli.session import Session, command, limit_option, with_params
+from orionflow.cli.session import SPAN, Session, command, limit_option, span_of, with_params
 
 PAGE = 200
 
@@ -44,16 +44,12 @@ audit = LazyGroup(
 @click.option("--object", metavar="ID", help="About this object: its id, or kind:id.")
 @click.option("--kind", metavar="KIND", help="About objects of this kind, such as deployment.")
 @click.option("--refused", is_flag=True, help="Only what was refused.")
-@click.option("--since", metavar="TIME", help="Only those since then, such as -1h.")
-@click.option("--until", metavar="TIME", help="Only those until then.")
-@with_params(limit_option(20))
+@with_params(*SPAN, limit_option(20))
 def ls(
     session: Session, since: str | None, until: str | None, refused: bool, limit: int, **options: str | None
 ) -> None:
     """List entries of the audit log, newest first."""
-    times = {"since": since, "until": until}
-    asked: Json = {name: value for name, value in options.items() if value}
-    asked |= {name: session.clock.moment(text).isoformat() for name, text in times.items() if text}
+    asked: Json = {name: value for name, value in options.items() if value} | span_of(session, since, until)
     asked |= {"result": "refused"} if refused else {}
     columns = [
         Col("WHEN", "at", ago),

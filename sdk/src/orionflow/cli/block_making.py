@@ -20,10 +20,10 @@ from orionflow.calls.blocks import (
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.block import known_type
 from orionflow.cli.errors import CommandFailed, ExitCode
-from orionflow.cli.parameters import read_pairs, read_structure, read_whole
+from orionflow.cli.parameters import read_pairs, read_structure, read_whole, text_fields
 from orionflow.cli.session import Session, command
 from orionflow.cli.terminal import current_terminal
-from orionflow.spelling import near
+from orionflow.spelling import did_you_mean
 
 
 @command(
@@ -44,10 +44,7 @@ def create(session: Session, block: str, pairs: Sequence[str], values: str | Non
     if not separator or not name:
         raise click.UsageError(f"{block!r} does not say of which type it is; write TYPE/NAME.")
     schema = newest_schema(session.api, slug)
-    texts = frozenset(
-        field for field, one in schema["fields"].get("properties", {}).items() if one.get("type") == "string"
-    )
-    given = {**read_whole(values, "--values"), **read_pairs(pairs, "FIELD", texts=texts)}
+    given = {**read_whole(values, "--values"), **read_pairs(pairs, "FIELD", texts=text_fields(schema["fields"]))}
     made = store_block(session.api, schema, name, completed(schema, given), overwrite=overwrite)
     session.report(f"Created the block {slug}/{name}.", made)
 
@@ -83,8 +80,7 @@ def completed(schema: Json, given: Json) -> Json:
     fields = schema["fields"].get("properties") or {}
     for name in given:
         if fields and name not in fields:
-            proposals = near(name, list(fields))
-            hint = f"did you mean {' or '.join(proposals)}?" if proposals else f"it has {', '.join(fields)}."
+            hint = did_you_mean(name, fields, f"it has {', '.join(fields)}.")
             raise click.UsageError(f"A block of the type {schema['block_type']['slug']} has no field {name!r}; {hint}")
     lacking = [name for name in schema["fields"].get("required") or () if name not in given]
     if lacking and not current_terminal().is_interactive:

@@ -11,9 +11,9 @@ import click
 from orionflow.calls.schedules import CALENDARS
 from orionflow.cli.backend import Json
 from orionflow.cli.columns import ID, Col, Columns, ago
-from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.cli.lazy import LazyGroup
-from orionflow.cli.lookup import listed, missing
+from orionflow.cli.lookup import find_named
+from orionflow.cli.parameters import read_text
 from orionflow.cli.resource import Resource
 from orionflow.cli.session import Session, command
 
@@ -40,18 +40,13 @@ def _named(session: Session, name: str) -> Json | None:
     return found[0] if found else None
 
 
-def _find(session: Session, name: str) -> Json:
-    found = _named(session, name)
-    if found is None:
-        raise missing("calendar", name, [one["name"] for one in listed(session.api, CALENDARS)])
-    return found
-
-
 _COLUMNS: Columns = (
     Col("CALENDAR", "name"), Col("EVENTS", row=lambda one: str(one["ics"].upper().count("BEGIN:VEVENT"))),
     Col("DESCRIPTION", "description"), Col("UPDATED", "updated", ago), ID,
 )  # fmt: skip
-CALENDAR = Resource("calendar", CALENDARS, _COLUMNS, find=_find)
+CALENDAR = Resource(
+    "calendar", CALENDARS, _COLUMNS, find=lambda session, name: find_named(session.api, CALENDARS, "calendar", name)
+)
 ls = CALENDAR.ls("List calendars by name.", "orion calendar ls", "orion calendar ls -o json", empty="No calendars.")
 delete = CALENDAR.delete(
     "Delete a calendar. One that schedules name goes by --force only, which takes it out of them.",
@@ -109,13 +104,7 @@ def _document(name: str, events: list[str]) -> str:
 @click.option("--description", metavar="TEXT", default="", help="What it is for.")
 def import_(session: Session, file: str, name: str | None, description: str) -> None:
     """Store an .ics file as a calendar, or bring the calendar of that name to it."""
-    try:
-        text = Path(file).read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise CommandFailed(ExitCode.NOT_FOUND, f"There is no file {file!r}.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandFailed(ExitCode.USAGE, f"{file} cannot be read.", str(error)) from None
-    _store(session, name or Path(file).stem, text, description)
+    _store(session, name or Path(file).stem, read_text(file), description)
 
 
 def _store(session: Session, name: str, ics: str, description: str) -> None:

@@ -13,7 +13,7 @@ from orionflow.cli.output import Column, as_text
 from orionflow.cli.session import Session, command
 from orionflow.cli.terminal import current_terminal
 from orionflow.settings.values import shown_url
-from orionflow.spelling import near
+from orionflow.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from orionflow.settings.profiles import Profiles
@@ -126,8 +126,7 @@ def setting_name(typed: str) -> str:
     if name in ("home", "profile"):
         raise click.UsageError(f"A profile cannot set {name}; set ORION_{name.upper()} in the environment.")
     if name not in known:
-        proposals = near(name, known)
-        hint = f"did you mean {proposals[0]}?" if proposals else "`orion config view --all` lists them."
+        hint = did_you_mean(name, known, "`orion config view --all` lists them.", most=1)
         raise click.UsageError(f"There is no setting {typed!r}; {hint}")
     return name
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orionflow.cli.terminal import Terminal
-from orionflow.spelling import near
+from orionflow.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from orionflow.errors import ApiError
@@ -167,9 +167,8 @@ def _proposal(error: click.UsageError) -> str:
     elif isinstance(error, click.BadParameter) and error.param and isinstance(error.param.type, click.Choice):
         found = _NOT_A_CHOICE.search(error.message)
         typed, known = found[1] if found else "", list(error.param.type.choices)
-    proposals = near(typed.lstrip("-"), [name.lstrip("-") for name in known]) if typed else []
     dashes = "--" if isinstance(error, click.NoSuchOption) else ""
-    return f"did you mean {' or '.join(dashes + name for name in proposals)}?" if proposals else ""
+    return did_you_mean(typed.lstrip("-"), [name.lstrip("-") for name in known], before=dashes) if typed else ""
 
 
 def _of_the_sdk(error: Exception) -> CommandFailed | None:

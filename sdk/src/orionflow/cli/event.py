@@ -16,7 +16,7 @@ from orionflow.cli.lazy import LazyGroup
 from orionflow.cli.output import Column
 from orionflow.cli.parameters import read_whole
 from orionflow.cli.safe_text import as_json
-from orionflow.cli.session import Session, command, limit_option, with_params
+from orionflow.cli.session import SPAN, Session, command, limit_option, span_of, with_params
 from orionflow.cli.times import read_moment, read_period
 
 LABEL_ID, ROLE, NAME = "prefect.resource.id", "prefect.resource.role", "prefect.resource.name"
@@ -55,13 +55,10 @@ filters = with_params(
     times=True,
 )
 @filters
-@click.option("--since", metavar="TIME", help="Only those since then, such as -1h.")
-@click.option("--until", metavar="TIME", help="Only those until then.")
-@with_params(limit_option(20))
+@with_params(*SPAN, limit_option(20))
 def ls(session: Session, since: str | None, until: str | None, limit: int, **options: Any) -> None:
     """List events, newest first."""
-    times = {"since": since, "until": until}
-    occurred = {name: session.clock.moment(text).isoformat() for name, text in times.items() if text}
+    occurred = span_of(session, since, until)
     asked = {**_asked(options), **({"occurred": occurred} if occurred else {})}
     found = list(_pages(session.api, asked, limit))
     empty = "No events. Those of flow runs are recorded while an automation is enabled."

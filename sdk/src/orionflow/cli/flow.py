@@ -16,7 +16,7 @@ from orionflow.cli.lookup import find_flow
 from orionflow.cli.output import Column
 from orionflow.cli.query import flow_filters
 from orionflow.cli.resource import Resource
-from orionflow.cli.run_tables import began, flow_run_columns, newest_runs
+from orionflow.cli.run_tables import began, newest_runs, show_newest_runs
 from orionflow.cli.session import Session, command, limit_option, sort_option, with_params
 from orionflow.cli.style import painted, run_state_label
 
@@ -64,15 +64,14 @@ def _recent(session: Session, filters: Json, limit: int) -> list[Json]:
     return [found[id] for id in ids if id in found][:limit]
 
 
-def _newest_runs(session: Session, flow: Json, limit: int, of_runs: Json | None = None) -> list[Json]:
-    of_flow: Json = {"flows": {"id": {"any_": [flow["id"]]}}}
-    return newest_runs(session, {**of_flow, **({"flow_runs": of_runs} if of_runs else {})}, limit)
+def _of_flow(flow: Json) -> Json:
+    return {"flows": {"id": {"any_": [flow["id"]]}}}
 
 
 def _columns(session: Session, flows: Sequence[Json]) -> Columns:
     # A list is short, and each of these questions is answered from an index.
     last = {
-        flow["id"]: next(iter(_newest_runs(session, flow, 1, STARTED)), None)
+        flow["id"]: next(iter(newest_runs(session, {**_of_flow(flow), "flow_runs": STARTED}, 1)), None)
         for flow in (flows if session.for_people else ())
     }
 
@@ -94,7 +93,7 @@ def _columns(session: Session, flows: Sequence[Json]) -> Columns:
 
 def _fields(session: Session, flow: Json) -> Columns:
     def runs(flow: Json) -> str:
-        return str(session.api.ask(FLOW_RUNS.count({"flows": {"id": {"any_": [flow["id"]]}}})))
+        return str(session.api.ask(FLOW_RUNS.count(_of_flow(flow))))
 
     return [
         Col("id", "id"),
@@ -105,18 +104,12 @@ def _fields(session: Session, flow: Json) -> Columns:
     ]
 
 
-def _show_runs(session: Session, flow: Json) -> None:
-    session.terminal.out("\nruns:")
-    runs = _newest_runs(session, flow, 5)
-    session.show_list(runs, flow_run_columns(session, runs))
-
-
 FLOW = Resource("flow", FLOWS, _columns, metavar="FLOW", find=lambda session, wanted: find_flow(session.api, wanted))
 inspect = FLOW.inspect(
     "Show one flow and its newest runs.",
     "orion flow inspect etl",
     ("orion flow inspect etl -o json", "the API's object"),
     fields=_fields,
-    below=_show_runs,
+    below=lambda session, flow: show_newest_runs(session, _of_flow(flow)),
     plain=True,
 )

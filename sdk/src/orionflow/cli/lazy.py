@@ -12,7 +12,7 @@ from importlib import import_module
 import click
 
 from orionflow.cli.command import HELP_NAMES, Examples, OrionCommand, WithExamples, shared_options
-from orionflow.spelling import near
+from orionflow.spelling import did_you_mean
 
 # Every group has these words for its commands.
 USUAL_ALIASES = {"ls": ("list",), "inspect": ("show",), "delete": ("rm",)}
@@ -72,7 +72,7 @@ class LazyGroup(WithExamples, click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         typed = args[0]
         if not typed.startswith("-") and self.get_command(ctx, typed) is None:
-            raise UnknownCommand(typed, near(typed, self.all_names()), ctx)
+            raise UnknownCommand(typed, self.all_names(), ctx)
         _, command, rest = super().resolve_command(ctx, args)
         # Usage lines show the full name, whatever alias was typed.
         return self.full_name(typed), command, rest
@@ -114,10 +114,9 @@ def _whole_target(module: str, name: str, target: str) -> str:
 class UnknownCommand(click.UsageError):
     """No command has this name; the nearest names are proposed."""
 
-    def __init__(self, typed: str, proposals: list[str], ctx: click.Context) -> None:
+    def __init__(self, typed: str, known: list[str], ctx: click.Context) -> None:
         super().__init__(f"There is no command {ctx.command_path} {typed}.", ctx)
-        meant = " or ".join(f"{ctx.command_path} {name}" for name in proposals)
-        self.fix = f"did you mean {meant}?" if meant else f"{ctx.command_path} --help"
+        self.fix = did_you_mean(typed, known, f"{ctx.command_path} --help", before=f"{ctx.command_path} ")
 
 
 def load(target: str) -> click.Command:

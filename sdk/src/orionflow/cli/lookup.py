@@ -19,7 +19,7 @@ from orionflow.calls.task_runs import TASK_RUNS
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.contract.states import BAD, in_order
-from orionflow.spelling import near
+from orionflow.spelling import did_you_mean
 
 NEWEST = "EXPECTED_START_TIME_DESC"
 BAD_STATES = {"state": {"type": {"any_": in_order(BAD)}}}
@@ -33,9 +33,7 @@ _SHOWN = 8
 
 def missing(kind: str, wanted: str, known: Iterable[str], *, command: str = "") -> CommandFailed:
     """Give the error of exit 5 with the names that are like the wanted one, or the command that lists them all."""
-    proposals = near(wanted, known)
-    command = command or f"orion {kind.replace(' ', '-')} ls"
-    fix = f"did you mean {' or '.join(proposals)}?" if proposals else command
+    fix = did_you_mean(wanted, known, command or f"orion {kind.replace(' ', '-')} ls")
     return CommandFailed(ExitCode.NOT_FOUND, f"There is no {kind} {wanted!r}.", fix=fix)
 
 
@@ -75,7 +73,13 @@ def listed(api: Backend, every: Collection[Any]) -> list[Json]:
     return list(api.pages(every, {}, _COMPARED))
 
 
-def by_name_or_id(api: Backend, kind: str, wanted: str, rows: Sequence[Json], *, command: str = "") -> Json:
+def find_named(api: Backend, every: Collection[Any], kind: str, wanted: str, *, command: str = "") -> Json:
+    """Find the one with this name or id, or the only one whose id begins so; otherwise exit 5."""
+    rows = list(api.pages(every, {every.name: {"name": {"any_": [wanted]}}}, _SHOWN + 1))
+    return by_name_or_id(kind, wanted, rows or list(api.pages(every, {}, None)), command=command)
+
+
+def by_name_or_id(kind: str, wanted: str, rows: Sequence[Json], *, command: str = "") -> Json:
     """Find the row with this name or id, or the only one whose id begins so; otherwise exit 5."""
     found = [row for row in rows if wanted in (row.get("name"), row["id"])] or by_prefix(rows, wanted)
     if len(found) == 1:

@@ -16,7 +16,7 @@ from orionflow.cli.safe_text import as_json, cleaned, one_line
 from orionflow.cli.tables import Cell, render_fields, render_table
 from orionflow.cli.terminal import Terminal, current_terminal
 from orionflow.cli.yaml_text import as_yaml
-from orionflow.spelling import near
+from orionflow.spelling import did_you_mean
 
 TABLES = frozenset({"table", "wide", "csv"})
 FORMATS = ("table", "wide", "json", "jsonl", "yaml", "name", "csv")
@@ -91,8 +91,7 @@ class Output:
             if _key(wanted) in titles or wanted.partition(".")[0] in {field.partition(".")[0] for field in fields}:
                 continue
             known = list(dict.fromkeys([*titles, *fields]))
-            proposals = near(wanted, known)
-            hint = f"did you mean {' or '.join(proposals)}?" if proposals else f"there are {', '.join(known)}"
+            hint = did_you_mean(wanted, known, f"there are {', '.join(known)}")
             raise CommandFailed(ExitCode.USAGE, f"There is no column {wanted!r}.", fix=hint)
 
     def _table(self, rows: Sequence[Row], columns: Sequence[Column]) -> None:

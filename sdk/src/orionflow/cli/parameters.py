@@ -5,14 +5,21 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import click
 
 from orionflow.cli.errors import CommandFailed, ExitCode
-from orionflow.spelling import near
+from orionflow.extras import install_command
+from orionflow.spelling import did_you_mean
+
+# One parameter after the other, or all at once; a command gets them among its keywords.
+PARAMETERS: tuple[click.Parameter, ...] = (
+    click.Option(["-p", "--param", "pairs"], metavar="NAME=VALUE", multiple=True, help="One parameter; JSON or text."),
+    click.Option(["--params"], metavar="JSON", help="All parameters as one JSON object, or @FILE."),
+)
 
 
 def read_parameters(fn: Callable[..., Any], pairs: Sequence[str], whole: str | None) -> dict[str, Any]:
@@ -31,6 +38,19 @@ def read_pairs(pairs: Sequence[str], option: str, *, texts: frozenset[str] = fro
             raise click.UsageError(f"{option} {pair!r} has no value; write {option} {name}=value.")
         read[name] = value if name in texts else _read_value(value)
     return read
+
+
+def properties_of(schema: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The fields that a schema of parameters names. One that is not enforced may be broken."""
+    properties = schema.get("properties")
+    if not isinstance(properties, dict):
+        return {}
+    return {name: one if isinstance(one, dict) else {} for name, one in properties.items()}
+
+
+def text_fields(schema: Mapping[str, Any]) -> frozenset[str]:
+    """The fields of a schema whose values stay text, even where they look like JSON."""
+    return frozenset(name for name, one in properties_of(schema).items() if one.get("type") == "string")
 
 
 def read_whole(text: str | None, option: str = "--params") -> dict[str, Any]:
@@ -84,23 +104,17 @@ def check_known_names(fn: Callable[..., Any], given: dict[str, Any]) -> list[str
 
 
 def _unknown(fn: Callable[..., Any], name: str, known: list[str]) -> click.UsageError:
-    proposals = near(name, known)
-    hint = f"did you mean {proposals[0]}?" if proposals else f"it takes {', '.join(known) or 'none'}."
+    hint = did_you_mean(name, known, f"it takes {', '.join(known) or 'none'}.", most=1)
     return click.UsageError(f"{fn.__name__} has no parameter {name!r}; {hint}")
 
 
 def read_structure(file: str) -> Any:
     """Read a file as plain values. Exit with 5 if it is not there, and with 2 if it cannot be understood."""
-    text = sys.stdin.read() if file == "-" else _text_of(file)
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        if file.endswith(".json"):
-            raise CommandFailed(ExitCode.USAGE, f"{file} is not JSON.", str(error)) from None
-    return _read_yaml(text, file)
+    return parse_structure(sys.stdin.read() if file == "-" else read_text(file), file)
 
 
-def _text_of(file: str) -> str:
+def read_text(file: str) -> str:
+    """Read a file. Exit with 5 if it is not there, and with 2 if it cannot be read."""
     try:
         return Path(file).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -109,17 +123,23 @@ def _text_of(file: str) -> str:
         raise CommandFailed(ExitCode.USAGE, f"{file} cannot be read.", str(error)) from None
 
 
-def _read_yaml(text: str, file: str) -> Any:
+def parse_structure(text: str, file: str, fix: str = "") -> Any:
+    """Read the text of a file as plain values: JSON, or YAML. Exit with 2 if it is neither."""
+    unclear = f"{file} cannot be understood."
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        if file.endswith(".json"):
+            raise CommandFailed(ExitCode.USAGE, unclear, str(error), fix) from None
     try:
         import yaml
     except ImportError:
-        raise CommandFailed(
-            ExitCode.USAGE, f"Reading {file} needs a YAML library.", fix='pip install "orionflow[yaml]", or write JSON'
-        ) from None
+        fix = f"{install_command('yaml')}, or write JSON"
+        raise CommandFailed(ExitCode.USAGE, f"Reading {file} needs a YAML library.", fix=fix) from None
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise CommandFailed(ExitCode.USAGE, f"{file} cannot be understood.", " ".join(str(error).split())) from None
+        raise CommandFailed(ExitCode.USAGE, unclear, " ".join(str(error).split()), fix) from None
 
 
 def read_json(text: str, option: str) -> Any:

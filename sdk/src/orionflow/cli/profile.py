@@ -15,7 +15,7 @@ from orionflow.cli.output import Column, as_text
 from orionflow.cli.session import YES, Session, ask_before, command, with_params
 from orionflow.cli.terminal import current_terminal
 from orionflow.settings.values import shown_url
-from orionflow.spelling import near
+from orionflow.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from orionflow.settings.profiles import Profiles
@@ -162,8 +162,7 @@ def delete(session: Session, name: str, yes: bool) -> None:
 def _existing(stored: Profiles, name: str) -> dict[str, object]:
     if name in stored.profiles:
         return stored.profiles[name]
-    proposals = near(name, list(stored.profiles))
-    fix = f"did you mean {proposals[0]}?" if proposals else f"orion profile create {name}"
+    fix = did_you_mean(name, stored.profiles, f"orion profile create {name}", most=1)
     raise CommandFailed(ExitCode.NOT_FOUND, f"There is no profile {name!r}.", f"{stored.path} does not have it", fix)
 
 

@@ -18,7 +18,7 @@ from orionflow.calls.task_runs import TASK_RUNS
 from orionflow.cli.backend import Backend
 from orionflow.cli.times import Clock
 from orionflow.contract.states import ANY, BAD, NAMES, TERMINAL, UNFINISHED, in_order
-from orionflow.spelling import near
+from orionflow.spelling import did_you_mean
 
 Filters = dict[str, Any]
 STATE_TYPES = in_order(ANY)
@@ -52,8 +52,7 @@ def _filters(terms: Sequence[str], keys: dict[str, Term], own: str, api: Backend
         if not colon:
             _merge(filters, {own: _named(word if "*" in word else f"*{word}*")})
         elif key.lower() not in keys:
-            proposals = near(key, keys)
-            hint = f"did you mean {' or '.join(proposals)}?" if proposals else f"use one of {', '.join(keys)}."
+            hint = did_you_mean(key, keys, f"use one of {', '.join(keys)}.")
             raise click.UsageError(f"{word!r}: there is no filter {key!r}; {hint}")
         elif not value:
             raise click.UsageError(f"{word!r} has no value; write {key}:something.")
@@ -171,8 +170,7 @@ def _known_states() -> list[str]:
 
 
 def _no_such_state(word: str, known: list[str]) -> click.UsageError:
-    proposals = near(word, known)
-    hint = f"did you mean {' or '.join(proposals)}?" if proposals else f"there are {', '.join(known)}."
+    hint = did_you_mean(word, known, f"there are {', '.join(known)}.")
     return click.UsageError(f"There is no state {word!r}; {hint}")
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import click
 
-from orionflow.calls import Collection
+from orionflow.calls import Call, Collection
 from orionflow.calls.slots import read_holders
 from orionflow.cli.backend import Json
 from orionflow.cli.columns import Columns, columns_for
@@ -140,23 +140,30 @@ class Resource:
         return make_command(inspect, [self._argument()], examples, help=help, times=times)
 
     def change(
-        self, help: str, *examples: Example, done: str, changes: Json | Callable[[Options], Json], many: bool = False,
+        self, help: str, *examples: Example, done: str, changes: Json | Callable[[Options], Json] | None = None,
+        call: Callable[[str], Call[Any]] | None = None, many: bool = False, sure: str = "",
         params: Sequence[click.Parameter] = (),
     ) -> OrionCommand:  # fmt: skip
-        """Make a command that changes fields; `done` ends the sentence about it, and may name its own parameters."""
+        """Make a command that changes fields, or that has a call of its own.
 
-        def change(session: Session, names: Sequence[str], **options: Any) -> None:
-            wanted = changes(options) if callable(changes) else changes
+        `done` ends the sentence about it, and may name its parameters; `sure` is what a person is asked about before.
+        """
+
+        def change(session: Session, names: Sequence[str], yes: bool = False, **options: Any) -> None:
+            if sure:
+                ask_before(sure.format(*names), yes=yes)
+            wanted = (changes(options) if callable(changes) else changes) or {}
             found = self.each_found(session, names)
             titles = self.titles_of(session, found) if session.for_people else [""] * len(found)
             for one, title in zip(found, titles, strict=True):
-                session.api.ask(self.calls.update(one[self.calls.key], wanted))
+                key = one[self.calls.key]
+                session.api.ask(call(key) if call else self.calls.update(key, wanted))
                 if session.for_people:
                     session.say(f"{title} {done.format(**options)}.")
             if not session.for_people:
                 self._show_changed(session, [session.api.ask(self.calls.read(one[self.calls.key])) for one in found])
 
-        params = [self._argument(many=many), *params]
+        params = [self._argument(many=many), *params, *([YES] if sure else [])]
         return make_command(change, params, examples, help=help, times=self.times)
 
     def held(

@@ -16,9 +16,9 @@ import click
 from orionflow.calls.flow_runs import FLOW_RUNS, explain_flow_run
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.errors import TERMINAL_TYPES, CommandFailed, ExitCode, exit_code_of_state
-from orionflow.cli.parameters import read_parameters
+from orionflow.cli.parameters import PARAMETERS, read_parameters
 from orionflow.cli.run_tables import lasted, task_progress
-from orionflow.cli.session import Session, command
+from orionflow.cli.session import Session, command, with_params
 from orionflow.cli.status_line import StatusLine, progress_text
 from orionflow.cli.style import first_line, painted
 from orionflow.cli.times import duration, read_moment
@@ -37,8 +37,7 @@ REDRAW_SECONDS = 0.5
     ("orion run flows.py:etl --name try-7 --tag scratch -o json", "the finished run as the API's object"),
 )
 @click.argument("entrypoint")
-@click.option("-p", "--param", "pairs", metavar="NAME=VALUE", multiple=True, help="One parameter; JSON or text.")
-@click.option("--params", metavar="JSON", help="All parameters as one JSON object, or @FILE.")
+@with_params(*PARAMETERS)
 @click.option("--name", metavar="NAME", help="Name the run; otherwise it gets one.")
 @click.option("--tag", "tags", metavar="TAG", multiple=True, help="Tag the run and its task runs.")
 @click.option("--watch", is_flag=True, help="Show the progress of its tasks.")

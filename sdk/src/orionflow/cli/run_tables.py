@@ -5,7 +5,7 @@ The order: runs whose time has come, newest first, and behind them the planned o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -16,6 +16,7 @@ from orionflow.calls.flow_runs import FLOW_RUNS
 from orionflow.calls.flows import FLOWS
 from orionflow.calls.task_runs import TASK_RUNS
 from orionflow.cli.backend import Backend, Json
+from orionflow.cli.columns import Col, Columns, absolute
 from orionflow.cli.lookup import NEWEST, find_flow_run
 from orionflow.cli.output import Column, as_text
 from orionflow.cli.session import Session
@@ -77,6 +78,28 @@ def _run_columns(session: Session, own: Column, owner: Column, last: Column) -> 
         Column("TRIES", lambda run: str(run["run_count"]), field="run_count", wide=True),
         last,
     ]
+
+
+def run_fields(session: Session, *own: Column, took: Callable[[Json], str]) -> Columns:
+    """The fields that `inspect` shows of flow runs and task runs alike; their own stand behind the name."""
+    return [
+        Col("id", "id"),
+        Col("name", "name"),
+        *own,
+        state_column(session.terminal, "state"),
+        Col("message", "state.message"),
+        Col("started", "start_time", row=lambda run: session.clock.absolute(began(run))),
+        Col("ended", "end_time", absolute),
+        Col("took", row=took),
+        Col("tries", "run_count"),
+    ]
+
+
+def show_newest_runs(session: Session, filters: Json) -> None:
+    """Show the five newest runs of something, below what else is shown of it."""
+    session.terminal.out("\nruns:")
+    runs = newest_runs(session, filters, 5)
+    session.show_list(runs, flow_run_columns(session, runs))
 
 
 def state_column(terminal: Terminal, title: str = "STATE") -> Column:

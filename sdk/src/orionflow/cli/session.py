@@ -144,6 +144,18 @@ def sort_option(sorts: Sequence[str]) -> click.Option:
     return click.Option(["--sort"], type=click.Choice(sorts), default=sorts[0], show_default=True, help="The order.")
 
 
+SPAN = (
+    click.Option(["--since"], metavar="TIME", help="Only those since then, such as -1h."),
+    click.Option(["--until"], metavar="TIME", help="Only those until then."),
+)
+
+
+def span_of(session: Session, since: str | None, until: str | None) -> Json:
+    """The bounds that SPAN names, as the API takes them."""
+    given = {"since": since, "until": until}
+    return {name: session.clock.moment(text).isoformat() for name, text in given.items() if text}
+
+
 YES = click.Option(["-y", "--yes"], is_flag=True, help="Do not ask.")
 DRY_RUN = click.Option(["--dry-run"], is_flag=True, help="Only say what would be done.")
 FORCE = click.Option(["--force"], is_flag=True, help="Also if something uses it.")

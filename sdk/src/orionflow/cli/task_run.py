@@ -9,14 +9,15 @@ import click
 from orionflow.calls.flow_runs import FLOW_RUNS
 from orionflow.calls.task_runs import TASK_RUNS, explain_task_run
 from orionflow.cli.backend import Json
+from orionflow.cli.columns import Col, Columns
 from orionflow.cli.history import show_states, why_command
 from orionflow.cli.lazy import LazyGroup
 from orionflow.cli.logs import LEVELS, log_query, print_lines, stored_lines
 from orionflow.cli.lookup import NEWEST, find_flow_run, find_task_run
-from orionflow.cli.output import Column, as_text
+from orionflow.cli.output import Column
 from orionflow.cli.query import task_run_filters
 from orionflow.cli.resource import Resource
-from orionflow.cli.run_tables import began, elapsed, names_by_id, state_column, task_run_columns
+from orionflow.cli.run_tables import elapsed, names_by_id, run_fields, task_run_columns
 from orionflow.cli.session import Session, command, limit_option, sort_option, with_params
 from orionflow.cli.times import duration
 
@@ -63,23 +64,14 @@ def ls(session: Session, query: Sequence[str], run: str | None, limit: int, sort
         session.note(f"{len(found)} of {total} shown; more with --limit.")
 
 
-def _fields(session: Session, run: Json) -> list[Column]:
+def _fields(session: Session, run: Json) -> Columns:
     owner = names_by_id(session.api, FLOW_RUNS, [run["flow_run_id"]]).get(run["flow_run_id"], "-")
-    clock = session.clock
+    own = Column("flow run", lambda run: owner), Column("task", lambda run: run["task_key"], field="task_key")
     return [
-        Column("id", lambda run: run["id"]),
-        Column("name", lambda run: run["name"]),
-        Column("flow run", lambda run: owner),
-        Column("task", lambda run: run["task_key"], field="task_key"),
-        state_column(session.terminal, "state"),
-        Column("message", lambda run: (run.get("state") or {}).get("message") or "-"),
-        Column("started", lambda run: clock.absolute(began(run)), field="start_time"),
-        Column("ended", lambda run: clock.absolute(run["end_time"]), field="end_time"),
-        Column("took", lambda run: duration(elapsed(run))),
-        Column("tries", lambda run: str(run["run_count"]), field="run_count"),
-        Column("tags", lambda run: as_text(run["tags"])),
-        Column("cache key", lambda run: run["cache_key"] or "-", field="cache_key"),
-        Column("inputs", lambda run: _inputs(run["task_inputs"])),
+        *run_fields(session, *own, took=lambda run: duration(elapsed(run))),
+        Col("tags", "tags"),
+        Col("cache key", "cache_key"),
+        Col("inputs", row=lambda run: _inputs(run["task_inputs"])),
     ]
 
 

@@ -13,7 +13,7 @@ from orionflow.cli.style import painted, state_label
 from orionflow.cli.terminal import Terminal, current_terminal
 from orionflow.contract.states import NAMES, StateName
 from orionflow.schedules import KINDS
-from orionflow.spelling import near
+from orionflow.spelling import did_you_mean
 
 FILTERS = """\
 A query is a list of terms; a run must fit all of them. It stands with `ls` and with --query.
@@ -160,6 +160,5 @@ def _show_command(ctx: click.Context, words: tuple[str, ...]) -> None:
 
 
 def _no_such_topic(words: tuple[str, ...]) -> CommandFailed:
-    proposals = near(words[0], list(TOPICS))
-    fix = f"did you mean orion help {proposals[0]}?" if proposals else f"topics are {', '.join(TOPICS)}"
+    fix = did_you_mean(words[0], TOPICS, f"topics are {', '.join(TOPICS)}", most=1, before="orion help ")
     return CommandFailed(ExitCode.USAGE, f"There is no topic or command {' '.join(words)!r}.", fix=fix)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 
 import click
 
@@ -11,9 +12,8 @@ from orionflow.cli.backend import Json, without_none
 from orionflow.cli.columns import ID, Col, Columns
 from orionflow.cli.lazy import LazyGroup
 from orionflow.cli.resource import Resource
-from orionflow.cli.session import Session, command, limit_option, with_params
-from orionflow.cli.times import read_period
-from orionflow.cli.work_queue import LIMIT, QUEUE, STATUS, WITHIN, limit_text, show_due, status_text
+from orionflow.cli.session import Session, command
+from orionflow.cli.work_queue import QUEUE, STATUS, limit_text, preview_command, status_text, throttles
 
 work_pool = LazyGroup(
     "work-pool",
@@ -79,30 +79,13 @@ inspect = POOL.inspect(
     below=_show_queues,
     times=True,
 )
-pause = POOL.change(
-    "Start no runs of a pool. They wait; those that run go on.",
-    ("orion work-pool pause cluster", "what runs goes on"),
-    changes={"is_paused": True},
-    done="is paused",
-)
-resume = POOL.change(
-    "Start runs of a pool again.",
-    "orion work-pool resume cluster",
-    changes={"is_paused": False},
-    done="goes on",
-)
-set_concurrency_limit = POOL.change(
-    "Limit how many runs of a pool are pending or running at once. Lowering it stops none.",
-    "orion work-pool set-concurrency-limit cluster 20",
-    changes=lambda options: {"concurrency_limit": options["limit"]},
-    done="runs {limit} at once at most",
-    params=[LIMIT],
-)
-clear_concurrency_limit = POOL.change(
-    "Lift the limit of a pool.",
-    "orion work-pool clear-concurrency-limit cluster",
-    changes={"concurrency_limit": None},
-    done="has no limit now",
+pause, resume, set_concurrency_limit, clear_concurrency_limit = throttles(POOL, "cluster", 20, "what runs goes on")
+preview = preview_command(
+    POOL,
+    "Show the runs that workers would be given next, in that order. Limits and pauses count.",
+    "orion work-pool preview cluster --within 2h",
+    look=lambda pool, before, limit: look_at_due_runs_of_pool(pool["name"], before=before, limit=limit),
+    run_of=itemgetter("flow_run"),
 )
 delete = POOL.delete(
     "Delete a pool with its queues and workers. By force also one in use: its runs wait until it is made again.",
@@ -111,16 +94,6 @@ delete = POOL.delete(
     what="the work pool {} with its queues",
     forced=True,
 )
-
-
-@command("orion work-pool preview cluster --within 2h", times=True)
-@click.argument("name", metavar="POOL")
-@with_params(WITHIN, limit_option(20, least=1, help="The most runs to show."))
-def preview(session: Session, name: str, within: str, limit: int) -> None:
-    """Show the runs that workers would be given next, in that order. Limits and pauses count."""
-    pool, before = POOL.found(session, name), session.clock.now + read_period(within)
-    found = session.api.ask(look_at_due_runs_of_pool(pool["name"], before=before, limit=limit))
-    show_due(session, [one["flow_run"] for one in found], f"No run of {name} is due within {within}.")
 
 
 @command("orion work-pool create small", "orion work-pool create gpus --limit 4 --paused")

@@ -5,10 +5,13 @@ A queue is named by its name in the default pool, by `pool/name`, or by its id.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
 
 import click
 
+from orionflow.calls import Call
 from orionflow.calls.work import (
     WORK_QUEUES,
     look_at_due_runs,
@@ -18,12 +21,13 @@ from orionflow.calls.work import (
 )
 from orionflow.cli.backend import Json, without_none
 from orionflow.cli.columns import ID, Col, Columns, ago
+from orionflow.cli.command import OrionCommand
 from orionflow.cli.lazy import LazyGroup
 from orionflow.cli.lookup import as_uuid, found_by, listed, missing
 from orionflow.cli.output import Column
 from orionflow.cli.resource import Options, Resource
 from orionflow.cli.run_tables import flow_run_columns
-from orionflow.cli.session import Session, command, limit_option, with_params
+from orionflow.cli.session import Example, Session, command, limit_option, make_command
 from orionflow.cli.times import read_period
 
 work_queue = LazyGroup(
@@ -56,10 +60,6 @@ work_queue = LazyGroup(
 )
 DEFAULT_POOL = "default-agent-pool"
 STATUS = {"READY": "ready", "NOT_READY": "no agent", "PAUSED": "paused"}
-WITHIN = click.Option(
-    ["--within"], metavar="PERIOD", default="1h", show_default=True, help="Runs that are due by then."
-)
-LIMIT = click.Argument(["limit"], type=click.IntRange(min=0))
 
 
 def find_queue(session: Session, wanted: str) -> Json:
@@ -135,6 +135,50 @@ _COLUMNS: Columns = (
     Col("LAST ASKED", "last_polled", ago), ID, Col("DESCRIPTION", "description", wide=True),
 )  # fmt: skip
 QUEUE = Resource("work queue", WORK_QUEUES, _COLUMNS, metavar="QUEUE", find=find_queue, title=queue_name)
+
+
+def throttles(resource: Resource, sample: str, limit: int, note: str) -> Iterator[OrionCommand]:
+    """Make the commands that pause and resume a queue or a pool, and those that set its limit and lift it."""
+    base, kind = f"orion {resource.kind.replace(' ', '-')}", resource.kind.partition(" ")[2]
+    yield resource.change(
+        f"Start no runs of a {kind}. They wait; those that run go on.", (f"{base} pause {sample}", note),
+        changes={"is_paused": True}, done="is paused",
+    )  # fmt: skip
+    yield resource.change(
+        f"Start runs of a {kind} again.", f"{base} resume {sample}", changes={"is_paused": False}, done="goes on"
+    )
+    yield resource.change(
+        f"Limit how many runs of a {kind} are pending or running at once. Lowering it stops none.",
+        f"{base} set-concurrency-limit {sample} {limit}",
+        changes=lambda options: {"concurrency_limit": options["limit"]}, done="runs {limit} at once at most",
+        params=[click.Argument(["limit"], type=click.IntRange(min=0))],
+    )  # fmt: skip
+    yield resource.change(
+        f"Lift the limit of a {kind}.", f"{base} clear-concurrency-limit {sample}",
+        changes={"concurrency_limit": None}, done="has no limit now",
+    )  # fmt: skip
+
+
+def preview_command(
+    resource: Resource, help: str, *examples: Example,
+    look: Callable[[Json, datetime, int], Call[Any]], run_of: Callable[[Json], Json] = lambda one: one,
+) -> OrionCommand:  # fmt: skip
+    """Make the command that shows the runs that a queue or a pool would give next."""
+
+    def preview(session: Session, name: str, within: str, limit: int) -> None:
+        found, before = resource.found(session, name), session.clock.now + read_period(within)
+        runs = [run_of(one) for one in session.api.ask(look(found, before, limit))]
+        empty = f"No run of {name} is due within {within}."
+        session.show_list(runs, flow_run_columns(session, runs), empty=empty)
+
+    until = click.Option(
+        ["--within"], metavar="PERIOD", default="1h", show_default=True, help="Runs that are due by then."
+    )
+    most = limit_option(20, least=1, help="The most runs to show.")
+    params = [click.Argument(["name"], metavar=resource.metavar), until, most]
+    return make_command(preview, params, examples, help=help, times=True)
+
+
 ls = QUEUE.ls(
     "List work queues, and whether an agent serves them.",
     "orion work-queue ls",
@@ -149,30 +193,8 @@ inspect = QUEUE.inspect(
     "orion wq show default --json",
     fields=_fields,
 )
-pause = QUEUE.change(
-    "Start no runs of a queue. They wait; those that run go on.",
-    ("orion work-queue pause big", "runs wait; what runs goes on"),
-    changes={"is_paused": True},
-    done="is paused",
-)
-resume = QUEUE.change(
-    "Start runs of a queue again.",
-    "orion work-queue resume big",
-    changes={"is_paused": False},
-    done="goes on",
-)
-set_concurrency_limit = QUEUE.change(
-    "Limit how many runs of a queue are pending or running at once. Lowering it stops none.",
-    "orion work-queue set-concurrency-limit big 3",
-    changes=lambda options: {"concurrency_limit": options["limit"]},
-    done="runs {limit} at once at most",
-    params=[LIMIT],
-)
-clear_concurrency_limit = QUEUE.change(
-    "Lift the limit of a queue.",
-    "orion work-queue clear-concurrency-limit big",
-    changes={"concurrency_limit": None},
-    done="has no limit now",
+pause, resume, set_concurrency_limit, clear_concurrency_limit = throttles(
+    QUEUE, "big", 3, "runs wait; what runs goes on"
 )
 priority = QUEUE.change(
     "Serve a queue before those of its pool with a higher number; 1 comes first.",
@@ -209,25 +231,13 @@ def create(
     session.report(f"Created the work queue {queue_name(created)}; serve it with {serve}", created)
 
 
-@command(
+preview = preview_command(
+    QUEUE,
+    "Show the runs that agents would be given next, in that order. Limits and pauses count.",
     "orion work-queue preview default",
     ("orion wq preview default --within 2h", "what comes until then"),
-    times=True,
+    look=lambda queue, before, limit: look_at_due_runs(queue["id"], before=before, limit=limit),
 )
-@click.argument("name", metavar="QUEUE")
-@with_params(WITHIN, limit_option(20, least=1, help="The most runs to show."))
-def preview(session: Session, name: str, within: str, limit: int) -> None:
-    """Show the runs that agents would be given next, in that order. Limits and pauses count."""
-    queue, before = find_queue(session, name), session.clock.now + read_period(within)
-    runs = session.api.ask(look_at_due_runs(queue["id"], before=before, limit=limit))
-    show_due(session, runs, f"No run of {name} is due within {within}.")
-
-
-def show_due(session: Session, runs: list[Json], empty: str) -> None:
-    """Show the runs that would be given next, or the sentence that there are none."""
-    session.show_list(runs, flow_run_columns(session, runs), empty=empty)
-
-
 holders = QUEUE.held(
     "Show the runs of a queue that are pending or running, and so hold its slots.",
     "orion work-queue holders default",

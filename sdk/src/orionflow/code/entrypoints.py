@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import inspect
 import sys
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from orionflow.code.fetched_modules import SCRIPT_PREFIX, code_folder
 from orionflow.errors import CodeUnavailable, UsageError
+from orionflow.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from orionflow.flows import Flow
@@ -234,7 +234,6 @@ def flows_of(module: ModuleType) -> dict[str, Flow[Any, Any]]:
 def _no_such_flow(module: ModuleType, where: str, name: str, flows: list[str]) -> NoEntrypoint:
     if callable(getattr(module, name, None)):
         return NoEntrypoint(f"{name} in {where} is not a flow.", fix=f"decorate it with @flow, above `def {name}`")
-    proposals = difflib.get_close_matches(name, flows, n=3, cutoff=0.5)
-    fix = f"did you mean {where}:{proposals[0]}?" if proposals else ""
+    fix = did_you_mean(name, flows, most=1, before=f"{where}:")
     known = f"it has {', '.join(flows)}" if flows else "it has none"
     return NoEntrypoint(f"There is no flow {name!r} in {where}.", known, fix)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from orionflow.spelling import distance, near
+from orionflow.spelling import did_you_mean, distance
 
 # The server, tests and users have variables of their own: only what is nearly one of ours is a slip, with one wrong
 # letter in ten.
@@ -28,6 +28,5 @@ def unknown_settings(
     names = sorted(known)
     for origin, values in layers:
         for name in sorted(set(values) - set(names)):
-            found = near(name, names, most=1)
-            meant = f"did you mean {found[0]}?" if found else "take it out; docs/settings.md has all settings"
-            yield f"{origin}: {name} is unknown", meant
+            otherwise = "take it out; docs/settings.md has all settings"
+            yield f"{origin}: {name} is unknown", did_you_mean(name, names, otherwise, most=1)

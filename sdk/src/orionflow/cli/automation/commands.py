@@ -10,7 +10,7 @@ from orionflow.cli.automation.triggers import trigger_text
 from orionflow.cli.backend import Json
 from orionflow.cli.columns import ID, Col, Columns, absolute, ago, yes_or
 from orionflow.cli.errors import CommandFailed, ExitCode
-from orionflow.cli.lookup import by_name_or_id
+from orionflow.cli.lookup import find_named
 from orionflow.cli.notify.commands import UNSENT, show_log
 from orionflow.cli.output import Column
 from orionflow.cli.resource import Resource
@@ -20,9 +20,7 @@ from orionflow.cli.yaml_text import as_yaml
 
 
 def _find(session: Session, wanted: str) -> Json:
-    named = list(session.api.pages(AUTOMATIONS, {"automations": {"name": {"any_": [wanted]}}}, 20))
-    rows = named or list(session.api.pages(AUTOMATIONS, {}, None))
-    return by_name_or_id(session.api, "automation", wanted, rows)
+    return find_named(session.api, AUTOMATIONS, "automation", wanted)
 
 
 _COLUMNS: Columns = (

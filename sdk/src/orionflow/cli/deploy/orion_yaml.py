@@ -5,7 +5,6 @@ The flows are loaded from their entry points, relative to the file's folder: the
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -14,13 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orionflow.cli.errors import CommandFailed, ExitCode
-from orionflow.extras import install_command
-from orionflow.spelling import near
+from orionflow.cli.parameters import parse_structure
+from orionflow.spelling import did_you_mean, near
 
 if TYPE_CHECKING:
     from orionflow.deployments import Deployment
 
 Json = dict[str, Any]
+# What explains the file.
+HELP = "orion help deploy-files"
 NAMES = ("orion.yaml", "orion.yml", "prefect.yaml")
 _OTHERS = frozenset(
     {"name", "entrypoint", "schedule", "schedules", "work_pool", "work_queue", "pull", "path", "flow_name"}
@@ -58,27 +59,12 @@ def read_file(path: Path) -> Json:
     """Read a file as plain values."""
     try:
         text = path.read_text(encoding="utf-8")
-        whole = json.loads(text) if path.suffix == ".json" else _read_yaml(text, path)
-    except (ValueError, RecursionError) as error:
-        raise _bad(path, str(error)) from None
-    except OSError as error:
-        raise _bad(path, error.strerror or str(error)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise _bad(path, getattr(error, "strerror", None) or str(error)) from None
+    whole = parse_structure(text, str(path), HELP)
     if not isinstance(whole, dict) or not isinstance(whole.get("deployments"), list):
         raise _bad(path, "it has no list `deployments:`")
     return whole
-
-
-def _read_yaml(text: str, path: Path) -> Any:
-    try:
-        import yaml
-    except ImportError:
-        raise CommandFailed(
-            ExitCode.USAGE, f"Reading {path} needs a YAML library.", fix=f"{install_command('yaml')}, or write JSON"
-        ) from None
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise _bad(path, " ".join(str(error).split())) from None
 
 
 def mark_of(path: Path) -> str | None:
@@ -137,8 +123,7 @@ def _chosen(entries: list[Json], names: tuple[str, ...], path: Path) -> list[Jso
     wanted = [name.rpartition("/")[2] for name in names]
     for name in wanted:
         if name not in known:
-            proposals = near(name, known)
-            fix = f"did you mean {proposals[0]}?" if proposals else f"it has {', '.join(known) or 'none'}"
+            fix = did_you_mean(name, known, f"it has {', '.join(known) or 'none'}", most=1)
             raise CommandFailed(ExitCode.NOT_FOUND, f"{path} has no deployment {name!r}.", fix=fix)
     return [entry for entry in entries if not wanted or entry["name"] in wanted]
 
@@ -173,9 +158,7 @@ def _deployment(entry: Json, whole: Json, path: Path) -> Deployment:
     if unknown := set(entry) - plain - _OTHERS - set(_NOT_HERE):
         raise _unknown_keys(sorted(unknown), sorted(plain | _OTHERS))
     if not entry.get("entrypoint"):
-        raise CommandFailed(
-            ExitCode.USAGE, "It has no `entrypoint:`, such as flows.py:etl.", fix="orion help deploy-files"
-        )
+        raise CommandFailed(ExitCode.USAGE, "It has no `entrypoint:`, such as flows.py:etl.", fix=HELP)
     flow = load_flow(entry["entrypoint"])
     options = {name: value for name, value in entry.items() if name in plain and value is not None}
     options |= _work_pool(entry)
@@ -192,7 +175,7 @@ def _deployment(entry: Json, whole: Json, path: Path) -> Deployment:
 def _unknown_keys(unknown: list[str], known: list[str]) -> CommandFailed:
     meant = [(key, near(key, known)) for key in unknown]
     shown = [f"{key} (did you mean {' or '.join(names)}?)" if names else key for key, names in meant]
-    return CommandFailed(ExitCode.USAGE, f"It says {', '.join(shown)}, unknown here.", fix="orion help deploy-files")
+    return CommandFailed(ExitCode.USAGE, f"It says {', '.join(shown)}, unknown here.", fix=HELP)
 
 
 def _cleaned(options: Json) -> Json:
@@ -222,4 +205,4 @@ def _work_pool(entry: Json) -> Json:
 
 
 def _bad(path: Path, why: str) -> CommandFailed:
-    return CommandFailed(ExitCode.USAGE, f"{path} cannot be understood.", why, "orion help deploy-files")
+    return CommandFailed(ExitCode.USAGE, f"{path} cannot be understood.", why, HELP)

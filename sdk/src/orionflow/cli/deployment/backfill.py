@@ -10,14 +10,14 @@ from orionflow.calls.backfills import BACKFILLS, cancel_backfill, pause_backfill
 from orionflow.calls.schedules import read_schedules
 from orionflow.cli.backend import Json
 from orionflow.cli.columns import ID, Col, Columns, absolute, ago
-from orionflow.cli.deployment.resource import find_deployment, properties_of
+from orionflow.cli.deployment.resource import find_deployment
 from orionflow.cli.lazy import LazyGroup
-from orionflow.cli.lookup import by_prefix, listed, missing
+from orionflow.cli.lookup import find_named
 from orionflow.cli.output import as_text
-from orionflow.cli.parameters import read_pairs, read_whole
+from orionflow.cli.parameters import PARAMETERS, read_pairs, read_whole, text_fields
 from orionflow.cli.resource import Options, Resource
 from orionflow.cli.schedules import ANY_OPTION, SCHEDULE_PARAMS, definition_text, read_schedule
-from orionflow.cli.session import Session, ask_before, command, with_params
+from orionflow.cli.session import Session, command, with_params
 from orionflow.cli.style import counted
 from orionflow.schedules import KINDS
 
@@ -44,14 +44,6 @@ backfill = LazyGroup(
 )
 
 
-def _find(session: Session, wanted: str) -> Json:
-    found = list(session.api.pages(BACKFILLS, {"backfills": {"name": {"any_": [wanted]}}}, 1))
-    found = found or by_prefix(listed(session.api, BACKFILLS), wanted)
-    if len(found) != 1:
-        raise missing("backfill", wanted, [one["name"] for one in listed(session.api, BACKFILLS)])
-    return found[0]
-
-
 def _progress(one: Json) -> str:
     failed = sum(one["states"].get(state, 0) for state in ("FAILED", "CRASHED"))
     ended = f"{one['ended']} of {one['total']}"
@@ -62,7 +54,12 @@ _COLUMNS: Columns = (
     Col("BACKFILL", "name"), Col("STATUS", "status"), Col("ENDED", "ended", row=_progress),
     Col("FROM", "start", absolute), Col("TO", "end", absolute), Col("CREATED", "created", ago), ID,
 )  # fmt: skip
-BACKFILL = Resource("backfill", BACKFILLS, _COLUMNS, find=_find, times=True)
+BACKFILL = Resource(
+    "backfill", BACKFILLS, _COLUMNS, metavar="BACKFILL", changed_as_list=False,
+    find=lambda session, wanted: find_named(
+        session.api, BACKFILLS, "backfill", wanted, command="orion deployment backfill ls"
+    ),
+)  # fmt: skip
 
 
 def _narrow(session: Session, options: Options) -> Json:
@@ -99,6 +96,18 @@ inspect = BACKFILL.inspect(
     below=lambda session, one: session.note(f"Its runs: orion flow-run ls --tag {one['tag']}"),
     plain=True,
 )
+pause = BACKFILL.change(
+    "Make no further runs of a backfill. Those that are made go on.", "orion deployment backfill pause january",
+    call=pause_backfill, done="is paused",
+)  # fmt: skip
+resume = BACKFILL.change(
+    "Make runs of a backfill again.", "orion deployment backfill resume january", call=resume_backfill, done="goes on"
+)
+cancel = BACKFILL.change(
+    "End a backfill: make no further runs, and cancel those that have not ended.",
+    "orion deployment backfill cancel january --yes",
+    call=cancel_backfill, done="is cancelled", sure="cancel the backfill {} and its open runs",
+)  # fmt: skip
 
 # What a schedule says beside its times: a backfill has its own stretch, and misses nothing.
 LEFT_OPEN = dict.fromkeys(("ends", "max_runs", "catchup", "catchup_window"))
@@ -120,8 +129,7 @@ LEFT_OPEN = dict.fromkeys(("ends", "max_runs", "catchup", "catchup_window"))
 @click.option("--schedule", "number", metavar="N", type=click.IntRange(min=1), help="The times of this schedule of it.")
 @with_params(*(one for one in SCHEDULE_PARAMS if one.name not in LEFT_OPEN))
 @click.option("--time-param", metavar="PARAM", help="The parameter that is given the time of each run.")
-@click.option("-p", "--param", "pairs", metavar="NAME=VALUE", multiple=True, help="One parameter; JSON or text.")
-@click.option("--params", metavar="JSON", help="All parameters as one JSON object, or @FILE.")
+@with_params(*PARAMETERS)
 @click.option("--at-once", type=click.IntRange(1, 100), default=1, show_default=True, help="How many runs at once.")
 @click.option("--newest-first", is_flag=True, help="Begin with the last time.")
 @click.option("--again", is_flag=True, help="Also run the times that have a completed run.")
@@ -147,8 +155,7 @@ def create(session: Session, name: str, own_name: str | None, dry_run: bool, **o
 
 
 def _request(session: Session, deployment: Json, options: dict[str, Any]) -> Json:
-    properties = properties_of(deployment.get("parameter_openapi_schema") or {})
-    texts = frozenset(name for name, one in properties.items() if one.get("type") == "string")
+    texts = text_fields(deployment.get("parameter_openapi_schema") or {})
     schedule = None
     if any(options[kind] for kind in KINDS):
         schedule = read_schedule({**options, **LEFT_OPEN}, session.clock)
@@ -204,35 +211,3 @@ def _show_plan(session: Session, plan: Json) -> None:
         session.note(f"{counted(plan['completed'], 'time')} with a completed run left out; --again runs them too.")
     if plan["left_out"]:
         session.note(f"{counted(plan['left_out'], 'time')} left out by calendars.")
-
-
-@command("orion deployment backfill pause january", times=True)
-@click.argument("name", metavar="BACKFILL")
-def pause(session: Session, name: str) -> None:
-    """Make no further runs of a backfill. Those that are made go on."""
-    _steer(session, name, pause_backfill, "is paused")
-
-
-@command("orion deployment backfill resume january", times=True)
-@click.argument("name", metavar="BACKFILL")
-def resume(session: Session, name: str) -> None:
-    """Make runs of a backfill again."""
-    _steer(session, name, resume_backfill, "goes on")
-
-
-@command("orion deployment backfill cancel january --yes", times=True)
-@click.argument("name", metavar="BACKFILL")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-def cancel(session: Session, name: str, yes: bool) -> None:
-    """End a backfill: make no further runs, and cancel those that have not ended."""
-    ask_before(f"cancel the backfill {name} and its open runs", yes=yes)
-    _steer(session, name, cancel_backfill, "is cancelled")
-
-
-def _steer(session: Session, name: str, call: Any, done: str) -> None:
-    found = BACKFILL.found(session, name)
-    session.api.ask(call(found["id"]))
-    if session.for_people:
-        session.say(f"{found['name']} {done}.")
-    else:
-        session.show_one(session.api.ask(BACKFILLS.read(found["id"])), name="name")

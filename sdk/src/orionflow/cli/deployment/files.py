@@ -10,7 +10,7 @@ import click
 
 from orionflow.cli.command import OrionCommand
 from orionflow.cli.errors import CommandFailed, ExitCode
-from orionflow.cli.parameters import check_known_names, read_pairs, read_whole
+from orionflow.cli.parameters import PARAMETERS, check_known_names, read_pairs, read_whole
 from orionflow.cli.run import load_flow
 from orionflow.cli.schedules import SCHEDULE_PARAMS, read_schedule
 from orionflow.cli.session import Session, command, time_params, with_params
@@ -32,8 +32,7 @@ from orionflow.cli.yaml_text import as_yaml
 @click.option(
     "-o", "--output", "file", metavar="FILE", help="Write this file; without --apply it is printed otherwise."
 )
-@click.option("-p", "--param", "pairs", metavar="NAME=VALUE", multiple=True, help="One parameter; JSON or text.")
-@click.option("--params", metavar="JSON", help="All parameters as one JSON object, or @FILE.")
+@with_params(*PARAMETERS)
 @click.option("-t", "--tag", "tags", metavar="TAG", multiple=True, help="Tag it.")
 @click.option("--queue", "work_queue_name", metavar="QUEUE", help="The work queue of its runs.")
 @click.option("--pool", "work_pool_name", metavar="POOL", help="The work pool of its queue.")

@@ -16,8 +16,9 @@ from orionflow.cli.errors import CommandFailed
 from orionflow.cli.flow_run.show import pairs_text
 from orionflow.cli.lookup import ambiguous, as_uuid, by_prefix, found_by, listed, missing
 from orionflow.cli.output import Column, as_text
+from orionflow.cli.parameters import properties_of
 from orionflow.cli.resource import Options, Resource
-from orionflow.cli.run_tables import flow_names, flow_run_columns, newest_runs
+from orionflow.cli.run_tables import flow_names, show_newest_runs
 from orionflow.cli.schedules import schedules_text
 from orionflow.cli.session import Session, sort_option
 
@@ -149,20 +150,6 @@ def _takes(deployment: Json) -> str:
     return "\n".join(lines) or "-"
 
 
-def properties_of(schema: Json) -> dict[str, Json]:
-    """The parameters that a schema names. One that is not enforced may be broken."""
-    properties = schema.get("properties")
-    if not isinstance(properties, dict):
-        return {}
-    return {name: one if isinstance(one, dict) else {} for name, one in properties.items()}
-
-
-def _show_runs(session: Session, found: Json) -> None:
-    session.terminal.out("\nruns:")
-    runs = newest_runs(session, {"flow_runs": {"deployment_id": {"any_": [found["id"]]}}}, 5)
-    session.show_list(runs, flow_run_columns(session, runs))
-
-
 def _listed(session: Session, options: Options, limit: int) -> Iterable[Json]:
     own: Json = {}
     if options["tags"]:
@@ -202,7 +189,7 @@ inspect = DEPLOYMENT.inspect(
     "orion deployment inspect etl/prod",
     ("orion dep inspect etl/prod -o json", "the API's object"),
     fields=_fields,
-    below=_show_runs,
+    below=lambda session, one: show_newest_runs(session, {"flow_runs": {"deployment_id": {"any_": [one["id"]]}}}),
     plain=True,
 )
 pause = DEPLOYMENT.change(

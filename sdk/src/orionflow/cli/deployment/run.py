@@ -10,13 +10,13 @@ import click
 from orionflow.calls import Call
 from orionflow.calls.deployments import create_flow_run_from_deployment
 from orionflow.cli.backend import Json
-from orionflow.cli.deployment.resource import find_deployment, full_name, properties_of
+from orionflow.cli.deployment.resource import find_deployment, full_name
 from orionflow.cli.errors import ExitCode
-from orionflow.cli.parameters import read_pairs, read_whole
-from orionflow.cli.session import Session, command
+from orionflow.cli.parameters import PARAMETERS, properties_of, read_pairs, read_whole, text_fields
+from orionflow.cli.session import Session, command, with_params
 from orionflow.cli.times import Clock, read_period
 from orionflow.cli.work_queue import serving_command
-from orionflow.spelling import near
+from orionflow.spelling import did_you_mean
 
 
 @command(
@@ -28,8 +28,7 @@ from orionflow.spelling import near
     times=True,
 )
 @click.argument("name", metavar="DEPLOYMENT")
-@click.option("-p", "--param", "pairs", metavar="NAME=VALUE", multiple=True, help="One parameter; JSON or text.")
-@click.option("--params", metavar="JSON", help="All parameters as one JSON object, or @FILE.")
+@with_params(*PARAMETERS)
 @click.option("--at", metavar="TIME", help="Start at this time, such as 2026-11-21T09:00.")
 @click.option("--in", "--start-in", "later", metavar="PERIOD", help="Start after this time, such as 90s or 2h30m.")
 @click.option("--name", "run_name", metavar="NAME", help="Name the run; otherwise it gets one.")
@@ -84,12 +83,10 @@ def _parameters(deployment: Json, pairs: tuple[str, ...], whole: str | None) -> 
     """Read the parameters, with text where the deployment's schema asks for text; refuse unknown names."""
     schema = deployment.get("parameter_openapi_schema") or {}
     properties = properties_of(schema)
-    texts = frozenset(name for name, one in properties.items() if one.get("type") == "string")
-    given = {**read_whole(whole), **read_pairs(pairs, "-p", texts=texts)}
+    given = {**read_whole(whole), **read_pairs(pairs, "-p", texts=text_fields(schema))}
     for name in given:
         if properties and name not in properties and schema.get("additionalProperties") is False:
-            proposals = near(name, list(properties))
-            hint = f"did you mean {proposals[0]}?" if proposals else f"it takes {', '.join(properties)}."
+            hint = did_you_mean(name, properties, f"it takes {', '.join(properties)}.", most=1)
             raise click.UsageError(f"{deployment['name']} has no parameter {name!r}; {hint}")
     return given
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from orionflow.calls.flow_runs import FLOW_RUNS
-from orionflow.calls.server import check_health, read_version
+from orionflow.calls.server import check_health, read_me, read_version
 from orionflow.cli.backend import Backend
 from orionflow.cli.doctor import Finding
 from orionflow.cli.errors import explained
@@ -37,12 +37,7 @@ def api() -> Iterator[Finding]:
         return
     if not backend.client.is_ephemeral:
         yield from _clock(backend)
-        yield Finding(
-            "access",
-            "warning",
-            "the server has no users: whoever can reach its port can read everything and run code as its owner",
-            "run it only where every user of the machine is trusted, and behind a proxy that asks for a password",
-        )
+        yield _access(backend)
 
 
 def _database_url() -> str | None:
@@ -73,6 +68,19 @@ def _version(server: str) -> Finding:
         return Finding("api", "ok", f"version {server} fits this client")
     return Finding(
         "api", "problem", f"version {server} does not fit client {client}", f"pip install orionflow=={server}"
+    )
+
+
+def _access(backend: Backend) -> Finding:
+    """For whom the server takes the sender; without a key or a session that is said by the way a request comes."""
+    me = backend.ask(read_me())
+    if me["by"]:
+        return Finding("access", "ok", f"the server takes you for {me['name']}, by a {me['by']}")
+    return Finding(
+        "access",
+        "warning",
+        f"the server takes you for {me['name']} without a key: so it does with whoever comes the same way",
+        "run it only where every user of the machine is trusted; others get users and keys: orion user create",
     )
 
 

@@ -57,6 +57,11 @@ def read_answer(run: Json, answer: Json) -> Answer:
     return Answer(answer["status"], state, answer["details"].get("reason") or "", wrote)
 
 
+def report_run(session: Session, sentence: str, run: Json) -> None:
+    """Say what was done to a run; programs get the run as it is now."""
+    session.report(sentence, lambda: session.api.ask(FLOW_RUNS.read(run["id"])))
+
+
 def refused(run: Json, done: str, state_name: str, reason: str) -> CommandFailed:
     """Give the error of exit 6 with the reason of the rule that refused."""
     what = f"{run['name']} cannot be {done}; it is {state_name}."
@@ -163,7 +168,7 @@ def resume(session: Session, run: str, pairs: Sequence[str]) -> None:
     answer = read_answer(found, session.api.ask(resume_flow_run(found["id"], run_input=given)))
     if not answer.wrote:
         raise refused(found, "resumed", found["state_name"], answer.reason)
-    session.report(f"{found['name']} is {answer.state_name}.", lambda: session.api.ask(FLOW_RUNS.read(found["id"])))
+    report_run(session, f"{found['name']} is {answer.state_name}.", found)
 
 
 @command(("orion flow-run release @last --dry-run", "only say which"), "orion fr release calm-fox --yes")
@@ -180,12 +185,8 @@ def release(session: Session, run: str, message: str | None, yes: bool, dry_run:
         session.note(f"Would end the attempt of {found['name']}, which is {found['state_name']}.")
         return
     ask_before(f"end the attempt of {found['name']}", yes=yes)
-    answer = session.api.ask(release_flow_run(found["id"], message=message or None))
-    state = answer["state"]
-    session.report(
-        f"{found['name']} is {state['name'] if state else 'without a state'}.",
-        lambda: session.api.ask(FLOW_RUNS.read(found["id"])),
-    )
+    state = session.api.ask(release_flow_run(found["id"], message=message or None))["state"]
+    report_run(session, f"{found['name']} is {state['name'] if state else 'without a state'}.", found)
 
 
 @command(

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orionflow.calls.flow_runs import FLOW_RUNS
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.errors import TERMINAL_TYPES, CommandFailed, ExitCode
-from orionflow.cli.flow_run.commands import propose, refused
+from orionflow.cli.flow_run.commands import propose, refused, report_run
 from orionflow.cli.flow_run.follow import watch_run
 from orionflow.cli.lookup import find_flow_run
 from orionflow.cli.run import load_flow, rerun_here
@@ -61,10 +60,7 @@ def _reschedule(session: Session, run: Json, *, watch: bool) -> int:
         raise refused(run, "retried", answer.state_name, answer.reason)
     if watch:
         return watch_run(session, run, with_logs=True)
-    session.report(
-        f"{run['name']} waits for an agent again; follow it with orion fr watch {run['name']}",
-        lambda: session.api.ask(FLOW_RUNS.read(run["id"])),
-    )
+    report_run(session, f"{run['name']} waits for an agent again; follow it with orion fr watch {run['name']}", run)
     return ExitCode.DONE
 
 

@@ -10,20 +10,20 @@ import click
 from orionflow.calls.flow_runs import FLOW_RUNS, explain_flow_run
 from orionflow.calls.task_runs import TASK_RUNS
 from orionflow.cli.backend import Backend, Json
+from orionflow.cli.columns import Col, Columns
 from orionflow.cli.history import show_states, why_command
 from orionflow.cli.lookup import BAD_STATES, NEWEST, find_flow_run
 from orionflow.cli.output import Column, as_text
 from orionflow.cli.query import flow_run_filters
 from orionflow.cli.resource import Resource
 from orionflow.cli.run_tables import (
-    began,
     elapsed,
     flow_names,
     flow_run_columns,
     lasted,
     newest_runs,
+    run_fields,
     run_pages,
-    state_column,
     task_progress,
 )
 from orionflow.cli.session import Session, command, limit_option, sort_option, with_params
@@ -73,22 +73,14 @@ def ls(session: Session, query: Sequence[str], limit: int, after: str | None, so
             session.note(f"{len(runs)} of {total} shown; more with --limit, or --after {runs[-1]['id']}")
 
 
-def _fields(session: Session, run: Json) -> list[Column]:
+def _fields(session: Session, run: Json) -> Columns:
     flow = flow_names(session.api, [run]).get(run["flow_id"], "?")
-    clock = session.clock
+    of_flow = Column("flow", lambda run: f"{flow} ({run['flow_version']})" if run["flow_version"] else flow)
     return [
-        Column("id", lambda run: run["id"]),
-        Column("name", lambda run: run["name"]),
-        Column("flow", lambda run: f"{flow} ({run['flow_version']})" if run["flow_version"] else flow),
-        state_column(session.terminal, "state"),
-        Column("message", lambda run: (run.get("state") or {}).get("message") or "-"),
-        Column("started", lambda run: clock.absolute(began(run)), field="start_time"),
-        Column("ended", lambda run: clock.absolute(run["end_time"]), field="end_time"),
-        Column("took", lambda run: _took(run)),
-        Column("tries", lambda run: str(run["run_count"]), field="run_count"),
-        Column("tasks", lambda run: "{}/{} finished".format(*task_progress(session.api, run["id"]))),
-        Column("tags", lambda run: as_text(run["tags"])),
-        Column("parameters", lambda run: pairs_text(run["parameters"])),
+        *run_fields(session, of_flow, took=_took),
+        Col("tasks", row=lambda run: "{}/{} finished".format(*task_progress(session.api, run["id"]))),
+        Col("tags", "tags"),
+        Col("parameters", row=lambda run: pairs_text(run["parameters"])),
     ]
 
 

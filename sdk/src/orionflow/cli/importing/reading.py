@@ -28,6 +28,7 @@ CHECK = "see what answers at --url"
 # Of deployments: they are named by their blocks' ids.
 BLOCK_FIELDS = {"storage_document": "storage_document_id", "infrastructure_document": "infrastructure_document_id"}
 OF_TYPES = ("name", "logo_url", "documentation_url", "description", "code_example")
+OF_POOLS = ("type", "description", "base_job_template", "is_paused", "concurrency_limit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,25 +93,17 @@ def picked(one: Json, *names: str) -> Json:
     return {name: one[name] for name in names if one.get(name) is not None}
 
 
-def _variables(world: World) -> Iterator[Thing]:
-    for one in world.pages(VARIABLES):
-        yield Thing("variable", one["name"], picked(one, "value", "tags"), one["id"])
+Reader = Callable[[World], Iterator[Thing]]
 
 
-def _tag_limits(world: World) -> Iterator[Thing]:
-    for one in world.pages(TAG_LIMITS):
-        yield Thing("tag limit", one["tag"], picked(one, "concurrency_limit"), one["id"])
+def _plain(kind: str, things: Collection[Any], *fields: str, key: str = "name") -> Reader:
+    """Make what reads things whose fields name no others."""
 
+    def read(world: World) -> Iterator[Thing]:
+        for one in world.pages(things):
+            yield Thing(kind, one[key], picked(one, *fields), one["id"])
 
-def _global_limits(world: World) -> Iterator[Thing]:
-    for one in world.pages(GLOBAL_LIMITS):
-        body = picked(one, "limit", "active", "slot_decay_per_second")
-        yield Thing("global limit", one["name"], body, one["id"])
-
-
-def _block_types(world: World) -> Iterator[Thing]:
-    for one in world.pages(BLOCK_TYPES):
-        yield Thing("block type", one["slug"], picked(one, *OF_TYPES), one["id"])
+    return read
 
 
 def _block_schemas(world: World) -> Iterator[Thing]:
@@ -150,22 +143,11 @@ def _references(document: Json, names: Mapping[str, str]) -> Json:
     return {field: {"$ref": names[other["block_document"]["id"]]} for field, other in references.items()}
 
 
-def _pools(world: World) -> Iterator[Thing]:
-    for one in world.pages(WORK_POOLS):
-        body = picked(one, "type", "description", "base_job_template", "is_paused", "concurrency_limit")
-        yield Thing("work pool", one["name"], body, one["id"])
-
-
 def _queues(world: World) -> Iterator[Thing]:
     for pool in world.of("work pool"):
         for one in world.pages(queues_of(pool)):
             body = picked(one, "name", "description", "is_paused", "concurrency_limit", "priority")
             yield Thing("work queue", f"{pool}/{one['name']}", {"pool": pool, **body}, one["id"])
-
-
-def _flows(world: World) -> Iterator[Thing]:
-    for one in world.pages(FLOWS):
-        yield Thing("flow", one["name"], picked(one, "tags"), one["id"])
 
 
 def _deployments(world: World) -> Iterator[Thing]:
@@ -191,15 +173,16 @@ def _documents(deployment: Json, world: World) -> Json:
     return {ours: name for ours, name in named.items() if name}
 
 
-READERS: dict[str, Callable[[World], Iterator[Thing]]] = {
-    "variable": _variables,
-    "tag limit": _tag_limits,
-    "global limit": _global_limits,
-    "block type": _block_types,
+# In an order in which each finds what it refers to.
+READERS: dict[str, Reader] = {
+    "variable": _plain("variable", VARIABLES, "value", "tags"),
+    "tag limit": _plain("tag limit", TAG_LIMITS, "concurrency_limit", key="tag"),
+    "global limit": _plain("global limit", GLOBAL_LIMITS, "limit", "active", "slot_decay_per_second"),
+    "block type": _plain("block type", BLOCK_TYPES, *OF_TYPES, key="slug"),
     "block schema": _block_schemas,
     "block": _blocks,
-    "work pool": _pools,
+    "work pool": _plain("work pool", WORK_POOLS, *OF_POOLS),
     "work queue": _queues,
-    "flow": _flows,
+    "flow": _plain("flow", FLOWS, "tags"),
     "deployment": _deployments,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from orionflow.calls import Collection
@@ -21,26 +21,24 @@ def write(target: World, wanted: Thing, stored: Thing | None) -> None:
     target.add(Thing(wanted.kind, wanted.name, wanted.body, id))
 
 
-def _variable(target: World, wanted: Thing, stored: Thing | None) -> str:
-    if stored is None:
-        return _made(target, VARIABLES, {"name": wanted.name, **wanted.body})
-    return _changed(target, VARIABLES, wanted.name, wanted.body, stored)
+Writer = Callable[[World, Thing, Thing | None], str]
+
+
+def _plain(things: Collection[Any], name: str = "name", *, fixed: Sequence[str] = ()) -> Writer:
+    """Make what writes things whose bodies name no others; `fixed` fields cannot be changed later."""
+
+    def write(target: World, wanted: Thing, stored: Thing | None) -> str:
+        if stored is None:
+            return _made(target, things, {name: wanted.name, **wanted.body})
+        key = stored.id if things.key == "id" else wanted.name
+        return _changed(target, things, key, _without(wanted.body, *fixed), stored)
+
+    return write
 
 
 def _tag_limit(target: World, wanted: Thing, stored: Thing | None) -> str:
+    # Making one changes the limit that the tag has.
     return _made(target, TAG_LIMITS, {"tag": wanted.name, **wanted.body})
-
-
-def _global_limit(target: World, wanted: Thing, stored: Thing | None) -> str:
-    if stored is None:
-        return _made(target, GLOBAL_LIMITS, {"name": wanted.name, **wanted.body})
-    return _changed(target, GLOBAL_LIMITS, wanted.name, wanted.body, stored)
-
-
-def _block_type(target: World, wanted: Thing, stored: Thing | None) -> str:
-    if stored is None:
-        return _made(target, BLOCK_TYPES, {"slug": wanted.name, **wanted.body})
-    return _changed(target, BLOCK_TYPES, stored.id, _without(wanted.body, "name"), stored)
 
 
 def _block_schema(target: World, wanted: Thing, stored: Thing | None) -> str:
@@ -66,12 +64,6 @@ def _referred(target: World, value: Any) -> Any:
     return value
 
 
-def _pool(target: World, wanted: Thing, stored: Thing | None) -> str:
-    if stored is None:
-        return _made(target, WORK_POOLS, {"name": wanted.name, **wanted.body})
-    return _changed(target, WORK_POOLS, wanted.name, _without(wanted.body, "type"), stored)
-
-
 def _queue(target: World, wanted: Thing, stored: Thing | None) -> str:
     queues, body = queues_of(wanted.body["pool"]), _without(wanted.body, "pool")
     # A pool is made with its default queue, after the target's queues were read.
@@ -86,12 +78,6 @@ def _queue(target: World, wanted: Thing, stored: Thing | None) -> str:
     if known is None:
         return _made(target, queues, body)
     return _changed(target, queues, body["name"], _without(body, "name"), known)
-
-
-def _flow(target: World, wanted: Thing, stored: Thing | None) -> str:
-    if stored is None:
-        return _made(target, FLOWS, {"name": wanted.name, **wanted.body})
-    return _changed(target, FLOWS, stored.id, wanted.body, stored)
 
 
 def _deployment(target: World, wanted: Thing, stored: Thing | None) -> str:
@@ -117,15 +103,15 @@ def _without(body: Json, *names: str) -> Json:
     return {name: value for name, value in body.items() if name not in names}
 
 
-WRITERS: dict[str, Callable[[World, Thing, Thing | None], str]] = {
-    "variable": _variable,
+WRITERS: dict[str, Writer] = {
+    "variable": _plain(VARIABLES),
     "tag limit": _tag_limit,
-    "global limit": _global_limit,
-    "block type": _block_type,
+    "global limit": _plain(GLOBAL_LIMITS),
+    "block type": _plain(BLOCK_TYPES, "slug", fixed=("name",)),
     "block schema": _block_schema,
     "block": _block,
-    "work pool": _pool,
+    "work pool": _plain(WORK_POOLS, fixed=("type",)),
     "work queue": _queue,
-    "flow": _flow,
+    "flow": _plain(FLOWS),
     "deployment": _deployment,
 }

@@ -27,7 +27,7 @@ FAILED = click.Option(["--failed"], is_flag=True, help="Only messages that were 
 
 
 def _find(session: Session, wanted: str) -> Json:
-    return by_name_or_id(session.api, "notification", wanted, all_notifications(session.api), command="orion notify ls")
+    return by_name_or_id("notification", wanted, all_notifications(session.api), command="orion notify ls")
 
 
 def all_notifications(api: Backend) -> list[Json]:

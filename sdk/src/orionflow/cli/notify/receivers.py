@@ -16,7 +16,7 @@ from orionflow.cli.block import find_block
 from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.cli.session import Session
 from orionflow.cli.terminal import current_terminal
-from orionflow.spelling import near
+from orionflow.spelling import did_you_mean
 
 Fields = dict[str, Any]
 
@@ -72,8 +72,7 @@ def kind_of(word: str) -> Kind:
     by_slug = {kind.slug: kind for kind in KINDS.values()}
     found = KINDS.get(word) or by_slug.get(word)
     if found is None:
-        proposals = near(word, [*KINDS, *by_slug])
-        hint = f"did you mean {' or '.join(proposals)}?" if proposals else f"there are {', '.join(KINDS)}."
+        hint = did_you_mean(word, [*KINDS, *by_slug], f"there are {', '.join(KINDS)}.")
         raise click.UsageError(f"Messages cannot be sent to {word!r}; {hint}")
     return found
 
