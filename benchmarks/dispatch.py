@@ -25,7 +25,7 @@ from benchmarks.measuring import HERE, QUICK, Installation, empty_home, environm
 SINGLES = 10 if QUICK else 40
 BURSTS = (50,) if QUICK else (50, 200)
 PLACES = 2
-# With two places Prefect takes about five seconds a run.
+# With two slots Prefect takes about five seconds a run.
 PEER_BURST = 20
 PATIENCE_SECONDS = 280
 FLOW = "from orionflow import flow\n\n\n@flow\ndef nothing():\n    pass\n"

@@ -21,7 +21,7 @@ DATABASES = ("sqlite", "postgresql")
 WHO = ("orion", peers.PREFECT_2, peers.PREFECT, peers.DBOS)
 
 Row = dict[str, Any]
-# One line of the table: what is measured, what DESIGN asks for, which rows tell it, and how a row is told.
+# One line of the table: what is measured, what DESIGN asks for, which rows it is made of, and how they are shown.
 Line = tuple[str, str, Callable[[Row], bool], Callable[[list[Row]], str]]
 
 
@@ -41,23 +41,23 @@ def is_of(bench: str, **wanted: Any) -> Callable[[Row], bool]:
 
 
 def median(name: str, unit: str = "") -> Callable[[list[Row]], str]:
-    def told(rows: list[Row]) -> str:
+    def shown(rows: list[Row]) -> str:
         values = sorted(row[name] for row in rows)
         spread = f" ({values[0]:g}–{values[-1]:g})" if len(values) > 1 else ""
         return f"{statistics.median(values):g}{unit}{spread}"
 
-    return told
+    return shown
 
 
 def tasks(rows: list[Row]) -> str:
-    told = median("tasks_per_second", "/s")(rows)
+    shown = median("tasks_per_second", "/s")(rows)
     late = [row for row in rows if row["lag_seconds"] != 0]
     if not late:
-        return f"{told}, all recorded at return"
+        return f"{shown}, all recorded at return"
     recorded = statistics.median(row.get("completed_at_return", 0) for row in late)
     lags = [row["lag_seconds"] for row in late if row["lag_seconds"] is not None]
     lag = f"the last {statistics.median(lags):g} s later" if lags else "not all within 30 s"
-    return f"{told}; {recorded:g} of {late[0]['tasks']} recorded at return, {lag}"
+    return f"{shown}; {recorded:g} of {late[0]['tasks']} recorded at return, {lag}"
 
 
 def load(rows: list[Row]) -> str:
@@ -130,7 +130,7 @@ def lines_of_requests() -> Iterator[Line]:
 
 def lines_of_dispatch() -> Iterator[Line]:
     yield "deployed run: created → Running, warm agent", "≤ 0.3 s", is_of("dispatch_latency"), latency
-    yield "bursts of deployed runs, two places", "≥ 5/s", is_of("dispatch_burst"), bursts
+    yield "bursts of deployed runs, two slots", "≥ 5/s", is_of("dispatch_burst"), bursts
     for database in DATABASES:
         for agents in (1, 4, 16):
             for at_once in (1, 10):
@@ -151,8 +151,8 @@ def lines_of_live() -> Iterator[Line]:
 
 
 def delays(rows: list[Row]) -> str:
-    told = "{changes_per_second}/s and {sockets} sockets{real}: p50 {p50_ms} ms, p95 {p95_ms} ms"
-    return "; ".join(told.format(**row, real=f" ({row['tabs']} of tabs)" if "tabs" in row else "") for row in rows)
+    shown = "{changes_per_second}/s and {sockets} sockets{real}: p50 {p50_ms} ms, p95 {p95_ms} ms"
+    return "; ".join(shown.format(**row, real=f" ({row['tabs']} of tabs)" if "tabs" in row else "") for row in rows)
 
 
 def lines_of_room() -> Iterator[Line]:
@@ -183,7 +183,7 @@ def is_whole_installation(row: Row) -> bool:
 
 def table(rows: list[Row]) -> str:
     lines = ["| measure | goal | " + " | ".join(map(title, WHO)) + " |", "|---|---|" + "---|" * len(WHO)]
-    for what, goal, fits, tell in chain(
+    for what, goal, fits, show in chain(
         lines_of_tasks(),
         lines_of_starts(),
         lines_of_requests(),
@@ -192,7 +192,7 @@ def table(rows: list[Row]) -> str:
         lines_of_live(),
         lines_of_room(),
     ):
-        cells = [cell(_of(rows, who, fits), tell) for who in WHO]
+        cells = [cell(_of(rows, who, fits), show) for who in WHO]
         if any(cells):
             lines.append(f"| {what} | {goal} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"

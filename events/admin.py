@@ -1,4 +1,4 @@
-"""The admin's view of events, of those who want to hear of them, and of what is still to be sent."""
+"""The admin's view of events, of automations and notification policies, and of what is still to be sent."""
 
 from __future__ import annotations
 

@@ -32,11 +32,11 @@ def runs_changed(changes: Iterable[Change]) -> None:
     The kind "agent" names an agent of which something is wanted: a run that it executes was brought into that state.
     """
     if listeners():
-        told = list(changes)
-        transaction.on_commit(lambda: _tell(told))
+        written = list(changes)
+        transaction.on_commit(lambda: _notify_listeners(written))
 
 
-def _tell(changes: list[Change]) -> None:
+def _notify_listeners(changes: list[Change]) -> None:
     for listener in listeners():
         for kind, run_id, state_type in changes:
             try:

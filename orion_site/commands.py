@@ -71,8 +71,8 @@ def start(
     def ready(address: str) -> None:
         say(banner(address))
         if output == "json":
-            told = {"address": address, "api": f"{address.rstrip('/')}/api", "pid": os.getpid()}
-            click.echo(json.dumps(told))
+            announced = {"address": address, "api": f"{address.rstrip('/')}/api", "pid": os.getpid()}
+            click.echo(json.dumps(announced))
         if open_browser:
             click.launch(address)
 

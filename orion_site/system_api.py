@@ -159,8 +159,8 @@ def document(request: HttpRequest) -> HttpResponse:
     """The OpenAPI document; its server is wherever the request found it."""
     from orion_site.openapi.document import openapi  # loads every operation, and pydantic's schema generator
 
-    told = {**openapi(), "servers": [{"url": request.path.removesuffix("/openapi.json")}]}
-    return HttpResponse(to_json(told), content_type="application/json")
+    document = {**openapi(), "servers": [{"url": request.path.removesuffix("/openapi.json")}]}
+    return HttpResponse(to_json(document), content_type="application/json")
 
 
 @csrf_exempt

@@ -59,9 +59,11 @@ def _cancel_nested_runs(now: datetime) -> int:
     # Asked of each open run: joined, the planner of SQLite would begin with all that were cancelled.
     left = FlowRun.objects.open().filter(Exists(below_cancelled), parent_task_run__isnull=False)
     # One that its agent is told to end will be; without an agent nobody would end it.
-    told = Q(state_type="CANCELLING", deployment_id__isnull=False)
+    ended_by_an_agent = Q(state_type="CANCELLING", deployment_id__isnull=False)
     # Put in order here: asked for it, SQLite walks through the ids of all runs that there ever were.
-    runs = sorted(left.exclude(told).order_by().values_list("pk", "deployment_id")[:BATCH], key=itemgetter(0))
+    runs = sorted(
+        left.exclude(ended_by_an_agent).order_by().values_list("pk", "deployment_id")[:BATCH], key=itemgetter(0)
+    )
     message = "The parent flow run was cancelled."
     for run_id, deployment_id in runs:
         # A deployed run has a process of its own, and an agent that ends it.

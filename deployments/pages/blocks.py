@@ -176,7 +176,7 @@ def _updated(form: BlockForm, block_id: UUID, content: dict[str, Any]) -> bool:
 def _form(schema: BlockSchema, content: Mapping[str, Any], chosen: Mapping[str, str]) -> BlockForm:
     slugs = _nested_types(schema.fields)
     properties = schema.fields.get("properties") or {}
-    own = {name: told for name, told in properties.items() if name not in slugs}
+    own = {name: schema for name, schema in properties.items() if name not in slugs}
     required = schema.fields.get("required") or []
     choices = nested_choices(slugs)
     nested = [Nested(name, name in required, choices[name], chosen.get(name, "")) for name in slugs]
@@ -188,12 +188,14 @@ def _nested_types(fields: Mapping[str, Any]) -> dict[str, list[str]]:
     """By field, the slugs of the types of block that may fill it."""
     references = fields.get("block_schema_references")
     found = references.items() if isinstance(references, Mapping) else ()
-    return {name: [str(one["block_type_slug"]) for one in _each(told)] for name, told in found if any(_each(told))}
+    return {
+        name: [str(one["block_type_slug"]) for one in _each(schema)] for name, schema in found if any(_each(schema))
+    }
 
 
-def _each(told: Any) -> list[Mapping[str, Any]]:
+def _each(schema: Any) -> list[Mapping[str, Any]]:
     """One reference, or each of several, as far as it names a type."""
-    several = told if isinstance(told, list) else [told]
+    several = schema if isinstance(schema, list) else [schema]
     return [one for one in several if isinstance(one, Mapping) and one.get("block_type_slug")]
 
 

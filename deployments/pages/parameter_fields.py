@@ -90,15 +90,15 @@ def _position(own: Any) -> int:
 
 
 def _field(own: Schema, path: Path, value: Any, is_required: bool, root: Schema) -> Field:
-    told, is_nullable = _resolved(own, root)
+    resolved, is_nullable = _resolved(own, root)
     if value is NO_VALUE:
-        value = own.get("default", told.get("default", NO_VALUE))
-    help_text = own.get("description") or told.get("description") or ""
+        value = own.get("default", resolved.get("default", NO_VALUE))
+    help_text = own.get("description") or resolved.get("description") or ""
     made = Field(path, "json", is_required, is_nullable, str(help_text), value)
-    _choose_kind(made, told, root)
+    _choose_kind(made, resolved, root)
     if made.kind == "object":
         inner = value if isinstance(value, Mapping) else {}
-        made.fields = _members(told, inner, path, root)
+        made.fields = _members(resolved, inner, path, root)
     elif value is not NO_VALUE:
         try:
             made.text = text_of(made, value)
@@ -109,14 +109,14 @@ def _field(own: Schema, path: Path, value: Any, is_required: bool, root: Schema)
     return made
 
 
-def _choose_kind(made: Field, told: Schema, root: Schema) -> None:
-    kind, form = told.get("type"), told.get("format")
-    if isinstance(options := told.get("enum"), list) and options:
+def _choose_kind(made: Field, resolved: Schema, root: Schema) -> None:
+    kind, form = resolved.get("type"), resolved.get("format")
+    if isinstance(options := resolved.get("enum"), list) and options:
         made.kind, made.choices = "choice", [(_dumped(one), _word(one)) for one in options]
-    elif kind == "object" and told.get("properties") and len(made.path) <= DEEPEST:
+    elif kind == "object" and resolved.get("properties") and len(made.path) <= DEEPEST:
         made.kind = "object"
     elif kind == "array":
-        items = told.get("items")
+        items = resolved.get("items")
         item, may_be_null = _resolved(items, root) if isinstance(items, Mapping) else ({}, True)
         if not may_be_null and item.get("type") in {"string", "integer", "number"} and "enum" not in item:
             made.kind, made.item = "list", SCALARS[item["type"]]

@@ -1,4 +1,4 @@
-"""Who wants to hear of flow runs, and the messages that wait to be sent to them."""
+"""Policies: which states of flow runs are notified of, through which block; and the outbox of their messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from runs.models import Row
 
 
 class NotificationPolicy(Row):
-    """Whenever a flow run enters one of these states, tell so through a block. Empty lists stand for any."""
+    """Whenever a flow run enters one of these states, send a message through a block. Empty lists stand for any."""
 
     name = models.CharField(max_length=255, null=True, blank=True)
     is_active = models.BooleanField(default=True)
@@ -36,7 +36,7 @@ class NotificationPolicy(Row):
 
 
 class Notification(models.Model):
-    """A message of the outbox: written with what it tells about, sent later, at least once, under its id."""
+    """A message of the outbox: written with what it is about, sent later, at least once, under its id."""
 
     class Standing(models.TextChoices):
         WAITING = "WAITING"

@@ -33,7 +33,6 @@ AWAY = "Service Unavailable: the database does not answer."
 BUSY = "Service Unavailable: the database is busy."
 DISK_FULL = "The disk below the database is full: nothing can be stored until somebody makes room there."
 
-
 T = TypeVar("T")
 
 
@@ -118,7 +117,7 @@ def _sentence(one: dict[str, Any]) -> str:
 
 
 def _refused(content: dict[str, Any], status: int, reason: str, kind: str) -> Response:
-    """A 422 is told in one shape, whoever found the flaw: the models of requests, or the domain."""
+    """Answer a 422 in one shape, whoever found the flaw: the models of requests, or the domain."""
     if status == 422:
         complaints = [complaint(["body"], reason, kind)]
         content |= {"exception_message": INVALID, "exception_detail": complaints, "request_body": None}
@@ -161,14 +160,11 @@ def _database_error(error: Exception, context: dict[str, Any]) -> Response:
     if isinstance(error, OperationalError | InterfaceError) or is_cut_off(error):
         if is_outage(error):
             outage.met(error)
-            told = AWAY
-        elif is_disk_full(error):
-            logger.warning("The database could not answer: %s", error)
-            told = DISK_FULL
+            message = AWAY
         else:
             logger.warning("The database could not answer: %s", error)
-            told = BUSY
-        return Response({"exception_message": told}, status=503, headers={"Retry-After": "1"})
+            message = DISK_FULL if is_disk_full(error) else BUSY
+        return Response({"exception_message": message}, status=503, headers={"Retry-After": "1"})
     return _unexpected(error, context)
 
 

@@ -61,8 +61,8 @@ def state_out(state: State) -> StateOut:
 
 def written_state_out(state: State) -> StateOut:
     """Return the state as it reads once it is stored: data that is not kept is left out."""
-    told = state_out(state)
-    return {**told, "data": None} if is_unpersisted(state.data) else told
+    shown = state_out(state)
+    return {**shown, "data": None} if is_unpersisted(state.data) else shown
 
 
 def stored_state_out(row: Any, *, flow_run_id: UUID | None, task_run_id: UUID | None) -> StateOut:

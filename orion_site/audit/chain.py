@@ -17,6 +17,8 @@ from django.utils import timezone
 from orion_site.audit.models import Day, Entry
 
 FIRST = "0" * 64
+# The operation by which retention removes a day; what its entry is about is that day.
+REMOVAL = "RemoveDayOfAudit"
 # Any number will do as long as it stays the same.
 _ORDER_LOCK = 0x0A0D17
 HASHED = (
@@ -142,7 +144,3 @@ def _uncounted() -> Finding | None:
         if number > counts.get(day, 0):
             return Finding(day, counts.get(day, 0) + 1, "put in: the day's count does not know it")
     return None
-
-
-# The operation by which retention removes a day; what its entry is about is that day.
-REMOVAL = "RemoveDayOfAudit"

@@ -19,7 +19,7 @@ _ALWAYS_LEFT_OUT = frozenset({"created", "updated"})
 
 @dataclass(frozen=True)
 class Subject:
-    """The rows of one model. Those of a part are told with the object that it belongs to: (model, column)."""
+    """The rows of one model. Those of a part are recorded with the object that it belongs to: (model, column)."""
 
     label: str
     kind: str

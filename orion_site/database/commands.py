@@ -50,10 +50,10 @@ def upgrade(dry_run: bool, output: str) -> None:
 
         if dry_run:
             report = whole.check()
-            _as_json(asdict(report)) if output == "json" else _tell_plan(report)
+            _as_json(asdict(report)) if output == "json" else _print_plan(report)
         else:
             change = whole.upgrade()
-            _as_json(asdict(change)) if output == "json" else _tell_change(change)
+            _as_json(asdict(change)) if output == "json" else _print_change(change)
 
 
 @database.command(short_help="Say whether the database can be used.")
@@ -71,7 +71,7 @@ def check(deep: bool, output: str) -> None:
     if output == "json":
         click.echo(json.dumps({**asdict(report), "ok": report.ok}))
     else:
-        _tell_report(report)
+        _print_report(report)
     if not report.ok:
         raise click.exceptions.Exit(1)
 
@@ -206,14 +206,14 @@ def _print_summary(found: Iterable[Violation]) -> int:
     return cases.total()
 
 
-def _tell_plan(report: Report) -> None:
+def _print_plan(report: Report) -> None:
     if report.missing:
         click.echo("\n".join(report.missing))
     else:
         click.echo(report.problem or f"The database {report.place} is up to date.", err=True)
 
 
-def _tell_change(change: Change) -> None:
+def _print_change(change: Change) -> None:
     if change.created:
         click.echo(f"Created the database {change.place}.", err=True)
     elif change.applied:
@@ -222,7 +222,7 @@ def _tell_change(change: Change) -> None:
         click.echo(f"The database {change.place} is up to date.", err=True)
 
 
-def _tell_report(report: Report) -> None:
+def _print_report(report: Report) -> None:
     click.echo(f"database  {report.vendor} {report.version}".rstrip())
     click.echo(f"place     {report.place}")
     if report.unknown:

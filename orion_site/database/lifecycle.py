@@ -78,7 +78,7 @@ def prepare() -> None:
         create_alone(_make_tables, say=True)
     refuse_what_is_not_there()
     refuse_empty_file()
-    with _told_plainly():
+    with _plain_errors():
         _reach_postgresql()
         missing = missing_migrations()
         if missing:
@@ -99,7 +99,7 @@ def check(*, deep: bool = False) -> Report:
     try:
         refuse_what_is_not_there()
         refuse_empty_file()
-        with _told_plainly():
+        with _plain_errors():
             _reach_postgresql()
             version = _version()
             missing = missing_migrations()
@@ -119,9 +119,9 @@ def upgrade() -> Change:
         create_alone(_make_tables, say=False)
         return Change(place(), True, _spelled(before))
     refuse_what_is_not_there()
-    with _told_plainly():
+    with _plain_errors():
         _reach_postgresql()
-    with _told_plainly(), _one_at_a_time():
+    with _plain_errors(), _one_at_a_time():
         missing = missing_migrations()
         missing = known_migrations() if missing is None else missing
         if problem := _ahead():
@@ -147,7 +147,7 @@ def reset() -> Change:
     if (file := sqlite_file()) is not None:
         delete_file(file)
     else:
-        with _told_plainly():
+        with _plain_errors():
             _drop_tables()
     return upgrade()
 
@@ -161,7 +161,7 @@ def place() -> str:
 
 
 @contextmanager
-def _told_plainly() -> Iterator[None]:
+def _plain_errors() -> Iterator[None]:
     """Turn what the driver says into one sentence."""
     try:
         yield

@@ -39,10 +39,10 @@ def purge(older_than: str, dry_run: bool, yes: bool, output: str) -> None:
                 ask_first(f"Delete what is older than {older_than} in {place()}?")
             record_command("database.purge", "PurgeDatabase", {"older_than": older_than})
             counts = retention.purge(ages=ages, now=now)
-    _tell(dict(+counts), output, "would be deleted" if dry_run else "deleted")
+    _print_counts(dict(+counts), output, "would be deleted" if dry_run else "deleted")
 
 
-def _tell(counts: dict[str, int], output: str, what: str) -> None:
+def _print_counts(counts: dict[str, int], output: str, what: str) -> None:
     if output == "json":
         click.echo(json.dumps(counts))
         return

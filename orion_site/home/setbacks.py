@@ -61,7 +61,10 @@ def _actions(since: datetime) -> Rows:
     )
     done = ActionRun.objects.filter(automation=OuterRef("automation"), done_at__isnull=False).order_by("-created")
     last = Subquery(done.values("created")[:1])
-    return _rows(chosen, Value(Kind.ACTION), "automation_id", "automation__name", "error", "created", NEVER, last)
+    return _rows(
+        chosen, Value(Kind.ACTION), subject="automation_id", name="automation__name", error="error", at="created",
+        last=last,
+    )  # fmt: skip
 
 
 def _messages(since: datetime) -> Rows:
@@ -69,8 +72,10 @@ def _messages(since: datetime) -> Rows:
     chosen = Notification.objects.filter(pk__in=given_up.values("pk")[:LOOKED_AT])
     through = Notification.objects.filter(block_document=OuterRef("block_document")).order_by("-created")
     last = Subquery(through.exclude(standing="WAITING").values("created")[:1])
-    block = ("block_document_id", Coalesce("block_document__name", Value("")))
-    return _rows(chosen, Value(Kind.MESSAGE), *block, "last_error", "created", NEVER, last)
+    name = Coalesce("block_document__name", Value(""))
+    return _rows(
+        chosen, Value(Kind.MESSAGE), subject="block_document_id", name=name, error="last_error", at="created", last=last
+    )
 
 
 def _deadlines(since: datetime, until: datetime, tag: str) -> Rows:
@@ -80,12 +85,15 @@ def _deadlines(since: datetime, until: datetime, tag: str) -> Rows:
     if tag:
         chosen = chosen.filter(flow_run__tags__orion_holds_all=[tag])
     kind = Concat(Value("deadline to "), "kind")
-    return _rows(chosen, kind, "flow_run_id", "flow_run__flow__name", Value(""), "due", F("missed_at"), NEVER)
+    return _rows(
+        chosen, kind, subject="flow_run_id", name="flow_run__flow__name", error=Value(""), at="due", over=F("missed_at")
+    )
 
 
 def _rows(
-    chosen: QuerySet[Any, Any], kind: Any, subject: str, name: Any, error: Any, at: str, over: Any, last: Any
-) -> Rows:
+    chosen: QuerySet[Any, Any], kind: Any, *, subject: str, name: Any, error: Any, at: str, over: Any = NEVER,
+    last: Any = NEVER,
+) -> Rows:  # fmt: skip
     """Return the rows as tuples, of the same types whatever table they are of."""
     return chosen.order_by().values_list(
         Cast(kind, TextField()), F(subject), Cast(name, TextField()), Cast(error, TextField()), F(at), over, last

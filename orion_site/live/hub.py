@@ -35,8 +35,8 @@ COMPARE_EVERY_SECONDS = 2.0
 # Each topic is named to a socket at most four times a second, so that one that changes all the time is no flood, and no
 # other one has to wait for it.
 PAUSE_SECONDS = 0.25
-# Pages that are told at the same moment ask for their parts in the same moment. Some may; then comes one idle socket
-# after the other. Those that have just been sent something are apart already.
+# Pages that get a message in the same moment ask for their parts in the same moment. Some may; then comes one idle
+# socket after the other. Those that have just been sent something are apart already.
 AT_ONCE = 24
 STAGGER_SECONDS = 0.001
 # A page that was opened shows its socket within this time; after it, nobody is assumed to look.
@@ -224,7 +224,7 @@ class Hub:
             turn += seat.is_idle
 
     def publish_everything(self) -> None:
-        """More changed than can be told one by one."""
+        """Have all pages look at everything: more changed than can be named one by one."""
         self._number += 1
         self._floor = self._number
         self._changed.clear()

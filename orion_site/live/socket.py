@@ -24,7 +24,7 @@ ALIVE_SECONDS = 15.0
 
 @lru_cache(maxsize=64)
 def message(place: str, changed: tuple[str, ...] | None) -> str:
-    """Many pages are told the same in the same moment."""
+    """Return the text of a message. Remembered, as many pages get the same one in the same moment."""
     what = {"all": True} if changed is None else {"changed": changed}
     return encoded({"at": place, **what}).decode()
 

@@ -41,15 +41,15 @@ def openapi() -> dict[str, Any]:
     examples = Examples(operation_id(operation.__name__) for _, operation in found)
     paths: dict[str, dict[str, Any]] = {}
     for path, operation in found:
-        told = _operation(path, operation, schemas)
-        examples.add_to(told)
-        paths.setdefault(path, {})[operation.method.lower()] = told
+        described = _operation(path, operation, schemas)
+        examples.add_to(described)
+        paths.setdefault(path, {})[operation.method.lower()] = described
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Orion",
             "version": orion_site.__version__,
-            "description": "Flows, runs and their states. What the rules decide is told with their reasons.",
+            "description": "Flows, runs and their states. What the rules decide comes with their reasons.",
         },
         "paths": paths,
         "components": {"schemas": {**schemas.definitions, **ERRORS}},
@@ -85,7 +85,7 @@ class Schemas:
 
 def _operation(path: str, operation: type[Operation], schemas: Schemas) -> dict[str, Any]:
     summary, _, rest = cleandoc(operation.__doc__ or "").partition("\n\n")
-    told: dict[str, Any] = {
+    described: dict[str, Any] = {
         "operationId": operation_id(operation.__name__),
         "summary": title_of(operation),
         "description": f"{summary}\n\n{rest}".strip(),
@@ -94,11 +94,11 @@ def _operation(path: str, operation: type[Operation], schemas: Schemas) -> dict[
         "responses": _responses(operation, schemas),
     }
     if parameters := list(_parameters(operation, schemas)):
-        told["parameters"] = parameters
+        described["parameters"] = parameters
     if arguments_of(operation).body is not None:
         content = {"application/json": {"schema": schemas.of("body", operation)}}
-        told["requestBody"] = {"required": not operation.body_optional, "content": content}
-    return told
+        described["requestBody"] = {"required": not operation.body_optional, "content": content}
+    return described
 
 
 def _parameters(operation: type[Operation], schemas: Schemas) -> Iterator[dict[str, Any]]:

@@ -26,12 +26,12 @@ class Examples:
                 variant = name.removeprefix(owner).strip("_").replace("_", " ") or "usual"
                 self._of.setdefault(owner, []).append((variant, exchange))
 
-    def add_to(self, told: dict[str, Any]) -> None:
+    def add_to(self, described: dict[str, Any]) -> None:
         """Add to an operation's description what was really asked and answered."""
-        for variant, exchange in self._of.get(told["operationId"], ()):
+        for variant, exchange in self._of.get(described["operationId"], ()):
             if exchange["request"] is not None:
-                _add(told.get("requestBody"), variant, exchange["request"])
-            _add(told["responses"].get(str(exchange["status"])), variant, exchange["response"])
+                _add(described.get("requestBody"), variant, exchange["request"])
+            _add(described["responses"].get(str(exchange["status"])), variant, exchange["response"])
 
 
 def _add(part: dict[str, Any] | None, variant: str, value: Any) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.urls import reverse
 
 from deployments.models import Deployment, GlobalSlot, Lease, Slot, WorkQueue
@@ -145,7 +145,7 @@ GROUPS: Sequence[Group] = (
         },
         {
             Counted("messages not sent", "events.Notification", "standing__exact=WAITING"): Notification.objects.filter(
-                Q(standing="WAITING")
+                standing="WAITING"
             ),
         },
     ),

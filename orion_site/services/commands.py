@@ -27,7 +27,7 @@ def start() -> None:
         from orion_site.services.ticker import Ticker
 
         ticker = Ticker(services_of_this_server())
-        over = _told_to_stop()
+        over = _until_stopped()
         ticker.start()
         click.echo(
             f"Services that tick here: {len(ticker.services)}. Ctrl-C stops them.",
@@ -57,7 +57,7 @@ def schedule() -> None:
     click.echo(f"Celery beat ticks {len(names)} services: {', '.join(names)}.", err=True)
 
 
-def _told_to_stop() -> threading.Event:
+def _until_stopped() -> threading.Event:
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())

@@ -64,12 +64,12 @@ def call(service: Service) -> None:
         outage.look_again()
     except Exception as problem:
         error = f"{type(problem).__name__}: {problem}"
-        _tell(service, problem)
+        _log_problem(service, problem)
     service.noted = service.noted.and_one(at=now, seconds=time.monotonic() - began, error=error)
     service.due = began + service.every
 
 
-def _tell(service: Service, problem: Exception) -> None:
+def _log_problem(service: Service, problem: Exception) -> None:
     """A database that is away is one line for all services; a traceback is for what somebody has to mend."""
     if is_outage(problem):
         outage.met(problem)
@@ -81,20 +81,20 @@ def _tell(service: Service, problem: Exception) -> None:
 
 def note(services: Iterable[Service]) -> None:
     """Write down what the services did. A database that is away is no reason to stop ticking."""
-    told = [service for service in services if service.noted.count]
-    if not told:
+    ticked = [service for service in services if service.noted.count]
+    if not ticked:
         return
     try:
         # Tickers have clocks of their own; what they write into one row goes by the one clock that they share.
         skew = database_now() - timezone.now()
-        note_ticks({one.name: (one.every, one.noted.shifted(skew)) for one in told}, ticker=this_ticker())
+        note_ticks({one.name: (one.every, one.noted.shifted(skew)) for one in ticked}, ticker=this_ticker())
     except Error as problem:
         if is_outage(problem):
             outage.met(problem)
         else:
             logger.warning("What the services did could not be written down: %s", problem)
         return
-    for service in told:
+    for service in ticked:
         service.noted, service.noted_at = Ticks(), time.monotonic()
 
 

@@ -106,7 +106,7 @@ def offered(run_id: UUID) -> TaskRunOut | None:
     run = TaskRun.objects.filter(pk=run_id, state_type="SCHEDULED").first()
     if run is None:
         return None
-    told = task_runs_out([run], timezone.now())[0]
-    if state := told["state"]:
+    shown = task_runs_out([run], timezone.now())[0]
+    if state := shown["state"]:
         state["state_details"]["task_parameters_id"] = parameters_of(run_id)
-    return told
+    return shown

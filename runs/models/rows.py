@@ -7,9 +7,10 @@ from django.db import models
 from django.utils import timezone
 
 from orionflow.contract.ids import uuid7
+from orionflow.contract.wire import NAME_PATTERN
 
 # Django fills the value into the message, so a percent sign is written twice.
-NAME = RegexValidator(r"^[^/%&><\x00-\x1f]+$", "must not contain / %% & > < or control characters")
+NAME = RegexValidator(NAME_PATTERN, "must not contain / %% & > < or control characters")
 
 
 class Row(models.Model):

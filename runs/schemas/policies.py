@@ -19,14 +19,14 @@ def policy_in(sent: FlowRunPolicyIn | TaskRunPolicyIn | None) -> dict[str, Any]:
 
 
 def flow_run_policy_out(stored: Mapping[str, Any]) -> FlowRunPolicyOut:
-    return cast(FlowRunPolicyOut, {**_FLOW_DEFAULTS, **_told(stored)})
+    return cast(FlowRunPolicyOut, {**_FLOW_DEFAULTS, **_without_own_defaults(stored)})
 
 
 def task_run_policy_out(stored: Mapping[str, Any]) -> TaskRunPolicyOut:
-    return cast(TaskRunPolicyOut, {**_TASK_DEFAULTS, **_told(stored)})
+    return cast(TaskRunPolicyOut, {**_TASK_DEFAULTS, **_without_own_defaults(stored)})
 
 
-def _told(stored: Mapping[str, Any]) -> Mapping[str, Any]:
+def _without_own_defaults(stored: Mapping[str, Any]) -> Mapping[str, Any]:
     if stored.keys().isdisjoint(_OWN_DEFAULTS):
         return stored
     return {

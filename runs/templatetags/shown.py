@@ -47,18 +47,18 @@ def as_table(value: Any) -> Table | None:
 
     Clients store tables as JSON text. Rows of different lengths are filled up: a cell that is not there is empty.
     """
-    told = _read(value)
-    if isinstance(told, dict) and told and all(isinstance(column, list) for column in told.values()):
-        told = [dict(zip(told, row, strict=True)) for row in zip_longest(*told.values(), fillvalue="")]
-    if not isinstance(told, list) or not told:
+    content = _read(value)
+    if isinstance(content, dict) and content and all(isinstance(column, list) for column in content.values()):
+        content = [dict(zip(content, row, strict=True)) for row in zip_longest(*content.values(), fillvalue="")]
+    if not isinstance(content, list) or not content:
         return None
-    left_out = max(0, len(told) - MOST_ROWS)
-    if all(isinstance(row, dict) for row in told):
-        columns = list(dict.fromkeys(str(name) for row in told[:MOST_ROWS] for name in row))[:MOST_COLUMNS]
-        return Table(columns, [[row.get(name, "") for name in columns] for row in told[:MOST_ROWS]], left_out)
-    if all(isinstance(row, list) for row in told):
-        width = min(MOST_COLUMNS, max(len(row) for row in told[:MOST_ROWS]))
-        filled = [[*row[:width], *[""] * (width - len(row))] for row in told[:MOST_ROWS]]
+    left_out = max(0, len(content) - MOST_ROWS)
+    if all(isinstance(row, dict) for row in content):
+        columns = list(dict.fromkeys(str(name) for row in content[:MOST_ROWS] for name in row))[:MOST_COLUMNS]
+        return Table(columns, [[row.get(name, "") for name in columns] for row in content[:MOST_ROWS]], left_out)
+    if all(isinstance(row, list) for row in content):
+        width = min(MOST_COLUMNS, max(len(row) for row in content[:MOST_ROWS]))
+        filled = [[*row[:width], *[""] * (width - len(row))] for row in content[:MOST_ROWS]]
         return Table([], filled, left_out)
     return None
 

@@ -49,7 +49,7 @@ def update_global_limit(*, which: Q, changes: Mapping[str, Any], now: datetime) 
     with write_transaction():
         limit = GlobalLimit.objects.select_for_update(no_key=True).filter(which).first()
         if limit is None:
-            raise GlobalLimitNotFound(name=_told(which))
+            raise GlobalLimitNotFound(name=_named_in(which))
         if changes.get("name", limit.name) != limit.name:
             _refuse_taken(changes["name"])
         # What decayed so far decayed at the old speed.
@@ -61,7 +61,7 @@ def delete_global_limit(*, which: Q) -> None:
     with write_transaction():
         deleted, _ = GlobalLimit.objects.filter(which).delete()
         if not deleted:
-            raise GlobalLimitNotFound(name=_told(which))
+            raise GlobalLimitNotFound(name=_named_in(which))
 
 
 @repeated_on_conflict
@@ -141,5 +141,5 @@ def _refuse_taken(name: str) -> None:
         raise GlobalLimitExists(name=name)
 
 
-def _told(which: Q) -> str:
+def _named_in(which: Q) -> str:
     return str(next(value for _, value in which.children))  # type: ignore[misc]

@@ -30,13 +30,13 @@ def worker_types() -> dict[str, dict[str, dict[str, Any]]]:
     }
     return {
         "prefect": {
-            "prefect-agent": _told("prefect-agent", "Agent", "Agents take the runs and execute them.", {}),
-            "process": _told("process", "Process", "Workers execute each run in a process of its own.", process),
+            "prefect-agent": _worker_type("prefect-agent", "Agent", "Agents take the runs and execute them.", {}),
+            "process": _worker_type("process", "Process", "Workers execute each run in a process of its own.", process),
         }
     }
 
 
-def _told(type: str, display_name: str, description: str, template: dict[str, Any]) -> dict[str, Any]:
+def _worker_type(type: str, display_name: str, description: str, template: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": type,
         "display_name": display_name,

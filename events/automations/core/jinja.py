@@ -135,7 +135,7 @@ def _no_link(value: Any) -> str:
     return ""
 
 
-def _told_as_json(value: Any) -> str:
+def _as_json(value: Any) -> str:
     return json.dumps(value, default=str)
 
 
@@ -161,7 +161,7 @@ def _limited(filtering: Callable[..., Any]) -> Callable[..., Any]:
     return limited
 
 
-OWN_FILTERS = {"join": _joined, "tojson": _told_as_json, "ui_url": _link, "ui_resource_events_url": _no_link}
+OWN_FILTERS = {"join": _joined, "tojson": _as_json, "ui_url": _link, "ui_resource_events_url": _no_link}
 
 
 class _Environment(ImmutableSandboxedEnvironment):

@@ -72,29 +72,29 @@ class Progress:
     fired: bool = False
 
 
-def read_trigger(told: Mapping[str, Any]) -> Trigger:
+def read_trigger(given: Mapping[str, Any]) -> Trigger:
     """The trigger of an automation, as it was checked and stored by the API."""
-    if told["type"] != "event":
-        triggers = tuple(read_trigger(one) for one in told["triggers"])
-        within = timedelta(seconds=told["within"]) if told.get("within") is not None else None
-        return CompositeTrigger(told["id"], told["type"], triggers, _required(told, len(triggers)), within)
+    if given["type"] != "event":
+        triggers = tuple(read_trigger(one) for one in given["triggers"])
+        within = timedelta(seconds=given["within"]) if given.get("within") is not None else None
+        return CompositeTrigger(given["id"], given["type"], triggers, _required(given, len(triggers)), within)
     return EventTrigger(
-        id=told["id"],
-        reactive=told["posture"] == "Reactive",
-        match=_asked(told["match"]),
-        match_related=_asked(told["match_related"]),
-        after=frozenset(told["after"]),
-        expect=frozenset(told["expect"]),
-        for_each=tuple(sorted(told["for_each"])),
-        threshold=told["threshold"],
-        within=timedelta(seconds=told["within"]),
+        id=given["id"],
+        reactive=given["posture"] == "Reactive",
+        match=_asked(given["match"]),
+        match_related=_asked(given["match_related"]),
+        after=frozenset(given["after"]),
+        expect=frozenset(given["expect"]),
+        for_each=tuple(sorted(given["for_each"])),
+        threshold=given["threshold"],
+        within=timedelta(seconds=given["within"]),
     )
 
 
-def _required(told: Mapping[str, Any], every: int) -> int:
-    if told["type"] == "sequence" or told["require"] == "all":
+def _required(given: Mapping[str, Any], every: int) -> int:
+    if given["type"] == "sequence" or given["require"] == "all":
         return every
-    return 1 if told["require"] == "any" else int(told["require"])
+    return 1 if given["require"] == "any" else int(given["require"])
 
 
 def _asked(labels: Mapping[str, str | list[str]]) -> Asked:

@@ -90,8 +90,8 @@ def _sent(message: Notification, now: datetime) -> Notification:
 def _event_of_newest_run(now: datetime) -> dict[str, Any]:
     run = FlowRun.objects.order_by("-id").first()
     resource = dict(_labels(run)) if run else {"prefect.resource.id": "orion.test"}
-    told = {"event": "orion.test", "occurred": now.isoformat(), "resource": resource, "related": [], "payload": {}}
-    return {"id": str(uuid7()), **told}
+    event = {"event": "orion.test", "occurred": now.isoformat(), "resource": resource, "related": [], "payload": {}}
+    return {"id": str(uuid7()), **event}
 
 
 def _labels(run: FlowRun) -> Iterator[tuple[str, str]]:

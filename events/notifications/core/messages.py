@@ -96,9 +96,9 @@ def _opsgenie(content: Mapping[str, Any], message: Message) -> Delivery:
     }
     if content.get("priority"):
         alert["priority"] = f"P{str(content['priority']).removeprefix('P')}"
-    told = {name: content[name] for name in ("tags", "entity", "details") if content.get(name)}
+    more = {name: content[name] for name in ("tags", "entity", "details") if content.get(name)}
     address = f"https://api.{_REGIONS[_region(content)]}opsgenie.com/v2/alerts"
-    return _json(address, {**alert, **told}, Authorization=f"GenieKey {_text(content, 'apikey')}")
+    return _json(address, {**alert, **more}, Authorization=f"GenieKey {_text(content, 'apikey')}")
 
 
 def _responders(content: Mapping[str, Any]) -> Iterator[dict[str, str]]:
@@ -146,9 +146,9 @@ def _sendgrid(content: Mapping[str, Any], message: Message) -> Delivery:
 
 
 def _webhook(content: Mapping[str, Any], message: Message) -> Delivery:
-    told = message.body if message.is_payload else _dumped({"subject": message.subject, "body": message.body})
+    body = message.body if message.is_payload else _dumped({"subject": message.subject, "body": message.body})
     headers = {"Content-Type": JSON_TYPE, **_texts(content.get("headers"))}
-    return Delivery(_text(content, "url"), _method(content), told.encode(errors="replace"), headers)
+    return Delivery(_text(content, "url"), _method(content), body.encode(errors="replace"), headers)
 
 
 def _custom(content: Mapping[str, Any], message: Message) -> Delivery:

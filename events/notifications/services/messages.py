@@ -28,9 +28,9 @@ RESOURCE_NAME = "prefect.resource.name"
 
 
 def values_for(action_run: ActionRun) -> dict[str, Any]:
-    told = action_run.event or {}
-    resources = [_resource(labels) for labels in (told.get("resource", {}), *told.get("related", ()))]
-    event = {**told, "resource": resources[0], "related": resources[1:]} if told else {}
+    reported = action_run.event or {}
+    resources = [_resource(labels) for labels in (reported.get("resource", {}), *reported.get("related", ()))]
+    event = {**reported, "resource": resources[0], "related": resources[1:]} if reported else {}
     automation = {"id": action_run.automation_id, "name": action_run.automation.name}
     values: dict[str, Any] = {"automation": automation, "event": event}
     for labels in resources:
@@ -72,6 +72,6 @@ def _of_run(row: Any, labels: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     state = {"name": row.state_name, "type": row.state_type, "timestamp": row.state_timestamp}
     # The run may have gone on; the text is about the state that the event told of.
-    told = {name: labels[f"prefect.state-{name}"] for name in _OF_STATE if f"prefect.state-{name}" in labels}
+    reported = {name: labels[f"prefect.state-{name}"] for name in _OF_STATE if f"prefect.state-{name}" in labels}
     others = {"parameters": row.parameters, "run_count": row.run_count, "start_time": row.start_time}
-    return {"state": {**state, **told}, **others}
+    return {"state": {**state, **reported}, **others}

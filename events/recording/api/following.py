@@ -1,7 +1,7 @@
-"""Events in the order in which they arrive, for somebody who wants to be told of each that matches a filter.
+"""Events in the order in which they arrive, for somebody who wants each that matches a filter.
 
 The database is asked again and again: it knows what every process stored, and a reader who is slow falls behind there
-instead of in our memory. What a transaction held back longer than `OVERLAP` is found by filters and not told.
+instead of in our memory. What a transaction held back longer than `OVERLAP` is found by filters, and not delivered.
 """
 
 from __future__ import annotations
@@ -25,37 +25,37 @@ END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
 
 class Following:
-    """A place in the stream of events, and what was told of those right before it: rows may appear a little late."""
+    """A place in the stream of events, and what was delivered of those before it: rows may appear a little late."""
 
     def __init__(self, asked: EventFilter, now: datetime) -> None:
         self._asked = asked
         self._begun = now
         self._since = now - OVERLAP
-        self._told: dict[UUID, datetime] = {}
+        self._delivered: dict[UUID, datetime] = {}
 
     def begin(self, *, backfill: bool) -> list[Event]:
         """Return the newest earlier events, the oldest first; without `backfill`, pass over them."""
-        self._told = dict(self._arrived())
+        self._delivered = dict(self._arrived())
         if not backfill:
             return []
         newest = self._matching().order_by("-occurred", "-id")[:BACKFILL]
         events = sorted(newest, key=lambda event: (event.occurred, event.id))
-        self._told |= {event.id: event.received for event in events if event.received >= self._since}
+        self._delivered |= {event.id: event.received for event in events if event.received >= self._since}
         return events
 
     def read(self, now: datetime) -> list[Event]:
         """Return the events that arrived since the last call; after a whole `PAGE` there may be more."""
-        arrived = self._arrived()[: PAGE + len(self._told)]
-        fresh = {id: received for id, received in arrived if id not in self._told}
+        arrived = self._arrived()[: PAGE + len(self._delivered)]
+        fresh = {id: received for id, received in arrived if id not in self._delivered}
         page = dict(list(fresh.items())[:PAGE])
-        self._told |= page
+        self._delivered |= page
         self._go_on(max(page.values()) if len(page) == PAGE else now)
         events = Event.objects.in_bulk(list(page))
         return [events[id] for id in page if id in events]
 
     def _go_on(self, moment: datetime) -> None:
         self._since = max(self._since, moment - OVERLAP)
-        self._told = {id: received for id, received in self._told.items() if received >= self._since}
+        self._delivered = {id: received for id, received in self._delivered.items() if received >= self._since}
 
     def _arrived(self) -> QuerySet[Event, tuple[UUID, datetime]]:
         # As a list of ids: SQLite would rather look through all that occurred since the beginning.

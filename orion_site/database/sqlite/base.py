@@ -63,11 +63,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
         try:
             return super().get_new_connection(conn_params)
         except base.Database.OperationalError as error:
-            raise self._told_clearly(error) from error
+            raise self._with_a_clear_text(error) from error
         except base.Database.DatabaseError as error:
             raise DatabaseError(damaged(str(self.settings_dict["NAME"]))) from error
 
-    def _told_clearly(self, error: Exception) -> OperationalError:
+    def _with_a_clear_text(self, error: Exception) -> OperationalError:
         path = str(self.settings_dict["NAME"])
         if "unable to open" in str(error) and not os.path.exists(path):
             return OperationalError(f"There is no database at {path}; create it with `orion database upgrade`.")

@@ -31,7 +31,7 @@ _SUM = re.compile(r"^\d+ ?(?:/|of) ?\d+ ")
 
 
 class FailedRun(NamedTuple):
-    """A failed run as its error is told; objects of the ORM would take most of the time of the first page."""
+    """A failed run with what pages show of it; objects of the ORM would take most of the time of the first page."""
 
     id: UUID
     flow_id: UUID
@@ -146,9 +146,11 @@ def _failed_runs(since: datetime, tag: str) -> QuerySet[Any, Any]:
         runs = runs.filter(is_tagged(FlowRunTag, tag))
     columns = ("id", "flow_id", "flow__name", "deployment_id", "state_type", "state_name", "state_timestamp")
     parent = F("parent_task_run__flow_run_id")
-    told = {"told": Subquery(message[:1]), "parent": parent, "parent_type": F("parent_task_run__flow_run__state_type")}
+    added = {
+        "message": Subquery(message[:1]), "parent": parent, "parent_type": F("parent_task_run__flow_run__state_type"),
+    }  # fmt: skip
     newest_first = (F("state_timestamp").desc(nulls_last=True), "-id")
-    rows: QuerySet[Any, Any] = runs.annotate(**told).order_by(*newest_first).values_list(*columns, *told)
+    rows: QuerySet[Any, Any] = runs.annotate(**added).order_by(*newest_first).values_list(*columns, *added)
     return rows
 
 

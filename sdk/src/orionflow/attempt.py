@@ -59,7 +59,7 @@ def _wake(*_: object) -> None:
     _woken_at = time.monotonic()
 
 
-def why_told_to_end() -> str | None:
+def why_asked_to_end() -> str | None:
     """Return the agent's reason for the SIGTERM that it sent; None when somebody else sent it."""
     if _current is None or _current.note is None:
         return None

@@ -107,7 +107,7 @@ class FlowRunContext:
         self.last_in_order: Future[Any] | None = None
         self._runner_started = False
         self._runner_trouble: Exception | None = None
-        self._told_of_plain_calls = False
+        self._warned_of_plain_calls = False
         self._own_loop: LoopThread | None = None
         self.stopped_by: BaseException | None = None
         self._keys: dict[str, itertools.count[int]] = {}
@@ -151,11 +151,11 @@ class FlowRunContext:
         """A submitted task run has ended."""
         self.unfinished.pop(future, None)
 
-    def tell_of_plain_calls(self, name: str) -> None:
+    def warn_of_plain_calls(self, name: str) -> None:
         """Whoever chose a runner for other processes may expect every call there: say once how to get that."""
-        if self._told_of_plain_calls:
+        if self._warned_of_plain_calls:
             return
-        self._told_of_plain_calls = True
+        self._warned_of_plain_calls = True
         from orionflow.logging import flow_run_logger
 
         flow_run_logger(self).info(

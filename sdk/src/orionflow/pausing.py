@@ -111,7 +111,7 @@ def _paused(
     while True:
         if (yield from _stopped(context, state, question, wait_for)) is not None:
             timeout = _seconds_left(state)
-            _tell(context, timeout, question)
+            _announce(context, timeout, question)
             yield Sleep(min(poll_interval, timeout) if timeout else poll_interval)
             yield from wait_until_resumed(context, poll_interval)
         try:
@@ -180,7 +180,7 @@ def _seconds_left(pause: State[Any]) -> float | None:
     return None if until is None else max((until - datetime.now(UTC)).total_seconds(), 0.0)
 
 
-def _tell(context: FlowRunContext, timeout: float | None, question: Question | None) -> None:
+def _announce(context: FlowRunContext, timeout: float | None, question: Question | None) -> None:
     flow_run_logger(context).info(
         "Paused; resume it%s, as with `orion flow-run resume %s%s`.",
         f" within {round(timeout, 1):g} s" if timeout else "",

@@ -70,10 +70,10 @@ def _lives(known: ProcessIdentity) -> bool:
     except PermissionError:
         # It is another user's.
         pass
-    return _told(known) is not False
+    return _is_in_table(known) is not False
 
 
-def _told(known: ProcessIdentity) -> bool | None:
+def _is_in_table(known: ProcessIdentity) -> bool | None:
     """Ask the process table; None where it may not be read, as others' processes may be hidden."""
     stat = _stat(known.pid)
     if stat is None:

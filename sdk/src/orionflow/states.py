@@ -151,8 +151,8 @@ class State(Generic[R]):
         return UnfinishedRun(f"The run is {self.name}, so it has no value yet; wait for it to finish.")
 
     def __repr__(self) -> str:
-        told = f"message={self.message!r}, " if self.message else ""
-        return f"{self.name}({told}type={self.type.value})"
+        message = f"message={self.message!r}, " if self.message else ""
+        return f"{self.name}({message}type={self.type.value})"
 
     def __str__(self) -> str:
         return f"{self.name}({self.message!r})" if self.message else f"{self.name}()"

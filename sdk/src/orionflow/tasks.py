@@ -225,7 +225,7 @@ class Task(Generic[P, R]):
         from orionflow.engine.invoke import call_task
 
         if flow_run.task_runner.call is not None and not return_state:
-            flow_run.tell_of_plain_calls(self.name)
+            flow_run.warn_of_plain_calls(self.name)
         return call_task(self, args, kwargs, flow_run, wait_for, return_state)
 
     # Futures may stand for any of the arguments, so these are not held to the function's types.

@@ -99,7 +99,7 @@ def _environ_name(header: str) -> str:
     return name if name in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{name}"
 
 
-class _ThreadsEnd:
+class _ClosesWithThread:
     """Lives in a thread's own storage; when the thread ends it closes what the application opened for it."""
 
     __slots__ = ("_close", "_process")
@@ -158,7 +158,7 @@ class InProcessServer:
         closer = getattr(application, "thread_closer", None)
         # The main thread's connections end with the process.
         watched = closer is not None and threading.current_thread() is not threading.main_thread()
-        self._ends.sentinel = _ThreadsEnd(closer()) if watched and closer else None
+        self._ends.sentinel = _ClosesWithThread(closer()) if watched and closer else None
 
 
 def _runs_event_loop() -> bool:
@@ -167,7 +167,7 @@ def _runs_event_loop() -> bool:
 
 
 def make_application(entry_point: EntryPoint) -> Application:
-    """The server's application; what keeps it from starting is told in the server's own sentence."""
+    """The server's application; what keeps it from starting is raised with the server's own sentence."""
     try:
         application: Application = entry_point.load()()
     except Exception as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from orionflow.attempt import why_told_to_end
+from orionflow.attempt import why_asked_to_end
 from orionflow.engine.commands import CancelRequested, Stopped
 from orionflow.engine.interruption import Interrupted, Reason
 from orionflow.engine.time_limits import TimeUp
@@ -36,7 +36,7 @@ def reason_of(error: BaseException) -> Reason:
         case KeyboardInterrupt():
             return CTRL_C
         case Terminated() | asyncio.CancelledError(args=("SIGTERM came",)):
-            return _told_to_end()
+            return _asked_to_end()
         case SystemExit():
             return Reason(
                 f"The process of the run exited with code {0 if error.code is None else as_text(error.code)}."
@@ -54,8 +54,8 @@ def reason_of(error: BaseException) -> Reason:
     return Reason(f"The run broke: {type(error).__name__}: {as_text(error)}")
 
 
-def _told_to_end() -> Reason:
-    why = why_told_to_end()
+def _asked_to_end() -> Reason:
+    why = why_asked_to_end()
     if why == "cancelled":
         return Reason("The flow run was cancelled.", is_cancel=True)
     return Reason("The process of the run was told to end (SIGTERM)" + (f": {why}." if why else "."))

@@ -51,7 +51,7 @@ Steps = Generator[Effect, Any, T]
 
 
 class Ask(Effect):
-    """Propose a step of a task run and hear the verdict."""
+    """Propose a step of a task run and wait for the verdict."""
 
     __slots__ = ("reporter", "transition")
 

@@ -88,7 +88,7 @@ class Elsewhere(Generic[T]):
         self._task: asyncio.Task[None] | None = None
         self._has_begun = False
         self._reason = Reason("")
-        self._was_heard = False
+        self._is_asked = False
         self.done: Future[T] = Future()
 
     def start(self) -> None:
@@ -120,7 +120,7 @@ class Elsewhere(Generic[T]):
         self._thread.loop.call_soon_threadsafe(self._cancel)
 
     def _cancel(self) -> None:
-        if self._was_heard or self.done.done():
+        if self._is_asked or self.done.done():
             return
         if self._task is None:
             # Whoever would have started it was interrupted before that.
@@ -131,7 +131,7 @@ class Elsewhere(Generic[T]):
             # Cancelled before its first line, it could not say how it ended.
             self._thread.loop.call_soon(self._cancel)
             return
-        self._was_heard = True
+        self._is_asked = True
         self._task.cancel(self._reason)
 
     def end(self, reason: Reason, patience: float) -> bool:
@@ -142,8 +142,8 @@ class Elsewhere(Generic[T]):
         self.cancel(reason)
         if not is_held_up(self._thread.loop):
             wait({self.done}, UNTIL_INTERRUPTED)
-        if not self._was_heard and not self.done.done():
-            self._was_heard = True
+        if not self._is_asked and not self.done.done():
+            self._is_asked = True
             interrupt_thread(self._thread.thread_id, reason)
         return bool(wait({self.done}, patience).done)
 

@@ -22,7 +22,7 @@ from orionflow.engine.lost_signals import LostSignals
 UNTIL_RAISED = 2.0
 # So long may a run take to report its end.
 UNTIL_KILLED = 7.0
-TOLD_IN_VAIN = Reason("The process of the run was told to end, did not, and was killed.")
+ASKED_IN_VAIN = Reason("The process of the run was told to end, did not, and was killed.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,7 +185,7 @@ class _Signals:
             # They took notice of nothing, as code may that catches every exception.
             for root in list(self._roots):
                 if not root.is_ending():
-                    root.abandon(TOLD_IN_VAIN)
+                    root.abandon(ASKED_IN_VAIN)
             os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -1,6 +1,6 @@
 """The kinds of input that types stand for: the schema of each, and its way to and from JSON.
 
-Models are told by their fields. Anything else is one field, `value`.
+Models are described by their fields. Anything else is one field, `value`.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ class Kind:
         try:
             read = self.model.model_validate_json(text)
         except ValidationError as error:
-            raise ParameterError(f"The input does not fit {self.model.__name__}: {_told(error)}.") from None
+            raise ParameterError(f"The input does not fit {self.model.__name__}: {_described(error)}.") from None
         return read.value if self.is_wrapped else read  # type: ignore[attr-defined]
 
     def content(self, value: Any) -> dict[str, Any]:
         """The JSON object that tells a value."""
-        told = self.model(value=value) if self.is_wrapped else value
-        read: dict[str, Any] = json.loads(to_json(told, inf_nan_mode="strings"))
+        model = self.model(value=value) if self.is_wrapped else value
+        read: dict[str, Any] = json.loads(to_json(model, inf_nan_mode="strings"))
         return read
 
 
@@ -79,6 +79,6 @@ def _wrapping(name: str, asked: Any) -> type[BaseModel]:
         ) from error
 
 
-def _told(error: ValidationError) -> str:
+def _described(error: ValidationError) -> str:
     wrong = error.errors(include_url=False)
     return "; ".join(f"{'.'.join(map(str, one['loc'])) or 'it'}: {one['msg']}" for one in wrong[:5])

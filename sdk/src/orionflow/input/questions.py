@@ -50,8 +50,8 @@ class Question:
             value = self.kind.read((text or b"{}").decode())
         except ParameterError as error:
             if text is None:
-                told = f"The flow run was resumed without the answer that it waits for. {error}"
-                raise ParameterError(told) from None
+                problem = f"The flow run was resumed without the answer that it waits for. {error}"
+                raise ParameterError(problem) from None
             raise AnswerRefused(str(error)) from None
         if isinstance(value, RunInput):
             value._metadata = Metadata(key, None, flow_run_id)

@@ -134,7 +134,7 @@ def validated(
     except ValidationError as error:
         wrong = [one for one in error.errors(include_url=False) if _parameter(one["loc"]) not in marked]
         if wrong:
-            raise ParameterError(f"The parameters of {name!r} do not fit: {_told(wrong)}.") from None
+            raise ParameterError(f"The parameters of {name!r} do not fit: {_described(wrong)}.") from None
         read = model.model_construct(**{_field(key): value for key, value in plain.items()})
     except Exception as error:
         # A validator of the user's raised what validators do not raise.
@@ -152,7 +152,7 @@ def _is_default(signature: inspect.Signature, name: str, value: Any) -> bool:
     return declared is not None and declared.default is not declared.empty and declared.default is value
 
 
-def _told(errors: list[Any]) -> str:
+def _described(errors: list[Any]) -> str:
     parts = []
     for error in errors:
         place = ".".join(str(part) for part in (_parameter(error["loc"]), *error["loc"][1:]))

@@ -40,21 +40,21 @@ class LogBuffer:
                 self._lost[runs] = self._lost.get(runs, 0) + 1
             return
         if runs in self._lost:
-            self._tell_gap(runs, line.timestamp)
+            self._report_gap(runs, line.timestamp)
         self._append(line)
 
     def _append(self, line: LogLine) -> None:
         self._lines.append(line)
         self.added += 1
 
-    def _tell_gap(self, runs: Runs, when: datetime) -> None:
+    def _report_gap(self, runs: Runs, when: datetime) -> None:
         self._append(gap_line(self._lost.pop(runs), runs, when))
 
     def head(self, count: int) -> list[LogLine]:
         """The oldest lines, which stay here until they are settled; gaps are told once there is room for them."""
         if self._lost and len(self._lines) < self._limit:
             for runs in list(self._lost):
-                self._tell_gap(runs, datetime.now(UTC))
+                self._report_gap(runs, datetime.now(UTC))
         return list(islice(chain(self._lines, self._kept), count))
 
     def settle(self, count: int) -> None:

@@ -57,7 +57,7 @@ class Sender:
             batch_size=min(settings.reporting_batch_size, LARGEST_BATCH),
         )
         self._gave_up = False
-        self._told_of_disk = False
+        self._warned_of_disk = False
         self._stopped = False
         self._thread: threading.Thread | None = None
 
@@ -106,9 +106,9 @@ class Sender:
         except SpoolError as error:
             if self.backlog.is_beyond:
                 raise
-            if not self._told_of_disk:
+            if not self._warned_of_disk:
                 logger.warning("%s Until then they are kept in memory.", error)
-            self._told_of_disk = True
+            self._warned_of_disk = True
         else:
             logger.warning("The API is too slow or away; reports are kept in %s.", self.backlog.spool_path)
 
@@ -196,7 +196,7 @@ class Sender:
         if self._outage.is_on:
             logger.warning("The API answers again; %d reports wait.", self.backlog.waiting)
         self._outage.note_success()
-        self._gave_up = self._told_of_disk = False
+        self._gave_up = self._warned_of_disk = False
         self._progress.notify_all()
 
     def _note_failure(self, error: ApiError) -> None:
@@ -248,10 +248,10 @@ class Sender:
             if not self._keep_lines_locked([*lines, *gaps]):
                 lines, lost = [], lost + len(lines)
             why = self._outage.error or error
-            told = undelivered(waiting, self.backlog.spool_path, why, kept_lines=len(lines), lost_lines=lost)
-            self.ledger.fail_all(told)
+            loss = undelivered(waiting, self.backlog.spool_path, why, kept_lines=len(lines), lost_lines=lost)
+            self.ledger.fail_all(loss)
         if waiting or lines or lost:
-            logger.error("%s", told)
+            logger.error("%s", loss)
 
     def _keep_lines_locked(self, lines: list[LogLine]) -> bool:
         """Whether these lines are in the file now."""

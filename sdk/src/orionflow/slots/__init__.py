@@ -114,7 +114,7 @@ def _keep_to_rate(names: tuple[str, ...], occupy: int, timeout: float | None) ->
 def _when_there_is_room(
     client: OrionClient, call: Call[list[TakenLimit]], names: tuple[str, ...], timeout: float | None
 ) -> Steps[list[TakenLimit]]:
-    began, told = current_clock().monotonic(), False
+    began, is_noted = current_clock().monotonic(), False
     while True:
         try:
             taken: list[TakenLimit] = yield send(client, call)
@@ -126,9 +126,9 @@ def _when_there_is_room(
             pause = _pause(full.retry_after)
         if left is not None and left <= 0:
             raise NoSlotInTime(f"No slot of {', '.join(names)} became free within {timeout:g} s.")
-        if not told:
+        if not is_noted:
             logger.info("Waiting for a slot of %s.", ", ".join(names))
-            told = True
+            is_noted = True
         yield Sleep(pause if left is None else min(pause, left))
 
 

@@ -42,7 +42,7 @@ class Caller:
 
     def __init__(self, app: Any, queue: str, key: bytes) -> None:
         self._queue = f"orion-tasks.{queue}"
-        self._told_queue = queue
+        self._chosen_queue = queue
         self._key = key
         self._calls: dict[str, Call] = {}
         self._mailbox = Mailbox(app, self._receive)
@@ -90,7 +90,7 @@ class Caller:
                 logger.warning(
                     "No task worker has taken a task for %g s; start one: orion task-worker start -q %s",
                     COMPLAINT_SECONDS,
-                    self._told_queue,
+                    self._chosen_queue,
                 )
             call.done.wait(0.5)
 

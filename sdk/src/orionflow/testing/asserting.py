@@ -78,8 +78,8 @@ def assert_cancelled(run: AnyRun) -> None:
 
 def _assert_type(run: AnyRun, expected: StateType, message: str = "") -> None:
     recorded = flow_run_of(run)
-    told = f"Flow run {recorded.name!r} is recorded as {recorded.state!r}, not as {expected.value}."
-    assert recorded.state_type is expected, told
+    problem = f"Flow run {recorded.name!r} is recorded as {recorded.state!r}, not as {expected.value}."
+    assert recorded.state_type is expected, problem
     said = (recorded.state.message if recorded.state else None) or ""
     assert message in said, f"Flow run {recorded.name!r} says {said!r}, not {message!r}."
 
