@@ -73,11 +73,9 @@ def _shown(value: Any, *, secret: bool) -> Any:
         return "********"
     if isinstance(value, str):
         return shown_url(value)
-    return value if value is None or isinstance(value, bool | int | float) else as_text(_listed(value))
-
-
-def _listed(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else str(value)
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return as_text(list(value) if isinstance(value, tuple) else str(value))
 
 
 @command(

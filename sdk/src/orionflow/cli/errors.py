@@ -91,7 +91,9 @@ def guarded(action: Callable[[], object], terminal: Terminal) -> int:
         # What is still in the buffer may find no room either, and Python would say so in its own words at the exit.
         sys.stdout.flush()
     except BrokenPipeError:
-        return _reader_went_away()
+        # `orion fr ls | head` closes our stdout early.
+        _leave_output()
+        return ExitCode.DONE
     except (KeyboardInterrupt, click.Abort):
         terminal.note("")
         terminal.note("Interrupted.")
@@ -105,12 +107,6 @@ def guarded(action: Callable[[], object], terminal: Terminal) -> int:
             traceback.print_exc(file=sys.stderr)
         return _report(error, terminal)
     return int(outcome) if isinstance(outcome, int) else ExitCode.DONE
-
-
-def _reader_went_away() -> int:
-    # `orion fr ls | head` closes our stdout early.
-    _leave_output()
-    return ExitCode.DONE
 
 
 def _leave_output() -> None:

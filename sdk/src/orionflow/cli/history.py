@@ -24,7 +24,8 @@ def history_lines(history: Sequence[Json], clock: Clock, terminal: Terminal, *, 
     width = max((len(label) for label in labels), default=0)
     for state, label in zip(history, labels, strict=True):
         painted = styled(label, fg=color_of(state["type"]))
-        words = "  ".join(filter(None, (first_line(state["message"]), _author(state))))
+        author = f"(by {state['author']})" if state.get("author") else ""
+        words = "  ".join(filter(None, (first_line(state["message"]), author)))
         gap = " " * (width - len(label) + 2) if words else ""
         yield f"  {clock.clock_time(state['timestamp'])}  {painted}{gap}{words}"
         if with_rules:
@@ -64,10 +65,6 @@ def trail_lines(trail: Sequence[Json]) -> Iterator[str]:
     for judgement in trail:
         reason = f": {judgement['reason']}" if judgement["reason"] else ""
         yield f"      {judgement['rule']} said {judgement['verdict'].lower()}{reason}"
-
-
-def _author(state: Json) -> str:
-    return f"(by {state['author']})" if state.get("author") else ""
 
 
 RECENT = 3

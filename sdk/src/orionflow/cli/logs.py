@@ -73,19 +73,14 @@ def new_lines(api: Backend, query: LogQuery) -> Iterator[Json]:
     if newest is not None:
         after = read_moment(newest)
         assert after is not None
-        _forget(query, (after - OVERLAP * 2).isoformat())
+        edge = after - OVERLAP * 2
+        query.seen = {key: at for key, at in query.seen.items() if (read_moment(at) or edge) >= edge}
         filters = {"logs": {**filters["logs"], "timestamp": {"after_": (after - OVERLAP).isoformat()}}}
     for line in list(api.pages(LOGS, {**filters, "sort": "TIMESTAMP_ASC"}, None)):
         if line["id"] not in query.seen:
             query.seen[line["id"]] = line["timestamp"]
             if query.wants(line):
                 yield line
-
-
-def _forget(query: LogQuery, before: str) -> None:
-    edge = read_moment(before)
-    assert edge is not None
-    query.seen = {key: at for key, at in query.seen.items() if (read_moment(at) or edge) >= edge}
 
 
 def follow(api: Backend, query: LogQuery, is_over: Callable[[], bool], show: Callable[[Json], None]) -> None:

@@ -99,13 +99,9 @@ def check_known_names(fn: Callable[..., Any], given: dict[str, Any]) -> list[str
     known = [name for name, one in signature.items() if one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)]
     for name in given:
         if name not in known and not takes_any:
-            raise _unknown(fn, name, known)
+            hint = did_you_mean(name, known, f"it takes {', '.join(known) or 'none'}.", most=1)
+            raise click.UsageError(f"{fn.__name__} has no parameter {name!r}; {hint}")
     return known
-
-
-def _unknown(fn: Callable[..., Any], name: str, known: list[str]) -> click.UsageError:
-    hint = did_you_mean(name, known, f"it takes {', '.join(known) or 'none'}.", most=1)
-    return click.UsageError(f"{fn.__name__} has no parameter {name!r}; {hint}")
 
 
 def read_structure(file: str) -> Any:

@@ -94,14 +94,6 @@ def _meaning(names: Mapping[str, StateName]) -> str:
     return "\n".join([usual[1].meaning, *(f"{'':16}{name}: {one.meaning}" for name, one in others)])
 
 
-def _exit_codes(terminal: Terminal) -> str:
-    return "\n".join(f"  {code:>3}  {meaning}" for code, meaning in MEANINGS.items())
-
-
-def _filters(terminal: Terminal) -> str:
-    return FILTERS.format(types=", ".join(one.lower() for one in NAMES))
-
-
 def _schedules(terminal: Terminal) -> str:
     return SCHEDULES.format(
         kinds="\n".join(
@@ -120,9 +112,9 @@ def _deploy_files(terminal: Terminal) -> str:
 
 TOPICS: dict[str, Callable[[Terminal], str]] = {
     "states": _states,
-    "filters": _filters,
+    "filters": lambda terminal: FILTERS.format(types=", ".join(one.lower() for one in NAMES)),
     "addressing": lambda terminal: ADDRESSING,
-    "exit-codes": _exit_codes,
+    "exit-codes": lambda terminal: "\n".join(f"  {code:>3}  {meaning}" for code, meaning in MEANINGS.items()),
     "schedules": _schedules,
     "deploy-files": _deploy_files,
 }
@@ -152,13 +144,9 @@ def _show_command(ctx: click.Context, words: tuple[str, ...]) -> None:
     for word in words:
         found = command.get_command(ctx, word) if isinstance(command, click.Group) else None
         if found is None or parent is None:
-            raise _no_such_topic(words)
+            fix = did_you_mean(words[0], TOPICS, f"topics are {', '.join(TOPICS)}", most=1, before="orion help ")
+            raise CommandFailed(ExitCode.USAGE, f"There is no topic or command {' '.join(words)!r}.", fix=fix)
         command, parent = found, click.Context(found, info_name=word, parent=parent)
     assert command is not None
     assert parent is not None
     current_terminal().out(command.get_help(parent))
-
-
-def _no_such_topic(words: tuple[str, ...]) -> CommandFailed:
-    fix = did_you_mean(words[0], TOPICS, f"topics are {', '.join(TOPICS)}", most=1, before="orion help ")
-    return CommandFailed(ExitCode.USAGE, f"There is no topic or command {' '.join(words)!r}.", fix=fix)

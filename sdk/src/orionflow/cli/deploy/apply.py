@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from orionflow.calls.deployments import DEPLOYMENTS, check_deployment, create_deployment, read_deployment_by_name
 from orionflow.calls.flows import create_flow
@@ -135,12 +135,8 @@ def _show(session: Session, plans: Sequence[Plan], *, dry_run: bool) -> None:
 COLUMNS = [
     Column("DEPLOYMENT", lambda row: row["name"], field="name"),
     Column("PLAN", lambda row: row["plan"], field="plan"),
-    Column("FIELDS", lambda row: ", ".join(_fields(row)), field="changes"),
+    Column("FIELDS", lambda row: ", ".join(one["field"] for one in row["changes"]), field="changes"),
 ]
-
-
-def _fields(row: dict[str, Any]) -> list[str]:
-    return [change["field"] for change in row["changes"]]
 
 
 def _word(kind: str, *, dry_run: bool) -> str:

@@ -111,7 +111,10 @@ def deployments_of(path: Path, names: tuple[str, ...] = ()) -> tuple[list[Deploy
     chosen = _chosen(entries, names, path)
     notes = [note for entry in (whole, *chosen) for note in _notes(entry)]
     with _in_folder(path.absolute().parent):
-        found = [_named_deployment(entry, whole, path) for entry in chosen]
+        found = []
+        for entry in chosen:
+            with about(f"The deployment {entry['name']!r} of {path}", "cannot be deployed"):
+                found.append(_deployment(entry, whole))
     twice = [name for name, count in Counter(one.full_name for one in found).items() if count > 1]
     if twice:
         raise _bad(path, f"it has {twice[0]} more than once")
@@ -145,12 +148,7 @@ def _in_folder(folder: Path) -> Iterator[None]:
         os.chdir(before)
 
 
-def _named_deployment(entry: Json, whole: Json, path: Path) -> Deployment:
-    with about(f"The deployment {entry['name']!r} of {path}", "cannot be deployed"):
-        return _deployment(entry, whole, path)
-
-
-def _deployment(entry: Json, whole: Json, path: Path) -> Deployment:
+def _deployment(entry: Json, whole: Json) -> Deployment:
     from orionflow.cli.run import load_flow
     from orionflow.deployments import Deployment
 
@@ -162,8 +160,9 @@ def _deployment(entry: Json, whole: Json, path: Path) -> Deployment:
     flow = load_flow(entry["entrypoint"])
     options = {name: value for name, value in entry.items() if name in plain and value is not None}
     options |= _work_pool(entry)
-    options["schedules"] = [*(entry.get("schedules") or []), *([entry["schedule"]] if entry.get("schedule") else [])]
-    built = Deployment.build_from_flow(flow, entry["name"], entrypoint=entry["entrypoint"], **_cleaned(options))
+    schedules = [*(entry.get("schedules") or []), *([entry["schedule"]] if entry.get("schedule") else [])]
+    options["schedules"] = [_schedule(one) for one in schedules]
+    built = Deployment.build_from_flow(flow, entry["name"], entrypoint=entry["entrypoint"], **options)
     steps = entry.get("pull") or whole.get("pull")
     if steps:
         built.path, built.pull_steps = None, steps
@@ -178,13 +177,8 @@ def _unknown_keys(unknown: list[str], known: list[str]) -> CommandFailed:
     return CommandFailed(ExitCode.USAGE, f"It says {', '.join(shown)}, unknown here.", fix=HELP)
 
 
-def _cleaned(options: Json) -> Json:
-    """Schedules as `flow.deploy` takes them: YAML reads dates as dates, and Prefect writes more than it means."""
-    options["schedules"] = [_schedule(one) for one in options["schedules"]]
-    return options
-
-
 def _schedule(written: Any) -> Any:
+    """A schedule as `flow.deploy` takes it: Prefect writes more than it means."""
     if not isinstance(written, dict):
         return written
     inner = written.pop("schedule", None)

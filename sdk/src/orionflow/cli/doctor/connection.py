@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -24,7 +25,8 @@ def api() -> Iterator[Finding]:
     from orionflow.settings import current_settings
 
     settings = current_settings()
-    if settings.api_url is None and _is_untouched(sqlite_path(_database_url(), settings.home)):
+    file = sqlite_path(os.environ.get("ORION_DATABASE_URL"), settings.home)
+    if settings.api_url is None and file is not None and not file.exists():
         # Asking the API in this process would make the database; a doctor changes nothing.
         yield Finding("api", "ok", "in this process; nothing has run yet")
         return
@@ -38,18 +40,6 @@ def api() -> Iterator[Finding]:
     if not backend.client.is_ephemeral:
         yield from _clock(backend)
         yield _access(backend)
-
-
-def _database_url() -> str | None:
-    import os
-
-    return os.environ.get("ORION_DATABASE_URL")
-
-
-def _is_untouched(path: object) -> bool:
-    from pathlib import Path
-
-    return isinstance(path, Path) and not path.exists()
 
 
 def _answers(backend: Backend) -> Iterator[Finding]:

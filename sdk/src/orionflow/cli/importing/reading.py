@@ -66,7 +66,9 @@ class World:
                 for thing in READERS[kind](self):
                     self.add(thing)
             except (LookupError, TypeError, AttributeError, ValueError) as error:
-                raise _not_understood(kind) from error
+                why = "an answer is not that of a server of Prefect 2"
+                what = f"The {kind}s of a server cannot be read."
+                raise CommandFailed(ExitCode.VERSIONS_DIFFER, what, why, CHECK) from error
         return self._things[kind]
 
     def add(self, thing: Thing) -> None:
@@ -81,11 +83,6 @@ class World:
             if number == MOST:
                 raise CommandFailed(ExitCode.FAILED, f"{things.path}/filter lists more than {MOST} things.", fix=CHECK)
             yield one
-
-
-def _not_understood(kind: str) -> CommandFailed:
-    why = "an answer is not that of a server of Prefect 2"
-    return CommandFailed(ExitCode.VERSIONS_DIFFER, f"The {kind}s of a server cannot be read.", why, CHECK)
 
 
 def picked(one: Json, *names: str) -> Json:
