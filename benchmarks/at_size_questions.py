@@ -1,4 +1,4 @@
-"""What `benchmarks.at_size` asks the API: each filter field, order and offset, as (words, path, body)."""
+"""The questions that `benchmarks.at_size` asks the API: each filter field, order and offset, as (words, path, body)."""
 
 from __future__ import annotations
 

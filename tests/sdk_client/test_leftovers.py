@@ -1,4 +1,4 @@
-"""What a process could not deliver: sent by a later one, or by itself behind what was reported before."""
+"""Leftovers: reports that a process could not deliver, sent by a later one, or behind what was reported before."""
 
 from __future__ import annotations
 
