@@ -20,7 +20,8 @@ FURNISH = """
 import sys, json, django
 django.setup()
 from tests.web import test_hostile_pages as pages
-house = pages.furnished(pages.EVIL if sys.argv[1] == "evil" else "nightly load")
+from tests.web.furnished import EVIL, furnished
+house = furnished(EVIL if sys.argv[1] == "evil" else "nightly load")
 found = {name: pages.address_of(*one, house).path for name, one in zip(pages.IDS, pages.PATTERNS)}
 print(json.dumps(found | {"search": "/search", "settings": "/settings"}))
 """

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from html.parser import HTMLParser
 from typing import Any
 from uuid import uuid4
@@ -16,37 +14,12 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
-from django.utils import timezone
 
-from deployments.backfills.services.backfills import create_backfill
-from deployments.backfills.services.planning import NewBackfill
-from deployments.blocks.services.variables import create_variable
-from deployments.definitions.core.code_sources import CodeSource, SourceKind
-from deployments.definitions.services.discovery import ask_for_flows
-from deployments.models import GlobalSlot, Schedule, WorkPool, WorkQueue
-from deployments.schedules.services.calendars import create_calendar
-from events.models import Event, NotificationPolicy
 from orchestration.json_texts import NUL, read_json
-from orionflow.contract.discovery import ARTIFACT_TYPE
-from runs.bulk_actions.services import NewBulkAction, begin_bulk_action, finish_at_once
-from runs.models import Artifact, BulkRun
 from runs.pages.selectors.keyset import Cursor
-from runs.saved_searches.saved_views import save_view
-from tests.factories import make_artifact, make_limit
 from tests.rounds import share
-from tests.web.deployments import HOURLY, add_run, make_deployment
-from tests.web.rows import add_lines, make_run, make_task_run
-from tests.web.test_agents_page import give_run, make_agent
-from tests.web.test_automations_page import make_automation, make_firing
-from tests.web.test_blocks_page import make_block, make_schema
-from tests.web.test_limits_page import make_global, take
+from tests.web.furnished import EVIL, SECRET, furnished
 
-EVIL = "\"'><hr evil><script>evil()</script>{{ 7|add:7 }}\u202eabc\u200b"
-SECRET = "hunter2-is-nowhere"
-HOLIDAYS = (
-    "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTAMP:20260101T000000Z\r\n"
-    "DTSTART;VALUE=DATE:{}\r\nSUMMARY:" + EVIL + "\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
-).replace("{{ 7|add:7 }}", "")
 NAMESPACES = ("runs", "deployments", "events")
 # What an address may be asked with, and what a field may be sent.
 QUERIES = [
@@ -151,108 +124,6 @@ def house(django_db_setup: None, django_db_blocker: Any) -> Iterator[dict[str, A
     with django_db_blocker.unblock(), transaction.atomic():
         yield furnished(EVIL)
         transaction.set_rollback(True)
-
-
-def furnished(text: str) -> dict[str, Any]:
-    """One row of each kind with this as every text; by the parts of routes, the ids."""
-    now = timezone.now()
-    deployment = make_deployment(
-        text,
-        flow=text,
-        schedules=[HOURLY],
-        description=f"[a](javascript:evil()) [b](JaVaScRiPt:evil()) {text}",
-        tags=[text],
-        parameters={text: text, "text": text},
-        parameter_openapi_schema={
-            "type": "object",
-            "properties": {
-                "text": {"type": "string", "title": text, "description": text},
-                "number": {"type": "number"},
-                "when": {"type": "string", "format": "date-time"},
-                "day": {"type": "string", "format": "date"},
-                "choice": {"enum": [text, 1, None]},
-                "whatever": {},
-                text: {"type": "array", "items": {"type": "integer"}},
-            },
-        },
-    )
-    run = add_run(deployment, "FAILED", ago=timedelta(minutes=5), name=text, message=text, tags=[text])
-    add_run(deployment, "SCHEDULED", ago=-timedelta(minutes=5), name=text)
-    add_run(deployment, "SCHEDULED", ago=timedelta(hours=1), name=text, state_name="Late")
-    task_run = make_task_run(text, flow_run=run, state="FAILED", message=text, at=now, tags=[text], task_key=text)
-    add_lines(run, f"Traceback (most recent call last):\n  {text}", text, level=40, task_run=task_run)
-    trace = [["R1", text, text]]
-    make_run(text, state="PENDING", trail=trace, flow=run.flow, at=now)
-    limit = make_limit(text, 2, taken_by=[task_run])
-    shared = make_global("shared")
-    take("shared", run)
-    type(shared).objects.filter(pk=shared.pk).update(name=text)
-    agent = make_agent("w1")
-    type(agent).objects.filter(pk=agent.pk).update(name=text, host=text)
-    give_run(agent, text)
-    WorkPool.objects.update(description=text, name=text)
-    queue = WorkQueue.objects.all()[0]
-    WorkQueue.objects.filter(pk=queue.pk).update(name=text, description=text)
-    schema = make_schema()
-    block = make_block(schema, user=text, password=SECRET, options={text: text})
-    type(block).objects.filter(pk=block.pk).update(name=text)
-    policy = NotificationPolicy.objects.create(
-        name=text, state_types=["FAILED"], tags=[text], flow_names=[text], block_document_id=block.pk
-    )
-    automation = make_automation(text, description=text)
-    make_firing(automation, error=text)
-    event = Event.objects.create(
-        event=text, occurred=now, resource_id=text, resource={"prefect.resource.id": text}, payload={text: text}
-    )
-    artifact = make_artifact("report", flow_run_id=run.pk, data=f"# {text}\n\n[a](javascript:evil()) <b evil>")
-    Artifact.objects.filter(pk=artifact.pk).update(key=text, description=text)
-    make_artifact("table", type="table", data=json.dumps([{text: text}]), flow_run_id=run.pk)
-    command = NewBulkAction(
-        action="cancel", runs=[(run.pk, text)], filter={"query": text}, author=text, entrance="page"
-    )
-    bulk = finish_at_once(bulk_id=begin_bulk_action(asked=command, now=now).pk, now=now)
-    type(bulk).objects.update(reasons={text: 1})
-    BulkRun.objects.update(reason=text)
-    asked = NewBackfill(start=now - timedelta(days=3), end=now, definition=HOURLY, parameters={text: text})
-    backfill = create_backfill(deployment_id=deployment.pk, asked=asked, now=now)
-    type(backfill).objects.update(name=text, calendars=[text], problem=text, work_queue_name=text, time_parameter=text)
-    source = CodeSource(SourceKind.MODULE, text)
-    search = ask_for_flows(source=source, pool_name=WorkPool.objects.all()[0].name, queue_name=text, now=now)
-    found = {"name": "plain", "entrypoint": text, "description": text, "tags": [text], "parameters": {text: text}}
-    answer = {"flows": [found], "problems": [{"file": text, "reason": text}]}
-    make_artifact(None, type=ARTIFACT_TYPE, flow_run_id=search.pk, data=json.dumps(answer))
-    calendar = create_calendar(name="days", ics=HOLIDAYS.format(f"{now:%Y%m%d}"), now=now)
-    Schedule.objects.get().calendars.add(calendar)
-    type(calendar).objects.update(name=text, description=text)
-    return {
-        "calendar_id": calendar.pk,
-        "search": search.pk,
-        "list_name": "runs",
-        "search_id": save_view(list_name="runs", name=text, query=text, now=now).pk,
-        "number": 0,
-        "run_id": run.pk,
-        "task-runs": task_run.pk,
-        "task_run_id": task_run.pk,
-        "flow_id": run.flow_id,
-        "artifact_id": artifact.pk,
-        "deployment_id": deployment.pk,
-        "backfill_id": backfill.pk,
-        "bulk_id": bulk.pk,
-        "schedule_id": Schedule.objects.get().pk,
-        "pool_id": queue.work_pool_id,
-        "queue_id": queue.pk,
-        "agent_id": agent.pk,
-        "limit_id": limit.pk,
-        "global": shared.pk,
-        "lease_id": GlobalSlot.objects.values_list("pk", flat=True)[0],
-        "block_id": block.pk,
-        "variable_id": create_variable(name="evil", value=text, tags=[text], now=now).pk,
-        "event_id": event.pk,
-        "automation_id": automation.pk,
-        "policy_id": policy.pk,
-        "action": "cancel",
-        "slug": "login",
-    }
 
 
 def address_of(space: str, route: str, pattern: URLPattern, house: dict[str, Any]) -> Address:

@@ -12,8 +12,9 @@ import pytest
 from django.test import Client
 
 from tests.web.deployments import add_run, make_deployment
+from tests.web.furnished import furnished
 from tests.web.rows import make_run, make_task_run
-from tests.web.test_hostile_pages import PATTERNS, address_of, furnished
+from tests.web.test_hostile_pages import PATTERNS, address_of
 
 NAME = "night-watch"
 # Lists, and what shows how many rows they have.
