@@ -1,6 +1,6 @@
 """daphne's websockets, bounded both ways: daphne itself keeps all that comes in and all that goes out.
 
-A client that sends faster than it is heard is not read for a while, and one that does not read what it is sent is
+A client that sends faster than it is answered is not read for a while, and one that does not read what it is sent is
 waited for, and then closed.
 """
 
@@ -15,9 +15,9 @@ from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 from orchestration.api.sockets import GOING_AWAY, NORMAL, TRY_AGAIN_LATER
 
 LONGEST_MESSAGE = 1024 * 1024
-MOST_UNHEARD_MESSAGES = 256
-MOST_UNHEARD_BYTES = 1024 * 1024
-LISTEN_AGAIN_SECONDS = 0.02
+MOST_UNREAD_MESSAGES = 256
+MOST_UNREAD_BYTES = 1024 * 1024
+READ_AGAIN_SECONDS = 0.02
 # A reader that takes nothing for so long is closed; everybody else who waits for its place is more important.
 SLOWEST_READER_SECONDS = 30.0
 # So often a client is asked whether it is there, and given so long to answer.
@@ -29,8 +29,8 @@ class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]  # daphne has n
 
     def onOpen(self) -> None:  # noqa: N802 (Twisted's name)
         super().onOpen()
-        self._unheard: deque[int] = deque()
-        self._is_deaf = False
+        self._unread: deque[int] = deque()
+        self._is_paused = False
         self._drained = asyncio.Event()
         self._drained.set()
         # The HTTP connection that this was has left itself behind as the producer.
@@ -49,22 +49,22 @@ class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]  # daphne has n
         self._count(len(payload))
 
     def _count(self, size: int) -> None:
-        self._unheard.append(size)
-        if not self._is_deaf and self._hears_too_much():
-            self._is_deaf = True
+        self._unread.append(size)
+        if not self._is_paused and self._is_behind():
+            self._is_paused = True
             self.transport.pauseProducing()
-            asyncio.get_running_loop().call_later(LISTEN_AGAIN_SECONDS, self._listen_again)
+            asyncio.get_running_loop().call_later(READ_AGAIN_SECONDS, self._read_again)
 
-    def _hears_too_much(self) -> bool:
-        while len(self._unheard) > self.application_queue.qsize():
-            self._unheard.popleft()
-        return len(self._unheard) > MOST_UNHEARD_MESSAGES or sum(self._unheard) > MOST_UNHEARD_BYTES
+    def _is_behind(self) -> bool:
+        while len(self._unread) > self.application_queue.qsize():
+            self._unread.popleft()
+        return len(self._unread) > MOST_UNREAD_MESSAGES or sum(self._unread) > MOST_UNREAD_BYTES
 
-    def _listen_again(self) -> None:
-        if self._hears_too_much():
-            asyncio.get_running_loop().call_later(LISTEN_AGAIN_SECONDS, self._listen_again)
+    def _read_again(self) -> None:
+        if self._is_behind():
+            asyncio.get_running_loop().call_later(READ_AGAIN_SECONDS, self._read_again)
         else:
-            self._is_deaf = False
+            self._is_paused = False
             self.transport.resumeProducing()
 
     # --- what goes out ---
@@ -80,7 +80,7 @@ class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]  # daphne has n
 
     def handle_reply(self, message: dict[str, Any]) -> None:
         if self.state in {self.STATE_CLOSING, self.STATE_CLOSED}:
-            # Nobody hears it any more; the conversation is told so in its turn.
+            # Nobody is there to read it; the conversation learns so in its turn.
             return
         match message["type"]:
             case "websocket.pong":

@@ -21,12 +21,12 @@ LONGEST_PAUSE = 1.0
 
 
 class LostSignals:
-    """Between `listen` and `stop`, sends each signal again until its handler, one of these, says that it `heard` it."""
+    """Between `listen` and `stop`, sends each signal again until its handler, one of these, calls `handled`."""
 
     def __init__(self, handlers: Mapping[int, Callable[..., Any]]) -> None:
         self._handlers = handlers
         self._came: Counter[int] = Counter()
-        self._heard: Counter[int] = Counter()
+        self._handled: Counter[int] = Counter()
         self._bell: socket.socket | None = None
         self._is_listening = False
 
@@ -41,8 +41,8 @@ class LostSignals:
         if not self._is_listening:
             signal.set_wakeup_fd(before)
 
-    def heard(self, number: int) -> None:
-        self._heard[number] += 1
+    def handled(self, number: int) -> None:
+        self._handled[number] += 1
 
     def stop(self) -> None:
         if self._is_listening and self._bell is not None:
@@ -63,12 +63,12 @@ class LostSignals:
                 pause = self._send_again(pause or FIRST_LOOK)
 
     def _send_again(self, pause: float) -> float | None:
-        """Send what was not heard; how long to wait before the next look, if there is anything to look at."""
+        """Send what was not handled; how long to wait before the next look, if there is anything to look at."""
         for number, handler in self._handlers.items():
             if signal.getsignal(number) != handler:
                 # The program has another one now.
-                self._came[number] = self._heard[number]
-        lost = [number for number in self._handlers if self._came[number] > self._heard[number]]
+                self._came[number] = self._handled[number]
+        lost = [number for number in self._handlers if self._came[number] > self._handled[number]]
         for number in lost:
             # The bell rings for this one, too.
             self._came[number] -= 1

@@ -122,7 +122,7 @@ class _Signals:
         self._send_postponed(signal.SIGINT)
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
-        self._lost.heard(number)
+        self._lost.handled(number)
         again, self._is_terminating = self._is_terminating, True
         self._insist(number)
         raises = again
@@ -136,7 +136,7 @@ class _Signals:
             raise Terminated
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        self._lost.heard(number)
+        self._lost.handled(number)
         before = self._before[signal.SIGINT]
         if before is signal.default_int_handler or number in self._insists:
             by_asyncio = False
