@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import IntegrityError, OperationalError, close_old_connections, connection, transaction
 
 from orchestration.acts import current_act
 from orchestration.sight import current_sight, seeing_all_within
@@ -71,3 +71,12 @@ def is_disk_full(error: BaseException) -> bool:
     """Whether the database refused because there is no room below it. What it has already, it can still read."""
     cause = error.__cause__
     return getattr(cause, "sqlstate", None) in NO_ROOM or getattr(cause, "sqlite_errorname", None) in NO_ROOM
+
+
+def with_usable_connection(call: Callable[[], R]) -> R:
+    """Call in a thread that outlives its connection: one that the database has closed is made again."""
+    close_old_connections()
+    try:
+        return call()
+    finally:
+        close_old_connections()

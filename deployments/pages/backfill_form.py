@@ -9,7 +9,7 @@ from django import forms
 
 from deployments.backfills.services.planning import MOST_AT_ONCE, NewBackfill
 from deployments.models import Deployment, Schedule
-from deployments.pages.schedule_forms import UNITS, LocalMomentField
+from deployments.pages.schedule_forms import UNITS, CronField, LocalMomentField
 from deployments.pages.selectors.deployment import words_of
 from deployments.schedules.core import ScheduleError
 from deployments.schedules.selectors import calendar_names
@@ -24,13 +24,7 @@ class BackfillForm(forms.Form):
     times = forms.ChoiceField(label="Times")
     every = forms.FloatField(required=False, min_value=0, max_value=1e11, label="Every")
     unit = forms.ChoiceField(choices=[(name, name) for name in UNITS], label="Unit", required=False, initial="days")
-    cron = forms.CharField(
-        required=False,
-        max_length=1000,
-        label="Cron",
-        help_text="Such as 30 6 * * 1-5.",
-        widget=forms.TextInput({"class": "mono", "spellcheck": "false", "autocomplete": "off"}),
-    )
+    cron = CronField(required=False, help_text="Such as 30 6 * * 1-5.")
     timezone = forms.CharField(
         required=False, max_length=255, initial="UTC", label="Time zone", help_text="Of an interval or a cron line."
     )

@@ -11,7 +11,7 @@ from django import forms
 from django.utils import timezone
 
 from deployments.definitions.core.code_sources import CodeSource, SourceKind
-from deployments.pages.schedule_forms import UNITS
+from deployments.pages.schedule_forms import UNITS, CronField
 from deployments.schedules.core import ScheduleError
 from deployments.schedules.core.definitions import completed, refuse_without_times
 from deployments.schedules.services.schedules import NewSchedule
@@ -103,13 +103,7 @@ class FoundFlowForm(forms.Form):
     when = forms.ChoiceField(choices=WHEN, label="Runs by itself")
     every = forms.FloatField(required=False, min_value=0, max_value=1e11, label="Every", initial=1)
     unit = forms.ChoiceField(choices=[(name, name) for name in UNITS], label="Unit", required=False, initial="hours")
-    cron = forms.CharField(
-        required=False,
-        max_length=1000,
-        label="Cron",
-        help_text="Such as 30 6 * * 1-5.",
-        widget=forms.TextInput({"class": "mono", "spellcheck": "false", "autocomplete": "off"}),
-    )
+    cron = CronField(required=False, help_text="Such as 30 6 * * 1-5.")
     timezone = forms.CharField(required=False, max_length=255, initial="UTC", label="Time zone")
     parameters = ObjectField(
         required=False, label="Parameters", help_text="As JSON: what each run is given, unless it brings its own."

@@ -15,7 +15,7 @@ from deployments.schedules.core import READERS, ScheduleError, moment_in
 from deployments.schedules.core.definitions import completed, refuse_without_times
 from deployments.schedules.core.zones import wall_of, zone_of
 from orion_site.forms.fields import NumberField, ObjectField
-from orionflow.contract.schedules import LONGEST_ICS, AnyDefinition
+from orionflow.contract.schedules import LONGEST_CRON, LONGEST_ICS, AnyDefinition
 from orionflow.contract.wire import Shown
 
 UNITS = {"minutes": 60, "hours": 3_600, "days": 86_400, "weeks": 604_800, "seconds": 1}
@@ -34,6 +34,14 @@ class LocalMomentField(forms.DateTimeField):
         with timezone.override(UTC):
             moment: datetime | None = super().to_python(value)
         return moment.replace(tzinfo=None) if moment else None
+
+
+class CronField(forms.CharField):
+    """A cron line."""
+
+    def __init__(self, **wishes: Any) -> None:
+        widget = forms.TextInput({"class": "mono", "spellcheck": "false", "autocomplete": "off"})
+        super().__init__(max_length=LONGEST_CRON, label="Cron", widget=widget, **wishes)
 
 
 class IcsFileField(forms.FileField):
@@ -109,11 +117,8 @@ class ScheduleForm(forms.Form):
 class CronForm(ScheduleForm):
     kind = "cron"
     label = "Cron"
-    cron = forms.CharField(
-        max_length=1000,
-        label="Cron",
-        help_text="Minute, hour, day of month, month, day of week: 30 6 * * 1-5. Or a name such as @daily.",
-        widget=forms.TextInput({"class": "mono", "spellcheck": "false", "autocomplete": "off"}),
+    cron = CronField(
+        help_text="Minute, hour, day of month, month, day of week: 30 6 * * 1-5. Or a name such as @daily."
     )
     day_and = forms.BooleanField(
         required=False, label="Only when the day of month and the day of week both fit, where both are given"

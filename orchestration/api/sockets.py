@@ -17,13 +17,14 @@ from typing import Any, ClassVar, Literal, ParamSpec, TypeVar
 from channels.consumer import get_handler_name
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError
 from pydantic import ValidationError
 from rest_framework.exceptions import AuthenticationFailed
 
 from orchestration.api.parsing import UnreadableBody, refuse_unstorable
 from orchestration.api.rendering import encoded
 from orchestration.sight import seeing
+from orchestration.transactions import with_usable_connection
 from orion_site.accounts.authentication import actor_with_key, read_again
 from orion_site.accounts.permissions import WITHOUT_CREDENTIALS, Action, Actor, DenyUndeclared, may, may_in_part
 from orionflow.contract.wire import Wire
@@ -58,15 +59,7 @@ _threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="orion-sockets")
 async def in_database(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run `work` on the threads of sockets."""
     call = partial(work, *args, **kwargs)
-    return await asyncio.get_running_loop().run_in_executor(_threads, _with_usable_connection, call)
-
-
-def _with_usable_connection(call: Callable[[], T]) -> T:
-    close_old_connections()
-    try:
-        return call()
-    finally:
-        close_old_connections()
+    return await asyncio.get_running_loop().run_in_executor(_threads, with_usable_connection, call)
 
 
 def _seen_by(actor: Actor, action: Action | None, work: Callable[[], T]) -> T:

@@ -18,10 +18,10 @@ from functools import partial
 from secrets import token_hex
 from typing import TypeVar
 
-from django.db import close_old_connections
 from django.utils import timezone
 
 from orchestration.outages import is_outage, outage
+from orchestration.transactions import with_usable_connection
 from orion_site.live.changes import Changed, noted
 from orion_site.live.following import COMPARED, Follower
 
@@ -289,7 +289,7 @@ class Hub:
                 await asyncio.sleep(1)
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, _with_usable_connection, call)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, with_usable_connection, call)
 
 
 def stagger(turn: int) -> float:
@@ -303,14 +303,6 @@ def _read(follower: Follower) -> tuple[set[str], bool]:
 
 def _compare(follower: Follower, topics: Collection[str]) -> set[str]:
     return follower.compare(topics) | follower.topics_of(follower.take_repeated())
-
-
-def _with_usable_connection(call: Callable[[], T]) -> T:
-    close_old_connections()
-    try:
-        return call()
-    finally:
-        close_old_connections()
 
 
 hub = Hub()

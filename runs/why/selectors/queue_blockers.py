@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -43,35 +43,34 @@ def _without_queue(deployment: Deployment | None, now: datetime) -> Iterator[Rea
 
 
 def _in_queue(run: FlowRun, queue: WorkQueue, now: datetime) -> Iterator[Reason]:
-    pool = queue.work_pool
-    if pool is not None and pool.is_paused:
-        yield Reason("pool_paused", f"Work pool {pool.name!r} is paused.", "Resume the work pool.")
-    if queue.is_paused:
-        yield Reason("queue_paused", f"Work queue {queue.name!r} is paused.", "Resume the work queue.")
-    elif not served_queues([queue], now):
-        yield _unserved(queue)
+    yield from _closed(queue, lambda: bool(served_queues([queue], now)))
     yield from _full(run, "queue", queue)
-    if pool is not None:
-        yield from _full(run, "pool", pool)
+    if queue.work_pool is not None:
+        yield from _full(run, "pool", queue.work_pool)
 
 
 def blockers_of_queue(
     queue: WorkQueue, *, workers: Sequence[Worker], taken: Mapping[UUID, int], now: datetime
 ) -> Iterator[Reason]:
     """Yield what keeps every run of a queue, from what is known already: the live workers, and the slots taken."""
-    pool = queue.work_pool
-    if pool is not None and pool.is_paused:
-        yield Reason("pool_paused", f"Work pool {pool.name!r} is paused.", "Resume the work pool.")
-    if queue.is_paused:
-        yield Reason("queue_paused", f"Work queue {queue.name!r} is paused.", "Resume the work queue.")
-    elif not is_served(queue, workers, now):
-        yield _unserved(queue)
-    for kind, limited in (("queue", queue), ("pool", pool)):
+    yield from _closed(queue, lambda: is_served(queue, workers, now))
+    for kind, limited in (("queue", queue), ("pool", queue.work_pool)):
         if limited is not None and limited.concurrency_limit is not None:
             held = taken.get(limited.pk, 0)
             if held >= limited.concurrency_limit:
                 text = f"Work {kind} {limited.name!r} is full: {held} of {limited.concurrency_limit} slots are taken."
                 yield Reason(f"{kind}_full", text, "Wait for one of the holders, end one, or raise the limit.")
+
+
+def _closed(queue: WorkQueue, is_served: Callable[[], bool]) -> Iterator[Reason]:
+    """Yield that a queue or its pool is paused, or that nobody serves it, which is asked only where it matters."""
+    pool = queue.work_pool
+    if pool is not None and pool.is_paused:
+        yield Reason("pool_paused", f"Work pool {pool.name!r} is paused.", "Resume the work pool.")
+    if queue.is_paused:
+        yield Reason("queue_paused", f"Work queue {queue.name!r} is paused.", "Resume the work queue.")
+    elif not is_served():
+        yield _unserved(queue)
 
 
 def _unserved(queue: WorkQueue) -> Reason:
