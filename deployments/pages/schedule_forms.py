@@ -165,26 +165,25 @@ class IcsForm(ScheduleForm):
         return {"ics": values["ics"], "timezone": values["timezone"] or None}
 
 
-class TextForm(ScheduleForm):
-    """A kind whose definition is one text."""
-
-    def definition(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        return {self.kind: values[self.kind].replace("\r\n", "\n"), "timezone": values["timezone"] or "UTC"}
-
-
 def _text_form(kind: str) -> type[ScheduleForm]:
-    """Make the form of such a kind: the contract says what its text is called, and how long it may be."""
+    """Make the form of a kind whose definition is one text: the contract says its label, and how long it may be."""
     text = next(one.model_fields[kind] for one in get_args(AnyDefinition) if kind in one.model_fields)
     shown = Shown.of(text) or Shown(kind.capitalize())
-    field = forms.CharField(
+
+    class TextForm(ScheduleForm):
+        field_order = (kind, "timezone")
+
+        def definition(self, values: Mapping[str, Any]) -> dict[str, Any]:
+            return {kind: values[kind].replace("\r\n", "\n"), "timezone": values["timezone"] or "UTC"}
+
+    TextForm.kind, TextForm.label = kind, shown.label
+    TextForm.base_fields[kind] = forms.CharField(
         max_length=next((one.max_length for one in text.metadata if isinstance(one, MaxLen)), None),
         label=shown.label,
         help_text=shown.help,
         widget=forms.Textarea({"rows": 3, "class": "mono", "spellcheck": "false"}),
     )
-    order = (kind, "timezone")
-    members = {"kind": kind, "label": shown.label, kind: field, "field_order": order, "__module__": __name__}
-    return type(TextForm)(f"{kind.capitalize()}Form", (TextForm,), members)
+    return TextForm
 
 
 _OF_THEIR_OWN: dict[str, type[ScheduleForm]] = {form.kind: form for form in (CronForm, IntervalForm, IcsForm)}
