@@ -13,12 +13,13 @@ import click
 from orion_site.accounts.cli import group, key, user
 from orion_site.database.commands import database
 from orion_site.database.purge import purge
-from orion_site.database.seals import problem_of_seals, reseal
+from orion_site.database.seals import problem_of_seals, reseal, rotate
 
 __all__ = ["database", "group", "key", "server", "user"]
 
 database.add_command(purge)
 database.add_command(reseal)
+database.add_command(rotate)
 # The SDK, which never imports the server, finds it here.
 database.problem_of_seals = problem_of_seals  # type: ignore[attr-defined]
 

@@ -64,6 +64,7 @@ MIDDLEWARE = [
     "orion_site.http.middleware.NulMiddleware",
     "orion_site.http.middleware.CompressionMiddleware",
     "orion_site.http.static_files.StaticFilesMiddleware",
+    "orion_site.http.middleware.MaskingMiddleware",
     "orion_site.preferences.middleware.PreferencesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -140,8 +141,7 @@ REST_FRAMEWORK = {
     ],
     "UNAUTHENTICATED_USER": None,
     "DEFAULT_PERMISSION_CLASSES": ["orion_site.accounts.permissions.DenyUndeclared"],
-    # The server bounds how much it does at once (ORION_SERVER_MAX_IN_FLIGHT); nobody is counted by name.
-    "DEFAULT_THROTTLE_CLASSES": [],
+    "DEFAULT_THROTTLE_CLASSES": ["orion_site.accounts.throttling.TokenBucketThrottle"],
     "DEFAULT_PAGINATION_CLASS": "orchestration.api.pagination.PageOfBody",
     "EXCEPTION_HANDLER": "orchestration.api.errors.answer_error",
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "orchestration.api.rendering.BrowserNegotiation",
@@ -207,6 +207,9 @@ ORION_API_MAX_FIELD_BYTES = env_int("ORION_API_MAX_FIELD_BYTES", 1024 * 1024, mi
 ORION_API_MAX_ARTIFACT_BYTES = env_int("ORION_API_MAX_ARTIFACT_BYTES", 8 * 1024 * 1024, minimum=1024)
 ORION_API_MAX_JSON_NODES = env_int("ORION_API_MAX_JSON_NODES", 500_000, minimum=1000)
 ORION_API_LIST_FIELD_BYTES = env_int("ORION_API_LIST_FIELD_BYTES", 32 * 1024, minimum=256)
+# How often one key or session may ask in the long run, and at once; 0: as often as it likes.
+ORION_API_REQUESTS_PER_SECOND = env_float("ORION_API_REQUESTS_PER_SECOND", 100, minimum=0)
+ORION_API_BURST = env_int("ORION_API_BURST", 1000, minimum=10)
 ORION_API_DEFAULT_LIMIT = env_int("ORION_API_DEFAULT_LIMIT", 200, minimum=1)
 ORION_TAG_SLOT_WAIT_SECONDS = env_int("ORION_TAG_SLOT_WAIT_SECONDS", 30, minimum=1)
 # Keys that seal the secrets of blocks: the first one seals, all of them open. Without any, the file has them.

@@ -13,6 +13,7 @@ TEMPLATES = []
 REST_FRAMEWORK = {
     **OF_THE_SERVER,
     "DEFAULT_AUTHENTICATION_CLASSES": ["orion_site.accounts.authentication.ProcessOwnerAuthentication"],
+    "DEFAULT_THROTTLE_CLASSES": [],
     "DEFAULT_RENDERER_CLASSES": ["orchestration.api.rendering.JSONRenderer"],
 }
 # The user's process has its own logging.

@@ -13,9 +13,11 @@ import pytest
 from django.db import connection, connections
 from hypothesis import settings
 
+from orion_site.accounts import throttling
 from orion_site.accounts.authentication import LocalOwnerAuthentication
 from orion_site.accounts.permissions import Actor
 from orion_site.env import database_from_url
+from orionflow.contract.masking import known
 from tests.homes import ready_database
 from tests.postgresql import running_postgresql
 from tests.rounds import examples
@@ -100,6 +102,15 @@ def everything_is_loaded() -> None:
 def users_of_other_tests_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """The guard believes for two seconds that there are users; each test has users of its own."""
     monkeypatch.setattr("orion_site.accounts.guard._open_until", 0.0)
+    throttling.requests.forget()
+    throttling.guesses.forget()
+
+
+@pytest.fixture(autouse=True)
+def secrets_of_other_tests_are_forgotten() -> Iterator[None]:
+    """A process masks whatever secret it has met."""
+    yield
+    known.forget()
 
 
 @pytest.fixture

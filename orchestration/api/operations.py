@@ -31,6 +31,7 @@ from orchestration.api.errors import InvalidRequest, Refused, complaint, complai
 from orchestration.api.fencing import names_an_attempt, write_as_attempt
 from orchestration.errors import DomainError
 from orion_site.accounts.permissions import Action
+from orionflow.contract.masking import known
 
 if TYPE_CHECKING:
     from rest_framework.pagination import BasePagination
@@ -64,6 +65,9 @@ class Operation(APIView):
     fences_itself: ClassVar[bool] = False
     """Whether `perform` looks itself at the attempt that the headers of a write may name."""
 
+    masks_secrets: ClassVar[bool] = False
+    """Whether the body is what a program says of itself, to be shown: secrets that are known do not get into it."""
+
     # The other operations on the same path, for the Allow header and the browsable page.
     siblings: tuple[type[Operation], ...] = ()
     perform: ClassVar[Callable[..., Any]]
@@ -85,7 +89,7 @@ class Operation(APIView):
             refuse_old_client(version)
 
     def _respond(self, request: Request, **path: str) -> HttpResponseBase:
-        arguments = arguments_of(type(self)).read(request, path)
+        arguments = arguments_of(type(self)).read(request, path, masked=self.masks_secrets)
         self.body = arguments.get("body")
         try:
             with self._recorded(request, path):
@@ -221,7 +225,7 @@ class Arguments:
     query: type[BaseModel] | None
     odd_id: int
 
-    def read(self, request: Request, path: Mapping[str, str]) -> dict[str, Any]:
+    def read(self, request: Request, path: Mapping[str, str], *, masked: bool = False) -> dict[str, Any]:
         try:
             arguments = {name: _read_path(adapter, path[name], name) for name, adapter in self.path.items()}
         except InvalidRequest:
@@ -231,7 +235,8 @@ class Arguments:
         if self.query is not None:
             arguments["query"] = _read_query(self.query, request)
         if self.body is not None:
-            arguments["body"] = _read_body(self.body, request.data, self.body_optional)
+            content = known.masked_json(request.data) if masked and isinstance(request.data, bytes) else request.data
+            arguments["body"] = _read_body(self.body, content, self.body_optional)
         return arguments
 
 

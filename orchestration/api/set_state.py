@@ -34,6 +34,7 @@ class StateProposal(Operation):
 
     method = "POST"
     action_required = Action.REPORT_RUNS
+    masks_secrets = True
     allowed_too = Action.CHANGE_RUNS
     answers = {201: OrchestrationResult, 200: OrchestrationResult}
     orchestrates = True

@@ -204,7 +204,7 @@ class IntroducedConsumer(SocketConsumer):
         """Why the client is not let in; otherwise the socket speaks for the key from now on."""
         if isinstance(token, str) and token:
             try:
-                self.scope["user"] = await in_database(actor_with_key, token)
+                self.scope["user"] = await in_database(actor_with_key, token, self.scope.get("address", ""))
             except AuthenticationFailed as error:
                 return str(error.detail)
             if self._watch is not None:

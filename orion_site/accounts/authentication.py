@@ -40,7 +40,9 @@ class KeyAuthentication(authentication.BaseAuthentication):
         key = key_in(request.META.get("HTTP_AUTHORIZATION", ""))
         if key is None:
             return None
-        actor = actor_with_key(key)
+        from orion_site.accounts.attempts import address_of
+
+        actor = actor_with_key(key, address_of(request._request))
         return actor, Proof("key", actor.key_id)
 
     def authenticate_header(self, request: Request) -> str:
@@ -78,13 +80,17 @@ class ProcessOwnerAuthentication(authentication.BaseAuthentication):
         return LOCAL_OWNER, None
 
 
-def actor_with_key(key: str) -> Actor:
-    """Return for whom a key speaks. Raises AuthenticationFailed with a sentence."""
-    from orion_site.accounts.keys import KeyRefused, actor_of_key
+def actor_with_key(key: str, address: str) -> Actor:
+    """Return for whom a key speaks that came from an address. Raises AuthenticationFailed with a sentence."""
+    from orion_site.accounts.keys import UNKNOWN, KeyRefused, actor_of_key
+    from orion_site.accounts.throttling import count_guess, refuse_guesser
 
+    refuse_guesser(address)
     try:
         return actor_of_key(key)
     except KeyRefused as error:
+        if str(error) == UNKNOWN:
+            count_guess(address)
         raise AuthenticationFailed(str(error)) from None
 
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
-HIDDEN = "********"
+from orionflow.contract.masking import MASK as HIDDEN
+from orionflow.contract.masking import NAMES_A_SECRET
+
 LONGEST = 1_000
 _BEGIN = 200
-# The names under which configuration holds what nobody else may know.
-SECRET = re.compile(
-    r"pass(word|wd|phrase)|secret|token|credential|api[_-]?key|private[_-]?key|authorization|cookie", re.IGNORECASE
-)
 
 
 def masked(value: Any, name: str = "") -> Any:
@@ -23,7 +20,7 @@ def masked(value: Any, name: str = "") -> Any:
         return {key: masked(one, str(key)) for key, one in value.items()}
     if isinstance(value, list):
         return [masked(one, name) for one in value]
-    if value in (None, "", True, False) or not SECRET.search(name):
+    if value in (None, "", True, False) or not NAMES_A_SECRET.search(name):
         return value
     return HIDDEN
 

@@ -1,4 +1,4 @@
-"""`orion secret reseal`: all secrets under the first of the keys, so that others may go."""
+"""`orion secret rotate` and `reseal`: all secrets under one key, so that others may go."""
 
 from __future__ import annotations
 
@@ -41,6 +41,43 @@ def reseal(dry_run: bool, output: str) -> None:
             click.echo(f"{len(found.unopenable):>8,} that no key opens: {', '.join(found.unopenable[:10])}")
     if found.unopenable:
         raise click.exceptions.Exit(1)
+
+
+@click.command(short_help="Seal all secrets with a new key, while servers go on.")
+@click.option("--retire", is_flag=True, help="Make no new key; forget the older ones, which nothing needs any more.")
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to print the outcome.")
+def rotate(retire: bool, output: str) -> None:
+    """Put a new key into the key file of ORION_HOME and seal every secret with it. Cut off and begun again, it goes on.
+
+    Example: orion secret rotate
+    """
+    with django_ready():
+        from deployments.blocks.services.encryption import KeysOfEnvironment, flaw_of_keys
+        from deployments.blocks.services.sealing import StillInUse
+        from deployments.blocks.services.sealing import retire as retire_keys
+        from deployments.blocks.services.sealing import rotate as seal_all
+        from orion_site.audit.entrances import record_command
+
+        if flaw := flaw_of_keys():
+            raise CommandFailed(ExitCode.USAGE, flaw)
+        try:
+            count = retire_keys() if retire else len(seal_all().older)
+        except KeysOfEnvironment:
+            raise CommandFailed(
+                ExitCode.USAGE,
+                "The keys are in ORION_ENCRYPTION_KEYS, which this command cannot change.",
+                fix="put a new key in front on every server, restart them, and run `orion secret reseal`",
+            ) from None
+        except StillInUse as error:
+            raise CommandFailed(ExitCode.USAGE, str(error)) from None
+        outcome = {"retired_keys" if retire else "sealed": count}
+        record_command("blocks.change", "RetireKeys" if retire else "RotateSecrets", outcome)
+    if output == "json":
+        click.echo(json.dumps(outcome))
+    elif retire:
+        click.echo(f"{count:>8,} older keys forgotten")
+    else:
+        click.echo(f"{count:>8,} sealed with the new key. Older keys still open backups; --retire forgets them.")
 
 
 def problem_of_seals() -> tuple[str, str] | None:

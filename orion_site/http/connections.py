@@ -6,12 +6,14 @@ Whoever only holds a connection open must not keep others out: when too many wai
 from __future__ import annotations
 
 import resource
+from collections import defaultdict
 from http import HTTPStatus
 from typing import Any
 
 from daphne.http_protocol import HTTPFactory, WebRequest
 from twisted.web import http
 
+from orion_site.accounts.guard import is_loopback
 from orion_site.http.peers import is_of_own_user
 
 HTTPChannel: Any = http.HTTPChannel
@@ -26,6 +28,8 @@ PATIENCE = 8
 # Requests that are being answered, websockets, and the files of the database.
 DESCRIPTORS_KEPT = 400
 FEWEST_WAITING, MOST_WAITING = 32, 4000
+# Of one other machine, whatever it does with them. A proxy on this machine speaks for many.
+MOST_OF_ONE_ADDRESS = 1000
 MOST_DESCRIPTORS = 8192
 
 
@@ -77,6 +81,9 @@ class BoundedChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types know
 
     def connectionMade(self) -> None:  # noqa: N802 (Twisted's name)
         super().connectionMade()
+        if not self.factory.has_room_for(self.transport):
+            self.transport.abortConnection()
+            return
         # Asked now, for all requests of this connection and for the websocket that it may become.
         self.transport.is_of_own_user = is_of_own_user(self.transport.getHandle())
         self._start(HEAD_SECONDS)
@@ -104,6 +111,7 @@ class BoundedChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types know
     def connectionLost(self, reason: Any) -> None:  # noqa: N802 (Twisted's name)
         self._stop()
         self.factory.waits_no_more(self)
+        self.factory.has_ended(self.transport)
         super().connectionLost(reason)
 
     def give_way(self) -> None:
@@ -132,6 +140,7 @@ class BoundedHTTPFactory(HTTPFactory):  # type: ignore[misc]  # daphne has no ty
         super().__init__(server)
         self.most_waiting = most_waiting
         self._waiting: dict[BoundedChannel, None] = {}
+        self._of: defaultdict[str, set[Any]] = defaultdict(set)
 
     def protocol(self) -> Any:
         return Wrapped(BoundedChannel())
@@ -140,6 +149,27 @@ class BoundedHTTPFactory(HTTPFactory):  # type: ignore[misc]  # daphne has no ty
         protocol = super().buildProtocol(addr)
         protocol.requestFactory = BoundedRequest
         return protocol
+
+    def has_room_for(self, transport: Any) -> bool:
+        """Whether the other machine may have one more connection; then it is counted until it ends."""
+        address = getattr(transport.getPeer(), "host", "")
+        if is_loopback(address):
+            return True
+        of_one = self._of[address]
+        if len(of_one) >= MOST_OF_ONE_ADDRESS:
+            # One that became a websocket does not say when it ends.
+            of_one -= {one for one in of_one if not one.connected}
+        if len(of_one) >= MOST_OF_ONE_ADDRESS:
+            return False
+        of_one.add(transport)
+        return True
+
+    def has_ended(self, transport: Any) -> None:
+        address = getattr(transport.getPeer(), "host", "")
+        if address in self._of:
+            self._of[address].discard(transport)
+            if not self._of[address]:
+                del self._of[address]
 
     def waits(self, channel: BoundedChannel) -> None:
         self._waiting[channel] = None

@@ -16,6 +16,8 @@ from django.middleware.gzip import GZipMiddleware
 from django.utils.http import http_date
 
 from orchestration.outages import is_outage, outage
+from orion_site.accounts.permissions import Action, may, who_asks
+from orionflow.contract.masking import known
 
 POLICY = "; ".join(
     (
@@ -82,6 +84,26 @@ class CompressionMiddleware(GZipMiddleware):
             return response
         compressed: HttpResponseBase = super().process_response(request, response)
         return compressed
+
+
+class MaskingMiddleware:
+    """Masks secrets that the server knows in answers to whoever may not read them: what was stored before it knew."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self._get_response(request)
+        if not known or response.streaming or may(who_asks(), Action.READ_SECRETS):
+            return response
+        mask = _MASKS.get(response.headers.get("Content-Type", "").partition(";")[0])
+        if mask is not None and (shown := mask(response.content)) != response.content:
+            response.content = shown
+            response.headers["Content-Length"] = str(len(shown))
+        return response
+
+
+_MASKS = {"application/json": known.masked_json, "text/html": known.masked_bytes}
 
 
 class DatabaseAwayMiddleware:

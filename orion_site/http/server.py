@@ -298,7 +298,7 @@ def _own_agent(address: str, options: ServerOptions) -> OwnAgent | None:
 def address_of(listener: socket.socket, base_path: str = "") -> str:
     host, port = listener.getsockname()[:2]
     # Whoever listens everywhere is found here as well.
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     path = "/" + base_path.strip("/") if base_path.strip("/") else ""
     return f"http://[{host}]:{port}{path}" if ":" in host else f"http://{host}:{port}{path}"
 

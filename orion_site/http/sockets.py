@@ -7,6 +7,7 @@ and would let in the pages of another port.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from channels.middleware import BaseMiddleware
@@ -18,9 +19,10 @@ from django.urls import path, re_path
 
 from events.recording.api.sockets import FollowEvents, ReportEventsLive
 from orchestration.api.sockets import REFUSED, TRY_AGAIN_LATER, in_database
+from orion_site.accounts.attempts import address_of
 from orion_site.accounts.guard import refusal
 from orion_site.accounts.local_owner import is_local_owner
-from orion_site.accounts.permissions import Actor, recognised
+from orion_site.accounts.permissions import LOCAL_OWNER, Actor, recognised
 from orion_site.accounts.proxies import read_forwarding
 from orion_site.http.wsgi_adapter import Receive, Scope, Send, wsgi_environ
 from orion_site.live.socket import LivePages
@@ -60,7 +62,7 @@ class SocketGuard(BaseMiddleware):  # type: ignore[misc]  # Channels has no type
             return await refuse(scope, receive, send)
         # The path without the base path, which a proxy may have taken off already; daphne takes a `root_path` from a
         # header that any client may send.
-        inner = {**scope, "user": user, "path": request.path_info, "root_path": ""}
+        inner = {**scope, "user": user, "address": address_of(request), "path": request.path_info, "root_path": ""}
         return await self.inner(inner, receive, send)
 
 
@@ -78,28 +80,38 @@ def _judged(request: WSGIRequest) -> Actor | None:
 
 
 class OpenSockets(BaseMiddleware):  # type: ignore[misc]  # Channels has no types
-    """Keep no more sockets open than the server can bear."""
+    """Keep no more sockets open than the server can bear, and of one key, user or stranger's address half of that."""
 
     def __init__(self, inner: Any, *, most: int) -> None:
         super().__init__(inner)
         self._most = most
-        self._open = 0
+        self._of_one = max(1, most // 2)
+        self._open = Counter[str]()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
-        if self._open >= self._most:
-            return await self._turn_away(scope, receive, send)
-        self._open += 1
+        who = _holder(scope)
+        if self._open.total() >= self._most:
+            return await self._turn_away("Too many open sockets; try again later", scope, receive, send)
+        if who != LOCAL_OWNER.identity and self._open[who] >= self._of_one:
+            return await self._turn_away("You have too many open sockets; close one", scope, receive, send)
+        self._open[who] += 1
         try:
             return await self.inner(scope, receive, send)
         finally:
-            self._open -= 1
+            self._open[who] -= 1
+            if not self._open[who]:
+                del self._open[who]
 
-    async def _turn_away(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _turn_away(self, reason: str, scope: Scope, receive: Receive, send: Send) -> None:
         # Accept and close: a refused handshake would look like missing rights, and clients would not come again.
         await receive()
         await send({"type": "websocket.accept", "subprotocol": next(iter(scope.get("subprotocols", ())), None)})
-        reason = "Too many open sockets; try again later"
         await send({"type": "websocket.close", "code": TRY_AGAIN_LATER, "reason": reason})
+
+
+def _holder(scope: Scope) -> str:
+    user: Actor | None = scope["user"]
+    return user.identity if user is not None else f"address {scope['address']}"
 
 
 def websockets(*, base_path: str, most: int, most_pages: int = 200) -> SocketGuard:

@@ -6,6 +6,7 @@ Transitions have a pool of their own: however many pages are being read, a run c
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Condition
@@ -21,30 +22,37 @@ class BoundedPool:
     def __init__(self, name: str, *, threads: int, in_flight: int) -> None:
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=f"orion-{name}")
         self._limit = in_flight
+        # Nobody takes all of it: the others would be answered that the server is busy.
+        self._of_one = max(1, in_flight * 3 // 4)
         self._admitted = 0
+        self._of = Counter[bytes]()
         self._changed = Condition()
 
     @property
     def admitted(self) -> int:
         return self._admitted
 
-    def admit(self) -> bool:
-        """Admit one more request, until `leave`; False when there are as many as may be."""
+    def admit(self, who: bytes = b"") -> bool:
+        """Admit one more request of somebody, until `leave`; False when there are as many as may be."""
         with self._changed:
-            if self._admitted >= self._limit:
+            if self._admitted >= self._limit or (who and self._of[who] >= self._of_one):
                 return False
             self._admitted += 1
+            self._of[who] += 1
             return True
 
-    def leave(self) -> None:
+    def leave(self, who: bytes = b"") -> None:
         with self._changed:
             self._admitted -= 1
+            self._of[who] -= 1
+            if not self._of[who]:
+                del self._of[who]
             self._changed.notify_all()
 
-    def start(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
+    def start(self, who: bytes, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
         """Run `work` on a thread and leave when it ends, whether or not anybody still waits for it."""
         future: Future[T] = self._pool.submit(work, *args, **kwargs)
-        future.add_done_callback(lambda _: self.leave())
+        future.add_done_callback(lambda _: self.leave(who))
         return asyncio.wrap_future(future)
 
     def close(self, within: float) -> bool:

@@ -18,6 +18,7 @@ from itertools import chain
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from orion_site.accounts.guard import is_loopback
 from orion_site.http.long_polls import is_called, seat_for, seconds_to_wait
 from orion_site.http.peers import OWN_USER
 from orion_site.http.thread_pools import BoundedPool
@@ -27,7 +28,7 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 # What must get through while the dashboard is busy: the reports of running work. Creations end with a slash.
-RESERVED = frozenset({b"", b"set_state", b"transitions", b"heartbeat"})
+RESERVED = frozenset({b"", b"set_state", b"transitions", b"heartbeat", b"ended", b"claim"})
 
 
 # Requests that run when the server is told to stop may take this long to end.
@@ -77,20 +78,24 @@ class WSGIAdapter:
         except BodyTooLarge:
             await refuse(send, 413, f"The body is longer than {self.max_body} bytes.")
             return
-        pool = self._pool(scope)
-        if not pool.admit():
+        pool, who = self._pool(scope), sender_of(scope)
+        if not pool.admit(who):
             await refuse(send, 503, "The server is busy; ask again in a second.", (b"retry-after", b"1"))
             return
         loop = asyncio.get_running_loop()
+
+        def started() -> asyncio.Future[Answer]:
+            return pool.start(who, self._run, wsgi_environ(scope, body, self._base_path), loop, receive, send)
+
         with seat_for(scope) as seat:
-            answer = await pool.start(self._run, wsgi_environ(scope, body, self._base_path), loop, receive, send)
+            answer = await started()
             if (
                 seat is not None
                 and (seconds := seconds_to_wait(answer.headers))
                 and await is_called(seat, seconds, receive)
-                and pool.admit()
+                and pool.admit(who)
             ):
-                answer = await pool.start(self._run, wsgi_environ(scope, body, self._base_path), loop, receive, send)
+                answer = await started()
         if answer.body is not None:
             await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
             await send({"type": "http.response.body", "body": answer.body})
@@ -244,6 +249,15 @@ def add_headers(environ: dict[str, Any], headers: Iterable[tuple[bytes, bytes]])
                 key = "HTTP_" + name.upper().replace("-", "_")
                 separator = "; " if name == "cookie" else ","
                 environ[key] = f"{environ[key]}{separator}{value}" if key in environ else value
+
+
+def sender_of(scope: Scope) -> bytes:
+    """By what a request proves who asks, or else where it comes from; nothing for those of this machine."""
+    for name, value in scope["headers"]:
+        if name in {b"authorization", b"cookie"}:
+            return bytes(value)
+    address = (scope.get("client") or ("",))[0]
+    return b"" if is_loopback(address) else address.encode()
 
 
 async def refuse(send: Send, status: int, detail: str, *headers: tuple[bytes, bytes]) -> None:

@@ -137,7 +137,7 @@ class Added:
         return None if len(rows) > MOST_ROWS else fresh
 
     def _numbered(self) -> Any:
-        number = RawSQL(f'"{self._model._meta.db_table}"."rowid"', [], output_field=BigIntegerField())
+        number = RawSQL(f'"{self._model._meta.db_table}"."rowid"', [], output_field=BigIntegerField())  # noqa: S611 (our own table)
         return self._model._default_manager.annotate(number=number).values_list("number", "pk", *self._owners)
 
 

@@ -121,6 +121,8 @@ CATALOGUE: Mapping[str, Sequence[Entry]] = {
     ],
     "Limits of the API": [
         Entry("ORION_API_DEFAULT_LIMIT", "the length of a page of the API, and the longest that may be asked for"),
+        Entry("ORION_API_REQUESTS_PER_SECOND", "how often one key or session may ask in the long run; 0: always"),
+        Entry("ORION_API_BURST", "how often it may ask at once, after a pause"),
         Entry(
             "ORION_API_MAX_BODY_BYTES",
             "the longest body of a request",

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 
 from deployments.backfills.services.making import make_runs_of_backfills
+from deployments.blocks.services.known_secrets import learn_secrets
 from deployments.definitions.services.statuses import record_statuses
 from deployments.dispatch.services import reconciler
 from deployments.dispatch.services.dead_processes import cancel_unserved_runs, crash_runs_of_dead_processes
@@ -41,7 +42,10 @@ def services_of_an_api() -> list[Service]:
         reconciler.seconds_between_api_heartbeats(),
         "Records that a server is there which receives the heartbeats of agents.",
     )
-    return [Service(reconciler.API_PRESENCE, every, reconciler.record_api_heartbeat, purpose, ServiceThread.PRESENCE)]
+    return [
+        Service(reconciler.API_PRESENCE, every, reconciler.record_api_heartbeat, purpose, ServiceThread.PRESENCE),
+        Service("secrets", 2, learn_secrets, "Learns which secrets to mask in reports.", ServiceThread.SLOW),
+    ]
 
 
 def descriptions_of_services() -> dict[str, str]:

@@ -40,6 +40,7 @@ class CreateArtifact(Operation):
 
     method = "POST"
     action_required = Action.REPORT_RUNS
+    masks_secrets = True
     answers = {201: ArtifactOut}
 
     def perform(self, body: records.ArtifactCreate) -> Response:
@@ -75,6 +76,7 @@ class UpdateArtifact(Operation):
 
     method = "PATCH"
     action_required = Action.REPORT_RUNS
+    masks_secrets = True
     answers = {204: None}
 
     def perform(self, id: UUID, body: records.ArtifactUpdate) -> None:

@@ -28,6 +28,7 @@ class CreateLogs(Operation):
 
     method = "POST"
     action_required = Action.REPORT_RUNS
+    masks_secrets = True
     answers = {201: None}
     parser_classes = (CleaningJSONParser,)
 

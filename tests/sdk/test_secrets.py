@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from html import escape
+from urllib.parse import quote
+
 import pytest
 
-from orionflow import Secret, flow, task
+from orionflow import Secret, flow, get_run_logger, task
+from orionflow.artifacts import create_markdown_artifact
+from orionflow.contract.masking import KnownSecrets, known
 from orionflow.errors import Conflict, NotFound, UsageError
 
 
@@ -60,3 +66,75 @@ def test_what_is_missing_is_told():
         Secret("github").save()
     with pytest.raises(UsageError, match="no name"):
         Secret(value="x").save()
+
+
+CANARY = "canary-in-the-mine-5f2e"
+
+
+def test_a_secret_that_was_read_is_masked_in_all_that_a_program_says(orion, capfd):
+    @task
+    def connect(token: str) -> None:
+        get_run_logger().info("connecting with %s", token)
+        print("again", token)
+        raise ValueError(f"{token} is refused")
+
+    @flow(log_prints=True)
+    def inner(token: str) -> None:
+        create_markdown_artifact(f"the token is {token}", key="leak")
+        connect(token)
+
+    @flow
+    def outer() -> None:
+        inner(Secret.load("github").get())
+
+    Secret(value=CANARY).save("github")
+
+    state = outer(return_state=True)
+
+    assert state.is_failed()
+    said = "".join(capfd.readouterr())
+    assert "connecting with ********" in said
+    assert CANARY not in said
+    assert "******** is refused" in (state.message or "")
+    files = [one for one in orion.home.rglob("*") if one.is_file() and "results" not in one.parts]
+    assert [one for one in files if CANARY.encode() in one.read_bytes()] == []
+
+
+def test_a_secret_is_masked_before_it_leaves_the_program():
+    body = b'{"message": "with canary-in-the-mine-5f2e"}'
+    known.learn([CANARY])
+
+    assert known.masked_json(body) == b'{"message":"with ********"}'
+    assert known.masked_line(body + b"\n") == b'{"message":"with ********"}\n'
+    assert known.masked_json(b"no JSON: " + CANARY.encode()) == b"no JSON: " + CANARY.encode()
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        lambda text: repr(text),
+        lambda text: json.dumps(text),
+        lambda text: f"https://user:{quote(text, safe='')}@host",
+        lambda text: f"<b>{escape(text)}</b>",
+        lambda text: text.splitlines()[1],
+    ],
+    ids=["repr", "JSON", "address", "HTML", "a line"],
+)
+def test_a_secret_is_found_however_it_is_spelled(spelled):
+    value = "first line of 'it'\nsecond \"line\" of it, ünd\\more"
+    secrets = KnownSecrets()
+    secrets.learn([value])
+
+    shown = secrets.masked(f"before {spelled(value)} after")
+
+    assert "line" not in shown
+    assert "second" not in shown
+    assert (shown[:6], shown[-5:]) == ("before", "after")
+
+
+def test_short_values_stand_in_too_many_words():
+    secrets = KnownSecrets()
+    secrets.learn(["", " ", "12345", "  abc  "])
+
+    assert not secrets
+    assert secrets.masked("12345 abc") == "12345 abc"

@@ -1,8 +1,9 @@
-"""`orion server start` with a path below which a thread computes for ever, and short limits for its connections."""
+"""`orion server start` with paths below which a thread computes or sleeps, and short limits for its connections."""
 
 from __future__ import annotations
 
 import sys
+import time
 
 from orion_site.http.server import settings_ready
 
@@ -15,6 +16,8 @@ usual = orion_site.wsgi.application
 
 
 def stuck(environ, start_response):
+    if environ["PATH_INFO"] == "/asleep":
+        time.sleep(60)
     if environ["PATH_INFO"] == "/stuck":
         print("computing", file=sys.stderr, flush=True)
         while True:

@@ -7,12 +7,15 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from orion_site.http import connections
 from tests import warm
 from tests.site.running import PATIENCE_SECONDS, RunningServer, after_banner, environment
 
@@ -21,13 +24,13 @@ FEW_DESCRIPTORS = 256
 
 
 @contextmanager
-def stuck_server(home: Path, *, descriptors: int | None = None) -> Iterator[RunningServer]:
+def stuck_server(home: Path, *, descriptors: int | None = None, **more: str) -> Iterator[RunningServer]:
     def limited() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
 
     process = warm.Popen(
         [sys.executable, "-m", "tests.site.stuck_server"],
-        env=environment(home, ORION_SECRET_KEY="s" * 50),
+        env=environment(home, ORION_SECRET_KEY="s" * 50, **more),
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
@@ -104,3 +107,61 @@ def test_a_connection_may_be_kept_between_requests(tmp_path):
         for _ in range(3):
             client.sendall(b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert client.recv(4000).startswith(b"HTTP/1.1 200")
+
+
+AGENT = "0199f1a2-0000-7000-8000-000000000001"
+
+
+def test_while_readers_storm_running_work_can_report(tmp_path):
+    with stuck_server(tmp_path, ORION_SERVER_MAX_IN_FLIGHT="8") as server, ExitStack() as readers:
+        for _ in range(8):
+            reader = readers.enter_context(connected(server))
+            reader.sendall(b"GET /asleep HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        until = time.monotonic() + PATIENCE_SECONDS
+        while (read := server.get("/api/version"))[0] == 200 and time.monotonic() < until:
+            time.sleep(0.05)
+        began = time.monotonic()
+        json = {"Content-Type": "application/json"}
+        reports = {
+            path: server.request("POST", path, body, json)[0]
+            for path, body in {
+                "/api/task_runs/transitions": b'{"items": []}',
+                f"/api/agents/{AGENT}/heartbeat": b"{}",
+                f"/api/agents/{AGENT}/claim": b"{}",
+                "/api/logs/": b"[]",
+                "/api/flows/": b'{"name": "in-the-storm"}',
+            }.items()
+        }
+        took = time.monotonic() - began
+
+    assert (read[0], read[1]["retry-after"]) == (503, "1")
+    assert 503 not in reports.values()
+    assert (reports["/api/task_runs/transitions"], reports["/api/logs/"], reports["/api/flows/"]) == (200, 201, 201)
+    assert took < 10
+
+
+def test_one_address_may_not_take_every_connection(monkeypatch):
+    monkeypatch.setattr(connections, "MOST_OF_ONE_ADDRESS", 3)
+    factory = connections.BoundedHTTPFactory(SimpleNamespace(), most_waiting=100)
+    held = [transport_from("192.0.2.7") for _ in range(3)]
+
+    assert all(map(factory.has_room_for, held))
+    assert not factory.has_room_for(transport_from("192.0.2.7"))
+    assert factory.has_room_for(transport_from("192.0.2.8"))
+    assert all(factory.has_room_for(transport_from("127.0.0.1")) for _ in range(10))
+
+    factory.has_ended(held[0])
+    held[1].connected = 0
+    assert [factory.has_room_for(transport_from("192.0.2.7")) for _ in range(3)] == [True, True, False]
+
+
+def transport_from(address):
+    peer = SimpleNamespace(host=address)
+
+    class Transport:
+        connected = 1
+
+        def getPeer(self):  # noqa: N802 (Twisted's name)
+            return peer
+
+    return Transport()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
-MASK = "********"
+from orionflow.contract.masking import MASK, secrets_in
+
 ANY = "*"
 
 
@@ -48,6 +49,16 @@ def hidden_paths(shown: Mapping[str, Any], whole: Mapping[str, Any]) -> list[lis
         elif isinstance(value, dict) and isinstance(seen, dict):
             paths += [[name, *rest] for rest in hidden_paths(seen, value)]
     return paths
+
+
+def hidden_values(shown: Mapping[str, Any], whole: Mapping[str, Any]) -> Iterator[str]:
+    """The texts that a document holds and does not show."""
+    for name, value in whole.items():
+        seen = shown.get(name)
+        if seen == MASK != value:
+            yield from secrets_in(value)
+        elif isinstance(value, dict) and isinstance(seen, dict):
+            yield from hidden_values(seen, value)
 
 
 def masked(content: Mapping[str, Any], paths: Iterable[Sequence[str]]) -> dict[str, Any]:

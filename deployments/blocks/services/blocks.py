@@ -11,6 +11,7 @@ from uuid import UUID
 from deployments.blocks.core.blocks import (
     checksum_of,
     hidden_paths,
+    hidden_values,
     masked,
     named_secrets,
     secret_paths,
@@ -35,6 +36,7 @@ from orchestration.errors import (
 )
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.ids import uuid7
+from orionflow.contract.masking import known
 
 WRITTEN = ["content", "sealed", "block_schema", "updated"]
 
@@ -184,14 +186,18 @@ def opened(document: BlockDocument) -> dict[str, Any]:
     if document.sealed is None:
         return dict(document.content)
     try:
-        return open_sealed(document.sealed)
+        whole = open_sealed(document.sealed)
     except Unopenable:
         raise SecretsUnreadable(id=document.pk, file=key_file()) from None
+    # Whoever reads it may report it next.
+    known.learn(hidden_values(document.content, whole))
+    return whole
 
 
 def _fill(document: BlockDocument, content: dict[str, Any], secret: Sequence[Sequence[str]]) -> None:
     document.content = masked(content, secret)
     document.sealed = seal(content) if document.content != content else None
+    known.learn(hidden_values(document.content, content))
 
 
 def _split(content: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, UUID]]:

@@ -6,9 +6,12 @@ first key seals and all of them open, so that keys can be changed while old seal
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,11 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from pydantic_core import from_json, to_json
+
+try:
+    import fcntl
+except ImportError:  # Windows: there, two rotations at once must not be begun.
+    fcntl = None  # type: ignore[assignment]
 
 
 class Unopenable(Exception):
@@ -82,16 +90,63 @@ def _create_keys() -> list[str]:
     """Make the key file, readable by its owner alone; of two processes at once the first one's key stands."""
     path = key_file()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, scratch = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
+    scratch = _written([Fernet.generate_key().decode()])
     try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(Fernet.generate_key().decode() + "\n")
-            file.flush()
-            # What is sealed with a key that a power cut took away is lost.
-            os.fsync(file.fileno())
         os.link(scratch, path)
     except FileExistsError:
         pass
     finally:
         os.unlink(scratch)
     return _stored()
+
+
+class KeysOfEnvironment(Exception):
+    """The keys are in ORION_ENCRYPTION_KEYS, which only whoever starts the servers can change."""
+
+
+def add_key() -> None:
+    """Put a new key in front of those in the file. Raises KeysOfEnvironment."""
+    with _alone_with_keys() as keys:
+        _replace([Fernet.generate_key().decode(), *keys])
+
+
+def retire_keys() -> int:
+    """Leave only the first key in the file, and return how many went. Raises KeysOfEnvironment."""
+    with _alone_with_keys() as keys:
+        if len(keys) > 1:
+            _replace(keys[:1])
+        return len(keys) - 1
+
+
+def seconds_since_new_key() -> float:
+    """How long the present first key of the file is in force."""
+    return max(0.0, time.time() - key_file().stat().st_mtime) if _stored() else math.inf
+
+
+@contextmanager
+def _alone_with_keys() -> Iterator[list[str]]:
+    """Of two who change the file at once, the second would forget the first one's key, and what was sealed with it."""
+    if settings.ORION_ENCRYPTION_KEYS:
+        raise KeysOfEnvironment
+    path = key_file()
+    if not _stored():
+        _create_keys()
+    with open(path.with_name(f"{path.name}.lock"), "w") as lock:
+        if fcntl is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield _stored()
+
+
+def _replace(keys: list[str]) -> None:
+    os.replace(_written(keys), key_file())
+
+
+def _written(keys: list[str]) -> str:
+    path = key_file()
+    descriptor, scratch = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
+    with os.fdopen(descriptor, "w") as file:
+        file.write("".join(f"{key}\n" for key in keys))
+        file.flush()
+        # What is sealed with a key that a power cut took away is lost.
+        os.fsync(file.fileno())
+    return scratch

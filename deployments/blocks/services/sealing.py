@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from deployments.blocks.services.encryption import Unopenable, is_sealed_by_first_key, open_sealed, seal
+from deployments.blocks.services.encryption import (
+    Unopenable,
+    add_key,
+    is_sealed_by_first_key,
+    open_sealed,
+    retire_keys,
+    seal,
+    seconds_since_new_key,
+)
 from deployments.models import BlockDocument
 from orchestration.transactions import repeated_on_conflict, write_transaction
 
@@ -41,6 +49,36 @@ def reseal() -> Seals:
     for pk in found.older:
         _reseal(pk)
     return found
+
+
+# A transaction that sealed with the key before has long been committed, or ended by the database.
+SETTLED_SECONDS = 60.0
+
+
+class StillInUse(Exception):
+    """Older keys may not go yet; the message says why."""
+
+
+def rotate() -> Seals:
+    """Seal everything with a new key, while readers and writers go on; or finish a rotation that was cut off.
+
+    Older keys stay and open what they sealed, so that nothing is unreadable at any moment. Raises KeysOfEnvironment.
+    """
+    if not look_at_seals().older:
+        add_key()
+    return reseal()
+
+
+def retire() -> int:
+    """Forget the older keys, once nothing needs them; how many. Raises StillInUse and KeysOfEnvironment."""
+    if lost := reseal().unopenable:
+        raise StillInUse(f"{len(lost)} secrets are opened by no key; look for theirs, or set them again.")
+    waiting = SETTLED_SECONDS - seconds_since_new_key()
+    if waiting > 0:
+        raise StillInUse(f"Somebody may still write with the key before this one; try again in {waiting:.0f} s.")
+    if look_at_seals().older:
+        raise StillInUse("Somebody seals with an older key: give every server the same keys.")
+    return retire_keys()
 
 
 @repeated_on_conflict

@@ -129,6 +129,7 @@ class ReportEnd(OfAgent):
 
     method = "POST"
     action_required = Action.SERVE_QUEUES
+    masks_secrets = True
     answers = {200: StateOut | None}
 
     def perform(self, id: UUID, body: contract.AttemptExit) -> StateOut | None:

@@ -79,6 +79,7 @@ class ReportEvents(Operation):
 
     method = "POST"
     action_required = Action.REPORT_EVENTS
+    masks_secrets = True
     answers = {204: None}
 
     def perform(self, body: Reported) -> None:

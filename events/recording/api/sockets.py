@@ -23,6 +23,7 @@ from orchestration.api.sockets import (
 )
 from orion_site.accounts.permissions import Action
 from orionflow.contract.events import EventCreate, EventFilter
+from orionflow.contract.masking import known
 from orionflow.contract.wire import Wire
 
 logger = logging.getLogger("orion.sockets")
@@ -49,7 +50,7 @@ class ReportEventsLive(SocketConsumer):
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         try:
-            self._waiting.append(read_strictly(EventCreate, text_data or ""))
+            self._waiting.append(read_strictly(EventCreate, _masked(text_data or "")))
         except ValueError as error:
             await self._refuse(str(error))
             return
@@ -92,6 +93,10 @@ class ReportEventsLive(SocketConsumer):
         # What was received is stored, although its sender has gone.
         if self._waiting:
             await asyncio.wait([self._storing()])
+
+
+def _masked(text: str) -> str:
+    return known.masked_json(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
 
 
 class FilterRequest(Wire):

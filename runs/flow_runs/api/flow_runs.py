@@ -34,6 +34,7 @@ class CreateFlowRun(Operation):
 
     method = "POST"
     action_required = Action.REPORT_RUNS
+    masks_secrets = True
     answers = {201: FlowRunOut, 200: FlowRunOut}
     missing = 409
 

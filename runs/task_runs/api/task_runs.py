@@ -34,6 +34,7 @@ class CreateTaskRun(Operation):
 
     method = "POST"
     action_required = Action.REPORT_RUNS
+    masks_secrets = True
     answers = {201: TaskRunOut, 200: TaskRunOut}
     missing = 409
 
@@ -64,6 +65,7 @@ class UpdateTaskRun(Operation):
 
     method = "PATCH"
     action_required = Action.REPORT_RUNS
+    masks_secrets = True
     answers = {204: None}
 
     def perform(self, id: UUID, body: TaskRunUpdate) -> None:

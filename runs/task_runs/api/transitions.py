@@ -74,6 +74,7 @@ class ApplyTaskRunTransitions(Operation):
 
     method = "POST"
     action_required = Action.REPORT_RUNS
+    masks_secrets = True
     answers = {200: TransitionResults}
     # One attempt that was replaced gets its answer item by item, as several do.
     fences_itself = True

@@ -20,6 +20,7 @@ from uuid import UUID
 
 from orionflow.code.sources import is_decorated
 from orionflow.context import FlowRunContext, TaskRunContext, _child_run, get_run_context
+from orionflow.contract.masking import known
 from orionflow.recordable import as_text
 from orionflow.settings import current_settings
 
@@ -141,9 +142,10 @@ class ConsoleFormatter(logging.Formatter):
         if not hasattr(record, "run_label"):
             record.run_label = f"{record.name} - "
         try:
-            return super().format(record)
+            line = super().format(record)
         except Exception:
-            return super().format(with_plain_message(record))
+            line = super().format(with_plain_message(record))
+        return known.masked(line)
 
 
 class ConsoleHandler(logging.StreamHandler[Any]):

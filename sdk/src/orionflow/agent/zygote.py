@@ -195,7 +195,7 @@ def replace_process(order: Message) -> None:
         file.seek(0)
         os.dup2(file.fileno(), 0)
     environment = {**os.environ, **order["env"]}
-    os.execvpe(order["command"][0], order["command"], environment)
+    os.execvpe(order["command"][0], order["command"], environment)  # noqa: S606 (what the agent is for)
 
 
 def run_order(order: Message) -> None:

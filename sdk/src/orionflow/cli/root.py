@@ -36,7 +36,7 @@ ENTRIES: Mapping[str, str | Entry | Mapping[str, str | Entry]] = {
             "Limits that flows agree on by name.", ".global_limit:global_limit", aliases=("gcl",)
         ),
         "variable": "Texts that flows read by name.",
-        "secret": "Texts that are stored sealed.",
+        "secret": Entry("Texts that are stored sealed.", aliases=("secrets",)),
         "block": "Configuration that programs store by name.",
     },
     "Server": {

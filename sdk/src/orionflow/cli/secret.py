@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import click
 
@@ -25,6 +26,7 @@ secret = LazyGroup(
     entries={
         "ls": "List the names of secrets.",
         "set": "Store a value, read from stdin or asked for.",
+        "rotate": "Seal all with a new key, on the server's machine.",
         "reseal": "Seal all with the first key, on the server's machine.",
         "delete": Entry("Delete a secret.", aliases=("unset",)),
     },
@@ -100,10 +102,32 @@ def reseal(dry_run: bool, output: str) -> None:
 
     It needs the keys and the database: run it where the server runs. Exit code 1 if no key opens a secret.
     """
+    _of_server("reseal")(dry_run=dry_run, output=output)
+
+
+@click.command(
+    cls=OrionCommand,
+    examples=(
+        ("orion secret rotate", "a new key, and every secret sealed with it"),
+        ("orion secret rotate --retire", "a minute later: older keys are forgotten"),
+    ),
+)
+@click.option("--retire", is_flag=True, help="Make no new key; forget the older ones, which nothing needs any more.")
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to print the outcome.")
+def rotate(retire: bool, output: str) -> None:
+    """Put a new key into the key file of ORION_HOME and seal every secret with it, while servers and runs go on.
+
+    Older keys stay in the file until --retire, so that nothing is unreadable meanwhile. Cut off and begun again, it
+    goes on where it was. Keys in ORION_ENCRYPTION_KEYS are changed there, and `orion secret reseal` does the rest.
+    """
+    _of_server("rotate")(retire=retire, output=output)
+
+
+def _of_server(name: str) -> Callable[..., None]:
     from orionflow.cli.root import server_group
 
     group = server_group("database")
     assert isinstance(group, click.Group)
-    run = group.commands["reseal"].callback
+    run = group.commands[name].callback
     assert run is not None
-    run(dry_run=dry_run, output=output)
+    return run

@@ -20,6 +20,7 @@ from orionflow.client.transport import (
     new_session,
     send_patiently,
 )
+from orionflow.contract.masking import known
 from orionflow.errors import ServerFailed
 from orionflow.settings import Settings, current_settings
 from orionflow.wire import encode, read_answer
@@ -31,6 +32,8 @@ __all__ = ["AsyncOrionClient", "Call", "OrionClient"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+# What programs say of themselves, to be shown. Inputs of runs, deployments and blocks go as they are.
+REPORTS = ("/flow_runs/", "/task_runs/", "/logs", "/artifacts/", "/events")
 
 
 class Method(Generic[P, T]):
@@ -144,7 +147,9 @@ class OrionClient(Methods):
         budget = settings.api_retry_budget_seconds if retry_budget_seconds is None else retry_budget_seconds
         self.patience = Patience(budget_seconds=budget)
         self.transport = transport_to(api_url or settings.api_url, settings)
-        self._headers = {**standing_headers(api_key or key_for(self.transport, settings)), **headers_for(self.api_url)}
+        key = api_key or key_for(self.transport, settings)
+        known.learn([key] if key else ())
+        self._headers = {**standing_headers(key), **headers_for(self.api_url)}
 
     def writing_as(self, writer: Mapping[str, str]) -> OrionClient:
         """A client on the same connections for what another process left behind: in the name of its attempt, if it had
@@ -177,7 +182,7 @@ class OrionClient(Methods):
             call.path,
             query,
             headers,
-            body,
+            known.masked_json(body) if call.path.startswith(REPORTS) and "/input" not in call.path else body,
             patience=patience or self.patience,
             idempotent=call.idempotent,
         )

@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from orionflow.attempt import headers_for
 from orionflow.contract.ids import uuid7
+from orionflow.contract.masking import known
 from orionflow.errors import OrionError
 from orionflow.private_files import make_private_folder
 
@@ -68,7 +69,7 @@ class SpoolFile:
 
     def append(self, lines: Iterable[bytes]) -> None:
         """Add lines at the end. They outlive this process, though not a loss of power."""
-        batch = list(lines)
+        batch = list(map(known.masked_line, lines))
         self._write(batch)
         self.waiting += len(batch)
 

@@ -14,6 +14,7 @@ from orionflow.calls.blocks import (
     update_block,
 )
 from orionflow.client import OrionClient
+from orionflow.contract.masking import known, secrets_in
 from orionflow.engine.effects import Steps, send
 from orionflow.errors import Conflict, NotFound
 
@@ -33,11 +34,13 @@ FIELDS = {
 def read_secret(client: OrionClient, name: str) -> Steps[Any]:
     """The value in clear. Raises NotFound, and NotAllowed where blocks may be seen but not their secrets."""
     found = yield send(client, read_block(SLUG, name, include_secrets=True))
+    known.learn(secrets_in(found.data["value"]))
     return found.data["value"]
 
 
 def save_secret(client: OrionClient, name: str, value: Any, *, overwrite: bool) -> Steps[bool]:
     """Whether it is new. Raises Conflict when there is one of the name that is not to be overwritten."""
+    known.learn(secrets_in(value))
     try:
         found = yield send(client, read_block(SLUG, name))
     except NotFound:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from orionflow.contract.masking import NAMES_A_SECRET, known, secrets_in
 from orionflow.errors import ApiError, CodeUnavailable, UsageError
 
 if TYPE_CHECKING:
@@ -132,16 +133,20 @@ def _looked_up(name: str, outputs: Mapping[str, Any]) -> Any:
 
 def _of_environment(name: str) -> str:
     try:
-        return os.environ[name]
+        value = os.environ[name]
     except KeyError:
         raise CodeUnavailable(
             f"The environment of this agent has no variable {name}, to which a pull step refers."
         ) from None
+    if NAMES_A_SECRET.search(name):
+        known.learn([value])
+    return value
 
 
 def _secret(name: str) -> Any:
     path = f"/block_types/slug/secret/block_documents/name/{quote(name, safe='')}"
     document = _asked(path, f"The secret {name!r}", include_secrets="true")
+    known.learn(secrets_in(document["data"]["value"]))
     return document["data"]["value"]
 
 

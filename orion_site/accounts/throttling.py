@@ -1,0 +1,112 @@
+"""How often one key, session or address may ask: a bucket of tokens for each, in this process.
+
+A request costs a token, and one more for each 256 KiB of its body; what running work reports, a tenth of that. A bucket
+is full at first and refilled at a steady rate; whoever empties it is answered 429 and when to come again. The local
+owner is not counted. Keys that nobody knows are counted by the address that tries them, and then not looked up.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import OrderedDict
+from typing import Any
+
+from django.conf import settings
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
+
+from orion_site.accounts.permissions import LOCAL_OWNER
+
+REPORT = 0.1
+PIECE = 256 * 1024
+# Beyond so many, the one that was asked longest ago is forgotten: it is full again, or nearly.
+MOST_BUCKETS = 10_000
+# Wrong keys of one address: so many at once, and one more every two seconds.
+GUESSES, GUESSES_PER_SECOND = 30.0, 0.5
+
+
+class Buckets:
+    """Tokens by name. Thread-safe; taking costs a microsecond."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, name: str, cost: float, *, rate: float, size: float) -> float:
+        """Take so many tokens; 0.0 if they were there, else the seconds until they will be."""
+        now = time.monotonic()
+        with self._lock:
+            left = self._filled(name, now, rate, size)
+            # What costs more than the bucket holds is let through when it is full.
+            missing = min(cost, size) - left
+            if missing <= 0:
+                left -= cost
+            self._left[name] = (left, now)
+            if len(self._left) > MOST_BUCKETS:
+                self._left.popitem(last=False)
+        return max(0.0, missing / rate)
+
+    def wait(self, name: str, *, rate: float, size: float) -> float:
+        """The seconds until there is a token; none is taken."""
+        now = time.monotonic()
+        with self._lock:
+            missing = 1.0 - self._filled(name, now, rate, size) if name in self._left else 0.0
+        return max(0.0, missing / rate)
+
+    def forget(self) -> None:
+        with self._lock:
+            self._left.clear()
+
+    def _filled(self, name: str, now: float, rate: float, size: float) -> float:
+        left, then = self._left.pop(name, (size, now))
+        filled = min(size, left + (now - then) * rate)
+        self._left[name] = (filled, now)
+        return filled
+
+
+requests, guesses = Buckets(), Buckets()
+
+
+class TooManyWrongKeys(AuthenticationFailed):
+    """An address that tried many keys in vain waits, whatever it sends."""
+
+    status_code = 429
+    default_code = "throttled"
+
+    def __init__(self, wait: float) -> None:
+        # DRF makes the header Retry-After of it.
+        self.wait = math.ceil(wait)
+        super().__init__(f"Too many wrong keys came from here. Try again in {self.wait} s.")
+
+
+class TokenBucketThrottle(BaseThrottle):
+    """Counts the requests of keys and sessions."""
+
+    _wait = 0.0
+
+    def allow_request(self, request: Request, view: Any) -> bool:
+        rate = settings.ORION_API_REQUESTS_PER_SECOND
+        if not rate or request.user is LOCAL_OWNER or request.user is None:
+            return True
+        cost = 1.0 + int(request.META.get("CONTENT_LENGTH") or 0) // PIECE
+        action = getattr(view, "action_required", None)
+        if action is not None and action.is_reporting:
+            cost *= REPORT
+        self._wait = requests.take(request.user.identity, cost, rate=rate, size=settings.ORION_API_BURST)
+        return not self._wait
+
+    def wait(self) -> float:
+        return self._wait
+
+
+def refuse_guesser(address: str) -> None:
+    """Raises TooManyWrongKeys for an address that has tried many."""
+    if wait := guesses.wait(address, rate=GUESSES_PER_SECOND, size=GUESSES):
+        raise TooManyWrongKeys(wait)
+
+
+def count_guess(address: str) -> None:
+    guesses.take(address, 1.0, rate=GUESSES_PER_SECOND, size=GUESSES)

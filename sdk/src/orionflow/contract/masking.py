@@ -1,0 +1,146 @@
+"""Secrets that this process knows, masked in what programs report: before it leaves them, and where it arrives.
+
+A program knows what it read; a server what it has sealed. Values are looked for as they are, and as JSON, `repr` and
+addresses spell them. What a program has changed otherwise, nobody finds.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import threading
+from collections.abc import Iterable, Iterator
+from typing import Any
+from urllib.parse import quote
+
+MASK = "********"
+# What is shorter stands in too many words.
+SHORTEST = 6
+# Of keys in several lines each line is a secret, too.
+SHORTEST_LINE = 16
+# By these, runs, limits and triggers find each other; a mask would make one of several.
+_KEPT = frozenset(
+    {"type", "tags", "key", "cache_key", "idempotency_key", "dynamic_key", "event", "resource", "related", "state_type"}
+)
+# Of a state: its name belongs to the rules, and its data is what the next one computes with.
+_KEPT_OF_STATES = _KEPT | {"name", "data"}
+
+
+# The names under which configuration holds what nobody else may know.
+NAMES_A_SECRET = re.compile(
+    r"pass(word|wd|phrase)|secret|token|credential|api[_-]?key|private[_-]?key|authorization|cookie", re.IGNORECASE
+)
+
+
+class KnownSecrets:
+    """Values that are to be masked. Asking is one search for each; nothing is done where none is known."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._values: frozenset[str] = frozenset()
+        self._spellings: tuple[str, ...] = ()
+        self._in_json: tuple[bytes, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self._values)
+
+    def learn(self, values: Iterable[str]) -> None:
+        """Mask these from now on, and those that were known before."""
+        new = {value for value in values if len(value.strip()) >= SHORTEST} - self._values
+        if not new:
+            return
+        with self._lock:
+            self._values |= new
+            # The longest first: a part of a secret may be one as well.
+            self._spellings = tuple(sorted({one for value in self._values for one in _spellings(value)}, key=_length))
+            self._in_json = tuple({form for one in self._spellings for form in _forms_in_json(one)})
+
+    def forget(self) -> None:
+        """Know nothing any more."""
+        with self._lock:
+            self._values, self._spellings, self._in_json = frozenset(), (), ()
+
+    def masked(self, text: str) -> str:
+        """The text without what is known."""
+        for one in self._spellings:
+            if one in text:
+                text = text.replace(one, MASK)
+        return text
+
+    def masked_bytes(self, text: bytes) -> bytes:
+        """The same for text in UTF-8."""
+        for one in self._spellings:
+            if (spelled := one.encode("utf-8", "replace")) in text:
+                text = text.replace(spelled, MASK.encode())
+        return text
+
+    def masked_json(self, body: bytes) -> bytes:
+        """The JSON without what is known, but for the words by which things are found; as it is if it is none."""
+        if not any(form in body for form in self._in_json):
+            return body
+        from pydantic_core import from_json, to_json
+
+        try:
+            return to_json(self._walked(from_json(body), _KEPT))
+        except ValueError:
+            return body
+
+    def masked_line(self, line: bytes) -> bytes:
+        """The same for a line of a file, which ends in a newline."""
+        body = line.rstrip(b"\n")
+        return self.masked_json(body) + line[len(body) :]
+
+    def _walked(self, value: Any, kept: frozenset[str]) -> Any:
+        match value:
+            case str():
+                return self.masked(value)
+            case dict():
+                return {
+                    name: inner if name in kept else self._walked(inner, _KEPT_OF_STATES if name == "state" else _KEPT)
+                    for name, inner in value.items()
+                }
+            case list():
+                return [self._walked(inner, kept) for inner in value]
+        return value
+
+
+def secrets_in(value: Any) -> Iterator[str]:
+    """The texts within a secret value."""
+    match value:
+        case str():
+            yield value
+        case dict():
+            for inner in value.values():
+                yield from secrets_in(inner)
+        case list():
+            for inner in value:
+                yield from secrets_in(inner)
+
+
+def _length(text: str) -> tuple[int, str]:
+    return -len(text), text
+
+
+def _spellings(value: str) -> set[str]:
+    lines = [line.strip() for line in value.splitlines()]
+    whole = {value.strip(), *(line for line in lines if len(lines) > 1 and len(line) >= SHORTEST_LINE)}
+    return {
+        spelled
+        for one in whole
+        for spelled in (
+            one,
+            repr(one)[1:-1],
+            json.dumps(one)[1:-1],
+            html.escape(one),
+            quote(one, safe="", errors="replace"),
+        )
+    }
+
+
+def _forms_in_json(text: str) -> set[bytes]:
+    return {json.dumps(text, ensure_ascii=is_ascii)[1:-1].encode("utf-8", "replace") for is_ascii in (True, False)}
+
+
+# Those of this process.
+known = KnownSecrets()

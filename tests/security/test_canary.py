@@ -1,0 +1,156 @@
+"""A secret that a program reports by accident is nowhere to be read: not in the database, nor in any answer or page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.urls import get_resolver
+from django.utils import timezone
+
+from deployments.blocks.services.known_secrets import learn_secrets
+from orion_site.openapi.document import operations
+from orionflow.contract.ids import uuid7
+from orionflow.contract.masking import MASK, known
+from runs.models import FlowRun, TaskRun
+from tests.api.blocks import login_schema, make_document
+from tests.factories import make_flow, make_flow_run
+from tests.security.askers import Asker
+from tests.security.test_walk import SOME_ID, addresses
+
+CANARY = 'canary-"8c41"/ä\\n'
+# It is looked for by its middle: however the rest is spelled, this stands in it.
+HEART = "8c41"
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC).isoformat()
+
+
+def stored() -> str:
+    """Every value of every table."""
+    found = []
+    with connection.cursor() as cursor:
+        for table in connection.introspection.table_names(cursor):
+            cursor.execute(f'SELECT * FROM "{table}"')
+            found += [repr(row) for row in cursor.fetchall()]
+    return "\n".join(found)
+
+
+def tell_everything(api: Any) -> tuple[FlowRun, TaskRun]:
+    """Report the canary wherever a program can put a text, as any client may, in bare requests."""
+    flow = make_flow("leaky")
+    said = f"connecting with {CANARY}"
+    failed = {"type": "FAILED", "message": said, "timestamp": NOW}
+    created = api.send(
+        "/flow_runs/",
+        {"flow_id": str(flow.pk), "parameters": {"token": CANARY, "deep": [{"x": said}]}, "context": {"a": said}},
+    )
+    assert created.status_code == 201, created.content
+    run = created.json()["id"]
+    task = {"flow_run_id": run, "task_key": "load", "dynamic_key": "0", "name": said.replace("/", "")}
+    task_run = api.send("/task_runs/", {**task, "task_inputs": {}}).json()["id"]
+    streamed = str(uuid7())
+    items = [
+        {"task_run_id": streamed, "task_run": {**task, "dynamic_key": "1", "name": "load-1"}, "state": None},
+        {"task_run_id": streamed, "state": {**failed, "id": str(uuid7())}},
+    ]
+    line = {"name": "x", "level": 20, "timestamp": NOW, "flow_run_id": run}
+    answers = [
+        api.send(f"/task_runs/{task_run}/set_state", {"state": failed}),
+        api.send("/task_runs/transitions", {"items": items}),
+        api.send("/logs/", [{**line, "message": said}, {**line, "message": f"Traceback\n  {CANARY!r}"}]),
+        api.send(
+            "/artifacts/", {"key": "k", "type": "markdown", "data": said, "description": said, "flow_run_id": run}
+        ),
+        api.send("/events", [{"event": "e", "resource": {"prefect.resource.id": "r"}, "payload": {"said": said}}]),
+        api.send(f"/flow_runs/{run}/set_state", {"state": failed, "force": True}),
+    ]
+    assert [one.status_code for one in answers if one.status_code >= 300] == []
+    return FlowRun.objects.get(pk=run), TaskRun.objects.get(pk=streamed)
+
+
+@pytest.fixture
+def secret(api: Any) -> str:
+    content = {"user": "ada", "password": CANARY}
+    return str(make_document(api, login_schema(api), data=content).json()["id"])
+
+
+def test_what_programs_report_is_stored_without_it(api: Any, secret: str):
+    run, _ = tell_everything(api)
+
+    assert HEART not in stored()
+    assert run.parameters == {"token": MASK, "deep": [{"x": f"connecting with {MASK}"}]}
+
+
+def test_a_server_that_did_not_seal_it_learns_it_from_the_database(api: Any, secret: str, monkeypatch: Any):
+    known.forget()
+    monkeypatch.setattr("deployments.blocks.services.known_secrets._seen", (0, None))
+
+    learn_secrets(timezone.now())
+    tell_everything(api)
+
+    assert HEART not in stored()
+
+
+def test_what_stays_the_same_is_asked_of_the_database_only(api: Any, secret: str, django_assert_num_queries: Any):
+    learn_secrets(timezone.now())
+
+    with django_assert_num_queries(1):
+        learn_secrets(timezone.now())
+
+
+def test_values_by_which_things_are_found_stay_as_they_are(api: Any):
+    known.learn(["production"])
+    body = {"flow_id": str(make_flow().pk), "tags": ["production"], "idempotency_key": "production"}
+    state = {"type": "COMPLETED", "message": "in production", "data": "production"}
+    run = api.send("/flow_runs/", body).json()
+
+    api.send(f"/flow_runs/{run['id']}/set_state", {"state": state, "force": True})
+
+    shown = api.read(f"/flow_runs/{run['id']}").json()
+    assert (shown["tags"], shown["idempotency_key"]) == (["production"], "production")
+    assert (shown["state"]["message"], shown["state"]["data"]) == (f"in {MASK}", "production")
+
+
+def test_what_others_read_again_goes_as_it_is(api: Any):
+    known.learn(["production"])
+    run = make_flow_run()
+
+    stored_input = api.send(f"/flow_runs/{run.pk}/input", {"key": "k", "value": '"production"'})
+
+    assert stored_input.status_code == 201
+    assert api.read(f"/flow_runs/{run.pk}/input/k").json() == '"production"'
+
+
+@pytest.mark.parametrize("role", ["viewer", "operator"])
+def test_what_was_stored_before_it_was_known_is_shown_to_nobody_who_may_not_read_it(
+    api: Any, asker: Callable[[str], Asker], role: str
+):
+    run, task_run = tell_everything(api)
+    document = make_document(api, login_schema(api), data={"user": "ada", "password": CANARY}).json()["id"]
+    client = asker(role)
+    ids = [str(run.pk), str(task_run.pk), str(document), str(run.flow_id)]
+
+    paths = {
+        path.replace(SOME_ID, one)
+        for path, _ in addresses(get_resolver())
+        for one in ids
+        if not path.startswith("/admin/")
+    }
+    shown = {path: client.get(path) for path in sorted(paths)}
+    listed = {
+        path: client.call("POST", f"/api{path}", {})
+        for path, one in operations()
+        if one.method == "POST" and path.endswith("/filter")
+    }
+
+    assert sum(answer.status_code == 200 for answer in shown.values()) > 50
+    leaks = [path for path, answer in {**shown, **listed}.items() if HEART in _text(answer)]
+    assert leaks == []
+
+
+def _text(answer: Any) -> str:
+    if answer.streaming:
+        return b"".join(answer.streaming_content).decode(errors="replace")
+    return str(answer.content.decode(errors="replace"))
