@@ -14,7 +14,7 @@ PORT ?= 4200
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check lint types layers words migrations templates test-sqlite test-postgresql packaging programs wheels thorough chaos browser pixels screenshots bench lock versions docs clean
+.PHONY: help demo serve test check lint types layers words migrations templates test-sqlite test-postgresql packaging programs wheels thorough chaos browser pixels screenshots bench lock sbom versions docs clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -170,8 +170,20 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --upgrade --gene
 	--custom-compile-command "make lock" --no-emit-package orionflow --no-emit-package orionflow-server
 
 lock: $(VENV)/installed-dev  ## Renew the locked versions in requirements/*.txt to the newest allowed, then run every test with them
-	@for name in product dev prefect2 prefect3 dbos; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt || exit 1; done
+	@for name in product dev prefect2 prefect3 dbos sbom; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 	@$(MAKE) test
+
+SBOM := .cache/sbom
+$(SBOM)/installed: requirements/sbom.txt
+	@echo "==> environment: installing cyclonedx-bom into $(SBOM) (once)"
+	@test -x $(SBOM)/bin/python || $(PYTHON) -m venv $(SBOM)
+	@$(SBOM)/bin/python -m pip --disable-pip-version-check --quiet $(LOCKED)/sbom.txt
+	@touch $@
+
+sbom: $(SBOM)/installed  ## The bill of materials of the product, with versions and hashes: build/sbom.json (CycloneDX)
+	@mkdir -p build
+	@grep -v '^-e' requirements/product.txt | $(SBOM)/bin/cyclonedx-py requirements - --output-reproducible --of JSON -o build/sbom.json
+	@echo "build/sbom.json: $$(grep -c '"purl"' build/sbom.json) packages"
 
 versions: $(VENV)/installed-dev  ## The tests with the lowest and the newest allowed versions, and on each other Python that is found
 	@$(BIN)/python -m tests.versions $(ARGS)

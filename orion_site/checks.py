@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence, Set
 from importlib.util import find_spec
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
@@ -170,6 +171,34 @@ def check_local_owner(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]
             )
         ]
     return []
+
+
+@register("orion")
+def check_sign_on(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    issuer = settings.ORION_OIDC_ISSUER
+    if not issuer:
+        return []
+    parts = urlsplit(issuer)
+    wrong = [
+        (
+            parts.scheme != "https"
+            and f"[{parts.hostname}]" not in LOOPBACK_HOSTS
+            and parts.hostname not in LOOPBACK_HOSTS,
+            "ORION_OIDC_ISSUER must begin with https://: whoever stands between could sign in as anybody.",
+            "Write the issuer as the provider's /.well-known/openid-configuration does.",
+        ),
+        (
+            not settings.ORION_OIDC_CLIENT_ID or not settings.ORION_OIDC_CLIENT_SECRET,
+            "ORION_OIDC_ISSUER is set, and ORION_OIDC_CLIENT_ID or ORION_OIDC_CLIENT_SECRET is not.",
+            "Register Orion at the provider, with the address /login/sso/return, and set both.",
+        ),
+        (
+            find_spec("authlib") is None,
+            "ORION_OIDC_ISSUER is set, and the package authlib is not installed.",
+            'Install it: `pip install "orionflow-server[sso]"`.',
+        ),
+    ]
+    return [Error(words, hint=hint, id="orion.E009") for is_wrong, words, hint in wrong if is_wrong]
 
 
 @register("orion")

@@ -164,6 +164,13 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
 ]
+# Sign-on by a provider of OpenID Connect; it needs the extra `[sso]`.
+ORION_OIDC_ISSUER = env_str("ORION_OIDC_ISSUER").rstrip("/")
+ORION_OIDC_CLIENT_ID = env_str("ORION_OIDC_CLIENT_ID")
+ORION_OIDC_CLIENT_SECRET = env_str("ORION_OIDC_CLIENT_SECRET")
+ORION_OIDC_NAME = env_str("ORION_OIDC_NAME") or "your organisation"
+ORION_OIDC_SCOPE = env_str("ORION_OIDC_SCOPE") or "openid profile"
+ORION_OIDC_GROUPS_CLAIM = env_str("ORION_OIDC_GROUPS_CLAIM")
 LOGIN_URL = LOGOUT_REDIRECT_URL = "sign-in"
 LOGIN_REDIRECT_URL = "home"
 

@@ -53,6 +53,20 @@ class ApiKey(models.Model):
         return "expired" if self.expires is not None and self.expires <= timezone.now() else "valid"
 
 
+class Identity(models.Model):
+    """The subject of a provider of sign-on whom a user is there."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="identities")
+    issuer = models.CharField(max_length=255)
+    subject = models.CharField(max_length=255)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["issuer", "subject"], name="one_user_per_subject")]
+
+    def __str__(self) -> str:
+        return self.subject
+
+
 class SignInFailures(models.Model):
     """How often in a row somebody failed to sign in, by account and address, and until when to wait."""
 

@@ -13,7 +13,7 @@ from django.db.models import Q, QuerySet
 from orchestration.transactions import write_transaction
 from orion_site.accounts.errors import BadName, BadPassword, BadRole, GroupNotFound, LastAdmin, NameTaken, UserNotFound
 from orion_site.accounts.local_owner import OWNER_NAME, who_can_sign_in
-from orion_site.accounts.models import Grant
+from orion_site.accounts.models import Grant, Identity
 from orion_site.accounts.permissions import Action, Actor
 from orion_site.accounts.roles import Held, Role, actions_of, objects_of, read_held
 
@@ -84,6 +84,15 @@ def set_password(*, name: str, password: str) -> None:
         refuse_bad_password(password, user)
         user.set_password(password)
         user.save(update_fields=["password"])
+
+
+def link(*, name: str, issuer: str, subject: str) -> None:
+    """Let whoever is this subject of a provider of sign-on be the user. Raises NameTaken."""
+    with write_transaction():
+        user = user_named(name)
+        if Identity.objects.filter(issuer=issuer, subject=subject).exists():
+            raise NameTaken(what="a user for", name=subject)
+        Identity.objects.create(user=user, issuer=issuer, subject=subject)
 
 
 def set_active(*, name: str, is_active: bool) -> None:

@@ -7,8 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from orionflow.contract.masking import MASK as HIDDEN
-from orionflow.contract.masking import NAMES_A_SECRET
+from orionflow.contract.masking import MASK, NAMES_A_SECRET
 
 LONGEST = 1_000
 _BEGIN = 200
@@ -22,7 +21,7 @@ def masked(value: Any, name: str = "") -> Any:
         return [masked(one, name) for one in value]
     if value in (None, "", True, False) or not NAMES_A_SECRET.search(name):
         return value
-    return HIDDEN
+    return MASK
 
 
 def shortened(fields: Mapping[str, Any]) -> dict[str, Any]:

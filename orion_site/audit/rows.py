@@ -12,8 +12,9 @@ from django.db import connection
 from django.db.models import BooleanField, Field, JSONField, UUIDField
 
 from orchestration.acts import Note
-from orion_site.audit.masking import HIDDEN, masked
+from orion_site.audit.masking import masked
 from orion_site.audit.subjects import Subject, subject_of, subjects
+from orionflow.contract.masking import MASK
 
 Image = Mapping[str, Any]
 
@@ -125,7 +126,7 @@ def _shown(subject: Subject, image: Image | None, *, whole: bool = False) -> dic
     if image is None:
         return {}
     return {
-        name: HIDDEN if value and name in subject.hidden else masked(value, name)
+        name: MASK if value and name in subject.hidden else masked(value, name)
         for name, value in image.items()
         if whole or (name != subject.key and value not in (None, "", [], {}))
     }

@@ -99,6 +99,7 @@ _DECLARED = (
     Subject("auth.User_user_permissions", "permission", "", part_of=("auth.User", "user_id")),
     Subject("accounts.Grant", "role", names="role", part_of=("auth.Group", "group_id")),
     Subject("accounts.ApiKey", "key", left_out=_columns("last_used"), hidden=_columns("digest")),
+    Subject("accounts.Identity", "identity", names="subject", part_of=("auth.User", "user_id")),
     Subject("auth.Group_permissions", "permission", "", part_of=("auth.Group", "group_id")),
 )
 

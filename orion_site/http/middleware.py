@@ -5,12 +5,13 @@ Of pages nothing is loaded from elsewhere, framed or kept stale. The guard adds 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
+from typing import cast
 
 from django.conf import settings
 from django.core.exceptions import BadRequest
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
 from django.utils.http import http_date
@@ -94,16 +95,20 @@ class MaskingMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self._get_response(request)
-        if not known or response.streaming or may(who_asks(), Action.READ_SECRETS):
+        if not known or may(who_asks(), Action.READ_SECRETS):
             return response
-        mask = _MASKS.get(response.headers.get("Content-Type", "").partition(";")[0])
-        if mask is not None and (shown := mask(response.content)) != response.content:
-            response.content = shown
-            response.headers["Content-Length"] = str(len(shown))
+        kind = response.headers.get("Content-Type", "").partition(";")[0]
+        mask = known.masked_json if kind == "application/json" else known.masked_bytes
+        if isinstance(response, StreamingHttpResponse):
+            if not response.is_async:
+                # Whoever makes it piece by piece makes whole lines.
+                response.streaming_content = map(mask, cast("Iterable[bytes]", response.streaming_content))
+        elif kind == "application/json" or kind.startswith(("text/", "image/svg")):
+            shown = mask(response.content)
+            if shown != response.content:
+                response.content = shown
+                response.headers["Content-Length"] = str(len(shown))
         return response
-
-
-_MASKS = {"application/json": known.masked_json, "text/html": known.masked_bytes}
 
 
 class DatabaseAwayMiddleware:

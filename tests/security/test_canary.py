@@ -21,7 +21,7 @@ from tests.factories import make_flow, make_flow_run
 from tests.security.askers import Asker
 from tests.security.test_walk import SOME_ID, addresses
 
-CANARY = 'canary-"8c41"/ä\\n'
+CANARY = 'canary-"8c41" ä\\n'
 # It is looked for by its middle: however the rest is spelled, this stands in it.
 HEART = "8c41"
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC).isoformat()
@@ -48,7 +48,7 @@ def tell_everything(api: Any) -> tuple[FlowRun, TaskRun]:
     )
     assert created.status_code == 201, created.content
     run = created.json()["id"]
-    task = {"flow_run_id": run, "task_key": "load", "dynamic_key": "0", "name": said.replace("/", "")}
+    task = {"flow_run_id": run, "task_key": "load", "dynamic_key": "0", "name": said}
     task_run = api.send("/task_runs/", {**task, "task_inputs": {}}).json()["id"]
     streamed = str(uuid7())
     items = [
@@ -56,6 +56,7 @@ def tell_everything(api: Any) -> tuple[FlowRun, TaskRun]:
         {"task_run_id": streamed, "state": {**failed, "id": str(uuid7())}},
     ]
     line = {"name": "x", "level": 20, "timestamp": NOW, "flow_run_id": run}
+    event = {"id": str(uuid7()), "occurred": NOW, "event": "e", "resource": {"prefect.resource.id": "r"}}
     answers = [
         api.send(f"/task_runs/{task_run}/set_state", {"state": failed}),
         api.send("/task_runs/transitions", {"items": items}),
@@ -63,7 +64,7 @@ def tell_everything(api: Any) -> tuple[FlowRun, TaskRun]:
         api.send(
             "/artifacts/", {"key": "k", "type": "markdown", "data": said, "description": said, "flow_run_id": run}
         ),
-        api.send("/events", [{"event": "e", "resource": {"prefect.resource.id": "r"}, "payload": {"said": said}}]),
+        api.send("/events", [{**event, "payload": {"said": said}}]),
         api.send(f"/flow_runs/{run}/set_state", {"state": failed, "force": True}),
     ]
     assert [one.status_code for one in answers if one.status_code >= 300] == []
@@ -120,7 +121,7 @@ def test_what_others_read_again_goes_as_it_is(api: Any):
     stored_input = api.send(f"/flow_runs/{run.pk}/input", {"key": "k", "value": '"production"'})
 
     assert stored_input.status_code == 201
-    assert api.read(f"/flow_runs/{run.pk}/input/k").json() == '"production"'
+    assert api.read(f"/flow_runs/{run.pk}/input/k").content.decode() == '"production"'
 
 
 @pytest.mark.parametrize("role", ["viewer", "operator"])
@@ -146,8 +147,9 @@ def test_what_was_stored_before_it_was_known_is_shown_to_nobody_who_may_not_read
     }
 
     assert sum(answer.status_code == 200 for answer in shown.values()) > 50
-    leaks = [path for path, answer in {**shown, **listed}.items() if HEART in _text(answer)]
-    assert leaks == []
+    texts = {path: _text(answer) for path, answer in {**shown, **listed}.items()}
+    leaks = {path: text[max(0, text.index(HEART) - 80) :][:160] for path, text in texts.items() if HEART in text}
+    assert leaks == {}
 
 
 def _text(answer: Any) -> str:

@@ -24,7 +24,7 @@ from tests.sockets.conftest import OWN_HOST, PATIENCE, PREFECT, talk_to
 
 SOME_ID = "0199f1a2-0000-7000-8000-000000000001"
 # They answer to anybody, and are named here one by one.
-OPEN_TO_ALL = {"/api/health", "/login", "/logout", "/admin/logout/"}
+OPEN_TO_ALL = {"/api/health", "/login", "/login/sso", "/login/sso/return", "/logout", "/admin/logout/"}
 
 
 def addresses(resolver: Any, prefix: str = "/") -> list[tuple[str, Any]]:

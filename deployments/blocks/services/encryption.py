@@ -119,8 +119,8 @@ def retire_keys() -> int:
 
 
 def seconds_since_new_key() -> float:
-    """How long the present first key of the file is in force."""
-    return max(0.0, time.time() - key_file().stat().st_mtime) if _stored() else math.inf
+    """How long the first key of the file is in force beside older ones; for ever where it is alone."""
+    return max(0.0, time.time() - key_file().stat().st_mtime) if len(_stored()) > 1 else math.inf
 
 
 @contextmanager

@@ -15,6 +15,7 @@ user = LazyGroup(
         "create": "Create a user; the password is asked for.",
         "set-password": "Set the password of a user.",
         "set-groups": "Say in which groups a user is.",
+        "link": "Let somebody sign in by single sign-on.",
         "disable": "Refuse a user, with all keys, until enabled.",
         "enable": "Let a disabled user in again.",
         "delete": "Delete a user with the keys.",

@@ -86,6 +86,23 @@ def set_groups(session: Session, name: str, groups: tuple[str, ...]) -> None:
     session.report(f"{name} is in {', '.join(groups) or 'no group'} now.", row)
 
 
+@command(("orion user link ada 248289761001", "the subject, as the provider names it"))
+@click.argument("name")
+@click.argument("subject")
+def link(session: Session, name: str, subject: str) -> None:
+    """Let whoever is this subject at ORION_OIDC_ISSUER sign in as the user. Refused sign-ons name their subject."""
+    with accounts_ready("LinkUser"):
+        from django.conf import settings
+
+        from orion_site.accounts import users
+
+        if not settings.ORION_OIDC_ISSUER:
+            raise CommandFailed(ExitCode.USAGE, "No provider of sign-on is named.", fix="set ORION_OIDC_ISSUER")
+        users.link(name=name, issuer=settings.ORION_OIDC_ISSUER, subject=subject)
+        row = _row(users.user_named(name))
+    session.report(f"{name} signs in as {subject} of {settings.ORION_OIDC_ISSUER} now.", row)
+
+
 @command(("orion user disable bob", "sessions and keys are refused from now on"))
 @click.argument("name")
 def disable(session: Session, name: str) -> None:

@@ -41,6 +41,7 @@ class KnownSecrets:
         self._values: frozenset[str] = frozenset()
         self._spellings: tuple[str, ...] = ()
         self._in_json: tuple[bytes, ...] = ()
+        self._in_bytes: tuple[bytes, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self._values)
@@ -54,12 +55,15 @@ class KnownSecrets:
             self._values |= new
             # The longest first: a part of a secret may be one as well.
             self._spellings = tuple(sorted({one for value in self._values for one in _spellings(value)}, key=_length))
-            self._in_json = tuple({form for one in self._spellings for form in _forms_in_json(one)})
+            forms = {form for one in self._spellings for form in _forms_in_json(one)}
+            self._in_json = tuple(forms)
+            bare = {one.encode("utf-8", "replace") for one in self._spellings}
+            self._in_bytes = tuple(sorted(forms | bare, key=len, reverse=True))
 
     def forget(self) -> None:
         """Know nothing any more."""
         with self._lock:
-            self._values, self._spellings, self._in_json = frozenset(), (), ()
+            self._values, self._spellings, self._in_json, self._in_bytes = frozenset(), (), (), ()
 
     def masked(self, text: str) -> str:
         """The text without what is known."""
@@ -69,10 +73,10 @@ class KnownSecrets:
         return text
 
     def masked_bytes(self, text: bytes) -> bytes:
-        """The same for text in UTF-8."""
-        for one in self._spellings:
-            if (spelled := one.encode("utf-8", "replace")) in text:
-                text = text.replace(spelled, MASK.encode())
+        """The same for pages and files in UTF-8, in which JSON may stand."""
+        for form in self._in_bytes:
+            if form in text:
+                text = text.replace(form, MASK.encode())
         return text
 
     def masked_json(self, body: bytes) -> bytes:
@@ -125,17 +129,18 @@ def _length(text: str) -> tuple[int, str]:
 def _spellings(value: str) -> set[str]:
     lines = [line.strip() for line in value.splitlines()]
     whole = {value.strip(), *(line for line in lines if len(lines) > 1 and len(line) >= SHORTEST_LINE)}
-    return {
-        spelled
+    spelled = {
+        form
         for one in whole
-        for spelled in (
+        for form in (
             one,
             repr(one)[1:-1],
             json.dumps(one)[1:-1],
-            html.escape(one),
+            json.dumps(one, ensure_ascii=False)[1:-1],
             quote(one, safe="", errors="replace"),
         )
     }
+    return spelled | set(map(html.escape, spelled))
 
 
 def _forms_in_json(text: str) -> set[bytes]:
