@@ -96,7 +96,7 @@ def visible(actor: Actor, queryset: QuerySet[Row, Any], action: Action = Action.
     if sight is None:
         return queryset if action in actor.actions else queryset.none()
     table = queryset.model._meta.db_table
-    return queryset.filter(RawSQL(sight.condition(table, f'"{table}"'), (), output_field=BooleanField()))
+    return queryset.filter(RawSQL(sight.condition(table, f'"{table}"'), (), output_field=BooleanField()))  # noqa: S611
 
 
 def may_in_sight(request: HttpRequest | Request, *actions: Action | None, by_sight: bool = False) -> bool:

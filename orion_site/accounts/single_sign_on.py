@@ -35,7 +35,7 @@ logger = logging.getLogger("orion.accounts")
 ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
 PATIENCE_SECONDS = 10
 # Each attempt leaves a session behind until it is over.
-BEGINNINGS, BEGINNINGS_PER_SECOND = 60.0, 0.5
+STARTS, STARTS_PER_SECOND = 60.0, 0.5
 NEXT = "orion_next"
 LONGEST_SUBJECT = 255
 
@@ -75,7 +75,7 @@ def _begin(request: HttpRequest) -> HttpResponse:
     if not is_enabled():
         raise Http404
     name = f"sign-on {address_of(request)}"
-    if wait := throttling.requests.take(name, 1.0, rate=BEGINNINGS_PER_SECOND, size=BEGINNINGS):
+    if wait := throttling.requests.take(name, 1.0, rate=STARTS_PER_SECOND, size=STARTS):
         return _said(request, f"Too many attempts. Try again in {round(wait) + 1} seconds.", status=429)
     wanted = request.GET.get("next", "")
     request.session[NEXT] = wanted if url_has_allowed_host_and_scheme(wanted, {request.get_host()}) else ""

@@ -166,7 +166,7 @@ def test_a_share_is_of_a_key_a_session_or_an_address(headers: Any, address: str,
 
 
 async def opened(sockets: OpenSockets, user: Actor | None, address: str = "192.0.2.7") -> list[dict[str, Any]]:
-    """What is said to one more socket while those before it are open."""
+    """Open one more socket, and return what is said to it while those before it are open."""
     said: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:

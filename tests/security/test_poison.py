@@ -1,4 +1,4 @@
-"""What a stranger writes into any field stays text: the server unpickles, compiles, starts, opens and calls nothing.
+"""Text of strangers stays text, in any field: the server unpickles, compiles, starts, opens and calls nothing.
 
 Python itself watches (`sys.addaudithook`) while each operation is asked with poison in each of its fields.
 """
@@ -124,7 +124,7 @@ def _begin_to_watch() -> None:
 
 @contextmanager
 def watched() -> Iterator[list[str]]:
-    """What Python did meanwhile that a server never does."""
+    """Watch Python, and keep what it does that a server never does."""
     global _seen
     _begin_to_watch()
     _seen = found = []

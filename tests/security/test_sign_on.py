@@ -250,7 +250,7 @@ def test_a_provider_that_is_away_is_said_in_words(settings: Any, configured: str
 
 
 def test_who_begins_too_often_waits(configured: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(single_sign_on, "BEGINNINGS", 2.0)
+    monkeypatch.setattr(single_sign_on, "STARTS", 2.0)
     client = browser()
 
     assert [client.get("/login/sso").status_code for _ in range(3)] == [302, 302, 429]
