@@ -102,7 +102,7 @@ def _return(request: HttpRequest) -> HttpResponse:
 
 
 def _claims(request: HttpRequest) -> Mapping[str, Any]:
-    """What the provider says of whoever came back from it. Raises NotLetIn."""
+    """Read what the provider says of whoever came back from it. Raises NotLetIn."""
     provider = _provider()
     expected = {
         "iss": {"essential": True, "value": settings.ORION_OIDC_ISSUER},

@@ -119,6 +119,14 @@ CATALOGUE: Mapping[str, Sequence[Entry]] = {
         ),
         Entry("ORION_DEBUG", "Django's debug pages", read=lambda: settings.DEBUG),
     ],
+    "Single sign-on": [
+        Entry("ORION_OIDC_ISSUER", "the provider of OpenID Connect by whom people sign in"),
+        Entry("ORION_OIDC_CLIENT_ID", "by what the provider knows this server"),
+        Entry("ORION_OIDC_CLIENT_SECRET", "by what the server proves that", is_secret=True),
+        Entry("ORION_OIDC_NAME", "whom the page to sign in names"),
+        Entry("ORION_OIDC_SCOPE", "what the provider is asked for"),
+        Entry("ORION_OIDC_GROUPS_CLAIM", "the claim that lists somebody's groups"),
+    ],
     "Limits of the API": [
         Entry("ORION_API_DEFAULT_LIMIT", "the length of a page of the API, and the longest that may be asked for"),
         Entry("ORION_API_REQUESTS_PER_SECOND", "how often one key or session may ask in the long run; 0: always"),

@@ -1,4 +1,4 @@
-"""What is sealed, so that this process can mask it in whatever is reported to it."""
+"""Learn what is sealed, so that this process can mask it in whatever is reported to it."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class KnownSecrets:
         return text
 
     def masked_bytes(self, text: bytes) -> bytes:
-        """The same for pages and files in UTF-8, in which JSON may stand."""
+        """Mask pages and files in UTF-8, in which JSON may stand."""
         for form in self._in_bytes:
             if form in text:
                 text = text.replace(form, MASK.encode())
@@ -91,7 +91,7 @@ class KnownSecrets:
             return body
 
     def masked_line(self, line: bytes) -> bytes:
-        """The same for a line of a file, which ends in a newline."""
+        """Mask the JSON of a line, which ends in a newline."""
         body = line.rstrip(b"\n")
         return self.masked_json(body) + line[len(body) :]
 
