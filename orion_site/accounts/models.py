@@ -7,14 +7,15 @@ from django.contrib.auth.models import Group
 from django.db import models
 from django.utils import timezone
 
-from orion_site.accounts.roles import LONGEST_NAME_OF_OBJECT, Kind, Role, spelled
+from orion_site.accounts.role import CHOICES as ROLES
+from orion_site.accounts.roles import LONGEST_NAME_OF_OBJECT, Kind, spelled
 
 
 class Grant(models.Model):
     """A role that a group has: for everything, or for the objects of one name."""
 
     group = models.ForeignKey(Group, models.CASCADE, related_name="grants")
-    role = models.CharField(max_length=16, choices=Role.choices)
+    role = models.CharField(max_length=16, choices=ROLES)
     # Both empty: for everything.
     kind = models.CharField(max_length=16, choices=Kind.choices, blank=True, default="")
     name = models.CharField(max_length=LONGEST_NAME_OF_OBJECT, blank=True, default="")
@@ -36,7 +37,7 @@ class ApiKey(models.Model):
     # SHA-256 of the whole: 32 random bytes need no slow hash.
     digest = models.CharField(max_length=64)
     # Empty: whatever the user may do.
-    role = models.CharField(max_length=16, choices=Role.choices, blank=True, default="")
+    role = models.CharField(max_length=16, choices=ROLES, blank=True, default="")
     created = models.DateTimeField()
     expires = models.DateTimeField(null=True)
     last_used = models.DateTimeField(null=True)

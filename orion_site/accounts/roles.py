@@ -8,17 +8,7 @@ from dataclasses import dataclass, replace
 from django.db.models import TextChoices
 
 from orion_site.accounts.permissions import OF_OBJECTS, Action, Actor, OnObject
-
-
-class Role(TextChoices):
-    """Named sets of actions, from the least to the most; `agent` is for machines."""
-
-    VIEWER = "viewer"
-    OPERATOR = "operator"
-    DEPLOYER = "deployer"
-    AGENT = "agent"
-    ADMIN = "admin"
-
+from orion_site.accounts.role import Role as Role
 
 # Sets are written out: an action that is added later is in no role but the last until somebody puts it there.
 _VIEWER = frozenset(

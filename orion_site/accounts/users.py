@@ -143,8 +143,8 @@ def set_roles(*, name: str, roles: Iterable[str]) -> None:
         group = group_named(name)
         if Held(Role.ADMIN) not in wanted:
             _refuse_without_admins(but=group)
-        had = {Held(one.role, one.kind, one.name): one.pk for one in group.grants.all()}
-        group.grants.filter(pk__in=[had[one] for one in had.keys() - wanted]).delete()
+        had = {Held(one.role, one.kind, one.name): one.pk for one in Grant.objects.filter(group=group)}
+        Grant.objects.filter(pk__in=[had[one] for one in had.keys() - wanted]).delete()
         _grant(group, wanted - had.keys())
 
 

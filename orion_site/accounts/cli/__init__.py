@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from orionflow.cli.lazy import LazyGroup
 
-ROLES = ("viewer", "operator", "deployer", "agent", "admin")
-
 user = LazyGroup(
     "user",
     "orion_site.accounts.cli.users",

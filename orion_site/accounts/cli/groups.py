@@ -76,8 +76,10 @@ def delete(session: Session, name: str, yes: bool) -> None:
 
 
 def _row(group: Group) -> dict[str, Any]:
+    from orion_site.accounts.models import Grant
+
     return {
         "name": group.name,
-        "roles": sorted(map(str, group.grants.all())),
+        "roles": sorted(map(str, Grant.objects.filter(group=group))),
         "members": sorted(group.user_set.values_list("username", flat=True)),
     }

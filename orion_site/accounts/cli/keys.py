@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orion_site.accounts.cli import ROLES
 from orion_site.accounts.cli.database import accounts_ready, iso
+from orion_site.accounts.role import NAMES
 from orionflow.cli.columns import Col, ago, near
 from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.cli.session import Session, command
@@ -55,7 +55,7 @@ def ls(session: Session, user: str | None, every: bool) -> None:
 )
 @click.argument("name")
 @click.option("--user", metavar="NAME", help="Whose key it is; otherwise a service account with the name of the key.")
-@click.option("--role", type=click.Choice(ROLES), help="It may do no more than this role; else what its user may.")
+@click.option("--role", type=click.Choice(NAMES), help="It may do no more than this role; else what its user may.")
 @click.option("--expires", default="365d", show_default=True, metavar="PERIOD", help="Such as 90d, or never.")
 def create(session: Session, name: str, user: str | None, role: str | None, expires: str) -> None:
     """Create a key, and show it: it is not stored, so nobody can show it again."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orion_site.accounts.cli import ROLES
 from orion_site.accounts.cli.database import accounts_ready, iso
+from orion_site.accounts.role import NAMES
 from orionflow.cli.columns import Col, ago, yes_or
 from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.cli.session import YES, Session, ask_before, command, with_params
@@ -46,7 +46,7 @@ def ls(session: Session) -> None:
 )
 @click.argument("name")
 @with_params(_groups)
-@click.option("--role", "roles", multiple=True, type=click.Choice(ROLES), help="Join the group of this role.")
+@click.option("--role", "roles", multiple=True, type=click.Choice(NAMES), help="Join the group of this role.")
 @click.option("--service", is_flag=True, help="A service account: no password, keys only.")
 def create(session: Session, name: str, groups: tuple[str, ...], roles: tuple[str, ...], service: bool) -> None:
     """Create a user. The password is asked for at the terminal, or read from stdin; it is no argument."""
@@ -141,6 +141,7 @@ def _switch(session: Session, name: str, *, is_active: bool) -> None:
 
 
 def _row(user: User) -> dict[str, Any]:
+    from orion_site.accounts.models import ApiKey
     from orion_site.accounts.users import roles_of
 
     return {
@@ -149,7 +150,7 @@ def _row(user: User) -> dict[str, Any]:
         "groups": sorted(user.groups.values_list("name", flat=True)),
         "signs_in": user.has_usable_password(),
         "enabled": user.is_active,
-        "keys": user.api_keys.filter(revoked=None).count(),
+        "keys": ApiKey.objects.filter(user=user, revoked=None).count(),
         "last_sign_in": iso(user.last_login),
     }
 

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_POST
 
 from orchestration.transactions import write_transaction
 from orion_site.accounts import users as services
-from orion_site.accounts.models import Grant
+from orion_site.accounts.models import ApiKey, Grant
 from orion_site.accounts.pages.forms import GroupForm, NewPasswordForm, NewUserForm, UserGroupsForm
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.submitting import attempt, saved
@@ -73,7 +73,7 @@ def user(request: HttpRequest, user_id: int) -> HttpResponse:
         "section": "settings",
         "one": one,
         "roles": services.roles_of(one),
-        "keys": one.api_keys.filter(revoked=None).count(),
+        "keys": ApiKey.objects.filter(user=one, revoked=None).count(),
         "groups": groups,
         "password": password,
     }
