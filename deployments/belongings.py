@@ -23,6 +23,7 @@ from orchestration.sight import (
     shared_tables,
 )
 from runs.belongings import of_flow_run, through_flow_run, through_task_run
+from runs.models import FlowRun
 
 
 def reach_of(names: Mapping[str, Collection[str]], *, reading: bool) -> Reach:
@@ -31,9 +32,11 @@ def reach_of(names: Mapping[str, Collection[str]], *, reading: bool) -> Reach:
     queues = _queues(names.get("work-queue", ()), pools)
     tags = set(names.get("tag", ()))
     deployments = _deployments(names.get("deployment", ()), tags, queues)
-    pools_seen, queues_seen = set(pools), set(queues)
+    runs = {UUID(one) for one in names.get("run", ())}
+    deployments_seen, pools_seen, queues_seen = dict(deployments), set(pools), set(queues)
     if reading:
-        queues_seen |= {queue for queue in deployments.values() if queue is not None}
+        deployments_seen |= _deployments_of(runs)
+        queues_seen |= {queue for queue in deployments_seen.values() if queue is not None}
         pools_seen |= set(WorkQueue.objects.filter(pk__in=queues_seen).values_list("work_pool", flat=True))
     resources = [
         *(f"prefect.deployment.{one}" for one in deployments),
@@ -44,7 +47,9 @@ def reach_of(names: Mapping[str, Collection[str]], *, reading: bool) -> Reach:
     return Reach(
         schema="main" if is_sqlite else _schema(),
         is_sqlite=is_sqlite,
+        runs=_ids(runs, is_sqlite),
         deployments=_ids(deployments, is_sqlite),
+        deployments_seen=_ids(deployments_seen, is_sqlite),
         tags=constants(tags),
         pools=_ids(pools, is_sqlite),
         queues=_ids(queues, is_sqlite),
@@ -71,6 +76,13 @@ def _deployments(names: Collection[str], tags: set[str], queues: set[UUID]) -> d
         tagged = Deployment.objects.exclude(tags=[]).order_by().values_list("pk", "work_queue_id", "tags")
         known |= {pk: queue for pk, queue, own in tagged if not tags.isdisjoint(own)}
     return known
+
+
+def _deployments_of(runs: Collection[UUID]) -> dict[UUID, UUID | None]:
+    if not runs:
+        return {}
+    of_runs = FlowRun.objects.filter(pk__in=runs).values("deployment_id")
+    return dict(Deployment.objects.filter(pk__in=of_runs).order_by().values_list("pk", "work_queue_id"))
 
 
 def _ids(found: Collection[UUID], is_sqlite: bool) -> str:
@@ -114,7 +126,7 @@ def of_deadline(reach: Reach, row: str) -> str:
 reaching.append(reach_of)
 belongings.update(
     {
-        "deployments_deployment": is_in("id", "deployments"),
+        "deployments_deployment": is_in("id", "deployments_seen"),
         "deployments_schedule": is_in("deployment_id", "deployments"),
         "deployments_skippedtime": is_in("deployment_id", "deployments"),
         "deployments_backfill": is_in("deployment_id", "deployments"),

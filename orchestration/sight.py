@@ -6,11 +6,16 @@ belong to deployments, tags, work pools and work queues; what nobody declares is
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+from uuid import UUID
+
+from orchestration.errors import BeyondRights
+from orchestration.tables import fetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +24,14 @@ class Reach:
 
     schema: str
     is_sqlite: bool
+    runs: str
     deployments: str
     tags: str
-    # Work pools and queues that are named, or belong to a pool that is; and those that visible deployments use, too.
+    # Work pools and queues that are named, or belong to a pool that is.
     pools: str
     queues: str
+    # With what these use, for reading.
+    deployments_seen: str
     pools_seen: str
     queues_seen: str
     # Names of resources in events: prefect.deployment.…
@@ -99,6 +107,18 @@ def seeing(sight: Sight | None) -> Iterator[None]:
 def seeing_all_within(transaction: AbstractContextManager[None]) -> Iterator[None]:
     with seeing(None), transaction:
         yield
+
+
+def refuse_unseen(rows: Iterable[tuple[str, UUID | None]]) -> None:
+    """Refuse what is about other rows than those that are seen. Raises BeyondRights."""
+    asked: dict[str, set[UUID]] = defaultdict(set)
+    for table, one in rows:
+        if one is None:
+            raise BeyondRights(what="a report that names no run")
+        asked[table].add(one)
+    for table, ids in asked.items():
+        if len(fetch(f'SELECT id FROM "{table}" WHERE id IN ', [*ids])) < len(ids):
+            raise BeyondRights(what="a report about other runs")
 
 
 def constants(values: Iterable[Any]) -> str:

@@ -20,6 +20,8 @@ def of_flow_run(reach: Reach, row: str) -> str:
 
 def _own(reach: Reach, row: str) -> str:
     conditions = [f"{row}.deployment_id IN {reach.deployments}", f"{row}.work_queue_id IN {reach.queues}"]
+    if reach.runs != "(NULL)":
+        conditions.append(f"{row}.id IN {reach.runs}")
     if reach.tags != "(NULL)":
         tags = reach.table("runs_flowruntag")
         conditions.append(f"EXISTS (SELECT 1 FROM {tags} g WHERE g.run_id = {row}.id AND g.tag IN {reach.tags})")
@@ -54,7 +56,7 @@ def of_flow(reach: Reach, row: str) -> str:
     """A flow is seen with a deployment or a run of it."""
     deployments, runs = reach.table("deployments_deployment"), reach.table("runs_flowrun")
     return (
-        f"({row}.id IN (SELECT d.flow_id FROM {deployments} d WHERE d.id IN {reach.deployments}) OR "
+        f"({row}.id IN (SELECT d.flow_id FROM {deployments} d WHERE d.id IN {reach.deployments_seen}) OR "
         f"EXISTS (SELECT 1 FROM {runs} f WHERE f.flow_id = {row}.id AND {of_flow_run(reach, 'f')}))"
     )
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, get_type_hints
+from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
@@ -30,6 +31,7 @@ from rest_framework.views import APIView
 from orchestration.api.errors import InvalidRequest, Refused, complaint, complaints_of
 from orchestration.api.fencing import names_an_attempt, write_as_attempt
 from orchestration.errors import DomainError
+from orchestration.sight import refuse_unseen, sees_in_part
 from orion_site.accounts.permissions import Action
 from orionflow.contract.masking import known
 
@@ -51,6 +53,8 @@ class Operation(APIView):
     """Another action that lets somebody in, where `perform` looks at how much of it that one allows."""
     by_sight: ClassVar[bool] = False
     """Whether `perform` itself refuses to whoever has rights on named objects what is not seen."""
+    reports: ClassVar[bool] = False
+    """Whether it reports about runs that its body names: whoever has rights on some runs may, about those."""
     answers: ClassVar[Mapping[int, Any]]
     """The type of the answer's content by status, the usual one first; None for no content."""
     media_type: ClassVar[str] = "application/json"
@@ -92,6 +96,8 @@ class Operation(APIView):
         arguments = arguments_of(type(self)).read(request, path, masked=self.masks_secrets)
         self.body = arguments.get("body")
         try:
+            if self.reports and sees_in_part():
+                refuse_unseen(self.reported_runs(self.body))
             with self._recorded(request, path):
                 if names_an_attempt(request) and self._is_fenced():
                     answer = write_as_attempt(request, path, lambda: self.perform(**arguments))
@@ -102,6 +108,10 @@ class Operation(APIView):
             self.body = None
             arguments.clear()
         return answer if isinstance(answer, HttpResponseBase) else Response(answer, status=next(iter(self.answers)))
+
+    def reported_runs(self, body: Any) -> Iterable[tuple[str, UUID | None]]:
+        """The tables and ids of the runs that a report is about."""
+        return ()
 
     def is_recorded(self) -> bool:
         """Whether the audit log has an entry of it: not of reading, nor of what runs and agents report."""

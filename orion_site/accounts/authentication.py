@@ -19,7 +19,7 @@ from rest_framework.request import Request
 from orion_site.accounts.local_owner import is_local_owner
 from orion_site.accounts.permissions import LOCAL_OWNER, Actor
 
-KEY_BEGINS = "orn_"
+KEY_BEGINS, TOKEN_BEGINS = "orn_", "ort_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class KeyAuthentication(authentication.BaseAuthentication):
         from orion_site.accounts.attempts import address_of
 
         actor = actor_with_key(key, address_of(request._request))
-        return actor, Proof("key", actor.key_id)
+        return actor, Proof("run token" if actor.run_id else "key", actor.key_id)
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="orion"'
@@ -82,14 +82,16 @@ class ProcessOwnerAuthentication(authentication.BaseAuthentication):
 
 def actor_with_key(key: str, address: str) -> Actor:
     """Return for whom a key speaks that came from an address. Raises AuthenticationFailed with a sentence."""
-    from orion_site.accounts.keys import UNKNOWN, KeyRefused, actor_of_key
+    from orion_site.accounts import run_tokens
+    from orion_site.accounts.errors import KeyRefused
+    from orion_site.accounts.keys import UNKNOWN, actor_of_key
     from orion_site.accounts.throttling import count_guess, refuse_guesser
 
     refuse_guesser(address)
     try:
-        return actor_of_key(key)
+        return run_tokens.actor_of_token(key) if key.startswith(run_tokens.PREFIX) else actor_of_key(key)
     except KeyRefused as error:
-        if str(error) == UNKNOWN:
+        if str(error) in {UNKNOWN, run_tokens.UNKNOWN}:
             count_guess(address)
         raise AuthenticationFailed(str(error)) from None
 
@@ -113,7 +115,7 @@ def key_in(header: str) -> str | None:
             return rest.strip()
         case "basic":
             password = _password(rest.strip())
-            return password if password.startswith(KEY_BEGINS) else None
+            return password if password.startswith((KEY_BEGINS, TOKEN_BEGINS)) else None
     return None
 
 

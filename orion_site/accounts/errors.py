@@ -9,6 +9,10 @@ GroupNotFound = not_found("group", "There is no group {id!r}.")
 KeyNotFound = not_found("key", "There is no key {id!r}.")
 
 
+class KeyRefused(Exception):
+    """The key is wrong, has expired or was revoked; the message says which."""
+
+
 class NameTaken(Conflict):
     code = "name_taken"
     message = "There is {what} with the name {name!r} already."

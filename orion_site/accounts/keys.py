@@ -21,7 +21,7 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from orchestration.transactions import write_transaction
-from orion_site.accounts.errors import KeyNotFound, KeyTooStrong
+from orion_site.accounts.errors import KeyNotFound, KeyRefused, KeyTooStrong
 from orion_site.accounts.models import ApiKey
 from orion_site.accounts.permissions import Actor
 from orion_site.accounts.roles import ACTIONS, Held, actions_of, limited, objects_of
@@ -33,10 +33,6 @@ PREFIX = "orn_"
 HINT_LENGTH = 12
 USED_EVERY = timedelta(minutes=1)
 _FORM = re.compile(r"orn_[A-Za-z0-9_-]{43}")
-
-
-class KeyRefused(Exception):
-    """The key is wrong, has expired or was revoked; the message says which."""
 
 
 UNKNOWN = "This API key is not known here. Check ORION_API_KEY, or make a new key."

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import wraps
 from typing import Any, ClassVar, cast
+from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
@@ -20,6 +21,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
+from orchestration.errors import RunLost
 from orchestration.sight import Sight, show
 
 
@@ -113,6 +115,8 @@ class Actor:
     user_id: int | None = None
     key_id: int | None = None
     objects: tuple[OnObject, ...] = ()
+    # The attempt of a flow run that speaks for itself, by its token.
+    run_id: UUID | None = None
 
     # Django REST framework asks this of every user, and its browsable pages show the name.
     is_authenticated: ClassVar[bool] = True
@@ -123,6 +127,8 @@ class Actor:
     @property
     def identity(self) -> str:
         """A text that no other actor has, whatever names people give themselves."""
+        if self.run_id is not None:
+            return f"run {self.run_id}"
         return f"user {self.user_id}, key {self.key_id}" if self.user_id else self.name
 
 
@@ -161,6 +167,8 @@ def recognised(request: HttpRequest) -> Actor | None:
             found = authentication().authenticate(asked)
         except AuthenticationFailed as error:
             raise Unrecognised(str(error.detail)) from error
+        except RunLost as error:
+            raise Unrecognised(str(error)) from error
         if found:
             actor = cast(Actor, found[0])
             if actor.user_id is not None:
@@ -203,7 +211,8 @@ class DenyUndeclared(BasePermission):
         answer_to(request.user)
         allowing = (getattr(view, "action_required", None), getattr(view, "allowed_too", None))
         if request.user is not None and request.user.objects:
-            return _may_in_sight(request, *allowing, by_sight=getattr(view, "by_sight", False))
+            by_sight = getattr(view, "by_sight", False) or getattr(view, "reports", False)
+            return _may_in_sight(request, *allowing, by_sight=by_sight)
         if any(may(request.user, action) for action in allowing):
             return True
         if request.user is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -41,7 +42,14 @@ class CreateArtifact(Operation):
     method = "POST"
     action_required = Action.REPORT_RUNS
     masks_secrets = True
+    reports = True
     answers = {201: ArtifactOut}
+
+    def reported_runs(self, body: records.ArtifactCreate) -> Iterable[tuple[str, UUID | None]]:
+        if body.flow_run_id is not None:
+            yield "runs_flowrun", body.flow_run_id
+        else:
+            yield "runs_taskrun", body.task_run_id
 
     def perform(self, body: records.ArtifactCreate) -> Response:
         new = NewArtifact(**{name: getattr(body, name) for name in body.model_fields_set})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated
+from uuid import UUID
 
 from django.utils import timezone
 from pydantic import Field
@@ -29,8 +31,15 @@ class CreateLogs(Operation):
     method = "POST"
     action_required = Action.REPORT_RUNS
     masks_secrets = True
+    reports = True
     answers = {201: None}
     parser_classes = (CleaningJSONParser,)
+
+    def reported_runs(self, body: list[LogCreate]) -> Iterable[tuple[str, UUID | None]]:
+        # Lines of a task may come before it is recorded; they name its flow run.
+        return {
+            ("runs_flowrun", one.flow_run_id) if one.flow_run_id else ("runs_taskrun", one.task_run_id) for one in body
+        }
 
     def perform(self, body: Annotated[list[LogCreate], Field(max_length=MOST_LINES)]) -> None:
         now = timezone.now()

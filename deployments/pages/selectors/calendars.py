@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from django.db.models import Count
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
 from deployments.models import Calendar, Schedule
 from deployments.pages.selectors.deployment import words_of
@@ -36,9 +38,16 @@ class CalendarsPage:
     after: str
 
 
+def _uses() -> Coalesce:
+    """How many schedules use a calendar. Counted beside it: grouping its rows is not possible where they are cut."""
+    uses: QuerySet[Any, Any] = Schedule.calendars.through._default_manager.filter(calendar=OuterRef("pk")).order_by()
+    used = uses.values("calendar")
+    return Coalesce(Subquery(used.annotate(number=Count("pk")).values("number")), 0)
+
+
 def calendars_page(*, after: str, now: datetime) -> CalendarsPage:
     """One query; the next page begins after the last name of this one."""
-    found = Calendar.objects.annotate(uses=Count("schedules")).order_by("name")
+    found = Calendar.objects.annotate(uses=_uses()).order_by("name")
     if after:
         found = found.filter(name__gt=after)
     rows = list(found[: CALENDARS_PER_PAGE + 1])
@@ -69,7 +78,7 @@ class CalendarPage:
 
 
 def calendar_page(*, calendar_id: UUID, now: datetime) -> CalendarPage | None:
-    calendar = Calendar.objects.annotate(uses=Count("schedules")).filter(pk=calendar_id).first()
+    calendar = Calendar.objects.annotate(uses=_uses()).filter(pk=calendar_id).first()
     if calendar is None:
         return None
     using = Schedule.objects.filter(calendars=calendar_id).select_related("deployment__flow")

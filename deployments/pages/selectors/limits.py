@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Count, Min
+from django.db.models import Count, Min, OuterRef, Subquery
+from django.db.models.functions import Coalesce
 
 from deployments.limits.selectors.capacity import slots_held, taken_by_nobody
 from deployments.limits.selectors.holders import Holding, holders_of_global_limit, holding_of_tag
-from deployments.models import ConcurrencyLimit, GlobalLimit
+from deployments.models import ConcurrencyLimit, GlobalLimit, Slot
 from deployments.pages.meters import Meter
 
 LIMITS_SHOWN = 200
@@ -55,7 +56,12 @@ class GlobalPage:
 
 def limits_page(*, now: datetime) -> LimitsPage:
     """Three queries."""
-    counted = ConcurrencyLimit.objects.annotate(taken=Count("slots"), oldest=Min("slots__taken_at"))
+    # Beside the limits: grouping their rows is not possible where they are cut to what somebody sees.
+    held_of = Slot.objects.filter(limit=OuterRef("pk")).order_by().values("limit")
+    counted = ConcurrencyLimit.objects.annotate(
+        taken=Coalesce(Subquery(held_of.annotate(number=Count("pk")).values("number")), 0),
+        oldest=Subquery(held_of.annotate(first=Min("taken_at")).values("first")),
+    )
     tags = list(counted.order_by("tag")[: LIMITS_SHOWN + 1])
     named = list(GlobalLimit.objects.order_by("name")[: LIMITS_SHOWN + 1])
     held = slots_held([limit.pk for limit in named], now)

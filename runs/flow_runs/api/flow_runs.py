@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -35,8 +35,15 @@ class CreateFlowRun(Operation):
     method = "POST"
     action_required = Action.REPORT_RUNS
     masks_secrets = True
+    reports = True
     answers = {201: FlowRunOut, 200: FlowRunOut}
     missing = 409
+
+    def reported_runs(self, body: FlowRunCreate) -> Iterable[tuple[str, UUID | None]]:
+        if body.deployment_id is not None:
+            yield "deployments_deployment", body.deployment_id
+        if body.deployment_id is None or body.parent_task_run_id is not None:
+            yield "runs_taskrun", body.parent_task_run_id
 
     def perform(self, body: FlowRunCreate) -> Response:
         now = current_time()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -35,8 +35,14 @@ class CreateTaskRun(Operation):
     method = "POST"
     action_required = Action.REPORT_RUNS
     masks_secrets = True
+    reports = True
     answers = {201: TaskRunOut, 200: TaskRunOut}
     missing = 409
+
+    def reported_runs(self, body: TaskRunCreate) -> Iterable[tuple[str, UUID | None]]:
+        # A run may offer a task to those who serve it: that is a run of its own.
+        if body.flow_run_id is not None or self.request.user.run_id is None:
+            yield "runs_flowrun", body.flow_run_id
 
     def perform(self, body: TaskRunCreate) -> Response:
         now = current_time()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, NotRequired
 from uuid import UUID
 
@@ -75,9 +76,18 @@ class ApplyTaskRunTransitions(Operation):
     method = "POST"
     action_required = Action.REPORT_RUNS
     masks_secrets = True
+    reports = True
     answers = {200: TransitionResults}
     # One attempt that was replaced gets its answer item by item, as several do.
     fences_itself = True
+
+    def reported_runs(self, body: TransitionBatch) -> Iterable[tuple[str, UUID | None]]:
+        made = {item.task_run_id for item in body.items if item.task_run}
+        for item in body.items:
+            if item.task_run:
+                yield "runs_flowrun", item.task_run.flow_run_id
+            elif item.task_run_id not in made:
+                yield "runs_taskrun", item.task_run_id
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         with collection_put_off():

@@ -10,17 +10,21 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from orionflow.agent.active_runs import ActiveRun, ActiveRuns, Limit, Stop
 from orionflow.agent.agent_client import AgentClient, AgentOptions
 from orionflow.agent.heartbeats import trusted_until
 from orionflow.agent.launching import End, Launcher, LauncherGone
+from orionflow.client.transport import without_credentials
 from orionflow.contract.agents import ClaimedRun, hint_queue
 from orionflow.errors import ApiError
 from orionflow.logging import agent_logger
 from orionflow.settings import current_settings
 
+# An API key that stands in an address as its password.
+KEY_BEGINS = "orn_"
 # Without a broker.
 SHORT_POLL_SECONDS = 1.0
 READY_SECONDS = 1.0
@@ -214,16 +218,21 @@ class RunStarter:
             "api_url": self._api.client.api_url,
             "code_folder": str(folder),
             "note": str(run.note),
-            "env": self._environment(variables),
+            "env": self._environment(variables, run.claimed.run_token),
             "working_dir": variables.get("working_dir"),
             "limits": {"memory_bytes": self._options.memory_bytes, "processes": self._options.processes},
             "command": self._command(variables),
         }
 
-    def _environment(self, variables: Mapping[str, Any]) -> dict[str, str]:
+    def _environment(self, variables: Mapping[str, Any], token: str | None) -> dict[str, str]:
         wanted = {name: str(value) for name, value in (variables.get("env") or {}).items() if value is not None}
-        # With the name and password of the address, if it has them.
-        return {**wanted, "ORION_API_URL": current_settings().api_url or self._api.client.api_url}
+        url = current_settings().api_url or self._api.client.api_url
+        if token is None:
+            # With the name and password of the address, if it has them.
+            return {**wanted, "ORION_API_URL": url}
+        if (urlsplit(url).password or "").startswith(KEY_BEGINS):
+            url, _ = without_credentials(url)
+        return {"ORION_API_KEY": token, **wanted, "ORION_API_URL": url}
 
     def _command(self, variables: Mapping[str, Any]) -> list[str] | None:
         """None: a fork of the launcher. Another interpreter is a process of its own."""

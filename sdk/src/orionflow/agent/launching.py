@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +19,14 @@ from orionflow.errors import OrionError
 from orionflow.logging import agent_logger
 from orionflow.settings import PREFIX, environment_name, settings_table
 
-# The brokerbelongs to agents and task workers: whoever reaches it can send them work.
+# The broker belongs to agents and task workers: whoever reaches it can send them work.
 WITHHELD = frozenset({"broker_url"})
+# Runs of an agent speak for themselves by a token. The address, which may have a key in it, comes with each of them.
+WITHHELD_FROM_RUNS = WITHHELD | {"api_key", "api_url"}
+# What is in these is in no other variable either, whatever its name.
+SECRETS = ("API_KEY", "BROKER_URL", "DATABASE_URL", "SECRET_KEY", "ENCRYPTION_KEYS")
+LEAST_SECRET = 8
+OF_PREFECT = frozenset({"PREFECT_API_KEY", "PREFECT_API_DATABASE_CONNECTION_URL"})
 # A launcher that dies again and again is not started more often than this.
 PAUSE_SECONDS = 1.0
 
@@ -153,18 +159,23 @@ class Launcher:
             self._on_ended(End(key, None))
 
 
-def environment_of_runs(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+def environment_of_runs(
+    environment: Mapping[str, str] | None = None, withheld: Collection[str] = WITHHELD_FROM_RUNS
+) -> dict[str, str]:
     """Return what a run may see: everything that is not Orion's, and the settings of the SDK without those withheld.
 
     Whoever starts an agent may have the keys of the server in the same environment, as `orion server start` has. Code
     of a deployment needs none of them, and would pass them to whatever it imports.
     """
     given = os.environ if environment is None else environment
-    allowed = {environment_name(one.name) for one in settings_table() if one.name not in WITHHELD}
-    return {name: value for name, value in given.items() if not name.startswith(PREFIX) or name in allowed}
+    allowed = {environment_name(one.name) for one in settings_table() if one.name not in withheld}
+    names = {name for name in given if name not in OF_PREFECT and (not name.startswith(PREFIX) or name in allowed)}
+    secrets = {given.get(PREFIX + name, "") for name in SECRETS if PREFIX + name not in names}
+    hidden = [one for one in secrets if len(one) >= LEAST_SECRET]
+    return {name: given[name] for name in given if name in names and not any(one in given[name] for one in hidden)}
 
 
 def withhold_from_this_process() -> None:
     """Remove from this process what its code may not see."""
-    for name in set(os.environ) - set(environment_of_runs()):
+    for name in set(os.environ) - set(environment_of_runs(withheld=WITHHELD)):
         del os.environ[name]

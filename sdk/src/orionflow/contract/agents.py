@@ -101,6 +101,8 @@ class ClaimedRun(Answer):
     flow_name: str
     epoch: int
     deployment: ClaimedDeployment | None = None
+    # By which the attempt speaks for itself, where its agent has a key.
+    run_token: str | None = None
 
 
 # --- heartbeats and orders ------------------------------------------------------------------------------------------

@@ -1,0 +1,97 @@
+"""Run tokens: by them the process of an attempt speaks, and for nothing but that attempt.
+
+A token is the run and its epoch, signed with the server's secret key; no row keeps it. It is made at the claim and
+lives as the attempt does: while the run has this epoch and its lease, and for a moment after it ended, in which the
+process sends its last lines.
+"""
+
+from __future__ import annotations
+
+import hmac
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
+
+from orchestration.errors import RunLost
+from orchestration.tables import dialect
+from orion_site.accounts.errors import KeyRefused
+from orion_site.accounts.permissions import Action, Actor, OnObject
+
+PREFIX = "ort_"
+# The bytes of the run's id and the epoch.
+SAID = 20
+LAST_LINES = timedelta(seconds=60)
+OVER = "This run token is over: it ended with its run."
+UNKNOWN = "This run token is not known here."
+DISABLED = "The user of this run's agent is disabled."
+
+# What code looks up by name, whichever deployment it belongs to.
+ACTIONS = frozenset(
+    {
+        Action.PROBE,
+        Action.TAKE_SLOTS,
+        Action.REPORT_EVENTS,
+        Action.RUN_DEPLOYMENTS,
+        Action.READ_DEPLOYMENTS,
+        Action.READ_VARIABLES,
+        Action.READ_BLOCKS,
+        Action.READ_SECRETS,
+        Action.READ_LIMITS,
+    }
+)
+# Of its own run and of what is nested in it.
+OWN = frozenset({Action.READ_RUNS, Action.REPORT_RUNS, Action.FORCE_STATES, Action.READ_EVENTS})
+
+_FIND = """
+SELECT f.name, f.epoch, l.epoch, f.state_timestamp, u.is_active
+FROM runs_flowrun f
+LEFT JOIN deployments_lease l ON l.flow_run_id = f.id
+LEFT JOIN deployments_worker w ON w.id = l.worker_id
+LEFT JOIN auth_user u ON u.id = w.account
+WHERE f.id = %s
+"""
+
+
+def token_of(run_id: UUID, epoch: int) -> str:
+    """Return the token of an attempt."""
+    said = run_id.bytes + epoch.to_bytes(SAID - 16, "big")
+    signature = salted_hmac("orion.run-token", said, secret=settings.SECRET_KEY, algorithm="sha256").digest()
+    return PREFIX + urlsafe_b64encode(said + signature).decode()
+
+
+def actor_of_token(text: str) -> Actor:
+    """Return the attempt that a token speaks for. Raises KeyRefused, and RunLost for one that was replaced."""
+    run_id, epoch = _read(text)
+    with connection.cursor() as cursor:
+        cursor.execute(_FIND, [dialect().uuid(run_id)])
+        row = cursor.fetchone()
+    if row is None:
+        raise KeyRefused(OVER)
+    name, current, leased, since, is_active = row
+    if current != epoch:
+        raise RunLost(id=run_id, epoch=epoch, current=current)
+    if is_active is not None and not is_active:
+        raise KeyRefused(DISABLED)
+    if leased != epoch and (since is None or dialect().read_moment(since) < timezone.now() - LAST_LINES):
+        raise KeyRefused(OVER)
+    own = OnObject("run", str(run_id), OWN)
+    return Actor(f"run {name}", ACTIONS, objects=(own,), run_id=run_id)
+
+
+def _read(text: str) -> tuple[UUID, int]:
+    try:
+        signed = urlsafe_b64decode(text.removeprefix(PREFIX).encode())
+    except ValueError:
+        raise KeyRefused(UNKNOWN) from None
+    if len(signed) < SAID:
+        raise KeyRefused(UNKNOWN)
+    run_id, epoch = UUID(bytes=signed[:16]), int.from_bytes(signed[16:SAID], "big")
+    # As a whole: what base64 passes over is part of no token.
+    if not hmac.compare_digest(text.encode(), token_of(run_id, epoch).encode()):
+        raise KeyRefused(UNKNOWN)
+    return run_id, epoch

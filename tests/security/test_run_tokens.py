@@ -1,0 +1,191 @@
+"""Run tokens: an attempt speaks for itself, for what is nested in it, and for nothing else; it ends with its run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from orion_site.accounts.run_tokens import token_of
+from orion_site.accounts.users import set_active
+from runs.models import FlowRun, TaskRun
+from tests.factories import make_flow_run
+from tests.security.askers import Asker, key_of, user_with
+from tests.security.test_agents import Agent
+from tests.security.worlds import World, make_world
+from tests.services.dispatching import make_queue, waiting
+
+pytestmark = pytest.mark.django_db
+
+
+class Attempt:
+    """A claimed run: its agent, its token, and a client that sends that."""
+
+    def __init__(self) -> None:
+        self.run = waiting(make_queue())
+        self.user = user_with("agent", "smith")
+        self.agent = Agent(Asker(key_of(self.user)), "smith")
+        [self.claimed] = self.agent.call("claim", limit=1).json()
+        self.id, self.token = str(self.run.pk), self.claimed["run_token"]
+        self.client = Asker(self.token)
+
+    def report(self, state: str = "RUNNING") -> Any:
+        return self.client.call("POST", f"/api/flow_runs/{self.id}/set_state", {"state": {"type": state}})
+
+
+@pytest.fixture
+def attempt(ada: User) -> Attempt:
+    return Attempt()
+
+
+def task_run_of(flow_run_id: str | None, **more: Any) -> dict[str, Any]:
+    return {"flow_run_id": flow_run_id, "task_key": "t", "dynamic_key": str(uuid4()), **more}
+
+
+def test_an_attempt_reports_itself_and_what_is_nested_in_it(attempt: Attempt):
+    client = attempt.client
+
+    assert attempt.report().json()["status"] == "ACCEPT"
+    task = client.call("POST", "/api/task_runs/", task_run_of(attempt.id, id=str(uuid4()))).json()
+    batch = {"items": [{"task_run_id": task["id"], "state": state_of("RUNNING")}], "sent_at": sent_at()}
+    applied = client.call("POST", "/api/task_runs/transitions", batch)
+    assert applied.json()["results"][0]["status"] == "ACCEPT"
+    flow = client.call("POST", "/api/flows/", {"name": "inner"}).json()
+    nested = client.call("POST", "/api/flow_runs/", {"flow_id": flow["id"], "parent_task_run_id": task["id"]})
+    assert nested.status_code == 201
+    deep = client.call("POST", "/api/task_runs/", task_run_of(nested.json()["id"]))
+    assert deep.status_code == 201
+    line = {"name": "x", "level": 20, "message": "m", "timestamp": sent_at(), "flow_run_id": nested.json()["id"]}
+    assert client.call("POST", "/api/logs/", [line]).status_code == 201
+    artifact = client.call("POST", "/api/artifacts/", {"key": "report", "type": "text", "flow_run_id": attempt.id})
+    assert artifact.status_code == 201
+    assert client.get(f"/api/flow_runs/{nested.json()['id']}").status_code == 200
+    assert client.call("POST", "/api/flow_runs/count", {}).json() == 2
+    assert attempt.report("COMPLETED").json()["status"] == "ACCEPT"
+
+
+@pytest.fixture
+def other(attempt: Attempt) -> World:
+    return make_world("birch")
+
+
+def test_an_attempt_says_nothing_of_other_runs(attempt: Attempt, other: World):
+    client, run, task_run = attempt.client, other.id_of("runs_flowrun"), other.id_of("runs_taskrun")
+    flow, deployment = other.id_of("runs_flow"), other.id_of("deployments_deployment")
+    line = {"name": "x", "level": 20, "message": "m", "timestamp": sent_at()}
+    own = task_run_of(attempt.id)
+    before = (FlowRun.objects.count(), TaskRun.objects.count())
+    refused = {
+        ("POST", f"/api/flow_runs/{run}/set_state"): {"state": {"type": "CANCELLED"}, "force": True},
+        ("PATCH", f"/api/flow_runs/{run}"): {"name": "x"},
+        ("POST", f"/api/task_runs/{task_run}/set_state"): {"state": {"type": "COMPLETED"}},
+        ("POST", "/api/task_runs/"): task_run_of(run),
+        ("POST", "/api/logs/"): [{**line, "flow_run_id": attempt.id}, {**line, "flow_run_id": run}],
+        ("POST", "/api/logs/ "): [line],
+        ("POST", "/api/artifacts/"): {"key": "x", "type": "text", "task_run_id": task_run},
+        ("POST", "/api/artifacts/ "): {"key": "x", "type": "text"},
+        ("POST", "/api/flow_runs/"): {"flow_id": flow},
+        ("POST", "/api/flow_runs/ "): {"flow_id": flow, "parent_task_run_id": task_run},
+        ("POST", "/api/flow_runs/  "): {"flow_id": flow, "deployment_id": deployment},
+        ("POST", "/api/task_runs/transitions"): {
+            "items": [
+                {"task_run_id": str(uuid4()), "task_run": own, "state": state_of("PENDING")},
+                {"task_run_id": task_run, "state": state_of("FAILED")},
+            ],
+            "sent_at": sent_at(),
+        },
+        ("POST", f"/api/flow_runs/{run}/input"): {"key": "k", "value": "v"},
+        ("DELETE", f"/api/flow_runs/{attempt.id}"): None,
+        ("DELETE", f"/api/flow_runs/{run}"): None,
+        ("DELETE", f"/api/deployments/{deployment}"): None,
+        ("POST", "/api/agents/"): {},
+        ("POST", f"/api/agents/{attempt.agent.id}/claim"): {"incarnation": attempt.agent.incarnation},
+        ("POST", "/api/variables/"): {"name": "x", "value": "y"},
+        ("POST", "/api/block_documents/"): {},
+        ("GET", "/api/admin/settings"): None,
+        ("POST", "/api/automations/filter"): {},
+        ("POST", "/api/audit/filter"): {},
+    }
+
+    answers = {ask: client.call(ask[0], ask[1].strip(), body).status_code for ask, body in refused.items()}
+
+    assert {ask: status for ask, status in answers.items() if status not in {403, 404}} == {}
+    assert (FlowRun.objects.count(), TaskRun.objects.count()) == before
+    for path in ("flow_runs", "task_runs", "logs", "artifacts"):
+        text = client.call("POST", f"/api/{path}/filter", {}).content.decode()
+        assert "birch" not in text
+
+
+def test_a_token_opens_no_page_but_what_its_run_sees(attempt: Attempt, other: World):
+    assert attempt.client.get("/settings/users").status_code == 403
+    assert attempt.client.get(f"/runs/{other.id_of('runs_flowrun')}").status_code == 404
+
+
+@pytest.mark.parametrize("end", ["COMPLETED", "FAILED"])
+def test_a_token_ends_with_its_run(attempt: Attempt, end: str):
+    attempt.report()
+    attempt.report(end)
+
+    # Its last lines.
+    assert attempt.client.get(f"/api/flow_runs/{attempt.id}").status_code == 200
+    FlowRun.objects.filter(pk=attempt.id).update(state_timestamp=timezone.now() - timedelta(seconds=61))
+
+    answer = attempt.client.get(f"/api/flow_runs/{attempt.id}")
+
+    assert (answer.status_code, "over" in answer.json()["detail"]) == (401, True)
+
+
+def test_a_token_is_lost_with_its_attempt(attempt: Attempt):
+    attempt.report()
+    FlowRun.objects.filter(pk=attempt.id).update(epoch=attempt.claimed["epoch"] + 1)
+
+    answer = attempt.report("COMPLETED")
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "run_lost")
+    assert attempt.client.get("/runs").status_code in {302, 401}
+
+
+def test_a_token_ends_with_the_user_of_its_agent(attempt: Attempt):
+    set_active(name="smith", is_active=False)
+
+    assert attempt.report().status_code == 401
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        lambda token: token[:-1] + ("A" if token[-1] != "A" else "B"),
+        lambda token: "ort_" + "A" * 70,
+        lambda token: "ort_",
+        lambda token: "ort_é",
+        lambda token: token + "AAAA",
+        lambda token: token_of(make_flow_run("RUNNING").pk, 0)[:30] + token[30:],
+    ],
+)
+def test_a_forged_token_is_refused(attempt: Attempt, forged: Callable[[str], str]):
+    answer = Asker(forged(attempt.token)).get(f"/api/flow_runs/{attempt.id}")
+
+    assert answer.status_code == 401
+    assert Asker(forged(attempt.token), address="127.0.0.1").get(f"/api/flow_runs/{attempt.id}").status_code == 401
+
+
+def test_an_agent_without_a_key_gets_no_token(db: None):
+    waiting(make_queue())
+    agent = Agent(Asker(address="127.0.0.1"), "local")
+
+    [claimed] = agent.call("claim", limit=1).json()
+
+    assert claimed["run_token"] is None
+
+
+def state_of(kind: str) -> dict[str, Any]:
+    return {"id": str(uuid4()), "type": kind, "timestamp": sent_at()}
+
+
+def sent_at() -> str:
+    return timezone.now().isoformat()
