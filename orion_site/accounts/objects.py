@@ -35,9 +35,11 @@ from orchestration.sight import (
     seeing,
     shared_tables,
 )
-from orion_site.accounts.permissions import OF_OBJECTS, Action, Actor, answer_to, may, may_in_part, who_asks
+from orion_site.accounts.permissions import Action, Actor, answer_to, may, may_in_part, who_asks
 
 Row = TypeVar("Row", bound=Model)
+# What no role is needed for.
+EVERYBODYS = frozenset({Action.ANYBODY, Action.PROBE, Action.KEEP_KEYS})
 # Of these apps every table says to whom its rows belong.
 OWNED_APPS = ("runs", "deployments", "events")
 
@@ -78,8 +80,8 @@ class NamedSight:
 def sight_of(actor: Actor, *actions: Action | None) -> NamedSight | None:
     """Return what an actor sees or changes by these actions; None for all there is."""
     wanted = {one for one in actions if one is not None}
-    if not wanted <= OF_OBJECTS:
-        # What every user may do; on the way nothing else is shown than what the user sees anyway.
+    if wanted & EVERYBODYS:
+        # On the way nothing else is shown than what one sees anyway.
         wanted = {Action.READ_RUNS}
     if wanted & actor.actions:
         return None

@@ -118,7 +118,7 @@ def running_agent(home: Path, api: Api, queue: str | None, *options: str, **more
     with log.open("w") as file:
         process = warm.Popen(
             [*COMMAND, "agent", "start", *(["-q", queue] if queue else []), *options],
-            env=environment(home, ORION_API_URL=api.url, **more),
+            env=environment(home, **{"ORION_API_URL": api.url, **more}),
             stderr=file,
             stdout=file,
             stdin=subprocess.DEVNULL,
