@@ -39,7 +39,7 @@ def speaking(into: str, other: str) -> int:
     get_run_logger().info("hello")
     found: Any = inner(3)
     assert Variable.get("colour").value == "blue"
-    assert Secret.load("door").get() == "open sesame"
+    assert Secret.load("vault").get() == "open sesame"
     with concurrency("seats"):
         started = run_deployment(other, timeout=60, poll_interval=0.2)
     assert started.state_name == "Completed", started

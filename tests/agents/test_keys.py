@@ -22,7 +22,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Api, str]
         api = Api(running)
         api.post("/variables/", {"name": "colour", "value": "blue"})
         api.post("/v2/concurrency_limits/", {"name": "seats", "limit": 1})
-        words, own = [*COMMAND, "secret", "set", "door"], environment(home, ORION_API_URL=api.url)
+        words, own = [*COMMAND, "secret", "set", "vault"], environment(home, ORION_API_URL=api.url)
         subprocess.run(words, env=own, input="open sesame", text=True, capture_output=True, check=True)
         yield api, str(json.loads(done.stdout)["key"])
 
