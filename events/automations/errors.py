@@ -21,3 +21,10 @@ class BadAutomation(DomainError):
 class NothingToActOn(DomainError):
     code = "nothing_to_act_on"
     message = "The event names no {kind} that the action {action!r} could act on."
+
+
+class AuthorRefused(DomainError):
+    """Whoever made the automation may not do what it is to do, or not any more."""
+
+    code = "author_refused"
+    message = "Its author may not do that: {reason}"

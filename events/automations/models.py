@@ -20,6 +20,8 @@ class Automation(Row):
     actions_on_resolve = models.JSONField(default=list, blank=True)
     # Labels of what it was made for: it goes with its owner, and is listed beside what it is related to.
     owner_resource = models.CharField(max_length=1024, null=True, blank=True)
+    # The user who made or changed it last, with whose rights it acts; null: the owner of the server.
+    author = models.IntegerField(null=True, editable=False)
     # Events from before this moment are none of its business.
     since = models.DateTimeField(default=timezone.now)
 

@@ -12,7 +12,9 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         # Registers what a session remembers.
+        from orchestration.authors import judges
         from orion_site.accounts import sessions  # noqa: F401
-        from orion_site.accounts.objects import watch_connections
+        from orion_site.accounts.objects import watch_connections, why_refused
 
         watch_connections()
+        judges.append(why_refused)

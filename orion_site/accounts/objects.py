@@ -35,6 +35,7 @@ from orchestration.sight import (
     seeing,
     shared_tables,
 )
+from orchestration.tables import fetch
 from orion_site.accounts.permissions import Action, Actor, answer_to, may, may_in_part, who_asks
 
 Row = TypeVar("Row", bound=Model)
@@ -99,6 +100,28 @@ def visible(actor: Actor, queryset: QuerySet[Row, Any], action: Action = Action.
         return queryset if action in actor.actions else queryset.none()
     table = queryset.model._meta.db_table
     return queryset.filter(RawSQL(sight.condition(table, f'"{table}"'), (), output_field=BooleanField()))  # noqa: S611
+
+
+def why_refused(user_id: int, action: str, table: str | None, row: UUID | None) -> str:
+    """Return why a user may not do the action to a row, or at all; empty if it is allowed."""
+    from django.contrib.auth.models import User
+
+    from orion_site.accounts.users import actor_of_user
+
+    user = User.objects.filter(pk=user_id).first()
+    if user is None:
+        return "the user was deleted."
+    if not user.is_active:
+        return f"the user {user.get_username()} is disabled."
+    actor, wanted = actor_of_user(user)[0], Action(action)
+    if may(actor, wanted) or (table is not None and may_in_part(actor, wanted) and _sees(actor, wanted, table, row)):
+        return ""
+    return f"the roles of {actor.name} do not allow it ({action})."
+
+
+def _sees(actor: Actor, action: Action, table: str, row: UUID | None) -> bool:
+    with seeing(sight_of(actor, action)):
+        return len(fetch(f'SELECT id FROM "{table}" WHERE id IN ', [row] if row else [])) == 1  # noqa: S608 (a constant)
 
 
 def may_in_sight(request: HttpRequest | Request, *actions: Action | None, by_sight: bool = False) -> bool:

@@ -21,6 +21,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
+from orchestration.authors import asking_user
 from orchestration.errors import RunLost
 from orchestration.sight import Sight, show
 
@@ -145,6 +146,7 @@ def who_asks() -> Actor | None:
 def answer_to(actor: Actor | None, sight: Sight | None = None) -> None:
     """From here on it is this actor who asks, in this thread or task, and who sees these rows only."""
     _asking.set(actor)
+    asking_user.set(None if actor is None else actor.user_id)
     show(sight)
 
 

@@ -18,13 +18,14 @@ from deployments.models import BlockDocument, WorkPool
 from deployments.work.services.work_pools import update_work_pool
 from deployments.work.services.work_queues import update_work_queue
 from events.automations.core.templates import BadText, fill_in, filled_parameters
-from events.automations.errors import BadAutomation, NothingToActOn
+from events.automations.errors import AuthorRefused, BadAutomation, NothingToActOn
 from events.automations.services.automations import switch_automation
 from events.automations.services.own_events import record_action
 from events.models import ActionRun, Notification
 from events.notifications.core.receivers import escape_for
 from events.notifications.services.messages import values_for
 from orchestration.acts import act_of
+from orchestration.authors import refusal
 from orchestration.core.states import State, StateDetails, StateType, cancelling
 from orchestration.errors import BlockDocumentNotFound, DomainError, WorkPoolNotFound
 from orchestration.services import propose_flow_run_state
@@ -63,6 +64,7 @@ def _do(firing_id: UUID, now: datetime) -> bool:
         error = ""
         try:
             with transaction.atomic(), _recorded(action_run):
+                _refuse_beyond_rights(action_run)
                 _ACTIONS[action_run.action["type"]](action_run, now)
         except DomainError as problem:
             error = str(problem)
@@ -77,6 +79,20 @@ def _do(firing_id: UUID, now: datetime) -> bool:
         ActionRun.objects.filter(pk=firing_id).update(done_at=now, error=error)
         record_action(action_run, error, now)
         return not error
+
+
+def _refuse_beyond_rights(action_run: ActionRun) -> None:
+    """An automation may do what its author may. Raises AuthorRefused."""
+    author, action = action_run.automation.author, action_run.action
+    if author is None:
+        return
+    needed, kind = _NEEDED.get(action["type"], ("automations.change", None))
+    row = (_TABLES[kind], target(action_run, kind)) if kind else (None, None)
+    reason = refusal(author, needed, *row)
+    if not reason and action.get("job_variables"):
+        reason = refusal(author, "runs.customise", *row)
+    if reason:
+        raise AuthorRefused(reason=reason)
 
 
 def _recorded(action_run: ActionRun) -> AbstractContextManager[object]:
@@ -223,6 +239,25 @@ def _nothing(action_run: ActionRun, now: datetime) -> None:
     pass
 
 
+# The action that the author must be allowed, and to what; for everything else it is to change automations.
+_TABLES = {
+    "deployment": "deployments_deployment",
+    "flow-run": "runs_flowrun",
+    "work-queue": "deployments_workqueue",
+    "work-pool": "deployments_workpool",
+}
+_NEEDED: Mapping[str, tuple[str, str]] = {
+    "run-deployment": ("deployments.run", "deployment"),
+    "pause-deployment": ("deployments.change", "deployment"),
+    "resume-deployment": ("deployments.change", "deployment"),
+    "cancel-flow-run": ("runs.change", "flow-run"),
+    "suspend-flow-run": ("runs.change", "flow-run"),
+    "change-flow-run-state": ("runs.force", "flow-run"),
+    "pause-work-queue": ("queues.change", "work-queue"),
+    "resume-work-queue": ("queues.change", "work-queue"),
+    "pause-work-pool": ("queues.change", "work-pool"),
+    "resume-work-pool": ("queues.change", "work-pool"),
+}
 MESSAGES: Mapping[str, Callable[[ActionRun, datetime], Notification]] = {
     "send-notification": _notification,
     "call-webhook": _webhook_call,

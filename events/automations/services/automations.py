@@ -12,6 +12,7 @@ from events.automations.core.loops import endless, never_recorded
 from events.automations.core.templates import misplaced, texts_in
 from events.automations.errors import AutomationNotFound, BadAutomation
 from events.models import Automation, TriggerState
+from orchestration.authors import asking_user
 from orchestration.transactions import write_transaction
 from orionflow.contract.ids import uuid7
 
@@ -27,14 +28,16 @@ _TEXTS = ("subject", "body", "payload")
 def create_automation(*, columns: Mapping[str, Any], now: datetime) -> Automation:
     _check(columns)
     with write_transaction():
-        automation = Automation(**{**columns, "trigger": with_ids(columns["trigger"])}, created=now, since=now)
+        automation = Automation(
+            **{**columns, "trigger": with_ids(columns["trigger"])}, created=now, since=now, author=asking_user.get()
+        )
         automation.save(force_insert=True)
         return automation
 
 
 def replace_automation(*, automation_id: UUID, columns: Mapping[str, Any], now: datetime) -> None:
     _check(columns)
-    changes = {**columns, "trigger": with_ids(columns["trigger"]), "since": now}
+    changes = {**columns, "trigger": with_ids(columns["trigger"]), "since": now, "author": asking_user.get()}
     _change(automation_id, changes, now)
 
 
