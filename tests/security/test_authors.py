@@ -101,6 +101,6 @@ def test_whoever_changes_an_automation_is_its_author(author: User, ada: User):
 
 
 def test_the_owner_has_every_right(deployment: Deployment, api: Any):
-    api.post("/automations/", {"name": "a", "trigger": trigger(expect=["sensor.read"]), "actions": [NOTHING]})
+    api.send("/automations/", {"name": "a", "trigger": trigger(expect=["sensor.read"]), "actions": [NOTHING]})
 
     assert Automation.objects.get().author is None
