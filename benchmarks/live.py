@@ -17,6 +17,8 @@ import os
 import re
 import shutil
 import struct
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -27,7 +29,7 @@ from urllib.parse import urlsplit
 
 from benchmarks.batch import items
 from benchmarks.http_load import Connection
-from benchmarks.measuring import QUICK, empty_home, percentile, report, running_server
+from benchmarks.measuring import QUICK, ROOT, empty_home, percentile, report, running_server
 
 SOCKETS = 20 if QUICK else 100
 CHANGES = 20 if QUICK else 50
@@ -176,36 +178,46 @@ async def change(api: Connection, run: str, turn: int) -> float:
 
 
 class Load:
-    """Transitions of task runs, so many a second, from a thread of its own until the end of the block."""
+    """Transitions of task runs, so many a second, from a process of its own until the end of the block."""
 
     def __init__(self, url: str, rate: int, run: str) -> None:
         self.url, self.rate, self.run = url, rate, run
-        self.made = 0
-        self._over = threading.Event()
 
     def __enter__(self) -> Load:
+        command = [sys.executable, "-m", "benchmarks.live", "--load", self.url, str(self.rate), self.run]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        self._process.stdout.readline()
         self.began = time.perf_counter()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._send()))
-        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-        self.per_second = round(self.made / (time.perf_counter() - self.began))
+        made = self._process.communicate(timeout=30)[0]
+        self.per_second = round(int(made) / (time.perf_counter() - self.began))
 
-    async def _send(self) -> None:
-        if not self.rate:
-            return
-        api = Connection(self.url)
-        await api.open()
-        while not self._over.is_set():
-            due = self.began + self.made / self.rate
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            body = {"sent_at": datetime.now(UTC).isoformat(), "items": items(uuid.UUID(self.run), BATCH_TASKS)}
+
+async def send_load(url: str, rate: int, run: str) -> None:
+    """Send until the standard input is closed; then say how many that were."""
+    over = threading.Event()
+
+    def wait() -> None:
+        sys.stdin.read()
+        over.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    api = Connection(url)
+    await api.open()
+    print("ready", flush=True)
+    began, made = time.perf_counter(), 0
+    while not over.is_set():
+        due = began + made / rate if rate else time.perf_counter() + 0.1
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        if rate:
+            body = {"sent_at": datetime.now(UTC).isoformat(), "items": items(uuid.UUID(run), BATCH_TASKS)}
             status, _ = await api.post("/task_runs/transitions", body)
-            self.made += len(body["items"]) if status < 300 else 0
-        await api.close()
+            made += len(body["items"]) if status < 300 else 0
+    await api.close()
+    print(made)
 
 
 async def to_sockets(url: str, rate: int) -> dict[str, Any]:
@@ -392,5 +404,10 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    argparse.ArgumentParser(description=__doc__).parse_known_args()
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--load", nargs=3, metavar=("URL", "RATE", "RUN"), help=argparse.SUPPRESS)
+    asked, _ = parser.parse_known_args()
+    if asked.load:
+        asyncio.run(send_load(asked.load[0], int(asked.load[1]), asked.load[2]))
+    else:
+        main()

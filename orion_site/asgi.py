@@ -13,8 +13,10 @@ from orion_site.wsgi import application as wsgi_application  # noqa: E402, I001
 
 from channels.routing import ProtocolTypeRouter  # noqa: E402
 
+from orion_site.http.shared_answers import SharedAnswers  # noqa: E402
 from orion_site.http.sockets import websockets  # noqa: E402
 from orion_site.http.wsgi_adapter import WSGIAdapter  # noqa: E402
+from orion_site.live.hub import hub  # noqa: E402
 
 base_path = settings.FORCE_SCRIPT_NAME or ""
 http = WSGIAdapter(
@@ -23,6 +25,7 @@ http = WSGIAdapter(
     max_body=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
     threads=settings.ORION_SERVER_THREADS,
     in_flight=settings.ORION_SERVER_MAX_IN_FLIGHT,
+    shared=SharedAnswers(hub.number_of),
 )
 application = ProtocolTypeRouter(
     {

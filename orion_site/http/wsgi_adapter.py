@@ -12,7 +12,6 @@ import json
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from io import BytesIO
 from itertools import chain
 from typing import Any
@@ -21,6 +20,7 @@ from urllib.parse import unquote_to_bytes
 from orion_site.accounts.guard import is_loopback
 from orion_site.http.long_polls import is_called, seat_for, seconds_to_wait
 from orion_site.http.peers import OWN_USER
+from orion_site.http.shared_answers import Answer, SharedAnswers
 from orion_site.http.thread_pools import BoundedPool
 
 Scope = dict[str, Any]
@@ -43,15 +43,6 @@ class BodyTooLarge(Exception):
     """The request's body is longer than the server reads."""
 
 
-@dataclass(slots=True)
-class Answer:
-    """The answer of the WSGI application. `body` is None when the thread already sent it piece by piece."""
-
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    body: bytes | None
-
-
 class WSGIAdapter:
     """An ASGI application for HTTP that runs a WSGI application on two pools of threads."""
 
@@ -63,12 +54,14 @@ class WSGIAdapter:
         max_body: int,
         threads: int,
         in_flight: int,
+        shared: SharedAnswers | None = None,
     ) -> None:
         self._application = application
         self._base_path = base_path.rstrip("/")
         self.max_body = max_body
         self._reserved = BoundedPool("reports", threads=threads, in_flight=in_flight)
         self._ordinary = BoundedPool("requests", threads=threads, in_flight=in_flight)
+        self._shared = shared
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -78,10 +71,19 @@ class WSGIAdapter:
         except BodyTooLarge:
             await refuse(send, 413, f"The body is longer than {self.max_body} bytes.")
             return
+
+        def ask(scope: Scope) -> Awaitable[Answer]:
+            return self._answer(scope, body, receive, send)
+
+        parts = self._shared.parts_request(scope) if self._shared else None
+        answer = await (self._shared.answer(parts, ask) if self._shared and parts else ask(scope))
+        if answer.body is not None:
+            await send_whole(send, answer)
+
+    async def _answer(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> Answer:
         pool, who = self._pool(scope), sender_of(scope)
         if not pool.admit(who):
-            await refuse(send, 503, "The server is busy; ask again in a second.", (b"retry-after", b"1"))
-            return
+            return refusal(503, "The server is busy; ask again in a second.", (b"retry-after", b"1"))
         loop = asyncio.get_running_loop()
 
         def started() -> asyncio.Future[Answer]:
@@ -96,9 +98,7 @@ class WSGIAdapter:
                 and pool.admit(who)
             ):
                 answer = await started()
-        if answer.body is not None:
-            await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
-            await send({"type": "http.response.body", "body": answer.body})
+        return answer
 
     def close(self, within: float = GRACE_SECONDS) -> bool:
         """Let the requests that run end for so many seconds; whether all of them did."""
@@ -260,8 +260,16 @@ def sender_of(scope: Scope) -> bytes:
     return b"" if is_loopback(address) else address.encode()
 
 
-async def refuse(send: Send, status: int, detail: str, *headers: tuple[bytes, bytes]) -> None:
+async def refuse(send: Send, status: int, detail: str) -> None:
+    await send_whole(send, refusal(status, detail))
+
+
+def refusal(status: int, detail: str, *headers: tuple[bytes, bytes]) -> Answer:
     body = json.dumps({"detail": detail}).encode()
     lines = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
-    await send({"type": "http.response.start", "status": status, "headers": lines})
-    await send({"type": "http.response.body", "body": body})
+    return Answer(status, lines, body)
+
+
+async def send_whole(send: Send, answer: Answer) -> None:
+    await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+    await send({"type": "http.response.body", "body": answer.body})

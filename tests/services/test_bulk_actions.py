@@ -28,6 +28,12 @@ from tests.services.threads import race
 pytestmark = pytest.mark.django_db
 
 
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch):
+    """On a busy machine a step would end before its number of runs."""
+    monkeypatch.setattr(services, "STEP_SECONDS", 60)
+
+
 def begun(action: str, runs: list[FlowRun], **more) -> BulkAction:
     chosen = [(run.pk, run.name) for run in runs]
     asked = {"runs": chosen, "filter": {"query": ""}, "author": "ada", "entrance": "page", **more}

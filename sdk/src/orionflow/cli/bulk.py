@@ -29,7 +29,7 @@ bulk = LazyGroup(
         "stop": "Change no further runs.",
     },
     examples=(
-        ('orion bulk start retry "state:failed since:-24h"', "the newest 10,000 at most"),
+        ('orion bulk start retry "state:failed since:-24h" --yes', "the newest 10,000 at most"),
         ("orion bulk inspect @last", "how far has it come?"),
     ),
 )
