@@ -6,6 +6,7 @@ import json
 from datetime import timedelta
 from random import Random
 
+from django.test import Client
 from django.utils import timezone
 
 from deployments.backfills.services.backfills import create_backfill
@@ -87,6 +88,7 @@ def write() -> None:
     _rest(Deployment.objects.order_by("name")[0])
     _chain(Deployment.objects.all()[1])
     _people()
+    _changes()
     for view in range(12):
         save_view(
             list_name="runs", name=f"{LONG} {view}" if view % 3 == 0 else f"view {view}", query="state=failed", now=now
@@ -152,8 +154,20 @@ def _people() -> None:
         create_group(name=f"{LONG}-{number}" if number % 3 == 0 else f"team-{number}", roles=roles[: number % 5])
     for number in range(30):
         name = f"{LONG[:40]}.{number}" if number % 4 == 0 else f"person-{number}"
-        user = create_user(name=name, groups=[f"team-{number % 4 or 4}"], roles=roles[number % 5 :][:2])
+        user = create_user(name=name, groups=[f"team-{1 + number % 2}"], roles=roles[number % 5 :][:2])
         key_of(user, name=f"{LONG}-{number}" if number % 3 == 0 else f"laptop {number}")
+
+
+def _changes() -> None:
+    """What the audit log shows: changes of texts short and long, of switches, and what was refused."""
+    browser = Client(headers={"host": "127.0.0.1:4200"})
+    for number in range(20):
+        name = f"{LONG}_{number}".replace("-", "_") if number % 3 == 0 else f"changed_{number}"
+        browser.post("/variables/new", {"name": name, "value": WORDS * (number % 3), "tags": ",".join(TAGS)})
+        browser.post("/variables/new", {"name": name, "value": "again", "tags": ""})
+    for deployment in Deployment.objects.all()[:20]:
+        browser.post(f"/deployments/{deployment.pk}/pause")
+        browser.post(f"/deployments/{deployment.pk}/resume")
 
 
 def _rest(deployment: Deployment) -> None:
