@@ -134,6 +134,7 @@ function countChosen() {
 if (boxes().length && performance.getEntriesByType("navigation")[0]?.type !== "navigate") {
   const before = new Set(JSON.parse(sessionStorage.getItem(kept) ?? "[]"));
   for (const box of boxes()) box.checked = before.has(box.value);
+  if (chosen().length) document.querySelector("main details.bulk").open = true;
 } else sessionStorage.removeItem(kept);
 document.addEventListener("change", (event) => {
   if (!event.target.matches("main input[form=many]")) return;

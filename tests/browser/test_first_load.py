@@ -40,7 +40,7 @@ def first_visit(chromium: Browser, house: House, path: str) -> tuple[int, int]:
         if not is_page(context, path):
             return 0, 0
         page = context.new_page()
-        page.on("response", answers.append)
+        page.on("response", lambda one: answers.append(one))
         page.goto(path, wait_until="load")
         first = [one for one in answers if "_f=" not in one.url]
         scripts = [one.body() for one in first if one.request.resource_type == "script"]

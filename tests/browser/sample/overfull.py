@@ -159,7 +159,7 @@ def _people() -> None:
 
 
 def _changes() -> None:
-    """What the audit log shows: changes of texts short and long, of switches, and what was refused."""
+    """Changes for the audit log: of texts short and long, of switches, and some that were refused."""
     browser = Client(headers={"host": "127.0.0.1:4200"})
     for number in range(20):
         name = f"{LONG}_{number}".replace("-", "_") if number % 3 == 0 else f"changed_{number}"
