@@ -64,6 +64,7 @@ MIDDLEWARE = [
     "orion_site.http.middleware.NulMiddleware",
     "orion_site.http.middleware.CompressionMiddleware",
     "orion_site.http.static_files.StaticFilesMiddleware",
+    "orion_site.accounts.refused.RefusedButtonsMiddleware",
     "orion_site.http.middleware.MaskingMiddleware",
     "orion_site.preferences.middleware.PreferencesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
