@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 
 import click
 
@@ -67,15 +68,24 @@ def start(
 
     Example: orion server start --port 4300
     """
-    from orion_site.http.server import CannotStart, ServerOptions, banner, leave_at_once, run_server, say
+    from orion_site.http.server import (
+        CannotStart,
+        ServerOptions,
+        address_for_browsers,
+        banner,
+        leave_at_once,
+        run_server,
+        say,
+    )
 
     def ready(address: str) -> None:
-        say(banner(address))
+        way_in = address_for_browsers(address) if open_browser or sys.stderr.isatty() else address
+        say(banner(address, way_in))
         if output == "json":
             announced = {"address": address, "api": f"{address.rstrip('/')}/api", "pid": os.getpid()}
             click.echo(json.dumps(announced))
         if open_browser:
-            click.launch(address)
+            click.launch(way_in)
 
     options = ServerOptions(
         host=host,

@@ -136,9 +136,11 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = env_int("ORION_API_MAX_BODY_BYTES", 10 * 1024 * 10
 # name its own (`authentication_classes`, `permission_classes`, `throttle_classes`, `pagination_class`).
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
+        "orion_site.accounts.authentication.LocalTokenAuthentication",
         "orion_site.accounts.authentication.KeyAuthentication",
         "orion_site.accounts.authentication.SessionAuthentication",
         "orion_site.accounts.authentication.LocalOwnerAuthentication",
+        "orion_site.accounts.authentication.OwnersBrowserAuthentication",
     ],
     "UNAUTHENTICATED_USER": None,
     "DEFAULT_PERMISSION_CLASSES": ["orion_site.accounts.permissions.DenyUndeclared"],
@@ -201,8 +203,8 @@ LOGGING = {
 }
 
 # What Orion itself reads.
-# How the owner's own programs on this machine are known; unset: by their Unix user, where the kernel tells it.
-ORION_LOCAL_OWNER = env_choice("ORION_LOCAL_OWNER", ("user", "anyone"))
+# How the owner's own programs on this machine are known; unset: by Unix user where the kernel tells it, else by token.
+ORION_LOCAL_OWNER = env_choice("ORION_LOCAL_OWNER", ("user", "token", "anyone"))
 # Threads of each pool. SQLite has one writer and Python one interpreter lock: more threads only take turns.
 ORION_SERVER_THREADS = env_int("ORION_SERVER_THREADS", 4, minimum=1)
 ORION_SERVER_MAX_IN_FLIGHT = env_int("ORION_SERVER_MAX_IN_FLIGHT", 64, minimum=1)

@@ -13,9 +13,10 @@ from rest_framework.response import Response
 from typing_extensions import TypedDict
 
 import orion_site
+from orchestration.api.errors import Refused
 from orchestration.api.operations import Operation
 from orchestration.outages import outage
-from orion_site.accounts.permissions import Action, Actor, requires
+from orion_site.accounts.permissions import LOCAL_OWNER, Action, Actor, requires
 from orion_site.server_settings.catalogue import database_words, setting_values
 from orionflow.contract.wire import Text1024, Wire
 
@@ -116,6 +117,27 @@ class ReadMe(Operation):
             "actions": sorted(actor.actions),
             "objects": [{"kind": one.kind, "name": one.name, "actions": sorted(one.actions)} for one in actor.objects],
         }
+
+
+class LinkMade(TypedDict):
+    path: str
+    seconds: int
+
+
+class MakeLink(Operation):
+    """Make a link by which a browser on the server's machine becomes its owner's: good once, and for a minute."""
+
+    method = "POST"
+    status = 201
+    action_required = Action.KEEP_KEYS
+    answers = {201: LinkMade}
+
+    def perform(self) -> LinkMade:
+        from orion_site.accounts.local_token import LINK_SECONDS, new_code
+
+        if self.request.user is not LOCAL_OWNER:
+            raise Refused("Links are for the owner of the server; users sign in.", 403)
+        return {"path": f"/enter/{new_code()}", "seconds": int(LINK_SECONDS)}
 
 
 class ReadSettings(Operation):

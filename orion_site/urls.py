@@ -8,6 +8,7 @@ from django.urls import include, path
 from django.views.defaults import page_not_found, server_error
 
 from orion_site.accounts import single_sign_on
+from orion_site.accounts.entering import enter
 from orion_site.accounts.pages import keys
 from orion_site.accounts.pages import users as accounts
 from orion_site.accounts.sign_in import sign_in, sign_out
@@ -24,6 +25,7 @@ urlpatterns = [
     path("api", api_root, name="api-root"),
     path("api/", api_root),
     *api_urls,
+    path("enter/<str:code>", enter, name="enter"),
     path("login", sign_in, name="sign-in"),
     path("login/sso", single_sign_on.begin, name="sign-on"),
     path("login/sso/return", single_sign_on.come_back, name="sign-on-return"),

@@ -79,6 +79,7 @@ api = [
     path("hello", Endpoint(system_api.SayHello)),
     path("version", Endpoint(system_api.ReadApiVersion)),
     path("me", Endpoint(system_api.ReadMe)),
+    path("me/link", Endpoint(system_api.MakeLink)),
     path("csrf-token", Endpoint(system_api.ReadCsrfToken)),
     path("admin/services", Endpoint(services_api.ReadServices)),
     path("admin/database/clear", Endpoint(database_api.ClearDatabase)),

@@ -25,7 +25,7 @@ APPS = ("orion_site", "orchestration", "runs", "deployments", "events")
 
 def ready_home(home: Path) -> Path:
     """Make the home, with an empty database in it; what is there stays as it is."""
-    home.mkdir(parents=True, exist_ok=True)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     database = home / "orion.db"
     if not database.exists():
         shutil.copy(ready_database(), database)

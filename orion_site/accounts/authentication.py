@@ -16,8 +16,10 @@ from rest_framework import authentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from orion_site.accounts.local_owner import is_local_owner
+from orion_site.accounts.local_owner import is_from_this_machine, is_local_owner
+from orion_site.accounts.local_token import WRONG, cookie_name, is_good_cookie, is_own_token
 from orion_site.accounts.permissions import LOCAL_OWNER, Actor
+from orionflow.settings.local_token import LOCAL_TOKEN_BEGINS
 
 KEY_BEGINS, TOKEN_BEGINS = "orn_", "ort_"
 
@@ -31,6 +33,21 @@ class Proof:
 
     def __str__(self) -> str:
         return self.kind
+
+
+class LocalTokenAuthentication(authentication.BaseAuthentication):
+    """Recognise programs of the owner by the token of this start of the server, on its own machine."""
+
+    def authenticate(self, request: Request) -> tuple[Actor, Proof] | None:
+        token = key_in(request.META.get("HTTP_AUTHORIZATION", ""))
+        if token is None or not token.startswith(LOCAL_TOKEN_BEGINS):
+            return None
+        if is_from_this_machine(request.META) and is_own_token(token):
+            return LOCAL_OWNER, Proof("token")
+        raise AuthenticationFailed(WRONG)
+
+    def authenticate_header(self, request: Request) -> str:
+        return 'Bearer realm="orion"'
 
 
 class KeyAuthentication(authentication.BaseAuthentication):
@@ -64,6 +81,18 @@ class SessionAuthentication(authentication.SessionAuthentication):
             # An operation of the API; pages have Django's own check of the token.
             self.enforce_csrf(request)
         return actor, Proof("session")
+
+
+class OwnersBrowserAuthentication(authentication.SessionAuthentication):
+    """Recognise the owner's browser by the cookie that a link of `orion open` gave it."""
+
+    def authenticate(self, request: Request) -> tuple[Actor, Proof] | None:
+        cookie = request.COOKIES.get(cookie_name(request.META))
+        if cookie is None or not is_from_this_machine(request.META) or not is_good_cookie(request.META, cookie):
+            return None
+        if "view" in request.parser_context:
+            self.enforce_csrf(request)
+        return LOCAL_OWNER, Proof("link")
 
 
 class LocalOwnerAuthentication(authentication.BaseAuthentication):

@@ -36,7 +36,7 @@ class OwnerBy(StrEnum):
 def owner_by() -> OwnerBy:
     if settings.ORION_LOCAL_OWNER:
         return OwnerBy(settings.ORION_LOCAL_OWNER)
-    return OwnerBy.USER if can_tell_users() else OwnerBy.ANYONE
+    return OwnerBy.USER if can_tell_users() else OwnerBy.TOKEN
 
 
 def is_local_owner(meta: Mapping[str, Any]) -> bool:

@@ -17,6 +17,7 @@ from rest_framework.request import Request
 
 from orion_site.accounts.attempts import address_of, attempt_succeeded, begin_attempt
 from orion_site.accounts.local_owner import anybody_can_sign_in
+from orion_site.accounts.local_token import cookie_name
 from orion_site.accounts.permissions import Action, Actor, Unrecognised, requires
 
 TOO_MANY = "throttled"
@@ -74,7 +75,19 @@ class SignIn(LoginView):
 
 
 sign_in = requires(Action.ANYBODY)(SignIn.as_view())
-sign_out = requires(Action.ANYBODY)(LogoutView.as_view())
+
+
+class SignOut(LogoutView):
+    """Django's view ends the session; the owner's browser needs a link again as well."""
+
+    def post(self, request: HttpRequest, *given: Any, **more: Any) -> HttpResponse:
+        answer: HttpResponse = super().post(request, *given, **more)
+        if (name := cookie_name(request.META)) in request.COOKIES:
+            answer.delete_cookie(name, samesite="Lax")
+        return answer
+
+
+sign_out = requires(Action.ANYBODY)(SignOut.as_view())
 
 
 def signed_in(request: HttpRequest | Request) -> dict[str, Any]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -52,7 +53,7 @@ def run_server(options: ServerOptions, *, on_ready: Callable[[str], None] = lamb
             os.environ["ORION_EXTERNAL_URL"] = address_of(listener, options.base_path)
         _prepare(options)
         _refuse_strangers(listener, options)
-        with _noticing_others(address_of(listener, options.base_path)):
+        with _noticing_others(address_of(listener, options.base_path)), _token_kept(listener):
             return _serve(listener, options, on_ready)
     finally:
         listener.close()
@@ -104,6 +105,15 @@ def _refuse_strangers(listener: socket.socket, options: ServerOptions) -> None:
         )
 
 
+def _token_kept(listener: socket.socket) -> AbstractContextManager[None]:
+    """Let programs of the owner prove at the address of this server that they are his."""
+    from orion_site.accounts.local_token import token_kept
+    from orion_site.env import orion_home
+
+    here = urlsplit(address_of(listener))
+    return token_kept(orion_home(), here.hostname or "", here.port or 80)
+
+
 def _why_not_bound(host: str, port: int, error: OSError) -> str:
     match error:
         case PermissionError():
@@ -128,6 +138,7 @@ def _prepare(options: ServerOptions) -> None:
         os.environ.setdefault("ORION_BROKER_URL", own_broker())
     try:
         create_secret_key()
+        _close_home()
     except OSError as error:
         raise CannotStart(
             f"ORION_HOME cannot be written to: {error.strerror} ({error.filename}); set it to another folder."
@@ -135,6 +146,25 @@ def _prepare(options: ServerOptions) -> None:
     settings_ready()
     _refuse_contradictions()
     _prepare_database()
+
+
+def _close_home() -> None:
+    """See to it that other users of the machine read nothing in the home, where tokens and keys are."""
+    from orion_site.env import orion_home
+
+    home = orion_home()
+    found = home.stat()
+    mode = stat.S_IMODE(found.st_mode)
+    if not mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return
+    if found.st_uid == os.geteuid() and home != Path.home():
+        home.chmod(stat.S_IRWXU)
+        say(f"{home} was open to other users of this machine ({mode:04o}); it is its owner's alone now (0700).")
+    elif mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        raise CannotStart(
+            f"Every user of this machine may write into {home}, which belongs to another one; "
+            "set ORION_HOME to a folder of your own."
+        )
 
 
 def settings_ready() -> None:
@@ -303,7 +333,15 @@ def address_of(listener: socket.socket, base_path: str = "") -> str:
     return f"http://[{host}]:{port}{path}" if ":" in host else f"http://{host}:{port}{path}"
 
 
-def banner(address: str) -> str:
+def address_for_browsers(address: str) -> str:
+    """Return where a browser of the owner is to begin: with a link that lets it in, unless it is recognised anyway."""
+    from orion_site.accounts.local_owner import OwnerBy, owner_by
+    from orion_site.accounts.local_token import new_code
+
+    return f"{address}/enter/{new_code()}" if owner_by() is OwnerBy.TOKEN else address
+
+
+def banner(address: str, way_in: str = "") -> str:
     """Return the text that a server prints for people when it is up."""
     from django.db import connection
 
@@ -311,7 +349,10 @@ def banner(address: str) -> str:
     from orion_site.database.lifecycle import place
 
     lines = [
-        ("Dashboard", address),
+        (
+            "Dashboard",
+            address if way_in in {"", address} else f"{way_in}\n{'':13}once, within a minute; then `orion open`",
+        ),
         ("API", f"{address}/api (reference: {address}/docs)"),
         ("Database", f"{connection.display_name}, {place()}"),
         ("Clients", f"orion config set ORION_API_URL {address}/api"),
@@ -329,7 +370,7 @@ def _who_may() -> str:
         case OwnerBy.USER:
             return f"programs of your Unix user{others}"
         case OwnerBy.TOKEN:
-            return f"commands of your Unix user, by their token{others}"
+            return f"programs of Orion that your Unix user runs, browsers by `orion open`{others}"
     return "every user of this machine can run code as you here (see SECURITY.md)"
 
 

@@ -97,7 +97,7 @@ CATALOGUE: Mapping[str, Sequence[Entry]] = {
     "Server": [
         Entry(
             "ORION_LOCAL_OWNER",
-            "who owns the server without a key: programs of its Unix user, or anyone on its machine",
+            "who owns the server without a key: its Unix user, who has the token, or anyone on its machine",
             read=owner_by,
         ),
         Entry(

@@ -117,8 +117,8 @@ def test_every_operation_answers_to_those_roles_that_may_do_it(asker: Callable[.
     assert wrong == []
 
 
-# Their refusal is for everybody: over the network no database is emptied.
-REFUSED_TO_ALL = {"ClearDatabase", "DropDatabase"}
+# Their refusal is for everybody: over the network no database is emptied, and links are for the local owner.
+REFUSED_TO_ALL = {"ClearDatabase", "DropDatabase", "MakeLink"}
 
 
 def is_allowed(operation: type[Operation], role: str) -> bool:

@@ -28,6 +28,11 @@ def read_me() -> Call[dict[str, Any]]:
     return Call("GET", "/me", read=dict[str, Any])
 
 
+def make_link() -> Call[dict[str, Any]]:
+    """Make a link that lets a browser on the server's machine in, once."""
+    return Call("POST", "/me/link", read=dict[str, Any])
+
+
 def read_version() -> Call[str]:
     """The version of the server."""
     return Call("GET", "/admin/version", read=str)

@@ -41,6 +41,7 @@ ENTRIES: Mapping[str, str | Entry | Mapping[str, str | Entry]] = {
     },
     "Server": {
         "server": Entry("Start Orion's API, pages and services.", ".root:server"),
+        "open": Entry("Open the dashboard in a browser.", ".opening:open_dashboard"),
         "database": Entry("Create, upgrade, check or reset the database.", ".root:database", aliases=("db",)),
         "services": "What the server does by the clock.",
         "audit": "Who changed what, and whether the record is whole.",

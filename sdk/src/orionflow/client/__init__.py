@@ -237,6 +237,7 @@ def transport_to(api_url: str | None, settings: Settings) -> Transport:
         api_url,
         connect_timeout=settings.api_connect_timeout_seconds,
         read_timeout=settings.api_read_timeout_seconds,
+        home=settings.home,
     )
 
 

@@ -21,8 +21,11 @@ from orionflow.attempt import awake_since
 from orionflow.client.ephemeral import EPHEMERAL_URL, InProcessServer, in_process_server
 from orionflow.client.responses import Reply, error_from_reply
 from orionflow.errors import ApiError, ApiUnreachable, ServerFailed
+from orionflow.settings.local_token import LocalToken
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import requests
 
 logger = logging.getLogger("orionflow.api")
@@ -95,8 +98,18 @@ class EphemeralTransport:
 class HttpTransport:
     """Requests over HTTP; connections are kept and shared by threads."""
 
-    def __init__(self, url: str, *, connect_timeout: float, read_timeout: float, connections: int = 32) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        connect_timeout: float,
+        read_timeout: float,
+        connections: int = 32,
+        home: Path | None = None,
+    ) -> None:
         self.url, self._credentials = without_credentials(url.rstrip("/"))
+        # Of a server that runs here by the same home.
+        self.local_token = LocalToken(home, self.url) if home and is_this_machine(self.url) else None
         self._timeout = (connect_timeout, read_timeout)
         self._connections = connections
         self._session: requests.Session | None = None
@@ -132,8 +145,12 @@ class HttpTransport:
         # Straight to the adapter: cookies, redirects and the environment's say in each request would cost a third more.
         session = self.session()
         request = PreparedRequest()
+        sent = {**self._credentials, **headers, "Content-Length": str(len(body))}
+        if self.local_token is not None and "Authorization" not in sent:
+            address, proof = self.local_token.prove(address)
+            sent.update(proof)
         request.method, request.url, request.body = method, address, body or None
-        request.headers = CaseInsensitiveDict({**self._credentials, **headers, "Content-Length": str(len(body))})
+        request.headers = CaseInsensitiveDict(sent)
         verify = True if session.verify is None else session.verify
         adapter = session.get_adapter(address)
         return adapter.send(request, timeout=self._timeout, verify=verify, cert=session.cert, proxies=session.proxies)

@@ -1,0 +1,101 @@
+"""The token of this start of the server, for programs of its owner; and links and cookies, for the owner's browser.
+
+The SDK knows where the token is kept (`orionflow.settings.local_token`). Where the kernel tells users of connections
+nobody needs any of this.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from django.core.signing import BadSignature, TimestampSigner
+
+from orionflow.private_files import make_private_folder, private_opener
+from orionflow.settings.local_token import LOCAL_TOKEN_BEGINS, token_file
+
+WRONG = (
+    "This token is of another server, or of a start of this one that is over. Commands and programs of the Unix user "
+    "who runs it find the right one in its ORION_HOME."
+)
+LINK_SECONDS = 60.0
+MOST_LINKS = 20
+COOKIE_SECONDS = 14 * 24 * 3600
+
+_token = f"{LOCAL_TOKEN_BEGINS}{secrets.token_urlsafe(32)}"
+# Those that were made and not used yet, by the hash of their code: until when each is good.
+_links: dict[str, float] = {}
+_linking = Lock()
+
+
+@contextmanager
+def token_kept(home: Path, host: str, port: int) -> Iterator[None]:
+    """Keep the token in the home until the block ends."""
+    path = token_file(home, host, port)
+    make_private_folder(path.parent)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    with open(draft, "x", encoding="ascii", opener=private_opener) as file:
+        file.write(_token)
+    os.replace(draft, path)
+    try:
+        yield
+    finally:
+        # Another server may listen there by now.
+        with suppress(OSError):
+            if path.read_text(encoding="ascii") == _token:
+                path.unlink()
+
+
+def is_own_token(token: str) -> bool:
+    return secrets.compare_digest(token.encode(), _token.encode())
+
+
+def new_code() -> str:
+    """Make the code of a link that lets a browser in, once and soon."""
+    code, now = secrets.token_urlsafe(32), time.monotonic()
+    with _linking:
+        for old in [one for one, until in _links.items() if until < now]:
+            del _links[old]
+        while len(_links) >= MOST_LINKS:
+            del _links[next(iter(_links))]
+        _links[_hash(code)] = now + LINK_SECONDS
+    return code
+
+
+def use_code(code: str) -> bool:
+    """Whether a link is good; it is not any more afterwards."""
+    with _linking:
+        until = _links.pop(_hash(code), 0.0)
+    return until >= time.monotonic()
+
+
+def cookie_name(meta: Mapping[str, Any]) -> str:
+    """Return the name of the owner's cookie: browsers send all cookies of a host to each of its ports."""
+    return f"orion_owner_{meta.get('SERVER_PORT', '')}"
+
+
+def new_cookie(meta: Mapping[str, Any]) -> str:
+    return _signer().sign(cookie_name(meta))
+
+
+def is_good_cookie(meta: Mapping[str, Any], cookie: str) -> bool:
+    try:
+        return _signer().unsign(cookie, max_age=COOKIE_SECONDS) == cookie_name(meta)
+    except BadSignature:
+        return False
+
+
+def _signer() -> TimestampSigner:
+    return TimestampSigner(salt="orion.owner")
+
+
+def _hash(code: str) -> str:
+    return sha256(code.encode()).hexdigest()

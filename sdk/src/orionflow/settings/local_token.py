@@ -1,0 +1,85 @@
+"""The token of a server of this home: with it programs of the same Unix user are its owner's, without a word.
+
+Each start of a server makes one and writes it into `servers/` of the home, under the loopback address where it listens.
+It is sent to that very address and to no other: nobody else can listen there while the server does, and afterwards the
+token opens nothing. `localhost` may be either of two addresses, and becomes the one of the server before it is sent.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+
+FOLDER = "servers"
+LOCAL_TOKEN_BEGINS = "orl_"
+# What `localhost` may mean.
+BOTH = ("127.0.0.1", "::1")
+
+
+def token_file(home: Path, host: str, port: int) -> Path:
+    """Return where the token of a server is kept; homes on network disks are shared by machines."""
+    return home / FOLDER / f"{socket.gethostname()} {host.replace(':', '-')} {port}"
+
+
+def servers_of(home: Path) -> Iterator[str]:
+    """The addresses of this home's servers on this machine, the newest first; some may have been killed."""
+    begin = f"{socket.gethostname()} "
+    try:
+        files = sorted((home / FOLDER).glob("*"), key=lambda path: -path.stat().st_mtime)
+    except OSError:
+        return
+    for path in files:
+        host, _, port = path.name.removeprefix(begin).partition(" ")
+        if path.name.startswith(begin) and port.isdigit():
+            yield f"http://[{host.replace('-', ':')}]:{port}" if "-" in host else f"http://{host}:{port}"
+
+
+class LocalToken:
+    """Proves to a server of this home that its owner asks, as long as there is one at an address."""
+
+    def __init__(self, home: Path, api_url: str) -> None:
+        self._parts = urlsplit(api_url)
+        hosts = _loopback_hosts(self._parts)
+        self._places = [(host, token_file(home, host, self._parts.port or 80)) for host in hosts]
+        self._known: tuple[tuple[int, int], str] | None = None
+
+    def prove(self, address: str) -> tuple[str, Mapping[str, str]]:
+        """Return where a request for this address is to be sent, and the header that it takes along."""
+        for host, file in self._places:
+            if token := self._read(file):
+                return self._at(host, address), {"Authorization": f"Bearer {token}"}
+        return address, {}
+
+    def _read(self, file: Path) -> str | None:
+        try:
+            status = file.stat()
+            stamp = (status.st_ino, status.st_mtime_ns)
+            if self._known is None or self._known[0] != stamp:
+                if status.st_uid != os.geteuid():
+                    return None
+                self._known = stamp, file.read_text(encoding="ascii").strip()
+        except (OSError, ValueError):
+            return None
+        return self._known[1] if self._known[1].startswith(LOCAL_TOKEN_BEGINS) else None
+
+    def _at(self, host: str, address: str) -> str:
+        if self._parts.hostname == host:
+            return address
+        shown = f"[{host}]" if ":" in host else host
+        return urlsplit(address)._replace(netloc=f"{shown}:{self._parts.port or 80}").geturl()
+
+
+def _loopback_hosts(parts: SplitResult) -> tuple[str, ...]:
+    host = parts.hostname or ""
+    if parts.scheme != "http":
+        return ()
+    if host == "localhost":
+        return BOTH
+    try:
+        return (host,) if ip_address(host).is_loopback else ()
+    except ValueError:
+        return ()
