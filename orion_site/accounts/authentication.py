@@ -17,9 +17,8 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from orion_site.accounts.local_owner import is_from_this_machine, is_local_owner
-from orion_site.accounts.local_token import WRONG, cookie_name, is_good_cookie, is_own_token
+from orion_site.accounts.local_token import LOCAL_TOKEN_BEGINS, WRONG, cookie_name, is_good_cookie, is_own_token
 from orion_site.accounts.permissions import LOCAL_OWNER, Actor
-from orionflow.settings.local_token import LOCAL_TOKEN_BEGINS
 
 KEY_BEGINS, TOKEN_BEGINS = "orn_", "ort_"
 

@@ -1,26 +1,21 @@
 """The token of this start of the server, for programs of its owner; and links and cookies, for the owner's browser.
 
-The SDK knows where the token is kept (`orionflow.settings.local_token`). Where the kernel tells users of connections
-nobody needs any of this.
+`orion_site.http.token_file` keeps the token in the home. Where the kernel tells users of connections nobody needs any of
+this.
 """
 
 from __future__ import annotations
 
-import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from hashlib import sha256
-from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from django.core.signing import BadSignature, TimestampSigner
 
-from orionflow.private_files import make_private_folder, private_opener
-from orionflow.settings.local_token import LOCAL_TOKEN_BEGINS, token_file
-
+LOCAL_TOKEN_BEGINS = "orl_"
 WRONG = (
     "This token is of another server, or of a start of this one that is over. Commands and programs of the Unix user "
     "who runs it find the right one in its ORION_HOME."
@@ -35,23 +30,8 @@ _links: dict[str, float] = {}
 _linking = Lock()
 
 
-@contextmanager
-def token_kept(home: Path, host: str, port: int) -> Iterator[None]:
-    """Keep the token in the home until the block ends."""
-    path = token_file(home, host, port)
-    make_private_folder(path.parent)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.unlink(missing_ok=True)
-    with open(draft, "x", encoding="ascii", opener=private_opener) as file:
-        file.write(_token)
-    os.replace(draft, path)
-    try:
-        yield
-    finally:
-        # Another server may listen there by now.
-        with suppress(OSError):
-            if path.read_text(encoding="ascii") == _token:
-                path.unlink()
+def token_of_this_start() -> str:
+    return _token
 
 
 def is_own_token(token: str) -> bool:

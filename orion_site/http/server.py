@@ -107,8 +107,8 @@ def _refuse_strangers(listener: socket.socket, options: ServerOptions) -> None:
 
 def _token_kept(listener: socket.socket) -> AbstractContextManager[None]:
     """Let programs of the owner prove at the address of this server that they are his."""
-    from orion_site.accounts.local_token import token_kept
     from orion_site.env import orion_home
+    from orion_site.http.token_file import token_kept
 
     here = urlsplit(address_of(listener))
     return token_kept(orion_home(), here.hostname or "", here.port or 80)

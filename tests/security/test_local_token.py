@@ -19,9 +19,9 @@ import pytest
 from django.test import Client
 
 from orion_site.accounts import local_token
-from orion_site.accounts.local_token import token_kept
 from orion_site.http.peers import OWN_USER
-from orionflow.settings.local_token import LocalToken, servers_of, token_file
+from orion_site.http.token_file import token_kept
+from orionflow.settings.local_token import LOCAL_TOKEN_BEGINS, LocalToken, servers_of, token_file
 from tests.security.second_user import as_root, ask
 from tests.security.test_walk import ADDRESSES, OPEN_TO_ALL
 from tests.site.running import COMMAND, RunningServer, environment, orion, running_server
@@ -209,6 +209,10 @@ def test_who_listens_after_the_server_is_sent_nothing_that_opens_it(tmp_path: Pa
 
     assert seen[0].startswith("Bearer orl_")
     assert status == 401
+
+
+def test_server_and_sdk_agree_on_how_a_token_begins():
+    assert local_token.LOCAL_TOKEN_BEGINS == LOCAL_TOKEN_BEGINS
 
 
 # --- browsers ---
