@@ -1,7 +1,6 @@
 """The token of this start of the server, for programs of its owner; and links and cookies, for the owner's browser.
 
-`orion_site.http.token_file` keeps the token in the home. Where the kernel tells users of connections nobody needs any of
-this.
+`orion_site.http.token_file` keeps the token in the home. Where the kernel tells users of connections nobody needs this.
 """
 
 from __future__ import annotations
