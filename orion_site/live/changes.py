@@ -5,6 +5,7 @@ A change costs its writer one entry of a dict, and nothing while no page is open
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from uuid import UUID
 
 # More than that in a few hundredths of a second is a storm: pages then look at everything once.
@@ -20,12 +21,21 @@ class Noted:
         self._types: dict[Changed, str] = {}
         self._overflowed = False
         self.is_open = False
+        # Called with the first change after the last were taken; nobody listens until the hub does.
+        self.wake: Callable[[], object] = bool
 
     def note(self, kind: str, run_id: UUID, state_type: str) -> None:
-        if len(self._types) < MOST:
+        number = len(self._types)
+        if number < MOST:
             self._types[kind, run_id] = state_type
         else:
             self._overflowed = True
+        if not number:
+            self.wake()
+
+    @property
+    def has_any(self) -> bool:
+        return bool(self._types) or self._overflowed
 
     def take(self) -> tuple[list[Changed], bool]:
         """The changes since the last time, and whether there were more than could be kept."""

@@ -12,8 +12,9 @@ import logging
 import threading
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from secrets import token_hex
 from typing import TypeVar
@@ -41,6 +42,7 @@ AT_ONCE = 24
 STAGGER_SECONDS = 0.001
 # A page that was opened shows its socket within this time; after it, nobody is assumed to look.
 AWAKE_SECONDS = 60.0
+AWAKE_CHECK_SECONDS = 1.0
 MOST_REMEMBERED_TOPICS = 20_000
 MOST_TOPICS_OF_A_SOCKET = 64
 LONGEST_TOPIC = 64
@@ -99,10 +101,7 @@ class Seat:
 
     async def woken(self, patience: float) -> None:
         """Wait for a change, or for so long."""
-        try:
-            await asyncio.wait_for(self._woken.wait(), patience)
-        except TimeoutError:
-            return
+        await _at_most(self._woken.wait(), patience)
 
     def take(self) -> tuple[list[str], bool]:
         """The changed topics that it still shows and that may be named now, and whether it must look at everything."""
@@ -235,10 +234,16 @@ class Hub:
         """Look for changes while somebody looks at them."""
         follower = Follower(self._awake_since)
         looking = asyncio.create_task(self._look(follower))
+        woken = asyncio.Event()
+        noted.wake = partial(_set_from_thread, asyncio.get_running_loop(), woken)
         try:
             while not self._falls_asleep():
-                await asyncio.sleep(TAKE_EVERY_SECONDS)
+                # The first change is published at once, and those that come right behind it together.
+                if not noted.has_any:
+                    await _at_most(woken.wait(), AWAKE_CHECK_SECONDS)
+                woken.clear()
                 self._take(follower)
+                await asyncio.sleep(TAKE_EVERY_SECONDS)
         finally:
             looking.cancel()
 
@@ -290,6 +295,17 @@ class Hub:
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, with_usable_connection, call)
+
+
+def _set_from_thread(loop: asyncio.AbstractEventLoop, woken: asyncio.Event) -> None:
+    # A loop that is closed has nobody who waits.
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(woken.set)
+
+
+async def _at_most(waiting: Awaitable[object], seconds: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(waiting, seconds)
 
 
 def stagger(turn: int) -> float:

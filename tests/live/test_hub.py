@@ -189,6 +189,20 @@ def test_changes_that_nobody_takes_fill_no_memory():
     assert noted.take() == ([], False)
 
 
+def test_whoever_takes_changes_is_woken_by_the_first_of_them():
+    noted, woken = Noted(), []
+    noted.wake = lambda: woken.append(1)
+
+    for _ in range(3):
+        noted.note("task-run", uuid4(), "RUNNING")
+    assert (len(woken), noted.has_any) == (1, True)
+    noted.take()
+    assert not noted.has_any
+    noted.note("task-run", uuid4(), "RUNNING")
+
+    assert len(woken) == 2
+
+
 def test_while_no_page_is_open_nothing_is_noted(monkeypatch: pytest.MonkeyPatch):
     noted = Noted()
     monkeypatch.setattr("orion_site.live.changes.noted", noted)
