@@ -117,7 +117,7 @@ def _claims(request: HttpRequest) -> Mapping[str, Any]:
     except Exception as error:
         # A forged or repeated answer, a token that does not fit, or the network: none of them proves anything.
         logger.warning("A sign-on failed: %s: %s", type(error).__name__, error)
-        raise NotLetIn(reason="The provider's answer proves nothing. Sign in again.") from error
+        raise NotLetIn(reason="The provider's answer could not be verified. Sign in again.") from error
     subject = claims.get("sub") if claims else None
     if not claims or not isinstance(subject, str) or not 0 < len(subject) <= LONGEST_SUBJECT:
         raise NotLetIn(reason="The provider's answer does not say who you are.")

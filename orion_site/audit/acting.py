@@ -22,6 +22,7 @@ from orion_site.audit.masking import shortened
 from orion_site.audit.models import Entry
 from orion_site.audit.rows import changed_objects
 from orion_site.audit.triggers import MARK
+from orionflow.contract.masking import known
 from runs.models import FlowRun, TaskRun
 
 _RUNS = {"flow-run": FlowRun, "task-run": TaskRun}
@@ -128,7 +129,7 @@ def _text(fields: Mapping[str, Any] | None) -> str:
     if not fields:
         return ""
     # PostgreSQL stores no NUL and no lone surrogate; escaped, they are only characters of JSON.
-    return json.dumps(shortened(fields), sort_keys=True, ensure_ascii=True, default=str)
+    return known.masked(json.dumps(shortened(fields), sort_keys=True, ensure_ascii=True, default=str))
 
 
 def _mark() -> None:

@@ -12,6 +12,8 @@ from django.urls import get_resolver
 from django.utils import timezone
 
 from deployments.blocks.services.known_secrets import learn_secrets
+from events.models import Event
+from orion_site.audit.models import Entry
 from orion_site.openapi.document import operations
 from orionflow.contract.ids import uuid7
 from orionflow.contract.masking import MASK, known
@@ -20,6 +22,8 @@ from tests.api.blocks import login_schema, make_document
 from tests.factories import make_flow, make_flow_run
 from tests.security.askers import Asker
 from tests.security.test_walk import SOME_ID, addresses
+from tests.sockets.conftest import PATIENCE, event, talk_to
+from tests.web.deployments import make_deployment
 
 CANARY = 'canary-"8c41" ä\\n'
 # It is looked for by its middle: however the rest is spelled, this stands in it.
@@ -122,6 +126,31 @@ def test_what_others_read_again_goes_as_it_is(api: Any):
 
     assert stored_input.status_code == 201
     assert api.read(f"/flow_runs/{run.pk}/input/k").content.decode() == '"production"'
+
+
+def test_what_people_write_elsewhere_is_not_in_the_audit_log(api: Any, secret: str):
+    deployment = make_deployment()
+
+    changed = api.call("PATCH", f"/deployments/{deployment.pk}", {"parameters": {"where": CANARY}})
+
+    assert changed.status_code == 204
+    entry = Entry.objects.order_by("day", "number").last()
+    assert entry is not None
+    assert MASK in entry.after
+    assert HEART not in entry.after
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_events_of_a_socket_are_stored_without_it():
+    known.learn([CANARY])
+    talk = talk_to("/api/events/in")
+    assert (await talk.connect(timeout=PATIENCE))[0]
+
+    await talk.send_json_to(event("leak") | {"payload": {"said": CANARY}})
+    await talk.disconnect(timeout=PATIENCE)
+
+    said = await Event.objects.aget(event="leak")
+    assert said.payload == {"said": MASK}
 
 
 @pytest.mark.parametrize("role", ["viewer", "operator"])
