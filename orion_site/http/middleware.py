@@ -67,7 +67,8 @@ class NulMiddleware:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if "%00" in request.META.get("QUERY_STRING", "") and not request.path_info.startswith("/api/"):
+        has_nul = "%00" in request.META.get("QUERY_STRING", "") or "\x00" in request.path_info
+        if has_nul and not request.path_info.startswith("/api/"):
             raise BadRequest("The address contains the character NUL.")
         return self._get_response(request)
 
