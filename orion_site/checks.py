@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
+from django.db import DatabaseError
 
 from orion_site.accounts.guard import LOOPBACK_HOSTS
 from orion_site.env import ASKED, REDIS_SCHEMES
@@ -199,6 +200,56 @@ def check_sign_on(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
         ),
     ]
     return [Error(words, hint=hint, id="orion.E009") for is_wrong, words, hint in wrong if is_wrong]
+
+
+@register("orion", deploy=True)
+def check_debug_for_others(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    if not settings.DEBUG:
+        return []
+    return [Error("ORION_DEBUG shows source code and settings.", hint="Unset it.", id="orion.E010")]
+
+
+@register("orion", deploy=True)
+def check_somebody_can_sign_in(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    from orion_site.accounts.local_owner import anybody_can_sign_in
+
+    if not _others_are_expected():
+        return []
+    try:
+        if anybody_can_sign_in():
+            return []
+    except DatabaseError:
+        return [
+            Warning(
+                "The database does not answer, so nobody knows whether anybody can sign in.",
+                hint="`orion database check` says why.",
+                id="orion.W005",
+            )
+        ]
+    return [
+        Warning(
+            "Others are to reach this server, and nobody can sign in.",
+            hint="Make somebody: `orion user create NAME --role admin`.",
+            id="orion.W006",
+        )
+    ]
+
+
+@register("orion", deploy=True)
+def check_tls(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    if not _others_are_expected() or settings.ORION_EXTERNAL_URL.startswith("https://"):
+        return []
+    return [
+        Warning(
+            "Passwords and keys of others travel to this server without TLS.",
+            hint="Put a proxy before it, and set ORION_EXTERNAL_URL=https://….",
+            id="orion.W007",
+        )
+    ]
+
+
+def _others_are_expected() -> bool:
+    return not LOOPBACK_HOSTS.issuperset(settings.ALLOWED_HOSTS)
 
 
 @register("orion")

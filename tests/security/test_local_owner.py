@@ -17,7 +17,7 @@ from orion_site.accounts.proxies import FORWARDED
 from orion_site.http.peers import OWN_USER
 from tests.security.second_user import as_root, ask, run_as_another
 from tests.security.test_walk import ADDRESSES, METHODS, OPEN_TO_ALL, SOCKETS
-from tests.site.running import RunningServer, environment, running_server
+from tests.site.running import RunningServer, environment, orion, running_server
 
 UPGRADE = {
     "Upgrade": "websocket",
@@ -187,3 +187,13 @@ def test_a_program_without_a_server_listens_on_nothing(tmp_path: Path):
     )
 
     assert done.returncode == 0, done.stderr
+
+
+def test_doctor_warns_of_a_server_that_is_anyones(tmp_path: Path):
+    found = []
+    for mode in ("anyone", "user"):
+        with running_server(tmp_path / mode, "--no-services", ORION_LOCAL_OWNER=mode) as server:
+            api = f"http://127.0.0.1:{server.port}/api"
+            found.append("every user of the server's machine" in orion(tmp_path, "doctor", ORION_API_URL=api).stdout)
+
+    assert found == [True, False]

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.checks import run_checks
 from django.test import override_settings
 
+from orion_site.accounts.users import create_user
 from orion_site.env import channel_layers
 
 
@@ -41,6 +42,39 @@ def test_users_are_told_apart_only_where_the_kernel_does(monkeypatch: pytest.Mon
     monkeypatch.setattr("orion_site.http.peers.way_to_ask", lambda: None)
 
     assert ids() == ["orion.E008"]
+
+
+def deployed() -> list[str | None]:
+    return [found.id for found in run_checks(tags=["orion"], include_deployment_checks=True)]
+
+
+OF_OTHERS = {"ALLOWED_HOSTS": ["localhost", "orion.example"]}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        ({"ALLOWED_HOSTS": ["localhost"]}, []),
+        ({"ALLOWED_HOSTS": ["localhost"], "DEBUG": True}, ["orion.E010"]),
+        (OF_OTHERS, ["orion.W006", "orion.W007"]),
+        (OF_OTHERS | {"ORION_EXTERNAL_URL": "https://orion.example"}, ["orion.W006"]),
+        ({"ALLOWED_HOSTS": ["localhost"], "ORION_LOCAL_OWNER": "anyone"}, ["orion.W004"]),
+        ({"ALLOWED_HOSTS": ["localhost"], "SECRET_KEY": "short"}, ["orion.W001"]),
+    ],
+    ids=str,
+)
+def test_a_deployment_is_checked_for_more(changed: dict[str, Any], found: list[str]):
+    with override_settings(**changed):
+        assert sorted(map(str, deployed())) == found
+
+
+@pytest.mark.django_db
+@override_settings(**OF_OTHERS, ORION_EXTERNAL_URL="https://orion.example")
+def test_with_somebody_who_can_sign_in_behind_tls_all_is_well():
+    create_user(name="ada", password="an otter in the river", roles=["admin"])
+
+    assert deployed() == []
 
 
 @override_settings(DEBUG=True, ALLOWED_HOSTS=["localhost", "127.0.0.1"])

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from orionflow.calls.flow_runs import FLOW_RUNS
-from orionflow.calls.server import check_health, read_me, read_version
+from orionflow.calls.server import check_health, read_me, read_server_settings, read_version
 from orionflow.cli.backend import Backend
 from orionflow.cli.doctor import Finding
 from orionflow.cli.errors import explained
@@ -50,6 +50,24 @@ def _answers(backend: Backend) -> Iterator[Finding]:
     where = "in this process" if backend.client.is_ephemeral else f"at {backend.client.api_url}"
     yield Finding("api", "ok", f"{where}, reads a run in {took:.0f} ms; its database is up to date")
     yield _version(str(backend.ask(read_version())))
+    if not backend.client.is_ephemeral and _is_anyones(backend):
+        yield Finding(
+            "access",
+            "warning",
+            "every user of the server's machine can read everything and run code as its owner",
+            "start the server without ORION_LOCAL_OWNER=anyone",
+        )
+
+
+def _is_anyones(backend: Backend) -> bool:
+    from orionflow.errors import NotAllowed
+
+    try:
+        known: bool = backend.ask(read_server_settings()).get("ORION_LOCAL_OWNER") == "anyone"
+    except NotAllowed:
+        # Agents' keys do not read settings.
+        return False
+    return known
 
 
 def _version(server: str) -> Finding:
