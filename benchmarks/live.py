@@ -258,18 +258,18 @@ async def to_sockets(url: str, rate: int) -> dict[str, Any]:
 SHOWN = {"probe": 0.2, "busy": 0.3, "task-runs": 0.3, "runs": 0.2}
 
 
+def tabs_showing(url: str, number: int, probe: str, busy: str) -> dict[str, list[Tab]]:
+    paths = {"probe": f"/runs/{probe}", "busy": f"/runs/{busy}", "task-runs": "/task-runs", "runs": "/runs"}
+    return {name: [Tab(url, paths[name]) for _ in range(round(number * share))] for name, share in SHOWN.items()}
+
+
 async def to_tabs(url: str, rate: int) -> dict[str, Any]:
     """Tabs that ask for their parts, from the change to the answer that has it."""
     api = Connection(url)
     await api.open()
     probe, busy = await runs_of(api, 2)
     await change(api, busy, 0)
-    paths = {"probe": f"/runs/{probe}", "busy": f"/runs/{busy}", "task-runs": "/task-runs", "runs": "/runs"}
-    number = SOCKETS if rate else 1
-    tabs = {
-        name: [Tab(url, paths[name]) for _ in range(max(1, round(number * share)))] for name, share in SHOWN.items()
-    }
-    tabs = tabs if rate else {"probe": tabs["probe"]}
+    tabs = tabs_showing(url, SOCKETS, probe, busy) if rate else {"probe": [Tab(url, f"/runs/{probe}")]}
     every = [tab for of_one in tabs.values() for tab in of_one]
     for tab in every:
         await tab.load()
@@ -313,7 +313,7 @@ WATCH = """() => {
 
 
 def to_a_pixel(url: str, rate: int, tabs: int) -> dict[str, Any]:
-    """Tabs of a browser with the run's page, from the change to the frame that shows it; other sockets beside them."""
+    """Tabs of a browser with the run's page, from the change to the frame that shows it; other tabs beside them."""
     from playwright.sync_api import sync_playwright
 
     async def prepared() -> tuple[str, str]:
@@ -341,7 +341,7 @@ def to_a_pixel(url: str, rate: int, tabs: int) -> dict[str, Any]:
             page.goto(f"{url.removesuffix('/api')}/runs/{probe}")
             page.wait_for_selector("#live-control[data-state=live]")
             page.evaluate(WATCH)
-        with beside(url, others, ["runs", f"run:{probe}"]), Load(url, rate, busy) as load:
+        with beside(url, others, probe, busy), Load(url, rate, busy) as load:
             for turn in range(CHANGES):
                 began = time.time()
                 run_apart(one_change(turn))
@@ -369,20 +369,20 @@ def run_apart(work: Any) -> Any:
 
 
 @contextlib.contextmanager
-def beside(url: str, number: int, topics: list[str]) -> Iterator[None]:
-    """So many more sockets, until the end of the block."""
+def beside(url: str, number: int, probe: str, busy: str) -> Iterator[None]:
+    """So many more tabs, until the end of the block."""
     over = threading.Event()
     ready = threading.Event()
 
     async def stay() -> None:
-        sockets = [Socket(url) for _ in range(number)]
-        for socket in sockets:
-            await socket.open(topics)
+        tabs = [tab for of_one in tabs_showing(url, number, probe, busy).values() for tab in of_one]
+        for tab in tabs:
+            await tab.load()
         ready.set()
         while not over.is_set():
             await asyncio.sleep(0.1)
-        for socket in sockets:
-            await socket.close()
+        for tab in tabs:
+            await tab.close()
 
     thread = threading.Thread(target=lambda: asyncio.run(stay()))
     thread.start()
