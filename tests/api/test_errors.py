@@ -12,6 +12,7 @@ import orion_site
 from orchestration.api.errors import AWAY, BUSY, DISK_FULL, INTEGRITY, answer_error
 from orchestration.api.operations import Endpoint, Operation
 from orion_site.accounts.permissions import Action
+from orion_site.http.peers import OWN_USER
 from tests.factories import make_flow
 
 pytestmark = pytest.mark.django_db
@@ -126,7 +127,7 @@ class Broken(Operation):
 
 
 def test_an_operation_that_breaks_answers_and_is_logged(caplog):
-    answer = Endpoint(Broken)(RequestFactory().get("/")).render()
+    answer = Endpoint(Broken)(RequestFactory(**{OWN_USER: True}).get("/")).render()
 
     assert answer.status_code == 500
     assert b"secret" not in answer.content

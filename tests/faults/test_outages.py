@@ -26,7 +26,8 @@ def deployed(api: Api, flow: str) -> str:
 def assert_completed_once(api: Api, runs: list[str], witness: Path, tasks: int) -> None:
     """Each run by itself, and each of its task runs with all its states."""
     for run in runs:
-        assert api.until_ended(run)["name"] == "Completed"
+        ended = api.until_ended(run)
+        assert ended["name"] == "Completed", ended
         # It may have been late, or claimed by a request whose answer was lost; but it ran in one go.
         assert [name for name in api.history(run) if name not in WAITING] == ["Running", "Completed"]
         counted = api.post("/task_runs/filter", {"flow_runs": {"id": {"any_": [run]}}})
