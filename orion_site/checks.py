@@ -80,10 +80,10 @@ def check_secret_key(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
     if len(settings.SECRET_KEY) >= SHORTEST_KEY:
         return []
     return [
-        Warning(
-            f"ORION_SECRET_KEY is shorter than {SHORTEST_KEY} characters.",
+        Error(
+            f"ORION_SECRET_KEY is shorter than {SHORTEST_KEY} characters: sessions signed with it can be forged.",
             hint="Unset it, and Orion makes a key of its own in ORION_HOME.",
-            id="orion.W001",
+            id="orion.E010",
         )
     ]
 

@@ -87,9 +87,12 @@ def problem_of_seals() -> tuple[str, str] | None:
     with django_ready():
         from deployments.blocks.services.encryption import flaw_of_keys
         from deployments.blocks.services.sealing import look_at_seals
+        from orion_site.checks import check_placeholders, check_secret_key
 
         if flaw := flaw_of_keys():
             return flaw, "set ORION_ENCRYPTION_KEYS to keys of Fernet, by comma"
+        for one in [*check_placeholders(None), *check_secret_key(None)]:
+            return str(one.msg), str(one.hint)
         lost = look_at_seals().unopenable
     if not lost:
         return None

@@ -115,7 +115,7 @@ def test_a_misspelt_variable_is_warned_of(slip: str, meant: str, monkeypatch: py
 
 @override_settings(SECRET_KEY="short")
 def test_a_short_key_is_warned_of():
-    assert ids() == ["orion.W001"]
+    assert ids() == ["orion.E010"]
 
 
 @pytest.mark.parametrize(("keys", "expected"), [([], ["orion.W002"]), ([Fernet.generate_key().decode()], [])])

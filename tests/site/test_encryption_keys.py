@@ -29,6 +29,20 @@ def test_keys_that_are_none_stop_the_start_and_are_found_by_doctor(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("key", "said"), [("short", "is shorter than 32 characters"), ("change-me", "placeholder")])
+def test_a_key_that_others_could_guess_stops_the_start_and_is_found_by_doctor(tmp_path, key, said):
+    ready_home(tmp_path)
+
+    start = orion(tmp_path, "server", "start", "--port", "0", ORION_SECRET_KEY=key)
+    doctor = orion(tmp_path, "doctor", ORION_SECRET_KEY=key)
+
+    assert start.returncode == 1
+    assert said in start.stderr
+    assert doctor.returncode == 1
+    assert said in doctor.stdout
+
+
+@pytest.mark.slow
 def test_secrets_move_to_the_first_key(tmp_path):
 
     from tests.site.running import COMMAND, environment
