@@ -182,8 +182,9 @@ def _by_age(ages: Ages, now: datetime) -> Iterator[Rows]:
         yield BackfillTime.objects.filter(backfill__in=ended.values("pk"))
         yield ended
         begun = BulkAction.objects.filter(ended_at__lt=now - ages.runs)
-        yield BulkRun.objects.filter(bulk_action__in=begun.values("pk"))
-        yield begun
+        if begun.exists():
+            yield BulkRun.objects.filter(bulk_action__in=begun.values("pk"))
+            yield begun
     if ages.logs is not None:
         of_open_run = FlowRun.objects.filter(pk=OuterRef("flow_run_id"), state_type__in=UNFINISHED_TYPES)
         yield Log.objects.filter(~Exists(of_open_run), timestamp__lt=now - ages.logs)
