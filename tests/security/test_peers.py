@@ -191,9 +191,9 @@ def test_asking_costs_little():
         is_of_own_user(server)
         rounds = []
         for _ in range(20):
-            began = time.perf_counter()
+            began = time.process_time()
             for _ in range(50):
                 is_of_own_user(server)
-            rounds.append((time.perf_counter() - began) / 50)
+            rounds.append((time.process_time() - began) / 50)
 
     assert min(rounds) < 50e-6
