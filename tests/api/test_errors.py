@@ -127,7 +127,7 @@ class Broken(Operation):
 
 
 def test_an_operation_that_breaks_answers_and_is_logged(caplog):
-    answer = Endpoint(Broken)(RequestFactory(**{OWN_USER: True}).get("/")).render()
+    answer = Endpoint(Broken)(RequestFactory(headers={"host": "localhost"}, **{OWN_USER: True}).get("/")).render()
 
     assert answer.status_code == 500
     assert b"secret" not in answer.content
