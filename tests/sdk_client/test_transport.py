@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import socket
 from base64 import b64encode
+from pathlib import Path
 
 import pytest
 
 from orionflow import errors
 from orionflow.calls import Call
 from orionflow.client import OrionClient
-from orionflow.client.transport import without_credentials
-from tests.sdk_client.scripted_server import ScriptedServer, answer, drop_after_commit, slow
+from orionflow.client.transport import HttpTransport, without_credentials
+from orionflow.settings.local_token import token_file
+from tests.sdk_client.scripted_server import Fault, ScriptedServer, Seen, answer, drop_after_commit, slow
 
 PING = Call("POST", "/ping", {"n": 1}, read=dict)
 
@@ -25,6 +27,26 @@ def test_a_passing_failure_is_tried_again(status: int, server: ScriptedServer, c
 
     assert reply == {"echo": {"n": 1}}
     assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("before", ["orl_of the server before", None])
+def test_a_request_that_meets_the_next_start_of_a_server_is_sent_with_its_token(
+    before: str | None, server: ScriptedServer, tmp_path: Path
+):
+    file = token_file(tmp_path, "127.0.0.1", server.port)
+    file.parent.mkdir()
+    if before:
+        file.write_text(before)
+    transport = HttpTransport(server.url, connect_timeout=5, read_timeout=5, home=tmp_path)
+
+    def refuse(seen: Seen) -> Fault | None:
+        file.write_text("orl_of this server")
+        return None if seen.headers.get("authorization") == "Bearer orl_of this server" else answer(401)
+
+    server.fault_of = refuse
+
+    assert transport.exchange("POST", "/ping", "", {}, b"{}").status == 200
+    assert len(server.requests) == 2
 
 
 def test_retry_after_is_honoured(server: ScriptedServer, client: OrionClient):

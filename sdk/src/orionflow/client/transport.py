@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("orionflow.api")
 
+UNAUTHORIZED = 401
 # Whoever gets one of these may ask again: the request was not looked at, or the server asks for patience.
 PASSING = frozenset({408, 425, 429, 502, 503, 504})
 FIRST_DELAY = 0.1
@@ -139,18 +140,27 @@ class HttpTransport:
         return "" if proxy is None else f" through the proxy {without_credentials(proxy)[0]} of the environment"
 
     def _send(self, method: str, address: str, headers: Mapping[str, str], body: bytes) -> requests.Response:
+        sent = {**self._credentials, **headers, "Content-Length": str(len(body))}
+        if self.local_token is None or "Authorization" in sent:
+            return self._send_once(method, address, sent, body)
+        here, proof = self.local_token.prove(address)
+        answer = self._send_once(method, here, {**sent, **proof}, body)
+        if answer.status_code == UNAUTHORIZED:
+            # It may have been meant for the server that was there before; one that answers has written its own token.
+            here, proof_by_now = self.local_token.prove(address)
+            if proof_by_now != proof:
+                return self._send_once(method, here, {**sent, **proof_by_now}, body)
+        return answer
+
+    def _send_once(self, method: str, address: str, headers: Mapping[str, str], body: bytes) -> requests.Response:
         from requests import PreparedRequest
         from requests.structures import CaseInsensitiveDict
 
         # Straight to the adapter: cookies, redirects and the environment's say in each request would cost a third more.
         session = self.session()
         request = PreparedRequest()
-        sent = {**self._credentials, **headers, "Content-Length": str(len(body))}
-        if self.local_token is not None and "Authorization" not in sent:
-            address, proof = self.local_token.prove(address)
-            sent.update(proof)
         request.method, request.url, request.body = method, address, body or None
-        request.headers = CaseInsensitiveDict(sent)
+        request.headers = CaseInsensitiveDict(headers)
         verify = True if session.verify is None else session.verify
         adapter = session.get_adapter(address)
         return adapter.send(request, timeout=self._timeout, verify=verify, cert=session.cert, proxies=session.proxies)
