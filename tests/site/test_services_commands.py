@@ -112,7 +112,9 @@ def test_beat_keeps_the_interval_that_an_operator_chose_and_follows_the_settings
 
     orion(tmp_path, "services", "schedule", **beat, ORION_RECONCILE_SECONDS="9")
 
-    tasks, is_in_the_admin, form, every_seconds = json.loads(run_code(tmp_path, READ, **beat))
+    tasks, is_in_the_admin, form, every_seconds = json.loads(
+        run_code(tmp_path, READ, **beat, ORION_LOCAL_OWNER="anyone")
+    )
     assert tasks["orion: planning"] == [3600, False]
     assert tasks["orion: reconciliation"] == [9, True]
     assert "orion: gone" not in tasks
