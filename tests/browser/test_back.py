@@ -38,14 +38,12 @@ def test_back_restores_filter_scroll_and_what_was_opened(chromium: Browser, plai
     context.close()
 
 
-@pytest.mark.parametrize("scripts", [True, False])
-def test_back_restores_the_rows_that_were_chosen(chromium: Browser, plain_house: House, scripts: bool):
-    context = chromium.new_context(base_url=plain_house.address, java_script_enabled=scripts)
-    page = context.new_page()
+def test_back_restores_the_rows_that_were_chosen(chromium: Browser, plain_house: House):
+    # Without scripts nothing is ticked again: browsers go by the order of rows, which may be others by then.
+    page = chromium.new_page(base_url=plain_house.address)
     page.goto("/runs")
     boxes = page.get_by_role("checkbox")
     boxes.nth(1).check()
-    page.get_by_text("Change many runs…").click() if not scripts else None
 
     page.get_by_role("button", name="Delete the chosen").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Delete 1 run?")
@@ -53,9 +51,8 @@ def test_back_restores_the_rows_that_were_chosen(chromium: Browser, plain_house:
 
     expect(boxes.nth(1)).to_be_checked()
     expect(boxes.nth(0)).not_to_be_checked()
-    if scripts:
-        expect(page.get_by_text("The 1 chosen")).to_be_visible()
-    context.close()
+    expect(page.get_by_text("The 1 chosen")).to_be_visible()
+    page.close()
 
 
 def test_whoever_comes_by_a_link_has_chosen_nothing(chromium: Browser, plain_house: House):

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Response
 
 from tests.browser.houses import House, is_page
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 MOST_REQUESTS = 7
 # Of compressed scripts.
