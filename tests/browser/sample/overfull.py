@@ -161,6 +161,7 @@ def _people() -> None:
 def _changes() -> None:
     """Changes for the audit log: of texts short and long, of switches, and some that were refused."""
     browser = Client(headers={"host": "127.0.0.1:4200"})
+    browser.force_login(create_user(name="operator-of-the-night", roles=[Role.ADMIN]))
     for number in range(20):
         name = f"{LONG}_{number}".replace("-", "_") if number % 3 == 0 else f"changed_{number}"
         browser.post("/variables/new", {"name": name, "value": WORDS * (number % 3), "tags": ",".join(TAGS)})
