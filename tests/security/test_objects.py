@@ -124,6 +124,7 @@ def test_every_address_of_an_object_is_declared():
 
 # Found by reading, where rights are looked at in every statement; or allowed by roles that hold for everything only.
 NOBODYS = {
+    "enter/<code>",
     "runs/all/<action>",
     "views/<list_name>",
     "settings/server/<name>",
