@@ -206,7 +206,7 @@ def check_sign_on(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
 def check_debug_for_others(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
     if not settings.DEBUG:
         return []
-    return [Error("ORION_DEBUG shows source code and settings.", hint="Unset it.", id="orion.E010")]
+    return [Error("ORION_DEBUG shows source code and settings.", hint="Unset it.", id="orion.E012")]
 
 
 @register("orion", deploy=True)

@@ -56,11 +56,11 @@ OF_OTHERS = {"ALLOWED_HOSTS": ["localhost", "orion.example"]}
     ("changed", "found"),
     [
         ({"ALLOWED_HOSTS": ["localhost"]}, []),
-        ({"ALLOWED_HOSTS": ["localhost"], "DEBUG": True}, ["orion.E010"]),
+        ({"ALLOWED_HOSTS": ["localhost"], "DEBUG": True}, ["orion.E012"]),
         (OF_OTHERS, ["orion.W006", "orion.W007"]),
         (OF_OTHERS | {"ORION_EXTERNAL_URL": "https://orion.example"}, ["orion.W006"]),
         ({"ALLOWED_HOSTS": ["localhost"], "ORION_LOCAL_OWNER": "anyone"}, ["orion.W004"]),
-        ({"ALLOWED_HOSTS": ["localhost"], "SECRET_KEY": "short"}, ["orion.W001"]),
+        ({"ALLOWED_HOSTS": ["localhost"], "SECRET_KEY": "short"}, ["orion.E010"]),
     ],
     ids=str,
 )
