@@ -85,7 +85,7 @@ def test_what_waits_for_what_and_since_when(clicks: Clicks):
 
 
 def test_what_runs_tonight(clicks: Clicks):
-    expect(clicks.page.locator(".next-list")).to_contain_text("rates")
+    expect(clicks.page.get_by_role("region", name="Next 24 hours").get_by_role("row").nth(1)).to_contain_text("rates")
     clicks.on(clicks.page.get_by_role("navigation", name="Main").get_by_role("link", name="Schedule"))
     expect(clicks.page.locator(".tracks tr").filter(has_text="etl")).to_contain_text(re.compile(r"in \d+ ?m"))
 
