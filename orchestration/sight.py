@@ -111,14 +111,31 @@ def seeing_all_within(transaction: AbstractContextManager[None]) -> Iterator[Non
 
 def refuse_unseen(rows: Iterable[tuple[str, UUID | None]]) -> None:
     """Refuse what is about other rows than those that are seen. Raises BeyondRights."""
-    asked: dict[str, set[UUID]] = defaultdict(set)
-    for table, one in rows:
-        if one is None:
+    for table, ids in _by_table(rows).items():
+        if None in ids:
             raise BeyondRights(what="a report that names no run")
-        asked[table].add(one)
-    for table, ids in asked.items():
-        if len(fetch(f'SELECT id FROM "{table}" WHERE id IN ', [*ids])) < len(ids):
+        if len(_found(table, ids)) < len(ids):
             raise BeyondRights(what="a report about other runs")
+
+
+def refuse_others(rows: Iterable[tuple[str, UUID | None]]) -> None:
+    """Refuse rows that are there and not seen; those that are not there yet are nobody's. Raises BeyondRights."""
+    for table, ids in _by_table(rows).items():
+        with seeing(None):
+            there = _found(table, ids - {None})
+        if len(_found(table, ids - {None})) < len(there):
+            raise BeyondRights(what="what names other runs")
+
+
+def _by_table(rows: Iterable[tuple[str, UUID | None]]) -> dict[str, set[UUID | None]]:
+    named: dict[str, set[UUID | None]] = defaultdict(set)
+    for table, one in rows:
+        named[table].add(one)
+    return named
+
+
+def _found(table: str, ids: Iterable[UUID | None]) -> list[Any]:
+    return fetch(f'SELECT id FROM "{table}" WHERE id IN ', [*ids])
 
 
 def constants(values: Iterable[Any]) -> str:

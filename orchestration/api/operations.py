@@ -31,7 +31,7 @@ from rest_framework.views import APIView
 from orchestration.api.errors import InvalidRequest, Refused, complaint, complaints_of
 from orchestration.api.fencing import names_an_attempt, write_as_attempt
 from orchestration.errors import DomainError
-from orchestration.sight import refuse_unseen, sees_in_part
+from orchestration.sight import refuse_others, refuse_unseen, sees_in_part
 from orion_site.accounts.permissions import Action
 from orionflow.contract.masking import known
 
@@ -98,6 +98,7 @@ class Operation(APIView):
         try:
             if self.reports and sees_in_part():
                 refuse_unseen(self.reported_runs(self.body))
+                refuse_others(self.named_rows(self.body))
             with self._recorded(request, path):
                 if names_an_attempt(request) and self._is_fenced():
                     answer = write_as_attempt(request, path, lambda: self.perform(**arguments))
@@ -111,6 +112,10 @@ class Operation(APIView):
 
     def reported_runs(self, body: Any) -> Iterable[tuple[str, UUID | None]]:
         """The tables and ids of the runs that a report is about."""
+        return ()
+
+    def named_rows(self, body: Any) -> Iterable[tuple[str, UUID | None]]:
+        """What it names besides, which need not be there: under the ids that its sender chose, or reported later."""
         return ()
 
     def is_recorded(self) -> bool:

@@ -51,6 +51,10 @@ class CreateArtifact(Operation):
         else:
             yield "runs_taskrun", body.task_run_id
 
+    def named_rows(self, body: records.ArtifactCreate) -> Iterable[tuple[str, UUID | None]]:
+        yield "runs_taskrun", body.task_run_id
+        yield "runs_artifact", body.id
+
     def perform(self, body: records.ArtifactCreate) -> Response:
         new = NewArtifact(**{name: getattr(body, name) for name in body.model_fields_set})
         return Response(artifact_out(create_artifact(new=new, now=timezone.now())), status=201)

@@ -41,6 +41,9 @@ class CreateLogs(Operation):
             ("runs_flowrun", one.flow_run_id) if one.flow_run_id else ("runs_taskrun", one.task_run_id) for one in body
         }
 
+    def named_rows(self, body: list[LogCreate]) -> Iterable[tuple[str, UUID | None]]:
+        return {("runs_taskrun", one.task_run_id) for one in body}
+
     def perform(self, body: Annotated[list[LogCreate], Field(max_length=MOST_LINES)]) -> None:
         now = timezone.now()
         offset = clock_offset(now, read_header(self.request, SENT_AT_HEADER, Moment))

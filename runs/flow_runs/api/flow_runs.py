@@ -17,6 +17,7 @@ from orchestration.database_clock import current_time
 from orchestration.errors import JobVariablesSettled, JobVariablesUnused
 from orchestration.large import completed
 from orchestration.new_runs import NewFlowRun
+from orchestration.sight import seeing
 from orion_site.accounts.permissions import WHERE_AND_HOW, Action, refuse_fields
 from orionflow.contract.runs import FlowRunCreate, FlowRunUpdate
 from runs.flow_runs.schemas import FlowRunOut, flow_run_out
@@ -44,6 +45,14 @@ class CreateFlowRun(Operation):
             yield "deployments_deployment", body.deployment_id
         if body.deployment_id is None or body.parent_task_run_id is not None:
             yield "runs_taskrun", body.parent_task_run_id
+
+    def named_rows(self, body: FlowRunCreate) -> Iterable[tuple[str, UUID | None]]:
+        yield "runs_flowrun", body.id
+        if body.idempotency_key is not None:
+            # The run that has the key would be the answer.
+            with seeing(None):
+                known = FlowRun.objects.filter(flow_id=body.flow_id, idempotency_key=body.idempotency_key)
+                yield from (("runs_flowrun", run_id) for run_id in known.values_list("pk", flat=True))
 
     def perform(self, body: FlowRunCreate) -> Response:
         now = current_time()

@@ -44,6 +44,9 @@ class CreateTaskRun(Operation):
         if body.flow_run_id is not None or self.request.user.run_id is None:
             yield "runs_flowrun", body.flow_run_id
 
+    def named_rows(self, body: TaskRunCreate) -> Iterable[tuple[str, UUID | None]]:
+        yield "runs_taskrun", body.id
+
     def perform(self, body: TaskRunCreate) -> Response:
         now = current_time()
         state = proposed_state(body.state, keep_identity=False) if body.state else PENDING

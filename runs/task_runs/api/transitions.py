@@ -89,6 +89,9 @@ class ApplyTaskRunTransitions(Operation):
             elif item.task_run_id not in made:
                 yield "runs_taskrun", item.task_run_id
 
+    def named_rows(self, body: TransitionBatch) -> Iterable[tuple[str, UUID | None]]:
+        return (("runs_taskrun", item.task_run_id) for item in body.items)
+
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         with collection_put_off():
             response: HttpResponseBase = super().dispatch(request, *args, **kwargs)
