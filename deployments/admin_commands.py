@@ -221,12 +221,12 @@ def _cancel_backfill(row: Any, asked: Asked) -> str:
 
 
 ON_BACKFILLS = (
-    Command("pause", "Pause", Action.RUN_DEPLOYMENTS, "They make no runs until resumed.", "paused", _pause_backfill),
-    Command("resume", "Resume", Action.RUN_DEPLOYMENTS, "They make runs again.", "no longer paused", _resume_backfill),
+    Command("pause", "Pause", Action.CHANGE_BACKFILLS, "They make no runs until resumed.", "paused", _pause_backfill),
+    Command("resume", "Resume", Action.CHANGE_BACKFILLS, "They make runs again.", "no longer paused", _resume_backfill),
     Command(
         "cancel",
         "Cancel",
-        Action.RUN_DEPLOYMENTS,
+        Action.CHANGE_BACKFILLS,
         "They make no more runs, and their runs that are open are cancelled.",
         "cancelled",
         _cancel_backfill,

@@ -21,6 +21,7 @@ from deployments.backfills.services.backfills import (
 )
 from deployments.backfills.services.planning import BackfillPlan, planned_backfill
 from deployments.definitions.core.hydration import BadTemplate
+from deployments.definitions.services.runs import is_own_queue
 from deployments.models import Backfill, Deployment
 from deployments.pages.backfill_form import BackfillForm
 from deployments.pages.selectors.backfills import (
@@ -31,7 +32,7 @@ from deployments.pages.selectors.backfills import (
 )
 from deployments.pages.selectors.deployment import calendars_to_choose
 from orchestration.errors import BadBackfill, DomainError
-from orion_site.accounts.permissions import Action, actor_of, requires
+from orion_site.accounts.permissions import Action, actor_of, may, requires, who_asks
 from orion_site.forms.submitting import attempt, saved
 from orion_site.live.pages import live_page
 from runs.pages.filtering import address_after
@@ -49,7 +50,7 @@ class Draft:
     problem: str = ""
 
 
-@requires(Action.RUN_DEPLOYMENTS)
+@requires(Action.CHANGE_BACKFILLS)
 def new_backfill(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
     deployment = deployment_to_backfill(deployment_id=deployment_id)
     if deployment is None:
@@ -79,8 +80,12 @@ def new_backfill(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
 
 
 def _create(deployment: Deployment, form: BackfillForm) -> Backfill:
+    asked = form.asked()
+    queue = asked.work_queue_name
+    if queue is not None and not is_own_queue(deployment, queue) and not may(who_asks(), Action.CUSTOMISE_RUNS):
+        raise BadBackfill(reason="your role does not allow another queue: leave it empty.")
     try:
-        return create_backfill(deployment_id=deployment.pk, asked=form.asked(), now=timezone.now())
+        return create_backfill(deployment_id=deployment.pk, asked=asked, now=timezone.now())
     except BadTemplate as error:
         raise BadBackfill(reason=str(error)) from error
 
@@ -123,19 +128,19 @@ def backfill(request: HttpRequest, backfill_id: UUID) -> HttpResponse:
     return TemplateResponse(request, "deployments/backfill.html", context)
 
 
-@requires(Action.RUN_DEPLOYMENTS)
+@requires(Action.CHANGE_BACKFILLS)
 @require_POST
 def pause(request: HttpRequest, backfill_id: UUID) -> HttpResponse:
     return _steer(request, backfill_id, pause_backfill, "The backfill is paused: it makes no further runs.")
 
 
-@requires(Action.RUN_DEPLOYMENTS)
+@requires(Action.CHANGE_BACKFILLS)
 @require_POST
 def resume(request: HttpRequest, backfill_id: UUID) -> HttpResponse:
     return _steer(request, backfill_id, resume_backfill, "The backfill makes runs again.")
 
 
-@requires(Action.RUN_DEPLOYMENTS)
+@requires(Action.CHANGE_BACKFILLS)
 @require_POST
 def cancel(request: HttpRequest, backfill_id: UUID) -> HttpResponse:
     act = partial(cancel_backfill, author=actor_of(request).name)

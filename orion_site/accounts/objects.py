@@ -41,6 +41,8 @@ from orion_site.accounts.permissions import Action, Actor, answer_to, may, may_i
 Row = TypeVar("Row", bound=Model)
 # What no role is needed for.
 EVERYBODYS = frozenset({Action.ANYBODY, Action.PROBE, Action.KEEP_KEYS})
+# What runs say and hold: a run sees of it what is its own, also in what it looks up by name.
+OF_RUNS = re.compile(r"runs_(?!flow\b)|events_|deployments_(?:backfill|backfilltime|deadline|lease|slot|globalslot)\b")
 # Of these apps every table says to whom its rows belong.
 OWNED_APPS = ("runs", "deployments", "events")
 
@@ -48,8 +50,8 @@ OWNED_APPS = ("runs", "deployments", "events")
 class NamedSight:
     """The rows that somebody sees or may change by rights on named objects: for a request, or one look of a socket."""
 
-    def __init__(self, names: Mapping[str, set[str]], *, reading: bool) -> None:
-        self._names, self._reading = names, reading
+    def __init__(self, names: Mapping[str, set[str]], *, reading: bool, of_runs_only: bool = False) -> None:
+        self._names, self._reading, self._of_runs_only = names, reading, of_runs_only
 
     @cached_property
     def reach(self) -> Reach:
@@ -60,6 +62,8 @@ class NamedSight:
     def only_seen(self, sql: str, *, has_params: bool) -> str:
         begin = sql.lstrip(" (\n")[:6].upper()
         named = set(_tables().findall(sql)) if begin in {"SELECT", "WITH R"} or begin.startswith("WITH ") else set()
+        if self._of_runs_only:
+            named = {table for table in named if OF_RUNS.match(table)}
         if not named:
             return sql
         cut = ", ".join(self._cut(table) for table in sorted(named))
@@ -85,7 +89,9 @@ def sight_of(actor: Actor, *actions: Action | None) -> NamedSight | None:
         # On the way nothing else is shown than what one sees anyway.
         wanted = {Action.READ_RUNS}
     if wanted & actor.actions:
-        return None
+        if actor.run_id is None:
+            return None
+        return NamedSight({"run": {str(actor.run_id)}}, reading=True, of_runs_only=True)
     names: dict[str, set[str]] = defaultdict(set)
     for one in actor.objects:
         if wanted & one.actions:

@@ -47,6 +47,7 @@ class Action(StrEnum):
     READ_DEPLOYMENTS = "deployments.read"  # with their schedules, the calendars and the feeds of planned runs
     CHANGE_DEPLOYMENTS = "deployments.change"
     RUN_DEPLOYMENTS = "deployments.run"
+    CHANGE_BACKFILLS = "backfills.change"
     READ_QUEUES = "queues.read"  # work pools, their queues and workers, and who holds places in them
     CHANGE_QUEUES = "queues.change"
     SERVE_QUEUES = "queues.serve"  # what an agent or a worker does: say that it is there, ask for runs
@@ -86,6 +87,7 @@ OF_OBJECTS = frozenset(
         Action.READ_DEPLOYMENTS,
         Action.CHANGE_DEPLOYMENTS,
         Action.RUN_DEPLOYMENTS,
+        Action.CHANGE_BACKFILLS,
         Action.READ_QUEUES,
         Action.CHANGE_QUEUES,
         Action.READ_LIMITS,

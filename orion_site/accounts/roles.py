@@ -26,7 +26,7 @@ _VIEWER = frozenset(
         Action.READ_SETTINGS,
     }
 )
-_OPERATOR = _VIEWER | {Action.CHANGE_RUNS, Action.RUN_DEPLOYMENTS}
+_OPERATOR = _VIEWER | {Action.CHANGE_RUNS, Action.RUN_DEPLOYMENTS, Action.CHANGE_BACKFILLS}
 # What code that runs does for itself, and what must be read for it.
 _AGENT = frozenset(
     {

@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 from django.contrib.auth.models import User
 
+from deployments.models import WorkQueue
 from runs.models import Artifact, FlowRun, Log, TaskRun
 from tests.security.askers import Asker, key_of
 from tests.security.test_objects import someone
@@ -91,3 +92,47 @@ def test_lines_and_artifacts_get_into_nobody_elses_task_run(attempt: Attempt, ot
     assert (Log.objects.count(), Artifact.objects.count()) == before
     # Of a task run that is recorded later.
     assert client.call("POST", "/api/logs/", [{**line, "task_run_id": str(uuid4())}]).status_code == 201
+
+
+def test_what_a_run_looks_up_by_name_shows_no_other_runs(attempt: Attempt, other: World):
+    client, deployment = attempt.client, other.id_of("deployments_deployment")
+    found = client.call("POST", "/api/deployments/filter", {"flow_runs": {"name": {"like_": "birch-run"}}})
+    tag = client.get("/api/concurrency_limits/tag/birch-tag/holders")
+
+    assert found.json() == []
+    assert client.get(f"/api/deployments/{deployment}").json()["name"] == "birch-daily"
+    assert client.get("/api/deployments/name/birch-flow/birch-daily").status_code == 200
+    assert client.call("POST", "/api/deployments/filter", {}).json() != []
+    assert (tag.json()["holders"], tag.json()["waiters"]) == ([], [])
+    for page in (f"/deployments/{deployment}", "/deployments", "/limits", "/schedule"):
+        text = client.get(page).content.decode()
+        assert "birch-run" not in text
+        assert "birch-late" not in text
+    assert client.call("POST", "/api/backfills/filter", {}).json() == []
+
+
+def test_a_run_starts_deployments_and_steers_nobodys_backfill(attempt: Attempt, other: World):
+    client, backfill = attempt.client, other.id_of("deployments_backfill")
+    path = f"/api/deployments/{other.id_of('deployments_deployment')}/create_flow_run"
+
+    made = client.call("POST", path, {})
+
+    assert (made.status_code, made.json()["state"]["type"]) == (201, "SCHEDULED")
+    for deed in ("pause", "resume", "cancel"):
+        assert client.call("POST", f"/api/backfills/{backfill}/{deed}").status_code in {403, 404}
+    assert client.call("POST", path, {"parent_task_run_id": other.id_of("runs_taskrun")}).status_code == 403
+    assert client.call("POST", path, {"work_queue_name": "elsewhere"}).status_code == 403
+    assert client.call("POST", path, {"work_queue_name": "birch-queue"}).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "role", ["operator", "operator:deployment:alder-flow/alder-daily", "deployer:deployment:alder-flow/alder-daily"]
+)
+def test_whoever_may_not_say_where_code_runs_names_no_other_queue(ada: User, role: str):
+    own = make_world("alder")
+    client, queues = Asker(key_of(someone(role))), WorkQueue.objects.count()
+    path = f"/api/deployments/{own.id_of('deployments_deployment')}/create_flow_run"
+
+    assert client.call("POST", path, {"work_queue_name": "elsewhere"}).status_code == 403
+    assert client.call("POST", path, {"work_queue_name": "alder-queue"}).status_code == 201
+    assert WorkQueue.objects.count() == queues

@@ -43,6 +43,7 @@ TABLE = {
     Action.READ_AUTOMATIONS: "vod.a",
     Action.READ_SETTINGS: "vod.a",
     Action.RUN_DEPLOYMENTS: ".odga",
+    Action.CHANGE_BACKFILLS: ".od.a",
     Action.CHANGE_RUNS: ".od.a",
     Action.CUSTOMISE_RUNS: "..d.a",
     Action.CHANGE_LIMITS: "..d.a",

@@ -18,7 +18,7 @@ from deployments.backfills.services.backfills import (
     resume_backfill,
 )
 from deployments.backfills.services.planning import NewBackfill, planned_backfill, schedule_to_follow
-from deployments.definitions.api.runs import reporting_bad_templates
+from deployments.definitions.api.runs import another_queue, reporting_bad_templates
 from deployments.filters import BackfillFilter
 from deployments.models import Backfill, Deployment
 from deployments.schedules.api.schemas import definition_of
@@ -27,7 +27,7 @@ from orchestration.api.answers import as_answer
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
 from orchestration.errors import BackfillNotFound, DeploymentNotFound
-from orion_site.accounts.permissions import Action
+from orion_site.accounts.permissions import WHERE_AND_HOW, Action, refuse_fields
 from orionflow.contract import backfills as contract
 from runs.lists.filters.conditions import matched
 
@@ -42,10 +42,12 @@ class CreateBackfill(Operation):
     """Make a backfill; its runs are made a few at a time."""
 
     method = "POST"
-    action_required = Action.RUN_DEPLOYMENTS
+    action_required = Action.CHANGE_BACKFILLS
     answers = {201: contract.Backfill}
 
     def perform(self, body: contract.BackfillCreate) -> Response:
+        queue = {"work_queue_name": another_queue(body.deployment_id, body.work_queue_name)}
+        refuse_fields(self.request, Action.CUSTOMISE_RUNS, queue, WHERE_AND_HOW)
         with reporting_bad_templates():
             asked = _asked(body, name=body.name)
             made = create_backfill(deployment_id=body.deployment_id, asked=asked, now=timezone.now())
@@ -108,7 +110,7 @@ class PauseBackfill(Operation):
     """Make no further runs of a backfill until it is resumed. Those that are made go on."""
 
     method = "POST"
-    action_required = Action.RUN_DEPLOYMENTS
+    action_required = Action.CHANGE_BACKFILLS
     answers = {204: None}
 
     def perform(self, id: UUID) -> None:
@@ -119,7 +121,7 @@ class ResumeBackfill(Operation):
     """Make runs of a backfill again."""
 
     method = "POST"
-    action_required = Action.RUN_DEPLOYMENTS
+    action_required = Action.CHANGE_BACKFILLS
     answers = {204: None}
 
     def perform(self, id: UUID) -> None:
@@ -130,7 +132,7 @@ class CancelBackfill(Operation):
     """End a backfill: no further runs are made, and those that have not ended are cancelled."""
 
     method = "POST"
-    action_required = Action.RUN_DEPLOYMENTS
+    action_required = Action.CHANGE_BACKFILLS
     answers = {204: None}
 
     def perform(self, id: UUID) -> None:

@@ -7,6 +7,7 @@ from itertools import count
 from uuid import UUID
 
 from deployments.backfills.services.planning import MOST_AT_ONCE, NewBackfill, planned_backfill
+from deployments.definitions.services.runs import refuse_another_queue
 from deployments.models import Backfill, BackfillTime, Deployment
 from orchestration.errors import BackfillEnded, BackfillExists, BackfillNotFound, BadBackfill, DeploymentNotFound
 from orchestration.transactions import repeated_on_conflict, write_transaction
@@ -27,6 +28,7 @@ def create_backfill(*, deployment_id: UUID, asked: NewBackfill, now: datetime) -
         deployment = Deployment.objects.filter(pk=deployment_id).first()
         if deployment is None:
             raise DeploymentNotFound(id=deployment_id)
+        refuse_another_queue(deployment, asked.work_queue_name)
         plan = planned_backfill(deployment, asked, now)
         if not plan.times:
             raise BadBackfill(reason=_why_nothing(bool(plan.completed), bool(plan.left_out)))

@@ -12,13 +12,15 @@ from pydantic import Field
 from rest_framework.response import Response
 
 from deployments.definitions.core.hydration import BadTemplate
-from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
+from deployments.definitions.services.runs import AskedRun, create_run_of_deployment, is_own_queue
+from deployments.models import Deployment
 from deployments.schedules.core.horizon import Horizon
 from deployments.schedules.services.planning_on_demand import plan_deployment
 from orchestration.api.errors import Refused
 from orchestration.api.operations import Operation
 from orchestration.api.states import proposed_state
 from orchestration.database_clock import current_time
+from orchestration.sight import refuse_unseen, seeing, sees_in_part
 from orion_site.accounts.permissions import WHERE_AND_HOW, Action, refuse_fields
 from orionflow.contract.runs import DeploymentFlowRunCreate
 from orionflow.contract.wire import Moment, Seconds, Wire
@@ -50,13 +52,18 @@ class CreateFlowRunFromDeployment(Operation):
         customised = {
             "job_variables": body.job_variables,
             "infrastructure_document_id": body.infrastructure_document_id,
+            "work_queue_name": another_queue(id, body.work_queue_name),
         }
         refuse_fields(self.request, Action.CUSTOMISE_RUNS, customised, WHERE_AND_HOW)
+        if body.parent_task_run_id is not None and sees_in_part():
+            refuse_unseen([("runs_taskrun", body.parent_task_run_id)])
         now = current_time()
         state = proposed_state(body.state, keep_identity=False) if body.state else None
         with reporting_bad_templates():
             run, created = create_run_of_deployment(deployment_id=id, asked=asked_run(body), state=state, now=now)
-        return Response(flow_runs_out([run], now)[0], status=201 if created else 200)
+        # Whoever starts a run is shown it, also where it is not theirs to follow.
+        with seeing(None):
+            return Response(flow_runs_out([run], now)[0], status=201 if created else 200)
 
 
 class ScheduleDeployment(Operation):
@@ -78,6 +85,16 @@ class ScheduleDeployment(Operation):
             farthest=max(end - start, timedelta()),
         )
         plan_deployment(deployment_id=id, start=start, horizon=horizon, now=now)
+
+
+def another_queue(deployment_id: UUID, queue_name: str | None) -> str | None:
+    """The queue, if it is not that of the deployment."""
+    if queue_name is None:
+        return None
+    # Rights on a deployment need none on its queue.
+    with seeing(None):
+        deployment = Deployment.objects.select_related("work_queue").filter(pk=deployment_id).first()
+    return None if deployment is not None and is_own_queue(deployment, queue_name) else queue_name
 
 
 def asked_run(sent: DeploymentFlowRunCreate) -> AskedRun:

@@ -14,8 +14,15 @@ from deployments.models import Deadline, Deployment, WorkQueue
 from deployments.work.core.job_variables import misfit
 from deployments.work.services.work_queues import queue_for
 from orchestration.core.states import State, scheduled
-from orchestration.errors import DeploymentNotFound, JobVariablesMisfit, JobVariablesUnused, ParametersMisfit
+from orchestration.errors import (
+    BeyondRights,
+    DeploymentNotFound,
+    JobVariablesMisfit,
+    JobVariablesUnused,
+    ParametersMisfit,
+)
 from orchestration.new_runs import NewFlowRun
+from orchestration.sight import acts_in_part
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.flow_runs.services import create_flow_run, update_flow_run
 from runs.models import FlowRun
@@ -46,7 +53,7 @@ def create_run_of_deployment(
 ) -> tuple[FlowRun, bool]:
     """The run, and whether it is new: a known idempotency key gives the stored run. Without a state it is due now.
 
-    Raises DeploymentNotFound, BadTemplate, ParametersMisfit, JobVariablesMisfit and WorkPoolNotFound.
+    Raises DeploymentNotFound, BadTemplate, ParametersMisfit, JobVariablesMisfit, WorkPoolNotFound and BeyondRights.
     """
     with write_transaction():
         deployment = Deployment.objects.select_related("work_queue__work_pool").filter(pk=deployment_id).first()
@@ -55,6 +62,7 @@ def create_run_of_deployment(
         refuse_odd_job_variables(deployment.work_queue, deployment.job_variables, asked.job_variables, complete=True)
         new = new_run_of(deployment, asked)
         if asked.work_queue_name is not None:
+            refuse_another_queue(deployment, asked.work_queue_name)
             queue_id = _queue_id(deployment, asked.work_queue_name, now)
             new = replace(new, work_queue_id=queue_id, work_queue_name=asked.work_queue_name)
         run, created = create_flow_run(new=new, state=state or scheduled(now), now=now)
@@ -163,6 +171,16 @@ def refuse_odd_job_variables(queue: WorkQueue | None, *layers: Mapping[str, Any]
     pool = queue.work_pool if queue else None
     if pool and (reason := misfit(pool.base_job_template, *layers, complete=complete)):
         raise JobVariablesMisfit(pool=pool.name, reason=reason)
+
+
+def refuse_another_queue(deployment: Deployment, queue_name: str | None) -> None:
+    """Refuse it to whoever has rights on named objects: agents of other queues would execute the code."""
+    if queue_name is not None and acts_in_part() and not is_own_queue(deployment, queue_name):
+        raise BeyondRights(what="a run in another queue")
+
+
+def is_own_queue(deployment: Deployment, queue_name: str) -> bool:
+    return deployment.work_queue is not None and deployment.work_queue.name == queue_name
 
 
 def _queue_id(deployment: Deployment, queue_name: str, now: datetime) -> UUID | None:
