@@ -41,7 +41,12 @@ class StateProposal(Operation):
 
     def is_recorded(self) -> bool:
         """A state that is forced, but not by the run itself."""
-        return bool(self.body and self.body.force) and not names_an_attempt(self.request)
+        return bool(self.body and self.body.force) and not self._is_of_the_run()
+
+    def _is_of_the_run(self) -> bool:
+        # Anybody may name an attempt: that proves nothing of whoever has a key or a session.
+        asks = self.request.user
+        return asks.run_id is not None or (asks.user_id is None and names_an_attempt(self.request))
 
     def recorded_as(self) -> str:
         return type(self).__name__.replace("Set", "Force")

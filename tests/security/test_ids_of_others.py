@@ -8,6 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from deployments.models import WorkQueue
+from orion_site.audit.models import Entry
 from runs.models import Artifact, FlowRun, Log, TaskRun
 from tests.security.askers import Asker, key_of
 from tests.security.test_objects import someone
@@ -136,3 +137,14 @@ def test_whoever_may_not_say_where_code_runs_names_no_other_queue(ada: User, rol
     assert client.call("POST", path, {"work_queue_name": "elsewhere"}).status_code == 403
     assert client.call("POST", path, {"work_queue_name": "alder-queue"}).status_code == 201
     assert WorkQueue.objects.count() == queues
+
+
+def test_naming_an_attempt_hides_no_forced_state_from_the_audit_log(ada: User, attempt: Attempt):
+    other = make_world("birch")
+    epoch = FlowRun.objects.get(pk=attempt.id).epoch
+    client = Asker(key_of(someone("deployer")), **{"orion-run-id": attempt.id, "orion-run-epoch": str(epoch)})
+    path = f"/api/flow_runs/{other.id_of('runs_flowrun')}/set_state"
+
+    assert client.call("POST", path, {"state": {"type": "FAILED"}, "force": True}).status_code == 201
+
+    assert Entry.objects.filter(operation="ForceFlowRunState").count() == 1
