@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from orionflow.contract.kinds import RESOURCE_ID
 
 # Where Prefect's server begins as well, so that both find the same spans. A Monday, so that weeks begin on one.
 _ORIGIN = datetime(2024, 4, 1, tzinfo=UTC)
@@ -16,6 +19,22 @@ LENGTHS = {
     "minute": timedelta(minutes=1),
     "second": timedelta(seconds=1),
 }
+
+
+# Resources that stand for runs, and the tables of these.
+_RUNS = {"prefect.flow-run": "runs_flowrun", "prefect.task-run": "runs_taskrun"}
+
+
+def runs_among(resources: Iterable[Mapping[str, str]]) -> Iterator[tuple[str, UUID]]:
+    """The tables and ids of the runs that are among the resources of an event."""
+    for labels in resources:
+        kind, _, name = labels[RESOURCE_ID].rpartition(".")
+        if (table := _RUNS.get(kind)) is None:
+            continue
+        try:
+            yield table, UUID(name)
+        except ValueError:
+            continue
 
 
 class TooManySpans(ValueError):

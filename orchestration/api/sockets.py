@@ -23,6 +23,7 @@ from rest_framework.exceptions import AuthenticationFailed
 
 from orchestration.api.parsing import UnreadableBody, refuse_unstorable
 from orchestration.api.rendering import encoded
+from orchestration.errors import RunLost
 from orchestration.sight import seeing
 from orchestration.transactions import with_usable_connection
 from orion_site.accounts.authentication import actor_with_key, read_again
@@ -118,7 +119,7 @@ class SocketConsumer(AsyncJsonWebsocketConsumer):
     def watch_rights(self) -> None:
         """Close the socket soon after its key is revoked, or its user may not have it any more."""
         actor: Actor | None = self.scope.get("user")
-        if actor is not None and actor.user_id is not None:
+        if actor is not None and (actor.user_id is not None or actor.run_id is not None):
             self._watch = asyncio.create_task(self._close_without(actor))
 
     async def _close_without(self, actor: Actor) -> None:
@@ -207,6 +208,8 @@ class IntroducedConsumer(SocketConsumer):
                 self.scope["user"] = await in_database(actor_with_key, token, self.scope.get("address", ""))
             except AuthenticationFailed as error:
                 return str(error.detail)
+            except RunLost as error:
+                return str(error)
             if self._watch is not None:
                 self._watch.cancel()
             self.watch_rights()

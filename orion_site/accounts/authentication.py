@@ -16,6 +16,7 @@ from rest_framework import authentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
+from orchestration.errors import RunLost
 from orion_site.accounts.local_owner import is_from_this_machine, is_local_owner
 from orion_site.accounts.local_token import LOCAL_TOKEN_BEGINS, WRONG, cookie_name, is_good_cookie, is_own_token
 from orion_site.accounts.permissions import LOCAL_OWNER, Actor
@@ -125,10 +126,17 @@ def actor_with_key(key: str, address: str) -> Actor:
 
 
 def read_again(actor: Actor) -> Actor | None:
-    """Return what an actor may do by now; None when its key is not valid any more, or its user disabled."""
+    """Return what an actor may do by now; None when its key or token is not valid any more, or its user disabled."""
+    from orion_site.accounts.errors import KeyRefused
     from orion_site.accounts.keys import actor_again
+    from orion_site.accounts.run_tokens import actor_of_attempt
 
-    return actor_again(actor)
+    if actor.run_id is None or actor.epoch is None:
+        return actor_again(actor)
+    try:
+        return actor_of_attempt(actor.run_id, actor.epoch)
+    except (KeyRefused, RunLost):
+        return None
 
 
 def key_in(header: str) -> str | None:

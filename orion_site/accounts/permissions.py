@@ -120,6 +120,7 @@ class Actor:
     objects: tuple[OnObject, ...] = ()
     # The attempt of a flow run that speaks for itself, by its token.
     run_id: UUID | None = None
+    epoch: int | None = None
 
     # Django REST framework asks this of every user, and its browsable pages show the name.
     is_authenticated: ClassVar[bool] = True

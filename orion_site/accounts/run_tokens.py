@@ -66,7 +66,11 @@ def token_of(run_id: UUID, epoch: int) -> str:
 
 def actor_of_token(text: str) -> Actor:
     """Return the attempt that a token speaks for. Raises KeyRefused, and RunLost for one that was replaced."""
-    run_id, epoch = _read(text)
+    return actor_of_attempt(*_read(text))
+
+
+def actor_of_attempt(run_id: UUID, epoch: int) -> Actor:
+    """Return the attempt as it is by now. Raises KeyRefused and RunLost."""
     with connection.cursor() as cursor:
         cursor.execute(_FIND, [dialect().uuid(run_id)])
         row = cursor.fetchone()
@@ -80,7 +84,7 @@ def actor_of_token(text: str) -> Actor:
     if leased != epoch and (since is None or dialect().read_moment(since) < timezone.now() - LAST_LINES):
         raise KeyRefused(OVER)
     own = OnObject("run", str(run_id), OWN)
-    return Actor(f"run {name}", ACTIONS, objects=(own,), run_id=run_id)
+    return Actor(f"run {name}", ACTIONS, objects=(own,), run_id=run_id, epoch=epoch)
 
 
 def _read(text: str) -> tuple[UUID, int]:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
+from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
 
 from deployments.models import WorkQueue
+from events.models import Event
+from orion_site.accounts.users import create_user
 from orion_site.audit.models import Entry
 from runs.models import Artifact, FlowRun, Log, TaskRun
-from tests.security.askers import Asker, key_of
+from tests.security.askers import ELSEWHERE, PASSWORD, Asker, key_of
 from tests.security.test_objects import someone
 from tests.security.test_run_tokens import Attempt, sent_at, state_of, task_run_of
 from tests.security.worlds import World, make_world
+from tests.sockets.conftest import OWN_HOST, PATIENCE, talk_to
 
 pytestmark = pytest.mark.django_db
 
@@ -148,3 +153,49 @@ def test_naming_an_attempt_hides_no_forced_state_from_the_audit_log(ada: User, a
     assert client.call("POST", path, {"state": {"type": "FAILED"}, "force": True}).status_code == 201
 
     assert Entry.objects.filter(operation="ForceFlowRunState").count() == 1
+
+
+def event_of(resource: str, *related: str) -> dict[str, Any]:
+    others = [{"prefect.resource.id": one, "prefect.resource.role": "flow-run"} for one in related]
+    resources = {"resource": {"prefect.resource.id": resource}, "related": others}
+    return {"id": str(uuid4()), "event": "prefect.flow-run.Failed", "occurred": sent_at(), **resources}
+
+
+def test_a_run_reports_no_events_of_others(attempt: Attempt, other: World):
+    own, victim = f"prefect.flow-run.{attempt.id}", f"prefect.flow-run.{other.id_of('runs_flowrun')}"
+    before = Event.objects.count()
+
+    def report(*resources: str) -> int:
+        return int(attempt.client.call("POST", "/api/events", [event_of(*resources)]).status_code)
+
+    assert report(victim) == 403
+    assert report("my.resource", victim) == 403
+    assert report(f"prefect.task-run.{other.id_of('runs_taskrun')}") == 403
+    assert Event.objects.count() == before
+    assert report(own, own) == 204
+    assert report("my.resource", f"prefect.flow-run.{uuid4()}") == 204
+
+
+@database_sync_to_async
+def prepared() -> tuple[Attempt, World]:
+    create_user(name="ada", password=PASSWORD)
+    return Attempt(), make_world("birch")
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_nor_over_a_socket_which_ends_with_the_attempt(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("orchestration.api.sockets.RIGHTS_EVERY_SECONDS", 0.05)
+    attempt, other = await prepared()
+    before = await Event.objects.acount()
+    headers = (OWN_HOST, (b"authorization", f"Bearer {attempt.token}".encode()))
+    reporting = talk_to("/api/events/in", headers=headers, client=ELSEWHERE)
+    idle = talk_to("/api/events/in", headers=headers, client=ELSEWHERE)
+    assert (await reporting.connect(timeout=PATIENCE))[0]
+    assert (await idle.connect(timeout=PATIENCE))[0]
+
+    await reporting.send_json_to(event_of(f"prefect.flow-run.{other.id_of('runs_flowrun')}"))
+
+    assert await reporting.close_code() == 1008
+    assert await Event.objects.acount() == before
+    await FlowRun.objects.filter(pk=attempt.id).aupdate(epoch=attempt.claimed["epoch"] + 1)
+    assert await idle.close_code() == 1008

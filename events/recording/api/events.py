@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django.db.models import Count, F, Max, Min, QuerySet, TextField
 from django.db.models.fields.json import KeyTextTransform
@@ -17,7 +19,7 @@ from django.utils import timezone
 from pydantic import Field, ValidationError
 
 from events.models import Event
-from events.recording.core import LENGTHS, Span, TooManySpans, counted
+from events.recording.core import LENGTHS, Span, TooManySpans, counted, runs_among
 from events.recording.selectors import events_matching
 from events.recording.services import store_events
 from orchestration.api.answers import as_answer
@@ -80,7 +82,13 @@ class ReportEvents(Operation):
     method = "POST"
     action_required = Action.REPORT_EVENTS
     masks_secrets = True
+    reports = True
     answers = {204: None}
+
+    def named_rows(self, body: list[EventCreate]) -> Iterable[tuple[str, UUID | None]]:
+        # An automation takes an event for what became of the run that it names.
+        for event in body:
+            yield from runs_among([event.resource, *event.related])
 
     def perform(self, body: Reported) -> None:
         store_events(events=body, now=timezone.now())

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from events.recording.api.events import event_out
 from events.recording.api.following import Following, is_whole
+from events.recording.core import runs_among
 from events.recording.services import store_events
 from orchestration.api.sockets import (
     POLICY_VIOLATION,
@@ -21,6 +22,8 @@ from orchestration.api.sockets import (
     in_database,
     read_strictly,
 )
+from orchestration.errors import BeyondRights
+from orchestration.sight import refuse_others
 from orion_site.accounts.permissions import Action
 from orionflow.contract.events import EventCreate, EventFilter
 from orionflow.contract.masking import known
@@ -76,7 +79,13 @@ class ReportEventsLive(SocketConsumer):
         while self._waiting:
             batch = self._waiting[:BATCH]
             try:
+                if self.scope["user"].run_id is not None:
+                    await self.read(_refuse_of_others, batch)
                 await in_database(store_events, events=batch, now=timezone.now())
+            except BeyondRights as error:
+                self._waiting.clear()
+                await self.close(POLICY_VIOLATION, str(error))
+                return
             except DatabaseError:
                 logger.exception("Events from a websocket could not be stored.")
                 self._waiting.clear()
@@ -93,6 +102,10 @@ class ReportEventsLive(SocketConsumer):
         # What was received is stored, although its sender has gone.
         if self._waiting:
             await asyncio.wait([self._storing()])
+
+
+def _refuse_of_others(events: list[EventCreate]) -> None:
+    refuse_others(run for event in events for run in runs_among([event.resource, *event.related]))
 
 
 def _masked(text: str) -> str:
