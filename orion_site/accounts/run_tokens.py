@@ -18,9 +18,11 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from orchestration.errors import RunLost
+from orchestration.sight import constants
 from orchestration.tables import dialect
 from orion_site.accounts.errors import KeyRefused
 from orion_site.accounts.permissions import Action, Actor, OnObject
+from orionflow.contract.states import TERMINAL
 
 PREFIX = "ort_"
 # The bytes of the run's id and the epoch.
@@ -55,6 +57,11 @@ LEFT JOIN deployments_worker w ON w.id = l.worker_id
 LEFT JOIN auth_user u ON u.id = w.account
 WHERE f.id = %s
 """
+_FIRST_END = f"""
+SELECT timestamp FROM runs_flowrunstate
+WHERE flow_run_id = %s AND epoch = %s AND type IN {constants(TERMINAL)}
+ORDER BY timestamp LIMIT 1
+"""  # noqa: S608 (names of states are constants)
 
 
 def token_of(run_id: UUID, epoch: int) -> str:
@@ -74,16 +81,21 @@ def actor_of_attempt(run_id: UUID, epoch: int) -> Actor:
     with connection.cursor() as cursor:
         cursor.execute(_FIND, [dialect().uuid(run_id)])
         row = cursor.fetchone()
-    if row is None:
-        raise KeyRefused(OVER)
-    name, current, leased, since, is_active = row
-    if current != epoch:
-        raise RunLost(id=run_id, epoch=epoch, current=current)
-    if is_active is not None and not is_active:
-        raise KeyRefused(DISABLED)
-    if leased != epoch and (since is None or dialect().read_moment(since) < timezone.now() - LAST_LINES):
-        raise KeyRefused(OVER)
-    own = OnObject("run", str(run_id), OWN)
+        if row is None:
+            raise KeyRefused(OVER)
+        name, current, leased, since, is_active = row
+        if current != epoch:
+            raise RunLost(id=run_id, epoch=epoch, current=current)
+        if is_active is not None and not is_active:
+            raise KeyRefused(DISABLED)
+        if leased != epoch:
+            # What an attempt says of itself after it ended gives it no more time.
+            cursor.execute(_FIRST_END, [dialect().uuid(run_id), epoch])
+            moments = [since, *(ended for (ended,) in cursor.fetchall())]
+            if since is None or min(map(dialect().read_moment, moments)) < timezone.now() - LAST_LINES:
+                raise KeyRefused(OVER)
+    # Once it ended it says what it has left to say, and sets no state by which it would begin again.
+    own = OnObject("run", str(run_id), OWN if leased == epoch else OWN - {Action.FORCE_STATES})
     return Actor(f"run {name}", ACTIONS, objects=(own,), run_id=run_id, epoch=epoch)
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
+from django.utils import timezone
 
 from deployments.models import WorkQueue
 from events.models import Event
 from orion_site.accounts.users import create_user
 from orion_site.audit.models import Entry
-from runs.models import Artifact, FlowRun, Log, TaskRun
+from runs.models import Artifact, FlowRun, FlowRunState, Log, TaskRun
 from tests.security.askers import ELSEWHERE, PASSWORD, Asker, key_of
 from tests.security.test_objects import someone
 from tests.security.test_run_tokens import Attempt, sent_at, state_of, task_run_of
@@ -199,3 +201,20 @@ async def test_nor_over_a_socket_which_ends_with_the_attempt(monkeypatch: pytest
     assert await Event.objects.acount() == before
     await FlowRun.objects.filter(pk=attempt.id).aupdate(epoch=attempt.claimed["epoch"] + 1)
     assert await idle.close_code() == 1008
+
+
+@pytest.mark.parametrize("again", ["COMPLETED", "RUNNING"])
+def test_an_attempt_that_ended_gives_itself_no_more_time(attempt: Attempt, again: str):
+    attempt.report()
+    attempt.report("COMPLETED")
+    before = timezone.now() - timedelta(seconds=50)
+    FlowRunState.objects.filter(flow_run=attempt.id).update(timestamp=before)
+    FlowRun.objects.filter(pk=attempt.id).update(state_timestamp=before)
+    state = {"state": {"type": again}}
+
+    forced = attempt.client.call("POST", f"/api/flow_runs/{attempt.id}/set_state", {**state, "force": True})
+    attempt.report(again)
+    FlowRunState.objects.filter(timestamp=before).update(timestamp=before - timedelta(seconds=11))
+
+    assert forced.status_code == 403
+    assert attempt.client.get(f"/api/flow_runs/{attempt.id}").status_code == 401
