@@ -73,7 +73,8 @@ def is_good_cookie(meta: Mapping[str, Any], cookie: str) -> bool:
 
 
 def _signer() -> TimestampSigner:
-    return TimestampSigner(salt="orion.owner")
+    # Of this start alone: browsers go on sending the cookie to whoever takes the port afterwards.
+    return TimestampSigner(salt=f"orion.owner {_hash(_token)}")
 
 
 def _hash(code: str) -> str:

@@ -329,6 +329,16 @@ def test_a_cookie_is_for_one_port_of_this_machine(strangers_browser: Client):
     assert strangers_browser.get("/runs", REMOTE_ADDR="192.0.2.7").status_code == 403
 
 
+def test_a_cookie_ends_with_the_server_that_gave_it(strangers_browser: Client, monkeypatch: pytest.MonkeyPatch):
+    """Whoever takes the port afterwards is sent it, and gains nothing."""
+    let_in(strangers_browser)
+    assert strangers_browser.get("/runs").status_code == 200
+
+    monkeypatch.setattr(local_token, "_token", "orl_of-the-next-start")
+
+    assert strangers_browser.get("/runs").status_code == 401
+
+
 @pytest.mark.parametrize("change", [lambda value: value[:-1], lambda value: "x" + value, lambda value: ""])
 def test_a_forged_cookie_opens_nothing(strangers_browser: Client, change: Any):
     let_in(strangers_browser)
