@@ -11,7 +11,7 @@ from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from deployments.models import WorkQueue
+from deployments.models import Variable, WorkQueue
 from events.models import Event
 from orion_site.accounts.users import create_user
 from orion_site.audit.models import Entry
@@ -218,3 +218,19 @@ def test_an_attempt_that_ended_gives_itself_no_more_time(attempt: Attempt, again
 
     assert forced.status_code == 403
     assert attempt.client.get(f"/api/flow_runs/{attempt.id}").status_code == 401
+
+
+def test_parameters_of_a_run_show_no_variable_that_its_starter_may_not_read(ada: User):
+    own = make_world("alder")
+    Variable.objects.create(name="limit", value="birch-value")
+    body = {"parameters": {"x": {"__prefect_kind": "workspace_variable", "variable_name": "limit"}}}
+    path = f"/api/deployments/{own.id_of('deployments_deployment')}/create_flow_run"
+
+    def start(name: str, *roles: str) -> Any:
+        return Asker(key_of(someone(*roles, name=name))).call("POST", path, body)
+
+    refused = start("carol", "operator:deployment:alder-flow/alder-daily")
+    allowed = start("dora", "operator:deployment:alder-flow/alder-daily", "viewer")
+
+    assert (refused.status_code, "birch-value" in refused.content.decode()) == (400, False)
+    assert allowed.json()["parameters"] == {"x": "birch-value"}
