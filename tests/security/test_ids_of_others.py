@@ -234,3 +234,16 @@ def test_parameters_of_a_run_show_no_variable_that_its_starter_may_not_read(ada:
 
     assert (refused.status_code, "birch-value" in refused.content.decode()) == (400, False)
     assert allowed.json()["parameters"] == {"x": "birch-value"}
+
+
+def test_a_queue_of_ones_own_picks_no_runs_of_others(ada: User):
+    own, other = make_world("alder"), make_world("birch")
+    client = Asker(key_of(someone("deployer:work-pool:alder-pool")))
+    chosen = {"filter": {"tags": [], "deployment_ids": [other.id_of("deployments_deployment")]}}
+    queue, pool = f"/api/work_queues/{own.id_of('deployments_workqueue')}", "/api/work_pools/alder-pool/queues"
+
+    answers = [client.call("PATCH", queue, chosen), client.call("POST", pool, {"name": "new", **chosen})]
+
+    assert [answer.status_code for answer in answers] == [403, 403]
+    assert client.call("PATCH", queue, {"description": "x"}).status_code == 204
+    assert client.call("POST", pool, {"name": "new"}).status_code == 201

@@ -15,12 +15,14 @@ from deployments.definitions.services.statuses import record_queue_status
 from deployments.models import WorkPool, WorkQueue
 from deployments.work.services.queue_usage import former_queue, remember_usage, restore_usage, usage_of
 from orchestration.errors import (
+    BeyondRights,
     DefaultQueueStays,
     WorkPoolNotFound,
     WorkQueueExists,
     WorkQueueInUse,
     WorkQueueNotFound,
 )
+from orchestration.sight import acts_in_part
 from orchestration.transactions import repeated_on_conflict, write_transaction
 
 DEFAULT_POOL = WorkPool.DEFAULT_NAME
@@ -83,6 +85,7 @@ def create_work_queue(*, pool_name: str | None, columns: Mapping[str, Any], now:
             default_pool(now)
         pool = locked_pool(pool_name or DEFAULT_POOL)
         _refuse_taken(pool, columns["name"])
+        _refuse_filter_of_others(columns, None)
         return _add(pool, columns, now)
 
 
@@ -92,6 +95,7 @@ def update_work_queue(*, queue_id: UUID, changes: Mapping[str, Any], now: dateti
         queue = _held(queue_id)
         if changes.get("name", queue.name) != queue.name and queue.work_pool:
             _refuse_taken(queue.work_pool, changes["name"])
+        _refuse_filter_of_others(changes, queue.filter)
         columns = {name: value for name, value in changes.items() if name != "priority"}
         if columns:
             WorkQueue.objects.filter(pk=queue_id).update(**columns, updated=now)
@@ -119,6 +123,13 @@ def delete_work_queue(*, queue_id: UUID, force: bool = True) -> None:
             raise WorkQueueInUse(name=queue.name, users=users)
         remember_usage([queue])
         queue.delete()
+
+
+def _refuse_filter_of_others(columns: Mapping[str, Any], before: Mapping[str, Any] | None) -> None:
+    """A filter has the agents of a queue execute runs of any deployment, wherever these wait."""
+    wanted = columns.get("filter")
+    if wanted and wanted != before and acts_in_part():
+        raise BeyondRights(what="a queue that picks runs by a filter")
 
 
 def found_queue(*, pool_name: str, queue_name: str) -> WorkQueue:
