@@ -78,7 +78,8 @@ def _begin(request: HttpRequest) -> HttpResponse:
     if wait := throttling.requests.take(name, 1.0, rate=STARTS_PER_SECOND, size=STARTS):
         return _said(request, f"Too many attempts. Try again in {round(wait) + 1} seconds.", status=429)
     wanted = request.GET.get("next", "")
-    request.session[NEXT] = wanted if url_has_allowed_host_and_scheme(wanted, {request.get_host()}) else ""
+    is_ours = url_has_allowed_host_and_scheme(wanted, {request.get_host()}, require_https=request.is_secure())
+    request.session[NEXT] = wanted if is_ours else ""
     try:
         answer: HttpResponse = _provider().authorize_redirect(request, _address_of_return(request))
     except Exception as error:

@@ -11,7 +11,7 @@ from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from deployments.models import Variable, WorkQueue
+from deployments.models import GlobalLimit, Variable, WorkQueue
 from events.models import Event
 from orion_site.accounts.users import create_user
 from orion_site.audit.models import Entry
@@ -247,3 +247,13 @@ def test_a_queue_of_ones_own_picks_no_runs_of_others(ada: User):
     assert [answer.status_code for answer in answers] == [403, 403]
     assert client.call("PATCH", queue, {"description": "x"}).status_code == 204
     assert client.call("POST", pool, {"name": "new"}).status_code == 201
+
+
+def test_slots_are_taken_for_no_run_of_others(attempt: Attempt, other: World):
+    GlobalLimit.objects.create(name="db", limit=2, created=timezone.now())
+
+    def take(run: str) -> int:
+        body = {"names": ["db"], "slots": 1, "holder": {"flow_run_id": run}}
+        return int(attempt.client.call("POST", "/api/v2/concurrency_limits/increment", body).status_code)
+
+    assert (take(other.id_of("runs_flowrun")), take(attempt.id)) == (403, 200)

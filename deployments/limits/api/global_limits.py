@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from math import ceil
 from typing import Any
@@ -108,6 +108,12 @@ class TakeSlots(Operation):
     action_required = Action.TAKE_SLOTS
     answers = {200: list[contract.TakenLimit], 423: Locked}
     missing = 409
+    reports = True
+
+    def named_rows(self, body: contract.SlotRequest) -> Iterable[tuple[str, UUID | None]]:
+        if body.holder is not None:
+            yield "runs_flowrun", body.holder.flow_run_id
+            yield "runs_taskrun", body.holder.task_run_id
 
     def perform(self, body: contract.SlotRequest) -> Response:
         taken = take_slots(
