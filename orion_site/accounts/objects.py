@@ -41,6 +41,8 @@ from orion_site.accounts.permissions import Action, Actor, answer_to, may, may_i
 Row = TypeVar("Row", bound=Model)
 # What no role is needed for.
 EVERYBODYS = frozenset({Action.ANYBODY, Action.PROBE, Action.KEEP_KEYS})
+# How a statement begins that reads rows.
+READS = re.compile(r"[\s(]*(?:SELECT\b|(?P<with>WITH)\s+(?P<recursive>RECURSIVE\s+)?)", re.I)
 # What runs say and hold: a run sees of it what is its own, also in what it looks up by name.
 OF_RUNS = re.compile(r"runs_(?!flow\b)|events_|deployments_(?:backfill|backfilltime|deadline|lease|slot|globalslot)\b")
 # Of these apps every table says to whom its rows belong.
@@ -60,19 +62,18 @@ class NamedSight:
             return reaching[0](self._names, reading=self._reading)
 
     def only_seen(self, sql: str, *, has_params: bool) -> str:
-        begin = sql.lstrip(" (\n")[:6].upper()
-        named = set(_tables().findall(sql)) if begin in {"SELECT", "WITH R"} or begin.startswith("WITH ") else set()
+        reads = READS.match(sql)
+        named = set(_tables().findall(sql)) if reads else set()
         if self._of_runs_only:
             named = {table for table in named if OF_RUNS.match(table)}
-        if not named:
+        if not reads or not named:
             return sql
         cut = ", ".join(self._cut(table) for table in sorted(named))
         if has_params:
             cut = cut.replace("%", "%%")
-        if not begin.startswith("WITH"):
+        if reads["with"] is None:
             return f"WITH {cut} {sql}"
-        recursive, rest = re.fullmatch(r"\s*WITH\s+(RECURSIVE\s+)?(.*)", sql, re.S | re.I).groups()  # type: ignore[union-attr]
-        return f"WITH {recursive or ''}{cut}, {rest}"
+        return f"WITH {reads['recursive'] or ''}{cut}, {sql[reads.end() :]}"
 
     def condition(self, table: str, row: str) -> str:
         return _condition_of(table)(self.reach, row)

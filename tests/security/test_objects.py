@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
+from django.db import connection
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from orchestration.api.operations import Endpoint
-from orchestration.sight import addressed, belongings
+from orchestration.sight import addressed, belongings, seeing
 from orion_site.accounts.errors import BadRole
-from orion_site.accounts.objects import _discover, address_of, owned_tables, visible
+from orion_site.accounts.objects import _discover, address_of, owned_tables, sight_of, visible
 from orion_site.accounts.permissions import OF_OBJECTS, Action
 from orion_site.accounts.users import actor_of_user, create_group, create_user
 from runs.models import FlowRun
@@ -402,3 +403,24 @@ async def test_sockets_that_report_need_a_role_for_everything(path: str):
     headers = (OWN_HOST, (b"authorization", f"Bearer {await database_sync_to_async(prepared)()}".encode()))
 
     assert not (await talk_to(path, subprotocols=PREFECT, headers=headers, client=ELSEWHERE).connect(PATIENCE))[0]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT COUNT(*) FROM runs_flowrun",
+        "\n\tselect count(*) from runs_flowrun",
+        "SELECT(SELECT COUNT(*) FROM runs_flowrun)",
+        "WITH\nfound AS (SELECT * FROM runs_flowrun) SELECT COUNT(*) FROM found",
+        "with recursive f(id) AS (SELECT id FROM runs_flowrun UNION SELECT id FROM f) SELECT COUNT(*) FROM f",
+    ],
+)
+def test_statements_are_cut_however_they_are_spelled(own: World, other: World, sql: str):
+    actor, _ = actor_of_user(someone("viewer:deployment:alder-flow/alder-daily"))
+    seen = visible(actor, FlowRun.objects.all()).count()
+
+    with seeing(sight_of(actor, Action.READ_RUNS)), connection.cursor() as cursor:
+        cursor.execute(sql)
+        (found,) = cursor.fetchone()
+
+    assert 0 < found == seen < FlowRun.objects.count()
