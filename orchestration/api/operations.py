@@ -115,7 +115,7 @@ class Operation(APIView):
         return ()
 
     def named_rows(self, body: Any) -> Iterable[tuple[str, UUID | None]]:
-        """What it names besides, which need not be there: under the ids that its sender chose, or reported later."""
+        """The rows that it names besides, and that need not be there: ids that its sender chose, or reports later."""
         return ()
 
     def is_recorded(self) -> bool:
