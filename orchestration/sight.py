@@ -122,8 +122,8 @@ def refuse_others(rows: Iterable[tuple[str, UUID | None]]) -> None:
     """Refuse rows that are there and not seen; those that are not there yet are nobody's. Raises BeyondRights."""
     for table, ids in _by_table(rows).items():
         with seeing(None):
-            there = _found(table, ids - {None})
-        if len(_found(table, ids - {None})) < len(there):
+            there = _found(table, ids)
+        if len(_found(table, ids)) < len(there):
             raise BeyondRights(what="what names other runs")
 
 
@@ -135,7 +135,7 @@ def _by_table(rows: Iterable[tuple[str, UUID | None]]) -> dict[str, set[UUID | N
 
 
 def _found(table: str, ids: Iterable[UUID | None]) -> list[Any]:
-    return fetch(f'SELECT id FROM "{table}" WHERE id IN ', [*ids])
+    return fetch(f'SELECT id FROM "{table}" WHERE id IN ', [one for one in ids if one is not None])
 
 
 def constants(values: Iterable[Any]) -> str:
