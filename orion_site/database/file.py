@@ -11,7 +11,7 @@ from pathlib import Path
 
 from django.db import Error, connection
 
-from orion_site.database.sqlite.files import alone, damaged, found_no_room, looks_truncated
+from orion_site.database.sqlite.files import alone, damaged, found_no_room, is_first_look, looks_truncated
 from orionflow.private_files import make_private_folder
 
 UPGRADE = "`orion database upgrade`"
@@ -56,7 +56,7 @@ def refuse_what_is_not_there() -> None:
         raise DatabaseUnusable(f"There is no database at {file}; create it with {UPGRADE}.")
     if not file.is_file():
         raise DatabaseUnusable(f"{file} is not a file; set ORION_HOME or ORION_DATABASE_URL to another place.")
-    if looks_truncated(file):
+    if is_first_look(file) and looks_truncated(file):
         raise DatabaseUnusable(damaged(str(file)))
 
 

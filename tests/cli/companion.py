@@ -12,11 +12,14 @@ import os
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 
+from orion_site.bootstrap import ephemeral_application
 from orionflow.cli import main
 from orionflow.settings import forget_settings
 
 
 def serve() -> None:
+    # Whichever command comes first, the API is inside, as in programs: some load the whole server instead.
+    ephemeral_application()
     requests, answers = sys.stdin, sys.stdout
     for line in requests:
         request = json.loads(line)

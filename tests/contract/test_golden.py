@@ -260,6 +260,7 @@ def _somebody_cleans_up(said, flow, run, task):
 # They tell of the installation, and of nothing that a client depends on.
 NOT_RECORDED = {
     "filter_audit_entries",
+    "make_link",
     "read_me",
     "read_services",
     "read_settings",

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -71,6 +72,29 @@ def test_the_second_start_says_nothing(home):
     started = in_a_process(home)
 
     assert (started.returncode, started.stdout, started.stderr) == (0, "", "")
+
+
+def test_looking_at_the_file_again_leaves_the_log_of_open_connections(home):
+    twice = """
+        import sqlite3, subprocess, sys
+        from orion_site.bootstrap import ephemeral_application
+        ephemeral_application()
+        from django.db import connection
+        from orion_site.database.lifecycle import prepare
+        connection.ensure_connection()
+        prepare()
+        file = connection.settings_dict["NAME"]
+        other = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT * FROM runs_flow'); c.close()"
+        subprocess.run([sys.executable, "-c", other, file], check=True)
+        from runs.models import Flow
+        Flow.objects.create(name="kept")
+        found = sqlite3.connect(file).execute("SELECT name FROM runs_flow").fetchall()
+        print(found)
+        """
+
+    ended = in_a_process(home, textwrap.dedent(twice))
+
+    assert (ended.stdout, ended.stderr) == ("[('kept',)]\n", "")
 
 
 def test_first_starts_at_once_make_one_database(tmp_path):

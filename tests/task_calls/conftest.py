@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from orionflow.testing import Isolated, isolated
+from tests.sdk.conftest import server_here
+
+__all__ = ["server_here"]
 
 
 @pytest.fixture(autouse=True)
-def orion(ready_kit: None, django_db_blocker: Any, settings: Any) -> Iterator[Isolated]:
-    settings.ALLOWED_HOSTS = [*settings.ALLOWED_HOSTS, "ephemeral.orion"]
-    with django_db_blocker.unblock(), isolated() as here:
+def orion(server_here: None) -> Iterator[Isolated]:  # noqa: F811
+    with isolated() as here:
         yield here

@@ -32,6 +32,7 @@ NETWORK_FILE_SYSTEMS = frozenset(
 
 # The first connection makes the log and its index beside the file, which needs room even for reading.
 NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
+_looked_into: set[tuple[int, int]] = set()
 
 
 @lru_cache(maxsize=16)
@@ -71,6 +72,19 @@ def damaged(path: str) -> str:
 def found_no_room(error: BaseException | None) -> bool:
     """Whether SQLite gave up because the disk is full."""
     return getattr(error, "sqlite_errorname", "") in NO_ROOM
+
+
+def is_first_look(path: Path) -> bool:
+    """Whether this process looks into the file for the first time; the file must be there.
+
+    Only then may anything but SQLite open it: closing a file gives up all locks that the process has on it, also those
+    of its connections (https://sqlite.org/howtocorrupt.html, 2.2), and another program takes the log away.
+    """
+    status = path.stat()
+    file = (status.st_dev, status.st_ino)
+    is_new = file not in _looked_into
+    _looked_into.add(file)
+    return is_new
 
 
 def looks_truncated(path: Path) -> bool:
