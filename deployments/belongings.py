@@ -48,6 +48,7 @@ def reach_of(names: Mapping[str, Collection[str]], *, reading: bool) -> Reach:
         schema="main" if is_sqlite else _schema(),
         is_sqlite=is_sqlite,
         runs=_ids(runs, is_sqlite),
+        starters=constants(names.get("started-by-run", ())),
         deployments=_ids(deployments, is_sqlite),
         deployments_seen=_ids(deployments_seen, is_sqlite),
         tags=constants(tags),

@@ -25,6 +25,8 @@ class Reach:
     schema: str
     is_sqlite: bool
     runs: str
+    # Runs by which others were started, as texts.
+    starters: str
     deployments: str
     tags: str
     # Work pools and queues that are named, or belong to a pool that is.

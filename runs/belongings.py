@@ -6,7 +6,7 @@ from orchestration.sight import Condition, Reach, addressed, belongings, nothing
 
 
 def of_flow_run(reach: Reach, row: str) -> str:
-    """A flow run belongs to its deployment, its queue and its tags; a nested one also to the run that called it."""
+    """A flow run belongs to its deployment, its queue, its tags and the run that started it, as do those nested in it."""
     runs, task_runs = reach.table("runs_flowrun"), reach.table("runs_taskrun")
     return (
         f"({_own(reach, row)} OR {row}.parent_task_run_id IS NOT NULL AND EXISTS ("
@@ -22,6 +22,9 @@ def _own(reach: Reach, row: str) -> str:
     conditions = [f"{row}.deployment_id IN {reach.deployments}", f"{row}.work_queue_id IN {reach.queues}"]
     if reach.runs != "(NULL)":
         conditions.append(f"{row}.id IN {reach.runs}")
+    if reach.starters != "(NULL)":
+        starter = f"json_extract({row}.created_by, '$.id')" if reach.is_sqlite else f"({row}.created_by ->> 'id')"
+        conditions.append(f"{starter} IN {reach.starters}")
     if reach.tags != "(NULL)":
         tags = reach.table("runs_flowruntag")
         conditions.append(f"EXISTS (SELECT 1 FROM {tags} g WHERE g.run_id = {row}.id AND g.tag IN {reach.tags})")
@@ -39,12 +42,27 @@ def through_flow_run(column: str) -> Condition:
 def through_task_run(column: str) -> Condition:
     def condition(reach: Reach, row: str) -> str:
         task_runs, runs = reach.table("runs_taskrun"), reach.table("runs_flowrun")
-        return (
+        below_it = (
             f"EXISTS (SELECT 1 FROM {task_runs} k JOIN {runs} f ON f.id = k.flow_run_id "
             f"WHERE k.id = {row}.{column} AND {of_flow_run(reach, 'f')})"
         )
+        if reach.starters == "(NULL)":
+            return below_it
+        offered = f"SELECT 1 FROM {task_runs} k WHERE k.id = {row}.{column} AND {_was_offered(reach, 'k')}"
+        return f"({below_it} OR EXISTS ({offered}))"
 
     return condition
+
+
+def of_task_run(reach: Reach, row: str) -> str:
+    """A task run belongs to its flow run; one without, to the run that offered it."""
+    below_it = through_flow_run("flow_run_id")(reach, row)
+    return below_it if reach.starters == "(NULL)" else f"({below_it} OR {_was_offered(reach, row)})"
+
+
+def _was_offered(reach: Reach, row: str) -> str:
+    """The dynamic key of what a run offered to those who serve tasks begins with its id (`runs.task_runs.api`)."""
+    return f"({row}.flow_run_id IS NULL AND substr({row}.dynamic_key, 1, 36) IN {reach.starters})"
 
 
 def of_either_run(reach: Reach, row: str) -> str:
@@ -81,7 +99,7 @@ belongings.update(
         "runs_flowrunstate": through_flow_run("flow_run_id"),
         "runs_flowruntag": through_flow_run("run_id"),
         "runs_flowruninput": through_flow_run("flow_run_id"),
-        "runs_taskrun": through_flow_run("flow_run_id"),
+        "runs_taskrun": of_task_run,
         "runs_taskrunstate": through_task_run("task_run_id"),
         "runs_taskruntag": through_task_run("run_id"),
         "runs_log": of_either_run,

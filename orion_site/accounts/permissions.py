@@ -33,6 +33,7 @@ class Action(StrEnum):
     PROBE = "probe"  # is the server there, and which version is it
     READ_RUNS = "runs.read"
     REPORT_RUNS = "runs.report"  # what a running flow says about itself: creations, transitions, logs, artifacts
+    SEND_INPUTS = "runs.send"  # a value handed to a run that takes it in
     CHANGE_RUNS = "runs.change"  # what a person does to runs: cancel, resume, rename, delete
     FORCE_STATES = "runs.force"  # a state that the rules were not asked about
     CUSTOMISE_RUNS = "runs.customise"  # where and how a run's code is executed: job variables, infrastructure
@@ -72,7 +73,13 @@ class Action(StrEnum):
     @property
     def is_reporting(self) -> bool:
         """Whether running flows, agents and programs do it: it is recorded as states, leases and events."""
-        return self in {Action.REPORT_RUNS, Action.SERVE_QUEUES, Action.TAKE_SLOTS, Action.REPORT_EVENTS}
+        return self in {
+            Action.REPORT_RUNS,
+            Action.SEND_INPUTS,
+            Action.SERVE_QUEUES,
+            Action.TAKE_SLOTS,
+            Action.REPORT_EVENTS,
+        }
 
 
 # What somebody may do to named objects alone: to deployments, tags, work pools and queues, and to what belongs to them.
@@ -81,6 +88,7 @@ OF_OBJECTS = frozenset(
     {
         Action.READ_RUNS,
         Action.REPORT_RUNS,
+        Action.SEND_INPUTS,
         Action.CHANGE_RUNS,
         Action.FORCE_STATES,
         Action.CUSTOMISE_RUNS,

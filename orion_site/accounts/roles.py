@@ -33,6 +33,7 @@ _AGENT = frozenset(
         Action.PROBE,
         Action.SERVE_QUEUES,
         Action.REPORT_RUNS,
+        Action.SEND_INPUTS,
         Action.FORCE_STATES,
         Action.TAKE_SLOTS,
         Action.REPORT_EVENTS,

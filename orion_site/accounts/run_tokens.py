@@ -47,7 +47,9 @@ ACTIONS = frozenset(
     }
 )
 # Of its own run and of what is nested in it.
-OWN = frozenset({Action.READ_RUNS, Action.REPORT_RUNS, Action.FORCE_STATES, Action.READ_EVENTS})
+OWN = frozenset({Action.READ_RUNS, Action.REPORT_RUNS, Action.SEND_INPUTS, Action.FORCE_STATES, Action.READ_EVENTS})
+# Of the runs that it started, which are not nested in it: to wait for them, and to hand them values.
+STARTED = frozenset({Action.READ_RUNS, Action.SEND_INPUTS, Action.READ_EVENTS})
 
 _FIND = """
 SELECT f.name, f.epoch, l.epoch, f.state_timestamp, u.is_active
@@ -96,7 +98,7 @@ def actor_of_attempt(run_id: UUID, epoch: int) -> Actor:
                 raise KeyRefused(OVER)
     # Once it ended it says what it has left to say, and sets no state by which it would begin again.
     own = OnObject("run", str(run_id), OWN if leased == epoch else OWN - {Action.FORCE_STATES})
-    return Actor(f"run {name}", ACTIONS, objects=(own,), run_id=run_id, epoch=epoch)
+    return Actor(f"run {name}", ACTIONS, objects=(own, OnObject("started-by-run", str(run_id), STARTED)), run_id=run_id, epoch=epoch)
 
 
 def _read(text: str) -> tuple[UUID, int]:

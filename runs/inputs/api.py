@@ -62,7 +62,7 @@ class CreateFlowRunInput(Operation):
     """Hand a value to a flow run under a new key."""
 
     method = "POST"
-    action_required = Action.REPORT_RUNS
+    action_required = Action.SEND_INPUTS
     allowed_too = Action.CHANGE_RUNS
     answers = {201: None}
 

@@ -55,6 +55,7 @@ TABLE = {
     Action.CHANGE_AUTOMATIONS: "..d.a",
     Action.READ_SECRETS: "..dga",
     Action.REPORT_RUNS: "..dga",
+    Action.SEND_INPUTS: "..dga",
     Action.FORCE_STATES: "..dga",
     Action.TAKE_SLOTS: "..dga",
     Action.REPORT_EVENTS: "..dga",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -11,12 +12,15 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from orion_site.accounts.objects import address_of
 from orion_site.accounts.run_tokens import token_of
 from orion_site.accounts.users import set_active
 from runs.models import FlowRun, TaskRun
-from tests.factories import make_flow_run
+from tests.factories import make_flow_run, make_task_run
 from tests.security.askers import Asker, key_of, user_with
 from tests.security.test_agents import Agent
+from tests.security.test_objects import routes
+from tests.security.test_walk import filled
 from tests.security.worlds import World, make_world
 from tests.services.dispatching import make_queue, waiting
 
@@ -119,6 +123,81 @@ def test_an_attempt_says_nothing_of_other_runs(attempt: Attempt, other: World):
     for path in ("flow_runs", "task_runs", "logs", "artifacts"):
         text = client.call("POST", f"/api/{path}/filter", {}).content.decode()
         assert "birch" not in text
+
+
+@pytest.fixture
+def started(attempt: Attempt, other: World) -> str:
+    """A run of another's deployment that the attempt started on its own."""
+    path = f"/api/deployments/{other.id_of('deployments_deployment')}/create_flow_run"
+    return str(attempt.client.call("POST", path, {"state": {"type": "SCHEDULED"}}).json()["id"])
+
+
+def test_an_attempt_waits_for_the_runs_that_it_started(attempt: Attempt, started: str, other: World):
+    client, path = attempt.client, f"/api/flow_runs/{started}"
+
+    assert client.get(path).json()["state"]["type"] == "SCHEDULED"
+    assert client.get(path).json()["created_by"]["id"] == attempt.id
+    assert client.call("POST", "/api/flow_runs/filter", {"flow_runs": {"id": {"any_": [started]}}}).json() != []
+    assert client.call("POST", f"{path}/input", {"key": "k", "value": "1"}).status_code == 201
+    assert client.call("POST", "/api/flow_runs/count", {}).json() == 2
+    # A run that is nested in the started one is seen with it; nobody else's token sees either.
+    inner = make_flow_run(parent_task_run_id=make_task_run(flow_run=FlowRun.objects.get(pk=started)).pk)
+    assert client.get(f"/api/flow_runs/{inner.pk}").status_code == 200
+    assert client.get(f"/api/flow_runs/{other.id_of('runs_flowrun')}").status_code == 404
+    assert stranger_of(other).get(path).status_code == 404
+
+
+def stranger_of(other: World) -> Asker:
+    """A run of another, which has begun this moment."""
+    run = FlowRun.objects.get(pk=other.id_of("runs_flowrun"))
+    return Asker(token_of(run.pk, run.epoch))
+
+
+def test_what_an_attempt_may_do_to_a_run_that_it_started(attempt: Attempt, started: str):
+    """Every operation on a flow run by every method: the rest is refused, or needs no right on a run."""
+    allowed = set()
+    for route in routes():
+        if address_of(route) == "api/flow_runs/<id>":
+            path = "/" + re.sub(r"<(\w+:)?id>", started, route, count=1)
+            for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+                answer = attempt.client.call(method, filled(path), {})
+                if answer.status_code not in {403, 405}:
+                    allowed.add((method, re.sub(r"<.*?>", "…", path.removeprefix(f"/api/flow_runs/{started}"))))
+
+    assert {one for one in allowed if one[0] != "GET"} == {("POST", "/input"), ("POST", "/input/filter")}
+    assert FlowRun.objects.get(pk=started).state_type == "SCHEDULED"
+
+
+@pytest.mark.parametrize("body", [{"state": {"type": "CANCELLED"}}, {"state": {"type": "COMPLETED"}, "force": True}])
+def test_an_attempt_reports_no_run_that_it_started(attempt: Attempt, started: str, body: dict[str, Any]):
+    client = attempt.client
+    line = {"name": "x", "level": 20, "message": "m", "timestamp": sent_at(), "flow_run_id": started}
+
+    answers = [
+        client.call("POST", f"/api/flow_runs/{started}/set_state", body),
+        client.call("POST", "/api/logs/", [line]),
+        client.call("POST", "/api/task_runs/", task_run_of(started)),
+    ]
+
+    assert {answer.status_code for answer in answers} == {403}
+
+
+def test_an_attempt_waits_for_the_tasks_that_it_offered(attempt: Attempt, other: World):
+    """They have no flow run: a task worker executes them, and the run only waits."""
+    offered = task_run_of(None, state={"type": "SCHEDULED"})
+
+    made = attempt.client.call("POST", "/api/task_runs/", offered)
+
+    path = f"/api/task_runs/{made.json()['id']}"
+    assert made.status_code == 201
+    assert attempt.client.call("POST", "/api/task_runs/", offered).json()["id"] == made.json()["id"]
+    assert attempt.client.get(path).json()["state"]["type"] == "SCHEDULED"
+    assert attempt.client.call("POST", f"{path}/set_state", {"state": {"type": "COMPLETED"}}).status_code == 403
+    assert stranger_of(other).get(path).status_code == 404
+    # The dynamic key of a stranger's cannot be chosen so that it looks like one of this run.
+    foreign = task_run_of(None, state={"type": "SCHEDULED"}) | {"dynamic_key": f"{attempt.id}-x"}
+    hidden = stranger_of(other).call("POST", "/api/task_runs/", foreign).json()["id"]
+    assert attempt.client.get(f"/api/task_runs/{hidden}").status_code == 404
 
 
 def test_a_token_opens_no_page_but_what_its_run_sees(attempt: Attempt, other: World):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -59,8 +60,13 @@ class CreateFlowRunFromDeployment(Operation):
             refuse_unseen([("runs_taskrun", body.parent_task_run_id)])
         now = current_time()
         state = proposed_state(body.state, keep_identity=False) if body.state else None
+        asked = asked_run(body)
+        if (actor := self.request.user).run_id is not None:
+            asked = replace(
+                asked, created_by={"id": str(actor.run_id), "type": "FLOW_RUN", "display_value": str(actor)}
+            )
         with reporting_bad_templates():
-            run, created = create_run_of_deployment(deployment_id=id, asked=asked_run(body), state=state, now=now)
+            run, created = create_run_of_deployment(deployment_id=id, asked=asked, state=state, now=now)
         # Whoever starts a run is shown it, also where it is not theirs to follow.
         with seeing(None):
             return Response(flow_runs_out([run], now)[0], status=201 if created else 200)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
 from rest_framework.response import Response
 
-from orchestration.api.errors import Missing, existing
+from orchestration.api.errors import Missing, Refused, existing
 from orchestration.api.operations import Operation
 from orchestration.api.states import proposed_state, written_state_out
 from orchestration.core.states import State, StateType
@@ -27,6 +28,7 @@ from runs.task_runs.schemas import (
 from runs.task_runs.services import create_task_run, delete_task_run, update_task_run
 
 PENDING = State(type=StateType.PENDING)
+LONGEST_KEY = 1024
 
 
 class CreateTaskRun(Operation):
@@ -50,7 +52,13 @@ class CreateTaskRun(Operation):
     def perform(self, body: TaskRunCreate) -> Response:
         now = current_time()
         state = proposed_state(body.state, keep_identity=False) if body.state else PENDING
-        made = create_task_run(new=new_task_run(body), run_id=body.id, state=state, now=now)
+        new = new_task_run(body)
+        if body.flow_run_id is None and (starter := self.request.user.run_id) is not None:
+            # By this the run finds it again, to wait for it.
+            new = replace(new, dynamic_key=f"{starter}-{body.dynamic_key}")
+            if len(new.dynamic_key) > LONGEST_KEY:
+                raise Refused("The dynamic key of a task that a run offers is too long.", 422)
+        made = create_task_run(new=new, run_id=body.id, state=state, now=now)
         if made.first is None:
             return Response(task_runs_out([made.run], now)[0], status=201 if made.is_new else 200)
         # What was written a moment ago need not be read again.
