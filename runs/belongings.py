@@ -6,7 +6,7 @@ from orchestration.sight import Condition, Reach, addressed, belongings, nothing
 
 
 def of_flow_run(reach: Reach, row: str) -> str:
-    """A flow run belongs to its deployment, its queue, its tags and the run that started it, as do those nested in it."""
+    """A flow run belongs to its deployment, its queue, its tags and who started it, as do those nested in it."""
     runs, task_runs = reach.table("runs_flowrun"), reach.table("runs_taskrun")
     return (
         f"({_own(reach, row)} OR {row}.parent_task_run_id IS NOT NULL AND EXISTS ("

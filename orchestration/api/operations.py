@@ -32,7 +32,7 @@ from orchestration.api.errors import InvalidRequest, Refused, complaint, complai
 from orchestration.api.fencing import names_an_attempt, write_as_attempt
 from orchestration.errors import DomainError
 from orchestration.sight import refuse_others, refuse_unseen, sees_in_part
-from orion_site.accounts.permissions import Action
+from orion_site.accounts.permissions import Action, may, refuse_held_by_others
 from orionflow.contract.masking import known
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 Row = TypeVar("Row", bound=Model)
 # Somebody asked for something and did not get it; what could not be read asked for nothing.
 _REFUSALS = (DomainError, Refused, PermissionDenied, Forbidden)
+_ABOUT_RUNS = frozenset({Action.REPORT_RUNS, Action.CREATE_RUNS})
 OLDEST_API = (0, 8, 0)
 
 
@@ -99,6 +100,8 @@ class Operation(APIView):
             if self.reports and sees_in_part():
                 refuse_unseen(self.reported_runs(self.body))
                 refuse_others(self.named_rows(self.body))
+            if self.action_required in _ABOUT_RUNS and not may(request.user, self.allowed_too):
+                refuse_held_by_others(request, self.reported_runs(self.body))
             with self._recorded(request, path):
                 if names_an_attempt(request) and self._is_fenced():
                     answer = write_as_attempt(request, path, lambda: self.perform(**arguments))

@@ -146,7 +146,7 @@ def may_in_sight(request: HttpRequest | Request, *actions: Action | None, by_sig
     if sight is None or not any(may_in_part(actor, action) for action in actions):
         return False
     is_reading = all(action.is_reading for action in actions if action is not None)
-    if not is_reading and _table_of(request) in shared_tables:
+    if not is_reading and table_of(request) in shared_tables:
         raise PermissionDenied(ON_NO_OBJECT)
     is_named = _is_in_sight(request, sight)
     if is_named is False:
@@ -173,7 +173,8 @@ def address_of(route: str) -> str:
     return f"{found[1]}<{found[2]}>" if found else ""
 
 
-def _table_of(request: HttpRequest | Request) -> str | None:
+def table_of(request: HttpRequest | Request) -> str | None:
+    """The table of the object that the address names."""
     _discover()
     match = request.resolver_match
     return addressed.get(address_of(match.route), (None, ""))[0] if match else None

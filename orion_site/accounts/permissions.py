@@ -6,7 +6,7 @@ key, by a session, or as the local owner, who may do everything. What roles allo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
@@ -32,7 +32,9 @@ class Action(StrEnum):
     ANYBODY = "anybody"  # what needs no proof of who asks: whether the server is alive, and the page to sign in
     PROBE = "probe"  # is the server there, and which version is it
     READ_RUNS = "runs.read"
-    REPORT_RUNS = "runs.report"  # what a running flow says about itself: creations, transitions, logs, artifacts
+    REPORT_RUNS = "runs.report"  # what a running flow says about itself: transitions, logs, artifacts
+    REPORT_ANY_RUN = "runs.report-any"  # the same of runs that agents of others hold
+    CREATE_RUNS = "runs.create"  # runs that no deployment is asked for
     SEND_INPUTS = "runs.send"  # a value handed to a run that takes it in
     CHANGE_RUNS = "runs.change"  # what a person does to runs: cancel, resume, rename, delete
     FORCE_STATES = "runs.force"  # a state that the rules were not asked about
@@ -75,6 +77,8 @@ class Action(StrEnum):
         """Whether running flows, agents and programs do it: it is recorded as states, leases and events."""
         return self in {
             Action.REPORT_RUNS,
+            Action.REPORT_ANY_RUN,
+            Action.CREATE_RUNS,
             Action.SEND_INPUTS,
             Action.SERVE_QUEUES,
             Action.TAKE_SLOTS,
@@ -88,6 +92,8 @@ OF_OBJECTS = frozenset(
     {
         Action.READ_RUNS,
         Action.REPORT_RUNS,
+        Action.REPORT_ANY_RUN,
+        Action.CREATE_RUNS,
         Action.SEND_INPUTS,
         Action.CHANGE_RUNS,
         Action.FORCE_STATES,
@@ -250,6 +256,20 @@ def may_here(request: Request, action: Action) -> bool:
     if may(actor, action):
         return True
     return may_in_part(actor, action) and _may_in_sight(request, action, further=True)
+
+
+def refuse_held_by_others(request: Request, reported: Iterable[tuple[str, UUID | None]]) -> None:
+    """Refuse reports about runs that the agents of others hold, the run of the address among them.
+
+    Raises PermissionDenied. Whoever has rights on some runs only, as a run token has, reports about no others anyway.
+    """
+    actor = request.user
+    if not may(actor, Action.REPORT_RUNS) or may(actor, Action.REPORT_ANY_RUN):
+        return
+    # Imported here, because it knows tables: an API inside a user's process has no accounts.
+    from orion_site.accounts import holders
+
+    holders.refuse_held_by_others(actor, [*holders.run_in_address(request), *reported])
 
 
 def refuse_fields(request: Request, action: Action, given: Mapping[str, Any], why: str) -> None:

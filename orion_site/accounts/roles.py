@@ -33,6 +33,7 @@ _AGENT = frozenset(
         Action.PROBE,
         Action.SERVE_QUEUES,
         Action.REPORT_RUNS,
+        Action.CREATE_RUNS,
         Action.SEND_INPUTS,
         Action.FORCE_STATES,
         Action.TAKE_SLOTS,
@@ -54,6 +55,7 @@ _DEPLOYER = (
     | _AGENT
     | {
         Action.CUSTOMISE_RUNS,
+        Action.REPORT_ANY_RUN,
         Action.CHANGE_LIMITS,
         Action.CHANGE_VARIABLES,
         Action.CHANGE_BLOCKS,

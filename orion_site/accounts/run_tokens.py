@@ -47,7 +47,16 @@ ACTIONS = frozenset(
     }
 )
 # Of its own run and of what is nested in it.
-OWN = frozenset({Action.READ_RUNS, Action.REPORT_RUNS, Action.SEND_INPUTS, Action.FORCE_STATES, Action.READ_EVENTS})
+OWN = frozenset(
+    {
+        Action.READ_RUNS,
+        Action.REPORT_RUNS,
+        Action.CREATE_RUNS,
+        Action.SEND_INPUTS,
+        Action.FORCE_STATES,
+        Action.READ_EVENTS,
+    }
+)
 # Of the runs that it started, which are not nested in it: to wait for them, and to hand them values.
 STARTED = frozenset({Action.READ_RUNS, Action.SEND_INPUTS, Action.READ_EVENTS})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
@@ -11,7 +12,9 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from deployments.models import Lease, Worker
+from orion_site.accounts.users import create_user
 from runs.models import FlowRun
+from tests.factories import make_flow_run, make_task_run
 from tests.security.askers import Asker, key_of, user_with
 from tests.services.dispatching import make_queue, waiting
 
@@ -84,9 +87,69 @@ def test_an_agent_ends_no_run_of_another(held: tuple[Agent, dict[str, Any]], age
     assert smith.call("ended", exit_code=1, **run).status_code == 200
 
 
-def test_an_agent_ends_no_run_that_no_agent_holds(agent: Callable[[str], Agent]):
-    from tests.factories import make_flow_run
+THEN = "2026-01-01T00:00:00Z"
+REPORTS: list[tuple[str, str, Any]] = [
+    ("POST", "/api/flow_runs/{run}/set_state", {"state": {"type": "COMPLETED"}}),
+    ("POST", "/api/flow_runs/{run}/set_state", {"state": {"type": "CANCELLED"}, "force": True}),
+    ("POST", "/api/flow_runs/{nested}/set_state", {"state": {"type": "FAILED"}}),
+    ("POST", "/api/task_runs/{task}/set_state", {"state": {"type": "FAILED"}}),
+    ("PATCH", "/api/flow_runs/{run}", {"name": "x"}),
+    ("PATCH", "/api/task_runs/{task}", {"name": "x"}),
+    ("POST", "/api/task_runs/", {"flow_run_id": "{run}", "task_key": "t", "dynamic_key": "k"}),
+    ("POST", "/api/artifacts/", {"key": "x", "type": "text", "task_run_id": "{task}"}),
+    ("POST", "/api/logs/", [{"name": "x", "level": 20, "message": "m", "timestamp": THEN, "flow_run_id": "{run}"}]),
+    ("POST", "/api/task_runs/transitions", {
+        "items": [{"task_run_id": "{task}", "state": {"id": "{task}", "type": "FAILED", "timestamp": THEN}}],
+        "sent_at": THEN,
+    }),
+]  # fmt: skip
 
+
+@pytest.mark.parametrize(("method", "path", "body"), REPORTS)
+def test_a_key_of_agents_reports_no_run_that_others_hold(
+    held: tuple[Agent, dict[str, Any]], agent: Callable[[str], Agent], method: str, path: str, body: Any
+):
+    """Its own user's key may, and a deployer's; a key of other agents may not."""
+    smith, run = held
+    task = make_task_run(flow_run=FlowRun.objects.get(pk=run["flow_run_id"]))
+    nested = make_flow_run(parent_task_run_id=task.pk)
+    names = {"{run}": run["flow_run_id"], "{task}": str(task.pk), "{nested}": str(nested.pk)}
+    sent = json.dumps(body)
+    for name, value in names.items():
+        path, sent = path.replace(name, value), sent.replace(name, value)
+    before = FlowRun.objects.filter(pk=run["flow_run_id"]).values().get()
+
+    answer = agent("jones").client.call(method, path, json.loads(sent))
+
+    assert (answer.status_code, "another user" in answer.json()["detail"]) == (403, True)
+    assert FlowRun.objects.filter(pk=run["flow_run_id"]).values().get() == before
+    for client in (smith.client, Asker(key_of(user_with("deployer")))):
+        assert client.call(method, path, json.loads(sent)).status_code < 300
+
+
+def test_the_nearest_lease_says_who_reports(held: tuple[Agent, dict[str, Any]], agent: Callable[[str], Agent]):
+    """A run that another's agent holds for a run of ours is not ours to report."""
+    _, run = held
+    task = make_task_run(flow_run=FlowRun.objects.get(pk=run["flow_run_id"]))
+    called = waiting(make_queue(), parent_task_run_id=task.pk)
+    jones = agent("jones")
+    assert [one["flow_run"]["id"] for one in jones.call("claim", limit=1).json()] == [str(called.pk)]
+    body = {"state": {"type": "RUNNING"}}
+
+    assert held[0].client.call("POST", f"/api/flow_runs/{called.pk}/set_state", body).status_code == 403
+    assert jones.client.call("POST", f"/api/flow_runs/{called.pk}/set_state", body).status_code == 201
+
+
+def test_who_operates_too_moves_runs_of_others_and_reports_none(held: tuple[Agent, dict[str, Any]]):
+    path = f"/api/flow_runs/{held[1]['flow_run_id']}/set_state"
+    both = Asker(key_of(create_user(name="both", roles=["agent", "operator"])))
+
+    assert both.call("POST", path, {"state": {"type": "COMPLETED"}}).status_code == 403
+    assert both.call("POST", path, {"state": {"type": "CANCELLED"}, "force": True}).status_code == 403
+    assert both.call("POST", path, {"state": {"type": "CANCELLING"}}).status_code == 201
+
+
+def test_an_agent_ends_no_run_that_no_agent_holds(agent: Callable[[str], Agent]):
     run = make_flow_run("RUNNING", now=timezone.now())
 
     answer = agent("jones").call("ended", flow_run_id=str(run.pk), epoch=run.epoch, exit_code=1)

@@ -55,6 +55,8 @@ TABLE = {
     Action.CHANGE_AUTOMATIONS: "..d.a",
     Action.READ_SECRETS: "..dga",
     Action.REPORT_RUNS: "..dga",
+    Action.REPORT_ANY_RUN: "..d.a",
+    Action.CREATE_RUNS: "..dga",
     Action.SEND_INPUTS: "..dga",
     Action.FORCE_STATES: "..dga",
     Action.TAKE_SLOTS: "..dga",
@@ -129,6 +131,8 @@ def test_an_operator_starts_runs(asker: Callable[..., Asker], empty: dict[str, A
         ("operator", {"infrastructure_pid": "7"}, 403),
         ("agent", {"infrastructure_pid": "7"}, 204),
         ("agent", {"job_variables": {"env": {"A": "1"}}}, 403),
+        ("agent", {"parameters": {"x": 1}}, 403),
+        ("operator", {"parameters": {"x": 1}}, 204),
         ("viewer", {"name": "calm-otter"}, 403),
     ],
 )

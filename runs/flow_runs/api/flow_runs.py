@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.core.exceptions import PermissionDenied
 from rest_framework.response import Response
 
 from orchestration.api.errors import Refused, existing
@@ -17,8 +18,12 @@ from orchestration.database_clock import current_time
 from orchestration.errors import JobVariablesSettled, JobVariablesUnused
 from orchestration.large import completed
 from orchestration.new_runs import NewFlowRun
+<<<<<<< HEAD
 from orchestration.sight import seeing
 from orion_site.accounts.permissions import WHERE_AND_HOW, Action, refuse_fields
+=======
+from orion_site.accounts.permissions import WHERE_AND_HOW, Action, may_here, refuse_fields
+>>>>>>> 341d91f3 (accounts: Split what reporting runs meant, and bind it to leases)
 from orionflow.contract.runs import FlowRunCreate, FlowRunUpdate
 from runs.flow_runs.schemas import FlowRunOut, flow_run_out
 from runs.flow_runs.services import create_flow_run, delete_flow_run, update_flow_run
@@ -34,7 +39,7 @@ class CreateFlowRun(Operation):
     """Create a flow run. With a known idempotency key the stored run is returned, unchanged."""
 
     method = "POST"
-    action_required = Action.REPORT_RUNS
+    action_required = Action.CREATE_RUNS
     masks_secrets = True
     reports = True
     answers = {201: FlowRunOut, 200: FlowRunOut}
@@ -87,6 +92,8 @@ class UpdateFlowRun(Operation):
         refuse_fields(self.request, Action.CUSTOMISE_RUNS, variables, WHERE_AND_HOW)
         reported = {name: value for name, value in changes.items() if name not in OF_PEOPLE}
         refuse_fields(self.request, Action.REPORT_RUNS, reported, "this is reported by the process of the run")
+        if "parameters" in changes and not may_here(self.request, Action.CHANGE_RUNS) and _waits(id):
+            raise PermissionDenied("Your role does not allow to change the parameters of a run that waits.")
         if "empirical_policy" in changes:
             changes["empirical_policy"] = policy_in(body.empirical_policy)
         # Null means "leave as it is", except where the column itself may be empty.
@@ -106,6 +113,10 @@ class DeleteFlowRun(Operation):
 
     def perform(self, id: UUID) -> None:
         delete_flow_run(run_id=id)
+
+
+def _waits(run_id: UUID) -> bool:
+    return FlowRun.objects.filter(pk=run_id, state_type=StateType.SCHEDULED).exists()
 
 
 def _update_of(changes: dict[str, Any]) -> Callable[..., None]:
