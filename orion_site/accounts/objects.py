@@ -92,7 +92,9 @@ def sight_of(actor: Actor, *actions: Action | None) -> NamedSight | None:
     if wanted & actor.actions:
         if actor.run_id is None:
             return None
-        return NamedSight({"run": {str(actor.run_id)}}, reading=True, of_runs_only=True)
+        # Also what it started before: a repeated request finds it again.
+        names_of_run = {"run": {str(actor.run_id)}, "started-by-run": {str(actor.run_id)}}
+        return NamedSight(names_of_run, reading=True, of_runs_only=True)
     names: dict[str, set[str]] = defaultdict(set)
     for one in actor.objects:
         if wanted & one.actions:

@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from orionflow import flow, get_run_logger, task
+from orionflow.client import key_for, transport_to
 from orionflow.errors import UsageError, WorkerCrashed
+from orionflow.settings import current_settings
 from orionflow.task_runners import CeleryTaskRunner
 from orionflow.testing import logs_of, task_runs_of
 from tests import warm
@@ -56,6 +58,13 @@ def secrets_seen() -> list[str]:
 
 
 @task
+def keys_known() -> tuple[str | None, str | None]:
+    """The key in the environment, and the one that a client of a server sends."""
+    settings = current_settings()
+    return os.environ.get("ORION_API_KEY"), key_for(transport_to("http://127.0.0.1:9/api", settings), settings)
+
+
+@task
 def noted(mark: str, seconds: float) -> None:
     with open(mark, "a") as file:
         file.write("began\n")
@@ -85,7 +94,7 @@ class Worker:
         command = [sys.executable, "-m", "orionflow.cli", "task-worker", "start", "-c", str(concurrency), "-q", queue]
         self.process = warm.Popen(
             [*command, "--broker", broker, "--name", "far-away"],
-            env={**os.environ, "ORION_TASK_KEY": key, "ORION_SECRET_KEY": "hush"},
+            env={**os.environ, "ORION_TASK_KEY": key, "ORION_SECRET_KEY": "hush", "ORION_API_KEY": "orn_of_the_worker"},
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -138,6 +147,19 @@ def test_tasks_see_no_secret_of_the_server_or_the_broker(worker: Worker, broker:
         return secrets_seen.submit().result()
 
     assert flow_on(broker, outer)() == []
+
+
+@pytest.mark.parametrize(("given", "sent"), [("ort_of_the_run", "ort_of_the_run"), ("orn_of_a_person", None)])
+def test_tasks_speak_by_the_token_of_their_run(
+    worker: Worker, broker: str, monkeypatch: pytest.MonkeyPatch, given: str, sent: str | None
+):
+    """Never by the worker's key, nor by that of whoever started the flow."""
+    monkeypatch.setenv("ORION_API_KEY", given)
+
+    def outer() -> Any:
+        return keys_known.submit().result()
+
+    assert flow_on(broker, outer)() == ("none", sent)
 
 
 def test_exceptions_come_back(worker: Worker, broker: str):

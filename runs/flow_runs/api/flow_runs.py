@@ -18,12 +18,8 @@ from orchestration.database_clock import current_time
 from orchestration.errors import JobVariablesSettled, JobVariablesUnused
 from orchestration.large import completed
 from orchestration.new_runs import NewFlowRun
-<<<<<<< HEAD
 from orchestration.sight import seeing
-from orion_site.accounts.permissions import WHERE_AND_HOW, Action, refuse_fields
-=======
 from orion_site.accounts.permissions import WHERE_AND_HOW, Action, may_here, refuse_fields
->>>>>>> 341d91f3 (accounts: Split what reporting runs meant, and bind it to leases)
 from orionflow.contract.runs import FlowRunCreate, FlowRunUpdate
 from runs.flow_runs.schemas import FlowRunOut, flow_run_out
 from runs.flow_runs.services import create_flow_run, delete_flow_run, update_flow_run

@@ -10,21 +10,17 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from orionflow.agent.active_runs import ActiveRun, ActiveRuns, Limit, Stop
 from orionflow.agent.agent_client import AgentClient, AgentOptions
 from orionflow.agent.heartbeats import trusted_until
-from orionflow.agent.launching import End, Launcher, LauncherGone
-from orionflow.client.transport import without_credentials
+from orionflow.agent.launching import End, Launcher, LauncherGone, without_key
 from orionflow.contract.agents import ClaimedRun, hint_queue
 from orionflow.errors import ApiError
 from orionflow.logging import agent_logger
 from orionflow.settings import current_settings
 
-# An API key that stands in an address as its password.
-KEY_BEGINS = "orn_"
 # Without a broker.
 SHORT_POLL_SECONDS = 1.0
 READY_SECONDS = 1.0
@@ -230,9 +226,7 @@ class RunStarter:
         if token is None:
             # With the name and password of the address, if it has them.
             return {**wanted, "ORION_API_URL": url}
-        if (urlsplit(url).password or "").startswith(KEY_BEGINS):
-            url, _ = without_credentials(url)
-        return {"ORION_API_KEY": token, **wanted, "ORION_API_URL": url}
+        return {"ORION_API_KEY": token, **wanted, "ORION_API_URL": without_key(url)}
 
     def _command(self, variables: Mapping[str, Any]) -> list[str] | None:
         """None: a fork of the launcher. Another interpreter is a process of its own."""

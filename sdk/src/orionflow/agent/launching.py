@@ -12,20 +12,24 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from orionflow.agent.containment import kill_group
 from orionflow.agent.zygote import Lines, Message, send_line
+from orionflow.client.transport import without_credentials
 from orionflow.errors import OrionError
 from orionflow.logging import agent_logger
 from orionflow.settings import PREFIX, environment_name, settings_table
 
-# The broker belongs to agents and task workers: whoever reaches it can send them work.
-WITHHELD = frozenset({"broker_url"})
-# Runs of an agent speak for themselves by a token. The address, which may have a key in it, comes with each of them.
-WITHHELD_FROM_RUNS = WITHHELD | {"api_key", "api_url"}
+# The broker belongs to agents and task workers: whoever reaches it can send them work. Runs speak for themselves by a
+# token. The address, which may have a key in it, comes with each of them.
+WITHHELD_FROM_RUNS = frozenset({"broker_url", "api_key", "api_url"})
 # What is in these is in no other variable either, whatever its name.
 SECRETS = ("API_KEY", "BROKER_URL", "DATABASE_URL", "SECRET_KEY", "ENCRYPTION_KEYS")
 LEAST_SECRET = 8
+# An API key may stand in an address as its password.
+KEY_BEGINS = "orn_"
+API_URL, API_KEY = "ORION_API_URL", "ORION_API_KEY"
 OF_PREFECT = frozenset({"PREFECT_API_KEY", "PREFECT_API_DATABASE_CONNECTION_URL"})
 # A launcher that dies again and again is not started more often than this.
 PAUSE_SECONDS = 1.0
@@ -176,6 +180,17 @@ def environment_of_runs(
 
 
 def withhold_from_this_process() -> None:
-    """Remove from this process what its code may not see."""
-    for name in set(os.environ) - set(environment_of_runs(withheld=WITHHELD)):
+    """Remove from this process what its code may not see: its key and the broker; the address of the API stays."""
+    url = os.environ.get(API_URL)
+    for name in set(os.environ) - set(environment_of_runs()):
         del os.environ[name]
+    # Said, so that no key is looked for in files.
+    os.environ[API_KEY] = "none"
+    if url is not None:
+        os.environ[API_URL] = without_key(url)
+
+
+def without_key(url: str) -> str:
+    """Return an address of the API without the key that may be the password in it."""
+    has_key = (urlsplit(url).password or "").startswith(KEY_BEGINS)
+    return without_credentials(url)[0] if has_key else url

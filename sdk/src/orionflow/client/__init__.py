@@ -245,8 +245,10 @@ def key_for(transport: Transport, settings: Settings) -> str | None:
     """Return the key that this API is sent: that of the settings if it is their API, else one that was kept for it."""
     if isinstance(transport, EphemeralTransport):
         return None
-    from orionflow.settings.stored_keys import same_address, stored_key
+    from orionflow.settings.stored_keys import same_address, stored_key, token_of_caller
 
+    if token := token_of_caller.get():
+        return token
     if settings.origin("api_key") == "default" and settings.api_key is None:
         return stored_key(settings.home, transport.url)
     is_theirs = settings.api_url is None or same_address(settings.api_url) == same_address(transport.url)

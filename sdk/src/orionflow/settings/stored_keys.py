@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextvars import ContextVar
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,6 +12,8 @@ from orionflow.errors import SettingsError
 from orionflow.private_files import make_private_folder, private_opener
 
 FILE_NAME = "keys.json"
+# The token of the run that a task is called for in another process: by it that proves for whom it asks.
+token_of_caller: ContextVar[str | None] = ContextVar("orion_token_of_caller", default=None)
 
 
 def stored_key(home: Path, api_url: str) -> str | None:

@@ -17,6 +17,8 @@ from orionflow.errors import UnserializableError
 from orionflow.recordable import as_text
 from orionflow.values.pickling import dumps, loads
 
+# Keys of people and agents stay where they are.
+TOKEN_BEGINS = "ort_"
 _to_parent: Any = None
 _TRAVELLING = frozenset({str, int, float, bool, UUID})
 
@@ -47,7 +49,9 @@ def _travels(value: Any) -> bool:
 
 
 class RunOfChild:
-    """The run that a child process works for, as far as it knows it."""
+    """The run that a child process works for, as far as it knows it, and its token if it has one."""
+
+    token: str | None = None
 
     def __init__(self, flow_run_id: UUID, task_run_id: UUID, names: dict[str, Any], log_prints: bool) -> None:
         self.flow_run_id = flow_run_id
@@ -58,13 +62,18 @@ class RunOfChild:
 
 def _present_run() -> RunOfChild | None:
     from orionflow.context import TaskRunContext
+    from orionflow.settings import current_settings
 
     context = TaskRunContext.get()
     if context is None:
         return None
     call = context.call
     names = {"flow": call.flow_run.flow.name, "flow_run": call.flow_run.flow_run.name, "task": call.task.name}
-    return RunOfChild(call.flow_run.id, call.id, {**names, "task_run": call.name}, context.log_prints)
+    run = RunOfChild(call.flow_run.id, call.id, {**names, "task_run": call.name}, context.log_prints)
+    key = current_settings().api_key
+    if key is not None and key.startswith(TOKEN_BEGINS):
+        run.token = key
+    return run
 
 
 def call_in_child(payload: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The run that a child process works for: its logger and its prints."""
+"""The run that a child process works for: its logger, its prints and its token."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from orionflow import context as contexts
 from orionflow.logging import logger_of_child
+from orionflow.settings.stored_keys import token_of_caller
 from orionflow.task_runners.child import RunOfChild, ShippingHandler
 
 
@@ -23,11 +24,12 @@ def working_for(run: RunOfChild | None) -> Iterator[None]:
     _ship_logs()
     if run.log_prints:
         _ship_prints()
-    token = contexts._child_run.set(run)
+    token, speaking = contexts._child_run.set(run), token_of_caller.set(run.token)
     try:
         yield
     finally:
         contexts._child_run.reset(token)
+        token_of_caller.reset(speaking)
 
 
 def _ship_logs() -> None:
