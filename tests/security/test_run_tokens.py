@@ -168,6 +168,17 @@ def test_what_an_attempt_may_do_to_a_run_that_it_started(attempt: Attempt, start
     assert FlowRun.objects.get(pk=started).state_type == "SCHEDULED"
 
 
+@pytest.mark.parametrize("whose", ["own", "another's"])
+def test_an_attempt_starts_runs_below_its_own_tasks_only(attempt: Attempt, other: World, whose: str):
+    path = f"/api/deployments/{other.id_of('deployments_deployment')}/create_flow_run"
+    own = attempt.client.call("POST", "/api/task_runs/", task_run_of(attempt.id)).json()["id"]
+    parent, before = own if whose == "own" else other.id_of("runs_taskrun"), FlowRun.objects.count()
+
+    answer = attempt.client.call("POST", path, {"parent_task_run_id": parent})
+
+    assert (answer.status_code, FlowRun.objects.count() - before) == ((201, 1) if whose == "own" else (403, 0))
+
+
 @pytest.mark.parametrize("body", [{"state": {"type": "CANCELLED"}}, {"state": {"type": "COMPLETED"}, "force": True}])
 def test_an_attempt_reports_no_run_that_it_started(attempt: Attempt, started: str, body: dict[str, Any]):
     client = attempt.client
