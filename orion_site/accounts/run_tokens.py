@@ -107,7 +107,13 @@ def actor_of_attempt(run_id: UUID, epoch: int) -> Actor:
                 raise KeyRefused(OVER)
     # Once it ended it says what it has left to say, and sets no state by which it would begin again.
     own = OnObject("run", str(run_id), OWN if leased == epoch else OWN - {Action.FORCE_STATES})
-    return Actor(f"run {name}", ACTIONS, objects=(own, OnObject("started-by-run", str(run_id), STARTED)), run_id=run_id, epoch=epoch)
+    return Actor(
+        f"run {name}",
+        ACTIONS,
+        objects=(own, OnObject("started-by-run", str(run_id), STARTED)),
+        run_id=run_id,
+        epoch=epoch,
+    )
 
 
 def _read(text: str) -> tuple[UUID, int]:
