@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import lasting_port
+
 
 def redis_server() -> str:
     """The program, or a skip that says how to get it."""
@@ -24,17 +26,11 @@ def redis_server() -> str:
     return found
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Redis:
     """A Redis server that can be killed, stopped, thawed, flushed and started again on its port."""
 
     def __init__(self, folder: Path) -> None:
-        self.port = free_port()
+        self.port = lasting_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._folder = folder
         self._program = redis_server()
@@ -80,7 +76,7 @@ def running_rabbitmq() -> Iterator[str]:
     program = shutil.which("rabbitmq-server")
     if program is None:
         pytest.skip("rabbitmq-server is not installed: apt-get install rabbitmq-server")
-    port = free_port()
+    port = lasting_port()
     with tempfile.TemporaryDirectory(prefix="orion-rabbitmq-", ignore_cleanup_errors=True) as folder:
         # The program goes on as the user rabbitmq where root starts it.
         os.chmod(folder, 0o777)
@@ -89,7 +85,7 @@ def running_rabbitmq() -> Iterator[str]:
             "RABBITMQ_NODENAME": f"orion{port}@localhost",
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODE_PORT": str(port),
-            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_DIST_PORT": str(lasting_port()),
             "RABBITMQ_MNESIA_BASE": f"{folder}/mnesia",
             "RABBITMQ_LOG_BASE": f"{folder}/log",
             "RABBITMQ_PID_FILE": f"{folder}/pid",

@@ -101,7 +101,7 @@ class Operation(APIView):
                 refuse_unseen(self.reported_runs(self.body))
                 refuse_others(self.named_rows(self.body))
             if self.action_required in _ABOUT_RUNS and not may(request.user, self.allowed_too):
-                refuse_held_by_others(request, self.reported_runs(self.body))
+                refuse_held_by_others(request, [*self.reported_runs(self.body), *self.named_rows(self.body)])
             with self._recorded(request, path):
                 if names_an_attempt(request) and self._is_fenced():
                     answer = write_as_attempt(request, path, lambda: self.perform(**arguments))

@@ -19,10 +19,11 @@ from pathlib import Path
 
 from tests import warm
 from tests.agents.running import Api, below, eventually, is_alive
-from tests.brokers import Redis, free_port, running_redis
+from tests.brokers import Redis, running_redis
 from tests.conftest import DATABASE
 from tests.faults.balancer import running_balancer
 from tests.homes import ready_home
+from tests.ports import lasting_port
 from tests.postgresql import Postgresql, running_postgresql_server
 from tests.site.running import COMMAND, RunningServer, environment, orion
 
@@ -213,7 +214,7 @@ def running_cluster(home: Path, queue: str, **more: str) -> Iterator[Cluster]:
         settings, database = stack.enter_context(own_database(home, **{**SHORT, **more}))
         broker = stack.enter_context(running_redis()) if database else None
         settings["ORION_BROKER_URL"] = broker.url if broker else f"filesystem://{home}/broker"
-        ports = [free_port(), free_port()]
+        ports = [lasting_port(), lasting_port()]
         balancer = stack.enter_context(running_balancer(ports))
         cluster = Cluster(home, settings, queue, ports, balancer.port)
         cluster.broker, cluster.database = broker, database

@@ -15,6 +15,7 @@ import pytest
 import tests.agents.running as agents
 from tests.agents.running import Api, eventually, running_agent
 from tests.faults.cluster import Part, own_database, verified
+from tests.ports import lasting_port
 from tests.site.running import RunningServer, running_server
 
 HERE, AGENTS = Path(__file__).parent, Path(agents.__file__).parent
@@ -36,7 +37,7 @@ class Stack:
 
     def __init__(self, home: Path, settings: dict[str, str], servers: ExitStack, *options: str) -> None:
         self.home, self._settings, self._servers, self._options = home, settings, servers, options
-        self._server = servers.enter_context(running_server(home, *options, **settings))
+        self._server = servers.enter_context(running_server(home, "--port", str(lasting_port()), *options, **settings))
         self.api = Api(self._server)
 
     def away_for(self, seconds: float) -> None:

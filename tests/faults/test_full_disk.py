@@ -18,6 +18,7 @@ from tests.faults.cluster import SHORT, own_database, verified
 from tests.faults.flow_program import TASKS
 from tests.faults.full_disk import small_disk
 from tests.faults.test_outages import assert_completed_once
+from tests.ports import lasting_port
 from tests.site.running import PATIENCE_SECONDS, RunningServer, environment, orion, running_server
 
 HERE = Path(__file__).parent
@@ -129,7 +130,7 @@ def test_a_program_whose_reports_find_neither_an_api_nor_room_goes_on_and_report
     home = tmp_path / "home"
     with small_disk(tmp_path / "small", 1) as disk, own_database(home) as (settings, _):
         disk.fill()
-        with running_server(home, **settings) as server:
+        with running_server(home, "--port", str(lasting_port()), **settings) as server:
             more = {"ORION_API_URL": Api(server).url, "ORION_REPORTING_QUEUE_SIZE": "20", **AT_ONCE}
             flow = program(disk.folder, "tests.faults.flow_program", str(server.process.pid), **more)
             server.process.wait(PATIENCE_SECONDS)

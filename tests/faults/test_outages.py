@@ -10,6 +10,7 @@ import pytest
 
 from tests.agents.running import QUICK, Api, running_agent
 from tests.faults.cluster import database_away, own_database, verified
+from tests.ports import lasting_port
 from tests.site.running import running_server
 
 HERE = Path(__file__).parent
@@ -61,7 +62,7 @@ def test_runs_outlast_a_database_that_is_away_for_longer_than_a_lease(tmp_path: 
 def test_runs_outlast_an_api_that_is_killed_every_second(tmp_path: Path):
     home, witness = tmp_path / "home", tmp_path / "witness"
     with own_database(home, **QUICK) as (settings, _), ExitStack() as servers:
-        server = servers.enter_context(running_server(home, **settings))
+        server = servers.enter_context(running_server(home, "--port", str(lasting_port()), **settings))
         with running_agent(home, api := Api(server), "q", "--concurrency", "3"):
             deployment = deployed(api, "stepping")
             runs = [api.run(deployment, witness=str(witness), seconds=1) for _ in range(10)]

@@ -15,6 +15,7 @@ from uuid import UUID
 import pytest
 
 from tests import warm
+from tests.ports import lasting_port
 from tests.rounds import rounds
 from tests.site.running import environment, running_server
 
@@ -82,7 +83,7 @@ def acknowledged(lines: list[str]) -> list[str]:
 def test_a_server_that_is_killed_and_restarted_loses_no_report(tmp_path: Path):
     home = tmp_path / "home"
     with ExitStack() as servers:
-        server = servers.enter_context(running_server(home))
+        server = servers.enter_context(running_server(home, "--port", str(lasting_port())))
         address = f"http://127.0.0.1:{server.port}/api"
         program = Program(tmp_path, "300", "0.05", ORION_API_URL=address)
         for _ in range(3):
@@ -155,7 +156,7 @@ def test_a_database_that_is_locked_from_outside_delays_reports_and_loses_none(tm
 def test_a_run_whose_server_stayed_away_is_completed_by_the_next_process(tmp_path: Path):
     home = tmp_path / "home"
     with ExitStack() as servers:
-        server = servers.enter_context(running_server(home))
+        server = servers.enter_context(running_server(home, "--port", str(lasting_port())))
         address = {"ORION_API_URL": f"http://127.0.0.1:{server.port}/api", "PYTHONPATH": str(ROOT)}
         ended = python(tmp_path, "-m", "tests.faults.flow_program", str(server.process.pid), **address, **IMPATIENT)
         kept = list((tmp_path / "spool").iterdir())

@@ -127,6 +127,21 @@ def test_a_key_of_agents_reports_no_run_that_others_hold(
         assert client.call(method, path, json.loads(sent)).status_code < 300
 
 
+def test_what_a_key_of_agents_calls_new_is_reported_by_its_holder_alone(
+    held: tuple[Agent, dict[str, Any]], agent: Callable[[str], Agent]
+):
+    """A batch that makes a task run first may name one that is there, and that another's agent holds."""
+    task = make_task_run(flow_run=FlowRun.objects.get(pk=held[1]["flow_run_id"]))
+    named = {"flow_run_id": str(make_flow_run().pk), "task_key": "t", "dynamic_key": "k", "name": "t"}
+    state = {"id": str(uuid4()), "type": "FAILED", "timestamp": THEN}
+    items = [{"task_run_id": str(task.pk), "task_run": named}, {"task_run_id": str(task.pk), "state": state}]
+
+    answer = agent("jones").client.call("POST", "/api/task_runs/transitions", {"items": items, "sent_at": THEN})
+
+    task.refresh_from_db()
+    assert (answer.status_code, task.state_type == "FAILED") == (403, False)
+
+
 def test_the_nearest_lease_says_who_reports(held: tuple[Agent, dict[str, Any]], agent: Callable[[str], Agent]):
     """A run that another's agent holds for a run of ours is not ours to report."""
     _, run = held
