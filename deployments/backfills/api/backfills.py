@@ -43,7 +43,7 @@ class CreateBackfill(Operation):
 
     method = "POST"
     action_required = Action.CHANGE_BACKFILLS
-    answers = {201: contract.Backfill}
+    answers = {201: contract.Backfill, 404: dict[str, str]}
 
     def perform(self, body: contract.BackfillCreate) -> Response:
         queue = {"work_queue_name": another_queue(body.deployment_id, body.work_queue_name)}
