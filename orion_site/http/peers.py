@@ -7,6 +7,7 @@ asked.
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import os
 import socket
@@ -88,6 +89,7 @@ def way_to_ask() -> Question | None:
         return None
     with suppress(OSError):
         if _recognises_itself(ask := Kernel()):
+            atexit.register(ask.close)
             return ask
     with suppress(OSError):
         if _recognises_itself(ask_proc):
