@@ -69,6 +69,7 @@ def test_runs_outlast_an_api_that_is_killed_every_second(tmp_path: Path):
             for _ in range(5):
                 time.sleep(1)
                 server.process.kill()
+                server.process.wait()
                 server = servers.enter_context(running_server(home, "--port", str(server.port), **settings))
 
             assert_completed_once(api, runs, witness, tasks=5)

@@ -89,6 +89,7 @@ def test_a_server_that_is_killed_and_restarted_loses_no_report(tmp_path: Path):
         for _ in range(3):
             time.sleep(0.5)
             server.process.kill()
+            server.process.wait()
             server = servers.enter_context(running_server(home, "--port", str(server.port)))
         program.finish()
 
