@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from orchestration.errors import BeyondRights
 from orchestration.tables import fetch
+
+Id = TypeVar("Id", UUID, UUID | None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def nothing(reach: Reach, row: str) -> str:
 reaching: list[Callable[..., Reach]] = []
 # What several deployments may share: rights on one of them are not enough to change it.
 shared_tables: set[str] = set()
-# Conditions by table; and by the beginning of an address the table and column of what its first part names.
+# The condition of each table; and for addresses, up to their first id or name, the table and column where that stands.
 belongings: dict[str, Condition] = {}
 addressed: dict[str, tuple[str, str]] = {}
 
@@ -113,7 +115,7 @@ def seeing_all_within(transaction: AbstractContextManager[None]) -> Iterator[Non
 
 def refuse_unseen(rows: Iterable[tuple[str, UUID | None]]) -> None:
     """Refuse what is about other rows than those that are seen. Raises BeyondRights."""
-    for table, ids in _by_table(rows).items():
+    for table, ids in by_table(rows).items():
         if None in ids:
             raise BeyondRights(what="a report that names no run")
         if len(_found(table, ids)) < len(ids):
@@ -122,15 +124,16 @@ def refuse_unseen(rows: Iterable[tuple[str, UUID | None]]) -> None:
 
 def refuse_others(rows: Iterable[tuple[str, UUID | None]]) -> None:
     """Refuse rows that are there and not seen; those that are not there yet are nobody's. Raises BeyondRights."""
-    for table, ids in _by_table(rows).items():
+    for table, ids in by_table(rows).items():
         with seeing(None):
             there = _found(table, ids)
         if len(_found(table, ids)) < len(there):
             raise BeyondRights(what="what names other runs")
 
 
-def _by_table(rows: Iterable[tuple[str, UUID | None]]) -> dict[str, set[UUID | None]]:
-    named: dict[str, set[UUID | None]] = defaultdict(set)
+def by_table(rows: Iterable[tuple[str, Id]]) -> defaultdict[str, set[Id]]:
+    """The ids of rows, by their tables."""
+    named: defaultdict[str, set[Id]] = defaultdict(set)
     for table, one in rows:
         named[table].add(one)
     return named

@@ -205,7 +205,7 @@ LOGGING = {
 }
 
 # What Orion itself reads.
-# How the owner's own programs on this machine are known; unset: by Unix user where the kernel tells it, else by token.
+# How the owner's own programs on this machine are known; unset: by Unix user where the kernel knows it, else by token.
 ORION_LOCAL_OWNER = env_choice("ORION_LOCAL_OWNER", ("user", "token", "anyone"))
 # Threads of each pool. SQLite has one writer and Python one interpreter lock: more threads only take turns.
 ORION_SERVER_THREADS = env_int("ORION_SERVER_THREADS", 4, minimum=1)

@@ -21,7 +21,7 @@ LOGGING_CONFIG = None
 # Nobody else sees this database: there is nobody to tell.
 ORION_STATE_LISTENERS = []
 ORION_BROKER_URL = ""
-# Nobody connects to it, so there is nobody to be told apart.
+# Nobody connects to it: who asks is always this program.
 ORION_LOCAL_OWNER = "user"
 # The name under which this process asks itself; answers with addresses in them repeat it.
 ALLOWED_HOSTS = ["ephemeral.orion"]

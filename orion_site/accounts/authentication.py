@@ -18,10 +18,9 @@ from rest_framework.request import Request
 
 from orchestration.errors import RunLost
 from orion_site.accounts.local_owner import is_from_this_machine, is_local_owner
-from orion_site.accounts.local_token import LOCAL_TOKEN_BEGINS, WRONG, cookie_name, is_good_cookie, is_own_token
+from orion_site.accounts.local_token import WRONG, cookie_name, is_good_cookie, is_own_token
 from orion_site.accounts.permissions import LOCAL_OWNER, Actor
-
-KEY_BEGINS, TOKEN_BEGINS = "orn_", "ort_"
+from orionflow.contract.credentials import KEY_BEGINS, LOCAL_TOKEN_BEGINS, RUN_TOKEN_BEGINS
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +117,7 @@ def actor_with_key(key: str, address: str) -> Actor:
 
     refuse_guesser(address)
     try:
-        return run_tokens.actor_of_token(key) if key.startswith(run_tokens.PREFIX) else actor_of_key(key)
+        return run_tokens.actor_of_token(key) if key.startswith(RUN_TOKEN_BEGINS) else actor_of_key(key)
     except KeyRefused as error:
         if str(error) in {UNKNOWN, run_tokens.UNKNOWN}:
             count_guess(address)
@@ -151,7 +150,7 @@ def key_in(header: str) -> str | None:
             return rest.strip()
         case "basic":
             password = _password(rest.strip())
-            return password if password.startswith((KEY_BEGINS, TOKEN_BEGINS)) else None
+            return password if password.startswith((KEY_BEGINS, RUN_TOKEN_BEGINS)) else None
     return None
 
 

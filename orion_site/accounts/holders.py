@@ -6,13 +6,13 @@ holds, as runs of programs and of agents of another make, is everybody's to repo
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
 from rest_framework.request import Request
 
+from orchestration.sight import by_table
 from orchestration.tables import dialect, fetch
 from orion_site.accounts.objects import table_of
 from orion_site.accounts.permissions import Actor
@@ -37,10 +37,7 @@ JOIN deployments_worker w ON w.id = l.worker_id"""
 
 def refuse_held_by_others(actor: Actor, reported: Iterable[tuple[str, UUID | None]]) -> None:
     """Refuse what is about runs that others' agents hold. Raises PermissionDenied."""
-    ids: dict[str, set[UUID]] = defaultdict(set)
-    for table, one in reported:
-        if one is not None:
-            ids[table].add(one)
+    ids = by_table((table, one) for table, one in reported if one is not None)
     of_tasks = fetch("SELECT DISTINCT flow_run_id FROM runs_taskrun WHERE id IN ", [*ids[_TASK_RUNS]])
     runs = ids[_FLOW_RUNS] | {dialect().read_uuid(found) for (found,) in of_tasks if found is not None}
     if {account for (account,) in fetch(_ABOVE, [*runs], _HELD)} - {actor.user_id}:

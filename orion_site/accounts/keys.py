@@ -26,10 +26,10 @@ from orion_site.accounts.models import ApiKey
 from orion_site.accounts.permissions import Actor
 from orion_site.accounts.roles import ACTIONS, Held, actions_of, limited, objects_of
 from orion_site.accounts.users import actions_of_user, actor_of_user, roles_of
+from orionflow.contract.credentials import KEY_BEGINS
 
 logger = logging.getLogger("orion.accounts")
 
-PREFIX = "orn_"
 HINT_LENGTH = 12
 USED_EVERY = timedelta(minutes=1)
 _FORM = re.compile(r"orn_[A-Za-z0-9_-]{43}")
@@ -96,7 +96,7 @@ def create_key(*, user: User, name: str, role: str, expires: datetime | None, no
     allowed = actions_of_user(user).union(*(ACTIONS.get(one.role, frozenset()) for one in roles))
     if role and not ACTIONS[role] <= allowed:
         raise KeyTooStrong(role=role, user=user.get_username())
-    text = PREFIX + secrets.token_urlsafe(32)
+    text = KEY_BEGINS + secrets.token_urlsafe(32)
     key = ApiKey(
         name=name, user=user, hint=text[:HINT_LENGTH], digest=_digest(text), role=role, created=now, expires=expires
     )

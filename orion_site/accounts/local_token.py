@@ -1,6 +1,7 @@
 """The token of this start of the server, for programs of its owner; and links and cookies, for the owner's browser.
 
-`orion_site.http.token_file` keeps the token in the home. Where the kernel tells users of connections nobody needs this.
+`orion_site.http.token_file` keeps the token in the home. Where the kernel says which user made a connection,
+nobody needs it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Any
 
 from django.core.signing import BadSignature, TimestampSigner
 
-LOCAL_TOKEN_BEGINS = "orl_"
+from orionflow.contract.credentials import LOCAL_TOKEN_BEGINS
+
 WRONG = (
     "This token is of another server, or of a start of this one that is over. Commands and programs of the Unix user "
     "who runs it find the right one in its ORION_HOME."

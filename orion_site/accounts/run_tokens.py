@@ -22,9 +22,9 @@ from orchestration.sight import constants
 from orchestration.tables import dialect
 from orion_site.accounts.errors import KeyRefused
 from orion_site.accounts.permissions import Action, Actor, OnObject
+from orionflow.contract.credentials import RUN_TOKEN_BEGINS
 from orionflow.contract.states import TERMINAL
 
-PREFIX = "ort_"
 # The bytes of the run's id and the epoch.
 SAID = 20
 LAST_LINES = timedelta(seconds=60)
@@ -79,7 +79,7 @@ def token_of(run_id: UUID, epoch: int) -> str:
     """Return the token of an attempt."""
     said = run_id.bytes + epoch.to_bytes(SAID - 16, "big")
     signature = salted_hmac("orion.run-token", said, secret=settings.SECRET_KEY, algorithm="sha256").digest()
-    return PREFIX + urlsafe_b64encode(said + signature).decode()
+    return RUN_TOKEN_BEGINS + urlsafe_b64encode(said + signature).decode()
 
 
 def actor_of_token(text: str) -> Actor:
@@ -118,7 +118,7 @@ def actor_of_attempt(run_id: UUID, epoch: int) -> Actor:
 
 def _read(text: str) -> tuple[UUID, int]:
     try:
-        signed = urlsafe_b64decode(text.removeprefix(PREFIX).encode())
+        signed = urlsafe_b64decode(text.removeprefix(RUN_TOKEN_BEGINS).encode())
     except ValueError:
         raise KeyRefused(UNKNOWN) from None
     if len(signed) < SAID:

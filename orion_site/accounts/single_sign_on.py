@@ -126,7 +126,7 @@ def _claims(request: HttpRequest) -> Mapping[str, Any]:
 
 
 def _with_more(provider: Any, metadata: Mapping[str, Any], token: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The claims of the token, and those that the provider only tells when it is asked for them."""
+    """The claims of the token, and those that the provider gives only to whoever asks for them."""
     claims: Mapping[str, Any] | None = token.get("userinfo")
     wanted = {"preferred_username", settings.ORION_OIDC_GROUPS_CLAIM} - {""}
     if not claims or wanted <= claims.keys() or not metadata.get("userinfo_endpoint"):

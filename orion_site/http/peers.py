@@ -192,7 +192,7 @@ def _recognises_itself(ask: Question) -> bool:
 
 
 def _overflow_uid() -> int:
-    """The id by which users of other containers are shown, whoever they are: nobody who has it can be told apart."""
+    """The id by which users of other containers are shown: whoever has it may be anybody."""
     try:
         return int(Path("/proc/sys/kernel/overflowuid").read_text())
     except (OSError, ValueError):

@@ -20,7 +20,8 @@ import pytest
 from tests import warm
 from tests.cli.conftest import Companion, companion
 from tests.compat.client import BIN, needs_client
-from tests.compat.serve_and_run import free_port, serving
+from tests.compat.serve_and_run import serving
+from tests.ports import lasting_port
 
 KINDS = [
     *("variable", "tag limit", "global limit", "block type", "block schema", "block"),
@@ -38,7 +39,7 @@ def send(api: str, path: str, body: Any, method: str = "POST") -> Any:
 @contextmanager
 def serving_prefect(home: Path) -> Iterator[str]:
     """A server of Prefect 2 on a free port, with a home of its own."""
-    port = free_port()
+    port = lasting_port()
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     environment = kept | {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
     api = f"http://127.0.0.1:{port}/api"
@@ -248,7 +249,7 @@ def test_nothing_is_copied_unasked(orion: Companion, old: str) -> None:
 
 
 def test_a_server_that_is_not_there_is_named(orion: Companion) -> None:
-    answer = orion("import", "prefect", "--url", f"http://127.0.0.1:{free_port()}/api")
+    answer = orion("import", "prefect", "--url", f"http://127.0.0.1:{lasting_port()}/api")
 
     assert answer.code == 3
     assert "correct --url" in answer.err

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from tests.ports import lasting_port
 from tests.postgresql import running_postgresql
 
 START_SECONDS = 60
@@ -38,7 +38,7 @@ def main() -> int:
 @contextmanager
 def serving(home: str, database_url: str | None) -> Iterator[str]:
     """A server on a free port; what it said is shown if it does not come up."""
-    port = free_port()
+    port = lasting_port()
     environment = {**os.environ, "ORION_HOME": home}
     environment.pop("ORION_DATABASE_URL", None)
     if database_url:
@@ -69,13 +69,6 @@ def wait_until_healthy(api: str, server: subprocess.Popen[bytes], log: Path) -> 
         except (URLError, ConnectionError, TimeoutError):
             time.sleep(0.3)
     raise SystemExit(f"The server did not come up:\n{log.read_text()}")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 if __name__ == "__main__":

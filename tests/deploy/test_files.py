@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from orionflow.cli import main
+from tests.ports import lasting_port
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -103,13 +103,13 @@ class Behind:
     """Orion behind nginx, as the configuration has it, on ports of the test's own."""
 
     def __init__(self, folder: Path) -> None:
-        self.address = f"http://127.0.0.1:{_free_port()}"
-        self.secure_address = f"https://127.0.0.1:{_free_port()}"
+        self.address = f"http://127.0.0.1:{lasting_port()}"
+        self.secure_address = f"https://127.0.0.1:{lasting_port()}"
         # Another proxy, which sets no header that would give it away.
-        self.bare_address = f"http://127.0.0.1:{_free_port()}"
+        self.bare_address = f"http://127.0.0.1:{lasting_port()}"
         self.certificate = _certificate(folder)
         self._folder = folder
-        self._server_port = _free_port()
+        self._server_port = lasting_port()
         self.direct_address = f"http://127.0.0.1:{self._server_port}"
         self.environment = {
             **_own_environment(),
@@ -233,12 +233,6 @@ def _certificate(folder: Path) -> Path:
 def _as_whoever_runs_this() -> str:
     """Root's nginx would give up its rights, and with them the test's folder."""
     return "user root;" if os.geteuid() == 0 else ""
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _own_environment() -> dict[str, str]:

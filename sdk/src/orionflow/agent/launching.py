@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from orionflow.agent.containment import kill_group
 from orionflow.agent.zygote import Lines, Message, send_line
 from orionflow.client.transport import without_credentials
+from orionflow.contract.credentials import KEY_BEGINS
 from orionflow.errors import OrionError
 from orionflow.logging import agent_logger
 from orionflow.settings import PREFIX, environment_name, settings_table
@@ -27,8 +28,6 @@ WITHHELD_FROM_RUNS = frozenset({"broker_url", "api_key", "api_url"})
 # What is in these is in no other variable either, whatever its name.
 SECRETS = ("API_KEY", "BROKER_URL", "DATABASE_URL", "SECRET_KEY", "ENCRYPTION_KEYS")
 LEAST_SECRET = 8
-# An API key may stand in an address as its password.
-KEY_BEGINS = "orn_"
 API_URL, API_KEY = "ORION_API_URL", "ORION_API_KEY"
 OF_PREFECT = frozenset({"PREFECT_API_KEY", "PREFECT_API_DATABASE_CONNECTION_URL"})
 # A launcher that dies again and again is not started more often than this.
@@ -192,5 +191,6 @@ def withhold_from_this_process() -> None:
 
 def without_key(url: str) -> str:
     """Return an address of the API without the key that may be the password in it."""
+    # An API key may stand in an address as its password.
     has_key = (urlsplit(url).password or "").startswith(KEY_BEGINS)
     return without_credentials(url)[0] if has_key else url

@@ -14,8 +14,9 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
+from orionflow.contract.credentials import LOCAL_TOKEN_BEGINS
+
 FOLDER = "servers"
-LOCAL_TOKEN_BEGINS = "orl_"
 # What `localhost` may mean.
 BOTH = ("127.0.0.1", "::1")
 

@@ -12,13 +12,12 @@ from typing import Any
 from uuid import UUID
 
 from orionflow.code.fetched_modules import know_folders, known_folders
+from orionflow.contract.credentials import RUN_TOKEN_BEGINS
 from orionflow.engine.time_limits import LimitReached, limited
 from orionflow.errors import UnserializableError
 from orionflow.recordable import as_text
 from orionflow.values.pickling import dumps, loads
 
-# Keys of people and agents stay where they are.
-TOKEN_BEGINS = "ort_"
 _to_parent: Any = None
 _TRAVELLING = frozenset({str, int, float, bool, UUID})
 
@@ -71,7 +70,8 @@ def _present_run() -> RunOfChild | None:
     names = {"flow": call.flow_run.flow.name, "flow_run": call.flow_run.flow_run.name, "task": call.task.name}
     run = RunOfChild(call.flow_run.id, call.id, {**names, "task_run": call.name}, context.log_prints)
     key = current_settings().api_key
-    if key is not None and key.startswith(TOKEN_BEGINS):
+    # Keys of people and agents stay where they are.
+    if key is not None and key.startswith(RUN_TOKEN_BEGINS):
         run.token = key
     return run
 
