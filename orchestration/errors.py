@@ -77,6 +77,34 @@ class NothingToChange(DomainError):
     message = "No flow run matches, so there is nothing to {action}."
 
 
+class TooManyTaskRuns(DomainError):
+    """A run has more task runs than can be weighed one by one."""
+
+    code = "too_many_task_runs"
+    message = "The run has more than {most:,} task runs, too many to retry it from one of them; retry it as a whole."
+
+
+class NoSuchTask(DomainError):
+    """A retry was asked for from a task that the run did not call."""
+
+    code = "no_such_task"
+    message = "The last attempt of {run} called no task {wanted!r}; it called {known}."
+
+
+class RetryTaken(Conflict):
+    """The id of a retry belongs to another one."""
+
+    code = "retry_taken"
+    message = "The id {id} belongs to another retry; make a new one for each."
+
+
+class RunMoved(Conflict):
+    """A run changed between the look at it and the command that rests on that."""
+
+    code = "run_moved"
+    message = "Flow run {id} moved on meanwhile; look at it again."
+
+
 class WithoutFilter(DomainError):
     """A bulk action was asked for that says nothing of the runs that it concerns."""
 

@@ -75,6 +75,7 @@ def policy_from(text: str) -> RunPolicy:
         pause_keys=frozenset(given.get("pause_keys") or ()),
         resuming=bool(given.get("resuming")),
         retry_type=given.get("retry_type"),
+        retried_from_task=bool(given.get("retried_from_task")),
     )
 
 

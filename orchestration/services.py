@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from orchestration.core.policies import Policy
 from orchestration.core.states import State
 from orchestration.errors import RunLost
 from orchestration.tables import FLOW_RUNS, TASK_RUNS, Tables
@@ -48,13 +49,15 @@ def propose_task_run_state(
 
 
 @repeated_on_conflict
-def judge_flow_run_states(*, run_ids: Sequence[UUID], proposed: State, now: datetime) -> dict[UUID, Outcome]:
+def judge_flow_run_states(
+    *, run_ids: Sequence[UUID], proposed: State, now: datetime, policy: Policy | None = None
+) -> dict[UUID, Outcome]:
     """Return what the proposal would come to for each of the runs that are there, and leave all as it is."""
     with write_transaction():
         unit = Unit(now)
         unit.load(FLOW_RUNS, run_ids)
         known = [run_id for run_id in run_ids if run_id in unit.runs]
-        outcomes = {run_id: unit.propose(unit.runs[run_id], Proposal(proposed, now)) for run_id in known}
+        outcomes = {run_id: unit.propose(unit.runs[run_id], Proposal(proposed, now, policy=policy)) for run_id in known}
         # A fact that is counted in the database may have had something written.
         transaction.set_rollback(True)
     return outcomes

@@ -61,6 +61,7 @@ events = Later("events.recording.api.events")
 firings = Later("events.automations.api.firings")
 notification_policies = Later("events.notifications.api.policies")
 notifications = Later("events.notifications.api.notifications")
+retries = Later("runs.retries.api")
 runs_of_deployments = Later("deployments.definitions.api.runs")
 saved_searches = Later("runs.saved_searches.api")
 schedules = Later("deployments.schedules.api.schedules")
@@ -107,6 +108,11 @@ api = [
     path("flow_runs/<str:id>/release", Endpoint(held_slots.ReleaseFlowRun)),
     path("flow_runs/<str:id>/cancel", Endpoint(cancelling.CancelFlowRun)),
     path("flow_runs/<str:id>/resume", Endpoint(inputs.ResumeFlowRun)),
+    path("flow_runs/<str:id>/retry", Endpoint(retries.RetryFlowRun)),
+    path("flow_runs/<str:id>/retry/preview", Endpoint(retries.PreviewRetry)),
+    path("flow_runs/<str:id>/retries", Endpoint(retries.FilterRetries)),
+    path("flow_runs/<str:id>/retries/outcome", Endpoint(retries.ReportRetry)),
+    path("flow_runs/<str:id>/recorded", Endpoint(retries.ReadRecorded)),
     path("flow_runs/<str:id>/why", Endpoint(why.ExplainFlowRun)),
     path("flow_runs/<str:id>/graph", Endpoint(graphs.ReadDependencies)),
     path("flow_runs/<str:id>/graph-v2", Endpoint(graphs.ReadGraph)),

@@ -98,6 +98,7 @@ belongings.update(
         "runs_flowrun": of_flow_run,
         "runs_flowrunstate": through_flow_run("flow_run_id"),
         "runs_flowruntag": through_flow_run("run_id"),
+        "runs_runretry": through_flow_run("flow_run_id"),
         "runs_flowruninput": through_flow_run("flow_run_id"),
         "runs_taskrun": of_task_run,
         "runs_taskrunstate": through_task_run("task_run_id"),

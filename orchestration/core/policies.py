@@ -19,6 +19,7 @@ from orchestration.core.rules.terminal import (
     KeepFinishedTaskRuns,
     MarkLostResults,
     MarkOnlyScheduledRunsLate,
+    RunAgainFromTasks,
 )
 from orchestration.core.rules.timing import CarryScheduledTime, WaitForScheduledTime
 from orchestration.core.runs import Run
@@ -46,6 +47,11 @@ CORE_FLOW: Policy = (
     RetryFailedFlows(),
     HandOverLostWaits(),
     RetryCrashedRuns(),
+)
+
+# A finished run of which some tasks are to run again: the rules of any new start, and another one for its first step.
+AGAIN_FLOW: Policy = tuple(
+    RunAgainFromTasks() if isinstance(rule, KeepFinishedFlowRuns) else rule for rule in CORE_FLOW
 )
 
 # An attempt that its agent ended for want of an answer from the API: asked instead of counting a crash.

@@ -24,14 +24,16 @@ class BulkActionRequest(FlowRunSearch):
     """The runs are those that `/flow_runs/filter` finds, the newest 10,000 of them.
 
     At least one filter is needed; `{"flow_runs": {}}` means all. Sent again with the same `id`, it is done once.
+    A retry may begin from tasks of these names; `@failed` stands for those that did not complete.
     """
 
     action: contract.BulkKind
     id: UUID | None = None
+    from_tasks: contract.FromTasks = []
 
     def criteria(self) -> dict[str, Any]:
         """The filter alone."""
-        return self.model_dump(mode="json", exclude_unset=True, exclude={"action", "id"})
+        return self.model_dump(mode="json", exclude_unset=True, exclude={"action", "id", "from_tasks"})
 
 
 class BulkActionFilter(Filter):
@@ -78,6 +80,7 @@ class CreateBulkAction(Operation):
                 entrance="api",
                 is_cut=len(runs) > MOST,
                 id=body.id,
+                from_tasks=body.from_tasks if body.action == "retry" else (),
             ),
             now=now,
         )

@@ -27,6 +27,7 @@ from orionflow.contract.ids import uuid7
 from runs.flow_runs.commands import cancel_flow_run, retry_flow_run, why_left_out
 from runs.flow_runs.services import delete_flow_run
 from runs.models import BulkAction, BulkRun, FlowRun
+from runs.retries.services import retry_one_of_many
 
 logger = logging.getLogger("orion.bulk_actions")
 
@@ -49,7 +50,7 @@ Kind, Status, Outcome = BulkAction.Kind, BulkAction.Status, BulkRun.Outcome
 class NewBulkAction:
     """A command for these runs, by id and name, in the order in which they are tried.
 
-    An `id` that is known already is the same command, sent again.
+    An `id` that is known already is the same command, sent again. A retry may begin from some tasks of each run.
     """
 
     action: str
@@ -59,6 +60,7 @@ class NewBulkAction:
     entrance: str
     is_cut: bool = False
     id: UUID | None = None
+    from_tasks: Sequence[str] = ()
 
 
 @repeated_on_conflict
@@ -76,6 +78,7 @@ def begin_bulk_action(*, asked: NewBulkAction, now: datetime) -> BulkAction:
             author=asked.author,
             entrance=asked.entrance,
             filter=dict(asked.filter),
+            from_tasks=list(asked.from_tasks),
             is_cut=asked.is_cut,
             total=len(asked.runs),
             created=now,
@@ -173,7 +176,7 @@ def _outcome_of(bulk: BulkAction, run_id: UUID, now: datetime) -> tuple[BulkRun.
     try:
         # What goes wrong with one run takes nothing of the others with it.
         with transaction.atomic():
-            refusal = COMMANDS[bulk.action](run_id, now, bulk.author)
+            refusal = COMMANDS[bulk.action](run_id, now, bulk)
         return (Outcome.REFUSED, refusal) if refusal else (Outcome.DONE, "")
     except FlowRunNotFound:
         return Outcome.REFUSED, "it was deleted meanwhile"
@@ -189,22 +192,24 @@ def _outcome_of(bulk: BulkAction, run_id: UUID, now: datetime) -> tuple[BulkRun.
         return Outcome.FAILED, reason
 
 
-def _cancel(run_id: UUID, now: datetime, author: str) -> str:
-    return cancel_flow_run(run_id=run_id, now=now, author=author).refusal
+def _cancel(run_id: UUID, now: datetime, bulk: BulkAction) -> str:
+    return cancel_flow_run(run_id=run_id, now=now, author=bulk.author).refusal
 
 
-def _retry(run_id: UUID, now: datetime, author: str) -> str:
+def _retry(run_id: UUID, now: datetime, bulk: BulkAction) -> str:
+    if bulk.from_tasks:
+        return retry_one_of_many(run_id=run_id, wanted=bulk.from_tasks, now=now, author=bulk.author)
     run = FlowRun.objects.filter(pk=run_id).only("state_type").first()
     left_out = why_left_out(run) if run else ""
-    return left_out or retry_flow_run(run_id=run_id, now=now, author=author).refusal
+    return left_out or retry_flow_run(run_id=run_id, now=now, author=bulk.author).refusal
 
 
-def _delete(run_id: UUID, now: datetime, author: str) -> str:
+def _delete(run_id: UUID, now: datetime, bulk: BulkAction) -> str:
     delete_flow_run(run_id=run_id, now=now)
     return ""
 
 
-COMMANDS: Mapping[str, Callable[[UUID, datetime, str], str]] = {
+COMMANDS: Mapping[str, Callable[[UUID, datetime, BulkAction], str]] = {
     Kind.RETRY: _retry,
     Kind.CANCEL: _cancel,
     Kind.DELETE: _delete,

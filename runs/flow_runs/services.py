@@ -18,7 +18,7 @@ from orchestration.new_runs import NewFlowRun
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orchestration.unit import Proposal, Unit
 from orionflow.contract.ids import uuid7
-from runs.models import CacheEntry, Flow, FlowRun, FlowRunInput, FlowRunState, Log, TaskRun, TaskRunState
+from runs.models import CacheEntry, Flow, FlowRun, FlowRunInput, FlowRunState, Log, RunRetry, TaskRun, TaskRunState
 
 UPDATABLE = frozenset(
     {"name", "flow_version", "parameters", "empirical_policy", "tags", "infrastructure_pid", "job_variables"}
@@ -137,6 +137,7 @@ def delete_flow_runs(runs: QuerySet[FlowRun, Any]) -> None:
         Lease.objects.filter(flow_run__in=runs),
         GlobalSlot.objects.filter(flow_run__in=runs),
         Log.objects.filter(flow_run_id__in=runs),
+        RunRetry.objects.filter(flow_run__in=runs),
     ):
         rows._raw_delete(rows.db)
     doomed = FlowRun.objects.filter(pk__in=runs)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from runs.models.bulk_actions import BulkAction, BulkRun
 from runs.models.flows import Flow
 from runs.models.records import Artifact, ArtifactCollection, FlowRunInput, Log, SavedSearch
+from runs.models.retries import RunRetry
 from runs.models.roll_ups import RollUp, RollUpChange
 from runs.models.rows import NAME, Row
 from runs.models.runs import UNFINISHED_TYPES, FlowRun, Run, TaskRun
@@ -32,6 +33,7 @@ __all__ = [
     "RollUpChange",
     "Row",
     "Run",
+    "RunRetry",
     "SavedSearch",
     "StateRow",
     "TaskRun",

@@ -26,6 +26,7 @@ class BulkAction(Row):
     author = models.CharField(max_length=255)
     entrance = models.CharField(max_length=10, help_text="Through which somebody gave the command: page or api.")
     filter = models.JSONField(help_text="That of the API, or the query of the list of runs.")
+    from_tasks = models.JSONField(default=list, help_text="Of a retry: from which tasks on; none: as a whole.")
     is_cut = models.BooleanField(default=False, help_text="The filter found more runs than these.")
     total = models.PositiveIntegerField()
     done = models.PositiveIntegerField(default=0)

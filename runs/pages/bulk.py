@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from django.contrib import messages
@@ -25,9 +26,11 @@ from runs.models import BulkAction, FlowRun
 from runs.pages.filtering import AskedFilter, read_filter
 from runs.pages.selectors.bulk import Chosen, chosen_runs, newest_of
 from runs.pages.selectors.keyset import Count
+from runs.retries.services import refusals_to_retry_from
 
 # The page asks the rules about so many runs, and lists so many of them.
 JUDGED, SHOWN = 1_000, 50
+MOST_TASKS = 20
 # So long after the page was made its button still means the runs that were there then.
 VALID = timedelta(days=1)
 DONE = {
@@ -80,8 +83,11 @@ def bulk(request: HttpRequest, action: str) -> HttpResponse:
         return redirect(_address("runs:runs", request.GET))
     if request.method == "POST":
         return _begin(request, action, asked, now)
-    scope = scope_of(asked, action, now, now)
+    wanted = _from_tasks(request, action)
+    scope = scope_of(asked, action, now, now, wanted)
     context = {
+        "from_tasks": wanted,
+        "kept": [(name, one) for name, every in request.GET.lists() if name != "from" for one in every],
         "section": "runs",
         "action": action,
         "words": WORDS[action],
@@ -98,11 +104,18 @@ def bulk(request: HttpRequest, action: str) -> HttpResponse:
     return TemplateResponse(request, "runs/bulk.html", context)
 
 
-def scope_of(asked: AskedFilter, action: str, as_of: datetime, now: datetime) -> Scope:
+def _from_tasks(request: HttpRequest, action: str) -> list[str]:
+    """The tasks from which each run is retried; none where it is retried as a whole."""
+    named = [one.strip() for one in request.GET.getlist("from") if one.strip()] if action == "retry" else []
+    return list(dict.fromkeys(named))[:MOST_TASKS]
+
+
+def scope_of(asked: AskedFilter, action: str, as_of: datetime, now: datetime, from_tasks: Sequence[str] = ()) -> Scope:
     """The runs that were there at one time, and what the rules say of them now."""
     chosen = chosen_runs(wanted=asked.wanted, now=as_of, most=MOST)
     newest = newest_of(chosen, most=JUDGED)
-    refused = JUDGES[action](newest, now=now)
+    judge = partial(refusals_to_retry_from, wanted=from_tasks) if from_tasks else JUDGES[action]
+    refused = judge(newest, now=now)
     return Scope(chosen, [run for run in newest if run.pk not in refused], Counter(refused.values()).most_common())
 
 
@@ -124,7 +137,8 @@ def _begin(request: HttpRequest, action: str, asked: AskedFilter, now: datetime)
     if as_of is None:
         messages.warning(request, "The page was too old; these are the runs by now.")
         return redirect(request.get_full_path())
-    scope = scope_of(asked, action, as_of, now)
+    from_tasks = _from_tasks(request, action)
+    scope = scope_of(asked, action, as_of, now, from_tasks)
     new = NewBulkAction(
         action=action,
         runs=scope.meant,
@@ -133,6 +147,7 @@ def _begin(request: HttpRequest, action: str, asked: AskedFilter, now: datetime)
         entrance="page",
         is_cut=scope.chosen.is_cut,
         id=_id(request.POST.get("id", "")),
+        from_tasks=from_tasks,
     )
     try:
         begun = begin_bulk_action(asked=new, now=now)

@@ -12,6 +12,7 @@ from django.utils import timezone
 from orchestration.core.states import TERMINAL, StateType
 from orion_site.accounts.permissions import Action, requires
 from orion_site.live.pages import is_shown, live_page
+from orionflow.contract.states import BAD
 from runs.models import FlowRun, TaskRun
 from runs.pages.charts import parts_of
 from runs.pages.filtering import address_after, address_without
@@ -20,6 +21,7 @@ from runs.pages.log import flow_run_log, log_beside, task_run_log
 from runs.pages.selectors import run as selectors
 from runs.pages.selectors.keyset import Cursor
 from runs.pages.selectors.results import result_of_task_run, results_of_flow_run
+from runs.pages.selectors.retries import retries_shown
 from runs.pages.selectors.timeline import timeline_of
 from runs.pages.timeline import drawn, ticks
 from runs.templatetags.states import look
@@ -74,6 +76,8 @@ def flow_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
         "origin": selectors.origin_of(run=run),
         "progress": progress,
         "parts": parts_of(progress),
+        "retries": retries_shown(run) if shows_tab or is_shown(request, "facts") else None,
+        "offers_retry": run.state_type in BAD,
         "can_retry": run.deployment_id is not None and run.state_type in TERMINAL - {StateType.CANCELLED},
         **(flow_run_tab(request, run, tab, progress, failure) if shows_tab else {}),
     }
@@ -92,6 +96,7 @@ def task_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
         "page_title": page_title(run, run.flow_run.flow.name if run.flow_run else ""),
         "tab_topics": f"task:{run.id}:log" if tab == "logs" else f"task:{run.id}",
         "why": selectors.why_task_run(run=run, now=timezone.now()),
+        "can_retry_from": run.flow_run is not None and run.flow_run.state_type in TERMINAL,
         "child": selectors.child_flow_run_of_task(task_run_id=run.id),
         **task_run_tab(request, run, tab),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from runs.pages import actions, artifacts, bulk, bulk_actions, graph_tab, lists, log, run, saved_views, task_runs
+from runs.pages import actions, artifacts, bulk, bulk_actions, graph_tab, lists, log, retry, run, saved_views, task_runs
 
 app_name = "runs"
 
@@ -18,6 +18,7 @@ urlpatterns = [
     path("runs/<uuid:run_id>/graph.svg", graph_tab.graph_image, name="graph-image"),
     path("runs/<uuid:run_id>/cancel", actions.cancel, name="cancel"),
     path("runs/<uuid:run_id>/retry", actions.retry, name="retry"),
+    path("runs/<uuid:run_id>/retry-from", retry.retry_from, name="retry-from"),
     path("runs/<uuid:run_id>/delete", actions.delete, name="delete"),
     path("runs/<uuid:run_id>/log/error", log.flow_run_error, name="run-log-error"),
     path("runs/<uuid:run_id>/log.txt", log.flow_run_file, {"kind": "txt"}, name="run-log-text"),

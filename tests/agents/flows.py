@@ -27,6 +27,26 @@ def doubling(x: int = 1) -> int:
     return double(x)
 
 
+@task(persist_result=True)
+def step(name: str, log: str, before: str = "") -> str:
+    with Path(log).open("a") as file:
+        file.write(f"{name}\n")
+    return f"{before} {name}"
+
+
+@flow(persist_result=True)
+def inner_steps(log: str, before: str) -> str:
+    return step.with_options(name="inner")("inner-third", log, before)
+
+
+@flow
+def stepping(log: str) -> str:
+    first = step.with_options(name="first")("first", log)
+    second = step.with_options(name="second")("second", log, first)
+    third = step.with_options(name="third")("third", log, second)
+    return inner_steps(log, third)
+
+
 @flow
 async def awaiting() -> int:
     return 3

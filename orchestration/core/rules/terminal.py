@@ -42,10 +42,26 @@ def _reopened(run: Run, target: StateType) -> Run:
     return with_policy(run, resuming=False, pause_keys=frozenset(), retry_type=retry_type)
 
 
+class RunAgainFromTasks:
+    """A finished flow run of which some tasks are to run again starts once more, also if it completed and its result is
+    stored; from then on it takes up only the results that were not set aside. To be scheduled it needs a deployment,
+    because somebody must start it."""
+
+    leaving = FROM_TERMINAL
+    entering = frozenset({StateType.SCHEDULED, StateType.PENDING})
+
+    def judge(self, transition: Transition, facts: Facts) -> Verdict:
+        target = transition.proposed.type
+        if target is StateType.SCHEDULED and transition.run.deployment_id is None:
+            return Abort("this run has no deployment, so nothing could start it again at a scheduled time")
+        run = with_policy(_reopened(transition.run, target), retried_from_task=True)
+        return Amend("some of its tasks are to run again", run=run)
+
+
 class KeepFinishedTaskRuns:
     """A finished task run cannot be cancelled, paused or crashed, and one that completed with a stored result keeps it
-    whatever is proposed. Otherwise it may run again, with all its retries; when its flow run is at a later attempt, the
-    new try is named Retrying."""
+    whatever is proposed, unless it is to run with `refresh_cache`. Otherwise it may run again, with all its retries;
+    when its flow run is at a later attempt, the new try is named Retrying."""
 
     leaving = FROM_TERMINAL
     entering = ANY
@@ -55,7 +71,8 @@ class KeepFinishedTaskRuns:
         target = transition.proposed.type
         if target in NOT_AFTER_THE_END:
             return Abort(f"this run is already in the terminal state {transition.initial.name}")
-        if transition.initial.type is StateType.COMPLETED and transition.initial.has_stored_data:
+        is_kept = transition.initial.type is StateType.COMPLETED and transition.initial.has_stored_data
+        if is_kept and not (target is StateType.RUNNING and transition.proposed.details.refresh_cache):
             return Reject("this run completed and its result is stored, so it does not run again")
         if target in TERMINAL:
             return ACCEPT

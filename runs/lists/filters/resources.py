@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q
 from pydantic import Field
 
 from deployments.models import Deployment
@@ -31,7 +31,7 @@ from runs.lists.filters.conditions import (
     TagsMatch,
     YesOrNo,
 )
-from runs.models import FlowRun, FlowRunTag, TaskRun, TaskRunTag
+from runs.models import FlowRun, FlowRunTag, RunRetry, TaskRun, TaskRunTag
 
 
 class HasDeployment(Leaf):
@@ -62,6 +62,22 @@ class ParentFlowRun(Leaf):
     def conditions(self, column: str) -> Iterable[Q]:
         if self.any_ is not None:
             yield Q(parent_task_run__in=TaskRun.objects.filter(flow_run__in=self.any_).values("pk"))
+
+
+class RetryOf(Leaf):
+    """Runs that continue these runs, by a retry from a task; with `is_null_`, runs that continue no other one."""
+
+    operator: Operator = Operator.and_
+    any_: Ids | None = None
+    is_null_: bool | None = None
+
+    def conditions(self, column: str) -> Iterable[Q]:
+        continuing = RunRetry.objects.exclude(source_id=F("flow_run"))
+        if self.any_ is not None:
+            yield Q(pk__in=continuing.filter(source_id__in=self.any_).values("flow_run"))
+        if self.is_null_ is not None:
+            found = Q(pk__in=continuing.values("flow_run"))
+            yield ~found if self.is_null_ else found
 
 
 class RunFilter(Filter):
@@ -104,6 +120,7 @@ class FlowRunFilter(RunFilter):
     expected_start_time: MomentRange | None = None
     next_scheduled_start_time: MomentRange | None = None
     parent_flow_run_id: ParentFlowRun | None = None
+    retry_of: RetryOf | None = None
     parent_task_run_id: AnyIdOrNull | None = None
     idempotency_key: AnyTextOrNot | None = None
 

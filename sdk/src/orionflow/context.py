@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from orionflow.engine.api import Api
     from orionflow.engine.interruption import Hold, Reason
     from orionflow.engine.loops import LoopThread
+    from orionflow.engine.recorded import Recorded
     from orionflow.engine.run_calls import TaskCall
     from orionflow.flows import Flow
     from orionflow.futures import Future
@@ -72,6 +73,7 @@ class FlowRunContext:
         log_prints: bool,
         loop: AbstractEventLoop | None,
         enclosed: Enclosed | None = None,
+        recorded: Recorded | None = None,
     ) -> None:
         self.flow = flow
         self.flow_run = flow_run
@@ -93,6 +95,8 @@ class FlowRunContext:
         self.lineage = Lineage()
         # Functions count as the same in each attempt of this run, whatever is written into what they enclose.
         self.enclosed = Enclosed() if enclosed is None else enclosed
+        # Where calls find what was recorded before, if they shall look there.
+        self.recorded = recorded
         # The ids of earlier runs that calls of this attempt took up, by those that the calls had before.
         self.stored_ids: dict[UUID, UUID] = {}
         self.unfinished: dict[Future[Any], TaskCall] = {}

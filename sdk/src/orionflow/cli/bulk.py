@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from orionflow.calls.bulk_actions import BULK_ACTIONS, stop_bulk_action
@@ -73,7 +75,8 @@ def _stayed(one: Json) -> str:
 
 
 _FIELDS: Columns = (
-    Col("action", "action", row=_title), Col("status", "status"), Col("runs", "done", row=_progress),
+    Col("action", "action", row=_title), Col("from tasks", row=lambda one: ", ".join(one.get("from_tasks", [])) or "-"),
+    Col("status", "status"), Col("runs", "done", row=_progress),
     Col("unchanged", "reasons", row=_stayed), Col("by", "author"), Col("begun", "created", absolute),
     Col("ended", "ended_at", absolute), Col("id", "id"),
 )  # fmt: skip
@@ -82,24 +85,31 @@ inspect = BULK.inspect("Show how far a bulk action has come.", "orion bulk inspe
 
 @command(
     ('orion bulk start retry "state:failed since:-24h" --yes', "what failed today"),
+    ('orion bulk start retry "flow:etl state:failed" --from @failed --yes', "from the tasks that did not complete"),
     ('orion bulk start cancel "flow:etl state:pending" --dry-run', "only say how many"),
     times=True,
 )
 @click.argument("action", metavar="ACTION", type=click.Choice(ACTIONS))
 @click.argument("query", metavar="QUERY")
+@click.option("--from", "from_tasks", metavar="TASK", multiple=True, help="Retry each run from this task, or @failed.")
 @destructive
-def start(session: Session, action: str, query: str, yes: bool, dry_run: bool) -> None:
+def start(
+    session: Session, action: str, query: str, from_tasks: Sequence[str], yes: bool, dry_run: bool
+) -> None:  # fmt: skip
     """Retry, cancel or delete all runs that match, in the server: this command need not wait for it.
 
     Up to 200 runs are changed at once. Runs that the rules refuse stay as they are.
     """
+    if from_tasks and action != "retry":
+        raise click.UsageError("--from goes with retry.")
     filters = flow_run_filters([query], session.clock, session.api)
     number = session.api.ask(FLOW_RUNS.count(filters))
     if dry_run or not number:
         session.note(f"Would {action} {counted(number, 'run')}." if number else "No runs match.")
         return
     ask_before(f"{action} {counted(number, 'run')}", yes=yes)
-    begun = session.api.ask(BULK_ACTIONS.create({**filters, "action": action, "id": str(uuid7())}))
+    more = {"from_tasks": list(from_tasks)} if from_tasks else {}
+    begun = session.api.ask(BULK_ACTIONS.create({**filters, **more, "action": action, "id": str(uuid7())}))
     session.report(f"{_title(begun).capitalize()}: {_progress(begun)}.", begun, name="id")
     if session.for_people and begun["status"] == "active":
         session.note(f"It goes on: orion bulk inspect {begun['id']}")

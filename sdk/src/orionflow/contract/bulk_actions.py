@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
-from orionflow.contract.wire import Answer, Details, Natural, Stored
+from pydantic import Field
+
+from orionflow.contract.wire import OWN, Answer, Details, Natural, Stored, Text1024
 
 BulkKind = Literal["retry", "cancel", "delete"]
+FromTasks = Annotated[list[Text1024], Field(max_length=100)]
 BulkStatus = Literal["active", "stopped", "done"]
 BulkOutcome = Literal["left", "done", "refused", "failed"]
 
@@ -23,6 +26,7 @@ class BulkAction(Stored):
     status: BulkStatus
     author: str
     filter: Details = {}
+    from_tasks: Annotated[list[str], OWN] = []
     is_cut: bool = False
     total: Natural
     done: Natural

@@ -41,3 +41,5 @@ class RunPolicy:
     pause_keys: frozenset[str] = frozenset()
     resuming: bool = False
     retry_type: RetryType | None = None
+    # Some of its results were set aside: an attempt asks which ones it may take up.
+    retried_from_task: bool = False

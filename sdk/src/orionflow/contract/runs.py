@@ -139,6 +139,7 @@ class FlowRunPolicyOut(RunPolicyOut, total=False):
     pause_keys: list[str]
     resuming: bool
     retry_type: RetryType | None
+    retried_from_task: bool
 
 
 class TaskRunPolicyOut(RunPolicyOut, total=False):

@@ -23,7 +23,7 @@ from orionflow.engine.creation import Create
 from orionflow.engine.drivers import drive_or_await
 from orionflow.engine.effects import Sleep, Steps, WaitFor, send, surely
 from orionflow.engine.inputs import Found, resolved
-from orionflow.engine.placeholders import Subflow, completed_before, ending_placeholder, placeholder_for
+from orionflow.engine.placeholders import Subflow, completed_before, ending_placeholder, placeholder_for, recorded_for
 from orionflow.engine.signals import ending
 from orionflow.errors import ApiError, ParameterError, UnserializableError, UsageError
 from orionflow.logging import flow_run_logger
@@ -133,8 +133,9 @@ def _within(wanted: _Wanted, parent: FlowRunContext) -> Steps[FlowRun]:
     subflow = Subflow(key, deployment.name, deployment.version, found.sources, wanted.digest())
     with ending_placeholder(parent, subflow):
         answer, task_run_id = yield from placeholder_for(parent, subflow)
-        before = completed_before(parent, answer)
-        if before is not None and before.state_details.child_flow_run_id is not None:
+        found_before = yield from recorded_for(parent, subflow, answer)
+        before = completed_before(parent, answer) if found_before is None else found_before
+        if isinstance(before, State) and before.state_details.child_flow_run_id is not None:
             done: FlowRun = yield send(client, read_flow_run(before.state_details.child_flow_run_id))
             return done
         # The same attempt of the parent asks for the same run however often; the next one wants another.

@@ -13,6 +13,7 @@ from orionflow.engine.api import Api
 from orionflow.engine.children import end_children
 from orionflow.engine.event_loops import running_loop
 from orionflow.engine.interruption import Reason
+from orionflow.engine.recorded import Recorded
 from orionflow.errors import ApiError, ApiUnreachable
 from orionflow.flows import Flow
 from orionflow.logging import RunLogger, logger_for_flow_run
@@ -37,6 +38,7 @@ class ActiveFlowRun:
         parent: FlowRunContext | None,
         *,
         is_made_here: bool = True,
+        recorded: Recorded | None = None,
     ) -> None:
         self.flow = flow
         self.flow_run = flow_run
@@ -45,6 +47,7 @@ class ActiveFlowRun:
         self.parameters = parameters
         self.api = api
         self.parent = parent
+        self.recorded = recorded
         # The attempt that goes on.
         self.context: FlowRunContext | None = None
         self.is_abandoned = False
@@ -100,4 +103,5 @@ class ActiveFlowRun:
             log_prints=self.log_prints,
             loop=running_loop() if self.flow.is_async else None,
             enclosed=self.enclosed,
+            recorded=self.recorded,
         )

@@ -17,7 +17,7 @@ from orionflow.engine.creation import Create
 from orionflow.engine.effects import Do, Steps, WaitFor, send
 from orionflow.engine.inputs import Found, resolved_all
 from orionflow.engine.lineage import Lineage
-from orionflow.engine.placeholders import Subflow, completed_before, ending_placeholder, placeholder_for
+from orionflow.engine.placeholders import Subflow, completed_before, ending_placeholder, placeholder_for, recorded_for
 from orionflow.engine.reuse import digest_of_call, recall, why_not_compared
 from orionflow.engine.run_calls import FlowCall
 from orionflow.errors import InvalidRequest, UnserializableError, UsageError
@@ -52,8 +52,13 @@ def create_run(call: FlowCall) -> Steps[ActiveFlowRun | State[Any]]:
     subflow.created = call.created
     with ending_placeholder(parent, subflow):
         answer, parent_task_run_id = yield from placeholder_for(parent, subflow)
-        if (done := (yield from _completed_before(call, parent, answer))) is not None:
+        recorded = yield from recorded_for(parent, subflow, answer)
+        if isinstance(recorded, State):
+            return recorded
+        if recorded is None and (done := (yield from _completed_before(call, parent, answer))) is not None:
             return done
+        if parent.recorded is not None:
+            call.recorded = yield Do(parent.recorded.inside, subflow.key, subflow.dynamic_key, answer.state)
         return (yield from _create(call, api, parent_task_run_id))
 
 
@@ -69,7 +74,14 @@ def _create(call: FlowCall, api: Api, parent_task_run_id: UUID | None) -> Steps[
         # Where it was raised in here helps nobody.
         problem = error.with_traceback(None)
     run = yield from _flow_run(call, api, parameters, parent_task_run_id, problem or name)
-    active = ActiveFlowRun(flow, run, parameters, api, call.parent, is_made_here=not is_existing)
+    if is_existing and call.recorded is None and run.empirical_policy.get("retried_from_task"):
+        # Few runs are retried from one of their tasks.
+        from orionflow.engine.retried_runs import source_of
+
+        call.recorded = yield Do(source_of, api.client, run.id)
+    active = ActiveFlowRun(
+        flow, run, parameters, api, call.parent, is_made_here=not is_existing, recorded=call.recorded
+    )
     if is_existing:
         problem = yield from _adopt(active, problem)
     elif problem is None and callable(flow.flow_run_name):

@@ -184,6 +184,8 @@ def _attempt(active: ActiveFlowRun, context: FlowRunContext, running: State[Any]
         yield Do(context.reporter.drain, active.id)
         if not isinstance(context.stopped_by, Stopped):
             checkpoint(context)
+        if active.recorded is not None and (line := (yield Do(active.recorded.ended, active.flow_run))):
+            active.logger.info("%s", line)
         return (yield from propose_end(active, ended))
     except AWAY as away:
         return end_without_api(active, ended, ended_at, away)

@@ -11,12 +11,14 @@ from uuid import UUID
 from orionflow.context import FlowRunContext, current_tags
 from orionflow.contract.ids import uuid7
 from orionflow.engine.crashes import reason_of
-from orionflow.engine.effects import Ask, Steps
-from orionflow.engine.reuse import counted, is_done
+from orionflow.engine.effects import Ask, Do, Steps
+from orionflow.engine.recorded import Again
+from orionflow.engine.reuse import counted, is_done, recall
+from orionflow.logging import flow_run_logger
 from orionflow.recordable import as_text, recordable_sources, recordable_tags
 from orionflow.reporting.items import Answer, Transition
 from orionflow.reporting.spool import SpoolError
-from orionflow.states import Cancelled, Crashed, Pending, State, StateDetails
+from orionflow.states import UNSET, Cancelled, Crashed, Pending, State, StateDetails
 
 Sources = Mapping[str, list[dict[str, Any]]]
 
@@ -44,14 +46,16 @@ class Subflow:
         self.task_run_id: UUID | None = None
         # The subflow run, as soon as there is one.
         self.created: list[Any] = []
+        self.dynamic_key = ""
 
 
 def placeholder_for(parent: FlowRunContext, subflow: Subflow) -> Steps[tuple[Answer, UUID]]:
     """Make the task run that stands for a subflow, or find the one of an earlier attempt of the parent."""
     position = parent.next_key(subflow.key)
     dynamic_key = position if subflow.inputs is None else counted(parent, subflow.key, subflow.inputs)
+    subflow.dynamic_key = dynamic_key
     answer, id = yield from _ask(parent, subflow, position, dynamic_key)
-    if subflow.inputs is None and is_done(answer):
+    if subflow.inputs is None and is_done(answer) and parent.recorded is None:
         # What completed under this number may have been called with something else.
         answer, id = yield from _ask(parent, subflow, position, f"{dynamic_key}-{uuid7().hex}")
     return answer, id
@@ -101,6 +105,27 @@ def _end(parent: FlowRunContext, task_run_id: UUID, error: BaseException) -> Non
     state.id, state.timestamp = uuid7(), datetime.now(UTC)
     with suppress(SpoolError):
         parent.reporter.stream(Transition(task_run_id, None, state, False, parent.id))
+
+
+def recorded_for(parent: FlowRunContext, subflow: Subflow, answer: Answer) -> Steps[State[Any] | Again | None]:
+    """Return what the parent's source says of a subflow; a state that stands for it is reported as its end."""
+    source = parent.recorded
+    if source is None:
+        return None
+    found = source.of_call(subflow.key, subflow.dynamic_key, answer.state)
+    if not isinstance(found, State):
+        return found
+    if found.is_completed() and (why := (yield Do(recall, found))) is not None:
+        logger = flow_run_logger(parent)
+        logger.warning("The recorded result of %r cannot be read (%s), so it runs.", subflow.name, why)
+        return None
+    assert subflow.task_run_id is not None
+    state = found.copy(name="Cached" if found.is_completed() else found.name)
+    state.id, state.timestamp = uuid7(), datetime.now(UTC)
+    parent.reporter.stream(Transition(subflow.task_run_id, None, state.without_value(), False, parent.id))
+    if state.value is not UNSET:
+        parent.lineage.add(state.value, subflow.task_run_id)
+    return state
 
 
 def completed_before(parent: FlowRunContext, answer: Answer) -> State[Any] | None:

@@ -11,6 +11,7 @@ from orionflow.context import FlowRunContext, current_tags
 from orionflow.contract.ids import uuid7
 from orionflow.engine.inputs import Found
 from orionflow.engine.interruption import Hold, Reason
+from orionflow.engine.recorded import Recorded, current_source
 from orionflow.recordable import recordable_sources, recordable_tags
 from orionflow.reporting.items import Transition
 from orionflow.states import State, StateType
@@ -203,7 +204,7 @@ class FlowCall:
 
     __slots__ = (
         "active", "args", "created", "flow", "flow_run_id", "has_ended", "hold", "kwargs", "may_exist", "new_run_id",
-        "parent", "wait_for",
+        "parent", "recorded", "wait_for",
     )  # fmt: skip
 
     def __init__(
@@ -222,6 +223,8 @@ class FlowCall:
         self.flow_run_id = flow_run_id
         self.new_run_id = uuid7()
         self.parent = FlowRunContext.get()
+        # A nested flow has that which the one around it has for it.
+        self.recorded: Recorded | None = current_source() if self.parent is None else None
         # Whether the API was asked for the run; the run, as soon as it answered; whether it knows how that ended.
         self.may_exist = False
         self.created: list[FlowRun] = []

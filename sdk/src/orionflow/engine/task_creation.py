@@ -81,7 +81,8 @@ def _create_or_find(call: TaskCall) -> Steps[None]:
     # Also where the answer is not waited for: an end that is reported later arrives after the creation.
     call.is_created = True
     answer = yield Ask(call.flow_run.reporter, call.creation())
-    if is_done(answer) and (call.refreshes or not call.is_identified):
+    is_asked = call.flow_run.recorded is not None
+    if is_done(answer) and not is_asked and (call.refreshes or not call.is_identified):
         # Its result may be of other inputs, or is not wanted.
         call.renew()
         answer = yield Ask(call.flow_run.reporter, call.creation())

@@ -22,6 +22,7 @@ from orionflow.engine.crashes import reason_of
 from orionflow.engine.effects import Ask, Do, Sleep, Steps, send
 from orionflow.engine.failures import logger_of
 from orionflow.engine.hooks import call_hooks
+from orionflow.engine.recorded import AGAIN, Recorded
 from orionflow.engine.reuse import recall
 from orionflow.engine.run_calls import TaskCall
 from orionflow.engine.task_creation import create_at_start, resolve_inputs
@@ -81,7 +82,10 @@ def _rename(call: TaskCall) -> Steps[None]:
 
 
 def _attempts(call: TaskCall) -> Steps[State[Any]]:
-    flow_run, cache_key = call.flow_run, _cache_key(call)
+    flow_run = call.flow_run
+    if flow_run.recorded is not None and (taken := (yield from _take_up(call, flow_run.recorded))) is not None:
+        return taken
+    cache_key = _cache_key(call)
     # Only with one of these may the rules answer RUNNING otherwise than with yes: by a cached state, for want of a
     # slot, or by the state of an earlier attempt.
     asks = cache_key is not None or bool(call.tags) or flow_run.strict or flow_run.is_repeated
@@ -113,6 +117,42 @@ def _attempts(call: TaskCall) -> Steps[State[Any]]:
         yield Sleep(seconds_until_due(state))
         asks = True
         checkpoint(flow_run)
+
+
+def _take_up(call: TaskCall, recorded: Recorded) -> Steps[State[Any] | None]:
+    """Return the final state that was recorded for the call; None where the run goes on, to run or to be taken up."""
+    known, found = call.state, recorded.of_call(call.task.task_key, call.dynamic_key, call.state)
+    if isinstance(found, State):
+        return (yield from _stand_in(call, found))
+    if found is AGAIN:
+        call.refreshes = True
+    elif known is not None and known.is_completed() and known.data is not None:
+        # Whoever asks for recorded results wants this one, though its task refreshes the cache for other runs.
+        call.refreshes = False
+        if not call.is_identified:
+            _log(
+                call,
+                logging.INFO,
+                "Its inputs cannot be compared, so it takes up the result of the call number %s.",
+                call.dynamic_key,
+            )
+    return None
+
+
+def _stand_in(call: TaskCall, found: State[Any]) -> Steps[State[Any] | None]:
+    """End the run in the state that was recorded; None where its value cannot be read."""
+    if found.is_completed() and (why := (yield Do(recall, found))) is not None:
+        _log(call, logging.WARNING, "The recorded result cannot be read (%s), so the task runs.", why)
+        return None
+    state = call.new_state(found.type, "Cached" if found.is_completed() else found.name, found.message)
+    state.data, state.value = found.data, found.value
+    if state.is_completed() and state.value is not UNSET:
+        if call.task.cache_result_in_memory:
+            call.flow_run.lineage.add(state.value, call.id)
+        else:
+            state.value = UNSET
+    _stream(call, state)
+    return state
 
 
 def _reopen(call: TaskCall, known: State[Any], why: str) -> Steps[None]:

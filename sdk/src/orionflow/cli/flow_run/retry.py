@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,10 +11,11 @@ from orionflow.cli.backend import Backend, Json
 from orionflow.cli.errors import TERMINAL_TYPES, CommandFailed, ExitCode
 from orionflow.cli.flow_run.commands import propose, refused, report_run
 from orionflow.cli.flow_run.follow import watch_run
+from orionflow.cli.flow_run.retry_from import RetryFrom, refuse_nowhere, refuse_without_tasks
 from orionflow.cli.lookup import find_flow_run
 from orionflow.cli.run import load_flow, rerun_here
 from orionflow.cli.run_tables import flow_names
-from orionflow.cli.session import Session, command
+from orionflow.cli.session import Session, command, destructive
 
 if TYPE_CHECKING:
     from orionflow.flows import Flow
@@ -25,33 +27,57 @@ MESSAGE = "Retried from the command line."
     ("orion flow-run retry @last-failed --entrypoint flows.py:etl", "run it again, here"),
     ("orion fr retry calm-fox", "a run of a deployment: an agent runs it again"),
     ("orion fr retry brave-otter --entrypoint shop.flows:etl --watch", "with a progress line"),
+    ("orion fr retry calm-fox --from transform --dry-run", "what would run again, if it began at this task?"),
+    ("orion fr retry calm-fox --from @failed --new-run --yes", "as a new run that takes up what completed"),
     times=True,
 )
 @click.argument("run", metavar="RUN")
 @click.option(
     "--entrypoint", metavar="PLACE", help="Where the flow's code is: path/to/file.py:flow or package.module:flow."
 )
+@click.option(
+    "--from",
+    "from_tasks",
+    metavar="TASK",
+    multiple=True,
+    help="Run this task again and all that depends on it: a task's name, a task run's name or id, or @failed.",
+)
+@click.option("--new-run", is_flag=True, help="With --from: as a new run, which takes up what this one recorded.")
+@destructive
 @click.option("--watch", is_flag=True, help="Show the progress of its tasks.")
-def retry(session: Session, run: str, entrypoint: str | None, watch: bool) -> int:
+def retry(
+    session: Session, run: str, entrypoint: str | None, from_tasks: Sequence[str], new_run: bool, yes: bool,
+    dry_run: bool, watch: bool,
+) -> int:  # fmt: skip
     """Run a finished run again: the same run, with the same parameters.
 
     A run of a deployment is scheduled for its agents. Of others the API does not know the code; --entrypoint says where
-    that is, and they run in this process. Task runs whose results were kept are not repeated.
+    that is, and they run in this process. Task runs whose results were kept are not repeated, except with --from those
+    of the named tasks and of what depends on them.
     """
+    refuse_without_tasks(from_tasks, new_run=new_run, dry_run=dry_run)
     found = find_flow_run(session.api, run)
     _refuse_unfinished(found)
-    if entrypoint is None and found.get("deployment_id"):
-        return _reschedule(session, found, watch=watch)
+    flow = _code_of(session, found, entrypoint, is_wanted=not dry_run)
+    if from_tasks:
+        wanted = RetryFrom(session, found, from_tasks, new_run, flow)
+        preview = wanted.preview()
+        if dry_run:
+            wanted.show(preview)
+            return ExitCode.CONFLICT if preview["refusals"] else ExitCode.DONE
+        return wanted.begin(preview, yes=yes, watch=watch)
+    return _reschedule(session, found, watch=watch) if flow is None else rerun_here(session, flow, found, watch=watch)
+
+
+def _code_of(session: Session, run: Json, entrypoint: str | None, *, is_wanted: bool) -> Flow[Any, Any] | None:
+    """Load the flow that is to run here; None where an agent runs it, or nothing is to run."""
+    if entrypoint is None and (run.get("deployment_id") or not is_wanted):
+        return None
     if not entrypoint:
-        raise CommandFailed(
-            ExitCode.USAGE,
-            f"Where is the code of {found['name']}?",
-            "it was called by a program and belongs to no deployment, so the API does not know its code",
-            f"orion flow-run retry {found['name']} --entrypoint path/to/file.py:flow",
-        )
+        raise refuse_nowhere(run)
     flow = load_flow(entrypoint)
-    _refuse_other_flow(session.api, found, flow)
-    return rerun_here(session, flow, found, watch=watch)
+    _refuse_other_flow(session.api, run, flow)
+    return flow
 
 
 def _reschedule(session: Session, run: Json, *, watch: bool) -> int:

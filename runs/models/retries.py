@@ -1,0 +1,35 @@
+"""Runs that were asked to run again from some of their tasks, and which results they take up."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from runs.models.rows import Row
+from runs.models.runs import FlowRun
+
+
+class RunRetry(Row):
+    """A retry from tasks: a further attempt of a run, or a new run that takes up what another one recorded."""
+
+    flow_run = models.ForeignKey(FlowRun, on_delete=models.CASCADE, related_name="retries")
+    source_id = models.UUIDField(db_index=True, help_text="The run whose results are taken up: itself, or another one.")
+    source_name = models.CharField(max_length=1024, blank=True)
+    attempt = models.PositiveIntegerField(help_text="The number of the attempt of flow_run that it begins.")
+    author = models.CharField(max_length=255, blank=True)
+    chosen = models.JSONField(default=list, help_text="What was asked for: names of tasks, names or ids of task runs.")
+    # Ids of states: a state that a call enters later has another one, and is taken up by the attempts after it.
+    again = models.JSONField(default=list, help_text="States whose results are not taken up.")
+    entered = models.JSONField(default=list, help_text="States of nested runs that run again in part.")
+    plan = models.JSONField(default=dict, help_text="The numbers of the preview.")
+    outcome = models.JSONField(null=True, help_text="What the attempt reported: results taken up, task runs run.")
+
+    class Meta:
+        ordering = ["-created", "-id"]
+        verbose_name_plural = "run retries"
+
+    def __str__(self) -> str:
+        return f"{self.source_name or self.source_id} from {', '.join(self.chosen)}"
+
+    @property
+    def is_new_run(self) -> bool:
+        return self.source_id != self.flow_run_id

@@ -1,0 +1,151 @@
+"""A finished run once more from some of its tasks: choose them, see what it comes to, and do it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+
+from orchestration.errors import DomainError, FlowRunNotFound
+from orion_site.accounts.permissions import Action, actor_of, requires
+from orionflow.contract.ids import uuid7
+from runs.models import FlowRun
+from runs.pages.selectors.keyset import Count
+from runs.pages.selectors.retries import Choice, choices_of
+from runs.retries.core import FIRST, Call, Cause
+from runs.retries.services import FAILED, AskedRetry, Preview, preview_retry, retry_from_tasks
+
+CALLS_PER_PAGE = 100
+MOST_WANTED = 1_000
+CAUSES = {
+    Cause.CHOSEN: "chosen",
+    Cause.DEPENDS: "takes input from what runs again",
+    Cause.INSIDE: "in or around a subflow run that runs again",
+    Cause.UNFINISHED: "did not complete",
+    Cause.UNSTORED: "its result was not stored",
+    Cause.EXPIRED: "its result expired",
+    Cause.UNKNOWN: "its inputs cannot be compared",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A page of the calls of one kind; with `again`, each with the reason for which it runs again."""
+
+    show: str
+    rows: Sequence[tuple[Call, str]]
+    next: str
+    is_first: bool
+
+
+@requires(Action.CHANGE_RUNS)
+def retry_from(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    run = FlowRun.objects.select_related("flow", "parent_task_run").filter(pk=run_id).first()
+    if run is None:
+        raise Http404
+    wanted = list(dict.fromkeys(filter(None, request.GET.getlist("from"))))[:MOST_WANTED]
+    if run.deployment_id is None and run.parent_task_run is not None and run.parent_task_run.flow_run_id is not None:
+        # It runs in the process of the run around it, and with that.
+        return redirect(address_of(run.parent_task_run.flow_run_id, wanted or [str(run.parent_task_run_id)]))
+    try:
+        if request.method == "POST":
+            return _begin(request, run, wanted)
+        if not wanted:
+            return _choose(request, run)
+        asked = AskedRetry(wanted=wanted)
+        preview = preview_retry(run_id=run_id, asked=asked, now=timezone.now())
+    except DomainError as error:
+        messages.warning(request, str(error))
+        return redirect("runs:run", run_id)
+    return TemplateResponse(request, "runs/retry.html", _context(request, preview, wanted))
+
+
+def address_of(run_id: UUID, wanted: Sequence[str]) -> str:
+    """The page of a retry from these tasks."""
+    query = urlencode([("from", one) for one in wanted])
+    return f"{reverse('runs:retry-from', args=[run_id])}{'?' if query else ''}{query}"
+
+
+def _choose(request: HttpRequest, run: FlowRun) -> HttpResponse:
+    choices: list[Choice] = choices_of(run.pk)
+    context = {
+        "section": "runs",
+        "run": run,
+        "choices": choices,
+        "failed": Count(sum(choice.unfinished.number for choice in choices)),
+        "failed_name": FAILED,
+    }
+    return TemplateResponse(request, "runs/retry_choices.html", context)
+
+
+def _context(request: HttpRequest, preview: Preview, wanted: Sequence[str]) -> dict[str, object]:
+    plan = preview.plan
+    return {
+        "section": "runs",
+        "run": preview.run,
+        "preview": preview,
+        "names": _names(preview, wanted),
+        "wanted": wanted,
+        "reused": Count(len(plan.reused)),
+        "again": Count(len(plan.again)),
+        "causes": [(CAUSES[cause], Count(plan.causes[cause])) for cause in FIRST if plan.causes[cause]],
+        "shown": _shown(request, preview, wanted),
+        "here": address_of(preview.run.pk, wanted),
+        "new_id": uuid7(),
+    }
+
+
+def _names(preview: Preview, wanted: Sequence[str]) -> str:
+    """The chosen tasks in words: ids of task runs by their names."""
+    by_id = {str(call.id): call.name for call in preview.chosen}
+    names = ["the failed tasks" if one == FAILED else by_id.get(one, one) for one in wanted]
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _shown(request: HttpRequest, preview: Preview, wanted: Sequence[str]) -> Shown:
+    show = "reused" if request.GET.get("show") == "reused" else "again"
+    text = request.GET.get("after", "")
+    after = int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 0
+    if show == "reused":
+        every = [(call, "") for call in preview.plan.reused]
+    else:
+        again = sorted(preview.plan.again, key=lambda one: FIRST[one[1]])
+        every = [(call, CAUSES[cause]) for call, cause in again]
+    rows, end = every[after : after + CALLS_PER_PAGE], after + CALLS_PER_PAGE
+    following = f"{address_of(preview.run.pk, wanted)}&show={show}&after={end}" if end < len(every) else ""
+    return Shown(show, rows, following, after == 0)
+
+
+def _begin(request: HttpRequest, run: FlowRun, wanted: Sequence[str]) -> HttpResponse:
+    asked = AskedRetry(
+        wanted=wanted or [FAILED],
+        new_run=request.POST.get("as") == "new",
+        id=_id(request.POST.get("id", "")),
+    )
+    try:
+        came = retry_from_tasks(run_id=run.pk, asked=asked, now=timezone.now(), author=actor_of(request).name)
+    except FlowRunNotFound as error:
+        raise Http404 from error
+    if came.retry is None:
+        messages.warning(request, f"The run stays as it is: {came.outcome.verdict.reason}.")
+        return redirect("runs:run", run.pk)
+    if asked.new_run:
+        messages.success(request, f"This run continues {run.name}. It waits for an agent.")
+    else:
+        messages.success(request, "The run waits for an agent to begin again.")
+    return redirect("runs:run", came.flow_run_id)
+
+
+def _id(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -1,0 +1,131 @@
+"""Retries from tasks: weighed, begun and listed; and what the engine asks of one, and reports."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from django.utils import timezone
+from rest_framework.response import Response
+
+from orchestration.api.answers import as_answer
+from orchestration.api.operations import Operation
+from orchestration.api.states import state_out, stored_state_out, verdict_out
+from orchestration.errors import FlowRunNotFound
+from orion_site.accounts.permissions import Action
+from orionflow.contract import retries as contract
+from orionflow.contract.wire import Shaped
+from runs.models import FlowRun, RunRetry
+from runs.retries.core import FIRST
+from runs.retries.selectors import recorded_for, retries_of
+from runs.retries.services import AskedRetry, Preview, preview_retry, report_outcome, retry_from_tasks
+
+LISTED = 100
+RunRetryOut = Annotated[dict[str, Any], Shaped(contract.RunRetry)]
+RetryPreviewOut = Annotated[dict[str, Any], Shaped(contract.RetryPreview)]
+RetryResultOut = Annotated[dict[str, Any], Shaped(contract.RetryResult)]
+RecordedCallsOut = Annotated[dict[str, Any], Shaped(contract.RecordedCalls)]
+
+
+class PreviewRetry(Operation):
+    """Say what a retry from these tasks would come to: what is reused, what runs again, and how long that took."""
+
+    method = "POST"
+    action_required = Action.READ_RUNS
+    answers = {200: RetryPreviewOut}
+
+    def perform(self, id: UUID, body: contract.RetryRequest) -> RetryPreviewOut:
+        return preview_out(preview_retry(run_id=id, asked=_asked(body), now=timezone.now()), body.from_tasks)
+
+
+class RetryFlowRun(Operation):
+    """Have a finished flow run run again from these tasks, as another attempt or as a new run linked to it."""
+
+    method = "POST"
+    action_required = Action.CHANGE_RUNS
+    answers = {201: RetryResultOut, 200: RetryResultOut}
+
+    def perform(self, id: UUID, body: contract.RetryCreate) -> Response:
+        asked = _asked(body, body.id)
+        came = retry_from_tasks(run_id=id, asked=asked, now=timezone.now(), author=self.request.user.name)
+        status, details = verdict_out(came.outcome.verdict)
+        state = state_out(came.outcome.state) if came.outcome.state else None
+        retry = None if came.retry is None else run_retry_out(came.retry)
+        content = {"status": status, "details": details, "state": state, "retry": retry}
+        return Response(content, status=201 if came.outcome.written else 200)
+
+
+class FilterRetries(Operation):
+    """List the retries of a flow run from tasks, the newest first: those that it is, and the runs that continue it."""
+
+    method = "GET"
+    action_required = Action.READ_RUNS
+    answers = {200: list[RunRetryOut]}
+
+    def perform(self, id: UUID) -> list[RunRetryOut]:
+        if not FlowRun.objects.filter(pk=id).exists():
+            raise FlowRunNotFound(id=id)
+        return [run_retry_out(one) for one in retries_of(id)]
+
+
+class ReadRecorded(Operation):
+    """Read what an attempt of a retried flow run takes up of what was recorded before."""
+
+    method = "POST"
+    action_required = Action.READ_RUNS
+    answers = {200: RecordedCallsOut}
+    body_optional = True
+
+    def perform(self, id: UUID, body: contract.RecordedRequest) -> RecordedCallsOut:
+        found = recorded_for(run_id=id, source_id=body.source_id, after=body.after)
+        if found is None:
+            raise FlowRunNotFound(id=body.source_id)
+        return as_answer(contract.RecordedCalls, found, calls=[_call_out(one) for one in found.calls])
+
+
+class ReportRetry(Operation):
+    """Report what an attempt of a retried flow run took up and what it ran."""
+
+    method = "POST"
+    action_required = Action.REPORT_RUNS
+    answers = {204: None}
+
+    def perform(self, id: UUID, body: contract.RetryOutcome) -> None:
+        report_outcome(run_id=id, now=timezone.now(), **body.model_dump())
+
+
+def preview_out(preview: Preview, wanted: list[str]) -> RetryPreviewOut:
+    calls = [
+        {
+            "task_run_id": call.id,
+            "flow_run_id": call.flow_run_id,
+            "name": call.name,
+            "cause": cause.value,
+            "seconds": call.lasted.total_seconds(),
+        }
+        for call, cause in sorted(preview.plan.again, key=lambda one: FIRST[one[1]])[:LISTED]
+    ]
+    return {
+        **preview.numbers(),
+        "flow_run_id": preview.run.pk,
+        "flow_run_name": preview.run.name,
+        "from_tasks": wanted,
+        "chosen": len(preview.chosen),
+        "refusals": list(preview.refusals),
+        "notes": list(preview.notes),
+        "calls": calls,
+    }
+
+
+def run_retry_out(retry: RunRetry) -> RunRetryOut:
+    return as_answer(contract.RunRetry, retry, new_run=retry.is_new_run, from_tasks=retry.chosen)
+
+
+def _asked(body: contract.RetryRequest, id: UUID | None = None) -> AskedRetry:
+    return AskedRetry(wanted=body.from_tasks, new_run=body.new_run, process=body.process, id=id)
+
+
+def _call_out(call: Any) -> dict[str, Any]:
+    state = call["state"]
+    shown = stored_state_out(state, flow_run_id=None, task_run_id=call["id"]) if state else None
+    return {**{name: call[name] for name in ("id", "task_key", "dynamic_key")}, "state": shown}

@@ -1,0 +1,265 @@
+"""The records of a finished run and of the runs nested in it, as far as a retry from a task needs them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import BooleanField, ExpressionWrapper, F, Q
+from django.db.models.fields.json import KT
+
+from orchestration.core.states import ANY, StateType
+from orchestration.errors import TooManyTaskRuns
+from orchestration.sight import seeing
+from orionflow.contract.states import in_order
+from runs.graphs.selectors import MOST_TASK_RUNS, upstream_ids
+from runs.models import FlowRun, FlowRunState, RunRetry, TaskRun, TaskRunState
+from runs.retries.core import RENEWED, Call, Recorded
+
+# Deeper nesting than this is not looked into: what stands for it runs as a whole.
+DEEPEST = 10
+CALLS_PER_PAGE = 1_000
+_COLUMNS = (
+    "id", "flow_run_id", "task_key", "dynamic_key", "name", "state_id", "state_type", "state_name", "state_timestamp",
+    "task_inputs", "end_time", "total_run_time", "flow_run_run_count", "flow_run__run_count",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempts:
+    """The attempts of one flow run: how many, and when the last one began."""
+
+    number: int = 0
+    last: datetime | None = None
+    is_deployed: bool = False
+
+
+def recorded_tree(run_id: UUID) -> dict[UUID, Recorded]:
+    """The calls of a run and of the runs nested in it in its own process, by flow run. Three queries for each level.
+
+    Raises TooManyTaskRuns.
+    """
+    tree: dict[UUID, Recorded] = {}
+    # What hangs below a run that somebody sees is seen with it; results may come from the run that it continues.
+    with seeing(None):
+        level, attempts, left = [run_id], _attempts_of([run_id]), MOST_TASK_RUNS
+        for _ in range(DEEPEST):
+            rows = list(_rows(level)[: left + 1])
+            if (left := left - len(rows)) < 0:
+                raise TooManyTaskRuns(most=MOST_TASK_RUNS)
+            states = _states(level)
+            children = {child for _, _, child in states.values() if child} - tree.keys()
+            nested = _attempts_of(children)
+            calls: dict[UUID, list[Call]] = defaultdict(list)
+            for row in rows:
+                run = attempts.get(row["flow_run_id"], _Attempts())
+                if _is_of_last_attempt(row, run, states.get(row["state_id"])):
+                    calls[row["flow_run_id"]].append(_call(row, run, states.get(row["state_id"]), nested))
+            for one in level:
+                tree[one] = Recorded(_without_renewals(calls[one]), attempts.get(one, _Attempts()).number <= 1)
+            level, attempts = [one for one, run in nested.items() if not run.is_deployed], nested
+            if not level:
+                break
+    return tree
+
+
+def _rows(level: Sequence[UUID]) -> Any:
+    refused = KT("refusal__at")
+    # Ids ascend in the order of the calls.
+    return (
+        TaskRun.objects.filter(flow_run__in=level)
+        .order_by("id")
+        .annotate(refused_at=refused)
+        .values(*_COLUMNS, "refused_at")
+    )
+
+
+def _states(level: Sequence[UUID]) -> dict[UUID, tuple[bool, datetime | None, UUID | None]]:
+    """Of current states: whether there is a result, when it expires, and the nested run it stands for."""
+    has_data = ExpressionWrapper(Q(data__isnull=False), output_field=BooleanField())
+    current = TaskRunState.objects.filter(task_run__flow_run__in=level, pk=F("task_run__state_id")).order_by()
+    return {
+        pk: (data, _moment(details.get("cache_expiration")), _id(details.get("child_flow_run_id")))
+        for pk, data, details in current.values_list("pk", has_data, "details")
+    }
+
+
+def _attempts_of(run_ids: Iterable[UUID]) -> dict[UUID, _Attempts]:
+    """An attempt begins where a run enters RUNNING and was not only paused."""
+    found: dict[UUID, _Attempts] = {}
+    before: dict[UUID, str] = {}
+    states = FlowRunState.objects.filter(flow_run__in=list(run_ids)).order_by("flow_run", "seq")
+    for run_id, deployment_id, kind, at in states.values_list(
+        "flow_run_id", "flow_run__deployment_id", "type", "timestamp"
+    ):
+        known = found.setdefault(run_id, _Attempts(is_deployed=deployment_id is not None))
+        if kind == "RUNNING" and before.get(run_id) != "PAUSED":
+            found[run_id] = replace(known, number=known.number + 1, last=at)
+        before[run_id] = kind
+    return found
+
+
+def _is_of_last_attempt(row: Mapping[str, Any], run: _Attempts, state: Any) -> bool:
+    """Whether the last attempt made this call: it ran then, or the rules kept it as it was."""
+    if run.number <= 1 or run.last is None or row["flow_run_run_count"] >= row["flow_run__run_count"]:
+        return True
+    if state is not None and state[2] is not None and row["state_type"] == "COMPLETED":
+        # A nested run that is taken up leaves no trace.
+        return True
+    refused_at = _moment(row["refused_at"])
+    return (refused_at is not None and refused_at >= run.last) or (row["state_timestamp"] or run.last) >= run.last
+
+
+def _call(row: Mapping[str, Any], run: _Attempts, state: Any, nested: Mapping[UUID, _Attempts]) -> Call:
+    has_result, expires, child_id = state or (False, None, None)
+    lasted, end = row["total_run_time"], row["end_time"]
+    if run.number > 1 and run.last is not None and end is not None:
+        # Its time is that of all attempts together.
+        lasted = max(min(lasted, end - run.last), timedelta())
+    return Call(
+        id=row["id"],
+        flow_run_id=row["flow_run_id"],
+        key=row["task_key"],
+        dynamic_key=row["dynamic_key"],
+        name=row["name"],
+        state_id=row["state_id"],
+        state_type=row["state_type"],
+        has_result=has_result,
+        upstream=upstream_ids(row["task_inputs"]) if row["task_inputs"] else (),
+        expires=expires,
+        child_id=child_id,
+        is_deployed=child_id is not None and child_id in nested and nested[child_id].is_deployed,
+        is_childless=child_id is not None and child_id not in nested,
+        ended_itself=child_id is None and row["state_name"] != "Cached",
+        end=end,
+        lasted=lasted,
+    )
+
+
+def _without_renewals(calls: list[Call]) -> list[Call]:
+    """The next attempt asks for the run of a call by its key; those that ran beside it have other ones."""
+    by_key = {(call.key, call.dynamic_key): call for call in calls}
+    base_of: dict[UUID, UUID] = {}
+    for call in calls:
+        match = RENEWED.match(call.dynamic_key)
+        if match and (base := by_key.get((call.key, match["key"]))) is not None:
+            base_of[call.id] = base.id
+    if not base_of:
+        return calls
+    renewed = set(base_of.values())
+    return [
+        replace(call, was_renewed=call.id in renewed, upstream=[base_of.get(one, one) for one in call.upstream])
+        for call in calls
+        if call.id not in base_of
+    ]
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _id(text: str | None) -> UUID | None:
+    return None if text is None else UUID(text)
+
+
+def runs_with_task(run_ids: Sequence[UUID], wanted: str | None) -> set[UUID]:
+    """Those of the runs that called a task of this name, or without a name one that did not complete; also where a
+    nested run did. Two queries."""
+    if wanted is None:
+        named = Q(state_type__in=in_order(ANY - {StateType.COMPLETED}))
+    else:
+        named = Q(name=wanted) | Q(name__startswith=f"{wanted}-") | Q(task_key=wanted)
+        named |= Q(task_key__startswith=f"{wanted}-") | Q(task_key__contains=f".{wanted}-")
+    with seeing(None):
+        found = TaskRun.objects.filter(named).order_by()
+        own = found.filter(flow_run__in=run_ids).values_list("flow_run", flat=True)
+        above = "flow_run__parent_task_run__flow_run"
+        nested = found.filter(**{f"{above}__in": run_ids}).values_list(above, flat=True)
+        return {*own.distinct(), *nested.distinct()}
+
+
+MOST_RETRIES = 100
+
+
+def retries_of(run_id: UUID) -> list[RunRetry]:
+    """The retries by which a run goes on, and those by which other runs continue it; the newest first."""
+    # Two lookups: of an OR the database would read the table.
+    own = RunRetry.objects.filter(flow_run=run_id).order_by("-created")[:MOST_RETRIES]
+    others = RunRetry.objects.filter(source_id=run_id).exclude(flow_run=run_id).order_by("-created")[:MOST_RETRIES]
+    return sorted([*own, *others], key=lambda retry: retry.created, reverse=True)
+
+
+# --- what the engine asks --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedCalls:
+    """The states that a run does not take up, those that it takes up in part, and a page of another run's calls."""
+
+    again: Sequence[str]
+    entered: Sequence[str]
+    source_id: UUID | None
+    calls: Sequence[Mapping[str, Any]]
+    after: UUID | None
+
+
+def recorded_for(*, run_id: UUID, source_id: UUID | None, after: UUID | None) -> RecordedCalls | None:
+    """Read what a run may take up: of the run that it continues, or of one nested in either; None for other runs."""
+    with seeing(None):
+        retries = _with_those_before(run_id)
+        above = {run_id} | {one.source_id for one in retries} | {one.flow_run_id for one in retries}
+        source = source_id or next(
+            (one.source_id for one in retries if one.flow_run_id == run_id and one.is_new_run), None
+        )
+        if source_id is not None and not _is_within(source_id, above):
+            return None
+        calls = _calls_of(source, after) if source is not None else []
+    return RecordedCalls(
+        again=[one for retry in retries for one in retry.again] if source_id is None and after is None else [],
+        entered=[one for retry in retries for one in retry.entered] if source_id is None and after is None else [],
+        source_id=source,
+        calls=calls,
+        after=calls[-1]["id"] if len(calls) == CALLS_PER_PAGE else None,
+    )
+
+
+def _with_those_before(run_id: UUID) -> list[RunRetry]:
+    """The retries that made a run what it is: its own, and those of the runs that it continues, one after another."""
+    found: list[RunRetry] = []
+    seen: set[UUID] = set()
+    level = {run_id}
+    while level and len(seen) < MOST_SOURCES:
+        seen |= level
+        own = list(RunRetry.objects.filter(flow_run__in=level).order_by("created"))
+        found += own
+        level = {one.source_id for one in own} - seen
+    return found
+
+
+MOST_SOURCES = 100
+
+
+def _is_within(run_id: UUID, above: set[UUID]) -> bool:
+    """Whether a run is one of these, or nested in one."""
+    for _ in range(DEEPEST + 1):
+        if run_id in above:
+            return True
+        parent = FlowRun.objects.filter(pk=run_id).values_list("parent_task_run__flow_run_id").first()
+        if parent is None or parent[0] is None:
+            return False
+        run_id = parent[0]
+    return False
+
+
+def _calls_of(source_id: UUID, after: UUID | None) -> list[dict[str, Any]]:
+    rows = TaskRun.objects.filter(flow_run=source_id).order_by("id")
+    if after is not None:
+        rows = rows.filter(pk__gt=after)
+    page = list(rows.values("id", "task_key", "dynamic_key", "state_id")[:CALLS_PER_PAGE])
+    states = TaskRunState.objects.filter(task_run__in=[row["id"] for row in page], pk=F("task_run__state_id"))
+    by_id = {state.pk: state for state in states.only("type", "name", "message", "data", "details", "timestamp")}
+    return [{**row, "state": by_id.get(row["state_id"])} for row in page]

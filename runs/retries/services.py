@@ -1,0 +1,325 @@
+"""Retries of finished runs from some of their tasks: what one would come to, and doing it.
+
+A further attempt of the same run, or a new run that takes up what the old one recorded. Either way the run's policy
+says that results were set aside, and the row of the retry which: the attempt asks for that when it begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from deployments.models import Deployment
+from orchestration.acts import note
+from orchestration.core.policies import AGAIN_FLOW
+from orchestration.core.states import TERMINAL, State, StateType, awaiting_retry, scheduled
+from orchestration.core.verdicts import ACCEPT, Abort
+from orchestration.errors import FlowRunNotFound, NoSuchTask, RetryTaken, RunMoved
+from orchestration.new_runs import NewFlowRun
+from orchestration.services import judge_flow_run_states, propose
+from orchestration.tables import FLOW_RUNS, lock
+from orchestration.transactions import repeated_on_conflict, write_transaction
+from orchestration.unit import Outcome, Proposal
+from orionflow.contract.ids import uuid7
+from runs.flow_runs.commands import NOT_ENDED
+from runs.flow_runs.services import create_flow_run
+from runs.models import FlowRun, RunRetry
+from runs.naming import two_word_name
+from runs.retries.core import Call, Cause, Plan, Tree, chosen_calls, failed_calls, plan_of
+from runs.retries.selectors import recorded_tree, runs_with_task
+
+# As a name of tasks: those that did not complete.
+FAILED = "@failed"
+# What the rules remember of a run, and its author never said.
+_REMEMBERED = ("crash_count", "handovers", "pause_keys", "resuming", "retry_type")
+_NAMED = 8
+NOTHING_FAILED = "it completed, and none of its task runs failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedRetry:
+    """A retry as somebody wants it. Sent again with the same `id` it is done once.
+
+    `process` is that of a caller who executes the run itself.
+    """
+
+    wanted: Sequence[str]
+    new_run: bool = False
+    process: str | None = None
+    id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The outcome that a retry would have; `refusals` say why it would not be done at all."""
+
+    run: FlowRun
+    chosen: Sequence[Call]
+    plan: Plan
+    refusals: Sequence[str] = ()
+    notes: Sequence[str] = ()
+
+    def numbers(self) -> dict[str, Any]:
+        """For the wire and the row of the retry."""
+        causes = self.plan.causes
+        return {
+            "reused": len(self.plan.reused),
+            "reused_by_order": self.plan.by_order,
+            "again": len(self.plan.again),
+            "causes": {cause.value: causes[cause] for cause in Cause if causes[cause]},
+            "work_seconds": round(self.plan.work.total_seconds(), 3),
+            "elapsed_seconds": round(self.plan.elapsed.total_seconds(), 3),
+            "longest_chain_seconds": round(self.plan.longest_chain.total_seconds(), 3),
+        }
+
+
+def preview_retry(*, run_id: UUID, asked: AskedRetry, now: datetime) -> Preview:
+    """Say what a retry would come to. Raises FlowRunNotFound, NoSuchTask and TooManyTaskRuns."""
+    preview = _weighed(run_id, asked, now)
+    # A new run is none of the rules' business until it begins.
+    if asked.new_run or preview.refusals:
+        return preview
+    return replace(preview, refusals=list(_judged([preview.run], _first_state(asked, now), now).values()))
+
+
+def _weighed(run_id: UUID, asked: AskedRetry, now: datetime) -> Preview:
+    """Work out the plan, and what stands in the way before any rule is asked."""
+    run = FlowRun.objects.select_related("flow").filter(pk=run_id).first()
+    if run is None:
+        raise FlowRunNotFound(id=run_id)
+    if run.state_type not in TERMINAL:
+        return Preview(run, (), Plan(), [NOT_ENDED])
+    tree = recorded_tree(run_id)
+    chosen = _chosen(run, tree, asked.wanted)
+    plan = plan_of(tree, run_id, {call.id for call in chosen}, now)
+    deployments = _deployments_of([run])
+    refusal = _obstacle(run, deployments, asked.process)
+    if not refusal and not chosen and run.state_type == StateType.COMPLETED:
+        refusal = NOTHING_FAILED
+    notes = _notes(run, deployments.get(run.deployment_id), chosen, plan)
+    return Preview(run, chosen, plan, [refusal] if refusal else [], notes)
+
+
+def _chosen(run: FlowRun, tree: Tree, wanted: Sequence[str]) -> list[Call]:
+    found: dict[UUID, Call] = {}
+    for one in wanted:
+        calls = failed_calls(tree) if one == FAILED else chosen_calls(tree, one)
+        if not calls and one != FAILED:
+            every = dict.fromkeys(call.task_name for recorded in tree.values() for call in recorded.calls)
+            names = [repr(name) for name in every]
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            raise NoSuchTask(run=run.name, wanted=one, known=", ".join(names[:_NAMED]) + more if names else "none")
+        found |= {call.id: call for call in calls}
+    return list(found.values())
+
+
+def _deployments_of(runs: Sequence[FlowRun]) -> dict[UUID | None, Deployment]:
+    wanted = {run.deployment_id for run in runs if run.deployment_id is not None}
+    return dict(Deployment.objects.only("pk", "version").in_bulk(wanted)) if wanted else {}
+
+
+def _obstacle(run: FlowRun, deployments: Mapping[UUID | None, Deployment], process: str | None) -> str:
+    if run.parent_task_run_id is not None and run.deployment_id is None:
+        return "this run is nested in another one and runs in its process; retry that one from here"
+    if process is not None:
+        return ""
+    if run.deployment_id is None:
+        return "this run has no deployment, so only a program can run it: orion flow-run retry with --entrypoint"
+    if run.deployment_id not in deployments:
+        return "its deployment was deleted, so no agent could find its code: orion flow-run retry with --entrypoint"
+    return ""
+
+
+def _judged(runs: Sequence[FlowRun], proposed: State, now: datetime) -> dict[UUID, str]:
+    """Why the rules would refuse, by run; those they would let pass are missing."""
+    run_ids = [run.pk for run in runs]
+    outcomes = judge_flow_run_states(run_ids=run_ids, proposed=proposed, now=now, policy=AGAIN_FLOW)
+    return {run_id: outcome.refusal for run_id, outcome in outcomes.items() if outcome.refusal}
+
+
+def _first_state(asked: AskedRetry, now: datetime) -> State:
+    message = f"Retried from {_listed(asked.wanted)}."
+    if asked.process is not None:
+        return State(type=StateType.PENDING, message=message)
+    return scheduled(now, message=message) if asked.new_run else awaiting_retry(now, message=message)
+
+
+def _listed(wanted: Sequence[str]) -> str:
+    names = ["the failed tasks" if one == FAILED else one for one in wanted]
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+
+
+def _notes(run: FlowRun, deployment: Deployment | None, chosen: Sequence[Call], plan: Plan) -> list[str]:
+    """Say in plain sentences what somebody should know before."""
+    notes = []
+    causes = plan.causes
+    if not plan.reused and causes[Cause.UNSTORED]:
+        notes.append(
+            "No result before it was stored, so everything runs again. Flows with retries store them, and tasks with "
+            "persist_result=True; ORION_RESULTS_PERSIST_BY_DEFAULT=true has all of them stored."
+        )
+    if plan.by_order:
+        notes.append(
+            f"{plan.by_order} of the results are taken up by the number of their call, because their inputs cannot be "
+            "compared: they are right if the flow makes the same calls in the same order."
+        )
+    if causes[Cause.UNKNOWN]:
+        notes.append(
+            f"{causes[Cause.UNKNOWN]} of the calls run again because their inputs cannot be compared, and may come "
+            "from what runs again."
+        )
+    first = min((call.id for call in chosen), default=None)
+    later = sum(first is not None and call.id > first for call in plan.reused)
+    if later:
+        notes.append(
+            f"{later} of the results are of calls made after the chosen one that take nothing from it, as far as is "
+            "recorded: they are reused if their inputs are the same again."
+        )
+    if run.state_type != StateType.COMPLETED:
+        notes.append("The run did not get to its end: what it had not called yet runs as well, and is not counted.")
+    if deployment is not None and deployment.version != run.deployment_version:
+        notes.append(
+            f"The deployment is at version {deployment.version or 'none'} by now, and this run was of version "
+            f"{run.deployment_version or 'none'}: the new code runs, and tasks whose code changed run again, too."
+        )
+    return notes
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """The outcome of a retry: the verdict, the run that executes it, and its row, if it is done."""
+
+    outcome: Outcome
+    flow_run_id: UUID
+    preview: Preview
+    retry: RunRetry | None = field(default=None)
+
+
+def retry_from_tasks(*, run_id: UUID, asked: AskedRetry, now: datetime, author: str = "") -> Retried:
+    """Have a finished run run again from some tasks. Raises what `preview_retry` does, RetryTaken and RunMoved."""
+    if known := _known(run_id, asked):
+        return known
+    # Before the transaction: reading thousands of calls shall hold up nobody who writes.
+    preview = _weighed(run_id, asked, now)
+    if preview.refusals:
+        note("flow-run", run_id, name=preview.run.name, refused=preview.refusals[0])
+        return Retried(Outcome(Abort(preview.refusals[0]), None, False, ()), run_id, preview)
+    return _begin(preview, asked, now, author)
+
+
+def _known(run_id: UUID, asked: AskedRetry) -> Retried | None:
+    known: RunRetry | None = RunRetry.objects.filter(pk=asked.id).first() if asked.id else None
+    if known is None:
+        return None
+    if known.source_id != run_id or known.is_new_run != asked.new_run:
+        raise RetryTaken(id=asked.id)
+    run = FlowRun.objects.select_related("flow").get(pk=known.flow_run_id)
+    return Retried(Outcome(ACCEPT, None, False, ()), known.flow_run_id, Preview(run, (), Plan()), known)
+
+
+@repeated_on_conflict
+def _begin(preview: Preview, asked: AskedRetry, now: datetime, author: str) -> Retried:
+    run = preview.run
+    with write_transaction():
+        lock(FLOW_RUNS, [run.pk])
+        if not FlowRun.objects.filter(pk=run.pk, state_id=run.state_id).exists():
+            raise RunMoved(id=run.pk)
+        if asked.new_run:
+            new = _new_run(run, asked)
+            made, _ = create_flow_run(new=new, state=_first_state(asked, now), now=now)
+            outcome, run_id, attempt = Outcome(ACCEPT, None, True, ()), made.pk, 1
+            note("flow-run", run.pk, name=run.name, after={"retried as": str(run_id), "from": list(asked.wanted)})
+        else:
+            proposal = Proposal(_first_state(asked, now), now, author=author or None, policy=AGAIN_FLOW)
+            outcome, run_id, attempt = propose(FLOW_RUNS, run.pk, proposal), run.pk, run.run_count + 1
+            if outcome.refusal:
+                return Retried(outcome, run_id, preview)
+            if asked.process is not None:
+                FlowRun.objects.filter(pk=run.pk).update(process=asked.process, updated=now)
+            note("flow-run", run.pk, name=run.name, after={"retried from": list(asked.wanted)})
+        retry = RunRetry(
+            id=asked.id or uuid7(),
+            flow_run_id=run_id,
+            source_id=run.pk,
+            source_name=run.name,
+            attempt=attempt,
+            author=author,
+            chosen=list(asked.wanted),
+            again=[one.hex for one in preview.plan.set_aside],
+            entered=[one.hex for one in preview.plan.entered],
+            plan=preview.numbers(),
+            created=now,
+        )
+        retry.save(force_insert=True)
+    return Retried(outcome, run_id, preview, retry)
+
+
+def _new_run(run: FlowRun, asked: AskedRetry) -> NewFlowRun:
+    """A run with everything that the old one was made with."""
+    policy: Mapping[str, Any] = run.empirical_policy
+    return NewFlowRun(
+        flow_id=run.flow_id,
+        name=two_word_name(),
+        tags=list(run.tags),
+        parameters=run.parameters,
+        context=run.context,
+        empirical_policy={
+            **{name: value for name, value in policy.items() if name not in _REMEMBERED},
+            "retried_from_task": True,
+        },
+        job_variables=run.job_variables,
+        flow_version=run.flow_version,
+        deployment_id=run.deployment_id,
+        deployment_version=run.deployment_version,
+        work_queue_id=run.work_queue_id,
+        work_queue_name=run.work_queue_name,
+        infrastructure_document_id=run.infrastructure_document_id,
+        process=asked.process,
+        created_by={"id": str(run.pk), "type": "RETRY", "display_value": run.name},
+    )
+
+
+def report_outcome(*, run_id: UUID, attempt: int, reused: int, again: int, new: int, now: datetime) -> None:
+    """Note what an attempt took up and ran, on the retry that began it or the last one before."""
+    with write_transaction():
+        retry = RunRetry.objects.filter(flow_run=run_id, attempt__lte=attempt).order_by("-created").first()
+        if retry is not None:
+            retry.outcome = {"attempt": attempt, "reused": reused, "again": again, "new": new}
+            retry.updated = now
+            retry.save(update_fields=["outcome", "updated"])
+
+
+# --- many runs at once -----------------------------------------------------------------------------------------------
+
+
+def retry_one_of_many(*, run_id: UUID, wanted: Sequence[str], now: datetime, author: str) -> str:
+    """Have one of many runs run again from these tasks; returns why not, in words that other runs may share."""
+    try:
+        return retry_from_tasks(run_id=run_id, asked=AskedRetry(wanted=wanted), now=now, author=author).outcome.refusal
+    except NoSuchTask as error:
+        return _not_called(error.details["wanted"])
+
+
+def _not_called(wanted: str) -> str:
+    return f"it called no task {wanted!r}"
+
+
+def refusals_to_retry_from(runs: Sequence[FlowRun], *, wanted: Sequence[str], now: datetime) -> dict[UUID, str]:
+    """Return why runs would not be retried from these tasks, by those runs. As many queries for one as for many."""
+    refused = {run.pk: NOT_ENDED for run in runs if run.state_type not in TERMINAL}
+    ended = [run for run in runs if run.pk not in refused]
+    deployments = _deployments_of(ended)
+    refused |= {run.pk: reason for run in ended if (reason := _obstacle(run, deployments, None))}
+    for one in wanted:
+        left = [run for run in ended if run.pk not in refused]
+        called = runs_with_task([run.pk for run in left], None if one == FAILED else one)
+        for run in left:
+            if run.pk not in called and one != FAILED:
+                refused[run.pk] = _not_called(one)
+            elif run.pk not in called and run.state_type == StateType.COMPLETED and len(wanted) == 1:
+                refused[run.pk] = NOTHING_FAILED
+    left = [run for run in ended if run.pk not in refused]
+    return refused | _judged(left, _first_state(AskedRetry(wanted=wanted), now), now)

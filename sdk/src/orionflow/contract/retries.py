@@ -1,0 +1,125 @@
+"""Retries from a task on the wire: what may be asked, what one would come to, one as it is stored, and what the engine
+asks before it begins."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from orionflow.contract.runs import OrchestrationResult, StateOut
+from orionflow.contract.wire import Answer, Details, Names, Natural, Stored, StrictWire, Text1024
+
+RetryCause = Literal["chosen", "depends", "inside", "unfinished", "unstored", "expired", "unknown"]
+Wanted = Annotated[list[Text1024], Field(min_length=1, max_length=1000)]
+
+
+class RetryRequest(StrictWire):
+    """`from_tasks` are names of tasks, or names or ids of task runs; `@failed` stands for those that did not complete.
+
+    With `process` the caller executes the run itself, and says where.
+    """
+
+    from_tasks: Wanted
+    new_run: bool = False
+    process: Text1024 | None = None
+
+
+class RetryCreate(RetryRequest):
+    """With an `id` of the maker's own the call may be repeated."""
+
+    id: UUID | None = None
+
+
+class RetryNumbers(Answer):
+    """How much would be taken up and how much would run again, why, and how long that took last time.
+
+    `elapsed_seconds` is for how long at least one of them ran, `longest_chain_seconds` the longest way through them by
+    who takes input from whom.
+    """
+
+    reused: Natural = 0
+    reused_by_order: Natural = 0
+    again: Natural = 0
+    causes: dict[RetryCause, int] = {}
+    work_seconds: float = 0.0
+    elapsed_seconds: float = 0.0
+    longest_chain_seconds: float = 0.0
+
+
+class CallAgain(Answer):
+    """A task run that would run again."""
+
+    task_run_id: UUID
+    flow_run_id: UUID
+    name: str
+    cause: RetryCause
+    seconds: float
+
+
+class RetryPreview(RetryNumbers):
+    """Of the calls that would run again at most a hundred are listed; all are counted."""
+
+    flow_run_id: UUID
+    flow_run_name: str | None = None
+    from_tasks: Names = []
+    chosen: Natural = 0
+    refusals: list[str] = []
+    notes: list[str] = []
+    calls: list[CallAgain] = []
+
+
+class RunRetry(Stored):
+    """A retry that was begun. The run is `source_id` itself, or a new one that takes up what that recorded."""
+
+    flow_run_id: UUID
+    source_id: UUID
+    source_name: str = ""
+    new_run: bool
+    attempt: Natural
+    author: str = ""
+    from_tasks: Names = []
+    plan: Details = {}
+    outcome: dict[str, int] | None = None
+
+
+class RetryResult(OrchestrationResult):
+    """The verdict on a retry, and the retry if it was begun."""
+
+    retry: RunRetry | None = None
+
+
+class RetryOutcome(StrictWire):
+    """The calls of an attempt: what it took up, what it ran again, and what it called for the first time."""
+
+    attempt: Natural
+    reused: Natural
+    again: Natural
+    new: Natural
+
+
+class RecordedRequest(StrictWire):
+    """Of which run, and after which of its task runs; without either, from the run that this one continues."""
+
+    source_id: UUID | None = None
+    after: UUID | None = None
+
+
+class RecordedCall(Answer):
+    """A call of a task or nested flow, by its keys, and the state in which it is."""
+
+    id: UUID
+    task_key: str
+    dynamic_key: str
+    state: StateOut | None = None
+
+
+class RecordedCalls(Answer):
+    """The states that are not taken up, those of nested runs of which a part runs again, and calls of another run."""
+
+    again: list[UUID] = []
+    entered: list[UUID] = []
+    source_id: UUID | None = None
+    calls: list[RecordedCall] = []
+    after: UUID | None = None

@@ -1,0 +1,153 @@
+"""The source of a run that is retried from a task: the API knows what it takes up, and what was set aside.
+
+Of an earlier attempt of the run itself the API gives the state with the answer to each call; only the ids of states
+that are not taken up are asked for. What another run recorded, one that this run continues or the last run of a nested
+flow, is read whole before the first call.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any, Final
+from uuid import UUID
+
+from orionflow.calls.retries import read_recorded, report_retry
+from orionflow.client import OrionClient
+from orionflow.engine.recorded import AGAIN, Again, Recorded
+from orionflow.errors import ApiError, ApiUnreachable, NotFound
+from orionflow.results import UNPERSISTED
+from orionflow.states import State
+from orionflow.wire import FlowRun, state_from_wire
+
+Key = tuple[str, str]
+
+
+class Tally:
+    """How many calls of an attempt took up what was recorded, ran again, or are new."""
+
+    def __init__(self) -> None:
+        self.reused = self.again = self.new = 0
+        self._lock = threading.Lock()
+
+    def count(self, *, is_taken: bool, is_known: bool) -> None:
+        with self._lock:
+            if is_taken:
+                self.reused += 1
+            elif is_known:
+                self.again += 1
+            else:
+                self.new += 1
+
+
+class RetriedRun:
+    """A `Recorded` for the calls of one flow run: the one that is retried, or one that is nested in it."""
+
+    def __init__(self, api: _Retry, calls: dict[Key, State[Any]], *, is_whole: bool = False) -> None:
+        self._api = api
+        self._calls: Final = calls
+        # Everything runs again: what was recorded is only counted.
+        self._is_whole = is_whole
+
+    def of_call(self, key: str, dynamic_key: str, known: State[Any] | None) -> State[Any] | Again | None:
+        """Return what the call takes up, AGAIN, or None where the API's own answer says it."""
+        before = self._calls.get((key, dynamic_key))
+        if self._is_whole:
+            found: State[Any] | Again | None = None if before is None else AGAIN
+        else:
+            found = self._judged(key, before, known)
+        is_taken = isinstance(found, State) or (found is None and _can_be_taken(key, known))
+        self._api.tally.count(
+            is_taken=is_taken, is_known=before is not None or (known is not None and known.is_final())
+        )
+        return found
+
+    def _judged(self, key: str, before: State[Any] | None, known: State[Any] | None) -> State[Any] | Again | None:
+        aside = self._api.set_aside
+        if known is not None and (known.is_final() or known.state_details.child_flow_run_id is not None):
+            if known.id in aside:
+                return AGAIN
+            if _can_be_taken(key, known):
+                return None
+        if before is None:
+            return None
+        if before.id in aside:
+            return AGAIN
+        return before if _can_be_taken(key, before) else None
+
+    def inside(self, key: str, dynamic_key: str, known: State[Any] | None) -> Recorded | None:
+        """Return the source of a nested flow: the calls of its last run, all of which run again if it does."""
+        last = known if known is not None and known.is_final() else self._calls.get((key, dynamic_key))
+        child = last.state_details.child_flow_run_id if last is not None else None
+        if last is None or child is None:
+            return RetriedRun(self._api, {})
+        return RetriedRun(self._api, self._api.calls_of(child), is_whole=self._is_whole or last.id in self._api.again)
+
+    def ended(self, flow_run: FlowRun) -> str | None:
+        """Report the numbers of an attempt of the run that is retried, and return a line for its log."""
+        if flow_run.id != self._api.run_id:
+            return None
+        tally, self._api.tally = self._api.tally, Tally()
+        numbers = {"reused": tally.reused, "again": tally.again, "new": tally.new}
+        try:
+            self._api.client.send(report_retry(flow_run.id, attempt=flow_run.run_count, **numbers))
+        except ApiUnreachable:
+            raise
+        except ApiError as error:
+            return f"What was taken up could not be reported: {error}"
+        return f"Of its calls {tally.reused} reused a result, {tally.again} ran again, and {tally.new} were new."
+
+
+def _can_be_taken(key: str, state: State[Any] | None) -> bool:
+    """Whether the state has a result. Of a run of a deployment the run itself is the result."""
+    if state is None or not state.is_completed():
+        return False
+    is_elsewhere = key.startswith("deployment-") and state.state_details.child_flow_run_id is not None
+    return is_elsewhere or (state.data is not None and state.data != UNPERSISTED)
+
+
+class _Retry:
+    """The part that all sources of one attempt share."""
+
+    def __init__(self, client: OrionClient, run_id: UUID) -> None:
+        self.client, self.run_id = client, run_id
+        self.tally = Tally()
+        self.again: frozenset[UUID] = frozenset()
+        self.set_aside: frozenset[UUID] = frozenset()
+
+    def calls_of(self, source_id: UUID) -> dict[Key, State[Any]]:
+        try:
+            return dict(_read(page for page in self._pages(source_id)))
+        except NotFound:
+            # It was deleted, so everything in it runs.
+            return {}
+
+    def _pages(self, source_id: UUID | None) -> Iterator[dict[str, Any]]:
+        after: UUID | None = None
+        while True:
+            page = self.client.send(read_recorded(self.run_id, source_id=source_id, after=after))
+            yield page
+            if page["after"] is None:
+                return
+            source_id, after = UUID(page["source_id"]), UUID(page["after"])
+
+    def root(self) -> RetriedRun:
+        calls: dict[Key, State[Any]] = {}
+        for page in self._pages(None):
+            if page["again"] or page["entered"]:
+                self.again = frozenset(map(UUID, page["again"]))
+                self.set_aside = self.again | frozenset(map(UUID, page["entered"]))
+            calls.update(_read([page]))
+        return RetriedRun(self, calls)
+
+
+def _read(pages: Any) -> Iterator[tuple[Key, State[Any]]]:
+    for page in pages:
+        for call in page["calls"]:
+            if call["state"] is not None:
+                yield (call["task_key"], call["dynamic_key"]), state_from_wire(call["state"])
+
+
+def source_of(client: OrionClient, run_id: UUID) -> RetriedRun:
+    """Read what an attempt of a retried run takes up."""
+    return _Retry(client, run_id).root()

@@ -1,0 +1,80 @@
+"""`orion flow-run retry --from`: says what it comes to, asks, and does it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+
+@pytest.fixture
+def packed(orion, tmp_path):
+    """A run that packed three things; where it writes down what it does."""
+    items, log = tmp_path / "list", tmp_path / "log"
+    items.write_text("hat coat last")
+    answer = orion("run", "shop.py:packing", "-p", f"list={items}", "-p", f"log={log}", "--name", "pack-me")
+    assert answer.code == 0, answer.err
+    log.unlink()
+    return log
+
+
+HERE = ("--entrypoint", "shop.py:packing")
+
+
+def test_a_dry_run_says_what_would_run_again_and_changes_nothing(orion, packed):
+    answer = orion("fr", "retry", "pack-me", "--from", "packed-1", "--dry-run")
+    programs = orion("fr", "retry", "pack-me", "--from", "packed-1", "--dry-run", "-o", "json")
+
+    assert answer.code == 0, answer.err
+    assert "2 results reused, 1 call runs again" in answer.err
+    assert "1  chosen" in answer.err
+    assert (json.loads(programs.out)["reused"], json.loads(programs.out)["again"]) == (2, 1)
+    assert not packed.exists()
+
+
+def test_one_of_many_calls_runs_again(orion, packed):
+    answer = orion("fr", "retry", "pack-me", *HERE, "--from", "packed-1", "--yes", "-o", "json")
+
+    run = json.loads(answer.out)
+    assert answer.code == 0, answer.err
+    assert (run["name"], run["state_type"], run["run_count"]) == ("pack-me", "COMPLETED", 2)
+    assert packed.read_text().split() == ["coat"]
+
+
+def test_all_calls_of_a_task_run_again_as_a_new_run(orion, packed):
+    answer = orion("fr", "retry", "pack-me", *HERE, "--from", "packed", "--new-run", "--yes", "-o", "json")
+
+    run = json.loads(answer.out)
+    assert (run["state_type"], run["run_count"], run["created_by"]["type"]) == ("COMPLETED", 1, "RETRY")
+    assert packed.read_text().split() == ["hat", "coat", "last"]
+    assert len(orion("fr", "ls", "-o", "name").out.split()) == 2
+
+
+def test_nothing_is_done_unasked(orion, packed):
+    answer = orion("fr", "retry", "pack-me", *HERE, "--from", "packed-1")
+
+    assert answer.code == 2
+    assert "--yes" in answer.err
+    assert not packed.exists()
+
+
+@pytest.mark.parametrize("option", ["--dry-run", "--new-run"])
+def test_options_that_go_with_a_task_say_so(orion, packed, option):
+    answer = orion("fr", "retry", "pack-me", *HERE, option)
+
+    assert answer.code == 2
+    assert "--from" in answer.err
+
+
+def test_an_unknown_task_is_named_with_those_that_there_are(orion, packed):
+    answer = orion("fr", "retry", "pack-me", *HERE, "--from", "wrapped", "--yes")
+
+    assert answer.code != 0
+    assert "called no task 'wrapped'; it called 'packed'" in answer.err
+
+
+def test_a_run_that_only_a_program_can_run_says_where_its_code_is_asked_for(orion, packed):
+    answer = orion("fr", "retry", "pack-me", "--from", "packed", "--yes")
+
+    assert answer.code == 2
+    assert "--entrypoint" in answer.err
