@@ -20,7 +20,19 @@ from typing import Any
 from benchmarks import against
 from benchmarks.measuring import ROOT
 
-BENCHMARKS = ("start", "tasks", "http_load", "batch", "footprint", "claims", "dispatch", "planning", "live", "at_size")
+BENCHMARKS = (
+    "start",
+    "tasks",
+    "http_load",
+    "batch",
+    "footprint",
+    "claims",
+    "dispatch",
+    "planning",
+    "retries",
+    "live",
+    "at_size",
+)
 RESULTS = ROOT / "benchmarks" / "results"
 
 

@@ -145,6 +145,13 @@ def lines_of_planning() -> Iterator[Line]:
         yield f"10,000 schedules planned in one tick, {database}: 3 runs each / the next one", "≤ 10 s", fits, planned
 
 
+def lines_of_retries() -> Iterator[Line]:
+    for database in DATABASES:
+        for size in (1_000, 10_000):
+            fits = is_of("retries", database=database, task_runs=size)
+            yield f"preview of a retry from a task, {database}, {size:,} task runs", "", fits, median("seconds", " s")
+
+
 def lines_of_live() -> Iterator[Line]:
     for to, what in (("socket", "every socket that shows it is told"), ("pixel", "a browser shows it")):
         yield f"a state changes → {what}", "p50 ≤ 150 ms, p95 ≤ 400 ms", is_of("live", to=to), delays
@@ -189,6 +196,7 @@ def table(rows: list[Row]) -> str:
         lines_of_requests(),
         lines_of_dispatch(),
         lines_of_planning(),
+        lines_of_retries(),
         lines_of_live(),
         lines_of_room(),
     ):

@@ -7,6 +7,7 @@ import sys
 
 from orchestration.core.decide import Rule
 from orchestration.core.policies import (
+    AGAIN_FLOW,
     BACKGROUND_TASK,
     CORE_FLOW,
     CORE_TASK,
@@ -35,6 +36,11 @@ all transitions, and `test_walks.py` follows whole runs.
 
 POLICIES: tuple[tuple[str, str, Policy], ...] = (
     ("Flow runs", "Judged for every proposed state of a flow run.", CORE_FLOW),
+    (
+        "Finished flow runs of which some tasks are to run again",
+        "Asked instead of `KeepFinishedFlowRuns` when a run is retried from a task; the other rules are the same.",
+        tuple(rule for rule in AGAIN_FLOW if rule not in CORE_FLOW),
+    ),
     ("Task runs", "Judged for every proposed state of a task run, one by one or in a batch.", CORE_TASK),
     (
         "Task runs without a flow run",

@@ -54,13 +54,21 @@ class AskedRetry:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The outcome that a retry would have; `refusals` say why it would not be done at all."""
+    """The outcome that a retry would have; `refusals` say why it would not be done at all.
+
+    With an obstacle there would be no new run either; the rules only refuse another attempt.
+    """
 
     run: FlowRun
     chosen: Sequence[Call]
     plan: Plan
-    refusals: Sequence[str] = ()
+    obstacle: str = ""
+    refused_by_rules: str = ""
     notes: Sequence[str] = ()
+
+    @property
+    def refusals(self) -> list[str]:
+        return [reason for reason in (self.obstacle, self.refused_by_rules) if reason]
 
     def numbers(self) -> dict[str, Any]:
         """For the wire and the row of the retry."""
@@ -80,9 +88,10 @@ def preview_retry(*, run_id: UUID, asked: AskedRetry, now: datetime) -> Preview:
     """Say what a retry would come to. Raises FlowRunNotFound, NoSuchTask and TooManyTaskRuns."""
     preview = _weighed(run_id, asked, now)
     # A new run is none of the rules' business until it begins.
-    if asked.new_run or preview.refusals:
+    if asked.new_run or preview.obstacle:
         return preview
-    return replace(preview, refusals=list(_judged([preview.run], _first_state(asked, now), now).values()))
+    refused = _judged([preview.run], _first_state(asked, now), now)
+    return replace(preview, refused_by_rules=refused.get(run_id, ""))
 
 
 def _weighed(run_id: UUID, asked: AskedRetry, now: datetime) -> Preview:
@@ -91,16 +100,15 @@ def _weighed(run_id: UUID, asked: AskedRetry, now: datetime) -> Preview:
     if run is None:
         raise FlowRunNotFound(id=run_id)
     if run.state_type not in TERMINAL:
-        return Preview(run, (), Plan(), [NOT_ENDED])
+        return Preview(run, (), Plan(), NOT_ENDED)
     tree = recorded_tree(run_id)
     chosen = _chosen(run, tree, asked.wanted)
     plan = plan_of(tree, run_id, {call.id for call in chosen}, now)
     deployments = _deployments_of([run])
-    refusal = _obstacle(run, deployments, asked.process)
-    if not refusal and not chosen and run.state_type == StateType.COMPLETED:
-        refusal = NOTHING_FAILED
-    notes = _notes(run, deployments.get(run.deployment_id), chosen, plan)
-    return Preview(run, chosen, plan, [refusal] if refusal else [], notes)
+    obstacle = _obstacle(run, deployments, asked.process)
+    if not obstacle and not chosen and run.state_type == StateType.COMPLETED:
+        obstacle = NOTHING_FAILED
+    return Preview(run, chosen, plan, obstacle, notes=_notes(run, deployments.get(run.deployment_id), chosen, plan))
 
 
 def _chosen(run: FlowRun, tree: Tree, wanted: Sequence[str]) -> list[Call]:
@@ -204,9 +212,9 @@ def retry_from_tasks(*, run_id: UUID, asked: AskedRetry, now: datetime, author: 
         return known
     # Before the transaction: reading thousands of calls shall hold up nobody who writes.
     preview = _weighed(run_id, asked, now)
-    if preview.refusals:
-        note("flow-run", run_id, name=preview.run.name, refused=preview.refusals[0])
-        return Retried(Outcome(Abort(preview.refusals[0]), None, False, ()), run_id, preview)
+    if preview.obstacle:
+        note("flow-run", run_id, name=preview.run.name, refused=preview.obstacle)
+        return Retried(Outcome(Abort(preview.obstacle), None, False, ()), run_id, preview)
     return _begin(preview, asked, now, author)
 
 

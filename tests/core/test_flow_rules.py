@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from orchestration.core.effects import CancelRuns, MirrorToParentTask
-from orchestration.core.policies import MINIMAL_FLOW
+from orchestration.core.policies import AGAIN_FLOW, MINIMAL_FLOW
 from orchestration.core.runs import Overlap, Run, RunPolicy
 from orchestration.core.states import State
 from tests.core.worlds import NOON, OTHER, World, flow_run, judge, judge_flow, soon, state, verdict_of
@@ -335,3 +335,34 @@ def test_a_failure_completed_by_hand_has_an_unknown_result():
     decision = judge(MINIMAL_FLOW, state("FAILED", data=STORED), state("COMPLETED"), flow_run(), World())
 
     assert decision.state.data == {"type": "unknown"}
+
+
+@pytest.mark.parametrize(
+    ("initial", "proposed", "deployment_id", "verdict"),
+    [
+        (state("COMPLETED", data=STORED), state("SCHEDULED", scheduled_time=NOON), DEPLOYMENT, "Accept"),
+        (state("FAILED"), state("SCHEDULED", scheduled_time=NOON), DEPLOYMENT, "Accept"),
+        (state("COMPLETED", data=STORED), state("SCHEDULED", scheduled_time=NOON), None, "Abort"),
+        # A program runs it.
+        (state("COMPLETED", data=STORED), state("PENDING"), None, "Accept"),
+    ],
+)
+def test_a_run_of_which_some_tasks_are_to_run_again_starts_whatever_its_result(
+    initial: State, proposed: State, deployment_id: UUID | None, verdict: str
+):
+    run = flow_run(run_count=1, deployment_id=deployment_id, policy=RunPolicy(pause_keys=frozenset({"1"})))
+
+    decision = judge(AGAIN_FLOW, initial, proposed, run, World())
+
+    assert verdict_of(decision) == verdict
+    if verdict == "Accept":
+        assert decision.run.policy.retried_from_task
+        assert decision.run.policy.pause_keys == frozenset()
+
+
+def test_a_later_start_still_takes_up_only_what_was_not_set_aside():
+    run = flow_run(run_count=2, deployment_id=DEPLOYMENT, policy=RunPolicy(retried_from_task=True))
+
+    decision = judge_flow(state("FAILED"), state("SCHEDULED", scheduled_time=NOON), run)
+
+    assert decision.run.policy.retried_from_task

@@ -185,6 +185,16 @@ def test_the_cache_expires_however_a_run_leaves_its_final_state():
     assert (held.effects, forced.effects, ended.effects) == ((ExpireCaches(),), (ExpireCaches(),), ())
 
 
+def test_a_stored_result_is_kept_unless_the_task_is_to_run_whatever_is_stored():
+    run = task_run(run_count=2, policy=RETRIES)
+    kept = judge_task(state("COMPLETED", data=STORED), state("RUNNING"), run)
+    refreshed = judge_task(state("COMPLETED", data=STORED), state("RUNNING", refresh_cache=True), run)
+    set_by_hand = judge_task(state("COMPLETED", data=STORED), state("FAILED", refresh_cache=True), run)
+
+    assert verdict_of(kept) == verdict_of(set_by_hand) == "Keep"
+    assert (verdict_of(refreshed), refreshed.run.run_count) == ("Accept", 0)
+
+
 def test_crashes_are_forgiven_when_a_finished_task_starts_again():
     run = task_run(run_count=3, policy=RunPolicy(crash_retries=1, crash_count=1))
 
