@@ -200,8 +200,8 @@ def retries_of(run_id: UUID) -> list[RunRetry]:
 class RecordedCalls:
     """The states that a run does not take up, those that it takes up in part, and a page of another run's calls."""
 
-    again: Sequence[str]
-    entered: Sequence[str]
+    again: Sequence[UUID]
+    entered: Sequence[UUID]
     source_id: UUID | None
     calls: Sequence[Mapping[str, Any]]
     after: UUID | None
@@ -218,9 +218,10 @@ def recorded_for(*, run_id: UUID, source_id: UUID | None, after: UUID | None) ->
         if source_id is not None and not _is_within(source_id, above):
             return None
         calls = _calls_of(source, after) if source is not None else []
+    is_first = source_id is None and after is None
     return RecordedCalls(
-        again=[one for retry in retries for one in retry.again] if source_id is None and after is None else [],
-        entered=[one for retry in retries for one in retry.entered] if source_id is None and after is None else [],
+        again=[UUID(one) for retry in retries for one in retry.again] if is_first else [],
+        entered=[UUID(one) for retry in retries for one in retry.entered] if is_first else [],
         source_id=source,
         calls=calls,
         after=calls[-1]["id"] if len(calls) == CALLS_PER_PAGE else None,

@@ -57,14 +57,13 @@ class RetriedRun:
         else:
             found = self._judged(key, before, known)
         is_taken = isinstance(found, State) or (found is None and _can_be_taken(key, known))
-        self._api.tally.count(
-            is_taken=is_taken, is_known=before is not None or (known is not None and known.is_final())
-        )
+        # Of a call that is new the API knows no state.
+        self._api.tally.count(is_taken=is_taken, is_known=before is not None or known is not None)
         return found
 
     def _judged(self, key: str, before: State[Any] | None, known: State[Any] | None) -> State[Any] | Again | None:
         aside = self._api.set_aside
-        if known is not None and (known.is_final() or known.state_details.child_flow_run_id is not None):
+        if known is not None:
             if known.id in aside:
                 return AGAIN
             if _can_be_taken(key, known):
@@ -77,7 +76,8 @@ class RetriedRun:
 
     def inside(self, key: str, dynamic_key: str, known: State[Any] | None) -> Recorded | None:
         """Return the source of a nested flow: the calls of its last run, all of which run again if it does."""
-        last = known if known is not None and known.is_final() else self._calls.get((key, dynamic_key))
+        last = known if known is not None and known.state_details.child_flow_run_id else None
+        last = last or self._calls.get((key, dynamic_key))
         child = last.state_details.child_flow_run_id if last is not None else None
         if last is None or child is None:
             return RetriedRun(self._api, {})
