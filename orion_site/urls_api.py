@@ -58,6 +58,7 @@ inputs = Later("runs.inputs.api")
 limits = Later("deployments.limits.api.limits")
 lists = Later("runs.lists.api")
 events = Later("events.recording.api.events")
+exports = Later("runs.exports.api")
 firings = Later("events.automations.api.firings")
 notification_policies = Later("events.notifications.api.policies")
 notifications = Later("events.notifications.api.notifications")
@@ -116,6 +117,7 @@ api = [
     path("flow_runs/<str:id>/why", Endpoint(why.ExplainFlowRun)),
     path("flow_runs/<str:id>/graph", Endpoint(graphs.ReadDependencies)),
     path("flow_runs/<str:id>/graph-v2", Endpoint(graphs.ReadGraph)),
+    path("flow_runs/<str:id>/export", Endpoint(exports.ExportFlowRun), name="export-flow-run"),
     path("flow_runs/<str:id>/input", Endpoint(inputs.CreateFlowRunInput)),
     path("flow_runs/<str:id>/input/filter", Endpoint(inputs.FilterFlowRunInput)),
     path("flow_runs/<str:id>/input/<str:key>", Endpoint(inputs.ReadFlowRunInput, inputs.DeleteFlowRunInput)),

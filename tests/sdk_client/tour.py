@@ -76,6 +76,7 @@ class Tour:
         self.see_history(self.read_flow_run_history, flow_runs=mine)
         why = self.explain_flow_run(run.id)
         assert [one.name for one in why.history] == ["Pending", "Running"]
+        assert b"renamed" in self.export_flow_run(run.id)
         assert self.resume_flow_run(run.id).status == "ABORT"
         self.see_inputs(run)
         return read

@@ -221,3 +221,8 @@ def read_flow_run_inputs(
 def delete_flow_run_input(flow_run_id: UUID, key: str) -> Call[None]:
     """Forget the value under one key."""
     return Call("DELETE", f"{FLOW_RUNS.one(flow_run_id)}/input/{quote(key, safe='')}")
+
+
+def export_flow_run(flow_run_id: UUID | str) -> Call[bytes]:
+    """A flow run as one HTML file that needs no server."""
+    return Call("GET", f"{FLOW_RUNS.one(flow_run_id)}/export", read=bytes)

@@ -84,6 +84,7 @@ class Methods:
     explain_flow_run = Method(flow_runs.explain_flow_run)
     read_flow_run_dependencies = Method(flow_runs.read_flow_run_dependencies)
     read_flow_run_graph = Method(flow_runs.read_flow_run_graph)
+    export_flow_run = Method(flow_runs.export_flow_run)
     create_flow_run_input = Method(flow_runs.create_flow_run_input)
     read_flow_run_input = Method(flow_runs.read_flow_run_input)
     read_flow_run_inputs = Method(flow_runs.read_flow_run_inputs)

@@ -15,6 +15,7 @@ flow_run = LazyGroup(
             "logs": Entry("Print the log of a run.", ".follow"),
             "why": Entry("Explain why a run is in the state it is in.", ".show"),
             "watch": Entry("Follow a run until it ends.", ".follow"),
+            "export": Entry("Write a run as one HTML file.", ".exporting"),
         },
         "Act": {
             "cancel": Entry("Cancel runs.", ".commands"),
