@@ -64,6 +64,7 @@ notification_policies = Later("events.notifications.api.policies")
 notifications = Later("events.notifications.api.notifications")
 retries = Later("runs.retries.api")
 runs_of_deployments = Later("deployments.definitions.api.runs")
+results = Later("runs.results.api")
 saved_searches = Later("runs.saved_searches.api")
 schedules = Later("deployments.schedules.api.schedules")
 schema_checks = Later("deployments.definitions.api.schema_checks")
@@ -152,6 +153,7 @@ api = [
     path("bulk_actions/<str:id>", Endpoint(bulk_actions.ReadBulkAction)),
     path("bulk_actions/<str:id>/stop", Endpoint(bulk_actions.StopBulkAction)),
     path("bulk_actions/<str:id>/runs/filter", Endpoint(bulk_actions.FilterBulkRuns)),
+    path("results/filter", Endpoint(results.FilterResults)),
     path("saved_searches/", Endpoint(saved_searches.SaveSearch)),
     path("saved_searches/filter", Endpoint(saved_searches.FilterSavedSearches)),
     path("saved_searches/<str:id>", Endpoint(saved_searches.ReadSavedSearch, saved_searches.DeleteSavedSearch)),

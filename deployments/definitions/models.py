@@ -40,6 +40,9 @@ class Deployment(Row):
     )
     must_start_within = models.DurationField(null=True, help_text="Counted from the time a run is scheduled for.")
     must_finish_within = models.DurationField(null=True, help_text="Counted from the time a run is scheduled for.")
+    result_storage = models.CharField(
+        max_length=100, null=True, help_text="The location of results that no flow or task of it places."
+    )
     last_polled = models.DateTimeField(null=True)
     created_by = models.JSONField(null=True)
     updated_by = models.JSONField(null=True)

@@ -92,6 +92,8 @@ def policy_of(one: Deployment) -> list[str]:
         chips.append(f"At most {one.concurrency_limit} at once")
     if one.crash_retries:
         chips.append(f"Tried again after a crash, up to {one.crash_retries}×")
+    if one.result_storage:
+        chips.append(f"Results in {one.result_storage}")
     if one.enforce_parameter_schema:
         chips.append("Parameters are checked")
     return chips

@@ -40,7 +40,7 @@ class State:
     @property
     def has_stored_data(self) -> bool:
         """Whether the outcome of this state can be read again; `unpersisted` marks data that was echoed and dropped."""
-        return self.data is not None and not is_unpersisted(self.data)
+        return self.data is not None and not is_unpersisted(self.data) and not is_unstored(self.data)
 
     def with_details(self, **changes: Any) -> State:
         """Return a copy with some of its details changed."""
@@ -49,6 +49,11 @@ class State:
 
 def is_unpersisted(data: Any) -> bool:
     return isinstance(data, dict) and data.get("type") == "unpersisted"
+
+
+def is_unstored(data: Any) -> bool:
+    """Whether this refers to a value that its store did not take; it may have been written there since, or not."""
+    return isinstance(data, dict) and "unstored" in data and data.get("type") == "reference"
 
 
 def scheduled(at: datetime, *, name: str = "Scheduled", message: str | None = None, data: Any = None) -> State:

@@ -42,6 +42,8 @@ CODES = {
     "orion notify test slack-webhook/team": 1,
     # It needs the tables of django-celery-beat.
     "orion services schedule": 2,
+    # There is no such folder.
+    "orion result seal /data/results": 5,
     "orion flow-run resume brave-otter": 6,
     "orion fr resume brave-otter --input approved=true": 6,
 }
@@ -87,6 +89,11 @@ LIMITS = [["cl", "create", "gpu", "2"], *RUNS]
 TEAM = ["block", "create", "slack-webhook/team", "url=http://127.0.0.1:9/T1", "--overwrite"]
 OPS = [TEAM, ["notify", "create", "--block", "slack-webhook/team", "--name", "ops"]]
 HUNG = ["automation", "create", "hung", "--stuck-in", "running", "--for", "1h", "--cancel"]
+# Its result is stored.
+KEPT = [
+    ["fr", "delete", "--query", "flow:etl", "--max", "1000", "--yes"],
+    ["run", "flows.py:kept", "--name", "brave-otter"],
+]
 GLOBAL = [["gcl", "create", "database", "5"]]
 NEEDED = {
     "deploy": [],
@@ -94,6 +101,7 @@ NEEDED = {
     "flow-run": RUNS,
     "fr": RUNS,
     "bulk": [*RUNS, ["bulk", "start", "cancel", "flow:etl", "--yes"]],
+    "result": KEPT,
     "task-run": RUNS,
     "tr": RUNS,
     "deployment": DEPLOYED,
@@ -136,6 +144,11 @@ def prepare(orion, line, home):
         orion("deploy")
         if words[2] in {"inspect", "pause", "resume", "cancel"}:
             orion("dep", "backfill", "create", "etl/prod", "--name", "january", *january)
+    if words[1:2] == ["location"]:
+        for name in ("lake", "minio", "team"):
+            orion("result", "location", "rm", name, "--yes")
+        if words[2] != "add":
+            orion("result", "location", "add", "lake", str(home / "lake"))
     if words[1:2] == ["create"] and words[2] not in ("gpu", "closed"):
         orion(words[0], "delete", words[2], "--yes")
         orion(words[0], "delete", f"default-agent-pool/{words[2]}", "--yes")
@@ -151,4 +164,5 @@ def test_the_example_does_what_it_says(orion, home, line, tmp_path):
     answer = run_orion(ready_home(tmp_path), *words_of(line)) if "secret rotate" in line else orion(*words_of(line))
 
     (GALLERY / "prod.yaml").unlink(missing_ok=True)
+    (GALLERY / "result.json").unlink(missing_ok=True)
     assert answer.code == CODES.get(line, 0), answer.err

@@ -115,8 +115,8 @@ def test_folders_that_flows_and_tasks_name_are_read_from(tmp_path: Path):
 
 
 def test_a_program_that_only_names_a_folder_reads_what_another_stored_there(tmp_path: Path):
-    (tmp_path / "key").write_bytes(pickle.dumps("theirs"))
-    record = reference(tmp_path.as_uri(), "key")
+    record = reference(tmp_path.as_uri(), "key", "json")
+    (tmp_path / "key").write_text('"theirs"')
     with pytest.raises(UntrustedResult):
         read_record(record)
 
@@ -128,20 +128,20 @@ def test_a_program_that_only_names_a_folder_reads_what_another_stored_there(tmp_
 
 def test_further_folders_are_named_in_the_settings(orion: Isolated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "shared" / "team").mkdir(parents=True)
-    (tmp_path / "shared" / "team" / "key").write_bytes(pickle.dumps("theirs"))
+    (tmp_path / "shared" / "team" / "key").write_text('"theirs"')
     monkeypatch.setenv("ORION_RESULTS_READ_FROM", f"/nowhere, {tmp_path}/shared/")
 
-    assert read_record(reference((tmp_path / "shared" / "team").as_uri(), "key")) == "theirs"
+    assert read_record(reference((tmp_path / "shared" / "team").as_uri(), "key", "json")) == "theirs"
     with pytest.raises(UntrustedResult):
         read_record(reference((tmp_path / "shared2").as_uri(), "key"))
 
 
 def test_the_folder_of_the_settings_and_that_of_the_home_are_read_from(orion: Isolated, tmp_path: Path):
     (orion.home / "results").mkdir()
-    (orion.home / "results" / "key").write_bytes(pickle.dumps("of the home"))
+    (orion.home / "results" / "key").write_text('"of the home"')
 
     with override_settings(results_path=tmp_path):
-        assert read_record(reference((orion.home / "results").as_uri(), "key")) == "of the home"
+        assert read_record(reference((orion.home / "results").as_uri(), "key", "json")) == "of the home"
         with pytest.raises(MissingResult, match="is gone"):
             read_record(reference(tmp_path.as_uri(), "key"))
 

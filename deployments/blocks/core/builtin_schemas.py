@@ -151,6 +151,10 @@ SCHEMAS: dict[str, tuple[Capabilities, tuple[Field, ...]]] = {
         _BASEPATH,
         _secret("settings", "What fsspec is told about it, such as keys.", "object"),
     )),
+    "result-location": ((), (
+        _needed("url", "A folder that the machines of runs share, or an address such as s3://bucket/results."),
+        _secret("options", "What its file system is told, such as endpoint_url, key and secret.", "object"),
+    )),
     "s3": (FILES, (
         _needed("bucket_path", "The bucket, and the folder in it."),
         _secret("aws_access_key_id", "The key's id."),

@@ -24,6 +24,7 @@ BUILTIN = {
     "pager-duty-webhook": ("Pager Duty Webhook", "Raises an incident in PagerDuty."),
     "process": ("Process", "Runs a flow in a process of its own on the same machine."),
     "remote-file-system": ("Remote File System", "Files on anything that fsspec can reach by an address."),
+    "result-location": ("Result Location", "Where flows and deployments store results by this name."),
     "s3": ("S3", "Files in a bucket of Amazon S3."),
     "secret": ("Secret", "A text that is stored sealed and shown masked."),
     "sendgrid-email": ("Sendgrid Email", "Tells people by e-mail through SendGrid."),

@@ -17,6 +17,7 @@ from uuid import UUID
 from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 
 from deployments.models import Backfill, BackfillTime
+from deployments.upkeep.services.result_files import remove_results_of_flow_runs, remove_results_of_task_runs
 from events.models import Event
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.states import TERMINAL, in_order
@@ -256,6 +257,7 @@ def _delete_chunk(rows: Rows, most: int, of_runs: Sequence[UUID]) -> int:
             return 0
         ids = list(rows.order_by().values_list("pk", flat=True)[:most])
         if rows.model is TaskRun:
+            remove_results_of_task_runs(ids)
             delete_below_task_runs(TaskRun.objects.filter(pk__in=ids).values("pk"))
         chunk = rows.model.objects.filter(pk__in=ids)
         return int(chunk._raw_delete(chunk.db) or 0)
@@ -275,5 +277,6 @@ def _delete_emptied(runs: Sequence[UUID]) -> int:
         if not _still_over(runs):
             return 0
         TaskRun.objects.filter(flow_run__in=runs).update(flow_run=None)
+        remove_results_of_flow_runs(runs)
         delete_flow_runs(FlowRun.objects.filter(pk__in=runs).values("pk"))
     return len(runs)

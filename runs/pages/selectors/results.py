@@ -24,10 +24,12 @@ from orchestration.core.states import TERMINAL
 from orchestration.large import OMITTED
 from runs.models import FlowRun, StateRow, TaskRun
 from runs.pages.selectors.keyset import Cursor, Page, page_of
+from runs.results.core import Reference, reference_in
 from runs.states.selectors import listed_flow_run_states, listed_task_run_states
 
 RESULTS_PER_PAGE = 100
 AGAIN = "Run it again with refresh_cache=True."
+UNSTORED = "The run tried again when it ended; its log says whether that went well."
 RELATIVE = "Give result_storage_key as a relative path."
 SHARE = (
     "If the run wrote it on another machine, it is there; a folder that both share, named by ORION_RESULTS_PATH, can "
@@ -46,10 +48,17 @@ class Result:
     serializer: str = ""
     block: BlockDocument | None = None
     size: int | None = None
+    # Until when caches give it out, and until when its bytes are kept.
     expires: datetime | None = None
+    kept_until: datetime | None = None
     value: Any = None
     problem: str = ""
     remedy: str = ""
+
+    @property
+    def location(self) -> str:
+        """The name of the location that it is in."""
+        return self.where.removeprefix("location:") if self.where.startswith("location:") else ""
 
     @property
     def is_task_run(self) -> bool:
@@ -118,16 +127,22 @@ def _reference(
     blocks: Mapping[UUID, BlockDocument],
     expires: datetime | None,
 ) -> Result:
-    where, serializer = str(data.get("storage") or ""), str(data.get("serializer_type") or "")
+    said = reference_in(data) or Reference(key)
+    where = said.storage or ""
     block_id = _block_id(data)
     block = blocks.get(block_id) if block_id else None
-    size, problem, remedy = None, "", ""
+    size, problem, remedy = said.size, "", ""
     if block_id and block is None:
         problem = "The storage block that it was written through was deleted."
         remedy = "Make a block that reads the same place, and run it again with refresh_cache=True."
     elif where.startswith("file://"):
-        size, problem, remedy = _file(where, key)
-    return Result(run, "reference", key, where, serializer, block, size, expires, None, problem, remedy)
+        found, problem, remedy = _file(where, key)
+        size = None if problem else found or said.size
+    if said.unstored and (problem or not where.startswith("file://")):
+        problem, remedy = f"It could not be stored: {said.unstored}.", UNSTORED
+    serializer = said.serializer_type or ""
+    kept_until = said.expiration
+    return Result(run, "reference", key, where, serializer, block, size, expires, kept_until, None, problem, remedy)
 
 
 def _file(where: str, key: str) -> tuple[int | None, str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 from uuid import UUID
@@ -18,6 +18,7 @@ from runs.models import Artifact, FlowRun, FlowRunState, StateRow, TaskRun, Task
 from runs.pages.selectors.keyset import Count, Cursor, Page, page_of
 from runs.pages.selectors.runs import rows_of_runs, told_reasons
 from runs.why.selectors.blockers import Reason
+from runs.why.selectors.cache import cache_reasons
 from runs.why.selectors.cause import Cause, SameError, cause_of, last_good, same_error
 from runs.why.selectors.why import flow_run_reasons, task_run_reasons
 
@@ -128,7 +129,9 @@ def why_flow_run(*, run: FlowRun, now: datetime) -> Why:
 
 def why_task_run(*, run: TaskRun, now: datetime) -> Why:
     state = TaskRunState.objects.filter(task_run=run, seq=run.seq).first()
-    return _why(run, state, lambda: task_run_reasons(run, state, now))
+    why = _why(run, state, lambda: task_run_reasons(run, state, now))
+    # A finished run waits for nothing, and still has taken a stored result or not.
+    return why if why.reasons else replace(why, reasons=list(cache_reasons(run, state, now)))
 
 
 def _why(run: FlowRun | TaskRun, state: StateRow | None, reasons: Callable[[], Iterable[Reason]]) -> Why:

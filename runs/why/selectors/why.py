@@ -11,6 +11,7 @@ from uuid import UUID
 from orionflow.contract.states import EXECUTING, TERMINAL, UNFINISHED
 from runs.models import FlowRun, FlowRunState, StateRow, TaskRun, TaskRunState
 from runs.why.selectors.blockers import Reason, deadlines_of, full_limits, moment_text, overlapping_runs
+from runs.why.selectors.cache import cache_reasons
 from runs.why.selectors.queue_blockers import agent_of, queue_blockers
 
 # Newer states say more; a run that has more than this many is moment_text without its oldest.
@@ -78,6 +79,7 @@ def flow_run_reasons(run: FlowRun, state: StateRow | None, now: datetime) -> Ite
 
 def task_run_reasons(run: TaskRun, state: StateRow | None, now: datetime) -> Iterator[Reason]:
     yield from _by_state(run, state, now)
+    yield from cache_reasons(run, state, now)
     if run.state_type in UNFINISHED - EXECUTING:
         yield from _flow_run_in_the_way(run)
         if _is_due(run, now):

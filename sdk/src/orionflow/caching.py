@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import sha256
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from weakref import WeakKeyDictionary
 from orionflow.errors import UnserializableError
 from orionflow.values.digests import digest_of, digest_of_function
 from orionflow.values.enclosed import Enclosed
+from orionflow.values.weights import weight_of
 
 if TYPE_CHECKING:
     from orionflow.context import TaskRunContext
@@ -54,6 +56,27 @@ def hash_of_call(
     except UnserializableError as error:
         raise UnserializableError(f"what the function encloses or is bound to cannot be hashed ({error})") from None
     return hash_of(key, version, code_of(function), around, _ByName(arguments))
+
+
+# Larger arguments are not digested once more, only to be shown.
+MOST_BYTES = 1_000_000
+MOST_INPUTS = 100
+DIGITS = 12
+
+
+def digests_of_inputs(arguments: dict[str, Any]) -> dict[str, str]:
+    """The names of arguments with the first digits of their digests: the same for equal ones, in every process.
+
+    One that is large or has no digest is named with its type alone.
+    """
+    return {name: _digest_shown(value) for name, value in list(arguments.items())[:MOST_INPUTS]}
+
+
+def _digest_shown(value: Any) -> str:
+    if weight_of(value) <= MOST_BYTES:
+        with suppress(UnserializableError):
+            return digest_of(value).hex()[:DIGITS]
+    return type(value).__name__
 
 
 class _ByName:

@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from orionflow.engine.loops import LoopThread
     from orionflow.engine.recorded import Recorded
     from orionflow.engine.run_calls import TaskCall
+    from orionflow.errors import StorageFailed
     from orionflow.flows import Flow
     from orionflow.futures import Future
     from orionflow.reporting import Reporter
+    from orionflow.results.storing_again import Unstored
     from orionflow.task_runners import TaskRunner
     from orionflow.task_runners.child import RunOfChild
     from orionflow.tasks import Task
@@ -109,6 +111,8 @@ class FlowRunContext:
         # Whether the user's function has returned, and what it submitted has ended.
         self.is_over = False
         self.last_in_order: Future[Any] | None = None
+        # Values that their stores did not take.
+        self.unstored: Unstored | None = None
         self._runner_started = False
         self._runner_trouble: Exception | None = None
         self._warned_of_plain_calls = False
@@ -132,6 +136,14 @@ class FlowRunContext:
             with self._lock:
                 counter = self._keys.setdefault(task_key, itertools.count())
         return str(next(counter))
+
+    def keep_unstored(self, failed: StorageFailed) -> None:
+        """Try to store a value again when this attempt ends."""
+        from orionflow.results.storing_again import Unstored
+
+        with self._lock:
+            self.unstored = self.unstored or Unstored()
+        self.unstored.add(failed)
 
     def stored_sources(self, sources: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
         """The task runs that inputs came from, under the ids by which the API knows them."""

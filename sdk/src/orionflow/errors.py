@@ -13,6 +13,7 @@ OrionError
 ├── UnfinishedRun              a run has not ended, so it has no value yet
 ├── MissingResult              a run finished, but its value was not kept
 │   └── UntrustedResult        a state says that it is where this program does not read
+├── StorageFailed              a value could not be written where it is to be stored; it can be tried again
 ├── OrchestrationRefused       the rules refused a transition (ABORT, or a lost run)
 ├── TaskTimedOut, FlowTimedOut
 ├── NoSlotInTime               slots of a global limit did not become free in time
@@ -91,6 +92,15 @@ class MissingResult(OrionError):
 
 class UntrustedResult(MissingResult):
     """A state names a place for its result from which this program does not read."""
+
+
+class StorageFailed(OrionError):
+    """A store did not take a value. `reference` names where it would have been, `content` what was to be written."""
+
+    def __init__(self, message: str, *, reference: dict[str, object], content: bytes) -> None:
+        super().__init__(message)
+        self.reference = reference
+        self.content = content
 
 
 class OrchestrationRefused(OrionError):

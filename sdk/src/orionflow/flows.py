@@ -18,7 +18,7 @@ from orionflow.code.sources import (
     version_of_file,
 )
 from orionflow.errors import UsageError
-from orionflow.options.checks import check_known, checked_name, checked_tags, checked_timeout
+from orionflow.options.checks import check_known, checked_expiration, checked_name, checked_tags, checked_timeout
 from orionflow.options.deployable import Deployable
 from orionflow.options.hooks import Hook, hooks_from
 from orionflow.options.names import NameOption, checked_name_option, run_name
@@ -72,6 +72,7 @@ class Flow(Deployable, Generic[P, R]):
         persist_result: bool | None = None,
         result_storage: StoreOption = None,
         result_serializer: Serializer | str | None = None,
+        result_expiration: timedelta | None = None,
         cache_result_in_memory: bool = True,
         log_prints: bool | None = None,
         submit_calls: bool = False,
@@ -105,6 +106,7 @@ class Flow(Deployable, Generic[P, R]):
         self.persist_result = persist_result
         self.result_storage = result_storage
         self.result_serializer = result_serializer
+        self.result_expiration = checked_expiration(result_expiration, "result_expiration")
         self.cache_result_in_memory = cache_result_in_memory
         self.log_prints = log_prints
         self.submit_calls = submit_calls
@@ -307,6 +309,7 @@ def flow(
     persist_result: bool | None = None,
     result_storage: StoreOption = None,
     result_serializer: Serializer | str | None = None,
+    result_expiration: timedelta | None = None,
     cache_result_in_memory: bool = True,
     log_prints: bool | None = None,
     submit_calls: bool = False,
@@ -333,8 +336,8 @@ def flow(fn: Any = None, /, **options: Any) -> Any:
       "cancel_old".
     - `timeout_seconds`: how long a run may take. Outside of the main thread it ends at the next line of Python.
     - `validate_parameters`: whether arguments are coerced and checked by their annotations.
-    - `persist_result`, `result_storage`, `result_serializer`, `cache_result_in_memory`: whether, where and how the
-      value is stored; storage and serializer are those of its tasks too.
+    - `persist_result`, `cache_result_in_memory`: whether the value is stored, and whether it stays in memory.
+    - `result_storage`, `result_serializer`, `result_expiration`: where, how and how long it is stored.
     - `log_prints`: whether `print` writes to the run's log; unless said, as the flow around it does.
     - `on_running`, `on_completion`, `on_failure`, `on_cancellation`, `on_crashed`: functions called with flow, flow run
       and state.

@@ -77,6 +77,10 @@ class Future(Generic[R]):
             return self._result_async(timeout, raise_on_failure)
         return self._value(self._wait(timeout), timeout, raise_on_failure)
 
+    def store_result(self) -> bool:
+        """Store the value of the ended run where its store did not take it before, as `State.store_result` does."""
+        return self.final_state.store_result()
+
     def _value(self, state: State[R] | None, timeout: float | None, raise_on_failure: bool) -> Any:
         if state is None:
             raise TimeoutError(f"Task run {self.name!r} did not end within {timeout:g} s.")

@@ -7,7 +7,13 @@ which on most machines lets everybody read.
 from __future__ import annotations
 
 import os
+import secrets
+import tempfile
 from pathlib import Path
+
+from orionflow.errors import SettingsError
+
+SHORTEST_KEY = 16
 
 
 def make_private_folder(folder: Path) -> None:
@@ -22,3 +28,27 @@ def make_private_folder(folder: Path) -> None:
 def private_opener(path: str, flags: int) -> int:
     """Create files with mode 0600: `open(path, "w", opener=private_opener)`."""
     return os.open(path, flags, 0o600)
+
+
+def private_key(path: Path) -> bytes:
+    """The key in this file, which is made when it is first needed."""
+    if not path.exists():
+        _publish(path, secrets.token_urlsafe(48))
+    key = path.read_bytes()
+    if len(key) < SHORTEST_KEY:
+        raise SettingsError(f"The key in {path} is damaged: it has {len(key)} bytes. Restore it, or delete the file.")
+    return key
+
+
+def _publish(path: Path, key: str) -> None:
+    make_private_folder(path.parent)
+    # Made readable by its owner alone, and whole before it has its name: of two that begin at once the first stands.
+    descriptor, scratch = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(key)
+    try:
+        os.link(scratch, path)
+    except FileExistsError:
+        pass
+    finally:
+        os.unlink(scratch)

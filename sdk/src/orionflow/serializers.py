@@ -1,5 +1,8 @@
 """How values become bytes and back: pickle, JSON, and either of them compressed.
 
+A serializer whose `loads` runs no code, whatever the bytes are, may say `runs_no_code = True`: what it stores is not
+sealed, so that any program reads it.
+
 Where options are given, a serializer is named ("pickle", "json", "compressed/pickle", "compressed/json") or an object.
 """
 
@@ -49,6 +52,7 @@ class JSONSerializer:
     """Readable by every program; dates, ids and models come back as text and objects."""
 
     type = "json"
+    runs_no_code = True
 
     def dumps(self, value: Any) -> bytes:
         from pydantic_core import PydanticSerializationError, to_json
@@ -79,11 +83,20 @@ class CompressedSerializer:
     def type(self) -> str:
         return COMPRESSED + self.serializer.type
 
+    @property
+    def runs_no_code(self) -> bool:
+        return not needs_seal(self.serializer)
+
     def dumps(self, value: Any) -> bytes:
         return zlib.compress(self.serializer.dumps(value), self.level)
 
     def loads(self, content: bytes) -> Any:
         return self.serializer.loads(zlib.decompress(content))
+
+
+def needs_seal(serializer: Serializer) -> bool:
+    """Whether reading what this serializer wrote may run code, as far as anybody knows."""
+    return not getattr(serializer, "runs_no_code", False)
 
 
 _BY_NAME: dict[str, Serializer] = {"pickle": PickleSerializer(), "json": JSONSerializer()}

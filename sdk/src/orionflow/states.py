@@ -101,6 +101,20 @@ class State(Generic[R]):
         outcome: Any = self._outcome() if self.value is not UNSET or self.data is not None else exception_of(self)
         return cast(R, outcome)
 
+    def store_result(self) -> bool:
+        """Store the value of a completed run where its store did not take it before; False: nothing is left to do.
+
+        Raises StorageFailed when the store fails again, and MissingResult where the value is not at hand any more.
+        """
+        if not isinstance(self.data, dict) or "unstored" not in self.data:
+            return False
+        if self.value is UNSET:
+            raise MissingResult("The value is not in this process any more, so it cannot be stored again.")
+        from orionflow.results.storing_again import store_again
+
+        self.data = store_again(self.data, self.value)
+        return True
+
     def copy(self, **changes: Any) -> State[R]:
         """Return a copy of the state with some fields changed."""
         return replace(self, **changes)

@@ -76,6 +76,7 @@ class Task(Generic[P, R]):
         result_storage: StoreOption = None,
         result_storage_key: str | None = None,
         result_serializer: Serializer | str | None = None,
+        result_expiration: timedelta | None = None,
         cache_result_in_memory: bool = True,
         timeout_seconds: float | timedelta | None = None,
         log_prints: bool | None = None,
@@ -107,6 +108,7 @@ class Task(Generic[P, R]):
         self.result_storage = result_storage
         self.result_storage_key = result_storage_key
         self.result_serializer = result_serializer
+        self.result_expiration = checked_expiration(result_expiration, "result_expiration")
         self.cache_result_in_memory = cache_result_in_memory
         self.timeout_seconds = checked_timeout(timeout_seconds)
         self.log_prints = log_prints
@@ -358,6 +360,7 @@ def task(
     result_storage: StoreOption = None,
     result_storage_key: str | None = None,
     result_serializer: Serializer | str | None = None,
+    result_expiration: timedelta | None = None,
     cache_result_in_memory: bool = True,
     timeout_seconds: float | timedelta | None = None,
     log_prints: bool | None = None,
@@ -376,7 +379,7 @@ def task(fn: Any = None, /, **options: Any) -> Any:
     - `cache_key_fn(context, parameters)`: runs with equal keys return the stored value of the first, until
       `cache_expiration` has passed; `refresh_cache=True` runs all the same and renews it.
     - `persist_result`, `result_storage`, `result_storage_key`, `result_serializer`, `cache_result_in_memory`: whether,
-      where and how values are stored.
+      where and how values are stored; `result_expiration`: how long they are kept.
     - `timeout_seconds`: how long a run may take. In threads and processes it ends at the next line of Python.
     - `log_prints`: whether `print` writes to the run's log; unless said, as its flow does.
     - `on_completion`, `on_failure`: functions called with task, task run and state.

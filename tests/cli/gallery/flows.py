@@ -23,6 +23,11 @@ def etl(day: str = "2026-01-01", limit: int = 5) -> int:
     return load(extract(day), limit)
 
 
+@flow(name="etl", persist_result=True)
+def kept(day: str = "2026-01-01") -> int:
+    return len(extract.with_options(persist_result=True)(day))
+
+
 @flow
 def monitor() -> None:
     extract("today")

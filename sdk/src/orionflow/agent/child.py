@@ -62,6 +62,9 @@ def execute(order: Order) -> None:
 def _enter(order: Order) -> None:
     os.environ.update(order["env"])
     os.environ[RUN_VARIABLE] = order["flow_run_id"]
+    if location := order["deployment"].get("result_storage"):
+        # What the job variables say is nearer to the run.
+        os.environ.setdefault("ORION_RESULTS_STORAGE", location)
     sys.argv = [order["deployment"].get("entrypoint") or order["flow_name"]]
     begin_attempt(Attempt(UUID(order["flow_run_id"]), order["epoch"], order["api_url"], Path(order["note"])))
 

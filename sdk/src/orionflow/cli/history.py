@@ -102,8 +102,9 @@ def _reason(number: int, reason: Json, clock: Clock, terminal: Terminal) -> Iter
     first, *rest = (reason["text"] or reason["code"]).splitlines()
     yield f" {number}. {first}{since}"
     yield from (f"    {line}" for line in rest)
+    verb = "stored" if reason["code"] == "cache_hit" else "held"
     for holder in reason.get("holders") or ():
-        yield f"      held by {_holder(holder)}"
+        yield f"      {verb} by {_holder(holder)}"
     if reason.get("fix"):
         yield f"    {arrow(terminal)} {reason['fix']}"
 

@@ -17,6 +17,7 @@ ENTRIES: Mapping[str, str | Entry | Mapping[str, str | Entry]] = {
         "task-run": Entry("Runs of tasks.", aliases=("tr",)),
         "bulk": "One command for many runs, carried out by the server.",
         "flow": "Flows that have run.",
+        "result": "Values that runs stored.",
         "artifact": "Tables, links and texts that runs left.",
         "event": "Events that were reported.",
         "api": Entry("Send one raw request to the API.", ".raw_api:api"),

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from orionflow.contract import notifications as notifications
     from orionflow.contract import records as records
     from orionflow.contract import retries as retries
+    from orionflow.contract import results as results
     from orionflow.contract import schedules as schedules
     from orionflow.contract import work as work
 
@@ -43,6 +44,7 @@ _MODELS = frozenset(
         "notifications",
         "records",
         "retries",
+        "results",
         "schedules",
         "work",
     }

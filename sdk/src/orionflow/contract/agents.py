@@ -92,6 +92,7 @@ class ClaimedDeployment(Answer):
     path: str | None = None
     pull_steps: Any = None
     job_variables: Details = {}
+    result_storage: str | None = None
 
 
 class ClaimedRun(Answer):

@@ -33,6 +33,8 @@ from orionflow.contract.wire import (
 Within = Annotated[float, Field(gt=0, le=1e9, description="Seconds.")]
 _FROM_PLAN = "From the time that it is planned for. Empty: any time."
 Path = Annotated[str, Field(max_length=4096)]
+# Of a named location of results; a folder may be another one on each machine.
+LocationName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,99}$")]
 Schedules = Annotated[list[ScheduleCreate], Field(max_length=1000)]
 
 # What much older clients send; it means nothing any more.
@@ -77,6 +79,7 @@ class DeploymentFields(StrictWire):
     ] = None
     must_start_within: Annotated[Within | None, Shown("Must start within, in seconds", _FROM_PLAN)] = None
     must_finish_within: Annotated[Within | None, Shown("Must finish within, in seconds", _FROM_PLAN)] = None
+    result_storage: LocationName | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -148,3 +151,4 @@ class Deployment(Stored):
     concurrency_limit: Annotated[int | None, OWN] = None
     must_start_within: Annotated[float | None, OWN] = None
     must_finish_within: Annotated[float | None, OWN] = None
+    result_storage: Annotated[str | None, OWN] = None

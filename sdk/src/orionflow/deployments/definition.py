@@ -46,6 +46,7 @@ class DeploymentOptions(ScheduleOptions, total=False):
     paused: bool
     must_start_within: Period | None
     must_finish_within: Period | None
+    result_storage: str | None
     job_variables: Mapping[str, Any] | None
     storage: str | Path | Storage | None
     entrypoint: str | None
@@ -80,6 +81,7 @@ class Deployment:
     concurrency_limit: int | None = None
     must_start_within: float | None = None
     must_finish_within: float | None = None
+    result_storage: str | None = None
 
     def __post_init__(self) -> None:
         self.name = _fit(checked_name(self.name, ""))

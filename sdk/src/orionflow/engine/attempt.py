@@ -13,6 +13,7 @@ from orionflow.engine.effects import Do, Steps, UserCode
 from orionflow.engine.failures import log_exception, logger_of
 from orionflow.engine.final_state import (
     fail_for_want_of_storage,
+    keep_unstored,
     state_of_exception,
     state_of_value,
     timed_out,
@@ -21,8 +22,7 @@ from orionflow.engine.run_calls import TaskCall
 from orionflow.engine.time_limits import LimitReached
 from orionflow.errors import TaskTimedOut, WorkerCrashed
 from orionflow.logging import prints_logged
-from orionflow.recordable import as_text
-from orionflow.results import UNPERSISTED, store_of, write_result
+from orionflow.results import UNPERSISTED, expiring_in, store_of, write_result
 from orionflow.serializers import serializer_of
 from orionflow.states import UNSET, Crashed, State, StateType
 
@@ -99,30 +99,41 @@ def _keep(call: TaskCall, state: State[Any], cache_key: str | None) -> Steps[Non
         state.amend_details(cache_key=cache_key, cache_expiration=expires)
     # The program may have named a stored value itself.
     if has_value and call.task.stores_results(cache_key, call.flow_run):
-        yield from _store(call, state)
+        yield from _store(call, state, cache_key)
 
 
-def _store(call: TaskCall, state: State[Any]) -> Steps[None]:
+def _store(call: TaskCall, state: State[Any], cache_key: str | None) -> Steps[None]:
     task = call.task
     try:
-        state.data = yield Do(_write, call, state.value)
+        state.data = yield Do(_write, call, state.value, cache_key)
     except Exception as error:
         if task.persist_result:
             call.unstored = fail_for_want_of_storage(state, error)
             return
         # The work is done and its value is at hand: only later runs miss it.
-        state.message = f"The result was not stored: {as_text(error)}"
+        keep_unstored(state, error, call.flow_run)
         state.amend_details(cache_key=None)
         return
     if not task.cache_result_in_memory:
         state.value = UNSET
 
 
-def _write(call: TaskCall, value: Any) -> dict[str, Any]:
+def _write(call: TaskCall, value: Any, cache_key: str | None) -> dict[str, Any]:
     task, flow = call.task, call.flow_run.flow
+    serializer = task.result_serializer or flow.result_serializer
+    lasts = task.result_expiration or flow.result_expiration or task.cache_expiration
     return write_result(
         value,
         store=store_of(task.result_storage or flow.result_storage),
-        serializer=serializer_of(task.result_serializer or flow.result_serializer),
+        serializer=None if serializer is None else serializer_of(serializer),
         key=None if task.result_storage_key is None else task.storage_key_for(call),
+        **expiring_in(lasts),
+        **({} if cache_key is None else _cached_by(call)),
     )
+
+
+def _cached_by(call: TaskCall) -> dict[str, Any]:
+    """What whoever is given this result may want to know: who stored it, and what made its key."""
+    from orionflow.caching import digests_of_inputs
+
+    return {"cache": {"task_run_id": str(call.id), "inputs": digests_of_inputs(call.parameters)}}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import traceback
 from types import GeneratorType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orionflow.contract.states import NO_DETAILS, USUAL_NAMES
 from orionflow.engine.state_counts import StateCounts
-from orionflow.errors import UnserializableError
+from orionflow.errors import StorageFailed, UnserializableError
 from orionflow.futures import Future
 from orionflow.recordable import (
     LARGEST_DATA,
@@ -21,6 +21,9 @@ from orionflow.recordable import (
 )
 from orionflow.states import UNSET, Completed, Failed, State, StateType, is_record
 from orionflow.values.traversal import visit
+
+if TYPE_CHECKING:
+    from orionflow.context import FlowRunContext
 
 
 def state_of_value(value: Any) -> State[Any]:
@@ -119,6 +122,16 @@ def fail_for_want_of_storage(state: State[Any], error: Exception) -> State[Any]:
         # Another try would find the same.
         state.amend_details(retriable=False)
     return completed
+
+
+def keep_unstored(state: State[Any], error: Exception, flow_run: FlowRunContext | None) -> None:
+    """Have a completed state say why its value is not stored, and the flow run try again when it ends."""
+    state.message = f"The result was not stored: {as_text(error)}"
+    if isinstance(error, StorageFailed):
+        state.data = error.reference
+        if flow_run is not None:
+            state.message += " It is tried again when the flow run ends."
+            flow_run.keep_unstored(error)
 
 
 def describe(error: BaseException) -> str:

@@ -12,15 +12,14 @@ from orionflow.calls.flow_runs import set_flow_run_state
 from orionflow.contract.ids import uuid7
 from orionflow.engine.active_flow_run import ActiveFlowRun
 from orionflow.engine.effects import Do, Steps, send
-from orionflow.engine.final_state import fail_for_want_of_storage
+from orionflow.engine.final_state import fail_for_want_of_storage, keep_unstored
 from orionflow.engine.hooks import call_hooks
 from orionflow.engine.verdicts import answer_of, state_after_end
 from orionflow.engine.waiting_lines import waiting_lines
 from orionflow.errors import ApiError, ApiUnreachable, DatabaseNotReady
 from orionflow.flows import Flow
-from orionflow.recordable import as_text
 from orionflow.reporting.items import Answer
-from orionflow.results import store_of, write_result
+from orionflow.results import expiring_in, store_of, write_result
 from orionflow.serializers import serializer_of
 from orionflow.settings import current_settings
 from orionflow.states import UNSET, Cancelled, State, StateType
@@ -69,14 +68,16 @@ def store_value(active: ActiveFlowRun, state: State[Any]) -> Steps[None]:
     # Without a value the program has named a stored one itself.
     if state.value is UNSET or not flow.stores_results(wanted_by_parent=by_parent, by_default=by_default):
         return
-    store, serializer = store_of(flow.result_storage), serializer_of(flow.result_serializer)
+    store = store_of(flow.result_storage)
+    serializer = None if flow.result_serializer is None else serializer_of(flow.result_serializer)
     try:
-        state.data = yield Do(partial(write_result, state.value, store=store, serializer=serializer))
+        write = partial(write_result, state.value, store=store, serializer=serializer)
+        state.data = yield Do(partial(write, **expiring_in(flow.result_expiration)))
     except Exception as error:
         if flow.persist_result:
             active.unstored = fail_for_want_of_storage(state, error)
         else:
-            state.message = f"The result was not stored: {as_text(error)}"
+            keep_unstored(state, error, active.parent)
         return
     if not flow.cache_result_in_memory:
         state.value = UNSET

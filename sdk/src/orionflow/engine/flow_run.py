@@ -172,6 +172,8 @@ def _attempt(active: ActiveFlowRun, context: FlowRunContext, running: State[Any]
         ended, active.unstored = active.unstored, None
     else:
         ended = yield from attempt_flow(active, context, running)
+    if context.unstored is not None:
+        yield Do(context.unstored.store, active.logger)
     ended_at = datetime.now(UTC)
     if context.stopped_by is not None and (active.is_abandoned or isinstance(context.stopped_by, RunSuspended)):
         raise context.stopped_by

@@ -49,9 +49,9 @@ def checked_timeout(seconds: float | timedelta | None) -> float | None:
     return float(seconds)
 
 
-def checked_expiration(expiration: Any) -> timedelta | None:
+def checked_expiration(expiration: Any, name: str = "cache_expiration") -> timedelta | None:
     if expiration is not None and not isinstance(expiration, timedelta):
-        raise UsageError(f"cache_expiration={expiration!r} must be a timedelta, such as timedelta(hours=1).")
+        raise UsageError(f"{name}={expiration!r} must be a timedelta, such as timedelta(hours=1).")
     return expiration
 
 

@@ -50,6 +50,7 @@ class Deployable:
         - `overlap`, `concurrency_limit`: what happens to a run while another one runs, and how many may.
         - `crash_retries`: how often a run is tried again after a crash; otherwise as the flow says.
         - `must_start_within`, `must_finish_within`: seconds after which a run counts as having missed its time.
+        - `result_storage`: the location of results that neither its flow nor its tasks place.
         - `tags`, `description`, `version`, `paused`.
 
         In coroutines: `await flow.deploy(…)`.

@@ -6,6 +6,7 @@ The page `docs/settings.md` is printed from this table.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from orionflow.errors import SettingsError
+from orionflow.settings.locations import Location, read_locations
 from orionflow.settings.values import (
     Reader,
     default_home,
     logging_name,
     read_count,
     read_folders,
+    read_key,
     read_level,
     read_names,
     read_path,
@@ -108,6 +111,28 @@ class Settings:
         read_folders,
         "Further folders from which stored results are read, by comma, beside those that the program stores in.",
     )
+    results_locations: tuple[Location, ...] = setting(
+        (),
+        read_locations,
+        "Named locations of results: `lake=s3://bucket/results, team=/data/team`, or a JSON object with options; "
+        "in files a table.",
+        secret=True,
+    )
+    results_storage: str | None = setting(
+        None,
+        read_text,
+        "Where results are stored that no flow or task places: a location or a folder; unset: ORION_RESULTS_PATH.",
+    )
+    results_timeout_seconds: float = setting(
+        30.0, read_seconds, "How long a run waits for a location of results to answer."
+    )
+    results_key: str | None = setting(
+        None,
+        read_key,
+        "Seals stored results that run code when they are read; machines that share results need the same one; "
+        "unset: a key in the home.",
+        secret=True,
+    )
     flow_default_retries: int = setting(0, read_count, "Retries of flows that do not say.")
     flow_default_retry_delay_seconds: float = setting(0.0, read_seconds, "Their delay.")
     task_default_retries: int = setting(0, read_count, "Retries of tasks that do not say.")
@@ -152,6 +177,8 @@ def read_setting(one: Field[Any], raw: object, origin: str) -> Any:
 
 
 def _as_text(raw: object) -> str:
+    if isinstance(raw, dict):
+        return json.dumps(raw, default=str)
     if isinstance(raw, list | tuple):
         return ",".join(map(str, raw))
     return str(raw).strip()
@@ -213,7 +240,8 @@ def _with_flags(settings: Settings) -> Settings:
 
 
 def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
+    # Asked for often: of the others not even the values are read.
+    return {name: os.environ[name] for name in os.environ if name.startswith(PREFIX)}
 
 
 def _working_directory() -> str | None:

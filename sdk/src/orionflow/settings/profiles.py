@@ -17,6 +17,8 @@ from orionflow.private_files import make_private_folder
 Layer = tuple[str, Mapping[str, object]]
 FILE_NAME = "profiles.toml"
 DEFAULT_PROFILE = "default"
+# Settings whose value is itself a table.
+TABLES = frozenset({"results_locations"})
 _BARE_KEY = re.compile(r"^[A-Za-z0-9_-]+$")
 
 
@@ -84,13 +86,13 @@ def project_layer(folder: str | None) -> list[Layer]:
     return []
 
 
-def _flat(table: dict[str, Any], path: Path) -> dict[str, object]:
+def _flat(table: dict[str, Any], path: Path, before: str = "") -> dict[str, object]:
     """Nested tables join their names: `[api] url = …` is `api_url = …`."""
     flat: dict[str, object] = {}
     for key, value in table.items():
-        name = str(key).replace("-", "_").lower()
-        if isinstance(value, dict):
-            flat |= {f"{name}_{inner}": leaf for inner, leaf in _flat(value, path).items()}
+        name = before + str(key).replace("-", "_").lower()
+        if isinstance(value, dict) and name not in TABLES:
+            flat |= _flat(value, path, f"{name}_")
         else:
             flat[name] = value
     return flat
@@ -120,5 +122,7 @@ def _toml(value: object) -> str:
             return repr(value)
         case list() | tuple():
             return "[" + ", ".join(map(_toml, value)) + "]"
+        case dict():
+            return "{" + ", ".join(f"{_key(str(key))} = {_toml(inner)}" for key, inner in value.items()) + "}"
     # A JSON string is a TOML basic string, but for DEL, which TOML wants escaped.
     return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from orionflow.private_files import SHORTEST_KEY
+
 YES = frozenset({"1", "true", "yes", "on"})
 NO = frozenset({"0", "false", "no", "off"})
 LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
@@ -20,6 +22,12 @@ Reader = Callable[[str], Any]
 
 
 def read_text(raw: str) -> str:
+    return raw
+
+
+def read_key(raw: str) -> str:
+    if len(raw) < SHORTEST_KEY:
+        raise ValueError(f"is too short to seal anything; use {SHORTEST_KEY} characters or more")
     return raw
 
 

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import hmac
-import os
-import secrets
-import tempfile
 from base64 import b64decode, b64encode
-from pathlib import Path
 
 from orionflow.errors import UsageError
-from orionflow.private_files import make_private_folder
+from orionflow.private_files import private_key
 from orionflow.settings import current_settings
 
 Sealed = dict[str, str]
@@ -43,21 +39,4 @@ def task_key() -> bytes:
     """ORION_TASK_KEY, else the key in the home, which is made when it is first needed."""
     if given := current_settings().task_key:
         return given.encode()
-    path = current_settings().home / "task-key"
-    if not path.exists():
-        _publish(path, secrets.token_urlsafe(48))
-    return path.read_bytes()
-
-
-def _publish(path: Path, key: str) -> None:
-    make_private_folder(path.parent)
-    # Made readable by its owner alone, and whole before it has its name: of two that begin at once the first stands.
-    descriptor, scratch = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(key)
-    try:
-        os.link(scratch, path)
-    except FileExistsError:
-        pass
-    finally:
-        os.unlink(scratch)
+    return private_key(current_settings().home / "task-key")

@@ -1,6 +1,7 @@
-"""Results: values of runs, stored apart from their states, which only carry a reference.
+"""Where results are kept, and from where this program reads them.
 
-A store takes bytes under a key. The server sees references and never the bytes.
+A reference comes from the API, so it must not name a folder of its own: only what the program itself names, and what
+its settings list, is read.
 """
 
 from __future__ import annotations
@@ -9,17 +10,15 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from orionflow.contract.ids import uuid7
 from orionflow.errors import MissingResult, UntrustedResult, UsageError
 from orionflow.private_files import make_private_folder, private_opener
-from orionflow.serializers import Serializer, serializer_of
 from orionflow.settings import current_settings
-from orionflow.states import NOT_KEPT
+from orionflow.settings.locations import NAME
 
-UNPERSISTED: dict[str, Any] = {"type": "unpersisted"}
-_LITERALS = (None, True, False)
+LOCATION = "location:"
 
 
 class ResultStore(Protocol):
@@ -42,9 +41,8 @@ class LocalFileSystem:
     basepath: Path
 
     def __init__(self, basepath: str | Path | None = None) -> None:
-        settings = current_settings()
-        path = basepath or settings.results_path or settings.home / "results"
-        object.__setattr__(self, "basepath", Path(path).expanduser().absolute())
+        path = basepath or _usual_folder()
+        object.__setattr__(self, "basepath", Path(os.path.normpath(Path(path).expanduser().absolute())))
 
     @property
     def where(self) -> str:
@@ -77,20 +75,34 @@ class LocalFileSystem:
     def exists(self, key: str) -> bool:
         return self._path(key).is_file()
 
+    def delete(self, key: str) -> None:
+        """Remove a result; one that is gone already is no fault."""
+        self._path(key).unlink(missing_ok=True)
+
     def _path(self, key: str) -> Path:
         path = Path(os.path.normpath(self.basepath / key))
         if not path.is_relative_to(self.basepath) or path == self.basepath:
-            raise UsageError(f"The result_storage_key {key!r} leads out of {self.basepath}; use a relative path.")
+            raise leads_out(key, str(self.basepath))
         return path
+
+
+def leads_out(key: str, where: str) -> UsageError:
+    return UsageError(f"The result_storage_key {key!r} leads out of {where}; use a relative path.")
+
+
+def _usual_folder() -> Path:
+    settings = current_settings()
+    return settings.results_path or settings.home / "results"
 
 
 StoreOption = ResultStore | str | Path | None
 
 
 def store_of(chosen: StoreOption) -> ResultStore:
-    """The store that an option names: a store, a folder, or nothing for the usual one."""
+    """The store that an option names: a store, a location, a folder, or nothing for the usual one."""
     if chosen is None:
-        return LocalFileSystem()
+        usual = current_settings().results_storage
+        return LocalFileSystem() if usual is None else _from_text(usual)
     if isinstance(chosen, Path):
         return LocalFileSystem(chosen)
     if isinstance(chosen, str):
@@ -99,13 +111,25 @@ def store_of(chosen: StoreOption) -> ResultStore:
 
 
 def _from_text(where: str) -> ResultStore:
-    if where.startswith("file://"):
-        from urllib.parse import unquote, urlsplit
+    from orionflow.results.locations import is_name, store_of_location
 
-        return LocalFileSystem(unquote(urlsplit(where).path))
-    if "://" in where:
-        raise UsageError(f"Results cannot be stored at {where!r}; give a folder, or an object with write and read.")
-    return LocalFileSystem(where)
+    if is_name(where):
+        return store_of_location(where)
+    if "://" in where and not where.startswith("file://"):
+        raise UsageError(
+            f"Results cannot be stored at {where!r} without a name: `orion result location add NAME {where}` gives it "
+            "one, which is then the result_storage."
+        )
+    return LocalFileSystem(folder_of(where))
+
+
+def folder_of(where: str) -> str:
+    """The path of a folder that may be written as a file:// address."""
+    if not where.startswith("file://"):
+        return where
+    from urllib.parse import unquote, urlsplit
+
+    return unquote(urlsplit(where).path)
 
 
 # Stores of other kinds, by what their references say; filled when such a store is first named in this process.
@@ -118,75 +142,42 @@ _named_folders: set[Path] = set()
 def name_store(store: ResultStore) -> None:
     """Let references name this store: the program's code does."""
     if type(store) is LocalFileSystem:
-        _named_folders.add(_plain_path(store))
-    else:
+        _named_folders.add(store.basepath)
+    elif not store.where.startswith(LOCATION):
         _known_stores[store.where] = store
 
 
 def name_option(chosen: StoreOption) -> None:
     """Let references name the store of an option; one that cannot be used is refused where it is used."""
+    if isinstance(chosen, str) and NAME.match(chosen):
+        # References to locations are followed without that, and a declaration must not ask the API.
+        return
     with suppress(UsageError, AttributeError):
         if chosen is not None:
             name_store(store_of(chosen))
 
 
-def _plain_path(folder: LocalFileSystem) -> Path:
-    return Path(os.path.normpath(folder.basepath))
-
-
-def _store_named_by_reference(where: str | None) -> ResultStore:
+def store_named_by_reference(where: str | None) -> ResultStore:
     """The store that a reference names, if this program reads from it. Raises UntrustedResult."""
     if where in _known_stores:
         return _known_stores[where]
-    store = store_of(where)
-    if not isinstance(store, LocalFileSystem):
-        return store
+    if where is not None and where.startswith(LOCATION):
+        from orionflow.results.locations import store_named_as
+
+        return store_named_as(where)
+    if where is not None and "://" in where and not where.startswith("file://"):
+        raise UntrustedResult(
+            f"The result is said to be at {where!r}, from which this program does not read: name a location of this "
+            "address in ORION_RESULTS_LOCATIONS, or give the object that stores there as result_storage."
+        )
+    store = LocalFileSystem(None if where is None else folder_of(where))
     settings = current_settings()
-    usual = {_plain_path(LocalFileSystem()), settings.home / "results", *map(Path, settings.results_read_from)}
-    folder = _plain_path(store)
+    folder = store.basepath
+    usual = {LocalFileSystem().basepath, settings.home / "results", *map(Path, settings.results_read_from)}
     if any(folder.is_relative_to(trusted) for trusted in usual | _named_folders):
-        return LocalFileSystem(folder)
+        return store
     raise UntrustedResult(
         f"The result is said to be in {folder}, from which this program does not read: no flow or task in it stores "
         "results there, and who can write to the API could have named any folder. If you trust what is in it, add it "
         "to ORION_RESULTS_READ_FROM."
     )
-
-
-def write_result(
-    value: Any, *, store: ResultStore, serializer: Serializer, key: str | None = None, **more: Any
-) -> dict[str, Any]:
-    """Store a value and return the reference to it. The smallest values are their own reference."""
-    if any(value is literal for literal in _LITERALS) and key is None:
-        return {"type": "literal", "value": value}
-    key = key or uuid7().hex
-    store.write(key, serializer.dumps(value))
-    name_store(store)
-    reference = {"type": "reference", "storage_key": key, "storage": store.where, "serializer_type": serializer.type}
-    return {**reference, **more}
-
-
-def read_record(record: dict[str, Any]) -> Any:
-    """The value that the data of a state tells about."""
-    match record["type"]:
-        case "literal":
-            return record.get("value")
-        case "reference":
-            return _read_reference(record)
-    raise MissingResult(NOT_KEPT)
-
-
-def _read_reference(record: dict[str, Any]) -> Any:
-    where, key, kind = record.get("storage"), record.get("storage_key"), record.get("serializer_type")
-    if not (isinstance(key, str) and isinstance(where, str | None) and isinstance(kind, str | None)):
-        raise MissingResult("The reference to the stored result is damaged.")
-    store = _store_named_by_reference(where)
-    try:
-        return serializer_of(kind).loads(store.read(key))
-    except MissingResult:
-        raise
-    except Exception as error:
-        raise MissingResult(
-            f"The stored result {key!r} in {store.where} cannot be read ({type(error).__name__}: {error}); "
-            "run the task again with refresh_cache=True."
-        ) from error

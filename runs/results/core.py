@@ -1,0 +1,51 @@
+"""What the data of a state says about its value. Whoever reports states writes it, so nothing in it is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Where a value is stored. `unstored` says why it may not be there."""
+
+    storage_key: str
+    storage: str | None = None
+    serializer_type: str | None = None
+    size: int | None = None
+    expiration: datetime | None = None
+    unstored: str | None = None
+
+
+def reference_in(data: Any) -> Reference | None:
+    """The reference in a state's data; fields of other types than ours count as not said."""
+    match data:
+        case {"type": "reference", "storage_key": str(key)}:
+            pass
+        case _:
+            return None
+    size = data.get("size")
+    return Reference(
+        key,
+        _text(data, "storage"),
+        _text(data, "serializer_type"),
+        size if type(size) is int and 0 <= size < 2**63 else None,
+        _moment(_text(data, "expiration")),
+        _text(data, "unstored"),
+    )
+
+
+def _text(data: Mapping[str, Any], name: str) -> str | None:
+    said = data.get(name)
+    return said if isinstance(said, str) else None
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        read = datetime.fromisoformat(text or "")
+        return read.astimezone(UTC) if read.tzinfo else None
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,85 @@
+"""Stored results of the newest runs: so many runs are looked at for a page, however few of them stored something."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from runs.models import FlowRun, StateRow, TaskRun
+from runs.results.core import Reference, reference_in
+from runs.states.selectors import listed_flow_run_states, listed_task_run_states
+
+LOOKED_AT = 1000
+_NEEDED = ("id", "name", "state_id")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredResult:
+    """The reference of a run to its value."""
+
+    run: FlowRun | TaskRun
+    stored: datetime | None
+    reference: Reference
+
+    @property
+    def flow_run_id(self) -> UUID | None:
+        return self.run.flow_run_id if isinstance(self.run, TaskRun) else self.run.id
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which results are asked for; None: it does not matter."""
+
+    flow_run_ids: Sequence[UUID] | None = None
+    task_run_ids: Sequence[UUID] | None = None
+    storage: str | None = None
+    expired_before: datetime | None = None
+
+    def fits(self, found: Reference) -> bool:
+        if self.storage is not None and found.storage != self.storage:
+            return False
+        if self.expired_before is None:
+            return True
+        return found.expiration is not None and found.expiration < self.expired_before
+
+
+def stored_results(wanted: Wanted, *, before: UUID | None, limit: int) -> tuple[list[StoredResult], UUID | None]:
+    """Four queries: results of the newest completed runs, and the id of the run where the next page goes on."""
+    runs = _newest(wanted, before)
+    states: dict[UUID | None, StateRow] = {
+        **listed_flow_run_states([run for run in runs if isinstance(run, FlowRun)]),
+        **listed_task_run_states([run for run in runs if isinstance(run, TaskRun)]),
+    }
+    found: list[StoredResult] = []
+    for run in runs:
+        state = states.get(run.state_id)
+        reference = None if state is None else reference_in(state.data)
+        if state is not None and reference is not None and wanted.fits(reference):
+            found.append(StoredResult(run, state.timestamp, reference))
+            if len(found) == limit:
+                return found, run.id
+    return found, runs[-1].id if len(runs) == LOOKED_AT else None
+
+
+def _newest(wanted: Wanted, before: UUID | None) -> list[FlowRun | TaskRun]:
+    found = [run for rows in _asked(wanted) for run in _below(rows, before)]
+    return sorted(found, key=lambda run: run.id, reverse=True)[:LOOKED_AT]
+
+
+def _asked(wanted: Wanted) -> Iterator[Any]:
+    if wanted.task_run_ids is None:
+        rows = FlowRun.objects.all()
+        yield rows if wanted.flow_run_ids is None else rows.filter(pk__in=wanted.flow_run_ids)
+    tasks = TaskRun.objects.all()
+    if wanted.flow_run_ids is not None:
+        tasks = tasks.filter(flow_run__in=wanted.flow_run_ids)
+    yield tasks if wanted.task_run_ids is None else tasks.filter(pk__in=wanted.task_run_ids)
+
+
+def _below(rows: Any, before: UUID | None) -> Any:
+    needed = (*_NEEDED, "flow_run_id") if rows.model is TaskRun else _NEEDED
+    rows = rows.filter(state_type="COMPLETED").only(*needed).order_by("-id")
+    return (rows if before is None else rows.filter(pk__lt=before))[:LOOKED_AT]

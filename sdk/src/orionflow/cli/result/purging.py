@@ -1,0 +1,104 @@
+"""`orion result purge`: deletes results that have expired, or that nothing refers to, where this machine sees them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from orionflow.calls.server import read_me
+from orionflow.cli.backend import Backend, Json
+from orionflow.cli.columns import Col
+from orionflow.cli.doctor import size as as_size
+from orionflow.cli.errors import CommandFailed, ExitCode
+from orionflow.cli.result.listing import COLUMNS, is_there, pages, wanted
+from orionflow.cli.session import Session, ask_before, command, destructive
+
+_ORPHANS = (
+    Col("KEY", "storage_key"),
+    Col("SIZE", "size", row=lambda one: as_size(one["size"])),
+    Col("WHERE", "storage"),
+)
+
+
+@command(
+    ("orion result purge --dry-run", "what has expired and is still there?"),
+    ("orion result purge --yes", "from a timer, on a machine that sees the stores"),
+    ("orion result purge --location lake --yes", "only in one location"),
+    ("orion result purge --orphans --dry-run", "what did deleted runs leave in the usual folder?"),
+    times=True,
+)
+@click.option("--location", metavar="NAME", help="Only in this location or folder.")
+@click.option("--orphans", is_flag=True, help="Those that no run of this server refers to any more, instead.")
+@destructive
+def purge(session: Session, location: str | None, orphans: bool, yes: bool, dry_run: bool) -> None:
+    """Delete results that have expired: by result_expiration, or else by the cache_expiration of their task.
+
+    Runs and states stay. A result in a store that this machine does not see is left alone.
+
+    With --orphans, delete what no run refers to, in one location or folder (unless said, the usual one): only what
+    Orion stored there under keys of its own, more than a day ago. Not where another server's runs store as well.
+    """
+    if orphans:
+        _purge_orphans(session, location, yes=yes, dry_run=dry_run)
+    else:
+        _purge_expired(session, location, yes=yes, dry_run=dry_run)
+
+
+def _purge_expired(session: Session, location: str | None, *, yes: bool, dry_run: bool) -> None:
+    from orionflow.results.stores import store_named_by_reference
+
+    asked = wanted(session, location=location, expired=True)
+    found = [{**row, "there": True} for row in pages(session.api, asked) if is_there(row)]
+    what = f"{_total(found)} that have expired"
+    if found and not dry_run:
+        ask_before(f"delete {what}", yes=yes)
+        for row in found:
+            _delete(store_named_by_reference(row["storage"]), row["storage_key"])
+    session.show_list(found, COLUMNS, empty="No result that this machine sees has expired.", name="storage_key")
+    _conclude(session, found, what, dry_run=dry_run)
+
+
+def _purge_orphans(session: Session, location: str | None, *, yes: bool, dry_run: bool) -> None:
+    from orionflow.results.orphans import orphans_in
+    from orionflow.results.stores import store_of
+
+    store = store_of(location)
+    # First the files: what is stored meanwhile is then among the known ones, and too young besides.
+    files = {one.key: one.size for one in orphans_in(store, ())}
+    known = _known_keys(session.api, store.where) if files else set()
+    found = [
+        {"storage_key": key, "size": size, "storage": store.where} for key, size in files.items() if key not in known
+    ]
+    what = f"{_total(found)} that no run refers to"
+    if found and not dry_run:
+        ask_before(f"delete {what} in {store.where}", yes=yes)
+        for row in found:
+            _delete(store, row["storage_key"])
+    session.show_list(found, _ORPHANS, empty=f"Every result in {store.where} has its run.", name="storage_key")
+    _conclude(session, found, what, dry_run=dry_run)
+
+
+def _known_keys(api: Backend, where: str) -> set[str]:
+    """The keys that runs refer to; whoever sees only some runs would take the results of others for orphans."""
+    if "runs.read" not in api.ask(read_me())["actions"]:
+        raise CommandFailed(
+            ExitCode.NOT_ALLOWED, "Orphans can only be found by who may see every run.",
+            "results of the other runs would count as orphans", "use a key with a role on everything",
+        )  # fmt: skip
+    return {row["storage_key"] for row in pages(api, {"storage": where})}
+
+
+def _delete(store: Any, key: str) -> None:
+    if delete := getattr(store, "delete", None):
+        delete(key)
+
+
+def _total(found: list[Json]) -> str:
+    size = as_size(sum(row["size"] or 0 for row in found))
+    return f"1 result ({size})" if len(found) == 1 else f"{len(found)} results ({size})"
+
+
+def _conclude(session: Session, found: list[Json], what: str, *, dry_run: bool) -> None:
+    if found and session.for_people:
+        session.note(f"{'Would delete' if dry_run else 'Deleted'} {what}.")

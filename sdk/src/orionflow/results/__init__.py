@@ -1,0 +1,110 @@
+"""Results: values of runs, stored apart from their states, which only carry a reference.
+
+A store takes bytes under a key. The server sees references and never the bytes. Bytes that run code when they are read
+are sealed (`sealing`); what JSON gives back as it was is JSON, and needs no seal (`exact_json`).
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from orionflow.contract.ids import uuid7
+from orionflow.errors import MissingResult, UnserializableError, UntrustedResult, UsageError
+from orionflow.results.exact_json import is_exact_in_json
+from orionflow.results.sealing import sealed, unsealed
+from orionflow.results.stores import LocalFileSystem as LocalFileSystem
+from orionflow.results.stores import ResultStore as ResultStore
+from orionflow.results.stores import StoreOption as StoreOption
+from orionflow.results.stores import name_option as name_option
+from orionflow.results.stores import name_store, store_named_by_reference
+from orionflow.results.stores import store_of as store_of
+from orionflow.results.storing_again import UNSTORED, storage_failed
+from orionflow.serializers import Serializer, needs_seal, serializer_of
+from orionflow.states import NOT_KEPT
+
+UNPERSISTED: dict[str, Any] = {"type": "unpersisted"}
+_LITERALS = (None, True, False)
+
+
+def write_result(
+    value: Any, *, store: ResultStore, serializer: Serializer | None = None, key: str | None = None, **more: Any
+) -> dict[str, Any]:
+    """Store a value and return the reference to it. The smallest values are their own reference.
+
+    Without a serializer it is JSON where that gives it back as it was, and a pickle otherwise.
+    """
+    if any(value is literal for literal in _LITERALS) and key is None:
+        return {"type": "literal", "value": value, **{name: said for name, said in more.items() if name == "cache"}}
+    key, where = key or uuid7().hex, store.where
+    serializer, content = as_bytes(value, serializer, where, key)
+    reference = {"type": "reference", "storage_key": key, "storage": where, "serializer_type": serializer.type}
+    reference = {**reference, "size": len(content), **more}
+    name_store(store)
+    try:
+        store.write(key, content)
+    except UsageError:
+        raise
+    except Exception as error:
+        raise storage_failed(error, reference, content) from error
+    return reference
+
+
+def expiring_in(lasts: timedelta | None) -> dict[str, str]:
+    """What a reference says of how long its bytes are kept: nothing, or until when."""
+    return {} if lasts is None else {"expiration": (datetime.now(UTC) + lasts).isoformat()}
+
+
+def as_bytes(value: Any, serializer: Serializer | None, where: str, key: str) -> tuple[Serializer, bytes]:
+    """What is stored of a value, sealed if it needs that, and by which serializer."""
+    if serializer is None and is_exact_in_json(value):
+        json = serializer_of("json")
+        # Texts may hold what is no Unicode, which only its writing finds.
+        with suppress(UnserializableError):
+            return json, json.dumps(value)
+    serializer = serializer or serializer_of("pickle")
+    content = serializer.dumps(value)
+    return serializer, sealed(content, where=where, key=key, kind=serializer.type) if needs_seal(
+        serializer
+    ) else content
+
+
+def read_record(record: dict[str, Any]) -> Any:
+    """The value that the data of a state tells about."""
+    match record["type"]:
+        case "literal":
+            return record.get("value")
+        case "reference":
+            return _read_reference(record)
+    raise MissingResult(NOT_KEPT)
+
+
+def stored_bytes(record: dict[str, Any]) -> bytes:
+    """The bytes that a reference names, without their seal, which is checked."""
+    store = store_named_by_reference(record.get("storage"))
+    return _checked(serializer_of(record.get("serializer_type")), store, record["storage_key"])
+
+
+def _checked(serializer: Serializer, store: ResultStore, key: str) -> bytes:
+    content = store.read(key)
+    return unsealed(content, where=store.where, key=key, kind=serializer.type) if needs_seal(serializer) else content
+
+
+def _read_reference(record: dict[str, Any]) -> Any:
+    where, key, kind = record.get("storage"), record.get("storage_key"), record.get("serializer_type")
+    if not (isinstance(key, str) and isinstance(where, str | None) and isinstance(kind, str | None)):
+        raise MissingResult("The reference to the stored result is damaged.")
+    store = store_named_by_reference(where)
+    try:
+        serializer = serializer_of(kind)
+        return serializer.loads(_checked(serializer, store, key))
+    except MissingResult as error:
+        if UNSTORED in record and not isinstance(error, UntrustedResult):
+            raise MissingResult(f"The result was not stored: {record[UNSTORED]}") from error
+        raise
+    except Exception as error:
+        raise MissingResult(
+            f"The stored result {key!r} in {store.where} cannot be read ({type(error).__name__}: {error}); "
+            "run the task again with refresh_cache=True."
+        ) from error

@@ -1,0 +1,236 @@
+"""Named locations: `result_storage="lake"` stores where ORION_RESULTS_LOCATIONS, or a block on the server, says.
+
+A reference names the location and not what is behind it, so every machine finds the way to it by its own settings, and
+nobody reads from an address that somebody wrote into a state.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from orionflow.errors import ApiError, MissingResult, NotFound, UntrustedResult, UsageError
+from orionflow.results.stores import LOCATION, LocalFileSystem, ResultStore, folder_of, leads_out
+from orionflow.settings import current_settings
+from orionflow.settings.locations import NAME, Location, location
+
+T = TypeVar("T")
+
+BLOCK_TYPE = "result-location"
+# What somebody who may write blocks can have programs talk to.
+OF_BLOCKS = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "sftp", "ssh", "hdfs", "file", "memory"})
+# How long the answer of the API about a location is believed.
+FRESH_SECONDS = 60.0
+GONE = "run the task again with refresh_cache=True."
+
+
+def is_name(text: str) -> bool:
+    return NAME.match(text) is not None
+
+
+def store_of_location(name: str) -> ResultStore:
+    """The store behind a name. Raises UsageError where neither the settings nor the server know it."""
+    found = find_location(name)
+    if found is None:
+        known = ", ".join(one.name for one in current_settings().results_locations) or "none"
+        raise UsageError(
+            f"There is no location of results {name!r}: ORION_RESULTS_LOCATIONS has {known}, and the server has none "
+            f"of this name. Add it with `orion result location add {name} URL`; a folder is written ./{name}."
+        )
+    return _opened(found)
+
+
+def store_named_as(where: str) -> ResultStore:
+    """The store of a reference to a location. Raises UntrustedResult."""
+    name = where.removeprefix(LOCATION)
+    found = find_location(name) if is_name(name) else None
+    if found is None:
+        raise UntrustedResult(
+            f"The result is said to be in the location {name!r}, which is neither in ORION_RESULTS_LOCATIONS here nor "
+            "on the server. `orion result location ls` shows those that are."
+        )
+    return _opened(found)
+
+
+def find_location(name: str) -> Location | None:
+    """What is known of a name: by the settings, or else by the server."""
+    own = (one for one in current_settings().results_locations if one.name == name)
+    return next(own, None) or _on_the_server(name)
+
+
+_asked: dict[str, tuple[float, Location | None]] = {}
+
+
+def _on_the_server(name: str) -> Location | None:
+    at, found = _asked.get(name, (0.0, None))
+    if found is None or time.monotonic() - at > FRESH_SECONDS:
+        found = _read(name)
+        _asked[name] = time.monotonic(), found
+    return found
+
+
+def _read(name: str) -> Location | None:
+    from orionflow.calls.blocks import read_block
+    from orionflow.client import OrionClient
+
+    try:
+        with OrionClient() as client:
+            block = client.send(read_block(BLOCK_TYPE, name, include_secrets=True))
+    except NotFound:
+        return None
+    except ApiError as error:
+        raise UsageError(f"The location of results {name!r} cannot be asked for: {error}") from error
+    return location_of_block(name, block.data)
+
+
+def location_of_block(name: str, content: dict[str, Any]) -> Location:
+    """Raises UsageError for what a block may not name."""
+    try:
+        found = location(name, content.get("url"), content.get("options"))
+    except ValueError as error:
+        raise UsageError(f"The block {BLOCK_TYPE}/{name} {error}.") from None
+    scheme = _scheme(found)
+    if scheme and scheme not in OF_BLOCKS:
+        raise UsageError(
+            f"The block {BLOCK_TYPE}/{name} names an address of the kind {scheme}://, which only "
+            "ORION_RESULTS_LOCATIONS may name."
+        )
+    return found
+
+
+def _scheme(found: Location) -> str:
+    return found.url.partition("://")[0].lower() if "://" in found.url else ""
+
+
+_open: dict[str, tuple[Location, ResultStore]] = {}
+
+
+def _opened(found: Location) -> ResultStore:
+    known = _open.get(found.name)
+    if known is None or known[0] != found:
+        known = _open[found.name] = found, LocatedStore(found.name, _behind(found))
+    return known[1]
+
+
+def _behind(found: Location) -> ResultStore:
+    if _scheme(found) in ("", "file"):
+        return LocalFileSystem(folder_of(found.url))
+    return RemoteFolder(found)
+
+
+@dataclass(slots=True)
+class LocatedStore:
+    """A store under its name, which is given up when it does not answer in time: a run waits for it only so long."""
+
+    name: str
+    inner: ResultStore
+    silent_until: float = field(default=0.0, compare=False)
+
+    @property
+    def where(self) -> str:
+        return LOCATION + self.name
+
+    def write(self, key: str, content: bytes) -> None:
+        self._within(lambda: self.inner.write(key, content))
+
+    def read(self, key: str) -> bytes:
+        return self._within(lambda: self.inner.read(key))
+
+    def exists(self, key: str) -> bool:
+        return self._within(lambda: self.inner.exists(key))
+
+    def delete(self, key: str) -> None:
+        self._within(lambda: self.inner.delete(key))  # type: ignore[attr-defined]
+
+    def _within(self, work: Callable[[], T]) -> T:
+        seconds = current_settings().results_timeout_seconds
+        if time.monotonic() < self.silent_until:
+            raise self._silent(seconds)
+        outcome: list[T] = []
+        trouble: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                outcome.append(work())
+            except BaseException as error:
+                trouble.append(error)
+
+        # File systems know no time limit that they have in common.
+        thread = threading.Thread(target=run, name=f"orion-results-{self.name}", daemon=True)
+        thread.start()
+        thread.join(seconds)
+        if trouble:
+            raise trouble[0]
+        if not outcome:
+            # Others do not wait as long for the same silence.
+            self.silent_until = time.monotonic() + seconds
+            raise self._silent(seconds)
+        return outcome[0]
+
+    def _silent(self, seconds: float) -> TimeoutError:
+        return TimeoutError(
+            f"the location did not answer within {seconds:g} s (ORION_RESULTS_TIMEOUT_SECONDS allows more)"
+        )
+
+
+class RemoteFolder:
+    """A folder behind an address that fsspec knows."""
+
+    def __init__(self, found: Location) -> None:
+        self._location = found
+        self._opened: tuple[Any, str] | None = None
+
+    @property
+    def where(self) -> str:
+        return LOCATION + self._location.name
+
+    def write(self, key: str, content: bytes) -> None:
+        files, path = self._at(key)
+        if _scheme(self._location) in ("sftp", "ssh", "hdfs"):
+            # Stores of objects have no folders, and may want rights for making one.
+            files.makedirs(posixpath.dirname(path), exist_ok=True)
+        files.pipe_file(path, content)
+
+    def read(self, key: str) -> bytes:
+        files, path = self._at(key)
+        try:
+            content: bytes = files.cat_file(path)
+        except FileNotFoundError as error:
+            raise MissingResult(
+                f"The stored result {key!r} is gone from the location {self._location.name!r}; {GONE}"
+            ) from error
+        return content
+
+    def exists(self, key: str) -> bool:
+        files, path = self._at(key)
+        return bool(files.exists(path))
+
+    def delete(self, key: str) -> None:
+        files, path = self._at(key)
+        files.rm_file(path)
+
+    def files(self) -> list[tuple[str, dict[str, Any]]]:
+        """The files directly in the folder, with what the file system says of each."""
+        files, root = self._root()
+        found = files.find(root, maxdepth=1, detail=True)
+        return [(posixpath.basename(name), dict(entry)) for name, entry in found.items()]
+
+    def _root(self) -> tuple[Any, str]:
+        if self._opened is None:
+            from orionflow.storage.remote import file_system
+            from orionflow.storage.secrets import resolved
+
+            options = resolved(dict(self._location.options), {})
+            self._opened = file_system(self._location.url, options)
+        return self._opened
+
+    def _at(self, key: str) -> tuple[Any, str]:
+        files, root = self._root()
+        below = posixpath.normpath(key)
+        if below.startswith(("/", "..")) or below == ".":
+            raise leads_out(key, f"the location {self._location.name!r}")
+        return files, f"{root.rstrip('/')}/{below}"

@@ -1,0 +1,53 @@
+"""Results of the time before seals: found in a folder, told apart by their first bytes, and sealed where they are."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from orionflow.results.sealing import is_sealed, sealed
+from orionflow.results.stores import LocalFileSystem
+from orionflow.serializers import COMPRESSED
+
+# What protocols 2 and later of pickle start with, and what zlib starts with.
+_PICKLE, _ZLIB = b"\x80", b"\x78"
+_LOOK = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Unsealed:
+    """A file that a reference may name as a pickle."""
+
+    key: str
+    kind: str
+    size: int
+
+
+def unsealed_in(store: LocalFileSystem) -> Iterator[Unsealed]:
+    """The pickles below a folder that have no seal, by name. Links are left alone: they may lead anywhere."""
+    for path in sorted(store.basepath.rglob("*")):
+        if path.is_file() and not path.is_symlink() and not path.name.startswith(".") and (kind := _kind_of(path)):
+            yield Unsealed(path.relative_to(store.basepath).as_posix(), kind, path.stat().st_size)
+
+
+def seal_in(store: LocalFileSystem, one: Unsealed) -> None:
+    """Seal one of them; one that was sealed since is left as it is."""
+    content = store.read(one.key)
+    if not is_sealed(content):
+        store.write(one.key, sealed(content, where=store.where, key=one.key, kind=one.kind))
+
+
+def _kind_of(path: Path) -> str | None:
+    with path.open("rb") as file:
+        start = file.read(_LOOK)
+    if start.startswith(_PICKLE):
+        return "pickle"
+    if start.startswith(_ZLIB):
+        try:
+            inner = zlib.decompressobj().decompress(start, 1)
+        except zlib.error:
+            return None
+        return f"{COMPRESSED}pickle" if inner == _PICKLE else None
+    return None

@@ -1,0 +1,79 @@
+"""Seals of stored results: what runs code when it is read is only read if a holder of our key wrote it, and here.
+
+A sealed result is a mark, the seal and the bytes. The seal is an HMAC-SHA256 under the installation's key over the
+store, the key in it, the serializer and the bytes, so a file that is moved, swapped, shortened or read as something
+else has none.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterator
+from pathlib import Path
+from posixpath import normpath
+
+from orionflow.errors import UntrustedResult
+from orionflow.private_files import private_key
+from orionflow.settings import Settings, current_settings
+
+# No JSON, pickle or compressed text starts so.
+MARK = b"\x00orion sealed 1\n"
+_SEAL_BYTES = 32
+KEY_FILE = "results-key"
+_RUN_IT_AGAIN = "run the task again with refresh_cache=True."
+
+
+def sealed(content: bytes, *, where: str, key: str, kind: str) -> bytes:
+    """The content with its seal in front."""
+    return b"".join((MARK, _seal(next(_keys(current_settings())), where, key, kind, content), content))
+
+
+def unsealed(content: bytes, *, where: str, key: str, kind: str) -> bytes:
+    """The content behind its seal. Raises UntrustedResult if there is none, or not ours for just this."""
+    if not is_sealed(content):
+        raise UntrustedResult(
+            f"The stored result {key!r} in {where} has no seal, so it is not opened: reading it as {kind} runs what "
+            f"its writer put there. If it was stored before results were sealed, `orion result seal` seals what you "
+            f"trust; or {_RUN_IT_AGAIN}"
+        )
+    start = len(MARK) + _SEAL_BYTES
+    seal, inner = content[len(MARK) : start], content[start:]
+    if not any(hmac.compare_digest(seal, _seal(one, where, key, kind, inner)) for one in _keys(current_settings())):
+        raise UntrustedResult(
+            f"The seal of the stored result {key!r} in {where} is not ours: it was sealed with another key, or changed "
+            f"or moved since. Machines that share results need the same ORION_RESULTS_KEY; or {_RUN_IT_AGAIN}"
+        )
+    return inner
+
+
+def is_sealed(content: bytes) -> bool:
+    """Whether a seal stands in front, whosever it is."""
+    return content.startswith(MARK)
+
+
+def _seal(our: bytes, where: str, key: str, kind: str, content: bytes) -> bytes:
+    # Of two spellings of one file, either may be in a reference.
+    names = [part.encode("utf-8", "surrogatepass") for part in (where, normpath(key), kind)]
+    digest = hmac.new(our, b"".join(len(name).to_bytes(8) + name for name in names), "sha256")
+    digest.update(content)
+    return digest.digest()
+
+
+def _keys(settings: Settings) -> Iterator[bytes]:
+    """ORION_RESULTS_KEY, and the key in the home: the first seals, and what either has sealed is ours."""
+    path = settings.home / KEY_FILE
+    if settings.results_key:
+        yield settings.results_key.encode()
+        if not path.exists():
+            return
+    yield _key_in(path)
+
+
+_known: dict[Path, bytes] = {}
+
+
+def _key_in(path: Path) -> bytes:
+    # Read once; it is made once, and never changed.
+    if (key := _known.get(path)) is None:
+        key = _known[path] = private_key(path)
+    return key

@@ -1,0 +1,85 @@
+"""Values that their store did not take: the state says so and names where they will be, and they are written later.
+
+The key is in the reference from the start, so that whoever writes the bytes later changes no state.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from orionflow.errors import StorageFailed, UsageError
+from orionflow.recordable import as_text
+from orionflow.results.stores import LOCATION, store_named_by_reference
+
+if TYPE_CHECKING:
+    from orionflow.logging import RunLogger
+
+# In a reference: why its bytes are not there.
+UNSTORED = "unstored"
+# What a flow run keeps in memory of such values until it ends.
+MOST_BYTES = 256 * 1024 * 1024
+
+
+def storage_failed(error: Exception, reference: dict[str, Any], content: bytes) -> StorageFailed:
+    """The error of a store that failed: which one, why, and what to do."""
+    where = str(reference["storage"])
+    name = where.removeprefix(LOCATION)
+    check = f"`orion result location check {name}` tries it" if name != where else "is there room, and may it write?"
+    why = f"{where} failed with {type(error).__name__}: {as_text(error)} ({check})"
+    return StorageFailed(why, reference={**reference, UNSTORED: why}, content=content)
+
+
+@dataclass(slots=True)
+class Unstored:
+    """What a flow run has still to store, from any of its threads."""
+
+    waiting: list[StorageFailed] = field(default_factory=list)
+    size: int = 0
+    dropped: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, failed: StorageFailed) -> None:
+        with self._lock:
+            if self.size + len(failed.content) > MOST_BYTES:
+                self.dropped += 1
+                return
+            self.size += len(failed.content)
+            self.waiting.append(failed)
+
+    def store(self, logger: RunLogger) -> None:
+        """Try each once more; the log says how many are stored now, and how many are not."""
+        with self._lock:
+            waiting, self.waiting, self.size = self.waiting, [], 0
+        stored, trouble = 0, ""
+        for one in waiting:
+            try:
+                _write(one.reference, one.content)
+                stored += 1
+            except Exception as error:
+                trouble = f"{type(error).__name__}: {as_text(error)}"
+        lost = len(waiting) - stored + self.dropped
+        if stored:
+            logger.info("Results that could not be stored at first and are now: %d.", stored)
+        if lost:
+            logger.warning("Results that are not stored: %d (%s).", lost, trouble or "too large to keep in memory")
+
+
+def store_again(data: dict[str, Any], value: Any) -> dict[str, Any]:
+    """Store a value where its state says that it is to be; the reference, which then says nothing of a failure."""
+    from orionflow.results import as_bytes
+    from orionflow.serializers import serializer_of
+
+    content = as_bytes(value, serializer_of(data["serializer_type"]), data["storage"], data["storage_key"])[1]
+    try:
+        _write(data, content)
+    except UsageError:
+        raise
+    except Exception as error:
+        raise storage_failed(error, data, content) from error
+    return {name: said for name, said in data.items() if name != UNSTORED}
+
+
+def _write(reference: dict[str, Any], content: bytes) -> None:
+    store_named_by_reference(reference["storage"]).write(reference["storage_key"], content)

@@ -1,0 +1,71 @@
+"""Named locations of results as settings spell them: `lake=s3://bucket/results, team=/data/team`, or a JSON object."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,99}$")
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A folder or an address of fsspec's kind, such as s3://bucket/results, and the options of its file system."""
+
+    name: str
+    url: str
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
+def location(name: str, url: object, options: object = None) -> Location:
+    """A location, checked. Raises ValueError."""
+    if not NAME.match(name):
+        raise ValueError(f"names a location {name!r}; use lower-case letters, digits, - and _")
+    if not isinstance(url, str) or not url.strip():
+        raise ValueError(f"gives the location {name!r} no folder or address")
+    if not isinstance(options, dict | None):
+        raise ValueError(f"gives the location {name!r} options that are no object")
+    return Location(name, _checked_url(name, url.strip()), options or {})
+
+
+def _checked_url(name: str, url: str) -> str:
+    if "://" not in url:
+        path = Path(url).expanduser()
+        if not path.is_absolute():
+            raise ValueError(f"gives the location {name!r} the folder {url!r}, which depends on where a program starts")
+        return str(path)
+    if "::" in url:
+        # A chain of file systems, of which the first may be anything.
+        raise ValueError(f"gives the location {name!r} an address with :: in it, which is none of one file system")
+    return url
+
+
+def read_locations(raw: str) -> tuple[Location, ...]:
+    said = _from_json(raw) if raw.startswith("{") else _from_list(raw)
+    return tuple(location(name, url, options) for name, (url, options) in said.items())
+
+
+def _from_list(raw: str) -> dict[str, tuple[object, object]]:
+    found: dict[str, tuple[object, object]] = {}
+    for one in filter(None, map(str.strip, raw.split(","))):
+        name, separator, url = one.partition("=")
+        if not separator:
+            raise ValueError("is no list of NAME=FOLDER or NAME=ADDRESS, by comma, and no JSON object of them")
+        found[name.strip()] = url, None
+    return found
+
+
+def _from_json(raw: str) -> dict[str, tuple[object, object]]:
+    try:
+        said = json.loads(raw)
+    except ValueError as error:
+        raise ValueError(f"is no valid JSON ({error})") from None
+    found: dict[str, tuple[object, object]] = {}
+    for name, one in said.items():
+        options = dict(one) if isinstance(one, dict) else {"url": one}
+        found[str(name)] = options.pop("url", None), options
+    return found
