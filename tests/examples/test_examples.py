@@ -69,3 +69,11 @@ def test_endless_monitor_ends_when_it_is_cancelled(play: Play) -> None:
     assert played.flow_runs() == {"Cancelled": 1}
     assert played.task_runs("probe")["Completed"] >= 1
     assert set(played.task_runs("probe")) <= {"Completed", "Cancelled"}
+
+
+def test_results_are_stored_in_a_location_and_read_again(play: Play) -> None:
+    played = play("results_survive.py")
+
+    assert "location:lake has {'be': 2, 'not': 1, 'or': 1, 'to': 2}" in played.printed
+    assert played.printed.count("counting") == 1
+    assert played.task_runs() == {"Completed": 1, "Cached": 1}
