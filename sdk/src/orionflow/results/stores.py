@@ -15,7 +15,7 @@ from typing import Protocol
 from orionflow.contract.ids import uuid7
 from orionflow.errors import MissingResult, UntrustedResult, UsageError
 from orionflow.private_files import make_private_folder, private_opener
-from orionflow.settings import current_settings
+from orionflow.settings import Settings, current_settings
 from orionflow.settings.locations import NAME
 
 LOCATION = "location:"
@@ -41,7 +41,7 @@ class LocalFileSystem:
     basepath: Path
 
     def __init__(self, basepath: str | Path | None = None) -> None:
-        path = basepath or _usual_folder()
+        path = basepath or _usual_folder(current_settings())
         object.__setattr__(self, "basepath", Path(os.path.normpath(Path(path).expanduser().absolute())))
 
     @property
@@ -90,8 +90,7 @@ def leads_out(key: str, where: str) -> UsageError:
     return UsageError(f"The result_storage_key {key!r} leads out of {where}; use a relative path.")
 
 
-def _usual_folder() -> Path:
-    settings = current_settings()
+def _usual_folder(settings: Settings) -> Path:
     return settings.results_path or settings.home / "results"
 
 
@@ -101,8 +100,9 @@ StoreOption = ResultStore | str | Path | None
 def store_of(chosen: StoreOption) -> ResultStore:
     """The store that an option names: a store, a location, a folder, or nothing for the usual one."""
     if chosen is None:
-        usual = current_settings().results_storage
-        return LocalFileSystem() if usual is None else _from_text(usual)
+        settings = current_settings()
+        usual = settings.results_storage
+        return LocalFileSystem(_usual_folder(settings)) if usual is None else _from_text(usual)
     if isinstance(chosen, Path):
         return LocalFileSystem(chosen)
     if isinstance(chosen, str):
@@ -173,7 +173,11 @@ def store_named_by_reference(where: str | None) -> ResultStore:
     store = LocalFileSystem(None if where is None else folder_of(where))
     settings = current_settings()
     folder = store.basepath
-    usual = {LocalFileSystem().basepath, settings.home / "results", *map(Path, settings.results_read_from)}
+    usual = {
+        LocalFileSystem(_usual_folder(settings)).basepath,
+        settings.home / "results",
+        *map(Path, settings.results_read_from),
+    }
     if any(folder.is_relative_to(trusted) for trusted in usual | _named_folders):
         return store
     raise UntrustedResult(

@@ -70,7 +70,7 @@ def _row(name: str, url: Any, options: Any, origin: str) -> Json:
 
 @command(
     ("orion result location add lake s3://bucket/results", "with the credentials of each machine"),
-    ("orion result location add minio s3://results endpoint_url=http://minio:9000 key='{{ $MINIO_KEY }}'", ""),
+    ("orion result location add minio s3://results endpoint_url=http://minio:9000", ""),
     ("orion result location add minio s3://results --options @minio.json", "secrets from a file"),
     ("orion result location add team /data/team", "a folder that the machines share"),
 )
@@ -82,8 +82,8 @@ def _row(name: str, url: Any, options: Any, origin: str) -> Json:
 def add(session: Session, name: str, url: str, pairs: Sequence[str], whole: str | None, overwrite: bool) -> None:
     """Name a folder or an address on the server, for flows, tasks and deployments: result_storage="NAME".
 
-    Options go to the file system of the address, and are stored sealed. `{{ $NAME }}` is a variable of the machine that
-    stores, `{{ orion.secrets.name }}` a secret on the server.
+    Options go to the file system of the address, and are stored sealed. Without a key in them, each machine uses its
+    own credentials.
     """
     content = {"url": url, "options": {**read_whole(whole, "--options"), **read_pairs(pairs, "OPTION")}}
     location_of_block(name, content)
