@@ -1,4 +1,4 @@
-"""What the data of a state says about its value. Whoever reports states writes it, so nothing in it is believed."""
+"""References in the data of states to stored values. Whoever reports states writes it, so nothing in it is believed."""
 
 from __future__ import annotations
 

@@ -8,6 +8,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Value
+from django.db.models.functions import Coalesce
+
 from runs.models import FlowRun, StateRow, TaskRun
 from runs.results.core import Reference, reference_in
 from runs.states.selectors import listed_flow_run_states, listed_task_run_states
@@ -81,5 +84,7 @@ def _asked(wanted: Wanted) -> Iterator[Any]:
 
 def _below(rows: Any, before: UUID | None) -> Any:
     needed = (*_NEEDED, "flow_run_id") if rows.model is TaskRun else _NEEDED
-    rows = rows.filter(state_type="COMPLETED").only(*needed).order_by("-id")
+    # By an expression: by the bare column, planners may read all completed runs through its index, and sort them.
+    ended = rows.alias(ended=Coalesce("state_type", Value(""))).filter(ended="COMPLETED")
+    rows = ended.only(*needed).order_by("-id")
     return (rows if before is None else rows.filter(pk__lt=before))[:LOOKED_AT]

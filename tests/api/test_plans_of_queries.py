@@ -51,6 +51,8 @@ QUESTIONS = (
     ("task_runs/filter", {"flows": {"name": {"any_": ["etl"]}}}),
     ("task_runs/filter", {"task_runs": {"subflow_runs": {"exists_": True}}}),
     ("task_runs/count", {"task_runs": FAILED}),
+    ("results/filter", {}),
+    ("results/filter", {"storage": "location:lake", "before": "ffffffff-ffff-7fff-bfff-ffffffffffff"}),
 )
 
 

@@ -150,6 +150,7 @@ def _things_are_left_behind(said, run, task):
     said.ask("create_logs", "POST", "/logs/", [{**line, "flow_run_id": run}])
     said.ask("filter_logs", "POST", "/logs/filter", {"logs": {"flow_run_id": {"any_": [run]}, "level": {"ge_": 20}}})
     report = {"key": "report", "type": "markdown", "data": "# Hi", "metadata_": {"rows": "3"}, "flow_run_id": run}
+    said.ask("filter_results", "POST", "/results/filter", {"storage": "location:lake"})
     artifact = said.ask("create_artifact", "POST", "/artifacts/", report)["id"]
     said.ask("read_artifact", "GET", f"/artifacts/{artifact}")
     said.ask("read_latest_artifact", "GET", "/artifacts/report/latest")

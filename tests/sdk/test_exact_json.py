@@ -1,4 +1,4 @@
-"""What is stored as JSON without being asked comes back as it was, types included; the rest is pickled."""
+"""Values that are stored as JSON without being asked come back as they were, types included; others are pickled."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ def test_whoever_asks_for_a_damaged_result_is_told_which(orion: Isolated):
     reference = write_result([1], store=LocalFileSystem(), serializer=PickleSerializer())
     emptied(results_in(orion)[0])
 
-    with pytest.raises(MissingResult, match=f"{reference['storage_key']}.*cannot be read"):
+    with pytest.raises(MissingResult, match=f"{reference['storage_key']}.*has no seal"):
         read_record(reference)
 
 

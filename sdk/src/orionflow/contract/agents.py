@@ -11,6 +11,7 @@ from pydantic import Field
 
 from orionflow.contract.runs import FlowRun, PolledFlowRun
 from orionflow.contract.wire import (
+    OWN,
     Answer,
     Details,
     Int,
@@ -92,7 +93,7 @@ class ClaimedDeployment(Answer):
     path: str | None = None
     pull_steps: Any = None
     job_variables: Details = {}
-    result_storage: str | None = None
+    result_storage: Annotated[str | None, OWN] = None
 
 
 class ClaimedRun(Answer):

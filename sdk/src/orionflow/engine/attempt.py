@@ -133,7 +133,7 @@ def _write(call: TaskCall, value: Any, cache_key: str | None) -> dict[str, Any]:
 
 
 def _cached_by(call: TaskCall) -> dict[str, Any]:
-    """What whoever is given this result may want to know: who stored it, and what made its key."""
+    """Say beside a result that a cache gives out who stored it, and of which inputs."""
     from orionflow.caching import digests_of_inputs
 
     return {"cache": {"task_run_id": str(call.id), "inputs": digests_of_inputs(call.parameters)}}

@@ -39,8 +39,8 @@ def write_result(
         return {"type": "literal", "value": value, **{name: said for name, said in more.items() if name == "cache"}}
     key, where = key or uuid7().hex, store.where
     serializer, content = as_bytes(value, serializer, where, key)
-    reference = {"type": "reference", "storage_key": key, "storage": where, "serializer_type": serializer.type}
-    reference = {**reference, "size": len(content), **more}
+    named = {"type": "reference", "storage_key": key, "storage": where, "serializer_type": serializer.type}
+    reference = {**named, "size": len(content), **more}
     name_store(store)
     try:
         store.write(key, content)
@@ -52,12 +52,12 @@ def write_result(
 
 
 def expiring_in(lasts: timedelta | None) -> dict[str, str]:
-    """What a reference says of how long its bytes are kept: nothing, or until when."""
+    """The part of a reference that says how long its bytes are kept; without an end, nothing."""
     return {} if lasts is None else {"expiration": (datetime.now(UTC) + lasts).isoformat()}
 
 
 def as_bytes(value: Any, serializer: Serializer | None, where: str, key: str) -> tuple[Serializer, bytes]:
-    """What is stored of a value, sealed if it needs that, and by which serializer."""
+    """The bytes that are stored of a value, sealed if they need that, and the serializer that made them."""
     if serializer is None and is_exact_in_json(value):
         json = serializer_of("json")
         # Texts may hold what is no Unicode, which only its writing finds.

@@ -57,7 +57,7 @@ def store_named_as(where: str) -> ResultStore:
 
 
 def find_location(name: str) -> Location | None:
-    """What is known of a name: by the settings, or else by the server."""
+    """Look a name up in the settings, or else on the server."""
     own = (one for one in current_settings().results_locations if one.name == name)
     return next(own, None) or _on_the_server(name)
 

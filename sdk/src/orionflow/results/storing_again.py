@@ -33,7 +33,7 @@ def storage_failed(error: Exception, reference: dict[str, Any], content: bytes) 
 
 @dataclass(slots=True)
 class Unstored:
-    """What a flow run has still to store, from any of its threads."""
+    """Values that a flow run has still to store, from any of its threads."""
 
     waiting: list[StorageFailed] = field(default_factory=list)
     size: int = 0

@@ -53,7 +53,7 @@ def wanted(
     session: Session, *, run: str | None = None, task_run: str | None = None, flow: str | None = None,
     location: str | None = None, expired: bool = False,
 ) -> Json:  # fmt: skip
-    """What the API is asked for."""
+    """The body of the question for the API."""
     if sum(one is not None for one in (run, task_run, flow)) > 1:
         raise CommandFailed(ExitCode.USAGE, "Name a run, a task run or a flow: one of them.")
     asked: Json = {}

@@ -115,7 +115,7 @@ def check(session: Session, name: str) -> int:
 
 
 def _tried(name: str) -> str:
-    """What is wrong with a location, or nothing."""
+    """Try a location; the trouble with it, or nothing."""
     from orionflow.contract.ids import uuid7
     from orionflow.results.locations import LocatedStore, store_of_location
 

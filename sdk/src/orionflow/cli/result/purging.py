@@ -67,7 +67,7 @@ def _purge_orphans(session: Session, location: str | None, *, yes: bool, dry_run
     # First the files: what is stored meanwhile is then among the known ones, and too young besides.
     files = {one.key: one.size for one in orphans_in(store, ())}
     known = _known_keys(session.api, store.where) if files else set()
-    found = [
+    found: list[Json] = [
         {"storage_key": key, "size": size, "storage": store.where} for key, size in files.items() if key not in known
     ]
     what = f"{_total(found)} that no run refers to"
