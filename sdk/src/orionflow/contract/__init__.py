@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from orionflow.contract import limits as limits
     from orionflow.contract import notifications as notifications
     from orionflow.contract import records as records
-    from orionflow.contract import retries as retries
     from orionflow.contract import results as results
+    from orionflow.contract import retries as retries
     from orionflow.contract import schedules as schedules
     from orionflow.contract import work as work
 
