@@ -32,6 +32,7 @@ BENCHMARKS = (
     "retries",
     "live",
     "at_size",
+    "keys",
 )
 RESULTS = ROOT / "benchmarks" / "results"
 

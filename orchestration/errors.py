@@ -50,6 +50,20 @@ class BeyondRights(Protected):
     message = "Your role holds for named objects only; {what} needs a role that holds for all of them."
 
 
+class SecretsNotYours(Protected):
+    """A deployment would be lent secrets by somebody who may not read them."""
+
+    code = "secrets_not_yours"
+    message = "You may not let a deployment read the secrets of {names}: {reason} Ask somebody who may read secrets."
+
+
+class SecretNotDeclared(Protected):
+    """A run asked for a secret that is not among those of its deployment."""
+
+    code = "secret_not_declared"
+    message = "{reason}"
+
+
 def not_found(thing: str, message: str) -> type[NotFound]:
     """Make the error of one kind of thing, whose code is `<thing>_not_found`."""
     name = "".join(word.capitalize() for word in thing.split("_")) + "NotFound"
@@ -115,6 +129,20 @@ class WithoutFilter(DomainError):
 class RunIdTaken(Conflict):
     code = "run_id_taken"
     message = "The id {id} belongs to another run; make a new one for each run."
+
+
+class IdempotencyKeyTaken(Conflict):
+    """Somebody who may not see a run would be shown it by its key."""
+
+    code = "idempotency_key_taken"
+    message = "The idempotency key {key!r} belongs to a run that you may not see; use another one."
+
+
+class CodeInParameters(Protected):
+    """A run of the flow that finds flows executes what its parameters bring, with the rights of whoever asked."""
+
+    code = "code_in_parameters"
+    message = 'Runs that find flows are made by the page "New deployment": their parameters say which code is executed.'
 
 
 class JobVariablesUnused(DomainError):

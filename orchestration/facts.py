@@ -163,7 +163,8 @@ class Facts:
     def run_slots(self) -> Sequence[SlotUse]:
         assert self._moving is not None
         self._write()
-        return run_slots_of(self._moving.stored.work_queue_id, self._moving.run.deployment_id)
+        stored, run = self._moving.stored, self._moving.run
+        return run_slots_of(run.id, stored.work_queue_id, run.deployment_id)
 
 
 def flow_runs_above(parent_task_run_id: UUID) -> frozenset[UUID]:

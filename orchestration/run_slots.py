@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.db import connection
 
+from orchestration.authors import refusal
 from orchestration.core.rules.queueing import SlotUse
 from orchestration.core.states import HOLDING
 from orchestration.tables import dialect
@@ -20,7 +21,9 @@ from orchestration.tables import dialect
 _HELD = ", ".join(f"'{state_type}'" for state_type in sorted(HOLDING))
 _READ = (
     "SELECT q.id, q.name, q.is_paused, q.concurrency_limit, p.id, p.name, p.is_paused, p.concurrency_limit, "
-    "d.id, d.name, d.concurrency_limit FROM (SELECT 1) AS one LEFT JOIN deployments_workqueue q ON q.id = %s "
+    "d.id, d.name, d.concurrency_limit, CASE WHEN d.author IS NOT NULL AND EXISTS "
+    "(SELECT 1 FROM runs_flowrun r WHERE r.id = %s AND r.auto_scheduled) THEN d.author END "
+    "FROM (SELECT 1) AS one LEFT JOIN deployments_workqueue q ON q.id = %s "
     "LEFT JOIN deployments_workpool p ON p.id = q.work_pool_id LEFT JOIN deployments_deployment d ON d.id = %s"
 )
 
@@ -45,25 +48,35 @@ _DEPLOYMENT = _Kind("deployment", "deployments_deployment", "deployment_id = %s"
 _Limited = tuple[_Kind, Any, SlotUse]
 
 
-def run_slots_of(queue_id: UUID | None, deployment_id: UUID | None) -> Sequence[SlotUse]:
-    """Those of the three that are paused or limited, in the order in which they are locked."""
+def run_slots_of(run_id: UUID, queue_id: UUID | None, deployment_id: UUID | None) -> Sequence[SlotUse]:
+    """Those of the three that are paused, limited or refused to their author, in the order in which they are locked."""
     if queue_id is None and deployment_id is None:
         return ()
-    found = _read(queue_id, deployment_id)
+    found = _read(run_id, queue_id, deployment_id)
     limited = [one for one in found if one[2].limit is not None]
     counted = dict(zip(map(_key, limited), _counted(_locked(limited)), strict=True)) if limited else {}
     return [counted.get(_key(one), one[2]) for one in found]
 
 
-def _read(queue_id: UUID | None, deployment_id: UUID | None) -> list[_Limited]:
+def _read(run_id: UUID, queue_id: UUID | None, deployment_id: UUID | None) -> list[_Limited]:
     spell = dialect().uuid
-    row = _one(_READ, [queue_id and spell(queue_id), deployment_id and spell(deployment_id)])
+    row = _one(_READ, [spell(run_id), queue_id and spell(queue_id), deployment_id and spell(deployment_id)])
     found = [
         _limited(_QUEUE, *row[0:4]),
         _limited(_POOL, *row[4:8]),
-        _limited(_DEPLOYMENT, row[8], row[9], False, row[10]),
+        _of_author(_limited(_DEPLOYMENT, row[8], row[9], False, row[10]), row[11], deployment_id),
     ]
-    return [one for one in found if one[1] is not None and (one[2].paused or one[2].limit is not None)]
+    return [one for one in found if one[1] is not None and _matters(one[2])]
+
+
+def _matters(use: SlotUse) -> bool:
+    return use.paused or use.limit is not None or bool(use.refused)
+
+
+def _of_author(limited: _Limited, author: int | None, deployment_id: UUID | None) -> _Limited:
+    """Ask whether the author of the deployment may run it, by whose rights planned runs begin."""
+    kind, id, use = limited
+    return kind, id, replace(use, refused=refusal(author, "deployments.run", kind.table, deployment_id))
 
 
 def _limited(kind: _Kind, id: Any, name: str, paused: bool, limit: int | None) -> _Limited:

@@ -76,6 +76,14 @@ def env_list(name: str, default: tuple[str, ...] = ()) -> list[str]:
     return [part.strip() for part in raw.split(",") if part.strip()] if raw.strip() else list(default)
 
 
+def env_mapping(name: str) -> dict[str, str]:
+    """Pairs by comma: `theirs=ours, others=ours`."""
+    pairs = [one.partition("=") for one in env_list(name)]
+    if any(not key.strip() or not value.strip() for key, _, value in pairs):
+        raise ImproperlyConfigured(f"{name}={env_str(name)!r} names no pairs; write theirs=ours, others=ours.")
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
 def result_folders() -> list[Path]:
     """The folders of stored results that this process knows, as the SDK's settings name them."""
     said = [os.environ.get("ORION_RESULTS_PATH", ""), *os.environ.get("ORION_RESULTS_READ_FROM", "").split(",")]

@@ -14,6 +14,7 @@ from orion_site.env import (
     env_float,
     env_int,
     env_list,
+    env_mapping,
     env_networks,
     env_str,
     external_url,
@@ -174,6 +175,7 @@ ORION_OIDC_CLIENT_SECRET = env_str("ORION_OIDC_CLIENT_SECRET")
 ORION_OIDC_NAME = env_str("ORION_OIDC_NAME") or "your organisation"
 ORION_OIDC_SCOPE = env_str("ORION_OIDC_SCOPE") or "openid profile"
 ORION_OIDC_GROUPS_CLAIM = env_str("ORION_OIDC_GROUPS_CLAIM")
+ORION_OIDC_GROUPS = env_mapping("ORION_OIDC_GROUPS")
 LOGIN_URL = LOGOUT_REDIRECT_URL = "sign-in"
 LOGIN_REDIRECT_URL = "home"
 

@@ -268,6 +268,7 @@ api = [
         "deployments/<str:id>",
         Endpoint(deployments.ReadDeployment, deployments.UpdateDeployment, deployments.DeleteDeployment),
     ),
+    path("deployments/<str:id>/adopt", Endpoint(deployments.AdoptDeployment)),
     path("deployments/<str:id>/create_flow_run", Endpoint(runs_of_deployments.CreateFlowRunFromDeployment)),
     path("deployments/<str:id>/pause_deployment", Endpoint(deployments.PauseDeployment)),
     path("deployments/<str:id>/pause_unless_served", Endpoint(deployments.PauseUnlessServed)),

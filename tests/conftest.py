@@ -104,6 +104,7 @@ def users_of_other_tests_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orion_site.accounts.guard._open_until", 0.0)
     throttling.requests.forget()
     throttling.guesses.forget()
+    throttling.good_keys.forget()
 
 
 @pytest.fixture(autouse=True)

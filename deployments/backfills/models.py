@@ -34,6 +34,8 @@ class Backfill(Row):
     work_queue_name = models.CharField(max_length=255, null=True, help_text="Null: that of the deployment.")
     total = models.PositiveIntegerField(default=0)
     ended_at = models.DateTimeField(null=True)
+    # By whose rights its runs are made; null: the owner of the server.
+    author = models.IntegerField(null=True, editable=False)
 
     class Meta:
         ordering = ["-created", "-id"]

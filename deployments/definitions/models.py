@@ -44,12 +44,20 @@ class Deployment(Row):
         max_length=100, null=True, help_text="The location of results that no flow or task of it places."
     )
     last_polled = models.DateTimeField(null=True)
+    secrets = models.JSONField(
+        default=list, blank=True, help_text="The blocks whose secrets its runs may read, as type/name."
+    )
     created_by = models.JSONField(null=True)
     updated_by = models.JSONField(null=True)
+    # Who said last which code is executed, by whose rights its runs act; null: the owner of the server.
+    author = models.IntegerField(null=True, editable=False)
+    author_name = models.CharField(max_length=150, null=True, editable=False)
 
     class Meta:
         ordering = ["name"]
         constraints = [models.UniqueConstraint(fields=["flow", "name"], name="one_deployment_name_per_flow")]
+        # The authors, whose rights are asked for with each claim.
+        indexes = [models.Index(fields=["author"], name="deployment_author", condition=models.Q(author__isnull=False))]
 
     def __str__(self) -> str:
         return self.name

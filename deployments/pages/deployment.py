@@ -13,6 +13,7 @@ from deployments.models import Deployment
 from deployments.pages.deployment_forms import OVERLAPS
 from deployments.pages.selectors import deployment as selectors
 from deployments.pages.selectors.deployment_lines import DeploymentLine, Health
+from orchestration.authors import refusal
 from orchestration.core.states import StateType
 from orion_site.accounts.permissions import Action, requires
 from orion_site.live.pages import live_page
@@ -63,7 +64,8 @@ def _tab(request: HttpRequest, one: Deployment, tab: str) -> dict[str, Any]:
     match tab:
         case "overview":
             schedules = selectors.shown_schedules(deployment_id=one.pk, now=now)
-            return {"schedules": schedules, "blocks": selectors.block_names(one)}
+            refused = refusal(one.author, Action.RUN_DEPLOYMENTS, one._meta.db_table, one.pk)
+            return {"schedules": schedules, "blocks": selectors.block_names(one), "refused": refused}
         case "runs":
             state = request.GET.get("state", "").lower()
             states = [StateType(word) for word in state.upper().split(",") if word in StateType.__members__]

@@ -14,8 +14,14 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
 from deployments.definitions.core.hydration import BadTemplate
-from deployments.definitions.services.deployments import delete_deployment, set_paused, update_deployment
+from deployments.definitions.services.deployments import (
+    adopt_deployment,
+    delete_deployment,
+    set_paused,
+    update_deployment,
+)
 from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
+from orchestration.authors import made_by
 from orchestration.database_clock import current_time
 from orchestration.errors import DeploymentNotFound, DomainError, ParametersMisfit, SeveralSchedules
 from orion_site.accounts.permissions import Action, requires
@@ -26,7 +32,9 @@ from orion_site.accounts.permissions import Action, requires
 def run_now(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
     """Create a run that is due now, with the deployment's own parameters."""
     try:
-        run, _ = create_run_of_deployment(deployment_id=deployment_id, asked=AskedRun(), state=None, now=current_time())
+        run, _ = create_run_of_deployment(
+            deployment_id=deployment_id, asked=AskedRun(created_by=made_by()), state=None, now=current_time()
+        )
     except DeploymentNotFound as error:
         raise Http404 from error
     except (BadTemplate, ParametersMisfit) as error:
@@ -54,6 +62,17 @@ def pause(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
 def resume(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
     _set_paused(deployment_id, paused=False)
     messages.success(request, "The deployment is no longer paused: its schedules plan runs again.")
+    return back(request)
+
+
+@requires(Action.CHANGE_DEPLOYMENTS)
+@require_POST
+def adopt(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
+    try:
+        adopt_deployment(deployment_id=deployment_id)
+    except DeploymentNotFound as error:
+        raise Http404 from error
+    messages.success(request, "Runs of this deployment act by your rights from now on.")
     return back(request)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, get_args
@@ -10,7 +11,7 @@ from django import forms
 
 from deployments.models import Deployment
 from orion_site.forms.fields import NameField, NumberField, ObjectField, TagsField
-from orionflow.contract.deployments import DeploymentFields, Within
+from orionflow.contract.deployments import BLOCK_NAME, DeploymentFields, Within
 from orionflow.contract.wire import Shown
 
 OVERLAPS = {
@@ -45,6 +46,16 @@ class SecondsField(forms.FloatField):
         super().run_validators(value.total_seconds() if isinstance(value, timedelta) else value)
 
 
+class SecretsField(TagsField):
+    """Names of blocks, between commas."""
+
+    def to_python(self, value: Any) -> list[str]:  # type: ignore[override]
+        names = super().to_python(value)
+        if wrong := [name for name in names if not re.fullmatch(BLOCK_NAME, name)]:
+            raise forms.ValidationError(f"{wrong[0]} names no block; write TYPE/NAME, such as secret/db-password.")
+        return names
+
+
 class DeploymentForm(forms.Form):
     description = forms.CharField(
         required=False, empty_value=None, widget=forms.Textarea({"rows": 6}), help_text="Markdown."
@@ -53,6 +64,10 @@ class DeploymentForm(forms.Form):
     parameters = ObjectField(required=False, help_text="As JSON: what each run is given, unless it brings its own.")
     enforce_parameter_schema = forms.BooleanField(
         required=False, label="Refuse runs whose parameters do not fit the schema of the flow"
+    )
+    secrets = SecretsField(
+        label="Secrets",
+        help_text="Blocks that its runs may read although its author may not: TYPE/NAME, between commas.",
     )
     work_pool = forms.ChoiceField(label="Work pool")
     work_queue = NameField(label="Work queue", help_text="Where its runs wait. It is made if it is new.")

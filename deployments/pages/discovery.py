@@ -20,6 +20,7 @@ from deployments.pages.deployment_edit import BadParameters
 from deployments.pages.discovery_forms import KINDS, SEPARATOR, FoundFlowForm, SourceForm
 from deployments.pages.selectors.discovery import Search, queues_to_choose, search_for_flows
 from deployments.pages.work import command
+from orchestration.authors import made_by
 from orchestration.database_clock import current_time
 from orchestration.errors import DomainError
 from orion_site.accounts.permissions import Action, requires
@@ -115,7 +116,9 @@ def _deploy(one: FoundFlow, source: CodeSource, form: FoundFlowForm, values: dic
 def _run(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
     """Run it at once; where it needs parameters, ask for them."""
     try:
-        run, _ = create_run_of_deployment(deployment_id=deployment_id, asked=AskedRun(), state=None, now=current_time())
+        run, _ = create_run_of_deployment(
+            deployment_id=deployment_id, asked=AskedRun(created_by=made_by()), state=None, now=current_time()
+        )
     except (BadTemplate, DomainError) as error:
         messages.warning(request, str(error))
         return redirect("deployments:run-with", deployment_id)

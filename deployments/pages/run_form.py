@@ -19,6 +19,7 @@ from deployments.definitions.services.runs import AskedRun, create_run_of_deploy
 from deployments.models import Deployment
 from deployments.pages.parameter_fields import Field, fields_of, read_fields, show_flaws
 from deployments.pages.selectors.run_form import deployment_to_run, flaws_of, run_to_copy
+from orchestration.authors import made_by
 from orchestration.core.states import scheduled
 from orchestration.database_clock import current_time
 from orchestration.errors import DeploymentNotFound, DomainError
@@ -116,6 +117,7 @@ def _submitted(request: HttpRequest, deployment: Deployment, form: RunForm, now:
     if form.has_errors:
         return None
     asked = AskedRun(
+        created_by=made_by(),
         name=form.name or None,
         parameters=_without_defaults(given, deployment),
         tags=list(dict.fromkeys(filter(None, (tag.strip() for tag in form.tags.split(","))))),

@@ -52,6 +52,7 @@ urlpatterns = [
     path("deployments/<uuid:deployment_id>/run-now", deployment_actions.run_now, name="run-now"),
     path("deployments/<uuid:deployment_id>/pause", deployment_actions.pause, name="pause"),
     path("deployments/<uuid:deployment_id>/resume", deployment_actions.resume, name="resume"),
+    path("deployments/<uuid:deployment_id>/adopt", deployment_actions.adopt, name="adopt"),
     path("deployments/<uuid:deployment_id>/edit", deployment_edit.edit_deployment, name="edit-deployment"),
     path("deployments/<uuid:deployment_id>/duplicate", deployment_edit.duplicate_deployment, name="duplicate"),
     path("deployments/<uuid:deployment_id>/delete", deployment_actions.delete, name="delete"),

@@ -40,6 +40,8 @@ class Schedule(Row):
     runs_planned = models.PositiveIntegerField(default=0)
     planned_until = models.DateTimeField(null=True, help_text="Every time up to here has been decided.")
     plan_at = models.DateTimeField(null=True, help_text="When to plan again; null: nothing is left to plan.")
+    created_by = models.JSONField(null=True, editable=False)
+    updated_by = models.JSONField(null=True, editable=False)
 
     class Meta:
         ordering = ["created", "id"]

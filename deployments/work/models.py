@@ -40,6 +40,8 @@ class WorkQueue(Row):
     # Older clients choose the runs of a queue by tags instead of by its name.
     filter = models.JSONField(null=True)
     last_polled = models.DateTimeField(null=True)
+    # The users by whose keys agents and workers of another make have asked.
+    polled_by = models.JSONField(default=list, editable=False)
 
     class Meta:
         ordering = ["priority", "name"]

@@ -13,12 +13,13 @@ from orchestration.api.fencing import EPOCH_HEADER, RUN_HEADER, names_an_attempt
 from orchestration.api.operations import Operation
 from orchestration.api.states import proposed_state, result_of
 from orchestration.clocks import SENT_AT_HEADER, clock_offset, corrected
-from orchestration.core.states import StateType
+from orchestration.core.states import TERMINAL, StateType
 from orchestration.database_clock import current_time
 from orchestration.services import propose_flow_run_state, propose_task_run_state
-from orion_site.accounts.permissions import Action, may, may_here, refuse_held_by_others
+from orion_site.accounts.permissions import Action, may, may_here, refuse_held_by_others, refuse_unserved
 from orionflow.contract.runs import OrchestrationResult, StateCreate
 from orionflow.contract.wire import Moment, Natural, Wire
+from runs.models import FlowRunState
 
 # What people ask of runs: to start or to be tried again, to pause, to end.
 OF_PEOPLE = frozenset({StateType.SCHEDULED, StateType.PAUSED, StateType.CANCELLING, StateType.CANCELLED})
@@ -52,8 +53,9 @@ class StateProposal(Operation):
         return type(self).__name__.replace("Set", "Force")
 
     def proposal(self, run_id: UUID, body: SetState) -> dict[str, Any]:
-        self._refuse_more_than_allowed(body)
         own_id = read_header(self.request, "Orion-Proposal-Id", UUID)
+        self._refuse_more_than_allowed(body)
+        self._refuse_to_go_on(run_id, body, own_id)
         proposed = proposed_state(body.state, keep_identity=False)
         if own_id is not None:
             proposed = proposed_state(body.state.model_copy(update={"id": own_id}), keep_identity=True)
@@ -70,12 +72,22 @@ class StateProposal(Operation):
         """A person moves runs; what came of one is said by its process, and no rule is passed over by everybody."""
         if body.force and not may_here(self.request, Action.FORCE_STATES):
             raise PermissionDenied("Your role does not allow to force a state: propose it without `force`.")
+        if body.force:
+            refuse_unserved(self.request)
         if body.state.type not in OF_PEOPLE and not may_here(self.request, Action.REPORT_RUNS):
             allowed = ", ".join(sorted(OF_PEOPLE))
             raise PermissionDenied(f"Your role does not allow to report {body.state.type}; you may propose {allowed}.")
         if may(self.request.user, Action.CHANGE_RUNS) and (body.force or body.state.type not in OF_PEOPLE):
             # Whoever may not move runs was asked this before.
             refuse_held_by_others(self.request, ())
+
+    def _refuse_to_go_on(self, run_id: UUID, body: SetState, own_id: UUID | None) -> None:
+        """An attempt that is over has said how it ended: what it says again is answered, and nothing else moves it."""
+        asks = self.request.user
+        if not asks.has_ended or asks.run_id != run_id or body.state.type in TERMINAL:
+            return
+        if own_id is None or not FlowRunState.objects.filter(pk=own_id, flow_run=run_id).exists():
+            raise PermissionDenied(f"This attempt is over, and proposes no {body.state.type}: its lease has ended.")
 
     def _moment(self, said: datetime | None, now: datetime) -> datetime | None:
         """When a state that is reported late was entered, by our clock; None where the sender does not say that it is.

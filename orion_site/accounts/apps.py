@@ -12,9 +12,18 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         # Registers what a session remembers.
-        from orchestration.authors import judges
+        from orchestration.authors import acting, judges, judges_of_many, sieves
         from orion_site.accounts import sessions  # noqa: F401
-        from orion_site.accounts.objects import watch_connections, why_refused
+        from orion_site.accounts.objects import (
+            acting_narrowly,
+            refused_among,
+            refused_rows,
+            watch_connections,
+            why_refused,
+        )
 
         watch_connections()
         judges.append(why_refused)
+        acting.append(acting_narrowly)
+        judges_of_many.append(refused_among)
+        sieves.append(refused_rows)

@@ -113,15 +113,17 @@ def actor_with_key(key: str, address: str) -> Actor:
     from orion_site.accounts import run_tokens
     from orion_site.accounts.errors import KeyRefused
     from orion_site.accounts.keys import UNKNOWN, actor_of_key
-    from orion_site.accounts.throttling import count_guess, refuse_guesser
+    from orion_site.accounts.throttling import count_guess, good_keys, refuse_guesser
 
-    refuse_guesser(address)
+    refuse_guesser(address, key)
     try:
-        return run_tokens.actor_of_token(key) if key.startswith(RUN_TOKEN_BEGINS) else actor_of_key(key)
+        actor = run_tokens.actor_of_token(key) if key.startswith(RUN_TOKEN_BEGINS) else actor_of_key(key)
     except KeyRefused as error:
         if str(error) in {UNKNOWN, run_tokens.UNKNOWN}:
-            count_guess(address)
+            count_guess(address, key)
         raise AuthenticationFailed(str(error)) from None
+    good_keys.add(key)
+    return actor
 
 
 def read_again(actor: Actor) -> Actor | None:
@@ -133,7 +135,7 @@ def read_again(actor: Actor) -> Actor | None:
     if actor.run_id is None or actor.epoch is None:
         return actor_again(actor)
     try:
-        return actor_of_attempt(actor.run_id, actor.epoch)
+        return actor_of_attempt(actor.run_id, actor.epoch, actor.claimed_by)
     except (KeyRefused, RunLost):
         return None
 

@@ -6,18 +6,26 @@ holds, as runs of programs and of agents of another make, is everybody's to repo
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
+from django.db import connection
 from rest_framework.request import Request
 
+from orchestration.authors import user_in
 from orchestration.sight import by_table
 from orchestration.tables import dialect, fetch
 from orion_site.accounts.objects import table_of
 from orion_site.accounts.permissions import Actor
 
 HELD_BY_OTHERS = "An agent of another user holds this run: your role reports only those of your own agents."
+UNSERVED = (
+    "Your role reaches only runs that agents of yours hold or have made, and those in the queues that they serve. "
+    "Start an agent for its queue with this key, or let a deployer do it."
+)
 _FLOW_RUNS, _TASK_RUNS = "runs_flowrun", "runs_taskrun"
 
 _ABOVE = """
@@ -42,6 +50,58 @@ def refuse_held_by_others(actor: Actor, reported: Iterable[tuple[str, UUID | Non
     runs = ids[_FLOW_RUNS] | {dialect().read_uuid(found) for (found,) in of_tasks if found is not None}
     if {account for (account,) in fetch(_ABOVE, [*runs], _HELD)} - {actor.user_id}:
         raise PermissionDenied(HELD_BY_OTHERS)
+
+
+_LINE = """
+WITH RECURSIVE line(root, id, caller, queue) AS (
+    SELECT f.id, f.id, f.parent_task_run_id, f.work_queue_id FROM runs_flowrun f WHERE f.id IN """
+_SERVED = """
+    UNION ALL
+    SELECT line.root, r.id, r.parent_task_run_id, r.work_queue_id FROM line
+    JOIN runs_taskrun t ON t.id = line.caller
+    JOIN runs_flowrun r ON r.id = t.flow_run_id
+)
+SELECT line.root, f.created_by, q.id, q.work_pool_id, q.polled_by, w.account FROM line
+JOIN runs_flowrun f ON f.id = line.id
+LEFT JOIN deployments_workqueue q ON q.id = line.queue
+LEFT JOIN deployments_lease l ON l.flow_run_id = line.id
+LEFT JOIN deployments_worker w ON w.id = l.worker_id"""
+
+
+def refuse_unserved(actor: Actor, named: Iterable[tuple[str, UUID | None]]) -> None:
+    """Refuse runs that agents of this user neither hold nor serve, and that the user did not make.
+
+    What is nested goes with the run that called it; a task without a flow run is everybody's to execute.
+    Raises PermissionDenied.
+    """
+    ids = by_table((table, one) for table, one in named if one is not None)
+    of_tasks = fetch("SELECT DISTINCT flow_run_id FROM runs_taskrun WHERE id IN ", [*ids[_TASK_RUNS]])
+    runs = ids[_FLOW_RUNS] | {dialect().read_uuid(found) for (found,) in of_tasks if found is not None}
+    if not runs:
+        return
+    there, served = set[Any](), set[Any]()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT queue_ids, serves_pool, work_pool_id FROM deployments_worker WHERE account = %s", [actor.user_id]
+        )
+        agents = cursor.fetchall()
+    queues = {one for queue_ids, _, _ in agents for one in _json(queue_ids)}
+    pools = {pool for _, serves_pool, pool in agents if serves_pool}
+    for root, made_by, queue, pool, polled_by, holder in fetch(_LINE, [*runs], _SERVED):
+        is_own = holder == actor.user_id or user_in(_json(made_by)) == actor.user_id
+        is_asked = queue is not None and (
+            pool in pools or str(dialect().read_uuid(queue)) in queues or actor.user_id in _json(polled_by)
+        )
+        there.add(root)
+        if is_own or is_asked:
+            served.add(root)
+    # What is not there is for others to say.
+    if served < there:
+        raise PermissionDenied(UNSERVED)
+
+
+def _json(column: Any) -> Any:
+    return json.loads(column) if isinstance(column, str) else column
 
 
 def run_in_address(request: Request) -> list[tuple[str, UUID | None]]:

@@ -25,12 +25,12 @@ from orion_site.accounts.errors import KeyNotFound, KeyRefused, KeyTooStrong
 from orion_site.accounts.models import ApiKey
 from orion_site.accounts.permissions import Actor
 from orion_site.accounts.roles import ACTIONS, Held, actions_of, limited, objects_of
+from orion_site.accounts.throttling import HINT_LENGTH as HINT_LENGTH
 from orion_site.accounts.users import actions_of_user, actor_of_user, roles_of
 from orionflow.contract.credentials import KEY_BEGINS
 
 logger = logging.getLogger("orion.accounts")
 
-HINT_LENGTH = 12
 USED_EVERY = timedelta(minutes=1)
 _FORM = re.compile(r"orn_[A-Za-z0-9_-]{43}")
 

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -35,7 +39,7 @@ from orchestration.sight import (
     seeing,
     shared_tables,
 )
-from orchestration.tables import fetch
+from orchestration.tables import dialect, fetch
 from orion_site.accounts.permissions import Action, Actor, answer_to, may, may_in_part, who_asks
 
 Row = TypeVar("Row", bound=Model)
@@ -112,7 +116,7 @@ def visible(actor: Actor, queryset: QuerySet[Row, Any], action: Action = Action.
 
 
 def why_refused(user_id: int, action: str, table: str | None, row: UUID | None) -> str:
-    """Return why a user may not do the action to a row, or at all; empty if it is allowed."""
+    """Return why a user may not do the action to a row, or without a row to anything; empty if it is allowed."""
     from django.contrib.auth.models import User
 
     from orion_site.accounts.users import actor_of_user
@@ -123,9 +127,77 @@ def why_refused(user_id: int, action: str, table: str | None, row: UUID | None) 
     if not user.is_active:
         return f"the user {user.get_username()} is disabled."
     actor, wanted = actor_of_user(user)[0], Action(action)
-    if may(actor, wanted) or (table is not None and may_in_part(actor, wanted) and _sees(actor, wanted, table, row)):
+    if may(actor, wanted) or (may_in_part(actor, wanted) and (table is None or _sees(actor, wanted, table, row))):
         return ""
     return f"the roles of {actor.name} do not allow it ({action})."
+
+
+@contextmanager
+def acting_narrowly(user_id: int, actions: Sequence[str]) -> Iterator[None]:
+    """Within it, a user asks who has the rights to these actions only, and sees what they are about."""
+    from django.contrib.auth.models import User
+
+    from orion_site.accounts.users import actor_of_user
+
+    wanted = frozenset(map(Action, actions))
+    whole = actor_of_user(User.objects.get(pk=user_id))[0]
+    objects = tuple(replace(one, actions=one.actions & wanted) for one in whole.objects)
+    actor, before = replace(whole, actions=whole.actions & wanted, objects=objects), (who_asks(), current_sight.get())
+    answer_to(actor, None if actor.actions else sight_of(actor, *wanted))
+    try:
+        yield
+    finally:
+        answer_to(*before)
+
+
+def refused_among(user_id: int, action: str, table: str, rows: Sequence[UUID]) -> set[UUID]:
+    """Which of these rows a user may not do the action to, who has rights on named objects."""
+    from django.contrib.auth.models import User
+
+    from orion_site.accounts.users import actor_of_user
+
+    user = User.objects.filter(pk=user_id, is_active=True).first()
+    if user is None:
+        return {*rows}
+    actor, wanted = actor_of_user(user)[0], Action(action)
+    if may(actor, wanted):
+        return set()
+    with seeing(sight_of(actor, wanted)):
+        seen = fetch(f'SELECT id FROM "{table}" WHERE id IN ', rows)  # noqa: S608 (a constant)
+    return {*rows} - {dialect().read_uuid(row) for (row,) in seen}
+
+
+_AUTHORS = """
+SELECT a.author, u.username, u.is_superuser, g.role, g.kind, g.name
+FROM (SELECT DISTINCT author FROM {table} WHERE author IS NOT NULL) a
+LEFT JOIN auth_user u ON u.id = a.author AND u.is_active
+LEFT JOIN auth_user_groups m ON m.user_id = u.id
+LEFT JOIN accounts_grant g ON g.group_id = m.group_id
+"""
+
+
+def refused_rows(action: str, table: str) -> list[UUID]:
+    """The rows of a table to which their authors may not do the action."""
+    from orion_site.accounts.roles import Held, actions_of, objects_of
+
+    wanted = Action(action)
+    with seeing(None), connection.cursor() as cursor:
+        cursor.execute(_AUTHORS.format(table=table))
+        rows = cursor.fetchall()
+        refused: list[UUID] = []
+        for author, held in groupby(sorted(rows, key=itemgetter(0)), key=itemgetter(0)):
+            own = list(held)
+            _, name, is_superuser, *_ = own[0]
+            roles = [Held(*row[3:]) for row in own if row[3]]
+            actor = Actor(name or "", actions_of(roles, is_superuser=bool(is_superuser)), objects=objects_of(roles))
+            if name is not None and may(actor, wanted):
+                continue
+            in_part = name is not None and may_in_part(actor, wanted)
+            sight = sight_of(actor, wanted) if in_part else None
+            seen = f" AND NOT ({sight.condition(table, 'o').replace('%', '%%')})" if sight else ""
+            cursor.execute(f"SELECT o.id FROM {table} o WHERE o.author = %s{seen}", [author])  # noqa: S608 (no values)
+            refused += [dialect().read_uuid(row[0]) for row in cursor.fetchall()]
+    return refused
 
 
 def _sees(actor: Actor, action: Action, table: str, row: UUID | None) -> bool:

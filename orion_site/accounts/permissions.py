@@ -21,7 +21,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
-from orchestration.authors import asking_user
+from orchestration.authors import asker
 from orchestration.errors import RunLost
 from orchestration.sight import Sight, show
 
@@ -135,6 +135,9 @@ class Actor:
     # The attempt of a flow run that speaks for itself, by its token.
     run_id: UUID | None = None
     epoch: int | None = None
+    # The user of the agent that claimed it, and whether it is over, with a moment left for its last lines.
+    claimed_by: int | None = None
+    has_ended: bool = False
 
     # Django REST framework asks this of every user, and its browsable pages show the name.
     is_authenticated: ClassVar[bool] = True
@@ -163,7 +166,7 @@ def who_asks() -> Actor | None:
 def answer_to(actor: Actor | None, sight: Sight | None = None) -> None:
     """From here on it is this actor who asks, in this thread or task, and who sees these rows only."""
     _asking.set(actor)
-    asking_user.set(None if actor is None else actor.user_id)
+    asker.set(actor)
     show(sight)
 
 
@@ -270,6 +273,21 @@ def refuse_held_by_others(request: Request, reported: Iterable[tuple[str, UUID |
     from orion_site.accounts import holders
 
     holders.refuse_held_by_others(actor, [*holders.run_in_address(request), *reported])
+
+
+def refuse_unserved(request: Request) -> None:
+    """Refuse what concerns the run of the address, where an agent's role says nothing of it: neither did the agents of
+    this user hold it, nor do they serve its queue. Raises PermissionDenied."""
+    actor = request.user
+    if actor.run_id is not None or may(actor, Action.REPORT_ANY_RUN) or may(actor, Action.CHANGE_RUNS):
+        return
+    if not may(actor, Action.REPORT_RUNS):
+        # Rights on named objects are bound to these.
+        return
+    # Imported here, because it knows tables: an API inside a user's process has no accounts.
+    from orion_site.accounts import holders
+
+    holders.refuse_unserved(actor, holders.run_in_address(request))
 
 
 def refuse_fields(request: Request, action: Action, given: Mapping[str, Any], why: str) -> None:

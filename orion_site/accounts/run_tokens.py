@@ -1,8 +1,8 @@
 """Run tokens: by them the process of an attempt speaks, and for nothing but that attempt.
 
-A token is the run and its epoch, signed with the server's secret key; no row keeps it. It is made at the claim and
-lives as the attempt does: while the run has this epoch and its lease, and for a moment after it ended, in which the
-process sends its last lines.
+A token is the run, its epoch and the user of the agent, signed with the server's secret key; no row keeps it. It is
+made at the claim and lives as the attempt does: while the run has this epoch and its lease, and for a moment after it
+ended, in which the process sends its last lines.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from orion_site.accounts.permissions import Action, Actor, OnObject
 from orionflow.contract.credentials import RUN_TOKEN_BEGINS
 from orionflow.contract.states import TERMINAL
 
-# The bytes of the run's id and the epoch.
-SAID = 20
+# The bytes of the run's id, the epoch and the user. Attempts that an earlier version claimed say no user.
+SAID, SAID_WITHOUT_USER = 24, 20
+SIGNATURE = 32
 LAST_LINES = timedelta(seconds=60)
 OVER = "This run token is over: it ended with its run."
 UNKNOWN = "This run token is not known here."
-DISABLED = "The user of this run's agent is disabled."
+DISABLED = "The user of this run's agent is disabled or deleted."
 
 # What code looks up by name, whichever deployment it belongs to.
 ACTIONS = frozenset(
@@ -65,7 +66,7 @@ SELECT f.name, f.epoch, l.epoch, f.state_timestamp, u.is_active
 FROM runs_flowrun f
 LEFT JOIN deployments_lease l ON l.flow_run_id = f.id
 LEFT JOIN deployments_worker w ON w.id = l.worker_id
-LEFT JOIN auth_user u ON u.id = w.account
+LEFT JOIN auth_user u ON u.id = COALESCE(%s, w.account)
 WHERE f.id = %s
 """
 _FIRST_END = f"""
@@ -75,9 +76,9 @@ ORDER BY timestamp LIMIT 1
 """  # noqa: S608 (names of states are constants)
 
 
-def token_of(run_id: UUID, epoch: int) -> str:
-    """Return the token of an attempt."""
-    said = run_id.bytes + epoch.to_bytes(SAID - 16, "big")
+def token_of(run_id: UUID, epoch: int, user_id: int | None) -> str:
+    """Return the token of an attempt that an agent of this user claimed."""
+    said = run_id.bytes + epoch.to_bytes(4, "big") + (b"" if user_id is None else user_id.to_bytes(4, "big"))
     signature = salted_hmac("orion.run-token", said, secret=settings.SECRET_KEY, algorithm="sha256").digest()
     return RUN_TOKEN_BEGINS + urlsafe_b64encode(said + signature).decode()
 
@@ -87,17 +88,18 @@ def actor_of_token(text: str) -> Actor:
     return actor_of_attempt(*_read(text))
 
 
-def actor_of_attempt(run_id: UUID, epoch: int) -> Actor:
+def actor_of_attempt(run_id: UUID, epoch: int, user_id: int | None) -> Actor:
     """Return the attempt as it is by now. Raises KeyRefused and RunLost."""
     with connection.cursor() as cursor:
-        cursor.execute(_FIND, [dialect().uuid(run_id)])
+        cursor.execute(_FIND, [user_id, dialect().uuid(run_id)])
         row = cursor.fetchone()
         if row is None:
             raise KeyRefused(OVER)
         name, current, leased, since, is_active = row
         if current != epoch:
             raise RunLost(id=run_id, epoch=epoch, current=current)
-        if is_active is not None and not is_active:
+        # Without a row the user is deleted, whatever became of the agent.
+        if not is_active and (is_active is not None or user_id is not None):
             raise KeyRefused(DISABLED)
         if leased != epoch:
             # What an attempt says of itself after it ended gives it no more time.
@@ -113,18 +115,22 @@ def actor_of_attempt(run_id: UUID, epoch: int) -> Actor:
         objects=(own, OnObject("started-by-run", str(run_id), STARTED)),
         run_id=run_id,
         epoch=epoch,
+        claimed_by=user_id,
+        has_ended=leased != epoch,
     )
 
 
-def _read(text: str) -> tuple[UUID, int]:
+def _read(text: str) -> tuple[UUID, int, int | None]:
     try:
         signed = urlsafe_b64decode(text.removeprefix(RUN_TOKEN_BEGINS).encode())
     except ValueError:
         raise KeyRefused(UNKNOWN) from None
-    if len(signed) < SAID:
+    said = len(signed) - SIGNATURE
+    if said not in {SAID, SAID_WITHOUT_USER}:
         raise KeyRefused(UNKNOWN)
-    run_id, epoch = UUID(bytes=signed[:16]), int.from_bytes(signed[16:SAID], "big")
+    run_id, epoch = UUID(bytes=signed[:16]), int.from_bytes(signed[16:20], "big")
+    user_id = int.from_bytes(signed[20:SAID], "big") if said == SAID else None
     # As a whole: what base64 passes over is part of no token.
-    if not hmac.compare_digest(text.encode(), token_of(run_id, epoch).encode()):
+    if not hmac.compare_digest(text.encode(), token_of(run_id, epoch, user_id).encode()):
         raise KeyRefused(UNKNOWN)
-    return run_id, epoch
+    return run_id, epoch, user_id

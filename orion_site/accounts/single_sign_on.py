@@ -27,6 +27,7 @@ from orion_site.accounts.attempts import address_of
 from orion_site.accounts.errors import BadName
 from orion_site.accounts.models import Identity
 from orion_site.accounts.permissions import Action, requires
+from orion_site.accounts.role import Role
 from orion_site.accounts.users import create_user, refuse_bad_name, set_groups
 
 logger = logging.getLogger("orion.accounts")
@@ -174,8 +175,15 @@ def _groups_in(claims: Mapping[str, Any]) -> Sequence[str] | None:
 
 
 def _join(user: User, groups: Sequence[str]) -> None:
-    """Be in those of the groups that there are here, and in no other."""
-    there = sorted(Group.objects.filter(name__in=groups).values_list("name", flat=True))
+    """Be in those of the groups that there are here, and in no other.
+
+    A group of admins is meant only where the settings say so: at the provider, anybody may have made one of that name.
+    """
+    meant = {settings.ORION_OIDC_GROUPS[name] for name in groups if name in settings.ORION_OIDC_GROUPS}
+    of_admins = Group.objects.filter(grants__role=Role.ADMIN).values("pk")
+    by_name = Group.objects.filter(name__in=set(groups) - settings.ORION_OIDC_GROUPS.keys()).exclude(pk__in=of_admins)
+    found = by_name | Group.objects.filter(name__in=meant)
+    there = sorted(set(found.values_list("name", flat=True)))
     if there != sorted(user.groups.values_list("name", flat=True)):
         set_groups(name=user.get_username(), groups=there)
 

@@ -2,7 +2,9 @@
 
 A request costs a token, and one more for each 256 KiB of its body; what running work reports, a tenth of that. A bucket
 is full at first and refilled at a steady rate; whoever empties it is answered 429 and when to come again. The local
-owner is not counted. Keys that nobody knows are counted by the address that tries them, and then not looked up.
+owner is not counted. Keys that nobody knows are counted by the address and the key's first characters, and each of
+these once by the address alone. Where too many came from, a key that was good before is looked up as ever, others now
+and then: one wrong key, or somebody who tries many, keeps no other program of that address out.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import math
 import threading
 import time
 from collections import OrderedDict
+from hashlib import sha256
 from typing import Any
 
 from django.conf import settings
@@ -24,8 +27,11 @@ REPORT = 0.1
 PIECE = 256 * 1024
 # Beyond so many, the one that was asked longest ago is forgotten: it is full again, or nearly.
 MOST_BUCKETS = 10_000
-# Wrong keys of one address: so many at once, and one more every two seconds.
-GUESSES, GUESSES_PER_SECOND = 30.0, 0.5
+# Wrong keys of one address: so many at once, and one more every two seconds; of the same first characters fewer.
+GUESSES, GUESSES_OF_ONE, GUESSES_PER_SECOND = 30.0, 10.0, 0.5
+# Beyond them, so many that were never seen are looked up all the same.
+LOOKS, LOOKS_PER_SECOND = 5.0, 2.0
+HINT_LENGTH = 12
 
 
 class Buckets:
@@ -49,6 +55,10 @@ class Buckets:
                 self._left.popitem(last=False)
         return max(0.0, missing / rate)
 
+    def is_known(self, name: str) -> bool:
+        """Whether tokens of it were taken lately."""
+        return name in self._left
+
     def wait(self, name: str, *, rate: float, size: float) -> float:
         """The seconds until there is a token; none is taken."""
         now = time.monotonic()
@@ -67,7 +77,34 @@ class Buckets:
         return filled
 
 
-requests, guesses = Buckets(), Buckets()
+class Digests:
+    """The digests of keys that were good lately. They prove nothing: a key among them is looked up like any other."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: OrderedDict[bytes, None] = OrderedDict()
+
+    def add(self, key: str) -> None:
+        digest = _digest(key)
+        with self._lock:
+            self._known[digest] = None
+            self._known.move_to_end(digest)
+            if len(self._known) > MOST_BUCKETS:
+                self._known.popitem(last=False)
+
+    def __contains__(self, key: str) -> bool:
+        return _digest(key) in self._known
+
+    def forget(self) -> None:
+        with self._lock:
+            self._known.clear()
+
+
+def _digest(key: str) -> bytes:
+    return sha256(key.encode("utf-8", "replace")).digest()
+
+
+requests, guesses, good_keys = Buckets(), Buckets(), Digests()
 
 
 class TooManyWrongKeys(AuthenticationFailed):
@@ -102,11 +139,21 @@ class TokenBucketThrottle(BaseThrottle):
         return self._wait
 
 
-def refuse_guesser(address: str) -> None:
-    """Raises TooManyWrongKeys for an address that has tried many."""
-    if wait := guesses.wait(address, rate=GUESSES_PER_SECOND, size=GUESSES):
+def refuse_guesser(address: str, key: str) -> None:
+    """Raises TooManyWrongKeys for a key that need not be looked up: many wrong ones came from there."""
+    wait = guesses.wait(address, rate=GUESSES_PER_SECOND, size=GUESSES)
+    wait = wait or guesses.wait(_name(address, key), rate=GUESSES_PER_SECOND, size=GUESSES_OF_ONE)
+    if wait and key not in good_keys and guesses.take(f"look {address}", 1.0, rate=LOOKS_PER_SECOND, size=LOOKS):
         raise TooManyWrongKeys(wait)
 
 
-def count_guess(address: str) -> None:
-    guesses.take(address, 1.0, rate=GUESSES_PER_SECOND, size=GUESSES)
+def count_guess(address: str, key: str) -> None:
+    """Count a wrong key; one that is sent again and again counts for its address once."""
+    name = _name(address, key)
+    if not guesses.is_known(name):
+        guesses.take(address, 1.0, rate=GUESSES_PER_SECOND, size=GUESSES)
+    guesses.take(name, 1.0, rate=GUESSES_PER_SECOND, size=GUESSES_OF_ONE)
+
+
+def _name(address: str, key: str) -> str:
+    return f"{address} {key[:HINT_LENGTH]}"

@@ -84,7 +84,7 @@ _DECLARED = (
         left_out=_columns("active_slots", "denied_slots", "counted_at", "avg_slot_occupancy_seconds"),
     ),
     Subject("deployments.WorkPool", "work-pool"),
-    Subject("deployments.WorkQueue", "work-queue", left_out=_columns("last_polled")),
+    Subject("deployments.WorkQueue", "work-queue", left_out=_columns("last_polled", "polled_by")),
     Subject(
         "deployments.Worker",
         "agent",

@@ -20,6 +20,7 @@ from django.db import OperationalError, transaction
 from django.db.models import F
 
 from orchestration.acts import act_of, note
+from orchestration.authors import asking_user, refusal, refused_among
 from orchestration.errors import BulkActionNotFound, DomainError, FlowRunNotFound, NothingToChange
 from orchestration.sight import seeing
 from orchestration.transactions import repeated_on_conflict, write_transaction
@@ -41,6 +42,7 @@ STEP, STEP_SECONDS = 50, 0.05
 TICK_SECONDS = 0.5
 # Reasons may name what no other reason names.
 MOST_REASONS = 50
+CHANGES_RUNS = "runs.change"
 OTHER_REASONS = "other reasons"
 
 Kind, Status, Outcome = BulkAction.Kind, BulkAction.Status, BulkRun.Outcome
@@ -76,6 +78,7 @@ def begin_bulk_action(*, asked: NewBulkAction, now: datetime) -> BulkAction:
             id=asked.id or uuid7(),
             action=Kind(asked.action),
             author=asked.author,
+            user=asking_user(),
             entrance=asked.entrance,
             filter=dict(asked.filter),
             from_tasks=list(asked.from_tasks),
@@ -140,6 +143,11 @@ def _step(bulk_id: UUID, now: datetime) -> int:
         bulk = active.select_for_update(skip_locked=True, no_key=True).first()
         if bulk is None:
             return 0
+        if reason := refusal(bulk.user, CHANGES_RUNS):
+            active.update(
+                status=Status.STOPPED, problem=f"{bulk.author} may not go on: {reason}", ended_at=now, updated=now
+            )
+            return 0
         left = BulkRun.objects.filter(bulk_action=bulk, outcome=Outcome.LEFT).order_by("number")[:STEP]
         tried = _try(bulk, list(left), now)
         if not tried:
@@ -164,8 +172,12 @@ def _act(bulk: BulkAction) -> AbstractContextManager[object]:
 
 def _try(bulk: BulkAction, runs: Sequence[BulkRun], now: datetime) -> list[BulkRun]:
     until, tried = time.monotonic() + STEP_SECONDS, list[BulkRun]()
+    refused = refused_among(bulk.user, CHANGES_RUNS, FlowRun._meta.db_table, [run.run_id for run in runs])
     for run in runs:
-        run.outcome, run.reason = _outcome_of(bulk, run.run_id, now)
+        if run.run_id in refused:
+            run.outcome, run.reason = Outcome.REFUSED, f"the roles of {bulk.author} do not allow it"
+        else:
+            run.outcome, run.reason = _outcome_of(bulk, run.run_id, now)
         tried.append(run)
         if time.monotonic() > until:
             break

@@ -13,10 +13,11 @@ from django.utils import timezone
 from deployments.models import Deadline, Deployment, GlobalSlot, Lease, SkippedTime, Slot
 from orchestration.acts import current_act, note
 from orchestration.core.states import State, StateType
-from orchestration.errors import FlowNotFound, FlowRunNotFound, JobVariablesSettled, RunIdTaken
+from orchestration.errors import CodeInParameters, FlowNotFound, FlowRunNotFound, JobVariablesSettled, RunIdTaken
 from orchestration.new_runs import NewFlowRun
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orchestration.unit import Proposal, Unit
+from orionflow.contract.discovery import FLOW_NAME as FINDS_FLOWS
 from orionflow.contract.ids import uuid7
 from runs.models import CacheEntry, Flow, FlowRun, FlowRunInput, FlowRunState, Log, RunRetry, TaskRun, TaskRunState
 
@@ -63,7 +64,7 @@ def _existing(new: NewFlowRun) -> FlowRun | None:
 def update_flow_run(*, run_id: UUID, changes: Mapping[str, Any], now: datetime) -> None:
     """Change the columns that are not the rules'. Of the policy, what is not sent stays.
 
-    Raises FlowRunNotFound, and JobVariablesSettled once it is too late for them.
+    Raises FlowRunNotFound, JobVariablesSettled once it is too late for them, and CodeInParameters.
     """
     unknown = changes.keys() - UPDATABLE
     if unknown:
@@ -77,6 +78,8 @@ def update_flow_run(*, run_id: UUID, changes: Mapping[str, Any], now: datetime) 
             raise FlowRunNotFound(id=run_id)
         if "job_variables" in changes and run.state_type != StateType.SCHEDULED:
             raise JobVariablesSettled(state=run.state_type or "PENDING")
+        if "parameters" in changes and FlowRun.objects.filter(pk=run_id, flow__name=FINDS_FLOWS).exists():
+            raise CodeInParameters
         columns = {**changes, "updated": now}
         if "empirical_policy" in columns:
             columns["empirical_policy"] = {**run.empirical_policy, **columns["empirical_policy"]}

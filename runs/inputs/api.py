@@ -14,7 +14,7 @@ from orchestration.api.answers import as_answer
 from orchestration.api.errors import Missing, existing
 from orchestration.api.operations import Operation
 from orchestration.api.states import result_of
-from orion_site.accounts.permissions import Action
+from orion_site.accounts.permissions import Action, refuse_unserved
 from orionflow.contract import records
 from orionflow.contract.runs import OrchestrationResult
 from orionflow.contract.wire import Findable, JSONObject, Shaped, Text255, Text1024, Wire
@@ -67,6 +67,7 @@ class CreateFlowRunInput(Operation):
     answers = {201: None}
 
     def perform(self, id: UUID, body: NewInput) -> None:
+        refuse_unserved(self.request)
         create_flow_run_input(flow_run_id=id, key=body.key, value=body.value, sender=body.sender, now=timezone.now())
 
 

@@ -24,6 +24,9 @@ class BulkAction(Row):
     action = models.CharField(max_length=6, choices=Kind)
     status = models.CharField(max_length=7, choices=Status, default=Status.ACTIVE)
     author = models.CharField(max_length=255)
+    # By whose rights it goes on; null: the owner of the server.
+    user = models.IntegerField(null=True, editable=False)
+    problem = models.TextField(default="", blank=True, help_text="Why it was stopped, if nobody asked for that.")
     entrance = models.CharField(max_length=10, help_text="Through which somebody gave the command: page or api.")
     filter = models.JSONField(help_text="That of the API, or the query of the list of runs.")
     from_tasks = models.JSONField(default=list, help_text="Of a retry: from which tasks on; none: as a whole.")

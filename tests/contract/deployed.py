@@ -69,6 +69,7 @@ def _schedules(said: Any, path: str, schedule: str) -> None:
     said.ask("set_schedule_inactive", "POST", f"{path}/set_schedule_inactive")
     said.ask("set_schedule_active", "POST", f"{path}/set_schedule_active")
     said.ask("resume_deployment", "POST", f"{path}/resume_deployment")
+    said.ask("adopt_deployment", "POST", f"{path}/adopt")
     said.ask("schedule_deployment", "POST", f"{path}/schedule", {"max_runs": 1})
 
 

@@ -89,21 +89,60 @@ def test_no_rate_counts_nobody(ada: User, small: Clock, settings: Any):
     assert {client.get(VERSION).status_code for _ in range(30)} == {200}
 
 
+def guess(number: int) -> str:
+    return f"orn_{number:08d}" + "A" * 35
+
+
 def test_whoever_tries_keys_waits_and_nobody_is_looked_up_meanwhile(
     ada: User, clock: Clock, django_assert_num_queries: Any
 ):
-    guesser = Asker("orn_" + "A" * 43)
-    good = key_of(ada)
+    answers = [Asker(guess(number)).get(VERSION).status_code for number in range(36)]
 
-    answers = [guesser.get(VERSION).status_code for _ in range(31)]
-
-    assert answers == [401] * 30 + [429]
+    # Some are looked up all the same: one of them may be right.
+    assert answers == [401] * 35 + [429]
     with django_assert_num_queries(0):
-        refused = Asker("orn_" + "B" * 43).get(VERSION)
+        refused = Asker(guess(99)).get(VERSION)
     assert (refused.status_code, refused.headers["Retry-After"]) == (429, "2")
-    assert Asker(good, address="192.0.2.8").get(VERSION).status_code == 200
-    clock.now += 2.0
-    assert Asker(good).get(VERSION).status_code == 200
+    assert Asker(key_of(ada), address="192.0.2.8").get(VERSION).status_code == 200
+
+
+def test_many_wrong_keys_keep_no_good_one_of_the_same_address_out(ada: User, clock: Clock):
+    good = Asker(key_of(ada))
+    assert good.get(VERSION).status_code == 200
+
+    for number in range(200):
+        Asker(guess(number)).get(VERSION)
+
+    assert {good.get(VERSION).status_code for _ in range(50)} == {200}
+
+
+def test_a_good_key_that_was_not_seen_before_comes_through_soon(ada: User, clock: Clock):
+    for number in range(200):
+        Asker(guess(number)).get(VERSION)
+    new = Asker(key_of(ada))
+    assert new.get(VERSION).status_code == 429
+
+    clock.now += 0.5
+
+    assert {new.get(VERSION).status_code for _ in range(50)} == {200}
+
+
+def test_one_program_with_a_wrong_key_slows_itself_alone(ada: User, clock: Clock):
+    wrong = Asker(guess(1))
+    answers = [wrong.get(VERSION).status_code for _ in range(100)]
+
+    assert answers == [401] * 15 + [429] * 85
+    assert {Asker(guess(number)).get(VERSION).status_code for number in range(2, 20)} == {401}
+
+
+def test_a_key_that_was_good_and_is_revoked_is_looked_up_and_refused(ada: User, clock: Clock):
+    good = Asker(key_of(ada))
+    good.get(VERSION)
+    for number in range(40):
+        Asker(guess(number)).get(VERSION)
+    revoke_key(key_id=ApiKey.objects.get().pk, now=timezone.now())
+
+    assert good.get(VERSION).status_code == 401
 
 
 def test_a_key_that_was_revoked_is_no_guess(ada: User, clock: Clock):

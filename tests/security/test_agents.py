@@ -192,3 +192,48 @@ def test_a_new_key_of_the_same_user_speaks_for_its_agents(held: tuple[Agent, dic
     answer = smith.call("heartbeat", renewed, runs=[{"id": run["flow_run_id"], "epoch": run["epoch"]}])
 
     assert (answer.status_code, answer.json()["orders"][0]["order"]) == (200, "ok")
+
+
+FORCED = {"state": {"type": "CRASHED"}, "force": True}
+
+
+def reaching(client: Asker, run: Any) -> tuple[int, int]:
+    """Force a state of a run, and hand it a value: the statuses of the answers."""
+    forced = client.call("POST", f"/api/flow_runs/{run}/set_state", FORCED).status_code
+    return forced, client.call("POST", f"/api/flow_runs/{run}/input", {"key": str(uuid4()), "value": "1"}).status_code
+
+
+def test_an_agent_reaches_no_run_that_it_neither_serves_nor_made(agent: Callable[[str], Agent]):
+    program, other = make_flow_run("RUNNING"), waiting(make_queue("other"))
+    jones = agent("jones")
+
+    assert {reaching(jones.client, one.pk) for one in (program, other)} == {(403, 403)}
+    for role in ("deployer", "admin"):
+        assert reaching(Asker(key_of(user_with(role))), program.pk) == (201, 201)
+
+
+def test_an_agent_reaches_the_runs_of_its_queues_and_what_is_nested_in_them(agent: Callable[[str], Agent]):
+    jones, run = agent("jones"), waiting(make_queue())
+    nested = make_flow_run("RUNNING", parent_task_run_id=make_task_run(flow_run=run).pk)
+
+    assert reaching(jones.client, nested.pk) == (201, 201)
+    assert reaching(jones.client, run.pk) == (201, 201)
+
+
+def test_an_agent_of_another_make_reaches_what_it_asked_for(ada: User):
+    client, queue = Asker(key_of(user_with("agent"))), make_queue("other")
+    run = waiting(queue)
+    assert reaching(client, run.pk) == (403, 403)
+
+    client.call("POST", f"/api/work_queues/{queue.pk}/get_runs", {})
+
+    assert reaching(client, run.pk) == (201, 201)
+
+
+def test_a_program_with_a_key_of_agents_reaches_what_it_made(ada: User):
+    client = Asker(key_of(user_with("agent")))
+    flow = client.call("POST", "/api/flows/", {"name": "f"}).json()
+    made = client.call("POST", "/api/flow_runs/", {"flow_id": flow["id"], "state": {"type": "RUNNING"}}).json()
+
+    assert made["created_by"]["display_value"] == "agent-account"
+    assert reaching(client, made["id"]) == (201, 201)

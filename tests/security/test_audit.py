@@ -6,6 +6,7 @@ import hashlib
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
@@ -28,6 +29,8 @@ from orion_site.audit.models import Change, Day, Entry, Mark
 from orion_site.audit.retention import remove_days
 from orion_site.audit.selectors import Place, Wanted, entries_page
 from tests.conftest import DATABASE
+from tests.factories import make_task_run
+from tests.security.askers import Asker, key_of
 from tests.web.deployments import make_deployment
 from tests.web.rows import make_run
 
@@ -426,6 +429,23 @@ def test_a_forced_state_is_recorded_and_what_a_run_reports_is_not(api):
     assert (entry.operation, entry.object_kind, entry.object_id) == ("ForceFlowRunState", "flow-run", str(run.pk))
     assert entry.object_name == run.name
     assert said(entry) == ({"state": "COMPLETED Completed"}, {"state": "RUNNING Running", "message": "again"})
+
+
+def test_states_that_a_batch_forces_are_recorded(api, ada):
+    task = make_task_run("RUNNING", flow_run=make_run(state="RUNNING"))
+    client = Asker(key_of(ada))
+
+    def sent(kind: str, **more: bool) -> None:
+        state = {"id": str(uuid4()), "type": kind, "timestamp": "2026-01-05T12:00:00Z"}
+        items = [{"task_run_id": str(task.pk), "state": state, **more}]
+        assert client.call("POST", "/api/task_runs/transitions", {"items": items}).json()["results"] != []
+
+    sent("COMPLETED")
+    sent("RUNNING", force=True)
+
+    (entry,) = entries()
+    assert (entry.operation, entry.actor, entry.object_id) == ("ForceTaskRunTransitions", "ada", str(task.pk))
+    assert said(entry)[1]["state"] == "RUNNING Running"
 
 
 def test_what_runs_and_agents_report_asks_nothing_of_the_log(api):

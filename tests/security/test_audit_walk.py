@@ -23,7 +23,14 @@ __all__ = ["conversation"]
 OF_RUNS = {("DeleteFlowRun", "flow-run"), ("CancelFlowRun", "flow-run"), ("ResumeFlowRun", "flow-run")}
 # In the conversation these find nothing to change; the log says that they were done, and no more.
 WITHOUT_VALUES = {
-    *("CreateDatabase", "DeleteOwnedAutomations", "InstallSystemBlockTypes", "PauseUnlessServed", "ResumeDeployment"),
+    *(
+        "AdoptDeployment",
+        "CreateDatabase",
+        "DeleteOwnedAutomations",
+        "InstallSystemBlockTypes",
+        "PauseUnlessServed",
+        "ResumeDeployment",
+    ),
     *("MakeLink", "ScheduleDeployment", "SetScheduleInactive", "StopBulkAction", "TryAutomation", "TryNotification"),
     "UpdatePoolQueue",
 }

@@ -12,9 +12,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from deployments.models import Lease, Worker
 from orion_site.accounts.objects import address_of
 from orion_site.accounts.run_tokens import token_of
-from orion_site.accounts.users import set_active
+from orion_site.accounts.users import delete_user, set_active
 from runs.models import FlowRun, TaskRun
 from tests.factories import make_flow_run, make_task_run
 from tests.security.askers import Asker, key_of, user_with
@@ -150,7 +151,7 @@ def test_an_attempt_waits_for_the_runs_that_it_started(attempt: Attempt, started
 def stranger_of(other: World) -> Asker:
     """A run of another, which has begun this moment."""
     run = FlowRun.objects.get(pk=other.id_of("runs_flowrun"))
-    return Asker(token_of(run.pk, run.epoch))
+    return Asker(token_of(run.pk, run.epoch, None))
 
 
 def test_what_an_attempt_may_do_to_a_run_that_it_started(attempt: Attempt, started: str):
@@ -254,7 +255,7 @@ def test_a_token_ends_with_the_user_of_its_agent(attempt: Attempt):
         lambda token: "ort_",
         lambda token: "ort_é",
         lambda token: token + "AAAA",
-        lambda token: token_of(make_flow_run("RUNNING").pk, 0)[:30] + token[30:],
+        lambda token: token_of(make_flow_run("RUNNING").pk, 0, None)[:30] + token[30:],
     ],
 )
 def test_a_forged_token_is_refused(attempt: Attempt, forged: Callable[[str], str]):
@@ -262,6 +263,71 @@ def test_a_forged_token_is_refused(attempt: Attempt, forged: Callable[[str], str
 
     assert answer.status_code == 401
     assert Asker(forged(attempt.token), address="127.0.0.1").get(f"/api/flow_runs/{attempt.id}").status_code == 401
+
+
+def test_a_token_knows_its_user_when_its_agent_is_gone(attempt: Attempt):
+    attempt.report()
+    Worker.objects.filter(name="smith").delete()
+    assert attempt.client.get(f"/api/flow_runs/{attempt.id}").status_code == 200
+
+    set_active(name="smith", is_active=False)
+
+    assert attempt.client.get(f"/api/flow_runs/{attempt.id}").status_code == 401
+
+
+def test_a_token_ends_with_a_deleted_user(attempt: Attempt):
+    delete_user(name="smith")
+
+    assert attempt.report().status_code == 401
+
+
+def test_a_token_of_an_earlier_version_counts_to_the_end_of_its_attempt(attempt: Attempt):
+    old = Asker(token_of(attempt.run.pk, attempt.claimed["epoch"], None))
+    assert old.get(f"/api/flow_runs/{attempt.id}").status_code == 200
+
+    set_active(name="smith", is_active=False)
+
+    assert old.get(f"/api/flow_runs/{attempt.id}").status_code == 401
+
+
+@pytest.mark.parametrize("again", ["SCHEDULED", "RUNNING", "PENDING", "PAUSED"])
+def test_an_attempt_that_is_over_gives_itself_no_more_time(attempt: Attempt, again: str):
+    """It waits for its next try; what it proposes itself would be a later state of the same attempt."""
+    attempt.report()
+    Lease.objects.all().delete()
+    attempt.report("SCHEDULED")
+    FlowRun.objects.filter(pk=attempt.id).update(state_type="SCHEDULED")
+    before = FlowRun.objects.get(pk=attempt.id).state_id
+
+    refused = attempt.report(again)
+
+    assert (refused.status_code, "over" in refused.json()["detail"]) == (403, True)
+    assert FlowRun.objects.get(pk=attempt.id).state_id == before
+    FlowRun.objects.filter(pk=attempt.id).update(state_timestamp=timezone.now() - timedelta(seconds=61))
+    assert attempt.client.get(f"/api/flow_runs/{attempt.id}").status_code == 401
+
+
+def test_an_attempt_that_repeats_its_end_is_answered(attempt: Attempt):
+    attempt.report()
+    client, said = Asker(attempt.token, **{"orion-proposal-id": str(uuid4())}), {"state": {"type": "SCHEDULED"}}
+    path = f"/api/flow_runs/{attempt.id}/set_state"
+    first = client.call("POST", path, said)
+    Lease.objects.all().delete()
+
+    assert client.call("POST", path, said).json() == first.json()
+
+
+def test_a_run_is_shown_by_its_key_to_nobody_who_may_not_see_it(attempt: Attempt, other: World):
+    path = f"/api/deployments/{other.id_of('deployments_deployment')}/create_flow_run"
+    Asker(address="127.0.0.1").call("POST", path, {"idempotency_key": "known", "parameters": {"x": "birch"}})
+
+    answer = attempt.client.call("POST", path, {"idempotency_key": "known"})
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_key_taken")
+    assert "birch" not in answer.content.decode()
+    # Its own it finds again.
+    made = [attempt.client.call("POST", path, {"idempotency_key": "mine"}) for _ in range(2)]
+    assert [one.status_code for one in made] == [201, 200]
 
 
 def test_an_agent_without_a_key_gets_no_token(db: None):

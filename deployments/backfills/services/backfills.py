@@ -9,6 +9,7 @@ from uuid import UUID
 from deployments.backfills.services.planning import MOST_AT_ONCE, NewBackfill, planned_backfill
 from deployments.definitions.services.runs import refuse_another_queue
 from deployments.models import Backfill, BackfillTime, Deployment
+from orchestration.authors import asker, asking_user
 from orchestration.errors import BackfillEnded, BackfillExists, BackfillNotFound, BadBackfill, DeploymentNotFound
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.flow_runs.commands import cancel_flow_run
@@ -46,6 +47,7 @@ def create_backfill(*, deployment_id: UUID, asked: NewBackfill, now: datetime) -
             again=asked.again,
             work_queue_name=asked.work_queue_name,
             total=len(plan.times),
+            author=asking_user(),
             created=now,
         )
         backfill.save(force_insert=True)
@@ -81,7 +83,10 @@ def _change(backfill_id: UUID, status: Backfill.Status, now: datetime) -> Backfi
         if backfill.status in ENDED:
             raise BackfillEnded(name=backfill.name, status=backfill.status)
         ended_at = now if status in ENDED else None
-        Backfill.objects.filter(pk=backfill_id).update(status=status, problem="", ended_at=ended_at, updated=now)
+        # Whoever lets it go on answers for it.
+        resumes = status == Backfill.Status.ACTIVE and asker.get() is not None
+        by = {"author": asking_user()} if resumes else {}
+        Backfill.objects.filter(pk=backfill_id).update(status=status, problem="", ended_at=ended_at, updated=now, **by)
         return backfill
 
 

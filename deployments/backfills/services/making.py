@@ -16,6 +16,7 @@ from deployments.definitions.core.hydration import BadTemplate
 from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
 from deployments.models import Backfill, BackfillTime, Deployment
 from deployments.schedules.core import read_definition
+from orchestration.authors import refusal
 from orchestration.errors import DomainError
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.models import FlowRun
@@ -49,6 +50,10 @@ def _step(backfill_id: UUID, now: datetime) -> int:
         if not times:
             if not still_open:
                 Backfill.objects.filter(pk=backfill_id).update(status=Backfill.Status.DONE, ended_at=now, updated=now)
+            return 0
+        if reason := refusal(backfill.author, "deployments.run", Deployment._meta.db_table, backfill.deployment_id):
+            problem = f"Whoever made it may not go on: {reason} Resume it as somebody who may run the deployment."
+            Backfill.objects.filter(pk=backfill_id).update(status=Backfill.Status.PAUSED, problem=problem, updated=now)
             return 0
         if room <= 0 or waits_for_others(backfill, now):
             return 0

@@ -21,6 +21,7 @@ from deployments.blocks.services.blocks import (
     opened,
     update_block_document,
 )
+from deployments.blocks.services.secrets_of_runs import why_not_for_run
 from deployments.filters import (
     BLOCK_ORDERS,
     BlockDocumentFilter,
@@ -34,8 +35,9 @@ from orchestration.api.answers import as_answer
 from orchestration.api.errors import Missing, existing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
+from orchestration.errors import SecretNotDeclared
 from orion_site.accounts.permissions import Action, DenyUndeclared, may
-from orion_site.audit.entrances import record_reading
+from orion_site.audit.entrances import record_reading, record_refusal
 from orionflow.contract import blocks as contract
 from orionflow.contract.wire import Wire
 from runs.lists.filters.conditions import matched
@@ -65,10 +67,18 @@ class BlockOperation(Operation):
         if not include_secrets:
             return documents_out(documents, include_secrets)
         below = references_below(documents)
+        self.refuse_to_run(documents, below)
         shown = [*documents, *(one.document for references in below.values() for one in references)]
         if notes := [Note("block", one.pk, name=one.name) for one in shown if one.sealed is not None]:
             record_reading(self.request, Action.READ_SECRETS, type(self).__name__, notes)
         return [_out(document, below, include_secrets) for document in documents]
+
+    def refuse_to_run(self, documents: Sequence[BlockDocument], below: Below) -> None:
+        """Refuse secrets that are not for the run which asks by its token. Raises SecretNotDeclared."""
+        run_id = self.request.user.run_id
+        if run_id is not None and (reason := why_not_for_run(run_id, documents, below)):
+            record_refusal(self.request, Action.READ_SECRETS, type(self).__name__, self.kwargs, reason)
+            raise SecretNotDeclared(reason=reason)
 
     def answered_one(self, which: Q, include_secrets: bool) -> dict[str, Any]:
         document = existing(block_documents().filter(which).first(), "Block document")

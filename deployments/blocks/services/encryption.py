@@ -26,6 +26,10 @@ except ImportError:  # Windows: there, two rotations at once must not be begun.
     fcntl = None  # type: ignore[assignment]
 
 
+# So long a process may take from writing a key file to putting it in its place.
+SCRATCH_SECONDS = 60.0
+
+
 class Unopenable(Exception):
     """None of the keys fits."""
 
@@ -134,7 +138,15 @@ def _alone_with_keys() -> Iterator[list[str]]:
     with open(path.with_name(f"{path.name}.lock"), "w") as lock:
         if fcntl is not None:
             fcntl.flock(lock, fcntl.LOCK_EX)
+        _remove_scratch()
         yield _stored()
+
+
+def _remove_scratch() -> None:
+    """Remove what a process left that was killed before its file was the key file: there are keys in it."""
+    for one in key_file().parent.glob(f"{key_file().name}.*"):
+        if one.suffix != ".lock" and one.stat().st_mtime < time.time() - SCRATCH_SECONDS:
+            one.unlink(missing_ok=True)
 
 
 def _replace(keys: list[str]) -> None:

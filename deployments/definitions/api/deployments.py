@@ -19,6 +19,7 @@ from deployments.definitions.api.schemas import (
 )
 from deployments.definitions.selectors import DeploymentSearch, deployments_matching
 from deployments.definitions.services.deployments import (
+    adopt_deployment,
     create_deployment,
     delete_deployment,
     pause_unless_served,
@@ -134,6 +135,17 @@ class UpdateDeployment(Operation):
                 queue_name=body.work_queue_name,
                 now=now,
             )
+
+
+class AdoptDeployment(Operation):
+    """Answer for the runs of a deployment, whose code is as it was: they act by the rights of whoever asks."""
+
+    method = "POST"
+    action_required = Action.CHANGE_DEPLOYMENTS
+    answers = {204: None}
+
+    def perform(self, id: UUID) -> None:
+        adopt_deployment(deployment_id=id)
 
 
 class DeleteDeployment(Operation):

@@ -20,13 +20,16 @@ from deployments.schedules.services.planning_on_demand import plan_deployment
 from orchestration.api.errors import Refused
 from orchestration.api.operations import Operation
 from orchestration.api.states import proposed_state
+from orchestration.authors import made_by
 from orchestration.database_clock import current_time
+from orchestration.errors import IdempotencyKeyTaken
 from orchestration.sight import refuse_unseen, seeing, sees_in_part
 from orion_site.accounts.permissions import WHERE_AND_HOW, Action, refuse_fields
 from orionflow.contract.runs import DeploymentFlowRunCreate
 from orionflow.contract.wire import Moment, Seconds, Wire
 from runs.flow_runs.api.flow_runs import flow_runs_out
 from runs.flow_runs.schemas import FlowRunOut
+from runs.models import FlowRun
 from runs.schemas.policies import policy_in
 
 USUAL = Horizon()
@@ -61,12 +64,13 @@ class CreateFlowRunFromDeployment(Operation):
         now = current_time()
         state = proposed_state(body.state, keep_identity=False) if body.state else None
         asked = asked_run(body)
-        if (actor := self.request.user).run_id is not None:
-            asked = replace(
-                asked, created_by={"id": str(actor.run_id), "type": "FLOW_RUN", "display_value": str(actor)}
-            )
+        actor = self.request.user
+        by_run = {"id": str(actor.run_id), "type": "FLOW_RUN", "display_value": str(actor)}
+        asked = replace(asked, created_by=made_by() if actor.run_id is None else by_run)
         with reporting_bad_templates():
             run, created = create_run_of_deployment(deployment_id=id, asked=asked, state=state, now=now)
+        if not created and sees_in_part() and not FlowRun.objects.filter(pk=run.pk).exists():
+            raise IdempotencyKeyTaken(key=asked.idempotency_key)
         # Whoever starts a run is shown it, also where it is not theirs to follow.
         with seeing(None):
             return Response(flow_runs_out([run], now)[0], status=201 if created else 200)

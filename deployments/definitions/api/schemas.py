@@ -43,6 +43,7 @@ def deployment_out(deployment: Deployment, schedules: list[dict[str, Any]], *, r
         schedule=schedules[0]["schedule"] if schedules else None,
         is_schedule_active=not deployment.paused,
         schedules=schedules,
+        author=deployment.author_name,
         work_queue_name=queue.name if queue else deployment.work_queue_name,
         work_pool_name=queue.work_pool.name if queue and queue.work_pool else None,
         status="READY" if ready else "NOT_READY",

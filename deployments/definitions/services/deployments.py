@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db import transaction
 
 from deployments.blocks.selectors import filled_in
+from deployments.blocks.services.secrets_of_runs import refuse_secrets_of_others
 from deployments.definitions.core.parameters import flaw_of_schema
 from deployments.definitions.services.runs import refuse_misfits, refuse_odd_job_variables
 from deployments.dispatch.selectors.liveness import has_agents
@@ -23,6 +24,7 @@ from deployments.schedules.services.schedules import (
     store_schedules,
 )
 from deployments.work.services.work_queues import queue_for
+from orchestration.authors import asker, asking_user, made_by
 from orchestration.database_clock import database_now
 from orchestration.errors import (
     BadParameterSchema,
@@ -44,6 +46,18 @@ COLUMNS = {
     for one in Deployment._meta.concrete_fields
     if one.name in DeploymentFields.model_fields and one.name != "work_queue_name"
 }
+# What runs execute: whoever says it answers for them. Whoever changes something else blesses no code of others.
+SAYS_THE_CODE = frozenset(
+    {
+        "path",
+        "entrypoint",
+        "manifest_path",
+        "pull_steps",
+        "job_variables",
+        "storage_document_id",
+        "infrastructure_document_id",
+    }
+)
 
 
 @repeated_on_conflict
@@ -69,7 +83,8 @@ def create_deployment(
             raise BeyondRights(what="a new deployment")
         deployment = known or Deployment(flow_id=flow_id, name=name, created=now)
         before = Plans.of(known) if known else Plans.of_new(deployment)
-        columns = _filled_in(columns)
+        refuse_secrets_of_others(deployment, columns)
+        columns = {**_filled_in(columns), **_signed(columns, is_new=known is None)}
         _set(deployment, {**columns, **_queue_columns(deployment, pool_name, queue_name, now)}, check_parameters=True)
         if pool_name is not None:
             refuse_odd_job_variables(deployment.work_queue, columns.get("job_variables") or {}, complete=False)
@@ -107,7 +122,8 @@ def update_deployment(
         deployment = held_deployment(deployment_id)
         before = Plans.of(deployment)
         _refuse_missing_blocks(changes)
-        changes = _filled_in(changes)
+        refuse_secrets_of_others(deployment, changes)
+        changes = {**_filled_in(changes), **_signed(changes)}
         checked = {"parameters", "parameter_openapi_schema", "enforce_parameter_schema"} & changes.keys()
         _set(
             deployment,
@@ -127,9 +143,9 @@ def set_paused(*, deployment_id: UUID, paused: bool, now: datetime) -> None:
         deployment = held_deployment(deployment_id)
         before = Plans.of(deployment)
         refuse_several_schedules(deployment_id)
-        deployment.paused = paused
-        deployment.save(update_fields=["paused", "updated"])
-        Schedule.objects.filter(deployment=deployment).update(active=not paused, updated=now)
+        deployment.paused, deployment.updated_by = paused, made_by()
+        deployment.save(update_fields=["paused", "updated", "updated_by"])
+        Schedule.objects.filter(deployment=deployment).update(active=not paused, updated=now, updated_by=made_by())
         replan(before, deployment, now)
 
 
@@ -143,6 +159,16 @@ def pause_unless_served(*, deployment_id: UUID, now: datetime) -> bool:
             return False
         update_deployment(deployment_id=deployment_id, changes={"paused": True}, now=now)
         return True
+
+
+@repeated_on_conflict
+def adopt_deployment(*, deployment_id: UUID) -> None:
+    """Answer for its runs from now on, whoever deployed the code: they act by the rights of whoever asks."""
+    with write_transaction():
+        deployment = held_deployment(deployment_id)
+        deployment.author, deployment.updated_by = asking_user(), (by := made_by())
+        deployment.author_name = by["display_value"] if by else None
+        deployment.save(update_fields=["author", "author_name", "updated", "updated_by"])
 
 
 @repeated_on_conflict
@@ -174,6 +200,18 @@ def _refuse_missing_blocks(columns: Mapping[str, Any]) -> None:
 
 def _filled_in(columns: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**columns, "parameters": filled_in(columns["parameters"])} if "parameters" in columns else columns
+
+
+def _signed(columns: Mapping[str, Any], *, is_new: bool = False) -> dict[str, Any]:
+    """Who makes or changes it; and who answers for its runs, if that is about the code that they execute."""
+    if asker.get() is None and not is_new:
+        return {"updated_by": None}
+    signed: dict[str, Any] = {"updated_by": (by := made_by())}
+    if is_new:
+        signed["created_by"] = by
+    if is_new or columns.keys() & SAYS_THE_CODE:
+        signed |= {"author": asking_user(), "author_name": by["display_value"] if by else None}
+    return signed
 
 
 def _set(deployment: Deployment, columns: Mapping[str, Any], *, check_parameters: bool) -> None:

@@ -16,6 +16,7 @@ from deployments.definitions.services.deployments import create_deployment
 from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
 from deployments.models import Deployment
 from deployments.schedules.services.schedules import NewSchedule
+from orchestration.authors import OWNER, made_by
 from orchestration.errors import DeploymentExists
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.discovery import ENTRYPOINT, FLOW_NAME, FoundFlow
@@ -52,7 +53,8 @@ def ask_for_flows(*, source: CodeSource, pool_name: str, queue_name: str, now: d
             queue_name=queue_name,
             now=now,
         )
-        asked = AskedRun(parameters=source.parameters())
+        # Who asks says what is executed: the run reads the secrets of nobody else.
+        asked = AskedRun(parameters=source.parameters(), created_by=made_by() or OWNER, finds_flows=True)
         run, _ = create_run_of_deployment(deployment_id=deployment.pk, asked=asked, state=None, now=now)
         return run
 

@@ -16,6 +16,7 @@ from deployments.work.services.work_queues import queue_for
 from orchestration.core.states import State, scheduled
 from orchestration.errors import (
     BeyondRights,
+    CodeInParameters,
     DeploymentNotFound,
     JobVariablesMisfit,
     JobVariablesUnused,
@@ -24,6 +25,7 @@ from orchestration.errors import (
 from orchestration.new_runs import NewFlowRun
 from orchestration.sight import acts_in_part
 from orchestration.transactions import repeated_on_conflict, write_transaction
+from orionflow.contract.discovery import ENTRYPOINT as FINDS_FLOWS
 from runs.flow_runs.services import create_flow_run, update_flow_run
 from runs.models import FlowRun
 from runs.naming import two_word_name
@@ -45,6 +47,8 @@ class AskedRun:
     infrastructure_document_id: UUID | None = None
     enforce_parameter_schema: bool | None = None
     created_by: dict[str, Any] | None = None
+    # Only what the page for it asks for: the code that is executed stands in the parameters.
+    finds_flows: bool = False
 
 
 @repeated_on_conflict
@@ -59,6 +63,8 @@ def create_run_of_deployment(
         deployment = Deployment.objects.select_related("work_queue__work_pool").filter(pk=deployment_id).first()
         if deployment is None:
             raise DeploymentNotFound(id=deployment_id)
+        if deployment.entrypoint == FINDS_FLOWS and not asked.finds_flows:
+            raise CodeInParameters
         refuse_odd_job_variables(deployment.work_queue, deployment.job_variables, asked.job_variables, complete=True)
         new = new_run_of(deployment, asked)
         if asked.work_queue_name is not None:

@@ -79,7 +79,7 @@ class ClaimRuns(OfAgent):
             claims = claim_one(
                 agent_id=id, incarnation=body.incarnation, flow_run_id=run_id, now=now, account=self.account
             )
-        return claims_out(claims, now, has_key=self.account != OWNER)
+        return claims_out(claims, now, account=self.account)
 
 
 class SendHeartbeat(OfAgent):
@@ -161,7 +161,7 @@ def orders_out(orders: Mapping[UUID, contract.Order]) -> list[dict[str, Any]]:
     return [{"id": run_id, "order": order} for run_id, order in orders.items()]
 
 
-def claims_out(claims: Sequence[Claim], now: datetime, *, has_key: bool) -> list[dict[str, Any]]:
+def claims_out(claims: Sequence[Claim], now: datetime, *, account: int) -> list[dict[str, Any]]:
     """A handful of queries, however many runs were claimed."""
     if not claims:
         return []
@@ -175,7 +175,7 @@ def claims_out(claims: Sequence[Claim], now: datetime, *, has_key: bool) -> list
             claim,
             flow_run=out,
             flow_name=run.flow.name,
-            run_token=token_of(claim.flow_run_id, claim.epoch) if has_key else None,
+            run_token=token_of(claim.flow_run_id, claim.epoch, account) if account != OWNER else None,
             deployment=deployment_out(deployments.get(run.deployment_id), run),
         )
         for (claim, run), out in zip(found, flow_runs_out(runs, now), strict=True)

@@ -17,6 +17,7 @@ from django.db.models import Exists, OuterRef, Q
 
 from deployments.limits.selectors.capacity import Room, chosen_by, full_deployments, room_in, room_of_deployments
 from deployments.models import Deployment
+from orchestration.authors import refused_rows
 from orchestration.tables import dialect
 from runs.models import FlowRun
 
@@ -82,7 +83,9 @@ def due_ids(
         lines = [_Line(Q(deployment_id=one) & ~Q(work_queue_id__in=room.closed), 1, limit) for one in deployments]
     if not lines:
         return []
-    found = _first_of(lines, among & _startable(after, before, full := full_deployments()), limit, len(full))
+    full, refused = full_deployments(), refused_rows("deployments.run", Deployment._meta.db_table)
+    startable = _startable(after, before, full, refused)
+    found = _first_of(lines, among & startable, limit, len(full) + len(refused))
     return _within(sorted(found, key=_urgency), room, limit)
 
 
@@ -102,10 +105,12 @@ def _queues_of(deployments: Sequence[UUID]) -> set[UUID]:
     return {queue_id for queue_id in found.values_list("work_queue_id", flat=True) if queue_id}
 
 
-def _startable(after: datetime | None, before: datetime | None, full: Sequence[UUID]) -> Q:
+def _startable(after: datetime | None, before: datetime | None, full: Sequence[UUID], refused: Sequence[UUID]) -> Q:
     condition = Q(state_type="SCHEDULED") & _WAITS_FOR_AN_AGENT
     if full:
         condition &= ~Q(deployment_id__in=full)
+    if refused:
+        condition &= ~Q(deployment_id__in=refused, auto_scheduled=True)
     if before is not None:
         condition &= Q(next_scheduled_start_time__lte=before)
     if after is not None:

@@ -154,7 +154,9 @@ def _revoke_runs_of(agent: Worker, message: str, now: datetime, *, but_from: UUI
 
 
 @repeated_on_conflict
-def record_worker_heartbeat(*, pool_name: str, name: str, interval_seconds: int | None, now: datetime) -> None:
+def record_worker_heartbeat(
+    *, pool_name: str, name: str, interval_seconds: int | None, now: datetime, account: int | None = None
+) -> None:
     """Record that a worker of another make is there. Without an interval keep the one that is stored."""
     with write_transaction():
         pool = default_pool(now) if pool_name == DEFAULT_POOL else found_pool(pool_name)

@@ -18,6 +18,7 @@ from deployments.schedules.core import ScheduleError, moment_in
 from deployments.schedules.core.definitions import completed, first_after, is_same, key_of_times
 from deployments.schedules.services.changes import Plans
 from deployments.schedules.services.planning import replan
+from orchestration.authors import made_by
 from orchestration.errors import BadSchedule, CalendarNotFound, DeploymentNotFound, ScheduleNotFound
 from orchestration.transactions import repeated_on_conflict, write_transaction
 
@@ -78,7 +79,7 @@ def update_schedule(
         changed = {name: changes[name] for name in TIMING & changes.keys() if changes[name] != getattr(schedule, name)}
         if changed:
             _refuse_ended(**{name: changes.get(name, getattr(schedule, name)) for name in TIMING}, now=now)
-        Schedule.objects.filter(pk=schedule_id).update(**changes, updated=now)
+        Schedule.objects.filter(pk=schedule_id).update(**changes, updated=now, updated_by=made_by())
         if calendars is not None:
             schedule.calendars.set(calendars_named(calendars))
         replan(before, deployment, now)
@@ -132,7 +133,7 @@ def _differences(columns: Mapping[str, Any], stored: Schedule) -> dict[str, Any]
 def _bring_to(schedule: Schedule, wanted: NewSchedule, before: Plans, now: datetime) -> None:
     columns = {**_columns(wanted), "definition": _definition(wanted.definition, schedule, now)}
     if changes := _differences(columns, schedule):
-        Schedule.objects.filter(pk=schedule.pk).update(**changes, updated=now)
+        Schedule.objects.filter(pk=schedule.pk).update(**changes, updated=now, updated_by=made_by())
     calendars = calendars_named(set(wanted.calendars))
     if {one.pk for one in calendars} != before.calendars.get(schedule.pk, frozenset()):
         schedule.calendars.set(calendars)
@@ -192,6 +193,8 @@ def _row(deployment: Deployment, new: NewSchedule, now: datetime) -> Schedule:
         definition=completed(new.definition, now),
         **_columns(new),
         created=now,
+        created_by=made_by(),
+        updated_by=made_by(),
         planned_until=now,
         plan_at=now,
     )

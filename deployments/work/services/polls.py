@@ -9,15 +9,28 @@ from uuid import UUID
 from django.db.models import Q
 
 from deployments.models import Deployment, WorkQueue
+from orchestration.authors import asking_user
 from orchestration.transactions import repeated_on_conflict, write_transaction
 
 # Agents ask every second or so, and nobody can tell the difference on a page.
 _OFTEN_ENOUGH = timedelta(seconds=5)
+# So many users of agents one queue remembers.
+MOST_POLLERS = 100
 
 
 @repeated_on_conflict
 def note_polled_queues(*, queue_ids: Collection[UUID], now: datetime) -> None:
-    """Costs one read; a write once in some seconds. The deployments of the queues were asked for as well."""
+    """Costs one read; a write once in some seconds. The deployments of the queues were asked for as well.
+
+    Agents of another make register nowhere: whose they are is known by the key with which they ask.
+    """
+    user = asking_user()
+    if user is not None:
+        for queue in WorkQueue.objects.filter(pk__in=queue_ids).only("polled_by"):
+            if user not in queue.polled_by:
+                with write_transaction():
+                    polled_by = [*queue.polled_by[1 - MOST_POLLERS :], user]
+                    WorkQueue.objects.filter(pk=queue.pk).update(polled_by=polled_by)
     stale = _older(now) & Q(pk__in=queue_ids)
     ids = sorted(WorkQueue.objects.filter(stale).values_list("pk", flat=True))
     if ids:

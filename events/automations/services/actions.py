@@ -25,13 +25,14 @@ from events.models import ActionRun, Notification
 from events.notifications.core.receivers import escape_for
 from events.notifications.services.messages import values_for
 from orchestration.acts import act_of
-from orchestration.authors import refusal
+from orchestration.authors import acting_for, refusal
 from orchestration.core.states import State, StateDetails, StateType, cancelling
 from orchestration.errors import BlockDocumentNotFound, DomainError, WorkPoolNotFound
 from orchestration.services import propose_flow_run_state
 from orchestration.transactions import write_transaction
 from orionflow.contract.ids import uuid7
 from orionflow.contract.kinds import RESOURCE_ID, RESOURCE_ROLE
+from orionflow.contract.masking import known
 
 logger = logging.getLogger("orion.automations")
 T = TypeVar("T")
@@ -39,6 +40,7 @@ T = TypeVar("T")
 MOST_AT_ONCE = 500
 KEPT_FOR = timedelta(days=7)
 AUTHOR = "automation"
+CHANGES_AUTOMATIONS = "automations.change"
 
 
 def do_actions(now: datetime) -> int:
@@ -65,7 +67,8 @@ def _do(firing_id: UUID, now: datetime) -> bool:
         try:
             with transaction.atomic(), _recorded(action_run):
                 _refuse_beyond_rights(action_run)
-                _ACTIONS[action_run.action["type"]](action_run, now)
+                with acting_for(action_run.automation.author, *needed_for(action_run.action)):
+                    _ACTIONS[action_run.action["type"]](action_run, now)
         except DomainError as problem:
             error = str(problem)
             logger.warning("Automation %s could not %s: %s", action_run.automation, action_run.action["type"], problem)
@@ -86,13 +89,17 @@ def _refuse_beyond_rights(action_run: ActionRun) -> None:
     author, action = action_run.automation.author, action_run.action
     if author is None:
         return
-    needed, kind = _NEEDED.get(action["type"], ("automations.change", None))
+    _, kind = _NEEDED.get(action["type"], (CHANGES_AUTOMATIONS, None))
     row = (_TABLES[kind], target(action_run, kind)) if kind else (None, None)
-    reason = refusal(author, needed, *row)
-    if not reason and action.get("job_variables"):
-        reason = refusal(author, "runs.customise", *row)
-    if reason:
-        raise AuthorRefused(reason=reason)
+    for needed in needed_for(action):
+        if reason := refusal(author, needed, *row):
+            raise AuthorRefused(reason=reason)
+
+
+def needed_for(action: Mapping[str, Any]) -> list[str]:
+    """Return the rights by which it is done, whatever else its author may."""
+    needed, _ = _NEEDED.get(action["type"], (CHANGES_AUTOMATIONS, None))
+    return [needed, *(["runs.customise"] if action.get("job_variables") else [])]
 
 
 def _recorded(action_run: ActionRun) -> AbstractContextManager[object]:
@@ -188,19 +195,28 @@ def _change_state(action_run: ActionRun, now: datetime) -> None:
 def _notification(action_run: ActionRun, now: datetime) -> Notification:
     block = _block_of(action_run)
     filling = partial(fill_in, escaping=escape_for(block.block_type.slug))
-    subject, body = (_filled(filling, action_run.action[name], action_run) for name in ("subject", "body"))
+    subject, body = (_said(filling, action_run.action[name], action_run) for name in ("subject", "body"))
     return _message(action_run, now, block, subject=subject, body=body)
 
 
 def _webhook_call(action_run: ActionRun, now: datetime) -> Notification:
     block = _block_of(action_run)
-    payload = _filled(fill_in, action_run.action.get("payload") or "", action_run)
+    payload = _said(fill_in, action_run.action.get("payload") or "", action_run)
     return _message(action_run, now, block, subject="Automation", body=payload, is_payload=True)
 
 
 def _filled(filling: Callable[[Any, Mapping[str, Any]], T], text: Any, action_run: ActionRun) -> T:
+    return _with(filling, text, values_for(action_run))
+
+
+def _said(filling: Callable[[Any, Mapping[str, Any]], T], text: Any, action_run: ActionRun) -> T:
+    """As `_filled`, for what leaves the server: of parameters secrets are masked."""
+    return _with(filling, text, known.masked_value(values_for(action_run)))
+
+
+def _with(filling: Callable[[Any, Mapping[str, Any]], T], text: Any, values: Mapping[str, Any]) -> T:
     try:
-        return filling(text, values_for(action_run))
+        return filling(text, values)
     except BadText as problem:
         raise BadAutomation(reason=str(problem)) from problem
 

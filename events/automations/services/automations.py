@@ -29,7 +29,7 @@ def create_automation(*, columns: Mapping[str, Any], now: datetime) -> Automatio
     _check(columns)
     with write_transaction():
         automation = Automation(
-            **{**columns, "trigger": with_ids(columns["trigger"])}, created=now, since=now, author=asking_user.get()
+            **{**columns, "trigger": with_ids(columns["trigger"])}, created=now, since=now, author=asking_user()
         )
         automation.save(force_insert=True)
         return automation
@@ -37,7 +37,7 @@ def create_automation(*, columns: Mapping[str, Any], now: datetime) -> Automatio
 
 def replace_automation(*, automation_id: UUID, columns: Mapping[str, Any], now: datetime) -> None:
     _check(columns)
-    changes = {**columns, "trigger": with_ids(columns["trigger"]), "since": now, "author": asking_user.get()}
+    changes = {**columns, "trigger": with_ids(columns["trigger"]), "since": now, "author": asking_user()}
     _change(automation_id, changes, now)
 
 

@@ -21,6 +21,8 @@ class SlotUse:
     limit: int | None = None
     taken: int = 0
     holder: UUID | None = None
+    # Why planned runs of a deployment may not begin by the rights of its author.
+    refused: str = ""
 
     @property
     def is_full(self) -> bool:
@@ -36,7 +38,8 @@ class QueueFacts(Facts, Protocol):
 class TakeQueueSlots:
     """A run is claimed only while its work queue, the pool of that and its deployment are not paused or full: each
     counts its runs that are pending, running or being cancelled. One that is refused stays scheduled; a process that
-    would start a run (again) without claiming it is told to wait for a slot. Lowering a limit stops nobody."""
+    would start a run (again) without claiming it is told to wait for a slot. Lowering a limit stops nobody. What a
+    schedule planned begins only while the author of the deployment may run it."""
 
     leaving: frozenset[StateType | None] = frozenset({*(ANY - HOLDING), None})
     entering = frozenset({StateType.PENDING, StateType.RUNNING})
@@ -46,6 +49,9 @@ class TakeQueueSlots:
         if not uses:
             return ACCEPT
         claimed = transition.proposed.type is StateType.PENDING
+        refused = next((use for use in uses if use.refused), None) if claimed or not transition.run.run_count else None
+        if refused is not None:
+            return Reject(f"the author of {refused.what} may not run it: {refused.refused}")
         # Who paused a queue meant work that has not begun.
         paused = next((use for use in uses if use.paused), None) if claimed else None
         if paused is not None:

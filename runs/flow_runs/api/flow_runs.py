@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from orchestration.api.errors import Refused, existing
 from orchestration.api.operations import Operation
 from orchestration.api.states import proposed_state
+from orchestration.authors import made_by
 from orchestration.core.states import State, StateType
 from orchestration.database_clock import current_time
 from orchestration.errors import JobVariablesSettled, JobVariablesUnused
@@ -143,6 +144,7 @@ def new_flow_run(sent: FlowRunCreate) -> NewFlowRun:
         deployment_id=sent.deployment_id,
         infrastructure_document_id=sent.infrastructure_document_id,
         idempotency_key=sent.idempotency_key,
+        created_by=made_by(),
         process=sent.process,
     )
 

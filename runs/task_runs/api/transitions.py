@@ -12,7 +12,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from orchestration.api.collector import collection_put_off
-from orchestration.api.fencing import attempt_named
+from orchestration.api.fencing import attempt_named, names_an_attempt
 from orchestration.api.operations import Operation
 from orchestration.api.states import proposed_state, state_out
 from orchestration.batch import ItemOutcome, TaskRunTransition, apply_task_run_transitions
@@ -91,6 +91,15 @@ class ApplyTaskRunTransitions(Operation):
 
     def named_rows(self, body: TransitionBatch) -> Iterable[tuple[str, UUID | None]]:
         return (("runs_taskrun", item.task_run_id) for item in body.items)
+
+    def is_recorded(self) -> bool:
+        """With states that are forced, but not by the run itself."""
+        asks = self.request.user
+        is_of_a_run = asks.run_id is not None or (asks.user_id is None and names_an_attempt(self.request))
+        return not is_of_a_run and self.body is not None and any(item.force for item in self.body.items)
+
+    def recorded_as(self) -> str:
+        return "ForceTaskRunTransitions"
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         with collection_put_off():

@@ -10,6 +10,7 @@ from uuid import UUID
 from deployments.dispatch.selectors.liveness import is_recent, is_served, served_queues
 from deployments.limits.selectors.holders import holders_in
 from deployments.models import Deployment, Lease, Worker, WorkPool, WorkQueue
+from orchestration.authors import refusal
 from runs.models import FlowRun
 from runs.why.selectors.blockers import HOLDERS_SHOWN, Reason, moment_text
 
@@ -30,7 +31,20 @@ def queue_blockers(run: FlowRun, now: datetime) -> Iterator[Reason]:
         yield from _in_queue(run, queue, now)
         yield from _not_for_agents(run, deployment, queue, now)
     if deployment is not None:
+        yield from _refused_to_author(run, deployment)
         yield from _full(run, "deployment", deployment)
+
+
+def _refused_to_author(run: FlowRun, deployment: Deployment) -> Iterator[Reason]:
+    """Yield a reason if a schedule planned the run, and the author of its deployment may not run it (any more)."""
+    if not run.auto_scheduled:
+        return
+    if reason := refusal(deployment.author, "deployments.run", Deployment._meta.db_table, deployment.pk):
+        text = (
+            f"A schedule planned it, and {deployment.author_name}, who deployed {deployment.name!r}, may not run it: "
+        )
+        fix = f"Somebody who may run it deploys it again, or answers for it: orion deployment adopt {deployment.pk}"
+        yield Reason("author_refused", f"{text}{reason}", fix, run.next_scheduled_start_time)
 
 
 def _without_queue(deployment: Deployment | None, now: datetime) -> Iterator[Reason]:

@@ -46,6 +46,11 @@ def update_deployment(deployment_id: UUID, **fields: Any) -> Call[None]:
     return DEPLOYMENTS.update(deployment_id, fields)
 
 
+def adopt_deployment(deployment_id: UUID | str) -> Call[None]:
+    """Let runs of a deployment act by the rights of whoever calls this."""
+    return Call("POST", f"{DEPLOYMENTS.path}/{deployment_id}/adopt")
+
+
 def delete_deployment(deployment_id: UUID) -> Call[None]:
     """Delete a deployment with its schedules; its runs stay."""
     return DEPLOYMENTS.delete(deployment_id)

@@ -34,6 +34,7 @@ class BulkAction(Stored):
     failed: Natural
     left: Natural
     reasons: dict[str, int] = {}
+    problem: str = ""
     ended_at: datetime | None = None
 
 

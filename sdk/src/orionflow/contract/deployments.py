@@ -35,6 +35,9 @@ _FROM_PLAN = "From the time that it is planned for. Empty: any time."
 Path = Annotated[str, Field(max_length=4096)]
 # Of a named location of results; a folder may be another one on each machine.
 LocationName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,99}$")]
+# A block: its type and its name, such as secret/db-password.
+BLOCK_NAME = r"^[a-z0-9-]{1,255}/[a-z0-9-]{1,255}$"
+BlockName = Annotated[str, Field(pattern=BLOCK_NAME, description="TYPE/NAME of a block.")]
 Schedules = Annotated[list[ScheduleCreate], Field(max_length=1000)]
 
 # What much older clients send; it means nothing any more.
@@ -80,6 +83,7 @@ class DeploymentFields(StrictWire):
     must_start_within: Annotated[Within | None, Shown("Must start within, in seconds", _FROM_PLAN)] = None
     must_finish_within: Annotated[Within | None, Shown("Must finish within, in seconds", _FROM_PLAN)] = None
     result_storage: LocationName | None = None
+    secrets: Annotated[list[BlockName], Field(max_length=100)] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -152,3 +156,5 @@ class Deployment(Stored):
     must_start_within: Annotated[float | None, OWN] = None
     must_finish_within: Annotated[float | None, OWN] = None
     result_storage: Annotated[str | None, OWN] = None
+    secrets: Annotated[Names, OWN] = []
+    author: Annotated[str | None, OWN] = None

@@ -72,6 +72,17 @@ class KnownSecrets:
                 text = text.replace(one, MASK)
         return text
 
+    def masked_value(self, value: Any) -> Any:
+        """Mask every text within lists and dictionaries."""
+        match value:
+            case str():
+                return self.masked(value)
+            case dict():
+                return {name: self.masked_value(inner) for name, inner in value.items()}
+            case list():
+                return [self.masked_value(inner) for inner in value]
+        return value
+
     def masked_bytes(self, text: bytes) -> bytes:
         """Mask pages and files in UTF-8, in which JSON may stand."""
         for form in self._in_bytes:

@@ -17,6 +17,7 @@ from orionflow.contract.wire import (
     Answer,
     Details,
     JSONObject,
+    MadeBy,
     Moment,
     Name,
     Names,
@@ -137,6 +138,8 @@ class DeploymentSchedule(Stored):
     misfire: Annotated[Misfire, OWN] = "none"
     misfire_window: Annotated[float | None, OWN] = None
     calendars: Annotated[Names, OWN] = []
+    created_by: Annotated[MadeBy | None, OWN] = None
+    updated_by: Annotated[MadeBy | None, OWN] = None
 
 
 class PreviewRequest(StrictWire):

@@ -48,6 +48,7 @@ class DeploymentOptions(ScheduleOptions, total=False):
     must_finish_within: Period | None
     result_storage: str | None
     job_variables: Mapping[str, Any] | None
+    secrets: Iterable[str] | None
     storage: str | Path | Storage | None
     entrypoint: str | None
 
@@ -82,6 +83,7 @@ class Deployment:
     must_start_within: float | None = None
     must_finish_within: float | None = None
     result_storage: str | None = None
+    secrets: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.name = _fit(checked_name(self.name, ""))
@@ -146,6 +148,7 @@ def _built(flow: Flow[Any, Any], name: str, options: dict[str, Any]) -> Deployme
         must_start_within=_seconds(said.pop("must_start_within", None)),
         must_finish_within=_seconds(said.pop("must_finish_within", None)),
         job_variables=dict(said.pop("job_variables", {})),
+        secrets=sorted(set(said.pop("secrets", ()))),
         **said,
     )
 

@@ -17,6 +17,7 @@ deployment = LazyGroup(
             "run": Entry("Have a deployment run once, now or later.", ".run"),
             "pause": Entry("Plan no further runs of deployments.", ".resource"),
             "resume": Entry("Plan runs of deployments again.", ".resource"),
+            "adopt": Entry("Answer for the runs of what somebody else deployed.", ".resource"),
             "delete": Entry("Delete deployments; runs that have begun stay.", ".resource"),
             "schedule": Entry("When a deployment runs by itself.", ".schedule"),
             "backfill": Entry("Run a deployment for times that have passed.", ".backfill"),

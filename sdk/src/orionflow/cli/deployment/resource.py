@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import click
 
-from orionflow.calls.deployments import DEPLOYMENTS, read_deployment_by_name
+from orionflow.calls.deployments import DEPLOYMENTS, adopt_deployment, read_deployment_by_name
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.columns import ID, Col, Columns, absolute, ago
 from orionflow.cli.errors import CommandFailed
@@ -204,6 +204,13 @@ resume = DEPLOYMENT.change(
     "orion deployment resume etl/prod",
     changes={"paused": False},
     done="is active again",
+    many=True,
+)
+adopt = DEPLOYMENT.change(
+    "Answer for the runs of deployments that somebody else deployed: they act by your rights. Their code stays.",
+    ("orion deployment adopt etl/prod", "its author has left, so that its schedules are held"),
+    call=adopt_deployment,
+    done="is yours to answer for",
     many=True,
 )
 delete = DEPLOYMENT.delete(

@@ -1,0 +1,86 @@
+"""Which secrets the runs of a deployment may read: those that it declares, and all that its author may read.
+
+Whoever declares a block must be allowed to read its secrets: otherwise changing a deployment would be reading them.
+Whoever may change the code of a deployment afterwards is lent what it declares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from deployments.models import BlockDocument, BlockReference, Deployment
+from orchestration.authors import OWNER, asking_user, refusal, user_in
+from orchestration.errors import SecretsNotYours
+from orionflow.contract.discovery import ENTRYPOINT as FINDS_FLOWS
+from runs.models import FlowRun
+
+READ = "blocks.secrets"
+# Blocks that a deployment names by their id: its runs read these.
+NAMED = ("storage_document_id", "infrastructure_document_id")
+
+
+def refuse_secrets_of_others(deployment: Deployment, columns: Mapping[str, Any]) -> None:
+    """Refuse blocks that a deployment did not declare before to whoever may not read secrets.
+
+    Raises SecretsNotYours.
+    """
+    new = {*(columns.get("secrets") or ())} - {*deployment.secrets}
+    by_id = [columns.get(name) for name in NAMED if columns.get(name) != getattr(deployment, name)]
+    ids = [one for one in by_id if one is not None]
+    if not new and not ids:
+        return
+    if reason := refusal(asking_user(), READ):
+        blocks = BlockDocument.objects.select_related("block_type").filter(pk__in=ids)
+        named = sorted({*new, *map(name_of, blocks)})
+        raise SecretsNotYours(names=", ".join(named), reason=reason)
+
+
+def name_of(block: BlockDocument) -> str:
+    return f"{block.block_type.slug}/{block.name}"
+
+
+def why_not_for_run(
+    run_id: UUID, blocks: Sequence[BlockDocument], below: Mapping[UUID, Sequence[BlockReference]]
+) -> str:
+    """Return why an attempt of this run may not read the secrets of these blocks; empty if it may."""
+    if not any(_sealed(block, below) for block in blocks):
+        return ""
+    found = FlowRun.objects.filter(pk=run_id).values_list("deployment_id", "created_by").first()
+    deployment = Deployment.objects.select_related("flow").filter(pk=found[0]).first() if found and found[0] else None
+    if found is None or deployment is None:
+        return "The deployment of this run is not there any more, so that its process reads no more secrets."
+    declared = {*deployment.secrets, *(getattr(deployment, name) for name in NAMED)}
+    missing = [one for block in blocks for one in _undeclared(block, below, declared)]
+    if not missing:
+        return ""
+    author, name = deployment.author, deployment.author_name
+    if deployment.entrypoint == FINDS_FLOWS:
+        # What is executed there is what somebody asked with, and no one's deployment.
+        made_by = found[1]
+        author, name = user_in(made_by), made_by and made_by.get("display_value")
+        if author is None and (made_by or {}).get("type") != OWNER["type"]:
+            return "Only what somebody asked for on the page New deployment is looked for with secrets."
+    if not (reason := refusal(author, READ)):
+        return ""
+    names = sorted({name_of(one) for one in missing})
+    return (
+        f"Runs of {deployment.flow.name}/{deployment.name} may not read the secrets of {', '.join(names)}: the "
+        f"deployment does not declare them, and its author {name} may not read secrets, because {reason} Somebody who "
+        f"may read them can add to the deployment: secrets: [{', '.join(names)}]."
+    )
+
+
+def _sealed(block: BlockDocument, below: Mapping[UUID, Sequence[BlockReference]]) -> bool:
+    return block.sealed is not None or any(_sealed(one.document, below) for one in below[block.pk])
+
+
+def _undeclared(
+    block: BlockDocument, below: Mapping[UUID, Sequence[BlockReference]], declared: set[Any]
+) -> list[BlockDocument]:
+    """The sealed blocks that are neither declared nor held by one that is."""
+    if block.pk in declared or name_of(block) in declared:
+        return []
+    own = [block] if block.sealed is not None else []
+    return own + [inner for one in below[block.pk] for inner in _undeclared(one.document, below, declared)]
