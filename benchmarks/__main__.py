@@ -25,6 +25,7 @@ BENCHMARKS = (
     "tasks",
     "http_load",
     "batch",
+    "fingerprints",
     "footprint",
     "claims",
     "dispatch",

@@ -20,7 +20,7 @@ from orchestration.core.effects import Effect, EndLease, ExpireCaches, ReleaseSl
 from orchestration.core.results import ShownResult
 from orchestration.core.runs import Run
 from orchestration.core.states import State
-from orchestration.tables import dialect
+from orchestration.tables import Row, dialect, insert_rows
 from runs.models import Artifact, CacheEntry
 
 # The newest result wins, in one statement: two runs with one key may finish together.
@@ -28,6 +28,19 @@ _REMEMBER = (
     "INSERT INTO runs_cacheentry (cache_key, expires_at, task_run_state_id, created) VALUES (%s, %s, %s, %s) "
     "ON CONFLICT (cache_key) DO UPDATE SET expires_at = excluded.expires_at, "
     "task_run_state_id = excluded.task_run_state_id, created = excluded.created"
+)
+
+
+_OCCURRENCE = (
+    "id",
+    "problem_id",
+    "run_id",
+    "flow_id",
+    "deployment_id",
+    "seen_at",
+    "is_pending",
+    "is_nested",
+    "is_consequence",
 )
 
 
@@ -47,6 +60,7 @@ class Effects:
         self.expired: set[UUID] = set()
         self.forgotten: set[str] = set()
         self._shown: list[tuple[ShownResult, Run]] = []
+        self._failures: list[Row] = []
 
     def add(self, effect: Effect, run: Run, state: State, epoch: int) -> None:
         """Collect what follows from `state`, which the run has just entered."""
@@ -74,6 +88,18 @@ class Effects:
     def show(self, result: ShownResult, run: Run) -> None:
         self._shown.append((result, run))
 
+    def note_failure(self, run: Run, flow_id: UUID, state: State) -> None:
+        """Note by which problem a flow run failed. A service counts these rows, so no failure waits for another."""
+        assert state.id is not None
+        assert state.timestamp is not None
+        # Loaded where something fails.
+        from orionflow.contract.fingerprints import cause_of_state
+
+        cause = cause_of_state(state.details.cause, state.name, state.message, scope=flow_id.hex)
+        spell, problem = dialect(), UUID(cause.fingerprint)
+        ids = [state.id, problem, run.id, flow_id, run.deployment_id, state.timestamp]
+        self._failures.append((*spell.write(ids), True, run.parent_task_run_id is not None, False))
+
     def write(self, limit_ids: Mapping[str, UUID], may_hold: set[UUID], now: datetime) -> None:
         """Write everything. `limit_ids` are by tag; only runs that `may_hold` a slot have one to release."""
         self._write_slots(limit_ids, may_hold, now)
@@ -82,6 +108,7 @@ class Effects:
         self._write_cache(now)
         if self._shown:
             Artifact.objects.bulk_create([_artifact(result, run, now) for result, run in self._shown])
+        insert_rows("runs_occurrence", _OCCURRENCE, self._failures)
         self.clear()
 
     def _write_slots(self, limit_ids: Mapping[str, UUID], may_hold: set[UUID], now: datetime) -> None:

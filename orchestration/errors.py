@@ -81,6 +81,7 @@ SettingNotFound = not_found("setting", "There is no setting {id} that may change
 ArtifactNotFound = not_found("artifact", "Artifact {id} not found.")
 SavedSearchNotFound = not_found("saved_search", "Saved search {id} not found.")
 FlowRunInputNotFound = not_found("flow_run_input", "Flow run {id} has no input with the key {key!r}.")
+ProblemNotFound = not_found("problem", "Problem {id} not found.")
 BulkActionNotFound = not_found("bulk_action", "Bulk action {id} not found.")
 
 

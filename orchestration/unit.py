@@ -35,6 +35,7 @@ from orchestration.stored import StoredRun, StoredState, read_runs, read_states
 from orchestration.tables import FLOW_RUNS, TASK_RUNS, Row, Tables, dialect, json_text, lock
 from orchestration.writes import insert_runs, insert_states, state_row, update_runs
 from orionflow.contract.ids import uuid7
+from orionflow.contract.states import BAD
 
 _TICK = timedelta(microseconds=1)
 
@@ -183,6 +184,8 @@ class Unit:
             self._agents.append(("agent", moving.stored.agent_id, state.type.value))
         if shown:
             self._effects.show(shown, moving.run)
+        if state.type in BAD and moving.stored.flow_id is not None:
+            self._effects.note_failure(moving.run, moving.stored.flow_id, state)
         for effect in decision.effects:
             match effect:
                 case MirrorToParentTask():

@@ -63,6 +63,7 @@ firings = Later("events.automations.api.firings")
 notification_policies = Later("events.notifications.api.policies")
 notifications = Later("events.notifications.api.notifications")
 retries = Later("runs.retries.api")
+problems = Later("runs.problems.api")
 runs_of_deployments = Later("deployments.definitions.api.runs")
 results = Later("runs.results.api")
 saved_searches = Later("runs.saved_searches.api")
@@ -147,6 +148,17 @@ api = [
     path("artifacts/latest/filter", Endpoint(artifacts.FilterLatestArtifacts)),
     path("artifacts/<str:id>", Endpoint(artifacts.ReadArtifact, artifacts.UpdateArtifact, artifacts.DeleteArtifact)),
     path("artifacts/<str:key>/latest", Endpoint(artifacts.ReadLatestArtifact)),
+    #
+    path("problems/filter", Endpoint(problems.FilterProblems)),
+    path("problems/count", Endpoint(problems.CountProblems)),
+    path("problems/waiting", Endpoint(problems.ReadWaiting)),
+    path("problems/<str:id>", Endpoint(problems.ReadProblem)),
+    path("problems/<str:id>/retry", Endpoint(problems.RetryProblem)),
+    path("problems/<str:id>/retry/preview", Endpoint(problems.PreviewProblemRetry)),
+    path("problems/<str:id>/mute", Endpoint(problems.MuteProblem)),
+    path("problems/<str:id>/unmute", Endpoint(problems.UnmuteProblem)),
+    path("problems/<str:id>/resolve", Endpoint(problems.ResolveProblem)),
+    path("problems/<str:id>/assign", Endpoint(problems.AssignProblem)),
     #
     path("bulk_actions/", Endpoint(bulk_actions.CreateBulkAction)),
     path("bulk_actions/filter", Endpoint(bulk_actions.FilterBulkActions)),

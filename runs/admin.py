@@ -220,6 +220,28 @@ class SavedSearchAdmin(SettingAdmin):
     search_fields = ["name"]
 
 
+@admin.register(models.Problem)
+class ProblemAdmin(RecordAdmin):
+    newest_by = "last_seen"
+    list_display = ["type", Short("example"), "place", "status", "failures", "assignee", "last_seen"]
+    list_filter = ["status"]
+    search_fields = ["=id", "=type", "=assignee"]
+    search_help_text = "The id of a problem, a type of exception, or whose it is."
+    ordering = ["-last_seen"]
+
+    def view_on_site(self, obj: models.Problem) -> str:
+        return reverse("runs:problem", args=[obj.pk])
+
+
+@admin.register(models.Occurrence)
+class OccurrenceAdmin(RecordAdmin):
+    newest_by = "id"
+    list_display = ["problem_id", "run_id", "seen_at", "is_consequence"]
+    search_fields = ["=problem_id", "=run"]
+    search_help_text = "The id of a problem, or of a flow run."
+    ordering = ["-id"]
+
+
 @admin.register(models.BulkAction)
 class BulkActionAdmin(RecordAdmin):
     newest_by = "created"

@@ -84,6 +84,15 @@ def of_newest_artifact(reach: Reach, row: str) -> str:
     return f"EXISTS (SELECT 1 FROM {artifacts} a WHERE a.id = {row}.latest_id AND {of_either_run(reach, 'a')})"
 
 
+def of_problem(reach: Reach, row: str) -> str:
+    """A problem is seen by whoever sees a run that failed by it."""
+    occurrences, runs = reach.table("runs_occurrence"), reach.table("runs_flowrun")
+    return (
+        f"EXISTS (SELECT 1 FROM {occurrences} c JOIN {runs} f ON f.id = c.run_id "
+        f"WHERE c.problem_id = {row}.id AND {of_flow_run(reach, 'f')})"
+    )
+
+
 def of_bulk_action(reach: Reach, row: str) -> str:
     """A bulk action is seen by whoever sees all of its runs that are still there; one without any, by nobody."""
     bulk_runs, runs = reach.table("runs_bulkrun"), reach.table("runs_flowrun")
@@ -108,6 +117,8 @@ belongings.update(
         "runs_artifactcollection": of_newest_artifact,
         "runs_bulkaction": of_bulk_action,
         "runs_bulkrun": through_flow_run("run_id"),
+        "runs_problem": of_problem,
+        "runs_occurrence": through_flow_run("run_id"),
         # Totals of everybody's runs: whoever sees some has them counted (`runs.lists.filters.subjects`).
         "runs_rollup": nothing,
         "runs_rollupchange": nothing,
@@ -116,7 +127,7 @@ belongings.update(
         "runs_savedsearch": nothing,
     }
 )
-shared_tables.add("runs_flow")
+shared_tables.update({"runs_flow", "runs_problem"})
 addressed.update(
     {
         "api/flow_runs/<id>": ("runs_flowrun", "id"),
@@ -126,6 +137,8 @@ addressed.update(
         "api/flows/<id>": ("runs_flow", "id"),
         "api/artifacts/<id>": ("runs_artifact", "id"),
         "api/bulk_actions/<id>": ("runs_bulkaction", "id"),
+        "api/problems/<id>": ("runs_problem", "id"),
+        "problems/<problem_id>": ("runs_problem", "id"),
         "bulk/<bulk_id>": ("runs_bulkaction", "id"),
         "runs/<run_id>": ("runs_flowrun", "id"),
         "task-runs/<run_id>": ("runs_taskrun", "id"),

@@ -17,6 +17,7 @@ _PAGES = {
     "flow": "runs:flow",
     "artifact": "runs:artifact",
     "bulk-action": "runs:bulk-action",
+    "problem": "runs:problem",
     "deployment": "deployments:deployment",
     "backfill": "deployments:backfill",
     "calendar": "deployments:calendar",

@@ -61,6 +61,15 @@ _DECLARED = (
         names="action",
         left_out=_columns("done", "refused", "failed", "reasons", "ended_at"),
     ),
+    Subject(
+        "runs.Problem",
+        "problem",
+        names="type",
+        left_out=_columns(
+            *("type", "place", "message", "example", "first_seen", "last_seen", "failures", "noticed"),
+            *("trend", "version", "since", "checked_at"),
+        ),
+    ),
     Subject("deployments.Deployment", "deployment", left_out=_columns("last_polled", "former_queue_id")),
     Subject(
         "deployments.Schedule",

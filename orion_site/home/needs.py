@@ -20,7 +20,7 @@ from orion_site.home.setbacks import LOOKED_AT as SETBACKS_LOOKED_AT
 from orion_site.home.setbacks import Kind, Setback, setbacks
 from orion_site.services.disks import disks
 from orionflow.contract.states import BAD, StateType, in_order
-from runs.models import FlowRun
+from runs.models import FlowRun, Problem
 from runs.pages.selectors.failures import ErrorGroup, error_groups, with_guilty_tasks
 from runs.pages.selectors.keyset import COUNT_CAP, Count
 from runs.why.selectors.waiting import WaitingGroup
@@ -47,6 +47,7 @@ class Need:
     since: datetime | None = None
     detail: str = ""
     detail_address: str = ""
+    cause_address: str = ""
     retry: UUID | None = None
     command: str = ""
     fix: str = ""
@@ -87,7 +88,7 @@ def needs_of(
     words: str,
 ) -> Needs:
     """Return the lines of the range; `words` is the range as an address has it."""
-    groups = error_groups(since=now - since, tag=tag)
+    groups, problems = _open_groups(error_groups(since=now - since, tag=tag))
     others = [
         *_ailing(services_and_health(now=now)),
         *_full_disks(),
@@ -96,14 +97,28 @@ def needs_of(
         *_stuck(running, now, tag),
     ]
     room = max(MOST_LINES - len(others), ERRORS_IN_ANY_CASE)
-    errors = [_of_error(group, words, tag) for group in with_guilty_tasks(groups[:room])] if groups else []
+    shown = with_guilty_tasks(groups[:room]) if groups else []
+    errors = [_of_error(group, problems.get(group.problem), words, tag) for group in shown]
     lines = [*errors, *others][:MOST_LINES]
     total = len(groups) + len(others)
     flows = list(dict.fromkeys(run.flow_id for group in groups for run in group.runs))
     return Needs(lines, total, None if total else _proof(now), flows)
 
 
-def _of_error(group: ErrorGroup, words: str, tag: str) -> Need:
+def _open_groups(groups: Sequence[ErrorGroup]) -> tuple[list[ErrorGroup], dict[UUID | None, Problem]]:
+    """Leave out what somebody muted, and what is resolved; with the problems of the others, as far as they are counted.
+
+    What regressed comes first, then what is new."""
+    problems: dict[UUID | None, Problem] = {**Problem.objects.in_bulk({one.problem for one in groups if one.problem})}
+    closed = {Problem.Status.MUTED, Problem.Status.RESOLVED}
+    left = [one for one in groups if one.problem not in problems or problems[one.problem].status not in closed]
+    order: dict[str, int] = {Problem.Status.REGRESSED: 0, Problem.Status.NEW: 1}
+    return sorted(
+        left, key=lambda one: order.get(problems[one.problem].status, 2) if one.problem in problems else 2
+    ), problems
+
+
+def _of_error(group: ErrorGroup, problem: Problem | None, words: str, tag: str) -> Need:
     number, names = len(group.runs), group.flow_names
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     query = {"error": group.key, "since": words, **({"tag": tag} if tag else {})}
@@ -112,8 +127,10 @@ def _of_error(group: ErrorGroup, words: str, tag: str) -> Need:
     may_retry = number == 1 and group.newest.deployment_id is not None
     one = reverse("runs:run", args=[group.newest.id])
     return Need(
-        cause=group.error,
-        extent=f"{_runs_in_words(number)} · {shown}",
+        cause=problem.title if problem else group.error,
+        cause_address=reverse("runs:problem", args=[problem.pk]) if problem else "",
+        extent=f"{_runs_in_words(number)} · {shown}"
+        + (f" · {problem.status}" if problem and problem.status != "ongoing" else ""),
         address=address,
         look="failed" if group.newest.state_type == StateType.FAILED else "crashed",
         state_type=group.newest.state_type,

@@ -33,7 +33,7 @@ from deployments.models import (
 )
 from events.models import ActionRun, Automation, Event, Notification, NotificationPolicy
 from orion_site.live.changes import Changed
-from runs.models import BulkAction, FlowRun, FlowRunState, Log, TaskRun, TaskRunState
+from runs.models import BulkAction, FlowRun, FlowRunState, Log, Problem, TaskRun, TaskRunState
 from runs.querysets import Literal
 
 # Rows may be committed some time after their ids were made.
@@ -83,6 +83,7 @@ COMPARED: dict[str, tuple[Compared, ...]] = {
         _of(GlobalSlot, "pk"),
     ),
     "bulk-actions": (_of(BulkAction, "updated"),),
+    "problems": (_of(Problem, "updated"),),
     "services": (_of(ServiceRecord, "last_tick"),),
     "events": (_added_to(Event, "received"), Compared(Event.objects.filter(pending=True), "received")),
     "automations": (

@@ -62,6 +62,8 @@ GROUPS: Sequence[Group] = (
             "runs.CacheEntry": "Results that may be used again",
             "runs.FlowRunInput": "Values handed to runs from outside",
             "runs.SavedSearch": "Filters that somebody named",
+            "runs.Problem": "Failures of one cause",
+            "runs.Occurrence": "Which run failed by which problem, and when",
             "runs.BulkAction": "Commands for many runs at once",
             "runs.BulkRun": "The runs of bulk actions, and what they came to",
             "runs.RollUp": "How many runs there are, by time and state",

@@ -27,6 +27,7 @@ PAGES = {
     "Flows": ("runs:flows", "f"),
     "Deployments": ("deployments:deployments", "d"),
     "Schedule": ("deployments:schedule", "s"),
+    "Problems": ("runs:problems", "p"),
     "Work": ("deployments:work", "w"),
     "Agents": ("deployments:agents", "a"),
     "Limits": ("deployments:limits", "l"),

@@ -28,6 +28,7 @@ from orionflow.processes import is_gone
 from runs.background_tasks.offers import offers
 from runs.background_tasks.services import offer_abandoned_calls
 from runs.bulk_actions.services import work_on_bulk_actions
+from runs.problems.services import work_on_problems
 from runs.roll_ups.services import add_up
 from runs.upkeep import clean_up_cancelled, fail_expired_pauses
 
@@ -91,6 +92,7 @@ def _slow() -> list[Service]:
         Service("triggers", 2, judge_events, "Decides which automations new events set off.", slow),
         Service("actions", 2, do_actions, "Does what automations have set off.", slow),
         Service("bulk actions", 1, work_on_bulk_actions, "Carries out bulk actions, some runs at a time.", slow),
+        Service("problems", 2, work_on_problems, "Groups failures by their cause, and closes what is mended.", slow),
         Service("roll-ups", 2, add_up, "Adds up the numbers of runs that pages and histories show.", slow),
         Service("slot clean-up", 60, _sweep, "Forgets slots of global limits that have run out.", slow),
         Service("pause expiry", 5, fail_expired_pauses, "Fails paused runs that nobody resumed in time.", slow),

@@ -19,7 +19,18 @@ from orchestration.transactions import repeated_on_conflict, write_transaction
 from orchestration.unit import Proposal, Unit
 from orionflow.contract.discovery import FLOW_NAME as FINDS_FLOWS
 from orionflow.contract.ids import uuid7
-from runs.models import CacheEntry, Flow, FlowRun, FlowRunInput, FlowRunState, Log, RunRetry, TaskRun, TaskRunState
+from runs.models import (
+    CacheEntry,
+    Flow,
+    FlowRun,
+    FlowRunInput,
+    FlowRunState,
+    Log,
+    Occurrence,
+    RunRetry,
+    TaskRun,
+    TaskRunState,
+)
 
 UPDATABLE = frozenset(
     {"name", "flow_version", "parameters", "empirical_policy", "tags", "infrastructure_pid", "job_variables"}
@@ -139,6 +150,7 @@ def delete_flow_runs(runs: QuerySet[FlowRun, Any]) -> None:
         Deadline.objects.filter(flow_run__in=runs),
         Lease.objects.filter(flow_run__in=runs),
         GlobalSlot.objects.filter(flow_run__in=runs),
+        Occurrence.objects.filter(run__in=runs),
         Log.objects.filter(flow_run_id__in=runs),
         RunRetry.objects.filter(flow_run__in=runs),
     ):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from runs.models.bulk_actions import BulkAction, BulkRun
 from runs.models.flows import Flow
+from runs.models.problems import Occurrence, Problem
 from runs.models.records import Artifact, ArtifactCollection, FlowRunInput, Log, SavedSearch
 from runs.models.retries import RunRetry
 from runs.models.roll_ups import RollUp, RollUpChange
@@ -29,6 +30,8 @@ __all__ = [
     "FlowRunTag",
     "Log",
     "NAME",
+    "Occurrence",
+    "Problem",
     "RollUp",
     "RollUpChange",
     "Row",

@@ -83,7 +83,7 @@ def since_choices(chosen: str) -> list[tuple[str, str]]:
 
 
 # Parts of an address that the list's own links carry; people write the query instead.
-PARTS = ("state", "flow", "tag", "since", "q", "error", "queue", "deployment", "id")
+PARTS = ("state", "flow", "tag", "since", "q", "error", "problem", "queue", "deployment", "id")
 LABELS = {"q": "query", "id": "runs"}
 MOST_IDS = 500
 
@@ -121,6 +121,7 @@ def read_filter(query: QueryDict) -> AskedFilter:
         tag=values["tag"],
         since=read_since(values["since"], problems),
         error=values["error"],
+        problem=read_id(values["problem"], "problem", problems),
         ids=_ids(values["id"], problems),
         deployment=read_id(values["deployment"], "deployment", problems),
     )

@@ -34,7 +34,7 @@ from runs.pages.selectors.keyset import Count, Cursor
 from runs.pages.selectors.runs import PAGE_SIZE, counts_of, runs_page
 
 # Parts of the filter that links set and the form does not show.
-KEPT = ("error", "queue", "deployment", "id")
+KEPT = ("error", "problem", "queue", "deployment", "id")
 
 
 @dataclass(frozen=True, slots=True)

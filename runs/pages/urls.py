@@ -4,13 +4,32 @@ from __future__ import annotations
 
 from django.urls import path
 
-from runs.pages import actions, artifacts, bulk, bulk_actions, graph_tab, lists, log, retry, run, saved_views, task_runs
+from runs.pages import (
+    actions,
+    artifacts,
+    bulk,
+    bulk_actions,
+    graph_tab,
+    lists,
+    log,
+    problems,
+    retry,
+    run,
+    saved_views,
+    task_runs,
+)
 
 app_name = "runs"
 
 urlpatterns = [
     path("runs", lists.runs, name="runs"),
     path("runs/all/<slug:action>", bulk.bulk, name="bulk"),
+    path("problems", problems.problems, name="problems"),
+    path("problems/<uuid:problem_id>", problems.problem, name="problem"),
+    path("problems/<uuid:problem_id>/mute", problems.mute, name="mute-problem"),
+    path("problems/<uuid:problem_id>/unmute", problems.unmute, name="unmute-problem"),
+    path("problems/<uuid:problem_id>/resolve", problems.resolve, name="resolve-problem"),
+    path("problems/<uuid:problem_id>/assign", problems.assign, name="assign-problem"),
     path("bulk", bulk_actions.bulk_actions, name="bulk-actions"),
     path("bulk/<uuid:bulk_id>", bulk_actions.bulk_action, name="bulk-action"),
     path("bulk/<uuid:bulk_id>/stop", bulk_actions.stop, name="stop-bulk-action"),

@@ -100,6 +100,7 @@ NEEDED = {
     "flow": RUNS,
     "flow-run": RUNS,
     "fr": RUNS,
+    "problem": RUNS,
     "bulk": [*RUNS, ["bulk", "start", "cancel", "flow:etl", "--yes"]],
     "result": KEPT,
     "task-run": RUNS,

@@ -49,6 +49,12 @@ def make_world(word: str) -> World:
     deep_task = make_task_run(f"{word}-deep-task", flow_run=nested, at=now)
     make_run(f"{word}-deep", flow=make_flow(f"{word}-innermost"), at=now, parent_task_run=deep_task)
     make_run(f"{word}-failed", flow=deployment.flow, state="FAILED", message=f"{word}-failure", at=now, **own)
+    problem = runs.Problem.objects.create(
+        type=f"{word}Error", example=f"{word}-failure", since=now, first_seen=now, last_seen=now, failures=1
+    )
+    runs.Occurrence.objects.create(
+        id=uuid4(), problem_id=problem.pk, run=run, flow_id=run.flow_id, seen_at=now, is_pending=False
+    )
     planned = {"next_scheduled_start_time": now - timedelta(hours=1), **own}
     make_run(f"{word}-late", flow=deployment.flow, state="SCHEDULED", state_name="Late", at=now, **planned)
     add_lines(run, f"{word}-line")
@@ -82,7 +88,7 @@ def make_world(word: str) -> World:
         resource={"prefect.resource.id": f"prefect.flow-run.{run.pk}", "prefect.resource.name": run.name},
     )
     rows = [pool, queue, deployment, schedule, calendar, run, task_run, artifact, latest, limit, slot, worker]
-    rows += [backfill, bulk, event, deployment.flow, run_state(run), task_state(task_run)]
+    rows += [backfill, bulk, problem, event, deployment.flow, run_state(run), task_state(task_run)]
     return World(word, {row._meta.db_table: row for row in rows}, frozenset(_ids() - before))
 
 

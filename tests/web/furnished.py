@@ -18,7 +18,7 @@ from deployments.schedules.services.calendars import create_calendar
 from events.models import Event, NotificationPolicy
 from orionflow.contract.discovery import ARTIFACT_TYPE
 from runs.bulk_actions.services import NewBulkAction, begin_bulk_action, finish_at_once
-from runs.models import Artifact, BulkRun, FlowRun, TaskRun
+from runs.models import Artifact, BulkRun, FlowRun, Occurrence, Problem, TaskRun
 from runs.saved_searches.saved_views import save_view
 from tests.factories import make_artifact, make_limit
 from tests.web.deployments import HOURLY, add_run, make_deployment
@@ -42,7 +42,7 @@ def furnished(text: str) -> dict[str, Any]:
     deployment = deployed(text)
     run, task_run = ran(deployment, text, now)
     ids = limited(text, run, task_run) | served(text) | announced(text, now) | left_by(run, text)
-    ids |= cancelled_in_bulk(run, text, now) | planned(deployment, text, now)
+    ids |= cancelled_in_bulk(run, text, now) | planned(deployment, text, now) | failed_by(run, text, now)
     return {
         **ids,
         "deployment_id": deployment.pk,
@@ -151,6 +151,21 @@ def cancelled_in_bulk(run: FlowRun, text: str, now: datetime) -> dict[str, Any]:
     type(bulk).objects.update(reasons={text: 1})
     BulkRun.objects.update(reason=text)
     return {"bulk_id": bulk.pk}
+
+
+def failed_by(run: FlowRun, text: str, now: datetime) -> dict[str, Any]:
+    """A problem that the run failed by once."""
+    problem = Problem.objects.create(
+        **dict.fromkeys(("type", "place", "message", "example", "version", "assignee", "resolution"), text),
+        since=now,
+        first_seen=now,
+        last_seen=now,
+        failures=1,
+    )
+    Occurrence.objects.create(
+        id=run.state_id, problem_id=problem.pk, run=run, flow_id=run.flow_id, seen_at=now, is_pending=False
+    )
+    return {"problem_id": problem.pk}
 
 
 def planned(deployment: Deployment, text: str, now: datetime) -> dict[str, Any]:

@@ -31,6 +31,8 @@ from runs.models import (
     CacheEntry,
     FlowRun,
     Log,
+    Occurrence,
+    Problem,
     TaskRun,
     TaskRunState,
 )
@@ -48,7 +50,7 @@ Rows = QuerySet[Any, Any]
 class Ages:
     """How old things may become; None: for ever. Runs count from their end, and take their own logs with them.
 
-    Backfills and bulk actions become as old as runs.
+    Backfills and bulk actions become as old as runs; problems, as the last run that is left of them.
     """
 
     runs: timedelta | None = None
@@ -186,6 +188,8 @@ def _by_age(ages: Ages, now: datetime) -> Iterator[Rows]:
         if begun.exists():
             yield BulkRun.objects.filter(bulk_action__in=begun.values("pk"))
             yield begun
+        failed_lately = Occurrence.objects.filter(problem_id=OuterRef("pk"))
+        yield Problem.objects.filter(~Exists(failed_lately), last_seen__lt=now - ages.runs)
     if ages.logs is not None:
         of_open_run = FlowRun.objects.filter(pk=OuterRef("flow_run_id"), state_type__in=UNFINISHED_TYPES)
         yield Log.objects.filter(~Exists(of_open_run), timestamp__lt=now - ages.logs)

@@ -31,7 +31,7 @@ from runs.lists.filters.conditions import (
     TagsMatch,
     YesOrNo,
 )
-from runs.models import FlowRun, FlowRunTag, RunRetry, TaskRun, TaskRunTag
+from runs.models import FlowRun, FlowRunTag, Occurrence, RunRetry, TaskRun, TaskRunTag
 
 
 class HasDeployment(Leaf):
@@ -108,6 +108,18 @@ class RunFilter(Filter):
         return self.tags.required if asked == {"tags"} and self.tags and self.tags.is_null_ is None else []
 
 
+class OfProblem(Leaf):
+    """Flow runs that failed by one of these problems, in whatever attempt. People type the beginning of an id."""
+
+    any_: Ids | None = None
+    startswith_: Annotated[str, Field(pattern="^[0-9a-f]{1,32}$")] | None = None
+
+    def conditions(self, column: str) -> Iterable[Q]:
+        for condition in super().conditions("problem_id"):
+            occurrences = Occurrence.objects.filter(condition, is_consequence=False)
+            yield Q(pk__in=occurrences.values("run_id"))
+
+
 class FlowRunFilter(RunFilter):
     columns: ClassVar = {"parent_task_run_id": "parent_task_run"}
     runs: ClassVar = FlowRun
@@ -123,6 +135,7 @@ class FlowRunFilter(RunFilter):
     retry_of: RetryOf | None = None
     parent_task_run_id: AnyIdOrNull | None = None
     idempotency_key: AnyTextOrNot | None = None
+    problem: OfProblem | None = None
 
 
 class StandsForSubflow(Leaf):

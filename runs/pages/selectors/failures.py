@@ -16,7 +16,7 @@ from django.db.models.functions import Substr
 
 from orionflow.contract.states import BAD, in_order
 from runs.lists.filters.conditions import is_tagged
-from runs.models import FlowRun, FlowRunState, FlowRunTag, TaskRun
+from runs.models import FlowRun, FlowRunState, FlowRunTag, Occurrence, TaskRun
 from runs.why.selectors.guilt import error_in, guilt_of
 
 # So many of the newest failures of each type are grouped; older ones are behind the list of failed runs.
@@ -43,6 +43,7 @@ class FailedRun(NamedTuple):
     message: str | None
     parent: UUID | None
     parent_type: str | None
+    problem: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,11 @@ class ErrorGroup:
         return list(dict.fromkeys(run.flow_name for run in self.runs))
 
     @property
+    def problem(self) -> UUID | None:
+        """The problem that they are failed by; None for failures from before problems were kept."""
+        return self.newest.problem
+
+    @property
     def first(self) -> datetime | None:
         return self.runs[-1].state_timestamp
 
@@ -88,7 +94,7 @@ def error_groups(*, since: datetime, tag: str = "") -> list[ErrorGroup]:
             nested[run.parent].append(run.id)
             continue
         error = error_text(run.message, run.state_name)
-        key = fingerprint(error, run.flow_id)
+        key = run.problem.hex if run.problem else fingerprint(error, run.flow_id)
         errors.setdefault(key, error)
         grouped.setdefault(key, []).append(run)
     groups = [ErrorGroup(key, errors[key], runs, _below(runs[0].id, nested)) for key, runs in grouped.items()]
@@ -146,8 +152,10 @@ def _failed_runs(since: datetime, tag: str) -> QuerySet[Any, Any]:
         runs = runs.filter(is_tagged(FlowRunTag, tag))
     columns = ("id", "flow_id", "flow__name", "deployment_id", "state_type", "state_name", "state_timestamp")
     parent = F("parent_task_run__flow_run_id")
+    problem = Occurrence.objects.filter(pk=OuterRef("state_id")).values("problem_id")
     added = {
         "message": Subquery(message[:1]), "parent": parent, "parent_type": F("parent_task_run__flow_run__state_type"),
+        "problem": Subquery(problem[:1]),
     }  # fmt: skip
     newest_first = (F("state_timestamp").desc(nulls_last=True), "-id")
     rows: QuerySet[Any, Any] = runs.annotate(**added).order_by(*newest_first).values_list(*columns, *added)

@@ -17,6 +17,7 @@ from orchestration.core.states import TERMINAL
 from runs.models import Artifact, FlowRun, FlowRunState, StateRow, TaskRun, TaskRunState
 from runs.pages.selectors.keyset import Count, Cursor, Page, page_of
 from runs.pages.selectors.runs import rows_of_runs, told_reasons
+from runs.problems.selectors import PROBLEM_ID, ProblemOfRun, problem_of
 from runs.why.selectors.blockers import Reason
 from runs.why.selectors.cache import cache_reasons
 from runs.why.selectors.cause import Cause, SameError, cause_of, last_good, same_error
@@ -73,7 +74,9 @@ class History:
 
 
 def flow_run_facts(*, run_id: UUID) -> FlowRun | None:
-    return FlowRun.objects.select_related("flow", "parent_task_run__flow_run__flow").filter(pk=run_id).first()
+    runs = FlowRun.objects.select_related("flow", "parent_task_run__flow_run__flow").annotate(problem_id=PROBLEM_ID)
+    run: FlowRun | None = runs.filter(pk=run_id).first()
+    return run
 
 
 def task_run_facts(*, run_id: UUID) -> TaskRun | None:
@@ -156,13 +159,18 @@ class Failure:
     """The cause of a failed flow run, whether others did the same, and when it last went well."""
 
     cause: Cause
+    problem: ProblemOfRun | None
     same: SameError | None
     last_good: FlowRun | None
 
 
 def failure_of(*, run: FlowRun, message: str, now: datetime) -> Failure | None:
     cause = cause_of(run, message)
-    return None if cause is None else Failure(cause, same_error(run, message, now), last_good(run))
+    if cause is None:
+        return None
+    problem = problem_of(run)
+    # Before there were problems, others with the same words were all that was known.
+    return Failure(cause, problem, None if problem else same_error(run, message, now), last_good(run))
 
 
 def task_runs_of(

@@ -17,6 +17,7 @@ from runs.lists.filters.conditions import is_tagged
 from runs.models import FlowRun, FlowRunState, FlowRunTag
 from runs.pages.selectors.failures import runs_with_error
 from runs.pages.selectors.keyset import Count, Cursor, Page, capped_count, capped_counts, merged, page_of, place_of
+from runs.problems.selectors import failed_by
 from runs.querysets import Literal as LiteralValue
 
 PAGE_SIZE = 50
@@ -72,6 +73,7 @@ class RunFilter:
     without_queue: bool = False
     deployment: UUID | None = None
     error: str = ""
+    problem: UUID | None = None
     ids: tuple[UUID, ...] | None = None
     without_tags: tuple[str, ...] = ()
     without_flows: tuple[str, ...] = ()
@@ -269,6 +271,8 @@ def indexed_runs(wanted: RunFilter, now: datetime) -> QuerySet[FlowRun]:
         runs = runs.filter(state_type=LiteralValue("SCHEDULED"), next_scheduled_start_time__lte=now)
     if wanted.ids is not None:
         runs = runs.filter(pk__in=wanted.ids)
+    if wanted.problem is not None:
+        runs = runs.filter(failed_by(wanted.problem))
     if wanted.queue:
         runs = runs.filter(work_queue_id=wanted.queue)
     if wanted.without_queue:

@@ -107,6 +107,7 @@ FLOW_RUN_KEYS: dict[str, Term] = {
     "task": lambda value: {"task_runs": _named(value)},
     "queue": lambda value: {"flow_runs": {"work_queue_name": {"any_": value.split(",")}}},
     "version": lambda value: {"flow_runs": {"flow_version": {"any_": value.split(",")}}},
+    "problem": lambda value: {"flow_runs": {"problem": {"startswith_": value.replace("-", "").lower()}}},
     "is": lambda value: {"flow_runs": {"parent_task_run_id": {"is_null_": _is_top(value)}}},
 }
 TASK_RUN_KEYS: dict[str, Term] = {

@@ -15,6 +15,7 @@ ENTRIES: Mapping[str, str | Entry | Mapping[str, str | Entry]] = {
     "Look and act": {
         "flow-run": Entry("Runs of flows: list, explain, cancel, retry.", aliases=("fr",)),
         "task-run": Entry("Runs of tasks.", aliases=("tr",)),
+        "problem": Entry("What runs fail by, grouped by cause.", aliases=("problems",)),
         "bulk": "One command for many runs, carried out by the server.",
         "flow": "Flows that have run.",
         "result": "Values that runs stored.",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from orionflow.contract import explanations as explanations
     from orionflow.contract import limits as limits
     from orionflow.contract import notifications as notifications
+    from orionflow.contract import problems as problems
     from orionflow.contract import records as records
     from orionflow.contract import results as results
     from orionflow.contract import retries as retries
@@ -42,6 +43,7 @@ _MODELS = frozenset(
         "explanations",
         "limits",
         "notifications",
+        "problems",
         "records",
         "retries",
         "results",

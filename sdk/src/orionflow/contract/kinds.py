@@ -43,6 +43,27 @@ def at_most(characters: int) -> Mapping[str, Any]:
     return {"max_length": characters}
 
 
+# The fields of what a failure was caused by, and how long each may be (`contract.fingerprints`).
+CAUSE_FIELDS: Mapping[str, int] = {"fingerprint": 32, "type": 120, "place": 160, "message": 240}
+
+
+def bounded_cause(given: Mapping[str, Any]) -> dict[str, str]:
+    """A cause as a client sent it: its own fields alone, and none longer than it may be."""
+    return {name: given[name][:most] for name, most in CAUSE_FIELDS.items() if isinstance(given.get(name), str)}
+
+
+class _OfCause:
+    """Mark a field for pydantic without importing it."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_after_validator_function(bounded_cause, handler(source))
+
+
+CauseFields = Annotated[dict[str, str], _OfCause()]
+
+
 # The labels by which a resource of an event is known, and its part in the event.
 RESOURCE_ID = "prefect.resource.id"
 RESOURCE_ROLE = "prefect.resource.role"

@@ -16,7 +16,7 @@ from operator import attrgetter
 from typing import Any, ClassVar, NamedTuple, Self
 from uuid import UUID
 
-from orionflow.contract.kinds import Moment, at_most
+from orionflow.contract.kinds import CauseFields, Moment, at_most
 
 
 class StateType(StrEnum):
@@ -100,6 +100,11 @@ NAMES: Mapping[StateType, Mapping[str, StateName]] = {
 USUAL_NAMES: Mapping[StateType, str] = {one: next(iter(names)) for one, names in NAMES.items()}
 
 
+def _cause_may_be_absent(schema: dict[str, Any]) -> None:
+    if "required" in schema:
+        schema["required"] = [name for name in schema["required"] if name != "cause"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateDetails:
     """The details that rules read and write beside a state's type.
@@ -108,7 +113,10 @@ class StateDetails:
     """
 
     # Answers name all fields, also those at their default.
-    __pydantic_config__: ClassVar[Mapping[str, Any]] = {"json_schema_serialization_defaults_required": True}
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = {
+        "json_schema_serialization_defaults_required": True,
+        "json_schema_extra": _cause_may_be_absent,
+    }
 
     flow_run_id: UUID | None = None
     task_run_id: UUID | None = None
@@ -125,6 +133,8 @@ class StateDetails:
     retriable: bool | None = None
     transition_id: UUID | None = None
     task_parameters_id: UUID | None = None
+    # What a failure was caused by (`contract.fingerprints`). Answers name it where there is one.
+    cause: CauseFields | None = None
 
     def revised(self, **changes: Any) -> Self:
         """Return a copy with some fields changed, at half the price of `dataclasses.replace`."""
@@ -136,8 +146,11 @@ class StateDetails:
         return copy
 
     def as_dict(self) -> dict[str, Any]:
-        """All fields by name."""
-        return dict(zip(DETAIL_NAMES, _values(self), strict=True))
+        """All fields by name. The cause of a failure is Orion's own: it stays away where there is none."""
+        named = dict(zip(DETAIL_NAMES, _values(self), strict=True))
+        if self.cause is None:
+            del named["cause"]
+        return named
 
     def said(self) -> dict[str, Any]:
         """The fields that are not at their default: what requests and rows keep of them."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from orionflow.context import TaskRunContext, _task_run
 from orionflow.contract.ids import uuid7
-from orionflow.contract.states import NO_DETAILS
+from orionflow.contract.states import BAD, NO_DETAILS
 from orionflow.engine.effects import Do, Steps, UserCode
 from orionflow.engine.failures import log_exception, logger_of
 from orionflow.engine.final_state import (
@@ -46,6 +46,11 @@ def attempt_task(call: TaskCall, cache_key: str | None) -> Steps[State[Any]]:
         yield from _keep(call, state, cache_key)
     elif state.type is StateType.FAILED and task.retries:
         state.amend_details(retriable=_is_retriable(call, state))
+    if state.type in BAD:
+        # Loaded where something fails.
+        from orionflow.engine.causes import note_cause
+
+        note_cause(state, task.fn)
     if state.data is None and state.value is not None:
         state.data = UNPERSISTED
     return state

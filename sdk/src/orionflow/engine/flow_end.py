@@ -10,6 +10,7 @@ from typing import Any
 
 from orionflow.calls.flow_runs import set_flow_run_state
 from orionflow.contract.ids import uuid7
+from orionflow.contract.states import NO_DETAILS
 from orionflow.engine.active_flow_run import ActiveFlowRun
 from orionflow.engine.effects import Do, Steps, send
 from orionflow.engine.final_state import fail_for_want_of_storage, keep_unstored
@@ -53,7 +54,13 @@ def propose_end(active: ActiveFlowRun, ended: State[Any]) -> Steps[State[Any]]:
 def end_without_api(active: ActiveFlowRun, ended: State[Any], at: datetime, away: ApiError) -> State[Any]:
     """Keep the end in the spool, behind the records that are there: the work is done, and its value is not lost."""
     last: State[Any] = State(
-        type=ended.type, name=ended.name, message=ended.message, data=ended.data, timestamp=at, id=ended.id or uuid7()
+        type=ended.type,
+        name=ended.name,
+        message=ended.message,
+        data=ended.data,
+        state_details=NO_DETAILS.revised(cause=ended.state_details.cause),
+        timestamp=at,
+        id=ended.id or uuid7(),
     )
     active.api.reporter.keep(set_flow_run_state(active.id, last), active.id)
     active.logger.error("The end of the run as %s will be reported later (ApiUnreachable). %s", ended.name, away)

@@ -14,6 +14,7 @@ from uuid import UUID
 from orionflow.calls.flow_runs import set_flow_run_state
 from orionflow.client.transport import Patience
 from orionflow.context import FlowRunContext
+from orionflow.contract.states import BAD
 from orionflow.engine.active_flow_run import ActiveFlowRun
 from orionflow.engine.api import current_api
 from orionflow.engine.children import end_children, refuse_late, roots_in_threads
@@ -179,6 +180,11 @@ def _attempt(active: ActiveFlowRun, context: FlowRunContext, running: State[Any]
         raise context.stopped_by
     if ended.is_completed():
         yield from store_value(active, ended)
+    if ended.type in BAD:
+        # Loaded where something fails.
+        from orionflow.engine.causes import note_cause
+
+        note_cause(ended, active.flow.fn)
     if ended.data is None and ended.value is not None:
         ended.data = UNPERSISTED
     try:

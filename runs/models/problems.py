@@ -1,0 +1,99 @@
+"""Problems: failures of one cause, and each time that a flow run failed by it.
+
+The id of a problem is its fingerprint, so that whoever has a failed state knows the problem without asking.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from runs.models.rows import Row
+from runs.models.runs import FlowRun
+
+
+class Problem(Row):
+    """Failures of one cause. One service makes it of the occurrences; people decide what is to become of it."""
+
+    class Status(models.TextChoices):
+        NEW = "new"
+        ONGOING = "ongoing"
+        REGRESSED = "regressed"
+        MUTED = "muted"
+        RESOLVED = "resolved"
+
+    type = models.CharField(max_length=120)
+    place = models.CharField(max_length=160, blank=True)
+    message = models.CharField(max_length=240, blank=True, help_text="Without what differs from run to run.")
+    example = models.CharField(max_length=400, blank=True, help_text="The message of the newest failure.")
+    status = models.CharField(max_length=9, choices=Status, default=Status.NEW)
+    since = models.DateTimeField(help_text="Since when it has this status.")
+    first_seen = models.DateTimeField()
+    last_seen = models.DateTimeField()
+    failures = models.PositiveIntegerField(default=0, help_text="How often runs failed by it, deleted ones included.")
+    noticed = models.PositiveIntegerField(default=0, help_text="How often they had when an event last said so.")
+    # {hour: failures}, of the newest hours.
+    trend = models.JSONField(default=dict)
+    version = models.CharField(max_length=255, blank=True, help_text="Of the code that failed last, if it is known.")
+    assignee = models.CharField(max_length=255, blank=True)
+    muted_until = models.DateTimeField(null=True)
+    muted_until_failures = models.PositiveIntegerField(null=True)
+    muted_in_version = models.CharField(max_length=255, null=True, help_text="Muted until another version fails.")
+    resolution = models.CharField(max_length=400, blank=True, help_text="By what it was resolved.")
+    resolved_by = models.CharField(max_length=255, blank=True, help_text="Empty where it was resolved by itself.")
+    checked_at = models.DateTimeField(default=timezone.now, help_text="When it was last asked whether it is mended.")
+
+    class Meta:
+        indexes = [
+            # The list, and that of one status, by the last failure.
+            models.Index(fields=["-last_seen", "-id"], name="problem_by_last"),
+            models.Index(fields=["status", "-last_seen", "-id"], name="problem_by_status"),
+            # Which of them may be mended?
+            models.Index(fields=["checked_at"], name="problem_to_check", condition=~Q(status="resolved")),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+    @property
+    def title(self) -> str:
+        """The error in one line, as the newest run had it."""
+        return f"{self.type}: {self.example}" if self.example else self.type
+
+
+class Occurrence(models.Model):
+    """A flow run entered a bad state by a problem. Its id is that of the state, with which it is inserted."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    problem_id = models.UUIDField()
+    run = models.ForeignKey(
+        FlowRun, on_delete=models.CASCADE, related_name="occurrences", db_constraint=False, db_index=False
+    )
+    flow_id = models.UUIDField(null=True)
+    deployment_id = models.UUIDField(null=True)
+    seen_at = models.DateTimeField()
+    # Until the service has counted it.
+    is_pending = models.BooleanField(default=True)
+    is_nested = models.BooleanField(default=False)
+    # The run around it failed by the same problem, and is counted in its place.
+    is_consequence = models.BooleanField(default=False)
+
+    class Meta:
+        indexes = [
+            # The runs of a problem, newest first.
+            models.Index(fields=["problem_id", "-seen_at", "-id"], name="occurrence_of_problem"),
+            # What a run failed by, and what goes with it.
+            models.Index(fields=["run", "-seen_at"], name="occurrence_of_run"),
+            # Those that may be consequences: whether the run around them failed as well is known later.
+            models.Index(
+                fields=["problem_id", "seen_at"],
+                name="occurrence_nested",
+                condition=Q(is_nested=True, is_consequence=False),
+            ),
+            # The service asks for these alone.
+            models.Index(fields=["id"], name="occurrence_pending", condition=Q(is_pending=True)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.run_id} by {self.problem_id}"

@@ -1,0 +1,250 @@
+"""Problems: listed, read, and what people decide about them; their failed runs are retried as a bulk action."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.utils import timezone
+from rest_framework.response import Response
+
+from orchestration.api.answers import as_answer
+from orchestration.api.operations import Operation
+from orchestration.api.pagination import Page
+from orchestration.errors import ProblemNotFound
+from orion_site.accounts.permissions import Action
+from orionflow.contract import problems as contract
+from orionflow.contract.bulk_actions import BulkAction
+from orionflow.contract.wire import Wire
+from runs.bulk_actions.services import FEW, MOST, NewBulkAction, begin_bulk_action, finish_at_once
+from runs.flow_runs.commands import refusals_to_retry
+from runs.lists.filters.conditions import AnyText, Filter, MomentRange, RunId, matched
+from runs.models import Occurrence, Problem
+from runs.problems.selectors import Extent, extents_of, failed_now, problems_in, trend_of, waiting_now
+from runs.problems.services import assign_problem, catch_up, mute_problem, resolve_problem, unmute_problem
+
+# A list of two hundred problems counts no further.
+COUNTED_IN_LISTS = 1_000
+# The rules are asked about so many runs.
+JUDGED = 1_000
+
+
+class ProblemFilter(Filter):
+    id: RunId | None = None
+    status: AnyText | None = None
+    type: AnyText | None = None
+    assignee: AnyText | None = None
+    first_seen: MomentRange | None = None
+    last_seen: MomentRange | None = None
+
+
+class ProblemSearch(Wire):
+    problems: ProblemFilter | None = None
+
+
+class ProblemListing(ProblemSearch, Page):
+    """Which problems, and how many of them: those that failed last come first."""
+
+
+class ProblemRetry(Wire):
+    """Sent again with the same `id`, it is done once."""
+
+    id: UUID | None = None
+
+
+def _matching(search: ProblemSearch) -> QuerySet[Problem]:
+    # Where no server ticks, nobody has counted yet what failed.
+    catch_up(timezone.now())
+    return problems_in().filter(matched(search.problems))
+
+
+class FilterProblems(Operation):
+    """List problems, the one that failed last first."""
+
+    method = "POST"
+    action_required = Action.READ_RUNS
+    answers = {200: list[contract.Problem]}
+    body_optional = True
+
+    def perform(self, body: ProblemListing) -> list[dict[str, Any]]:
+        found = self.paginate_queryset(_matching(body))
+        extents = extents_of([one.pk for one in found], cap=COUNTED_IN_LISTS)
+        return [_answer(one, extents[one.pk]) for one in found]
+
+
+class CountProblems(Operation):
+    """Count problems."""
+
+    method = "POST"
+    action_required = Action.READ_RUNS
+    answers = {200: int}
+    body_optional = True
+
+    def perform(self, body: ProblemSearch) -> int:
+        return _matching(body).count()
+
+
+class ReadProblem(Operation):
+    """Read a problem."""
+
+    method = "GET"
+    action_required = Action.READ_RUNS
+    answers = {200: contract.Problem}
+
+    def perform(self, id: UUID) -> dict[str, Any]:
+        catch_up(timezone.now())
+        return _shown(_existing(id))
+
+
+class ReadWaiting(Operation):
+    """List what runs wait for that are due and that nobody has started in time: a group for each reason."""
+
+    method = "GET"
+    action_required = Action.READ_RUNS
+    answers = {200: list[contract.WaitingRuns]}
+
+    def perform(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "reason": one.reason.text if one.reason else "Their agents have not taken them.",
+                "fix": (one.reason.fix if one.reason else None) or "",
+                "runs": len(one.runs),
+                "since": one.since,
+                "work_queue_name": one.queue.name if one.queue else None,
+                "flows": [name for name, _ in Counter(run.flow.name for run in one.runs).most_common()],
+                "oldest_run_id": one.oldest.pk,
+            }
+            for one in waiting_now(timezone.now())
+        ]
+
+
+class PreviewProblemRetry(Operation):
+    """Ask the rules which of the problem's failed runs can be retried, and why the others cannot."""
+
+    method = "POST"
+    action_required = Action.READ_RUNS
+    answers = {200: contract.ProblemRetryPreview}
+    body_optional = True
+
+    def perform(self, id: UUID) -> dict[str, Any]:
+        now, runs = timezone.now(), list(failed_now(_existing(id).pk)[: JUDGED + 1])
+        refused = refusals_to_retry(runs[:JUDGED], now=now)
+        judged = min(len(runs), JUDGED)
+        return {
+            "can": judged - len(refused),
+            "cannot": len(refused),
+            "reasons": dict(Counter(refused.values()).most_common()),
+            "is_cut": len(runs) > JUDGED,
+        }
+
+
+class RetryProblem(Operation):
+    """Retry the runs that are failed by the problem now: few at once, many in the background."""
+
+    method = "POST"
+    action_required = Action.CHANGE_RUNS
+    answers = {201: BulkAction}
+    body_optional = True
+
+    def perform(self, id: UUID, body: ProblemRetry) -> Response:
+        now = timezone.now()
+        runs: Sequence[tuple[UUID, str]] = list(failed_now(_existing(id).pk).values_list("pk", "name")[: MOST + 1])
+        begun = begin_bulk_action(
+            asked=NewBulkAction(
+                action="retry",
+                runs=runs[:MOST],
+                filter={"query": f"problem={id}&state=failed%2Ccrashed"},
+                author=self.request.user.name,
+                entrance="api",
+                is_cut=len(runs) > MOST,
+                id=body.id,
+            ),
+            now=now,
+        )
+        if begun.total <= FEW:
+            begun = finish_at_once(bulk_id=begun.pk, now=now)
+        return Response(as_answer(BulkAction, begun), status=201)
+
+
+class MuteProblem(Operation):
+    """Let a problem concern nobody: until it grows, until another version fails by it, until a moment, or for ever."""
+
+    method = "POST"
+    action_required = Action.CHANGE_RUNS
+    answers = {200: contract.Problem}
+    body_optional = True
+
+    def perform(self, id: UUID, body: contract.ProblemMute) -> dict[str, Any]:
+        found = mute_problem(
+            problem_id=_existing(id).pk,
+            now=timezone.now(),
+            until=body.until,
+            grows_by=body.grows_by,
+            other_version=body.other_version,
+        )
+        return _shown(found)
+
+
+class UnmuteProblem(Operation):
+    """Let a problem that was muted or resolved concern somebody again."""
+
+    method = "POST"
+    action_required = Action.CHANGE_RUNS
+    answers = {200: contract.Problem}
+    body_optional = True
+
+    def perform(self, id: UUID) -> dict[str, Any]:
+        return _shown(unmute_problem(problem_id=_existing(id).pk, now=timezone.now()))
+
+
+class ResolveProblem(Operation):
+    """Close a problem. A run that begins later and fails by it opens it again, as regressed."""
+
+    method = "POST"
+    action_required = Action.CHANGE_RUNS
+    answers = {200: contract.Problem}
+    body_optional = True
+
+    def perform(self, id: UUID) -> dict[str, Any]:
+        by = self.request.user.name
+        return _shown(resolve_problem(problem_id=_existing(id).pk, by=by, now=timezone.now()))
+
+
+class AssignProblem(Operation):
+    """Say whose problem it is."""
+
+    method = "POST"
+    action_required = Action.CHANGE_RUNS
+    answers = {200: contract.Problem}
+
+    def perform(self, id: UUID, body: contract.ProblemAssignment) -> dict[str, Any]:
+        return _shown(assign_problem(problem_id=_existing(id).pk, assignee=body.assignee.strip(), now=timezone.now()))
+
+
+def _existing(problem_id: UUID) -> Problem:
+    found: Problem | None = Problem.objects.filter(pk=problem_id).first()
+    if found is None and Occurrence.objects.filter(problem_id=problem_id, is_pending=True).exists():
+        catch_up(timezone.now())
+        found = Problem.objects.filter(pk=problem_id).first()
+    if found is None:
+        raise ProblemNotFound(id=problem_id)
+    return found
+
+
+def _shown(problem: Problem) -> dict[str, Any]:
+    return _answer(problem, extents_of([problem.pk])[problem.pk])
+
+
+def _answer(problem: Problem, extent: Extent) -> dict[str, Any]:
+    return as_answer(
+        contract.Problem,
+        problem,
+        runs=extent.runs,
+        failed=extent.failed,
+        flows=list(extent.flows),
+        versions=list(extent.versions),
+        trend=[{"hour": f"{hour}:00:00+00:00", "failures": number} for hour, number in trend_of(problem).items()],
+    )

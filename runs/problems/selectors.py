@@ -1,0 +1,197 @@
+"""Problems as pages, the API and commands show them: their runs, flows and versions, and the one of a run.
+
+Problems are counted by their occurrences, up to a cap, so that every number is that of the list behind it, also for
+whoever sees some runs only. Flows and versions are those of a bounded number of newest failures.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import IntegerField, OuterRef, Q, QuerySet, Subquery
+from django.db.models.expressions import RawSQL
+
+from deployments.dispatch.selectors.liveness import online
+from deployments.models import Worker
+from orchestration.sight import sees_in_part
+from orchestration.tables import dialect
+from orionflow.contract.states import BAD, HOLDING, in_order
+from runs.models import Flow, FlowRun, FlowRunState, Occurrence, Problem
+from runs.why.selectors.waiting import WaitingGroup, scheduled_runs, waiting_groups
+
+# Counting further than this costs more than the number is worth.
+MOST_COUNTED = 10_000
+# Flows and versions are those of so many newest failures of a problem.
+SAMPLED = 200
+# The page of a run counts so many others.
+MOST_OTHERS = 1_000
+UNKNOWN = object()
+
+Status = Problem.Status
+FAILED_TYPES = in_order(BAD)
+# What concerns somebody now.
+OPEN = (Status.NEW, Status.REGRESSED, Status.ONGOING)
+
+
+@dataclass(slots=True)
+class Extent:
+    """How far a problem reaches: its runs, those of them that are failed now, their flows and versions by frequency."""
+
+    runs: int = 0
+    failed: int = 0
+    flows: dict[str, int] = field(default_factory=dict)
+    versions: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def is_cut(self) -> bool:
+        return self.runs >= MOST_COUNTED
+
+
+def extents_of(problem_ids: Sequence[UUID], *, cap: int = MOST_COUNTED) -> dict[UUID, Extent]:
+    """How far each of these problems reaches. Three queries."""
+    found = {one: Extent() for one in problem_ids}
+    if not found:
+        return found
+    for problem_id, (runs, failed) in zip(problem_ids, _counts(problem_ids, cap), strict=True):
+        found[problem_id].runs, found[problem_id].failed = runs, failed
+    rows = _sampled(problem_ids)
+    names = dict(Flow.objects.filter(pk__in={row[1] for row in rows if row[1]}).values_list("pk", "name"))
+    for problem_id, flow_id, version, number in rows:
+        extent = found[problem_id]
+        if flow_id in names:
+            extent.flows[names[flow_id]] = extent.flows.get(names[flow_id], 0) + number
+        if version:
+            extent.versions[version] = extent.versions.get(version, 0) + number
+    for extent in found.values():
+        extent.flows = dict(Counter(extent.flows).most_common())
+        extent.versions = dict(Counter(extent.versions).most_common())
+    return found
+
+
+def _counts(problem_ids: Sequence[UUID], cap: int) -> list[tuple[int, int]]:
+    spell, parts, values = dialect(), [], list[Any]()
+    bad = ", ".join(f"'{one}'" for one in FAILED_TYPES)
+    for problem_id in problem_ids:
+        of_it = (
+            "FROM runs_occurrence o JOIN runs_flowrun r ON r.id = o.run_id "
+            "WHERE o.problem_id = %s AND NOT o.is_consequence"
+        )
+        for state in ("", f" AND r.state_type IN ({bad}) AND r.state_id = o.id"):
+            parts.append(f"(SELECT COUNT(*) FROM (SELECT DISTINCT o.run_id {of_it}{state} LIMIT {cap}) counted)")
+            values.append(spell.uuid(problem_id))
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {', '.join(parts)}", values)
+        row = cursor.fetchone()
+    return [(row[number], row[number + 1]) for number in range(0, len(row), 2)]
+
+
+def _sampled(problem_ids: Sequence[UUID]) -> list[tuple[UUID, UUID | None, str, int]]:
+    """The newest failures of each problem, counted by flow and version."""
+    spell = dialect()
+    newest = (
+        "SELECT * FROM (SELECT problem_id, flow_id, run_id FROM runs_occurrence WHERE problem_id = %s "
+        f"AND NOT is_consequence ORDER BY seen_at DESC, id DESC LIMIT {SAMPLED}) newest"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT o.problem_id, o.flow_id, COALESCE(r.deployment_version, r.flow_version, ''), COUNT(*) "
+            f"FROM ({' UNION ALL '.join([newest] * len(problem_ids))}) o JOIN runs_flowrun r ON r.id = o.run_id "
+            "GROUP BY 1, 2, 3 ORDER BY 4 DESC",
+            [spell.uuid(one) for one in problem_ids],
+        )
+        rows = cursor.fetchall()
+    read = spell.read_uuid
+    return [(read(row[0]), None if row[1] is None else read(row[1]), row[2], row[3]) for row in rows]
+
+
+def problems_in(statuses: Sequence[str] = ()) -> QuerySet[Problem]:
+    """Problems in these states, the one that failed last first."""
+    found = Problem.objects.order_by("-last_seen", "-id")
+    return found.filter(status__in=statuses) if statuses else found
+
+
+def failed_by(problem_id: UUID) -> Q:
+    """The condition on flow runs that they failed by this problem, in whatever attempt."""
+    own = Occurrence.objects.filter(problem_id=problem_id, is_consequence=False).order_by()
+    return Q(pk__in=own.values("run_id"))
+
+
+def failed_now(problem_id: UUID) -> QuerySet[FlowRun]:
+    """Flow runs that this problem is the present failure of, the newest first: what a retry concerns."""
+    own = Occurrence.objects.filter(problem_id=problem_id, is_consequence=False)
+    runs = FlowRun.objects.filter(state_type__in=FAILED_TYPES, state_id__in=own.values("pk"))
+    return runs.order_by("-expected_start_time", "-id")
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemOfRun:
+    """The problem that a flow run is failed by, and how many other runs failed by it."""
+
+    problem: Problem
+    others: int
+    is_cut: bool
+
+
+# Which problem a flow run is failed by now, beside its row.
+PROBLEM_ID = Subquery(Occurrence.objects.filter(pk=OuterRef("state_id")).values("problem_id")[:1])
+
+
+def problem_of(run: FlowRun) -> ProblemOfRun | None:
+    """Return the problem that the run is failed by now; None for runs that are not, and before it is counted.
+
+    One query, and none for a run that was read with `problem_id=PROBLEM_ID`, where it has none.
+    """
+    if run.state_type not in FAILED_TYPES or run.state_id is None:
+        return None
+    problem_id = vars(run).get("problem_id", UNKNOWN)
+    if problem_id is UNKNOWN:
+        problem_id = Occurrence.objects.filter(pk=run.state_id).values_list("problem_id", flat=True).first()
+    if problem_id is None:
+        return None
+    counted = (
+        "(SELECT COUNT(*) FROM (SELECT DISTINCT run_id FROM runs_occurrence "
+        f"WHERE problem_id = %s AND NOT is_consequence LIMIT {MOST_OTHERS + 2}) counted)"
+    )
+    number = RawSQL(counted, [dialect().uuid(problem_id)], output_field=IntegerField())  # noqa: S611 (our own table)
+    problem = Problem.objects.annotate(number=number).filter(pk=problem_id).first()
+    if problem is None:
+        return None
+    # The run itself is among them, unless it is the consequence of another.
+    others = max(0, problem.number - 1)
+    return ProblemOfRun(problem, min(others, MOST_OTHERS), others > MOST_OTHERS)
+
+
+def newest_runs(problem_id: UUID, *, most: int) -> list[FlowRun]:
+    """The runs that failed by it last, each once, with their flows."""
+    own = Occurrence.objects.filter(problem_id=problem_id, is_consequence=False).order_by("-seen_at", "-id")
+    ids = list(dict.fromkeys(own.values_list("run_id", flat=True)[: most * 4]))[:most]
+    runs = FlowRun.objects.select_related("flow").defer("parameters", "context", "job_variables").in_bulk(ids)
+    return [runs[one] for one in ids if one in runs]
+
+
+def newest_message(problem_id: UUID) -> str:
+    """The message of the newest state that a run failed with, in full."""
+    newest = Occurrence.objects.filter(problem_id=problem_id).order_by("-seen_at", "-id").values("pk")[:1]
+    return FlowRunState.objects.filter(pk=Subquery(newest)).values_list("message", flat=True).first() or ""
+
+
+def trend_of(problem: Problem) -> dict[str, int]:
+    """Its failures by hour; nothing for whoever sees some runs only, as they are counted for all."""
+    return {} if sees_in_part() else dict(problem.trend)
+
+
+def waiting_now(now: datetime) -> list[WaitingGroup]:
+    """Runs that are due and that something keeps, grouped by what it is; the largest group first."""
+    due = scheduled_runs(until=now)
+    if not due:
+        return []
+    open_runs = FlowRun.objects.open().in_state(*HOLDING).order_by()
+    holding = Counter(open_runs.values_list("work_queue_id", flat=True)[:MOST_COUNTED])
+    groups = waiting_groups(due, workers=list(Worker.objects.filter(online(now))), holding=holding, now=now)
+    return sorted((one for one in groups if one.is_late(now)), key=lambda one: len(one.runs), reverse=True)

@@ -1,0 +1,382 @@
+"""Count occurrences of problems, close those that are mended, and carry out what people decide about them.
+
+Failures only insert their occurrence. One service makes of them what pages show: several servers may tick it, since
+each takes other rows. Where no server ticks, whoever reads problems does it first.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from django.db.models import F, Max, Q
+
+from events.models import Event
+from events.recording.record import new_event, record_events
+from orchestration.errors import ProblemNotFound
+from orchestration.sight import seeing
+from orchestration.transactions import repeated_on_conflict, write_transaction
+from orionflow.contract.fingerprints import Cause, cause_of_state, normalised
+from orionflow.contract.kinds import RESOURCE_ID, RESOURCE_ROLE
+from orionflow.contract.states import StateType
+from runs.models import Flow, FlowRun, FlowRunState, Occurrence, Problem
+from runs.problems.core import PASSES, RECENT, Change, Failure, Standing, after_failure, with_failures
+from runs.why.selectors.guilt import error_in
+
+Status = Problem.Status
+
+# One transaction counts so many failures; on SQLite it holds up every writer.
+STEP = 500
+STEPS_OF_A_TICK = 20
+# How often it is asked whether a problem is mended, and of how many in one tick.
+CHECK_EVERY, CHECKED = timedelta(seconds=15), 20
+# What fails in more flows and deployments than these is not closed by itself.
+MOST_PLACES = 50
+LONGEST_EXAMPLE = 400
+_LIFE = ("status", "since", "failures", "noticed", "version", "resolved_by")
+_MUTING = ("muted_until", "muted_until_failures", "muted_in_version")
+
+
+def catch_up(now: datetime) -> None:
+    """Do what the service would, for whoever reads problems: count what just failed; and if nobody ticks, the rest."""
+    with seeing(None):
+        overdue = Problem.objects.exclude(status=Status.RESOLVED).filter(checked_at__lte=now - 4 * CHECK_EVERY)
+        if overdue.exists():
+            work_on_problems(now)
+        else:
+            _count_pending(now)
+
+
+def work_on_problems(now: datetime) -> int:
+    """Count what failed, and close what is mended; how many failures were counted."""
+    with seeing(None):
+        counted = _count_pending(now)
+        recent = Problem.objects.filter(status__in=[Status.NEW, Status.REGRESSED], since__lt=now - RECENT)
+        if recent.exists():
+            recent.update(status=Status.ONGOING, since=now, updated=now)
+        _close_mended(now)
+    return counted
+
+
+# --- counting --------------------------------------------------------------------------------------------------------
+
+
+def _count_pending(now: datetime) -> int:
+    counted = 0
+    for _ in range(STEPS_OF_A_TICK):
+        if not Occurrence.objects.filter(is_pending=True).exists():
+            break
+        counted += _count_failures(now)
+    return counted
+
+
+class _Run(NamedTuple):
+    """The run around the one of an occurrence, its version, and when its attempt began."""
+
+    parent_id: UUID | None
+    version: str
+    started: datetime | None
+
+
+@repeated_on_conflict
+def _count_failures(now: datetime) -> int:
+    with write_transaction():
+        pending = Occurrence.objects.select_for_update(skip_locked=True, no_key=True)
+        found = list(pending.filter(is_pending=True).order_by("id")[:STEP])
+        if not found:
+            return 0
+        runs = _runs_of(found)
+        consequences, too_many = _consequences(found, runs)
+        grouped: dict[UUID, list[Occurrence]] = defaultdict(list)
+        for one in sorted(found, key=lambda occurrence: (occurrence.seen_at, occurrence.pk)):
+            grouped[one.problem_id].append(one)
+        events = []
+        for problem in _locked_problems(grouped, now):
+            own = grouped[problem.pk]
+            counted = [one for one in own if one.pk not in consequences]
+            changes = _apply(problem, counted, runs, too_many.get(problem.pk, 0), now)
+            events += [_event(problem, change, own[-1], now) for change in changes]
+        Occurrence.objects.filter(pk__in=[one.pk for one in found]).update(is_pending=False)
+        if consequences:
+            Occurrence.objects.filter(pk__in=consequences).update(is_consequence=True)
+        record_events(events)
+    return len(found)
+
+
+def _runs_of(found: Sequence[Occurrence]) -> dict[UUID, _Run]:
+    around = F("parent_task_run__flow_run_id")
+    rows = FlowRun.objects.filter(pk__in={one.run_id for one in found}).values_list(
+        "pk", around, "deployment_version", "flow_version", "start_time"
+    )
+    return {row[0]: _Run(row[1], row[2] or row[3] or "", row[4]) for row in rows}
+
+
+def _consequences(found: Sequence[Occurrence], runs: Mapping[UUID, _Run]) -> tuple[set[UUID], dict[UUID, int]]:
+    """The occurrences that a run around them has as well; and of how many problems too many were counted before.
+
+    A nested run fails before the run around it, and may have been counted by then.
+    """
+    by_run = {(one.run_id, one.problem_id) for one in found}
+    # What is nested in a run fails after that has begun.
+    since = min(runs[one.run_id].started or one.seen_at if one.run_id in runs else one.seen_at for one in found)
+    inside = Occurrence.objects.filter(
+        problem_id__in={one.problem_id for one in found}, seen_at__gte=since, is_nested=True, is_consequence=False
+    )
+    rows = inside.annotate(around=F("run__parent_task_run__flow_run_id"))
+    consequences, too_many = set(), defaultdict[UUID, int](int)
+    for pk, problem_id, around, is_pending in rows.values_list("pk", "problem_id", "around", "is_pending"):
+        if (around, problem_id) in by_run:
+            consequences.add(pk)
+            too_many[problem_id] += not is_pending
+    parents = {run.parent_id for run in runs.values() if run.parent_id}
+    if parents:
+        around_it = Occurrence.objects.filter(run__in=parents).values_list("run_id", "problem_id")
+        known = set(around_it)
+        for one in found:
+            run = runs.get(one.run_id)
+            if run and run.parent_id and (run.parent_id, one.problem_id) in known:
+                consequences.add(one.pk)
+    return consequences, too_many
+
+
+def _locked_problems(grouped: Mapping[UUID, Sequence[Occurrence]], now: datetime) -> list[Problem]:
+    """The problems of these occurrences, in the order of their ids; those that are not there are made."""
+    known = set(Problem.objects.filter(pk__in=grouped).values_list("pk", flat=True))
+    causes = _causes({problem_id: own[-1] for problem_id, own in grouped.items()})
+    missing = [
+        Problem(
+            id=problem_id,
+            type=cause.type,
+            place=cause.place,
+            message=cause.message,
+            since=own[0].seen_at,
+            first_seen=own[0].seen_at,
+            last_seen=own[0].seen_at,
+            created=now,
+            checked_at=now,
+        )
+        for problem_id, own in sorted(grouped.items())
+        if problem_id not in known
+        for cause, _ in [causes[problem_id]]
+    ]
+    Problem.objects.bulk_create(missing, ignore_conflicts=True)
+    problems = list(Problem.objects.select_for_update(no_key=True).filter(pk__in=grouped).order_by("pk"))
+    for problem in problems:
+        problem.example = causes[problem.pk][1] or problem.example
+    return problems
+
+
+def _causes(newest: Mapping[UUID, Occurrence]) -> dict[UUID, tuple[Cause, str]]:
+    """The cause that these occurrences' states name, and their message as it was. One query."""
+    states = FlowRunState.objects.in_bulk([one.pk for one in newest.values()])
+    found = {}
+    for problem_id, one in newest.items():
+        state = states.get(one.pk)
+        details, name, message = (state.details, state.name, state.message) if state else ({}, "Failed", "")
+        cause = cause_of_state(details.get("cause"), name, message)
+        found[problem_id] = (cause, example_of(cause, message))
+    return found
+
+
+def example_of(cause: Cause, message: str | None) -> str:
+    """The message of an exception without its type, which stands beside it."""
+    words = " ".join(error_in(message).split())
+    kind, _, rest = words.partition(": ")
+    if kind.rpartition(".")[2] == cause.type:
+        words = rest
+    elif normalised(words) != cause.message:
+        # A flow that several of its runs failed says how many; the cause says by which error.
+        words = cause.message
+    return words[:LONGEST_EXAMPLE]
+
+
+def _apply(
+    problem: Problem, counted: Sequence[Occurrence], runs: Mapping[UUID, _Run], too_many: int, now: datetime
+) -> list[Change]:
+    changes = []
+    standing = Standing(**{name: getattr(problem, name) for name in (*_LIFE, *_MUTING)})
+    for one in counted:
+        run = runs.get(one.run_id, _Run(None, "", None))
+        standing, change = after_failure(standing, Failure(one.seen_at, run.started, run.version))
+        changes += [change] if change else []
+    for name in (*_LIFE, *_MUTING):
+        setattr(problem, name, getattr(standing, name))
+    problem.failures = max(0, problem.failures - too_many)
+    if counted:
+        problem.first_seen = min(problem.first_seen, counted[0].seen_at)
+        problem.last_seen = max(problem.last_seen, counted[-1].seen_at)
+        problem.trend = with_failures(problem.trend, (one.seen_at for one in counted))
+    if problem.status != Status.RESOLVED:
+        problem.resolution = ""
+    columns = ("example", "first_seen", "last_seen", "trend", "resolution", "updated")
+    problem.updated = now
+    problem.save(update_fields=[*_LIFE, *_MUTING, *columns])
+    # In one batch the last word counts: a problem that is new is not growing as well.
+    return changes[:1] if changes[:1] == [Change.NEW] else changes[-1:]
+
+
+def _event(problem: Problem, change: Change, newest: Occurrence | None, now: datetime) -> Event:
+    related = []
+    if newest is not None:
+        related = [(f"prefect.flow.{newest.flow_id}", "flow"), (f"prefect.flow-run.{newest.run_id}", "flow-run")]
+        if newest.deployment_id:
+            related.append((f"prefect.deployment.{newest.deployment_id}", "deployment"))
+    return new_event(
+        f"orion.problem.{change}",
+        resource={RESOURCE_ID: f"orion.problem.{problem.pk}", "prefect.resource.name": problem.title[:255]},
+        related=[{RESOURCE_ID: one, RESOURCE_ROLE: role} for one, role in related],
+        payload={
+            "type": problem.type,
+            "place": problem.place,
+            "message": problem.example,
+            "status": problem.status,
+            "failures": problem.failures,
+            "version": problem.version,
+            "first_seen": problem.first_seen.isoformat(),
+            "resolution": problem.resolution,
+        },
+        now=now,
+    )
+
+
+# --- closing ---------------------------------------------------------------------------------------------------------
+
+
+def _close_mended(now: datetime) -> None:
+    open_ones = Problem.objects.exclude(status=Status.RESOLVED).filter(checked_at__lte=now - CHECK_EVERY)
+    for problem in list(open_ones.order_by("checked_at")[:CHECKED]):
+        resolution = _proof_of_mending(problem.pk)
+        if resolution:
+            _resolve(problem.pk, resolution, "", now, last_seen=problem.last_seen)
+        else:
+            Problem.objects.filter(pk=problem.pk).update(checked_at=now)
+
+
+def _proof_of_mending(problem_id: UUID) -> str:
+    """By what it is mended, as a sentence; empty where that is not shown.
+
+    Each flow and deployment that failed by it must have shown it: all of its failed runs were run again and completed,
+    or enough runs that were due after its last failure did.
+    """
+    own = Occurrence.objects.filter(problem_id=problem_id)
+    newest = own.order_by("-seen_at", "-id").select_related("run").first()
+    if newest is None or newest.is_pending:
+        return ""
+    has_passed = Q(run__state_type=StateType.COMPLETED)
+    # Mostly what failed last has not passed, and nothing else need be looked at.
+    if newest.run.state_type != StateType.COMPLETED and not _passes(
+        newest.flow_id, newest.deployment_id, newest.seen_at
+    ):
+        return ""
+    left = own.exclude(has_passed).order_by().values_list("flow_id", "deployment_id").annotate(last=Max("seen_at"))
+    places = list(left[: MOST_PLACES + 1])
+    if len(places) > MOST_PLACES:
+        return ""
+    names = []
+    for flow_id, deployment_id, last in places:
+        passed = _passes(flow_id, deployment_id, last)
+        if not passed:
+            return ""
+        names += passed[:1]
+    if not places:
+        return "All of its runs completed when they were run again."
+    flows = Flow.objects.filter(pk__in={flow_id for flow_id, _, _ in places}).order_by("name")
+    return (
+        f"{PASSES} later runs of {_listed(list(flows.values_list('name', flat=True)))} completed, such as {names[0]}."
+    )
+
+
+def _passes(flow_id: UUID | None, deployment_id: UUID | None, after: datetime) -> list[str]:
+    """The names of runs that were due after this and completed, where they are enough to show something."""
+    runs = FlowRun.objects.filter(state_type=StateType.COMPLETED.value, expected_start_time__gt=after)
+    runs = runs.filter(deployment_id=deployment_id) if deployment_id else runs.filter(flow=flow_id, deployment_id=None)
+    names = list(runs.order_by("-expected_start_time").values_list("name", flat=True)[:PASSES])
+    return names if len(names) == PASSES else []
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+@repeated_on_conflict
+def _resolve(problem_id: UUID, resolution: str, by: str, now: datetime, last_seen: datetime | None = None) -> Problem:
+    with write_transaction():
+        problem = _locked(problem_id)
+        # It failed once more meanwhile, or somebody was faster.
+        if problem.status == Status.RESOLVED or (last_seen and problem.last_seen > last_seen):
+            return problem
+        _unmute(problem)
+        problem.status, problem.since, problem.resolution, problem.resolved_by = Status.RESOLVED, now, resolution, by
+        _save(problem, now, "resolution", "resolved_by", *_MUTING)
+        newest = Occurrence.objects.filter(problem_id=problem_id).order_by("-seen_at").first()
+        record_events([_event(problem, Change.RESOLVED, newest, now)])
+    return problem
+
+
+# --- what people decide ----------------------------------------------------------------------------------------------
+
+
+def resolve_problem(*, problem_id: UUID, by: str, now: datetime) -> Problem:
+    """Close it in somebody's name. A run that begins later and fails by it opens it again. Raises ProblemNotFound."""
+    return _resolve(problem_id, f"Resolved by {by}.", by, now)
+
+
+@repeated_on_conflict
+def mute_problem(
+    *,
+    problem_id: UUID,
+    now: datetime,
+    until: datetime | None = None,
+    grows_by: int | None = None,
+    other_version: bool = False,
+) -> Problem:
+    """Let it concern nobody until one of these comes; without any, for ever. Raises ProblemNotFound."""
+    with write_transaction():
+        problem = _locked(problem_id)
+        problem.status, problem.since, problem.muted_until = Status.MUTED, now, until
+        problem.muted_until_failures = None if grows_by is None else problem.failures + grows_by
+        problem.muted_in_version = problem.version if other_version else None
+        _save(problem, now, *_MUTING)
+    return problem
+
+
+@repeated_on_conflict
+def unmute_problem(*, problem_id: UUID, now: datetime) -> Problem:
+    """Let it concern somebody again; one that is not muted, or that is resolved, as well. Raises ProblemNotFound."""
+    with write_transaction():
+        problem = _locked(problem_id)
+        if problem.status in {Status.MUTED, Status.RESOLVED}:
+            problem.status, problem.since, problem.noticed = Status.ONGOING, now, problem.failures
+            problem.resolution = problem.resolved_by = ""
+            _unmute(problem)
+            _save(problem, now, "noticed", "resolution", "resolved_by", *_MUTING)
+    return problem
+
+
+@repeated_on_conflict
+def assign_problem(*, problem_id: UUID, assignee: str, now: datetime) -> Problem:
+    """Say whose it is; an empty name is nobody's. Raises ProblemNotFound."""
+    with write_transaction():
+        problem = _locked(problem_id)
+        problem.assignee = assignee
+        _save(problem, now, "assignee")
+    return problem
+
+
+def _locked(problem_id: UUID) -> Problem:
+    problem = Problem.objects.select_for_update(no_key=True).filter(pk=problem_id).first()
+    if problem is None:
+        raise ProblemNotFound(id=problem_id)
+    return problem
+
+
+def _unmute(problem: Problem) -> None:
+    problem.muted_until = problem.muted_until_failures = problem.muted_in_version = None
+
+
+def _save(problem: Problem, now: datetime, *columns: str) -> None:
+    problem.updated = now
+    problem.save(update_fields=["status", "since", "updated", *columns])

@@ -1,0 +1,86 @@
+"""Problems on the wire: failures of one cause, groups of waiting runs, and what people decide about them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from orionflow.contract.wire import Answer, Moment, Natural, Stored, StrictWire, Text255
+
+ProblemStatus = Literal["new", "ongoing", "regressed", "muted", "resolved"]
+
+
+class FailuresOfHour(Answer):
+    """How often runs failed by a problem in one hour."""
+
+    hour: datetime
+    failures: Natural
+
+
+class Problem(Stored):
+    """Failures of flow runs by one cause.
+
+    `message` has nothing that differs from run to run, `example` is that of the newest failure. `runs` counts the runs
+    that are still there, up to 10,000, in lists up to 1,000, and `failed` those of them that are failed now; `failures`
+    counts every failure that there ever was. Flows and versions are those of the newest 200 failures.
+    """
+
+    status: ProblemStatus
+    title: str
+    type: str
+    place: str = ""
+    message: str = ""
+    example: str = ""
+    since: datetime
+    first_seen: datetime
+    last_seen: datetime
+    failures: Natural
+    runs: Natural
+    failed: Natural
+    flows: list[str] = []
+    versions: list[str] = []
+    trend: list[FailuresOfHour] = []
+    assignee: str = ""
+    muted_until: datetime | None = None
+    muted_until_failures: int | None = None
+    muted_in_version: str | None = None
+    resolution: str = ""
+    resolved_by: str = ""
+
+
+class WaitingRuns(Answer):
+    """Runs that are due and wait for one reason, with what would help."""
+
+    reason: str
+    fix: str = ""
+    runs: Natural
+    since: datetime | None = None
+    work_queue_name: str | None = None
+    flows: list[str] = []
+    oldest_run_id: UUID
+
+
+class ProblemRetryPreview(Answer):
+    """The answer of the rules: how many of the failed runs can be retried, and why the others cannot."""
+
+    can: Natural
+    cannot: Natural
+    reasons: dict[str, int] = {}
+    is_cut: bool = False
+
+
+class ProblemMute(StrictWire):
+    """Until when a problem concerns nobody: whatever comes first. Without any of them it stays muted."""
+
+    until: Moment | None = None
+    grows_by: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    other_version: bool = False
+
+
+class ProblemAssignment(StrictWire):
+    """Whose problem it is; an empty name is nobody's."""
+
+    assignee: Text255 = ""

@@ -1,0 +1,139 @@
+"""The cause of a run's bad end, from its exception or from the runs that it failed by. Loaded when a run fails."""
+
+from __future__ import annotations
+
+import os
+import re
+import sysconfig
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from orionflow.contract.fingerprints import cause_of
+from orionflow.contract.states import BAD
+from orionflow.errors import OrionError
+from orionflow.recordable import as_text
+from orionflow.states import State
+
+OURS = str(Path(__file__).parent.parent)
+FOREIGN = ("/site-packages/", "/dist-packages/", "<frozen ")
+STANDARD = tuple({sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib")})
+# A traceback deeper than this is one of a recursion.
+DEEPEST = 2_000
+_CAUSE = "__orion_cause__"
+_LINE = re.compile(r'^ *File "(.+?)", line \d+, in (.+)$', re.MULTILINE)
+
+Frame = tuple[str, str]
+
+
+def note_cause(state: State[Any], function: Callable[..., Any]) -> None:
+    """Write into the details of a bad state what caused it; `function` is the user's, of which it is a run.
+
+    What cannot be found out is left to the server, which goes by the words of the state.
+    """
+    # Exceptions and functions are the user's, and may raise whatever is done with them.
+    with suppress(Exception):
+        if found := _cause_of_value(state.value, function, state.name):
+            state.amend_details(cause=found)
+
+
+def _cause_of_value(value: Any, function: Callable[..., Any], name: str) -> dict[str, str] | None:
+    if isinstance(value, BaseException):
+        return _cause_of_exception(value, function, name)
+    if isinstance(value, State):
+        return value.state_details.cause
+    if isinstance(value, list | tuple | set | frozenset):
+        return _first_cause(value)
+    return None
+
+
+def _first_cause(states: Iterable[Any]) -> dict[str, str] | None:
+    """Of runs that failed, the first one is whose cause it is: the others may be its consequences."""
+    for state in states:
+        if isinstance(state, State) and state.type in BAD and state.state_details.cause:
+            return state.state_details.cause
+    return None
+
+
+def _cause_of_exception(error: BaseException, function: Callable[..., Any], name: str) -> dict[str, str]:
+    trace = error.__traceback__
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+        trace = error.__traceback__ or trace
+    # The exception of a task comes out of its flow, and of the flow around that: it is one cause.
+    if noted := _noted(error):
+        return noted
+    frames = own_frames(error, trace, _folder_of(function))
+    kind = type(error).__name__
+    if not frames and isinstance(error, OrionError):
+        # We raised it about this function: it took too long, its value cannot be stored, its process is gone.
+        frames = _frames_of(function)
+        kind = name if isinstance(error, TimeoutError) else kind
+    found = cause_of(kind, as_text(error), frames).as_dict()
+    # Some exceptions let nobody write on them; their cause is found once more.
+    with suppress(Exception):
+        setattr(error, _CAUSE, found)
+    return found
+
+
+def _noted(error: BaseException) -> dict[str, str] | None:
+    # Past a `__getattr__` of the user's.
+    try:
+        noted: dict[str, str] = object.__getattribute__(error, _CAUSE)
+    except AttributeError:
+        return None
+    return noted
+
+
+def _frames_of(function: Callable[..., Any]) -> list[Frame]:
+    code = getattr(function, "__code__", None)
+    return [] if code is None else [(code.co_filename, code.co_name)]
+
+
+def _folder_of(function: Callable[..., Any]) -> str:
+    """The folder of the user's code. Where it is installed as a library is, it is the user's all the same."""
+    return next((str(Path(file).parent) + os.sep for file, _ in _frames_of(function) if os.sep in file), OURS)
+
+
+def own_frames(error: BaseException, trace: TracebackType | None, folder: str) -> list[Frame]:
+    """The user's functions that the exception came through, the outermost first.
+
+    Of a task's exception in its flow, those of the task alone: it has the same cause in both.
+    """
+    frames = list(_frames(trace))
+    if not any(_is_own(file) or file.startswith(folder) for file, _ in frames):
+        frames = _frames_as_text(error.__cause__)
+    inner: list[Frame] = []
+    outer: list[Frame] = []
+    for frame in frames:
+        if frame[0].startswith(OURS):
+            outer, inner = inner or outer, []
+        elif _is_own(frame[0]) or frame[0].startswith(folder):
+            inner.append(frame)
+    return inner or outer
+
+
+def _frames_as_text(cause: BaseException | None) -> list[Frame]:
+    """The frames of an exception of another process, which sent its traceback as a text."""
+    return _LINE.findall(as_text(cause)) if type(cause).__name__.endswith("RemoteTraceback") else []
+
+
+def _frames(trace: TracebackType | None) -> Iterator[Frame]:
+    for _ in range(DEEPEST):
+        if trace is None:
+            return
+        code = trace.tb_frame.f_code
+        yield code.co_filename, code.co_name
+        trace = trace.tb_next
+
+
+@lru_cache(maxsize=1024)
+def _is_own(file: str) -> bool:
+    """Whether the code is the user's: neither Python's, nor ours, nor an installed library's."""
+    # Environments lie inside of folders of Python's own, and projects inside of those of environments.
+    if file.startswith(OURS) or any(part in file for part in FOREIGN):
+        return False
+    return not file.startswith(STANDARD)

@@ -1,0 +1,191 @@
+"""The cause in the state of a failed run: the same for a task run, its flow run, and the flow run around that."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from orionflow import flow, task
+from orionflow.engine import causes
+from orionflow.states import Completed, Failed
+from orionflow.task_runners import ProcessTaskRunner
+from orionflow.testing import flow_run_of, task_runs_of
+
+
+@task
+def load_rows(day: int) -> None:
+    raise KeyError(f"customer_{day}")
+
+
+@task
+def good() -> int:
+    return 1
+
+
+def cause_of(state) -> dict[str, str]:
+    return state.state_details.cause or {}
+
+
+def told(state) -> tuple[str, str, str]:
+    cause = cause_of(state)
+    return cause["type"], cause["place"], cause.get("message", "")
+
+
+def test_a_task_its_flow_and_the_flow_around_it_have_one_cause():
+    @flow
+    def inner() -> None:
+        good()
+        load_rows(3)
+
+    @flow
+    def outer() -> None:
+        inner()
+
+    states = [outer(return_state=True), inner(return_state=True)]
+
+    assert told(states[0]) == ("KeyError", "test_causes.py:load_rows", "…")
+    assert cause_of(states[0]) == cause_of(states[1])
+
+
+def test_a_flow_has_the_cause_of_the_first_task_that_failed():
+    @task
+    def other() -> None:
+        raise ValueError("late")
+
+    @flow
+    def fan() -> None:
+        first = load_rows.submit(1)
+        first.wait()
+        other.submit().wait()
+
+    state = fan(return_state=True)
+
+    assert state.message == "2/2 runs failed."
+    assert told(state)[0] == "KeyError"
+
+
+def test_a_returned_state_brings_its_cause():
+    @flow
+    def returning():
+        return load_rows(1, return_state=True)
+
+    assert told(returning(return_state=True))[0] == "KeyError"
+
+
+def test_the_flows_own_exception_is_its_cause():
+    def helper() -> None:
+        raise RuntimeError("no token 17")
+
+    @flow
+    def own() -> None:
+        helper()
+
+    assert told(own(return_state=True)) == ("RuntimeError", "test_causes.py:helper", "no token #")
+
+
+def test_library_frames_are_left_out():
+    @flow
+    def reading() -> None:
+        import json
+
+        json.loads("{")
+
+    assert told(reading(return_state=True))[:2] == ("JSONDecodeError", "test_causes.py:reading")
+
+
+def test_a_timeout_names_what_took_too_long():
+    @task(timeout_seconds=0.05)
+    def slow() -> None:
+        time.sleep(3)
+
+    @flow
+    def waiting() -> None:
+        slow()
+
+    kind, place, message = told(waiting(return_state=True))
+
+    assert (kind, place) == ("TimedOut", "test_causes.py:slow")
+    assert message == "Task … ran longer than its timeout_seconds=#."
+
+
+def raise_far_away() -> None:
+    raise LookupError("not here 5")
+
+
+far = task(raise_far_away)
+
+
+@pytest.mark.slow
+def test_an_exception_of_another_process_has_the_cause_that_it_would_have_here():
+    @flow(task_runner=ProcessTaskRunner(max_workers=1))
+    def elsewhere() -> None:
+        far.submit()
+
+    @flow
+    def here() -> None:
+        far()
+
+    assert cause_of(elsewhere(return_state=True)) == cause_of(here(return_state=True))
+
+
+def test_a_group_of_exceptions_has_the_cause_of_its_first():
+    @flow
+    def grouped() -> None:
+        raise ExceptionGroup("two", [ExceptionGroup("one", [OSError("disk 4")]), ValueError("x")])
+
+    assert told(grouped(return_state=True))[0] == "OSError"
+
+
+def test_hostile_exceptions_cost_the_run_nothing():
+    class Hostile(Exception):
+        __slots__ = ()
+
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+        def __setattr__(self, name: str, value: object) -> None:
+            raise RuntimeError("no attributes")
+
+    @flow
+    def meeting() -> None:
+        raise Hostile
+
+    state = meeting(return_state=True)
+
+    assert state.is_failed()
+    assert told(state)[0] == "Hostile"
+
+
+def test_good_ends_and_states_of_the_users_own_making_have_no_cause(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(causes, "note_cause", lambda *_: pytest.fail("a good end was looked at"))
+
+    @flow
+    def fine() -> int:
+        return good()
+
+    @flow
+    def by_hand():
+        return Completed(message="ok")
+
+    assert fine(return_state=True).state_details.cause is None
+    assert by_hand(return_state=True).state_details.cause is None
+
+
+def test_a_state_that_was_failed_by_hand_is_left_to_its_words():
+    @flow
+    def by_hand():
+        return Failed(message="no data today")
+
+    assert by_hand(return_state=True).state_details.cause is None
+
+
+def test_the_cause_is_recorded_with_task_and_flow_run():
+    @flow
+    def recorded() -> None:
+        load_rows(1)
+
+    state = recorded(return_state=True)
+
+    assert cause_of(task_runs_of(state)[0].state) == cause_of(state)
+    assert cause_of(flow_run_of(state).state) == cause_of(state)
