@@ -34,6 +34,7 @@ BENCHMARKS = (
     "live",
     "at_size",
     "keys",
+    "replaying",
 )
 RESULTS = ROOT / "benchmarks" / "results"
 

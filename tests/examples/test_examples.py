@@ -54,6 +54,14 @@ def test_upstream_part_runs_again_when_validation_fails(play: Play) -> None:
     assert played.task_runs("validate") == {"Failed": 1, "Completed": 1}
 
 
+def test_failed_pipeline_is_replayed_mended_and_retried(play: Play) -> None:
+    played = play("mend_and_retry.py")
+
+    assert played.printed.count("extract asks the shop") == 1
+    assert "The replay is Completed (then: Failed)." in played.printed
+    assert played.flow_runs() == {"Completed": 1}
+
+
 def test_purchase_goes_on_with_the_answer_it_paused_for(play: Play) -> None:
     played = play("approval.py")
 

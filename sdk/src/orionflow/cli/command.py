@@ -37,18 +37,20 @@ class OrionCommand(WithExamples, click.Command):
         self.params.extend(shared_options(taken={name for one in self.params for name in one.opts}))
 
 
-def shared_options(taken: Collection[str] = ()) -> list[click.Parameter]:
+def shared_options(taken: Collection[str] = ()) -> list[click.Option]:
     """Options that may stand anywhere on the line: `orion --debug fr ls` and `orion fr ls --debug` are the same.
 
     Where a command has `-q` for its queues, as commands of this kind always had, quiet is spelled out.
     """
     quiet = ["--quiet"] if "-q" in taken else ["-q", "--quiet"]
-    return [
+    shared = [
         _flag(["--debug"], "debug", "Show the whole trace of an error."),
         _flag(quiet, "quiet", "Print only data and errors."),
         _flag(["-v", "--verbose"], "verbose", "Say more; twice for even more.", count=True),
         _flag(["--no-color"], "no_color", "Print without colours."),
     ]
+    # A command may mean something of its own by one of them.
+    return [one for one in shared if not set(one.opts).intersection(taken)]
 
 
 def _flag(names: list[str], attribute: str, text: str, *, count: bool = False) -> click.Option:

@@ -11,7 +11,11 @@ from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.cli.lazy import Entry, LazyGroup
 
 ENTRIES: Mapping[str, str | Entry | Mapping[str, str | Entry]] = {
-    "Run": {"run": "Run a flow in this process and follow it."},
+    "Run": {
+        "run": "Run a flow in this process and follow it.",
+        "pull": Entry("Pack a run into one file.", ".pulling:pull"),
+        "replay": Entry("Run a recorded run again here, with what it recorded.", ".replaying:replay"),
+    },
     "Look and act": {
         "flow-run": Entry("Runs of flows: list, explain, cancel, retry.", aliases=("fr",)),
         "task-run": Entry("Runs of tasks.", aliases=("tr",)),

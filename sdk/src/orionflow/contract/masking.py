@@ -54,7 +54,7 @@ class KnownSecrets:
         with self._lock:
             self._values |= new
             # The longest first: a part of a secret may be one as well.
-            self._spellings = tuple(sorted({one for value in self._values for one in _spellings(value)}, key=_length))
+            self._spellings = tuple(sorted({one for value in self._values for one in spellings_of(value)}, key=_length))
             forms = {form for one in self._spellings for form in _forms_in_json(one)}
             self._in_json = tuple(forms)
             bare = {one.encode("utf-8", "replace") for one in self._spellings}
@@ -137,7 +137,8 @@ def _length(text: str) -> tuple[int, str]:
     return -len(text), text
 
 
-def _spellings(value: str) -> set[str]:
+def spellings_of(value: str) -> set[str]:
+    """The ways in which JSON, `repr`, addresses and pages spell a value, and each long line of it."""
     lines = [line.strip() for line in value.splitlines()]
     whole = {value.strip(), *(line for line in lines if len(lines) > 1 and len(line) >= SHORTEST_LINE)}
     spelled = {

@@ -58,6 +58,7 @@ def create_run(call: FlowCall) -> Steps[ActiveFlowRun | State[Any]]:
         if recorded is None and (done := (yield from _completed_before(call, parent, answer))) is not None:
             return done
         if parent.recorded is not None:
+            parent.recorded.begins(call)
             call.recorded = yield Do(parent.recorded.inside, subflow.key, subflow.dynamic_key, answer.state)
         return (yield from _create(call, api, parent_task_run_id))
 

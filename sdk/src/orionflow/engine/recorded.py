@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 from orionflow.states import State
 
 if TYPE_CHECKING:
+    from orionflow.engine.run_calls import FlowCall, TaskCall
     from orionflow.wire import FlowRun
 
 
@@ -35,6 +36,9 @@ Again = Literal[Verdict.AGAIN]
 
 class Recorded(Protocol):
     """Where the calls of one flow run find what was recorded for them."""
+
+    def begins(self, call: TaskCall | FlowCall) -> None:
+        """Look at a call before it is asked for, or its nested flow runs: it may be given another task or flow."""
 
     def of_call(self, key: str, dynamic_key: str, known: State[Any] | None) -> State[Any] | Again | None:
         """Return what a call of a task, a nested flow or a deployment takes up.

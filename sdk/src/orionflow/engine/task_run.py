@@ -121,6 +121,7 @@ def _attempts(call: TaskCall) -> Steps[State[Any]]:
 
 def _take_up(call: TaskCall, recorded: Recorded) -> Steps[State[Any] | None]:
     """Return the final state that was recorded for the call; None where the run goes on, to run or to be taken up."""
+    recorded.begins(call)
     known, found = call.state, recorded.of_call(call.task.task_key, call.dynamic_key, call.state)
     if isinstance(found, State):
         return (yield from _stand_in(call, found))

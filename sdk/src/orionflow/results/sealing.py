@@ -51,6 +51,23 @@ def is_sealed(content: bytes) -> bool:
     return content.startswith(MARK)
 
 
+def without_seal(content: bytes) -> bytes:
+    """The content behind a seal that is not looked at: somebody agreed to read it, whoever wrote it."""
+    return content[len(MARK) + _SEAL_BYTES :] if is_sealed(content) else content
+
+
+def is_ours(content: bytes, *, where: str, key: str, kind: str) -> bool:
+    """Whether our key has sealed just this. An installation without a key has sealed nothing."""
+    settings = current_settings()
+    if not (settings.results_key or (settings.home / KEY_FILE).exists()):
+        return False
+    try:
+        unsealed(content, where=where, key=key, kind=kind)
+    except UntrustedResult:
+        return False
+    return True
+
+
 def _seal(our: bytes, where: str, key: str, kind: str, content: bytes) -> bytes:
     # Of two spellings of one file, either may be in a reference.
     names = [part.encode("utf-8", "surrogatepass") for part in (where, normpath(key), kind)]

@@ -16,6 +16,7 @@ flow_run = LazyGroup(
             "why": Entry("Explain why a run is in the state it is in.", ".show"),
             "watch": Entry("Follow a run until it ends.", ".follow"),
             "export": Entry("Write a run as one HTML file.", ".exporting"),
+            "pull": Entry("Pack a run into one file.", "orionflow.cli.pulling:pull"),
         },
         "Act": {
             "cancel": Entry("Cancel runs.", ".commands"),

@@ -1,0 +1,80 @@
+"""A pipeline fails far away: pull the run, replay it here, mend the code, and retry the run.
+
+Run it: `python examples/mend_and_retry.py`. It writes a pipeline into a folder of its own and does with the command
+`orion` what a person would do: nothing in it is specific to this example.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+PIPELINE = """
+from orionflow import flow, task
+
+ORDERS = [{"id": 1, "price": "10.50"}, {"id": 2, "price": "7,25"}, {"id": 3, "price": "3.00"}]
+
+
+@task(persist_result=True)
+def extract():
+    print("extract asks the shop: it takes long, and costs money")
+    return ORDERS
+
+
+@task(persist_result=True)
+def price_of(order):
+    return float(order["price"])
+
+
+@task
+def load(prices):
+    print(f"loaded {sum(prices):.2f} EUR")
+
+
+@flow(log_prints=True)
+def orders():
+    load([one.result() for one in price_of.map(extract())])
+"""
+
+
+def orion(*words: str, folder: Path, code: int = 0) -> str:
+    """Run a command as on a terminal, and show it."""
+    print(f"\n$ orion {' '.join(words)}", flush=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "orionflow.cli", *words], cwd=folder, capture_output=True, text=True, env=os.environ
+    )
+    print(done.stdout + done.stderr, flush=True)
+    if done.returncode != code:
+        raise SystemExit(f"orion {words[0]} ended with {done.returncode} instead of {code}")
+    return done.stdout + done.stderr
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        pipeline = folder / "pipeline.py"
+        pipeline.write_text(PIPELINE)
+
+        # The night: the run fails, as one price is written with a comma.
+        orion("run", "pipeline.py:orders", "--name", "nightly", folder=folder, code=1)
+
+        # The morning: what failed, and why?
+        orion("flow-run", "why", "nightly", folder=folder)
+
+        # Two commands, and it fails here as it did there; `extract` takes its result, and costs nothing.
+        orion("pull", "nightly", "--entrypoint", "pipeline.py:orders", "-f", "nightly.orion", folder=folder)
+        orion("replay", "nightly.orion", "--yes", folder=folder, code=1)
+
+        # Mended, it completes; then the run itself is retried, and takes up what it had done.
+        pipeline.write_text(PIPELINE.replace('float(order["price"])', 'float(order["price"].replace(",", "."))'))
+        orion("replay", "nightly", "--entrypoint", "pipeline.py:orders", "--yes", "--retry", folder=folder)
+
+        told = orion("flow-run", "inspect", "nightly", "--columns", "name,state", folder=folder)
+        assert "Completed" in told
+
+
+if __name__ == "__main__":
+    main()

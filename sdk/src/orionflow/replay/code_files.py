@@ -1,0 +1,219 @@
+"""The code of a run as it is on this machine: the commit, and the files of the entry point's folder.
+
+Nothing is imported to find them. Only files of code are taken, within bounds; what is named like a secret, hidden,
+linked or large stays behind, and the capsule lists it.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from orionflow.code.entrypoints import is_path, split_entrypoint
+from orionflow.contract.masking import NAMES_A_SECRET
+from orionflow.replay.capsule import CODE, BadCapsule, check_name
+from orionflow.replay.secret_names import SecretNames
+
+SUFFIXES = frozenset({".py", ".sql", ".j2", ".jinja", ".jinja2"})
+MOST_FILES = 300
+LARGEST_FILE = 256 * 1024
+LARGEST_CODE = 4 * 1024 * 1024
+GIT_SECONDS = 5.0
+_NEVER = re.compile(
+    r"\.(pem|key|p12|pfx|jks|kdbx|crt)$|^id_(rsa|dsa|ecdsa|ed25519)|^\.|netrc|kubeconfig", re.IGNORECASE
+)
+_FOLDERS = frozenset({"__pycache__", "node_modules", "venv", "env", "site-packages", "build", "dist"})
+
+
+@dataclass(slots=True)
+class Code:
+    """Where a flow's code is here: its root, the file of the entry point in it, and what git says of it."""
+
+    root: Path
+    file: Path
+    entrypoint: str
+    commit: str | None = None
+    is_changed: bool | None = None
+    remote: str | None = None
+    left_out: list[str] = field(default_factory=list)
+
+    @property
+    def version(self) -> str:
+        """The version that a run of this file records, unless its flow names one."""
+        return hashlib.md5(self.file.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+def find_code(entrypoint: str, folder: Path, *, anywhere: bool = False) -> Code | None:
+    """Find the file that an entry point names, without importing anything. None where it is not in the folder.
+
+    Entry points come from the API, so they must not name a file of their own choice; with `anywhere` the user does.
+    """
+    where, name = split_entrypoint(entrypoint)
+    folder = folder.resolve()
+    file = _file_of(where, folder)
+    if file is None or not file.is_file() or file.suffix != ".py":
+        return None
+    if not anywhere and not file.is_relative_to(folder):
+        return None
+    root = folder if file.is_relative_to(folder) else file.parent
+    code = Code(root, file, f"{file.relative_to(root).as_posix()}{':' + name if name else ''}")
+    code.commit, code.is_changed, code.remote = _git(file.parent)
+    return code
+
+
+def _file_of(where: str, folder: Path) -> Path | None:
+    if is_path(where) or (folder / where).is_file():
+        return (folder / where).resolve()
+    parts = where.split(".")
+    if not all(part.isidentifier() for part in parts):
+        return None
+    base = folder.joinpath(*parts)
+    return next((one.resolve() for one in (base.with_suffix(".py"), base / "__init__.py") if one.is_file()), None)
+
+
+def _git(folder: Path) -> tuple[str | None, bool | None, str | None]:
+    """The commit, whether tracked files were changed since, and the address of the origin."""
+    commit = _asked(folder, "rev-parse", "HEAD")
+    if not commit:
+        return None, None, None
+    changes = _asked(folder, "status", "--porcelain", "--untracked-files=no", "--", ".")
+    return commit, changes is None or bool(changes), _asked(folder, "config", "--get", "remote.origin.url") or None
+
+
+def _asked(folder: Path, *words: str) -> str | None:
+    git = shutil.which("git")
+    if git is None:
+        return None
+    try:
+        done = subprocess.run(
+            [git, "-C", str(folder), *words],
+            capture_output=True, text=True, timeout=GIT_SECONDS, stdin=subprocess.DEVNULL, errors="replace",
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class CodeFile:
+    """A file as it goes into a capsule. `digest` is that of the file here, which may have held a secret."""
+
+    name: str
+    content: bytes
+    digest: str
+    is_masked: bool
+
+
+def files_of(code: Code, secrets: SecretNames) -> Iterator[CodeFile]:
+    """The files of the entry point's folder, the entry point first, without what must not travel."""
+    left = LARGEST_CODE
+    for number, file in enumerate(_in_order(code)):
+        name = file.relative_to(code.root).as_posix()
+        if number >= MOST_FILES or left <= 0:
+            code.left_out.append(f"{name}: the capsule has {MOST_FILES} files or 4 MB of code already")
+            return
+        why, content = _content_of(file, name)
+        if why:
+            code.left_out.append(f"{name}: {why}")
+            continue
+        masked = secrets.code(content.decode("utf-8", "replace")).encode() if content else content
+        left -= len(content)
+        yield CodeFile(name, masked, hashlib.sha256(content).hexdigest(), masked != content)
+
+
+def _content_of(file: Path, name: str) -> tuple[str, bytes]:
+    try:
+        check_name(CODE + name)
+    except BadCapsule:
+        return "its name is not a plain one", b""
+    if file.is_symlink():
+        return "it is a link", b""
+    try:
+        if file.stat().st_size > LARGEST_FILE:
+            return "it is larger than 256 kB", b""
+        return "", file.read_bytes()
+    except OSError as error:
+        return f"it cannot be read ({error.strerror})", b""
+
+
+def _in_order(code: Code) -> Iterator[Path]:
+    yield code.file
+    for folder, names, files in os.walk(code.file.parent, followlinks=False):
+        names[:] = sorted(name for name in names if _is_wanted_folder(Path(folder, name)))
+        for name in sorted(files):
+            file = Path(folder, name)
+            if file == code.file or file.suffix not in SUFFIXES:
+                continue
+            if _NEVER.search(name) or (NAMES_A_SECRET.search(name) and file.suffix != ".py"):
+                code.left_out.append(f"{file.relative_to(code.root).as_posix()}: it is named like a secret")
+                continue
+            yield file
+
+
+def _is_wanted_folder(folder: Path) -> bool:
+    name = folder.name
+    is_environment = (folder / "pyvenv.cfg").exists()
+    return not (name.startswith(".") or name in _FOLDERS or is_environment or folder.is_symlink())
+
+
+def as_recorded(code: Code, files: list[CodeFile], secrets: SecretNames, flow_version: str | None) -> dict[str, Any]:
+    """The part of the manifest that describes the code."""
+    return {
+        "entrypoint": code.entrypoint,
+        "commit": code.commit,
+        "changed_since": code.is_changed,
+        "remote": secrets.text(code.remote) if code.remote else None,
+        # The usual version of a flow is the digest of its file; others are names that people give.
+        "is_that_of_the_run": code.version == flow_version if _is_digest(flow_version) else None,
+        "files": {one.name: {"sha256": one.digest, "masked": one.is_masked} for one in files},
+        "left_out": code.left_out,
+    }
+
+
+def _is_digest(version: str | None) -> bool:
+    return bool(version and re.fullmatch(r"[0-9a-f]{32}", version))
+
+
+def differing_files(recorded: dict[str, Any], root: Path) -> list[str]:
+    """Those of a capsule's files that are missing here, or have another content."""
+    found = []
+    for name, one in recorded.items():
+        file = root.joinpath(*PurePosixPath(name).parts)
+        try:
+            is_same = hashlib.sha256(file.read_bytes()).hexdigest() == one.get("sha256")
+        except OSError:
+            is_same = False
+        if not is_same:
+            found.append(name)
+    return found
+
+
+def file_of_function(first: Path, name: str) -> tuple[Path, int] | None:
+    """The file and the line that define a function of this name, found by reading alone; the entry point first."""
+    wanted = name.rpartition(".")[2]
+    if (line := _line_of(first, wanted)) is not None:
+        return first, line
+    for folder, names, files in os.walk(first.parent, followlinks=False):
+        names[:] = sorted(one for one in names if _is_wanted_folder(Path(folder, one)))
+        for file in sorted(files):
+            path = Path(folder, file)
+            if path.suffix == ".py" and (line := _line_of(path, wanted)) is not None:
+                return path, line
+    return None
+
+
+def _line_of(path: Path, name: str) -> int | None:
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    return next((node.lineno for node in functions if node.name == name), None)

@@ -1,0 +1,52 @@
+"""Stop in a task's function: at its first line, with the arguments that it is really called with."""
+
+from __future__ import annotations
+
+import bdb
+import pdb
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from orionflow.engine.commands import CancelRequested
+
+# Two tasks that stop at the same time would read each other's commands.
+_one = threading.Lock()
+LEFT = "The debugger was left, so the replay stops."
+
+
+def call_stopped(name: str, fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Call a function under pdb, which stops at its first line."""
+    with _one, _traced(_debugger(name)):
+        return fn(*args, **kwargs)
+
+
+async def await_stopped(name: str, fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Await a coroutine function under pdb. Its body begins when it is awaited, and that is where it stops."""
+    with _one, _traced(_debugger(name)):
+        return await fn(*args, **kwargs)
+
+
+@contextmanager
+def _traced(debugger: pdb.Pdb) -> Iterator[None]:
+    """Have the debugger stop at the first line that is called in this block; `runcall` would hide that it was left."""
+    debugger.reset()
+    before = sys.gettrace()
+    sys.settrace(debugger.trace_dispatch)
+    try:
+        yield
+    except bdb.BdbQuit:
+        raise CancelRequested(LEFT) from None
+    finally:
+        sys.settrace(before)
+
+
+def _debugger(name: str) -> pdb.Pdb:
+    sys.stdout.write(
+        f"--- {name} stops at its first line: `args` shows its arguments, `n` steps, `c` goes on, `q` leaves.\n"
+    )
+    sys.stdout.flush()
+    # The thread of a task may be any; only the main one may have a signal's handler.
+    return pdb.Pdb(nosigint=threading.current_thread() is not threading.main_thread())

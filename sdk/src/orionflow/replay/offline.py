@@ -1,0 +1,33 @@
+"""No network: every socket that this program wants to connect is refused, whichever library asks.
+
+An audit hook cannot be taken away again by the code that runs under it. What a library does without Python's sockets,
+and what another program does that is started, it does not see.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+_REFUSED = frozenset(
+    {"socket.connect", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo", "socket.gethostbyname",
+     "socket.gethostbyaddr"}
+)  # fmt: skip
+
+
+class OfflineReplay(OSError):
+    """A connection was refused, because the replay is offline."""
+
+
+def go_offline() -> None:
+    """Refuse the network to this process from now on."""
+    sys.addaudithook(_refuse)
+
+
+def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
+    if event not in _REFUSED:
+        return
+    where = arguments[0] if event.startswith("socket.get") else arguments[-1]
+    raise OfflineReplay(
+        f"This replay is offline, so a connection to {where!r} was refused; leave --offline out to allow it."
+    )

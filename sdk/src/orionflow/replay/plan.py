@@ -1,0 +1,195 @@
+"""The plan of a replay, before it does anything: which tasks run, what they take, and what code that is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orionflow.errors import OrionError
+from orionflow.replay.capsule import CODE, BadCapsule, Capsule
+from orionflow.replay.code_files import Code, differing_files, find_code
+from orionflow.replay.records import BAD, FlowRunRecords, RecordedResult, Records, TaskRunRecord, read_records
+from orionflow.results.sealing import is_ours
+from orionflow.spelling import did_you_mean
+
+
+class NoSuchTask(OrionError):
+    """The run has no task run of this name."""
+
+
+class NoCode(OrionError):
+    """The code of the run is not where it was looked for."""
+
+
+@dataclass(slots=True)
+class Plan:
+    """A replay before it begins."""
+
+    capsule: Capsule
+    records: Records
+    entrypoint: str
+    # The folder of the code: that of the user, or None for that of the capsule, which is not unpacked yet.
+    folder: Path | None
+    chosen: list[TaskRunRecord]
+    until: TaskRunRecord | None = None
+    is_debugged: bool = False
+    is_offline: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def recorded(self) -> int:
+        """How many finished tasks take their results from the capsule."""
+        return sum(_has_result(own, task) for own, task in self._others())
+
+    @property
+    def without_result(self) -> list[str]:
+        """The finished tasks whose results are not there, so that their code runs again."""
+        return [task.name for own, task in self._others() if task.type == "COMPLETED" and not _has_result(own, task)]
+
+    @property
+    def pickles(self) -> list[RecordedResult]:
+        """The results that run code when they are read."""
+        return [result for own in self.records.flow_runs for result in own.results.values() if result.runs_code]
+
+    @property
+    def sealed_here(self) -> int:
+        """How many of them this installation has sealed itself."""
+        return sum(_is_ours(self.capsule, one) for one in self.pickles)
+
+    def _others(self) -> list[tuple[FlowRunRecords, TaskRunRecord]]:
+        chosen = {one.id for one in self.chosen}
+        return [(own, task) for own, task in self.records.task_runs() if task.id not in chosen]
+
+
+def _is_ours(capsule: Capsule, result: RecordedResult) -> bool:
+    match result.reference:
+        case {"storage": str(where), "storage_key": str(key)} if result.file and result.file in capsule.members:
+            content = capsule.read(result.file)
+            return is_ours(content, where=where, key=key, kind=result.serializer or "pickle")
+    return False
+
+
+def _has_result(own: FlowRunRecords, task: TaskRunRecord) -> bool:
+    result = own.results.get(task.id)
+    return result is not None and result.is_there
+
+
+def make_plan(
+    capsule: Capsule, *, entrypoint: str | None = None, code: str = "local", task: str | None = None,
+    until: str | None = None, debug: bool = False, offline: bool = False, here: Path | None = None,
+) -> Plan:  # fmt: skip
+    """Work out what a replay would do. Nothing of the capsule is unpacked or run."""
+    records = read_records(capsule)
+    chosen = [find_task(records, task)] if task else [one for _, one in records.task_runs() if one.type in BAD]
+    plan = Plan(capsule, records, "", None, chosen, is_debugged=debug, is_offline=offline)
+    plan.until = find_task(records, until) if until else None
+    described = capsule.manifest.get("code")
+    described = described if isinstance(described, dict) else {}
+    if code == "capsule":
+        plan.entrypoint = _in_capsule(capsule, described)
+    else:
+        _take_local_code(plan, described, entrypoint, here or Path.cwd())
+    if debug and not chosen:
+        plan.warnings.append("No task of the run failed, so the debugger stops nowhere; name one with --task.")
+    if _is_masked(records.root.run.parameters):
+        plan.warnings.append("Parameters of the run held secrets; the flow gets their names in their place.")
+    return plan
+
+
+def _in_capsule(capsule: Capsule, described: dict[str, Any]) -> str:
+    entrypoint = described.get("entrypoint")
+    name = str(entrypoint).rpartition(":")[0] or str(entrypoint)
+    if not isinstance(entrypoint, str) or CODE + name not in capsule.members:
+        raise NoCode(
+            "The capsule has no code; use that of this folder: leave --code out, and name --entrypoint if asked."
+        )
+    return entrypoint
+
+
+def _take_local_code(plan: Plan, described: dict[str, Any], entrypoint: str | None, here: Path) -> None:
+    wanted = entrypoint or _deployed(plan.capsule) or described.get("entrypoint")
+    if not isinstance(wanted, str):
+        raise NoCode(
+            f"Where is the code of the flow {plan.records.flow!r}? The capsule does not say; "
+            "name it with --entrypoint path/to/file.py:flow."
+        )
+    code = find_code(wanted, here, anywhere=entrypoint is not None)
+    if code is None:
+        in_capsule = " or use the code in the capsule with --code capsule;" if plan.capsule.code_names else ""
+        raise NoCode(
+            f"The code {wanted!r} is not in {here};{in_capsule} go to the folder of its repository, "
+            "or name it with --entrypoint path/to/file.py:flow."
+        )
+    plan.entrypoint, plan.folder = wanted if entrypoint is None else code.entrypoint, code.root
+    plan.warnings += _differences(code, described, plan.records.root.run.flow_version)
+
+
+def _deployed(capsule: Capsule) -> str | None:
+    deployment = capsule.runs.get("deployment")
+    entrypoint = deployment.get("entrypoint") if isinstance(deployment, dict) else None
+    return entrypoint if isinstance(entrypoint, str) else None
+
+
+def _differences(code: Code, described: dict[str, Any], flow_version: str | None) -> list[str]:
+    """Say how the code here differs from that of the capsule, and from that of the run."""
+    warnings = []
+    commit, files = described.get("commit"), described.get("files")
+    if isinstance(commit, str) and code.commit and commit != code.commit:
+        warnings.append(f"The code here is at commit {code.commit[:10]}, that of the capsule at {commit[:10]}.")
+    if isinstance(files, dict) and (others := differing_files(_named(files), code.root)):
+        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+        warnings.append(f"These files differ from those of the capsule: {', '.join(others[:3])}{more}.")
+    elif not files and flow_version and len(flow_version) == 32 and code.version != flow_version:
+        warnings.append(f"{code.file.name} is not the file that the run was of; it has changed since.")
+    return warnings
+
+
+def _named(files: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The files of a manifest whose names are those of members, so that no other file is looked at."""
+    from orionflow.replay.capsule import check_name
+
+    found = {}
+    for name, one in files.items():
+        try:
+            check_name(CODE + name)
+        except BadCapsule:
+            continue
+        if isinstance(one, dict):
+            found[name] = one
+    return found
+
+
+def _is_masked(value: Any) -> bool:
+    match value:
+        case str():
+            return "[secret" in value or "********" in value
+        case dict():
+            return any(map(_is_masked, value.values()))
+        case list():
+            return any(map(_is_masked, value))
+    return False
+
+
+def find_task(records: Records, wanted: str) -> TaskRunRecord:
+    """The task run that is meant by its name, by its function, or by that and its number: `load`, `load-3`."""
+    tasks = [task for _, task in records.task_runs()]
+    if named := [one for one in tasks if one.name == wanted or one.id == wanted]:
+        return named[0]
+    function, _, number = wanted.rpartition("-")
+    if number.isdigit() and (runs := _of_function(tasks, function)) and int(number) < len(runs):
+        return runs[int(number)]
+    if runs := _of_function(tasks, wanted):
+        # Of several, the one that failed is meant.
+        return next((one for one in runs if one.type in BAD), runs[0])
+    known = Counter(one.name for one in tasks)
+    raise NoSuchTask(f"The run has no task run {wanted!r}. {did_you_mean(wanted, list(known), 'It has none.')}".strip())
+
+
+def _of_function(tasks: Sequence[TaskRunRecord], name: str) -> list[TaskRunRecord]:
+    def names(task: TaskRunRecord) -> tuple[str, ...]:
+        return task.function, task.function.rpartition(".")[2], task.name.rpartition("-")[0]
+
+    return [one for one in tasks if name in names(one)]

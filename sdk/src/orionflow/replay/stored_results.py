@@ -1,0 +1,76 @@
+"""The recorded results of runs as a capsule has them: the value itself, the bytes that were stored, or why neither."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from orionflow.errors import MissingResult, OrionError, UntrustedResult
+from orionflow.recordable import as_text
+from orionflow.replay.capsule import RESULTS, Writing
+from orionflow.replay.secret_names import SecretNames
+from orionflow.results.sealing import without_seal
+from orionflow.results.stores import store_named_by_reference
+from orionflow.states import is_record
+
+NOT_KEPT = "its value was not kept; persist_result=True on its function stores it"
+Json = dict[str, Any]
+
+
+class PackedResults:
+    """The results of a capsule that is being made, up to a size."""
+
+    def __init__(self, capsule: Writing, secrets: SecretNames, *, room: int, are_wanted: bool = True) -> None:
+        self._capsule, self._secrets, self._room, self._are_wanted = capsule, secrets, room, are_wanted
+        self._files: dict[str, Json] = {}
+        self.too_large: list[tuple[str, int]] = []
+
+    def of_state(self, state: Json | None, name: str) -> Json | None:
+        """The result of a completed run by its state; None for a run that has none."""
+        if not state or state.get("type") != "COMPLETED":
+            return None
+        record = state.get("data")
+        if record is None:
+            return {"missing": NOT_KEPT, "may_be_none": True}
+        if not is_record(record):
+            return {"literal": self._secrets.json(record)}
+        match record["type"]:
+            case "literal":
+                return {"literal": self._secrets.json(record.get("value"))}
+            case "reference":
+                return self._stored(record, name)
+        return {"missing": NOT_KEPT}
+
+    def _stored(self, record: Json, name: str) -> Json:
+        reference = {key: value for key, value in record.items() if key != "type"}
+        if not self._are_wanted:
+            return {"missing": "results were left out with --no-results", "reference": reference}
+        key = repr(sorted(reference.items(), key=str))
+        if key not in self._files:
+            self._files[key] = self._packed(record, reference, name)
+        return self._files[key]
+
+    def _packed(self, record: Json, reference: Json, name: str) -> Json:
+        serializer = str(record.get("serializer_type") or "pickle")
+        try:
+            content = content_of(record)
+        except (MissingResult, UntrustedResult, OrionError, OSError) as error:
+            return {"missing": as_text(error), "reference": reference}
+        if (secret := self._secrets.in_bytes(without_seal(content), serializer)) is not None:
+            return {"missing": f"it holds {secret}, which must not travel", "reference": reference}
+        if len(content) > self._room:
+            self.too_large.append((name, len(content)))
+            return {"missing": "the capsule would become too large", "reference": reference}
+        self._room -= len(content)
+        file = f"{RESULTS}{hashlib.sha256(content).hexdigest()[:32]}.bin"
+        self._capsule.add_once(file, content)
+        return {"file": file, "serializer": serializer, "size": len(content), "reference": reference}
+
+
+def content_of(record: Json) -> bytes:
+    """The bytes of a stored result with their seal, from a store that this program reads from."""
+    where, key = record.get("storage"), record.get("storage_key")
+    if not (isinstance(key, str) and isinstance(where, str | None)):
+        raise MissingResult("The reference to the stored result is damaged.")
+    content: bytes = store_named_by_reference(where).read(key)
+    return content
