@@ -204,6 +204,8 @@ def problem(request: HttpRequest, problem_id: UUID) -> HttpResponse:
         "reasons": told_reasons(runs),
         "message": message,
         "cause": cause,
+        # Without a word in it, it says nothing.
+        "common": found.message if found.message != found.example and re.search(r"\w", found.message) else "",
         "traceback": _traceback(cause),
         "issue": _as_issue(request, line, runs, message, _traceback(cause)),
         "mutes": [(value, words) for value, (words, *_) in MUTES.items()],

@@ -24,7 +24,7 @@ from orionflow.contract.kinds import RESOURCE_ID, RESOURCE_ROLE
 from orionflow.contract.states import StateType
 from runs.models import Flow, FlowRun, FlowRunState, Occurrence, Problem
 from runs.problems.core import PASSES, RECENT, Change, Failure, Standing, after_failure, with_failures
-from runs.why.selectors.guilt import error_in
+from runs.why.selectors.guilt import error_in, guilt_of
 
 Status = Problem.Status
 
@@ -107,11 +107,13 @@ def _count_failures(now: datetime) -> int:
 
 
 def _runs_of(found: Sequence[Occurrence]) -> dict[UUID, _Run]:
+    ids = {one.run_id for one in found}
+    # The run's own column says when its first attempt began.
+    attempts = FlowRunState.objects.filter(flow_run__in=ids, type=StateType.RUNNING).order_by()
+    began = dict(attempts.values_list("flow_run_id").annotate(last=Max("timestamp")))
     around = F("parent_task_run__flow_run_id")
-    rows = FlowRun.objects.filter(pk__in={one.run_id for one in found}).values_list(
-        "pk", around, "deployment_version", "flow_version", "start_time"
-    )
-    return {row[0]: _Run(row[1], row[2] or row[3] or "", row[4]) for row in rows}
+    rows = FlowRun.objects.filter(pk__in=ids).values_list("pk", around, "deployment_version", "flow_version")
+    return {row[0]: _Run(row[1], row[2] or row[3] or "", began.get(row[0])) for row in rows}
 
 
 def _consequences(found: Sequence[Occurrence], runs: Mapping[UUID, _Run]) -> tuple[set[UUID], dict[UUID, int]]:
@@ -170,27 +172,35 @@ def _locked_problems(grouped: Mapping[UUID, Sequence[Occurrence]], now: datetime
 
 
 def _causes(newest: Mapping[UUID, Occurrence]) -> dict[UUID, tuple[Cause, str]]:
-    """The cause that these occurrences' states name, and their message as it was. One query."""
+    """The cause that these occurrences' states name, and its message as it was. One query, and more for sums."""
     states = FlowRunState.objects.in_bulk([one.pk for one in newest.values()])
-    found = {}
+    found: dict[UUID, tuple[Cause, str]] = {}
+    sums: dict[UUID, tuple[UUID, str]] = {}
     for problem_id, one in newest.items():
         state = states.get(one.pk)
-        details, name, message = (state.details, state.name, state.message) if state else ({}, "Failed", "")
+        details, name, message = (state.details, state.name, state.message or "") if state else ({}, "Failed", "")
         cause = cause_of_state(details.get("cause"), name, message)
-        found[problem_id] = (cause, example_of(cause, message))
+        example = example_of(cause, name, message)
+        found[problem_id] = (cause, cause.message if example is None else example)
+        if example is None:
+            sums[one.run_id] = (problem_id, message)
+    # "2 of 40 runs failed": the words of the error are those of the task run that it came from.
+    guilt = guilt_of({run_id: message for run_id, (_, message) in sums.items()}) if sums else {}
+    for run_id, (problem_id, _) in sums.items():
+        cause = found[problem_id][0]
+        found[problem_id] = (cause, example_of(cause, "", guilt[run_id].error) or cause.message)
     return found
 
 
-def example_of(cause: Cause, message: str | None) -> str:
-    """The message of an exception without its type, which stands beside it."""
+def example_of(cause: Cause, state_name: str, message: str) -> str | None:
+    """The words of an error without its type, which stands beside them; None where they are not those of the cause."""
     words = " ".join(error_in(message).split())
     kind, _, rest = words.partition(": ")
     if kind.rpartition(".")[2] == cause.type:
-        words = rest
-    elif normalised(words) != cause.message:
-        # A flow that several of its runs failed says how many; the cause says by which error.
-        words = cause.message
-    return words[:LONGEST_EXAMPLE]
+        return rest[:LONGEST_EXAMPLE]
+    if state_name == cause.type or normalised(words) == cause.message:
+        return words[:LONGEST_EXAMPLE]
+    return rest[:LONGEST_EXAMPLE] if rest and normalised(rest) == cause.message else None
 
 
 def _apply(

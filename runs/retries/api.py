@@ -72,7 +72,8 @@ class ReadRecorded(Operation):
     """Read what an attempt of a retried flow run takes up of what was recorded before."""
 
     method = "POST"
-    action_required = Action.READ_RUNS
+    # For the process that executes the run: its values come from the results that these states refer to.
+    action_required = Action.REPORT_RUNS
     answers = {200: RecordedCallsOut}
     body_optional = True
 

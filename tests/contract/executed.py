@@ -26,3 +26,22 @@ def runs_are_executed(said: Any) -> None:
     said.ask("leave_agent", "POST", f"{path}/leave", SELF)
     said.api.call("DELETE", f"/deployments/{deployment}")
     said.api.call("DELETE", "/work_pools/mill")
+
+
+def a_run_is_retried(said: Any) -> None:
+    """A run of a deployment, of which one task failed, as a new run."""
+    flow = said.api.send("/flows/", {"name": "grinding"}).json()["id"]
+    deployment = said.api.send("/deployments/", {"flow_id": flow, "name": "daily"}).json()["id"]
+    failed = {"type": "FAILED"}
+    made = {"name": "coarse", "state": failed}
+    run = said.api.send(f"/deployments/{deployment}/create_flow_run", made).json()["id"]
+    task = {"flow_run_id": run, "task_key": "grind-0", "dynamic_key": "0", "name": "grind-0", "state": failed}
+    said.api.send("/task_runs/", task)
+    asked = {"from_tasks": ["@failed"], "new_run": True}
+    said.ask("preview_retry", "POST", f"/flow_runs/{run}/retry/preview", asked)
+    begun = said.ask("retry_flow_run", "POST", f"/flow_runs/{run}/retry", asked)["retry"]
+    path = f"/flow_runs/{begun['flow_run_id']}"
+    said.ask("read_recorded", "POST", f"{path}/recorded", {})
+    outcome = {"attempt": 1, "reused": 0, "again": 1, "new": 2}
+    said.ask("report_retry", "POST", f"{path}/retries/outcome", outcome)
+    said.ask("filter_retries", "GET", f"{path}/retries")

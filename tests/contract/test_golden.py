@@ -17,7 +17,7 @@ from tests.contract.backfilled import times_are_made_up_for
 from tests.contract.changed import many_runs_are_changed
 from tests.contract.deployed import deployments_are_made
 from tests.contract.exchanges import EXAMPLES, Exchanges, examples, golden, write_golden
-from tests.contract.executed import runs_are_executed
+from tests.contract.executed import a_run_is_retried, runs_are_executed
 from tests.contract.failed import runs_fail
 from tests.contract.queued import queues_are_served
 from tests.contract.watched import runs_are_watched
@@ -56,6 +56,7 @@ def conversation(db):
     times_are_made_up_for(said)
     many_runs_are_changed(said)
     runs_fail(said)
+    a_run_is_retried(said)
     return said.exchanges.said
 
 

@@ -165,7 +165,9 @@ def test_what_an_attempt_may_do_to_a_run_that_it_started(attempt: Attempt, start
                 if answer.status_code not in {403, 405}:
                     allowed.add((method, re.sub(r"<.*?>", "…", path.removeprefix(f"/api/flow_runs/{started}"))))
 
-    assert {one for one in allowed if one[0] != "GET"} == {("POST", "/input"), ("POST", "/input/filter")}
+    # A preview only reads.
+    reading = {("POST", "/input/filter"), ("POST", "/retry/preview")}
+    assert {one for one in allowed if one[0] != "GET"} == {("POST", "/input"), *reading}
     assert FlowRun.objects.get(pk=started).state_type == "SCHEDULED"
 
 

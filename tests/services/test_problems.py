@@ -107,6 +107,18 @@ def test_a_sum_shows_the_error_of_the_cause_that_came_with_it():
     assert the_problem(OTHER).title == "ValueError: boom"
 
 
+def test_a_sum_shows_the_words_of_the_task_run_that_failed_first():
+    run = make_flow_run("RUNNING")
+    cause = cause_of("KeyError", "'price'", [("load.py", "load_rows")]).as_dict()
+    make_task_run(make_state("FAILED", message="The task raised KeyError: 'price'", cause=cause), flow_run=run)
+    state = make_state("FAILED", message="1/2 runs failed.", cause=cause)
+    propose_flow_run_state(run_id=run.pk, proposed=state, now=later())
+
+    work_on_problems(later(2))
+
+    assert the_problem().title == "KeyError: 'price'"
+
+
 def nested_in(parent: FlowRun, at=NOON, cause=KEY_ERROR) -> FlowRun:
     task_run = make_task_run("RUNNING", flow_run=parent, now=at)
     return failed(at, cause=cause, parent_task_run_id=task_run.pk)
@@ -261,6 +273,31 @@ def test_what_fails_after_it_was_closed_is_back(version: str | None, status: str
 
     assert (problem.status, problem.resolution) == (status, "")
     assert ("orion.problem.regressed" in said()) == (status == "regressed")
+
+
+def test_a_run_that_is_run_again_and_fails_opens_what_somebody_resolved():
+    run = failed(deployment_id=str(UUID(int=5)), flow_version="1")
+    work_on_problems(later())
+    resolve_problem(problem_id=the_problem().pk, by="ada", now=later(60))
+    retry_flow_run(run_id=run.pk, now=later(70))
+    propose_flow_run_state(run_id=run.pk, proposed=make_state("RUNNING"), now=later(71))
+    state = make_state("FAILED", message="The flow raised KeyError: 'price'", cause=KEY_ERROR)
+    propose_flow_run_state(run_id=run.pk, proposed=state, now=later(72))
+
+    assert checked(later(73)).status == "regressed"
+
+
+def test_a_run_that_began_before_it_was_resolved_opens_nothing():
+    running = make_flow_run("RUNNING", now=NOON)
+    failed()
+    work_on_problems(later())
+    resolve_problem(problem_id=the_problem().pk, by="ada", now=later(60))
+    state = make_state("FAILED", message="The flow raised KeyError: 'price'", cause=KEY_ERROR)
+    propose_flow_run_state(run_id=running.pk, proposed=state, now=later(70))
+
+    problem = checked(later(73))
+
+    assert (problem.status, problem.failures) == ("resolved", 2)
 
 
 # --- what people decide --------------------------------------------------------------------------------------------

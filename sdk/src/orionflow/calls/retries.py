@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-from orionflow import contract
+from orionflow import contract, wire
 from orionflow.calls import Call, present
 from orionflow.calls.flow_runs import FLOW_RUNS
 
 if TYPE_CHECKING:
     from orionflow.contract.retries import RetryPreview, RetryResult, RunRetry
+    from orionflow.wire import RecordedCalls
 
 
 def preview_retry(
@@ -46,10 +47,10 @@ def read_retries(flow_run_id: UUID | str) -> Call[list[RunRetry]]:
 
 def read_recorded(
     flow_run_id: UUID, *, source_id: UUID | None = None, after: UUID | None = None
-) -> Call[dict[str, Any]]:
+) -> Call[RecordedCalls]:
     """A page of what an attempt of a retried run takes up."""
     body = present(source_id=source_id, after=after)
-    return Call("POST", f"{FLOW_RUNS.one(flow_run_id)}/recorded", body, read=dict[str, Any])
+    return Call("POST", f"{FLOW_RUNS.one(flow_run_id)}/recorded", body, read=lambda: wire.RecordedCalls)
 
 
 def report_retry(flow_run_id: UUID, *, attempt: int, reused: int, again: int, new: int) -> Call[None]:

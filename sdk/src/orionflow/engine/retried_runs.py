@@ -8,7 +8,7 @@ flow, is read whole before the first call.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 from uuid import UUID
 
@@ -19,7 +19,7 @@ from orionflow.engine.run_calls import FlowCall, TaskCall
 from orionflow.errors import ApiError, ApiUnreachable, NotFound
 from orionflow.results import UNPERSISTED
 from orionflow.states import State
-from orionflow.wire import FlowRun, state_from_wire
+from orionflow.wire import FlowRun, RecordedCalls
 
 Key = tuple[str, str]
 
@@ -121,35 +121,32 @@ class _Retry:
 
     def calls_of(self, source_id: UUID) -> dict[Key, State[Any]]:
         try:
-            return dict(_read(page for page in self._pages(source_id)))
+            return dict(_read(self._pages(source_id)))
         except NotFound:
             # It was deleted, so everything in it runs.
             return {}
 
-    def _pages(self, source_id: UUID | None) -> Iterator[dict[str, Any]]:
+    def _pages(self, source_id: UUID | None) -> Iterator[RecordedCalls]:
         after: UUID | None = None
         while True:
             page = self.client.send(read_recorded(self.run_id, source_id=source_id, after=after))
             yield page
-            if page["after"] is None:
+            if page.after is None:
                 return
-            source_id, after = UUID(page["source_id"]), UUID(page["after"])
+            source_id, after = page.source_id, page.after
 
     def root(self) -> RetriedRun:
-        calls: dict[Key, State[Any]] = {}
-        for page in self._pages(None):
-            if page["again"] or page["entered"]:
-                self.again = frozenset(map(UUID, page["again"]))
-                self.set_aside = self.again | frozenset(map(UUID, page["entered"]))
-            calls.update(_read([page]))
-        return RetriedRun(self, calls)
+        pages = list(self._pages(None))
+        self.again = frozenset(one for page in pages for one in page.again)
+        self.set_aside = self.again.union(one for page in pages for one in page.entered)
+        return RetriedRun(self, dict(_read(pages)))
 
 
-def _read(pages: Any) -> Iterator[tuple[Key, State[Any]]]:
+def _read(pages: Iterable[RecordedCalls]) -> Iterator[tuple[Key, State[Any]]]:
     for page in pages:
-        for call in page["calls"]:
-            if call["state"] is not None:
-                yield (call["task_key"], call["dynamic_key"]), state_from_wire(call["state"])
+        for call in page.calls:
+            if call.state is not None:
+                yield (call.task_key, call.dynamic_key), call.state
 
 
 def source_of(client: OrionClient, run_id: UUID) -> RetriedRun:

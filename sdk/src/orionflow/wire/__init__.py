@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from orionflow.wire.encoding import state_to_wire as state_to_wire
     from orionflow.wire.explanations import Dependency as Dependency
     from orionflow.wire.explanations import Why as Why
+    from orionflow.wire.retries import RecordedCalls as RecordedCalls
     from orionflow.wire.runs import Flow as Flow
     from orionflow.wire.runs import FlowRun as FlowRun
     from orionflow.wire.runs import OrchestrationResult as OrchestrationResult
@@ -39,6 +40,7 @@ _HOME_OF = {
     "FlowRun": "runs",
     "Names": "answer",
     "OrchestrationResult": "runs",
+    "RecordedCalls": "retries",
     "Run": "runs",
     "StateList": "answer",
     "Stored": "answer",

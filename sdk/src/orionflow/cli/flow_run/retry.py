@@ -27,7 +27,7 @@ MESSAGE = "Retried from the command line."
     ("orion flow-run retry @last-failed --entrypoint flows.py:etl", "run it again, here"),
     ("orion fr retry calm-fox", "a run of a deployment: an agent runs it again"),
     ("orion fr retry brave-otter --entrypoint shop.flows:etl --watch", "with a progress line"),
-    ("orion fr retry calm-fox --from transform --dry-run", "what would run again, if it began at this task?"),
+    ("orion fr retry brave-otter --from load --dry-run", "what would run again, if it began at this task?"),
     ("orion fr retry calm-fox --from @failed --new-run --yes", "as a new run that takes up what completed"),
     times=True,
 )
