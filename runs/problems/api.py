@@ -96,7 +96,8 @@ class ReadProblem(Operation):
 
     def perform(self, id: UUID) -> dict[str, Any]:
         catch_up(timezone.now())
-        return _shown(_existing(id))
+        found = _existing(id)
+        return _answer(found, extents_of([found.pk])[found.pk])
 
 
 class ReadWaiting(Operation):
@@ -225,17 +226,18 @@ class AssignProblem(Operation):
 
 
 def _existing(problem_id: UUID) -> Problem:
-    found: Problem | None = Problem.objects.filter(pk=problem_id).first()
+    found: Problem | None = problems_in().filter(pk=problem_id).first()
     if found is None and Occurrence.objects.filter(problem_id=problem_id, is_pending=True).exists():
         catch_up(timezone.now())
-        found = Problem.objects.filter(pk=problem_id).first()
+        found = problems_in().filter(pk=problem_id).first()
     if found is None:
         raise ProblemNotFound(id=problem_id)
     return found
 
 
 def _shown(problem: Problem) -> dict[str, Any]:
-    return _answer(problem, extents_of([problem.pk])[problem.pk])
+    """Read it again: what a command gives back has no runs beside it."""
+    return _answer(_existing(problem.pk), extents_of([problem.pk])[problem.pk])
 
 
 def _answer(problem: Problem, extent: Extent) -> dict[str, Any]:

@@ -111,8 +111,10 @@ def _sampled(problem_ids: Sequence[UUID]) -> list[tuple[UUID, UUID | None, str, 
 
 
 def problems_in(statuses: Sequence[str] = ()) -> QuerySet[Problem]:
-    """Problems in these states, the one that failed last first."""
-    found = Problem.objects.order_by("-last_seen", "-id")
+    """Problems in these states, the one that failed last first, each with the newest of its runs."""
+    own = Occurrence.objects.filter(problem_id=OuterRef("pk"), is_consequence=False).order_by("-seen_at", "-id")
+    newest = Subquery(own.values("run_id")[:1])
+    found = Problem.objects.annotate(newest_run_id=newest).order_by("-last_seen", "-id")
     return found.filter(status__in=statuses) if statuses else found
 
 

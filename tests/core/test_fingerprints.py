@@ -82,12 +82,35 @@ def test_a_state_without_a_cause_has_the_one_that_its_words_name():
     raised = cause_of_state(
         None, "Failed", "The task raised requests.exceptions.HTTPError: 404 Client Error", scope="f"
     )
-    killed = cause_of_state(None, "Crashed", "The process was killed on host-1.", scope="f")
+    lost = "Agent 'miller' on host-{} is gone: its last heartbeat came at 2026-01-05 12:00:0{} UTC."
+    killed = cause_of_state(None, "Crashed", lost.format(1, 1), scope="f")
 
     assert (raised.type, raised.message) == ("HTTPError", "# Client Error")
     assert raised.fingerprint != cause_of_state(None, "Failed", "HTTPError: 404 Client Error", scope="g").fingerprint
-    assert killed == cause_of_state(None, "Crashed", "The process was killed on host-2.", scope="g")
+    assert killed == cause_of_state(None, "Crashed", lost.format(2, 2), scope="g")
     assert cause_of_state(None, None, None).type == "Failed"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "The process of the run was killed by SIGKILL; running out of memory is the usual reason.",
+        "The process of the run exited with code 3, and did not report an end.",
+        "The process of the run was ended by SIGSEGV.",
+    ],
+)
+def test_the_end_of_a_runs_own_process_is_a_cause_of_its_flow(words: str):
+    causes = [cause_of_state(None, "Crashed", words, scope=flow) for flow in ("f", "f", "g")]
+
+    assert causes[0] == causes[1] != causes[2]
+
+
+def test_a_flow_that_cannot_be_loaded_has_the_type_of_its_error():
+    found = cause_of_state(
+        None, "Failed", "The flow could not be loaded. ModuleNotFoundError: No module named 'pandas'"
+    )
+
+    assert (found.type, found.message) == ("ModuleNotFoundError", "No module named …")
 
 
 def test_the_cause_that_came_with_a_state_counts():

@@ -90,8 +90,8 @@ def test_a_state_without_a_cause_is_placed_by_its_words():
     flow = make_flow()
     for number in (1, 2):
         failed(flow=flow, cause=None, message=f"The flow raised ValueError: row {number} is bad")
-    make_flow_run(make_state("CRASHED", message="The process of the run ended on host-7."))
-    make_flow_run(make_state("CRASHED", message="The process of the run ended on host-8."))
+    make_flow_run(make_state("CRASHED", message="Agent 'one' on host-7 is gone."))
+    make_flow_run(make_state("CRASHED", message="Agent 'two' on host-8 is gone."))
 
     work_on_problems(later())
 

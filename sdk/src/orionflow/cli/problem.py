@@ -137,12 +137,14 @@ _FIELDS: Columns = (
     Col("cause", "title"), Col("in", "place"), Col("message", "message"), Col("status", "status"),
     Col("runs", "runs", row=_extent), Col("failures", "failures"), Col("flows", "flows", row=_names("flows")),
     Col("versions", "versions", row=_names("versions")), Col("first", "first_seen", absolute),
-    Col("last", "last_seen", absolute), Col("whose", "assignee"), Col("muted", "muted_until", row=_muting),
-    Col("resolved", "resolution"), Col("id", "id"),
+    Col("last", "last_seen", absolute), Col("newest run", "newest_run_id"), Col("whose", "assignee"),
+    Col("muted", "muted_until", row=_muting), Col("resolved", "resolution"), Col("id", "id"),
 )  # fmt: skip
 
 
 def _runs_below(session: Session, one: Json) -> None:
+    if one["newest_run_id"]:
+        session.note(f"What the newest run says: orion flow-run why {one['newest_run_id'][:8]}")
     if one["failed"]:
         session.note(f"Its runs: orion flow-run ls problem:{_short_id(one)}")
         session.note(f"Retry them: orion problem retry {_short_id(one)} --dry-run")

@@ -44,7 +44,11 @@ _ENCLOSED = re.compile(r"([\[({])[…#\s,;:=-]*([\])}])")
 _UNCLOSED = re.compile(r"(?<!\w)(['\"`])(?:(?!\1).)*$")
 _UNENDED = re.compile(r"[\[({][…#\s,;:=-]*$")
 # "The flow raised KeyError: 'x'" names the error behind its first words; so do the messages of other clients.
-_RAISED = re.compile(r"^(?:The (?:flow|task) raised |(?:Flow|Task) run encountered an exception[.:]? ?)")
+_RAISED = re.compile(
+    r"^(?:The (?:flow|task) raised |(?:Flow|Task) run encountered an exception[.:]? ?|The flow could not be loaded\. )"
+)
+# Machines and agents fail for everybody; how a run's own process ends is the doing of its code.
+_OWN_END = re.compile(r"^The process of the run (?:exited|was killed|was ended)")
 _NAMED = re.compile(
     r"^([A-Za-z_][\w.]*?(?:Error|Exception|Warning|Timeout|Interrupt|Exit|Refused|Expired|Failure|Found|Denied|Group))"
     r"(?:: ?|$)(.*)",
@@ -88,7 +92,8 @@ def cause_of_state(
 ) -> Cause:
     """The cause of a bad state: the one that came with it or, from other clients and the server itself, by its words.
 
-    `scope` keeps failures of one flow together that say nothing of where they come from; crashes are alike everywhere.
+    `scope` keeps failures of one flow together that say nothing of where they come from; crashes of machines and agents
+    are alike everywhere.
     """
     if details and _FINGERPRINT.fullmatch(str(details.get("fingerprint", ""))):
         given = bounded_cause(details)
@@ -96,7 +101,7 @@ def cause_of_state(
     words = _RAISED.sub("", message or "")
     if match := _NAMED.match(words):
         return cause_of(match[1].rpartition(".")[2], match[2], scope=scope)
-    if name == "Crashed" and not _SUM.match(words):
+    if name == "Crashed" and not _SUM.match(words) and not _OWN_END.match(words):
         scope = ""
     return cause_of(name or "Failed", words, scope=scope)
 

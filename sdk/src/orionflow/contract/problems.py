@@ -43,6 +43,7 @@ class Problem(Stored):
     flows: list[str] = []
     versions: list[str] = []
     trend: list[FailuresOfHour] = []
+    newest_run_id: UUID | None = None
     assignee: str = ""
     muted_until: datetime | None = None
     muted_until_failures: int | None = None
