@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from dataclasses import dataclass
+from io import RawIOBase
 from pathlib import Path
 from typing import Protocol
 
@@ -50,18 +51,17 @@ class LocalFileSystem:
 
     def write(self, key: str, content: bytes) -> None:
         path = self._path(key)
-        make_private_folder(path.parent)
         # Whoever reads at the same moment finds the old file or the new one, never half of one.
         draft = path.with_name(f".{path.name}.{uuid7().hex}")
         try:
-            with open(draft, "wb", opener=private_opener) as file:
-                file.write(content)
-                file.flush()
+            with _opened(draft) as file:
+                _write_all(file, content)
                 # Otherwise the name may outlive a power cut that the content does not.
                 os.fsync(file.fileno())
             draft.replace(path)
-        finally:
+        except BaseException:
             draft.unlink(missing_ok=True)
+            raise
 
     def read(self, key: str) -> bytes:
         path = self._path(key)
@@ -84,6 +84,22 @@ class LocalFileSystem:
         if not path.is_relative_to(self.basepath) or path == self.basepath:
             raise leads_out(key, str(self.basepath))
         return path
+
+
+def _opened(draft: Path) -> RawIOBase:
+    try:
+        return open(draft, "wb", buffering=0, opener=private_opener)
+    except FileNotFoundError:
+        # Only then, as looking at each folder above takes as long as all the rest.
+        make_private_folder(draft.parent)
+        return open(draft, "wb", buffering=0, opener=private_opener)
+
+
+def _write_all(file: RawIOBase, content: bytes) -> None:
+    left = memoryview(content)
+    while left:
+        # The system takes 2 GiB at once, or what a disk has room for.
+        left = left[file.write(left) or 0 :]
 
 
 def leads_out(key: str, where: str) -> UsageError:
