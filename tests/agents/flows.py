@@ -27,6 +27,11 @@ def doubling(x: int = 1) -> int:
     return double(x)
 
 
+@flow(persist_result=True)
+def pairing() -> tuple[int, int]:
+    return 1, 2
+
+
 @task(persist_result=True)
 def step(name: str, log: str, before: str = "") -> str:
     with Path(log).open("a") as file:
