@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import IntegerField, OuterRef, Q, QuerySet, Subquery
+from django.db.models import IntegerField, OuterRef, Q, QuerySet, Subquery, UUIDField
 from django.db.models.expressions import RawSQL
 
 from deployments.dispatch.selectors.liveness import online
@@ -113,7 +113,7 @@ def _sampled(problem_ids: Sequence[UUID]) -> list[tuple[UUID, UUID | None, str, 
 def problems_in(statuses: Sequence[str] = ()) -> QuerySet[Problem]:
     """Problems in these states, the one that failed last first, each with the newest of its runs."""
     own = Occurrence.objects.filter(problem_id=OuterRef("pk"), is_consequence=False).order_by("-seen_at", "-id")
-    newest = Subquery(own.values("run_id")[:1])
+    newest = Subquery(own.values("run_id")[:1], output_field=UUIDField())
     found = Problem.objects.annotate(newest_run_id=newest).order_by("-last_seen", "-id")
     return found.filter(status__in=statuses) if statuses else found
 
