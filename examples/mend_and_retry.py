@@ -61,14 +61,15 @@ def main() -> None:
         # The night: the run fails, as one price is written with a comma.
         orion("run", "pipeline.py:orders", "--name", "nightly", folder=folder, code=1)
 
-        # The morning: what failed, and why?
-        orion("flow-run", "why", "nightly", folder=folder)
+        # The morning: what failed, and by what?
+        orion("problem", "ls", folder=folder)
+        orion("problem", "show", "@last", folder=folder)
 
         # Two commands, and it fails here as it did there; `extract` takes its result, and costs nothing.
         orion("pull", "nightly", "--entrypoint", "pipeline.py:orders", "-f", "nightly.orion", folder=folder)
         orion("replay", "nightly.orion", "--yes", folder=folder, code=1)
 
-        # Mended, it completes; then the run itself is retried, and takes up what it had done.
+        # Mended, it completes; then the run itself is retried from the task that failed, and takes up what it had done.
         pipeline.write_text(PIPELINE.replace('float(order["price"])', 'float(order["price"].replace(",", "."))'))
         orion("replay", "nightly", "--entrypoint", "pipeline.py:orders", "--yes", "--retry", folder=folder)
 
